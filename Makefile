@@ -1,0 +1,45 @@
+# `make demo` and `make test` build their own environment in .venv; nothing but Python 3.11 or newer and make is needed.
+# constraints.txt pins every library, torch to the release that the figures in benchmarks/RESULTS.md were measured with.
+
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do command -v $$p && break; done)
+BIN := .venv/bin
+.DEFAULT_GOAL := help
+.PHONY: help demo test check clean
+
+help:  ## show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: .venv/installed  ## synthetic welds -> features -> training -> report, on the CPU, in a few minutes
+	@sh examples/demo.sh $(BIN) demo
+
+test: .venv/installed-test  ## the whole test suite
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+check: .venv/installed-test  ## linter, types, layers, then the whole test suite
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	PYTHONPATH=.import $(BIN)/lint-imports
+	$(MAKE) test
+
+clean:  ## remove the environment and what the demo made
+	rm -rf .venv demo
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "weldcache needs Python 3.11 or newer, and no python3 is on the PATH."; exit 2; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "weldcache needs Python 3.11 or newer; $(PYTHON) is $$("$(PYTHON)" --version 2>&1)."; \
+	  echo "Install a newer one, or name it: make demo PYTHON=/path/to/python3.11"; exit 2; }
+	@"$(PYTHON)" -c 'import ensurepip' 2>/dev/null || { \
+	  echo "$(PYTHON) has no venv module (on Debian and Ubuntu: apt install python3-venv)."; exit 2; }
+	"$(PYTHON)" -m venv .venv
+
+# torch goes first and alone: a later package that asks for plain "torch" then finds it satisfied.
+.venv/installed: pyproject.toml constraints.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+.venv/installed-test: .venv/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test]"
+	@touch $@

@@ -1,0 +1,1 @@
+"""Cache frozen foundation-model features of multimodal recordings once; train and evaluate on them in seconds."""

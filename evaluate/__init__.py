@@ -1,0 +1,1 @@
+"""Stage three: scores of a run, metrics with intervals, controls, and the report."""

@@ -1,0 +1,1 @@
+"""The report of an evaluation: JSON, CSV and one offline HTML file."""

@@ -1,0 +1,1 @@
+"""Stage one: media files go through the frozen backbones once, into the feature store."""

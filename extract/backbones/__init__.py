@@ -1,0 +1,1 @@
+"""Frozen foundation models, one file per model family."""

@@ -1,0 +1,1 @@
+"""Media files to arrays, one file per modality."""

@@ -1,0 +1,89 @@
+"""Progress of long jobs: a live bar with rate and ETA on a terminal, now and then one readable line elsewhere."""
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+
+_LINE_INTERVAL = 10.0  # seconds between log lines where there is no terminal
+
+
+def format_seconds(seconds: float) -> str:
+    """Seconds as a person says them: `8.1 s`, `3 min 20 s`, `2 h 05 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min"
+
+
+class Progress:
+    """Count `total` items of a job named `title`; use as a context manager and call `advance`.
+
+    Writes to stderr, so that a command's stdout holds its result alone. The rate counts only items done in this run:
+    `done` items that an earlier run finished move the bar, not the rate.
+    """
+
+    def __init__(self, title: str, *, total: int, unit: str, done: int = 0, console: Console | None = None) -> None:
+        self._title = title
+        self._total = total
+        self._unit = unit
+        self._done_before = done
+        self._done = done
+        self._note = ""
+        self._console = console or Console(stderr=True)
+        self._started = self._last_line = time.monotonic()
+        self._bar = RichProgress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TextColumn("ETA"),
+            TimeRemainingColumn(elapsed_when_finished=False),
+            TextColumn("{task.fields[note]}"),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._bar.add_task(title, total=total, completed=done, rate="", note="")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+        if not self._console.is_terminal and kind is None:
+            self._print_line(final=True)
+
+    def advance(self, count: int = 1, *, note: str | None = None) -> None:
+        """Say that `count` more items are done; `note` (a loss, a score) stands at the end of the line."""
+        self._done += count
+        if note is not None:
+            self._note = note
+        self._bar.update(self._task, completed=self._done, rate=f"{self.rate:.1f} {self._unit}/s", note=self._note)
+        if not self._console.is_terminal and time.monotonic() - self._last_line > _LINE_INTERVAL:
+            self._print_line(final=False)
+
+    @property
+    def rate(self) -> float:
+        """Items a second in this run."""
+        return (self._done - self._done_before) / max(time.monotonic() - self._started, 1e-9)
+
+    def _print_line(self, *, final: bool) -> None:
+        self._last_line = time.monotonic()
+        parts = [f"{self._title}: {self._done}/{self._total} {self._unit}", f"{self.rate:.1f} {self._unit}/s"]
+        if final:
+            parts.append(f"took {format_seconds(self._last_line - self._started)}")
+        elif self.rate > 0:
+            parts.append(f"ETA {format_seconds((self._total - self._done) / self.rate)}")
+        if self._note:
+            parts.append(self._note)
+        self._console.print(", ".join(parts), markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,1 @@
+"""What can be trained on cached features, and how it scores."""
