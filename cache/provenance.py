@@ -1,0 +1,53 @@
+"""What made an artefact: library versions, fingerprints, and the differences between two descriptions."""
+
+import hashlib
+import json
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import metadata
+
+# A value that JSON can hold.
+Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
+
+_LIBRARIES = (
+    "weldcache",
+    "torch",
+    "transformers",
+    "numpy",
+    "zarr",
+    "opencv-python-headless",
+    "soundfile",
+    "librosa",
+    "pandas",
+    "scipy",
+    "scikit-learn",
+)
+
+
+def library_versions(libraries: Sequence[str] = _LIBRARIES) -> dict[str, str]:
+    """Versions of installed libraries, read from their metadata without importing them, and of Python."""
+    return {"python": platform.python_version()} | {name: metadata.version(name) for name in libraries}
+
+
+def fingerprint(description: Json) -> str:
+    """SHA-256 over canonical JSON: the same for equal descriptions whatever the order of their keys."""
+    canonical = json.dumps(description, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def differences(mine: Json, theirs: Json) -> list[tuple[str, Json, Json]]:
+    """Every leaf in which two descriptions differ: its dotted path, and both values (None where one lacks it)."""
+    first, second = dict(_leaves(mine)), dict(_leaves(theirs))
+    return [
+        (path, first.get(path), second.get(path))
+        for path in sorted(first.keys() | second.keys())
+        if first.get(path) != second.get(path)
+    ]
+
+
+def _leaves(value: Json, path: str = "") -> Iterator[tuple[str, Json]]:
+    if isinstance(value, Mapping) and value:
+        for name, child in value.items():
+            yield from _leaves(child, f"{path}.{name}" if path else name)
+    else:
+        yield path, list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,206 @@
+"""The settings: frozen, typed, one line of help under each field.
+
+The text of each field is what `weldcache config explain` prints. Checking settings does no I/O and fills in nothing
+behind the user's back: what `weldcache config show` prints is what runs.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Positive = Annotated[int, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
+ModelName = Annotated[
+    str, Field(description="Hugging Face id, local folder, or `demo` for a tiny model with random weights.")
+]
+Modality = Literal["video", "audio", "image", "sensor"]
+
+
+class Section(BaseModel):
+    """A group of settings: immutable, and an unknown name in it is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataSettings(Section):
+    """Where the recordings are and how they are split."""
+
+    root: Path = Field(Path("data"), description="Folder of the data set.")
+    layout: Literal["auto", "manifest", "folders"] = Field(
+        "auto",
+        description="How the folder is organised: with a manifest.csv, as good_weld/ and defect_data_weld/ folders, "
+        "or whichever is found.",
+    )
+    val_fraction: Fraction = Field(0.2, description="Share of normal sessions for validation (folders layout only).")
+    test_fraction: Fraction = Field(0.2, description="Share of normal sessions for test (folders layout only).")
+    split_seed: int = Field(0, ge=0, description="Seed of the split by session (folders layout only).")
+
+
+class CacheSettings(Section):
+    """The feature store."""
+
+    path: Path = Field(Path("features.zarr"), description="Folder of the feature store.")
+    dtype: Literal["float16", "bfloat16", "float32"] = Field(
+        "float16", description="Storage type of backbone features; every cast is checked, an overflow is an error."
+    )
+
+
+class BackboneSettings(Section):
+    """Which frozen model: shared by all modalities that have one."""
+
+    model: ModelName
+    revision: str | None = Field(None, description="Commit, tag or branch on the hub; pin it for repeatable features.")
+
+
+class VideoSettings(BackboneSettings):
+    """In-process video through V-JEPA 2."""
+
+    model: ModelName = "facebook/vjepa2-vitl-fpc64-256"
+    num_frames: Positive = Field(32, multiple_of=2, description="Frames sampled uniformly over the window.")
+    size: Positive | None = Field(None, description="Side in pixels fed to the model; null: the model's own.")
+    window: Literal["full", "arc_on"] = Field(
+        "full", description="Sample the whole clip, or the time in which the welding current is above 50 A."
+    )
+
+
+class AudioSettings(BackboneSettings):
+    """In-process audio through the Audio Spectrogram Transformer (AST)."""
+
+    model: ModelName = "MIT/ast-finetuned-audioset-14-14-0.443"
+    max_seconds: float = Field(
+        40.96, gt=0, description="Longest recording that the store has room for; a longer one is reported, never cut."
+    )
+
+
+class ImageSettings(BackboneSettings):
+    """Post-weld photographs through DINOv3 or DINOv2."""
+
+    model: ModelName = "facebook/dinov3-vith16plus-pretrain-lvd1689m"
+    blocks: tuple[Positive, ...] = Field(
+        (10, 21, 32),
+        min_length=1,
+        description="Blocks whose outputs are cached, from 1; deeper ones never run.",
+    )
+    size: Positive | None = Field(224, description="Side in pixels fed to the model; null: the model's own.")
+    num_views: Positive = Field(5, description="Photographs a weld.")
+
+    @model_validator(mode="after")
+    def _blocks_ascend(self) -> Self:
+        if list(self.blocks) != sorted(set(self.blocks)):
+            raise ValueError(f"image.blocks must ascend without repeats, got {list(self.blocks)}")
+        return self
+
+
+class SensorSettings(Section):
+    """In-process machine sensors: resampled, stored raw."""
+
+    num_steps: Annotated[int, Field(gt=1)] = Field(128, description="Steps that a recording is resampled to.")
+
+
+class TextSettings(BackboneSettings):
+    """The text anchor through CLIP's text tower."""
+
+    model: ModelName = "openai/clip-vit-base-patch32"
+    prompt: str = Field("a normal weld", min_length=1, description="Text whose vector the prediction is drawn to.")
+
+
+class ExtractSettings(Section):
+    """How stage one runs; none of this changes what is stored, save `precision`."""
+
+    modalities: tuple[Modality, ...] = Field(
+        ("video", "audio", "image", "sensor"), min_length=1, description="Modalities to extract."
+    )
+    device: Device = Field("auto", description="auto, cpu, mps, cuda or cuda:N.")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="Arithmetic of the backbones; auto: bfloat16 on CUDA, float32 elsewhere."
+    )
+    batch_size: Positive = Field(8, description="Welds that go through the backbones together.")
+    workers: int = Field(2, ge=0, description="Decode processes; 0 decodes in the main process.")
+    demo_seed: int = Field(0, ge=0, description="Seed of the weights of `demo` backbones.")
+
+
+class ModelSettings(Section):
+    """Causal-FiLM's shape."""
+
+    d_model: Positive = Field(512, multiple_of=4, description="Width of the process and result encodings.")
+    sensor_hidden: Positive = Field(128, description="Width of the sensor encoder.")
+    blocks: tuple[Positive, ...] = Field((10, 21), min_length=1, description="Cached image blocks that are used.")
+    pooling: Literal["gem", "mean", "max", "mean+gem"] = Field("gem", description="Pooling over patch tokens.")
+    learnable_gem: bool = Field(True, description="Whether GeM's exponent is trained.")
+    num_layers: Positive = Field(2, description="Layers of the process encoder.")
+    num_heads: Positive = Field(4, description="Attention heads of the process encoder.")
+    dropout: Fraction = Field(0.1, description="Dropout in the process encoder.")
+    decoder_dropout: Fraction = Field(0.2, description="Dropout in the decoder.")
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> Self:
+        if self.d_model % self.num_heads:
+            raise ValueError(f"model.d_model = {self.d_model} is not a multiple of model.num_heads = {self.num_heads}")
+        return self
+
+
+class LossSettings(Section):
+    """Weights and kinds of the loss terms."""
+
+    cosine: NonNegative = Field(1.0, description="Weight of the cosine distance.")
+    l1: NonNegative = Field(10.0, description="Weight of the absolute error.")
+    gram: NonNegative = Field(1.0, description="Weight of the Gram-matrix distance.")
+    text: NonNegative = Field(0.1, description="Weight of the cosine distance to the text vector.")
+    l1_kind: Literal["l1", "smooth_l1", "topk_l1"] = Field("l1", description="Form of the absolute error.")
+    gram_over: Literal["batch", "features"] = Field("batch", description="Axis that the Gram matrix runs over.")
+
+
+class TrainSettings(Section):
+    """How stage two trains."""
+
+    epochs: Positive = Field(100, description="Epochs at most.")
+    batch_size: Annotated[int, Field(gt=1)] = Field(32, description="Welds a step.")
+    lr: float = Field(2e-5, gt=0, description="Peak learning rate of AdamW.")
+    betas: tuple[Fraction, Fraction] = Field((0.9, 0.999), description="Betas of AdamW.")
+    weight_decay: NonNegative = Field(1e-2, description="Weight decay of AdamW.")
+    warmup_epochs: int = Field(8, ge=0, description="Epochs of linear warm-up.")
+    warmup_lr: NonNegative = Field(5e-7, description="Learning rate at the first step of the warm-up.")
+    min_lr: NonNegative = Field(1e-7, description="Learning rate at the end of the cosine.")
+    gradient_clip: float = Field(0.5, gt=0, description="Largest norm of the gradient.")
+    feature_mask: Fraction = Field(0.2, description="Share of video and audio tokens hidden at each step.")
+    ema_decay: Fraction = Field(0.9999, description="Decay of the weights' moving average, after its warm-up.")
+    monitor: Literal["val_auroc", "val_loss"] = Field(
+        "val_auroc", description="What selects the best epoch; val_loss needs no defects, only validation normals."
+    )
+    patience: Positive = Field(25, description="Epochs without a better monitor before training stops.")
+    seed: int = Field(0, ge=0, description="Seed of weights, batches, masks and dropout.")
+    device: Device = Field("auto", description="auto, cpu, mps, cuda or cuda:N.")
+
+
+class EvaluateSettings(Section):
+    """How a run is judged."""
+
+    target_fpr: float = Field(0.05, gt=0, lt=1, description="False-alarm rate that the threshold aims at.")
+    seed: int = Field(0, ge=0, description="Seed of the random-score control.")
+
+
+class RunsSettings(Section):
+    """Where runs are kept."""
+
+    folder: Path = Field(Path("runs"), description="Folder of all runs, one sub-folder each.")
+
+
+class Settings(Section):
+    """All settings of weldcache."""
+
+    data: DataSettings = DataSettings()
+    cache: CacheSettings = CacheSettings()
+    video: VideoSettings = VideoSettings()
+    audio: AudioSettings = AudioSettings()
+    image: ImageSettings = ImageSettings()
+    sensor: SensorSettings = SensorSettings()
+    text: TextSettings = TextSettings()
+    extract: ExtractSettings = ExtractSettings()
+    model: ModelSettings = ModelSettings()
+    loss: LossSettings = LossSettings()
+    train: TrainSettings = TrainSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
+    runs: RunsSettings = RunsSettings()
