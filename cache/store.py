@@ -316,10 +316,11 @@ def _write_index(root: zarr.Group, index: Index) -> None:
     columns = {name: getattr(index, name) for name in (*TEXT_COLUMNS, "labels")}
     columns |= {f"attributes/{name}": column for name, column in index.attributes.items()}
     for name, column in columns.items():
-        text = column.dtype.kind == "U"
-        array = root.require_array(
-            f"index/{name}", shape=column.shape, chunks=(_INDEX_CHUNK,), dtype=str if text else column.dtype
-        )
+        text, path = column.dtype.kind == "U", f"index/{name}"
+        if path not in root:
+            dtype = str if text else column.dtype
+            root.create_array(path, shape=column.shape, chunks=(_INDEX_CHUNK,), dtype=dtype)
+        array = cast(Any, root[path])
         array.resize(column.shape)
         array[:] = column.astype(object) if text else column
 
@@ -334,7 +335,7 @@ def _read_index(path: Path, *, num_rows: int) -> Index:
 
 def _read_column(path: Path, num_rows: int) -> NDArray[Any]:
     values = np.asarray(_zarr_array(path)[:num_rows])
-    return values if values.dtype.kind in "fu" else values.astype(np.str_)
+    return values if values.dtype.kind in "fu" else np.array(values.tolist(), dtype=np.str_)
 
 
 def _zarr_array(path: Path, *, mode: str = "r") -> Any:
