@@ -87,3 +87,8 @@ class Progress:
         if self._note:
             parts.append(self._note)
         self._console.print(", ".join(parts), markup=False, highlight=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    """Print one line about the job to stderr."""
+    Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy.typing import NDArray
 
-from ..errors import StoreError
+from ..errors import FingerprintError, StoreError
 
 TEXT_COLUMNS = ("keys", "splits", "class_names", "sessions")
 
@@ -45,8 +45,8 @@ class Index:
         """This index with the rows of `request` that it lacks appended.
 
         Raises:
-            StoreError: if a key that both have differs in anything but its row. A row's features would then be read
-                under another split or label than they were stored with.
+            FingerprintError: if a key that both have differs in anything but its row. A row's features would then be
+                read under another split or label than they were stored with.
         """
         mine = self.row_of()
         known = np.array([str(key) in mine for key in request.keys], dtype=bool)
@@ -56,7 +56,7 @@ class Index:
         )
         if differences:
             shown = "\n  ".join(differences[:10])
-            raise StoreError(
+            raise FingerprintError(
                 f"The cache and the data disagree on {len(differences)} entries:\n  {shown}\n"
                 "Restore the data as it was, or extract into another cache with --cache."
             )

@@ -61,7 +61,7 @@ def load_settings(config: str | None = None, *, overrides: Sequence[str] = (), f
     for layer in layers:
         merged = _merged(merged, layer.values)
     try:
-        return Settings.model_validate(merged)
+        return Settings.model_validate(_absolute_paths(Settings.model_validate(merged).model_dump(), Path().absolute()))
     except ValidationError as error:
         raise SettingsError(_describe(error, layers)) from None
 
@@ -80,6 +80,12 @@ def settings_from_file(path: Path) -> Settings:
         raise SettingsError(_describe(error, [layer])) from None
 
 
+def preset_summary(name: str) -> str:
+    """The comment that a preset's file begins with."""
+    text = resources.files(__package__).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+    return text.partition("\n")[0].lstrip("# ")
+
+
 def to_yaml(settings: Settings) -> str:
     """The settings as YAML that loads back equal."""
     return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
@@ -92,26 +98,6 @@ def fields(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[tupl
             yield from fields(field.annotation, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", field
-
-
-def field_named(key: str) -> FieldInfo:
-    """The field behind a dotted name.
-
-    Raises:
-        SettingsError: if there is none; the message names the nearest.
-    """
-    known = dict(fields())
-    if key not in known:
-        raise SettingsError(f"There is no setting {key}.{_nearest(key, known)} `weldcache config show` lists all.")
-    return known[key]
-
-
-def value_of(settings: Settings, key: str) -> Any:
-    """The value behind a dotted name."""
-    value: Any = settings
-    for part in key.split("."):
-        value = getattr(value, part)
-    return value
 
 
 def _preset_layer(name: Any) -> _Layer:
@@ -130,7 +116,9 @@ def _file_layers(config: str | None, folder: Path) -> list[_Layer]:
                 f"--config {config} is neither a file nor a preset; the presets are {', '.join(preset_names())}."
             )
         paths += [] if paths and path.samefile(paths[0]) else [path]
-    return [_Layer(origin=str(path), values=_absolute_paths(_parse_file(path), path.parent)) for path in paths]
+    return [
+        _Layer(origin=str(path), values=_absolute_paths(_parse_file(path), path.absolute().parent)) for path in paths
+    ]
 
 
 def _parse_file(path: Path) -> dict[str, Any]:
@@ -151,12 +139,9 @@ def _absolute_paths(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     result = dict(values)
     for key, field in fields():
         section, _, name = key.partition(".")
-        if (
-            field.annotation is Path
-            and isinstance(values.get(section), dict)
-            and isinstance(values[section].get(name), str)
-        ):
-            result[section] = {**result[section], name: str(folder / values[section][name])}
+        written = values[section].get(name) if isinstance(values.get(section), dict) else None
+        if field.annotation is Path and isinstance(written, str | Path):
+            result[section] = {**result[section], name: folder / written}
     return result
 
 

@@ -172,6 +172,9 @@ class TrainSettings(Section):
     )
     patience: Positive = Field(25, description="Epochs without a better monitor before training stops.")
     seed: int = Field(0, ge=0, description="Seed of weights, batches, masks and dropout.")
+    checkpoint_seconds: NonNegative = Field(
+        20, description="Seconds between two checkpoints at least; an interruption costs no more than this."
+    )
     device: Device = Field("auto", description="auto, cpu, mps, cuda or cuda:N.")
 
 

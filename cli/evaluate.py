@@ -1,0 +1,38 @@
+"""`weldcache eval`: stage three."""
+
+import json
+import sys
+from typing import Annotated, Literal
+
+import typer
+
+from .options import AsJson, Cache, Config, Set, overrides
+
+
+def evaluate(
+    config: Config = None,
+    cache: Cache = None,
+    run: Annotated[str | None, typer.Option("--run", help="Name of the run.", show_default="the latest")] = None,
+    split: Annotated[Literal["val", "test"], typer.Option(help="Welds to judge it on.")] = "test",
+    settings: Set = None,
+    as_json: AsJson = False,
+) -> None:
+    """Judge a run: AUROC with its interval, every defect, a threshold that saw no test label, and the controls.
+
+    Writes `report.html` (one file, offline), `report.json` and `scores_<split>.csv` into the run's folder.
+    """
+    from ..configs.load import load_settings
+    from ..evaluate.pipeline import evaluate as run_evaluate
+
+    resolved = load_settings(config, overrides=overrides(settings))
+    evaluation = run_evaluate(
+        resolved, run_name=run, split=split, cache=cache, command=" ".join(["weldcache", *sys.argv[1:]])
+    )
+    if as_json:
+        typer.echo(json.dumps(evaluation.report, indent=2))
+        return
+    from rich.console import Console
+
+    for part in evaluation.tables():
+        Console().print(part)
+    typer.echo(f"Report: {evaluation.report_path}")

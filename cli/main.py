@@ -1,0 +1,73 @@
+"""The program `weldcache`: its commands, and the one place where errors become messages and exit codes."""
+
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from ..errors import WeldcacheError
+from . import config, evaluate, extract, info, synth, train
+
+app = typer.Typer(
+    name="weldcache",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+app.command("synth")(synth.synth)
+app.command("extract")(extract.extract)
+app.command("info")(info.info)
+app.command("train")(train.train)
+app.command("eval")(evaluate.evaluate)
+app.add_typer(config.app, name="config")
+
+
+@app.callback()
+def weldcache(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error; works anywhere.")] = False,
+) -> None:
+    """Cache frozen foundation-model features of weld recordings once; train and evaluate on them in seconds.
+
+    A first run, without any data of your own:
+
+        weldcache synth demo --size small && cd demo
+
+        weldcache extract && weldcache train && weldcache eval
+    """
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; return its exit status: 0 done, 1 failed, 2 bad input, 130 interrupted."""
+    debug = "--debug" in arguments
+    command = typer.main.get_command(app)
+    try:
+        result = command.main(
+            [argument for argument in arguments if argument != "--debug"], prog_name="weldcache", standalone_mode=False
+        )
+        return result if isinstance(result, int) else 0
+    except typer.TyperException as error:
+        _complain(f"{error.format_message()} See `weldcache COMMAND --help`.", debug=debug)
+        return error.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        _complain("Interrupted. What was complete is kept; run the same command again to go on.", debug=debug)
+        return 130
+    except WeldcacheError as error:
+        _complain(str(error), debug=debug)
+        return error.exit_code
+    except Exception as error:
+        _complain(f"{type(error).__name__}: {error}\nThis is a fault of weldcache; --debug shows where.", debug=debug)
+        return 1
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def _complain(message: str, *, debug: bool) -> None:
+    if debug:
+        traceback.print_exc()
+    print(f"weldcache: {message}", file=sys.stderr)

@@ -1,0 +1,38 @@
+"""Options that several commands share, so that they read the same everywhere."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Config = Annotated[
+    str | None,
+    typer.Option(
+        "--config",
+        metavar="PRESET|FILE",
+        help="A preset (demo, v5) or a YAML file; ./weldcache.yaml is read where there is one.",
+        show_default=False,
+    ),
+]
+Cache = Annotated[
+    Path | None, typer.Option("--cache", help="Feature store; the same as --set cache.path=PATH.", show_default=False)
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="SECTION.KEY=VALUE",
+        help="Override one setting; repeat for more. `weldcache config show` lists all.",
+        show_default=False,
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+
+
+def overrides(settings: list[str] | None, **paths: Path | None) -> list[str]:
+    """Overrides in the order in which they win: `--set` first, then dedicated options such as `--cache`.
+
+    The keyword `cache_path` stands for the setting `cache.path`.
+    """
+    named = [f"{name.replace('_', '.', 1)}={path}" for name, path in paths.items() if path is not None]
+    return [*(settings or []), *named]

@@ -1,0 +1,34 @@
+"""`weldcache train`: stage two."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from .options import Cache, Config, Set, overrides
+
+
+def train(
+    config: Config = None,
+    cache: Cache = None,
+    run: Annotated[
+        str | None,
+        typer.Option(
+            "--run", help="Name of the run; one that was interrupted is gone on with.", show_default="a new one"
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a finished run of that name.")] = False,
+    settings: Set = None,
+) -> None:
+    """Train a head on the cached features of normal welds.
+
+    Keeps the epoch that validates best, raw and averaged (EMA) weights both, in `runs/<name>`; see it with
+    `weldcache eval`.
+    """
+    from ..configs.load import load_settings
+    from ..train.pipeline import describe_run
+    from ..train.pipeline import train as run_train
+
+    resolved = load_settings(config, overrides=overrides(settings, cache_path=cache))
+    trained = run_train(resolved, run_name=run, overwrite=overwrite, command=" ".join(["weldcache", *sys.argv[1:]]))
+    typer.echo(describe_run(trained))

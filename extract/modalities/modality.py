@@ -1,0 +1,37 @@
+"""The two halves of a modality: a reader that runs in the decode workers, an encoder that runs beside the device."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...cache.arrays import ModalitySpec
+from ..sample import Sample
+
+Prepared = Mapping[str, Tensor]
+Features = Mapping[str, NDArray[np.generic]]
+
+
+class Reader(Protocol):
+    """Files to prepared tensors; holds no weights, because it is sent to every worker."""
+
+    def __call__(self, sample: Sample) -> Prepared:
+        """Decode and prepare one sample.
+
+        Raises:
+            DecodeError: if a file cannot be decoded.
+        """
+        ...
+
+
+class Encoder(Protocol):
+    """Prepared tensors to the arrays that the store keeps."""
+
+    spec: ModalitySpec
+    reader: Reader
+
+    def encode(self, prepared: Sequence[Prepared]) -> Sequence[Features]:
+        """Features of several samples, which go through the backbone as one batch; one mapping a sample."""
+        ...

@@ -1,0 +1,36 @@
+"""A data set as stage one sees it: a list of samples, each with its files."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One recording.
+
+    A modality whose files the data set should have and does not is absent from `files`; `absent` then says why, in
+    words for the user. So every listed sample can be reported, and none is skipped in silence.
+    """
+
+    key: str  # unique in the data set
+    split: Split
+    class_name: str
+    session: str  # recordings of one session share machine, light and day, and should not cross splits
+    label: int  # 0 normal, 1 defect
+    files: Mapping[str, tuple[Path, ...]]  # by modality: video, audio, image, sensor
+    absent: Mapping[str, str] = field(default_factory=dict)  # modality -> what is missing
+    attributes: Mapping[str, float | str] = field(default_factory=dict)  # settings known without any media
+    masks: Mapping[Path, Path] = field(default_factory=dict)  # photograph -> its defect mask
+
+
+class Source(Protocol):
+    """A data set on disk."""
+
+    def samples(self) -> Sequence[Sample]:
+        """All samples, in a fixed order."""
+        ...
