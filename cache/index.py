@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Shaped, UInt8
 from numpy.typing import NDArray
 
 from ..errors import FingerprintError, StoreError
+
+Column = Shaped[np.ndarray, " row"]  # text or float64
 
 TEXT_COLUMNS = ("keys", "splits", "class_names", "sessions")
 
@@ -16,12 +18,12 @@ TEXT_COLUMNS = ("keys", "splits", "class_names", "sessions")
 class Index:
     """One entry a row, in the order of rows; rows are only ever appended."""
 
-    keys: NDArray[np.str_]
-    splits: NDArray[np.str_]
-    class_names: NDArray[np.str_]
-    sessions: NDArray[np.str_]
+    keys: Column
+    splits: Column
+    class_names: Column
+    sessions: Column
     labels: UInt8[np.ndarray, " row"]  # 0 normal, 1 anomalous
-    attributes: Mapping[str, NDArray[np.float64] | NDArray[np.str_]] = field(default_factory=dict)
+    attributes: Mapping[str, Column] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -90,13 +92,13 @@ def index_of(
     )
 
 
-def _column(values: Sequence[float | str]) -> NDArray[np.float64] | NDArray[np.str_]:
+def _column(values: Sequence[float | str]) -> Column:
     if any(isinstance(value, str) for value in values):
         return np.asarray([str(value) for value in values], dtype=np.str_)
     return np.asarray(values, dtype=np.float64)
 
 
-def _columns(index: Index) -> dict[str, NDArray[np.generic]]:
+def _columns(index: Index) -> dict[str, Column]:
     named = {name: getattr(index, name) for name in (*TEXT_COLUMNS, "labels")}
     return named | {f"attributes/{name}": column for name, column in index.attributes.items()}
 

@@ -5,9 +5,10 @@ import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
+from typing import Any
 
-# A value that JSON can hold.
-Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
+# A value that JSON can hold. Not recursive: run-time type checkers cannot follow an alias into itself.
+Json = None | bool | int | float | str | Sequence[Any] | Mapping[str, Any]
 
 _LIBRARIES = (
     "weldcache",

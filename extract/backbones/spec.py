@@ -6,12 +6,10 @@ from typing import Protocol, TypeVar
 
 from torch import Tensor
 
+from ...cache.provenance import Json
 from ..decode.decoded import AudioWindows, Photographs, VideoClip
 
 Decoded = TypeVar("Decoded", contravariant=True)
-
-# Values that JSON can hold, as a manifest must.
-Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,45 @@
+"""Small stores to test on."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from weldcache.cache.arrays import ArraySpec, ModalitySpec
+from weldcache.cache.index import Index, index_of
+from weldcache.cache.store import FeatureStore
+
+
+@pytest.fixture
+def make_index() -> Callable[..., Index]:
+    def make(num_rows: int, *, start: int = 0, split: str = "train") -> Index:
+        names = range(start, start + num_rows)
+        return index_of(
+            keys=[f"day/{name:03d}" for name in names],
+            splits=[split] * num_rows,
+            class_names=["good"] * num_rows,
+            sessions=["day"] * num_rows,
+            labels=[0] * num_rows,
+            attributes={"CURRENT_A": [100.0 + name for name in names], "STEEL_TYPE": ["S355"] * num_rows},
+        )
+
+    return make
+
+
+@pytest.fixture
+def video_spec() -> ModalitySpec:
+    return ModalitySpec(
+        "video",
+        [
+            ArraySpec("tokens", (4, 6), ("time", "dim"), "float16"),
+            ArraySpec("tokens_length", (), (), "int32"),
+        ],
+        {"backbone": {"model": "tiny", "random_weights": True}},
+    )
+
+
+@pytest.fixture
+def store(tmp_path: Path, make_index: Callable[..., Index], video_spec: ModalitySpec) -> FeatureStore:
+    made = FeatureStore.create(tmp_path / "features.zarr", index=make_index(5))
+    made.add_modality(video_spec)
+    return made

@@ -1,0 +1,22 @@
+"""Fingerprints change with what changes the numbers, and with nothing else."""
+
+from weldcache.cache.provenance import differences, fingerprint, library_versions
+
+
+def test_fingerprint_ignores_the_order_of_keys_only() -> None:
+    first = {"video": {"size": 64, "mean": [0.5, 0.4]}, "audio": {}}
+    assert fingerprint(first) == fingerprint({"audio": {}, "video": {"mean": (0.5, 0.4), "size": 64}})
+    assert fingerprint(first) != fingerprint({"audio": {}, "video": {"mean": [0.4, 0.5], "size": 64}})
+    assert fingerprint(first) != fingerprint({"audio": {}, "video": {"mean": [0.5, 0.4], "size": 64.5}})
+
+
+def test_differences_name_every_leaf() -> None:
+    mine = {"image": {"blocks": [2, 4], "backbone": {"hash": "a"}}, "video": {}}
+    theirs = {"image": {"blocks": [2, 3], "backbone": {"hash": "a"}, "size": 64}, "video": {}}
+    assert differences(mine, theirs) == [("image.blocks", [2, 4], [2, 3]), ("image.size", None, 64)]
+    assert differences(mine, mine) == []
+
+
+def test_versions_name_the_libraries() -> None:
+    versions = library_versions()
+    assert {"python", "weldcache", "torch", "transformers", "zarr"} <= versions.keys()
