@@ -33,6 +33,5 @@ def evaluate(
         return
     from rich.console import Console
 
-    for part in evaluation.tables():
-        Console().print(part)
+    Console().print(evaluation.summary)
     typer.echo(f"Report: {evaluation.report_path}")

@@ -5,7 +5,7 @@ behind the user's back: what `weldcache config show` prints is what runs.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -88,7 +88,7 @@ class ImageSettings(BackboneSettings):
     num_views: Positive = Field(5, description="Photographs a weld.")
 
     @model_validator(mode="after")
-    def _blocks_ascend(self) -> Self:
+    def _blocks_ascend(self) -> "ImageSettings":
         if list(self.blocks) != sorted(set(self.blocks)):
             raise ValueError(f"image.blocks must ascend without repeats, got {list(self.blocks)}")
         return self
@@ -136,7 +136,7 @@ class ModelSettings(Section):
     decoder_dropout: Fraction = Field(0.2, description="Dropout in the decoder.")
 
     @model_validator(mode="after")
-    def _heads_divide_width(self) -> Self:
+    def _heads_divide_width(self) -> "ModelSettings":
         if self.d_model % self.num_heads:
             raise ValueError(f"model.d_model = {self.d_model} is not a multiple of model.num_heads = {self.num_heads}")
         return self

@@ -9,7 +9,7 @@ from ..backbones.spec import BackboneSpec
 _LIBRARIES = ("torch", "transformers", "numpy", "opencv-python-headless", "soundfile", "librosa")
 
 
-def made_by(backbone: BackboneSpec | None, *, decoding: Mapping[str, Json]) -> dict[str, Json]:
+def made_by(backbone: BackboneSpec | None, *, decoding: Mapping[str, object]) -> dict[str, Json]:
     """Describe a modality by its backbone (None where it has none), its decoding and the libraries."""
     versions = library_versions(_LIBRARIES)
     del versions["python"]

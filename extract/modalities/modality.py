@@ -29,8 +29,15 @@ class Reader(Protocol):
 class Encoder(Protocol):
     """Prepared tensors to the arrays that the store keeps."""
 
-    spec: ModalitySpec
-    reader: Reader
+    @property
+    def spec(self) -> ModalitySpec:
+        """The arrays and what makes them."""
+        ...
+
+    @property
+    def reader(self) -> Reader:
+        """The half that is sent to the workers."""
+        ...
 
     def encode(self, prepared: Sequence[Prepared]) -> Sequence[Features]:
         """Features of several samples, which go through the backbone as one batch; one mapping a sample."""

@@ -1,0 +1,140 @@
+"""Caveats: what a reader must know before believing the numbers, in plain words."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ..metrics.estimate import Estimate
+from ..metrics.exceedance import exceedance_p_value
+from .results import Assessment
+from .scores import ScoreTable
+from .wording import percent, span
+
+# A chosen limit, not a measured one: the averaging must not decide the second figure of the result.
+LARGEST_WEIGHTS_GAP = 0.02
+FEW_NORMALS = 30
+RAREST_CHANCE = 0.05
+
+
+def caveats(assessment: Assessment, *, validation: ScoreTable, test: ScoreTable) -> tuple[str, ...]:
+    """Everything about `assessment` that calls for care, the gravest first."""
+    return (
+        *_about_random(test, control=assessment.controls.random),
+        *_about_overlap(validation=validation, test=test),
+        *_about_chance(assessment.auroc, test=test),
+        *_about_media_free(assessment),
+        *_about_sessions(assessment),
+        *_about_validation(assessment),
+        *_about_weights(assessment),
+        *_about_threshold(assessment),
+        *_about_size(assessment),
+    )
+
+
+def _about_chance(auroc: Estimate, *, test: ScoreTable) -> Iterator[str]:
+    if np.ptp(test.scores) == 0:
+        yield "All scores are equal: the model does not tell any two samples apart."
+    elif auroc.high < 0.5:
+        yield (
+            f"The AUROC is below 0.5 ({span(auroc)}): normals score higher than defects. Either the scores are turned "
+            "round, or the defects lie closer to the training samples than the normals of this split do."
+        )
+    elif auroc.contains(0.5):
+        yield f"The AUROC's interval ({span(auroc)}) includes 0.5: this model is not shown to be better than chance."
+
+
+def _about_media_free(assessment: Assessment) -> Iterator[str]:
+    control, model = assessment.controls.media_free, assessment.auroc
+    if control.auroc is None:
+        yield f"There is no media-free control, because {control.reason}: a confound in the settings would go unseen."
+    elif control.auroc.value >= model.value:
+        yield (
+            f"The media-free control is as good as the model or better ({control.auroc.value:.3f} against "
+            f"{model.value:.3f}) without looking at any recording: on these data the model is not shown to see defects."
+        )
+    elif control.auroc.overlaps(model):
+        yield (
+            f"The media-free control's interval ({span(control.auroc)}) overlaps the model's ({span(model)}): "
+            "the settings alone may explain much of the result."
+        )
+
+
+def _about_random(test: ScoreTable, *, control: Estimate) -> Iterator[str]:
+    spread = max(control.high - control.value, control.value - control.low)
+    # The control leaves its own 95 % interval one time in twenty by chance; twice the reach, once in ten thousand.
+    if abs(control.value - 0.5) > 2 * spread:
+        yield (
+            f"Random scores reach an AUROC of {control.value:.3f} on {len(test)} samples, far from 0.5: the evaluation "
+            "itself is broken, and none of its numbers can be trusted."
+        )
+
+
+def _about_overlap(*, validation: ScoreTable, test: ScoreTable) -> Iterator[str]:
+    shared = len(set(validation.keys) & set(test.keys))
+    if shared:
+        yield (
+            f"{shared} of the {len(test)} evaluated samples are also validation samples, which chose the weights and "
+            "the threshold: the numbers are too good by an unknown amount."
+        )
+
+
+def _about_sessions(assessment: Assessment) -> Iterator[str]:
+    disjoint = assessment.session_disjoint
+    total, alone = assessment.num_normal + assessment.num_defect, disjoint.num_normal + disjoint.num_defect
+    if disjoint.auroc is None:
+        yield f"There is no session-disjoint AUROC: {disjoint.note}."
+    elif alone < total:
+        yield (
+            f"{total - alone} of the {total} evaluated samples come from sessions that training or validation saw, or "
+            f"from unknown ones. Over the other {alone} the AUROC is {disjoint.auroc.value:.3f} "
+            f"({span(disjoint.auroc)})."
+        )
+
+
+def _about_validation(assessment: Assessment) -> Iterator[str]:
+    validation = assessment.validation_auroc
+    if validation is not None and validation.low > assessment.auroc.high:
+        yield (
+            f"Validation looks better ({span(validation)}) than the evaluated split ({span(assessment.auroc)}): "
+            "the weights were chosen on validation, or the two splits differ."
+        )
+
+
+def _about_weights(assessment: Assessment) -> Iterator[str]:
+    averaged, raw = assessment.auroc.value, assessment.raw_auroc.value
+    if abs(averaged - raw) > LARGEST_WEIGHTS_GAP:
+        yield (
+            f"Averaged and raw weights are far apart ({averaged:.3f} against {raw:.3f}): the run was too short for its "
+            "averaging, or it had not settled."
+        )
+
+
+def _about_threshold(assessment: Assessment) -> Iterator[str]:
+    threshold, confusion = assessment.threshold, assessment.threshold.confusion
+    if threshold.num_normal * threshold.target_fpr < 1:
+        yield (
+            f"{threshold.num_normal} validation normals are too few to set a false-alarm rate of "
+            f"{threshold.target_fpr:.1%}: the threshold is simply the highest of their scores."
+        )
+    p_value = exceedance_p_value(
+        confusion.false_alarms,
+        num_new=assessment.num_normal,
+        num_reference_above=threshold.num_normal_above,
+        num_reference=threshold.num_normal,
+    )
+    if p_value < RAREST_CHANCE:
+        yield (
+            f"The threshold aimed at {threshold.target_fpr:.1%} false alarms and gave {percent(confusion.fpr)}, which "
+            "chance alone does less than one time in twenty: validation normals may not resemble these."
+        )
+
+
+def _about_size(assessment: Assessment) -> Iterator[str]:
+    if assessment.num_normal < FEW_NORMALS:
+        yield (
+            f"Only {assessment.num_normal} normal samples were evaluated. Every number rests on them, and they share "
+            "whatever is particular about them."
+        )
+    small = [name for name, result in assessment.per_class.items() if result.note is not None]
+    if small:
+        yield f"Too few samples to judge these classes on their own: {', '.join(small)}."

@@ -1,0 +1,90 @@
+"""Controls: what can be had without a model. A model is worth only what it adds to them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import KDTree
+
+from ..metrics.auroc import auroc_interval
+from ..metrics.estimate import Estimate
+from .scores import Attributes, ScoreTable
+
+
+@dataclass(frozen=True)
+class MediaFreeControl:
+    """AUROC of the control that sees attributes alone; None with the `reason` where it cannot be computed."""
+
+    auroc: Estimate | None
+    reason: str | None
+
+
+def random_control(table: ScoreTable, *, generator: np.random.Generator) -> Estimate:
+    """AUROC of random scores through the same code as the model's: far from 0.5, that code sees the labels.
+
+    Raises:
+        MetricError: the table has one class only.
+    """
+    return auroc_interval(generator.random(len(table)), table.labels)
+
+
+def media_free_control(table: ScoreTable, *, train_attributes: Attributes) -> MediaFreeControl:
+    """AUROC of the distance to the nearest training sample in the attributes.
+
+    Args:
+        table: the samples to score.
+        train_attributes: the same attributes of the samples that the model trained on, one value a sample.
+
+    Raises:
+        MetricError: the table has one class only.
+    """
+    reason = _why_not(train_attributes, table.attributes)
+    if reason is not None:
+        return MediaFreeControl(auroc=None, reason=reason)
+    distances = nearest_train_distances(table.attributes, train=train_attributes)
+    return MediaFreeControl(auroc=auroc_interval(distances, table.labels), reason=None)
+
+
+def nearest_train_distances(attributes: Attributes, *, train: Attributes) -> NDArray[np.float64]:
+    """Euclidean distance from each sample to the nearest training sample; both sides name the same attributes.
+
+    Numbers are standardised with the mean and standard deviation of train, where a deviation of 0 counts as 1. Strings
+    are one-hot over all values that occur on either side, so that a value unseen in train is as far from the known ones
+    as they are from each other (squared distance 2), instead of falling back to the origin or to an error.
+    """
+    num_train = len(next(iter(train.values())))
+    columns = [_encoded(np.concatenate([train[name], attributes[name]]), num_train=num_train) for name in sorted(train)]
+    rows = np.hstack(columns)
+    distances, _ = KDTree(rows[:num_train]).query(rows[num_train:])
+    return np.asarray(distances, dtype=np.float64)
+
+
+def majority_accuracy(labels: NDArray[np.int64]) -> float:
+    """Accuracy of always answering the more frequent label."""
+    prevalence = float(np.mean(labels))
+    return max(prevalence, 1 - prevalence)
+
+
+def _why_not(train: Attributes, attributes: Attributes) -> str | None:
+    if not train or not attributes:
+        return "the data set records no attributes beside the media"
+    if train.keys() != attributes.keys():
+        only_one_side = ", ".join(sorted(train.keys() ^ attributes.keys()))
+        return f"these attributes are not recorded for both training and evaluated samples: {only_one_side}"
+    if not len(next(iter(train.values()))):
+        return "there are no training samples to compare with"
+    for name in sorted(train):
+        both = np.concatenate([train[name], attributes[name]])
+        if np.issubdtype(both.dtype, np.number) and not np.isfinite(both).all():
+            return f"attribute {name!r} has no value for {int(np.count_nonzero(~np.isfinite(both)))} samples"
+    return None
+
+
+def _encoded(values: NDArray[np.float64] | NDArray[np.character], *, num_train: int) -> NDArray[np.float64]:
+    """Columns of one attribute; its first `num_train` values are those of train."""
+    if not np.issubdtype(values.dtype, np.number):
+        return np.asarray(values[:, np.newaxis] == np.unique(values), dtype=np.float64)
+    known = values[:num_train].astype(np.float64)
+    # The deviation of equal values is not always 0 (of 0.1 it is 1e-17), so equality is asked for itself.
+    deviation = known.std() if np.ptp(known) > 0 else 1.0
+    return np.asarray((values.astype(np.float64) - known.mean()) / deviation)[:, np.newaxis]

@@ -1,0 +1,130 @@
+"""Stage three: a trained run and a store become scores, scores become an assessment, an assessment a report."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import RenderableType
+
+from ..cache.provenance import library_versions
+from ..cache.store import FeatureStore
+from ..configs.schema import Settings
+from ..errors import NotFoundError
+from ..train.device import resolve_device
+from ..train.run_folder import latest_run, named_run
+from ..train.samples import TRAIN_SPLIT, VALIDATION_SPLIT
+from ..train.scoring import score_rows
+from ..train.trained_run import TrainedRun, Weights, load_run
+from .assessment import assess
+from .provenance import Provenance
+from .report.report_json import report_document
+from .report.table import summary
+from .report.writer import write_report
+from .scores import ScoreTable
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What an evaluation found: the report as JSON values, as something that `rich` prints, and where it is."""
+
+    report: Mapping[str, Any]
+    summary: RenderableType
+    report_path: Path
+
+
+def evaluate(settings: Settings, *, run_name: str | None, split: str, cache: Path | None, command: str) -> Evaluation:
+    """Score `split` with a run (None: the latest) and write its report into the run's folder.
+
+    The features come from `cache`, or else from the store that the run was trained on.
+
+    Raises:
+        NotFoundError: if there is no such run, store or split.
+        FingerprintError: if the store holds other features than those that the run was trained on.
+        MetricError: if the split holds only normals or only defects.
+    """
+    folder = settings.runs.folder
+    run = load_run((latest_run(folder) if run_name is None else named_run(folder, run_name)).path)
+    store = FeatureStore.open(cache or _cache_of(run, settings))
+    validation, _ = _score(run, store, VALIDATION_SPLIT, settings=settings)
+    judged, num_left_out = _score(run, store, split, settings=settings)
+    train = store.index.select(store.rows(TRAIN_SPLIT, modalities=_modalities(run)))
+    normal_train = train.select(np.flatnonzero(train.labels == 0))
+    assessment = assess(
+        test=judged,
+        validation=validation,
+        train_attributes=normal_train.attributes,
+        train_sessions=normal_train.sessions.tolist(),
+        target_fpr=settings.evaluate.target_fpr,
+        seed=settings.evaluate.seed,
+    )
+    if num_left_out:
+        warning = f"{num_left_out} samples of {split} lack a modality and are not scored; they are in no figure."
+        assessment = replace(assessment, warnings=(*assessment.warnings, warning))
+    provenance = _provenance(run, store, settings=settings, split=split, command=command)
+    path = write_report(
+        run.folder.path, assessment=assessment, test=judged, provenance=provenance, training_curve=run.metrics
+    )
+    return Evaluation(
+        report=report_document(assessment, provenance=provenance),
+        summary=summary(assessment, provenance=provenance),
+        report_path=path,
+    )
+
+
+def _cache_of(run: TrainedRun, settings: Settings) -> Path:
+    """Where the run's features are: where they were, or, if a project was moved, where the settings say."""
+    recorded = run.settings.cache.path
+    return recorded if recorded.exists() else settings.cache.path
+
+
+def _modalities(run: TrainedRun) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(request.modality for request in run.recipe.requires()))
+
+
+def _score(run: TrainedRun, store: FeatureStore, split: str, *, settings: Settings) -> tuple[ScoreTable, int]:
+    """Scores of the rows of `split` that have every modality, and how many have not."""
+    rows = store.rows(split, modalities=_modalities(run))
+    if not len(rows):
+        raise NotFoundError(
+            f"{store.path} has no features of the split {split}. Run `weldcache extract --split {split}`."
+        )
+    entries = store.index.select(rows)
+    table = ScoreTable(
+        keys=tuple(entries.keys.tolist()),
+        splits=tuple(entries.splits.tolist()),
+        class_names=tuple(entries.class_names.tolist()),
+        sessions=tuple(entries.sessions.tolist()),
+        labels=entries.labels.astype(np.int64),
+        scores=_scores(run, store, rows, weights="averaged", settings=settings),
+        raw_scores=_scores(run, store, rows, weights="raw", settings=settings),
+        attributes=entries.attributes,
+    )
+    return table, int(np.sum(store.index.splits == split)) - len(rows)
+
+
+def _scores(
+    run: TrainedRun, store: FeatureStore, rows: NDArray[np.int64], *, weights: Weights, settings: Settings
+) -> NDArray[np.float64]:
+    model = run.model(weights, store=store, device=resolve_device(settings.train.device))
+    return score_rows(run.recipe, model, store, rows).astype(np.float64)
+
+
+def _provenance(run: TrainedRun, store: FeatureStore, *, settings: Settings, split: str, command: str) -> Provenance:
+    # The run's settings made the scores; the evaluation's own section is the one in force now.
+    resolved = run.settings.model_copy(update={"evaluate": settings.evaluate})
+    return Provenance(
+        run_name=run.folder.name,
+        split=split,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=command,
+        seed=settings.evaluate.seed,
+        fingerprint=store.fingerprint,
+        settings=json.loads(resolved.model_dump_json()),
+        versions=library_versions(),
+        backbones_are_random=store.random_backbones,
+    )

@@ -1,0 +1,92 @@
+"""report.json: the numbers of a report for other programs."""
+
+from ...metrics.estimate import Estimate
+from ...metrics.exceedance import exceedance_rate
+from ..provenance import Provenance
+from ..results import Assessment, ClassResult, Controls, SessionDisjoint, ThresholdResult
+from .verdict import verdict
+
+SCHEMA_VERSION = 1
+
+
+def report_document(assessment: Assessment, *, provenance: Provenance) -> dict[str, object]:
+    """The report as JSON values. What is undefined is null with a reason or note beside it, never NaN."""
+    judged = verdict(assessment)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "run": provenance.run_name,
+        "split": provenance.split,
+        "weights": "ema",
+        "confidence": 0.95,
+        "backbones_are_random": provenance.backbones_are_random,
+        "verdict": {"standing": judged.standing.value, "headline": judged.headline, "explanation": judged.explanation},
+        "warnings": list(assessment.warnings),
+        "auroc": _estimate(assessment.auroc, name="value"),
+        "raw_auroc": _estimate(assessment.raw_auroc, name="value"),
+        "validation_auroc": _estimate(assessment.validation_auroc, name="value"),
+        "ap": assessment.ap,
+        "fpr_at_95_tpr": assessment.fpr_at_95_tpr,
+        "num_normal": assessment.num_normal,
+        "num_defect": assessment.num_defect,
+        "per_class": {name: _class_result(result) for name, result in assessment.per_class.items()},
+        "threshold": _threshold(assessment.threshold),
+        "controls": _controls(assessment.controls),
+        "session_disjoint": _session_disjoint(assessment.session_disjoint),
+        "provenance": {
+            "fingerprint": provenance.fingerprint,
+            "settings": dict(provenance.settings),
+            "versions": dict(provenance.versions),
+            "seed": provenance.seed,
+            "command": provenance.command,
+            "created": provenance.created,
+        },
+    }
+
+
+def _estimate(estimate: Estimate | None, *, name: str = "auroc") -> dict[str, object]:
+    if estimate is None:
+        return {name: None, "low": None, "high": None}
+    return {name: estimate.value, "low": estimate.low, "high": estimate.high}
+
+
+def _class_result(result: ClassResult) -> dict[str, object]:
+    return _estimate(result.auroc) | {"num": result.num, "note": result.note}
+
+
+def _threshold(threshold: ThresholdResult) -> dict[str, object]:
+    confusion = threshold.confusion
+    expected = exceedance_rate(threshold.num_normal_above, num_reference=threshold.num_normal)
+    return {
+        "value": threshold.value,
+        "target_fpr": threshold.target_fpr,
+        "num_validation_normal": threshold.num_normal,
+        "validation_fpr": threshold.num_normal_above / threshold.num_normal,
+        "expected_fpr_low": expected.low,
+        "expected_fpr_high": expected.high,
+        "achieved_fpr": confusion.fpr.value,
+        "achieved_fpr_low": confusion.fpr.low,
+        "achieved_fpr_high": confusion.fpr.high,
+        "recall": confusion.recall.value,
+        "recall_low": confusion.recall.low,
+        "recall_high": confusion.recall.high,
+        "balanced_accuracy": confusion.balanced_accuracy,
+        "f1": confusion.f1,
+        "detected": confusion.detected,
+        "missed": confusion.missed,
+        "false_alarms": confusion.false_alarms,
+        "passed": confusion.passed,
+    }
+
+
+def _controls(controls: Controls) -> dict[str, object]:
+    return {
+        "random": _estimate(controls.random),
+        "media_free": _estimate(controls.media_free.auroc) | {"reason": controls.media_free.reason},
+        "chance_ap": controls.chance_ap,
+        "majority_accuracy": controls.majority_accuracy,
+    }
+
+
+def _session_disjoint(disjoint: SessionDisjoint) -> dict[str, object]:
+    counts = {"num_normal": disjoint.num_normal, "num_defect": disjoint.num_defect}
+    return _estimate(disjoint.auroc) | counts | {"note": disjoint.note}

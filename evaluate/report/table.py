@@ -1,0 +1,55 @@
+"""The report for a terminal: the model, its controls and its classes in one table, then what calls for care."""
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ...metrics.estimate import Estimate
+from ..provenance import Provenance
+from ..results import Assessment
+from ..wording import percent, span
+from .verdict import DEMO_SENTENCE, verdict
+
+
+def summary(assessment: Assessment, *, provenance: Provenance) -> RenderableType:
+    """Something that `rich` prints. All texts are literal: square brackets in a class name are no markup."""
+    judged, threshold = verdict(assessment), assessment.threshold
+    lines = [
+        f"At the threshold {threshold.value:#.4g}, from {threshold.num_normal} validation normals at a target of "
+        f"{threshold.target_fpr:.1%}: {percent(threshold.confusion.fpr)} false alarms, "
+        f"{percent(threshold.confusion.recall)} of the defects found.",
+        f"Average precision {assessment.ap:.3f} (chance {assessment.controls.chance_ap:.3f}).",
+        *(f"Warning: {warning}" for warning in assessment.warnings),
+    ]
+    if provenance.backbones_are_random:
+        lines.insert(0, DEMO_SENTENCE)
+    return Group(
+        _table(assessment, title=f"{provenance.run_name} on {provenance.split}"),
+        Text(f"{judged.headline}.", style="bold"),
+        *map(Text, lines),
+    )
+
+
+def _table(assessment: Assessment, *, title: str) -> Table:
+    table = Table(title=Text(title), title_justify="left")
+    table.add_column("AUROC of")
+    for name in ("value", "95% interval", "normal", "defect"):
+        table.add_column(name, justify="right")
+    table.add_column("note")
+    num_normal, num_defect = assessment.num_normal, assessment.num_defect
+    media_free, disjoint = assessment.controls.media_free, assessment.session_disjoint
+    _add(table, "model", assessment.auroc, counts=(num_normal, num_defect), note="averaged weights")
+    _add(table, "media-free control", media_free.auroc, counts=(num_normal, num_defect), note=media_free.reason)
+    _add(table, "random scores", assessment.controls.random, counts=(num_normal, num_defect), note=None)
+    counts = (disjoint.num_normal, disjoint.num_defect)
+    _add(table, "model, unseen sessions", disjoint.auroc, counts=counts, note=disjoint.note)
+    _add(table, "model, raw weights", assessment.raw_auroc, counts=(num_normal, num_defect), note=None)
+    table.add_section()
+    for name, result in assessment.per_class.items():
+        _add(table, name, result.auroc, counts=(num_normal, result.num), note=result.note)
+    return table
+
+
+def _add(table: Table, name: str, estimate: Estimate | None, *, counts: tuple[int, int], note: str | None) -> None:
+    value, interval = ("none", "") if estimate is None else (f"{estimate.value:.3f}", span(estimate))
+    table.add_row(Text(name), value, interval, *map(str, counts), Text(note or ""))

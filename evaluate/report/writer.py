@@ -1,0 +1,36 @@
+"""Writing a report's files into a run's folder."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ...atomic import write_json, write_text
+from ..provenance import Provenance
+from ..results import Assessment
+from ..scores import ScoreTable, write_scores
+from .report_html import render_html
+from .report_json import report_document
+
+
+def write_report(
+    folder: Path,
+    *,
+    assessment: Assessment,
+    test: ScoreTable,
+    provenance: Provenance,
+    training_curve: Sequence[Mapping[str, object]],
+) -> Path:
+    """Write `scores_<split>.csv`, `report.html` and, last, `report.json` into `folder`; return the path of the HTML.
+
+    Args:
+        folder: made if it is not there; files of an earlier report are replaced, each in one step.
+        assessment: the numbers.
+        test: the table they were made from.
+        provenance: names the split; its settings must be JSON values.
+        training_curve: one mapping an epoch, with "epoch" and any of "loss" and "val_auroc"; may be empty.
+    """
+    html = render_html(assessment, test=test, provenance=provenance, training_curve=training_curve)
+    html_path = folder / "report.html"
+    write_scores(folder / f"scores_{provenance.split}.csv", test)
+    write_text(html_path, html)
+    write_json(folder / "report.json", report_document(assessment, provenance=provenance))
+    return html_path

@@ -1,0 +1,94 @@
+"""The numbers of an evaluation, as plain data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..metrics.confusion import Confusion
+from ..metrics.estimate import Estimate
+from .controls import MediaFreeControl
+
+SMALLEST_GROUP = 5
+TOO_SMALL_NOTE = "n too small"
+
+
+@dataclass(frozen=True)
+class ClassResult:
+    """AUROC of one defect class, `num` samples, against all normals; `note` says where `num` is too small to judge."""
+
+    auroc: Estimate
+    num: int
+    note: str | None
+
+
+@dataclass(frozen=True)
+class ThresholdResult:
+    """A threshold from validation normals, and what it does on the evaluated samples.
+
+    Attributes:
+        value: in the unit of the scores; scores strictly above raise an alarm.
+        target_fpr: the false-alarm rate that was asked for.
+        num_normal: how many validation normals it was taken from.
+        num_normal_above: how many of them score above it.
+        confusion: alarms among the evaluated samples.
+    """
+
+    value: float
+    target_fpr: float
+    num_normal: int
+    num_normal_above: int
+    confusion: Confusion
+
+
+@dataclass(frozen=True)
+class Controls:
+    """What can be had without a model.
+
+    Attributes:
+        random: AUROC of seeded random scores.
+        media_free: AUROC of the distance in attributes to the nearest training sample.
+        chance_ap: average precision of random scores, which is the share of defects.
+        majority_accuracy: accuracy of always answering the more frequent label.
+    """
+
+    random: Estimate
+    media_free: MediaFreeControl
+    chance_ap: float
+    majority_accuracy: float
+
+
+@dataclass(frozen=True)
+class SessionDisjoint:
+    """AUROC over the samples from sessions that neither training nor validation saw; `note` says what limits it."""
+
+    auroc: Estimate | None
+    num_normal: int
+    num_defect: int
+    note: str | None
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """Everything that a report says about a trained model on one split.
+
+    Attributes:
+        auroc: with the averaged (EMA) weights, which are the ones a run ships.
+        raw_auroc: with the last weights as the optimiser left them.
+        ap: average precision, defects being the positives.
+        fpr_at_95_tpr: false-alarm rate where 95 % of the defects are found.
+        per_class: by defect class, in alphabetical order.
+        validation_auroc: None where validation has one class only.
+        warnings: in plain words, the gravest first.
+    """
+
+    auroc: Estimate
+    raw_auroc: Estimate
+    ap: float
+    fpr_at_95_tpr: float
+    num_normal: int
+    num_defect: int
+    per_class: Mapping[str, ClassResult]
+    threshold: ThresholdResult
+    controls: Controls
+    session_disjoint: SessionDisjoint
+    validation_auroc: Estimate | None
+    warnings: tuple[str, ...]

@@ -1,0 +1,96 @@
+"""A table of scores: what a trained model says of each sample, next to what is known of the sample."""
+
+import csv
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import compress
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..atomic import replaced_file
+from ..errors import MetricError
+
+CSV_COLUMNS = ("key", "split", "class_name", "session", "label", "score", "raw_score")
+
+# What is known of each sample without its media: numbers or strings by name, one value a sample.
+Attributes = Mapping[str, NDArray[np.float64] | NDArray[np.character]]
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreTable:
+    """One row a sample; every field has the same length, and higher scores are more anomalous.
+
+    Attributes:
+        keys: unique identifiers.
+        splits: the split that each sample belongs to.
+        class_names: "what it is" in the data set's own words; normals have one too.
+        sessions: recording session, "" where unknown.
+        labels: 0 normal, 1 defect.
+        scores: from the averaged (EMA) weights, the ones a run ships.
+        raw_scores: from the last weights as the optimiser left them.
+        attributes: settings, materials and the like, as the media-free control sees them; may be empty.
+
+    Raises:
+        MetricError: lengths differ, a key occurs twice, a label is neither 0 nor 1, or a score is not finite.
+    """
+
+    keys: tuple[str, ...]
+    splits: tuple[str, ...]
+    class_names: tuple[str, ...]
+    sessions: tuple[str, ...]
+    labels: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    raw_scores: NDArray[np.float64]
+    attributes: Attributes
+
+    def __post_init__(self) -> None:
+        self._check_lengths()
+        if len(set(self.keys)) < len(self.keys):
+            key, count = Counter(self.keys).most_common(1)[0]
+            raise MetricError(f"The key {key!r} occurs {count} times in a score table, where keys are unique.")
+        if not np.isin(self.labels, (0, 1)).all():
+            raise MetricError("Labels in a score table must be 0 (normal) or 1 (defect).")
+        for name in ("scores", "raw_scores"):
+            broken = np.flatnonzero(~np.isfinite(getattr(self, name)))
+            if broken.size:
+                raise MetricError(
+                    f"{broken.size} of {len(self)} {name} are not finite, the first is of {self.keys[broken[0]]!r}. "
+                    "Look for a diverged training or broken features."
+                )
+
+    def _check_lengths(self) -> None:
+        columns = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "attributes"}
+        columns |= {f"attribute {name!r}": values for name, values in self.attributes.items()}
+        for name, column in columns.items():
+            if len(column) != len(self.keys):
+                raise MetricError(f"A score table has {len(self.keys)} keys but {len(column)} values of {name}.")
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def select(self, mask: NDArray[np.bool_]) -> "ScoreTable":
+        """The rows where `mask` (one value a row) is true, in the same order."""
+        assert mask.shape == (len(self),), mask.shape
+        return ScoreTable(
+            keys=tuple(compress(self.keys, mask)),
+            splits=tuple(compress(self.splits, mask)),
+            class_names=tuple(compress(self.class_names, mask)),
+            sessions=tuple(compress(self.sessions, mask)),
+            labels=self.labels[mask],
+            scores=self.scores[mask],
+            raw_scores=self.raw_scores[mask],
+            attributes={name: values[mask] for name, values in self.attributes.items()},
+        )
+
+
+def write_scores(path: Path, table: ScoreTable) -> None:
+    """Write `table` without its attributes as CSV; each number reads back as the very same float."""
+    labels, scores, raw_scores = table.labels.tolist(), table.scores.tolist(), table.raw_scores.tolist()
+    columns = (table.keys, table.splits, table.class_names, table.sessions, labels, scores, raw_scores)
+    with replaced_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as handle:
+        writer = csv.writer(handle, lineterminator="\n")
+        writer.writerow(CSV_COLUMNS)
+        writer.writerows(zip(*columns, strict=True))

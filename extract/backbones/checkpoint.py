@@ -1,0 +1,132 @@
+"""Where a model's files are: a local folder, or a snapshot of the Hugging Face hub, which is a folder too.
+
+Everything downstream reads one folder, so hub models, local models and demo models go through the same code. Only
+JSON, tokenizer text and safetensors are ever fetched; a pickled checkpoint is neither downloaded nor read.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import huggingface_hub
+from huggingface_hub import errors as hub_errors
+
+from ...cache.provenance import Json
+from ...errors import BackboneError
+
+MARKER_FILE = "weldcache_backbone.json"  # written into a folder whose weights were drawn at random
+LOCAL_REVISION = "local"
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_FETCHED_FILES = ["*.json", "*.safetensors", "merges.txt"]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A folder with config.json and safetensors weights, and what is known of its origin."""
+
+    folder: Path
+    model: str  # hub id, or the folder's own name
+    revision: str  # the hub's commit, or "local"
+    model_type: str  # as config.json says
+    random_weights: bool
+
+
+def open_checkpoint(model: str, *, revision: str | None, setting: str) -> Checkpoint:
+    """Find the files of `model`, a local folder or a hub id; `revision` is for the hub alone.
+
+    `setting` is the name of the setting that `model` comes from, for messages. Raises BackboneError where the files
+    cannot be had or are not a model in safetensors.
+    """
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return _describe(folder, model=folder.resolve().name, revision=LOCAL_REVISION)
+    if not _HUB_ID.fullmatch(model):
+        raise BackboneError(f"{setting} = {model}: there is no such folder. {_advice(setting)}")
+    snapshot = _download(model, revision=revision, setting=setting)
+    return _describe(snapshot, model=model, revision=snapshot.name)
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files that transformers loads from `folder`: one file, or the shards that an index names."""
+    single = folder / "model.safetensors"
+    if single.is_file():
+        return [single]
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        raise BackboneError(_no_safetensors(folder))
+    shards = read_json_object(index).get("weight_map")
+    if not isinstance(shards, dict) or not shards:
+        raise BackboneError(f"{index}: has no weight_map; fetch the model again.")
+    return [folder / name for name in sorted({str(name) for name in shards.values()})]
+
+
+def read_json_object(path: Path) -> dict[str, Json]:
+    """The JSON object in `path`; raises BackboneError where it cannot be read."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BackboneError(f"{path}: missing; the folder is not a whole model, fetch it again.") from None
+    except (OSError, ValueError) as error:
+        raise BackboneError(f"{path}: not readable as JSON ({error}); fetch the model again.") from error
+    if not isinstance(value, dict):
+        raise BackboneError(f"{path}: must hold a JSON object; fetch the model again.")
+    return value
+
+
+def read_marker(folder: Path) -> Mapping[str, Json] | None:
+    """What the marker of a folder with random weights says, or None where there is no marker."""
+    path = folder / MARKER_FILE
+    return read_json_object(path) if path.is_file() else None
+
+
+def _describe(folder: Path, *, model: str, revision: str) -> Checkpoint:
+    model_type = read_json_object(folder / "config.json").get("model_type")
+    if not isinstance(model_type, str):
+        raise BackboneError(f"{folder / 'config.json'}: names no model_type, so its model class is unknown.")
+    weight_files(folder)  # a folder without safetensors is refused before anything is loaded
+    marker = read_marker(folder) or {}
+    return Checkpoint(folder, model, revision, model_type, random_weights=marker.get("random_weights") is True)
+
+
+def _download(model: str, *, revision: str | None, setting: str) -> Path:
+    wanted = f"{setting} = {model}" + (f" at revision {revision}" if revision else "")
+    try:
+        snapshot = huggingface_hub.snapshot_download(
+            model, revision=revision, allow_patterns=_FETCHED_FILES, ignore_patterns=["*/*"]
+        )
+    except hub_errors.GatedRepoError as error:
+        raise BackboneError(
+            f"{wanted}: the model is gated. Accept its licence at https://huggingface.co/{model} and log in with "
+            f"`hf auth login`, or give a local folder, or try the program with `--set {setting}=demo`."
+        ) from error
+    except hub_errors.RevisionNotFoundError as error:
+        raise BackboneError(f"{wanted}: the hub has no such revision; name a commit, tag or branch of it.") from error
+    except hub_errors.RepositoryNotFoundError as error:
+        raise BackboneError(f"{wanted}: neither a folder here nor a model on the hub. {_advice(setting)}") from error
+    except OSError as error:
+        raise BackboneError(
+            f"{wanted}: not in the local Hugging Face cache, and the hub cannot be reached. Connect once, or give a "
+            f"local folder with config.json and model.safetensors, or try the program with `--set {setting}=demo`."
+        ) from error
+    except ValueError as error:
+        raise BackboneError(f"{wanted}: not a valid hub id. {_advice(setting)}") from error
+    return Path(snapshot)
+
+
+def _advice(setting: str) -> str:
+    return (
+        "Give a local folder with config.json and model.safetensors, a Hugging Face id such as "
+        f"facebook/dinov2-base, or try the program with `--set {setting}=demo`."
+    )
+
+
+def _no_safetensors(folder: Path) -> str:
+    pickles = sorted(path.name for path in folder.glob("*.bin"))
+    found = f" ({', '.join(pickles)} is a pickle, which is never loaded)" if pickles else ""
+    return (
+        f"{folder}: holds no model.safetensors{found}. Convert the weights to safetensors, or choose a revision that "
+        "has them, such as a conversion proposed under refs/pr/N on the model's page."
+    )

@@ -1,0 +1,68 @@
+"""CLIP's text tower: one vector for a text, in the space that CLIP shares between texts and pictures.
+
+Radford et al., "Learning Transferable Visual Models From Natural Language Supervision" (2021).
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPTokenizer
+
+from ...errors import BackboneError
+from .checkpoint import Checkpoint
+from .pretrained import Placement, describe, freeze, load_config, load_pretrained, quiet_transformers
+from .spec import BackboneSpec
+
+
+class TextEncoder:
+    """CLIP's frozen text tower: `dim` numbers for a text."""
+
+    def __init__(
+        self,
+        model: CLIPTextModelWithProjection,
+        *,
+        tokenizer: CLIPTokenizer,
+        spec: BackboneSpec,
+    ) -> None:
+        self.spec = spec
+        self.dim: int = model.text_projection.out_features
+        self._max_tokens: int = model.config.max_position_embeddings
+        self._model = model
+        self._tokenizer = tokenizer
+
+    @torch.inference_mode()
+    def __call__(self, text: str) -> Float[Tensor, " dim"]:
+        """The projected embedding of `text`, not normalised; raises BackboneError for a text that is too long."""
+        tokens: Tensor = self._tokenizer(text, return_tensors="pt")["input_ids"]
+        if tokens.shape[1] > self._max_tokens:
+            raise BackboneError(
+                f"{self.spec.model}: takes {self._max_tokens} tokens, and the text has {tokens.shape[1]}; shorten "
+                f"text.prompt = {text!r}."
+            )
+        vector: Tensor = self._model(tokens.to(self._model.device)).text_embeds[0]
+        return vector
+
+
+def load_clip_text(checkpoint: Checkpoint, *, placement: Placement) -> TextEncoder:
+    """The text tower in `checkpoint`, a whole CLIP model or its text half with the projection."""
+    config = load_config(CLIPTextConfig, checkpoint=checkpoint)
+    tokenizer = _load_tokenizer(checkpoint)
+    model = load_pretrained(CLIPTextModelWithProjection, checkpoint=checkpoint, config=config)
+    spec = describe(
+        checkpoint,
+        family="clip_text",
+        preprocessing={"tokenizer": "the model's own byte-pair encoding, lower case"},
+        output={"vector": "text embedding at the end token, projected, not normalised"},
+    )
+    return TextEncoder(freeze(model, placement=placement), tokenizer=tokenizer, spec=spec)
+
+
+def _load_tokenizer(checkpoint: Checkpoint) -> CLIPTokenizer:
+    if not any((checkpoint.folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):
+        raise BackboneError(f"{checkpoint.folder}: has neither tokenizer.json nor vocab.json; fetch the model again.")
+    try:
+        with quiet_transformers():
+            tokenizer: CLIPTokenizer = CLIPTokenizer.from_pretrained(checkpoint.folder, local_files_only=True)
+    except (OSError, ValueError, TypeError) as error:
+        raise BackboneError(f"{checkpoint.folder}: the tokenizer cannot be loaded ({error}).") from error
+    return tokenizer

@@ -1,0 +1,65 @@
+"""From a modality's settings to its frozen backbone: hub model, local folder or demo, all through one path."""
+
+from pathlib import Path
+
+from ...configs.schema import AudioSettings, BackboneSettings, ImageSettings, TextSettings, VideoSettings
+from ...errors import BackboneError
+from .audio_spectrogram import AudioSpectrogramTransformer, load_ast
+from .checkpoint import Checkpoint, open_checkpoint
+from .clip_text import TextEncoder, load_clip_text
+from .dinov2 import load_dinov2
+from .dinov3 import load_dinov3
+from .families import FAMILY_OF_MODEL_TYPE, TITLES, Family
+from .pretrained import Placement
+from .random_backbone import demo_backbone_folder
+from .vision_transformer import VisionTransformer
+from .vjepa2 import VJepa2, load_vjepa2
+
+DEMO = "demo"
+
+
+class BackboneLoader:
+    """Loads backbones to one place; `demo` models are kept under `demo_folder` and drawn with `demo_seed`."""
+
+    def __init__(self, *, placement: Placement, demo_folder: Path, demo_seed: int) -> None:
+        self._placement = placement
+        self._demo_folder = demo_folder
+        self._demo_seed = demo_seed
+
+    def video(self, settings: VideoSettings) -> VJepa2:
+        """The backbone of `video.model`; raises BackboneError where it cannot be had."""
+        checkpoint = self._find(settings, section="video", families=("vjepa2",))
+        return load_vjepa2(checkpoint, num_frames=settings.num_frames, size=settings.size, placement=self._placement)
+
+    def audio(self, settings: AudioSettings) -> AudioSpectrogramTransformer:
+        """The backbone of `audio.model`; raises BackboneError where it cannot be had."""
+        checkpoint = self._find(settings, section="audio", families=("ast",))
+        return load_ast(checkpoint, placement=self._placement)
+
+    def image(self, settings: ImageSettings) -> VisionTransformer:
+        """The backbone of `image.model`; raises BackboneError where it cannot be had."""
+        checkpoint = self._find(settings, section="image", families=("dinov3", "dinov2"))
+        load = load_dinov3 if FAMILY_OF_MODEL_TYPE[checkpoint.model_type] == "dinov3" else load_dinov2
+        return load(checkpoint, blocks=settings.blocks, size=settings.size, placement=self._placement)
+
+    def text(self, settings: TextSettings) -> TextEncoder:
+        """The encoder of `text.model`; raises BackboneError where it cannot be had."""
+        checkpoint = self._find(settings, section="text", families=("clip_text",))
+        return load_clip_text(checkpoint, placement=self._placement)
+
+    def _find(self, settings: BackboneSettings, *, section: str, families: tuple[Family, ...]) -> Checkpoint:
+        """The checkpoint, known to be of one of `families`, whose first is the demo's."""
+        setting = f"{section}.model"
+        model = settings.model
+        if model == DEMO:
+            folder = self._demo_folder / f"{DEMO}-{families[0]}-seed{self._demo_seed}"
+            model = str(demo_backbone_folder(folder, family=families[0], seed=self._demo_seed))
+        checkpoint = open_checkpoint(model, revision=settings.revision, setting=setting)
+        family = FAMILY_OF_MODEL_TYPE.get(checkpoint.model_type)
+        if family not in families:
+            known = " or ".join(TITLES[family] for family in families)
+            raise BackboneError(
+                f"{setting} = {settings.model}: is a model of type {checkpoint.model_type}, and {section} needs "
+                f"{known}; choose one, or `--set {setting}={DEMO}`."
+            )
+        return checkpoint

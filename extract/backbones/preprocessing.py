@@ -1,0 +1,161 @@
+"""From decoded pictures to a vision model's input: resize, rescale, normalise.
+
+The values are those of the model's own preprocessor file, and the published ones where it has none. One thing is not
+the model's own: its centre crop. A photograph of a seam is 2000x900 and a centre crop to a square would cut away half
+of the weld, so the whole picture is resized to the model's square input; the aspect ratio changes, by the same factor
+for every weld.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float32, UInt8
+from torch import Tensor
+
+from ...cache.provenance import Json
+from ...errors import BackboneError
+from ..decode.decoded import Photographs, VideoClip
+from ..decode.resize import INTERPOLATION, resize_antialiased
+from .checkpoint import read_json_object
+
+IMAGE_FILES = ("preprocessor_config.json",)
+VIDEO_FILES = ("video_preprocessor_config.json", "preprocessor_config.json")
+
+# ImageNet's channel statistics, with which V-JEPA 2, DINOv2 and DINOv3 were all trained.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+EIGHT_BIT = 1 / 255
+
+Triple = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class PixelPreprocessing:
+    """Resize to `size` x `size`, then (pixel * rescale_factor - mean) / std for each channel of RGB."""
+
+    size: int
+    mean: Triple = IMAGENET_MEAN
+    std: Triple = IMAGENET_STD
+    rescale_factor: float = EIGHT_BIT
+
+    def __call__(self, picture: UInt8[np.ndarray, "height width 3"]) -> Float32[np.ndarray, "3 size size"]:
+        """The picture as a model sees it, channels first."""
+        resized = resize_antialiased(picture, height=self.size, width=self.size)
+        std = np.array(self.std, dtype=np.float32)
+        scale = np.float32(self.rescale_factor) / std
+        shift = np.array(self.mean, dtype=np.float32) / std
+        return np.ascontiguousarray((resized.astype(np.float32) * scale - shift).transpose(2, 0, 1))
+
+    def to_manifest(self) -> dict[str, Json]:
+        """What was applied, as plain JSON values."""
+        return {
+            "size": self.size,
+            "resize": "whole picture to a square, no crop",
+            "interpolation": INTERPOLATION,
+            "rescale_factor": self.rescale_factor,
+            "mean": list(self.mean),
+            "std": list(self.std),
+        }
+
+
+@dataclass(frozen=True)
+class ClipPreparation:
+    """Frames of a clip to a video model's input."""
+
+    pixels: PixelPreprocessing
+
+    def __call__(self, decoded: VideoClip) -> Float32[Tensor, "time 3 size size"]:
+        """All frames, in order."""
+        side = self.pixels.size
+        prepared = np.empty((len(decoded.frames), 3, side, side), dtype=np.float32)
+        for index, frame in enumerate(decoded.frames):
+            prepared[index] = self.pixels(frame)
+        return torch.from_numpy(prepared)
+
+
+@dataclass(frozen=True)
+class PhotographPreparation:
+    """Photographs of a weld to an image model's input."""
+
+    pixels: PixelPreprocessing
+
+    def __call__(self, decoded: Photographs) -> Float32[Tensor, "views 3 size size"]:
+        """All views, in order; a view that was not taken is zeros, which the store masks."""
+        side = self.pixels.size
+        prepared = np.zeros((len(decoded.views), 3, side, side), dtype=np.float32)
+        for index, view in enumerate(decoded.views):
+            if view is not None:
+                prepared[index] = self.pixels(view)
+        return torch.from_numpy(prepared)
+
+
+def read_pixel_preprocessing(
+    folder: Path, *, files: Sequence[str], size: int | None, default_size: int
+) -> PixelPreprocessing:
+    """The values of the first of `files` in `folder`.
+
+    `size` overrides the file's; `default_size` stands where neither says one. Raises BackboneError for values that
+    make no sense.
+    """
+    path = next((folder / name for name in files if (folder / name).is_file()), None)
+    if path is None:
+        return PixelPreprocessing(size or default_size)
+    values = read_json_object(path)
+    normalises = values.get("do_normalize") is not False
+    rescales = values.get("do_rescale") is not False
+    return PixelPreprocessing(
+        size=size or _input_side(values, path=path) or default_size,
+        mean=_triple(values, "image_mean", default=IMAGENET_MEAN, path=path) if normalises else (0.0, 0.0, 0.0),
+        std=_triple(values, "image_std", default=IMAGENET_STD, path=path) if normalises else (1.0, 1.0, 1.0),
+        rescale_factor=_positive(values.get("rescale_factor", EIGHT_BIT), path=path) if rescales else 1.0,
+    )
+
+
+def check_divides(size: int, *, patch: int, model: str) -> None:
+    """Raise BackboneError unless a side of `size` pixels is a whole number of patches."""
+    if size % patch:
+        raise BackboneError(
+            f"{model}: cuts its input into patches of {patch} px, and size = {size} is not a multiple of {patch}; "
+            f"{max(patch, round(size / patch) * patch)} is."
+        )
+
+
+def _input_side(values: dict[str, Json], *, path: Path) -> int | None:
+    """Side of the model's input: that of the crop where the model was trained on one, else that of the resize."""
+    crops = values.get("do_center_crop") is not False and values.get("crop_size") is not None
+    stated = values.get("crop_size") if crops else values.get("size")
+    sides = list(stated.values()) if isinstance(stated, dict) else [stated]
+    if stated is None:
+        return None
+    if any(side != sides[0] for side in sides) or not isinstance(sides[0], int) or sides[0] <= 0:
+        raise BackboneError(f"{path}: the input size {stated} is not one side of a square; state the size setting.")
+    return sides[0]
+
+
+def _triple(values: dict[str, Json], name: str, *, default: Triple, path: Path) -> Triple:
+    stated = values.get(name)
+    if stated is None:
+        return default
+    if not isinstance(stated, list) or len(stated) != 3:
+        raise BackboneError(f"{path}: {name} must be three numbers, one a channel, got {stated}.")
+    if name == "image_std":
+        red, green, blue = (_positive(value, path=path) for value in stated)
+    else:
+        red, green, blue = (_number(value, path=path) for value in stated)
+    return red, green, blue
+
+
+def _number(value: Json, *, path: Path) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise BackboneError(f"{path}: expected a number, got {value!r}.")
+    return float(value)
+
+
+def _positive(value: Json, *, path: Path) -> float:
+    number = _number(value, path=path)
+    if number <= 0:
+        raise BackboneError(f"{path}: expected a number above 0, got {value!r}.")
+    return number

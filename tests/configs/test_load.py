@@ -1,0 +1,148 @@
+"""Settings: who wins, what is refused, and in which words."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from weldcache.configs.explain import explain
+from weldcache.configs.load import (
+    fields,
+    load_settings,
+    preset_names,
+    preset_summary,
+    settings_from_file,
+    to_yaml,
+)
+from weldcache.configs.schema import Settings
+from weldcache.errors import NotFoundError, SettingsError
+
+
+def write(folder: Path, text: str, name: str = "weldcache.yaml") -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def test_later_layers_win(tmp_path: Path) -> None:
+    write(tmp_path, "preset: demo\ntrain:\n  lr: 0.5\n  epochs: 7\n")
+    file = write(tmp_path, "train:\n  epochs: 8\n", "own.yaml")
+    assert load_settings(folder=tmp_path).train.lr == 0.5
+    assert load_settings(folder=tmp_path).image.blocks == (2, 4)  # from the preset
+    assert load_settings(str(file), folder=tmp_path).train.epochs == 8
+    settings = load_settings(str(file), overrides=["train.epochs=9", "train.epochs=10"], folder=tmp_path)
+    assert (settings.train.epochs, settings.train.lr) == (10, 0.5)
+
+
+def test_a_named_preset_replaces_the_base_of_the_folder_file(tmp_path: Path) -> None:
+    write(tmp_path, "preset: demo\ntrain:\n  epochs: 7\n")
+    settings = load_settings("v5", folder=tmp_path)
+    assert settings.image.blocks == (10, 21, 32)
+    assert settings.train.epochs == 7
+
+
+def test_paths_in_a_file_are_meant_from_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "project").mkdir()
+    file = write(tmp_path / "project", "data:\n  root: welds\n")
+    monkeypatch.chdir(tmp_path)
+    settings = load_settings(str(file), overrides=["cache.path=here.zarr"])
+    assert settings.data.root == tmp_path / "project/welds"
+    assert settings.cache.path == tmp_path / "here.zarr"
+
+
+def test_settings_survive_being_saved(tmp_path: Path) -> None:
+    settings = load_settings("demo", overrides=["train.seed=3"], folder=tmp_path)
+    path = write(tmp_path, to_yaml(settings), "config.yaml")
+    assert settings_from_file(path) == settings
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["train.lrr=1"], r"--set train.lrr=1: there is no setting train.lrr. Did you mean train.lr\?"),
+        (["trian.lr=1"], r"there is no setting trian. Did you mean train"),
+        (["lr=1"], r"--set lr=1: expected section.key=value"),
+        (["train.lr"], r"expected section.key=value"),
+        (["train.lr=-1"], r"--set train.lr=-1: train.lr: Input should be greater than 0, got -1"),
+        (["train.lr=fast"], r"train.lr: Input should be a valid number"),
+        (["train.monitor=accuracy"], r"train.monitor: Input should be 'val_auroc' or 'val_loss'"),
+        (["image.blocks=[21, 10]"], r"image.blocks must ascend"),
+        (["model.d_model=20", "model.num_heads=3"], r"d_model = 20 is not a multiple of model.num_heads = 3"),
+        (["train.lr={"], r"is not a YAML value"),
+    ],
+)
+def test_bad_overrides_are_refused_in_words(overrides: list[str], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        load_settings("demo", overrides=overrides)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("trian:\n  lr: 1\n", r"weldcache.yaml: there is no setting trian. Did you mean train"),
+        ("video:\n  frames: 3\n", r"weldcache.yaml: there is no setting video.frames. Did you mean video.num_frames"),
+        ("train: 3\n", r"weldcache.yaml: train is a section"),
+        ("- train\n", r"weldcache.yaml must hold"),
+        ("train: [\n", r"weldcache.yaml is not valid YAML"),
+        ("preset: deno\n", r"no preset 'deno'; there are demo, v5"),
+        ("train: {epochs: 0}\n", r"weldcache.yaml: train.epochs: Input should be greater than 0"),
+    ],
+)
+def test_bad_files_are_refused_in_words(tmp_path: Path, text: str, message: str) -> None:
+    write(tmp_path, text)
+    with pytest.raises(SettingsError, match=message):
+        load_settings(folder=tmp_path)
+
+
+def test_a_config_that_is_neither_file_nor_preset(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="--config demos is neither a file nor a preset; the presets are demo, v5"):
+        load_settings("demos", folder=tmp_path)
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings().train.lr = 1.0  # type: ignore[misc]
+
+
+def test_every_setting_has_a_line_of_help() -> None:
+    missing = [key for key, field in fields() if not field.description]
+    assert missing == []
+
+
+def test_every_setting_is_read_somewhere() -> None:
+    """A setting that nothing reads would be a promise that nobody keeps."""
+    root = Path(__file__).resolve().parents[2]
+    sources = [path for folder in ("cache", "extract", "train", "evaluate") for path in (root / folder).rglob("*.py")]
+    text = "\n".join(path.read_text() for path in sources)
+    unread = [key for key, _ in fields() if f".{key.partition('.')[2]}" not in text]
+    assert unread == []
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_presets_load_and_introduce_themselves(name: str) -> None:
+    assert isinstance(load_settings(name), Settings)
+    assert preset_summary(name)
+
+
+def test_v5_is_the_recorded_configuration() -> None:
+    """SPEC 4: the values of the best recorded experiment."""
+    settings = load_settings("v5")
+    assert settings.image.blocks == (10, 21, 32)
+    assert (settings.model.d_model, settings.model.sensor_hidden, settings.model.blocks) == (512, 128, (10, 21))
+    train = settings.train
+    assert (train.lr, train.weight_decay, train.warmup_epochs, train.warmup_lr) == (2e-5, 1e-2, 8, 5e-7)
+    assert (train.batch_size, train.epochs, train.gradient_clip, train.patience) == (32, 100, 0.5, 25)
+    assert (settings.loss.l1, settings.loss.gram, settings.loss.text, train.ema_decay) == (10, 1, 0.1, 0.9999)
+
+
+def test_explain_shows_help_default_and_value() -> None:
+    text = explain("train.lr", settings=load_settings("demo", overrides=["train.lr=0.25"]))
+    assert "Peak learning rate" in text and "default: 2e-05" in text and "here:    0.25" in text
+    assert "video.num_frames" in explain("video", settings=Settings())
+    with pytest.raises(SettingsError, match=r"no setting train.lrr. Did you mean train.lr\?"):
+        explain("train.lrr", settings=Settings())
+
+
+def test_yaml_of_settings_is_plain() -> None:
+    assert yaml.safe_load(to_yaml(Settings()))["train"]["betas"] == [0.9, 0.999]

@@ -1,0 +1,169 @@
+"""report.html as text: whole, offline, escaped, and what it says when something is missing."""
+
+import base64
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import pytest
+
+from weldcache.evaluate.provenance import Provenance
+from weldcache.evaluate.report.report_html import render_html
+from weldcache.evaluate.results import Assessment
+from weldcache.evaluate.scores import ScoreTable
+
+MakeAssessment = Callable[..., Assessment]
+VOID_TAGS = {"meta", "img"}
+CURVE = [{"epoch": epoch, "loss": 2.0 / epoch, "val_auroc": 0.5 + 0.01 * epoch, "lr": 1e-5} for epoch in range(1, 12)]
+
+
+class _Page(HTMLParser):
+    """Collects attributes that load something, and fails on tags that do not match."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open_tags: list[str] = []
+        self.loads: list[str] = []
+        self.tags: set[str] = set()
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.loads += [value or "" for name, value in attrs if name in {"src", "href", "srcset", "data", "action"}]
+        if tag not in VOID_TAGS:
+            self.open_tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open_tags.pop() == tag
+
+
+def _render(assessment: Assessment, test: ScoreTable, provenance: Provenance) -> str:
+    return render_html(assessment, test=test, provenance=provenance, training_curve=CURVE)
+
+
+def test_one_offline_file_with_six_pictures(
+    table: ScoreTable, make_assessment: MakeAssessment, provenance: Provenance
+) -> None:
+    text = _render(make_assessment(table), table, provenance)
+    page = _Page(text)
+    assert page.open_tags == []
+    assert len(page.loads) == 6
+    assert all(load.startswith("data:image/svg+xml;base64,") for load in page.loads)
+    assert not page.tags & {"script", "link", "iframe", "object"}
+    assert "http://" not in text and "https://" not in text and "url(" not in text and "@import" not in text
+    assert "$" not in text
+
+
+def test_pictures_are_sound_and_load_nothing(
+    table: ScoreTable, make_assessment: MakeAssessment, provenance: Provenance
+) -> None:
+    for load in _Page(_render(make_assessment(table), table, provenance)).loads:
+        svg = base64.b64decode(load.split(",", 1)[1]).decode()
+        root = ElementTree.fromstring(svg)
+        assert root.tag == "{http://www.w3.org/2000/svg}svg"
+        assert "currentColor" in svg and "#010203" not in svg
+        links = [element.get("{http://www.w3.org/1999/xlink}href", "#") for element in root.iter()]
+        assert all(link.startswith("#") for link in links)
+
+
+def test_says_the_numbers(table: ScoreTable, make_assessment: MakeAssessment, provenance: Provenance) -> None:
+    assessment = make_assessment(table)
+    text = _render(assessment, table, provenance)
+    assert f'<strong id="auroc">{assessment.auroc.value:.3f}</strong>' in text
+    assert assessment.controls.media_free.auroc is not None
+    assert f"<strong>{assessment.controls.media_free.auroc.value:.3f}</strong>" in text
+    assert "The model beats chance and the media-free control" in text
+    assert "No warning was raised." in text
+    assert f"{assessment.threshold.value:#.4g}" in text
+    assert "<td>optimizer.lr</td><td>2e-05</td>" in text
+    assert "<td>loss.gram.weight</td><td>1.0</td>" in text
+
+
+def test_the_most_confident_errors_are_listed(
+    table: ScoreTable, make_assessment: MakeAssessment, provenance: Provenance
+) -> None:
+    text = _render(make_assessment(table), table, provenance)
+    rows = sorted(zip(table.scores, table.keys, table.labels, strict=True))
+    quiet_defect = next(key for _, key, label in rows if label == 1)
+    loud_normal = next(key for _, key, label in reversed(rows) if label == 0)
+    assert f"<td>{quiet_defect}</td>" in text.split("Defects with the lowest scores")[1]
+    assert f"<td>{loud_normal}</td>" in text.split("Normals with the highest scores")[1]
+
+
+@pytest.mark.parametrize("random_backbones", [True, False])
+def test_banner_only_for_random_backbones(
+    random_backbones: bool, table: ScoreTable, make_assessment: MakeAssessment, provenance: Provenance
+) -> None:
+    named = replace(provenance, backbones_are_random=random_backbones)
+    text = _render(make_assessment(table), table, named)
+    assert ("Demo with random-weight backbones" in text) == random_backbones
+
+
+def test_every_text_is_escaped(table: ScoreTable, make_assessment: MakeAssessment, provenance: Provenance) -> None:
+    attack = "<script>alert(\"1\")</script> $x & '$$'"
+    nasty = replace(
+        table,
+        keys=tuple(f"{key}{attack}" for key in table.keys),
+        class_names=tuple(f"{name}{attack}" for name in table.class_names),
+    )
+    named = replace(
+        provenance,
+        run_name=attack,
+        split=attack,
+        command=attack,
+        fingerprint=attack,
+        created=attack,
+        settings={attack: attack},
+        versions={attack: attack},
+    )
+    text = _render(make_assessment(nasty), nasty, named)
+    page = _Page(text)
+    assert page.open_tags == []
+    assert "script" not in page.tags
+    assert len(page.loads) == 6
+    assert len(re.findall("&lt;script&gt;", text)) > 20
+
+
+def test_says_what_is_missing(table: ScoreTable, make_assessment: MakeAssessment, provenance: Provenance) -> None:
+    bare = replace(table, attributes={}, sessions=("",) * len(table))
+    text = render_html(make_assessment(bare), test=bare, provenance=provenance, training_curve=[])
+    assert "The run recorded no training curve." in text
+    assert "The model beats chance, but a control is missing" in text
+    assert "no sessions are recorded" in text
+    assert "NaN" not in text and "None" not in text
+
+
+@pytest.mark.parametrize(
+    ("curve", "drawn"),
+    [
+        ([{"epoch": 1, "loss": 1.0}, {"epoch": 2, "loss": float("nan"), "val_auroc": None}], True),
+        ([{"epoch": 1, "val_auroc": 0.6}], True),
+        ([{"epoch": 1, "loss": float("inf"), "val_auroc": None}, {"lr": 1.0}], False),
+    ],
+)
+def test_training_curves_with_gaps(
+    curve: list[dict[str, object]],
+    drawn: bool,
+    table: ScoreTable,
+    make_assessment: MakeAssessment,
+    provenance: Provenance,
+) -> None:
+    text = render_html(make_assessment(table), test=table, provenance=provenance, training_curve=curve)
+    assert ("Training loss and validation AUROC by epoch" in text) == drawn
+
+
+def test_the_same_evaluation_makes_the_same_bytes(
+    table: ScoreTable, make_assessment: MakeAssessment, provenance: Provenance
+) -> None:
+    assessment = make_assessment(table)
+    assert _render(assessment, table, provenance) == _render(assessment, table, provenance)
+
+
+def test_equal_scores_still_make_a_page(
+    table: ScoreTable, make_assessment: MakeAssessment, provenance: Provenance
+) -> None:
+    flat = replace(table, scores=table.scores * 0)
+    assert "All scores are equal" in _render(make_assessment(flat), flat, provenance)

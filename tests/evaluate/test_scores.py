@@ -1,0 +1,68 @@
+"""The score table: what it refuses, how it is cut, and its CSV that loses nothing."""
+
+import csv
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from weldcache.errors import MetricError
+from weldcache.evaluate.scores import CSV_COLUMNS, ScoreTable, write_scores
+from weldcache.metrics.auroc import auroc
+
+
+def test_csv_reads_back_to_the_same_numbers(table: ScoreTable, tmp_path: Path) -> None:
+    awkward = replace(table, class_names=('a, "quoted" name', *table.class_names[1:]))
+    write_scores(tmp_path / "runs" / "scores_test.csv", awkward)
+    with (tmp_path / "runs" / "scores_test.csv").open(newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    assert tuple(rows[0]) == CSV_COLUMNS
+    assert tuple(row["key"] for row in rows) == table.keys
+    assert rows[0]["class_name"] == 'a, "quoted" name'
+    scores, raw_scores = (np.array([float(row[name]) for row in rows]) for name in ("score", "raw_score"))
+    np.testing.assert_array_equal(scores, table.scores)
+    np.testing.assert_array_equal(raw_scores, table.raw_scores)
+    assert auroc(scores, np.array([int(row["label"]) for row in rows])) == auroc(table.scores, table.labels)
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["scores_test.csv"]
+
+
+def test_select_keeps_rows_whole(table: ScoreTable) -> None:
+    rows = np.flatnonzero(table.labels == 1)[::7]
+    mask = np.zeros(len(table), dtype=bool)
+    mask[rows] = True
+    chosen = table.select(mask)
+    assert len(chosen) == rows.size
+    for position, row in enumerate(rows):
+        assert chosen.keys[position] == table.keys[row]
+        assert chosen.class_names[position] == table.class_names[row]
+        assert chosen.scores[position] == table.scores[row]
+        assert chosen.attributes["steel"][position] == table.attributes["steel"][row]
+
+
+@pytest.mark.parametrize("name", ["scores", "raw_scores"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_score_that_is_not_finite_names_its_sample(table: ScoreTable, name: str, bad: float) -> None:
+    values = getattr(table, name).copy()
+    values[3] = bad
+    with pytest.raises(MetricError, match=f"1 of 150 {name} are not finite, the first is of 'test/0003'"):
+        replace(table, **{name: values})
+
+
+def test_a_column_of_another_length_is_named(table: ScoreTable) -> None:
+    with pytest.raises(MetricError, match="150 keys but 149 values of sessions"):
+        replace(table, sessions=table.sessions[1:])
+    with pytest.raises(MetricError, match="150 keys but 2 values of attribute 'gas'"):
+        replace(table, attributes={"gas": np.array([1.0, 2.0])})
+
+
+def test_a_key_that_occurs_twice_is_named(table: ScoreTable) -> None:
+    with pytest.raises(MetricError, match="'test/0001' occurs 2 times"):
+        replace(table, keys=("test/0001", *table.keys[1:]))
+
+
+def test_a_third_label_is_refused(make_table: Callable[..., ScoreTable]) -> None:
+    table = make_table(num_normal=2, num_defect=2)
+    with pytest.raises(MetricError, match="0 \\(normal\\) or 1"):
+        replace(table, labels=np.array([0, 1, 2, 1]))

@@ -1,0 +1,47 @@
+"""Fixtures for backbone tests: demo backbones in a folder of the session, and a network that must not be touched."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from weldcache.extract.backbones.load import BackboneLoader
+from weldcache.extract.backbones.pretrained import Placement
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fail a test that asks for a name or a connection, even where the library swallows the refusal."""
+    attempts: list[object] = []
+
+    def refuse(*arguments: object, **_: object) -> None:
+        attempts.append(arguments)
+        raise OSError("no network in tests")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    yield
+    assert not attempts
+
+
+@pytest.fixture(scope="session")
+def placement() -> Placement:
+    return Placement(device=torch.device("cpu"), dtype=torch.float32)
+
+
+@pytest.fixture(scope="session")
+def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo_backbones")
+
+
+@pytest.fixture(scope="session")
+def loader(placement: Placement, demo_folder: Path) -> BackboneLoader:
+    return BackboneLoader(placement=placement, demo_folder=demo_folder, demo_seed=0)
+
+
+@pytest.fixture
+def generator() -> np.random.Generator:
+    return np.random.default_rng(7)

@@ -1,0 +1,119 @@
+"""Finding a model's files, and saying what is wrong in one sentence where they are not there."""
+
+import json
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+import torch
+from huggingface_hub import errors as hub_errors
+from safetensors.torch import save_file
+
+from weldcache.errors import BackboneError
+from weldcache.extract.backbones.checkpoint import open_checkpoint, weight_files
+
+
+@pytest.fixture
+def model_folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "my-dino"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"model_type": "dinov2"}))
+    save_file({"a": torch.zeros(1)}, folder / "model.safetensors")
+    return folder
+
+
+def _open(model: str | Path, *, revision: str | None = None) -> object:
+    return open_checkpoint(str(model), revision=revision, setting="image.model")
+
+
+def test_local_folder_goes_by_its_own_name(model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(model_folder)
+    found = open_checkpoint(".", revision="main", setting="image.model")
+    assert (found.model, found.revision, found.model_type, found.random_weights) == (
+        "my-dino",
+        "local",
+        "dinov2",
+        False,
+    )
+
+
+def test_marker_says_random(model_folder: Path) -> None:
+    (model_folder / "weldcache_backbone.json").write_text(json.dumps({"random_weights": True}))
+    assert open_checkpoint(str(model_folder), revision=None, setting="image.model").random_weights
+
+
+def test_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(BackboneError, match=r"image\.model = .*there is no such folder.*--set image\.model=demo"):
+        _open(tmp_path / "nothing")
+
+
+def test_missing_and_broken_config(model_folder: Path) -> None:
+    config = model_folder / "config.json"
+    config.write_text("{")
+    with pytest.raises(BackboneError, match=r"config\.json: not readable as JSON"):
+        _open(model_folder)
+    config.write_text("[]")
+    with pytest.raises(BackboneError, match="must hold a JSON object"):
+        _open(model_folder)
+    config.write_text("{}")
+    with pytest.raises(BackboneError, match="names no model_type"):
+        _open(model_folder)
+    config.unlink()
+    with pytest.raises(BackboneError, match=r"config\.json: missing"):
+        _open(model_folder)
+
+
+def test_pickle_is_refused(model_folder: Path) -> None:
+    (model_folder / "model.safetensors").rename(model_folder / "pytorch_model.bin")
+    with pytest.raises(BackboneError, match=r"no model\.safetensors \(pytorch_model\.bin is a pickle, which is never"):
+        _open(model_folder)
+
+
+def test_shards_come_from_the_index(model_folder: Path) -> None:
+    (model_folder / "model.safetensors").unlink()
+    index = model_folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"a": "2.safetensors", "b": "1.safetensors", "c": "2.safetensors"}}))
+    assert weight_files(model_folder) == [model_folder / "1.safetensors", model_folder / "2.safetensors"]
+    index.write_text("{}")
+    with pytest.raises(BackboneError, match="no weight_map"):
+        weight_files(model_folder)
+
+
+def test_hub_model_is_its_snapshot(model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, object] = {}
+
+    def download(repo_id: str, **options: object) -> str:
+        asked.update(options, repo_id=repo_id)
+        return str(model_folder.rename(model_folder.with_name("0123abc")))
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    found = open_checkpoint("facebook/dinov2-base", revision="main", setting="image.model")
+    assert (found.model, found.revision) == ("facebook/dinov2-base", "0123abc")
+    assert (asked["repo_id"], asked["revision"]) == ("facebook/dinov2-base", "main")
+    assert not any(pattern.endswith((".bin", "*")) for pattern in asked["allow_patterns"])  # type: ignore[attr-defined]
+
+
+def _refusal(kind: type[Exception]) -> Exception:
+    """An error as the hub client raises it, without the HTTP response that its constructor wants."""
+    return kind.__new__(kind)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (_refusal(hub_errors.GatedRepoError), r"gated.*licence.*hf auth login.*image\.model=demo"),
+        (_refusal(hub_errors.RevisionNotFoundError), "at revision v9.*no such revision"),
+        (_refusal(hub_errors.RepositoryNotFoundError), "neither a folder here nor a model on the hub"),
+        (hub_errors.LocalEntryNotFoundError("no"), r"hub cannot be reached.*local folder.*image\.model=demo"),
+        (ConnectionError("no"), "hub cannot be reached"),
+        (hub_errors.HFValidationError("no"), "not a valid hub id"),
+    ],
+    ids=["gated", "revision", "unknown", "offline", "connection", "name"],
+)
+def test_hub_refusals(error: Exception, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> str:
+        raise error
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
+    with pytest.raises(BackboneError, match=message):
+        _open("facebook/dinov3-vith16plus-pretrain-lvd1689m", revision="v9")

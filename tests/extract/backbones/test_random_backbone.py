@@ -1,0 +1,101 @@
+"""Folders with random weights: whole or absent, the same bytes for the same seed, never over somebody else's files."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from weldcache.errors import OutputExistsError
+from weldcache.extract.backbones import random_backbone
+from weldcache.extract.backbones.architectures import MODEL_CLASSES, architecture
+from weldcache.extract.backbones.families import Family
+from weldcache.extract.backbones.random_backbone import demo_backbone_folder
+
+FAMILIES: tuple[Family, ...] = ("vjepa2", "ast", "dinov3", "dinov2", "clip_text")
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_same_seed_same_bytes(family: Family, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    np.random.seed(0)
+    torch_state, numpy_state = torch.random.get_rng_state(), np.random.get_state()[1].copy()
+    first = demo_backbone_folder(tmp_path / "first", family=family, seed=0)
+    assert torch.equal(torch.random.get_rng_state(), torch_state)
+    np.testing.assert_array_equal(np.random.get_state()[1], numpy_state)
+    torch.manual_seed(5)
+    second = demo_backbone_folder(tmp_path / "second", family=family, seed=0)
+    other = demo_backbone_folder(tmp_path / "other", family=family, seed=1)
+    assert _contents(first) == _contents(second)
+    assert _contents(first)["model.safetensors"] != _contents(other)["model.safetensors"]
+
+
+def test_marker_and_reuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = demo_backbone_folder(tmp_path / "demo", family="clip_text", seed=3)
+    marker = json.loads((folder / "weldcache_backbone.json").read_text())
+    assert marker["random_weights"] is True
+    assert (marker["seed"], marker["family"]) == (3, "clip_text")
+    written = (folder / "model.safetensors").stat().st_mtime_ns
+    demo_backbone_folder(folder, family="clip_text", seed=3)
+    assert (folder / "model.safetensors").stat().st_mtime_ns == written
+    before = _contents(folder)
+    monkeypatch.setattr(random_backbone, "RECIPE", random_backbone.RECIPE + 1)
+    demo_backbone_folder(folder, family="clip_text", seed=3)
+    assert _contents(folder)["weldcache_backbone.json"] != before["weldcache_backbone.json"]
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_another_folder_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("precious")
+    with pytest.raises(OutputExistsError, match="name another folder"):
+        demo_backbone_folder(tmp_path, family="clip_text", seed=0)
+    with pytest.raises(OutputExistsError):
+        demo_backbone_folder(tmp_path / "mine.txt", family="clip_text", seed=0)
+    assert _contents(tmp_path) == {"mine.txt": b"precious"}
+
+
+def test_an_interruption_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(random_backbone, "write_json", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        demo_backbone_folder(tmp_path / "demo", family="clip_text", seed=0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_loser_of_a_race_takes_the_winners_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "demo"
+    write_model = random_backbone._write_model
+
+    def write_while_another_finishes(path: Path, *, family: Family, scale: random_backbone.Scale, seed: int) -> None:
+        write_model(path, family=family, scale=scale, seed=seed)
+        monkeypatch.setattr(random_backbone, "_write_model", write_model)
+        demo_backbone_folder(folder, family=family, seed=seed)
+
+    monkeypatch.setattr(random_backbone, "_write_model", write_while_another_finishes)
+    assert demo_backbone_folder(folder, family="clip_text", seed=0) == folder
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize(
+    ("family", "part", "millions"),
+    [
+        ("dinov3", "", 840.6),
+        ("vjepa2", "encoder.", 304.0),
+        ("vjepa2", "", 326.0),
+        ("ast", "", 86.1),
+        ("dinov2", "", 86.6),
+        ("clip_text", "", 63.4),
+    ],
+)
+def test_full_size_is_the_published_size(family: Family, part: str, millions: float) -> None:
+    with torch.device("meta"):
+        model = MODEL_CLASSES[family](architecture(family, scale="full", end_token=513))
+    count = sum(weight.numel() for name, weight in model.named_parameters() if name.startswith(part))
+    assert count / 1e6 == pytest.approx(millions, rel=0.005)

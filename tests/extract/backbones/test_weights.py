@@ -1,0 +1,56 @@
+"""The hash of weights: changes with any weight, name, type or shape, and with nothing else."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from weldcache.errors import BackboneError
+from weldcache.extract.backbones.weights import weights_sha256
+
+
+@pytest.fixture
+def weights() -> dict[str, Tensor]:
+    return {"a": torch.arange(6.0).reshape(2, 3), "b": torch.ones(4, dtype=torch.bfloat16), "c": torch.tensor(3)}
+
+
+def _hash(weights: dict[str, Tensor], path: Path) -> str:
+    save_file(weights, path)
+    return weights_sha256([path])
+
+
+def test_order_and_metadata_do_not_matter(weights: dict[str, Tensor], tmp_path: Path) -> None:
+    first = _hash(weights, tmp_path / "one.safetensors")
+    save_file(dict(reversed(weights.items())), tmp_path / "two.safetensors", metadata={"format": "pt"})
+    assert weights_sha256([tmp_path / "two.safetensors"]) == first
+
+
+def test_splitting_into_files_does_not_matter(weights: dict[str, Tensor], tmp_path: Path) -> None:
+    whole = _hash(weights, tmp_path / "whole.safetensors")
+    shards = [tmp_path / "2.safetensors", tmp_path / "1.safetensors"]
+    save_file({"a": weights["a"]}, shards[0])
+    save_file({"b": weights["b"], "c": weights["c"]}, shards[1])
+    assert weights_sha256(shards) == whole
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"a": torch.arange(6.0).reshape(2, 3).index_put((torch.tensor(1), torch.tensor(2)), torch.tensor(5.0000005))},
+        {"a": torch.arange(6.0).reshape(3, 2)},
+        {"b": torch.ones(4, dtype=torch.float16)},
+        {"d": torch.zeros(1)},
+    ],
+    ids=["value", "shape", "type", "name"],
+)
+def test_any_difference_matters(change: dict[str, Tensor], weights: dict[str, Tensor], tmp_path: Path) -> None:
+    before = _hash(weights, tmp_path / "before.safetensors")
+    assert _hash(weights | change, tmp_path / "after.safetensors") != before
+
+
+def test_a_broken_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"not weights")
+    with pytest.raises(BackboneError, match=r"model\.safetensors: not a readable safetensors file"):
+        weights_sha256([tmp_path / "model.safetensors"])

@@ -1,0 +1,42 @@
+"""Films that tell the index of each frame, and a way to let their headers lie."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def write_film(tmp_path: Path) -> Callable[..., Path]:
+    """An FMP4 AVI, as the real ones: eight bars, dark or bright, are the bits of each frame's index."""
+
+    def write(num_frames: int, *, fps: float = 30, size: tuple[int, int] = (64, 48), name: str = "weld.avi") -> Path:
+        path = tmp_path / name
+        writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"FMP4"), fps, size)
+        assert writer.isOpened()
+        for index in range(num_frames):
+            bars = np.unpackbits(np.uint8(index)) * np.uint8(200) + np.uint8(20)
+            row = np.repeat(bars, size[0] // 8)
+            writer.write(np.broadcast_to(row[None, :, None], (size[1], size[0], 3)).copy())
+        writer.release()
+        return path
+
+    return write
+
+
+@pytest.fixture
+def announce() -> Callable[..., None]:
+    """Overwrite the number of frames that an AVI's two headers announce."""
+
+    def overwrite(path: Path, *, num_frames: int) -> None:
+        content = bytearray(path.read_bytes())
+        count = num_frames.to_bytes(4, "little")
+        # RIFF: after a chunk's name and size, dwTotalFrames is at 16 in avih and dwLength at 32 in strh.
+        for chunk, offset in ((b"avih", 16), (b"strh", 32)):
+            at = content.index(chunk) + 8 + offset
+            content[at : at + 4] = count
+        path.write_bytes(content)
+
+    return overwrite

@@ -1,0 +1,128 @@
+"""Recordings in windows, at the model's rate, and the ones that are refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from weldcache.errors import DecodeError
+from weldcache.extract.decode.audio import SAMPLE_RATE, decode_audio
+
+WINDOW = 163_840
+
+
+def tone(seconds: float, *, rate: int = SAMPLE_RATE, hertz: float = 440.0) -> np.ndarray:
+    return (0.5 * np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("num_samples", "num_valid"),
+    [
+        (1000, [1000]),
+        (WINDOW, [WINDOW]),
+        (WINDOW + 1, [WINDOW, 1]),
+        (3 * WINDOW + 777, [WINDOW, WINDOW, WINDOW, 777]),
+        (4 * WINDOW, [WINDOW] * 4),
+    ],
+)
+def test_windows_follow_each_other_and_hold_everything(tmp_path: Path, num_samples: int, num_valid: list[int]) -> None:
+    recording = np.random.default_rng(1).integers(-20_000, 20_000, num_samples, dtype=np.int16)
+    path = tmp_path / "weld.flac"
+    soundfile.write(path, recording, SAMPLE_RATE, subtype="PCM_16")
+    windows = decode_audio(path, max_seconds=40.96)
+    assert windows.samples.shape == (len(num_valid), WINDOW)
+    assert windows.num_valid.tolist() == num_valid
+    joined = windows.samples.reshape(-1)
+    np.testing.assert_array_equal(joined[:num_samples], recording / np.float32(32_768))
+    assert not joined[num_samples:].any()
+
+
+def test_the_window_can_be_chosen(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "weld.flac", tone(2.5), SAMPLE_RATE)
+    windows = decode_audio(tmp_path / "weld.flac", window_seconds=1.0, max_seconds=3.0)
+    assert windows.samples.shape == (3, 16_000)
+    assert windows.num_valid.tolist() == [16_000, 16_000, 8_000]
+
+
+@pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 48_000])
+def test_another_rate_is_resampled(tmp_path: Path, rate: int) -> None:
+    soundfile.write(tmp_path / "weld.flac", tone(3.0, rate=rate), rate, subtype="PCM_24")
+    windows = decode_audio(tmp_path / "weld.flac", max_seconds=10.0)
+    assert windows.num_valid.tolist() == [48_000]
+    inner = slice(1_000, 47_000)  # away from the filter's ends
+    np.testing.assert_allclose(windows.samples[0, inner], tone(3.0)[inner], atol=2e-3)
+
+
+def test_resampling_stays_within_full_scale(tmp_path: Path) -> None:
+    square = np.where(np.arange(44_100) % 90 < 45, 1.0, -1.0).astype(np.float32)
+    soundfile.write(tmp_path / "weld.flac", square, 44_100)
+    assert np.abs(decode_audio(tmp_path / "weld.flac", max_seconds=10.0).samples).max() <= 1.0
+
+
+def test_channels_are_averaged(tmp_path: Path) -> None:
+    left = tone(1.0)
+    soundfile.write(tmp_path / "weld.flac", np.stack([left, -0.5 * left], axis=1), SAMPLE_RATE)
+    windows = decode_audio(tmp_path / "weld.flac", max_seconds=10.0)
+    np.testing.assert_allclose(windows.samples[0, :SAMPLE_RATE], 0.25 * left, atol=1e-4)
+
+
+def test_a_recording_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weld.flac"
+    soundfile.write(path, tone(2.0), SAMPLE_RATE)
+    assert decode_audio(path, max_seconds=2.0).num_valid.tolist() == [32_000]
+    with pytest.raises(DecodeError, match=r"lasts 2\.00 s and the store has room for 1\.9 s; raise audio\.max_seconds"):
+        decode_audio(path, max_seconds=1.9)
+
+
+def test_a_file_that_does_not_say_its_length_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "weld.flac"
+    soundfile.write(path, tone(2.0), SAMPLE_RATE, subtype="PCM_16")
+    content = bytearray(path.read_bytes())
+    # FLAC's stream info begins at byte 8; the total number of samples is the low 36 bits of its bytes 10 to 17.
+    content[21] &= 0xF0
+    content[22:26] = bytes(4)
+    path.write_bytes(content)
+    with pytest.raises(DecodeError, match="does not say how long the recording is"):
+        decode_audio(path, max_seconds=10.0)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.95])
+def test_a_file_cut_short_is_an_error(tmp_path: Path, share: float) -> None:
+    path = tmp_path / "weld.flac"
+    soundfile.write(path, tone(2.0), SAMPLE_RATE)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(DecodeError, match="empty" if share == 0 else "truncated, damaged or another format") as caught:
+        decode_audio(path, max_seconds=10.0)
+    assert str(path) in str(caught.value)
+
+
+def test_damage_in_the_middle_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "weld.flac"
+    soundfile.write(path, np.random.default_rng(0).uniform(-0.5, 0.5, 64_000), SAMPLE_RATE)
+    content = bytearray(path.read_bytes())
+    content[40_000:44_000] = bytes(4_000)
+    path.write_bytes(content)
+    with pytest.raises(DecodeError):
+        decode_audio(path, max_seconds=10.0)
+
+
+def test_garbage_nothing_and_no_file_are_errors(tmp_path: Path) -> None:
+    garbage, nothing = tmp_path / "garbage.flac", tmp_path / "nothing.wav"
+    garbage.write_bytes(b"not audio at all" * 100)
+    with pytest.raises(DecodeError, match="cannot be decoded"):
+        decode_audio(garbage, max_seconds=10.0)
+    soundfile.write(nothing, np.zeros(0, dtype=np.float32), SAMPLE_RATE)
+    with pytest.raises(DecodeError, match="the recording is empty"):
+        decode_audio(nothing, max_seconds=10.0)
+    with pytest.raises(DecodeError, match="not there"):
+        decode_audio(tmp_path / "none.flac", max_seconds=10.0)
+
+
+def test_values_that_are_not_finite_are_an_error(tmp_path: Path) -> None:
+    broken = tone(1.0)
+    broken[500] = np.nan
+    soundfile.write(tmp_path / "weld.wav", broken, SAMPLE_RATE, subtype="FLOAT")
+    with pytest.raises(DecodeError, match="not finite"):
+        decode_audio(tmp_path / "weld.wav", max_seconds=10.0)

@@ -1,0 +1,142 @@
+"""Photographs at their views, whatever their sizes; a broken one leaves its view empty and says so."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from weldcache.errors import DecodeError
+from weldcache.extract.decode.image import decode_photographs, read_picture, view_of_each
+
+WriteJpeg = Callable[..., Path]
+RUN = "10-04-22-0001-05"
+
+
+@pytest.fixture
+def write_jpeg(tmp_path: Path) -> WriteJpeg:
+    """A JPEG of one grey value, by default."""
+
+    def write(name: str, *, grey: int = 128, size: tuple[int, int] = (40, 30), options: Sequence[int] = ()) -> Path:
+        path = tmp_path / name
+        assert cv2.imwrite(str(path), np.full((size[1], size[0], 3), grey, dtype=np.uint8), list(options))
+        return path
+
+    return write
+
+
+def greys(paths: Sequence[Path], *, num_views: int = 5) -> list[int | None]:
+    views = decode_photographs(paths, num_views=num_views).views
+    return [None if view is None else round(float(view.mean())) for view in views]
+
+
+def test_five_views_in_order(write_jpeg: WriteJpeg) -> None:
+    paths = [write_jpeg(f"{RUN}_view{view}.jpg", grey=40 * view) for view in (1, 2, 3, 4, 5)]
+    assert greys(paths[::-1]) == [40, 80, 120, 160, 200]
+    photographs = decode_photographs(paths, num_views=5)
+    assert photographs.present.tolist() == [True] * 5
+    assert photographs.problems == ()
+
+
+@pytest.mark.parametrize("stem", [f"{RUN}_view", f"{RUN}_", f"{RUN}-", "", "cam", "View_", "picture "])
+def test_a_missing_picture_leaves_its_own_view_empty(write_jpeg: WriteJpeg, stem: str) -> None:
+    paths = [write_jpeg(f"{stem}{view}.jpg", grey=40 * view) for view in (1, 2, 4, 5)]
+    assert greys(paths) == [40, 80, None, 160, 200]
+    assert decode_photographs(paths, num_views=5).problems == ("there is no photograph of view 3",)
+
+
+@pytest.mark.parametrize(
+    ("stems", "views"),
+    [
+        (["a_0", "a_1", "a_3"], [0, 1, 3]),  # counted from 0, because there is a 0
+        (["a_2", "a_3"], [1, 2]),
+        (["front", "rear", "left"], [0, 2, 1]),  # no numbers: the order of names
+        (["a_1", "b_1", "a_2"], [0, 2, 1]),  # a number twice
+        (["a_1", "b"], [0, 1]),  # a name without one
+        (["shot_17", "shot_19", "shot_18"], [0, 2, 1]),  # a running count, not views
+        (["a_20221004", "a_20221005"], [0, 1]),  # dates
+        (["10-04-22-0001-05", "10-04-22-0001-03"], [1, 0]),  # class codes
+        (["a_1", "a_2", "a_7"], [0, 1, 6]),  # a surplus picture, not the third view
+        (["a_10", "a_2", "a_1"], [9, 1, 0]),
+    ],
+)
+def test_which_view_a_name_means(stems: list[str], views: list[int]) -> None:
+    paths = [Path(f"{stem}.jpg") for stem in stems]
+    assert view_of_each(paths, num_views=5) == dict(zip(paths, views, strict=True))
+
+
+def test_more_pictures_than_views_are_not_used_and_named(write_jpeg: WriteJpeg) -> None:
+    paths = [write_jpeg(f"w_{view}.jpg", grey=40 * view) for view in (1, 2, 3, 4)]
+    assert greys(paths, num_views=3) == [40, 80, 120]
+    (problem,) = decode_photographs(paths, num_views=3).problems
+    assert problem == f"{paths[3]} is not used: it is photograph 4 and image.num_views is 3"
+
+
+def test_sizes_may_differ_and_be_odd(write_jpeg: WriteJpeg) -> None:
+    sizes = [(2000, 900), (1, 1), (37, 501), (13, 7), (640, 480)]
+    paths = [write_jpeg(f"w_{view}.jpg", size=size) for view, size in enumerate(sizes, start=1)]
+    views = decode_photographs(paths, num_views=5).views
+    assert [view.shape for view in views if view is not None] == [(height, width, 3) for width, height in sizes]
+
+
+def test_grey_pictures_get_three_channels(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "grey.jpg"), np.full((20, 30), 77, dtype=np.uint8))
+    assert read_picture(tmp_path / "grey.jpg").shape == (20, 30, 3)
+
+
+def test_colours_are_rgb(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "red.jpg"), np.full((20, 30, 3), (0, 0, 220), dtype=np.uint8))
+    red, green, blue = read_picture(tmp_path / "red.jpg").mean(axis=(0, 1))
+    assert red > 200
+    assert max(green, blue) < 20
+
+
+@pytest.mark.parametrize("options", [(), (cv2.IMWRITE_JPEG_PROGRESSIVE, 1)])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
+def test_a_jpeg_cut_short_is_an_error_not_grey(tmp_path: Path, options: tuple[int, ...], share: float) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    path = tmp_path / "weld.jpg"
+    cv2.imwrite(str(path), noise, options)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(DecodeError, match=r"cut short|can decode"):
+        read_picture(path)
+
+
+def test_bytes_behind_the_end_of_a_jpeg_do_no_harm(write_jpeg: WriteJpeg) -> None:
+    path = write_jpeg("weld.jpg", grey=90)
+    path.write_bytes(path.read_bytes() + b"\0" * 64)
+    assert round(float(read_picture(path).mean())) == 90
+
+
+def test_an_end_mark_in_the_header_is_not_the_pictures(write_jpeg: WriteJpeg) -> None:
+    path = write_jpeg("weld.jpg")
+    content = path.read_bytes()
+    comment = b"\xff\xfe\x00\x08\xff\xda..\xff\xd9"  # as of a thumbnail
+    path.write_bytes(content[:2] + comment + content[2:])
+    assert read_picture(path).shape == (30, 40, 3)
+    path.write_bytes(content[:2] + comment + content[2:-2])
+    with pytest.raises(DecodeError, match="cut short"):
+        read_picture(path)
+
+
+def test_a_broken_picture_leaves_its_view_empty_with_a_reason(write_jpeg: WriteJpeg, tmp_path: Path) -> None:
+    paths = [write_jpeg(f"w_{view}.jpg", grey=40 * view) for view in (1, 2, 3, 4, 5)]
+    paths[1].write_bytes(b"garbage")
+    paths[2].write_bytes(b"")
+    paths[3].unlink()
+    photographs = decode_photographs(paths, num_views=5)
+    assert photographs.present.tolist() == [True, False, False, False, True]
+    garbage, empty, missing = photographs.problems
+    assert garbage == f"{paths[1]}: not a picture that OpenCV can decode: damaged or another format."
+    assert empty == f"{paths[2]}: the photograph is empty."
+    assert missing.startswith(f"{paths[3]}: the photograph cannot be read (No such file")
+
+
+def test_nothing_readable_is_an_error(write_jpeg: WriteJpeg) -> None:
+    paths = [write_jpeg(f"w_{view}.jpg") for view in (1, 2)]
+    for path in paths:
+        path.write_bytes(b"garbage")
+    with pytest.raises(DecodeError, match=r"None of 2 photographs can be read: .*w_1\.jpg.*w_2\.jpg"):
+        decode_photographs(paths, num_views=5)

@@ -1,0 +1,204 @@
+"""Sensor files with every quirk of the real ones, on numbers worked by hand."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from weldcache.errors import DecodeError
+from weldcache.extract.decode.sensor import CHANNELS, arc_on_window, decode_sensors, read_sensor_table
+
+HEADER = (
+    "Date,Time,Part No,Pressure,CO2 Weld Flow,Feed,Primary Weld Current,Wire Consumed,Secondary Weld Voltage,Remarks "
+)
+CURRENT = CHANNELS.index("Primary Weld Current")
+WriteCsv = Callable[..., Path]
+
+
+def line(time: str, *, current: object = 200, consumed: object = 7, date: str = "10/04/22", tail: str = "") -> str:
+    return f"{date},{time},HX-1,1.5,20,90,{current},{consumed},24{tail}"
+
+
+@pytest.fixture
+def write_csv(tmp_path: Path) -> WriteCsv:
+    def write(lines: Sequence[str], *, header: str = HEADER, encoding: str = "ascii") -> Path:
+        path = tmp_path / "weld.csv"
+        path.write_text("\n".join([header, *lines]) + "\n", encoding=encoding)
+        return path
+
+    return write
+
+
+def test_channels_stand_under_their_names_although_rows_are_one_field_short(write_csv: WriteCsv) -> None:
+    table = read_sensor_table(write_csv([line("10:00:00.000"), line("10:00:01.000")]))
+    np.testing.assert_array_equal(table.values, [[1.5, 20, 90, 200, 7, 24]] * 2)
+    np.testing.assert_array_equal(table.times, [0, 1])
+
+
+@pytest.mark.parametrize("tail", [",", ",  ", ",started late", ',"late, but fine"', ",,"])
+def test_remarks_may_be_there(write_csv: WriteCsv, tail: str) -> None:
+    table = read_sensor_table(write_csv([line("10:00:00", tail=tail), line("10:00:01")]))
+    np.testing.assert_array_equal(table.values[0], [1.5, 20, 90, 200, 7, 24])
+
+
+def test_columns_may_stand_in_another_order(write_csv: WriteCsv) -> None:
+    header = f"Time,{','.join(f' {name}  ' for name in reversed(CHANNELS))}"
+    path = write_csv(["10:00:00,6,5,4,3,2,1", "10:00:01,6,5,4,3,2,1"], header=header, encoding="utf-8-sig")
+    np.testing.assert_array_equal(read_sensor_table(path).values, [[1, 2, 3, 4, 5, 6]] * 2)
+
+
+def test_resampling_is_linear_in_real_time(write_csv: WriteCsv) -> None:
+    rows = [("10:00:00.000", 0), ("10:00:01.000", 100), ("10:00:04.000", 40), ("10:00:05.000", 40)]
+    series = decode_sensors(write_csv([line(time, current=current) for time, current in rows]), num_steps=6)
+    np.testing.assert_allclose(series.times, [0, 1, 2, 3, 4, 5])
+    np.testing.assert_allclose(series.values[:, CURRENT], [0, 100, 80, 60, 40, 40], rtol=1e-6)
+    assert series.values.dtype == np.float32
+
+
+def test_disordered_rows_are_sorted_and_a_repeated_time_keeps_its_first(write_csv: WriteCsv) -> None:
+    rows = [("10:00:00", 1), ("10:00:02", 3), ("10:00:01", 2), ("10:00:02", 99), ("10:00:03", 4)]
+    table = read_sensor_table(write_csv([line(time, current=current) for time, current in rows]))
+    assert table.times.tolist() == [0, 1, 2, 3]
+    assert table.values[:, CURRENT].tolist() == [1, 2, 3, 4]
+
+
+def test_a_gap_is_bridged_by_a_straight_line(write_csv: WriteCsv) -> None:
+    rows = [("10:00:00", 100), ("10:00:01", 100), ("10:01:59", 218), ("10:02:00", 218)]
+    series = decode_sensors(write_csv([line(time, current=current) for time, current in rows]), num_steps=121)
+    np.testing.assert_allclose(series.values[1:120, CURRENT], 100 + np.arange(119), rtol=1e-5)
+    assert series.values.min() >= 1.5
+    assert series.values.max() == 218
+
+
+def test_midnight_in_disorder(write_csv: WriteCsv) -> None:
+    rows = [
+        line("23:59:58.500", current=1),
+        line("00:00:00.500", current=3, date="10/05/22"),
+        line("23:59:59.500", current=2),
+        line("00:00:01.500", current=4, date="10/05/22"),
+    ]
+    table = read_sensor_table(write_csv(rows))
+    np.testing.assert_allclose(table.times, [0, 1, 2, 3])
+    assert table.values[:, CURRENT].tolist() == [1, 2, 3, 4]
+
+
+def test_empty_cells_are_interpolated_and_ends_held(write_csv: WriteCsv) -> None:
+    currents = ["", 100, "", 300, " "]
+    path = write_csv([line(f"10:00:0{second}", current=current) for second, current in enumerate(currents)])
+    assert np.isnan(read_sensor_table(path).values[:, CURRENT]).tolist() == [True, False, True, False, True]
+    np.testing.assert_allclose(decode_sensors(path, num_steps=5).values[:, CURRENT], [100, 100, 200, 300, 300])
+
+
+def test_a_channel_without_any_value_is_an_error(write_csv: WriteCsv) -> None:
+    path = write_csv([line("10:00:00", consumed=""), line("10:00:01", consumed="")])
+    with pytest.raises(DecodeError, match="the channel Wire Consumed has no value in any row"):
+        decode_sensors(path, num_steps=4)
+
+
+def test_the_arc_is_on_above_fifty_ampere(write_csv: WriteCsv) -> None:
+    currents = [0, 50, 50.1, 0, 200, 49.9, ""]
+    path = write_csv([line(f"10:00:0{second}", current=current) for second, current in enumerate(currents)])
+    assert decode_sensors(path, num_steps=3).arc_on.tolist() == [2, 4]
+    assert arc_on_window(path) == (2.0, 4.0)
+
+
+def test_an_arc_that_is_never_on(write_csv: WriteCsv) -> None:
+    path = write_csv([line("10:00:00", current=0), line("10:00:01", current=50)])
+    assert np.isnan(decode_sensors(path, num_steps=3).arc_on).all()
+    with pytest.raises(DecodeError, match="never above 50 A"):
+        arc_on_window(path)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (line("10:00:01", current="high"), "line 3: Primary Weld Current is 'high'"),
+        (line("10:00:01", current="nan"), "line 3: Primary Weld Current is 'nan'"),
+        (line("10:00:01", current="-inf"), "line 3: Primary Weld Current is '-inf'"),
+        (line("10:00:01", current="1e300"), "line 3: Primary Weld Current is '1e300'"),
+        (line("ten o'clock"), 'line 3: Time is "ten o\'clock", expected HH:MM:SS.mmm'),
+        (line("24:00:00"), "line 3: Time is '24:00:00', which is no time of day"),
+        (line(""), "line 3: Time is ''"),
+        ("10/04/22,10:00:01,HX-1,1.5", "line 3: the row has 4 fields, the header 10"),
+        (line("10:00:01", tail=",remark,200"), "line 3: the row has 11 fields, the header 10"),
+    ],
+)
+def test_a_bad_line_is_named(write_csv: WriteCsv, bad: str, message: str) -> None:
+    path = write_csv([line("10:00:00"), bad, line("10:00:02")])
+    with pytest.raises(DecodeError) as caught:
+        decode_sensors(path, num_steps=4)
+    assert message in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["Time", *CHANNELS])
+def test_a_missing_column_is_named(write_csv: WriteCsv, name: str) -> None:
+    path = write_csv([line("10:00:00")], header=HEADER.replace(name, "Other"))
+    with pytest.raises(DecodeError, match=f"the column {name} is missing"):
+        decode_sensors(path, num_steps=4)
+
+
+def test_a_repeated_column_is_an_error(write_csv: WriteCsv) -> None:
+    with pytest.raises(DecodeError, match="the column Feed occurs more than once"):
+        decode_sensors(write_csv([line("10:00:00")], header=HEADER.replace("Part No", "Feed")), num_steps=4)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ([], "0 distinct times"),
+        ([line("10:00:00")], "1 distinct times"),
+        ([line("10:00:00"), line("10:00:00")], "1 distinct times"),
+        ([line("10:00:00"), line("13:30:00")], r"span 3\.5 h"),
+    ],
+)
+def test_times_that_make_no_recording_are_an_error(write_csv: WriteCsv, lines: list[str], message: str) -> None:
+    with pytest.raises(DecodeError, match=message):
+        decode_sensors(write_csv(lines), num_steps=4)
+
+
+def test_files_that_are_no_table_are_errors(tmp_path: Path) -> None:
+    path = tmp_path / "weld.csv"
+    with pytest.raises(DecodeError, match="cannot be read"):
+        read_sensor_table(path)
+    path.write_bytes(b"\n \n")
+    with pytest.raises(DecodeError, match="is empty"):
+        read_sensor_table(path)
+    path.write_bytes(np.random.default_rng(0).integers(0, 256, 300_000, dtype=np.uint8).tobytes())
+    with pytest.raises(DecodeError):
+        read_sensor_table(path)
+    path.write_bytes(b'"' + b"x" * 200_000)
+    with pytest.raises(DecodeError, match="not a line of a CSV file"):
+        read_sensor_table(path)
+
+
+def test_a_remark_in_another_encoding_does_no_harm(write_csv: WriteCsv) -> None:
+    path = write_csv([line("10:00:00", tail=",größer"), line("10:00:01")], encoding="latin-1")
+    assert len(read_sensor_table(path).times) == 2
+
+
+@given(
+    gaps=st.lists(st.integers(1, 20_000), min_size=1, max_size=40),
+    start=st.integers(0, 86_399_999),
+    seed=st.integers(0, 2**16),
+)
+def test_any_order_over_any_midnight_gives_the_same_series(
+    tmp_path_factory: pytest.TempPathFactory, gaps: list[int], start: int, seed: int
+) -> None:
+    """Milliseconds between rows; a shuffled file, rows staying close, reads as the ordered one."""
+    stamps = (start + np.cumsum([0, *gaps])) % 86_400_000
+    lines = [
+        line(f"{s // 3_600_000:02d}:{s // 60_000 % 60:02d}:{s // 1000 % 60:02d}.{s % 1000:03d}", current=row)
+        for row, s in enumerate(stamps.tolist())
+    ]
+    order = np.random.default_rng(seed).permutation(len(lines))
+    folder = tmp_path_factory.mktemp("sensor")
+    for name, chosen in (("ordered.csv", lines), ("shuffled.csv", [lines[row] for row in order])):
+        (folder / name).write_text("\n".join([HEADER, *chosen]), encoding="ascii")
+    ordered, shuffled = (read_sensor_table(folder / name) for name in ("ordered.csv", "shuffled.csv"))
+    np.testing.assert_allclose(ordered.times, np.cumsum([0, *gaps]) / 1000, atol=1e-6)
+    np.testing.assert_allclose(shuffled.times, ordered.times, atol=1e-6)
+    np.testing.assert_array_equal(shuffled.values, ordered.values)

@@ -1,0 +1,134 @@
+"""Folders without a manifest: the class from the run's name, the split by session, drawn from a seed."""
+
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from weldcache.errors import NotFoundError, SettingsError, SourceError
+from weldcache.extract.sources.folders import FolderSource
+
+MakeRun = Callable[..., Path]
+
+
+@pytest.fixture
+def root(tmp_path: Path, make_run: MakeRun) -> Path:
+    """Ten good sessions of two welds, and two sessions for each of three defects; run names repeat."""
+    for session in range(10):
+        for number in (1, 2):
+            make_run(f"good_weld/good_{session}/10-04-22-000{number}-00", views=())
+    for code in ("03", "05", "11"):
+        for session in range(2):
+            make_run(f"defect_data_weld/bad_{code}_{session}/10-04-22-0001-{code}", views=())
+    return tmp_path
+
+
+def source(root: Path, *, val: float = 0.2, test: float = 0.2, seed: int = 0) -> FolderSource:
+    return FolderSource(root, val_fraction=val, test_fraction=test, split_seed=seed)
+
+
+def test_class_key_and_session_come_from_the_path(root: Path) -> None:
+    samples = {sample.key: sample for sample in source(root).samples()}
+    assert len(samples) == 26
+    weld = samples["defect_data_weld/bad_05_1/10-04-22-0001-05"]
+    assert (weld.class_name, weld.label, weld.session) == ("undercut", 1, "bad_05_1")
+    assert weld.files["video"] == (root / "defect_data_weld/bad_05_1/10-04-22-0001-05/10-04-22-0001-05.avi",)
+    assert weld.attributes == {}
+    good = samples["good_weld/good_3/10-04-22-0002-00"]
+    assert (good.class_name, good.label, good.session) == ("good", 0, "good_3")
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_session_is_in_two_splits_and_train_is_normal(root: Path, seed: int) -> None:
+    samples = source(root, seed=seed).samples()
+    splits = defaultdict(set)
+    for sample in samples:
+        splits[sample.session].add(sample.split)
+    assert all(len(found) == 1 for found in splits.values())
+    assert len({sample.key for sample in samples}) == len(samples)
+    assert {sample.label for sample in samples if sample.split == "train"} == {0}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_fractions_count_sessions_and_every_defect_is_on_both_sides(root: Path, seed: int) -> None:
+    samples = source(root, val=0.2, test=0.3, seed=seed).samples()
+    normal = {sample.session: sample.split for sample in samples if sample.label == 0}
+    assert sorted(normal.values()) == ["test"] * 3 + ["train"] * 5 + ["val"] * 2
+    halves = source(root, seed=seed).samples()
+    for split in ("val", "test"):
+        found = {sample.class_name for sample in halves if sample.split == split and sample.label == 1}
+        assert found == {"porosity", "undercut", "crater_cracks"}
+
+
+def test_the_seed_alone_decides(root: Path) -> None:
+    def drawn(seed: int) -> list[str]:
+        return [sample.split for sample in source(root, seed=seed).samples()]
+
+    assert drawn(0) == drawn(0)
+    assert drawn(7) == drawn(7)
+    assert len({tuple(drawn(seed)) for seed in range(6)}) > 3
+
+
+def test_the_order_on_disk_does_not_matter(tmp_path: Path, make_run: MakeRun) -> None:
+    def drawn(top: str, sessions: list[int]) -> dict[str, str]:
+        for session in sessions:
+            make_run(f"{top}/good_weld/s{session}/10-04-22-0001-00", views=())
+        return {sample.key: sample.split for sample in source(tmp_path / top).samples()}
+
+    assert drawn("up", list(range(8))) == drawn("down", list(range(7, -1, -1)))
+
+
+def test_a_session_with_welds_of_both_kinds_is_one_and_never_in_train(tmp_path: Path, make_run: MakeRun) -> None:
+    for session in range(6):
+        make_run(f"good_weld/day_{session}/10-04-22-0001-00", views=())
+    for session in (1, 4):
+        make_run(f"defect_data_weld/day_{session}/10-04-22-0002-05", views=())
+    for seed in range(6):
+        splits = defaultdict(set)
+        for sample in source(tmp_path, seed=seed).samples():
+            splits[sample.session].add(sample.split)
+        assert all(len(found) == 1 for found in splits.values())
+        assert splits["day_1"] | splits["day_4"] == {"val", "test"}
+
+
+def test_few_sessions_fill_train_then_validation_then_test(tmp_path: Path, make_run: MakeRun) -> None:
+    expected = (["train"], ["train", "val"], ["test", "train", "val"], ["test", "train", "train", "val"])
+    for count, splits in enumerate(expected):
+        make_run(f"good_weld/s{count}/10-04-22-0001-00", views=())
+        assert sorted(sample.split for sample in source(tmp_path).samples()) == splits
+
+
+def test_a_fraction_of_zero_leaves_its_split_empty(root: Path) -> None:
+    assert {sample.split for sample in source(root, test=0.0).samples()} == {"train", "val"}
+    assert {sample.split for sample in source(root, val=0.0).samples()} == {"train", "test"}
+
+
+@pytest.mark.parametrize(("val", "test"), [(0.0, 0.0), (0.5, 0.5), (0.9, 0.6)])
+def test_fractions_that_cannot_be_are_refused(root: Path, val: float, test: float) -> None:
+    with pytest.raises(SettingsError, match=r"data\.val_fraction \+ data\.test_fraction is"):
+        source(root, val=val, test=test).samples()
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("good_weld/s/10-04-22-0001-05", "code 05 means undercut.*defect_data_weld"),
+        ("defect_data_weld/s/10-04-22-0001-00", "code 00 means good.*good_weld"),
+        ("defect_data_weld/s/10-04-22-0001-12", "class code 12 is not known; the codes are 00 to 11"),
+        ("good_weld/s/weld_17", r"weld_17 holds weld_17\.avi and is not named like a run"),
+    ],
+)
+def test_a_run_whose_class_is_in_doubt_is_refused(root: Path, make_run: MakeRun, key: str, message: str) -> None:
+    make_run(key)
+    with pytest.raises(SourceError, match=message):
+        source(root).samples()
+
+
+def test_only_defects_is_refused(tmp_path: Path, make_run: MakeRun) -> None:
+    make_run("defect_data_weld/s/10-04-22-0001-05")
+    with pytest.raises(NotFoundError, match=r"good_weld.*data\.root.*weldcache synth"):
+        source(tmp_path).samples()
+    (tmp_path / "good_weld").mkdir()
+    with pytest.raises(SourceError, match="no session of good welds"):
+        source(tmp_path).samples()

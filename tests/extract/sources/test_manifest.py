@@ -1,0 +1,190 @@
+"""The manifest says what there should be: read exactly, doubted wherever it contradicts itself."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from weldcache.errors import NotFoundError, SourceError
+from weldcache.extract.sources.manifest import ManifestSource
+
+Row = Callable[..., dict[str, str]]
+Write = Callable[..., Path]
+
+
+def test_a_row_becomes_a_sample_with_its_files(
+    tmp_path: Path, row: Row, write_manifest: Write, make_run: Callable[..., Path]
+) -> None:
+    folder = make_run("day/10-04-22-0001-05")
+    write_manifest([row("10-04-22-0001-05", "day", CATEGORY="undercut", SPLIT="TEST")])
+    (sample,) = ManifestSource(tmp_path).samples()
+    assert (sample.key, sample.session, sample.split) == ("day/10-04-22-0001-05", "day", "test")
+    assert (sample.class_name, sample.label) == ("undercut", 1)
+    assert sample.files["video"] == (folder / "10-04-22-0001-05.avi",)
+    assert [path.name[-9:] for path in sample.files["image"]] == [f"view{n}.jpg" for n in range(1, 6)]
+    assert sample.absent == {}
+    assert sample.attributes == {
+        "WELD_TYPE": "butt",
+        "THICKNESS_MM": 7.0,
+        "STEEL_TYPE": "FE410",
+        "CURRENT_A": 205.0,
+        "VOLTAGE_V": 24.2,
+        "GAS_BAR": 3.0,
+        "ROBOT_SPEED_CPM": 40.0,
+    }
+
+
+def test_equal_run_names_in_two_sessions_stay_two_welds(
+    tmp_path: Path, row: Row, write_manifest: Write, make_run: Callable[..., Path]
+) -> None:
+    run = "10-04-22-0001-00"
+    folders = [make_run(f"{session}/{run}") for session in ("first", "second")]
+    write_manifest([row(run, "first"), row(run, "second", SPLIT="VAL")])
+    samples = ManifestSource(tmp_path).samples()
+    assert [sample.key for sample in samples] == [f"first/{run}", f"second/{run}"]
+    assert [sample.files["video"][0].parent for sample in samples] == folders
+
+
+def test_the_order_is_the_manifests(tmp_path: Path, row: Row, write_manifest: Write) -> None:
+    runs = ["10-04-22-0003-00", "10-04-22-0001-00", "10-04-22-0002-00"]
+    write_manifest([row(run) for run in runs])
+    assert [sample.key[-16:] for sample in ManifestSource(tmp_path).samples()] == runs
+
+
+def test_what_is_missing_on_disk_is_absent_with_a_reason(tmp_path: Path, row: Row, write_manifest: Write) -> None:
+    write_manifest([row()])
+    (sample,) = ManifestSource(tmp_path).samples()
+    assert sample.files == {}
+    assert set(sample.absent) == {"video", "audio", "image", "sensor"}
+    assert sample.absent["audio"] == "there is no folder 10-04-22_shift_1/10-04-22-0001-00"
+
+
+@pytest.mark.parametrize("category", ["good", "Good", " GOOD ", "good_weld", "Good Weld", "good-welds"])
+def test_good_in_any_writing_is_good(tmp_path: Path, row: Row, write_manifest: Write, category: str) -> None:
+    write_manifest([row(CATEGORY=category)])
+    (sample,) = ManifestSource(tmp_path).samples()
+    assert (sample.class_name, sample.label) == ("good", 0)
+
+
+@pytest.mark.parametrize(
+    ("category", "code", "class_name"),
+    [
+        ("Lack of fusion", "07", "lack_of_fusion"),
+        ("burn_through", "02", "burnthrough"),
+        ("Porosity w/ excessive penetration", "04", "porosity_w_excessive_penetration"),
+        ("porosity with excessive penetration", "04", "porosity_w_excessive_penetration"),
+        ("defect", "09", "spatter"),
+    ],
+)
+def test_the_code_names_the_class_however_the_category_is_written(
+    tmp_path: Path, row: Row, write_manifest: Write, category: str, code: str, class_name: str
+) -> None:
+    write_manifest([row(f"10-04-22-0001-{code}", CATEGORY=category)])
+    (sample,) = ManifestSource(tmp_path).samples()
+    assert (sample.class_name, sample.label) == (class_name, 1)
+
+
+@pytest.mark.parametrize(
+    ("run", "category", "class_name"),
+    [("weld_17", "Cold Lap", "cold_lap"), ("weld_17", "Spatter", "spatter"), ("10-04-22-0001-42", "Good", "good")],
+)
+def test_the_category_names_the_class_where_the_run_has_no_known_code(
+    tmp_path: Path, row: Row, write_manifest: Write, run: str, category: str, class_name: str
+) -> None:
+    write_manifest([row(run, CATEGORY=category)])
+    assert ManifestSource(tmp_path).samples()[0].class_name == class_name
+
+
+@pytest.mark.parametrize(("category", "code"), [("undercut", "06"), ("good", "06"), ("undercut", "00"), ("bad", "00")])
+def test_a_category_that_contradicts_the_code_is_refused(
+    tmp_path: Path, row: Row, write_manifest: Write, category: str, code: str
+) -> None:
+    write_manifest([row(), row(f"10-04-22-0002-{code}", CATEGORY=category)])
+    with pytest.raises(SourceError, match=rf"line 3: CATEGORY is '{category}' .* has the code {code}"):
+        ManifestSource(tmp_path).samples()
+
+
+def test_spaces_case_and_a_byte_order_mark_do_no_harm(tmp_path: Path, row: Row, write_manifest: Write) -> None:
+    values = {name: f"{value}  " for name, value in row(SPLIT="Val").items()}
+    write_manifest([values], columns=[f"{name} " for name in values], encoding="utf-8-sig")
+    (sample,) = ManifestSource(tmp_path).samples()
+    assert sample.key == "10-04-22_shift_1/10-04-22-0001-00"
+    assert (sample.split, sample.attributes["STEEL_TYPE"]) == ("val", "FE410")
+
+
+@pytest.mark.parametrize(
+    ("replaced", "message"),
+    [
+        ({"SPLIT": "holdout"}, r"line 3: SPLIT is 'holdout'; write TRAIN, VAL or TEST"),
+        ({"CURRENT_A": "high"}, r"line 3: CURRENT_A is 'high'; write a number"),
+        ({"VOLTAGE_V": "24,2"}, r"line 3: VOLTAGE_V is '24,2'"),
+        ({"GAS_BAR": ""}, r"line 3: GAS_BAR is ''"),
+        ({"THICKNESS_MM": "nan"}, r"line 3: THICKNESS_MM is 'nan'"),
+        ({"CATEGORY": " "}, r"line 3: CATEGORY is ''; write good or the name of a defect"),
+        ({"SUBDIRS": "10-04-22_shift_1/10-04-22-0001-00"}, r"line 3: SUBDIRS is .*, as in .* line 2; remove one"),
+        ({"SUBDIRS": "../10-04-22-0002-00", "DIRECTORY": ".."}, r"line 3: SUBDIRS is '\.\./.*below the data set"),
+        ({"SUBDIRS": "/etc/10-04-22-0002-00", "DIRECTORY": "/etc"}, r"line 3: SUBDIRS is '/etc/.*below the data set"),
+        ({"SUBDIRS": "C:/x/10-04-22-0002-00", "DIRECTORY": "C:/x"}, r"line 3: SUBDIRS is 'C:/x/.*below the data set"),
+        ({"SUBDIRS": "a/../../10-04-22-0002-00", "DIRECTORY": "a/../.."}, r"line 3: .*below the data set"),
+        ({"SUBDIRS": "", "DIRECTORY": ""}, r"line 3: SUBDIRS is ''"),
+        ({"DIRECTORY": "other"}, r"line 3: SUBDIRS is .* and DIRECTORY is 'other'; SUBDIRS must be DIRECTORY/RUN"),
+    ],
+)
+def test_a_bad_value_is_named_with_its_line(
+    tmp_path: Path, row: Row, write_manifest: Write, replaced: dict[str, str], message: str
+) -> None:
+    path = write_manifest([row(), row("10-04-22-0002-00", **replaced)])
+    with pytest.raises(SourceError, match=message) as caught:
+        ManifestSource(tmp_path).samples()
+    assert str(path) in str(caught.value)
+
+
+def test_missing_columns_are_named(tmp_path: Path, row: Row, write_manifest: Write) -> None:
+    write_manifest([row()], columns=[name for name in row() if name not in ("SPLIT", "GAS_BAR")])
+    with pytest.raises(SourceError, match="line 1: the columns GAS_BAR, SPLIT are missing; there are CATEGORY"):
+        ManifestSource(tmp_path).samples()
+
+
+def test_a_repeated_column_is_refused(tmp_path: Path, row: Row, write_manifest: Write) -> None:
+    write_manifest([row()], columns=[*row(), "SPLIT"])
+    with pytest.raises(SourceError, match="the columns SPLIT occur more than once"):
+        ManifestSource(tmp_path).samples()
+
+
+@pytest.mark.parametrize("content", [b"", b"  \n\n"])
+def test_an_empty_manifest_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "manifest.csv").write_bytes(content)
+    with pytest.raises(SourceError, match="is empty"):
+        ManifestSource(tmp_path).samples()
+
+
+def test_a_manifest_without_rows_is_refused(tmp_path: Path, write_manifest: Write) -> None:
+    write_manifest([])
+    with pytest.raises(SourceError, match="lists no welds"):
+        ManifestSource(tmp_path).samples()
+
+
+def test_bytes_that_are_not_utf8_are_named_with_their_line(tmp_path: Path, row: Row, write_manifest: Write) -> None:
+    write_manifest([row(), row("10-04-22-0002-00", STEEL_TYPE="Stähle")], encoding="latin-1")
+    with pytest.raises(SourceError, match="line 3: the byte 0xe4 is not UTF-8"):
+        ManifestSource(tmp_path).samples()
+
+
+@pytest.mark.parametrize("line", ["good,butt,7", "good," * 30])
+def test_a_row_of_another_length_is_refused(tmp_path: Path, row: Row, write_manifest: Write, line: str) -> None:
+    path = write_manifest([row()])
+    path.write_text(path.read_text() + line + "\n")
+    with pytest.raises(SourceError, match=r"line 3: .* values for 12 columns"):
+        ManifestSource(tmp_path).samples()
+
+
+def test_an_unclosed_quotation_mark_is_refused(tmp_path: Path, row: Row, write_manifest: Write) -> None:
+    path = write_manifest([row()])
+    path.write_text(path.read_text() + 'good,"butt,7\n')
+    with pytest.raises(SourceError, match="check the quotation marks"):
+        ManifestSource(tmp_path).samples()
+
+
+def test_no_manifest_names_the_way_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match=r"data\.root.*weldcache synth"):
+        ManifestSource(tmp_path).samples()

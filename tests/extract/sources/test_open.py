@@ -1,0 +1,55 @@
+"""Settings to source."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from weldcache.configs.schema import DataSettings
+from weldcache.errors import NotFoundError
+from weldcache.extract.sources.folders import FolderSource
+from weldcache.extract.sources.manifest import ManifestSource
+from weldcache.extract.sources.open import open_source
+
+
+@pytest.fixture
+def both(tmp_path: Path) -> Path:
+    (tmp_path / "manifest.csv").touch()
+    (tmp_path / "good_weld").mkdir()
+    return tmp_path
+
+
+def test_auto_takes_the_manifest_if_there_is_one(both: Path) -> None:
+    assert open_source(DataSettings(root=both)) == ManifestSource(both)
+    (both / "manifest.csv").unlink()
+    settings = DataSettings(root=both, val_fraction=0.1, test_fraction=0.3, split_seed=5)
+    assert open_source(settings) == FolderSource(both, val_fraction=0.1, test_fraction=0.3, split_seed=5)
+
+
+def test_a_named_layout_is_taken(both: Path) -> None:
+    assert isinstance(open_source(DataSettings(root=both, layout="folders")), FolderSource)
+    assert isinstance(open_source(DataSettings(root=both, layout="manifest")), ManifestSource)
+
+
+@pytest.mark.parametrize(
+    ("layout", "message"),
+    [
+        ("auto", r"holds neither manifest\.csv nor good_weld/"),
+        ("manifest", r"holds no manifest\.csv"),
+        ("folders", "holds no good_weld/"),
+    ],
+)
+def test_nothing_found_says_what_to_do(tmp_path: Path, layout: str, message: str) -> None:
+    with pytest.raises(NotFoundError, match=rf"{message}.*data\.root.*weldcache synth"):
+        open_source(DataSettings.model_validate({"root": tmp_path, "layout": layout}))
+
+
+def test_a_folder_that_is_not_there_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match=r"There is no folder .*nowhere"):
+        open_source(DataSettings(root=tmp_path / "nowhere"))
+
+
+def test_the_other_layout_is_not_taken_instead(tmp_path: Path, make_run: Callable[..., Path]) -> None:
+    make_run("good_weld/s/10-04-22-0001-00")
+    with pytest.raises(NotFoundError, match=r"holds no manifest\.csv"):
+        open_source(DataSettings(root=tmp_path, layout="manifest"))

@@ -1,0 +1,66 @@
+"""DeLong's variance against the definition written as a double loop, and by hand."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis.strategies import SearchStrategy
+
+from weldcache.errors import MetricError
+from weldcache.metrics.auroc import auroc
+from weldcache.metrics.delong import delong_variance, structural_components
+
+
+def _slow_variance(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Every pair of one defect and one normal, as in the paper of 1988."""
+    wins = np.array(
+        [
+            [float(defect > normal) + 0.5 * float(defect == normal) for normal in scores[labels == 0]]
+            for defect in scores[labels == 1]
+        ]
+    )
+    value, (num_defect, num_normal) = wins.mean(), wins.shape
+    of_defects = sum((row.mean() - value) ** 2 for row in wins) / (num_defect - 1)
+    of_normals = sum((column.mean() - value) ** 2 for column in wins.T) / (num_normal - 1)
+    return float(of_defects / num_defect + of_normals / num_normal)
+
+
+def test_equals_the_slow_definition(scored_samples: SearchStrategy[tuple[np.ndarray, np.ndarray]]) -> None:
+    @given(scored_samples)
+    @settings(max_examples=150, deadline=None)
+    def check(sample: tuple[np.ndarray, np.ndarray]) -> None:
+        # The variance needs two samples of each class.
+        scores, labels = np.append(sample[0], [24.0, 25.0, 22.0, 23.0]), np.append(sample[1], [1, 1, 0, 0])
+        assert delong_variance(scores, labels) == pytest.approx(_slow_variance(scores, labels), abs=1e-12)
+
+    check()
+
+
+def test_by_hand() -> None:
+    # Defects 2 and 4 against normals 1 and 3: wins [[1, 0], [1, 1]], AUROC 3/4. Row means 1/2 and 1, column means
+    # 1 and 1/2: each set has variance 1/8, so 1/16 + 1/16.
+    scores, labels = np.array([2.0, 4.0, 1.0, 3.0]), np.array([1, 1, 0, 0])
+    of_defects, of_normals = structural_components(scores, labels)
+    assert of_defects.tolist() == [0.5, 1.0]
+    assert of_normals.tolist() == [1.0, 0.5]
+    assert delong_variance(scores, labels) == pytest.approx(1 / 8)
+
+
+def test_both_sets_of_components_average_to_the_auroc() -> None:
+    generator = np.random.default_rng(0)
+    scores, labels = generator.integers(0, 9, 80).astype(np.float64), np.repeat([0, 1], [30, 50])
+    of_defects, of_normals = structural_components(scores, labels)
+    assert (of_defects.size, of_normals.size) == (50, 30)
+    assert of_defects.mean() == pytest.approx(auroc(scores, labels))
+    assert of_normals.mean() == pytest.approx(auroc(scores, labels))
+
+
+def test_standard_error_agrees_with_the_spread_over_many_samples() -> None:
+    generator, labels = np.random.default_rng(1), np.repeat([0, 1], [50, 80])
+    draws = [generator.normal(labels, 1) for _ in range(400)]
+    spread = np.var([auroc(draw, labels) for draw in draws])
+    assert np.mean([delong_variance(draw, labels) for draw in draws]) == pytest.approx(spread, rel=0.15)
+
+
+def test_a_class_of_one_is_an_error() -> None:
+    with pytest.raises(MetricError, match="two samples of each class"):
+        delong_variance(np.array([1.0, 2.0, 3.0]), np.array([0, 0, 1]))

@@ -1,0 +1,46 @@
+"""ROC points against scikit-learn and by hand."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis.strategies import SearchStrategy
+from sklearn.metrics import roc_curve as sklearn_roc_curve
+
+from weldcache.errors import MetricError
+from weldcache.metrics.auroc import auroc
+from weldcache.metrics.roc import fpr_at_tpr, roc_curve
+
+
+def test_equals_scikit_learn_and_has_the_auroc_as_area(
+    scored_samples: SearchStrategy[tuple[np.ndarray, np.ndarray]],
+) -> None:
+    @given(scored_samples)
+    @settings(max_examples=100, deadline=None)
+    def check(sample: tuple[np.ndarray, np.ndarray]) -> None:
+        scores, labels = sample
+        curve = roc_curve(scores, labels)
+        fpr, tpr, _ = sklearn_roc_curve(labels, scores, drop_intermediate=False)
+        np.testing.assert_allclose(curve.fpr, fpr, atol=1e-12)
+        np.testing.assert_allclose(curve.tpr, tpr, atol=1e-12)
+        assert np.trapezoid(curve.tpr, curve.fpr) == pytest.approx(auroc(scores, labels), abs=1e-12)
+
+    check()
+
+
+def test_fpr_at_tpr_by_hand() -> None:
+    scores = np.array([9.0, 7.0, 5.0, 3.0, 8.0, 4.0, 2.0, 1.0])
+    labels = np.array([1, 1, 1, 1, 0, 0, 0, 0])
+    assert fpr_at_tpr(scores, labels, tpr=0.25) == 0.0
+    assert fpr_at_tpr(scores, labels, tpr=0.75) == 0.25
+    assert fpr_at_tpr(scores, labels, tpr=0.76) == 0.5
+
+
+def test_nineteen_of_twenty_are_95_percent() -> None:
+    # The lowest defect lies below the only normal; leaving it out must be enough.
+    scores = np.array([*range(2, 21), 0, 1], dtype=np.float64)
+    assert fpr_at_tpr(scores, np.array([1] * 20 + [0]), tpr=0.95) == 0.0
+
+
+def test_one_class_is_an_error() -> None:
+    with pytest.raises(MetricError):
+        roc_curve(np.array([1.0]), np.array([1]))

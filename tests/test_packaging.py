@@ -1,0 +1,117 @@
+"""The package as it is shipped: complete, and nothing else in it."""
+
+import subprocess
+import sys
+import tomllib
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+NOT_SHIPPED = {"tests", "benchmarks", "docs", "examples", "build", "demo"}
+
+
+def tracked_files() -> list[str]:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    return listed.stdout.split("\n")
+
+
+def listed_packages() -> list[str]:
+    return list(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
+
+
+def test_every_folder_with_code_is_listed() -> None:
+    found = {
+        ".".join(["weldcache", *path.parent.relative_to(ROOT).parts])
+        for path in ROOT.rglob("__init__.py")
+        if not any(part.startswith(".") for part in path.relative_to(ROOT).parts)
+        and path.relative_to(ROOT).parts[0] not in NOT_SHIPPED
+    }
+    assert found == set(listed_packages())
+
+
+def test_faces_of_packages_hold_a_docstring_only() -> None:
+    for path in ROOT.rglob("__init__.py"):
+        if any(part.startswith(".") for part in path.relative_to(ROOT).parts):
+            continue
+        lines = path.read_text().strip().splitlines()
+        assert len(lines) == 1 and lines[0].startswith('"""'), path
+
+
+def test_only_meant_modules_stand_at_the_root() -> None:
+    assert {path.name for path in ROOT.glob("*.py")} == {
+        "__init__.py",
+        "__main__.py",
+        "atomic.py",
+        "errors.py",
+        "progress.py",
+    }
+
+
+def test_nothing_unpickles() -> None:
+    forbidden = ("pickle", "torch.load", "yaml.load(", "allow_pickle", "weights_only=False", "joblib")
+    for name in tracked_files():
+        if name.endswith((".py", ".sh", ".toml")) and name != "tests/test_packaging.py":
+            code = (ROOT / name).read_text()
+            if name.startswith("tests/"):  # a test may show that such a file is refused
+                continue
+            assert not [word for word in forbidden if word in code], name
+
+
+def test_public_modules_do_nothing_heavy_when_the_command_line_is_imported() -> None:
+    code = (
+        "import sys, weldcache.cli.main\n"
+        "heavy = {'torch', 'transformers', 'numpy', 'zarr', 'cv2', 'pydantic', 'pandas', 'sklearn'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT.parent)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from a clean copy of what git tracks, with the installed setuptools."""
+    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    for name in tracked_files():
+        if name and (ROOT / name).is_file() and not (ROOT / name).is_symlink():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).write_bytes((ROOT / name).read_bytes())
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(source)],
+        check=True,
+        capture_output=True,
+    )
+    return next(out.glob("*.whl"))
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.partition("/")[0].partition("-")[0] for name in names} == {"weldcache"}
+    assert not [name for name in names if name.startswith(tuple(f"weldcache/{folder}/" for folder in NOT_SHIPPED))]
+    assert {"weldcache/py.typed", "weldcache/configs/demo.yaml", "weldcache/configs/v5.yaml"} <= set(names)
+    assert "weldcache/evaluate/report/report.html" in names
+    modules = {name for name in names if name.endswith(".py")}
+    expected = {
+        f"weldcache/{name}"
+        for name in tracked_files()
+        if name.endswith(".py") and name.partition("/")[0] not in NOT_SHIPPED
+    }
+    assert modules == expected
+
+
+def test_the_wheel_works_from_another_folder(wheel: Path, tmp_path: Path) -> None:
+    environment = tmp_path / "environment"
+    venv.create(environment, with_pip=False, system_site_packages=False)
+    site = next(environment.glob("lib/python*/site-packages"))
+    zipfile.ZipFile(wheel).extractall(site)
+    # The dependencies come from the environment that runs the tests; only weldcache itself is the wheel's.
+    dependencies = [path for path in sys.path if path.endswith("site-packages")]
+    (site / "dependencies.pth").write_text("\n".join(dependencies))
+    code = "import weldcache.cli.main as m; print(m.__file__); raise SystemExit(m.run(['config', 'list']))"
+    done = subprocess.run(
+        [environment / "bin/python", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    where, *presets = done.stdout.splitlines()
+    assert where.startswith(str(site))
+    assert [line.split()[0] for line in presets] == ["demo", "v5"]

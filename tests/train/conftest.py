@@ -1,0 +1,142 @@
+"""A small store whose welds follow one latent, and settings small enough to train on it within a second."""
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from weldcache.cache.arrays import ArraySpec, ModalitySpec
+from weldcache.cache.index import index_of
+from weldcache.cache.store import FeatureStore
+from weldcache.cache.writer import StoreWriter
+from weldcache.configs.schema import Settings
+
+NUM_TRAIN_NORMALS, NUM_TRAIN_DEFECTS = 37, 3
+NUM_VAL_NORMALS, NUM_VAL_DEFECTS = 12, 12
+BLOCKS = [2, 4, 6]
+
+MakeStore = Callable[..., FeatureStore]
+MakeSettings = Callable[..., Settings]
+
+
+def _specs() -> dict[str, ModalitySpec]:
+    made_by = {"backbone": {"model": "toy", "random_weights": True}}
+    return {
+        "video": ModalitySpec("video", [ArraySpec("tokens", (4, 16), ("time", "dim"), "float16")], made_by),
+        "audio": ModalitySpec(
+            "audio",
+            [ArraySpec("tokens", (6, 12), ("time", "dim"), "bfloat16"), ArraySpec("tokens_length", (), (), "int32")],
+            made_by,
+        ),
+        "image": ModalitySpec(
+            "image",
+            [
+                ArraySpec(
+                    "patch_tokens",
+                    (3, 2, 5, 16),
+                    ("block", "view", "patch", "dim"),
+                    "float16",
+                    attributes={"blocks": BLOCKS},
+                ),
+                ArraySpec("views_present", (2,), ("view",), "uint8"),
+            ],
+            made_by,
+        ),
+        "sensor": ModalitySpec("sensor", [ArraySpec("values", (10, 6), ("step", "channel"), "float32")], {}),
+    }
+
+
+def _features(rng: np.random.Generator, *, process: float, result: float) -> dict[str, dict[str, np.ndarray]]:
+    """One weld: `process` drives video, audio and sensors, `result` the photographs; a normal weld has them equal."""
+    direction = np.random.default_rng(7)  # the same for every weld
+
+    def driven(latent: float, *shape: int) -> np.ndarray:
+        pattern = direction.normal(size=(2, shape[-1]))
+        return latent * pattern[0] + latent**2 * pattern[1] + 0.1 * rng.normal(size=shape)
+
+    offsets = np.array([1.0, 20.0, 100.0, 200.0, 3.0, 25.0])
+    values = offsets * (1 + 0.2 * process) + 0.05 * offsets * rng.normal(size=(10, 6))
+    values[:, 4] = 3.0  # a channel that never changes
+    return {
+        "video": {"tokens": driven(process, 4, 16)},
+        "audio": {"tokens": driven(process, 6, 12), "tokens_length": np.array(int(rng.integers(3, 7)))},
+        "image": {
+            "patch_tokens": driven(result, 3, 2, 5, 16),
+            "views_present": np.array([1, rng.integers(0, 2)], dtype=np.uint8),
+        },
+        "sensor": {"values": values},
+    }
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """The toy's tensors are too small to share, and threads that wait for one another are slow on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def toy_store_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rng = np.random.default_rng(0)
+    groups = [("train", 0, NUM_TRAIN_NORMALS), ("train", 1, NUM_TRAIN_DEFECTS)]
+    groups += [("val", 0, NUM_VAL_NORMALS), ("val", 1, NUM_VAL_DEFECTS)]
+    splits = [split for split, _, count in groups for _ in range(count)]
+    labels = [label for _, label, count in groups for _ in range(count)]
+    index = index_of(
+        keys=[f"day/{row:03d}" for row in range(len(labels))],
+        splits=splits,
+        class_names=["broken_link" if label else "good" for label in labels],
+        sessions=["day"] * len(labels),
+        labels=labels,
+        attributes={},
+    )
+    path = tmp_path_factory.mktemp("store") / "toy.zarr"
+    store = FeatureStore.create(path, index=index)
+    for spec in _specs().values():
+        store.add_modality(spec)
+    store.add_constant("text/prompt", rng.normal(size=24).astype(np.float32), made_by={"backbone": {"model": "toy"}})
+    latents = rng.uniform(-1, 1, size=len(labels))
+    welds = [
+        _features(rng, process=latent, result=latent + (np.sign(-latent) if label else 0))
+        for latent, label in zip(latents, labels, strict=True)
+    ]
+    writer = StoreWriter(store)
+    for modality in _specs():
+        writer.write(modality, list(range(len(labels))), [weld[modality] for weld in welds])
+    return path
+
+
+@pytest.fixture
+def toy_store(toy_store_path: Path, tmp_path: Path) -> FeatureStore:
+    """A copy that a test may change."""
+    path = tmp_path / "toy.zarr"
+    shutil.copytree(toy_store_path, path)
+    return FeatureStore.open(path)
+
+
+@pytest.fixture
+def toy_settings(toy_store_path: Path, tmp_path: Path) -> MakeSettings:
+    """Settings for a tiny model on the toy store; keywords replace settings of the section `train`."""
+
+    def make(*, store: Path = toy_store_path, blocks: Sequence[int] = (2, 6), **train: object) -> Settings:
+        few = {"epochs": 4, "batch_size": 8, "lr": 1e-3, "warmup_epochs": 1, "device": "cpu", "checkpoint_seconds": 0}
+        return Settings.model_validate(
+            {
+                "cache": {"path": store},
+                "model": {"d_model": 16, "sensor_hidden": 8, "blocks": tuple(blocks)},
+                "train": few | train,
+                "runs": {"folder": tmp_path / "runs"},
+            }
+        )
+
+    return make
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)

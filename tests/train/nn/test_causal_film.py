@@ -1,0 +1,133 @@
+"""Causal-FiLM as a whole: the published parameter counts, and what its outputs may and must depend on."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from weldcache.train.nn.causal_film import CausalFilm, CausalFilmDims
+from weldcache.train.nn.losses import cosine_loss, gram_loss, l1_loss
+
+MakeBatch = Callable[..., dict[str, Tensor]]
+
+
+def count_parameters(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def build_on_meta(dims: CausalFilmDims) -> CausalFilm:
+    with torch.device("meta"):
+        return CausalFilm(dims)
+
+
+@pytest.mark.parametrize(("width", "sensor_hidden", "expected"), [(512, 128, 13_508_864), (384, 96, 10_170_208)])
+def test_parameter_counts_are_those_of_the_original(width: int, sensor_hidden: int, expected: int) -> None:
+    dims = CausalFilmDims(width=width, sensor_hidden=sensor_hidden, poolings=("mean", "max"))
+    assert count_parameters(build_on_meta(dims)) == expected
+    assert count_parameters(build_on_meta(replace(dims, poolings=("gem", "max")))) == expected + 1
+    assert count_parameters(build_on_meta(replace(dims, poolings=("gem", "gem")))) == expected + 2
+
+
+def test_text_head_is_counted_apart() -> None:
+    dims = CausalFilmDims(width=384, sensor_hidden=96, text_width=512)
+    without = count_parameters(build_on_meta(replace(dims, text_width=None)))
+    assert count_parameters(build_on_meta(dims)) == without + 384 * 512 + 512
+
+
+def test_defaults_are_the_published_model() -> None:
+    assert count_parameters(build_on_meta(CausalFilmDims())) == 13_508_866
+
+
+@pytest.fixture
+def model(small_dims: CausalFilmDims) -> CausalFilm:
+    """A model whose FiLM has left the identity, without dropout."""
+    model = CausalFilm(small_dims).eval()
+    nn.init.normal_(model.sensor_modulator.head.weight)
+    return model
+
+
+def test_shapes(model: CausalFilm, make_batch: MakeBatch) -> None:
+    for batch in (1, 4):
+        output = model(**make_batch(batch))
+        assert output.z_process.shape == output.z_result.shape == output.z_pred.shape == (batch, 16)
+        assert model.text_head(output.z_pred).shape == (batch, 8)
+
+
+def test_rows_do_not_mix(model: CausalFilm, make_batch: MakeBatch) -> None:
+    batch = make_batch()
+    whole, row = model(**batch), model(**{name: tensor[2:3] for name, tensor in batch.items()})
+    for encoding, of_row in zip(whole, row, strict=True):
+        torch.testing.assert_close(encoding[2:3], of_row)
+
+
+@pytest.mark.parametrize("name", ["video", "audio", "sensor"])
+def test_process_decides_on_the_prediction_alone(model: CausalFilm, make_batch: MakeBatch, name: str) -> None:
+    batch = make_batch()
+    before, after = model(**batch), model(**{**batch, name: batch[name] + 1})
+    assert not torch.allclose(before.z_process, after.z_process)
+    assert not torch.allclose(before.z_pred, after.z_pred)
+    assert torch.equal(before.z_result, after.z_result)
+
+
+def test_result_never_reaches_the_prediction(model: CausalFilm, make_batch: MakeBatch) -> None:
+    batch = make_batch()
+    before, after = model(**batch), model(**{**batch, "patches": batch["patches"] + 1})
+    assert not torch.allclose(before.z_result, after.z_result)
+    assert torch.equal(before.z_pred, after.z_pred)
+
+
+def test_padding_of_audio_and_absent_views_do_not_matter(model: CausalFilm, make_batch: MakeBatch) -> None:
+    batch = make_batch()
+    batch["view_mask"][:, 1] = False
+    expected = model(**batch)
+    batch["audio"][:, 5:] = 9.0
+    batch["patches"][:, :, 1] = 9.0
+    for encoding, wanted in zip(model(**batch), expected, strict=True):
+        assert torch.equal(encoding, wanted)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_tokens_from_the_cache_come_in_half_precision(
+    model: CausalFilm, make_batch: MakeBatch, dtype: torch.dtype
+) -> None:
+    batch = make_batch()
+    halved = {**batch, **{name: batch[name].to(dtype) for name in ("video", "audio", "patches")}}
+    restored = {**batch, **{name: halved[name].float() for name in ("video", "audio", "patches")}}
+    for encoding, expected in zip(model(**halved), model(**restored), strict=True):
+        assert encoding.dtype == torch.float32
+        torch.testing.assert_close(encoding, expected)
+
+
+def test_no_dead_parameters_from_the_second_step_on(small_dims: CausalFilmDims, make_batch: MakeBatch) -> None:
+    """FiLM's head starts at zero and so keeps the gradient of the first step from what lies before it."""
+    model = CausalFilm(small_dims)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    batch, text = make_batch(), torch.randn(1, 8)
+
+    def parameters_without_gradient() -> set[str]:
+        optimizer.zero_grad()
+        output = model(**batch)
+        loss = cosine_loss(output.z_pred, output.z_result) + 10 * l1_loss(output.z_pred, output.z_result)
+        loss = loss + gram_loss(output.z_pred, output.z_result) + cosine_loss(model.text_head(output.z_pred), text)
+        loss.backward()
+        optimizer.step()
+        return {name for name, p in model.named_parameters() if p.grad is None or p.grad.count_nonzero() == 0}
+
+    before_the_head = {
+        name
+        for name, _ in model.named_parameters()
+        if name.startswith("sensor_modulator.") and not name.startswith("sensor_modulator.head.")
+    }
+    assert parameters_without_gradient() == before_the_head
+    assert parameters_without_gradient() == set()
+
+
+def test_state_of_one_model_makes_another_the_same(small_dims: CausalFilmDims, make_batch: MakeBatch) -> None:
+    first, second = CausalFilm(small_dims).eval(), CausalFilm(small_dims).eval()
+    batch = make_batch()
+    assert not torch.equal(first(**batch).z_pred, second(**batch).z_pred)
+    second.load_state_dict(first.state_dict())
+    for encoding, expected in zip(second(**batch), first(**batch), strict=True):
+        assert torch.equal(encoding, expected)

@@ -1,0 +1,59 @@
+"""GeM pooling against its formula, and at its two ends."""
+
+import pytest
+import torch
+
+from weldcache.train.nn.gem import GeM
+
+
+def test_hand_worked_values() -> None:
+    tokens = torch.tensor([[[1.0, 2.0], [3.0, 2.0]]])
+    assert GeM(exponent=2.0)(tokens).flatten().tolist() == pytest.approx([5**0.5, 2.0])
+    assert GeM()(tokens).flatten().tolist() == pytest.approx([14 ** (1 / 3), 2.0])
+
+
+def test_exponent_one_is_the_mean(generator: torch.Generator) -> None:
+    tokens = torch.rand(3, 2, 50, 7, generator=generator) + 0.1
+    torch.testing.assert_close(GeM(exponent=1.0)(tokens), tokens.mean(dim=-2))
+
+
+@pytest.mark.parametrize("exponent", [200.0, 1e4])
+def test_large_exponents_approach_the_maximum_and_do_not_overflow(exponent: float, generator: torch.Generator) -> None:
+    tokens = 1000 * torch.rand(3, 20, 7, generator=generator)
+    assert tokens.max() ** 15 == torch.inf  # the plain formula would fail long before
+    torch.testing.assert_close(GeM(exponent=exponent)(tokens), tokens.amax(dim=-2), rtol=3 / exponent, atol=0)
+
+
+def test_negative_values_count_as_the_smallest_positive_one() -> None:
+    assert GeM()(torch.full((1, 4, 2), -5.0)).flatten().tolist() == pytest.approx([1e-6, 1e-6])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_tokens_are_pooled_in_single(dtype: torch.dtype, generator: torch.Generator) -> None:
+    tokens = (300 * torch.rand(2, 196, 8, generator=generator)).to(dtype)  # 300 ** 3 overflows float16
+    pooled = GeM()(tokens)
+    assert pooled.dtype == torch.float32
+    torch.testing.assert_close(pooled, tokens.double().pow(3).mean(dim=-2).pow(1 / 3).float())
+
+
+def test_rows_are_pooled_one_by_one_whatever_their_number(generator: torch.Generator) -> None:
+    """More values than are pooled at a time, so that rows are cut into slices."""
+    tokens = torch.rand(2, 5, 400, 300, generator=generator)
+    pooled = GeM()(tokens)
+    assert pooled.shape == (2, 5, 300)
+    for row in range(2):
+        for view in range(5):
+            assert torch.equal(GeM()(tokens[row, view]), pooled[row, view])
+
+
+def test_gradients_are_those_of_the_values(generator: torch.Generator) -> None:
+    pool = GeM().double()
+    tokens = torch.rand(2, 3, 5, 4, generator=generator, dtype=torch.float64) + 0.05
+    tokens[0, 0, :2] = -1.0  # clamped: no gradient there
+
+    def pool_with(tokens: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
+        pooled: torch.Tensor = torch.func.functional_call(pool, {"p": p}, (tokens,))
+        return pooled
+
+    exponent = torch.tensor(2.7, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(pool_with, (tokens.requires_grad_(), exponent))

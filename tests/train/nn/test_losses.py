@@ -1,0 +1,84 @@
+"""Loss terms and score against numbers worked by hand."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from weldcache.train.nn.anomaly_score import anomaly_score
+from weldcache.train.nn.losses import (
+    cosine_distance,
+    cosine_loss,
+    feature_gram_loss,
+    gram_loss,
+    l1_loss,
+    smooth_l1_loss,
+    top_absolute_error,
+    top_l1_loss,
+)
+
+PREDICTED = torch.tensor([[1.0, 0.0, 0.0, 0.0], [0.0, 2.0, 0.0, 0.0]])
+TARGET = torch.tensor([[0.0, 3.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]])
+
+
+def test_cosine_distance_of_perpendicular_equal_and_opposite_directions() -> None:
+    assert cosine_distance(PREDICTED, TARGET).tolist() == [1.0, 0.0]
+    assert cosine_distance(PREDICTED, -PREDICTED).tolist() == [2.0, 2.0]
+    assert cosine_loss(PREDICTED, TARGET).item() == 0.5
+
+
+def test_cosine_loss_to_one_text_vector() -> None:
+    text = torch.tensor([[5.0, 0.0, 0.0, 0.0]])
+    assert cosine_loss(PREDICTED, text).item() == 0.5
+
+
+def test_absolute_errors() -> None:
+    """Errors are 1 3 0 0 and 0 1 0 0."""
+    assert l1_loss(PREDICTED, TARGET).item() == pytest.approx(5 / 8)
+    assert smooth_l1_loss(PREDICTED, TARGET).item() == pytest.approx((0.95 + 2.95 + 0.95) / 8)
+    assert smooth_l1_loss(torch.tensor([[0.05]]), torch.tensor([[0.0]])).item() == pytest.approx(0.0125)
+    assert top_absolute_error(PREDICTED, TARGET, fraction=0.5).tolist() == [2.0, 0.5]
+    assert top_l1_loss(PREDICTED, TARGET, fraction=0.25).item() == 2.0
+
+
+@pytest.mark.parametrize(("fraction", "expected"), [(0.5, 6 / 2), (0.01, 4.0), (1.0, 7 / 3)])
+def test_top_fraction_is_rounded_up(fraction: float, expected: float) -> None:
+    errors = torch.tensor([[1.0, -4.0, 2.0]])
+    assert top_absolute_error(errors, torch.zeros(1, 3), fraction=fraction).item() == pytest.approx(expected)
+
+
+def test_gram_loss() -> None:
+    """Gram matrices over the batch: [[1, 0], [0, 4]] / 4 and [[9, 3], [3, 1]] / 4."""
+    assert gram_loss(PREDICTED, TARGET).item() == pytest.approx((64 + 9 + 9 + 9) ** 0.5 / 4)
+
+
+def test_gram_loss_over_features() -> None:
+    """Gram matrices over the features: diagonal (1, 4) / 2 and (0, 10) / 2, zero elsewhere."""
+    assert feature_gram_loss(PREDICTED, TARGET).item() == pytest.approx((1 + 36) ** 0.5 / 2)
+
+
+@pytest.mark.parametrize("loss", [gram_loss, feature_gram_loss])
+def test_gram_loss_of_equal_inputs_has_a_finite_gradient(loss: object) -> None:
+    assert callable(loss)
+    predicted = PREDICTED.clone().requires_grad_()
+    value: Tensor = loss(predicted, PREDICTED)
+    value.backward()
+    assert value.item() == 0.0
+    assert predicted.grad is not None
+    assert (predicted.grad == 0).all()
+
+
+def test_score_is_cosine_distance_and_ten_times_the_worst_half() -> None:
+    assert anomaly_score(PREDICTED, TARGET).tolist() == [1.0 + 10 * 2.0, 0.0 + 10 * 0.5]
+    assert anomaly_score(TARGET, TARGET).tolist() == pytest.approx([0.0, 0.0], abs=1e-6)
+
+
+@given(scale=st.floats(1.01, 100.0), seed=st.integers(0, 100))
+def test_score_rises_with_the_error(scale: float, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    target = torch.randn(3, 9, generator=generator)
+    error = torch.randn(3, 9, generator=generator)
+    worst_half = top_absolute_error(target + scale * error, target, fraction=0.5)
+    torch.testing.assert_close(worst_half, scale * top_absolute_error(error, torch.zeros(3, 9), fraction=0.5))
+    assert (anomaly_score(target, target) < anomaly_score(target + scale * error, target)).all()

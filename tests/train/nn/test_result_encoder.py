@@ -1,0 +1,73 @@
+"""The result encoder: views that are not there do not matter, nor does the order of those that are."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from weldcache.train.nn.result_encoder import BlockPooling, Pooling, ResultEncoder
+
+
+@pytest.fixture
+def encoder() -> ResultEncoder:
+    return ResultEncoder(20, poolings=("gem", "max"), hidden_width=12, width=8)
+
+
+@pytest.fixture
+def patches(generator: torch.Generator) -> Tensor:
+    return torch.randn(3, 2, 5, 9, 20, generator=generator)
+
+
+def test_order_of_views_does_not_matter(encoder: ResultEncoder, patches: Tensor) -> None:
+    order = torch.tensor([3, 0, 4, 2, 1])
+    mask = torch.tensor([[True, True, False, True, True]]).expand(3, 5)
+    expected = encoder(patches, view_mask=mask)
+    torch.testing.assert_close(encoder(patches[:, :, order], view_mask=mask[:, order]), expected)
+
+
+def test_absent_views_are_ignored(encoder: ResultEncoder, patches: Tensor) -> None:
+    mask = torch.tensor([[True, False, True, True, False]]).expand(3, 5)
+    expected = encoder(patches[:, :, mask[0]], view_mask=torch.ones(3, 3, dtype=torch.bool))
+    torch.testing.assert_close(encoder(patches, view_mask=mask), expected)
+    changed = patches.clone()
+    changed[:, :, ~mask[0]] = 50.0
+    assert torch.equal(encoder(changed, view_mask=mask), encoder(patches, view_mask=mask))
+
+
+def test_absent_views_give_no_gradient(encoder: ResultEncoder, patches: Tensor) -> None:
+    mask = torch.tensor([[True, False, True, True, False]]).expand(3, 5)
+    patches.requires_grad_()
+    encoder(patches, view_mask=mask).sum().backward()
+    assert patches.grad is not None
+    assert (patches.grad[:, :, ~mask[0]] == 0).all()
+    assert (patches.grad[:, :, mask[0]] != 0).any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_patches(encoder: ResultEncoder, patches: Tensor, dtype: torch.dtype) -> None:
+    mask = torch.ones(3, 5, dtype=torch.bool)
+    halved = patches.to(dtype)
+    encoded = encoder(halved, view_mask=mask)
+    assert encoded.dtype == torch.float32
+    torch.testing.assert_close(encoded, encoder(halved.float(), view_mask=mask))
+
+
+def test_wrong_number_of_blocks_is_an_error(encoder: ResultEncoder, patches: Tensor) -> None:
+    with pytest.raises(ValueError, match="argument 2"):
+        encoder(patches[:, :1], view_mask=torch.ones(3, 5, dtype=torch.bool))
+
+
+@pytest.mark.parametrize(("pooling", "num_parts"), [("mean", 1), ("max", 1), ("mean+gem", 2), ("mean+max", 2)])
+def test_parts_are_pooled_normalised_and_joined(pooling: Pooling, num_parts: int, generator: torch.Generator) -> None:
+    patches = torch.rand(4, 9, 20, generator=generator)
+    pooled = {"mean": patches.mean(1), "max": patches.amax(1), "gem": patches.pow(3).mean(1).pow(1 / 3)}
+    expected = [torch.nn.functional.layer_norm(pooled[part], (20,)) for part in pooling.split("+")]
+    block = BlockPooling(20, pooling=pooling)
+    assert block.output_width == 20 * num_parts
+    torch.testing.assert_close(block(patches), torch.cat(expected, dim=-1))
+
+
+def test_gate_is_between_none_and_all_of_a_feature(encoder: ResultEncoder, generator: torch.Generator) -> None:
+    gate = encoder.gate(10 * torch.randn(50, 40, generator=generator))
+    assert gate.shape == (50, 40)
+    assert gate.min() > 0
+    assert gate.max() < 1

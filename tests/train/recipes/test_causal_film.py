@@ -1,0 +1,188 @@
+"""The Causal-FiLM recipe on cached features: statistics, masking, loss and score."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from weldcache.cache.store import FeatureStore
+from weldcache.configs.schema import LossSettings, ModelSettings, Settings
+from weldcache.errors import SettingsError
+from weldcache.train.recipes.causal_film import (
+    AUDIO,
+    AUDIO_LENGTH,
+    PATCHES,
+    SENSOR,
+    TEXT,
+    VIDEO,
+    VIEWS,
+    CalibratedCausalFilm,
+    CausalFilmRecipe,
+    sensor_statistics,
+)
+from weldcache.train.recipes.recipe import Recipe
+from weldcache.train.recipes.registry import make_recipe
+from weldcache.train.requests import load_constants, shapes_for
+from weldcache.train.resident import load_resident
+
+MakeRecipe = Callable[..., tuple[CausalFilmRecipe, CalibratedCausalFilm]]
+
+
+@pytest.fixture
+def batch(toy_store: FeatureStore) -> Mapping[str, Tensor]:
+    requests = CausalFilmRecipe(model=ModelSettings(blocks=(2, 6)), loss=LossSettings(), feature_mask=0).requires()
+    return load_resident(toy_store, np.arange(10), requests=requests, device=torch.device("cpu")).tensors
+
+
+@pytest.fixture
+def make(toy_store: FeatureStore, batch: Mapping[str, Tensor]) -> MakeRecipe:
+    """A recipe and its calibrated module in evaluation mode; keywords replace settings."""
+
+    def made(*, model: Mapping[str, object] = {}, mask: float = 0.5, **loss: object) -> tuple[object, object]:
+        shape = ModelSettings.model_validate({"d_model": 16, "sensor_hidden": 8, "blocks": (2, 6)} | dict(model))
+        recipe = CausalFilmRecipe(model=shape, loss=LossSettings.model_validate(loss), feature_mask=mask)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            film = recipe.build(shapes_for(toy_store, recipe))
+        torch.nn.init.normal_(film.film.sensor_modulator.head.weight, std=0.1, generator=torch.Generator())
+        recipe.calibrate(film, batch, load_constants(toy_store, recipe))
+        return recipe, film.eval()
+
+    return made  # type: ignore[return-value]
+
+
+def test_is_a_recipe() -> None:
+    assert isinstance(make_recipe("causal_film", Settings()), Recipe)
+
+
+def test_an_unknown_recipe_names_those_there_are() -> None:
+    with pytest.raises(SettingsError, match="causal_film"):
+        make_recipe("film", Settings())
+
+
+def test_sensor_statistics_are_those_of_all_steps_of_all_welds() -> None:
+    """Channel 0: 1, 3, 5, 7 has mean 4 and variance (9 + 1 + 1 + 9) / 4 = 5; channel 1 never changes."""
+    values = torch.tensor([[[1.0, 0.1], [3.0, 0.1]], [[5.0, 0.1], [7.0, 0.1]]])
+    mean, std = sensor_statistics(values)
+    torch.testing.assert_close(mean, torch.tensor([4.0, 0.1]))
+    torch.testing.assert_close(std, torch.tensor([5**0.5, 1.0]))
+
+
+def test_large_offsets_do_not_drown_small_deviations() -> None:
+    values = 1e4 + torch.tensor([-1.0, 1.0]).repeat(5000).reshape(100, 100, 1)
+    torch.testing.assert_close(sensor_statistics(values)[1], torch.tensor([1.0]), rtol=1e-4, atol=0)
+
+
+def test_the_module_holds_the_statistics_of_the_rows_it_was_given(
+    make: MakeRecipe, batch: Mapping[str, Tensor]
+) -> None:
+    _, film = make()
+    steps = batch[SENSOR].reshape(-1, 6).numpy().astype(np.float64)
+    np.testing.assert_allclose(film.sensor_mean.numpy(), steps.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(film.sensor_std.numpy()[:4], steps.std(0)[:4], rtol=1e-5)
+    assert film.sensor_std[4] == 1  # the channel that never changes
+    assert {"sensor_mean", "sensor_std", "text_anchor"} <= film.state_dict().keys()
+
+
+def test_set_points_are_not_normalised_away(make: MakeRecipe, batch: Mapping[str, Tensor]) -> None:
+    """Two welds whose sensors differ by a constant only have different encodings."""
+    _, film = make()
+    shifted = {**batch, SENSOR: batch[SENSOR] + 2 * film.sensor_std}
+    assert (film(shifted).z_process - film(batch).z_process).abs().max() > 1e-3
+
+
+def test_the_total_is_the_weighted_sum_of_its_terms(make: MakeRecipe, batch: Mapping[str, Tensor]) -> None:
+    recipe, film = make(cosine=2.0, l1=3.0, gram=5.0, text=7.0)
+    losses = recipe.loss(film, batch, None)
+    expected = 2 * losses["cosine"] + 3 * losses["l1"] + 5 * losses["gram"] + 7 * losses["text"]
+    torch.testing.assert_close(losses["total"], expected)
+    output = film(batch)
+    torch.testing.assert_close(losses["l1"], (output.z_pred - output.z_result).abs().mean())
+
+
+def test_the_text_anchor_is_the_stores(make: MakeRecipe, batch: Mapping[str, Tensor], toy_store: FeatureStore) -> None:
+    recipe, film = make(text=0.1)
+    assert film.text_anchor.tolist() == toy_store.constant(TEXT).tolist()
+    predicted = film.film.text_head(film(batch).z_pred).detach().numpy()
+    anchor = toy_store.constant(TEXT)
+    cosines = predicted @ anchor / np.linalg.norm(predicted, axis=1) / np.linalg.norm(anchor)
+    assert float(recipe.loss(film, batch, None)["text"]) == pytest.approx(float(1 - cosines.mean()), rel=1e-4)
+
+
+def test_without_text_loss_nothing_of_text_is_needed(make: MakeRecipe, batch: Mapping[str, Tensor]) -> None:
+    recipe, film = make(text=0)
+    assert recipe.constants() == ()
+    assert "text" not in recipe.loss(film, batch, None)
+    assert not list(film.film.text_head.parameters())
+
+
+def test_kinds_of_terms_differ(make: MakeRecipe, batch: Mapping[str, Tensor]) -> None:
+    def term(name: str, **loss: object) -> float:
+        recipe, film = make(**loss)
+        return float(recipe.loss(film, batch, None)[name].detach())
+
+    l1 = [term("l1", l1_kind=kind) for kind in ("smooth_l1", "l1", "topk_l1")]
+    assert l1 == sorted(l1) and len(set(l1)) == 3
+    assert term("gram", gram_over="batch") != term("gram", gram_over="features")
+
+
+def test_hides_tokens_while_training_and_only_of_video_and_audio(
+    make: MakeRecipe, batch: Mapping[str, Tensor], generator: torch.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, film = make(mask=0.5)
+    seen: list[Mapping[str, Tensor]] = []
+    forward = film.forward
+    monkeypatch.setattr(film, "forward", lambda given: (seen.append(given), forward(given))[1])
+    recipe.loss(film, batch, generator)
+    recipe.loss(film, batch, None)
+    masked, plain = seen
+    assert all(torch.equal(plain[name], batch[name]) for name in batch)
+    changed = {name for name in batch if not torch.equal(masked[name], batch[name])}
+    assert changed == {VIDEO, AUDIO}
+    hidden = (masked[VIDEO] == 0).all(dim=-1)
+    assert 0.3 < hidden.float().mean() < 0.7
+    assert torch.equal(masked[VIDEO][~hidden], batch[VIDEO][~hidden])
+
+
+def test_the_mask_follows_the_generator(make: MakeRecipe, batch: Mapping[str, Tensor]) -> None:
+    recipe, film = make()
+    totals = [recipe.loss(film, batch, torch.Generator().manual_seed(seed))["total"] for seed in (1, 1, 2)]
+    assert torch.equal(totals[0], totals[1])
+    assert not torch.equal(totals[0], totals[2])
+
+
+@pytest.mark.parametrize("name", [AUDIO, PATCHES])
+def test_what_is_padding_does_not_count(make: MakeRecipe, batch: Mapping[str, Tensor], name: str) -> None:
+    recipe, film = make()
+    changed = batch[name].clone()
+    if name == AUDIO:
+        for row, length in enumerate(batch[AUDIO_LENGTH].tolist()):
+            changed[row, length:] = 9.0
+    else:
+        changed.movedim(2, 1)[batch[VIEWS] == 0] = 9.0
+    assert not torch.equal(changed, batch[name])
+    scores, others = recipe.score(film, batch), recipe.score(film, {**batch, name: changed})
+    torch.testing.assert_close(scores, others)
+
+
+def test_a_score_does_not_depend_on_the_company(make: MakeRecipe, batch: Mapping[str, Tensor]) -> None:
+    recipe, film = make()
+    together = recipe.score(film, batch)
+    alone = torch.cat([recipe.score(film, {k: v[row : row + 1] for k, v in batch.items()}) for row in range(10)])
+    torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
+    assert together.std() > 0
+
+
+def test_what_is_watched_for_collapse_is_the_result(make: MakeRecipe, batch: Mapping[str, Tensor]) -> None:
+    recipe, film = make()
+    assert torch.equal(recipe.embed(film, batch), film(batch).z_result)
+
+
+@pytest.mark.parametrize("learnable", [True, False])
+def test_the_exponent_of_gem_is_trained_or_not(make: MakeRecipe, learnable: bool) -> None:
+    _, film = make(model={"learnable_gem": learnable})
+    exponents = [parameter for name, parameter in film.named_parameters() if name.endswith(".p")]
+    assert len(exponents) == 2
+    assert all(exponent.requires_grad is learnable for exponent in exponents)

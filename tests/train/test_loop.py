@@ -1,0 +1,233 @@
+"""The training loop on a recipe that has nothing to do with welds: a line through points."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from weldcache.configs.schema import TrainSettings
+from weldcache.errors import TrainingError
+from weldcache.train.loop import EpochResult, stop_reason, train_epochs
+from weldcache.train.recipes.recipe import Batch, FeatureRequest, Recipe, Shapes
+from weldcache.train.state import TrainingState, new_state
+from weldcache.train.validation import ValidationResult
+
+NUM_POINTS = 21
+
+
+class LineRecipe:
+    """Fit y = 3 x; the generator jitters x, dropout draws from the global generator."""
+
+    def requires(self) -> Sequence[FeatureRequest]:
+        return (FeatureRequest("point", "x"), FeatureRequest("point", "y"))
+
+    def constants(self) -> Sequence[str]:
+        return ()
+
+    def build(self, shapes: Shapes) -> nn.Module:
+        return nn.Sequential(nn.Linear(1, 8), nn.Dropout(0.1), nn.Linear(8, 1))
+
+    def calibrate(self, model: nn.Module, train: Batch, constants: Batch) -> None:
+        pass
+
+    def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> dict[str, Tensor]:
+        x = batch["point/x"]
+        if generator is not None:
+            x = x + 0.01 * torch.randn(x.shape, generator=generator)
+        squared = ((model(x) - batch["point/y"]) ** 2).mean()
+        return {"total": 2 * squared, "squared": squared}
+
+    def score(self, model: nn.Module, batch: Batch) -> Tensor:
+        return (model(batch["point/x"]) - batch["point/y"]).abs().squeeze(1)
+
+    def embed(self, model: nn.Module, batch: Batch) -> Tensor:
+        return batch["point/x"]
+
+
+@dataclass
+class Points:
+    """Points in memory; `taken` notes the batches that were asked for."""
+
+    x: Tensor = field(default_factory=lambda: torch.linspace(-1, 1, NUM_POINTS).unsqueeze(1))
+    taken: list[list[int]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @property
+    def device(self) -> torch.device:
+        return self.x.device
+
+    def batch(self, samples: Tensor) -> Batch:
+        self.taken.append(samples.tolist())
+        return {"point/x": self.x[samples], "point/y": 3 * self.x[samples]}
+
+
+Monitor = Callable[[int], tuple[float, float | None]]
+"""Loss and AUROC that validation finds after the n-th epoch."""
+
+
+def validation(monitor: Monitor) -> Callable[[nn.Module], ValidationResult]:
+    calls = iter(range(1, 1000))
+
+    def validate(model: nn.Module) -> ValidationResult:
+        loss, auroc = monitor(next(calls))
+        return ValidationResult(loss=loss, auroc=auroc, effective_rank=1.0, embedding_std=0.5)
+
+    return validate
+
+
+def settings(**changes: object) -> TrainSettings:
+    few = {"epochs": 5, "batch_size": 5, "lr": 0.05, "warmup_epochs": 1, "warmup_lr": 0.01, "min_lr": 0.0}
+    return TrainSettings.model_validate(few | changes)
+
+
+def fresh_state(chosen: TrainSettings) -> TrainingState:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return new_state(LineRecipe().build({}), settings=chosen)
+
+
+def improving(epoch: int) -> tuple[float, float | None]:
+    return 1 / epoch, 1 - 0.5 / epoch
+
+
+def run(
+    chosen: TrainSettings, *, monitor: Monitor = improving, points: Points | None = None, recipe: Recipe | None = None
+) -> tuple[TrainingState, list[EpochResult]]:
+    state = fresh_state(chosen)
+    results = train_epochs(
+        recipe or LineRecipe(),
+        state=state,
+        samples=points or Points(),
+        validate=validation(monitor),
+        settings=chosen,
+        on_batch=lambda count: None,
+    )
+    return state, list(results)
+
+
+def test_rows_tell_the_story_of_the_run() -> None:
+    state, results = run(settings(epochs=30))
+    rows = [result.metrics for result in results]
+    assert [row["epoch"] for row in rows] == list(range(1, 31))
+    assert [row["step"] for row in rows] == [4 * epoch for epoch in range(1, 31)]  # 21 points, the last one left out
+    assert rows[-1]["loss"] < 0.1 * rows[0]["loss"]
+    assert all(row["loss"] == pytest.approx(2 * row["loss_squared"]) for row in rows)
+    assert rows[-1]["lr"] == pytest.approx(0.0, abs=1e-12)
+    assert all(math.isfinite(value) and value > 0 for row in rows for name, value in row.items() if name != "lr")
+    assert state.best is not None and state.best.metrics == rows[-1]
+    assert stop_reason(state, settings=settings(epochs=30)) == "epochs"
+
+
+def test_every_epoch_has_an_order_of_its_own_and_the_seed_decides_it() -> None:
+    def orders(seed: int) -> list[list[int]]:
+        points = Points()
+        run(settings(seed=seed, epochs=2), points=points)
+        return points.taken
+
+    assert orders(1) == orders(1)
+    assert orders(1) != orders(2)
+    first, second = orders(1)[:4], orders(1)[4:]
+    assert first != second
+
+
+def test_same_seed_same_weights_to_the_last_bit() -> None:
+    weights = [torch.cat([p.flatten() for p in run(settings(seed=seed))[0].model.parameters()]) for seed in (0, 0, 1)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+def test_the_callers_random_numbers_are_not_disturbed() -> None:
+    chosen = settings()
+    state = fresh_state(chosen)
+    before = torch.get_rng_state()
+    for _ in train_epochs(
+        LineRecipe(),
+        state=state,
+        samples=Points(),
+        validate=validation(improving),
+        settings=chosen,
+        on_batch=lambda count: None,
+    ):
+        assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_averaged_weights_follow_the_raw_ones_and_are_what_is_validated() -> None:
+    chosen = settings(epochs=1, ema_decay=0.5)
+    state, judged = fresh_state(chosen), []
+
+    def validate(model: nn.Module) -> ValidationResult:
+        judged.append(model)
+        return ValidationResult(loss=1.0, auroc=0.5, effective_rank=1.0, embedding_std=0.5)
+
+    list(
+        train_epochs(
+            LineRecipe(),
+            state=state,
+            samples=Points(),
+            validate=validate,
+            settings=chosen,
+            on_batch=lambda count: None,
+        )
+    )
+    assert judged == [state.averaged]
+    assert not torch.equal(next(state.averaged.parameters()), next(state.model.parameters()))
+
+
+def test_stops_when_validation_no_longer_gets_better() -> None:
+    aurocs = [0.5, 0.7, 0.8, 0.8, 0.75, 0.79, 0.99]
+    chosen = settings(epochs=50, patience=3)
+    state, results = run(chosen, monitor=lambda epoch: (1.0, aurocs[epoch - 1]))
+    assert [result.improved for result in results] == [
+        True,
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]  # an equal one is no better
+    assert state.best is not None and (state.best.epoch, state.best.value) == (3, 0.8)
+    assert stop_reason(state, settings=chosen) == "patience"
+
+
+def test_monitors_the_loss_where_there_are_no_defects() -> None:
+    losses = [0.5, 0.3, 0.4, 0.2, 0.3]
+    state, results = run(settings(monitor="val_loss"), monitor=lambda epoch: (losses[epoch - 1], None))
+    assert [result.improved for result in results] == [True, True, False, True, False]
+    assert state.best is not None and state.best.value == 0.2
+    assert all(result.metrics["val_auroc"] is None for result in results)
+
+
+def test_the_gradient_is_clipped_and_its_norm_is_logged_before() -> None:
+    state, results = run(settings(epochs=1, batch_size=21, gradient_clip=1e-3))
+    norm = torch.stack([p.grad.norm() for p in state.model.parameters() if p.grad is not None]).norm()
+    assert float(norm) == pytest.approx(1e-3, rel=1e-3)
+    assert results[0].metrics["gradient_norm"] > 0.1
+
+
+def test_a_loss_that_is_not_finite_names_epoch_and_step() -> None:
+    class Exploding(LineRecipe):
+        calls = 0
+
+        def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> dict[str, Tensor]:
+            self.calls += 1
+            losses = super().loss(model, batch, generator)
+            return {name: loss * (math.nan if self.calls == 7 else 1) for name, loss in losses.items()}
+
+    with pytest.raises(TrainingError, match=r"Epoch 2, step 7: total is nan, squared is nan, gradient_norm is nan"):
+        run(settings(), recipe=Exploding())
+
+
+def test_a_validation_loss_that_is_not_finite_names_the_epoch() -> None:
+    with pytest.raises(TrainingError, match=r"validation loss is inf after epoch 3"):
+        run(settings(), monitor=lambda epoch: (math.inf if epoch == 3 else 1.0, 0.5))
+
+
+def test_fewer_samples_than_a_batch_are_one_batch() -> None:
+    points = Points()
+    run(settings(epochs=1, batch_size=64), points=points)
+    assert [sorted(batch) for batch in points.taken] == [list(range(NUM_POINTS))]

@@ -1,0 +1,166 @@
+"""Training as a whole, on a small store: what comes out, what it may see, and that it learns."""
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from weldcache.cache.store import FeatureStore
+from weldcache.cache.writer import StoreWriter
+from weldcache.configs.load import settings_from_file
+from weldcache.configs.schema import Settings
+from weldcache.errors import FingerprintError, NotFoundError, OutputExistsError
+from weldcache.metrics.auroc import auroc
+from weldcache.train.checkpoint import read_checkpoint
+from weldcache.train.pipeline import TrainingSummary, describe_run, train
+from weldcache.train.run_folder import latest_run
+from weldcache.train.scoring import score_rows
+from weldcache.train.trained_run import load_run
+
+MakeSettings = Callable[..., Settings]
+CPU = torch.device("cpu")
+
+
+def run(settings: Settings, *, name: str | None = None, overwrite: bool = False) -> TrainingSummary:
+    return train(settings, run_name=name, overwrite=overwrite, command="weldcache train --set x=1")
+
+
+def weights(summary: TrainingSummary) -> dict[str, torch.Tensor]:
+    return dict(read_checkpoint(summary.run.last_path).tensors)
+
+
+def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_learns_what_normal_welds_have_in_common(toy_settings: MakeSettings) -> None:
+    """Defects break the link between process and result; each modality by itself looks normal."""
+    untrained = run(toy_settings(epochs=1, lr=1e-9, warmup_lr=0))
+    trained = run(toy_settings(epochs=6))
+    assert untrained.best.value < 0.8
+    assert trained.best.value > 0.9
+
+
+def test_a_run_says_what_made_it(toy_settings: MakeSettings, toy_store_path: object) -> None:
+    settings = toy_settings(epochs=2, seed=5)
+    summary = run(settings)
+    folder = summary.run
+    assert sorted(path.name for path in folder.path.iterdir()) == [
+        "best.safetensors",
+        "config.yaml",
+        "last.safetensors",
+        "manifest.json",
+        "metrics.jsonl",
+        "state.json",
+    ]
+    assert folder.name == "causal_film-001" and folder.finished
+    assert settings_from_file(folder.config_path) == settings
+    store, manifest = FeatureStore.open(settings.cache.path), folder.manifest()
+    assert manifest["fingerprint"] == store.fingerprint
+    assert manifest["backbones_are_random"] is True
+    assert (manifest["seed"], manifest["command"]) == (5, "weldcache train --set x=1")
+    assert manifest["counts"] == {
+        "train_normals": 37,
+        "train_defects_left_out": 3,
+        "train_normals_lacking": {},
+        "validation_normals": 12,
+        "validation_defects": 12,
+        "validation_lacking": {},
+    }
+    assert manifest["samples"]["train"] == [f"day/{row:03d}" for row in range(37)]
+    assert manifest["parameters"]["trainable"] == manifest["parameters"]["total"] > 1000
+    state = json.loads(folder.state_path.read_text())
+    assert (state["epoch"], state["step"], state["stopped"]) == (2, 10, "epochs")
+    assert state["best"] == summary.best.metrics
+    assert "causal_film-001" in describe_run(summary)
+    assert latest_run(settings.runs.folder) == folder
+
+
+def test_trains_on_normals_only(toy_settings: MakeSettings, toy_store: FeatureStore) -> None:
+    """A defect of the train split full of nonsense changes not one bit of the weights."""
+    settings = toy_settings(store=toy_store.path, epochs=2)
+    before = weights(run(settings, name="before"))
+    defect = int(np.flatnonzero((toy_store.index.splits == "train") & (toy_store.index.labels == 1))[0])
+    StoreWriter(toy_store).write("video", [defect], [{"tokens": np.full((4, 16), 6e4)}])
+    StoreWriter(toy_store).write("sensor", [defect], [{"values": np.full((10, 6), 1e30)}])
+    assert same(before, weights(run(settings, name="after")))
+
+
+def test_the_seed_and_nothing_else_decides_the_weights(toy_settings: MakeSettings) -> None:
+    state_before = torch.get_rng_state()
+    first = weights(run(toy_settings(epochs=2)))
+    assert torch.equal(torch.get_rng_state(), state_before)
+    torch.rand(5)
+    second, other = weights(run(toy_settings(epochs=2))), weights(run(toy_settings(epochs=2, seed=1)))
+    assert same(first, second)
+    assert not same(first, other)
+
+
+def test_the_best_weights_reproduce_the_recorded_metric_exactly(toy_settings: MakeSettings) -> None:
+    settings = toy_settings(epochs=5)
+    summary = run(settings)
+    trained, store = load_run(summary.run.path), FeatureStore.open(settings.cache.path)
+    rows = store.rows("val", modalities=("video", "audio", "image", "sensor"))
+    scores = {
+        kind: score_rows(trained.recipe, trained.model(kind, store=store, device=CPU), store, rows, batch_size=8)
+        for kind in ("averaged", "raw")
+    }
+    assert auroc(scores["averaged"], store.index.labels[rows]) == summary.best.metrics["val_auroc"]
+    assert not np.array_equal(scores["averaged"], scores["raw"])
+    assert trained.best() == summary.best
+    assert [row["epoch"] for row in trained.metrics] == [1, 2, 3, 4, 5]
+    assert max(row["val_auroc"] for row in trained.metrics) == summary.best.value
+
+
+def test_scores_do_not_depend_on_the_batch_size(toy_settings: MakeSettings) -> None:
+    settings = toy_settings(epochs=2)
+    trained, store = load_run(run(settings).run.path), FeatureStore.open(settings.cache.path)
+    model, rows = trained.model("averaged", store=store, device=CPU), np.array([63, 4, 17, 41, 0])
+    expected = score_rows(trained.recipe, model, store, rows, batch_size=5)
+    for batch_size in (1, 2, 64):
+        found = score_rows(trained.recipe, model, store, rows, batch_size=batch_size)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    assert score_rows(trained.recipe, model, store, rows[:0]).shape == (0,)
+
+
+def test_reading_a_run_draws_no_random_numbers(toy_settings: MakeSettings) -> None:
+    settings = toy_settings(epochs=1)
+    trained, store = load_run(run(settings).run.path), FeatureStore.open(settings.cache.path)
+    before = torch.get_rng_state()
+    trained.model("raw", store=store, device=CPU)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_store_of_other_features_is_refused_with_the_differences(
+    toy_settings: MakeSettings, toy_store: FeatureStore
+) -> None:
+    trained = load_run(run(toy_settings(epochs=1)).run.path)
+    toy_store.add_constant("text/prompt", np.zeros(24, np.float32), made_by={"backbone": {"model": "another"}})
+    with pytest.raises(FingerprintError, match=r"text\.made_by\.backbone\.model: toy in the run, another in the cache"):
+        trained.model("averaged", store=toy_store, device=CPU)
+
+
+def test_a_finished_run_is_replaced_only_when_asked(toy_settings: MakeSettings) -> None:
+    first = run(toy_settings(epochs=1), name="mine")
+    (first.run.path / "report.html").write_text("of the first run")
+    with pytest.raises(OutputExistsError, match="--overwrite"):
+        run(toy_settings(epochs=1), name="mine")
+    second = run(toy_settings(epochs=2), name="mine", overwrite=True)
+    assert second.epochs == 2 and second.resumed_from == 0
+    assert not (second.run.path / "report.html").exists()
+
+
+def test_without_a_cache_the_message_names_the_command(toy_settings: MakeSettings, tmp_path: object) -> None:
+    settings = toy_settings(store=toy_settings().runs.folder / "nowhere.zarr")
+    with pytest.raises(NotFoundError, match="weldcache extract"):
+        run(settings)
+    assert not settings.runs.folder.exists()
+
+
+def test_the_number_of_trained_parameters_leaves_out_what_is_fixed(toy_settings: MakeSettings) -> None:
+    settings = toy_settings(epochs=1)
+    fixed = settings.model_copy(update={"model": settings.model.model_copy(update={"learnable_gem": False})})
+    counts = run(fixed).run.manifest()["parameters"]
+    assert counts["total"] - counts["trainable"] == 2

@@ -1,0 +1,187 @@
+"""Interrupted at any point and started again, a run ends as if nothing had happened: bit for bit."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from weldcache.configs.load import to_yaml
+from weldcache.configs.schema import Settings
+from weldcache.train import checkpointer, pipeline
+from weldcache.train.checkpoint import Checkpoint, read_checkpoint
+from weldcache.train.metrics_log import MetricRow, append_row, read_rows
+from weldcache.train.pipeline import TrainingSummary, train
+from weldcache.train.run_folder import RunFolder
+
+MakeSettings = Callable[..., Settings]
+EPOCHS = 6
+TIMINGS = {"seconds", "samples_per_second"}
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing in the program catches it."""
+
+
+def run(settings: Settings, name: str) -> TrainingSummary:
+    return train(settings, run_name=name, overwrite=False, command="weldcache train")
+
+
+def outcome(folder: RunFolder) -> dict[str, Any]:
+    """All that a run leaves behind, without the timings."""
+
+    def untimed(row: MetricRow) -> dict[str, object]:
+        return {name: value for name, value in row.items() if name not in TIMINGS}
+
+    best, last = read_checkpoint(folder.best_path), read_checkpoint(folder.last_path)
+    state = json.loads(folder.state_path.read_text())
+    return {
+        "best": dict(best.tensors),
+        "best_metrics": untimed(best.record["metrics"]),
+        "last": dict(last.tensors),
+        "position": last.record,
+        "log": [untimed(row) for row in read_rows(folder.metrics_path)],
+        "state": {**state, "best": untimed(state["best"])},
+    }
+
+
+def assert_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    for part in ("best", "last"):
+        assert found[part].keys() == expected[part].keys()
+        for name, tensor in expected[part].items():
+            assert torch.equal(found[part][name], tensor), f"{part}: {name}"
+    for part in ("best_metrics", "position", "log", "state"):
+        assert found[part] == expected[part], part
+
+
+@pytest.fixture
+def settings(toy_settings: MakeSettings) -> Settings:
+    """On the loss, so that the best epoch is a late one and is overwritten often."""
+    return toy_settings(epochs=EPOCHS, monitor="val_loss")
+
+
+@pytest.fixture
+def expected(settings: Settings) -> dict[str, Any]:
+    return outcome(run(settings, "whole").run)
+
+
+def test_the_checkpoint_holds_weights_average_and_optimiser(expected: dict[str, Any]) -> None:
+    raw = {name.removeprefix("raw/"): tensor for name, tensor in expected["last"].items() if name.startswith("raw/")}
+    for name, tensor in raw.items():
+        assert expected["last"][f"averaged/{name}"].shape == tensor.shape
+    assert not torch.equal(
+        raw["film.decoder.layers.0.weight"], expected["last"]["averaged/film.decoder.layers.0.weight"]
+    )
+    assert float(expected["last"]["optimizer/step/film.decoder.layers.0.weight"]) == 5 * EPOCHS
+    assert expected["best"].keys() == {name for name in expected["last"] if not name.startswith("optimizer/")}
+
+
+@pytest.mark.parametrize("checkpoint_seconds", [0, 1e9])
+@pytest.mark.parametrize("epoch", [1, 4])
+def test_interrupted_before_an_epoch_is_logged(
+    toy_settings: MakeSettings,
+    expected: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    epoch: int,
+    checkpoint_seconds: float,
+) -> None:
+    """With rare checkpoints the log is ahead of them, and is cut back."""
+    settings = toy_settings(epochs=EPOCHS, monitor="val_loss", checkpoint_seconds=checkpoint_seconds)
+
+    def interrupted(path: Path, row: MetricRow) -> None:
+        if row["epoch"] == epoch:
+            raise KeyboardInterrupt
+        append_row(path, row)
+
+    monkeypatch.setattr(pipeline, "append_row", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(settings, "cut")
+    monkeypatch.undo()
+    again = run(settings, "cut")
+    assert again.resumed_from == (0 if epoch == 1 else 1 if checkpoint_seconds else epoch - 1)
+    assert_same(outcome(again.run), expected)
+
+
+@pytest.mark.parametrize("write", range(1, 2 * EPOCHS))
+def test_killed_at_any_write_of_a_checkpoint(
+    settings: Settings, expected: dict[str, Any], monkeypatch: pytest.MonkeyPatch, write: int
+) -> None:
+    """Odd writes are those of `best`, even ones those of `last`: a kill between the two leaves `best` ahead."""
+    writes, real = iter(range(1, 1000)), checkpointer.write_checkpoint
+
+    def killed(path: Path, checkpoint: Checkpoint) -> None:
+        if next(writes) == write:
+            raise Killed
+        real(path, checkpoint)
+
+    monkeypatch.setattr(checkpointer, "write_checkpoint", killed)
+    with pytest.raises(Killed):
+        run(settings, "cut")
+    monkeypatch.undo()
+    assert_same(outcome(run(settings, "cut").run), expected)
+
+
+def test_killed_when_only_the_mark_of_the_end_is_missing(
+    settings: Settings, expected: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = checkpointer.write_json
+
+    def killed(path: Path, value: dict[str, object]) -> None:
+        if value["finished"]:
+            raise Killed
+        real(path, value)
+
+    monkeypatch.setattr(checkpointer, "write_json", killed)
+    with pytest.raises(Killed):
+        run(settings, "cut")
+    monkeypatch.undo()
+    again = run(settings, "cut")
+    assert again.resumed_from == again.epochs == EPOCHS
+    assert_same(outcome(again.run), expected)
+
+
+def test_early_stopping_counts_over_an_interruption(
+    toy_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = toy_settings(epochs=50, patience=3)
+    whole = run(settings, "whole")
+    assert whole.stopped == "patience" and whole.epochs == whole.best.epoch + 3
+
+    def interrupted(path: Path, row: MetricRow) -> None:
+        append_row(path, row)
+        if row["epoch"] == whole.best.epoch + 2:
+            raise Killed
+
+    monkeypatch.setattr(pipeline, "append_row", interrupted)
+    with pytest.raises(Killed):
+        run(settings, "cut")
+    monkeypatch.undo()
+    assert_same(outcome(run(settings, "cut").run), outcome(whole.run))
+
+
+def test_killed_for_real(toy_settings: MakeSettings, tmp_path: Path) -> None:
+    settings = toy_settings(epochs=40, patience=40)
+    config = tmp_path / "settings.yaml"
+    config.write_text(to_yaml(settings))
+    program = (
+        "import sys, torch; from pathlib import Path; torch.set_num_threads(1)\n"
+        "from weldcache.configs.load import settings_from_file; from weldcache.train.pipeline import train\n"
+        "train(settings_from_file(Path(sys.argv[1])), run_name='cut', overwrite=False, command='x')"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program, str(config)], stderr=subprocess.DEVNULL)
+    log = settings.runs.folder / "cut" / "metrics.jsonl"
+    while not log.is_file() or len(log.read_text().splitlines()) < 3:
+        assert process.poll() is None, "ended before it could be killed"
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    again, whole = run(settings, "cut"), run(settings, "whole")
+    assert 2 <= again.resumed_from < 40
+    assert_same(outcome(again.run), outcome(whole.run))

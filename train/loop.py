@@ -1,0 +1,175 @@
+"""The training loop: epochs of steps over batches, with averaging, validation and early stopping.
+
+It knows a recipe, something to gather batches from and something that validates; no files, no data set. Each epoch
+comes out as a row for the log, and whoever iterates decides what to keep.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ..configs.schema import TrainSettings
+from ..errors import TrainingError
+from .batches import BatchSource, num_shuffled_batches, shuffled_batches
+from .ema import decay_at, update_average
+from .metrics_log import MetricRow
+from .randomness import Purpose, derived_generator, derived_seed, seeded_global_rng
+from .recipes.recipe import Batch, Recipe
+from .schedule import Schedule
+from .state import Best, TrainingState
+from .validation import Validate, ValidationResult
+
+StopReason = Literal["epochs", "patience"]
+_GRADIENT_NORM = "gradient_norm"
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """A finished epoch: its row of the log, and whether it is the best so far."""
+
+    metrics: MetricRow
+    improved: bool
+
+
+def stop_reason(state: TrainingState, *, settings: TrainSettings) -> StopReason | None:
+    """Why training is over; None while it is not."""
+    if state.epoch >= settings.epochs:
+        return "epochs"
+    if state.best is not None and state.epoch - state.best.epoch >= settings.patience:
+        return "patience"
+    return None
+
+
+def train_epochs(
+    recipe: Recipe,
+    *,
+    state: TrainingState,
+    samples: BatchSource,
+    validate: Validate,
+    settings: TrainSettings,
+    on_batch: Callable[[int], None],
+) -> Iterator[EpochResult]:
+    """Train from `state` on until `stop_reason`, changing it in place; `on_batch` is told each batch's size.
+
+    All randomness of an epoch follows from the seed and the epoch's number, and torch's global generators are as
+    before after each epoch.
+
+    Raises:
+        TrainingError: if a loss or gradient is not finite; the message names the epoch and the step.
+    """
+    schedule = schedule_for(settings, num_samples=len(samples))
+    while stop_reason(state, settings=settings) is None:
+        started, epoch = time.monotonic(), state.epoch + 1
+        with seeded_global_rng(derived_seed(settings.seed, Purpose.DROPOUT, epoch=epoch), device=samples.device):
+            steps = _train_epoch(
+                recipe, state=state, samples=samples, schedule=schedule, settings=settings, on_batch=on_batch
+            )
+        means = _means(steps, epoch=epoch, first_step=state.step - len(steps) + 1)
+        trained, result = time.monotonic() - started, validate(state.averaged)
+        if not math.isfinite(result.loss):
+            raise TrainingError(f"The validation loss is {result.loss} after epoch {epoch}; lower train.lr.")
+        state.epoch = epoch
+        metrics = {
+            **_row(state, means=means, result=result, lr=schedule.at(state.step - 1)),
+            "seconds": time.monotonic() - started,
+            "samples_per_second": len(samples) / trained,
+        }
+        yield EpochResult(metrics, improved=_note_best(state, metrics, settings=settings))
+
+
+def schedule_for(settings: TrainSettings, *, num_samples: int) -> Schedule:
+    """The settings' epochs in steps."""
+    steps_per_epoch = num_shuffled_batches(num_samples, batch_size=settings.batch_size)
+    return Schedule(
+        warmup_lr=settings.warmup_lr,
+        lr=settings.lr,
+        min_lr=settings.min_lr,
+        warmup_steps=settings.warmup_epochs * steps_per_epoch,
+        total_steps=settings.epochs * steps_per_epoch,
+    )
+
+
+def _train_epoch(
+    recipe: Recipe,
+    *,
+    state: TrainingState,
+    samples: BatchSource,
+    schedule: Schedule,
+    settings: TrainSettings,
+    on_batch: Callable[[int], None],
+) -> list[Mapping[str, Tensor]]:
+    """One pass over the samples; the losses stay on the device, so that no step waits for them."""
+    epoch, cpu = state.epoch + 1, torch.device("cpu")
+    order = derived_generator(settings.seed, Purpose.ORDER, epoch=epoch, device=cpu)
+    noise = derived_generator(settings.seed, Purpose.LOSS, epoch=epoch, device=samples.device)
+    steps = []
+    state.model.train()
+    for chosen in shuffled_batches(len(samples), batch_size=settings.batch_size, generator=order):
+        for group in state.optimizer.param_groups:
+            group["lr"] = schedule.at(state.step)
+        steps.append(_train_step(recipe, state, batch=samples.batch(chosen), noise=noise, settings=settings))
+        decay = decay_at(state.step, decay=settings.ema_decay)
+        update_average(state.averaged, state.model, decay=decay)
+        state.step += 1
+        on_batch(len(chosen))
+    return steps
+
+
+def _train_step(
+    recipe: Recipe, state: TrainingState, *, batch: Batch, noise: torch.Generator, settings: TrainSettings
+) -> Mapping[str, Tensor]:
+    losses = recipe.loss(state.model, batch, noise)
+    state.optimizer.zero_grad()
+    losses["total"].backward()  # type: ignore[no-untyped-call]
+    norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), settings.gradient_clip)
+    state.optimizer.step()
+    return {name: loss.detach() for name, loss in losses.items()} | {_GRADIENT_NORM: norm}
+
+
+def _means(steps: Sequence[Mapping[str, Tensor]], *, epoch: int, first_step: int) -> dict[str, float]:
+    """Mean of each loss over the steps of an epoch."""
+    history = {name: torch.stack([step[name] for step in steps]).double().cpu() for name in steps[0]}
+    for position in range(len(steps)):
+        broken = [
+            f"{name} is {values[position]}" for name, values in history.items() if not values[position].isfinite()
+        ]
+        if broken:
+            raise TrainingError(
+                f"Epoch {epoch}, step {first_step + position}: {', '.join(broken)}. Lower train.lr or "
+                "train.gradient_clip; if it is the first step, look at the features."
+            )
+    return {name: float(values.mean()) for name, values in history.items()}
+
+
+def _row(
+    state: TrainingState, *, means: Mapping[str, float], result: ValidationResult, lr: float
+) -> dict[str, float | int | None]:
+    terms = {f"loss_{name}": value for name, value in means.items() if name not in ("total", _GRADIENT_NORM)}
+    return {
+        "epoch": state.epoch,
+        "step": state.step,
+        "loss": means["total"],
+        **terms,
+        "val_loss": result.loss,
+        "val_auroc": result.auroc,
+        "lr": lr,
+        _GRADIENT_NORM: means[_GRADIENT_NORM],
+        "effective_rank": result.effective_rank,
+        "embedding_std": result.embedding_std,
+    }
+
+
+def _note_best(state: TrainingState, metrics: MetricRow, *, settings: TrainSettings) -> bool:
+    value = metrics[settings.monitor]
+    assert value is not None, f"{settings.monitor} is undefined on these validation samples"
+    better_than = state.best.value if state.best is not None else None
+    higher = settings.monitor == "val_auroc"
+    improved = better_than is None or (value > better_than if higher else value < better_than)
+    if improved:
+        state.best = Best(epoch=state.epoch, value=value, metrics=metrics)
+    return improved

@@ -1,0 +1,50 @@
+"""A run's manifest: what was trained, on what, with what, by which command."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from torch import nn
+
+from ..cache.provenance import library_versions
+from ..cache.store import FeatureStore
+from .samples import ChosenSamples
+
+
+def make_manifest(
+    *, recipe: str, model: nn.Module, store: FeatureStore, samples: ChosenSamples, seed: int, command: str
+) -> dict[str, Any]:
+    """The manifest as plain JSON values. `samples` names every row by its key, so that evaluation can hold against
+    them what it scores; `cache` is the store's own manifest, so that another store's differences can be named."""
+    labels = store.index.labels
+    return {
+        "recipe": recipe,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": command,
+        "seed": seed,
+        "versions": library_versions(),
+        "fingerprint": store.fingerprint,
+        "cache": dict(store.manifest),
+        "backbones_are_random": store.random_backbones,
+        "parameters": count_parameters(model),
+        "counts": {
+            "train_normals": len(samples.train),
+            "train_defects_left_out": samples.defects_left_out,
+            "train_normals_lacking": dict(samples.train_lacking),
+            "validation_normals": int((labels[samples.validation] == 0).sum()),
+            "validation_defects": int((labels[samples.validation] == 1).sum()),
+            "validation_lacking": dict(samples.validation_lacking),
+        },
+        "samples": {
+            "train": store.index.keys[samples.train].tolist(),
+            "validation": store.index.keys[samples.validation].tolist(),
+        },
+    }
+
+
+def count_parameters(model: nn.Module) -> Mapping[str, int]:
+    """Parameters that are trained, and all of them."""
+    return {
+        "trainable": sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
+        "total": sum(parameter.numel() for parameter in model.parameters()),
+    }

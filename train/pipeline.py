@@ -1,0 +1,181 @@
+"""Stage two as a story: choose samples, load their features once, train on them, keep the best epoch."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..cache.store import FeatureStore
+from ..configs.load import to_yaml
+from ..configs.schema import Settings
+from ..progress import Progress, format_seconds, say
+from .checkpointer import Checkpointer, resume
+from .device import resolve_device
+from .loop import EpochResult, StopReason, stop_reason, train_epochs
+from .manifest import make_manifest
+from .metrics_log import append_row
+from .randomness import Purpose, derived_seed, seeded_global_rng
+from .recipes.recipe import Recipe
+from .recipes.registry import make_recipe
+from .requests import load_constants, require_arrays, shapes_for
+from .resident import ResidentFeatures, load_resident
+from .run_folder import RunFolder
+from .run_start import RunStart, decide_start
+from .samples import ChosenSamples, choose_samples
+from .state import Best, TrainingState, new_state
+from .validation import Validator
+
+RECIPE = "causal_film"
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """What a training command did.
+
+    Attributes:
+        run: the folder that holds the result.
+        resumed_from: the epoch that an earlier command had reached; 0 for a new run.
+        epochs: epochs trained in all.
+        stopped: why training is over.
+        best: the best epoch by validation of the averaged weights.
+        counts: samples that took part and that were left out, as in the manifest.
+        seconds: what this command took.
+    """
+
+    run: RunFolder
+    resumed_from: int
+    epochs: int
+    stopped: StopReason
+    best: Best
+    counts: Mapping[str, Any]
+    seconds: float
+
+
+def train(settings: Settings, *, run_name: str | None, overwrite: bool, command: str) -> TrainingSummary:
+    """Train on the normals of the cache until the epochs are over or validation stops getting better.
+
+    An unfinished run of the same name and the same settings is continued from its last checkpoint, and ends as if it
+    had never been interrupted. Progress goes to stderr.
+
+    Raises:
+        NotFoundError: if there is no cache, or it lacks a split, modality or array; names the command that makes it.
+        SettingsError: if settings ask for what the cache or the machine does not have.
+        OutputExistsError: if the run's name is taken.
+        TrainingError: if a loss is not finite, or the features do not fit the memory.
+        KeyboardInterrupt: on Ctrl-C, after saying how to go on.
+    """
+    started = time.monotonic()
+    recipe, device = make_recipe(RECIPE, settings), resolve_device(settings.train.device)
+    store = FeatureStore.open(settings.cache.path)
+    require_arrays(store, recipe.requires())
+    samples = choose_samples(store, recipe.requires(), monitor=settings.train.monitor)
+    model = _initial_model(recipe, store, seed=settings.train.seed)
+    manifest = make_manifest(
+        recipe=RECIPE, model=model, store=store, samples=samples, seed=settings.train.seed, command=command
+    )
+    start = decide_start(settings, manifest, run_name=run_name, overwrite=overwrite)
+
+    train_features, validation_features = _load(recipe, store, samples, device=device)
+    recipe.calibrate(model, train_features.tensors, load_constants(store, recipe))
+    state = new_state(model.to(device), settings=settings.train)
+    _open_folder(start, settings=settings, manifest=manifest)
+    with start.run.locked():
+        resume(state, run=start.run)
+        resumed_from = state.epoch
+        validator = Validator(recipe, validation_features, batch_size=settings.train.batch_size)
+        try:
+            _train_and_keep(recipe, state, train_features, validator, run=start.run, settings=settings)
+        except KeyboardInterrupt:
+            say(f"Interrupted in epoch {state.epoch + 1}. `weldcache train --run {start.run.name}` goes on with it.")
+            raise
+    stopped = stop_reason(state, settings=settings.train)
+    assert stopped is not None and state.best is not None
+    return TrainingSummary(
+        run=start.run,
+        resumed_from=resumed_from,
+        epochs=state.epoch,
+        stopped=stopped,
+        best=state.best,
+        counts=manifest["counts"],
+        seconds=time.monotonic() - started,
+    )
+
+
+def _initial_model(recipe: Recipe, store: FeatureStore, *, seed: int) -> nn.Module:
+    """Built on the CPU, so that a seed gives the same weights on every device."""
+    with seeded_global_rng(derived_seed(seed, Purpose.WEIGHTS), device=torch.device("cpu")):
+        return recipe.build(shapes_for(store, recipe))
+
+
+def _load(
+    recipe: Recipe, store: FeatureStore, samples: ChosenSamples, *, device: torch.device
+) -> tuple[ResidentFeatures, ResidentFeatures]:
+    train, validation = (
+        load_resident(store, rows, requests=recipe.requires(), device=device)
+        for rows in (samples.train, samples.validation)
+    )
+    say(
+        f"{len(train)} normals to train on ({samples.defects_left_out} defects left out), {len(validation)} samples to "
+        f"validate on; {(train.num_bytes + validation.num_bytes) / 1e6:,.1f} MB of features on {device}."
+    )
+    for split, lacking in (("train", samples.train_lacking), ("validation", samples.validation_lacking)):
+        for modality, count in lacking.items():
+            say(f"Left out of {split}: {count} samples without {modality} features.")
+    return train, validation
+
+
+def _open_folder(start: RunStart, *, settings: Settings, manifest: dict[str, Any]) -> None:
+    if start.replaces:
+        with start.run.locked():
+            start.run.remove()
+    if not start.resumes:
+        start.run.create(config=to_yaml(settings), manifest=manifest)
+
+
+def _train_and_keep(
+    recipe: Recipe,
+    state: TrainingState,
+    features: ResidentFeatures,
+    validator: Validator,
+    *,
+    run: RunFolder,
+    settings: Settings,
+) -> None:
+    """Epochs go to the log, weights to the checkpoints, both to the progress line."""
+    checkpointer = Checkpointer(run, seconds=settings.train.checkpoint_seconds)
+    total, done = settings.train.epochs * len(features), state.epoch * len(features)
+    with Progress(f"train {run.name}", total=total, unit="samples", done=done) as progress:
+        for epoch in train_epochs(
+            recipe,
+            state=state,
+            samples=features,
+            validate=validator,
+            settings=settings.train,
+            on_batch=progress.advance,
+        ):
+            append_row(run.metrics_path, epoch.metrics)
+            checkpointer.epoch_done(state, improved=epoch.improved)
+            progress.advance(0, note=_note(epoch))
+    checkpointer.write(state, stopped=stop_reason(state, settings=settings.train))
+
+
+def _note(epoch: EpochResult) -> str:
+    auroc = epoch.metrics["val_auroc"]
+    second = f"val loss {epoch.metrics['val_loss']:.4f}" if auroc is None else f"val AUROC {auroc:.3f}"
+    return f"epoch {epoch.metrics['epoch']}, loss {epoch.metrics['loss']:.4f}, {second}"
+
+
+def describe_run(summary: TrainingSummary) -> str:
+    """The end of a training in a few lines: where the result is, how good validation finds it, why it ended."""
+    best, ended = summary.best, {"epochs": "all epochs done", "patience": "validation no longer got better"}
+    auroc = best.metrics["val_auroc"]
+    found = f"validation loss {best.metrics['val_loss']:.4f}" + ("" if auroc is None else f", AUROC {auroc:.3f}")
+    gone_on = f", gone on with after epoch {summary.resumed_from}" if summary.resumed_from else ""
+    return (
+        f"Run {summary.run.path}: {summary.epochs} epochs in {format_seconds(summary.seconds)}{gone_on}; "
+        f"{ended[summary.stopped]}.\nBest is epoch {best.epoch} with {found} (averaged weights). "
+        f"Judge it with `weldcache eval --run {summary.run.name}`."
+    )

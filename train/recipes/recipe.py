@@ -1,0 +1,72 @@
+"""What a recipe is: the features it wants, the module it trains on them, its loss and its score.
+
+The engine (loop, checkpoints, scoring) works with this interface alone; only recipes know what features mean.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+Batch = Mapping[str, Tensor]
+"""Tensors by `<modality>/<array>`, row axis first, in the storage type of the cache."""
+
+Shapes = Mapping[str, tuple[int, ...]]
+"""Shape of one row by `<modality>/<array>`, and shape of each constant."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Entries of an array's first axis after the rows, named by the array's `attribute` that lists what they are.
+
+    `Selection("blocks", (10, 21))` of an array with the attribute `blocks = [10, 21, 32]` are its entries 0 and 1.
+    """
+
+    attribute: str
+    values: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class FeatureRequest:
+    """One cached array that a recipe trains on; a row takes part only if its `modality` is complete."""
+
+    modality: str
+    array: str
+    take: Selection | None = None
+
+    @property
+    def name(self) -> str:
+        """The array's name in the store and in a batch."""
+        return f"{self.modality}/{self.array}"
+
+
+@runtime_checkable
+class Recipe(Protocol):
+    """What is trained on cached features, and how it scores."""
+
+    def requires(self) -> Sequence[FeatureRequest]:
+        """The arrays that batches hold."""
+
+    def constants(self) -> Sequence[str]:
+        """Constants of the store that `calibrate` gets."""
+
+    def build(self, shapes: Shapes) -> nn.Module:
+        """A new module; initial weights come from torch's global generators, which the caller seeds."""
+
+    def calibrate(self, model: nn.Module, train: Batch, constants: Batch) -> None:
+        """Fill the module's buffers with what is measured on all training rows rather than learned by gradient."""
+
+    def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> dict[str, Tensor]:
+        """`total`, which is minimised, and its terms before weighting.
+
+        `generator`, on the features' device, draws augmentations; None, as in validation: there are none.
+        """
+
+    def score(self, model: nn.Module, batch: Batch) -> Float[Tensor, " batch"]:
+        """Anomaly scores, higher = more anomalous; a row's score does not depend on the others in its batch."""
+
+    def embed(self, model: nn.Module, batch: Batch) -> Float[Tensor, "batch dim"]:
+        """The representation whose collapse is watched."""

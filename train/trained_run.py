@@ -1,0 +1,88 @@
+"""A run that was trained, read back: its settings, manifest, log, and the model of its best epoch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from ..cache.provenance import differences
+from ..cache.store import FeatureStore
+from ..configs.load import settings_from_file
+from ..configs.schema import Settings
+from ..errors import FingerprintError
+from .checkpoint import load_module, read_checkpoint
+from .metrics_log import MetricRow, read_rows
+from .recipes.recipe import Recipe
+from .recipes.registry import make_recipe
+from .requests import shapes_for
+from .run_folder import RunFolder
+from .state import Best, best_of
+
+Weights = Literal["averaged", "raw"]
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedRun:
+    """What a run's folder holds; `metrics` has one row an epoch."""
+
+    folder: RunFolder
+    settings: Settings
+    manifest: Mapping[str, Any]
+    metrics: Sequence[MetricRow]
+    recipe: Recipe
+
+    def best(self) -> Best:
+        """The best epoch and its metrics.
+
+        Raises:
+            NotFoundError: if the run was interrupted before its first checkpoint.
+        """
+        return best_of(read_checkpoint(self.folder.best_path))
+
+    def model(self, weights: Weights, *, store: FeatureStore, device: torch.device) -> nn.Module:
+        """The model of the best epoch in evaluation mode: with `averaged` weights, which validation chose and the run
+        ships, or `raw`, as the optimiser left them.
+
+        Raises:
+            FingerprintError: if `store` holds other features than those trained on; names each difference.
+            NotFoundError: if the run was interrupted before its first checkpoint.
+            TrainingError: if the checkpoint is damaged or does not fit.
+        """
+        self._require_same_features(store)
+        with torch.random.fork_rng(devices=[]):  # its initial weights are replaced, so the caller's draws are spared
+            model = self.recipe.build(shapes_for(store, self.recipe))
+        path = self.folder.best_path
+        load_module(model, read_checkpoint(path), prefix=weights, path=path)
+        return model.to(device).eval()
+
+    def _require_same_features(self, store: FeatureStore) -> None:
+        if store.fingerprint == self.manifest["fingerprint"]:
+            return
+        found = differences(self.manifest["cache"], dict(store.manifest))
+        shown = "\n  ".join(f"{name}: {mine} in the run, {theirs} in the cache" for name, mine, theirs in found[:10])
+        raise FingerprintError(
+            f"The run {self.folder.path} was trained on other features than {store.path} holds:\n  {shown}\n"
+            "Use the cache that it was trained on, or train again."
+        )
+
+
+def load_run(folder: Path) -> TrainedRun:
+    """Read a run, finished or not; weights are read when a model is asked for.
+
+    Raises:
+        NotFoundError: if `folder` is not a run.
+        SettingsError: if it was made by a version with other settings.
+    """
+    run = RunFolder(folder)
+    manifest = run.manifest()
+    settings = settings_from_file(run.config_path)
+    return TrainedRun(
+        folder=run,
+        settings=settings,
+        manifest=manifest,
+        metrics=read_rows(run.metrics_path),
+        recipe=make_recipe(manifest["recipe"], settings),
+    )
