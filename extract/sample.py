@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -28,6 +28,7 @@ class Sample:
     masks: Mapping[Path, Path] = field(default_factory=dict)  # photograph -> its defect mask
 
 
+@runtime_checkable
 class Source(Protocol):
     """A data set on disk."""
 

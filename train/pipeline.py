@@ -58,7 +58,7 @@ def train(settings: Settings, *, run_name: str | None, overwrite: bool, command:
     """Train on the normals of the cache until the epochs are over or validation stops getting better.
 
     An unfinished run of the same name and the same settings is continued from its last checkpoint, and ends as if it
-    had never been interrupted. Progress goes to stderr.
+    had never been interrupted: on a CPU to the last bit, if the number of threads is the same. Progress goes to stderr.
 
     Raises:
         NotFoundError: if there is no cache, or it lacks a split, modality or array; names the command that makes it.

@@ -1,6 +1,7 @@
 """What a recipe asks of a store: whether the store has it, in which shapes, and where in the arrays."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 
@@ -34,7 +35,7 @@ def positions(store: FeatureStore, request: FeatureRequest) -> tuple[int, ...] |
     if request.take is None:
         return None
     attribute, wanted = request.take.attribute, request.take.values
-    cached = list(store.array_attributes(request.name)[attribute])  # type: ignore[arg-type]
+    cached = list(cast(Sequence[int], store.array_attributes(request.name)[attribute]))
     missing = [value for value in wanted if value not in cached]
     if missing:
         raise SettingsError(

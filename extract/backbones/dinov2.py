@@ -7,11 +7,9 @@ from torch import Tensor, nn
 from transformers import Dinov2Config, Dinov2Model
 
 from .checkpoint import Checkpoint
-from .preprocessing import IMAGE_FILES, check_divides, read_pixel_preprocessing
+from .preprocessing import IMAGE_FILES, PUBLISHED_IMAGE_SIZE, check_divides, read_pixel_preprocessing
 from .pretrained import Placement, describe, freeze, load_config, load_pretrained, patch_side
 from .vision_transformer import VisionTransformer, check_blocks, describe_output
-
-PUBLISHED_SIZE = 224
 
 
 class DinoV2Trunk(nn.Module):
@@ -39,7 +37,9 @@ def load_dinov2(
     """The model in `checkpoint`, cut after the deepest of `blocks`; raises BackboneError where it has no such block."""
     config = load_config(Dinov2Config, checkpoint=checkpoint)
     check_blocks(blocks, num_blocks=config.num_hidden_layers, model=checkpoint.model)
-    pixels = read_pixel_preprocessing(checkpoint.folder, files=IMAGE_FILES, size=size, default_size=PUBLISHED_SIZE)
+    pixels = read_pixel_preprocessing(
+        checkpoint.folder, files=IMAGE_FILES, size=size, default_size=PUBLISHED_IMAGE_SIZE
+    )
     check_divides(pixels.size, patch=patch_side(config.patch_size), model=checkpoint.model)
     model = load_pretrained(Dinov2Model, checkpoint=checkpoint, config=config)
     trunk = freeze(DinoV2Trunk(model, num_blocks=max(blocks)), placement=placement)

@@ -28,6 +28,7 @@ VIDEO_FILES = ("video_preprocessor_config.json", "preprocessor_config.json")
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 EIGHT_BIT = 1 / 255
+PUBLISHED_IMAGE_SIZE = 224  # of DINOv2 and DINOv3
 
 Triple = tuple[float, float, float]
 

@@ -18,7 +18,7 @@ from .architectures import MODEL_CLASSES, Scale, architecture
 from .audio_spectrogram import published_extractor
 from .checkpoint import MARKER_FILE, read_marker
 from .families import Family
-from .preprocessing import EIGHT_BIT, IMAGENET_MEAN, IMAGENET_STD
+from .preprocessing import EIGHT_BIT, IMAGENET_MEAN, IMAGENET_STD, PUBLISHED_IMAGE_SIZE
 from .pretrained import quiet_transformers
 from .random_weights import draw_weights
 
@@ -107,7 +107,7 @@ def _write_pixel_values(folder: Path, *, family: Family, config: PreTrainedConfi
         side = config.crop_size
         write_json(folder / "video_preprocessor_config.json", {**shared, "crop_size": {"height": side, "width": side}})
     else:
-        side = config.image_size if family == "dinov3" or config.image_size < 224 else 224
+        side = min(config.image_size, PUBLISHED_IMAGE_SIZE)
         write_json(folder / "preprocessor_config.json", {**shared, "size": {"height": side, "width": side}})
 
 

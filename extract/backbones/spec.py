@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor
 
@@ -37,6 +37,7 @@ class BackboneSpec:
         }
 
 
+@runtime_checkable
 class Preparation(Protocol[Decoded]):
     """A backbone's own preprocessing, without its weights: light, and sent to the decode workers."""
 
@@ -45,35 +46,59 @@ class Preparation(Protocol[Decoded]):
         ...
 
 
+@runtime_checkable
 class Backbone(Protocol[Decoded]):
     """A frozen model on its device."""
 
-    spec: BackboneSpec
-    preparation: Preparation[Decoded]
-    dim: int  # width of a token
+    @property
+    def spec(self) -> BackboneSpec:
+        """What the store keeps of it."""
+        ...
+
+    @property
+    def preparation(self) -> Preparation[Decoded]:
+        """Its preprocessing."""
+        ...
+
+    @property
+    def dim(self) -> int:
+        """Width of a token."""
+        ...
 
     def __call__(self, batch: Tensor) -> dict[str, Tensor]:
         """Features of a prepared batch, without gradients; the batch is moved to the model's device."""
         ...
 
 
+@runtime_checkable
 class VideoBackbone(Backbone[VideoClip], Protocol):
     """Clips (batch, time, 3, size, size) to `tokens` (batch, num_tokens, dim)."""
 
-    num_tokens: int
+    @property
+    def num_tokens(self) -> int:
+        """Tokens a clip."""
+        ...
 
 
+@runtime_checkable
 class AudioBackbone(Backbone[AudioWindows], Protocol):
     """Windows (batch, time, mel) to `tokens` (batch, num_tokens, dim) and `embedding` (batch, dim)."""
 
-    num_tokens: int
+    @property
+    def num_tokens(self) -> int:
+        """Tokens a window."""
+        ...
 
     def num_valid_tokens(self, num_valid: int) -> int:
         """How many of a window's tokens see any of its first `num_valid` samples."""
         ...
 
 
+@runtime_checkable
 class ImageBackbone(Backbone[Photographs], Protocol):
-    """Pictures (batch, 3, size, size) to `patch_tokens` (batch, blocks, num_patches, dim) and `cls` (batch, blocks, dim)."""
+    """Pictures (batch, 3, size, size) to `patch_tokens` (batch, blocks, num_patches, dim), `cls` (batch, blocks, dim)."""
 
-    num_patches: int
+    @property
+    def num_patches(self) -> int:
+        """Patches a picture."""
+        ...

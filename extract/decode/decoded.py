@@ -26,7 +26,7 @@ class AudioWindows:
 class Photographs:
     """One picture a view in RGB, of any size; None where the view was not taken."""
 
-    views: tuple[UInt8[np.ndarray, "height width 3"] | None, ...]
+    views: tuple[UInt8[np.ndarray, "_height _width 3"] | None, ...]
     problems: tuple[str, ...] = ()  # why views are not there, in words for the user
 
     @property

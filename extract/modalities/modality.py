@@ -1,7 +1,7 @@
 """The two halves of a modality: a reader that runs in the decode workers, an encoder that runs beside the device."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ Prepared = Mapping[str, Tensor]
 Features = Mapping[str, NDArray[np.generic]]
 
 
+@runtime_checkable
 class Reader(Protocol):
     """Files to prepared tensors; holds no weights, because it is sent to every worker."""
 
@@ -26,6 +27,7 @@ class Reader(Protocol):
         ...
 
 
+@runtime_checkable
 class Encoder(Protocol):
     """Prepared tensors to the arrays that the store keeps."""
 

@@ -71,7 +71,9 @@ def _overlap(relief: Relief, grid: SeamGrid, amount: float, generator: np.random
         reach = reach * np.float32(0.85)
         beyond = grid.relative * np.float32(sign) - 1
         there = soft_step(reach[None, :] - np.float32(0.06), width=0.08) * grid.ends_mask
-        inside = soft_step(reach[None, :] - beyond, width=0.06) * soft_step(beyond + np.float32(0.2), width=0.12) * there
+        inside = (
+            soft_step(reach[None, :] - beyond, width=0.06) * soft_step(beyond + np.float32(0.2), width=0.12) * there
+        )
         roll = np.sqrt(np.clip(1 - ((beyond + 0.25) / (reach[None, :] + 0.25)) ** 2, 0, 1)) * inside
         relief.height[...] = np.maximum(relief.height, roll * np.float32(0.4) * grid.half_width[None, :])
         skin = np.float32(0.5) + np.float32(0.16) * roll

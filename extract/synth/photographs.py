@@ -93,8 +93,8 @@ def _view(
     generator: np.random.Generator,
 ) -> Photograph:
     width, height = media.photograph_width, media.photograph_height
-    zoom = _VIEW_ZOOMS[view] * float(np.exp(generator.normal(0, 0.015)))
-    tilt = _VIEW_TILTS[view] + look.camera_tilt + float(generator.normal(0, 0.5))
+    zoom = _VIEW_ZOOMS[view] * float(np.exp(generator.normal(0, 0.01)))
+    tilt = _VIEW_TILTS[view] + look.camera_tilt + float(generator.normal(0, 0.3))
     middle = _VIEW_PLACES[view] * relief.height.shape[1] + float(generator.normal(0, 0.02)) * width
     azimuth, elevation = _VIEW_LAMPS[view]
     azimuth += look.lamp_azimuth + float(generator.normal(0, 0.05))

@@ -63,17 +63,17 @@ class Recording:
 def session_look(session: int, *, seed: int) -> SessionLook:
     """The look of session number `session`."""
     generator = stream(seed, purpose=Purpose.SESSION, index=session)
-    red, blue = generator.normal(1.0, 0.035, size=2)
+    red, blue = generator.normal(1.0, 0.015, size=2)
     return SessionLook(
-        lamp_azimuth=float(generator.normal(0.0, 0.25)),
-        lamp_height=float(generator.uniform(0.75, 1.05)),
+        lamp_azimuth=float(generator.normal(0.0, 0.12)),
+        lamp_height=float(generator.uniform(0.85, 1.0)),
         white_balance=(float(blue), 1.0, float(red)),
-        photograph_mean=float(generator.uniform(96, 124)),
+        photograph_mean=float(generator.uniform(104, 118)),
         video_mean=float(generator.uniform(34, 46)),
         video_noise=float(generator.uniform(1.5, 3.5)),
-        camera_tilt=float(generator.normal(0.0, 0.8)),
-        brush_strength=float(generator.uniform(0.6, 1.3)),
-        plate_tone=float(generator.uniform(0.85, 1.15)),
+        camera_tilt=float(generator.normal(0.0, 0.5)),
+        brush_strength=float(generator.uniform(0.6, 0.9)),
+        plate_tone=float(generator.uniform(0.94, 1.06)),
         microphone_gain=float(np.exp(generator.normal(0.0, 0.12))),
         hum_hz=float(generator.choice((49.9, 50.0, 50.1))),
         room_noise=float(generator.uniform(0.7, 1.4)),
@@ -93,7 +93,7 @@ def recording_of(index: int, *, seed: int, look: SessionLook, media: MediaSize) 
         first = max(lead + shift, 0.03 * total)
         clocks.append(Clock(lead=first, arc=arc, tail=max(total - arc - first + spare, 0.04 * total)))
     video_mean = look.video_mean * float(np.exp(generator.normal(0.0, 0.06)))
-    means = look.photograph_mean * np.exp(generator.normal(0.0, 0.05) + generator.normal(0.0, 0.03, size=_VIEWS))
+    means = look.photograph_mean * np.exp(generator.normal(0.0, 0.04) + generator.normal(0.0, 0.02, size=_VIEWS))
     return Recording(
         fps=int(generator.choice((30, 31))),
         video=clocks[0],

@@ -121,7 +121,7 @@ def _session_settings(generator: np.random.Generator, *, confounded: bool, code:
 def _weld_settings(generator: np.random.Generator, *, base: Settings) -> Settings:
     """One weld's settings: current, voltage and speed stepped around the session's, as a procedure trial does."""
     current = round(base.current_a * float(generator.uniform(0.84, 1.16)) / 5) * 5
-    voltage = round(nominal_voltage(float(current)) + float(generator.uniform(-0.6, 0.6)), 1)
+    voltage = round(nominal_voltage(float(current)) + float(generator.uniform(-0.9, 0.9)), 1)
     speed = round(base.robot_speed_cpm * float(generator.uniform(0.76, 1.26)))
     return replace(base, current_a=current, voltage_v=voltage, robot_speed_cpm=speed)
 

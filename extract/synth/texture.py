@@ -30,7 +30,9 @@ def soft_step(plane: Plane, *, width: float) -> Plane:
     return np.asarray(np.clip(plane / np.float32(width) + np.float32(0.5), 0, 1))
 
 
-def stamp(target: Plane, *, row: float, column: float, patch: Float32[np.ndarray, "rows columns"], keep_larger: bool) -> None:
+def stamp(
+    target: Plane, *, row: float, column: float, patch: Float32[np.ndarray, "rows columns"], keep_larger: bool
+) -> None:
     """Put `patch` centred at (row, column) into `target`: by maximum if `keep_larger`, else by sum."""
     size_rows, size_columns = patch.shape
     top, left = round(row) - size_rows // 2, round(column) - size_columns // 2

@@ -244,4 +244,3 @@ def test_counts_spread_evenly_over_the_defects() -> None:
 def test_plans_that_cannot_be_made_are_refused(few: SynthPlan, change: dict[str, object]) -> None:
     with pytest.raises(SettingsError):
         replace(few, **change)  # type: ignore[arg-type]
-

@@ -147,9 +147,7 @@ def test_confounded_sessions_have_one_class_and_cross_the_splits() -> None:
 
 
 def test_confounded_photographs_show_a_sticker(tmp_path: Path) -> None:
-    plan = replace(
-        plan_for_size("tiny"), train={"00": 1}, val={}, test={}, media=MediaSize(64, 40, 400, 180, 1.0, 1.1)
-    )
+    plan = replace(plan_for_size("tiny"), train={"00": 1}, val={}, test={}, media=MediaSize(64, 40, 400, 180, 1.0, 1.1))
     corners = []
     for confounded in (False, True):
         out = tmp_path / str(confounded)

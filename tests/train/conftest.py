@@ -1,7 +1,7 @@
 """A small store whose welds follow one latent, and settings small enough to train on it within a second."""
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -71,9 +71,9 @@ def _features(rng: np.random.Generator, *, process: float, result: float) -> dic
     }
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def one_thread() -> Iterator[None]:
-    """The toy's tensors are too small to share, and threads that wait for one another are slow on a busy machine."""
+    """Runs are compared to the last bit, which another number of threads may change; the toy is too small for two."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -119,22 +119,31 @@ def toy_store(toy_store_path: Path, tmp_path: Path) -> FeatureStore:
     return FeatureStore.open(path)
 
 
+@pytest.fixture(scope="session")
+def settings_for_runs_in(toy_store_path: Path) -> Callable[[Path], MakeSettings]:
+    """Settings for a tiny model on the toy store, by the folder of runs."""
+
+    def settings_for(folder: Path) -> MakeSettings:
+        def make(*, store: Path = toy_store_path, **train: object) -> Settings:
+            few = {"epochs": 4, "batch_size": 8, "lr": 1e-3, "warmup_epochs": 1, "checkpoint_seconds": 0}
+            return Settings.model_validate(
+                {
+                    "cache": {"path": store},
+                    "model": {"d_model": 16, "sensor_hidden": 8, "blocks": (2, 6)},
+                    "train": few | {"device": "cpu"} | train,
+                    "runs": {"folder": folder},
+                }
+            )
+
+        return make
+
+    return settings_for
+
+
 @pytest.fixture
-def toy_settings(toy_store_path: Path, tmp_path: Path) -> MakeSettings:
-    """Settings for a tiny model on the toy store; keywords replace settings of the section `train`."""
-
-    def make(*, store: Path = toy_store_path, blocks: Sequence[int] = (2, 6), **train: object) -> Settings:
-        few = {"epochs": 4, "batch_size": 8, "lr": 1e-3, "warmup_epochs": 1, "device": "cpu", "checkpoint_seconds": 0}
-        return Settings.model_validate(
-            {
-                "cache": {"path": store},
-                "model": {"d_model": 16, "sensor_hidden": 8, "blocks": tuple(blocks)},
-                "train": few | train,
-                "runs": {"folder": tmp_path / "runs"},
-            }
-        )
-
-    return make
+def toy_settings(settings_for_runs_in: Callable[[Path], MakeSettings], tmp_path: Path) -> MakeSettings:
+    """Settings with runs of this test's own; keywords replace settings of the section `train`."""
+    return settings_for_runs_in(tmp_path / "runs")
 
 
 @pytest.fixture

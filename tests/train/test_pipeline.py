@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
 from weldcache.configs.load import settings_from_file
@@ -150,6 +151,15 @@ def test_a_finished_run_is_replaced_only_when_asked(toy_settings: MakeSettings) 
     second = run(toy_settings(epochs=2), name="mine", overwrite=True)
     assert second.epochs == 2 and second.resumed_from == 0
     assert not (second.run.path / "report.html").exists()
+
+
+def test_without_defects_in_validation_the_loss_decides(toy_settings: MakeSettings, toy_store: FeatureStore) -> None:
+    for row in range(52, 64):
+        StoreWriter(toy_store).report("video", row, Status.ABSENT, reason="no file")
+    summary = run(toy_settings(store=toy_store.path, epochs=2, monitor="val_loss"))
+    assert summary.counts["validation_lacking"] == {"video": 12}
+    assert summary.best.metrics["val_auroc"] is None
+    assert summary.best.value == summary.best.metrics["val_loss"]
 
 
 def test_without_a_cache_the_message_names_the_command(toy_settings: MakeSettings, tmp_path: object) -> None:

@@ -32,7 +32,7 @@ MakeRecipe = Callable[..., tuple[CausalFilmRecipe, CalibratedCausalFilm]]
 
 @pytest.fixture
 def batch(toy_store: FeatureStore) -> Mapping[str, Tensor]:
-    requests = CausalFilmRecipe(model=ModelSettings(blocks=(2, 6)), loss=LossSettings(), feature_mask=0).requires()
+    requests = CausalFilmRecipe(model=ModelSettings(blocks=(2, 6)), loss=LossSettings(), feature_mask=0.0).requires()
     return load_resident(toy_store, np.arange(10), requests=requests, device=torch.device("cpu")).tensors
 
 
@@ -108,7 +108,7 @@ def test_the_text_anchor_is_the_stores(make: MakeRecipe, batch: Mapping[str, Ten
     predicted = film.film.text_head(film(batch).z_pred).detach().numpy()
     anchor = toy_store.constant(TEXT)
     cosines = predicted @ anchor / np.linalg.norm(predicted, axis=1) / np.linalg.norm(anchor)
-    assert float(recipe.loss(film, batch, None)["text"]) == pytest.approx(float(1 - cosines.mean()), rel=1e-4)
+    assert recipe.loss(film, batch, None)["text"].item() == pytest.approx(float(1 - cosines.mean()), rel=1e-4)
 
 
 def test_without_text_loss_nothing_of_text_is_needed(make: MakeRecipe, batch: Mapping[str, Tensor]) -> None:
@@ -178,6 +178,22 @@ def test_a_score_does_not_depend_on_the_company(make: MakeRecipe, batch: Mapping
 def test_what_is_watched_for_collapse_is_the_result(make: MakeRecipe, batch: Mapping[str, Tensor]) -> None:
     recipe, film = make()
     assert torch.equal(recipe.embed(film, batch), film(batch).z_result)
+
+
+def test_the_default_settings_build_the_published_model() -> None:
+    """13,508,864 parameters, plus one for each learned exponent; the text vector is as wide as the model."""
+    shapes = {
+        VIDEO: (16, 1024),
+        AUDIO: (40, 768),
+        AUDIO_LENGTH: (),
+        PATCHES: (2, 5, 196, 1280),
+        VIEWS: (5,),
+        SENSOR: (128, 6),
+        TEXT: (512,),
+    }
+    with torch.random.fork_rng(devices=[]):
+        film = make_recipe("causal_film", Settings()).build(shapes)
+    assert sum(parameter.numel() for parameter in film.parameters()) == 13_508_864 + 2
 
 
 @pytest.mark.parametrize("learnable", [True, False])
