@@ -50,7 +50,7 @@ def main() -> None:
         root = Path(folder) / "welds"
         generate(root, plan=contact_plan(options.seed), workers=2)
         figure = draw_sheet(root)
-        figure.savefig(options.out, dpi=100, metadata={"Software": None})
+        figure.savefig(options.out, dpi=72, metadata={"Software": None}, pil_kwargs={"optimize": True})
 
 
 def contact_plan(seed: int) -> SynthPlan:

@@ -147,8 +147,8 @@ def _pores(relief: Relief, grid: SeamGrid, amount: float, generator: np.random.G
     radii = grid.unit * (0.009 + (0.014 + 0.02 * amount) * generator.random(count) ** 2)
     pits, rims = np.zeros(grid.shape, np.float32), np.zeros(grid.shape, np.float32)
     for row, column, radius in zip(rows, columns, radii, strict=True):
-        stamp(pits, row=row, column=column, patch=dome(radius), keep_larger=True)
-        stamp(rims, row=row, column=column, patch=dome(1.5 * radius), keep_larger=True)
+        stamp(pits, row=row, column=column, patch=dome(radius))
+        stamp(rims, row=row, column=column, patch=dome(1.5 * radius))
     pits *= soft_step(1 - np.abs(grid.relative), width=0.1)
     relief.height[...] -= pits * np.float32(0.022 * grid.unit)
     relief.colour[...] *= 1 + np.float32(0.3) * (rims > 0) * (pits == 0)
@@ -236,8 +236,8 @@ def _spatter(relief: Relief, grid: SeamGrid, amount: float, generator: np.random
     radii = grid.unit * (0.006 + (0.009 + 0.022 * min(amount, 1)) * generator.random(count) ** 2)
     balls, rings = np.zeros(grid.shape, np.float32), np.zeros(grid.shape, np.float32)
     for row, column, radius in zip(rows, columns, radii, strict=True):
-        stamp(balls, row=row, column=column, patch=dome(radius) * np.float32(radius), keep_larger=True)
-        stamp(rings, row=row + 0.3 * radius, column=column, patch=dome(1.7 * radius), keep_larger=True)
+        stamp(balls, row=row, column=column, patch=dome(radius) * np.float32(radius))
+        stamp(rings, row=row + 0.3 * radius, column=column, patch=dome(1.7 * radius))
     relief.darken(np.float32(0.6) * rings * (balls == 0))
     ball = (balls > 0).astype(np.float32)
     relief.cover(np.full(grid.shape, 0.6, np.float32), weight=ball)

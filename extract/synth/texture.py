@@ -30,10 +30,8 @@ def soft_step(plane: Plane, *, width: float) -> Plane:
     return np.asarray(np.clip(plane / np.float32(width) + np.float32(0.5), 0, 1))
 
 
-def stamp(
-    target: Plane, *, row: float, column: float, patch: Float32[np.ndarray, "rows columns"], keep_larger: bool
-) -> None:
-    """Put `patch` centred at (row, column) into `target`: by maximum if `keep_larger`, else by sum."""
+def stamp(target: Plane, *, row: float, column: float, patch: Float32[np.ndarray, "rows columns"]) -> None:
+    """Put `patch` centred at (row, column) into `target` where it is the larger, in place; what overhangs is cut."""
     size_rows, size_columns = patch.shape
     top, left = round(row) - size_rows // 2, round(column) - size_columns // 2
     first_row, first_column = max(top, 0), max(left, 0)
@@ -43,10 +41,7 @@ def stamp(
         return
     part = patch[first_row - top : last_row - top, first_column - left : last_column - left]
     window = target[first_row:last_row, first_column:last_column]
-    if keep_larger:
-        np.maximum(window, part, out=window)
-    else:
-        window += part
+    np.maximum(window, part, out=window)
 
 
 def dome(radius: float) -> Plane:
