@@ -130,6 +130,9 @@ class ModelSettings(Section):
     blocks: tuple[Positive, ...] = Field((10, 21), min_length=1, description="Cached image blocks that are used.")
     pooling: Literal["gem", "mean", "max", "mean+gem"] = Field("gem", description="Pooling over patch tokens.")
     learnable_gem: bool = Field(True, description="Whether GeM's exponent is trained.")
+    standardise: bool = Field(
+        False, description="Standardise tokens with train statistics first; random-weight backbones need it."
+    )
     num_layers: Positive = Field(2, description="Layers of the process encoder.")
     num_heads: Positive = Field(4, description="Attention heads of the process encoder.")
     dropout: Fraction = Field(0.1, description="Dropout in the process encoder.")

@@ -8,18 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import RenderableType
+from torch import nn
 
+from ..cache.index import Index
 from ..cache.provenance import library_versions
 from ..cache.store import FeatureStore
+from ..configs.device import resolve_device
 from ..configs.schema import Settings
 from ..errors import NotFoundError
-from ..train.device import resolve_device
 from ..train.run_folder import latest_run, named_run
-from ..train.samples import TRAIN_SPLIT, VALIDATION_SPLIT
+from ..train.samples import VALIDATION_SPLIT
 from ..train.scoring import score_rows
-from ..train.trained_run import TrainedRun, Weights, load_run
+from ..train.trained_run import WEIGHTS, TrainedRun, load_run
 from .assessment import assess
 from .provenance import Provenance
 from .report.report_json import report_document
@@ -50,15 +51,16 @@ def evaluate(settings: Settings, *, run_name: str | None, split: str, cache: Pat
     folder = settings.runs.folder
     run = load_run((latest_run(folder) if run_name is None else named_run(folder, run_name)).path)
     store = FeatureStore.open(cache or _cache_of(run, settings))
-    validation, _ = _score(run, store, VALIDATION_SPLIT, settings=settings)
-    judged, num_left_out = _score(run, store, split, settings=settings)
-    train = store.index.select(store.rows(TRAIN_SPLIT, modalities=_modalities(run)))
-    normal_train = train.select(np.flatnonzero(train.labels == 0))
+    device = resolve_device(settings.train.device, setting="train.device")
+    models: dict[str, nn.Module] = {weights: run.model(weights, store=store, device=device) for weights in WEIGHTS}
+    validation, _ = _score(run, store, VALIDATION_SPLIT, models=models)
+    judged, num_left_out = _score(run, store, split, models=models)
+    trained_on = _trained_on(run, store)
     assessment = assess(
         test=judged,
         validation=validation,
-        train_attributes=normal_train.attributes,
-        train_sessions=normal_train.sessions.tolist(),
+        train_attributes=trained_on.attributes,
+        train_sessions=trained_on.sessions.tolist(),
         target_fpr=settings.evaluate.target_fpr,
         seed=settings.evaluate.seed,
     )
@@ -82,36 +84,42 @@ def _cache_of(run: TrainedRun, settings: Settings) -> Path:
     return recorded if recorded.exists() else settings.cache.path
 
 
-def _modalities(run: TrainedRun) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(request.modality for request in run.recipe.requires()))
+def _trained_on(run: TrainedRun, store: FeatureStore) -> Index:
+    """Who the run was trained on: what the controls compare with."""
+    row_of = store.index.row_of()
+    keys = run.manifest["samples"]["train"]
+    missing = [key for key in keys if key not in row_of]
+    if missing:
+        raise NotFoundError(
+            f"{store.path} lacks {len(missing)} of the {len(keys)} samples that {run.folder.path} was trained on, "
+            f"{missing[0]} among them; evaluate it on the cache that it was trained on."
+        )
+    return store.index.select(np.array([row_of[key] for key in keys], dtype=np.int64))
 
 
-def _score(run: TrainedRun, store: FeatureStore, split: str, *, settings: Settings) -> tuple[ScoreTable, int]:
+def _score(
+    run: TrainedRun, store: FeatureStore, split: str, *, models: Mapping[str, nn.Module]
+) -> tuple[ScoreTable, int]:
     """Scores of the rows of `split` that have every modality, and how many have not."""
-    rows = store.rows(split, modalities=_modalities(run))
+    modalities = tuple(dict.fromkeys(request.modality for request in run.recipe.requires()))
+    rows = store.rows(split, modalities=modalities)
     if not len(rows):
         raise NotFoundError(
             f"{store.path} has no features of the split {split}. Run `weldcache extract --split {split}`."
         )
     entries = store.index.select(rows)
+    scores = score_rows(run.recipe, models, store, rows)
     table = ScoreTable(
         keys=tuple(entries.keys.tolist()),
         splits=tuple(entries.splits.tolist()),
         class_names=tuple(entries.class_names.tolist()),
         sessions=tuple(entries.sessions.tolist()),
         labels=entries.labels.astype(np.int64),
-        scores=_scores(run, store, rows, weights="averaged", settings=settings),
-        raw_scores=_scores(run, store, rows, weights="raw", settings=settings),
+        scores=scores["averaged"].astype(np.float64),
+        raw_scores=scores["raw"].astype(np.float64),
         attributes=entries.attributes,
     )
     return table, int(np.sum(store.index.splits == split)) - len(rows)
-
-
-def _scores(
-    run: TrainedRun, store: FeatureStore, rows: NDArray[np.int64], *, weights: Weights, settings: Settings
-) -> NDArray[np.float64]:
-    model = run.model(weights, store=store, device=resolve_device(settings.train.device))
-    return score_rows(run.recipe, model, store, rows).astype(np.float64)
 
 
 def _provenance(run: TrainedRun, store: FeatureStore, *, settings: Settings, split: str, command: str) -> Provenance:

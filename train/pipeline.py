@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from ..cache.store import FeatureStore
+from ..configs.device import resolve_device
 from ..configs.load import to_yaml
 from ..configs.schema import Settings
 from ..progress import Progress, format_seconds, say
 from .checkpointer import Checkpointer, resume
-from .device import resolve_device
 from .loop import EpochResult, StopReason, stop_reason, train_epochs
 from .manifest import make_manifest
 from .metrics_log import append_row
@@ -68,7 +68,7 @@ def train(settings: Settings, *, run_name: str | None, overwrite: bool, command:
         KeyboardInterrupt: on Ctrl-C, after saying how to go on.
     """
     started = time.monotonic()
-    recipe, device = make_recipe(RECIPE, settings), resolve_device(settings.train.device)
+    recipe, device = make_recipe(RECIPE, settings), resolve_device(settings.train.device, setting="train.device")
     store = FeatureStore.open(settings.cache.path)
     require_arrays(store, recipe.requires())
     samples = choose_samples(store, recipe.requires(), monitor=settings.train.monitor)

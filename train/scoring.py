@@ -1,6 +1,6 @@
 """Scores of a trained model: over features that are on the device already, or straight from a store."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import cast
 
 import numpy as np
@@ -34,21 +34,24 @@ def score_features(
 
 
 def score_rows(
-    recipe: Recipe, model: nn.Module, store: FeatureStore, rows: NDArray[np.int64], *, batch_size: int = 32
-) -> Float32[np.ndarray, " rows"]:
-    """Anomaly scores of `rows`, in their order; only one batch of features is in memory at a time.
+    recipe: Recipe,
+    models: Mapping[str, nn.Module],
+    store: FeatureStore,
+    rows: NDArray[np.int64],
+    *,
+    batch_size: int = 32,
+) -> dict[str, Float32[np.ndarray, " rows"]]:
+    """Anomaly scores of `rows`, in their order, by each of `models` (all on one device), by its name.
+
+    Only one batch of features is in memory at a time, and each is read once for all models.
 
     Raises:
         StoreError: if a row is not complete in all modalities of the recipe.
     """
-    device = next(model.parameters()).device
-    parts = [
-        score_features(
-            recipe,
-            model,
-            load_resident(store, rows[start : start + batch_size], requests=recipe.requires(), device=device),
-            batch_size=batch_size,
-        )
-        for start in range(0, len(rows), batch_size)
-    ]
-    return np.concatenate(parts) if parts else np.empty(0, dtype=np.float32)
+    device = next(next(iter(models.values())).parameters()).device
+    parts: dict[str, list[NDArray[np.float32]]] = {name: [] for name in models}
+    for start in range(0, len(rows), batch_size):
+        batch = load_resident(store, rows[start : start + batch_size], requests=recipe.requires(), device=device)
+        for name, model in models.items():
+            parts[name].append(score_features(recipe, model, batch, batch_size=batch_size))
+    return {name: np.concatenate([*scores, np.empty(0, np.float32)]) for name, scores in parts.items()}

@@ -22,6 +22,7 @@ from .run_folder import RunFolder
 from .state import Best, best_of
 
 Weights = Literal["averaged", "raw"]
+WEIGHTS: tuple[Weights, ...] = ("averaged", "raw")
 
 
 @dataclass(frozen=True, eq=False)

@@ -96,7 +96,7 @@ class AudioBackbone(Backbone[AudioWindows], Protocol):
 
 @runtime_checkable
 class ImageBackbone(Backbone[Photographs], Protocol):
-    """Pictures (batch, 3, size, size) to `patch_tokens` (batch, blocks, num_patches, dim), `cls` (batch, blocks, dim)."""
+    """Pictures (batch, 3, size, size) to `patch_tokens` (batch, blocks, patches, dim) and `cls` without patches."""
 
     @property
     def num_patches(self) -> int:

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float32
 
 from ...cache.provenance import Json
+from ...configs.device import resolve_device
 from ...configs.schema import ExtractSettings, Modality, Settings
 from ..backbones.load import BackboneLoader
 from ..backbones.pretrained import Placement
@@ -73,9 +74,6 @@ def _load_encoder(modality: Modality, loader: BackboneLoader, settings: Settings
 
 
 def _placement(settings: ExtractSettings) -> Placement:
-    name = settings.device
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(name)
+    device = resolve_device(settings.device, setting="extract.device")
     reduced = settings.precision == "bfloat16" or (settings.precision == "auto" and device.type == "cuda")
     return Placement(device=device, dtype=torch.bfloat16 if reduced else torch.float32)

@@ -105,7 +105,9 @@ def test_the_best_weights_reproduce_the_recorded_metric_exactly(toy_settings: Ma
     trained, store = load_run(summary.run.path), FeatureStore.open(settings.cache.path)
     rows = store.rows("val", modalities=("video", "audio", "image", "sensor"))
     scores = {
-        kind: score_rows(trained.recipe, trained.model(kind, store=store, device=CPU), store, rows, batch_size=8)
+        kind: score_rows(
+            trained.recipe, {kind: trained.model(kind, store=store, device=CPU)}, store, rows, batch_size=8
+        )[kind]
         for kind in ("averaged", "raw")
     }
     assert auroc(scores["averaged"], store.index.labels[rows]) == summary.best.metrics["val_auroc"]
@@ -119,11 +121,11 @@ def test_scores_do_not_depend_on_the_batch_size(toy_settings: MakeSettings) -> N
     settings = toy_settings(epochs=2)
     trained, store = load_run(run(settings).run.path), FeatureStore.open(settings.cache.path)
     model, rows = trained.model("averaged", store=store, device=CPU), np.array([63, 4, 17, 41, 0])
-    expected = score_rows(trained.recipe, model, store, rows, batch_size=5)
+    expected = score_rows(trained.recipe, {"it": model}, store, rows, batch_size=5)["it"]
     for batch_size in (1, 2, 64):
-        found = score_rows(trained.recipe, model, store, rows, batch_size=batch_size)
+        found = score_rows(trained.recipe, {"it": model}, store, rows, batch_size=batch_size)["it"]
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
-    assert score_rows(trained.recipe, model, store, rows[:0]).shape == (0,)
+    assert score_rows(trained.recipe, {"it": model}, store, rows[:0])["it"].shape == (0,)
 
 
 def test_reading_a_run_draws_no_random_numbers(toy_settings: MakeSettings) -> None:

@@ -31,13 +31,17 @@ class CausalFilmDims:
     sensor_channels: int = 6
     """Number of sensor channels."""
     width: int = 512
-    """Width of the model, of Z_process, Z_result and Z_pred; divisible by the 4 attention heads."""
+    """Width of the model, of Z_process, Z_result and Z_pred; divisible by `num_heads`."""
     hidden_width: int = 512
     """Width between the two linear layers of the projectors and of the result encoder's head."""
     sensor_hidden: int = 128
     """Width of the sensor modulator's Mamba layers."""
     poolings: tuple[Pooling, ...] = ("gem", "gem")
     """How each image block's patches are pooled, one entry a block."""
+    num_layers: int = 2
+    """Layers of the process encoder."""
+    num_heads: int = 4
+    """Attention heads of the process encoder."""
     process_dropout: float = 0.1
     """Dropout of the process encoder."""
     decoder_dropout: float = 0.2
@@ -65,7 +69,9 @@ class CausalFilm(nn.Module):
         self.video_projector = Projector(dims.video_width, hidden_width=dims.hidden_width, width=dims.width)
         self.audio_projector = Projector(dims.audio_width, hidden_width=dims.hidden_width, width=dims.width)
         self.sensor_modulator = SensorModulator(dims.sensor_channels, hidden_width=dims.sensor_hidden, width=dims.width)
-        self.process_encoder = ProcessEncoder(dims.width, dropout=dims.process_dropout)
+        self.process_encoder = ProcessEncoder(
+            dims.width, num_layers=dims.num_layers, num_heads=dims.num_heads, dropout=dims.process_dropout
+        )
         self.result_encoder = ResultEncoder(
             dims.image_width, poolings=dims.poolings, hidden_width=dims.hidden_width, width=dims.width
         )

@@ -3,19 +3,16 @@
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-_NUM_LAYERS = 2
-_NUM_HEADS = 4
-
 
 class ProcessEncoder(nn.Module):
     """Transformer decoder with video as query and audio as memory; mean over the video tokens; LayerNorm."""
 
-    def __init__(self, width: int, *, dropout: float = 0.1) -> None:
+    def __init__(self, width: int, *, num_layers: int = 2, num_heads: int = 4, dropout: float = 0.1) -> None:
         super().__init__()
         layer = nn.TransformerDecoderLayer(
-            width, _NUM_HEADS, dim_feedforward=2 * width, dropout=dropout, batch_first=True
+            width, num_heads, dim_feedforward=2 * width, dropout=dropout, batch_first=True
         )
-        self.decoder = nn.TransformerDecoder(layer, _NUM_LAYERS)
+        self.decoder = nn.TransformerDecoder(layer, num_layers)
         self.norm = nn.LayerNorm(width)
 
     def forward(

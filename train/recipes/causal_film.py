@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import torch
-from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -13,6 +12,7 @@ from ..nn.causal_film import CausalFilm, CausalFilmDims, CausalFilmOutput
 from ..nn.feature_mask import mask_tokens
 from ..nn.gem import GeM
 from ..nn.losses import cosine_loss, feature_gram_loss, gram_loss, l1_loss, smooth_l1_loss, top_l1_loss
+from ..nn.standardise import Standardise
 from .recipe import Batch, FeatureRequest, Selection, Shapes
 
 VIDEO = "video/tokens"
@@ -28,33 +28,37 @@ _GRAM_AXES = {"batch": gram_loss, "features": feature_gram_loss}
 
 
 class CalibratedCausalFilm(nn.Module):
-    """Causal-FiLM on raw cached features, with the statistics it needs as buffers.
+    """Causal-FiLM on raw cached features, with what is measured on the training set as buffers.
 
-    `sensor_mean` and `sensor_std` are in physical units, one a channel; `text_anchor` is empty where the text loss is
-    off.
+    Sensors are always standardised, tokens where the settings ask for it; `text_anchor` is empty where the text loss
+    is off.
     """
 
-    sensor_mean: Tensor
-    sensor_std: Tensor
     text_anchor: Tensor
 
-    def __init__(self, film: CausalFilm, *, sensor_channels: int, text_width: int) -> None:
+    def __init__(self, film: CausalFilm, *, shapes: Shapes, text_width: int) -> None:
         super().__init__()
         self.film = film
-        self.register_buffer("sensor_mean", torch.zeros(sensor_channels))
-        self.register_buffer("sensor_std", torch.ones(sensor_channels))
+        self.sensor = Standardise(shapes[SENSOR][-1])
+        self.video = Standardise(shapes[VIDEO][-1])
+        self.audio = Standardise(shapes[AUDIO][-1])
+        self.patches = Standardise(shapes[PATCHES][-1], groups=shapes[PATCHES][0])
         self.register_buffer("text_anchor", torch.zeros(text_width))
 
+    def inputs(self, batch: Batch) -> dict[str, Tensor]:
+        """What the film takes, by keyword; tokens may come in half precision."""
+        return {
+            "video": self.video(batch[VIDEO]),
+            "audio": self.audio(batch[AUDIO]),
+            "audio_padding": ~_real_tokens(batch[AUDIO_LENGTH], num_tokens=batch[AUDIO].shape[1]),
+            "sensor": self.sensor(batch[SENSOR]),
+            "patches": self.patches(batch[PATCHES]),
+            "view_mask": batch[VIEWS].bool(),
+        }
+
     def forward(self, batch: Batch) -> CausalFilmOutput:
-        """Encode and predict; tokens may be in half precision, the film's layers take them to their own."""
-        output: CausalFilmOutput = self.film(
-            video=batch[VIDEO],
-            audio=batch[AUDIO],
-            audio_padding=_padding(batch[AUDIO_LENGTH], num_tokens=batch[AUDIO].shape[1]),
-            sensor=(batch[SENSOR] - self.sensor_mean) / self.sensor_std,
-            patches=batch[PATCHES],
-            view_mask=batch[VIEWS].bool(),
-        )
+        """Encode and predict."""
+        output: CausalFilmOutput = self.film(**self.inputs(batch))
         return output
 
 
@@ -83,16 +87,18 @@ class CausalFilmRecipe:
 
     def build(self, shapes: Shapes) -> CalibratedCausalFilm:
         """Causal-FiLM as wide as the features; with a text head where the text vector is not as wide as the model."""
-        settings, sensor_channels = self._model, shapes[SENSOR][-1]
+        settings = self._model
         text_width = shapes[TEXT][0] if TEXT in shapes else 0
         dims = CausalFilmDims(
             video_width=shapes[VIDEO][-1],
             audio_width=shapes[AUDIO][-1],
             image_width=shapes[PATCHES][-1],
-            sensor_channels=sensor_channels,
+            sensor_channels=shapes[SENSOR][-1],
             width=settings.d_model,
             sensor_hidden=settings.sensor_hidden,
             poolings=(settings.pooling,) * len(settings.blocks),
+            num_layers=settings.num_layers,
+            num_heads=settings.num_heads,
             process_dropout=settings.dropout,
             decoder_dropout=settings.decoder_dropout,
             text_width=text_width if text_width not in (0, settings.d_model) else None,
@@ -101,21 +107,25 @@ class CausalFilmRecipe:
         for module in film.modules():
             if isinstance(module, GeM):
                 module.requires_grad_(settings.learnable_gem)
-        return CalibratedCausalFilm(film, sensor_channels=sensor_channels, text_width=text_width)
+        return CalibratedCausalFilm(film, shapes=shapes, text_width=text_width)
 
     def calibrate(self, model: nn.Module, train: Batch, constants: Batch) -> None:
-        """Sensor statistics over all steps of all training rows, and the text vector."""
+        """Statistics over all training rows, and the text vector."""
         assert isinstance(model, CalibratedCausalFilm)
-        mean, std = sensor_statistics(train[SENSOR])
-        model.sensor_mean.copy_(mean)
-        model.sensor_std.copy_(std)
+        model.sensor.measure(train[SENSOR])
+        if self._model.standardise:
+            real = _real_tokens(train[AUDIO_LENGTH], num_tokens=train[AUDIO].shape[1])
+            model.video.measure(train[VIDEO])
+            model.audio.measure(train[AUDIO], keep=real)
+            model.patches.measure(train[PATCHES])
         if TEXT in constants:
             model.text_anchor.copy_(constants[TEXT])
 
     def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> dict[str, Tensor]:
         """Weighted sum and terms. The generator hides video and audio tokens, each with the feature mask's share."""
         assert isinstance(model, CalibratedCausalFilm)
-        output: CausalFilmOutput = model(batch if generator is None else self._masked(batch, generator))
+        inputs = model.inputs(batch)
+        output: CausalFilmOutput = model.film(**(inputs if generator is None else self._masked(inputs, generator)))
         terms = {
             "cosine": cosine_loss(output.z_pred, output.z_result),
             "l1": _L1_KINDS[self._loss.l1_kind](output.z_pred, output.z_result),
@@ -136,28 +146,14 @@ class CausalFilmRecipe:
         output: CausalFilmOutput = model(batch)
         return output.z_result
 
-    def _masked(self, batch: Batch, generator: torch.Generator) -> Batch:
+    def _masked(self, inputs: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+        # After standardisation, where zero is the mean and so says least.
         hidden = {
-            name: mask_tokens(batch[name], probability=self._feature_mask, generator=generator)
-            for name in (VIDEO, AUDIO)
+            name: mask_tokens(inputs[name], probability=self._feature_mask, generator=generator)
+            for name in ("video", "audio")
         }
-        return {**batch, **hidden}
+        return {**inputs, **hidden}
 
 
-def sensor_statistics(
-    values: Float[Tensor, "rows steps channels"],
-) -> tuple[Float[Tensor, " channels"], Float[Tensor, " channels"]]:
-    """Mean and standard deviation of each channel over all rows and steps; a deviation of 0 counts as 1.
-
-    Over the whole training set and never per recording: that would erase the machine's set-points.
-    """
-    channels = rearrange(values, "rows steps channels -> (rows steps) channels")
-    mean = channels.double().mean(dim=0)
-    std = channels.double().std(dim=0, correction=0)
-    # Equal values may have a deviation of a rounding error, so equality itself is asked for.
-    constant = channels.amax(dim=0) == channels.amin(dim=0)
-    return mean.to(values.dtype), std.masked_fill(constant, 1.0).to(values.dtype)
-
-
-def _padding(lengths: Tensor, *, num_tokens: int) -> Bool[Tensor, "batch tokens"]:
-    return torch.arange(num_tokens, device=lengths.device) >= lengths.unsqueeze(1)
+def _real_tokens(lengths: Tensor, *, num_tokens: int) -> Bool[Tensor, "batch tokens"]:
+    return torch.arange(num_tokens, device=lengths.device) < lengths.unsqueeze(1)

@@ -20,7 +20,6 @@ from weldcache.train.recipes.causal_film import (
     VIEWS,
     CalibratedCausalFilm,
     CausalFilmRecipe,
-    sensor_statistics,
 )
 from weldcache.train.recipes.recipe import Recipe
 from weldcache.train.recipes.registry import make_recipe
@@ -62,34 +61,36 @@ def test_an_unknown_recipe_names_those_there_are() -> None:
         make_recipe("film", Settings())
 
 
-def test_sensor_statistics_are_those_of_all_steps_of_all_welds() -> None:
-    """Channel 0: 1, 3, 5, 7 has mean 4 and variance (9 + 1 + 1 + 9) / 4 = 5; channel 1 never changes."""
-    values = torch.tensor([[[1.0, 0.1], [3.0, 0.1]], [[5.0, 0.1], [7.0, 0.1]]])
-    mean, std = sensor_statistics(values)
-    torch.testing.assert_close(mean, torch.tensor([4.0, 0.1]))
-    torch.testing.assert_close(std, torch.tensor([5**0.5, 1.0]))
-
-
-def test_large_offsets_do_not_drown_small_deviations() -> None:
-    values = 1e4 + torch.tensor([-1.0, 1.0]).repeat(5000).reshape(100, 100, 1)
-    torch.testing.assert_close(sensor_statistics(values)[1], torch.tensor([1.0]), rtol=1e-4, atol=0)
-
-
 def test_the_module_holds_the_statistics_of_the_rows_it_was_given(
     make: MakeRecipe, batch: Mapping[str, Tensor]
 ) -> None:
     _, film = make()
     steps = batch[SENSOR].reshape(-1, 6).numpy().astype(np.float64)
-    np.testing.assert_allclose(film.sensor_mean.numpy(), steps.mean(0), rtol=1e-6)
-    np.testing.assert_allclose(film.sensor_std.numpy()[:4], steps.std(0)[:4], rtol=1e-5)
-    assert film.sensor_std[4] == 1  # the channel that never changes
-    assert {"sensor_mean", "sensor_std", "text_anchor"} <= film.state_dict().keys()
+    np.testing.assert_allclose(film.sensor.mean.numpy(), steps.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(film.sensor.std.numpy()[:4], steps.std(0)[:4], rtol=1e-5)
+    assert film.sensor.std[4] == 1  # the channel that never changes
+    assert {"sensor.mean", "sensor.std", "text_anchor"} <= film.state_dict().keys()
+
+
+def test_tokens_are_standardised_where_the_settings_ask_for_it(make: MakeRecipe, batch: Mapping[str, Tensor]) -> None:
+    _, plain = make()
+    assert torch.equal(plain.inputs(batch)["patches"], batch[PATCHES].float())
+    _, film = make(model={"standardise": True})
+    patches, audio = film.inputs(batch)["patches"], film.inputs(batch)["audio"]
+    torch.testing.assert_close(
+        patches.mean(dim=(0, 2, 3)), torch.zeros(patches.shape[1], patches.shape[-1]), atol=1e-4, rtol=0
+    )
+    torch.testing.assert_close(
+        patches.std(dim=(0, 2, 3), correction=0), torch.ones(patches.shape[1], patches.shape[-1]), atol=1e-3, rtol=0
+    )
+    real = torch.cat([row[:length] for row, length in zip(audio, batch[AUDIO_LENGTH], strict=True)])
+    torch.testing.assert_close(real.mean(dim=0), torch.zeros(audio.shape[-1]), atol=1e-4, rtol=0)
 
 
 def test_set_points_are_not_normalised_away(make: MakeRecipe, batch: Mapping[str, Tensor]) -> None:
     """Two welds whose sensors differ by a constant only have different encodings."""
     _, film = make()
-    shifted = {**batch, SENSOR: batch[SENSOR] + 2 * film.sensor_std}
+    shifted = {**batch, SENSOR: batch[SENSOR] + 2 * film.sensor.std}
     assert (film(shifted).z_process - film(batch).z_process).abs().max() > 1e-3
 
 
@@ -133,17 +134,17 @@ def test_hides_tokens_while_training_and_only_of_video_and_audio(
 ) -> None:
     recipe, film = make(mask=0.5)
     seen: list[Mapping[str, Tensor]] = []
-    forward = film.forward
-    monkeypatch.setattr(film, "forward", lambda given: (seen.append(given), forward(given))[1])
+    forward = film.film.forward
+    monkeypatch.setattr(film.film, "forward", lambda **given: (seen.append(given), forward(**given))[1])
     recipe.loss(film, batch, generator)
     recipe.loss(film, batch, None)
     masked, plain = seen
-    assert all(torch.equal(plain[name], batch[name]) for name in batch)
-    changed = {name for name in batch if not torch.equal(masked[name], batch[name])}
-    assert changed == {VIDEO, AUDIO}
-    hidden = (masked[VIDEO] == 0).all(dim=-1)
+    assert torch.equal(plain["video"], batch[VIDEO].float()) and torch.equal(plain["audio"], batch[AUDIO].float())
+    changed = {name for name in plain if not torch.equal(masked[name], plain[name])}
+    assert changed == {"video", "audio"}
+    hidden = (masked["video"] == 0).all(dim=-1)
     assert 0.3 < hidden.float().mean() < 0.7
-    assert torch.equal(masked[VIDEO][~hidden], batch[VIDEO][~hidden])
+    assert torch.equal(masked["video"][~hidden], plain["video"][~hidden])
 
 
 def test_the_mask_follows_the_generator(make: MakeRecipe, batch: Mapping[str, Tensor]) -> None:

@@ -1,0 +1,161 @@
+"""One tiny data set, one extracted store and one trained run for the whole session, and the command line to try on them."""
+
+import contextlib
+import csv
+import io
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from weldcache.cli.main import run
+from weldcache.extract.synth.pipeline import generate
+from weldcache.extract.synth.plan import plan_for_size
+
+# Decoding in the main process: a decode worker spends seconds on imports and milliseconds on a tiny weld.
+_SETTINGS = "\nextract:\n  device: cpu\n  workers: 0\ntrain:\n  device: cpu\n  epochs: 3\n"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command did: its exit code, and what it printed, with runs of white space made one space."""
+
+    code: int
+    out: str
+    err: str
+    raw_out: str
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """A second thread gains nothing on models this small and, on a busy machine, costs minutes; children too."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def weldcache() -> Callable[..., Outcome]:
+    """Run `weldcache` with some arguments in `folder`, within this process."""
+
+    def call(*arguments: str, folder: Path) -> Outcome:
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            contextlib.chdir(folder),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            patch.setattr(sys, "argv", ["weldcache", *arguments])
+            code = run(arguments)
+        texts = out.getvalue(), err.getvalue()
+        return Outcome(code, *(" ".join(text.split()) for text in texts), raw_out=texts[0])
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny synthetic data set: 8 train, 15 val, 15 test welds. Not to be changed."""
+    folder = tmp_path_factory.mktemp("data") / "project"
+    generate(folder, plan=plan_for_size("tiny"), workers=1)
+    with (folder / "weldcache.yaml").open("a") as file:
+        file.write(_SETTINGS)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def extracted(
+    synthetic: Path, tmp_path_factory: pytest.TempPathFactory, weldcache: Callable[..., Outcome]
+) -> Path:
+    """The data set with its store, features.zarr. Not to be changed."""
+    folder = tmp_path_factory.mktemp("extracted") / "project"
+    shutil.copytree(synthetic, folder)
+    outcome = weldcache("extract", folder=folder)
+    assert outcome.code == 0, outcome.err
+    return folder
+
+
+@pytest.fixture(scope="session")
+def judged(extracted: Path, tmp_path_factory: pytest.TempPathFactory, weldcache: Callable[..., Outcome]) -> Path:
+    """The data set with its store and one run, `first`, trained and evaluated. Not to be changed."""
+    folder = tmp_path_factory.mktemp("judged") / "project"
+    shutil.copytree(extracted, folder)
+    for command in (["train", "--run", "first"], ["eval", "--run", "first"]):
+        outcome = weldcache(*command, folder=folder)
+        assert outcome.code == 0, outcome.err
+    return folder
+
+
+@pytest.fixture
+def copy_of(tmp_path: Path) -> Callable[[Path], Path]:
+    """A copy of a project that a test may change."""
+
+    def copy(project: Path) -> Path:
+        return Path(shutil.copytree(project, tmp_path / "project"))
+
+    return copy
+
+
+@pytest.fixture(scope="session")
+def manifest_rows() -> Callable[[Path], list[dict[str, str]]]:
+    """The rows of a data set's manifest."""
+
+    def rows(project: Path) -> list[dict[str, str]]:
+        with (project / "manifest.csv").open(newline="") as file:
+            return list(csv.DictReader(file))
+
+    return rows
+
+
+@pytest.fixture(scope="session")
+def write_rows() -> Callable[[Path, Sequence[dict[str, str]]], None]:
+    """Replace the rows of a data set's manifest."""
+
+    def write(project: Path, rows: Sequence[dict[str, str]]) -> None:
+        with (project / "manifest.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def weld_keys(manifest_rows: Callable[[Path], list[dict[str, str]]]) -> Callable[..., list[str]]:
+    """Keys of a split's welds, or of its normal (`good`) or defective ones."""
+
+    def keys(project: Path, split: str, *, good: bool | None = None) -> list[str]:
+        return [
+            row["SUBDIRS"]
+            for row in manifest_rows(project)
+            if row["SPLIT"].lower() == split and good in (None, row["CATEGORY"] == "good")
+        ]
+
+    return keys
+
+
+@pytest.fixture(scope="session")
+def contents() -> Callable[[Path], dict[str, bytes]]:
+    """Every file below a folder with its bytes."""
+
+    def read(folder: Path) -> dict[str, bytes]:
+        return {
+            str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
+        }
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def child_environment() -> dict[str, str]:
+    """Environment of a child process: wide lines, one thread, no colours."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200", "NO_COLOR": "1"}

@@ -1,0 +1,121 @@
+"""Progress says the same with a terminal and without one: how much is done, how fast, and for how long still."""
+
+import io
+import types
+
+import pytest
+from rich.console import Console
+
+from weldcache import progress
+from weldcache.progress import Progress, format_seconds, say
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(progress, "time", types.SimpleNamespace(monotonic=clock.monotonic))
+    return clock
+
+
+@pytest.fixture
+def plain() -> Console:
+    """A console that is no terminal."""
+    return Console(file=io.StringIO(), force_terminal=False, width=40)
+
+
+def written(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.04, "0.0 s"),
+        (8.14, "8.1 s"),
+        (59.9, "59.9 s"),
+        (60, "1 min 00 s"),
+        (200, "3 min 20 s"),
+        (3599.6, "1 h 00 min"),
+        (7500, "2 h 05 min"),
+        (90_000, "25 h 00 min"),
+    ],
+)
+def test_seconds_read_as_a_person_says_them(seconds: float, words: str) -> None:
+    assert format_seconds(seconds) == words
+
+
+def test_without_a_terminal_a_line_now_and_then_with_rate_and_eta(clock: Clock, plain: Console) -> None:
+    with Progress("extract", total=100, unit="welds", console=plain) as job:
+        for _ in range(50):
+            clock.now += 0.5
+            job.advance()
+    lines = written(plain).splitlines()
+    assert lines[:2] == [
+        "extract: 21/100 welds, 2.0 welds/s, ETA 39.5 s",
+        "extract: 42/100 welds, 2.0 welds/s, ETA 29.0 s",
+    ]
+    assert lines[2:] == ["extract: 50/100 welds, 2.0 welds/s, took 25.0 s"]
+
+
+def test_what_was_done_before_moves_the_count_and_not_the_rate(clock: Clock, plain: Console) -> None:
+    with Progress("extract", total=100, unit="welds", done=80, console=plain) as job:
+        clock.now += 20
+        job.advance(10)
+        assert job.rate == pytest.approx(0.5)
+    assert written(plain).splitlines()[0] == "extract: 90/100 welds, 0.5 welds/s, ETA 20.0 s"
+
+
+def test_a_note_stands_at_the_end_until_the_next(clock: Clock, plain: Console) -> None:
+    with Progress("train", total=9, unit="samples", console=plain) as job:
+        job.advance(4, note="loss [1.5]")
+        clock.now += 11
+        job.advance(4)
+        job.advance(0, note="loss 1.2")
+    first, last = written(plain).splitlines()
+    assert first.endswith(", loss [1.5]")  # brackets are no markup
+    assert last.endswith(", loss 1.2")
+
+
+def test_a_failed_job_claims_no_end(clock: Clock, plain: Console) -> None:
+    with pytest.raises(KeyboardInterrupt), Progress("extract", total=9, unit="welds", console=plain) as job:
+        job.advance(3)
+        raise KeyboardInterrupt
+    assert written(plain) == ""
+
+
+def test_nothing_done_yet_promises_no_time(clock: Clock, plain: Console) -> None:
+    with Progress("extract", total=9, unit="welds", console=plain) as job:
+        clock.now += 11
+        job.advance(0)
+        assert written(plain).splitlines() == ["extract: 0/9 welds, 0.0 welds/s"]
+
+
+def test_on_a_terminal_a_bar(clock: Clock) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=120, color_system=None)
+    with Progress("extract", total=10, unit="welds", console=console) as job:
+        clock.now += 2
+        job.advance(5, note="loss 0.5")
+    shown = written(console)
+    assert "━" in shown and "ETA" in shown
+    assert "5/10" in shown and "2.5 welds/s" in shown and "loss 0.5" in shown
+    assert "took" not in shown  # the bar has said it
+
+
+def test_results_have_stdout_for_themselves(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress("extract", total=1, unit="welds") as job:
+        job.advance()
+    say("[done] 1 of 1")
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines()[-1] == "[done] 1 of 1"
