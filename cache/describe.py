@@ -43,7 +43,7 @@ def store_tables(description: Mapping[str, Any]) -> Iterator[RenderableType]:
     yield _modality_table(description["modalities"])
     yield _array_table(description["modalities"])
     for problem in description["problems"]:
-        yield Text(f"{problem['key']} has no {problem['modality']}: {problem['reason']}", style="yellow")
+        yield Text(f"{problem['key']}, {problem['modality']}: {problem['reason']}", style="yellow")
 
 
 def _class_counts(store: FeatureStore) -> dict[str, dict[str, int]]:

@@ -160,12 +160,14 @@ class FeatureStore:
         return chunks.read_bytes_or_zeros(self.path / "status" / modality, range(len(self.index)))
 
     def problems(self, modality: str) -> dict[str, str]:
-        """Why rows are absent or unreadable, by key."""
-        rows = np.flatnonzero(np.isin(self.status(modality), (Status.ABSENT, Status.UNREADABLE)))
-        if not len(rows):
+        """Why rows are absent or unreadable, or what is not quite whole about complete ones, by key."""
+        folder = self.path / "problem" / modality
+        noted = sorted(int(path.name.removeprefix("c.")) for path in folder.glob("c.*"))
+        status = self.status(modality)
+        if not noted:
             return {}
-        reasons = _zarr_array(self.path / "problem" / modality)
-        return {str(self.index.keys[row]): str(reasons[int(row)]) for row in rows}
+        reasons = _zarr_array(folder)
+        return {str(self.index.keys[row]): str(reasons[row]) for row in noted if status[row] != Status.MISSING}
 
     def rows(self, split: str, *, modalities: Sequence[str]) -> NDArray[np.int64]:
         """Rows of `split` that are complete in all of `modalities`."""

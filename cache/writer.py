@@ -21,11 +21,19 @@ class StoreWriter:
     def __init__(self, store: FeatureStore) -> None:
         self._store = store
 
-    def write(self, modality: str, rows: Sequence[int], features: Sequence[Mapping[str, NDArray[np.generic]]]) -> None:
+    def write(
+        self,
+        modality: str,
+        rows: Sequence[int],
+        features: Sequence[Mapping[str, NDArray[np.generic]]],
+        *,
+        notes: Sequence[str] | None = None,
+    ) -> None:
         """Write complete rows: `features[i]` holds every array of the modality for `rows[i]`.
 
-        All rows' bytes are on the disk before the first status is written, so that at every moment a row that says it
-        is complete is complete.
+        `notes[i]` says what is not quite whole about the row ("" for nothing), such as a view that was not taken. All
+        rows' bytes are on the disk before the first status is written, so that at every moment a row that says it is
+        complete is complete.
 
         Raises:
             PrecisionError: if a value does not fit its storage type.
@@ -40,16 +48,26 @@ class StoreWriter:
                     values = to_storage(arrays[spec.name], spec, owner=owner)
                     write_chunk(chunk_path(folder, row, num_axes=len(spec.shape) + 1), values)
                 fsync_path(folder)
+            for row, note in zip(rows, notes or [""] * len(rows), strict=True):
+                self._note(modality, row, note)
+            fsync_path(self._store.path / "problem" / modality)
             self._mark(modality, rows, Status.COMPLETE)
 
     def report(self, modality: str, row: int, status: Status, *, reason: str) -> None:
         """Record that a row has no features, and why: ABSENT or UNREADABLE."""
         assert status in (Status.ABSENT, Status.UNREADABLE)
         with _disk_errors(self._store.path):
-            folder = self._store.path / "problem" / modality
-            zarr.open_array(folder, mode="r+")[row] = reason
-            fsync_path(chunk_path(folder, row, num_axes=1))
+            self._note(modality, row, reason)
             self._mark(modality, [row], status)
+
+    def _note(self, modality: str, row: int, text: str) -> None:
+        folder = self._store.path / "problem" / modality
+        path = chunk_path(folder, row, num_axes=1)
+        if text:
+            zarr.open_array(folder, mode="r+")[row] = text
+            fsync_path(path)
+        else:
+            path.unlink(missing_ok=True)  # what an earlier, failed attempt said
 
     def _mark(self, modality: str, rows: Sequence[int], status: Status) -> None:
         folder = self._store.path / "status" / modality

@@ -7,11 +7,13 @@ Kill it at any point: what is complete stays, and the next run does the rest.
 
 import time
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ..cache.index import Index, index_of
@@ -24,7 +26,7 @@ from ..errors import FingerprintError, NotFoundError
 from ..progress import Progress, format_seconds, say
 from .loader import Failure, ReadTask, read_groups
 from .modalities.load import TextVector, load_encoders, load_text_vector
-from .modalities.modality import Encoder, Features
+from .modalities.modality import Encoder, Features, Prepared
 from .plan import ExtractPlan, plan_extraction
 from .sample import SPLITS, Sample
 from .sources.open import open_source
@@ -126,7 +128,11 @@ def _run(plan: ExtractPlan, store: FeatureStore, encoders: Mapping[str, Encoder]
     writer = StoreWriter(store)
     pending: deque[Future[None]] = deque()
     done = plan.num_rows - plan.num_todo
-    with Progress("extract", total=plan.num_rows, unit="welds", done=done) as progress, ThreadPoolExecutor(1) as disk:
+    with (
+        _cores_left_to(workers),
+        Progress("extract", total=plan.num_rows, unit="welds", done=done) as progress,
+        ThreadPoolExecutor(1) as disk,
+    ):
         mark = time.monotonic()
         for group in read_groups(plan.groups, readers=readers, workers=workers):
             mark = _charge(busy, "decode", mark)
@@ -143,27 +149,41 @@ def _run(plan: ExtractPlan, store: FeatureStore, encoders: Mapping[str, Encoder]
     return busy
 
 
+@contextmanager
+def _cores_left_to(workers: int) -> Iterator[None]:
+    """Leave the decode workers their cores: on a small model, threads that wait for each other's core cost tenfold."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, before - workers))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def _charge(busy: dict[str, float], side: str, since: float) -> float:
     now = time.monotonic()
     busy[side] += now - since
     return now
 
 
+def _readable(group: Sequence[ReadTask], modality: str) -> dict[int, Prepared]:
+    """What could be read of a modality, by row."""
+    found = {item.task.row: item.prepared.get(modality) for item in group}
+    return {row: prepared for row, prepared in found.items() if isinstance(prepared, Prepared)}
+
+
 def _encode(encoder: Encoder, modality: str, group: Sequence[ReadTask]) -> dict[int, Features]:
     """Features by row, for the samples of the group that could be read."""
-    readable = {
-        item.task.row: prepared
-        for item in group
-        if (prepared := item.prepared.get(modality)) is not None and not isinstance(prepared, Failure)
-    }
+    readable = _readable(group, modality)
     return dict(zip(readable, encoder.encode(list(readable.values())), strict=True)) if readable else {}
 
 
 def _write(writer: StoreWriter, group: Sequence[ReadTask], features: Mapping[str, Mapping[int, Features]]) -> None:
     for modality, by_row in features.items():
-        wanted = {item.task.row for item in group if modality in item.task.write}
-        chosen = {row: arrays for row, arrays in by_row.items() if row in wanted}
-        writer.write(modality, list(chosen), list(chosen.values()))
+        wanted = [item.task.row for item in group if modality in item.task.write and item.task.row in by_row]
+        prepared = _readable(group, modality)
+        notes = [" ".join(prepared[row].notes) for row in wanted]
+        writer.write(modality, wanted, [by_row[row] for row in wanted], notes=notes)
     for item in group:
         for modality in sorted(item.task.write):
             outcome = item.prepared[modality]
@@ -207,7 +227,7 @@ def describe_summary(summary: ExtractSummary) -> str:
         f"{modality}: " + ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
         for modality, counts in summary.counts.items()
     ]
-    lines += [f"  {key} has no {modality}: {reason}" for key, modality, reason in summary.problems]
+    lines += [f"  {key}, {modality}: {reason}" for key, modality, reason in summary.problems]
     total = sum(summary.busy.values())
     if total > 0:
         shares = ", ".join(f"{side} {seconds / total:.0%}" for side, seconds in summary.busy.items())

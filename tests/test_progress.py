@@ -44,11 +44,11 @@ def written(console: Console) -> str:
         (0.04, "0.0 s"),
         (8.14, "8.1 s"),
         (59.9, "59.9 s"),
-        (60, "1 min 00 s"),
-        (200, "3 min 20 s"),
+        (60.0, "1 min 00 s"),
+        (200.0, "3 min 20 s"),
         (3599.6, "1 h 00 min"),
-        (7500, "2 h 05 min"),
-        (90_000, "25 h 00 min"),
+        (7500.0, "2 h 05 min"),
+        (90_000.0, "25 h 00 min"),
     ],
 )
 def test_seconds_read_as_a_person_says_them(seconds: float, words: str) -> None:

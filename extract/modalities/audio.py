@@ -31,7 +31,7 @@ class AudioReader:
         windows = decode_audio(
             sample.files["audio"][0], window_seconds=WINDOW_SECONDS, max_seconds=self.settings.max_seconds
         )
-        return {"windows": self.preparation(windows), "num_valid": torch.from_numpy(windows.num_valid)}
+        return Prepared({"windows": self.preparation(windows), "num_valid": torch.from_numpy(windows.num_valid)})
 
 
 class AudioEncoder:
@@ -51,13 +51,13 @@ class AudioEncoder:
 
     def encode(self, prepared: Sequence[Prepared]) -> Sequence[Features]:
         """All windows of all samples are one batch."""
-        counts = [len(item["windows"]) for item in prepared]
-        encoded = self._backbone(torch.cat([item["windows"] for item in prepared]))
+        counts = [len(item.tensors["windows"]) for item in prepared]
+        encoded = self._backbone(torch.cat([item.tensors["windows"] for item in prepared]))
         tokens = encoded["tokens"].float().cpu().numpy()
         embeddings = encoded["embedding"].float().cpu().numpy()
         bounds = np.cumsum([0, *counts])
         return [
-            self._features(tokens[start:stop], embeddings[start:stop], item["num_valid"].numpy())
+            self._features(tokens[start:stop], embeddings[start:stop], item.tensors["num_valid"].numpy())
             for item, start, stop in zip(prepared, bounds[:-1], bounds[1:], strict=True)
         ]
 

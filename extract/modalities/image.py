@@ -26,7 +26,8 @@ class ImageReader:
     def __call__(self, sample: Sample) -> Prepared:
         """Decode and prepare one sample."""
         photographs = decode_photographs(sample.files["image"], num_views=self.settings.num_views)
-        return {"views": self.preparation(photographs), "present": torch.from_numpy(photographs.present)}
+        tensors = {"views": self.preparation(photographs), "present": torch.from_numpy(photographs.present)}
+        return Prepared(tensors, notes=photographs.problems)
 
 
 class ImageEncoder:
@@ -52,7 +53,7 @@ class ImageEncoder:
 
     def encode(self, prepared: Sequence[Prepared]) -> Sequence[Features]:
         """All views of all samples are one batch."""
-        views = torch.stack([item["views"] for item in prepared])
+        views = torch.stack([item.tensors["views"] for item in prepared])
         encoded = self._backbone(rearrange(views, "sample view ... -> (sample view) ..."))
         regrouped = {
             name: rearrange(
@@ -60,7 +61,7 @@ class ImageEncoder:
             )
             for name, tokens in encoded.items()
         }
-        present = torch.stack([item["present"] for item in prepared])
+        present = torch.stack([item.tensors["present"] for item in prepared])
         return [
             {name: (tokens[i] * _broadcast(present[i], tokens[i])).numpy() for name, tokens in regrouped.items()}
             | {"views_present": present[i].numpy().astype("uint8")}

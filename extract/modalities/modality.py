@@ -1,6 +1,7 @@
 """The two halves of a modality: a reader that runs in the decode workers, an encoder that runs beside the device."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -10,8 +11,15 @@ from torch import Tensor
 from ...cache.arrays import ModalitySpec
 from ..sample import Sample
 
-Prepared = Mapping[str, Tensor]
 Features = Mapping[str, NDArray[np.generic]]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One sample as the encoder takes it, and what of its files could not be used, in words for the user."""
+
+    tensors: Mapping[str, Tensor]
+    notes: tuple[str, ...] = ()
 
 
 @runtime_checkable

@@ -22,7 +22,7 @@ class SensorReader:
     def __call__(self, sample: Sample) -> Prepared:
         """Decode one sample."""
         series = decode_sensors(sample.files["sensor"][0], num_steps=self.settings.num_steps)
-        return {name: torch.from_numpy(getattr(series, name)) for name in ("values", "times", "arc_on")}
+        return Prepared({name: torch.from_numpy(getattr(series, name)) for name in ("values", "times", "arc_on")})
 
 
 class SensorEncoder:
@@ -47,4 +47,4 @@ class SensorEncoder:
 
     def encode(self, prepared: Sequence[Prepared]) -> Sequence[Features]:
         """As prepared."""
-        return [{name: tensor.numpy() for name, tensor in item.items()} for item in prepared]
+        return [{name: tensor.numpy() for name, tensor in item.tensors.items()} for item in prepared]

@@ -29,7 +29,7 @@ class VideoReader:
         """Decode and prepare one sample."""
         window = self._arc_on(sample) if self.settings.window == "arc_on" else None
         clip = decode_video(sample.files["video"][0], num_frames=self.settings.num_frames, window=window)
-        return {"frames": self.preparation(clip)}
+        return Prepared({"frames": self.preparation(clip)})
 
     def _arc_on(self, sample: Sample) -> tuple[float, float]:
         if "sensor" not in sample.files:
@@ -51,5 +51,5 @@ class VideoEncoder:
 
     def encode(self, prepared: Sequence[Prepared]) -> Sequence[Features]:
         """One clip a sample."""
-        clips: Tensor = torch.stack([item["frames"] for item in prepared])
+        clips: Tensor = torch.stack([item.tensors["frames"] for item in prepared])
         return [{"tokens": tokens.numpy()} for tokens in self._backbone(clips)["tokens"].float().cpu()]

@@ -1,0 +1,204 @@
+"""The documentation is true: paths exist, layers are those that are enforced, commands parse, the quick start runs.
+
+Every whole line of a ```sh block is a command; in a ```console block only lines that start with `$ ` are, the others
+are output.
+"""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+from typer.core import TyperGroup
+
+from weldcache.cache.status import Status
+from weldcache.cli.main import app
+from weldcache.configs.explain import explain
+from weldcache.configs.load import load_settings, preset_names
+from weldcache.train.recipes.recipe import Recipe
+from weldcache.train.run_folder import RunFolder
+
+ROOT = Path(__file__).resolve().parents[1]
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
+DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")])
+
+_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_IN_LINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+_PATH = re.compile(r"\.?[\w-][\w.-]*(/[\w.-]+)*(/|\.py|\.toml|\.md|\.yaml|\.sh)|[\w.-]+(/[\w.-]+)+")
+
+
+def blocks(text: str, *languages: str) -> list[str]:
+    """Contents of the fenced blocks in these languages, in order."""
+    return [body for language, body in _BLOCK.findall(text) if language in languages]
+
+
+def section(text: str, heading: str) -> str:
+    """What stands below a heading, up to the next of the same level."""
+    level = heading.split()[0]
+    found = re.search(rf"^{re.escape(heading)}\n(.*?)(?=^{level} |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert found, f"there is no heading {heading!r}"
+    return found.group(1)
+
+
+def first_words(block: str) -> list[str]:
+    """The first word of each line."""
+    return [line.split()[0] for line in block.splitlines() if line.strip()]
+
+
+def command_lines(text: str) -> Iterator[str]:
+    """Lines that a reader is meant to type."""
+    for language, body in _BLOCK.findall(text):
+        lines = body.replace("\\\n", " ").splitlines()
+        if language == "sh":
+            yield from lines
+        elif language == "console":
+            yield from (line.removeprefix("$ ") for line in lines if line.startswith("$ "))
+
+
+def words_of(line: str) -> Iterator[list[str]]:
+    """The commands of a shell line, each as its words; comments are left out."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars="&|;")
+    lexer.whitespace_split = True
+    words: list[str] = []
+    for word in lexer:
+        if set(word) <= set("&|;"):
+            yield words
+            words = []
+        else:
+            words.append(word)
+    if words:
+        yield words
+
+
+def documented_commands(program: str) -> list[object]:
+    """Parameters for a test: every command of `program` in any document, once."""
+    found = {}
+    for document in DOCUMENTS:
+        if document.is_file():
+            for line in command_lines(document.read_text(encoding="utf-8")):
+                for words in words_of(line):
+                    if words[0] == program:
+                        found.setdefault(tuple(words[1:]), document.name)
+    return [pytest.param(list(words), id=f"{name}: {' '.join(words)}") for words, name in found.items()]
+
+
+def check_command(words: list[str]) -> None:
+    """Parse a command as the program would, settings included, without running it."""
+    command = typer.main.get_command(app)
+    arguments = [word for word in words if word != "--debug"]
+    while isinstance(command, TyperGroup) and arguments and not arguments[0].startswith("-"):
+        assert arguments[0] in command.commands, f"there is no command {arguments[0]}"
+        command, *arguments = command.commands[arguments[0]], *arguments[1:]
+    if "--help" in arguments:
+        return
+    given = command.make_context("weldcache", list(arguments)).params
+    preset = given.get("config") if given.get("config") in preset_names() else None
+    settings = load_settings(preset, overrides=given.get("settings") or [], folder=ROOT / "docs")
+    if "key" in given:
+        explain(given["key"], settings=settings)
+
+
+@pytest.mark.parametrize("words", documented_commands("weldcache"))
+def test_every_documented_command_is_one(words: list[str]) -> None:
+    check_command(words)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "weldcache extract --fast",
+        "weldcache hpo",
+        "weldcache synth demo --size huge",
+        "weldcache train --set train.learning_rate=1",
+        "weldcache config explain train.learning_rate",
+    ],
+)
+def test_a_command_that_is_none_would_be_noticed(line: str) -> None:
+    (words,) = words_of(line)
+    with pytest.raises((AssertionError, typer.BadParameter, ValueError, Exception), match=r"hpo|fast|huge|learning_rate"):
+        check_command(words[1:])
+
+
+@pytest.mark.parametrize("words", documented_commands("make"))
+def test_every_documented_make_target_exists(words: list[str]) -> None:
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert {word for word in words if "=" not in word} <= set(targets)
+
+
+@pytest.mark.parametrize("words", documented_commands("python"))
+def test_every_documented_script_exists(words: list[str]) -> None:
+    assert [word for word in words if word.endswith(".py") and not (ROOT / word).is_file()] == []
+
+
+def test_every_path_in_the_architecture_exists() -> None:
+    text = _BLOCK.sub("", ARCHITECTURE.read_text(encoding="utf-8"))
+    paths = {span for span in _IN_LINE.findall(text) if _PATH.fullmatch(span)}
+    assert len(paths) > 30
+    assert sorted(path for path in paths if not (ROOT / path).exists()) == []
+
+
+def test_the_house_shows_every_package() -> None:
+    (house,) = blocks(section(ARCHITECTURE.read_text(encoding="utf-8"), "## The house"), "text")
+    shown = first_words(house)
+    assert [path for path in shown if not (ROOT / path).exists()] == []
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
+    packages = {name.partition(".")[2].replace(".", "/") + "/" for name in listed} - {"/"}
+    assert packages <= set(shown)
+
+
+def test_the_layers_are_those_that_are_enforced() -> None:
+    (layers,) = blocks(section(ARCHITECTURE.read_text(encoding="utf-8"), "## Layers"), "text")
+    shown = [re.split(r"\s{2,}", line)[0] for line in layers.splitlines()]
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+    (enforced,) = [contract["layers"] for contract in contracts if contract["type"] == "layers"]
+    assert shown == [layer.replace("weldcache.", "") for layer in enforced]
+
+
+def test_the_status_values_are_those_of_the_code() -> None:
+    (table,) = blocks(section(ARCHITECTURE.read_text(encoding="utf-8"), "### Status"), "text")
+    assert [tuple(line.split()[:2]) for line in table.splitlines()] == [(str(int(s)), s.name) for s in Status]
+
+
+def test_the_recipe_interface_is_that_of_the_code() -> None:
+    (table,) = blocks(section(ARCHITECTURE.read_text(encoding="utf-8"), "## Recipes"), "text")
+    offered = [name for name in vars(Recipe) if not name.startswith("_")]
+    assert [name.partition("(")[0] for name in first_words(table)] == offered
+
+
+def test_the_files_of_a_run_are_those_of_the_code(tmp_path: Path) -> None:
+    (listed,) = blocks(section(ARCHITECTURE.read_text(encoding="utf-8"), "## A run's folder"), "text")
+    run = RunFolder(tmp_path / "run")
+    written = {path.name for name in dir(RunFolder) if name.endswith("_path") and isinstance(path := getattr(run, name), Path)}
+    assert written <= set(first_words(listed))
+
+
+def quick_start() -> list[list[str]]:
+    """The first ```sh block of the README's quick start, as the words of its commands."""
+    text = section((ROOT / "README.md").read_text(encoding="utf-8"), "## Quick start")
+    return [words for line in blocks(text, "sh")[0].splitlines() for words in words_of(line)]
+
+
+def test_the_quick_start_runs(tmp_path: Path) -> None:
+    """Word for word, but on the smallest data and for two epochs."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / ".import")}
+    folder, done = tmp_path, []
+    for program, *arguments in quick_start():
+        if program == "cd":
+            folder = folder / arguments[0]
+            continue
+        assert program == "weldcache", f"the quick start has a command that this test cannot run: {program}"
+        smaller = ["tiny" if word == "small" else word for word in arguments]
+        extra = ["--set", "train.epochs=2"] if arguments[0] == "train" else []
+        command = [sys.executable, "-m", "weldcache", *smaller, *extra]
+        finished = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        assert finished.returncode == 0, finished.stderr
+        done.append(arguments[0])
+    assert [name for name in done if name in ("synth", "extract", "train", "eval")] == ["synth", "extract", "train", "eval"]
+    (report,) = folder.glob("runs/*/report.html")
+    assert (report.parent / "report.json").is_file()
