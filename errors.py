@@ -42,6 +42,10 @@ class OutputExistsError(BadInputError, FileExistsError):
     """Writing here would replace earlier work."""
 
 
+class BusyError(WeldcacheError, RuntimeError):
+    """Another process writes to the same folder."""
+
+
 class DecodeError(WeldcacheError, ValueError):
     """A media file cannot be decoded. `extract` records it for its weld and goes on."""
 

@@ -14,12 +14,8 @@ status says so, and features have NaN for a fill value, to be loud where somebod
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from fcntl import LOCK_EX, LOCK_NB, flock
-from os import O_RDONLY, close
-from os import open as os_open
 from pathlib import Path
 from shutil import rmtree
 from typing import Any, cast
@@ -246,23 +242,6 @@ class FeatureStore:
         )
         array[:] = values
         self._describe(manifest={**self.manifest, name.partition("/")[0]: {"made_by": dict(made_by)}})
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the store for writing; the lock ends with the process, however that ends.
-
-        Raises:
-            StoreError: if another process writes to the store.
-        """
-        descriptor = os_open(self.path, O_RDONLY)
-        try:
-            try:
-                flock(descriptor, LOCK_EX | LOCK_NB)
-            except BlockingIOError:
-                raise StoreError(f"Another process is writing to {self.path}; wait for it to end.") from None
-            yield
-        finally:
-            close(descriptor)
 
     def _refuse_incomplete(self, modality: str, rows: NDArray[np.int64]) -> None:
         incomplete = rows[chunks.read_bytes_or_zeros(self.path / "status" / modality, rows) != Status.COMPLETE]

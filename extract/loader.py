@@ -67,8 +67,10 @@ def read_groups(
     )
     try:
         yield from loader
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+    except (RuntimeError, EOFError, ConnectionError, FileNotFoundError) as error:
+        # A death is told by the loader, or cuts a transfer short; what a reader raised comes as "Caught ...".
+        told = not isinstance(error, RuntimeError) or "DataLoader worker (pid" in str(error)
+        if not workers or not told or str(error).startswith("Caught "):
             raise
         raise WeldcacheError(
             f"A decode process died ({error}). Complete rows are safe: run the same command again, with "

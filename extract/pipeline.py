@@ -23,6 +23,7 @@ from ..cache.store import FeatureStore
 from ..cache.writer import StoreWriter
 from ..configs.schema import Settings
 from ..errors import FingerprintError, NotFoundError
+from ..locking import locked_folder
 from ..progress import Progress, format_seconds, say
 from .loader import Failure, ReadTask, read_groups
 from .modalities.load import TextVector, load_encoders, load_text_vector
@@ -62,7 +63,7 @@ def extract(settings: Settings, *, split: str = "all") -> ExtractSummary:
     encoders = load_encoders(settings)
     text = load_text_vector(settings)
     store = _open_store(settings, index=_index(samples))
-    with store.locked():
+    with locked_folder(store.path):
         _reconcile(store, encoders, text)
         plan = plan_extraction(
             store,

@@ -1,4 +1,4 @@
-"""One tiny data set, one extracted store and one trained run for the whole session, and the command line to try on them."""
+"""One tiny data set, one extracted store and one trained run for the session, and the command line to try on them."""
 
 import contextlib
 import csv
@@ -73,9 +73,7 @@ def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def extracted(
-    synthetic: Path, tmp_path_factory: pytest.TempPathFactory, weldcache: Callable[..., Outcome]
-) -> Path:
+def extracted(synthetic: Path, tmp_path_factory: pytest.TempPathFactory, weldcache: Callable[..., Outcome]) -> Path:
     """The data set with its store, features.zarr. Not to be changed."""
     folder = tmp_path_factory.mktemp("extracted") / "project"
     shutil.copytree(synthetic, folder)

@@ -51,7 +51,7 @@ def test_bytes_are_on_the_disk_before_the_name_is(tmp_path: Path, monkeypatch: p
     sync = os.fsync
 
     def record(descriptor: int) -> None:
-        seen.append((Path(os.readlink(f"/proc/self/fd/{descriptor}")).name, path.exists()))
+        seen.append((Path(f"/proc/self/fd/{descriptor}").readlink().name, path.exists()))
         sync(descriptor)
 
     monkeypatch.setattr(os, "fsync", record)
@@ -64,9 +64,9 @@ def test_bytes_are_on_the_disk_before_the_name_is(tmp_path: Path, monkeypatch: p
 def test_a_tree_is_synced_with_its_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_text(tmp_path / "a" / "b.txt", "b")
     seen = []
-    monkeypatch.setattr(os, "fsync", lambda descriptor: seen.append(os.readlink(f"/proc/self/fd/{descriptor}")))
+    monkeypatch.setattr(os, "fsync", lambda descriptor: seen.append(Path(f"/proc/self/fd/{descriptor}").readlink()))
     fsync_tree(tmp_path)
-    assert {tmp_path, tmp_path / "a", tmp_path / "a" / "b.txt"} == {Path(name) for name in seen}
+    assert {tmp_path, tmp_path / "a", tmp_path / "a" / "b.txt"} == set(seen)
 
 
 def test_a_kill_in_the_middle_leaves_the_old_file(tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ def test_only_meant_modules_stand_at_the_root() -> None:
         "__main__.py",
         "atomic.py",
         "errors.py",
+        "locking.py",
         "progress.py",
     }
 

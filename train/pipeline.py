@@ -12,6 +12,7 @@ from ..cache.store import FeatureStore
 from ..configs.device import resolve_device
 from ..configs.load import to_yaml
 from ..configs.schema import Settings
+from ..locking import locked_folder
 from ..progress import Progress, format_seconds, say
 from .checkpointer import Checkpointer, resume
 from .loop import EpochResult, StopReason, stop_reason, train_epochs
@@ -82,7 +83,7 @@ def train(settings: Settings, *, run_name: str | None, overwrite: bool, command:
     recipe.calibrate(model, train_features.tensors, load_constants(store, recipe))
     state = new_state(model.to(device), settings=settings.train)
     _open_folder(start, settings=settings, manifest=manifest)
-    with start.run.locked():
+    with locked_folder(start.run.path):
         resume(state, run=start.run)
         resumed_from = state.epoch
         validator = Validator(recipe, validation_features, batch_size=settings.train.batch_size)
@@ -129,7 +130,7 @@ def _load(
 
 def _open_folder(start: RunStart, *, settings: Settings, manifest: dict[str, Any]) -> None:
     if start.replaces:
-        with start.run.locked():
+        with locked_folder(start.run.path):
             start.run.remove()
     if not start.resumes:
         start.run.create(config=to_yaml(settings), manifest=manifest)

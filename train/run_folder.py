@@ -13,12 +13,8 @@ import json
 import re
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from fcntl import LOCK_EX, LOCK_NB, flock
-from os import O_RDONLY, close
-from os import open as os_open
 from pathlib import Path
 from typing import Any
 
@@ -118,25 +114,6 @@ class RunFolder:
         doomed = self.path.with_name(f".{self.name}.{uuid.uuid4().hex[:8]}.tmp")
         self.path.rename(doomed)
         shutil.rmtree(doomed)
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the run for training; the lock ends with the process, however that ends.
-
-        Raises:
-            OutputExistsError: if another process trains in this folder.
-        """
-        descriptor = os_open(self.path, O_RDONLY)
-        try:
-            try:
-                flock(descriptor, LOCK_EX | LOCK_NB)
-            except BlockingIOError:
-                raise OutputExistsError(
-                    f"Another process is training in {self.path}; wait for it, or choose another --run."
-                ) from None
-            yield
-        finally:
-            close(descriptor)
 
 
 def named_run(folder: Path, name: str) -> RunFolder:

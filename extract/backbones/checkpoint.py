@@ -1,7 +1,7 @@
 """Where a model's files are: a local folder, or a snapshot of the Hugging Face hub, which is a folder too.
 
 Everything downstream reads one folder, so hub models, local models and demo models go through the same code. Only
-JSON, tokenizer text and safetensors are ever fetched; a pickled checkpoint is neither downloaded nor read.
+JSON, tokenizer text and safetensors are ever fetched; a checkpoint that could run code is neither downloaded nor read.
 """
 
 import json
@@ -124,8 +124,8 @@ def _advice(setting: str) -> str:
 
 
 def _no_safetensors(folder: Path) -> str:
-    pickles = sorted(path.name for path in folder.glob("*.bin"))
-    found = f" ({', '.join(pickles)} is a pickle, which is never loaded)" if pickles else ""
+    unsafe = sorted(path.name for path in folder.glob("*.bin"))
+    found = f" ({', '.join(unsafe)} could run code, so it is never loaded)" if unsafe else ""
     return (
         f"{folder}: holds no model.safetensors{found}. Convert the weights to safetensors, or choose a revision that "
         "has them, such as a conversion proposed under refs/pr/N on the model's page."

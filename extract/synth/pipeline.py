@@ -13,7 +13,9 @@ from pathlib import Path
 import cv2
 
 from ...atomic import write_json, write_text
+from ...cache.provenance import differences
 from ...errors import OutputExistsError
+from ...locking import locked_folder
 from ...progress import Progress, format_seconds
 from .plan import SPLITS, SynthPlan
 from .roster import Weld, list_welds
@@ -48,11 +50,12 @@ def generate(out: Path, *, plan: SynthPlan, workers: int) -> SynthSummary:
     welds = list_welds(plan)
     _claim_folder(out, plan=plan)
     write_text(out / "latents.csv", latents_text(welds, plan=plan))
-    missing = [weld for weld in welds if not (out / weld.key).is_dir()]
-    with Progress("synth", total=len(welds), unit="welds", done=len(welds) - len(missing)) as progress:
-        for _ in _write_welds(out, welds=missing, plan=plan, workers=workers):
-            progress.advance()
-    return _finish(out, welds=welds, plan=plan, num_written=len(missing), started=started)
+    with locked_folder(out):
+        missing = [weld for weld in welds if not (out / weld.key).is_dir()]
+        with Progress("synth", total=len(welds), unit="welds", done=len(welds) - len(missing)) as progress:
+            for _ in _write_welds(out, welds=missing, plan=plan, workers=workers):
+                progress.advance()
+        return _finish(out, welds=welds, plan=plan, num_written=len(missing), started=started)
 
 
 def describe(summary: SynthSummary) -> str:
@@ -79,22 +82,15 @@ def _claim_folder(out: Path, *, plan: SynthPlan) -> None:
         return
     found = json.loads(plan_path.read_text(encoding="utf-8"))
     if found != wanted:
+        shown = "; ".join(
+            f"{name}: there {mine}, asked for {theirs}" for name, mine, theirs in differences(found, wanted)
+        )
         raise OutputExistsError(
-            f"{out} holds synthetic data of another plan ({'; '.join(_differences(found, wanted))}). "
-            "Choose another folder, or delete this one."
+            f"{out} holds synthetic data of another plan ({shown}). Choose another folder, or delete this one."
         )
     (out / DONE_FILE).unlink(missing_ok=True)
     for leftover in out.glob("*/.*.tmp"):
         shutil.rmtree(leftover)
-
-
-def _differences(found: object, wanted: object, name: str = "") -> Iterator[str]:
-    """`name: found, not wanted` for each value that differs between two trees of JSON values."""
-    if isinstance(found, dict) and isinstance(wanted, dict):
-        for key in sorted(found.keys() | wanted.keys()):
-            yield from _differences(found.get(key), wanted.get(key), f"{name}.{key}" if name else key)
-    elif found != wanted:
-        yield f"{name}: there {found}, asked for {wanted}"
 
 
 def _write_welds(out: Path, *, welds: Sequence[Weld], plan: SynthPlan, workers: int) -> Iterator[int]:

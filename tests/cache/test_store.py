@@ -209,13 +209,6 @@ def test_an_unknown_array_lists_the_known(store: FeatureStore) -> None:
         store.read("video/patches", [0])
 
 
-def test_a_second_writer_is_refused(store: FeatureStore) -> None:
-    with store.locked(), pytest.raises(StoreError, match="Another process is writing"), store.locked():
-        pass
-    with store.locked():
-        pass  # released
-
-
 def test_a_full_disk_is_a_sentence_and_loses_nothing(store: FeatureStore, monkeypatch: pytest.MonkeyPatch) -> None:
     StoreWriter(store).write("video", [0], [video(0)])
 

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -47,12 +47,16 @@ def make_task(tmp_path: Path) -> Callable[..., Task]:
 def current_of(read: ReadTask) -> float:
     prepared = read.prepared["sensor"]
     assert not isinstance(prepared, Failure)
-    return float(prepared["values"][0, 3])
+    return float(prepared.tensors["values"][0, 3])
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_groups_come_in_order_and_failures_in_words(make_task: Callable[..., Task], workers: int) -> None:
-    groups = [[make_task(0), make_task(1)], [make_task(2, state="broken"), make_task(3)], [make_task(4, state="absent")]]
+    groups = [
+        [make_task(0), make_task(1)],
+        [make_task(2, state="broken"), make_task(3)],
+        [make_task(4, state="absent")],
+    ]
     read = list(read_groups(groups, readers=READERS, workers=workers))
     assert [[item.task.row for item in group] for group in read] == [[0, 1], [2, 3], [4]]
     assert [current_of(item) for item in (*read[0], read[1][1])] == [0, 1, 3]
@@ -86,8 +90,23 @@ def test_a_worker_that_is_killed_is_a_sentence(make_task: Callable[..., Task]) -
     servers = [child for child in psutil.Process().children() if "forkserver" in " ".join(child.cmdline())]
     (worker,) = [child for server in servers for child in server.children() if child.pid not in known]
     os.kill(worker.pid, signal.SIGKILL)
-    with pytest.raises(WeldcacheError, match=r"decode process died.*Complete rows are safe: run the same command again"):
+    with pytest.raises(
+        WeldcacheError, match=r"decode process died.*Complete rows are safe: run the same command again"
+    ):
         list(reading)
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, FileNotFoundError])
+def test_what_a_reader_raises_in_a_worker_is_no_death(
+    make_task: Callable[..., Task], monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
+) -> None:
+    def failing(*_: object, **__: object) -> Iterator[object]:
+        raise kind(f"Caught {kind.__name__} in DataLoader worker process 0.\nOriginal Traceback ...")
+        yield
+
+    monkeypatch.setattr("weldcache.extract.loader.DataLoader", failing)
+    with pytest.raises(kind, match="Caught"):
+        list(read_groups([[make_task(0)]], readers=READERS, workers=1))
 
 
 def test_tensors_are_the_readers_own(make_task: Callable[..., Task]) -> None:
@@ -97,5 +116,6 @@ def test_tensors_are_the_readers_own(make_task: Callable[..., Task]) -> None:
     ((read,),) = read_groups([[task]], readers=READERS, workers=1)
     there = read.prepared["sensor"]
     assert not isinstance(there, Failure)
-    assert there.keys() == here.keys()
-    assert all(torch.equal(there[name], here[name]) or here[name].isnan().all() for name in here)
+    assert there.tensors.keys() == here.tensors.keys() and there.notes == here.notes
+    for name, tensor in here.tensors.items():
+        torch.testing.assert_close(there.tensors[name], tensor, rtol=0, atol=0, equal_nan=True)

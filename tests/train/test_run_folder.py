@@ -76,14 +76,6 @@ def test_only_runs_are_removed(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["photographs"]
 
 
-def test_a_run_has_one_trainer_at_a_time(tmp_path: Path) -> None:
-    run = make(tmp_path, "run")
-    with run.locked(), pytest.raises(OutputExistsError, match="Another process is training"), run.locked():
-        pass
-    with run.locked():
-        pass
-
-
 def test_a_folder_without_manifest_is_no_run(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="is not a run"):
         RunFolder(tmp_path).manifest()

@@ -1,0 +1,22 @@
+"""One writer at a time."""
+
+from pathlib import Path
+
+import pytest
+
+from weldcache.errors import BusyError
+from weldcache.locking import locked_folder
+
+
+def test_a_second_writer_is_refused_until_the_first_is_done(tmp_path: Path) -> None:
+    with locked_folder(tmp_path), pytest.raises(BusyError, match="Another process is writing"), locked_folder(tmp_path):
+        pass
+    with locked_folder(tmp_path):
+        pass
+
+
+def test_the_lock_ends_with_an_error(tmp_path: Path) -> None:
+    with pytest.raises(KeyError), locked_folder(tmp_path):
+        raise KeyError
+    with locked_folder(tmp_path):
+        pass
