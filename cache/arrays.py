@@ -48,6 +48,7 @@ class ArraySpec:
             "shape": list(self.shape),
             "dims": list(self.dims),
             "dtype": self.dtype,
+            "allows_nan": self.allows_nan,
             "attributes": dict(self.attributes),
         }
 

@@ -144,6 +144,7 @@ class FeatureStore:
             shape=tuple(entry["shape"]),
             dims=tuple(entry["dims"]),
             dtype=cast(StorageType, entry["dtype"]),
+            allows_nan=entry["allows_nan"],
             attributes=entry["attributes"],
         )
 

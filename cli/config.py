@@ -28,7 +28,7 @@ def show(config: Config = None, settings: Set = None) -> None:
 
 @app.command()
 def explain(
-    key: Annotated[str, typer.Argument(help="A setting such as train.lr, or a section such as train.")],
+    key: Annotated[str, typer.Argument(metavar="KEY", help="A setting such as train.lr, or a section such as train.")],
     config: Config = None,
 ) -> None:
     """Say what a setting means, what it may be, and what it is here."""

@@ -1,5 +1,6 @@
 """The program `weldcache`: its commands, and the one place where errors become messages and exit codes."""
 
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -47,9 +48,12 @@ def run(arguments: Sequence[str]) -> int:
         result = command.main(
             [argument for argument in arguments if argument != "--debug"], prog_name="weldcache", standalone_mode=False
         )
+        if result == 130:  # what typer makes of Ctrl-C, without a word
+            raise typer.Abort
         return result if isinstance(result, int) else 0
     except typer.TyperException as error:
-        _complain(f"{error.format_message()} See `weldcache COMMAND --help`.", debug=debug)
+        if message := error.format_message():  # none where it has shown the help instead
+            _complain(f"{message.rstrip('.')}. See `weldcache COMMAND --help`.", debug=debug)
         return error.exit_code
     except (typer.Abort, KeyboardInterrupt):
         _complain("Interrupted. What was complete is kept; run the same command again to go on.", debug=debug)
@@ -64,6 +68,8 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """Entry point of the console script."""
+    # Before torch is loaded: threads that wait by spinning make small models ten times slower on a busy machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     sys.exit(run(sys.argv[1:]))
 
 

@@ -1,5 +1,6 @@
 """Options that several commands share, so that they read the same everywhere."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -34,5 +35,7 @@ def overrides(settings: list[str] | None, **paths: Path | None) -> list[str]:
 
     The keyword `cache_path` stands for the setting `cache.path`.
     """
-    named = [f"{name.replace('_', '.', 1)}={path}" for name, path in paths.items() if path is not None]
+    # Overrides are YAML, in which a folder called 2024 would be a number: quoted, every path is text.
+    quoted = {name: json.dumps(str(path), ensure_ascii=False) for name, path in paths.items() if path is not None}
+    named = [f"{name.replace('_', '.', 1)}={path}" for name, path in quoted.items()]
     return [*(settings or []), *named]

@@ -62,9 +62,10 @@ def extract(settings: Settings, *, split: str = "all") -> ExtractSummary:
         raise NotFoundError(f"{settings.data.root} has no welds in the split {split}.")
     encoders = load_encoders(settings)
     text = load_text_vector(settings)
-    store = _open_store(settings, index=_index(samples))
+    index = _index(samples)
+    store = _open_store(settings, index=index)
     with locked_folder(store.path):
-        _reconcile(store, encoders, text)
+        _reconcile(store, index, encoders, text)
         plan = plan_extraction(
             store,
             samples,
@@ -94,7 +95,7 @@ def _open_store(settings: Settings, *, index: Index) -> FeatureStore:
     return FeatureStore.open(path) if path.exists() else FeatureStore.create(path, index=index)
 
 
-def _reconcile(store: FeatureStore, encoders: Mapping[str, Encoder], text: TextVector) -> None:
+def _reconcile(store: FeatureStore, index: Index, encoders: Mapping[str, Encoder], text: TextVector) -> None:
     """Refuse a store of other making; otherwise give it the rows, modalities and constants that it lacks."""
     requested: dict[str, Mapping[str, Json]] = {name: encoder.spec.to_manifest() for name, encoder in encoders.items()}
     requested["text"] = {"made_by": text.made_by}
@@ -106,6 +107,7 @@ def _reconcile(store: FeatureStore, encoders: Mapping[str, Encoder], text: TextV
             f"{store.path} was made by something else than what is asked for:\n  {shown}\n"
             "Ask for what it was made with, or extract into another cache with --cache."
         )
+    store.add_rows(index)
     for name, encoder in encoders.items():
         if name not in held:
             store.add_modality(encoder.spec)

@@ -79,7 +79,7 @@ def words_of(line: str) -> Iterator[list[str]]:
 
 def documented_commands(program: str) -> list[object]:
     """Parameters for a test: every command of `program` in any document, once."""
-    found = {}
+    found: dict[tuple[str, ...], str] = {}
     for document in DOCUMENTS:
         if document.is_file():
             for line in command_lines(document.read_text(encoding="utf-8")):
@@ -135,6 +135,13 @@ def test_every_documented_make_target_exists(words: list[str]) -> None:
 @pytest.mark.parametrize("words", documented_commands("python"))
 def test_every_documented_script_exists(words: list[str]) -> None:
     assert [word for word in words if word.endswith(".py") and not (ROOT / word).is_file()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_every_link_to_a_file_leads_somewhere(document: Path) -> None:
+    targets = re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text(encoding="utf-8"))
+    local = [target for target in targets if "://" not in target]
+    assert [target for target in local if not (document.parent / target).exists()] == []
 
 
 def test_every_path_in_the_architecture_exists() -> None:

@@ -32,13 +32,13 @@ def summary(assessment: Assessment, *, provenance: Provenance) -> RenderableType
 
 def _table(assessment: Assessment, *, title: str) -> Table:
     table = Table(title=Text(title), title_justify="left")
-    table.add_column("AUROC of")
+    table.add_column("AUROC of", no_wrap=True)
     for name in ("value", "95% interval", "normal", "defect"):
         table.add_column(name, justify="right")
     table.add_column("note")
     num_normal, num_defect = assessment.num_normal, assessment.num_defect
     media_free, disjoint = assessment.controls.media_free, assessment.session_disjoint
-    _add(table, "model", assessment.auroc, counts=(num_normal, num_defect), note="averaged weights")
+    _add(table, "model", assessment.auroc, counts=(num_normal, num_defect), note=None)
     _add(table, "media-free control", media_free.auroc, counts=(num_normal, num_defect), note=media_free.reason)
     _add(table, "random scores", assessment.controls.random, counts=(num_normal, num_defect), note=None)
     counts = (disjoint.num_normal, disjoint.num_defect)

@@ -65,7 +65,9 @@ def test_missing_and_broken_config(model_folder: Path) -> None:
 
 def test_pickle_is_refused(model_folder: Path) -> None:
     (model_folder / "model.safetensors").rename(model_folder / "pytorch_model.bin")
-    with pytest.raises(BackboneError, match=r"no model\.safetensors \(pytorch_model\.bin could run code, which is never"):
+    with pytest.raises(
+        BackboneError, match=r"no model\.safetensors \(pytorch_model\.bin could run code, so it is never"
+    ):
         _open(model_folder)
 
 

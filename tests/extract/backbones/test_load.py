@@ -108,7 +108,7 @@ def test_broken_weights_and_config(loader: BackboneLoader, tmp_path: Path) -> No
 def test_pickle_only_folder_is_refused(loader: BackboneLoader, tmp_path: Path) -> None:
     folder = demo_backbone_folder(tmp_path / "dino", family="dinov2", seed=0)
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(BackboneError, match=r"pytorch_model\.bin could run code, which is never loaded"):
+    with pytest.raises(BackboneError, match=r"pytorch_model\.bin could run code, so it is never loaded"):
         loader.image(ImageSettings(model=str(folder), blocks=(2,), size=None))
 
 

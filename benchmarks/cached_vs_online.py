@@ -1,0 +1,282 @@
+"""How much longer is an epoch that runs the frozen backbones than one on cached features?
+
+Two questions, each with both sides in one run:
+
+1. The demo's backbones on small synthetic welds. One epoch of Causal-FiLM by the training loop itself, validation left
+   out, on three sources of batches: resident features from the cache; the recordings, decoded and put through the
+   backbones at every step, which is what training without a cache does; and prepared inputs kept in memory, so that
+   only the backbones are left and nobody can blame the decoding.
+2. The full-size architectures of preset v5 with random weights, which take as long as trained ones. Seconds a weld
+   through each frozen backbone on prepared inputs, against seconds a weld of a training step of 32 on cached features.
+   Needs 6 GB of disk for a while and 10 GB of memory; `--skip-full-size` leaves it out.
+
+The online side is held to give the features that are in the cache before anything is measured.
+"""
+
+import argparse
+import dataclasses
+import resource
+import statistics
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from harness import measure_in_turns, ratio_of_medians, report
+from numpy.typing import NDArray
+from torch import Tensor
+
+from weldcache.cache.store import FeatureStore
+from weldcache.configs.load import load_settings
+from weldcache.configs.schema import Settings
+from weldcache.extract.backbones.families import Family
+from weldcache.extract.backbones.random_backbone import save_random_backbone
+from weldcache.extract.modalities.load import load_encoders
+from weldcache.extract.modalities.modality import Encoder, Prepared
+from weldcache.extract.pipeline import extract
+from weldcache.extract.sample import Sample
+from weldcache.extract.sources.open import open_source
+from weldcache.extract.synth.pipeline import generate
+from weldcache.extract.synth.plan import SynthPlan, plan_for_size
+from weldcache.train.batches import BatchSource
+from weldcache.train.loop import train_epochs
+from weldcache.train.pipeline import RECIPE
+from weldcache.train.recipes.recipe import Batch, FeatureRequest
+from weldcache.train.recipes.registry import make_recipe
+from weldcache.train.requests import load_constants, positions, shapes_for
+from weldcache.train.resident import ResidentFeatures, load_resident
+from weldcache.train.state import new_state
+from weldcache.train.validation import ValidationResult
+
+CPU = torch.device("cpu")
+NUM_DEMO_WELDS = 64  # two steps of the preset's 32
+DEMO_ROUNDS = 5
+FULL_ROUNDS = 3
+ENDLESS = 1_000_000  # epochs, so that training is never over by itself
+HALF_PRECISION = 1e-3  # relative and absolute: what the cache rounds away
+
+CACHED = "demo epoch, cached features"
+ONLINE = "demo epoch, decoding + backbones"
+PREPARED = "demo epoch, backbones alone"
+STEP = "v5, training step a weld, cached"
+VIDEO = "v5, V-JEPA 2 ViT-L a weld"
+AUDIO = "v5, AST 14-14 a weld"
+IMAGE_TRAINED_ON = "v5, DINOv3 ViT-H+ to block 21 a weld"
+IMAGE_CACHED = "v5, DINOv3 ViT-H+ to block 32 a weld"
+
+Modalities = Mapping[str, Prepared]
+
+
+@dataclasses.dataclass(frozen=True)
+class OnlineSource:
+    """Batches whose features are computed at every step: `prepare` gives the backbones' inputs at some positions.
+
+    `takes` names, by request, the entries that training wants of an array, as it does for a cache.
+    """
+
+    num_samples: int
+    prepare: Callable[[Sequence[int]], Sequence[Modalities]]
+    encoders: Mapping[str, Encoder]
+    takes: Mapping[FeatureRequest, tuple[int, ...] | None]
+    welds_at_once: int
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+    @property
+    def device(self) -> torch.device:
+        """Where batches are."""
+        return CPU
+
+    def batch(self, samples: Tensor) -> Batch:
+        """The samples at these positions, through the backbones in groups as large as extraction's."""
+        groups = [self._features(group.tolist()) for group in torch.split(samples, self.welds_at_once)]
+        return {name: torch.cat([group[name] for group in groups]) for name in groups[0]}
+
+    def _features(self, chosen: Sequence[int]) -> Batch:
+        prepared = self.prepare(chosen)
+        features = {name: encoder.encode([item[name] for item in prepared]) for name, encoder in self.encoders.items()}
+        stacked = {}
+        for request, taken in self.takes.items():
+            rows = np.stack([item[request.array] for item in features[request.modality]])
+            stacked[request.name] = torch.from_numpy(rows if taken is None else rows[:, taken])
+        return stacked
+
+
+@dataclasses.dataclass(frozen=True)
+class Decoder:
+    """Decodes and prepares samples; welds of a group side by side, in threads, for the codecs let go of Python."""
+
+    samples: Sequence[Sample]
+    encoders: Mapping[str, Encoder]
+    pool: ThreadPoolExecutor
+
+    def __call__(self, chosen: Sequence[int]) -> Sequence[Modalities]:
+        return list(self.pool.map(self._prepare, chosen))
+
+    def _prepare(self, position: int) -> Modalities:
+        return {name: encoder.reader(self.samples[position]) for name, encoder in self.encoders.items()}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--skip-full-size", action="store_true", help="only the demo's backbones: about a minute")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="cached_vs_online-") as folder:
+        seconds = measure_demo(Path(folder) / "demo")
+        ratios = {
+            "demo_epoch_decoding_and_backbones": ratio_of_medians(seconds, slow=ONLINE, fast=CACHED),
+            "demo_epoch_backbones_alone": ratio_of_medians(seconds, slow=PREPARED, fast=CACHED),
+        }
+        if not arguments.skip_full_size:
+            seconds |= measure_full_size(Path(folder) / "full")
+            ratios |= full_size_ratios(seconds)
+    print(f"Peak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB")
+    report("cached_vs_online", seconds=seconds, ratios=ratios, targets={})
+
+
+def measure_demo(folder: Path) -> dict[str, list[float]]:
+    """Seconds of an epoch on each source of batches."""
+    plan = dataclasses.replace(plan_for_size("tiny"), train={"00": NUM_DEMO_WELDS}, val={}, test={})
+    settings, samples = make_data(folder, plan=plan, preset="demo")
+    extract(settings)
+    store = FeatureStore.open(settings.cache.path)
+    encoders = load_encoders(settings)
+    with ThreadPoolExecutor(settings.extract.workers) as pool:
+        decode = Decoder(samples, encoders, pool)
+        kept = decode(range(len(samples)))
+        cached = resident_features(store, np.arange(len(samples)), settings=settings)
+        takes = {request: positions(store, request) for request in make_recipe(RECIPE, settings).requires()}
+        online, prepared = (
+            OnlineSource(len(samples), prepare, encoders, takes, settings.extract.batch_size)
+            for prepare in (decode, lambda chosen: [kept[position] for position in chosen])
+        )
+        require_same_batches(online, cached)
+        sources: Mapping[str, BatchSource] = {CACHED: cached, ONLINE: online, PREPARED: prepared}
+        epochs = {
+            name: epoch_runner(store, source, calibration=cached, settings=settings) for name, source in sources.items()
+        }
+        return measure_in_turns(epochs, num_rounds=DEMO_ROUNDS)
+
+
+def full_size_ratios(seconds: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """All backbones of a weld, run to the deepest block that training uses or that is cached, against a step."""
+    medians = {name: statistics.median(runs) for name, runs in seconds.items()}
+    both = medians[VIDEO] + medians[AUDIO]
+    return {
+        "v5_weld_backbones_to_block_21": (both + medians[IMAGE_TRAINED_ON]) / medians[STEP],
+        "v5_weld_backbones_to_block_32": (both + medians[IMAGE_CACHED]) / medians[STEP],
+    }
+
+
+def measure_full_size(folder: Path) -> dict[str, list[float]]:
+    """Seconds a weld through each backbone, and in a training step on cached features.
+
+    One backbone at a time is in memory; the training step takes its turn beside each of them.
+    """
+    plan = dataclasses.replace(plan_for_size("full"), train={"00": 1}, val={}, test={}, duplicate_runs=0)
+    settings, samples = make_data(folder, plan=plan, preset="v5", overrides=random_models(folder / "models"))
+    for modality in settings.extract.modalities:
+        extract(changed(settings, extract={"modalities": (modality,), "workers": 0}))
+    store = FeatureStore.open(settings.cache.path)
+    batch_size = settings.train.batch_size
+    cached = resident_features(store, np.zeros(batch_size, dtype=np.int64), settings=settings)
+    step = epoch_runner(store, cached, calibration=cached, settings=settings)  # an epoch of one batch
+    step()
+    seconds: dict[str, list[float]] = {STEP: []}
+    for name, modality, image in (
+        (VIDEO, "video", {}),
+        (AUDIO, "audio", {}),
+        (IMAGE_TRAINED_ON, "image", {"blocks": settings.model.blocks}),  # what training without a cache would run
+        (IMAGE_CACHED, "image", {}),  # what extraction runs, for any choice of blocks later
+    ):
+        encoder = load_encoders(changed(settings, extract={"modalities": (modality,)}, image=image))[modality]
+        prepared = encoder.reader(samples[0])
+        require_cached(store, encoder, prepared)
+        turns = measure_in_turns(
+            {name: partial(encoder.encode, [prepared]), STEP: step}, num_rounds=FULL_ROUNDS, num_warm_ups=0
+        )
+        seconds[name] = turns[name]
+        seconds[STEP] += [duration / batch_size for duration in turns[STEP]]
+        del encoder
+    return seconds
+
+
+def make_data(
+    folder: Path, *, plan: SynthPlan, preset: str, overrides: Sequence[str] = ()
+) -> tuple[Settings, Sequence[Sample]]:
+    """Synthetic welds in `folder`, the settings for them, and the welds."""
+    generate(folder / "data", plan=plan, workers=2)
+    paths = [f"data.root={folder / 'data'}", f"cache.path={folder / 'features.zarr'}"]
+    loaded = load_settings(preset, overrides=[*paths, "train.monitor=val_loss", *overrides], folder=folder)
+    settings = changed(
+        loaded, train={"device": "cpu", "epochs": ENDLESS, "patience": ENDLESS}, extract={"device": "cpu"}
+    )
+    return settings, open_source(settings.data).samples()
+
+
+def random_models(folder: Path) -> list[str]:
+    """The published architectures with random weights in `folder`, as settings that name them."""
+    families: Mapping[str, Family] = {"video": "vjepa2", "audio": "ast", "image": "dinov3", "text": "clip_text"}
+    folders = {
+        section: save_random_backbone(folder / family, family=family, scale="full", seed=0)
+        for section, family in families.items()
+    }
+    return [f"{section}.model={model}" for section, model in folders.items()]
+
+
+def changed(settings: Settings, **sections: Mapping[str, object]) -> Settings:
+    """The settings with other values in some sections."""
+    return settings.model_copy(
+        update={name: getattr(settings, name).model_copy(update=values) for name, values in sections.items()}
+    )
+
+
+def resident_features(store: FeatureStore, rows: NDArray[np.int64], *, settings: Settings) -> ResidentFeatures:
+    """The rows as training has them."""
+    return load_resident(store, rows, requests=make_recipe(RECIPE, settings).requires(), device=CPU)
+
+
+def epoch_runner(
+    store: FeatureStore, source: BatchSource, *, calibration: ResidentFeatures, settings: Settings
+) -> Callable[[], object]:
+    """A function that trains one more epoch on `source` each time it is called, by the real training loop."""
+    recipe = make_recipe(RECIPE, settings)
+    model = recipe.build(shapes_for(store, recipe))
+    recipe.calibrate(model, calibration.tensors, load_constants(store, recipe))
+    epochs = train_epochs(
+        recipe,
+        state=new_state(model, settings=settings.train),
+        samples=source,
+        validate=lambda _: ValidationResult(loss=0.0, auroc=None, effective_rank=0.0, embedding_std=0.0),
+        settings=settings.train,
+        on_batch=lambda _: None,
+    )
+    return lambda: next(epochs)
+
+
+def require_same_batches(online: BatchSource, cached: BatchSource) -> None:
+    """Stop unless the online side computes what the cache holds, to the cache's half precision."""
+    chosen = torch.arange(len(online))
+    expected = cached.batch(chosen)
+    for name, found in online.batch(chosen).items():
+        torch.testing.assert_close(found, expected[name].to(found.dtype), rtol=HALF_PRECISION, atol=HALF_PRECISION)
+
+
+def require_cached(store: FeatureStore, encoder: Encoder, prepared: Prepared) -> None:
+    """Stop unless the encoder gives the features that the store holds of its one weld."""
+    for name, found in encoder.encode([prepared])[0].items():
+        held = store.read(f"{encoder.spec.name}/{name}", [0])[0]
+        # Fewer blocks than the store has are its first ones.
+        expected = held[: len(found)] if held.ndim else held
+        np.testing.assert_allclose(
+            found, expected.astype(found.dtype), rtol=HALF_PRECISION, atol=HALF_PRECISION, err_msg=name
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""`weldcache synth`: never writes over what it did not make."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Contents = Callable[[Path], dict[str, bytes]]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--seed", "1"], "seed: there 0, asked for 1"),
+        (["--confounded"], "confounded: there False, asked for True"),
+        (["--size", "small"], "size: there tiny, asked for small"),
+    ],
+)
+def test_another_plan_is_refused_and_the_data_untouched(
+    weldcache: Callable[..., Any], synthetic: Path, contents: Contents, options: list[str], said: str
+) -> None:
+    before = contents(synthetic)
+    arguments = [*options, *([] if "--size" in options else ["--size", "tiny"])]
+    outcome = weldcache("synth", str(synthetic), *arguments, folder=synthetic.parent)
+    assert outcome.code == 2 and said in outcome.err and "Traceback" not in outcome.err
+    assert contents(synthetic) == before
+
+
+def test_a_foreign_folder_is_refused(weldcache: Callable[..., Any], tmp_path: Path, contents: Contents) -> None:
+    folder = tmp_path / "thesis"
+    folder.mkdir()
+    (folder / "chapter1.tex").write_text("years of work")
+    outcome = weldcache("synth", "thesis", "--size", "tiny", folder=tmp_path)
+    assert outcome.code == 2 and "is not empty" in outcome.err and "empty or new folder" in outcome.err
+    assert contents(folder) == {"chapter1.tex": b"years of work"}
+
+
+def test_a_file_in_its_place_is_bad_input(weldcache: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    outcome = weldcache("synth", "notes.txt", "--size", "tiny", folder=tmp_path)
+    assert outcome.code == 2 and "notes.txt" in outcome.err and "fault of weldcache" not in outcome.err
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_run_again_it_has_nothing_to_do_and_keeps_the_users_settings(
+    weldcache: Callable[..., Any], synthetic: Path, copy_of: Callable[[Path], Path], contents: Contents
+) -> None:
+    project = copy_of(synthetic)
+    before = contents(project)
+    outcome = weldcache("synth", ".", "--size", "tiny", folder=project)
+    assert outcome.code == 0 and "Complete already" in outcome.out and "38 welds" in outcome.out
+    assert contents(project) == before
