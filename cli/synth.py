@@ -7,7 +7,9 @@ import typer
 
 
 def synth(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write; a run that was interrupted is gone on with.")],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="Folder to write; a run that was interrupted is gone on with.")
+    ],
     size: Annotated[
         Literal["tiny", "small", "full"],
         typer.Option(help="tiny: for tests, seconds. small: for the demo. full: 4,040 welds at real sizes."),

@@ -130,7 +130,7 @@ def _provenance(run: TrainedRun, store: FeatureStore, *, settings: Settings, spl
         split=split,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         command=command,
-        seed=settings.evaluate.seed,
+        seed=run.manifest["seed"],
         fingerprint=store.fingerprint,
         settings=json.loads(resolved.model_dump_json()),
         versions=library_versions(),

@@ -13,7 +13,7 @@ class Provenance:
         split: the split that was scored.
         created: time of the evaluation, ISO 8601 with its offset from UTC.
         command: the command line that made the report.
-        seed: of the random control.
+        seed: that the run was trained with.
         fingerprint: of the feature store that the run trained on.
         settings: resolved settings as JSON values: sections of named values.
         versions: library versions by name.

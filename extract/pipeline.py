@@ -154,7 +154,7 @@ def _run(plan: ExtractPlan, store: FeatureStore, encoders: Mapping[str, Encoder]
 
 @contextmanager
 def _cores_left_to(workers: int) -> Iterator[None]:
-    """Leave the decode workers their cores: on a small model, threads that wait for each other's core cost tenfold."""
+    """Leave the decode workers their cores: small models run several times slower when threads fight for one."""
     before = torch.get_num_threads()
     torch.set_num_threads(max(1, before - workers))
     try:

@@ -73,7 +73,7 @@ def _claim_folder(out: Path, *, plan: SynthPlan) -> None:
     wanted = json.loads(json.dumps({"generator_version": GENERATOR_VERSION, **plan.to_json()}))
     plan_path = out / PLAN_FILE
     if not plan_path.is_file():
-        if out.exists() and any(out.iterdir()):
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise OutputExistsError(
                 f"{out} is not empty and holds no {PLAN_FILE}, so it was not written by `weldcache synth`. "
                 "Choose an empty or new folder."

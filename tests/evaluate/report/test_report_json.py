@@ -20,7 +20,7 @@ def test_schema(table: ScoreTable, make_assessment: MakeAssessment, provenance: 
     document = json.loads(json.dumps(report_document(assessment, provenance=provenance), allow_nan=False))
     auroc, threshold = assessment.auroc, assessment.threshold
     assert document["auroc"] == {"value": auroc.value, "low": auroc.low, "high": auroc.high}
-    assert document["raw_auroc"]["value"] == assessment.raw_auroc.value
+    assert document["raw_auroc"] == assessment.raw_auroc.value
     assert (document["num_normal"], document["num_defect"], document["ap"]) == (60, 90, assessment.ap)
     spatter = assessment.per_class["spatter"]
     assert document["per_class"]["spatter"] == {

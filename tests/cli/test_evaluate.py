@@ -1,0 +1,82 @@
+"""`weldcache eval`: the right run on the right features, or a sentence."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]
+Contents = Callable[[Path], dict[str, bytes]]
+
+
+def test_json_is_the_report(weldcache: Run, judged: Path, copy_of: Callable[[Path], Path]) -> None:
+    project = copy_of(judged)
+    outcome = weldcache("eval", "--json", folder=project)
+    assert outcome.code == 0
+    assert json.loads(outcome.raw_out) == json.loads((project / "runs/first/report.json").read_text())
+
+
+def test_the_latest_run_is_judged_and_named(weldcache: Run, judged: Path, copy_of: Callable[[Path], Path]) -> None:
+    project = copy_of(judged)
+    assert weldcache("train", "--set", "train.epochs=1", folder=project).code == 0
+    outcome = weldcache("eval", "--split", "val", folder=project)
+    assert outcome.code == 0
+    assert "causal_film-001 on val" in outcome.out
+    assert (project / "runs/causal_film-001/scores_val.csv").is_file()
+    assert f"Report: {project / 'runs/causal_film-001/report.html'}" in outcome.out
+    assert "validation samples" in outcome.out  # judged on what chose it
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [([], "no finished run"), (["--run", "lost"], "lost is not a run"), (["--run", "../x"], "A run's name")],
+)
+def test_without_a_run_the_command_that_makes_one(
+    weldcache: Run, extracted: Path, options: list[str], said: str
+) -> None:
+    outcome = weldcache("eval", *options, folder=extracted)
+    assert outcome.code == 2 and "Traceback" not in outcome.err and outcome.out == ""
+    assert said in outcome.err
+    assert "weldcache train" in outcome.err or "../x" in outcome.err
+
+
+def test_without_the_cache_the_command_that_makes_one(
+    weldcache: Run, judged: Path, copy_of: Callable[[Path], Path], contents: Contents
+) -> None:
+    project = copy_of(judged)
+    before = contents(project / "runs")
+    outcome = weldcache("eval", "--cache", "nowhere.zarr", folder=project)
+    assert outcome.code == 2
+    assert "nowhere.zarr" in outcome.err and "weldcache extract" in outcome.err
+    assert contents(project / "runs") == before
+
+
+def test_another_cache_is_refused_with_the_difference_named(
+    weldcache: Run, judged: Path, copy_of: Callable[[Path], Path], contents: Contents
+) -> None:
+    project = copy_of(judged)
+    other = ["--cache", "other.zarr", "--set", "video.num_frames=8"]
+    assert weldcache("extract", *other, folder=project).code == 0
+    before = contents(project / "runs")
+    outcome = weldcache("eval", "--run", "first", "--cache", "other.zarr", folder=project)
+    assert outcome.code == 2 and "Traceback" not in outcome.err
+    assert "trained on other features than" in outcome.err
+    assert "num_frames: 16 in the run, 8 in the cache" in outcome.err
+    assert contents(project / "runs") == before
+    unfinished = weldcache("train", "--run", "first", "--cache", "other.zarr", folder=project)
+    assert unfinished.code == 2 and contents(project / "runs") == before
+
+
+def test_a_moved_project_is_judged_all_the_same(weldcache: Run, judged: Path, tmp_path: Path) -> None:
+    """The run remembers where its cache was; where that is gone, the folder's settings say where it is."""
+    project = tmp_path / "moved"
+    shutil.copytree(judged, project)
+    config = project / "runs/first/config.yaml"
+    config.write_text(config.read_text().replace(str(judged), str(tmp_path / "gone")))
+    outcome = weldcache("eval", folder=project)
+    assert outcome.code == 0, outcome.err
+    mine, reference = (path / "runs/first/scores_test.csv" for path in (project, judged))
+    assert mine.read_bytes() == reference.read_bytes()

@@ -1,0 +1,261 @@
+"""`weldcache extract`: every quirk of a data set is reported by name, and bad input changes nothing."""
+
+import csv
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from weldcache.cache.status import Status
+from weldcache.cache.store import FeatureStore
+
+Run = Callable[..., Any]
+Contents = Callable[[Path], dict[str, bytes]]
+
+
+@dataclass(frozen=True)
+class Quirky:
+    """A data set with one weld of each quirk, by the quirk's name, and what `extract` said of it."""
+
+    project: Path
+    keys: Mapping[str, str]
+    outcome: Any
+
+    def status(self, quirk: str, modality: str) -> Status:
+        store = FeatureStore.open(self.project / "features.zarr")
+        return Status(store.status(modality)[store.index.row_of()[self.keys[quirk]]])
+
+
+@pytest.fixture(scope="module")
+def quirky(
+    synthetic: Path, tmp_path_factory: pytest.TempPathFactory, weldcache: Run, weld_keys: Callable[..., list[str]]
+) -> Quirky:
+    project = Path(shutil.copytree(synthetic, tmp_path_factory.mktemp("quirky") / "project"))
+    train = weld_keys(project, "train")
+    val, normals, defects = weld_keys(project, "val", good=False), *(weld_keys(project, "test", good=g) for g in (1, 0))
+    keys = {
+        "avi_undecodable": train[0],
+        "photograph_missing": train[1],
+        "time_not_monotone": train[2],
+        "jpeg_cut_short": train[3],
+        "no_images": val[0],
+        "flac_missing": normals[0],
+        "folder_missing": defects[0],
+        "no_sensors": defects[1],
+    }
+    folders = {quirk: project / key for quirk, key in keys.items()}
+    avi = next(folders["avi_undecodable"].glob("*.avi"))
+    avi.write_bytes(avi.read_bytes()[:64] + b"\0" * 5000)
+    next(folders["photograph_missing"].glob("images/*_view3.jpg")).unlink()
+    jpeg = next(folders["jpeg_cut_short"].glob("images/*_view5.jpg"))
+    jpeg.write_bytes(jpeg.read_bytes()[:-300])
+    _swap_lines(next(folders["time_not_monotone"].glob("*.csv")), 4, 9)
+    shutil.rmtree(folders["no_images"] / "images")
+    next(folders["flac_missing"].glob("*.flac")).unlink()
+    shutil.rmtree(folders["folder_missing"])
+    next(folders["no_sensors"].glob("*.csv")).write_text("")
+    outcome = weldcache("extract", folder=project)
+    return Quirky(project=project, keys=keys, outcome=outcome)
+
+
+def _swap_lines(path: Path, first: int, second: int) -> None:
+    lines = path.read_text().splitlines()
+    lines[first], lines[second] = lines[second], lines[first]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def test_quirks_fail_nobody_else(quirky: Quirky) -> None:
+    assert quirky.outcome.code == 0
+    assert "video: 1 absent, 36 complete, 1 unreadable" in quirky.outcome.out
+    assert "audio: 2 absent, 36 complete" in quirky.outcome.out
+    assert "image: 2 absent, 36 complete" in quirky.outcome.out
+    assert "sensor: 1 absent, 36 complete, 1 unreadable" in quirky.outcome.out
+
+
+@pytest.mark.parametrize(
+    ("quirk", "modality", "status", "reason"),
+    [
+        ("avi_undecodable", "video", Status.UNREADABLE, ".avi"),
+        ("flac_missing", "audio", Status.ABSENT, "no .flac in"),
+        ("no_images", "image", Status.ABSENT, "no .jpg in"),
+        ("no_sensors", "sensor", Status.UNREADABLE, "the sensor file is empty"),
+        ("folder_missing", "video", Status.ABSENT, "there is no folder"),
+        ("folder_missing", "sensor", Status.ABSENT, "there is no folder"),
+        ("photograph_missing", "image", Status.COMPLETE, "there is no photograph of view 3"),
+        ("jpeg_cut_short", "image", Status.COMPLETE, "cut short"),
+    ],
+)
+def test_each_quirk_is_reported_by_name_with_its_reason(
+    quirky: Quirky, weldcache: Run, quirk: str, modality: str, status: Status, reason: str
+) -> None:
+    assert quirky.status(quirk, modality) == status
+    key = quirky.keys[quirk]
+    (line,) = [line for line in quirky.outcome.raw_out.splitlines() if f"{key}, {modality}:" in line]
+    assert reason in line
+    info = weldcache("info", folder=quirky.project)
+    assert f"{key}, {modality}:" in info.out
+
+
+def test_a_weld_with_one_broken_file_keeps_its_other_modalities(quirky: Quirky) -> None:
+    assert [quirky.status("avi_undecodable", name) for name in ("audio", "image", "sensor")] == [Status.COMPLETE] * 3
+
+
+def test_views_that_are_not_there_are_marked_and_zero(quirky: Quirky) -> None:
+    store = FeatureStore.open(quirky.project / "features.zarr")
+    for quirk, view in (("photograph_missing", 2), ("jpeg_cut_short", 4)):
+        row = store.index.row_of()[quirky.keys[quirk]]
+        present = store.read("image/views_present", [row])[0]
+        tokens = store.read("image/patch_tokens", [row])[0]
+        assert present.tolist() == [int(place != view) for place in range(5)]
+        for place in range(5):
+            assert (tokens[:, place] == 0).all() == (place == view)
+
+
+def test_swapped_lines_in_a_sensor_file_change_nothing(quirky: Quirky, extracted: Path) -> None:
+    mine, reference = (FeatureStore.open(path / "features.zarr") for path in (quirky.project, extracted))
+    row = mine.index.row_of()[quirky.keys["time_not_monotone"]]
+    np.testing.assert_array_equal(mine.read("sensor/values", [row]), reference.read("sensor/values", [row]))
+
+
+def test_train_and_eval_leave_incomplete_welds_out_and_say_so(quirky: Quirky, weldcache: Run) -> None:
+    trained = weldcache("train", "--run", "quirky", "--set", "train.epochs=1", folder=quirky.project)
+    assert trained.code == 0
+    assert "7 normals to train on" in trained.err and "14 samples to validate on" in trained.err
+    assert "Left out of train: 1 samples without video" in trained.err
+    assert "Left out of validation: 1 samples without image" in trained.err
+    judged = weldcache("eval", folder=quirky.project)
+    assert judged.code == 0
+    assert "3 samples of test lack a modality and are not scored" in judged.out
+    with (quirky.project / "runs/quirky/scores_test.csv").open() as file:
+        scored = {row["key"] for row in csv.DictReader(file)}
+    assert len(scored) == 12
+    assert not scored & {quirky.keys[quirk] for quirk in ("flac_missing", "folder_missing", "no_sensors")}
+
+
+# Bad input
+
+
+def test_without_data_the_message_says_how_to_make_some(weldcache: Run, tmp_path: Path) -> None:
+    outcome = weldcache("extract", "--config", "demo", "--data", "nowhere", folder=tmp_path)
+    assert outcome.code == 2 and "Traceback" not in outcome.err
+    assert "nowhere" in outcome.err and "weldcache synth" in outcome.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_manifest_with_wrong_columns_names_them(
+    weldcache: Run, copy_of: Callable[[Path], Path], synthetic: Path
+) -> None:
+    project = copy_of(synthetic)
+    path = project / "manifest.csv"
+    path.write_text(path.read_text().replace("SPLIT", "SUBSET", 1).replace("VOLTAGE_V", "VOLTS", 1))
+    outcome = weldcache("extract", folder=project)
+    assert outcome.code == 2
+    assert "manifest.csv, line 1: the columns" in outcome.err
+    assert "VOLTAGE_V, SPLIT are missing" in outcome.err
+    assert not (project / "features.zarr").exists()
+
+
+@pytest.mark.parametrize("command", ["extract", "train", "eval", "info"])
+def test_a_misspelt_setting_in_the_folders_file_is_refused(weldcache: Run, tmp_path: Path, command: str) -> None:
+    (tmp_path / "weldcache.yaml").write_text("preset: demo\ntrain:\n  lrr: 1\n")
+    outcome = weldcache(command, folder=tmp_path)
+    assert outcome.code == 2
+    assert "weldcache.yaml: there is no setting train.lrr. Did you mean train.lr?" in outcome.err
+    assert [path.name for path in tmp_path.iterdir()] == ["weldcache.yaml"]
+
+
+@pytest.mark.parametrize("command", ["extract", "train", "eval"])
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (("--set", "train.lrr=1"), "--set train.lrr=1: there is no setting train.lrr. Did you mean train.lr?"),
+        (("--set", "train.lr=fast"), "train.lr: Input should be a valid number"),
+        (("--set", "train.lr"), "expected section.key=value"),
+        (("--config", "v6"), "--config v6 is neither a file nor a preset; the presets are demo, v5."),
+        (("--config", "broken.yaml"), "is not valid YAML"),
+    ],
+)
+def test_bad_settings_are_refused_by_every_command(
+    weldcache: Run, tmp_path: Path, command: str, option: tuple[str, str], said: str
+) -> None:
+    (tmp_path / "broken.yaml").write_text("train: [1, 2\n")
+    outcome = weldcache(command, *option, folder=tmp_path)
+    assert outcome.code == 2 and "Traceback" not in outcome.err
+    assert said in outcome.err
+    assert [path.name for path in tmp_path.iterdir()] == ["broken.yaml"]
+
+
+@pytest.mark.parametrize(("setting", "name"), [("video.num_frames=8", "num_frames"), ("image.blocks=[1]", "blocks")])
+def test_a_cache_of_another_fingerprint_is_refused_with_the_difference_named(
+    weldcache: Run, extracted: Path, contents: Contents, setting: str, name: str
+) -> None:
+    before = contents(extracted / "features.zarr")
+    outcome = weldcache("extract", "--set", setting, folder=extracted)
+    assert outcome.code == 2 and "Traceback" not in outcome.err
+    assert "was made by something else" in outcome.err and f".{name}: the cache has" in outcome.err
+    assert contents(extracted / "features.zarr") == before
+    shown = weldcache("extract", "--set", setting, "--debug", folder=extracted)
+    assert shown.code == 2 and "Traceback" in shown.err
+
+
+def test_a_changed_split_is_refused(
+    weldcache: Run,
+    extracted: Path,
+    copy_of: Callable[[Path], Path],
+    contents: Contents,
+    manifest_rows: Callable[[Path], list[dict[str, str]]],
+    write_rows: Callable[..., None],
+) -> None:
+    project = copy_of(extracted)
+    rows = manifest_rows(project)
+    rows[0]["SPLIT"] = "TEST"
+    write_rows(project, rows)
+    before = contents(project / "features.zarr")
+    outcome = weldcache("extract", folder=project)
+    assert outcome.code == 2
+    assert f"{rows[0]['SUBDIRS']}: splits is train in the cache, test in the data" in outcome.err
+    assert contents(project / "features.zarr") == before
+
+
+def test_a_split_that_the_data_lacks_is_refused(
+    weldcache: Run,
+    synthetic: Path,
+    copy_of: Callable[[Path], Path],
+    manifest_rows: Callable[[Path], list[dict[str, str]]],
+    write_rows: Callable[..., None],
+) -> None:
+    project = copy_of(synthetic)
+    write_rows(project, [row for row in manifest_rows(project) if row["SPLIT"] != "VAL"])
+    outcome = weldcache("extract", "--split", "val", folder=project)
+    assert outcome.code == 2 and "has no welds in the split val" in outcome.err
+    assert not (project / "features.zarr").exists()
+
+
+def test_something_else_in_the_caches_place_is_kept(
+    weldcache: Run, synthetic: Path, copy_of: Callable[[Path], Path]
+) -> None:
+    project = copy_of(synthetic)
+    (project / "features.zarr").mkdir()
+    (project / "features.zarr/thesis.tex").write_text("mine")
+    outcome = weldcache("extract", folder=project)
+    assert outcome.code == 2 and "Traceback" not in outcome.err and "fault of weldcache" not in outcome.err
+    assert (project / "features.zarr/thesis.tex").read_text() == "mine"
+
+
+def test_folders_with_odd_names_are_only_names(
+    weldcache: Run, extracted: Path, copy_of: Callable[[Path], Path]
+) -> None:
+    """Overrides are YAML, where 2024 is a number and `a: b` a mapping; a path is neither."""
+    project = copy_of(extracted)
+    for name in ("2024", "no", "a: b", "größe #1 {x}", 'quote"d'):
+        shutil.copytree(project / "features.zarr", project / name)
+        outcome = weldcache("info", "--cache", name, "--json", folder=project)
+        assert outcome.code == 0, outcome.err
+        assert outcome.raw_out.count('"fingerprint"') == 1
+        shutil.rmtree(project / name)
+    (project / "1e3").symlink_to(project, target_is_directory=True)
+    assert weldcache("extract", "--data", "1e3", folder=project).code == 0

@@ -1,0 +1,58 @@
+"""`weldcache info`: what a store holds, for people and for scripts."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def test_json_says_everything_by_fixed_names(weldcache: Callable[..., Any], extracted: Path) -> None:
+    outcome = weldcache("info", "--json", folder=extracted)
+    assert outcome.code == 0 and outcome.err == ""
+    told = json.loads(outcome.raw_out)
+    assert set(told) == {
+        "path",
+        "fingerprint",
+        "created",
+        "versions",
+        "random_backbones",
+        "num_rows",
+        "classes",
+        "modalities",
+        "constants",
+        "problems",
+    }
+    assert told["path"] == str(extracted / "features.zarr")
+    assert (told["num_rows"], told["random_backbones"], told["problems"]) == (38, True, [])
+    assert len(told["fingerprint"]) == 64 and {"torch", "weldcache", "python"} <= told["versions"].keys()
+    assert next(iter(told["classes"])) == "good" and len(told["classes"]) == 12
+    assert told["classes"]["good"] == {"train": 8, "val": 4, "test": 4}
+    assert told["classes"]["porosity"] == {"train": 0, "val": 1, "test": 1}
+    assert list(told["modalities"]) == ["video", "audio", "image", "sensor"]
+    for entry in told["modalities"].values():
+        assert entry["rows"] == {"missing": 0, "complete": 38, "absent": 0, "unreadable": 0}
+    tokens = told["modalities"]["video"]["arrays"]["tokens"]
+    assert tokens == {"shape": [8, 96], "dtype": "float16", "bytes": 38 * 8 * 96 * 2}
+    assert told["constants"]["text"]["decoding"] == {"prompt": "a normal weld"}
+
+
+def test_tables_say_the_same(weldcache: Callable[..., Any], extracted: Path) -> None:
+    told = json.loads(weldcache("info", "--json", folder=extracted).raw_out)
+    outcome = weldcache("info", folder=extracted)
+    assert outcome.code == 0
+    assert told["fingerprint"] in outcome.out
+    assert "random-weight demo backbones" in outcome.out
+    for name in (*told["classes"], "video/tokens", "image/patch_tokens", "sensor/values"):
+        assert name in outcome.out
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_without_a_cache_the_command_that_makes_one(
+    weldcache: Callable[..., Any], tmp_path: Path, options: list[str]
+) -> None:
+    outcome = weldcache("info", "--cache", "nowhere.zarr", *options, folder=tmp_path)
+    assert outcome.code == 2 and outcome.out == "" and "Traceback" not in outcome.err
+    assert "no feature store at" in outcome.err and "nowhere.zarr" in outcome.err
+    assert "weldcache extract" in outcome.err

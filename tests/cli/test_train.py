@@ -1,0 +1,80 @@
+"""`weldcache train`: what it cannot train on is a sentence, and no run is ever lost."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]
+Contents = Callable[[Path], dict[str, bytes]]
+
+
+@pytest.fixture(scope="module")
+def half_extracted(synthetic: Path, tmp_path_factory: pytest.TempPathFactory, weldcache: Run) -> Path:
+    """A cache that has the train split alone."""
+    cache = tmp_path_factory.mktemp("half") / "half.zarr"
+    assert weldcache("extract", "--split", "train", "--cache", str(cache), folder=synthetic).code == 0
+    return cache
+
+
+def test_without_a_cache_the_command_that_makes_one(weldcache: Run, tmp_path: Path) -> None:
+    outcome = weldcache("train", "--config", "demo", "--cache", "nowhere.zarr", folder=tmp_path)
+    assert outcome.code == 2 and "Traceback" not in outcome.err
+    assert "nowhere.zarr" in outcome.err and "weldcache extract" in outcome.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_split_that_was_not_extracted_is_named_with_its_command(
+    weldcache: Run, half_extracted: Path, synthetic: Path
+) -> None:
+    outcome = weldcache("train", "--cache", str(half_extracted), folder=synthetic)
+    assert outcome.code == 2
+    assert "weldcache extract --split val" in outcome.err
+    assert not (synthetic / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("model.blocks=[2,3]", "holds blocks [2, 4], not [3]"),
+        ("train.device=cuda:7", "train.device"),
+        ("train.lr=-1", "train.lr"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_anything_is_written(
+    weldcache: Run, extracted: Path, setting: str, said: str
+) -> None:
+    outcome = weldcache("train", "--set", setting, folder=extracted)
+    assert outcome.code == 2 and "Traceback" not in outcome.err
+    assert said in outcome.err
+    assert not (extracted / "runs").exists()
+
+
+def test_a_finished_runs_name_is_taken_unless_it_is_given_up(
+    weldcache: Run, judged: Path, copy_of: Callable[[Path], Path], contents: Contents
+) -> None:
+    project = copy_of(judged)
+    before = contents(project / "runs")
+    refused = weldcache("train", "--run", "first", folder=project)
+    assert refused.code == 2 and "is finished" in refused.err and "--overwrite" in refused.err
+    assert contents(project / "runs") == before
+    replaced = weldcache("train", "--run", "first", "--overwrite", "--set", "train.epochs=1", folder=project)
+    assert replaced.code == 0
+    assert len((project / "runs/first/metrics.jsonl").read_text().splitlines()) == 1
+    assert not (project / "runs/first/report.json").exists()  # it judged the run that is gone
+
+
+@pytest.mark.parametrize("name", ["../escape", "a/b", "", ".hidden"])
+def test_a_runs_name_is_one_plain_folder(weldcache: Run, extracted: Path, name: str) -> None:
+    outcome = weldcache("train", "--run", name, folder=extracted)
+    assert outcome.code == 2 and "A run's name" in outcome.err
+    assert not (extracted / "runs").exists() and not (extracted.parent / "escape").exists()
+
+
+def test_a_run_says_what_made_it(judged: Path) -> None:
+    manifest = json.loads((judged / "runs/first/manifest.json").read_text())
+    assert manifest["command"] == "weldcache train --run first"
+    assert len(manifest["fingerprint"]) == 64
+    assert json.loads((judged / "runs/first/state.json").read_text())["finished"] is True

@@ -1,0 +1,139 @@
+"""From files to a report: honest figures, the same from the same seed, others from another."""
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+Run = Callable[..., Any]
+
+
+def report_of(project: Path, run: str = "first") -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((project / "runs" / run / "report.json").read_text())
+    return found
+
+
+def scores_of(project: Path, run: str = "first") -> list[dict[str, str]]:
+    with (project / "runs" / run / "scores_test.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def losses_of(run: Path) -> list[dict[str, float]]:
+    """A run's log without what depends on the machine's mood."""
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in row.items() if "second" not in name} for row in rows]
+
+
+@pytest.fixture(scope="module")
+def seeds(judged: Path, tmp_path_factory: pytest.TempPathFactory, weldcache: Run) -> Path:
+    """The run `first` again, as `again`, and with another seed, as `other`."""
+    project = Path(shutil.copytree(judged, tmp_path_factory.mktemp("seeds") / "project"))
+    for name, options in (("again", []), ("other", ["--set", "train.seed=1"])):
+        assert weldcache("train", "--run", name, *options, folder=project).code == 0
+        assert weldcache("eval", "--run", name, folder=project).code == 0
+    return project
+
+
+def test_a_run_has_all_its_files(judged: Path) -> None:
+    assert {path.name for path in (judged / "runs/first").iterdir()} == {
+        "config.yaml",
+        "manifest.json",
+        "metrics.jsonl",
+        "best.safetensors",
+        "last.safetensors",
+        "state.json",
+        "scores_test.csv",
+        "report.html",
+        "report.json",
+    }
+
+
+def test_the_same_seed_gives_the_same_scores_to_the_last_digit(seeds: Path) -> None:
+    first, again = (seeds / "runs" / name for name in ("first", "again"))
+    assert (first / "scores_test.csv").read_bytes() == (again / "scores_test.csv").read_bytes()
+    assert losses_of(first) == losses_of(again)
+
+
+def test_another_seed_gives_other_scores(seeds: Path) -> None:
+    first, other = scores_of(seeds), scores_of(seeds, "other")
+    assert [row["key"] for row in first] == [row["key"] for row in other]
+    assert all(mine["score"] != theirs["score"] for mine, theirs in zip(first, other, strict=True))
+
+
+def test_scores_are_those_of_the_test_welds(judged: Path, weld_keys: Callable[..., list[str]]) -> None:
+    rows = scores_of(judged)
+    assert [row["key"] for row in rows] == weld_keys(judged, "test")
+    normals = {row["key"] for row in rows if row["label"] == "0"}
+    assert normals == set(weld_keys(judged, "test", good=True))
+    assert {row["split"] for row in rows} == {"test"}
+    scores = np.array([float(row["score"]) for row in rows])
+    assert np.isfinite(scores).all() and len(set(scores)) == len(scores)
+
+
+def test_the_report_agrees_with_scikit_learn_on_the_scores(judged: Path) -> None:
+    report, rows = report_of(judged), scores_of(judged)
+    labels = np.array([int(row["label"]) for row in rows])
+    averaged, raw = (np.array([float(row[name]) for row in rows]) for name in ("score", "raw_score"))
+    assert report["auroc"]["value"] == pytest.approx(roc_auc_score(labels, averaged), abs=1e-12)
+    assert report["raw_auroc"] == pytest.approx(roc_auc_score(labels, raw), abs=1e-12)
+    assert report["ap"] == pytest.approx(average_precision_score(labels, averaged), abs=1e-12)
+    for name, result in report["per_class"].items():
+        chosen = np.array([row["label"] == "0" or row["class_name"] == name for row in rows])
+        assert result["auroc"] == pytest.approx(roc_auc_score(labels[chosen], averaged[chosen]), abs=1e-12)
+        assert result["num"] == sum(row["class_name"] == name for row in rows)
+    false_alarms = averaged[labels == 0] > report["threshold"]["value"]
+    assert report["threshold"]["achieved_fpr"] == pytest.approx(false_alarms.mean())
+
+
+def test_the_report_has_what_it_must(judged: Path) -> None:
+    report = report_of(judged)
+    assert report["auroc"]["low"] <= report["auroc"]["value"] <= report["auroc"]["high"]
+    assert report["raw_auroc_interval"]["low"] <= report["raw_auroc"] <= report["raw_auroc_interval"]["high"]
+    assert (report["num_normal"], report["num_defect"]) == (4, 11)
+    assert len(report["per_class"]) == 11
+    assert all({"auroc", "low", "high", "num"} <= result.keys() for result in report["per_class"].values())
+    assert {"value", "target_fpr", "achieved_fpr"} <= report["threshold"].keys()
+    assert report["threshold"]["target_fpr"] == 0.05
+    for control in ("random", "media_free"):
+        assert 0 <= report["controls"][control]["auroc"] <= 1
+    assert report["weights"] == "ema"
+    assert report["backbones_are_random"] is True
+    provenance = report["provenance"]
+    assert {"fingerprint", "settings", "versions", "seed", "command"} <= provenance.keys()
+    assert provenance["command"] == "weldcache eval --run first"
+    assert provenance["settings"]["train"]["epochs"] == 3
+
+
+def test_the_report_says_of_which_features_it_speaks(judged: Path) -> None:
+    manifest = json.loads((judged / "runs/first/manifest.json").read_text())
+    store = json.loads((judged / "features.zarr/zarr.json").read_text())
+    assert report_of(judged)["provenance"]["fingerprint"] == manifest["fingerprint"]
+    assert manifest["cache"] == store["attributes"]["weldcache"]["manifest"]
+
+
+def test_random_backbones_are_said_in_words_everywhere(judged: Path, weldcache: Run, tmp_path: Path) -> None:
+    project = Path(shutil.copytree(judged, tmp_path / "project"))
+    words = "random-weight"
+    assert words in weldcache("extract", folder=project).err
+    assert words in weldcache("info", folder=project).out
+    assert words in weldcache("eval", folder=project).out
+    assert words in (project / "runs/first/report.html").read_text()
+
+
+def test_scores_hang_on_what_is_in_the_files(judged: Path, weldcache: Run, tmp_path: Path) -> None:
+    """Every weld with the film of another: every score changes."""
+    project = Path(shutil.copytree(judged, tmp_path / "project"))
+    donors = {path.parent: path for path in judged.glob("*/*/*.avi")}
+    films = sorted(donors.values())
+    for folder, film in zip(sorted(donors), films[1:] + films[:1], strict=True):
+        shutil.copy(film, project / folder.relative_to(judged) / f"{folder.name}.avi")
+    assert weldcache("extract", "--cache", "shifted.zarr", folder=project).code == 0
+    assert weldcache("eval", "--run", "first", "--cache", "shifted.zarr", folder=project).code == 0
+    pairs = zip(scores_of(judged), scores_of(project), strict=True)
+    assert all(mine["key"] == theirs["key"] and mine["score"] != theirs["score"] for mine, theirs in pairs)
