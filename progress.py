@@ -12,7 +12,7 @@ _LINE_INTERVAL = 10.0  # seconds between log lines where there is no terminal
 
 def format_seconds(seconds: float) -> str:
     """Seconds as a person says them: `8.1 s`, `3 min 20 s`, `2 h 05 min`."""
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:

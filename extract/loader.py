@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 from torch.utils.data import DataLoader, Dataset
 
 from ..cache.status import Status
 from ..errors import DecodeError, WeldcacheError
 from .modalities.modality import Prepared, Reader
 from .plan import Task
+from .workers import start_worker
 
 _PREFETCH = 2  # groups that each worker may be ahead
 
@@ -79,7 +79,7 @@ def read_groups(
 
 
 def _start_worker(_: int) -> None:
-    cv2.setNumThreads(1)  # the processes are the parallelism; threads of each would fight over the cores
+    start_worker()
 
 
 def _read(task: Task, readers: Mapping[str, Reader]) -> ReadTask:

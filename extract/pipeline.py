@@ -40,7 +40,7 @@ class ExtractSummary:
     """What a run did and what the store holds now, for the rows asked for."""
 
     num_rows: int
-    num_written: int  # rows that this run completed in at least one modality
+    num_tried: int  # rows that this run worked on
     counts: Mapping[str, Mapping[str, int]]  # modality -> status name -> rows
     problems: Sequence[tuple[str, str, str]]  # key, modality, reason
     seconds: float
@@ -63,8 +63,11 @@ def extract(settings: Settings, *, split: str = "all") -> ExtractSummary:
     encoders = load_encoders(settings)
     text = load_text_vector(settings)
     index = _index(samples)
-    store = _open_store(settings, index=index)
-    with locked_folder(store.path):
+    path = settings.cache.path
+    if not (path / "zarr.json").exists():
+        FeatureStore.create(path, index=index)
+    with locked_folder(path):
+        store = FeatureStore.open(path)
         _reconcile(store, index, encoders, text)
         plan = plan_extraction(
             store,
@@ -88,11 +91,6 @@ def _index(samples: Sequence[Sample]) -> Index:
         labels=[sample.label for sample in samples],
         attributes={name: [sample.attributes[name] for sample in samples] for name in names},
     )
-
-
-def _open_store(settings: Settings, *, index: Index) -> FeatureStore:
-    path = settings.cache.path
-    return FeatureStore.open(path) if path.exists() else FeatureStore.create(path, index=index)
 
 
 def _reconcile(store: FeatureStore, index: Index, encoders: Mapping[str, Encoder], text: TextVector) -> None:
@@ -185,7 +183,7 @@ def _write(writer: StoreWriter, group: Sequence[ReadTask], features: Mapping[str
     for modality, by_row in features.items():
         wanted = [item.task.row for item in group if modality in item.task.write and item.task.row in by_row]
         prepared = _readable(group, modality)
-        notes = [" ".join(prepared[row].notes) for row in wanted]
+        notes = ["; ".join(prepared[row].notes) for row in wanted]
         writer.write(modality, wanted, [by_row[row] for row in wanted], notes=notes)
     for item in group:
         for modality in sorted(item.task.write):
@@ -208,7 +206,7 @@ def _summarise(
     keys = set(store.index.keys[asked].tolist())
     return ExtractSummary(
         num_rows=plan.num_rows,
-        num_written=plan.num_todo,
+        num_tried=plan.num_todo,
         counts={name: _count(status[asked]) for name, status in statuses.items()},
         problems=[
             (key, name, reason) for name in encoders for key, reason in store.problems(name).items() if key in keys
@@ -236,5 +234,5 @@ def describe_summary(summary: ExtractSummary) -> str:
         shares = ", ".join(f"{side} {seconds / total:.0%}" for side, seconds in summary.busy.items())
         slowest = max(summary.busy, key=lambda side: summary.busy[side])
         lines.append(f"Waited for: {shares}. The bottleneck is {slowest}.")
-    lines.append(f"{summary.num_written} welds done in {format_seconds(summary.seconds)}.")
+    lines.append(f"{summary.num_tried} welds gone through in {format_seconds(summary.seconds)}.")
     return "\n".join(lines)

@@ -100,6 +100,7 @@ def load_ast(checkpoint: Checkpoint, *, placement: Placement) -> AudioSpectrogra
     spec = describe(
         checkpoint,
         family="ast",
+        placement=placement,
         preprocessing=_describe_extractor(extractor),
         output={
             "hidden_state": "last, after the final norm",

@@ -51,6 +51,7 @@ def load_clip_text(checkpoint: Checkpoint, *, placement: Placement) -> TextEncod
     spec = describe(
         checkpoint,
         family="clip_text",
+        placement=placement,
         preprocessing={"tokenizer": "the model's own byte-pair encoding, lower case"},
         output={"vector": "text embedding at the end token, projected, not normalised"},
     )

@@ -43,5 +43,11 @@ def load_dinov2(
     check_divides(pixels.size, patch=patch_side(config.patch_size), model=checkpoint.model)
     model = load_pretrained(Dinov2Model, checkpoint=checkpoint, config=config)
     trunk = freeze(DinoV2Trunk(model, num_blocks=max(blocks)), placement=placement)
-    spec = describe(checkpoint, family="dinov2", preprocessing=pixels.to_manifest(), output=describe_output(blocks))
+    spec = describe(
+        checkpoint,
+        family="dinov2",
+        placement=placement,
+        preprocessing=pixels.to_manifest(),
+        output=describe_output(blocks),
+    )
     return VisionTransformer(trunk, blocks=blocks, pixels=pixels, placement=placement, spec=spec)

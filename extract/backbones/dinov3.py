@@ -45,5 +45,11 @@ def load_dinov3(
     check_divides(pixels.size, patch=patch_side(config.patch_size), model=checkpoint.model)
     model = load_pretrained(DINOv3ViTModel, checkpoint=checkpoint, config=config)
     trunk = freeze(DinoV3Trunk(model, num_blocks=max(blocks)), placement=placement)
-    spec = describe(checkpoint, family="dinov3", preprocessing=pixels.to_manifest(), output=describe_output(blocks))
+    spec = describe(
+        checkpoint,
+        family="dinov3",
+        placement=placement,
+        preprocessing=pixels.to_manifest(),
+        output=describe_output(blocks),
+    )
     return VisionTransformer(trunk, blocks=blocks, pixels=pixels, placement=placement, spec=spec)

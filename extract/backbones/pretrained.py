@@ -88,7 +88,12 @@ def freeze(module: Module, *, placement: Placement) -> Module:
 
 
 def describe(
-    checkpoint: Checkpoint, *, family: Family, preprocessing: Mapping[str, Json], output: Mapping[str, Json]
+    checkpoint: Checkpoint,
+    *,
+    family: Family,
+    placement: Placement,
+    preprocessing: Mapping[str, Json],
+    output: Mapping[str, Json],
 ) -> BackboneSpec:
     """What makes a feature: the checkpoint with the hash of its weights, and what is done before and after it."""
     return BackboneSpec(
@@ -97,6 +102,7 @@ def describe(
         revision=checkpoint.revision,
         weights_sha256=weights_sha256(weight_files(checkpoint.folder)),
         random_weights=checkpoint.random_weights,
+        arithmetic=str(placement.dtype).removeprefix("torch."),
         preprocessing=preprocessing,
         output=output,
     )

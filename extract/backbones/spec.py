@@ -21,6 +21,7 @@ class BackboneSpec:
     revision: str  # the hub's commit, or "local"
     weights_sha256: str  # of the weights as loaded
     random_weights: bool  # true for demo backbones, which know nothing
+    arithmetic: str  # the type it computes in: float32, bfloat16
     preprocessing: Mapping[str, Json]  # size, mean, std, rescale factor, interpolation, ... as applied
     output: Mapping[str, Json]  # which hidden states, pooled how, before or after the final norm
 
@@ -32,6 +33,7 @@ class BackboneSpec:
             "revision": self.revision,
             "weights_sha256": self.weights_sha256,
             "random_weights": self.random_weights,
+            "arithmetic": self.arithmetic,
             "preprocessing": dict(self.preprocessing),
             "output": dict(self.output),
         }

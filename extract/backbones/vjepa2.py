@@ -63,6 +63,7 @@ def load_vjepa2(checkpoint: Checkpoint, *, num_frames: int, size: int | None, pl
     spec = describe(
         checkpoint,
         family="vjepa2",
+        placement=placement,
         preprocessing=pixels.to_manifest(),
         output={
             "hidden_state": "the encoder's last, after the final norm",

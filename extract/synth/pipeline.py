@@ -10,13 +10,12 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-
 from ...atomic import write_json, write_text
 from ...cache.provenance import differences
 from ...errors import OutputExistsError
 from ...locking import locked_folder
 from ...progress import Progress, format_seconds
+from ..workers import start_worker
 from .plan import SPLITS, SynthPlan
 from .roster import Weld, list_welds
 from .tables import SETTINGS_TEXT, counts_by_split, latents_text, manifest_text
@@ -48,9 +47,11 @@ def generate(out: Path, *, plan: SynthPlan, workers: int) -> SynthSummary:
     """
     started = time.monotonic()
     welds = list_welds(plan)
-    _claim_folder(out, plan=plan)
-    write_text(out / "latents.csv", latents_text(welds, plan=plan))
+    _refuse_foreign(out)
+    out.mkdir(parents=True, exist_ok=True)
     with locked_folder(out):
+        _claim_folder(out, plan=plan)
+        write_text(out / "latents.csv", latents_text(welds, plan=plan))
         missing = [weld for weld in welds if not (out / weld.key).is_dir()]
         with Progress("synth", total=len(welds), unit="welds", done=len(welds) - len(missing)) as progress:
             for _ in _write_welds(out, welds=missing, plan=plan, workers=workers):
@@ -68,16 +69,20 @@ def describe(summary: SynthSummary) -> str:
     return f"Wrote {summary.num_written} welds in {format_seconds(summary.seconds)}; the folder holds {media}."
 
 
+def _refuse_foreign(out: Path) -> None:
+    """Refuse a folder that holds something and was not written by `generate`, or a file."""
+    if out.exists() and not (out / PLAN_FILE).is_file() and (not out.is_dir() or any(out.iterdir())):
+        raise OutputExistsError(
+            f"{out} is not empty and holds no {PLAN_FILE}, so it was not written by `weldcache synth`. "
+            "Choose an empty or new folder."
+        )
+
+
 def _claim_folder(out: Path, *, plan: SynthPlan) -> None:
-    """Make sure that `out` is empty or holds this plan's welds, and clear what an interrupted run left half done."""
+    """Say what the folder is for, or check that it is for this plan; clear what an interrupted run left half done."""
     wanted = json.loads(json.dumps({"generator_version": GENERATOR_VERSION, **plan.to_json()}))
     plan_path = out / PLAN_FILE
     if not plan_path.is_file():
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise OutputExistsError(
-                f"{out} is not empty and holds no {PLAN_FILE}, so it was not written by `weldcache synth`. "
-                "Choose an empty or new folder."
-            )
         write_json(plan_path, wanted)
         return
     found = json.loads(plan_path.read_text(encoding="utf-8"))
@@ -111,8 +116,8 @@ def _write_welds(out: Path, *, welds: Sequence[Weld], plan: SynthPlan, workers: 
 
 
 def _start_worker() -> None:
-    """One thread a worker; and Ctrl-C goes to the parent, which lets each worker finish its weld."""
-    cv2.setNumThreads(1)
+    """Ctrl-C goes to the parent, which lets each worker finish its weld."""
+    start_worker()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

@@ -269,7 +269,7 @@ def test_a_second_run_does_nothing(
     project = copy_of(extracted)
     before = contents(project / "features.zarr")
     summary = extract(settings_in(project))
-    assert (summary.num_rows, summary.num_written, summary.problems) == (38, 0, [])
+    assert (summary.num_rows, summary.num_tried, summary.problems) == (38, 0, [])
     assert not any(seen.values())
     assert contents(project / "features.zarr") == before
 
@@ -279,11 +279,11 @@ def test_one_split_and_then_the_rest_equal_all_at_once(
 ) -> None:
     project = copy_of(synthetic)
     first = extract(settings_in(project), split="train")
-    assert (first.num_rows, first.num_written) == (8, 8)
+    assert (first.num_rows, first.num_tried) == (8, 8)
     assert {name: sum(sizes) for name, sizes in seen.items()} == dict.fromkeys(seen, 8)
     trained = {path: path.stat().st_mtime_ns for path in (project / "features.zarr").rglob("c.*")}
     rest = extract(settings_in(project))
-    assert (rest.num_rows, rest.num_written) == (38, 30)
+    assert (rest.num_rows, rest.num_tried) == (38, 30)
     assert {name: sum(sizes) for name, sizes in seen.items()} == dict.fromkeys(seen, 38)
     row_files = {path for path in trained if "index" not in path.parts and "constants" not in path.parts}
     assert all(path.stat().st_mtime_ns == trained[path] for path in row_files)
@@ -315,7 +315,7 @@ def test_a_lost_status_is_made_good_from_the_same_group(
     before = contents(project / "features.zarr")
     (project / "features.zarr/status/audio/c.9").unlink()
     summary = extract(settings_in(project))
-    assert summary.num_written == 1
+    assert summary.num_tried == 1
     assert seen == {"video": [], "audio": [4], "image": [], "sensor": []}  # its whole group, and audio alone
     assert contents(project / "features.zarr") == before
 
@@ -332,7 +332,7 @@ def test_a_mended_file_is_taken_up(
     assert [(key, modality) for key, modality, _ in broken.problems] == [(keys[1], "video")]
     path.write_bytes(whole)
     mended = extract(settings_in(project))
-    assert (mended.num_written, mended.problems) == (1, [])
+    assert (mended.num_tried, mended.problems) == (1, [])
     np.testing.assert_allclose(
         row(store_of(project), "video/tokens", keys[1]),
         row(store_of(extracted), "video/tokens", keys[1]),
@@ -356,7 +356,7 @@ def test_new_welds_get_rows_and_old_ones_keep_theirs(
     rows = {entry["SUBDIRS"]: entry for entry in manifest_rows(synthetic)}
     write_rows(project, [rows[key] for key in (*new, *old)])
     summary = extract(settings_in(project))
-    assert (summary.num_rows, summary.num_written) == (6, 3)
+    assert (summary.num_rows, summary.num_tried) == (6, 3)
     store = store_of(project)
     assert store.index.keys.tolist() == [*old, *new]
     assert store.index.splits.tolist() == ["train"] * 5 + ["val"]

@@ -30,7 +30,7 @@ def first_sample_of_each_window(decoded: AudioWindows) -> Tensor:
 class Telling:
     """A backbone whose token t of a window that begins with x is (x, t)."""
 
-    spec = BackboneSpec("ast", "telling", "local", "0" * 64, True, {}, {})
+    spec = BackboneSpec("ast", "telling", "local", "0" * 64, True, "float32", {}, {})
     preparation = staticmethod(first_sample_of_each_window)
     num_tokens = NUM_TOKENS
     dim = 2

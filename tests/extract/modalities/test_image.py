@@ -27,7 +27,7 @@ def mean_of_each_view(decoded: Photographs) -> Tensor:
 class Telling:
     """A backbone whose tokens of block b are the picture's brightness + 1000 b, blank pictures too."""
 
-    spec = BackboneSpec("dinov3", "telling", "local", "0" * 64, True, {}, {})
+    spec = BackboneSpec("dinov3", "telling", "local", "0" * 64, True, "float32", {}, {})
     preparation = staticmethod(mean_of_each_view)
     num_patches = 4
     dim = 3
