@@ -106,10 +106,10 @@ def _columns(index: Index) -> dict[str, Column]:
 def _differences(stored: Index, request: Index, shared: NDArray[np.int64]) -> list[str]:
     requested = request.select(shared)
     mine, theirs = _columns(stored), _columns(requested)
-    if len(shared) and mine.keys() != theirs.keys():
+    if mine.keys() != theirs.keys():
         return [f"column {name} is only in one of them" for name in sorted(mine.keys() ^ theirs.keys())]
     found = []
-    for name in mine if len(shared) else ():
+    for name in mine:
         for row in np.flatnonzero(mine[name] != theirs[name]):
             found.append(
                 f"{requested.keys[row]}: {name} is {mine[name][row]} in the cache, {theirs[name][row]} in the data"

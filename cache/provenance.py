@@ -10,6 +10,8 @@ from typing import Any
 # A value that JSON can hold. Not recursive: run-time type checkers cannot follow an alias into itself.
 Json = None | bool | int | float | str | Sequence[Any] | Mapping[str, Any]
 
+ABSENT = "(absent)"
+
 _LIBRARIES = (
     "weldcache",
     "torch",
@@ -37,12 +39,12 @@ def fingerprint(description: Json) -> str:
 
 
 def differences(mine: Json, theirs: Json) -> list[tuple[str, Json, Json]]:
-    """Every leaf in which two descriptions differ: its dotted path, and both values (None where one lacks it)."""
+    """Every leaf in which two descriptions differ: its dotted path, and both values (`ABSENT` where one lacks it)."""
     first, second = dict(_leaves(mine)), dict(_leaves(theirs))
     return [
-        (path, first.get(path), second.get(path))
+        (path, first.get(path, ABSENT), second.get(path, ABSENT))
         for path in sorted(first.keys() | second.keys())
-        if first.get(path) != second.get(path)
+        if first.get(path, ABSENT) != second.get(path, ABSENT)
     ]
 
 

@@ -13,6 +13,7 @@ status says so, and features have NaN for a fill value, to be loud where somebod
 """
 
 import json
+import os
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -27,7 +28,7 @@ from numpy.typing import NDArray
 from zarr.codecs import BytesCodec, Crc32cCodec
 
 from ..atomic import fsync_path, fsync_tree, write_json
-from ..errors import NotFoundError, OutputExistsError, StoreError
+from ..errors import FingerprintError, NotFoundError, OutputExistsError, StoreError
 from . import chunks
 from .arrays import ArraySpec, ModalitySpec, StorageType
 from .index import TEXT_COLUMNS, Index
@@ -54,8 +55,9 @@ class FeatureStore:
         """Open an existing store.
 
         Raises:
-            NotFoundError: if there is none at `path`.
-            StoreError: if the folder is not one of our stores, or of a newer schema.
+            NotFoundError: if there is none at `path`, or something else.
+            FingerprintError: if it has another version of the schema.
+            StoreError: if its index is damaged.
         """
         metadata_path = path / "zarr.json"
         if not metadata_path.is_file():
@@ -63,11 +65,11 @@ class FeatureStore:
         try:
             description = json.loads(metadata_path.read_text())["attributes"][_ATTRIBUTE]
         except (KeyError, ValueError):
-            raise StoreError(
+            raise NotFoundError(
                 f"{path} is not a feature store of weldcache: {metadata_path} does not describe one."
             ) from None
         if description["schema_version"] != SCHEMA_VERSION:
-            raise StoreError(
+            raise FingerprintError(
                 f"{path} has schema version {description['schema_version']}, this weldcache reads {SCHEMA_VERSION}. "
                 "Use the weldcache that made it, or extract again into another --cache."
             )
@@ -256,8 +258,10 @@ class FeatureStore:
         # What the description speaks of is on the disk before the description is.
         for folder in ("index", "constants"):
             fsync_tree(self.path / folder)
-        for metadata_path in self.path.glob("*/**/zarr.json"):
-            fsync_path(metadata_path)
+        for folder_name, _, names in os.walk(self.path):
+            if "zarr.json" in names:
+                fsync_path(Path(folder_name, "zarr.json"))
+            fsync_path(Path(folder_name))
         metadata = json.loads((self.path / "zarr.json").read_text())
         metadata["attributes"][_ATTRIBUTE] = self._description = {**self._description, **changes}
         write_json(self.path / "zarr.json", metadata)
@@ -301,7 +305,9 @@ def _write_index(root: zarr.Group, index: Index) -> None:
         text, path = column.dtype.kind == "U", f"index/{name}"
         if path not in root:
             dtype = str if text else column.dtype
-            root.create_array(path, shape=column.shape, chunks=(_INDEX_CHUNK,), dtype=dtype)
+            root.create_array(
+                path, shape=column.shape, chunks=(_INDEX_CHUNK,), dtype=dtype, compressors=[Crc32cCodec()]
+            )
         array = cast(Any, root[path])
         array.resize(column.shape)
         array[:] = column.astype(object) if text else column
@@ -316,7 +322,12 @@ def _read_index(path: Path, *, num_rows: int) -> Index:
 
 
 def _read_column(path: Path, num_rows: int) -> NDArray[Any]:
-    values = np.asarray(_zarr_array(path)[:num_rows])
+    try:
+        values = np.asarray(_zarr_array(path)[:num_rows])
+    except (ValueError, RuntimeError, OSError, KeyError) as error:
+        raise StoreError(
+            f"The index of the store is damaged ({path}: {error}); extract again into another --cache."
+        ) from None
     return values if values.dtype.kind in "fu" else np.array(values.tolist(), dtype=np.str_)
 
 

@@ -58,6 +58,7 @@ class StoreWriter:
         assert status in (Status.ABSENT, Status.UNREADABLE)
         with _disk_errors(self._store.path):
             self._note(modality, row, reason)
+            fsync_path(self._store.path / "problem" / modality)
             self._mark(modality, [row], status)
 
     def _note(self, modality: str, row: int, text: str) -> None:

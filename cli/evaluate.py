@@ -19,19 +19,26 @@ def evaluate(
 ) -> None:
     """Judge a run: AUROC with its interval, every defect, a threshold that saw no test label, and the controls.
 
-    Writes `report.html` (one file, offline), `report.json` and `scores_<split>.csv` into the run's folder.
+    Writes `report.html` (one file, offline), `report.json` and `scores_<split>.csv` into the run's folder
+    (`report_val.html` and so on for another split than test).
     """
     from ..configs.load import load_settings
     from ..evaluate.pipeline import evaluate as run_evaluate
 
-    resolved = load_settings(config, overrides=overrides(settings))
+    resolved = load_settings(config, overrides=overrides(settings, cache_path=cache))
+    named = cache is not None or any(setting.startswith("cache.path=") for setting in settings or [])
     evaluation = run_evaluate(
-        resolved, run_name=run, split=split, cache=cache, command=" ".join(["weldcache", *sys.argv[1:]])
+        resolved,
+        run_name=run,
+        split=split,
+        cache=resolved.cache.path if named else None,
+        command=" ".join(["weldcache", *sys.argv[1:]]),
     )
     if as_json:
         typer.echo(json.dumps(evaluation.report, indent=2))
         return
     from rich.console import Console
 
-    Console().print(evaluation.summary)
+    console = Console()
+    console.print(evaluation.summary, soft_wrap=not console.is_terminal)
     typer.echo(f"Report: {evaluation.report_path}")

@@ -20,5 +20,6 @@ def info(config: Config = None, cache: Cache = None, as_json: AsJson = False) ->
         return
     from rich.console import Console
 
+    console = Console()
     for part in store_tables(description):
-        Console().print(part)
+        console.print(part, soft_wrap=not console.is_terminal)

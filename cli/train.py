@@ -17,7 +17,9 @@ def train(
             "--run", help="Name of the run; one that was interrupted is gone on with.", show_default="a new one"
         ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a finished run of that name.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a run of that name, finished or not.")
+    ] = False,
     settings: Set = None,
 ) -> None:
     """Train a head on the cached features of normal welds.

@@ -1,12 +1,11 @@
 """What a setting means: its help, its type, its default and its value here."""
 
-import difflib
 from typing import Any
 
 from pydantic.fields import FieldInfo
 
 from ..errors import SettingsError
-from .load import fields
+from .load import fields, nearest_hint
 from .schema import Settings
 
 
@@ -19,9 +18,7 @@ def explain(key: str, *, settings: Settings) -> str:
     known = dict(fields())
     chosen = [name for name in known if name == key or name.startswith(f"{key}.")]
     if not chosen:
-        nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-        hint = f" Did you mean {nearest[0]}?" if nearest else ""
-        raise SettingsError(f"There is no setting {key}.{hint} `weldcache config show` lists all.")
+        raise SettingsError(f"There is no setting {key}.{nearest_hint(key, known)} `weldcache config show` lists all.")
     return "\n\n".join(_paragraph(name, known[name], settings) for name in chosen)
 
 

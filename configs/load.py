@@ -163,7 +163,7 @@ def _refuse_unknown(values: Mapping[str, Any], model: type[BaseModel], *, origin
             everywhere = [key for key, _ in fields()] if "." not in str(name) else known
             candidates = [f"{prefix}{key}" for key in known] + everywhere
             raise SettingsError(
-                f"{origin}: there is no setting {prefix}{name}.{_nearest(f'{prefix}{name}', candidates)}"
+                f"{origin}: there is no setting {prefix}{name}.{nearest_hint(f'{prefix}{name}', candidates)}"
             )
         annotation = model.model_fields[name].annotation
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
@@ -172,7 +172,7 @@ def _refuse_unknown(values: Mapping[str, Any], model: type[BaseModel], *, origin
             _refuse_unknown(value, annotation, origin=origin, prefix=f"{prefix}{name}.")
 
 
-def _nearest(name: str, known: Sequence[str] | Mapping[str, Any]) -> str:
+def nearest_hint(name: str, known: Sequence[str] | Mapping[str, Any]) -> str:
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f" Did you mean {matches[0]}?" if matches else ""
 
@@ -196,9 +196,8 @@ def _describe(error: ValidationError, layers: Sequence[_Layer]) -> str:
 
 def _origin(location: Sequence[str], layers: Sequence[_Layer]) -> str:
     for layer in reversed(layers):
-        value: Any = layer.values
-        for part in location[:2]:
-            value = value.get(part) if isinstance(value, dict) else None
-        if value is not None:
+        section, *names = location[:2]
+        values = layer.values.get(section)
+        if section in layer.values and (not names or not isinstance(values, dict) or names[0] in values):
             return f"{layer.origin}: "
     return ""

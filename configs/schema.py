@@ -22,7 +22,7 @@ Modality = Literal["video", "audio", "image", "sensor"]
 class Section(BaseModel):
     """A group of settings: immutable, and an unknown name in it is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class DataSettings(Section):
@@ -108,7 +108,7 @@ class TextSettings(BackboneSettings):
 
 
 class ExtractSettings(Section):
-    """How stage one runs; none of this changes what is stored, save `precision`."""
+    """How stage one runs. `precision` and `demo_seed` change what is stored, `batch_size` at most its last bits."""
 
     modalities: tuple[Modality, ...] = Field(
         ("video", "audio", "image", "sensor"), min_length=1, description="Modalities to extract."
@@ -128,7 +128,9 @@ class ModelSettings(Section):
     d_model: Positive = Field(512, multiple_of=4, description="Width of the process and result encodings.")
     sensor_hidden: Positive = Field(128, description="Width of the sensor encoder.")
     blocks: tuple[Positive, ...] = Field((10, 21), min_length=1, description="Cached image blocks that are used.")
-    pooling: Literal["gem", "mean", "max", "mean+gem"] = Field("gem", description="Pooling over patch tokens.")
+    pooling: Literal["gem", "mean", "max", "mean+gem", "mean+max"] = Field(
+        "gem", description="Pooling over patch tokens."
+    )
     learnable_gem: bool = Field(True, description="Whether GeM's exponent is trained.")
     standardise: bool = Field(
         False, description="Standardise tokens with train statistics first; random-weight backbones need it."

@@ -1,6 +1,7 @@
 """Stage three: a trained run and a store become scores, scores become an assessment, an assessment a report."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -41,7 +42,8 @@ class Evaluation:
 def evaluate(settings: Settings, *, run_name: str | None, split: str, cache: Path | None, command: str) -> Evaluation:
     """Score `split` with a run (None: the latest) and write its report into the run's folder.
 
-    The features come from `cache`, or else from the store that the run was trained on.
+    The features come from `cache`, or else from the store that the run was trained on: where it stands as seen from
+    the run (so that a copied project is judged on its own store), or else where it stood.
 
     Raises:
         NotFoundError: if there is no such run, store or split.
@@ -50,7 +52,7 @@ def evaluate(settings: Settings, *, run_name: str | None, split: str, cache: Pat
     """
     folder = settings.runs.folder
     run = load_run((latest_run(folder) if run_name is None else named_run(folder, run_name)).path)
-    store = FeatureStore.open(cache or _cache_of(run, settings))
+    store = FeatureStore.open(cache or _cache_of(run))
     device = resolve_device(settings.train.device, setting="train.device")
     models: dict[str, nn.Module] = {weights: run.model(weights, store=store, device=device) for weights in WEIGHTS}
     validation, _ = _score(run, store, VALIDATION_SPLIT, models=models)
@@ -64,9 +66,8 @@ def evaluate(settings: Settings, *, run_name: str | None, split: str, cache: Pat
         target_fpr=settings.evaluate.target_fpr,
         seed=settings.evaluate.seed,
     )
-    if num_left_out:
-        warning = f"{num_left_out} samples of {split} lack a modality and are not scored; they are in no figure."
-        assessment = replace(assessment, warnings=(*assessment.warnings, warning))
+    warnings = _warnings(run, split=split, num_left_out=num_left_out)
+    assessment = replace(assessment, warnings=(*assessment.warnings, *warnings))
     provenance = _provenance(run, store, settings=settings, split=split, command=command)
     path = write_report(
         run.folder.path, assessment=assessment, test=judged, provenance=provenance, training_curve=run.metrics
@@ -78,10 +79,23 @@ def evaluate(settings: Settings, *, run_name: str | None, split: str, cache: Pat
     )
 
 
-def _cache_of(run: TrainedRun, settings: Settings) -> Path:
-    """Where the run's features are: where they were, or, if a project was moved, where the settings say."""
+def _cache_of(run: TrainedRun) -> Path:
     recorded = run.settings.cache.path
-    return recorded if recorded.exists() else settings.cache.path
+    from_run = os.path.relpath(recorded, run.settings.runs.folder / run.folder.name)
+    moved_along = Path(os.path.normpath(run.folder.path / from_run))
+    return moved_along if moved_along.exists() else recorded
+
+
+def _warnings(run: TrainedRun, *, split: str, num_left_out: int) -> list[str]:
+    found = []
+    if num_left_out:
+        found.append(f"{num_left_out} samples of {split} lack a modality and are not scored; they are in no figure.")
+    if not run.folder.finished:
+        found.append(
+            f"Training is not finished, this is epoch {run.best().epoch} of at most {run.settings.train.epochs}: "
+            f"`weldcache train --run {run.folder.name}` goes on."
+        )
+    return found
 
 
 def _trained_on(run: TrainedRun, store: FeatureStore) -> Index:
@@ -124,7 +138,8 @@ def _score(
 
 def _provenance(run: TrainedRun, store: FeatureStore, *, settings: Settings, split: str, command: str) -> Provenance:
     # The run's settings made the scores; the evaluation's own section is the one in force now.
-    resolved = run.settings.model_copy(update={"evaluate": settings.evaluate})
+    cache = run.settings.cache.model_copy(update={"path": store.path})
+    resolved = run.settings.model_copy(update={"evaluate": settings.evaluate, "cache": cache})
     return Provenance(
         run_name=run.folder.name,
         split=split,

@@ -72,7 +72,7 @@ class Assessment:
 
     Attributes:
         auroc: with the averaged (EMA) weights, which are the ones a run ships.
-        raw_auroc: with the last weights as the optimiser left them.
+        raw_auroc: with the weights of the same epoch as the optimiser left them, before averaging.
         ap: average precision, defects being the positives.
         fpr_at_95_tpr: false-alarm rate where 95 % of the defects are found.
         per_class: by defect class, in alphabetical order.

@@ -30,7 +30,7 @@ class ScoreTable:
         sessions: recording session, "" where unknown.
         labels: 0 normal, 1 defect.
         scores: from the averaged (EMA) weights, the ones a run ships.
-        raw_scores: from the last weights as the optimiser left them.
+        raw_scores: from the weights of the same epoch as the optimiser left them, before averaging.
         attributes: settings, materials and the like, as the media-free control sees them; may be empty.
 
     Raises:

@@ -25,6 +25,7 @@ from ..configs.schema import Settings
 from ..errors import FingerprintError, NotFoundError
 from ..locking import locked_folder
 from ..progress import Progress, format_seconds, say
+from .interrupts import kept_interrupt
 from .loader import Failure, ReadTask, read_groups
 from .modalities.load import TextVector, load_encoders, load_text_vector
 from .modalities.modality import Encoder, Features, Prepared
@@ -78,7 +79,14 @@ def extract(settings: Settings, *, split: str = "all") -> ExtractSummary:
         )
         _announce(plan, store)
         busy = _run(plan, store, encoders, workers=settings.extract.workers)
-    return _summarise(store, encoders, plan, splits=splits, busy=busy, seconds=time.monotonic() - started)
+    return _summarise(
+        store,
+        encoders,
+        plan,
+        samples=[sample for sample in samples if sample.split in splits],
+        busy=busy,
+        seconds=time.monotonic() - started,
+    )
 
 
 def _index(samples: Sequence[Sample]) -> Index:
@@ -105,12 +113,26 @@ def _reconcile(store: FeatureStore, index: Index, encoders: Mapping[str, Encoder
             f"{store.path} was made by something else than what is asked for:\n  {shown}\n"
             "Ask for what it was made with, or extract into another cache with --cache."
         )
-    store.add_rows(index)
+    _add_rows(store, index)
     for name, encoder in encoders.items():
         if name not in held:
             store.add_modality(encoder.spec)
     if "text" not in held:
         store.add_constant("text/prompt", text.vector, made_by=text.made_by)
+
+
+def _add_rows(store: FeatureStore, index: Index) -> None:
+    held, asked = set(store.index.keys.tolist()), set(index.keys.tolist())
+    if not held & asked:
+        raise FingerprintError(
+            f"None of the {len(asked)} welds of the data set is among the {len(held)} of {store.path}, which holds "
+            "another data set. Extract into another cache with --cache."
+        )
+    if asked - held:
+        say(f"{len(asked - held)} welds are new and get rows of their own.")
+    if held - asked:
+        say(f"{len(held - asked)} welds of {store.path} are not in the data set any more; their rows stay.")
+    store.add_rows(index)
 
 
 def _announce(plan: ExtractPlan, store: FeatureStore) -> None:
@@ -133,6 +155,7 @@ def _run(plan: ExtractPlan, store: FeatureStore, encoders: Mapping[str, Encoder]
         _cores_left_to(workers),
         Progress("extract", total=plan.num_rows, unit="welds", done=done) as progress,
         ThreadPoolExecutor(1) as disk,
+        kept_interrupt() as raise_if_interrupted,
     ):
         mark = time.monotonic()
         for group in read_groups(plan.groups, readers=readers, workers=workers):
@@ -143,6 +166,7 @@ def _run(plan: ExtractPlan, store: FeatureStore, encoders: Mapping[str, Encoder]
             while len(pending) > _WRITES_AHEAD or (pending and pending[0].done()):
                 pending.popleft().result()
             progress.advance(sum(bool(item.task.write) for item in group))
+            raise_if_interrupted()
             mark = _charge(busy, "disk", mark)
         while pending:
             pending.popleft().result()
@@ -197,13 +221,13 @@ def _summarise(
     encoders: Mapping[str, Encoder],
     plan: ExtractPlan,
     *,
-    splits: Sequence[str],
+    samples: Sequence[Sample],
     busy: Mapping[str, float],
     seconds: float,
 ) -> ExtractSummary:
-    asked = np.isin(store.index.splits, splits)
+    keys = {sample.key for sample in samples}
+    asked = np.isin(store.index.keys, list(keys))
     statuses = {name: store.status(name) for name in encoders}
-    keys = set(store.index.keys[asked].tolist())
     return ExtractSummary(
         num_rows=plan.num_rows,
         num_tried=plan.num_todo,

@@ -12,6 +12,7 @@ from ..cache.store import FeatureStore
 from ..configs.device import resolve_device
 from ..configs.load import to_yaml
 from ..configs.schema import Settings
+from ..errors import TrainingError
 from ..locking import locked_folder
 from ..progress import Progress, format_seconds, say
 from .checkpointer import Checkpointer, resume
@@ -89,6 +90,10 @@ def train(settings: Settings, *, run_name: str | None, overwrite: bool, command:
         validator = Validator(recipe, validation_features, batch_size=settings.train.batch_size)
         try:
             _train_and_keep(recipe, state, train_features, validator, run=start.run, settings=settings)
+        except TrainingError:
+            if not start.run.last_path.exists():
+                start.run.remove()  # nothing to go on with, and the name is wanted for the next attempt
+            raise
         except KeyboardInterrupt:
             say(f"Interrupted in epoch {state.epoch + 1}. `weldcache train --run {start.run.name}` goes on with it.")
             raise

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from ..atomic import fsync_path, fsync_tree, write_json, write_text
-from ..errors import NotFoundError, OutputExistsError, SettingsError
+from ..errors import NotFoundError, OutputExistsError, SettingsError, TrainingError
+from ..progress import say
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -73,7 +74,11 @@ class RunFolder:
     @property
     def finished(self) -> bool:
         """Whether training is over."""
-        return self.state_path.is_file() and bool(_read_json(self.state_path)["finished"])
+        return bool(self.state().get("finished", False))
+
+    def state(self) -> dict[str, Any]:
+        """How far the run is, as plain JSON values; empty before its first checkpoint."""
+        return _read_json(self.state_path) if self.state_path.is_file() else {}
 
     def manifest(self) -> dict[str, Any]:
         """The manifest as plain JSON values.
@@ -129,8 +134,17 @@ def named_run(folder: Path, name: str) -> RunFolder:
 
 def all_runs(folder: Path) -> list[RunFolder]:
     """Every run in `folder`, the oldest first."""
-    runs = [RunFolder(path.parent) for path in folder.glob("*/manifest.json") if _NAME.fullmatch(path.parent.name)]
-    return sorted(runs, key=lambda run: (run.manifest()["created"], run.name))
+    created = {}
+    for path in folder.glob("*/manifest.json"):
+        run = RunFolder(path.parent)
+        if not _NAME.fullmatch(run.name):
+            continue
+        try:
+            created[run] = str(run.manifest()["created"])
+            run.state()
+        except TrainingError as error:
+            say(f"Passed over: {error}")
+    return sorted(created, key=lambda run: (created[run], run.name))
 
 
 def latest_run(folder: Path) -> RunFolder:
@@ -155,5 +169,8 @@ def next_name(folder: Path, recipe: str) -> str:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise TrainingError(f"{path} is damaged ({error}); restore it, or delete the run's folder.") from None
     return value

@@ -21,6 +21,8 @@ def write_report(
 ) -> Path:
     """Write `scores_<split>.csv`, `report.html` and, last, `report.json` into `folder`; return the path of the HTML.
 
+    Splits other than test have reports of their own, `report_<split>`.
+
     Args:
         folder: made if it is not there; files of an earlier report are replaced, each in one step.
         assessment: the numbers.
@@ -29,8 +31,9 @@ def write_report(
         training_curve: one mapping an epoch, with "epoch" and any of "loss" and "val_auroc"; may be empty.
     """
     html = render_html(assessment, test=test, provenance=provenance, training_curve=training_curve)
-    html_path = folder / "report.html"
+    name = "report" if provenance.split == "test" else f"report_{provenance.split}"
+    html_path = folder / f"{name}.html"
     write_scores(folder / f"scores_{provenance.split}.csv", test)
     write_text(html_path, html)
-    write_json(folder / "report.json", report_document(assessment, provenance=provenance))
+    write_json(folder / f"{name}.json", report_document(assessment, provenance=provenance))
     return html_path

@@ -12,6 +12,7 @@ class VideoClip:
 
     frames: UInt8[np.ndarray, "time height width 3"]
     times: Float64[np.ndarray, " time"]
+    problems: tuple[str, ...] = ()  # what of the file could not be used, in words for the user
 
 
 @dataclass(frozen=True)

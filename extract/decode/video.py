@@ -45,7 +45,14 @@ def decode_video(path: Path, *, num_frames: int, window: Window | None) -> Video
         raise DecodeError(
             f"{path}: the window {window} s does not meet the clip, which lasts {decodable / rate:.2f} s."
         )
-    return VideoClip(frames=np.stack(frames), times=chosen / rate)
+    return VideoClip(frames=np.stack(frames), times=chosen / rate, problems=_cut_short(decodable, announced, rate=rate))
+
+
+def _cut_short(decodable: int, announced: int, *, rate: float) -> tuple[str, ...]:
+    if decodable >= announced:
+        return ()
+    sampled = f"the frames are sampled from its first {decodable / rate:.1f} s"
+    return (f"the header announces {announced} frames and {decodable} decode; {sampled}",)
 
 
 def _read_header(path: Path) -> tuple[float, int]:

@@ -29,7 +29,7 @@ class VideoReader:
         """Decode and prepare one sample."""
         window = self._arc_on(sample) if self.settings.window == "arc_on" else None
         clip = decode_video(sample.files["video"][0], num_frames=self.settings.num_frames, window=window)
-        return Prepared({"frames": self.preparation(clip)})
+        return Prepared({"frames": self.preparation(clip)}, notes=clip.problems)
 
     def _arc_on(self, sample: Sample) -> tuple[float, float]:
         if "sensor" not in sample.files:

@@ -3,7 +3,6 @@
 import json
 import multiprocessing
 import shutil
-import signal
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -106,19 +105,13 @@ def _write_welds(out: Path, *, welds: Sequence[Weld], plan: SynthPlan, workers: 
         return
     # Forked children would share OpenCV's threads with the parent; a fork server is clean of them.
     context = multiprocessing.get_context("forkserver")
-    pool = ProcessPoolExecutor(min(workers, len(welds)), mp_context=context, initializer=_start_worker)
+    pool = ProcessPoolExecutor(min(workers, len(welds)), mp_context=context, initializer=start_worker)
     try:
         futures = [pool.submit(write_weld, out, weld=weld, plan=plan) for weld in welds]
         for future in as_completed(futures):
             yield future.result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _start_worker() -> None:
-    """Ctrl-C goes to the parent, which lets each worker finish its weld."""
-    start_worker()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _finish(out: Path, *, welds: Sequence[Weld], plan: SynthPlan, num_written: int, started: float) -> SynthSummary:

@@ -1,6 +1,6 @@
 """Fingerprints change with what changes the numbers, and with nothing else."""
 
-from weldcache.cache.provenance import differences, fingerprint, library_versions
+from weldcache.cache.provenance import ABSENT, differences, fingerprint, library_versions
 
 
 def test_fingerprint_ignores_the_order_of_keys_only() -> None:
@@ -13,7 +13,7 @@ def test_fingerprint_ignores_the_order_of_keys_only() -> None:
 def test_differences_name_every_leaf() -> None:
     mine = {"image": {"blocks": [2, 4], "backbone": {"hash": "a"}}, "video": {}}
     theirs = {"image": {"blocks": [2, 3], "backbone": {"hash": "a"}, "size": 64}, "video": {}}
-    assert differences(mine, theirs) == [("image.blocks", [2, 4], [2, 3]), ("image.size", None, 64)]
+    assert differences(mine, theirs) == [("image.blocks", [2, 4], [2, 3]), ("image.size", ABSENT, 64)]
     assert differences(mine, mine) == []
 
 

@@ -198,7 +198,7 @@ def test_wrong_paths_are_explained(tmp_path: Path, make_index: Callable[..., Ind
     with pytest.raises(NotFoundError, match="weldcache extract"):
         FeatureStore.open(tmp_path / "none.zarr")
     zarr.create_group(tmp_path / "other.zarr")
-    with pytest.raises(StoreError, match="not a feature store of weldcache"):
+    with pytest.raises(NotFoundError, match="not a feature store of weldcache"):
         FeatureStore.open(tmp_path / "other.zarr")
     with pytest.raises(OutputExistsError):
         FeatureStore.create(tmp_path / "other.zarr", index=make_index(1))

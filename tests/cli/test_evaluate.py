@@ -26,7 +26,7 @@ def test_the_latest_run_is_judged_and_named(weldcache: Run, judged: Path, copy_o
     assert outcome.code == 0
     assert "causal_film-001 on val" in outcome.out
     assert (project / "runs/causal_film-001/scores_val.csv").is_file()
-    assert f"Report: {project / 'runs/causal_film-001/report.html'}" in outcome.out
+    assert f"Report: {project / 'runs/causal_film-001/report_val.html'}" in outcome.out
     assert "validation samples" in outcome.out  # judged on what chose it
 
 
