@@ -121,5 +121,5 @@ def _session_disjoint(test: ScoreTable, *, seen: Collection[str]) -> SessionDisj
     elif min(num_normal, num_defect) < SMALLEST_GROUP:
         note = TOO_SMALL_NOTE
     elif len(alone) == len(test):
-        note = "the whole split"
+        note = "whole split"
     return SessionDisjoint(auroc=_auroc_if_defined(alone), num_normal=num_normal, num_defect=num_defect, note=note)

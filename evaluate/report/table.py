@@ -24,7 +24,7 @@ def summary(assessment: Assessment, *, provenance: Provenance) -> RenderableType
     if provenance.backbones_are_random:
         lines.insert(0, DEMO_SENTENCE)
     return Group(
-        _table(assessment, title=f"{provenance.run_name} on {provenance.split}"),
+        _table(assessment, title=f"{provenance.run_name} on {provenance.split} (n: normals/defects)"),
         Text(f"{judged.headline}.", style="bold"),
         *map(Text, lines),
     )
@@ -33,8 +33,8 @@ def summary(assessment: Assessment, *, provenance: Provenance) -> RenderableType
 def _table(assessment: Assessment, *, title: str) -> Table:
     table = Table(title=Text(title), title_justify="left")
     table.add_column("AUROC of", no_wrap=True)
-    for name in ("value", "95% interval", "normal + defect"):
-        table.add_column(name, justify="right", no_wrap=name != "normal + defect")
+    for name in ("value", "95% interval", "n"):
+        table.add_column(name, justify="right", no_wrap=True)
     table.add_column("note")
     num_normal, num_defect = assessment.num_normal, assessment.num_defect
     media_free, disjoint = assessment.controls.media_free, assessment.session_disjoint
@@ -52,4 +52,4 @@ def _table(assessment: Assessment, *, title: str) -> Table:
 
 def _add(table: Table, name: str, estimate: Estimate | None, *, counts: tuple[int, int], note: str | None) -> None:
     value, interval = ("none", "") if estimate is None else (f"{estimate.value:.3f}", span(estimate))
-    table.add_row(Text(name), value, interval, f"{counts[0]} + {counts[1]}", Text(note or ""))
+    table.add_row(Text(name), value, interval, f"{counts[0]}/{counts[1]}", Text(note or ""))

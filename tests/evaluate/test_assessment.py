@@ -93,7 +93,7 @@ def test_session_disjoint_notes(
     table: ScoreTable, train_table: ScoreTable, make_table: MakeTable, make_assessment: MakeAssessment
 ) -> None:
     whole = make_assessment(table).session_disjoint
-    assert whole.note is not None and whole.note.startswith("the whole split")
+    assert whole.note is not None and whole.note.startswith("whole split")
     unknown = make_assessment(replace(table, sessions=("",) * len(table))).session_disjoint
     assert unknown.auroc is None and unknown.note == "no sessions are recorded"
     seen = make_assessment(replace(table, sessions=(train_table.sessions[0],) * len(table))).session_disjoint
