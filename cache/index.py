@@ -28,6 +28,11 @@ class Index:
     def __len__(self) -> int:
         return len(self.keys)
 
+    def columns(self) -> dict[str, Column]:
+        """Every column by its name in the store; what is known without media as `attributes/<name>`."""
+        named = {name: getattr(self, name) for name in (*TEXT_COLUMNS, "labels")}
+        return named | {f"attributes/{name}": column for name, column in self.attributes.items()}
+
     def row_of(self) -> dict[str, int]:
         """Row by key."""
         return {str(key): row for row, key in enumerate(self.keys)}
@@ -98,14 +103,9 @@ def _column(values: Sequence[float | str]) -> Column:
     return np.asarray(values, dtype=np.float64)
 
 
-def _columns(index: Index) -> dict[str, Column]:
-    named = {name: getattr(index, name) for name in (*TEXT_COLUMNS, "labels")}
-    return named | {f"attributes/{name}": column for name, column in index.attributes.items()}
-
-
 def _differences(stored: Index, request: Index, shared: NDArray[np.int64]) -> list[str]:
     requested = request.select(shared)
-    mine, theirs = _columns(stored), _columns(requested)
+    mine, theirs = stored.columns(), requested.columns()
     if mine.keys() != theirs.keys():
         return [f"column {name} is only in one of them" for name in sorted(mine.keys() ^ theirs.keys())]
     found = []
@@ -120,6 +120,7 @@ def _differences(stored: Index, request: Index, shared: NDArray[np.int64]) -> li
 def _concatenated(first: Index, second: Index) -> Index:
     if not len(second):
         return first
-    merged = {name: np.concatenate([column, _columns(second)[name]]) for name, column in _columns(first).items()}
+    appended = second.columns()
+    merged = {name: np.concatenate([column, appended[name]]) for name, column in first.columns().items()}
     attributes = {name.removeprefix("attributes/"): merged.pop(name) for name in list(merged) if "/" in name}
     return Index(attributes=attributes, **merged)

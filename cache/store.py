@@ -299,9 +299,7 @@ def _create_array(root: zarr.Group, path: str, spec: ArraySpec, *, num_rows: int
 
 
 def _write_index(root: zarr.Group, index: Index) -> None:
-    columns = {name: getattr(index, name) for name in (*TEXT_COLUMNS, "labels")}
-    columns |= {f"attributes/{name}": column for name, column in index.attributes.items()}
-    for name, column in columns.items():
+    for name, column in index.columns().items():
         text, path = column.dtype.kind == "U", f"index/{name}"
         if path not in root:
             dtype = str if text else column.dtype

@@ -50,7 +50,6 @@ class StoreWriter:
                 fsync_path(folder)
             for row, note in zip(rows, notes or [""] * len(rows), strict=True):
                 self._note(modality, row, note)
-            fsync_path(self._store.path / "problem" / modality)
             self._mark(modality, rows, Status.COMPLETE)
 
     def report(self, modality: str, row: int, status: Status, *, reason: str) -> None:
@@ -58,7 +57,6 @@ class StoreWriter:
         assert status in (Status.ABSENT, Status.UNREADABLE)
         with _disk_errors(self._store.path):
             self._note(modality, row, reason)
-            fsync_path(self._store.path / "problem" / modality)
             self._mark(modality, [row], status)
 
     def _note(self, modality: str, row: int, text: str) -> None:
@@ -71,6 +69,7 @@ class StoreWriter:
             path.unlink(missing_ok=True)  # what an earlier, failed attempt said
 
     def _mark(self, modality: str, rows: Sequence[int], status: Status) -> None:
+        fsync_path(self._store.path / "problem" / modality)  # a status never outlives its reason
         folder = self._store.path / "status" / modality
         for row in rows:
             write_chunk(chunk_path(folder, row, num_axes=1), np.array(status, dtype=np.uint8))
