@@ -18,7 +18,7 @@ import dataclasses
 import resource
 import statistics
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -30,23 +30,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from weldcache.cache.store import FeatureStore
+from weldcache.cache.tensors import read_tensor
 from weldcache.configs.load import load_settings
 from weldcache.configs.schema import Settings
 from weldcache.extract.backbones.families import Family
 from weldcache.extract.backbones.random_backbone import save_random_backbone
-from weldcache.extract.modalities.load import load_encoders
+from weldcache.extract.modalities.load import load_encoders, num_workers
 from weldcache.extract.modalities.modality import Encoder, Prepared
 from weldcache.extract.pipeline import extract
 from weldcache.extract.sample import Sample
 from weldcache.extract.sources.open import open_source
 from weldcache.extract.synth.pipeline import generate
 from weldcache.extract.synth.plan import SynthPlan, plan_for_size
-from weldcache.train.batches import BatchSource
+from weldcache.train.batches import BatchSource, Order
 from weldcache.train.loop import train_epochs
-from weldcache.train.pipeline import RECIPE
+from weldcache.train.pipeline import RECIPE, calibrate
 from weldcache.train.recipes.recipe import Batch, FeatureRequest
 from weldcache.train.recipes.registry import make_recipe
-from weldcache.train.requests import load_constants, positions, shapes_for
+from weldcache.train.requests import shapes_for
 from weldcache.train.resident import ResidentFeatures, load_resident
 from weldcache.train.state import new_state
 from weldcache.train.validation import ValidationResult
@@ -72,15 +73,12 @@ Modalities = Mapping[str, Prepared]
 
 @dataclasses.dataclass(frozen=True)
 class OnlineSource:
-    """Batches whose features are computed at every step: `prepare` gives the backbones' inputs at some positions.
-
-    `takes` names, by request, the entries that training wants of an array, as it does for a cache.
-    """
+    """Batches whose features are computed at every step: `prepare` gives the backbones' inputs at some positions."""
 
     num_samples: int
     prepare: Callable[[Sequence[int]], Sequence[Modalities]]
     encoders: Mapping[str, Encoder]
-    takes: Mapping[FeatureRequest, tuple[int, ...] | None]
+    requests: Sequence[FeatureRequest]
     welds_at_once: int
 
     def __len__(self) -> int:
@@ -91,19 +89,19 @@ class OnlineSource:
         """Where batches are."""
         return CPU
 
-    def batch(self, samples: Tensor) -> Batch:
-        """The samples at these positions, through the backbones in groups as large as extraction's."""
-        groups = [self._features(group.tolist()) for group in torch.split(samples, self.welds_at_once)]
-        return {name: torch.cat([group[name] for group in groups]) for name in groups[0]}
+    def batches(self, order: Order, *, arrays: Collection[str] | None = None) -> Iterator[Batch]:
+        """The batches of `order`, through the backbones in groups as large as extraction's."""
+        requests = [request for request in self.requests if arrays is None or request.name in arrays]
+        for samples in order:
+            groups = [self._features(group.tolist(), requests) for group in torch.split(samples, self.welds_at_once)]
+            yield {name: torch.cat([group[name] for group in groups]) for name in groups[0]}
 
-    def _features(self, chosen: Sequence[int]) -> Batch:
-        prepared = self.prepare(chosen)
-        features = {name: encoder.encode([item[name] for item in prepared]) for name, encoder in self.encoders.items()}
-        stacked = {}
-        for request, taken in self.takes.items():
-            rows = np.stack([item[request.array] for item in features[request.modality]])
-            stacked[request.name] = torch.from_numpy(rows if taken is None else rows[:, taken])
-        return stacked
+    def _features(self, chosen: Sequence[int], requests: Sequence[FeatureRequest]) -> Batch:
+        prepared, wanted = self.prepare(chosen), {request.feature_set for request in requests}
+        features: dict[str, Mapping[str, Tensor]] = {}
+        for name, encoder in self.encoders.items():
+            features |= encoder.encode([item[name] for item in prepared], feature_sets=wanted & made_by(encoder))
+        return {request.name: features[request.feature_set][request.array].cpu() for request in requests}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,14 +143,13 @@ def measure_demo(folder: Path) -> dict[str, list[float]]:
     settings, samples = make_data(folder, plan=plan, preset="demo")
     extract(settings)
     store = FeatureStore.open(settings.cache.path)
-    encoders = load_encoders(settings)
-    with ThreadPoolExecutor(settings.extract.workers) as pool:
+    encoders, requests = loaded_encoders(settings), make_recipe(RECIPE, settings).requires()
+    with ThreadPoolExecutor(num_workers(settings.extract)) as pool:
         decode = Decoder(samples, encoders, pool)
         kept = decode(range(len(samples)))
         cached = resident_features(store, np.arange(len(samples)), settings=settings)
-        takes = {request: positions(store, request) for request in make_recipe(RECIPE, settings).requires()}
         online, prepared = (
-            OnlineSource(len(samples), prepare, encoders, takes, settings.extract.batch_size)
+            OnlineSource(len(samples), prepare, encoders, requests, store.batching["group_size"])
             for prepare in (decode, lambda chosen: [kept[position] for position in chosen])
         )
         require_same_batches(online, cached)
@@ -194,16 +191,28 @@ def measure_full_size(folder: Path) -> dict[str, list[float]]:
         (IMAGE_TRAINED_ON, "image", {"blocks": settings.model.blocks}),  # what training without a cache would run
         (IMAGE_CACHED, "image", {}),  # what extraction runs, for any choice of blocks later
     ):
-        encoder = load_encoders(changed(settings, extract={"modalities": (modality,)}, image=image))[modality]
+        encoder = loaded_encoders(changed(settings, extract={"modalities": (modality,)}, image=image))[modality]
         prepared = encoder.reader(samples[0])
         require_cached(store, encoder, prepared)
-        turns = measure_in_turns(
-            {name: partial(encoder.encode, [prepared]), STEP: step}, num_rounds=FULL_ROUNDS, num_warm_ups=0
-        )
+        encode = partial(encoder.encode, [prepared], feature_sets=made_by(encoder))
+        turns = measure_in_turns({name: encode, STEP: step}, num_rounds=FULL_ROUNDS, num_warm_ups=0)
         seconds[name] = turns[name]
         seconds[STEP] += [duration / batch_size for duration in turns[STEP]]
         del encoder
     return seconds
+
+
+def loaded_encoders(settings: Settings) -> dict[str, Encoder]:
+    """The encoders with their weights."""
+    encoders = load_encoders(settings)
+    for encoder in encoders.values():
+        encoder.load()
+    return encoders
+
+
+def made_by(encoder: Encoder) -> frozenset[str]:
+    """Names of all feature sets of an encoder."""
+    return frozenset(spec.name for spec in encoder.specs)
 
 
 def make_data(
@@ -247,7 +256,7 @@ def epoch_runner(
     """A function that trains one more epoch on `source` each time it is called, by the real training loop."""
     recipe = make_recipe(RECIPE, settings)
     model = recipe.build(shapes_for(store, recipe))
-    recipe.calibrate(model, calibration.tensors, load_constants(store, recipe))
+    calibrate(recipe, model, calibration, store=store)
     epochs = train_epochs(
         recipe,
         state=new_state(model, settings=settings.train),
@@ -261,21 +270,18 @@ def epoch_runner(
 
 def require_same_batches(online: BatchSource, cached: BatchSource) -> None:
     """Stop unless the online side computes what the cache holds, to the cache's half precision."""
-    chosen = torch.arange(len(online))
-    expected = cached.batch(chosen)
-    for name, found in online.batch(chosen).items():
+    everyone = [torch.arange(len(online))]
+    (expected,), (computed,) = cached.batches(everyone), online.batches(everyone)
+    for name, found in computed.items():
         torch.testing.assert_close(found, expected[name].to(found.dtype), rtol=HALF_PRECISION, atol=HALF_PRECISION)
 
 
 def require_cached(store: FeatureStore, encoder: Encoder, prepared: Prepared) -> None:
     """Stop unless the encoder gives the features that the store holds of its one weld."""
-    for name, found in encoder.encode([prepared])[0].items():
-        held = store.read(f"{encoder.spec.name}/{name}", [0])[0]
-        # Fewer blocks than the store has are its first ones.
-        expected = held[: len(found)] if held.ndim else held
-        np.testing.assert_allclose(
-            found, expected.astype(found.dtype), rtol=HALF_PRECISION, atol=HALF_PRECISION, err_msg=name
-        )
+    for feature_set, arrays in encoder.encode([prepared], feature_sets=made_by(encoder)).items():
+        for name, found in arrays.items():
+            held = read_tensor(store, f"{feature_set}/{name}", [0])
+            torch.testing.assert_close(found, held.to(found.dtype), rtol=HALF_PRECISION, atol=HALF_PRECISION)
 
 
 if __name__ == "__main__":

@@ -52,6 +52,11 @@ def report(
     for name, ratio in ratios.items():
         target = f"  (target {targets[name]:g})" if name in targets else ""
         print(f"{name:{width}}  {ratio:.1f} x{target}")
+    print_json(benchmark, ratios=ratios, targets=targets)
+
+
+def print_json(benchmark: str, *, ratios: Mapping[str, float], targets: Mapping[str, float]) -> None:
+    """Print the line that a script reads: the ratios and their targets."""
     rounded = {name: round(ratio, 3) for name, ratio in ratios.items()}
     print(json.dumps({"benchmark": benchmark, "ratios": rounded, "targets": dict(targets)}))
 

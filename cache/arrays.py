@@ -1,27 +1,30 @@
-"""What an array in the store is: its name, its shape for one row, its storage type."""
+"""What the store holds for each row: arrays with a name, a shape and a storage type, in sets that are made together."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Literal
 
+import numpy as np
+
 from .provenance import Json
 
 StorageType = Literal["float16", "bfloat16", "float32", "float64", "int32", "uint8"]
 
-_ITEM_BYTES: dict[StorageType, int] = {
-    "float16": 2,
-    "bfloat16": 2,
-    "float32": 4,
-    "float64": 8,
-    "int32": 4,
-    "uint8": 1,
+# Zarr has no bfloat16: its bits are kept as uint16 and the array's attributes say so.
+NUMPY_TYPES: dict[StorageType, np.dtype[np.generic]] = {
+    "float16": np.dtype("<f2"),
+    "bfloat16": np.dtype("<u2"),
+    "float32": np.dtype("<f4"),
+    "float64": np.dtype("<f8"),
+    "int32": np.dtype("<i4"),
+    "uint8": np.dtype("u1"),
 }
 
 
 @dataclass(frozen=True)
 class ArraySpec:
-    """One array of a modality.
+    """One array of a feature set.
 
     `shape` and `dims` describe one row; in the store a first axis `row` stands before them. A ragged array has its
     largest length here, and a second array `<name>_length` (int32) says how much of it is real.
@@ -32,6 +35,7 @@ class ArraySpec:
     dims: tuple[str, ...]
     dtype: StorageType
     allows_nan: bool = False  # true only where NaN is a value with a meaning, such as "never"
+    distinct: bool = True  # false where two rows may well hold equal values, such as lengths
     attributes: Mapping[str, Json] = field(default_factory=dict)  # kept with the array
 
     def __post_init__(self) -> None:
@@ -40,7 +44,7 @@ class ArraySpec:
     @property
     def row_bytes(self) -> int:
         """Bytes of one row without its checksum."""
-        return prod(self.shape) * _ITEM_BYTES[self.dtype]
+        return prod(self.shape) * NUMPY_TYPES[self.dtype].itemsize
 
     def to_manifest(self) -> dict[str, Json]:
         """As plain JSON values."""
@@ -49,15 +53,16 @@ class ArraySpec:
             "dims": list(self.dims),
             "dtype": self.dtype,
             "allows_nan": self.allows_nan,
+            "distinct": self.distinct,
             "attributes": dict(self.attributes),
         }
 
 
 @dataclass(frozen=True)
-class ModalitySpec:
-    """The arrays of one modality and what makes them."""
+class FeatureSetSpec:
+    """Arrays that are made and complete together, all or none, and what makes them."""
 
-    name: str
+    name: str  # "video", "image/block_10"
     arrays: Sequence[ArraySpec]
     made_by: Mapping[str, Json]  # backbone, preprocessing, libraries: all that changes the numbers
 

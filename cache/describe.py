@@ -1,49 +1,49 @@
-"""A store described for people and for scripts: what it holds, what made it, what is missing."""
+"""A store described in plain JSON values: what it holds, what made it, what is missing, whether it was verified."""
 
+import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import RenderableType
-from rich.table import Table
-from rich.text import Text
+from jaxtyping import Float64, UInt8
 
+from ..errors import StoreError
+from .findings import read_record
+from .provenance import fingerprint
 from .status import Status
-from .store import FeatureStore
+from .store import FeatureStore, has_random_backbones
+
+_ONSET = "arc_on"  # an array of this name holds the first and last second with the arc on
+_BLOCK_ROWS = 4096  # of onsets that are read together
+
+Statuses = Mapping[str, UInt8[np.ndarray, " row"]]
 
 
 def describe_store(store: FeatureStore) -> dict[str, Any]:
-    """Plain JSON values: rows by split and class, statuses by modality and split, arrays, backbones, fingerprint."""
+    """Everything that `weldcache info` tells. Chunks of features are not read, but for the onsets."""
+    statuses = {name: store.status(name) for name in store.feature_sets}
+    feature_sets = {name: _describe_set(store, name, statuses[name]) for name in store.feature_sets}
     return {
         "path": str(store.path),
         "fingerprint": store.fingerprint,
         "created": store.created,
         "versions": dict(store.versions),
+        "batching": dict(store.batching),
         "random_backbones": store.random_backbones,
         "num_rows": len(store.index),
         "classes": _class_counts(store),
-        "modalities": {name: _describe_modality(store, name) for name in store.modalities},
-        "constants": {name: entry["made_by"] for name, entry in store.manifest.items() if "arrays" not in entry},
-        "problems": [
-            {"key": key, "modality": name, "reason": reason}
-            for name in store.modalities
-            for key, reason in store.problems(name).items()
-        ],
+        "feature_sets": feature_sets,
+        "constants": {
+            name: {"made_by": entry["made_by"], "fingerprint": store.fingerprint_of([name])}
+            for name, entry in store.manifest["constants"].items()
+        },
+        "bytes": sum(entry["bytes"] for entry in feature_sets.values()),
+        "disk": _disk_usage(store.path),
+        "health": _describe_health(store, statuses),
     }
-
-
-def store_tables(description: Mapping[str, Any]) -> Iterator[RenderableType]:
-    """What `describe_store` says, as tables for a terminal."""
-    yield Text(f"{description['path']}  made {description['created']}", style="bold")
-    yield Text(f"fingerprint {description['fingerprint']}")
-    if description["random_backbones"]:
-        yield Text("Made by random-weight demo backbones: for trying things out, not for results.", style="yellow")
-    yield _class_table(description["classes"])
-    yield _modality_table(description["modalities"])
-    yield _array_table(description["modalities"])
-    for problem in description["problems"]:
-        yield Text(f"{problem['key']}, {problem['modality']}: {problem['reason']}", style="yellow")
 
 
 def _class_counts(store: FeatureStore) -> dict[str, dict[str, int]]:
@@ -54,55 +54,101 @@ def _class_counts(store: FeatureStore) -> dict[str, dict[str, int]]:
     return {name: {split: counted[split, name] for split in splits} for _, name in order}
 
 
-def _describe_modality(store: FeatureStore, modality: str) -> dict[str, Any]:
-    status = store.status(modality)
-    entry = store.manifest[modality]
-    arrays = {name: store.array_spec(f"{modality}/{name}") for name in entry["arrays"]}
+def _describe_set(store: FeatureStore, name: str, status: UInt8[np.ndarray, " row"]) -> dict[str, Any]:
+    entry = store.manifest["features"][name]
+    rows = {state.name.lower(): int(np.sum(status == state)) for state in Status}
+    arrays = {
+        array: {
+            **entry["arrays"][array],
+            "bytes": spec.row_bytes * rows["complete"],
+            "fingerprint": fingerprint({"made_by": entry["made_by"], "array": entry["arrays"][array]}),
+        }
+        for array, spec in store.arrays(name).items()
+    }
     return {
         "made_by": entry["made_by"],
-        "rows": {state.name.lower(): int(np.sum(status == state)) for state in Status},
-        "arrays": {
-            name: {"shape": list(spec.shape), "dtype": spec.dtype, "bytes": spec.row_bytes * _complete(status)}
-            for name, spec in arrays.items()
-        },
+        "random_weights": has_random_backbones({"features": {name: entry}}),
+        "fingerprint": store.fingerprint_of([name]),
+        "rows": rows,
+        "bytes": sum(array["bytes"] for array in arrays.values()),
+        "arrays": arrays,
     }
 
 
-def _complete(status: np.ndarray) -> int:
-    return int(np.sum(status == Status.COMPLETE))
+def _disk_usage(folder: Path) -> dict[str, int]:
+    """Room that the files below `folder` take on the disk, in whole blocks of it, and how many they are."""
+    num_bytes = num_files = 0
+    for root, _, names in os.walk(folder):
+        for name in names:
+            num_bytes += Path(root, name).stat().st_blocks * 512  # what st_blocks counts, whatever the disk's blocks
+        num_files += len(names)
+    return {"bytes": num_bytes, "files": num_files}
 
 
-def _class_table(classes: Mapping[str, Mapping[str, int]]) -> Table:
-    splits = list(next(iter(classes.values()), {}))
-    table = Table(title="welds", title_justify="left")
-    table.add_column("class")
-    for split in splits:
-        table.add_column(split, justify="right")
-    for name, counts in classes.items():
-        table.add_row(name, *(str(counts[split]) for split in splits))
-    table.add_section()
-    table.add_row("all", *(str(sum(counts[split] for counts in classes.values())) for split in splits))
-    return table
+def _describe_health(store: FeatureStore, statuses: Statuses) -> dict[str, Any]:
+    complete = np.ones(len(store.index), dtype=bool)
+    for status in statuses.values():
+        complete &= status == Status.COMPLETE
+    num_complete = int(complete.sum()) if statuses else 0
+    damage: list[str] = []
+    return {
+        "num_complete": num_complete,
+        "complete_share": num_complete / len(complete) if len(complete) else 0.0,
+        "problems": _problems(store, statuses, damage),
+        "onset_offsets": _onset_offsets(store, statuses, damage),
+        "damage": damage,
+        "verification": read_record(store.path),
+    }
 
 
-def _modality_table(modalities: Mapping[str, Any]) -> Table:
-    table = Table(title="modalities", title_justify="left")
-    for heading in ("modality", "complete", "missing", "absent", "unreadable", "backbone", "weights"):
-        table.add_column(heading, justify="left" if heading in ("modality", "backbone", "weights") else "right")
-    for name, entry in modalities.items():
-        backbone = entry["made_by"].get("backbone")
-        made = (backbone["model"], "random" if backbone["random_weights"] else "trained") if backbone else ("none", "")
-        rows = entry["rows"]
-        table.add_row(name, *(str(rows[state]) for state in ("complete", "missing", "absent", "unreadable")), *made)
-    return table
+def _problems(store: FeatureStore, statuses: Statuses, damage: list[str]) -> list[dict[str, Any]]:
+    """What is noted of welds, in the order of rows; what is the same in several feature sets is told once."""
+    row_of = store.index.row_of()
+    grouped: dict[tuple[int, str], dict[str, str]] = {}
+    for name in store.feature_sets:
+        try:
+            noted = store.problems(name)
+        except StoreError as error:
+            damage.append(str(error))
+            continue
+        for key, reason in noted.items():
+            status = Status(int(statuses[name][row_of[key]]))
+            grouped.setdefault((row_of[key], reason), {})[name] = status.name.lower()
+    return [
+        {"key": str(store.index.keys[row]), "reason": reason, "feature_sets": feature_sets}
+        for (row, reason), feature_sets in sorted(grouped.items(), key=lambda item: item[0])
+    ]
 
 
-def _array_table(modalities: Mapping[str, Any]) -> Table:
-    table = Table(title="arrays", title_justify="left")
-    for heading in ("array", "shape of a row", "type", "MB"):
-        table.add_column(heading, justify="right" if heading == "MB" else "left")
-    for modality, entry in modalities.items():
-        for name, array in entry["arrays"].items():
-            shape = " x ".join(str(length) for length in array["shape"]) or "scalar"
-            table.add_row(f"{modality}/{name}", shape, array["dtype"], f"{array['bytes'] / 1e6:,.1f}")
-    return table
+def _onset_offsets(store: FeatureStore, statuses: Statuses, damage: list[str]) -> list[dict[str, Any]]:
+    """By how much the arc begins later in one modality's recording than in another's, in seconds."""
+    onsets: dict[str, Float64[np.ndarray, " row"]] = {}
+    for name in store.feature_sets:
+        if _ONSET in store.arrays(name):
+            try:
+                onsets[name] = _onsets(store, name, statuses[name])
+            except StoreError as error:
+                damage.append(str(error))
+    return [
+        _describe_offset(first, second, onsets[first] - onsets[second]) for first, second in combinations(onsets, 2)
+    ]
+
+
+def _onsets(store: FeatureStore, name: str, status: UInt8[np.ndarray, " row"]) -> Float64[np.ndarray, " row"]:
+    """Second of the arc's onset in every row; NaN where it is not known."""
+    onsets = np.full(len(store.index), np.nan)
+    complete = np.flatnonzero(status == Status.COMPLETE)
+    for start in range(0, len(complete), _BLOCK_ROWS):
+        rows = complete[start : start + _BLOCK_ROWS]
+        onsets[rows] = store.read(f"{name}/{_ONSET}", rows)[:, 0]
+    return onsets
+
+
+def _describe_offset(first: str, second: str, offsets: Float64[np.ndarray, " row"]) -> dict[str, Any]:
+    known = offsets[np.isfinite(offsets)]
+    described: dict[str, Any] = {"feature_sets": [first, second], "num_welds": len(known)}
+    if len(known):
+        described["median"] = float(np.median(known))
+        described["median_absolute"] = float(np.median(np.abs(known)))
+        described["p95_absolute"] = float(np.percentile(np.abs(known), 95))
+    return described

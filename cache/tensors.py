@@ -11,12 +11,18 @@ from .store import FeatureStore
 
 
 def read_tensor(
-    store: FeatureStore, array: str, rows: Sequence[int] | NDArray[np.int64], *, take: Sequence[int] | None = None
+    store: FeatureStore, array: str, rows: Sequence[int] | NDArray[np.int64], *, out: Tensor | None = None
 ) -> Tensor:
-    """Read rows of `<modality>/<name>` on the CPU, row axis first; bfloat16 comes back as torch.bfloat16.
+    """Read rows of `<set>/<name>` on the CPU, row axis first, into `out` where given, which is returned.
+
+    bfloat16 comes back as torch.bfloat16.
 
     Raises:
         StoreError: as `FeatureStore.read`.
     """
-    values = torch.from_numpy(store.read(array, rows, take=take))
-    return values.view(torch.bfloat16) if store.array_spec(array).dtype == "bfloat16" else values
+    reduced = store.array_spec(array).dtype == "bfloat16"
+    if out is not None:
+        store.read(array, rows, out=(out.view(torch.uint16) if reduced else out).numpy())
+        return out
+    values = torch.from_numpy(store.read(array, rows))
+    return values.view(torch.bfloat16) if reduced else values

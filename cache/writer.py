@@ -1,16 +1,15 @@
 """Writing rows: data first and synced, then the status that makes them exist."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
-from ..atomic import fsync_path
-from ..errors import StoreError
-from .chunks import chunk_path, write_chunk
-from .precision import to_storage
+from ..errors import StoreError, WeldcacheError
+from .chunks import write_rows, write_texts
+from .source_files import SourceFile, encode_sources
 from .status import Status
 from .store import FeatureStore
 
@@ -23,71 +22,64 @@ class StoreWriter:
 
     def write(
         self,
-        modality: str,
+        feature_set: str,
         rows: Sequence[int],
-        features: Sequence[Mapping[str, NDArray[np.generic]]],
+        features: Mapping[str, NDArray[np.generic]],
         *,
-        notes: Sequence[str] | None = None,
+        sources: Sequence[Sequence[SourceFile]],
+        notes: Sequence[str],
     ) -> None:
-        """Write complete rows: `features[i]` holds every array of the modality for `rows[i]`.
+        """Write complete rows: `features` holds every array of the set in its storage type, row axis first.
 
-        `notes[i]` says what is not quite whole about the row ("" for nothing), such as a view that was not taken. All
-        rows' bytes are on the disk before the first status is written, so that at every moment a row that says it is
-        complete is complete.
+        `sources[i]` are the files that row i was made from; `notes[i]` says what is not quite whole about it ("" for
+        nothing), such as a view that was not taken. All bytes are on the disk before the first status is written, so
+        that at every moment a row that says it is complete is complete.
 
         Raises:
-            PrecisionError: if a value does not fit its storage type.
             StoreError: if the disk is full or refuses the write.
         """
-        specs = [self._store.array_spec(f"{modality}/{name}") for name in self._store.manifest[modality]["arrays"]]
-        with _disk_errors(self._store.path):
-            for spec in specs:
-                folder = self._store.path / "features" / modality / spec.name
-                for row, arrays in zip(rows, features, strict=True):
-                    owner = f"{self._store.index.keys[row]}, {modality}"
-                    values = to_storage(arrays[spec.name], spec, owner=owner)
-                    write_chunk(chunk_path(folder, row, num_axes=len(spec.shape) + 1), values)
-                fsync_path(folder)
-            for row, note in zip(rows, notes or [""] * len(rows), strict=True):
-                self._note(modality, row, note)
-            self._mark(modality, rows, Status.COMPLETE)
+        with disk_errors(self._store.path):
+            for name in self._store.arrays(feature_set):
+                write_rows(self._store.path / "features" / feature_set / name, rows, features[name])
+            self._mark(feature_set, rows, Status.COMPLETE, sources=sources, notes=notes)
 
-    def report(self, modality: str, row: int, status: Status, *, reason: str) -> None:
-        """Record that a row has no features, and why: ABSENT or UNREADABLE."""
-        assert status in (Status.ABSENT, Status.UNREADABLE)
-        with _disk_errors(self._store.path):
-            self._note(modality, row, reason)
-            self._mark(modality, [row], status)
+    def report(
+        self, feature_set: str, row: int, status: Status, *, reason: str, sources: Sequence[SourceFile] = ()
+    ) -> None:
+        """Record that a row has no features, and why: ABSENT, UNREADABLE, or MISSING where the backbone failed."""
+        assert status != Status.COMPLETE
+        with disk_errors(self._store.path):
+            self._mark(feature_set, [row], status, sources=[sources], notes=[reason])
 
-    def _note(self, modality: str, row: int, text: str) -> None:
-        folder = self._store.path / "problem" / modality
-        path = chunk_path(folder, row, num_axes=1)
-        if text:
-            zarr.open_array(folder, mode="r+")[row] = text
-            fsync_path(path)
-        else:
-            path.unlink(missing_ok=True)  # what an earlier, failed attempt said
+    def renew_sources(self, feature_set: str, row: int, sources: Sequence[SourceFile]) -> None:
+        """Record that a row's files have other times and the same bytes."""
+        with disk_errors(self._store.path):
+            write_texts(self._store.path / "source" / feature_set, [row], [encode_sources(sources)])
 
-    def _mark(self, modality: str, rows: Sequence[int], status: Status) -> None:
-        fsync_path(self._store.path / "problem" / modality)  # a status never outlives its reason
-        folder = self._store.path / "status" / modality
-        for row in rows:
-            write_chunk(chunk_path(folder, row, num_axes=1), np.array(status, dtype=np.uint8))
-        fsync_path(folder)
+    def _mark(
+        self,
+        feature_set: str,
+        rows: Sequence[int],
+        status: Status,
+        *,
+        sources: Sequence[Sequence[SourceFile]],
+        notes: Sequence[str],
+    ) -> None:
+        path = self._store.path
+        write_texts(path / "source" / feature_set, rows, [encode_sources(files) for files in sources])
+        write_texts(path / "problem" / feature_set, rows, notes)  # "" removes what an earlier, failed attempt said
+        write_rows(path / "status" / feature_set, rows, np.full(len(rows), status, dtype=np.uint8))
 
 
-class _disk_errors:
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
     """Turn the operating system's refusal to write into a sentence; what was complete stays complete."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError):
-            raise StoreError(
-                f"Writing to {self._path} failed: {error.strerror or error}. Complete rows are safe; make room and "
-                "run the same command again to do the rest."
-            ) from error
+    try:
+        yield
+    except WeldcacheError:
+        raise  # some of which are OSErrors too, and have their own words
+    except OSError as error:
+        raise StoreError(
+            f"Writing to {path} failed: {error.strerror or error}. Complete rows are safe; make room and "
+            "run the same command again to do the rest."
+        ) from error

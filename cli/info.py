@@ -8,8 +8,12 @@ from .options import AsJson, Cache, Config, overrides
 
 
 def info(config: Config = None, cache: Cache = None, as_json: AsJson = False) -> None:
-    """Show what a feature store holds: welds by split and class, modalities, arrays, backbones, fingerprint."""
-    from ..cache.describe import describe_store, store_tables
+    """Show what a feature store holds, what made it and whether it is whole.
+
+    Welds by split and class, feature sets and their arrays, backbones, sampling, fingerprints; what is missing and why,
+    how far the modalities' clocks are apart, the last verification.
+    """
+    from ..cache.describe import describe_store
     from ..cache.store import FeatureStore
     from ..configs.load import load_settings
 
@@ -19,6 +23,8 @@ def info(config: Config = None, cache: Cache = None, as_json: AsJson = False) ->
         typer.echo(json.dumps(description, indent=2))
         return
     from rich.console import Console
+
+    from ..cache.store_tables import store_tables
 
     console = Console()
     for part in store_tables(description):

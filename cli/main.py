@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ..errors import WeldcacheError
-from . import config, evaluate, extract, info, synth, train
+from . import config, evaluate, exchange, extract, info, plan, synth, train, verify
 
 app = typer.Typer(
     name="weldcache",
@@ -19,8 +19,12 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.command("synth")(synth.synth)
+app.command("plan")(plan.plan)
 app.command("extract")(extract.extract)
 app.command("info")(info.info)
+app.command("verify")(verify.verify)
+app.command("export")(exchange.export_store)
+app.command("import")(exchange.import_store)
 app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)
 app.add_typer(config.app, name="config")

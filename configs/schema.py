@@ -17,6 +17,17 @@ ModelName = Annotated[
     str, Field(description="Hugging Face id, local folder, or `demo` for a tiny model with random weights.")
 ]
 Modality = Literal["video", "audio", "image", "sensor"]
+StoreName = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z][a-z0-9_]*$",
+        description="Name of these features in the store; under another name, a second backbone's lie beside them.",
+    ),
+]
+Share = Annotated[float, Field(ge=0, le=1)]
+Rectangle = Annotated[
+    tuple[Share, Share, Share, Share], Field(description="Left, top, right and bottom as shares of width and height.")
+]
 
 
 class Section(BaseModel):
@@ -58,17 +69,22 @@ class BackboneSettings(Section):
 class VideoSettings(BackboneSettings):
     """In-process video through V-JEPA 2."""
 
+    store_as: StoreName = "video"
     model: ModelName = "facebook/vjepa2-vitl-fpc64-256"
-    num_frames: Positive = Field(32, multiple_of=2, description="Frames sampled uniformly over the window.")
+    num_frames: Positive = Field(32, multiple_of=2, description="Frames a clip, sampled uniformly.")
     size: Positive | None = Field(None, description="Side in pixels fed to the model; null: the model's own.")
-    window: Literal["full", "arc_on"] = Field(
-        "full", description="Sample the whole clip, or the time in which the welding current is above 50 A."
+    sampling: Literal["uniform", "arc_on", "clips"] = Field(
+        "uniform",
+        description="uniform: one clip over the whole recording; arc_on: one over the time in which the arc burns, by "
+        "the current (above 50 A) or, without sensors, by brightness; clips: video.num_clips, one after another.",
     )
+    num_clips: Positive = Field(4, description="Clips that the recording is cut into (sampling = clips only).")
 
 
 class AudioSettings(BackboneSettings):
     """In-process audio through the Audio Spectrogram Transformer (AST)."""
 
+    store_as: StoreName = "audio"
     model: ModelName = "MIT/ast-finetuned-audioset-14-14-0.443"
     max_seconds: float = Field(
         40.96, gt=0, description="Longest recording that the store has room for; a longer one is reported, never cut."
@@ -78,6 +94,7 @@ class AudioSettings(BackboneSettings):
 class ImageSettings(BackboneSettings):
     """Post-weld photographs through DINOv3 or DINOv2."""
 
+    store_as: StoreName = "image"
     model: ModelName = "facebook/dinov3-vith16plus-pretrain-lvd1689m"
     blocks: tuple[Positive, ...] = Field(
         (10, 21, 32),
@@ -86,6 +103,10 @@ class ImageSettings(BackboneSettings):
     )
     size: Positive | None = Field(224, description="Side in pixels fed to the model; null: the model's own.")
     num_views: Positive = Field(5, description="Photographs a weld.")
+    crop: Rectangle | None = Field(None, description="Part of each photograph that is used; null: all of it.")
+    masks: tuple[Rectangle, ...] = Field(
+        (), description="Parts of each uncropped photograph painted over, such as a sticker with a code."
+    )
 
     @model_validator(mode="after")
     def _blocks_ascend(self) -> "ImageSettings":
@@ -93,16 +114,25 @@ class ImageSettings(BackboneSettings):
             raise ValueError(f"image.blocks must ascend without repeats, got {list(self.blocks)}")
         return self
 
+    @model_validator(mode="after")
+    def _rectangles_have_an_area(self) -> "ImageSettings":
+        for name, rectangle in [("crop", self.crop), *(("masks", mask) for mask in self.masks)]:
+            if rectangle is not None and not (rectangle[0] < rectangle[2] and rectangle[1] < rectangle[3]):
+                raise ValueError(f"image.{name}: {list(rectangle)} must be left < right and top < bottom")
+        return self
+
 
 class SensorSettings(Section):
     """In-process machine sensors: resampled, stored raw."""
 
+    store_as: StoreName = "sensor"
     num_steps: Annotated[int, Field(gt=1)] = Field(128, description="Steps that a recording is resampled to.")
 
 
 class TextSettings(BackboneSettings):
     """The text anchor through CLIP's text tower."""
 
+    store_as: StoreName = "text"
     model: ModelName = "openai/clip-vit-base-patch32"
     prompt: str = Field("a normal weld", min_length=1, description="Text whose vector the prediction is drawn to.")
 
@@ -114,11 +144,18 @@ class ExtractSettings(Section):
         ("video", "audio", "image", "sensor"), min_length=1, description="Modalities to extract."
     )
     device: Device = Field("auto", description="auto, cpu, mps, cuda or cuda:N.")
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="Arithmetic of the backbones; auto: bfloat16 on CUDA, float32 elsewhere."
     )
-    batch_size: Positive = Field(8, description="Welds that go through the backbones together.")
-    workers: int = Field(2, ge=0, description="Decode processes; 0 decodes in the main process.")
+    batch_size: Positive | Literal["auto"] = Field(
+        "auto",
+        description="Welds that go through the backbones together; auto: 8 on a CPU, on a GPU what its memory and "
+        "speed ask for. A store remembers it.",
+    )
+    workers: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
+        "auto",
+        description="Decode processes; 0 decodes in the main process; auto: all cores but one beside a GPU, else half.",
+    )
     demo_seed: int = Field(0, ge=0, description="Seed of the weights of `demo` backbones.")
 
 
@@ -179,6 +216,11 @@ class TrainSettings(Section):
     seed: int = Field(0, ge=0, description="Seed of weights, batches, masks and dropout.")
     checkpoint_seconds: NonNegative = Field(
         20, description="Seconds between two checkpoints at least; an interruption costs no more than this."
+    )
+    loading: Literal["auto", "resident", "streamed"] = Field(
+        "auto",
+        description="resident: features stay on the device; streamed: they are read block by block, for stores larger "
+        "than memory; auto: resident where they fit.",
     )
     device: Device = Field("auto", description="auto, cpu, mps, cuda or cuda:N.")
 

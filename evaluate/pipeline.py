@@ -114,9 +114,9 @@ def _trained_on(run: TrainedRun, store: FeatureStore) -> Index:
 def _score(
     run: TrainedRun, store: FeatureStore, split: str, *, models: Mapping[str, nn.Module]
 ) -> tuple[ScoreTable, int]:
-    """Scores of the rows of `split` that have every modality, and how many have not."""
-    modalities = tuple(dict.fromkeys(request.modality for request in run.recipe.requires()))
-    rows = store.rows(split, modalities=modalities)
+    """Scores of the rows of `split` that have every feature set, and how many have not."""
+    feature_sets = tuple(dict.fromkeys(request.feature_set for request in run.recipe.requires()))
+    rows = store.rows(split, feature_sets=feature_sets)
     if not len(rows):
         raise NotFoundError(
             f"{store.path} has no features of the split {split}. Run `weldcache extract --split {split}`."
@@ -146,8 +146,8 @@ def _provenance(run: TrainedRun, store: FeatureStore, *, settings: Settings, spl
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         command=command,
         seed=run.manifest["seed"],
-        fingerprint=store.fingerprint,
+        fingerprint=run.manifest["fingerprint"],
         settings=json.loads(resolved.model_dump_json()),
         versions=library_versions(),
-        backbones_are_random=store.random_backbones,
+        backbones_are_random=run.manifest["backbones_are_random"],
     )

@@ -14,7 +14,7 @@ class Provenance:
         created: time of the evaluation, ISO 8601 with its offset from UTC.
         command: the command line that made the report.
         seed: that the run was trained with.
-        fingerprint: of the feature store that the run trained on.
+        fingerprint: of the features that the run was trained on, of all that the store holds.
         settings: resolved settings as JSON values: sections of named values.
         versions: library versions by name.
         backbones_are_random: whether the features come from random weights, as in a demo: the numbers then say

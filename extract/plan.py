@@ -1,24 +1,28 @@
-"""What there is to do: which rows of which modalities, in groups whose make-up does not depend on what is done.
+"""What there is to do: which rows of which feature sets, in groups whose make-up does not depend on what is done.
 
 A group of rows goes through a backbone as one batch. Floating-point results depend, in their last bit, on the shape
 of the batch, so groups are cut from the whole list of a split's rows, and an interrupted group is computed again as a
 whole. So a store that was interrupted ends up byte for byte like one that was not.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..cache.arrays import FeatureSetSpec
 from ..cache.status import Status
-from ..cache.store import FeatureStore
 from .sample import Sample
+
+Statuses = Mapping[str, NDArray[np.uint8]]
+"""`Status` of every row by feature set."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One row: which modalities to decode, and which of these to write (the others are computed for their group)."""
+    """One row: which modalities to decode, and which feature sets to write (others are computed for their group)."""
 
     row: int
     sample: Sample
@@ -32,51 +36,78 @@ class ExtractPlan:
 
     groups: Sequence[Sequence[Task]]
     num_rows: int  # rows asked for
-    num_todo: int  # rows with something to write
-    bytes_todo: int
+    rows_todo: Mapping[str, Mapping[str, int]]  # feature set -> split -> rows
+    bytes_todo: Mapping[str, int]  # feature set -> bytes of its arrays
+
+    @property
+    def tasks(self) -> list[Task]:
+        """Rows with something to write."""
+        return [task for group in self.groups for task in group if task.write]
+
+    @property
+    def num_todo(self) -> int:
+        """How many rows have something to write."""
+        return len(self.tasks)
 
 
 def plan_extraction(
-    store: FeatureStore,
     samples: Sequence[Sample],
     *,
+    row_of: Mapping[str, int],
+    statuses: Statuses,
+    feature_sets: Mapping[str, Sequence[FeatureSetSpec]],
     splits: Sequence[str],
-    row_bytes: Mapping[str, int],
-    batch_size: int,
+    group_size: int,
 ) -> ExtractPlan:
-    """Plan the rows of `splits`; `row_bytes` names the modalities and says what a row of each takes.
+    """Plan the rows of `splits`; `feature_sets` are those asked for, by the modality that they are made from.
 
     A row that was absent or unreadable is tried again: its file may have been mended since.
     """
-    row_of = store.index.row_of()
-    statuses = {modality: store.status(modality) for modality in row_bytes}
+    names = {modality: [spec.name for spec in specs] for modality, specs in feature_sets.items()}
     groups: list[list[Task]] = []
     num_rows = 0
     for split in splits:
         chosen = [sample for sample in samples if sample.split == split]
         num_rows += len(chosen)
-        for start in range(0, len(chosen), batch_size):
-            members = chosen[start : start + batch_size]
-            tasks = _group_tasks(members, [row_of[sample.key] for sample in members], statuses)
+        for start in range(0, len(chosen), group_size):
+            members = chosen[start : start + group_size]
+            tasks = _group_tasks(members, [row_of[sample.key] for sample in members], statuses, names)
             if tasks:
                 groups.append(tasks)
-    written = [task for group in groups for task in group if task.write]
+    specs = [spec for of_modality in feature_sets.values() for spec in of_modality]
+    counted = {spec.name: _count(groups, spec.name) for spec in specs}
     return ExtractPlan(
         groups=groups,
         num_rows=num_rows,
-        num_todo=len(written),
-        bytes_todo=sum(row_bytes[modality] for task in written for modality in task.write),
+        rows_todo=counted,
+        bytes_todo={spec.name: spec.row_bytes * sum(counted[spec.name].values()) for spec in specs},
     )
 
 
 def _group_tasks(
-    samples: Sequence[Sample], rows: Sequence[int], statuses: Mapping[str, NDArray[np.uint8]]
+    samples: Sequence[Sample], rows: Sequence[int], statuses: Statuses, names: Mapping[str, Sequence[str]]
 ) -> list[Task]:
     interrupted = {
-        modality for modality, status in statuses.items() if any(status[row] == Status.MISSING for row in rows)
+        modality
+        for modality, sets in names.items()
+        if any(statuses[name][row] == Status.MISSING for name in sets for row in rows)
     }
     tasks = []
     for sample, row in zip(samples, rows, strict=True):
-        write = frozenset(modality for modality, status in statuses.items() if status[row] != Status.COMPLETE)
-        tasks.append(Task(row=row, sample=sample, decode=write | interrupted, write=write))
+        write = {
+            modality: [name for name in sets if statuses[name][row] != Status.COMPLETE]
+            for modality, sets in names.items()
+        }
+        tasks.append(
+            Task(
+                row=row,
+                sample=sample,
+                decode=frozenset(modality for modality, sets in write.items() if sets) | interrupted,
+                write=frozenset(name for sets in write.values() for name in sets),
+            )
+        )
     return [task for task in tasks if task.decode] if any(task.write for task in tasks) else []
+
+
+def _count(groups: Sequence[Sequence[Task]], feature_set: str) -> dict[str, int]:
+    return dict(Counter(task.sample.split for group in groups for task in group if feature_set in task.write))

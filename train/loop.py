@@ -1,6 +1,6 @@
 """The training loop: epochs of steps over batches, with averaging, validation and early stopping.
 
-It knows a recipe, something to gather batches from and something that validates; no files, no data set. Each epoch
+It knows a recipe, something that batches come from and something that validates; no files, no data set. Each epoch
 comes out as a row for the log, and whoever iterates decides what to keep.
 """
 
@@ -109,10 +109,11 @@ def _train_epoch(
     noise = derived_generator(settings.seed, Purpose.LOSS, epoch=epoch, device=samples.device)
     steps = []
     state.model.train()
-    for chosen in shuffled_batches(len(samples), batch_size=settings.batch_size, generator=order):
+    batches = shuffled_batches(len(samples), batch_size=settings.batch_size, generator=order)
+    for chosen, batch in zip(batches, samples.batches(batches), strict=True):
         for group in state.optimizer.param_groups:
             group["lr"] = schedule.at(state.step)
-        steps.append(_train_step(recipe, state, batch=samples.batch(chosen), noise=noise, settings=settings))
+        steps.append(_train_step(recipe, state, batch=batch, noise=noise, settings=settings))
         decay = decay_at(state.step, decay=settings.ema_decay)
         update_average(state.averaged, state.model, decay=decay)
         state.step += 1

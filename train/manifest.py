@@ -7,25 +7,38 @@ from typing import Any
 from torch import nn
 
 from ..cache.provenance import library_versions
-from ..cache.store import FeatureStore
+from ..cache.store import FeatureStore, has_random_backbones
+from .recipes.recipe import Recipe
+from .requests import used_names
 from .samples import ChosenSamples
 
 
 def make_manifest(
-    *, recipe: str, model: nn.Module, store: FeatureStore, samples: ChosenSamples, seed: int, command: str
+    recipe: Recipe,
+    *,
+    name: str,
+    model: nn.Module,
+    store: FeatureStore,
+    samples: ChosenSamples,
+    seed: int,
+    command: str,
 ) -> dict[str, Any]:
-    """The manifest as plain JSON values. `samples` names every row by its key, so that evaluation can hold against
-    them what it scores; `cache` is the store's own manifest, so that another store's differences can be named."""
-    labels = store.index.labels
+    """The manifest of a run of `recipe`, which is called `name`, as plain JSON values.
+
+    `samples` names every row by its key, so that evaluation can hold against them what it scores. `cache` is what the
+    store's manifest says of the features that the recipe uses, and `fingerprint` is over that alone: what is added to
+    the store later changes neither.
+    """
+    labels, used = store.index.labels, used_names(recipe)
     return {
-        "recipe": recipe,
+        "recipe": name,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command,
         "seed": seed,
         "versions": library_versions(),
-        "fingerprint": store.fingerprint,
-        "cache": dict(store.manifest),
-        "backbones_are_random": store.random_backbones,
+        "fingerprint": store.fingerprint_of(used),
+        "cache": store.manifest_of(used),
+        "backbones_are_random": has_random_backbones(store.manifest_of(used)),
         "parameters": count_parameters(model),
         "counts": {
             "train_normals": len(samples.train),

@@ -1,4 +1,4 @@
-"""Stage two as a story: choose samples, load their features once, train on them, keep the best epoch."""
+"""Stage two as a story: choose samples, load their features, train on them, keep the best epoch."""
 
 import time
 from collections.abc import Mapping
@@ -15,15 +15,16 @@ from ..configs.schema import Settings
 from ..errors import TrainingError
 from ..locking import locked_folder
 from ..progress import Progress, format_seconds, say
+from .batches import BatchSource, batches_in_order
 from .checkpointer import Checkpointer, resume
+from .loading import load_features
 from .loop import EpochResult, StopReason, stop_reason, train_epochs
 from .manifest import make_manifest
 from .metrics_log import append_row
 from .randomness import Purpose, derived_seed, seeded_global_rng
 from .recipes.recipe import Recipe
 from .recipes.registry import make_recipe
-from .requests import load_constants, require_arrays, shapes_for
-from .resident import ResidentFeatures, load_resident
+from .requests import load_constants, require_features, shapes_for
 from .run_folder import RunFolder
 from .run_start import RunStart, decide_start
 from .samples import ChosenSamples, choose_samples
@@ -31,6 +32,7 @@ from .state import Best, TrainingState, new_state
 from .validation import Validator
 
 RECIPE = "causal_film"
+_CALIBRATION_ROWS = 64  # a part, whatever the batch size, so that neither it nor the way of loading changes a statistic
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def train(settings: Settings, *, run_name: str | None, overwrite: bool, command:
     had never been interrupted: on a CPU to the last bit, if the number of threads is the same. Progress goes to stderr.
 
     Raises:
-        NotFoundError: if there is no cache, or it lacks a split, modality or array; names the command that makes it.
+        NotFoundError: if there is no cache, or it lacks a split or features; names the command that makes it.
         SettingsError: if settings ask for what the cache or the machine does not have.
         OutputExistsError: if the run's name is taken.
         TrainingError: if a loss is not finite, or the features do not fit the memory.
@@ -72,24 +74,37 @@ def train(settings: Settings, *, run_name: str | None, overwrite: bool, command:
     started = time.monotonic()
     recipe, device = make_recipe(RECIPE, settings), resolve_device(settings.train.device, setting="train.device")
     store = FeatureStore.open(settings.cache.path)
-    require_arrays(store, recipe.requires())
+    require_features(store, recipe)
     samples = choose_samples(store, recipe.requires(), monitor=settings.train.monitor)
     model = _initial_model(recipe, store, seed=settings.train.seed)
     manifest = make_manifest(
-        recipe=RECIPE, model=model, store=store, samples=samples, seed=settings.train.seed, command=command
+        recipe, name=RECIPE, model=model, store=store, samples=samples, seed=settings.train.seed, command=command
     )
     start = decide_start(settings, manifest, run_name=run_name, overwrite=overwrite)
 
-    train_features, validation_features = _load(recipe, store, samples, device=device)
-    recipe.calibrate(model, train_features.tensors, load_constants(store, recipe))
+    _say_who_takes_part(samples)
+    train_samples, validation_samples = load_features(
+        store,
+        samples,
+        requests=recipe.requires(),
+        device=device,
+        loading=settings.train.loading,
+        batch_size=settings.train.batch_size,
+    )
+    calibrate(recipe, model, train_samples, store=store)
     state = new_state(model.to(device), settings=settings.train)
     _open_folder(start, settings=settings, manifest=manifest)
     with locked_folder(start.run.path):
         resume(state, run=start.run)
         resumed_from = state.epoch
-        validator = Validator(recipe, validation_features, batch_size=settings.train.batch_size)
+        validator = Validator(
+            recipe,
+            validation_samples,
+            labels=store.index.labels[samples.validation],
+            batch_size=settings.train.batch_size,
+        )
         try:
-            _train_and_keep(recipe, state, train_features, validator, run=start.run, settings=settings)
+            _train_and_keep(recipe, state, train_samples, validator, run=start.run, settings=settings)
         except TrainingError:
             if not start.run.last_path.exists():
                 start.run.remove()  # nothing to go on with, and the name is wanted for the next attempt
@@ -116,21 +131,20 @@ def _initial_model(recipe: Recipe, store: FeatureStore, *, seed: int) -> nn.Modu
         return recipe.build(shapes_for(store, recipe))
 
 
-def _load(
-    recipe: Recipe, store: FeatureStore, samples: ChosenSamples, *, device: torch.device
-) -> tuple[ResidentFeatures, ResidentFeatures]:
-    train, validation = (
-        load_resident(store, rows, requests=recipe.requires(), device=device)
-        for rows in (samples.train, samples.validation)
-    )
+def _say_who_takes_part(samples: ChosenSamples) -> None:
     say(
-        f"{len(train)} normals to train on ({samples.defects_left_out} defects left out), {len(validation)} samples to "
-        f"validate on; {(train.num_bytes + validation.num_bytes) / 1e6:,.1f} MB of features on {device}."
+        f"{len(samples.train)} normals to train on ({samples.defects_left_out} defects left out), "
+        f"{len(samples.validation)} samples to validate on."
     )
     for split, lacking in (("train", samples.train_lacking), ("validation", samples.validation_lacking)):
-        for modality, count in lacking.items():
-            say(f"Left out of {split}: {count} samples without {modality} features.")
-    return train, validation
+        for feature_set, count in lacking.items():
+            say(f"Left out of {split}: {count} samples without {feature_set} features.")
+
+
+def calibrate(recipe: Recipe, model: nn.Module, train: BatchSource, *, store: FeatureStore) -> None:
+    """Give the recipe all training rows to measure, part by part, of those arrays alone that it measures."""
+    order = batches_in_order(len(train), batch_size=_CALIBRATION_ROWS)
+    recipe.calibrate(model, train.batches(order, arrays=recipe.measures()), load_constants(store, recipe))
 
 
 def _open_folder(start: RunStart, *, settings: Settings, manifest: dict[str, Any]) -> None:
@@ -144,7 +158,7 @@ def _open_folder(start: RunStart, *, settings: Settings, manifest: dict[str, Any
 def _train_and_keep(
     recipe: Recipe,
     state: TrainingState,
-    features: ResidentFeatures,
+    samples: BatchSource,
     validator: Validator,
     *,
     run: RunFolder,
@@ -152,12 +166,12 @@ def _train_and_keep(
 ) -> None:
     """Epochs go to the log, weights to the checkpoints, both to the progress line."""
     checkpointer = Checkpointer(run, seconds=settings.train.checkpoint_seconds)
-    total, done = settings.train.epochs * len(features), state.epoch * len(features)
+    total, done = settings.train.epochs * len(samples), state.epoch * len(samples)
     with Progress(f"train {run.name}", total=total, unit="samples", done=done) as progress:
         for epoch in train_epochs(
             recipe,
             state=state,
-            samples=features,
+            samples=samples,
             validate=validator,
             settings=settings.train,
             on_batch=progress.advance,

@@ -1,55 +1,42 @@
-"""What a recipe asks of a store: whether the store has it, in which shapes, and where in the arrays."""
+"""What a recipe asks of a store: whether the store has it, in which shapes, and what made it."""
 
 from collections.abc import Sequence
-from typing import cast
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from ..cache.store import FeatureStore
-from ..errors import NotFoundError, SettingsError
+from ..cache.tensors import read_tensor
+from ..errors import NotFoundError
 from .recipes.recipe import Batch, FeatureRequest, Recipe, Shapes
 
 
-def require_arrays(store: FeatureStore, requests: Sequence[FeatureRequest]) -> None:
-    """Refuse a store that lacks an array, or entries of one.
+def used_names(recipe: Recipe) -> tuple[str, ...]:
+    """The feature sets and constants that a recipe asks for; what else a store holds does not matter to it."""
+    return (*dict.fromkeys(request.feature_set for request in recipe.requires()), *recipe.constants())
+
+
+def require_features(store: FeatureStore, recipe: Recipe) -> None:
+    """Refuse a store that lacks something that the recipe asks for.
 
     Raises:
-        NotFoundError: if an array was never extracted.
-        SettingsError: if an array lacks entries that are asked for, such as blocks; the message names those it has.
+        NotFoundError: the message names what is missing, what is there, and what to do.
     """
-    for request in requests:
-        if request.array not in store.manifest.get(request.modality, {}).get("arrays", {}):
-            raise NotFoundError(
-                f"{store.path} has no features {request.name}. Run `weldcache extract` with {request.modality} among "
-                "extract.modalities."
-            )
-        positions(store, request)
-
-
-def positions(store: FeatureStore, request: FeatureRequest) -> tuple[int, ...] | None:
-    """Where the selected entries stand on the array's first axis; None where all are asked for.
-
-    Raises:
-        SettingsError: if the array lacks one.
-    """
-    if request.take is None:
-        return None
-    attribute, wanted = request.take.attribute, request.take.values
-    cached = list(cast(Sequence[int], store.array_attributes(request.name)[attribute]))
-    missing = [value for value in wanted if value not in cached]
+    held = (*store.feature_sets, *store.constants)
+    missing = [name for name in used_names(recipe) if name not in held]
     if missing:
-        raise SettingsError(
-            f"{store.path}: {request.name} holds {attribute} {cached}, not {missing}. Choose among those with "
-            f"--set model.{attribute}=[...], or extract into another cache with --set {request.modality}."
-            f"{attribute}=[...]."
+        raise NotFoundError(
+            f"{store.path} has no features {', '.join(missing)}; it has {', '.join(held) or 'none yet'}. "
+            f"{recipe.advice(missing, held=held)}"
         )
-    return tuple(cached.index(value) for value in wanted)
-
-
-def row_shape(store: FeatureStore, request: FeatureRequest) -> tuple[int, ...]:
-    """Shape of one row of what is asked for."""
-    shape, taken = store.array_spec(request.name).shape, positions(store, request)
-    return shape if taken is None else (len(taken), *shape[1:])
+    for request in recipe.requires():
+        arrays = store.arrays(request.feature_set)
+        if request.array not in arrays:
+            raise NotFoundError(
+                f"{store.path} has no array {request.name}; {request.feature_set} has {', '.join(arrays)}. Run "
+                "`weldcache extract` of this version into another --cache."
+            )
 
 
 def load_constants(store: FeatureStore, recipe: Recipe) -> Batch:
@@ -59,5 +46,27 @@ def load_constants(store: FeatureStore, recipe: Recipe) -> Batch:
 
 def shapes_for(store: FeatureStore, recipe: Recipe) -> Shapes:
     """Shapes of everything that a recipe asks for: what its module is built from."""
-    arrays = {request.name: row_shape(store, request) for request in recipe.requires()}
+    arrays = {request.name: store.array_spec(request.name).shape for request in recipe.requires()}
     return {**arrays, **{name: tuple(value.shape) for name, value in load_constants(store, recipe).items()}}
+
+
+def num_feature_bytes(store: FeatureStore, requests: Sequence[FeatureRequest], *, num_rows: int) -> int:
+    """Memory that `num_rows` rows take, without reading any."""
+    return num_rows * sum(store.array_spec(request.name).row_bytes for request in requests)
+
+
+def empty_features(
+    store: FeatureStore,
+    requests: Sequence[FeatureRequest],
+    *,
+    num_rows: int,
+    device: torch.device,
+    pinned: bool = False,
+) -> dict[str, Tensor]:
+    """Memory for `num_rows` rows of each array, not filled; `pinned`: such as the host's that a GPU copies from."""
+
+    def empty(request: FeatureRequest) -> Tensor:
+        like = read_tensor(store, request.name, np.empty(0, np.int64))
+        return torch.empty((num_rows, *like.shape[1:]), dtype=like.dtype, device=device, pin_memory=pinned)
+
+    return {request.name: empty(request) for request in requests}

@@ -1,42 +1,36 @@
 """Features that stay on the device: loaded once, so that a batch is an index gather."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from jaxtyping import Int64
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ..cache.store import FeatureStore
 from ..cache.tensors import read_tensor
 from ..errors import TrainingError
+from ..progress import Progress
+from .batches import Order, batches_in_order
 from .recipes.recipe import Batch, FeatureRequest
-from .requests import positions, row_shape
+from .requests import empty_features, num_feature_bytes
+from .staging import Rows
+from .streamed import StreamedFeatures
 
-_BLOCK_ROWS = 256  # rows read at a time, so that host memory holds few beside those that stay
+_BLOCK_ROWS = 64  # rows read at a time
 _USABLE_SHARE = 0.8  # of the free memory; the rest is for the model, gradients and activations
+_SHOWN_BYTES = 1_000_000_000  # as much takes seconds, so loading it shows how far it is
 
 
 @dataclass(frozen=True, eq=False)
 class ResidentFeatures:
-    """Requested features of some rows, on one device.
-
-    Attributes:
-        tensors: by `<modality>/<array>`, row axis first, in the storage type of the cache.
-        rows: row numbers in the store, one a sample.
-        labels: 0 normal, 1 anomalous, one a sample.
-    """
+    """Requested features of some rows on one device, by `<feature set>/<array>`, in the storage type of the cache."""
 
     tensors: Mapping[str, Tensor]
-    rows: NDArray[np.int64]
-    labels: NDArray[np.uint8]
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(next(iter(self.tensors.values())))
 
     @property
     def device(self) -> torch.device:
@@ -48,30 +42,43 @@ class ResidentFeatures:
         """Memory that the tensors take."""
         return sum(tensor.nbytes for tensor in self.tensors.values())
 
-    def batch(self, samples: Int64[Tensor, " batch"]) -> Batch:
-        """The samples at these positions (of this object, not of the store)."""
-        chosen = samples.to(self.device)
-        return {name: tensor.index_select(0, chosen) for name, tensor in self.tensors.items()}
+    def part(self, start: int, stop: int) -> "ResidentFeatures":
+        """The samples from `start` to `stop`, in the same memory."""
+        return ResidentFeatures({name: tensor[start:stop] for name, tensor in self.tensors.items()})
+
+    def batches(self, order: Order, *, arrays: Collection[str] | None = None) -> Iterator[Batch]:
+        """The batches of `order`."""
+        tensors = {name: tensor for name, tensor in self.tensors.items() if arrays is None or name in arrays}
+        for samples in order:
+            chosen = samples.to(self.device)
+            yield {name: tensor.index_select(0, chosen) for name, tensor in tensors.items()}
 
 
 def load_resident(
-    store: FeatureStore, rows: NDArray[np.int64], *, requests: Sequence[FeatureRequest], device: torch.device
+    store: FeatureStore, rows: Rows, *, requests: Sequence[FeatureRequest], device: torch.device
 ) -> ResidentFeatures:
-    """Read the requested features of `rows` to `device`.
+    """Read the requested features of `rows` to `device`; progress goes to stderr if it is much.
 
     Raises:
         TrainingError: if they do not fit its memory.
         StoreError: as `FeatureStore.read`.
     """
     assert len(rows), "nothing to load"
-    _require_memory(resident_bytes(store, requests, num_rows=len(rows)), device=device)
-    tensors = {request.name: _load(store, rows, request=request, device=device) for request in requests}
-    return ResidentFeatures(tensors=tensors, rows=rows, labels=store.index.labels[rows])
+    needed = num_feature_bytes(store, requests, num_rows=len(rows))
+    _require_memory(needed, device=device)
+    tensors = empty_features(store, requests, num_rows=len(rows), device=device)
+    blocks = _filled(tensors, store, rows, requests=requests, device=device)
+    if needed < _SHOWN_BYTES:
+        deque(blocks, maxlen=0)
+    else:
+        _count(blocks, num_rows=len(rows), num_bytes=needed)
+    return ResidentFeatures(tensors)
 
 
-def resident_bytes(store: FeatureStore, requests: Sequence[FeatureRequest], *, num_rows: int) -> int:
-    """Memory that `num_rows` rows will take, without reading any."""
-    return num_rows * sum(_row_bytes(store, request) for request in requests)
+def fits_memory(num_bytes: int, *, device: torch.device) -> bool:
+    """Whether the features leave enough of the device's free memory; true where the system does not say."""
+    available = available_bytes(device)
+    return available is None or num_bytes <= _USABLE_SHARE * available
 
 
 def available_bytes(device: torch.device) -> int | None:
@@ -85,27 +92,45 @@ def available_bytes(device: torch.device) -> int | None:
     return int(fields["MemAvailable"].split()[0]) * 1024
 
 
-def _row_bytes(store: FeatureStore, request: FeatureRequest) -> int:
-    spec = store.array_spec(request.name)
-    return spec.row_bytes // math.prod(spec.shape) * math.prod(row_shape(store, request))
-
-
 def _require_memory(needed: int, *, device: torch.device) -> None:
-    available = available_bytes(device)
-    if available is not None and needed > _USABLE_SHARE * available:
+    if not fits_memory(needed, device=device):
         raise TrainingError(
-            f"The features take {needed / 1e9:.2f} GB and {device} has {available / 1e9:.2f} GB free, of which "
-            f"{_USABLE_SHARE:.0%} are used at most. Choose fewer blocks with --set model.blocks=[...], another "
-            "--set train.device, or make room."
+            f"The features take {needed / 1e9:.2f} GB and {device} has {(available_bytes(device) or 0) / 1e9:.2f} GB "
+            f"free, of which {_USABLE_SHARE:.0%} are used at most. Stream them from the cache with --set "
+            "train.loading=streamed, choose fewer blocks with --set model.blocks=[...], or make room."
         )
 
 
-def _load(store: FeatureStore, rows: NDArray[np.int64], *, request: FeatureRequest, device: torch.device) -> Tensor:
-    taken = positions(store, request)
-    first = read_tensor(store, request.name, rows[:_BLOCK_ROWS], take=taken)
-    result = torch.empty((len(rows), *first.shape[1:]), dtype=first.dtype, device=device)
-    result[: len(first)] = first
-    for start in range(_BLOCK_ROWS, len(rows), _BLOCK_ROWS):
-        block = rows[start : start + _BLOCK_ROWS]
-        result[start : start + len(block)] = read_tensor(store, request.name, block, take=taken)
-    return result
+def _filled(
+    tensors: Mapping[str, Tensor],
+    store: FeatureStore,
+    rows: Rows,
+    *,
+    requests: Sequence[FeatureRequest],
+    device: torch.device,
+) -> Iterator[int]:
+    """Fill the tensors block by block; yields the number of rows of each block that is done."""
+    order = batches_in_order(len(rows), batch_size=_BLOCK_ROWS)
+    spans = [slice(int(samples[0]), int(samples[-1]) + 1) for samples in order]
+    if device.type == "cpu":  # straight to where they stay
+        for span in spans:
+            for name, tensor in tensors.items():
+                read_tensor(store, name, rows[span], out=tensor[span])
+            yield span.stop - span.start
+        return
+    streamed = StreamedFeatures(store, rows, requests, device)
+    for span, batch in zip(spans, streamed.batches(order), strict=True):
+        for name, tensor in tensors.items():
+            tensor[span] = batch[name]
+        yield span.stop - span.start
+
+
+def _count(blocks: Iterator[int], *, num_rows: int, num_bytes: int) -> None:
+    """Go through all blocks and show how far they are."""
+    done = shown = 0
+    with Progress("load features", total=round(num_bytes / 1e6), unit="MB") as progress:
+        for num_done in blocks:
+            done += num_done
+            megabytes = round(num_bytes * done / num_rows / 1e6)
+            progress.advance(megabytes - shown)
+            shown = megabytes

@@ -10,7 +10,7 @@ from ..errors import OutputExistsError
 from .run_folder import RunFolder, all_runs, named_run, next_name
 
 _SECTIONS = ("model", "loss", "train")  # these and the features decide what training gives
-_HARMLESS = {"checkpoint_seconds"}
+_HARMLESS = {"checkpoint_seconds", "loading"}
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,10 @@ class ChosenSamples:
     """Rows that take part, and how many do not and why.
 
     Attributes:
-        train: normals with every modality.
-        validation: normals and defects with every modality.
+        train: normals with every feature set.
+        validation: normals and defects with every feature set.
         defects_left_out: defects of the train split; training never sees them.
-        train_lacking: normals of the train split without features, by modality; one may count for several.
+        train_lacking: normals of the train split without features, by feature set; one may count for several.
         validation_lacking: the same of the validation split, defects included.
     """
 
@@ -45,9 +45,9 @@ def choose_samples(
         NotFoundError: if a split is not there, not extracted, or has too few normals.
         SettingsError: if the monitor needs defects in validation and there are none.
     """
-    modalities = tuple(dict.fromkeys(request.modality for request in requests))
-    train, train_lacking = _complete_rows(store, TRAIN_SPLIT, modalities=modalities)
-    validation, validation_lacking = _complete_rows(store, VALIDATION_SPLIT, modalities=modalities)
+    feature_sets = tuple(dict.fromkeys(request.feature_set for request in requests))
+    train, train_lacking = _complete_rows(store, TRAIN_SPLIT, feature_sets=feature_sets)
+    validation, validation_lacking = _complete_rows(store, VALIDATION_SPLIT, feature_sets=feature_sets)
     labels = store.index.labels
     normals = train[labels[train] == 0]
     _require_normals(store, TRAIN_SPLIT, count=len(normals), least=2)
@@ -66,17 +66,17 @@ def choose_samples(
     )
 
 
-def _complete_rows(store: FeatureStore, split: str, *, modalities: Sequence[str]) -> tuple[Rows, dict[str, Rows]]:
-    """Rows of `split` with every modality, and the others by what they lack."""
-    everyone = store.rows(split, modalities=())
+def _complete_rows(store: FeatureStore, split: str, *, feature_sets: Sequence[str]) -> tuple[Rows, dict[str, Rows]]:
+    """Rows of `split` with every feature set, and the others by what they lack."""
+    everyone = store.rows(split, feature_sets=())
     if not len(everyone):
         splits = ", ".join(sorted(set(store.index.splits.tolist()))) or "none"
         raise NotFoundError(
             f"{store.path} has no rows of the split {split} (it has {splits}), and training needs {TRAIN_SPLIT} and "
             f"{VALIDATION_SPLIT}. Run `weldcache extract --split {split}`."
         )
-    lacking = {name: np.setdiff1d(everyone, store.rows(split, modalities=(name,))) for name in modalities}
-    complete = store.rows(split, modalities=modalities)
+    lacking = {name: np.setdiff1d(everyone, store.rows(split, feature_sets=(name,))) for name in feature_sets}
+    complete = store.rows(split, feature_sets=feature_sets)
     if not len(complete):
         counts = ", ".join(f"{name} for {len(rows)}" for name, rows in lacking.items() if len(rows))
         raise NotFoundError(

@@ -17,7 +17,7 @@ from .checkpoint import load_module, read_checkpoint
 from .metrics_log import MetricRow, read_rows
 from .recipes.recipe import Recipe
 from .recipes.registry import make_recipe
-from .requests import shapes_for
+from .requests import shapes_for, used_names
 from .run_folder import RunFolder
 from .state import Best, best_of
 
@@ -48,7 +48,7 @@ class TrainedRun:
         ships, or `raw`, as the optimiser left them.
 
         Raises:
-            FingerprintError: if `store` holds other features than those trained on; names each difference.
+            FingerprintError: if what the recipe uses of `store` is not what it was trained on; names each difference.
             NotFoundError: if the run was interrupted before its first checkpoint.
             TrainingError: if the checkpoint is damaged or does not fit.
         """
@@ -60,9 +60,10 @@ class TrainedRun:
         return model.to(device).eval()
 
     def _require_same_features(self, store: FeatureStore) -> None:
-        if store.fingerprint == self.manifest["fingerprint"]:
+        used = used_names(self.recipe)
+        if store.fingerprint_of(used) == self.manifest["fingerprint"]:
             return
-        found = differences(self.manifest["cache"], dict(store.manifest))
+        found = differences(self.manifest["cache"], store.manifest_of(used))
         shown = "\n  ".join(f"{name}: {mine} in the run, {theirs} in the cache" for name, mine, theirs in found[:10])
         raise FingerprintError(
             f"The run {self.folder.path} was trained on other features than {store.path} holds:\n  {shown}\n"

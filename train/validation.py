@@ -1,17 +1,17 @@
 """Validation of a model: loss on normals, AUROC where there are defects, and signs of collapse."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
+from jaxtyping import UInt8
+from torch import Tensor, nn
 
 from ..metrics.auroc import auroc
+from .batches import BatchSource, batches_in_order, regrouped
 from .collapse import effective_rank, mean_dimension_std
-from .recipes.recipe import Recipe
-from .resident import ResidentFeatures
-from .scoring import map_batches, score_features
+from .recipes.recipe import Batch, Recipe
 
 
 @dataclass(frozen=True)
@@ -41,37 +41,44 @@ class Validator:
     Batches have a fixed order and size, so equal models give equal results to the last bit.
     """
 
-    def __init__(self, recipe: Recipe, features: ResidentFeatures, *, batch_size: int) -> None:
+    def __init__(
+        self, recipe: Recipe, samples: BatchSource, *, labels: UInt8[np.ndarray, " samples"], batch_size: int
+    ) -> None:
+        assert len(labels) == len(samples)
         self._recipe = recipe
-        self._features = features
-        self._normals = torch.from_numpy(np.flatnonzero(features.labels == 0))
+        self._samples = samples
+        self._labels = labels
+        self._is_normal = torch.from_numpy(labels == 0)
+        self._has_both_labels = len(np.unique(labels)) == 2
+        self._order = batches_in_order(len(samples), batch_size=batch_size)
         self._batch_size = batch_size
 
-    def __call__(self, model: nn.Module) -> ValidationResult:
-        """Judge `model`."""
-        embeddings = map_batches(
-            self._features,
-            self._normals,
-            lambda batch: self._recipe.embed(model, batch),
-            batch_size=self._batch_size,
-        )
-        return ValidationResult(
-            loss=self._loss(model),
-            auroc=self._auroc(model),
-            effective_rank=effective_rank(embeddings),
-            embedding_std=mean_dimension_std(embeddings),
-        )
-
     @torch.no_grad()
-    def _loss(self, model: nn.Module) -> float:
-        total = 0.0
-        for samples in torch.split(self._normals, self._batch_size):
-            loss = self._recipe.loss(model, self._features.batch(samples), None)["total"]
-            total += float(loss) * len(samples)
-        return total / len(self._normals)
+    def __call__(self, model: nn.Module) -> ValidationResult:
+        """Judge `model`; every sample is fetched once."""
+        scores: list[Tensor] = []
+        embeddings: list[Tensor] = []
+        loss = 0.0
+        for normals in self._normals(self._scored(model, scores)):
+            embedded = self._recipe.embed(model, normals).float().cpu()
+            loss += float(self._recipe.loss(model, normals, None)["total"]) * len(embedded)
+            embeddings.append(embedded)
+        joined = torch.cat(embeddings)
+        return ValidationResult(
+            loss=loss / len(joined),
+            auroc=auroc(torch.cat(scores).numpy(), self._labels) if scores else None,
+            effective_rank=effective_rank(joined),
+            embedding_std=mean_dimension_std(joined),
+        )
 
-    def _auroc(self, model: nn.Module) -> float | None:
-        labels = self._features.labels
-        if len(np.unique(labels)) < 2:
-            return None
-        return auroc(score_features(self._recipe, model, self._features, batch_size=self._batch_size), labels)
+    def _scored(self, model: nn.Module, scores: list[Tensor]) -> Iterator[Batch]:
+        """All batches; each one's scores are appended on the way where there are both labels to compare."""
+        for batch in self._samples.batches(self._order):
+            if self._has_both_labels:
+                scores.append(self._recipe.score(model, batch).float().cpu())
+            yield batch
+
+    def _normals(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """The normals in batches of their own, as large as those of training: some losses compare a batch's samples."""
+        masks = [self._is_normal[samples].to(self._samples.device) for samples in self._order]
+        return regrouped(batches, keep=masks, batch_size=self._batch_size)

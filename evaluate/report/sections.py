@@ -130,7 +130,7 @@ def provenance_details(provenance: Provenance) -> str:
         ("created", provenance.created),
         ("command", provenance.command),
         ("seed", str(provenance.seed)),
-        ("store fingerprint", provenance.fingerprint),
+        ("fingerprint of the features", provenance.fingerprint),
         ("backbones", "random weights (demo)" if provenance.backbones_are_random else "pretrained weights"),
     )
     versions = sorted(provenance.versions.items())

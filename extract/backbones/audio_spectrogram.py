@@ -9,8 +9,8 @@ from math import ceil
 
 import numpy as np
 import torch
-from einops import reduce
-from jaxtyping import Float, Float32
+from einops import rearrange
+from jaxtyping import Float32
 from torch import Tensor
 from transformers import ASTConfig, ASTFeatureExtractor, ASTModel
 from transformers.utils.import_utils import is_speech_available
@@ -18,8 +18,9 @@ from transformers.utils.import_utils import is_speech_available
 from ...cache.provenance import Json
 from ...errors import BackboneError
 from ..decode.decoded import AudioWindows
+from ..flops import count_flops
 from .checkpoint import Checkpoint
-from .pretrained import Placement, describe, freeze, load_config, load_pretrained, patch_side, quiet_transformers
+from .pretrained import LazyModel, Placement, load_config, patch_side, quiet_transformers, whole
 from .spec import BackboneSpec, Preparation
 
 SAMPLE_RATE = 16_000  # Hz
@@ -54,32 +55,42 @@ class AudioSpectrogramTransformer:
 
     def __init__(
         self,
-        model: ASTModel,
+        model: LazyModel[ASTModel],
         *,
+        config: ASTConfig,
         extractor: ASTFeatureExtractor,
-        placement: Placement,
         spec: BackboneSpec,
     ) -> None:
-        config = model.config
         self.spec = spec
         self.preparation: Preparation[AudioWindows] = SpectrogramPreparation(extractor)
         self.dim: int = config.hidden_size
-        self._time_stride: int = config.time_stride
         self.num_tokens: int = (config.max_length - patch_side(config.patch_size)) // config.time_stride + 1
+        self._time_stride: int = config.time_stride
+        self._input_shape = (config.max_length, config.num_mel_bins)
         self._model = model
-        self._placement = placement
 
-    @torch.inference_mode()
-    def __call__(self, batch: Float[Tensor, "windows time mel"]) -> dict[str, Tensor]:
+    def load(self) -> None:
+        """Bring the weights into memory, unless they are there; raises BackboneError where that cannot be done."""
+        self._model.get()
+
+    def __call__(self, batch: Float32[Tensor, "windows time mel"]) -> dict[str, Tensor]:
         """`tokens` (windows, num_tokens, dim), mean over frequency, and `embedding` (windows, dim), AST's own pooling.
 
-        Both are after the final norm.
+        Both are after the final norm; tokens are in float32, as every mean, the embedding in the model's arithmetic.
         """
-        output = self._model(self._placement.of(batch))
-        patches = output.last_hidden_state[:, NUM_SPECIAL_TOKENS:]
+        return self._encode(self._model.get(), self._model.placement.move(batch))
+
+    def flops(self) -> int:
+        """What one window costs; takes no weights."""
+        return count_flops(self._encode, self._model.outline(), torch.empty((1, *self._input_shape), device="meta"))
+
+    @torch.inference_mode()
+    def _encode(self, model: ASTModel, frames: Float32[Tensor, "windows time mel"]) -> dict[str, Tensor]:
+        output = model(frames.to(self._model.placement.dtype))
+        patches: Tensor = output.last_hidden_state[:, NUM_SPECIAL_TOKENS:]
         # The patch embedding transposes its input to (mel, time) and flattens in that order: time runs fastest.
-        tokens = reduce(patches, "windows (mel time) dim -> windows time dim", "mean", time=self.num_tokens)
-        return {"tokens": tokens, "embedding": output.pooler_output}
+        by_time = rearrange(patches, "windows (mel time) dim -> windows mel time dim", time=self.num_tokens)
+        return {"tokens": by_time.mean(dim=1, dtype=torch.float32), "embedding": output.pooler_output}
 
     def num_valid_tokens(self, num_valid: int) -> int:
         """How many of a window's tokens see any of its first `num_valid` samples."""
@@ -96,24 +107,16 @@ def load_ast(checkpoint: Checkpoint, *, placement: Placement) -> AudioSpectrogra
             "(10.24 s); choose an AST for that length."
         )
     extractor = _load_extractor(checkpoint, config=config)
-    model = load_pretrained(ASTModel, checkpoint=checkpoint, config=config)
-    spec = describe(
-        checkpoint,
-        family="ast",
-        placement=placement,
+    model = LazyModel(ASTModel, part=whole, checkpoint=checkpoint, config=config, placement=placement)
+    spec = model.describe(
         preprocessing=_describe_extractor(extractor),
         output={
             "hidden_state": "last, after the final norm",
-            "tokens": "patches, mean over frequency",
+            "tokens": "patches, mean over frequency in float32",
             "embedding": "mean of the CLS and distillation tokens",
         },
     )
-    return AudioSpectrogramTransformer(
-        freeze(model, placement=placement),
-        extractor=extractor,
-        placement=placement,
-        spec=spec,
-    )
+    return AudioSpectrogramTransformer(model, config=config, extractor=extractor, spec=spec)
 
 
 def published_extractor(*, num_mel_bins: int, max_length: int) -> ASTFeatureExtractor:

@@ -10,7 +10,7 @@ from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPTokeni
 
 from ...errors import BackboneError
 from .checkpoint import Checkpoint
-from .pretrained import Placement, describe, freeze, load_config, load_pretrained, quiet_transformers
+from .pretrained import LazyModel, Placement, load_config, quiet_transformers, whole
 from .spec import BackboneSpec
 
 
@@ -19,16 +19,22 @@ class TextEncoder:
 
     def __init__(
         self,
-        model: CLIPTextModelWithProjection,
+        model: LazyModel[CLIPTextModelWithProjection],
         *,
+        dim: int,
+        max_tokens: int,
         tokenizer: CLIPTokenizer,
         spec: BackboneSpec,
     ) -> None:
         self.spec = spec
-        self.dim: int = model.text_projection.out_features
-        self._max_tokens: int = model.config.max_position_embeddings
+        self.dim = dim
+        self._max_tokens = max_tokens
         self._model = model
         self._tokenizer = tokenizer
+
+    def load(self) -> None:
+        """Bring the weights into memory, unless they are there; raises BackboneError where that cannot be done."""
+        self._model.get()
 
     @torch.inference_mode()
     def __call__(self, text: str) -> Float[Tensor, " dim"]:
@@ -39,23 +45,30 @@ class TextEncoder:
                 f"{self.spec.model}: takes {self._max_tokens} tokens, and the text has {tokens.shape[1]}; shorten "
                 f"text.prompt = {text!r}."
             )
-        vector: Tensor = self._model(tokens.to(self._model.device)).text_embeds[0]
+        vector: Tensor = self._model.get()(self._model.placement.move(tokens)).text_embeds[0]
         return vector
 
 
 def load_clip_text(checkpoint: Checkpoint, *, placement: Placement) -> TextEncoder:
     """The text tower in `checkpoint`, a whole CLIP model or its text half with the projection."""
     config = load_config(CLIPTextConfig, checkpoint=checkpoint)
+    if config.projection_dim is None:
+        raise BackboneError(f"{checkpoint.model}: its configuration has no projection_dim; choose a CLIP text tower.")
     tokenizer = _load_tokenizer(checkpoint)
-    model = load_pretrained(CLIPTextModelWithProjection, checkpoint=checkpoint, config=config)
-    spec = describe(
-        checkpoint,
-        family="clip_text",
-        placement=placement,
+    model = LazyModel(
+        CLIPTextModelWithProjection, part=whole, checkpoint=checkpoint, config=config, placement=placement
+    )
+    spec = model.describe(
         preprocessing={"tokenizer": "the model's own byte-pair encoding, lower case"},
         output={"vector": "text embedding at the end token, projected, not normalised"},
     )
-    return TextEncoder(freeze(model, placement=placement), tokenizer=tokenizer, spec=spec)
+    return TextEncoder(
+        model,
+        dim=config.projection_dim,
+        max_tokens=config.max_position_embeddings,
+        tokenizer=tokenizer,
+        spec=spec,
+    )
 
 
 def _load_tokenizer(checkpoint: Checkpoint) -> CLIPTokenizer:

@@ -1,4 +1,7 @@
-"""From a modality's settings to its frozen backbone: hub model, local folder or demo, all through one path."""
+"""From a modality's settings to its frozen backbone: hub model, local folder or demo, all through one path.
+
+What it gives is described but not in memory yet; see `Backbone.load`.
+"""
 
 from pathlib import Path
 
@@ -7,12 +10,10 @@ from ...errors import BackboneError
 from .audio_spectrogram import AudioSpectrogramTransformer, load_ast
 from .checkpoint import Checkpoint, open_checkpoint
 from .clip_text import TextEncoder, load_clip_text
-from .dinov2 import load_dinov2
-from .dinov3 import load_dinov3
 from .families import FAMILY_OF_MODEL_TYPE, TITLES, Family
 from .pretrained import Placement
 from .random_backbone import demo_backbone_folder
-from .vision_transformer import VisionTransformer
+from .vision_transformer import VisionTransformer, load_vision_transformer
 from .vjepa2 import VJepa2, load_vjepa2
 
 DEMO = "demo"
@@ -39,8 +40,9 @@ class BackboneLoader:
     def image(self, settings: ImageSettings) -> VisionTransformer:
         """The backbone of `image.model`; raises BackboneError where it cannot be had."""
         checkpoint = self._find(settings, section="image", families=("dinov3", "dinov2"))
-        load = load_dinov3 if FAMILY_OF_MODEL_TYPE[checkpoint.model_type] == "dinov3" else load_dinov2
-        return load(checkpoint, blocks=settings.blocks, size=settings.size, placement=self._placement)
+        return load_vision_transformer(
+            checkpoint, blocks=settings.blocks, size=settings.size, placement=self._placement
+        )
 
     def text(self, settings: TextSettings) -> TextEncoder:
         """The encoder of `text.model`; raises BackboneError where it cannot be had."""

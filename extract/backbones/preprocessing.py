@@ -1,4 +1,6 @@
-"""From decoded pictures to a vision model's input: resize, rescale, normalise.
+"""From decoded pictures to a vision model's input: resize in the decode workers, rescale and normalise on the device.
+
+Between the two a pixel is a byte a channel, a quarter of what it is as a float32.
 
 The values are those of the model's own preprocessor file, and the published ones where it has none. One thing is not
 the model's own: its centre crop. A photograph of a seam is 2000x900 and a centre crop to a square would cut away half
@@ -35,20 +37,25 @@ Triple = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class PixelPreprocessing:
-    """Resize to `size` x `size`, then (pixel * rescale_factor - mean) / std for each channel of RGB."""
+    """Resize to `size` x `size`, then (pixel * rescale_factor - mean) / std for each channel of RGB, in float32."""
 
     size: int
     mean: Triple = IMAGENET_MEAN
     std: Triple = IMAGENET_STD
     rescale_factor: float = EIGHT_BIT
 
-    def __call__(self, picture: UInt8[np.ndarray, "height width 3"]) -> Float32[np.ndarray, "3 size size"]:
-        """The picture as a model sees it, channels first."""
+    def resize(self, picture: UInt8[np.ndarray, "height width 3"]) -> UInt8[np.ndarray, "3 size size"]:
+        """The picture at the model's size, channels first: the half that is done in the decode workers."""
         resized = resize_antialiased(picture, height=self.size, width=self.size)
-        std = np.array(self.std, dtype=np.float32)
-        scale = np.float32(self.rescale_factor) / std
-        shift = np.array(self.mean, dtype=np.float32) / std
-        return np.ascontiguousarray((resized.astype(np.float32) * scale - shift).transpose(2, 0, 1))
+        return np.ascontiguousarray(resized.transpose(2, 0, 1))
+
+    def normalise(self, pixels: UInt8[Tensor, "*batch 3 size size"]) -> Float32[Tensor, "*batch 3 size size"]:
+        """Pixels as a model sees them, on the device on which they are: the half that follows the transport."""
+        values = pixels.to(torch.float32)
+        # Python numbers, a channel at a time: a tensor of them would have to be sent, and a GPU would wait for it.
+        for channel, mean, std in zip(values.unbind(dim=-3), self.mean, self.std, strict=True):
+            channel.mul_(self.rescale_factor / std).sub_(mean / std)
+        return values
 
     def to_manifest(self) -> dict[str, Json]:
         """What was applied, as plain JSON values."""
@@ -64,32 +71,32 @@ class PixelPreprocessing:
 
 @dataclass(frozen=True)
 class ClipPreparation:
-    """Frames of a clip to a video model's input."""
+    """Frames of a clip to a video model's size; they stay 8-bit until they are on the device."""
 
     pixels: PixelPreprocessing
 
-    def __call__(self, decoded: VideoClip) -> Float32[Tensor, "time 3 size size"]:
+    def __call__(self, decoded: VideoClip) -> UInt8[Tensor, "time 3 size size"]:
         """All frames, in order."""
         side = self.pixels.size
-        prepared = np.empty((len(decoded.frames), 3, side, side), dtype=np.float32)
+        prepared = np.empty((len(decoded.frames), 3, side, side), dtype=np.uint8)
         for index, frame in enumerate(decoded.frames):
-            prepared[index] = self.pixels(frame)
+            prepared[index] = self.pixels.resize(frame)
         return torch.from_numpy(prepared)
 
 
 @dataclass(frozen=True)
 class PhotographPreparation:
-    """Photographs of a weld to an image model's input."""
+    """Photographs of a weld to an image model's size; they stay 8-bit until they are on the device."""
 
     pixels: PixelPreprocessing
 
-    def __call__(self, decoded: Photographs) -> Float32[Tensor, "views 3 size size"]:
-        """All views, in order; a view that was not taken is zeros, which the store masks."""
+    def __call__(self, decoded: Photographs) -> UInt8[Tensor, "views 3 size size"]:
+        """All views, in order; one that was not taken is black, and its features are for the caller to mask."""
         side = self.pixels.size
-        prepared = np.zeros((len(decoded.views), 3, side, side), dtype=np.float32)
+        prepared = np.zeros((len(decoded.views), 3, side, side), dtype=np.uint8)
         for index, view in enumerate(decoded.views):
             if view is not None:
-                prepared[index] = self.pixels(view)
+                prepared[index] = self.pixels.resize(view)
         return torch.from_numpy(prepared)
 
 

@@ -1,11 +1,11 @@
-"""Loading a frozen model through transformers, quietly, from safetensors alone, and refusing half a checkpoint."""
+"""A frozen model of transformers: described at once, loaded when it is needed, from safetensors alone and whole."""
 
 import contextlib
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import Generic, TypeVar, cast
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
@@ -17,31 +17,110 @@ from transformers.utils import logging as transformers_logging
 from ...cache.provenance import Json
 from ...errors import BackboneError
 from .checkpoint import Checkpoint, weight_files
-from .families import Family
+from .families import FAMILY_OF_MODEL_TYPE
 from .spec import BackboneSpec
-from .weights import weights_sha256
+from .weights import hash_weights
 
 Model = TypeVar("Model", bound=PreTrainedModel)
 Config = TypeVar("Config", bound=PreTrainedConfig)
-Module = TypeVar("Module", bound=nn.Module)
+Part = TypeVar("Part", bound=nn.Module)
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a backbone runs and in which arithmetic; its outputs are of that type, on that device."""
+    """Where a backbone runs and in which arithmetic."""
 
     device: torch.device
-    dtype: torch.dtype  # float32, or bfloat16 where the device is fast at it
+    dtype: torch.dtype  # float32; or bfloat16 or float16, where the device is fast at it
 
-    def of(self, batch: Tensor) -> Tensor:
-        """The batch there, in that arithmetic."""
-        return batch.to(device=self.device, dtype=self.dtype)
+    def move(self, batch: Tensor) -> Tensor:
+        """The batch on the device, in its own type; a pinned one must be left alone until its features are read."""
+        return batch.to(self.device, non_blocking=True)
+
+
+class LazyModel(Generic[Part]):
+    """The part of a checkpoint's model that is run: its weights are hashed at once, and loaded when they are needed.
+
+    Describing features, planning their extraction and finding that nothing is left to do take no weights.
+    """
+
+    def __init__(
+        self,
+        model_class: type[Model],
+        *,
+        part: Callable[[Model], Part],
+        checkpoint: Checkpoint,
+        config: PreTrainedConfig,
+        placement: Placement,
+        may_miss: tuple[str, ...] = (),
+    ) -> None:
+        """Take the hash; `may_miss` are beginnings of the names of weights that `part` leaves out.
+
+        Raises:
+            BackboneError: if the weights cannot be read.
+        """
+        self.placement = placement
+        self._checkpoint = checkpoint
+        self._weights = hash_weights(weight_files(checkpoint.folder))
+        self._loaded: Part | None = None
+
+        def load() -> Part:
+            return part(
+                load_pretrained(
+                    model_class, checkpoint=checkpoint, config=config, placement=placement, may_miss=may_miss
+                )
+            )
+
+        def outline() -> Part:
+            with torch.device("meta"):
+                return part(model_class(config))
+
+        self._load = load
+        self._outline = outline
+
+    def get(self) -> Part:
+        """The part with its weights, on its device; the first call loads it.
+
+        Raises:
+            BackboneError: if the checkpoint is another model's, not whole, or not the one that was hashed.
+        """
+        if self._loaded is None:
+            self._weights.check_unchanged()
+            loaded = self._load()
+            self._weights.check_unchanged()
+            self._loaded = loaded.eval().requires_grad_(False)
+        return self._loaded
+
+    def outline(self) -> Part:
+        """The part on the meta device: its operations and their shapes, without a number."""
+        return self._outline().eval().to(self.placement.dtype)
+
+    def describe(self, *, preprocessing: Mapping[str, Json], output: Mapping[str, Json]) -> BackboneSpec:
+        """What makes a feature: the checkpoint with the hash of its weights, and what is done before and after it."""
+        return BackboneSpec(
+            family=FAMILY_OF_MODEL_TYPE[self._checkpoint.model_type],
+            model=self._checkpoint.model,
+            revision=self._checkpoint.revision,
+            weights_sha256=self._weights.sha256,
+            random_weights=self._checkpoint.random_weights,
+            arithmetic=str(self.placement.dtype).removeprefix("torch."),
+            preprocessing=preprocessing,
+            output=output,
+        )
+
+
+def whole(model: Model) -> Model:
+    """The `part` of a model that is run as it is."""
+    return model
 
 
 def load_config(config_class: type[Config], *, checkpoint: Checkpoint) -> Config:
-    """The model's configuration from its config.json; raises BackboneError where a value in it makes no sense."""
+    """The model's configuration from its config.json, with SDPA attention.
+
+    Raises BackboneError where a value in the file makes no sense.
+    """
     try:
-        return config_class.from_pretrained(checkpoint.folder, local_files_only=True)
+        return config_class.from_pretrained(checkpoint.folder, local_files_only=True, attn_implementation="sdpa")
     except (StrictDataclassError, OSError, ValueError, TypeError) as error:
         raise BackboneError(f"{checkpoint.folder / 'config.json'}: {error}; fetch the model again.") from error
 
@@ -51,9 +130,10 @@ def load_pretrained(
     *,
     checkpoint: Checkpoint,
     config: PreTrainedConfig,
+    placement: Placement,
     may_miss: tuple[str, ...] = (),
 ) -> Model:
-    """The model in float32 on the CPU, in evaluation mode, with SDPA attention.
+    """The model in its arithmetic on its device, in memory of its own, with SDPA attention.
 
     Transformers fills weights that a checkpoint lacks with random numbers and goes on. Here that is an error, but for
     names that start with one of `may_miss`: parts that are never run.
@@ -63,7 +143,7 @@ def load_pretrained(
             loaded = model_class.from_pretrained(
                 checkpoint.folder,
                 config=config,
-                dtype=torch.float32,
+                dtype=placement.dtype,
                 attn_implementation="sdpa",
                 use_safetensors=True,
                 local_files_only=True,
@@ -79,33 +159,25 @@ def load_pretrained(
             f"{checkpoint.folder}: lacks {len(absent)} weights of {model_class.__name__}, {absent[0]} among them; it "
             "is another model's checkpoint, or not whole."
         )
+    try:
+        _own(model, device=placement.device)
+    except torch.OutOfMemoryError as error:
+        raise BackboneError(
+            f"{checkpoint.model}: does not fit in the memory of {placement.device}. Free some, or choose another "
+            "extract.device, or extract.precision = bfloat16."
+        ) from error
     return model
 
 
-def freeze(module: Module, *, placement: Placement) -> Module:
-    """The module without gradients, moved to where it runs."""
-    return module.eval().requires_grad_(False).to(device=placement.device, dtype=placement.dtype)
+def _own(model: nn.Module, *, device: torch.device) -> None:
+    """Move the model to `device`, and out of the file that its weights are mapped from.
 
-
-def describe(
-    checkpoint: Checkpoint,
-    *,
-    family: Family,
-    placement: Placement,
-    preprocessing: Mapping[str, Json],
-    output: Mapping[str, Json],
-) -> BackboneSpec:
-    """What makes a feature: the checkpoint with the hash of its weights, and what is done before and after it."""
-    return BackboneSpec(
-        family=family,
-        model=checkpoint.model,
-        revision=checkpoint.revision,
-        weights_sha256=weights_sha256(weight_files(checkpoint.folder)),
-        random_weights=checkpoint.random_weights,
-        arithmetic=str(placement.dtype).removeprefix("torch."),
-        preprocessing=preprocessing,
-        output=output,
-    )
+    Weights that need no cast stay mapped: a file that is written to in place would change them in the middle of a run,
+    and one that is cut short would end the process.
+    """
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(device, copy=True)
+    model.to(device)  # what is not a parameter: constants, such as rotary frequencies, which keep their own type
 
 
 def patch_side(patch_size: int | Sequence[int]) -> int:

@@ -1,9 +1,10 @@
 """What a backbone is: the interface that every model family offers, and the description that the store keeps."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar, runtime_checkable
 
+from jaxtyping import Float32, UInt8
 from torch import Tensor
 
 from ...cache.provenance import Json
@@ -21,7 +22,7 @@ class BackboneSpec:
     revision: str  # the hub's commit, or "local"
     weights_sha256: str  # of the weights as loaded
     random_weights: bool  # true for demo backbones, which know nothing
-    arithmetic: str  # the type it computes in: float32, bfloat16
+    arithmetic: str  # the type it computes in: float32, bfloat16, float16
     preprocessing: Mapping[str, Json]  # size, mean, std, rescale factor, interpolation, ... as applied
     output: Mapping[str, Json]  # which hidden states, pooled how, before or after the final norm
 
@@ -41,16 +42,20 @@ class BackboneSpec:
 
 @runtime_checkable
 class Preparation(Protocol[Decoded]):
-    """A backbone's own preprocessing, without its weights: light, and sent to the decode workers."""
+    """The half of a backbone's preprocessing that needs no device: light, and sent to the decode workers."""
 
     def __call__(self, decoded: Decoded) -> Tensor:
-        """Decoded arrays to the model's float32 input for one sample, on the CPU."""
+        """Decoded arrays to the model's input for one sample, on the CPU: pixels in uint8, sound in float32."""
         ...
 
 
 @runtime_checkable
 class Backbone(Protocol[Decoded]):
-    """A frozen model on its device."""
+    """A frozen model, described from the start and in memory from its first call on.
+
+    Calling it on a prepared batch moves the batch to the model's device, does the rest of the preprocessing there and
+    gives features on that device, without gradients.
+    """
 
     @property
     def spec(self) -> BackboneSpec:
@@ -59,7 +64,7 @@ class Backbone(Protocol[Decoded]):
 
     @property
     def preparation(self) -> Preparation[Decoded]:
-        """Its preprocessing."""
+        """Its preprocessing up to the transport."""
         ...
 
     @property
@@ -67,24 +72,36 @@ class Backbone(Protocol[Decoded]):
         """Width of a token."""
         ...
 
-    def __call__(self, batch: Tensor) -> dict[str, Tensor]:
-        """Features of a prepared batch, without gradients; the batch is moved to the model's device."""
+    def load(self) -> None:
+        """Bring the weights into memory, unless they are there.
+
+        Raises:
+            BackboneError: if they are another model's, not whole, or have changed since they were described.
+        """
+        ...
+
+    def flops(self) -> int:
+        """Floating-point operations of one clip, window or picture, a multiply-add being two; takes no weights."""
         ...
 
 
 @runtime_checkable
 class VideoBackbone(Backbone[VideoClip], Protocol):
-    """Clips (batch, time, 3, size, size) to `tokens` (batch, num_tokens, dim)."""
+    """Clips to features of each tubelet and of the whole."""
 
     @property
     def num_tokens(self) -> int:
         """Tokens a clip."""
         ...
 
+    def __call__(self, batch: UInt8[Tensor, "clips time 3 size size"]) -> dict[str, Tensor]:
+        """`tokens` (clips, num_tokens, dim) and `embedding` (clips, dim), both float32."""
+        ...
+
 
 @runtime_checkable
 class AudioBackbone(Backbone[AudioWindows], Protocol):
-    """Windows (batch, time, mel) to `tokens` (batch, num_tokens, dim) and `embedding` (batch, dim)."""
+    """Windows of sound to features of each stretch of time and of the whole."""
 
     @property
     def num_tokens(self) -> int:
@@ -95,12 +112,34 @@ class AudioBackbone(Backbone[AudioWindows], Protocol):
         """How many of a window's tokens see any of its first `num_valid` samples."""
         ...
 
+    def __call__(self, batch: Float32[Tensor, "windows time mel"]) -> dict[str, Tensor]:
+        """`tokens` (windows, num_tokens, dim), float32, and `embedding` (windows, dim)."""
+        ...
+
 
 @runtime_checkable
 class ImageBackbone(Backbone[Photographs], Protocol):
-    """Pictures (batch, 3, size, size) to `patch_tokens` (batch, blocks, patches, dim) and `cls` without patches."""
+    """Pictures to features of each patch and of the whole, for each of several blocks."""
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """The blocks whose outputs it gives, from 1."""
+        ...
 
     @property
     def num_patches(self) -> int:
         """Patches a picture."""
+        ...
+
+    def __call__(
+        self, batch: UInt8[Tensor, "pictures 3 size size"], *, blocks: Sequence[int] | None = None
+    ) -> dict[int, dict[str, Tensor]]:
+        """By block, for some or all of its own, none deeper being run.
+
+        `patch_tokens` (pictures, num_patches, dim), `cls` (pictures, dim), and `mean` (pictures, dim) in float32.
+        """
+        ...
+
+    def flops(self, *, blocks: Sequence[int] | None = None) -> int:
+        """Floating-point operations of one picture up to the deepest of `blocks`, or of all of its own."""
         ...

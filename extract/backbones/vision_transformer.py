@@ -1,35 +1,41 @@
-"""Photographs through a vision transformer: patch and CLS tokens of chosen blocks, and nothing run beyond them.
+"""Photographs through a vision transformer, DINOv2 or DINOv3: tokens of chosen blocks, and nothing run beyond them.
 
-What DINOv2 and DINOv3 share. Block k means the output of the k-th block, counted from 1, before the final norm: what
-transformers calls `hidden_states[k]`, index 0 being the embedding.
+Block k means the output of the k-th block, counted from 1, before the final norm: what transformers calls
+`hidden_states[k]`, index 0 being the embedding.
 """
 
-from collections.abc import Iterator
-from typing import Protocol, runtime_checkable
+from collections.abc import Sequence
+from itertools import islice
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
+from transformers import Dinov2Config, Dinov2Model, DINOv3ViTConfig, DINOv3ViTModel
 
 from ...cache.provenance import Json
 from ...errors import BackboneError
 from ..decode.decoded import Photographs
-from .preprocessing import PhotographPreparation, PixelPreprocessing
-from .pretrained import Placement
+from ..flops import count_flops
+from .checkpoint import Checkpoint
+from .dino import Trunk, dinov2_trunk, dinov3_trunk
+from .families import FAMILY_OF_MODEL_TYPE
+from .preprocessing import (
+    IMAGE_FILES,
+    PUBLISHED_IMAGE_SIZE,
+    PhotographPreparation,
+    PixelPreprocessing,
+    check_divides,
+    read_pixel_preprocessing,
+)
+from .pretrained import LazyModel, Placement, load_config, patch_side
 from .spec import BackboneSpec, Preparation
 
-
-@runtime_checkable
-class Trunk(Protocol):
-    """A vision transformer without its head, cut after the deepest block that is needed."""
-
-    num_prefix_tokens: int  # CLS and registers, which stand before the patches
-    patch_side: int  # pixels
-    dim: int
-
-    def block_outputs(self, pixels: Float[Tensor, "pictures 3 height width"]) -> Iterator[Tensor]:
-        """Tokens after each block in turn: (pictures, prefix + patches, dim)."""
-        ...
+_OUTPUT: dict[str, Json] = {
+    "hidden_state": "output of the block, before the final norm",
+    "patch_tokens": "patches by rows, without CLS and register tokens",
+    "cls": "CLS token",
+    "mean": "mean over patches, in float32",
+}
 
 
 class VisionTransformer:
@@ -37,44 +43,100 @@ class VisionTransformer:
 
     def __init__(
         self,
-        trunk: Trunk,
+        trunk: LazyModel[Trunk],
         *,
+        config: Dinov2Config | DINOv3ViTConfig,
         blocks: tuple[int, ...],
         pixels: PixelPreprocessing,
-        placement: Placement,
         spec: BackboneSpec,
     ) -> None:
         self.spec = spec
         self.preparation: Preparation[Photographs] = PhotographPreparation(pixels)
         self.blocks = blocks
-        self.dim = trunk.dim
-        self.num_patches = (pixels.size // trunk.patch_side) ** 2
+        self.dim: int = config.hidden_size
+        self.num_patches = (pixels.size // patch_side(config.patch_size)) ** 2
         self._trunk = trunk
-        self._placement = placement
+        self._pixels = pixels
+
+    def load(self) -> None:
+        """Bring the weights into memory, unless they are there; raises BackboneError where that cannot be done."""
+        self._trunk.get()
+
+    def __call__(
+        self, batch: UInt8[Tensor, "pictures 3 size size"], *, blocks: Sequence[int] | None = None
+    ) -> dict[int, dict[str, Tensor]]:
+        """Features by block, for `blocks` or for all of the backbone's own; the deepest of them is the last to run.
+
+        `patch_tokens` (pictures, patches, dim), by rows from the top left, without CLS and register tokens; `cls`
+        (pictures, dim); both in the backbone's arithmetic. `mean` (pictures, dim), over patches, in float32.
+        """
+        return self._encode(self._trunk.get(), self._trunk.placement.move(batch), blocks=self._chosen(blocks))
+
+    def flops(self, *, blocks: Sequence[int] | None = None) -> int:
+        """What one picture costs, for `blocks` or for all of the backbone's own; takes no weights."""
+        side = self._pixels.size
+        picture = torch.empty((1, 3, side, side), dtype=torch.uint8, device="meta")
+        return count_flops(self._encode, self._trunk.outline(), picture, blocks=self._chosen(blocks))
+
+    def _chosen(self, blocks: Sequence[int] | None) -> Sequence[int]:
+        chosen = self.blocks if blocks is None else blocks
+        assert chosen and set(chosen) <= set(self.blocks), f"blocks {chosen} are not among {self.blocks}"
+        return chosen
 
     @torch.inference_mode()
-    def __call__(self, batch: Float[Tensor, "pictures 3 height width"]) -> dict[str, Tensor]:
-        """`patch_tokens` (pictures, blocks, patches, dim) and `cls` (pictures, blocks, dim), before the final norm.
-
-        Patches run by rows from the top left; CLS and register tokens are not among them.
-        """
-        outputs = enumerate(self._trunk.block_outputs(self._placement.of(batch)), start=1)
-        chosen = [tokens for number, tokens in outputs if number in self.blocks]
-        patches = [tokens[:, self._trunk.num_prefix_tokens :] for tokens in chosen]
-        return {"patch_tokens": torch.stack(patches, dim=1), "cls": torch.stack([tokens[:, 0] for tokens in chosen], 1)}
-
-
-def describe_output(blocks: tuple[int, ...]) -> dict[str, Json]:
-    """What a vision transformer's features are, for the manifest."""
-    return {
-        "hidden_state": "output of each block, before the final norm",
-        "blocks": list(blocks),
-        "patch_tokens": "patches by rows, without CLS and register tokens",
-        "cls": "CLS token",
-    }
+    def _encode(
+        self, trunk: Trunk, pixels: UInt8[Tensor, "pictures 3 size size"], *, blocks: Sequence[int]
+    ) -> dict[int, dict[str, Tensor]]:
+        pictures: Float[Tensor, "pictures 3 size size"] = self._pixels.normalise(pixels).to(self._trunk.placement.dtype)
+        outputs = enumerate(islice(trunk.block_outputs(pictures), max(blocks)), start=1)
+        return {
+            block: _features(tokens, num_prefix_tokens=trunk.num_prefix_tokens)
+            for block, tokens in outputs
+            if block in blocks
+        }
 
 
-def check_blocks(blocks: tuple[int, ...], *, num_blocks: int, model: str) -> None:
+def load_vision_transformer(
+    checkpoint: Checkpoint, *, blocks: tuple[int, ...], size: int | None, placement: Placement
+) -> VisionTransformer:
+    """The DINOv2 or DINOv3 in `checkpoint`, up to the deepest of `blocks`.
+
+    Raises BackboneError where it has no such block or its patches do not fit `size`.
+    """
+    config = _load_config(checkpoint)
+    _check_blocks(blocks, num_blocks=config.num_hidden_layers, model=checkpoint.model)
+    pixels = read_pixel_preprocessing(
+        checkpoint.folder, files=IMAGE_FILES, size=size, default_size=PUBLISHED_IMAGE_SIZE
+    )
+    check_divides(pixels.size, patch=patch_side(config.patch_size), model=checkpoint.model)
+    config.num_hidden_layers = max(blocks)  # deeper ones are not even loaded
+    trunk = _load_trunk(checkpoint, config=config, placement=placement)
+    spec = trunk.describe(preprocessing=pixels.to_manifest(), output=_OUTPUT)
+    return VisionTransformer(trunk, config=config, blocks=blocks, pixels=pixels, spec=spec)
+
+
+def _load_config(checkpoint: Checkpoint) -> Dinov2Config | DINOv3ViTConfig:
+    if FAMILY_OF_MODEL_TYPE[checkpoint.model_type] == "dinov3":
+        return load_config(DINOv3ViTConfig, checkpoint=checkpoint)
+    return load_config(Dinov2Config, checkpoint=checkpoint)
+
+
+def _load_trunk(
+    checkpoint: Checkpoint, *, config: Dinov2Config | DINOv3ViTConfig, placement: Placement
+) -> LazyModel[Trunk]:
+    if isinstance(config, DINOv3ViTConfig):
+        return LazyModel(DINOv3ViTModel, part=dinov3_trunk, checkpoint=checkpoint, config=config, placement=placement)
+    return LazyModel(Dinov2Model, part=dinov2_trunk, checkpoint=checkpoint, config=config, placement=placement)
+
+
+def _features(
+    tokens: Float[Tensor, "pictures tokens dim"], *, num_prefix_tokens: int
+) -> dict[str, Float[Tensor, "pictures *patches dim"]]:
+    patches = tokens[:, num_prefix_tokens:]
+    return {"patch_tokens": patches, "cls": tokens[:, 0], "mean": patches.mean(dim=1, dtype=torch.float32)}
+
+
+def _check_blocks(blocks: tuple[int, ...], *, num_blocks: int, model: str) -> None:
     """Raise BackboneError unless all `blocks`, counted from 1, are among a model's `num_blocks`."""
     beyond = [block for block in blocks if not 1 <= block <= num_blocks]
     if beyond or not blocks:

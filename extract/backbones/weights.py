@@ -6,6 +6,7 @@ and a hash must not change when nothing did. How the tensors are ordered or spli
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -13,6 +14,34 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ...errors import BackboneError
+
+Stamp = tuple[int, int, int, int]  # device, inode, bytes, nanoseconds of the last change
+
+
+@dataclass(frozen=True)
+class HashedWeights:
+    """Safetensors files, the hash of what is in them, and how the file system described them at that time."""
+
+    files: tuple[Path, ...]
+    sha256: str
+    stamps: tuple[Stamp, ...]
+
+    def check_unchanged(self) -> None:
+        """Raise BackboneError if a file is not the one that was hashed."""
+        for path, stamp in zip(self.files, self.stamps, strict=True):
+            if _stamp(path) != stamp:
+                raise BackboneError(
+                    f"{path}: changed after its hash was taken, so features would not be those of the weights that the "
+                    "store names; start again once nothing writes to the folder."
+                )
+
+
+def hash_weights(files: Sequence[Path]) -> HashedWeights:
+    """Hash all tensors in safetensors `files`, read one at a time; raises BackboneError if one is broken or changes."""
+    stamps = tuple(_stamp(path) for path in files)
+    hashed = HashedWeights(tuple(files), weights_sha256(files), stamps)
+    hashed.check_unchanged()
+    return hashed
 
 
 def weights_sha256(files: Sequence[Path]) -> str:
@@ -24,6 +53,14 @@ def weights_sha256(files: Sequence[Path]) -> str:
         digest.update(f"{name}\0{tensor.dtype}\0{list(tensor.shape)}\0".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def _stamp(path: Path) -> Stamp:
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise BackboneError(f"{path}: cannot be read ({error.strerror}); fetch the model again.") from error
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _tensor_names(path: Path) -> list[str]:

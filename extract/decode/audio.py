@@ -9,6 +9,7 @@ from jaxtyping import Float32
 
 from ...errors import DecodeError
 from .decoded import AudioWindows
+from .loudness import heard_span
 
 SAMPLE_RATE = 16_000
 
@@ -81,4 +82,4 @@ def _windows(waveform: Float32[np.ndarray, " samples"], *, size: int) -> AudioWi
     samples.reshape(-1)[: len(waveform)] = waveform
     num_valid = np.full(count, size, dtype=np.int64)
     num_valid[-1] = len(waveform) - (count - 1) * size
-    return AudioWindows(samples=samples, num_valid=num_valid)
+    return AudioWindows(samples=samples, num_valid=num_valid, arc_on=heard_span(waveform, rate=SAMPLE_RATE))

@@ -1,26 +1,38 @@
 """What decoding yields: plain arrays, before any backbone's own preprocessing."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64, UInt8
 
+from .onset import never
+
 
 @dataclass(frozen=True)
 class VideoClip:
-    """Sampled frames in RGB, and when each was taken, in seconds from the start of the file."""
+    """Sampled frames in RGB, and when each was taken, in seconds from the start of the file.
+
+    `arc_on` holds the first and last time at which the arc lights the picture, on the same clock, or NaN twice where it
+    never does.
+    """
 
     frames: UInt8[np.ndarray, "time height width 3"]
     times: Float64[np.ndarray, " time"]
+    arc_on: Float64[np.ndarray, " 2"] = field(default_factory=never)
     problems: tuple[str, ...] = ()  # what of the file could not be used, in words for the user
 
 
 @dataclass(frozen=True)
 class AudioWindows:
-    """Consecutive windows over the whole recording, 16 kHz mono in [-1, 1]; the last one is padded with zeros."""
+    """Consecutive windows over the whole recording, 16 kHz mono in [-1, 1]; the last one is padded with zeros.
+
+    `arc_on` holds onset and end of the welding sound in seconds from the first sample, or NaN twice where nothing
+    stands out.
+    """
 
     samples: Float32[np.ndarray, "windows samples"]
     num_valid: Int64[np.ndarray, " windows"]  # real samples in each window
+    arc_on: Float64[np.ndarray, " 2"] = field(default_factory=never)
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,10 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from ...configs.schema import Rectangle
 from ...errors import DecodeError
 from .decoded import Photographs
+from .rectangle import crop_to, paint_over
 
 Picture = UInt8[np.ndarray, "height width 3"]
 
@@ -18,8 +20,13 @@ _VIEW_NUMBER = re.compile(r"(?:^|(?<=[_\s])|(?<=view)|(?<=cam))\d{1,2}$|(?<=-)\d
 _JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 
 
-def decode_photographs(paths: Sequence[Path], *, num_views: int) -> Photographs:
+def decode_photographs(
+    paths: Sequence[Path], *, num_views: int, crop: Rectangle | None = None, masks: Sequence[Rectangle] = ()
+) -> Photographs:
     """Decode a weld's pictures to RGB, upright as their EXIF says, of whatever size they are.
+
+    Each rectangle of `masks` is painted over with ImageNet's mean colour, then all but `crop` is cut away. Both are
+    fractions (left, top, right, bottom) of the upright uncropped picture.
 
     Each picture goes to the view that `view_of_each` gives it. A view without a readable picture is None, and
     `problems` says why; so it does for pictures beyond `num_views`, which are not used.
@@ -35,7 +42,8 @@ def decode_photographs(paths: Sequence[Path], *, num_views: int) -> Photographs:
             problems.append(f"{path} is not used: it is photograph {view + 1} and image.num_views is {num_views}")
             continue
         try:
-            views[view] = read_picture(path)
+            picture = paint_over(read_picture(path), masks=masks)
+            views[view] = picture if crop is None else crop_to(picture, crop=crop)
         except DecodeError as error:
             problems.append(str(error))
     problems.extend(

@@ -1,18 +1,22 @@
-"""Audio: consecutive windows over the whole recording to spectrogram tokens and one pooled embedding."""
+"""Audio: consecutive windows over the whole recording to spectrogram tokens and pooled embeddings."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import ceil
+from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from ...cache.arrays import ArraySpec, ModalitySpec
+from ...cache.arrays import ArraySpec, FeatureSetSpec
 from ...configs.schema import AudioSettings, CacheSettings
 from ..backbones.spec import AudioBackbone, Preparation
 from ..decode.audio import decode_audio
 from ..decode.decoded import AudioWindows
 from ..sample import Sample
+from .arc_on import arc_on_array
 from .made_by import made_by
 from .modality import Features, Prepared
 
@@ -21,21 +25,31 @@ WINDOW_SECONDS = 10.24  # what AST was trained on
 
 @dataclass(frozen=True)
 class AudioReader:
-    """Windows as the backbone takes them: {"windows": (windows, time, mel), "num_valid": (windows,)}."""
+    """What the backbone takes: {"windows": (windows, time, mel), "num_valid": (windows,), "arc_on": (2,)}."""
 
     settings: AudioSettings
     preparation: Preparation[AudioWindows]
+
+    def files(self, sample: Sample) -> tuple[Path, ...]:
+        """The recording."""
+        return sample.files["audio"]
 
     def __call__(self, sample: Sample) -> Prepared:
         """Decode and prepare one sample."""
         windows = decode_audio(
             sample.files["audio"][0], window_seconds=WINDOW_SECONDS, max_seconds=self.settings.max_seconds
         )
-        return Prepared({"windows": self.preparation(windows), "num_valid": torch.from_numpy(windows.num_valid)})
+        return Prepared(
+            {
+                "windows": self.preparation(windows),
+                "num_valid": torch.from_numpy(windows.num_valid),
+                "arc_on": torch.from_numpy(windows.arc_on),
+            }
+        )
 
 
 class AudioEncoder:
-    """Tokens (time, dim), padded to the longest recording, with their number; and the pooled embedding (dim,)."""
+    """Tokens (time, dim), padded to the longest recording, their number, their mean, and AST's own pooling (dim,)."""
 
     def __init__(self, backbone: AudioBackbone, *, settings: AudioSettings, cache: CacheSettings) -> None:
         self._backbone = backbone
@@ -43,33 +57,60 @@ class AudioEncoder:
         self._capacity = ceil(settings.max_seconds / WINDOW_SECONDS) * backbone.num_tokens
         arrays = [
             ArraySpec("tokens", (self._capacity, backbone.dim), ("time", "dim"), cache.dtype),
-            ArraySpec("tokens_length", (), (), "int32"),
+            ArraySpec("tokens_length", (), (), "int32", distinct=False),
+            ArraySpec("mean", (backbone.dim,), ("dim",), cache.dtype),
             ArraySpec("embedding", (backbone.dim,), ("dim",), cache.dtype),
+            arc_on_array(),
         ]
         decoding = {"window_seconds": WINDOW_SECONDS, "max_seconds": settings.max_seconds, "windows": "consecutive"}
-        self.spec = ModalitySpec("audio", arrays, made_by(backbone.spec, decoding=decoding))
-
-    def encode(self, prepared: Sequence[Prepared]) -> Sequence[Features]:
-        """All windows of all samples are one batch."""
-        counts = [len(item.tensors["windows"]) for item in prepared]
-        encoded = self._backbone(torch.cat([item.tensors["windows"] for item in prepared]))
-        tokens = encoded["tokens"].float().cpu().numpy()
-        embeddings = encoded["embedding"].float().cpu().numpy()
-        bounds = np.cumsum([0, *counts])
-        return [
-            self._features(tokens[start:stop], embeddings[start:stop], item.tensors["num_valid"].numpy())
-            for item, start, stop in zip(prepared, bounds[:-1], bounds[1:], strict=True)
+        self.specs = [
+            FeatureSetSpec(
+                settings.store_as, arrays, made_by(backbone.spec, decoding=decoding, decoders=["soundfile", "librosa"])
+            )
         ]
 
-    def _features(self, tokens: np.ndarray, embeddings: np.ndarray, num_valid: np.ndarray) -> Features:
+    def load(self) -> None:
+        """Load the backbone."""
+        self._backbone.load()
+
+    def encode(self, prepared: Sequence[Prepared], *, feature_sets: frozenset[str]) -> Features:
+        """All windows of all samples are one batch."""
+        encoded = self._backbone(torch.cat([item.tensors["windows"] for item in prepared]))
+        bounds = np.cumsum([0, *(len(item.tensors["windows"]) for item in prepared)])
+        lengths = [self._num_tokens(item.tensors["num_valid"]) for item in prepared]
+        spans = list(pairwise(bounds))
         # Every window but the last is full, so the real tokens are one run from the start.
-        lengths = [self._backbone.num_valid_tokens(int(samples)) for samples in num_valid]
-        length = (len(lengths) - 1) * tokens.shape[1] + lengths[-1]
-        padded = np.zeros((self._capacity, tokens.shape[2]), dtype=np.float32)
-        padded[:length] = tokens.reshape(-1, tokens.shape[2])[:length]
-        share = num_valid / num_valid.sum()
-        return {
-            "tokens": padded,
-            "tokens_length": np.array(length, dtype=np.int32),
-            "embedding": np.einsum("w,wd->d", share, embeddings),
+        runs = [
+            encoded["tokens"][start:stop].flatten(0, 1)[:length]
+            for (start, stop), length in zip(spans, lengths, strict=True)
+        ]
+        tokens = encoded["tokens"].new_zeros(len(prepared), self._capacity, self._backbone.dim)
+        for row, run in zip(tokens, runs, strict=True):
+            row[: len(run)] = run
+        made = {
+            "tokens": tokens,
+            "tokens_length": torch.tensor(lengths, dtype=torch.int32),
+            "mean": torch.stack([run.float().mean(dim=0) for run in runs]),
+            "embedding": torch.stack(
+                [
+                    _weighted_mean(encoded["embedding"][start:stop].float(), item.tensors["num_valid"])
+                    for (start, stop), item in zip(spans, prepared, strict=True)
+                ]
+            ),
+            "arc_on": torch.stack([item.tensors["arc_on"] for item in prepared]),
         }
+        return dict.fromkeys(feature_sets, made)
+
+    def flops(self, prepared: Prepared, *, feature_sets: frozenset[str]) -> int:
+        """Those of the recording's windows."""
+        return len(prepared.tensors["windows"]) * self._backbone.flops()
+
+    def _num_tokens(self, num_valid: Tensor) -> int:
+        full = (len(num_valid) - 1) * self._backbone.num_tokens
+        return full + self._backbone.num_valid_tokens(int(num_valid[-1]))
+
+
+def _weighted_mean(embeddings: Tensor, num_valid: Tensor) -> Tensor:
+    """Mean over windows, each weighted by how much of it is recording."""
+    share = (num_valid / num_valid.sum()).to(embeddings)
+    return share @ embeddings

@@ -1,18 +1,21 @@
-"""Photographs: patch and CLS tokens of the chosen blocks, for every view, and which views there are."""
+"""Photographs: patch tokens, their mean and CLS of the chosen blocks, for every view, and which views there are."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from einops import rearrange
+from torch import Tensor
 
-from ...cache.arrays import ArraySpec, ModalitySpec
+from ...cache.arrays import ArraySpec, FeatureSetSpec
 from ...configs.schema import CacheSettings, ImageSettings
 from ..backbones.spec import ImageBackbone, Preparation
 from ..decode.decoded import Photographs
 from ..decode.image import decode_photographs
+from ..decode.rectangle import MASK_COLOUR
 from ..sample import Sample
-from .made_by import made_by
+from .made_by import OPENCV, made_by
 from .modality import Features, Prepared
 
 
@@ -23,51 +26,84 @@ class ImageReader:
     settings: ImageSettings
     preparation: Preparation[Photographs]
 
+    def files(self, sample: Sample) -> tuple[Path, ...]:
+        """All photographs."""
+        return sample.files["image"]
+
     def __call__(self, sample: Sample) -> Prepared:
         """Decode and prepare one sample."""
-        photographs = decode_photographs(sample.files["image"], num_views=self.settings.num_views)
+        settings = self.settings
+        photographs = decode_photographs(
+            sample.files["image"], num_views=settings.num_views, crop=settings.crop, masks=settings.masks
+        )
         tensors = {"views": self.preparation(photographs), "present": torch.from_numpy(photographs.present)}
         return Prepared(tensors, notes=photographs.problems)
 
 
 class ImageEncoder:
-    """Patch tokens (blocks, views, patches, dim) and CLS (blocks, views, dim); absent views are zeros, and marked."""
+    """A feature set for each block: patch tokens (views, patches, dim), their mean and CLS (views, dim).
+
+    Absent views are zeros, and marked.
+    """
 
     def __init__(self, backbone: ImageBackbone, *, settings: ImageSettings, cache: CacheSettings) -> None:
         self._backbone = backbone
         self.reader = ImageReader(settings=settings, preparation=backbone.preparation)
-        blocks, views = len(settings.blocks), settings.num_views
-        chosen = {"blocks": list(settings.blocks)}
+        self._block_of = {block_set(settings, block): block for block in settings.blocks}
+        views, dim = settings.num_views, backbone.dim
         arrays = [
-            ArraySpec(
-                name="patch_tokens",
-                shape=(blocks, views, backbone.num_patches, backbone.dim),
-                dims=("block", "view", "patch", "dim"),
-                dtype=cache.dtype,
-                attributes=chosen,
-            ),
-            ArraySpec("cls", (blocks, views, backbone.dim), ("block", "view", "dim"), cache.dtype, attributes=chosen),
-            ArraySpec("views_present", (views,), ("view",), "uint8"),
+            ArraySpec("patch_tokens", (views, backbone.num_patches, dim), ("view", "patch", "dim"), cache.dtype),
+            ArraySpec("mean", (views, dim), ("view", "dim"), cache.dtype),
+            ArraySpec("cls", (views, dim), ("view", "dim"), cache.dtype),
+            ArraySpec("views_present", (views,), ("view",), "uint8", distinct=False),
         ]
-        self.spec = ModalitySpec("image", arrays, made_by(backbone.spec, decoding={"num_views": views}))
+        decoding = _describe_decoding(settings)
+        self.specs = [
+            FeatureSetSpec(name, arrays, made_by(backbone.spec, decoding=decoding, decoders=[OPENCV], block=block))
+            for name, block in self._block_of.items()
+        ]
 
-    def encode(self, prepared: Sequence[Prepared]) -> Sequence[Features]:
+    def load(self) -> None:
+        """Load the backbone."""
+        self._backbone.load()
+
+    def encode(self, prepared: Sequence[Prepared], *, feature_sets: frozenset[str]) -> Features:
         """All views of all samples are one batch."""
         views = torch.stack([item.tensors["views"] for item in prepared])
-        encoded = self._backbone(rearrange(views, "sample view ... -> (sample view) ..."))
-        regrouped = {
-            name: rearrange(
-                tokens.float().cpu(), "(sample view) block ... -> sample block view ...", sample=len(prepared)
-            )
-            for name, tokens in encoded.items()
-        }
+        encoded = self._backbone(
+            rearrange(views, "sample view ... -> (sample view) ..."), blocks=self._blocks(feature_sets)
+        )
         present = torch.stack([item.tensors["present"] for item in prepared])
-        return [
-            {name: (tokens[i] * _broadcast(present[i], tokens[i])).numpy() for name, tokens in regrouped.items()}
-            | {"views_present": present[i].numpy().astype("uint8")}
-            for i in range(len(prepared))
-        ]
+        return {
+            name: {array: _by_sample(tokens, present) for array, tokens in encoded[self._block_of[name]].items()}
+            | {"views_present": present.to(torch.uint8)}
+            for name in feature_sets
+        }
+
+    def flops(self, prepared: Prepared, *, feature_sets: frozenset[str]) -> int:
+        """Those of the views up to the deepest block."""
+        return len(prepared.tensors["views"]) * self._backbone.flops(blocks=self._blocks(feature_sets))
+
+    def _blocks(self, feature_sets: frozenset[str]) -> tuple[int, ...]:
+        return tuple(sorted(self._block_of[name] for name in feature_sets))
 
 
-def _broadcast(present: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-    return present.reshape(1, -1, *[1] * (tokens.ndim - 2))
+def block_set(settings: ImageSettings, block: int) -> str:
+    """Name of the feature set that holds a block's features."""
+    return f"{settings.store_as}/block_{block}"
+
+
+def _describe_decoding(settings: ImageSettings) -> dict[str, object]:
+    described: dict[str, object] = {"num_views": settings.num_views}
+    if settings.crop is not None:
+        described["crop"] = list(settings.crop)
+    if settings.masks:
+        described |= {"masks": [list(mask) for mask in settings.masks], "mask_colour": list(MASK_COLOUR)}
+    return described
+
+
+def _by_sample(tokens: Tensor, present: Tensor) -> Tensor:
+    """Sample axis before views, with zeros where a view was not taken."""
+    by_view = rearrange(tokens, "(sample view) ... -> sample view ...", sample=len(present))
+    kept = present.to(by_view.device, non_blocking=True).reshape(*present.shape, *[1] * (by_view.ndim - 2))
+    return torch.where(kept, by_view, 0)  # not a product, in which a blank picture's infinity would become NaN

@@ -1,4 +1,4 @@
-"""Settings to encoders: loads the backbones that the settings name."""
+"""Settings to encoders: the backbones that the settings name, described but not loaded."""
 
 from dataclasses import dataclass
 from typing import assert_never
@@ -10,8 +10,10 @@ from jaxtyping import Float32
 from ...cache.provenance import Json
 from ...configs.device import resolve_device
 from ...configs.schema import ExtractSettings, Modality, Settings
+from ..backbones.clip_text import TextEncoder
 from ..backbones.load import BackboneLoader
 from ..backbones.pretrained import Placement
+from ..cores import num_cores
 from .audio import AudioEncoder
 from .image import ImageEncoder
 from .made_by import made_by
@@ -21,13 +23,26 @@ from .video import VideoEncoder
 
 DEMO_FOLDER = "demo_backbones"  # beside the cache
 
+_MOST_WORKERS = 32
+_PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
 
 @dataclass(frozen=True)
-class TextVector:
-    """The text anchor and what made it."""
+class LazyText:
+    """The text anchor: what makes it, and the model that does when it is asked for."""
 
-    vector: Float32[np.ndarray, " dim"]
-    made_by: dict[str, Json]
+    name: str  # of the constant in the store
+    prompt: str
+    encoder: TextEncoder
+
+    @property
+    def made_by(self) -> dict[str, Json]:
+        """Model and prompt."""
+        return made_by(self.encoder.spec, decoding={"prompt": self.prompt})
+
+    def vector(self) -> Float32[np.ndarray, " dim"]:
+        """Encode the prompt."""
+        return np.asarray(self.encoder(self.prompt).float().cpu().numpy(), dtype=np.float32)
 
 
 def backbone_loader(settings: Settings) -> BackboneLoader:
@@ -43,21 +58,29 @@ def load_encoders(settings: Settings) -> dict[str, Encoder]:
     """An encoder for each of `extract.modalities`.
 
     Raises:
-        BackboneError: if a backbone cannot be loaded or does not offer what is asked.
+        BackboneError: if a backbone cannot be had or does not offer what is asked.
     """
     loader = backbone_loader(settings)
     return {modality: _load_encoder(modality, loader, settings) for modality in settings.extract.modalities}
 
 
-def load_text_vector(settings: Settings) -> TextVector:
-    """Encode `text.prompt`.
+def load_text(settings: Settings) -> LazyText:
+    """The text anchor `text.prompt`.
 
     Raises:
-        BackboneError: if the text model cannot be loaded.
+        BackboneError: if the text model cannot be had.
     """
     encoder = backbone_loader(settings).text(settings.text)
-    vector = encoder(settings.text.prompt).float().cpu().numpy()
-    return TextVector(vector=vector, made_by=made_by(encoder.spec, decoding={"prompt": settings.text.prompt}))
+    return LazyText(name=f"{settings.text.store_as}/prompt", prompt=settings.text.prompt, encoder=encoder)
+
+
+def num_workers(settings: ExtractSettings) -> int:
+    """Decode processes: as set, or by the cores that this process may use."""
+    if settings.workers != "auto":
+        return settings.workers
+    cores = num_cores()
+    beside_gpu = resolve_device(settings.device, setting="extract.device").type == "cuda"
+    return max(1, min(_MOST_WORKERS, cores - 1 if beside_gpu else cores // 2))
 
 
 def _load_encoder(modality: Modality, loader: BackboneLoader, settings: Settings) -> Encoder:
@@ -75,5 +98,5 @@ def _load_encoder(modality: Modality, loader: BackboneLoader, settings: Settings
 
 def _placement(settings: ExtractSettings) -> Placement:
     device = resolve_device(settings.device, setting="extract.device")
-    reduced = settings.precision == "bfloat16" or (settings.precision == "auto" and device.type == "cuda")
-    return Placement(device=device, dtype=torch.bfloat16 if reduced else torch.float32)
+    automatic = torch.bfloat16 if device.type == "cuda" else torch.float32
+    return Placement(device=device, dtype=_PRECISIONS.get(settings.precision, automatic))

@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
-from ...cache.arrays import ModalitySpec
+from ...cache.arrays import FeatureSetSpec
 from ..sample import Sample
 
-Features = Mapping[str, NDArray[np.generic]]
+Features = Mapping[str, Mapping[str, Tensor]]
+"""Tensors by feature set and array, sample axis first, where the backbone left them."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,10 @@ class Prepared:
 class Reader(Protocol):
     """Files to prepared tensors; holds no weights, because it is sent to every worker."""
 
+    def files(self, sample: Sample) -> tuple[Path, ...]:
+        """Every file whose bytes can change what is prepared."""
+        ...
+
     def __call__(self, sample: Sample) -> Prepared:
         """Decode and prepare one sample.
 
@@ -37,11 +41,11 @@ class Reader(Protocol):
 
 @runtime_checkable
 class Encoder(Protocol):
-    """Prepared tensors to the arrays that the store keeps."""
+    """Prepared tensors to the arrays that the store keeps, in one or several feature sets."""
 
     @property
-    def spec(self) -> ModalitySpec:
-        """The arrays and what makes them."""
+    def specs(self) -> Sequence[FeatureSetSpec]:
+        """The feature sets and what makes them."""
         ...
 
     @property
@@ -49,6 +53,21 @@ class Encoder(Protocol):
         """The half that is sent to the workers."""
         ...
 
-    def encode(self, prepared: Sequence[Prepared]) -> Sequence[Features]:
-        """Features of several samples, which go through the backbone as one batch; one mapping a sample."""
+    def load(self) -> None:
+        """Bring the weights to the device; until then an encoder is its description alone.
+
+        Raises:
+            BackboneError: if they are not those of the description, or not whole.
+        """
+        ...
+
+    def encode(self, prepared: Sequence[Prepared], *, feature_sets: frozenset[str]) -> Features:
+        """Features of several samples, which go through the backbone as one batch; only what `feature_sets` need runs.
+
+        Work may still be under way on the device when this returns.
+        """
+        ...
+
+    def flops(self, prepared: Prepared, *, feature_sets: frozenset[str]) -> int:
+        """Floating-point operations that one sample takes; a multiply-add counts as two."""
         ...

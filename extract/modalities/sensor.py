@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
-from ...cache.arrays import ArraySpec, ModalitySpec
+from ...cache.arrays import ArraySpec, FeatureSetSpec
 from ...configs.schema import SensorSettings
 from ..decode.sensor import CHANNELS, decode_sensors
 from ..sample import Sample
+from .arc_on import arc_on_array
 from .made_by import made_by
 from .modality import Features, Prepared
 
@@ -18,6 +20,10 @@ class SensorReader:
     """The series itself: {"values": (steps, channels), "times": (steps,), "arc_on": (2,)}."""
 
     settings: SensorSettings
+
+    def files(self, sample: Sample) -> tuple[Path, ...]:
+        """The machine's CSV file."""
+        return sample.files["sensor"]
 
     def __call__(self, sample: Sample) -> Prepared:
         """Decode one sample."""
@@ -31,20 +37,23 @@ class SensorEncoder:
     def __init__(self, settings: SensorSettings) -> None:
         self.reader = SensorReader(settings)
         steps = settings.num_steps
-        arrays = [
-            ArraySpec(
-                "values",
-                (steps, len(CHANNELS)),
-                ("step", "channel"),
-                "float32",
-                attributes={"channels": list(CHANNELS)},
-            ),
-            ArraySpec("times", (steps,), ("step",), "float64", attributes={"unit": "s"}),
-            ArraySpec("arc_on", (2,), ("bound",), "float64", allows_nan=True, attributes={"unit": "s"}),
-        ]
+        values = ArraySpec(
+            "values", (steps, len(CHANNELS)), ("step", "channel"), "float32", attributes={"channels": list(CHANNELS)}
+        )
+        times = ArraySpec("times", (steps,), ("step",), "float64", distinct=False, attributes={"unit": "s"})
         decoding = {"num_steps": steps, "resampling": "linear", "channels": list(CHANNELS)}
-        self.spec = ModalitySpec("sensor", arrays, made_by(None, decoding=decoding))
+        arrays = [values, times, arc_on_array()]
+        self.specs = [FeatureSetSpec(settings.store_as, arrays, made_by(None, decoding=decoding))]
 
-    def encode(self, prepared: Sequence[Prepared]) -> Sequence[Features]:
+    def load(self) -> None:
+        """There are no weights."""
+
+    def encode(self, prepared: Sequence[Prepared], *, feature_sets: frozenset[str]) -> Features:
         """As prepared."""
-        return [{name: tensor.numpy() for name, tensor in item.tensors.items()} for item in prepared]
+        names = [array.name for array in self.specs[0].arrays]
+        stacked = {name: torch.stack([item.tensors[name] for item in prepared]) for name in names}
+        return dict.fromkeys(feature_sets, stacked)
+
+    def flops(self, prepared: Prepared, *, feature_sets: frozenset[str]) -> int:
+        """None worth counting."""
+        return 0

@@ -1,55 +1,95 @@
-"""Video: frames of the clip, or of its arc-on window, to tubelet tokens."""
+"""Video: frames of the whole recording, of its arc-on window or of consecutive clips, to tubelet tokens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
-from torch import Tensor
+from einops import rearrange
 
-from ...cache.arrays import ArraySpec, ModalitySpec
+from ...cache.arrays import ArraySpec, FeatureSetSpec
 from ...configs.schema import CacheSettings, VideoSettings
-from ...errors import DecodeError
 from ..backbones.spec import Preparation, VideoBackbone
 from ..decode.decoded import VideoClip
 from ..decode.sensor import arc_on_window
-from ..decode.video import decode_video
+from ..decode.video import decode_video, lit_window
 from ..sample import Sample
-from .made_by import made_by
+from .arc_on import arc_on_array
+from .made_by import OPENCV, made_by
 from .modality import Features, Prepared
 
 
 @dataclass(frozen=True)
 class VideoReader:
-    """Sampled frames as the backbone takes them: {"frames": (time, 3, size, size)}."""
+    """Sampled frames as the backbone takes them: {"frames": (clips * time, 3, size, size), "arc_on": (2,)}."""
 
     settings: VideoSettings
     preparation: Preparation[VideoClip]
 
+    def files(self, sample: Sample) -> tuple[Path, ...]:
+        """The film, and the sensors' file where it says when the arc burns."""
+        sensors = sample.files.get("sensor", ()) if self.settings.sampling == "arc_on" else ()
+        return sample.files["video"] + sensors
+
     def __call__(self, sample: Sample) -> Prepared:
         """Decode and prepare one sample."""
-        window = self._arc_on(sample) if self.settings.window == "arc_on" else None
-        clip = decode_video(sample.files["video"][0], num_frames=self.settings.num_frames, window=window)
-        return Prepared({"frames": self.preparation(clip)}, notes=clip.problems)
+        window, notes = self._window(sample) if self.settings.sampling == "arc_on" else (None, ())
+        clip = decode_video(
+            sample.files["video"][0],
+            num_frames=self.settings.num_frames,
+            num_clips=_num_clips(self.settings),
+            window=window,
+        )
+        tensors = {"frames": self.preparation(clip), "arc_on": torch.from_numpy(clip.arc_on)}
+        return Prepared(tensors, notes=clip.problems + notes)
 
-    def _arc_on(self, sample: Sample) -> tuple[float, float]:
-        if "sensor" not in sample.files:
-            raise DecodeError(f"{sample.key}: video.window is arc_on and there are no sensors to tell when that is.")
-        return arc_on_window(sample.files["sensor"][0])
+    def _window(self, sample: Sample) -> tuple[tuple[float, float], tuple[str, ...]]:
+        """When the arc burns, and a note where nothing but the film itself could tell."""
+        if "sensor" in sample.files:
+            return arc_on_window(sample.files["sensor"][0]), ()
+        window = lit_window(sample.files["video"][0])
+        return window, (f"no sensors: the arc-on window {window[0]:.1f} to {window[1]:.1f} s is that of the light",)
 
 
 class VideoEncoder:
-    """Tokens (time, dim): mean over space of each tubelet."""
+    """Tokens (time, dim): mean over space of each tubelet, clip after clip; and their mean over time (dim,)."""
 
     def __init__(self, backbone: VideoBackbone, *, settings: VideoSettings, cache: CacheSettings) -> None:
         self._backbone = backbone
+        self._num_clips = _num_clips(settings)
         self.reader = VideoReader(settings=settings, preparation=backbone.preparation)
-        tokens = ArraySpec(
-            name="tokens", shape=(backbone.num_tokens, backbone.dim), dims=("time", "dim"), dtype=cache.dtype
-        )
-        sampling = {"num_frames": settings.num_frames, "window": settings.window}
-        self.spec = ModalitySpec("video", [tokens], made_by(backbone.spec, decoding=sampling))
+        num_tokens = self._num_clips * backbone.num_tokens
+        arrays = [
+            ArraySpec("tokens", (num_tokens, backbone.dim), ("time", "dim"), cache.dtype),
+            ArraySpec("embedding", (backbone.dim,), ("dim",), cache.dtype),
+            arc_on_array(),
+        ]
+        sampling = {"num_frames": settings.num_frames, "sampling": settings.sampling, "num_clips": self._num_clips}
+        self.specs = [
+            FeatureSetSpec(settings.store_as, arrays, made_by(backbone.spec, decoding=sampling, decoders=[OPENCV]))
+        ]
 
-    def encode(self, prepared: Sequence[Prepared]) -> Sequence[Features]:
-        """One clip a sample."""
-        clips: Tensor = torch.stack([item.tensors["frames"] for item in prepared])
-        return [{"tokens": tokens.numpy()} for tokens in self._backbone(clips)["tokens"].float().cpu()]
+    def load(self) -> None:
+        """Load the backbone."""
+        self._backbone.load()
+
+    def encode(self, prepared: Sequence[Prepared], *, feature_sets: frozenset[str]) -> Features:
+        """All clips of all samples are one batch."""
+        frames = torch.stack([item.tensors["frames"] for item in prepared])
+        encoded = self._backbone(
+            rearrange(frames, "sample (clip time) ... -> (sample clip) time ...", clip=self._num_clips)
+        )
+        tokens = rearrange(encoded["tokens"], "(sample clip) time dim -> sample (clip time) dim", clip=self._num_clips)
+        embedding = rearrange(encoded["embedding"], "(sample clip) dim -> sample clip dim", clip=self._num_clips).mean(
+            1
+        )
+        arc_on = torch.stack([item.tensors["arc_on"] for item in prepared])
+        return {name: {"tokens": tokens, "embedding": embedding, "arc_on": arc_on} for name in feature_sets}
+
+    def flops(self, prepared: Prepared, *, feature_sets: frozenset[str]) -> int:
+        """Those of the clips."""
+        return self._num_clips * self._backbone.flops()
+
+
+def _num_clips(settings: VideoSettings) -> int:
+    return settings.num_clips if settings.sampling == "clips" else 1

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from weldcache.cache.arrays import ArraySpec, ModalitySpec
+from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
 from weldcache.cache.index import Index, index_of
 from weldcache.cache.store import FeatureStore
 
@@ -27,19 +27,19 @@ def make_index() -> Callable[..., Index]:
 
 
 @pytest.fixture
-def video_spec() -> ModalitySpec:
-    return ModalitySpec(
+def video_spec() -> FeatureSetSpec:
+    return FeatureSetSpec(
         "video",
         [
             ArraySpec("tokens", (4, 6), ("time", "dim"), "float16"),
-            ArraySpec("tokens_length", (), (), "int32"),
+            ArraySpec("tokens_length", (), (), "int32", distinct=False),
         ],
         {"backbone": {"model": "tiny", "random_weights": True}},
     )
 
 
 @pytest.fixture
-def store(tmp_path: Path, make_index: Callable[..., Index], video_spec: ModalitySpec) -> FeatureStore:
+def store(tmp_path: Path, make_index: Callable[..., Index], video_spec: FeatureSetSpec) -> FeatureStore:
     made = FeatureStore.create(tmp_path / "features.zarr", index=make_index(5))
-    made.add_modality(video_spec)
+    made.add_feature_set(video_spec)
     return made

@@ -1,6 +1,7 @@
 """`weldcache extract`: every quirk of a data set is reported by name, and bad input changes nothing."""
 
 import csv
+import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,9 +26,11 @@ class Quirky:
     keys: Mapping[str, str]
     outcome: Any
 
-    def status(self, quirk: str, modality: str) -> Status:
+    def statuses(self, quirk: str, modality: str) -> set[Status]:
+        """Of the weld in every feature set of a modality."""
         store = FeatureStore.open(self.project / "features.zarr")
-        return Status(store.status(modality)[store.index.row_of()[self.keys[quirk]]])
+        row = store.index.row_of()[self.keys[quirk]]
+        return {Status(store.status(name)[row]) for name in store.feature_sets if name.startswith(modality)}
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +75,7 @@ def test_quirks_fail_nobody_else(quirky: Quirky) -> None:
     assert quirky.outcome.code == 0
     assert "video: 1 absent, 36 complete, 1 unreadable" in quirky.outcome.out
     assert "audio: 2 absent, 36 complete" in quirky.outcome.out
-    assert "image: 2 absent, 36 complete" in quirky.outcome.out
+    assert "image/block_2: 2 absent, 36 complete image/block_4: 2 absent, 36 complete" in quirky.outcome.out
     assert "sensor: 1 absent, 36 complete, 1 unreadable" in quirky.outcome.out
 
 
@@ -92,27 +95,31 @@ def test_quirks_fail_nobody_else(quirky: Quirky) -> None:
 def test_each_quirk_is_reported_by_name_with_its_reason(
     quirky: Quirky, weldcache: Run, quirk: str, modality: str, status: Status, reason: str
 ) -> None:
-    assert quirky.status(quirk, modality) == status
-    key = quirky.keys[quirk]
-    (line,) = [line for line in quirky.outcome.raw_out.splitlines() if f"{key}, {modality}:" in line]
-    assert reason in line
-    info = weldcache("info", folder=quirky.project)
-    assert f"{key}, {modality}:" in info.out
+    assert quirky.statuses(quirk, modality) == {status}
+    key, made = quirky.keys[quirk], {"image": "image/block_2, image/block_4"}.get(modality, modality)
+    told = [line.partition(": ") for line in quirky.outcome.raw_out.splitlines() if f"{key}, " in line]
+    assert [reason in why for names, _, why in told if made in names] == [True]
+    info = json.loads(weldcache("info", "--json", folder=quirky.project).raw_out)
+    problems = [problem for problem in info["health"]["problems"] if problem["key"] == key]
+    (noted,) = [problem for problem in problems if made in ", ".join(problem["feature_sets"])]
+    assert reason in noted["reason"]
 
 
 def test_a_weld_with_one_broken_file_keeps_its_other_modalities(quirky: Quirky) -> None:
-    assert [quirky.status("avi_undecodable", name) for name in ("audio", "image", "sensor")] == [Status.COMPLETE] * 3
+    for modality in ("audio", "image", "sensor"):
+        assert quirky.statuses("avi_undecodable", modality) == {Status.COMPLETE}
 
 
 def test_views_that_are_not_there_are_marked_and_zero(quirky: Quirky) -> None:
     store = FeatureStore.open(quirky.project / "features.zarr")
     for quirk, view in (("photograph_missing", 2), ("jpeg_cut_short", 4)):
         row = store.index.row_of()[quirky.keys[quirk]]
-        present = store.read("image/views_present", [row])[0]
-        tokens = store.read("image/patch_tokens", [row])[0]
-        assert present.tolist() == [int(place != view) for place in range(5)]
-        for place in range(5):
-            assert (tokens[:, place] == 0).all() == (place == view)
+        for block in ("image/block_2", "image/block_4"):
+            present = store.read(f"{block}/views_present", [row])[0]
+            tokens = store.read(f"{block}/patch_tokens", [row])[0]
+            assert present.tolist() == [int(place != view) for place in range(5)]
+            for place in range(5):
+                assert (tokens[place] == 0).all() == (place == view)
 
 
 def test_swapped_lines_in_a_sensor_file_change_nothing(quirky: Quirky, extracted: Path) -> None:
@@ -189,7 +196,9 @@ def test_bad_settings_are_refused_by_every_command(
     assert [path.name for path in tmp_path.iterdir()] == ["broken.yaml"]
 
 
-@pytest.mark.parametrize(("setting", "name"), [("video.num_frames=8", "num_frames"), ("image.blocks=[1]", "blocks")])
+@pytest.mark.parametrize(
+    ("setting", "name"), [("video.num_frames=8", "num_frames"), ("image.num_views=4", "num_views")]
+)
 def test_a_cache_of_another_fingerprint_is_refused_with_the_difference_named(
     weldcache: Run, extracted: Path, contents: Contents, setting: str, name: str
 ) -> None:
@@ -255,7 +264,38 @@ def test_folders_with_odd_names_are_only_names(
         shutil.copytree(project / "features.zarr", project / name)
         outcome = weldcache("info", "--cache", name, "--json", folder=project)
         assert outcome.code == 0, outcome.err
-        assert outcome.raw_out.count('"fingerprint"') == 1
+        assert json.loads(outcome.raw_out)["path"] == str(project / name)
         shutil.rmtree(project / name)
     (project / "1e3").symlink_to(project, target_is_directory=True)
     assert weldcache("extract", "--data", "1e3", folder=project).code == 0
+
+
+def test_refresh_computes_what_has_changed_and_the_message_says_so(
+    weldcache: Run, extracted: Path, copy_of: Callable[[Path], Path], weld_keys: Callable[..., list[str]]
+) -> None:
+    project = copy_of(extracted)
+    first, second = weld_keys(project, "train")[:2]
+    film = next((project / first).glob("*.avi"))
+    film.write_bytes(next((project / second).glob("*.avi")).read_bytes())
+    refused = weldcache("extract", folder=project)
+    assert refused.code == 2 and f"{film.name} has other bytes" in refused.err and "--refresh" in refused.err
+    done = weldcache("extract", "--refresh", folder=project)
+    assert done.code == 0
+    assert "video: 1 welds are computed again, because their files have changed." in done.err
+    assert "1 of 38 welds to do" in done.err
+    store = FeatureStore.open(project / "features.zarr")
+    one, other = store.read("video/tokens", [store.index.row_of()[key] for key in (first, second)])
+    np.testing.assert_allclose(one, other, rtol=2e-3, atol=2e-3)
+
+
+def test_before_it_starts_it_says_what_it_will_cost_in_three_lines(
+    weldcache: Run, synthetic: Path, copy_of: Callable[[Path], Path]
+) -> None:
+    outcome = weldcache("extract", "--split", "test", folder=copy_of(synthetic))
+    assert outcome.code == 0
+    assert "15 of 15 welds to do" in outcome.err and "to write" in outcome.err and "free" in outcome.err
+    assert (
+        "A weld: video" in outcome.err and "FLOP" in outcome.err and "Welds/s of each side alone: decode" in outcome.err
+    )
+    assert "Expected: about" in outcome.err and "the bottleneck is" in outcome.err
+    assert "Busy: decode" in outcome.out and "The bottleneck is" in outcome.out

@@ -17,25 +17,33 @@ def test_json_says_everything_by_fixed_names(weldcache: Callable[..., Any], extr
         "fingerprint",
         "created",
         "versions",
+        "batching",
         "random_backbones",
         "num_rows",
         "classes",
-        "modalities",
+        "feature_sets",
         "constants",
-        "problems",
+        "bytes",
+        "disk",
+        "health",
     }
     assert told["path"] == str(extracted / "features.zarr")
-    assert (told["num_rows"], told["random_backbones"], told["problems"]) == (38, True, [])
+    assert (told["num_rows"], told["random_backbones"]) == (38, True)
     assert len(told["fingerprint"]) == 64 and {"torch", "weldcache", "python"} <= told["versions"].keys()
     assert next(iter(told["classes"])) == "good" and len(told["classes"]) == 12
     assert told["classes"]["good"] == {"train": 8, "val": 4, "test": 4}
     assert told["classes"]["porosity"] == {"train": 0, "val": 1, "test": 1}
-    assert list(told["modalities"]) == ["video", "audio", "image", "sensor"]
-    for entry in told["modalities"].values():
+    assert list(told["feature_sets"]) == ["video", "audio", "image/block_2", "image/block_4", "sensor"]
+    for entry in told["feature_sets"].values():
         assert entry["rows"] == {"missing": 0, "complete": 38, "absent": 0, "unreadable": 0}
-    tokens = told["modalities"]["video"]["arrays"]["tokens"]
-    assert tokens == {"shape": [8, 96], "dtype": "float16", "bytes": 38 * 8 * 96 * 2}
-    assert told["constants"]["text"]["decoding"] == {"prompt": "a normal weld"}
+    tokens = told["feature_sets"]["video"]["arrays"]["tokens"]
+    assert (tokens["shape"], tokens["dtype"], tokens["bytes"]) == ([8, 96], "float16", 38 * 8 * 96 * 2)
+    assert told["constants"]["text/prompt"]["made_by"]["decoding"] == {"prompt": "a normal weld"}
+    health = told["health"]
+    assert (health["complete_share"], health["problems"], health["damage"]) == (1.0, [], [])
+    pairs = [offset["feature_sets"] for offset in health["onset_offsets"]]
+    assert pairs == [["video", "audio"], ["video", "sensor"], ["audio", "sensor"]]
+    assert all(offset["num_welds"] == 38 and offset["p95_absolute"] < 3 for offset in health["onset_offsets"])
 
 
 def test_tables_say_the_same(weldcache: Callable[..., Any], extracted: Path) -> None:
@@ -44,8 +52,15 @@ def test_tables_say_the_same(weldcache: Callable[..., Any], extracted: Path) -> 
     assert outcome.code == 0
     assert told["fingerprint"] in outcome.out
     assert "random-weight demo backbones" in outcome.out
-    for name in (*told["classes"], "video/tokens", "image/patch_tokens", "sensor/values"):
+    for name in (
+        *told["classes"],
+        *told["feature_sets"],
+        "video/tokens",
+        "image/block_4/patch_tokens",
+        "sensor/values",
+    ):
         assert name in outcome.out
+    assert "100 %: 38 of 38 welds have everything" in outcome.out and "video - sensor" in outcome.out
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]])

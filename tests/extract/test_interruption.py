@@ -1,7 +1,9 @@
 """Real kills of real processes: whatever stops `weldcache extract`, the next run ends with the same bytes."""
 
+import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -111,46 +113,44 @@ def runs(process: psutil.Process) -> bool:
 def complete_rows_are_right(store: Path, reference: FeatureStore) -> None:
     """Whatever says it is complete reads back, checksum and all, as in a run that nobody stopped."""
     found = FeatureStore.open(store)
-    for modality in found.modalities:
-        rows = np.flatnonzero(found.status(modality) == Status.COMPLETE)
-        for array in found.manifest[modality]["arrays"]:
-            name = f"{modality}/{array}"
-            np.testing.assert_array_equal(found.read(name, rows), reference.read(name, rows))
+    for name in found.feature_sets:
+        rows = np.flatnonzero(found.status(name) == Status.COMPLETE)
+        assert found.sources(name, rows) == reference.sources(name, rows)
+        for array in found.arrays(name):
+            np.testing.assert_array_equal(found.read(f"{name}/{array}", rows), reference.read(f"{name}/{array}", rows))
 
 
-def test_kills_at_any_moment_cost_time_and_nothing_else(project: Path, processes: Processes) -> None:
+def test_thirty_kills_at_any_moment_cost_time_and_nothing_else(project: Path, processes: Processes) -> None:
+    """Whenever the store is complete in spite of them, it is compared and begun anew."""
     reference_path, store = project / "reference.zarr", project / "features.zarr"
+    started = time.monotonic()
     processes.start("extract", "--cache", str(reference_path))
     assert processes.wait() == 0
-    reference = FeatureStore.open(reference_path)
-    generator = np.random.default_rng(0)
-
-    def num_statuses() -> int:
-        return sum(1 for _ in store.glob("status/*/c.*"))
-
+    lifetime = time.monotonic() - started
+    reference, generator = FeatureStore.open(reference_path), np.random.default_rng(0)
     moments: list[Callable[[], bool]] = [
         lambda: any(project.glob(".features.zarr.*.tmp")),  # the store is being made
         lambda: store.exists(),
-        lambda: (store / "features/image").exists(),  # its modalities are
-        lambda: num_statuses() > 0,
+        lambda: (store / "features/image").exists(),  # its arrays are
     ]
-    for moment in moments:
+    kills = 0
+    while kills < 30:
         child = processes.start("extract")
-        wait_for(moment)
-        os.kill(child, signal.SIGKILL)
-        assert processes.wait() == -signal.SIGKILL
+        if kills < len(moments):
+            wait_for(moments[kills])
+        else:
+            time.sleep(float(generator.uniform(0, lifetime)))
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+        ended = processes.wait()
         if store.exists():
             complete_rows_are_right(store, reference)
-    for _ in range(4):
-        child = processes.start("extract")
-        before = num_statuses()
-        wait_for(lambda: num_statuses() > before)  # noqa: B023
-        time.sleep(float(generator.uniform(0, 0.3)))
-        os.kill(child, signal.SIGKILL)
-        killed = processes.wait()
-        complete_rows_are_right(store, reference)
-        if killed == 0:
-            break
+        if ended == 0:
+            assert whole(store) == whole(reference_path)
+            shutil.rmtree(store)
+        else:
+            assert ended == -signal.SIGKILL
+            kills += 1
     processes.start("extract")
     assert processes.wait() == 0
     assert whole(store) == whole(reference_path)
@@ -171,7 +171,7 @@ def start(project: Path, child_environment: dict[str, str]) -> Callable[[], "sub
 
 def test_a_killed_run_leaves_nothing_running(start: Callable[[], "subprocess.Popen[str]"], project: Path) -> None:
     with start() as killed:
-        wait_for(lambda: any((project / "features.zarr").glob("status/*/c.*")))
+        wait_for(lambda: any((project / "features.zarr").glob("status/**/c.*")))
         family = psutil.Process(killed.pid).children(recursive=True)
         killed.kill()
     assert len(family) >= 3  # the fork server and two workers
@@ -186,7 +186,7 @@ def test_a_killed_run_leaves_nothing_running(start: Callable[[], "subprocess.Pop
 def test_ctrl_c_is_a_sentence(start: Callable[[], "subprocess.Popen[str]"], project: Path) -> None:
     """The keys reach every process of the group, the decode workers too."""
     with start() as interrupted:
-        wait_for(lambda: any((project / "features.zarr").glob("status/*/c.*")))
+        wait_for(lambda: any((project / "features.zarr").glob("status/**/c.*")))
         os.killpg(interrupted.pid, signal.SIGINT)
         assert interrupted.stderr is not None
         said = interrupted.stderr.read()
@@ -195,20 +195,20 @@ def test_ctrl_c_is_a_sentence(start: Callable[[], "subprocess.Popen[str]"], proj
     assert "Traceback" not in said
 
 
-def test_a_killed_decode_worker_ends_the_run_with_a_sentence_and_loses_nothing(
-    project: Path, weldcache: Callable[..., Any]
-) -> None:
+def test_a_killed_decode_worker_costs_nothing(project: Path, weldcache: Callable[..., Any]) -> None:
     killed: list[int] = []
 
     def kill_a_worker() -> None:
         me, deadline = psutil.Process(), time.monotonic() + _GENEROUS
         known = {process.pid for process in me.children(recursive=True)}
         while not killed and time.monotonic() < deadline:
-            servers = [child for child in me.children() if "forkserver" in " ".join(child.cmdline())]
-            workers = [child for server in servers for child in server.children() if child.pid not in known]
-            for worker in workers[:1]:
-                worker.kill()
-                killed.append(worker.pid)
+            with contextlib.suppress(psutil.NoSuchProcess):
+                servers = [child for child in me.children() if "forkserver" in " ".join(child.cmdline())]
+                workers = [child for server in servers for child in server.children() if child.pid not in known]
+                begun = any((project / "features.zarr").glob("status/**/c.*"))
+                for worker in workers[:1] if begun else ():
+                    worker.kill()
+                    killed.append(worker.pid)
             time.sleep(0.01)
 
     thread = threading.Thread(target=kill_a_worker)
@@ -216,8 +216,54 @@ def test_a_killed_decode_worker_ends_the_run_with_a_sentence_and_loses_nothing(
     outcome = weldcache("extract", "--set", "extract.workers=1", folder=project)
     thread.join()
     assert killed
-    assert outcome.code == 1 and "Traceback" not in outcome.err
-    assert "A decode process died" in outcome.err and "run the same command again" in outcome.err
-    again = weldcache("extract", folder=project)
-    assert again.code == 0
-    assert "video: 37 complete, 1 unreadable" in again.out
+    assert outcome.code == 0, outcome.err
+    assert "video: 37 complete, 1 unreadable" in outcome.out
+    weldcache("extract", "--cache", "undisturbed.zarr", folder=project)
+    assert whole(project / "features.zarr") == whole(project / "undisturbed.zarr")
+
+
+# In a file system of its own: extracts, has the disk filled in the middle, and extracts again with room.
+_FULL_DISK = """
+import json, subprocess, sys, time
+from pathlib import Path
+disk, junk = Path("disk"), Path("disk/junk")
+command = [sys.executable, "-m", "weldcache", "extract", "--cache", "disk/features.zarr"]
+first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+while not any(disk.glob("features.zarr/status/video/c.*")):
+    assert first.poll() is None
+    time.sleep(0.002)
+try:
+    with junk.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+except OSError:
+    pass
+said = first.communicate()[1]
+junk.unlink()
+second = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+subprocess.run(["cp", "-r", "disk/features.zarr", "features.zarr"], check=True)
+print(json.dumps([first.returncode, said, second.returncode, second.stderr]))
+"""
+
+
+def test_a_disk_that_fills_up_is_a_sentence_and_loses_nothing(project: Path, child_environment: dict[str, str]) -> None:
+    (project / "disk").mkdir()
+    mount = "mount -t tmpfs -o size=40m tmpfs disk"
+    namespace = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    if subprocess.run([*namespace, mount], cwd=project, capture_output=True, check=False).returncode:
+        pytest.skip("this system lets nobody mount a file system of their own")
+    ran = subprocess.run(
+        [*namespace, f'{mount} && exec "$0" -c "$1"', sys.executable, _FULL_DISK],
+        cwd=project,
+        env=child_environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    code, said, code_after, said_after = json.loads(ran.stdout.splitlines()[-1])
+    assert (code, code_after) == (1, 0), said + said_after
+    assert "No space left on device. Complete rows are safe; make room and run the same command again" in said
+    assert "Traceback" not in said
+    command = [sys.executable, "-m", "weldcache", "extract", "--cache", "undisturbed.zarr"]
+    subprocess.run(command, cwd=project, env=child_environment, check=True, capture_output=True)
+    assert whole(project / "features.zarr") == whole(project / "undisturbed.zarr")

@@ -1,6 +1,8 @@
 """Stage one on real files: what lands in the store, what is reported, and what a second run adds."""
 
+import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,20 +11,37 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
+from weldcache.cache.arrays import FeatureSetSpec
+from weldcache.cache.source_files import SourceFile, source_file
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.configs.load import load_settings
 from weldcache.configs.schema import Settings
-from weldcache.errors import FingerprintError, PrecisionError
-from weldcache.extract import pipeline
+from weldcache.errors import FingerprintError, PrecisionError, StoreError, WeldcacheError
+from weldcache.extract import changes, estimate, preview, request
+from weldcache.extract.backbones.random_backbone import save_random_backbone
 from weldcache.extract.decode.sensor import CHANNELS, read_sensor_table
 from weldcache.extract.modalities.load import load_encoders
 from weldcache.extract.modalities.modality import Encoder, Features, Prepared, Reader
 from weldcache.extract.pipeline import describe_summary, extract
 from weldcache.extract.sources.open import open_source
 
-ARRAYS = ("video/tokens", "audio/tokens", "audio/embedding", "image/patch_tokens", "image/cls", "sensor/values")
+ARRAYS = (
+    "video/tokens",
+    "video/embedding",
+    "audio/tokens",
+    "audio/mean",
+    "audio/embedding",
+    "image/block_2/patch_tokens",
+    "image/block_2/mean",
+    "image/block_4/patch_tokens",
+    "image/block_4/cls",
+    "sensor/values",
+)
+SETS = ("video", "audio", "image/block_2", "image/block_4", "sensor")
 Contents = Callable[[Path], dict[str, bytes]]
 Keys = Callable[..., list[str]]
 
@@ -68,27 +87,43 @@ class Counting:
     seen: list[int]
 
     @property
-    def spec(self) -> Any:
-        return self.encoder.spec
+    def specs(self) -> Sequence[FeatureSetSpec]:
+        return self.encoder.specs
 
     @property
     def reader(self) -> Reader:
         return self.encoder.reader
 
-    def encode(self, prepared: Sequence[Prepared]) -> Sequence[Features]:
+    def load(self) -> None:
+        self.encoder.load()
+
+    def flops(self, prepared: Prepared, *, feature_sets: frozenset[str]) -> int:
+        return self.encoder.flops(prepared, feature_sets=feature_sets)
+
+    def encode(self, prepared: Sequence[Prepared], *, feature_sets: frozenset[str]) -> Features:
         self.seen.append(len(prepared))
-        return self.encoder.encode(prepared)
+        return self.encoder.encode(prepared, feature_sets=feature_sets)
 
 
 @pytest.fixture
-def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[int]]:
+def wrap_encoders(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str, Encoder], Encoder]], None]:
+    """Have `extract` work with other encoders than the settings name, and measure nothing beforehand."""
+
+    def wrap(wrapped: Callable[[str, Encoder], Encoder]) -> None:
+        def load(settings: Settings) -> Mapping[str, Encoder]:
+            return {name: wrapped(name, encoder) for name, encoder in load_encoders(settings).items()}
+
+        monkeypatch.setattr(request, "load_encoders", load)
+        monkeypatch.setattr(preview, "probe", lambda *_, **__: None)
+
+    return wrap
+
+
+@pytest.fixture
+def seen(wrap_encoders: Callable[..., None]) -> dict[str, list[int]]:
     """Sizes of the batches that went through each encoder."""
     sizes: dict[str, list[int]] = {name: [] for name in ("video", "audio", "image", "sensor")}
-
-    def counted(settings: Settings) -> Mapping[str, Encoder]:
-        return {name: Counting(encoder, sizes[name]) for name, encoder in load_encoders(settings).items()}
-
-    monkeypatch.setattr(pipeline, "load_encoders", counted)
+    wrap_encoders(lambda name, encoder: Counting(encoder, sizes[name]))
     return sizes
 
 
@@ -97,8 +132,9 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[int]]:
 
 def test_every_weld_is_complete_and_differs_from_every_other(extracted: Path) -> None:
     store = store_of(extracted)
-    for modality in ("video", "audio", "image", "sensor"):
-        assert (store.status(modality) == Status.COMPLETE).all()
+    assert store.feature_sets == SETS
+    for name in SETS:
+        assert (store.status(name) == Status.COMPLETE).all()
     rows = list(range(len(store.index)))
     for array in ARRAYS:
         values = store.read(array, rows).reshape(len(rows), -1).astype(np.float64)
@@ -159,11 +195,54 @@ def test_cached_is_live(extracted: Path) -> None:
     store = store_of(extracted)
     samples = open_source(settings_in(extracted).data).samples()
     for sample in (samples[0], samples[-1]):
-        for modality, encoder in encoders.items():
-            (live,) = encoder.encode([encoder.reader(sample)])
-            for name, values in live.items():
-                cached = row(store, f"{modality}/{name}", sample.key)
-                np.testing.assert_allclose(cached, values, rtol=2e-3, atol=2e-3, err_msg=f"{modality}/{name}")
+        for encoder in encoders.values():
+            names = frozenset(spec.name for spec in encoder.specs)
+            live = encoder.encode([encoder.reader(sample)], feature_sets=names)
+            for name, arrays in live.items():
+                for array, (values,) in arrays.items():
+                    cached = row(store, f"{name}/{array}", sample.key)
+                    np.testing.assert_allclose(cached, values, rtol=2e-3, atol=2e-3, err_msg=f"{name}/{array}")
+
+
+def test_embeddings_are_the_means_of_the_tokens(extracted: Path, weld_keys: Keys) -> None:
+    """So that a baseline on embeddings needs no tokens."""
+    store = store_of(extracted)
+    for key in weld_keys(extracted, "val")[:3]:
+        audio = row(store, "audio/tokens", key).astype(np.float32)[: int(row(store, "audio/tokens_length", key))]
+        patches = row(store, "image/block_4/patch_tokens", key).astype(np.float32)
+        video = row(store, "video/tokens", key).astype(np.float32)
+        for name, mean in {
+            "audio/mean": audio.mean(axis=0),
+            "video/embedding": video.mean(axis=0),
+            "image/block_4/mean": patches.mean(axis=1),
+        }.items():
+            np.testing.assert_allclose(row(store, name, key), mean, rtol=2e-3, atol=2e-3, err_msg=name)
+
+
+def test_the_onsets_of_the_modalities_are_stored_and_can_be_compared(extracted: Path) -> None:
+    store = store_of(extracted)
+    onsets = {name: store.read(f"{name}/arc_on", range(38))[:, 0] for name in ("video", "audio", "sensor")}
+    for name, seconds in onsets.items():
+        assert np.isfinite(seconds).mean() > 0.9, name
+        assert np.nanmin(seconds) >= 0, name
+
+
+def test_every_row_names_the_files_it_was_made_from(extracted: Path, weld_keys: Keys) -> None:
+    store = store_of(extracted)
+    key = weld_keys(extracted, "test")[0]
+    number = store.index.row_of()[key]
+    for name, suffixes in {
+        "video": [".avi"],
+        "audio": [".flac"],
+        "sensor": [".csv"],
+        "image/block_2": [".jpg"] * 5,
+    }.items():
+        (files,) = store.sources(name, [number])
+        assert [Path(file.path).suffix for file in files] == suffixes
+        for file in files:
+            path = extracted / file.path
+            assert file.path.startswith(f"{key}/") and file.size == path.stat().st_size
+            assert file.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_sensors_are_stored_raw(extracted: Path, weld_keys: Keys) -> None:
@@ -184,11 +263,11 @@ def test_sensors_are_stored_raw(extracted: Path, weld_keys: Keys) -> None:
 def test_the_store_says_what_made_it(extracted: Path) -> None:
     store = store_of(extracted)
     assert store.random_backbones
-    for modality, family in {"video": "vjepa2", "audio": "ast", "image": "dinov3"}.items():
-        backbone = store.manifest[modality]["made_by"]["backbone"]
+    for name, family in {"video": "vjepa2", "audio": "ast", "image/block_2": "dinov3"}.items():
+        backbone = store.manifest["features"][name]["made_by"]["backbone"]
         assert backbone["family"] == family and len(backbone["weights_sha256"]) == 64
         assert backbone["preprocessing"] and backbone["output"]
-    assert store.array_attributes("image/patch_tokens")["blocks"] == [2, 4]
+    assert [store.manifest["features"][f"image/block_{block}"]["made_by"]["block"] for block in (2, 4)] == [2, 4]
     assert store.constant("text/prompt").std() > 0
     assert str(extracted) not in json.dumps(dict(store.manifest))  # a moved project is still the same
 
@@ -197,7 +276,7 @@ def test_the_store_says_what_made_it(extracted: Path) -> None:
 
 
 def made_of(settings: Settings) -> dict[str, Any]:
-    return {name: encoder.spec.to_manifest() for name, encoder in load_encoders(settings).items()}
+    return {spec.name: spec.to_manifest() for encoder in load_encoders(settings).values() for spec in encoder.specs}
 
 
 @pytest.mark.parametrize("harmless", ["extract.workers=3", "extract.batch_size=2", "data.split_seed=5", "train.lr=1"])
@@ -206,27 +285,36 @@ def test_how_it_is_run_does_not_change_what_it_is(extracted: Path, harmless: str
 
 
 @pytest.mark.parametrize(
-    ("change", "modality"),
+    ("change", "changed"),
     [
-        ("video.num_frames=8", "video"),
-        ("video.size=32", "video"),
-        ("video.window=arc_on", "video"),
-        ("audio.max_seconds=30", "audio"),
-        ("image.blocks=[1]", "image"),
-        ("image.size=64", "image"),
-        ("image.num_views=4", "image"),
-        ("sensor.num_steps=64", "sensor"),
-        ("extract.demo_seed=1", "audio"),
-        ("cache.dtype=float32", "image"),
-        ("extract.precision=bfloat16", "video"),
+        ("video.num_frames=8", {"video"}),
+        ("video.size=32", {"video"}),
+        ("video.sampling=arc_on", {"video"}),
+        ("video.sampling=clips", {"video"}),
+        ("audio.max_seconds=30", {"audio"}),
+        ("image.size=64", {"image/block_2", "image/block_4"}),
+        ("image.num_views=4", {"image/block_2", "image/block_4"}),
+        ("image.crop=[0,0,1,0.5]", {"image/block_2", "image/block_4"}),
+        ("image.masks=[[0,0,0.2,0.2]]", {"image/block_2", "image/block_4"}),
+        ("sensor.num_steps=64", {"sensor"}),
+        ("extract.demo_seed=1", {"video", "audio", "image/block_2", "image/block_4"}),
+        ("cache.dtype=float32", {"video", "audio", "image/block_2", "image/block_4"}),
+        ("extract.precision=bfloat16", {"video", "audio", "image/block_2", "image/block_4"}),
     ],
 )
-def test_what_changes_a_number_changes_the_fingerprint(
-    synthetic: Path, tmp_path: Path, change: str, modality: str
+def test_what_changes_a_number_changes_its_fingerprint_and_no_other(
+    synthetic: Path, tmp_path: Path, change: str, changed: set[str]
 ) -> None:
     cache = f"cache.path={tmp_path / 'f.zarr'}"
     before, after = made_of(settings_in(synthetic, cache)), made_of(settings_in(synthetic, cache, change))
-    assert after[modality] != before[modality]
+    assert {name for name in before if after[name] != before[name]} == changed
+
+
+def test_another_block_changes_no_other_set(synthetic: Path, tmp_path: Path) -> None:
+    cache = f"cache.path={tmp_path / 'f.zarr'}"
+    before, after = (made_of(settings_in(synthetic, cache, f"image.blocks={b}")) for b in ("[2,4]", "[1,2,4,6]"))
+    assert after.keys() - before.keys() == {"image/block_1", "image/block_6"}
+    assert {name: after[name] for name in before} == before
 
 
 def test_other_batches_and_workers_give_the_same_numbers(
@@ -237,7 +325,7 @@ def test_other_batches_and_workers_give_the_same_numbers(
     extract(settings_in(project, "cache.path=parallel.zarr", "extract.workers=2"), split="train")
     extract(settings_in(project, "cache.path=batched.zarr", "extract.batch_size=3"), split="train")
     reference = store_of(extracted)
-    rows = reference.rows("train", modalities=("video",))
+    rows = reference.rows("train", feature_sets=["video"])
     parallel, batched = (FeatureStore.open(Path(name)) for name in ("parallel.zarr", "batched.zarr"))
     assert parallel.fingerprint == batched.fingerprint == reference.fingerprint
     for array in ARRAYS:
@@ -251,12 +339,11 @@ def test_other_settings_are_refused_with_each_difference_and_the_store_untouched
     project = copy_of(extracted)
     before = contents(project / "features.zarr")
     with pytest.raises(FingerprintError) as error:
-        extract(settings_in(project, "video.num_frames=8", "image.blocks=[1]", "text.prompt=a good weld"))
+        extract(settings_in(project, "video.num_frames=8", "text.prompt=a good weld"))
     message = str(error.value)
-    assert "video.made_by.decoding.num_frames: the cache has 16, the request 8" in message
-    assert "image.arrays.patch_tokens.attributes.blocks: the cache has [2, 4], the request [1]" in message
-    assert "text.made_by.decoding.prompt: the cache has a normal weld, the request a good weld" in message
-    assert "--cache" in message
+    assert "video, made_by.decoding.num_frames: the cache has 16, the request 8" in message
+    assert "text/prompt, made_by.decoding.prompt: the cache has a normal weld, the request a good weld" in message
+    assert "--cache" in message and "--refresh" in message and "store_as" in message
     assert contents(project / "features.zarr") == before
 
 
@@ -291,7 +378,9 @@ def test_one_split_and_then_the_rest_equal_all_at_once(
 
 
 def features_of(files: dict[str, bytes]) -> dict[str, bytes]:
-    return {name: data for name, data in files.items() if name.startswith(("features/", "status/", "problem/"))}
+    return {
+        name: data for name, data in files.items() if name.startswith(("features/", "status/", "problem/", "source/"))
+    }
 
 
 def test_a_modality_at_a_time_gives_the_same_store(
@@ -303,7 +392,7 @@ def test_a_modality_at_a_time_gives_the_same_store(
     assert sum(seen["sensor"]) == sum(seen["video"]) == 8
     mine, reference = store_of(project), store_of(extracted)
     assert mine.fingerprint == reference.fingerprint
-    rows = reference.rows("train", modalities=())
+    rows = reference.rows("train", feature_sets=[])
     for array in ARRAYS:
         np.testing.assert_array_equal(mine.read(array, rows), reference.read(array, rows))
 
@@ -360,8 +449,8 @@ def test_new_welds_get_rows_and_old_ones_keep_theirs(
     store = store_of(project)
     assert store.index.keys.tolist() == [*old, *new]
     assert store.index.splits.tolist() == ["train"] * 5 + ["val"]
-    for modality in store.modalities:
-        assert (store.status(modality) == Status.COMPLETE).all()
+    for name in store.feature_sets:
+        assert (store.status(name) == Status.COMPLETE).all()
     for key in old:
         np.testing.assert_array_equal(row(store, "video/tokens", key), before[key])
     assert len({row(store, "video/tokens", key).tobytes() for key in (*old, *new)}) == 6
@@ -399,24 +488,22 @@ def test_a_weld_that_has_become_another_is_refused(
 
 
 def test_an_overflow_names_weld_and_array_and_what_was_complete_stays(
-    cut_to: Callable[..., Path], weld_keys: Keys, synthetic: Path, monkeypatch: pytest.MonkeyPatch
+    cut_to: Callable[..., Path], weld_keys: Keys, synthetic: Path, wrap_encoders: Callable[..., None]
 ) -> None:
     keys = weld_keys(synthetic, "train")[:6]
     project = cut_to(keys)
 
     @dataclass
     class Exploding(Counting):
-        def encode(self, prepared: Sequence[Prepared]) -> Sequence[Features]:
-            features = [dict(item) for item in super().encode(prepared)]
-            if sum(self.seen) > 4:  # the second group
-                features[-1]["tokens"] = features[-1]["tokens"] + 70_000.0
-            return features
+        def encode(self, prepared: Sequence[Prepared], *, feature_sets: frozenset[str]) -> Features:
+            made = super().encode(prepared, feature_sets=feature_sets)
+            if sum(self.seen) <= 4:  # the first group
+                return made
+            last = torch.zeros(len(prepared), 1, 1)
+            last[-1] = 70_000.0
+            return {"video": {**made["video"], "tokens": made["video"]["tokens"] + last}}
 
-    def exploding(settings: Settings) -> Mapping[str, Encoder]:
-        encoders = load_encoders(settings)
-        return {**encoders, "video": Exploding(encoders["video"], [])}
-
-    monkeypatch.setattr(pipeline, "load_encoders", exploding)
+    wrap_encoders(lambda name, encoder: Exploding(encoder, []) if name == "video" else encoder)
     with pytest.raises(PrecisionError, match=rf"{keys[5]}, video, array tokens: .*does not fit float16") as error:
         extract(settings_in(project))
     assert "cache.dtype" in str(error.value)
@@ -447,3 +534,234 @@ def test_the_summary_reads_well(extracted: Path, copy_of: Callable[[Path], Path]
     assert "audio: 1 absent, 37 complete" in text
     assert f"{key}, audio: no .flac in {key}" in text
     assert "The bottleneck is" in text
+
+
+# What has changed since
+
+
+def project_with(keys: Sequence[str], cut_to: Callable[..., Path]) -> tuple[Path, dict[str, bytes]]:
+    project = cut_to(keys)
+    extract(settings_in(project))
+    return project, {name: row(store_of(project), name, keys[0]).tobytes() for name in ARRAYS}
+
+
+def test_a_changed_file_is_named_and_refused_and_refresh_makes_its_row_anew_and_no_other(
+    cut_to: Callable[..., Path], weld_keys: Keys, synthetic: Path, contents: Contents, seen: dict[str, list[int]]
+) -> None:
+    keys = weld_keys(synthetic, "train")[:6]
+    project, _ = project_with(keys, cut_to)
+    film, other = file_of(project, keys[1], ".avi"), file_of(synthetic, weld_keys(synthetic, "train")[7], ".avi")
+    film.write_bytes(other.read_bytes())
+    before = contents(project / "features.zarr")
+    with pytest.raises(FingerprintError) as error:
+        extract(settings_in(project))
+    assert f"{keys[1]}: {film.relative_to(project)} has other bytes" in str(error.value)
+    assert "--refresh" in str(error.value)
+    assert contents(project / "features.zarr") == before
+    for sizes in seen.values():
+        sizes.clear()
+    summary = extract(settings_in(project), refresh=True)
+    assert (summary.num_tried, seen) == (1, {"video": [4], "audio": [], "image": [], "sensor": []})
+    after = contents(project / "features.zarr")
+    number = store_of(project).index.row_of()[keys[1]]
+    changed = {name for name in before if after[name] != before[name]}
+    assert changed and all("/video/" in f"{name}/" and f"c.{number}" in name for name in changed)
+    (recorded,) = store_of(project).sources("video", [number])
+    assert recorded[0].sha256 == hashlib.sha256(other.read_bytes()).hexdigest()
+    assert extract(settings_in(project)).num_tried == 0
+
+
+def test_a_touched_file_is_the_same_and_is_not_hashed_again(
+    cut_to: Callable[..., Path], weld_keys: Keys, synthetic: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = weld_keys(synthetic, "train")[:2]
+    project, _ = project_with(keys, cut_to)
+    for key in keys:
+        os.utime(file_of(project, key, ".flac"), ns=(0, 1_600_000_000_000_000_000))
+    hashed: list[Path] = []
+
+    def counted(path: Path, *, root: Path) -> SourceFile:
+        hashed.append(path)
+        return source_file(path, root=root)
+
+    monkeypatch.setattr(changes, "source_file", counted)
+    assert extract(settings_in(project)).num_tried == 0
+    assert len(hashed) == 2
+    assert extract(settings_in(project)).num_tried == 0
+    assert len(hashed) == 2
+
+
+def test_a_file_that_is_gone_is_named_and_refresh_takes_its_row_out(
+    cut_to: Callable[..., Path], weld_keys: Keys, synthetic: Path
+) -> None:
+    keys = weld_keys(synthetic, "train")[:2]
+    project, _ = project_with(keys, cut_to)
+    file_of(project, keys[0], ".flac").unlink()
+    with pytest.raises(FingerprintError, match=rf"{keys[0]}: {keys[0]}/.*\.flac is gone"):
+        extract(settings_in(project))
+    extract(settings_in(project), refresh=True)
+    assert store_of(project).status("audio").tolist() == [Status.ABSENT, Status.COMPLETE]
+
+
+def test_changed_weights_are_named_and_refresh_makes_that_set_anew_and_no_other(
+    cut_to: Callable[..., Path], weld_keys: Keys, synthetic: Path, seen: dict[str, list[int]]
+) -> None:
+    keys = weld_keys(synthetic, "train")[:2]
+    project, before = project_with(keys, cut_to)
+    weights = project / "demo_backbones/demo-ast-seed0/model.safetensors"
+    tensors = load_file(weights)
+    tensors["layernorm.weight"] = tensors["layernorm.weight"] * 1.5
+    save_file(tensors, weights, metadata={"format": "pt"})
+    with pytest.raises(FingerprintError, match=r"audio, made_by\.backbone\.weights_sha256: the cache has"):
+        extract(settings_in(project))
+    for sizes in seen.values():
+        sizes.clear()
+    extract(settings_in(project), refresh=True)
+    assert seen == {"video": [], "audio": [2], "image": [], "sensor": []}
+    after = {name: row(store_of(project), name, keys[0]).tobytes() for name in ARRAYS}
+    assert {name for name in ARRAYS if after[name] != before[name]} == {"audio/tokens", "audio/mean", "audio/embedding"}
+
+
+# What is added
+
+
+def test_another_block_is_added_and_nothing_else_is_computed(
+    extracted: Path, copy_of: Callable[[Path], Path], contents: Contents, seen: dict[str, list[int]]
+) -> None:
+    project = copy_of(extracted)
+    before = features_of(contents(project / "features.zarr"))
+    extract(settings_in(project, "image.blocks=[2,3,4]"))
+    assert {name: sum(sizes) for name, sizes in seen.items()} == {"video": 0, "audio": 0, "image": 38, "sensor": 0}
+    store, after = store_of(project), features_of(contents(project / "features.zarr"))
+    assert store.feature_sets == (*SETS, "image/block_3")
+    assert {name: data for name, data in after.items() if name in before} == before
+    assert all("block_3" in name for name in after.keys() - before.keys())
+
+
+def test_another_backbone_lies_beside_the_first(
+    extracted: Path, copy_of: Callable[[Path], Path], contents: Contents
+) -> None:
+    project = copy_of(extracted)
+    before = features_of(contents(project / "features.zarr"))
+    second = save_random_backbone(project / "dinov2", family="dinov2", scale="demo", seed=3)
+    added = ("image.store_as=image_two", f"image.model={second}", "image.blocks=[1]", "extract.modalities=[image]")
+    extract(settings_in(project, *added), split="train")
+    store, after = store_of(project), features_of(contents(project / "features.zarr"))
+    assert store.feature_sets == (*SETS, "image_two/block_1")
+    assert store.manifest["features"]["image_two/block_1"]["made_by"]["backbone"]["family"] == "dinov2"
+    assert {name: data for name, data in after.items() if name in before} == before
+    assert (store.status("image_two/block_1") == Status.COMPLETE).sum() == 8
+
+
+# What a backbone fails on
+
+
+def test_a_weld_that_a_backbone_fails_on_costs_itself_alone(
+    cut_to: Callable[..., Path], weld_keys: Keys, synthetic: Path, extracted: Path, wrap_encoders: Callable[..., None]
+) -> None:
+    keys = weld_keys(synthetic, "train")[:6]
+    project = cut_to(keys)
+    poison = row(store_of(extracted), "sensor/times", keys[2])[-1]
+
+    @dataclass
+    class Failing(Counting):
+        def encode(self, prepared: Sequence[Prepared], *, feature_sets: frozenset[str]) -> Features:
+            if any(float(item.tensors["times"][-1]) == poison for item in prepared):
+                raise RuntimeError("a kernel refused")
+            return super().encode(prepared, feature_sets=feature_sets)
+
+    wrap_encoders(lambda name, encoder: Failing(encoder, []) if name == "sensor" else encoder)
+    summary = extract(settings_in(project))
+    assert summary.num_failed == 1
+    assert summary.problems == [(keys[2], "sensor", "the backbone failed on it (RuntimeError: a kernel refused)")]
+    store = store_of(project)
+    assert store.status("sensor").tolist() == [1, 1, 0, 1, 1, 1]
+    assert store.status("video").tolist() == [1] * 6
+    wrap_encoders(lambda name, encoder: encoder)
+    mended = extract(settings_in(project))
+    assert (mended.num_tried, mended.num_failed, mended.problems) == (1, 0, [])
+    np.testing.assert_array_equal(
+        row(store_of(project), "sensor/values", keys[2]), row(store_of(extracted), "sensor/values", keys[2])
+    )
+
+
+def test_a_backbone_that_fails_on_every_weld_is_the_fault_and_ends_the_run(
+    cut_to: Callable[..., Path], weld_keys: Keys, synthetic: Path, wrap_encoders: Callable[..., None]
+) -> None:
+    project = cut_to(weld_keys(synthetic, "train")[:3])
+
+    @dataclass
+    class Broken(Counting):
+        def encode(self, prepared: Sequence[Prepared], *, feature_sets: frozenset[str]) -> Features:
+            raise RuntimeError("no kernel image is available")
+
+    wrap_encoders(lambda name, encoder: Broken(encoder, []) if name == "audio" else encoder)
+    with pytest.raises(RuntimeError, match="no kernel image"):
+        extract(settings_in(project))
+
+
+# Memory of the device
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3])
+def test_batches_shrink_where_memory_runs_out_and_every_weld_is_encoded(
+    cut_to: Callable[..., Path], weld_keys: Keys, synthetic: Path, wrap_encoders: Callable[..., None], limit: int
+) -> None:
+    keys = weld_keys(synthetic, "train")[:8]
+    project = cut_to(keys)
+    sizes: list[int] = []
+
+    @dataclass
+    class Small(Counting):
+        def encode(self, prepared: Sequence[Prepared], *, feature_sets: frozenset[str]) -> Features:
+            if len(prepared) > limit:
+                raise torch.OutOfMemoryError
+            return super().encode(prepared, feature_sets=feature_sets)
+
+    wrap_encoders(lambda name, encoder: Small(encoder, sizes) if name == "sensor" else encoder)
+    extract(settings_in(project, "extract.modalities=[sensor]", "extract.batch_size=8"))
+    assert sum(sizes) == 8 and max(sizes) == {1: 1, 2: 2, 3: 2}[limit]
+    store = store_of(project)
+    for key in keys:
+        table = read_sensor_table(file_of(project, key, ".csv"))
+        assert row(store, "sensor/times", key)[-1] == table.times[-1]
+
+
+def test_a_device_without_memory_for_one_weld_is_a_sentence(
+    cut_to: Callable[..., Path], weld_keys: Keys, synthetic: Path, wrap_encoders: Callable[..., None]
+) -> None:
+    project = cut_to(weld_keys(synthetic, "train")[:2])
+
+    @dataclass
+    class Tiny(Counting):
+        def encode(self, prepared: Sequence[Prepared], *, feature_sets: frozenset[str]) -> Features:
+            raise torch.OutOfMemoryError
+
+    wrap_encoders(lambda name, encoder: Tiny(encoder, []) if name == "sensor" else encoder)
+    with pytest.raises(WeldcacheError, match="does not hold one sample of sensor"):
+        extract(settings_in(project))
+
+
+def test_a_disk_that_is_too_small_is_seen_before_anything_is_computed(
+    cut_to: Callable[..., Path],
+    weld_keys: Keys,
+    synthetic: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    seen: dict[str, list[int]],
+) -> None:
+    project = cut_to(weld_keys(synthetic, "train")[:2])
+    monkeypatch.setattr(estimate, "free_bytes", lambda _: 10_000)
+    with pytest.raises(StoreError, match="The disk is too small"):
+        extract(settings_in(project))
+    assert not any(seen.values())
+    assert (store_of(project).status("video") == Status.MISSING).all()
+
+
+def test_a_store_remembers_how_its_rows_were_grouped(
+    cut_to: Callable[..., Path], weld_keys: Keys, synthetic: Path
+) -> None:
+    project = cut_to(weld_keys(synthetic, "train")[:2])
+    extract(settings_in(project, "extract.batch_size=3"))
+    assert store_of(project).batching == {"group_size": 3}
+    extract(settings_in(project, "extract.batch_size=auto"))
+    assert store_of(project).batching == {"group_size": 3}

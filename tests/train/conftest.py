@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from weldcache.cache.arrays import ArraySpec, ModalitySpec
+from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
 from weldcache.cache.index import index_of
+from weldcache.cache.precision import to_storage
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
 from weldcache.configs.schema import Settings
@@ -18,35 +19,30 @@ NUM_TRAIN_NORMALS, NUM_TRAIN_DEFECTS = 37, 3
 NUM_VAL_NORMALS, NUM_VAL_DEFECTS = 12, 12
 BLOCKS = [2, 4, 6]
 
-MakeStore = Callable[..., FeatureStore]
 MakeSettings = Callable[..., Settings]
+WriteRows = Callable[..., None]
 
 
-def _specs() -> dict[str, ModalitySpec]:
-    made_by = {"backbone": {"model": "toy", "random_weights": True}}
-    return {
-        "video": ModalitySpec("video", [ArraySpec("tokens", (4, 16), ("time", "dim"), "float16")], made_by),
-        "audio": ModalitySpec(
+def _specs() -> list[FeatureSetSpec]:
+    made_by = {"backbone": {"model": "toy", "random_weights": True, "weights": "0123"}}
+    views = ArraySpec("views_present", (2,), ("view",), "uint8")
+    return [
+        FeatureSetSpec("video", [ArraySpec("tokens", (4, 16), ("time", "dim"), "float16")], made_by),
+        FeatureSetSpec(
             "audio",
             [ArraySpec("tokens", (6, 12), ("time", "dim"), "bfloat16"), ArraySpec("tokens_length", (), (), "int32")],
             made_by,
         ),
-        "image": ModalitySpec(
-            "image",
-            [
-                ArraySpec(
-                    "patch_tokens",
-                    (3, 2, 5, 16),
-                    ("block", "view", "patch", "dim"),
-                    "float16",
-                    attributes={"blocks": BLOCKS},
-                ),
-                ArraySpec("views_present", (2,), ("view",), "uint8"),
-            ],
-            made_by,
+        *(
+            FeatureSetSpec(
+                f"image/block_{block}",
+                [ArraySpec("patch_tokens", (2, 5, 16), ("view", "patch", "dim"), "float16"), views],
+                made_by | {"block": block},
+            )
+            for block in BLOCKS
         ),
-        "sensor": ModalitySpec("sensor", [ArraySpec("values", (10, 6), ("step", "channel"), "float32")], {}),
-    }
+        FeatureSetSpec("sensor", [ArraySpec("values", (10, 6), ("step", "channel"), "float32")], {}),
+    ]
 
 
 def _features(rng: np.random.Generator, *, process: float, result: float) -> dict[str, dict[str, np.ndarray]]:
@@ -60,15 +56,35 @@ def _features(rng: np.random.Generator, *, process: float, result: float) -> dic
     offsets = np.array([1.0, 20.0, 100.0, 200.0, 3.0, 25.0])
     values = offsets * (1 + 0.2 * process) + 0.05 * offsets * rng.normal(size=(10, 6))
     values[:, 4] = 3.0  # a channel that never changes
+    video, audio, length = driven(process, 4, 16), driven(process, 6, 12), np.array(int(rng.integers(3, 7)))
+    patches = driven(result, len(BLOCKS), 2, 5, 16)
+    views = np.array([1, rng.integers(0, 2)], dtype=np.uint8)
+    blocks = {
+        f"image/block_{block}": {"patch_tokens": patches[position], "views_present": views}
+        for position, block in enumerate(BLOCKS)
+    }
     return {
-        "video": {"tokens": driven(process, 4, 16)},
-        "audio": {"tokens": driven(process, 6, 12), "tokens_length": np.array(int(rng.integers(3, 7)))},
-        "image": {
-            "patch_tokens": driven(result, 3, 2, 5, 16),
-            "views_present": np.array([1, rng.integers(0, 2)], dtype=np.uint8),
-        },
+        "video": {"tokens": video},
+        "audio": {"tokens": audio, "tokens_length": length},
+        **blocks,
         "sensor": {"values": values},
     }
+
+
+def _write(store: FeatureStore, feature_set: str, rows: list[int], features: dict[str, np.ndarray]) -> None:
+    owners = [str(store.index.keys[row]) for row in rows]
+    stored = {
+        name: to_storage(torch.from_numpy(features[name]), spec, owners=owners)
+        for name, spec in store.arrays(feature_set).items()
+    }
+    nothing = [""] * len(rows)
+    StoreWriter(store).write(feature_set, rows, stored, sources=[()] * len(rows), notes=nothing)
+
+
+@pytest.fixture
+def write_features() -> WriteRows:
+    """Write rows of a feature set: arrays by name, row axis first, in any type."""
+    return _write
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -97,17 +113,17 @@ def toy_store_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     path = tmp_path_factory.mktemp("store") / "toy.zarr"
     store = FeatureStore.create(path, index=index)
-    for spec in _specs().values():
-        store.add_modality(spec)
+    for spec in _specs():
+        store.add_feature_set(spec)
     store.add_constant("text/prompt", rng.normal(size=24).astype(np.float32), made_by={"backbone": {"model": "toy"}})
     latents = rng.uniform(-1, 1, size=len(labels))
     welds = [
         _features(rng, process=latent, result=latent + (np.sign(-latent) if label else 0))
         for latent, label in zip(latents, labels, strict=True)
     ]
-    writer = StoreWriter(store)
-    for modality in _specs():
-        writer.write(modality, list(range(len(labels))), [weld[modality] for weld in welds])
+    for spec in _specs():
+        arrays = {array.name: np.stack([weld[spec.name][array.name] for weld in welds]) for array in spec.arrays}
+        _write(store, spec.name, list(range(len(labels))), arrays)
     return path
 
 

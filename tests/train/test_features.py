@@ -1,7 +1,5 @@
 """From a store to batches: which rows take part, what is asked of the store, what stays on the device."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 import torch
@@ -11,39 +9,45 @@ from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.tensors import read_tensor
 from weldcache.cache.writer import StoreWriter
+from weldcache.configs.schema import Settings
 from weldcache.errors import NotFoundError, SettingsError, TrainingError
 from weldcache.train import resident
-from weldcache.train.recipes.recipe import FeatureRequest, Selection
-from weldcache.train.requests import positions, require_arrays, row_shape
-from weldcache.train.resident import load_resident, resident_bytes
+from weldcache.train.recipes.recipe import FeatureRequest, Recipe
+from weldcache.train.recipes.registry import make_recipe
+from weldcache.train.requests import num_feature_bytes, require_features, shapes_for
+from weldcache.train.resident import load_resident
 from weldcache.train.samples import choose_samples
 
 CPU = torch.device("cpu")
 VIDEO, LENGTH = FeatureRequest("video", "tokens"), FeatureRequest("audio", "tokens_length")
 AUDIO = FeatureRequest("audio", "tokens")
-PATCHES = FeatureRequest("image", "patch_tokens", take=Selection("blocks", (6, 2)))
-REQUESTS = (VIDEO, AUDIO, LENGTH, PATCHES)
+PATCHES = tuple(FeatureRequest(f"image/block_{block}", "patch_tokens") for block in (6, 2))
+REQUESTS = (VIDEO, AUDIO, LENGTH, *PATCHES)
 
 
-def mark(store: FeatureStore, modality: str, rows: list[int]) -> None:
+def film(**model: object) -> Recipe:
+    return make_recipe("causal_film", Settings.model_validate(model))
+
+
+def mark(store: FeatureStore, feature_set: str, rows: list[int]) -> None:
     for row in rows:
-        StoreWriter(store).report(modality, row, Status.UNREADABLE, reason="damaged")
+        StoreWriter(store).report(feature_set, row, Status.UNREADABLE, reason="damaged")
 
 
 def test_trains_on_complete_normals_and_counts_the_others(toy_store: FeatureStore) -> None:
     mark(toy_store, "video", [0, 1, 39, 45])  # two train normals, a train defect, a validation normal
-    mark(toy_store, "image", [1])
+    mark(toy_store, "image/block_2", [1])
     chosen = choose_samples(toy_store, REQUESTS, monitor="val_auroc")
     assert chosen.train.tolist() == list(range(2, 37))
     assert chosen.validation.tolist() == [row for row in range(40, 64) if row != 45]
     assert chosen.defects_left_out == 3
-    assert chosen.train_lacking == {"video": 2, "image": 1}
+    assert chosen.train_lacking == {"video": 2, "image/block_2": 1}
     assert chosen.validation_lacking == {"video": 1}
 
 
-def test_a_modality_that_nobody_asks_for_leaves_nobody_out(toy_store: FeatureStore) -> None:
-    mark(toy_store, "image", list(range(64)))
-    assert len(choose_samples(toy_store, (VIDEO, LENGTH), monitor="val_auroc").train) == 37
+def test_features_that_nobody_asks_for_leave_nobody_out(toy_store: FeatureStore) -> None:
+    mark(toy_store, "image/block_4", list(range(64)))
+    assert len(choose_samples(toy_store, REQUESTS, monitor="val_auroc").train) == 37
 
 
 def test_a_split_without_features_names_the_command(toy_store: FeatureStore) -> None:
@@ -75,46 +79,95 @@ def test_too_few_normals_are_refused(toy_store: FeatureStore, rows: list[int], s
         choose_samples(toy_store, REQUESTS, monitor="val_auroc")
 
 
-def test_blocks_are_found_by_what_the_store_says_they_are(toy_store: FeatureStore) -> None:
-    assert positions(toy_store, PATCHES) == (2, 0)
-    assert row_shape(toy_store, PATCHES) == (2, 2, 5, 16)
-    assert row_shape(toy_store, LENGTH) == ()
+def test_shapes_are_those_of_a_row(toy_store: FeatureStore) -> None:
+    shapes = shapes_for(toy_store, film(model={"blocks": (2, 6)}))
+    assert shapes["image/block_6/patch_tokens"] == (2, 5, 16)
+    assert shapes["audio/tokens_length"] == ()
+    assert shapes["text/prompt"] == (24,)
 
 
 def test_blocks_that_are_not_cached_are_named_beside_those_that_are(toy_store: FeatureStore) -> None:
-    wanted = FeatureRequest("image", "patch_tokens", take=Selection("blocks", (2, 3, 5)))
-    with pytest.raises(SettingsError, match=r"holds blocks \[2, 4, 6\], not \[3, 5\].*model\.blocks"):
-        require_arrays(toy_store, [wanted])
+    with pytest.raises(NotFoundError) as caught:
+        require_features(toy_store, film(model={"blocks": (2, 3, 5)}))
+    message = str(caught.value)
+    assert "no features image/block_3, image/block_5; it has" in message
+    assert "image/block_4, image/block_6" in message
+    assert "--set model.blocks=[2,4,6]" in message
+    assert "`weldcache extract --set image.blocks=[2,3,4,5,6]`" in message
+    require_features(toy_store, film(model={"blocks": (2, 4, 6)}))
 
 
-@pytest.mark.parametrize("request_", [FeatureRequest("thermal", "tokens"), FeatureRequest("video", "grid")])
-def test_arrays_that_are_not_cached_name_the_command(toy_store: FeatureStore, request_: FeatureRequest) -> None:
-    with pytest.raises(NotFoundError, match=f"no features {request_.name}.*weldcache extract"):
-        require_arrays(toy_store, [request_])
+@pytest.mark.parametrize(
+    ("settings", "missing"),
+    [
+        ({"video": {"store_as": "film"}}, "film"),
+        ({"image": {"store_as": "photo"}}, "photo/block_2"),
+        ({"text": {"store_as": "words"}}, "words/prompt"),
+    ],
+)
+def test_features_that_are_not_cached_name_the_command(
+    toy_store: FeatureStore, settings: dict[str, object], missing: str
+) -> None:
+    with pytest.raises(
+        NotFoundError, match=f"no features {missing}.*it has video, audio.*`weldcache extract`.*store_as"
+    ):
+        require_features(toy_store, film(model={"blocks": (2,)}, **settings))
+
+
+def test_an_array_that_a_set_lacks_is_named_beside_those_it_has(toy_store: FeatureStore) -> None:
+    class WantsMore:
+        def requires(self) -> list[FeatureRequest]:
+            return [FeatureRequest("video", "grid")]
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(film(loss={"text": 0}), name)
+
+    with pytest.raises(NotFoundError, match="no array video/grid; video has tokens"):
+        require_features(toy_store, WantsMore())  # type: ignore[arg-type]
 
 
 def test_batches_are_the_rows_of_the_store(toy_store: FeatureStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resident, "_BLOCK_ROWS", 4)  # so that there are several blocks and a rest
     rows = np.array([50, 3, 41, 7, 8, 9, 22, 63, 0])
     features = load_resident(toy_store, rows, requests=REQUESTS, device=CPU)
-    batch = features.batch(torch.tensor([8, 1, 1]))
+    (batch,) = features.batches([torch.tensor([8, 1, 1])])
     for request in REQUESTS:
-        expected = read_tensor(toy_store, request.name, rows[[8, 1, 1]], take=positions(toy_store, request))
+        expected = read_tensor(toy_store, request.name, rows[[8, 1, 1]])
         assert batch[request.name].dtype == expected.dtype
         assert torch.equal(batch[request.name], expected)
     assert batch["audio/tokens"].dtype == torch.bfloat16
-    assert features.labels.tolist() == [0, 0, 0, 0, 0, 0, 0, 1, 0]
+
+
+def test_a_part_is_the_same_memory(toy_store: FeatureStore) -> None:
+    features = load_resident(toy_store, np.arange(9), requests=REQUESTS, device=CPU)
+    part = features.part(3, 7)
+    assert len(part) == 4
+    assert part.tensors[VIDEO.name].data_ptr() == features.tensors[VIDEO.name][3].data_ptr()
 
 
 def test_the_memory_is_known_before_anything_is_read(toy_store: FeatureStore) -> None:
     features = load_resident(toy_store, np.arange(5), requests=REQUESTS, device=CPU)
-    assert resident_bytes(toy_store, REQUESTS, num_rows=5) == features.num_bytes
+    assert num_feature_bytes(toy_store, REQUESTS, num_rows=5) == features.num_bytes
 
 
-def test_features_that_do_not_fit_are_refused_with_both_sizes(
+def test_features_that_do_not_fit_are_refused_with_both_sizes_and_the_way_out(
     toy_store: FeatureStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    free: Callable[[torch.device], int] = lambda device: 4_000  # noqa: E731
-    monkeypatch.setattr(resident, "available_bytes", free)
-    with pytest.raises(TrainingError, match=r"take 0\.00 GB and cpu has 0\.00 GB free"):
+    monkeypatch.setattr(resident, "available_bytes", lambda device: 4_000)
+    with pytest.raises(TrainingError, match=r"take 0\.00 GB and cpu has 0\.00 GB free.*train\.loading=streamed"):
         load_resident(toy_store, np.arange(5), requests=REQUESTS, device=CPU)
+
+
+@pytest.mark.parametrize(("shown_bytes", "lines"), [(1_000_000, 1), (10_000_000, 0)])
+def test_loading_shows_how_far_it_is_where_it_is_much(
+    toy_store: FeatureStore,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    shown_bytes: int,
+    lines: int,
+) -> None:
+    monkeypatch.setattr(resident, "_SHOWN_BYTES", shown_bytes)
+    monkeypatch.setattr(resident, "_BLOCK_ROWS", 640)
+    load_resident(toy_store, np.tile(np.arange(64), 20), requests=REQUESTS, device=CPU)
+    said = capsys.readouterr().err
+    assert said.count("took") == said.count("load features: 1/1 MB") == lines

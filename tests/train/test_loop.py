@@ -1,7 +1,7 @@
 """The training loop on a recipe that has nothing to do with welds: a line through points."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from weldcache.configs.schema import TrainSettings
 from weldcache.errors import TrainingError
+from weldcache.train.batches import Order
 from weldcache.train.loop import EpochResult, stop_reason, train_epochs
 from weldcache.train.recipes.recipe import Batch, FeatureRequest, Recipe, Shapes
 from weldcache.train.state import TrainingState, new_state
@@ -30,7 +31,13 @@ class LineRecipe:
     def build(self, shapes: Shapes) -> nn.Module:
         return nn.Sequential(nn.Linear(1, 8), nn.Dropout(0.1), nn.Linear(8, 1))
 
-    def calibrate(self, model: nn.Module, train: Batch, constants: Batch) -> None:
+    def measures(self) -> Sequence[str]:
+        return ()
+
+    def advice(self, missing: Sequence[str], *, held: Sequence[str]) -> str:
+        return "Draw points."
+
+    def calibrate(self, model: nn.Module, train: Iterable[Batch], constants: Batch) -> None:
         pass
 
     def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> dict[str, Tensor]:
@@ -61,9 +68,10 @@ class Points:
     def device(self) -> torch.device:
         return self.x.device
 
-    def batch(self, samples: Tensor) -> Batch:
-        self.taken.append(samples.tolist())
-        return {"point/x": self.x[samples], "point/y": 3 * self.x[samples]}
+    def batches(self, order: Order, *, arrays: Collection[str] | None = None) -> Iterator[Batch]:
+        for samples in order:
+            self.taken.append(samples.tolist())
+            yield {"point/x": self.x[samples], "point/y": 3 * self.x[samples]}
 
 
 Monitor = Callable[[int], tuple[float, float | None]]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
@@ -15,12 +16,16 @@ from weldcache.configs.schema import Settings
 from weldcache.errors import FingerprintError, NotFoundError, OutputExistsError
 from weldcache.metrics.auroc import auroc
 from weldcache.train.checkpoint import read_checkpoint
+from weldcache.train.manifest import make_manifest
 from weldcache.train.pipeline import TrainingSummary, describe_run, train
+from weldcache.train.recipes.registry import make_recipe
 from weldcache.train.run_folder import latest_run
+from weldcache.train.samples import ChosenSamples
 from weldcache.train.scoring import score_rows
 from weldcache.train.trained_run import load_run
 
 MakeSettings = Callable[..., Settings]
+WriteRows = Callable[..., None]
 CPU = torch.device("cpu")
 
 
@@ -59,7 +64,9 @@ def test_a_run_says_what_made_it(toy_settings: MakeSettings, toy_store_path: obj
     assert folder.name == "causal_film-001" and folder.finished
     assert settings_from_file(folder.config_path) == settings
     store, manifest = FeatureStore.open(settings.cache.path), folder.manifest()
-    assert manifest["fingerprint"] == store.fingerprint
+    used = ["video", "audio", "image/block_2", "image/block_6", "sensor", "text/prompt"]
+    assert manifest["fingerprint"] == store.fingerprint_of(used)
+    assert manifest["cache"]["features"].keys() | manifest["cache"]["constants"].keys() == set(used)
     assert manifest["backbones_are_random"] is True
     assert (manifest["seed"], manifest["command"]) == (5, "weldcache train --set x=1")
     assert manifest["counts"] == {
@@ -79,13 +86,13 @@ def test_a_run_says_what_made_it(toy_settings: MakeSettings, toy_store_path: obj
     assert latest_run(settings.runs.folder) == folder
 
 
-def test_trains_on_normals_only(toy_settings: MakeSettings, toy_store: FeatureStore) -> None:
+def test_trains_on_normals_only(toy_settings: MakeSettings, toy_store: FeatureStore, write_features: WriteRows) -> None:
     """A defect of the train split full of nonsense changes not one bit of the weights."""
     settings = toy_settings(store=toy_store.path, epochs=2)
     before = weights(run(settings, name="before"))
     defect = int(np.flatnonzero((toy_store.index.splits == "train") & (toy_store.index.labels == 1))[0])
-    StoreWriter(toy_store).write("video", [defect], [{"tokens": np.full((4, 16), 6e4)}])
-    StoreWriter(toy_store).write("sensor", [defect], [{"values": np.full((10, 6), 1e30)}])
+    write_features(toy_store, "video", [defect], {"tokens": np.full((1, 4, 16), 6e4)})
+    write_features(toy_store, "sensor", [defect], {"values": np.full((1, 10, 6), 1e30)})
     assert same(before, weights(run(settings, name="after")))
 
 
@@ -103,7 +110,7 @@ def test_the_best_weights_reproduce_the_recorded_metric_exactly(toy_settings: Ma
     settings = toy_settings(epochs=5)
     summary = run(settings)
     trained, store = load_run(summary.run.path), FeatureStore.open(settings.cache.path)
-    rows = store.rows("val", modalities=("video", "audio", "image", "sensor"))
+    rows = store.rows("val", feature_sets=("video", "audio", "image/block_2", "image/block_6", "sensor"))
     scores = {
         kind: score_rows(
             trained.recipe, {kind: trained.model(kind, store=store, device=CPU)}, store, rows, batch_size=8
@@ -141,8 +148,72 @@ def test_a_store_of_other_features_is_refused_with_the_differences(
 ) -> None:
     trained = load_run(run(toy_settings(epochs=1)).run.path)
     toy_store.add_constant("text/prompt", np.zeros(24, np.float32), made_by={"backbone": {"model": "another"}})
-    with pytest.raises(FingerprintError, match=r"text\.made_by\.backbone\.model: toy in the run, another in the cache"):
+    with pytest.raises(
+        FingerprintError, match=r"text/prompt\.made_by\.backbone\.model: toy in the run, another in the cache"
+    ):
         trained.model("averaged", store=toy_store, device=CPU)
+
+
+def test_what_the_store_gains_later_does_not_matter_to_a_run(
+    toy_settings: MakeSettings, toy_store: FeatureStore, write_features: WriteRows
+) -> None:
+    """Another block, with random weights, and another backbone: neither is what this run was trained on."""
+    settings = toy_settings(store=toy_store.path, epochs=1)
+    summary = run(settings)
+    rows = toy_store.rows("val", feature_sets=())
+
+    def scores() -> np.ndarray:
+        trained, store = load_run(summary.run.path), FeatureStore.open(toy_store.path)
+        model = trained.model("averaged", store=store, device=CPU)
+        return score_rows(trained.recipe, {"it": model}, store, rows)["it"]
+
+    before, fingerprint = scores(), toy_store.fingerprint
+    for name in ("image/block_8", "image_b/block_2"):
+        toy_store.add_feature_set(
+            FeatureSetSpec(name, [ArraySpec("cls", (2,), ("dim",), "float32")], {"backbone": {"random_weights": True}})
+        )
+        write_features(toy_store, name, [0], {"cls": np.ones((1, 2), np.float32)})
+    assert toy_store.fingerprint != fingerprint
+    assert np.array_equal(scores(), before)
+
+
+def test_other_weights_under_the_same_name_do_matter(toy_settings: MakeSettings, toy_store: FeatureStore) -> None:
+    summary = run(toy_settings(store=toy_store.path, epochs=1))
+    arrays = list(toy_store.arrays("image/block_6").values())
+    made_by = {**toy_store.manifest["features"]["image/block_6"]["made_by"]}
+    for backbone, refused in (({**made_by["backbone"], "weights": "4567"}, True), (made_by["backbone"], False)):
+        toy_store.replace_feature_set(FeatureSetSpec("image/block_6", arrays, {**made_by, "backbone": backbone}))
+        trained = load_run(summary.run.path)
+        if not refused:
+            trained.model("averaged", store=toy_store, device=CPU)
+            continue
+        with pytest.raises(
+            FingerprintError, match=r"block_6\.made_by\.backbone\.weights: 0123 in the run, 4567 in the"
+        ):
+            trained.model("averaged", store=toy_store, device=CPU)
+
+
+@pytest.mark.parametrize("used_is_random", [True, False])
+def test_random_backbones_count_where_they_are_used(
+    toy_settings: MakeSettings, toy_store: FeatureStore, used_is_random: bool
+) -> None:
+    """Block 4 is in the store and the model does not use it."""
+    for name in toy_store.feature_sets:
+        made_by = {"backbone": {"random_weights": used_is_random == (name != "image/block_4")}}
+        toy_store.add_feature_set(FeatureSetSpec(name, list(toy_store.arrays(name).values()), made_by))
+    toy_store.add_constant("text/prompt", np.zeros(24, np.float32), made_by={})
+    nobody = np.empty(0, np.int64)
+    manifest = make_manifest(
+        make_recipe("causal_film", toy_settings()),
+        name="causal_film",
+        model=torch.nn.Linear(1, 1),
+        store=toy_store,
+        samples=ChosenSamples(nobody, nobody, 0, {}, {}),
+        seed=0,
+        command="",
+    )
+    assert toy_store.random_backbones
+    assert manifest["backbones_are_random"] is used_is_random
 
 
 def test_a_finished_run_is_replaced_only_when_asked(toy_settings: MakeSettings) -> None:

@@ -151,6 +151,28 @@ def test_killed_when_only_the_mark_of_the_end_is_missing(
     assert_same(outcome(again.run), expected)
 
 
+def test_streamed_or_resident_the_run_is_the_same(toy_settings: MakeSettings, expected: dict[str, Any]) -> None:
+    streamed = run(toy_settings(epochs=EPOCHS, monitor="val_loss", loading="streamed"), "streamed")
+    assert_same(outcome(streamed.run), expected)
+
+
+def test_a_run_that_was_resident_goes_on_streamed(
+    toy_settings: MakeSettings, expected: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(path: Path, row: MetricRow) -> None:
+        append_row(path, row)
+        if row["epoch"] == 3:
+            raise Killed
+
+    monkeypatch.setattr(pipeline, "append_row", killed)
+    with pytest.raises(Killed):
+        run(toy_settings(epochs=EPOCHS, monitor="val_loss", loading="resident"), "cut")
+    monkeypatch.undo()
+    again = run(toy_settings(epochs=EPOCHS, monitor="val_loss", loading="streamed"), "cut")
+    assert again.resumed_from == 2
+    assert_same(outcome(again.run), expected)
+
+
 def test_early_stopping_counts_over_an_interruption(
     toy_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

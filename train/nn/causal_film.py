@@ -4,6 +4,7 @@ On good welds the process (video, audio) causes the result (photographs of the s
 bad weld the prediction misses, and by how much is the anomaly score.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -85,13 +86,13 @@ class CausalFilm(nn.Module):
         audio: Float[Tensor, "batch audio_time audio_width"],
         audio_padding: Bool[Tensor, "batch audio_time"],
         sensor: Float[Tensor, "batch steps channels"],
-        patches: Float[Tensor, "batch blocks views patches image_width"],
+        patches: Sequence[Float[Tensor, "batch views patches image_width"]],
         view_mask: Bool[Tensor, "batch views"],
     ) -> CausalFilmOutput:
         """Encode and predict a batch of welds; cached tokens may be in half precision.
 
-        `audio_padding` is true where there is no audio, `view_mask` true where there is a photograph; every row
-        needs one audio token and one view at least. `sensor` is normalised already.
+        `patches` has an entry a block. `audio_padding` is true where there is no audio, `view_mask` true where there
+        is a photograph; every row needs one audio token and one view at least. `sensor` is normalised already.
         """
         modulation = self.sensor_modulator(sensor)
         z_process = self.process_encoder(

@@ -1,5 +1,6 @@
 """Result encoder: photographs of the finished seam, as patch tokens of several backbone blocks, become one vector."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -66,17 +67,15 @@ class ResultEncoder(nn.Module):
 
     def forward(
         self,
-        patches: Float[Tensor, "batch blocks views patches image_width"],
+        patches: Sequence[Float[Tensor, "batch views patches image_width"]],
         *,
         view_mask: Bool[Tensor, "batch views"],
     ) -> Float[Tensor, "batch width"]:
-        """Z_result; `view_mask` is true where a photograph exists, and must leave each row one view at least.
+        """Z_result from an entry a block; `view_mask` is true where a photograph exists, one a row at least.
 
         What stands in the place of an absent view is ignored, but has to be finite.
         """
-        joined = torch.cat(
-            [pool(block) for pool, block in zip(self.blocks, patches.unbind(dim=1), strict=True)], dim=-1
-        )
+        joined = torch.cat([pool(block) for pool, block in zip(self.blocks, patches, strict=True)], dim=-1)
         encoded: Tensor = self.head(joined * self.gate(joined))
         absent = rearrange(~view_mask, "batch views -> batch views 1")
         return encoded.masked_fill(absent, -torch.inf).amax(dim=1)

@@ -1,6 +1,7 @@
 """The Causal-FiLM recipe: train on normals to predict the result's encoding from the process; a miss is an anomaly."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -9,19 +10,13 @@ from torch import Tensor, nn
 from ...configs.schema import LossSettings, ModelSettings
 from ..nn.anomaly_score import anomaly_score
 from ..nn.causal_film import CausalFilm, CausalFilmDims, CausalFilmOutput
+from ..nn.channel_statistics import ChannelStatistics
 from ..nn.feature_mask import mask_tokens
 from ..nn.gem import GeM
 from ..nn.losses import cosine_loss, feature_gram_loss, gram_loss, l1_loss, smooth_l1_loss, top_l1_loss
 from ..nn.standardise import Standardise
-from .recipe import Batch, FeatureRequest, Selection, Shapes
-
-VIDEO = "video/tokens"
-AUDIO = "audio/tokens"
-AUDIO_LENGTH = "audio/tokens_length"
-PATCHES = "image/patch_tokens"
-VIEWS = "image/views_present"
-SENSOR = "sensor/values"
-TEXT = "text/prompt"
+from .film_features import FilmFeatures
+from .recipe import Batch, FeatureRequest, Shapes
 
 _L1_KINDS = {"l1": l1_loss, "smooth_l1": smooth_l1_loss, "topk_l1": top_l1_loss}
 _GRAM_AXES = {"batch": gram_loss, "features": feature_gram_loss}
@@ -30,30 +25,54 @@ _GRAM_AXES = {"batch": gram_loss, "features": feature_gram_loss}
 class CalibratedCausalFilm(nn.Module):
     """Causal-FiLM on raw cached features, with what is measured on the training set as buffers.
 
-    Sensors are always standardised, tokens where the settings ask for it; `text_anchor` is empty where the text loss
-    is off.
+    Sensors are always standardised, tokens where `standardises_tokens` says so; `text_anchor` is empty where the text
+    loss is off.
     """
 
     text_anchor: Tensor
 
-    def __init__(self, film: CausalFilm, *, shapes: Shapes, text_width: int) -> None:
+    def __init__(
+        self,
+        film: CausalFilm,
+        *,
+        features: FilmFeatures,
+        shapes: Shapes,
+        text_width: int,
+        standardises_tokens: bool,
+    ) -> None:
         super().__init__()
         self.film = film
-        self.sensor = Standardise(shapes[SENSOR][-1])
-        self.video = Standardise(shapes[VIDEO][-1])
-        self.audio = Standardise(shapes[AUDIO][-1])
-        self.patches = Standardise(shapes[PATCHES][-1], groups=shapes[PATCHES][0])
+        self.sensor = Standardise(shapes[features.sensor.name][-1])
+        self.video = Standardise(shapes[features.video.name][-1])
+        self.audio = Standardise(shapes[features.audio.name][-1])
+        self.patches = nn.ModuleList(Standardise(shapes[block.name][-1]) for block in features.patches)
         self.register_buffer("text_anchor", torch.zeros(text_width))
+        self._features = features
+        self._standardises_tokens = standardises_tokens
 
-    def inputs(self, batch: Batch) -> dict[str, Tensor]:
-        """What the film takes, by keyword; tokens may come in half precision."""
+    def standardisers(self) -> dict[str, Standardise]:
+        """What standardises an array, by the array's name; tokens only where they are standardised."""
+        features, modules = self._features, {self._features.sensor.name: self.sensor}
+        if self._standardises_tokens:
+            modules |= {features.video.name: self.video, features.audio.name: self.audio}
+            for request, module in zip(features.patches, self.patches, strict=True):
+                assert isinstance(module, Standardise)
+                modules[request.name] = module
+        return modules
+
+    def inputs(self, batch: Batch) -> dict[str, Any]:
+        """What the film takes, by keyword; tokens that are not standardised stay in the cache's half precision."""
+        features = self._features
+        values = {**batch, **{name: module(batch[name]) for name, module in self.standardisers().items()}}
+        num_tokens = batch[features.audio.name].shape[1]
+        views = torch.stack([batch[request.name] for request in features.views])
         return {
-            "video": self.video(batch[VIDEO]),
-            "audio": self.audio(batch[AUDIO]),
-            "audio_padding": ~_real_tokens(batch[AUDIO_LENGTH], num_tokens=batch[AUDIO].shape[1]),
-            "sensor": self.sensor(batch[SENSOR]),
-            "patches": self.patches(batch[PATCHES]),
-            "view_mask": batch[VIEWS].bool(),
+            "video": values[features.video.name],
+            "audio": values[features.audio.name],
+            "audio_padding": ~_real_tokens(batch[features.audio_length.name], num_tokens=num_tokens),
+            "sensor": values[features.sensor.name],
+            "patches": [values[request.name] for request in features.patches],
+            "view_mask": views.bool().all(dim=0),
         }
 
     def forward(self, batch: Batch) -> CausalFilmOutput:
@@ -65,35 +84,43 @@ class CalibratedCausalFilm(nn.Module):
 class CausalFilmRecipe:
     """Settings of Causal-FiLM turned into a module, a loss and a score."""
 
-    def __init__(self, *, model: ModelSettings, loss: LossSettings, feature_mask: float) -> None:
+    def __init__(
+        self, features: FilmFeatures, *, model: ModelSettings, loss: LossSettings, feature_mask: float
+    ) -> None:
+        self._features = features
         self._model = model
         self._loss = loss
         self._feature_mask = feature_mask
 
     def requires(self) -> Sequence[FeatureRequest]:
         """Tokens of the four modalities, and which of them are real."""
-        return (
-            FeatureRequest("video", "tokens"),
-            FeatureRequest("audio", "tokens"),
-            FeatureRequest("audio", "tokens_length"),
-            FeatureRequest("image", "patch_tokens", take=Selection("blocks", self._model.blocks)),
-            FeatureRequest("image", "views_present"),
-            FeatureRequest("sensor", "values"),
-        )
+        return self._features.requests()
 
     def constants(self) -> Sequence[str]:
         """The text vector, where the loss looks at it."""
-        return (TEXT,) if self._loss.text > 0 else ()
+        return (self._features.text,) if self._loss.text > 0 else ()
+
+    def measures(self) -> Sequence[str]:
+        """Sensors, and tokens where they are standardised."""
+        features = self._features
+        if not self._model.standardise:
+            return (features.sensor.name,)
+        tokens = (features.video, features.audio, features.audio_length, *features.patches)
+        return (features.sensor.name, *(request.name for request in tokens))
+
+    def advice(self, missing: Sequence[str], *, held: Sequence[str]) -> str:
+        """Which blocks there are and how to have others, or where the other modalities come from."""
+        return self._features.advice(missing, held=held)
 
     def build(self, shapes: Shapes) -> CalibratedCausalFilm:
         """Causal-FiLM as wide as the features; with a text head where the text vector is not as wide as the model."""
-        settings = self._model
-        text_width = shapes[TEXT][0] if TEXT in shapes else 0
+        settings, features = self._model, self._features
+        text_width = shapes[features.text][0] if features.text in shapes else 0
         dims = CausalFilmDims(
-            video_width=shapes[VIDEO][-1],
-            audio_width=shapes[AUDIO][-1],
-            image_width=shapes[PATCHES][-1],
-            sensor_channels=shapes[SENSOR][-1],
+            video_width=shapes[features.video.name][-1],
+            audio_width=shapes[features.audio.name][-1],
+            image_width=shapes[features.patches[0].name][-1],
+            sensor_channels=shapes[features.sensor.name][-1],
             width=settings.d_model,
             sensor_hidden=settings.sensor_hidden,
             poolings=(settings.pooling,) * len(settings.blocks),
@@ -107,19 +134,25 @@ class CausalFilmRecipe:
         for module in film.modules():
             if isinstance(module, GeM):
                 module.requires_grad_(settings.learnable_gem)
-        return CalibratedCausalFilm(film, shapes=shapes, text_width=text_width)
+        return CalibratedCausalFilm(
+            film, features=features, shapes=shapes, text_width=text_width, standardises_tokens=settings.standardise
+        )
 
-    def calibrate(self, model: nn.Module, train: Batch, constants: Batch) -> None:
+    def calibrate(self, model: nn.Module, train: Iterable[Batch], constants: Batch) -> None:
         """Statistics over all training rows, and the text vector."""
         assert isinstance(model, CalibratedCausalFilm)
-        model.sensor.measure(train[SENSOR])
-        if self._model.standardise:
-            real = _real_tokens(train[AUDIO_LENGTH], num_tokens=train[AUDIO].shape[1])
-            model.video.measure(train[VIDEO])
-            model.audio.measure(train[AUDIO], keep=real)
-            model.patches.measure(train[PATCHES])
-        if TEXT in constants:
-            model.text_anchor.copy_(constants[TEXT])
+        standardisers = model.standardisers()
+        measured = {name: ChannelStatistics(len(module.mean)) for name, module in standardisers.items()}
+        audio, lengths = self._features.audio.name, self._features.audio_length.name
+        for batch in train:
+            for name, statistics in measured.items():
+                values = batch[name]
+                keep = _real_tokens(batch[lengths], num_tokens=values.shape[1]) if name == audio else None
+                statistics.add(values, keep=keep)
+        for name, module in standardisers.items():
+            module.use(measured[name])
+        if self._features.text in constants:
+            model.text_anchor.copy_(constants[self._features.text])
 
     def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> dict[str, Tensor]:
         """Weighted sum and terms. The generator hides video and audio tokens, each with the feature mask's share."""
@@ -146,7 +179,7 @@ class CausalFilmRecipe:
         output: CausalFilmOutput = model(batch)
         return output.z_result
 
-    def _masked(self, inputs: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+    def _masked(self, inputs: dict[str, Any], generator: torch.Generator) -> dict[str, Any]:
         # After standardisation, where zero is the mean and so says least.
         hidden = {
             name: mask_tokens(inputs[name], probability=self._feature_mask, generator=generator)

@@ -3,7 +3,7 @@
 The engine (loop, checkpoints, scoring) works with this interface alone; only recipes know what features mean.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -12,35 +12,23 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 Batch = Mapping[str, Tensor]
-"""Tensors by `<modality>/<array>`, row axis first, in the storage type of the cache."""
+"""Tensors by `<feature set>/<array>`, row axis first, in the storage type of the cache."""
 
 Shapes = Mapping[str, tuple[int, ...]]
-"""Shape of one row by `<modality>/<array>`, and shape of each constant."""
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Entries of an array's first axis after the rows, named by the array's `attribute` that lists what they are.
-
-    `Selection("blocks", (10, 21))` of an array with the attribute `blocks = [10, 21, 32]` are its entries 0 and 1.
-    """
-
-    attribute: str
-    values: tuple[int, ...]
+"""Shape of one row by `<feature set>/<array>`, and shape of each constant."""
 
 
 @dataclass(frozen=True)
 class FeatureRequest:
-    """One cached array that a recipe trains on; a row takes part only if its `modality` is complete."""
+    """One cached array that a recipe trains on; a row takes part only if its `feature_set` is complete."""
 
-    modality: str
+    feature_set: str
     array: str
-    take: Selection | None = None
 
     @property
     def name(self) -> str:
         """The array's name in the store and in a batch."""
-        return f"{self.modality}/{self.array}"
+        return f"{self.feature_set}/{self.array}"
 
 
 @runtime_checkable
@@ -53,11 +41,20 @@ class Recipe(Protocol):
     def constants(self) -> Sequence[str]:
         """Constants of the store that `calibrate` gets."""
 
+    def measures(self) -> Sequence[str]:
+        """Names of those required arrays that `calibrate` gets of the training rows."""
+
+    def advice(self, missing: Sequence[str], *, held: Sequence[str]) -> str:
+        """What to do about feature sets and constants that a store lacks, in sentences; `held` are those it has."""
+
     def build(self, shapes: Shapes) -> nn.Module:
         """A new module; initial weights come from torch's global generators, which the caller seeds."""
 
-    def calibrate(self, model: nn.Module, train: Batch, constants: Batch) -> None:
-        """Fill the module's buffers with what is measured on all training rows rather than learned by gradient."""
+    def calibrate(self, model: nn.Module, train: Iterable[Batch], constants: Batch) -> None:
+        """Fill the module's buffers with what is measured on all training rows rather than learned by gradient.
+
+        `train` goes through the training rows once, in parts that fit the memory.
+        """
 
     def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> dict[str, Tensor]:
         """`total`, which is minimised, and its terms before weighting.

@@ -5,11 +5,14 @@ from collections.abc import Callable, Mapping
 from ...configs.schema import Settings
 from ...errors import SettingsError
 from .causal_film import CausalFilmRecipe
+from .film_features import film_features
 from .recipe import Recipe
 
 
 def _causal_film(settings: Settings) -> Recipe:
-    return CausalFilmRecipe(model=settings.model, loss=settings.loss, feature_mask=settings.train.feature_mask)
+    return CausalFilmRecipe(
+        film_features(settings), model=settings.model, loss=settings.loss, feature_mask=settings.train.feature_mask
+    )
 
 
 _RECIPES: Mapping[str, Callable[[Settings], Recipe]] = {"causal_film": _causal_film}

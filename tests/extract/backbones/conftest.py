@@ -1,12 +1,13 @@
 """Fixtures for backbone tests: demo backbones in a folder of the session, and a network that must not be touched."""
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from weldcache.extract.backbones.load import BackboneLoader
 from weldcache.extract.backbones.pretrained import Placement
@@ -54,3 +55,24 @@ def loader(placement: Placement, demo_folder: Path) -> BackboneLoader:
 @pytest.fixture
 def generator() -> np.random.Generator:
     return np.random.default_rng(7)
+
+
+@pytest.fixture(scope="session")
+def loader_of(demo_folder: Path) -> Callable[[torch.dtype], BackboneLoader]:
+    """Loaders of the same models in another arithmetic."""
+
+    def loader_of(dtype: torch.dtype) -> BackboneLoader:
+        placement = Placement(device=torch.device("cpu"), dtype=dtype)
+        return BackboneLoader(placement=placement, demo_folder=demo_folder, demo_seed=0)
+
+    return loader_of
+
+
+@pytest.fixture(scope="session")
+def draw_pixels() -> Callable[..., Tensor]:
+    """Noise as it arrives from the decode workers: uint8 of the shape that the arguments give."""
+
+    def draw_pixels(*shape: int) -> Tensor:
+        return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+    return draw_pixels

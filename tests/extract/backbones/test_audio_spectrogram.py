@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -142,6 +143,26 @@ def test_a_classifiers_checkpoint_is_accepted(loader: BackboneLoader, tmp_path: 
         expected = classifier.audio_spectrogram_transformer(spectrograms).pooler_output
     backbone = loader.audio(AudioSettings(model=str(tmp_path)))
     torch.testing.assert_close(backbone(spectrograms)["embedding"], expected)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float16, 5e-3), (torch.bfloat16, 3e-2)])
+def test_reduced_precision(
+    dtype: torch.dtype,
+    tolerance: float,
+    folder: Path,
+    backbone: AudioSpectrogramTransformer,
+    loader_of: Callable[[torch.dtype], BackboneLoader],
+    spectrograms: Tensor,
+) -> None:
+    rounded = loader_of(dtype).audio(AudioSettings(model=str(folder)))
+    encoded, exact = rounded(spectrograms), backbone(spectrograms)
+    assert {name: values.dtype for name, values in encoded.items()} == {"tokens": torch.float32, "embedding": dtype}
+    for name, values in encoded.items():
+        error = (values.float() - exact[name]).square().mean().sqrt() / exact[name].std()
+        assert 0 < error < tolerance, name
+    assert torch.equal(
+        rounded.preparation(_windows(_tone(440, seconds=1.0))), backbone.preparation(_windows(_tone(440, seconds=1.0)))
+    )
 
 
 def test_valid_tokens_by_hand(backbone: AudioSpectrogramTransformer) -> None:

@@ -1,6 +1,7 @@
 """CLIP's text tower: from a whole CLIP model or its text half, with a tokenizer from the folder."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,20 @@ def test_vector_is_the_projected_embedding(folder: Path, loader: BackboneLoader)
     assert torch.cosine_similarity(vector, encoder("a burnt hole"), dim=0) < 0.9
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float16, 5e-3), (torch.bfloat16, 3e-2)])
+def test_reduced_precision(
+    dtype: torch.dtype,
+    tolerance: float,
+    folder: Path,
+    loader: BackboneLoader,
+    loader_of: Callable[[torch.dtype], BackboneLoader],
+) -> None:
+    settings = TextSettings(model=str(folder))
+    exact, rounded = loader.text(settings)("a normal weld"), loader_of(dtype).text(settings)("a normal weld")
+    assert rounded.dtype == dtype
+    assert 0 < (rounded.float() - exact).square().mean().sqrt() / exact.std() < tolerance
+
+
 def test_tokens_are_clips_own(folder: Path) -> None:
     # The first 514 entries of CLIP's published vocabulary are these bytes, in this order.
     tokenizer = CLIPTokenizer.from_pretrained(folder)
@@ -55,8 +70,11 @@ def test_a_tower_without_projection_is_refused(folder: Path, loader: BackboneLoa
     weights = load_file(folder / "model.safetensors")
     del weights["text_projection.weight"]
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    encoder = loader.text(TextSettings(model=str(folder)))
     with pytest.raises(BackboneError, match=r"lacks 1 weights .*text_projection\.weight"):
-        loader.text(TextSettings(model=str(folder)))
+        encoder.load()
+    with pytest.raises(BackboneError, match=r"lacks 1 weights"):
+        encoder("a normal weld")
 
 
 def test_long_text_and_missing_tokenizer(folder: Path, loader: BackboneLoader) -> None:

@@ -3,28 +3,40 @@
 import json
 import logging
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from transformers import Dinov2Model
+from torch import Tensor
+from transformers import Dinov2Model, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from weldcache.configs.schema import AudioSettings, ImageSettings, TextSettings, VideoSettings
 from weldcache.errors import BackboneError
+from weldcache.extract.backbones.audio_spectrogram import AudioSpectrogramTransformer
+from weldcache.extract.backbones.clip_text import TextEncoder
 from weldcache.extract.backbones.load import BackboneLoader
 from weldcache.extract.backbones.pretrained import Placement, quiet_transformers
 from weldcache.extract.backbones.random_backbone import demo_backbone_folder
-from weldcache.extract.backbones.spec import BackboneSpec
+from weldcache.extract.backbones.spec import AudioBackbone, BackboneSpec, ImageBackbone, VideoBackbone
+from weldcache.extract.backbones.vision_transformer import VisionTransformer
+from weldcache.extract.backbones.vjepa2 import VJepa2
+
+
+def _backbones(
+    loader: BackboneLoader,
+) -> dict[str, VJepa2 | AudioSpectrogramTransformer | VisionTransformer | TextEncoder]:
+    return {
+        "video": loader.video(VideoSettings(model="demo", num_frames=4)),
+        "audio": loader.audio(AudioSettings(model="demo")),
+        "image": loader.image(ImageSettings(model="demo", blocks=(2, 4), size=None)),
+        "text": loader.text(TextSettings(model="demo")),
+    }
 
 
 def _specs(loader: BackboneLoader) -> dict[str, BackboneSpec]:
-    return {
-        "video": loader.video(VideoSettings(model="demo", num_frames=4)).spec,
-        "audio": loader.audio(AudioSettings(model="demo")).spec,
-        "image": loader.image(ImageSettings(model="demo", blocks=(2, 4), size=None)).spec,
-        "text": loader.text(TextSettings(model="demo")).spec,
-    }
+    return {name: backbone.spec for name, backbone in _backbones(loader).items()}
 
 
 def test_demo_backbones_of_two_seeds(loader: BackboneLoader, demo_folder: Path, placement: Placement) -> None:
@@ -44,18 +56,63 @@ def test_demo_backbones_of_two_seeds(loader: BackboneLoader, demo_folder: Path, 
     assert zero == _specs(loader)
 
 
-def test_demo_features_differ_between_seeds(loader: BackboneLoader, demo_folder: Path, placement: Placement) -> None:
+def test_demo_features_differ_between_seeds(
+    loader: BackboneLoader, demo_folder: Path, placement: Placement, draw_pixels: Callable[..., Tensor]
+) -> None:
     settings = ImageSettings(model="demo", blocks=(2,), size=None)
-    pictures = torch.randn(1, 3, 112, 112, generator=torch.Generator().manual_seed(0))
+    pictures = draw_pixels(1, 3, 112, 112)
     other = BackboneLoader(placement=placement, demo_folder=demo_folder, demo_seed=1)
-    assert (loader.image(settings)(pictures)["cls"] - other.image(settings)(pictures)["cls"]).abs().mean() > 0.1
+    difference = loader.image(settings)(pictures)[2]["cls"] - other.image(settings)(pictures)[2]["cls"]
+    assert difference.abs().mean() > 0.1
+
+
+def test_description_and_cost_need_no_weights(loader: BackboneLoader, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("weights were loaded")
+
+    monkeypatch.setattr(PreTrainedModel, "from_pretrained", refuse)
+    backbones = _backbones(loader)
+    assert {name: backbone.dim for name, backbone in backbones.items()} == {
+        "video": 96,
+        "audio": 96,
+        "image": 96,
+        "text": 64,
+    }
+    for backbone in backbones.values():
+        assert len(backbone.spec.weights_sha256) == 64
+        assert isinstance(backbone, TextEncoder) or backbone.flops() > 0
+        with pytest.raises(AssertionError, match="weights were loaded"):
+            backbone.load()
+
+
+def test_weights_are_loaded_once(loader: BackboneLoader, monkeypatch: pytest.MonkeyPatch) -> None:
+    from_pretrained, calls = Dinov2Model.from_pretrained, []
+    monkeypatch.setattr(
+        PreTrainedModel,
+        "from_pretrained",
+        classmethod(lambda cls, *a, **k: calls.append(cls) or from_pretrained.__func__(cls, *a, **k)),
+    )
+    for backbone in _backbones(loader).values():
+        backbone.load()
+        backbone.load()
+    assert len(calls) == 4
+
+
+def test_backbones_keep_their_protocols(loader: BackboneLoader) -> None:
+    backbones = _backbones(loader)
+    assert isinstance(backbones["video"], VideoBackbone)
+    assert isinstance(backbones["audio"], AudioBackbone)
+    assert isinstance(backbones["image"], ImageBackbone)
 
 
 def test_loading_moves_no_global_state(loader: BackboneLoader, capfd: pytest.CaptureFixture[str]) -> None:
     random_state = torch.random.get_rng_state()
     filters, level = list(warnings.filters), logging.getLogger().level
     verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
-    _specs(loader)
+    for backbone in _backbones(loader).values():
+        backbone.load()
+        if not isinstance(backbone, TextEncoder):
+            backbone.flops()
     assert torch.equal(torch.random.get_rng_state(), random_state)
     assert warnings.filters == filters
     assert logging.getLogger().level == level
@@ -97,7 +154,7 @@ def test_broken_weights_and_config(loader: BackboneLoader, tmp_path: Path) -> No
         loader.image(settings)
     (folder / "config.json").write_text(json.dumps({**json.loads(whole), "hidden_size": 48}))
     with pytest.raises(BackboneError, match="cannot be loaded as Dinov2Model"):
-        loader.image(settings)
+        loader.image(settings).load()
     (folder / "config.json").write_text(whole)
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
@@ -112,7 +169,9 @@ def test_pickle_only_folder_is_refused(loader: BackboneLoader, tmp_path: Path) -
         loader.image(ImageSettings(model=str(folder), blocks=(2,), size=None))
 
 
-def test_hash_survives_sharding_and_reloading(loader: BackboneLoader, tmp_path: Path) -> None:
+def test_hash_survives_sharding_and_reloading(
+    loader: BackboneLoader, tmp_path: Path, draw_pixels: Callable[..., Tensor]
+) -> None:
     folder = demo_backbone_folder(tmp_path / "dino", family="dinov2", seed=0)
     settings = ImageSettings(model=str(folder), blocks=(2,), size=None)
     first = loader.image(settings)
@@ -122,8 +181,8 @@ def test_hash_survives_sharding_and_reloading(loader: BackboneLoader, tmp_path: 
     (tmp_path / "shards" / "preprocessor_config.json").write_bytes((folder / "preprocessor_config.json").read_bytes())
     sharded = loader.image(settings.model_copy(update={"model": str(tmp_path / "shards")}))
     assert sharded.spec.weights_sha256 == first.spec.weights_sha256
-    pictures = torch.randn(1, 3, 112, 112, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(sharded(pictures)["cls"], first(pictures)["cls"])
+    pictures = draw_pixels(1, 3, 112, 112)
+    assert torch.equal(sharded(pictures)[2]["cls"], first(pictures)[2]["cls"])
     with torch.no_grad():
         model.layernorm.bias[3] += 1e-7
     model.save_pretrained(tmp_path / "changed")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,12 +32,39 @@ def _write(folder: Path, values: object, *, name: str = "preprocessor_config.jso
     (folder / name).write_text(json.dumps(values))
 
 
+def _prepare(picture: np.ndarray, pixels: PixelPreprocessing) -> np.ndarray:
+    """A picture through both halves: what is done in the workers, and what on the device."""
+    return pixels.normalise(torch.from_numpy(pixels.resize(picture))).numpy()
+
+
 def test_normalisation_by_hand() -> None:
     picture = np.empty((2, 2, 3), dtype=np.uint8)
     picture[:] = (255, 51, 0)
-    prepared = PixelPreprocessing(2, mean=(0.5, 0.1, 0.2), std=(0.25, 0.5, 0.1))(picture)
+    prepared = _prepare(picture, PixelPreprocessing(2, mean=(0.5, 0.1, 0.2), std=(0.25, 0.5, 0.1)))
     assert prepared.shape == (3, 2, 2)
     np.testing.assert_allclose(prepared[:, 0, 0], [(1 - 0.5) / 0.25, (0.2 - 0.1) / 0.5, (0 - 0.2) / 0.1], rtol=1e-5)
+
+
+def test_every_byte_value_as_in_float64() -> None:
+    every = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16).expand(2, 3, 16, 16)
+    pixels = PixelPreprocessing(16)
+    before = every.clone()
+    normalised = pixels.normalise(every)
+    assert normalised.dtype == torch.float32
+    assert torch.equal(every, before)
+    mean, std = torch.tensor(pixels.mean).double(), torch.tensor(pixels.std).double()
+    expected = (every.double() / 255 - mean[:, None, None]) / std[:, None, None]
+    torch.testing.assert_close(normalised, expected.float(), atol=2e-6, rtol=0)
+
+
+@given(batch=st.lists(st.integers(0, 3), max_size=3), seed=st.integers(0, 2**32 - 1))
+def test_both_halves_are_the_formula_over_the_whole(batch: list[int], seed: int) -> None:
+    pixels = PixelPreprocessing(4, mean=(0.1, 0.5, 0.9), std=(0.2, 1.0, 3.0), rescale_factor=0.01)
+    values = np.random.default_rng(seed).integers(0, 256, (*batch, 3, 4, 4), dtype=np.uint8)
+    std = np.array(pixels.std, dtype=np.float32)[:, None, None]
+    scale, shift = np.float32(pixels.rescale_factor) / std, np.array(pixels.mean, np.float32)[:, None, None] / std
+    normalised = pixels.normalise(torch.from_numpy(values)).numpy()
+    np.testing.assert_allclose(normalised, values.astype(np.float32) * scale - shift, atol=2e-6)
 
 
 def test_values_of_the_folder_are_applied(tmp_path: Path) -> None:
@@ -52,7 +80,7 @@ def test_values_of_the_folder_are_applied(tmp_path: Path) -> None:
     pixels = _read(tmp_path)
     assert pixels == PixelPreprocessing(64, mean=(0.0, 0.5, 1.0), std=(1.0, 2.0, 4.0), rescale_factor=0.01)
     grey = np.full((10, 10, 3), 100, dtype=np.uint8)
-    np.testing.assert_allclose(pixels(grey)[:, 5, 5], [1.0, 0.25, 0.0], atol=1e-6)
+    np.testing.assert_allclose(_prepare(grey, pixels)[:, 5, 5], [1.0, 0.25, 0.0], atol=1e-6)
 
 
 def test_published_values_without_a_file(tmp_path: Path) -> None:
@@ -112,26 +140,35 @@ def test_senseless_values_are_named(values: dict[str, object], message: str, tmp
 def test_the_whole_seam_is_kept() -> None:
     picture = np.zeros((90, 200, 3), dtype=np.uint8)
     picture[:, :6] = picture[:, -6:] = 255  # a centre crop to a square would lose both ends
-    prepared = PixelPreprocessing(32)(picture)
+    prepared = PixelPreprocessing(32).resize(picture)
     assert (prepared[:, :, 0] > 0).all()
     assert (prepared[:, :, -1] > 0).all()
     assert PixelPreprocessing(32).to_manifest()["resize"] == "whole picture to a square, no crop"
 
 
-def test_absent_views_are_zeros(generator: np.random.Generator) -> None:
+def test_absent_views_are_black(generator: np.random.Generator) -> None:
     view = generator.integers(0, 256, (30, 40, 3), dtype=np.uint8)
     prepared = PhotographPreparation(PixelPreprocessing(16))(Photographs((None, view)))
     assert prepared.shape == (2, 3, 16, 16)
     assert (prepared[0] == 0).all()
-    np.testing.assert_array_equal(prepared[1].numpy(), PixelPreprocessing(16)(view))
+    assert prepared.dtype == torch.uint8
+    np.testing.assert_array_equal(prepared[1].numpy(), PixelPreprocessing(16).resize(view))
 
 
 def test_frames_keep_their_order(generator: np.random.Generator) -> None:
     frames = generator.integers(0, 256, (4, 30, 40, 3), dtype=np.uint8)
     prepared = ClipPreparation(PixelPreprocessing(16))(VideoClip(frames, np.arange(4.0)))
     assert prepared.shape == (4, 3, 16, 16)
+    assert prepared.dtype == torch.uint8
     for index, frame in enumerate(frames):
-        np.testing.assert_array_equal(prepared[index].numpy(), PixelPreprocessing(16)(frame))
+        np.testing.assert_array_equal(prepared[index].numpy(), PixelPreprocessing(16).resize(frame))
+
+
+def test_resize_is_channels_first(generator: np.random.Generator) -> None:
+    picture = generator.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    resized = PixelPreprocessing(16).resize(picture)  # at its own size nothing changes but the order of axes
+    np.testing.assert_array_equal(resized, picture.transpose(2, 0, 1))
+    assert resized.flags.c_contiguous
 
 
 def test_preparations_travel_to_workers() -> None:

@@ -1,5 +1,6 @@
 """The hash of weights: changes with any weight, name, type or shape, and with nothing else."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from weldcache.errors import BackboneError
-from weldcache.extract.backbones.weights import weights_sha256
+from weldcache.extract.backbones import weights as weights_module
+from weldcache.extract.backbones.weights import hash_weights, weights_sha256
 
 
 @pytest.fixture
@@ -54,3 +56,43 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"not weights")
     with pytest.raises(BackboneError, match=r"model\.safetensors: not a readable safetensors file"):
         weights_sha256([tmp_path / "model.safetensors"])
+
+
+@pytest.mark.parametrize("change", ["rewritten", "replaced", "touched", "cut", "removed"])
+def test_files_are_watched_from_the_hash_on(change: str, weights: dict[str, Tensor], tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    assert _hash(weights, path) == hash_weights([path]).sha256
+    hashed = hash_weights([path])
+    hashed.check_unchanged()
+    content = path.read_bytes()
+    if change == "rewritten":
+        path.write_bytes(content[:-1] + b"\7")
+    elif change == "replaced":  # by the same bytes, with the same times: not to be told from others without reading
+        twin = tmp_path / "twin"
+        twin.write_bytes(content)
+        os.utime(twin, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns))
+        twin.replace(path)
+    elif change == "touched":
+        os.utime(path, ns=(0, 0))
+    elif change == "cut":
+        path.write_bytes(content[:-1])
+    else:
+        path.unlink()
+    with pytest.raises(BackboneError, match=r"model\.safetensors: (changed after its hash was taken|cannot be read)"):
+        hashed.check_unchanged()
+
+
+def test_a_file_that_changes_while_it_is_hashed(
+    weights: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model.safetensors"
+    save_file(weights, path)
+    read_tensor = weights_module._read_tensor
+
+    def read_and_touch(path: Path, *, name: str) -> Tensor:
+        os.utime(path, ns=(0, 0))
+        return read_tensor(path, name=name)
+
+    monkeypatch.setattr(weights_module, "_read_tensor", read_and_touch)
+    with pytest.raises(BackboneError, match="changed after its hash was taken"):
+        hash_weights([path])

@@ -27,6 +27,24 @@ def write_film(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
+def write_lit_film(tmp_path: Path) -> Callable[..., Path]:
+    """A grey FMP4 AVI with the camera's noise on it, whose frames have the means in `levels`."""
+
+    def write(levels: np.ndarray, *, fps: float = 30, size: tuple[int, int] = (96, 64), noise: float = 3.0) -> Path:
+        path = tmp_path / "lit.avi"
+        generator = np.random.default_rng(len(levels))
+        writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"FMP4"), fps, size)
+        assert writer.isOpened()
+        for level in levels:
+            grey = np.clip(generator.normal(level, noise, size=size[::-1]), 0, 255).astype(np.uint8)
+            writer.write(cv2.merge((grey, grey, grey)))
+        writer.release()
+        return path
+
+    return write
+
+
+@pytest.fixture
 def announce() -> Callable[..., None]:
     """Overwrite the number of frames that an AVI's two headers announce."""
 

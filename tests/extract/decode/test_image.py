@@ -9,6 +9,7 @@ import pytest
 
 from weldcache.errors import DecodeError
 from weldcache.extract.decode.image import decode_photographs, read_picture, view_of_each
+from weldcache.extract.decode.rectangle import MASK_COLOUR
 
 WriteJpeg = Callable[..., Path]
 RUN = "10-04-22-0001-05"
@@ -140,3 +141,18 @@ def test_nothing_readable_is_an_error(write_jpeg: WriteJpeg) -> None:
         path.write_bytes(b"garbage")
     with pytest.raises(DecodeError, match=r"None of 2 photographs can be read: .*w_1\.jpg.*w_2\.jpg"):
         decode_photographs(paths, num_views=5)
+
+
+def test_masks_are_painted_over_before_the_crop(tmp_path: Path) -> None:
+    path = tmp_path / "w_1.png"
+    cv2.imwrite(str(path), np.full((40, 60, 3), 10, dtype=np.uint8))
+    photographs = decode_photographs(
+        [path], num_views=2, crop=(0.5, 0.0, 1.0, 0.5), masks=[(0.75, 0.25, 1.0, 1.0), (0.0, 0.0, 0.25, 1.0)]
+    )
+    view, absent = photographs.views
+    assert absent is None
+    assert view is not None
+    assert view.shape == (20, 30, 3)
+    expected = np.full((20, 30, 3), 10)
+    expected[10:, 15:] = MASK_COLOUR
+    np.testing.assert_array_equal(view, expected)

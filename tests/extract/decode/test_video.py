@@ -11,7 +11,7 @@ import pytest
 
 from weldcache.errors import DecodeError
 from weldcache.extract.decode.decoded import VideoClip
-from weldcache.extract.decode.video import decode_video
+from weldcache.extract.decode.video import decode_video, lit_window
 
 WriteFilm = Callable[..., Path]
 
@@ -58,6 +58,88 @@ def test_a_window_beyond_the_clip_or_between_frames(
 def test_a_window_that_misses_the_clip_is_an_error(write_film: WriteFilm, window: tuple[float, float]) -> None:
     with pytest.raises(DecodeError, match=r"does not meet the clip, which lasts 3\.33 s"):
         decode_video(write_film(100), num_frames=3, window=window)
+
+
+@pytest.mark.parametrize(("num_film", "num_clips", "num_frames"), [(100, 4, 8), (101, 3, 5), (90, 7, 2), (61, 1, 9)])
+def test_clips_are_the_uniform_choice_of_each_part(
+    write_film: WriteFilm, num_film: int, num_clips: int, num_frames: int
+) -> None:
+    clip = decode_video(write_film(num_film), num_frames=num_frames, num_clips=num_clips)
+    parts = [[index for index in range(num_film) if index * num_clips // num_film == part] for part in range(num_clips)]
+    expected = np.concatenate([np.rint(np.linspace(part[0], part[-1], num_frames)) for part in parts]).astype(int)
+    assert indices(clip) == expected.tolist()
+    assert clip.frames.shape == (num_clips * num_frames, 48, 64, 3)
+    np.testing.assert_allclose(clip.times, expected / 30, rtol=1e-6)
+
+
+def test_clips_of_a_window(write_film: WriteFilm) -> None:
+    clip = decode_video(write_film(100), num_frames=2, num_clips=3, window=(1.0, 2.0))
+    assert indices(clip) == [30, 40, 41, 50, 51, 60]
+
+
+def test_more_clips_than_frames_repeat_neighbours_in_order(write_film: WriteFilm) -> None:
+    assert indices(decode_video(write_film(3), num_frames=2, num_clips=5)) == [0, 0, 1, 1, 1, 1, 2, 2, 2, 2]
+
+
+@pytest.mark.parametrize("announced", [60, 150])
+def test_clips_cut_what_decodes(write_film: WriteFilm, announce: Callable[..., None], announced: int) -> None:
+    path = write_film(100)
+    announce(path, num_frames=announced)
+    assert indices(decode_video(path, num_frames=2, num_clips=2)) == [0, 49, 50, 99]
+
+
+def as_a_real_film(num_frames: int = 669, *, first: int = 181, last: int = 509) -> np.ndarray:
+    """Mean of each frame: dark, lit and flickering, then dark but for the glow of the seam."""
+    levels = np.full(num_frames, 4.0)
+    flicker = np.random.default_rng(0).normal(0.0, 0.25, size=last + 1 - first)
+    levels[first : last + 1] = 40 * np.exp(np.clip(flicker, -1, 0.8))
+    levels[last + 1 :] += 5 * np.exp(-np.arange(num_frames - 1 - last) / 15)
+    return levels
+
+
+@pytest.mark.parametrize("fps", [30, 31])
+def test_brightness_tells_when_the_arc_is_on(write_lit_film: WriteFilm, fps: int) -> None:
+    path = write_lit_film(as_a_real_film(), fps=fps)
+    first, last = decode_video(path, num_frames=4).arc_on
+    # Measured every 6 frames, so the first lit frame that is measured is up to 6 frames late and the last as early.
+    assert 181 <= round(first * fps) <= 186
+    assert 504 <= round(last * fps) <= 509
+    assert lit_window(path) == (first, last)
+
+
+def test_when_the_arc_is_on_does_not_depend_on_the_sampling(write_lit_film: WriteFilm) -> None:
+    path = write_lit_film(as_a_real_film())
+    whole = decode_video(path, num_frames=5).arc_on
+    np.testing.assert_array_equal(decode_video(path, num_frames=7, num_clips=3).arc_on, whole)
+    np.testing.assert_array_equal(decode_video(path, num_frames=3, window=(1.0, 2.0)).arc_on, whole)
+
+
+def test_the_lit_window_samples_lit_frames_only(write_lit_film: WriteFilm) -> None:
+    path = write_lit_film(as_a_real_film())
+    clip = decode_video(path, num_frames=16, window=lit_window(path))
+    assert clip.frames.mean(axis=(1, 2, 3)).min() > 10
+    np.testing.assert_allclose(clip.times[[0, -1]], clip.arc_on, atol=1e-9)
+
+
+def test_a_film_lit_throughout_is_all_window(write_lit_film: WriteFilm) -> None:
+    path = write_lit_film(as_a_real_film(first=0, last=668))
+    assert lit_window(path) == (0.0, pytest.approx(666 / 30))
+
+
+def test_a_dark_film_has_no_lit_window(write_lit_film: WriteFilm) -> None:
+    path = write_lit_film(np.full(200, 4.0))
+    assert np.isnan(decode_video(path, num_frames=2).arc_on).all()
+    with pytest.raises(
+        DecodeError, match=r"lit\.avi: the picture is dark throughout \(its mean is \d of 255 at most\)"
+    ):
+        lit_window(path)
+
+
+def test_a_broken_film_has_no_lit_window(write_film: WriteFilm, announce: Callable[..., None]) -> None:
+    path = write_film(100)
+    announce(path, num_frames=201)
+    with pytest.raises(DecodeError, match="announces 201 frames and only 100 decode"):
+        lit_window(path)
 
 
 def test_a_short_clip_repeats_neighbours(write_film: WriteFilm) -> None:

@@ -1,5 +1,6 @@
-"""Video: the whole clip or the time with the arc on, told by the sensors."""
+"""Video: the whole clip, the time with the arc on as sensors or light tell it, or clip after clip."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +8,12 @@ import pytest
 import torch
 
 from weldcache.configs.load import load_settings
-from weldcache.configs.schema import VideoSettings
-from weldcache.errors import DecodeError
+from weldcache.configs.schema import CacheSettings, VideoSettings
+from weldcache.extract.backbones.spec import BackboneSpec
 from weldcache.extract.decode.decoded import VideoClip
 from weldcache.extract.decode.sensor import arc_on_window
-from weldcache.extract.modalities.video import VideoReader
+from weldcache.extract.modalities.modality import Prepared
+from weldcache.extract.modalities.video import VideoEncoder, VideoReader
 from weldcache.extract.sample import Sample
 from weldcache.extract.sources.open import open_source
 
@@ -20,8 +22,8 @@ def times_of_frames(decoded: VideoClip) -> torch.Tensor:
     return torch.from_numpy(decoded.times)
 
 
-def reader(window: str) -> VideoReader:
-    settings = VideoSettings.model_validate({"num_frames": 8, "window": window})
+def reader(sampling: str) -> VideoReader:
+    settings = VideoSettings.model_validate({"num_frames": 8, "sampling": sampling, "num_clips": 3})
     return VideoReader(settings=settings, preparation=times_of_frames)
 
 
@@ -31,22 +33,75 @@ def weld(synthetic: Path) -> Sample:
 
 
 def test_the_whole_clip_from_its_first_frame_to_its_last(weld: Sample) -> None:
-    times = reader("full")(weld).tensors["frames"].numpy()
+    times = reader("uniform")(weld).tensors["frames"].numpy()
     assert times[0] == 0 and len(times) == 8
     assert np.ptp(np.diff(times)) < 0.07  # even, but for whole frames
 
 
 def test_the_arc_on_window_is_the_sensors(weld: Sample) -> None:
     first, last = arc_on_window(weld.files["sensor"][0])
-    whole = reader("full")(weld).tensors["frames"].numpy()
+    whole = reader("uniform")(weld).tensors["frames"].numpy()
     times = reader("arc_on")(weld).tensors["frames"].numpy()
     assert first - 0.07 <= times[0] and times[-1] <= last + 0.07
     assert np.ptp(times) < np.ptp(whole)
 
 
-def test_without_sensors_nobody_knows_when_the_arc_is_on(weld: Sample) -> None:
+def test_without_sensors_the_light_tells_when_the_arc_is_on(weld: Sample) -> None:
+    blind = without_sensors(weld)
+    prepared = reader("arc_on")(blind)
+    first, last = prepared.tensors["arc_on"].tolist()
+    times = prepared.tensors["frames"].numpy()
+    assert first - 0.07 <= times[0] and times[-1] <= last + 0.07
+    assert "no sensors: the arc-on window" in prepared.notes[-1]
+    assert reader("uniform")(blind).notes == ()
+
+
+def test_clips_follow_one_another_over_the_whole_recording(weld: Sample) -> None:
+    times = reader("clips")(weld).tensors["frames"].numpy()
+    whole = reader("uniform")(weld).tensors["frames"].numpy()
+    assert len(times) == 3 * 8 and (np.diff(times) >= 0).all()
+    assert (times[0], times[-1]) == (whole[0], whole[-1])
+
+
+def test_the_sensors_file_counts_where_it_decides_what_is_sampled(weld: Sample) -> None:
+    film, sensors = weld.files["video"], weld.files["sensor"]
+    assert reader("uniform").files(weld) == film
+    assert reader("arc_on").files(weld) == film + sensors
+    assert reader("arc_on").files(without_sensors(weld)) == film
+
+
+@dataclass
+class FirstPixel:
+    """A backbone whose one token a frame pair is the value of its first pixel."""
+
+    spec = BackboneSpec("vjepa2", "first", "local", "0" * 64, True, "float32", {}, {})
+    preparation = staticmethod(times_of_frames)
+    num_tokens = 4
+    dim = 1
+
+    def load(self) -> None:
+        """Nothing to load."""
+
+    def flops(self) -> int:
+        return 10
+
+    def __call__(self, batch: torch.Tensor) -> dict[str, torch.Tensor]:
+        tokens = batch[:, ::2, 0, 0, 0].float()[:, :, None]
+        return {"tokens": tokens, "embedding": tokens.mean(1)}
+
+
+def test_clips_go_through_the_backbone_one_by_one_and_are_joined_in_order() -> None:
+    settings = VideoSettings(num_frames=8, sampling="clips", num_clips=3)
+    encoder = VideoEncoder(FirstPixel(), settings=settings, cache=CacheSettings(dtype="float32"))
+    frames = torch.arange(48, dtype=torch.uint8).reshape(2, 24, 1, 1, 1).expand(-1, -1, 3, 2, 2)
+    prepared = [Prepared({"frames": film, "arc_on": torch.zeros(2, dtype=torch.float64)}) for film in frames]
+    made = encoder.encode(prepared, feature_sets=frozenset({"video"}))["video"]
+    assert made["tokens"].shape == (2, 12, 1) == (2, *encoder.specs[0].arrays[0].shape)
+    assert made["tokens"][:, :, 0].tolist() == [list(range(0, 24, 2)), list(range(24, 48, 2))]
+    assert made["embedding"].flatten().tolist() == [11.0, 35.0]
+    assert encoder.flops(prepared[0], feature_sets=frozenset({"video"})) == 30
+
+
+def without_sensors(weld: Sample) -> Sample:
     files = {name: paths for name, paths in weld.files.items() if name != "sensor"}
-    blind = Sample(weld.key, weld.split, weld.class_name, weld.session, weld.label, files)
-    with pytest.raises(DecodeError, match=rf"{weld.key}: video.window is arc_on and there are no sensors"):
-        reader("arc_on")(blind)
-    assert len(reader("full")(blind).tensors["frames"]) == 8
+    return Sample(weld.key, weld.split, weld.class_name, weld.session, weld.label, files)

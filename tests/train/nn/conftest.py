@@ -1,10 +1,10 @@
 """Inputs shared by the tests of the modules."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from weldcache.train.nn.causal_film import CausalFilmDims
 
@@ -31,10 +31,10 @@ def small_dims() -> CausalFilmDims:
 
 
 @pytest.fixture
-def make_batch(generator: torch.Generator) -> Callable[..., dict[str, Tensor]]:
-    """Keyword arguments of a small `CausalFilm`: 5 video tokens, 7 audio tokens (the last 2 padding), 3 views."""
+def make_batch(generator: torch.Generator) -> Callable[..., dict[str, Any]]:
+    """Keyword arguments of a small `CausalFilm`: 5 video tokens, 7 of audio (the last 2 padding), 2 blocks, 3 views."""
 
-    def make(batch: int = 4) -> dict[str, Tensor]:
+    def make(batch: int = 4) -> dict[str, Any]:
         audio_padding = torch.zeros(batch, 7, dtype=torch.bool)
         audio_padding[:, 5:] = True
         return {
@@ -42,7 +42,7 @@ def make_batch(generator: torch.Generator) -> Callable[..., dict[str, Tensor]]:
             "audio": torch.randn(batch, 7, 10, generator=generator),
             "audio_padding": audio_padding,
             "sensor": torch.randn(batch, 33, 6, generator=generator),
-            "patches": torch.randn(batch, 2, 3, 9, 20, generator=generator),
+            "patches": list(torch.randn(2, batch, 3, 9, 20, generator=generator)),
             "view_mask": torch.ones(batch, 3, dtype=torch.bool),
         }
 

@@ -2,15 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from weldcache.train.nn.causal_film import CausalFilm, CausalFilmDims
 from weldcache.train.nn.losses import cosine_loss, gram_loss, l1_loss
 
-MakeBatch = Callable[..., dict[str, Tensor]]
+MakeBatch = Callable[..., dict[str, Any]]
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -57,7 +58,10 @@ def test_shapes(model: CausalFilm, make_batch: MakeBatch) -> None:
 
 def test_rows_do_not_mix(model: CausalFilm, make_batch: MakeBatch) -> None:
     batch = make_batch()
-    whole, row = model(**batch), model(**{name: tensor[2:3] for name, tensor in batch.items()})
+    whole, row = (
+        model(**batch),
+        model(**{**{name: batch[name][2:3] for name in batch}, "patches": [block[2:3] for block in batch["patches"]]}),
+    )
     for encoding, of_row in zip(whole, row, strict=True):
         torch.testing.assert_close(encoding[2:3], of_row)
 
@@ -73,7 +77,7 @@ def test_process_decides_on_the_prediction_alone(model: CausalFilm, make_batch: 
 
 def test_result_never_reaches_the_prediction(model: CausalFilm, make_batch: MakeBatch) -> None:
     batch = make_batch()
-    before, after = model(**batch), model(**{**batch, "patches": batch["patches"] + 1})
+    before, after = model(**batch), model(**{**batch, "patches": [block + 1 for block in batch["patches"]]})
     assert not torch.allclose(before.z_result, after.z_result)
     assert torch.equal(before.z_pred, after.z_pred)
 
@@ -83,7 +87,8 @@ def test_padding_of_audio_and_absent_views_do_not_matter(model: CausalFilm, make
     batch["view_mask"][:, 1] = False
     expected = model(**batch)
     batch["audio"][:, 5:] = 9.0
-    batch["patches"][:, :, 1] = 9.0
+    for block in batch["patches"]:
+        block[:, 1] = 9.0
     for encoding, wanted in zip(model(**batch), expected, strict=True):
         assert torch.equal(encoding, wanted)
 
@@ -93,8 +98,10 @@ def test_tokens_from_the_cache_come_in_half_precision(
     model: CausalFilm, make_batch: MakeBatch, dtype: torch.dtype
 ) -> None:
     batch = make_batch()
-    halved = {**batch, **{name: batch[name].to(dtype) for name in ("video", "audio", "patches")}}
-    restored = {**batch, **{name: halved[name].float() for name in ("video", "audio", "patches")}}
+    halved = {**batch, **{name: batch[name].to(dtype) for name in ("video", "audio")}}
+    halved["patches"] = [block.to(dtype) for block in batch["patches"]]
+    restored = {**batch, **{name: halved[name].float() for name in ("video", "audio")}}
+    restored["patches"] = [block.float() for block in halved["patches"]]
     for encoding, expected in zip(model(**halved), model(**restored), strict=True):
         assert encoding.dtype == torch.float32
         torch.testing.assert_close(encoding, expected)

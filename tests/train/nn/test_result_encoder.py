@@ -14,29 +14,30 @@ def encoder() -> ResultEncoder:
 
 @pytest.fixture
 def patches(generator: torch.Generator) -> Tensor:
-    return torch.randn(3, 2, 5, 9, 20, generator=generator)
+    """Two blocks of three welds with five views each."""
+    return torch.randn(2, 3, 5, 9, 20, generator=generator)
 
 
 def test_order_of_views_does_not_matter(encoder: ResultEncoder, patches: Tensor) -> None:
     order = torch.tensor([3, 0, 4, 2, 1])
     mask = torch.tensor([[True, True, False, True, True]]).expand(3, 5)
-    expected = encoder(patches, view_mask=mask)
-    torch.testing.assert_close(encoder(patches[:, :, order], view_mask=mask[:, order]), expected)
+    expected = encoder(list(patches), view_mask=mask)
+    torch.testing.assert_close(encoder(list(patches[:, :, order]), view_mask=mask[:, order]), expected)
 
 
 def test_absent_views_are_ignored(encoder: ResultEncoder, patches: Tensor) -> None:
     mask = torch.tensor([[True, False, True, True, False]]).expand(3, 5)
-    expected = encoder(patches[:, :, mask[0]], view_mask=torch.ones(3, 3, dtype=torch.bool))
-    torch.testing.assert_close(encoder(patches, view_mask=mask), expected)
+    expected = encoder(list(patches[:, :, mask[0]]), view_mask=torch.ones(3, 3, dtype=torch.bool))
+    torch.testing.assert_close(encoder(list(patches), view_mask=mask), expected)
     changed = patches.clone()
     changed[:, :, ~mask[0]] = 50.0
-    assert torch.equal(encoder(changed, view_mask=mask), encoder(patches, view_mask=mask))
+    assert torch.equal(encoder(list(changed), view_mask=mask), encoder(list(patches), view_mask=mask))
 
 
 def test_absent_views_give_no_gradient(encoder: ResultEncoder, patches: Tensor) -> None:
     mask = torch.tensor([[True, False, True, True, False]]).expand(3, 5)
     patches.requires_grad_()
-    encoder(patches, view_mask=mask).sum().backward()
+    encoder(list(patches), view_mask=mask).sum().backward()
     assert patches.grad is not None
     assert (patches.grad[:, :, ~mask[0]] == 0).all()
     assert (patches.grad[:, :, mask[0]] != 0).any()
@@ -46,14 +47,14 @@ def test_absent_views_give_no_gradient(encoder: ResultEncoder, patches: Tensor) 
 def test_half_precision_patches(encoder: ResultEncoder, patches: Tensor, dtype: torch.dtype) -> None:
     mask = torch.ones(3, 5, dtype=torch.bool)
     halved = patches.to(dtype)
-    encoded = encoder(halved, view_mask=mask)
+    encoded = encoder(list(halved), view_mask=mask)
     assert encoded.dtype == torch.float32
-    torch.testing.assert_close(encoded, encoder(halved.float(), view_mask=mask))
+    torch.testing.assert_close(encoded, encoder(list(halved.float()), view_mask=mask))
 
 
 def test_wrong_number_of_blocks_is_an_error(encoder: ResultEncoder, patches: Tensor) -> None:
     with pytest.raises(ValueError, match="argument 2"):
-        encoder(patches[:, :1], view_mask=torch.ones(3, 5, dtype=torch.bool))
+        encoder(list(patches[:1]), view_mask=torch.ones(3, 5, dtype=torch.bool))
 
 
 @pytest.mark.parametrize(("pooling", "num_parts"), [("mean", 1), ("max", 1), ("mean+gem", 2), ("mean+max", 2)])

@@ -10,17 +10,8 @@ from torch import Tensor
 from weldcache.cache.store import FeatureStore
 from weldcache.configs.schema import LossSettings, ModelSettings, Settings
 from weldcache.errors import SettingsError
-from weldcache.train.recipes.causal_film import (
-    AUDIO,
-    AUDIO_LENGTH,
-    PATCHES,
-    SENSOR,
-    TEXT,
-    VIDEO,
-    VIEWS,
-    CalibratedCausalFilm,
-    CausalFilmRecipe,
-)
+from weldcache.train.recipes.causal_film import CalibratedCausalFilm, CausalFilmRecipe
+from weldcache.train.recipes.film_features import film_features
 from weldcache.train.recipes.recipe import Recipe
 from weldcache.train.recipes.registry import make_recipe
 from weldcache.train.requests import load_constants, shapes_for
@@ -28,10 +19,16 @@ from weldcache.train.resident import load_resident
 
 MakeRecipe = Callable[..., tuple[CausalFilmRecipe, CalibratedCausalFilm]]
 
+BLOCKS = {"model": {"d_model": 16, "sensor_hidden": 8, "blocks": (2, 6)}}
+FEATURES = film_features(Settings.model_validate(BLOCKS))
+VIDEO, AUDIO, SENSOR = FEATURES.video.name, FEATURES.audio.name, FEATURES.sensor.name
+AUDIO_LENGTH, TEXT = FEATURES.audio_length.name, FEATURES.text
+PATCHES, VIEWS = [block.name for block in FEATURES.patches], [block.name for block in FEATURES.views]
+
 
 @pytest.fixture
 def batch(toy_store: FeatureStore) -> Mapping[str, Tensor]:
-    requests = CausalFilmRecipe(model=ModelSettings(blocks=(2, 6)), loss=LossSettings(), feature_mask=0.0).requires()
+    requests = FEATURES.requests()
     return load_resident(toy_store, np.arange(10), requests=requests, device=torch.device("cpu")).tensors
 
 
@@ -40,13 +37,13 @@ def make(toy_store: FeatureStore, batch: Mapping[str, Tensor]) -> MakeRecipe:
     """A recipe and its calibrated module in evaluation mode; keywords replace settings."""
 
     def made(*, model: Mapping[str, object] = {}, mask: float = 0.5, **loss: object) -> tuple[object, object]:
-        shape = ModelSettings.model_validate({"d_model": 16, "sensor_hidden": 8, "blocks": (2, 6)} | dict(model))
-        recipe = CausalFilmRecipe(model=shape, loss=LossSettings.model_validate(loss), feature_mask=mask)
+        shape = ModelSettings.model_validate(BLOCKS["model"] | dict(model))
+        recipe = CausalFilmRecipe(FEATURES, model=shape, loss=LossSettings.model_validate(loss), feature_mask=mask)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             film = recipe.build(shapes_for(toy_store, recipe))
         torch.nn.init.normal_(film.film.sensor_modulator.head.weight, std=0.1, generator=torch.Generator())
-        recipe.calibrate(film, batch, load_constants(toy_store, recipe))
+        recipe.calibrate(film, [batch], load_constants(toy_store, recipe))
         return recipe, film.eval()
 
     return made  # type: ignore[return-value]
@@ -74,17 +71,49 @@ def test_the_module_holds_the_statistics_of_the_rows_it_was_given(
 
 def test_tokens_are_standardised_where_the_settings_ask_for_it(make: MakeRecipe, batch: Mapping[str, Tensor]) -> None:
     _, plain = make()
-    assert torch.equal(plain.inputs(batch)["patches"], batch[PATCHES].float())
+    assert all(map(torch.equal, plain.inputs(batch)["patches"], [batch[name] for name in PATCHES]))
     _, film = make(model={"standardise": True})
-    patches, audio = film.inputs(batch)["patches"], film.inputs(batch)["audio"]
-    torch.testing.assert_close(
-        patches.mean(dim=(0, 2, 3)), torch.zeros(patches.shape[1], patches.shape[-1]), atol=1e-4, rtol=0
-    )
-    torch.testing.assert_close(
-        patches.std(dim=(0, 2, 3), correction=0), torch.ones(patches.shape[1], patches.shape[-1]), atol=1e-3, rtol=0
-    )
+    audio = film.inputs(batch)["audio"]
+    for patches in film.inputs(batch)["patches"]:
+        width = patches.shape[-1]
+        torch.testing.assert_close(patches.mean(dim=(0, 1, 2)), torch.zeros(width), atol=1e-4, rtol=0)
+        torch.testing.assert_close(patches.std(dim=(0, 1, 2), correction=0), torch.ones(width), atol=1e-3, rtol=0)
     real = torch.cat([row[:length] for row, length in zip(audio, batch[AUDIO_LENGTH], strict=True)])
     torch.testing.assert_close(real.mean(dim=0), torch.zeros(audio.shape[-1]), atol=1e-4, rtol=0)
+
+
+def test_statistics_do_not_depend_on_how_the_rows_come(make: MakeRecipe, batch: Mapping[str, Tensor]) -> None:
+    recipe, film = make(model={"standardise": True})
+    whole = {name: tensor.clone() for name, tensor in film.state_dict().items()}
+    parts = [{name: batch[name][start:stop] for name in recipe.measures()} for start, stop in ((0, 3), (3, 4), (4, 10))]
+    recipe.calibrate(film, parts, {})
+    for name, tensor in film.state_dict().items():
+        torch.testing.assert_close(tensor, whole[name], rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize(("standardise", "measured"), [(False, {SENSOR}), (True, {SENSOR, VIDEO, AUDIO, *PATCHES})])
+def test_asks_for_no_more_than_it_measures(
+    make: MakeRecipe, batch: Mapping[str, Tensor], standardise: bool, measured: set[str]
+) -> None:
+    recipe, film = make(model={"standardise": standardise})
+    assert film.standardisers().keys() == measured
+    assert set(recipe.measures()) - {AUDIO_LENGTH} == measured
+    recipe.calibrate(film, [{name: batch[name] for name in recipe.measures()}], {})
+
+
+def test_features_are_found_under_the_names_that_they_are_stored_as() -> None:
+    settings = Settings.model_validate(
+        {"image": {"store_as": "image_dinov2"}, "audio": {"store_as": "audio_b"}, "model": {"blocks": (8,)}}
+    )
+    recipe = make_recipe("causal_film", settings)
+    assert [request.name for request in recipe.requires()] == [
+        "video/tokens",
+        "audio_b/tokens",
+        "audio_b/tokens_length",
+        "image_dinov2/block_8/patch_tokens",
+        "image_dinov2/block_8/views_present",
+        "sensor/values",
+    ]
 
 
 def test_set_points_are_not_normalised_away(make: MakeRecipe, batch: Mapping[str, Tensor]) -> None:
@@ -139,7 +168,8 @@ def test_hides_tokens_while_training_and_only_of_video_and_audio(
     recipe.loss(film, batch, generator)
     recipe.loss(film, batch, None)
     masked, plain = seen
-    assert torch.equal(plain["video"], batch[VIDEO].float()) and torch.equal(plain["audio"], batch[AUDIO].float())
+    assert torch.equal(plain["video"], batch[VIDEO]) and torch.equal(plain["audio"], batch[AUDIO])
+    assert all(map(torch.equal, plain.pop("patches"), masked.pop("patches")))
     changed = {name for name in plain if not torch.equal(masked[name], plain[name])}
     assert changed == {"video", "audio"}
     hidden = (masked["video"] == 0).all(dim=-1)
@@ -154,7 +184,7 @@ def test_the_mask_follows_the_generator(make: MakeRecipe, batch: Mapping[str, Te
     assert not torch.equal(totals[0], totals[2])
 
 
-@pytest.mark.parametrize("name", [AUDIO, PATCHES])
+@pytest.mark.parametrize("name", [AUDIO, *PATCHES])
 def test_what_is_padding_does_not_count(make: MakeRecipe, batch: Mapping[str, Tensor], name: str) -> None:
     recipe, film = make()
     changed = batch[name].clone()
@@ -162,10 +192,19 @@ def test_what_is_padding_does_not_count(make: MakeRecipe, batch: Mapping[str, Te
         for row, length in enumerate(batch[AUDIO_LENGTH].tolist()):
             changed[row, length:] = 9.0
     else:
-        changed.movedim(2, 1)[batch[VIEWS] == 0] = 9.0
+        changed[batch[VIEWS[0]] == 0] = 9.0
     assert not torch.equal(changed, batch[name])
     scores, others = recipe.score(film, batch), recipe.score(film, {**batch, name: changed})
     torch.testing.assert_close(scores, others)
+
+
+def test_a_view_that_one_block_lacks_does_not_count(make: MakeRecipe, batch: Mapping[str, Tensor]) -> None:
+    """Blocks that were extracted at different times may have seen different photographs."""
+    recipe, film = make()
+    everywhere = {**batch, **{name: torch.ones_like(batch[name]) for name in VIEWS}}
+    lacking = {**everywhere, VIEWS[1]: batch[VIEWS[1]]}
+    torch.testing.assert_close(recipe.score(film, lacking), recipe.score(film, batch))
+    assert not torch.allclose(recipe.score(film, lacking), recipe.score(film, everywhere))
 
 
 def test_a_score_does_not_depend_on_the_company(make: MakeRecipe, batch: Mapping[str, Tensor]) -> None:
@@ -187,8 +226,8 @@ def test_the_default_settings_build_the_published_model() -> None:
         VIDEO: (16, 1024),
         AUDIO: (40, 768),
         AUDIO_LENGTH: (),
-        PATCHES: (2, 5, 196, 1280),
-        VIEWS: (5,),
+        "image/block_10/patch_tokens": (5, 196, 1280),
+        "image/block_21/patch_tokens": (5, 196, 1280),
         SENSOR: (128, 6),
         TEXT: (512,),
     }

@@ -1,0 +1,215 @@
+"""Arrays of a store and datasets of an HDF5 file, copied either way in blocks of rows, with a tally of what goes by."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import StoreError, WeldcacheError
+from ..progress import Progress
+from .chunks import read_rows, read_texts, write_rows, write_texts
+from .layout import open_array
+
+_BLOCK_BYTES = 32 << 20  # of rows that are in memory together
+_BLOCK_ROWS = 1024
+_COLUMN_CHUNK = 4096  # entries of the index in a chunk
+
+Rows = NDArray[np.int64]
+Values = NDArray[Any]  # numbers, or texts as UTF-8 padded to one length
+
+
+class Tally:
+    """What has gone by: its digest, and how much of it, for the bar."""
+
+    def __init__(self, progress: Progress, *, num_megabytes: int) -> None:
+        self._digest = hashlib.sha256()
+        self._progress = progress
+        self._num_megabytes = num_megabytes
+        self._num_bytes = self._num_shown = 0
+
+    def add_text(self, text: str) -> None:
+        """Count a text in; the zero keeps two texts apart."""
+        self._digest.update(text.encode() + b"\0")
+
+    def add_values(self, values: Values) -> None:
+        """Count the bytes of `values` in, however they are cut into blocks."""
+        self._digest.update(np.ascontiguousarray(values).data)
+        self._num_bytes += values.nbytes
+        self._show(min(self._num_bytes // 10**6, self._num_megabytes))
+
+    def completed_digest(self) -> str:
+        """SHA-256 of all that was counted in; the bar is full with it."""
+        self._show(self._num_megabytes)
+        return self._digest.hexdigest()
+
+    def _show(self, num_megabytes: int) -> None:
+        self._progress.advance(num_megabytes - self._num_shown)
+        self._num_shown = num_megabytes
+
+
+@contextmanager
+def tallied(title: str, *, num_bytes: int) -> Iterator[Tally]:
+    """Count a copy of about `num_bytes`, with a progress bar."""
+    num_megabytes = max(1, round(num_bytes / 10**6))
+    with Progress(title, total=num_megabytes, unit="MB") as progress:
+        yield Tally(progress, num_megabytes=num_megabytes)
+
+
+def export_rows(
+    source: Path, file: h5py.File, name: str, *, rows: Rows, tally: Tally, check: Callable[[], None]
+) -> None:
+    """Copy `rows` of an array that is a chunk a row to a dataset that is one too; checksums are verified.
+
+    `check` is called after every block of rows; it raises where the disk has refused one.
+
+    Raises:
+        StoreError: if a chunk is missing or damaged.
+    """
+    array = open_array(source)
+    dtype = array.dtype
+    if not _is_numeric(dtype):
+        dtype = _text_type(text for block in _blocks(rows, row_bytes=1) for text in read_texts(source, block))
+    dataset = _create_dataset(file, name, array, dtype=dtype, chunks=(1, *array.shape[1:]))
+    tally.add_values(rows)
+    for block in _blocks(rows, row_bytes=row_bytes(dataset)):
+        if _is_numeric(dtype):
+            values = read_rows(source, block, shape=array.shape[1:], dtype=dtype)
+        else:
+            values = np.array([text.encode() for text in read_texts(source, block)], dtype=dtype)
+        for position, row in enumerate(block):
+            dataset[row : row + 1] = values[position : position + 1]
+        tally.add_values(values)
+        check()
+
+
+def import_rows(dataset: h5py.Dataset, target: Path, *, rows: Rows, tally: Tally) -> None:
+    """Copy what `export_rows` wrote to the array at `target`, which has its metadata and no chunk yet."""
+    tally.add_values(rows)
+    for block in _blocks(rows, row_bytes=row_bytes(dataset)):
+        values = np.empty((len(block), *dataset.shape[1:]), dtype=dataset.dtype)
+        for position, row in enumerate(block):
+            dataset.read_direct(values, np.s_[row : row + 1], np.s_[position : position + 1])
+        tally.add_values(values)
+        with refusals_told(target):
+            if _is_numeric(values.dtype):
+                write_rows(target, block, values)
+            else:
+                write_texts(target, block, [text.decode() for text in values])
+
+
+def export_whole(source: Path, file: h5py.File, name: str, *, tally: Tally) -> None:
+    """Copy a column of the index, or a constant.
+
+    Raises:
+        StoreError: if a chunk is damaged.
+    """
+    array = open_array(source)
+    try:
+        values = array[:]
+    except (ValueError, RuntimeError) as error:
+        raise StoreError(f"{source} is damaged ({error}); nothing was exported.") from None
+    if not _is_numeric(array.dtype):
+        texts = values.tolist()
+        values = np.array([text.encode() for text in texts], dtype=_text_type(texts))
+    lengths = tuple(min(length, _COLUMN_CHUNK) for length in array.shape)
+    dataset = _create_dataset(file, name, array, dtype=values.dtype, chunks=lengths)
+    dataset[:] = values
+    tally.add_values(values)
+
+
+def import_whole(dataset: h5py.Dataset, target: Path, *, tally: Tally) -> None:
+    """Copy what `export_whole` wrote to the array at `target`, which has its metadata and no chunk yet."""
+    values = dataset[:]
+    tally.add_values(values)
+    if not _is_numeric(values.dtype):
+        values = np.array([text.decode() for text in values], dtype=object)
+    with refusals_told(target):
+        open_array(target, mode="r+")[:] = values
+
+
+def _create_dataset(
+    file: h5py.File, name: str, array: Any, *, dtype: np.dtype[Any], chunks: tuple[int, ...]
+) -> h5py.Dataset:
+    """Make the dataset of a Zarr array: its shape, fill value, dimension names and attributes."""
+    dataset = file.create_dataset(
+        name,
+        shape=array.shape,
+        dtype=dtype,
+        chunks=tuple(max(length, 1) for length in chunks),
+        maxshape=(None, *array.shape[1:]),
+        fletcher32=True,
+        fillvalue=array.fill_value if _is_numeric(dtype) else None,
+        compression=None if _is_numeric(dtype) else "gzip",  # texts are padded to the longest
+    )
+    for dimension, label in zip(dataset.dims, array.metadata.dimension_names or (), strict=False):
+        dimension.label = label
+    for key, value in array.attrs.items():
+        dataset.attrs[key] = value if isinstance(value, str | int | float) else json.dumps(value)
+    return dataset
+
+
+def _is_numeric(dtype: np.dtype[Any]) -> bool:
+    return dtype.kind in "fiu"
+
+
+def _text_type(texts: Iterable[str]) -> np.dtype[Any]:
+    """UTF-8 with room for the longest of these texts; padded with zeros, so that none may hold one."""
+    longest = 1
+    for text in texts:
+        if "\0" in text:
+            raise StoreError(f"The text {text!r} holds a zero character, which HDF5 cannot keep; it was not exported.")
+        longest = max(longest, len(text.encode()))
+    text_type: np.dtype[Any] = h5py.string_dtype("utf-8", longest)
+    return text_type
+
+
+def rows_of_dataset(dataset: h5py.Dataset) -> Rows:
+    """The rows that take room in the file."""
+    rows: list[int] = []
+    dataset.id.chunk_iter(lambda chunk: rows.append(chunk.chunk_offset[0]))
+    return np.array(sorted(rows), dtype=np.int64)
+
+
+def write_text(node: h5py.Group | h5py.Dataset, name: str, text: str) -> None:
+    """Give a group or dataset a text for an attribute, of fixed length: HDF5 keeps texts of other lengths where nothing
+    guards them, and can be made to turn in circles by one flipped bit."""
+    data = text.encode()
+    node.attrs.create(name, np.array(data, dtype=h5py.string_dtype("utf-8", max(len(data), 1))))
+
+
+def read_text(node: h5py.Group | h5py.Dataset, name: str) -> str:
+    """The text of an attribute."""
+    value = node.attrs[name]
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def row_bytes(dataset: h5py.Dataset) -> int:
+    """Bytes of one row."""
+    return int(dataset.dtype.itemsize * prod(dataset.shape[1:]))
+
+
+def _blocks(rows: Rows, *, row_bytes: int) -> Iterator[Rows]:
+    num_rows = max(1, min(_BLOCK_ROWS, _BLOCK_BYTES // max(row_bytes, 1)))
+    for start in range(0, len(rows), num_rows):
+        yield rows[start : start + num_rows]
+
+
+@contextmanager
+def refusals_told(path: Path) -> Iterator[None]:
+    """Turn the disk's refusal to write, as the system or as HDF5 tells it, into a sentence."""
+    try:
+        yield
+    except WeldcacheError:
+        raise
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise StoreError(
+            f"Writing {path} failed: {reason}. Nothing was left there; make room and run the same command again."
+        ) from error

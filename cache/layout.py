@@ -1,0 +1,115 @@
+"""Making and reading the parts of a store that Zarr itself writes: array metadata and the index."""
+
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import BytesCodec, Crc32cCodec
+
+from ..errors import StoreError
+from .arrays import NUMPY_TYPES, ArraySpec, StorageType
+from .index import TEXT_COLUMNS, Index
+
+_INDEX_CHUNK = 65_536  # rows an index chunk, so that appending rows rewrites no other chunk
+_BFLOAT16_NAN = 0x7FC0
+_ROW_FILES: Any = {"name": "default", "separator": "."}  # one flat folder of chunk files an array
+
+
+def create_array(root: zarr.Group, path: str, spec: ArraySpec, *, num_rows: int) -> None:
+    """Make an array with a chunk a row; see `fill_value` for what its unwritten rows read as."""
+    root.create_array(
+        path,
+        shape=(num_rows, *spec.shape),
+        chunks=(1, *spec.shape),
+        dtype=NUMPY_TYPES[spec.dtype],
+        serializer=BytesCodec(),
+        compressors=[Crc32cCodec()],
+        fill_value=fill_value(spec.dtype),
+        chunk_key_encoding=_ROW_FILES,
+        dimension_names=("row", *spec.dims),
+        attributes={"storage_type": spec.dtype, **spec.attributes},
+        overwrite=True,
+    )
+
+
+def create_text_array(root: zarr.Group, path: str, *, num_rows: int) -> None:
+    """Make an array of one text a row, empty throughout."""
+    root.create_array(
+        path,
+        shape=(num_rows,),
+        chunks=(1,),
+        dtype=str,
+        compressors=[Crc32cCodec()],
+        chunk_key_encoding=_ROW_FILES,
+        dimension_names=("row",),
+        overwrite=True,
+    )
+
+
+def fill_value(dtype: StorageType) -> float | int:
+    """What an unwritten value reads as: NaN where the type has it, to be loud where somebody reads past the status."""
+    if dtype == "bfloat16":
+        return _BFLOAT16_NAN
+    return float("nan") if dtype.startswith("float") else 0
+
+
+def resize_rows(path: Path, *, num_rows: int) -> None:
+    """Give an array's first axis another length."""
+    array = open_array(path, mode="r+")
+    array.resize((num_rows, *array.shape[1:]))
+
+
+def write_index(root: zarr.Group, index: Index) -> None:
+    """Write every column of the index, as long as it is now."""
+    for name, column in index.columns().items():
+        text, path = column.dtype.kind == "U", f"index/{name}"
+        if path not in root:
+            root.create_array(
+                path,
+                shape=column.shape,
+                chunks=(_INDEX_CHUNK,),
+                dtype=str if text else column.dtype,
+                compressors=[Crc32cCodec()],
+                dimension_names=("row",),
+            )
+        array = _keeping_zeros(root[path])
+        array.resize(column.shape)
+        array[:] = column.astype(object) if text else column
+
+
+def read_index(path: Path, *, num_rows: int) -> Index:
+    """Read the index of the store at `path`; rows beyond `num_rows` belong to an interrupted extension.
+
+    Raises:
+        StoreError: if a column cannot be read.
+    """
+    attributes = sorted(entry.parent.name for entry in (path / "index/attributes").glob("*/zarr.json"))
+    columns = {name: _read_column(path / "index" / name, num_rows) for name in (*TEXT_COLUMNS, "labels")}
+    return Index(
+        **columns, attributes={name: _read_column(path / "index/attributes" / name, num_rows) for name in attributes}
+    )
+
+
+def open_array(path: Path, *, mode: str = "r") -> Any:
+    """Zarr's own view of an array."""
+    return _keeping_zeros(zarr.open_array(path, mode=cast(Any, mode)))
+
+
+def _keeping_zeros(array: Any) -> Any:
+    """The array, writing chunks of zeros too: else they would look like chunks that were lost."""
+    return array.with_config({"write_empty_chunks": True})
+
+
+def _read_column(path: Path, num_rows: int) -> NDArray[Any]:
+    try:
+        array = open_array(path)
+        if array.nchunks_initialized < array.nchunks:
+            raise ValueError("a chunk is gone")  # which Zarr reads as zeros or empty texts
+        values = np.asarray(array[:num_rows])
+    except (ValueError, RuntimeError, OSError, KeyError) as error:
+        raise StoreError(
+            f"The index of the store is damaged ({path}: {error}); extract again into another --cache."
+        ) from None
+    return values if values.dtype.kind in "fu" else np.array(values.tolist(), dtype=np.str_)

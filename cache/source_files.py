@@ -1,0 +1,43 @@
+"""The files that a row was made from: enough to notice quickly, and to prove, that one of them has changed."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file as it was when a row was made from it.
+
+    Size and time are looked at on every run; the hash decides where one of them differs.
+    """
+
+    path: str  # with forward slashes, relative to the data set's root
+    size: int  # bytes
+    mtime_ns: int
+    sha256: str
+
+    def same_content(self, other: "SourceFile") -> bool:
+        """Whether both are one file with the same bytes."""
+        return (self.path, self.size, self.sha256) == (other.path, other.size, other.sha256)
+
+
+def source_file(path: Path, *, root: Path) -> SourceFile:
+    """Describe the file at `path`; raises OSError where it cannot be read."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    stat = path.stat()
+    return SourceFile(path.relative_to(root).as_posix(), stat.st_size, stat.st_mtime_ns, digest)
+
+
+def encode_sources(files: Iterable[SourceFile]) -> str:
+    """As the text that a store keeps for a row; empty where there are none."""
+    listed = [astuple(file) for file in files]
+    return json.dumps(listed, separators=(",", ":")) if listed else ""
+
+
+def decode_sources(text: str) -> tuple[SourceFile, ...]:
+    """What `encode_sources` was given."""
+    return tuple(SourceFile(*fields) for fields in json.loads(text)) if text else ()

@@ -1,0 +1,207 @@
+"""What `describe_store` says as text and tables for a terminal of eighty columns; what does not fit is in the JSON."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+_BAR_WIDTH = 30
+_PROBLEMS_SHOWN = 10
+_FINGERPRINT_SHOWN = 8
+_LIBRARIES = ("torch", "transformers", "numpy", "zarr")  # whose versions are worth a line
+
+
+def store_tables(description: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """From who made the store over what is in it to whether it is whole."""
+    yield from _heading(description)
+    if description["classes"]:
+        yield _class_table(description["classes"])
+    if description["feature_sets"]:
+        yield _set_table(description["feature_sets"], num_rows=description["num_rows"])
+        yield _backbone_table({**description["feature_sets"], **description["constants"]})
+        yield _decoding_table({**description["feature_sets"], **description["constants"]})
+        yield _array_table(description["feature_sets"])
+    yield from _health(description)
+
+
+def _heading(description: Mapping[str, Any]) -> Iterator[Text]:
+    disk = description["disk"]
+    yield Text(description["path"], style="bold")
+    yield Text(
+        f"{description['num_rows']:,} welds, {_size(description['bytes'])} of features; "
+        f"{_size(disk['bytes'])} on the disk in {disk['files']:,} files"
+    )
+    yield Text(f"fingerprint {description['fingerprint']}")
+    versions = description["versions"]
+    yield Text(f"made {description['created']} by weldcache {versions['weldcache']}")
+    yield Text(f"with {', '.join(f'{name} {versions[name]}' for name in _LIBRARIES if name in versions)}")
+    if description["batching"]:
+        yield Text(f"computed in groups of welds: {_listed(description['batching'])}")
+    if description["random_backbones"]:
+        yield Text("Made by random-weight demo backbones: for trying things out, not for results.", style="yellow")
+
+
+def _class_table(classes: Mapping[str, Mapping[str, int]]) -> Table:
+    splits = list(next(iter(classes.values())))
+    table = _table("welds", left=["class"], right=splits)
+    for name, counts in classes.items():
+        table.add_row(name, *(_count(counts[split]) for split in splits))
+    table.add_section()
+    table.add_row("all", *(f"{sum(counts[split] for counts in classes.values()):,}" for split in splits), style="bold")
+    return table
+
+
+def _set_table(feature_sets: Mapping[str, Any], *, num_rows: int) -> Table:
+    table = _table("feature sets", left=["set"], right=["whole", "complete", "missing", "absent", "unreadable", "size"])
+    for name, entry in feature_sets.items():
+        rows = entry["rows"]
+        table.add_row(
+            name,
+            Text(_percent(rows["complete"], num_rows), style=_style(rows["complete"], num_rows)),
+            _count(rows["complete"]),
+            _count(rows["missing"], style="yellow"),
+            _count(rows["absent"], style="yellow"),
+            _count(rows["unreadable"], style="red"),
+            _size(entry["bytes"]),
+        )
+    return table
+
+
+def _backbone_table(entries: Mapping[str, Any]) -> Table:
+    table = _table("made by", left=["set", "model", "block", "weights", "print"], right=[])
+    for name, entry in entries.items():
+        backbone = entry["made_by"].get("backbone")
+        model, weights = Text("none", style="dim"), Text("")
+        if backbone:
+            model = Text(backbone["model"].rstrip("/").rpartition("/")[2], overflow="ellipsis")
+            weights = Text("random", style="yellow") if backbone["random_weights"] else Text("trained")
+        block = str(entry["made_by"].get("block", ""))
+        table.add_row(name, model, block, weights, entry["fingerprint"][:_FINGERPRINT_SHOWN])
+    return table
+
+
+def _decoding_table(entries: Mapping[str, Any]) -> Table:
+    """How files are read; sets that read alike share a line."""
+    names_of: dict[str, list[str]] = {}
+    for name, entry in entries.items():
+        names_of.setdefault(_decoding(entry["made_by"].get("decoding", {})), []).append(name)
+    table = _table("read from the files", left=["set", "how"], right=[])
+    table.columns[1].no_wrap = False
+    for told, names in names_of.items():
+        table.add_row("\n".join(names), told)
+    return table
+
+
+def _decoding(decoding: Mapping[str, Any]) -> str:
+    # Lists of names, such as the sensors' channels, are long and in the JSON.
+    told = {key: value for key, value in decoding.items() if not _holds_text(value)}
+    return _listed(told) or "as it is"
+
+
+def _listed(entries: Mapping[str, Any]) -> str:
+    names = {key: key.removeprefix("num_").replace("_", " ") for key in entries}
+    return ", ".join(f"{names[key]} {_plain(value)}" for key, value in entries.items())
+
+
+def _holds_text(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(item, str) for item in value)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list):
+        return "[" + " ".join(_plain(item) for item in value) + "]"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _array_table(feature_sets: Mapping[str, Any]) -> Table:
+    table = _table("arrays", left=["array", "shape of a row", "type"], right=["size"])
+    for feature_set, entry in feature_sets.items():
+        for name, array in entry["arrays"].items():
+            shape = " x ".join(str(length) for length in array["shape"]) or "scalar"
+            table.add_row(f"{feature_set}/{name}", shape, array["dtype"], _size(array["bytes"]))
+    return table
+
+
+def _health(description: Mapping[str, Any]) -> Iterator[RenderableType]:
+    health = description["health"]
+    num_rows, num_complete = description["num_rows"], health["num_complete"]
+    filled = _BAR_WIDTH * num_complete // max(num_rows, 1)
+    yield Text("health", style="italic")
+    yield Text.assemble(
+        "  ",
+        ("█" * filled + "░" * (_BAR_WIDTH - filled), _style(num_complete, num_rows)),
+        f" {_percent(num_complete, num_rows)}: {num_complete:,} of {num_rows:,} welds have everything",
+    )
+    yield _verification(health["verification"], fingerprint=description["fingerprint"])
+    for message in health["damage"]:
+        yield Text(f"  {message}", style="red")
+    yield from _problems(health["problems"])
+    if health["onset_offsets"]:
+        yield _onset_table(health["onset_offsets"])
+
+
+def _verification(record: Mapping[str, Any] | None, *, fingerprint: str) -> Text:
+    if record is None:
+        return Text("  never verified; `weldcache verify` checks every byte", style="dim")
+    when = f"  verified {record.get('created', 'some time ago')}"
+    if record.get("fingerprint", fingerprint) != fingerprint:
+        return Text(f"{when}, before features were added or made anew", style="yellow")
+    faults = [f"{record[name]:,} {name}" for name in ("errors", "warnings") if record.get(name)]
+    rows = f"{record.get('rows', 0):,} rows"
+    if faults:
+        return Text(f"{when}, {rows}: {', '.join(faults)}; `weldcache verify` tells them", style="red")
+    return Text(f"{when}, {rows}: nothing wrong", style="green")
+
+
+def _problems(problems: Sequence[Mapping[str, Any]]) -> Iterator[Text]:
+    if not problems:
+        yield Text("  no problems")
+        return
+    num_welds = len({problem["key"] for problem in problems})
+    yield Text(f"  notes on {num_welds:,} {'weld' if num_welds == 1 else 'welds'}:", style="yellow")
+    for problem in problems[:_PROBLEMS_SHOWN]:
+        yield Text(f"  {problem['key']}, {', '.join(problem['feature_sets'])}: {problem['reason']}", style="yellow")
+    if len(problems) > _PROBLEMS_SHOWN:
+        yield Text(f"  and {len(problems) - _PROBLEMS_SHOWN:,} more; --json lists all", style="yellow")
+
+
+def _onset_table(offsets: Sequence[Mapping[str, Any]]) -> Table:
+    title = "when the arc is first seen or heard, one recording against another, in seconds"
+    table = _table(title, left=["between"], right=["welds", "later by", "apart (median)", "apart (P95)"])
+    for offset in offsets:
+        numbers = [f"{offset[name]:.2f}" if name in offset else "" for name in ("median_absolute", "p95_absolute")]
+        median = f"{offset['median']:+.2f}" if "median" in offset else "unknown"
+        table.add_row(" - ".join(offset["feature_sets"]), f"{offset['num_welds']:,}", median, *numbers)
+    return table
+
+
+def _table(title: str, *, left: Sequence[str], right: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for heading in left:
+        table.add_column(heading, no_wrap=True)
+    for heading in right:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
+
+
+def _count(number: int, *, style: str = "") -> Text:
+    return Text(f"{number:,}", style=style if number else "dim")
+
+
+def _style(part: int, whole: int) -> str:
+    return "green" if part == whole else "yellow"
+
+
+def _percent(part: int, whole: int) -> str:
+    # Rounded down: 100 % is said of what is whole.
+    return f"{part * 1000 // max(whole, 1) / 10:g} %"
+
+
+def _size(num_bytes: int) -> str:
+    for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if num_bytes >= unit:
+            return f"{num_bytes / unit:,.1f} {name}"
+    return f"{num_bytes} B"

@@ -1,0 +1,52 @@
+"""`weldcache plan`: what stage one would cost."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from .options import AsJson, Cache, Config, Set, overrides
+
+
+def plan(
+    config: Config = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="Data set; the same as --set data.root=PATH.", show_default=False),
+    ] = None,
+    cache: Cache = None,
+    split: Annotated[Literal["train", "val", "test", "all"], typer.Option(help="Welds to plan for.")] = "all",
+    settings: Set = None,
+    no_probe: Annotated[
+        bool, typer.Option("--no-probe", help="Measure no speeds: rows and bytes alone, in no time.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say what `extract` would do and cost, without doing it: rows, bytes, free disk, FLOPs, time, bottleneck.
+
+    A few welds are read, encoded and written for a moment, to measure this machine. The store is not changed; what
+    `extract` would refuse is refused.
+
+    --json prints one object. `store`, `workers`, `group_size`; `welds`: asked, to_do; `rows`: by feature set and split;
+    `rows_without_files`: how many of these can only be reported; `bytes`: arrays (by name), features, on_disk, free;
+    `enough_disk`. From the probe, null without it: `flops` (a weld, by modality), `flops_per_second`,
+    `seconds_per_weld` (decode and backbones by modality, disk by feature set) and `expected`: seconds =
+    startup_seconds + run_seconds, side_seconds (of each side alone), shared_cores_seconds (of all
+    sides' work divided by the cores), bottleneck.
+    """
+    from ..configs.load import load_settings
+    from ..extract.estimate import to_json
+    from ..extract.estimate_tables import estimate_tables
+    from ..extract.preview import preview
+
+    resolved = load_settings(config, overrides=overrides(settings, data_root=data, cache_path=cache))
+    expected = preview(resolved, split=split, measure=not no_probe)
+    if as_json:
+        typer.echo(json.dumps(to_json(expected), indent=2))
+        return
+    from rich.console import Console
+
+    console = Console()
+    for part in estimate_tables(expected):
+        console.print(part, soft_wrap=not console.is_terminal)

@@ -1,0 +1,49 @@
+"""`weldcache verify`: whether a store can be trusted."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from .options import AsJson, Cache, Config, Set, overrides
+
+
+def verify(
+    config: Config = None,
+    cache: Cache = None,
+    live: Annotated[
+        int,
+        typer.Option("--live", min=0, metavar="K", help="Recompute K random welds and compare."),
+    ] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Which welds --live takes.")] = 0,
+    no_sources: Annotated[
+        bool, typer.Option("--no-sources", help="Look at the store alone, and at no file of the data set.")
+    ] = False,
+    mend: Annotated[
+        bool,
+        typer.Option("--mend", help="Mark what is damaged as missing, so that `weldcache extract` computes it again."),
+    ] = False,
+    settings: Set = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check that a feature store is whole and says the truth.
+
+    Every byte against its checksum, statuses against chunks, metadata against the manifest, values for NaN and for
+    not varying, rows for being equal; rows, files and weights against the data set and the backbones as they are now;
+    with `--live`, features against a fresh computation. Exit status 1 if anything is wrong; notes are not.
+    """
+    from ..cache.findings import verification_tables
+    from ..configs.load import load_settings
+    from ..extract.verify import verify as run_verify
+
+    resolved = load_settings(config, overrides=overrides(settings, cache_path=cache))
+    verification = run_verify(resolved, live=live, seed=seed, sources=not no_sources, mend=mend)
+    if as_json:
+        typer.echo(json.dumps(verification.to_json(), indent=2))
+    else:
+        from rich.console import Console
+
+        console = Console()
+        for part in verification_tables(verification):
+            console.print(part, soft_wrap=not console.is_terminal)
+    raise typer.Exit(0 if verification.trustworthy else 1)

@@ -1,0 +1,41 @@
+"""How long each side of stage one was at work, so that the end of a run can name the bottleneck."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+
+SIDES = ("decode", "backbones", "disk")
+
+
+@contextmanager
+def device_clock(device: torch.device) -> Iterator[Callable[[], float]]:
+    """Time the work that the block gives to `device`; what is yielded tells the seconds, once that work is done.
+
+    On CUDA the block returns before its work is done; asking for the seconds waits for it.
+    """
+    if device.type == "cuda":
+        first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+        first.record()
+
+        def elapsed() -> float:
+            last.synchronize()
+            return float(first.elapsed_time(last)) / 1000
+
+        yield elapsed
+        last.record()
+    else:
+        bounds = [time.perf_counter()]
+        yield lambda: bounds[1] - bounds[0]
+        bounds.append(time.perf_counter())
+
+
+def describe_busy(shares: Mapping[str, float]) -> str:
+    """Shares of the time as text: `decode 40%, backbones 97%, disk 3%`."""
+    return ", ".join(f"{side} {shares[side]:.0%}" for side in SIDES)
+
+
+def bottleneck(shares: Mapping[str, float]) -> str:
+    """The side that was at work for the largest share of the time."""
+    return max(SIDES, key=lambda side: shares[side])

@@ -1,0 +1,92 @@
+"""What settings ask of stage one: samples, encoders (descriptions alone, no weights yet), the text, and the plan."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..cache.index import Index, index_of
+from ..cache.provenance import Json
+from ..cache.store import FeatureStore
+from ..configs.schema import Settings
+from ..errors import NotFoundError
+from .modalities.load import LazyText, load_encoders, load_text
+from .modalities.modality import Encoder
+from .plan import ExtractPlan, plan_extraction
+from .sample import SPLITS, Sample
+from .sources.open import open_source
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for. `samples` are those of the whole data set, in its order; `splits` those to extract."""
+
+    root: Path
+    samples: Sequence[Sample]
+    splits: Sequence[str]
+    encoders: Mapping[str, Encoder]  # by modality
+    text: LazyText
+
+    @property
+    def index(self) -> Index:
+        """The rows that a store of this data set has."""
+        names = list(self.samples[0].attributes)
+        return index_of(
+            keys=[sample.key for sample in self.samples],
+            splits=[sample.split for sample in self.samples],
+            class_names=[sample.class_name for sample in self.samples],
+            sessions=[sample.session for sample in self.samples],
+            labels=[sample.label for sample in self.samples],
+            attributes={name: [sample.attributes[name] for sample in self.samples] for name in names},
+        )
+
+    @property
+    def feature_sets(self) -> tuple[str, ...]:
+        """Names of the feature sets asked for."""
+        return tuple(spec.name for encoder in self.encoders.values() for spec in encoder.specs)
+
+    def manifest(self) -> dict[str, dict[str, Mapping[str, Json]]]:
+        """What a store that holds all of this says of it."""
+        specs = [spec for encoder in self.encoders.values() for spec in encoder.specs]
+        return {
+            "features": {spec.name: spec.to_manifest() for spec in specs},
+            "constants": {self.text.name: {"made_by": self.text.made_by}},
+        }
+
+    def plan(self, store: FeatureStore | None, *, group_size: int) -> ExtractPlan:
+        """What of it `store` lacks: everything where there is none yet."""
+        index = self.index if store is None else store.index.extended_by(self.index)
+        held = () if store is None else store.feature_sets
+        statuses = {name: np.zeros(len(index), dtype=np.uint8) for name in self.feature_sets}
+        if store is not None:
+            for name in set(held) & set(statuses):
+                statuses[name][: len(store.index)] = store.status(name)
+        return plan_extraction(
+            self.samples,
+            row_of=index.row_of(),
+            statuses=statuses,
+            feature_sets={modality: encoder.specs for modality, encoder in self.encoders.items()},
+            splits=self.splits,
+            group_size=group_size,
+        )
+
+
+def make_request(settings: Settings, *, split: str) -> Request:
+    """Look at the data set and at the backbones' descriptions; `split` is train, val, test or all.
+
+    Raises:
+        NotFoundError: if there is no data set, or it has no such split.
+        BackboneError: if a backbone cannot be had, or does not offer what is asked.
+    """
+    samples = open_source(settings.data).samples()
+    splits = SPLITS if split == "all" else (split,)
+    if not any(sample.split in splits for sample in samples):
+        raise NotFoundError(f"{settings.data.root} has no welds in the split {split}.")
+    return Request(
+        root=settings.data.root,
+        samples=samples,
+        splits=splits,
+        encoders=load_encoders(settings),
+        text=load_text(settings),
+    )

@@ -1,0 +1,60 @@
+"""Which features a run is judged on: those that it was trained on, and nothing else of the store."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]
+CopyOf = Callable[[Path], Path]
+
+
+@pytest.fixture
+def project(judged: Path, copy_of: CopyOf) -> Path:
+    """A project with a store and the run `first`, for this test to change."""
+    return copy_of(judged)
+
+
+def report_of(project: Path, run: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((project / "runs" / run / "report.json").read_text())
+    return found
+
+
+def test_what_the_store_gains_changes_no_figure_of_a_run(weldcache: Run, project: Path) -> None:
+    """Another block, then another backbone of which a second run is trained: each is judged on its own features."""
+    scores = project / "runs/first/scores_test.csv"
+    before, report = scores.read_bytes(), report_of(project, "first")
+    assert weldcache("extract", "--set", "image.blocks=[2,3,4]", folder=project).code == 0
+    beside = ["--set", "image.store_as=image_b", "--set", "image.num_views=4"]
+    assert weldcache("extract", *beside, folder=project).code == 0
+    for outcome in (
+        weldcache("eval", "--run", "first", folder=project),
+        weldcache("train", "--run", "second", *beside, folder=project),
+        weldcache("eval", "--run", "second", folder=project),
+    ):
+        assert outcome.code == 0, outcome.err
+    assert scores.read_bytes() == before
+    again, second = report_of(project, "first"), report_of(project, "second")
+    assert again["provenance"]["fingerprint"] == report["provenance"]["fingerprint"]
+    assert again["auroc"] == report["auroc"]
+    assert second["provenance"]["fingerprint"] != report["provenance"]["fingerprint"]
+    assert second["provenance"]["settings"]["image"]["store_as"] == "image_b"
+
+
+def test_features_made_anew_by_other_weights_are_refused(weldcache: Run, project: Path) -> None:
+    refreshed = weldcache("extract", "--refresh", "--set", "extract.demo_seed=1", folder=project)
+    assert refreshed.code == 0, refreshed.err
+    outcome = weldcache("eval", "--run", "first", folder=project)
+    assert outcome.code == 2
+    assert "trained on other features than" in outcome.err
+    assert "weights_sha256" in outcome.err
+
+
+def test_a_store_without_what_the_run_uses_is_refused(weldcache: Run, project: Path) -> None:
+    other = ["--cache", "other.zarr", "--set", "image.blocks=[4]"]
+    assert weldcache("extract", *other, folder=project).code == 0
+    outcome = weldcache("eval", "--run", "first", "--cache", "other.zarr", folder=project)
+    assert outcome.code == 2
+    assert "features.image/block_2.arrays" in outcome.err and "(absent) in the cache" in outcome.err

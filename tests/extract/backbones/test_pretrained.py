@@ -1,0 +1,166 @@
+"""Weights come late, once, whole, as they were hashed, in one copy; and attention is PyTorch's own."""
+
+import gc
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from weldcache.configs.schema import AudioSettings, ImageSettings, TextSettings, VideoSettings
+from weldcache.errors import BackboneError
+from weldcache.extract.backbones import pretrained
+from weldcache.extract.backbones.families import Family
+from weldcache.extract.backbones.load import BackboneLoader
+from weldcache.extract.backbones.random_backbone import demo_backbone_folder
+
+Run = Callable[[], object]
+
+
+@pytest.fixture
+def pictures(draw_pixels: Callable[..., Tensor]) -> Tensor:
+    return draw_pixels(2, 3, 112, 112)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return demo_backbone_folder(tmp_path / "dino", family="dinov3", seed=4)
+
+
+@pytest.fixture
+def settings(folder: Path) -> ImageSettings:
+    return ImageSettings(model=str(folder), blocks=(2,), size=None)
+
+
+@pytest.fixture
+def runs(loader: BackboneLoader, draw_pixels: Callable[..., Tensor], tmp_path: Path) -> dict[Family, Run]:
+    """One call of each family's demo model."""
+    dinov2 = demo_backbone_folder(tmp_path / "dinov2", family="dinov2", seed=0)
+    video = loader.video(VideoSettings(model="demo", num_frames=4))
+    audio = loader.audio(AudioSettings(model="demo"))
+    dino3 = loader.image(ImageSettings(model="demo", blocks=(3,), size=None))
+    dino2 = loader.image(ImageSettings(model=str(dinov2), blocks=(3,), size=None))
+    text = loader.text(TextSettings(model="demo"))
+    return {
+        "vjepa2": lambda: video(draw_pixels(1, 4, 3, 64, 64)),
+        "ast": lambda: audio(torch.zeros(1, 1024, 128)),
+        "dinov3": lambda: dino3(draw_pixels(1, 3, 112, 112)),
+        "dinov2": lambda: dino2(draw_pixels(1, 3, 112, 112)),
+        "clip_text": lambda: text("a weld"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("family", "num_blocks"), [("vjepa2", 4), ("ast", 2), ("dinov3", 3), ("dinov2", 3), ("clip_text", 2)]
+)
+def test_every_block_attends_through_pytorch(
+    family: Family, num_blocks: int, runs: dict[Family, Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attend, calls = torch.nn.functional.scaled_dot_product_attention, []
+
+    def count(*arguments: Tensor, **options: object) -> Tensor:
+        calls.append(arguments)
+        return attend(*arguments, **options)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", count)
+    runs[family]()
+    assert len(calls) == num_blocks
+
+
+def test_the_configuration_says_so(loader: BackboneLoader, settings: ImageSettings) -> None:
+    for model in (
+        loader.video(VideoSettings(model="demo"))._encoder,
+        loader.audio(AudioSettings(model="demo"))._model,
+        loader.text(TextSettings(model="demo"))._model,
+    ):
+        assert model.get().config._attn_implementation == "sdpa"
+        assert model.outline().config._attn_implementation == "sdpa"
+    trunk = loader.image(settings)._trunk
+    assert trunk.get().blocks[0].attention.config._attn_implementation == "sdpa"
+
+
+def test_weights_that_changed_after_the_description_are_refused(
+    loader: BackboneLoader, folder: Path, settings: ImageSettings, pictures: Tensor
+) -> None:
+    backbone = loader.image(settings)
+    weights = load_file(folder / "model.safetensors")
+    save_file({name: 2 * weight for name, weight in weights.items()}, folder / "model.safetensors")
+    for _ in range(2):
+        with pytest.raises(BackboneError, match=r"model\.safetensors: changed after its hash was taken"):
+            backbone(pictures)
+    anew = loader.image(settings)
+    anew.load()
+    assert anew.spec.weights_sha256 != backbone.spec.weights_sha256
+
+
+def test_weights_that_change_while_they_are_loaded_are_refused(
+    loader: BackboneLoader, folder: Path, settings: ImageSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backbone, load_pretrained = loader.image(settings), pretrained.load_pretrained
+
+    def load_and_replace(*arguments: object, **options: object) -> object:
+        loaded = load_pretrained(*arguments, **options)  # type: ignore[type-var, arg-type]
+        shutil.copy(folder / "model.safetensors", folder / "new")
+        (folder / "new").replace(folder / "model.safetensors")
+        return loaded
+
+    monkeypatch.setattr(pretrained, "load_pretrained", load_and_replace)
+    with pytest.raises(BackboneError, match="changed after its hash was taken"):
+        backbone.load()
+
+
+def test_weights_in_memory_are_not_the_files(
+    loader: BackboneLoader, folder: Path, settings: ImageSettings, pictures: Tensor
+) -> None:
+    # A float32 model is first mapped from its file, and whoever copies another model over it writes into that map.
+    backbone = loader.image(settings)
+    before = backbone(pictures)[2]["cls"]
+    length = (folder / "model.safetensors").stat().st_size
+    with (folder / "model.safetensors").open("r+b") as file:
+        file.write(bytes(length))
+    assert torch.equal(backbone(pictures)[2]["cls"], before)
+    with (folder / "model.safetensors").open("r+b") as file:
+        file.truncate(0)
+    assert torch.equal(backbone(pictures)[2]["cls"], before)
+
+
+def test_a_device_that_is_too_small(
+    loader: BackboneLoader, settings: ImageSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_out(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(pretrained, "_own", run_out)
+    with pytest.raises(BackboneError, match=r"dino: does not fit in the memory of cpu\. .*extract\.precision"):
+        loader.image(settings).load()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_reduced_precision_keeps_no_float32_copy(
+    dtype: torch.dtype, loader_of: Callable[[torch.dtype], BackboneLoader]
+) -> None:
+    def matrices() -> int:
+        gc.collect()
+        alive = (item for item in gc.get_objects() if type(item) in (Tensor, torch.nn.Parameter))
+        return sum(tensor.dtype == torch.float32 and tensor.ndim > 1 and not tensor.is_meta for tensor in alive)
+
+    before = matrices()
+    backbone = loader_of(dtype).video(VideoSettings(model="demo"))
+    backbone.load()
+    assert {parameter.dtype for parameter in backbone._encoder.get().parameters()} == {dtype}
+    assert matrices() == before
+
+
+def test_what_is_not_run_is_not_kept(loader: BackboneLoader) -> None:
+    def predictors() -> int:
+        gc.collect()
+        return sum(type(item).__name__ == "VJEPA2Predictor" for item in gc.get_objects())
+
+    before = predictors()
+    backbone = loader.video(VideoSettings(model="demo"))
+    backbone.load()
+    backbone.flops()
+    assert predictors() == before
