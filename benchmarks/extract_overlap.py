@@ -7,6 +7,8 @@ with all of the demo's small backbones, once with a full-size one (AST, random w
 
 import argparse
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,16 +23,14 @@ from weldcache.configs.load import load_settings
 from weldcache.configs.schema import Settings
 from weldcache.extract.backbones.random_backbone import save_random_backbone
 from weldcache.extract.batching import AdaptiveEncoder, Encoded, encode_group
-from weldcache.extract.decode_pool import DecodePool
 from weldcache.extract.group_writer import GroupWriter
 from weldcache.extract.modalities.modality import Prepared
 from weldcache.extract.pipeline import run_plan
 from weldcache.extract.plan import ExtractPlan
-from weldcache.extract.read_task import ReadTask
+from weldcache.extract.pool.decode_pool import DecodePool
+from weldcache.extract.pool.read_task import ReadTask
 from weldcache.extract.reconcile import reconcile
 from weldcache.extract.request import Request, make_request
-from weldcache.extract.synth.pipeline import generate
-from weldcache.extract.synth.plan import plan_for_size
 
 TARGET = 0.9
 WHOLE, SIDES = "whole", ("decode", "backbones", "disk")
@@ -114,7 +114,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", choices=("tiny", "small"), default="small", help="Size of the synthetic data set.")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--full-size-groups", type=int, default=4, help="Groups of four welds through full-size AST.")
+    parser.add_argument("--full-size-groups", type=int, default=8, help="Groups of four welds through full-size AST.")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     seconds: dict[str, list[float]] = {}
@@ -122,7 +122,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         project = folder / "project"
-        generate(project, plan=plan_for_size(arguments.size), workers=2)
+        # In a process of its own: the fork server that it would leave here has not imported what decoding needs.
+        synth = [sys.executable, "-m", "weldcache", "synth", str(project), "--size", arguments.size]
+        subprocess.run(synth, check=True)
         audio = save_random_backbone(folder / "ast", family="ast", scale="full", seed=0)
         full_size = ("extract.modalities=[audio]", f"audio.model={audio}")
         for kind, overrides, num_groups in (("demo", (), None), ("full_size", full_size, arguments.full_size_groups)):

@@ -11,10 +11,10 @@ import numpy as np
 from jaxtyping import Float64, UInt8
 
 from ..errors import StoreError
-from .findings import read_record
 from .provenance import fingerprint
 from .status import Status
 from .store import FeatureStore, has_random_backbones
+from .verification.findings import read_record
 
 _ONSET = "arc_on"  # an array of this name holds the first and last second with the arc on
 _BLOCK_ROWS = 4096  # of onsets that are read together

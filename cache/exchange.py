@@ -28,7 +28,6 @@ from ..atomic import fsync_path, fsync_tree, replaced_file
 from ..errors import BadInputError, FingerprintError, NotFoundError, OutputExistsError, StoreError, WeldcacheError
 from ..locking import locked_folder
 from .arrays import ArraySpec
-from .findings import VERIFICATION
 from .hdf5_arrays import (
     Rows,
     export_rows,
@@ -44,6 +43,7 @@ from .hdf5_arrays import (
 )
 from .status import Status
 from .store import ATTRIBUTE, ROW_GROUPS, SCHEMA_VERSION, FeatureStore
+from .verification.findings import VERIFICATION
 
 _METADATA = "zarr.json"
 _DIGEST = "sha256"

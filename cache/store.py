@@ -288,12 +288,21 @@ class FeatureStore:
         fsync_tree(self.path / "constants")
         self._describe(manifest=self._manifest_with("constants", name, {"made_by": dict(made_by)}))
 
+    def drop_constant(self, name: str) -> None:
+        """Forget a vector that belongs to no row, so that it is made again."""
+        self._describe(manifest=self._manifest_without("constants", name))
+        rmtree(self.path / "constants" / name)
+
     def _array_paths(self, feature_set: str) -> list[Path]:
         features = [self.path / "features" / feature_set / name for name in self.arrays(feature_set)]
         return features + [self.path / group / feature_set for group in ROW_GROUPS]
 
     def _manifest_with(self, kind: str, name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
         return {**self.manifest, kind: {**self.manifest[kind], name: entry}}
+
+    def _manifest_without(self, kind: str, name: str) -> dict[str, Any]:
+        kept = {other: entry for other, entry in self.manifest[kind].items() if other != name}
+        return {**self.manifest, kind: kept}
 
     def _refuse_incomplete(self, feature_set: str, rows: NDArray[np.int64]) -> None:
         statuses = chunks.read_bytes_or_zeros(self.path / "status" / feature_set, rows)

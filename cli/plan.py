@@ -36,9 +36,9 @@ def plan(
     sides' work divided by the cores), bottleneck.
     """
     from ..configs.load import load_settings
-    from ..extract.estimate import to_json
-    from ..extract.estimate_tables import estimate_tables
-    from ..extract.preview import preview
+    from ..extract.estimation.estimate import to_json
+    from ..extract.estimation.preview import preview
+    from ..extract.estimation.tables import estimate_tables
 
     resolved = load_settings(config, overrides=overrides(settings, data_root=data, cache_path=cache))
     expected = preview(resolved, split=split, measure=not no_probe)

@@ -32,9 +32,9 @@ def verify(
     not varying, rows for being equal; rows, files and weights against the data set and the backbones as they are now;
     with `--live`, features against a fresh computation. Exit status 1 if anything is wrong; notes are not.
     """
-    from ..cache.findings import verification_tables
+    from ..cache.verification.findings import verification_tables
     from ..configs.load import load_settings
-    from ..extract.verify import verify as run_verify
+    from ..extract.verification.verify import verify as run_verify
 
     resolved = load_settings(config, overrides=overrides(settings, cache_path=cache))
     verification = run_verify(resolved, live=live, seed=seed, sources=not no_sources, mend=mend)

@@ -188,10 +188,16 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 def _describe(error: ValidationError, layers: Sequence[_Layer]) -> str:
     """One line a fault: where the value was written, which setting, what is wrong with it."""
     return "\n".join(
-        f"{_origin([str(part) for part in fault['loc']], layers)}{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
-        + (f", got {fault['input']!r}" if not isinstance(fault["input"], dict) else "")
+        _where([str(part) for part in fault["loc"]], layers)
+        + str(fault["msg"])
+        + (f", got {fault['input']!r}" if not isinstance(fault["input"], dict | BaseModel) else "")
         for fault in error.errors()
     )
+
+
+def _where(location: Sequence[str], layers: Sequence[_Layer]) -> str:
+    """A setting, and where it was written; nothing for a fault that lies between sections."""
+    return f"{_origin(location, layers)}{'.'.join(location)}: " if location else ""
 
 
 def _origin(location: Sequence[str], layers: Sequence[_Layer]) -> str:

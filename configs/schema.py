@@ -254,3 +254,11 @@ class Settings(Section):
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     runs: RunsSettings = RunsSettings()
+
+    @model_validator(mode="after")
+    def _store_names_differ(self) -> "Settings":
+        names = [part.store_as for part in (self.video, self.audio, self.image, self.sensor)]
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise ValueError(f"store_as = {twice[0]} is the name of two modalities' features; give each its own")
+        return self

@@ -9,7 +9,7 @@ from ..cache.store import FeatureStore
 from ..cache.writer import StoreWriter
 from .batching import Encoded
 from .modalities.modality import Prepared
-from .read_task import Failure, ReadTask
+from .pool.read_task import Failure, ReadTask
 
 
 class GroupWriter:

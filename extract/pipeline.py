@@ -24,15 +24,15 @@ from ..progress import Progress, format_seconds, say
 from .batching import AdaptiveEncoder, Encoded, encode_group
 from .busy import bottleneck, describe_busy, device_clock
 from .cores import cores_left_to
-from .decode_pool import DecodePool
-from .estimate import describe, require_disk_space
+from .estimation.estimate import describe, require_disk_space
+from .estimation.preview import plan_and_estimate
 from .group_writer import GroupWriter
 from .interrupts import kept_interrupt
 from .modalities.load import num_workers
 from .modalities.modality import Encoder, Prepared
 from .plan import ExtractPlan
-from .preview import plan_and_estimate
-from .read_task import ReadTask
+from .pool.decode_pool import DecodePool
+from .pool.read_task import ReadTask
 from .reconcile import reconcile
 from .request import Request, make_request
 

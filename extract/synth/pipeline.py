@@ -14,7 +14,7 @@ from ...cache.provenance import differences
 from ...errors import OutputExistsError
 from ...locking import locked_folder
 from ...progress import Progress, format_seconds
-from ..workers import start_worker
+from ..pool.workers import start_worker
 from .plan import SPLITS, SynthPlan
 from .roster import Weld, list_welds
 from .tables import SETTINGS_TEXT, counts_by_split, latents_text, manifest_text

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from weldcache.cache.arrays import NUMPY_TYPES, ArraySpec, FeatureSetSpec
 from weldcache.cache.exchange import export_hdf5, import_hdf5
-from weldcache.cache.findings import Verification
 from weldcache.cache.index import Index, index_of
 from weldcache.cache.source_files import SourceFile
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
+from weldcache.cache.verification.findings import Verification
 from weldcache.cache.writer import StoreWriter
 from weldcache.errors import (
     BadInputError,

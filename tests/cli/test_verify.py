@@ -77,3 +77,15 @@ def test_without_a_cache_the_command_that_makes_one(weldcache: Run, tmp_path: Pa
     outcome = weldcache("verify", "--cache", "nowhere.zarr", folder=tmp_path)
     assert outcome.code == 2 and outcome.out == ""
     assert "no feature store at" in outcome.err and "weldcache extract" in outcome.err
+
+
+def test_a_damaged_text_vector_is_mended_too(
+    weldcache: Run, copy_of: Callable[[Path], Path], extracted: Path, contents: Callable[[Path], dict[str, bytes]]
+) -> None:
+    project = copy_of(extracted)
+    before = rows_of(contents(project / "features.zarr"))
+    damage(project, "constants/text/prompt/c/0")
+    assert weldcache("verify", "--no-sources", "--mend", folder=project).code == 1
+    assert weldcache("extract", folder=project).code == 0
+    assert rows_of(contents(project / "features.zarr")) == before
+    assert weldcache("verify", "--no-sources", folder=project).code == 0

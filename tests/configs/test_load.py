@@ -146,3 +146,15 @@ def test_explain_shows_help_default_and_value() -> None:
 
 def test_yaml_of_settings_is_plain() -> None:
     assert yaml.safe_load(to_yaml(Settings()))["train"]["betas"] == [0.9, 0.999]
+
+
+def test_two_modalities_cannot_be_stored_under_one_name(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="store_as = image is the name of two modalities"):
+        load_settings("demo", overrides=["video.store_as=image"], folder=tmp_path)
+
+
+@pytest.mark.parametrize("rectangle", ["[0.5,0,0.5,1]", "[0,1,1,0]", "[0,0,1,1.2]", "[0,0,1]"])
+def test_a_rectangle_without_an_area_in_the_picture_is_refused(tmp_path: Path, rectangle: str) -> None:
+    for setting in (f"image.crop={rectangle}", f"image.masks=[{rectangle}]"):
+        with pytest.raises(SettingsError, match=r"image\.(crop|masks)"):
+            load_settings("demo", overrides=[setting], folder=tmp_path)

@@ -21,9 +21,10 @@ from weldcache.cache.store import FeatureStore
 from weldcache.configs.load import load_settings
 from weldcache.configs.schema import Settings
 from weldcache.errors import FingerprintError, PrecisionError, StoreError, WeldcacheError
-from weldcache.extract import changes, estimate, preview, request
+from weldcache.extract import changes, request
 from weldcache.extract.backbones.random_backbone import save_random_backbone
 from weldcache.extract.decode.sensor import CHANNELS, read_sensor_table
+from weldcache.extract.estimation import estimate, preview
 from weldcache.extract.modalities.load import load_encoders
 from weldcache.extract.modalities.modality import Encoder, Features, Prepared, Reader
 from weldcache.extract.pipeline import describe_summary, extract

@@ -1,0 +1,140 @@
+"""The arrays of a feature set: every chunk whole, every value possible, no two welds alike, something to learn from."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int64, UInt8
+from numpy.typing import NDArray
+
+from ...errors import StoreError
+from .. import chunks
+from ..arrays import ArraySpec
+from ..status import Status
+from .chunk_scan import ArrayScan, chunk_is_whole, equal_rows, least_spread, scan_array
+from .findings import MEND
+from .set_findings import SetFindings
+
+_CHECKSUM_BYTES = 4
+
+_REMEDY_OF_LEFTOVERS = "Nothing needs to be done: nobody reads them, and `weldcache extract` replaces them."
+_REMEDY_OF_EVEN_ROW = (
+    "Look at the weld's files: a recording of nothing gives such features, and so does one that is decoded wrongly."
+)
+_REMEDY_OF_NO_SPREAD = "Look at the backbone's weights and at what it is fed: nothing can be learned from these values."
+_REMEDY_OF_EQUAL_FILES = "Take one of the two out of the data set, or give it its own recording."
+_REMEDY_OF_EQUAL_ROWS = "Different recordings do not give equal features. " + MEND
+
+
+def verify_arrays(
+    findings: SetFindings, status: UInt8[np.ndarray, " row"], *, advance: Callable[[int], None]
+) -> dict[str, int]:
+    """Look through every array; return how many rows of each were compared with each other."""
+    complete = np.flatnonzero(status == Status.COMPLETE)
+    arrays = findings.store.arrays(findings.feature_set)
+    compared: dict[str, int] = {}
+    twins: dict[tuple[int, int], list[str]] = {}
+    for name, spec in arrays.items():
+        _tell_leftovers(findings, name, spec, status)
+        ragged = f"{name}_length" in arrays
+        lengths = _lengths(findings, name, spec, complete) if ragged else None
+        scan = scan_array(findings.array_folder(name), spec, complete, lengths=lengths, advance=advance)
+        findings.num_files += len(complete)
+        findings.num_bytes += scan.num_bytes
+        _tell_broken(findings, name, spec, scan)
+        _tell_values(findings, name, spec, scan)
+        if spec.distinct:
+            whole = ~np.isin(complete, scan.broken)
+            compared[name] = int(whole.sum())
+            rows, signatures = complete[whole], scan.signatures[whole]
+            for pair in equal_rows(findings.array_folder(name), spec, rows=rows, signatures=signatures):
+                twins.setdefault(pair, []).append(name)
+    _tell_twins(findings, twins)
+    return compared
+
+
+def _tell_leftovers(findings: SetFindings, name: str, spec: ArraySpec, status: UInt8[np.ndarray, " row"]) -> None:
+    present = findings.rows_in(findings.array_folder(name), num_axes=len(spec.shape) + 1)
+    left = np.flatnonzero(present & (status != Status.COMPLETE))
+    left = left[~np.isin(left, findings.rows_told())]  # whose status is damaged
+    left = left[chunks.read_bytes_or_zeros(findings.folder("status"), left) != Status.COMPLETE]
+    if len(left):
+        evidence = f"{len(left):,} chunks of rows that are not complete, of an interruption: {findings.keys(left)}"
+        findings.tell("status", "note", evidence, _REMEDY_OF_LEFTOVERS, array=name)
+
+
+def _lengths(
+    findings: SetFindings, name: str, spec: ArraySpec, complete: Int64[np.ndarray, " row"]
+) -> NDArray[np.int32]:
+    """How much of each row is real; all of it where its length cannot be, so that none of it is taken for padding."""
+    length_name, capacity = f"{name}_length", spec.shape[0]
+    path, length_spec = findings.array_folder(length_name), findings.store.arrays(findings.feature_set)[length_name]
+    lengths = np.full(len(complete), capacity, dtype=np.int32)
+    for position, row in enumerate(complete.tolist()):
+        whole = chunk_is_whole(path, length_spec, row, out=lengths[position : position + 1])
+        if not whole or not 1 <= lengths[position] <= capacity:
+            if whole:
+                evidence = f"a length of {lengths[position]}, where 1 to {capacity} are possible"
+                findings.tell_row("values", "error", evidence, MEND, row=row, array=length_name)
+            lengths[position] = capacity
+    return lengths
+
+
+def _tell_broken(findings: SetFindings, name: str, spec: ArraySpec, scan: ArrayScan) -> None:
+    path = findings.array_folder(name)
+    for row in scan.broken:
+        # A second look: the row may have been forgotten or made anew since.
+        if findings.still_complete(row) and not chunk_is_whole(path, spec, row) and findings.still_complete(row):
+            file = chunks.chunk_path(path, row, num_axes=len(spec.shape) + 1)
+            check, evidence = _what_is_broken(file, num_bytes=spec.row_bytes + _CHECKSUM_BYTES)
+            findings.tell_row(check, "error", evidence, MEND, row=row, array=name, file=file)
+
+
+def _what_is_broken(file: Path, *, num_bytes: int) -> tuple[str, str]:
+    try:
+        size = file.stat().st_size
+    except OSError as error:
+        return "status", f"the row is marked complete and its chunk cannot be had ({error.strerror})"
+    if size != num_bytes:
+        return "checksums", f"the chunk is {size:,} bytes long, where {num_bytes:,} belong"
+    return "checksums", "the chunk does not match its checksum, or cannot be read"
+
+
+def _tell_values(findings: SetFindings, name: str, spec: ArraySpec, scan: ArrayScan) -> None:
+    for row in scan.not_finite:
+        findings.tell_row("values", "error", "NaN or infinity", MEND, row=row, array=name)
+    for row in scan.badly_padded:
+        findings.tell_row("values", "error", "values behind its length, where zeros belong", MEND, row=row, array=name)
+    for row in scan.even:
+        evidence = "all values of the row are one value"
+        findings.tell_row("variation", "warning", evidence, _REMEDY_OF_EVEN_ROW, row=row, array=name, forget=False)
+    spread = None if scan.spread is None else scan.spread.of_scale()
+    if spread is not None and spread < least_spread(spec):
+        evidence = (
+            f"the values do not depend on the weld: over {len(scan.rows):,} of them they spread by {spread:.1e} of "
+            f"their size, and {least_spread(spec):.1e} is what {spec.dtype} and rounding do to them"
+        )
+        findings.tell("variation", "error", evidence, _REMEDY_OF_NO_SPREAD, array=name)
+
+
+def _tell_twins(findings: SetFindings, twins: Mapping[tuple[int, int], list[str]]) -> None:
+    for (first, second), arrays in twins.items():
+        one, other = findings.store.index.keys[[first, second]].tolist()
+        equal = f"{one} and {other} have equal values in {', '.join(arrays)}"
+        if _have_equal_files(findings, first, second):
+            evidence = f"{equal}; their files are equal too, so the data set holds one recording twice"
+            findings.tell_row("duplicates", "warning", evidence, _REMEDY_OF_EQUAL_FILES, row=second, forget=False)
+        else:
+            for row in (first, second):
+                evidence = f"{equal}; their files differ"
+                findings.tell_row("duplicates", "error", evidence, _REMEDY_OF_EQUAL_ROWS, row=row)
+
+
+def _have_equal_files(findings: SetFindings, first: int, second: int) -> bool:
+    """Whether two rows were made from files with the same bytes, in whatever order."""
+    try:
+        made_from = findings.store.sources(findings.feature_set, [first, second])
+    except (StoreError, ValueError, TypeError):
+        return False
+    mine, theirs = (sorted(file.sha256 for file in files) for files in made_from)
+    return bool(mine) and mine == theirs

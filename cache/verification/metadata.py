@@ -1,0 +1,173 @@
+"""A store's metadata against its manifest: what it should be is what a store made anew from that manifest has."""
+
+import json
+import os
+import tempfile
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...atomic import write_json
+from ..arrays import FeatureSetSpec
+from ..layout import open_array
+from ..provenance import differences
+from ..store import ATTRIBUTE, FeatureStore
+from .findings import VERIFICATION, Finding, Mend, Severity
+
+_FILE = "zarr.json"
+_BY_ROW = ("index", "status", "problem", "source", "features")  # groups whose arrays have a first axis of rows
+_SHOWN = 3  # differences in a finding
+
+_REMEDY = "`weldcache verify --mend` writes it as the manifest says it is; the chunks stay as they are."
+_REMEDY_OF_EXTENSION = "Nothing needs to be done: `weldcache extract` finishes what was interrupted."
+_REMEDY_OF_UNKNOWN = "Remove the folder, if nothing of yours is in it: nobody reads it."
+_REMEDY_OF_INDEX = "Who the rows are can only be told from the data set: extract again into another --cache."
+_REMEDY_OF_CONSTANT = "`weldcache verify --mend`, then `weldcache extract`, computes it again."
+
+Metadata = Mapping[str, Any]
+
+
+def expected_metadata(store: FeatureStore) -> dict[str, dict[str, Any]]:
+    """Contents of every `zarr.json` but the root's, by its folder, for the store's manifest and number of rows.
+
+    Made by making such a store, without a row in it, in a temporary folder.
+    """
+    with tempfile.TemporaryDirectory(prefix="weldcache-") as folder:
+        twin = FeatureStore.create(Path(folder) / "twin.zarr", index=store.index.select(np.arange(0)))
+        for name in store.feature_sets:
+            made_by = store.manifest["features"][name]["made_by"]
+            twin.add_feature_set(FeatureSetSpec(name, list(store.arrays(name).values()), made_by))
+        for name in store.constants:
+            twin.add_constant(name, np.zeros(_shape(store.path / "constants" / name), np.float32), made_by={})
+        expected = {name: _read_metadata(twin.path / name) for name in _nodes(twin.path)}
+    num_rows = _described_rows(store)
+    for name, metadata in expected.items():
+        if metadata["node_type"] == "array" and name.split("/")[0] in _BY_ROW:
+            metadata["shape"] = [num_rows, *metadata["shape"][1:]]
+    return expected
+
+
+def verify_metadata(store: FeatureStore) -> tuple[list[Finding], int]:
+    """Compare every array and group with the manifest; return what differs, and how many were compared."""
+    expected = expected_metadata(store)
+    findings = []
+    for name, metadata in expected.items():
+        findings += _compare(store.path / name, name, metadata)
+    arrays = {name for name, metadata in expected.items() if metadata["node_type"] == "array"}
+    for name in _nodes(store.path, stop_at=arrays):
+        if name not in expected and name != VERIFICATION:
+            findings.append(_unknown(store.path / name, name))
+    findings += _verify_index(store)
+    for name in store.constants:
+        findings += _verify_constant(store, name)
+    return findings, len(expected)
+
+
+def restore_metadata(store: FeatureStore, names: list[str]) -> None:
+    """Write the `zarr.json` of these folders as it should be."""
+    expected = expected_metadata(store)
+    for name in names:
+        write_json(store.path / name / _FILE, expected[name])
+
+
+def _compare(path: Path, name: str, expected: Metadata) -> list[Finding]:
+    try:
+        held = _read_metadata(path)
+    except (OSError, ValueError, TypeError, KeyError) as error:  # whatever Zarr makes of it
+        reason = "is gone" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
+        return [_finding("error", f"the metadata {reason}", _REMEDY, name, mend="restore")]
+    found = []
+    num_rows, should_be = _num_rows(name, held), _num_rows(name, expected)
+    if num_rows is not None and should_be is not None and num_rows > should_be:
+        held = {**held, "shape": expected["shape"]}
+        evidence = f"{num_rows - should_be:,} rows more than the store has, of an extension that was not finished"
+        found.append(_finding("note", evidence, _REMEDY_OF_EXTENSION, name))
+    if told := differences(held, expected):
+        shown = "; ".join(f"{field} is {mine}, should be {theirs}" for field, mine, theirs in told[:_SHOWN])
+        evidence = f"the metadata is not what the manifest says: {shown}"
+        found.append(_finding("error", evidence, _REMEDY, name, mend="restore"))
+    return found
+
+
+def _described_rows(store: FeatureStore) -> int:
+    """Number of rows that the root's description names."""
+    return int(json.loads((store.path / _FILE).read_text())["attributes"][ATTRIBUTE]["num_rows"])
+
+
+def _num_rows(name: str, metadata: Metadata) -> int | None:
+    """Length of the first axis of an array that has the store's rows."""
+    shape = metadata.get("shape")
+    return int(shape[0]) if shape and name.split("/")[0] in _BY_ROW else None
+
+
+def _unknown(path: Path, name: str) -> Finding:
+    with os.scandir(path) as entries:
+        has_chunks = any(entry.name.startswith("c.") for entry in entries)
+    evidence = "the manifest does not know this " + ("array, which has chunks" if has_chunks else "folder")
+    return _finding("warning" if has_chunks else "note", evidence, _REMEDY_OF_UNKNOWN, name)
+
+
+def _verify_index(store: FeatureStore) -> list[Finding]:
+    """What opening the store, which reads the whole index and its checksums, does not find."""
+    found = []
+    index, num_rows = store.index, _described_rows(store)
+    for name, column in index.columns().items():
+        if len(column) != num_rows:
+            evidence = f"{len(column):,} entries, where the store has {num_rows:,} rows"
+            found.append(_finding("error", evidence, _REMEDY_OF_INDEX, f"index/{name}"))
+    if len(np.unique(index.keys)) < len(index):
+        found.append(_finding("error", "two rows have one key", _REMEDY_OF_INDEX, "index/keys"))
+    return found
+
+
+def _verify_constant(store: FeatureStore, name: str) -> list[Finding]:
+    try:
+        values = store.constant(name)
+    except (ValueError, RuntimeError, OSError, KeyError, TypeError) as error:
+        evidence = f"cannot be read ({error})"
+    else:
+        if np.isfinite(values).all() and values.any():
+            return []
+        evidence = "NaN, infinity, or zero throughout"  # a chunk that is gone reads as zeros
+    return [_finding("error", evidence, _REMEDY_OF_CONSTANT, f"constants/{name}", mend="drop")]
+
+
+def _finding(severity: Severity, evidence: str, remedy: str, name: str, *, mend: Mend = "") -> Finding:
+    return Finding("metadata", severity, evidence, remedy, part=name, file=f"{name}/{_FILE}", mend=mend)
+
+
+def _read_metadata(path: Path) -> dict[str, Any]:
+    """A node's metadata as this version of Zarr writes it, whichever wrote it."""
+    raw = json.loads((path / _FILE).read_text())
+    if raw["node_type"] == "group":
+        return {name: raw.get(name) for name in ("zarr_format", "node_type", "attributes")}
+    return dict(open_array(path).metadata.to_dict())
+
+
+def _shape(path: Path) -> tuple[int, ...]:
+    """Of an array that the manifest does not give the shape of; one value where it cannot be told."""
+    try:
+        return tuple(_read_metadata(path)["shape"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return (1,)
+
+
+def _nodes(root: Path, *, stop_at: Collection[str] = ()) -> Iterator[str]:
+    """Folders of groups and arrays below `root`, relative to it; chunks are not listed, however many there are."""
+    waiting = [root]
+    while waiting:
+        folder = waiting.pop()
+        name = folder.relative_to(root).as_posix()
+        if folder != root:
+            yield name
+        if name not in stop_at and not _is_array(folder):
+            waiting += sorted((Path(entry) for entry in os.scandir(folder) if entry.is_dir()), reverse=True)
+
+
+def _is_array(folder: Path) -> bool:
+    try:
+        return bool(json.loads((folder / _FILE).read_text())["node_type"] == "array")
+    except (OSError, ValueError, TypeError, KeyError):
+        return False

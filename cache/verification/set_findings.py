@@ -1,0 +1,143 @@
+"""Findings about the rows of one feature set, and what lies in its folders of chunks."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Int64
+
+from .. import chunks
+from ..status import Status
+from ..store import FeatureStore
+from .findings import Finding, Mend, Severity
+
+_CHUNK = re.compile(r"c\.(0|[1-9]\d*)((?:\.0)*)")
+_KEYS_NAMED = 3  # in a finding about many rows
+
+_REMEDY_OF_TEMPORARY = "Nothing needs to be done: nobody reads these; `weldcache verify --mend` removes them."
+_REMEDY_OF_UNKNOWN = "Remove it, if it is nothing of yours: nobody reads it."
+_REMEDY_OF_BEYOND = "Nobody reads them. `weldcache extract` with the data set that has these rows gives them an owner."
+
+
+class SetFindings:
+    """Gathers the findings about `feature_set` of `store`.
+
+    Attributes:
+        found: the findings so far.
+        num_files: chunk files that were looked at.
+        num_bytes: of features that were read.
+    """
+
+    def __init__(self, store: FeatureStore, feature_set: str) -> None:
+        self.store = store
+        self.feature_set = feature_set
+        self.found: list[Finding] = []
+        self.num_files = 0
+        self.num_bytes = 0
+
+    def folder(self, group: str) -> Path:
+        """Of the set's statuses, problems or sources."""
+        return self.store.path / group / self.feature_set
+
+    def array_folder(self, name: str) -> Path:
+        """Of one of the set's arrays."""
+        return self.store.path / "features" / self.feature_set / name
+
+    def tell(self, check: str, severity: Severity, evidence: str, remedy: str, *, array: str = "") -> None:
+        """Of an array, or of the set as a whole."""
+        part = f"{self.feature_set}/{array}" if array else self.feature_set
+        self.found.append(Finding(check, severity, evidence, remedy, part=part))
+
+    def tell_row(
+        self,
+        check: str,
+        severity: Severity,
+        evidence: str,
+        remedy: str,
+        *,
+        row: int,
+        array: str = "",
+        file: Path | None = None,
+        forget: bool = True,
+    ) -> None:
+        """Of a row; `forget` says whether computing it again helps."""
+        self.found.append(
+            Finding(
+                check,
+                severity,
+                evidence,
+                remedy,
+                key=str(self.store.index.keys[row]),
+                part=f"{self.feature_set}/{array}" if array else self.feature_set,
+                file=file.relative_to(self.store.path).as_posix() if file else "",
+                mend="forget" if forget else "",
+                feature_set=self.feature_set,
+                row=row,
+            )
+        )
+
+    def rows_told(self) -> list[int]:
+        """Rows that something was found about so far."""
+        return [finding.row for finding in self.found if finding.row is not None]
+
+    def still_complete(self, row: int) -> bool:
+        """Whether a row is COMPLETE at this moment."""
+        return bool(chunks.read_bytes_or_zeros(self.folder("status"), [row])[0] == Status.COMPLETE)
+
+    def keys(self, rows: Int64[np.ndarray, " row"]) -> str:
+        """The first few of these rows by name."""
+        named = self.store.index.keys[rows[:_KEYS_NAMED]].tolist()
+        return ", ".join([*named, "..."] if len(rows) > _KEYS_NAMED else named)
+
+    def rows_in(self, folder: Path, *, num_axes: int) -> Bool[np.ndarray, " row"]:
+        """Which rows have a chunk in `folder`; tells of other files, and of chunks that no row owns."""
+        present = np.zeros(len(self.store.index), dtype=bool)
+        num_temporary, largest_beyond, unknown = 0, -1, []
+        for name in _file_names(folder):
+            row = _row_of(name, num_axes=num_axes)
+            if is_temporary(name):
+                num_temporary += 1
+            elif row is None:
+                unknown.append(name)
+            elif row < len(present):
+                present[row] = True
+            else:
+                largest_beyond = max(row, largest_beyond)
+        where = folder.relative_to(self.store.path).as_posix()
+        if num_temporary:
+            evidence = f"{num_temporary:,} temporary files, of an interruption or of a writer at work"
+            self._tell_folder("note", evidence, _REMEDY_OF_TEMPORARY, where=where)
+        if unknown:
+            evidence = f"{len(unknown):,} files that are no chunks, such as {unknown[0]}"
+            self._tell_folder("note", evidence, _REMEDY_OF_UNKNOWN, where=where)
+        # Rows may have been added since the store was opened.
+        if largest_beyond >= len(present) and largest_beyond >= len(FeatureStore.open(self.store.path).index):
+            evidence = f"chunks of rows up to {largest_beyond:,}, where the store has {len(present):,}"
+            self._tell_folder("warning", evidence, _REMEDY_OF_BEYOND, where=where)
+        return present
+
+    def _tell_folder(self, severity: Severity, evidence: str, remedy: str, *, where: str) -> None:
+        mend: Mend = "sweep" if remedy == _REMEDY_OF_TEMPORARY else ""
+        self.found.append(Finding("status", severity, evidence, remedy, part=self.feature_set, file=where, mend=mend))
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file of this name is one that a writer renames when it is whole; ours start with a dot."""
+    return name.startswith(".") or name.endswith(".partial")
+
+
+def _file_names(folder: Path) -> Iterator[str]:
+    """Names of the files in a folder, one at a time; none where there is no folder."""
+    try:
+        entries = os.scandir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    with entries:
+        yield from (entry.name for entry in entries if entry.name != "zarr.json")
+
+
+def _row_of(name: str, *, num_axes: int) -> int | None:
+    match = _CHUNK.fullmatch(name)
+    return int(match[1]) if match and len(match[2]) == 2 * (num_axes - 1) else None

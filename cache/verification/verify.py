@@ -1,0 +1,114 @@
+"""Is a store what it says it is? Every byte, status, value and description of it, checked against each other.
+
+Verifying takes no lock and memory that does not grow with the rows, but for a few bytes each. A store that is being
+written at the same time gives no false alarm: a row is looked at by its status, which is written last, and what then
+seems wrong is looked at again before it is told.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ...progress import Progress
+from ..status import Status
+from ..store import FeatureStore
+from .arrays import verify_arrays
+from .findings import Check, Finding
+from .metadata import restore_metadata, verify_metadata
+from .records import verify_statuses, verify_texts
+from .set_findings import SetFindings, is_temporary
+
+_RECORDS = ("problem", "source")
+
+
+def verify_store(store: FeatureStore) -> list[Check]:
+    """Check the store alone, without its data set and its backbones.
+
+    Any one byte of any chunk file that is not what was written is found.
+    """
+    metadata, num_nodes = verify_metadata(store)
+    by_set: list[SetFindings] = []
+    statuses = {name: store.status(name) for name in store.feature_sets}
+    num_compared = num_complete = 0
+    with Progress(f"Verifying {store.path.name}", total=_megabytes(store, statuses), unit="MB") as progress:
+        tally = _Tally(progress)
+        for name, status in statuses.items():
+            findings = SetFindings(store, name)
+            complete = np.flatnonzero(status == Status.COMPLETE)
+            verify_statuses(findings, status)
+            for group in _RECORDS:
+                verify_texts(findings, group, complete)
+            num_compared += sum(verify_arrays(findings, status, advance=tally.add).values())
+            num_complete += len(complete)
+            by_set.append(findings)
+    found = [finding for findings in by_set for finding in findings.found]
+    num_files = sum(findings.num_files for findings in by_set)
+    num_bytes = sum(findings.num_bytes for findings in by_set)
+    num_statuses = len(store.index) * len(statuses)
+    return [
+        _check("metadata", f"{num_nodes:,} arrays and groups, {len(store.index):,} rows of the index", metadata),
+        _check("status", f"{num_statuses:,} statuses, {num_complete:,} of them complete", found),
+        _check("checksums", f"{num_files:,} chunk files, {num_bytes / 1e6:,.1f} MB of features", found),
+        _check("values", f"{num_bytes / 1e6:,.1f} MB: NaN, infinity, lengths, padding", found),
+        _check("variation", f"{num_complete:,} rows within themselves, arrays over their rows", found),
+        _check("duplicates", f"{num_compared:,} rows of arrays with each other", found),
+    ]
+
+
+def mend_store(store: FeatureStore, findings: Sequence[Finding]) -> int:
+    """Do what findings say can be done; return for how many it was. The caller holds the store's lock.
+
+    Rows are marked MISSING, so that the next `weldcache extract` computes them again; nothing that could be read
+    correctly before is lost.
+    """
+    forgotten: dict[str, list[int]] = {}
+    for finding in findings:
+        if finding.mend == "forget" and finding.row is not None:
+            forgotten.setdefault(finding.feature_set, []).append(finding.row)
+    for name, rows in forgotten.items():
+        store.forget(name, sorted(set(rows)))
+    for finding in findings:
+        if finding.mend == "forget" and finding.file.split("/")[0] in _RECORDS:
+            (store.path / finding.file).unlink(missing_ok=True)
+        elif finding.mend == "drop":
+            store.drop_constant(finding.part.removeprefix("constants/"))
+        elif finding.mend == "sweep":
+            _sweep(store.path / finding.file)
+    restore_metadata(store, [str(Path(finding.file).parent) for finding in findings if finding.mend == "restore"])
+    return sum(finding.mend != "" for finding in findings)
+
+
+class _Tally:
+    """Bytes to the bar's megabytes."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._num_bytes = self._num_shown = 0
+
+    def add(self, num_bytes: int) -> None:
+        self._num_bytes += num_bytes
+        shown = self._num_bytes // 10**6
+        self._progress.advance(shown - self._num_shown)
+        self._num_shown = shown
+
+
+def _megabytes(store: FeatureStore, statuses: dict[str, np.ndarray]) -> int:
+    """Of features to read."""
+    return (
+        sum(
+            spec.row_bytes * int(np.sum(status == Status.COMPLETE))
+            for name, status in statuses.items()
+            for spec in store.arrays(name).values()
+        )
+        // 10**6
+    )
+
+
+def _check(name: str, looked_at: str, findings: Sequence[Finding]) -> Check:
+    return Check(name, looked_at, [finding for finding in findings if finding.check == name])
+
+
+def _sweep(folder: Path) -> None:
+    for path in [path for path in folder.iterdir() if is_temporary(path.name)]:
+        path.unlink()

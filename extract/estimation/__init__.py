@@ -1,0 +1,1 @@
+"""What an extraction will cost, found out before it starts."""

@@ -1,0 +1,66 @@
+"""What an extraction would do and cost, found out without doing it: `weldcache plan`, and how `extract` begins."""
+
+from pathlib import Path
+
+from ...cache.store import FeatureStore
+from ...configs.device import resolve_device
+from ...configs.schema import Settings
+from ...errors import OutputExistsError
+from ..batching import CPU_GROUP_SIZE
+from ..modalities.load import num_workers
+from ..plan import ExtractPlan
+from ..reconcile import refuse_differences
+from ..request import Request, make_request
+from .estimate import Estimate, estimate
+from .group_size import choose_group_size, known_group_size
+from .probe import probe
+
+
+def preview(settings: Settings, *, split: str = "all", measure: bool = True) -> Estimate:
+    """What `extract` would cost; changes nothing and makes nothing but the demo backbones, where these are asked for.
+
+    Raises:
+        NotFoundError: if there is no data set, or it has no such split.
+        FingerprintError: if the store was made from something else, as `extract` would.
+        OutputExistsError: if something else is where the store would be.
+    """
+    request = make_request(settings, split=split)
+    store = _existing_store(settings.cache.path)
+    if store is not None:
+        refuse_differences(store, request)
+    return plan_and_estimate(store, request, settings, measure=measure)[1]
+
+
+def plan_and_estimate(
+    store: FeatureStore | None, request: Request, settings: Settings, *, measure: bool = True, least_groups: int = 1
+) -> tuple[ExtractPlan, Estimate]:
+    """Cut what `store` lacks into groups, and find out what they cost: in time too, where `measure` allows it and there
+    are as many groups as make measuring worth its seconds.
+
+    Raises:
+        BackboneError: if a backbone's weights are not whole.
+        WeldcacheError: if the device does not hold one weld, or decode processes cannot start.
+        StoreError: if the disk refuses to be written to.
+    """
+    if measure:
+        group_size = choose_group_size(store, request, settings)
+    else:
+        group_size = known_group_size(store, settings) or CPU_GROUP_SIZE
+    plan = request.plan(store, group_size=group_size)
+    workers = num_workers(settings.extract)
+    measured = None
+    if measure and len(plan.groups) >= least_groups:
+        device = resolve_device(settings.extract.device, setting="extract.device")
+        measured = probe(
+            request, plan, group_size=group_size, workers=workers, device=device, store_path=settings.cache.path
+        )
+    expected = estimate(request, plan, measured, group_size=group_size, workers=workers, store_path=settings.cache.path)
+    return plan, expected
+
+
+def _existing_store(path: Path) -> FeatureStore | None:
+    if not path.exists():
+        return None
+    if not (path / "zarr.json").exists():
+        raise OutputExistsError(f"{path} exists already and is not a complete feature store; move it away.")
+    return FeatureStore.open(path)

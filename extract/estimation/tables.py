@@ -1,0 +1,101 @@
+"""What an extraction will cost, as tables for a terminal of eighty columns."""
+
+from collections.abc import Iterator
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ...progress import format_seconds
+from ..sample import SPLITS
+from .estimate import Estimate, scaled
+from .forecast import Forecast
+from .probe import Probe
+
+
+def estimate_tables(expected: Estimate) -> Iterator[RenderableType]:
+    """Rows, bytes, backbones, sides and time; what was not measured is left out."""
+    yield Text(f"{expected.store_path}: {expected.num_todo} of {expected.num_rows} welds to do", style="bold")
+    if not expected.num_todo:
+        return
+    yield _rows_table(expected)
+    yield _bytes_table(expected)
+    if not expected.enough_disk:
+        yield Text("The disk is too small: `weldcache extract` will not start.", style="bold red")
+    if expected.probe is not None and expected.forecast is not None:
+        yield _speeds_table(expected.probe)
+        yield _sides_table(expected, expected.probe, expected.forecast)
+        yield from _expected_time(expected.forecast)
+
+
+def _rows_table(expected: Estimate) -> Table:
+    splits = [split for split in SPLITS if any(split in counts for counts in expected.rows_todo.values())]
+    table = Table(title="rows to do", title_justify="left")
+    table.add_column("features")
+    for heading in (*splits, "all", "without files"):
+        table.add_column(heading, justify="right")
+    for name, counts in expected.rows_todo.items():
+        numbers = [counts.get(split, 0) for split in splits]
+        table.add_row(name, *map(str, [*numbers, sum(numbers), expected.rows_without_files[name]]))
+    return table
+
+
+def _bytes_table(expected: Estimate) -> Table:
+    table = Table(title="bytes to write", title_justify="left")
+    table.add_column("array")
+    table.add_column("bytes", justify="right")
+    for name, count in expected.array_bytes.items():
+        table.add_row(name, scaled(count, "B"))
+    table.add_section()
+    table.add_row("all", scaled(expected.feature_bytes, "B"))
+    table.add_row("needed on the disk, rounded up to its blocks", scaled(expected.disk_bytes, "B"))
+    table.add_row("free", scaled(expected.free_bytes, "B"))
+    return table
+
+
+def _speeds_table(measured: Probe) -> Table:
+    table = Table(title="a weld", title_justify="left")
+    table.add_column("modality")
+    for heading in ("to decode", "through the backbone", "operations", "operations/s"):
+        table.add_column(heading, justify="right")
+    for modality, decode in measured.decode.items():
+        flops, encode = measured.flops[modality], measured.encode.get(modality)
+        table.add_row(
+            modality,
+            _duration(decode.seconds),
+            "fails" if encode is None else _duration(encode.seconds),
+            scaled(flops, "FLOP") if flops else "",
+            scaled(flops / encode.seconds, "FLOP/s") if flops and encode else "",
+        )
+    return table
+
+
+def _sides_table(expected: Estimate, measured: Probe, times: Forecast) -> Table:
+    means = {
+        "decode": f"{expected.workers} processes" if expected.workers else "the main process",
+        "backbones": f"{expected.group_size} welds at once, {scaled(measured.flops_per_second, 'FLOP/s')}",
+        "disk": f"{scaled(expected.feature_bytes / times.sides['disk'], 'B/s')}, synced" if times.sides["disk"] else "",
+    }
+    table = Table(title="sides, each alone", title_justify="left")
+    table.add_column("side")
+    table.add_column("with")
+    for heading in ("welds/s", "time"):
+        table.add_column(heading, justify="right")
+    table.add_column("")
+    for side, seconds in times.sides.items():
+        rate = expected.welds_per_second.get(side)
+        mark = "bottleneck" if side == times.bottleneck else ""
+        table.add_row(side, means[side], f"{rate:.3g}" if rate else "", format_seconds(seconds), mark)
+    return table
+
+
+def _expected_time(times: Forecast) -> Iterator[Text]:
+    text = Text(f"Expected: {format_seconds(times.run)}", style="bold")
+    text.append(f", after {format_seconds(times.startup)} to load the backbones and measure.", style="not bold")
+    yield text
+    if times.shared > max(times.sides.values()):
+        yield Text("The sides share the cores, and so take longer than each alone.")
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds * 1000:.3g} ms" if seconds < 1 else format_seconds(seconds)

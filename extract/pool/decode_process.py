@@ -1,0 +1,189 @@
+"""One decode process: what runs in it, and its handle in the main process, which gives it one weld at a time."""
+
+import os
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext
+from multiprocessing.reduction import ForkingPickler, recv_handle, send_handle
+from pathlib import Path
+
+from ...cache.source_files import SourceFile
+from ..modalities.modality import Prepared, Reader
+from ..plan import Task
+from .read_task import Failure, ReadTask, read_task
+from .shared_tensors import Place, TensorKey, lay_out, map_shared, share
+from .workers import start_worker, worker_context
+
+_DYING_SECONDS = 10.0  # that a process may take to end once it was killed or has let go of its connection
+
+# Starting a process and asking for an exit code both tidy multiprocessing's set of children, which has no lock.
+_children = threading.Lock()
+
+
+class DecodeProcessDied(Exception):
+    """The process ended while it was waited for; the message says how."""
+
+
+class WorkerTraceback(Exception):
+    """The cause of what a reader raised in a decode process: the traceback there, with weld and modality."""
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """A `ReadTask` less its task, which the main process has, and less its tensors, which lie in shared memory."""
+
+    prepared: Mapping[str, Prepared | Failure]
+    sources: Mapping[str, tuple[SourceFile, ...]]
+    seconds: float
+    places: Mapping[TensorKey, Place]
+
+
+@dataclass(frozen=True)
+class _Raised:
+    """A reader raised what no damaged file explains."""
+
+    error: Exception
+    trace: str
+
+
+def decode_context(readers: Mapping[str, Reader]) -> ForkServerContext:
+    """What starts decode processes that have imported the modules of these readers and of all that they hold."""
+    modules = {module for reader in readers.values() for module in _modules_of(reader)}
+    return worker_context(preload=[__name__, *sorted(modules)])
+
+
+def _modules_of(value: object) -> Iterator[str]:
+    yield type(value).__module__
+    if is_dataclass(value):
+        for field in fields(value):
+            yield from _modules_of(getattr(value, field.name))
+
+
+class DecodeProcess:
+    """A process that reads tasks; used by one thread at a time."""
+
+    def __init__(self, context: ForkServerContext, *, readers: Mapping[str, Reader], root: Path) -> None:
+        """Start the process; see `decode_context`, `read_task`."""
+        self._connection, there = context.Pipe()
+        self._process = context.Process(target=_serve, args=(there, readers, root), daemon=True)
+        try:
+            with there, _children:
+                self._process.start()
+        except (EOFError, OSError) as error:
+            self._connection.close()
+            raise DecodeProcessDied(f"it could not be started: {error!r}") from error
+
+    def wait_until_ready(self) -> None:
+        """Return when the process has imported everything; raises `DecodeProcessDied`."""
+        self._receive()
+
+    def read(self, task: Task) -> ReadTask:
+        """Hash and decode the task's files there, see `read_task`.
+
+        Raises:
+            DecodeProcessDied: if the process ended before it had an answer.
+            Exception: what a reader raised there, other than `DecodeError`; its cause is a `WorkerTraceback`.
+        """
+        try:
+            self._connection.send(task)
+        except OSError:
+            raise DecodeProcessDied(self._ending()) from None
+        answer = self._receive()
+        if isinstance(answer, _Raised):
+            raise answer.error from WorkerTraceback(f"in a decode process:\n{answer.trace}")
+        assert isinstance(answer, _Outcome)
+        return _with_tensors(task, answer, handle=self._receive_handle())
+
+    def kill(self) -> None:
+        """End the process at once, whatever it does."""
+        with _children:
+            self._process.kill()
+
+    def close(self) -> None:
+        """Let go of a process that has ended, or was killed."""
+        self._connection.close()
+        with _children:
+            self._process.join(_DYING_SECONDS)
+            if self._process.exitcode is not None:
+                self._process.close()
+
+    def _receive(self) -> object:
+        try:
+            return self._connection.recv()
+        except (EOFError, OSError):
+            raise DecodeProcessDied(self._ending()) from None
+
+    def _receive_handle(self) -> int:
+        try:
+            return recv_handle(self._connection)
+        except (EOFError, OSError):
+            raise DecodeProcessDied(self._ending()) from None
+
+    def _ending(self) -> str:
+        with _children:
+            self._process.join(_DYING_SECONDS)
+            code = self._process.exitcode
+        if code is None or code >= 0:
+            return "it fell silent" if code is None else f"exit status {code}"
+        name = signal.Signals(-code).name
+        return f"signal {name}, as when memory runs out" if name == "SIGKILL" else f"signal {name}"
+
+
+def _with_tensors(task: Task, outcome: _Outcome, *, handle: int) -> ReadTask:
+    try:
+        tensors = map_shared(handle, outcome.places)
+    finally:
+        os.close(handle)
+    prepared: dict[str, Prepared | Failure] = {}
+    for modality, item in outcome.prepared.items():
+        if isinstance(item, Prepared):
+            item = replace(item, tensors={name: tensors[of, name] for of, name in tensors if of == modality})
+        prepared[modality] = item
+    return ReadTask(task=task, prepared=prepared, sources=outcome.sources, seconds=outcome.seconds)
+
+
+def _serve(connection: Connection, readers: Mapping[str, Reader], root: Path) -> None:
+    """Run in the decode process until the main process lets go of the connection."""
+    start_worker()
+    connection.send(None)
+    while True:
+        try:
+            task = connection.recv()
+        except EOFError:
+            return
+        _answer(connection, task, readers=readers, root=root)
+
+
+def _answer(connection: Connection, task: Task, *, readers: Mapping[str, Reader], root: Path) -> None:
+    started = time.perf_counter()
+    try:
+        read = read_task(task, readers=readers, root=root)
+        prepared = {modality: item for modality, item in read.prepared.items() if isinstance(item, Prepared)}
+        tensors = {(modality, name): item.tensors[name] for modality, item in prepared.items() for name in item.tensors}
+        places = lay_out(tensors)
+        handle = share(tensors, places)
+    except MemoryError:
+        # It depends on what else runs, so it is no property of the file yet: the pool tries again, in the end alone.
+        os.kill(os.getpid(), signal.SIGKILL)
+    except Exception as error:
+        connection.send(_Raised(_portable(error), traceback.format_exc()))
+    else:
+        bare = {modality: replace(item, tensors={}) for modality, item in prepared.items()}
+        seconds = time.perf_counter() - started
+        connection.send(_Outcome({**read.prepared, **bare}, read.sources, seconds, places))
+        send_handle(connection, handle, None)
+        os.close(handle)
+
+
+def _portable(error: Exception) -> Exception:
+    """The error itself, or its words where the class cannot be sent between processes."""
+    try:
+        ForkingPickler.loads(ForkingPickler.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error

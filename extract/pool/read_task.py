@@ -1,0 +1,101 @@
+"""One weld's files read: prepared tensors or the reason for their absence, by modality, and the files behind them."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ...cache.source_files import SourceFile, source_file
+from ...cache.status import Status
+from ...errors import DecodeError
+from ..modalities.modality import Prepared, Reader
+from ..plan import Task
+from ..sample import Sample
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a modality of a sample has no features."""
+
+    status: Status
+    reason: str
+
+
+@dataclass(frozen=True)
+class ReadTask:
+    """A task with what its files held and which files these were, by modality."""
+
+    task: Task
+    prepared: Mapping[str, Prepared | Failure]
+    sources: Mapping[str, tuple[SourceFile, ...]]  # empty where no file could be read to its end
+    seconds: float = field(default=0.0, compare=False)  # how long it took to read
+
+
+def read_task(task: Task, *, readers: Mapping[str, Reader], root: Path) -> ReadTask:
+    """Hash and decode the files of every modality in `task.decode`; `root` is what the files' paths are relative to."""
+    started = time.perf_counter()
+    files = SampleFiles(root)
+    prepared: dict[str, Prepared | Failure] = {}
+    sources: dict[str, tuple[SourceFile, ...]] = {}
+    for modality in sorted(task.decode):
+        try:
+            prepared[modality], sources[modality] = _read(task.sample, modality, reader=readers[modality], files=files)
+        except Exception as error:
+            error.add_note(f"This happened with the {modality} of {task.sample.key}.")
+            raise
+    return ReadTask(task=task, prepared=prepared, sources=sources, seconds=time.perf_counter() - started)
+
+
+class SampleFiles:
+    """The files of one sample, each hashed once, however many modalities read it."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._seen: dict[Path, tuple[SourceFile, tuple[int, int]]] = {}
+
+    def of(self, sample: Sample, *, reader: Reader) -> tuple[SourceFile, ...] | Failure:
+        """Describe the files that `reader` takes, or say why one cannot be."""
+        try:
+            return tuple(self._describe(path) for path in reader.files(sample))
+        except DecodeError as error:
+            return Failure(Status.UNREADABLE, str(error))
+        except OSError as error:
+            return Failure(Status.UNREADABLE, f"{error.filename} cannot be read: {error.strerror}.")
+
+    def _describe(self, path: Path) -> SourceFile:
+        if path not in self._seen:
+            before = _size_and_time(path)
+            self._seen[path] = source_file(path, root=self._root), before
+        return self._seen[path][0]
+
+    def changed(self, path: Path) -> bool:
+        """Whether a file is no longer what it was just before it was described."""
+        try:
+            return _size_and_time(path) != self._seen[path][1]
+        except OSError:
+            return True
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _read(
+    sample: Sample, modality: str, *, reader: Reader, files: SampleFiles
+) -> tuple[Prepared | Failure, tuple[SourceFile, ...]]:
+    if modality in sample.absent:
+        return Failure(Status.ABSENT, sample.absent[modality]), ()
+    sources = files.of(sample, reader=reader)
+    if isinstance(sources, Failure):
+        return sources, ()
+    outcome: Prepared | Failure
+    try:
+        outcome = reader(sample)
+    except DecodeError as error:
+        outcome = Failure(Status.UNREADABLE, str(error))
+    changed = [str(path) for path in reader.files(sample) if files.changed(path)]
+    if changed:
+        reason = f"{', '.join(changed)} changed while it was read. Run again when nothing writes to it any more."
+        return Failure(Status.UNREADABLE, reason), ()
+    return outcome, sources

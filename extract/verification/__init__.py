@@ -1,0 +1,1 @@
+"""Whether a store is what its data set and its backbones would make now."""

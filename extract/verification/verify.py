@@ -1,0 +1,218 @@
+"""Is a store what its data set and its backbones make, and whole in itself? The story of `weldcache verify`.
+
+the store alone -> rows against samples -> files against their hashes -> what makes it now -> a few welds live
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+
+import numpy as np
+
+from ...cache.index import Index
+from ...cache.provenance import Json, differences
+from ...cache.status import Status
+from ...cache.store import FeatureStore
+from ...cache.verification.findings import MEND, Check, Finding, Verification
+from ...cache.verification.verify import mend_store, verify_store
+from ...configs.schema import Settings
+from ...errors import BackboneError, NotFoundError, StoreError
+from ...locking import locked_folder
+from ...progress import Progress, say
+from ..changes import find_changes
+from ..modalities.modality import Encoder
+from ..request import Request, make_request
+from .live import LiveResult, compare_live
+
+_SHOWN = 3  # differences in a finding
+
+_REMEDY_OF_DAMAGE = "Restore it from a copy, or extract again into another --cache."
+_REMEDY_OF_NEW = "`weldcache extract` gives them rows and computes them."
+_REMEDY_OF_GONE = "Restore them in the data set, or leave them: their rows stay as they are."
+_REMEDY_OF_MISSING = "`weldcache extract` computes what is missing, and tries again what was absent or unreadable."
+_REMEDY_OF_OTHER_ENTRY = "Restore the data as it was, or extract into another --cache: splits must not drift."
+_REMEDY_OF_CHANGE = "Restore the file, or compute the weld from it as it is now: `weldcache extract --refresh`."
+_REMEDY_OF_OTHER_MAKING = (
+    "Ask for what it was made with; or keep both, under another name (such as --set image.store_as=image_2); "
+    "or make it anew: `weldcache extract --refresh`."
+)
+_REMEDY_OF_OTHER_DATA = "Name the store's own data set with --set data.root=PATH, or leave it out with --no-sources."
+_REMEDY_OF_OTHER_MODEL = "Name the store's own settings with --config or --set to have weights and features compared."
+
+
+def verify(
+    settings: Settings, *, live: int = 0, seed: int = 0, sources: bool = True, mend: bool = False
+) -> Verification:
+    """Verify the store that `settings` name, and leave the outcome in it.
+
+    `live` welds are recomputed and compared; `sources` says whether the data set is looked at. Nothing is locked, and
+    a store that is being written is judged by what is complete in it; with `mend`, which marks damaged rows as missing
+    and restores metadata, nobody else may write meanwhile.
+
+    Raises:
+        NotFoundError: if there is no store; or no data set, where `live` needs one.
+        BackboneError: if `live` needs a backbone that cannot be had.
+        BusyError: if `mend` is asked for while somebody writes to the store.
+    """
+    path = settings.cache.path
+    if not (path / "zarr.json").is_file():
+        FeatureStore.open(path)  # says what is wrong
+    with locked_folder(path) if mend else nullcontext():
+        try:
+            store = FeatureStore.open(path)
+        except StoreError as error:
+            damaged = Finding("metadata", "error", str(error), _REMEDY_OF_DAMAGE, file="zarr.json")
+            return Verification(path, "", 0, [Check("metadata", "the store's description and its index", [damaged])])
+        verification = _verify(store, settings, live=live, seed=seed, sources=sources)
+        if mend:
+            verification = replace(verification, num_mended=mend_store(store, verification.findings))
+        try:
+            verification.write_record()
+        except OSError as error:
+            say(f"The outcome could not be left in {path}: {error.strerror}.")
+    return verification
+
+
+def _verify(store: FeatureStore, settings: Settings, *, live: int, seed: int, sources: bool) -> Verification:
+    request, why_not = _request(settings, needed=live > 0, wanted=sources)
+    checks = verify_store(store)
+    result: LiveResult | None = None
+    if request is None:
+        checks.append(Check("data set", f"not looked at: {why_not}"))
+    elif not set(store.index.keys.tolist()) & {sample.key for sample in request.samples}:
+        evidence = f"none of the {len(request.samples):,} welds in {request.root} is in the store"
+        finding = Finding("data set", "warning", evidence, _REMEDY_OF_OTHER_DATA)
+        checks.append(Check("data set", f"{len(request.samples):,} welds", [finding]))
+    else:
+        making, comparable = _check_making(store, request)
+        if sources:
+            checks += [_check_rows(store, request), _check_files(store, request)]
+        checks.append(making)
+        if live:
+            result = compare_live(store, request, feature_sets=comparable, num_welds=live, seed=seed)
+            checks.append(result.check)
+    return Verification(
+        path=store.path,
+        fingerprint=store.fingerprint,
+        num_rows=len(store.index),
+        checks=checks,
+        live=None if result is None else result.description,
+    )
+
+
+def _request(settings: Settings, *, needed: bool, wanted: bool) -> tuple[Request | None, str]:
+    """What the settings ask for, or why that cannot be told; where it is `needed`, that is an error."""
+    if not needed and not wanted:
+        return None, "--no-sources"
+    try:
+        return make_request(settings, split="all"), ""
+    except (NotFoundError, BackboneError) as error:
+        if needed:
+            raise
+        return None, str(error)
+
+
+def _check_rows(store: FeatureStore, request: Request) -> Check:
+    """Rows against samples, and what is known of both."""
+    held, asked = store.index.row_of(), request.index.row_of()
+    findings = []
+    if new := sorted(asked.keys() - held.keys()):
+        evidence = f"{len(new):,} welds of the data set are not in the store: {_first(new)}"
+        findings.append(Finding("data set", "warning", evidence, _REMEDY_OF_NEW))
+    if gone := sorted(held.keys() - asked.keys()):
+        evidence = f"{len(gone):,} welds of the store are not in the data set: {_first(gone)}"
+        findings.append(Finding("data set", "warning", evidence, _REMEDY_OF_GONE))
+    shared = [key for key in held if key in asked]
+    mine = store.index.select(np.array([held[key] for key in shared]))
+    theirs = request.index.select(np.array([asked[key] for key in shared]))
+    findings += _different_entries(mine, theirs)
+    for name in request.feature_sets:
+        if name not in store.feature_sets:
+            evidence = "asked for, and not in the store"
+            findings.append(Finding("data set", "note", evidence, _REMEDY_OF_MISSING, part=name))
+        elif incomplete := _incomplete(store, name):
+            findings.append(Finding("data set", "note", incomplete, _REMEDY_OF_MISSING, part=name))
+    return Check("data set", f"{len(asked):,} welds against {len(held):,} rows: keys, splits, labels", findings)
+
+
+def _different_entries(mine: Index, theirs: Index) -> Iterator[Finding]:
+    """Entries of the same welds that differ between the store and the data set."""
+    held, asked = mine.columns(), theirs.columns()
+    for name in held.keys() ^ asked.keys():
+        evidence = "only the store has it" if name in held else "only the data set has it"
+        yield Finding("data set", "warning", evidence, _REMEDY_OF_OTHER_ENTRY, part=f"index/{name}")
+    for name in held.keys() & asked.keys():
+        for row in np.flatnonzero(held[name] != asked[name]):
+            evidence = f"{name} is {held[name][row]} in the store, {asked[name][row]} in the data set"
+            key = str(mine.keys[row])
+            yield Finding("data set", "error", evidence, _REMEDY_OF_OTHER_ENTRY, key=key, part=f"index/{name}")
+
+
+def _incomplete(store: FeatureStore, feature_set: str) -> str:
+    """How many rows of a set are not complete, in words; empty if all are."""
+    status = store.status(feature_set)
+    counted = {state.name.lower(): int(np.sum(status == state)) for state in Status if state != Status.COMPLETE}
+    return ", ".join(f"{count:,} rows {name}" for name, count in counted.items() if count)
+
+
+def _check_files(store: FeatureStore, request: Request) -> Check:
+    """Every file that a complete row was made from, hashed again."""
+    findings = []
+    total = len(request.samples) * len(request.encoders)
+    with Progress("Hashing source files", total=total, unit="welds") as progress:
+        for modality, encoder in request.encoders.items():
+            try:
+                findings += _changes(store, request, {modality: encoder}, progress)
+            except (StoreError, ValueError, TypeError) as error:
+                evidence = f"not compared to the end: {error}"
+                findings.append(Finding("source files", "warning", evidence, MEND, part=modality))
+    num_rows = sum(
+        int(np.sum(store.status(name) == Status.COMPLETE))
+        for name in request.feature_sets
+        if name in store.feature_sets
+    )
+    return Check("source files", f"the files of {num_rows:,} complete rows, hashed again", findings)
+
+
+def _changes(
+    store: FeatureStore, request: Request, encoders: Mapping[str, Encoder], progress: Progress
+) -> list[Finding]:
+    found = find_changes(store, request.samples, encoders, root=request.root, rehash=True, progress=progress)
+    return [
+        Finding("source files", "warning", change.what, _REMEDY_OF_CHANGE, key=change.key, part=change.feature_set)
+        for change in found
+    ]
+
+
+def _check_making(store: FeatureStore, request: Request) -> tuple[Check, frozenset[str]]:
+    """What made each feature set and constant against what would make it now; and the names of those that agree."""
+    findings: list[Finding] = []
+    agreeing = set()
+    num_compared = 0
+    for kind, entries in request.manifest().items():
+        for name in (name for name in entries if name in store.manifest[kind]):
+            held, asked = store.manifest[kind][name], entries[name]
+            num_compared += 1
+            found = differences(held, asked)
+            if not found:
+                agreeing.add(name)
+            elif _model(held) != _model(asked):
+                evidence = f"{_model(held)} made it and the settings name {_model(asked)}: not compared"
+                findings.append(Finding("made by", "note", evidence, _REMEDY_OF_OTHER_MODEL, part=name))
+            else:
+                shown = "; ".join(f"{field}: {mine} then, {now} now" for field, mine, now in found[:_SHOWN])
+                more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+                findings.append(Finding("made by", "warning", shown + more, _REMEDY_OF_OTHER_MAKING, part=name))
+    looked_at = f"{num_compared} feature sets and constants: model, weights, preprocessing, libraries"
+    return Check("made by", looked_at, findings), frozenset(agreeing)
+
+
+def _model(entry: Mapping[str, Json]) -> str:
+    made_by = entry["made_by"]
+    assert isinstance(made_by, Mapping)
+    backbone = made_by.get("backbone")
+    return str(backbone["model"]) if isinstance(backbone, Mapping) else "no backbone"
+
+
+def _first(keys: Sequence[str]) -> str:
+    return ", ".join(keys[:_SHOWN]) + (", ..." if len(keys) > _SHOWN else "")

@@ -1,0 +1,535 @@
+"""Verification finds every damage that it is meant to find, calls nothing else one, and its mending mends."""
+
+import json
+import os
+import shutil
+import threading
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from weldcache.cache.arrays import NUMPY_TYPES, ArraySpec, FeatureSetSpec
+from weldcache.cache.chunks import chunk_path, write_rows, write_texts
+from weldcache.cache.index import Index, index_of
+from weldcache.cache.source_files import SourceFile
+from weldcache.cache.status import Status
+from weldcache.cache.store import FeatureStore
+from weldcache.cache.verification.arrays import verify_arrays
+from weldcache.cache.verification.chunk_scan import Spread, scan_array
+from weldcache.cache.verification.findings import Finding, Verification, read_record, verification_tables
+from weldcache.cache.verification.records import verify_statuses, verify_texts
+from weldcache.cache.verification.set_findings import SetFindings
+from weldcache.cache.verification.verify import mend_store, verify_store
+from weldcache.cache.writer import StoreWriter
+from weldcache.errors import StoreError
+
+ROWS = 6  # the last one is absent
+SETS = {
+    "video": [
+        ArraySpec("tokens", (4, 3), ("time", "dim"), "float16"),
+        ArraySpec("tokens_length", (), (), "int32", distinct=False),
+        ArraySpec("embedding", (3,), ("dim",), "bfloat16"),
+        ArraySpec("arc_on", (2,), ("bound",), "float64", allows_nan=True, distinct=False),
+    ],
+    "image/block_2": [ArraySpec("cls", (2, 9), ("view", "dim"), "float32", attributes={"unit": "none"})],
+}
+
+
+def sources_of(row: int) -> list[SourceFile]:
+    return [SourceFile(f"{row}.avi", 100 + row, 1, f"{row:064x}")]
+
+
+def features_of(name: str, rows: list[int], *, seed: int = 0) -> dict[str, np.ndarray]:
+    generator = np.random.default_rng([seed, *rows])
+    made: dict[str, np.ndarray] = {}
+    for spec in SETS[name]:
+        values = generator.normal(size=(len(rows), *spec.shape)).astype(np.float32)
+        if spec.dtype == "bfloat16":
+            made[spec.name] = (values.view(np.uint32) >> 16).astype(np.uint16)
+        else:
+            made[spec.name] = values.astype(NUMPY_TYPES[spec.dtype])
+    if name == "video":
+        made["tokens_length"] = np.full(len(rows), 3, dtype=np.int32)
+        made["tokens"][:, 3:] = 0
+        made["arc_on"][:] = np.nan
+    return made
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    index = index_of(
+        keys=[f"day/{row}" for row in range(ROWS)],
+        splits=["train"] * ROWS,
+        class_names=["good"] * ROWS,
+        sessions=["day"] * ROWS,
+        labels=[0] * ROWS,
+        attributes={"CURRENT_A": [100.0] * ROWS, "STEEL_TYPE": [""] * ROWS},
+    )
+    store = FeatureStore.create(tmp_path_factory.mktemp("pristine") / "features.zarr", index=index)
+    complete = list(range(ROWS - 1))
+    for name, arrays in SETS.items():
+        store.add_feature_set(FeatureSetSpec(name, arrays, {"decoding": {}}))
+        StoreWriter(store).write(
+            name,
+            complete,
+            features_of(name, complete),
+            sources=[sources_of(row) for row in complete],
+            notes=["", "one view was not taken", "", "", ""],
+        )
+        StoreWriter(store).report(name, ROWS - 1, Status.ABSENT, reason="there is no file")
+    store.add_constant("text/prompt", np.linspace(-1, 1, 4, dtype=np.float32), made_by={"decoding": {}})
+    return store.path
+
+
+@pytest.fixture
+def held(pristine: Path, tmp_path: Path) -> FeatureStore:
+    return FeatureStore.open(Path(shutil.copytree(pristine, tmp_path / "features.zarr")))
+
+
+def array_path(store: FeatureStore, array: str) -> Path:
+    return store.path / "features" / array
+
+
+def chunk(store: FeatureStore, array: str, row: int) -> Path:
+    feature_set, _, name = array.rpartition("/")
+    return chunk_path(array_path(store, array), row, num_axes=len(store.arrays(feature_set)[name].shape) + 1)
+
+
+def rewrite(store: FeatureStore, array: str, row: int, change: Callable[[np.ndarray], None]) -> None:
+    """Change a row's values and give them a checksum that is right."""
+    values = np.array(store.read(array, [row]))
+    change(values[0:1])
+    write_rows(array_path(store, array), [row], values)
+
+
+def findings_of(store: FeatureStore) -> list[Finding]:
+    return [finding for check in verify_store(store) for finding in check.findings]
+
+
+def set_findings(store: FeatureStore, name: str, group: str) -> list[Finding]:
+    """What is found in one group of a feature set: status, problem, source or features."""
+    status, findings = store.status(name), SetFindings(store, name)
+    if group == "status":
+        verify_statuses(findings, status)
+    elif group == "features":
+        verify_arrays(findings, status, advance=lambda _: None)
+    else:
+        verify_texts(findings, group, np.flatnonzero(status == Status.COMPLETE))
+    return findings.found
+
+
+def row_findings(store: FeatureStore) -> list[Finding]:
+    """As `findings_of`, without the metadata."""
+    groups = ("status", "problem", "source", "features")
+    return [finding for name in store.feature_sets for group in groups for finding in set_findings(store, name, group)]
+
+
+def told(findings: list[Finding]) -> set[tuple[str, str, str, str]]:
+    return {(finding.check, finding.severity, finding.key, finding.part) for finding in findings}
+
+
+# A whole store, and every byte of it
+
+
+def test_a_whole_store_has_no_findings_and_says_what_was_looked_at(held: FeatureStore) -> None:
+    checks = {check.name: check for check in verify_store(held)}
+    assert list(checks) == ["metadata", "status", "checksums", "values", "variation", "duplicates"]
+    assert not [finding for check in checks.values() for finding in check.findings]
+    assert checks["status"].looked_at == "12 statuses, 10 of them complete"
+    # 12 statuses, 10 sources and 2 notes and 2 reasons, and 5 rows of 5 arrays
+    assert checks["checksums"].looked_at.startswith("51 chunk files")
+    assert checks["duplicates"].looked_at.startswith("15 rows")
+
+
+@pytest.mark.parametrize("feature_set", list(SETS))
+def test_any_flipped_byte_of_a_rows_chunks_is_found(held: FeatureStore, feature_set: str) -> None:
+    row, generator = 1, np.random.default_rng(0)
+    files = [path for path in sorted(held.path.glob(f"*/{feature_set}/**/c.{row}*")) if path.is_file()]
+    assert len(files) == len(SETS[feature_set]) + 3  # status, problem and source
+    for path in files:
+        data, group = path.read_bytes(), path.relative_to(held.path).parts[0]
+        for position in range(len(data)):
+            flipped = bytearray(data)
+            flipped[position] ^= int(generator.integers(1, 256))
+            path.write_bytes(flipped)
+            (found,) = set_findings(held, feature_set, group)
+            assert (found.check, found.severity, found.key) == ("checksums", "error", f"day/{row}"), (path, position)
+            assert found.file == path.relative_to(held.path).as_posix()
+        path.write_bytes(data)
+
+
+def test_a_flipped_byte_of_the_index_keeps_the_store_shut(held: FeatureStore) -> None:
+    for path in (path for path in held.path.glob("index/**/c/0") if path.is_file()):
+        data = path.read_bytes()
+        for position in (0, len(data) // 2, len(data) - 1):
+            path.write_bytes(data[:position] + bytes([data[position] ^ 0x20]) + data[position + 1 :])
+            with pytest.raises(StoreError, match="index of the store is damaged"):
+                FeatureStore.open(held.path)
+        path.write_bytes(data)
+
+
+@pytest.mark.parametrize("position", [0, 15, 19])
+def test_a_flipped_byte_of_a_constant_is_found(held: FeatureStore, position: int) -> None:
+    path = held.path / "constants/text/prompt/c/0"
+    data = bytearray(path.read_bytes())
+    data[position] ^= 1
+    path.write_bytes(data)
+    assert told(findings_of(held)) == {("metadata", "error", "", "constants/text/prompt")}
+
+
+# One damage at a time: what is done, and what is told of it
+
+
+def truncate(store: FeatureStore) -> None:
+    os.truncate(chunk(store, "video/tokens", 2), 20)
+
+
+def extend(store: FeatureStore) -> None:
+    with chunk(store, "video/tokens", 2).open("ab") as file:
+        file.write(b"\0")
+
+
+def remove_chunk(store: FeatureStore) -> None:
+    chunk(store, "image/block_2/cls", 0).unlink()
+
+
+def unknown_status(store: FeatureStore) -> None:
+    write_rows(store.path / "status/video", [3], np.array([9], dtype=np.uint8))
+
+
+def lose_source(store: FeatureStore) -> None:
+    write_texts(store.path / "source/video", [4], [""])
+
+
+def make_nan(store: FeatureStore) -> None:
+    def change(values: np.ndarray) -> None:
+        values[0, 1, 2] = np.nan
+
+    rewrite(store, "video/tokens", 0, change)
+
+
+def make_infinite(store: FeatureStore) -> None:
+    def change(values: np.ndarray) -> None:
+        values[0, 2] = 0xFF80  # minus infinity in bfloat16
+
+    rewrite(store, "video/embedding", 0, change)
+
+
+def fill_padding(store: FeatureStore) -> None:
+    def change(values: np.ndarray) -> None:
+        values[0, 3, 2] = 1e-7
+
+    rewrite(store, "video/tokens", 1, change)
+
+
+def make_length(length: int) -> Callable[[FeatureStore], None]:
+    def change(store: FeatureStore) -> None:
+        rewrite(store, "video/tokens_length", 1, lambda values: values.fill(length))
+
+    return change
+
+
+def make_even(store: FeatureStore) -> None:
+    rewrite(store, "image/block_2/cls", 3, lambda values: values.fill(0.125))
+
+
+def change_metadata(store: FeatureStore) -> None:
+    path = array_path(store, "video/tokens") / "zarr.json"
+    path.write_text(path.read_text().replace('"float16"', '"int16"'))
+
+
+def change_attribute(store: FeatureStore) -> None:
+    path = array_path(store, "image/block_2/cls") / "zarr.json"
+    path.write_text(path.read_text().replace('"none"', '"volt"'))
+
+
+def garble_metadata(store: FeatureStore) -> None:
+    path = store.path / "status/video/zarr.json"
+    path.write_text(path.read_text()[:-20])
+
+
+def remove_group_metadata(store: FeatureStore) -> None:
+    (store.path / "features/image/zarr.json").unlink()
+
+
+def shorten(store: FeatureStore) -> None:
+    path = store.path / "index/sessions/zarr.json"
+    metadata = json.loads(path.read_text())
+    path.write_text(json.dumps(metadata | {"shape": [ROWS - 1]}))
+
+
+def add_unknown_array(store: FeatureStore) -> None:
+    shutil.copytree(array_path(store, "video/tokens"), array_path(store, "video/more"))
+
+
+def write_beyond(store: FeatureStore) -> None:
+    shutil.copy(chunk(store, "video/tokens", 2), chunk(store, "video/tokens", ROWS + 2))
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        (truncate, ("checksums", "error", "day/2", "video/tokens")),
+        (extend, ("checksums", "error", "day/2", "video/tokens")),
+        (remove_chunk, ("status", "error", "day/0", "image/block_2/cls")),
+        (unknown_status, ("status", "error", "day/3", "video")),
+        (lose_source, ("status", "warning", "day/4", "video")),
+        (make_nan, ("values", "error", "day/0", "video/tokens")),
+        (make_infinite, ("values", "error", "day/0", "video/embedding")),
+        (fill_padding, ("values", "error", "day/1", "video/tokens")),
+        (make_length(0), ("values", "error", "day/1", "video/tokens_length")),
+        (make_length(5), ("values", "error", "day/1", "video/tokens_length")),
+        (make_even, ("variation", "warning", "day/3", "image/block_2/cls")),
+        (change_metadata, ("metadata", "error", "", "features/video/tokens")),
+        (change_attribute, ("metadata", "error", "", "features/image/block_2/cls")),
+        (garble_metadata, ("metadata", "error", "", "status/video")),
+        (remove_group_metadata, ("metadata", "error", "", "features/image")),
+        (add_unknown_array, ("metadata", "warning", "", "features/video/more")),
+        (write_beyond, ("status", "warning", "", "video")),
+    ],
+)
+def test_each_damage_is_found_and_named_and_mended(
+    held: FeatureStore, damage: Callable[[FeatureStore], None], expected: tuple[str, str, str, str]
+) -> None:
+    damage(held)
+    found = [finding for finding in findings_of(held) if finding.severity != "note"]
+    assert told(found) == {expected}
+    assert found[0].evidence and found[0].remedy
+    if found[0].mend:
+        num_complete = {name: int(np.sum(held.status(name) == Status.COMPLETE)) for name in SETS}
+        assert mend_store(held, found) == 1
+        assert not [finding for finding in findings_of(FeatureStore.open(held.path)) if finding.severity != "note"]
+        lost = sum(num_complete[name] - int(np.sum(held.status(name) == Status.COMPLETE)) for name in SETS)
+        assert lost == (1 if found[0].row is not None and damage is not unknown_status else 0)
+
+
+def test_a_shortened_column_of_the_index_is_found(held: FeatureStore) -> None:
+    shorten(held)
+    parts = {finding.part for finding in findings_of(held) if finding.severity == "error"}
+    assert parts == {"index/sessions"}
+
+
+def test_a_lost_chunk_of_the_index_is_found(held: FeatureStore) -> None:
+    (held.path / "index/splits/c/0").unlink()
+    with pytest.raises(StoreError, match="index/splits: a chunk is gone"):
+        FeatureStore.open(held.path)
+
+
+def test_what_an_interruption_leaves_is_a_note_and_swept(held: FeatureStore) -> None:
+    temporary = chunk(held, "video/tokens", 2).with_name(".c.2.0.0.part")
+    temporary.write_bytes(b"half of it")
+    held.forget("video", [0])
+    array = zarr.open_array(array_path(held, "video/tokens"), mode="r+")
+    array.resize((ROWS + 3, 4, 3))
+    found = findings_of(held)
+    assert {finding.severity for finding in found} == {"note"}
+    evidence = [finding.evidence for finding in found]
+    assert any("temporary" in text for text in evidence)
+    assert any(
+        "chunks of rows that are not complete" in finding.evidence and "day/0" in finding.evidence for finding in found
+    )
+    assert any("3 rows more" in text for text in evidence)
+    mend_store(held, found)
+    assert not temporary.exists()
+
+
+def test_mending_a_damaged_text_leaves_nothing_that_cannot_be_read(held: FeatureStore) -> None:
+    for group in ("problem", "source"):
+        path = chunk_path(held.path / group / "video", 1, num_axes=1)
+        path.write_bytes(path.read_bytes()[:-1])
+    mend_store(held, findings_of(held))
+    assert not [finding for finding in findings_of(held) if finding.severity != "note"]
+    assert held.status("video")[1] == Status.MISSING and "day/1" not in held.problems("video")
+
+
+def test_a_row_without_data_is_told_even_if_its_whole_array_is_gone(held: FeatureStore) -> None:
+    shutil.rmtree(array_path(held, "video/embedding"))
+    found = findings_of(held)
+    assert {finding.key for finding in found if finding.check == "status"} == {f"day/{row}" for row in range(ROWS - 1)}
+    assert ("metadata", "error", "", "features/video/embedding") in told(found)
+    mend_store(held, found)
+    StoreWriter(held).write("video", [0], features_of("video", [0]), sources=[sources_of(0)], notes=[""])
+    assert not [finding for finding in findings_of(held) if finding.severity != "note"]
+
+
+# Rows against each other
+
+
+@pytest.mark.parametrize("same_files", [False, True])
+def test_equal_rows_are_told_with_both_keys_and_whose_fault_it_is(held: FeatureStore, same_files: bool) -> None:
+    shutil.copy(chunk(held, "video/tokens", 1), chunk(held, "video/tokens", 4))
+    shutil.copy(chunk(held, "video/embedding", 1), chunk(held, "video/embedding", 4))
+    if same_files:
+        StoreWriter(held).renew_sources("video", 4, sources_of(1))
+    found = findings_of(held)
+    assert {finding.check for finding in found} == {"duplicates"}
+    assert all("day/1 and day/4 have equal values in tokens, embedding" in finding.evidence for finding in found)
+    if same_files:
+        assert [finding.severity for finding in found] == ["warning"] and "one recording twice" in found[0].evidence
+        assert mend_store(held, found) == 0
+    else:
+        assert [(finding.severity, finding.key) for finding in found] == [("error", "day/1"), ("error", "day/4")]
+        mend_store(held, found)
+        assert np.flatnonzero(held.status("video") == Status.COMPLETE).tolist() == [0, 2, 3]
+
+
+def test_rows_that_agree_in_most_values_are_not_called_equal(held: FeatureStore) -> None:
+    def change(values: np.ndarray) -> None:
+        values[...] = held.read("image/block_2/cls", [0])
+        values[0, 1, 8] += 1
+
+    rewrite(held, "image/block_2/cls", 1, change)
+    assert not findings_of(held)
+
+
+def test_features_that_do_not_depend_on_the_weld_are_found(held: FeatureStore) -> None:
+    base = held.read("image/block_2/cls", [0])
+    for row in range(1, ROWS - 1):
+        rewrite(held, "image/block_2/cls", row, lambda values: np.copyto(values, base * (1 + 1e-7)))
+    found = [finding for finding in findings_of(held) if finding.check == "variation"]
+    assert told(found) == {("variation", "error", "", "image/block_2/cls")}
+    assert "do not depend on the weld" in found[0].evidence and not found[0].mend
+
+
+@given(data=st.data(), num_rows=st.integers(2, 40), cut=st.integers(1, 39))
+@settings(max_examples=30, deadline=None)
+def test_spread_is_that_of_all_rows_however_they_are_batched(data: st.DataObject, num_rows: int, cut: int) -> None:
+    generator = np.random.default_rng(data.draw(st.integers(0, 2**31)))
+    values = generator.normal(size=(num_rows, 5)) * [1, 1e-6, 1e3, 0, 1] + [1, 1, 1e3, 0, 0]
+    valid = generator.random((num_rows, 5)) < 0.8
+    spread = Spread(5)
+    for start in range(0, num_rows, cut):
+        spread.add(values[start : start + cut], valid[start : start + cut])
+    columns = [values[valid[:, column], column] for column in range(5)]
+    ratios = [
+        column.std() / np.sqrt(np.mean(column**2)) for column in columns if len(column) > 1 and (column != 0).any()
+    ]
+    if any(len(column) > 1 for column in columns):
+        np.testing.assert_allclose(spread.of_scale(), np.median(ratios) if ratios else 0.0, rtol=1e-6)
+    else:
+        assert spread.of_scale() is None
+
+
+@given(
+    dtype=st.sampled_from(["float16", "bfloat16", "float32", "float64"]),
+    kind=st.sampled_from([np.nan, np.inf, -np.inf]),
+    shape=st.sampled_from([(1,), (17,), (3, 700), (40, 5000)]),
+    seed=st.integers(0, 2**31),
+)
+@settings(max_examples=30, deadline=None)
+def test_one_value_that_is_not_finite_is_found_wherever_it_is(
+    tmp_path_factory: pytest.TempPathFactory, dtype: str, kind: float, shape: tuple[int, ...], seed: int
+) -> None:
+    generator = np.random.default_rng(seed)
+    spec = ArraySpec("a", shape, tuple(f"axis{i}" for i in range(len(shape))), dtype)  # type: ignore[arg-type]
+    values = (generator.normal(size=(3, *shape)) * 1e4).astype(np.float32 if dtype == "bfloat16" else spec.dtype)
+    row, position = int(generator.integers(3)), int(generator.integers(values[0].size))
+    values[row].reshape(-1)[position] = kind
+    stored = (values.view(np.uint32) >> 16).astype(np.uint16) if dtype == "bfloat16" else values
+    path = tmp_path_factory.mktemp("array")
+    write_rows(path, [0, 1, 2], stored)
+    scan = scan_array(path, spec, np.arange(3), lengths=None, advance=lambda _: None)
+    assert scan.not_finite == [row] and not scan.broken and scan.num_bytes == stored.nbytes
+
+
+# While it is written, and how much memory it takes
+
+
+def test_a_store_that_is_being_written_gives_no_false_alarm(held: FeatureStore) -> None:
+    stop = threading.Event()
+    failures: list[BaseException] = []
+
+    def rewrite_rows() -> None:
+        try:
+            for seed in range(1, 10_000):
+                if stop.is_set():
+                    return
+                rows = [seed % 5, (seed + 2) % 5]
+                for name in SETS:
+                    held.forget(name, rows)
+                    StoreWriter(held).write(
+                        name,
+                        rows,
+                        features_of(name, rows, seed=seed),
+                        sources=[sources_of(row) for row in rows],
+                        notes=["", ""],
+                    )
+        except BaseException as error:
+            failures.append(error)
+
+    writer = threading.Thread(target=rewrite_rows)
+    writer.start()
+    try:
+        looks = [finding for _ in range(15) for finding in row_findings(held)]
+    finally:
+        stop.set()
+        writer.join()
+    assert not failures
+    assert {finding.severity for finding in looks} <= {"note"}, looks
+
+
+def test_memory_does_not_grow_with_the_rows(tmp_path: Path, make_index: Callable[..., Index]) -> None:
+    def peak(num_rows: int) -> int:
+        store = FeatureStore.create(tmp_path / f"{num_rows}.zarr", index=make_index(num_rows))
+        spec = ArraySpec("tokens", (128, 256), ("time", "dim"), "float16")
+        store.add_feature_set(FeatureSetSpec("video", [spec], {}))
+        generator = np.random.default_rng(0)
+        for start in range(0, num_rows, 16):
+            rows = list(range(start, start + 16))
+            values = generator.normal(size=(16, *spec.shape)).astype(np.float16)
+            StoreWriter(store).write(
+                "video", rows, {"tokens": values}, sources=[sources_of(row) for row in rows], notes=[""] * 16
+            )
+        row_findings(store)  # threads and caches are there from here on
+        tracemalloc.start()
+        assert not row_findings(store)
+        taken = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return taken
+
+    few, many = peak(128), peak(512)
+    assert many - few < 4e6, (few, many)  # the rows between them are 25 MB; each thread has a buffer of 1 MB
+
+
+# What stays, and what is printed
+
+
+def test_the_record_stays_and_is_read_back(held: FeatureStore) -> None:
+    assert read_record(held.path) is None
+    truncate(held)
+    verification = Verification(held.path, held.fingerprint, ROWS, verify_store(held))
+    verification.write_record()
+    record = read_record(held.path)
+    assert record is not None
+    assert {name: record[name] for name in ("rows", "findings", "errors", "warnings", "live")} == {
+        "rows": ROWS,
+        "findings": 1,
+        "errors": 1,
+        "warnings": 0,
+        "live": None,
+    }
+    assert record["fingerprint"] == held.fingerprint and record["created"].endswith("+00:00")
+    assert not verification.trustworthy
+    assert not [finding for check in verify_store(held)[:1] for finding in check.findings]  # not taken for a stray
+    (held.path / "verification/zarr.json").write_text("[")
+    assert read_record(held.path) is None
+
+
+def test_many_findings_of_a_kind_are_cut_in_the_table_and_whole_in_json(held: FeatureStore) -> None:
+    finding = Finding("values", "error", "NaN or infinity", "Compute it again.", key="k", part="video/tokens", row=0)
+    checks = [
+        check if check.name != "values" else type(check)("values", "", [finding] * 25) for check in verify_store(held)
+    ]
+    verification = Verification(held.path, held.fingerprint, ROWS, checks)
+    texts = [str(part) for part in verification_tables(verification)]
+    assert sum("NaN or infinity" in text for text in texts) == 10
+    assert any("15 more" in text for text in texts)
+    told_json = json.loads(json.dumps(verification.to_json()))
+    assert len(told_json["findings"]) == told_json["errors"] == 25
+    assert told_json["findings"][0]["row"] == 0

@@ -1,0 +1,206 @@
+"""The estimate: bytes held against real files, a disk that is too small, and what is said of it."""
+
+import json
+from collections import namedtuple
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from unittest.mock import Mock
+
+import numpy as np
+import pytest
+
+from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
+from weldcache.cache.index import index_of
+from weldcache.cache.source_files import SourceFile
+from weldcache.cache.store import FeatureStore
+from weldcache.cache.writer import StoreWriter
+from weldcache.errors import StoreError
+from weldcache.extract.estimation import disk
+from weldcache.extract.estimation.cost import Cost
+from weldcache.extract.estimation.estimate import Estimate, describe, estimate, require_disk_space, scaled, to_json
+from weldcache.extract.estimation.probe import Probe
+from weldcache.extract.modalities.load import LazyText
+from weldcache.extract.modalities.modality import Features, Prepared, Reader
+from weldcache.extract.plan import ExtractPlan, plan_extraction
+from weldcache.extract.request import Request
+from weldcache.extract.sample import Sample
+
+IMAGE = [
+    ArraySpec("patch_tokens", (5, 49, 48), ("view", "patch", "dim"), "float16"),
+    ArraySpec("cls", (5, 48), ("v", "d"), "float16"),
+]
+SPECS = {
+    "audio": [FeatureSetSpec("audio", [ArraySpec("tokens_length", (), (), "int32")], {})],
+    "image": [FeatureSetSpec("image/block_2", IMAGE, {}), FeatureSetSpec("image/block_4", IMAGE, {})],
+}
+Usage = namedtuple("Usage", ["total", "used", "free"])
+
+
+@dataclass(frozen=True)
+class Described:
+    """An encoder that is its description alone."""
+
+    specs: Sequence[FeatureSetSpec]
+    reader: Reader = field(default_factory=lambda: Mock(spec=Reader))
+
+    def load(self) -> None:
+        raise AssertionError("an estimate loads nothing")
+
+    def encode(self, prepared: Sequence[Prepared], *, feature_sets: frozenset[str]) -> Features:
+        raise AssertionError("an estimate computes nothing")
+
+    def flops(self, prepared: Prepared, *, feature_sets: frozenset[str]) -> int:
+        return 0
+
+
+def welds(num_welds: int, *, without_images: int) -> list[Sample]:
+    absent = {"image": "no .jpg"}
+    return [
+        Sample(
+            f"weld {row}", "train" if row % 2 else "val", "good", "day", 0, {}, absent if row < without_images else {}
+        )
+        for row in range(num_welds)
+    ]
+
+
+def request_for(samples: Sequence[Sample]) -> Request:
+    encoders = {modality: Described(specs) for modality, specs in SPECS.items()}
+    return Request(Path("data"), samples, ["train", "val"], encoders, Mock(spec=LazyText))
+
+
+def plan_for(samples: Sequence[Sample]) -> ExtractPlan:
+    """Everything but the audio of the first weld is to be done."""
+    statuses = {spec.name: np.zeros(len(samples), dtype=np.uint8) for specs in SPECS.values() for spec in specs}
+    statuses["audio"][0] = 1
+    row_of = {sample.key: row for row, sample in enumerate(samples)}
+    return plan_extraction(
+        samples, row_of=row_of, statuses=statuses, feature_sets=SPECS, splits=["train", "val"], group_size=4
+    )
+
+
+def estimated(path: Path, measured: Probe | None = None, *, num_welds: int = 10, without_images: int = 3) -> Estimate:
+    samples = welds(num_welds, without_images=without_images)
+    return estimate(
+        request_for(samples), plan_for(samples), measured, group_size=4, workers=2, store_path=path / "features.zarr"
+    )
+
+
+def probed() -> Probe:
+    return Probe(
+        decode={"audio": Cost(0.5, 0.5), "image": Cost(1.5, 1.5)},
+        encode={"audio": Cost(0.25, 0.0), "image": Cost(0.5, 0.0)},
+        write={name: Cost(0.0, 0.0) for name in ("audio", "image/block_2", "image/block_4")},
+        flops={"audio": 2_000_000_000, "image": 1_660_000_000_000},
+        seconds=3.0,
+    )
+
+
+def test_rows_and_bytes_of_what_is_to_be_made(tmp_path: Path) -> None:
+    expected = estimated(tmp_path)
+    assert (expected.num_rows, expected.num_todo) == (10, 10)
+    assert expected.rows_todo["audio"] == {"train": 5, "val": 4}
+    assert expected.rows_without_files == {"audio": 0, "image/block_2": 3, "image/block_4": 3}
+    assert expected.array_bytes == {
+        "audio/tokens_length": 9 * 4,
+        "image/block_2/patch_tokens": 7 * 5 * 49 * 48 * 2,
+        "image/block_2/cls": 7 * 5 * 48 * 2,
+        "image/block_4/patch_tokens": 7 * 5 * 49 * 48 * 2,
+        "image/block_4/cls": 7 * 5 * 48 * 2,
+    }
+    assert expected.feature_bytes == sum(expected.array_bytes.values())
+
+
+def test_the_disk_holds_a_real_store_of_the_estimated_size(tmp_path: Path) -> None:
+    """Hundreds of small files take up far more than their bytes, and not more than was said."""
+    num_welds = 60
+    samples = welds(num_welds, without_images=0)
+    keys = [sample.key for sample in samples]
+    index = index_of(
+        keys=keys,
+        splits=["train"] * num_welds,
+        class_names=["good"] * num_welds,
+        sessions=keys,
+        labels=[0] * num_welds,
+        attributes={},
+    )
+    store = FeatureStore.create(tmp_path / "features.zarr", index=index)
+    before = taken_up(store.path)
+    source = [SourceFile("day/weld/weld.flac", 10, 10, "0" * 64)] * 5
+    rows = list(range(num_welds))
+    for spec in (*SPECS["audio"], *SPECS["image"]):
+        store.add_feature_set(spec)
+        values = {
+            array.name: np.ones((num_welds, *array.shape), dtype="<i4" if array.dtype == "int32" else "<f2")
+            for array in spec.arrays
+        }
+        StoreWriter(store).write(spec.name, rows, values, sources=[source] * num_welds, notes=[""] * num_welds)
+    grown = taken_up(store.path) - before
+    expected = estimated(tmp_path, num_welds=num_welds, without_images=0)
+    assert expected.feature_bytes < 0.9 * grown
+    assert grown <= expected.disk_bytes <= 1.1 * grown + (4 << 20)
+
+
+def taken_up(folder: Path) -> int:
+    return sum(path.stat().st_blocks * 512 for path in folder.rglob("*"))
+
+
+def test_a_disk_that_is_too_small_is_refused_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    needed = estimated(tmp_path).disk_bytes
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: Usage(needed, 1, needed - 1))
+    expected = estimated(tmp_path)
+    assert not expected.enough_disk
+    with pytest.raises(
+        StoreError, match=r"disk is too small: .*features\.zarr needs 4\.\d+ MB .* 4\.\d+ MB are free.*--cache"
+    ):
+        require_disk_space(expected)
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: Usage(needed, 0, needed))
+    require_disk_space(estimated(tmp_path))
+
+
+def test_free_space_is_looked_up_where_the_store_will_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def usage(path: Path) -> Usage:
+        asked.append(Path(path))
+        return Usage(9, 0, 9)
+
+    monkeypatch.setattr(disk.shutil, "disk_usage", usage)
+    assert disk.free_bytes(tmp_path / "not/yet/there.zarr") == 9
+    assert asked == [tmp_path]
+
+
+def test_extract_is_told_in_three_lines(tmp_path: Path) -> None:
+    lines = describe(replace(estimated(tmp_path, probed()), free_bytes=64_900_000_000))
+    assert len(lines) == 3
+    assert lines[0].endswith("features.zarr: 10 of 10 welds to do, 336 kB to write, 64.9 GB free.")
+    assert "audio 2 GFLOP, image 1.66 TFLOP" in lines[1]
+    # 10 x audio, decoded again for the first weld's group, and 7 x image: 15.5 s in two processes; 6 s of backbones.
+    assert "decode 1.29, backbones 1.67." in lines[1]
+    assert lines[2].startswith("Expected: about ") and "the bottleneck is decode" in lines[2]
+
+
+def test_without_a_probe_only_the_bytes_are_told(tmp_path: Path) -> None:
+    assert len(describe(estimated(tmp_path))) == 1
+
+
+def test_as_json_it_is_whole(tmp_path: Path) -> None:
+    told = json.loads(json.dumps(to_json(estimated(tmp_path, probed())), allow_nan=False))
+    assert told["welds"] == {"asked": 10, "to_do": 10}
+    assert told["bytes"]["features"] == sum(told["bytes"]["arrays"].values())
+    assert told["flops_per_second"] == pytest.approx(1_662e9 / 0.75)
+    assert told["seconds_per_weld"]["decode"] == {"audio": 0.5, "image": 1.5}
+    expected = told["expected"]
+    assert expected["seconds"] == pytest.approx(expected["startup_seconds"] + expected["run_seconds"])
+    assert expected["side_seconds"][expected["bottleneck"]] == max(expected["side_seconds"].values())
+    bare = to_json(estimated(tmp_path))
+    assert bare.keys() == told.keys()
+    assert bare["flops"] is bare["seconds_per_weld"] is bare["expected"] is None
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (999, "999 B"), (999.6, "1 kB"), (7_500_000, "7.5 MB"), (1.66e12, "1.66 TB"), (2.5e18, "2,500 PB")],
+)
+def test_counts_are_scaled(count: float, text: str) -> None:
+    assert scaled(count, "B") == text

@@ -1,0 +1,341 @@
+"""Decode workers: every group in order, and no file, signal or fault that could change what the others hold."""
+
+import gc
+import importlib
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing import forkserver
+from pathlib import Path
+from types import ModuleType
+
+import psutil
+import pytest
+import torch
+
+import weldcache.extract.pool.read_task
+from weldcache.cache.source_files import source_file
+from weldcache.cache.status import Status
+from weldcache.errors import WeldcacheError
+from weldcache.extract.modalities.modality import Prepared, Reader
+from weldcache.extract.plan import Task
+from weldcache.extract.pool.decode_pool import DecodePool
+from weldcache.extract.pool.decode_process import WorkerTraceback
+from weldcache.extract.pool.read_task import Failure, ReadTask
+from weldcache.extract.sample import Sample
+
+MakeTask = Callable[..., Task]
+_GENEROUS = 60.0  # seconds until a test gives up waiting; nothing here takes a tenth of it
+
+
+@pytest.fixture(scope="module")
+def odd() -> Iterator[ModuleType]:
+    """The module of misbehaving readers, where decode processes find it too."""
+    folder = str(Path(__file__).parent / "worker_modules")
+    sys.path.insert(0, folder)
+    yield importlib.import_module("odd_readers")
+    sys.path.remove(folder)
+
+
+@pytest.fixture
+def readers(odd: ModuleType) -> dict[str, Reader]:
+    return {"first": odd.OddReader("first"), "second": odd.OddReader("second")}
+
+
+@pytest.fixture
+def make_task(tmp_path: Path) -> MakeTask:
+    """A task whose file, shared by both modalities, holds the row's number and says what the readers do."""
+
+    def make(row: int, *, first: str = "fine", second: str = "fine", absent: Sequence[str] = ()) -> Task:
+        path = tmp_path / f"{row}.txt"
+        path.write_text(f"first={first} second={second} number={row}")
+        modalities = ("first", "second")
+        sample = Sample(
+            key=f"day/{row}",
+            split="train",
+            class_name="good",
+            session="day",
+            label=0,
+            files={name: (path,) for name in modalities if name not in absent},
+            absent={name: f"no {name} in day" for name in absent},
+        )
+        return Task(row=row, sample=sample, decode=frozenset(modalities), write=frozenset(modalities))
+
+    return make
+
+
+@pytest.fixture
+def read_all(readers: dict[str, Reader], tmp_path: Path) -> Callable[..., list[list[ReadTask]]]:
+    def read(groups: Sequence[Sequence[Task]], *, workers: int = 2) -> list[list[ReadTask]]:
+        with DecodePool(readers, workers=workers, root=tmp_path) as pool:
+            return list(pool.read(groups))
+
+    return read
+
+
+@contextmanager
+def nothing_left_behind() -> Iterator[None]:
+    """Neither file descriptors nor threads."""
+    forkserver.ensure_running()
+    gc.collect()
+    before = set(threading.enumerate()), psutil.Process().num_fds()
+    yield
+    assert (set(threading.enumerate()), psutil.Process().num_fds()) == before
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _GENEROUS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def is_right(read: ReadTask, *, modalities: Sequence[str] = ("first", "second")) -> bool:
+    """Whether these modalities hold what the row's file says."""
+    row = read.task.row
+    for modality in modalities:
+        prepared = read.prepared[modality]
+        assert isinstance(prepared, Prepared), (row, prepared)
+        tensors = prepared.tensors
+        torch.testing.assert_close(tensors["values"], torch.full((1000,), float(row)), rtol=0, atol=0)
+        half = torch.tensor([row, float("nan")], dtype=torch.bfloat16)
+        torch.testing.assert_close(tensors["half"], half, rtol=0, atol=0, equal_nan=True)
+        frames = torch.arange(24, dtype=torch.uint8).reshape(2, 3, 4).transpose(0, 2)
+        torch.testing.assert_close(tensors["frames"], frames, rtol=0, atol=0)
+        assert tensors["count"].shape == () and tensors["count"] == 7
+        assert tensors["nothing"].shape == (0, 5)
+    return True
+
+
+def failure_of(read: ReadTask, modality: str) -> Failure:
+    failure = read.prepared[modality]
+    assert isinstance(failure, Failure)
+    return failure
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_groups_come_in_order_with_their_files_and_failures_in_words(
+    make_task: MakeTask, read_all: Callable[..., list[list[ReadTask]]], tmp_path: Path, workers: int
+) -> None:
+    gone = make_task(5)
+    (tmp_path / "5.txt").unlink()
+    groups = [
+        [make_task(0), make_task(1), make_task(2)],
+        [make_task(3, first="damaged"), make_task(4, absent=["second"])],
+        [gone],
+        [make_task(6, first="grows")],
+        *([make_task(row)] for row in range(7, 20)),
+    ]
+    read = read_all(groups, workers=workers)
+    assert [[item.task for item in group] for group in read] == groups
+    flat = [item for group in read for item in group]
+    assert all(is_right(flat[row]) for row in (0, 1, 2, *range(7, 20)))
+    assert is_right(flat[3], modalities=["second"]) and is_right(flat[4], modalities=["first"])
+    expected = (source_file(tmp_path / "3.txt", root=tmp_path),)
+    assert flat[3].sources == {"first": expected, "second": expected}
+    assert failure_of(flat[3], "first") == Failure(Status.UNREADABLE, "3.txt is no film.")
+    assert failure_of(flat[4], "second") == Failure(Status.ABSENT, "no second in day")
+    assert flat[4].sources["second"] == ()
+    missing = f"{tmp_path / '5.txt'} cannot be read: No such file or directory."
+    assert failure_of(flat[5], "first") == failure_of(flat[5], "second") == Failure(Status.UNREADABLE, missing)
+    changed = failure_of(flat[6], "first")
+    assert changed.status == Status.UNREADABLE and "6.txt changed while it was read" in changed.reason
+    assert flat[6].sources["first"] == ()
+
+
+def test_only_what_is_to_be_decoded_is_decoded(
+    make_task: MakeTask, read_all: Callable[..., list[list[ReadTask]]]
+) -> None:
+    task = make_task(0)
+    idle = Task(row=0, sample=task.sample, decode=frozenset(), write=frozenset())
+    ((read,),) = read_all([[idle]], workers=1)
+    assert read.prepared == {} and read.sources == {}
+    assert read_all([], workers=1) == []
+
+
+def test_a_file_of_two_modalities_is_hashed_once(
+    make_task: MakeTask, read_all: Callable[..., list[list[ReadTask]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed = []
+
+    def counted(path: Path, *, root: Path) -> object:
+        hashed.append(path.name)
+        return source_file(path, root=root)
+
+    monkeypatch.setattr(weldcache.extract.pool.read_task, "source_file", counted)
+    read_all([[make_task(0), make_task(1)]], workers=0)
+    assert hashed == ["0.txt", "1.txt"]
+
+
+def test_busy_seconds_are_those_of_what_was_delivered(
+    make_task: MakeTask, readers: dict[str, Reader], tmp_path: Path
+) -> None:
+    with DecodePool(readers, workers=1, root=tmp_path) as pool:
+        assert pool.busy_seconds == 0
+        seconds = 0.0
+        for group in pool.read([[make_task(0), make_task(1)], [make_task(2, first="slow")]]):
+            seconds += sum(item.seconds for item in group)
+            assert pool.busy_seconds == pytest.approx(seconds)
+    assert seconds > 0.3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+def test_tensors_lie_in_shared_memory_that_takes_no_descriptors_and_goes_with_them(
+    make_task: MakeTask, readers: dict[str, Reader], tmp_path: Path
+) -> None:
+    def shared_mappings() -> int:
+        return Path("/proc/self/maps").read_text().count("memfd:weldcache")
+
+    gc.collect()
+    assert shared_mappings() == 0
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with DecodePool(readers, workers=2, root=tmp_path) as pool:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (psutil.Process().num_fds() + 40, hard))
+        try:
+            held = list(pool.read([[make_task(row) for row in range(60)], [make_task(row) for row in range(60, 120)]]))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    # Held after the processes have gone.
+    assert all(is_right(item) for group in held for item in group)
+    assert all(
+        tensor.is_shared()
+        for group in held
+        for item in group
+        for prepared in item.prepared.values()
+        if isinstance(prepared, Prepared)
+        for tensor in prepared.tensors.values()
+    )
+    assert shared_mappings() > 0
+    del held
+    gc.collect()
+    assert shared_mappings() == 0
+
+
+def test_a_worker_that_is_killed_costs_its_time_alone(
+    make_task: MakeTask,
+    read_all: Callable[..., list[list[ReadTask]]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def kill() -> None:
+        mark = tmp_path / "3.pid"
+        wait_for(lambda: mark.exists() and mark.read_text() != "")
+        os.kill(int(mark.read_text()), signal.SIGKILL)
+
+    groups = [[make_task(row, first="slow" if row == 3 else "fine") for row in (2 * at, 2 * at + 1)] for at in range(6)]
+    killer = threading.Thread(target=kill)
+    killer.start()
+    read = read_all(groups)
+    killer.join()
+    assert [item.task.row for group in read for item in group] == list(range(12))
+    assert all(is_right(item) for group in read for item in group)
+    said = capsys.readouterr().err
+    assert said.count("died") == 1 and "signal SIGKILL" in said and "decodes day/3 again" in said
+
+
+@pytest.mark.parametrize(
+    ("word", "ending"), [("segfault", "signal SIGSEGV"), ("exit", "exit status 5"), ("greedy", "signal SIGKILL")]
+)
+def test_a_file_that_kills_its_decoder_costs_its_own_modality_alone(
+    make_task: MakeTask, read_all: Callable[..., list[list[ReadTask]]], tmp_path: Path, word: str, ending: str
+) -> None:
+    tasks = [make_task(row, second=word if row in (2, 3) else "fine") for row in range(8)]
+    with nothing_left_behind():
+        read = [item for group in read_all([tasks[:4], tasks[4:]]) for item in group]
+        assert [item.task for item in read] == tasks
+        for item in read:
+            poisonous = item.task.row in (2, 3)
+            assert is_right(item, modalities=["first"] if poisonous else ["first", "second"])
+            assert item.sources["second"] == (source_file(tmp_path / f"{item.task.row}.txt", root=tmp_path),)
+            if poisonous:
+                failure = failure_of(item, "second")
+                assert failure.status == Status.UNREADABLE
+                assert "Decoding its second killed the decode process" in failure.reason and ending in failure.reason
+
+
+def test_a_weld_that_is_fine_when_decoded_alone_is_whole(
+    make_task: MakeTask, read_all: Callable[..., list[list[ReadTask]]], tmp_path: Path
+) -> None:
+    tasks = [make_task(row, first="segfault_twice" if row == 1 else "fine") for row in range(4)]
+    (read,) = read_all([tasks])
+    assert len(list(tmp_path.glob("1.died*"))) == 2
+    assert all(is_right(item) for item in read)
+
+
+def test_a_fault_of_ours_is_not_taken_for_a_broken_file(
+    make_task: MakeTask, readers: dict[str, Reader], tmp_path: Path
+) -> None:
+    groups = [[make_task(0)], [make_task(1, second="bug")], [make_task(2)]]
+    with DecodePool(readers, workers=1, root=tmp_path) as pool:
+        reading = pool.read(groups)
+        assert is_right(next(reading)[0])
+        with pytest.raises(ZeroDivisionError, match=r"1\.txt") as caught:
+            next(reading)
+        assert caught.value.__notes__ == ["This happened with the second of day/1."]
+        assert isinstance(caught.value.__cause__, WorkerTraceback)
+        assert "in _obey" in str(caught.value.__cause__) and "day/1" in str(caught.value.__cause__)
+    with DecodePool(readers, workers=0, root=tmp_path) as pool, pytest.raises(ZeroDivisionError):
+        list(pool.read(groups))
+
+
+def test_an_exception_that_cannot_travel_comes_as_its_words(
+    make_task: MakeTask, read_all: Callable[..., list[list[ReadTask]]]
+) -> None:
+    with pytest.raises(RuntimeError, match=r"OddError: all is odd in 0\.txt"):
+        read_all([[make_task(0, first="oddbug")]], workers=1)
+
+
+@pytest.mark.parametrize(("workers", "advice"), [(2, "extract.workers=1 "), (1, "extract.workers=0 ")])
+def test_processes_that_cannot_start_are_a_sentence(
+    make_task: MakeTask, odd: ModuleType, tmp_path: Path, workers: int, advice: str
+) -> None:
+    readers = {"first": odd.Unstartable("first"), "second": odd.Unstartable("second")}
+    with (
+        nothing_left_behind(),
+        DecodePool(readers, workers=workers, root=tmp_path) as pool,
+        pytest.raises(WeldcacheError, match=rf"5 in a row \(exit status 9\)\. Complete rows are safe.*{advice}"),
+    ):
+        list(pool.read([[make_task(0), make_task(1)]]))
+
+
+def test_leaving_ends_the_processes_and_starts_nothing_more(
+    make_task: MakeTask, readers: dict[str, Reader], tmp_path: Path
+) -> None:
+    groups = [[make_task(0)], *([make_task(row, first="hang")] for row in range(1, 20))]
+    hanging: list[int] = []
+
+    def marks() -> list[str]:
+        return [path.read_text() for path in tmp_path.glob("*.pid")]
+
+    with (
+        nothing_left_behind(),
+        pytest.raises(KeyboardInterrupt),
+        DecodePool(readers, workers=2, root=tmp_path) as pool,
+    ):
+        for group in pool.read(groups):
+            assert is_right(group[0])
+            wait_for(lambda: len(marks()) == 2 and "" not in marks())
+            hanging = [int(mark) for mark in marks()]
+            raise KeyboardInterrupt
+    assert len(hanging) == 2 and len(marks()) == 2
+    assert not any(psutil.pid_exists(process) for process in hanging)
+
+
+def test_what_is_decoded_ahead_is_bounded_by_what_is_taken(
+    make_task: MakeTask, readers: dict[str, Reader], tmp_path: Path
+) -> None:
+    with DecodePool(readers, workers=2, root=tmp_path) as pool:
+        reading = pool.read([[make_task(row, first="mark")] for row in range(40)])
+        for taken in range(3):
+            assert next(reading)[0].task.row == taken
+            wait_for(lambda: len(list(tmp_path.glob("*.pid"))) >= 1 + taken + 5)  # noqa: B023
+            time.sleep(0.1)
+            assert len(list(tmp_path.glob("*.pid"))) == 1 + taken + 5  # three a worker, less the one taken
+        reading.close()
+        ((again,),) = pool.read([[make_task(50)]])
+        assert is_right(again)
