@@ -1,7 +1,8 @@
 """Does memory stay the same when a data set is four times as large, in extract, verify and info?
 
 Each command runs as a process of its own, on a quarter of a synthetic data set and on all of it. What is measured is
-the largest proportional set size of the process and its workers together: pages that they share count once.
+the largest unique set size of the process and its workers together: memory that nobody else has, so other programs
+change nothing.
 """
 
 import argparse
@@ -49,7 +50,7 @@ def _held(process: psutil.Process) -> int:
     with contextlib.suppress(psutil.Error):
         for member in (process, *process.children(recursive=True)):
             with contextlib.suppress(psutil.Error):
-                total += member.memory_full_info().pss
+                total += member.memory_full_info().uss
     return total
 
 

@@ -14,7 +14,8 @@ from ..errors import StoreError
 from .provenance import fingerprint
 from .status import Status
 from .store import FeatureStore, has_random_backbones
-from .verification.findings import read_record
+from .verification.findings import ROW_DIGESTS, read_record
+from .verification.row_digests import changed_rows
 
 _ONSET = "arc_on"  # an array of this name holds the first and last second with the arc on
 _BLOCK_ROWS = 4096  # of onsets that are read together
@@ -97,8 +98,21 @@ def _describe_health(store: FeatureStore, statuses: Statuses) -> dict[str, Any]:
         "problems": _problems(store, statuses, damage),
         "onset_offsets": _onset_offsets(store, statuses, damage),
         "damage": damage,
-        "verification": read_record(store.path),
+        "verification": _describe_verification(store, statuses),
     }
+
+
+def _describe_verification(store: FeatureStore, statuses: Statuses) -> dict[str, Any] | None:
+    """The last verification's record, and how many rows it does not speak of, as they are now."""
+    record = read_record(store.path)
+    if record is None:
+        return None
+    digests = record.pop(ROW_DIGESTS, None)
+    complete = np.zeros(len(store.index), dtype=bool)
+    for status in statuses.values():
+        complete |= status == Status.COMPLETE
+    num_changed = changed_rows(store, statuses, digests if isinstance(digests, dict) else {})
+    return {**record, "num_complete": int(complete.sum()), "num_changed": num_changed}
 
 
 def _problems(store: FeatureStore, statuses: Statuses, damage: list[str]) -> list[dict[str, Any]]:

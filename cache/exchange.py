@@ -12,10 +12,11 @@ not complete takes no room and reads as the same fill value. Each node's `zarr.j
 is over everything that makes the store again: an import compares it before the store appears.
 """
 
+import glob
 import json
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path, PurePosixPath
 from shutil import rmtree
@@ -25,7 +26,15 @@ import h5py
 import numpy as np
 
 from ..atomic import fsync_path, fsync_tree, replaced_file
-from ..errors import BadInputError, FingerprintError, NotFoundError, OutputExistsError, StoreError, WeldcacheError
+from ..errors import (
+    BadInputError,
+    BusyError,
+    FingerprintError,
+    NotFoundError,
+    OutputExistsError,
+    StoreError,
+    WeldcacheError,
+)
 from ..locking import locked_folder
 from .arrays import ArraySpec
 from .hdf5_arrays import (
@@ -74,6 +83,8 @@ def export_hdf5(store: FeatureStore, path: Path, *, overwrite: bool = False) -> 
 def import_hdf5(path: Path, destination: Path) -> FeatureStore:
     """Make the store that was exported to `path` again at `destination`, where it appears whole or not at all.
 
+    What killed imports to `destination` left beside it is removed.
+
     Raises:
         NotFoundError: if there is no file at `path`.
         OutputExistsError: if there is something at `destination`.
@@ -83,18 +94,35 @@ def import_hdf5(path: Path, destination: Path) -> FeatureStore:
     """
     if destination.exists():
         raise OutputExistsError(f"{destination} exists already. Move it away, or import into another --cache.")
-    temporary = destination.with_name(f".{destination.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        with _damage_told(path), _opened_export(path) as file:
-            _import(file, temporary)
+    with _damage_told(path), _opened_export(path) as file, _temporary_for(destination) as temporary:
+        _import(file, temporary)
         with refusals_told(destination):
             fsync_tree(temporary)
             FeatureStore.open(temporary)  # holds the fingerprint against the manifest, as both are on the disk
             temporary.rename(destination)
             fsync_path(destination.parent)
+    return FeatureStore.open(destination)
+
+
+@contextmanager
+def _temporary_for(destination: Path) -> Iterator[Path]:
+    """A new folder beside `destination`, held by this process and removed unless it was renamed by then."""
+    temporary = destination.with_name(f".{destination.name}.{uuid.uuid4().hex[:8]}.tmp")
+    with refusals_told(destination):
+        _remove_abandoned(destination)
+        temporary.mkdir(parents=True)
+    try:
+        with locked_folder(temporary):
+            yield temporary
     finally:
         rmtree(temporary, ignore_errors=True)
-    return FeatureStore.open(destination)
+
+
+def _remove_abandoned(destination: Path) -> None:
+    """Remove temporary folders that a killed process left; a lock on one says that its process lives."""
+    for folder in destination.parent.glob(f".{glob.escape(destination.name)}.*.tmp"):
+        with suppress(BusyError, OSError), locked_folder(folder):
+            rmtree(folder, ignore_errors=True)
 
 
 class _Sink(FileIO):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..errors import StoreError, WeldcacheError
 from ..progress import Progress
 from .chunks import read_rows, read_texts, write_rows, write_texts
-from .layout import open_array
+from .layout import open_array, read_whole
 
 _BLOCK_BYTES = 32 << 20  # of rows that are in memory together
 _BLOCK_ROWS = 1024
@@ -112,7 +112,7 @@ def export_whole(source: Path, file: h5py.File, name: str, *, tally: Tally) -> N
     """
     array = open_array(source)
     try:
-        values = array[:]
+        values = read_whole(source)
     except (ValueError, RuntimeError) as error:
         raise StoreError(f"{source} is damaged ({error}); nothing was exported.") from None
     if not _is_numeric(array.dtype):

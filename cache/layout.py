@@ -97,6 +97,18 @@ def open_array(path: Path, *, mode: str = "r") -> Any:
     return _keeping_zeros(zarr.open_array(path, mode=cast(Any, mode)))
 
 
+def read_whole(path: Path) -> NDArray[Any]:
+    """All of an array, none of whose chunks may be missing: Zarr would read zeros or empty texts.
+
+    Raises:
+        ValueError: if a chunk is gone; other errors as Zarr raises them.
+    """
+    array = open_array(path)
+    if array.nchunks_initialized < array.nchunks:
+        raise ValueError("a chunk is gone")
+    return np.asarray(array[:])
+
+
 def _keeping_zeros(array: Any) -> Any:
     """The array, writing chunks of zeros too: else they would look like chunks that were lost."""
     return array.with_config({"write_empty_chunks": True})
@@ -104,10 +116,7 @@ def _keeping_zeros(array: Any) -> Any:
 
 def _read_column(path: Path, num_rows: int) -> NDArray[Any]:
     try:
-        array = open_array(path)
-        if array.nchunks_initialized < array.nchunks:
-            raise ValueError("a chunk is gone")  # which Zarr reads as zeros or empty texts
-        values = np.asarray(array[:num_rows])
+        values = read_whole(path)[:num_rows]
     except (ValueError, RuntimeError, OSError, KeyError) as error:
         raise StoreError(
             f"The index of the store is damaged ({path}: {error}); extract again into another --cache."

@@ -33,7 +33,7 @@ from ..errors import FingerprintError, NotFoundError, OutputExistsError, StoreEr
 from . import chunks
 from .arrays import NUMPY_TYPES, ArraySpec, FeatureSetSpec, StorageType
 from .index import Index
-from .layout import create_array, create_text_array, open_array, read_index, resize_rows, write_index
+from .layout import create_array, create_text_array, read_index, read_whole, resize_rows, write_index
 from .provenance import Json, fingerprint, library_versions
 from .source_files import SourceFile, decode_sources
 from .status import Status
@@ -53,6 +53,9 @@ class FeatureStore:
         self.path = path
         self._description = description
         self.index = read_index(path, num_rows=description["num_rows"])
+        self._seen_complete: dict[
+            str, NDArray[np.bool_]
+        ] = {}  # by feature set; rows whose status need not be read again
 
     @classmethod
     def open(cls, path: Path) -> "FeatureStore":
@@ -66,23 +69,7 @@ class FeatureStore:
         metadata_path = path / "zarr.json"
         if not metadata_path.is_file():
             raise NotFoundError(f"There is no feature store at {path}. Make it with `weldcache extract`.")
-        try:
-            description = json.loads(metadata_path.read_text())["attributes"][ATTRIBUTE]
-        except (KeyError, ValueError):
-            raise NotFoundError(
-                f"{path} is not a feature store of weldcache: {metadata_path} does not describe one."
-            ) from None
-        if description["schema_version"] != SCHEMA_VERSION:
-            raise FingerprintError(
-                f"{path} has schema version {description['schema_version']}, this weldcache reads {SCHEMA_VERSION}. "
-                "Use the weldcache that made it, or extract again into another --cache."
-            )
-        if description["fingerprint"] != fingerprint(description["manifest"]):
-            raise StoreError(
-                f"{metadata_path} was changed since it was written: its manifest and its fingerprint do not agree. "
-                "Restore the file from a copy; the features themselves are not touched by this."
-            )
-        return cls(path, description)
+        return cls(path, _read_description(metadata_path))
 
     @classmethod
     def create(cls, path: Path, *, index: Index) -> "FeatureStore":
@@ -231,11 +218,17 @@ class FeatureStore:
         """A vector that belongs to no row, such as `text/prompt`.
 
         Raises:
-            StoreError: if the store does not hold it.
+            StoreError: if the store does not hold it, or it is damaged.
         """
         if name not in self.constants:
             raise StoreError(f"{self.path} has no constant {name}; `weldcache extract` makes it.")
-        return np.asarray(open_array(self.path / "constants" / name)[:], dtype=np.float32)
+        try:
+            return np.asarray(read_whole(self.path / "constants" / name), dtype=np.float32)
+        except (ValueError, RuntimeError, OSError, KeyError) as error:
+            raise StoreError(
+                f"{self.path}: the constant {name} is damaged ({error}). `weldcache verify --mend`, then "
+                "`weldcache extract`, computes it again."
+            ) from None
 
     def add_rows(self, index: Index) -> None:
         """Append the rows of `index` that the store lacks; see `Index.extended_by` for what is refused."""
@@ -250,9 +243,20 @@ class FeatureStore:
         fsync_tree(self.path / "index")
         self._describe(num_rows=len(extended))
         self.index = extended
+        self._seen_complete.clear()
 
     def add_feature_set(self, spec: FeatureSetSpec) -> None:
-        """Make the arrays of a feature set that the store does not have yet."""
+        """Make the arrays of a feature set that the store does not have yet.
+
+        What an interrupted attempt, or one to replace it, has left in their place is removed: nobody reads what the
+        manifest does not name.
+
+        Raises:
+            StoreError: if the set would lie inside another one, or the other way round.
+        """
+        self.require_room_for(spec.name)
+        for group in (*ROW_GROUPS, "features"):
+            rmtree(self.path / group / spec.name, ignore_errors=True)
         root = zarr.open_group(self.path, mode="r+")
         for array in spec.arrays:
             create_array(root, f"features/{spec.name}/{array.name}", array, num_rows=len(self.index))
@@ -265,21 +269,40 @@ class FeatureStore:
                 fsync_path(self.path / folder)
         self._describe(manifest=self._manifest_with("features", spec.name, spec.to_manifest()))
 
+    def require_room_for(self, feature_set: str) -> None:
+        """Refuse a name that stands above or below another one: Zarr would take one array for the other's folder.
+
+        Raises:
+            StoreError: if the store has such a feature set.
+        """
+        for held in self.feature_sets:
+            if held.startswith(f"{feature_set}/") or feature_set.startswith(f"{held}/"):
+                raise StoreError(
+                    f"{self.path} has features {held}, so others cannot be named {feature_set}; choose another name "
+                    "with store_as."
+                )
+
     def replace_feature_set(self, spec: FeatureSetSpec) -> None:
-        """Forget every row of a feature set and make its arrays anew, for what `spec` says makes them now."""
-        self.forget(spec.name, range(len(self.index)))
-        rmtree(self.path / "features" / spec.name)
+        """Forget every row of a feature set and make its arrays anew, for what `spec` says makes them now.
+
+        The store first loses the set and then gets it: an interruption leaves a store without it, which is whole.
+        """
+        self._seen_complete.clear()
+        self._describe(manifest=self._manifest_without("features", spec.name))
         self.add_feature_set(spec)
 
     def forget(self, feature_set: str, rows: Rows) -> None:
         """Take rows out of a feature set: they read as MISSING from here on, whatever happens next."""
+        self._seen_complete.clear()
         folder = self.path / "status" / feature_set
         for row in rows:
             chunks.chunk_path(folder, int(row), num_axes=1).unlink(missing_ok=True)
         fsync_path(folder)
 
     def add_constant(self, name: str, values: Float32[np.ndarray, " dim"], *, made_by: Mapping[str, Json]) -> None:
-        """Keep a vector that belongs to no row."""
+        """Keep a vector that belongs to no row; one that is there already is dropped first."""
+        if name in self.constants:
+            self.drop_constant(name)
         root = zarr.open_group(self.path, mode="r+")
         array = root.create_array(
             f"constants/{name}", shape=values.shape, dtype="float32", compressors=[Crc32cCodec()], overwrite=True
@@ -291,7 +314,7 @@ class FeatureStore:
     def drop_constant(self, name: str) -> None:
         """Forget a vector that belongs to no row, so that it is made again."""
         self._describe(manifest=self._manifest_without("constants", name))
-        rmtree(self.path / "constants" / name)
+        rmtree(self.path / "constants" / name, ignore_errors=True)
 
     def _array_paths(self, feature_set: str) -> list[Path]:
         features = [self.path / "features" / feature_set / name for name in self.arrays(feature_set)]
@@ -305,8 +328,12 @@ class FeatureStore:
         return {**self.manifest, kind: kept}
 
     def _refuse_incomplete(self, feature_set: str, rows: NDArray[np.int64]) -> None:
-        statuses = chunks.read_bytes_or_zeros(self.path / "status" / feature_set, rows)
-        incomplete = rows[statuses != Status.COMPLETE]
+        none = np.zeros(len(self.index), dtype=bool)
+        seen = self._seen_complete.setdefault(feature_set, none)
+        unseen = rows[~seen[rows]]
+        statuses = chunks.read_bytes_or_zeros(self.path / "status" / feature_set, unseen)
+        seen[unseen[statuses == Status.COMPLETE]] = True
+        incomplete = unseen[statuses != Status.COMPLETE]
         if len(incomplete):
             raise StoreError(
                 f"{self.path}: {len(incomplete)} of {len(rows)} rows have no {feature_set} features, the first is "
@@ -316,7 +343,7 @@ class FeatureStore:
     def _describe(self, **changes: Any) -> None:
         """Rewrite the description; what it speaks of must be on the disk by now."""
         changed = {**self._description, **changes}
-        changed["fingerprint"] = fingerprint(changed["manifest"])
+        changed = _sealed(changed)
         metadata = json.loads((self.path / "zarr.json").read_text())
         metadata["attributes"][ATTRIBUTE] = self._description = changed
         write_json(self.path / "zarr.json", metadata)
@@ -342,12 +369,47 @@ def _array_spec(name: str, entry: Mapping[str, Any]) -> ArraySpec:
 
 def _empty_description(*, num_rows: int) -> dict[str, Any]:
     manifest: dict[str, Any] = {"features": {}, "constants": {}}
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": library_versions(),
-        "num_rows": num_rows,
-        "batching": {},
-        "manifest": manifest,
-        "fingerprint": fingerprint(manifest),
-    }
+    return _sealed(
+        {
+            "schema_version": SCHEMA_VERSION,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": library_versions(),
+            "num_rows": num_rows,
+            "batching": {},
+            "manifest": manifest,
+        }
+    )
+
+
+def _sealed(description: Mapping[str, Any]) -> dict[str, Any]:
+    """The description with the fingerprint of its manifest, and a checksum over everything else in it."""
+    sealed = {**description, "fingerprint": fingerprint(description["manifest"])}
+    sealed.pop("checksum", None)
+    return {**sealed, "checksum": fingerprint(sealed)}
+
+
+def _read_description(path: Path) -> dict[str, Any]:
+    try:
+        description: dict[str, Any] = json.loads(path.read_text())["attributes"][ATTRIBUTE]
+        version, intact = description["schema_version"], description == _sealed(description)
+    except (KeyError, ValueError, TypeError, AttributeError):
+        if (path.parent / "features").is_dir():
+            raise _damaged_description(path) from None
+        raise NotFoundError(
+            f"{path.parent} is not a feature store of weldcache: {path} does not describe one."
+        ) from None
+    if version != SCHEMA_VERSION:
+        raise FingerprintError(
+            f"{path.parent} has schema version {version}, this weldcache reads {SCHEMA_VERSION}. "
+            "Use the weldcache that made it, or extract again into another --cache."
+        )
+    if not intact:
+        raise _damaged_description(path)
+    return description
+
+
+def _damaged_description(path: Path) -> StoreError:
+    return StoreError(
+        f"{path} is damaged, or was changed by hand: it does not agree with its own checksum. Restore the file from a "
+        "copy; the features themselves are not touched by this."
+    )

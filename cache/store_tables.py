@@ -151,8 +151,14 @@ def _verification(record: Mapping[str, Any] | None, *, fingerprint: str) -> Text
         return Text(f"{when}, before features were added or made anew", style="yellow")
     faults = [f"{record[name]:,} {name}" for name in ("errors", "warnings") if record.get(name)]
     rows = f"{record.get('rows', 0):,} rows"
+    changed = ""
+    if record["num_changed"]:
+        changed = f"{record['num_changed']:,} of {record['num_complete']:,} complete rows have changed or come since"
     if faults:
-        return Text(f"{when}, {rows}: {', '.join(faults)}; `weldcache verify` tells them", style="red")
+        told = [f"{when}, {rows}: {', '.join(faults)}", "`weldcache verify` tells them", changed]
+        return Text("; ".join(part for part in told if part), style="red")
+    if changed:
+        return Text(f"{when}; {changed}", style="yellow")
     return Text(f"{when}, {rows}: nothing wrong", style="green")
 
 

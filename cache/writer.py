@@ -1,5 +1,6 @@
 """Writing rows: data first and synced, then the status that makes them exist."""
 
+import errno
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,7 +80,9 @@ def disk_errors(path: Path) -> Iterator[None]:
     except WeldcacheError:
         raise  # some of which are OSErrors too, and have their own words
     except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        advice = "make room and" if full else "see that the folder can be written to, and"
         raise StoreError(
-            f"Writing to {path} failed: {error.strerror or error}. Complete rows are safe; make room and "
-            "run the same command again to do the rest."
+            f"Writing to {path} failed: {error.strerror or error}. Complete rows are safe; {advice} run the same "
+            "command again to do the rest."
         ) from error

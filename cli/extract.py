@@ -1,21 +1,17 @@
 """`weldcache extract`: stage one."""
 
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from .options import Cache, Config, Set, overrides
+from .options import Cache, Config, Data, Set, Split, overrides
 
 
 def extract(
     config: Config = None,
-    data: Annotated[
-        Path | None,
-        typer.Option("--data", help="Data set; the same as --set data.root=PATH.", show_default=False),
-    ] = None,
+    data: Data = None,
     cache: Cache = None,
-    split: Annotated[Literal["train", "val", "test", "all"], typer.Option(help="Welds to extract.")] = "all",
+    split: Split = "all",
     refresh: Annotated[
         bool,
         typer.Option("--refresh", help="Compute again what other files or weights were used for, and only that."),

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -15,9 +15,13 @@ Config = Annotated[
         show_default=False,
     ),
 ]
+Data = Annotated[
+    Path | None, typer.Option("--data", help="Data set; the same as --set data.root=PATH.", show_default=False)
+]
 Cache = Annotated[
     Path | None, typer.Option("--cache", help="Feature store; the same as --set cache.path=PATH.", show_default=False)
 ]
+Split = Annotated[Literal["train", "val", "test", "all"], typer.Option("--split", help="Welds to work on.")]
 Set = Annotated[
     list[str] | None,
     typer.Option(

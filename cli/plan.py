@@ -1,22 +1,18 @@
 """`weldcache plan`: what stage one would cost."""
 
 import json
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from .options import AsJson, Cache, Config, Set, overrides
+from .options import AsJson, Cache, Config, Data, Set, Split, overrides
 
 
 def plan(
     config: Config = None,
-    data: Annotated[
-        Path | None,
-        typer.Option("--data", help="Data set; the same as --set data.root=PATH.", show_default=False),
-    ] = None,
+    data: Data = None,
     cache: Cache = None,
-    split: Annotated[Literal["train", "val", "test", "all"], typer.Option(help="Welds to plan for.")] = "all",
+    split: Split = "all",
     settings: Set = None,
     no_probe: Annotated[
         bool, typer.Option("--no-probe", help="Measure no speeds: rows and bytes alone, in no time.")

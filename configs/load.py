@@ -189,7 +189,7 @@ def _describe(error: ValidationError, layers: Sequence[_Layer]) -> str:
     """One line a fault: where the value was written, which setting, what is wrong with it."""
     return "\n".join(
         _where([str(part) for part in fault["loc"]], layers)
-        + str(fault["msg"])
+        + str(fault["msg"]).removeprefix("Value error, ")
         + (f", got {fault['input']!r}" if not isinstance(fault["input"], dict | BaseModel) else "")
         for fault in error.errors()
     )

@@ -219,8 +219,8 @@ class TrainSettings(Section):
     )
     loading: Literal["auto", "resident", "streamed"] = Field(
         "auto",
-        description="resident: features stay on the device; streamed: they are read block by block, for stores larger "
-        "than memory; auto: resident where they fit.",
+        description="resident: features stay on the device; streamed: threads read the next batches ahead, for "
+        "stores larger than memory; auto: resident where they fit.",
     )
     device: Device = Field("auto", description="auto, cpu, mps, cuda or cuda:N.")
 

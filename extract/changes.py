@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ..cache.source_files import SourceFile, source_file
 from ..cache.status import Status
@@ -31,58 +31,97 @@ def find_changes(
     encoders: Mapping[str, Encoder],
     *,
     root: Path,
-    rehash: bool = False,
     writer: StoreWriter | None = None,
-    progress: Progress | None = None,
 ) -> Iterator[Change]:
-    """Look at the files of every complete row of `samples`.
+    """Look at the files of every complete row of `samples`, in every feature set that the store has.
 
-    A file with another size or time than recorded is hashed; with `rehash` every file is. Where the bytes turn out to
-    be the same, `writer`, if given, records the new time, so that the next look is quick again. `progress` counts the
-    rows, once for each modality.
+    A file with another size or time than recorded is hashed. Where the bytes turn out to be the same, `writer`, if
+    given, records the new time, so that the next look is quick again. Of feature sets that none of `encoders` makes,
+    the files that are recorded are looked at; a new file can only be told by what reads it.
 
     Raises:
         StoreError: if the store's record of a row's files is damaged.
     """
-    row_of = store.index.row_of()
-    by_row = {row_of[sample.key]: sample for sample in samples if sample.key in row_of}
+    files = CurrentFiles(root)
     for modality, encoder in encoders.items():
-        names = [spec.name for spec in encoder.specs if spec.name in store.feature_sets]
-        complete = {name: store.status(name) == Status.COMPLETE for name in names}
-        rows = [row for row in sorted(by_row) if any(complete[name][row] for name in names)]
-        for start in range(0, len(rows), _ROWS_AT_ONCE):
-            block = rows[start : start + _ROWS_AT_ONCE]
-            recorded = {name: store.sources(name, block) for name in names}
-            for place, row in enumerate(block):
-                files = _FilesNow(by_row[row], modality, encoder, root=root, rehash=rehash)
-                for name in names:
-                    if not complete[name][row]:
-                        continue
-                    what, renewed = files.compare(recorded[name][place])
-                    if what:
-                        yield Change(name, row, by_row[row].key, what)
-                    elif renewed and writer is not None:
-                        writer.renew_sources(name, row, renewed)
-                if progress is not None:
-                    progress.advance()
+        yield from changes_of_modality(store, samples, modality, encoder, files=files, writer=writer)
+    for name in sets_of_others(store, encoders):
+        yield from changes_of_record(store, samples, name, files=files, writer=writer)
 
 
-class _FilesNow:
-    """The files of one sample in one modality as they are now, each hashed once at most."""
+def sets_of_others(store: FeatureStore, encoders: Mapping[str, Encoder]) -> list[str]:
+    """The store's feature sets that none of `encoders` makes."""
+    made = {spec.name for encoder in encoders.values() for spec in encoder.specs}
+    return [name for name in store.feature_sets if name not in made]
 
-    def __init__(self, sample: Sample, modality: str, encoder: Encoder, *, root: Path, rehash: bool) -> None:
-        files = () if modality in sample.absent else encoder.reader.files(sample)
-        self._paths = {path.relative_to(root).as_posix(): path for path in files}
-        self._root = root
+
+def changes_of_modality(
+    store: FeatureStore,
+    samples: Sequence[Sample],
+    modality: str,
+    encoder: Encoder,
+    *,
+    files: "CurrentFiles",
+    writer: StoreWriter | None = None,
+    progress: Progress | None = None,
+) -> Iterator[Change]:
+    """As `find_changes`, in the feature sets of one modality. `progress` counts the rows."""
+    names = [spec.name for spec in encoder.specs if spec.name in store.feature_sets]
+    for sample, row, recorded in _complete_rows(store, samples, names, progress):
+        paths = () if modality in sample.absent else encoder.reader.files(sample)
+        present = frozenset(path.relative_to(files.root).as_posix() for path in paths)
+        for name, held in recorded.items():
+            what, renewed = files.compare(held, present=present)
+            if what:
+                yield Change(name, row, sample.key, what)
+            elif renewed and writer is not None:
+                writer.renew_sources(name, row, renewed)
+
+
+def changes_of_record(
+    store: FeatureStore,
+    samples: Sequence[Sample],
+    feature_set: str,
+    *,
+    files: "CurrentFiles",
+    writer: StoreWriter | None = None,
+    progress: Progress | None = None,
+) -> Iterator[Change]:
+    """As `find_changes`, in one feature set, by the files that are recorded alone. `progress` counts the rows."""
+    for sample, row, recorded in _complete_rows(store, samples, [feature_set], progress):
+        held = recorded[feature_set]
+        what, renewed = files.compare(held, present=frozenset(file.path for file in held if files.holds(file.path)))
+        if what:
+            yield Change(feature_set, row, sample.key, what)
+        elif renewed and writer is not None:
+            writer.renew_sources(feature_set, row, renewed)
+
+
+class CurrentFiles:
+    """Files of a data set as they are now, each hashed once at most, whatever was made from it.
+
+    With `rehash` every file is hashed; without, those whose size or time is not what is recorded.
+    """
+
+    def __init__(self, root: Path, *, rehash: bool = False) -> None:
+        self.root = root
         self._rehash = rehash
         self._hashed: dict[str, SourceFile] = {}
 
-    def compare(self, recorded: Sequence[SourceFile]) -> tuple[str, tuple[SourceFile, ...]]:
-        """What has changed ("" for nothing), and the files as they are now where only their times differ."""
+    def holds(self, name: str) -> bool:
+        """Whether `name` is a file below the root."""
+        path = PurePosixPath(name)
+        return not path.is_absolute() and ".." not in path.parts and (self.root / path).is_file()
+
+    def compare(self, recorded: Sequence[SourceFile], *, present: frozenset[str]) -> tuple[str, tuple[SourceFile, ...]]:
+        """What has changed ("" for nothing), and the files as they are now where only their times differ.
+
+        `present` are the names of the files that would be read now.
+        """
         before = {file.path: file for file in recorded}
-        if gone := sorted(before.keys() - self._paths.keys()):
+        if gone := sorted(before.keys() - present):
             return f"{gone[0]} is gone", ()
-        if new := sorted(self._paths.keys() - before.keys()):
+        if new := sorted(present - before.keys()):
             return f"{new[0]} is new", ()
         current = []
         for name, held in before.items():
@@ -96,9 +135,26 @@ class _FilesNow:
         return "", tuple(current) if current != list(recorded) else ()
 
     def _look(self, name: str, held: SourceFile) -> SourceFile:
-        stat = self._paths[name].stat()
+        stat = (self.root / name).stat()
         if (stat.st_size, stat.st_mtime_ns) == (held.size, held.mtime_ns) and not self._rehash:
             return held
         if name not in self._hashed:
-            self._hashed[name] = source_file(self._paths[name], root=self._root)
+            self._hashed[name] = source_file(self.root / name, root=self.root)
         return self._hashed[name]
+
+
+def _complete_rows(
+    store: FeatureStore, samples: Sequence[Sample], names: Sequence[str], progress: Progress | None
+) -> Iterator[tuple[Sample, int, dict[str, tuple[SourceFile, ...]]]]:
+    """The samples that are complete in any of `names`, in the order of rows, with what is recorded for each of them."""
+    row_of = store.index.row_of()
+    by_row = {row_of[sample.key]: sample for sample in samples if sample.key in row_of}
+    complete = {name: store.status(name) == Status.COMPLETE for name in names}
+    rows = [row for row in sorted(by_row) if any(complete[name][row] for name in names)]
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        block = rows[start : start + _ROWS_AT_ONCE]
+        recorded = {name: store.sources(name, block) for name in names}
+        for place, row in enumerate(block):
+            yield by_row[row], row, {name: recorded[name][place] for name in names if complete[name][row]}
+            if progress is not None:
+                progress.advance()

@@ -3,10 +3,14 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..cache.precision import to_storage
 from ..cache.status import Status
 from ..cache.store import FeatureStore
 from ..cache.writer import StoreWriter
+from ..errors import PrecisionError
 from .batching import Encoded
 from .modalities.modality import Prepared
 from .pool.read_task import Failure, ReadTask
@@ -30,8 +34,10 @@ class GroupWriter:
     def write(self, group: Sequence[ReadTask], encoded: Mapping[str, Encoded], seconds: Callable[[], float]) -> None:
         """Write what every row of the group lacks; `seconds` tells how long the backbones were at work on it.
 
+        A row with a value that does not fit its storage type is reported missing, and costs the others nothing.
+
         Raises:
-            PrecisionError: if a value does not fit its storage type; the sets before it are written.
+            PrecisionError: if no row of several fits: the storage type is at fault. The sets before it are written.
             StoreError: if the disk is full or refuses the write.
         """
         by_row = {item.task.row: item for item in group}
@@ -47,22 +53,50 @@ class GroupWriter:
         places = [place for place, row in enumerate(made.rows) if name in by_row[row].task.write]
         if not places:
             return
+        lost: dict[int, str] = {}
+        try:
+            values = self._cast(name, made, by_row, places=places)
+        except PrecisionError:
+            lost = self._lost_rows(name, made, by_row)
+            places = [place for place in places if made.rows[place] not in lost]
+            values = self._cast(name, made, by_row, places=places)
         rows = [made.rows[place] for place in places]
-        owners = [f"{by_row[row].task.sample.key}, {name}" for row in rows]
+        started = time.perf_counter()
+        if rows:
+            sources = [by_row[row].sources[modality] for row in rows]
+            notes = [_notes(by_row[row], modality) for row in rows]
+            self._writer.write(name, rows, values, sources=sources, notes=notes)
+        for row, reason in lost.items():
+            if name in by_row[row].task.write:
+                sources_of_row = by_row[row].sources[modality]
+                self._writer.report(name, row, Status.MISSING, reason=reason, sources=sources_of_row)
+        self.writing_seconds += time.perf_counter() - started
+
+    def _cast(
+        self, name: str, made: Encoded, by_row: Mapping[int, ReadTask], *, places: Sequence[int]
+    ) -> dict[str, NDArray[np.generic]]:
+        """Every array of the set in its storage type, for the rows at `places` of the batch."""
+        owners = [f"{by_row[made.rows[place]].task.sample.key}, {name}" for place in places]
         specs, whole = self._store.arrays(name), len(places) == len(made.rows)
-        values = {
-            array: to_storage(tensor if whole else tensor[places], specs[array], owners=owners)
+        return {
+            array: to_storage(tensor if whole else tensor[list(places)], specs[array], owners=owners)
             for array, tensor in made.features[name].items()
         }
-        started = time.perf_counter()
-        self._writer.write(
-            name,
-            rows,
-            values,
-            sources=[by_row[row].sources[modality] for row in rows],
-            notes=[_notes(by_row[row], modality) for row in rows],
-        )
-        self.writing_seconds += time.perf_counter() - started
+
+    def _lost_rows(self, name: str, made: Encoded, by_row: Mapping[int, ReadTask]) -> dict[int, str]:
+        """Rows of the batch that do not fit the storage types, each with the reason.
+
+        Rows that need no writing are looked at too: where these fit, the storage type is not at fault.
+        """
+        lost: dict[int, str] = {}
+        for place, row in enumerate(made.rows):
+            try:
+                self._cast(name, made, by_row, places=[place])
+            except PrecisionError as error:
+                lost[row] = str(error)
+        if len(lost) == len(made.rows) > 1:
+            raise PrecisionError(lost[made.rows[0]])
+        return lost
 
     def _report_failures(self, item: ReadTask, encoded: Mapping[str, Encoded]) -> None:
         row = item.task.row

@@ -139,6 +139,7 @@ def run_plan(plan: ExtractPlan, store: FeatureStore, request: Request, settings:
             raise_if_interrupted()
         while pending:
             pending.popleft().result()
+        progress.advance(0, note=f"busy: {describe_busy(shares())}")
         return shares()
 
 

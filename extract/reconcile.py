@@ -1,15 +1,20 @@
 """A store and a request brought together: what differs is refused with its name, or made anew on request."""
 
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from ..cache.provenance import differences
+from ..cache.status import Status
 from ..cache.store import FeatureStore
 from ..cache.writer import StoreWriter
-from ..errors import FingerprintError
+from ..errors import FingerprintError, StoreError
 from ..progress import say
 from .changes import Change, find_changes
 from .request import Request
+from .sample import SPLITS
 
 _SHOWN = 10  # differences in a message
 
@@ -40,15 +45,25 @@ def reconcile(store: FeatureStore, request: Request, *, refresh: bool) -> None:
     """Give `store` the rows, feature sets and constants that it lacks.
 
     With `refresh`, what something else made is forgotten and made anew: a whole set where its backbone, preprocessing
-    or libraries differ, a row where its files do. Without, it is refused.
+    or libraries differ, a row of the splits asked for where its files do. Without, it is refused. Nothing is forgotten
+    before it is known that it can be made: backbones are loaded, and the disk is looked at.
 
     Raises:
         FingerprintError: with each difference, and what to do.
+        BackboneError: if a backbone that is to make something anew cannot be loaded.
+        StoreError: if the disk is too small for what is to be made anew, or two sets' names collide.
     """
-    otherwise = made_otherwise(store, request)
+    otherwise, changes = made_otherwise(store, request), _changes(store, request)
+    _refuse_other_data(store, request)
+    for name in set(request.feature_sets) - set(store.feature_sets):
+        store.require_room_for(name)
     if not refresh:
         _refuse_other_making(store.path, otherwise)
-    _refuse_other_data(store, request)
+        _refuse_changes(store.path, changes)
+    text, vector = request.text, None
+    if text.name not in store.constants or text.name in otherwise:
+        vector = text.vector()
+    _require_makers(store, request, otherwise)
     _add_rows(store, request)
     for encoder in request.encoders.values():
         for spec in encoder.specs:
@@ -57,13 +72,36 @@ def reconcile(store: FeatureStore, request: Request, *, refresh: bool) -> None:
             elif spec.name in otherwise:
                 say(f"{spec.name} was made by something else and is made anew: {'; '.join(otherwise[spec.name][:3])}.")
                 store.replace_feature_set(spec)
-    text = request.text
-    if text.name not in store.constants or text.name in otherwise:
-        store.add_constant(text.name, text.vector(), made_by=text.made_by)
-    changes = list(find_changes(store, request.samples, request.encoders, root=request.root, writer=StoreWriter(store)))
-    if not refresh:
-        _refuse_changes(store.path, changes)
-    _forget(store, changes)
+    if vector is not None:
+        store.add_constant(text.name, vector, made_by=text.made_by)
+    _forget(store, request, changes)
+
+
+def _changes(store: FeatureStore, request: Request) -> list[Change]:
+    writer = StoreWriter(store)
+    return list(find_changes(store, request.samples, request.encoders, root=request.root, writer=writer))
+
+
+def _require_makers(store: FeatureStore, request: Request, otherwise: Mapping[str, Sequence[str]]) -> None:
+    """Before a set is given up: can it be made anew, for every row that it has, on this disk?"""
+    gone = [name for name in request.feature_sets if name in otherwise]
+    if gone and set(request.splits) != set(SPLITS):
+        raise FingerprintError(
+            f"{', '.join(gone)} would be made anew, and one feature set cannot be of two makings: leave out --split."
+        )
+    needed = 0
+    for encoder in request.encoders.values():
+        for spec in encoder.specs:
+            if spec.name in gone:
+                encoder.load()
+                held = sum(array.row_bytes for array in store.arrays(spec.name).values())
+                needed += int(np.sum(store.status(spec.name) == Status.COMPLETE)) * (spec.row_bytes - held)
+    free = shutil.disk_usage(store.path).free
+    if needed > free:
+        raise StoreError(
+            f"The disk is too small to make {', '.join(gone)} anew: {needed / 1e6:,.1f} MB more are needed and "
+            f"{free / 1e6:,.1f} MB are free. Make room, or extract into another --cache. Nothing was changed."
+        )
 
 
 def _worded(path: str, held: object, asked: object) -> str:
@@ -113,8 +151,16 @@ def _add_rows(store: FeatureStore, request: Request) -> None:
     store.add_rows(request.index)
 
 
-def _forget(store: FeatureStore, changes: Sequence[Change]) -> None:
-    for name in dict.fromkeys(change.feature_set for change in changes):
-        rows = [change.row for change in changes if change.feature_set == name]
-        say(f"{name}: {len(rows)} welds are computed again, because their files have changed.")
-        store.forget(name, rows)
+def _forget(store: FeatureStore, request: Request, changes: Sequence[Change]) -> None:
+    asked = [change for change in changes if store.index.splits[change.row] in request.splits]
+    for name in dict.fromkeys(change.feature_set for change in asked):
+        if name in store.feature_sets:
+            rows = [change.row for change in asked if change.feature_set == name]
+            store.forget(name, rows)
+            if name in request.feature_sets:
+                say(f"{name}: {len(rows)} welds are computed again, because their files have changed.")
+            else:
+                say(f"{name}: {len(rows)} welds are forgotten, because their files have changed; ask for it again.")
+    if len(asked) < len(changes):
+        others = len({change.row for change in changes} - {change.row for change in asked})
+        say(f"Files of {others} welds of other splits have changed too: leave out --split to compute these again.")

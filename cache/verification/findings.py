@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from rich.box import SIMPLE_HEAD
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -16,6 +17,7 @@ from ..provenance import Json
 
 # A group without members, whose attributes are the record: other readers of Zarr may list the store without a warning.
 VERIFICATION = "verification"
+ROW_DIGESTS = "row_digests"  # an entry of the record
 
 Severity = Literal["error", "warning", "note"]
 Mend = Literal["", "forget", "drop", "restore", "sweep"]
@@ -64,7 +66,12 @@ class Check:
 
 @dataclass(frozen=True)
 class Verification:
-    """All that was checked. `live` describes the comparison with recomputed features, where one was made."""
+    """All that was checked.
+
+    Attributes:
+        live: describes the comparison with recomputed features, where one was made.
+        row_digests: what the rows were when they were looked at; for the record alone.
+    """
 
     path: Path
     fingerprint: str
@@ -72,6 +79,7 @@ class Verification:
     checks: Sequence[Check]
     live: Mapping[str, Json] | None = None
     num_mended: int = 0
+    row_digests: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def findings(self) -> list[Finding]:
@@ -100,6 +108,7 @@ class Verification:
         """Leave the outcome in the store, for `weldcache info`; raises OSError where the store cannot be written to."""
         live = None if self.live is None else {name: self.live[name] for name in ("welds", "seed", "passed")}
         record = {**self._summary(), "findings": len(self.findings), "live": live}
+        record[ROW_DIGESTS] = dict(self.row_digests)
         write_json(
             self.path / VERIFICATION / "zarr.json", {"zarr_format": 3, "node_type": "group", "attributes": record}
         )
@@ -159,9 +168,15 @@ def _check_table(checks: Sequence[Check]) -> Table:
 
 
 def _live_tables(live: Mapping[str, Any]) -> Iterator[RenderableType]:
-    table = Table(title=f"live against cached, {live['welds']} welds, seed {live['seed']}", title_justify="left")
-    for heading in ("array", "largest difference", "of its std", "of tolerance", "own noise", ""):
-        table.add_column(heading, justify="left" if heading in ("array", "") else "right")
+    title = f"live against cached, {live['welds']} welds, seed {live['seed']}"
+    # No wider than it has to be: in eighty columns the names of arrays are whole.
+    table = Table(
+        title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0)
+    )
+    table.add_column("array", overflow="fold")
+    for heading in ("differs\nby", "of its\nstd", "of tol-\nerance", "own\nnoise"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
     for array in live["arrays"]:
         share = "" if array["of_tolerance"] is None else f"{array['of_tolerance']:.0%}"
         numbers = [_number(array["difference"]), _number(array["difference_of_std"]), share, _number(array["noise"])]

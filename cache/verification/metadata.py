@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...atomic import write_json
+from ...errors import StoreError
 from ..arrays import FeatureSetSpec
 from ..layout import open_array
 from ..provenance import differences
@@ -66,9 +67,9 @@ def verify_metadata(store: FeatureStore) -> tuple[list[Finding], int]:
 
 
 def restore_metadata(store: FeatureStore, names: list[str]) -> None:
-    """Write the `zarr.json` of these folders as it should be."""
+    """Write the `zarr.json` of these folders as it should be, but for what the manifest does not name any more."""
     expected = expected_metadata(store)
-    for name in names:
+    for name in (name for name in names if name in expected):
         write_json(store.path / name / _FILE, expected[name])
 
 
@@ -125,7 +126,7 @@ def _verify_index(store: FeatureStore) -> list[Finding]:
 def _verify_constant(store: FeatureStore, name: str) -> list[Finding]:
     try:
         values = store.constant(name)
-    except (ValueError, RuntimeError, OSError, KeyError, TypeError) as error:
+    except (StoreError, ValueError, RuntimeError, OSError, KeyError, TypeError) as error:
         evidence = f"cannot be read ({error})"
     else:
         if np.isfinite(values).all() and values.any():

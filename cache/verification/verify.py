@@ -71,10 +71,10 @@ def mend_store(store: FeatureStore, findings: Sequence[Finding]) -> int:
     for finding in findings:
         if finding.mend == "forget" and finding.file.split("/")[0] in _RECORDS:
             (store.path / finding.file).unlink(missing_ok=True)
-        elif finding.mend == "drop":
-            store.drop_constant(finding.part.removeprefix("constants/"))
         elif finding.mend == "sweep":
             _sweep(store.path / finding.file)
+    for name in {finding.part.removeprefix("constants/") for finding in findings if finding.mend == "drop"}:
+        store.drop_constant(name)
     restore_metadata(store, [str(Path(finding.file).parent) for finding in findings if finding.mend == "restore"])
     return sum(finding.mend != "" for finding in findings)
 

@@ -6,6 +6,8 @@ extraction runs. A marker file says that the weights know nothing; the store and
 
 import shutil
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -13,7 +15,7 @@ from transformers import CLIPTokenizer, PreTrainedConfig
 
 from ...atomic import fsync_path, fsync_tree, write_json
 from ...cache.provenance import Json
-from ...errors import OutputExistsError
+from ...errors import BackboneError, OutputExistsError, WeldcacheError
 from .architectures import MODEL_CLASSES, Scale, architecture
 from .audio_spectrogram import published_extractor
 from .checkpoint import MARKER_FILE, read_marker
@@ -37,6 +39,10 @@ def save_random_backbone(folder: Path, *, family: Family, scale: Scale, seed: in
     A folder whose marker says the same is used as it is, one whose marker says otherwise is replaced, and any other
     folder is left alone (OutputExistsError). The folder appears whole or not at all, whoever else is writing it. A
     full-size model needs its float32 weights in memory and on disk: up to 3.4 GB.
+
+    Raises:
+        OutputExistsError: if there is another folder.
+        BackboneError: if the disk refuses the write.
     """
     marker: dict[str, Json] = {
         "random_weights": True,
@@ -47,16 +53,31 @@ def save_random_backbone(folder: Path, *, family: Family, scale: Scale, seed: in
     }
     if _holds(folder, marker=marker):
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
-        _write_model(temporary, family=family, scale=scale, seed=seed)
-        write_json(temporary / MARKER_FILE, marker)
-        fsync_tree(temporary)
-        _put_in_place(temporary, folder=folder, marker=marker)
+        with _refusals_told(folder.parent):
+            temporary.mkdir(parents=True)
+            _write_model(temporary, family=family, scale=scale, seed=seed)
+            write_json(temporary / MARKER_FILE, marker)
+            fsync_tree(temporary)
+            _put_in_place(temporary, folder=folder, marker=marker)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder
+
+
+@contextmanager
+def _refusals_told(folder: Path) -> Iterator[None]:
+    """Turn the operating system's refusal to write into `folder` into a sentence."""
+    try:
+        yield
+    except WeldcacheError:
+        raise  # some of which are OSErrors too, and have their own words
+    except OSError as error:
+        raise BackboneError(
+            f"{folder} cannot be written to ({error.strerror or error}), and the backbones with random weights belong "
+            "there, beside the feature store; choose a folder that can be written to with --cache."
+        ) from error
 
 
 def _holds(folder: Path, *, marker: dict[str, Json]) -> bool:

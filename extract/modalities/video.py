@@ -9,6 +9,7 @@ from einops import rearrange
 
 from ...cache.arrays import ArraySpec, FeatureSetSpec
 from ...configs.schema import CacheSettings, VideoSettings
+from ...errors import DecodeError
 from ..backbones.spec import Preparation, VideoBackbone
 from ..decode.decoded import VideoClip
 from ..decode.sensor import arc_on_window
@@ -45,10 +46,14 @@ class VideoReader:
 
     def _window(self, sample: Sample) -> tuple[tuple[float, float], tuple[str, ...]]:
         """When the arc burns, and a note where nothing but the film itself could tell."""
+        silence = "no sensors"
         if "sensor" in sample.files:
-            return arc_on_window(sample.files["sensor"][0]), ()
+            try:
+                return arc_on_window(sample.files["sensor"][0]), ()
+            except DecodeError as error:
+                silence = f"the sensors do not tell ({str(error).removesuffix('.')})"
         window = lit_window(sample.files["video"][0])
-        return window, (f"no sensors: the arc-on window {window[0]:.1f} to {window[1]:.1f} s is that of the light",)
+        return window, (f"{silence}: the arc-on window {window[0]:.1f} to {window[1]:.1f} s is that of the light",)
 
 
 class VideoEncoder:

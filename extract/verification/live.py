@@ -18,6 +18,7 @@ from ...cache.verification.findings import MEND, Check, Finding
 from ...errors import StoreError
 from ...progress import Progress
 from ..batching import CPU_GROUP_SIZE, AdaptiveEncoder
+from ..changes import sets_of_others
 from ..modalities.load import LazyText
 from ..modalities.modality import Encoder, Prepared
 from ..plan import Task
@@ -28,7 +29,10 @@ from .comparison import FLOORS, TOLERANCE, Comparison, LiveArray, compare
 
 _REMEDY_OF_FILES = "Restore the files, or compute the weld from them as they are now: `weldcache extract --refresh`."
 _REMEDY_OF_NOTHING = "Name the data set and the backbones that made the store, with --config or --set."
-_REMEDY_OF_TEXT = "Extract again into another --cache."
+_REMEDY_OF_TEXT = "`weldcache verify --mend`, then `weldcache extract`, computes it again."
+
+NOT_ASKED_FOR = "not compared: the settings do not ask for it"
+REMEDY_OF_NOT_ASKED_FOR = "Name its settings with --config or --set."
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,8 @@ def compare_live(
 ) -> LiveResult:
     """Recompute `num_welds` random complete welds and compare every array of `feature_sets`, and the constants.
 
-    `feature_sets` are those that the request's backbones made; others cannot be compared.
+    `feature_sets` are those that the request's backbones made; others cannot be compared, and those that the request
+    does not name are noted.
 
     Raises:
         BackboneError: if a backbone cannot be loaded.
@@ -58,12 +63,17 @@ def compare_live(
     if not comparer.arrays:
         evidence = "nothing could be compared: no complete weld is in the data set and made by what the settings name"
         comparer.findings.append(Finding("live", "warning", evidence, _REMEDY_OF_NOTHING))
+    passed = not comparer.findings
+    comparer.findings += [
+        Finding("live", "note", NOT_ASKED_FOR, REMEDY_OF_NOT_ASKED_FOR, part=name)
+        for name in sets_of_others(store, request.encoders)
+    ]
     arrays = list(comparer.arrays.values())
     description: dict[str, Json] = {
         "welds": len(rows),
         "seed": seed,
         "keys": [str(store.index.keys[row]) for row in rows],
-        "passed": not comparer.findings,
+        "passed": passed,
         "tolerance": TOLERANCE,
         "arrays": [array.to_json() for array in arrays],
     }
@@ -129,13 +139,21 @@ class _Comparer:
             return
         vector = text.vector()
         spec = ArraySpec("prompt", vector.shape, ("dim",), "float32")
-        cached = self._store.constant(text.name)
+        try:
+            cached = self._store.constant(text.name)
+        except (StoreError, ValueError, RuntimeError, OSError, KeyError, TypeError):
+            return  # the checks of the store alone tell of it
+        if cached.shape != vector.shape:
+            self._tell_text(text.name, f"its shape is {cached.shape}, live it is {vector.shape}")
+            return
         floor = FLOORS[text.encoder.spec.arithmetic]
         compared = compare(cached, together=vector, alone=text.vector(), spec=spec, floor=floor)
         self._array(text.name).add("", compared, cached.astype(np.float64))
         if not compared.passed:
-            evidence = f"live and cached differ by up to {compared.difference:.2e}"
-            self.findings.append(Finding("live", "error", evidence, _REMEDY_OF_TEXT, part=text.name))
+            self._tell_text(text.name, f"live and cached differ by up to {compared.difference:.2e}")
+
+    def _tell_text(self, name: str, evidence: str) -> None:
+        self.findings.append(Finding("live", "error", evidence, _REMEDY_OF_TEXT, part=name, mend="drop"))
 
     def _read(self, row: int, modality: str, encoder: Encoder) -> _Read | None:
         """Decode a weld again; tells of what cannot be decoded any more."""

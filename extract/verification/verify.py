@@ -6,6 +6,7 @@ the store alone -> rows against samples -> files against their hashes -> what ma
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -14,15 +15,15 @@ from ...cache.provenance import Json, differences
 from ...cache.status import Status
 from ...cache.store import FeatureStore
 from ...cache.verification.findings import MEND, Check, Finding, Verification
+from ...cache.verification.row_digests import row_digests
 from ...cache.verification.verify import mend_store, verify_store
 from ...configs.schema import Settings
 from ...errors import BackboneError, NotFoundError, StoreError
 from ...locking import locked_folder
 from ...progress import Progress, say
-from ..changes import find_changes
-from ..modalities.modality import Encoder
+from ..changes import Change, CurrentFiles, changes_of_modality, changes_of_record, sets_of_others
 from ..request import Request, make_request
-from .live import LiveResult, compare_live
+from .live import NOT_ASKED_FOR, REMEDY_OF_NOT_ASKED_FOR, LiveResult, compare_live
 
 _SHOWN = 3  # differences in a finding
 
@@ -55,12 +56,14 @@ def verify(
         BusyError: if `mend` is asked for while somebody writes to the store.
     """
     path = settings.cache.path
-    if not (path / "zarr.json").is_file():
+    if not (path / "zarr.json").is_file() and not _has_features(path):
         FeatureStore.open(path)  # says what is wrong
     with locked_folder(path) if mend else nullcontext():
         try:
             store = FeatureStore.open(path)
-        except StoreError as error:
+        except (StoreError, NotFoundError) as error:
+            if isinstance(error, NotFoundError) and not _has_features(path):
+                raise
             damaged = Finding("metadata", "error", str(error), _REMEDY_OF_DAMAGE, file="zarr.json")
             return Verification(path, "", 0, [Check("metadata", "the store's description and its index", [damaged])])
         verification = _verify(store, settings, live=live, seed=seed, sources=sources)
@@ -73,8 +76,14 @@ def verify(
     return verification
 
 
+def _has_features(path: Path) -> bool:
+    """Whether there is a store whose description is gone, rather than none."""
+    return (path / "features").is_dir()
+
+
 def _verify(store: FeatureStore, settings: Settings, *, live: int, seed: int, sources: bool) -> Verification:
     request, why_not = _request(settings, needed=live > 0, wanted=sources)
+    digests = row_digests(store)  # first, so that what changes meanwhile counts as changed since
     checks = verify_store(store)
     result: LiveResult | None = None
     if request is None:
@@ -96,6 +105,7 @@ def _verify(store: FeatureStore, settings: Settings, *, live: int, seed: int, so
         fingerprint=store.fingerprint,
         num_rows=len(store.index),
         checks=checks,
+        row_digests=digests,
         live=None if result is None else result.description,
     )
 
@@ -156,32 +166,31 @@ def _incomplete(store: FeatureStore, feature_set: str) -> str:
 
 
 def _check_files(store: FeatureStore, request: Request) -> Check:
-    """Every file that a complete row was made from, hashed again."""
-    findings = []
-    total = len(request.samples) * len(request.encoders)
+    """Every file that a complete row was made from, hashed again: once, whatever was made from it."""
+    findings: list[Finding] = []
+    files, others = CurrentFiles(request.root, rehash=True), sets_of_others(store, request.encoders)
+    total = len(request.samples) * (len(request.encoders) + len(others))
     with Progress("Hashing source files", total=total, unit="welds") as progress:
         for modality, encoder in request.encoders.items():
-            try:
-                findings += _changes(store, request, {modality: encoder}, progress)
-            except (StoreError, ValueError, TypeError) as error:
-                evidence = f"not compared to the end: {error}"
-                findings.append(Finding("source files", "warning", evidence, MEND, part=modality))
-    num_rows = sum(
-        int(np.sum(store.status(name) == Status.COMPLETE))
-        for name in request.feature_sets
-        if name in store.feature_sets
-    )
+            changes = changes_of_modality(store, request.samples, modality, encoder, files=files, progress=progress)
+            findings += _told(changes, part=modality)
+        for name in others:
+            changes = changes_of_record(store, request.samples, name, files=files, progress=progress)
+            findings += _told(changes, part=name)
+    num_rows = sum(int(np.sum(store.status(name) == Status.COMPLETE)) for name in store.feature_sets)
     return Check("source files", f"the files of {num_rows:,} complete rows, hashed again", findings)
 
 
-def _changes(
-    store: FeatureStore, request: Request, encoders: Mapping[str, Encoder], progress: Progress
-) -> list[Finding]:
-    found = find_changes(store, request.samples, encoders, root=request.root, rehash=True, progress=progress)
-    return [
-        Finding("source files", "warning", change.what, _REMEDY_OF_CHANGE, key=change.key, part=change.feature_set)
-        for change in found
-    ]
+def _told(changes: Iterator[Change], *, part: str) -> list[Finding]:
+    """Changes as findings, and one more where the record of the files ends them early."""
+    findings = []
+    try:
+        for change in changes:
+            key, part_of = change.key, change.feature_set
+            findings.append(Finding("source files", "warning", change.what, _REMEDY_OF_CHANGE, key=key, part=part_of))
+    except (StoreError, ValueError, TypeError) as error:
+        findings.append(Finding("source files", "warning", f"not compared to the end: {error}", MEND, part=part))
+    return findings
 
 
 def _check_making(store: FeatureStore, request: Request) -> tuple[Check, frozenset[str]]:
@@ -203,6 +212,10 @@ def _check_making(store: FeatureStore, request: Request) -> tuple[Check, frozens
                 shown = "; ".join(f"{field}: {mine} then, {now} now" for field, mine, now in found[:_SHOWN])
                 more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
                 findings.append(Finding("made by", "warning", shown + more, _REMEDY_OF_OTHER_MAKING, part=name))
+    findings += [
+        Finding("made by", "note", NOT_ASKED_FOR, REMEDY_OF_NOT_ASKED_FOR, part=name)
+        for name in sets_of_others(store, request.encoders)
+    ]
     looked_at = f"{num_compared} feature sets and constants: model, weights, preprocessing, libraries"
     return Check("made by", looked_at, findings), frozenset(agreeing)
 

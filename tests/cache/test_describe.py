@@ -15,9 +15,12 @@ from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
 from weldcache.cache.describe import describe_store
 from weldcache.cache.index import Index, index_of
 from weldcache.cache.provenance import fingerprint
+from weldcache.cache.source_files import SourceFile
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.store_tables import store_tables
+from weldcache.cache.verification.findings import Verification
+from weldcache.cache.verification.row_digests import row_digests
 from weldcache.cache.writer import StoreWriter
 
 LONG_MODEL = "facebook/dinov3-vith16plus-pretrain-lvd1689m"
@@ -161,16 +164,50 @@ def test_the_last_verification_is_told(welds: FeatureStore) -> None:
     assert describe_store(welds)["health"]["verification"] is None
     assert "never verified" in _shown(welds, width=80)
     record = {"created": "2026-01-02T03:04:05+00:00", "findings": 3, "rows": 6}
+    digests = row_digests(welds)
     for change, words in (
         ({}, "6 rows: nothing wrong"),
         ({"errors": 2, "warnings": 1}, "2 errors, 1 warnings"),
         ({"fingerprint": "of another making"}, "before features were added"),
     ):
-        group = {"zarr_format": 3, "node_type": "group", "attributes": {**record, **change}}
+        group = {"zarr_format": 3, "node_type": "group", "attributes": {**record, **change, "row_digests": digests}}
         (welds.path / "verification").mkdir(exist_ok=True)
         (welds.path / "verification/zarr.json").write_text(json.dumps(group))
-        assert describe_store(welds)["health"]["verification"] == {**record, **change}
+        assert describe_store(welds)["health"]["verification"] == {
+            **record,
+            **change,
+            "num_complete": 5,
+            "num_changed": 0,
+        }
         assert words in _shown(welds, width=80) and "verified 2026-01-02" in _shown(welds, width=80)
+
+
+def test_rows_that_came_or_changed_since_do_not_pass_for_verified(welds: FeatureStore) -> None:
+    def record(digests: dict[str, str]) -> None:
+        Verification(welds.path, welds.fingerprint, 6, [], row_digests=digests).write_record()
+
+    def changed() -> tuple[int, int]:
+        told = describe_store(welds)["health"]["verification"]
+        assert "row_digests" not in told
+        return told["num_changed"], told["num_complete"]
+
+    record(row_digests(welds))
+    assert changed() == (0, 5) and "nothing wrong" in _shown(welds, width=80)
+    _write(welds, "sensor", [5], {}, onsets=[1.0])
+    assert changed() == (1, 6) and "1 of 6 complete rows have changed or come since" in _shown(welds, width=100)
+    film, touched, edited = (SourceFile("film.avi", 3, time, digest) for time, digest in ((1, "a"), (2, "a"), (1, "b")))
+    StoreWriter(welds).renew_sources("sensor", 0, [film])
+    record(row_digests(welds))
+    StoreWriter(welds).renew_sources("sensor", 0, [touched])
+    assert changed() == (0, 6)
+    StoreWriter(welds).renew_sources("sensor", 0, [edited])
+    assert changed() == (1, 6)
+    text = welds.path / "source/sensor/c.0"
+    text.write_bytes(b"x" + text.read_bytes()[1:])
+    assert changed() == (1, 6)
+    for unreadable in ({}, {"sensor": "not base64"}):
+        record(unreadable)
+        assert changed() == (6, 6) and "nothing wrong" not in _shown(welds, width=80)
 
 
 def test_many_problems_are_ten_and_a_count(

@@ -326,6 +326,20 @@ def _largest_file(num_bytes: int):  # type: ignore[no-untyped-def]
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+def test_what_a_killed_import_left_goes_and_what_a_living_one_holds_stays(exported: Path, tmp_path: Path) -> None:
+    abandoned, held, others = (
+        tmp_path / name for name in (".back.zarr.11111111.tmp", ".back.zarr.22222222.tmp", ".other.zarr.33333333.tmp")
+    )
+    for folder in (abandoned, held, others):
+        (folder / "features").mkdir(parents=True)
+        (folder / "features" / "c.0").write_bytes(b"half")
+    with locked_folder(held):
+        import_hdf5(exported, tmp_path / "back.zarr")
+    left = sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("."))
+    assert left == [held.name, others.name]
+    assert (held / "features" / "c.0").read_bytes() == b"half"
+
+
 def test_memory_does_not_grow_with_the_number_of_rows(tmp_path: Path, child_environment: dict[str, str]) -> None:
     """Peak memory of a process that exports and imports 16 MB, and of one that does so with 64 MB."""
     code = """

@@ -12,6 +12,7 @@ import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from weldcache.cache import store as store_module
 from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
 from weldcache.cache.index import Index, index_of
 from weldcache.cache.precision import to_storage
@@ -322,8 +323,101 @@ def test_batching_is_remembered_and_not_in_the_fingerprint(store: FeatureStore) 
 def test_a_manifest_that_was_changed_by_hand_is_refused(store: FeatureStore) -> None:
     path = store.path / "zarr.json"
     path.write_text(path.read_text().replace('"tiny"', '"tina"'))
-    with pytest.raises(StoreError, match="its manifest and its fingerprint do not agree"):
+    with pytest.raises(StoreError, match="does not agree with its own checksum"):
         FeatureStore.open(store.path)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [('"num_rows": 5', '"num_rows": 4'), ('"created": "2', '"created": "1'), ('"weldcache"', '"weldcache'), ("}", "")],
+)
+def test_any_change_of_the_description_is_damage(store: FeatureStore, before: str, after: str) -> None:
+    path = store.path / "zarr.json"
+    path.write_text(path.read_text().replace(before, after, 1))
+    with pytest.raises(StoreError, match="damaged"):
+        FeatureStore.open(store.path)
+
+
+@pytest.mark.parametrize(("held", "asked"), [("image/block_2", "image"), ("video", "video/grid")])
+def test_a_set_cannot_lie_inside_another(store: FeatureStore, held: str, asked: str) -> None:
+    """Zarr would delete the inner one to make the outer one."""
+    store.add_feature_set(cls_spec())
+    write(store, 0)
+    write_cls(store, 0)
+    with pytest.raises(StoreError, match=rf"has features {held}, so others cannot be named {asked}"):
+        store.add_feature_set(FeatureSetSpec(asked, cls_spec().arrays, {}))
+    reopened = FeatureStore.open(store.path)
+    np.testing.assert_array_equal(reopened.rows("train", feature_sets=["video", "image/block_2"]), [0])
+
+
+@pytest.mark.parametrize("step", range(6))
+def test_replacing_a_set_can_be_interrupted_anywhere(
+    store: FeatureStore, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """Whatever the moment, the store is whole, without the set or with the new one, and the next attempt succeeds."""
+    write(store, 0, 1)
+    store.add_feature_set(cls_spec())
+    write_cls(store, 0, 1)
+    steps = iter(range(100))
+
+    def stopping(function: Callable[..., object]) -> Callable[..., object]:
+        def call(*arguments: object, **options: object) -> object:
+            if next(steps) == step:
+                raise KeyboardInterrupt
+            return function(*arguments, **options)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for name in ("create_array", "create_text_array", "write_json", "rmtree"):
+            patch.setattr(store_module, name, stopping(getattr(store_module, name)))
+        with pytest.raises(KeyboardInterrupt):
+            store.replace_feature_set(cls_spec("larger"))
+    reopened = FeatureStore.open(store.path)
+    np.testing.assert_array_equal(reopened.rows("train", feature_sets=["video"]), [0, 1])
+    if "image/block_2" in reopened.feature_sets:
+        if reopened.manifest["features"]["image/block_2"]["made_by"]["backbone"]["model"] == "tiny":
+            np.testing.assert_array_equal(reopened.read("image/block_2/cls", [1]), [[1, 1, 1]])
+            reopened.replace_feature_set(cls_spec("larger"))
+    else:
+        reopened.add_feature_set(cls_spec("larger"))
+    assert (reopened.status("image/block_2") == Status.MISSING).all()
+    write_cls(reopened, 1)
+    np.testing.assert_array_equal(FeatureStore.open(store.path).read("image/block_2/cls", [1]), [[1, 1, 1]])
+
+
+@pytest.mark.parametrize("step", range(3))
+def test_another_constant_can_be_interrupted_anywhere(
+    store: FeatureStore, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """Never one prompt's vector under another's name."""
+    store.add_constant("text/prompt", np.full(3, 1, np.float32), made_by={"prompt": "good"})
+    steps = iter(range(100))
+
+    def stopping(function: Callable[..., object]) -> Callable[..., object]:
+        def call(*arguments: object, **options: object) -> object:
+            if next(steps) == step:
+                raise KeyboardInterrupt
+            return function(*arguments, **options)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for name in ("write_json", "rmtree", "fsync_tree"):
+            patch.setattr(store_module, name, stopping(getattr(store_module, name)))
+        with pytest.raises(KeyboardInterrupt):
+            store.add_constant("text/prompt", np.full(3, 2, np.float32), made_by={"prompt": "bad"})
+    reopened = FeatureStore.open(store.path)
+    if "text/prompt" in reopened.constants:
+        prompt = reopened.manifest["constants"]["text/prompt"]["made_by"]["prompt"]
+        assert reopened.constant("text/prompt")[0] == {"good": 1, "bad": 2}[prompt]
+
+
+def test_a_lost_constant_is_damage_and_not_zeros(store: FeatureStore) -> None:
+    store.add_constant("text/prompt", np.full(3, 1, np.float32), made_by={"prompt": "good"})
+    (store.path / "constants/text/prompt/c/0").unlink()
+    with pytest.raises(StoreError, match=r"text/prompt is damaged \(a chunk is gone\)"):
+        store.constant("text/prompt")
 
 
 def test_the_array_lists_what_a_set_has(store: FeatureStore) -> None:
@@ -339,3 +433,12 @@ def test_a_lost_chunk_of_the_index_is_damage_and_not_zeros(store: FeatureStore, 
     (store.path / "index" / column / "c/0").unlink()
     with pytest.raises(StoreError, match=rf"The index of the store is damaged .*{column}: a chunk is gone"):
         FeatureStore.open(store.path)
+
+
+def test_a_row_that_was_read_and_then_forgotten_is_refused(store: FeatureStore) -> None:
+    write(store, 0, 1)
+    store.read("video/tokens", [0, 1])
+    store.forget("video", [1])
+    np.testing.assert_array_equal(store.read("video/tokens_length", [0]), [0])
+    with pytest.raises(StoreError, match="1 of 2 rows have no video features, the first is day/001"):
+        store.read("video/tokens", [0, 1])

@@ -71,3 +71,16 @@ def test_without_a_cache_the_command_that_makes_one(
     assert outcome.code == 2 and outcome.out == "" and "Traceback" not in outcome.err
     assert "no feature store at" in outcome.err and "nowhere.zarr" in outcome.err
     assert "weldcache extract" in outcome.err
+
+
+def test_rows_that_came_after_the_verification_are_not_called_verified(
+    weldcache: Callable[..., Any], synthetic: Path, copy_of: Callable[[Path], Path]
+) -> None:
+    project = copy_of(synthetic)
+    sensor = ("--set", "extract.modalities=[sensor]")
+    assert weldcache("extract", "--split", "train", *sensor, folder=project).code == 0
+    assert weldcache("verify", *sensor, folder=project).code == 0
+    assert "nothing wrong" in weldcache("info", folder=project).out
+    assert weldcache("extract", *sensor, folder=project).code == 0
+    outcome = weldcache("info", folder=project)
+    assert "30 of 38 complete rows have changed or come since" in outcome.out and "nothing wrong" not in outcome.out

@@ -89,3 +89,42 @@ def test_a_damaged_text_vector_is_mended_too(
     assert weldcache("extract", folder=project).code == 0
     assert rows_of(contents(project / "features.zarr")) == before
     assert weldcache("verify", "--no-sources", folder=project).code == 0
+
+
+@pytest.mark.parametrize("gone", ["constants/text/prompt/zarr.json", "constants/text/zarr.json"])
+def test_a_text_vector_without_its_description_is_mended(
+    weldcache: Run, copy_of: Callable[[Path], Path], extracted: Path, gone: str
+) -> None:
+    project = copy_of(extracted)
+    (project / "features.zarr" / gone).unlink()
+    outcome = weldcache("verify", "--mend", "--no-sources", "--live", "1", folder=project)
+    assert outcome.code == 1 and "Traceback" not in outcome.err and "mended" in outcome.out
+    assert weldcache("extract", folder=project).code == 0
+    outcome = weldcache("verify", "--no-sources", folder=project)
+    assert outcome.code == 0, outcome.out
+
+
+@pytest.mark.parametrize("contents", [None, "", "{}"])
+def test_a_store_whose_description_is_gone_is_damaged_and_not_absent(
+    weldcache: Run, copy_of: Callable[[Path], Path], extracted: Path, contents: str | None
+) -> None:
+    project = copy_of(extracted)
+    description = project / "features.zarr/zarr.json"
+    description.unlink() if contents is None else description.write_text(contents)
+    for options in ([], ["--mend"]):
+        outcome = weldcache("verify", "--json", *options, folder=project)
+        assert outcome.code == 1 and json.loads(outcome.raw_out)["errors"] == 1, outcome.err
+    outcome = weldcache("verify", folder=project)
+    assert outcome.code == 1 and "error: metadata:" in outcome.out
+
+
+def test_a_description_that_was_changed_is_a_finding(
+    weldcache: Run, copy_of: Callable[[Path], Path], extracted: Path
+) -> None:
+    project = copy_of(extracted)
+    description = project / "features.zarr/zarr.json"
+    metadata = json.loads(description.read_text())
+    metadata["attributes"]["weldcache"]["batching"] = {"group_size": 999}
+    description.write_text(json.dumps(metadata))
+    outcome = weldcache("verify", "--json", folder=project)
+    assert outcome.code == 1 and json.loads(outcome.raw_out)["errors"] == 1, outcome.out

@@ -91,7 +91,8 @@ def whole(store: Path) -> dict[str, bytes]:
         if path.is_file() and not path.name.startswith(".") and not path.name.endswith(".partial"):
             files[str(path.relative_to(store))] = path.read_bytes()
     root = json.loads(files["zarr.json"])
-    root["attributes"]["weldcache"].pop("created")
+    for name in ("created", "checksum"):  # a checksum over the other things, the time among them
+        root["attributes"]["weldcache"].pop(name)
     files["zarr.json"] = json.dumps(root).encode()
     return files
 

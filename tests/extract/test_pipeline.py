@@ -20,7 +20,7 @@ from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.configs.load import load_settings
 from weldcache.configs.schema import Settings
-from weldcache.errors import FingerprintError, PrecisionError, StoreError, WeldcacheError
+from weldcache.errors import BackboneError, FingerprintError, StoreError, WeldcacheError
 from weldcache.extract import changes, request
 from weldcache.extract.backbones.random_backbone import save_random_backbone
 from weldcache.extract.decode.sensor import CHANNELS, read_sensor_table
@@ -488,7 +488,7 @@ def test_a_weld_that_has_become_another_is_refused(
 # What cannot be stored
 
 
-def test_an_overflow_names_weld_and_array_and_what_was_complete_stays(
+def test_an_overflow_names_weld_and_array_and_costs_no_other_weld(
     cut_to: Callable[..., Path], weld_keys: Keys, synthetic: Path, wrap_encoders: Callable[..., None]
 ) -> None:
     keys = weld_keys(synthetic, "train")[:6]
@@ -505,10 +505,13 @@ def test_an_overflow_names_weld_and_array_and_what_was_complete_stays(
             return {"video": {**made["video"], "tokens": made["video"]["tokens"] + last}}
 
     wrap_encoders(lambda name, encoder: Exploding(encoder, []) if name == "video" else encoder)
-    with pytest.raises(PrecisionError, match=rf"{keys[5]}, video, array tokens: .*does not fit float16") as error:
-        extract(settings_in(project))
-    assert "cache.dtype" in str(error.value)
-    assert store_of(project).status("video").tolist() == [1, 1, 1, 1, 0, 0]
+    summary = extract(settings_in(project))
+    ((key, feature_sets, reason),) = summary.problems
+    assert (key, feature_sets, summary.num_failed) == (keys[5], "video", 1)
+    assert reason.startswith(f"{key}, video, array tokens: ")
+    assert "does not fit float16" in reason and "--set cache.dtype=bfloat16" in reason
+    assert store_of(project).status("video").tolist() == [1, 1, 1, 1, 1, 0]
+    assert (store_of(project).status("audio") == Status.COMPLETE).all()
 
 
 def test_an_arc_that_never_burns_is_a_value_not_a_failure(
@@ -621,6 +624,46 @@ def test_changed_weights_are_named_and_refresh_makes_that_set_anew_and_no_other(
     assert seen == {"video": [], "audio": [2], "image": [], "sensor": []}
     after = {name: row(store_of(project), name, keys[0]).tobytes() for name in ARRAYS}
     assert {name for name in ARRAYS if after[name] != before[name]} == {"audio/tokens", "audio/mean", "audio/embedding"}
+
+
+def test_refresh_gives_nothing_up_before_it_can_make_it_anew(
+    cut_to: Callable[..., Path], weld_keys: Keys, synthetic: Path, contents: Contents
+) -> None:
+    """A checkpoint that turns out not to be whole, and one split alone, cost nothing."""
+    project, _ = project_with(weld_keys(synthetic, "train")[:2], cut_to)
+    broken = save_random_backbone(project / "broken", family="vjepa2", scale="demo", seed=3)
+    tensors = load_file(broken / "model.safetensors")
+    del tensors["encoder.layernorm.weight"]
+    save_file(tensors, broken / "model.safetensors", metadata={"format": "pt"})
+    before = contents(project / "features.zarr")
+    with pytest.raises(BackboneError, match="lacks 1 weights"):
+        extract(settings_in(project, f"video.model={broken}"), refresh=True)
+    with pytest.raises(FingerprintError, match=r"video would be made anew, .* leave out --split"):
+        extract(settings_in(project, "video.num_frames=8"), split="train", refresh=True)
+    assert contents(project / "features.zarr") == before
+
+
+def test_refresh_of_one_split_leaves_the_others_and_says_so(
+    cut_to: Callable[..., Path], weld_keys: Keys, synthetic: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained, tested = weld_keys(synthetic, "train")[0], weld_keys(synthetic, "test")[0]
+    project, _ = project_with([trained, tested], cut_to)
+    for key in (trained, tested):
+        other = next((synthetic / weld_keys(synthetic, "val")[0]).glob("*.flac"))
+        file_of(project, key, ".flac").write_bytes(other.read_bytes())
+    assert extract(settings_in(project), split="test", refresh=True).num_tried == 1
+    assert "Files of 1 welds of other splits have changed too" in capsys.readouterr().err
+    assert extract(settings_in(project), refresh=True).num_tried == 1
+
+
+def test_a_name_that_would_swallow_other_features_is_refused(
+    extracted: Path, copy_of: Callable[[Path], Path], contents: Contents
+) -> None:
+    project = copy_of(extracted)
+    before = contents(project / "features.zarr")
+    with pytest.raises(StoreError, match=r"has features image/block_2, so others cannot be named image"):
+        extract(settings_in(project, "video.store_as=image", "image.store_as=photo"))
+    assert contents(project / "features.zarr") == before
 
 
 # What is added

@@ -1,5 +1,6 @@
 """Verification finds every damage that it is meant to find, calls nothing else one, and its mending mends."""
 
+import io
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ import pytest
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from weldcache.cache.arrays import NUMPY_TYPES, ArraySpec, FeatureSetSpec
 from weldcache.cache.chunks import chunk_path, write_rows, write_texts
@@ -533,3 +535,18 @@ def test_many_findings_of_a_kind_are_cut_in_the_table_and_whole_in_json(held: Fe
     told_json = json.loads(json.dumps(verification.to_json()))
     assert len(told_json["findings"]) == told_json["errors"] == 25
     assert told_json["findings"][0]["row"] == 0
+
+
+def test_the_live_table_has_whole_names_in_eighty_columns(held: FeatureStore) -> None:
+    names = ["image/block_21/patch_tokens", "image_dinov2/block_12/views_present", "text/prompt"]
+    array = {"difference": 1.2e-3, "difference_of_std": 3.4e-3, "of_tolerance": 1.0, "noise": 5.6e-7, "passed": False}
+    live = {"welds": 3, "seed": 0, "tolerance": "none", "arrays": [{"array": name, **array} for name in names]}
+    verification = Verification(held.path, held.fingerprint, ROWS, [], live=live)
+    console = Console(file=io.StringIO(), width=80)
+    for part in verification_tables(verification):
+        console.print(part)
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    for name in names:
+        (line,) = [line for line in shown.splitlines() if name in line]
+        assert line.split() == [name, "1.2e-03", "3.4e-03", "100%", "5.6e-07", "differs"]
+        assert len(line) <= 80

@@ -1,13 +1,15 @@
 """Folders with random weights: whole or absent, the same bytes for the same seed, never over somebody else's files."""
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from weldcache.errors import OutputExistsError
+from weldcache.errors import BackboneError, OutputExistsError
 from weldcache.extract.backbones import random_backbone
 from weldcache.extract.backbones.architectures import MODEL_CLASSES, architecture
 from weldcache.extract.backbones.families import Family
@@ -67,6 +69,15 @@ def test_an_interruption_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(KeyboardInterrupt):
         demo_backbone_folder(tmp_path / "demo", family="clip_text", seed=0)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path, *_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(BackboneError, match=rf"^{tmp_path} cannot be written to \(Permission denied\).* with --cache"):
+        demo_backbone_folder(tmp_path / "demo", family="clip_text", seed=0)
 
 
 def test_the_loser_of_a_race_takes_the_winners_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

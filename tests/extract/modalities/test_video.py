@@ -1,6 +1,6 @@
 """Video: the whole clip, the time with the arc on as sensors or light tell it, or clip after clip."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +9,11 @@ import torch
 
 from weldcache.configs.load import load_settings
 from weldcache.configs.schema import CacheSettings, VideoSettings
+from weldcache.errors import DecodeError
 from weldcache.extract.backbones.spec import BackboneSpec
 from weldcache.extract.decode.decoded import VideoClip
 from weldcache.extract.decode.sensor import arc_on_window
+from weldcache.extract.modalities import video
 from weldcache.extract.modalities.modality import Prepared
 from weldcache.extract.modalities.video import VideoEncoder, VideoReader
 from weldcache.extract.sample import Sample
@@ -54,6 +56,38 @@ def test_without_sensors_the_light_tells_when_the_arc_is_on(weld: Sample) -> Non
     assert first - 0.07 <= times[0] and times[-1] <= last + 0.07
     assert "no sensors: the arc-on window" in prepared.notes[-1]
     assert reader("uniform")(blind).notes == ()
+
+
+def dead_sensors(weld: Sample) -> str:
+    """The weld's sensor file with a current that never rises above 3 A."""
+    header, *lines = weld.files["sensor"][0].read_text().splitlines()
+    place = [name.strip() for name in header.split(",")].index("Primary Weld Current")
+    rows = [line.split(",") for line in lines]
+    return "\n".join([header, *(",".join([*row[:place], "3.0", *row[place + 1 :]]) for row in rows)]) + "\n"
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_where_the_sensors_do_not_tell_the_light_does(weld: Sample, tmp_path: Path, broken: bool) -> None:
+    path = tmp_path / "sensors.csv"
+    path.write_text("no,sensor\nfile,at all\n" if broken else dead_sensors(weld))
+    prepared = reader("arc_on")(with_sensors(weld, path))
+    blind = reader("arc_on")(without_sensors(weld))
+    assert torch.equal(prepared.tensors["frames"], blind.tensors["frames"])
+    reason = "the column Time is missing" if broken else "the current is never above 50 A"
+    assert f"the sensors do not tell ({path}: {reason}" in prepared.notes[-1]
+    assert prepared.notes[-1].endswith("s is that of the light")
+
+
+def test_without_sensors_and_light_there_is_no_window(
+    weld: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dark(path: Path) -> tuple[float, float]:
+        raise DecodeError(f"{path}: the picture is dark throughout.")
+
+    monkeypatch.setattr(video, "lit_window", dark)
+    (tmp_path / "sensors.csv").write_text(dead_sensors(weld))
+    with pytest.raises(DecodeError, match="dark throughout"):
+        reader("arc_on")(with_sensors(weld, tmp_path / "sensors.csv"))
 
 
 def test_clips_follow_one_another_over_the_whole_recording(weld: Sample) -> None:
@@ -103,5 +137,8 @@ def test_clips_go_through_the_backbone_one_by_one_and_are_joined_in_order() -> N
 
 
 def without_sensors(weld: Sample) -> Sample:
-    files = {name: paths for name, paths in weld.files.items() if name != "sensor"}
-    return Sample(weld.key, weld.split, weld.class_name, weld.session, weld.label, files)
+    return replace(weld, files={name: paths for name, paths in weld.files.items() if name != "sensor"})
+
+
+def with_sensors(weld: Sample, path: Path) -> Sample:
+    return replace(weld, files={**weld.files, "sensor": (path,)})

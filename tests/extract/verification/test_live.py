@@ -14,13 +14,17 @@ from hypothesis import strategies as st
 from weldcache.cache.arrays import ArraySpec
 from weldcache.cache.chunks import chunk_path, write_rows
 from weldcache.cache.precision import to_storage
+from weldcache.cache.source_files import SourceFile, source_file
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.verification.chunk_scan import to_float64
 from weldcache.cache.verification.findings import Verification
+from weldcache.cache.writer import StoreWriter
 from weldcache.configs.load import load_settings
 from weldcache.errors import BusyError, NotFoundError
+from weldcache.extract.changes import CurrentFiles, find_changes
 from weldcache.extract.pipeline import extract
+from weldcache.extract.request import make_request
 from weldcache.extract.verification.comparison import compare, half_ulp
 from weldcache.extract.verification.verify import verify
 from weldcache.locking import locked_folder
@@ -132,7 +136,7 @@ def test_live_finds_one_wrong_value_and_mending_makes_it_right(
     change_value(store, "audio/tokens", 7, nudge)
     assert verified(project).trustworthy  # every checksum is right
     verification = verified(project, "extract.modalities=[audio]", live=WELDS, mend=True)
-    (finding,) = verification.findings
+    (finding,) = [finding for finding in verification.findings if finding.severity != "note"]
     key = str(store.index.keys[7])
     assert (finding.check, finding.severity, finding.key, finding.part) == ("live", "error", key, "audio/tokens")
     assert verification.num_mended == 1 and store.status("audio")[7] == Status.MISSING
@@ -201,6 +205,91 @@ def test_changes_of_the_data_set_are_named(
     assert "splits is" in evidence
 
 
+def test_sets_that_the_settings_do_not_name_are_held_against_their_files_too(
+    copy_of: Callable[[Path], Path], extracted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = copy_of(extracted)
+    store = store_of(project)
+    keys = store.index.keys.tolist()
+    edit_unnoticed(next((project / keys[2]).glob("*.avi")))
+    next((project / keys[4]).glob("*.flac")).unlink()
+    photographs = sorted((project / keys[6]).rglob("*.jpg"))
+    edit_unnoticed(photographs[0])
+    hashed: list[Path] = []
+
+    def counted(path: Path, *, root: Path) -> SourceFile:
+        hashed.append(path)
+        return source_file(path, root=root)
+
+    monkeypatch.setattr("weldcache.extract.changes.source_file", counted)
+    found = verified(project, "extract.modalities=[image]", "image.blocks=[2]", live=1).findings
+    told = {(finding.part, finding.key): finding for finding in found if finding.check == "source files"}
+    assert told.keys() == {
+        ("video", keys[2]),
+        ("audio", keys[4]),
+        ("image/block_2", keys[6]),
+        ("image/block_4", keys[6]),
+    }
+    assert "is gone" in told["audio", keys[4]].evidence and "other bytes" in told["video", keys[2]].evidence
+    assert len(hashed) == len(set(hashed))  # also of photographs, which are in a set that is asked for and in one not
+    for check in ("made by", "live"):
+        noted = [finding.part for finding in found if finding.check == check and finding.severity == "note"]
+        assert noted == ["video", "audio", "image/block_4", "sensor"]
+
+
+def edit_unnoticed(path: Path) -> None:
+    """Change a byte; neither size nor time tells."""
+    stamp, data = path.stat(), bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+
+
+def test_changes_reach_sets_that_no_encoder_makes_and_a_touched_file_is_renewed(
+    copy_of: Callable[[Path], Path], extracted: Path
+) -> None:
+    project = copy_of(extracted)
+    store = store_of(project)
+    request = make_request(load_settings(folder=project, overrides=["extract.modalities=[sensor]"]), split="all")
+    keys = store.index.keys.tolist()
+    film, other, touched = (next((project / keys[row]).glob("*.avi")) for row in (1, 2, 3))
+    film.write_bytes(film.read_bytes() + b"x")
+    other.unlink()
+    os.utime(touched, ns=(1, 1))
+    found = list(find_changes(store, request.samples, request.encoders, root=project, writer=StoreWriter(store)))
+    assert [(change.feature_set, change.row) for change in found] == [("video", 1), ("video", 2)]
+    assert "other bytes" in found[0].what and "is gone" in found[1].what
+    assert [file.mtime_ns for file in store.sources("video", [3])[0]] == [1]
+
+
+def test_a_recorded_path_that_leaves_the_data_set_is_not_looked_at(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    root.mkdir()
+    for path in (root / "inside", tmp_path / "outside"):
+        path.write_bytes(b"")
+    files = CurrentFiles(root)
+    assert [files.holds(name) for name in ("inside", "../outside", str(root / "inside"), ".")] == [
+        True,
+        False,
+        False,
+        False,
+    ]
+
+
+def test_a_text_vector_that_is_not_the_live_one_is_dropped_by_mending(
+    copy_of: Callable[[Path], Path], extracted: Path
+) -> None:
+    project = copy_of(extracted)
+    store = store_of(project)
+    before, made_by = store.constant("text/prompt"), store.manifest["constants"]["text/prompt"]["made_by"]
+    store.add_constant("text/prompt", before + np.float32(0.1), made_by=made_by)
+    found = verified(project, "extract.modalities=[sensor]", live=1, sources=False, mend=True).findings
+    (finding,) = [finding for finding in found if finding.severity == "error"]
+    assert (finding.part, finding.mend) == ("text/prompt", "drop") and "weldcache verify --mend" in finding.remedy
+    extract(load_settings(folder=project))
+    np.testing.assert_array_equal(store_of(project).constant("text/prompt"), before)
+
+
 def test_the_same_model_put_to_other_use_is_a_warning_that_names_it(extracted: Path) -> None:
     (finding,) = verified(extracted, "video.num_frames=8").findings
     assert (finding.check, finding.severity, finding.part) == ("made by", "warning", "video")
@@ -210,10 +299,13 @@ def test_the_same_model_put_to_other_use_is_a_warning_that_names_it(extracted: P
 def test_settings_that_name_other_models_are_a_note_until_live_needs_the_stores_own(extracted: Path) -> None:
     verification = verified(extracted, "extract.demo_seed=1", "extract.modalities=[video, audio]")
     assert verification.trustworthy
-    assert [finding.part for finding in verification.findings] == ["video", "audio", "text/prompt"]
+    told = {finding.part: finding.evidence for finding in verification.findings if finding.check == "made by"}
+    others = ["image/block_2", "image/block_4", "sensor"]
+    assert list(told) == ["video", "audio", "text/prompt", *others]
+    assert all("the settings do not ask for it" in told[name] for name in others)
     verification = verified(extracted, "extract.demo_seed=1", "extract.modalities=[video]", live=2, sources=False)
     assert not verification.trustworthy
-    assert "nothing could be compared" in verification.findings[-1].evidence
+    assert any("nothing could be compared" in finding.evidence for finding in verification.findings)
 
 
 def test_rows_that_are_not_extracted_yet_are_a_note(copy_of: Callable[[Path], Path], extracted: Path) -> None:
