@@ -33,7 +33,7 @@ _TEXT_HEADER = struct.Struct("<II")  # vlen-utf8: how many texts, then the bytes
 # More threads than cores: on files that are not in memory they wait for the disk together (4 times faster than one),
 # and syncs that overlap share one commit of the file system's journal.
 _NUM_THREADS = 8
-_MEND = "`weldcache verify --mend`, then `weldcache extract`, computes it again."
+HOW_TO_MEND = "`weldcache verify --mend`, then `weldcache extract`, computes it again."
 _WORK_A_THREAD = 4 << 20  # bytes to read, below which waking another thread costs more than it gains
 _WORK_A_FILE = 64 << 10  # bytes that could be read in the time that opening a file takes
 
@@ -168,13 +168,14 @@ def _values_of_byte_chunks() -> Mapping[bytes | None, int]:
 def _missing(array_path: Path, name: str) -> StoreError:
     return StoreError(
         f"{array_path.name}: row {name.split('.')[1]} is marked complete and its chunk {array_path / name} is gone. "
-        f"{_MEND}"
+        f"{HOW_TO_MEND}"
     )
 
 
 def _damaged(array_path: Path, name: str, fault: str) -> StoreError:
     return StoreError(
-        f"{array_path.name}: the chunk of row {name.split('.')[1]} {fault}: {array_path / name} is damaged. {_MEND}"
+        f"{array_path.name}: the chunk of row {name.split('.')[1]} {fault}: {array_path / name} is damaged. "
+        f"{HOW_TO_MEND}"
     )
 
 

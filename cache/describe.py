@@ -11,9 +11,10 @@ import numpy as np
 from jaxtyping import Float64, UInt8
 
 from ..errors import StoreError
+from .description import has_random_backbones
 from .provenance import fingerprint
 from .status import Status
-from .store import FeatureStore, has_random_backbones
+from .store import FeatureStore
 from .verification.findings import ROW_DIGESTS, read_record
 from .verification.row_digests import changed_rows
 

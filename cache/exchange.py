@@ -37,6 +37,7 @@ from ..errors import (
 )
 from ..locking import locked_folder
 from .arrays import ArraySpec
+from .description import ATTRIBUTE, SCHEMA_VERSION
 from .hdf5_arrays import (
     Rows,
     export_rows,
@@ -51,7 +52,7 @@ from .hdf5_arrays import (
     write_text,
 )
 from .status import Status
-from .store import ATTRIBUTE, ROW_GROUPS, SCHEMA_VERSION, FeatureStore
+from .store import ROW_GROUPS, FeatureStore
 from .verification.findings import VERIFICATION
 
 _METADATA = "zarr.json"

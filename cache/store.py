@@ -17,7 +17,6 @@ have NaN for a fill value, to be loud where somebody reads past the status.
 import json
 import uuid
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from shutil import rmtree
 from typing import Any, cast
@@ -29,17 +28,16 @@ from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec
 
 from ..atomic import fsync_path, fsync_tree, write_json
-from ..errors import FingerprintError, NotFoundError, OutputExistsError, StoreError
+from ..errors import NotFoundError, OutputExistsError, StoreError
 from . import chunks
 from .arrays import NUMPY_TYPES, ArraySpec, FeatureSetSpec, StorageType
+from .description import ATTRIBUTE, empty_description, has_random_backbones, read_description, sealed
 from .index import Index
 from .layout import create_array, create_text_array, read_index, read_whole, resize_rows, write_index
-from .provenance import Json, fingerprint, library_versions
+from .provenance import Json, fingerprint
 from .source_files import SourceFile, decode_sources
 from .status import Status
 
-SCHEMA_VERSION = 2
-ATTRIBUTE = "weldcache"  # all of ours lies under this one attribute of the root group
 ROW_GROUPS = ("status", "problem", "source")  # one array a feature set each, beside its features
 _STATUS = ArraySpec("status", (), (), "uint8")
 
@@ -69,7 +67,7 @@ class FeatureStore:
         metadata_path = path / "zarr.json"
         if not metadata_path.is_file():
             raise NotFoundError(f"There is no feature store at {path}. Make it with `weldcache extract`.")
-        return cls(path, _read_description(metadata_path))
+        return cls(path, read_description(metadata_path))
 
     @classmethod
     def create(cls, path: Path, *, index: Index) -> "FeatureStore":
@@ -83,7 +81,7 @@ class FeatureStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
         try:
-            root = zarr.create_group(temporary, attributes={ATTRIBUTE: _empty_description(num_rows=len(index))})
+            root = zarr.create_group(temporary, attributes={ATTRIBUTE: empty_description(num_rows=len(index))})
             for name in ("index/attributes", *ROW_GROUPS, "features", "constants"):
                 root.require_group(name)
             write_index(root, index)
@@ -225,10 +223,7 @@ class FeatureStore:
         try:
             return np.asarray(read_whole(self.path / "constants" / name), dtype=np.float32)
         except (ValueError, RuntimeError, OSError, KeyError) as error:
-            raise StoreError(
-                f"{self.path}: the constant {name} is damaged ({error}). `weldcache verify --mend`, then "
-                "`weldcache extract`, computes it again."
-            ) from None
+            raise StoreError(f"{self.path}: the constant {name} is damaged ({error}). {chunks.HOW_TO_MEND}") from None
 
     def add_rows(self, index: Index) -> None:
         """Append the rows of `index` that the store lacks; see `Index.extended_by` for what is refused."""
@@ -328,8 +323,9 @@ class FeatureStore:
         return {**self.manifest, kind: kept}
 
     def _refuse_incomplete(self, feature_set: str, rows: NDArray[np.int64]) -> None:
-        none = np.zeros(len(self.index), dtype=bool)
-        seen = self._seen_complete.setdefault(feature_set, none)
+        if feature_set not in self._seen_complete:
+            self._seen_complete[feature_set] = np.zeros(len(self.index), dtype=bool)
+        seen = self._seen_complete[feature_set]
         unseen = rows[~seen[rows]]
         statuses = chunks.read_bytes_or_zeros(self.path / "status" / feature_set, unseen)
         seen[unseen[statuses == Status.COMPLETE]] = True
@@ -343,16 +339,10 @@ class FeatureStore:
     def _describe(self, **changes: Any) -> None:
         """Rewrite the description; what it speaks of must be on the disk by now."""
         changed = {**self._description, **changes}
-        changed = _sealed(changed)
+        changed = sealed(changed)
         metadata = json.loads((self.path / "zarr.json").read_text())
         metadata["attributes"][ATTRIBUTE] = self._description = changed
         write_json(self.path / "zarr.json", metadata)
-
-
-def has_random_backbones(manifest: Mapping[str, Any]) -> bool:
-    """Whether a manifest, or a part of one, names a backbone with random weights."""
-    entries = [entry for kind in manifest.values() for entry in kind.values()]
-    return any(entry["made_by"].get("backbone", {}).get("random_weights", False) for entry in entries)
 
 
 def _array_spec(name: str, entry: Mapping[str, Any]) -> ArraySpec:
@@ -364,52 +354,4 @@ def _array_spec(name: str, entry: Mapping[str, Any]) -> ArraySpec:
         allows_nan=entry["allows_nan"],
         distinct=entry["distinct"],
         attributes=entry["attributes"],
-    )
-
-
-def _empty_description(*, num_rows: int) -> dict[str, Any]:
-    manifest: dict[str, Any] = {"features": {}, "constants": {}}
-    return _sealed(
-        {
-            "schema_version": SCHEMA_VERSION,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "versions": library_versions(),
-            "num_rows": num_rows,
-            "batching": {},
-            "manifest": manifest,
-        }
-    )
-
-
-def _sealed(description: Mapping[str, Any]) -> dict[str, Any]:
-    """The description with the fingerprint of its manifest, and a checksum over everything else in it."""
-    sealed = {**description, "fingerprint": fingerprint(description["manifest"])}
-    sealed.pop("checksum", None)
-    return {**sealed, "checksum": fingerprint(sealed)}
-
-
-def _read_description(path: Path) -> dict[str, Any]:
-    try:
-        description: dict[str, Any] = json.loads(path.read_text())["attributes"][ATTRIBUTE]
-        version, intact = description["schema_version"], description == _sealed(description)
-    except (KeyError, ValueError, TypeError, AttributeError):
-        if (path.parent / "features").is_dir():
-            raise _damaged_description(path) from None
-        raise NotFoundError(
-            f"{path.parent} is not a feature store of weldcache: {path} does not describe one."
-        ) from None
-    if version != SCHEMA_VERSION:
-        raise FingerprintError(
-            f"{path.parent} has schema version {version}, this weldcache reads {SCHEMA_VERSION}. "
-            "Use the weldcache that made it, or extract again into another --cache."
-        )
-    if not intact:
-        raise _damaged_description(path)
-    return description
-
-
-def _damaged_description(path: Path) -> StoreError:
-    return StoreError(
-        f"{path} is damaged, or was changed by hand: it does not agree with its own checksum. Restore the file from a "
-        "copy; the features themselves are not touched by this."
     )

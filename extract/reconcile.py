@@ -1,6 +1,5 @@
 """A store and a request brought together: what differs is refused with its name, or made anew on request."""
 
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from ..cache.writer import StoreWriter
 from ..errors import FingerprintError, StoreError
 from ..progress import say
 from .changes import Change, find_changes
+from .estimation.disk import free_bytes
 from .request import Request
 from .sample import SPLITS
 
@@ -96,7 +96,7 @@ def _require_makers(store: FeatureStore, request: Request, otherwise: Mapping[st
                 encoder.load()
                 held = sum(array.row_bytes for array in store.arrays(spec.name).values())
                 needed += int(np.sum(store.status(spec.name) == Status.COMPLETE)) * (spec.row_bytes - held)
-    free = shutil.disk_usage(store.path).free
+    free = free_bytes(store.path)
     if needed > free:
         raise StoreError(
             f"The disk is too small to make {', '.join(gone)} anew: {needed / 1e6:,.1f} MB more are needed and "

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ class Request:
     encoders: Mapping[str, Encoder]  # by modality
     text: LazyText
 
-    @property
+    @cached_property
     def index(self) -> Index:
         """The rows that a store of this data set has."""
         names = list(self.samples[0].attributes)

@@ -6,8 +6,9 @@ from typing import Any
 
 from torch import nn
 
+from ..cache.description import has_random_backbones
 from ..cache.provenance import library_versions
-from ..cache.store import FeatureStore, has_random_backbones
+from ..cache.store import FeatureStore
 from .recipes.recipe import Recipe
 from .requests import used_names
 from .samples import ChosenSamples

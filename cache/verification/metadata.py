@@ -12,9 +12,11 @@ import numpy as np
 from ...atomic import write_json
 from ...errors import StoreError
 from ..arrays import FeatureSetSpec
+from ..chunks import HOW_TO_MEND
+from ..description import ATTRIBUTE
 from ..layout import open_array
 from ..provenance import differences
-from ..store import ATTRIBUTE, FeatureStore
+from ..store import FeatureStore
 from .findings import VERIFICATION, Finding, Mend, Severity
 
 _FILE = "zarr.json"
@@ -25,7 +27,6 @@ _REMEDY = "`weldcache verify --mend` writes it as the manifest says it is; the c
 _REMEDY_OF_EXTENSION = "Nothing needs to be done: `weldcache extract` finishes what was interrupted."
 _REMEDY_OF_UNKNOWN = "Remove the folder, if nothing of yours is in it: nobody reads it."
 _REMEDY_OF_INDEX = "Who the rows are can only be told from the data set: extract again into another --cache."
-_REMEDY_OF_CONSTANT = "`weldcache verify --mend`, then `weldcache extract`, computes it again."
 
 Metadata = Mapping[str, Any]
 
@@ -131,8 +132,8 @@ def _verify_constant(store: FeatureStore, name: str) -> list[Finding]:
     else:
         if np.isfinite(values).all() and values.any():
             return []
-        evidence = "NaN, infinity, or zero throughout"  # a chunk that is gone reads as zeros
-    return [_finding("error", evidence, _REMEDY_OF_CONSTANT, f"constants/{name}", mend="drop")]
+        evidence = "NaN, infinity, or zero throughout"
+    return [_finding("error", evidence, HOW_TO_MEND, f"constants/{name}", mend="drop")]
 
 
 def _finding(severity: Severity, evidence: str, remedy: str, name: str, *, mend: Mend = "") -> Finding:

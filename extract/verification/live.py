@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...cache.arrays import ArraySpec
+from ...cache.chunks import HOW_TO_MEND
 from ...cache.provenance import Json
 from ...cache.source_files import SourceFile
 from ...cache.status import Status
@@ -29,7 +30,6 @@ from .comparison import FLOORS, TOLERANCE, Comparison, LiveArray, compare
 
 _REMEDY_OF_FILES = "Restore the files, or compute the weld from them as they are now: `weldcache extract --refresh`."
 _REMEDY_OF_NOTHING = "Name the data set and the backbones that made the store, with --config or --set."
-_REMEDY_OF_TEXT = "`weldcache verify --mend`, then `weldcache extract`, computes it again."
 
 NOT_ASKED_FOR = "not compared: the settings do not ask for it"
 REMEDY_OF_NOT_ASKED_FOR = "Name its settings with --config or --set."
@@ -153,7 +153,7 @@ class _Comparer:
             self._tell_text(text.name, f"live and cached differ by up to {compared.difference:.2e}")
 
     def _tell_text(self, name: str, evidence: str) -> None:
-        self.findings.append(Finding("live", "error", evidence, _REMEDY_OF_TEXT, part=name, mend="drop"))
+        self.findings.append(Finding("live", "error", evidence, HOW_TO_MEND, part=name, mend="drop"))
 
     def _read(self, row: int, modality: str, encoder: Encoder) -> _Read | None:
         """Decode a weld again; tells of what cannot be decoded any more."""

@@ -1,8 +1,10 @@
 """The store keeps what it was given, refuses what it was not, and opens in plain Zarr."""
 
+import itertools
 import multiprocessing
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -350,29 +352,36 @@ def test_a_set_cannot_lie_inside_another(store: FeatureStore, held: str, asked: 
     np.testing.assert_array_equal(reopened.rows("train", feature_sets=["video", "image/block_2"]), [0])
 
 
-@pytest.mark.parametrize("step", range(6))
-def test_replacing_a_set_can_be_interrupted_anywhere(
-    store: FeatureStore, monkeypatch: pytest.MonkeyPatch, step: int
-) -> None:
-    """Whatever the moment, the store is whole, without the set or with the new one, and the next attempt succeeds."""
-    write(store, 0, 1)
-    store.add_feature_set(cls_spec())
-    write_cls(store, 0, 1)
-    steps = iter(range(100))
+@contextmanager
+def interrupted(*functions: str, at: int) -> Iterator[None]:
+    """Interrupt the store at one of its calls of these functions, counted together from 0."""
+    steps = itertools.count()
 
     def stopping(function: Callable[..., object]) -> Callable[..., object]:
         def call(*arguments: object, **options: object) -> object:
-            if next(steps) == step:
+            if next(steps) == at:
                 raise KeyboardInterrupt
             return function(*arguments, **options)
 
         return call
 
-    with monkeypatch.context() as patch:
-        for name in ("create_array", "create_text_array", "write_json", "rmtree"):
+    with pytest.MonkeyPatch.context() as patch:
+        for name in functions:
             patch.setattr(store_module, name, stopping(getattr(store_module, name)))
-        with pytest.raises(KeyboardInterrupt):
-            store.replace_feature_set(cls_spec("larger"))
+        yield
+
+
+@pytest.mark.parametrize("step", range(6))
+def test_replacing_a_set_can_be_interrupted_anywhere(store: FeatureStore, step: int) -> None:
+    """Whatever the moment, the store is whole, without the set or with the new one, and the next attempt succeeds."""
+    write(store, 0, 1)
+    store.add_feature_set(cls_spec())
+    write_cls(store, 0, 1)
+    with (
+        interrupted("create_array", "create_text_array", "write_json", "rmtree", at=step),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        store.replace_feature_set(cls_spec("larger"))
     reopened = FeatureStore.open(store.path)
     np.testing.assert_array_equal(reopened.rows("train", feature_sets=["video"]), [0, 1])
     if "image/block_2" in reopened.feature_sets:
@@ -387,26 +396,11 @@ def test_replacing_a_set_can_be_interrupted_anywhere(
 
 
 @pytest.mark.parametrize("step", range(3))
-def test_another_constant_can_be_interrupted_anywhere(
-    store: FeatureStore, monkeypatch: pytest.MonkeyPatch, step: int
-) -> None:
+def test_another_constant_can_be_interrupted_anywhere(store: FeatureStore, step: int) -> None:
     """Never one prompt's vector under another's name."""
     store.add_constant("text/prompt", np.full(3, 1, np.float32), made_by={"prompt": "good"})
-    steps = iter(range(100))
-
-    def stopping(function: Callable[..., object]) -> Callable[..., object]:
-        def call(*arguments: object, **options: object) -> object:
-            if next(steps) == step:
-                raise KeyboardInterrupt
-            return function(*arguments, **options)
-
-        return call
-
-    with monkeypatch.context() as patch:
-        for name in ("write_json", "rmtree", "fsync_tree"):
-            patch.setattr(store_module, name, stopping(getattr(store_module, name)))
-        with pytest.raises(KeyboardInterrupt):
-            store.add_constant("text/prompt", np.full(3, 2, np.float32), made_by={"prompt": "bad"})
+    with interrupted("write_json", "rmtree", "fsync_tree", at=step), pytest.raises(KeyboardInterrupt):
+        store.add_constant("text/prompt", np.full(3, 2, np.float32), made_by={"prompt": "bad"})
     reopened = FeatureStore.open(store.path)
     if "text/prompt" in reopened.constants:
         prompt = reopened.manifest["constants"]["text/prompt"]["made_by"]["prompt"]
