@@ -43,8 +43,9 @@ from weldcache.extract.sources.open import open_source
 from weldcache.extract.synth.pipeline import generate
 from weldcache.extract.synth.plan import SynthPlan, plan_for_size
 from weldcache.train.batches import BatchSource, Order
+from weldcache.train.feature_reader import FeatureReader
 from weldcache.train.loop import train_epochs
-from weldcache.train.pipeline import RECIPE, calibrate
+from weldcache.train.pipeline import calibrate
 from weldcache.train.recipes.recipe import Batch, FeatureRequest
 from weldcache.train.recipes.registry import make_recipe
 from weldcache.train.requests import shapes_for
@@ -143,7 +144,7 @@ def measure_demo(folder: Path) -> dict[str, list[float]]:
     settings, samples = make_data(folder, plan=plan, preset="demo")
     extract(settings)
     store = FeatureStore.open(settings.cache.path)
-    encoders, requests = loaded_encoders(settings), make_recipe(RECIPE, settings).requires()
+    encoders, requests = loaded_encoders(settings), make_recipe(settings.train.recipe, settings).requires()
     with ThreadPoolExecutor(num_workers(settings.extract)) as pool:
         decode = Decoder(samples, encoders, pool)
         kept = decode(range(len(samples)))
@@ -223,7 +224,10 @@ def make_data(
     paths = [f"data.root={folder / 'data'}", f"cache.path={folder / 'features.zarr'}"]
     loaded = load_settings(preset, overrides=[*paths, "train.monitor=val_loss", *overrides], folder=folder)
     settings = changed(
-        loaded, train={"device": "cpu", "epochs": ENDLESS, "patience": ENDLESS}, extract={"device": "cpu"}
+        loaded,
+        train={"device": "cpu", "epochs": ENDLESS, "patience": ENDLESS},
+        extract={"device": "cpu"},
+        model={"missing": "leave_out"},  # all welds are whole, and so is every batch of the online side
     )
     return settings, open_source(settings.data).samples()
 
@@ -247,21 +251,22 @@ def changed(settings: Settings, **sections: Mapping[str, object]) -> Settings:
 
 def resident_features(store: FeatureStore, rows: NDArray[np.int64], *, settings: Settings) -> ResidentFeatures:
     """The rows as training has them."""
-    return load_resident(store, rows, requests=make_recipe(RECIPE, settings).requires(), device=CPU)
+    reader = FeatureReader(store, make_recipe(settings.train.recipe, settings).requires())
+    return load_resident(reader, rows, device=CPU)
 
 
 def epoch_runner(
     store: FeatureStore, source: BatchSource, *, calibration: ResidentFeatures, settings: Settings
 ) -> Callable[[], object]:
     """A function that trains one more epoch on `source` each time it is called, by the real training loop."""
-    recipe = make_recipe(RECIPE, settings)
+    recipe = make_recipe(settings.train.recipe, settings)
     model = recipe.build(shapes_for(store, recipe))
     calibrate(recipe, model, calibration, store=store)
     epochs = train_epochs(
         recipe,
         state=new_state(model, settings=settings.train),
         samples=source,
-        validate=lambda _: ValidationResult(loss=0.0, auroc=None, effective_rank=0.0, embedding_std=0.0),
+        validate=lambda _: ValidationResult(loss=0.0, auroc=None, spread={}),
         settings=settings.train,
         on_batch=lambda _: None,
     )

@@ -12,12 +12,16 @@ from .options import AsJson, Cache, Config, Set, overrides
 def evaluate(
     config: Config = None,
     cache: Cache = None,
-    run: Annotated[str | None, typer.Option("--run", help="Name of the run.", show_default="the latest")] = None,
+    run: Annotated[
+        str | None,
+        typer.Option("--run", help="Name of the run; latest: the newest finished one.", show_default="latest"),
+    ] = None,
     split: Annotated[Literal["val", "test"], typer.Option(help="Welds to judge it on.")] = "test",
     settings: Set = None,
     as_json: AsJson = False,
 ) -> None:
-    """Judge a run: AUROC with its interval, every defect, a threshold that saw no test label, and the controls.
+    """Judge a run: AUROC with its interval, every defect, a threshold that saw no test label, the controls, and what
+    the model does without each modality.
 
     Writes `report.html` (one file, offline), `report.json` and `scores_<split>.csv` into the run's folder
     (`report_val.html` and so on for another split than test).

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ..errors import WeldcacheError
-from . import config, evaluate, exchange, extract, info, plan, synth, train, verify
+from . import bench, config, evaluate, exchange, extract, fuse, info, plan, runs, synth, train, verify
 
 app = typer.Typer(
     name="weldcache",
@@ -27,6 +27,9 @@ app.command("export")(exchange.export_store)
 app.command("import")(exchange.import_store)
 app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)
+app.command("bench")(bench.bench)
+app.command("fuse")(fuse.fuse)
+app.add_typer(runs.app, name="runs")
 app.add_typer(config.app, name="config")
 
 

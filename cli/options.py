@@ -11,7 +11,7 @@ Config = Annotated[
     typer.Option(
         "--config",
         metavar="PRESET|FILE",
-        help="A preset (demo, v5) or a YAML file; ./weldcache.yaml is read where there is one.",
+        help="A preset (`weldcache config list`) or a YAML file; ./weldcache.yaml is read where there is one.",
         show_default=False,
     ),
 ]

@@ -14,9 +14,14 @@ NonNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
 ModelName = Annotated[
-    str, Field(description="Hugging Face id, local folder, or `demo` for a tiny model with random weights.")
+    str,
+    Field(
+        description="Hugging Face id, local folder, or `demo` for a tiny model with random weights (`demo-dinov2`: the "
+        "tiny DINOv2, for image and frames)."
+    ),
 ]
-Modality = Literal["video", "audio", "image", "sensor"]
+Modality = Literal["video", "audio", "image", "sensor", "frames"]
+Pooling = Literal["gem", "mean", "max", "mean+gem", "mean+max"]
 StoreName = Annotated[
     str,
     Field(
@@ -122,6 +127,16 @@ class ImageSettings(BackboneSettings):
         return self
 
 
+class FramesSettings(BackboneSettings):
+    """In-process video, frame by frame through an image backbone: what the video autoencoder is trained on."""
+
+    store_as: StoreName = "frames"
+    model: ModelName = "facebook/dinov3-vith16plus-pretrain-lvd1689m"
+    block: Positive | None = Field(None, description="Block whose patch tokens are averaged; null: the last.")
+    num_frames: Positive = Field(32, description="Frames a recording, spread evenly over all of it.")
+    size: Positive | None = Field(224, description="Side in pixels fed to the model; null: the model's own.")
+
+
 class SensorSettings(Section):
     """In-process machine sensors: resampled, stored raw."""
 
@@ -163,19 +178,42 @@ class ModelSettings(Section):
     """Causal-FiLM's shape."""
 
     d_model: Positive = Field(512, multiple_of=4, description="Width of the process and result encodings.")
+    hidden_width: Positive = Field(512, description="Width between the two layers of projectors and result head.")
     sensor_hidden: Positive = Field(128, description="Width of the sensor encoder.")
+    sensor_encoder: Literal["mamba", "gru"] = Field("mamba", description="What reads the sensors over time.")
+    sensor_normalisation: Literal["train", "weld"] = Field(
+        "train",
+        description="Sensors are standardised by the statistics of the training set, or each weld by its own, which "
+        "erases the set-points (the original).",
+    )
+    film: Literal["shared", "split", "off"] = Field(
+        "shared", description="One modulation for video and audio, one for each, or none: sensors are then not used."
+    )
     blocks: tuple[Positive, ...] = Field((10, 21), min_length=1, description="Cached image blocks that are used.")
-    pooling: Literal["gem", "mean", "max", "mean+gem", "mean+max"] = Field(
-        "gem", description="Pooling over patch tokens."
+    pooling: Pooling | tuple[Pooling, ...] = Field(
+        "gem", description="Pooling over patch tokens: one for all blocks, or a list with one for each."
     )
     learnable_gem: bool = Field(True, description="Whether GeM's exponent is trained.")
+    block_width: Positive | None = Field(
+        None, description="Width that each pooled block is reduced to before they are joined; null: as it is."
+    )
+    gate: bool = Field(True, description="Whether the joined blocks are gated by themselves.")
+    views: Literal["max", "mean"] = Field("max", description="How the photographs of a weld become one encoding.")
     standardise: bool = Field(
         False, description="Standardise tokens with train statistics first; random-weight backbones need it."
+    )
+    missing: Literal["token", "leave_out"] = Field(
+        "token",
+        description="Welds that lack a modality: trained on and scored with a learned token in its place, or left out.",
     )
     num_layers: Positive = Field(2, description="Layers of the process encoder.")
     num_heads: Positive = Field(4, description="Attention heads of the process encoder.")
     dropout: Fraction = Field(0.1, description="Dropout in the process encoder.")
     decoder_dropout: Fraction = Field(0.2, description="Dropout in the decoder.")
+    decoder_bottleneck: Positive | None = Field(None, description="Width inside the decoder; null: d_model.")
+    text_head: bool = Field(
+        False, description="A linear head between prediction and text vector even where their widths agree."
+    )
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> "ModelSettings":
@@ -183,21 +221,48 @@ class ModelSettings(Section):
             raise ValueError(f"model.d_model = {self.d_model} is not a multiple of model.num_heads = {self.num_heads}")
         return self
 
+    @model_validator(mode="after")
+    def _one_pooling_a_block(self) -> "ModelSettings":
+        if not isinstance(self.pooling, str) and len(self.pooling) != len(self.blocks):
+            raise ValueError(
+                f"model.pooling lists {len(self.pooling)} poolings for {len(self.blocks)} blocks; give one each, or "
+                "one for all"
+            )
+        return self
+
 
 class LossSettings(Section):
-    """Weights and kinds of the loss terms."""
+    """Weights and kinds of the loss terms; a term of weight 0 is not computed."""
 
     cosine: NonNegative = Field(1.0, description="Weight of the cosine distance.")
     l1: NonNegative = Field(10.0, description="Weight of the absolute error.")
     gram: NonNegative = Field(1.0, description="Weight of the Gram-matrix distance.")
     text: NonNegative = Field(0.1, description="Weight of the cosine distance to the text vector.")
+    variance: NonNegative = Field(
+        0.0, description="Weight of the guard that keeps each dimension of the result's encoding spread over a batch."
+    )
+    variance_std: float = Field(0.1, gt=0, description="Standard deviation below which that guard pushes.")
     l1_kind: Literal["l1", "smooth_l1", "topk_l1"] = Field("l1", description="Form of the absolute error.")
     gram_over: Literal["batch", "features"] = Field("batch", description="Axis that the Gram matrix runs over.")
+    target: Literal["joint", "stop_gradient", "ema"] = Field(
+        "joint",
+        description="What the prediction is drawn to: the result's encoding, trained along (the original); the same "
+        "without a gradient; or the encoding by a moving average of the result encoder.",
+    )
+    target_decay: Fraction = Field(0.99, description="Decay of that moving average (target = ema only).")
+
+
+class AutoencoderSettings(Section):
+    """The video autoencoder's shape."""
+
+    hidden: Positive = Field(128, description="Width of the outer hidden layers.")
+    bottleneck: Positive = Field(64, description="Width of the code.")
 
 
 class TrainSettings(Section):
     """How stage two trains."""
 
+    recipe: Literal["causal_film", "video_ae"] = Field("causal_film", description="What is trained.")
     epochs: Positive = Field(100, description="Epochs at most.")
     batch_size: Annotated[int, Field(gt=1)] = Field(32, description="Welds a step.")
     lr: float = Field(2e-5, gt=0, description="Peak learning rate of AdamW.")
@@ -208,6 +273,14 @@ class TrainSettings(Section):
     min_lr: NonNegative = Field(1e-7, description="Learning rate at the end of the cosine.")
     gradient_clip: float = Field(0.5, gt=0, description="Largest norm of the gradient.")
     feature_mask: Fraction = Field(0.2, description="Share of video and audio tokens hidden at each step.")
+    noise: NonNegative = Field(
+        0.0,
+        description="Deviation of the noise added to video and audio tokens, in units of each channel's own.",
+    )
+    mixup: NonNegative = Field(0.0, description="Alpha of mixup between welds of a batch, on their features; 0: none.")
+    modality_dropout: Fraction = Field(
+        0.0, description="Share of welds from which each modality is hidden at each step; never all of a weld's."
+    )
     ema_decay: Fraction = Field(0.9999, description="Decay of the weights' moving average, after its warm-up.")
     monitor: Literal["val_auroc", "val_loss"] = Field(
         "val_auroc", description="What selects the best epoch; val_loss needs no defects, only validation normals."
@@ -215,12 +288,21 @@ class TrainSettings(Section):
     patience: Positive = Field(25, description="Epochs without a better monitor before training stops.")
     seed: int = Field(0, ge=0, description="Seed of weights, batches, masks and dropout.")
     checkpoint_seconds: NonNegative = Field(
-        20, description="Seconds between two checkpoints at least; an interruption costs no more than this."
+        20.0, description="Seconds between two checkpoints at least; an interruption costs no more than this."
     )
     loading: Literal["auto", "resident", "streamed"] = Field(
         "auto",
         description="resident: features stay on the device; streamed: threads read the next batches ahead, for "
         "stores larger than memory; auto: resident where they fit.",
+    )
+    precision: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="Arithmetic of the heads; the half-precision ones by autocast, weights stay float32."
+    )
+    compile: Literal["off", "default", "reduce-overhead"] = Field(
+        "off", description="Mode of torch.compile; reduce-overhead uses CUDA graphs where there is CUDA."
+    )
+    loggers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = Field(
+        (), description="Where metrics go beside metrics.jsonl; each is an extra, such as pip install weldcache[wandb]."
     )
     device: Device = Field("auto", description="auto, cpu, mps, cuda or cuda:N.")
 
@@ -248,16 +330,18 @@ class Settings(Section):
     image: ImageSettings = ImageSettings()
     sensor: SensorSettings = SensorSettings()
     text: TextSettings = TextSettings()
+    frames: FramesSettings = FramesSettings()
     extract: ExtractSettings = ExtractSettings()
     model: ModelSettings = ModelSettings()
     loss: LossSettings = LossSettings()
+    autoencoder: AutoencoderSettings = AutoencoderSettings()
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     runs: RunsSettings = RunsSettings()
 
     @model_validator(mode="after")
     def _store_names_differ(self) -> "Settings":
-        names = [part.store_as for part in (self.video, self.audio, self.image, self.sensor)]
+        names = [part.store_as for part in (self.video, self.audio, self.image, self.sensor, self.frames)]
         twice = [name for name in names if names.count(name) > 1]
         if twice:
             raise ValueError(f"store_as = {twice[0]} is the name of two modalities' features; give each its own")

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,24 +10,27 @@ from typing import Any
 
 import numpy as np
 from rich.console import RenderableType
-from torch import nn
 
 from ..cache.index import Index
 from ..cache.provenance import library_versions
 from ..cache.store import FeatureStore
 from ..configs.device import resolve_device
-from ..configs.schema import Settings
+from ..configs.schema import EvaluateSettings, Settings
 from ..errors import NotFoundError
-from ..train.run_folder import latest_run, named_run
+from ..train.run_folder import find_run
 from ..train.samples import VALIDATION_SPLIT
-from ..train.scoring import score_rows
-from ..train.trained_run import WEIGHTS, TrainedRun, load_run
+from ..train.trained_run import TrainedRun, load_run
 from .assessment import assess
+from .modalities import modalities_seen_missing, modality_caveats, modality_results
 from .provenance import Provenance
 from .report.report_json import report_document
 from .report.table import summary
 from .report.writer import write_report
+from .representations import collapse_caveats, representations
+from .reproduction import reproduction_caveats
+from .results import Assessment
 from .scores import ScoreTable
+from .scoring import ScoredSplit, load_models, score_split
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +43,7 @@ class Evaluation:
 
 
 def evaluate(settings: Settings, *, run_name: str | None, split: str, cache: Path | None, command: str) -> Evaluation:
-    """Score `split` with a run (None: the latest) and write its report into the run's folder.
+    """Score `split` with a run (None or `latest`: the newest finished one) and write its report into the run's folder.
 
     The features come from `cache`, or else from the store that the run was trained on: where it stands as seen from
     the run (so that a copied project is judged on its own store), or else where it stood.
@@ -50,27 +53,17 @@ def evaluate(settings: Settings, *, run_name: str | None, split: str, cache: Pat
         FingerprintError: if the store holds other features than those that the run was trained on.
         MetricError: if the split holds only normals or only defects.
     """
-    folder = settings.runs.folder
-    run = load_run((latest_run(folder) if run_name is None else named_run(folder, run_name)).path)
+    run = load_run(find_run(settings.runs.folder, run_name).path)
     store = FeatureStore.open(cache or _cache_of(run))
-    device = resolve_device(settings.train.device, setting="train.device")
-    models: dict[str, nn.Module] = {weights: run.model(weights, store=store, device=device) for weights in WEIGHTS}
-    validation, _ = _score(run, store, VALIDATION_SPLIT, models=models)
-    judged, num_left_out = _score(run, store, split, models=models)
-    trained_on = _trained_on(run, store)
-    assessment = assess(
-        test=judged,
-        validation=validation,
-        train_attributes=trained_on.attributes,
-        train_sessions=trained_on.sessions.tolist(),
-        target_fpr=settings.evaluate.target_fpr,
-        seed=settings.evaluate.seed,
+    models = load_models(run, store=store, device=resolve_device(settings.train.device, setting="train.device"))
+    validation = score_split(run, store, VALIDATION_SPLIT, models=models)
+    judged = score_split(run, store, split, models=models, hide=run.recipe.modalities())
+    assessment = _judged(
+        run, store, judged=judged, validation=validation.table, split=split, settings=settings.evaluate
     )
-    warnings = _warnings(run, split=split, num_left_out=num_left_out)
-    assessment = replace(assessment, warnings=(*assessment.warnings, *warnings))
     provenance = _provenance(run, store, settings=settings, split=split, command=command)
     path = write_report(
-        run.folder.path, assessment=assessment, test=judged, provenance=provenance, training_curve=run.metrics
+        run.folder.path, assessment=assessment, test=judged.table, provenance=provenance, training_curve=run.metrics
     )
     return Evaluation(
         report=report_document(assessment, provenance=provenance),
@@ -86,16 +79,60 @@ def _cache_of(run: TrainedRun) -> Path:
     return moved_along if moved_along.exists() else recorded
 
 
-def _warnings(run: TrainedRun, *, split: str, num_left_out: int) -> list[str]:
-    found = []
+def _judged(
+    run: TrainedRun,
+    store: FeatureStore,
+    *,
+    judged: ScoredSplit,
+    validation: ScoreTable,
+    split: str,
+    settings: EvaluateSettings,
+) -> Assessment:
+    """The assessment of the scores, and of what the run's folder says about how they came about."""
+    trained_on, best = _trained_on(run, store), run.best()
+    assessment = assess(
+        test=judged.table,
+        validation=validation,
+        train_attributes=trained_on.attributes,
+        train_sessions=trained_on.sessions.tolist(),
+        target_fpr=settings.target_fpr,
+        seed=settings.seed,
+    )
+    recorded = best.metrics.get("val_auroc")
+    modalities = modality_results(judged, seen_missing=modalities_seen_missing(run))
+    watched = representations(run.metrics, best_epoch=best.epoch)
+    warnings = (
+        *reproduction_caveats(
+            validation,
+            recorded=recorded,
+            recorded_keys=run.manifest["samples"]["validation"],
+            precision=run.settings.train.precision,
+        ),
+        *assessment.warnings,
+        *modality_caveats(modalities, split=split, num_samples=len(judged.table)),
+        *collapse_caveats(watched, num_normal=assessment.threshold.num_normal),
+        *_about_completeness(run, split=split, num_left_out=judged.num_left_out, best_epoch=best.epoch),
+    )
+    return replace(
+        assessment,
+        warnings=warnings,
+        recorded_validation_auroc=recorded,
+        modalities=modalities,
+        representations=watched,
+    )
+
+
+def _about_completeness(run: TrainedRun, *, split: str, num_left_out: int, best_epoch: int) -> Iterator[str]:
     if num_left_out:
-        found.append(f"{num_left_out} samples of {split} lack a modality and are not scored; they are in no figure.")
+        yield (
+            f"{num_left_out} samples of {split} lack features that this model needs and are not scored; they are in no "
+            "figure."
+        )
     if not run.folder.finished:
-        found.append(
-            f"Training is not finished, this is epoch {run.best().epoch} of at most {run.settings.train.epochs}: "
+        yield (
+            f"Training is not finished, this is epoch {best_epoch} of at most {run.settings.train.epochs}: "
             f"`weldcache train --run {run.folder.name}` goes on."
         )
-    return found
 
 
 def _trained_on(run: TrainedRun, store: FeatureStore) -> Index:
@@ -109,31 +146,6 @@ def _trained_on(run: TrainedRun, store: FeatureStore) -> Index:
             f"{missing[0]} among them; evaluate it on the cache that it was trained on."
         )
     return store.index.select(np.array([row_of[key] for key in keys], dtype=np.int64))
-
-
-def _score(
-    run: TrainedRun, store: FeatureStore, split: str, *, models: Mapping[str, nn.Module]
-) -> tuple[ScoreTable, int]:
-    """Scores of the rows of `split` that have every feature set, and how many have not."""
-    feature_sets = tuple(dict.fromkeys(request.feature_set for request in run.recipe.requires()))
-    rows = store.rows(split, feature_sets=feature_sets)
-    if not len(rows):
-        raise NotFoundError(
-            f"{store.path} has no features of the split {split}. Run `weldcache extract --split {split}`."
-        )
-    entries = store.index.select(rows)
-    scores = score_rows(run.recipe, models, store, rows)
-    table = ScoreTable(
-        keys=tuple(entries.keys.tolist()),
-        splits=tuple(entries.splits.tolist()),
-        class_names=tuple(entries.class_names.tolist()),
-        sessions=tuple(entries.sessions.tolist()),
-        labels=entries.labels.astype(np.int64),
-        scores=scores["averaged"].astype(np.float64),
-        raw_scores=scores["raw"].astype(np.float64),
-        attributes=entries.attributes,
-    )
-    return table, int(np.sum(store.index.splits == split)) - len(rows)
 
 
 def _provenance(run: TrainedRun, store: FeatureStore, *, settings: Settings, split: str, command: str) -> Provenance:

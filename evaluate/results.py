@@ -1,7 +1,7 @@
 """The numbers of an evaluation, as plain data."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..metrics.confusion import Confusion
 from ..metrics.estimate import Estimate
@@ -67,6 +67,52 @@ class SessionDisjoint:
 
 
 @dataclass(frozen=True)
+class ModalityResult:
+    """The model as if no sample had one modality.
+
+    Attributes:
+        auroc: on the same samples.
+        change: that AUROC less the whole model's; negative where the modality is of use.
+        num_lacking: how many of the samples lack it anyway.
+        seen_missing: whether training left it out now and then. If not, the change mixes how much the modality is
+            needed with how strange its absence is.
+    """
+
+    auroc: Estimate
+    change: Estimate
+    num_lacking: int
+    seen_missing: bool
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How far a representation of the validation normals spreads, after one epoch.
+
+    Attributes:
+        epoch: counted from 1.
+        effective_rank: how many directions they fill, see `train.collapse`.
+        std: mean over dimensions of the standard deviation.
+        std_min: of the dimension that spreads least.
+        std_max: of the dimension that spreads most.
+    """
+
+    epoch: int
+    effective_rank: float
+    std: float
+    std_min: float
+    std_max: float
+
+
+@dataclass(frozen=True)
+class Representation:
+    """A representation that training watched for collapse: after the first, the best and the last epoch."""
+
+    first: Spread
+    best: Spread
+    last: Spread
+
+
+@dataclass(frozen=True)
 class Assessment:
     """Everything that a report says about a trained model on one split.
 
@@ -78,6 +124,9 @@ class Assessment:
         per_class: by defect class, in alphabetical order.
         validation_auroc: None where validation has one class only.
         warnings: in plain words, the gravest first.
+        recorded_validation_auroc: what training's log says of the same weights; None where it says nothing.
+        modalities: by modality the model without it; empty where it can do without none.
+        representations: by name; empty where training watched none.
     """
 
     auroc: Estimate
@@ -92,3 +141,6 @@ class Assessment:
     session_disjoint: SessionDisjoint
     validation_auroc: Estimate | None
     warnings: tuple[str, ...]
+    recorded_validation_auroc: float | None = None
+    modalities: Mapping[str, ModalityResult] = field(default_factory=dict)
+    representations: Mapping[str, Representation] = field(default_factory=dict)

@@ -1,5 +1,7 @@
 """How numbers are written wherever a person reads them."""
 
+from collections.abc import Iterable
+
 from ..metrics.estimate import Estimate
 
 
@@ -11,3 +13,14 @@ def span(estimate: Estimate) -> str:
 def percent(estimate: Estimate) -> str:
     """A share with its interval: `5.8% (2.4% to 11.6%)`."""
     return f"{estimate.value:.1%} ({estimate.low:.1%} to {estimate.high:.1%})"
+
+
+def change(estimate: Estimate) -> str:
+    """A difference of two AUROCs with its interval: `-0.051 (-0.083 to -0.020)`."""
+    return f"{estimate.value:+.3f} ({estimate.low:+.3f} to {estimate.high:+.3f})"
+
+
+def listed(names: Iterable[str], *, last: str = "and") -> str:
+    """Names in a sentence: `video, audio and image`."""
+    *others, final = names
+    return f"{', '.join(others)} {last} {final}" if others else final

@@ -68,7 +68,7 @@ def changes_of_modality(
     """As `find_changes`, in the feature sets of one modality. `progress` counts the rows."""
     names = [spec.name for spec in encoder.specs if spec.name in store.feature_sets]
     for sample, row, recorded in _complete_rows(store, samples, names, progress):
-        paths = () if modality in sample.absent else encoder.reader.files(sample)
+        paths = encoder.reader.files(sample) if sample.why_absent(modality) is None else ()
         present = frozenset(path.relative_to(files.root).as_posix() for path in paths)
         for name, held in recorded.items():
             what, renewed = files.compare(held, present=present)

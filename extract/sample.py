@@ -8,13 +8,16 @@ from typing import Literal, Protocol, runtime_checkable
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
+# A modality whose recording is another's: the film, as single frames.
+_RECORDED_AS: Mapping[str, str] = {"frames": "video"}
+
 
 @dataclass(frozen=True)
 class Sample:
     """One recording.
 
-    A modality whose files the data set should have and does not is absent from `files`; `absent` then says why, in
-    words for the user. So every listed sample can be reported, and none is skipped in silence.
+    A recording that the data set should have and does not is not in `files`; `absent` then says why, in words for the
+    user. So every listed sample can be reported, and none is skipped in silence.
     """
 
     key: str  # unique in the data set
@@ -22,10 +25,14 @@ class Sample:
     class_name: str
     session: str  # recordings of one session share machine, light and day, and should not cross splits
     label: int  # 0 normal, 1 defect
-    files: Mapping[str, tuple[Path, ...]]  # by modality: video, audio, image, sensor
-    absent: Mapping[str, str] = field(default_factory=dict)  # modality -> what is missing
+    files: Mapping[str, tuple[Path, ...]]  # by what was recorded: video, audio, image, sensor
+    absent: Mapping[str, str] = field(default_factory=dict)  # the same -> what is missing
     attributes: Mapping[str, float | str] = field(default_factory=dict)  # settings known without any media
     masks: Mapping[Path, Path] = field(default_factory=dict)  # photograph -> its defect mask
+
+    def why_absent(self, modality: str) -> str | None:
+        """What is missing that `modality` is read from, in words; None where it is there."""
+        return self.absent.get(_RECORDED_AS.get(modality, modality))
 
 
 @runtime_checkable

@@ -5,6 +5,7 @@ Nothing here assumes that scores lie in [0, 1]: only their order counts. Orienta
 
 import numpy as np
 from jaxtyping import Integer, Shaped
+from scipy.special import expit, logit
 from scipy.stats import norm, rankdata
 
 from .delong import delong_variance
@@ -55,12 +56,14 @@ def auroc_interval(
     variance = delong_variance(scores, labels)
     if variance == 0 or value in (0, 1):
         return newcombe_interval(value, num_defect=defects.size, num_normal=normals.size, confidence=confidence)
-    return _logit_interval(value, variance=variance, confidence=confidence)
+    return logit_interval(
+        value, standard_error=float(np.sqrt(variance)), quantile=float(norm.ppf(0.5 + confidence / 2))
+    )
 
 
-def _logit_interval(value: float, *, variance: float, confidence: float) -> Estimate:
-    centre = np.log(value) - np.log1p(-value)
-    reach = norm.ppf(0.5 + confidence / 2) * np.sqrt(variance) / (value * (1 - value))
-    low, high = 1 / (1 + np.exp(reach - centre)), 1 / (1 + np.exp(-reach - centre))
+def logit_interval(value: float, *, standard_error: float, quantile: float) -> Estimate:
+    """A share inside (0, 1) with `quantile` standard errors to either side on the logit scale, carried back."""
+    centre, reach = logit(value), quantile * standard_error / (value * (1 - value))
     # Where the interval is narrower than rounding, the way through the logit may end on the wrong side of the value.
-    return Estimate(value, low=min(float(low), value), high=max(float(high), value))
+    low, high = float(expit(centre - reach)), float(expit(centre + reach))
+    return Estimate(value, low=min(low, value), high=max(high, value))

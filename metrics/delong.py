@@ -36,10 +36,27 @@ def delong_variance(scores: Shaped[np.ndarray, " samples"], labels: Integer[np.n
     Raises:
         MetricError: a score is not finite, or a class has fewer than two samples.
     """
-    of_defects, of_normals = structural_components(scores, labels)
-    if min(of_defects.size, of_normals.size) < 2:
+    return float(delong_covariance(scores[np.newaxis], labels)[0, 0])
+
+
+def delong_covariance(
+    scores: Shaped[np.ndarray, "models samples"], labels: Integer[np.ndarray, " samples"]
+) -> Float64[np.ndarray, "models models"]:
+    """Covariances of the AUROCs of several models that scored the same samples.
+
+    Models agree on which samples are hard, so their AUROCs err together, and a difference of two is known better than
+    either.
+
+    Raises:
+        MetricError: a score is not finite, or a class has fewer than two samples.
+    """
+    components = [structural_components(row, labels) for row in scores]
+    of_defects, of_normals = (np.stack(parts) for parts in zip(*components, strict=True))
+    num_defect, num_normal = of_defects.shape[1], of_normals.shape[1]
+    if min(num_defect, num_normal) < 2:
         raise MetricError(
-            f"DeLong's variance needs two samples of each class, and there are {of_normals.size} normal and "
-            f"{of_defects.size} defect ones."
+            f"DeLong's variance needs two samples of each class, and there are {num_normal} normal and {num_defect} "
+            "defect ones."
         )
-    return float(of_defects.var(ddof=1) / of_defects.size + of_normals.var(ddof=1) / of_normals.size)
+    covariance = np.cov(of_defects) / num_defect + np.cov(of_normals) / num_normal
+    return np.asarray(np.atleast_2d(covariance), dtype=np.float64)

@@ -21,6 +21,7 @@ from weldcache.cache.status import Status
 from weldcache.cli.main import app
 from weldcache.configs.explain import explain
 from weldcache.configs.load import load_settings, preset_names
+from weldcache.configs.variant_lists import load_variant_list
 from weldcache.errors import SettingsError
 from weldcache.train.recipes.recipe import Recipe
 from weldcache.train.run_folder import RunFolder
@@ -41,10 +42,15 @@ def blocks(text: str, *languages: str) -> list[str]:
 
 def section(text: str, heading: str) -> str:
     """What stands below a heading, up to the next of its level or above."""
-    level = len(heading.split()[0])
-    found = re.search(rf"^{re.escape(heading)}\n(.*?)(?=^#{{1,{level}}} |\Z)", text, re.MULTILINE | re.DOTALL)
-    assert found, f"there is no heading {heading!r}"
-    return found.group(1)
+    level, found, in_block, lines = len(heading.split()[0]), False, False, []
+    for line in text.splitlines(keepends=True):
+        in_block ^= line.startswith("```")
+        if not in_block and re.match(rf"#{{1,{level}}} ", line):
+            found = line.strip() == heading
+        elif found:
+            lines.append(line)
+    assert lines, f"there is no heading {heading!r}"
+    return "".join(lines)
 
 
 def first_words(block: str) -> list[str]:
@@ -190,11 +196,27 @@ def test_the_files_of_a_run_are_those_of_the_code(tmp_path: Path) -> None:
     assert written <= set(first_words(listed))
 
 
-def quick_start() -> list[list[str]]:
-    """The commands of the README's quick start, and of how its store grows, as their words."""
+def test_the_list_of_variants_that_the_readme_shows_is_one(tmp_path: Path) -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    texts = [section(readme, heading) for heading in ("## Quick start", "## A store that grows with your questions")]
-    return [words for text in texts for line in blocks(text, "sh")[0].splitlines() for words in words_of(line)]
+    (shown,) = blocks(section(readme, "## Experiments on the same features"), "yaml")
+    (tmp_path / "half.yaml").write_text(shown)
+    variants = load_variant_list(str(tmp_path / "half.yaml"))
+    assert list(variants.variants) == ["v5", "half"]
+
+
+def test_every_fault_has_a_test_that_would_catch_it() -> None:
+    rows = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs" / "faults.md").read_text(encoding="utf-8"))
+    assert len(rows) > 10
+    missing = [f"{path}::{name}" for path, name in rows if f"def {name}(" not in (ROOT / path).read_text()]
+    assert missing == []
+
+
+def quick_start() -> list[list[str]]:
+    """The commands of the README's quick start, of how its store grows and of experiments on it, as their words."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    headings = ("## Quick start", "## A store that grows with your questions", "## Experiments on the same features")
+    shell = [block for heading in headings for block in blocks(section(readme, heading), "sh")]
+    return [words for block in shell for line in block.splitlines() for words in words_of(line)]
 
 
 def test_the_quick_start_runs(tmp_path: Path) -> None:
@@ -207,12 +229,13 @@ def test_the_quick_start_runs(tmp_path: Path) -> None:
             continue
         assert program == "weldcache", f"the quick start has a command that this test cannot run: {program}"
         smaller = ["tiny" if word == "small" else word for word in arguments]
-        extra = ["--set", "train.epochs=2"] if arguments[0] == "train" else []
+        extra = ["--set", "train.epochs=2"] if arguments[0] in ("train", "bench") else []
         command = [sys.executable, "-m", "weldcache", *smaller, *extra]
         finished = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
         assert finished.returncode == 0, finished.stderr
         done.append(arguments[0])
     assert done[:7] == ["synth", "plan", "extract", "info", "verify", "train", "eval"]
-    assert done[-5:] == ["extract", "extract", "verify", "export", "import"]
-    (report,) = folder.glob("runs/*/report.html")
-    assert (report.parent / "report.json").is_file()
+    assert done[7:12] == ["extract", "extract", "verify", "export", "import"]
+    assert {"bench", "fuse", "runs"} <= set(done[12:])
+    assert {path.parent.name for path in folder.glob("runs/*/report.html")} == {"causal_film-001", "fused"}
+    assert (folder / "runs" / "fused" / "report.json").is_file()

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from weldcache.configs.load import preset_names
+from weldcache.configs.variant_lists import shipped_lists
+
 ROOT = Path(__file__).resolve().parents[1]
 NOT_SHIPPED = {"tests", "benchmarks", "docs", "examples", "build", "demo"}
 
@@ -109,10 +112,10 @@ def test_the_wheel_works_from_another_folder(wheel: Path, tmp_path: Path) -> Non
     # The dependencies come from the environment that runs the tests; only weldcache itself is the wheel's.
     dependencies = [path for path in sys.path if path.endswith("site-packages")]
     (site / "dependencies.pth").write_text("\n".join(dependencies))
-    code = "import weldcache.cli.main as m; print(m.__file__); raise SystemExit(m.run(['config', 'list']))"
+    code = "import weldcache.cli.main as m; print(m.__file__); m.run(['config', 'list']); m.run(['bench'])"
     done = subprocess.run(
         [environment / "bin/python", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    where, *presets = done.stdout.splitlines()
+    where, *listed = done.stdout.splitlines()
     assert where.startswith(str(site))
-    assert [line.split()[0] for line in presets] == ["demo", "v5"]
+    assert [line.split()[0] for line in listed] == [*preset_names(), *shipped_lists()]

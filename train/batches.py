@@ -1,10 +1,10 @@
 """Batches of samples: where they come from, and their order in an epoch."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Bool, Int64
+from jaxtyping import Int64
 from torch import Tensor
 
 from .recipes.recipe import Batch
@@ -26,7 +26,7 @@ class BatchSource(Protocol):
         """Where batches are."""
 
     def batches(self, order: Order, *, arrays: Collection[str] | None = None) -> Iterator[Batch]:
-        """The batches of `order`, of `arrays` alone where they are named; each is the caller's to keep."""
+        """The batches of `order`, of `arrays` (and presence) alone where they are named; not to be changed in place."""
 
 
 def shuffled_batches(num_samples: int, *, batch_size: int, generator: torch.Generator) -> Order:
@@ -44,16 +44,3 @@ def num_shuffled_batches(num_samples: int, *, batch_size: int) -> int:
 def batches_in_order(num_samples: int, *, batch_size: int) -> Order:
     """Every sample once, in the order in which they stand."""
     return list(torch.split(torch.arange(num_samples), batch_size)) if num_samples else []
-
-
-def regrouped(batches: Iterable[Batch], *, keep: Iterable[Bool[Tensor, " _"]], batch_size: int) -> Iterator[Batch]:
-    """The samples of `batches` where `keep` is true, in their order, `batch_size` of them at a time."""
-    held: dict[str, Tensor] = {}
-    for batch, kept in zip(batches, keep, strict=True):
-        chosen = {name: tensor[kept] for name, tensor in batch.items()}
-        held = {name: torch.cat([held[name], tensor]) if held else tensor for name, tensor in chosen.items()}
-        while len(next(iter(held.values()))) >= batch_size:
-            yield {name: tensor[:batch_size] for name, tensor in held.items()}
-            held = {name: tensor[batch_size:] for name, tensor in held.items()}
-    if held and len(next(iter(held.values()))):
-        yield held

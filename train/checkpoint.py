@@ -1,14 +1,17 @@
-"""Checkpoints: tensors and a JSON record in one safetensors file, which is either whole or absent.
+"""Checkpoints: tensors, a JSON record and what they belong to in one safetensors file, which is either whole or absent.
 
-Weights as the optimiser left them are called `raw/<name>`, their moving average `averaged/<name>`.
+Weights as the optimiser left them are called `raw/<name>`, their moving average `averaged/<name>`. A checksum over all
+of it is in the file too: safetensors has none, and a weight that lost a bit would score without a word.
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import google_crc32c
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -18,22 +21,31 @@ from ..errors import NotFoundError, TrainingError
 
 RAW = "raw"
 AVERAGED = "averaged"
-_RECORD = "weldcache"  # safetensors keeps text by name beside the tensors; our record is under this one
+_TEXT = "weldcache"  # safetensors keeps text by name beside the tensors; ours is under these two
+_CHECKSUM = "crc32c"
 
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """Tensors by name, and what is known about them as JSON values."""
+    """Tensors by name and what is known about them, as JSON values.
+
+    Attributes:
+        tensors: by name.
+        record: which moment of the training they are of.
+        origin: what run they belong to, see `origin_of`; empty where they belong to none.
+    """
 
     tensors: Mapping[str, Tensor]
     record: Mapping[str, Any]
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Replace `path`."""
-    tensors = {name: tensor.contiguous() for name, tensor in checkpoint.tensors.items()}
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
+    text = json.dumps({"record": checkpoint.record, "origin": checkpoint.origin}, allow_nan=False)
     with replaced_file(path) as temporary:
-        save_file(tensors, temporary, metadata={_RECORD: json.dumps(checkpoint.record, allow_nan=False)})
+        save_file(tensors, temporary, metadata={_TEXT: text, _CHECKSUM: f"{_checksum(text, tensors):08x}"})
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -47,10 +59,24 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise NotFoundError(f"There is no checkpoint {path}. Make it with `weldcache train`.")
     try:
         with safe_open(path, framework="pt") as file:
-            record = json.loads((file.metadata() or {})[_RECORD])
-            return Checkpoint({name: file.get_tensor(name) for name in file.keys()}, record)  # noqa: SIM118
-    except (SafetensorError, KeyError, ValueError) as error:
-        raise TrainingError(f"{path} is damaged or no checkpoint of weldcache ({error}); train again.") from None
+            metadata = file.metadata() or {}
+            text, checksum = metadata[_TEXT], metadata[_CHECKSUM]
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        told = json.loads(text)
+        checkpoint = Checkpoint(tensors, told["record"], told["origin"])
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise TrainingError(f"{path} is damaged or no checkpoint of this weldcache ({error}); train again.") from None
+    if checksum != f"{_checksum(text, tensors):08x}":
+        raise TrainingError(f"{path} is damaged: it does not match its checksum. Restore it, or train again.")
+    return checkpoint
+
+
+def _checksum(text: str, tensors: Mapping[str, Tensor]) -> int:
+    checksum: int = google_crc32c.value(text.encode())
+    for name, tensor in sorted(tensors.items()):
+        checksum = google_crc32c.extend(checksum, f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        checksum = google_crc32c.extend(checksum, tensor.reshape(-1).view(torch.uint8).numpy())
+    return checksum
 
 
 def module_tensors(module: nn.Module, *, prefix: str) -> dict[str, Tensor]:

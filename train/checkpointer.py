@@ -1,21 +1,30 @@
 """When checkpoints are written: not at every epoch, and always so that a kill in between leaves a run that goes on.
 
-Each file says by itself what it holds. `best` is written before `last`: a kill between the two leaves a best epoch that
-lies ahead of `last`; the epochs up to it are then trained again, draw the same numbers and arrive at the same best.
-The other way round, the weights of the best epoch would be gone.
+Each file says by itself what it holds and of which run, and is refused where that does not fit. `best` is written
+before `last`: a kill between the two leaves a best epoch that lies ahead of `last`; the epochs up to it are then
+trained again, draw the same numbers and arrive at the same best. The other way round, the weights of the best epoch
+would be gone.
 """
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
 from ..atomic import write_json
-from .checkpoint import read_checkpoint, write_checkpoint
+from ..errors import TrainingError
+from .checkpoint import Checkpoint, write_checkpoint
 from .loop import StopReason
 from .metrics_log import cut_back
+from .origin import origin_of, read_run_checkpoint
+from .randomness import Purpose, derived_seed
 from .run_folder import RunFolder
 from .state import TrainingState, best_checkpoint, best_of, restore, resumable_checkpoint, weights_of
+
+_SEEDS = "seeds_of_next_epoch"
 
 
 class Checkpointer:
@@ -23,6 +32,7 @@ class Checkpointer:
 
     def __init__(self, run: RunFolder, *, seconds: float) -> None:
         self._run = run
+        self._origin = origin_of(run)
         self._seconds = seconds
         self._pending_best: Mapping[str, Tensor] | None = None
         self._last_write: float | None = None
@@ -37,9 +47,11 @@ class Checkpointer:
     def write(self, state: TrainingState, *, stopped: StopReason | None = None) -> None:
         """Write what is pending; with `stopped`, the reason, the run is marked as finished at the very end."""
         if self._pending_best is not None and state.best is not None:
-            write_checkpoint(self._run.best_path, best_checkpoint(state.best, self._pending_best))
+            self._write(self._run.best_path, best_checkpoint(state.best, self._pending_best))
             self._pending_best = None
-        write_checkpoint(self._run.last_path, resumable_checkpoint(state))
+        last = resumable_checkpoint(state)
+        seeds = _seeds_of_next_epoch(self._origin, epoch=state.epoch)
+        self._write(self._run.last_path, replace(last, record={**last.record, _SEEDS: seeds}))
         write_json(
             self._run.state_path,
             {
@@ -52,15 +64,32 @@ class Checkpointer:
         )
         self._last_write = time.monotonic()
 
+    def _write(self, path: Path, checkpoint: Checkpoint) -> None:
+        write_checkpoint(path, replace(checkpoint, origin=self._origin))
+
 
 def resume(state: TrainingState, *, run: RunFolder) -> None:
     """Bring a new state to the run's last checkpoint, and cut the log back to it; without one, start anew.
 
     Raises:
+        FingerprintError: if the checkpoint is of other settings, features or samples than the run's folder tells.
         TrainingError: if the checkpoint is damaged or does not fit the model, or the log has lost an epoch.
     """
-    if run.last_path.is_file():
-        restore(state, read_checkpoint(run.last_path), path=run.last_path)
+    path = run.last_path
+    if path.is_file():
+        last = read_run_checkpoint(path, run=run)
+        restore(state, last, path=path)
+        if last.record[_SEEDS] != _seeds_of_next_epoch(last.origin, epoch=state.epoch):
+            raise TrainingError(
+                f"{path} is of a version that draws other random numbers; train again with --overwrite."
+            )
         if run.best_path.is_file():
-            state.best = best_of(read_checkpoint(run.best_path))
+            state.best = best_of(read_run_checkpoint(run.best_path, run=run))
     cut_back(run.metrics_path, epoch=state.epoch)
+
+
+def _seeds_of_next_epoch(origin: Mapping[str, Any], *, epoch: int) -> dict[str, int]:
+    """Where the random number generators of the epoch after `epoch` start, by purpose."""
+    seed = origin["settings"]["train"]["seed"]
+    lasting = [purpose for purpose in Purpose if purpose is not Purpose.WEIGHTS]
+    return {purpose.name.lower(): derived_seed(seed, purpose, epoch=epoch + 1) for purpose in lasting}

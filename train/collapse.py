@@ -22,6 +22,15 @@ def effective_rank(embeddings: Float[Tensor, "rows dim"]) -> float:
     return float(torch.exp(-(shares * shares.log()).sum()))
 
 
-def mean_dimension_std(embeddings: Float[Tensor, "rows dim"]) -> float:
-    """Mean over dimensions of the standard deviation over rows (population form); 0 where all rows are equal."""
-    return float(embeddings.double().std(dim=0, correction=0).mean())
+def spread(embeddings: Float[Tensor, "rows dim"]) -> dict[str, float]:
+    """Effective rank, and mean, least and largest of the dimensions' standard deviations over rows (population form).
+
+    All are 0 where all rows are equal.
+    """
+    deviations = embeddings.double().std(dim=0, correction=0)
+    return {
+        "effective_rank": effective_rank(embeddings),
+        "std": float(deviations.mean()),
+        "std_min": float(deviations.min()),
+        "std_max": float(deviations.max()),
+    }

@@ -18,6 +18,7 @@ from ..errors import TrainingError
 from .batches import BatchSource, num_shuffled_batches, shuffled_batches
 from .ema import decay_at, update_average
 from .metrics_log import MetricRow
+from .precision import arithmetic
 from .randomness import Purpose, derived_generator, derived_seed, seeded_global_rng
 from .recipes.recipe import Batch, Recipe
 from .schedule import Schedule
@@ -69,7 +70,7 @@ def train_epochs(
             steps = _train_epoch(
                 recipe, state=state, samples=samples, schedule=schedule, settings=settings, on_batch=on_batch
             )
-        means = _means(steps, epoch=epoch, first_step=state.step - len(steps) + 1)
+        means = _means(steps, state=state, epoch=epoch, first_step=state.step - len(steps) + 1)
         trained, result = time.monotonic() - started, validate(state.averaged)
         if not math.isfinite(result.loss):
             raise TrainingError(f"The validation loss is {result.loss} after epoch {epoch}; lower train.lr.")
@@ -113,6 +114,8 @@ def _train_epoch(
     for chosen, batch in zip(batches, samples.batches(batches), strict=True):
         for group in state.optimizer.param_groups:
             group["lr"] = schedule.at(state.step)
+        if settings.compile == "reduce-overhead":  # the last step's encodings may be overwritten
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         steps.append(_train_step(recipe, state, batch=batch, noise=noise, settings=settings))
         decay = decay_at(state.step, decay=settings.ema_decay)
         update_average(state.averaged, state.model, decay=decay)
@@ -124,17 +127,26 @@ def _train_epoch(
 def _train_step(
     recipe: Recipe, state: TrainingState, *, batch: Batch, noise: torch.Generator, settings: TrainSettings
 ) -> Mapping[str, Tensor]:
-    losses = recipe.loss(state.model, batch, noise)
+    with arithmetic(noise.device, settings.precision):
+        encodings = recipe.encode(state.model, batch, noise)
+    losses = recipe.loss(state.model, encodings)
     state.optimizer.zero_grad()
-    losses["total"].backward()  # type: ignore[no-untyped-call]
+    state.scaler.scale(losses["total"]).backward()  # type: ignore[no-untyped-call]
+    state.scaler.unscale_(state.optimizer)
     norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), settings.gradient_clip)
-    state.optimizer.step()
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
     return {name: loss.detach() for name, loss in losses.items()} | {_GRADIENT_NORM: norm}
 
 
-def _means(steps: Sequence[Mapping[str, Tensor]], *, epoch: int, first_step: int) -> dict[str, float]:
+def _means(
+    steps: Sequence[Mapping[str, Tensor]], *, state: TrainingState, epoch: int, first_step: int
+) -> dict[str, float]:
     """Mean of each loss over the steps of an epoch."""
-    history = {name: torch.stack([step[name] for step in steps]).double().cpu() for name in steps[0]}
+    history = {name: torch.stack([step[name] for step in steps]).cpu().double() for name in steps[0]}
+    if state.scaler.is_enabled():  # steps whose gradients overflow are left out, and the scale is lowered
+        norms = history[_GRADIENT_NORM]
+        history[_GRADIENT_NORM] = norms.where(norms.isfinite(), torch.tensor(0.0))
     for position in range(len(steps)):
         broken = [
             f"{name} is {values[position]}" for name, values in history.items() if not values[position].isfinite()
@@ -160,8 +172,7 @@ def _row(
         "val_auroc": result.auroc,
         "lr": lr,
         _GRADIENT_NORM: means[_GRADIENT_NORM],
-        "effective_rank": result.effective_rank,
-        "embedding_std": result.embedding_std,
+        **result.spread,
     }
 
 

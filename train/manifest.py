@@ -33,7 +33,7 @@ def make_manifest(
     labels, used = store.index.labels, used_names(recipe)
     return {
         "recipe": name,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "command": command,
         "seed": seed,
         "versions": library_versions(),
@@ -45,9 +45,11 @@ def make_manifest(
             "train_normals": len(samples.train),
             "train_defects_left_out": samples.defects_left_out,
             "train_normals_lacking": dict(samples.train_lacking),
+            "train_normals_without": dict(samples.train_without),
             "validation_normals": int((labels[samples.validation] == 0).sum()),
             "validation_defects": int((labels[samples.validation] == 1).sum()),
             "validation_lacking": dict(samples.validation_lacking),
+            "validation_without": dict(samples.validation_without),
         },
         "samples": {
             "train": store.index.keys[samples.train].tolist(),

@@ -23,15 +23,17 @@ def read_rows(path: Path) -> list[MetricRow]:
     """All epochs, in order; a last line that a crash cut short is left out.
 
     Raises:
-        TrainingError: if a line is not JSON.
+        TrainingError: if a line is no JSON object.
     """
     if not path.is_file():
         return []
-    lines = path.read_text(encoding="utf-8").split("\n")[:-1]
     try:
-        return [json.loads(line) for line in lines]
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
     except ValueError as error:
         raise TrainingError(f"{path} is damaged ({error}). Train again with --overwrite.") from None
+    if not all(isinstance(row, dict) for row in rows):
+        raise TrainingError(f"{path} is damaged (a line holds no JSON object). Train again with --overwrite.")
+    return rows
 
 
 def cut_back(path: Path, *, epoch: int) -> None:

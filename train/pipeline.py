@@ -11,16 +11,21 @@ from torch import nn
 from ..cache.store import FeatureStore
 from ..configs.device import resolve_device
 from ..configs.load import to_yaml
-from ..configs.schema import Settings
-from ..errors import TrainingError
+from ..configs.schema import Settings, TrainSettings
+from ..errors import SettingsError, TrainingError
 from ..locking import locked_folder
-from ..progress import Progress, format_seconds, say
+from ..progress import format_seconds, say
 from .batches import BatchSource, batches_in_order
 from .checkpointer import Checkpointer, resume
+from .display.display import ShowTraining, training_display
+from .feature_pool import FeaturePool
+from .feature_reader import FeatureReader
 from .loading import load_features
-from .loop import EpochResult, StopReason, stop_reason, train_epochs
+from .loggers.logger import LoggedRun
+from .loggers.open import open_loggers, require_loggers
+from .loop import StopReason, stop_reason, train_epochs
 from .manifest import make_manifest
-from .metrics_log import append_row
+from .metrics_log import append_row, read_rows
 from .randomness import Purpose, derived_seed, seeded_global_rng
 from .recipes.recipe import Recipe
 from .recipes.registry import make_recipe
@@ -31,7 +36,6 @@ from .samples import ChosenSamples, choose_samples
 from .state import Best, TrainingState, new_state
 from .validation import Validator
 
-RECIPE = "causal_film"
 _CALIBRATION_ROWS = 64  # a part, whatever the batch size, so that neither it nor the way of loading changes a statistic
 
 
@@ -58,8 +62,19 @@ class TrainingSummary:
     seconds: float
 
 
-def train(settings: Settings, *, run_name: str | None, overwrite: bool, command: str) -> TrainingSummary:
+def train(
+    settings: Settings,
+    *,
+    run_name: str | None,
+    overwrite: bool,
+    command: str,
+    pool: FeaturePool | None = None,
+    show: ShowTraining = training_display,
+) -> TrainingSummary:
     """Train on the normals of the cache until the epochs are over or validation stops getting better.
+
+    Features come from `pool` where one is given, which several trainings may share, and from the cache otherwise.
+    `show` says how the training is shown on the terminal.
 
     An unfinished run of the same name and the same settings is continued from its last checkpoint, and ends as if it
     had never been interrupted: on a CPU to the last bit, if the number of threads is the same. Progress goes to stderr.
@@ -72,25 +87,21 @@ def train(settings: Settings, *, run_name: str | None, overwrite: bool, command:
         KeyboardInterrupt: on Ctrl-C, after saying how to go on.
     """
     started = time.monotonic()
-    recipe, device = make_recipe(RECIPE, settings), resolve_device(settings.train.device, setting="train.device")
-    store = FeatureStore.open(settings.cache.path)
+    require_loggers(settings.train.loggers)
+    name, device = settings.train.recipe, resolve_device(settings.train.device, setting="train.device")
+    recipe = make_recipe(name, settings)
+    store = FeatureStore.open(settings.cache.path) if pool is None else pool.store
     require_features(store, recipe)
-    samples = choose_samples(store, recipe.requires(), monitor=settings.train.monitor)
+    samples = choose_samples(store, recipe, monitor=settings.train.monitor)
     model = _initial_model(recipe, store, seed=settings.train.seed)
     manifest = make_manifest(
-        recipe, name=RECIPE, model=model, store=store, samples=samples, seed=settings.train.seed, command=command
+        recipe, name=name, model=model, store=store, samples=samples, seed=settings.train.seed, command=command
     )
     start = decide_start(settings, manifest, run_name=run_name, overwrite=overwrite)
 
-    _say_who_takes_part(samples)
-    train_samples, validation_samples = load_features(
-        store,
-        samples,
-        requests=recipe.requires(),
-        device=device,
-        loading=settings.train.loading,
-        batch_size=settings.train.batch_size,
-    )
+    if pool is None:  # whoever shares features among trainings says it once
+        _say_who_takes_part(samples)
+    train_samples, validation_samples = _features(recipe, samples, store=store, pool=pool, settings=settings.train)
     calibrate(recipe, model, train_samples, store=store)
     state = new_state(model.to(device), settings=settings.train)
     _open_folder(start, settings=settings, manifest=manifest)
@@ -102,15 +113,19 @@ def train(settings: Settings, *, run_name: str | None, overwrite: bool, command:
             validation_samples,
             labels=store.index.labels[samples.validation],
             batch_size=settings.train.batch_size,
+            precision=settings.train.precision,
         )
         try:
-            _train_and_keep(recipe, state, train_samples, validator, run=start.run, settings=settings)
-        except TrainingError:
+            _train_and_keep(recipe, state, train_samples, validator, run=start.run, settings=settings, show=show)
+        except (TrainingError, SettingsError):
             if not start.run.last_path.exists():
                 start.run.remove()  # nothing to go on with, and the name is wanted for the next attempt
             raise
         except KeyboardInterrupt:
-            say(f"Interrupted in epoch {state.epoch + 1}. `weldcache train --run {start.run.name}` goes on with it.")
+            if pool is None:
+                say(
+                    f"Interrupted in epoch {state.epoch + 1}. `weldcache train --run {start.run.name}` goes on with it."
+                )
             raise
     stopped = stop_reason(state, settings=settings.train)
     assert stopped is not None and state.best is not None
@@ -139,6 +154,25 @@ def _say_who_takes_part(samples: ChosenSamples) -> None:
     for split, lacking in (("train", samples.train_lacking), ("validation", samples.validation_lacking)):
         for feature_set, count in lacking.items():
             say(f"Left out of {split}: {count} samples without {feature_set} features.")
+    for split, without in (("train", samples.train_without), ("validation", samples.validation_without)):
+        for modality, count in without.items():
+            say(f"Part of {split} although they lack {modality}: {count} samples.")
+
+
+def _features(
+    recipe: Recipe, samples: ChosenSamples, *, store: FeatureStore, pool: FeaturePool | None, settings: TrainSettings
+) -> tuple[BatchSource, BatchSource]:
+    """What to train on and what to validate on."""
+    requests = recipe.requires()
+    if pool is not None:
+        return pool.source(samples.train, requests), pool.source(samples.validation, requests)
+    return load_features(
+        FeatureReader(store, requests),
+        samples,
+        device=resolve_device(settings.device, setting="train.device"),
+        loading=settings.loading,
+        batch_size=settings.batch_size,
+    )
 
 
 def calibrate(recipe: Recipe, model: nn.Module, train: BatchSource, *, store: FeatureStore) -> None:
@@ -163,29 +197,27 @@ def _train_and_keep(
     *,
     run: RunFolder,
     settings: Settings,
+    show: ShowTraining,
 ) -> None:
-    """Epochs go to the log, weights to the checkpoints, both to the progress line."""
+    """Epochs go to the log and the loggers, weights to the checkpoints, both to the terminal."""
     checkpointer = Checkpointer(run, seconds=settings.train.checkpoint_seconds)
-    total, done = settings.train.epochs * len(samples), state.epoch * len(samples)
-    with Progress(f"train {run.name}", total=total, unit="samples", done=done) as progress:
-        for epoch in train_epochs(
-            recipe,
-            state=state,
-            samples=samples,
-            validate=validator,
-            settings=settings.train,
-            on_batch=progress.advance,
-        ):
-            append_row(run.metrics_path, epoch.metrics)
-            checkpointer.epoch_done(state, improved=epoch.improved)
-            progress.advance(0, note=_note(epoch))
-    checkpointer.write(state, stopped=stop_reason(state, settings=settings.train))
-
-
-def _note(epoch: EpochResult) -> str:
-    auroc = epoch.metrics["val_auroc"]
-    second = f"val loss {epoch.metrics['val_loss']:.4f}" if auroc is None else f"val AUROC {auroc:.3f}"
-    return f"epoch {epoch.metrics['epoch']}, loss {epoch.metrics['loss']:.4f}, {second}"
+    history, best = read_rows(run.metrics_path), None if state.best is None else state.best.metrics
+    logged = LoggedRun(folder=run, settings=settings, manifest=run.manifest(), history=history, best=best)
+    with open_loggers(settings.train.loggers, logged) as loggers:
+        with show(run.name, settings=settings.train, num_samples=len(samples), history=history, best=best) as display:
+            for epoch in train_epochs(
+                recipe,
+                state=state,
+                samples=samples,
+                validate=validator,
+                settings=settings.train,
+                on_batch=display.advance,
+            ):
+                append_row(run.metrics_path, epoch.metrics)
+                checkpointer.epoch_done(state, improved=epoch.improved)
+                loggers.epoch_done(epoch.metrics, improved=epoch.improved)
+                display.epoch_done(epoch.metrics, improved=epoch.improved)
+        checkpointer.write(state, stopped=stop_reason(state, settings=settings.train))
 
 
 def describe_run(summary: TrainingSummary) -> str:

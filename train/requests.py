@@ -1,15 +1,10 @@
 """What a recipe asks of a store: whether the store has it, in which shapes, and what made it."""
 
-from collections.abc import Sequence
-
-import numpy as np
 import torch
-from torch import Tensor
 
 from ..cache.store import FeatureStore
-from ..cache.tensors import read_tensor
 from ..errors import NotFoundError
-from .recipes.recipe import Batch, FeatureRequest, Recipe, Shapes
+from .recipes.recipe import Batch, Recipe, Shapes
 
 
 def used_names(recipe: Recipe) -> tuple[str, ...]:
@@ -48,25 +43,3 @@ def shapes_for(store: FeatureStore, recipe: Recipe) -> Shapes:
     """Shapes of everything that a recipe asks for: what its module is built from."""
     arrays = {request.name: store.array_spec(request.name).shape for request in recipe.requires()}
     return {**arrays, **{name: tuple(value.shape) for name, value in load_constants(store, recipe).items()}}
-
-
-def num_feature_bytes(store: FeatureStore, requests: Sequence[FeatureRequest], *, num_rows: int) -> int:
-    """Memory that `num_rows` rows take, without reading any."""
-    return num_rows * sum(store.array_spec(request.name).row_bytes for request in requests)
-
-
-def empty_features(
-    store: FeatureStore,
-    requests: Sequence[FeatureRequest],
-    *,
-    num_rows: int,
-    device: torch.device,
-    pinned: bool = False,
-) -> dict[str, Tensor]:
-    """Memory for `num_rows` rows of each array, not filled; `pinned`: such as the host's that a GPU copies from."""
-
-    def empty(request: FeatureRequest) -> Tensor:
-        like = read_tensor(store, request.name, np.empty(0, np.int64))
-        return torch.empty((num_rows, *like.shape[1:]), dtype=like.dtype, device=device, pin_memory=pinned)
-
-    return {request.name: empty(request) for request in requests}

@@ -1,21 +1,19 @@
 """Features that stay on the device: loaded once, so that a batch is an index gather."""
 
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from jaxtyping import Int64
 from torch import Tensor
 
-from ..cache.store import FeatureStore
-from ..cache.tensors import read_tensor
 from ..errors import TrainingError
 from ..progress import Progress
 from .batches import Order, batches_in_order
-from .recipes.recipe import Batch, FeatureRequest
-from .requests import empty_features, num_feature_bytes
-from .staging import Rows
+from .feature_reader import FeatureReader, Rows, belonging_to
+from .recipes.recipe import Batch
 from .streamed import StreamedFeatures
 
 _BLOCK_ROWS = 64  # rows read at a time
@@ -25,49 +23,58 @@ _SHOWN_BYTES = 1_000_000_000  # as much takes seconds, so loading it shows how f
 
 @dataclass(frozen=True, eq=False)
 class ResidentFeatures:
-    """Requested features of some rows on one device, by `<feature set>/<array>`, in the storage type of the cache."""
+    """Requested features on one device, by name, in the storage type of the cache.
+
+    Attributes:
+        tensors: row axis first.
+        positions: where in the tensors the samples are; None: one after another from the first to the last.
+    """
 
     tensors: Mapping[str, Tensor]
+    positions: Int64[Tensor, " samples"] | None = None
 
     def __len__(self) -> int:
-        return len(next(iter(self.tensors.values())))
+        return len(next(iter(self.tensors.values())) if self.positions is None else self.positions)
 
     @property
     def device(self) -> torch.device:
         """Where the tensors are."""
         return next(iter(self.tensors.values())).device
 
-    @property
-    def num_bytes(self) -> int:
-        """Memory that the tensors take."""
-        return sum(tensor.nbytes for tensor in self.tensors.values())
-
     def part(self, start: int, stop: int) -> "ResidentFeatures":
         """The samples from `start` to `stop`, in the same memory."""
+        if self.positions is not None:
+            return ResidentFeatures(self.tensors, self.positions[start:stop])
         return ResidentFeatures({name: tensor[start:stop] for name, tensor in self.tensors.items()})
 
     def batches(self, order: Order, *, arrays: Collection[str] | None = None) -> Iterator[Batch]:
-        """The batches of `order`."""
-        tensors = {name: tensor for name, tensor in self.tensors.items() if arrays is None or name in arrays}
-        for samples in order:
-            chosen = samples.to(self.device)
-            yield {name: tensor.index_select(0, chosen) for name, tensor in tensors.items()}
+        """The batches of `order`; samples that stand one after another are not copied, so a batch is not to be changed.
+
+        The order goes to the device once, so that no batch waits for it.
+        """
+        tensors = {name: self.tensors[name] for name in belonging_to(self.tensors, arrays)}
+        everything = torch.cat(list(order)).to(self.device) if order else torch.empty(0, dtype=torch.int64)
+        chosen = everything if self.positions is None else self.positions[everything]
+        for samples, indices in zip(order, torch.split(chosen, [len(samples) for samples in order]), strict=True):
+            if self.positions is None and _is_a_run(samples):
+                start, stop = int(samples[0]), int(samples[-1]) + 1
+                yield {name: tensor[start:stop] for name, tensor in tensors.items()}
+            else:
+                yield {name: tensor.index_select(0, indices) for name, tensor in tensors.items()}
 
 
-def load_resident(
-    store: FeatureStore, rows: Rows, *, requests: Sequence[FeatureRequest], device: torch.device
-) -> ResidentFeatures:
-    """Read the requested features of `rows` to `device`; progress goes to stderr if it is much.
+def load_resident(reader: FeatureReader, rows: Rows, *, device: torch.device) -> ResidentFeatures:
+    """Read the features of `rows` to `device`; progress goes to stderr if it is much.
 
     Raises:
         TrainingError: if they do not fit its memory.
-        StoreError: as `FeatureStore.read`.
+        StoreError: as `FeatureReader.read`.
     """
     assert len(rows), "nothing to load"
-    needed = num_feature_bytes(store, requests, num_rows=len(rows))
+    needed = reader.num_bytes(len(rows))
     _require_memory(needed, device=device)
-    tensors = empty_features(store, requests, num_rows=len(rows), device=device)
-    blocks = _filled(tensors, store, rows, requests=requests, device=device)
+    tensors = reader.empty(len(rows), device=device)
+    blocks = _filled(tensors, reader, rows, device=device)
     if needed < _SHOWN_BYTES:
         deque(blocks, maxlen=0)
     else:
@@ -101,24 +108,21 @@ def _require_memory(needed: int, *, device: torch.device) -> None:
         )
 
 
-def _filled(
-    tensors: Mapping[str, Tensor],
-    store: FeatureStore,
-    rows: Rows,
-    *,
-    requests: Sequence[FeatureRequest],
-    device: torch.device,
-) -> Iterator[int]:
+def _is_a_run(samples: Int64[Tensor, " _"]) -> bool:
+    first = int(samples[0])
+    return torch.equal(samples, torch.arange(first, first + len(samples)))
+
+
+def _filled(tensors: Mapping[str, Tensor], reader: FeatureReader, rows: Rows, *, device: torch.device) -> Iterator[int]:
     """Fill the tensors block by block; yields the number of rows of each block that is done."""
     order = batches_in_order(len(rows), batch_size=_BLOCK_ROWS)
     spans = [slice(int(samples[0]), int(samples[-1]) + 1) for samples in order]
     if device.type == "cpu":  # straight to where they stay
         for span in spans:
-            for name, tensor in tensors.items():
-                read_tensor(store, name, rows[span], out=tensor[span])
+            reader.read_batch(rows[span], out={name: tensor[span] for name, tensor in tensors.items()})
             yield span.stop - span.start
         return
-    streamed = StreamedFeatures(store, rows, requests, device)
+    streamed = StreamedFeatures(reader, rows, device)
     for span, batch in zip(spans, streamed.batches(order), strict=True):
         for name, tensor in tensors.items():
             tensor[span] = batch[name]

@@ -7,6 +7,8 @@
   best.safetensors     raw and averaged weights of the best epoch
   last.safetensors     all that is needed to go on
   state.json           how far the run is; says `finished` at the very end
+
+Runs that belong together, such as those of one list of variants, lie one folder deeper: runs/<list>/<name>.
 """
 
 import json
@@ -19,8 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from ..atomic import fsync_path, fsync_tree, write_json, write_text
+from ..configs.load import nearest_hint
 from ..errors import NotFoundError, OutputExistsError, SettingsError, TrainingError
 from ..progress import say
+
+LATEST = "latest"
+"""Stands for the newest finished run wherever a run's name is asked for."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -78,7 +84,7 @@ class RunFolder:
 
     def state(self) -> dict[str, Any]:
         """How far the run is, as plain JSON values; empty before its first checkpoint."""
-        return _read_json(self.state_path) if self.state_path.is_file() else {}
+        return read_json(self.state_path) if self.state_path.is_file() else {}
 
     def manifest(self) -> dict[str, Any]:
         """The manifest as plain JSON values.
@@ -88,7 +94,19 @@ class RunFolder:
         """
         if not self.exists:
             raise NotFoundError(f"{self.path} is not a run. Make one with `weldcache train`.")
-        return _read_json(self.manifest_path)
+        return read_json(self.manifest_path)
+
+    def created(self) -> str:
+        """When the run was started, as an ISO 8601 time.
+
+        Raises:
+            NotFoundError: if this is not a run.
+            TrainingError: if the manifest is damaged or not a run's.
+        """
+        created = self.manifest().get("created")
+        if not isinstance(created, str):
+            raise TrainingError(f"{self.manifest_path} is no manifest of a run: it does not say when it was made.")
+        return created
 
     def create(self, *, config: str, manifest: Mapping[str, Any]) -> None:
         """Make the folder with its settings and manifest; it appears whole or not at all.
@@ -125,22 +143,62 @@ def named_run(folder: Path, name: str) -> RunFolder:
     """The run called `name`, which need not exist.
 
     Raises:
-        SettingsError: if the name would not be one plain folder.
+        SettingsError: if the name would not be one plain folder, or means another run.
     """
     if not _NAME.fullmatch(name):
         raise SettingsError(f"A run's name has letters, digits, dots, dashes and underscores only, not {name!r}.")
+    if name == LATEST:
+        raise SettingsError(f"{LATEST} stands for the newest finished run and cannot be a run's name; choose another.")
     return RunFolder(folder / name)
 
 
+def find_run(folder: Path, name: str | None) -> RunFolder:
+    """The run that a user means: by its name, by `<list>/<name>`, or the newest finished one by `latest` or None.
+
+    Raises:
+        NotFoundError: if there is no such run; the message names the nearest.
+        SettingsError: if the name cannot be a run's.
+    """
+    if name is None or name == LATEST:
+        return latest_run(folder)
+    *lists, last = name.split("/")
+    below = folder
+    for part in lists:
+        below = named_run(below, part).path
+    run = named_run(below, last)
+    if run.exists:
+        return run
+    hint = nearest_hint(name, [relative_name(found, folder=folder) for found in runs_below(folder)])
+    raise NotFoundError(
+        f"{run.path} is not a run.{hint} `weldcache runs list --all` shows what there is; make one with "
+        "`weldcache train`."
+    )
+
+
+def relative_name(run: RunFolder, *, folder: Path) -> str:
+    """The name by which `find_run` finds a run in `folder`."""
+    return run.path.relative_to(folder).as_posix()
+
+
+def runs_in(folder: Path) -> list[RunFolder]:
+    """Every run directly in `folder`, damaged ones too, by name."""
+    runs = [RunFolder(path.parent) for path in folder.glob("*/manifest.json")]
+    return sorted((run for run in runs if _NAME.fullmatch(run.name)), key=lambda run: run.name)
+
+
+def runs_below(folder: Path) -> list[RunFolder]:
+    """Every run in `folder` and in the folders of lists in it, by name; a run's own folders hold none."""
+    own = runs_in(folder)
+    lists = [path for path in sorted(folder.glob("*/")) if _NAME.fullmatch(path.name) and RunFolder(path) not in own]
+    return [*own, *(run for path in lists for run in runs_in(path))]
+
+
 def all_runs(folder: Path) -> list[RunFolder]:
-    """Every run in `folder`, the oldest first."""
+    """Every run directly in `folder` that can be read, the oldest first; says which cannot."""
     created = {}
-    for path in folder.glob("*/manifest.json"):
-        run = RunFolder(path.parent)
-        if not _NAME.fullmatch(run.name):
-            continue
+    for run in runs_in(folder):
         try:
-            created[run] = str(run.manifest()["created"])
+            created[run] = run.created()
             run.state()
         except TrainingError as error:
             say(f"Passed over: {error}")
@@ -148,7 +206,7 @@ def all_runs(folder: Path) -> list[RunFolder]:
 
 
 def latest_run(folder: Path) -> RunFolder:
-    """The newest finished run in `folder`.
+    """The newest finished run directly in `folder`.
 
     Raises:
         NotFoundError: if there is none; the message tells an unfinished run how to go on.
@@ -168,9 +226,16 @@ def next_name(folder: Path, recipe: str) -> str:
     return f"{recipe}-{max((int(match[1]) for match in matches if match), default=0) + 1:03d}"
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """A file of a run as plain JSON values.
+
+    Raises:
+        TrainingError: if it is damaged.
+    """
     try:
         value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise TrainingError(f"{path} is damaged ({error}); restore it, or delete the run's folder.") from None
+    if not isinstance(value, dict):
+        raise TrainingError(f"{path} is damaged (it holds no JSON object); restore it, or delete the run's folder.")
     return value

@@ -7,10 +7,8 @@ from ..cache.provenance import Json, differences
 from ..configs.load import settings_from_file
 from ..configs.schema import Settings
 from ..errors import OutputExistsError
+from .origin import deciding_settings
 from .run_folder import RunFolder, all_runs, named_run, next_name
-
-_SECTIONS = ("model", "loss", "train")  # these and the features decide what training gives
-_HARMLESS = {"checkpoint_seconds", "loading"}
 
 
 @dataclass(frozen=True)
@@ -68,9 +66,7 @@ def _differences(run: RunFolder, settings: Settings, manifest: dict[str, Any]) -
 
 
 def _asked(settings: Settings, manifest: dict[str, Any]) -> Json:
-    sections = {name: getattr(settings, name).model_dump(mode="json") for name in _SECTIONS}
-    sections["train"] = {name: value for name, value in sections["train"].items() if name not in _HARMLESS}
-    return {**sections, **{name: manifest[name] for name in ("recipe", "cache", "samples")}}
+    return {**deciding_settings(settings), **{name: manifest[name] for name in ("recipe", "cache", "samples")}}
 
 
 def _short(value: Json) -> str:

@@ -1,20 +1,34 @@
 """Which rows of a store take part: normals to train on, and everybody of the validation split."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..cache.status import Status
 from ..cache.store import FeatureStore
 from ..errors import NotFoundError, SettingsError
-from .recipes.recipe import FeatureRequest
+from .feature_reader import Rows
+from .recipes.recipe import Recipe
 
 TRAIN_SPLIT = "train"
 VALIDATION_SPLIT = "val"
 
-Rows = NDArray[np.int64]
+
+@dataclass(frozen=True, eq=False)
+class SplitRows:
+    """Rows of one split.
+
+    Attributes:
+        usable: those that a recipe can be trained on or scored with.
+        left_out: the others by the feature set that they lack; one may count for several.
+        without: those of the usable ones that lack a modality, by its name; the recipe copes with it.
+    """
+
+    usable: Rows
+    left_out: Mapping[str, Rows]
+    without: Mapping[str, Rows]
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,11 +36,13 @@ class ChosenSamples:
     """Rows that take part, and how many do not and why.
 
     Attributes:
-        train: normals with every feature set.
-        validation: normals and defects with every feature set.
+        train: normals.
+        validation: normals and defects.
         defects_left_out: defects of the train split; training never sees them.
-        train_lacking: normals of the train split without features, by feature set; one may count for several.
+        train_lacking: normals of the train split that are left out, by feature set; one may count for several.
         validation_lacking: the same of the validation split, defects included.
+        train_without: normals that take part although they lack a modality, by its name.
+        validation_without: the same of the validation split, defects included.
     """
 
     train: Rows
@@ -34,56 +50,76 @@ class ChosenSamples:
     defects_left_out: int
     train_lacking: Mapping[str, int]
     validation_lacking: Mapping[str, int]
+    train_without: Mapping[str, int]
+    validation_without: Mapping[str, int]
 
 
-def choose_samples(
-    store: FeatureStore, requests: Sequence[FeatureRequest], *, monitor: Literal["val_auroc", "val_loss"]
-) -> ChosenSamples:
+def choose_samples(store: FeatureStore, recipe: Recipe, *, monitor: Literal["val_auroc", "val_loss"]) -> ChosenSamples:
     """The rows to train and validate on.
 
     Raises:
         NotFoundError: if a split is not there, not extracted, or has too few normals.
         SettingsError: if the monitor needs defects in validation and there are none.
     """
-    feature_sets = tuple(dict.fromkeys(request.feature_set for request in requests))
-    train, train_lacking = _complete_rows(store, TRAIN_SPLIT, feature_sets=feature_sets)
-    validation, validation_lacking = _complete_rows(store, VALIDATION_SPLIT, feature_sets=feature_sets)
+    train, validation = (split_rows(store, split, recipe=recipe) for split in (TRAIN_SPLIT, VALIDATION_SPLIT))
     labels = store.index.labels
-    normals = train[labels[train] == 0]
+    normals = train.usable[labels[train.usable] == 0]
     _require_normals(store, TRAIN_SPLIT, count=len(normals), least=2)
-    _require_normals(store, VALIDATION_SPLIT, count=int(np.sum(labels[validation] == 0)), least=1)
-    if monitor == "val_auroc" and not (labels[validation] == 1).any():
+    _require_normals(store, VALIDATION_SPLIT, count=int(np.sum(labels[validation.usable] == 0)), least=1)
+    if monitor == "val_auroc" and not (labels[validation.usable] == 1).any():
         raise SettingsError(
             f"train.monitor = val_auroc needs defects in the split {VALIDATION_SPLIT}, and {store.path} has none "
             "there with all features. Use --set train.monitor=val_loss, which looks at normals alone."
         )
     return ChosenSamples(
         train=normals,
-        validation=validation,
+        validation=validation.usable,
         defects_left_out=int(np.sum((store.index.splits == TRAIN_SPLIT) & (labels == 1))),
-        train_lacking={name: int(np.sum(labels[rows] == 0)) for name, rows in train_lacking.items()},
-        validation_lacking={name: len(rows) for name, rows in validation_lacking.items()},
+        train_lacking={name: int(np.sum(labels[rows] == 0)) for name, rows in train.left_out.items()},
+        validation_lacking={name: len(rows) for name, rows in validation.left_out.items()},
+        train_without={name: int(np.sum(labels[rows] == 0)) for name, rows in train.without.items()},
+        validation_without={name: len(rows) for name, rows in validation.without.items()},
     )
 
 
-def _complete_rows(store: FeatureStore, split: str, *, feature_sets: Sequence[str]) -> tuple[Rows, dict[str, Rows]]:
-    """Rows of `split` with every feature set, and the others by what they lack."""
-    everyone = store.rows(split, feature_sets=())
-    if not len(everyone):
+def split_rows(store: FeatureStore, split: str, *, recipe: Recipe) -> SplitRows:
+    """The rows of `split` that `recipe` can use, and the others by what they lack.
+
+    A feature set that a row may lack is one that the data set has no readable file for. A row that was not extracted
+    yet is left out instead: it would otherwise be trained on as if its files were not there.
+
+    Raises:
+        NotFoundError: if the split is not there, or none of its rows can be used.
+    """
+    rows = np.flatnonzero(store.index.splits == split)
+    if not len(rows):
         splits = ", ".join(sorted(set(store.index.splits.tolist()))) or "none"
         raise NotFoundError(
             f"{store.path} has no rows of the split {split} (it has {splits}), and training needs {TRAIN_SPLIT} and "
             f"{VALIDATION_SPLIT}. Run `weldcache extract --split {split}`."
         )
-    lacking = {name: np.setdiff1d(everyone, store.rows(split, feature_sets=(name,))) for name in feature_sets}
-    complete = store.rows(split, feature_sets=feature_sets)
-    if not len(complete):
-        counts = ", ".join(f"{name} for {len(rows)}" for name, rows in lacking.items() if len(rows))
+    optional = {request.feature_set: request.optional for request in recipe.requires()}
+    status = {name: store.status(name)[rows] for name in optional}
+    lacking = {
+        name: codes == Status.MISSING if optional[name] else codes != Status.COMPLETE for name, codes in status.items()
+    }
+    absent = {
+        modality: np.any([status[name] != Status.COMPLETE for name in names], axis=0)
+        for modality, names in recipe.modalities().items()
+    }
+    if all(optional.values()):  # a row that has nothing at all lacks everything
+        nothing = np.all([status[name] != Status.COMPLETE for name in optional], axis=0)
+        lacking = {name: missing | nothing for name, missing in lacking.items()}
+    out = np.any(list(lacking.values()), axis=0)
+    left_out = {name: rows[missing] for name, missing in lacking.items() if missing.any()}
+    if out.all():
+        counts = ", ".join(f"{name} for {len(missing)}" for name, missing in left_out.items())
         raise NotFoundError(
-            f"{store.path}: none of the {len(everyone)} rows of the split {split} has all features; there is no "
+            f"{store.path}: none of the {len(rows)} rows of the split {split} has all features; there is no "
             f"{counts}. Run `weldcache extract --split {split}`."
         )
-    return complete, {name: rows for name, rows in lacking.items() if len(rows)}
+    without = {modality: rows[missing & ~out] for modality, missing in absent.items()}
+    return SplitRows(rows[~out], left_out, {name: found for name, found in without.items() if len(found)})
 
 
 def _require_normals(store: FeatureStore, split: str, *, count: int, least: int) -> None:

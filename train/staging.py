@@ -1,21 +1,15 @@
 """The host's memory between a store and the device, for batches that are read ahead."""
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from ..cache.store import FeatureStore
-from ..cache.tensors import read_tensor
-from .recipes.recipe import Batch, FeatureRequest
-from .requests import empty_features
-
-Rows = NDArray[np.int64]
+from .feature_reader import FeatureReader, Rows
+from .recipes.recipe import Batch
 
 
 @runtime_checkable
@@ -76,13 +70,12 @@ class Staging(Protocol):
 class NewMemory:
     """Every batch is read into memory of its own, which on a CPU is where it stays."""
 
-    store: FeatureStore
-    requests: Sequence[FeatureRequest]
+    reader: FeatureReader
     device: torch.device
 
     def read(self, rows: Rows) -> Staged:
         """Read these rows of the store."""
-        return Staged({request.name: read_tensor(self.store, request.name, rows) for request in self.requests})
+        return Staged(self.reader.read_batch(rows))
 
     def deliver(self, staged: Staged) -> Batch:
         """The batch on the device."""
@@ -97,7 +90,7 @@ class ReusedBuffers:
     has copied what was in it.
     """
 
-    store: FeatureStore
+    reader: FeatureReader
     free: deque[Buffer]
     device: torch.device
 
@@ -106,9 +99,7 @@ class ReusedBuffers:
         buffer = self.free.popleft()
         buffer.copies.wait()
         batch = {name: tensor[: len(rows)] for name, tensor in buffer.tensors.items()}
-        for name, tensor in batch.items():
-            read_tensor(self.store, name, rows, out=tensor)
-        return Staged(batch, buffer)
+        return Staged(self.reader.read_batch(rows, out=batch), buffer)
 
     def deliver(self, staged: Staged) -> Batch:
         """The batch on the device; the copy is under way, and whatever the device does next waits for it."""
@@ -119,15 +110,10 @@ class ReusedBuffers:
         return delivered
 
 
-def staging_for(
-    store: FeatureStore, requests: Sequence[FeatureRequest], *, num_rows: int, num_buffers: int, device: torch.device
-) -> Staging:
+def staging_for(reader: FeatureReader, *, num_rows: int, num_buffers: int, device: torch.device) -> Staging:
     """Staging for batches of `num_rows` rows at most, `num_buffers` at a time: pinned memory for CUDA."""
     if device.type != "cuda":
-        return NewMemory(store, requests, device)
+        return NewMemory(reader, device)
     host = torch.device("cpu")
-    buffers = [
-        Buffer(empty_features(store, requests, num_rows=num_rows, device=host, pinned=True), CudaCopies(device))
-        for _ in range(num_buffers)
-    ]
-    return ReusedBuffers(store, deque(buffers), device)
+    buffers = [Buffer(reader.empty(num_rows, device=host, pinned=True), CudaCopies(device)) for _ in range(num_buffers)]
+    return ReusedBuffers(reader, deque(buffers), device)

@@ -12,6 +12,7 @@ from ..errors import TrainingError
 from .checkpoint import AVERAGED, RAW, Checkpoint, load_module, module_tensors, tensors_below
 from .ema import averaged_copy
 from .metrics_log import MetricRow
+from .precision import gradient_scaler
 
 _OPTIMIZER = "optimizer"
 
@@ -32,6 +33,7 @@ class TrainingState:
     model: nn.Module
     averaged: nn.Module
     optimizer: torch.optim.AdamW
+    scaler: torch.amp.GradScaler
     epoch: int = 0
     step: int = 0
     best: Best | None = None
@@ -41,7 +43,16 @@ def new_state(model: nn.Module, *, settings: TrainSettings) -> TrainingState:
     """The state before the first step; `model` is on its device already."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay)
-    return TrainingState(model=model, averaged=averaged_copy(model), optimizer=optimizer)
+    state = TrainingState(
+        model=model,
+        averaged=averaged_copy(model),
+        optimizer=optimizer,
+        scaler=gradient_scaler(trained[0].device, settings.precision),
+    )
+    if settings.compile != "off":
+        for module in (*state.model.children(), *state.averaged.children()):
+            module.compile(mode=settings.compile)
+    return state
 
 
 def weights_of(state: TrainingState) -> dict[str, Tensor]:
@@ -65,7 +76,7 @@ def resumable_checkpoint(state: TrainingState) -> Checkpoint:
     for name, parameter in state.model.named_parameters():
         for moment, value in state.optimizer.state.get(parameter, {}).items():
             tensors[f"{_OPTIMIZER}/{moment}/{name}"] = value
-    return Checkpoint(tensors, {"epoch": state.epoch, "step": state.step})
+    return Checkpoint(tensors, {"epoch": state.epoch, "step": state.step, "scaler": state.scaler.state_dict()})
 
 
 def restore(state: TrainingState, checkpoint: Checkpoint, *, path: Path) -> None:
@@ -84,4 +95,5 @@ def restore(state: TrainingState, checkpoint: Checkpoint, *, path: Path) -> None
         # AdamW counts its steps on the CPU; moments are where their parameter is.
         target = value if moment == "step" else value.to(parameters[name].device)
         state.optimizer.state[parameters[name]][moment] = target
+    state.scaler.load_state_dict(checkpoint.record["scaler"])
     state.epoch, state.step = checkpoint.record["epoch"], checkpoint.record["step"]

@@ -8,16 +8,15 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from ..cache.provenance import differences
 from ..cache.store import FeatureStore
 from ..configs.load import settings_from_file
 from ..configs.schema import Settings
-from ..errors import FingerprintError
-from .checkpoint import load_module, read_checkpoint
+from .checkpoint import load_module
 from .metrics_log import MetricRow, read_rows
+from .origin import read_run_checkpoint, require_same_features
 from .recipes.recipe import Recipe
-from .recipes.registry import make_recipe
-from .requests import shapes_for, used_names
+from .recipes.registry import recipe_of
+from .requests import shapes_for
 from .run_folder import RunFolder
 from .state import Best, best_of
 
@@ -41,7 +40,7 @@ class TrainedRun:
         Raises:
             NotFoundError: if the run was interrupted before its first checkpoint.
         """
-        return best_of(read_checkpoint(self.folder.best_path))
+        return best_of(read_run_checkpoint(self.folder.best_path, run=self.folder))
 
     def model(self, weights: Weights, *, store: FeatureStore, device: torch.device) -> nn.Module:
         """The model of the best epoch in evaluation mode: with `averaged` weights, which validation chose and the run
@@ -52,23 +51,13 @@ class TrainedRun:
             NotFoundError: if the run was interrupted before its first checkpoint.
             TrainingError: if the checkpoint is damaged or does not fit.
         """
-        self._require_same_features(store)
+        path = self.folder.best_path
+        checkpoint = read_run_checkpoint(path, run=self.folder)
+        require_same_features(checkpoint, store, path=path)
         with torch.random.fork_rng(devices=[]):  # its initial weights are replaced, so the caller's draws are spared
             model = self.recipe.build(shapes_for(store, self.recipe))
-        path = self.folder.best_path
-        load_module(model, read_checkpoint(path), prefix=weights, path=path)
+        load_module(model, checkpoint, prefix=weights, path=path)
         return model.to(device).eval()
-
-    def _require_same_features(self, store: FeatureStore) -> None:
-        used = used_names(self.recipe)
-        if store.fingerprint_of(used) == self.manifest["fingerprint"]:
-            return
-        found = differences(self.manifest["cache"], store.manifest_of(used))
-        shown = "\n  ".join(f"{name}: {mine} in the run, {theirs} in the cache" for name, mine, theirs in found[:10])
-        raise FingerprintError(
-            f"The run {self.folder.path} was trained on other features than {store.path} holds:\n  {shown}\n"
-            "Use the cache that it was trained on, or train again."
-        )
 
 
 def load_run(folder: Path) -> TrainedRun:
@@ -86,5 +75,5 @@ def load_run(folder: Path) -> TrainedRun:
         settings=settings,
         manifest=manifest,
         metrics=read_rows(run.metrics_path),
-        recipe=make_recipe(manifest["recipe"], settings),
+        recipe=recipe_of(manifest, settings),
     )

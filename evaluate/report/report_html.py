@@ -1,14 +1,16 @@
 """report.html: one file that any browser opens without network or scripts, for readers who want the answer first."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
 from string import Template
 
+from ...train.metrics_log import MetricRow
 from ..provenance import Provenance
 from ..results import Assessment
 from ..scores import ScoreTable
-from . import figures, sections
+from . import figures, sections, training_figures
+from .modality_section import modality_section
 
 
 def render_html(
@@ -16,9 +18,9 @@ def render_html(
     *,
     test: ScoreTable,
     provenance: Provenance,
-    training_curve: Sequence[Mapping[str, object]],
+    training_curve: Sequence[MetricRow],
 ) -> str:
-    """The whole page; `training_curve` holds one mapping an epoch and may be empty."""
+    """The whole page; `training_curve` holds the rows of the log and may be empty."""
     threshold = assessment.threshold.value
     template = Template(files(__package__).joinpath("report.html").read_text(encoding="utf-8"))
     return template.substitute(
@@ -34,9 +36,10 @@ def render_html(
         ranking=_ranking(test, threshold=threshold),
         per_class=_per_class(assessment, test=test),
         threshold=sections.threshold_box(assessment),
+        modalities=modality_section(assessment),
         further=sections.further_numbers(assessment),
         worst=sections.worst_cases(test, threshold=threshold),
-        training=_training(training_curve),
+        training=_training(training_curve) + _representations(assessment, training_curve=training_curve),
         provenance=sections.provenance_details(provenance),
     )
 
@@ -73,8 +76,24 @@ def _per_class(assessment: Assessment, *, test: ScoreTable) -> str:
     return f"{bars}{sections.class_table(assessment)}{boxes}"
 
 
-def _training(training_curve: Sequence[Mapping[str, object]]) -> str:
-    curve = figures.training_figure(training_curve)
+def _training(training_curve: Sequence[MetricRow]) -> str:
+    curve = training_figures.training_figure(training_curve)
     if curve is None:
         return "<p>The run recorded no training curve.</p>"
     return sections.picture(curve, description="Training loss and validation AUROC by epoch")
+
+
+def _representations(assessment: Assessment, *, training_curve: Sequence[MetricRow]) -> str:
+    if not assessment.representations:
+        return ""
+    best_epoch = next(iter(assessment.representations.values())).best.epoch
+    curve = training_figures.spread_figure(training_curve, best_epoch=best_epoch)
+    if curve is None:
+        return ""
+    shown = sections.picture(
+        curve,
+        description="Effective rank and standard deviation of each representation by epoch",
+        caption="Representations of the validation normals: how many directions they fill, and how far their "
+        "dimensions spread (mean, with a band from the least to the most)",
+    )
+    return f"{shown}{sections.representation_table(assessment)}"

@@ -1,9 +1,11 @@
 """report.json: the numbers of a report for other programs."""
 
+from dataclasses import asdict
+
 from ...metrics.estimate import Estimate
 from ...metrics.exceedance import exceedance_rate
 from ..provenance import Provenance
-from ..results import Assessment, ClassResult, Controls, SessionDisjoint, ThresholdResult
+from ..results import Assessment, ClassResult, Controls, ModalityResult, SessionDisjoint, ThresholdResult
 from .verdict import verdict
 
 SCHEMA_VERSION = 1
@@ -24,7 +26,8 @@ def report_document(assessment: Assessment, *, provenance: Provenance) -> dict[s
         "auroc": _estimate(assessment.auroc, name="value"),
         "raw_auroc": assessment.raw_auroc.value,
         "raw_auroc_interval": {"low": assessment.raw_auroc.low, "high": assessment.raw_auroc.high},
-        "validation_auroc": _estimate(assessment.validation_auroc, name="value"),
+        "validation_auroc": _estimate(assessment.validation_auroc, name="value")
+        | {"recorded": assessment.recorded_validation_auroc},
         "ap": assessment.ap,
         "fpr_at_95_tpr": assessment.fpr_at_95_tpr,
         "num_normal": assessment.num_normal,
@@ -33,6 +36,8 @@ def report_document(assessment: Assessment, *, provenance: Provenance) -> dict[s
         "threshold": _threshold(assessment.threshold),
         "controls": _controls(assessment.controls),
         "session_disjoint": _session_disjoint(assessment.session_disjoint),
+        "without_modality": {name: _modality(result) for name, result in assessment.modalities.items()},
+        "representations": {name: asdict(found) for name, found in assessment.representations.items()},
         "provenance": {
             "fingerprint": provenance.fingerprint,
             "settings": dict(provenance.settings),
@@ -91,3 +96,12 @@ def _controls(controls: Controls) -> dict[str, object]:
 def _session_disjoint(disjoint: SessionDisjoint) -> dict[str, object]:
     counts = {"num_normal": disjoint.num_normal, "num_defect": disjoint.num_defect}
     return _estimate(disjoint.auroc) | counts | {"note": disjoint.note}
+
+
+def _modality(result: ModalityResult) -> dict[str, object]:
+    change = result.change
+    return _estimate(result.auroc) | {
+        "change": {"value": change.value, "low": change.low, "high": change.high},
+        "num_lacking": result.num_lacking,
+        "seen_missing": result.seen_missing,
+    }

@@ -8,7 +8,7 @@ import numpy as np
 from ...metrics.estimate import Estimate
 from ...metrics.exceedance import exceedance_rate
 from ..provenance import Provenance
-from ..results import Assessment
+from ..results import Assessment, Spread
 from ..scores import ScoreTable
 from ..wording import percent, span
 from .verdict import DEMO_SENTENCE, verdict
@@ -99,8 +99,20 @@ def further_numbers(assessment: Assessment) -> str:
         ("Accuracy of always giving the more frequent answer", f"{controls.majority_accuracy:.3f}", "a control"),
         ("AUROC with the raw instead of the averaged weights", *_cells(assessment.raw_auroc)),
         ("AUROC on validation", *_cells(validation)),
+        *_recorded(assessment.recorded_validation_auroc),
     )
     return table(("", "value", "compare"), rows=rows, num_text_columns=1)
+
+
+def representation_table(assessment: Assessment) -> str:
+    """How far each representation spreads after the first, the best and the last epoch."""
+    rows = (
+        (name, str(spread.epoch), f"{spread.effective_rank:.1f}", f"{spread.std:.3g}", _range(spread))
+        for name, found in assessment.representations.items()
+        for spread in dict.fromkeys((found.first, found.best, found.last))
+    )
+    header = ("Representation", "epoch", "effective rank", "mean std", "least to most")
+    return table(header, rows=rows, num_text_columns=1)
 
 
 def worst_cases(test: ScoreTable, *, threshold: float) -> str:
@@ -164,6 +176,15 @@ def _tile(name: str, estimate: Estimate | None, *, note: str) -> str:
 
 def _cells(estimate: Estimate | None) -> tuple[str, str]:
     return ("none", "one class only") if estimate is None else (f"{estimate.value:.3f}", span(estimate))
+
+
+def _recorded(auroc: float | None) -> Iterator[tuple[str, str, str]]:
+    if auroc is not None:
+        yield "AUROC on validation that training recorded", f"{auroc:.3f}", "belongs equal to the one above"
+
+
+def _range(spread: Spread) -> str:
+    return f"{spread.std_min:.2g} to {spread.std_max:.2g}"
 
 
 def _flattened(settings: Mapping[str, object], *, prefix: str = "") -> Iterator[tuple[str, object]]:

@@ -1,10 +1,13 @@
-"""The report for a terminal: the model, its controls and its classes in one table, then what calls for care."""
+"""The report for a terminal: the model, its controls, its classes, its modalities, then what calls for care."""
+
+from collections.abc import Iterator
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from ...metrics.estimate import Estimate
+from ..modalities import unseen_note
 from ..provenance import Provenance
 from ..results import Assessment
 from ..wording import percent, span
@@ -25,6 +28,7 @@ def summary(assessment: Assessment, *, provenance: Provenance) -> RenderableType
         lines.insert(0, DEMO_SENTENCE)
     return Group(
         _table(assessment, title=f"{provenance.run_name} on {provenance.split} (n: normals/defects)"),
+        *_without_modalities(assessment),
         Text(f"{judged.headline}.", style="bold"),
         *map(Text, lines),
     )
@@ -48,6 +52,23 @@ def _table(assessment: Assessment, *, title: str) -> Table:
     for name, result in assessment.per_class.items():
         _add(table, name, result.auroc, counts=(num_normal, result.num), note=result.note)
     return table
+
+
+def _without_modalities(assessment: Assessment) -> Iterator[RenderableType]:
+    if not assessment.modalities:
+        return
+    table = Table(title=Text("Without one modality (n: samples that lack it anyway)"), title_justify="left")
+    table.add_column("without", no_wrap=True)
+    for name in ("AUROC", "change", "its 95% interval", "n"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, result in assessment.modalities.items():
+        reach = f"{result.change.low:+.3f} to {result.change.high:+.3f}"
+        numbers = (f"{result.auroc.value:.3f}", f"{result.change.value:+.3f}", reach, str(result.num_lacking))
+        table.add_row(Text(name), *numbers)
+    yield table
+    note = unseen_note(assessment.modalities)
+    if note is not None:
+        yield Text(note)
 
 
 def _add(table: Table, name: str, estimate: Estimate | None, *, counts: tuple[int, int], note: str | None) -> None:

@@ -1,9 +1,10 @@
 """Writing a report's files into a run's folder."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from ...atomic import write_json, write_text
+from ...train.metrics_log import MetricRow
 from ..provenance import Provenance
 from ..results import Assessment
 from ..scores import ScoreTable, write_scores
@@ -17,7 +18,7 @@ def write_report(
     assessment: Assessment,
     test: ScoreTable,
     provenance: Provenance,
-    training_curve: Sequence[Mapping[str, object]],
+    training_curve: Sequence[MetricRow],
 ) -> Path:
     """Write `scores_<split>.csv`, `report.html` and, last, `report.json` into `folder`; return the path of the HTML.
 
@@ -28,7 +29,7 @@ def write_report(
         assessment: the numbers.
         test: the table they were made from.
         provenance: names the split; its settings must be JSON values.
-        training_curve: one mapping an epoch, with "epoch" and any of "loss" and "val_auroc"; may be empty.
+        training_curve: the rows of the training's log; may be empty.
     """
     html = render_html(assessment, test=test, provenance=provenance, training_curve=training_curve)
     name = "report" if provenance.split == "test" else f"report_{provenance.split}"

@@ -82,11 +82,12 @@ _ARCHITECTURES: Mapping[tuple[Family, Scale], Callable[[], PreTrainedConfig]] = 
     ("dinov3", "full"): partial(
         _dinov3, hidden_size=1280, num_hidden_layers=32, num_attention_heads=20, intermediate_size=5120
     ),
+    # As deep as the published ones, so that settings name the same blocks; beyond the deepest asked for none runs.
     ("dinov3", "demo"): partial(
-        _dinov3, image_size=112, hidden_size=96, num_hidden_layers=6, num_attention_heads=4, intermediate_size=192
+        _dinov3, image_size=112, hidden_size=96, num_hidden_layers=32, num_attention_heads=4, intermediate_size=192
     ),
     ("dinov2", "full"): partial(Dinov2Config, image_size=518),
     ("dinov2", "demo"): partial(
-        Dinov2Config, image_size=112, hidden_size=96, num_hidden_layers=4, num_attention_heads=4, mlp_ratio=2
+        Dinov2Config, image_size=112, hidden_size=96, num_hidden_layers=12, num_attention_heads=4, mlp_ratio=2
     ),
 }

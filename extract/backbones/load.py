@@ -5,7 +5,14 @@ What it gives is described but not in memory yet; see `Backbone.load`.
 
 from pathlib import Path
 
-from ...configs.schema import AudioSettings, BackboneSettings, ImageSettings, TextSettings, VideoSettings
+from ...configs.schema import (
+    AudioSettings,
+    BackboneSettings,
+    FramesSettings,
+    ImageSettings,
+    TextSettings,
+    VideoSettings,
+)
 from ...errors import BackboneError
 from .audio_spectrogram import AudioSpectrogramTransformer, load_ast
 from .checkpoint import Checkpoint, open_checkpoint
@@ -13,10 +20,12 @@ from .clip_text import TextEncoder, load_clip_text
 from .families import FAMILY_OF_MODEL_TYPE, TITLES, Family
 from .pretrained import Placement
 from .random_backbone import demo_backbone_folder
-from .vision_transformer import VisionTransformer, load_vision_transformer
+from .vision_transformer import Look, VisionTransformer, load_vision_transformers
 from .vjepa2 import VJepa2, load_vjepa2
 
 DEMO = "demo"
+
+_PICTURES: tuple[Family, ...] = ("dinov3", "dinov2")
 
 
 class BackboneLoader:
@@ -39,10 +48,29 @@ class BackboneLoader:
 
     def image(self, settings: ImageSettings) -> VisionTransformer:
         """The backbone of `image.model`; raises BackboneError where it cannot be had."""
-        checkpoint = self._find(settings, section="image", families=("dinov3", "dinov2"))
-        return load_vision_transformer(
-            checkpoint, blocks=settings.blocks, size=settings.size, placement=self._placement
-        )
+        checkpoint = self._find(settings, section="image", families=_PICTURES)
+        (backbone,) = load_vision_transformers(checkpoint, [_look_at_views(settings)], placement=self._placement)
+        return backbone
+
+    def frames(self, settings: FramesSettings) -> VisionTransformer:
+        """The backbone of `frames.model`; raises BackboneError where it cannot be had."""
+        checkpoint = self._find(settings, section="frames", families=_PICTURES)
+        (backbone,) = load_vision_transformers(checkpoint, [_look_at_frames(settings)], placement=self._placement)
+        return backbone
+
+    def image_and_frames(
+        self, image: ImageSettings, frames: FramesSettings
+    ) -> tuple[VisionTransformer, VisionTransformer]:
+        """The backbones of `image.model` and `frames.model`, on one set of weights where the two are the same model.
+
+        Raises BackboneError where one cannot be had.
+        """
+        if (image.model, image.revision) != (frames.model, frames.revision):
+            return self.image(image), self.frames(frames)
+        checkpoint = self._find(image, section="image", families=_PICTURES)
+        looks = [_look_at_views(image), _look_at_frames(frames)]
+        of_image, of_frames = load_vision_transformers(checkpoint, looks, placement=self._placement)
+        return of_image, of_frames
 
     def text(self, settings: TextSettings) -> TextEncoder:
         """The encoder of `text.model`; raises BackboneError where it cannot be had."""
@@ -50,12 +78,13 @@ class BackboneLoader:
         return load_clip_text(checkpoint, placement=self._placement)
 
     def _find(self, settings: BackboneSettings, *, section: str, families: tuple[Family, ...]) -> Checkpoint:
-        """The checkpoint, known to be of one of `families`, whose first is the demo's."""
+        """The checkpoint, known to be of one of `families`; `demo` is of the first, `demo-<family>` of any of them."""
         setting = f"{section}.model"
+        demos = {DEMO: families[0], **{f"{DEMO}-{family}": family for family in families}}
         model = settings.model
-        if model == DEMO:
-            folder = self._demo_folder / f"{DEMO}-{families[0]}-seed{self._demo_seed}"
-            model = str(demo_backbone_folder(folder, family=families[0], seed=self._demo_seed))
+        if model in demos:
+            folder = self._demo_folder / f"{DEMO}-{demos[model]}-seed{self._demo_seed}"
+            model = str(demo_backbone_folder(folder, family=demos[model], seed=self._demo_seed))
         checkpoint = open_checkpoint(model, revision=settings.revision, setting=setting)
         family = FAMILY_OF_MODEL_TYPE.get(checkpoint.model_type)
         if family not in families:
@@ -65,3 +94,11 @@ class BackboneLoader:
                 f"{known}; choose one, or `--set {setting}={DEMO}`."
             )
         return checkpoint
+
+
+def _look_at_views(settings: ImageSettings) -> Look:
+    return Look("image.blocks", settings.blocks, settings.size)
+
+
+def _look_at_frames(settings: FramesSettings) -> Look:
+    return Look("frames.block", None if settings.block is None else (settings.block,), settings.size)

@@ -24,8 +24,8 @@ from .preprocessing import EIGHT_BIT, IMAGENET_MEAN, IMAGENET_STD, PUBLISHED_IMA
 from .pretrained import quiet_transformers
 from .random_weights import draw_weights
 
-# Raised when the same seed would give other weights, so that folders from before are made anew.
-RECIPE = 1
+# Raised when the same seed would give other weights or more of them, so that folders from before are made anew.
+RECIPE = 2
 
 
 def demo_backbone_folder(folder: Path, *, family: Family, seed: int) -> Path:

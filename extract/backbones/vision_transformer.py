@@ -1,10 +1,11 @@
-"""Photographs through a vision transformer, DINOv2 or DINOv3: tokens of chosen blocks, and nothing run beyond them.
+"""Pictures through a vision transformer, DINOv2 or DINOv3: tokens of chosen blocks, and nothing run beyond them.
 
 Block k means the output of the k-th block, counted from 1, before the final norm: what transformers calls
 `hidden_states[k]`, index 0 being the embedding.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import islice
 
 import torch
@@ -96,23 +97,46 @@ class VisionTransformer:
         }
 
 
-def load_vision_transformer(
-    checkpoint: Checkpoint, *, blocks: tuple[int, ...], size: int | None, placement: Placement
-) -> VisionTransformer:
-    """The DINOv2 or DINOv3 in `checkpoint`, up to the deepest of `blocks`.
+@dataclass(frozen=True)
+class Look:
+    """How somebody looks at pictures through a model."""
 
-    Raises BackboneError where it has no such block or its patches do not fit `size`.
+    setting: str  # that `blocks` come from, for messages
+    blocks: tuple[int, ...] | None  # None: the last
+    size: int | None  # None: the model's own
+
+
+def load_vision_transformers(
+    checkpoint: Checkpoint, looks: Sequence[Look], *, placement: Placement
+) -> list[VisionTransformer]:
+    """The DINOv2 or DINOv3 in `checkpoint` for each of `looks`, on one set of weights, up to the deepest block of all.
+
+    Raises BackboneError where it has no such block or its patches do not fit a size.
     """
     config = _load_config(checkpoint)
-    _check_blocks(blocks, num_blocks=config.num_hidden_layers, model=checkpoint.model)
+    num_blocks = config.num_hidden_layers
+    blocks = [_checked_blocks(look, num_blocks=num_blocks, model=checkpoint.model) for look in looks]
+    config.num_hidden_layers = max(max(chosen) for chosen in blocks)  # deeper ones are not even loaded
+    preprocessing = [_preprocessing(look, checkpoint=checkpoint, config=config) for look in looks]
+    trunk = _load_trunk(checkpoint, config=config, placement=placement)
+    return [
+        VisionTransformer(
+            trunk,
+            config=config,
+            blocks=chosen,
+            pixels=pixels,
+            spec=trunk.describe(preprocessing=pixels.to_manifest(), output=_OUTPUT),
+        )
+        for chosen, pixels in zip(blocks, preprocessing, strict=True)
+    ]
+
+
+def _preprocessing(look: Look, *, checkpoint: Checkpoint, config: Dinov2Config | DINOv3ViTConfig) -> PixelPreprocessing:
     pixels = read_pixel_preprocessing(
-        checkpoint.folder, files=IMAGE_FILES, size=size, default_size=PUBLISHED_IMAGE_SIZE
+        checkpoint.folder, files=IMAGE_FILES, size=look.size, default_size=PUBLISHED_IMAGE_SIZE
     )
     check_divides(pixels.size, patch=patch_side(config.patch_size), model=checkpoint.model)
-    config.num_hidden_layers = max(blocks)  # deeper ones are not even loaded
-    trunk = _load_trunk(checkpoint, config=config, placement=placement)
-    spec = trunk.describe(preprocessing=pixels.to_manifest(), output=_OUTPUT)
-    return VisionTransformer(trunk, config=config, blocks=blocks, pixels=pixels, spec=spec)
+    return pixels
 
 
 def _load_config(checkpoint: Checkpoint) -> Dinov2Config | DINOv3ViTConfig:
@@ -136,11 +160,13 @@ def _features(
     return {"patch_tokens": patches, "cls": tokens[:, 0], "mean": patches.mean(dim=1, dtype=torch.float32)}
 
 
-def _check_blocks(blocks: tuple[int, ...], *, num_blocks: int, model: str) -> None:
-    """Raise BackboneError unless all `blocks`, counted from 1, are among a model's `num_blocks`."""
+def _checked_blocks(look: Look, *, num_blocks: int, model: str) -> tuple[int, ...]:
+    """The blocks, counted from 1, that are looked at; raises BackboneError unless a model of `num_blocks` has them."""
+    blocks = (num_blocks,) if look.blocks is None else look.blocks
     beyond = [block for block in blocks if not 1 <= block <= num_blocks]
     if beyond or not blocks:
         raise BackboneError(
-            f"{model}: has {num_blocks} blocks, counted from 1, and image.blocks asks for {list(blocks)}; choose among "
-            f"1 to {num_blocks}."
+            f"{model}: has {num_blocks} blocks, counted from 1, and {look.setting} asks for {list(blocks)}; choose "
+            f"among 1 to {num_blocks}."
         )
+    return blocks

@@ -163,7 +163,9 @@ def scaled(count: int | float, unit: str) -> str:
 
 def _rows_without_files(request: Request, plan: ExtractPlan) -> dict[str, int]:
     modality_of = {spec.name: modality for modality, encoder in request.encoders.items() for spec in encoder.specs}
-    counted = Counter(name for task in plan.tasks for name in task.write if modality_of[name] in task.sample.absent)
+    counted = Counter(
+        name for task in plan.tasks for name in task.write if task.sample.why_absent(modality_of[name]) is not None
+    )
     return {name: counted[name] for name in modality_of}
 
 

@@ -56,7 +56,7 @@ def forecast(measured: Probe, plan: ExtractPlan, *, rows: Mapping[str, int], wor
 def _welds_read(plan: ExtractPlan) -> Counter[str]:
     """Welds to read and encode by modality; those known to have no files take no time."""
     tasks = [task for group in plan.groups for task in group]
-    return Counter(modality for task in tasks for modality in task.decode if modality not in task.sample.absent)
+    return Counter(modality for task in tasks for modality in task.decode if task.sample.why_absent(modality) is None)
 
 
 def _total(costs: Mapping[str, Cost], counts: Mapping[str, int]) -> Cost:

@@ -37,7 +37,7 @@ def read_probe_welds(request: Request, tasks: Sequence[Task], *, workers: int) -
 
 
 def _candidates(tasks: Sequence[Task], modality: str) -> list[Task]:
-    listed = [task for task in tasks if modality in task.decode and modality not in task.sample.absent]
+    listed = [task for task in tasks if modality in task.decode and task.sample.why_absent(modality) is None]
     chosen = np.random.default_rng(0).permutation(len(listed))[: _WELDS * _ROUNDS]
     return [replace(listed[place], decode=frozenset({modality})) for place in chosen]
 

@@ -15,6 +15,7 @@ from ..backbones.load import BackboneLoader
 from ..backbones.pretrained import Placement
 from ..cores import num_cores
 from .audio import AudioEncoder
+from .frames import FramesEncoder
 from .image import ImageEncoder
 from .made_by import made_by
 from .modality import Encoder
@@ -60,8 +61,9 @@ def load_encoders(settings: Settings) -> dict[str, Encoder]:
     Raises:
         BackboneError: if a backbone cannot be had or does not offer what is asked.
     """
-    loader = backbone_loader(settings)
-    return {modality: _load_encoder(modality, loader, settings) for modality in settings.extract.modalities}
+    loader, asked = backbone_loader(settings), settings.extract.modalities
+    together = _load_image_and_frames(loader, settings) if {"image", "frames"} <= set(asked) else {}
+    return {modality: together.get(modality) or _load_encoder(modality, loader, settings) for modality in asked}
 
 
 def load_text(settings: Settings) -> LazyText:
@@ -93,7 +95,18 @@ def _load_encoder(modality: Modality, loader: BackboneLoader, settings: Settings
             return ImageEncoder(loader.image(settings.image), settings=settings.image, cache=settings.cache)
         case "sensor":
             return SensorEncoder(settings.sensor)
+        case "frames":
+            return FramesEncoder(loader.frames(settings.frames), settings=settings.frames, cache=settings.cache)
     assert_never(modality)
+
+
+def _load_image_and_frames(loader: BackboneLoader, settings: Settings) -> dict[Modality, Encoder]:
+    """Both together, because they may share one model's weights."""
+    of_image, of_frames = loader.image_and_frames(settings.image, settings.frames)
+    return {
+        "image": ImageEncoder(of_image, settings=settings.image, cache=settings.cache),
+        "frames": FramesEncoder(of_frames, settings=settings.frames, cache=settings.cache),
+    }
 
 
 def _placement(settings: ExtractSettings) -> Placement:

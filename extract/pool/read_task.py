@@ -84,8 +84,9 @@ def _size_and_time(path: Path) -> tuple[int, int]:
 def _read(
     sample: Sample, modality: str, *, reader: Reader, files: SampleFiles
 ) -> tuple[Prepared | Failure, tuple[SourceFile, ...]]:
-    if modality in sample.absent:
-        return Failure(Status.ABSENT, sample.absent[modality]), ()
+    missing = sample.why_absent(modality)
+    if missing is not None:
+        return Failure(Status.ABSENT, missing), ()
     sources = files.of(sample, reader=reader)
     if isinstance(sources, Failure):
         return sources, ()

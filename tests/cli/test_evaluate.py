@@ -40,7 +40,7 @@ def test_without_a_run_the_command_that_makes_one(
     outcome = weldcache("eval", *options, folder=extracted)
     assert outcome.code == 2 and "Traceback" not in outcome.err and outcome.out == ""
     assert said in outcome.err
-    assert "weldcache train" in outcome.err or "../x" in outcome.err
+    assert "weldcache train" in outcome.err or "not '..'" in outcome.err
 
 
 def test_without_the_cache_the_command_that_makes_one(

@@ -128,15 +128,17 @@ def test_swapped_lines_in_a_sensor_file_change_nothing(quirky: Quirky, extracted
     np.testing.assert_array_equal(mine.read("sensor/values", [row]), reference.read("sensor/values", [row]))
 
 
-def test_train_and_eval_leave_incomplete_welds_out_and_say_so(quirky: Quirky, weldcache: Run) -> None:
-    trained = weldcache("train", "--run", "quirky", "--set", "train.epochs=1", folder=quirky.project)
+def test_train_and_eval_leave_incomplete_welds_out_where_asked_and_say_so(quirky: Quirky, weldcache: Run) -> None:
+    options = ("--set", "train.epochs=1", "--set", "model.missing=leave_out")
+    trained = weldcache("train", "--run", "quirky", *options, folder=quirky.project)
     assert trained.code == 0
     assert "7 normals to train on" in trained.err and "14 samples to validate on" in trained.err
     assert "Left out of train: 1 samples without video" in trained.err
     assert "Left out of validation: 1 samples without image" in trained.err
     judged = weldcache("eval", folder=quirky.project)
     assert judged.code == 0
-    assert "3 samples of test lack a modality and are not scored" in judged.out
+    assert "3 samples of test lack features that this model needs and are not scored" in judged.out
+    assert "Without one modality" not in judged.out
     with (quirky.project / "runs/quirky/scores_test.csv").open() as file:
         scored = {row["key"] for row in csv.DictReader(file)}
     assert len(scored) == 12
@@ -182,7 +184,10 @@ def test_a_misspelt_setting_in_the_folders_file_is_refused(weldcache: Run, tmp_p
         (("--set", "train.lrr=1"), "--set train.lrr=1: there is no setting train.lrr. Did you mean train.lr?"),
         (("--set", "train.lr=fast"), "train.lr: Input should be a valid number"),
         (("--set", "train.lr"), "expected section.key=value"),
-        (("--config", "v6"), "--config v6 is neither a file nor a preset; the presets are demo, v5."),
+        (
+            ("--config", "v6"),
+            "--config v6 is neither a file nor a preset; the presets are demo, stage1, stage2, stage3, v5, video_ae.",
+        ),
         (("--config", "broken.yaml"), "is not valid YAML"),
     ],
 )

@@ -1,14 +1,17 @@
 """Score tables with a known shape for every test of the evaluation."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from weldcache.evaluate.assessment import assess
 from weldcache.evaluate.provenance import Provenance
-from weldcache.evaluate.results import Assessment
+from weldcache.evaluate.representations import representations
+from weldcache.evaluate.results import Assessment, ModalityResult
 from weldcache.evaluate.scores import ScoreTable
+from weldcache.metrics.estimate import Estimate
 
 MakeTable = Callable[..., ScoreTable]
 
@@ -87,6 +90,40 @@ def make_assessment(validation_table: ScoreTable, train_table: ScoreTable) -> Ca
         )
 
     return make
+
+
+@pytest.fixture
+def training_curve() -> list[dict[str, float | int | None]]:
+    """A log of eleven epochs in which one representation keeps its spread and the other loses it."""
+
+    def figures(name: str, *, rank: float, std: float) -> dict[str, float]:
+        return {f"{name}_effective_rank": rank, f"{name}_std": std, f"{name}_std_min": 0.0, f"{name}_std_max": 2 * std}
+
+    return [
+        {"epoch": epoch, "loss": 2.0 / epoch, "val_auroc": 0.5 + 0.01 * epoch, "lr": 1e-5}
+        | figures("z_result", rank=24.0 - 2 * epoch, std=0.1**epoch)
+        | figures("z_pred", rank=20.0, std=0.07)
+        for epoch in range(1, 12)
+    ]
+
+
+@pytest.fixture
+def rich_assessment(
+    table: ScoreTable,
+    make_assessment: Callable[..., Assessment],
+    training_curve: list[dict[str, float | int | None]],
+) -> Assessment:
+    """Of a model that can do without two modalities and whose representations were watched; epoch 9 was the best."""
+    needed = ModalityResult(
+        Estimate(0.7, 0.61, 0.78), Estimate(-0.151, -0.22, -0.08), num_lacking=3, seen_missing=False
+    )
+    spare = ModalityResult(Estimate(0.85, 0.8, 0.9), Estimate(-0.001, -0.004, 0.002), num_lacking=0, seen_missing=True)
+    return replace(
+        make_assessment(table),
+        recorded_validation_auroc=0.8125,
+        modalities={"video": needed, "<audio>": spare},
+        representations=representations(training_curve, best_epoch=9),
+    )
 
 
 @pytest.fixture

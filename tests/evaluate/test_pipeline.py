@@ -1,11 +1,14 @@
-"""Which features a run is judged on: those that it was trained on, and nothing else of the store."""
+"""A run is judged on the features that it was trained on, and on what its folder says of the training."""
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from weldcache.train.checkpoint import read_checkpoint, write_checkpoint
 
 Run = Callable[..., Any]
 CopyOf = Callable[[Path], Path]
@@ -41,6 +44,27 @@ def test_what_the_store_gains_changes_no_figure_of_a_run(weldcache: Run, project
     assert again["auroc"] == report["auroc"]
     assert second["provenance"]["fingerprint"] != report["provenance"]["fingerprint"]
     assert second["provenance"]["settings"]["image"]["store_as"] == "image_b"
+
+
+def test_validation_that_does_not_come_out_as_recorded_is_said_first(weldcache: Run, project: Path) -> None:
+    path = project / "runs/first/best.safetensors"
+    checkpoint = read_checkpoint(path)
+    metrics = {**checkpoint.record["metrics"], "val_auroc": 0.1234}
+    write_checkpoint(path, replace(checkpoint, record={**checkpoint.record, "metrics": metrics}))
+    outcome = weldcache("eval", "--run", "first", folder=project)
+    assert outcome.code == 0, outcome.err
+    report = report_of(project, "first")
+    assert "training recorded 0.1234 for them, a difference beyond rounding" in report["warnings"][0]
+    assert report["validation_auroc"]["recorded"] == 0.1234
+
+
+def test_representations_that_training_watched_are_in_the_report(project: Path) -> None:
+    found = report_of(project, "first")["representations"]
+    rows = [json.loads(line) for line in (project / "runs/first/metrics.jsonl").read_text().splitlines()]
+    assert found and [spreads["last"]["epoch"] for spreads in found.values()] == [len(rows)] * len(found)
+    for name, spreads in found.items():
+        assert spreads["last"]["effective_rank"] == rows[-1][f"{name}_effective_rank"]
+        assert 0 < spreads["last"]["std_min"] <= spreads["last"]["std"] <= spreads["last"]["std_max"]
 
 
 def test_features_made_anew_by_other_weights_are_refused(weldcache: Run, project: Path) -> None:

@@ -7,21 +7,26 @@ from hypothesis.strategies import SearchStrategy
 
 from weldcache.errors import MetricError
 from weldcache.metrics.auroc import auroc
-from weldcache.metrics.delong import delong_variance, structural_components
+from weldcache.metrics.delong import delong_covariance, delong_variance, structural_components
 
 
-def _slow_variance(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Every pair of one defect and one normal, as in the paper of 1988."""
-    wins = np.array(
+def _wins(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Every pair of one defect (row) and one normal (column)."""
+    return np.array(
         [
             [float(defect > normal) + 0.5 * float(defect == normal) for normal in scores[labels == 0]]
             for defect in scores[labels == 1]
         ]
     )
-    value, (num_defect, num_normal) = wins.mean(), wins.shape
-    of_defects = sum((row.mean() - value) ** 2 for row in wins) / (num_defect - 1)
-    of_normals = sum((column.mean() - value) ** 2 for column in wins.T) / (num_normal - 1)
-    return float(of_defects / num_defect + of_normals / num_normal)
+
+
+def _slow_covariance(scores: np.ndarray, others: np.ndarray, labels: np.ndarray) -> float:
+    """As in the paper of 1988, equations 4 to 6."""
+    first, second = _wins(scores, labels), _wins(others, labels)
+    values, (num_defect, num_normal) = (first.mean(), second.mean()), first.shape
+    of_defects = sum((a.mean() - values[0]) * (b.mean() - values[1]) for a, b in zip(first, second, strict=True))
+    of_normals = sum((a.mean() - values[0]) * (b.mean() - values[1]) for a, b in zip(first.T, second.T, strict=True))
+    return float(of_defects / (num_defect - 1) / num_defect + of_normals / (num_normal - 1) / num_normal)
 
 
 def test_equals_the_slow_definition(scored_samples: SearchStrategy[tuple[np.ndarray, np.ndarray]]) -> None:
@@ -30,9 +35,17 @@ def test_equals_the_slow_definition(scored_samples: SearchStrategy[tuple[np.ndar
     def check(sample: tuple[np.ndarray, np.ndarray]) -> None:
         # The variance needs two samples of each class.
         scores, labels = np.append(sample[0], [24.0, 25.0, 22.0, 23.0]), np.append(sample[1], [1, 1, 0, 0])
-        assert delong_variance(scores, labels) == pytest.approx(_slow_variance(scores, labels), abs=1e-12)
+        assert delong_variance(scores, labels) == pytest.approx(_slow_covariance(scores, scores, labels), abs=1e-12)
 
     check()
+
+
+def test_covariance_equals_the_slow_definition() -> None:
+    generator, labels = np.random.default_rng(4), np.repeat([0, 1, 0, 1], [9, 5, 2, 7])
+    scores = generator.integers(20, 26, (4, len(labels))).astype(np.float64) + generator.integers(0, 3, len(labels))
+    expected = [[_slow_covariance(row, column, labels) for column in scores] for row in scores]
+    np.testing.assert_allclose(delong_covariance(scores, labels), expected, atol=1e-14)
+    assert np.linalg.eigvalsh(delong_covariance(scores, labels)).min() > -1e-15
 
 
 def test_by_hand() -> None:
@@ -43,6 +56,17 @@ def test_by_hand() -> None:
     assert of_defects.tolist() == [0.5, 1.0]
     assert of_normals.tolist() == [1.0, 0.5]
     assert delong_variance(scores, labels) == pytest.approx(1 / 8)
+
+
+def test_covariance_by_hand() -> None:
+    # The second model swaps the defects of the first: its row means are 1 and 1/2, its column means the same 1 and 1/2.
+    # Covariances of rows -1/8, of columns 1/8: -1/16 + 1/16. A model that gets everything right errs with nobody.
+    scores, labels = (
+        np.array([[2.0, 4.0, 1.0, 3.0], [4.0, 2.0, 1.0, 3.0], [9.0, 8.0, 1.0, 3.0]]),
+        np.array([1, 1, 0, 0]),
+    )
+    expected = [[1 / 8, 0, 0], [0, 1 / 8, 0], [0, 0, 0]]
+    np.testing.assert_allclose(delong_covariance(scores, labels), expected, atol=1e-16)
 
 
 def test_both_sets_of_components_average_to_the_auroc() -> None:

@@ -1,5 +1,6 @@
 """A small store whose welds follow one latent, and settings small enough to train on it within a second."""
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,12 +9,15 @@ import numpy as np
 import pytest
 import torch
 
+from weldcache.atomic import write_json
 from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
 from weldcache.cache.index import index_of
 from weldcache.cache.precision import to_storage
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
+from weldcache.configs.load import to_yaml
 from weldcache.configs.schema import Settings
+from weldcache.train.run_folder import RunFolder
 
 NUM_TRAIN_NORMALS, NUM_TRAIN_DEFECTS = 37, 3
 NUM_VAL_NORMALS, NUM_VAL_DEFECTS = 12, 12
@@ -21,6 +25,7 @@ BLOCKS = [2, 4, 6]
 
 MakeSettings = Callable[..., Settings]
 WriteRows = Callable[..., None]
+MakeRun = Callable[..., RunFolder]
 
 
 def _specs() -> list[FeatureSetSpec]:
@@ -165,3 +170,44 @@ def toy_settings(settings_for_runs_in: Callable[[Path], MakeSettings], tmp_path:
 @pytest.fixture
 def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
+
+
+def _make_run(
+    path: Path,
+    *,
+    created: str = "2026-01-01T10:00:00+00:00",
+    features: str = "f",
+    validated_on: tuple[str, ...] = ("a", "b"),
+    auroc: float | None = 0.5,
+    loss: float = 1.0,
+    stopped: str | None = "epochs",
+    report: dict[str, object] | None = None,
+    settings: dict[str, object] | None = None,
+) -> RunFolder:
+    run = RunFolder(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    manifest = {
+        "recipe": "causal_film",
+        "created": created,
+        "command": "weldcache train",
+        "fingerprint": features,
+        "cache": {"features": {"video": {"made_by": {"model": features}}}},
+        "parameters": {"trainable": 7, "total": 9},
+        "samples": {"train": ["t"], "validation": list(validated_on)},
+    }
+    run.create(config=to_yaml(Settings.model_validate(settings or {})), manifest=manifest)
+    best = {"epoch": 1, "step": 4, "loss": 2.0, "val_loss": loss, "val_auroc": auroc, "seconds": 1.5}
+    rows = [best, best | {"epoch": 2, "step": 8}]
+    run.metrics_path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run.best_path.write_bytes(b"b" * 1000)
+    run.last_path.write_bytes(b"l" * 3000)
+    write_json(run.state_path, {"finished": stopped is not None, "stopped": stopped, "epoch": 2, "best": best})
+    if report is not None:
+        write_json(path / "report.json", report)
+    return run
+
+
+@pytest.fixture
+def make_run() -> MakeRun:
+    """Make a run's folder with files as training leaves them, but for the weights, of which there are none."""
+    return _make_run

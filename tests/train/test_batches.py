@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weldcache.train.batches import batches_in_order, num_shuffled_batches, regrouped, shuffled_batches
+from weldcache.train.batches import batches_in_order, num_shuffled_batches, shuffled_batches
 
 
 @given(num_samples=st.integers(2, 70), batch_size=st.integers(2, 40), seed=st.integers(0, 5))
@@ -32,17 +32,3 @@ def test_in_order_nobody_is_left_out(num_samples: int, batch_size: int) -> None:
     batches = batches_in_order(num_samples, batch_size=batch_size)
     assert [int(sample) for batch in batches for sample in batch] == list(range(num_samples))
     assert all(0 < len(batch) <= batch_size for batch in batches)
-
-
-@given(keep=st.lists(st.booleans(), max_size=60), sizes=st.tuples(st.integers(1, 20), st.integers(1, 20)))
-def test_regrouped_samples_keep_their_order(keep: list[bool], sizes: tuple[int, int]) -> None:
-    before, after = sizes
-    kept = torch.tensor(keep, dtype=torch.bool)
-    batches = [{"x": x, "y": 2 * x} for x in torch.split(torch.arange(len(keep)), before)] if keep else []
-    found = list(regrouped(batches, keep=torch.split(kept, before) if keep else [], batch_size=after))
-    expected = kept.nonzero().flatten().tolist()
-    assert [int(x) for batch in found for x in batch["x"]] == expected
-    assert all(torch.equal(batch["y"], 2 * batch["x"]) for batch in found)
-    assert [len(batch["x"]) for batch in found] == [
-        len(part) for part in batches_in_order(len(expected), batch_size=after)
-    ]

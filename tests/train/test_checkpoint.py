@@ -1,14 +1,16 @@
 """Checkpoints: round trips, and files that do not fit."""
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import nn
 
 from weldcache.errors import NotFoundError, TrainingError
+from weldcache.train import checkpoint
 from weldcache.train.checkpoint import Checkpoint, load_module, module_tensors, read_checkpoint, write_checkpoint
 
 
@@ -23,10 +25,10 @@ def test_tensors_and_record_come_back_exactly(path: Path, generator: torch.Gener
         "raw/count": torch.tensor(7),
         "averaged/half": torch.randn(5, generator=generator).bfloat16(),
     }
-    record = {"epoch": 3, "metrics": {"val_auroc": 0.1 + 0.2, "val_loss": None}}
-    write_checkpoint(path, Checkpoint(tensors, record))
+    record = {"epoch": 3, "metrics": {"val_auroc": 0.1 + 0.2, "val_loss": None}, "seed": 2**64 - 1}
+    write_checkpoint(path, Checkpoint(tensors, record, origin={"run": "mine"}))
     found = read_checkpoint(path)
-    assert found.record == record
+    assert found.record == record and found.origin == {"run": "mine"}
     assert found.tensors.keys() == tensors.keys()
     assert all(torch.equal(found.tensors[name], tensor) for name, tensor in tensors.items())
     assert [file.name for file in path.parent.iterdir()] == [path.name]
@@ -70,16 +72,74 @@ def test_a_missing_file_names_the_command(path: Path) -> None:
         read_checkpoint(path)
 
 
-def test_damaged_files_are_refused(path: Path) -> None:
+def test_files_that_are_cut_short_are_refused(path: Path) -> None:
     write_checkpoint(path, Checkpoint({"raw/weight": torch.ones(100)}, {}))
     whole = path.read_bytes()
-    for broken in (b"", whole[:50], whole[:-9], b"\xff" * 64):
-        path.write_bytes(broken)
+    for length in (0, 7, 8, 50, len(whole) // 2, len(whole) - 9, len(whole) - 1):
+        path.write_bytes(whole[:length])
         with pytest.raises(TrainingError, match="damaged"):
             read_checkpoint(path)
-
-
-def test_a_foreign_file_is_refused(path: Path) -> None:
-    save_file({"weight": torch.ones(2)}, path, metadata={"format": json.dumps({"epoch": 1})})
-    with pytest.raises(TrainingError, match="no checkpoint of weldcache"):
+    path.write_bytes(whole + b"more")
+    with pytest.raises(TrainingError, match="damaged"):
         read_checkpoint(path)
+
+
+@given(position=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_no_flipped_bit_goes_unnoticed(path: Path, position: float, bit: int) -> None:
+    """In weights and in the record alike; elsewhere, such as in padding, it may change nothing."""
+    tensors = {
+        "raw/weight": torch.arange(20.0),
+        "raw/count": torch.tensor(7),
+        "averaged/half": torch.ones(3).bfloat16(),
+    }
+    record, origin = {"epoch": 3, "value": 0.5}, {"fingerprint": "0123"}
+    write_checkpoint(path, Checkpoint(tensors, record, origin))
+    content = bytearray(path.read_bytes())
+    content[int(position * len(content))] ^= 1 << bit
+    path.write_bytes(content)
+    try:
+        found = read_checkpoint(path)
+    except TrainingError as error:
+        assert "damaged" in str(error)
+    else:
+        assert (found.record, found.origin) == (record, origin)
+        assert all(torch.equal(found.tensors[name], tensor) for name, tensor in tensors.items())
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        None,
+        {"format": "pt"},
+        {"weldcache": "{}", "crc32c": "00000000"},
+        {"weldcache": "[1]", "crc32c": "00000000"},
+        {"weldcache": '{"record": {}, "origin": {}}'},
+        {"weldcache": '{"record": {}, "origin": {}}', "crc32c": "00000000"},
+    ],
+)
+def test_foreign_files_are_refused(path: Path, metadata: dict[str, str] | None) -> None:
+    save_file({"weight": torch.ones(2)}, path, metadata=metadata)
+    with pytest.raises(TrainingError, match="damaged"):
+        read_checkpoint(path)
+
+
+def test_a_pickle_is_never_opened(path: Path) -> None:
+    """What torch.save writes would run code on loading."""
+    torch.save({"raw/weight": torch.ones(2)}, path)
+    with pytest.raises(TrainingError, match="no checkpoint of this weldcache"):
+        read_checkpoint(path)
+
+
+def test_a_crash_while_writing_leaves_the_last_checkpoint(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_checkpoint(path, Checkpoint({"raw/weight": torch.zeros(2)}, {"epoch": 1}))
+
+    def full_disk(tensors: dict[str, torch.Tensor], file: Path, metadata: dict[str, str]) -> None:
+        file.write_bytes(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        write_checkpoint(path, Checkpoint({"raw/weight": torch.ones(2)}, {"epoch": 2}))
+    assert read_checkpoint(path).record == {"epoch": 1}
+    assert [file.name for file in path.parent.iterdir()] == [path.name]

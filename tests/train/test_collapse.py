@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from weldcache.train.collapse import effective_rank, mean_dimension_std
+from weldcache.train.collapse import effective_rank, spread
 
 
 def test_directions_of_equal_spread_count_fully() -> None:
@@ -29,8 +29,10 @@ def test_a_line_has_rank_one(generator: torch.Generator) -> None:
 def test_collapsed_embeddings_have_neither_rank_nor_spread(rows: int) -> None:
     constant = torch.full((rows, 5), 0.1)
     assert effective_rank(constant) == 0.0
-    assert mean_dimension_std(constant) == 0.0
+    assert spread(constant) == {"effective_rank": 0.0, "std": 0.0, "std_min": 0.0, "std_max": 0.0}
 
 
-def test_spread_is_the_mean_over_dimensions() -> None:
-    assert mean_dimension_std(torch.tensor([[0.0, 5.0], [2.0, 5.0]])) == pytest.approx(0.5)
+def test_spread_is_told_by_its_mean_and_extremes_over_dimensions() -> None:
+    found = spread(torch.tensor([[0.0, 5.0, 1.0], [2.0, 5.0, 5.0]]))
+    assert (found["std"], found["std_min"], found["std_max"]) == pytest.approx((1.0, 0.0, 2.0))
+    assert found["effective_rank"] == pytest.approx(1.0)

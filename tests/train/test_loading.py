@@ -10,6 +10,7 @@ from weldcache.configs.schema import Settings
 from weldcache.errors import TrainingError
 from weldcache.train import resident
 from weldcache.train.batches import BatchSource
+from weldcache.train.feature_reader import FeatureReader
 from weldcache.train.loading import Loading, load_features
 from weldcache.train.pipeline import calibrate
 from weldcache.train.recipes.registry import make_recipe
@@ -24,13 +25,12 @@ Load = Callable[[Loading], tuple[BatchSource, BatchSource]]
 
 @pytest.fixture
 def load(toy_store: FeatureStore, toy_settings: MakeSettings) -> Load:
-    requests = make_recipe("causal_film", toy_settings()).requires()
-    samples = choose_samples(toy_store, requests, monitor="val_auroc")
+    recipe = make_recipe("causal_film", toy_settings())
+    samples = choose_samples(toy_store, recipe, monitor="val_auroc")
+    reader = FeatureReader(toy_store, recipe.requires())
 
     def load(loading: Loading) -> tuple[BatchSource, BatchSource]:
-        return load_features(
-            toy_store, samples, requests=requests, device=torch.device("cpu"), loading=loading, batch_size=8
-        )
+        return load_features(reader, samples, device=torch.device("cpu"), loading=loading, batch_size=8)
 
     return load
 

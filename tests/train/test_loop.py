@@ -12,7 +12,7 @@ from weldcache.configs.schema import TrainSettings
 from weldcache.errors import TrainingError
 from weldcache.train.batches import Order
 from weldcache.train.loop import EpochResult, stop_reason, train_epochs
-from weldcache.train.recipes.recipe import Batch, FeatureRequest, Recipe, Shapes
+from weldcache.train.recipes.recipe import Batch, Encodings, FeatureRequest, Recipe, Shapes
 from weldcache.train.state import TrainingState, new_state
 from weldcache.train.validation import ValidationResult
 
@@ -40,18 +40,24 @@ class LineRecipe:
     def calibrate(self, model: nn.Module, train: Iterable[Batch], constants: Batch) -> None:
         pass
 
-    def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> dict[str, Tensor]:
+    def modalities(self) -> dict[str, tuple[str, ...]]:
+        return {}
+
+    def encode(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> Encodings:
         x = batch["point/x"]
         if generator is not None:
             x = x + 0.01 * torch.randn(x.shape, generator=generator)
-        squared = ((model(x) - batch["point/y"]) ** 2).mean()
+        return {"error": model(x).float() - batch["point/y"]}
+
+    def loss(self, model: nn.Module, encodings: Encodings) -> dict[str, Tensor]:
+        squared = (encodings["error"] ** 2).mean()
         return {"total": 2 * squared, "squared": squared}
 
-    def score(self, model: nn.Module, batch: Batch) -> Tensor:
-        return (model(batch["point/x"]) - batch["point/y"]).abs().squeeze(1)
+    def score(self, model: nn.Module, encodings: Encodings) -> Tensor:
+        return encodings["error"].abs().squeeze(1)
 
-    def embed(self, model: nn.Module, batch: Batch) -> Tensor:
-        return batch["point/x"]
+    def embeddings(self, encodings: Encodings) -> dict[str, Tensor]:
+        return {"error": encodings["error"]}
 
 
 @dataclass
@@ -83,7 +89,7 @@ def validation(monitor: Monitor) -> Callable[[nn.Module], ValidationResult]:
 
     def validate(model: nn.Module) -> ValidationResult:
         loss, auroc = monitor(next(calls))
-        return ValidationResult(loss=loss, auroc=auroc, effective_rank=1.0, embedding_std=0.5)
+        return ValidationResult(loss=loss, auroc=auroc, spread={"error_std": 0.5})
 
     return validate
 
@@ -170,7 +176,7 @@ def test_averaged_weights_follow_the_raw_ones_and_are_what_is_validated() -> Non
 
     def validate(model: nn.Module) -> ValidationResult:
         judged.append(model)
-        return ValidationResult(loss=1.0, auroc=0.5, effective_rank=1.0, embedding_std=0.5)
+        return ValidationResult(loss=1.0, auroc=0.5, spread={"error_std": 0.5})
 
     list(
         train_epochs(
@@ -221,9 +227,9 @@ def test_a_loss_that_is_not_finite_names_epoch_and_step() -> None:
     class Exploding(LineRecipe):
         calls = 0
 
-        def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> dict[str, Tensor]:
+        def loss(self, model: nn.Module, encodings: Encodings) -> dict[str, Tensor]:
             self.calls += 1
-            losses = super().loss(model, batch, generator)
+            losses = super().loss(model, encodings)
             return {name: loss * (math.nan if self.calls == 7 else 1) for name, loss in losses.items()}
 
     with pytest.raises(TrainingError, match=r"Epoch 2, step 7: total is nan, squared is nan, gradient_norm is nan"):
@@ -239,3 +245,18 @@ def test_fewer_samples_than_a_batch_are_one_batch() -> None:
     points = Points()
     run(settings(epochs=1, batch_size=64), points=points)
     assert [sorted(batch) for batch in points.taken] == [list(range(NUM_POINTS))]
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_half_precision_learns_too_and_comes_back_to_the_same_bits(precision: str) -> None:
+    """Weights and losses stay float32; float16's scale starts high, and steps that overflow are left out."""
+    chosen = settings(epochs=30, precision=precision)
+    (state, results), (again, _) = run(chosen), run(chosen)
+    assert results[-1].metrics["loss"] < 0.1 * results[0].metrics["loss"]
+    assert all(math.isfinite(result.metrics["gradient_norm"]) for result in results)
+    assert {parameter.dtype for parameter in state.model.parameters()} == {torch.float32}
+    assert state.scaler.is_enabled() == (precision == "float16")
+    exact, _ = run(settings(epochs=30))
+    for mine, theirs, float32 in zip(*(each.model.parameters() for each in (state, again, exact)), strict=True):
+        assert torch.equal(mine, theirs)
+        assert not torch.equal(mine, float32)

@@ -8,21 +8,21 @@ import pytest
 import torch
 
 from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
-from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
-from weldcache.cache.writer import StoreWriter
 from weldcache.configs.load import settings_from_file
 from weldcache.configs.schema import Settings
 from weldcache.errors import FingerprintError, NotFoundError, OutputExistsError
 from weldcache.metrics.auroc import auroc
 from weldcache.train.checkpoint import read_checkpoint
+from weldcache.train.feature_reader import FeatureReader
 from weldcache.train.manifest import make_manifest
 from weldcache.train.pipeline import TrainingSummary, describe_run, train
 from weldcache.train.recipes.registry import make_recipe
 from weldcache.train.run_folder import latest_run
 from weldcache.train.samples import ChosenSamples
 from weldcache.train.scoring import score_rows
-from weldcache.train.trained_run import load_run
+from weldcache.train.streamed import StreamedFeatures
+from weldcache.train.trained_run import TrainedRun, load_run
 
 MakeSettings = Callable[..., Settings]
 WriteRows = Callable[..., None]
@@ -31,6 +31,12 @@ CPU = torch.device("cpu")
 
 def run(settings: Settings, *, name: str | None = None, overwrite: bool = False) -> TrainingSummary:
     return train(settings, run_name=name, overwrite=overwrite, command="weldcache train --set x=1")
+
+
+def scores(trained: TrainedRun, store: FeatureStore, rows: np.ndarray, *, batch_size: int = 8) -> dict[str, np.ndarray]:
+    models = {kind: trained.model(kind, store=store, device=CPU) for kind in ("averaged", "raw")}
+    samples = StreamedFeatures(FeatureReader(store, trained.recipe.requires()), rows, CPU)
+    return score_rows(trained.recipe, models, samples, batch_size=batch_size, precision="float32")
 
 
 def weights(summary: TrainingSummary) -> dict[str, torch.Tensor]:
@@ -73,9 +79,11 @@ def test_a_run_says_what_made_it(toy_settings: MakeSettings, toy_store_path: obj
         "train_normals": 37,
         "train_defects_left_out": 3,
         "train_normals_lacking": {},
+        "train_normals_without": {},
         "validation_normals": 12,
         "validation_defects": 12,
         "validation_lacking": {},
+        "validation_without": {},
     }
     assert manifest["samples"]["train"] == [f"day/{row:03d}" for row in range(37)]
     assert manifest["parameters"]["trainable"] == manifest["parameters"]["total"] > 1000
@@ -111,14 +119,9 @@ def test_the_best_weights_reproduce_the_recorded_metric_exactly(toy_settings: Ma
     summary = run(settings)
     trained, store = load_run(summary.run.path), FeatureStore.open(settings.cache.path)
     rows = store.rows("val", feature_sets=("video", "audio", "image/block_2", "image/block_6", "sensor"))
-    scores = {
-        kind: score_rows(
-            trained.recipe, {kind: trained.model(kind, store=store, device=CPU)}, store, rows, batch_size=8
-        )[kind]
-        for kind in ("averaged", "raw")
-    }
-    assert auroc(scores["averaged"], store.index.labels[rows]) == summary.best.metrics["val_auroc"]
-    assert not np.array_equal(scores["averaged"], scores["raw"])
+    found = scores(trained, store, rows)
+    assert auroc(found["averaged"], store.index.labels[rows]) == summary.best.metrics["val_auroc"]
+    assert not np.array_equal(found["averaged"], found["raw"])
     assert trained.best() == summary.best
     assert [row["epoch"] for row in trained.metrics] == [1, 2, 3, 4, 5]
     assert max(row["val_auroc"] for row in trained.metrics) == summary.best.value
@@ -127,12 +130,12 @@ def test_the_best_weights_reproduce_the_recorded_metric_exactly(toy_settings: Ma
 def test_scores_do_not_depend_on_the_batch_size(toy_settings: MakeSettings) -> None:
     settings = toy_settings(epochs=2)
     trained, store = load_run(run(settings).run.path), FeatureStore.open(settings.cache.path)
-    model, rows = trained.model("averaged", store=store, device=CPU), np.array([63, 4, 17, 41, 0])
-    expected = score_rows(trained.recipe, {"it": model}, store, rows, batch_size=5)["it"]
+    rows = np.array([63, 4, 17, 41, 0])
+    expected = scores(trained, store, rows, batch_size=5)["averaged"]
     for batch_size in (1, 2, 64):
-        found = score_rows(trained.recipe, {"it": model}, store, rows, batch_size=batch_size)["it"]
+        found = scores(trained, store, rows, batch_size=batch_size)["averaged"]
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
-    assert score_rows(trained.recipe, {"it": model}, store, rows[:0])["it"].shape == (0,)
+    assert scores(trained, store, rows[:0])["averaged"].shape == (0,)
 
 
 def test_reading_a_run_draws_no_random_numbers(toy_settings: MakeSettings) -> None:
@@ -162,19 +165,17 @@ def test_what_the_store_gains_later_does_not_matter_to_a_run(
     summary = run(settings)
     rows = toy_store.rows("val", feature_sets=())
 
-    def scores() -> np.ndarray:
-        trained, store = load_run(summary.run.path), FeatureStore.open(toy_store.path)
-        model = trained.model("averaged", store=store, device=CPU)
-        return score_rows(trained.recipe, {"it": model}, store, rows)["it"]
+    def scored() -> np.ndarray:
+        return scores(load_run(summary.run.path), FeatureStore.open(toy_store.path), rows)["averaged"]
 
-    before, fingerprint = scores(), toy_store.fingerprint
+    before, fingerprint = scored(), toy_store.fingerprint
     for name in ("image/block_8", "image_b/block_2"):
         toy_store.add_feature_set(
             FeatureSetSpec(name, [ArraySpec("cls", (2,), ("dim",), "float32")], {"backbone": {"random_weights": True}})
         )
         write_features(toy_store, name, [0], {"cls": np.ones((1, 2), np.float32)})
     assert toy_store.fingerprint != fingerprint
-    assert np.array_equal(scores(), before)
+    assert np.array_equal(scored(), before)
 
 
 def test_other_weights_under_the_same_name_do_matter(toy_settings: MakeSettings, toy_store: FeatureStore) -> None:
@@ -208,7 +209,7 @@ def test_random_backbones_count_where_they_are_used(
         name="causal_film",
         model=torch.nn.Linear(1, 1),
         store=toy_store,
-        samples=ChosenSamples(nobody, nobody, 0, {}, {}),
+        samples=ChosenSamples(nobody, nobody, 0, {}, {}, {}, {}),
         seed=0,
         command="",
     )
@@ -227,8 +228,7 @@ def test_a_finished_run_is_replaced_only_when_asked(toy_settings: MakeSettings) 
 
 
 def test_without_defects_in_validation_the_loss_decides(toy_settings: MakeSettings, toy_store: FeatureStore) -> None:
-    for row in range(52, 64):
-        StoreWriter(toy_store).report("video", row, Status.ABSENT, reason="no file")
+    toy_store.forget("video", list(range(52, 64)))
     summary = run(toy_settings(store=toy_store.path, epochs=2, monitor="val_loss"))
     assert summary.counts["validation_lacking"] == {"video": 12}
     assert summary.best.metrics["val_auroc"] is None

@@ -1,15 +1,13 @@
 """Interrupted at any point and started again, a run ends as if nothing had happened: bit for bit."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,7 +17,7 @@ from weldcache.train import checkpointer, pipeline
 from weldcache.train.checkpoint import Checkpoint, read_checkpoint
 from weldcache.train.metrics_log import MetricRow, append_row, read_rows
 from weldcache.train.pipeline import TrainingSummary, train
-from weldcache.train.run_folder import RunFolder
+from weldcache.train.run_folder import RunFolder, named_run
 
 MakeSettings = Callable[..., Settings]
 EPOCHS = 4
@@ -192,22 +190,46 @@ def test_early_stopping_counts_over_an_interruption(
     assert_same(outcome(run(settings, "cut").run), outcome(whole.run))
 
 
-def test_killed_for_real(toy_settings: MakeSettings, tmp_path: Path) -> None:
-    settings = toy_settings(epochs=12)
+_KILLED_AGAIN_AND_AGAIN = """
+import os, signal, sys, time
+from pathlib import Path
+from weldcache.configs.load import settings_from_file
+from weldcache.train.pipeline import train
+
+settings = settings_from_file(Path(sys.argv[1]))
+log = settings.runs.folder / "cut" / "metrics.jsonl"
+
+def trained(name):
+    return train(settings, run_name=name, overwrite=False, command="x")
+
+def num_epochs():
+    return len(log.read_bytes().splitlines()) if log.is_file() else 0
+
+trained("whole")
+for delay in map(float, sys.argv[2:]):
+    before, child = num_epochs(), os.fork()
+    if child == 0:
+        trained("cut")
+        os._exit(0)
+    while num_epochs() <= before:
+        assert os.waitpid(child, os.WNOHANG) == (0, 0), "ended before it could be killed"
+        time.sleep(0.001)
+    time.sleep(delay)
+    os.kill(child, signal.SIGKILL)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL, "ended before it was killed"
+print(trained("cut").resumed_from)
+"""
+
+
+def test_killed_for_real_again_and_again(toy_settings: MakeSettings, tmp_path: Path) -> None:
+    """By a signal that no program can catch, at moments that fall anywhere: while it steps, validates or writes."""
+    settings = toy_settings(epochs=30, patience=30)
     config = tmp_path / "settings.yaml"
     config.write_text(to_yaml(settings))
-    program = (
-        "import sys, torch; from pathlib import Path; torch.set_num_threads(1)\n"
-        "from weldcache.configs.load import settings_from_file; from weldcache.train.pipeline import train\n"
-        "train(settings_from_file(Path(sys.argv[1])), run_name='cut', overwrite=False, command='x')"
-    )
-    process = subprocess.Popen([sys.executable, "-c", program, str(config)], stderr=subprocess.DEVNULL)
-    log = settings.runs.folder / "cut" / "metrics.jsonl"
-    while not log.is_file() or len(log.read_text().splitlines()) < 3:
-        assert process.poll() is None, "ended before it could be killed"
-        time.sleep(0.005)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    again, whole = run(settings, "cut"), run(settings, "whole")
-    assert 2 <= again.resumed_from < 12
-    assert_same(outcome(again.run), outcome(whole.run))
+    delays = np.random.default_rng(0).uniform(0, 0.05, size=5)  # an epoch takes about as long
+    command = [sys.executable, "-c", _KILLED_AGAIN_AND_AGAIN, str(config), *map(str, delays)]
+    killer = subprocess.run(command, capture_output=True, text=True)
+    assert killer.returncode == 0, killer.stderr
+    assert len(delays) - 1 <= int(killer.stdout) < 30
+    whole, cut = (outcome(named_run(settings.runs.folder, name)) for name in ("whole", "cut"))
+    assert_same(cut, whole)

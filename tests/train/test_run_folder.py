@@ -6,7 +6,16 @@ import pytest
 
 from weldcache.atomic import write_json
 from weldcache.errors import NotFoundError, OutputExistsError, SettingsError
-from weldcache.train.run_folder import RunFolder, all_runs, latest_run, named_run, next_name
+from weldcache.train.run_folder import (
+    RunFolder,
+    all_runs,
+    find_run,
+    latest_run,
+    named_run,
+    next_name,
+    runs_below,
+    runs_in,
+)
 
 
 def make(folder: Path, name: str, *, created: str = "2025-01-01", finished: bool | None = None) -> RunFolder:
@@ -49,6 +58,54 @@ def test_the_latest_run_is_the_newest_finished_one(tmp_path: Path) -> None:
     make(tmp_path, "d", created="2025-01-04", finished=False)
     assert [run.name for run in all_runs(tmp_path)] == ["c", "b", "a", "d"]
     assert latest_run(tmp_path).name == "a"
+
+
+@pytest.mark.parametrize("name", [None, "latest"])
+def test_latest_or_no_name_means_the_newest_finished_one(tmp_path: Path, name: str | None) -> None:
+    make(tmp_path, "a", created="2025-01-02", finished=True)
+    make(tmp_path, "b", created="2025-01-01", finished=True)
+    assert find_run(tmp_path, name).name == "a"
+
+
+def test_latest_is_no_name_for_a_run(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="latest stands for"):
+        named_run(tmp_path, "latest")
+
+
+def test_a_run_is_found_by_its_name_or_below_its_list(tmp_path: Path) -> None:
+    make(tmp_path, "film-001", finished=False)
+    make(tmp_path / "ablation", "gate-seed0", finished=True)
+    assert find_run(tmp_path, "film-001") == RunFolder(tmp_path / "film-001")
+    assert find_run(tmp_path, "ablation/gate-seed0") == RunFolder(tmp_path / "ablation" / "gate-seed0")
+    assert runs_in(tmp_path) == [RunFolder(tmp_path / "film-001")]
+    assert {run.name for run in runs_below(tmp_path)} == {"film-001", "gate-seed0"}
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("film-01", "film-001"), ("ablation/gate-seed1", "ablation/gate-seed0"), ("gate-seed0", "ablation/gate-seed0")],
+)
+def test_a_name_that_is_not_there_gives_the_nearest(tmp_path: Path, name: str, nearest: str) -> None:
+    make(tmp_path, "film-001", finished=True)
+    make(tmp_path / "ablation", "gate-seed0", finished=True)
+    with pytest.raises(NotFoundError, match=rf"{name} is not a run\. Did you mean {nearest}\?"):
+        find_run(tmp_path, name)
+
+
+@pytest.mark.parametrize("name", ["../a", "a/../b", "/a", "a/", "list/latest"])
+def test_only_names_below_the_folder_are_looked_for(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SettingsError):
+        find_run(tmp_path, name)
+
+
+@pytest.mark.parametrize("manifest", ["{", "[]", '{"name": "a package"}'])
+def test_what_is_no_run_is_passed_over_with_a_word(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], manifest: str
+) -> None:
+    make(tmp_path, "whole", finished=True)
+    make(tmp_path, "broken").manifest_path.write_text(manifest)
+    assert latest_run(tmp_path).name == "whole"
+    assert "Passed over" in capsys.readouterr().err
 
 
 def test_where_nothing_is_finished_the_message_says_how_to_go_on(tmp_path: Path) -> None:

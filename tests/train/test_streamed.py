@@ -20,10 +20,10 @@ from weldcache.cache.store import FeatureStore
 from weldcache.cache.tensors import read_tensor
 from weldcache.cache.writer import StoreWriter
 from weldcache.errors import StoreError
-from weldcache.train import resident, staging
+from weldcache.train import feature_reader, resident
 from weldcache.train.batches import batches_in_order, shuffled_batches
+from weldcache.train.feature_reader import FeatureReader
 from weldcache.train.recipes.recipe import FeatureRequest
-from weldcache.train.requests import empty_features, num_feature_bytes
 from weldcache.train.resident import load_resident
 from weldcache.train.staging import Buffer, ReusedBuffers
 from weldcache.train.streamed import StreamedFeatures
@@ -77,8 +77,8 @@ def test_streamed_and_resident_batches_are_the_same_to_the_last_bit(
         store = make_store(Path(folder) / "x.zarr", dtypes=dtypes, shape=shape, num_rows=16)
         requests = [FeatureRequest("all/of_them", name) for name in store.arrays("all/of_them")]
         chosen = np.array(rows)
-        stays = load_resident(store, chosen, requests=requests, device=CPU)
-        streams = StreamedFeatures(store, chosen, requests, CPU, read_ahead_bytes=read_ahead_bytes)
+        stays = load_resident(FeatureReader(store, requests), chosen, device=CPU)
+        streams = StreamedFeatures(FeatureReader(store, requests), chosen, CPU, read_ahead_bytes=read_ahead_bytes)
         order = shuffled_batches(len(rows), batch_size=batch_size, generator=torch.Generator().manual_seed(seed))
         seen = []
         for samples, one, other in zip(order, stays.batches(order), streams.batches(order), strict=True):
@@ -97,8 +97,10 @@ def test_only_the_arrays_that_are_asked_for_are_read(toy_store: FeatureStore) ->
     (toy_store.path / "features" / PATCHES.name / "zarr.json").rename(toy_store.path / "aside")
     for path in (toy_store.path / "features" / PATCHES.name).glob("c.*"):
         path.unlink()
-    found = list(StreamedFeatures(toy_store, rows, REQUESTS, CPU).batches(order, arrays=[VIDEO.name, LENGTH.name]))
-    kept = load_resident(toy_store, rows, requests=(VIDEO, LENGTH), device=CPU)
+    found = list(
+        StreamedFeatures(FeatureReader(toy_store, REQUESTS), rows, CPU).batches(order, arrays=[VIDEO.name, LENGTH.name])
+    )
+    kept = load_resident(FeatureReader(toy_store, (VIDEO, LENGTH)), rows, device=CPU)
     assert [batch.keys() for batch in found] == [{VIDEO.name, LENGTH.name}] * 2
     for batch, expected in zip(found, kept.batches(order, arrays=[LENGTH.name]), strict=True):
         assert expected.keys() == {LENGTH.name}
@@ -107,7 +109,7 @@ def test_only_the_arrays_that_are_asked_for_are_read(toy_store: FeatureStore) ->
 
 def test_a_row_that_is_not_complete_is_refused(toy_store: FeatureStore) -> None:
     StoreWriter(toy_store).report("audio", 9, Status.UNREADABLE, reason="damaged")
-    streamed = StreamedFeatures(toy_store, np.arange(20), REQUESTS, CPU)
+    streamed = StreamedFeatures(FeatureReader(toy_store, REQUESTS), np.arange(20), CPU)
     with pytest.raises(StoreError, match="have no audio features, the first is day/009"):
         list(streamed.batches(batches_in_order(20, batch_size=4)))
 
@@ -117,7 +119,9 @@ def test_a_damaged_chunk_is_named_and_batches_before_it_are_not_lost(toy_store: 
     content = bytearray(path.read_bytes())
     content[0] ^= 1
     path.write_bytes(content)
-    batches = StreamedFeatures(toy_store, np.arange(20), REQUESTS, CPU).batches(batches_in_order(20, batch_size=4))
+    batches = StreamedFeatures(FeatureReader(toy_store, REQUESTS), np.arange(20), CPU).batches(
+        batches_in_order(20, batch_size=4)
+    )
     next(batches), next(batches)
     with pytest.raises(StoreError, match=r"row 9 does not match its checksum.*c\.9\."):
         next(batches)
@@ -131,14 +135,14 @@ def test_no_more_batches_wait_than_the_budget_allows(
     """However many rows there are; the budget is in batches."""
     num_read = []
 
-    def counting(store: FeatureStore, name: str, rows: np.ndarray) -> torch.Tensor:
+    def counting(store: FeatureStore, name: str, rows: np.ndarray, *, out: torch.Tensor | None) -> torch.Tensor:
         if name == VIDEO.name:
             num_read.append(len(rows))
-        return read_tensor(store, name, rows)
+        return read_tensor(store, name, rows, out=out)
 
-    monkeypatch.setattr(staging, "read_tensor", counting)
-    allowed = int(budget * num_feature_bytes(toy_store, REQUESTS, num_rows=2))
-    streamed = StreamedFeatures(toy_store, np.arange(num_rows), REQUESTS, CPU, read_ahead_bytes=allowed)
+    monkeypatch.setattr(feature_reader, "read_tensor", counting)
+    allowed = int(budget * FeatureReader(toy_store, REQUESTS).num_bytes(2))
+    streamed = StreamedFeatures(FeatureReader(toy_store, REQUESTS), np.arange(num_rows), CPU, read_ahead_bytes=allowed)
     assert streamed.num_ahead(batch_size=2) == ahead
     for position, _ in enumerate(streamed.batches(batches_in_order(num_rows, batch_size=2)), start=1):
         assert position <= len(num_read) <= position + ahead
@@ -146,7 +150,9 @@ def test_no_more_batches_wait_than_the_budget_allows(
 
 
 def test_no_thread_is_left_when_nobody_wants_the_rest(toy_store: FeatureStore) -> None:
-    batches = StreamedFeatures(toy_store, np.arange(60), REQUESTS, CPU).batches(batches_in_order(60, batch_size=2))
+    batches = StreamedFeatures(FeatureReader(toy_store, REQUESTS), np.arange(60), CPU).batches(
+        batches_in_order(60, batch_size=2)
+    )
     next(batches)
     assert any(thread.name.startswith("read_ahead") for thread in threading.enumerate())
     batches.close()  # type: ignore[attr-defined]
@@ -165,13 +171,15 @@ def test_a_buffer_is_not_written_before_the_device_has_copied_it(
         def wait(self) -> None:
             events.append("wait")
 
-    def noted(store: FeatureStore, name: str, rows: np.ndarray, *, out: torch.Tensor) -> torch.Tensor:
+    def noted(store: FeatureStore, name: str, rows: np.ndarray, *, out: torch.Tensor | None) -> torch.Tensor:
         events.append("read")
         return read_tensor(store, name, rows, out=out)
 
-    monkeypatch.setattr(staging, "read_tensor", noted)
-    memory = empty_features(toy_store, [PATCHES], num_rows=3, device=CPU)
-    reused = ReusedBuffers(toy_store, deque([Buffer(memory, Noted())]), CPU)
+    monkeypatch.setattr(feature_reader, "read_tensor", noted)
+    reader = FeatureReader(toy_store, [PATCHES])
+    memory = reader.empty(3, device=CPU)
+    events.clear()
+    reused = ReusedBuffers(reader, deque([Buffer(memory, Noted())]), CPU)
     for rows in ([4, 1, 7], [60, 2]):
         batch = reused.deliver(reused.read(np.array(rows)))
         assert torch.equal(batch[PATCHES.name], read_tensor(toy_store, PATCHES.name, rows))

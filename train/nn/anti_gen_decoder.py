@@ -5,12 +5,16 @@ from torch import Tensor, nn
 
 
 class AntiGenDecoder(nn.Module):
-    """Linear, LayerNorm, ReLU, dropout, Linear at one width; small, so that it does not stretch to what defects do."""
+    """Linear, LayerNorm, ReLU, dropout, Linear; small, so that it does not stretch to what defects do.
 
-    def __init__(self, width: int, *, dropout: float = 0.2) -> None:
+    Between the two linear layers it is `bottleneck` wide, by default as wide as its input.
+    """
+
+    def __init__(self, width: int, *, bottleneck: int | None = None, dropout: float = 0.2) -> None:
         super().__init__()
+        inner = bottleneck or width
         self.layers = nn.Sequential(
-            nn.Linear(width, width), nn.LayerNorm(width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, width)
+            nn.Linear(width, inner), nn.LayerNorm(inner), nn.ReLU(), nn.Dropout(dropout), nn.Linear(inner, width)
         )
 
     def forward(self, z_process: Float[Tensor, "batch width"]) -> Float[Tensor, "batch width"]:

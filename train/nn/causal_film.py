@@ -4,19 +4,24 @@ On good welds the process (video, audio) causes the result (photographs of the s
 bad weld the prediction misses, and by how much is the anomaly score.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
+from .absent_tokens import AbsentTokens
 from .anti_gen_decoder import AntiGenDecoder
-from .film import modulate
+from .film import Modulation, modulate
+from .film_inputs import FilmInputs
 from .process_encoder import ProcessEncoder
 from .projector import Projector
-from .result_encoder import Pooling, ResultEncoder
+from .result_encoder import Pooling, ResultEncoder, Views
+from .sensor_encoder import SensorEncoding
 from .sensor_modulator import SensorModulator
+from .target_encoder import TargetEncoder
+
+Film = Literal["shared", "split", "off"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +41,19 @@ class CausalFilmDims:
     hidden_width: int = 512
     """Width between the two linear layers of the projectors and of the result encoder's head."""
     sensor_hidden: int = 128
-    """Width of the sensor modulator's Mamba layers."""
+    """Width of the sensor encoder."""
+    sensor_encoding: SensorEncoding = "mamba"
+    """What reads the sensors over time."""
+    film: Film = "shared"
+    """One modulation for video and audio, one for each, or none; without, there is no sensor encoder."""
     poolings: tuple[Pooling, ...] = ("gem", "gem")
     """How each image block's patches are pooled, one entry a block."""
+    block_width: int | None = None
+    """Width that each pooled block is reduced to before they are joined; None: as it is."""
+    gate: bool = True
+    """Whether the joined blocks are gated by themselves."""
+    views: Views = "max"
+    """How the encodings of the photographs become one."""
     num_layers: int = 2
     """Layers of the process encoder."""
     num_heads: int = 4
@@ -47,58 +62,111 @@ class CausalFilmDims:
     """Dropout of the process encoder."""
     decoder_dropout: float = 0.2
     """Dropout of the decoder."""
+    decoder_bottleneck: int | None = None
+    """Width inside the decoder; None: `width`."""
     text_width: int | None = None
     """Width of the text vector where Z_pred passes a linear head before it meets it; None: they meet as they are."""
+    absent_tokens: bool = False
+    """Whether rows may lack modalities."""
+    moving_target: bool = False
+    """Whether there is a moving average of the result encoder beside it."""
 
 
 class CausalFilmOutput(NamedTuple):
-    """The three encodings, (batch, width) each."""
+    """The encodings, (batch, width) each; `z_target` where there is a moving target."""
 
     z_process: Tensor
     z_result: Tensor
     z_pred: Tensor
+    z_target: Tensor | None
 
 
 class CausalFilm(nn.Module):
     """Projectors, sensor modulator, process encoder, result encoder and decoder in one.
 
-    `text_head` takes Z_pred to the space of the text vector; without `text_width` it is the identity.
+    `text_head` takes Z_pred to the space of the text vector; without `text_width` it is the identity. What is asked for
+    beside the published model comes last, so that it leaves the starting weights of everything else as they are.
     """
 
     def __init__(self, dims: CausalFilmDims) -> None:
         super().__init__()
         self.video_projector = Projector(dims.video_width, hidden_width=dims.hidden_width, width=dims.width)
         self.audio_projector = Projector(dims.audio_width, hidden_width=dims.hidden_width, width=dims.width)
-        self.sensor_modulator = SensorModulator(dims.sensor_channels, hidden_width=dims.sensor_hidden, width=dims.width)
+        self.sensor_modulator = _sensor_modulator(dims)
         self.process_encoder = ProcessEncoder(
             dims.width, num_layers=dims.num_layers, num_heads=dims.num_heads, dropout=dims.process_dropout
         )
         self.result_encoder = ResultEncoder(
-            dims.image_width, poolings=dims.poolings, hidden_width=dims.hidden_width, width=dims.width
+            dims.image_width,
+            poolings=dims.poolings,
+            hidden_width=dims.hidden_width,
+            width=dims.width,
+            block_width=dims.block_width,
+            gate=dims.gate,
+            views=dims.views,
         )
-        self.decoder = AntiGenDecoder(dims.width, dropout=dims.decoder_dropout)
+        self.decoder = AntiGenDecoder(dims.width, bottleneck=dims.decoder_bottleneck, dropout=dims.decoder_dropout)
         self.text_head = nn.Identity() if dims.text_width is None else nn.Linear(dims.width, dims.text_width)
+        self.absent = AbsentTokens(dims.width) if dims.absent_tokens else None
+        self.target_encoder = TargetEncoder(self.result_encoder) if dims.moving_target else None
 
-    def forward(
-        self,
-        *,
-        video: Float[Tensor, "batch video_time video_width"],
-        audio: Float[Tensor, "batch audio_time audio_width"],
-        audio_padding: Bool[Tensor, "batch audio_time"],
-        sensor: Float[Tensor, "batch steps channels"],
-        patches: Sequence[Float[Tensor, "batch views patches image_width"]],
-        view_mask: Bool[Tensor, "batch views"],
-    ) -> CausalFilmOutput:
-        """Encode and predict a batch of welds; cached tokens may be in half precision.
-
-        `patches` has an entry a block. `audio_padding` is true where there is no audio, `view_mask` true where there
-        is a photograph; every row needs one audio token and one view at least. `sensor` is normalised already.
-        """
-        modulation = self.sensor_modulator(sensor)
-        z_process = self.process_encoder(
-            modulate(self.video_projector(video), modulation),
-            audio=modulate(self.audio_projector(audio), modulation),
-            audio_padding=audio_padding,
+    def forward(self, inputs: FilmInputs) -> CausalFilmOutput:
+        """Encode and predict a batch of welds."""
+        z_process = self._encode_process(inputs)
+        return CausalFilmOutput(
+            z_process=z_process,
+            z_result=self._encode_result(inputs, encoder=self.result_encoder),
+            z_pred=self.decoder(z_process),
+            z_target=None if self.target_encoder is None else self._encode_result(inputs, encoder=self.target_encoder),
         )
-        z_result = self.result_encoder(patches, view_mask=view_mask)
-        return CausalFilmOutput(z_process=z_process, z_result=z_result, z_pred=self.decoder(z_process))
+
+    def move_target(self, *, decay: float) -> None:
+        """Let the target encoder follow the result encoder by a step."""
+        assert self.target_encoder is not None, "built without a moving target"
+        self.target_encoder.follow(self.result_encoder, decay=decay)
+
+    def _encode_process(self, inputs: FilmInputs) -> Float[Tensor, "batch width"]:
+        video, audio = self.video_projector(inputs.video), self.audio_projector(inputs.audio)
+        padding, modulations = inputs.audio_padding, self._modulations(inputs)
+        if inputs.present:
+            assert self.absent is not None, "built without absent tokens"
+            video = self.absent.fill_video(video, present=inputs.present["video"])
+            audio, padding = self.absent.fill_audio(audio, padding=padding, present=inputs.present["audio"])
+        if modulations:
+            video, audio = modulate(video, modulations[0]), modulate(audio, modulations[-1])
+        z_process: Tensor = self.process_encoder(video, audio=audio, audio_padding=padding)
+        return z_process
+
+    def _modulations(self, inputs: FilmInputs) -> tuple[Modulation, ...]:
+        """One for video and audio, one for each, or none."""
+        if self.sensor_modulator is None:
+            return ()
+        assert inputs.sensor is not None, "a model with FiLM takes sensors"
+        modulations: tuple[Modulation, ...] = self.sensor_modulator(inputs.sensor)
+        if not inputs.present:
+            return modulations
+        return tuple(modulation.only_where(inputs.present["sensor"]) for modulation in modulations)
+
+    def _encode_result(
+        self, inputs: FilmInputs, *, encoder: ResultEncoder | TargetEncoder
+    ) -> Float[Tensor, "batch width"]:
+        if not inputs.present:
+            encoded: Tensor = encoder(inputs.patches, view_mask=inputs.view_mask)
+            return encoded
+        assert self.absent is not None, "built without absent tokens"
+        present = inputs.present["image"]
+        # Rows without photographs are encoded as if they had them: over no views there is neither maximum nor mean.
+        encoded = encoder(inputs.patches, view_mask=inputs.view_mask | ~present[:, None])
+        return self.absent.fill_result(encoded, present=present)
+
+
+def _sensor_modulator(dims: CausalFilmDims) -> SensorModulator | None:
+    if dims.film == "off":
+        return None
+    return SensorModulator(
+        dims.sensor_channels,
+        hidden_width=dims.sensor_hidden,
+        width=dims.width,
+        encoding=dims.sensor_encoding,
+        num_modulations=2 if dims.film == "split" else 1,
+    )

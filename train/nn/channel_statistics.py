@@ -22,8 +22,10 @@ class ChannelStatistics:
         self._lowest = torch.full((width,), torch.inf, dtype=torch.float64)
         self._highest = torch.full((width,), -torch.inf, dtype=torch.float64)
 
-    def add(self, values: Float[Tensor, "rows *axes width"], *, keep: Bool[Tensor, "rows axis"] | None = None) -> None:
-        """Take `values` in; `keep` is false for entries that are padding."""
+    def add(
+        self, values: Float[Tensor, "rows *axes width"], *, keep: Bool[Tensor, " rows *kept"] | None = None
+    ) -> None:
+        """Take `values` in; `keep` is false for rows that have none, or for entries of a row that are padding."""
         kept = (values if keep is None else values[keep]).reshape(-1, values.shape[-1])
         if kept.device.type == "mps":
             kept = kept.cpu()  # has float64
@@ -38,9 +40,9 @@ class ChannelStatistics:
 
     @property
     def std(self) -> Float64[Tensor, " width"]:
-        """Standard deviation (population form) of each channel; 1 for a channel that never changes."""
-        # Equal values may have a deviation of a rounding error, so equality itself is asked for.
-        return (self._squares / self._count).sqrt().masked_fill(self._lowest == self._highest, 1.0)
+        """Standard deviation (population form) of each channel; 1 where it never changes or nothing was seen."""
+        # Equal values may have a deviation of a rounding error, so it is asked for a range. Nothing has none either.
+        return (self._squares / max(1, self._count)).sqrt().masked_fill(self._lowest >= self._highest, 1.0)
 
     def _merge(self, part: Float64[Tensor, "entries width"]) -> None:
         mean = part.mean(dim=0)

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 
@@ -11,6 +11,11 @@ class Modulation(NamedTuple):
 
     gamma: Tensor
     beta: Tensor
+
+    def only_where(self, present: Bool[Tensor, " batch"]) -> "Modulation":
+        """This one for rows where `present`, the identity for the others."""
+        absent = ~present[:, None, None]
+        return Modulation(gamma=self.gamma.masked_fill(absent, 0.0), beta=self.beta.masked_fill(absent, 0.0))
 
 
 def modulate(tokens: Float[Tensor, "batch time width"], modulation: Modulation) -> Float[Tensor, "batch time width"]:

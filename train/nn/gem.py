@@ -7,8 +7,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from .token_pooling import can_pool_fused, token_power_mean
+
 _SMALLEST_VALUE = 1e-6  # tokens are clamped here: a power mean is defined for positive values only
-_SLICE_SIZE = 2**19  # values at a time on the CPU, so that what is computed from them stays in its cache
 
 
 class GeM(nn.Module):
@@ -28,18 +29,14 @@ class _GeneralisedMean(torch.autograd.Function):
     """The pooling with its gradients written out.
 
     Patch tokens are by far the largest thing in a batch and need no gradient while training. All that p's gradient
-    asks of them is one mean, taken on the way forward: nothing of their size is made, kept, or read again, which is
-    about ten times faster than letting torch differentiate the formula.
+    asks of them is one mean, taken on the way forward: nothing of their size is kept or read again, nor made where
+    there is a fused kernel.
     """
 
     @staticmethod
     def forward(ctx: Any, tokens: Tensor, p: Tensor) -> Tensor:
-        flat_tokens = tokens.flatten(0, -3) if tokens.dim() > 2 else tokens.unsqueeze(0)
-        on_cpu = tokens.device.type == "cpu"
-        rows_at_a_time = max(1, _SLICE_SIZE // flat_tokens[0].numel()) if on_cpu else len(flat_tokens)
-        parts = [_pool(rows, p) for rows in torch.split(flat_tokens, rows_at_a_time)]
-        pooled_shape = (*tokens.shape[:-2], tokens.shape[-1])
-        pooled, mean_logs = (torch.cat(part).view(pooled_shape) for part in zip(*parts, strict=True))
+        pool = token_power_mean if can_pool_fused(tokens) else _pool
+        pooled, mean_logs = pool(tokens, p)
         ctx.save_for_backward(tokens, p, pooled, mean_logs)
         return pooled
 

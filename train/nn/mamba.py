@@ -3,11 +3,11 @@
 import math
 
 import torch
-from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .causal_convolution import causal_convolution
 from .selective_scan import selective_scan
 
 _SMALLEST_STEP, _LARGEST_STEP = 1e-3, 1e-1  # step sizes at the start are log-uniform between these
@@ -45,24 +45,22 @@ class Mamba(nn.Module):
 
     def forward(self, sequence: Float[Tensor, "batch time d_model"]) -> Float[Tensor, "batch time d_model"]:
         """Each output step sees its own and all earlier steps, never a later one."""
-        inputs, gate = self.in_proj(sequence).chunk(2, dim=-1)
-        inputs = functional.silu(self._convolve(inputs))
+        inputs_weight, gate_weight = self.in_proj.weight.chunk(2)
+        assert self.conv1d.bias is not None
+        inputs = causal_convolution(
+            functional.linear(sequence, inputs_weight), weight=self.conv1d.weight.squeeze(1), bias=self.conv1d.bias
+        )
         step_features, input_weights, output_weights = self.x_proj(inputs).split(
             [self.dt_rank, self.d_state, self.d_state], dim=-1
         )
         outputs = selective_scan(
             inputs,
-            step_sizes=functional.softplus(self.dt_proj(step_features)),
+            step_logits=self.dt_proj(step_features),
             state_decay=-torch.exp(self.A_log),
             input_weights=input_weights,
             output_weights=output_weights,
             skip_weights=self.D,
+            gate_logits=functional.linear(sequence, gate_weight),
         )
-        projected: Tensor = self.out_proj(outputs * functional.silu(gate))
+        projected: Tensor = self.out_proj(outputs)
         return projected
-
-    def _convolve(self, inputs: Float[Tensor, "batch time channels"]) -> Float[Tensor, "batch time channels"]:
-        """The short causal convolution: what the padding appends behind the last step is cut off."""
-        convolved = self.conv1d(rearrange(inputs, "batch time channels -> batch channels time"))
-        causal: Tensor = rearrange(convolved[..., : inputs.shape[1]], "batch channels time -> batch time channels")
-        return causal

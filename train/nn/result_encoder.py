@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from .gem import GeM
 
 Pooling = Literal["gem", "mean", "max", "mean+gem", "mean+max"]
+Views = Literal["max", "mean"]
 
 _GATE_REDUCTION = 4
 
@@ -32,38 +32,53 @@ class MaxPooling(nn.Module):
 
 
 class BlockPooling(nn.Module):
-    """One block's patch tokens to one vector: each part of `pooling` pooled and normalised by itself, then joined."""
+    """One block's patch tokens to one vector: each part of `pooling` pooled and normalised by itself, then joined.
 
-    def __init__(self, image_width: int, *, pooling: Pooling) -> None:
+    With `block_width` a linear layer reduces the vector to it.
+    """
+
+    def __init__(self, image_width: int, *, pooling: Pooling, block_width: int | None = None) -> None:
         super().__init__()
         kinds = {"gem": GeM, "mean": MeanPooling, "max": MaxPooling}
         self.pools = nn.ModuleList(kinds[part]() for part in pooling.split("+"))
         self.norms = nn.ModuleList(nn.LayerNorm(image_width) for _ in self.pools)
-        self.output_width = image_width * len(self.pools)
+        pooled_width = image_width * len(self.pools)
+        self.reduce = nn.Identity() if block_width is None else nn.Linear(pooled_width, block_width)
+        self.output_width = block_width or pooled_width
 
     def forward(self, patches: Float[Tensor, "*rows patches width"]) -> Float[Tensor, "*rows pooled"]:
         """The parts in the order in which `pooling` names them."""
         parts = [norm(pool(patches).to(norm.weight.dtype)) for pool, norm in zip(self.pools, self.norms, strict=True)]
-        return torch.cat(parts, dim=-1)
+        reduced: Tensor = self.reduce(torch.cat(parts, dim=-1))
+        return reduced
 
 
 class ResultEncoder(nn.Module):
-    """Pooled blocks, joined, gated by themselves, projected; the maximum over the views that are there is Z_result."""
+    """Pooled blocks, joined, gated by themselves, projected; maximum or mean over the views that are there: Z_result.
 
-    def __init__(self, image_width: int, *, poolings: tuple[Pooling, ...], hidden_width: int, width: int) -> None:
+    Without `gate` the joined blocks are projected as they are.
+    """
+
+    def __init__(
+        self,
+        image_width: int,
+        *,
+        poolings: tuple[Pooling, ...],
+        hidden_width: int,
+        width: int,
+        block_width: int | None = None,
+        gate: bool = True,
+        views: Views = "max",
+    ) -> None:
         super().__init__()
-        blocks = [BlockPooling(image_width, pooling=pooling) for pooling in poolings]
+        blocks = [BlockPooling(image_width, pooling=pooling, block_width=block_width) for pooling in poolings]
         joined_width = sum(block.output_width for block in blocks)
         self.blocks = nn.ModuleList(blocks)
-        self.gate = nn.Sequential(
-            nn.Linear(joined_width, joined_width // _GATE_REDUCTION),
-            nn.SiLU(),
-            nn.Linear(joined_width // _GATE_REDUCTION, joined_width),
-            nn.Sigmoid(),
-        )
+        self.gate = _gate(joined_width) if gate else None
         self.head = nn.Sequential(
             nn.Linear(joined_width, hidden_width), nn.LayerNorm(hidden_width), nn.SiLU(), nn.Linear(hidden_width, width)
         )
+        self._aggregate = _AGGREGATIONS[views]
 
     def forward(
         self,
@@ -76,6 +91,26 @@ class ResultEncoder(nn.Module):
         What stands in the place of an absent view is ignored, but has to be finite.
         """
         joined = torch.cat([pool(block) for pool, block in zip(self.blocks, patches, strict=True)], dim=-1)
-        encoded: Tensor = self.head(joined * self.gate(joined))
-        absent = rearrange(~view_mask, "batch views -> batch views 1")
-        return encoded.masked_fill(absent, -torch.inf).amax(dim=1)
+        return self._aggregate(self.head(joined if self.gate is None else joined * self.gate(joined)), view_mask)
+
+
+def _gate(width: int) -> nn.Sequential:
+    """From none to all of each feature, as the features together ask for."""
+    reduced = width // _GATE_REDUCTION
+    return nn.Sequential(nn.Linear(width, reduced), nn.SiLU(), nn.Linear(reduced, width), nn.Sigmoid())
+
+
+def _max_of_views(
+    encoded: Float[Tensor, "batch views width"], view_mask: Bool[Tensor, "batch views"]
+) -> Float[Tensor, "batch width"]:
+    return encoded.masked_fill(~view_mask.unsqueeze(-1), -torch.inf).amax(dim=1)
+
+
+def _mean_of_views(
+    encoded: Float[Tensor, "batch views width"], view_mask: Bool[Tensor, "batch views"]
+) -> Float[Tensor, "batch width"]:
+    kept = encoded.masked_fill(~view_mask.unsqueeze(-1), 0.0)
+    return kept.sum(dim=1) / view_mask.sum(dim=1, keepdim=True)
+
+
+_AGGREGATIONS = {"max": _max_of_views, "mean": _mean_of_views}

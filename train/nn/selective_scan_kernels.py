@@ -1,214 +1,283 @@
-"""Kernels of the selective scan for the CPU, compiled: forward and a hand-written backward in single precision.
+"""Kernels of the selective scan for the CPU: forward and a hand-written backward in single precision.
 
-The innermost loop always runs over channels, which are contiguous: the compiler turns it into vector instructions, the
-exponential included. Forward keeps only every 16th state; backward replays the states between from there, which is
-cheaper than fetching them from memory.
-
-Importing this module costs the import of numba; kernels are compiled at their first call and kept on disk.
+What the scan does to a channel at a time, softplus of its step size and the gate, happens on the way, so that nothing
+but the scan's arguments and results passes through memory. Channels go through in blocks whose states stay in the
+processor's nearest cache. Forward keeps only every 16th state; backward replays the states between from there, which is
+cheaper than fetching them from memory, and then goes back over them while they, and the decays, are in the next cache.
 """
 
-import contextlib
-import inspect
-from collections.abc import Callable
-from typing import NamedTuple, TypeVar, cast
+from typing import NamedTuple
 
-import numba
 import numpy as np
-from numpy.typing import NDArray
 
-CHECKPOINT_INTERVAL = 16
-_LOG2_E = np.float32(1.4426950408889634)
-_LN_2 = np.float32(0.6931471805599453)
-_LOWEST_EXPONENT = np.float32(-126.0)  # 2**-126 is the smallest normal number; the CPU is slow with smaller ones
+from .cpu_kernels import LN_2, LOG2_E, Array, compiled, compiled_part, power_of_two, sigmoid, softplus
+from .selective_scan_fused import CHECKPOINT_INTERVAL
 
-_Function = TypeVar("_Function", bound=Callable[..., object])
-Array = NDArray[np.float32]
+_BLOCK = 128  # channels at a time
+_ZERO, _ONE = np.float32(0), np.float32(1)
 
-
-def _compiled(function: _Function) -> _Function:
-    """Compile at the first call; sums may be reordered and fused, but NaN and infinity stay what they are."""
-    plain_function = inspect.unwrap(function)  # shape checks wrap every function while tests run
-    compiled = numba.njit(nogil=True, fastmath={"contract", "reassoc", "nsz"})(plain_function)
-    # Where no folder for compiled code can be written, each process compiles for itself.
-    with contextlib.suppress(RuntimeError):
-        compiled.enable_caching()
-    return cast(_Function, compiled)
+# Rows of the arrays that the kernels work on, each of them a block of channels.
+_STEP, _DRIVE, _SKIPPED, _STEP_SLOPE, _INPUT = range(5)  # of one time: Δ, Δ x, gradient or output, dΔ/dlogit, x
+_RATE, _STATE, _CARRIED, _RATE_GRADIENT = range(4)  # of one state: A in units of ln 2, h, gradient of h, of the rate
+_BEFORE, _DECAY = range(2)  # of one state at one time: h before the step, and what it is multiplied by
+_TO_DRIVE, _TO_STEP = range(2)  # gradients that gather over states
 
 
 class ScanArrays(NamedTuple):
     """What a scan reads: float32, C-contiguous, with channels last."""
 
     inputs: Array  # (batch, time, channels)
-    step_sizes: Array  # (batch, time, channels)
+    step_logits: Array  # (batch, time, channels)
     state_decay: Array  # (states, channels)
     input_weights: Array  # (batch, time, states)
     output_weights: Array  # (batch, time, states)
     skip_weights: Array  # (channels,)
+    gate_logits: Array  # (batch, time, channels)
+
+
+class ScanResults(NamedTuple):
+    """What a scan writes: its outputs, and what the way back starts from."""
+
+    outputs: Array  # (batch, time, channels)
+    ungated: Array  # (batch, time, channels)
+    checkpoints: Array  # (batch, checkpoints, states, channels): the states before every 16th step
 
 
 class ScanGradients(NamedTuple):
     """Gradients of `ScanArrays` in the same order; the two that the whole batch shares are kept apart for each row."""
 
     inputs: Array
-    step_sizes: Array
+    step_logits: Array
     state_decay: Array  # (batch, states, channels)
     input_weights: Array
     output_weights: Array
     skip_weights: Array  # (batch, channels)
+    gate_logits: Array
 
 
-@_compiled
-def _power_of_two(exponent: np.float32) -> np.float32:
-    """`2 ** exponent` below 2 ** 127, to 1e-7 of its value; polynomial of `exp2f` in S. Moshier's Cephes library.
-
-    Written out because a call of the mathematics library would keep the loop around it from being vectorised.
-    """
-    if exponent < _LOWEST_EXPONENT:  # not max(), which would turn NaN into a number
-        exponent = _LOWEST_EXPONENT
-    whole = np.floor(exponent + np.float32(0.5))
-    rest = exponent - whole
-    power = np.float32(1.535336188319500e-4)
-    power = power * rest + np.float32(1.339887440266574e-3)
-    power = power * rest + np.float32(9.618437357674640e-3)
-    power = power * rest + np.float32(5.550332471162809e-2)
-    power = power * rest + np.float32(2.402264791363012e-1)
-    power = power * rest + np.float32(6.931472028550421e-1)
-    power = power * rest + np.float32(1.0)
-    scale: np.float32 = np.int32((np.int32(whole) + 127) << 23).view(np.float32)  # its exponent bits, set directly
-    result: np.float32 = power * scale
-    return result
-
-
-@_compiled
-def _advance(
-    before: Array, after: Array, rates: Array, step_sizes: Array, drive: Array, input_weight: np.float32
-) -> None:
-    """Take one state of all channels one step on; `after` must not overlap `before`, or the loop is not vectorised."""
-    for channel in range(before.shape[0]):
-        decay = _power_of_two(step_sizes[channel] * rates[channel])
-        after[channel] = decay * before[channel] + drive[channel] * input_weight
-
-
-@_compiled
-def _read_out(state: Array, output_weight: np.float32, output: Array) -> None:
-    """Add one state of all channels to their output; as a loop, since an array expression would allocate."""
-    for channel in range(state.shape[0]):
-        output[channel] += output_weight * state[channel]
-
-
-@_compiled
-def scan_rows(first: int, last: int, arrays: ScanArrays, outputs: Array, checkpoints: Array) -> None:
-    """Scan the rows `first` to `last - 1` of the batch; the states before every 16th step are kept."""
+@compiled
+def scan_rows(first: int, last: int, arrays: ScanArrays, results: ScanResults) -> None:
+    """Scan the rows `first` to `last - 1` of the batch."""
     num_states, num_channels = arrays.state_decay.shape
-    rates = arrays.state_decay * _LOG2_E
-    states = np.empty((2, num_states, num_channels), np.float32)
+    states = np.empty((num_states, 2, _BLOCK), np.float32)
+    work = np.empty((3, _BLOCK), np.float32)
     for row in range(first, last):
-        states[0] = 0
-        for time in range(arrays.inputs.shape[1]):
-            before, after = states[time % 2], states[(time + 1) % 2]
-            if time % CHECKPOINT_INTERVAL == 0:
-                checkpoints[row, time // CHECKPOINT_INTERVAL] = before
-            inputs, step_sizes, output = arrays.inputs[row, time], arrays.step_sizes[row, time], outputs[row, time]
-            drive = step_sizes * inputs
-            output[:] = arrays.skip_weights * inputs
-            for n in range(num_states):
-                _advance(before[n], after[n], rates[n], step_sizes, drive, arrays.input_weights[row, time, n])
-                _read_out(after[n], arrays.output_weights[row, time, n], output)
+        for start in range(0, num_channels, _BLOCK):
+            _scan_block(row, start, min(_BLOCK, num_channels - start), arrays, results, states, work)
 
 
-@_compiled
-def _replay(row: int, start: int, stop: int, arrays: ScanArrays, rates: Array, states: Array) -> None:
-    """Compute the states after each of the steps `start` to `stop - 1` again, from `states[0]` before them."""
-    for time in range(start, stop):
-        before, after = states[time - start], states[time - start + 1]
-        step_sizes = arrays.step_sizes[row, time]
-        drive = step_sizes * arrays.inputs[row, time]
-        for n in range(rates.shape[0]):
-            _advance(before[n], after[n], rates[n], step_sizes, drive, arrays.input_weights[row, time, n])
+@compiled_part
+def _scan_block(
+    row: int, start: int, width: int, arrays: ScanArrays, results: ScanResults, states: Array, work: Array
+) -> None:
+    """Scan the channels from `start` on of one row."""
+    for n in range(states.shape[0]):
+        rates = arrays.state_decay[n][start : start + width]
+        for i in range(width):
+            states[n, _RATE, i] = rates[i] * LOG2_E
+            states[n, _STATE, i] = _ZERO
+    skip_weights = arrays.skip_weights[start : start + width]
+    for time in range(arrays.inputs.shape[1]):
+        if time % CHECKPOINT_INTERVAL == 0:
+            _copy_states(results.checkpoints[row, time // CHECKPOINT_INTERVAL], start, width, states)
+        inputs = arrays.inputs[row, time][start : start + width]
+        step_logits = arrays.step_logits[row, time][start : start + width]
+        for i in range(width):
+            step_size = softplus(step_logits[i])
+            work[_STEP, i] = step_size
+            work[_DRIVE, i] = step_size * inputs[i]
+            work[_SKIPPED, i] = skip_weights[i] * inputs[i]
+        for n in range(states.shape[0]):
+            input_weight, output_weight = arrays.input_weights[row, time, n], arrays.output_weights[row, time, n]
+            for i in range(width):
+                decay = power_of_two(work[_STEP, i] * states[n, _RATE, i])
+                state = decay * states[n, _STATE, i] + work[_DRIVE, i] * input_weight
+                states[n, _STATE, i] = state
+                work[_SKIPPED, i] += output_weight * state
+        gate_logits = arrays.gate_logits[row, time][start : start + width]
+        ungated = results.ungated[row, time][start : start + width]
+        outputs = results.outputs[row, time][start : start + width]
+        for i in range(width):
+            output = work[_SKIPPED, i]
+            ungated[i] = output
+            outputs[i] = output * gate_logits[i] * sigmoid(gate_logits[i])
 
 
-@_compiled
-def _differentiate_state(
-    before: Array,
-    after: Array,
-    rates: Array,
-    step_sizes: Array,
-    drive: Array,
-    input_weight: np.float32,
-    output_weight: np.float32,
-    output_gradient: Array,
-    carried_gradient: Array,
-    decay_gradient: Array,
-    drive_gradient: Array,
-    step_gradient: Array,
-) -> tuple[np.float32, np.float32]:
-    """Take the gradient of one state of all channels one step back, and return those of its two weights.
-
-    `carried_gradient` holds the gradient of the state after the step from all later steps, and is left with that of the
-    state before it. `step_gradient` gathers what reaches the step sizes through `rates`, and so is in units of ln 2.
-    """
-    input_weight_gradient = output_weight_gradient = np.float32(0)
-    for channel in range(before.shape[0]):
-        gradient = carried_gradient[channel] + output_gradient[channel] * output_weight
-        output_weight_gradient += output_gradient[channel] * after[channel]
-        input_weight_gradient += gradient * drive[channel]
-        drive_gradient[channel] += gradient * input_weight
-        gradient *= _power_of_two(step_sizes[channel] * rates[channel])
-        carried_gradient[channel] = gradient
-        gradient *= before[channel]
-        decay_gradient[channel] += gradient * step_sizes[channel]
-        step_gradient[channel] += gradient * rates[channel]
-    return input_weight_gradient, output_weight_gradient
+@compiled_part
+def _copy_states(checkpoint: Array, start: int, width: int, states: Array) -> None:
+    for n in range(states.shape[0]):
+        kept = checkpoint[n][start : start + width]
+        for i in range(width):
+            kept[i] = states[n, _STATE, i]
 
 
-@_compiled
+@compiled
 def differentiate_rows(
-    first: int,
-    last: int,
+    first: int, last: int, arrays: ScanArrays, results: ScanResults, output_gradient: Array, gradients: ScanGradients
+) -> None:
+    """Go back through the rows `first` to `last - 1`, given the gradient of the outputs (batch, time, channels)."""
+    num_states, num_channels = arrays.state_decay.shape
+    states = np.empty((num_states, 4, _BLOCK), np.float32)
+    history = np.empty((CHECKPOINT_INTERVAL, num_states, 2, _BLOCK), np.float32)
+    work = np.empty((CHECKPOINT_INTERVAL, 5, _BLOCK), np.float32)
+    gathered = np.empty((2, _BLOCK), np.float32)
+    for row in range(first, last):
+        gradients.input_weights[row] = _ZERO
+        gradients.output_weights[row] = _ZERO
+        for start in range(0, num_channels, _BLOCK):
+            width = min(_BLOCK, num_channels - start)
+            _start_states(start, width, arrays, states)
+            gradients.skip_weights[row][start : start + width] = _ZERO
+            for chunk in range(results.checkpoints.shape[1] - 1, -1, -1):
+                _load_states(results.checkpoints[row, chunk], start, width, states)
+                begin = chunk * CHECKPOINT_INTERVAL
+                end = min(begin + CHECKPOINT_INTERVAL, arrays.inputs.shape[1])
+                for time in range(begin, end):
+                    _prepare_step(row, time, start, width, arrays, output_gradient, work[time - begin])
+                    _replay_step(row, time, width, arrays, gradients, states, history[time - begin], work[time - begin])
+                for time in range(end - 1, begin - 1, -1):
+                    _reverse_step(
+                        row, time, width, arrays, gradients, states, history[time - begin], work[time - begin], gathered
+                    )
+                    _finish_step(row, time, start, width, arrays, gradients, work[time - begin], gathered)
+                    _reverse_gate(row, time, start, width, arrays, results, output_gradient, gradients)
+            for n in range(num_states):
+                gradient = gradients.state_decay[row, n][start : start + width]
+                for i in range(width):
+                    gradient[i] = states[n, _RATE_GRADIENT, i]
+
+
+@compiled_part
+def _start_states(start: int, width: int, arrays: ScanArrays, states: Array) -> None:
+    for n in range(states.shape[0]):
+        rates = arrays.state_decay[n][start : start + width]
+        for i in range(width):
+            states[n, _RATE, i] = rates[i] * LOG2_E
+            states[n, _CARRIED, i] = _ZERO
+            states[n, _RATE_GRADIENT, i] = _ZERO
+
+
+@compiled_part
+def _load_states(checkpoint: Array, start: int, width: int, states: Array) -> None:
+    for n in range(states.shape[0]):
+        kept = checkpoint[n][start : start + width]
+        for i in range(width):
+            states[n, _STATE, i] = kept[i]
+
+
+@compiled_part
+def _prepare_step(
+    row: int, time: int, start: int, width: int, arrays: ScanArrays, output_gradient: Array, work: Array
+) -> None:
+    """What a step needs beside its states; the gradient of the ungated outputs among it."""
+    inputs = arrays.inputs[row, time][start : start + width]
+    step_logits = arrays.step_logits[row, time][start : start + width]
+    gate_logits = arrays.gate_logits[row, time][start : start + width]
+    gated_gradient = output_gradient[row, time][start : start + width]
+    for i in range(width):
+        step_size = softplus(step_logits[i])
+        work[_STEP, i] = step_size
+        work[_DRIVE, i] = step_size * inputs[i]
+        work[_STEP_SLOPE, i] = sigmoid(step_logits[i])
+        work[_SKIPPED, i] = gated_gradient[i] * gate_logits[i] * sigmoid(gate_logits[i])
+        work[_INPUT, i] = inputs[i]
+
+
+@compiled_part
+def _replay_step(
+    row: int,
+    time: int,
+    width: int,
     arrays: ScanArrays,
-    checkpoints: Array,
+    gradients: ScanGradients,
+    states: Array,
+    history: Array,
+    work: Array,
+) -> None:
+    """Take the states one step on again, and note what the way back asks for."""
+    for n in range(states.shape[0]):
+        input_weight, weight_gradient = arrays.input_weights[row, time, n], _ZERO
+        for i in range(width):
+            decay = power_of_two(work[_STEP, i] * states[n, _RATE, i])
+            before = states[n, _STATE, i]
+            history[n, _BEFORE, i] = before
+            history[n, _DECAY, i] = decay
+            after = decay * before + work[_DRIVE, i] * input_weight
+            states[n, _STATE, i] = after
+            weight_gradient += work[_SKIPPED, i] * after
+        gradients.output_weights[row, time, n] += weight_gradient
+
+
+@compiled_part
+def _reverse_step(
+    row: int,
+    time: int,
+    width: int,
+    arrays: ScanArrays,
+    gradients: ScanGradients,
+    states: Array,
+    history: Array,
+    work: Array,
+    gathered: Array,
+) -> None:
+    """Take the gradient of the states one step back; that of the rates stays in units of 1 / ln 2."""
+    for i in range(width):
+        gathered[_TO_DRIVE, i] = _ZERO
+        gathered[_TO_STEP, i] = _ZERO
+    for n in range(states.shape[0]):
+        input_weight, output_weight = arrays.input_weights[row, time, n], arrays.output_weights[row, time, n]
+        weight_gradient = _ZERO
+        for i in range(width):
+            gradient = states[n, _CARRIED, i] + work[_SKIPPED, i] * output_weight
+            weight_gradient += gradient * work[_DRIVE, i]
+            gathered[_TO_DRIVE, i] += gradient * input_weight
+            gradient *= history[n, _DECAY, i]
+            states[n, _CARRIED, i] = gradient
+            gradient *= history[n, _BEFORE, i]
+            states[n, _RATE_GRADIENT, i] += gradient * work[_STEP, i]
+            gathered[_TO_STEP, i] += gradient * states[n, _RATE, i]
+        gradients.input_weights[row, time, n] += weight_gradient
+
+
+@compiled_part
+def _finish_step(
+    row: int,
+    time: int,
+    start: int,
+    width: int,
+    arrays: ScanArrays,
+    gradients: ScanGradients,
+    work: Array,
+    gathered: Array,
+) -> None:
+    """From what gathered over the states to the gradients of a step's inputs."""
+    skip_weights = arrays.skip_weights[start : start + width]
+    inputs = gradients.inputs[row, time][start : start + width]
+    step_logits = gradients.step_logits[row, time][start : start + width]
+    for i in range(width):
+        to_drive = gathered[_TO_DRIVE, i]
+        inputs[i] = skip_weights[i] * work[_SKIPPED, i] + work[_STEP, i] * to_drive
+        step_logits[i] = (work[_INPUT, i] * to_drive + LN_2 * gathered[_TO_STEP, i]) * work[_STEP_SLOPE, i]
+    skip_gradient = gradients.skip_weights[row][start : start + width]
+    for i in range(width):
+        skip_gradient[i] += work[_SKIPPED, i] * work[_INPUT, i]
+
+
+@compiled_part
+def _reverse_gate(
+    row: int,
+    time: int,
+    start: int,
+    width: int,
+    arrays: ScanArrays,
+    results: ScanResults,
     output_gradient: Array,
     gradients: ScanGradients,
 ) -> None:
-    """Go back through the rows `first` to `last - 1`, 16 steps at a time, replaying their states before using them."""
-    num_steps, num_channels = arrays.inputs.shape[1:]
-    num_states = arrays.state_decay.shape[0]
-    rates = arrays.state_decay * _LOG2_E
-    states = np.empty((CHECKPOINT_INTERVAL + 1, num_states, num_channels), np.float32)
-    carried_gradient = np.empty((num_states, num_channels), np.float32)
-    drive_gradient = np.empty(num_channels, np.float32)
-    step_gradient = np.empty(num_channels, np.float32)
-    for row in range(first, last):
-        carried_gradient[:] = 0
-        for chunk in range(checkpoints.shape[1] - 1, -1, -1):
-            start = chunk * CHECKPOINT_INTERVAL
-            stop = min(start + CHECKPOINT_INTERVAL, num_steps)
-            states[0] = checkpoints[row, chunk]
-            _replay(row, start, stop, arrays, rates, states)
-            for time in range(stop - 1, start - 1, -1):
-                before, after = states[time - start], states[time - start + 1]
-                inputs, step_sizes = arrays.inputs[row, time], arrays.step_sizes[row, time]
-                drive = step_sizes * inputs
-                drive_gradient[:] = 0
-                step_gradient[:] = 0
-                for n in range(num_states):
-                    input_weight_gradient, output_weight_gradient = _differentiate_state(
-                        before[n],
-                        after[n],
-                        rates[n],
-                        step_sizes,
-                        drive,
-                        arrays.input_weights[row, time, n],
-                        arrays.output_weights[row, time, n],
-                        output_gradient[row, time],
-                        carried_gradient[n],
-                        gradients.state_decay[row, n],
-                        drive_gradient,
-                        step_gradient,
-                    )
-                    gradients.input_weights[row, time, n] = input_weight_gradient
-                    gradients.output_weights[row, time, n] = output_weight_gradient
-                skipped = output_gradient[row, time]
-                gradients.inputs[row, time] = arrays.skip_weights * skipped + step_sizes * drive_gradient
-                gradients.step_sizes[row, time] = inputs * drive_gradient + _LN_2 * step_gradient
-                gradients.skip_weights[row] += skipped * inputs
+    gate_logits = arrays.gate_logits[row, time][start : start + width]
+    ungated = results.ungated[row, time][start : start + width]
+    gated_gradient = output_gradient[row, time][start : start + width]
+    gradient = gradients.gate_logits[row, time][start : start + width]
+    for i in range(width):
+        share = sigmoid(gate_logits[i])
+        gradient[i] = gated_gradient[i] * ungated[i] * share * (_ONE + gate_logits[i] * (_ONE - share))

@@ -7,23 +7,26 @@ logarithms and no division by vanishing decays, so that strong decays neither ov
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
 
 def selective_scan_torch(
     inputs: Float[Tensor, "batch time channels"],
-    *,
-    step_sizes: Float[Tensor, "batch time channels"],
+    step_logits: Float[Tensor, "batch time channels"],
     state_decay: Float[Tensor, "channels states"],
     input_weights: Float[Tensor, "batch time states"],
     output_weights: Float[Tensor, "batch time states"],
     skip_weights: Float[Tensor, " channels"],
+    gate_logits: Float[Tensor, "batch time channels"],
 ) -> Float[Tensor, "batch time channels"]:
     """The recurrence of `selective_scan.selective_scan`; holds a few arrays of (batch, time, channels, states)."""
+    step_sizes = functional.softplus(step_logits)
     decay = torch.exp(step_sizes.unsqueeze(-1) * state_decay)
     drive = (step_sizes * inputs).unsqueeze(-1) * input_weights.unsqueeze(2)
     states = linear_recurrence(decay, drive=drive)
     # A product and a sum, not a matrix product: that would run in half precision under autocast.
-    return (states * output_weights.unsqueeze(2)).sum(dim=-1) + skip_weights * inputs
+    outputs = (states * output_weights.unsqueeze(2)).sum(dim=-1) + skip_weights * inputs
+    return outputs * functional.silu(gate_logits)
 
 
 def linear_recurrence(

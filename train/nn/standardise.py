@@ -1,4 +1,4 @@
-"""Standardisation with statistics that were measured on the training set, not learned."""
+"""Standardisation: with statistics measured on the training set, or of each recording by its own."""
 
 import torch
 from jaxtyping import Float
@@ -30,3 +30,17 @@ class Standardise(nn.Module):
         """
         self.mean.copy_(statistics.mean)
         self.std.copy_(statistics.std)
+
+
+def standardise_each(recordings: Float[Tensor, "batch time channels"]) -> Float[Tensor, "batch time channels"]:
+    """Each channel of each recording to mean 0 and standard deviation 1 over time (population form), in float32.
+
+    A channel that does not change within the recording becomes 0, and set-points are erased: welds made at other
+    currents look alike. `Standardise` keeps them.
+    """
+    values = recordings.float()
+    deviations = values - values.mean(dim=1, keepdim=True)
+    std = deviations.square().mean(dim=1, keepdim=True).sqrt()
+    # Equal values may have a deviation of a rounding error, so equality itself is asked for.
+    constant = values.amin(dim=1, keepdim=True) == values.amax(dim=1, keepdim=True)
+    return (deviations / std.masked_fill(constant, 1.0)).masked_fill(constant, 0.0)

@@ -1,6 +1,7 @@
 """What a recipe is: the features it wants, the module it trains on them, its loss and its score.
 
-The engine (loop, checkpoints, scoring) works with this interface alone; only recipes know what features mean.
+The engine (loop, checkpoints, scoring) works with this interface alone; only recipes know what features mean. A batch
+goes through the module once: losses, scores and the watch for collapse all follow from its encodings.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +13,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 Batch = Mapping[str, Tensor]
-"""Tensors by `<feature set>/<array>`, row axis first, in the storage type of the cache."""
+"""Tensors by `<feature set>/<array>`, row axis first, in the storage type of the cache.
+
+Beside them, for every feature set that rows may lack, booleans by `presence_name`: where they are false, the arrays of
+that set hold zeros, which say nothing.
+"""
+
+Encodings = Mapping[str, Tensor]
+"""What a module makes of a batch, by name, row axis first: all that loss, score and embeddings ask for."""
 
 Shapes = Mapping[str, tuple[int, ...]]
 """Shape of one row by `<feature set>/<array>`, and shape of each constant."""
@@ -20,15 +28,24 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class FeatureRequest:
-    """One cached array that a recipe trains on; a row takes part only if its `feature_set` is complete."""
+    """One cached array that a recipe trains on.
+
+    A row takes part only if its `feature_set` is complete, or if that is `optional` and another set is there.
+    """
 
     feature_set: str
     array: str
+    optional: bool = False
 
     @property
     def name(self) -> str:
         """The array's name in the store and in a batch."""
         return f"{self.feature_set}/{self.array}"
+
+
+def presence_name(feature_set: str) -> str:
+    """The name in a batch of what says which rows have an optional feature set."""
+    return f"{feature_set}/present"
 
 
 @runtime_checkable
@@ -37,6 +54,9 @@ class Recipe(Protocol):
 
     def requires(self) -> Sequence[FeatureRequest]:
         """The arrays that batches hold."""
+
+    def modalities(self) -> Mapping[str, Sequence[str]]:
+        """Feature sets by the modality that they describe: those that the model can do without, one at a time."""
 
     def constants(self) -> Sequence[str]:
         """Constants of the store that `calibrate` gets."""
@@ -56,14 +76,17 @@ class Recipe(Protocol):
         `train` goes through the training rows once, in parts that fit the memory.
         """
 
-    def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> dict[str, Tensor]:
-        """`total`, which is minimised, and its terms before weighting.
+    def encode(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> Encodings:
+        """Put a batch through the module; the encodings of a row do not depend on the other rows.
 
         `generator`, on the features' device, draws augmentations; None, as in validation: there are none.
         """
 
-    def score(self, model: nn.Module, batch: Batch) -> Float[Tensor, " batch"]:
+    def loss(self, model: nn.Module, encodings: Encodings) -> dict[str, Tensor]:
+        """`total`, which is minimised, and its terms before weighting."""
+
+    def score(self, model: nn.Module, encodings: Encodings) -> Float[Tensor, " batch"]:
         """Anomaly scores, higher = more anomalous; a row's score does not depend on the others in its batch."""
 
-    def embed(self, model: nn.Module, batch: Batch) -> Float[Tensor, "batch dim"]:
-        """The representation whose collapse is watched."""
+    def embeddings(self, encodings: Encodings) -> Mapping[str, Float[Tensor, "batch dim"]]:
+        """The representations whose collapse is watched, by name."""

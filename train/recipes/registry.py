@@ -1,21 +1,30 @@
-"""Recipes by name."""
+"""Recipes by name, and the recipe of a run."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from ...configs.schema import Settings
 from ...errors import SettingsError
 from .causal_film import CausalFilmRecipe
 from .film_features import film_features
+from .late_fusion import LATE_FUSION, FusionMember, LateFusionRecipe
 from .recipe import Recipe
+from .video_autoencoder import VideoAutoencoderRecipe
 
 
 def _causal_film(settings: Settings) -> Recipe:
-    return CausalFilmRecipe(
-        film_features(settings), model=settings.model, loss=settings.loss, feature_mask=settings.train.feature_mask
+    return CausalFilmRecipe(film_features(settings), model=settings.model, loss=settings.loss, train=settings.train)
+
+
+def _video_ae(settings: Settings) -> Recipe:
+    return VideoAutoencoderRecipe(
+        feature_set=settings.frames.store_as,
+        autoencoder=settings.autoencoder,
+        standardise=settings.model.standardise,
     )
 
 
-_RECIPES: Mapping[str, Callable[[Settings], Recipe]] = {"causal_film": _causal_film}
+_RECIPES: Mapping[str, Callable[[Settings], Recipe]] = {"causal_film": _causal_film, "video_ae": _video_ae}
 
 
 def make_recipe(name: str, settings: Settings) -> Recipe:
@@ -27,3 +36,19 @@ def make_recipe(name: str, settings: Settings) -> Recipe:
     if name not in _RECIPES:
         raise SettingsError(f"There is no recipe {name!r}; there are {', '.join(_RECIPES)}.")
     return _RECIPES[name](settings)
+
+
+def recipe_of(manifest: Mapping[str, Any], settings: Settings) -> Recipe:
+    """The recipe that a run's manifest names; a fused run's holds the members' recipes and settings.
+
+    Raises:
+        SettingsError: as `make_recipe`.
+    """
+    if manifest["recipe"] != LATE_FUSION:
+        return make_recipe(manifest["recipe"], settings)
+    return LateFusionRecipe(
+        [
+            FusionMember(member["name"], recipe_of(member, Settings.model_validate(member["settings"])))
+            for member in manifest["members"]
+        ]
+    )

@@ -3,7 +3,6 @@
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -47,11 +46,15 @@ def _browse(path: Path, *, profile: Path, action: str) -> str:
 
 @pytest.fixture
 def report(
-    tmp_path: Path, table: ScoreTable, make_assessment: Callable[..., Assessment], provenance: Provenance
+    tmp_path: Path,
+    table: ScoreTable,
+    rich_assessment: Assessment,
+    provenance: Provenance,
+    training_curve: list[dict[str, float | int | None]],
 ) -> Path:
-    curve = [{"epoch": epoch, "loss": 1 / epoch, "val_auroc": 0.8} for epoch in range(1, 9)]
-    assessment = make_assessment(table)
-    return write_report(tmp_path, assessment=assessment, test=table, provenance=provenance, training_curve=curve)
+    return write_report(
+        tmp_path, assessment=rich_assessment, test=table, provenance=provenance, training_curve=training_curve
+    )
 
 
 def test_pictures_decode_and_nothing_is_requested(report: Path, table: ScoreTable, tmp_path: Path) -> None:
@@ -61,7 +64,7 @@ def test_pictures_decode_and_nothing_is_requested(report: Path, table: ScoreTabl
     measured.write_text(text.replace("</body>", f"{MEASURE}</body>"))
     page = _browse(measured, profile=tmp_path / "profile", action="--dump-dom")
     widths = [int(width) for width in re.findall(r'data-width="(\d+)"', page)]
-    assert len(widths) == 6
+    assert len(widths) == 7
     assert min(widths) > 200
     assert 'data-requests="0"' in page
     assert 'data-overflow="0"' in page

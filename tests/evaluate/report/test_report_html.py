@@ -11,6 +11,7 @@ import pytest
 
 from weldcache.evaluate.provenance import Provenance
 from weldcache.evaluate.report.report_html import render_html
+from weldcache.evaluate.representations import representations
 from weldcache.evaluate.results import Assessment
 from weldcache.evaluate.scores import ScoreTable
 
@@ -153,6 +154,71 @@ def test_training_curves_with_gaps(
 ) -> None:
     text = render_html(make_assessment(table), test=table, provenance=provenance, training_curve=curve)
     assert ("Training loss and validation AUROC by epoch" in text) == drawn
+
+
+def test_what_the_model_does_without_each_modality(
+    table: ScoreTable, rich_assessment: Assessment, provenance: Provenance
+) -> None:
+    section = _render(rich_assessment, table, provenance).partition("<h2>Without one modality</h2>")[2]
+    section = section.partition("</section>")[0]
+    row = "<td>video</td>" + "".join(
+        f'<td class="number">{text}</td>' for text in ("0.700", "0.610 to 0.780", "-0.151 (-0.220 to -0.080)", "3")
+    )
+    assert row in section
+    assert "<td>&lt;audio&gt;</td>" in section
+    assert "Training never left out video: " in section
+
+
+def test_a_model_that_can_do_without_nothing_has_no_such_section(
+    table: ScoreTable, make_assessment: MakeAssessment, provenance: Provenance
+) -> None:
+    text = _render(make_assessment(table), table, provenance)
+    assert "Without one modality" not in text
+    assert "<h2>At the alarm threshold</h2>" in text
+
+
+def test_watched_representations_have_curves_and_a_table(
+    table: ScoreTable,
+    rich_assessment: Assessment,
+    provenance: Provenance,
+    training_curve: list[dict[str, float | int | None]],
+) -> None:
+    text = render_html(rich_assessment, test=table, provenance=provenance, training_curve=training_curve)
+    page = _Page(text)
+    assert page.open_tags == [] and len(page.loads) == 7
+    svg = base64.b64decode(page.loads[-1].split(",", 1)[1]).decode()
+    assert ElementTree.fromstring(svg).tag == "{http://www.w3.org/2000/svg}svg"
+    assert "<!-- 0.001 -->" in svg and "mathdefault" not in svg  # numbers as numbers, not as formulas
+    table_text = text.partition("Representation</th>")[2].partition("</table>")[0]
+    # After the first, the best and the last epoch; a mean and its range of two or three digits.
+    assert re.findall(r"<tr><td>(\w+)</td>(.*?)</tr>", table_text) == [
+        (name, "".join(f'<td class="number">{cell}</td>' for cell in cells))
+        for name, *cells in (
+            ("z_result", "1", "22.0", "0.1", "0 to 0.2"),
+            ("z_result", "9", "6.0", "1e-09", "0 to 2e-09"),
+            ("z_result", "11", "2.0", "1e-11", "0 to 2e-11"),
+            ("z_pred", "1", "20.0", "0.07", "0 to 0.14"),
+            ("z_pred", "9", "20.0", "0.07", "0 to 0.14"),
+            ("z_pred", "11", "20.0", "0.07", "0 to 0.14"),
+        )
+    ]
+
+
+def test_a_representation_that_is_constant_is_drawn(
+    table: ScoreTable, make_assessment: MakeAssessment, provenance: Provenance
+) -> None:
+    nothing = {f"code_{figure}": 0.0 for figure in ("effective_rank", "std", "std_min", "std_max")}
+    curve = [{"epoch": epoch, "loss": 1.0, **nothing} for epoch in (1, 2)]
+    constant = replace(make_assessment(table), representations=representations(curve, best_epoch=1))
+    text = render_html(constant, test=table, provenance=provenance, training_curve=curve)
+    assert len(_Page(text).loads) == 7
+
+
+def test_the_recorded_validation_stands_beside_the_one_found(
+    table: ScoreTable, rich_assessment: Assessment, provenance: Provenance
+) -> None:
+    text = _render(rich_assessment, table, provenance)
+    assert 'AUROC on validation that training recorded</td><td class="number">0.812</td>' in text
 
 
 def test_the_same_evaluation_makes_the_same_bytes(

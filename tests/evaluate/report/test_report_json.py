@@ -49,6 +49,31 @@ def test_schema(table: ScoreTable, make_assessment: MakeAssessment, provenance: 
     assert document["provenance"]["command"].startswith("weldcache eval")
 
 
+def test_modalities_and_representations(
+    table: ScoreTable, make_assessment: MakeAssessment, rich_assessment: Assessment, provenance: Provenance
+) -> None:
+    document = json.loads(json.dumps(report_document(rich_assessment, provenance=provenance), allow_nan=False))
+    assert document["without_modality"]["video"] == {
+        "auroc": 0.7,
+        "low": 0.61,
+        "high": 0.78,
+        "change": {"value": -0.151, "low": -0.22, "high": -0.08},
+        "num_lacking": 3,
+        "seen_missing": False,
+    }
+    assert document["validation_auroc"]["recorded"] == 0.8125
+    assert document["representations"]["z_pred"]["best"] == {
+        "epoch": 9,
+        "effective_rank": 20.0,
+        "std": 0.07,
+        "std_min": 0.0,
+        "std_max": 0.14,
+    }
+    assert [document["representations"]["z_result"][when]["epoch"] for when in ("first", "best", "last")] == [1, 9, 11]
+    plain = report_document(make_assessment(table), provenance=provenance)
+    assert plain["without_modality"] == plain["representations"] == {}
+
+
 def test_what_is_undefined_is_null_with_a_reason(
     table: ScoreTable, make_table: MakeTable, make_assessment: MakeAssessment, provenance: Provenance
 ) -> None:
@@ -63,5 +88,5 @@ def test_what_is_undefined_is_null_with_a_reason(
     }
     assert document["session_disjoint"]["auroc"] is None
     assert document["session_disjoint"]["note"] == "no sessions are recorded"
-    assert document["validation_auroc"]["value"] is None
+    assert document["validation_auroc"] == {"value": None, "low": None, "high": None, "recorded": None}
     assert len(document["warnings"]) == 2

@@ -56,6 +56,15 @@ def test_demo_backbones_of_two_seeds(loader: BackboneLoader, demo_folder: Path, 
     assert zero == _specs(loader)
 
 
+def test_a_demo_of_another_family_is_asked_for_by_its_name(loader: BackboneLoader) -> None:
+    dinov2 = loader.image(ImageSettings(model="demo-dinov2", blocks=(8, 12), size=None))
+    assert (dinov2.spec.family, dinov2.blocks) == ("dinov2", (8, 12))
+    named, plain = (loader.image(ImageSettings(model=name, blocks=(2,), size=None)) for name in ("demo-dinov3", "demo"))
+    assert named.spec == plain.spec
+    with pytest.raises(BackboneError, match=r"image\.model = demo-ast"):
+        loader.image(ImageSettings(model="demo-ast", blocks=(2,), size=None))
+
+
 def test_demo_features_differ_between_seeds(
     loader: BackboneLoader, demo_folder: Path, placement: Placement, draw_pixels: Callable[..., Tensor]
 ) -> None:

@@ -5,15 +5,19 @@ import json
 import os
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
+from weldcache.configs.schema import ImageSettings
 from weldcache.errors import BackboneError, OutputExistsError
 from weldcache.extract.backbones import random_backbone
 from weldcache.extract.backbones.architectures import MODEL_CLASSES, architecture
 from weldcache.extract.backbones.families import Family
+from weldcache.extract.backbones.load import BackboneLoader
 from weldcache.extract.backbones.random_backbone import demo_backbone_folder
+from weldcache.train.collapse import effective_rank
 
 FAMILIES: tuple[Family, ...] = ("vjepa2", "ast", "dinov3", "dinov2", "clip_text")
 
@@ -110,3 +114,35 @@ def test_full_size_is_the_published_size(family: Family, part: str, millions: fl
         model = MODEL_CLASSES[family](architecture(family, scale="full", end_token=513))
     count = sum(weight.numel() for name, weight in model.named_parameters() if name.startswith(part))
     assert count / 1e6 == pytest.approx(millions, rel=0.005)
+
+
+@pytest.mark.parametrize("family", ["dinov3", "dinov2"])
+def test_the_demo_of_a_picture_model_is_as_deep_as_the_published_one(family: Family) -> None:
+    demo, full = (architecture(family, scale=scale, end_token=513) for scale in ("demo", "full"))
+    assert demo.num_hidden_layers == full.num_hidden_layers
+
+
+@pytest.mark.parametrize(("family", "deepest"), [("dinov3", 32), ("dinov2", 12)])
+def test_deep_blocks_still_tell_photographs_apart_by_what_the_first_ones_saw(
+    family: Family, deepest: int, tmp_path: Path, synthetic: Path, loader: BackboneLoader
+) -> None:
+    """Distances between photographs keep their order; with branches of full scale the correlation is 0.67 and 0.95."""
+    photographs = sorted(synthetic.glob("*/*/images/*.jpg"))[::5]
+    pictures = torch.from_numpy(np.stack([_read_small(path) for path in photographs]))
+    folder = demo_backbone_folder(tmp_path / "model", family=family, seed=0)
+    features = loader.image(ImageSettings(model=str(folder), blocks=(4, deepest), size=None))(pictures)
+    early, deep = (
+        features[block]["patch_tokens"].clamp(min=1e-6).pow(3).mean(dim=1).pow(1 / 3) for block in (4, deepest)
+    )
+    assert features[deepest]["patch_tokens"].abs().max() < 100  # float16 holds 65,504
+    assert effective_rank(deep) > 0.9 * effective_rank(early) > 10
+    assert torch.corrcoef(torch.stack([_distances(early), _distances(deep)]))[0, 1] > 0.85
+
+
+def _read_small(path: Path) -> np.ndarray:
+    photograph = cv2.resize(cv2.imread(str(path)), (112, 112), interpolation=cv2.INTER_AREA)
+    return photograph[..., ::-1].transpose(2, 0, 1).copy()
+
+
+def _distances(features: torch.Tensor) -> torch.Tensor:
+    return torch.pdist((features - features.mean(dim=0)) / features.std(dim=0))

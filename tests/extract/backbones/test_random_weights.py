@@ -1,8 +1,10 @@
 """Random weights: deterministic, apart from the global generators, and not blind."""
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
+from transformers import Dinov2Config, Dinov2Model
 
 from weldcache.extract.backbones.random_weights import draw_weights
 
@@ -43,3 +45,13 @@ def test_picture_filters_answer_to_contrast_before_brightness() -> None:
     to_texture = (filters * texture).sum(dim=(1, 2, 3)).square().mean().sqrt()
     assert 0.2 < to_flat < 1
     assert to_texture > 8 * to_flat
+
+
+def test_branches_shrink_with_depth_from_the_fifth_block_on() -> None:
+    with torch.device("meta"):
+        model = Dinov2Model(Dinov2Config(hidden_size=4, num_hidden_layers=16, num_attention_heads=1))
+    weights = draw_weights(model, seed=0)
+    scales = [weights[f"encoder.layer.{position}.layer_scale2.lambda1"] for position in range(16)]
+    assert all((scale == scale[0]).all() for scale in scales)
+    assert [float(scales[block - 1][0]) for block in (1, 4, 16)] == [1, 1, 0.5]
+    assert float(scales[8][0]) == pytest.approx(2 / 3)

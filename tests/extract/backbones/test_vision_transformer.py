@@ -182,9 +182,9 @@ def test_patches_run_by_rows(folder: Path, loader: BackboneLoader, pictures: Ten
 
 
 def test_blocks_that_do_not_exist(family: Family, folder: Path, loader: BackboneLoader) -> None:
-    depth = {"dinov2": 4, "dinov3": 6}[family]
-    with pytest.raises(BackboneError, match=rf"has {depth} blocks, counted from 1, .*\[2, 32\]; choose among 1 to"):
-        loader.image(_settings(folder, 2, 32))
+    depth = {"dinov2": 12, "dinov3": 32}[family]
+    with pytest.raises(BackboneError, match=rf"has {depth} blocks, counted from 1, .*\[2, 33\]; choose among 1 to"):
+        loader.image(_settings(folder, 2, 33))
 
 
 def test_size_must_fit_the_patches(folder: Path, loader: BackboneLoader) -> None:

@@ -1,12 +1,12 @@
 """Inputs shared by the tests of the modules."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 import torch
 
 from weldcache.train.nn.causal_film import CausalFilmDims
+from weldcache.train.nn.film_inputs import FilmInputs
 
 
 @pytest.fixture(autouse=True)
@@ -31,19 +31,19 @@ def small_dims() -> CausalFilmDims:
 
 
 @pytest.fixture
-def make_batch(generator: torch.Generator) -> Callable[..., dict[str, Any]]:
-    """Keyword arguments of a small `CausalFilm`: 5 video tokens, 7 of audio (the last 2 padding), 2 blocks, 3 views."""
+def make_batch(generator: torch.Generator) -> Callable[..., FilmInputs]:
+    """Inputs of a small `CausalFilm`: 5 video tokens, 7 of audio (the last 2 padding), 2 blocks, 3 views."""
 
-    def make(batch: int = 4) -> dict[str, Any]:
+    def make(batch: int = 4) -> FilmInputs:
         audio_padding = torch.zeros(batch, 7, dtype=torch.bool)
         audio_padding[:, 5:] = True
-        return {
-            "video": torch.randn(batch, 5, 12, generator=generator),
-            "audio": torch.randn(batch, 7, 10, generator=generator),
-            "audio_padding": audio_padding,
-            "sensor": torch.randn(batch, 33, 6, generator=generator),
-            "patches": list(torch.randn(2, batch, 3, 9, 20, generator=generator)),
-            "view_mask": torch.ones(batch, 3, dtype=torch.bool),
-        }
+        return FilmInputs(
+            video=torch.randn(batch, 5, 12, generator=generator),
+            audio=torch.randn(batch, 7, 10, generator=generator),
+            audio_padding=audio_padding,
+            sensor=torch.randn(batch, 33, 6, generator=generator),
+            patches=tuple(torch.randn(2, batch, 3, 9, 20, generator=generator)),
+            view_mask=torch.ones(batch, 3, dtype=torch.bool),
+        )
 
     return make

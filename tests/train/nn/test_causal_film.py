@@ -2,20 +2,29 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from weldcache.train.nn.causal_film import CausalFilm, CausalFilmDims
+from weldcache.train.nn.causal_film import CausalFilm, CausalFilmDims, CausalFilmOutput
+from weldcache.train.nn.film_inputs import FilmInputs
 from weldcache.train.nn.losses import cosine_loss, gram_loss, l1_loss
 
-MakeBatch = Callable[..., dict[str, Any]]
+MakeBatch = Callable[..., FilmInputs]
 
 
 def count_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+def encodings(output: CausalFilmOutput) -> tuple[Tensor, Tensor, Tensor]:
+    return output.z_process, output.z_result, output.z_pred
+
+
+def with_tokens_of(inputs: FilmInputs, dtype: torch.dtype) -> FilmInputs:
+    patches = tuple(block.to(dtype) for block in inputs.patches)
+    return replace(inputs, video=inputs.video.to(dtype), audio=inputs.audio.to(dtype), patches=patches)
 
 
 def build_on_meta(dims: CausalFilmDims) -> CausalFilm:
@@ -37,6 +46,17 @@ def test_text_head_is_counted_apart() -> None:
     assert count_parameters(build_on_meta(dims)) == without + 384 * 512 + 512
 
 
+def test_absent_tokens_are_counted_apart_and_leave_the_other_weights_as_they_are(small_dims: CausalFilmDims) -> None:
+    def built(absent_tokens: bool) -> dict[str, Tensor]:
+        torch.manual_seed(0)
+        return CausalFilm(replace(small_dims, absent_tokens=absent_tokens)).state_dict()
+
+    without, having = built(False), built(True)
+    assert having.keys() - without.keys() == {"absent.video", "absent.audio", "absent.result"}
+    assert sum(having[name].numel() for name in having.keys() - without.keys()) == 3 * small_dims.width
+    assert all(torch.equal(having[name], weight) for name, weight in without.items())
+
+
 def test_defaults_are_the_published_model() -> None:
     assert count_parameters(build_on_meta(CausalFilmDims())) == 13_508_866
 
@@ -51,25 +71,29 @@ def model(small_dims: CausalFilmDims) -> CausalFilm:
 
 def test_shapes(model: CausalFilm, make_batch: MakeBatch) -> None:
     for batch in (1, 4):
-        output = model(**make_batch(batch))
+        output = model(make_batch(batch))
         assert output.z_process.shape == output.z_result.shape == output.z_pred.shape == (batch, 16)
         assert model.text_head(output.z_pred).shape == (batch, 8)
 
 
 def test_rows_do_not_mix(model: CausalFilm, make_batch: MakeBatch) -> None:
     batch = make_batch()
-    whole, row = (
-        model(**batch),
-        model(**{**{name: batch[name][2:3] for name in batch}, "patches": [block[2:3] for block in batch["patches"]]}),
+    row = FilmInputs(
+        video=batch.video[2:3],
+        audio=batch.audio[2:3],
+        audio_padding=batch.audio_padding[2:3],
+        sensor=None if batch.sensor is None else batch.sensor[2:3],
+        patches=tuple(block[2:3] for block in batch.patches),
+        view_mask=batch.view_mask[2:3],
     )
-    for encoding, of_row in zip(whole, row, strict=True):
+    for encoding, of_row in zip(encodings(model(batch)), encodings(model(row)), strict=True):
         torch.testing.assert_close(encoding[2:3], of_row)
 
 
 @pytest.mark.parametrize("name", ["video", "audio", "sensor"])
 def test_process_decides_on_the_prediction_alone(model: CausalFilm, make_batch: MakeBatch, name: str) -> None:
     batch = make_batch()
-    before, after = model(**batch), model(**{**batch, name: batch[name] + 1})
+    before, after = model(batch), model(replace(batch, **{name: getattr(batch, name) + 1}))
     assert not torch.allclose(before.z_process, after.z_process)
     assert not torch.allclose(before.z_pred, after.z_pred)
     assert torch.equal(before.z_result, after.z_result)
@@ -77,19 +101,19 @@ def test_process_decides_on_the_prediction_alone(model: CausalFilm, make_batch: 
 
 def test_result_never_reaches_the_prediction(model: CausalFilm, make_batch: MakeBatch) -> None:
     batch = make_batch()
-    before, after = model(**batch), model(**{**batch, "patches": [block + 1 for block in batch["patches"]]})
+    before, after = model(batch), model(replace(batch, patches=tuple(block + 1 for block in batch.patches)))
     assert not torch.allclose(before.z_result, after.z_result)
     assert torch.equal(before.z_pred, after.z_pred)
 
 
 def test_padding_of_audio_and_absent_views_do_not_matter(model: CausalFilm, make_batch: MakeBatch) -> None:
     batch = make_batch()
-    batch["view_mask"][:, 1] = False
-    expected = model(**batch)
-    batch["audio"][:, 5:] = 9.0
-    for block in batch["patches"]:
+    batch.view_mask[:, 1] = False
+    expected = model(batch)
+    batch.audio[:, 5:] = 9.0
+    for block in batch.patches:
         block[:, 1] = 9.0
-    for encoding, wanted in zip(model(**batch), expected, strict=True):
+    for encoding, wanted in zip(encodings(model(batch)), encodings(expected), strict=True):
         assert torch.equal(encoding, wanted)
 
 
@@ -98,11 +122,9 @@ def test_tokens_from_the_cache_come_in_half_precision(
     model: CausalFilm, make_batch: MakeBatch, dtype: torch.dtype
 ) -> None:
     batch = make_batch()
-    halved = {**batch, **{name: batch[name].to(dtype) for name in ("video", "audio")}}
-    halved["patches"] = [block.to(dtype) for block in batch["patches"]]
-    restored = {**batch, **{name: halved[name].float() for name in ("video", "audio")}}
-    restored["patches"] = [block.float() for block in halved["patches"]]
-    for encoding, expected in zip(model(**halved), model(**restored), strict=True):
+    halved = with_tokens_of(batch, dtype)
+    restored = with_tokens_of(halved, torch.float32)
+    for encoding, expected in zip(encodings(model(halved)), encodings(model(restored)), strict=True):
         assert encoding.dtype == torch.float32
         torch.testing.assert_close(encoding, expected)
 
@@ -115,7 +137,7 @@ def test_no_dead_parameters_from_the_second_step_on(small_dims: CausalFilmDims, 
 
     def parameters_without_gradient() -> set[str]:
         optimizer.zero_grad()
-        output = model(**batch)
+        output = model(batch)
         loss = cosine_loss(output.z_pred, output.z_result) + 10 * l1_loss(output.z_pred, output.z_result)
         loss = loss + gram_loss(output.z_pred, output.z_result) + cosine_loss(model.text_head(output.z_pred), text)
         loss.backward()
@@ -134,7 +156,30 @@ def test_no_dead_parameters_from_the_second_step_on(small_dims: CausalFilmDims, 
 def test_state_of_one_model_makes_another_the_same(small_dims: CausalFilmDims, make_batch: MakeBatch) -> None:
     first, second = CausalFilm(small_dims).eval(), CausalFilm(small_dims).eval()
     batch = make_batch()
-    assert not torch.equal(first(**batch).z_pred, second(**batch).z_pred)
+    assert not torch.equal(first(batch).z_pred, second(batch).z_pred)
     second.load_state_dict(first.state_dict())
-    for encoding, expected in zip(second(**batch), first(**batch), strict=True):
+    for encoding, expected in zip(encodings(second(batch)), encodings(first(batch)), strict=True):
         assert torch.equal(encoding, expected)
+
+
+def test_without_film_there_is_no_sensor_encoder_and_sensors_are_not_looked_at(
+    small_dims: CausalFilmDims, make_batch: MakeBatch
+) -> None:
+    model, batch = CausalFilm(replace(small_dims, film="off")).eval(), make_batch()
+    assert not [name for name, _ in model.named_parameters() if "sensor" in name]
+    assert torch.equal(model(replace(batch, sensor=None)).z_pred, model(batch).z_pred)
+
+
+def test_split_film_treats_video_and_audio_alike_until_a_step_and_not_after(
+    small_dims: CausalFilmDims, make_batch: MakeBatch
+) -> None:
+    model, batch = CausalFilm(replace(small_dims, film="split")), make_batch()
+    assert model.sensor_modulator is not None
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    output = model(batch)
+    cosine_loss(output.z_pred, output.z_result).backward()
+    optimizer.step()
+    video, audio = model.sensor_modulator(batch.sensor)
+    assert not torch.allclose(video.gamma, audio.gamma) and not torch.allclose(video.beta, audio.beta)
+    shared = CausalFilm(small_dims).sensor_modulator
+    assert shared is not None and len(shared(batch.sensor)) == 1

@@ -33,6 +33,20 @@ def test_padding_does_not_count() -> None:
     assert statistics.std.item() == pytest.approx((8 / 3) ** 0.5)
 
 
+def test_rows_that_have_nothing_do_not_count() -> None:
+    statistics = ChannelStatistics(1)
+    values = torch.tensor([[[1.0], [3.0]], [[99.0], [99.0]]])
+    statistics.add(values, keep=torch.tensor([True, False]))
+    assert (statistics.mean.item(), statistics.std.item()) == (2.0, 1.0)
+
+
+def test_where_nothing_was_seen_values_stay_as_they_are() -> None:
+    statistics = ChannelStatistics(2)
+    statistics.add(torch.ones(3, 4, 2), keep=torch.zeros(3, dtype=torch.bool))
+    assert statistics.mean.tolist() == [0.0, 0.0]
+    assert statistics.std.tolist() == [1.0, 1.0]
+
+
 @given(cuts=st.lists(st.integers(0, 40), max_size=5), at_once=st.sampled_from([1, 7, 10_000]), seed=st.integers(0, 9))
 def test_parts_of_any_size_give_the_statistics_of_the_whole(cuts: list[int], at_once: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

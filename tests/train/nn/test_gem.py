@@ -37,8 +37,8 @@ def test_half_precision_tokens_are_pooled_in_single(dtype: torch.dtype, generato
 
 
 def test_rows_are_pooled_one_by_one_whatever_their_number(generator: torch.Generator) -> None:
-    """More values than are pooled at a time, so that rows are cut into slices."""
-    tokens = torch.rand(2, 5, 400, 300, generator=generator)
+    """And whatever the number of threads that share them, to the bit."""
+    tokens = torch.rand(2, 5, 40, 300, generator=generator)
     pooled = GeM()(tokens)
     assert pooled.shape == (2, 5, 300)
     for row in range(2):
@@ -57,3 +57,47 @@ def test_gradients_are_those_of_the_values(generator: torch.Generator) -> None:
 
     exponent = torch.tensor(2.7, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(pool_with, (tokens.requires_grad_(), exponent))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("exponent", [1.0, 3.0, 7.3, 200.0])
+def test_fused_kernel_is_the_formula(dtype: torch.dtype, exponent: float, generator: torch.Generator) -> None:
+    """Every magnitude that the type holds, very small numbers, negative ones and zero among them."""
+    signs = torch.randint(0, 5, (3, 50, 70), generator=generator).sub(1).clamp(max=1)
+    tokens = (signs * torch.exp2(torch.rand(3, 50, 70, generator=generator) * 36 - 22)).clamp(max=60_000).to(dtype)
+    pool, reference = GeM(exponent=exponent), GeM(exponent=exponent).double()
+    weights = torch.randn(3, 70, generator=generator)
+    pooled, expected = pool(tokens), reference(tokens.double())
+    torch.testing.assert_close(pooled, expected.float(), rtol=2e-6, atol=0)
+    (pooled * weights).sum().backward()
+    (expected * weights).sum().backward()
+    assert pool.p.grad is not None and reference.p.grad is not None
+    scale = (pooled * weights).abs().sum().item() / exponent**2
+    torch.testing.assert_close(pool.p.grad.double(), reference.p.grad, rtol=0, atol=1e-4 * scale)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("value", [float("nan"), -float("nan"), float("inf")])
+def test_what_is_not_finite_is_not_hidden(dtype: torch.dtype, value: float) -> None:
+    tokens = torch.ones(2, 6, 5, dtype=dtype)
+    tokens[1, 3, 2] = value
+    finite = GeM()(tokens).isfinite()
+    assert not finite[1, 2]
+    assert finite.sum() == 9
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_gradients_to_half_precision_tokens_come_in_their_precision(
+    dtype: torch.dtype, generator: torch.Generator
+) -> None:
+    tokens = (torch.rand(2, 9, 4, generator=generator) + 0.1).to(dtype).requires_grad_()
+    (gradient,) = torch.autograd.grad(GeM()(tokens).sum(), tokens)
+    single = tokens.detach().float().requires_grad_()
+    (expected,) = torch.autograd.grad(GeM()(single).sum(), single)
+    torch.testing.assert_close(gradient, expected.to(dtype))
+
+
+def test_tokens_that_are_not_contiguous(generator: torch.Generator) -> None:
+    tokens = torch.rand(3, 4, 6, 8, generator=generator).half()
+    strided = tokens.transpose(0, 1)
+    assert torch.equal(GeM()(strided), GeM()(tokens).transpose(0, 1))

@@ -1,5 +1,7 @@
 """Loss terms and score against numbers worked by hand."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given
@@ -16,6 +18,7 @@ from weldcache.train.nn.losses import (
     smooth_l1_loss,
     top_absolute_error,
     top_l1_loss,
+    variance_loss,
 )
 
 PREDICTED = torch.tensor([[1.0, 0.0, 0.0, 0.0], [0.0, 2.0, 0.0, 0.0]])
@@ -82,3 +85,59 @@ def test_score_rises_with_the_error(scale: float, seed: int) -> None:
     worst_half = top_absolute_error(target + scale * error, target, fraction=0.5)
     torch.testing.assert_close(worst_half, scale * top_absolute_error(error, torch.zeros(3, 9), fraction=0.5))
     assert (anomaly_score(target, target) < anomaly_score(target + scale * error, target)).all()
+
+
+LOSSES = [cosine_loss, l1_loss, smooth_l1_loss, top_l1_loss, gram_loss, feature_gram_loss]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_rows_of_no_weight_are_as_if_they_were_not_there(
+    loss: Callable[..., Tensor], generator: torch.Generator
+) -> None:
+    predicted, target = torch.randn(2, 6, 4, generator=generator)
+    kept = torch.tensor([True, False, True, True, False, True])
+    torch.testing.assert_close(loss(predicted, target, weights=kept.float()), loss(predicted[kept], target[kept]))
+    torch.testing.assert_close(loss(predicted, target, weights=torch.ones(6)), loss(predicted, target))
+    predicted.requires_grad_()
+    loss(predicted, target, weights=kept.float()).backward()
+    assert predicted.grad is not None
+    assert torch.equal(predicted.grad.abs().sum(dim=-1) > 0, kept)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_without_any_row_a_loss_and_its_gradient_are_zero(
+    loss: Callable[..., Tensor], generator: torch.Generator
+) -> None:
+    predicted, target = torch.randn(2, 6, 4, generator=generator)
+    value = loss(predicted.requires_grad_(), target, weights=torch.zeros(6))
+    value.backward()
+    assert value.item() == 0.0
+    assert predicted.grad is not None and (predicted.grad == 0).all()
+
+
+def test_variance_below_the_floor() -> None:
+    """Deviations (unbiased) are 1, 3^0.5 / 3 and 0 and the floor is 0.8: the first dimension asks for nothing."""
+    encodings = torch.tensor([[0.0, 0.0, 5.0], [1.0, 0.0, 5.0], [2.0, 1.0, 5.0]])
+    near = 0.8 - (1 / 3 + 1e-4 * 0.64) ** 0.5
+    constant = 0.8 - (1e-4 * 0.64) ** 0.5
+    value = variance_loss(encodings, floor=0.8).item()
+    assert value == pytest.approx((0 + near + constant) / 3, rel=1e-5)
+    more = torch.cat([encodings, torch.full((2, 3), 70.0)])
+    weights = torch.tensor([1.0, 1.0, 1.0, 0.0, 0.0])
+    assert variance_loss(more, floor=0.8, weights=weights).item() == pytest.approx(value, rel=1e-5)
+
+
+def test_the_variance_term_drives_rows_apart_up_to_the_floor(generator: torch.Generator) -> None:
+    encodings = (1e-3 * torch.randn(16, 5, generator=generator)).requires_grad_()
+    optimizer = torch.optim.Adam([encodings], lr=0.01)
+    for _ in range(100):
+        optimizer.zero_grad()
+        variance_loss(encodings, floor=0.1).backward()
+        optimizer.step()
+    assert encodings.std(dim=0).min() > 0.098
+
+
+def test_variance_of_equal_rows_has_a_finite_gradient() -> None:
+    encodings = torch.ones(4, 3, requires_grad=True)
+    variance_loss(encodings, floor=0.1).backward()
+    assert encodings.grad is not None and encodings.grad.isfinite().all()

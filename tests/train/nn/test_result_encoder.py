@@ -67,7 +67,40 @@ def test_parts_are_pooled_normalised_and_joined(pooling: Pooling, num_parts: int
     torch.testing.assert_close(block(patches), torch.cat(expected, dim=-1))
 
 
+def test_the_mean_over_views_is_over_those_that_are_there(patches: Tensor) -> None:
+    encoder = ResultEncoder(20, poolings=("gem", "max"), hidden_width=12, width=8, views="mean")
+    mask = torch.tensor([[True, False, True, True, False], [True] * 5, [False, False, False, True, False]])
+    encoded = encoder(list(patches), view_mask=mask)
+    one_by_one = torch.stack(
+        [encoder(list(patches[:, :, view : view + 1]), view_mask=torch.ones(3, 1).bool()) for view in range(5)], dim=1
+    )
+    expected = torch.stack([rows[kept].mean(dim=0) for rows, kept in zip(one_by_one, mask, strict=True)])
+    torch.testing.assert_close(encoded, expected)
+    changed = patches.masked_fill(~mask[None, :, :, None, None], 50.0)
+    assert torch.equal(encoder(list(changed), view_mask=mask), encoded)
+
+
+def test_each_block_is_reduced_by_a_layer_of_its_own(patches: Tensor) -> None:
+    encoder = ResultEncoder(20, poolings=("gem", "mean+max"), hidden_width=12, width=8, block_width=5)
+    reduced = [block(values) for block, values in zip(encoder.blocks, patches, strict=True)]
+    assert [values.shape for values in reduced] == [(3, 5, 5), (3, 5, 5)]
+    first, second = encoder.blocks
+    assert isinstance(first, BlockPooling) and isinstance(second, BlockPooling)
+    assert isinstance(first.reduce, torch.nn.Linear) and isinstance(second.reduce, torch.nn.Linear)
+    assert (first.reduce.in_features, second.reduce.in_features) == (20, 40)
+    assert encoder.gate is not None and encoder.gate[0].in_features == 10
+
+
+def test_without_a_gate_the_joined_blocks_are_projected_as_they_are(patches: Tensor) -> None:
+    encoder = ResultEncoder(20, poolings=("gem", "max"), hidden_width=12, width=8, gate=False)
+    assert not [name for name, _ in encoder.named_parameters() if name.startswith("gate")]
+    joined = torch.cat([block(values) for block, values in zip(encoder.blocks, patches, strict=True)], dim=-1)
+    encoded = encoder(list(patches), view_mask=torch.ones(3, 5, dtype=torch.bool))
+    torch.testing.assert_close(encoded, encoder.head(joined).amax(dim=1))
+
+
 def test_gate_is_between_none_and_all_of_a_feature(encoder: ResultEncoder, generator: torch.Generator) -> None:
+    assert encoder.gate is not None
     gate = encoder.gate(10 * torch.randn(50, 40, generator=generator))
     assert gate.shape == (50, 40)
     assert gate.min() > 0

@@ -1,4 +1,4 @@
-"""The Causal-FiLM recipe on cached features: statistics, masking, loss and score."""
+"""The Causal-FiLM recipe on cached features: what it asks for, its statistics, encodings, loss and score."""
 
 from collections.abc import Callable, Mapping
 
@@ -7,46 +7,28 @@ import pytest
 import torch
 from torch import Tensor
 
-from weldcache.cache.store import FeatureStore
-from weldcache.configs.schema import LossSettings, ModelSettings, Settings
+from weldcache.configs.schema import LossSettings, ModelSettings, Settings, TrainSettings
 from weldcache.errors import SettingsError
-from weldcache.train.recipes.causal_film import CalibratedCausalFilm, CausalFilmRecipe
-from weldcache.train.recipes.film_features import film_features
-from weldcache.train.recipes.recipe import Recipe
+from weldcache.train.recipes.causal_film import CausalFilmRecipe
+from weldcache.train.recipes.film_module import CalibratedCausalFilm
+from weldcache.train.recipes.recipe import Batch, Encodings, Recipe, presence_name
 from weldcache.train.recipes.registry import make_recipe
-from weldcache.train.requests import load_constants, shapes_for
-from weldcache.train.resident import load_resident
 
-MakeRecipe = Callable[..., tuple[CausalFilmRecipe, CalibratedCausalFilm]]
+MakeFilm = Callable[..., tuple[CausalFilmRecipe, CalibratedCausalFilm]]
 
-BLOCKS = {"model": {"d_model": 16, "sensor_hidden": 8, "blocks": (2, 6)}}
-FEATURES = film_features(Settings.model_validate(BLOCKS))
-VIDEO, AUDIO, SENSOR = FEATURES.video.name, FEATURES.audio.name, FEATURES.sensor.name
-AUDIO_LENGTH, TEXT = FEATURES.audio_length.name, FEATURES.text
-PATCHES, VIEWS = [block.name for block in FEATURES.patches], [block.name for block in FEATURES.views]
+VIDEO, AUDIO, AUDIO_LENGTH = "video/tokens", "audio/tokens", "audio/tokens_length"
+SENSOR, TEXT = "sensor/values", "text/prompt"
+PATCHES = ["image/block_2/patch_tokens", "image/block_6/patch_tokens"]
+VIEWS = ["image/block_2/views_present", "image/block_6/views_present"]
 
 
-@pytest.fixture
-def batch(toy_store: FeatureStore) -> Mapping[str, Tensor]:
-    requests = FEATURES.requests()
-    return load_resident(toy_store, np.arange(10), requests=requests, device=torch.device("cpu")).tensors
+def scores_of(made: tuple[CausalFilmRecipe, CalibratedCausalFilm], film_batch: Batch) -> Tensor:
+    recipe, film = made
+    return recipe.score(film, recipe.encode(film, film_batch, None))
 
 
-@pytest.fixture
-def make(toy_store: FeatureStore, batch: Mapping[str, Tensor]) -> MakeRecipe:
-    """A recipe and its calibrated module in evaluation mode; keywords replace settings."""
-
-    def made(*, model: Mapping[str, object] = {}, mask: float = 0.5, **loss: object) -> tuple[object, object]:
-        shape = ModelSettings.model_validate(BLOCKS["model"] | dict(model))
-        recipe = CausalFilmRecipe(FEATURES, model=shape, loss=LossSettings.model_validate(loss), feature_mask=mask)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            film = recipe.build(shapes_for(toy_store, recipe))
-        torch.nn.init.normal_(film.film.sensor_modulator.head.weight, std=0.1, generator=torch.Generator())
-        recipe.calibrate(film, [batch], load_constants(toy_store, recipe))
-        return recipe, film.eval()
-
-    return made  # type: ignore[return-value]
+def rows_of(encodings: Encodings, rows: slice) -> Encodings:
+    return {name: encoding[rows] for name, encoding in encodings.items()}
 
 
 def test_is_a_recipe() -> None:
@@ -58,47 +40,64 @@ def test_an_unknown_recipe_names_those_there_are() -> None:
         make_recipe("film", Settings())
 
 
-def test_the_module_holds_the_statistics_of_the_rows_it_was_given(
-    make: MakeRecipe, batch: Mapping[str, Tensor]
-) -> None:
-    _, film = make()
-    steps = batch[SENSOR].reshape(-1, 6).numpy().astype(np.float64)
+def test_the_module_holds_the_statistics_of_the_rows_it_was_given(make_film: MakeFilm, film_batch: Batch) -> None:
+    _, film = make_film()
+    assert film.sensor is not None
+    steps = film_batch[SENSOR].reshape(-1, 6).numpy().astype(np.float64)
     np.testing.assert_allclose(film.sensor.mean.numpy(), steps.mean(0), rtol=1e-6)
     np.testing.assert_allclose(film.sensor.std.numpy()[:4], steps.std(0)[:4], rtol=1e-5)
     assert film.sensor.std[4] == 1  # the channel that never changes
     assert {"sensor.mean", "sensor.std", "text_anchor"} <= film.state_dict().keys()
 
 
-def test_tokens_are_standardised_where_the_settings_ask_for_it(make: MakeRecipe, batch: Mapping[str, Tensor]) -> None:
-    _, plain = make()
-    assert all(map(torch.equal, plain.inputs(batch)["patches"], [batch[name] for name in PATCHES]))
-    _, film = make(model={"standardise": True})
-    audio = film.inputs(batch)["audio"]
-    for patches in film.inputs(batch)["patches"]:
-        width = patches.shape[-1]
-        torch.testing.assert_close(patches.mean(dim=(0, 1, 2)), torch.zeros(width), atol=1e-4, rtol=0)
-        torch.testing.assert_close(patches.std(dim=(0, 1, 2), correction=0), torch.ones(width), atol=1e-3, rtol=0)
-    real = torch.cat([row[:length] for row, length in zip(audio, batch[AUDIO_LENGTH], strict=True)])
-    torch.testing.assert_close(real.mean(dim=0), torch.zeros(audio.shape[-1]), atol=1e-4, rtol=0)
+def test_tokens_are_standardised_where_the_settings_ask_for_it(make_film: MakeFilm, film_batch: Batch) -> None:
+    _, plain = make_film()
+    assert all(map(torch.equal, plain.inputs(film_batch).patches, [film_batch[name] for name in PATCHES]))
+    _, film = make_film(model={"standardise": True})
+    inputs = film.inputs(film_batch)
+    real_audio = torch.cat([row[:length] for row, length in zip(inputs.audio, film_batch[AUDIO_LENGTH], strict=True)])
+    real_views = [block[inputs.view_mask].flatten(0, 1) for block in inputs.patches]
+    for tokens in (inputs.video.flatten(0, 1), real_audio, *real_views):
+        width = tokens.shape[-1]
+        torch.testing.assert_close(tokens.mean(dim=0), torch.zeros(width), atol=1e-4, rtol=0)
+        torch.testing.assert_close(tokens.std(dim=0, correction=0), torch.ones(width), atol=1e-3, rtol=0)
 
 
-def test_statistics_do_not_depend_on_how_the_rows_come(make: MakeRecipe, batch: Mapping[str, Tensor]) -> None:
-    recipe, film = make(model={"standardise": True})
+def test_statistics_do_not_depend_on_how_the_rows_come(make_film: MakeFilm, film_batch: Batch) -> None:
+    recipe, film = make_film(model={"standardise": True})
     whole = {name: tensor.clone() for name, tensor in film.state_dict().items()}
-    parts = [{name: batch[name][start:stop] for name in recipe.measures()} for start, stop in ((0, 3), (3, 4), (4, 10))]
+    parts = [
+        {name: tensor[start:stop] for name, tensor in film_batch.items()} for start, stop in ((0, 3), (3, 4), (4, 10))
+    ]
     recipe.calibrate(film, parts, {})
     for name, tensor in film.state_dict().items():
         torch.testing.assert_close(tensor, whole[name], rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize(("standardise", "measured"), [(False, {SENSOR}), (True, {SENSOR, VIDEO, AUDIO, *PATCHES})])
+@pytest.mark.parametrize(
+    ("model", "train", "measured"),
+    [
+        ({}, {}, {SENSOR}),
+        ({"standardise": True}, {}, {SENSOR, VIDEO, AUDIO, *PATCHES}),
+        ({}, {"noise": 0.1}, {SENSOR, VIDEO, AUDIO}),
+        ({"sensor_normalisation": "weld"}, {}, set()),
+        ({"film": "off", "standardise": True}, {}, {VIDEO, AUDIO, *PATCHES}),
+        ({"film": "off"}, {"noise": 0.1}, {VIDEO, AUDIO}),
+    ],
+)
 def test_asks_for_no_more_than_it_measures(
-    make: MakeRecipe, batch: Mapping[str, Tensor], standardise: bool, measured: set[str]
+    make_film: MakeFilm,
+    film_batch: Batch,
+    model: Mapping[str, object],
+    train: Mapping[str, object],
+    measured: set[str],
 ) -> None:
-    recipe, film = make(model={"standardise": standardise})
-    assert film.standardisers().keys() == measured
-    assert set(recipe.measures()) - {AUDIO_LENGTH} == measured
-    recipe.calibrate(film, [{name: batch[name] for name in recipe.measures()}], {})
+    recipe, film = make_film(model=model, train=train)
+    assert {request.name for request in film.measured()} == measured
+    assert set(recipe.measures()) - {AUDIO_LENGTH, *VIEWS} == measured
+    given = {name: film_batch[name] for name in recipe.measures()}
+    present = {name: film_batch[name] for name in film_batch if name.endswith("/present")}
+    recipe.calibrate(film, [given | present], {})
 
 
 def test_features_are_found_under_the_names_that_they_are_stored_as() -> None:
@@ -114,114 +113,124 @@ def test_features_are_found_under_the_names_that_they_are_stored_as() -> None:
         "image_dinov2/block_8/views_present",
         "sensor/values",
     ]
+    assert recipe.modalities() == {
+        "video": ("video",),
+        "audio": ("audio_b",),
+        "image": ("image_dinov2/block_8",),
+        "sensor": ("sensor",),
+    }
 
 
-def test_set_points_are_not_normalised_away(make: MakeRecipe, batch: Mapping[str, Tensor]) -> None:
-    """Two welds whose sensors differ by a constant only have different encodings."""
-    _, film = make()
-    shifted = {**batch, SENSOR: batch[SENSOR] + 2 * film.sensor.std}
-    assert (film(shifted).z_process - film(batch).z_process).abs().max() > 1e-3
+def test_sensors_are_asked_for_only_where_film_uses_them() -> None:
+    recipe = make_recipe("causal_film", Settings.model_validate({"model": {"film": "off"}}))
+    assert "sensor" not in {request.feature_set for request in recipe.requires()}
+    assert "sensor" not in recipe.modalities()
 
 
-def test_the_total_is_the_weighted_sum_of_its_terms(make: MakeRecipe, batch: Mapping[str, Tensor]) -> None:
-    recipe, film = make(cosine=2.0, l1=3.0, gram=5.0, text=7.0)
-    losses = recipe.loss(film, batch, None)
-    expected = 2 * losses["cosine"] + 3 * losses["l1"] + 5 * losses["gram"] + 7 * losses["text"]
-    torch.testing.assert_close(losses["total"], expected)
-    output = film(batch)
-    torch.testing.assert_close(losses["l1"], (output.z_pred - output.z_result).abs().mean())
+def test_a_store_without_sensors_can_be_used_without_film() -> None:
+    recipe = make_recipe("causal_film", Settings())
+    assert "--set model.film=off" in recipe.advice(["sensor"], held=["video"])
+    assert "--set model.film=off" not in recipe.advice(["audio"], held=["video"])
 
 
-def test_the_text_anchor_is_the_stores(make: MakeRecipe, batch: Mapping[str, Tensor], toy_store: FeatureStore) -> None:
-    recipe, film = make(text=0.1)
-    assert film.text_anchor.tolist() == toy_store.constant(TEXT).tolist()
-    predicted = film.film.text_head(film(batch).z_pred).detach().numpy()
-    anchor = toy_store.constant(TEXT)
-    cosines = predicted @ anchor / np.linalg.norm(predicted, axis=1) / np.linalg.norm(anchor)
-    assert recipe.loss(film, batch, None)["text"].item() == pytest.approx(float(1 - cosines.mean()), rel=1e-4)
+def test_nothing_is_optional_where_incomplete_welds_are_left_out() -> None:
+    recipes = {
+        missing: make_recipe("causal_film", Settings.model_validate({"model": {"missing": missing}}))
+        for missing in ("token", "leave_out")
+    }
+    assert all(request.optional for request in recipes["token"].requires())
+    assert not any(request.optional for request in recipes["leave_out"].requires())
+    assert recipes["leave_out"].modalities() == {}
 
 
-def test_without_text_loss_nothing_of_text_is_needed(make: MakeRecipe, batch: Mapping[str, Tensor]) -> None:
-    recipe, film = make(text=0)
-    assert recipe.constants() == ()
-    assert "text" not in recipe.loss(film, batch, None)
-    assert not list(film.film.text_head.parameters())
+def test_set_points_are_not_normalised_away(make_film: MakeFilm, film_batch: Batch) -> None:
+    """Two welds whose sensors differ by a constant only have different encodings, unless each is its own measure."""
+    _, film = make_film()
+    assert film.sensor is not None
+    shifted = {**film_batch, SENSOR: film_batch[SENSOR] + 2 * film.sensor.std}
+
+    def moved(film: CalibratedCausalFilm) -> float:
+        return float(
+            (film(film.inputs(shifted)).z_process - film(film.inputs(film_batch)).z_process).abs().max().detach()
+        )
+
+    _, by_weld = make_film(model={"sensor_normalisation": "weld"})
+    assert moved(film) > 1e-3
+    assert moved(by_weld) < 1e-4
 
 
-def test_kinds_of_terms_differ(make: MakeRecipe, batch: Mapping[str, Tensor]) -> None:
-    def term(name: str, **loss: object) -> float:
-        recipe, film = make(**loss)
-        return float(recipe.loss(film, batch, None)[name].detach())
-
-    l1 = [term("l1", l1_kind=kind) for kind in ("smooth_l1", "l1", "topk_l1")]
-    assert l1 == sorted(l1) and len(set(l1)) == 3
-    assert term("gram", gram_over="batch") != term("gram", gram_over="features")
-
-
-def test_hides_tokens_while_training_and_only_of_video_and_audio(
-    make: MakeRecipe, batch: Mapping[str, Tensor], generator: torch.Generator, monkeypatch: pytest.MonkeyPatch
+def test_encodings_are_single_precision_and_hold_all_that_is_asked_of_them(
+    make_film: MakeFilm, film_batch: Batch
 ) -> None:
-    recipe, film = make(mask=0.5)
-    seen: list[Mapping[str, Tensor]] = []
-    forward = film.film.forward
-    monkeypatch.setattr(film.film, "forward", lambda **given: (seen.append(given), forward(**given))[1])
-    recipe.loss(film, batch, generator)
-    recipe.loss(film, batch, None)
-    masked, plain = seen
-    assert torch.equal(plain["video"], batch[VIDEO]) and torch.equal(plain["audio"], batch[AUDIO])
-    assert all(map(torch.equal, plain.pop("patches"), masked.pop("patches")))
-    changed = {name for name in plain if not torch.equal(masked[name], plain[name])}
-    assert changed == {"video", "audio"}
-    hidden = (masked["video"] == 0).all(dim=-1)
-    assert 0.3 < hidden.float().mean() < 0.7
-    assert torch.equal(masked["video"][~hidden], plain["video"][~hidden])
+    recipe, film = make_film(target="ema", variance=1.0)
+    encodings = recipe.encode(film, film_batch, None)
+    assert encodings.keys() == {"z_pred", "z_result", "z_target", "result_present"}
+    assert all(encoding.dtype == torch.float32 and len(encoding) == 10 for encoding in encodings.values())
+    part = rows_of(encodings, slice(2, 8))
+    assert torch.equal(recipe.score(film, part), recipe.score(film, encodings)[2:8])
+    assert recipe.loss(film, part)["total"].isfinite()
+    embeddings = recipe.embeddings(part)
+    assert torch.equal(embeddings["z_result"], encodings["z_result"][2:8])
+    assert torch.equal(embeddings["z_pred"], encodings["z_pred"][2:8])
 
 
-def test_the_mask_follows_the_generator(make: MakeRecipe, batch: Mapping[str, Tensor]) -> None:
-    recipe, film = make()
-    totals = [recipe.loss(film, batch, torch.Generator().manual_seed(seed))["total"] for seed in (1, 1, 2)]
-    assert torch.equal(totals[0], totals[1])
-    assert not torch.equal(totals[0], totals[2])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("encoder", ["mamba", "gru"])
+def test_half_precision_arithmetic_gives_single_precision_encodings(
+    make_film: MakeFilm, film_batch: Batch, encoder: str, dtype: torch.dtype
+) -> None:
+    recipe, film = make_film(model={"sensor_encoder": encoder}, target="ema")
+    with torch.autocast("cpu", dtype=dtype):
+        encodings = recipe.encode(film, film_batch, None)
+    for name, expected in recipe.encode(film, film_batch, None).items():
+        assert encodings[name].dtype == torch.float32
+        torch.testing.assert_close(encodings[name], expected, rtol=0.1, atol=0.1)
+
+
+def test_the_score_is_cosine_distance_and_ten_times_the_worst_half(make_film: MakeFilm, film_batch: Batch) -> None:
+    _, film = made = make_film()
+    output = film(film.inputs(film_batch))
+    errors = (output.z_pred - output.z_result).abs().sort(dim=-1, descending=True).values[:, :8].mean(dim=-1)
+    cosine = torch.nn.functional.cosine_similarity(output.z_pred, output.z_result)
+    torch.testing.assert_close(scores_of(made, film_batch), 1 - cosine + 10 * errors)
 
 
 @pytest.mark.parametrize("name", [AUDIO, *PATCHES])
-def test_what_is_padding_does_not_count(make: MakeRecipe, batch: Mapping[str, Tensor], name: str) -> None:
-    recipe, film = make()
-    changed = batch[name].clone()
+def test_what_is_padding_does_not_count(make_film: MakeFilm, film_batch: Batch, name: str) -> None:
+    made = make_film()
+    changed = film_batch[name].clone()
     if name == AUDIO:
-        for row, length in enumerate(batch[AUDIO_LENGTH].tolist()):
+        for row, length in enumerate(film_batch[AUDIO_LENGTH].tolist()):
             changed[row, length:] = 9.0
     else:
-        changed[batch[VIEWS[0]] == 0] = 9.0
-    assert not torch.equal(changed, batch[name])
-    scores, others = recipe.score(film, batch), recipe.score(film, {**batch, name: changed})
-    torch.testing.assert_close(scores, others)
+        changed[film_batch[VIEWS[0]] == 0] = 9.0
+    assert not torch.equal(changed, film_batch[name])
+    torch.testing.assert_close(scores_of(made, film_batch), scores_of(made, {**film_batch, name: changed}))
 
 
-def test_a_view_that_one_block_lacks_does_not_count(make: MakeRecipe, batch: Mapping[str, Tensor]) -> None:
+def test_a_view_that_one_block_lacks_does_not_count(make_film: MakeFilm, film_batch: Batch) -> None:
     """Blocks that were extracted at different times may have seen different photographs."""
-    recipe, film = make()
-    everywhere = {**batch, **{name: torch.ones_like(batch[name]) for name in VIEWS}}
-    lacking = {**everywhere, VIEWS[1]: batch[VIEWS[1]]}
-    torch.testing.assert_close(recipe.score(film, lacking), recipe.score(film, batch))
-    assert not torch.allclose(recipe.score(film, lacking), recipe.score(film, everywhere))
+    made = make_film()
+    everywhere = {**film_batch, **{name: torch.ones_like(film_batch[name]) for name in VIEWS}}
+    lacking = {**everywhere, VIEWS[1]: film_batch[VIEWS[1]]}
+    torch.testing.assert_close(scores_of(made, lacking), scores_of(made, film_batch))
+    assert not torch.allclose(scores_of(made, lacking), scores_of(made, everywhere))
 
 
-def test_a_score_does_not_depend_on_the_company(make: MakeRecipe, batch: Mapping[str, Tensor]) -> None:
-    recipe, film = make()
-    together = recipe.score(film, batch)
-    alone = torch.cat([recipe.score(film, {k: v[row : row + 1] for k, v in batch.items()}) for row in range(10)])
-    torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
-    assert together.std() > 0
-
-
-def test_what_is_watched_for_collapse_is_the_result(make: MakeRecipe, batch: Mapping[str, Tensor]) -> None:
-    recipe, film = make()
-    assert torch.equal(recipe.embed(film, batch), film(batch).z_result)
+def test_a_score_does_not_depend_on_the_company(make_film: MakeFilm, film_batch: Batch) -> None:
+    made = make_film()
+    for lacking in (None, "audio", "image/block_6"):
+        partial = dict(film_batch)
+        if lacking is not None:
+            partial[presence_name(lacking)] = torch.arange(10) % 3 > 0
+        together = scores_of(made, partial)
+        alone = [scores_of(made, {k: v[row : row + 1] for k, v in partial.items()}) for row in range(10)]
+        torch.testing.assert_close(together, torch.cat(alone), rtol=1e-5, atol=1e-5)
+        assert together.std() > 0
 
 
 def test_the_default_settings_build_the_published_model() -> None:
-    """13,508,864 parameters, plus one for each learned exponent; the text vector is as wide as the model."""
+    """13,508,864 parameters, plus one for each learned exponent and three tokens; the text is as wide as the model."""
     shapes = {
         VIDEO: (16, 1024),
         AUDIO: (40, 768),
@@ -231,14 +240,40 @@ def test_the_default_settings_build_the_published_model() -> None:
         SENSOR: (128, 6),
         TEXT: (512,),
     }
-    with torch.random.fork_rng(devices=[]):
+    with torch.device("meta"):
         film = make_recipe("causal_film", Settings()).build(shapes)
-    assert sum(parameter.numel() for parameter in film.parameters()) == 13_508_864 + 2
+    assert isinstance(film, CalibratedCausalFilm) and film.film.absent is not None
+    tokens = sum(parameter.numel() for parameter in film.film.absent.parameters())
+    assert tokens == 3 * 512
+    assert sum(parameter.numel() for parameter in film.parameters()) == 13_508_864 + 2 + tokens
 
 
 @pytest.mark.parametrize("learnable", [True, False])
-def test_the_exponent_of_gem_is_trained_or_not(make: MakeRecipe, learnable: bool) -> None:
-    _, film = make(model={"learnable_gem": learnable})
-    exponents = [parameter for name, parameter in film.named_parameters() if name.endswith(".p")]
-    assert len(exponents) == 2
-    assert all(exponent.requires_grad is learnable for exponent in exponents)
+@pytest.mark.parametrize("target", ["joint", "ema"])
+def test_the_exponent_of_gem_is_trained_or_not(make_film: MakeFilm, learnable: bool, target: str) -> None:
+    _, film = make_film(model={"learnable_gem": learnable}, target=target)
+    exponents = {name: parameter for name, parameter in film.named_parameters() if name.endswith(".p")}
+    assert len(exponents) == (4 if target == "ema" else 2)
+    for name, exponent in exponents.items():
+        assert exponent.requires_grad is (learnable and "target_encoder" not in name)
+
+
+def test_settings_that_contradict_one_another_are_refused() -> None:
+    with pytest.raises(SettingsError, match=r"modality_dropout.*model\.missing=token"):
+        make_recipe(
+            "causal_film",
+            Settings(model=ModelSettings(missing="leave_out"), train=TrainSettings(modality_dropout=0.1)),
+        )
+    with pytest.raises(SettingsError, match="nothing to train on"):
+        make_recipe("causal_film", Settings(loss=LossSettings(cosine=0, l1=0, gram=0, text=0)))
+
+
+def test_views_that_blocks_do_not_share_count_as_no_photographs(make_film: MakeFilm, film_batch: Batch) -> None:
+    """A row whose two blocks saw different photographs has none; its maximum over views would be over nothing."""
+    recipe, film = make_film()
+    views = {VIEWS[0]: torch.ones_like(film_batch[VIEWS[0]]), VIEWS[1]: torch.ones_like(film_batch[VIEWS[1]])}
+    views[VIEWS[0]][4] = torch.tensor([1, 0])
+    views[VIEWS[1]][4] = torch.tensor([0, 1])
+    encodings = recipe.encode(film, {**film_batch, **views}, None)
+    assert encodings["result_present"].tolist() == [float(row != 4) for row in range(10)]
+    assert encodings["z_result"].isfinite().all()

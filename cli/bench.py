@@ -1,0 +1,60 @@
+"""`weldcache bench`: a list of variants in one table."""
+
+import json
+import sys
+from typing import Annotated, Literal
+
+import typer
+
+from .options import AsJson, Cache, Set, overrides
+
+
+def bench(
+    variants: Annotated[
+        str | None, typer.Argument(metavar="[LIST]", help="A shipped list or a YAML file.", show_default=False)
+    ] = None,
+    cache: Cache = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option("--seeds", metavar="0,1,2", help="Seeds to train each with.", show_default="the list's"),
+    ] = None,
+    split: Annotated[Literal["val", "test"], typer.Option(help="Welds to compare them on.")] = "test",
+    keep_weights: Annotated[
+        bool, typer.Option("--keep-weights", help="Keep the weights of every trial once it is scored.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Train every trial again, whatever is there.")] = False,
+    settings: Set = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train every variant of a list with several seeds on one copy of the features, and compare them.
+
+    Without LIST, the shipped lists are shown. Interrupt it and run it again: what is done is not repeated. The table
+    is kept in `runs/<LIST>` as CSV, JSON and Markdown, every trial as a run beside it. Exit status 1 if a variant
+    failed.
+    """
+    from ..configs.variant_lists import load_variant_list, parse_seeds, shipped_lists
+
+    if variants is None:
+        for name, question in shipped_lists().items():
+            typer.echo(f"{name:14} {question}")
+        return
+    from ..evaluate.bench.pipeline import bench as run_bench
+
+    found = run_bench(
+        load_variant_list(variants),
+        overrides=overrides(settings, cache_path=cache),
+        seeds=None if seeds is None else parse_seeds(seeds),
+        split=split,
+        overwrite=overwrite,
+        keep_weights=keep_weights,
+        command=" ".join(["weldcache", *sys.argv[1:]]),
+    )
+    if as_json:
+        typer.echo(json.dumps(found.document, indent=2))
+    else:
+        from rich.console import Console
+
+        console = Console()
+        console.print(found.summary, soft_wrap=not console.is_terminal)
+        typer.echo(f"Table and trials: {found.folder}")
+    raise typer.Exit(0 if found.complete else 1)

@@ -1,0 +1,47 @@
+"""`weldcache fuse`: late fusion of trained runs."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from .options import Cache, Config, Set, overrides
+
+
+def fuse(
+    members: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help="Names of two or more finished runs.")],
+    config: Config = None,
+    cache: Cache = None,
+    run: Annotated[
+        str | None, typer.Option("--run", help="Name of the fused run.", show_default="late_fusion-001, -002, ...")
+    ] = None,
+    weights: Annotated[
+        str,
+        typer.Option(
+            "--weights",
+            metavar="equal|fit|NUMBERS",
+            help="How much each run counts: alike; as separates validation best; or as given, such as 0.37,0.63.",
+        ),
+    ] = "equal",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run of that name.")] = False,
+    settings: Set = None,
+) -> None:
+    """Fuse the scores of trained runs into one run.
+
+    Each run's scores are put in units of their spread on the validation normals, and averaged. The result is a run
+    like any other, with all weights in it: judge it with `weldcache eval`.
+    """
+    from ..configs.load import load_settings
+    from ..train.combination import parse_weighting
+    from ..train.fusion import describe_fusion
+    from ..train.fusion import fuse as run_fuse
+
+    fused = run_fuse(
+        load_settings(config, overrides=overrides(settings, cache_path=cache)),
+        members=members,
+        weighting=parse_weighting(weights),
+        run_name=run,
+        overwrite=overwrite,
+        command=" ".join(["weldcache", *sys.argv[1:]]),
+    )
+    typer.echo(describe_fusion(fused))

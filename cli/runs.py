@@ -1,0 +1,120 @@
+"""`weldcache runs`: what was trained, with what, how well, and what of it can be spared."""
+
+import json
+from collections.abc import Iterable
+from typing import Annotated
+
+import typer
+
+from .options import AsJson, Config, Set
+
+app = typer.Typer(no_args_is_help=True, help="List, show, compare and prune runs.")
+
+_WIDEST = 10_000  # a table in a file or a pipe is as wide as it is: names are for copying
+
+Nested = Annotated[bool, typer.Option("--all", help="Also those one folder deeper, such as a bench's.")]
+
+
+@app.command("list")
+def list_runs(nested: Nested = False, config: Config = None, settings: Set = None, as_json: AsJson = False) -> None:
+    """List the runs, the newest last: how far, how good on validation and test, how long, how large."""
+    from ..configs.load import load_settings
+    from ..train.run_catalogue import list_runs as list_entries
+
+    folder = load_settings(config, overrides=settings or []).runs.folder
+    entries = list_entries(folder, nested=nested)
+    if as_json:
+        document = {"folder": str(folder), "runs": [entry.as_json() for entry in entries]}
+        typer.echo(json.dumps(document, indent=2))
+        return
+    from ..train.run_tables import run_list
+
+    _print(run_list(entries, folder=folder))
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A run; latest: the newest finished one.")] = "latest",
+    config: Config = None,
+    settings: Set = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a run: what it was trained on, what it reached, the settings that are not a preset's, its files."""
+    from ..configs.load import load_settings
+    from ..train.run_details import describe_run_folder
+    from ..train.run_folder import find_run
+
+    folder = load_settings(config, overrides=settings or []).runs.folder
+    details = describe_run_folder(find_run(folder, name), folder=folder)
+    if as_json:
+        typer.echo(json.dumps(details.as_json(), indent=2))
+        return
+    from ..train.run_tables import run_page
+
+    _print(run_page(details))
+
+
+@app.command()
+def compare(
+    names: Annotated[list[str], typer.Argument(metavar="NAME NAME...", help="Two or more runs.")],
+    config: Config = None,
+    settings: Set = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare runs: what they reached, and only the settings in which they differ, side by side."""
+    from ..configs.load import load_settings
+    from ..train.run_comparison import compare as compare_runs
+
+    comparison = compare_runs(load_settings(config, overrides=settings or []).runs.folder, names)
+    if as_json:
+        typer.echo(json.dumps(comparison.as_json(), indent=2))
+        return
+    from ..train.run_tables import comparison_tables
+
+    _print(comparison_tables(comparison))
+
+
+@app.command()
+def prune(
+    keep_best: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Of the finished runs on the same features, remove all but the N best by validation.",
+            show_default=False,
+        ),
+    ] = None,
+    unfinished: Annotated[bool, typer.Option("--unfinished", help="Remove runs that are not finished.")] = False,
+    nested: Nested = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without, only say what would be removed.")] = False,
+    config: Config = None,
+    settings: Set = None,
+    as_json: AsJson = False,
+) -> None:
+    """Remove what can be spared: the optimiser's state of finished runs, and runs that are asked for.
+
+    Without `--yes` nothing is changed. What another process writes to, what is damaged or no run is left alone.
+    """
+    from ..configs.load import load_settings
+    from ..train.run_pruning import carry_out, plan_pruning, pruning_document
+
+    folder = load_settings(config, overrides=settings or []).runs.folder
+    planned = plan_pruning(folder, nested=nested, keep_best=keep_best, unfinished=unfinished)
+    removals, left = carry_out(planned) if yes else (planned, [])
+    if as_json:
+        typer.echo(json.dumps(pruning_document(removals, left, done=yes), indent=2))
+        return
+    from ..train.run_tables import removal_tables
+
+    _print(removal_tables(removals, left, done=yes))
+
+
+def _print(parts: Iterable[object]) -> None:
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console.width = _WIDEST
+    for part in parts:
+        console.print(part, soft_wrap=not console.is_terminal)

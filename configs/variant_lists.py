@@ -1,0 +1,219 @@
+"""Lists of variants that `weldcache bench` compares: YAML, read as strictly as settings are.
+
+    # What the list asks, in one line.
+    seeds: [0, 1, 2]
+    set: {train.epochs: 50}                 settings of all variants
+    variants:
+      a name:
+        config: stage1                      a preset, or a settings file beside the list
+        set: {model.gate: false}            settings of this variant
+        recorded: {val: 0.9, test: 0.88}    AUROCs known from elsewhere, shown beside those found here
+
+The first variant is the one that the others are compared with. Later settings win: the folder's own, the preset, the
+list's `set`, the variant's `set`, `--set` on the command line.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import Field, ValidationError
+
+from ..errors import NotFoundError, SettingsError
+from .load import fields, load_settings, nearest_hint, preset_names
+from .schema import Section, Settings, Share
+
+_SEED = "train.seed"
+
+
+class Recorded(Section):
+    """AUROCs of an earlier experiment."""
+
+    val: Share | None = None
+    test: Share | None = None
+
+
+class Variant(Section):
+    """One entry of a list: what differs from the folder's own settings."""
+
+    config: str | None = None
+    settings: dict[str, Any] = Field({}, alias="set")
+    recorded: Recorded = Recorded()
+
+
+class _File(Section):
+    """A list's file."""
+
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0, 1, 2), min_length=1)
+    settings: dict[str, Any] = Field({}, alias="set")
+    variants: dict[str, Variant] = Field(min_length=1)
+
+
+@dataclass(frozen=True)
+class VariantList:
+    """A list of variants.
+
+    Attributes:
+        name: of the shipped list, or of the file without its suffix.
+        question: what it asks, which is its first line.
+        origin: where it was read, for messages.
+        folder: files that variants name are meant from here.
+        seeds: each variant is trained once with each.
+        settings: of all variants, by dotted name.
+        variants: by name; the first is what the others are compared with.
+    """
+
+    name: str
+    question: str
+    origin: str
+    folder: Path
+    seeds: tuple[int, ...]
+    settings: Mapping[str, Any]
+    variants: Mapping[str, Variant]
+
+    def shared(self, *, overrides: Sequence[str] = (), folder: Path | None = None) -> Settings:
+        """The settings of no variant in particular; `overrides` and `folder` as for `load_settings`.
+
+        Raises:
+            SettingsError: if a value is out of range; the message names the list.
+        """
+        return self._load(None, {}, overrides=overrides, folder=folder, where=self.origin)
+
+    def resolve(self, variant: str, *, overrides: Sequence[str] = (), folder: Path | None = None) -> Settings:
+        """All settings of a variant; `overrides` and `folder` as for `load_settings`.
+
+        Raises:
+            SettingsError: if a value is out of range; the message names list and variant.
+            NotFoundError: if its settings file is not there.
+        """
+        chosen = self.variants[variant]
+        config = chosen.config
+        if config is not None and config not in preset_names():
+            config = str(self.folder / config)
+        where = f"{self.origin}, variant {variant!r}"
+        return self._load(config, chosen.settings, overrides=overrides, folder=folder, where=where)
+
+    def _load(
+        self,
+        config: str | None,
+        settings: Mapping[str, Any],
+        *,
+        overrides: Sequence[str],
+        folder: Path | None,
+        where: str,
+    ) -> Settings:
+        written = [f"{key}={_as_yaml(value)}" for key, value in [*self.settings.items(), *settings.items()]]
+        try:
+            return load_settings(config, overrides=[*written, *overrides], folder=folder)
+        except (SettingsError, NotFoundError) as error:
+            raise type(error)(f"{where}: {error}") from None
+
+
+def shipped_lists() -> dict[str, str]:
+    """What each shipped list asks, by its name."""
+    files = resources.files(__package__).joinpath("lists").iterdir()
+    texts = {file.name.removesuffix(".yaml"): file.read_text(encoding="utf-8") for file in files}
+    return {name: _question(texts[name]) for name in sorted(texts)}
+
+
+def load_variant_list(name_or_path: str) -> VariantList:
+    """Read a shipped list by its name, or one's own by its path.
+
+    Raises:
+        NotFoundError: if it is neither.
+        SettingsError: if it is not YAML, has a name that is not known or stands twice, or a value out of range.
+    """
+    if name_or_path in shipped_lists():
+        file = resources.files(__package__).joinpath("lists", f"{name_or_path}.yaml")
+        origin = f"list {name_or_path}"
+        return _parsed(file.read_text(encoding="utf-8"), name=name_or_path, origin=origin, folder=Path())
+    path = Path(name_or_path)
+    if not path.is_file():
+        known = list(shipped_lists())
+        raise NotFoundError(
+            f"{name_or_path} is neither a file nor a shipped list.{nearest_hint(name_or_path, known)} "
+            f"The lists are {', '.join(known)}."
+        )
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path} is not valid YAML: {error}") from None
+    return _parsed(text, name=path.stem, origin=str(path), folder=path.absolute().parent)
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Seeds as they are written on a command line: `0,1,2`.
+
+    Raises:
+        SettingsError: if they are not different whole numbers from 0.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() for part in parts) or len({*map(int, parts)}) < len(parts):
+        raise SettingsError(f"--seeds {text}: expected different whole numbers such as 0,1,2.")
+    return tuple(map(int, parts))
+
+
+def _parsed(text: str, *, name: str, origin: str, folder: Path) -> VariantList:
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{origin} is not valid YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise SettingsError(f"{origin} must hold `variants:` and indented `name: {{set: ...}}` lines.")
+    for line, key in _repeated_keys(root):
+        raise SettingsError(f"{origin}, line {line}: {key} stands twice; only one of the two would count.")
+    try:
+        file = _File.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_fault(fault, origin) for fault in error.errors())) from None
+    _refuse_unknown_settings(file.settings, origin=origin)
+    for variant, entry in file.variants.items():
+        _refuse_unknown_settings(entry.settings, origin=f"{origin}, variant {variant!r}")
+    if len(set(file.seeds)) < len(file.seeds):
+        raise SettingsError(f"{origin}: seeds {list(file.seeds)} name one twice.")
+    return VariantList(name, _question(text), origin, folder, file.seeds, file.settings, file.variants)
+
+
+def _question(text: str) -> str:
+    first = text.partition("\n")[0]
+    return first.lstrip("# ") if first.startswith("#") else ""
+
+
+def _as_yaml(value: Any) -> str:
+    """JSON is YAML; a number that YAML itself read as text, such as 2e-5, stays text and is read as one later."""
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _repeated_keys(node: yaml.Node | None) -> Iterator[tuple[int, str]]:
+    """Keys that stand twice in one mapping, of which YAML silently takes the last, with their line."""
+    if isinstance(node, yaml.MappingNode):
+        seen = set()
+        for key, value in node.value:
+            if key.value in seen:
+                yield key.start_mark.line + 1, key.value
+            seen.add(key.value)
+            yield from _repeated_keys(value)
+
+
+def _fault(fault: Mapping[str, Any], origin: str) -> str:
+    """One line a fault: file, key, what is wrong, and the nearest key where one is not known."""
+    location = [str(part) for part in fault["loc"]]
+    if fault["type"] == "extra_forbidden":
+        known = {1: ["seeds", "set", "variants"], 3: ["config", "set", "recorded"], 4: ["val", "test"]}[len(location)]
+        hint = nearest_hint(location[-1], known) or f" There are {', '.join(known)}."
+        return f"{origin}: there is no key {'.'.join(location)}.{hint}"
+    return f"{origin}: {'.'.join(location)}: {fault['msg']}, got {fault['input']!r}"
+
+
+def _refuse_unknown_settings(settings: Mapping[str, Any], *, origin: str) -> None:
+    known = dict(fields())
+    for key in settings:
+        if key == _SEED:
+            raise SettingsError(f"{origin}: {_SEED} is not a variant's to set; a list has `seeds`.")
+        if key not in known:
+            raise SettingsError(f"{origin}: there is no setting {key}.{nearest_hint(key, known)}")

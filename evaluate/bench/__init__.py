@@ -1,0 +1,1 @@
+"""Variants compared: a list of them is trained on one cache, each with several seeds, and put into one table."""

@@ -1,0 +1,81 @@
+"""One trial from its settings to its record: train, score with the weights that validation chose, write down."""
+
+from collections.abc import Sequence
+
+from ...cache.provenance import fingerprint
+from ...cache.store import FeatureStore
+from ...configs.device import resolve_device
+from ...train.display.display import ShowTraining
+from ...train.feature_pool import FeaturePool
+from ...train.metrics_log import MetricRow
+from ...train.pipeline import train
+from ...train.run_folder import RunFolder
+from ...train.trained_run import load_run
+from ..scores import write_scores
+from ..scoring import load_models, score_split
+from .trial import Trial
+from .trial_record import TrialRecord, read_record, scores_path, write_record
+from .trial_start import Step
+
+
+def run_trial(
+    trial: Trial,
+    step: Step,
+    store: FeatureStore,
+    *,
+    pool: FeaturePool | None,
+    split: str,
+    keep_weights: bool,
+    command: str,
+    show: ShowTraining,
+) -> TrialRecord:
+    """Do what is left of a trial; `pool` has the features that all trials share, None: each loads its own.
+
+    Raises:
+        KeyboardInterrupt: on Ctrl-C; the same trial goes on from its last checkpoint next time.
+        WeldcacheError: whatever training and scoring raise.
+    """
+    if step != "done":
+        if step != "score":
+            train(
+                trial.settings,
+                run_name=trial.run.name,
+                overwrite=step == "train" and trial.run.path.exists(),
+                command=command,
+                pool=pool,
+                show=show,
+            )
+        _score(trial, store, pool=pool, split=split, keep_weights=keep_weights)
+    record = read_record(trial.run, split)
+    assert record is not None
+    if not record.weights_kept:
+        _delete_weights(trial.run)
+    return record
+
+
+def _score(trial: Trial, store: FeatureStore, *, pool: FeaturePool | None, split: str, keep_weights: bool) -> None:
+    run = load_run(trial.run.path)
+    device = resolve_device(run.settings.train.device, setting="train.device")
+    scored = score_split(run, store, split, models=load_models(run, store=store, device=device), pool=pool)
+    write_scores(scores_path(trial.run, split), scored.table)
+    record = TrialRecord(
+        split=split,
+        samples=fingerprint(list(scored.table.keys)),
+        num_left_out=scored.num_left_out,
+        val_auroc=trial.run.state()["best"]["val_auroc"],
+        parameters=run.manifest["parameters"]["trainable"],
+        epochs=len(run.metrics),
+        seconds=_seconds(run.metrics),
+        weights_kept=keep_weights,
+    )
+    write_record(trial.run, record)
+
+
+def _seconds(epochs: Sequence[MetricRow]) -> float:
+    """Of all epochs; unlike the clock of a command, it counts what an interrupted one did as well."""
+    return float(sum(epoch["seconds"] or 0 for epoch in epochs))
+
+
+def _delete_weights(run: RunFolder) -> None:
+    for path in (run.best_path, run.last_path):
+        path.unlink(missing_ok=True)

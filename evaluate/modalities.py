@@ -1,0 +1,103 @@
+"""The model without one modality: what its scores lose where samples count as if they had none of it."""
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..configs.schema import Settings
+from ..metrics.auroc import auroc_interval
+from ..metrics.repeats import mean_auroc_difference
+from ..train.recipes.registry import recipe_of
+from ..train.trained_run import TrainedRun
+from .results import ModalityResult
+from .scoring import ScoredSplit
+from .wording import change, listed
+
+# A chosen limit: a change this small would not decide between two sensors' prices.
+NO_CHANGE = 0.01
+
+
+def modality_results(scored: ScoredSplit, *, seen_missing: Collection[str]) -> dict[str, ModalityResult]:
+    """AUROC without each modality that was hidden in `scored`, and the difference to the whole model's.
+
+    The intervals of the differences are DeLong's for correlated AUROCs: both score the same samples.
+
+    Args:
+        scored: a split of both labels.
+        seen_missing: modalities that training left out now and then.
+
+    Raises:
+        MetricError: if a score without a modality is not finite.
+    """
+    whole, labels = scored.table.scores, scored.table.labels
+    return {
+        modality: ModalityResult(
+            auroc=auroc_interval(scores, labels),
+            change=mean_auroc_difference(scores[np.newaxis], whole[np.newaxis], labels),
+            num_lacking=scored.num_lacking.get(modality, 0),
+            seen_missing=modality in seen_missing,
+        )
+        for modality, scores in scored.without.items()
+    }
+
+
+def modalities_seen_missing(run: TrainedRun) -> frozenset[str]:
+    """The modalities that some samples lacked in training, by themselves or because modality dropout hid them."""
+    lacked = run.manifest["counts"].get("train_normals_without", {})
+    return frozenset(run.recipe.modalities()) - (_never_hidden(run.manifest, run.settings) - set(lacked))
+
+
+def _never_hidden(manifest: Mapping[str, Any], settings: Settings) -> set[str]:
+    """The modalities that dropout did not hide; of a fused run those that it did not hide from a member."""
+    if "members" in manifest:
+        members = [(member, Settings.model_validate(member["settings"])) for member in manifest["members"]]
+        return {modality for member, own in members for modality in _never_hidden(member, own)}
+    return set() if settings.train.modality_dropout > 0 else set(recipe_of(manifest, settings).modalities())
+
+
+def unseen_note(results: Mapping[str, ModalityResult]) -> str | None:
+    """What the changes mean where training never left a modality out; None where it left out each."""
+    unseen = [modality for modality, result in results.items() if not result.seen_missing]
+    if not unseen:
+        return None
+    return (
+        f"Training never left out {listed(unseen, last='or')}: what changes without it mixes how much it is needed "
+        "with how strange its absence is. Train with --set train.modality_dropout=0.1 or so to tell the two apart."
+    )
+
+
+def modality_caveats(results: Mapping[str, ModalityResult], *, split: str, num_samples: int) -> tuple[str, ...]:
+    """What to know of samples that lack a modality, and of what leaving one out showed."""
+    return (*_about_lacking(results, split=split, num_samples=num_samples), *_about_changes(results))
+
+
+def _about_lacking(results: Mapping[str, ModalityResult], *, split: str, num_samples: int) -> Iterator[str]:
+    lacking = {modality: result.num_lacking for modality, result in results.items() if result.num_lacking}
+    if lacking:
+        counts = listed(f"{num} lack {modality}" for modality, num in lacking.items())
+        yield (
+            f"Of the {num_samples} samples of {split}, {counts}; they are scored all the same, with a learned stand-in "
+            "for what they lack, and are in every figure."
+        )
+    unseen = [modality for modality in lacking if not results[modality].seen_missing]
+    if unseen:
+        yield (
+            f"Training saw no sample without {listed(unseen, last='or')}, so it was not learned from any how to score "
+            "those. Train with --set train.modality_dropout=0.1 or so."
+        )
+
+
+def _about_changes(results: Mapping[str, ModalityResult]) -> Iterator[str]:
+    idle = [name for name, result in results.items() if max(-result.change.low, result.change.high) <= NO_CHANGE]
+    if idle:
+        yield (
+            f"Leaving out {listed(idle, last='or')} changes nothing (the AUROC by less than {NO_CHANGE:g}): this model "
+            "does without."
+        )
+    for name, result in results.items():
+        if result.change.low > 0 and result.change.value > NO_CHANGE:
+            yield (
+                f"The model is better without {name}: the AUROC changes by {change(result.change)}. What it learned "
+                f"from {name} may hold for the training samples alone."
+            )

@@ -1,0 +1,79 @@
+"""Video as frames: pictures spread evenly over the film, each through an image backbone and averaged over its patches.
+
+What the video autoencoder is trained on. The photographs show the finished seam and have no part in it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from einops import rearrange
+
+from ...cache.arrays import ArraySpec, FeatureSetSpec
+from ...configs.schema import CacheSettings, FramesSettings
+from ..backbones.spec import ImageBackbone, Preparation
+from ..decode.decoded import Photographs
+from ..decode.video import decode_video
+from ..sample import Sample
+from .arc_on import arc_on_array
+from .made_by import OPENCV, made_by
+from .modality import Features, Prepared
+
+
+@dataclass(frozen=True)
+class FramesReader:
+    """Frames as the backbone takes pictures: {"frames": (time, 3, size, size), "arc_on": (2,)}."""
+
+    settings: FramesSettings
+    preparation: Preparation[Photographs]
+
+    def files(self, sample: Sample) -> tuple[Path, ...]:
+        """The film."""
+        return sample.files["video"]
+
+    def __call__(self, sample: Sample) -> Prepared:
+        """Decode and prepare one sample."""
+        (film,) = self.files(sample)
+        clip = decode_video(film, num_frames=self.settings.num_frames)
+        pictures = Photographs(tuple(clip.frames))  # to an image backbone a frame is a picture like any other
+        tensors = {"frames": self.preparation(pictures), "arc_on": torch.from_numpy(clip.arc_on)}
+        return Prepared(tensors, notes=clip.problems)
+
+
+class FramesEncoder:
+    """Embeddings (time, dim): the mean over the patches of each frame, without CLS and register tokens."""
+
+    def __init__(self, backbone: ImageBackbone, *, settings: FramesSettings, cache: CacheSettings) -> None:
+        self._backbone = backbone
+        (self._block,) = backbone.blocks
+        self.reader = FramesReader(settings=settings, preparation=backbone.preparation)
+        arrays = [
+            ArraySpec("embedding", (settings.num_frames, backbone.dim), ("time", "dim"), cache.dtype),
+            arc_on_array(),
+        ]
+        described = made_by(
+            backbone.spec,
+            decoding={"num_frames": settings.num_frames, "sampling": "uniform"},
+            decoders=[OPENCV],
+            block=self._block,
+        )
+        self.specs = [FeatureSetSpec(settings.store_as, arrays, described)]
+
+    def load(self) -> None:
+        """Load the backbone."""
+        self._backbone.load()
+
+    def encode(self, prepared: Sequence[Prepared], *, feature_sets: frozenset[str]) -> Features:
+        """All frames of all samples are one batch."""
+        frames = torch.stack([item.tensors["frames"] for item in prepared])
+        encoded = self._backbone(rearrange(frames, "sample time ... -> (sample time) ..."))[self._block]
+        made = {
+            "embedding": rearrange(encoded["mean"], "(sample time) dim -> sample time dim", sample=len(prepared)),
+            "arc_on": torch.stack([item.tensors["arc_on"] for item in prepared]),
+        }
+        return dict.fromkeys(feature_sets, made)
+
+    def flops(self, prepared: Prepared, *, feature_sets: frozenset[str]) -> int:
+        """Those of the frames up to the block."""
+        return len(prepared.tensors["frames"]) * self._backbone.flops()

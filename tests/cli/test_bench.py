@@ -1,0 +1,78 @@
+"""`weldcache bench`: what it prints, where the table goes, and how it exits."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]
+
+LIST = """# Does the gate matter?
+seeds: [0]
+set: {train.epochs: 1}
+variants:
+  as set: {}
+  no gate: {set: {model.gate: false}}
+"""
+
+
+@pytest.fixture
+def project(extracted: Path, copy_of: Callable[[Path], Path]) -> Path:
+    project = copy_of(extracted)
+    (project / "gate.yaml").write_text(LIST)
+    return project
+
+
+def test_without_a_list_the_shipped_ones_are_shown(weldcache: Run, tmp_path: Path) -> None:
+    outcome = weldcache("bench", folder=tmp_path)
+    assert outcome.code == 0
+    for name in ("architecture", "augmentation", "blocks", "collapse", "losses", "optimisation", "pooling", "presets"):
+        assert f"{name} " in outcome.out
+    assert "Which blocks of the image backbone" in outcome.out
+
+
+def test_a_table_and_the_same_again_as_json(weldcache: Run, project: Path) -> None:
+    outcome = weldcache("bench", "gate.yaml", folder=project)
+    assert outcome.code == 0, outcome.err
+    for part in ("gate on test: Does the gate matter?", "as set 0.", "no gate 0.", "media-free control"):
+        assert part in outcome.out, part
+    assert f"Table and trials: {project / 'runs/gate'}" in outcome.out
+    assert "no gate, seed 0: test AUROC" in outcome.err
+    again = weldcache("bench", "gate.yaml", "--json", folder=project)
+    assert again.code == 0 and "seed 0: test AUROC" not in again.err
+    document = json.loads(again.raw_out)
+    assert document == json.loads((project / "runs/gate/table_test.json").read_text())
+    assert document["command"] == "weldcache bench gate.yaml --json"
+    assert [variant["name"] for variant in document["variants"]] == ["as set", "no gate"]
+    shown = weldcache("eval", "--run", "gate/no_gate-seed0", folder=project)
+    assert shown.code == 2 and "Traceback" not in shown.err  # its weights are gone
+
+
+def test_a_variant_that_cannot_be_tried_exits_one_and_the_others_are_in_the_table(
+    weldcache: Run, project: Path
+) -> None:
+    (project / "gate.yaml").write_text(LIST + "  block 9: {set: {model.blocks: [9]}}\n")
+    outcome = weldcache("bench", "gate.yaml", folder=project)
+    assert outcome.code == 1 and "Traceback" not in outcome.err
+    assert "block 9 failed" in outcome.out and "no features image/block_9" in outcome.out
+    assert "no gate 0." in outcome.out
+    assert "image.blocks=[2,4,9]" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["bloks"], "Did you mean blocks?"),
+        (["blocks", "--seeds", "0,0"], "expected different whole numbers"),
+        (["blocks", "--set", "train.seed=1"], "--seeds 0,1,2"),
+        (["blocks", "--set", "train.lrr=1"], "Did you mean train.lr?"),
+        (["gate.yaml", "--cache", "nowhere.zarr"], "weldcache extract"),
+    ],
+)
+def test_bad_input_is_refused_in_words(weldcache: Run, project: Path, arguments: list[str], said: str) -> None:
+    outcome = weldcache("bench", *arguments, folder=project)
+    assert outcome.code == 2 and outcome.out == "" and "Traceback" not in outcome.err
+    assert said in outcome.err
+    assert not (project / "runs").exists()

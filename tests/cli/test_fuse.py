@@ -1,0 +1,86 @@
+"""`weldcache fuse`: an autoencoder beside Causal-FiLM on real files, fused and judged like any run."""
+
+import csv
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def two_runs(weldcache: Run, judged: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with `first`, a Causal-FiLM, and `ae`, both judged on test and on validation. Not to be changed."""
+    project = Path(shutil.copytree(judged, tmp_path_factory.mktemp("fuse") / "project"))
+    for command in (
+        ["extract", "--config", "video_ae"],
+        ["train", "--config", "video_ae", "--run", "ae"],
+        ["eval", "--run", "ae"],
+        ["eval", "--run", "ae", "--split", "val"],
+        ["eval", "--run", "first", "--split", "val"],
+    ):
+        outcome = weldcache(*command, folder=project)
+        assert outcome.code == 0, (command, outcome.err)
+    return project
+
+
+def scores_in(run: Path, split: str) -> dict[str, np.ndarray]:
+    """Columns of a table of scores."""
+    with (run / f"scores_{split}.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    numbers = {name: np.array([float(row[name]) for row in rows]) for name in ("score", "raw_score", "label")}
+    return {**numbers, "key": np.array([row["key"] for row in rows])}
+
+
+def test_the_fused_run_is_judged_by_the_members_scores(
+    weldcache: Run, two_runs: Path, copy_of: Callable[[Path], Path]
+) -> None:
+    project = copy_of(two_runs)
+    outcome = weldcache("fuse", "first", "ae", "--weights", "0.37,0.63", folder=project)
+    assert outcome.code == 0, outcome.err
+    assert "first: weight 0.37" in outcome.out and "weldcache eval --run late_fusion-001" in outcome.out
+    runs = project / "runs"
+    expected = {"score": 0.0, "raw_score": 0.0}
+    for name, share in (("first", 0.37), ("ae", 0.63)):
+        test, validation = scores_in(runs / name, "test"), scores_in(runs / name, "val")
+        for column in expected:
+            normals = validation[column][validation["label"] == 0]
+            expected[column] = expected[column] + share * (test[column] - normals.mean()) / normals.std()
+    for name in ("first", "ae"):
+        shutil.rmtree(runs / name)
+    outcome = weldcache("eval", folder=project)
+    assert outcome.code == 0, outcome.err
+    fused = scores_in(runs / "late_fusion-001", "test")
+    assert len(fused["key"]) == 15
+    for column, values in expected.items():
+        np.testing.assert_allclose(fused[column], values, rtol=1e-3, atol=1e-3)
+    assert (runs / "late_fusion-001" / "report.html").is_file()
+
+
+def test_fitted_weights_and_a_name(weldcache: Run, two_runs: Path, copy_of: Callable[[Path], Path]) -> None:
+    project = copy_of(two_runs)
+    outcome = weldcache("fuse", "first", "ae", "--weights", "fit", "--run", "both", folder=project)
+    assert outcome.code == 0, outcome.err
+    assert "weights were fitted to it" in outcome.out and (project / "runs" / "both" / "manifest.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["first"], "two runs at least"),
+        (["first", "ae", "--weights", "0.5,0.6"], "sum to 1"),
+        (["first", "ae", "--weights", "best"], "expected equal, fit"),
+        (["first", "nobody"], "nobody is not a run"),
+    ],
+)
+def test_what_cannot_be_fused_is_said_in_a_sentence(
+    weldcache: Run, two_runs: Path, arguments: list[str], said: str
+) -> None:
+    outcome = weldcache("fuse", *arguments, folder=two_runs)
+    assert outcome.code == 2 and outcome.out == ""
+    assert said in outcome.err and "Traceback" not in outcome.err
+    assert not (two_runs / "runs" / "late_fusion-001").exists()

@@ -1,0 +1,120 @@
+"""Leaving out one modality: the numbers by hand, whose absence training knew, and what is said about it."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from weldcache.configs.schema import Settings
+from weldcache.evaluate.modalities import modalities_seen_missing, modality_caveats, modality_results, unseen_note
+from weldcache.evaluate.results import ModalityResult
+from weldcache.evaluate.scores import ScoreTable
+from weldcache.evaluate.scoring import ScoredSplit
+from weldcache.metrics.estimate import Estimate
+from weldcache.train.recipes.registry import recipe_of
+from weldcache.train.run_folder import RunFolder
+from weldcache.train.trained_run import TrainedRun
+
+NOTHING = ModalityResult(Estimate(0.8, 0.7, 0.9), Estimate(0.0, 0.0, 0.0), num_lacking=0, seen_missing=True)
+
+
+def _scored(
+    table: ScoreTable, without: Mapping[str, np.ndarray], num_lacking: Mapping[str, int] | None = None
+) -> ScoredSplit:
+    return ScoredSplit(table=table, without=without, num_lacking=num_lacking or {}, num_left_out=0)
+
+
+def test_numbers_by_hand(make_table: Callable[..., ScoreTable]) -> None:
+    """Two normals and two defects: 4 of 4 pairs in order with all modalities, 3 of 4 without video."""
+    table = replace(make_table(num_normal=2, num_defect=2), scores=np.array([1.0, 2.0, 3.0, 4.0]))
+    found = modality_results(_scored(table, {"video": np.array([1.0, 3.0, 2.0, 4.0])}, {"video": 1}), seen_missing=())
+    assert found["video"].auroc.value == 0.75
+    assert found["video"].change.value == -0.25
+    assert found["video"].change.low < -0.25 < found["video"].change.high
+    assert (found["video"].num_lacking, found["video"].seen_missing) == (1, False)
+
+
+def test_the_interval_is_that_of_paired_aurocs(table: ScoreTable) -> None:
+    noise = np.random.default_rng(5).normal(0, 0.3, len(table))
+    found = modality_results(_scored(table, {"audio": table.scores + noise}), seen_missing={"audio"})["audio"]
+    whole, without = (roc_auc_score(table.labels, scores) for scores in (table.scores, table.scores + noise))
+    assert found.auroc.value == pytest.approx(without)
+    assert found.change.value == pytest.approx(without - whole)
+    # The two rank nearly alike, so the difference is known far better than either.
+    assert found.change.high - found.change.low < 0.5 * (found.auroc.high - found.auroc.low)
+    assert found.seen_missing
+
+
+def test_a_modality_that_is_not_looked_at_changes_exactly_nothing(table: ScoreTable) -> None:
+    found = modality_results(_scored(table, {"sensor": 2 * table.scores}), seen_missing=())["sensor"]
+    assert found.change == Estimate(0.0, 0.0, 0.0)
+
+
+def test_what_changes_nothing_is_said() -> None:
+    needed = replace(NOTHING, change=Estimate(-0.1, -0.15, -0.05))
+    unclear = replace(NOTHING, change=Estimate(0.0, -0.02, 0.02))
+    (text,) = modality_caveats(
+        {"video": needed, "audio": NOTHING, "image": unclear, "sensor": NOTHING}, split="test", num_samples=150
+    )
+    assert text.startswith("Leaving out audio or sensor changes nothing")
+
+
+def test_what_is_better_left_out_is_said() -> None:
+    worse, hardly = (
+        replace(NOTHING, change=Estimate(*change)) for change in ((0.06, 0.02, 0.1), (0.006, 0.001, 0.011))
+    )
+    (text,) = modality_caveats({"audio": worse, "video": hardly}, split="test", num_samples=150)
+    assert "better without audio: the AUROC changes by +0.060 (+0.020 to +0.100)" in text
+
+
+@pytest.mark.parametrize(("seen", "num_texts"), [(True, 1), (False, 2)])
+def test_samples_that_lack_a_modality_are_counted(seen: bool, num_texts: int) -> None:
+    needed = replace(NOTHING, change=Estimate(-0.1, -0.15, -0.05), seen_missing=seen)
+    results = {"video": replace(needed, num_lacking=2), "audio": needed, "image": replace(needed, num_lacking=3)}
+    texts = modality_caveats(results, split="val", num_samples=15)
+    assert len(texts) == num_texts
+    assert "Of the 15 samples of val, 2 lack video and 3 lack image; they are scored all the same" in texts[0]
+    assert seen or re.search(r"Training saw no sample without video or image, so .*train.modality_dropout", texts[1])
+
+
+def test_the_note_on_what_training_never_left_out() -> None:
+    assert unseen_note({"video": NOTHING}) is None
+    note = unseen_note({"video": NOTHING, "audio": replace(NOTHING, seen_missing=False)})
+    assert note is not None and note.startswith("Training never left out audio: ")
+
+
+def _run(manifest: Mapping[str, Any], settings: Settings) -> TrainedRun:
+    recipe = recipe_of(manifest, settings)
+    return TrainedRun(RunFolder(Path("run")), settings=settings, manifest=manifest, metrics=[], recipe=recipe)
+
+
+def _with_dropout(dropout: float) -> Settings:
+    return Settings.model_validate({"train": {"modality_dropout": dropout}})
+
+
+def _member(name: str, recipe: str, settings: Settings) -> dict[str, Any]:
+    return {"name": name, "recipe": recipe, "settings": settings.model_dump(mode="json")}
+
+
+@pytest.mark.parametrize(
+    ("dropout", "lacked", "seen"),
+    [(0.0, {}, set()), (0.0, {"image": 2}, {"image"}), (0.1, {}, {"video", "audio", "image", "sensor"})],
+)
+def test_whose_absence_training_knew(dropout: float, lacked: dict[str, int], seen: set[str]) -> None:
+    manifest = {"recipe": "causal_film", "counts": {"train_normals_without": lacked}}
+    assert modalities_seen_missing(_run(manifest, _with_dropout(dropout))) == seen
+
+
+@pytest.mark.parametrize(("dropouts", "seen"), [((0.1, 0.1), True), ((0.1, 0.0), False), ((0.0, 0.0), False)])
+def test_a_fused_run_knew_what_every_member_that_looks_at_it_knew(dropouts: tuple[float, float], seen: bool) -> None:
+    # The autoencoder can do without nothing, so its having no dropout is no matter.
+    members = [_member("vae", "video_ae", _with_dropout(0.0))]
+    members += [_member(f"film-{place}", "causal_film", _with_dropout(share)) for place, share in enumerate(dropouts)]
+    run = _run({"recipe": "late_fusion", "members": members, "counts": {}}, _with_dropout(0.0))
+    assert modalities_seen_missing(run) == (frozenset(run.recipe.modalities()) if seen else frozenset())
+    assert run.recipe.modalities()

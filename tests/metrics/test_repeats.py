@@ -1,0 +1,149 @@
+"""Mean AUROC over seeds and its difference: by hand, against what they reduce to, coverage, and the edges."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import norm, t
+
+from weldcache.errors import MetricError
+from weldcache.metrics.auroc import auroc, auroc_interval
+from weldcache.metrics.delong import delong_covariance, delong_variance
+from weldcache.metrics.estimate import Estimate
+from weldcache.metrics.repeats import mean_auroc, mean_auroc_difference
+
+LABELS = np.repeat([0, 1], [40, 60])
+
+
+def _variant(
+    generator: np.random.Generator, base: np.ndarray, labels: np.ndarray, *, num: int, of_seeds: float, own: float = 0.3
+) -> np.ndarray:
+    """Scores of `num` seeds on one draw of samples: what is hard is shared, the separation is each seed's own."""
+    separations = generator.normal(1.19, of_seeds, num)
+    return np.array([base + sep * labels + own * generator.normal(size=len(labels)) for sep in separations])
+
+
+def _draws(*, repeats: int, of_seeds: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    generator = np.random.default_rng(11)
+    for _ in range(repeats):
+        base = generator.normal(size=len(LABELS))
+        sides = [_variant(generator, base, LABELS, num=3, of_seeds=of_seeds) for _ in range(2)]
+        yield sides[0], sides[1]
+
+
+def test_one_repeat_is_the_ordinary_interval() -> None:
+    scores = np.random.default_rng(0).normal(LABELS, 1)
+    assert mean_auroc(scores[np.newaxis], LABELS) == auroc_interval(scores, LABELS)
+
+
+def test_repeats_that_agree_know_no_more_than_one() -> None:
+    """Three seeds with the same scores are one experiment, whatever their number."""
+    scores = np.random.default_rng(0).normal(LABELS, 1)
+    one, three = auroc_interval(scores, LABELS), mean_auroc(np.stack([scores] * 3), LABELS)
+    assert (three.value, three.low, three.high) == pytest.approx((one.value, one.low, one.high))
+
+
+def test_the_interval_by_its_formula() -> None:
+    generator = np.random.default_rng(2)
+    scores = _variant(generator, generator.normal(size=100), LABELS, num=4, of_seeds=0.3)
+    values, covariance = np.array([auroc(row, LABELS) for row in scores]), delong_covariance(scores, LABELS)
+    shared = np.mean([covariance[i, j] for i in range(4) for j in range(4) if i != j])
+    variance, of_seeds = shared + values.var(ddof=1) / 4, values.var(ddof=1) / 4
+    assert variance > covariance.mean()  # these seeds differ by more than the samples explain
+    reach = t.ppf(0.975, 3 * (variance / of_seeds) ** 2) * np.sqrt(variance) / (values.mean() * (1 - values.mean()))
+    estimate = mean_auroc(scores, LABELS)
+    logits = np.log(np.array([estimate.low, estimate.high]) / (1 - np.array([estimate.low, estimate.high])))
+    assert estimate.value == pytest.approx(values.mean())
+    assert logits == pytest.approx(np.log(values.mean() / (1 - values.mean())) + np.array([-reach, reach]))
+
+
+def test_a_difference_of_single_runs_is_delongs_paired_test() -> None:
+    generator = np.random.default_rng(3)
+    base = generator.normal(size=100)
+    first, second = (_variant(generator, base, LABELS, num=1, of_seeds=0.5) for _ in range(2))
+    covariance = delong_covariance(np.concatenate([first, second]), LABELS)
+    reach = norm.ppf(0.975) * np.sqrt(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
+    value = auroc(first[0], LABELS) - auroc(second[0], LABELS)
+    estimate = mean_auroc_difference(first, second, LABELS)
+    assert (estimate.value, estimate.low, estimate.high) == pytest.approx((value, value - reach, value + reach))
+    unpaired = norm.ppf(0.975) * np.sqrt(delong_variance(first[0], LABELS) + delong_variance(second[0], LABELS))
+    assert reach < 0.5 * unpaired  # pairing is what makes small differences visible
+
+
+def test_a_difference_turns_its_sign_with_its_sides() -> None:
+    first, second = next(_draws(repeats=1, of_seeds=0.2))
+    there, back = mean_auroc_difference(first, second, LABELS), mean_auroc_difference(second, first, LABELS)
+    assert (back.value, back.low, back.high) == pytest.approx((-there.value, -there.high, -there.low))
+
+
+@pytest.mark.parametrize("of_seeds", [0.0, 0.3])
+def test_coverage_over_other_samples_and_other_seeds(of_seeds: float) -> None:
+    separations = np.random.default_rng(0).normal(1.19, of_seeds, 100_000)
+    truth = float(norm.cdf(separations / np.sqrt(2 * 1.09)).mean())
+    repeats = 250
+    found = [
+        (mean_auroc(first, LABELS).contains(truth), mean_auroc_difference(first, second, LABELS).contains(0.0))
+        for first, second in _draws(repeats=repeats, of_seeds=of_seeds)
+    ]
+    of_mean, of_difference = np.mean(found, axis=0)
+    assert 0.915 <= of_mean <= 0.985
+    assert 0.915 <= of_difference <= 0.998
+
+
+def test_seeds_that_differ_widen_the_interval() -> None:
+    widths = {}
+    for of_seeds in (0.0, 0.6):
+        first, _ = next(_draws(repeats=1, of_seeds=of_seeds))
+        estimate = mean_auroc(first, LABELS)
+        widths[of_seeds] = estimate.high - estimate.low
+    assert widths[0.6] > 1.5 * widths[0.0]
+
+
+@pytest.mark.parametrize("num", [1, 3])
+def test_perfect_separation_has_an_interval_of_some_width(num: int) -> None:
+    generator = np.random.default_rng(0)
+    perfect = generator.uniform(size=(num, 100)) + 2 * LABELS
+    best, worst = mean_auroc(perfect, LABELS), mean_auroc(-perfect, LABELS)
+    assert best.value == best.high == 1 and 0.9 < best.low < 0.99
+    assert (worst.value, worst.low, worst.high) == pytest.approx((0, 0, 1 - best.low))
+    between = mean_auroc_difference(perfect, generator.permuted(perfect, axis=0) + LABELS, LABELS)
+    assert between.value == 0 and -0.2 < between.low <= 0 <= between.high < 0.2
+    against_worst = mean_auroc_difference(perfect, -perfect, LABELS)
+    assert against_worst.value == against_worst.high == 1 and against_worst.low > 0.8
+
+
+def test_two_perfect_models_are_not_known_to_be_equal_but_one_and_the_same_is() -> None:
+    generator = np.random.default_rng(0)
+    first, second = (generator.uniform(size=(2, 100)) + 2 * LABELS for _ in range(2))
+    assert mean_auroc_difference(first, second, LABELS).low < 0 < mean_auroc_difference(first, second, LABELS).high
+    assert mean_auroc_difference(first, 3 * first + 1, LABELS) == Estimate(0.0, low=0.0, high=0.0)
+
+
+def test_models_that_differ_within_a_class_alone_do_not_differ() -> None:
+    scores = np.random.default_rng(0).normal(LABELS, 1)
+    above = np.argsort(scores)[-2:]
+    assert LABELS[above].tolist() == [1, 1]  # the two highest are defects, so they can change places
+    swapped = scores.copy()
+    swapped[above] = scores[above[::-1]]
+    assert mean_auroc_difference(swapped[np.newaxis], scores[np.newaxis], LABELS) == Estimate(0.0, low=0.0, high=0.0)
+
+
+def test_one_class_and_broken_scores_are_errors() -> None:
+    with pytest.raises(MetricError, match="at least one of each"):
+        mean_auroc(np.ones((2, 3)), np.zeros(3, dtype=np.int64))
+    with pytest.raises(MetricError, match="not finite"):
+        mean_auroc_difference(np.array([[1.0, 2.0]]), np.array([[1.0, np.nan]]), np.array([0, 1]))
+
+
+@given(num_normal=st.integers(1, 14), num_defect=st.integers(1, 14), num=st.integers(1, 4), seed=st.integers(0, 1000))
+@settings(max_examples=100, deadline=None)
+def test_intervals_hold_the_value_and_stay_in_range(num_normal: int, num_defect: int, num: int, seed: int) -> None:
+    generator, labels = np.random.default_rng(seed), np.repeat([0, 1], [num_normal, num_defect])
+    first, second = generator.integers(0, 4, (2, num, len(labels))).astype(np.float64)
+    estimate = mean_auroc(first, labels)
+    assert 0 <= estimate.low <= estimate.value <= estimate.high <= 1 and estimate.low < estimate.high
+    between = mean_auroc_difference(first, second, labels)
+    assert -1 <= between.low <= between.value <= between.high <= 1
+    assert between.value == pytest.approx(estimate.value - mean_auroc(second, labels).value)

@@ -1,0 +1,214 @@
+"""What a training shows: curves that fit any terminal, and without a terminal the lines of every long job."""
+
+import io
+import math
+import os
+import pty
+import re
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+import types
+from collections.abc import Callable, Mapping
+from fcntl import ioctl
+
+import pytest
+from rich.console import Console
+
+from weldcache.configs.schema import TrainSettings
+from weldcache.train.display import live
+from weldcache.train.display.display import training_display
+from weldcache.train.metrics_log import MetricRow
+
+CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def row(epoch: int, **values: float | None) -> MetricRow:
+    decay = math.exp(-epoch / 10)
+    return {
+        "epoch": epoch, "step": epoch * 18, "loss": 8 * decay + 1, "loss_cosine": decay, "loss_l1": decay / 2,
+        "val_loss": 9 * decay + 1.2, "val_auroc": 0.9 - 0.4 * decay, "lr": 2e-5, "gradient_norm": decay + 0.1,
+        "z_result_effective_rank": 30 * decay + 5, "z_result_std": decay, "z_result_std_min": 0.0,
+        "z_result_std_max": 1.0, "seconds": 1.0, "samples_per_second": 500.0, **values,
+    }  # fmt: skip
+
+
+def shown(rows: list[MetricRow], *, width: int, height: int, **settings: object) -> list[str]:
+    """The last picture of a training of these epochs, line by line, as a terminal of that size gets it."""
+    console = Console(file=io.StringIO(), force_terminal=True, color_system=None, width=width, height=height)
+    train = TrainSettings.model_validate({"epochs": 100, **settings})
+    best = max(rows, key=lambda row: row["val_auroc"] or 0, default=None)
+    with training_display("toy-001", settings=train, num_samples=32, history=rows, best=best, console=console):
+        pass
+    picture = console.file.getvalue().rpartition("\x1b[2K")[2]
+    return CODES.sub("", picture).rstrip("\n").split("\n")
+
+
+@pytest.mark.parametrize("num_epochs", [0, 1, 2, 500])
+@pytest.mark.parametrize("size", [(20, 4), (30, 10), (60, 20), (80, 24), (120, 30), (211, 55), (400, 100)])
+def test_it_is_never_wider_or_higher_than_the_terminal(num_epochs: int, size: tuple[int, int]) -> None:
+    width, height = size
+    lines = shown([row(epoch) for epoch in range(1, num_epochs + 1)], width=width, height=height, epochs=500)
+    assert len(lines) < height
+    assert max(len(line) for line in lines) <= width
+
+
+def test_all_that_is_known_of_a_run_is_there() -> None:
+    lines = shown([row(epoch) for epoch in range(1, 31)], width=150, height=50)
+    text = "\n".join(lines)
+    assert "train toy-001" in lines[0]
+    assert "epoch 30/100" in lines[1] and "960/3,200 samples" in lines[1] and "ETA" in lines[1]
+    assert "epoch 30, loss 1.3983, val AUROC 0.880" in lines[2]
+    assert "best: epoch 30 with val AUROC 0.8801, 25 of 25 epochs of patience left" in lines[3]
+    for title in ("loss, log scale", "validation AUROC", "effective rank of embeddings", "learning rate"):
+        assert f"─ {title} ─" in text
+    assert "loss 1.398  val_loss 1.648" in text  # the legend, with the last values
+    assert "z_result 6.494" in text and "cosine 0.04979  l1 0.02489" in text
+    assert text.count("◆") == 1
+    assert "std_min" not in text and "samples_per_second" not in text
+
+
+def test_a_small_terminal_keeps_what_matters_most() -> None:
+    text = "\n".join(shown([row(epoch) for epoch in range(1, 31)], width=80, height=24))
+    assert "loss" in text and "validation AUROC" in text and "effective rank" in text
+    assert "learning rate" not in text
+    assert "⠉" not in "\n".join(shown([row(1), row(2)], width=30, height=24))  # too narrow for a curve
+
+
+def test_another_recipes_metrics_are_drawn_as_well() -> None:
+    rows: list[MetricRow] = [
+        {
+            "epoch": epoch,
+            "loss": 1 / epoch,
+            "val_loss": 2 / epoch,
+            "val_auroc": None,
+            "lr": 1e-3,
+            "code_use": 0.1 * epoch,
+        }
+        for epoch in range(1, 6)
+    ]
+    text = "\n".join(shown(rows, width=150, height=40, monitor="val_loss"))
+    assert "─ code_use ─" in text and "code_use 0.5" in text
+    assert "AUROC" not in text and "effective rank" not in text
+    assert "epoch 5, loss 0.2000, val loss 0.4000" in text
+
+
+def test_values_that_are_undefined_do_no_harm() -> None:
+    rows = [row(1, val_auroc=None, loss=math.nan), row(2, val_auroc=0.5), row(3, val_auroc=None)]
+    assert "validation AUROC" in "\n".join(shown(rows, width=120, height=40))
+
+
+def test_the_best_is_marked_where_it_is_and_patience_runs_down() -> None:
+    aurocs = [0.6, 0.7, 0.9, 0.8, 0.7, 0.75]
+    lines = shown(
+        [row(epoch, val_auroc=auroc) for epoch, auroc in enumerate(aurocs, 1)], width=80, height=14, patience=5
+    )
+    assert "best: epoch 3 with val AUROC 0.9000, 2 of 5 epochs of patience left" in lines[3]
+    marked = [line for line in lines if "◆" in line]
+    assert len(marked) == 1 and "0.9┤" in marked[0]
+
+
+def test_gone_on_with_the_rate_is_of_this_run_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([1000.0, *[1010.0] * 99])
+    monkeypatch.setattr(live, "time", types.SimpleNamespace(monotonic=lambda: next(clock)))
+    console = Console(file=io.StringIO(), force_terminal=True, color_system=None, width=120, height=30)
+    display = live.LiveDisplay(
+        "toy-001", settings=TrainSettings(epochs=10), num_samples=50, history=[row(1), row(2)], best=row(2)
+    )
+    display.advance(50)
+    display.epoch_done(row(3), improved=True)
+    console.print(display)
+    text = console.file.getvalue()
+    assert "epoch 3/10" in text and "150/500 samples" in text
+    assert "5.0 samples/s" in text and "ETA 1 min 10 s" in text
+    assert "best: epoch 3" in text
+
+
+def test_without_a_terminal_the_lines_of_every_long_job() -> None:
+    console = Console(file=io.StringIO(), force_terminal=False, width=40)
+    settings = TrainSettings(epochs=4)
+    with training_display(
+        "toy-001", settings=settings, num_samples=32, history=[row(1)], best=row(1), console=console
+    ) as display:
+        display.advance(32)
+        display.epoch_done(row(2), improved=True)
+    line = console.file.getvalue()
+    assert re.fullmatch(
+        r"train toy-001: 64/128 samples, [\d.]+ samples/s, took [\d.]+ s, epoch 2, loss 7.5498, val AUROC 0.573\n", line
+    )
+
+
+def test_a_dumb_terminal_gets_no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    with training_display("toy-001", settings=TrainSettings(), num_samples=32, history=[], best=None, console=console):
+        pass
+    assert "╭" not in console.file.getvalue()
+
+
+_TRAINING = """
+import sys, time
+from weldcache.configs.schema import TrainSettings
+from weldcache.progress import say
+from weldcache.train.display.display import training_display
+
+with training_display("toy-001", settings=TrainSettings(epochs=50), num_samples=8, history=[], best=None) as display:
+    for epoch in range(1, 51):
+        time.sleep(0.02)
+        display.advance(8)
+        metrics = {"epoch": epoch, "loss": 1 / epoch, "val_loss": 1.0, "val_auroc": 0.5, "lr": 1.0}
+        display.epoch_done(metrics, improved=epoch == 1)
+        if epoch == 10:
+            say("a word from elsewhere")
+        if epoch == 40 and sys.argv[1] == "error":
+            raise SystemExit("broken")
+        if epoch == 40 and sys.argv[1] == "wait":
+            time.sleep(60)
+print("afterwards")
+"""
+
+
+@pytest.mark.parametrize("end", ["finish", "error", "wait"])
+def test_on_a_real_terminal_nothing_is_left_broken(end: str, child_environment: Mapping[str, str]) -> None:
+    ours, theirs = pty.openpty()
+    ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+    before = termios.tcgetattr(theirs)
+    environment = {name: value for name, value in child_environment.items() if name not in ("COLUMNS", "NO_COLOR")}
+    child = subprocess.Popen(
+        [sys.executable, "-c", _TRAINING, end],
+        stdin=theirs, stdout=theirs, stderr=theirs, env={**environment, "TERM": "xterm-256color"},
+    )  # fmt: skip
+    written = _read_until(ours, child, stop=lambda text: end == "wait" and "epoch 40/50" in CODES.sub("", text))
+    assert termios.tcgetattr(theirs) == before
+    os.close(ours)
+    os.close(theirs)
+    text = CODES.sub("", written)
+    assert "╭─ validation AUROC" in text and "◆" in text and "⠉" in text
+    assert "a word from elsewhere" in text
+    assert written.count("\x1b[?25l") == written.count("\x1b[?25h") == 1  # the cursor is hidden, then shown again
+    assert "\x1b[?1049h" not in written  # the curves stay in the terminal's history
+    last = text.rpartition("╭─ train toy-001")[2]
+    assert ("epoch 50/50" if end == "finish" else "epoch 40/50") in last
+    assert ("afterwards" if end == "finish" else "broken" if end == "error" else "KeyboardInterrupt") in last
+
+
+def _read_until(terminal: int, child: subprocess.Popen[bytes], *, stop: Callable[[str], bool]) -> str:
+    """All that the child writes; interrupted once `stop` says so."""
+    os.set_blocking(terminal, False)
+    written, interrupted, deadline = b"", False, time.monotonic() + 60
+    while time.monotonic() < deadline:
+        over = child.poll() is not None
+        try:
+            written += os.read(terminal, 65536)
+        except BlockingIOError:
+            if over:
+                break
+            time.sleep(0.01)
+        if not interrupted and stop(written.decode(errors="ignore")):
+            child.send_signal(signal.SIGINT)
+            interrupted = True
+    child.wait(timeout=10)
+    return written.decode()

@@ -1,0 +1,58 @@
+"""Causal-FiLM on the toy store: ten rows of it, and the recipe with its module."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from weldcache.cache.store import FeatureStore
+from weldcache.configs.schema import Settings
+from weldcache.train.feature_reader import FeatureReader
+from weldcache.train.recipes.causal_film import CausalFilmRecipe
+from weldcache.train.recipes.film_features import film_features
+from weldcache.train.recipes.film_module import CalibratedCausalFilm
+from weldcache.train.recipes.recipe import Batch
+from weldcache.train.requests import load_constants, shapes_for
+
+_SHAPE = {"d_model": 16, "hidden_width": 24, "sensor_hidden": 8, "blocks": (2, 6)}
+
+
+@pytest.fixture
+def film_store(toy_store_path: Path) -> FeatureStore:
+    """The toy store, which no test here may change."""
+    return FeatureStore.open(toy_store_path)
+
+
+@pytest.fixture
+def film_batch(film_store: FeatureStore) -> Batch:
+    """The first ten rows of all that a Causal-FiLM of blocks 2 and 6 asks for; they have every modality."""
+    features = film_features(Settings.model_validate({"model": _SHAPE}))
+    return FeatureReader(film_store, features.requests()).read_batch(np.arange(10))
+
+
+@pytest.fixture
+def make_film(
+    film_store: FeatureStore, film_batch: Batch
+) -> Callable[..., tuple[CausalFilmRecipe, CalibratedCausalFilm]]:
+    """A recipe and its module, calibrated and in evaluation mode, with a FiLM that has left the identity.
+
+    Keywords replace settings of the sections `model` and `train`, and, by name, of `loss`.
+    """
+
+    def make(
+        *, model: Mapping[str, object] = {}, train: Mapping[str, object] = {}, **loss: object
+    ) -> tuple[CausalFilmRecipe, CalibratedCausalFilm]:
+        settings = Settings.model_validate({"model": _SHAPE | dict(model), "train": dict(train), "loss": loss})
+        features = film_features(settings)
+        recipe = CausalFilmRecipe(features, model=settings.model, loss=settings.loss, train=settings.train)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            film = recipe.build(shapes_for(film_store, recipe))
+        if film.film.sensor_modulator is not None:
+            torch.nn.init.normal_(film.film.sensor_modulator.head.weight, std=0.1, generator=torch.Generator())
+        recipe.calibrate(film, [film_batch], load_constants(film_store, recipe))
+        return recipe, film.eval()
+
+    return make

@@ -1,0 +1,136 @@
+"""Late fusion as a recipe: the members' needs together, and each member fed and scored as if it were alone."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from weldcache.train.recipes.late_fusion import FusionMember, LateFusionRecipe
+from weldcache.train.recipes.recipe import Batch, Encodings, FeatureRequest, Recipe, Shapes, presence_name
+
+
+class Told(nn.Module):
+    """A module that knows from which shapes it was built."""
+
+    def __init__(self, shapes: Shapes) -> None:
+        super().__init__()
+        self.shapes = dict(shapes)
+        self.factor = nn.Parameter(torch.ones(()))
+
+
+class Summing:
+    """Scores a row by the sum of the numbers in its sets, as far as they are present."""
+
+    def __init__(
+        self, *sets: str, optional: bool = False, constants: Sequence[str] = (), modality: str | None = None
+    ) -> None:
+        self._sets = sets
+        self._optional = optional
+        self._constants = constants
+        self._modality = modality
+
+    def requires(self) -> Sequence[FeatureRequest]:
+        return [FeatureRequest(name, "x", optional=self._optional) for name in self._sets]
+
+    def modalities(self) -> Mapping[str, Sequence[str]]:
+        return {self._modality: self._sets} if self._modality else {}
+
+    def constants(self) -> Sequence[str]:
+        return self._constants
+
+    def measures(self) -> Sequence[str]:
+        return ()
+
+    def advice(self, missing: Sequence[str], *, held: Sequence[str]) -> str:
+        return f"Make {' and '.join(missing)}."
+
+    def build(self, shapes: Shapes) -> nn.Module:
+        return Told(shapes)
+
+    def calibrate(self, model: nn.Module, train: Iterable[Batch], constants: Batch) -> None:
+        """Nothing."""
+
+    def encode(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> Encodings:
+        parts = []
+        for request in self.requires():
+            present = batch[presence_name(request.feature_set)] if request.optional else torch.tensor(True)
+            parts.append(torch.where(present, batch[request.name].float(), -100.0))
+        return {"sum": torch.stack(parts).sum(dim=0), "ones": torch.ones(len(parts[0]), 2)}
+
+    def loss(self, model: nn.Module, encodings: Encodings) -> dict[str, Tensor]:
+        return {"total": encodings["sum"].mean(), "other": encodings["sum"].max()}
+
+    def score(self, model: nn.Module, encodings: Encodings) -> Tensor:
+        return encodings["sum"]
+
+    def embeddings(self, encodings: Encodings) -> Mapping[str, Tensor]:
+        return {"ones": encodings["ones"]}
+
+
+def fusion(**members: Summing) -> LateFusionRecipe:
+    return LateFusionRecipe([FusionMember(name, recipe) for name, recipe in members.items()])
+
+
+def requested(recipe: Recipe) -> dict[str, bool]:
+    return {request.name: request.optional for request in recipe.requires()}
+
+
+def test_it_asks_for_what_any_member_asks_for() -> None:
+    recipe = fusion(a=Summing("s", "t", constants=["c"]), b=Summing("t", "u", constants=["d", "c"]))
+    assert isinstance(recipe, Recipe)
+    assert requested(recipe) == {"s/x": False, "t/x": False, "u/x": False}
+    assert list(recipe.constants()) == ["c", "d"]
+
+
+def test_a_set_is_optional_where_all_can_do_without() -> None:
+    free, bound = Summing("s", "t", optional=True, modality="sound"), Summing("t", "u")
+    recipe = fusion(a=free, b=bound)
+    assert requested(recipe) == {"s/x": True, "t/x": False, "u/x": False}
+    assert recipe.modalities() == {}  # sound is s and t, and b cannot do without t
+    other = Summing("v", optional=True, modality="sound")
+    assert requested(fusion(a=free, b=other)) == {"s/x": True, "t/x": True, "v/x": True}
+    assert fusion(a=free, b=other).modalities() == {"sound": ("s", "t", "v")}
+
+
+def test_each_member_is_built_from_its_own_shapes() -> None:
+    recipe = fusion(a=Summing("s", constants=["c"]), b=Summing("t"))
+    model = recipe.build({"s/x": (3,), "t/x": (5,), "c": (7,)})
+    assert [member.shapes for member in model.members] == [{"s/x": (3,), "c": (7,)}, {"t/x": (5,)}]
+
+
+def test_scores_loss_and_embeddings_by_hand() -> None:
+    recipe = fusion(a=Summing("s"), b=Summing("s", "t"))
+    model = recipe.build({"s/x": (), "t/x": ()})
+    model.use(mean=[1.0, 2.0], std=[2.0, 10.0], weight=[0.25, 0.75])
+    batch = {"s/x": torch.tensor([1.0, 5.0]), "t/x": torch.tensor([1.0, 7.0])}
+    encodings = recipe.encode(model, batch, None)
+    assert all(len(encoding) == 2 for encoding in encodings.values())
+    expected = [0.25 * (1 - 1) / 2 + 0.75 * (2 - 2) / 10, 0.25 * (5 - 1) / 2 + 0.75 * (12 - 2) / 10]
+    assert recipe.score(model, encodings).tolist() == pytest.approx(expected)
+    losses = recipe.loss(model, encodings)
+    assert {name: loss.item() for name, loss in losses.items()} == {
+        "total": pytest.approx(0.25 * 3 + 0.75 * 7),
+        "a": 3.0,
+        "b": 7.0,
+    }
+    assert list(recipe.embeddings(encodings)) == ["a/ones", "b/ones"]
+
+
+def test_members_get_the_presence_that_they_expect() -> None:
+    recipe = fusion(a=Summing("s", "t", optional=True), b=Summing("t"))
+    model = recipe.build({"s/x": (), "t/x": ()})
+    model.use(mean=[0.0, 0.0], std=[1.0, 1.0], weight=[1.0, 0.0])
+    batch = {
+        "s/x": torch.tensor([0.0, 2.0]),
+        "t/x": torch.tensor([5.0, 6.0]),
+        presence_name("s"): torch.tensor([False, True]),
+    }
+    # t is there in every row, because b cannot do without; s is not.
+    assert recipe.score(model, recipe.encode(model, batch, None)).tolist() == [-95.0, 8.0]
+
+
+def test_advice_is_that_of_the_members_that_lack_something() -> None:
+    recipe = fusion(a=Summing("s"), b=Summing("t", constants=["c"]), d=Summing("s"))
+    assert recipe.advice(["s"], held=[]) == "Make s."
+    assert recipe.advice(["s", "c"], held=["t"]) == "Make s. Make c."

@@ -1,0 +1,108 @@
+"""The video autoencoder as a recipe: mean over frames, error of each weld, and that it learns what normal is."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from weldcache.configs.load import load_settings
+from weldcache.configs.schema import AutoencoderSettings
+from weldcache.train.loop import schedule_for
+from weldcache.train.recipes.recipe import Recipe
+from weldcache.train.recipes.video_autoencoder import VideoAutoencoderRecipe
+
+ARRAY = "film_frames/embedding"
+SHAPES = {ARRAY: (4, 12)}
+
+
+def recipe_of(*, standardise: bool = False) -> VideoAutoencoderRecipe:
+    settings = AutoencoderSettings(hidden=16, bottleneck=3)
+    return VideoAutoencoderRecipe(feature_set="film_frames", autoencoder=settings, standardise=standardise)
+
+
+def welds(num: int, *, seed: int, unusual: bool = False) -> Tensor:
+    """Frame embeddings on a plane, in half precision; unusual ones lie off it."""
+    rng = np.random.default_rng(seed)
+    plane = np.random.default_rng(7).normal(size=(2, 12))
+    values = rng.normal(size=(num, 1, 2)) @ plane + 0.1 * rng.normal(size=(num, 4, 12))
+    if unusual:
+        values = values + rng.normal(size=(num, 1, 12))
+    return torch.from_numpy(values).half()
+
+
+def test_it_is_a_recipe_that_asks_for_frames_alone() -> None:
+    recipe = recipe_of()
+    assert isinstance(recipe, Recipe)
+    assert [(request.name, request.optional) for request in recipe.requires()] == [(ARRAY, False)]
+    assert recipe.modalities() == {} and list(recipe.constants()) == [] and list(recipe.measures()) == []
+    assert list(recipe_of(standardise=True).measures()) == [ARRAY]
+    assert "`weldcache extract --config video_ae`" in recipe.advice(["film_frames"], held=["video"])
+
+
+def test_score_and_loss_by_hand() -> None:
+    recipe, frames = recipe_of(), welds(5, seed=1)
+    model = recipe.build(SHAPES)
+    encodings = recipe.encode(model, {ARRAY: frames}, None)
+    mean = frames.float().mean(dim=1)
+    rebuilt = model.decoder(model.encoder(mean))
+    assert torch.equal(encodings["target"], mean)
+    scores = recipe.score(model, encodings)
+    assert scores.tolist() == pytest.approx([((rebuilt[i] - mean[i]) ** 2).mean().item() for i in range(5)])
+    losses = recipe.loss(model, encodings)
+    assert losses.keys() == {"total"}
+    assert losses["total"].item() == pytest.approx(scores.mean().item())
+    assert {name: tuple(code.shape) for name, code in recipe.embeddings(encodings).items()} == {"code": (5, 3)}
+
+
+def test_only_asked_for_inputs_are_standardised() -> None:
+    frames = welds(40, seed=2)
+    parts = [{ARRAY: part} for part in frames.split(16)]
+    means = frames.float().mean(dim=1)
+    for standardise in (False, True):
+        recipe = recipe_of(standardise=standardise)
+        model = recipe.build(SHAPES)
+        recipe.calibrate(model, iter(parts), {})
+        target = recipe.encode(model, {ARRAY: frames}, None)["target"]
+        expected = (means - means.mean(dim=0)) / means.std(dim=0, correction=0) if standardise else means
+        torch.testing.assert_close(target, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_half_precision_arithmetic_ends_in_float32() -> None:
+    recipe = recipe_of()
+    model = recipe.build(SHAPES)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        encodings = recipe.encode(model, {ARRAY: welds(3, seed=0)}, None)
+    assert {encoding.dtype for encoding in encodings.values()} == {torch.float32}
+
+
+def test_it_learns_what_normal_is() -> None:
+    recipe = recipe_of()
+    torch.manual_seed(0)
+    model = recipe.build(SHAPES)
+    train = {ARRAY: welds(64, seed=3)}
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0)
+    losses = []
+    for _ in range(200):
+        loss = recipe.loss(model, recipe.encode(model, train, None))["total"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.15 * losses[0]
+    with torch.no_grad():
+        normal, unusual = (
+            recipe.score(model, recipe.encode(model, {ARRAY: frames}, None))
+            for frames in (welds(50, seed=4), welds(50, seed=5, unusual=True))
+        )
+    assert normal.quantile(0.9) < unusual.quantile(0.1)
+
+
+def test_the_preset_is_the_published_recipe() -> None:
+    settings = load_settings("video_ae")
+    assert settings.extract.modalities == ("frames",)
+    assert (settings.autoencoder.hidden, settings.autoencoder.bottleneck) == (128, 64)
+    train = settings.train
+    assert (train.recipe, train.epochs, train.batch_size, train.weight_decay) == ("video_ae", 30, 8, 0)
+    assert train.patience >= train.epochs and train.ema_decay == 0 and train.monitor == "val_loss"
+    schedule = schedule_for(train, num_samples=100)
+    assert {schedule.at(step) for step in range(schedule.total_steps)} == {1e-3}

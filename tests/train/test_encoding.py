@@ -1,0 +1,72 @@
+"""Samples through a trained model: scores, validation, and what a model makes of modalities that are hidden from it."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from weldcache.cache.status import Status
+from weldcache.cache.store import FeatureStore
+from weldcache.cache.writer import StoreWriter
+from weldcache.configs.schema import Settings
+from weldcache.metrics.auroc import auroc
+from weldcache.train.collapse import spread
+from weldcache.train.encoding import encode, encode_all, passes
+from weldcache.train.feature_reader import FeatureReader
+from weldcache.train.pipeline import train
+from weldcache.train.recipes.recipe import Recipe
+from weldcache.train.resident import load_resident
+from weldcache.train.streamed import StreamedFeatures
+from weldcache.train.trained_run import TrainedRun, load_run
+from weldcache.train.validation import Validator
+
+MakeSettings = Callable[..., Settings]
+CPU = torch.device("cpu")
+VALIDATION = np.arange(40, 64)
+
+
+@pytest.fixture
+def trained(toy_settings: MakeSettings, toy_store: FeatureStore) -> TrainedRun:
+    summary = train(toy_settings(store=toy_store.path, epochs=2), run_name=None, overwrite=False, command="")
+    return load_run(summary.run.path)
+
+
+def scores_of(trained: TrainedRun, store: FeatureStore, *, without: Sequence[str] = ()) -> np.ndarray:
+    samples = StreamedFeatures(FeatureReader(store, trained.recipe.requires()), VALIDATION, CPU)
+    model = trained.model("averaged", store=store, device=CPU)
+    encodings = [
+        encode(trained.recipe, model, batch, precision="float32", without=without)
+        for batch in passes(samples, batch_size=8)
+    ]
+    return torch.cat([trained.recipe.score(model, each) for each in encodings]).numpy()
+
+
+@pytest.mark.parametrize("modality", ["video", "audio", "image", "sensor"])
+def test_a_hidden_modality_is_one_that_no_row_has(trained: TrainedRun, toy_store: FeatureStore, modality: str) -> None:
+    feature_sets = trained.recipe.modalities()[modality]
+    hidden = scores_of(trained, toy_store, without=feature_sets)
+    assert np.isfinite(hidden).all()
+    assert not np.array_equal(hidden, scores_of(trained, toy_store))
+    for feature_set in feature_sets:
+        for row in VALIDATION:
+            StoreWriter(toy_store).report(feature_set, int(row), Status.ABSENT, reason="no file")
+    np.testing.assert_array_equal(scores_of(trained, FeatureStore.open(toy_store.path)), hidden)
+
+
+def test_validation_sees_what_scoring_sees(trained: TrainedRun, toy_store: FeatureStore) -> None:
+    recipe: Recipe = trained.recipe
+    samples = load_resident(FeatureReader(toy_store, recipe.requires()), VALIDATION, device=CPU)
+    model: nn.Module = trained.model("averaged", store=toy_store, device=CPU)
+    labels = toy_store.index.labels[VALIDATION]
+    found = Validator(recipe, samples, labels=labels, batch_size=8, precision="float32")(model)
+    assert found.auroc == auroc(scores_of(trained, toy_store), labels)
+    encodings = encode_all(recipe, model, samples, batch_size=8, precision="float32")
+    normals = {name: encoding[:12] for name, encoding in encodings.items()}  # as they stand in the toy store
+    parts = [{name: encoding[start : start + 8] for name, encoding in normals.items()} for start in (0, 8)]
+    with torch.no_grad():
+        losses = [float(recipe.loss(model, part)["total"]) for part in parts]
+    assert found.loss == pytest.approx((8 * losses[0] + 4 * losses[1]) / 12, rel=1e-6)
+    assert found.spread["z_pred_std"] == spread(recipe.embeddings(normals)["z_pred"])["std"]
+    assert {name.partition("_std")[0] for name in found.spread if "_std" in name} == {"z_result", "z_pred"}

@@ -1,0 +1,93 @@
+"""A run in full, and runs side by side."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from weldcache.atomic import write_json
+from weldcache.configs.load import load_settings
+from weldcache.errors import NotFoundError, SettingsError
+from weldcache.metrics.estimate import Estimate
+from weldcache.train.run_comparison import compare
+from weldcache.train.run_details import describe_run_folder
+from weldcache.train.run_folder import RunFolder
+
+MakeRun = Callable[..., RunFolder]
+REPORT = {"auroc": {"value": 0.7, "low": 0.6, "high": 0.8}, "ap": 0.9, "fpr_at_95_tpr": 0.5}
+
+
+def test_settings_are_told_where_they_are_not_a_presets(make_run: MakeRun, tmp_path: Path) -> None:
+    values = load_settings("demo", folder=tmp_path).model_dump()
+    values["train"] |= {"lr": 0.5, "seed": 3}
+    details = describe_run_folder(make_run(tmp_path / "a", settings=values, report=REPORT), folder=tmp_path)
+    assert details.preset == "demo"
+    assert details.changed == {"train.lr": 1e-3, "train.seed": 0}
+    assert (details.settings["train.lr"], details.settings["train.seed"]) == (0.5, 3)
+    assert not {"cache.path", "data.root", "runs.folder"} & details.settings.keys()
+    assert details.files["last.safetensors"] == 3000 and details.reports == {"test": REPORT}
+    document = json.loads(json.dumps(details.as_json()))
+    assert document["changed"]["train.lr"] == {"here": 0.5, "preset": 1e-3}
+    assert document["parameters"] == {"trainable": 7, "total": 9}
+    assert document["fingerprint"] == "f" and document["status"] == "finished"
+
+
+def test_the_defaults_are_the_default_preset(make_run: MakeRun, tmp_path: Path) -> None:
+    details = describe_run_folder(make_run(tmp_path / "a"), folder=tmp_path)
+    assert (details.preset, details.changed) == ("v5", {})
+
+
+def test_a_fused_run_names_what_it_was_made_of(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "a")
+    write_json(run.manifest_path, run.manifest() | {"members": [{"name": "b", "settings": {}}, {"name": "list/c"}]})
+    assert describe_run_folder(run, folder=tmp_path).as_json()["members"] == ["b", "list/c"]
+
+
+@pytest.mark.parametrize("file", ["manifest.json", "config.yaml", "state.json", "metrics.jsonl"])
+def test_a_damaged_run_is_shown_as_far_as_it_can_be_read(make_run: MakeRun, tmp_path: Path, file: str) -> None:
+    run = make_run(tmp_path / "a", report=REPORT)
+    (run.path / file).write_text("{nothing: [\n")
+    details = describe_run_folder(run, folder=tmp_path)
+    assert details.entry.status == "damaged" and file in details.entry.faults[0]
+    assert details.reports == {"test": REPORT} and file in details.files
+
+
+def test_only_what_differs_is_told_of_the_settings(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run(tmp_path / "a", settings={"train": {"lr": 0.5}}, report=REPORT, auroc=0.6)
+    make_run(tmp_path / "list" / "b", settings={"train": {"lr": 0.1}, "model": {"gate": False}}, auroc=0.7)
+    make_run(tmp_path / "c", auroc=None)
+    comparison = compare(tmp_path, ["a", "list/b", "c"])
+    assert [run.entry.name for run in comparison.runs] == ["a", "list/b", "c"]
+    assert comparison.settings == {"model.gate": [True, False, True], "train.lr": [0.5, 0.1, 2e-5]}
+    assert comparison.figures["val_auroc"] == [0.6, 0.7, None]
+    assert comparison.figures["test_auroc"] == [Estimate(0.7, 0.6, 0.8), None, None]
+    assert comparison.figures["test_fpr_at_95_tpr"] == [0.5, None, None]
+    assert comparison.figures["parameters"] == [7, 7, 7]
+    assert comparison.notes == ()
+    document = json.loads(json.dumps(comparison.as_json()))
+    assert document["figures"]["test_auroc"] == [{"value": 0.7, "low": 0.6, "high": 0.8}, None, None]
+
+
+def test_what_forbids_comparing_is_said(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run(tmp_path / "a")
+    make_run(tmp_path / "b", features="g", validated_on=("z",))
+    assert compare(tmp_path, ["a", "b"]).notes == (
+        "a and b were trained on different features (features.video.made_by.model).",
+        "a and b were validated on different samples.",
+    )
+
+
+def test_latest_is_a_name(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run(tmp_path / "a", created="2026-01-01")
+    make_run(tmp_path / "b", created="2026-01-02")
+    make_run(tmp_path / "c", created="2026-01-03", stopped=None)
+    assert [run.entry.name for run in compare(tmp_path, ["a", "latest"]).runs] == ["a", "b"]
+
+
+def test_one_run_is_no_comparison(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run(tmp_path / "a")
+    with pytest.raises(SettingsError, match="two or more different runs"):
+        compare(tmp_path, ["a", "latest"])
+    with pytest.raises(NotFoundError, match="b is not a run"):
+        compare(tmp_path, ["a", "b"])

@@ -1,0 +1,49 @@
+"""Samples through a module, many at a time."""
+
+from collections.abc import Collection, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from .batches import BatchSource, batches_in_order
+from .precision import Precision, arithmetic
+from .recipes.recipe import Batch, Encodings, Recipe, presence_name
+
+_PASS_BYTES = 2**31  # of features that go through a GPU together: large enough to keep it busy
+
+
+def encode_all(
+    recipe: Recipe, model: nn.Module, samples: BatchSource, *, batch_size: int, precision: Precision
+) -> Encodings:
+    """Encodings of all samples, in their order, on their device; `model` is in evaluation mode."""
+    parts = [encode(recipe, model, batch, precision=precision) for batch in passes(samples, batch_size=batch_size)]
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+@torch.no_grad()
+def encode(
+    recipe: Recipe, model: nn.Module, batch: Batch, *, precision: Precision, without: Collection[str] = ()
+) -> Encodings:
+    """Encodings of a batch without augmentation, as if no row had the feature sets `without`."""
+    assert not model.training
+    hidden = {presence_name(name): torch.zeros_like(batch[presence_name(name)]) for name in without}
+    with arithmetic(_device_of(batch), precision):
+        encodings = recipe.encode(model, {**batch, **hidden}, None)
+    # Copies: memory that a CUDA graph wrote to is written to again by the next batch.
+    return {name: encoding.clone() for name, encoding in encodings.items()}
+
+
+def passes(samples: BatchSource, *, batch_size: int) -> Iterator[Batch]:
+    """All samples in their order: on a CPU in batches, which its caches like best, on a GPU in as few as may be."""
+    if samples.device.type == "cpu":
+        yield from samples.batches(batches_in_order(len(samples), batch_size=batch_size))
+        return
+    (first,) = samples.batches(batches_in_order(1, batch_size=1))
+    row_bytes = sum(tensor.nbytes for tensor in first.values())
+    fitting = max(batch_size, _PASS_BYTES // row_bytes)
+    yield from samples.batches(batches_in_order(len(samples), batch_size=fitting))
+
+
+def _device_of(batch: Batch) -> torch.device:
+    tensor: Tensor = next(iter(batch.values()))
+    return tensor.device

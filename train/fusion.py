@@ -1,0 +1,296 @@
+"""Late fusion as a story: trained runs -> their validation scores -> statistics and weights -> a run like any other.
+
+What is measured here is measured on the validation split alone: mean and standard deviation of each model's scores on
+its normals, and weights, where they are fitted, on its normals and defects. The test split has no part in it.
+"""
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..atomic import write_json
+from ..cache.store import FeatureStore
+from ..configs.device import resolve_device
+from ..configs.load import to_yaml
+from ..configs.schema import Settings, TrainSettings
+from ..errors import NotFoundError, OutputExistsError, SettingsError, TrainingError
+from ..locking import locked_folder
+from ..progress import format_seconds, say
+from .checkpoint import module_tensors, write_checkpoint
+from .combination import Combination, Labels, Weighting, combine, require_convex
+from .feature_reader import FeatureReader, Rows
+from .manifest import make_manifest
+from .metrics_log import MetricRow, append_row
+from .nn.late_fusion import LateFusion
+from .origin import origin_of
+from .recipes.late_fusion import LATE_FUSION, FusionMember, LateFusionRecipe
+from .requests import require_features
+from .run_folder import RunFolder, find_run, named_run, next_name, relative_name
+from .samples import ChosenSamples, choose_samples
+from .scoring import score_rows
+from .state import Best, best_checkpoint
+from .streamed import StreamedFeatures
+from .trained_run import WEIGHTS, TrainedRun, Weights, load_run
+from .validation import ValidationResult, Validator
+
+_LEAST_MEMBERS = 2
+
+
+@dataclass(frozen=True)
+class FusionSummary:
+    """What a fusion made: the run, how the averaged weights' scores are combined, and the run's row of the log."""
+
+    run: RunFolder
+    members: tuple[str, ...]
+    weighting: Weighting
+    combination: Combination
+    num_normals: int
+    metrics: MetricRow
+
+
+def fuse(
+    settings: Settings,
+    *,
+    members: Sequence[str],
+    weighting: Weighting,
+    run_name: str | None,
+    overwrite: bool,
+    command: str,
+) -> FusionSummary:
+    """Fuse finished runs into a new one, which needs them no longer.
+
+    Each member's scores are standardised by its scores on the validation normals of the cache and averaged, with equal
+    weights, given ones, or those that separate validation best. Welds take part that every member can score.
+
+    Raises:
+        SettingsError: if there are fewer than two members, one is named twice, or the weights are not for them.
+        NotFoundError: if a member is not there or not finished, or the cache lacks what it looks at.
+        FingerprintError: if the cache holds other features than a member was trained on.
+        OutputExistsError: if the run's name is taken.
+        TrainingError: if members were validated on other welds, or validation tells nothing of one's scores.
+    """
+    started = time.monotonic()
+    runs = _finished_runs(settings, members)
+    if isinstance(weighting, tuple):
+        require_convex(weighting, num_members=len(runs))
+    run = _free_run(settings, run_name=run_name, members=runs, overwrite=overwrite)
+    store = FeatureStore.open(settings.cache.path)
+    recipe = LateFusionRecipe([FusionMember(name, member.recipe) for name, member in runs.items()])
+    require_features(store, recipe)
+    samples = _samples(store, recipe, runs)
+    for feature_set, count in samples.validation_lacking.items():
+        say(f"Left out of validation: {count} samples without {feature_set} features.")
+    labels = store.index.labels[samples.validation]
+
+    device = resolve_device(settings.train.device, setting="train.device")
+    models: dict[Weights, LateFusion] = {
+        weights: LateFusion(member.model(weights, store=store, device=device) for member in runs.values())
+        .to(device)
+        .eval()
+        for weights in WEIGHTS
+    }
+    combinations = _calibrate(
+        recipe, models, samples.validation, labels=labels, weighting=weighting, store=store, settings=settings.train
+    )
+    validator = Validator(
+        recipe,
+        StreamedFeatures(FeatureReader(store, recipe.requires()), samples.validation, device),
+        labels=labels,
+        batch_size=settings.train.batch_size,
+        precision=settings.train.precision,
+    )
+    metrics = {**_row(validator(models["averaged"])), "seconds": time.monotonic() - started}
+
+    manifest = make_manifest(
+        recipe,
+        name=LATE_FUSION,
+        model=models["averaged"],
+        store=store,
+        samples=samples,
+        seed=settings.train.seed,
+        command=command,
+    )
+    manifest |= _described(runs, combinations, weighting=weighting)
+    _write(run, settings=settings, manifest=manifest, models=models, metrics=metrics)
+    return FusionSummary(
+        run=run,
+        members=tuple(runs),
+        weighting=weighting,
+        combination=combinations["averaged"],
+        num_normals=int(np.sum(labels == 0)),
+        metrics=metrics,
+    )
+
+
+def _finished_runs(settings: Settings, members: Sequence[str]) -> dict[str, TrainedRun]:
+    """The runs that are meant, by the names that find them."""
+    folder = settings.runs.folder
+    if len(members) < _LEAST_MEMBERS:
+        raise SettingsError(f"Fusion takes two runs at least; only {', '.join(members) or 'none'} is named.")
+    found = [find_run(folder, name) for name in members]
+    names = [relative_name(run, folder=folder) for run in found]
+    for name, run in zip(names, found, strict=True):
+        if names.count(name) > 1:
+            raise SettingsError(f"The run {name} is named twice; fused with itself, a run is what it was.")
+        if not run.finished:
+            raise NotFoundError(f"The run {run.path} is not finished: `weldcache train --run {name}` goes on with it.")
+    return {name: load_run(run.path) for name, run in zip(names, found, strict=True)}
+
+
+def _free_run(settings: Settings, *, run_name: str | None, members: Collection[str], overwrite: bool) -> RunFolder:
+    if run_name is None:
+        return named_run(settings.runs.folder, next_name(settings.runs.folder, LATE_FUSION))
+    run = named_run(settings.runs.folder, run_name)
+    if run_name in members:
+        raise OutputExistsError(f"{run.path} is one of the runs that are fused; choose another --run.")
+    if run.path.exists() and not (overwrite and run.exists):
+        advice = "replace it with --overwrite" if run.exists else "which is not a run"
+        raise OutputExistsError(f"{run.path} exists already, {advice}; or choose another --run.")
+    return run
+
+
+def _samples(store: FeatureStore, recipe: LateFusionRecipe, runs: Mapping[str, TrainedRun]) -> ChosenSamples:
+    """Who was trained on by any member, and the validation samples that all of them can score."""
+    samples = choose_samples(store, recipe, monitor="val_loss")
+    keys = store.index.keys[samples.validation].tolist()
+    row_of = store.index.row_of()
+    trained_on: set[int] = set()
+    for name, run in runs.items():
+        told = run.manifest["samples"]
+        strange = sorted(set(keys) - set(told["validation"]))
+        if strange:
+            raise TrainingError(
+                f"The run {name} was not validated on {len(strange)} of the {len(keys)} validation samples of "
+                f"{store.path}, {strange[0]} among them: it was trained on another split, or before they were "
+                "extracted. Train it again on this cache."
+            )
+        gone = [key for key in told["train"] if key not in row_of]
+        if gone:
+            raise NotFoundError(
+                f"{store.path} lacks {len(gone)} of the samples that {name} was trained on, {gone[0]} among them; name "
+                "the cache that it was trained on with --cache."
+            )
+        trained_on |= {row_of[key] for key in told["train"]}
+    return replace(
+        samples,
+        train=np.array(sorted(trained_on), dtype=np.int64),
+        train_lacking={},  # which the members' own manifests tell
+        train_without={},
+    )
+
+
+def _calibrate(
+    recipe: LateFusionRecipe,
+    models: Mapping[Weights, LateFusion],
+    validation: Rows,
+    *,
+    labels: Labels,
+    weighting: Weighting,
+    store: FeatureStore,
+    settings: TrainSettings,
+) -> dict[Weights, Combination]:
+    """Measure the members' validation scores, raw and averaged weights each for themselves, and tell the models."""
+    columns: dict[Weights, list[NDArray[np.float32]]] = {weights: [] for weights in models}
+    for place, member in enumerate(recipe.members):
+        scored = score_rows(
+            member.recipe,
+            {weights: model.members[place] for weights, model in models.items()},
+            StreamedFeatures(FeatureReader(store, member.recipe.requires()), validation, models["raw"].mean.device),
+            batch_size=settings.batch_size,
+            precision=settings.precision,
+        )
+        for weights, parts in columns.items():
+            parts.append(scored[weights])
+    names = [member.name for member in recipe.members]
+    combinations = {}
+    for weights, parts in columns.items():
+        scores = np.stack(parts, axis=1).astype(np.float64)
+        found = combinations[weights] = combine(scores, labels, names=names, weighting=weighting)
+        models[weights].use(mean=found.mean, std=found.std, weight=found.weight)
+    return combinations
+
+
+def _row(result: ValidationResult) -> dict[str, float | int | None]:
+    """The one row of the log; its loss is the members', weighted like their scores."""
+    return {"epoch": 1, "step": 0, "val_loss": result.loss, "val_auroc": result.auroc, **result.spread}
+
+
+def _described(
+    runs: Mapping[str, TrainedRun], combinations: Mapping[Weights, Combination], *, weighting: Weighting
+) -> dict[str, Any]:
+    """What the manifest says beyond that of other runs: enough to build the members without their folders."""
+    members = []
+    for place, (name, run) in enumerate(runs.items()):
+        told = {entry: run.manifest[entry] for entry in ("recipe", "created", "seed", "fingerprint", "cache")}
+        if "members" in run.manifest:
+            told["members"] = run.manifest["members"]
+        figures = {
+            weights: {
+                "mean": combination.mean[place],
+                "std": combination.std[place],
+                "weight": combination.weight[place],
+            }
+            for weights, combination in combinations.items()
+        }
+        settings = run.settings.model_dump(mode="json")
+        members.append({"name": name, **told, "settings": settings, "scores": figures})
+    how = weighting if isinstance(weighting, str) else "given"
+    step = combinations["averaged"].step
+    return {"members": members, "fusion": {"weighting": how, "step": step, "measured_on": "validation"}}
+
+
+def _write(
+    run: RunFolder,
+    *,
+    settings: Settings,
+    manifest: Mapping[str, Any],
+    models: Mapping[Weights, LateFusion],
+    metrics: MetricRow,
+) -> None:
+    """Replace or make the run's folder; `state.json` says finished at the very end."""
+    if run.exists:
+        with locked_folder(run.path):
+            run.remove()
+    run.create(config=to_yaml(settings), manifest=manifest)
+    tensors: dict[str, torch.Tensor] = {}
+    for weights, model in models.items():
+        tensors |= module_tensors(model, prefix=weights)
+    with locked_folder(run.path):
+        append_row(run.metrics_path, metrics)
+        best = Best(epoch=1, value=_monitored(metrics), metrics=metrics)
+        write_checkpoint(run.best_path, replace(best_checkpoint(best, tensors), origin=origin_of(run)))
+        state = {"finished": True, "stopped": "fused", "epoch": 1, "step": 0, "best": dict(metrics)}
+        write_json(run.state_path, state)
+
+
+def _monitored(metrics: MetricRow) -> float:
+    value = metrics["val_loss"] if metrics["val_auroc"] is None else metrics["val_auroc"]
+    assert value is not None
+    return value
+
+
+def describe_fusion(summary: FusionSummary) -> str:
+    """The end of a fusion in a few lines: the run, the members' units and weights, what validation finds."""
+    combination, auroc, seconds = summary.combination, summary.metrics["val_auroc"], summary.metrics["seconds"]
+    assert seconds is not None
+    members = [
+        f"  {name}: weight {weight:.3g}; normals score {mean:.4g} +- {std:.3g}"
+        for name, weight, mean, std in zip(
+            summary.members, combination.weight, combination.mean, combination.std, strict=True
+        )
+    ]
+    found = "no AUROC, as it has no defects" if auroc is None else f"AUROC {auroc:.3f}"
+    flattered = f"; weights were fitted to it, in steps of {combination.step:g}" if combination.step is not None else ""
+    return "\n".join(
+        [
+            f"Run {summary.run.path}: {len(members)} runs fused in {format_seconds(seconds)}, scores in units of their "
+            f"spread on {summary.num_normals} validation normals (averaged weights).",
+            *members,
+            f"Validation: {found}{flattered}. Judge it with `weldcache eval --run {summary.run.name}`.",
+        ]
+    )

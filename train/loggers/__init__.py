@@ -1,0 +1,1 @@
+"""Where a training's metrics go beside metrics.jsonl: TensorBoard, Weights & Biases, MLflow."""

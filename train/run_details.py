@@ -1,0 +1,111 @@
+"""All about one run: what it was trained on, with which settings, what it reached, and which files it has."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ..cache.provenance import Json, fingerprint
+from ..configs.load import DEFAULT_PRESET, fields, load_settings, preset_names, settings_from_file
+from ..configs.schema import Settings
+from .run_catalogue import REPORTS, RunEntry, file_sizes, read_entry, read_report, tried
+from .run_folder import RunFolder
+
+_LONG = ("cache", "members", "samples", "versions")  # in the manifest, and of use to programs only
+
+
+@dataclass(frozen=True)
+class RunDetails:
+    """A run as far as it can be read.
+
+    Attributes:
+        entry: its line in the list.
+        path: its folder.
+        facts: its manifest, but for what is long.
+        members: the runs that a fused run was made of.
+        features: what the manifest says of the features that it was trained on.
+        cache: the store that they were in; empty where the settings cannot be read.
+        samples: fingerprint of the keys in each split, which tells whether two runs saw the same.
+        settings: by dotted name, all but the paths.
+        preset: the preset that they are nearest to.
+        changed: names of those that are not as in `preset`, with the preset's value.
+        reports: what evaluations found, by split.
+        files: size of each file, by name.
+    """
+
+    entry: RunEntry
+    path: Path
+    facts: Mapping[str, Any]
+    members: Sequence[str]
+    features: Mapping[str, Any]
+    cache: str
+    samples: Mapping[str, str]
+    settings: Mapping[str, Json]
+    preset: str
+    changed: Mapping[str, Json]
+    reports: Mapping[str, Mapping[str, Any]]
+    files: Mapping[str, int]
+
+    def as_json(self) -> dict[str, Any]:
+        """As JSON values, but for the features, of which the fingerprint is enough."""
+        return {
+            **self.facts,
+            **self.entry.as_json(),
+            "path": str(self.path),
+            "members": list(self.members),
+            "cache": self.cache,
+            "samples": dict(self.samples),
+            "preset": self.preset,
+            "changed": {name: {"here": self.settings[name], "preset": value} for name, value in self.changed.items()},
+            "settings": dict(self.settings),
+            "reports": {split: dict(report) for split, report in self.reports.items()},
+            "files": dict(self.files),
+        }
+
+
+def describe_run_folder(run: RunFolder, *, folder: Path) -> RunDetails:
+    """Read all about a run in `folder`; what cannot be read is among the faults of its entry."""
+    entry = read_entry(run, folder=folder)
+    faults = list(entry.faults)
+    manifest: dict[str, Any] = tried(run.manifest, {}, faults=faults)
+    settings = tried(lambda: settings_from_file(run.config_path), None, faults=faults)
+    found = {split: tried(partial(read_report, run, split=split), None, faults=faults) for split in REPORTS}
+    samples = manifest.get("samples")
+    preset, changed = ("", {}) if settings is None else _nearest_preset(settings, run=run)
+    return RunDetails(
+        entry=replace(entry, faults=tuple(dict.fromkeys(faults)), status="damaged" if faults else entry.status),
+        path=run.path,
+        facts={name: value for name, value in manifest.items() if name not in _LONG},
+        members=_member_names(manifest.get("members")),
+        features=manifest.get("cache", {}),
+        cache="" if settings is None else str(settings.cache.path),
+        samples={split: fingerprint(keys) for split, keys in samples.items()} if isinstance(samples, dict) else {},
+        settings={} if settings is None else _told(settings),
+        preset=preset,
+        changed=changed,
+        reports={split: report for split, report in found.items() if report is not None},
+        files=dict(file_sizes(run.path)),
+    )
+
+
+def _member_names(members: Json) -> list[str]:
+    told = members if isinstance(members, list) else []
+    return [str(member.get("name")) for member in told if isinstance(member, dict)]
+
+
+def _told(settings: Settings) -> dict[str, Json]:
+    """All settings by dotted name but the paths, which say where things are and not what is done with them."""
+    sections = settings.model_dump(mode="json")
+    names = [key.partition(".") for key, field in fields() if field.annotation is not Path]
+    return {f"{section}.{name}": sections[section][name] for section, _, name in names}
+
+
+def _nearest_preset(settings: Settings, *, run: RunFolder) -> tuple[str, dict[str, Json]]:
+    """The preset from which the fewest settings differ, and its value of each that does."""
+    here, differing = _told(settings), {}
+    for preset in preset_names():
+        there = _told(load_settings(preset, folder=run.path))  # in which no weldcache.yaml changes a preset
+        differing[preset] = {name: value for name, value in there.items() if here[name] != value}
+    nearest = min(differing, key=lambda preset: (len(differing[preset]), preset != DEFAULT_PRESET))
+    return nearest, differing[nearest]
