@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
+_SLOWEST_RATE = 0.1  # items a second that are shown as a rate
 _LINE_INTERVAL = 10.0  # seconds between log lines where there is no terminal
 
 
@@ -67,7 +68,7 @@ class Progress:
         self._done += count
         if note is not None:
             self._note = note
-        self._bar.update(self._task, completed=self._done, rate=f"{self.rate:.1f} {self._unit}/s", note=self._note)
+        self._bar.update(self._task, completed=self._done, rate=self._rate(), note=self._note)
         if not self._console.is_terminal and time.monotonic() - self._last_line > _LINE_INTERVAL:
             self._print_line(final=False)
 
@@ -76,9 +77,15 @@ class Progress:
         """Items a second in this run."""
         return (self._done - self._done_before) / max(time.monotonic() - self._started, 1e-9)
 
+    def _rate(self) -> str:
+        """Items a second, or how long each takes where that is more than ten."""
+        if 0 < self.rate < _SLOWEST_RATE:
+            return f"{format_seconds(1 / self.rate)} each"
+        return f"{self.rate:.1f} {self._unit}/s"
+
     def _print_line(self, *, final: bool) -> None:
         self._last_line = time.monotonic()
-        parts = [f"{self._title}: {self._done}/{self._total} {self._unit}", f"{self.rate:.1f} {self._unit}/s"]
+        parts = [f"{self._title}: {self._done}/{self._total} {self._unit}", self._rate()]
         if final:
             parts.append(f"took {format_seconds(self._last_line - self._started)}")
         elif self.rate > 0:

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from ..errors import NotFoundError, SettingsError
+from .plain_yaml import parse_yaml
 from .schema import Settings
 
 FOLDER_FILE = "weldcache.yaml"
@@ -107,7 +108,7 @@ def _preset_layer(name: Any) -> _Layer:
     if name not in preset_names():
         raise SettingsError(f"There is no preset {name!r}; there are {', '.join(preset_names())}.")
     text = resources.files(__package__).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
-    return _Layer(origin=f"preset {name}", values=yaml.safe_load(text) or {})
+    return _Layer(origin=f"preset {name}", values=parse_yaml(text) or {})
 
 
 def _file_layers(config: str | None, folder: Path) -> list[_Layer]:
@@ -126,7 +127,7 @@ def _file_layers(config: str | None, folder: Path) -> list[_Layer]:
 
 def _parse_file(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = parse_yaml(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is not valid YAML: {error}") from None
     if values is None:
@@ -154,7 +155,7 @@ def _override_layer(text: str) -> _Layer:
     if not (separator and dot and name):
         raise SettingsError(f"--set {text}: expected section.key=value, for example --set train.lr=1e-4.")
     try:
-        return _Layer(origin=f"--set {text}", values={section: {name: yaml.safe_load(value)}})
+        return _Layer(origin=f"--set {text}", values={section: {name: parse_yaml(value)}})
     except yaml.YAMLError:
         raise SettingsError(f"--set {text}: {value!r} is not a YAML value; quote it.") from None
 

@@ -25,6 +25,7 @@ from pydantic import Field, ValidationError
 
 from ..errors import NotFoundError, SettingsError
 from .load import fields, load_settings, nearest_hint, preset_names
+from .plain_yaml import parse_yaml
 from .schema import Section, Settings, Share
 
 _SEED = "train.seed"
@@ -160,7 +161,7 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 def _parsed(text: str, *, name: str, origin: str, folder: Path) -> VariantList:
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text)
+        values = parse_yaml(text)
     except yaml.YAMLError as error:
         raise SettingsError(f"{origin} is not valid YAML: {error}") from None
     if not isinstance(values, dict):

@@ -119,3 +119,10 @@ def test_results_have_stdout_for_themselves(capsys: pytest.CaptureFixture[str]) 
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.splitlines()[-1] == "[done] 1 of 1"
+
+
+def test_what_takes_long_is_told_by_how_long_each_takes(clock: Clock, plain: Console) -> None:
+    with Progress("bench", total=3, unit="trials", console=plain) as job:
+        clock.now += 80
+        job.advance()
+    assert "bench: 1/3 trials, 1 min 20 s each, took 1 min 20 s" in written(plain)

@@ -26,7 +26,10 @@ class BatchSource(Protocol):
         """Where batches are."""
 
     def batches(self, order: Order, *, arrays: Collection[str] | None = None) -> Iterator[Batch]:
-        """The batches of `order`, of `arrays` (and presence) alone where they are named; not to be changed in place."""
+        """The batches of `order`, of `arrays` (and presence) alone where they are named.
+
+        A batch is not to be changed, and holds until the next is asked for.
+        """
 
 
 def shuffled_batches(num_samples: int, *, batch_size: int, generator: torch.Generator) -> Order:

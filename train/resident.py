@@ -48,19 +48,30 @@ class ResidentFeatures:
         return ResidentFeatures({name: tensor[start:stop] for name, tensor in self.tensors.items()})
 
     def batches(self, order: Order, *, arrays: Collection[str] | None = None) -> Iterator[Batch]:
-        """The batches of `order`; samples that stand one after another are not copied, so a batch is not to be changed.
+        """The batches of `order`; samples that stand one after another are not copied.
 
-        The order goes to the device once, so that no batch waits for it.
+        The order goes to the device once, so that no batch waits for it. On a CPU the others are copied to the same
+        memory again and again, which is known to the processor already.
         """
         tensors = {name: self.tensors[name] for name in belonging_to(self.tensors, arrays)}
         everything = torch.cat(list(order)).to(self.device) if order else torch.empty(0, dtype=torch.int64)
         chosen = everything if self.positions is None else self.positions[everything]
+        memory = _memory(tensors, order) if self.device.type == "cpu" else {}
         for samples, indices in zip(order, torch.split(chosen, [len(samples) for samples in order]), strict=True):
             if self.positions is None and _is_a_run(samples):
                 start, stop = int(samples[0]), int(samples[-1]) + 1
                 yield {name: tensor[start:stop] for name, tensor in tensors.items()}
             else:
-                yield {name: tensor.index_select(0, indices) for name, tensor in tensors.items()}
+                yield {
+                    name: torch.index_select(tensor, 0, indices, out=memory[name][: len(samples)] if memory else None)
+                    for name, tensor in tensors.items()
+                }
+
+
+def _memory(tensors: Mapping[str, Tensor], order: Order) -> dict[str, Tensor]:
+    """Memory for the largest batch."""
+    largest = max((len(samples) for samples in order), default=0)
+    return {name: tensor.new_empty((largest, *tensor.shape[1:])) for name, tensor in tensors.items()}
 
 
 def load_resident(reader: FeatureReader, rows: Rows, *, device: torch.device) -> ResidentFeatures:

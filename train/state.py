@@ -42,7 +42,9 @@ class TrainingState:
 def new_state(model: nn.Module, *, settings: TrainSettings) -> TrainingState:
     """The state before the first step; `model` is on its device already."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay)
+    optimizer = torch.optim.AdamW(
+        trained, lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay, fused=True
+    )
     state = TrainingState(
         model=model,
         averaged=averaged_copy(model),
@@ -92,8 +94,6 @@ def restore(state: TrainingState, checkpoint: Checkpoint, *, path: Path) -> None
         moment, _, name = key.partition("/")
         if name not in parameters:
             raise TrainingError(f"{path} holds optimiser state of {name}, which the model lacks; train again.")
-        # AdamW counts its steps on the CPU; moments are where their parameter is.
-        target = value if moment == "step" else value.to(parameters[name].device)
-        state.optimizer.state[parameters[name]][moment] = target
+        state.optimizer.state[parameters[name]][moment] = value.to(parameters[name].device)
     state.scaler.load_state_dict(checkpoint.record["scaler"])
     state.epoch, state.step = checkpoint.record["epoch"], checkpoint.record["step"]

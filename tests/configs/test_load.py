@@ -192,3 +192,16 @@ def test_a_rectangle_without_an_area_in_the_picture_is_refused(tmp_path: Path, r
     for setting in (f"image.crop={rectangle}", f"image.masks=[{rectangle}]"):
         with pytest.raises(SettingsError, match=r"image\.(crop|masks)"):
             load_settings("demo", overrides=[setting], folder=tmp_path)
+
+
+@pytest.mark.parametrize("key", ["model.film", "train.compile"])
+def test_off_is_a_word_and_no_boolean(tmp_path: Path, key: str) -> None:
+    section, name = key.split(".")
+    by_override = load_settings(overrides=[f"{key}=off"], folder=tmp_path)
+    by_file = load_settings(str(write(tmp_path, f"{section}:\n  {name}: off\n")), folder=tmp_path / "elsewhere")
+    for settings in (by_override, by_file):
+        assert getattr(getattr(settings, section), name) == "off"
+        assert yaml.safe_load(to_yaml(settings))[section][name] == "off"
+    with pytest.raises(SettingsError, match=r"model\.gate"):
+        load_settings(overrides=["model.gate=sometimes"], folder=tmp_path)
+    assert load_settings(overrides=["model.gate=false"], folder=tmp_path).model.gate is False

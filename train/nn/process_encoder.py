@@ -3,15 +3,15 @@
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from .few_queries_attention import CrossAttendingLayer
+
 
 class ProcessEncoder(nn.Module):
     """Transformer decoder with video as query and audio as memory; mean over the video tokens; LayerNorm."""
 
     def __init__(self, width: int, *, num_layers: int = 2, num_heads: int = 4, dropout: float = 0.1) -> None:
         super().__init__()
-        layer = nn.TransformerDecoderLayer(
-            width, num_heads, dim_feedforward=2 * width, dropout=dropout, batch_first=True
-        )
+        layer = CrossAttendingLayer(width, num_heads, dim_feedforward=2 * width, dropout=dropout, batch_first=True)
         self.decoder = nn.TransformerDecoder(layer, num_layers)
         self.norm = nn.LayerNorm(width)
 

@@ -8,19 +8,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from .gem import GeM
+from .mean_pooling import MeanPooling
 
 Pooling = Literal["gem", "mean", "max", "mean+gem", "mean+max"]
 Views = Literal["max", "mean"]
 
 _GATE_REDUCTION = 4
-
-
-class MeanPooling(nn.Module):
-    """Mean over the last axis but one, in float32 at least."""
-
-    def forward(self, tokens: Float[Tensor, "*rows tokens width"]) -> Float[Tensor, "*rows width"]:
-        """Sum in float32: half precision loses digits over some hundred tokens."""
-        return tokens.mean(dim=-2, dtype=torch.promote_types(tokens.dtype, torch.float32))
 
 
 class MaxPooling(nn.Module):

@@ -80,9 +80,10 @@ def _describe_gradients(*tensors: Tensor) -> tuple[Tensor, ...]:
 
 def _keep_for_backward(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
     ctx.save_for_backward(*inputs, *output[1:])
+    ctx.set_materialize_grads(False)  # or zeros are made for the two outputs that are kept for backward alone
 
 
-def _backward(ctx: Any, output_gradient: Tensor, *unused: Tensor) -> tuple[Tensor, ...]:
+def _backward(ctx: Any, output_gradient: Tensor, *unused: None) -> tuple[Tensor, ...]:
     gradients: tuple[Tensor, ...] = _differentiate(*ctx.saved_tensors, output_gradient)
     return gradients
 
