@@ -37,7 +37,7 @@ class Progress:
         self._done = done
         self._note = ""
         self._console = console or Console(stderr=True)
-        self._started = self._last_line = time.monotonic()
+        self._started = self._last_line = self._last_done = time.monotonic()
         self._bar = RichProgress(
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=None),
@@ -66,6 +66,8 @@ class Progress:
     def advance(self, count: int = 1, *, note: str | None = None) -> None:
         """Say that `count` more items are done; `note` (a loss, a score) stands at the end of the line."""
         self._done += count
+        if count:
+            self._last_done = time.monotonic()
         if note is not None:
             self._note = note
         self._bar.update(self._task, completed=self._done, rate=self._rate(), note=self._note)
@@ -74,8 +76,8 @@ class Progress:
 
     @property
     def rate(self) -> float:
-        """Items a second in this run."""
-        return (self._done - self._done_before) / max(time.monotonic() - self._started, 1e-9)
+        """Items a second in this run, up to the last that was done: what is under way counts for nothing yet."""
+        return (self._done - self._done_before) / max(self._last_done - self._started, 1e-9)
 
     def _rate(self) -> str:
         """Items a second, or how long each takes where that is more than ten."""

@@ -1,12 +1,13 @@
 """`weldcache bench`: a list of variants in one table."""
 
 import json
-import sys
 from typing import Annotated, Literal
 
 import typer
 
-from .options import AsJson, Cache, Set, overrides
+from .options import AsJson, Cache, Set, command_line, overrides
+
+_NARROWEST = 80  # the table is laid out for so many columns
 
 
 def bench(
@@ -22,7 +23,10 @@ def bench(
     keep_weights: Annotated[
         bool, typer.Option("--keep-weights", help="Keep the weights of every trial once it is scored.")
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Train every trial again, whatever is there.")] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Train every trial again; interrupted, the same command goes on."),
+    ] = False,
     settings: Set = None,
     as_json: AsJson = False,
 ) -> None:
@@ -47,14 +51,13 @@ def bench(
         split=split,
         overwrite=overwrite,
         keep_weights=keep_weights,
-        command=" ".join(["weldcache", *sys.argv[1:]]),
+        command=command_line(),
     )
     if as_json:
         typer.echo(json.dumps(found.document, indent=2))
     else:
-        from rich.console import Console
+        from .printing import print_tables
 
-        console = Console()
-        console.print(found.summary, soft_wrap=not console.is_terminal)
+        print_tables([found.summary], narrowest=_NARROWEST)
         typer.echo(f"Table and trials: {found.folder}")
     raise typer.Exit(0 if found.complete else 1)

@@ -1,12 +1,11 @@
 """`weldcache eval`: stage three."""
 
 import json
-import sys
 from typing import Annotated, Literal
 
 import typer
 
-from .options import AsJson, Cache, Config, Set, overrides
+from .options import AsJson, Cache, Config, Set, command_line, overrides
 
 
 def evaluate(
@@ -36,7 +35,7 @@ def evaluate(
         run_name=run,
         split=split,
         cache=resolved.cache.path if named else None,
-        command=" ".join(["weldcache", *sys.argv[1:]]),
+        command=command_line(),
     )
     if as_json:
         typer.echo(json.dumps(evaluation.report, indent=2))

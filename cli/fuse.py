@@ -1,11 +1,10 @@
 """`weldcache fuse`: late fusion of trained runs."""
 
-import sys
 from typing import Annotated
 
 import typer
 
-from .options import Cache, Config, Set, overrides
+from .options import Cache, Config, Set, command_line, overrides
 
 
 def fuse(
@@ -42,6 +41,6 @@ def fuse(
         weighting=parse_weighting(weights),
         run_name=run,
         overwrite=overwrite,
-        command=" ".join(["weldcache", *sys.argv[1:]]),
+        command=command_line(),
     )
     typer.echo(describe_fusion(fused))

@@ -1,6 +1,8 @@
 """Options that several commands share, so that they read the same everywhere."""
 
 import json
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -43,3 +45,8 @@ def overrides(settings: list[str] | None, **paths: Path | None) -> list[str]:
     quoted = {name: json.dumps(str(path), ensure_ascii=False) for name, path in paths.items() if path is not None}
     named = [f"{name.replace('_', '.', 1)}={path}" for name, path in quoted.items()]
     return [*(settings or []), *named]
+
+
+def command_line() -> str:
+    """The command as it was given, such that a shell reads it back."""
+    return shlex.join(["weldcache", *sys.argv[1:]])

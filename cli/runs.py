@@ -1,7 +1,6 @@
 """`weldcache runs`: what was trained, with what, how well, and what of it can be spared."""
 
 import json
-from collections.abc import Iterable
 from typing import Annotated
 
 import typer
@@ -9,8 +8,6 @@ import typer
 from .options import AsJson, Config, Set
 
 app = typer.Typer(no_args_is_help=True, help="List, show, compare and prune runs.")
-
-_WIDEST = 10_000  # a table in a file or a pipe is as wide as it is: names are for copying
 
 Nested = Annotated[bool, typer.Option("--all", help="Also those one folder deeper, such as a bench's.")]
 
@@ -28,8 +25,9 @@ def list_runs(nested: Nested = False, config: Config = None, settings: Set = Non
         typer.echo(json.dumps(document, indent=2))
         return
     from ..train.run_tables import run_list
+    from .printing import print_tables
 
-    _print(run_list(entries, folder=folder))
+    print_tables(run_list(entries, folder=folder))
 
 
 @app.command()
@@ -50,8 +48,9 @@ def show(
         typer.echo(json.dumps(details.as_json(), indent=2))
         return
     from ..train.run_tables import run_page
+    from .printing import print_tables
 
-    _print(run_page(details))
+    print_tables(run_page(details))
 
 
 @app.command()
@@ -70,8 +69,9 @@ def compare(
         typer.echo(json.dumps(comparison.as_json(), indent=2))
         return
     from ..train.run_tables import comparison_tables
+    from .printing import print_tables
 
-    _print(comparison_tables(comparison))
+    print_tables(comparison_tables(comparison))
 
 
 @app.command()
@@ -106,15 +106,6 @@ def prune(
         typer.echo(json.dumps(pruning_document(removals, left, done=yes), indent=2))
         return
     from ..train.run_tables import removal_tables
+    from .printing import print_tables
 
-    _print(removal_tables(removals, left, done=yes))
-
-
-def _print(parts: Iterable[object]) -> None:
-    from rich.console import Console
-
-    console = Console()
-    if not console.is_terminal:
-        console.width = _WIDEST
-    for part in parts:
-        console.print(part, soft_wrap=not console.is_terminal)
+    print_tables(removal_tables(removals, left, done=yes))

@@ -1,11 +1,10 @@
 """`weldcache train`: stage two."""
 
-import sys
 from typing import Annotated
 
 import typer
 
-from .options import Cache, Config, Set, overrides
+from .options import Cache, Config, Set, command_line, overrides
 
 
 def train(
@@ -32,5 +31,5 @@ def train(
     from ..train.pipeline import train as run_train
 
     resolved = load_settings(config, overrides=overrides(settings, cache_path=cache))
-    trained = run_train(resolved, run_name=run, overwrite=overwrite, command=" ".join(["weldcache", *sys.argv[1:]]))
+    trained = run_train(resolved, run_name=run, overwrite=overwrite, command=command_line())
     typer.echo(describe_run(trained))

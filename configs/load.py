@@ -1,7 +1,7 @@
-"""Settings from presets, the folder's weldcache.yaml, a file and overrides, in that order; the later one wins.
+"""Settings from a preset, the folder's weldcache.yaml, --config and overrides, in that order; the later one wins.
 
-Presets stack: what a preset leaves unsaid is as in the one that the folder is built on. So `--config stage1` in a
-demo's folder trains stage 1 on the demo's features.
+A preset that --config names is laid over all that the folder says, and leaves the rest as it is. So `--config stage1`
+in a demo's folder trains stage 1, and nothing else, on the demo's features.
 
 YAML is parsed strictly, here and for lists of variants in `variant_lists`: an unknown name is an error that says where
 it stands and what the nearest known name is. Relative paths in a file are meant from that file's folder, those of an
@@ -45,11 +45,10 @@ def preset_names() -> list[str]:
 
 
 def load_settings(config: str | None = None, *, overrides: Sequence[str] = (), folder: Path | None = None) -> Settings:
-    """Resolve settings: presets < `weldcache.yaml` in `folder` (default: the current one) < file < overrides.
+    """Resolve settings: preset < `weldcache.yaml` in `folder` (default: the current one) < `config` < overrides.
 
-    `config` is the name of a preset or the path of a YAML file. A file may name the preset it builds on with a
-    top-level `preset:`; a preset given as `config` is laid over that. Overrides are written `section.key=value`, the
-    value as YAML.
+    `config` is the name of a preset or the path of a YAML file. A file may name the preset that everything builds on
+    with a top-level `preset:`. Overrides are written `section.key=value`, the value as YAML.
 
     Raises:
         SettingsError: if a name is unknown, a value is out of range, or a file is not YAML.
@@ -57,8 +56,9 @@ def load_settings(config: str | None = None, *, overrides: Sequence[str] = (), f
     """
     files = _file_layers(config, folder or Path())
     named = [layer.values.pop("preset") for layer in files if "preset" in layer.values]
-    presets = dict.fromkeys([named[-1] if named else DEFAULT_PRESET, *([config] if config in preset_names() else [])])
-    layers = [*map(_preset_layer, presets), *files, *(_override_layer(text) for text in overrides)]
+    base = _preset_layer(named[-1] if named else DEFAULT_PRESET)
+    laid_over = [_preset_layer(config)] if config in preset_names() else []
+    layers = [base, *files, *laid_over, *(_override_layer(text) for text in overrides)]
     for layer in layers:
         _refuse_unknown(layer.values, Settings, origin=layer.origin)
     merged: dict[str, Any] = {}

@@ -9,8 +9,8 @@
         set: {model.gate: false}            settings of this variant
         recorded: {val: 0.9, test: 0.88}    AUROCs known from elsewhere, shown beside those found here
 
-The first variant is the one that the others are compared with. Later settings win: the folder's own, the preset, the
-list's `set`, the variant's `set`, `--set` on the command line.
+The first variant is the one that the others are compared with. Later settings win: the folder's own, the variant's
+`config`, the list's `set`, the variant's `set`, `--set` on the command line.
 """
 
 import json

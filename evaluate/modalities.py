@@ -8,6 +8,7 @@ import numpy as np
 from ..configs.schema import Settings
 from ..metrics.auroc import auroc_interval
 from ..metrics.repeats import mean_auroc_difference
+from ..train.recipes.recipe import dispensable_modalities
 from ..train.recipes.registry import recipe_of
 from ..train.trained_run import TrainedRun
 from .results import ModalityResult
@@ -36,6 +37,7 @@ def modality_results(scored: ScoredSplit, *, seen_missing: Collection[str]) -> d
             auroc=auroc_interval(scores, labels),
             change=mean_auroc_difference(scores[np.newaxis], whole[np.newaxis], labels),
             num_lacking=scored.num_lacking.get(modality, 0),
+            num_rescaled=scored.num_rescaled.get(modality, 0),
             seen_missing=modality in seen_missing,
         )
         for modality, scores in scored.without.items()
@@ -45,7 +47,7 @@ def modality_results(scored: ScoredSplit, *, seen_missing: Collection[str]) -> d
 def modalities_seen_missing(run: TrainedRun) -> frozenset[str]:
     """The modalities that some samples lacked in training, by themselves or because modality dropout hid them."""
     lacked = run.manifest["counts"].get("train_normals_without", {})
-    return frozenset(run.recipe.modalities()) - (_never_hidden(run.manifest, run.settings) - set(lacked))
+    return frozenset(dispensable_modalities(run.recipe)) - (_never_hidden(run.manifest, run.settings) - set(lacked))
 
 
 def _never_hidden(manifest: Mapping[str, Any], settings: Settings) -> set[str]:
@@ -53,7 +55,7 @@ def _never_hidden(manifest: Mapping[str, Any], settings: Settings) -> set[str]:
     if "members" in manifest:
         members = [(member, Settings.model_validate(member["settings"])) for member in manifest["members"]]
         return {modality for member, own in members for modality in _never_hidden(member, own)}
-    return set() if settings.train.modality_dropout > 0 else set(recipe_of(manifest, settings).modalities())
+    return set() if settings.train.modality_dropout > 0 else set(dispensable_modalities(recipe_of(manifest, settings)))
 
 
 def unseen_note(results: Mapping[str, ModalityResult]) -> str | None:

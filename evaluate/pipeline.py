@@ -1,6 +1,5 @@
 """Stage three: a trained run and a store become scores, scores become an assessment, an assessment a report."""
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -17,6 +16,8 @@ from ..cache.store import FeatureStore
 from ..configs.device import resolve_device
 from ..configs.schema import EvaluateSettings, Settings
 from ..errors import NotFoundError
+from ..train.recipes.recipe import dispensable_modalities
+from ..train.run_details import settings_of_members
 from ..train.run_folder import find_run
 from ..train.samples import VALIDATION_SPLIT
 from ..train.trained_run import TrainedRun, load_run
@@ -29,8 +30,8 @@ from .report.writer import write_report
 from .representations import collapse_caveats, representations
 from .reproduction import reproduction_caveats
 from .results import Assessment
-from .scores import ScoreTable
 from .scoring import ScoredSplit, load_models, score_split
+from .whole_samples import scale_caveats, whole_samples
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,10 +58,8 @@ def evaluate(settings: Settings, *, run_name: str | None, split: str, cache: Pat
     store = FeatureStore.open(cache or _cache_of(run))
     models = load_models(run, store=store, device=resolve_device(settings.train.device, setting="train.device"))
     validation = score_split(run, store, VALIDATION_SPLIT, models=models)
-    judged = score_split(run, store, split, models=models, hide=run.recipe.modalities())
-    assessment = _judged(
-        run, store, judged=judged, validation=validation.table, split=split, settings=settings.evaluate
-    )
+    judged = score_split(run, store, split, models=models, hide=dispensable_modalities(run.recipe))
+    assessment = _judged(run, store, judged=judged, validation=validation, split=split, settings=settings.evaluate)
     provenance = _provenance(run, store, settings=settings, split=split, command=command)
     path = write_report(
         run.folder.path, assessment=assessment, test=judged.table, provenance=provenance, training_curve=run.metrics
@@ -84,7 +83,7 @@ def _judged(
     store: FeatureStore,
     *,
     judged: ScoredSplit,
-    validation: ScoreTable,
+    validation: ScoredSplit,
     split: str,
     settings: EvaluateSettings,
 ) -> Assessment:
@@ -92,7 +91,7 @@ def _judged(
     trained_on, best = _trained_on(run, store), run.best()
     assessment = assess(
         test=judged.table,
-        validation=validation,
+        validation=validation.table,
         train_attributes=trained_on.attributes,
         train_sessions=trained_on.sessions.tolist(),
         target_fpr=settings.target_fpr,
@@ -101,13 +100,15 @@ def _judged(
     recorded = best.metrics.get("val_auroc")
     modalities = modality_results(judged, seen_missing=modalities_seen_missing(run))
     watched = representations(run.metrics, best_epoch=best.epoch)
+    whole = whole_samples(judged)
     warnings = (
         *reproduction_caveats(
-            validation,
+            validation.as_scored,
             recorded=recorded,
             recorded_keys=run.manifest["samples"]["validation"],
-            precision=run.settings.train.precision,
+            precision=run.precision,
         ),
+        *scale_caveats(judged, validation=validation, split=split, auroc=assessment.auroc, whole=whole),
         *assessment.warnings,
         *modality_caveats(modalities, split=split, num_samples=len(judged.table)),
         *collapse_caveats(watched, num_normal=assessment.threshold.num_normal),
@@ -119,6 +120,8 @@ def _judged(
         recorded_validation_auroc=recorded,
         modalities=modalities,
         representations=watched,
+        whole=whole,
+        validation_is_rescaled=bool(validation.rescaled.any()),
     )
 
 
@@ -131,7 +134,7 @@ def _about_completeness(run: TrainedRun, *, split: str, num_left_out: int, best_
     if not run.folder.finished:
         yield (
             f"Training is not finished, this is epoch {best_epoch} of at most {run.settings.train.epochs}: "
-            f"`weldcache train --run {run.folder.name}` goes on."
+            f"{run.folder.how_to_go_on()}"
         )
 
 
@@ -149,9 +152,6 @@ def _trained_on(run: TrainedRun, store: FeatureStore) -> Index:
 
 
 def _provenance(run: TrainedRun, store: FeatureStore, *, settings: Settings, split: str, command: str) -> Provenance:
-    # The run's settings made the scores; the evaluation's own section is the one in force now.
-    cache = run.settings.cache.model_copy(update={"path": store.path})
-    resolved = run.settings.model_copy(update={"evaluate": settings.evaluate, "cache": cache})
     return Provenance(
         run_name=run.folder.name,
         split=split,
@@ -159,7 +159,19 @@ def _provenance(run: TrainedRun, store: FeatureStore, *, settings: Settings, spl
         command=command,
         seed=run.manifest["seed"],
         fingerprint=run.manifest["fingerprint"],
-        settings=json.loads(resolved.model_dump_json()),
+        settings=_settings_told(run, store, settings=settings),
         versions=library_versions(),
         backbones_are_random=run.manifest["backbones_are_random"],
     )
+
+
+def _settings_told(run: TrainedRun, store: FeatureStore, *, settings: Settings) -> dict[str, Any]:
+    """What made the scores: the run's settings, of a fused run its members'; `evaluate` is the one in force now."""
+    cache = run.settings.cache.model_copy(update={"path": store.path})
+    resolved = run.settings.model_copy(update={"evaluate": settings.evaluate, "cache": cache})
+    told: dict[str, Any] = resolved.model_dump(mode="json")
+    if "members" not in run.manifest:
+        return told
+    members = settings_of_members(run.manifest["members"], run=run.folder)
+    own = {name: each.model_dump(mode="json") for name, each in members.items()}
+    return {"cache": told["cache"], "evaluate": told["evaluate"], "members": own}

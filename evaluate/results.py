@@ -74,6 +74,7 @@ class ModalityResult:
         auroc: on the same samples.
         change: that AUROC less the whole model's; negative where the modality is of use.
         num_lacking: how many of the samples lack it anyway.
+        num_rescaled: how many of those were put on the scale of the whole samples, see `whole_scale`.
         seen_missing: whether training left it out now and then. If not, the change mixes how much the modality is
             needed with how strange its absence is.
     """
@@ -81,7 +82,17 @@ class ModalityResult:
     auroc: Estimate
     change: Estimate
     num_lacking: int
+    num_rescaled: int
     seen_missing: bool
+
+
+@dataclass(frozen=True)
+class WholeSamples:
+    """The model on the samples alone that lack no modality; `auroc` is None where they have one class only."""
+
+    auroc: Estimate | None
+    num_normal: int
+    num_defect: int
 
 
 @dataclass(frozen=True)
@@ -127,6 +138,9 @@ class Assessment:
         recorded_validation_auroc: what training's log says of the same weights; None where it says nothing.
         modalities: by modality the model without it; empty where it can do without none.
         representations: by name; empty where training watched none.
+        whole: the samples that lack nothing; None where all are such, so that there is nothing to compare.
+        validation_is_rescaled: whether `validation_auroc` is over scores that were put on one scale, unlike what
+            training's log says.
     """
 
     auroc: Estimate
@@ -144,3 +158,5 @@ class Assessment:
     recorded_validation_auroc: float | None = None
     modalities: Mapping[str, ModalityResult] = field(default_factory=dict)
     representations: Mapping[str, Representation] = field(default_factory=dict)
+    whole: WholeSamples | None = None
+    validation_is_rescaled: bool = False

@@ -1,34 +1,23 @@
 """Scores of one split by a trained run, and what they become where a modality is hidden from the model."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import nn
 
 from ..cache.index import Index
+from ..cache.status import Status
 from ..cache.store import FeatureStore
-from ..train.batches import BatchSource
-from ..train.encoding import encode, passes
 from ..train.feature_pool import FeaturePool
-from ..train.feature_reader import FeatureReader
-from ..train.samples import split_rows
-from ..train.streamed import StreamedFeatures
-from ..train.trained_run import WEIGHTS, TrainedRun, Weights
+from ..train.feature_reader import Rows
+from ..train.samples import VALIDATION_SPLIT, split_rows
+from ..train.trained_run import WEIGHTS, TrainedRun
 from .scores import ScoreTable
+from .variants import Models, Scorer, Scores, Variant
+from .whole_scale import FeatureSets, Mask, on_whole_scale, variants_to_measure
 
-Scores = NDArray[np.float64]
-Models = Mapping[Weights, nn.Module]
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One way to score samples: with these weights, as if no sample had the feature sets `without`."""
-
-    weights: Weights
-    without: tuple[str, ...] = ()
+_AVERAGED, _RAW = Variant("averaged"), Variant("raw")
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,16 +25,34 @@ class ScoredSplit:
     """The samples of a split that a run can score.
 
     Attributes:
-        table: what is known of them, and their scores.
+        table: what is known of them, and their scores, those of samples that lack a modality on the scale of the whole
+            ones where that can be.
+        as_scored: the same with the scores that the models gave; what training recorded compares with these.
         without: by modality their scores with the averaged weights, as if none had it; empty where none was hidden.
-        num_lacking: by modality how many of them lack it, and are scored all the same; only modalities that some lack.
+            Where some sample lacks something they are on the scale of whole samples too.
+        lacking: by modality which of them lack it, and are scored all the same; only modalities that some lack.
+        whole: which of them lack nothing that some may lack.
+        rescaled: which of the others are on the scale of whole samples in `table`.
         num_left_out: how many samples of the split could not be scored.
     """
 
     table: ScoreTable
+    as_scored: ScoreTable
     without: Mapping[str, Scores]
-    num_lacking: Mapping[str, int]
+    lacking: Mapping[str, Mask]
+    whole: Mask
+    rescaled: Mask
     num_left_out: int
+
+    @property
+    def num_lacking(self) -> Mapping[str, int]:
+        """How many samples lack each modality that some lack."""
+        return {modality: int(mask.sum()) for modality, mask in self.lacking.items()}
+
+    @property
+    def num_rescaled(self) -> Mapping[str, int]:
+        """How many of those are on the scale of whole samples."""
+        return {modality: int((mask & self.rescaled).sum()) for modality, mask in self.lacking.items()}
 
 
 def load_models(run: TrainedRun, *, store: FeatureStore, device: torch.device) -> Models:
@@ -62,11 +69,11 @@ def score_split(
     pool: FeaturePool | None = None,
     hide: Mapping[str, Sequence[str]] | None = None,
 ) -> ScoredSplit:
-    """Score a split; every sample is fetched once.
+    """Score a split; every sample is fetched once, and where some lack a modality, every whole validation normal.
 
     Args:
         run: says what the models look at, and the arithmetic and batches that they were validated with.
-        store: what is known of the samples, and their features.
+        store: what is known of the samples, and their features; its validation normals make one scale of the scores.
         split: the split's name.
         models: as `load_models` gives them.
         pool: where the features are already, on the models' device; None: they are read from the store.
@@ -76,49 +83,62 @@ def score_split(
         NotFoundError: if the split is not there, or none of its samples can be scored.
         MetricError: if a score is not finite.
     """
+    scorer = Scorer(run, store, models=models, pool=pool)
     rows = split_rows(store, split, recipe=run.recipe)
-    requests = run.recipe.requires()
-    source: BatchSource
-    if pool is None:
-        device = next(models["averaged"].parameters()).device
-        source = StreamedFeatures(FeatureReader(store, requests), rows.usable, device)
-    else:
-        source = pool.source(rows.usable, requests)
-    averaged, raw = Variant("averaged"), Variant("raw")
-    hidden = {modality: Variant("averaged", tuple(names)) for modality, names in (hide or {}).items()}
-    scores = _scores(run, models, source, variants=[averaged, raw, *hidden.values()])
+    hidden = {modality: Variant("averaged", frozenset(names)) for modality, names in (hide or {}).items()}
+    as_scored = scorer(rows.usable, [_AVERAGED, _RAW, *hidden.values()])
+    lacking = _lacking_sets(scorer, rows.usable)
+    whole = np.array([not names for names in lacking], dtype=bool)
+    placed, on_scale = _on_one_scale(as_scored, scorer, lacking=lacking)
+    entries = store.index.select(rows.usable)
     return ScoredSplit(
-        table=_table(store.index.select(rows.usable), scores=scores[averaged], raw_scores=scores[raw]),
-        without={modality: scores[variant] for modality, variant in hidden.items()},
-        num_lacking={modality: len(lacking) for modality, lacking in rows.without.items()},
+        table=_table(entries, scores=placed),
+        as_scored=_table(entries, scores=as_scored),
+        without={modality: placed[variant] for modality, variant in hidden.items()},
+        lacking={modality: np.isin(rows.usable, without) for modality, without in rows.without.items()},
+        whole=whole,
+        rescaled=on_scale & ~whole,
         num_left_out=int(np.sum(store.index.splits == split)) - len(rows.usable),
     )
 
 
-@torch.no_grad()
-def _scores(
-    run: TrainedRun, models: Models, samples: BatchSource, *, variants: Iterable[Variant]
-) -> dict[Variant, Scores]:
-    """Scores of all samples in each way; memory does not grow with the samples."""
-    settings = run.settings.train
-    parts: dict[Variant, list[torch.Tensor]] = {variant: [] for variant in variants}
-    # The batches of validation, so that on a CPU what it recorded comes out again to the last bit.
-    for batch in passes(samples, batch_size=settings.batch_size):
-        for variant, scores in parts.items():
-            model = models[variant.weights]
-            encodings = encode(run.recipe, model, batch, precision=settings.precision, without=variant.without)
-            scores.append(run.recipe.score(model, encodings).float())
-    return {variant: torch.cat(scores).cpu().double().numpy() for variant, scores in parts.items()}
+def _on_one_scale(
+    scores: Mapping[Variant, Scores], scorer: Scorer, *, lacking: Sequence[FeatureSets]
+) -> tuple[Mapping[Variant, Scores], Mask]:
+    """Scores in each way on the scale of whole samples, and which samples are on it."""
+    to_measure = variants_to_measure(scores, lacking=lacking)
+    if not to_measure:
+        return scores, np.ones(len(lacking), dtype=bool)
+    whole_normals = _whole_validation_normals(scorer)
+    normals = scorer(whole_normals, to_measure) if len(whole_normals) else dict.fromkeys(to_measure, np.empty(0))
+    placed = {
+        variant: on_whole_scale(values, variant, lacking=lacking, normals=normals) for variant, values in scores.items()
+    }
+    on_scale = placed[_AVERAGED][1] & placed[_RAW][1]
+    return {variant: values for variant, (values, _) in placed.items()}, on_scale
 
 
-def _table(entries: Index, *, scores: Scores, raw_scores: Scores) -> ScoreTable:
+def _whole_validation_normals(scorer: Scorer) -> Rows:
+    validation = split_rows(scorer.store, VALIDATION_SPLIT, recipe=scorer.run.recipe).usable
+    normals: Rows = validation[scorer.store.index.labels[validation] == 0]
+    return normals[[not names for names in _lacking_sets(scorer, normals)]]
+
+
+def _lacking_sets(scorer: Scorer, rows: Rows) -> list[FeatureSets]:
+    """Of each row the feature sets that it lacks and may lack: not by modality, of which it may have a part."""
+    optional = {request.feature_set for request in scorer.run.recipe.requires() if request.optional}
+    lacking = {name: (scorer.store.status(name)[rows] != Status.COMPLETE).tolist() for name in sorted(optional)}
+    return [frozenset(name for name, lacks in lacking.items() if lacks[place]) for place in range(len(rows))]
+
+
+def _table(entries: Index, *, scores: Mapping[Variant, Scores]) -> ScoreTable:
     return ScoreTable(
         keys=tuple(entries.keys.tolist()),
         splits=tuple(entries.splits.tolist()),
         class_names=tuple(entries.class_names.tolist()),
         sessions=tuple(entries.sessions.tolist()),
         labels=entries.labels.astype(np.int64),
-        scores=scores,
-        raw_scores=raw_scores,
+        scores=scores[_AVERAGED],
+        raw_scores=scores[_RAW],
         attributes=entries.attributes,
     )

@@ -18,14 +18,32 @@ to 0.99 of a difference with three repeats, 0.92 to 0.97 and 0.89 to 0.98 with t
 they come in sessions the truth is wider.
 """
 
+from dataclasses import dataclass
+from typing import Literal
+
 import numpy as np
 from jaxtyping import Float64, Integer, Shaped
 from scipy.stats import rankdata, t
 
-from .auroc import SMALLEST_CLASS_FOR_DELONG, auroc, auroc_interval, logit_interval
+from .auroc import SMALLEST_CLASS_FOR_DELONG, auroc, logit_interval
 from .delong import delong_covariance, structural_components
 from .estimate import Estimate
 from .newcombe import newcombe_interval
+
+Method = Literal["delong", "newcombe", "equal"]
+
+
+@dataclass(frozen=True)
+class RepeatsEstimate(Estimate):
+    """An estimate over repeats, and what made its interval.
+
+    Attributes:
+        method: `delong`: the variance above; `newcombe`: Newcombe's interval of each mean, where DeLong's variance says
+            too little; `equal`, of differences alone: both sides place each sample alike, so there is nothing to
+            estimate.
+    """
+
+    method: Method
 
 
 def mean_auroc(
@@ -33,7 +51,7 @@ def mean_auroc(
     labels: Integer[np.ndarray, " samples"],
     *,
     confidence: float = 0.95,
-) -> Estimate:
+) -> RepeatsEstimate:
     """Mean AUROC of the repeats with a two-sided interval inside [0, 1], for other samples and other seeds.
 
     On the logit scale, carried back. Where a class has fewer than `SMALLEST_CLASS_FOR_DELONG` samples or DeLong's
@@ -44,21 +62,22 @@ def mean_auroc(
     Raises:
         MetricError: a score is not finite, or a class is empty.
     """
-    if len(scores) == 1:
-        return auroc_interval(scores[0], labels, confidence=confidence)
     values = np.array([auroc(row, labels) for row in scores])
     value, upper = _mean_of_shares(values), 0.5 + confidence / 2
     counts = _class_counts(labels)
     if min(counts) >= SMALLEST_CLASS_FOR_DELONG and 0 < value < 1:
         variance, degrees = _variance_of_mean(values, delong_covariance(scores, labels))
         if variance > 0:
-            return logit_interval(value, standard_error=float(np.sqrt(variance)), quantile=float(t.ppf(upper, degrees)))
+            quantile = float(t.ppf(upper, degrees))
+            found = logit_interval(value, standard_error=float(np.sqrt(variance)), quantile=quantile)
+            return RepeatsEstimate(value, low=found.low, high=found.high, method="delong")
     over_samples = newcombe_interval(value, num_defect=counts[0], num_normal=counts[1], confidence=confidence)
-    over_seeds = float(t.ppf(upper, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
-    return Estimate(
+    over_seeds = _reach_over_seeds(values, upper=upper)
+    return RepeatsEstimate(
         value,
         low=max(0.0, value - float(np.hypot(value - over_samples.low, over_seeds))),
         high=min(1.0, value + float(np.hypot(over_samples.high - value, over_seeds))),
+        method="newcombe",
     )
 
 
@@ -68,7 +87,7 @@ def mean_auroc_difference(
     labels: Integer[np.ndarray, " samples"],
     *,
     confidence: float = 0.95,
-) -> Estimate:
+) -> RepeatsEstimate:
     """Mean AUROC of `scores` less that of `reference`, with a two-sided interval inside [-1, 1].
 
     Paired by sample and by repeat: a row of one and the same row of the other have one seed. Symmetric, and cut at the
@@ -82,7 +101,7 @@ def mean_auroc_difference(
     assert scores.shape == reference.shape, (scores.shape, reference.shape)
     first, second = (mean_auroc(side, labels, confidence=confidence) for side in (scores, reference))
     if _place_alike(scores, reference, labels):
-        return Estimate(0.0, low=0.0, high=0.0)
+        return RepeatsEstimate(0.0, low=0.0, high=0.0, method="equal")
     differences = np.array([auroc(a, labels) - auroc(b, labels) for a, b in zip(scores, reference, strict=True)])
     value = float(differences.mean())
     if min(_class_counts(labels)) >= SMALLEST_CLASS_FOR_DELONG:
@@ -91,11 +110,13 @@ def mean_auroc_difference(
         variance, degrees = _variance_of_mean(differences, covariance)
         if variance > 0:
             reach = float(t.ppf(0.5 + confidence / 2, degrees) * np.sqrt(variance))
-            return Estimate(value, low=max(-1.0, value - reach), high=min(1.0, value + reach))
-    return Estimate(
+            low, high = max(-1.0, value - reach), min(1.0, value + reach)
+            return RepeatsEstimate(value, low=low, high=high, method="delong")
+    return RepeatsEstimate(
         value,
         low=max(-1.0, value - float(np.hypot(first.value - first.low, second.high - second.value))),
         high=min(1.0, value + float(np.hypot(first.high - first.value, second.value - second.low))),
+        method="newcombe",
     )
 
 
@@ -130,6 +151,12 @@ def _variance_of_mean(
         variance = max(max(shared, 0.0) + of_seeds, float(covariance.mean()))
         degrees = (num - 1) * (variance / of_seeds) ** 2 if of_seeds > 1e-12 * variance else np.inf
     return (variance if variance > 1e-18 else 0.0), degrees
+
+
+def _reach_over_seeds(values: Float64[np.ndarray, " repeats"], *, upper: float) -> float:
+    """How far the mean may lie from that of all seeds; nothing is known of them from one."""
+    num = len(values)
+    return float(t.ppf(upper, num - 1) * values.std(ddof=1) / np.sqrt(num)) if num > 1 else 0.0
 
 
 def _mean_of_shares(values: Float64[np.ndarray, " repeats"]) -> float:

@@ -16,8 +16,8 @@ class FeaturePool:
     """Holds the arrays that were asked for so far, of a fixed set of rows.
 
     All rows have to have the feature sets that are not asked for as optional. Rows that are asked for together should
-    stand together: those of a source that are neighbours here, in the order of
-    the source, need no copying where batches go through them in order.
+    stand together: those of a source that are neighbours here, in the order of the source, need no copying where
+    batches go through them in order.
     """
 
     def __init__(self, store: FeatureStore, rows: Rows, *, device: torch.device) -> None:

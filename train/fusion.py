@@ -17,7 +17,7 @@ from ..atomic import write_json
 from ..cache.store import FeatureStore
 from ..configs.device import resolve_device
 from ..configs.load import to_yaml
-from ..configs.schema import Settings, TrainSettings
+from ..configs.schema import Settings
 from ..errors import NotFoundError, OutputExistsError, SettingsError, TrainingError
 from ..locking import locked_folder
 from ..progress import format_seconds, say
@@ -80,7 +80,9 @@ def fuse(
         require_convex(weighting, num_members=len(runs))
     run = _free_run(settings, run_name=run_name, members=runs, overwrite=overwrite)
     store = FeatureStore.open(settings.cache.path)
-    recipe = LateFusionRecipe([FusionMember(name, member.recipe) for name, member in runs.items()])
+    recipe = LateFusionRecipe(
+        [FusionMember(name, member.recipe, member.settings.train.precision) for name, member in runs.items()]
+    )
     require_features(store, recipe)
     samples = _samples(store, recipe, runs)
     for feature_set, count in samples.validation_lacking.items():
@@ -95,14 +97,20 @@ def fuse(
         for weights in WEIGHTS
     }
     combinations = _calibrate(
-        recipe, models, samples.validation, labels=labels, weighting=weighting, store=store, settings=settings.train
+        recipe,
+        models,
+        samples.validation,
+        labels=labels,
+        weighting=weighting,
+        store=store,
+        batch_size=settings.train.batch_size,
     )
     validator = Validator(
         recipe,
         StreamedFeatures(FeatureReader(store, recipe.requires()), samples.validation, device),
         labels=labels,
         batch_size=settings.train.batch_size,
-        precision=settings.train.precision,
+        precision=recipe.precision,
     )
     metrics = {**_row(validator(models["averaged"])), "seconds": time.monotonic() - started}
 
@@ -138,7 +146,7 @@ def _finished_runs(settings: Settings, members: Sequence[str]) -> dict[str, Trai
         if names.count(name) > 1:
             raise SettingsError(f"The run {name} is named twice; fused with itself, a run is what it was.")
         if not run.finished:
-            raise NotFoundError(f"The run {run.path} is not finished: `weldcache train --run {name}` goes on with it.")
+            raise NotFoundError(f"The run {run.path} is not finished: {run.how_to_go_on()}")
     return {name: load_run(run.path) for name, run in zip(names, found, strict=True)}
 
 
@@ -192,7 +200,7 @@ def _calibrate(
     labels: Labels,
     weighting: Weighting,
     store: FeatureStore,
-    settings: TrainSettings,
+    batch_size: int,
 ) -> dict[Weights, Combination]:
     """Measure the members' validation scores, raw and averaged weights each for themselves, and tell the models."""
     columns: dict[Weights, list[NDArray[np.float32]]] = {weights: [] for weights in models}
@@ -201,8 +209,8 @@ def _calibrate(
             member.recipe,
             {weights: model.members[place] for weights, model in models.items()},
             StreamedFeatures(FeatureReader(store, member.recipe.requires()), validation, models["raw"].mean.device),
-            batch_size=settings.batch_size,
-            precision=settings.precision,
+            batch_size=batch_size,
+            precision=member.precision,
         )
         for weights, parts in columns.items():
             parts.append(scored[weights])

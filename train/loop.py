@@ -144,9 +144,10 @@ def _means(
 ) -> dict[str, float]:
     """Mean of each loss over the steps of an epoch."""
     history = {name: torch.stack([step[name] for step in steps]).cpu().double() for name in steps[0]}
-    if state.scaler.is_enabled():  # steps whose gradients overflow are left out, and the scale is lowered
-        norms = history[_GRADIENT_NORM]
-        history[_GRADIENT_NORM] = norms.where(norms.isfinite(), torch.tensor(0.0))
+    norms = history[_GRADIENT_NORM]
+    if state.scaler.is_enabled() and norms.isfinite().any():
+        # Steps whose gradients overflow are left out, and the scale is lowered until they do not.
+        history[_GRADIENT_NORM] = norms.where(norms.isfinite(), norms[norms.isfinite()].mean())
     for position in range(len(steps)):
         broken = [
             f"{name} is {values[position]}" for name, values in history.items() if not values[position].isfinite()

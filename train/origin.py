@@ -15,7 +15,7 @@ from ..cache.provenance import Json, differences, fingerprint
 from ..cache.store import FeatureStore
 from ..configs.load import settings_from_file
 from ..configs.schema import Settings
-from ..errors import FingerprintError, TrainingError
+from ..errors import FingerprintError, NotFoundError, TrainingError
 from .checkpoint import Checkpoint, read_checkpoint
 from .loop import schedule_for
 from .run_folder import RunFolder
@@ -63,11 +63,16 @@ def read_run_checkpoint(path: Path, *, run: RunFolder) -> Checkpoint:
     """Read a checkpoint of `run`, which may have been renamed or moved since.
 
     Raises:
-        NotFoundError: if there is no such file.
+        NotFoundError: if there is no such file; the message tells a run that is trained from one that never was.
         TrainingError: if it is damaged.
         FingerprintError: if it belongs to other settings, features or samples than the run's folder tells; the message
             names each difference.
     """
+    if not path.is_file() and run.finished:
+        raise NotFoundError(
+            f"There is no {path} any more: the run is finished, and its weights were deleted. Train it again; as one "
+            "of a list, with `weldcache bench LIST --keep-weights --overwrite`, which keeps them."
+        )
     checkpoint = read_checkpoint(path)
     found = differences(_comparable(checkpoint.origin, path=path), _comparable(origin_of(run), path=path))
     if found:

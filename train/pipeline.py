@@ -123,9 +123,7 @@ def train(
             raise
         except KeyboardInterrupt:
             if pool is None:
-                say(
-                    f"Interrupted in epoch {state.epoch + 1}. `weldcache train --run {start.run.name}` goes on with it."
-                )
+                say(f"Interrupted in epoch {state.epoch + 1}. {start.run.how_to_go_on()}")
             raise
     stopped = stop_reason(state, settings=settings.train)
     assert stopped is not None and state.best is not None

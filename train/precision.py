@@ -1,5 +1,6 @@
 """The arithmetic that heads are trained and scored in."""
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
@@ -15,6 +16,11 @@ def arithmetic(device: torch.device, precision: Precision) -> AbstractContextMan
     if precision == "float32":
         return nullcontext()
     return torch.autocast(device.type, dtype=_HALF[precision])
+
+
+def coarsest(precisions: Iterable[Precision]) -> Precision:
+    """The one that rounds most."""
+    return max(precisions, key=("float32", "float16", "bfloat16").index)
 
 
 def gradient_scaler(device: torch.device, precision: Precision) -> torch.amp.GradScaler:

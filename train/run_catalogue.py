@@ -12,7 +12,8 @@ from ..metrics.estimate import Estimate
 from .metrics_log import MetricRow, read_rows
 from .run_folder import RunFolder, read_json, relative_name, runs_below, runs_in
 
-Status = Literal["finished", "stopped early", "unfinished", "damaged"]
+Status = Literal["finished", "stopped early", "weights deleted", "unfinished", "damaged"]
+"""The first three are trained to their end; the third can no longer be evaluated."""
 
 REPORTS = {"test": "report.json", "val": "report_val.json"}
 """Reports that an evaluation leaves in a run's folder, by split."""
@@ -81,7 +82,7 @@ def read_entry(run: RunFolder, *, folder: Path) -> RunEntry:
         created=str(manifest.get("created", "")),
         fingerprint=str(manifest.get("fingerprint", "")),
         validated_on=fingerprint(samples.get("validation")) if isinstance(samples, dict) else "",
-        status=_status(state, damaged=bool(faults)),
+        status=_status(run, state, damaged=bool(faults)),
         epochs=len(rows),
         best=best if isinstance(best, dict) else None,
         test_auroc=auroc_of(report),
@@ -126,11 +127,13 @@ def _number(value: object) -> float | None:
     return float(value) if isinstance(value, float | int) else None
 
 
-def _status(state: Mapping[str, Any], *, damaged: bool) -> Status:
+def _status(run: RunFolder, state: Mapping[str, Any], *, damaged: bool) -> Status:
     if damaged:
         return "damaged"
     if not state.get("finished"):
         return "unfinished"
+    if not run.best_path.is_file():
+        return "weights deleted"
     return "stopped early" if state.get("stopped") == "patience" else "finished"
 
 

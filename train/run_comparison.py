@@ -21,7 +21,8 @@ class Comparison:
     """Two or more runs; every sequence has one value a run, in the order of `runs`.
 
     Attributes:
-        settings: those in which at least two differ, by dotted name.
+        settings: those in which at least two runs that have them differ, by dotted name. Those of a fused run's
+            member, `<member>/<name>`, stand beside the ones that a run which is not fused made itself with.
         figures: what each run is and reached, by name.
         notes: why figures may not be compared, in sentences.
     """
@@ -57,8 +58,17 @@ def compare(folder: Path, names: Sequence[str]) -> Comparison:
 
 def _settings(runs: Sequence[RunDetails]) -> dict[str, list[Json]]:
     names = dict.fromkeys(name for run in runs for name in run.settings)
-    values = {name: [run.settings.get(name, ABSENT) for run in runs] for name in names}
-    return {name: row for name, row in values.items() if any(value != row[0] for value in row)}
+    rows = {name: [_setting(run, name) for run in runs] for name in names}
+    return {name: row for name, row in rows.items() if _differ([value for value in row if value != ABSENT])}
+
+
+def _setting(run: RunDetails, name: str) -> Json:
+    own_name = name if run.members else name.rpartition("/")[2]  # without the member, of which it has none
+    return run.settings.get(own_name, ABSENT)
+
+
+def _differ(values: Sequence[Json]) -> bool:
+    return any(value != values[0] for value in values)
 
 
 def _figures(runs: Sequence[RunDetails]) -> dict[str, list[Figure]]:
@@ -70,6 +80,7 @@ def _figures_of(run: RunDetails) -> dict[str, Figure]:
     best, test, parameters = run.entry.best or {}, run.reports.get("test", {}), run.facts.get("parameters")
     figures: dict[str, Figure] = {
         "recipe": run.entry.recipe,
+        **({"fused_from": ", ".join(run.members)} if run.members else {}),
         "status": run.entry.status,
         "epochs": run.entry.epochs,
         "best_epoch": best.get("epoch"),

@@ -1,14 +1,17 @@
 """All about one run: what it was trained on, with which settings, what it reached, and which files it has."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from ..cache.provenance import Json, fingerprint
 from ..configs.load import DEFAULT_PRESET, fields, load_settings, preset_names, settings_from_file
 from ..configs.schema import Settings
+from ..errors import TrainingError
 from .run_catalogue import REPORTS, RunEntry, file_sizes, read_entry, read_report, tried
 from .run_folder import RunFolder
 
@@ -27,8 +30,9 @@ class RunDetails:
         features: what the manifest says of the features that it was trained on.
         cache: the store that they were in; empty where the settings cannot be read.
         samples: fingerprint of the keys in each split, which tells whether two runs saw the same.
-        settings: by dotted name, all but the paths.
-        preset: the preset that they are nearest to.
+        settings: by dotted name, all but the paths. Of a fused run those of its members, as `<member>/<name>`: its own
+            say where it was scored, and made nothing.
+        preset: the preset that they are nearest to; of a fused run each member's, as `<preset> for <member>`.
         changed: names of those that are not as in `preset`, with the preset's value.
         reports: what evaluations found, by split.
         files: size of each file, by name.
@@ -71,17 +75,20 @@ def describe_run_folder(run: RunFolder, *, folder: Path) -> RunDetails:
     manifest: dict[str, Any] = tried(run.manifest, {}, faults=faults)
     settings = tried(lambda: settings_from_file(run.config_path), None, faults=faults)
     found = {split: tried(partial(read_report, run, split=split), None, faults=faults) for split in REPORTS}
-    samples = manifest.get("samples")
-    preset, changed = ("", {}) if settings is None else _nearest_preset(settings, run=run)
+    samples, members = manifest.get("samples"), manifest.get("members")
+    own: dict[str, Settings] = {} if settings is None else {"": settings}
+    nothing: dict[str, Settings] = {}
+    made_by = own if members is None else tried(lambda: settings_of_members(members, run=run), nothing, faults=faults)
+    preset, changed = _nearest_presets(made_by, run=run)
     return RunDetails(
         entry=replace(entry, faults=tuple(dict.fromkeys(faults)), status="damaged" if faults else entry.status),
         path=run.path,
         facts={name: value for name, value in manifest.items() if name not in _LONG},
-        members=_member_names(manifest.get("members")),
+        members=_member_names(members),
         features=manifest.get("cache", {}),
         cache="" if settings is None else str(settings.cache.path),
         samples={split: fingerprint(keys) for split, keys in samples.items()} if isinstance(samples, dict) else {},
-        settings={} if settings is None else _told(settings),
+        settings=_prefixed({member: _told(each) for member, each in made_by.items()}),
         preset=preset,
         changed=changed,
         reports={split: report for split, report in found.items() if report is not None},
@@ -94,11 +101,51 @@ def _member_names(members: Json) -> list[str]:
     return [str(member.get("name")) for member in told if isinstance(member, dict)]
 
 
+def settings_of_members(members: Any, *, run: RunFolder) -> dict[str, Settings]:
+    """What made the members of a fused run, by name; those of a fused member as `<member>/<its member>`.
+
+    Args:
+        members: as the run's manifest tells them.
+        run: for the message.
+
+    Raises:
+        TrainingError: if they are damaged, or of a version with other settings.
+    """
+    try:
+        return dict(_each_member(members))
+    except (KeyError, TypeError, ValidationError) as error:
+        raise TrainingError(f"{run.manifest_path} does not tell the settings of what was fused ({error!r}).") from None
+
+
+def _each_member(members: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, Settings]]:
+    for member in members:
+        if "members" in member:
+            yield from ((f"{member['name']}/{name}", settings) for name, settings in _each_member(member["members"]))
+        else:
+            yield member["name"], Settings.model_validate(member["settings"])
+
+
+def _prefixed(by_member: Mapping[str, Mapping[str, Json]]) -> dict[str, Json]:
+    """All in one, as `<member>/<name>`; without a prefix those of a run that made itself, whose name here is empty."""
+    return {
+        f"{member}/{name}" if member else name: value
+        for member, values in by_member.items()
+        for name, value in values.items()
+    }
+
+
 def _told(settings: Settings) -> dict[str, Json]:
     """All settings by dotted name but the paths, which say where things are and not what is done with them."""
     sections = settings.model_dump(mode="json")
     names = [key.partition(".") for key, field in fields() if field.annotation is not Path]
     return {f"{section}.{name}": sections[section][name] for section, _, name in names}
+
+
+def _nearest_presets(made_by: Mapping[str, Settings], *, run: RunFolder) -> tuple[str, dict[str, Json]]:
+    """The nearest preset, or each member's in words, and its value of each setting that differs."""
+    nearest = {member: _nearest_preset(settings, run=run) for member, settings in made_by.items()}
+    presets = (f"{preset} for {member}" if member else preset for member, (preset, _) in nearest.items())
+    return ", ".join(presets), _prefixed({member: changed for member, (_, changed) in nearest.items()})
 
 
 def _nearest_preset(settings: Settings, *, run: RunFolder) -> tuple[str, dict[str, Json]]:

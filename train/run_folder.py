@@ -13,6 +13,7 @@ Runs that belong together, such as those of one list of variants, lie one folder
 
 import json
 import re
+import shlex
 import shutil
 import uuid
 from collections.abc import Mapping
@@ -107,6 +108,11 @@ class RunFolder:
         if not isinstance(created, str):
             raise TrainingError(f"{self.manifest_path} is no manifest of a run: it does not say when it was made.")
         return created
+
+    def how_to_go_on(self) -> str:
+        """A sentence with the command that continues an unfinished run: the one that began it, settings and all."""
+        words = [word for word in shlex.split(self.manifest()["command"]) if word != "--overwrite"]
+        return f"`{shlex.join(words)}` goes on with it."
 
     def create(self, *, config: str, manifest: Mapping[str, Any]) -> None:
         """Make the folder with its settings and manifest; it appears whole or not at all.
@@ -215,7 +221,7 @@ def latest_run(folder: Path) -> RunFolder:
     finished = [run for run in runs if run.finished]
     if finished:
         return finished[-1]
-    hint = f" {runs[-1].name} is not finished: `weldcache train --run {runs[-1].name}` goes on." if runs else ""
+    hint = f" {runs[-1].name} is not finished: {runs[-1].how_to_go_on()}" if runs else ""
     raise NotFoundError(f"There is no finished run in {folder}. Make one with `weldcache train`.{hint}")
 
 

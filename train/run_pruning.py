@@ -15,7 +15,7 @@ from ..locking import locked_folder
 from .run_catalogue import RunEntry, file_sizes, list_runs, read_entry
 from .run_folder import RunFolder
 
-_FINISHED = ("finished", "stopped early")
+_FINISHED = ("finished", "stopped early", "weights deleted")
 _TEMPORARY = re.compile(r"\.[^/]+\.[0-9a-f]{8}\.tmp(\.[^/]+)?")  # of `replaced_file`, left behind by a kill
 
 

@@ -59,14 +59,16 @@ def _start_unnamed(settings: Settings, manifest: dict[str, Any], *, overwrite: b
 
 
 def _differences(run: RunFolder, settings: Settings, manifest: dict[str, Any]) -> list[str]:
-    """What an unfinished run was started with against what is asked for, a line each."""
+    """What an unfinished run was started with against what is asked for, settings first, a line each."""
     before = run.manifest()
-    found = differences(_asked(settings_from_file(run.config_path), before), _asked(settings, manifest))
-    return [f"{name}: {_short(mine)} there, {_short(theirs)} now" for name, mine, theirs in found]
+    asked = differences(deciding_settings(settings_from_file(run.config_path)), deciding_settings(settings))
+    told = differences(_told(before), _told(manifest))
+    return [f"{name}: {_short(mine)} there, {_short(theirs)} now" for name, mine, theirs in [*asked, *told]]
 
 
-def _asked(settings: Settings, manifest: dict[str, Any]) -> Json:
-    return {**deciding_settings(settings), **{name: manifest[name] for name in ("recipe", "cache", "samples")}}
+def _told(manifest: dict[str, Any]) -> Json:
+    """What decides a training beside its settings."""
+    return {name: manifest[name] for name in ("recipe", "cache", "samples")}
 
 
 def _short(value: Json) -> str:

@@ -19,6 +19,7 @@ from .run_pruning import LeftAlone, Removal
 _STYLES: dict[Status, str] = {
     "finished": "green",
     "stopped early": "green",
+    "weights deleted": "dim",
     "unfinished": "yellow",
     "damaged": "red",
 }

@@ -10,7 +10,7 @@ from ..cache.status import Status
 from ..cache.store import FeatureStore
 from ..errors import NotFoundError, SettingsError
 from .feature_reader import Rows
-from .recipes.recipe import Recipe
+from .recipes.recipe import Recipe, dispensable_modalities
 
 TRAIN_SPLIT = "train"
 VALIDATION_SPLIT = "val"
@@ -105,7 +105,7 @@ def split_rows(store: FeatureStore, split: str, *, recipe: Recipe) -> SplitRows:
     }
     absent = {
         modality: np.any([status[name] != Status.COMPLETE for name in names], axis=0)
-        for modality, names in recipe.modalities().items()
+        for modality, names in dispensable_modalities(recipe).items()
     }
     if all(optional.values()):  # a row that has nothing at all lacks everything
         nothing = np.all([status[name] != Status.COMPLETE for name in optional], axis=0)

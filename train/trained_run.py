@@ -14,6 +14,8 @@ from ..configs.schema import Settings
 from .checkpoint import load_module
 from .metrics_log import MetricRow, read_rows
 from .origin import read_run_checkpoint, require_same_features
+from .precision import Precision
+from .recipes.late_fusion import LateFusionRecipe
 from .recipes.recipe import Recipe
 from .recipes.registry import recipe_of
 from .requests import shapes_for
@@ -33,6 +35,11 @@ class TrainedRun:
     manifest: Mapping[str, Any]
     metrics: Sequence[MetricRow]
     recipe: Recipe
+
+    @property
+    def precision(self) -> Precision:
+        """The arithmetic that it scores in; of a fused run the coarsest of its members'."""
+        return self.recipe.precision if isinstance(self.recipe, LateFusionRecipe) else self.settings.train.precision
 
     def best(self) -> Best:
         """The best epoch and its metrics.

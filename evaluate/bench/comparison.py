@@ -10,7 +10,7 @@ from ...cache.index import Index
 from ...configs.variant_lists import Recorded
 from ...metrics.auroc import auroc
 from ...metrics.estimate import Estimate
-from ...metrics.repeats import mean_auroc, mean_auroc_difference
+from ...metrics.repeats import RepeatsEstimate, mean_auroc, mean_auroc_difference
 from ..controls import MediaFreeControl, media_free_control, random_control
 from ..scores import Attributes, ScoreTable
 from .trial_record import TrialRecord, TrialScores
@@ -53,9 +53,9 @@ class VariantResult:
     name: str
     recorded: Recorded
     seeds: tuple[int, ...]
-    auroc: Estimate | None
+    auroc: RepeatsEstimate | None
     by_seed: tuple[float, ...]
-    difference: Estimate | None
+    difference: RepeatsEstimate | None
     val_auroc: float | None
     parameters: int | None
     seconds: float | None
@@ -153,7 +153,7 @@ def _difference(
     reference: Mapping[int, NDArray[np.float64]],
     *,
     labels: NDArray[np.int64],
-) -> Estimate | None:
+) -> RepeatsEstimate | None:
     both = [seed for seed in scores if seed in reference]
     if not both:
         return None

@@ -18,8 +18,10 @@ from ...progress import Progress, format_seconds, say
 from ...train.feature_pool import FeaturePool
 from .comparison import TrialOutcome, VariantOutcome, compare
 from .display import shown_on, trial_title
+from .header import BenchHeader
+from .overwriting import begin_overwriting, end_overwriting
 from .plan import Plan, load_shared_features, make_plan, one_line
-from .report import BenchHeader, bench_document, write_tables
+from .report import bench_document, write_tables
 from .table import bench_summary
 from .trial import plan_trials
 from .trial_record import read_scores
@@ -56,7 +58,8 @@ def bench(
     """Train every variant of a list with every seed (None: the list's own), score them on `split` and compare.
 
     All trials share one copy of the features, where it fits the device. A trial that is done already, with the same
-    settings on the same features and samples, is not repeated; an interrupted one goes on. A variant that fails is
+    settings on the same features and samples, is not repeated; an interrupted one goes on. With `overwrite` only those
+    count as done that were trained since the overwriting began, if it was interrupted. A variant that fails is
     reported, and the others go on. The table goes to `<runs.folder>/<list>/table_<split>.{csv,json,md}`, progress to
     stderr.
 
@@ -76,6 +79,8 @@ def bench(
     folder = shared.runs.folder
     folder.mkdir(parents=True, exist_ok=True)
     with locked_folder(folder):
+        if overwrite:
+            begin_overwriting(folder)
         pool = load_shared_features(plan, store, settings=shared)
         outcomes = _run_all(plan, variants, store, pool=pool, split=split, keep_weights=keep_weights, command=command)
         comparison = compare(
@@ -86,6 +91,7 @@ def bench(
         )
         header = _header(variants, store, split=split, command=command)
         write_tables(folder, comparison, header=header)
+        end_overwriting(folder)
     return Bench(
         document=bench_document(comparison, header=header),
         summary=bench_summary(comparison, header=header),

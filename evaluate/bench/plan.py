@@ -14,6 +14,7 @@ from ...progress import say
 from ...train.feature_pool import FeaturePool
 from ...train.feature_reader import Rows
 from ...train.resident import fits_memory
+from .overwriting import is_overwritten
 from .trial import Trial
 from .trial_start import Step, TrialRequest, next_step, request_of
 
@@ -45,6 +46,8 @@ class Plan:
 def make_plan(trials: Sequence[Trial], store: FeatureStore, *, split: str, overwrite: bool) -> Plan:
     """Look at the store for every variant, and at what is there of every trial; nothing is written.
 
+    `overwrite`: every trial is trained again, but for those that an interrupted overwriting has made already.
+
     Raises:
         OutputExistsError: if trials are there already that ask for something else; the message names them all.
     """
@@ -61,7 +64,7 @@ def make_plan(trials: Sequence[Trial], store: FeatureStore, *, split: str, overw
         if trial.variant in requests:
             request = requests[trial.variant]
             try:
-                steps.append((trial, next_step(trial, request, store, split=split, overwrite=overwrite)))
+                steps.append((trial, _step(trial, request, store, split=split, overwrite=overwrite)))
             except OutputExistsError as error:
                 refusals.append(str(error))
     if refusals:
@@ -71,6 +74,16 @@ def make_plan(trials: Sequence[Trial], store: FeatureStore, *, split: str, overw
             "Give the list another name or set another runs.folder, or replace the trials with --overwrite."
         )
     return Plan(requests, steps, failures)
+
+
+def _step(trial: Trial, request: TrialRequest, store: FeatureStore, *, split: str, overwrite: bool) -> Step:
+    again = overwrite and not is_overwritten(trial.run)
+    try:
+        return next_step(trial, request, store, split=split, overwrite=again)
+    except WeldcacheError:
+        if overwrite:  # the list was changed since the interruption
+            return "train"
+        raise
 
 
 def load_shared_features(plan: Plan, store: FeatureStore, *, settings: Settings) -> FeaturePool | None:

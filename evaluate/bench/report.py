@@ -1,23 +1,19 @@
-"""The table of a bench in files: JSON, CSV and Markdown; and the words that all its forms share."""
+"""The table of a bench in files: JSON, CSV and Markdown; and the cells that all its forms share."""
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ...atomic import write_json, write_text
 from ...configs.variant_lists import Recorded
-from ...metrics.estimate import Estimate
-from ..report.verdict import DEMO_SENTENCE
+from ...metrics.repeats import RepeatsEstimate
 from .comparison import Comparison, VariantResult
+from .header import BenchHeader
+from .notes import method_notes, notes_below, span
 
-_METHOD = (
-    "The 95% intervals are for other samples and other seeds: DeLong's covariances and the spread of the seeds, as by "
-    "Obuchowski and Rockette, on the logit scale. Differences are paired by sample and by seed, and not corrected for "
-    "how many there are."
-)
 _CSV_COLUMNS = (
     "variant",
     "seeds",
@@ -25,36 +21,19 @@ _CSV_COLUMNS = (
     "auroc",
     "auroc_low",
     "auroc_high",
+    "auroc_method",
     "auroc_lowest_seed",
     "auroc_highest_seed",
     "difference",
     "difference_low",
     "difference_high",
+    "difference_method",
     "parameters",
     "seconds",
     "recorded_val_auroc",
     "recorded_test_auroc",
     "failures",
 )
-
-
-@dataclass(frozen=True)
-class BenchHeader:
-    """What was compared, where, and by which command.
-
-    Attributes:
-        fingerprint: of all that the store holds.
-        backbones_are_random: whether any of its features come from random weights, as in a demo.
-    """
-
-    list_name: str
-    question: str
-    split: str
-    created: str
-    command: str
-    fingerprint: str
-    backbones_are_random: bool
-    versions: Mapping[str, str]
 
 
 def write_tables(folder: Path, comparison: Comparison, *, header: BenchHeader) -> None:
@@ -70,7 +49,8 @@ def bench_document(comparison: Comparison, *, header: BenchHeader) -> dict[str, 
     figures = asdict(comparison)
     for variant in figures["variants"]:
         variant["recorded"] = variant["recorded"].model_dump()
-    return {**asdict(header), "method": _METHOD, **figures}
+    notes = {"method": " ".join(method_notes(comparison)), "notes": notes_below(comparison, header=header)}
+    return {**asdict(header), **notes, **figures}
 
 
 def bench_markdown(comparison: Comparison, *, header: BenchHeader) -> str:
@@ -83,12 +63,7 @@ def bench_markdown(comparison: Comparison, *, header: BenchHeader) -> str:
     rule = ["---", *["---:"] * (len(head) - 1)]
     lines = ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in [head, rule, *rows]]
     notes = [f"{note}\n" for note in notes_below(comparison, header=header)]
-    return "\n".join([f"**{title(header)}**\n", *lines, "", *notes])
-
-
-def title(header: BenchHeader) -> str:
-    """What stands above the table."""
-    return f"{header.list_name} on {header.split}" + (f": {header.question}" if header.question else "")
+    return "\n".join([f"**{header.title}**\n", *lines, "", *notes])
 
 
 def without_empty_columns(rows: Sequence[Sequence[str]]) -> list[list[str]]:
@@ -105,19 +80,15 @@ def cells(variant: VariantResult) -> list[str]:
         variant.name,
         str(len(variant.seeds)),
         "failed" if variant.auroc is None else f"{variant.auroc.value:.3f}",
-        "" if variant.auroc is None else _span(variant.auroc),
+        "" if variant.auroc is None else span(variant.auroc),
         _by_seed(variant.by_seed),
         "" if variant.difference is None else f"{variant.difference.value:+.3f}",
-        "" if variant.difference is None else _span(variant.difference, sign="+"),
+        "" if variant.difference is None else span(variant.difference, sign="+"),
         "" if variant.val_auroc is None else f"{variant.val_auroc:.3f}",
         "" if variant.parameters is None else f"{variant.parameters:,}",
         "" if variant.seconds is None else f"{variant.seconds:.1f}",
         _recorded(variant.recorded),
     ]
-
-
-def _span(estimate: Estimate, *, sign: str = "") -> str:
-    return f"{estimate.low:{sign}.3f} to {estimate.high:{sign}.3f}"
 
 
 def _by_seed(values: Sequence[float]) -> str:
@@ -131,32 +102,6 @@ def _recorded(recorded: Recorded) -> str:
     return " / ".join("-" if value is None else f"{value:.3f}" for value in (recorded.val, recorded.test))
 
 
-def notes_below(comparison: Comparison, *, header: BenchHeader) -> list[str]:
-    """What stands below the table."""
-    notes = [f"{variant.name}: {failure}" for variant in comparison.variants for failure in variant.failures]
-    if comparison.random is None:
-        return notes
-    media_free = comparison.media_free
-    assert media_free is not None
-    control = f"not to be had ({media_free.reason})" if media_free.auroc is None else _with_interval(media_free.auroc)
-    notes += [
-        f"On {comparison.num_normal} normals and {comparison.num_defect} defects of {header.split}: media-free control "
-        f"{control}, random scores {_with_interval(comparison.random)}.",
-        f"Differences are from {comparison.reference}. {_METHOD}",
-    ]
-    if comparison.num_not_shared:
-        notes.append(f"Samples that only some variants scored, and that are in no figure: {comparison.num_not_shared}.")
-    if any(len(variant.seeds) == 1 for variant in comparison.variants):
-        notes.append("The interval of a single seed says nothing about other seeds.")
-    if header.backbones_are_random:
-        notes.append(DEMO_SENTENCE)
-    return notes
-
-
-def _with_interval(estimate: Estimate) -> str:
-    return f"{estimate.value:.3f} ({_span(estimate)})"
-
-
 def _as_csv(comparison: Comparison) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -167,10 +112,10 @@ def _as_csv(comparison: Comparison) -> str:
                 variant.name,
                 " ".join(map(str, variant.seeds)),
                 variant.val_auroc,
-                *_numbers(variant.auroc),
+                *_columns(variant.auroc),
                 min(variant.by_seed, default=None),
                 max(variant.by_seed, default=None),
-                *_numbers(variant.difference),
+                *_columns(variant.difference),
                 variant.parameters,
                 variant.seconds,
                 variant.recorded.val,
@@ -181,5 +126,5 @@ def _as_csv(comparison: Comparison) -> str:
     return text.getvalue()
 
 
-def _numbers(estimate: Estimate | None) -> tuple[float | None, float | None, float | None]:
-    return (None, None, None) if estimate is None else (estimate.value, estimate.low, estimate.high)
+def _columns(estimate: RepeatsEstimate | None) -> tuple[float | str | None, ...]:
+    return (None,) * 4 if estimate is None else (estimate.value, estimate.low, estimate.high, estimate.method)

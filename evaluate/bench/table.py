@@ -7,7 +7,9 @@ from rich.text import Text
 
 from ...configs.variant_lists import Recorded
 from .comparison import Comparison, VariantResult
-from .report import BenchHeader, cells, notes_below, title, without_empty_columns
+from .header import BenchHeader
+from .notes import notes_below
+from .report import cells, without_empty_columns
 
 _MILLIONS = 100_000  # parameters from here on are counted in millions
 
@@ -17,9 +19,7 @@ def bench_summary(comparison: Comparison, *, header: BenchHeader) -> RenderableT
     head, *rows = without_empty_columns(
         [_head(header.split), *(_stacked(variant, split=header.split) for variant in comparison.variants)]
     )
-    table = Table(
-        title=Text(title(header)), title_justify="left", box=box.SIMPLE, show_lines=True, padding=(0, 1, 0, 0)
-    )
+    table = Table(title=Text(header.title), title_justify="left", box=box.SIMPLE, show_lines=True, padding=(0, 1, 0, 0))
     for position, name in enumerate(head):
         table.add_column(name, justify="right" if position else "left", no_wrap=position > 0, overflow="fold")
     for row in rows:

@@ -16,8 +16,10 @@ from .drawing import CONTROL_COLOUR, DEFECT_COLOUR, INK, MODEL_COLOUR, data_uri,
 
 def estimates_figure(assessment: Assessment) -> str:
     """The model's AUROC above those of its controls and variants, each with its interval."""
+    whole = assessment.whole
     rows = [
         ("This model", assessment.auroc, MODEL_COLOUR),
+        ("Model, whole samples only", None if whole is None else whole.auroc, MODEL_COLOUR),
         ("Media-free control", assessment.controls.media_free.auroc, CONTROL_COLOUR),
         ("Random scores", assessment.controls.random, CONTROL_COLOUR),
         ("Model, unseen sessions only", assessment.session_disjoint.auroc, MODEL_COLOUR),

@@ -13,10 +13,17 @@ def modality_section(assessment: Assessment) -> str:
     if not assessment.modalities:
         return ""
     rows = (
-        (name, f"{result.auroc.value:.3f}", span(result.auroc), change(result.change), str(result.num_lacking))
+        (
+            name,
+            f"{result.auroc.value:.3f}",
+            span(result.auroc),
+            change(result.change),
+            str(result.num_lacking),
+            str(result.num_rescaled),
+        )
         for name, result in assessment.modalities.items()
     )
-    header = ("Without", "AUROC", "95% interval", "change (95% interval)", "samples that lack it")
+    header = ("Without", "AUROC", "95% interval", "change (95% interval)", "samples that lack it", "put on one scale")
     return (
         "<section><h2>Without one modality</h2>"
         f"<p>{escape(_explanation(assessment))}</p>{table(header, rows=rows, num_text_columns=1)}</section>"
@@ -27,5 +34,6 @@ def _explanation(assessment: Assessment) -> str:
     return (
         "All samples, scored as if none had the modality. The change is to the whole model on the same samples, with "
         f"an interval for pairs (DeLong's); where all of it lies within {NO_CHANGE:g} of zero, nothing changes. "
+        "Where samples lack a modality, their scores are put on the scale of those that lack none. "
         f"{unseen_note(assessment.modalities) or ''}"
     )

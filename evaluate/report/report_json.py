@@ -5,7 +5,15 @@ from dataclasses import asdict
 from ...metrics.estimate import Estimate
 from ...metrics.exceedance import exceedance_rate
 from ..provenance import Provenance
-from ..results import Assessment, ClassResult, Controls, ModalityResult, SessionDisjoint, ThresholdResult
+from ..results import (
+    Assessment,
+    ClassResult,
+    Controls,
+    ModalityResult,
+    SessionDisjoint,
+    ThresholdResult,
+    WholeSamples,
+)
 from .verdict import verdict
 
 SCHEMA_VERSION = 1
@@ -36,6 +44,7 @@ def report_document(assessment: Assessment, *, provenance: Provenance) -> dict[s
         "threshold": _threshold(assessment.threshold),
         "controls": _controls(assessment.controls),
         "session_disjoint": _session_disjoint(assessment.session_disjoint),
+        "whole_samples": None if assessment.whole is None else _whole_samples(assessment.whole),
         "without_modality": {name: _modality(result) for name, result in assessment.modalities.items()},
         "representations": {name: asdict(found) for name, found in assessment.representations.items()},
         "provenance": {
@@ -98,10 +107,15 @@ def _session_disjoint(disjoint: SessionDisjoint) -> dict[str, object]:
     return _estimate(disjoint.auroc) | counts | {"note": disjoint.note}
 
 
+def _whole_samples(whole: WholeSamples) -> dict[str, object]:
+    return _estimate(whole.auroc) | {"num_normal": whole.num_normal, "num_defect": whole.num_defect}
+
+
 def _modality(result: ModalityResult) -> dict[str, object]:
     change = result.change
     return _estimate(result.auroc) | {
         "change": {"value": change.value, "low": change.low, "high": change.high},
         "num_lacking": result.num_lacking,
+        "num_rescaled": result.num_rescaled,
         "seen_missing": result.seen_missing,
     }

@@ -34,11 +34,15 @@ def headline(assessment: Assessment) -> str:
     """The model's AUROC, large, with the controls beside it."""
     media_free, disjoint = assessment.controls.media_free, assessment.session_disjoint
     counts = f"{disjoint.num_normal} normal, {disjoint.num_defect} defect"
-    tiles = (
+    tiles = [
         _tile("Media-free control", media_free.auroc, note=media_free.reason or "settings alone, no recordings"),
         _tile("Random scores", assessment.controls.random, note="canary: belongs near 0.5"),
         _tile("Unseen sessions only", disjoint.auroc, note=f"{counts}; {disjoint.note}" if disjoint.note else counts),
-    )
+    ]
+    if assessment.whole is not None:
+        whole = assessment.whole
+        counts = f"{whole.num_normal} normal, {whole.num_defect} defect that lack no modality"
+        tiles.insert(0, _tile("Whole samples only", whole.auroc, note=counts))
     model = assessment.auroc
     return (
         f'<div class="hero"><div class="score"><span class="label">AUROC</span>'
@@ -99,7 +103,7 @@ def further_numbers(assessment: Assessment) -> str:
         ("Accuracy of always giving the more frequent answer", f"{controls.majority_accuracy:.3f}", "a control"),
         ("AUROC with the raw instead of the averaged weights", *_cells(assessment.raw_auroc)),
         ("AUROC on validation", *_cells(validation)),
-        *_recorded(assessment.recorded_validation_auroc),
+        *_recorded(assessment),
     )
     return table(("", "value", "compare"), rows=rows, num_text_columns=1)
 
@@ -178,9 +182,13 @@ def _cells(estimate: Estimate | None) -> tuple[str, str]:
     return ("none", "one class only") if estimate is None else (f"{estimate.value:.3f}", span(estimate))
 
 
-def _recorded(auroc: float | None) -> Iterator[tuple[str, str, str]]:
+def _recorded(assessment: Assessment) -> Iterator[tuple[str, str, str]]:
+    auroc = assessment.recorded_validation_auroc
     if auroc is not None:
-        yield "AUROC on validation that training recorded", f"{auroc:.3f}", "belongs equal to the one above"
+        compare = (
+            "before scores were put on one scale" if assessment.validation_is_rescaled else "equal to the one above"
+        )
+        yield "AUROC on validation that training recorded", f"{auroc:.3f}", compare
 
 
 def _range(spread: Spread) -> str:

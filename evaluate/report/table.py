@@ -13,6 +13,8 @@ from ..results import Assessment
 from ..wording import percent, span
 from .verdict import DEMO_SENTENCE, verdict
 
+_MODALITY_TITLE = "Without one modality (n: samples that lack it anyway; rescaled: of those, put on one scale)"
+
 
 def summary(assessment: Assessment, *, provenance: Provenance) -> RenderableType:
     """Something that `rich` prints. All texts are literal: square brackets in a class name are no markup."""
@@ -45,6 +47,10 @@ def _table(assessment: Assessment, *, title: str) -> Table:
     _add(table, "model", assessment.auroc, counts=(num_normal, num_defect), note=None)
     _add(table, "media-free control", media_free.auroc, counts=(num_normal, num_defect), note=media_free.reason)
     _add(table, "random scores", assessment.controls.random, counts=(num_normal, num_defect), note=None)
+    whole = assessment.whole
+    if whole is not None:
+        counts = (whole.num_normal, whole.num_defect)
+        _add(table, "model, whole samples", whole.auroc, counts=counts, note="those that lack no modality")
     counts = (disjoint.num_normal, disjoint.num_defect)
     _add(table, "model, unseen sessions", disjoint.auroc, counts=counts, note=disjoint.note)
     _add(table, "model, raw weights", assessment.raw_auroc, counts=(num_normal, num_defect), note=None)
@@ -57,14 +63,14 @@ def _table(assessment: Assessment, *, title: str) -> Table:
 def _without_modalities(assessment: Assessment) -> Iterator[RenderableType]:
     if not assessment.modalities:
         return
-    table = Table(title=Text("Without one modality (n: samples that lack it anyway)"), title_justify="left")
+    table = Table(title=Text(_MODALITY_TITLE), title_justify="left")
     table.add_column("without", no_wrap=True)
-    for name in ("AUROC", "change", "its 95% interval", "n"):
+    for name in ("AUROC", "change", "its 95% interval", "n", "rescaled"):
         table.add_column(name, justify="right", no_wrap=True)
     for name, result in assessment.modalities.items():
         reach = f"{result.change.low:+.3f} to {result.change.high:+.3f}"
-        numbers = (f"{result.auroc.value:.3f}", f"{result.change.value:+.3f}", reach, str(result.num_lacking))
-        table.add_row(Text(name), *numbers)
+        numbers = (f"{result.auroc.value:.3f}", f"{result.change.value:+.3f}", reach)
+        table.add_row(Text(name), *numbers, str(result.num_lacking), str(result.num_rescaled))
     yield table
     note = unseen_note(assessment.modalities)
     if note is not None:

@@ -47,7 +47,22 @@ def test_a_table_and_the_same_again_as_json(weldcache: Run, project: Path) -> No
     assert document["command"] == "weldcache bench gate.yaml --json"
     assert [variant["name"] for variant in document["variants"]] == ["as set", "no gate"]
     shown = weldcache("eval", "--run", "gate/no_gate-seed0", folder=project)
-    assert shown.code == 2 and "Traceback" not in shown.err  # its weights are gone
+    assert shown.code == 2 and "its weights were deleted" in shown.err and "--keep-weights" in shown.err
+    listed = weldcache("runs", "list", "--all", folder=project)
+    assert listed.out.count("weights deleted") == 2
+
+
+def test_a_pipe_gets_names_and_figures_whole(weldcache: Run, project: Path) -> None:
+    name = "a variant whose name says at some length what is different about it " * 2
+    (project / "gate.yaml").write_text(LIST.replace("as set", name.strip()))
+    outcome = weldcache("bench", "gate.yaml", folder=project)
+    assert outcome.code == 0, outcome.err
+    (row,) = (line for line in outcome.raw_out.splitlines() if line.strip().startswith("a variant"))
+    document = json.loads((project / "runs/gate/table_test.json").read_text())
+    figures = document["variants"][0]
+    assert name.strip() in row and f"{figures['auroc']['value']:.3f}" in row and "…" not in outcome.raw_out
+    assert f"{figures['auroc']['low']:.3f} to {figures['auroc']['high']:.3f}" in outcome.raw_out
+    assert all(note in outcome.raw_out for note in document["notes"])
 
 
 def test_a_variant_that_cannot_be_tried_exits_one_and_the_others_are_in_the_table(

@@ -1,6 +1,7 @@
 """`weldcache fuse`: an autoencoder beside Causal-FiLM on real files, fused and judged like any run."""
 
 import csv
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -59,6 +60,16 @@ def test_the_fused_run_is_judged_by_the_members_scores(
     for column, values in expected.items():
         np.testing.assert_allclose(fused[column], values, rtol=1e-3, atol=1e-3)
     assert (runs / "late_fusion-001" / "report.html").is_file()
+    report = json.loads((runs / "late_fusion-001" / "report.json").read_text())
+    assert sorted(report["without_modality"]) == [
+        "audio",
+        "image",
+        "sensor",
+    ]  # the autoencoder cannot do without the film
+    told = report["provenance"]["settings"]
+    assert sorted(told) == ["cache", "evaluate", "members"]
+    recipes = {name: settings["train"]["recipe"] for name, settings in told["members"].items()}
+    assert recipes == {"first": "causal_film", "ae": "video_ae"}
 
 
 def test_fitted_weights_and_a_name(weldcache: Run, two_runs: Path, copy_of: Callable[[Path], Path]) -> None:

@@ -52,9 +52,9 @@ def test_later_settings_win(tmp_path: Path) -> None:
         "  a: {config: stage1}\n"
         "  b: {config: own.yaml, set: {train.epochs: 9}}\n",
     )
-    variants = load_variant_list(path)
+    variants = load_variant_list(path)  # stage1 says a patience too, and is laid over the folder's
     first, second = (variants.resolve(name, folder=tmp_path) for name in ("a", "b"))
-    assert (first.train.epochs, first.train.lr, first.train.patience) == (8, 2e-5, 3)
+    assert (first.train.epochs, first.train.lr, first.train.patience) == (8, 2e-5, 8)
     assert first.model.blocks == (8, 12) and first.video.model == "demo"
     assert (second.train.epochs, second.model.d_model) == (9, 32)
     assert variants.resolve("b", overrides=["train.epochs=10"], folder=tmp_path).train.epochs == 10

@@ -36,11 +36,12 @@ def test_later_layers_win(tmp_path: Path) -> None:
 
 
 def test_a_named_preset_is_laid_over_the_one_that_the_folder_is_built_on(tmp_path: Path) -> None:
-    """Stage 1 on a demo's features: its own blocks, widths and rates, the demo's backbones, the folder's epochs."""
-    write(tmp_path, "preset: demo\ntrain:\n  epochs: 7\n")
+    """Stage 1, whatever the folder says of what stage 1 is, on a demo's features."""
+    write(tmp_path, "preset: demo\ntrain:\n  epochs: 7\n  checkpoint_seconds: 3\nimage:\n  model: /models/dinov3\n")
     settings = load_settings("stage1", folder=tmp_path)
     assert (settings.model.blocks, settings.model.pooling, settings.model.d_model) == ((8, 12), ("max", "mean"), 256)
-    assert (settings.train.lr, settings.train.epochs) == (1e-4, 7)
+    assert (settings.train.lr, settings.train.epochs, settings.train.checkpoint_seconds) == (1e-4, 100, 3)
+    assert settings.image.model == "facebook/dinov2-base"
     assert (settings.video.model, settings.model.standardise, settings.train.device) == ("demo", True, "cpu")
     alone = load_settings("stage1", folder=tmp_path / "elsewhere")
     assert (alone.video.model, alone.model.standardise) == (Settings().video.model, False)

@@ -9,7 +9,7 @@ import pytest
 from weldcache.evaluate.assessment import assess
 from weldcache.evaluate.provenance import Provenance
 from weldcache.evaluate.representations import representations
-from weldcache.evaluate.results import Assessment, ModalityResult
+from weldcache.evaluate.results import Assessment, ModalityResult, WholeSamples
 from weldcache.evaluate.scores import ScoreTable
 from weldcache.metrics.estimate import Estimate
 
@@ -113,16 +113,19 @@ def rich_assessment(
     make_assessment: Callable[..., Assessment],
     training_curve: list[dict[str, float | int | None]],
 ) -> Assessment:
-    """Of a model that can do without two modalities and whose representations were watched; epoch 9 was the best."""
+    """Of a model that can do without two modalities, one of which some samples lack; epoch 9 was the best."""
     needed = ModalityResult(
-        Estimate(0.7, 0.61, 0.78), Estimate(-0.151, -0.22, -0.08), num_lacking=3, seen_missing=False
+        Estimate(0.7, 0.61, 0.78), Estimate(-0.151, -0.22, -0.08), num_lacking=3, num_rescaled=2, seen_missing=False
     )
-    spare = ModalityResult(Estimate(0.85, 0.8, 0.9), Estimate(-0.001, -0.004, 0.002), num_lacking=0, seen_missing=True)
+    spare = ModalityResult(
+        Estimate(0.85, 0.8, 0.9), Estimate(-0.001, -0.004, 0.002), num_lacking=0, num_rescaled=0, seen_missing=True
+    )
     return replace(
         make_assessment(table),
         recorded_validation_auroc=0.8125,
         modalities={"video": needed, "<audio>": spare},
         representations=representations(training_curve, best_epoch=9),
+        whole=WholeSamples(Estimate(0.83, 0.75, 0.9), num_normal=58, num_defect=89),
     )
 
 

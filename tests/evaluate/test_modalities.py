@@ -16,27 +16,37 @@ from weldcache.evaluate.results import ModalityResult
 from weldcache.evaluate.scores import ScoreTable
 from weldcache.evaluate.scoring import ScoredSplit
 from weldcache.metrics.estimate import Estimate
+from weldcache.train.recipes.recipe import dispensable_modalities
 from weldcache.train.recipes.registry import recipe_of
 from weldcache.train.run_folder import RunFolder
 from weldcache.train.trained_run import TrainedRun
 
-NOTHING = ModalityResult(Estimate(0.8, 0.7, 0.9), Estimate(0.0, 0.0, 0.0), num_lacking=0, seen_missing=True)
+NOTHING = ModalityResult(
+    Estimate(0.8, 0.7, 0.9), Estimate(0.0, 0.0, 0.0), num_lacking=0, num_rescaled=0, seen_missing=True
+)
 
 
 def _scored(
     table: ScoreTable, without: Mapping[str, np.ndarray], num_lacking: Mapping[str, int] | None = None
 ) -> ScoredSplit:
-    return ScoredSplit(table=table, without=without, num_lacking=num_lacking or {}, num_left_out=0)
+    first = {name: np.arange(len(table)) < num for name, num in (num_lacking or {}).items()}
+    rescaled, whole = np.arange(len(table)) < 1, ~np.any([*first.values(), np.zeros(len(table), bool)], axis=0)
+    return ScoredSplit(
+        table=table, as_scored=table, without=without, lacking=first, whole=whole, rescaled=rescaled, num_left_out=0
+    )
 
 
 def test_numbers_by_hand(make_table: Callable[..., ScoreTable]) -> None:
-    """Two normals and two defects: 4 of 4 pairs in order with all modalities, 3 of 4 without video."""
+    """Two normals and two defects: 4 of 4 pairs in order with all modalities, 3 of 4 without video.
+
+    Both normals lack it, and one of them is on the scale of whole samples.
+    """
     table = replace(make_table(num_normal=2, num_defect=2), scores=np.array([1.0, 2.0, 3.0, 4.0]))
-    found = modality_results(_scored(table, {"video": np.array([1.0, 3.0, 2.0, 4.0])}, {"video": 1}), seen_missing=())
+    found = modality_results(_scored(table, {"video": np.array([1.0, 3.0, 2.0, 4.0])}, {"video": 2}), seen_missing=())
     assert found["video"].auroc.value == 0.75
     assert found["video"].change.value == -0.25
     assert found["video"].change.low < -0.25 < found["video"].change.high
-    assert (found["video"].num_lacking, found["video"].seen_missing) == (1, False)
+    assert (found["video"].num_lacking, found["video"].num_rescaled, found["video"].seen_missing) == (2, 1, False)
 
 
 def test_the_interval_is_that_of_paired_aurocs(table: ScoreTable) -> None:
@@ -52,7 +62,7 @@ def test_the_interval_is_that_of_paired_aurocs(table: ScoreTable) -> None:
 
 def test_a_modality_that_is_not_looked_at_changes_exactly_nothing(table: ScoreTable) -> None:
     found = modality_results(_scored(table, {"sensor": 2 * table.scores}), seen_missing=())["sensor"]
-    assert found.change == Estimate(0.0, 0.0, 0.0)
+    assert (found.change.value, found.change.low, found.change.high) == (0.0, 0.0, 0.0)
 
 
 def test_what_changes_nothing_is_said() -> None:
@@ -116,5 +126,5 @@ def test_a_fused_run_knew_what_every_member_that_looks_at_it_knew(dropouts: tupl
     members = [_member("vae", "video_ae", _with_dropout(0.0))]
     members += [_member(f"film-{place}", "causal_film", _with_dropout(share)) for place, share in enumerate(dropouts)]
     run = _run({"recipe": "late_fusion", "members": members, "counts": {}}, _with_dropout(0.0))
-    assert modalities_seen_missing(run) == (frozenset(run.recipe.modalities()) if seen else frozenset())
-    assert run.recipe.modalities()
+    assert modalities_seen_missing(run) == (frozenset(dispensable_modalities(run.recipe)) if seen else frozenset())
+    assert dispensable_modalities(run.recipe)

@@ -1,5 +1,6 @@
 """Scores of a split whose welds lack files, of the whole model and without each modality, through real files."""
 
+import csv
 import json
 import shutil
 from collections.abc import Callable, Mapping
@@ -11,12 +12,16 @@ import numpy as np
 import pytest
 import torch
 
+from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
+from weldcache.cache.writer import StoreWriter
 from weldcache.errors import NotFoundError
 from weldcache.evaluate.scores import ScoreTable
 from weldcache.evaluate.scoring import ScoredSplit, load_models, score_split
+from weldcache.evaluate.variants import Models, Scorer, Variant
 from weldcache.metrics.auroc import auroc
 from weldcache.train.feature_pool import FeaturePool
+from weldcache.train.recipes.recipe import dispensable_modalities
 from weldcache.train.streamed import StreamedFeatures
 from weldcache.train.trained_run import TrainedRun, load_run
 
@@ -37,7 +42,9 @@ class Lacking:
 
     def scored(self, split: str = "test", *, pool: FeaturePool | None = None) -> ScoredSplit:
         models = load_models(self.run, store=self.store, device=CPU)
-        return score_split(self.run, self.store, split, models=models, pool=pool, hide=self.run.recipe.modalities())
+        return score_split(
+            self.run, self.store, split, models=models, pool=pool, hide=dispensable_modalities(self.run.recipe)
+        )
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +79,9 @@ def test_welds_that_lack_a_modality_are_judged_and_counted(lacking: Lacking) -> 
     assert "Training never left out video, audio or sensor" in out
     assert "1 samples of test lack features that this model needs and are not scored" in out
     lines = {line.split()[1]: line.split() for line in lacking.judged.raw_out.splitlines() if line.startswith("│")}
-    assert {name: lines[name][-2] for name in MODALITIES} == {"video": "0", "audio": "1", "image": "1", "sensor": "0"}
+    counts = {"video": "0", "audio": "1", "image": "1", "sensor": "0"}
+    assert {name: lines[name][-4] for name in MODALITIES} == counts
+    assert {name: lines[name][-2] for name in MODALITIES} == counts
 
 
 def test_the_report_holds_finite_numbers_of_each_modality(lacking: Lacking) -> None:
@@ -85,6 +94,28 @@ def test_the_report_holds_finite_numbers_of_each_modality(lacking: Lacking) -> N
         assert result["change"]["low"] <= result["change"]["value"] <= result["change"]["high"]
     assert {name for name, result in found.items() if result["seen_missing"]} == {"image"}
     assert "<h2>Without one modality</h2>" in (lacking.project / "runs/first/report.html").read_text()
+
+
+def test_deleted_files_put_scores_on_another_scale_and_that_is_said(lacking: Lacking) -> None:
+    report = json.loads((lacking.project / "runs/first/report.json").read_text())
+    found, scored = report["without_modality"], lacking.scored()
+    assert {name: result["num_rescaled"] for name, result in found.items() if result["num_rescaled"]} == {
+        "audio": 1,
+        "image": 1,
+    }
+    whole = scored.table.select(scored.whole)
+    counts = (report["whole_samples"]["num_normal"], report["whole_samples"]["num_defect"])
+    assert counts == (report["num_normal"] - 1, report["num_defect"] - 1) and sum(counts) == len(whole) == 12
+    assert report["whole_samples"]["auroc"] == auroc(whole.scores, whole.labels)
+    assert report["auroc"]["value"] == auroc(scored.table.scores, scored.table.labels)
+    (said,) = (text for text in report["warnings"] if "score on another scale" in text)
+    assert said.startswith("2 samples of test lack a modality")
+    assert f"Over the 12 whole samples alone the AUROC is {report['whole_samples']['auroc']:.3f}" in said
+    assert "put on one scale" in lacking.judged.out and "model, whole samples" in lacking.judged.out
+    page = (lacking.project / "runs/first/report.html").read_text()
+    assert "Whole samples only" in page and "put on one scale" in page
+    with (lacking.project / "runs/first/scores_test.csv").open(newline="") as file:
+        assert [float(row["score"]) for row in csv.DictReader(file)] == scored.table.scores.tolist()
 
 
 def test_hiding_what_a_weld_lacks_changes_nothing_for_it(lacking: Lacking) -> None:
@@ -115,12 +146,14 @@ def test_every_sample_is_fetched_once(lacking: Lacking, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(StreamedFeatures, "batches", counted)
     scored = lacking.scored()
-    assert fetched == list(range(len(scored.table)))
+    index = lacking.store.index
+    validation_normals = int(np.sum((index.splits == "val") & (index.labels == 0)))
+    assert fetched == [*range(len(scored.table)), *range(validation_normals)]
     assert set(scored.without) == MODALITIES
 
 
 def test_validation_comes_out_as_training_recorded_it_to_the_last_bit(lacking: Lacking) -> None:
-    table, best = lacking.scored("val").table, lacking.run.best()
+    table, best = lacking.scored("val").as_scored, lacking.run.best()
     assert auroc(table.scores, table.labels) == best.metrics["val_auroc"]
     assert "training recorded" not in lacking.judged.out
 
@@ -128,3 +161,131 @@ def test_validation_comes_out_as_training_recorded_it_to_the_last_bit(lacking: L
 def test_a_split_that_is_not_there(lacking: Lacking) -> None:
     with pytest.raises(NotFoundError, match="no rows of the split nowhere"):
         lacking.scored("nowhere")
+
+
+@dataclass(frozen=True)
+class Project:
+    """A trained run, its models, and a store of its own in which welds can lose their photographs."""
+
+    run: TrainedRun
+    store: FeatureStore
+    models: Models
+
+    def rows(self, split: str, *, label: int) -> list[int]:
+        index = self.store.index
+        return np.flatnonzero((index.splits == split) & (index.labels == label)).tolist()
+
+    def take_photographs(self, rows: list[int]) -> None:
+        for feature_set in self.photographs:
+            for row in rows:
+                StoreWriter(self.store).report(feature_set, row, Status.ABSENT, reason="no file")
+
+    @property
+    def photographs(self) -> tuple[str, ...]:
+        return dispensable_modalities(self.run.recipe)["image"]
+
+    def scored(self, split: str = "test") -> ScoredSplit:
+        return score_split(self.run, FeatureStore.open(self.store.path), split, models=self.models)
+
+    def by_variant(self, rows: list[int], *variants: Variant) -> dict[Variant, np.ndarray]:
+        scorer = Scorer(self.run, FeatureStore.open(self.store.path), models=self.models, pool=None)
+        return scorer(np.array(rows), variants)
+
+
+@pytest.fixture
+def project(judged: Path, copy_of: Callable[[Path], Path]) -> Project:
+    folder = copy_of(judged)
+    run, store = load_run(folder / "runs/first"), FeatureStore.open(folder / "features.zarr")
+    return Project(run, store, load_models(run, store=store, device=CPU))
+
+
+def _of(keys: list[str], table: ScoreTable) -> np.ndarray:
+    return np.isin(table.keys, keys)
+
+
+@pytest.mark.parametrize("weights", ["averaged", "raw"])
+def test_photographs_that_are_gone_leave_the_scale_where_it_was(project: Project, weights: Any) -> None:
+    """By hand from the validation normals, for each kind of weights; the others' scores keep every bit."""
+    column = {"averaged": "scores", "raw": "raw_scores"}[weights]
+    before, normals = project.scored(), project.rows("val", label=0)
+    whole, hidden = Variant(weights), Variant(weights, frozenset(project.photographs))
+    found = project.by_variant(normals, whole, hidden)
+    gone = [*project.rows("test", label=0)[::2], *project.rows("test", label=1)[:2]]
+    project.take_photographs(gone)
+    after = project.scored()
+    mask = _of(project.store.index.keys[gone].tolist(), after.table)
+    assert (after.rescaled == mask).all() and (after.whole == ~mask).all()
+
+    scores, raw = getattr(after.table, column), getattr(after.as_scored, column)
+    by_hand = found[whole].mean() + found[whole].std() * (raw[mask] - found[hidden].mean()) / found[hidden].std()
+    np.testing.assert_allclose(scores[mask], by_hand, rtol=1e-12)
+    assert (scores[mask] != raw[mask]).all()
+    for table in (after.table, after.as_scored):
+        np.testing.assert_array_equal(getattr(table, column)[~mask], getattr(before.table, column)[~mask])
+
+
+def test_normals_without_photographs_score_like_the_same_normals_with_them(project: Project) -> None:
+    """The validation normals, half of which lose theirs, as far as a handful of welds can tell."""
+    before, normals = project.scored("val"), project.rows("val", label=0)
+    gone = normals[::2]
+    project.take_photographs(gone)
+    after = project.scored("val")
+    mask = _of(project.store.index.keys[gone].tolist(), after.table)
+    with_them, without = before.table.scores[mask], after.as_scored.scores[mask]
+    spread = before.table.scores[before.table.labels == 0].std()
+    away = abs(np.median(without) - np.median(with_them))
+    assert away > 3 * spread
+    assert abs(np.median(after.table.scores[mask]) - np.median(with_them)) < min(2 * spread, away / 3)
+
+
+def test_test_samples_have_no_part_in_the_mapping(project: Project) -> None:
+    normals, defects = (project.rows("test", label=label) for label in (0, 1))
+    project.take_photographs(normals[:1])
+    key = str(project.store.index.keys[normals[0]])
+    alone = project.scored().table
+    project.take_photographs([*normals[1:4], *defects])
+    together = project.scored().table
+    assert _score_of(key, alone, alone.scores) == _score_of(key, together, together.scores)
+    assert _score_of(key, alone, alone.raw_scores) == _score_of(key, together, together.raw_scores)
+
+
+@pytest.mark.parametrize(("num_whole", "can"), [(2, True), (1, False), (0, False)])
+def test_too_few_whole_validation_normals_leave_scores_as_they_are(project: Project, num_whole: int, can: bool) -> None:
+    gone = project.rows("test", label=0)[:2]
+    project.take_photographs([*gone, *project.rows("val", label=0)[num_whole:]])
+    scored = project.scored()
+    mask = _of(project.store.index.keys[gone].tolist(), scored.table)
+    assert scored.rescaled.tolist() == (mask & can).tolist()
+    assert scored.num_rescaled == {"image": 2 * can} and scored.num_lacking == {"image": 2}
+    assert ((scored.table.scores != scored.as_scored.scores) == (mask & can)).all()
+
+
+def test_where_nothing_is_lacking_there_is_no_further_pass(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    passes: list[int] = []
+    batches = StreamedFeatures.batches
+
+    def counted(self: StreamedFeatures, order: Any, **options: Any) -> Any:
+        passes.append(len(self))
+        return batches(self, order, **options)
+
+    monkeypatch.setattr(StreamedFeatures, "batches", counted)
+    scored = project.scored()
+    assert passes == [len(scored.table)]
+    assert scored.table.scores.tolist() == scored.as_scored.scores.tolist() and not scored.rescaled.any()
+    project.take_photographs(project.rows("test", label=0)[:1])
+    project.scored()
+    assert passes[1:] == [len(scored.table), len(project.rows("val", label=0))]
+
+
+def test_a_part_of_the_photographs_that_is_gone_counts_as_it_does_for_the_model(project: Project) -> None:
+    """One block of several: the welds are not whole, and this model takes them for welds without photographs."""
+    first, second = project.rows("test", label=0)[:2]
+    project.take_photographs([first])
+    StoreWriter(project.store).report(project.photographs[0], second, Status.ABSENT, reason="no file")
+    scored = project.scored()
+    mask = _of(project.store.index.keys[[first, second]].tolist(), scored.table)
+    assert (scored.rescaled == mask).all()
+    alone = project.by_variant([second], Variant("averaged", frozenset(project.photographs)))
+    (raw,) = next(iter(alone.values()))
+    key = str(project.store.index.keys[second])
+    assert _score_of(key, scored.as_scored, scored.as_scored.scores) == pytest.approx(raw, rel=1e-5)

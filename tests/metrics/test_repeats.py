@@ -11,9 +11,9 @@ from scipy.stats import norm, t
 from weldcache.errors import MetricError
 from weldcache.metrics.auroc import auroc, auroc_interval
 from weldcache.metrics.delong import delong_covariance, delong_variance
-from weldcache.metrics.estimate import Estimate
-from weldcache.metrics.repeats import mean_auroc, mean_auroc_difference
+from weldcache.metrics.repeats import RepeatsEstimate, mean_auroc, mean_auroc_difference
 
+EQUAL = RepeatsEstimate(0.0, low=0.0, high=0.0, method="equal")
 LABELS = np.repeat([0, 1], [40, 60])
 
 
@@ -35,7 +35,12 @@ def _draws(*, repeats: int, of_seeds: float) -> Iterator[tuple[np.ndarray, np.nd
 
 def test_one_repeat_is_the_ordinary_interval() -> None:
     scores = np.random.default_rng(0).normal(LABELS, 1)
-    assert mean_auroc(scores[np.newaxis], LABELS) == auroc_interval(scores, LABELS)
+    for samples in (slice(None), slice(35, 45), slice(0, 45)):
+        alone, one = (
+            auroc_interval(scores[samples], LABELS[samples]),
+            mean_auroc(scores[None, samples], LABELS[samples]),
+        )
+        assert (one.value, one.low, one.high) == pytest.approx((alone.value, alone.low, alone.high), abs=1e-15)
 
 
 def test_repeats_that_agree_know_no_more_than_one() -> None:
@@ -118,7 +123,7 @@ def test_two_perfect_models_are_not_known_to_be_equal_but_one_and_the_same_is() 
     generator = np.random.default_rng(0)
     first, second = (generator.uniform(size=(2, 100)) + 2 * LABELS for _ in range(2))
     assert mean_auroc_difference(first, second, LABELS).low < 0 < mean_auroc_difference(first, second, LABELS).high
-    assert mean_auroc_difference(first, 3 * first + 1, LABELS) == Estimate(0.0, low=0.0, high=0.0)
+    assert mean_auroc_difference(first, 3 * first + 1, LABELS) == EQUAL
 
 
 def test_models_that_differ_within_a_class_alone_do_not_differ() -> None:
@@ -127,7 +132,20 @@ def test_models_that_differ_within_a_class_alone_do_not_differ() -> None:
     assert LABELS[above].tolist() == [1, 1]  # the two highest are defects, so they can change places
     swapped = scores.copy()
     swapped[above] = scores[above[::-1]]
-    assert mean_auroc_difference(swapped[np.newaxis], scores[np.newaxis], LABELS) == Estimate(0.0, low=0.0, high=0.0)
+    assert mean_auroc_difference(swapped[np.newaxis], scores[np.newaxis], LABELS) == EQUAL
+
+
+@pytest.mark.parametrize("num", [1, 3])
+@pytest.mark.parametrize(
+    ("num_normal", "num_defect", "method"), [(10, 10, "delong"), (9, 60, "newcombe"), (60, 9, "newcombe")]
+)
+def test_an_estimate_says_what_made_its_interval(num: int, num_normal: int, num_defect: int, method: str) -> None:
+    labels = np.repeat([0, 1], [num_normal, num_defect])
+    first, second = np.random.default_rng(0).normal(labels, 1, (2, num, len(labels)))
+    assert mean_auroc(first, labels).method == mean_auroc_difference(first, second, labels).method == method
+    apart = first + 9 * labels  # whatever the numbers, DeLong's variance is nothing
+    assert mean_auroc(apart, labels).method == mean_auroc_difference(apart, second + 9 * labels, labels).method
+    assert mean_auroc(apart, labels).method == "newcombe"
 
 
 def test_one_class_and_broken_scores_are_errors() -> None:

@@ -101,7 +101,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("fusion")
     make_store(folder / "toy.zarr")
     for name in SETS:
-        train(settings_in(folder, frames=name), run_name=name, overwrite=False, command="test")
+        train(settings_in(folder, frames=name), run_name=name, overwrite=False, command=f"weldcache train --run {name}")
     return folder
 
 
@@ -234,6 +234,22 @@ def test_what_validation_recorded_comes_out_again(project: Path) -> None:
         row["val_loss"] for name in SETS for row in load_run(project / "runs" / name).metrics if row["epoch"] == 3
     ]
     assert min(losses) * 0.8 < result.loss < max(losses) * 1.2
+
+
+def test_members_are_scored_in_the_arithmetic_that_they_were_trained_in(project: Path) -> None:
+    train(settings_in(project, precision="bfloat16"), run_name="half", overwrite=False, command="test")
+    run = load_run(fused(project, "half", "far", run_name="both", precision="float16").run.path)
+    assert run.precision == "bfloat16" and run.settings.train.precision == "float16"
+    store, normals = FeatureStore.open(project / "toy.zarr"), np.arange(24, 36)
+    for name, told in zip(("half", "far"), run.manifest["members"], strict=True):
+        member = load_run(project / "runs" / name)
+        model = {"averaged": member.model("averaged", store=store, device=torch.device("cpu"))}
+        source = StreamedFeatures(FeatureReader(store, member.recipe.requires()), normals, torch.device("cpu"))
+        scores = score_rows(member.recipe, model, source, batch_size=8, precision=member.precision)["averaged"]
+        assert told["scores"]["averaged"]["mean"] == pytest.approx(scores.astype(np.float64).mean(), rel=1e-6)
+    rows, other = np.arange(48, 60), load_run(fused(project, "half", "far", run_name="again").run.path)
+    fused_scores, same = (scores_of(each, store, rows)["averaged"] for each in (run, other))
+    assert np.array_equal(fused_scores, same)  # whatever the arithmetic of the folder that fused them
 
 
 def test_members_may_be_deleted(project: Path) -> None:

@@ -60,6 +60,16 @@ class LineRecipe:
         return {"error": encodings["error"]}
 
 
+LINE = LineRecipe()
+
+
+class WithoutDropout(LineRecipe):
+    """Whose draws may differ where a graph is compiled."""
+
+    def build(self, shapes: Shapes) -> nn.Module:
+        return nn.Sequential(nn.Linear(1, 8), nn.Linear(8, 1))
+
+
 @dataclass
 class Points:
     """Points in memory; `taken` notes the batches that were asked for."""
@@ -99,10 +109,10 @@ def settings(**changes: object) -> TrainSettings:
     return TrainSettings.model_validate(few | changes)
 
 
-def fresh_state(chosen: TrainSettings) -> TrainingState:
+def fresh_state(chosen: TrainSettings, *, recipe: Recipe = LINE) -> TrainingState:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return new_state(LineRecipe().build({}), settings=chosen)
+        return new_state(recipe.build({}), settings=chosen)
 
 
 def improving(epoch: int) -> tuple[float, float | None]:
@@ -110,11 +120,11 @@ def improving(epoch: int) -> tuple[float, float | None]:
 
 
 def run(
-    chosen: TrainSettings, *, monitor: Monitor = improving, points: Points | None = None, recipe: Recipe | None = None
+    chosen: TrainSettings, *, monitor: Monitor = improving, points: Points | None = None, recipe: Recipe = LINE
 ) -> tuple[TrainingState, list[EpochResult]]:
-    state = fresh_state(chosen)
+    state = fresh_state(chosen, recipe=recipe)
     results = train_epochs(
-        recipe or LineRecipe(),
+        recipe,
         state=state,
         samples=points or Points(),
         validate=validation(monitor),
@@ -245,6 +255,35 @@ def test_fewer_samples_than_a_batch_are_one_batch() -> None:
     points = Points()
     run(settings(epochs=1, batch_size=64), points=points)
     assert [sorted(batch) for batch in points.taken] == [list(range(NUM_POINTS))]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's compiler, when it is loaded
+@pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
+def test_compiled_modules_train_to_the_same_losses(monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+    """Traced as for any backend; that of the test runs the graph as it is, since a C++ compiler takes a minute."""
+    compiled, compile_module = [], nn.Module.compile
+
+    def traced(module: nn.Module, *, mode: str) -> None:
+        compiled.append(mode)
+        compile_module(module, backend="aot_eager")
+
+    monkeypatch.setattr(nn.Module, "compile", traced)
+    _, results = run(settings(epochs=2, compile=mode), recipe=WithoutDropout())
+    _, eager = run(settings(epochs=2), recipe=WithoutDropout())
+    assert compiled == [mode] * 4  # the layers of the model, and those of its average
+    for mine, theirs in zip(results, eager, strict=True):
+        assert mine.metrics["loss"] == pytest.approx(theirs.metrics["loss"], rel=1e-6)
+
+
+def test_half_precision_that_never_takes_a_step_is_an_error() -> None:
+    """Single steps with an infinite gradient are how float16 finds its scale; nothing else is no training."""
+
+    class Overflowing(LineRecipe):
+        def loss(self, model: nn.Module, encodings: Encodings) -> dict[str, Tensor]:
+            return {name: loss + 0 * (loss - loss).sqrt() for name, loss in super().loss(model, encodings).items()}
+
+    with pytest.raises(TrainingError, match=r"gradient_norm is (nan|inf)"):
+        run(settings(precision="float16"), recipe=Overflowing())
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])

@@ -13,7 +13,7 @@ from weldcache.atomic import write_json, write_text
 from weldcache.cache.store import FeatureStore
 from weldcache.configs.load import settings_from_file, to_yaml
 from weldcache.configs.schema import Settings
-from weldcache.errors import FingerprintError, TrainingError
+from weldcache.errors import FingerprintError, NotFoundError, TrainingError
 from weldcache.train import pipeline
 from weldcache.train.checkpoint import read_checkpoint, write_checkpoint
 from weldcache.train.metrics_log import append_row
@@ -74,6 +74,15 @@ def test_a_checkpoint_says_all_that_training_goes_by(finished: RunFolder) -> Non
         purpose.name.lower(): derived_seed(3, purpose, epoch=3)
         for purpose in (Purpose.ORDER, Purpose.LOSS, Purpose.DROPOUT)
     }
+
+
+def test_weights_that_were_deleted_are_told_from_such_that_never_were(run: RunFolder) -> None:
+    run.best_path.unlink()
+    with pytest.raises(NotFoundError, match=r"the run is finished, and its weights were deleted.* --keep-weights"):
+        load_run(run.path).best()
+    write_json(run.state_path, run.state() | {"finished": False})
+    with pytest.raises(NotFoundError, match="There is no checkpoint"):
+        load_run(run.path).best()
 
 
 def test_a_renamed_run_is_still_itself(run: RunFolder) -> None:

@@ -29,7 +29,7 @@ class Killed(BaseException):
 
 
 def run(settings: Settings, name: str) -> TrainingSummary:
-    return train(settings, run_name=name, overwrite=False, command="weldcache train")
+    return train(settings, run_name=name, overwrite=False, command=f"weldcache train --run {name} --config v5")
 
 
 def outcome(folder: RunFolder) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def test_interrupted_before_an_epoch_is_logged(
     monkeypatch.setattr(pipeline, "append_row", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(settings, "cut")
-    assert "`weldcache train --run cut` goes on" in capsys.readouterr().err
+    assert "`weldcache train --run cut --config v5` goes on" in capsys.readouterr().err
     monkeypatch.undo()
     again = run(settings, "cut")
     assert again.resumed_from == (0 if epoch == 1 else 1 if checkpoint_seconds else epoch - 1)

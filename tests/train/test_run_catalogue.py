@@ -39,6 +39,17 @@ def test_how_a_run_ended(make_run: MakeRun, tmp_path: Path, stopped: str | None,
     assert read_entry(make_run(tmp_path / "a", stopped=stopped), folder=tmp_path).status == status
 
 
+@pytest.mark.parametrize(
+    ("stopped", "status"), [("epochs", "weights deleted"), ("patience", "weights deleted"), (None, "unfinished")]
+)
+def test_a_run_whose_weights_are_gone(make_run: MakeRun, tmp_path: Path, stopped: str | None, status: str) -> None:
+    run = make_run(tmp_path / "a", stopped=stopped)
+    run.best_path.unlink()
+    run.last_path.unlink()
+    entry = read_entry(run, folder=tmp_path)
+    assert (entry.status, entry.epochs, entry.best_figure("val_auroc")) == (status, 2, 0.5)
+
+
 def test_a_run_that_has_just_begun(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "a")
     run.create(config="", manifest={"recipe": "causal_film", "created": "2026-01-01"})

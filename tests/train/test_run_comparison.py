@@ -1,10 +1,12 @@
 """A run in full, and runs side by side."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from weldcache.atomic import write_json
 from weldcache.configs.load import load_settings
@@ -13,6 +15,7 @@ from weldcache.metrics.estimate import Estimate
 from weldcache.train.run_comparison import compare
 from weldcache.train.run_details import describe_run_folder
 from weldcache.train.run_folder import RunFolder
+from weldcache.train.run_tables import run_page
 
 MakeRun = Callable[..., RunFolder]
 REPORT = {"auroc": {"value": 0.7, "low": 0.6, "high": 0.8}, "ap": 0.9, "fpr_at_95_tpr": 0.5}
@@ -40,8 +43,67 @@ def test_the_defaults_are_the_default_preset(make_run: MakeRun, tmp_path: Path) 
 
 def test_a_fused_run_names_what_it_was_made_of(make_run: MakeRun, tmp_path: Path) -> None:
     run = make_run(tmp_path / "a")
-    write_json(run.manifest_path, run.manifest() | {"members": [{"name": "b", "settings": {}}, {"name": "list/c"}]})
+    members = [{"name": "b", "settings": {}}, {"name": "list/c", "settings": {}}]
+    write_json(run.manifest_path, run.manifest() | {"members": members})
     assert describe_run_folder(run, folder=tmp_path).as_json()["members"] == ["b", "list/c"]
+
+
+def fuse_files(run: RunFolder, members: Sequence[Mapping[str, object]]) -> None:
+    write_json(run.manifest_path, run.manifest() | {"recipe": "late_fusion", "members": list(members)})
+
+
+def member(name: str, preset: str = "v5", **changes: Mapping[str, object]) -> dict[str, object]:
+    values = load_settings(preset, folder=Path("/nowhere")).model_dump(mode="json")
+    return {"name": name, "settings": values | {section: values[section] | new for section, new in changes.items()}}
+
+
+def test_a_fused_runs_settings_are_its_members(make_run: MakeRun, tmp_path: Path) -> None:
+    demo = load_settings("demo", folder=tmp_path).model_dump()
+    run = make_run(tmp_path / "fused", settings=demo)
+    fuse_files(run, [member("v5", train={"lr": 0.5}), member("list/ae", preset="video_ae")])
+    details = describe_run_folder(run, folder=tmp_path)
+    assert details.preset == "v5 for v5, video_ae for list/ae"
+    assert details.changed == {"v5/train.lr": 2e-5}
+    assert (details.settings["v5/train.lr"], details.settings["list/ae/train.lr"]) == (0.5, 1e-3)
+    assert {name.rpartition("/")[0] for name in details.settings} == {"v5", "list/ae"}
+    assert details.as_json()["changed"] == {"v5/train.lr": {"here": 0.5, "preset": 2e-5}}
+    console = Console(width=200, file=StringIO())
+    with console.capture() as captured:
+        console.print(*run_page(details), sep="\n")
+    assert "preset v5 for v5, video_ae for list/ae" in captured.get() and "demo" not in captured.get()
+
+
+def test_a_member_that_is_fused_itself_tells_its_own_members_settings(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "fused")
+    inner = member("inner", train={"lr": 0.5}) | {"members": [member("a"), member("b")]}
+    fuse_files(run, [inner, member("c")])
+    details = describe_run_folder(run, folder=tmp_path)
+    assert details.preset == "v5 for inner/a, v5 for inner/b, v5 for c" and details.changed == {}
+    assert details.members == ["inner", "c"]
+
+
+@pytest.mark.parametrize("members", [[{"name": "a"}], "abc", [{"name": "a", "settings": {"train": {"lr": "fast"}}}]])
+def test_members_that_cannot_be_read_are_a_fault(make_run: MakeRun, tmp_path: Path, members: object) -> None:
+    run = make_run(tmp_path / "fused")
+    write_json(run.manifest_path, run.manifest() | {"members": members})
+    details = describe_run_folder(run, folder=tmp_path)
+    assert details.entry.status == "damaged" and details.settings == {}
+    assert "does not tell the settings of what was fused" in details.entry.faults[0]
+
+
+def test_a_run_is_compared_with_each_member_of_a_fused_one(make_run: MakeRun, tmp_path: Path) -> None:
+    """What the fused run's own file says made nothing, and is not compared."""
+    make_run(tmp_path / "v5", settings={"train": {"lr": 0.5}})
+    for name, lr in (("fused", 0.1), ("other", 0.2)):
+        fuse_files(
+            make_run(tmp_path / name, settings={"model": {"d_model": 64}}),
+            [member("v5", train={"lr": 0.5}), member(f"b-{name}", train={"lr": lr}), member("c", train={"lr": lr})],
+        )
+    assert compare(tmp_path, ["v5", "fused"]).settings == {"b-fused/train.lr": [0.5, 0.1], "c/train.lr": [0.5, 0.1]}
+    comparison = compare(tmp_path, ["fused", "other"])
+    assert comparison.settings == {"c/train.lr": [0.1, 0.2]}  # of one run's b there is nothing to compare
+    assert comparison.figures["fused_from"] == ["v5, b-fused, c", "v5, b-other, c"]
+    assert compare(tmp_path, ["v5", "fused"]).figures["fused_from"] == [None, "v5, b-fused, c"]
 
 
 @pytest.mark.parametrize("file", ["manifest.json", "config.yaml", "state.json", "metrics.jsonl"])

@@ -20,7 +20,13 @@ from weldcache.train.run_folder import (
 
 def make(folder: Path, name: str, *, created: str = "2025-01-01", finished: bool | None = None) -> RunFolder:
     run = named_run(folder, name)
-    run.create(config="train: {}\n", manifest={"created": created})
+    run.create(
+        config="train: {}\n",
+        manifest={
+            "created": created,
+            "command": f"weldcache train --run {name} --set 'model.blocks=[2, 4]' --overwrite",
+        },
+    )
     if finished is not None:
         write_json(run.state_path, {"finished": finished})
     return run
@@ -112,7 +118,7 @@ def test_where_nothing_is_finished_the_message_says_how_to_go_on(tmp_path: Path)
     with pytest.raises(NotFoundError, match=r"Make one with `weldcache train`\.$"):
         latest_run(tmp_path / "runs")
     make(tmp_path, "half", finished=False)
-    with pytest.raises(NotFoundError, match="weldcache train --run half"):
+    with pytest.raises(NotFoundError, match=r"weldcache train --run half --set 'model.blocks=\[2, 4\]'` goes on"):
         latest_run(tmp_path)
 
 

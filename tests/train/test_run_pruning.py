@@ -79,6 +79,12 @@ def test_the_best_by_validation_stay(make_run: MakeRun, tmp_path: Path) -> None:
     assert not (tmp_path / "b" / "last.safetensors").exists() and (tmp_path / "b" / "best.safetensors").exists()
 
 
+def test_a_run_without_its_weights_is_judged_like_any_other(make_run: MakeRun, tmp_path: Path) -> None:
+    for name, auroc in (("a", 0.7), ("b", 0.8)):
+        make_run(tmp_path / name, auroc=auroc).best_path.unlink()
+    assert whole_runs(plan(tmp_path, keep_best=1)) == {"a"}
+
+
 def test_without_defects_the_lower_loss_is_better(make_run: MakeRun, tmp_path: Path) -> None:
     for name, loss in {"a": 3.0, "b": 1.0, "c": 2.0}.items():
         make_run(tmp_path / name, auroc=None, loss=loss)

@@ -39,8 +39,8 @@ class CausalFilmRecipe:
         return self._features.requests()
 
     def modalities(self) -> Mapping[str, Sequence[str]]:
-        """Those that the model looks at, where it has tokens for rows that lack one."""
-        return self._features.modalities() if self._features.optional else {}
+        """Those that the model looks at."""
+        return self._features.modalities()
 
     def constants(self) -> Sequence[str]:
         """The text vector, where the loss looks at it."""

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..nn.late_fusion import LateFusion
+from ..precision import Precision, arithmetic, coarsest
 from .recipe import Batch, Encodings, FeatureRequest, Recipe, Shapes, presence_name
 
 LATE_FUSION = "late_fusion"  # what a fused run's manifest calls its recipe
@@ -18,10 +19,11 @@ LATE_FUSION = "late_fusion"  # what a fused run's manifest calls its recipe
 
 @dataclass(frozen=True)
 class FusionMember:
-    """One of the models that are fused, by the name of its run."""
+    """One of the models that are fused, by the name of its run, and the arithmetic that it was trained in."""
 
     name: str
     recipe: Recipe
+    precision: Precision
 
 
 class LateFusionRecipe:
@@ -32,6 +34,14 @@ class LateFusionRecipe:
         self.members = tuple(members)
         self._optional = _optional_sets(members)
 
+    @property
+    def precision(self) -> Precision:
+        """The coarsest of the members' arithmetics."""
+        return coarsest(
+            member.recipe.precision if isinstance(member.recipe, LateFusionRecipe) else member.precision
+            for member in self.members
+        )
+
     def requires(self) -> Sequence[FeatureRequest]:
         """What any member asks for; a feature set is optional where all who ask for it can do without."""
         names = {
@@ -40,12 +50,12 @@ class LateFusionRecipe:
         return [FeatureRequest(name, array, optional=name in self._optional) for name, array in sorted(names)]
 
     def modalities(self) -> Mapping[str, Sequence[str]]:
-        """The members' together: what one can do without is left out of all of them at once."""
+        """The members' together: a modality is all that any of them knows of it, and is left out of all at once."""
         joined: dict[str, tuple[str, ...]] = {}
         for member in self.members:
             for modality, names in member.recipe.modalities().items():
                 joined[modality] = tuple(dict.fromkeys([*joined.get(modality, ()), *names]))
-        return {modality: names for modality, names in joined.items() if self._optional.issuperset(names)}
+        return joined
 
     def constants(self) -> Sequence[str]:
         """Those of the members."""
@@ -73,11 +83,13 @@ class LateFusionRecipe:
         """There is nothing to measure on training rows."""
 
     def encode(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> Encodings:
-        """The members' encodings."""
+        """The members' encodings, each in the arithmetic that the member was trained in, whichever is on outside."""
         assert isinstance(model, LateFusion)
+        device = next(iter(batch.values())).device
         encodings: dict[str, Tensor] = {}
         for place, (member, module) in enumerate(zip(self.members, model.members, strict=True)):
-            own = member.recipe.encode(module, self._batch_of(member, batch), generator)
+            with torch.autocast(device.type, enabled=False), arithmetic(device, member.precision):
+                own = member.recipe.encode(module, self._batch_of(member, batch), generator)
             encodings |= {f"{place}/{name}": encoding for name, encoding in own.items()}
         return encodings
 

@@ -56,7 +56,7 @@ class Recipe(Protocol):
         """The arrays that batches hold."""
 
     def modalities(self) -> Mapping[str, Sequence[str]]:
-        """Feature sets by the modality that they describe: those that the model can do without, one at a time."""
+        """Feature sets by the modality that they describe, required ones too; a row has it where it has all of them."""
 
     def constants(self) -> Sequence[str]:
         """Constants of the store that `calibrate` gets."""
@@ -77,9 +77,10 @@ class Recipe(Protocol):
         """
 
     def encode(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> Encodings:
-        """Put a batch through the module; the encodings of a row do not depend on the other rows.
+        """Put a batch through the module; without a generator, the encodings of a row do not depend on the other rows.
 
-        `generator`, on the features' device, draws augmentations; None, as in validation: there are none.
+        `generator`, on the features' device, draws augmentations, which may mix rows; None, as in validation: there
+        are none.
         """
 
     def loss(self, model: nn.Module, encodings: Encodings) -> dict[str, Tensor]:
@@ -90,3 +91,9 @@ class Recipe(Protocol):
 
     def embeddings(self, encodings: Encodings) -> Mapping[str, Float[Tensor, "batch dim"]]:
         """The representations whose collapse is watched, by name."""
+
+
+def dispensable_modalities(recipe: Recipe) -> Mapping[str, tuple[str, ...]]:
+    """The modalities that the model can do without, one at a time: those whose feature sets are all optional."""
+    optional = {request.feature_set for request in recipe.requires() if request.optional}
+    return {modality: tuple(names) for modality, names in recipe.modalities().items() if optional.issuperset(names)}

@@ -46,9 +46,9 @@ def recipe_of(manifest: Mapping[str, Any], settings: Settings) -> Recipe:
     """
     if manifest["recipe"] != LATE_FUSION:
         return make_recipe(manifest["recipe"], settings)
-    return LateFusionRecipe(
-        [
-            FusionMember(member["name"], recipe_of(member, Settings.model_validate(member["settings"])))
-            for member in manifest["members"]
-        ]
-    )
+    return LateFusionRecipe([_fusion_member(member) for member in manifest["members"]])
+
+
+def _fusion_member(told: Mapping[str, Any]) -> FusionMember:
+    settings = Settings.model_validate(told["settings"])
+    return FusionMember(told["name"], recipe_of(told, settings), settings.train.precision)

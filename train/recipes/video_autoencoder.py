@@ -28,8 +28,8 @@ class VideoAutoencoderRecipe:
         return (self._frames,)
 
     def modalities(self) -> Mapping[str, Sequence[str]]:
-        """None that it can do without."""
-        return {}
+        """The film, by its frames."""
+        return {"video": (self._frames.feature_set,)}
 
     def constants(self) -> Sequence[str]:
         """None."""

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from weldcache.cache.store import FeatureStore
 from weldcache.configs.variant_lists import VariantList, load_variant_list
 from weldcache.errors import BusyError, OutputExistsError
-from weldcache.evaluate.bench import plan, trial_run
+from weldcache.evaluate.bench import pipeline, plan, trial_run
 from weldcache.evaluate.bench.pipeline import Bench
 from weldcache.evaluate.scoring import load_models, score_split
 from weldcache.locking import locked_folder
@@ -89,6 +89,7 @@ def test_the_table_says_what_the_trials_scored(run_bench: RunBench, write_list: 
     rows = rows_of(found.folder / "table_test.csv")
     assert [row["variant"] for row in rows] == ["reference", "no gate"]
     assert float(rows[1]["auroc"]) == means["no gate"]
+    assert [row["auroc_method"] for row in rows] == ["delong", "delong"]
 
 
 def test_a_trial_is_a_run_like_any_other(run_bench: RunBench, write_list: WriteList) -> None:
@@ -200,6 +201,50 @@ def test_killed_between_training_and_scoring_it_only_scores(
     assert trained == ["no_gate-seed0"]
 
 
+def test_an_overwriting_that_was_interrupted_goes_on(
+    run_bench: RunBench, write_list: WriteList, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variants = write_list({**PLAIN, "mean": {"set": {"model.views": "mean"}}})
+    whole = run_bench(variants, seeds=[0])
+    score_split = trial_run.score_split
+
+    def interrupted(run: Any, *positional: Any, **keywords: Any) -> Any:
+        if run.folder.name == "no_gate-seed0":
+            raise KeyboardInterrupt
+        return score_split(run, *positional, **keywords)
+
+    trained.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(trial_run, "score_split", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run_bench(variants, seeds=[0], overwrite=True)
+    assert trained == ["reference-seed0", "no_gate-seed0"]
+    trained.clear()
+    assert figures(run_bench(variants, seeds=[0], overwrite=True)) == figures(whole)
+    assert trained == ["mean-seed0"]
+    trained.clear()
+    assert run_bench(variants, seeds=[0], overwrite=True).complete  # it came to its end, so this is another one
+    assert trained == ["reference-seed0", "no_gate-seed0", "mean-seed0"]
+
+
+def test_a_list_that_was_changed_while_overwriting_was_interrupted(
+    run_bench: RunBench, write_list: WriteList, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "write_tables", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run_bench(write_list(PLAIN), seeds=[0], overwrite=True)
+    trained.clear()
+    changed = write_list({**PLAIN, "no gate": {"set": {"model.gate": False, "train.lr": 0.5}}})
+    with pytest.raises(OutputExistsError, match="no_gate-seed0 asks for something else"):
+        run_bench(changed, seeds=[0])
+    assert run_bench(changed, seeds=[0], overwrite=True).complete
+    assert trained == ["no_gate-seed0"]
+
+
 def test_other_settings_are_refused_and_nothing_is_changed(
     run_bench: RunBench, write_list: WriteList, contents: Callable[[Path], dict[str, bytes]], trained: Trained
 ) -> None:
@@ -248,6 +293,7 @@ def test_weights_go_unless_they_are_to_stay(
     assert {path.name for path in kept.glob("*.safetensors")} == {"best.safetensors", "last.safetensors"}
     trained.clear()
     on_val = run_bench(variants, seeds=[1], split="val", keep_weights=True)
+    assert any("20 evaluated samples are also validation samples" in note for note in on_val.document["notes"])
     assert trained == [] and (on_val.folder / "table_val.json").is_file() and (kept / "scores_val.csv").is_file()
     with pytest.raises(OutputExistsError, match="reference-seed0 was not scored on val, and its weights were deleted"):
         run_bench(variants, seeds=[0, 1], split="val")
@@ -266,7 +312,7 @@ def test_a_variant_that_fails_is_in_the_table_and_costs_no_other(
     found = run_bench(write_list(variants))
     err = capfd.readouterr().err
     for block in (12, 13):  # both, before anything is trained
-        assert err.index(f"Not tried: block {block}: ") < err.index("normals to train on")
+        assert err.index(f"Not tried: block {block}: ") < err.index("reference, seed 0: ")
         assert f"has no features image/block_{block}" in err
     assert not found.complete
     by_name = {variant["name"]: variant for variant in found.document["variants"]}

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,13 @@ from rich.console import Console
 
 from weldcache.configs.variant_lists import Recorded
 from weldcache.evaluate.bench.comparison import Comparison, VariantResult
-from weldcache.evaluate.bench.report import BenchHeader, bench_document, bench_markdown, write_tables
+from weldcache.evaluate.bench.header import BenchHeader
+from weldcache.evaluate.bench.notes import notes_below
+from weldcache.evaluate.bench.report import bench_document, bench_markdown, write_tables
 from weldcache.evaluate.bench.table import bench_summary
 from weldcache.evaluate.controls import MediaFreeControl
 from weldcache.metrics.estimate import Estimate
+from weldcache.metrics.repeats import RepeatsEstimate
 
 HEADER = BenchHeader(
     list_name="blocks",
@@ -33,7 +37,7 @@ def comparison() -> Comparison:
         name="10+21 [b]|",
         recorded=Recorded(val=0.874),
         seeds=(0, 1),
-        auroc=Estimate(0.8, low=0.7, high=0.875),
+        auroc=RepeatsEstimate(0.8, low=0.7, high=0.875, method="delong"),
         by_seed=(0.79, 0.81),
         difference=None,
         val_auroc=0.85,
@@ -45,9 +49,9 @@ def comparison() -> Comparison:
         name="21",
         recorded=Recorded(),
         seeds=(0,),
-        auroc=Estimate(0.75, low=0.6, high=0.85),
+        auroc=RepeatsEstimate(0.75, low=0.6, high=0.85, method="newcombe"),
         by_seed=(0.75,),
-        difference=Estimate(-0.05, low=-0.1, high=0.0125),
+        difference=RepeatsEstimate(-0.05, low=-0.1, high=0.0125, method="newcombe"),
         val_auroc=None,
         parameters=10_170_208,
         seconds=7.0,
@@ -108,5 +112,34 @@ def test_files_read_back(comparison: Comparison, tmp_path: Path) -> None:
     document = json.loads((tmp_path / "table_test.json").read_text())
     assert document == json.loads(json.dumps(bench_document(comparison, header=HEADER)))
     assert document["variants"][0]["recorded"] == {"val": 0.874, "test": None}
-    assert document["variants"][1]["difference"] == {"value": -0.05, "low": -0.1, "high": 0.0125}
+    assert document["variants"][1]["difference"] == {
+        "value": -0.05,
+        "low": -0.1,
+        "high": 0.0125,
+        "method": "newcombe",
+    }
     assert document["random"]["value"] == 0.45 and "DeLong" in document["method"]
+    assert document["notes"] == notes_below(comparison, header=HEADER)
+    assert (first["auroc_method"], first["difference_method"]) == ("delong", "")
+    assert (second["auroc_method"], second["difference_method"]) == ("newcombe", "newcombe")
+
+
+def test_the_notes_tell_what_made_the_intervals(comparison: Comparison) -> None:
+    mixed = " ".join(notes_below(comparison, header=HEADER))
+    assert "intervals of AUROCs, for other samples and other seeds: DeLong's" in mixed
+    assert "on the logit scale, for 10+21 [b]|; Newcombe's score interval" in mixed
+    assert "(fewer than 10 samples of a class, or complete separation), for 21." in mixed
+    assert "their 95% intervals: the intervals of both AUROCs as if they were independent" in mixed
+    few = " ".join(notes_below(replace(comparison, variants=comparison.variants[1:]), header=HEADER))
+    assert "other seeds: Newcombe's" in few and "DeLong" not in few and "logit" not in few
+
+
+def test_validation_is_said_to_have_chosen_the_weights(comparison: Comparison) -> None:
+    caution = "All 170 evaluated samples are also validation samples, which chose the weights"
+    on_val = replace(HEADER, split="val")
+    console = Console(width=200, file=io.StringIO())
+    console.print(bench_summary(comparison, header=on_val))
+    assert caution in console.file.getvalue()  # type: ignore[attr-defined]
+    assert caution in bench_markdown(comparison, header=on_val)
+    assert any(caution in note for note in bench_document(comparison, header=on_val)["notes"])
+    assert caution not in bench_markdown(comparison, header=HEADER)

@@ -162,7 +162,7 @@ def test_what_the_model_does_without_each_modality(
     section = _render(rich_assessment, table, provenance).partition("<h2>Without one modality</h2>")[2]
     section = section.partition("</section>")[0]
     row = "<td>video</td>" + "".join(
-        f'<td class="number">{text}</td>' for text in ("0.700", "0.610 to 0.780", "-0.151 (-0.220 to -0.080)", "3")
+        f'<td class="number">{text}</td>' for text in ("0.700", "0.610 to 0.780", "-0.151 (-0.220 to -0.080)", "3", "2")
     )
     assert row in section
     assert "<td>&lt;audio&gt;</td>" in section
@@ -218,7 +218,19 @@ def test_the_recorded_validation_stands_beside_the_one_found(
     table: ScoreTable, rich_assessment: Assessment, provenance: Provenance
 ) -> None:
     text = _render(rich_assessment, table, provenance)
-    assert 'AUROC on validation that training recorded</td><td class="number">0.812</td>' in text
+    recorded = 'AUROC on validation that training recorded</td><td class="number">0.812</td><td class="number">'
+    assert f"{recorded}equal to the one above" in text
+    rescaled = _render(replace(rich_assessment, validation_is_rescaled=True), table, provenance)
+    assert f"{recorded}before scores were put on one scale" in rescaled
+
+
+def test_whole_samples_stand_beside_all(
+    table: ScoreTable, make_assessment: MakeAssessment, rich_assessment: Assessment, provenance: Provenance
+) -> None:
+    tile = _render(rich_assessment, table, provenance).partition("Whole samples only")[2].partition("</div>")[0]
+    assert "<strong>0.830</strong>" in tile and "0.750 to 0.900" in tile
+    assert "58 normal, 89 defect that lack no modality" in tile
+    assert "Whole samples only" not in _render(make_assessment(table), table, provenance)
 
 
 def test_the_same_evaluation_makes_the_same_bytes(

@@ -59,8 +59,10 @@ def test_modalities_and_representations(
         "high": 0.78,
         "change": {"value": -0.151, "low": -0.22, "high": -0.08},
         "num_lacking": 3,
+        "num_rescaled": 2,
         "seen_missing": False,
     }
+    assert document["whole_samples"] == {"auroc": 0.83, "low": 0.75, "high": 0.9, "num_normal": 58, "num_defect": 89}
     assert document["validation_auroc"]["recorded"] == 0.8125
     assert document["representations"]["z_pred"]["best"] == {
         "epoch": 9,
@@ -72,6 +74,7 @@ def test_modalities_and_representations(
     assert [document["representations"]["z_result"][when]["epoch"] for when in ("first", "best", "last")] == [1, 9, 11]
     plain = report_document(make_assessment(table), provenance=provenance)
     assert plain["without_modality"] == plain["representations"] == {}
+    assert plain["whole_samples"] is None
 
 
 def test_what_is_undefined_is_null_with_a_reason(

@@ -37,14 +37,16 @@ def test_holds_the_numbers_and_the_warnings(
 def test_the_model_without_each_modality(rich_assessment: Assessment, provenance: Provenance) -> None:
     text = _printed(rich_assessment, provenance)
     lines = {line.split("│")[1].strip(): line.split("│") for line in text.splitlines() if line.startswith("│")}
-    assert [cell.strip() for cell in lines["video"][2:-1]] == ["0.700", "-0.151", "-0.220 to -0.080", "3"]
+    assert [cell.strip() for cell in lines["video"][2:-1]] == ["0.700", "-0.151", "-0.220 to -0.080", "3", "2"]
+    assert [cell.strip() for cell in lines["model, whole samples"][2:5]] == ["0.830", "0.750 to 0.900", "58/89"]
     assert "Training never left out video: " in text
 
 
 def test_a_model_that_can_do_without_nothing_has_one_table(
     table: ScoreTable, make_assessment: Callable[..., Assessment], provenance: Provenance
 ) -> None:
-    assert "Without one modality" not in _printed(make_assessment(table), provenance)
+    text = _printed(make_assessment(table), provenance)
+    assert "Without one modality" not in text and "whole samples" not in text
 
 
 def test_brackets_in_a_class_name_are_text(

@@ -11,7 +11,7 @@ from weldcache.configs.schema import LossSettings, ModelSettings, Settings, Trai
 from weldcache.errors import SettingsError
 from weldcache.train.recipes.causal_film import CausalFilmRecipe
 from weldcache.train.recipes.film_module import CalibratedCausalFilm
-from weldcache.train.recipes.recipe import Batch, Encodings, Recipe, presence_name
+from weldcache.train.recipes.recipe import Batch, Encodings, Recipe, dispensable_modalities, presence_name
 from weldcache.train.recipes.registry import make_recipe
 
 MakeFilm = Callable[..., tuple[CausalFilmRecipe, CalibratedCausalFilm]]
@@ -140,7 +140,9 @@ def test_nothing_is_optional_where_incomplete_welds_are_left_out() -> None:
     }
     assert all(request.optional for request in recipes["token"].requires())
     assert not any(request.optional for request in recipes["leave_out"].requires())
-    assert recipes["leave_out"].modalities() == {}
+    assert recipes["leave_out"].modalities() == recipes["token"].modalities()
+    assert dispensable_modalities(recipes["token"]) == recipes["token"].modalities()
+    assert dispensable_modalities(recipes["leave_out"]) == {}
 
 
 def test_set_points_are_not_normalised_away(make_film: MakeFilm, film_batch: Batch) -> None:

@@ -1,13 +1,36 @@
 """Late fusion as a recipe: the members' needs together, and each member fed and scored as if it were alone."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
+from weldcache.cache.status import Status
+from weldcache.cache.store import FeatureStore
+from weldcache.cache.writer import StoreWriter
+from weldcache.configs.schema import AutoencoderSettings
+from weldcache.train.encoding import encode
+from weldcache.train.nn.late_fusion import LateFusion
+from weldcache.train.precision import Precision
+from weldcache.train.recipes.causal_film import CausalFilmRecipe
+from weldcache.train.recipes.film_module import CalibratedCausalFilm
 from weldcache.train.recipes.late_fusion import FusionMember, LateFusionRecipe
-from weldcache.train.recipes.recipe import Batch, Encodings, FeatureRequest, Recipe, Shapes, presence_name
+from weldcache.train.recipes.recipe import (
+    Batch,
+    Encodings,
+    FeatureRequest,
+    Recipe,
+    Shapes,
+    dispensable_modalities,
+    presence_name,
+)
+from weldcache.train.recipes.video_autoencoder import VideoAutoencoderRecipe
+from weldcache.train.samples import split_rows
+
+MakeFilm = Callable[..., tuple[CausalFilmRecipe, CalibratedCausalFilm]]
 
 
 class Told(nn.Module):
@@ -69,7 +92,7 @@ class Summing:
 
 
 def fusion(**members: Summing) -> LateFusionRecipe:
-    return LateFusionRecipe([FusionMember(name, recipe) for name, recipe in members.items()])
+    return LateFusionRecipe([FusionMember(name, recipe, "float32") for name, recipe in members.items()])
 
 
 def requested(recipe: Recipe) -> dict[str, bool]:
@@ -87,10 +110,87 @@ def test_a_set_is_optional_where_all_can_do_without() -> None:
     free, bound = Summing("s", "t", optional=True, modality="sound"), Summing("t", "u")
     recipe = fusion(a=free, b=bound)
     assert requested(recipe) == {"s/x": True, "t/x": False, "u/x": False}
-    assert recipe.modalities() == {}  # sound is s and t, and b cannot do without t
+    assert recipe.modalities() == {"sound": ("s", "t")}
+    assert dispensable_modalities(recipe) == {}  # b cannot do without t
     other = Summing("v", optional=True, modality="sound")
     assert requested(fusion(a=free, b=other)) == {"s/x": True, "t/x": True, "v/x": True}
-    assert fusion(a=free, b=other).modalities() == {"sound": ("s", "t", "v")}
+    assert dispensable_modalities(fusion(a=free, b=other)) == {"sound": ("s", "t", "v")}
+
+
+def test_what_one_member_cannot_do_without_is_not_dispensable_under_another_name() -> None:
+    tokens, frames = Summing("tokens", optional=True, modality="video"), Summing("frames", modality="video")
+    sound = Summing("sound", optional=True, modality="audio")
+    recipe = fusion(a=tokens, b=frames, c=sound)
+    assert recipe.modalities() == {"video": ("tokens", "frames"), "audio": ("sound",)}
+    assert dispensable_modalities(recipe) == {"audio": ("sound",)}
+
+
+@pytest.mark.parametrize("other", ["film", "autoencoder"])
+def test_leaving_a_modality_out_changes_every_member_that_looks_at_it(
+    make_film: MakeFilm, film_batch: Batch, other: str
+) -> None:
+    """Else what is reported without it still has it: the film's tokens are hidden, and its frames are not."""
+    recipe, film = make_film()
+    shapes = {name: tuple(tensor.shape[1:]) for name, tensor in film_batch.items()} | {"frames/embedding": (3, 8)}
+    frames = torch.randn(len(film_batch["video/tokens"]), 3, 8, generator=torch.Generator().manual_seed(0))
+    autoencoder = VideoAutoencoderRecipe(
+        feature_set="frames", autoencoder=AutoencoderSettings(hidden=8, bottleneck=2), standardise=False
+    )
+    beside, module = make_film() if other == "film" else (autoencoder, autoencoder.build(shapes).eval())
+    members = [FusionMember("a", recipe, "float32"), FusionMember("b", beside, "float32")]
+    fused, model = LateFusionRecipe(members), LateFusion([film, module]).eval()
+    batch = {**film_batch, "frames/embedding": frames}
+    whole = encode(fused, model, batch, precision="float32")
+    found = dispensable_modalities(fused)
+    assert list(found) == ["video", "audio", "image", "sensor"][0 if other == "film" else 1 :]
+    for modality, feature_sets in found.items():
+        hidden = encode(fused, model, batch, precision="float32", without=feature_sets)
+        for place, member in enumerate(members):
+            own = [name for name in whole if name.startswith(f"{place}/")]
+            changes = any(not torch.equal(hidden[name], whole[name]) for name in own)
+            assert changes == (modality in member.recipe.modalities())
+
+
+def test_rows_without_what_a_member_requires_are_left_out(
+    toy_store: FeatureStore, write_features: Callable[..., None], make_film: MakeFilm
+) -> None:
+    toy_store.add_feature_set(
+        FeatureSetSpec("frames", [ArraySpec("embedding", (3, 8), ("time", "dim"), "float32")], {})
+    )
+    num = len(toy_store.index)
+    write_features(toy_store, "frames", list(range(num)), {"embedding": np.zeros((num, 3, 8))})
+    for feature_set, row in (("frames", 41), ("audio", 42)):
+        StoreWriter(toy_store).report(feature_set, row, Status.ABSENT, reason="no file")
+    autoencoder = VideoAutoencoderRecipe(
+        feature_set="frames", autoencoder=AutoencoderSettings(hidden=8, bottleneck=2), standardise=False
+    )
+    recipe = LateFusionRecipe(
+        [FusionMember("film", make_film()[0], "float32"), FusionMember("autoencoder", autoencoder, "float32")]
+    )
+    rows = split_rows(FeatureStore.open(toy_store.path), "val", recipe=recipe)
+    assert rows.usable.tolist() == [40, *range(42, num)]
+    assert {name: found.tolist() for name, found in rows.left_out.items()} == {"frames": [41]}
+    assert {name: found.tolist() for name, found in rows.without.items()} == {"audio": [42]}
+
+
+class Linear(Summing):
+    """Its encodings are of the type that its arithmetic gives."""
+
+    def encode(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> Encodings:
+        return {"product": batch["s/x"].float() @ torch.ones(4, 2)}
+
+
+@pytest.mark.parametrize("outside", ["float32", "bfloat16", "float16"])
+def test_each_member_scores_in_its_own_arithmetic(outside: Precision) -> None:
+    members = [FusionMember("a", Linear("s"), "float32"), FusionMember("b", Linear("s"), "bfloat16")]
+    recipe = LateFusionRecipe(members)
+    model = LateFusion([Told({}), Told({})]).eval()
+    encodings = encode(recipe, model, {"s/x": torch.ones(3, 4)}, precision=outside)
+    assert [encodings[f"{place}/product"].dtype for place in (0, 1)] == [torch.float32, torch.bfloat16]
+    assert recipe.precision == "bfloat16"
+    # What a fused member was fused with says nothing: its members have their own.
+    inner = FusionMember("inner", fusion(a=Summing("s"), b=Summing("s")), "bfloat16")
+    assert LateFusionRecipe([inner, members[0]]).precision == "float32"
 
 
 def test_each_member_is_built_from_its_own_shapes() -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 from weldcache.configs.load import load_settings
 from weldcache.configs.schema import AutoencoderSettings
 from weldcache.train.loop import schedule_for
-from weldcache.train.recipes.recipe import Recipe
+from weldcache.train.recipes.recipe import Recipe, dispensable_modalities
 from weldcache.train.recipes.video_autoencoder import VideoAutoencoderRecipe
 
 ARRAY = "film_frames/embedding"
@@ -34,7 +34,8 @@ def test_it_is_a_recipe_that_asks_for_frames_alone() -> None:
     recipe = recipe_of()
     assert isinstance(recipe, Recipe)
     assert [(request.name, request.optional) for request in recipe.requires()] == [(ARRAY, False)]
-    assert recipe.modalities() == {} and list(recipe.constants()) == [] and list(recipe.measures()) == []
+    assert recipe.modalities() == {"video": ("film_frames",)} and dispensable_modalities(recipe) == {}
+    assert list(recipe.constants()) == [] and list(recipe.measures()) == []
     assert list(recipe_of(standardise=True).measures()) == [ARRAY]
     assert "`weldcache extract --config video_ae`" in recipe.advice(["film_frames"], held=["video"])
 

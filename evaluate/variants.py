@@ -1,0 +1,68 @@
+"""Ways to score samples: by the averaged or the raw weights, and as if no sample had some of the feature sets."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from ..cache.store import FeatureStore
+from ..train.batches import BatchSource
+from ..train.encoding import encode, passes
+from ..train.feature_pool import FeaturePool
+from ..train.feature_reader import FeatureReader, Rows
+from ..train.streamed import StreamedFeatures
+from ..train.trained_run import TrainedRun, Weights
+
+Scores = NDArray[np.float64]
+Models = Mapping[Weights, nn.Module]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to score samples: with these weights, as if no sample had the feature sets `without`."""
+
+    weights: Weights
+    without: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, eq=False)
+class Scorer:
+    """Scores rows of a store by a trained run.
+
+    Attributes:
+        run: says what the models look at, and the arithmetic and batches that they were validated with.
+        store: holds the features.
+        models: by weights, in evaluation mode.
+        pool: where the features are already, on the models' device; None: they are read from the store.
+    """
+
+    run: TrainedRun
+    store: FeatureStore
+    models: Models
+    pool: FeaturePool | None
+
+    @torch.no_grad()
+    def __call__(self, rows: Rows, variants: Collection[Variant]) -> dict[Variant, Scores]:
+        """Scores of `rows`, of which there are some, in each way.
+
+        Every row is fetched once, and memory does not grow with them.
+        """
+        run = self.run
+        parts: dict[Variant, list[torch.Tensor]] = {variant: [] for variant in variants}
+        # The batches of validation, so that on a CPU what it recorded comes out again to the last bit.
+        for batch in passes(self._samples(rows), batch_size=run.settings.train.batch_size):
+            for variant, scores in parts.items():
+                model = self.models[variant.weights]
+                encodings = encode(run.recipe, model, batch, precision=run.precision, without=variant.without)
+                scores.append(run.recipe.score(model, encodings).float())
+        return {variant: torch.cat(scores).cpu().double().numpy() for variant, scores in parts.items()}
+
+    def _samples(self, rows: Rows) -> BatchSource:
+        requests = self.run.recipe.requires()
+        if self.pool is not None:
+            return self.pool.source(rows, requests)
+        device = next(self.models["averaged"].parameters()).device
+        return StreamedFeatures(FeatureReader(self.store, requests), rows, device)

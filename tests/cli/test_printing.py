@@ -1,0 +1,24 @@
+"""Tables for people and for pipes."""
+
+import pytest
+from rich.table import Table
+
+from weldcache.cli import printing
+
+
+def _table() -> Table:
+    table = Table("name", "figures")
+    table.columns[1].no_wrap = True
+    table.add_row("a name " * 3, "0.123456789 " * 6)
+    return table
+
+
+@pytest.mark.parametrize(("terminal", "columns"), [(True, 120), (True, 40), (False, 40)])
+def test_nothing_is_cut_where_the_table_has_no_room(
+    terminal: bool, columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr(printing.Console, "is_terminal", terminal)
+    printing.print_tables([_table()], narrowest=80)
+    out = capsys.readouterr().out
+    assert ("0.123456789 " * 6).strip() in out and ("a name " * 3).strip() in out
