@@ -9,7 +9,10 @@ from .batches import BatchSource, batches_in_order
 from .precision import Precision, arithmetic
 from .recipes.recipe import Batch, Encodings, Recipe, presence_name
 
-_PASS_BYTES = 2**31  # of features that go through a GPU together: large enough to keep it busy
+_LARGEST_PASS = 2**31  # bytes of features that go through a GPU together: more would not keep it busier
+_SHARE_OF_MEMORY = (
+    32  # a pass is at most this part of the GPU's memory; what is computed from it takes several times that
+)
 
 
 def encode_all(
@@ -40,8 +43,15 @@ def passes(samples: BatchSource, *, batch_size: int) -> Iterator[Batch]:
         return
     (first,) = samples.batches(batches_in_order(1, batch_size=1))
     row_bytes = sum(tensor.nbytes for tensor in first.values())
-    fitting = max(batch_size, _PASS_BYTES // row_bytes)
+    fitting = max(batch_size, _pass_bytes(samples.device) // row_bytes)
     yield from samples.batches(batches_in_order(len(samples), batch_size=fitting))
+
+
+def _pass_bytes(device: torch.device) -> int:
+    """By what the device has, not by what is free: the same on every run, so that results are."""
+    if device.type != "cuda":
+        return _LARGEST_PASS // _SHARE_OF_MEMORY
+    return min(_LARGEST_PASS, torch.cuda.get_device_properties(device).total_memory // _SHARE_OF_MEMORY)
 
 
 def _device_of(batch: Batch) -> torch.device:
