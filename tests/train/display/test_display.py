@@ -180,6 +180,7 @@ def test_on_a_real_terminal_nothing_is_left_broken(end: str, child_environment: 
     child = subprocess.Popen(
         [sys.executable, "-c", _TRAINING, end],
         stdin=theirs, stdout=theirs, stderr=theirs, env={**environment, "TERM": "xterm-256color"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a suite in the background may ignore it
     )  # fmt: skip
     written = _read_until(ours, child, stop=lambda text: end == "wait" and "epoch 40/50" in CODES.sub("", text))
     assert termios.tcgetattr(theirs) == before
@@ -210,5 +211,9 @@ def _read_until(terminal: int, child: subprocess.Popen[bytes], *, stop: Callable
         if not interrupted and stop(written.decode(errors="ignore")):
             child.send_signal(signal.SIGINT)
             interrupted = True
-    child.wait(timeout=10)
+    try:
+        child.wait(timeout=30)
+    finally:
+        child.kill()
+        child.wait()
     return written.decode()
