@@ -22,6 +22,14 @@ def format_seconds(seconds: float) -> str:
     return f"{hours} h {minutes:02d} min"
 
 
+def format_bytes(num_bytes: int) -> str:
+    """Bytes as a person says them: `512 B`, `3.1 kB`, `2.0 GB`."""
+    for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if num_bytes >= unit:
+            return f"{num_bytes / unit:,.1f} {name}"
+    return f"{num_bytes} B"
+
+
 class Progress:
     """Count `total` items of a job named `title`; use as a context manager and call `advance`.
 

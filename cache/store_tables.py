@@ -8,6 +8,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ..progress import format_bytes
+
 _BAR_WIDTH = 30
 _PROBLEMS_SHOWN = 10
 _FINGERPRINT_SHOWN = 8
@@ -31,8 +33,8 @@ def _heading(description: Mapping[str, Any]) -> Iterator[Text]:
     disk = description["disk"]
     yield Text(description["path"], style="bold")
     yield Text(
-        f"{description['num_rows']:,} welds, {_size(description['bytes'])} of features; "
-        f"{_size(disk['bytes'])} on the disk in {disk['files']:,} files"
+        f"{description['num_rows']:,} welds, {format_bytes(description['bytes'])} of features; "
+        f"{format_bytes(disk['bytes'])} on the disk in {disk['files']:,} files"
     )
     yield Text(f"fingerprint {description['fingerprint']}")
     versions = description["versions"]
@@ -65,7 +67,7 @@ def _set_table(feature_sets: Mapping[str, Any], *, num_rows: int) -> Table:
             _count(rows["missing"], style="yellow"),
             _count(rows["absent"], style="yellow"),
             _count(rows["unreadable"], style="red"),
-            _size(entry["bytes"]),
+            format_bytes(entry["bytes"]),
         )
     return table
 
@@ -121,7 +123,7 @@ def _array_table(feature_sets: Mapping[str, Any]) -> Table:
     for feature_set, entry in feature_sets.items():
         for name, array in entry["arrays"].items():
             shape = " x ".join(str(length) for length in array["shape"]) or "scalar"
-            table.add_row(f"{feature_set}/{name}", shape, array["dtype"], _size(array["bytes"]))
+            table.add_row(f"{feature_set}/{name}", shape, array["dtype"], format_bytes(array["bytes"]))
     return table
 
 
@@ -204,10 +206,3 @@ def _style(part: int, whole: int) -> str:
 def _percent(part: int, whole: int) -> str:
     # Rounded down: 100 % is said of what is whole.
     return f"{part * 1000 // max(whole, 1) / 10:g} %"
-
-
-def _size(num_bytes: int) -> str:
-    for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
-        if num_bytes >= unit:
-            return f"{num_bytes / unit:,.1f} {name}"
-    return f"{num_bytes} B"

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..atomic import replaced_file
+from ..cache.index import Index
 from ..errors import MetricError
 
 CSV_COLUMNS = ("key", "split", "class_name", "session", "label", "score", "raw_score")
@@ -84,6 +85,20 @@ class ScoreTable:
             raw_scores=self.raw_scores[mask],
             attributes={name: values[mask] for name, values in self.attributes.items()},
         )
+
+
+def score_table(entries: Index, *, scores: NDArray[np.float64], raw_scores: NDArray[np.float64]) -> ScoreTable:
+    """The table of an index's samples, in their order, with these scores."""
+    return ScoreTable(
+        keys=tuple(entries.keys.tolist()),
+        splits=tuple(entries.splits.tolist()),
+        class_names=tuple(entries.class_names.tolist()),
+        sessions=tuple(entries.sessions.tolist()),
+        labels=entries.labels.astype(np.int64),
+        scores=scores,
+        raw_scores=raw_scores,
+        attributes=entries.attributes,
+    )
 
 
 def write_scores(path: Path, table: ScoreTable) -> None:

@@ -13,7 +13,7 @@ from ..train.feature_pool import FeaturePool
 from ..train.feature_reader import Rows
 from ..train.samples import VALIDATION_SPLIT, split_rows
 from ..train.trained_run import WEIGHTS, TrainedRun
-from .scores import ScoreTable
+from .scores import ScoreTable, score_table
 from .variants import Models, Scorer, Scores, Variant
 from .whole_scale import FeatureSets, Mask, on_whole_scale, variants_to_measure
 
@@ -132,13 +132,4 @@ def _lacking_sets(scorer: Scorer, rows: Rows) -> list[FeatureSets]:
 
 
 def _table(entries: Index, *, scores: Mapping[Variant, Scores]) -> ScoreTable:
-    return ScoreTable(
-        keys=tuple(entries.keys.tolist()),
-        splits=tuple(entries.splits.tolist()),
-        class_names=tuple(entries.class_names.tolist()),
-        sessions=tuple(entries.sessions.tolist()),
-        labels=entries.labels.astype(np.int64),
-        scores=scores[_AVERAGED],
-        raw_scores=scores[_RAW],
-        attributes=entries.attributes,
-    )
+    return score_table(entries, scores=scores[_AVERAGED], raw_scores=scores[_RAW])

@@ -4,15 +4,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from ..cache.store import FeatureStore
 from ..train.batches import BatchSource
-from ..train.encoding import encode, passes
 from ..train.feature_pool import FeaturePool
 from ..train.feature_reader import FeatureReader, Rows
+from ..train.scoring import score_rows
 from ..train.streamed import StreamedFeatures
 from ..train.trained_run import TrainedRun, Weights
 
@@ -44,21 +43,21 @@ class Scorer:
     models: Models
     pool: FeaturePool | None
 
-    @torch.no_grad()
     def __call__(self, rows: Rows, variants: Collection[Variant]) -> dict[Variant, Scores]:
         """Scores of `rows`, of which there are some, in each way.
 
         Every row is fetched once, and memory does not grow with them.
         """
-        run = self.run
-        parts: dict[Variant, list[torch.Tensor]] = {variant: [] for variant in variants}
-        # The batches of validation, so that on a CPU what it recorded comes out again to the last bit.
-        for batch in passes(self._samples(rows), batch_size=run.settings.train.batch_size):
-            for variant, scores in parts.items():
-                model = self.models[variant.weights]
-                encodings = encode(run.recipe, model, batch, precision=run.precision, without=variant.without)
-                scores.append(run.recipe.score(model, encodings).float())
-        return {variant: torch.cat(scores).cpu().double().numpy() for variant, scores in parts.items()}
+        scores = score_rows(
+            self.run.recipe,
+            {variant: self.models[variant.weights] for variant in variants},
+            self._samples(rows),
+            # The batches of validation, so that on a CPU what it recorded comes out again to the last bit.
+            batch_size=self.run.settings.train.batch_size,
+            precision=self.run.precision,
+            without={variant: variant.without for variant in variants},
+        )
+        return {variant: values.astype(np.float64) for variant, values in scores.items()}
 
     def _samples(self, rows: Rows) -> BatchSource:
         requests = self.run.recipe.requires()

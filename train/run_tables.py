@@ -10,7 +10,7 @@ from rich.text import Text
 
 from ..cache.provenance import Json
 from ..metrics.estimate import Estimate
-from ..progress import format_seconds
+from ..progress import format_bytes, format_seconds
 from .run_catalogue import RunEntry, Status, auroc_of
 from .run_comparison import Comparison, Figure
 from .run_details import RunDetails
@@ -37,7 +37,7 @@ def run_list(entries: Sequence[RunEntry], *, folder: Path) -> Iterator[Renderabl
             Text.assemble(_status(entry), f"\n{entry.epochs} epochs"),
             "\n".join(_validation(entry)),
             "" if entry.test_auroc is None else f"{entry.test_auroc.value:.3f}\n{_span(entry.test_auroc)}",
-            f"{_size(entry.num_bytes)}\n{format_seconds(entry.seconds)}",
+            f"{format_bytes(entry.num_bytes)}\n{format_seconds(entry.seconds)}",
         )
     yield table
     for entry in entries:
@@ -61,7 +61,7 @@ def run_page(run: RunDetails) -> Iterator[RenderableType]:
     if run.reports:
         yield _report_table(run)
     yield _settings_table(run)
-    yield _two_columns("files", {name: _size(size) for name, size in run.files.items()})
+    yield _two_columns("files", {name: format_bytes(size) for name, size in run.files.items()})
 
 
 def comparison_tables(comparison: Comparison) -> Iterator[RenderableType]:
@@ -88,15 +88,15 @@ def removal_tables(removals: Sequence[Removal], left: Sequence[LeftAlone], *, do
         table = _table("removed" if done else "would be removed", left=["run", "what", "because"], right=["size"])
         for removal in removals:
             what = "all of it" if removal.files is None else "\n".join(removal.files)
-            table.add_row(Text(removal.entry.name), Text(what), removal.reason, _size(removal.num_bytes))
+            table.add_row(Text(removal.entry.name), Text(what), removal.reason, format_bytes(removal.num_bytes))
         yield table
     yield from (Text(f"Left alone: {item.removal.entry.name}. {item.reason}", style="yellow") for item in left)
     if not removals:
         yield Text("Nothing was removed." if done else "There is nothing to remove.")
     elif done:
-        yield Text(f"{_size(freed)} are free.")
+        yield Text(f"{format_bytes(freed)} are free.")
     else:
-        yield Text(f"{_size(freed)} would be free. Nothing was changed; --yes removes it.")
+        yield Text(f"{format_bytes(freed)} would be free. Nothing was changed; --yes removes it.")
 
 
 def _facts(run: RunDetails) -> Iterator[tuple[str, str]]:
@@ -191,10 +191,3 @@ def _table(title: str, *, left: Sequence[str], right: Sequence[str]) -> Table:
     for heading in right:
         table.add_column(heading, justify="right")
     return table
-
-
-def _size(num_bytes: int) -> str:
-    for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
-        if num_bytes >= unit:
-            return f"{num_bytes / unit:,.1f} {name}"
-    return f"{num_bytes} B"

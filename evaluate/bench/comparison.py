@@ -12,7 +12,7 @@ from ...metrics.auroc import auroc
 from ...metrics.estimate import Estimate
 from ...metrics.repeats import RepeatsEstimate, mean_auroc, mean_auroc_difference
 from ..controls import MediaFreeControl, media_free_control, random_control
-from ..scores import Attributes, ScoreTable
+from ..scores import Attributes, ScoreTable, score_table
 from .trial_record import TrialRecord, TrialScores
 
 
@@ -165,13 +165,4 @@ def _difference(
 def _blank(entries: Index) -> ScoreTable:
     """The samples as the controls take them, which make scores of their own."""
     nothing = np.zeros(len(entries))
-    return ScoreTable(
-        keys=tuple(entries.keys.tolist()),
-        splits=tuple(entries.splits.tolist()),
-        class_names=tuple(entries.class_names.tolist()),
-        sessions=tuple(entries.sessions.tolist()),
-        labels=entries.labels.astype(np.int64),
-        scores=nothing,
-        raw_scores=nothing,
-        attributes=entries.attributes,
-    )
+    return score_table(entries, scores=nothing, raw_scores=nothing)
