@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from ..cache.store import FeatureStore
 from ..configs.device import resolve_device
 from ..configs.load import to_yaml
 from ..configs.schema import Settings, TrainSettings
-from ..errors import SettingsError, TrainingError
+from ..errors import SettingsError, TrainingError, WeldcacheError
 from ..locking import locked_folder
 from ..progress import format_seconds, say
 from .batches import BatchSource, batches_in_order
@@ -83,7 +84,7 @@ def train(
         NotFoundError: if there is no cache, or it lacks a split or features; names the command that makes it.
         SettingsError: if settings ask for what the cache or the machine does not have.
         OutputExistsError: if the run's name is taken.
-        TrainingError: if a loss is not finite, or the features do not fit the memory.
+        TrainingError: if a loss is not finite, the features do not fit the memory, or the disk refuses a write.
         KeyboardInterrupt: on Ctrl-C, after saying how to go on.
     """
     started = time.monotonic()
@@ -121,6 +122,12 @@ def train(
             if not start.run.last_path.exists():
                 start.run.remove()  # nothing to go on with, and the name is wanted for the next attempt
             raise
+        except WeldcacheError:
+            raise  # some of which are OSErrors too, and have their own words
+        except (OSError, SafetensorError) as error:
+            raise TrainingError(
+                f"{start.run.path} cannot be written to ({error}). Make room there; {start.run.how_to_go_on()}"
+            ) from error
         except KeyboardInterrupt:
             if pool is None:
                 say(f"Interrupted in epoch {state.epoch + 1}. {start.run.how_to_go_on()}")

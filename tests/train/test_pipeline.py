@@ -1,19 +1,23 @@
 """Training as a whole, on a small store: what comes out, what it may see, and that it learns."""
 
+import itertools
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
 from weldcache.cache.store import FeatureStore
 from weldcache.configs.load import settings_from_file
 from weldcache.configs.schema import Settings
-from weldcache.errors import FingerprintError, NotFoundError, OutputExistsError
+from weldcache.errors import FingerprintError, NotFoundError, OutputExistsError, TrainingError
 from weldcache.metrics.auroc import auroc
-from weldcache.train.checkpoint import read_checkpoint
+from weldcache.train import checkpointer
+from weldcache.train.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from weldcache.train.feature_reader import FeatureReader
 from weldcache.train.manifest import make_manifest
 from weldcache.train.pipeline import TrainingSummary, describe_run, train
@@ -233,6 +237,25 @@ def test_without_defects_in_validation_the_loss_decides(toy_settings: MakeSettin
     assert summary.counts["validation_lacking"] == {"video": 12}
     assert summary.best.metrics["val_auroc"] is None
     assert summary.best.value == summary.best.metrics["val_loss"]
+
+
+@pytest.mark.parametrize("refusal", [OSError(28, "No space left on device"), SafetensorError("I/O error: No space")])
+def test_a_full_disk_is_a_sentence_and_the_run_goes_on_afterwards(
+    toy_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, refusal: Exception
+) -> None:
+    """safetensors has an error of its own for what the disk refuses."""
+    settings, expected = toy_settings(epochs=3), weights(run(toy_settings(epochs=3), name="undisturbed"))
+    writes = itertools.count()
+
+    def full(path: Path, checkpoint: Checkpoint) -> None:
+        if next(writes) == 2:
+            raise refusal
+        write_checkpoint(path, checkpoint)
+
+    monkeypatch.setattr(checkpointer, "write_checkpoint", full)
+    with pytest.raises(TrainingError, match=r"cut cannot be written to \(.*No space.*\). Make room there; .* goes on"):
+        run(settings, name="cut")
+    assert same(weights(run(settings, name="cut")), expected)
 
 
 def test_without_a_cache_the_message_names_the_command(toy_settings: MakeSettings, tmp_path: object) -> None:
