@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from .provenance import Json
+from ..documents import Json
 
 StorageType = Literal["float16", "bfloat16", "float32", "float64", "int32", "uint8"]
 

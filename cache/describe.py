@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, UInt8
 
+from ..documents import fingerprint
 from ..errors import StoreError
 from .description import has_random_backbones
-from .provenance import fingerprint
 from .status import Status
 from .store import FeatureStore
 from .verification.findings import ROW_DIGESTS, read_record

@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ..documents import fingerprint
+from ..documents import sealed as with_checksum
 from ..errors import FingerprintError, NotFoundError, StoreError
-from .provenance import fingerprint, library_versions
+from .provenance import library_versions
 
 SCHEMA_VERSION = 2
 ATTRIBUTE = "weldcache"  # all of ours lies under this one attribute of the root group
@@ -30,9 +32,7 @@ def empty_description(*, num_rows: int) -> dict[str, Any]:
 
 def sealed(description: Mapping[str, Any]) -> dict[str, Any]:
     """The description with the fingerprint of its manifest, and a checksum over everything else in it."""
-    whole = {**description, "fingerprint": fingerprint(description["manifest"])}
-    whole.pop("checksum", None)
-    return {**whole, "checksum": fingerprint(whole)}
+    return with_checksum({**description, "fingerprint": fingerprint(description["manifest"])})
 
 
 def read_description(path: Path) -> dict[str, Any]:

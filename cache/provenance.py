@@ -1,14 +1,10 @@
-"""What made an artefact: library versions, fingerprints, and the differences between two descriptions."""
+"""What made an artefact: library versions, and the differences between two descriptions."""
 
-import hashlib
-import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
-from typing import Any
 
-# A value that JSON can hold. Not recursive: run-time type checkers cannot follow an alias into itself.
-Json = None | bool | int | float | str | Sequence[Any] | Mapping[str, Any]
+from ..documents import Json
 
 ABSENT = "(absent)"
 
@@ -30,12 +26,6 @@ _LIBRARIES = (
 def library_versions(libraries: Sequence[str] = _LIBRARIES) -> dict[str, str]:
     """Versions of installed libraries, read from their metadata without importing them, and of Python."""
     return {"python": platform.python_version()} | {name: metadata.version(name) for name in libraries}
-
-
-def fingerprint(description: Json) -> str:
-    """SHA-256 over canonical JSON: the same for equal descriptions whatever the order of their keys."""
-    canonical = json.dumps(description, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
-    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def differences(mine: Json, theirs: Json) -> list[tuple[str, Json, Json]]:

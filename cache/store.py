@@ -28,13 +28,13 @@ from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec
 
 from ..atomic import fsync_path, fsync_tree, write_json
+from ..documents import Json, fingerprint
 from ..errors import NotFoundError, OutputExistsError, StoreError
 from . import chunks
 from .arrays import NUMPY_TYPES, ArraySpec, FeatureSetSpec, StorageType
 from .description import ATTRIBUTE, empty_description, has_random_backbones, read_description, sealed
 from .index import Index
 from .layout import create_array, create_text_array, read_index, read_whole, resize_rows, write_index
-from .provenance import Json, fingerprint
 from .source_files import SourceFile, decode_sources
 from .status import Status
 

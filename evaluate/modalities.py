@@ -11,9 +11,10 @@ from ..metrics.repeats import mean_auroc_difference
 from ..train.recipes.recipe import dispensable_modalities
 from ..train.recipes.registry import recipe_of
 from ..train.trained_run import TrainedRun
+from ..wording import listed
 from .results import ModalityResult
 from .scoring import ScoredSplit
-from .wording import change, listed
+from .wording import change
 
 # A chosen limit: a change this small would not decide between two sensors' prices.
 NO_CHANGE = 0.01

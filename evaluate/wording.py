@@ -1,7 +1,5 @@
 """How numbers are written wherever a person reads them."""
 
-from collections.abc import Iterable
-
 from ..metrics.estimate import Estimate
 
 
@@ -18,9 +16,3 @@ def percent(estimate: Estimate) -> str:
 def change(estimate: Estimate) -> str:
     """A difference of two AUROCs with its interval: `-0.051 (-0.083 to -0.020)`."""
     return f"{estimate.value:+.3f} ({estimate.low:+.3f} to {estimate.high:+.3f})"
-
-
-def listed(names: Iterable[str], *, last: str = "and") -> str:
-    """Names in a sentence: `video, audio and image`."""
-    *others, final = names
-    return f"{', '.join(others)} {last} {final}" if others else final

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from ..cache.index import Index, index_of
-from ..cache.provenance import Json
 from ..cache.store import FeatureStore
 from ..configs.schema import Settings
+from ..documents import Json
 from ..errors import NotFoundError
 from .modalities.load import LazyText, load_encoders, load_text
 from .modalities.modality import Encoder

@@ -11,10 +11,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ..cache.provenance import Json, differences, fingerprint
+from ..cache.provenance import differences
 from ..cache.store import FeatureStore
 from ..configs.load import settings_from_file
 from ..configs.schema import Settings
+from ..documents import Json, fingerprint
 from ..errors import FingerprintError, NotFoundError, TrainingError
 from .checkpoint import Checkpoint, read_checkpoint
 from .loop import schedule_for

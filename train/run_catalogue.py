@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from ..cache.provenance import fingerprint
+from ..documents import fingerprint
 from ..errors import WeldcacheError
 from ..metrics.estimate import Estimate
 from .metrics_log import MetricRow, read_rows

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..cache.provenance import ABSENT, Json, differences
+from ..cache.provenance import ABSENT, differences
+from ..documents import Json
 from ..errors import SettingsError
 from ..metrics.estimate import Estimate
 from .run_details import RunDetails, describe_run_folder

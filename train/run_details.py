@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ..cache.provenance import Json, fingerprint
 from ..configs.load import DEFAULT_PRESET, fields, load_settings, preset_names, settings_from_file
 from ..configs.schema import Settings
+from ..documents import Json, fingerprint
 from ..errors import TrainingError
 from .run_catalogue import REPORTS, RunEntry, file_sizes, read_entry, read_report, tried
 from .run_folder import RunFolder

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-from ..cache.provenance import Json, differences
+from ..cache.provenance import differences
 from ..configs.load import settings_from_file
 from ..configs.schema import Settings
+from ..documents import Json
 from ..errors import OutputExistsError
 from .origin import deciding_settings
 from .run_folder import RunFolder, all_runs, named_run, next_name

@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ..cache.provenance import Json
+from ..documents import Json
 from ..metrics.estimate import Estimate
 from ..progress import format_bytes, format_seconds
 from .run_catalogue import RunEntry, Status, auroc_of

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ...atomic import write_json
-from ..provenance import Json
+from ...documents import Json
 
 # A group without members, whose attributes are the record: other readers of Zarr may list the store without a warning.
 VERIFICATION = "verification"

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atomic import write_json
-from ...cache.provenance import fingerprint
+from ...documents import fingerprint
 from ...errors import StoreError
 from ...train.run_folder import RunFolder, read_json
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from ...cache.provenance import fingerprint
 from ...cache.store import FeatureStore
 from ...configs.device import resolve_device
+from ...documents import fingerprint
 from ...train.display.display import ShowTraining
 from ...train.feature_pool import FeaturePool
 from ...train.metrics_log import MetricRow

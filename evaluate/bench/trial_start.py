@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ...cache.provenance import differences, fingerprint
+from ...cache.provenance import differences
 from ...cache.store import FeatureStore
 from ...configs.load import settings_from_file
 from ...configs.schema import Settings
+from ...documents import fingerprint
 from ...errors import MetricError, OutputExistsError
 from ...train.feature_reader import Rows
 from ...train.origin import deciding_settings

@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import ASTConfig, ASTFeatureExtractor, ASTModel
 from transformers.utils.import_utils import is_speech_available
 
-from ...cache.provenance import Json
+from ...documents import Json
 from ...errors import BackboneError
 from ..decode.decoded import AudioWindows
 from ..flops import count_flops

@@ -13,7 +13,7 @@ from pathlib import Path
 import huggingface_hub
 from huggingface_hub import errors as hub_errors
 
-from ...cache.provenance import Json
+from ...documents import Json
 from ...errors import BackboneError
 
 MARKER_FILE = "weldcache_backbone.json"  # written into a folder whose weights were drawn at random

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float32, UInt8
 from torch import Tensor
 
-from ...cache.provenance import Json
+from ...documents import Json
 from ...errors import BackboneError
 from ..decode.decoded import Photographs, VideoClip
 from ..decode.resize import INTERPOLATION, resize_antialiased

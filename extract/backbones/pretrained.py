@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
-from ...cache.provenance import Json
+from ...documents import Json
 from ...errors import BackboneError
 from .checkpoint import Checkpoint, weight_files
 from .families import FAMILY_OF_MODEL_TYPE

@@ -14,7 +14,7 @@ import torch
 from transformers import CLIPTokenizer, PreTrainedConfig
 
 from ...atomic import fsync_path, fsync_tree, write_json
-from ...cache.provenance import Json
+from ...documents import Json
 from ...errors import BackboneError, OutputExistsError, WeldcacheError
 from .architectures import MODEL_CLASSES, Scale, architecture
 from .audio_spectrogram import published_extractor

@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 from jaxtyping import Float32, UInt8
 from torch import Tensor
 
-from ...cache.provenance import Json
+from ...documents import Json
 from ..decode.decoded import AudioWindows, Photographs, VideoClip
 
 Decoded = TypeVar("Decoded", contravariant=True)

@@ -13,7 +13,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from transformers import Dinov2Config, Dinov2Model, DINOv3ViTConfig, DINOv3ViTModel
 
-from ...cache.provenance import Json
+from ...documents import Json
 from ...errors import BackboneError
 from ..decode.decoded import Photographs
 from ..flops import count_flops

@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import VJEPA2Config, VJEPA2Model
 from transformers.models.vjepa2.modeling_vjepa2 import VJEPA2Encoder
 
-from ...cache.provenance import Json
+from ...documents import Json
 from ...errors import BackboneError
 from ..decode.decoded import VideoClip
 from ..flops import count_flops

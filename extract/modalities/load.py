@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
-from ...cache.provenance import Json
 from ...configs.device import resolve_device
 from ...configs.schema import ExtractSettings, Modality, Settings
+from ...documents import Json
 from ..backbones.clip_text import TextEncoder
 from ..backbones.load import BackboneLoader
 from ..backbones.pretrained import Placement

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from ...cache.provenance import Json, library_versions
+from ...cache.provenance import library_versions
+from ...documents import Json
 from ..backbones.spec import BackboneSpec
 
 OPENCV = "opencv-python-headless"

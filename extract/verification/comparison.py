@@ -19,8 +19,8 @@ from jaxtyping import Float64
 from numpy.typing import NDArray
 
 from ...cache.arrays import NUMPY_TYPES, ArraySpec
-from ...cache.provenance import Json
 from ...cache.verification.chunk_scan import to_float64
+from ...documents import Json
 
 NOISE_FACTOR = 4.0
 # Of an array's root mean square: what a change of machine may do to a deep network's output in this arithmetic.

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from ...cache.arrays import ArraySpec
 from ...cache.chunks import HOW_TO_MEND
-from ...cache.provenance import Json
 from ...cache.source_files import SourceFile
 from ...cache.status import Status
 from ...cache.store import FeatureStore
 from ...cache.verification.chunk_scan import to_float64
 from ...cache.verification.findings import MEND, Check, Finding
+from ...documents import Json
 from ...errors import StoreError
 from ...progress import Progress
 from ..batching import CPU_GROUP_SIZE, AdaptiveEncoder

@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from ...cache.index import Index
-from ...cache.provenance import Json, differences
+from ...cache.provenance import differences
 from ...cache.status import Status
 from ...cache.store import FeatureStore
 from ...cache.verification.findings import MEND, Check, Finding, Verification
 from ...cache.verification.row_digests import row_digests
 from ...cache.verification.verify import mend_store, verify_store
 from ...configs.schema import Settings
+from ...documents import Json
 from ...errors import BackboneError, NotFoundError, StoreError
 from ...locking import locked_folder
 from ...progress import Progress, say

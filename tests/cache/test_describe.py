@@ -14,7 +14,6 @@ from rich.console import Console
 from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
 from weldcache.cache.describe import describe_store
 from weldcache.cache.index import Index, index_of
-from weldcache.cache.provenance import fingerprint
 from weldcache.cache.source_files import SourceFile
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
@@ -22,6 +21,7 @@ from weldcache.cache.store_tables import store_tables
 from weldcache.cache.verification.findings import Verification
 from weldcache.cache.verification.row_digests import row_digests
 from weldcache.cache.writer import StoreWriter
+from weldcache.documents import fingerprint
 
 LONG_MODEL = "facebook/dinov3-vith16plus-pretrain-lvd1689m"
 ARC_ON = ArraySpec("arc_on", (2,), ("bound",), "float64", allows_nan=True, distinct=False)

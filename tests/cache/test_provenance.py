@@ -1,6 +1,7 @@
 """Fingerprints change with what changes the numbers, and with nothing else."""
 
-from weldcache.cache.provenance import ABSENT, differences, fingerprint, library_versions
+from weldcache.cache.provenance import ABSENT, differences, library_versions
+from weldcache.documents import fingerprint
 
 
 def test_fingerprint_ignores_the_order_of_keys_only() -> None:

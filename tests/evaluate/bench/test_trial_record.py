@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from weldcache.cache.provenance import fingerprint
+from weldcache.documents import fingerprint
 from weldcache.errors import StoreError
 from weldcache.evaluate.bench.trial_record import (
     TrialRecord,

@@ -1,0 +1,119 @@
+"""JSON that something says of itself, read as if a stranger had written it, and sealed so that an edit is noticed.
+
+Reading is bounded before it begins: a regular file of a sane size, of sane depth, with no key twice and no NaN. What
+the values mean is for the reader's own types to check.
+"""
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .atomic import write_json
+
+# A value that JSON can hold. Not recursive: run-time type checkers cannot follow an alias into itself.
+Json = None | bool | int | float | str | Sequence[Any] | Mapping[str, Any]
+
+MOST_BYTES = 256 << 20  # of one document; the largest honest one lists a store's keys
+_MOST_LEVELS = 64
+_SEAL = "checksum"
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        ValueError: if it is not JSON (NaN and infinity are not), is nested too deep, or has a key twice.
+    """
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_object)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+    _check_depth(value)
+    return value
+
+
+def read_regular_file(path: Path, *, most_bytes: int = MOST_BYTES) -> bytes:
+    """All bytes of a regular file; a pipe, a device or a folder is refused without waiting for it.
+
+    Raises:
+        OSError: if it is not there, not regular, or cannot be read.
+        ValueError: if it has more than `most_bytes`.
+    """
+    # Opening a pipe to read waits for somebody who writes, unless it is opened without blocking.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(None, "it is not a regular file", str(path))
+        content = file.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise ValueError(f"it has more than {most_bytes:,} bytes")
+    return content
+
+
+def read_document(path: Path, *, most_bytes: int = MOST_BYTES) -> Any:
+    """The value of a JSON file.
+
+    Raises:
+        OSError: as `read_regular_file`.
+        ValueError: as `parse_json`, and if it is not UTF-8 or too large.
+    """
+    return parse_json(read_regular_file(path, most_bytes=most_bytes).decode())
+
+
+def fingerprint(value: Json) -> str:
+    """SHA-256 over canonical JSON: the same for equal values whatever the order of their keys."""
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def sealed(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The document with a checksum over everything else in it, as its last entry."""
+    whole = {name: value for name, value in document.items() if name != _SEAL}
+    return {**whole, _SEAL: fingerprint(whole)}
+
+
+def is_sealed(document: Mapping[str, Any]) -> bool:
+    """Whether a document has a checksum at all; `seal_holds` says whether it is the right one."""
+    return _SEAL in document
+
+
+def seal_holds(document: Mapping[str, Any]) -> bool:
+    """Whether a document says what it said when it was sealed."""
+    return is_sealed(document) and document[_SEAL] == sealed(document)[_SEAL]
+
+
+def write_sealed(path: Path, document: Mapping[str, Any]) -> None:
+    """Replace `path` by the document and its checksum, as indented JSON."""
+    write_json(path, sealed(document))
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"it holds {name}, which is not JSON")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"it has the key {twice!r} twice")
+    return found
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(_MOST_LEVELS):
+        level = [
+            child
+            for item in level
+            if isinstance(item, dict | list)
+            for child in (item.values() if isinstance(item, dict) else item)
+        ]
+        if not level:
+            return
+    raise ValueError(f"it is nested more than {_MOST_LEVELS} levels deep")

@@ -1,0 +1,46 @@
+"""How names and paths are written for people, terminals and spreadsheets."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from weldcache.wording import count_of, listed, shortened, spreadsheet_cell, under_home, visible
+
+
+@pytest.mark.parametrize("acting", ["\x1b]0;title\x07", "\x9b31m", "a\nb", "\u202eabc", "\udcfc", "\x7f", "\u2028"])
+def test_what_acts_on_a_terminal_is_shown_as_an_escape(acting: str) -> None:
+    shown = visible(acting)
+    assert shown.isprintable() and "\\" in shown
+
+
+@given(st.text(st.characters(categories=["L", "N", "P", "S", "Zs"])))
+def test_what_people_write_stays(text: str) -> None:
+    assert visible(text) == text
+
+
+def test_line_breaks_stay_where_they_are_asked_for() -> None:
+    assert visible("a\nb\x1b", keep="\n") == "a\nb\\x1b"
+
+
+@given(st.sampled_from(["=cmd|x", "+1+1", "-2", "@SUM(A1)", "\t=1"]))
+def test_no_cell_is_a_formula(text: str) -> None:
+    assert spreadsheet_cell(text)[0] not in "=+-@\t"
+
+
+def test_numbers_and_lists_of_things() -> None:
+    assert (count_of(1, "note"), count_of(2361, "note"), count_of(2, "process", "processes")) == (
+        "1 note",
+        "2,361 notes",
+        "2 processes",
+    )
+    assert listed(["a", "b", "c"], last="or") == "a, b or c"
+    assert shortened(list("abcde"), most=3) == "a, b, c and 2 more"
+    assert shortened(list("abc"), most=3) == "a, b, c"
+
+
+def test_a_path_below_home_hides_whose_home_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert under_home(Path("/home/somebody/data/x")) == "~/data/x"
+    assert under_home("/scratch/x") == "/scratch/x"

@@ -1,0 +1,55 @@
+"""How names, paths and numbers of things are written wherever a person, a terminal or a spreadsheet reads them."""
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+# Characters that a terminal or a page acts on instead of showing: controls, line and paragraph separators, marks that
+# turn the direction of writing, and halves of a pair that stand alone (bytes of a file's name that are not UTF-8).
+_ACTED_ON = frozenset({"Cc", "Cf", "Zl", "Zp", "Cs"})
+_JOINERS = "\u200c\u200d"  # part of how Persian, Hindi and others are written
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def visible(text: str, *, keep: str = "") -> str:
+    """`text` with every character that would act on a terminal or a page shown as its escape (`\\x1b`, `\\u202e`).
+
+    `keep` are characters that stay, such as the line breaks of a message of several lines.
+    """
+    return "".join(
+        character
+        if character in keep or character in _JOINERS or unicodedata.category(character) not in _ACTED_ON
+        else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
+def spreadsheet_cell(text: str) -> str:
+    """A name as a CSV cell that no spreadsheet takes for a formula: one that begins like one gets an apostrophe."""
+    shown = visible(text)
+    return f"'{shown}" if shown.startswith(_FORMULA_STARTS) else shown
+
+
+def count_of(number: int, noun: str, plural: str | None = None) -> str:
+    """A number of things: `1 sample`, `2,361 samples`."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def listed(names: Iterable[str], *, last: str = "and") -> str:
+    """Names in a sentence: `video, audio and image`."""
+    *others, final = names
+    return f"{', '.join(others)} {last} {final}" if others else final
+
+
+def shortened(names: Sequence[str], *, most: int) -> str:
+    """The first of many names: `a, b, c and 12 more`."""
+    shown = ", ".join(names[:most])
+    return f"{shown} and {len(names) - most:,} more" if len(names) > most else shown
+
+
+def under_home(path: Path | str) -> str:
+    """A path as it may be shared: below the user's home as `~/...`, else as it is."""
+    try:
+        return str(Path("~", Path(path).relative_to(Path.home())))
+    except (ValueError, RuntimeError):
+        return str(path)
