@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
+from .wording import visible
+
 _SLOWEST_RATE = 0.1  # items a second that are shown as a rate
 _LINE_INTERVAL = 10.0  # seconds between log lines where there is no terminal
 
@@ -38,7 +40,7 @@ class Progress:
     """
 
     def __init__(self, title: str, *, total: int, unit: str, done: int = 0, console: Console | None = None) -> None:
-        self._title = title
+        self._title = visible(title)
         self._total = total
         self._unit = unit
         self._done_before = done
@@ -47,18 +49,19 @@ class Progress:
         self._console = console or Console(stderr=True)
         self._started = self._last_line = self._last_done = time.monotonic()
         self._bar = RichProgress(
-            TextColumn("[bold]{task.description}"),
+            # Names of runs and samples stand in title and note: a bracket in them is no markup.
+            TextColumn("{task.description}", style="bold", markup=False),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
+            TextColumn("{task.fields[rate]}", markup=False),
             TimeElapsedColumn(),
             TextColumn("ETA"),
             TimeRemainingColumn(elapsed_when_finished=False),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             console=self._console,
             disable=not self._console.is_terminal,
         )
-        self._task = self._bar.add_task(title, total=total, completed=done, rate="", note="")
+        self._task = self._bar.add_task(self._title, total=total, completed=done, rate="", note="")
 
     def __enter__(self) -> "Progress":
         self._bar.start()
@@ -77,7 +80,7 @@ class Progress:
         if count:
             self._last_done = time.monotonic()
         if note is not None:
-            self._note = note
+            self._note = visible(note)
         self._bar.update(self._task, completed=self._done, rate=self._rate(), note=self._note)
         if not self._console.is_terminal and time.monotonic() - self._last_line > _LINE_INTERVAL:
             self._print_line(final=False)
@@ -106,5 +109,5 @@ class Progress:
 
 
 def say(text: str) -> None:
-    """Print one line about the job to stderr."""
-    Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
+    """Print a sentence about the job to stderr; control characters, as in odd names, are shown as escapes."""
+    Console(stderr=True).print(visible(text, keep="\n"), markup=False, highlight=False, soft_wrap=True)

@@ -1,6 +1,7 @@
 """The program `weldcache`: its commands, and the one place where errors become messages and exit codes."""
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -9,6 +10,8 @@ from typing import Annotated
 import typer
 
 from ..errors import WeldcacheError
+from ..refusals import Refusal, refusal_of
+from ..wording import visible
 from . import bench, config, evaluate, exchange, extract, fuse, info, plan, runs, synth, train, verify
 
 app = typer.Typer(
@@ -68,9 +71,14 @@ def run(arguments: Sequence[str]) -> int:
     except WeldcacheError as error:
         _complain(str(error), debug=debug)
         return error.exit_code
+    except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except Exception as error:
-        _complain(f"{type(error).__name__}: {error}\nThis is a fault of weldcache; --debug shows where.", debug=debug)
-        return 1
+        fault = f"{type(error).__name__}: {error}\nThis is a fault of weldcache; --debug shows where."
+        refusal = refusal_of(error) or Refusal(fault, exit_code=1)
+        _complain(refusal.sentence, debug=debug)
+        return refusal.exit_code
 
 
 def main() -> None:
@@ -83,4 +91,5 @@ def main() -> None:
 def _complain(message: str, *, debug: bool) -> None:
     if debug:
         traceback.print_exc()
-    print(f"weldcache: {message}", file=sys.stderr)
+    # Names of files and classes stand in messages, and some hold what a terminal would obey.
+    print("weldcache:", visible(message, keep="\n"), file=sys.stderr)

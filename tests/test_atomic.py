@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from weldcache.atomic import fsync_tree, replaced_file, write_bytes, write_json, write_text
+from weldcache.atomic import fsync_tree, new_folder, replaced_file, write_bytes, write_json, write_text
+from weldcache.errors import BusyError, OutputExistsError
 
 
 def test_the_new_text_replaces_the_old_and_nothing_else_stays(tmp_path: Path) -> None:
@@ -105,3 +106,113 @@ def test_two_writers_never_mix(tmp_path: Path) -> None:
         thread.join()
     assert set(seen) <= set(texts)
     assert [entry.name for entry in tmp_path.iterdir()] == ["scores.csv"]
+
+
+LONGEST = 255  # bytes of a name that common file systems take
+
+
+@pytest.mark.parametrize("name", ["x" * (LONGEST - 5) + ".json", "ü" * 120 + ".json", "." + "x" * (LONGEST - 1)])
+def test_a_name_may_be_as_long_as_the_disk_allows(tmp_path: Path, name: str) -> None:
+    write_text(tmp_path / name, "text")
+    assert [entry.name for entry in tmp_path.iterdir()] == [name]
+
+
+def test_a_link_is_followed_also_where_its_target_is_not_made_yet(tmp_path: Path) -> None:
+    scratch, link = tmp_path / "scratch", tmp_path / "note.txt"
+    link.symlink_to(scratch / "deep" / "note.txt")
+    write_text(link, "one")
+    write_text(link, "two")
+    assert link.is_symlink() and (scratch / "deep" / "note.txt").read_text() == "two"
+    folder = tmp_path / "store"
+    folder.symlink_to(scratch / "store")
+    with new_folder(folder) as temporary:
+        (temporary / "a").touch()
+    assert folder.is_symlink() and (scratch / "store" / "a").exists()
+
+
+def test_the_rights_are_those_of_any_new_file_whatever_the_writer_does(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    with replaced_file(tmp_path / "secret") as temporary:
+        temporary.unlink()
+        os.close(os.open(temporary, os.O_CREAT, 0o600))
+    assert (tmp_path / "secret").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+@pytest.mark.parametrize("refusal", [OSError(28, "No space"), RuntimeError("I/O error: no space (os error 28)")])
+def test_what_a_disk_refuses_names_the_path(tmp_path: Path, refusal: Exception) -> None:
+    path = tmp_path / "a" / "report.json"
+    with pytest.raises(OSError) as told, replaced_file(path):
+        raise refusal
+    assert (told.value.errno, told.value.filename) == (28, str(path))
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_vague_failure_on_a_full_disk_is_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("weldcache.atomic._NEARLY_FULL", 1 << 62)
+    with pytest.raises(OSError) as told, replaced_file(tmp_path / "x.flac"):
+        raise RuntimeError("System error.")
+    assert told.value.errno == 28
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "runs" / "first"
+    with pytest.raises(KeyError), new_folder(path) as temporary:
+        (temporary / "half").touch()
+        raise KeyError
+    assert list(path.parent.iterdir()) == []
+    with new_folder(path) as temporary:
+        (temporary / "whole").touch()
+        assert not path.exists()
+    assert [entry.name for entry in path.parent.iterdir()] == ["first"]
+
+
+def test_an_empty_folder_is_taken_and_any_other_thing_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    path.mkdir()
+    with new_folder(path) as temporary:
+        (temporary / "a").touch()
+    for taken in (path, path / "a"):
+        with pytest.raises(OutputExistsError), new_folder(taken):
+            pass
+    assert [entry.name for entry in path.iterdir()] == ["a"]
+
+
+def test_who_comes_second_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    with pytest.raises(OutputExistsError), new_folder(path):
+        path.mkdir()
+        (path / "of somebody else").touch()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["run"]
+
+
+def test_what_a_kill_left_is_removed_and_named_and_what_lives_is_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from weldcache.atomic import new_folder\n"
+        "with new_folder(Path(sys.argv[1])) as temporary:\n"
+        "    (temporary / 'half').touch()\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    path = tmp_path / "features.zarr"
+    assert subprocess.run([sys.executable, "-c", script, str(path)], check=False).returncode == -9
+    (left,) = tmp_path.iterdir()
+    with new_folder(path):
+        assert not left.exists() and left.name in capsys.readouterr().err
+        (living,) = tmp_path.iterdir()
+        with new_folder(path.with_name("features.h5")):
+            assert living.exists()
+
+
+def test_a_drive_without_locks_is_found_out_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(_: int, __: int) -> None:
+        raise OSError(9, "Bad file descriptor")
+
+    monkeypatch.setattr("weldcache.locking.flock", flock)
+    with pytest.raises(BusyError), new_folder(tmp_path / "store"):
+        pass
+    assert list(tmp_path.iterdir()) == []

@@ -1,5 +1,6 @@
 """One writer at a time."""
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -20,3 +21,14 @@ def test_the_lock_ends_with_an_error(tmp_path: Path) -> None:
         raise KeyError
     with locked_folder(tmp_path):
         pass
+
+
+@pytest.mark.parametrize("number", [errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_drive_without_locks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def flock(_: int, __: int) -> None:
+        raise OSError(number, "refused")
+
+    monkeypatch.setattr("weldcache.locking.flock", flock)
+    with pytest.raises(BusyError, match="does not lock") as told, locked_folder(tmp_path):
+        pass
+    assert str(tmp_path) in str(told.value)

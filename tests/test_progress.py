@@ -126,3 +126,12 @@ def test_what_takes_long_is_told_by_how_long_each_takes(clock: Clock, plain: Con
         clock.now += 80
         job.advance()
     assert "bench: 1/3 trials, 1 min 20 s each, took 1 min 20 s" in written(plain)
+
+
+def test_names_are_no_markup_and_no_controls_in_a_terminal() -> None:
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=100)
+    with Progress("[/]z\x1b]0;title\x07", total=2, unit="samples", console=terminal) as job:
+        job.advance(1, note="loss [/b] of a\x9b31m")
+    text = written(terminal)
+    assert "[/]z\\x1b]0;title" in text and "[/b]" in text
+    assert "\x1b]0" not in text and "\x9b" not in text

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from transformers import CLIPTokenizer, PreTrainedConfig
 
-from ...atomic import fsync_path, fsync_tree, write_json
+from ...atomic import disk_named, fsync_path, fsync_tree, write_json
 from ...documents import Json
 from ...errors import BackboneError, OutputExistsError, WeldcacheError
 from .architectures import MODEL_CLASSES, Scale, architecture
@@ -55,7 +55,7 @@ def save_random_backbone(folder: Path, *, family: Family, scale: Scale, seed: in
         return folder
     temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
-        with _refusals_told(folder.parent):
+        with _refusals_told(folder.parent), disk_named(folder):
             temporary.mkdir(parents=True)
             _write_model(temporary, family=family, scale=scale, seed=seed)
             write_json(temporary / MARKER_FILE, marker)

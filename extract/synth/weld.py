@@ -11,6 +11,7 @@ import numpy as np
 import soundfile
 from jaxtyping import UInt8
 
+from ...atomic import disk_named
 from ...errors import WeldcacheError
 from ..sources.classes import GOOD_CODE
 from .audio import SAMPLE_RATE, weld_sound
@@ -37,13 +38,14 @@ def write_weld(out: Path, *, weld: Weld, plan: SynthPlan) -> int:
     """
     folder = out / weld.key
     temporary = folder.with_name(f".{weld.run}.{uuid.uuid4().hex[:8]}.tmp")
-    temporary.mkdir(parents=True)
-    try:
-        _write_files(temporary, weld=weld, plan=plan)
-        size = sum(path.stat().st_size for path in temporary.rglob("*") if path.is_file())
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with disk_named(folder):
+        temporary.mkdir(parents=True)
+        try:
+            _write_files(temporary, weld=weld, plan=plan)
+            size = sum(path.stat().st_size for path in temporary.rglob("*") if path.is_file())
+            temporary.rename(folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
     return size
 
 

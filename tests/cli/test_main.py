@@ -99,6 +99,9 @@ class Failing:
         (WeldcacheError("The disk is full."), 1, "weldcache: The disk is full."),
         (BadInputError("No such run."), 2, "weldcache: No such run."),
         (KeyboardInterrupt(), 130, "Interrupted. What was complete is kept; run the same command again to go on."),
+        (OSError(28, "No space left on device", "/runs/a"), 1, "weldcache: /runs/a: no space left on device."),
+        (OSError(36, "File name too long", "/runs/" + 300 * "x"), 2, "file name too long."),
+        (WeldcacheError("The class \x1b]0;title\x07"), 1, "weldcache: The class \\x1b]0;title\\x07"),
         (ZeroDivisionError("oops"), 1, "ZeroDivisionError: oops This is a fault of weldcache; --debug shows where."),
     ],
 )
@@ -129,3 +132,9 @@ def test_the_console_script_exits_with_the_code(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(SystemExit) as stop:
         main.main()
     assert stop.value.code == 2
+
+
+def test_a_pipe_that_closes_is_no_fault(child_environment: dict[str, str]) -> None:
+    command = f"{sys.executable} -m weldcache config show | head -c 1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=child_environment, check=False)
+    assert done.stderr == ""
