@@ -2,10 +2,11 @@
 
 import csv
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,23 @@ from ..atomic import replaced_file
 from ..cache.index import Index
 from ..errors import MetricError
 
-CSV_COLUMNS = ("key", "split", "class_name", "session", "label", "score", "raw_score")
+CSV_COLUMNS = (
+    "key",
+    "split",
+    "class_name",
+    "session",
+    "label",
+    "score",
+    "raw_weights_score",
+    "lacks",
+    "scale",
+    "threshold",
+    "alarm",
+)
+
+# On which scale a score is: of a sample that lacks nothing; put there by `whole_scale`; or on one of its own, which no
+# threshold speaks of.
+ScoreScale = Literal["whole", "rescaled", "own"]
 
 # What is known of each sample without its media: numbers or strings by name, one value a sample.
 Attributes = Mapping[str, NDArray[np.float64] | NDArray[np.character]]
@@ -32,6 +49,8 @@ class ScoreTable:
         labels: 0 normal, 1 defect.
         scores: from the averaged (EMA) weights, the ones a run ships.
         raw_scores: from the weights of the same epoch as the optimiser left them, before averaging.
+        lacks: the modalities that each sample lacks, `+` between them; "" for none.
+        scales: on which scale its two scores are.
         attributes: settings, materials and the like, as the media-free control sees them; may be empty.
 
     Raises:
@@ -45,6 +64,8 @@ class ScoreTable:
     labels: NDArray[np.int64]
     scores: NDArray[np.float64]
     raw_scores: NDArray[np.float64]
+    lacks: tuple[str, ...]
+    scales: tuple[ScoreScale, ...]
     attributes: Attributes
 
     def __post_init__(self) -> None:
@@ -83,12 +104,21 @@ class ScoreTable:
             labels=self.labels[mask],
             scores=self.scores[mask],
             raw_scores=self.raw_scores[mask],
+            lacks=tuple(compress(self.lacks, mask)),
+            scales=tuple(compress(self.scales, mask)),
             attributes={name: values[mask] for name, values in self.attributes.items()},
         )
 
 
-def score_table(entries: Index, *, scores: NDArray[np.float64], raw_scores: NDArray[np.float64]) -> ScoreTable:
-    """The table of an index's samples, in their order, with these scores."""
+def score_table(
+    entries: Index,
+    *,
+    scores: NDArray[np.float64],
+    raw_scores: NDArray[np.float64],
+    lacks: Sequence[str] | None = None,
+    scales: Sequence[ScoreScale] | None = None,
+) -> ScoreTable:
+    """The table of an index's samples, in their order, with these scores; where not told, none lacks anything."""
     return ScoreTable(
         keys=tuple(entries.keys.tolist()),
         splits=tuple(entries.splits.tolist()),
@@ -97,14 +127,23 @@ def score_table(entries: Index, *, scores: NDArray[np.float64], raw_scores: NDAr
         labels=entries.labels.astype(np.int64),
         scores=scores,
         raw_scores=raw_scores,
+        lacks=("",) * len(entries) if lacks is None else tuple(lacks),
+        scales=tuple(scales or ["whole"] * len(entries)),
         attributes=entries.attributes,
     )
 
 
-def write_scores(path: Path, table: ScoreTable) -> None:
-    """Write `table` without its attributes as CSV; each number reads back as the very same float."""
+def write_scores(path: Path, table: ScoreTable, *, threshold: float | None) -> None:
+    """Write `table` without its attributes as CSV; each number reads back as the very same float.
+
+    `score` is from the averaged weights and `raw_weights_score` from those before averaging; `alarm` is 1 where the
+    score is above the threshold. Without a threshold both of its columns are empty.
+    """
     labels, scores, raw_scores = table.labels.tolist(), table.scores.tolist(), table.raw_scores.tolist()
-    columns = (table.keys, table.splits, table.class_names, table.sessions, labels, scores, raw_scores)
+    alarms = ["" if threshold is None else int(score > threshold) for score in scores]
+    thresholds = ["" if threshold is None else threshold] * len(table)
+    named = (table.keys, table.splits, table.class_names, table.sessions)
+    columns = (*named, labels, scores, raw_scores, table.lacks, table.scales, thresholds, alarms)
     with replaced_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as handle:
         writer = csv.writer(handle, lineterminator="\n")
         writer.writerow(CSV_COLUMNS)

@@ -1,19 +1,18 @@
 """Scores of one split by a trained run, and what they become where a modality is hidden from the model."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
-from ..cache.index import Index
 from ..cache.status import Status
 from ..cache.store import FeatureStore
 from ..train.feature_pool import FeaturePool
 from ..train.feature_reader import Rows
 from ..train.samples import VALIDATION_SPLIT, split_rows
 from ..train.trained_run import WEIGHTS, TrainedRun
-from .scores import ScoreTable, score_table
+from .scores import ScoreScale, ScoreTable, score_table
 from .variants import Models, Scorer, Scores, Variant
 from .whole_scale import FeatureSets, Mask, on_whole_scale, variants_to_measure
 
@@ -90,12 +89,23 @@ def score_split(
     lacking = _lacking_sets(scorer, rows.usable)
     whole = np.array([not names for names in lacking], dtype=bool)
     placed, on_scale = _on_one_scale(as_scored, scorer, lacking=lacking)
-    entries = store.index.select(rows.usable)
+    absent = {modality: np.isin(rows.usable, without) for modality, without in rows.without.items()}
+    scales: list[ScoreScale] = [
+        "whole" if lacks_nothing else "rescaled" if placed_there else "own"
+        for lacks_nothing, placed_there in zip(whole.tolist(), on_scale.tolist(), strict=True)
+    ]
+    table = score_table(
+        store.index.select(rows.usable),
+        scores=placed[_AVERAGED],
+        raw_scores=placed[_RAW],
+        lacks=["+".join(name for name, mask in absent.items() if mask[place]) for place in range(len(whole))],
+        scales=scales,
+    )
     return ScoredSplit(
-        table=_table(entries, scores=placed),
-        as_scored=_table(entries, scores=as_scored),
+        table=table,
+        as_scored=replace(table, scores=as_scored[_AVERAGED], raw_scores=as_scored[_RAW]),
         without={modality: placed[variant] for modality, variant in hidden.items()},
-        lacking={modality: np.isin(rows.usable, without) for modality, without in rows.without.items()},
+        lacking=absent,
         whole=whole,
         rescaled=on_scale & ~whole,
         num_left_out=int(np.sum(store.index.splits == split)) - len(rows.usable),
@@ -129,7 +139,3 @@ def _lacking_sets(scorer: Scorer, rows: Rows) -> list[FeatureSets]:
     optional = {request.feature_set for request in scorer.run.recipe.requires() if request.optional}
     lacking = {name: (scorer.store.status(name)[rows] != Status.COMPLETE).tolist() for name in sorted(optional)}
     return [frozenset(name for name, lacks in lacking.items() if lacks[place]) for place in range(len(rows))]
-
-
-def _table(entries: Index, *, scores: Mapping[Variant, Scores]) -> ScoreTable:
-    return score_table(entries, scores=scores[_AVERAGED], raw_scores=scores[_RAW])

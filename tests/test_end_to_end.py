@@ -79,7 +79,7 @@ def test_scores_are_those_of_the_test_welds(judged: Path, weld_keys: Callable[..
 def test_the_report_agrees_with_scikit_learn_on_the_scores(judged: Path) -> None:
     report, rows = report_of(judged), scores_of(judged)
     labels = np.array([int(row["label"]) for row in rows])
-    averaged, raw = (np.array([float(row[name]) for row in rows]) for name in ("score", "raw_score"))
+    averaged, raw = (np.array([float(row[name]) for row in rows]) for name in ("score", "raw_weights_score"))
     assert report["auroc"]["value"] == pytest.approx(roc_auc_score(labels, averaged), abs=1e-12)
     assert report["raw_auroc"] == pytest.approx(roc_auc_score(labels, raw), abs=1e-12)
     assert report["ap"] == pytest.approx(average_precision_score(labels, averaged), abs=1e-12)

@@ -57,7 +57,7 @@ def _score(trial: Trial, store: FeatureStore, *, pool: FeaturePool | None, split
     run = load_run(trial.run.path)
     device = resolve_device(run.settings.train.device, setting="train.device")
     scored = score_split(run, store, split, models=load_models(run, store=store, device=device), pool=pool)
-    write_scores(scores_path(trial.run, split), scored.table)
+    write_scores(scores_path(trial.run, split), scored.table, threshold=None)
     record = TrialRecord(
         split=split,
         samples=fingerprint(list(scored.table.keys)),

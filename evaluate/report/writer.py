@@ -34,7 +34,7 @@ def write_report(
     html = render_html(assessment, test=test, provenance=provenance, training_curve=training_curve)
     name = "report" if provenance.split == "test" else f"report_{provenance.split}"
     html_path = folder / f"{name}.html"
-    write_scores(folder / f"scores_{provenance.split}.csv", test)
+    write_scores(folder / f"scores_{provenance.split}.csv", test, threshold=assessment.threshold.value)
     write_text(html_path, html)
     write_json(folder / f"{name}.json", report_document(assessment, provenance=provenance))
     return html_path

@@ -33,7 +33,7 @@ def scores_in(run: Path, split: str) -> dict[str, np.ndarray]:
     """Columns of a table of scores."""
     with (run / f"scores_{split}.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    numbers = {name: np.array([float(row[name]) for row in rows]) for name in ("score", "raw_score", "label")}
+    numbers = {name: np.array([float(row[name]) for row in rows]) for name in ("score", "raw_weights_score", "label")}
     return {**numbers, "key": np.array([row["key"] for row in rows])}
 
 
@@ -45,7 +45,7 @@ def test_the_fused_run_is_judged_by_the_members_scores(
     assert outcome.code == 0, outcome.err
     assert "first: weight 0.37" in outcome.out and "weldcache eval --run late_fusion-001" in outcome.out
     runs = project / "runs"
-    expected = {"score": 0.0, "raw_score": 0.0}
+    expected = {"score": 0.0, "raw_weights_score": 0.0}
     for name, share in (("first", 0.37), ("ae", 0.63)):
         test, validation = scores_in(runs / name, "test"), scores_in(runs / name, "val")
         for column in expected:

@@ -41,6 +41,8 @@ def _make_table(
         labels=labels,
         scores=scores,
         raw_scores=scores + generator.normal(0, 0.05, num),
+        lacks=("",) * num,
+        scales=("whole",) * num,
         attributes={
             "thickness_mm": thickness,
             "current_a": generator.normal(200, 10, num),

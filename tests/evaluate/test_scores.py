@@ -15,17 +15,33 @@ from weldcache.metrics.auroc import auroc
 
 def test_csv_reads_back_to_the_same_numbers(table: ScoreTable, tmp_path: Path) -> None:
     awkward = replace(table, class_names=('a, "quoted" name', *table.class_names[1:]))
-    write_scores(tmp_path / "runs" / "scores_test.csv", awkward)
+    write_scores(tmp_path / "runs" / "scores_test.csv", awkward, threshold=31.5)
     with (tmp_path / "runs" / "scores_test.csv").open(newline="") as handle:
         rows = list(csv.DictReader(handle))
     assert tuple(rows[0]) == CSV_COLUMNS
     assert tuple(row["key"] for row in rows) == table.keys
     assert rows[0]["class_name"] == 'a, "quoted" name'
-    scores, raw_scores = (np.array([float(row[name]) for row in rows]) for name in ("score", "raw_score"))
+    scores, raw_scores = (np.array([float(row[name]) for row in rows]) for name in ("score", "raw_weights_score"))
     np.testing.assert_array_equal(scores, table.scores)
     np.testing.assert_array_equal(raw_scores, table.raw_scores)
     assert auroc(scores, np.array([int(row["label"]) for row in rows])) == auroc(table.scores, table.labels)
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["scores_test.csv"]
+
+
+def test_csv_says_who_lacks_what_on_which_scale_and_who_raises_an_alarm(
+    make_table: Callable[..., ScoreTable], tmp_path: Path
+) -> None:
+    scores, lacks = np.array([1.0, 4.0, 2.0, 3.0]), ("", "", "audio+image", "video")
+    table = replace(make_table(num_normal=2, num_defect=2), scores=scores, lacks=lacks)
+    table = replace(table, scales=("whole", "whole", "rescaled", "own"))
+    for threshold, alarms in ((2.0, ["0", "1", "0", "1"]), (None, [""] * 4)):
+        write_scores(tmp_path / "scores.csv", table, threshold=threshold)
+        with (tmp_path / "scores.csv").open(newline="") as handle:
+            rows = list(csv.DictReader(handle))
+        assert [row["alarm"] for row in rows] == alarms
+        assert {row["threshold"] for row in rows} == {"" if threshold is None else "2.0"}
+        assert tuple(row["lacks"] for row in rows) == lacks
+        assert tuple(row["scale"] for row in rows) == table.scales
 
 
 def test_select_keeps_rows_whole(table: ScoreTable) -> None:

@@ -111,6 +111,17 @@ def test_deleted_files_put_scores_on_another_scale_and_that_is_said(lacking: Lac
     (said,) = (text for text in report["warnings"] if "score on another scale" in text)
     assert said.startswith("2 samples of test lack a modality")
     assert f"Over the 12 whole samples alone the AUROC is {report['whole_samples']['auroc']:.3f}" in said
+    with (lacking.project / "runs/first/scores_test.csv").open(newline="") as file:
+        rows = {row["key"]: row for row in csv.DictReader(file)}
+    assert {key: row["lacks"] for key, row in rows.items() if row["lacks"]} == {
+        lacking.keys[modality]: modality for modality in ("audio", "image")
+    }
+    assert {row["lacks"] for row in rows.values() if row["scale"] == "rescaled"} == {"audio", "image"}
+    assert all(
+        float(row["threshold"]) == report["threshold"]["value"]
+        and row["alarm"] == str(int(float(row["score"]) > report["threshold"]["value"]))
+        for row in rows.values()
+    )
     assert "put on one scale" in lacking.judged.out and "model, whole samples" in lacking.judged.out
     page = (lacking.project / "runs/first/report.html").read_text()
     assert "Whole samples only" in page and "put on one scale" in page
