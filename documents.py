@@ -4,11 +4,13 @@ Reading is bounded before it begins: a regular file of a sane size, of sane dept
 the values mean is for the reader's own types to check.
 """
 
+import errno
 import hashlib
 import json
 import os
 import stat
 from collections.abc import Mapping, Sequence
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -36,19 +38,31 @@ def parse_json(text: str | bytes) -> Any:
     return value
 
 
-def read_regular_file(path: Path, *, most_bytes: int = MOST_BYTES) -> bytes:
-    """All bytes of a regular file; a pipe, a device or a folder is refused without waiting for it.
+def open_regular(path: Path) -> BufferedReader:
+    """Open a regular file to read its bytes; a pipe, a device or a folder is refused without waiting for it.
 
     Raises:
         OSError: if it is not there, not regular, or cannot be read.
-        ValueError: if it has more than `most_bytes`.
     """
     # Opening a pipe to read waits for somebody who writes, unless it is opened without blocking.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(None, "it is not a regular file", str(path))
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_regular_file(path: Path, *, most_bytes: int = MOST_BYTES) -> bytes:
+    """All bytes of a regular file.
+
+    Raises:
+        OSError: as `open_regular`.
+        ValueError: if it has more than `most_bytes`.
+    """
+    with open_regular(path) as file:
         content = file.read(most_bytes + 1)
     if len(content) > most_bytes:
         raise ValueError(f"it has more than {most_bytes:,} bytes")

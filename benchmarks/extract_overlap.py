@@ -61,7 +61,7 @@ class Sides:
     def decoded(self) -> Sequence[Sequence[ReadTask]]:
         """The decode side alone."""
         readers = {name: encoder.reader for name, encoder in self.request.encoders.items()}
-        with DecodePool(readers, workers=1, root=self.request.root) as pool:
+        with DecodePool(readers, workers=1, root=self.request.root, limits=self.request.limits) as pool:
             return list(pool.read(self.plan.groups))
 
     def encode(self, group: Sequence[ReadTask]) -> dict[str, Encoded]:

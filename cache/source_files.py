@@ -2,9 +2,12 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 from pathlib import Path
+
+from ..documents import open_regular
 
 
 @dataclass(frozen=True)
@@ -25,10 +28,10 @@ class SourceFile:
 
 
 def source_file(path: Path, *, root: Path) -> SourceFile:
-    """Describe the file at `path`; raises OSError where it cannot be read."""
-    with path.open("rb") as file:
+    """Describe the file at `path`; raises OSError where it cannot be read, or is a pipe, a device or a folder."""
+    with open_regular(path) as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    stat = path.stat()
+        stat = os.fstat(file.fileno())
     return SourceFile(path.relative_to(root).as_posix(), stat.st_size, stat.st_mtime_ns, digest)
 
 

@@ -171,6 +171,18 @@ class ExtractSettings(Section):
         "auto",
         description="Decode processes; 0 decodes in the main process; auto: all cores but one beside a GPU, else half.",
     )
+    decode_seconds: float = Field(
+        600.0,
+        gt=0,
+        description="Longest that decoding one modality of a weld may take; then its decoder is ended and the modality "
+        "unreadable. A weld is named after 30 s.",
+    )
+    decode_gigabytes: float = Field(
+        8.0,
+        gt=0,
+        description="Most memory that a decode process may take for one modality of a weld; then the same. The main "
+        "process (workers = 0) cannot be held to it.",
+    )
     demo_seed: int = Field(0, ge=0, description="Seed of the weights of `demo` backbones.")
 
 

@@ -116,7 +116,7 @@ def run_plan(plan: ExtractPlan, store: FeatureStore, request: Request, settings:
         Progress("extract", total=plan.num_rows, unit="welds", done=plan.num_rows - plan.num_todo) as progress,
         ThreadPoolExecutor(1, thread_name_prefix="writer") as disk,
         kept_interrupt() as raise_if_interrupted,
-        DecodePool(readers, workers=workers, root=request.root) as pool,
+        DecodePool(readers, workers=workers, root=request.root, limits=request.limits) as pool,
     ):
         started = time.monotonic()
 

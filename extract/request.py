@@ -15,6 +15,7 @@ from ..errors import NotFoundError
 from .modalities.load import LazyText, load_encoders, load_text
 from .modalities.modality import Encoder
 from .plan import ExtractPlan, plan_extraction
+from .pool.limits import Limits
 from .sample import SPLITS, Sample
 from .sources.open import open_source
 
@@ -28,6 +29,7 @@ class Request:
     splits: Sequence[str]
     encoders: Mapping[str, Encoder]  # by modality
     text: LazyText
+    limits: Limits  # of decoding any of them
 
     @cached_property
     def index(self) -> Index:
@@ -90,4 +92,5 @@ def make_request(settings: Settings, *, split: str) -> Request:
         splits=splits,
         encoders=load_encoders(settings),
         text=load_text(settings),
+        limits=Limits.of(settings.extract),
     )

@@ -13,6 +13,7 @@ from .cost import Cost
 
 _WELDS = 3  # a modality, of which the first finds caches cold and libraries not yet imported
 _ROUNDS = 4  # of that many, where all welds of a round are broken
+_PATIENCE = 60.0  # seconds that decoding one may take here; a run gives it more
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ def read_probe_welds(request: Request, tasks: Sequence[Task], *, workers: int) -
     here than there.
     """
     readers = {modality: encoder.reader for modality, encoder in request.encoders.items()}
-    with DecodePool(readers, workers=min(workers, 1), root=request.root) as pool:
+    limits = replace(request.limits, seconds=min(request.limits.seconds, _PATIENCE))
+    with DecodePool(readers, workers=min(workers, 1), root=request.root, limits=limits) as pool:
         read = {modality: _read(pool, modality, _candidates(tasks, modality)) for modality in readers}
     return {modality: welds for modality, welds in read.items() if welds is not None}
 

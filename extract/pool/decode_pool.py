@@ -1,7 +1,8 @@
 """Decoding in worker processes: welds in, prepared tensors or the reason for their absence out, in order.
 
-Each process is served by a thread of this one, which hands it a weld, waits for the answer and, should the process die,
-knows which weld it died of. A damaged file that kills its decoder so costs its own features and nothing else.
+Each process is served by a thread of this one, which hands it a weld, waits for the answer and, should the process die
+or go beyond a limit, knows which weld it was at. A file that kills its decoder, or occupies it for ever, so costs its
+own features and nothing else.
 """
 
 import threading
@@ -19,8 +20,10 @@ from ...errors import WeldcacheError
 from ...progress import say
 from ..modalities.modality import Reader
 from ..plan import Task
-from .decode_process import DecodeProcess, DecodeProcessDied, decode_context
-from .read_task import Failure, ReadTask, SampleFiles, read_task
+from .decode_process import DecodeProcess, decode_context
+from .decoder import Decoder, DecoderDiedError, DecodeThread
+from .limits import Limits, TooMuchError
+from .read_task import Failure, ReadTask
 
 _GROUPS_AHEAD = 2  # beside the one that is waited for
 _TASKS_AHEAD = 3  # for each worker, where groups are smaller than that
@@ -29,25 +32,29 @@ _FAILED_STARTS = 5  # in a row, and the machine is at fault
 
 
 class DecodePool:
-    """`workers` processes that decode; 0 decodes in this process. Use as a context manager.
+    """`workers` processes that decode; 0 decodes in a thread of this process. Use as a context manager.
 
-    A process that dies (of a damaged file, of memory that ran out, by somebody's hand) is replaced and its weld decoded
-    again. A weld near which two have died is decoded while nothing else is, one modality after the other, and the
-    modality that kills its process then too is unreadable.
+    A decoder that dies (of a damaged file, of memory that ran out, by somebody's hand) is replaced and its weld decoded
+    again. A weld near which two have died is decoded while nothing else is, one modality after the other. The modality
+    that kills its decoder then too is unreadable; or missing, to be tried by the next run, where memory ran out, for
+    that depends on what else runs and is no property of the file. What goes beyond a limit once is unreadable: to find
+    out took long enough.
     """
 
-    def __init__(self, readers: Mapping[str, Reader], *, workers: int, root: Path) -> None:
+    def __init__(self, readers: Mapping[str, Reader], *, workers: int, root: Path, limits: Limits) -> None:
         """`readers` by modality; the files that they read lie below `root`."""
         self.busy_seconds = 0.0  # that workers spent on what was delivered so far, summed
         self._readers = readers
         self._workers = workers
         self._root = root
-        self._threads = ThreadPoolExecutor(max(workers, 1), thread_name_prefix="decode")
-        self._seats = threading.Semaphore(workers)  # one for each weld that is being decoded
+        self._limits = limits
+        self._at_once = max(workers, 1)
+        self._threads = ThreadPoolExecutor(self._at_once, thread_name_prefix="decode")
+        self._seats = threading.Semaphore(self._at_once)  # one for each weld that is being decoded
         self._one_alone = threading.Lock()
         self._lock = threading.Lock()  # of what follows
-        self._processes: set[DecodeProcess] = set()
-        self._idle: list[DecodeProcess] = []
+        self._decoders: set[Decoder] = set()
+        self._idle: list[Decoder] = []
         self._failed_starts = 0
         self._stopping = False
 
@@ -62,11 +69,11 @@ class DecodePool:
         """End the processes at once, whatever they do: they hold nothing that is worth waiting for."""
         with self._lock:
             self._stopping = True
-            for process in self._processes:
-                process.kill()
+            for decoder in self._decoders:
+                decoder.kill()
         self._threads.shutdown(cancel_futures=True)
-        for process in list(self._processes):
-            self._forget(process)
+        for decoder in list(self._decoders):
+            self._forget(decoder)
 
     def read(self, groups: Sequence[Sequence[Task]]) -> Iterator[list[ReadTask]]:
         """Decode and prepare every group, in order.
@@ -78,7 +85,7 @@ class DecodePool:
         """
         if self._workers == 0:
             for group in groups:
-                yield [self._charge(read_task(task, readers=self._readers, root=self._root)) for task in group]
+                yield [self._charge(self._decode(task)) for task in group]
             return
         pending: deque[list[Future[ReadTask]]] = deque()
         upcoming = deque(groups)
@@ -99,66 +106,70 @@ class DecodePool:
         return read
 
     def _decode(self, task: Task) -> ReadTask:
-        """Runs in a thread of the pool."""
-        for _ in range(_CHANCES):
+        """Runs in a thread of the pool, or in the caller's where there are no processes."""
+        given_up: list[ReadTask] = []
+        rest, deaths = task, 0
+        while deaths < _CHANCES:
             try:
                 with self._seats:
-                    return self._read(task)
-            except DecodeProcessDied as death:
-                say(f"A decode process died ({death}). Another one decodes {task.sample.key} again.")
+                    return _joined(task, [*given_up, self._read(rest)])
+            except TooMuchError as error:
+                given_up.append(self._lost(task, error.modality, Status.UNREADABLE, str(error)))
+                rest = replace(rest, decode=rest.decode - {error.modality})
+            except DecoderDiedError as death:
+                deaths += 1
+                say(f"A decoder died ({death}). Another one decodes {task.sample.key} again.")
+        # Each modality for itself, so that only the one that kills its decoder is lost.
         with self._all_seats():
-            return self._decode_alone(task)
-
-    def _decode_alone(self, task: Task) -> ReadTask:
-        """Each modality for itself, so that only the one that kills its process is lost."""
-        parts = [self._decode_modality(task, modality) for modality in sorted(task.decode)]
-        return ReadTask(
-            task=task,
-            prepared={modality: item for part in parts for modality, item in part.prepared.items()},
-            sources={modality: files for part in parts for modality, files in part.sources.items()},
-            seconds=sum(part.seconds for part in parts),
-        )
+            return _joined(task, [*given_up, *(self._decode_modality(rest, name) for name in sorted(rest.decode))])
 
     def _decode_modality(self, task: Task, modality: str) -> ReadTask:
-        part = replace(task, decode=frozenset({modality}))
         try:
-            return self._read(part)
-        except DecodeProcessDied as death:
+            return self._read(replace(task, decode=frozenset({modality})))
+        except TooMuchError as error:
+            return self._lost(task, modality, Status.UNREADABLE, str(error))
+        except DecoderDiedError as death:
+            if death.for_memory:
+                reason = f"There was not the memory to decode its {modality} ({death}), also when nothing else was."
+                return self._lost(task, modality, Status.MISSING, reason)
             reason = f"Decoding its {modality} killed the decode process ({death}), also when nothing else was decoded."
-            say(f"{task.sample.key}: {reason}")
-            sources = SampleFiles(self._root).of(task.sample, reader=self._readers[modality])
-            return ReadTask(
-                task=part,
-                prepared={modality: Failure(Status.UNREADABLE, reason)},
-                sources={modality: () if isinstance(sources, Failure) else sources},
-            )
+            return self._lost(task, modality, Status.UNREADABLE, reason)
+
+    def _lost(self, task: Task, modality: str, status: Status, reason: str) -> ReadTask:
+        say(f"{task.sample.key}: {reason}")
+        return ReadTask(task, prepared={modality: Failure(status, reason)}, sources={modality: ()})
 
     @contextmanager
     def _all_seats(self) -> Iterator[None]:
         """Wait until no weld is being decoded, and let none begin: memory may be what ran out."""
         with self._one_alone:
-            for _ in range(self._workers):
+            for _ in range(self._at_once):
                 self._seats.acquire()
             try:
                 yield
             finally:
-                self._seats.release(self._workers)
+                self._seats.release(self._at_once)
 
     def _read(self, task: Task) -> ReadTask:
-        """Read in any process; raises CancelledError where one died because the pool ends."""
-        process = self._idle_process()
+        """Read with any decoder; raises CancelledError where one died because the pool ends."""
+        decoder = self._idle_decoder()
         try:
-            return process.read(task)
-        except DecodeProcessDied:
-            self._forget(process)
+            read = decoder.read(task)
+        except (DecoderDiedError, TooMuchError, KeyboardInterrupt):
+            self._forget(decoder)
             self._raise_if_stopping()
             raise
-        finally:
-            with self._lock:
-                if process in self._processes:
-                    self._idle.append(process)
+        except Exception:
+            self._rest(decoder)
+            raise
+        self._rest(decoder)
+        return read
 
-    def _idle_process(self) -> DecodeProcess:
+    def _rest(self, decoder: Decoder) -> None:
+        with self._lock:
+            self._idle.append(decoder)
+
+    def _idle_decoder(self) -> Decoder:
         """One that waits for work; else a new one."""
         while True:
             with self._lock:
@@ -166,25 +177,30 @@ class DecodePool:
                 if self._idle:
                     return self._idle.pop()
             try:
-                return self._new_process()
-            except DecodeProcessDied as death:
+                return self._new_decoder()
+            except DecoderDiedError as death:
                 self._raise_if_stopping()
                 self._count_failed_start(death)
 
-    def _new_process(self) -> DecodeProcess:
+    def _new_decoder(self) -> Decoder:
         with self._lock:
             self._raise_if_stopping()
-            process = DecodeProcess(self._context, readers=self._readers, root=self._root)
-            self._processes.add(process)
+            decoder = self._start()
+            self._decoders.add(decoder)
         try:
-            process.wait_until_ready()
-        except DecodeProcessDied:
-            self._forget(process)
+            decoder.wait_until_ready()
+        except DecoderDiedError:
+            self._forget(decoder)
             raise
         self._failed_starts = 0
-        return process
+        return decoder
 
-    def _count_failed_start(self, death: DecodeProcessDied) -> None:
+    def _start(self) -> Decoder:
+        if self._workers == 0:
+            return DecodeThread(self._readers, root=self._root, limits=self._limits)
+        return DecodeProcess(self._context, readers=self._readers, root=self._root, limits=self._limits)
+
+    def _count_failed_start(self, death: DecoderDiedError) -> None:
         with self._lock:
             self._failed_starts += 1
             if self._failed_starts < _FAILED_STARTS:
@@ -195,11 +211,22 @@ class DecodePool:
             f"safe: run the same command again, with --set extract.workers={fewer} if memory ran out."
         ) from death
 
-    def _forget(self, process: DecodeProcess) -> None:
+    def _forget(self, decoder: Decoder) -> None:
         with self._lock:
-            self._processes.remove(process)
-        process.close()
+            self._decoders.remove(decoder)
+        decoder.kill()
+        decoder.close()
 
     def _raise_if_stopping(self) -> None:
         if self._stopping:
             raise CancelledError
+
+
+def _joined(task: Task, parts: Sequence[ReadTask]) -> ReadTask:
+    """The task, read modality by modality."""
+    return ReadTask(
+        task=task,
+        prepared={modality: item for part in parts for modality, item in part.prepared.items()},
+        sources={modality: files for part in parts for modality, files in part.sources.items()},
+        seconds=sum(part.seconds for part in parts),
+    )

@@ -12,21 +12,22 @@ from multiprocessing.context import ForkServerContext
 from multiprocessing.reduction import ForkingPickler, recv_handle, send_handle
 from pathlib import Path
 
+import psutil
+
 from ...cache.source_files import SourceFile
 from ..modalities.modality import Prepared, Reader
 from ..plan import Task
+from .decoder import DecoderDiedError
+from .limits import TICK, Limits, Watch
 from .read_task import Failure, ReadTask, read_task
 from .shared_tensors import Place, TensorKey, lay_out, map_shared, share
 from .workers import start_worker, worker_context
 
 _DYING_SECONDS = 10.0  # that a process may take to end once it was killed or has let go of its connection
+_OUT_OF_MEMORY = 77  # exit status of a process whose memory ran out
 
 # Starting a process and asking for an exit code both tidy multiprocessing's set of children, which has no lock.
 _children = threading.Lock()
-
-
-class DecodeProcessDied(Exception):
-    """The process ended while it was waited for; the message says how."""
 
 
 class WorkerTraceback(Exception):
@@ -65,10 +66,13 @@ def _modules_of(value: object) -> Iterator[str]:
 
 
 class DecodeProcess:
-    """A process that reads tasks; used by one thread at a time."""
+    """A process that reads tasks: a `Decoder`."""
 
-    def __init__(self, context: ForkServerContext, *, readers: Mapping[str, Reader], root: Path) -> None:
+    def __init__(
+        self, context: ForkServerContext, *, readers: Mapping[str, Reader], root: Path, limits: Limits
+    ) -> None:
         """Start the process; see `decode_context`, `read_task`."""
+        self._limits = limits
         self._connection, there = context.Pipe()
         self._process = context.Process(target=_serve, args=(there, readers, root), daemon=True)
         try:
@@ -76,28 +80,39 @@ class DecodeProcess:
                 self._process.start()
         except (EOFError, OSError) as error:
             self._connection.close()
-            raise DecodeProcessDied(f"it could not be started: {error!r}") from error
+            raise DecoderDiedError(f"it could not be started: {error!r}") from error
 
     def wait_until_ready(self) -> None:
-        """Return when the process has imported everything; raises `DecodeProcessDied`."""
+        """Return when the process has imported everything; raises `DecoderDiedError`."""
         self._receive()
+        self._memory_at_rest = self._memory()
 
     def read(self, task: Task) -> ReadTask:
-        """Hash and decode the task's files there, see `read_task`.
-
-        Raises:
-            DecodeProcessDied: if the process ended before it had an answer.
-            Exception: what a reader raised there, other than `DecodeError`; its cause is a `WorkerTraceback`.
-        """
         try:
             self._connection.send(task)
         except OSError:
-            raise DecodeProcessDied(self._ending()) from None
-        answer = self._receive()
+            raise self._death() from None
+        answer = self._watched_answer(Watch(task.sample.key, self._limits))
         if isinstance(answer, _Raised):
             raise answer.error from WorkerTraceback(f"in a decode process:\n{answer.trace}")
         assert isinstance(answer, _Outcome)
         return _with_tensors(task, answer, handle=self._receive_handle())
+
+    def _watched_answer(self, watch: Watch) -> object:
+        while True:
+            while not self._connection.poll(TICK):
+                watch.look(memory=self._memory() - self._memory_at_rest)
+            message = self._receive()
+            if not isinstance(message, str):
+                return message
+            watch.begin(message)
+
+    def _memory(self) -> int:
+        """Bytes that the process has in memory; 0 once it has ended."""
+        try:
+            return int(psutil.Process(self._process.pid).memory_info().rss)
+        except psutil.Error:
+            return 0
 
     def kill(self) -> None:
         """End the process at once, whatever it does."""
@@ -116,22 +131,27 @@ class DecodeProcess:
         try:
             return self._connection.recv()
         except (EOFError, OSError):
-            raise DecodeProcessDied(self._ending()) from None
+            raise self._death() from None
 
     def _receive_handle(self) -> int:
         try:
             return recv_handle(self._connection)
         except (EOFError, OSError):
-            raise DecodeProcessDied(self._ending()) from None
+            raise self._death() from None
 
-    def _ending(self) -> str:
+    def _death(self) -> DecoderDiedError:
         with _children:
             self._process.join(_DYING_SECONDS)
             code = self._process.exitcode
-        if code is None or code >= 0:
-            return "it fell silent" if code is None else f"exit status {code}"
-        name = signal.Signals(-code).name
-        return f"signal {name}, as when memory runs out" if name == "SIGKILL" else f"signal {name}"
+        if code is None:
+            return DecoderDiedError("it fell silent")
+        if code == _OUT_OF_MEMORY:
+            return DecoderDiedError("memory ran out", for_memory=True)
+        if code >= 0:
+            return DecoderDiedError(f"exit status {code}")
+        if -code == signal.SIGKILL:  # what Linux does to a process when memory runs out
+            return DecoderDiedError("signal SIGKILL, as when memory runs out", for_memory=True)
+        return DecoderDiedError(f"signal {signal.Signals(-code).name}")
 
 
 def _with_tensors(task: Task, outcome: _Outcome, *, handle: int) -> ReadTask:
@@ -162,14 +182,13 @@ def _serve(connection: Connection, readers: Mapping[str, Reader], root: Path) ->
 def _answer(connection: Connection, task: Task, *, readers: Mapping[str, Reader], root: Path) -> None:
     started = time.perf_counter()
     try:
-        read = read_task(task, readers=readers, root=root)
+        read = read_task(task, readers=readers, root=root, begin=connection.send)
         prepared = {modality: item for modality, item in read.prepared.items() if isinstance(item, Prepared)}
         tensors = {(modality, name): item.tensors[name] for modality, item in prepared.items() for name in item.tensors}
         places = lay_out(tensors)
         handle = share(tensors, places)
     except MemoryError:
-        # It depends on what else runs, so it is no property of the file yet: the pool tries again, in the end alone.
-        os.kill(os.getpid(), signal.SIGKILL)
+        os._exit(_OUT_OF_MEMORY)  # which gives all of it back, and tells the main process
     except Exception as error:
         connection.send(_Raised(_portable(error), traceback.format_exc()))
     else:

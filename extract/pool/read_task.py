@@ -1,7 +1,8 @@
 """One weld's files read: prepared tensors or the reason for their absence, by modality, and the files behind them."""
 
+import errno
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,19 +32,37 @@ class ReadTask:
     seconds: float = field(default=0.0, compare=False)  # how long it took to read
 
 
-def read_task(task: Task, *, readers: Mapping[str, Reader], root: Path) -> ReadTask:
-    """Hash and decode the files of every modality in `task.decode`; `root` is what the files' paths are relative to."""
+def read_task(
+    task: Task, *, readers: Mapping[str, Reader], root: Path, begin: Callable[[str], object] = lambda _: None
+) -> ReadTask:
+    """Hash and decode the files of every modality in `task.decode`; `root` is what the files' paths are relative to.
+
+    `begin` is told each modality before anything of it is read.
+
+    Raises:
+        MemoryError: if memory ran out, which says nothing about the files.
+        Exception: what else a reader raised, other than `DecodeError`, with a note that names the weld.
+    """
     started = time.perf_counter()
     files = SampleFiles(root)
     prepared: dict[str, Prepared | Failure] = {}
     sources: dict[str, tuple[SourceFile, ...]] = {}
     for modality in sorted(task.decode):
+        begin(modality)
         try:
             prepared[modality], sources[modality] = _read(task.sample, modality, reader=readers[modality], files=files)
         except Exception as error:
+            if _is_of_memory(error):
+                raise MemoryError(str(error)) from error
             error.add_note(f"This happened with the {modality} of {task.sample.key}.")
             raise
     return ReadTask(task=task, prepared=prepared, sources=sources, seconds=time.perf_counter() - started)
+
+
+def _is_of_memory(error: Exception) -> bool:
+    """Whether memory ran out, whatever the library calls it: PyTorch has a RuntimeError for it."""
+    no_memory = isinstance(error, OSError) and error.errno == errno.ENOMEM
+    return isinstance(error, MemoryError) or no_memory or "DefaultCPUAllocator" in str(error)
 
 
 class SampleFiles:
@@ -55,14 +74,16 @@ class SampleFiles:
 
     def of(self, sample: Sample, *, reader: Reader) -> tuple[SourceFile, ...] | Failure:
         """Describe the files that `reader` takes, or say why one cannot be."""
-        try:
-            return tuple(self._describe(path) for path in reader.files(sample))
-        except DecodeError as error:
-            return Failure(Status.UNREADABLE, str(error))
-        except OSError as error:
-            return Failure(Status.UNREADABLE, f"{error.filename} cannot be read: {error.strerror}.")
+        described = []
+        for path in reader.files(sample):
+            try:
+                described.append(self._describe(path))
+            except OSError as error:
+                return Failure(Status.UNREADABLE, f"{path} cannot be read: {error.strerror or error}.")
+        return tuple(described)
 
     def _describe(self, path: Path) -> SourceFile:
+        """Raises OSError for what is no regular file: a decoder that opens it by its name would wait for ever."""
         if path not in self._seen:
             before = _size_and_time(path)
             self._seen[path] = source_file(path, root=self._root), before

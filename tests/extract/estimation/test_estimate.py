@@ -23,6 +23,7 @@ from weldcache.extract.estimation.probe import Probe
 from weldcache.extract.modalities.load import LazyText
 from weldcache.extract.modalities.modality import Features, Prepared, Reader
 from weldcache.extract.plan import ExtractPlan, plan_extraction
+from weldcache.extract.pool.limits import Limits
 from weldcache.extract.request import Request
 from weldcache.extract.sample import Sample
 
@@ -66,7 +67,7 @@ def welds(num_welds: int, *, without_images: int) -> list[Sample]:
 
 def request_for(samples: Sequence[Sample]) -> Request:
     encoders = {modality: Described(specs) for modality, specs in SPECS.items()}
-    return Request(Path("data"), samples, ["train", "val"], encoders, Mock(spec=LazyText))
+    return Request(Path("data"), samples, ["train", "val"], encoders, Mock(spec=LazyText), Limits())
 
 
 def plan_for(samples: Sequence[Sample]) -> ExtractPlan:

@@ -16,6 +16,7 @@ from weldcache.extract.estimation.probe import Probe, probe
 from weldcache.extract.modalities.load import LazyText
 from weldcache.extract.modalities.modality import Features, Prepared
 from weldcache.extract.plan import ExtractPlan, plan_extraction
+from weldcache.extract.pool.limits import Limits
 from weldcache.extract.request import Request
 from weldcache.extract.sample import Sample
 from weldcache.locking import locked_folder
@@ -127,7 +128,7 @@ def bench(tmp_path: Path) -> Callable[..., Bench]:
                 files[modality] = (path,)
             samples.append(Sample(f"weld {number}", "train", "good", "day", 0, files))
         encoders = {name: Encoder(name, Reader(name), **of_encoder) for name in ("a", "b")}  # type: ignore[arg-type]
-        request = Request(tmp_path, samples, ["train"], encoders, Mock(spec=LazyText))
+        request = Request(tmp_path, samples, ["train"], encoders, Mock(spec=LazyText), Limits())
         return Bench(tmp_path, request, encoders)
 
     return make

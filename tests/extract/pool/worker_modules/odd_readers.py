@@ -65,6 +65,13 @@ class OddReader:
                 os.kill(os.getpid(), signal.SIGSEGV)
             case "greedy":
                 raise MemoryError
+            case "huge":
+                torch.empty(1 << 50)
+            case "bloated":
+                self._hoard(path)
+            case "greedy_once" if not path.with_suffix(".pid").exists():
+                path.with_suffix(".pid").touch()
+                raise MemoryError
             case "grows":
                 path.write_text(path.read_text() + " ")
             case "mark":
@@ -75,6 +82,14 @@ class OddReader:
             case "hang":
                 (path.parent / f"{path.stem}.pid").write_text(str(os.getpid()))
                 time.sleep(600)
+
+    def _hoard(self, path: Path) -> None:
+        """Take a little more memory all the time, for as long as nobody minds."""
+        held = []
+        for _ in range(100):
+            held.append(bytearray(os.urandom(1 << 20) * 30))
+            path.with_suffix(".pid").write_text(str(os.getpid()))
+            time.sleep(0.05)
 
 
 @dataclass(frozen=True)
