@@ -79,7 +79,7 @@ class DecodePool:
         """Decode and prepare every group, in order.
 
         Raises:
-            WeldcacheError: if decode processes die before they can start.
+            WeldcacheError: if decode processes die before they can start, or cannot import the program.
             Exception: what a reader raised, other than `DecodeError`, with a note that names the weld; the traceback
                 in the decode process is its cause.
         """
@@ -189,7 +189,7 @@ class DecodePool:
             self._decoders.add(decoder)
         try:
             decoder.wait_until_ready()
-        except DecoderDiedError:
+        except (DecoderDiedError, WeldcacheError):
             self._forget(decoder)
             raise
         self._failed_starts = 0
@@ -207,8 +207,8 @@ class DecodePool:
                 return
         fewer = "1" if self._workers > 1 else "0 (which decodes in the main process)"
         raise WeldcacheError(
-            f"Decode processes die before they can start, {_FAILED_STARTS} in a row ({death}). Complete rows are "
-            f"safe: run the same command again, with --set extract.workers={fewer} if memory ran out."
+            f"Decode processes die before they can start, {_FAILED_STARTS} in a row ({death}); what they printed is "
+            f"above. Complete rows are safe: run the same command again, with --set extract.workers={fewer}."
         ) from death
 
     def _forget(self, decoder: Decoder) -> None:

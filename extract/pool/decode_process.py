@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from ...cache.source_files import SourceFile
+from ...errors import WeldcacheError
 from ..modalities.modality import Prepared, Reader
 from ..plan import Task
 from .decoder import DecoderDiedError
@@ -25,6 +26,11 @@ from .workers import start_worker, worker_context
 
 _DYING_SECONDS = 10.0  # that a process may take to end once it was killed or has let go of its connection
 _OUT_OF_MEMORY = 77  # exit status of a process whose memory ran out
+_HOW_TO_GUARD = (
+    "A decode process ended while it imported your program, which each of them does first; what it printed is above. "
+    'Put the call of weldcache under a main guard (`if __name__ == "__main__":`) and run it from a file, not from '
+    "standard input; or decode in the main process, with extract.workers=0."
+)
 
 # Starting a process and asking for an exit code both tidy multiprocessing's set of children, which has no lock.
 _children = threading.Lock()
@@ -72,9 +78,11 @@ class DecodeProcess:
         self, context: ForkServerContext, *, readers: Mapping[str, Reader], root: Path, limits: Limits
     ) -> None:
         """Start the process; see `decode_context`, `read_task`."""
+        self._readers = readers
+        self._root = root
         self._limits = limits
         self._connection, there = context.Pipe()
-        self._process = context.Process(target=_serve, args=(there, readers, root), daemon=True)
+        self._process = context.Process(target=_serve, args=(there,), daemon=True)
         try:
             with there, _children:
                 self._process.start()
@@ -83,15 +91,24 @@ class DecodeProcess:
             raise DecoderDiedError(f"it could not be started: {error!r}") from error
 
     def wait_until_ready(self) -> None:
-        """Return when the process has imported everything; raises `DecoderDiedError`."""
+        """Return when the process has imported everything.
+
+        Raises:
+            DecoderDiedError: if it ended before that.
+            WeldcacheError: if it ended while it imported the program that we run in, which is for that to mend.
+        """
+        try:
+            self._receive()
+        except DecoderDiedError as death:
+            if death.exit_status:
+                raise WeldcacheError(_HOW_TO_GUARD) from death
+            raise
+        self._send((self._readers, self._root))
         self._receive()
         self._memory_at_rest = self._memory()
 
     def read(self, task: Task) -> ReadTask:
-        try:
-            self._connection.send(task)
-        except OSError:
-            raise self._death() from None
+        self._send(task)
         answer = self._watched_answer(Watch(task.sample.key, self._limits))
         if isinstance(answer, _Raised):
             raise answer.error from WorkerTraceback(f"in a decode process:\n{answer.trace}")
@@ -127,6 +144,12 @@ class DecodeProcess:
             if self._process.exitcode is not None:
                 self._process.close()
 
+    def _send(self, item: object) -> None:
+        try:
+            self._connection.send(item)
+        except OSError:
+            raise self._death() from None
+
     def _receive(self) -> object:
         try:
             return self._connection.recv()
@@ -148,7 +171,7 @@ class DecodeProcess:
         if code == _OUT_OF_MEMORY:
             return DecoderDiedError("memory ran out", for_memory=True)
         if code >= 0:
-            return DecoderDiedError(f"exit status {code}")
+            return DecoderDiedError(f"exit status {code}", exit_status=code)
         if -code == signal.SIGKILL:  # what Linux does to a process when memory runs out
             return DecoderDiedError("signal SIGKILL, as when memory runs out", for_memory=True)
         return DecoderDiedError(f"signal {signal.Signals(-code).name}")
@@ -167,16 +190,17 @@ def _with_tensors(task: Task, outcome: _Outcome, *, handle: int) -> ReadTask:
     return ReadTask(task=task, prepared=prepared, sources=outcome.sources, seconds=outcome.seconds)
 
 
-def _serve(connection: Connection, readers: Mapping[str, Reader], root: Path) -> None:
+def _serve(connection: Connection) -> None:
     """Run in the decode process until the main process lets go of the connection."""
     start_worker()
-    connection.send(None)
-    while True:
-        try:
-            task = connection.recv()
-        except EOFError:
-            return
-        _answer(connection, task, readers=readers, root=root)
+    connection.send(None)  # the program that the main process runs has been imported, as multiprocessing does
+    try:
+        readers, root = connection.recv()
+        connection.send(None)
+        while True:
+            _answer(connection, connection.recv(), readers=readers, root=root)
+    except EOFError:
+        return
 
 
 def _answer(connection: Connection, task: Task, *, readers: Mapping[str, Reader], root: Path) -> None:

@@ -17,11 +17,13 @@ class DecoderDiedError(Exception):
 
     Attributes:
         for_memory: whether memory ran out, which depends on what else runs and says nothing about the file.
+        exit_status: of a process that ended by itself; 0 for any other end.
     """
 
-    def __init__(self, how: str, *, for_memory: bool = False) -> None:
+    def __init__(self, how: str, *, for_memory: bool = False, exit_status: int = 0) -> None:
         super().__init__(how)
         self.for_memory = for_memory
+        self.exit_status = exit_status
 
 
 @runtime_checkable

@@ -4,12 +4,14 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 
 import cv2
+
+from . import orphan
 
 
 def worker_context(*, preload: Sequence[str]) -> ForkServerContext:
@@ -20,24 +22,26 @@ def worker_context(*, preload: Sequence[str]) -> ForkServerContext:
     modules it has; another module is then imported by each worker.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(preload))
-    with _one_thread_a_process():
+    context.set_forkserver_preload([orphan.__name__, *preload])
+    # OpenMP, OpenBLAS and PyTorch read their number of threads when they are loaded, which is before any code of ours
+    # runs in a worker.
+    with _environment({"OMP_NUM_THREADS": "1", orphan.PARENT: str(os.getpid())}):
         forkserver.ensure_running()
     return context
 
 
 @contextmanager
-def _one_thread_a_process() -> Iterator[None]:
-    # OpenMP, OpenBLAS and PyTorch read this when they are loaded, which is before any code of ours runs in a worker.
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = "1"
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["OMP_NUM_THREADS"]
-        else:
-            os.environ["OMP_NUM_THREADS"] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def start_worker() -> None:

@@ -370,7 +370,7 @@ def test_an_exception_that_cannot_travel_comes_as_its_words(
         read_all([[make_task(0, first="oddbug")]], workers=1)
 
 
-@pytest.mark.parametrize(("workers", "advice"), [(2, "extract.workers=1 "), (1, "extract.workers=0 ")])
+@pytest.mark.parametrize(("workers", "advice"), [(2, r"extract.workers=1\."), (1, "extract.workers=0 ")])
 def test_processes_that_cannot_start_are_a_sentence(
     make_task: MakeTask, odd: ModuleType, tmp_path: Path, workers: int, advice: str
 ) -> None:
@@ -378,9 +378,25 @@ def test_processes_that_cannot_start_are_a_sentence(
     with (
         nothing_left_behind(),
         DecodePool(readers, workers=workers, root=tmp_path, limits=Limits()) as pool,
-        pytest.raises(WeldcacheError, match=rf"5 in a row \(exit status 9\)\. Complete rows are safe.*{advice}"),
+        pytest.raises(WeldcacheError, match=rf"5 in a row \(exit status 9\).*Complete rows are safe.*{advice}"),
     ):
         list(pool.read([[make_task(0), make_task(1)]]))
+
+
+def test_a_script_without_a_main_guard_is_told_of_it(
+    make_task: MakeTask, readers: dict[str, Reader], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each process imports the program that it belongs to, and would run it again from its first line."""
+    script = ModuleType("__main__")
+    script.__file__ = str(tmp_path / "script.py")
+    (tmp_path / "script.py").write_text("from pathlib import Path\nPath(__file__).with_suffix('.ran').mkdir()\n1 / 0\n")
+    monkeypatch.setitem(sys.modules, "__main__", script)
+    with (
+        DecodePool(readers, workers=2, root=tmp_path, limits=Limits()) as pool,
+        pytest.raises(WeldcacheError, match="main guard"),
+    ):
+        list(pool.read([[make_task(0)]]))
+    assert (tmp_path / "script.ran").exists()
 
 
 def test_leaving_ends_the_processes_and_starts_nothing_more(
