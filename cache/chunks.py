@@ -10,8 +10,10 @@ The temporary name is fixed, so that repeating an interrupted write replaces wha
 
 import collections
 import contextlib
+import errno
 import functools
 import os
+import stat
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -35,6 +37,7 @@ _TEXT_HEADER = struct.Struct("<II")  # vlen-utf8: how many texts, then the bytes
 _NUM_THREADS = 8
 HOW_TO_MEND = "`weldcache verify --mend`, then `weldcache extract`, computes it again."
 _WORK_A_THREAD = 4 << 20  # bytes to read, below which waking another thread costs more than it gains
+_MOST_SMALL_BYTES = 64 << 20  # of a text or status; the largest honest text has some kilobytes
 _WORK_A_FILE = 64 << 10  # bytes that could be read in the time that opening a file takes
 
 
@@ -181,8 +184,17 @@ def _damaged(array_path: Path, name: str, fault: str) -> StoreError:
 
 @contextlib.contextmanager
 def _opened(folder_path: Path) -> Iterator[int]:
-    """A descriptor of a folder: opening files by their name in it spares the system the walk along the path."""
-    descriptor = os.open(folder_path, os.O_RDONLY)
+    """A descriptor of a folder: opening files by their name in it spares the system the walk along the path.
+
+    Raises:
+        StoreError: if something else than a folder stands there, such as a link to one.
+    """
+    try:
+        descriptor = os.open(folder_path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError as error:
+        if error.errno in (errno.ENOTDIR, errno.ELOOP):
+            raise StoreError(f"{folder_path} is not a folder, and the chunks of an array should be in it.") from None
+        raise
     try:
         yield descriptor
     finally:
@@ -190,11 +202,16 @@ def _opened(folder_path: Path) -> Iterator[int]:
 
 
 def _read_chunk(folder: int, name: str, target: NDArray[np.uint8]) -> int | None:
-    """Fill `target` with the chunk's values and return its checksum, or None if the file has the wrong length."""
+    """Fill `target` with the chunk's values and return its checksum, or None if the file has the wrong length.
+
+    A link, or what is not a file at all, has the wrong length too.
+    """
     trailer = bytearray(_CHECKSUM.size + 1)  # a byte to spare, which shows a file that is too long
     buffers = [target.data, memoryview(trailer)]
     expected = target.size + _CHECKSUM.size
-    file = os.open(name, os.O_RDONLY, dir_fd=folder)
+    file = _open_regular(name, folder)
+    if file is None:
+        return None
     try:
         num_read = os.readv(file, buffers)
         while 0 < num_read < expected:  # one call reads less than 2 GiB, and may read less than is asked for
@@ -203,6 +220,20 @@ def _read_chunk(folder: int, name: str, target: NDArray[np.uint8]) -> int | None
     finally:
         os.close(file)
     return int(_CHECKSUM.unpack_from(trailer)[0]) if num_read == expected else None
+
+
+def _open_regular(name: str, folder: int) -> int | None:
+    """A descriptor of a file; None where a link, a pipe or a folder stands, which is never followed or waited for."""
+    try:
+        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):  # a link; a socket
+            return None
+        raise
+    if stat.S_ISREG(os.fstat(file).st_mode):
+        return file
+    os.close(file)
+    return None
 
 
 def _after(buffers: Sequence[memoryview], num_bytes: int) -> list[memoryview]:
@@ -220,9 +251,12 @@ def _read_small_files(folder_path: Path, names: Sequence[str]) -> list[bytes | N
 
     def read(position: int) -> None:
         with contextlib.suppress(FileNotFoundError):
-            file = os.open(names[position], os.O_RDONLY, dir_fd=folder)
+            file = _open_regular(names[position], folder)
+            if file is None:
+                contents[position] = b""  # damaged, as an empty chunk is
+                return
             try:
-                contents[position] = os.read(file, os.fstat(file).st_size)
+                contents[position] = os.read(file, min(os.fstat(file).st_size, _MOST_SMALL_BYTES))
             finally:
                 os.close(file)
 
@@ -258,7 +292,9 @@ def _replace_files(folder_path: Path, contents: Mapping[str, NDArray[np.uint8] |
 
 def _write_and_sync(folder: int, name: str, buffers: Sequence[memoryview]) -> None:
     num_bytes = sum(len(buffer) for buffer in buffers)
-    file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666, dir_fd=folder)
+    # What an interruption left under this name is replaced; a link or a pipe under it is refused.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK
+    file = os.open(name, flags, 0o666, dir_fd=folder)
     try:
         num_written = os.writev(file, buffers)
         while num_written < num_bytes:  # one call writes less than 2 GiB, and less than is asked for on a full disk

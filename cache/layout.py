@@ -11,6 +11,7 @@ from zarr.codecs import BytesCodec, Crc32cCodec
 from ..errors import StoreError
 from .arrays import NUMPY_TYPES, ArraySpec, StorageType
 from .index import TEXT_COLUMNS, Index
+from .nodes import inside, read_array_metadata, require_chunks
 
 _INDEX_CHUNK = 65_536  # rows an index chunk, so that appending rows rewrites no other chunk
 _BFLOAT16_NAN = 0x7FC0
@@ -85,28 +86,36 @@ def read_index(path: Path, *, num_rows: int) -> Index:
     Raises:
         StoreError: if a column cannot be read.
     """
-    attributes = sorted(entry.parent.name for entry in (path / "index/attributes").glob("*/zarr.json"))
-    columns = {name: _read_column(path / "index" / name, num_rows) for name in (*TEXT_COLUMNS, "labels")}
+    attributes = sorted(entry.parent.name for entry in inside(path, "index/attributes").glob("*/zarr.json"))
+    columns = {name: _read_column(path, f"index/{name}", num_rows) for name in (*TEXT_COLUMNS, "labels")}
     return Index(
-        **columns, attributes={name: _read_column(path / "index/attributes" / name, num_rows) for name in attributes}
+        **columns, attributes={name: _read_column(path, f"index/attributes/{name}", num_rows) for name in attributes}
     )
 
 
 def open_array(path: Path, *, mode: str = "r") -> Any:
-    """Zarr's own view of an array."""
-    return _keeping_zeros(zarr.open_array(path, mode=cast(Any, mode)))
+    """Zarr's own view of an array.
+
+    Raises:
+        StoreError: if it is not one as we write them: Zarr could read what must not be read, see `nodes`.
+    """
+    read_array_metadata(path)
+    return _keeping_zeros(zarr.open_array(path, mode=cast(Any, mode), zarr_format=3))
+
+
+def open_root(path: Path) -> zarr.Group:
+    """Zarr's own view of a whole store, to write to it."""
+    return zarr.open_group(path, mode="r+", zarr_format=3, use_consolidated=False)
 
 
 def read_whole(path: Path) -> NDArray[Any]:
-    """All of an array, none of whose chunks may be missing: Zarr would read zeros or empty texts.
+    """All of an array with one axis, none of whose chunks may be missing: Zarr would read zeros or empty texts.
 
     Raises:
         ValueError: if a chunk is gone; other errors as Zarr raises them.
     """
-    array = open_array(path)
-    if array.nchunks_initialized < array.nchunks:
-        raise ValueError("a chunk is gone")
-    return np.asarray(array[:])
+    require_chunks(path, read_array_metadata(path))
+    return np.asarray(open_array(path)[:])
 
 
 def _keeping_zeros(array: Any) -> Any:
@@ -114,11 +123,17 @@ def _keeping_zeros(array: Any) -> Any:
     return array.with_config({"write_empty_chunks": True})
 
 
-def _read_column(path: Path, num_rows: int) -> NDArray[Any]:
+def _read_column(root: Path, name: str, num_rows: int) -> NDArray[Any]:
+    path = inside(root, name)
     try:
         values = read_whole(path)[:num_rows]
     except (ValueError, RuntimeError, OSError, KeyError) as error:
         raise StoreError(
             f"The index of the store is damaged ({path}: {error}); extract again into another --cache."
         ) from None
+    if len(values) < num_rows:
+        raise StoreError(
+            f"The index of the store is damaged: {path} has {len(values):,} entries and the store says that it has "
+            f"{num_rows:,} rows. Extract again into another --cache."
+        )
     return values if values.dtype.kind in "fu" else np.array(values.tolist(), dtype=np.str_)

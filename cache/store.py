@@ -14,12 +14,10 @@ written reads back as the fill value in every Zarr reader. So a row exists only 
 have NaN for a fill value, to be loud where somebody reads past the status.
 """
 
-import json
-import uuid
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from shutil import rmtree
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import zarr
@@ -27,14 +25,15 @@ from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec
 
-from ..atomic import fsync_path, fsync_tree, write_json
-from ..documents import Json, fingerprint
-from ..errors import NotFoundError, OutputExistsError, StoreError
+from ..atomic import fsync_path, fsync_tree, new_folder, write_json
+from ..documents import Json, fingerprint, read_document
+from ..errors import NotFoundError, StoreError
 from . import chunks
-from .arrays import NUMPY_TYPES, ArraySpec, FeatureSetSpec, StorageType
-from .description import ATTRIBUTE, empty_description, has_random_backbones, read_description, sealed
+from .arrays import NUMPY_TYPES, ArraySpec, FeatureSetSpec
+from .description import ATTRIBUTE, Description, empty_description, has_random_backbones, read_description
 from .index import Index
-from .layout import create_array, create_text_array, read_index, read_whole, resize_rows, write_index
+from .layout import create_array, create_text_array, open_root, read_index, read_whole, resize_rows, write_index
+from .nodes import METADATA_FILE, inside, room_for
 from .source_files import SourceFile, decode_sources
 from .status import Status
 
@@ -47,10 +46,10 @@ Rows = Sequence[int] | NDArray[np.int64]
 class FeatureStore:
     """An open store. Reading returns rows whose status is COMPLETE and refuses all others."""
 
-    def __init__(self, path: Path, description: dict[str, Any]) -> None:
+    def __init__(self, path: Path, description: Description) -> None:
         self.path = path
         self._description = description
-        self.index = read_index(path, num_rows=description["num_rows"])
+        self.index = read_index(path, num_rows=description.num_rows)
         self._seen_complete: dict[
             str, NDArray[np.bool_]
         ] = {}  # by feature set; rows whose status need not be read again
@@ -62,9 +61,9 @@ class FeatureStore:
         Raises:
             NotFoundError: if there is none at `path`, or something else.
             FingerprintError: if it has another version of the schema.
-            StoreError: if its description or its index is damaged.
+            StoreError: if its description or its index is damaged, or is of something that no store can hold.
         """
-        metadata_path = path / "zarr.json"
+        metadata_path = inside(path, METADATA_FILE)
         if not metadata_path.is_file():
             raise NotFoundError(f"There is no feature store at {path}. Make it with `weldcache extract`.")
         return cls(path, read_description(metadata_path))
@@ -76,26 +75,17 @@ class FeatureStore:
         Raises:
             OutputExistsError: if something is at `path` already.
         """
-        if path.exists():
-            raise OutputExistsError(f"{path} exists already and is not a complete feature store; move it away.")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-        try:
+        with new_folder(path) as temporary:
             root = zarr.create_group(temporary, attributes={ATTRIBUTE: empty_description(num_rows=len(index))})
             for name in ("index/attributes", *ROW_GROUPS, "features", "constants"):
                 root.require_group(name)
             write_index(root, index)
-            fsync_tree(temporary)
-            temporary.rename(path)
-            fsync_path(path.parent)
-        finally:
-            rmtree(temporary, ignore_errors=True)
         return cls.open(path)
 
     @property
     def manifest(self) -> Mapping[str, Any]:
         """What made each feature set (`features`) and each constant (`constants`), as plain JSON values."""
-        return cast(Mapping[str, Any], self._description["manifest"])
+        return self._description.plain_manifest
 
     @property
     def fingerprint(self) -> str:
@@ -117,18 +107,18 @@ class FeatureStore:
     @property
     def created(self) -> str:
         """When the store was made, as an ISO 8601 time."""
-        return str(self._description["created"])
+        return self._description.created
 
     @property
     def versions(self) -> Mapping[str, str]:
         """Library versions at the store's making."""
-        return cast(Mapping[str, str], self._description["versions"])
+        return self._description.versions
 
     @property
     def batching(self) -> Mapping[str, int]:
         """How rows were grouped when they were made: remembered, so that going on groups them alike. It changes at most
         the last bit of a feature and is not in the fingerprint."""
-        return cast(Mapping[str, int], self._description["batching"])
+        return self._description.batching
 
     def set_batching(self, batching: Mapping[str, int]) -> None:
         """Remember how rows are grouped."""
@@ -138,30 +128,30 @@ class FeatureStore:
     @property
     def feature_sets(self) -> tuple[str, ...]:
         """Names of the feature sets that have arrays, extracted or not."""
-        return tuple(self.manifest["features"])
+        return tuple(self._description.manifest.features)
 
     @property
     def constants(self) -> tuple[str, ...]:
         """Names of the vectors that belong to no row."""
-        return tuple(self.manifest["constants"])
+        return tuple(self._description.manifest.constants)
 
     @property
     def random_backbones(self) -> bool:
         """Whether any backbone that made features had random weights."""
         return has_random_backbones(self.manifest)
 
-    def arrays(self, feature_set: str) -> dict[str, ArraySpec]:
+    def arrays(self, feature_set: str) -> Mapping[str, ArraySpec]:
         """The arrays of a feature set by name.
 
         Raises:
             StoreError: if the store has no such set; the message lists those it has.
         """
-        entry = self.manifest["features"].get(feature_set)
+        entry = self._description.manifest.features.get(feature_set)
         if entry is None:
             raise StoreError(
                 f"{self.path} has no features {feature_set}; it has {', '.join(self.feature_sets) or 'none yet'}."
             )
-        return {name: _array_spec(name, array) for name, array in entry["arrays"].items()}
+        return entry.specs
 
     def array_spec(self, array: str) -> ArraySpec:
         """Shape, dimensions, storage type and attributes of the array `<set>/<name>`.
@@ -177,18 +167,18 @@ class FeatureStore:
 
     def status(self, feature_set: str) -> UInt8[np.ndarray, " row"]:
         """`Status` of every row in one feature set; MISSING throughout where it was never extracted."""
-        return chunks.read_bytes_or_zeros(self.path / "status" / feature_set, range(len(self.index)))
+        return chunks.read_bytes_or_zeros(inside(self.path, f"status/{feature_set}"), range(len(self.index)))
 
     def problems(self, feature_set: str) -> dict[str, str]:
         """Why rows are absent, unreadable or failed, or what is not quite whole about complete ones, by key."""
-        folder = self.path / "problem" / feature_set
+        folder = inside(self.path, f"problem/{feature_set}")
         noted = sorted(int(path.name.removeprefix("c.")) for path in folder.glob("c.*"))
         texts = chunks.read_texts(folder, noted)
         return {str(self.index.keys[row]): text for row, text in zip(noted, texts, strict=True)}
 
     def sources(self, feature_set: str, rows: Rows) -> list[tuple[SourceFile, ...]]:
         """The files that each of `rows` was made from; none where it was not made."""
-        texts = chunks.read_texts(self.path / "source" / feature_set, rows)
+        texts = chunks.read_texts(inside(self.path, f"source/{feature_set}"), rows)
         return [decode_sources(text) for text in texts]
 
     def rows(self, split: str, *, feature_sets: Sequence[str]) -> NDArray[np.int64]:
@@ -209,7 +199,7 @@ class FeatureStore:
         spec = self.array_spec(array)
         numbers = np.asarray(rows, dtype=np.int64)
         self._refuse_incomplete(array.rpartition("/")[0], numbers)
-        path, dtype = self.path / "features" / array, NUMPY_TYPES[spec.dtype]
+        path, dtype = inside(self.path, f"features/{array}"), NUMPY_TYPES[spec.dtype]
         return chunks.read_rows(path, numbers, shape=spec.shape, dtype=dtype, out=out)
 
     def constant(self, name: str) -> Float32[np.ndarray, " dim"]:
@@ -221,7 +211,7 @@ class FeatureStore:
         if name not in self.constants:
             raise StoreError(f"{self.path} has no constant {name}; `weldcache extract` makes it.")
         try:
-            return np.asarray(read_whole(self.path / "constants" / name), dtype=np.float32)
+            return np.asarray(read_whole(inside(self.path, f"constants/{name}")), dtype=np.float32)
         except (ValueError, RuntimeError, OSError, KeyError) as error:
             raise StoreError(f"{self.path}: the constant {name} is damaged ({error}). {chunks.HOW_TO_MEND}") from None
 
@@ -234,7 +224,7 @@ class FeatureStore:
             for path in self._array_paths(name):
                 resize_rows(path, num_rows=len(extended))
                 fsync_path(path / "zarr.json")
-        write_index(zarr.open_group(self.path, mode="r+"), extended)
+        write_index(open_root(self.path), extended)
         fsync_tree(self.path / "index")
         self._describe(num_rows=len(extended))
         self.index = extended
@@ -250,18 +240,19 @@ class FeatureStore:
             StoreError: if the set would lie inside another one, or the other way round.
         """
         self.require_room_for(spec.name)
-        for group in (*ROW_GROUPS, "features"):
-            rmtree(self.path / group / spec.name, ignore_errors=True)
-        root = zarr.open_group(self.path, mode="r+")
+        folders = [room_for(self.path, f"{group}/{spec.name}") for group in (*ROW_GROUPS, "features")]
+        for folder in folders:
+            rmtree(folder, ignore_errors=True)
+        root = open_root(self.path)
         for array in spec.arrays:
             create_array(root, f"features/{spec.name}/{array.name}", array, num_rows=len(self.index))
         create_array(root, f"status/{spec.name}", _STATUS, num_rows=len(self.index))
         for group in ("problem", "source"):
             create_text_array(root, f"{group}/{spec.name}", num_rows=len(self.index))
-        for group in (*ROW_GROUPS, "features"):
-            fsync_tree(self.path / group / spec.name)
-            for folder in Path(group, spec.name).parents:
-                fsync_path(self.path / folder)
+        for folder in folders:
+            fsync_tree(folder)
+            for above in PurePosixPath(folder.relative_to(self.path)).parents:
+                fsync_path(self.path / above)
         self._describe(manifest=self._manifest_with("features", spec.name, spec.to_manifest()))
 
     def require_room_for(self, feature_set: str) -> None:
@@ -289,7 +280,7 @@ class FeatureStore:
     def forget(self, feature_set: str, rows: Rows) -> None:
         """Take rows out of a feature set: they read as MISSING from here on, whatever happens next."""
         self._seen_complete.clear()
-        folder = self.path / "status" / feature_set
+        folder = inside(self.path, f"status/{feature_set}")
         for row in rows:
             chunks.chunk_path(folder, int(row), num_axes=1).unlink(missing_ok=True)
         fsync_path(folder)
@@ -298,9 +289,14 @@ class FeatureStore:
         """Keep a vector that belongs to no row; one that is there already is dropped first."""
         if name in self.constants:
             self.drop_constant(name)
-        root = zarr.open_group(self.path, mode="r+")
-        array = root.create_array(
-            f"constants/{name}", shape=values.shape, dtype="float32", compressors=[Crc32cCodec()], overwrite=True
+        room_for(self.path, f"constants/{name}")
+        array = open_root(self.path).create_array(
+            f"constants/{name}",
+            shape=values.shape,
+            chunks=values.shape,
+            dtype="float32",
+            compressors=[Crc32cCodec()],
+            overwrite=True,
         )
         array[:] = values
         fsync_tree(self.path / "constants")
@@ -309,11 +305,11 @@ class FeatureStore:
     def drop_constant(self, name: str) -> None:
         """Forget a vector that belongs to no row, so that it is made again."""
         self._describe(manifest=self._manifest_without("constants", name))
-        rmtree(self.path / "constants" / name, ignore_errors=True)
+        rmtree(inside(self.path, f"constants/{name}"), ignore_errors=True)
 
     def _array_paths(self, feature_set: str) -> list[Path]:
-        features = [self.path / "features" / feature_set / name for name in self.arrays(feature_set)]
-        return features + [self.path / group / feature_set for group in ROW_GROUPS]
+        features = [inside(self.path, f"features/{feature_set}/{name}") for name in self.arrays(feature_set)]
+        return features + [inside(self.path, f"{group}/{feature_set}") for group in ROW_GROUPS]
 
     def _manifest_with(self, kind: str, name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
         return {**self.manifest, kind: {**self.manifest[kind], name: entry}}
@@ -327,7 +323,7 @@ class FeatureStore:
             self._seen_complete[feature_set] = np.zeros(len(self.index), dtype=bool)
         seen = self._seen_complete[feature_set]
         unseen = rows[~seen[rows]]
-        statuses = chunks.read_bytes_or_zeros(self.path / "status" / feature_set, unseen)
+        statuses = chunks.read_bytes_or_zeros(inside(self.path, f"status/{feature_set}"), unseen)
         seen[unseen[statuses == Status.COMPLETE]] = True
         incomplete = unseen[statuses != Status.COMPLETE]
         if len(incomplete):
@@ -338,20 +334,9 @@ class FeatureStore:
 
     def _describe(self, **changes: Any) -> None:
         """Rewrite the description; what it speaks of must be on the disk by now."""
-        changed = {**self._description, **changes}
-        changed = sealed(changed)
-        metadata = json.loads((self.path / "zarr.json").read_text())
-        metadata["attributes"][ATTRIBUTE] = self._description = changed
-        write_json(self.path / "zarr.json", metadata)
-
-
-def _array_spec(name: str, entry: Mapping[str, Any]) -> ArraySpec:
-    return ArraySpec(
-        name=name,
-        shape=tuple(entry["shape"]),
-        dims=tuple(entry["dims"]),
-        dtype=cast(StorageType, entry["dtype"]),
-        allows_nan=entry["allows_nan"],
-        distinct=entry["distinct"],
-        attributes=entry["attributes"],
-    )
+        changed = self._description.changed(**changes)
+        path = inside(self.path, METADATA_FILE)
+        metadata = read_document(path)
+        metadata["attributes"][ATTRIBUTE] = changed.model_dump(mode="json")
+        write_json(path, metadata)
+        self._description = changed

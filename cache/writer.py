@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import StoreError, WeldcacheError
 from .chunks import write_rows, write_texts
+from .nodes import inside
 from .source_files import SourceFile, encode_sources
 from .status import Status
 from .store import FeatureStore
@@ -41,7 +42,7 @@ class StoreWriter:
         """
         with disk_errors(self._store.path):
             for name in self._store.arrays(feature_set):
-                write_rows(self._store.path / "features" / feature_set / name, rows, features[name])
+                write_rows(inside(self._store.path, f"features/{feature_set}/{name}"), rows, features[name])
             self._mark(feature_set, rows, Status.COMPLETE, sources=sources, notes=notes)
 
     def report(
@@ -55,7 +56,7 @@ class StoreWriter:
     def renew_sources(self, feature_set: str, row: int, sources: Sequence[SourceFile]) -> None:
         """Record that a row's files have other times and the same bytes."""
         with disk_errors(self._store.path):
-            write_texts(self._store.path / "source" / feature_set, [row], [encode_sources(sources)])
+            write_texts(inside(self._store.path, f"source/{feature_set}"), [row], [encode_sources(sources)])
 
     def _mark(
         self,
@@ -67,9 +68,11 @@ class StoreWriter:
         notes: Sequence[str],
     ) -> None:
         path = self._store.path
-        write_texts(path / "source" / feature_set, rows, [encode_sources(files) for files in sources])
-        write_texts(path / "problem" / feature_set, rows, notes)  # "" removes what an earlier, failed attempt said
-        write_rows(path / "status" / feature_set, rows, np.full(len(rows), status, dtype=np.uint8))
+        write_texts(inside(path, f"source/{feature_set}"), rows, [encode_sources(files) for files in sources])
+        write_texts(
+            inside(path, f"problem/{feature_set}"), rows, notes
+        )  # "" removes what an earlier, failed attempt said
+        write_rows(inside(path, f"status/{feature_set}"), rows, np.full(len(rows), status, dtype=np.uint8))
 
 
 @contextmanager

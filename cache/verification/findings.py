@@ -1,6 +1,5 @@
 """What a verification finds, the tables that tell it, and the record of it that stays in the store."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -13,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ...atomic import write_json
-from ...documents import Json
+from ...documents import Json, read_document
+from ..nodes import METADATA_FILE, inside
 
 # A group without members, whose attributes are the record: other readers of Zarr may list the store without a warning.
 VERIFICATION = "verification"
@@ -110,7 +110,8 @@ class Verification:
         record = {**self._summary(), "findings": len(self.findings), "live": live}
         record[ROW_DIGESTS] = dict(self.row_digests)
         write_json(
-            self.path / VERIFICATION / "zarr.json", {"zarr_format": 3, "node_type": "group", "attributes": record}
+            inside(self.path, f"{VERIFICATION}/{METADATA_FILE}"),
+            {"zarr_format": 3, "node_type": "group", "attributes": record},
         )
 
     def _summary(self) -> dict[str, Any]:
@@ -129,7 +130,7 @@ class Verification:
 def read_record(path: Path) -> dict[str, Any] | None:
     """What `Verification.write_record` last left in the store at `path`; None if it never was, or cannot be read."""
     try:
-        record = json.loads((path / VERIFICATION / "zarr.json").read_text())["attributes"]
+        record = read_document(inside(path, f"{VERIFICATION}/{METADATA_FILE}"))["attributes"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return record if isinstance(record, dict) else None

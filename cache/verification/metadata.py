@@ -1,31 +1,35 @@
 """A store's metadata against its manifest: what it should be is what a store made anew from that manifest has."""
 
-import json
 import os
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...atomic import write_json
+from ...documents import read_document
 from ...errors import StoreError
+from ...wording import count_of
 from ..arrays import FeatureSetSpec
 from ..chunks import HOW_TO_MEND
-from ..description import ATTRIBUTE
+from ..description import read_description
 from ..layout import open_array
+from ..nodes import METADATA_FILE, MOST_DOCUMENT_BYTES, OLD_METADATA, inside, parse_group_metadata, read_array_metadata
 from ..provenance import differences
 from ..store import FeatureStore
 from .findings import VERIFICATION, Finding, Mend, Severity
 
-_FILE = "zarr.json"
 _BY_ROW = ("index", "status", "problem", "source", "features")  # groups whose arrays have a first axis of rows
 _SHOWN = 3  # differences in a finding
 
 _REMEDY = "`weldcache verify --mend` writes it as the manifest says it is; the chunks stay as they are."
 _REMEDY_OF_EXTENSION = "Nothing needs to be done: `weldcache extract` finishes what was interrupted."
 _REMEDY_OF_UNKNOWN = "Remove the folder, if nothing of yours is in it: nobody reads it."
+_REMEDY_OF_LINK = "Put the folder or file itself in its place: what a link leads to is not the store's."
+_REMEDY_OF_OLD = "Remove it: nobody here reads it, and other readers of Zarr could take it for what the store holds."
 _REMEDY_OF_INDEX = "Who the rows are can only be told from the data set: extract again into another --cache."
 
 Metadata = Mapping[str, Any]
@@ -42,7 +46,7 @@ def expected_metadata(store: FeatureStore) -> dict[str, dict[str, Any]]:
             made_by = store.manifest["features"][name]["made_by"]
             twin.add_feature_set(FeatureSetSpec(name, list(store.arrays(name).values()), made_by))
         for name in store.constants:
-            twin.add_constant(name, np.zeros(_shape(store.path / "constants" / name), np.float32), made_by={})
+            twin.add_constant(name, np.zeros(_length(inside(store.path, f"constants/{name}")), np.float32), made_by={})
         expected = {name: _read_metadata(twin.path / name) for name in _nodes(twin.path)}
     num_rows = _described_rows(store)
     for name, metadata in expected.items():
@@ -58,9 +62,12 @@ def verify_metadata(store: FeatureStore) -> tuple[list[Finding], int]:
     for name, metadata in expected.items():
         findings += _compare(store.path / name, name, metadata)
     arrays = {name for name, metadata in expected.items() if metadata["node_type"] == "array"}
-    for name in _nodes(store.path, stop_at=arrays):
-        if name not in expected and name != VERIFICATION:
-            findings.append(_unknown(store.path / name, name))
+    unknown = [name for name in _nodes(store.path, stop_at=arrays) if name not in expected and name != VERIFICATION]
+    if unknown:  # unless somebody gave the store more since it was opened
+        added = expected_metadata(FeatureStore.open(store.path))
+        findings += [_unknown(store.path / name, name) for name in unknown if name not in added]
+    for name in (".", *expected, VERIFICATION):
+        findings += _foreign(store.path, name)
     findings += _verify_index(store)
     for name in store.constants:
         findings += _verify_constant(store, name)
@@ -71,7 +78,21 @@ def restore_metadata(store: FeatureStore, names: list[str]) -> None:
     """Write the `zarr.json` of these folders as it should be, but for what the manifest does not name any more."""
     expected = expected_metadata(store)
     for name in (name for name in names if name in expected):
-        write_json(store.path / name / _FILE, expected[name])
+        write_json(inside(store.path, f"{name}/{METADATA_FILE}"), expected[name])
+
+
+def _foreign(root: Path, name: str) -> Iterator[Finding]:
+    """What lies in the folder of a group or an array and is not Zarr's version 3: links, and older metadata."""
+    links = []
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(root / name) as entries:
+        for entry in entries:
+            if entry.name in OLD_METADATA:
+                yield _finding("error", f"{entry.name}, metadata of an older Zarr", _REMEDY_OF_OLD, name)
+            elif entry.is_symlink():
+                links.append(entry.name)
+    if links:
+        evidence = f"{count_of(len(links), 'link')}, such as {links[0]}"
+        yield _finding("error", evidence, _REMEDY_OF_LINK, name)
 
 
 def _compare(path: Path, name: str, expected: Metadata) -> list[Finding]:
@@ -95,7 +116,7 @@ def _compare(path: Path, name: str, expected: Metadata) -> list[Finding]:
 
 def _described_rows(store: FeatureStore) -> int:
     """Number of rows that the root's description names."""
-    return int(json.loads((store.path / _FILE).read_text())["attributes"][ATTRIBUTE]["num_rows"])
+    return read_description(inside(store.path, METADATA_FILE)).num_rows
 
 
 def _num_rows(name: str, metadata: Metadata) -> int | None:
@@ -137,23 +158,25 @@ def _verify_constant(store: FeatureStore, name: str) -> list[Finding]:
 
 
 def _finding(severity: Severity, evidence: str, remedy: str, name: str, *, mend: Mend = "") -> Finding:
-    return Finding("metadata", severity, evidence, remedy, part=name, file=f"{name}/{_FILE}", mend=mend)
+    return Finding("metadata", severity, evidence, remedy, part=name, file=f"{name}/{METADATA_FILE}", mend=mend)
 
 
 def _read_metadata(path: Path) -> dict[str, Any]:
     """A node's metadata as this version of Zarr writes it, whichever wrote it."""
-    raw = json.loads((path / _FILE).read_text())
+    raw = read_document(inside(path, METADATA_FILE), most_bytes=MOST_DOCUMENT_BYTES)
     if raw["node_type"] == "group":
-        return {name: raw.get(name) for name in ("zarr_format", "node_type", "attributes")}
+        group = parse_group_metadata(raw, path=path)
+        return group.model_dump(include={"zarr_format", "node_type", "attributes"})
     return dict(open_array(path).metadata.to_dict())
 
 
-def _shape(path: Path) -> tuple[int, ...]:
-    """Of an array that the manifest does not give the shape of; one value where it cannot be told."""
+def _length(path: Path) -> int:
+    """Of a constant, which the manifest does not give; one where it cannot be told."""
     try:
-        return tuple(_read_metadata(path)["shape"])
-    except (OSError, ValueError, TypeError, KeyError):
-        return (1,)
+        (length,) = read_array_metadata(path).shape
+    except (OSError, ValueError):
+        return 1
+    return max(1, min(length, (path / "c/0").lstat().st_size // 4)) if (path / "c/0").exists() else 1
 
 
 def _nodes(root: Path, *, stop_at: Collection[str] = ()) -> Iterator[str]:
@@ -165,11 +188,15 @@ def _nodes(root: Path, *, stop_at: Collection[str] = ()) -> Iterator[str]:
         if folder != root:
             yield name
         if name not in stop_at and not _is_array(folder):
-            waiting += sorted((Path(entry) for entry in os.scandir(folder) if entry.is_dir()), reverse=True)
+            with os.scandir(folder) as entries:
+                waiting += sorted(
+                    (Path(entry) for entry in entries if entry.is_dir(follow_symlinks=False)), reverse=True
+                )
 
 
 def _is_array(folder: Path) -> bool:
     try:
-        return bool(json.loads((folder / _FILE).read_text())["node_type"] == "array")
+        document = read_document(folder / METADATA_FILE, most_bytes=MOST_DOCUMENT_BYTES)
+        return bool(document["node_type"] == "array")
     except (OSError, ValueError, TypeError, KeyError):
         return False

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from .. import chunks
+from ..nodes import inside
 from ..status import Status
 from ..store import FeatureStore
 from .findings import Finding, Mend, Severity
@@ -39,11 +40,11 @@ class SetFindings:
 
     def folder(self, group: str) -> Path:
         """Of the set's statuses, problems or sources."""
-        return self.store.path / group / self.feature_set
+        return inside(self.store.path, f"{group}/{self.feature_set}")
 
     def array_folder(self, name: str) -> Path:
         """Of one of the set's arrays."""
-        return self.store.path / "features" / self.feature_set / name
+        return inside(self.store.path, f"features/{self.feature_set}/{name}")
 
     def tell(self, check: str, severity: Severity, evidence: str, remedy: str, *, array: str = "") -> None:
         """Of an array, or of the set as a whole."""

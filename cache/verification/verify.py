@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ...progress import Progress
+from ..nodes import inside
 from ..status import Status
 from ..store import FeatureStore
 from .arrays import verify_arrays
@@ -70,9 +71,9 @@ def mend_store(store: FeatureStore, findings: Sequence[Finding]) -> int:
         store.forget(name, sorted(set(rows)))
     for finding in findings:
         if finding.mend == "forget" and finding.file.split("/")[0] in _RECORDS:
-            (store.path / finding.file).unlink(missing_ok=True)
+            inside(store.path, finding.file).unlink(missing_ok=True)
         elif finding.mend == "sweep":
-            _sweep(store.path / finding.file)
+            _sweep(inside(store.path, finding.file))
     for name in {finding.part.removeprefix("constants/") for finding in findings if finding.mend == "drop"}:
         store.drop_constant(name)
     restore_metadata(store, [str(Path(finding.file).parent) for finding in findings if finding.mend == "restore"])
@@ -110,5 +111,5 @@ def _check(name: str, looked_at: str, findings: Sequence[Finding]) -> Check:
 
 
 def _sweep(folder: Path) -> None:
-    for path in [path for path in folder.iterdir() if is_temporary(path.name)]:
+    for path in [path for path in folder.iterdir() if is_temporary(path.name) and not path.is_dir()]:
         path.unlink()

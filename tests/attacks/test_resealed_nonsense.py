@@ -1,0 +1,72 @@
+"""A store whose description is sealed and says what cannot be: refused before anything is allocated for it."""
+
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from weldcache.cache.store import FeatureStore
+from weldcache.errors import StoreError
+
+Forge = Callable[[Callable[[dict[str, Any]], object]], None]
+
+
+@contextmanager
+def little_memory(num_bytes: int = 512 << 20) -> Iterator[None]:
+    """No more address space than `num_bytes` above what the process has."""
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (used + num_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def array_of(description: dict[str, Any]) -> dict[str, Any]:
+    return dict.__getitem__(description["manifest"]["features"]["sensor"]["arrays"], "values")
+
+
+def put(key: str, value: Any) -> Callable[[dict[str, Any]], object]:
+    return lambda description: array_of(description).update({key: value})
+
+
+CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
+    "fewer than no rows": lambda told: told.update(num_rows=-1),
+    "more rows than the index": lambda told: told.update(num_rows=4),
+    "many more rows": lambda told: told.update(num_rows=2**31 - 1),
+    "rows without end": lambda told: told.update(num_rows=10**12),
+    "rows as text": lambda told: told.update(num_rows="3"),
+    "rows as truth": lambda told: told.update(num_rows=True),
+    "an axis below zero": put("shape", [-1, 6]),
+    "an axis of nothing": put("shape", [0, 6]),
+    "rows of terabytes": put("shape", [10**6, 10**6]),
+    "an axis too long for a number": put("shape", [2**70, 6]),
+    "axes without names": put("dims", ["step"]),
+    "a type that holds objects": put("dtype", "object"),
+    "a type that numpy knows": put("dtype", "complex128"),
+    "attributes that are no object": put("attributes", [1]),
+    "an unknown entry": put("compressor", {"id": "zlib"}),
+    "a set without arrays": lambda told: told["manifest"]["features"]["sensor"].pop("arrays"),
+    "a set with no array": lambda told: told["manifest"]["features"]["sensor"].update(arrays={}),
+    "a set inside another": lambda told: told["manifest"]["features"].update(
+        {"sensor/values": told["manifest"]["features"]["sensor"]}
+    ),
+    "a backbone that is a list": lambda told: told["manifest"]["features"]["sensor"].update(made_by={"backbone": [1]}),
+    "a length of another type": lambda told: told["manifest"]["features"]["sensor"]["arrays"].update(
+        values_length={**array_of(told), "dtype": "float64"}
+    ),
+    "no constants": lambda told: told["manifest"].pop("constants"),
+    "groups of text": lambda told: told.update(batching={"group_size": "8"}),
+    "versions of numbers": lambda told: told.update(versions={"numpy": 2}),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_it_is_refused(store: FeatureStore, forge: Forge, what: str) -> None:
+    forge(CHANGES[what])
+    with little_memory(), pytest.raises(StoreError, match=r"stranger\.zarr"):
+        FeatureStore.open(store.path)
