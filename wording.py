@@ -1,5 +1,6 @@
 """How names, paths and numbers of things are written wherever a person, a terminal or a spreadsheet reads them."""
 
+import reprlib
 import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 # turn the direction of writing, and halves of a pair that stand alone (bytes of a file's name that are not UTF-8).
 _ACTED_ON = frozenset({"Cc", "Cf", "Zl", "Zp", "Cs"})
 _JOINERS = "\u200c\u200d"  # part of how Persian, Hindi and others are written
+_LONGEST_NAME, _LONGEST_PATH = 255, 4096  # bytes, on all common systems
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -28,6 +30,14 @@ def spreadsheet_cell(text: str) -> str:
     """A name as a CSV cell that no spreadsheet takes for a formula: one that begins like one gets an apostrophe."""
     shown = visible(text)
     return f"'{shown}" if shown.startswith(_FORMULA_STARTS) else shown
+
+
+def brief(value: object) -> str:
+    """A value that somebody wrote, as Python shows it, but never much more than a line of it."""
+    shortener = reprlib.Repr()
+    shortener.maxstring = shortener.maxother = 120
+    shortener.maxlevel = 2
+    return shortener.repr(value)
 
 
 def count_of(number: int, noun: str, plural: str | None = None) -> str:
@@ -53,3 +63,23 @@ def under_home(path: Path | str) -> str:
         return str(Path("~", Path(path).relative_to(Path.home())))
     except (ValueError, RuntimeError):
         return str(path)
+
+
+def written_path(text: str) -> Path:
+    """The path that a person wrote where no shell reads it: `~` is the home folder.
+
+    Raises:
+        ValueError: if no folder can be of that name, or it is only one once a shell has read it.
+    """
+    if not text or "\0" in text:
+        raise ValueError("a path is at least one character, and none of them is NUL")
+    if text.startswith("$"):
+        raise ValueError("variables are not replaced here; write the path out")
+    try:
+        if len(text.encode()) >= _LONGEST_PATH or any(len(name.encode()) > _LONGEST_NAME for name in text.split("/")):
+            raise ValueError("it is longer than a file system takes")
+        return Path(text).expanduser()
+    except UnicodeEncodeError:
+        raise ValueError(f"the name {text!a} is not UTF-8; rename the folder") from None
+    except RuntimeError:
+        raise ValueError("there is no user of that name whose home folder ~ could be") from None

@@ -21,9 +21,10 @@ def export_store(
     """
     from ..cache.exchange import export_hdf5
     from ..cache.store import FeatureStore
-    from ..configs.load import load_settings
+    from ..configs.load import load_settings, user_path
 
     settings = load_settings(config, overrides=overrides(None, cache_path=cache))
+    to = user_path(str(to), origin="--to")
     export_hdf5(FeatureStore.open(settings.cache.path), to, overwrite=overwrite)
     typer.echo(f"{to}: {to.stat().st_size / 1e6:,.1f} MB from {settings.cache.path}")
 
@@ -38,8 +39,8 @@ def import_store(
     A file that is damaged or cut short is refused, and then nothing is left behind.
     """
     from ..cache.exchange import import_hdf5
-    from ..configs.load import load_settings
+    from ..configs.load import load_settings, user_path
 
     settings = load_settings(config, overrides=overrides(None, cache_path=cache))
-    store = import_hdf5(file, settings.cache.path)
+    store = import_hdf5(user_path(str(file), origin="FILE"), settings.cache.path)
     typer.echo(f"{store.path}: {len(store.index)} welds, fingerprint {store.fingerprint}")

@@ -25,8 +25,11 @@ def synth(
     One latent weld state drives video, audio, sensors and photographs; twelve classes act on it. Writes a
     `weldcache.yaml` beside the data, so that the other commands need no further words there.
     """
+    from ..configs.load import user_path
     from ..extract.synth.pipeline import describe, generate
     from ..extract.synth.plan import plan_for_size
 
-    summary = generate(out, plan=plan_for_size(size, seed=seed, confounded=confounded), workers=workers)
+    summary = generate(
+        user_path(str(out), origin="OUT"), plan=plan_for_size(size, seed=seed, confounded=confounded), workers=workers
+    )
     typer.echo(describe(summary))

@@ -13,22 +13,22 @@ The first variant is the one that the others are compared with. Later settings w
 `config`, the list's `set`, the variant's `set`, `--set` on the command line.
 """
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import Field, ValidationError
 
 from ..errors import NotFoundError, SettingsError
-from .load import fields, load_settings, nearest_hint, preset_names
-from .plain_yaml import parse_yaml
+from ..wording import brief
+from .load import Layer, fields, load_settings, nearest_hint, preset_names, user_path, validated
+from .plain_yaml import parse_yaml, read_text
 from .schema import Section, Settings, Share
 
 _SEED = "train.seed"
+_FAULTS_SHOWN = 10
 
 
 class Recorded(Section):
@@ -94,7 +94,7 @@ class VariantList:
         chosen = self.variants[variant]
         config = chosen.config
         if config is not None and config not in preset_names():
-            config = str(self.folder / config)
+            config = str(self.folder / user_path(config, origin=f"{self.origin}, variant {variant!r}: config"))
         where = f"{self.origin}, variant {variant!r}"
         return self._load(config, chosen.settings, overrides=overrides, folder=folder, where=where)
 
@@ -107,9 +107,9 @@ class VariantList:
         folder: Path | None,
         where: str,
     ) -> Settings:
-        written = [f"{key}={_as_yaml(value)}" for key, value in [*self.settings.items(), *settings.items()]]
+        layers = [Layer.of_keys(part, origin="set", folder=self.folder) for part in (self.settings, settings)]
         try:
-            return load_settings(config, overrides=[*written, *overrides], folder=folder)
+            return load_settings(config, layers=layers, overrides=overrides, folder=folder)
         except (SettingsError, NotFoundError) as error:
             raise type(error)(f"{where}: {error}") from None
 
@@ -132,18 +132,14 @@ def load_variant_list(name_or_path: str) -> VariantList:
         file = resources.files(__package__).joinpath("lists", f"{name_or_path}.yaml")
         origin = f"list {name_or_path}"
         return _parsed(file.read_text(encoding="utf-8"), name=name_or_path, origin=origin, folder=Path())
-    path = Path(name_or_path)
-    if not path.is_file():
+    path = user_path(name_or_path, origin="the list")
+    if not path.exists() or path.is_dir():
         known = list(shipped_lists())
         raise NotFoundError(
             f"{name_or_path} is neither a file nor a shipped list.{nearest_hint(name_or_path, known)} "
             f"The lists are {', '.join(known)}."
         )
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"{path} is not valid YAML: {error}") from None
-    return _parsed(text, name=path.stem, origin=str(path), folder=path.absolute().parent)
+    return _parsed(read_text(path), name=path.stem, origin=str(path), folder=path.absolute().parent)
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
@@ -159,19 +155,13 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
 
 def _parsed(text: str, *, name: str, origin: str, folder: Path) -> VariantList:
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = parse_yaml(text)
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{origin} is not valid YAML: {error}") from None
+    values = parse_yaml(text, origin=origin)
     if not isinstance(values, dict):
         raise SettingsError(f"{origin} must hold `variants:` and indented `name: {{set: ...}}` lines.")
-    for line, key in _repeated_keys(root):
-        raise SettingsError(f"{origin}, line {line}: {key} stands twice; only one of the two would count.")
     try:
-        file = _File.model_validate(values)
+        file = validated(_File, values)
     except ValidationError as error:
-        raise SettingsError("\n".join(_fault(fault, origin) for fault in error.errors())) from None
+        raise SettingsError("\n".join(_fault(fault, origin) for fault in error.errors()[:_FAULTS_SHOWN])) from None
     _refuse_unknown_settings(file.settings, origin=origin)
     for variant, entry in file.variants.items():
         _refuse_unknown_settings(entry.settings, origin=f"{origin}, variant {variant!r}")
@@ -185,22 +175,6 @@ def _question(text: str) -> str:
     return first.lstrip("# ") if first.startswith("#") else ""
 
 
-def _as_yaml(value: Any) -> str:
-    """JSON is YAML; a number that YAML itself read as text, such as 2e-5, stays text and is read as one later."""
-    return json.dumps(value, ensure_ascii=False, default=str)
-
-
-def _repeated_keys(node: yaml.Node | None) -> Iterator[tuple[int, str]]:
-    """Keys that stand twice in one mapping, of which YAML silently takes the last, with their line."""
-    if isinstance(node, yaml.MappingNode):
-        seen = set()
-        for key, value in node.value:
-            if key.value in seen:
-                yield key.start_mark.line + 1, key.value
-            seen.add(key.value)
-            yield from _repeated_keys(value)
-
-
 def _fault(fault: Mapping[str, Any], origin: str) -> str:
     """One line a fault: file, key, what is wrong, and the nearest key where one is not known."""
     location = [str(part) for part in fault["loc"]]
@@ -208,7 +182,7 @@ def _fault(fault: Mapping[str, Any], origin: str) -> str:
         known = {1: ["seeds", "set", "variants"], 3: ["config", "set", "recorded"], 4: ["val", "test"]}[len(location)]
         hint = nearest_hint(location[-1], known) or f" There are {', '.join(known)}."
         return f"{origin}: there is no key {'.'.join(location)}.{hint}"
-    return f"{origin}: {'.'.join(location)}: {fault['msg']}, got {fault['input']!r}"
+    return f"{origin}: {'.'.join(location)}: {fault['msg']}, got {brief(fault['input'])}"
 
 
 def _refuse_unknown_settings(settings: Mapping[str, Any], *, origin: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weldcache.wording import count_of, listed, shortened, spreadsheet_cell, under_home, visible
+from weldcache.wording import brief, count_of, listed, shortened, spreadsheet_cell, under_home, visible, written_path
 
 
 @pytest.mark.parametrize("acting", ["\x1b]0;title\x07", "\x9b31m", "a\nb", "\u202eabc", "\udcfc", "\x7f", "\u2028"])
@@ -44,3 +44,22 @@ def test_a_path_below_home_hides_whose_home_it_is(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("HOME", "/home/somebody")
     assert under_home(Path("/home/somebody/data/x")) == "~/data/x"
     assert under_home("/scratch/x") == "/scratch/x"
+
+
+def test_a_value_is_shown_in_a_line() -> None:
+    assert brief("\x1b[31m") == r"'\x1b[31m'" and brief([1, 2]) == "[1, 2]"
+    nested: list[object] = ["x" * 9]
+    for _ in range(9):
+        nested = [nested] * 9
+    assert len(brief(nested)) < 400 and len(brief("x" * 10**6)) < 200
+
+
+def test_a_written_path_may_begin_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/h")
+    assert written_path("~/a b") == Path("/h/a b") and written_path("a/~") == Path("a/~")
+
+
+@pytest.mark.parametrize("text", ["", "a\0b", "$HOME/x", "~nobody.of-that-name/x", "a/" + 256 * "x", "sch\udcfctte"])
+def test_what_can_be_no_path_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        written_path(text)

@@ -81,7 +81,8 @@ def test_later_settings_win(tmp_path: Path) -> None:
         ("seeds: [-1]\nvariants: {a: {}}\n", r"seeds.0: Input should be greater than or equal to 0, got -1"),
         ("variants: {a: {recorded: {test: 88}}}\n", r"recorded.test: Input should be less than or equal to 1"),
         ("variants: {}\n", r"mine.yaml: variants"),
-        ("variants: {3: {}}\n", r"mine.yaml: variants"),
+        ("seeds: [true, 2]\nvariants: {a: {}}\n", r"seeds.0: Input should be a valid integer, got True"),
+        ("seeds: [1_0]\nvariants: {a: {}}\n", r"seeds.0: Input should be a valid integer, got '1_0'"),
         ("seeds: [0]\n", r"mine.yaml: variants: Field required"),
         ("- a\n", r"must hold `variants:`"),
         ("", r"must hold `variants:`"),
@@ -100,6 +101,21 @@ def test_a_value_out_of_range_names_list_and_variant(tmp_path: Path) -> None:
     variants = load_variant_list(write(tmp_path, "variants: {a: {config: own.yaml}}\n"))
     with pytest.raises(NotFoundError, match=r"variant 'a': .*own.yaml is neither a file nor a preset"):
         variants.resolve("a", folder=tmp_path)
+
+
+def test_seeds_are_numbers_as_yaml_1_2_writes_them(tmp_path: Path) -> None:
+    """Of YAML 1.1, 08 and 010 are one seed."""
+    assert load_variant_list(write(tmp_path, "seeds: [08, 010]\nvariants: {a: {}}\n")).seeds == (8, 10)
+
+
+def test_paths_in_a_list_are_meant_from_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "lists/models/d").mkdir(parents=True)
+    path = write(tmp_path / "lists", "set: {cache.path: a.zarr}\nvariants: {7: {set: {image.model: models/d}}}\n")
+    monkeypatch.chdir(tmp_path)
+    variants = load_variant_list(path)
+    settings = variants.resolve("7")
+    assert settings.cache.path == tmp_path / "lists/a.zarr"
+    assert settings.image.model == str(tmp_path / "lists/models/d")
 
 
 def test_a_list_that_is_not_there(tmp_path: Path) -> None:

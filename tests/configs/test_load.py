@@ -1,5 +1,6 @@
 """Settings: who wins, what is refused, and in which words."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -56,8 +57,75 @@ def test_paths_in_a_file_are_meant_from_its_folder(tmp_path: Path, monkeypatch: 
     assert settings.cache.path == tmp_path / "here.zarr"
 
 
+def test_the_home_folder_is_found_wherever_a_path_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    write(tmp_path / "home", "train: {epochs: 7}\n", "own.yaml")
+    write(tmp_path, "data: {root: ~/welds}\nimage: {model: ~/dino}\n")
+    settings = load_settings("~/own.yaml", overrides=["cache.path=~/x.zarr"], folder=tmp_path)
+    assert settings.train.epochs == 7
+    assert (settings.data.root, settings.cache.path) == (tmp_path / "home/welds", tmp_path / "home/x.zarr")
+    assert settings.image.model == str(tmp_path / "home/dino")
+    with pytest.raises(SettingsError, match="no user of that name"):
+        load_settings(overrides=["cache.path=~nobody.of-that-name/x"], folder=tmp_path)
+
+
+def test_a_model_that_is_a_folder_beside_the_file_is_that_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And one that is written as only a path is, whether it exists or not: never somebody's model on the hub."""
+    for name in ("project/models/d", "project/demo", "facebook/dinov2-base"):
+        (tmp_path / name).mkdir(parents=True)
+    text = "image: {model: models/d}\nvideo: {model: ./none}\naudio: {model: demo}\nframes: {model: models/none}\n"
+    file = write(tmp_path / "project", text)
+    monkeypatch.chdir(tmp_path)
+    settings = load_settings(str(file), overrides=["text.model=project/models/d"])
+    assert settings.image.model == settings.text.model == str(tmp_path / "project/models/d")
+    assert settings.video.model == str(tmp_path / "project/none")
+    assert (settings.audio.model, settings.frames.model) == ("demo", "models/none")
+    assert load_settings("stage1").image.model == "facebook/dinov2-base"  # a preset's is an id
+
+
+@pytest.mark.parametrize(
+    ("written", "prompt"),
+    [
+        ("weld #3", "weld #3"),
+        ("weld: good", "weld: good"),
+        ("2024", "2024"),
+        ("no", "no"),
+        ("'a weld'", "a weld"),
+        ('"a\\u00e4"', "aä"),
+    ],
+)
+def test_an_override_of_a_text_is_taken_as_it_is_unless_quoted(written: str, prompt: str) -> None:
+    assert load_settings("demo", overrides=[f"text.prompt={written}"]).text.prompt == prompt
+
+
+def test_an_override_can_be_nothing() -> None:
+    overrides = ["image.revision=1234567", "video.revision=1e10", "text.revision=null", "image.size=null"]
+    settings = load_settings("demo", overrides=overrides)
+    assert (settings.image.revision, settings.video.revision, settings.text.revision) == ("1234567", "1e10", None)
+    assert settings.image.size is None
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "broken link", "latin-1"])
+def test_a_settings_file_that_cannot_be_read_is_not_passed_over(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "weldcache.yaml"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "broken link":
+        path.symlink_to("nowhere")
+    else:
+        path.write_bytes("# Stähle\n".encode("latin-1"))
+    with pytest.raises((SettingsError, NotFoundError), match=r"weldcache\.yaml"):
+        load_settings(folder=tmp_path)
+
+
 def test_settings_survive_being_saved(tmp_path: Path) -> None:
-    settings = load_settings("demo", overrides=["train.seed=3"], folder=tmp_path)
+    overrides = ["train.seed=3", "video.revision=1e10", "text.prompt=off", "image.revision=0o17", "train.lr=2e-5"]
+    settings = load_settings("demo", overrides=overrides, folder=tmp_path)
     path = write(tmp_path, to_yaml(settings), "config.yaml")
     assert settings_from_file(path) == settings
 
@@ -74,7 +142,17 @@ def test_settings_survive_being_saved(tmp_path: Path) -> None:
         (["train.monitor=accuracy"], r"train.monitor: Input should be 'val_auroc' or 'val_loss'"),
         (["image.blocks=[21, 10]"], r"image.blocks must ascend"),
         (["model.d_model=20", "model.num_heads=3"], r"d_model = 20 is not a multiple of model.num_heads = 3"),
-        (["train.lr={"], r"is not a YAML value"),
+        (["train.lr={"], r"--set train.lr=\{ is not valid YAML"),
+        (["train.epochs=1 # for now"], r"what follows # is a comment, '# for now'"),
+        (["train.seed=true"], r"train.seed: Input should be a valid integer, got True"),
+        (["train.seed=1:30"], r"train.seed: Input should be a valid integer, got '1:30'"),
+        (["train.seed=1_0"], r"train.seed: Input should be a valid integer, got '1_0'"),
+        (["train.lr=.inf"], r"train.lr: Input should be a finite number"),
+        (["model.gate=1"], r"model.gate: Input should be a valid boolean"),
+        (["cache.path=$SCRATCH/f.zarr"], r"cache.path: '\$SCRATCH/f.zarr' is no path: variables are not replaced"),
+        (["cache.path="], r"is no path"),
+        (["cache.path=" + 256 * "x"], r"longer than a file system takes"),
+        (["cache.path=sch\udcfctte"], r"not UTF-8"),
     ],
 )
 def test_bad_overrides_are_refused_in_words(overrides: list[str], message: str) -> None:
@@ -92,6 +170,13 @@ def test_bad_overrides_are_refused_in_words(overrides: list[str], message: str) 
         ("train: [\n", r"weldcache.yaml is not valid YAML"),
         ("preset: deno\n", r"no preset 'deno'; there are demo, .*v5"),
         ("train: {epochs: 0}\n", r"weldcache.yaml: train.epochs: Input should be greater than 0"),
+        ("train: {lr: 1}\nvideo: {}\ntrain: {seed: 1}\n", r"weldcache.yaml, line 3: train stands twice"),
+        ("preset: demo\npreset: v5\n", r"line 2: preset stands twice"),
+        ("train:\n  lr: 1\n  'lr': 2\n", r"line 3: lr stands twice"),
+        ("train: {seed: true}\n", r"train.seed: Input should be a valid integer, got True"),
+        ("train: {seed: '8'}\n", r"train.seed: Input should be a valid integer, got '8'"),
+        ("image: {blocks: [1, true]}\n", r"image.blocks.1: Input should be a valid integer, got True"),
+        ("audio: {max_seconds: 1:30}\n", r"audio.max_seconds: Input should be a valid number, got '1:30'"),
     ],
 )
 def test_bad_files_are_refused_in_words(tmp_path: Path, text: str, message: str) -> None:
@@ -177,6 +262,26 @@ def test_explain_shows_help_default_and_value() -> None:
     assert "video.num_frames" in explain("video", settings=Settings())
     with pytest.raises(SettingsError, match=r"no setting train.lrr. Did you mean train.lr\?"):
         explain("train.lrr", settings=Settings())
+
+
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        ("video.size", "whole number above 0; or null"),
+        ("image.crop", "list of 4, each: number at least 0 and at most 1; or null"),
+        ("extract.batch_size", "whole number above 0; or auto"),
+        ("cache.path", "path"),
+        ("model.film", "shared, split or off"),
+        ("model.d_model", "whole number above 0 and a multiple of 4"),
+    ],
+)
+def test_what_a_setting_may_be_is_said_in_words(key: str, told: str) -> None:
+    assert f"may be:  {told}\n" in explain(key, settings=Settings())
+
+
+def test_every_setting_can_be_explained() -> None:
+    for section in Settings.model_fields:
+        assert "pydantic" not in explain(section, settings=Settings())
 
 
 def test_yaml_of_settings_is_plain() -> None:
