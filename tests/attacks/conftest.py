@@ -1,6 +1,7 @@
 """A small store that an attacker has, with all that it takes to forge it: its checksums have no key."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,18 @@ import pytest
 from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
 from weldcache.cache.description import ATTRIBUTE, sealed
 from weldcache.cache.index import index_of
+from weldcache.cache.source_files import SourceFile
+from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.verification.verify import mend_store, verify_store
 from weldcache.cache.writer import StoreWriter
 
+SOURCE = SourceFile("a.csv", 1, 1, "ab" * 32)
 
-@pytest.fixture
-def store(tmp_path: Path) -> FeatureStore:
-    """Three rows, two of them complete in one feature set, and a constant."""
+
+@pytest.fixture(scope="session")
+def pristine_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three rows, two of them complete in one feature set, and a constant. Not to be changed."""
     index = index_of(
         keys=["a", "b", "c"],
         splits=["train"] * 3,
@@ -27,12 +32,18 @@ def store(tmp_path: Path) -> FeatureStore:
         labels=[0] * 3,
         attributes={"CURRENT_A": [1.0, 2.0, 3.0]},
     )
-    made = FeatureStore.create(tmp_path / "stranger.zarr", index=index)
+    made = FeatureStore.create(tmp_path_factory.mktemp("stranger") / "stranger.zarr", index=index)
     made.add_feature_set(FeatureSetSpec("sensor", [ArraySpec("values", (4, 6), ("step", "channel"), "float32")], {}))
     values = np.random.default_rng(0).normal(size=(2, 4, 6)).astype(np.float32)
-    StoreWriter(made).write("sensor", [0, 1], {"values": values}, sources=[[], []], notes=["", "a note"])
+    StoreWriter(made).write("sensor", [0, 1], {"values": values}, sources=[[SOURCE], [SOURCE]], notes=["", "a note"])
     made.add_constant("text/prompt", np.ones(3, np.float32), made_by={})
-    return made
+    return made.path
+
+
+@pytest.fixture
+def store(pristine_store: Path, tmp_path: Path) -> FeatureStore:
+    """A copy of it that a test may change."""
+    return FeatureStore.open(Path(shutil.copytree(pristine_store, tmp_path / "stranger.zarr")))
 
 
 @pytest.fixture
@@ -59,17 +70,15 @@ def precious(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def use_in_every_way() -> Callable[[Path], list[FeatureStore]]:
+def use_in_every_way() -> Callable[[Path], None]:
     """Open a store, read it, verify it and mend it, as far as it lets itself."""
 
-    def use(path: Path) -> list[FeatureStore]:
+    def use(path: Path) -> None:
         opened = FeatureStore.open(path)
         for name in opened.feature_sets:
-            for array in opened.arrays(name):
-                opened.read(f"{name}/{array}", np.flatnonzero(opened.status(name) == 1))
             opened.problems(name)
-        findings = [finding for check in verify_store(opened) for finding in check.findings]
-        mend_store(opened, findings)
-        return [opened]
+            for array in opened.arrays(name):
+                opened.read(f"{name}/{array}", np.flatnonzero(opened.status(name) == Status.COMPLETE))
+        mend_store(opened, [finding for check in verify_store(opened) for finding in check.findings])
 
     return use
