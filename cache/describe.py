@@ -37,6 +37,7 @@ def describe_store(store: FeatureStore) -> dict[str, Any]:
         "random_backbones": store.random_backbones,
         "num_rows": len(store.index),
         "classes": _class_counts(store),
+        "normal_classes": sorted(set(store.index.class_names[store.index.labels == 0].tolist())),
         "feature_sets": feature_sets,
         "constants": {
             name: {"made_by": entry["made_by"], "fingerprint": store.fingerprint_of([name])}

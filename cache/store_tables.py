@@ -9,10 +9,12 @@ from rich.table import Table
 from rich.text import Text
 
 from ..progress import format_bytes
+from ..wording import count_of, shortened, visible
 
 _BAR_WIDTH = 30
 _PROBLEMS_SHOWN = 10
 _FINGERPRINT_SHOWN = 8
+_CLASSES_SHOWN = 4
 _LIBRARIES = ("torch", "transformers", "numpy", "zarr")  # whose versions are worth a line
 
 
@@ -20,7 +22,7 @@ def store_tables(description: Mapping[str, Any]) -> Iterator[RenderableType]:
     """From who made the store over what is in it to whether it is whole."""
     yield from _heading(description)
     if description["classes"]:
-        yield _class_table(description["classes"])
+        yield _class_table(description["classes"], normal=description["normal_classes"])
     if description["feature_sets"]:
         yield _set_table(description["feature_sets"], num_rows=description["num_rows"])
         yield _backbone_table({**description["feature_sets"], **description["constants"]})
@@ -46,14 +48,25 @@ def _heading(description: Mapping[str, Any]) -> Iterator[Text]:
         yield Text("Made by random-weight demo backbones: for trying things out, not for results.", style="yellow")
 
 
-def _class_table(classes: Mapping[str, Mapping[str, int]]) -> Table:
+def _class_table(classes: Mapping[str, Mapping[str, int]], *, normal: Sequence[str]) -> Table:
     splits = list(next(iter(classes.values())))
-    table = _table("welds", left=["class"], right=splits)
+    table = _table(Text(_class_title(classes, normal=normal), style="table.title"), left=["class"], right=splits)
     for name, counts in classes.items():
-        table.add_row(name, *(_count(counts[split]) for split in splits))
+        table.add_row(Text(visible(name)), *(_count(counts[split]) for split in splits))
     table.add_section()
     table.add_row("all", *(f"{sum(counts[split] for counts in classes.values()):,}" for split in splits), style="bold")
     return table
+
+
+def _class_title(classes: Mapping[str, Mapping[str, int]], *, normal: Sequence[str]) -> str:
+    """Which classes are normal: `38 welds: 16 normal (good), 22 defects (burnthrough, porosity)`."""
+    told = []
+    for noun, names in (("normal", normal), ("defects", [name for name in classes if name not in normal])):
+        number = sum(sum(classes[name].values()) for name in names)
+        shown = shortened([visible(name) for name in names], most=_CLASSES_SHOWN)
+        told.append(f"{number:,} {noun}{f' ({shown})' if names else ''}")
+    total = sum(sum(counts.values()) for counts in classes.values())
+    return f"{count_of(total, 'weld')}: {', '.join(told)}"
 
 
 def _set_table(feature_sets: Mapping[str, Any], *, num_rows: int) -> Table:
@@ -186,7 +199,7 @@ def _onset_table(offsets: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def _table(title: str, *, left: Sequence[str], right: Sequence[str]) -> Table:
+def _table(title: str | Text, *, left: Sequence[str], right: Sequence[str]) -> Table:
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for heading in left:
         table.add_column(heading, no_wrap=True)

@@ -50,6 +50,26 @@ class DataSettings(Section):
         description="How the folder is organised: with a manifest.csv, as good_weld/ and defect_data_weld/ folders, "
         "or whichever is found.",
     )
+    normal_classes: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        (
+            *("OK", "normal", "no defect", "no defects", "defect free", "without defects", "flawless", "sound"),
+            *("acceptable", "passed", "gut", "in Ordnung", "i. O.", "fehlerfrei", "bon", "bueno", "buono", "норма"),
+            *("良好", "正常", "合格", "无缺陷", "정상"),
+        ),
+        description="CATEGORY values that mean a normal weld besides good, in any writing; every other is the name of "
+        "a defect (manifest layout only).",
+    )
+    unlabelled: Literal["refuse", "leave_out"] = Field(
+        "refuse",
+        description="What is done about a CATEGORY such as unknown or n/a, which is neither normal nor a defect: the "
+        "manifest is refused, or its welds of that kind are left out (manifest layout only).",
+    )
+    run_codes: Literal["auto", "check", "ignore"] = Field(
+        "auto",
+        description="Whether the last two digits of a run called MM-DD-YY-NNNN-CC are held against CATEGORY, which is "
+        "what counts: check: a contradiction is refused; ignore: they mean something else; auto: check where more than "
+        "nine in ten bear out that they are class codes (manifest layout only).",
+    )
     val_fraction: Fraction = Field(0.2, description="Share of normal sessions for validation (folders layout only).")
     test_fraction: Fraction = Field(0.2, description="Share of normal sessions for test (folders layout only).")
     split_seed: int = Field(0, ge=0, description="Seed of the split by session (folders layout only).")

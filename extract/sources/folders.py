@@ -1,6 +1,7 @@
 """The layout without a manifest: good_weld/ and defect_data_weld/ hold sessions, which hold runs."""
 
 import os
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import NotFoundError, SettingsError, SourceError
+from ...progress import say
 from ..sample import Sample, Split
-from .classes import CLASS_NAMES, GOOD_CODE
+from .classes import CLASS_NAMES, GOOD, GOOD_CODE
 from .run_folder import collect_run
 from .run_name import class_code_of
 from .session_split import split_sessions
@@ -56,19 +58,19 @@ class FolderSource:
         return [self._sample(run, split=splits[run.session]) for run in runs]
 
     def _find_runs(self) -> Iterator[_Run]:
-        if not (self.root / GOOD_FOLDER).is_dir():
+        tops = [self.root / name for name in (GOOD_FOLDER, DEFECT_FOLDER) if (self.root / name).is_dir()]
+        if self.root / GOOD_FOLDER not in tops:
             raise NotFoundError(
                 f"There is no {self.root / GOOD_FOLDER}: check data.root, or make data with `weldcache synth`."
             )
-        for name in (GOOD_FOLDER, DEFECT_FOLDER):
-            top = self.root / name
-            for folder in _run_folders(top) if top.is_dir() else ():
-                session = folder.parent.relative_to(top).as_posix() if folder.parent != top else name
-                yield _Run(
-                    key=folder.relative_to(self.root).as_posix(),
-                    session=session,
-                    class_name=_class_name(folder, good=name == GOOD_FOLDER),
-                )
+        for folder in _run_folders(tops):
+            key = _key(folder, root=self.root)
+            top, *session, _ = key.split("/")
+            yield _Run(
+                key=key,
+                session="/".join(session) or top,
+                class_name=_class_name(folder, good=top == GOOD_FOLDER),
+            )
 
     def _split(self, runs: Sequence[_Run]) -> dict[str, Split]:
         classes: dict[str, set[str]] = {}
@@ -76,7 +78,7 @@ class FolderSource:
             classes.setdefault(run.session, set()).add(run.class_name)
         splits = split_sessions(
             {session: frozenset(found) for session, found in classes.items()},
-            normal=CLASS_NAMES[GOOD_CODE],
+            normal=GOOD,
             val_fraction=self.val_fraction,
             test_fraction=self.test_fraction,
             generator=np.random.default_rng(self.split_seed),
@@ -95,7 +97,7 @@ class FolderSource:
             split=split,
             class_name=run.class_name,
             session=run.session,
-            label=int(run.class_name != CLASS_NAMES[GOOD_CODE]),
+            label=int(run.class_name != GOOD),
             files=found.files,
             absent=found.absent,
             masks=found.masks,
@@ -111,23 +113,55 @@ def _check_fractions(source: FolderSource) -> None:
         )
 
 
-def _run_folders(folder: Path) -> Iterator[Path]:
-    """Folders below `folder` that are named like runs."""
+def _run_folders(tops: Sequence[Path]) -> Iterator[Path]:
+    """Folders below `tops` that are named like runs, each once: what links lead to comes last, and not again."""
+    folders, links = list(tops), list[Path]()
+    seen: dict[tuple[int, int], Path] = {}
+    while folders or links:
+        folder = folders.pop() if folders else links.pop()
+        try:
+            found = folder.stat()
+            first = seen.setdefault((found.st_dev, found.st_ino), folder)
+            if first != folder:
+                say(f"{folder} leads to {first} again, which is read once, under that name.")
+            elif class_code_of(folder.name) is not None:
+                yield folder
+            else:
+                for inner, is_link in _folders_in(folder):
+                    (links if is_link else folders).append(inner)
+        except OSError as error:
+            say(f"{folder} cannot be listed ({error.strerror}): what lies in it is not read.")
+
+
+def _folders_in(folder: Path) -> list[tuple[Path, bool]]:
+    """Folders in one that is no run's, and whether each is a link; the last by name comes first."""
     with os.scandir(folder) as found:
-        entries = [entry for entry in found if not entry.name.startswith(".")]
-    stray = [entry.name for entry in entries if entry.name.lower().endswith(_MEDIA_SUFFIXES)]
+        entries = sorted(found, key=lambda entry: entry.name, reverse=True)
+    names = [entry.name for entry in entries if not entry.name.startswith(".")]
+    stray = [name for name in names if name.lower().endswith(_MEDIA_SUFFIXES)]
     if stray:
         raise SourceError(
             f"{folder} holds {min(stray)} and is not named like a run, so its class is not known; "
             "name it MM-DD-YY-NNNN-CC, CC being the class code."
         )
-    for entry in entries:
-        if not entry.is_dir():
-            continue
-        if class_code_of(entry.name) is None:
-            yield from _run_folders(folder / entry.name)
-        else:
-            yield folder / entry.name
+    return [
+        (folder / entry.name, entry.is_symlink())
+        for entry in entries
+        if entry.name in names and (entry.is_symlink() or entry.is_dir())
+    ]
+
+
+def _key(folder: Path, *, root: Path) -> str:
+    """The run's path below the data set's folder, in the composed form of Unicode, which copying may change."""
+    key = folder.relative_to(root).as_posix()
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        raise SourceError(
+            f"The folder {key!a} has a name that is not UTF-8, which no store or report can hold; rename it, for "
+            "example with `convmv -r -f latin1 -t utf8 --notest`."
+        ) from None
+    return unicodedata.normalize("NFC", key)
 
 
 def _class_name(folder: Path, *, good: bool) -> str:

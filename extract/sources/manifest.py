@@ -4,13 +4,19 @@ import csv
 import io
 import math
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Literal
 
+from ...configs.schema import DataSettings
+from ...documents import read_regular_file
 from ...errors import NotFoundError, SourceError
+from ...progress import say
+from ...wording import brief, count_of, shortened
 from ..sample import SPLITS, Sample, Split
-from .classes import CLASS_NAMES, GOOD_CODE
+from .classes import CLASS_NAMES, GOOD, class_name_of, is_unlabelled
 from .run_folder import collect_run
 from .run_name import class_code_of
 
@@ -20,12 +26,20 @@ NUMERIC_SETTINGS = ("THICKNESS_MM", "CURRENT_A", "VOLTAGE_V", "GAS_BAR", "ROBOT_
 SETTINGS = ("WELD_TYPE", "THICKNESS_MM", "STEEL_TYPE", "CURRENT_A", "VOLTAGE_V", "GAS_BAR", "ROBOT_SPEED_CPM")
 _COLUMNS = ("CATEGORY", *SETTINGS, "DIRECTORY", "SUBDIRS", "SPLIT")
 
+_NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,2})?")
+_LONGEST_NAME = 255  # bytes that file systems take
+_BEARING_OUT = 9  # codes that agree with CATEGORY for each that does not, before they are taken for class codes
+_DEFAULTS = DataSettings()
+
 
 @dataclass(frozen=True)
 class ManifestSource:
     """A folder with a manifest.csv; the manifest says what there should be, the folders what there is."""
 
     root: Path
+    normal_classes: tuple[str, ...] = _DEFAULTS.normal_classes
+    unlabelled: Literal["refuse", "leave_out"] = _DEFAULTS.unlabelled
+    run_codes: Literal["auto", "check", "ignore"] = _DEFAULTS.run_codes
 
     def samples(self) -> Sequence[Sample]:
         """One sample a row, in the manifest's order; what a row's folder lacks is in `absent`.
@@ -39,18 +53,39 @@ class ManifestSource:
         if not rows:
             raise SourceError(f"{path} lists no welds: it has no row below its header.")
         _check_unique(rows)
-        return [self._sample(row) for row in rows]
+        classes = {row: name for row in rows if (name := self._class_name(row)) is not None}
+        if left_out := len(rows) - len(classes):
+            say(f"{path}: {count_of(left_out, 'weld')} without a class left out.")
+        _check_codes(classes, mode=self.run_codes)
+        if GOOD not in classes.values():
+            found = shortened(sorted(set(classes.values())), most=5)
+            say(f"{path}: no weld is normal; the classes are {found}. Name the normal ones in data.normal_classes.")
+        return [self._sample(row, class_name) for row, class_name in classes.items()]
 
-    def _sample(self, row: "_Row") -> Sample:
+    def _class_name(self, row: "_Row") -> str | None:
+        """The class that CATEGORY means; None for a weld that is to be left out because its class is not known."""
+        category = row["CATEGORY"]
+        name = class_name_of(category, normal=self.normal_classes)
+        if name != GOOD and is_unlabelled(category):
+            if self.unlabelled == "leave_out":
+                return None
+            raise SourceError(
+                f"{row.place}: CATEGORY is {category!r}, and a weld that may be normal is no defect. Write its class, "
+                "or leave such welds out with --set data.unlabelled=leave_out."
+            )
+        if not name:
+            raise SourceError(f"{row.place}: CATEGORY is {category!r}; write good or the name of a defect.")
+        return name
+
+    def _sample(self, row: "_Row", class_name: str) -> Sample:
         key = _key(row)
-        class_name = _class_name(row, run=PurePosixPath(key).name)
         run = collect_run(self.root, key=key)
         return Sample(
             key=key,
             split=_split(row),
             class_name=class_name,
-            session=row["DIRECTORY"],
-            label=int(class_name != CLASS_NAMES[GOOD_CODE]),
+            session=_composed(row["DIRECTORY"]),
+            label=int(class_name != GOOD),
             files=run.files,
             absent=run.absent,
             attributes={name: row[name] if name in TEXT_SETTINGS else _number(row, name) for name in SETTINGS},
@@ -58,7 +93,7 @@ class ManifestSource:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Row:
     """A row's values by column, stripped, with its place for messages."""
 
@@ -83,9 +118,11 @@ def _read_rows(path: Path) -> Iterator[_Row]:
 
 def _read_text(path: Path) -> str:
     try:
-        content = path.read_bytes()
+        content = read_regular_file(path)
     except FileNotFoundError as error:
         raise NotFoundError(f"There is no {path}: check data.root, or make data with `weldcache synth`.") from error
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
     if not content.strip():
         raise SourceError(f"{path} is empty: restore it from the data set.")
     try:
@@ -99,6 +136,12 @@ def _read_text(path: Path) -> str:
 
 def _check_columns(columns: Sequence[str], *, path: Path) -> None:
     missing = [name for name in _COLUMNS if name not in columns]
+    separator = next((sign for sign in ";\t|" if len(columns) == 1 and columns[0].count(sign) > 2), None)
+    if missing and separator:
+        raise SourceError(
+            f"{path}, line 1: the columns are separated by {separator!r}; save the file with commas between them, and "
+            "with a point in numbers such as 24.2."
+        )
     if missing:
         raise SourceError(
             f"{path}, line 1: the columns {', '.join(missing)} are missing; there are {', '.join(columns)}. "
@@ -110,7 +153,10 @@ def _check_columns(columns: Sequence[str], *, path: Path) -> None:
 
 
 def _row(fields: Sequence[str], *, columns: Sequence[str], place: str) -> _Row:
-    if len(fields) < len(columns) or any(field.strip() for field in fields[len(columns) :]):
+    # Empty values at the end are harmless only behind a column that is never empty: behind another one they may be what
+    # a comma too many inside a number has pushed out, and every value would be its neighbour's.
+    surplus = fields[len(columns) :]
+    if len(fields) < len(columns) or (surplus and (any(map(str.strip, surplus)) or columns[-1] not in _COLUMNS)):
         raise SourceError(
             f"{place}: {len(fields)} values for {len(columns)} columns; give each column one value, "
             "and put a value that holds a comma in quotation marks."
@@ -122,7 +168,7 @@ def _row(fields: Sequence[str], *, columns: Sequence[str], place: str) -> _Row:
 def _check_unique(rows: Sequence[_Row]) -> None:
     seen: dict[str, _Row] = {}
     for row in rows:
-        first = seen.setdefault(row["SUBDIRS"], row)
+        first = seen.setdefault(_composed(row["SUBDIRS"]), row)
         if first is not row:
             raise SourceError(
                 f"{row.place}: SUBDIRS is {row['SUBDIRS']!r}, as in {first.place}; remove one of the two."
@@ -130,12 +176,20 @@ def _check_unique(rows: Sequence[_Row]) -> None:
 
 
 def _key(row: _Row) -> str:
-    """SUBDIRS, which is DIRECTORY/RUN and stays within the data set."""
-    key, directory = row["SUBDIRS"], row["DIRECTORY"]
+    """SUBDIRS, which is DIRECTORY/RUN and stays within the data set, in the composed form of Unicode.
+
+    A file system may hold the name in the other form, as after a copy from a Mac; `collect_run` finds it under both.
+    """
+    key, directory = _composed(row["SUBDIRS"]), _composed(row["DIRECTORY"])
     parts = key.split("/")
     if PureWindowsPath(key).anchor or "\\" in key or any(part in ("", ".", "..") for part in parts):
         raise SourceError(
             f"{row.place}: SUBDIRS is {key!r}; write a path below the data set's folder, such as 'DIRECTORY/RUN'."
+        )
+    if "\0" in key or any(len(part.encode()) > _LONGEST_NAME for part in parts):
+        raise SourceError(
+            f"{row.place}: SUBDIRS is {brief(key)}; no folder can be of that name, which has at most {_LONGEST_NAME} "
+            "bytes and no NUL."
         )
     if "/".join(parts[:-1]) != directory:
         raise SourceError(
@@ -153,43 +207,32 @@ def _split(row: _Row) -> Split:
 
 
 def _number(row: _Row, column: str) -> float:
-    try:
-        number = float(row[column])
-    except ValueError:
-        number = math.nan
+    number = float(row[column]) if _NUMBER.fullmatch(row[column]) else math.nan
     if not math.isfinite(number):
-        raise SourceError(f"{row.place}: {column} is {row[column]!r}; write a number such as 7 or 12.5.")
+        raise SourceError(f"{row.place}: {column} is {brief(row[column])}; write a number such as 7 or 12.5.")
     return number
 
 
-def _class_name(row: _Row, *, run: str) -> str:
-    """The class that the run's code names; CATEGORY's where the run has no known code.
-
-    The two must not contradict each other: CATEGORY may word a defect freely, but must not name another class, nor
-    call a good weld a defect or the other way round.
-    """
-    category = row["CATEGORY"]
-    words = _words(category)
-    if not words:
-        raise SourceError(f"{row.place}: CATEGORY is {category!r}; write good or the name of a defect.")
-    named = _NAMES_BY_LETTERS.get("".join(words))
-    code = class_code_of(run)
-    coded = CLASS_NAMES.get(code) if code else None
-    if coded is None:
-        return named or "_".join(words)
-    good = CLASS_NAMES[GOOD_CODE]
-    if coded != (named or coded) or (coded == good) != (named == good):
+def _check_codes(classes: Mapping[_Row, str], *, mode: str) -> None:
+    """Hold the codes of runs against the classes of their rows, which count in any case."""
+    coded = [
+        (row, name, CLASS_NAMES[code])
+        for row, name in classes.items()
+        if (code := class_code_of(PurePosixPath(row["SUBDIRS"]).name) or "") in CLASS_NAMES
+    ]
+    # A defect may be worded freely, but not as another class, and good and defect exclude each other.
+    wrong = [
+        (row, meant) for row, name, meant in coded if name != meant and (name in CLASS_NAMES.values() or meant == GOOD)
+    ]
+    borne_out = sum(name == meant for _, name, meant in coded)
+    if wrong and (mode == "check" or (mode == "auto" and borne_out > _BEARING_OUT * len(wrong))):
+        (row, meant), *more = wrong
         raise SourceError(
-            f"{row.place}: CATEGORY is {category!r} and the run {run} has the code {code}, which is {coded}; "
-            "correct the one that is wrong."
+            f"{row.place}: CATEGORY is {row['CATEGORY']!r}, and the last digits of the run {row['SUBDIRS']!r} are the "
+            f"code of {meant}{f' ({len(more):,} more rows are like that)' if more else ''}; correct the one that is "
+            "wrong, or say that they are no class codes with --set data.run_codes=ignore."
         )
-    return coded
 
 
-def _words(category: str) -> list[str]:
-    """Words of a category in one writing: "Good", "good_weld" and "good weld" are the same."""
-    words = re.findall(r"[a-z0-9]+", category.lower())
-    return ["w" if word == "with" else word for word in words if word not in ("weld", "welds")]
-
-
-_NAMES_BY_LETTERS = {name.replace("_", ""): name for name in CLASS_NAMES.values()}
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)

@@ -1,7 +1,9 @@
 """Which data set the settings mean: one with a manifest, or one of folders alone."""
 
+from pathlib import Path
+
 from ...configs.schema import DataSettings
-from ...errors import NotFoundError
+from ...errors import NotFoundError, SourceError
 from .folders import DEFECT_FOLDER, GOOD_FOLDER, FolderSource
 from .manifest import MANIFEST_NAME, ManifestSource
 
@@ -11,11 +13,18 @@ def open_source(settings: DataSettings) -> ManifestSource | FolderSource:
 
     Raises:
         NotFoundError: if the folder holds no data set of that layout.
+        SourceError: if it cannot be listed.
     """
     root = settings.root
-    if settings.layout != "folders" and (root / MANIFEST_NAME).is_file():
-        return ManifestSource(root)
-    if settings.layout != "manifest" and any((root / name).is_dir() for name in (GOOD_FOLDER, DEFECT_FOLDER)):
+    names = _names_in(root)
+    if settings.layout != "folders" and MANIFEST_NAME in names:
+        return ManifestSource(
+            root,
+            normal_classes=settings.normal_classes,
+            unlabelled=settings.unlabelled,
+            run_codes=settings.run_codes,
+        )
+    if settings.layout != "manifest" and names & {GOOD_FOLDER, DEFECT_FOLDER}:
         return FolderSource(
             root,
             val_fraction=settings.val_fraction,
@@ -32,3 +41,12 @@ def open_source(settings: DataSettings) -> ManifestSource | FolderSource:
         f"{where} (data.layout is {settings.layout}). Name the data set's folder with --data or --set data.root=PATH, "
         "or make one with `weldcache synth PATH`."
     )
+
+
+def _names_in(root: Path) -> set[str]:
+    try:
+        return {path.name for path in root.iterdir()}
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
+    except OSError as error:
+        raise SourceError(f"{root} cannot be listed ({error.strerror}); see that you may read it.") from error

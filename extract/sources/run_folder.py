@@ -1,6 +1,7 @@
 """One run's folder: which file belongs to which modality, and what is missing."""
 
 import os
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ def collect_run(root: Path, *, key: str) -> RunFiles:
     of thousands of runs lists in a second.
     """
     folder = root / key
+    if not folder.is_dir():  # copied from a Mac, the same name has other bytes
+        folder = root / unicodedata.normalize("NFD", key)
     names = _names_in(folder)
     if names is None:
         return RunFiles(files={}, absent=dict.fromkeys(_MODALITIES, f"there is no folder {key}"), masks={})

@@ -91,6 +91,7 @@ def test_rows_classes_and_bytes_are_counted(welds: FeatureStore) -> None:
         "good": {"train": 2, "val": 1, "test": 1},
         "burnthrough": {"train": 0, "val": 0, "test": 2},
     }
+    assert told["normal_classes"] == ["good"]
     video = told["feature_sets"]["video"]
     assert video["rows"] == {"missing": 1, "complete": 4, "absent": 0, "unreadable": 1}
     assert video["arrays"]["tokens"]["bytes"] == 4 * 8 * 5 * 2

@@ -21,6 +21,7 @@ def test_json_says_everything_by_fixed_names(weldcache: Callable[..., Any], extr
         "random_backbones",
         "num_rows",
         "classes",
+        "normal_classes",
         "feature_sets",
         "constants",
         "bytes",
@@ -51,6 +52,7 @@ def test_tables_say_the_same(weldcache: Callable[..., Any], extracted: Path) -> 
     outcome = weldcache("info", folder=extracted)
     assert outcome.code == 0
     assert told["fingerprint"] in outcome.out
+    assert "38 welds: 16 normal (good), 22 defects (burnthrough, " in outcome.out
     assert "random-weight demo backbones" in outcome.out
     for name in (
         *told["classes"],

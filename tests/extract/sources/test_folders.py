@@ -1,5 +1,7 @@
 """Folders without a manifest: the class from the run's name, the split by session, drawn from a seed."""
 
+import os
+import unicodedata
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -132,3 +134,50 @@ def test_only_defects_is_refused(tmp_path: Path, make_run: MakeRun) -> None:
     (tmp_path / "good_weld").mkdir()
     with pytest.raises(SourceError, match="no session of good welds"):
         source(tmp_path).samples()
+
+
+def test_links_do_not_multiply_welds(tmp_path: Path, make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
+    """A link to a parent, one beside its target, and one to itself; a link to what lies elsewhere is followed."""
+    for session in ("good_weld/s0", "good_weld/s1", "elsewhere/s2"):
+        make_run(f"{session}/10-04-22-0001-00", views=())
+    links = {"s0/loop": "..", "latest": "s1", "itself": "itself", "s2": "../elsewhere/s2", "nothing": "nowhere"}
+    for name, target in links.items():
+        (tmp_path / "good_weld" / name).symlink_to(target)
+    sessions = [sample.session for sample in source(tmp_path).samples()]
+    assert sessions == ["s0", "s1", "s2"]
+    told = " ".join(capsys.readouterr().err.split())
+    assert "good_weld/s0/loop leads to" in told and "good_weld/latest leads to" in told
+    assert "good_weld/itself cannot be listed" in told
+
+
+def test_a_folder_that_may_not_be_listed_costs_what_lies_in_it(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (root / "good_weld/lost+found").mkdir()
+    listed = os.scandir
+
+    def scandir(path: Path) -> object:
+        if path.name in ("lost+found", "good_3"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert len(source(root).samples()) == 24
+    told = " ".join(capsys.readouterr().err.split())
+    assert "lost+found cannot be listed (Permission denied)" in told and "good_3 cannot be listed" in told
+
+
+def test_a_name_that_is_not_utf8_is_shown_with_the_way_to_mend_it(root: Path) -> None:
+    (root / "good_weld/good_0").rename(root / "good_weld/sch\udcfctte")
+    with pytest.raises(SourceError, match=r"good_weld/sch\\udcfctte/10-04-22-0001-00.*not UTF-8.*rename") as caught:
+        source(root).samples()
+    assert str(caught.value).isascii()
+
+
+def test_one_session_in_two_forms_of_unicode_is_one(tmp_path: Path, make_run: MakeRun) -> None:
+    for session in ("a", "b", "c", unicodedata.normalize("NFC", "schütte")):
+        make_run(f"good_weld/{session}/10-04-22-0001-00", views=())
+    make_run(f"defect_data_weld/{unicodedata.normalize('NFD', 'schütte')}/10-04-22-0002-05", views=())
+    samples = [sample for sample in source(tmp_path).samples() if "10-04-22-0002" in sample.key or "sch" in sample.key]
+    assert {sample.session for sample in samples} == {"sch\u00fctte"}
+    assert len({sample.split for sample in samples}) == 1 and all("video" in sample.files for sample in samples)

@@ -1,7 +1,10 @@
 """The manifest says what there should be: read exactly, doubted wherever it contradicts itself."""
 
+import os
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -10,6 +13,8 @@ from weldcache.extract.sources.manifest import ManifestSource
 
 Row = Callable[..., dict[str, str]]
 Write = Callable[..., Path]
+
+CODED = ("good", "Excessive penetration", "burn-through", "porosity")
 
 
 def test_a_row_becomes_a_sample_with_its_files(
@@ -73,10 +78,11 @@ def test_good_in_any_writing_is_good(tmp_path: Path, row: Row, write_manifest: W
         ("burn_through", "02", "burnthrough"),
         ("Porosity w/ excessive penetration", "04", "porosity_w_excessive_penetration"),
         ("porosity with excessive penetration", "04", "porosity_w_excessive_penetration"),
-        ("defect", "09", "spatter"),
+        ("defect", "09", "defect"),
+        ("pinhole", "02", "pinhole"),
     ],
 )
-def test_the_code_names_the_class_however_the_category_is_written(
+def test_the_category_names_the_class_however_it_is_written(
     tmp_path: Path, row: Row, write_manifest: Write, category: str, code: str, class_name: str
 ) -> None:
     write_manifest([row(f"10-04-22-0001-{code}", CATEGORY=category)])
@@ -96,11 +102,108 @@ def test_the_category_names_the_class_where_the_run_has_no_known_code(
 
 
 @pytest.mark.parametrize(("category", "code"), [("undercut", "06"), ("good", "06"), ("undercut", "00"), ("bad", "00")])
-def test_a_category_that_contradicts_the_code_is_refused(
-    tmp_path: Path, row: Row, write_manifest: Write, category: str, code: str
+@pytest.mark.parametrize(("mode", "others", "refused"), [("auto", 10, True), ("auto", 9, False), ("check", 1, True)])
+def test_a_code_that_contradicts_is_told_where_codes_are_class_codes(
+    tmp_path: Path, row: Row, write_manifest: Write, category: str, code: str, mode: str, others: int, refused: bool
 ) -> None:
-    write_manifest([row(), row(f"10-04-22-0002-{code}", CATEGORY=category)])
-    with pytest.raises(SourceError, match=rf"line 3: CATEGORY is '{category}' .* has the code {code}"):
+    coded = [row(f"10-04-22-{number:04}-0{number % 4}", CATEGORY=CODED[number % 4]) for number in range(others)]
+    write_manifest([*coded, row(f"10-04-22-0100-{code}", CATEGORY=category)])
+    source = ManifestSource(tmp_path, run_codes=mode)  # type: ignore[arg-type]
+    if refused:
+        with pytest.raises(SourceError, match=rf"line {others + 2}: CATEGORY is '{category}'.*run_codes=ignore"):
+            source.samples()
+    assert ManifestSource(tmp_path, run_codes="ignore").samples()[-1].class_name == category
+    if not refused:
+        assert source.samples()[-1].class_name == category
+
+
+def test_digits_that_are_no_class_codes_do_no_harm(tmp_path: Path, row: Row, write_manifest: Write) -> None:
+    """The layer of a seam, for example."""
+    names = ["good", "good", "pinhole", "pinhole", "porosity"]
+    write_manifest([row(f"10-04-22-{place:04}-0{place % 3 + 1}", CATEGORY=name) for place, name in enumerate(names)])
+    assert [sample.class_name for sample in ManifestSource(tmp_path).samples()] == names
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["孔隙1", "裂纹1"],
+        ["пора A", "трещина A"],
+        ["Porosität", "Porositat"],
+        ["Übermaß", "Untermaß"],
+        ["दरार", "दरारे"],
+        ["Riss <1mm", "Riss >1mm"],
+    ],
+)
+def test_classes_in_any_script_stay_apart(tmp_path: Path, row: Row, write_manifest: Write, names: list[str]) -> None:
+    write_manifest([row(f"naht_{place}", CATEGORY=name) for place, name in enumerate(names)])
+    found = [sample.class_name for sample in ManifestSource(tmp_path).samples()]
+    assert len(set(found)) == len(names) and all(name.isprintable() and len(name) >= 3 for name in found)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("Porosität", "POROSITA\u0308T"), ("Über-Maß", "übermass"), ("Ｃｒａｃｋ２", "crack2"), ("孔隙 1", "孔隙_1")],
+)
+def test_writings_of_one_class_are_one(tmp_path: Path, row: Row, write_manifest: Write, one: str, other: str) -> None:
+    write_manifest([row("naht_1", CATEGORY=one), row("naht_2", CATEGORY=other.replace("übermass", "über mass"))])
+    found = {sample.class_name for sample in ManifestSource(tmp_path).samples()}
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("category", ["OK", "Normal", "no defect", "No_Defects", "gut", "i.O.", "良好", "defect-free"])
+def test_a_normal_weld_has_many_names(tmp_path: Path, row: Row, write_manifest: Write, category: str) -> None:
+    write_manifest(
+        [row("naht_1", CATEGORY=category), row("naht_2", CATEGORY="not good"), row("naht_3", CATEGORY="NOK")]
+    )
+    samples = ManifestSource(tmp_path).samples()
+    assert [(sample.class_name, sample.label) for sample in samples] == [("good", 0), ("not_good", 1), ("nok", 1)]
+
+
+def test_other_names_of_a_normal_weld_are_a_setting(tmp_path: Path, row: Row, write_manifest: Write) -> None:
+    rows = [row("naht_1", CATEGORY="Klasse B"), row("naht_2", CATEGORY="OK"), row("naht_3", CATEGORY="Good")]
+    write_manifest(rows)
+    samples = ManifestSource(tmp_path, normal_classes=("klasse-b", "none")).samples()
+    assert [sample.label for sample in samples] == [0, 1, 0]
+
+
+def test_a_data_set_without_normal_welds_is_told(
+    tmp_path: Path, row: Row, write_manifest: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_manifest([row("naht_1", CATEGORY="A"), row("naht_2", CATEGORY="B")])
+    assert len(ManifestSource(tmp_path).samples()) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert "no weld is normal; the classes are a, b" in told and "data.normal_classes" in told
+
+
+@pytest.mark.parametrize("category", ["unknown", "Unlabelled", "n/a", "None", "unbekannt", "TBD", "未知"])
+def test_a_weld_without_a_class_is_no_defect(
+    tmp_path: Path, row: Row, write_manifest: Write, category: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_manifest([row("naht_1"), row("naht_2", CATEGORY=category), row("naht_3", CATEGORY="pore")])
+    with pytest.raises(SourceError, match=rf"line 3: CATEGORY is '{category}'.*data.unlabelled=leave_out"):
+        ManifestSource(tmp_path).samples()
+    samples = ManifestSource(tmp_path, unlabelled="leave_out").samples()
+    assert [sample.class_name for sample in samples] == ["good", "pore"]
+    assert "1 weld without a class left out" in " ".join(capsys.readouterr().err.split())
+    assert [sample.label for sample in ManifestSource(tmp_path, normal_classes=(category,)).samples()] == [0, 0, 1]
+
+
+@pytest.mark.parametrize(("in_manifest", "on_disk"), [("NFC", "NFD"), ("NFD", "NFC"), ("NFD", "NFD")])
+def test_a_name_is_found_in_either_form_of_unicode(
+    tmp_path: Path, row: Row, write_manifest: Write, make_run: Callable[..., Path], in_manifest: str, on_disk: str
+) -> None:
+    written, lies = (unicodedata.normalize(form, "schütte") for form in (in_manifest, on_disk))  # type: ignore[arg-type]
+    folder = make_run(f"{lies}/10-04-22-0001-00")
+    write_manifest([row(directory=written)])
+    (sample,) = ManifestSource(tmp_path).samples()
+    assert sample.files["video"] == (folder / "10-04-22-0001-00.avi",)
+    assert (sample.key, sample.session) == ("sch\u00fctte/10-04-22-0001-00", "sch\u00fctte")
+
+
+def test_two_forms_of_one_name_are_one_weld_listed_twice(tmp_path: Path, row: Row, write_manifest: Write) -> None:
+    write_manifest([row(directory=unicodedata.normalize(form, "schütte")) for form in ("NFC", "NFD")])
+    with pytest.raises(SourceError, match=r"line 3: SUBDIRS is .*as in .* line 2"):
         ManifestSource(tmp_path).samples()
 
 
@@ -118,6 +221,13 @@ def test_spaces_case_and_a_byte_order_mark_do_no_harm(tmp_path: Path, row: Row, 
         ({"SPLIT": "holdout"}, r"line 3: SPLIT is 'holdout'; write TRAIN, VAL or TEST"),
         ({"CURRENT_A": "high"}, r"line 3: CURRENT_A is 'high'; write a number"),
         ({"VOLTAGE_V": "24,2"}, r"line 3: VOLTAGE_V is '24,2'"),
+        ({"CURRENT_A": "1_000"}, r"line 3: CURRENT_A is '1_000'"),
+        ({"CURRENT_A": "٢٠٥"}, r"line 3: CURRENT_A is '٢٠٥'"),
+        ({"CURRENT_A": "inf"}, r"line 3: CURRENT_A is 'inf'"),
+        ({"CURRENT_A": "9" * 400}, r"line 3: CURRENT_A is"),
+        ({"CATEGORY": "?"}, r"line 3: CATEGORY is '\?'; write good or the name of a defect"),
+        ({"SUBDIRS": "s/" + "x" * 300, "DIRECTORY": "s"}, r"line 3: SUBDIRS is .*at most 255 bytes"),
+        ({"SUBDIRS": "s/a\0b", "DIRECTORY": "s"}, r"line 3: SUBDIRS is 's/a\\x00b'.*no NUL"),
         ({"GAS_BAR": ""}, r"line 3: GAS_BAR is ''"),
         ({"THICKNESS_MM": "nan"}, r"line 3: THICKNESS_MM is 'nan'"),
         ({"CATEGORY": " "}, r"line 3: CATEGORY is ''; write good or the name of a defect"),
@@ -175,6 +285,42 @@ def test_a_row_of_another_length_is_refused(tmp_path: Path, row: Row, write_mani
     path = write_manifest([row()])
     path.write_text(path.read_text() + line + "\n")
     with pytest.raises(SourceError, match=r"line 3: .* values for 12 columns"):
+        ManifestSource(tmp_path).samples()
+
+
+def test_a_decimal_comma_cannot_push_values_to_their_neighbours(
+    tmp_path: Path, row: Row, write_manifest: Write
+) -> None:
+    """Behind a column that may be empty, the value too many would be an empty one."""
+    path = write_manifest([row(NOTE="")], columns=[*row(), "NOTE"])
+    assert len(ManifestSource(tmp_path).samples()) == 1
+    path.write_text(path.read_text().replace("24.2", "24,2"))
+    with pytest.raises(SourceError, match="line 2: 14 values for 13 columns"):
+        ManifestSource(tmp_path).samples()
+    path = write_manifest([row()])
+    path.write_text(path.read_text().replace("TRAIN", "TRAIN,,"))  # as some spreadsheets end a line
+    assert ManifestSource(tmp_path).samples()[0].attributes["VOLTAGE_V"] == 24.2
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_other_separators_are_named(tmp_path: Path, row: Row, write_manifest: Write, separator: str) -> None:
+    path = write_manifest([row()])
+    path.write_text(path.read_text().replace(",", separator))
+    with pytest.raises(SourceError, match=f"separated by {separator!r}".replace("\\", r"\\")):
+        ManifestSource(tmp_path).samples()
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "not allowed"])
+def test_a_manifest_that_cannot_be_read_is_named(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "manifest.csv"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.touch()
+        monkeypatch.setattr(os, "open", Mock(side_effect=PermissionError(13, "Permission denied", str(path))))
+    with pytest.raises(SourceError, match=rf"{path} cannot be read"):
         ManifestSource(tmp_path).samples()
 
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from weldcache.configs.schema import DataSettings
-from weldcache.errors import NotFoundError
+from weldcache.errors import NotFoundError, SourceError
 from weldcache.extract.sources.folders import FolderSource
 from weldcache.extract.sources.manifest import ManifestSource
 from weldcache.extract.sources.open import open_source
@@ -53,3 +54,15 @@ def test_the_other_layout_is_not_taken_instead(tmp_path: Path, make_run: Callabl
     make_run("good_weld/s/10-04-22-0001-00")
     with pytest.raises(NotFoundError, match=r"holds no manifest\.csv"):
         open_source(DataSettings(root=tmp_path, layout="manifest"))
+
+
+def test_how_classes_are_read_is_taken_from_the_settings(both: Path) -> None:
+    given = {"root": both, "normal_classes": ["fine"], "unlabelled": "leave_out", "run_codes": "ignore"}
+    expected = ManifestSource(both, normal_classes=("fine",), unlabelled="leave_out", run_codes="ignore")
+    assert open_source(DataSettings.model_validate(given)) == expected
+
+
+def test_a_folder_that_may_not_be_listed_is_named(both: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "iterdir", Mock(side_effect=PermissionError(13, "Permission denied", str(both))))
+    with pytest.raises(SourceError, match=rf"{both} cannot be listed \(Permission denied\)"):
+        open_source(DataSettings(root=both))
