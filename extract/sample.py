@@ -29,10 +29,20 @@ class Sample:
     absent: Mapping[str, str] = field(default_factory=dict)  # the same -> what is missing
     attributes: Mapping[str, float | str] = field(default_factory=dict)  # settings known without any media
     masks: Mapping[Path, Path] = field(default_factory=dict)  # photograph -> its defect mask
+    unreadable: frozenset[str] = frozenset()  # those of `absent` for which something is there that cannot be read
+    notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # as `files` -> what was passed over there
 
     def why_absent(self, modality: str) -> str | None:
         """What is missing that `modality` is read from, in words; None where it is there."""
         return self.absent.get(_RECORDED_AS.get(modality, modality))
+
+    def is_unreadable(self, modality: str) -> bool:
+        """Whether what `modality` is read from is there and known not to be readable before it is opened."""
+        return _RECORDED_AS.get(modality, modality) in self.unreadable
+
+    def notes_of(self, modality: str) -> tuple[str, ...]:
+        """What was passed over where the files of `modality` lie, in words."""
+        return self.notes.get(_RECORDED_AS.get(modality, modality), ())
 
 
 @runtime_checkable

@@ -3,7 +3,7 @@
 import errno
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ...cache.source_files import SourceFile, source_file
@@ -107,13 +107,14 @@ def _read(
 ) -> tuple[Prepared | Failure, tuple[SourceFile, ...]]:
     missing = sample.why_absent(modality)
     if missing is not None:
-        return Failure(Status.ABSENT, missing), ()
+        return Failure(Status.UNREADABLE if sample.is_unreadable(modality) else Status.ABSENT, missing), ()
     sources = files.of(sample, reader=reader)
     if isinstance(sources, Failure):
         return sources, ()
     outcome: Prepared | Failure
     try:
         outcome = reader(sample)
+        outcome = replace(outcome, notes=outcome.notes + sample.notes_of(modality))
     except DecodeError as error:
         outcome = Failure(Status.UNREADABLE, str(error))
     changed = [str(path) for path in reader.files(sample) if files.changed(path)]

@@ -12,13 +12,12 @@ from ...errors import NotFoundError, SettingsError, SourceError
 from ...progress import say
 from ..sample import Sample, Split
 from .classes import CLASS_NAMES, GOOD, GOOD_CODE
-from .run_folder import collect_run
+from .run_folder import RECORDING_SUFFIXES, collect_run
 from .run_name import class_code_of
 from .session_split import split_sessions
 
 GOOD_FOLDER = "good_weld"
 DEFECT_FOLDER = "defect_data_weld"
-_MEDIA_SUFFIXES = (".avi", ".flac")
 
 
 @dataclass(frozen=True)
@@ -100,6 +99,8 @@ class FolderSource:
             label=int(run.class_name != GOOD),
             files=found.files,
             absent=found.absent,
+            unreadable=frozenset(found.unreadable),
+            notes=found.notes,
             masks=found.masks,
         )
 
@@ -138,7 +139,7 @@ def _folders_in(folder: Path) -> list[tuple[Path, bool]]:
     with os.scandir(folder) as found:
         entries = sorted(found, key=lambda entry: entry.name, reverse=True)
     names = [entry.name for entry in entries if not entry.name.startswith(".")]
-    stray = [name for name in names if name.lower().endswith(_MEDIA_SUFFIXES)]
+    stray = [name for name in names if name.lower().endswith(RECORDING_SUFFIXES)]
     if stray:
         raise SourceError(
             f"{folder} holds {min(stray)} and is not named like a run, so its class is not known; "

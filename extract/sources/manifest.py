@@ -88,6 +88,8 @@ class ManifestSource:
             label=int(class_name != GOOD),
             files=run.files,
             absent=run.absent,
+            unreadable=frozenset(run.unreadable),
+            notes=run.notes,
             attributes={name: row[name] if name in TEXT_SETTINGS else _number(row, name) for name in SETTINGS},
             masks=run.masks,
         )

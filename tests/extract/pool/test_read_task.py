@@ -1,0 +1,91 @@
+"""What of a sample's files cannot be used is with what was read of it, as a note or as the reason for its absence."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from weldcache.cache.status import Status
+from weldcache.configs.schema import AudioSettings, SensorSettings
+from weldcache.extract.decode.decoded import AudioWindows
+from weldcache.extract.modalities.audio import AudioReader
+from weldcache.extract.modalities.modality import Prepared
+from weldcache.extract.modalities.sensor import SensorReader
+from weldcache.extract.plan import Task
+from weldcache.extract.pool.read_task import Failure, ReadTask, read_task
+from weldcache.extract.sample import Sample
+from weldcache.extract.sources.run_folder import collect_run
+
+HEADER = "Time,Pressure,CO2 Weld Flow,Feed,Primary Weld Current,Wire Consumed,Secondary Weld Voltage"
+
+
+def samples_of(windows: AudioWindows) -> torch.Tensor:
+    return torch.from_numpy(windows.samples)
+
+
+def read(root: Path) -> ReadTask:
+    """The run `weld` below `root`, its sound and its sensors."""
+    run = collect_run(root, key="weld")
+    sample = Sample(
+        "weld",
+        "train",
+        "good",
+        "day",
+        0,
+        files=run.files,
+        absent=run.absent,
+        unreadable=frozenset(run.unreadable),
+        notes=run.notes,
+    )
+    readers = {"audio": AudioReader(AudioSettings(), samples_of), "sensor": SensorReader(SensorSettings())}
+    return read_task(Task(0, sample, frozenset(readers), frozenset()), readers=readers, root=root)
+
+
+@pytest.fixture
+def weld(tmp_path: Path) -> Path:
+    folder = tmp_path / "weld"
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    soundfile.write(folder / "weld.flac", generator.normal(0, 0.1, 16_000), 16_000)
+    rows = [
+        f"10:00:{row / 10:06.3f},{','.join(map(str, values))}"
+        for row, values in enumerate(generator.uniform(60, 90, (40, 6)).round(2).tolist())
+    ]
+    (folder / "weld.csv").write_text("\n".join([HEADER, *rows, ""]))
+    return folder
+
+
+def notes(read: ReadTask, modality: str) -> tuple[str, ...]:
+    prepared = read.prepared[modality]
+    assert isinstance(prepared, Prepared)
+    return prepared.notes
+
+
+def test_sound_files_have_no_notes(weld: Path) -> None:
+    found = read(weld.parent)
+    assert notes(found, "audio") == notes(found, "sensor") == ()
+
+
+def test_what_decoders_and_the_folder_tell_is_with_the_row(weld: Path) -> None:
+    soundfile.write(weld / "weld.flac", np.zeros(16_000), 16_000)
+    (weld / "other.flac").touch()
+    lines = (weld / "weld.csv").read_text().splitlines()
+    (weld / "weld.csv").write_text("\n".join(lines[:10] + lines[30:] + [""]))
+    found = read(weld.parent)
+    assert [("silent" in note, "other.flac" in note) for note in notes(found, "audio")] == [
+        (True, False),
+        (False, True),
+    ]
+    assert "gap" in notes(found, "sensor")[0]
+
+
+def test_what_is_known_not_to_be_readable_is_not_opened(weld: Path) -> None:
+    (weld / "weld.csv").unlink()
+    (weld / "weld.csv").mkdir()
+    (weld / "weld.flac").unlink()
+    found = read(weld.parent).prepared
+    assert found["sensor"] == Failure(Status.UNREADABLE, "weld: weld.csv is a folder, not a file")
+    assert isinstance(found["audio"], Failure)
+    assert found["audio"].status is Status.ABSENT
