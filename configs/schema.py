@@ -30,6 +30,7 @@ StoreName = Annotated[
     ),
 ]
 Share = Annotated[float, Field(ge=0, le=1)]
+Limit = Annotated[float, Field(gt=0, le=1e30)]  # well within float32
 Rectangle = Annotated[
     tuple[Share, Share, Share, Share], Field(description="Left, top, right and bottom as shares of width and height.")
 ]
@@ -114,6 +115,11 @@ class AudioSettings(BackboneSettings):
     max_seconds: float = Field(
         40.96, gt=0, description="Longest recording that the store has room for; a longer one is reported, never cut."
     )
+    rates: tuple[Positive, Positive] = Field(
+        (4_000, 384_000),
+        description="Lowest and highest rate in samples a second that a file is believed; all are resampled to 16,000.",
+    )
+    max_channels: Positive = Field(8, description="Most channels that a file is believed.")
 
 
 class ImageSettings(BackboneSettings):
@@ -162,6 +168,11 @@ class SensorSettings(Section):
 
     store_as: StoreName = "sensor"
     num_steps: Annotated[int, Field(gt=1)] = Field(128, description="Steps that a recording is resampled to.")
+    limits: tuple[Limit, Limit, Limit, Limit, Limit, Limit] = Field(
+        (100.0, 1000.0, 1000.0, 2000.0, 1e6, 1000.0),
+        description="Largest magnitude of pressure, gas flow, feed, current, wire consumed and voltage, in the file's "
+        "units; a value beyond is no measurement: it is reported and taken as empty.",
+    )
 
 
 class TextSettings(BackboneSettings):

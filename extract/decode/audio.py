@@ -7,48 +7,110 @@ import numpy as np
 import soundfile
 from jaxtyping import Float32
 
+from ...configs.schema import AudioSettings
 from ...errors import DecodeError
+from ...wording import count_of
+from . import flac
 from .decoded import AudioWindows
-from .loudness import heard_span
+from .loudness import FLOOR, heard_span
 
 SAMPLE_RATE = 16_000
+RATES, MAX_CHANNELS = AudioSettings().rates, AudioSettings().max_channels
 
 _UNKNOWN_LENGTH = 2**63 - 1  # libsndfile's SF_COUNT_MAX
+_FORMATS = {  # by the end of a name, in libsndfile's words
+    ".flac": ("FLAC",),
+    ".wav": ("WAV", "WAVEX", "RF64"),
+    ".ogg": ("OGG",),
+    ".oga": ("OGG",),
+    ".opus": ("OGG",),
+    ".mp3": ("MP3",),
+    ".aiff": ("AIFF",),
+    ".aif": ("AIFF",),
+}
+_SHORT_SECONDS = 0.5
+_CANCELS = 1 / 3  # of the level that the mean of channels has which know nothing of each other
+_LOUDEST = 2.0  # of full scale: decoders of lossy formats may overshoot it a little
+_LOUD_SHARE = 0.01  # of samples above that, at most; more are no clicks, but another scale
+
+Channels = Float32[np.ndarray, "samples channels"]
+Waveform = Float32[np.ndarray, " samples"]
 
 
-def decode_audio(path: Path, *, window_seconds: float = 10.24, max_seconds: float) -> AudioWindows:
+def decode_audio(
+    path: Path,
+    *,
+    window_seconds: float = 10.24,
+    max_seconds: float,
+    rates: tuple[int, int] = RATES,
+    max_channels: int = MAX_CHANNELS,
+) -> AudioWindows:
     """Decode a recording to 16 kHz mono and cut it into windows, the last one padded with zeros.
 
-    Channels are averaged; other rates are resampled with a linear-phase filter (soxr's high quality).
+    Channels are averaged; where they cancel each other the loudest is taken. Other rates are resampled with a
+    linear-phase filter (soxr's high quality).
 
     Raises:
-        DecodeError: if the file cannot be decoded to its end, is empty, holds values that are not finite, or lasts
-            longer than `max_seconds`.
+        DecodeError: if the file cannot be decoded to its end, contradicts itself, is empty, holds values that are not
+            finite, lasts longer than `max_seconds`, or has a rate outside `rates` or more than `max_channels`.
     """
-    waveform, rate = _read(path, max_seconds=max_seconds)
-    if not np.isfinite(waveform).all():
+    problems: list[str] = []
+    channels, rate = _read(path, max_seconds=max_seconds, rates=rates, max_channels=max_channels, problems=problems)
+    if not np.isfinite(channels).all():
         raise DecodeError(f"{path}: the recording holds values that are not finite.")
+    if len(channels) < _SHORT_SECONDS * rate:
+        problems.append(f"the recording lasts only {len(channels) / rate:.3g} s")
+    waveform = _within_full_scale(_to_mono(channels, problems=problems), path=path, problems=problems)
+    if np.ptp(waveform) <= 2 * FLOOR:
+        problems.append("the recording is silent")
     if rate != SAMPLE_RATE:
         waveform = _resample(waveform, rate=rate)
-    return _windows(waveform, size=round(window_seconds * SAMPLE_RATE))
+    return _windows(waveform, size=round(window_seconds * SAMPLE_RATE), problems=tuple(problems))
 
 
-def _read(path: Path, *, max_seconds: float) -> tuple[Float32[np.ndarray, " samples"], int]:
-    """The recording as mono, at its own rate."""
+def _read(
+    path: Path, *, max_seconds: float, rates: tuple[int, int], max_channels: int, problems: list[str]
+) -> tuple[Channels, int]:
+    """All channels, and their rate. What a header asks for is checked before memory is given to it."""
     try:
+        if not path.is_file():  # opening a pipe would wait for somebody who writes into it
+            raise DecodeError(f"{path}: {_why_unreadable(path)}.")
         with soundfile.SoundFile(path) as file:
             rate, announced = int(file.samplerate), int(file.frames)
+            if not (rates[0] <= rate <= rates[1] and file.channels <= max_channels):
+                raise DecodeError(
+                    f"{path}: the header tells of {count_of(file.channels, 'channel')} of {rate:,} samples a second, "
+                    f"and audio.max_channels is {max_channels}, audio.rates {rates[0]:,} to {rates[1]:,}."
+                )
             _check_length(path, announced=announced, rate=rate, max_seconds=max_seconds)
-            channels = file.read(dtype="float32", always_2d=True)
+            channels = _read_flac(path, file) if file.format == "FLAC" else file.read(dtype="float32", always_2d=True)
+            if file.format not in _FORMATS.get(path.suffix.lower(), (file.format,)):
+                problems.append(f"it is {file.format_info}, although its name ends in {path.suffix}")
+            if complaints := [line.strip(" *") for line in file.extra_info.splitlines() if "(should be" in line]:
+                problems.append(f"the header does not fit the file: {'; '.join(complaints)}")
     except (soundfile.LibsndfileError, OSError) as error:
         raise DecodeError(f"{path}: {_why_unreadable(path, error=error)}.") from error
     if len(channels) < announced:
         raise DecodeError(f"{path}: the header announces {announced} samples and only {len(channels)} decode.")
-    return channels.mean(axis=1, dtype=np.float32), rate
+    return channels, rate
+
+
+def _read_flac(path: Path, file: soundfile.SoundFile) -> Channels:
+    rate = flac.rate_of_first_frame(path)
+    if rate not in (None, file.samplerate):
+        raise DecodeError(
+            f"{path}: the header says {file.samplerate} samples a second and the sound itself {rate}: it is damaged."
+        )
+    samples = file.read(dtype="int32", always_2d=True)
+    if len(samples) == file.frames and not flac.holds_checksum(path, samples, subtype=file.subtype):
+        raise DecodeError(
+            f"{path}: what decodes ({count_of(len(samples), 'sample')}) is not what the header's checksum is of: it is "
+            "damaged."
+        )
+    return np.asarray(samples.astype(np.float32) / np.float32(2**31))
 
 
 def _check_length(path: Path, *, announced: int, rate: int, max_seconds: float) -> None:
-    """Before anything is read, so that a header that lies cannot ask for all of the memory."""
     if announced == 0:
         raise DecodeError(f"{path}: the recording is empty.")
     if announced == _UNKNOWN_LENGTH:
@@ -60,12 +122,45 @@ def _check_length(path: Path, *, announced: int, rate: int, max_seconds: float) 
         )
 
 
-def _why_unreadable(path: Path, *, error: Exception) -> str:
-    if not path.is_file():
+def _why_unreadable(path: Path, *, error: Exception | None = None) -> str:
+    if not path.exists():
         return "the audio file is not there"
+    if not path.is_file():
+        return "it is not a regular file"
     if path.stat().st_size == 0:
         return "the audio file is empty"
     return f"the audio cannot be decoded ({str(error).rstrip('.')}): truncated, damaged or another format"
+
+
+def _to_mono(channels: Channels, *, problems: list[str]) -> Waveform:
+    """The mean of the channels; the loudest alone where they cancel out, as with one microphone the wrong way round."""
+    mean: Waveform = channels.mean(axis=1, dtype=np.float32)
+    number = channels.shape[1]
+    if number == 1:
+        return mean
+    levels = channels.std(axis=0, dtype=np.float64)
+    unlike = float(np.sqrt(np.sum(levels**2))) / number
+    if mean.std(dtype=np.float64) < _CANCELS * unlike:
+        loudest = int(levels.argmax())
+        problems.append(f"its {number} channels cancel each other out: channel {loudest + 1}, the loudest, is taken")
+        return np.ascontiguousarray(channels[:, loudest])
+    silent = int(np.sum(levels <= FLOOR))
+    problems.append(f"its {number} channels are averaged" + (f", of which {silent} are silent" if silent else ""))
+    return mean
+
+
+def _within_full_scale(waveform: Waveform, *, path: Path, problems: list[str]) -> Waveform:
+    """Cut to [-1, 1] what a file of floats holds beyond."""
+    sizes = np.abs(waveform)
+    if not len(beyond := np.flatnonzero(sizes > 1)):
+        return waveform
+    if np.mean(sizes > _LOUDEST) > _LOUD_SHARE:
+        raise DecodeError(
+            f"{path}: its samples reach {sizes.max():g} times full scale, so they are in another unit; write them with "
+            "full scale at 1."
+        )
+    problems.append(f"{count_of(len(beyond), 'sample')} beyond full scale ({sizes.max():g} at most) cut to it")
+    return np.asarray(np.clip(waveform, -1.0, 1.0))
 
 
 def _resample(waveform: Float32[np.ndarray, " samples_in"], *, rate: int) -> Float32[np.ndarray, " samples_out"]:
@@ -76,10 +171,11 @@ def _resample(waveform: Float32[np.ndarray, " samples_in"], *, rate: int) -> Flo
     return np.asarray(np.clip(resampled, -1.0, 1.0), dtype=np.float32)
 
 
-def _windows(waveform: Float32[np.ndarray, " samples"], *, size: int) -> AudioWindows:
+def _windows(waveform: Waveform, *, size: int, problems: tuple[str, ...]) -> AudioWindows:
     count = math.ceil(len(waveform) / size)
     samples = np.zeros((count, size), dtype=np.float32)
     samples.reshape(-1)[: len(waveform)] = waveform
     num_valid = np.full(count, size, dtype=np.int64)
     num_valid[-1] = len(waveform) - (count - 1) * size
-    return AudioWindows(samples=samples, num_valid=num_valid, arc_on=heard_span(waveform, rate=SAMPLE_RATE))
+    arc_on = heard_span(waveform, rate=SAMPLE_RATE)
+    return AudioWindows(samples=samples, num_valid=num_valid, arc_on=arc_on, problems=problems)

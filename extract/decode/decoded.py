@@ -33,6 +33,7 @@ class AudioWindows:
     samples: Float32[np.ndarray, "windows samples"]
     num_valid: Int64[np.ndarray, " windows"]  # real samples in each window
     arc_on: Float64[np.ndarray, " 2"] = field(default_factory=never)
+    problems: tuple[str, ...] = ()  # what of the recording looks wrong, in words for the user
 
 
 @dataclass(frozen=True)
@@ -59,3 +60,4 @@ class SensorSeries:
     values: Float32[np.ndarray, "steps channels"]
     times: Float64[np.ndarray, " steps"]
     arc_on: Float64[np.ndarray, " 2"]
+    problems: tuple[str, ...] = ()  # what was left out or looks wrong, in words for the user

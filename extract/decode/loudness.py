@@ -9,7 +9,7 @@ WINDOW_SECONDS = 0.05
 
 _HOLD = 6  # windows: what lasts less than 0.3 s is a click, a hammer blow, a word
 _MIN_CONTRAST_DB = 6.0
-_FLOOR = 1e-4  # of full scale, 3 steps of 16 bits: quieter than that is all silence
+FLOOR = 1e-4  # of full scale, 3 steps of 16 bits: quieter than that is all silence
 
 
 def heard_span(waveform: Float32[np.ndarray, " samples"], *, rate: int) -> Float64[np.ndarray, " 2"]:
@@ -23,5 +23,5 @@ def heard_span(waveform: Float32[np.ndarray, " samples"], *, rate: int) -> Float
     steps = np.diff(waveform)
     windows = steps[: len(steps) // size * size].reshape(-1, size)
     rms = np.sqrt(np.einsum("ws,ws->w", windows, windows, dtype=np.float64) / size)
-    span = high_span(20 * np.log10(rms + _FLOOR), hold=_HOLD, min_contrast=_MIN_CONTRAST_DB)
+    span = high_span(20 * np.log10(rms + FLOOR), hold=_HOLD, min_contrast=_MIN_CONTRAST_DB)
     return never() if span is None else np.array([span[0], span[1] + 1]) * (size / rate)

@@ -36,15 +36,21 @@ class AudioReader:
 
     def __call__(self, sample: Sample) -> Prepared:
         """Decode and prepare one sample."""
+        settings = self.settings
         windows = decode_audio(
-            sample.files["audio"][0], window_seconds=WINDOW_SECONDS, max_seconds=self.settings.max_seconds
+            sample.files["audio"][0],
+            window_seconds=WINDOW_SECONDS,
+            max_seconds=settings.max_seconds,
+            rates=settings.rates,
+            max_channels=settings.max_channels,
         )
         return Prepared(
             {
                 "windows": self.preparation(windows),
                 "num_valid": torch.from_numpy(windows.num_valid),
                 "arc_on": torch.from_numpy(windows.arc_on),
-            }
+            },
+            notes=windows.problems,
         )
 
 

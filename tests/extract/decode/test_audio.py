@@ -1,5 +1,6 @@
 """Recordings in windows, at the model's rate, and the ones that are refused."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ import soundfile
 
 from weldcache.errors import DecodeError
 from weldcache.extract.decode.audio import SAMPLE_RATE, decode_audio
+from weldcache.extract.decode.decoded import AudioWindows
+from weldcache.extract.decode.flac import rate_of_first_frame
 
 WINDOW = 163_840
 
@@ -142,3 +145,151 @@ def test_the_welding_sound_is_timed_in_the_recordings_own_clock(tmp_path: Path, 
 def test_a_recording_without_a_weld_has_no_arc_on(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "weld.flac", np.random.default_rng(0).normal(0.0, 0.05, size=160_000), SAMPLE_RATE)
     assert np.isnan(decode_audio(tmp_path / "weld.flac", max_seconds=40.0).arc_on).all()
+
+
+def noise(seconds: float = 1.0, *, seed: int = 0) -> np.ndarray:
+    """Unlike any other of another seed, at a level of a tenth of full scale."""
+    return np.random.default_rng(seed).normal(0.0, 0.1, round(seconds * SAMPLE_RATE)).astype(np.float32)
+
+
+def written(path: Path, samples: np.ndarray, **options: str) -> AudioWindows:
+    """What is decoded of `samples`."""
+    soundfile.write(path, samples, SAMPLE_RATE, **options)
+    return decode_audio(path, max_seconds=10.0)
+
+
+def test_a_good_recording_is_not_remarked_on(tmp_path: Path) -> None:
+    assert written(tmp_path / "weld.flac", noise()).problems == ()
+
+
+@pytest.mark.parametrize("subtype", ["PCM_S8", "PCM_16", "PCM_24"])
+def test_samples_of_a_flac_are_those_that_libsndfile_gives(tmp_path: Path, subtype: str) -> None:
+    windows = written(tmp_path / "weld.flac", noise(), subtype=subtype)
+    expected, _ = soundfile.read(tmp_path / "weld.flac", dtype="float32")
+    np.testing.assert_array_equal(windows.samples[0, :SAMPLE_RATE], expected)
+
+
+@pytest.mark.parametrize(("gain", "loudest"), [(-1.0, 1), (-1.1, 1), (-0.8, 2)])
+@pytest.mark.parametrize("offset", [0.0, 0.2])
+def test_of_channels_that_cancel_each_other_the_loudest_is_taken(
+    tmp_path: Path, gain: float, loudest: int, offset: float
+) -> None:
+    channels = np.stack([gain * noise(), noise()], axis=1) + offset
+    windows = written(tmp_path / "weld.flac", channels, subtype="PCM_24")
+    np.testing.assert_allclose(windows.samples[0, :SAMPLE_RATE], channels[:, loudest - 1], atol=1e-4)
+    (problem,) = windows.problems
+    assert f"channel {loudest}" in problem
+
+
+@pytest.mark.parametrize(
+    ("second", "words"),
+    [(noise(), "averaged"), (noise(seed=1), "averaged"), (-0.5 * noise(), "averaged"), (0 * noise(), "1 are silent")],
+)
+def test_other_channels_are_averaged_and_told(tmp_path: Path, second: np.ndarray, words: str) -> None:
+    windows = written(tmp_path / "weld.flac", np.stack([noise(), second], axis=1))
+    np.testing.assert_allclose(windows.samples[0, :SAMPLE_RATE], (noise() + second) / 2, atol=1e-4)
+    (problem,) = windows.problems
+    assert "2 channels" in problem
+    assert words in problem
+
+
+@pytest.mark.parametrize("level", [0.0, 0.25])
+def test_silence_is_told(tmp_path: Path, level: float) -> None:
+    windows = written(tmp_path / "weld.flac", np.full(SAMPLE_RATE, level))
+    assert windows.problems == ("the recording is silent",)
+
+
+def test_a_recording_of_a_moment_is_told(tmp_path: Path) -> None:
+    (problem,) = written(tmp_path / "weld.flac", noise(0.05)).problems
+    assert "0.05 s" in problem
+
+
+@pytest.mark.parametrize(
+    ("format_", "words"), [("WAV", "WAV"), ("OGG", "OGG"), ("MP3", "MPEG"), ("AIFF", "AIFF"), ("CAF", "CAF")]
+)
+def test_another_format_under_the_name_of_a_flac_is_read_and_told(tmp_path: Path, format_: str, words: str) -> None:
+    windows = written(tmp_path / "weld.flac", tone(2.0), format=format_)
+    np.testing.assert_allclose(windows.samples[0, 5000:25_000], tone(2.0)[5000:25_000], atol=0.1)
+    (problem,) = windows.problems
+    assert words in problem
+    assert ".flac" in problem
+
+
+@pytest.mark.parametrize("name", ["weld.wav", "weld.WAV", "weld.ogg", "weld.mp3", "weld.aiff"])
+def test_other_formats_under_their_own_names(tmp_path: Path, name: str) -> None:
+    assert written(tmp_path / name, tone(2.0)).problems == ()
+
+
+def with_header(path: Path, *, rate: int = SAMPLE_RATE, num_samples: int = SAMPLE_RATE) -> Path:
+    """A FLAC whose header says so and whose sound is a second at 16 kHz."""
+    soundfile.write(path, noise(), SAMPLE_RATE)
+    content = bytearray(path.read_bytes())
+    # Behind the magic, a block's head and ten bytes: 20 bits of rate, 3 of channels, 5 of depth, 36 of samples.
+    kept = int.from_bytes(content[18:26]) & (0xFF << 36)
+    content[18:26] = (rate << 44 | kept | num_samples).to_bytes(8)
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("rate", [16_008, 8_000, 44_100])
+def test_a_rate_that_the_sound_contradicts_is_damage(tmp_path: Path, rate: int) -> None:
+    with pytest.raises(DecodeError, match=rf"{rate} samples a second.*16000"):
+        decode_audio(with_header(tmp_path / "weld.flac", rate=rate), max_seconds=10.0)
+
+
+@pytest.mark.parametrize("num_samples", [1, 8000, 15_999])
+def test_sound_beyond_the_announced_number_of_samples_is_not_dropped(tmp_path: Path, num_samples: int) -> None:
+    with pytest.raises(DecodeError, match="checksum"):
+        decode_audio(with_header(tmp_path / "weld.flac", num_samples=num_samples), max_seconds=10.0)
+
+
+def test_the_header_in_these_tests_is_written_rightly(tmp_path: Path) -> None:
+    assert decode_audio(with_header(tmp_path / "weld.flac"), max_seconds=10.0).num_valid.tolist() == [SAMPLE_RATE]
+
+
+def test_a_flac_without_a_checksum_is_read(tmp_path: Path) -> None:
+    path = with_header(tmp_path / "weld.flac")
+    content = bytearray(path.read_bytes())
+    content[26:42] = bytes(16)
+    path.write_bytes(content)
+    assert decode_audio(path, max_seconds=10.0).problems == ()
+
+
+@pytest.mark.parametrize("rate", [8_000, 12_000, 11_025, 16_000, 48_000, 37_800, 96_000])
+def test_every_writing_of_a_frames_rate_is_understood(tmp_path: Path, rate: int) -> None:
+    soundfile.write(tmp_path / "weld.flac", noise(), rate)
+    assert rate_of_first_frame(tmp_path / "weld.flac") == rate
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(100, 1), (500_000, 1), (16_000, 9)])
+def test_what_no_microphone_records_is_refused_with_the_setting(tmp_path: Path, rate: int, channels: int) -> None:
+    soundfile.write(tmp_path / "weld.wav", np.zeros((2000, channels)) + 0.1, rate)
+    with pytest.raises(DecodeError, match=r"audio\.max_channels.*audio\.rates"):
+        decode_audio(tmp_path / "weld.wav", max_seconds=100.0)
+
+
+def test_clicks_beyond_full_scale_are_cut_and_told(tmp_path: Path) -> None:
+    click = noise()
+    click[[100, 200]] = [1e30, -3.0]
+    windows = written(tmp_path / "weld.wav", click, subtype="FLOAT")
+    assert windows.samples[0, [100, 200]].tolist() == [1.0, -1.0]
+    assert "2 samples beyond full scale" in windows.problems[0]
+
+
+def test_samples_in_another_unit_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DecodeError, match="full scale"):
+        written(tmp_path / "weld.wav", 32_768 * noise(), subtype="FLOAT")
+
+
+def test_a_wav_that_is_cut_short_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "weld.wav"
+    soundfile.write(path, noise(), SAMPLE_RATE)
+    path.write_bytes(path.read_bytes()[:20_000])
+    (problem,) = decode_audio(path, max_seconds=10.0).problems
+    assert "does not fit the file" in problem
+
+
+def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "weld.flac")
+    with pytest.raises(DecodeError, match="not a regular file"):
+        decode_audio(tmp_path / "weld.flac", max_seconds=10.0)
