@@ -1,33 +1,29 @@
-"""Sensors: the machine's CSV file to six channels, evenly resampled over real time.
+"""Sensors: the machine's CSV file to six channels, evenly resampled over real time."""
 
-Columns are found by name and fields by their place in the header, counted from the left. The real files end every
-data row one field before their header does (`Remarks ` is never filled), which shifts the columns of a reader that
-aligns rows from the right or takes the surplus for an index.
-"""
-
-import csv
-import io
 import math
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
+from ...configs.schema import SensorSettings
 from ...errors import DecodeError
+from ...wording import count_of, listed, shortened
 from .decoded import SensorSeries
+from .sensor_clock import read_clock
+from .sensor_rows import CHANNELS, read_sensor_rows
 
-CHANNELS = ("Pressure", "CO2 Weld Flow", "Feed", "Primary Weld Current", "Wire Consumed", "Secondary Weld Voltage")
 ARC_ON_AMPERE = 50.0
-# Real recordings last 21 to 43 s, and minutes with their gaps; hours mean wrong time stamps or several recordings.
-MAX_SECONDS = 3600.0
+LIMITS = SensorSettings().limits
 
 _CURRENT = CHANNELS.index("Primary Weld Current")
-_DAY_SECONDS = 86_400.0
-_LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
-_TIME = re.compile(r"(\d{1,2}):(\d{2}):(\d{2}(?:\.\d+)?)")
+_FEW_ROWS = 8
+_FEW_SECONDS = 1.0
+_FAR = 5  # times the spread of all other values of a recording, or their middle value, whichever is more
+_FAR_SHARE = 0.01  # of a channel's values, at most, that may be far from the others; more are no glitch
+_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -39,26 +35,27 @@ class SensorTable:
 
     times: Float64[np.ndarray, " rows"]
     values: Float64[np.ndarray, "rows 6"]
+    problems: tuple[str, ...]  # what was left out or mended, and what looks wrong, in words for the user
 
 
-def decode_sensors(path: Path, *, num_steps: int) -> SensorSeries:
+def decode_sensors(path: Path, *, num_steps: int, limits: Sequence[float] = LIMITS) -> SensorSeries:
     """The six `CHANNELS` in the file's units at `num_steps` even times from the first row to the last.
 
     Between two rows that hold a value a channel runs straight, over empty cells and over gaps in the recording alike;
     before its first and after its last value it stays at that value.
 
     Raises:
-        DecodeError: as `read_sensor_table`, and if a channel has no value at all.
+        DecodeError: as `read_sensor_table`.
     """
-    table = read_sensor_table(path)
+    table = read_sensor_table(path, limits=limits)
     times = np.linspace(0.0, table.times[-1], num_steps)
     values = np.empty((num_steps, len(CHANNELS)), dtype=np.float32)
-    for position, (name, column) in enumerate(zip(CHANNELS, table.values.T, strict=True)):
+    for position, column in enumerate(table.values.T):
         known = ~np.isnan(column)
-        if not known.any():
-            raise DecodeError(f"{path}: the channel {name} has no value in any row.")
         values[:, position] = np.interp(times, table.times[known], column[known])
-    return SensorSeries(values=values, times=times, arc_on=_arc_on(table))
+    arc_on = _arc_on(table)
+    never = () if not np.isnan(arc_on).any() else (f"the current is never above {ARC_ON_AMPERE:g} A",)
+    return SensorSeries(values=values, times=times, arc_on=arc_on, problems=table.problems + never)
 
 
 def arc_on_window(path: Path) -> tuple[float, float]:
@@ -77,96 +74,73 @@ def arc_on_window(path: Path) -> tuple[float, float]:
     return first, last
 
 
-def read_sensor_table(path: Path) -> SensorTable:
-    """Read a sensor file.
-
-    Rows are sorted by time, stably; of rows with one time the first is kept. Time is that of day and unrolls over
-    midnight: a step of more than half a day is a step into another day, which needs no guess at the format of `Date`.
+def read_sensor_table(path: Path, *, limits: Sequence[float] = LIMITS) -> SensorTable:
+    """Read a sensor file; `limits` is the largest magnitude of each channel that is taken for a measurement.
 
     Raises:
-        DecodeError: if the file is unreadable or empty, a column is missing, a field is neither empty nor a number, a
-            time is malformed, there are not two times, or they span more than an hour.
+        DecodeError: as `read_sensor_rows` and `read_clock`, and if a channel has no value at all or most of its values
+            are beyond its limit.
     """
-    lines = _read_lines(path)
-    _, fields = next(lines, (0, []))
-    header = [name.strip() for name in fields]
-    if not any(header):
-        raise DecodeError(f"{path}: the sensor file is empty.")
-    columns = {name: _find_column(header, name=name, path=path) for name in ("Time", *CHANNELS)}
-    seconds, values = [], []
-    for number, row in lines:
-        place = f"{path}, line {number}"
-        _check_length(row, header=header, needed=1 + max(columns.values()), place=place)
-        seconds.append(_parse_time(row[columns["Time"]], place=place))
-        values.append([_parse_value(row[columns[name]], name=name, place=place) for name in CHANNELS])
-    return _in_order(np.array(seconds), np.array(values).reshape(-1, len(CHANNELS)), path=path)
+    rows = read_sensor_rows(path)
+    timing = read_clock(rows.seconds, lines=rows.lines, path=path)
+    values, beyond = _within_limits(rows.values, limits=limits, lines=rows.lines, path=path)
+    kept, lines = values[timing.rows], rows.lines[timing.rows]
+    doubts = [*_few(timing.times), *_far_values(kept, lines=lines), *_still_channels(kept)]
+    return SensorTable(timing.times, kept, (*rows.problems, *timing.problems, *beyond, *doubts))
 
 
-def _read_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Line number and fields of every row that is not blank."""
-    try:
-        # A byte that is not UTF-8 may stand in a remark, where it does no harm; in a number it is reported as such.
-        text = path.read_bytes().decode("utf-8-sig", errors="replace")
-    except OSError as error:
-        raise DecodeError(f"{path}: the sensor file cannot be read ({error.strerror}).") from error
-    rows = csv.reader(io.StringIO(text, newline=""))
-    try:
-        yield from ((rows.line_num, row) for row in rows if any(field.strip() for field in row))
-    except csv.Error as error:
-        raise DecodeError(f"{path}, line {rows.line_num}: not a line of a CSV file ({error}).") from error
-
-
-def _find_column(header: list[str], *, name: str, path: Path) -> int:
-    if header.count(name) != 1:
-        found = "is missing" if name not in header else "occurs more than once"
-        raise DecodeError(f"{path}: the column {name} {found}; the header is {', '.join(header)!r}.")
-    return header.index(name)
-
-
-def _check_length(row: list[str], *, header: list[str], needed: int, place: str) -> None:
-    if len(row) < needed or any(field.strip() for field in row[len(header) :]):
-        raise DecodeError(f"{place}: the row has {len(row)} fields, the header {len(header)}.")
-
-
-def _parse_time(text: str, *, place: str) -> float:
-    """Seconds since midnight."""
-    found = _TIME.fullmatch(text.strip())
-    if found is None:
-        raise DecodeError(f"{place}: Time is {text!r}, expected HH:MM:SS.mmm.")
-    hours, minutes, seconds = int(found[1]), int(found[2]), float(found[3])
-    if hours > 23 or minutes > 59 or seconds >= 60:
-        raise DecodeError(f"{place}: Time is {text!r}, which is no time of day.")
-    return hours * 3600 + minutes * 60 + seconds
-
-
-def _parse_value(text: str, *, name: str, place: str) -> float:
-    """The number, or NaN for an empty cell."""
-    stripped = text.strip()
-    if not stripped:
-        return math.nan
-    try:
-        value = float(stripped)
-    except ValueError:
-        value = math.nan
-    if not abs(value) <= _LARGEST_FLOAT32:
-        raise DecodeError(f"{place}: {name} is {text!r}, expected a number or nothing.")
-    return value
-
-
-def _in_order(
-    seconds: Float64[np.ndarray, " lines"], values: Float64[np.ndarray, "lines 6"], *, path: Path
-) -> SensorTable:
-    # np.unique sorts, and its indices are those of first occurrences.
-    times, first = np.unique(np.unwrap(seconds, period=_DAY_SECONDS), return_index=True)
-    if len(times) < 2:
-        raise DecodeError(f"{path}: the sensor file has {len(times)} distinct times, and at least 2 are needed.")
-    times -= times[0]
-    if times[-1] > MAX_SECONDS:
-        raise DecodeError(
-            f"{path}: the times span {times[-1] / 3600:.1f} h; no weld takes that long, so the time stamps are wrong "
-            "or the file holds several recordings."
+def _within_limits(
+    values: Float64[np.ndarray, "rows 6"], *, limits: Sequence[float], lines: Int64[np.ndarray, " rows"], path: Path
+) -> tuple[Float64[np.ndarray, "rows 6"], list[str]]:
+    """What is no measurement becomes an empty cell: one such value would outweigh all others of a data set."""
+    beyond = np.abs(values) > np.array(limits)
+    problems = []
+    for name, limit, column, wrong in zip(CHANNELS, limits, values.T, beyond.T, strict=True):
+        num_known, found = int(np.sum(~np.isnan(column))), np.flatnonzero(wrong)
+        if not num_known:
+            raise DecodeError(f"{path}: the channel {name} has no value in any row.")
+        if not len(found):
+            continue
+        shown = (
+            f"{count_of(len(found), 'value')} of {name} beyond {limit:g} (line {lines[found[0]]}: {column[found[0]]:g})"
         )
-    return SensorTable(times=times, values=values[first])
+        if 2 * len(found) > num_known:
+            raise DecodeError(f"{path}: {shown}: another unit? The limits are the setting sensor.limits.")
+        problems.append(f"{shown} taken as empty")
+    return np.where(beyond, np.nan, values), problems
+
+
+def _few(times: Float64[np.ndarray, " rows"]) -> Iterator[str]:
+    if len(times) < _FEW_ROWS or times[-1] < _FEW_SECONDS:
+        yield f"only {count_of(len(times), 'row')} in {times[-1]:.3g} s"
+
+
+def _far_values(values: Float64[np.ndarray, "rows 6"], *, lines: Int64[np.ndarray, " rows"]) -> Iterator[str]:
+    """Values that are far from all others of their channel, as a glitch is and a second level of the signal is not."""
+    for name, column in zip(CHANNELS, values.T, strict=True):
+        known = column[~np.isnan(column)]
+        num_far = max(1, int(_FAR_SHARE * len(known)))
+        if len(known) < _FEW_ROWS:
+            continue
+        middle = np.median(known)
+        near = known[np.argsort(np.abs(known - middle))][:-num_far]
+        low, high = near.min(), near.max()
+        reach = _FAR * max(high - low, abs(middle))
+        far = np.flatnonzero((column > high + reach) | (column < low - reach))
+        if len(far) and reach:
+            shown = shortened([f"{column[row]:g} in line {lines[row]}" for row in far.tolist()], most=_SHOWN)
+            yield f"{name} is {shown}, far from all else ({low:g} to {high:g})"
+
+
+def _still_channels(values: Float64[np.ndarray, "rows 6"]) -> Iterator[str]:
+    low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
+    still = [f"{name} ({value:g})" for name, value, same in zip(CHANNELS, low, low == high, strict=True) if same]
+    if still:
+        yield f"{listed(still)} {'holds' if len(still) == 1 else 'hold'} one value throughout"
+    empty = np.isnan(values).sum(axis=0)
+    for name, number in zip(CHANNELS, empty.tolist(), strict=True):
+        if 2 * number > len(values):
+            yield f"{name} is empty in {number} of {count_of(len(values), 'row')}"
 
 
 def _arc_on(table: SensorTable) -> Float64[np.ndarray, " 2"]:

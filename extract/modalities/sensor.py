@@ -8,7 +8,8 @@ import torch
 
 from ...cache.arrays import ArraySpec, FeatureSetSpec
 from ...configs.schema import SensorSettings
-from ..decode.sensor import CHANNELS, decode_sensors
+from ..decode.sensor import LIMITS, decode_sensors
+from ..decode.sensor_rows import CHANNELS
 from ..sample import Sample
 from .arc_on import arc_on_array
 from .made_by import made_by
@@ -27,8 +28,10 @@ class SensorReader:
 
     def __call__(self, sample: Sample) -> Prepared:
         """Decode one sample."""
-        series = decode_sensors(sample.files["sensor"][0], num_steps=self.settings.num_steps)
-        return Prepared({name: torch.from_numpy(getattr(series, name)) for name in ("values", "times", "arc_on")})
+        settings = self.settings
+        series = decode_sensors(sample.files["sensor"][0], num_steps=settings.num_steps, limits=settings.limits)
+        tensors = {name: torch.from_numpy(getattr(series, name)) for name in ("values", "times", "arc_on")}
+        return Prepared(tensors, notes=series.problems)
 
 
 class SensorEncoder:
@@ -41,7 +44,9 @@ class SensorEncoder:
             "values", (steps, len(CHANNELS)), ("step", "channel"), "float32", attributes={"channels": list(CHANNELS)}
         )
         times = ArraySpec("times", (steps,), ("step",), "float64", distinct=False, attributes={"unit": "s"})
-        decoding = {"num_steps": steps, "resampling": "linear", "channels": list(CHANNELS)}
+        decoding: dict[str, object] = {"num_steps": steps, "resampling": "linear", "channels": list(CHANNELS)}
+        if settings.limits != LIMITS:  # which change nothing but what no machine measures
+            decoding["limits"] = list(settings.limits)
         arrays = [values, times, arc_on_array()]
         self.specs = [FeatureSetSpec(settings.store_as, arrays, made_by(None, decoding=decoding))]
 

@@ -88,6 +88,7 @@ def test_quirks_fail_nobody_else(quirky: Quirky) -> None:
         ("no_sensors", "sensor", Status.UNREADABLE, "the sensor file is empty"),
         ("folder_missing", "video", Status.ABSENT, "there is no folder"),
         ("folder_missing", "sensor", Status.ABSENT, "there is no folder"),
+        ("time_not_monotone", "sensor", Status.COMPLETE, "written late"),
         ("photograph_missing", "image", Status.COMPLETE, "there is no photograph of view 3"),
         ("jpeg_cut_short", "image", Status.COMPLETE, "cut short"),
     ],

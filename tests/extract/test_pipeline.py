@@ -23,7 +23,8 @@ from weldcache.configs.schema import Settings
 from weldcache.errors import BackboneError, FingerprintError, StoreError, WeldcacheError
 from weldcache.extract import changes, request
 from weldcache.extract.backbones.random_backbone import save_random_backbone
-from weldcache.extract.decode.sensor import CHANNELS, read_sensor_table
+from weldcache.extract.decode.sensor import read_sensor_table
+from weldcache.extract.decode.sensor_rows import CHANNELS
 from weldcache.extract.estimation import estimate, preview
 from weldcache.extract.modalities.load import load_encoders
 from weldcache.extract.modalities.modality import Encoder, Features, Prepared, Reader

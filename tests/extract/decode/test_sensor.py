@@ -1,5 +1,6 @@
 """Sensor files with every quirk of the real ones, on numbers worked by hand."""
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -9,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weldcache.errors import DecodeError
-from weldcache.extract.decode.sensor import CHANNELS, arc_on_window, decode_sensors, read_sensor_table
+from weldcache.extract.decode.sensor import arc_on_window, decode_sensors, read_sensor_table
+from weldcache.extract.decode.sensor_rows import CHANNELS
 
 HEADER = (
     "Date,Time,Part No,Pressure,CO2 Weld Flow,Feed,Primary Weld Current,Wire Consumed,Secondary Weld Voltage,Remarks "
@@ -58,11 +60,11 @@ def test_resampling_is_linear_in_real_time(write_csv: WriteCsv) -> None:
     assert series.values.dtype == np.float32
 
 
-def test_disordered_rows_are_sorted_and_a_repeated_time_keeps_its_first(write_csv: WriteCsv) -> None:
-    rows = [("10:00:00", 1), ("10:00:02", 3), ("10:00:01", 2), ("10:00:02", 99), ("10:00:03", 4)]
+def test_disordered_rows_are_sorted(write_csv: WriteCsv) -> None:
+    rows = [("10:00:00", 1), ("10:00:02", 3), ("10:00:01", 2), ("10:00:03", 4), ("10:00:04", 5)]
     table = read_sensor_table(write_csv([line(time, current=current) for time, current in rows]))
-    assert table.times.tolist() == [0, 1, 2, 3]
-    assert table.values[:, CURRENT].tolist() == [1, 2, 3, 4]
+    assert table.times.tolist() == [0, 1, 2, 3, 4]
+    assert table.values[:, CURRENT].tolist() == [1, 2, 3, 4, 5]
 
 
 def test_a_gap_is_bridged_by_a_straight_line(write_csv: WriteCsv) -> None:
@@ -118,7 +120,6 @@ def test_an_arc_that_is_never_on(write_csv: WriteCsv) -> None:
         (line("10:00:01", current="high"), "line 3: Primary Weld Current is 'high'"),
         (line("10:00:01", current="nan"), "line 3: Primary Weld Current is 'nan'"),
         (line("10:00:01", current="-inf"), "line 3: Primary Weld Current is '-inf'"),
-        (line("10:00:01", current="1e300"), "line 3: Primary Weld Current is '1e300'"),
         (line("ten o'clock"), 'line 3: Time is "ten o\'clock", expected HH:MM:SS.mmm'),
         (line("24:00:00"), "line 3: Time is '24:00:00', which is no time of day"),
         (line(""), "line 3: Time is ''"),
@@ -181,24 +182,100 @@ def test_a_remark_in_another_encoding_does_no_harm(write_csv: WriteCsv) -> None:
 
 
 @given(
-    gaps=st.lists(st.integers(1, 20_000), min_size=1, max_size=40),
+    steps=st.lists(st.integers(80, 140), min_size=8, max_size=40),
     start=st.integers(0, 86_399_999),
-    seed=st.integers(0, 2**16),
+    late=st.sets(st.integers(0, 12), max_size=4),
 )
-def test_any_order_over_any_midnight_gives_the_same_series(
-    tmp_path_factory: pytest.TempPathFactory, gaps: list[int], start: int, seed: int
+def test_rows_that_were_written_late_over_any_midnight_give_the_same_series(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[int], start: int, late: set[int]
 ) -> None:
-    """Milliseconds between rows; a shuffled file, rows staying close, reads as the ordered one."""
-    stamps = (start + np.cumsum([0, *gaps])) % 86_400_000
+    """Milliseconds between rows; a file with some rows behind the next ones reads as the ordered one."""
+    stamps = (start + np.cumsum([0, *steps])) % 86_400_000
     lines = [
         line(f"{s // 3_600_000:02d}:{s // 60_000 % 60:02d}:{s // 1000 % 60:02d}.{s % 1000:03d}", current=row)
         for row, s in enumerate(stamps.tolist())
     ]
-    order = np.random.default_rng(seed).permutation(len(lines))
+    order = list(range(len(lines)))
+    for place in late:
+        if 3 * place + 1 < len(order):
+            order[3 * place : 3 * place + 2] = [3 * place + 1, 3 * place]
     folder = tmp_path_factory.mktemp("sensor")
-    for name, chosen in (("ordered.csv", lines), ("shuffled.csv", [lines[row] for row in order])):
-        (folder / name).write_text("\n".join([HEADER, *chosen]), encoding="ascii")
-    ordered, shuffled = (read_sensor_table(folder / name) for name in ("ordered.csv", "shuffled.csv"))
-    np.testing.assert_allclose(ordered.times, np.cumsum([0, *gaps]) / 1000, atol=1e-6)
-    np.testing.assert_allclose(shuffled.times, ordered.times, atol=1e-6)
-    np.testing.assert_array_equal(shuffled.values, ordered.values)
+    for name, chosen in (("ordered.csv", lines), ("late.csv", [lines[row] for row in order])):
+        (folder / name).write_text("\n".join([HEADER, *chosen, ""]), encoding="ascii")
+    ordered, sorted_ = (read_sensor_table(folder / name) for name in ("ordered.csv", "late.csv"))
+    np.testing.assert_allclose(ordered.times, np.cumsum([0, *steps]) / 1000, atol=1e-6)
+    np.testing.assert_allclose(sorted_.times, ordered.times, atol=1e-6)
+    np.testing.assert_array_equal(sorted_.values, ordered.values)
+
+
+@pytest.fixture
+def weld(write_csv: WriteCsv) -> WriteCsv:
+    """A sound recording of 60 rows, about nine a second, with some cells of its table replaced."""
+
+    def write(cells: dict[tuple[int, str], object] | None = None) -> Path:
+        table = np.random.default_rng(0).uniform(0.8, 1.2, (60, len(CHANNELS))) * [3, 15, 100, 180, 2000, 22]
+        table[:5, CURRENT] = 0.2
+        texts = [[f"{value:.2f}" for value in row] for row in table.tolist()]
+        for (row, name), value in (cells or {}).items():
+            texts[row][CHANNELS.index(name)] = str(value)
+        times = [f"10:00:{row * 0.111:06.3f}" for row in range(60)]
+        return write_csv([f"10/04/22,{time},HX-1,{','.join(row)}" for time, row in zip(times, texts, strict=True)])
+
+    return write
+
+
+def test_a_sound_recording_is_not_remarked_on(weld: WriteCsv) -> None:
+    assert decode_sensors(weld(), num_steps=64).problems == ()
+
+
+@pytest.mark.parametrize("glitch", ["1e30", "-1e30", "1e39", "1e400", "2000.5"])
+def test_a_value_beyond_the_limit_is_an_empty_cell_and_told(weld: WriteCsv, glitch: str) -> None:
+    found = decode_sensors(weld({(20, "Primary Weld Current"): glitch}), num_steps=64)
+    empty = decode_sensors(weld({(20, "Primary Weld Current"): ""}), num_steps=64)
+    np.testing.assert_array_equal(found.values, empty.values)
+    (problem,) = found.problems
+    assert "Primary Weld Current" in problem
+    assert "line 22" in problem
+
+
+def test_limits_are_those_of_the_settings(weld: WriteCsv) -> None:
+    limits = (100.0, 1000.0, 1000.0, 100.0, 1e6, 1000.0)
+    with pytest.raises(DecodeError, match=r"Primary Weld Current.*sensor\.limits"):
+        decode_sensors(weld(), num_steps=64, limits=limits)
+
+
+@pytest.mark.parametrize(("name", "value"), [("Primary Weld Current", 1999), ("Pressure", -45), ("Feed", 999)])
+def test_a_value_far_from_all_others_is_kept_and_told(weld: WriteCsv, name: str, value: float) -> None:
+    path = weld({(20, name): value})
+    (problem,) = decode_sensors(path, num_steps=64).problems
+    assert f"{name} is {value} in line 22" in problem
+    assert value in read_sensor_table(path).values[:, CHANNELS.index(name)]
+
+
+@pytest.mark.parametrize("value", ["0", "7.5"])
+def test_a_channel_that_stands_still_is_told(weld: WriteCsv, value: str) -> None:
+    (problem,) = decode_sensors(weld({(row, "Pressure"): value for row in range(60)}), num_steps=64).problems
+    assert f"Pressure ({value})" in problem
+
+
+def test_a_channel_that_is_mostly_empty_is_told(weld: WriteCsv) -> None:
+    (problem,) = decode_sensors(weld({(row, "Feed"): "" for row in range(40)}), num_steps=64).problems
+    assert "Feed is empty in 40 of 60 rows" in problem
+
+
+def test_a_current_in_another_unit_is_told(weld: WriteCsv) -> None:
+    (problem,) = decode_sensors(
+        weld({(row, "Primary Weld Current"): 0.18 + row / 1e4 for row in range(60)}), num_steps=9
+    ).problems
+    assert "never above 50 A" in problem
+
+
+def test_too_few_rows_are_told(write_csv: WriteCsv) -> None:
+    lines = [line(f"10:00:00.{row}00", current=100 * row, consumed=row) for row in range(3)]
+    assert any("3 rows in 0.2 s" in problem for problem in decode_sensors(write_csv(lines), num_steps=4).problems)
+
+
+def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "weld.csv")
+    with pytest.raises(DecodeError, match="not a regular file"):
+        arc_on_window(tmp_path / "weld.csv")
