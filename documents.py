@@ -63,8 +63,10 @@ def read_regular_file(path: Path, *, most_bytes: int = MOST_BYTES) -> bytes:
         ValueError: if it has more than `most_bytes`.
     """
     with open_regular(path) as file:
-        content = file.read(most_bytes + 1)
-    if len(content) > most_bytes:
+        size = os.fstat(file.fileno()).st_size
+        # A read of so many bytes at most would ask for the memory of so many at once.
+        content = file.read() if size <= most_bytes else b""
+    if max(size, len(content)) > most_bytes:
         raise ValueError(f"it has more than {most_bytes:,} bytes")
     return content
 

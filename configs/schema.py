@@ -97,14 +97,24 @@ class VideoSettings(BackboneSettings):
 
     store_as: StoreName = "video"
     model: ModelName = "facebook/vjepa2-vitl-fpc64-256"
-    num_frames: Positive = Field(32, multiple_of=2, description="Frames a clip, sampled uniformly.")
+    num_frames: Positive = Field(32, multiple_of=2, le=10_000, description="Frames a clip, sampled uniformly.")
     size: Positive | None = Field(None, description="Side in pixels fed to the model; null: the model's own.")
     sampling: Literal["uniform", "arc_on", "clips"] = Field(
         "uniform",
         description="uniform: one clip over the whole recording; arc_on: one over the time in which the arc burns, by "
-        "the current (above 50 A) or, without sensors, by brightness; clips: video.num_clips, one after another.",
+        "the film's own light or, where it does not tell, by the current (above 50 A), whose clock is another; clips: "
+        "video.num_clips, one after another.",
     )
-    num_clips: Positive = Field(4, description="Clips that the recording is cut into (sampling = clips only).")
+    num_clips: Positive = Field(4, le=1000, description="Clips that the recording is cut into (sampling = clips only).")
+    max_megapixels: float = Field(
+        10.0, gt=0, description="Largest frame that is decoded, of frames' film too; a larger film is unreadable."
+    )
+    max_gigapixels: float = Field(
+        200.0,
+        gt=0,
+        description="Most pixels of all frames of a film together, of frames' film too; 200 are 50 minutes of "
+        "1920x1080 at 30 frames a second.",
+    )
 
 
 class AudioSettings(BackboneSettings):
@@ -133,7 +143,10 @@ class ImageSettings(BackboneSettings):
         description="Blocks whose outputs are cached, from 1; deeper ones never run.",
     )
     size: Positive | None = Field(224, description="Side in pixels fed to the model; null: the model's own.")
-    num_views: Positive = Field(5, description="Photographs a weld.")
+    num_views: Positive = Field(5, le=100, description="Photographs a weld.")
+    max_megapixels: float = Field(
+        100.0, gt=0, description="Largest photograph that is decoded; a larger one is reported as unreadable."
+    )
     crop: Rectangle | None = Field(None, description="Part of each photograph that is used; null: all of it.")
     masks: tuple[Rectangle, ...] = Field(
         (), description="Parts of each uncropped photograph painted over, such as a sticker with a code."
@@ -159,7 +172,7 @@ class FramesSettings(BackboneSettings):
     store_as: StoreName = "frames"
     model: ModelName = "facebook/dinov3-vith16plus-pretrain-lvd1689m"
     block: Positive | None = Field(None, description="Block whose patch tokens are averaged; null: the last.")
-    num_frames: Positive = Field(32, description="Frames a recording, spread evenly over all of it.")
+    num_frames: Positive = Field(32, le=10_000, description="Frames a recording, spread evenly over all of it.")
     size: Positive | None = Field(224, description="Side in pixels fed to the model; null: the model's own.")
 
 

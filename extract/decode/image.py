@@ -1,27 +1,41 @@
 """Photographs: one picture a view, at the place that its name gives it."""
 
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from ...configs.schema import Rectangle
+from ...configs.schema import ImageSettings, Rectangle
+from ...documents import read_regular_file
 from ...errors import DecodeError
 from .decoded import Photographs
+from .opencv import check_memory, memory_told
+from .picture_file import check_picture
 from .rectangle import crop_to, paint_over
 
 Picture = UInt8[np.ndarray, "height width 3"]
 
 # "3", "..._3", "..._view3", "...-3": not "...-03", which is how a run's name ends in its class code.
 _VIEW_NUMBER = re.compile(r"(?:^|(?<=[_\s])|(?<=view)|(?<=cam))\d{1,2}$|(?<=-)\d$", re.IGNORECASE)
-_JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
+_MAX_MEGAPIXELS: float = ImageSettings.model_fields["max_megapixels"].default
+
+# A lens cap has noise, a blank sheet has grain, and a date may be printed on either: what 98 of 100 pixels show counts.
+_DARK = 16  # of 255; the brightest of those
+_ONE_COLOUR = 8  # of 255; between the darkest and the brightest of those, in any channel
+_PIXELS_LOOKED_AT = 50_000
 
 
 def decode_photographs(
-    paths: Sequence[Path], *, num_views: int, crop: Rectangle | None = None, masks: Sequence[Rectangle] = ()
+    paths: Sequence[Path],
+    *,
+    num_views: int,
+    crop: Rectangle | None = None,
+    masks: Sequence[Rectangle] = (),
+    max_megapixels: float = _MAX_MEGAPIXELS,
 ) -> Photographs:
     """Decode a weld's pictures to RGB, upright as their EXIF says, of whatever size they are.
 
@@ -29,7 +43,8 @@ def decode_photographs(
     fractions (left, top, right, bottom) of the upright uncropped picture.
 
     Each picture goes to the view that `view_of_each` gives it. A view without a readable picture is None, and
-    `problems` says why; so it does for pictures beyond `num_views`, which are not used.
+    `problems` says why; so it does for pictures beyond `num_views`, which are not used, and for pictures that show
+    nothing, which are.
 
     Raises:
         DecodeError: if not one view can be read.
@@ -42,10 +57,13 @@ def decode_photographs(
             problems.append(f"{path} is not used: it is photograph {view + 1} and image.num_views is {num_views}")
             continue
         try:
-            picture = paint_over(read_picture(path), masks=masks)
-            views[view] = picture if crop is None else crop_to(picture, crop=crop)
+            whole = read_picture(path, max_megapixels=max_megapixels)
         except DecodeError as error:
             problems.append(str(error))
+            continue
+        problems.extend(f"{path}: {what}" for what in _shows_nothing(whole))
+        picture = paint_over(whole, masks=masks)
+        views[view] = picture if crop is None else crop_to(picture, crop=crop)
     problems.extend(
         f"there is no photograph of view {view + 1}" for view in range(num_views) if view not in placed.values()
     )
@@ -70,33 +88,40 @@ def view_of_each(paths: Sequence[Path], *, num_views: int) -> dict[Path, int]:
     return {path: number - first for path, number in zip(ordered, numbers, strict=True)}
 
 
-def read_picture(path: Path) -> Picture:
+def read_picture(path: Path, *, max_megapixels: float = _MAX_MEGAPIXELS) -> Picture:
     """One picture as RGB.
 
     Raises:
-        DecodeError: if the file is missing, empty, cut short or not a picture.
+        DecodeError: if the file is missing, not a regular file, empty, cut short, damaged, not a picture or larger
+            than `max_megapixels`.
+        MemoryError: if there is not enough to decode it, which says nothing about the file.
     """
     try:
-        content = path.read_bytes()
+        content = read_regular_file(path)
     except OSError as error:
         raise DecodeError(f"{path}: the photograph cannot be read ({error.strerror}).") from error
+    except ValueError as error:
+        raise DecodeError(f"{path}: the photograph cannot be read ({error}).") from error
     if not content:
         raise DecodeError(f"{path}: the photograph is empty.")
-    if _is_cut_short(content):
-        raise DecodeError(f"{path}: the JPEG is cut short: its end is missing.")
+    num_pixels = check_picture(path, content, max_megapixels=max_megapixels)
     try:
-        pixels = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_COLOR)
+        with memory_told():
+            pixels = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_COLOR)
+            if pixels is not None:
+                return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), dtype=np.uint8)
     except cv2.error as error:
         raise DecodeError(f"{path}: the photograph cannot be decoded ({error.err}).") from error
-    if pixels is None:
-        raise DecodeError(f"{path}: not a picture that OpenCV can decode: damaged or another format.")
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+    check_memory(num_pixels)
+    raise DecodeError(f"{path}: not a picture that can be decoded: damaged or another format.")
 
 
-def _is_cut_short(content: bytes) -> bool:
-    """Whether a JPEG lacks its end; OpenCV would fill the rest with grey and say nothing.
-
-    A picture's data holds no start-of-scan mark, so an end mark behind the last one is the picture's own and not that
-    of a thumbnail in its header.
-    """
-    return content.startswith(_JPEG_START) and content.rfind(_JPEG_END) < content.rfind(_JPEG_SCAN)
+def _shows_nothing(picture: Picture) -> Iterator[str]:
+    """In words, that a picture is dark or of one colour throughout."""
+    step = max(1, math.isqrt(picture.shape[0] * picture.shape[1] // _PIXELS_LOOKED_AT))
+    darkest, brightest = np.percentile(picture[::step, ::step], (1, 99), axis=(0, 1))
+    if brightest.max() < _DARK:
+        yield f"the photograph is dark throughout (at most {brightest.max():.0f} of 255)"
+    elif (brightest - darkest).max() < _ONE_COLOUR:
+        colour = ", ".join(f"{level:.0f}" for level in (darkest + brightest) / 2)
+        yield f"the photograph shows nothing but one colour (red, green, blue: {colour} of 255)"

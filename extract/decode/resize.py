@@ -4,6 +4,8 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from .opencv import memory_told
+
 # Names what `resize_antialiased` does, for manifests: features made by another resize must not pass for these.
 INTERPOLATION = "opencv: area where an axis shrinks, linear where it grows"
 
@@ -26,4 +28,5 @@ def _resize(image: UInt8[np.ndarray, "..."], *, height: int, width: int) -> UInt
     # OpenCV turns "area" into "linear", without antialiasing, as soon as one axis grows: hence one kind at a time.
     shrinks = height <= image.shape[0] and width <= image.shape[1]
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(image, (width, height), interpolation=interpolation), dtype=np.uint8)
+    with memory_told():
+        return np.asarray(cv2.resize(image, (width, height), interpolation=interpolation), dtype=np.uint8)

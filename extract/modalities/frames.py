@@ -14,6 +14,7 @@ from ...cache.arrays import ArraySpec, FeatureSetSpec
 from ...configs.schema import CacheSettings, FramesSettings
 from ..backbones.spec import ImageBackbone, Preparation
 from ..decode.decoded import Photographs
+from ..decode.film import USUAL_LIMITS, FilmLimits
 from ..decode.video import decode_video
 from ..sample import Sample
 from .arc_on import arc_on_array
@@ -27,6 +28,7 @@ class FramesReader:
 
     settings: FramesSettings
     preparation: Preparation[Photographs]
+    limits: FilmLimits
 
     def files(self, sample: Sample) -> tuple[Path, ...]:
         """The film."""
@@ -35,7 +37,7 @@ class FramesReader:
     def __call__(self, sample: Sample) -> Prepared:
         """Decode and prepare one sample."""
         (film,) = self.files(sample)
-        clip = decode_video(film, num_frames=self.settings.num_frames)
+        clip = decode_video(film, num_frames=self.settings.num_frames, limits=self.limits)
         pictures = Photographs(tuple(clip.frames))  # to an image backbone a frame is a picture like any other
         tensors = {"frames": self.preparation(pictures), "arc_on": torch.from_numpy(clip.arc_on)}
         return Prepared(tensors, notes=clip.problems)
@@ -44,10 +46,17 @@ class FramesReader:
 class FramesEncoder:
     """Embeddings (time, dim): the mean over the patches of each frame, without CLS and register tokens."""
 
-    def __init__(self, backbone: ImageBackbone, *, settings: FramesSettings, cache: CacheSettings) -> None:
+    def __init__(
+        self,
+        backbone: ImageBackbone,
+        *,
+        settings: FramesSettings,
+        cache: CacheSettings,
+        limits: FilmLimits = USUAL_LIMITS,
+    ) -> None:
         self._backbone = backbone
         (self._block,) = backbone.blocks
-        self.reader = FramesReader(settings=settings, preparation=backbone.preparation)
+        self.reader = FramesReader(settings=settings, preparation=backbone.preparation, limits=limits)
         arrays = [
             ArraySpec("embedding", (settings.num_frames, backbone.dim), ("time", "dim"), cache.dtype),
             arc_on_array(),

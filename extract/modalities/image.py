@@ -34,7 +34,11 @@ class ImageReader:
         """Decode and prepare one sample."""
         settings = self.settings
         photographs = decode_photographs(
-            sample.files["image"], num_views=settings.num_views, crop=settings.crop, masks=settings.masks
+            sample.files["image"],
+            num_views=settings.num_views,
+            crop=settings.crop,
+            masks=settings.masks,
+            max_megapixels=settings.max_megapixels,
         )
         tensors = {"views": self.preparation(photographs), "present": torch.from_numpy(photographs.present)}
         return Prepared(tensors, notes=photographs.problems)

@@ -13,6 +13,7 @@ from ...documents import Json
 from ..backbones.clip_text import TextEncoder
 from ..backbones.load import BackboneLoader
 from ..backbones.pretrained import Placement
+from ..backbones.spec import ImageBackbone
 from ..cores import num_cores
 from .audio import AudioEncoder
 from .frames import FramesEncoder
@@ -20,7 +21,7 @@ from .image import ImageEncoder
 from .made_by import made_by
 from .modality import Encoder
 from .sensor import SensorEncoder
-from .video import VideoEncoder
+from .video import VideoEncoder, film_limits
 
 DEMO_FOLDER = "demo_backbones"  # beside the cache
 
@@ -96,7 +97,7 @@ def _load_encoder(modality: Modality, loader: BackboneLoader, settings: Settings
         case "sensor":
             return SensorEncoder(settings.sensor)
         case "frames":
-            return FramesEncoder(loader.frames(settings.frames), settings=settings.frames, cache=settings.cache)
+            return _frames_encoder(loader.frames(settings.frames), settings)
     assert_never(modality)
 
 
@@ -105,8 +106,13 @@ def _load_image_and_frames(loader: BackboneLoader, settings: Settings) -> dict[M
     of_image, of_frames = loader.image_and_frames(settings.image, settings.frames)
     return {
         "image": ImageEncoder(of_image, settings=settings.image, cache=settings.cache),
-        "frames": FramesEncoder(of_frames, settings=settings.frames, cache=settings.cache),
+        "frames": _frames_encoder(of_frames, settings),
     }
+
+
+def _frames_encoder(backbone: ImageBackbone, settings: Settings) -> FramesEncoder:
+    limits = film_limits(settings.video)  # one film, whichever of the two reads it
+    return FramesEncoder(backbone, settings=settings.frames, cache=settings.cache, limits=limits)
 
 
 def _placement(settings: ExtractSettings) -> Placement:

@@ -1,6 +1,7 @@
-"""Films that tell the index of each frame, and a way to let their headers lie."""
+"""Films that tell the index of each frame, and ways to let their headers lie and to damage their frames."""
 
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -58,3 +59,32 @@ def announce() -> Callable[..., None]:
         path.write_bytes(content)
 
     return overwrite
+
+
+@pytest.fixture
+def change_frames() -> Callable[..., None]:
+    """Give an AVI other frames: `change` is told index and bytes of each, and tells its new bytes."""
+
+    def overwrite(path: Path, change: Callable[[int, bytes], bytes]) -> None:
+        content = path.read_bytes()
+        start = content.index(b"movi") - 8  # the list's name and size come before
+        frames, index = b"movi", b""
+        for number, frame in enumerate(_frames(content, at=start + 12)):
+            changed = change(number, frame)
+            index += b"00dc" + struct.pack("<III", 16, len(frames), len(changed))
+            frames += b"00dc" + struct.pack("<I", len(changed)) + changed + b"\0" * (len(changed) % 2)
+        body = content[8:start] + _chunk(b"LIST", frames) + _chunk(b"idx1", index)
+        path.write_bytes(_chunk(b"RIFF", body))
+
+    return overwrite
+
+
+def _frames(content: bytes, *, at: int) -> Iterator[bytes]:
+    while content[at : at + 4] == b"00dc":
+        (size,) = struct.unpack_from("<I", content, at + 4)
+        yield content[at + 8 : at + 8 + size]
+        at += 8 + size + size % 2
+
+
+def _chunk(name: bytes, content: bytes) -> bytes:
+    return name + struct.pack("<I", len(content)) + content

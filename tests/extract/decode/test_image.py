@@ -17,11 +17,13 @@ RUN = "10-04-22-0001-05"
 
 @pytest.fixture
 def write_jpeg(tmp_path: Path) -> WriteJpeg:
-    """A JPEG of one grey value, by default."""
+    """A JPEG whose mean is `grey`: stripes, so that it shows something."""
 
     def write(name: str, *, grey: int = 128, size: tuple[int, int] = (40, 30), options: Sequence[int] = ()) -> Path:
         path = tmp_path / name
-        assert cv2.imwrite(str(path), np.full((size[1], size[0], 3), grey, dtype=np.uint8), list(options))
+        row = grey + 12 * np.sign(np.arange(size[0]) // 10 % 2 - 0.5)
+        picture = np.broadcast_to(row[None, :, None], (size[1], size[0], 3)).astype(np.uint8)
+        assert cv2.imwrite(str(path), picture, list(options))
         return path
 
     return write
@@ -130,7 +132,7 @@ def test_a_broken_picture_leaves_its_view_empty_with_a_reason(write_jpeg: WriteJ
     photographs = decode_photographs(paths, num_views=5)
     assert photographs.present.tolist() == [True, False, False, False, True]
     garbage, empty, missing = photographs.problems
-    assert garbage == f"{paths[1]}: not a picture that OpenCV can decode: damaged or another format."
+    assert garbage == f"{paths[1]}: not a picture that can be decoded: damaged or another format."
     assert empty == f"{paths[2]}: the photograph is empty."
     assert missing.startswith(f"{paths[3]}: the photograph cannot be read (No such file")
 

@@ -31,7 +31,8 @@ def test_frames_are_even_and_both_ends_included(
     clip = decode_video(write_film(num_film, fps=fps), num_frames=num_frames, window=None)
     expected = np.rint(np.linspace(0, num_film - 1, num_frames)).astype(int)
     assert indices(clip) == expected.tolist()
-    np.testing.assert_allclose(clip.times, expected / fps, rtol=1e-6)
+    np.testing.assert_array_equal(clip.times, expected / fps)
+    assert clip.problems == () or num_film < num_frames
     assert clip.frames.shape == (num_frames, 48, 64, 3)
     assert clip.frames.dtype == np.uint8
 
@@ -69,7 +70,7 @@ def test_clips_are_the_uniform_choice_of_each_part(
     expected = np.concatenate([np.rint(np.linspace(part[0], part[-1], num_frames)) for part in parts]).astype(int)
     assert indices(clip) == expected.tolist()
     assert clip.frames.shape == (num_clips * num_frames, 48, 64, 3)
-    np.testing.assert_allclose(clip.times, expected / 30, rtol=1e-6)
+    np.testing.assert_array_equal(clip.times, expected / 30)
 
 
 def test_clips_of_a_window(write_film: WriteFilm) -> None:
@@ -128,11 +129,22 @@ def test_a_film_lit_throughout_is_all_window(write_lit_film: WriteFilm) -> None:
 
 def test_a_dark_film_has_no_lit_window(write_lit_film: WriteFilm) -> None:
     path = write_lit_film(np.full(200, 4.0))
-    assert np.isnan(decode_video(path, num_frames=2).arc_on).all()
-    with pytest.raises(
-        DecodeError, match=r"lit\.avi: the picture is dark throughout \(its mean is \d of 255 at most\)"
-    ):
-        lit_window(path)
+    clip = decode_video(path, num_frames=2)
+    assert np.isnan(clip.arc_on).all()
+    assert lit_window(path) is None
+    (problem,) = clip.problems
+    assert str(path) in problem and "dark throughout" in problem
+
+
+def test_a_film_in_which_nothing_changes_is_noted(write_lit_film: WriteFilm) -> None:
+    clip = decode_video(write_lit_film(np.full(60, 120.0)), num_frames=2)
+    assert len(clip.problems) == 1 and "never changes" in clip.problems[0]
+
+
+def test_a_film_of_one_frame_is_noted(write_film: WriteFilm) -> None:
+    clip = decode_video(write_film(1), num_frames=4)
+    assert indices(clip) == [0, 0, 0, 0]
+    assert any("1 frame" in problem and "4" in problem for problem in clip.problems)
 
 
 def test_a_broken_film_has_no_lit_window(write_film: WriteFilm, announce: Callable[..., None]) -> None:

@@ -88,7 +88,10 @@ def photographs(tmp_path: Path) -> Callable[..., Sample]:
         paths = []
         for view in views:
             paths.append(tmp_path / f"{name}_view{view}.jpg")
-            cv2.imwrite(str(paths[-1]), np.full((20, 30 + view, 3), 40 * view, np.uint8))
+            picture = np.full((20, 30 + view, 3), 40 * view, np.uint8)
+            picture[:10] += 12  # so that it shows something
+            picture[10:] -= 12
+            cv2.imwrite(str(paths[-1]), picture)
         return Sample("day/0", "train", "good", "day", 0, {"image": tuple(paths)})
 
     return make

@@ -1,8 +1,10 @@
 """Video: the whole clip, the time with the arc on as sensors or light tell it, or clip after clip."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,6 @@ from weldcache.errors import DecodeError
 from weldcache.extract.backbones.spec import BackboneSpec
 from weldcache.extract.decode.decoded import VideoClip
 from weldcache.extract.decode.sensor import arc_on_window
-from weldcache.extract.modalities import video
 from weldcache.extract.modalities.modality import Prepared
 from weldcache.extract.modalities.video import VideoEncoder, VideoReader
 from weldcache.extract.sample import Sample
@@ -40,22 +41,15 @@ def test_the_whole_clip_from_its_first_frame_to_its_last(weld: Sample) -> None:
     assert np.ptp(np.diff(times)) < 0.07  # even, but for whole frames
 
 
-def test_the_arc_on_window_is_the_sensors(weld: Sample) -> None:
-    first, last = arc_on_window(weld.files["sensor"][0])
-    whole = reader("uniform")(weld).tensors["frames"].numpy()
-    times = reader("arc_on")(weld).tensors["frames"].numpy()
-    assert first - 0.07 <= times[0] and times[-1] <= last + 0.07
-    assert np.ptp(times) < np.ptp(whole)
-
-
-def test_without_sensors_the_light_tells_when_the_arc_is_on(weld: Sample) -> None:
-    blind = without_sensors(weld)
-    prepared = reader("arc_on")(blind)
+def test_the_arc_on_window_is_that_of_the_films_own_light(weld: Sample) -> None:
+    prepared = reader("arc_on")(weld)
     first, last = prepared.tensors["arc_on"].tolist()
     times = prepared.tensors["frames"].numpy()
-    assert first - 0.07 <= times[0] and times[-1] <= last + 0.07
-    assert "no sensors: the arc-on window" in prepared.notes[-1]
-    assert reader("uniform")(blind).notes == ()
+    assert times[0] == pytest.approx(first) and times[-1] == pytest.approx(last)
+    # The sensors' clock is another: their window would cut lit frames off and take dark ones in.
+    assert abs(arc_on_window(weld.files["sensor"][0])[0] - first) > 0.1
+    assert prepared.notes == ()
+    assert torch.equal(reader("arc_on")(without_sensors(weld)).tensors["frames"], prepared.tensors["frames"])
 
 
 def dead_sensors(weld: Sample) -> str:
@@ -66,28 +60,33 @@ def dead_sensors(weld: Sample) -> str:
     return "\n".join([header, *(",".join([*row[:place], "3.0", *row[place + 1 :]]) for row in rows)]) + "\n"
 
 
-@pytest.mark.parametrize("broken", [False, True])
-def test_where_the_sensors_do_not_tell_the_light_does(weld: Sample, tmp_path: Path, broken: bool) -> None:
+@pytest.fixture
+def dark(weld: Sample, tmp_path: Path) -> Sample:
+    """The weld, filmed with the lens cap on."""
+    path = tmp_path / "dark.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"FMP4"), 30, (64, 48))
+    for _ in range(60):
+        writer.write(np.zeros((48, 64, 3), np.uint8))
+    writer.release()
+    return replace(weld, files={**weld.files, "video": (path,)})
+
+
+def test_where_the_light_does_not_tell_the_sensors_do(dark: Sample) -> None:
+    first, last = arc_on_window(dark.files["sensor"][0])
+    prepared = reader("arc_on")(dark)
+    times = prepared.tensors["frames"].numpy()
+    assert first - 0.04 <= times[0] and times[-1] <= last + 0.04
+    (about_light, about_window) = prepared.notes
+    assert "dark throughout" in about_light and "sensors" in about_window
+    assert str(dark.files["video"][0]) in about_window
+
+
+@pytest.mark.parametrize("sensors", ["none", "dead", "broken"])
+def test_without_light_and_sensors_there_is_no_window(dark: Sample, tmp_path: Path, sensors: str) -> None:
     path = tmp_path / "sensors.csv"
-    path.write_text("no,sensor\nfile,at all\n" if broken else dead_sensors(weld))
-    prepared = reader("arc_on")(with_sensors(weld, path))
-    blind = reader("arc_on")(without_sensors(weld))
-    assert torch.equal(prepared.tensors["frames"], blind.tensors["frames"])
-    reason = "the column Time is missing" if broken else "the current is never above 50 A"
-    assert f"the sensors do not tell ({path}: {reason}" in prepared.notes[-1]
-    assert prepared.notes[-1].endswith("s is that of the light")
-
-
-def test_without_sensors_and_light_there_is_no_window(
-    weld: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def dark(path: Path) -> tuple[float, float]:
-        raise DecodeError(f"{path}: the picture is dark throughout.")
-
-    monkeypatch.setattr(video, "lit_window", dark)
-    (tmp_path / "sensors.csv").write_text(dead_sensors(weld))
-    with pytest.raises(DecodeError, match="dark throughout"):
-        reader("arc_on")(with_sensors(weld, tmp_path / "sensors.csv"))
+    path.write_text(dead_sensors(dark) if sensors == "dead" else "no,sensor\nfile,at all\n")
+    with pytest.raises(DecodeError, match=r"dark\.avi.* sensors"):
+        reader("arc_on")(without_sensors(dark) if sensors == "none" else with_sensors(dark, path))
 
 
 def test_clips_follow_one_another_over_the_whole_recording(weld: Sample) -> None:
@@ -102,6 +101,16 @@ def test_the_sensors_file_counts_where_it_decides_what_is_sampled(weld: Sample) 
     assert reader("uniform").files(weld) == film
     assert reader("arc_on").files(weld) == film + sensors
     assert reader("arc_on").files(without_sensors(weld)) == film
+
+
+def test_which_clock_tells_the_window_is_in_the_manifest_of_arc_on_alone() -> None:
+    def decoding(sampling: str) -> Mapping[str, object]:
+        settings = VideoSettings.model_validate({"sampling": sampling, "max_megapixels": 3})
+        encoder = VideoEncoder(FirstPixel(), settings=settings, cache=CacheSettings())
+        return encoder.specs[0].made_by["decoding"]
+
+    assert decoding("uniform") == {"num_frames": 32, "sampling": "uniform", "num_clips": 1}
+    assert "light" in decoding("arc_on")["arc_on"]
 
 
 @dataclass

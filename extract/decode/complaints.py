@@ -1,0 +1,87 @@
+"""What FFmpeg complains of while it decodes: OpenCV neither returns nor counts it, so it is read off the stderr.
+
+A damaged frame is patched up with pieces of its neighbours, and nothing else tells so. Only a decode process can
+listen: its stderr is its own. In the main process other threads write to it, and a bar is drawn on it.
+"""
+
+import multiprocessing
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import cv2
+
+_STDERR = 2
+_LINE = re.compile(rb"\[[^\]\n]* @ 0x[0-9a-f]+\] ([^\n]*)\n?")
+_OF_MEMORY = re.compile("cannot allocate|failed to allocate|get_buffer", re.IGNORECASE)
+
+
+class Complaints:
+    """Those of one film, as far as they can be heard."""
+
+    def __init__(self, *, held: int | None = None, stderr: int | None = None) -> None:
+        """`held` is the file that stands in for the process's stderr, if one does, and `stderr` that itself."""
+        self._held = held
+        self._stderr = stderr
+
+    def take(self) -> Sequence[str]:
+        """What FFmpeg has said since the last time; anything else that was written meanwhile goes to the stderr.
+
+        Raises:
+            MemoryError: if it says that memory has run out, of which OpenCV makes a frame that is not there.
+        """
+        if self._held is None or self._stderr is None or not (size := os.lseek(self._held, 0, os.SEEK_CUR)):
+            return ()
+        written = os.pread(self._held, size, 0)
+        os.lseek(self._held, 0, os.SEEK_SET)
+        os.ftruncate(self._held, 0)
+        os.write(self._stderr, _LINE.sub(b"", written))
+        lines = [line.decode(errors="replace") for line in _LINE.findall(written)]
+        for line in filter(_OF_MEMORY.search, lines):
+            raise MemoryError(f"FFmpeg: {line}")
+        return lines
+
+
+@contextmanager
+def complaints_heard() -> Iterator[Complaints]:
+    """Keep OpenCV's and FFmpeg's complaints about damaged files off the terminal, and hear them in a decode process."""
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        with _silenced() if multiprocessing.parent_process() is None else _heard() as complaints:
+            yield complaints
+    finally:
+        cv2.utils.logging.setLogLevel(level)
+
+
+@contextmanager
+def _silenced() -> Iterator[Complaints]:
+    """FFmpeg's level is read from the environment once, when the process opens its first video."""
+    variable = "OPENCV_FFMPEG_LOGLEVEL"
+    chosen_by_user = variable in os.environ
+    os.environ.setdefault(variable, "-8")
+    try:
+        yield Complaints()
+    finally:
+        if not chosen_by_user:
+            del os.environ[variable]
+
+
+@contextmanager
+def _heard() -> Iterator[Complaints]:
+    with tempfile.TemporaryFile(buffering=0) as held:
+        stderr = _copy_of_stderr()
+        os.dup2(held.fileno(), _STDERR)
+        try:
+            yield Complaints(held=held.fileno(), stderr=stderr)
+        finally:
+            os.dup2(stderr, _STDERR)
+            os.close(stderr)
+
+
+def _copy_of_stderr() -> int:
+    try:
+        return os.dup(_STDERR)
+    except OSError:  # a service may have none
+        return os.open(os.devnull, os.O_WRONLY)

@@ -1,0 +1,147 @@
+"""Films with frames missing: times stay the film's own, a bad frame costs itself, and a note says what is not there."""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from weldcache.errors import DecodeError
+from weldcache.extract.decode.film import FilmLimits
+from weldcache.extract.decode.video import decode_video, lit_window
+
+WriteFilm = Callable[..., Path]
+ChangeFrames = Callable[[Path, Callable[[int, bytes], bytes]], None]
+
+NUM_FRAMES, FIRST_LIT, LAST_LIT = 90, 30, 59
+
+
+@pytest.fixture
+def weld_film(write_lit_film: WriteFilm) -> Path:
+    """Three seconds at 30 frames a second, lit from 1 s to 2 s."""
+    lit = np.arange(NUM_FRAMES) // 30 == 1
+    return write_lit_film(np.where(lit, 200.0, 10.0))
+
+
+@pytest.fixture
+def pictures_film(tmp_path: Path) -> Path:
+    """The same, every frame a JPEG for itself."""
+    path = tmp_path / "pictures.avi"
+    writer = cv2.VideoWriter(str(path), cv2.CAP_OPENCV_MJPEG, cv2.VideoWriter.fourcc(*"MJPG"), 30, (128, 80))
+    for index in range(NUM_FRAMES):
+        writer.write(np.full((80, 128, 3), 200 if FIRST_LIT <= index <= LAST_LIT else 10, np.uint8))
+    writer.release()
+    return path
+
+
+def test_frames_left_empty_do_not_shift_the_others(pictures_film: Path, change_frames: ChangeFrames) -> None:
+    whole = decode_video(pictures_film, num_frames=4)
+    change_frames(pictures_film, lambda index, frame: b"" if 5 <= index < 25 else frame)
+    clip = decode_video(pictures_film, num_frames=90)
+    np.testing.assert_array_equal(clip.arc_on, whole.arc_on)
+    assert (clip.times[0], clip.times[-1]) == (0.0, 89 / 30)
+    assert (np.diff(clip.times) >= 0).all()
+    lit = clip.frames.mean(axis=(1, 2, 3)) > 100
+    np.testing.assert_array_equal(lit, (clip.times >= 1) & (clip.times < 2))
+    assert (decode_video(pictures_film, num_frames=5, window=(1.0, 1.9)).frames.mean(axis=(1, 2, 3)) > 100).all()
+    assert lit_window(pictures_film) == tuple(whole.arc_on)
+    (problem,) = [problem for problem in clip.problems if "repeat" not in problem]
+    assert str(pictures_film) in problem and "0.7 s before 0.8 s" in problem
+
+
+def test_frames_left_empty_before_the_first_are_not_sampled_twice(
+    pictures_film: Path, change_frames: ChangeFrames
+) -> None:
+    change_frames(pictures_film, lambda index, frame: b"" if index < 40 else frame)
+    np.testing.assert_allclose(decode_video(pictures_film, num_frames=2).times, [40 / 30, 89 / 30])
+
+
+def test_more_frames_left_empty_than_there_are_is_no_damage(pictures_film: Path, change_frames: ChangeFrames) -> None:
+    change_frames(pictures_film, lambda index, frame: frame if index % 3 == 2 else b"")
+    clip = decode_video(pictures_film, num_frames=30)
+    np.testing.assert_allclose(clip.times, np.arange(2, 90, 3) / 30)
+    assert clip.problems == ()
+
+
+@pytest.mark.parametrize("bad", [(20,), (70,), (20, 70), tuple(range(40, 60))])
+def test_a_frame_that_does_not_decode_is_one_frame(
+    pictures_film: Path, change_frames: ChangeFrames, bad: tuple[int, ...]
+) -> None:
+    change_frames(pictures_film, lambda index, frame: frame[: len(frame) // 3] if index in bad else frame)
+    clip = decode_video(pictures_film, num_frames=90)
+    good = [index for index in range(NUM_FRAMES) if index not in bad]
+    np.testing.assert_allclose(np.unique(clip.times), np.array(good) / 30)
+    assert (clip.times[-1], bool(clip.frames[-1].mean() < 100)) == (89 / 30, True)
+    assert any(f"{len(bad)} of 90 frames" in problem and "not decode" in problem for problem in clip.problems)
+
+
+def test_more_bad_frames_than_good_ones_are_an_error(pictures_film: Path, change_frames: ChangeFrames) -> None:
+    change_frames(pictures_film, lambda index, frame: frame if index % 3 == 0 else frame[: len(frame) // 3])
+    with pytest.raises(DecodeError, match="announces 90 frames and only 30 decode"):
+        decode_video(pictures_film, num_frames=4)
+
+
+@pytest.fixture(scope="module")
+def decode_process() -> Iterator[ProcessPoolExecutor]:
+    """What FFmpeg complains of is heard in a process of its own alone."""
+    with _process() as process:
+        yield process
+
+
+def _process() -> ProcessPoolExecutor:
+    # One thread, as in every decode process: then a complaint is of the frame that was asked for.
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(1, mp_context=context, initializer=cv2.setNumThreads, initargs=(1,))
+
+
+def test_frames_that_the_decoder_patched_up_are_counted(
+    weld_film: Path, change_frames: ChangeFrames, decode_process: ProcessPoolExecutor
+) -> None:
+    assert decode_process.submit(decode_video, weld_film, num_frames=4).result().problems == ()
+    change_frames(weld_film, lambda index, frame: frame[: len(frame) // 3] + bytes(100) if index in (20, 45) else frame)
+    (problem,) = decode_process.submit(decode_video, weld_film, num_frames=4).result().problems
+    assert "2 frames of 90 are damaged" in problem and "0.7 s" in problem
+
+
+def test_what_else_is_written_meanwhile_reaches_the_stderr(capfd: pytest.CaptureFixture[str]) -> None:
+    with _process() as process:
+        process.submit(_write_while_listening).result()
+    assert capfd.readouterr().err.endswith("a word\n")
+
+
+def _write_while_listening() -> None:
+    from weldcache.extract.decode.complaints import complaints_heard
+
+    with complaints_heard() as complaints:
+        os.write(2, b"[mpeg4 @ 0x5561] ac-tex damaged at 1 2\na word\n")
+        assert list(complaints.take()) == ["ac-tex damaged at 1 2"]
+        os.write(2, b"[mpeg4 @ 0x5561] get_buffer() failed\n")
+        with pytest.raises(MemoryError):
+            complaints.take()
+
+
+@pytest.mark.parametrize(
+    ("limits", "name"),
+    [(FilmLimits(max_megapixels=0.006), "max_megapixels"), (FilmLimits(max_gigapixels=0.0005), "max_gigapixels")],
+)
+def test_a_film_beyond_the_limits_is_not_decoded(weld_film: Path, limits: FilmLimits, name: str) -> None:
+    with pytest.raises(DecodeError, match=rf"lit\.avi.*{name}"):
+        decode_video(weld_film, num_frames=4, limits=limits)
+
+
+def test_a_header_that_announces_too_little_does_not_lift_the_limit(
+    weld_film: Path, announce: Callable[..., None]
+) -> None:
+    announce(weld_film, num_frames=5)
+    with pytest.raises(DecodeError, match="max_gigapixels"):
+        decode_video(weld_film, num_frames=4, limits=FilmLimits(max_gigapixels=0.0005))
+
+
+def test_a_pipe_is_no_film(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "weld.avi")
+    with pytest.raises(DecodeError, match="not a regular file"):
+        decode_video(tmp_path / "weld.avi", num_frames=4)
