@@ -16,8 +16,9 @@ Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
 ModelName = Annotated[
     str,
     Field(
-        description="Hugging Face id, local folder, or `demo` for a tiny model with random weights (`demo-dinov2`: the "
-        "tiny DINOv2, for image and frames)."
+        description="Hugging Face id, local folder (in a file, relative to it), or `demo` for a tiny model with random "
+        "weights (`demo-dinov2`: the tiny DINOv2, for image and frames). The hub is asked for other publishers' models "
+        "than the presets' only with a revision."
     ),
 ]
 Modality = Literal["video", "audio", "image", "sensor", "frames"]

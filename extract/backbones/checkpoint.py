@@ -2,9 +2,10 @@
 
 Everything downstream reads one folder, so hub models, local models and demo models go through the same code. Only
 JSON, tokenizer text and safetensors are ever fetched; a checkpoint that could run code is neither downloaded nor read.
+What is written as a path is never asked of the hub, and a name that may be a folder which is missing here only if it is
+of a publisher that everybody knows, was fetched before, or is asked for by its revision.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,13 +14,16 @@ from pathlib import Path
 import huggingface_hub
 from huggingface_hub import errors as hub_errors
 
-from ...documents import Json
+from ...documents import Json, read_document
 from ...errors import BackboneError
+from ...wording import written_path
+from .families import FAMILY_OF_MODEL_TYPE
 
 MARKER_FILE = "weldcache_backbone.json"  # written into a folder whose weights were drawn at random
 LOCAL_REVISION = "local"
 
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
+_PUBLISHERS = ("facebook", "MIT", "openai")  # of the models that presets name
 _FETCHED_FILES = ["*.json", "*.safetensors", "merges.txt"]
 
 
@@ -40,12 +44,18 @@ def open_checkpoint(model: str, *, revision: str | None, setting: str) -> Checkp
     `setting` is the name of the setting that `model` comes from, for messages. Raises BackboneError where the files
     cannot be had or are not a model in safetensors.
     """
-    folder = Path(model).expanduser()
+    try:
+        folder = written_path(model)
+    except ValueError as error:
+        raise BackboneError(f"{setting} = {model!a}: {error}.") from None
     if folder.is_dir():
         return _describe(folder, model=folder.resolve().name, revision=LOCAL_REVISION)
+    if folder.is_file():
+        raise BackboneError(f"{setting} = {model}: {_kind_of_file(folder)}. {_advice(setting)}")
     if not _HUB_ID.fullmatch(model):
         raise BackboneError(f"{setting} = {model}: there is no such folder. {_advice(setting)}")
-    snapshot = _download(model, revision=revision, setting=setting)
+    ask = revision is not None or model.partition("/")[0] in _PUBLISHERS
+    snapshot = _download(model, revision=revision, setting=setting, ask=ask)
     return _describe(snapshot, model=model, revision=snapshot.name)
 
 
@@ -60,13 +70,16 @@ def weight_files(folder: Path) -> list[Path]:
     shards = read_json_object(index).get("weight_map")
     if not isinstance(shards, dict) or not shards:
         raise BackboneError(f"{index}: has no weight_map; fetch the model again.")
-    return [folder / name for name in sorted({str(name) for name in shards.values()})]
+    names = sorted({str(name) for name in shards.values()})
+    if outside := [name for name in names if Path(name).name != name]:
+        raise BackboneError(f"{index}: names {outside[0]!r}, which does not lie in the model's folder.")
+    return [folder / name for name in names]
 
 
 def read_json_object(path: Path) -> dict[str, Json]:
     """The JSON object in `path`; raises BackboneError where it cannot be read."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = read_document(path)
     except FileNotFoundError:
         raise BackboneError(f"{path}: missing; the folder is not a whole model, fetch it again.") from None
     except (OSError, ValueError) as error:
@@ -83,19 +96,40 @@ def read_marker(folder: Path) -> Mapping[str, Json] | None:
 
 
 def _describe(folder: Path, *, model: str, revision: str) -> Checkpoint:
-    model_type = read_json_object(folder / "config.json").get("model_type")
+    config = read_json_object(folder / "config.json")
+    model_type = config.get("model_type")
     if not isinstance(model_type, str):
-        raise BackboneError(f"{folder / 'config.json'}: names no model_type, so its model class is unknown.")
+        timm = "architecture" in config or "pretrained_cfg" in config
+        raise BackboneError(
+            f"{folder / 'config.json'}: names no model_type, so its model class is unknown. "
+            f"{'It is a model of timm; take' if timm else 'Take'} the model as transformers saves it: a config.json "
+            f"with model_type, one of {', '.join(FAMILY_OF_MODEL_TYPE)}, and model.safetensors beside it."
+        )
     weight_files(folder)  # a folder without safetensors is refused before anything is loaded
     marker = read_marker(folder) or {}
     return Checkpoint(folder, model, revision, model_type, random_weights=marker.get("random_weights") is True)
 
 
-def _download(model: str, *, revision: str | None, setting: str) -> Path:
+def _kind_of_file(path: Path) -> str:
+    if path.suffix == ".safetensors":
+        return "it is a file; name the folder that holds it, with its config.json"
+    if path.suffix in (".bin", ".pt", ".pth", ".ckpt", ".pkl"):
+        return "it is a file that could run code, so it is never loaded; convert the model to safetensors"
+    return (
+        f"it is a file ({path.suffix or 'without a suffix'}), and models of other kinds than transformers' are not read"
+    )
+
+
+def _download(model: str, *, revision: str | None, setting: str, ask: bool) -> Path:
+    """The hub's snapshot of a model; without `ask`, only one that was fetched before."""
     wanted = f"{setting} = {model}" + (f" at revision {revision}" if revision else "")
     try:
         snapshot = huggingface_hub.snapshot_download(
-            model, revision=revision, allow_patterns=_FETCHED_FILES, ignore_patterns=["*/*"]
+            model,
+            revision=revision,
+            allow_patterns=_FETCHED_FILES,
+            ignore_patterns=["*/*"],
+            local_files_only=not ask,
         )
     except hub_errors.GatedRepoError as error:
         raise BackboneError(
@@ -107,6 +141,12 @@ def _download(model: str, *, revision: str | None, setting: str) -> Path:
     except hub_errors.RepositoryNotFoundError as error:
         raise BackboneError(f"{wanted}: neither a folder here nor a model on the hub. {_advice(setting)}") from error
     except OSError as error:
+        if not ask:
+            raise BackboneError(
+                f"{wanted}: there is no such folder, and the hub is not asked for a model of that name, which may be a "
+                f"stranger's, unless it is pinned with --set {setting.replace('.model', '.revision')}=COMMIT. "
+                f"{_advice(setting)}"
+            ) from error
         raise BackboneError(
             f"{wanted}: not in the local Hugging Face cache, and the hub cannot be reached. Connect once, or give a "
             f"local folder with config.json and model.safetensors, or try the program with `--set {setting}=demo`."

@@ -5,7 +5,8 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar, cast
+from pathlib import Path
+from typing import Any, Generic, TypeVar, cast
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
@@ -16,6 +17,7 @@ from transformers.utils import logging as transformers_logging
 
 from ...documents import Json
 from ...errors import BackboneError
+from ...wording import count_of, shortened
 from .checkpoint import Checkpoint, weight_files
 from .families import FAMILY_OF_MODEL_TYPE
 from .spec import BackboneSpec
@@ -24,6 +26,8 @@ from .weights import hash_weights
 Model = TypeVar("Model", bound=PreTrainedModel)
 Config = TypeVar("Config", bound=PreTrainedConfig)
 Part = TypeVar("Part", bound=nn.Module)
+
+_WEIGHTS_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -149,10 +153,12 @@ def load_pretrained(
                 local_files_only=True,
                 trust_remote_code=False,
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,  # so that they are in the report, and refused below by name
             )
     except (SafetensorError, OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
         raise BackboneError(f"{checkpoint.folder}: cannot be loaded as {model_class.__name__} ({error}).") from error
-    model, report = cast(tuple[Model, Mapping[str, set[str]]], loaded)  # what output_loading_info makes of it
+    model, report = cast(tuple[Model, Mapping[str, set[Any]]], loaded)  # what output_loading_info makes of it
+    _require_shapes(report["mismatched_keys"], model_class=model_class, folder=checkpoint.folder)
     absent = sorted(name for name in report["missing_keys"] if not name.startswith(may_miss))
     if absent:
         raise BackboneError(
@@ -167,6 +173,16 @@ def load_pretrained(
             "extract.device, or extract.precision = bfloat16."
         ) from error
     return model
+
+
+def _require_shapes(wrong: set[tuple[str, Sequence[int], Sequence[int]]], *, model_class: type, folder: Path) -> None:
+    """Raise BackboneError for tensors that are not of the shape that the model's configuration asks for."""
+    if wrong:
+        told = [f"{name} is {list(found)} and should be {list(asked)}" for name, found, asked in sorted(wrong)]
+        raise BackboneError(
+            f"{folder}: {count_of(len(told), 'weight')} of {model_class.__name__} not of the shape that config.json "
+            f"asks for: {shortened(told, most=_WEIGHTS_SHOWN)}. The two files are not of one model; fetch it again."
+        )
 
 
 def _own(model: nn.Module, *, device: torch.device) -> None:

@@ -45,11 +45,16 @@ def hash_weights(files: Sequence[Path]) -> HashedWeights:
 
 
 def weights_sha256(files: Sequence[Path]) -> str:
-    """Hex digest over all tensors in safetensors `files`, read one at a time; raises BackboneError if one is broken."""
+    """Hex digest over all tensors in safetensors `files`, read one at a time.
+
+    Raises:
+        BackboneError: if a file is broken, or a tensor holds what is no number.
+    """
     owners = {name: path for path in files for name in _tensor_names(path)}
     digest = hashlib.sha256()
     for path, name in sorted(((path, name) for name, path in owners.items()), key=lambda owned: owned[1]):
         tensor = _read_tensor(path, name=name)
+        _require_numbers(tensor, f"{path}: the tensor {name}")
         digest.update(f"{name}\0{tensor.dtype}\0{list(tensor.shape)}\0".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
@@ -69,6 +74,16 @@ def _tensor_names(path: Path) -> list[str]:
             return list(file.keys())
     except (SafetensorError, OSError) as error:
         raise BackboneError(f"{path}: not a readable safetensors file ({error}); fetch the model again.") from error
+
+
+def _require_numbers(tensor: Tensor, what: str) -> None:
+    """Raise BackboneError for NaN or infinity, which would make every feature one."""
+    if tensor.is_floating_point() and not bool(tensor.float().isfinite().all()):
+        bad = int((~tensor.float().isfinite()).sum())
+        raise BackboneError(
+            f"{what} holds {bad:,} values of {tensor.numel():,} that are NaN or infinite; fetch the model again, or "
+            "train it again if it is your own."
+        )
 
 
 def _read_tensor(path: Path, *, name: str) -> Tensor:

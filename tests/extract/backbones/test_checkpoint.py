@@ -56,7 +56,10 @@ def test_missing_and_broken_config(model_folder: Path) -> None:
     with pytest.raises(BackboneError, match="must hold a JSON object"):
         _open(model_folder)
     config.write_text("{}")
-    with pytest.raises(BackboneError, match="names no model_type"):
+    with pytest.raises(BackboneError, match=r"names no model_type.*config\.json with model_type, one of .*dinov2"):
+        _open(model_folder)
+    config.write_text(json.dumps({"architecture": "vit_base_patch16_224", "pretrained_cfg": {}}))
+    with pytest.raises(BackboneError, match=r"names no model_type.*timm.*transformers"):
         _open(model_folder)
     config.unlink()
     with pytest.raises(BackboneError, match=r"config\.json: missing"):
@@ -78,6 +81,9 @@ def test_shards_come_from_the_index(model_folder: Path) -> None:
     assert weight_files(model_folder) == [model_folder / "1.safetensors", model_folder / "2.safetensors"]
     index.write_text("{}")
     with pytest.raises(BackboneError, match="no weight_map"):
+        weight_files(model_folder)
+    index.write_text(json.dumps({"weight_map": {"a": "../other/model.safetensors"}}))
+    with pytest.raises(BackboneError, match=r"names '\.\./other/model\.safetensors', which does not lie in"):
         weight_files(model_folder)
 
 
@@ -119,3 +125,48 @@ def test_hub_refusals(error: Exception, message: str, monkeypatch: pytest.Monkey
     monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
     with pytest.raises(BackboneError, match=message):
         _open("facebook/dinov3-vith16plus-pretrain-lvd1689m", revision="v9")
+
+
+@pytest.mark.parametrize("model", ["./none", "../none", "/none", "a/b/c", "none", "~/none", "models/", "C:\\models\\d"])
+def test_what_is_written_as_a_path_is_never_asked_of_the_hub(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", _never)
+    with pytest.raises(BackboneError, match=r"image\.model = .*there is no such folder"):
+        _open(model)
+
+
+def _never(*_: object, **__: object) -> str:
+    raise AssertionError("the hub was asked")
+
+
+def test_a_folder_that_is_missing_does_not_become_a_strangers_model(
+    model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was fetched before is found, and a revision says that the hub is meant."""
+    allowed: list[bool] = []
+
+    def download(repo_id: str, *, local_files_only: bool, **_: object) -> str:
+        allowed.append(not local_files_only)
+        if local_files_only and repo_id != "fetched/before":
+            raise hub_errors.LocalEntryNotFoundError("no")
+        return str(model_folder)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    with pytest.raises(BackboneError, match=r"models/d: there is no such folder.*--set image\.revision=COMMIT"):
+        _open("models/d")
+    _open("fetched/before")
+    _open("models/d", revision="0123abc")
+    assert allowed == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("dino.onnx", r"is a file \(\.onnx\).*config\.json and model\.safetensors"),
+        ("model.safetensors", "name the folder that holds it"),
+        ("dino.pth", "could run code"),
+    ],
+)
+def test_a_file_is_told_from_a_folder(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / name).touch()
+    with pytest.raises(BackboneError, match=message):
+        _open(tmp_path / name)

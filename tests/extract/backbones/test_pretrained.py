@@ -96,6 +96,20 @@ def test_weights_that_changed_after_the_description_are_refused(
     assert anew.spec.weights_sha256 != backbone.spec.weights_sha256
 
 
+def test_weights_of_another_shape_are_named_with_both_shapes(
+    loader: BackboneLoader, folder: Path, settings: ImageSettings
+) -> None:
+    weights = load_file(folder / "model.safetensors")
+    name = next(name for name in sorted(weights) if weights[name].ndim == 2)
+    rows, columns = weights[name].shape
+    save_file({**weights, name: torch.zeros(rows + 1, columns)}, folder / "model.safetensors")
+    with pytest.raises(
+        BackboneError, match=rf"1 weight .* is \[{rows + 1}, {columns}\] and should be \[{rows}, "
+    ) as error:
+        loader.image(settings).load()
+    assert str(folder) in str(error.value) and "ignore_mismatched" not in str(error.value)
+
+
 def test_weights_that_change_while_they_are_loaded_are_refused(
     loader: BackboneLoader, folder: Path, settings: ImageSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

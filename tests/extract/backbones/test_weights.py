@@ -58,6 +58,16 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
         weights_sha256([tmp_path / "model.safetensors"])
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("bad", [float("nan"), float("-inf")])
+def test_what_is_no_number_is_named_with_its_tensor(
+    dtype: torch.dtype, bad: float, weights: dict[str, Tensor], tmp_path: Path
+) -> None:
+    spoilt = torch.zeros(3, 2, dtype=dtype).index_fill(0, torch.tensor(1), bad)
+    with pytest.raises(BackboneError, match=r"spoilt\.safetensors: the tensor b holds 2 values of 6 that are NaN or"):
+        _hash(weights | {"b": spoilt}, tmp_path / "spoilt.safetensors")
+
+
 @pytest.mark.parametrize("change", ["rewritten", "replaced", "touched", "cut", "removed"])
 def test_files_are_watched_from_the_hash_on(change: str, weights: dict[str, Tensor], tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
