@@ -21,7 +21,7 @@ from ..errors import NotFoundError, SettingsError
 
 _MOST_BYTES = 256 << 10  # of one file; PyYAML takes seconds for more
 _MOST_LEVELS = 32
-_MOST_DIGITS = 100  # of a whole number; Python itself refuses thousands of them
+_MOST_DIGITS = 18  # of a whole number: what fits into 64 bits, for seeds and sizes go where no more does
 _LONGEST_KEY = 200
 
 _TAG = "tag:yaml.org,2002:"
@@ -164,8 +164,8 @@ def _value(node: yaml.Node) -> Any:
     if isinstance(node, yaml.ScalarNode) and kind in _SCALARS:
         pattern, _, convert = _SCALARS[kind]
         if re.fullmatch(pattern, node.value):
-            if kind == "int" and len(node.value) > _MOST_DIGITS:
-                raise _Refused(f"a whole number of {len(node.value):,} digits is no setting", node.start_mark)
+            if kind == "int" and (digits := len(node.value.lstrip("+-"))) > _MOST_DIGITS:
+                raise _Refused(f"a whole number of {digits:,} digits is no setting", node.start_mark)
             return convert(node.value)
     raise _Refused(f"the tag {node.tag} makes nothing that a setting can be; leave it out", node.start_mark)
 

@@ -13,6 +13,7 @@ The first variant is the one that the others are compared with. Later settings w
 `config`, the list's `set`, the variant's `set`, `--set` on the command line.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -149,7 +150,7 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         SettingsError: if they are not different whole numbers from 0.
     """
     parts = [part.strip() for part in text.split(",")]
-    if not all(part.isascii() and part.isdigit() for part in parts) or len({*map(int, parts)}) < len(parts):
+    if not all(re.fullmatch("[0-9]{1,18}", part) for part in parts) or len({*map(int, parts)}) < len(parts):
         raise SettingsError(f"--seeds {text}: expected different whole numbers such as 0,1,2.")
     return tuple(map(int, parts))
 

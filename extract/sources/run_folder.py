@@ -25,6 +25,7 @@ _MODALITIES = ("video", "audio", "image", "sensor")
 RECORDING_SUFFIXES = _FORMATS["video"] + _FORMATS["audio"]
 
 _SHOWN = 3  # names in a message
+_IN_BYTES = "not named in UTF-8: rename it"
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,10 @@ def _list_folder(folder: Path) -> _Listing:
 
 
 def _kind_of(entry: "os.DirEntry[str]") -> str:
+    try:
+        entry.name.encode()
+    except UnicodeEncodeError:
+        return _IN_BYTES
     try:
         if entry.is_file():
             return "file"
@@ -205,7 +210,10 @@ def _rank(name: str, formats: Sequence[str]) -> int:
 def _strange_entries(listing: _Listing, formats: Sequence[str]) -> list[str]:
     """What bears the name of a recording and is no file, each in words."""
     kinds = {**dict.fromkeys(listing.folders, "a folder"), **listing.others}
-    return [f"{visible(name)} is {kinds[name]}, not a file" for name in _of_formats(sorted(kinds), formats)]
+    return [
+        f"{visible(name)} is {kinds[name]}{'' if kinds[name] == _IN_BYTES else ', not a file'}"
+        for name in _of_formats(sorted(kinds), formats)
+    ]
 
 
 def _other_kinds(listing: _Listing) -> str:

@@ -26,10 +26,13 @@ def test_a_real_store_comes_back_byte_for_byte(
     assert contents(tmp_path / "back.zarr") == contents(extracted / "features.zarr")
 
 
-def test_neither_overwrites_unasked(weldcache: Callable[..., Any], extracted: Path, tmp_path: Path) -> None:
+def test_neither_overwrites_unasked(
+    weldcache: Callable[..., Any], extracted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
     file = tmp_path / "features.h5"
     file.write_text("mine")
-    refused = weldcache("export", "--to", str(file), folder=extracted)
+    refused = weldcache("export", "--to=~/features.h5", folder=extracted)
     assert (refused.code, refused.out, file.read_text()) == (2, "", "mine")
     assert "exists already" in refused.err and "--overwrite" in refused.err
     assert weldcache("export", "--to", str(file), "--overwrite", folder=extracted).code == 0

@@ -36,6 +36,27 @@ def test_a_foreign_folder_is_refused(weldcache: Callable[..., Any], tmp_path: Pa
     assert contents(folder) == {"chapter1.tex": b"years of work"}
 
 
+def test_the_home_folder_is_meant_by_its_sign(
+    weldcache: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shell replaces it in `~/x`, and not everywhere in `'~/x'` or `--to=~/x`."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home/thesis").mkdir(parents=True)
+    (tmp_path / "home/thesis/chapter1.tex").touch()
+    outcome = weldcache("synth", "~/thesis", "--size", "tiny", folder=tmp_path)
+    assert outcome.code == 2 and "home/thesis is not empty" in outcome.err
+    outcome = weldcache("import", "~/none.h5", folder=tmp_path)
+    assert outcome.code == 2 and f"{tmp_path}/home/none.h5" in outcome.err
+    for command in ("info", "plan", "extract", "train"):
+        outcome = weldcache(command, "--cache=~/f.zarr", folder=tmp_path)
+        assert outcome.code == 2 and not (tmp_path / "~").exists()
+    outcome = weldcache("info", "--cache=~/f.zarr", folder=tmp_path)
+    assert f"{tmp_path}/home/f.zarr" in outcome.err
+    outcome = weldcache("bench", "~/list.yaml", folder=tmp_path)
+    assert outcome.code == 2 and not (tmp_path / "~").exists()
+    assert list(tmp_path.iterdir()) == [tmp_path / "home"]
+
+
 def test_a_file_in_its_place_is_bad_input(weldcache: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     outcome = weldcache("synth", "notes.txt", "--size", "tiny", folder=tmp_path)

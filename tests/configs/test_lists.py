@@ -128,7 +128,7 @@ def test_seeds_on_the_command_line(text: str, seeds: tuple[int, ...]) -> None:
     assert parse_seeds(text) == seeds
 
 
-@pytest.mark.parametrize("text", ["", "a", "1,1", "-1", "1,,2", "0.5", "²"])
+@pytest.mark.parametrize("text", ["", "a", "1,1", "1,01", "-1", "1,,2", "0.5", "²", "9" * 5_000])
 def test_seeds_that_are_none(text: str) -> None:
     with pytest.raises(SettingsError, match="expected different whole numbers"):
         parse_seeds(text)

@@ -240,3 +240,13 @@ def test_links_that_lead_round_in_circles_are_told(tmp_path: Path, make_run: Cal
 
 def test_a_name_that_is_too_long_is_told(tmp_path: Path) -> None:
     assert "too long" in collect_run(tmp_path, key="x" * 300).absent["video"]
+
+
+def test_a_name_in_bytes_costs_that_file_alone(tmp_path: Path, make_run: Callable[..., Path]) -> None:
+    folder = make_run(KEY, without=[".flac"], views=(1, 2))
+    (folder / "schwei\udcdfen.flac").touch()
+    (folder / "images/schwei\udcdfen.jpg").touch()
+    found = collect_run(tmp_path, key=KEY)
+    assert "schwei\\udcdfen.flac is not named in UTF-8: rename it" in found.absent["audio"]
+    assert len(found.files["image"]) == 2 and "rename it" in found.notes["image"][0]
+    assert set(found.files) == {"video", "sensor", "image"}
