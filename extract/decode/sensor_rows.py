@@ -11,7 +11,7 @@ import io
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from jaxtyping import Float64, Int64
 
 from ...documents import read_regular_file
 from ...errors import DecodeError
+from ...wording import count_of, shortened
 
 CHANNELS = ("Pressure", "CO2 Weld Flow", "Feed", "Primary Weld Current", "Wire Consumed", "Secondary Weld Voltage")
 
@@ -29,6 +30,9 @@ MOST_BYTES = 64 << 20  # an hour at 200 rows a second; real files have 15 to 50 
 _TIME = re.compile(r"(\d{1,2}):(\d{2}):(\d{2}(?:\.\d+)?)", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _COMMA = "A comma too many, as in 2,361.7? Write numbers with a decimal point and without thousands separators."
+
+_ENOUGH_ROWS = 100  # to tell how a column is written
+_ODD_SHARE = 0.01  # of its numbers, at most, that are written otherwise; more, and it is written freely
 
 _Line = tuple[int, list[str]]  # its number in the file, its fields
 
@@ -72,7 +76,7 @@ def read_sensor_rows(path: Path) -> SensorRows:
         lines=np.array([number for number, _ in lines], dtype=np.int64),
         seconds=np.array(times, dtype=np.float64),
         values=np.array(values, dtype=np.float64).reshape(-1, len(CHANNELS)),
-        problems=tuple(problems),
+        problems=(*problems, *_odd_numbers(lines, columns)),
     )
 
 
@@ -117,6 +121,19 @@ def _may_be_cut(lines: Sequence[_Line], *, needed: int) -> bool:
 
 def _decimals(text: str) -> int:
     return len(text.strip().partition(".")[2])
+
+
+def _odd_numbers(lines: Sequence[_Line], columns: Mapping[str, int]) -> Iterator[str]:
+    """Numbers with more or fewer decimals than all others of their column, as where a digit or a point was lost."""
+    if len(lines) < _ENOUGH_ROWS:
+        return
+    for name, column in columns.items():
+        written = {number: _decimals(row[column]) for number, row in lines if row[column].strip()}
+        usual, _ = Counter(written.values()).most_common(1)[0] if written else (0, 0)
+        odd = [str(number) for number, decimals in written.items() if decimals != usual]
+        if 0 < len(odd) <= _ODD_SHARE * len(written):
+            where = f"line{'' if len(odd) == 1 else 's'} {shortened(odd, most=3)}"
+            yield f"{name} has other than {count_of(usual, 'decimal')} in {where} alone: a digit or a point may be lost"
 
 
 def _check_columns(lines: Sequence[_Line], *, header: Sequence[str], needed: int, path: Path) -> None:

@@ -127,6 +127,23 @@ def test_numbers_in_their_usual_writings(write: Write, text: str, value: float) 
     assert read_sensor_rows(write(rows)).values[1, 4] == value
 
 
+@pytest.mark.parametrize(
+    ("column", "text"), [("Wire Consumed", "23617"), ("Wire Consumed", "2361."), ("Time", "10:00:30.1")]
+)
+def test_a_number_that_is_written_unlike_all_others_is_told(write: Write, column: str, text: str) -> None:
+    rows = [f"10/04/22,10:{row // 60:02d}:{row % 60:02d}.000,HX-1,1.5,20,90,200,2361.7,24.25" for row in range(120)]
+    assert read_sensor_rows(write(rows)).problems == ()
+    rows[30] = rows[30].replace("10:00:30.000" if column == "Time" else "2361.7", text)
+    (problem,) = read_sensor_rows(write(rows)).problems
+    assert column in problem
+    assert "line 32" in problem
+
+
+def test_numbers_without_their_last_zeros_are_not_remarked_on(write: Write) -> None:
+    rows = [f"10/04/22,10:{row // 60:02d}:{row % 60:02d},HX-1,1.5,20,90,200,{row / 10:g},24.25" for row in range(120)]
+    assert read_sensor_rows(write(rows)).problems == ()
+
+
 def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "weld.csv"
     with path.open("wb") as file:
