@@ -1,5 +1,6 @@
 """Audio: a whole recording in consecutive windows of equal length."""
 
+import errno
 import math
 from pathlib import Path
 
@@ -18,6 +19,7 @@ SAMPLE_RATE = 16_000
 RATES, MAX_CHANNELS = AudioSettings().rates, AudioSettings().max_channels
 
 _UNKNOWN_LENGTH = 2**63 - 1  # libsndfile's SF_COUNT_MAX
+_NO_MEMORY = 17  # libsndfile's SFE_MALLOC_FAILED
 _FORMATS = {  # by the end of a name, in libsndfile's words
     ".flac": ("FLAC",),
     ".wav": ("WAV", "WAVEX", "RF64"),
@@ -53,6 +55,7 @@ def decode_audio(
     Raises:
         DecodeError: if the file cannot be decoded to its end, contradicts itself, is empty, holds values that are not
             finite, lasts longer than `max_seconds`, or has a rate outside `rates` or more than `max_channels`.
+        MemoryError: if there is not enough.
     """
     problems: list[str] = []
     channels, rate = _read(path, max_seconds=max_seconds, rates=rates, max_channels=max_channels, problems=problems)
@@ -89,6 +92,8 @@ def _read(
             if complaints := [line.strip(" *") for line in file.extra_info.splitlines() if "(should be" in line]:
                 problems.append(f"the header does not fit the file: {'; '.join(complaints)}")
     except (soundfile.LibsndfileError, OSError) as error:
+        if getattr(error, "code", None) == _NO_MEMORY or getattr(error, "errno", None) == errno.ENOMEM:
+            raise MemoryError(str(error)) from error  # which says nothing about the file
         raise DecodeError(f"{path}: {_why_unreadable(path, error=error)}.") from error
     if len(channels) < announced:
         raise DecodeError(f"{path}: the header announces {announced} samples and only {len(channels)} decode.")

@@ -293,3 +293,13 @@ def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "weld.flac")
     with pytest.raises(DecodeError, match="not a regular file"):
         decode_audio(tmp_path / "weld.flac", max_seconds=10.0)
+
+
+def test_memory_that_runs_out_is_no_property_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: Path) -> None:
+        raise soundfile.LibsndfileError(17)
+
+    soundfile.write(tmp_path / "weld.flac", noise(), SAMPLE_RATE)
+    monkeypatch.setattr(soundfile, "SoundFile", fail)
+    with pytest.raises(MemoryError):
+        decode_audio(tmp_path / "weld.flac", max_seconds=10.0)

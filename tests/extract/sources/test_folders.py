@@ -127,6 +127,16 @@ def test_a_run_whose_class_is_in_doubt_is_refused(root: Path, make_run: MakeRun,
         source(root).samples()
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".WAV"])
+def test_a_run_in_another_format_whose_class_is_in_doubt_is_refused_too(
+    root: Path, make_run: MakeRun, suffix: str
+) -> None:
+    folder = make_run("good_weld/s/weld_17", without=[".avi", ".flac"])
+    (folder / f"weld_17{suffix}").touch()
+    with pytest.raises(SourceError, match="not named like a run"):
+        source(root).samples()
+
+
 def test_only_defects_is_refused(tmp_path: Path, make_run: MakeRun) -> None:
     make_run("defect_data_weld/s/10-04-22-0001-05")
     with pytest.raises(NotFoundError, match=r"good_weld.*data\.root.*weldcache synth"):
