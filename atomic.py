@@ -113,6 +113,14 @@ def remove_abandoned(path: Path) -> None:
                 say(f"Removed what an interrupted attempt had left: {folder}")
 
 
+def temporaries_of(path: Path) -> list[Path]:
+    """Files beside `path` with temporary names for it: of processes that are at work, or that were killed."""
+    target = _followed(path)
+    start, end = f".{target.stem[:_LONGEST_STEM]}.", f".tmp{target.suffix[:_LONGEST_SUFFIX]}"
+    found = target.parent.glob(f"{glob.escape(start)}*{glob.escape(end)}")
+    return sorted(file for file in found if file.is_file() and not file.is_symlink())
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Replace `path` by a file that holds `data`."""
     with replaced_file(path) as temporary:

@@ -4,7 +4,7 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from fcntl import LOCK_EX, LOCK_NB, flock
+from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 from pathlib import Path
 
 from .errors import BusyError
@@ -21,12 +21,29 @@ def locked_folder(folder: Path) -> Iterator[None]:
     Raises:
         BusyError: if another process holds it, or the drive that it is on has no locks.
     """
+    with _locked(folder, LOCK_EX, "writing to it or copying it"):
+        yield
+
+
+@contextmanager
+def read_locked_folder(folder: Path) -> Iterator[None]:
+    """Keep writers from an existing `folder`; others may do the same meanwhile.
+
+    Raises:
+        BusyError: as `locked_folder`.
+    """
+    with _locked(folder, LOCK_SH, "writing to it"):
+        yield
+
+
+@contextmanager
+def _locked(folder: Path, how: int, others: str) -> Iterator[None]:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:
-            flock(descriptor, LOCK_EX | LOCK_NB)
+            flock(descriptor, how | LOCK_NB)
         except BlockingIOError:
-            raise BusyError(f"Another process is writing to {folder}; wait for it to end.") from None
+            raise BusyError(f"{folder} is busy: another process is {others}. Wait for it to end.") from None
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise

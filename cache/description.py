@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, JsonValue, ValidationError, model_validator
 
 from ..documents import fingerprint, read_document
 from ..documents import sealed as with_checksum
-from ..errors import FingerprintError, NotFoundError, StoreError
+from ..errors import FingerprintError, NotFoundError, StoreError, WeldcacheError
 from .arrays import ArraySpec, StorageType
 from .nodes import (
     MOST_DOCUMENT_BYTES,
@@ -125,7 +125,7 @@ class Manifest(Told):
 class Description(Told):
     """All that a store says of itself as a whole."""
 
-    schema_version: Literal[2]
+    schema_version: Annotated[int, Field(ge=0)]
     created: Text
     versions: dict[Text, Text]
     num_rows: Annotated[int, Field(ge=0, le=MOST_ROWS)]
@@ -172,15 +172,27 @@ def read_description(path: Path) -> Description:
         StoreError: if it is damaged, or describes what no store can hold.
     """
     try:
-        document = read_document(path, most_bytes=MOST_DOCUMENT_BYTES)
-        described = document["attributes"][ATTRIBUTE]
-        version, intact = described["schema_version"], described == sealed(described)
-    except (KeyError, ValueError, TypeError, AttributeError):
+        return description_in(read_document(path, most_bytes=MOST_DOCUMENT_BYTES), path=path)
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        if isinstance(error, WeldcacheError):
+            raise
         if (path.parent / "features").is_dir():
             raise _damaged(path) from None
         raise NotFoundError(
             f"{path.parent} is not a feature store of weldcache: {path} does not describe one."
         ) from None
+
+
+def description_in(document: Any, *, path: Path) -> Description:
+    """The description in the content of a root `zarr.json`; `path` is where it is from, for messages.
+
+    Raises:
+        FingerprintError: if it is of another version of the schema.
+        StoreError: if it does not agree with its checksum, or describes what no store can hold.
+        KeyError, TypeError, AttributeError: if there is none.
+    """
+    described = document["attributes"][ATTRIBUTE]
+    version, intact = described["schema_version"], described == sealed(described)
     if version != SCHEMA_VERSION:
         raise FingerprintError(
             f"{path.parent} has schema version {version}, this weldcache reads {SCHEMA_VERSION}. "

@@ -12,70 +12,71 @@ not complete takes no room and reads as the same fill value. Each node's `zarr.j
 is over everything that makes the store again: an import compares it before the store appears.
 """
 
-import glob
+import errno
 import json
-import uuid
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 from io import FileIO
 from pathlib import Path, PurePosixPath
-from shutil import rmtree
 from typing import Any
 
 import h5py
 import numpy as np
 
-from ..atomic import fsync_path, fsync_tree, replaced_file
-from ..errors import (
-    BadInputError,
-    BusyError,
-    FingerprintError,
-    NotFoundError,
-    OutputExistsError,
-    StoreError,
-    WeldcacheError,
-)
-from ..locking import locked_folder
+from ..atomic import new_folder, replaced_file, temporaries_of
+from ..errors import BadInputError, BusyError, NotFoundError, OutputExistsError, StoreError, WeldcacheError
+from ..locking import read_locked_folder
+from ..progress import say
 from .arrays import ArraySpec
-from .description import ATTRIBUTE, SCHEMA_VERSION
+from .description import ATTRIBUTE
 from .hdf5_arrays import (
     Rows,
     export_rows,
     export_whole,
     import_rows,
     import_whole,
-    read_text,
     refusals_told,
     row_bytes,
-    rows_of_dataset,
     tallied,
     write_text,
 )
+from .hdf5_border import Contents, checked_contents, read_text
+from .nodes import METADATA_FILE, inside, read_array_metadata, read_group_metadata
 from .status import Status
 from .store import ROW_GROUPS, FeatureStore
 from .verification.findings import VERIFICATION
 
-_METADATA = "zarr.json"
 _DIGEST = "sha256"
 _CHUNK_A_ROW = ("features", *ROW_GROUPS)
 _GROUPS = ("index/attributes", "constants", *_CHUNK_A_ROW)  # there even where they hold nothing
+# What the system refuses while a file is read, and is no fault of the file.
+_NO_DAMAGE = frozenset(
+    {errno.EIO, errno.EACCES, errno.EPERM, errno.ESTALE, errno.ETIMEDOUT, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
+)
 
 
 def export_hdf5(store: FeatureStore, path: Path, *, overwrite: bool = False) -> None:
     """Write all of `store` to the HDF5 file `path`, which appears whole or not at all.
 
     Every checksum of the store is verified on the way. Memory does not grow with the number of rows beyond the index.
+    What killed exports to `path` left beside it is removed.
 
     Raises:
         OutputExistsError: if `path` exists and is not to be overwritten.
         BusyError: if somebody writes to the store.
         StoreError: if a chunk of the store is missing or damaged, or the disk refuses the write.
     """
+    if path.is_dir():
+        raise OutputExistsError(f"{path} is a folder. Name the file to write, such as {path / 'features.h5'}.")
     if path.exists() and not overwrite:
         raise OutputExistsError(f"{path} exists already. Choose another name, or replace it with --overwrite.")
-    with locked_folder(store.path):
-        held = FeatureStore.open(store.path)  # as it is now that nobody else writes to it
+    with read_locked_folder(store.path):
+        held = FeatureStore.open(store.path)  # as it is now that nobody writes to it
+        _remove_abandoned(path)
         with refusals_told(path), replaced_file(path) as temporary, _Sink(temporary, "w+") as sink:
+            sink.hold()
             with h5py.File(sink, "w", libver="v110") as file:
                 _export(held, file, check=sink.raise_refusal)
             sink.raise_refusal()
@@ -84,46 +85,33 @@ def export_hdf5(store: FeatureStore, path: Path, *, overwrite: bool = False) -> 
 def import_hdf5(path: Path, destination: Path) -> FeatureStore:
     """Make the store that was exported to `path` again at `destination`, where it appears whole or not at all.
 
-    What killed imports to `destination` left beside it is removed.
+    The file may come from anybody: see `hdf5_border` for what of it is used. What killed imports to `destination` left
+    beside it is removed.
 
     Raises:
         NotFoundError: if there is no file at `path`.
+        BusyError: if somebody writes to it.
         OutputExistsError: if there is something at `destination`.
         BadInputError: if `path` is not an export of a store, or has changed since it was written.
         FingerprintError: if its store has another version of the schema.
         StoreError: if the disk refuses the write.
     """
-    if destination.exists():
-        raise OutputExistsError(f"{destination} exists already. Move it away, or import into another --cache.")
-    with _damage_told(path), _opened_export(path) as file, _temporary_for(destination) as temporary:
-        _import(file, temporary)
-        with refusals_told(destination):
-            fsync_tree(temporary)
-            FeatureStore.open(temporary)  # holds the fingerprint against the manifest, as both are on the disk
-            temporary.rename(destination)
-            fsync_path(destination.parent)
+    with _opened_export(path) as file:
+        with _damage_told(path):
+            contents = checked_contents(file)
+        with new_folder(destination) as temporary, _damage_told(path):
+            _import(file, contents, temporary)
+            FeatureStore.open(temporary)  # reads the index, as it is on the disk
     return FeatureStore.open(destination)
 
 
-@contextmanager
-def _temporary_for(destination: Path) -> Iterator[Path]:
-    """A new folder beside `destination`, held by this process and removed unless it was renamed by then."""
-    temporary = destination.with_name(f".{destination.name}.{uuid.uuid4().hex[:8]}.tmp")
-    with refusals_told(destination):
-        _remove_abandoned(destination)
-        temporary.mkdir(parents=True)
-    try:
-        with locked_folder(temporary):
-            yield temporary
-    finally:
-        rmtree(temporary, ignore_errors=True)
-
-
-def _remove_abandoned(destination: Path) -> None:
-    """Remove temporary folders that a killed process left; a lock on one says that its process lives."""
-    for folder in destination.parent.glob(f".{glob.escape(destination.name)}.*.tmp"):
-        with suppress(BusyError, OSError), locked_folder(folder):
-            rmtree(folder, ignore_errors=True)
+def _remove_abandoned(path: Path) -> None:
+    """Remove temporary files that killed exports to `path` left, of which each may be as large as the store."""
+    for file in temporaries_of(path):
+        with suppress(OSError), file.open("rb") as opened:
+            flock(opened, LOCK_EX | LOCK_NB)  # else the process that writes it lives
+            file.unlink()
+            say(f"Removed what an interrupted export had left: {file}")
 
 
 class _Sink(FileIO):
@@ -131,6 +119,11 @@ class _Sink(FileIO):
     that refuses, and would complain of it from where nobody can catch it."""
 
     _refusal: OSError | None = None
+
+    def hold(self) -> None:
+        """Lock the file, for as long as it is open, as a sign that it is being written; not every drive can."""
+        with suppress(OSError):
+            flock(self, LOCK_EX | LOCK_NB)
 
     def write(self, data: Any) -> int:
         """Write all of `data`, or nothing any more."""
@@ -161,40 +154,35 @@ def _export(store: FeatureStore, file: h5py.File, *, check: Callable[[], None]) 
     rows = _rows_of_store(store)
     num_bytes = sum(spec.row_bytes * len(rows[f"features/{name}"]) for name, spec in _specs(store).items())
     with tallied(f"Exporting {store.path.name}", num_bytes=num_bytes) as tally:
-        for name in _nodes(store):
-            source, metadata = store.path / name, _read_metadata(store.path / name)
+        for name, is_array in _nodes(store).items():
+            source, metadata = _read_node(store.path, name, is_array=is_array)
             tally.add_text(f"{name} {metadata}")
             if name in rows:
                 export_rows(source, file, name, rows=rows[name], tally=tally, check=check)
-            elif json.loads(metadata)["node_type"] == "array":
+            elif is_array:
                 export_whole(source, file, name, tally=tally)
             else:
                 file.require_group(name)
-            write_text(file[name], _METADATA, metadata)
+            write_text(file[name], METADATA_FILE, metadata)
             check()
-        description = json.loads(_read_metadata(store.path))["attributes"][ATTRIBUTE]
-        write_text(file, ATTRIBUTE, json.dumps(description, indent=2))
+        write_text(file, ATTRIBUTE, json.dumps(store.description, indent=2))
         tally.add_text(read_text(file, ATTRIBUTE))
         write_text(file, _DIGEST, tally.completed_digest())
 
 
-def _import(file: h5py.File, target: Path) -> None:
-    names = ["."]
-    file.visit(names.append)
-    if any(".." in PurePosixPath(name).parts for name in names):
-        raise ValueError("it has names that lead out of the store")
-    datasets = {name: file[name] for name in names if isinstance(file[name], h5py.Dataset)}
-    rows = {name: rows_of_dataset(node) for name, node in datasets.items() if name.startswith(_CHUNK_A_ROW)}
-    num_bytes = sum(len(rows[name]) * row_bytes(datasets[name]) for name in rows if name.startswith("features"))
+def _import(file: h5py.File, contents: Contents, target: Path) -> None:
+    features = [name for name in contents.datasets if name.startswith("features/")]
+    num_bytes = sum(len(contents.rows[name]) * row_bytes(contents.datasets[name]) for name in features)
     with tallied(f"Importing {Path(file.filename).name}", num_bytes=num_bytes) as tally:
-        for name in sorted(names):
-            metadata = read_text(file[name], _METADATA)
+        for name, metadata in sorted(contents.metadata.items()):
+            node = target if name == "." else inside(target, name)
             tally.add_text(f"{name} {metadata}")
-            _write_file(target / name / _METADATA, metadata)
-            if name in rows:
-                import_rows(datasets[name], target / name, rows=rows[name], tally=tally)
-            elif name in datasets:
-                import_whole(datasets[name], target / name, tally=tally)
+            _write_file(node / METADATA_FILE, metadata)
+            dataset = contents.datasets.get(name)
+            if dataset is not None and name.startswith(_CHUNK_A_ROW):
+                import_rows(dataset, node, rows=contents.rows[name], tally=tally)
+            elif dataset is not None:
+                import_whole(dataset, node, tally=tally)
         tally.add_text(read_text(file, ATTRIBUTE))
         if tally.completed_digest() != read_text(file, _DIGEST):
             raise ValueError("what it holds is not what was exported")
@@ -204,14 +192,14 @@ def _specs(store: FeatureStore) -> dict[str, ArraySpec]:
     return {f"{group}/{name}": spec for group in store.feature_sets for name, spec in store.arrays(group).items()}
 
 
-def _nodes(store: FeatureStore) -> list[str]:
-    """Every group and array that is a store's, in the order in which they are copied."""
+def _nodes(store: FeatureStore) -> dict[str, bool]:
+    """Every group and array that is a store's, in the order in which they are copied, and whether it is an array."""
     arrays = [f"index/{name}" for name in store.index.columns()] + [f"constants/{name}" for name in store.constants]
     arrays += [f"{group}/{name}" for group in ROW_GROUPS for name in store.feature_sets]
     arrays += [f"features/{name}" for name in _specs(store)]
     above = {str(folder) for name in arrays for folder in PurePosixPath(name).parents}
     verified = [VERIFICATION] if (store.path / VERIFICATION).is_dir() else []
-    return sorted({".", *_GROUPS, *above, *arrays, *verified})
+    return {name: name in arrays for name in sorted({".", *_GROUPS, *above, *arrays, *verified})}
 
 
 def _rows_of_store(store: FeatureStore) -> dict[str, Rows]:
@@ -226,11 +214,14 @@ def _rows_of_store(store: FeatureStore) -> dict[str, Rows]:
     return rows
 
 
-def _read_metadata(node: Path) -> str:
+def _read_node(root: Path, name: str, *, is_array: bool) -> tuple[Path, str]:
+    """The folder of a group or an array, and its metadata word for word."""
+    path = root if name == "." else inside(root, name)
     try:
-        return (node / _METADATA).read_bytes().decode()
+        (read_array_metadata if is_array else read_group_metadata)(path)
+        return path, (path / METADATA_FILE).read_bytes().decode()
     except FileNotFoundError:
-        raise StoreError(f"{node / _METADATA} is gone: the store is damaged and was not exported.") from None
+        raise StoreError(f"{path / METADATA_FILE} is gone: the store is damaged and was not exported.") from None
 
 
 def _write_file(path: Path, text: str) -> None:
@@ -241,21 +232,29 @@ def _write_file(path: Path, text: str) -> None:
 
 @contextmanager
 def _opened_export(path: Path) -> Iterator[h5py.File]:
-    """Open the file that is to be imported; refuse what is not an export that this version reads."""
+    """Open the file that is to be imported, which nobody may be writing; refuse what is no export at all."""
     if not path.exists():
         raise NotFoundError(f"There is no file {path}. `weldcache export --to {path}` makes one from a store.")
-    if not path.is_file() or not h5py.is_hdf5(path):
-        raise BadInputError(f"{path} is not an HDF5 file; `weldcache export` makes what can be imported.")
-    with h5py.File(path, "r") as file:
-        if ATTRIBUTE not in file.attrs:
-            raise BadInputError(f"{path} was not made by `weldcache export`, which makes what can be imported.")
-        version = json.loads(read_text(file, ATTRIBUTE))["schema_version"]
-        if version != SCHEMA_VERSION:
-            raise FingerprintError(
-                f"{path} holds a store of schema version {version}, this weldcache reads {SCHEMA_VERSION}. "
-                "Import it with the weldcache that made it, or extract again."
-            )
-        yield file
+    no_hdf5 = f"{path} is not an HDF5 file; `weldcache export` makes what can be imported."
+    if not path.is_file():
+        raise BadInputError(no_hdf5)
+    with path.open("rb") as held:
+        try:
+            flock(held, LOCK_SH | LOCK_NB)
+        except BlockingIOError:
+            raise BusyError(f"Another process is writing to {path}; wait for it to end.") from None
+        except OSError:
+            pass  # the drive has no locks, and reading harms nobody
+        if not h5py.is_hdf5(path):
+            raise BadInputError(no_hdf5)
+        with _damage_told(path):
+            file = h5py.File(path, "r", locking=False)
+        with file:
+            with _damage_told(path):
+                is_export = ATTRIBUTE in file.attrs
+            if not is_export:
+                raise BadInputError(f"{path} was not made by `weldcache export`, which makes what can be imported.")
+            yield file
 
 
 @contextmanager
@@ -266,6 +265,9 @@ def _damage_told(path: Path) -> Iterator[None]:
     except WeldcacheError:
         raise
     except (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
+        if isinstance(error, OSError) and error.errno in _NO_DAMAGE:
+            raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
         raise BadInputError(
-            f"{path} is damaged or cut short ({error}). Nothing was imported; copy it or export it again."
+            f"{path} is damaged or cut short, or no export of a store ({error}). Nothing was imported; copy it or "
+            "export it again."
         ) from error

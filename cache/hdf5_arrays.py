@@ -1,5 +1,6 @@
 """Arrays of a store and datasets of an HDF5 file, copied either way in blocks of rows, with a tally of what goes by."""
 
+import errno
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -19,7 +20,7 @@ from .layout import open_array, read_whole
 
 _BLOCK_BYTES = 32 << 20  # of rows that are in memory together
 _BLOCK_ROWS = 1024
-_COLUMN_CHUNK = 4096  # entries of the index in a chunk
+COLUMN_CHUNK = 4096  # entries of the index in a chunk
 
 Rows = NDArray[np.int64]
 Values = NDArray[Any]  # numbers, or texts as UTF-8 padded to one length
@@ -118,7 +119,7 @@ def export_whole(source: Path, file: h5py.File, name: str, *, tally: Tally) -> N
     if not _is_numeric(array.dtype):
         texts = values.tolist()
         values = np.array([text.encode() for text in texts], dtype=_text_type(texts))
-    lengths = tuple(min(length, _COLUMN_CHUNK) for length in array.shape)
+    lengths = tuple(min(length, COLUMN_CHUNK) for length in array.shape)
     dataset = _create_dataset(file, name, array, dtype=values.dtype, chunks=lengths)
     dataset[:] = values
     tally.add_values(values)
@@ -126,12 +127,16 @@ def export_whole(source: Path, file: h5py.File, name: str, *, tally: Tally) -> N
 
 def import_whole(dataset: h5py.Dataset, target: Path, *, tally: Tally) -> None:
     """Copy what `export_whole` wrote to the array at `target`, which has its metadata and no chunk yet."""
-    values = dataset[:]
-    tally.add_values(values)
-    if not _is_numeric(values.dtype):
-        values = np.array([text.decode() for text in values], dtype=object)
-    with refusals_told(target):
-        open_array(target, mode="r+")[:] = values
+    parts: list[Values] = []
+    for start in range(0, dataset.shape[0], COLUMN_CHUNK):  # texts are padded to the longest no longer than that
+        values = dataset[start : start + COLUMN_CHUNK]
+        tally.add_values(values)
+        if not _is_numeric(values.dtype):
+            values = np.array([text.decode() for text in values], dtype=object)
+        parts.append(values)
+    if parts:
+        with refusals_told(target):
+            open_array(target, mode="r+")[:] = np.concatenate(parts)
 
 
 def _create_dataset(
@@ -170,24 +175,11 @@ def _text_type(texts: Iterable[str]) -> np.dtype[Any]:
     return text_type
 
 
-def rows_of_dataset(dataset: h5py.Dataset) -> Rows:
-    """The rows that take room in the file."""
-    rows: list[int] = []
-    dataset.id.chunk_iter(lambda chunk: rows.append(chunk.chunk_offset[0]))
-    return np.array(sorted(rows), dtype=np.int64)
-
-
 def write_text(node: h5py.Group | h5py.Dataset, name: str, text: str) -> None:
     """Give a group or dataset a text for an attribute, of fixed length: HDF5 keeps texts of other lengths where nothing
     guards them, and can be made to turn in circles by one flipped bit."""
     data = text.encode()
     node.attrs.create(name, np.array(data, dtype=h5py.string_dtype("utf-8", max(len(data), 1))))
-
-
-def read_text(node: h5py.Group | h5py.Dataset, name: str) -> str:
-    """The text of an attribute."""
-    value = node.attrs[name]
-    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def row_bytes(dataset: h5py.Dataset) -> int:
@@ -210,6 +202,8 @@ def refusals_told(path: Path) -> Iterator[None]:
         raise
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or error
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        advice = "make room" if full else "see that it can be written there"
         raise StoreError(
-            f"Writing {path} failed: {reason}. Nothing was left there; make room and run the same command again."
+            f"Writing {path} failed: {reason}. Nothing was left there; {advice} and run the same command again."
         ) from error

@@ -190,6 +190,11 @@ def parse_array_metadata(value: Any, *, path: Path) -> ArrayMetadata:
     return metadata
 
 
+def read_group_metadata(path: Path) -> GroupMetadata:
+    """What the group in the folder `path` says of itself; errors as `read_array_metadata`."""
+    return parse_group_metadata(_read(path), path=path)
+
+
 def parse_group_metadata(value: Any, *, path: Path) -> GroupMetadata:
     """What `value` says of the group at `path`.
 

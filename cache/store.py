@@ -88,6 +88,11 @@ class FeatureStore:
         return self._description.plain_manifest
 
     @property
+    def description(self) -> Mapping[str, Any]:
+        """All that the store says of itself, as plain JSON values."""
+        return self._description.model_dump(mode="json")
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256 over the manifest: equal fingerprints mean that equal files give equal numbers."""
         return fingerprint(self.manifest)

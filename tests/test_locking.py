@@ -10,7 +10,7 @@ from weldcache.locking import locked_folder
 
 
 def test_a_second_writer_is_refused_until_the_first_is_done(tmp_path: Path) -> None:
-    with locked_folder(tmp_path), pytest.raises(BusyError, match="Another process is writing"), locked_folder(tmp_path):
+    with locked_folder(tmp_path), pytest.raises(BusyError, match="another process is writing"), locked_folder(tmp_path):
         pass
     with locked_folder(tmp_path):
         pass

@@ -1,12 +1,17 @@
 """A store goes through an HDF5 file and comes out as it was, byte for byte, or not at all."""
 
+import errno
 import json
+import os
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import contextmanager
+from fcntl import LOCK_EX, flock
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -14,8 +19,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from weldcache.cache import exchange
 from weldcache.cache.arrays import NUMPY_TYPES, ArraySpec, FeatureSetSpec
 from weldcache.cache.exchange import export_hdf5, import_hdf5
+from weldcache.cache.hdf5_arrays import refusals_told, write_text
 from weldcache.cache.index import Index, index_of
 from weldcache.cache.source_files import SourceFile
 from weldcache.cache.status import Status
@@ -29,8 +36,9 @@ from weldcache.errors import (
     NotFoundError,
     OutputExistsError,
     StoreError,
+    WeldcacheError,
 )
-from weldcache.locking import locked_folder
+from weldcache.locking import locked_folder, read_locked_folder
 
 # A signalling NaN, a negative NaN with a payload, minus zero, the smallest subnormal, infinity, one.
 SPECIAL_HALVES = np.array([0x7D01, 0xFE33, 0x8000, 0x0001, 0x7C00, 0x3C00], dtype="<u2").view("<f2")
@@ -39,10 +47,18 @@ SOURCE = SourceFile("day/Schweiß 写真.avi", 12_345, 1_700_000_000_000_000_000
 Contents = Callable[[Path], dict[str, bytes]]
 
 
-@pytest.fixture
-def full_store(tmp_path: Path, make_index: Callable[..., Index]) -> FeatureStore:
-    """Five rows with every status, two feature sets, a constant, notes in several scripts."""
-    store = FeatureStore.create(tmp_path / "full.zarr", index=make_index(5))
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five rows with every status, two feature sets, a constant, notes in several scripts; and full.h5 beside it."""
+    index = index_of(
+        keys=[f"day/00{row}" for row in range(5)],
+        splits=["train"] * 5,
+        class_names=["good"] * 5,
+        sessions=["day"] * 5,
+        labels=[0] * 5,
+        attributes={"CURRENT_A": [100.0 + row for row in range(5)], "STEEL_TYPE": ["S355"] * 5},
+    )
+    store = FeatureStore.create(tmp_path_factory.mktemp("pristine") / "full.zarr", index=index)
     video = [
         ArraySpec("tokens", (3, 2), ("time", "dim"), "float16", attributes={"windows": [0.5, 1.5], "unit": "none"}),
         ArraySpec("tokens_length", (), (), "int32"),
@@ -67,14 +83,20 @@ def full_store(tmp_path: Path, make_index: Callable[..., Index]) -> FeatureStore
     writer.report("video", 4, Status.MISSING, reason="the backbone failed")
     writer.write("image/block_10", [4], {"cls": np.full((1, 2, 3), np.nan, np.float32)}, sources=[[SOURCE]], notes=[""])
     Verification(store.path, store.fingerprint, len(store.index), []).write_record()
-    return store
+    export_hdf5(store, store.path.with_name("full.h5"))
+    return store.path
 
 
 @pytest.fixture
-def exported(full_store: FeatureStore, tmp_path: Path) -> Path:
-    path = tmp_path / "full.h5"
-    export_hdf5(full_store, path)
-    return path
+def full_store(pristine: Path, tmp_path: Path) -> FeatureStore:
+    """A copy that a test may change."""
+    return FeatureStore.open(Path(shutil.copytree(pristine, tmp_path / "full.zarr")))
+
+
+@pytest.fixture
+def exported(pristine: Path, tmp_path: Path) -> Path:
+    """What was exported from it, to be changed too."""
+    return Path(shutil.copy(pristine.with_name("full.h5"), tmp_path))
 
 
 def test_the_imported_store_is_the_exported_one_file_for_file(
@@ -254,19 +276,21 @@ def test_what_is_not_an_export_is_refused(exported: Path, tmp_path: Path) -> Non
 
 def test_a_description_that_was_changed_is_found(exported: Path, tmp_path: Path) -> None:
     with h5py.File(exported, "r+") as file:
-        file.attrs["zarr.json"] = file.attrs["zarr.json"].replace(b"tiny", b"huge")
-    _refused(exported.read_bytes(), tmp_path, match="what it holds is not what was exported")
+        write_text(file, "zarr.json", file.attrs["zarr.json"].decode().replace("tiny", "huge"))
+    _refused(exported.read_bytes(), tmp_path, match="does not agree with its own checksum")
 
 
 def test_names_that_lead_out_of_the_store_are_refused(exported: Path, tmp_path: Path) -> None:
     with h5py.File(exported, "r+") as file:
         file["features"].create_group("..").create_group("..").create_group("evil")
-    _refused(exported.read_bytes(), tmp_path, match="lead out of the store")
+    _refused(exported.read_bytes(), tmp_path, match="not named by the store's description")
 
 
 def test_another_schema_is_refused(exported: Path, tmp_path: Path) -> None:
     with h5py.File(exported, "r+") as file:
-        file.attrs["weldcache"] = json.dumps({**json.loads(file.attrs["weldcache"]), "schema_version": 99})
+        metadata = json.loads(file.attrs["zarr.json"])
+        metadata["attributes"]["weldcache"]["schema_version"] = 99
+        write_text(file, "zarr.json", json.dumps(metadata))
     with pytest.raises(FingerprintError, match="schema version 99"):
         import_hdf5(exported, tmp_path / "never.zarr")
     assert not (tmp_path / "never.zarr").exists()
@@ -338,6 +362,128 @@ def test_what_a_killed_import_left_goes_and_what_a_living_one_holds_stays(export
     left = sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("."))
     assert left == [held.name, others.name]
     assert (held / "features" / "c.0").read_bytes() == b"half"
+
+
+def test_what_a_killed_export_left_goes_and_is_named(
+    full_store: FeatureStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    abandoned, held, others = (tmp_path / name for name in (".x.11111111.tmp.h5", ".x.22222222.tmp.h5", ".x.3.tmp.txt"))
+    for file in (abandoned, held, others):
+        file.write_bytes(b"half of a store")
+    with held.open("rb") as living:
+        flock(living, LOCK_EX)
+        export_hdf5(full_store, tmp_path / "x.h5")
+    assert sorted(path.name for path in tmp_path.glob(".*")) == [held.name, others.name]
+    told = capsys.readouterr().err
+    assert str(abandoned) in told and str(held) not in told
+    assert len(list(tmp_path.glob(".x*"))) == 2 and (tmp_path / "x.h5").exists()
+
+
+def test_two_may_export_at_once_and_nobody_writes_meanwhile(full_store: FeatureStore, tmp_path: Path) -> None:
+    with read_locked_folder(full_store.path):
+        export_hdf5(full_store, tmp_path / "x.h5")
+        with pytest.raises(BusyError, match="copying"), locked_folder(full_store.path):
+            pass
+
+
+def test_a_file_that_somebody_writes_is_busy_and_not_damaged(exported: Path, tmp_path: Path) -> None:
+    with exported.open("rb") as living:
+        flock(living, LOCK_EX)
+        with pytest.raises(BusyError, match=r"full\.h5"):
+            import_hdf5(exported, tmp_path / "back.zarr")
+
+
+def test_a_drive_without_locks_is_read_all_the_same(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(exchange, "flock", refuse)
+    assert len(import_hdf5(exported, tmp_path / "back.zarr").index) == 5
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.ESTALE])
+def test_what_the_system_refuses_while_reading_is_not_damage(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, "file read failed")
+
+    monkeypatch.setattr(exchange, "import_whole", refuse)
+    with pytest.raises(OSError) as caught:
+        import_hdf5(exported, tmp_path / "back.zarr")
+    assert (caught.value.errno, caught.value.filename) == (number, str(exported))
+    assert not isinstance(caught.value, WeldcacheError)
+    assert not list(tmp_path.glob("*back*"))
+
+
+def test_a_full_disk_is_told_by_its_name_and_others_are_not(tmp_path: Path) -> None:
+    for number, advice in ((errno.ENOSPC, "make room"), (errno.EROFS, "can be written")):
+        with pytest.raises(StoreError, match=advice), refusals_told(tmp_path):
+            raise OSError(number, os.strerror(number))
+
+
+def test_an_import_takes_an_empty_folder_and_a_link_to_what_is_not_there(exported: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty.zarr").mkdir()
+    (tmp_path / "link.zarr").symlink_to(tmp_path / "scratch" / "real.zarr")
+    for name in ("empty.zarr", "link.zarr"):
+        assert len(import_hdf5(exported, tmp_path / name).index) == 5
+    assert (tmp_path / "link.zarr").is_symlink() and (tmp_path / "scratch/real.zarr/zarr.json").exists()
+
+
+def test_an_export_follows_a_link_to_what_is_not_there(full_store: FeatureStore, tmp_path: Path) -> None:
+    (tmp_path / "x.h5").symlink_to(tmp_path / "scratch" / "real.h5")
+    export_hdf5(full_store, tmp_path / "x.h5")
+    assert (tmp_path / "x.h5").is_symlink() and h5py.is_hdf5(tmp_path / "scratch" / "real.h5")
+
+
+def test_names_may_be_as_long_as_the_drive_allows(full_store: FeatureStore, tmp_path: Path) -> None:
+    path, back = tmp_path / ("e" * 252 + ".h5"), tmp_path / ("i" * 255)
+    export_hdf5(full_store, path)
+    assert len(import_hdf5(path, back).index) == 5
+    for too_long in (tmp_path / ("x" * 300), tmp_path / ("é" * 200)):
+        with pytest.raises(OSError) as caught:
+            import_hdf5(path, too_long)
+        assert caught.value.errno == errno.ENAMETOOLONG
+        with pytest.raises(OSError):
+            export_hdf5(full_store, too_long)
+
+
+def test_a_store_that_appears_meanwhile_is_kept(
+    exported: Path, full_store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    destination = tmp_path / "back.zarr"
+    copy_rows = exchange.import_rows
+
+    def first_of_two(*arguments: Any, **more: Any) -> None:
+        copy_rows(*arguments, **more)
+        if not destination.exists():
+            shutil.copytree(full_store.path, destination)
+
+    monkeypatch.setattr(exchange, "import_rows", first_of_two)
+    with pytest.raises(OutputExistsError, match=r"back\.zarr"):
+        import_hdf5(exported, destination)
+    assert FeatureStore.open(destination).fingerprint == full_store.fingerprint
+    assert not list(tmp_path.glob(".back*"))
+
+
+@pytest.mark.parametrize("node", [".", "features", "index/keys", "status/video", "features/video/tokens"])
+@pytest.mark.parametrize("text", ["{", "[" * 100_000, "", None])
+def test_a_store_with_damaged_metadata_is_not_exported(
+    full_store: FeatureStore, tmp_path: Path, node: str, text: str | None
+) -> None:
+    path = full_store.path / node / "zarr.json"
+    path.write_text(text) if text is not None else path.unlink()
+    with pytest.raises((StoreError, NotFoundError), match=r"zarr\.json|feature store"):
+        export_hdf5(full_store, tmp_path / "x.h5")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["full.zarr"]
+
+
+def test_a_folder_is_no_place_for_a_file(full_store: FeatureStore, tmp_path: Path) -> None:
+    for overwrite in (False, True):
+        with pytest.raises(OutputExistsError, match="is a folder"):
+            export_hdf5(full_store, tmp_path, overwrite=overwrite)
 
 
 def test_memory_does_not_grow_with_the_number_of_rows(tmp_path: Path, child_environment: dict[str, str]) -> None:

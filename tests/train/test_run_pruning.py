@@ -120,7 +120,7 @@ def test_a_run_in_use_is_left_alone(make_run: MakeRun, tmp_path: Path, contents:
     with locked_folder(tmp_path / "half"):
         removed, left = carry_out(removals)
     assert [removal.entry.name for removal in removed] == ["done"]
-    assert [(item.removal.entry.name, "Another process" in item.reason) for item in left] == [("half", True)]
+    assert [(item.removal.entry.name, "another process" in item.reason) for item in left] == [("half", True)]
     assert contents(tmp_path / "half") == before
     document = pruning_document(removed, left, done=True)
     assert document["num_bytes"] == 3000 and document["left_alone"][0]["run"] == "half"
