@@ -187,16 +187,16 @@ def _located(layer: Layer) -> dict[str, Any]:
         written = result[section].get(name) if isinstance(result.get(section), dict) else None
         if isinstance(written, str) and (field.annotation is Path or name == "model"):
             where = layer.folder / user_path(written, origin=f"{layer.origin}: {key}")
-            if field.annotation is Path or _names_a_folder(written, where):
+            if field.annotation is Path or _is_path(written, where):
                 result[section] = {**result[section], name: str(where)}
     return result
 
 
-def _names_a_folder(model: str, where: Path) -> bool:
-    """Whether a model is meant as a folder: written as only a path is, or a folder is there of that name."""
+def _is_path(model: str, where: Path) -> bool:
+    """Whether a model is meant as a path: written as only a path is, or something is there of that name."""
     if model == "demo" or model.startswith("demo-"):
         return False
-    return model.startswith(_PATH_STARTS) or model.count("/") > 1 or "\\" in model or where.is_dir()
+    return model.startswith(_PATH_STARTS) or model.count("/") > 1 or "\\" in model or where.exists()
 
 
 def _default_paths() -> Layer:
@@ -209,6 +209,8 @@ def _override_layer(text: str) -> Layer:
     key, separator, value = (part.strip() for part in text.partition("="))
     section, dot, name = key.partition(".")
     origin = f"--set {text}"
+    if text != text.encode(errors="replace").decode():
+        raise SettingsError(f"--set {text!a}: it is not UTF-8, which settings are kept in.")
     if not (separator and dot and name):
         raise SettingsError(f"{origin}: expected section.key=value, for example --set train.lr=1e-4.")
     annotation = next((field.annotation for known, field in fields() if known == key), None)

@@ -160,7 +160,7 @@ def _value(node: yaml.Node) -> Any:
     if isinstance(node, yaml.SequenceNode) and kind == "seq":
         return [_value(child) for child in node.value]
     if isinstance(node, yaml.ScalarNode) and kind == "str":
-        return node.value
+        return _text(node)
     if isinstance(node, yaml.ScalarNode) and kind in _SCALARS:
         pattern, _, convert = _SCALARS[kind]
         if re.fullmatch(pattern, node.value):
@@ -175,10 +175,17 @@ def _entries(node: yaml.MappingNode) -> Iterator[tuple[str, Any]]:
     for key, value in node.value:
         if not isinstance(key, yaml.ScalarNode) or len(key.value) > _LONGEST_KEY:
             raise _Refused(f"a key must be text of at most {_LONGEST_KEY} characters", key.start_mark)
-        if key.value in seen:
+        if _text(key) in seen:
             raise _Refused(f"{key.value} stands twice; only one of the two would count", key.start_mark)
         seen.add(key.value)
         yield key.value, _value(value)
+
+
+def _text(node: yaml.ScalarNode) -> str:
+    text: str = node.value
+    if text != text.encode(errors="replace").decode():
+        raise _Refused("an escape stands for half of a character; write the character itself", node.start_mark)
+    return text
 
 
 def _whole(word: str) -> int:

@@ -115,9 +115,7 @@ def _kind_of_file(path: Path) -> str:
         return "it is a file; name the folder that holds it, with its config.json"
     if path.suffix in (".bin", ".pt", ".pth", ".ckpt", ".pkl"):
         return "it is a file that could run code, so it is never loaded; convert the model to safetensors"
-    return (
-        f"it is a file ({path.suffix or 'without a suffix'}), and models of other kinds than transformers' are not read"
-    )
+    return f"it is a file ({path.suffix or 'without a suffix'}), and only models as transformers saves them are read"
 
 
 def _download(model: str, *, revision: str | None, setting: str, ask: bool) -> Path:

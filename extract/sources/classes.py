@@ -48,11 +48,11 @@ def class_name_of(category: str, *, normal: Collection[str] = ()) -> str:
     "good_weld" and "good weld" are one class.
     """
     words = _words(category)
-    if any(words == _words(name) for name in normal):
-        return GOOD
     letters = "".join(words)
     if not any(character.isalnum() for character in letters):
         return ""
+    if any(words == _words(name) for name in normal):
+        return GOOD
     return _NAMES_BY_LETTERS.get(letters) or "_".join(words)
 
 

@@ -2,7 +2,7 @@
 
 import re
 
-_RUN_NAME = re.compile(r"\d{2}-\d{2}-\d{2}-\d+-(\d{2})")
+_RUN_NAME = re.compile(r"\d{2}-\d{2}-\d{2}-\d+-(\d{2})", re.ASCII)
 
 
 def class_code_of(run: str) -> str | None:

@@ -152,7 +152,7 @@ def test_settings_survive_being_saved(tmp_path: Path) -> None:
         (["cache.path=$SCRATCH/f.zarr"], r"cache.path: '\$SCRATCH/f.zarr' is no path: variables are not replaced"),
         (["cache.path="], r"is no path"),
         (["cache.path=" + 256 * "x"], r"longer than a file system takes"),
-        (["cache.path=sch\udcfctte"], r"not UTF-8"),
+        (["cache.path=sch\udcfctte"], r"'cache.path=sch\\udcfctte': it is not UTF-8"),
     ],
 )
 def test_bad_overrides_are_refused_in_words(overrides: list[str], message: str) -> None:

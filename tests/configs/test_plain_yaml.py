@@ -98,6 +98,7 @@ def test_keys_are_text() -> None:
         ("? [a]\n: 1\n", "a key must be text"),
         ("a: {\n", "x.yaml is not valid YAML, line 2"),
         ("a: 1\nb: 9999999999999999999\n", "x.yaml, line 2: a whole number of 19 digits"),
+        ('a: "\\ud800"\n', "x.yaml, line 1: .*half of a character"),
         ("a\n---\nb\n", "x.yaml is not valid YAML, line 2"),
         ("a: 1\nb: \x1b\n", r"line 2: the character '\\x1b'"),
     ],
