@@ -13,6 +13,8 @@ from jaxtyping import Float64, UInt8
 from ..documents import fingerprint
 from ..errors import StoreError
 from .description import has_random_backbones
+from .index import LEFT_OUT
+from .problems import Problem, problems_of
 from .status import Status
 from .store import FeatureStore
 from .verification.findings import ROW_DIGESTS, read_record
@@ -36,6 +38,7 @@ def describe_store(store: FeatureStore) -> dict[str, Any]:
         "batching": dict(store.batching),
         "random_backbones": store.random_backbones,
         "num_rows": len(store.index),
+        "num_left_out": int(np.sum(store.index.splits == LEFT_OUT)),
         "classes": _class_counts(store),
         "normal_classes": sorted(set(store.index.class_names[store.index.labels == 0].tolist())),
         "feature_sets": feature_sets,
@@ -51,8 +54,9 @@ def describe_store(store: FeatureStore) -> dict[str, Any]:
 
 def _class_counts(store: FeatureStore) -> dict[str, dict[str, int]]:
     counted = Counter(zip(store.index.splits.tolist(), store.index.class_names.tolist(), strict=True))
+    listed = store.index.select(np.flatnonzero(store.index.splits != LEFT_OUT))
     # Normal classes first, then by name, so that equal stores print equal tables.
-    order = sorted(set(zip(store.index.labels.tolist(), store.index.class_names.tolist(), strict=True)))
+    order = sorted(set(zip(listed.labels.tolist(), listed.class_names.tolist(), strict=True)))
     splits = [split for split in ("train", "val", "test") if split in store.index.splits]
     return {name: {split: counted[split, name] for split in splits} for _, name in order}
 
@@ -89,15 +93,16 @@ def _disk_usage(folder: Path) -> dict[str, int]:
 
 
 def _describe_health(store: FeatureStore, statuses: Statuses) -> dict[str, Any]:
-    complete = np.ones(len(store.index), dtype=bool)
+    listed = store.index.splits != LEFT_OUT
+    complete = listed.copy()
     for status in statuses.values():
         complete &= status == Status.COMPLETE
     num_complete = int(complete.sum()) if statuses else 0
     damage: list[str] = []
     return {
         "num_complete": num_complete,
-        "complete_share": num_complete / len(complete) if len(complete) else 0.0,
-        "problems": _problems(store, statuses, damage),
+        "complete_share": num_complete / int(listed.sum()) if listed.any() else 0.0,
+        "problems": [_describe_problem(problem) for problem in problems_of(store, damage=damage)],
         "onset_offsets": _onset_offsets(store, statuses, damage),
         "damage": damage,
         "verification": _describe_verification(store, statuses),
@@ -117,23 +122,9 @@ def _describe_verification(store: FeatureStore, statuses: Statuses) -> dict[str,
     return {**record, "num_complete": int(complete.sum()), "num_changed": num_changed}
 
 
-def _problems(store: FeatureStore, statuses: Statuses, damage: list[str]) -> list[dict[str, Any]]:
-    """What is noted of welds, in the order of rows; what is the same in several feature sets is told once."""
-    row_of = store.index.row_of()
-    grouped: dict[tuple[int, str], dict[str, str]] = {}
-    for name in store.feature_sets:
-        try:
-            noted = store.problems(name)
-        except StoreError as error:
-            damage.append(str(error))
-            continue
-        for key, reason in noted.items():
-            status = Status(int(statuses[name][row_of[key]]))
-            grouped.setdefault((row_of[key], reason), {})[name] = status.name.lower()
-    return [
-        {"key": str(store.index.keys[row]), "reason": reason, "feature_sets": feature_sets}
-        for (row, reason), feature_sets in sorted(grouped.items(), key=lambda item: item[0])
-    ]
+def _describe_problem(problem: Problem) -> dict[str, Any]:
+    feature_sets = {name: status.name.lower() for name, status in problem.statuses.items()}
+    return {"key": problem.key, "reason": problem.reason, "feature_sets": feature_sets}
 
 
 def _onset_offsets(store: FeatureStore, statuses: Statuses, damage: list[str]) -> list[dict[str, Any]]:

@@ -8,10 +8,16 @@ from jaxtyping import Shaped, UInt8
 from numpy.typing import NDArray
 
 from ..errors import FingerprintError, StoreError
+from ..wording import count_of
 
 Column = Shaped[np.ndarray, " row"]  # text or float64
 
 TEXT_COLUMNS = ("keys", "splits", "class_names", "sessions")
+
+LEFT_OUT = "left_out"
+"""The split of a row whose weld the data set does not list any more: it takes no part in anything, and is kept."""
+
+_SHOWN = 10  # differences in a message
 
 
 @dataclass(frozen=True)
@@ -48,26 +54,51 @@ class Index:
             attributes={name: column[rows] for name, column in self.attributes.items()},
         )
 
-    def extended_by(self, request: "Index") -> "Index":
-        """This index with the rows of `request` that it lacks appended.
+    def following(self, data_set: "Index", *, relabel: bool = False) -> "Index":
+        """This index as `data_set` is now, or this object itself where nothing has changed.
+
+        Rows that only `data_set` has are appended. Rows that it does not have are left out: their split becomes
+        `LEFT_OUT`, until it has them again. With `relabel`, what it says otherwise of a row (its split, class, label,
+        session or attributes) is taken over; no feature depends on it.
 
         Raises:
-            FingerprintError: if a key that both have differs in anything but its row. A row's features would then be
-                read under another split or label than they were stored with.
+            FingerprintError: without `relabel`, if a key that both have differs in anything but its row: a weld would
+                be trained on that was held back before. Always, if they have different columns.
         """
-        mine = self.row_of()
-        known = np.array([str(key) in mine for key in request.keys], dtype=bool)
-        shared = np.flatnonzero(known)
-        differences = _differences(
-            self.select(np.array([mine[str(k)] for k in request.keys[known]], int)), request, shared
-        )
-        if differences:
-            shown = "\n  ".join(differences[:10])
+        mine, theirs = self.columns(), data_set.columns()
+        if mine.keys() != theirs.keys():
+            names = ", ".join(sorted(mine.keys() ^ theirs.keys()))
             raise FingerprintError(
-                f"The cache and the data disagree on {len(differences)} entries:\n  {shown}\n"
-                "Restore the data as it was, or extract into another cache with --cache."
+                f"Only one of the cache and the data has the columns {names}: the data set has another layout. "
+                "Extract into another cache with --cache."
             )
-        return _concatenated(self, request.select(np.flatnonzero(~known)))
+        row_of = self.row_of()
+        known = np.array([str(key) in row_of for key in data_set.keys], dtype=bool)
+        rows = np.array([row_of[str(key)] for key in data_set.keys[known]], dtype=np.int64)
+        if not relabel:
+            _refuse_differences(self.select(rows), data_set.select(np.flatnonzero(known)))
+        merged = {name: np.concatenate([column, theirs[name][~known]]) for name, column in mine.items()}
+        for name, column in merged.items():
+            column[rows] = theirs[name][known]
+        gone = np.ones(len(self), dtype=bool)
+        gone[rows] = False
+        merged["splits"] = np.where(np.pad(gone, (0, int(np.sum(~known)))), LEFT_OUT, merged["splits"])
+        if not (~known).any() and all(np.array_equal(merged[name], column) for name, column in mine.items()):
+            return self
+        attributes = {name.removeprefix("attributes/"): merged.pop(name) for name in list(merged) if "/" in name}
+        return Index(attributes=attributes, **merged)
+
+    def differences(self, other: "Index") -> dict[str, list[str]]:
+        """What `other`, of the same keys and columns, says otherwise, in words by key; not of rows left out here."""
+        mine, theirs = self.columns(), other.columns()
+        listed = self.splits != LEFT_OUT
+        found: dict[str, list[str]] = {}
+        for name in mine:
+            for row in np.flatnonzero((mine[name] != theirs[name]) & listed):
+                found.setdefault(str(self.keys[row]), []).append(
+                    f"{name} is {mine[name][row]} in the cache, {theirs[name][row]} in the data"
+                )
+        return found
 
 
 def index_of(
@@ -103,24 +134,12 @@ def _column(values: Sequence[float | str]) -> Column:
     return np.asarray(values, dtype=np.float64)
 
 
-def _differences(stored: Index, request: Index, shared: NDArray[np.int64]) -> list[str]:
-    requested = request.select(shared)
-    mine, theirs = stored.columns(), requested.columns()
-    if mine.keys() != theirs.keys():
-        return [f"column {name} is only in one of them" for name in sorted(mine.keys() ^ theirs.keys())]
-    found = []
-    for name in mine:
-        for row in np.flatnonzero(mine[name] != theirs[name]):
-            found.append(
-                f"{requested.keys[row]}: {name} is {mine[name][row]} in the cache, {theirs[name][row]} in the data"
-            )
-    return found
-
-
-def _concatenated(first: Index, second: Index) -> Index:
-    if not len(second):
-        return first
-    appended = second.columns()
-    merged = {name: np.concatenate([column, appended[name]]) for name, column in first.columns().items()}
-    attributes = {name.removeprefix("attributes/"): merged.pop(name) for name in list(merged) if "/" in name}
-    return Index(attributes=attributes, **merged)
+def _refuse_differences(held: Index, asked: Index) -> None:
+    lines = [f"{key}: {told}" for key, all_told in held.differences(asked).items() for told in all_told]
+    if lines:
+        raise FingerprintError(
+            f"The cache and the data disagree on {count_of(len(lines), 'entry', 'entries')}:\n  "
+            + "\n  ".join(lines[:_SHOWN])
+            + "\nRestore the data as it was; or take over what it says now, without computing a feature again, with "
+            "`weldcache extract --relabel`."
+        )

@@ -1,6 +1,7 @@
 """Making and reading the parts of a store that Zarr itself writes: array metadata and the index."""
 
 from pathlib import Path
+from shutil import rmtree
 from typing import Any, cast
 
 import numpy as np
@@ -8,12 +9,15 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BytesCodec, Crc32cCodec
 
+from ..atomic import fsync_path, new_folder
 from ..errors import StoreError
 from .arrays import NUMPY_TYPES, ArraySpec, StorageType
 from .index import TEXT_COLUMNS, Index
 from .nodes import inside, read_array_metadata, require_chunks
 
-_INDEX_CHUNK = 65_536  # rows an index chunk, so that appending rows rewrites no other chunk
+NEXT_INDEX = "index.next"  # group in a store: an index that is about to take the place of the store's own
+
+_INDEX_CHUNK = 65_536  # rows an index chunk
 _BFLOAT16_NAN = 0x7FC0
 _ROW_FILES: Any = {"name": "default", "separator": "."}  # one flat folder of chunk files an array
 
@@ -63,21 +67,38 @@ def resize_rows(path: Path, *, num_rows: int) -> None:
 
 
 def write_index(root: zarr.Group, index: Index) -> None:
-    """Write every column of the index, as long as it is now."""
+    """Write every column of the index into a group that has none."""
+    root.require_group("index/attributes")
     for name, column in index.columns().items():
-        text, path = column.dtype.kind == "U", f"index/{name}"
-        if path not in root:
-            root.create_array(
-                path,
-                shape=column.shape,
-                chunks=(_INDEX_CHUNK,),
-                dtype=str if text else column.dtype,
-                compressors=[Crc32cCodec()],
-                dimension_names=("row",),
-            )
-        array = _keeping_zeros(root[path])
-        array.resize(column.shape)
-        array[:] = column.astype(object) if text else column
+        text = column.dtype.kind == "U"
+        array = root.create_array(
+            f"index/{name}",
+            shape=column.shape,
+            chunks=(_INDEX_CHUNK,),
+            dtype=str if text else column.dtype,
+            compressors=[Crc32cCodec()],
+            dimension_names=("row",),
+        )
+        _keeping_zeros(array)[:] = column.astype(object) if text else column
+
+
+def replace_index(path: Path, index: Index) -> None:
+    """Put another index in the place of the one of the store at `path`: all of its columns at once, or none."""
+    _finish_replacing(path)
+    with new_folder(inside(path, NEXT_INDEX)) as temporary:
+        write_index(zarr.create_group(temporary), index)
+    # From here on the new one is read, wherever this ends.
+    _finish_replacing(path)
+
+
+def _finish_replacing(path: Path) -> None:
+    following, current = inside(path, NEXT_INDEX), inside(path, "index")
+    if (following / "index").is_dir():
+        if current.is_dir():
+            current.rename(following / "replaced")
+        (following / "index").rename(current)
+        fsync_path(path)
+    rmtree(following, ignore_errors=True)
 
 
 def read_index(path: Path, *, num_rows: int) -> Index:
@@ -86,6 +107,8 @@ def read_index(path: Path, *, num_rows: int) -> Index:
     Raises:
         StoreError: if a column cannot be read.
     """
+    if inside(path, f"{NEXT_INDEX}/index").is_dir():
+        path = path / NEXT_INDEX
     attributes = sorted(entry.parent.name for entry in inside(path, "index/attributes").glob("*/zarr.json"))
     columns = {name: _read_column(path, f"index/{name}", num_rows) for name in (*TEXT_COLUMNS, "labels")}
     return Index(

@@ -32,7 +32,16 @@ from . import chunks
 from .arrays import NUMPY_TYPES, ArraySpec, FeatureSetSpec
 from .description import ATTRIBUTE, Description, empty_description, has_random_backbones, read_description
 from .index import Index
-from .layout import create_array, create_text_array, open_root, read_index, read_whole, resize_rows, write_index
+from .layout import (
+    create_array,
+    create_text_array,
+    open_root,
+    read_index,
+    read_whole,
+    replace_index,
+    resize_rows,
+    write_index,
+)
 from .nodes import METADATA_FILE, inside, room_for
 from .source_files import SourceFile, decode_sources
 from .status import Status
@@ -77,7 +86,7 @@ class FeatureStore:
         """
         with new_folder(path) as temporary:
             root = zarr.create_group(temporary, attributes={ATTRIBUTE: empty_description(num_rows=len(index))})
-            for name in ("index/attributes", *ROW_GROUPS, "features", "constants"):
+            for name in (*ROW_GROUPS, "features", "constants"):
                 root.require_group(name)
             write_index(root, index)
         return cls.open(path)
@@ -220,19 +229,19 @@ class FeatureStore:
         except (ValueError, RuntimeError, OSError, KeyError) as error:
             raise StoreError(f"{self.path}: the constant {name} is damaged ({error}). {chunks.HOW_TO_MEND}") from None
 
-    def add_rows(self, index: Index) -> None:
-        """Append the rows of `index` that the store lacks; see `Index.extended_by` for what is refused."""
-        extended = self.index.extended_by(index)
-        if len(extended) == len(self.index):
+    def follow(self, data_set: Index, *, relabel: bool = False) -> None:
+        """Give the store the rows of a data set; see `Index.following` for what becomes of others, and is refused."""
+        followed = self.index.following(data_set, relabel=relabel)
+        if followed is self.index:
             return
-        for name in self.feature_sets:
-            for path in self._array_paths(name):
-                resize_rows(path, num_rows=len(extended))
-                fsync_path(path / "zarr.json")
-        write_index(open_root(self.path), extended)
-        fsync_tree(self.path / "index")
-        self._describe(num_rows=len(extended))
-        self.index = extended
+        if len(followed) > len(self.index):
+            for name in self.feature_sets:
+                for path in self._array_paths(name):
+                    resize_rows(path, num_rows=len(followed))
+                    fsync_path(path / "zarr.json")
+        replace_index(self.path, followed)
+        self._describe(num_rows=len(followed))
+        self.index = followed
         self._seen_complete.clear()
 
     def add_feature_set(self, spec: FeatureSetSpec) -> None:

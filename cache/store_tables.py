@@ -10,6 +10,8 @@ from rich.text import Text
 
 from ..progress import format_bytes
 from ..wording import count_of, shortened, visible
+from .problems import Problem, grouped
+from .status import Status
 
 _BAR_WIDTH = 30
 _PROBLEMS_SHOWN = 10
@@ -35,9 +37,12 @@ def _heading(description: Mapping[str, Any]) -> Iterator[Text]:
     disk = description["disk"]
     yield Text(description["path"], style="bold")
     yield Text(
-        f"{description['num_rows']:,} welds, {format_bytes(description['bytes'])} of features; "
+        f"{count_of(description['num_rows'], 'weld')}, {format_bytes(description['bytes'])} of features; "
         f"{format_bytes(disk['bytes'])} on the disk in {disk['files']:,} files"
     )
+    if description["num_left_out"]:
+        left_out = count_of(description["num_left_out"], "of them is", "of them are")
+        yield Text(f"{left_out} left out: the data set does not list them any more", style="yellow")
     yield Text(f"fingerprint {description['fingerprint']}")
     versions = description["versions"]
     yield Text(f"made {description['created']} by weldcache {versions['weldcache']}")
@@ -142,7 +147,7 @@ def _array_table(feature_sets: Mapping[str, Any]) -> Table:
 
 def _health(description: Mapping[str, Any]) -> Iterator[RenderableType]:
     health = description["health"]
-    num_rows, num_complete = description["num_rows"], health["num_complete"]
+    num_rows, num_complete = description["num_rows"] - description["num_left_out"], health["num_complete"]
     filled = _BAR_WIDTH * num_complete // max(num_rows, 1)
     yield Text("health", style="italic")
     yield Text.assemble(
@@ -181,12 +186,19 @@ def _problems(problems: Sequence[Mapping[str, Any]]) -> Iterator[Text]:
     if not problems:
         yield Text("  no problems")
         return
-    num_welds = len({problem["key"] for problem in problems})
-    yield Text(f"  notes on {num_welds:,} {'weld' if num_welds == 1 else 'welds'}:", style="yellow")
-    for problem in problems[:_PROBLEMS_SHOWN]:
-        yield Text(f"  {problem['key']}, {', '.join(problem['feature_sets'])}: {problem['reason']}", style="yellow")
-    if len(problems) > _PROBLEMS_SHOWN:
-        yield Text(f"  and {len(problems) - _PROBLEMS_SHOWN:,} more; --json lists all", style="yellow")
+    groups = grouped(
+        [
+            Problem(
+                told["key"], told["reason"], {name: Status[word.upper()] for name, word in told["feature_sets"].items()}
+            )
+            for told in problems
+        ]
+    )
+    yield Text(f"  notes on {count_of(len({told['key'] for told in problems}), 'weld')}:", style="yellow")
+    for group in groups[:_PROBLEMS_SHOWN]:
+        yield Text(f"  {group}", style="yellow")
+    if len(groups) > _PROBLEMS_SHOWN:
+        yield Text(f"  and {len(groups) - _PROBLEMS_SHOWN:,} more; --json lists all", style="yellow")
 
 
 def _onset_table(offsets: Sequence[Mapping[str, Any]]) -> Table:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Cache, Config, Data, Set, Split, overrides
+from .options import Cache, Config, Data, Refresh, Set, Split, overrides
 
 
 def extract(
@@ -12,9 +12,10 @@ def extract(
     data: Data = None,
     cache: Cache = None,
     split: Split = "all",
-    refresh: Annotated[
+    refresh: Refresh = False,
+    relabel: Annotated[
         bool,
-        typer.Option("--refresh", help="Compute again what other files or weights were used for, and only that."),
+        typer.Option("--relabel", help="Take over what the data set says now of a weld's split, class or session."),
     ] = False,
     settings: Set = None,
 ) -> None:
@@ -22,19 +23,27 @@ def extract(
 
     Only what is missing is computed: interrupt it, kill it, run it again; ask for another block or backbone, and only
     that is added. What other weights, preprocessing or files were used for is refused, with each difference named,
-    unless `--refresh` computes it again. A file that is missing or cannot be decoded is reported at the end with its
-    weld; it never becomes a silent zero. `weldcache plan` tells beforehand what a run will cost.
+    unless `--refresh` computes it again; so is another split or class, unless `--relabel` takes it over, for which
+    nothing is computed. A weld that the data set lists no more is left out of everything until it does. A file that is
+    missing or cannot be decoded is reported at the end with its weld; it never becomes a silent zero. `weldcache plan`
+    tells beforehand what a run will cost.
     """
     from ..configs.load import load_settings
     from ..errors import WeldcacheError
     from ..extract.pipeline import describe_summary
     from ..extract.pipeline import extract as run_extract
+    from ..wording import count_of, listed
 
     resolved = load_settings(config, overrides=overrides(settings, data_root=data, cache_path=cache))
-    summary = run_extract(resolved, split=split, refresh=refresh)
+    summary = run_extract(resolved, split=split, refresh=refresh, relabel=relabel)
     typer.echo(describe_summary(summary))
     if summary.num_failed:
         raise WeldcacheError(
-            f"{summary.num_failed} welds did not get through every backbone; they are named above. All others are "
-            "safe; run the same command again to try these."
+            f"{count_of(summary.num_failed, 'weld')} could not be finished: a backbone failed, or memory ran out, as "
+            "told above. All others are safe; run the same command again to try these."
+        )
+    if summary.unusable:
+        raise WeldcacheError(
+            f"Not one weld has {listed(summary.unusable)}, although files are there: see above why. Training would go "
+            "on without it. What is complete is safe; mend the reason and run the same command again."
         )

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .options import AsJson, Cache, Config, Data, Set, Split, overrides
+from .options import AsJson, Cache, Config, Data, Refresh, Set, Split, overrides
 
 
 def plan(
@@ -13,6 +13,7 @@ def plan(
     data: Data = None,
     cache: Cache = None,
     split: Split = "all",
+    refresh: Refresh = False,
     settings: Set = None,
     no_probe: Annotated[
         bool, typer.Option("--no-probe", help="Measure no speeds: rows and bytes alone, in no time.")
@@ -37,7 +38,7 @@ def plan(
     from ..extract.estimation.tables import estimate_tables
 
     resolved = load_settings(config, overrides=overrides(settings, data_root=data, cache_path=cache))
-    expected = preview(resolved, split=split, measure=not no_probe)
+    expected = preview(resolved, split=split, measure=not no_probe, refresh=refresh)
     if as_json:
         typer.echo(json.dumps(to_json(expected), indent=2))
         return

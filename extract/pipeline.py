@@ -10,17 +10,21 @@ from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..cache.problems import Problem, grouped, problems_of
 from ..cache.status import Status
 from ..cache.store import FeatureStore
 from ..cache.writer import disk_errors
 from ..configs.device import resolve_device
 from ..configs.schema import Settings
+from ..errors import OutputExistsError
 from ..locking import locked_folder
 from ..progress import Progress, format_seconds, say
+from ..wording import count_of
 from .batching import AdaptiveEncoder, Encoded, encode_group
 from .busy import bottleneck, describe_busy, device_clock
 from .cores import cores_left_to
@@ -37,6 +41,7 @@ from .reconcile import reconcile
 from .request import Request, make_request
 
 _WORTH_MEASURING = 4  # groups to do; the speeds are measured in the time that one or two take
+_KINDS_SHOWN = 20  # of notes, at the end
 _WRITES_AHEAD = 2  # groups that may wait for the disk before the device waits too
 
 
@@ -47,20 +52,30 @@ class ExtractSummary:
     num_rows: int
     num_tried: int  # rows that this run worked on
     counts: Mapping[str, Mapping[str, int]]  # feature set -> status name -> rows
-    problems: Sequence[tuple[str, str, str]]  # key, feature sets, reason
-    num_failed: int  # rows on which a backbone failed
+    problems: Sequence[Problem]
+    num_failed: int  # rows on which a backbone failed, or memory ran out
     seconds: float
     busy: Mapping[str, float]  # share of the run that each side was at work; empty where there was nothing to do
     random_backbones: bool
 
+    @property
+    def unusable(self) -> list[str]:
+        """Feature sets of which no row is complete, although files are there."""
+        return [
+            name
+            for name, counts in self.counts.items()
+            if not counts.get("complete") and (counts.get("unreadable") or counts.get("missing"))
+        ]
 
-def extract(settings: Settings, *, split: str = "all", refresh: bool = False) -> ExtractSummary:
+
+def extract(settings: Settings, *, split: str = "all", refresh: bool = False, relabel: bool = False) -> ExtractSummary:
     """Bring the rows of `split` (train, val, test or all) into the store that `settings` name.
 
-    With `refresh`, rows whose files have changed and feature sets that something else made are computed again.
+    With `refresh`, rows whose files have changed and feature sets that something else made are computed again. With
+    `relabel`, what the data set says now of a row (its split, class, label, session) is taken over.
 
     Raises:
-        NotFoundError: if there is no data set, or it has no such split.
+        NotFoundError: if there is no data set, it has no such split, or nothing of it is there.
         FingerprintError: if the store was made from something else; the message names each difference.
         StoreError: if the disk is too small, which is seen before anything is computed, or refuses a write.
     """
@@ -68,15 +83,24 @@ def extract(settings: Settings, *, split: str = "all", refresh: bool = False) ->
     request = make_request(settings, split=split)
     path = settings.cache.path
     if not (path / "zarr.json").exists():
-        with disk_errors(path):
-            FeatureStore.create(path, index=request.index)
+        _create_store(path, request)
     with locked_folder(path):
         store = FeatureStore.open(path)
         with disk_errors(path):
-            reconcile(store, request, refresh=refresh)
+            reconcile(store, request, refresh=refresh, relabel=relabel)
         plan = _plan(store, request, settings)
         busy = run_plan(plan, store, request, settings) if plan.tasks else {}
     return _summarise(store, request, plan, busy=busy, seconds=time.monotonic() - started)
+
+
+def _create_store(path: Path, request: Request) -> None:
+    try:
+        with disk_errors(path):
+            FeatureStore.create(path, index=request.index)
+    except OutputExistsError:
+        # Another process may have made it meanwhile: then the lock on it says who goes on.
+        if not (path / "zarr.json").exists():
+            raise
 
 
 def _plan(store: FeatureStore, request: Request, settings: Settings) -> ExtractPlan:
@@ -87,7 +111,7 @@ def _plan(store: FeatureStore, request: Request, settings: Settings) -> ExtractP
     if store.random_backbones:
         say("These are random-weight demo backbones: they show that everything works, not what a trained one can do.")
     if not plan.tasks:
-        say(f"{store.path}: all {plan.num_rows} welds are done.")
+        say(f"{store.path}: all of {count_of(plan.num_rows, 'weld')} is done.")
         return plan
     for line in describe(expected):
         say(line)
@@ -166,16 +190,12 @@ def _summarise(
     keys = {sample.key for sample in request.samples if sample.split in request.splits}
     asked = np.isin(store.index.keys, list(keys))
     statuses = {name: store.status(name)[asked] for name in request.feature_sets}
-    reasons: dict[tuple[str, str], list[str]] = {}
-    for name in request.feature_sets:
-        for key, reason in store.problems(name).items():
-            if key in keys:
-                reasons.setdefault((key, reason), []).append(name)
+    problems = problems_of(store, feature_sets=request.feature_sets)
     return ExtractSummary(
         num_rows=plan.num_rows,
         num_tried=plan.num_todo,
         counts={name: _count(status) for name, status in statuses.items()},
-        problems=[(key, ", ".join(names), reason) for (key, reason), names in reasons.items()],
+        problems=[problem for problem in problems if problem.key in keys],
         num_failed=int(np.any([status == Status.MISSING for status in statuses.values()], axis=0).sum()),
         seconds=seconds,
         busy=busy,
@@ -191,12 +211,16 @@ def _count(status: NDArray[np.uint8]) -> dict[str, int]:
 def describe_summary(summary: ExtractSummary) -> str:
     """The end of a run in a few lines: what is there, what is not and why, where the time went."""
     lines = [
-        f"{name}: " + ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
+        f"{name}: " + ", ".join(f"{count:,} {state}" for state, count in sorted(counts.items()))
         for name, counts in summary.counts.items()
     ]
-    lines += [f"  {key}, {names}: {reason}" for key, names, reason in summary.problems]
+    groups = grouped(summary.problems)
+    lines += [f"  {group}" for group in groups[:_KINDS_SHOWN]]
+    if len(groups) > _KINDS_SHOWN:
+        lines.append(f"  and {len(groups) - _KINDS_SHOWN:,} more; `weldcache info --json` lists all")
     if summary.busy:
         lines.append(f"Busy: {describe_busy(summary.busy)}. The bottleneck is {bottleneck(summary.busy)}.")
         rate = summary.num_tried / max(summary.seconds, 1e-9)
-        lines.append(f"{summary.num_tried} welds in {format_seconds(summary.seconds)}, {rate:.1f} welds/s.")
+        tried = count_of(summary.num_tried, "weld")
+        lines.append(f"{tried} in {format_seconds(summary.seconds)}, {rate:.1f} welds/s.")
     return "\n".join(lines)

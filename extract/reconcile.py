@@ -1,16 +1,18 @@
 """A store and a request brought together: what differs is refused with its name, or made anew on request."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from ..cache.index import LEFT_OUT
 from ..cache.provenance import differences
 from ..cache.status import Status
 from ..cache.store import FeatureStore
 from ..cache.writer import StoreWriter
 from ..errors import FingerprintError, StoreError
 from ..progress import say
+from ..wording import count_of, shortened
 from .changes import Change, find_changes
 from .estimation.disk import free_bytes
 from .request import Request
@@ -30,23 +32,35 @@ def made_otherwise(store: FeatureStore, request: Request) -> dict[str, list[str]
     return found
 
 
-def refuse_differences(store: FeatureStore, request: Request) -> None:
-    """Refuse a store that something else made, or whose files have changed since.
+def stale_rows(store: FeatureStore, request: Request, *, refresh: bool) -> dict[str, Collection[int]]:
+    """Rows that `reconcile` would forget, by feature set: what differs, with `refresh`; sets without a complete row.
 
     Raises:
-        FingerprintError: with each difference, and what to do.
+        FingerprintError: as `reconcile`, with each difference and what to do.
     """
-    _refuse_other_making(store.path, made_otherwise(store, request))
+    otherwise = made_otherwise(store, request)
+    changes = list(find_changes(store, request.samples, request.encoders, root=request.root))
     _refuse_other_data(store, request)
-    _refuse_changes(store.path, list(find_changes(store, request.samples, request.encoders, root=request.root)))
+    worth_keeping = _of_worth(store, otherwise)
+    if refresh:
+        _refuse_part_of_a_set(request, worth_keeping)
+    else:
+        _refuse_other_making(store.path, worth_keeping)
+        _refuse_changes(store.path, changes)
+    stale: dict[str, Collection[int]] = {}
+    for change in _asked_for(changes, store, request):
+        stale[change.feature_set] = {*stale.get(change.feature_set, ()), change.row}
+    return stale | {name: range(len(store.index)) for name in otherwise if name in store.feature_sets}
 
 
-def reconcile(store: FeatureStore, request: Request, *, refresh: bool) -> None:
-    """Give `store` the rows, feature sets and constants that it lacks.
+def reconcile(store: FeatureStore, request: Request, *, refresh: bool, relabel: bool) -> None:
+    """Give `store` the rows, feature sets and constants that it lacks, and leave out what the data set lists no more.
 
     With `refresh`, what something else made is forgotten and made anew: a whole set where its backbone, preprocessing
     or libraries differ, a row of the splits asked for where its files do. Without, it is refused. Nothing is forgotten
-    before it is known that it can be made: backbones are loaded, and the disk is looked at.
+    before it is known that it can be made: backbones are loaded, and the disk is looked at. What the data set says
+    otherwise of a row is taken over with `relabel`, and refused without. A feature set without one complete row is made
+    anew whatever made it: nothing is lost.
 
     Raises:
         FingerprintError: with each difference, and what to do.
@@ -57,20 +71,22 @@ def reconcile(store: FeatureStore, request: Request, *, refresh: bool) -> None:
     _refuse_other_data(store, request)
     for name in set(request.feature_sets) - set(store.feature_sets):
         store.require_room_for(name)
+    worth_keeping = _of_worth(store, otherwise)
     if not refresh:
-        _refuse_other_making(store.path, otherwise)
+        _refuse_other_making(store.path, worth_keeping)
         _refuse_changes(store.path, changes)
     text, vector = request.text, None
     if text.name not in store.constants or text.name in otherwise:
         vector = text.vector()
-    _require_makers(store, request, otherwise)
-    _add_rows(store, request)
+    _require_makers(store, request, worth_keeping)
+    _follow(store, request, relabel=relabel)
     for encoder in request.encoders.values():
         for spec in encoder.specs:
             if spec.name not in store.feature_sets:
                 store.add_feature_set(spec)
             elif spec.name in otherwise:
-                say(f"{spec.name} was made by something else and is made anew: {'; '.join(otherwise[spec.name][:3])}.")
+                lost = "was made by something else" if spec.name in worth_keeping else "has no complete weld"
+                say(f"{spec.name} {lost} and is made anew: {'; '.join(otherwise[spec.name][:3])}.")
                 store.replace_feature_set(spec)
     if vector is not None:
         store.add_constant(text.name, vector, made_by=text.made_by)
@@ -82,13 +98,26 @@ def _changes(store: FeatureStore, request: Request) -> list[Change]:
     return list(find_changes(store, request.samples, request.encoders, root=request.root, writer=writer))
 
 
-def _require_makers(store: FeatureStore, request: Request, otherwise: Mapping[str, Sequence[str]]) -> None:
-    """Before a set is given up: can it be made anew, for every row that it has, on this disk?"""
+def _of_worth(store: FeatureStore, otherwise: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+    """What of it cannot be given up unasked: a set without a complete row has nothing to lose."""
+    empty = {
+        name for name in otherwise if name in store.feature_sets and not (store.status(name) == Status.COMPLETE).any()
+    }
+    return {name: lines for name, lines in otherwise.items() if name not in empty}
+
+
+def _refuse_part_of_a_set(request: Request, otherwise: Mapping[str, Sequence[str]]) -> None:
     gone = [name for name in request.feature_sets if name in otherwise]
     if gone and set(request.splits) != set(SPLITS):
         raise FingerprintError(
             f"{', '.join(gone)} would be made anew, and one feature set cannot be of two makings: leave out --split."
         )
+
+
+def _require_makers(store: FeatureStore, request: Request, otherwise: Mapping[str, Sequence[str]]) -> None:
+    """Before a set is given up: can it be made anew, for every row that it has, on this disk?"""
+    _refuse_part_of_a_set(request, otherwise)
+    gone = [name for name in request.feature_sets if name in otherwise]
     needed = 0
     for encoder in request.encoders.values():
         for spec in encoder.specs:
@@ -122,7 +151,7 @@ def _refuse_other_data(store: FeatureStore, request: Request) -> None:
     held, asked = set(store.index.keys.tolist()), {sample.key for sample in request.samples}
     if not held & asked:
         raise FingerprintError(
-            f"None of the {len(asked)} welds of the data set is among the {len(held)} of {store.path}, which holds "
+            f"None of the {len(asked):,} welds of the data set is among the {len(held):,} of {store.path}, which holds "
             "another data set. Extract into another cache with --cache."
         )
 
@@ -142,25 +171,42 @@ def _listed(lines: Sequence[str]) -> str:
     return "\n  ".join([*lines[:_SHOWN], *more])
 
 
-def _add_rows(store: FeatureStore, request: Request) -> None:
-    held, asked = set(store.index.keys.tolist()), {sample.key for sample in request.samples}
-    if asked - held:
-        say(f"{len(asked - held)} welds are new and get rows of their own.")
-    if held - asked:
-        say(f"{len(held - asked)} welds of {store.path} are not in the data set any more; their rows stay.")
-    store.add_rows(request.index)
+def _follow(store: FeatureStore, request: Request, *, relabel: bool) -> None:
+    """Give the store the rows of the data set, and say what becomes of those that it had."""
+    before = store.index
+    store.follow(request.index, relabel=relabel)
+    after = store.index
+    if new := len(after) - len(before):
+        say(f"{count_of(new, 'weld is', 'welds are')} new and {'gets a row' if new == 1 else 'get rows'} of their own.")
+    was_out, is_out = before.splits == LEFT_OUT, after.splits[: len(before)] == LEFT_OUT
+    if gone := before.keys[is_out & ~was_out].tolist():
+        say(
+            f"{count_of(len(gone), 'weld is', 'welds are')} not in the data set any more and left out of everything: "
+            f"{shortened(gone, most=_SHOWN)}. Their features stay in {store.path}, for when it lists them again."
+        )
+    if back := before.keys[was_out & ~is_out].tolist():
+        say(f"{count_of(len(back), 'weld is', 'welds are')} listed again: {shortened(back, most=_SHOWN)}.")
+    kept = np.flatnonzero(~was_out & ~is_out)
+    if changed := before.select(kept).differences(after.select(kept)):
+        lines = [f"{key}: {', '.join(told)}" for key, told in changed.items()]
+        say(f"{count_of(len(lines), 'weld is', 'welds are')} relabelled as the data set says now:\n  {_listed(lines)}")
 
 
 def _forget(store: FeatureStore, request: Request, changes: Sequence[Change]) -> None:
-    asked = [change for change in changes if store.index.splits[change.row] in request.splits]
+    asked = _asked_for(changes, store, request)
     for name in dict.fromkeys(change.feature_set for change in asked):
         if name in store.feature_sets:
             rows = [change.row for change in asked if change.feature_set == name]
             store.forget(name, rows)
-            if name in request.feature_sets:
-                say(f"{name}: {len(rows)} welds are computed again, because their files have changed.")
-            else:
-                say(f"{name}: {len(rows)} welds are forgotten, because their files have changed; ask for it again.")
+            fate = "computed again" if name in request.feature_sets else "forgotten until it is asked for"
+            say(f"{name}: {count_of(len(rows), 'weld is', 'welds are')} {fate}: their files have changed.")
     if len(asked) < len(changes):
         others = len({change.row for change in changes} - {change.row for change in asked})
-        say(f"Files of {others} welds of other splits have changed too: leave out --split to compute these again.")
+        say(
+            f"Files of {count_of(others, 'weld')} of other splits have changed too: leave out --split to compute these "
+            "again."
+        )
+
+
+def _asked_for(changes: Sequence[Change], store: FeatureStore, request: Request) -> list[Change]:
+    return [change for change in changes if store.index.splits[change.row] in request.splits]

@@ -1,17 +1,19 @@
 """What settings ask of stage one: samples, encoders (descriptions alone, no weights yet), the text, and the plan."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from ..cache.index import Index, index_of
+from ..cache.status import Status
 from ..cache.store import FeatureStore
 from ..configs.schema import Settings
 from ..documents import Json
 from ..errors import NotFoundError
+from ..wording import count_of
 from .modalities.load import LazyText, load_encoders, load_text
 from .modalities.modality import Encoder
 from .plan import ExtractPlan, plan_extraction
@@ -30,6 +32,7 @@ class Request:
     encoders: Mapping[str, Encoder]  # by modality
     text: LazyText
     limits: Limits  # of decoding any of them
+    stale: Mapping[str, Collection[int]] = field(default_factory=dict)  # feature set -> rows that count as lacking
 
     @cached_property
     def index(self) -> Index:
@@ -45,6 +48,12 @@ class Request:
         )
 
     @property
+    def without_normals(self) -> list[str]:
+        """Splits that `weldcache train` needs normal welds of and that have none."""
+        normal = {sample.split for sample in self.samples if sample.label == 0}
+        return [split for split in ("train", "val") if split not in normal]
+
+    @property
     def feature_sets(self) -> tuple[str, ...]:
         """Names of the feature sets asked for."""
         return tuple(spec.name for encoder in self.encoders.values() for spec in encoder.specs)
@@ -58,13 +67,18 @@ class Request:
         }
 
     def plan(self, store: FeatureStore | None, *, group_size: int) -> ExtractPlan:
-        """What of it `store` lacks: everything where there is none yet."""
-        index = self.index if store is None else store.index.extended_by(self.index)
+        """What of it `store` lacks: everything where there is none yet.
+
+        Raises:
+            FingerprintError: if the store says something else of a weld than the data set.
+        """
+        index = self.index if store is None else store.index.following(self.index)
         held = () if store is None else store.feature_sets
         statuses = {name: np.zeros(len(index), dtype=np.uint8) for name in self.feature_sets}
         if store is not None:
             for name in set(held) & set(statuses):
                 statuses[name][: len(store.index)] = store.status(name)
+                statuses[name][list(self.stale.get(name, ()))] = Status.MISSING
         return plan_extraction(
             self.samples,
             row_of=index.row_of(),
@@ -79,13 +93,15 @@ def make_request(settings: Settings, *, split: str) -> Request:
     """Look at the data set and at the backbones' descriptions; `split` is train, val, test or all.
 
     Raises:
-        NotFoundError: if there is no data set, or it has no such split.
+        NotFoundError: if there is no data set, it has no such split, or not one file of it is there.
         BackboneError: if a backbone cannot be had, or does not offer what is asked.
     """
     samples = open_source(settings.data).samples()
     splits = SPLITS if split == "all" else (split,)
-    if not any(sample.split in splits for sample in samples):
+    asked = [sample for sample in samples if sample.split in splits]
+    if not asked:
         raise NotFoundError(f"{settings.data.root} has no welds in the split {split}.")
+    _require_files(settings.data.root, asked, settings.extract.modalities)
     return Request(
         root=settings.data.root,
         samples=samples,
@@ -93,4 +109,15 @@ def make_request(settings: Settings, *, split: str) -> Request:
         encoders=load_encoders(settings),
         text=load_text(settings),
         limits=Limits.of(settings.extract),
+    )
+
+
+def _require_files(root: Path, samples: Sequence[Sample], modalities: Sequence[str]) -> None:
+    """Refuse a data set of which nothing is there: neither a store nor a backbone should be made for it."""
+    if any(sample.why_absent(modality) is None for sample in samples for modality in modalities):
+        return
+    why = samples[0].why_absent(modalities[0])
+    raise NotFoundError(
+        f"Not one file is there of the {count_of(len(samples), 'weld')} that {root} lists (the first: {why}). Check "
+        "data.root, and whether the recordings are in it."
     )

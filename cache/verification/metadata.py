@@ -16,7 +16,7 @@ from ...wording import count_of
 from ..arrays import FeatureSetSpec
 from ..chunks import HOW_TO_MEND
 from ..description import read_description
-from ..layout import open_array
+from ..layout import NEXT_INDEX, open_array
 from ..nodes import METADATA_FILE, MOST_DOCUMENT_BYTES, OLD_METADATA, inside, parse_group_metadata, read_array_metadata
 from ..provenance import differences
 from ..store import FeatureStore
@@ -62,7 +62,8 @@ def verify_metadata(store: FeatureStore) -> tuple[list[Finding], int]:
     for name, metadata in expected.items():
         findings += _compare(store.path / name, name, metadata)
     arrays = {name for name, metadata in expected.items() if metadata["node_type"] == "array"}
-    unknown = [name for name in _nodes(store.path, stop_at=arrays) if name not in expected and name != VERIFICATION]
+    known = {*expected, VERIFICATION, NEXT_INDEX}
+    unknown = [name for name in _nodes(store.path, stop_at=arrays) if name not in known]
     if unknown:  # unless somebody gave the store more since it was opened
         added = expected_metadata(FeatureStore.open(store.path))
         findings += [_unknown(store.path / name, name) for name in unknown if name not in added]

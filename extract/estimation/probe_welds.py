@@ -5,9 +5,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ...progress import say
+from ...wording import count_of
 from ..modalities.modality import Prepared
 from ..plan import Task
 from ..pool.decode_pool import DecodePool
+from ..pool.read_task import Failure
 from ..request import Request
 from .cost import Cost
 
@@ -26,7 +29,7 @@ class ProbeWelds:
 
 def read_probe_welds(request: Request, tasks: Sequence[Task], *, workers: int) -> Mapping[str, ProbeWelds]:
     """Read a few of `tasks`, drawn with a fixed seed, one modality at a time; one that nothing can be read of is left
-    out.
+    out, and said to be.
 
     Where a run decodes in `workers` processes this does in one, so that a file that kills its decoder costs no more
     here than there.
@@ -45,14 +48,22 @@ def _candidates(tasks: Sequence[Task], modality: str) -> list[Task]:
 
 
 def _read(pool: DecodePool, modality: str, candidates: Sequence[Task]) -> ProbeWelds | None:
+    why_not = ""
     for start in range(0, len(candidates), _WELDS):
         found: list[tuple[Prepared, float]] = []
         for (read,) in pool.read([[task] for task in candidates[start : start + _WELDS]]):
             outcome = read.prepared[modality]
             if isinstance(outcome, Prepared):
                 found.append((outcome, read.seconds))
+            elif isinstance(outcome, Failure):
+                why_not = f"{read.task.sample.key}: {outcome.reason}"
         if found:
             timed = [seconds for _, seconds in found[1:] or found]
             mean = sum(timed) / len(timed)
             return ProbeWelds([item for item, _ in found], Cost(mean, core_seconds=mean))  # a process has one thread
+    if candidates:
+        say(
+            f"{modality}: of {count_of(len(candidates), 'weld')} tried none could be read, so what it costs is not in "
+            f"the estimate. {why_not}"
+        )
     return None

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...cache.index import Index
+from ...cache.index import LEFT_OUT, Index
+from ...cache.problems import grouped, problems_of
 from ...cache.provenance import differences
 from ...cache.status import Status
 from ...cache.store import FeatureStore
@@ -22,6 +23,7 @@ from ...documents import Json
 from ...errors import BackboneError, NotFoundError, StoreError
 from ...locking import locked_folder
 from ...progress import Progress, say
+from ...wording import count_of
 from ..changes import Change, CurrentFiles, changes_of_modality, changes_of_record, sets_of_others
 from ..request import Request, make_request
 from .live import NOT_ASKED_FOR, REMEDY_OF_NOT_ASKED_FOR, LiveResult, compare_live
@@ -30,9 +32,11 @@ _SHOWN = 3  # differences in a finding
 
 _REMEDY_OF_DAMAGE = "Restore it from a copy, or extract again into another --cache."
 _REMEDY_OF_NEW = "`weldcache extract` gives them rows and computes them."
-_REMEDY_OF_GONE = "Restore them in the data set, or leave them: their rows stay as they are."
+_REMEDY_OF_GONE = "Restore them in the data set; or `weldcache extract` leaves them out, and keeps their features."
+_REMEDY_OF_BACK = "`weldcache extract` takes them in again."
+_REMEDY_OF_NOTE = "Look at the recordings; `weldcache info --json` names every weld."
 _REMEDY_OF_MISSING = "`weldcache extract` computes what is missing, and tries again what was absent or unreadable."
-_REMEDY_OF_OTHER_ENTRY = "Restore the data as it was, or extract into another --cache: splits must not drift."
+_REMEDY_OF_OTHER_ENTRY = "Restore the data as it was; or take over what it says now: `weldcache extract --relabel`."
 _REMEDY_OF_CHANGE = "Restore the file, or compute the weld from it as it is now: `weldcache extract --refresh`."
 _REMEDY_OF_OTHER_MAKING = (
     "Ask for what it was made with; or keep both, under another name (such as --set image.store_as=image_2); "
@@ -85,7 +89,7 @@ def _has_features(path: Path) -> bool:
 def _verify(store: FeatureStore, settings: Settings, *, live: int, seed: int, sources: bool) -> Verification:
     request, why_not = _request(settings, needed=live > 0, wanted=sources)
     digests = row_digests(store)  # first, so that what changes meanwhile counts as changed since
-    checks = verify_store(store)
+    checks = [*verify_store(store), _check_notes(store)]
     result: LiveResult | None = None
     if request is None:
         checks.append(Check("data set", f"not looked at: {why_not}"))
@@ -123,6 +127,14 @@ def _request(settings: Settings, *, needed: bool, wanted: bool) -> tuple[Request
         return None, str(error)
 
 
+def _check_notes(store: FeatureStore) -> Check:
+    """What is noted of rows, complete ones too: nothing is wrong with the store, and something may be with the weld."""
+    unreadable: list[str] = []  # which the other checks tell
+    problems = problems_of(store, damage=unreadable)
+    findings = [Finding("notes", "note", str(group), _REMEDY_OF_NOTE) for group in grouped(problems)]
+    return Check("notes", f"what is noted of {count_of(len({problem.key for problem in problems}), 'weld')}", findings)
+
+
 def _check_rows(store: FeatureStore, request: Request) -> Check:
     """Rows against samples, and what is known of both."""
     held, asked = store.index.row_of(), request.index.row_of()
@@ -130,10 +142,14 @@ def _check_rows(store: FeatureStore, request: Request) -> Check:
     if new := sorted(asked.keys() - held.keys()):
         evidence = f"{len(new):,} welds of the data set are not in the store: {_first(new)}"
         findings.append(Finding("data set", "warning", evidence, _REMEDY_OF_NEW))
-    if gone := sorted(held.keys() - asked.keys()):
+    left_out = set(store.index.keys[store.index.splits == LEFT_OUT].tolist())
+    if gone := sorted(held.keys() - asked.keys() - left_out):
         evidence = f"{len(gone):,} welds of the store are not in the data set: {_first(gone)}"
         findings.append(Finding("data set", "warning", evidence, _REMEDY_OF_GONE))
-    shared = [key for key in held if key in asked]
+    if back := sorted(left_out & asked.keys()):
+        evidence = f"{len(back):,} welds that were left out are in the data set again: {_first(back)}"
+        findings.append(Finding("data set", "warning", evidence, _REMEDY_OF_BACK))
+    shared = [key for key in held if key in asked and key not in left_out]
     mine = store.index.select(np.array([held[key] for key in shared]))
     theirs = request.index.select(np.array([asked[key] for key in shared]))
     findings += _different_entries(mine, theirs)

@@ -211,16 +211,38 @@ def test_rows_that_came_or_changed_since_do_not_pass_for_verified(welds: Feature
         assert changed() == (6, 6) and "nothing wrong" not in _shown(welds, width=80)
 
 
-def test_many_problems_are_ten_and_a_count(
-    welds: FeatureStore, make_index: Callable[..., Index], tmp_path: Path
+def test_like_problems_are_one_line_and_many_kinds_are_ten_and_a_count(
+    make_index: Callable[..., Index], tmp_path: Path
 ) -> None:
-    store = FeatureStore.create(tmp_path / "many.zarr", index=make_index(14))
+    store = FeatureStore.create(tmp_path / "many.zarr", index=make_index(30))
     store.add_feature_set(FeatureSetSpec("video", [ARC_ON], {}))
     for row in range(13):
-        StoreWriter(store).report("video", row, Status.ABSENT, reason="no film")
-    shown = _shown(store, width=80)
-    assert shown.count("no film") == 10 and "notes on 13 welds" in shown and "and 3 more; --json lists all" in shown
+        StoreWriter(store).report("video", row, Status.ABSENT, reason=f"no film in day/{row:03d}")
+    for row in range(13, 26):
+        StoreWriter(store).report("video", row, Status.UNREADABLE, reason=f"fault of kind {chr(row + 60)}")
+    shown = _shown(store, width=1000)
+    assert "notes on 26 welds" in shown and "fault of kind I" in shown and "and 4 more; --json lists all" in shown
+    for row in range(13, 26):
+        StoreWriter(store).report("video", row, Status.MISSING, reason="")
+    shown = _shown(store, width=1000)
+    assert shown.count("no film") == 1 and "13 welds, video (absent)" in shown and "day/002 and 10 more" in shown
     assert len(describe_store(store)["health"]["problems"]) == 13
+
+
+def test_welds_that_are_left_out_are_counted_and_nothing_else(make_index: Callable[..., Index], tmp_path: Path) -> None:
+    store = FeatureStore.create(tmp_path / "some.zarr", index=make_index(5))
+    store.add_feature_set(FeatureSetSpec("video", [ARC_ON], {}))
+    _write(store, "video", [0, 1, 3], {}, onsets=[1.0, 2.0, 3.0])
+    StoreWriter(store).report("video", 4, Status.ABSENT, reason="no film")
+    store.follow(make_index(2))
+    told = describe_store(store)
+    assert (told["num_rows"], told["num_left_out"]) == (5, 3)
+    assert told["classes"] == {"good": {"train": 2}}
+    assert (told["health"]["num_complete"], told["health"]["complete_share"]) == (2, 1.0)
+    assert told["health"]["problems"] == []
+    assert "2 of 2 welds have everything" in _shown(store, width=200) and "3 of them are left out" in _shown(
+        store, width=200
+    )
 
 
 def test_eighty_columns_hold_every_table(welds: FeatureStore) -> None:

@@ -186,7 +186,7 @@ def test_a_store_without_rows_and_one_that_has_grown_round_trip(
     store: FeatureStore, tmp_path: Path, make_index: Callable[..., Index], contents: Contents
 ) -> None:
     empty = FeatureStore.create(tmp_path / "empty.zarr", index=make_index(0))
-    store.add_rows(make_index(9))
+    store.follow(make_index(9))
     for number, grown in enumerate((empty, store)):
         export_hdf5(grown, tmp_path / f"{number}.h5")
         imported = import_hdf5(tmp_path / f"{number}.h5", tmp_path / f"{number}.zarr")

@@ -1,5 +1,6 @@
 """The store keeps what it was given, refuses what it was not, and opens in plain Zarr."""
 
+import contextlib
 import itertools
 import multiprocessing
 import os
@@ -143,7 +144,7 @@ def test_reasons_are_kept(store: FeatureStore) -> None:
 
 def test_rows_are_appended_and_old_ones_kept(store: FeatureStore, make_index: Callable[..., Index]) -> None:
     write(store, 4)
-    store.add_rows(make_index(4, start=3, split="train"))
+    store.follow(make_index(7))
     reopened = FeatureStore.open(store.path)
     assert reopened.index.keys.tolist() == [f"day/{row:03d}" for row in range(7)]
     assert reopened.index.attributes["CURRENT_A"].tolist() == [100.0 + row for row in range(7)]
@@ -154,7 +155,40 @@ def test_rows_are_appended_and_old_ones_kept(store: FeatureStore, make_index: Ca
 
 def test_a_row_whose_split_changed_is_refused(store: FeatureStore, make_index: Callable[..., Index]) -> None:
     with pytest.raises(FingerprintError, match=r"day/000: splits is train in the cache, test in the data"):
-        store.add_rows(make_index(2, split="test"))
+        store.follow(make_index(2, split="test"))
+
+
+def test_an_index_is_replaced_as_a_whole_wherever_it_is_interrupted(
+    store: FeatureStore, make_index: Callable[..., Index], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Labels of one data set beside splits of another would be trained on without a word."""
+    write(store, 4)
+    before, asked = make_index(5).columns(), make_index(6, split="val").columns()
+    rename, kept = Path.rename, {}
+    for moment in range(4):
+        renamed = 0
+
+        def failing(self: Path, target: Path, *, fail_at: int = moment) -> Path:
+            nonlocal renamed
+            renamed += 1
+            if renamed > fail_at:
+                raise InterruptedError
+            return rename(self, target)
+
+        monkeypatch.setattr(Path, "rename", failing)
+        with contextlib.suppress(InterruptedError):
+            FeatureStore.open(store.path).follow(make_index(6, split="val"), relabel=True)
+        monkeypatch.setattr(Path, "rename", rename)
+        reopened = FeatureStore.open(store.path)
+        num_rows = len(reopened.index)
+        columns = {name: column.tolist() for name, column in reopened.index.columns().items()}
+        assert columns in [
+            {name: column[:num_rows].tolist() for name, column in index.items()} for index in (before, asked)
+        ]
+        kept[moment] = columns
+        np.testing.assert_array_equal(reopened.read("video/tokens", [4])[0], video(4)["tokens"])
+    assert kept[0] != kept[3] == {name: column.tolist() for name, column in asked.items()}
+    assert not list(store.path.glob("index.*"))
 
 
 def test_a_key_that_occurs_twice_is_refused() -> None:

@@ -1,5 +1,6 @@
 """`weldcache extract`: every quirk of a data set is reported by name, and bad input changes nothing."""
 
+import contextlib
 import csv
 import json
 import shutil
@@ -11,8 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from weldcache.cache.description import read_description
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
+from weldcache.locking import locked_folder
 
 Run = Callable[..., Any]
 Contents = Callable[[Path], dict[str, bytes]]
@@ -104,6 +107,13 @@ def test_each_quirk_is_reported_by_name_with_its_reason(
     problems = [problem for problem in info["health"]["problems"] if problem["key"] == key]
     (noted,) = [problem for problem in problems if made in ", ".join(problem["feature_sets"])]
     assert reason in noted["reason"]
+
+
+def test_notes_are_told_by_verify_too(quirky: Quirky, weldcache: Run) -> None:
+    told = json.loads(weldcache("verify", "--no-sources", "--json", folder=quirky.project).raw_out)
+    notes = [finding["evidence"] for finding in told["findings"] if finding["check"] == "notes"]
+    assert any(quirky.keys["photograph_missing"] in note and "(note)" in note and "view 3" in note for note in notes)
+    assert any("(absent)" in note and "there is no folder" in note for note in notes)
 
 
 def test_a_weld_with_one_broken_file_keeps_its_other_modalities(quirky: Quirky) -> None:
@@ -217,7 +227,7 @@ def test_a_cache_of_another_fingerprint_is_refused_with_the_difference_named(
     assert shown.code == 2 and "Traceback" in shown.err
 
 
-def test_a_changed_split_is_refused(
+def test_a_changed_split_is_refused_and_taken_over_on_request_without_computing_anything(
     weldcache: Run,
     extracted: Path,
     copy_of: Callable[[Path], Path],
@@ -227,13 +237,96 @@ def test_a_changed_split_is_refused(
 ) -> None:
     project = copy_of(extracted)
     rows = manifest_rows(project)
-    rows[0]["SPLIT"] = "TEST"
+    key, rows[0]["SPLIT"] = rows[0]["SUBDIRS"], "TEST"
     write_rows(project, rows)
     before = contents(project / "features.zarr")
-    outcome = weldcache("extract", folder=project)
-    assert outcome.code == 2
-    assert f"{rows[0]['SUBDIRS']}: splits is train in the cache, test in the data" in outcome.err
+    for command in (["extract"], ["plan", "--no-probe"]):
+        refused = weldcache(*command, folder=project)
+        assert refused.code == 2 and "--relabel" in refused.err
+        assert f"{key}: splits is train in the cache, test in the data" in refused.err
     assert contents(project / "features.zarr") == before
+    taken_over = weldcache("extract", "--relabel", folder=project)
+    assert taken_over.code == 0 and "1 weld is relabelled" in taken_over.err and key in taken_over.err
+    assert {name for name, content in contents(project / "features.zarr").items() if before[name] != content} == {
+        "index/splits/c/0",
+    }
+    assert FeatureStore.open(project / "features.zarr").index.splits[0] == "test"
+
+
+def test_a_weld_that_is_not_listed_any_more_takes_no_part_until_it_is_again(
+    weldcache: Run,
+    extracted: Path,
+    copy_of: Callable[[Path], Path],
+    contents: Contents,
+    manifest_rows: Callable[[Path], list[dict[str, str]]],
+    write_rows: Callable[..., None],
+) -> None:
+    project = copy_of(extracted)
+    before, rows = contents(project / "features.zarr"), manifest_rows(project)
+    key = rows[0]["SUBDIRS"]
+    write_rows(project, rows[1:])
+    outcome = weldcache("extract", folder=project)
+    assert outcome.code == 0 and "1 weld is not in the data set any more" in outcome.err and key in outcome.err
+    store = FeatureStore.open(project / "features.zarr")
+    assert 0 not in store.rows("train", feature_sets=["video"]) and store.index.splits[0] == "left_out"
+    assert "1 of them is left out" in weldcache("info", folder=project).out
+    write_rows(project, rows)
+    back = weldcache("extract", folder=project)
+    assert back.code == 0 and "1 weld is listed again" in back.err and key in back.err
+    assert contents(project / "features.zarr") == before
+
+
+def test_a_data_set_of_which_nothing_is_there_is_a_sentence_before_anything_is_made(
+    weldcache: Run, synthetic: Path, tmp_path: Path
+) -> None:
+    for name in ("manifest.csv", "weldcache.yaml"):
+        shutil.copy(synthetic / name, tmp_path)
+    before = sorted(tmp_path.iterdir())
+    for command in (["extract"], ["extract", "--split", "val"], ["plan"]):
+        outcome = weldcache(*command, folder=tmp_path)
+        assert outcome.code == 2 and outcome.out == "" and len(outcome.err) < 500
+        assert "Not one file is there" in outcome.err and "data.root" in outcome.err
+        assert ("15 welds" if "val" in command else "38 welds") in outcome.err
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_modality_of_which_nothing_can_be_used_fails_the_run_and_mending_the_setting_mends_it(
+    weldcache: Run, synthetic: Path, copy_of: Callable[[Path], Path]
+) -> None:
+    project = copy_of(synthetic)
+    audio = ("--split", "val", "--set", "extract.modalities=[audio]")
+    short = ("--set", "audio.max_seconds=0.1")
+    failed = weldcache("extract", *audio, *short, folder=project)
+    assert failed.code == 1 and "Not one weld has audio" in failed.err
+    assert "15 welds, audio (unreadable)" in failed.out and failed.out.count("audio.max_seconds") == 1
+    planned = weldcache("plan", *audio, *short, folder=project)
+    assert planned.code == 0 and "none could be read" in planned.err and "audio.max_seconds" in planned.err
+    # No row is lost by making the arrays anew in another shape, so nobody has to ask for it.
+    assert weldcache("plan", "--no-probe", *audio, folder=project).code == 0
+    mended = weldcache("extract", *audio, folder=project)
+    assert mended.code == 0 and "audio: 15 complete" in mended.out
+
+
+def test_two_first_extractions_at_once_are_one_and_a_sentence(
+    weldcache: Run, synthetic: Path, copy_of: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = copy_of(synthetic)
+    create = FeatureStore.create
+
+    def created_by_another(path: Path, **options: Any) -> FeatureStore:
+        create(path, **options)
+        return create(path, **options)
+
+    monkeypatch.setattr(FeatureStore, "create", created_by_another)
+    with contextlib.ExitStack() as held:
+
+        def lock(path: Path) -> FeatureStore:
+            held.enter_context(locked_folder(path))
+            return FeatureStore(path, read_description(path / "zarr.json"))
+
+        monkeypatch.setattr(FeatureStore, "open", lock)
+        outcome = weldcache("extract", folder=project)
+    assert outcome.code == 1 and "Another process is writing to" in outcome.err and "features.zarr" in outcome.err
 
 
 def test_a_split_that_the_data_lacks_is_refused(
@@ -247,6 +340,8 @@ def test_a_split_that_the_data_lacks_is_refused(
     write_rows(project, [row for row in manifest_rows(project) if row["SPLIT"] != "VAL"])
     outcome = weldcache("extract", "--split", "val", folder=project)
     assert outcome.code == 2 and "has no welds in the split val" in outcome.err
+    planned = weldcache("plan", "--no-probe", folder=project)
+    assert planned.code == 0 and "no normal weld in val" in planned.err
     assert not (project / "features.zarr").exists()
 
 
@@ -287,7 +382,7 @@ def test_refresh_computes_what_has_changed_and_the_message_says_so(
     assert refused.code == 2 and f"{film.name} has other bytes" in refused.err and "--refresh" in refused.err
     done = weldcache("extract", "--refresh", folder=project)
     assert done.code == 0
-    assert "video: 1 welds are computed again, because their files have changed." in done.err
+    assert "video: 1 weld is computed again: their files have changed." in done.err
     assert "1 of 38 welds to do" in done.err
     store = FeatureStore.open(project / "features.zarr")
     one, other = store.read("video/tokens", [store.index.row_of()[key] for key in (first, second)])

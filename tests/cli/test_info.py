@@ -20,6 +20,7 @@ def test_json_says_everything_by_fixed_names(weldcache: Callable[..., Any], extr
         "batching",
         "random_backbones",
         "num_rows",
+        "num_left_out",
         "classes",
         "normal_classes",
         "feature_sets",

@@ -113,6 +113,12 @@ def test_a_changed_file_is_told(
     sensors.write_text(sensors.read_text() + "\n")
     outcome = weldcache("plan", folder=project)
     assert outcome.code == 2 and key in outcome.err and "--refresh" in outcome.err
+    told = planned(weldcache, project, "--refresh", "--no-probe")
+    assert told["welds"]["to_do"] == 1 and told["rows"]["sensor"] == {"train": 1}
+    anew = planned(weldcache, project, "--refresh", "--no-probe", "--set", "sensor.num_steps=64")
+    assert sum(anew["rows"]["sensor"].values()) == 38 and not anew["rows"]["video"]
+    part = weldcache("plan", "--refresh", "--split", "val", "--set", "sensor.num_steps=64", folder=project)
+    assert part.code == 2 and "leave out --split" in part.err
 
 
 def test_something_else_in_the_stores_place_is_told(weldcache: Run, synthetic: Path, tmp_path: Path) -> None:

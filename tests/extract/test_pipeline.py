@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from weldcache.cache.arrays import FeatureSetSpec
+from weldcache.cache.problems import Problem
 from weldcache.cache.source_files import SourceFile, source_file
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
@@ -420,7 +421,7 @@ def test_a_mended_file_is_taken_up(
     whole = path.read_bytes()
     path.write_bytes(whole[:200])
     broken = extract(settings_in(project))
-    assert [(key, modality) for key, modality, _ in broken.problems] == [(keys[1], "video")]
+    assert [(problem.key, list(problem.statuses)) for problem in broken.problems] == [(keys[1], ["video"])]
     path.write_bytes(whole)
     mended = extract(settings_in(project))
     assert (mended.num_tried, mended.problems) == (1, [])
@@ -507,8 +508,9 @@ def test_an_overflow_names_weld_and_array_and_costs_no_other_weld(
 
     wrap_encoders(lambda name, encoder: Exploding(encoder, []) if name == "video" else encoder)
     summary = extract(settings_in(project))
-    ((key, feature_sets, reason),) = summary.problems
-    assert (key, feature_sets, summary.num_failed) == (keys[5], "video", 1)
+    (problem,) = summary.problems
+    key, reason = problem.key, problem.reason
+    assert (key, problem.statuses, summary.num_failed) == (keys[5], {"video": Status.MISSING}, 1)
     assert reason.startswith(f"{key}, video, array tokens: ")
     assert "does not fit float16" in reason and "--set cache.dtype=bfloat16" in reason
     assert store_of(project).status("video").tolist() == [1, 1, 1, 1, 1, 0]
@@ -538,7 +540,7 @@ def test_the_summary_reads_well(extracted: Path, copy_of: Callable[[Path], Path]
     file_of(project, key, ".flac").unlink()
     text = describe_summary(extract(settings_in(project)))
     assert "audio: 1 absent, 37 complete" in text
-    assert f"{key}, audio: no .flac in {key}" in text
+    assert f"{key}, audio (absent): no .flac in {key}" in text
     assert "The bottleneck is" in text
 
 
@@ -654,7 +656,7 @@ def test_refresh_of_one_split_leaves_the_others_and_says_so(
         other = next((synthetic / weld_keys(synthetic, "val")[0]).glob("*.flac"))
         file_of(project, key, ".flac").write_bytes(other.read_bytes())
     assert extract(settings_in(project), split="test", refresh=True).num_tried == 1
-    assert "Files of 1 welds of other splits have changed too" in capsys.readouterr().err
+    assert "Files of 1 weld of other splits have changed too" in capsys.readouterr().err
     assert extract(settings_in(project), refresh=True).num_tried == 1
 
 
@@ -719,7 +721,8 @@ def test_a_weld_that_a_backbone_fails_on_costs_itself_alone(
     wrap_encoders(lambda name, encoder: Failing(encoder, []) if name == "sensor" else encoder)
     summary = extract(settings_in(project))
     assert summary.num_failed == 1
-    assert summary.problems == [(keys[2], "sensor", "the backbone failed on it (RuntimeError: a kernel refused)")]
+    reason = "the backbone failed on it (RuntimeError: a kernel refused)"
+    assert summary.problems == [Problem(keys[2], reason, {"sensor": Status.MISSING})]
     store = store_of(project)
     assert store.status("sensor").tolist() == [1, 1, 0, 1, 1, 1]
     assert store.status("video").tolist() == [1] * 6

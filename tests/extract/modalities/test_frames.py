@@ -134,7 +134,7 @@ def test_a_film_that_cannot_be_decoded_is_reported(project: Path, weld_keys: Cal
     film.write_bytes(film.read_bytes()[:3000])
     summary = extract(settings_in(project), split="train")
     assert summary.counts["frames"] == {"complete": 7, "unreadable": 1}
-    assert [(problem[0], problem[1]) for problem in summary.problems] == [(key, "frames")]
+    assert [(problem.key, list(problem.statuses)) for problem in summary.problems] == [(key, ["frames"])]
 
 
 def test_every_command_of_stage_one_knows_frames(project: Path, weldcache: Callable[..., object]) -> None:

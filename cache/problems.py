@@ -1,0 +1,112 @@
+"""What is noted of welds: why features are not there, or what is not quite whole about them; like notes together."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ..errors import StoreError
+from ..wording import count_of, shortened, visible
+from .index import LEFT_OUT
+from .status import Status
+from .store import FeatureStore
+
+_KEYS_SHOWN = 3
+# Worst first: what was tried and failed, what cannot be read, what is not there, what is there with a note.
+_ORDER = (Status.MISSING, Status.UNREADABLE, Status.ABSENT, Status.COMPLETE)
+_CALLED = {Status.COMPLETE: "note"}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is noted of one weld; what is the same in several feature sets is one problem."""
+
+    key: str
+    reason: str
+    statuses: Mapping[str, Status]  # by feature set that it is noted of
+
+
+@dataclass(frozen=True)
+class ProblemGroup:
+    """Welds of which the same is noted, of the same feature sets."""
+
+    reason: str  # of several welds: with what differs between them left out
+    status: Status  # the worst of the feature sets
+    feature_sets: tuple[str, ...]
+    keys: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """`5 welds, video (unreadable): it is cut short: a, b, c and 2 more`; fit for a terminal."""
+        what = f"{', '.join(self.feature_sets)} ({_CALLED.get(self.status, self.status.name.lower())})"
+        if len(self.keys) == 1:
+            return visible(f"{self.keys[0]}, {what}: {self.reason}")
+        keys = shortened(self.keys, most=_KEYS_SHOWN)
+        return visible(f"{count_of(len(self.keys), 'weld')}, {what}: {self.reason.removesuffix('.')}: {keys}")
+
+
+def problems_of(
+    store: FeatureStore,
+    *,
+    feature_sets: Iterable[str] | None = None,
+    damage: list[str] | None = None,
+) -> list[Problem]:
+    """What is noted of the store's welds in these feature sets (all of them), in the order of rows.
+
+    Welds that are left out are, too. Where `damage` is given, notes that cannot be read are told there.
+
+    Raises:
+        StoreError: if notes cannot be read, and `damage` is not given.
+    """
+    row_of = store.index.row_of()
+    grouped: dict[tuple[int, str], dict[str, Status]] = {}
+    for name in store.feature_sets if feature_sets is None else feature_sets:
+        try:
+            noted, statuses = store.problems(name), store.status(name)
+        except StoreError as error:
+            if damage is None:
+                raise
+            damage.append(str(error))
+            continue
+        for key, reason in noted.items():
+            row = row_of[key]
+            if store.index.splits[row] != LEFT_OUT:
+                grouped.setdefault((row, reason), {})[name] = Status(int(statuses[row]))
+    return [
+        Problem(str(store.index.keys[row]), reason, statuses_of)
+        for (row, reason), statuses_of in sorted(grouped.items(), key=lambda item: item[0])
+    ]
+
+
+def grouped(problems: Sequence[Problem]) -> list[ProblemGroup]:
+    """Like problems together, the worst first, and of these the most frequent.
+
+    Reasons that differ in the weld's own name or in numbers alone are alike.
+    """
+    alike: dict[tuple[Status, tuple[str, ...], str], list[Problem]] = {}
+    for problem in problems:
+        worst = min(problem.statuses.values(), key=_ORDER.index)
+        alike.setdefault((worst, tuple(problem.statuses), _shape(_nameless(problem))), []).append(problem)
+    groups = [
+        ProblemGroup(_common(members), status, feature_sets, tuple(problem.key for problem in members))
+        for (status, feature_sets, _), members in alike.items()
+    ]
+    return sorted(groups, key=lambda group: (_ORDER.index(group.status), -len(group.keys)))
+
+
+def _nameless(problem: Problem) -> str:
+    """The reason without the weld's key, and without the name that its folder gives to its files."""
+    nameless = problem.reason
+    for name in (problem.key, problem.key.rpartition("/")[2]):
+        nameless = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "…", nameless)
+    return nameless
+
+
+def _shape(reason: str) -> str:
+    return re.sub(r"\d+(?:[.,]\d+)*", "…", reason)
+
+
+def _common(members: Sequence[Problem]) -> str:
+    """The reason of one; of several what they have in common."""
+    if len(members) == 1:
+        return members[0].reason
+    nameless = {_nameless(problem) for problem in members}
+    return nameless.pop() if len(nameless) == 1 else _shape(nameless.pop())
