@@ -47,8 +47,8 @@ def plan_and_estimate(
     """
     if request.without_normals:
         say(
-            f"There is no normal weld in {listed(request.without_normals)}, and `weldcache train` needs some. Give them "
-            "that SPLIT in the manifest; where there is none, put them into several sessions (folders)."
+            f"There is no normal weld in {listed(request.without_normals)}, and `weldcache train` needs some. Give "
+            "them that SPLIT in the manifest; where there is none, put them into several sessions (folders)."
         )
     if measure:
         group_size = choose_group_size(store, request, settings)
