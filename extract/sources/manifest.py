@@ -57,6 +57,8 @@ class ManifestSource:
         if left_out := len(rows) - len(classes):
             say(f"{path}: {count_of(left_out, 'weld')} without a class left out.")
         _check_codes(classes, mode=self.run_codes)
+        if not classes:
+            raise SourceError(f"{path} lists no welds whose class is known.")
         if GOOD not in classes.values():
             found = shortened(sorted(set(classes.values())), most=5)
             say(f"{path}: no weld is normal; the classes are {found}. Name the normal ones in data.normal_classes.")
@@ -107,10 +109,17 @@ class _Row:
 
 
 def _read_rows(path: Path) -> Iterator[_Row]:
-    reader = csv.reader(io.StringIO(_read_text(path), newline=""), strict=True)
+    text = _read_text(path)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         columns = [name.strip() for name in next(reader, [])]
         _check_columns(columns, path=path)
+        # No split is the beginning of another one; a number cut short is a number.
+        if columns[-1] in _COLUMNS and columns[-1] != "SPLIT" and not text.endswith(("\n", "\r")):
+            raise SourceError(
+                f"{path}, line {len(text.splitlines())}: the last line has no end, so its {columns[-1]} may be cut "
+                "short; see that the file is whole, and end it with a line break."
+            )
         for fields in reader:
             if any(field.strip() for field in fields):
                 yield _row(fields, columns=columns, place=f"{path}, line {reader.line_num}")

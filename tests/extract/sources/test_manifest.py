@@ -185,6 +185,10 @@ def test_a_weld_without_a_class_is_no_defect(
         ManifestSource(tmp_path).samples()
     samples = ManifestSource(tmp_path, unlabelled="leave_out").samples()
     assert [sample.class_name for sample in samples] == ["good", "pore"]
+    write_manifest([row("naht_2", CATEGORY=category)])
+    with pytest.raises(SourceError, match="lists no welds whose class is known"):
+        ManifestSource(tmp_path, unlabelled="leave_out").samples()
+    write_manifest([row("naht_1"), row("naht_2", CATEGORY=category), row("naht_3", CATEGORY="pore")])
     assert "1 weld without a class left out" in " ".join(capsys.readouterr().err.split())
     assert [sample.label for sample in ManifestSource(tmp_path, normal_classes=(category,)).samples()] == [0, 0, 1]
 
@@ -300,6 +304,18 @@ def test_a_decimal_comma_cannot_push_values_to_their_neighbours(
     path = write_manifest([row()])
     path.write_text(path.read_text().replace("TRAIN", "TRAIN,,"))  # as some spreadsheets end a line
     assert ManifestSource(tmp_path).samples()[0].attributes["VOLTAGE_V"] == 24.2
+
+
+def test_a_last_number_without_an_end_may_be_a_shorter_one(tmp_path: Path, row: Row, write_manifest: Write) -> None:
+    columns = [name for name in row() if name != "VOLTAGE_V"]
+    path = write_manifest([row()], columns=[*columns, "VOLTAGE_V"])
+    assert ManifestSource(tmp_path).samples()[0].attributes["VOLTAGE_V"] == 24.2
+    path.write_bytes(path.read_bytes().rstrip(b"2\r\n"))
+    with pytest.raises(SourceError, match="line 2: the last line has no end, so its VOLTAGE_V may be cut short"):
+        ManifestSource(tmp_path).samples()
+    path = write_manifest([row()])
+    path.write_bytes(path.read_bytes().rstrip())
+    assert ManifestSource(tmp_path).samples()[0].split == "train"
 
 
 @pytest.mark.parametrize("separator", [";", "\t"])
