@@ -24,6 +24,7 @@ from .progress import say
 _NEARLY_FULL = 1 << 20  # bytes; with fewer free, a library that only says that writing failed means the disk
 _LONGEST_STEM = 24  # characters of the target's name in a temporary one
 _LONGEST_SUFFIX = 16
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp(\..*)?", re.DOTALL)
 _TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)  # what renaming a folder to a name in use gives
 
 
@@ -103,6 +104,26 @@ def is_empty_folder(path: Path) -> bool:
     return path.is_dir() and next(path.iterdir(), None) is None
 
 
+def remove_folder(path: Path) -> None:
+    """Remove a folder by one renaming, so that a kill leaves it whole, or gone but for a temporary name."""
+    target = _followed(path)
+    doomed = _temporary_beside(target)
+    target.rename(doomed)
+    shutil.rmtree(doomed)
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file or a folder has a name that only something unfinished or half removed has."""
+    return _TEMPORARY.fullmatch(name) is not None
+
+
+def remove_partial(path: Path) -> None:
+    """Remove what killed processes had written of a file that the caller alone writes."""
+    for temporary in path.parent.glob(f".{glob.escape(path.stem[:_LONGEST_STEM])}.*.tmp{glob.escape(path.suffix)}"):
+        if is_temporary(temporary.name) and not temporary.is_dir():
+            temporary.unlink(missing_ok=True)
+
+
 def remove_abandoned(path: Path) -> None:
     """Remove the temporary folders that killed processes left where `path` is to be; a lock says that one lives."""
     for folder in path.parent.glob(f".{glob.escape(path.stem[:_LONGEST_STEM])}.*.tmp*"):
@@ -149,7 +170,7 @@ def disk_named(path: Path) -> Iterator[None]:
     except WeldcacheError:
         raise
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and error.errno is not None:
             error.filename = str(path)
         raise
     except Exception as error:
@@ -168,8 +189,8 @@ def _system_error_of(error: Exception, path: Path) -> int | None:
 
 
 def _followed(path: Path) -> Path:
-    """What a link leads to in the end, whether it is there or not; else the path itself."""
-    return Path(os.path.realpath(path)) if path.is_symlink() else path
+    """Where a path leads in the end, by its own link or one of its folders', whether anything is there or not."""
+    return Path(os.path.realpath(path))
 
 
 def _temporary_beside(path: Path) -> Path:

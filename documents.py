@@ -7,6 +7,7 @@ the values mean is for the reader's own types to check.
 import errno
 import hashlib
 import json
+import math
 import os
 import stat
 from collections.abc import Mapping, Sequence
@@ -28,10 +29,11 @@ def parse_json(text: str | bytes) -> Any:
     """The value of a JSON text.
 
     Raises:
-        ValueError: if it is not JSON (NaN and infinity are not), is nested too deep, or has a key twice.
+        ValueError: if it is not JSON (NaN and infinity are not, however they are written), is nested too deep, or has
+            a key twice.
     """
     try:
-        value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_object)
+        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_object)
     except RecursionError:
         raise ValueError("it is nested too deep") from None
     _check_depth(value)
@@ -110,6 +112,13 @@ def write_sealed(path: Path, document: Mapping[str, Any]) -> None:
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"it holds {name}, which is not JSON")
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        _refuse_constant(digits[:20])
+    return value
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

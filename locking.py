@@ -19,7 +19,7 @@ def locked_folder(folder: Path) -> Iterator[None]:
     """Hold an existing `folder` for writing.
 
     Raises:
-        BusyError: if another process holds it, or the drive that it is on has no locks.
+        BusyError: if another process holds it or has just replaced it, or the drive that it is on has no locks.
     """
     with _locked(folder, LOCK_EX, "writing to it or copying it"):
         yield
@@ -51,6 +51,16 @@ def _locked(folder: Path, how: int, others: str) -> Iterator[None]:
                 f"The drive of {folder} does not lock folders ({error.strerror}), so two writers could not be kept "
                 "apart. Put what is written on a local disk, and copy it there when it is done."
             ) from error
+        if not _is_still(folder, descriptor):
+            raise BusyError(f"Another process has just replaced or removed {folder}; run the same command again.")
         yield
     finally:
         os.close(descriptor)
+
+
+def _is_still(folder: Path, descriptor: int) -> bool:
+    """Whether the folder that is locked is the one of that name: it may have been renamed before it could be locked."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), folder.stat())
+    except FileNotFoundError:
+        return False

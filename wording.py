@@ -1,5 +1,6 @@
 """How names, paths and numbers of things are written wherever a person, a terminal or a spreadsheet reads them."""
 
+import re
 import reprlib
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -83,3 +84,14 @@ def written_path(text: str) -> Path:
         raise ValueError(f"the name {text!a} is not UTF-8; rename the folder") from None
     except RuntimeError:
         raise ValueError("there is no user of that name whose home folder ~ could be") from None
+
+
+def homes_hidden(text: str) -> str:
+    """A text as it may be shared: paths in the user's home, wherever they stand in it, begin with `~`."""
+    home = re.escape(str(Path.home()))
+    return re.sub(rf"(?<![\w.~/-]){home}(?=/|$|[\s'\",:;])", "~", text) if home != "/" else text
+
+
+def homes_restored(text: str) -> str:
+    """What `homes_hidden` made of a text, as paths on this machine."""
+    return re.sub(r"(?<![\w.~/-])~(?=/|$|[\s'\",:;])", lambda _: str(Path.home()), text)

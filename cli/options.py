@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from ..wording import homes_hidden
+
 Config = Annotated[
     str | None,
     typer.Option(
@@ -51,5 +53,5 @@ def overrides(settings: list[str] | None, **paths: Path | None) -> list[str]:
 
 
 def command_line() -> str:
-    """The command as it was given, such that a shell reads it back."""
-    return shlex.join(["weldcache", *sys.argv[1:]])
+    """The command as it was given, for a shell to read back, with `~` for the user's home, which is not for others."""
+    return homes_hidden(shlex.join(["weldcache", *sys.argv[1:]]))

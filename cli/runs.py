@@ -7,7 +7,7 @@ import typer
 
 from .options import AsJson, Config, Set
 
-app = typer.Typer(no_args_is_help=True, help="List, show, compare and prune runs.")
+app = typer.Typer(no_args_is_help=True, help="List, show, compare, verify and prune runs.")
 
 Nested = Annotated[bool, typer.Option("--all", help="Also those one folder deeper, such as a bench's.")]
 
@@ -75,6 +75,35 @@ def compare(
 
 
 @app.command()
+def verify(
+    name: Annotated[
+        str | None, typer.Argument(metavar="RUN", help="A run.", show_default="all, those of lists too")
+    ] = None,
+    config: Config = None,
+    settings: Set = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check that runs are what was written: every file against its checksum, each with the others of its run.
+
+    Finds what was damaged, edited, exchanged or lost. Exit status 1 if anything is wrong.
+    """
+    from ..configs.load import load_settings
+    from ..train.run_folder import find_run
+    from ..train.run_verification import verification_lines, verify_run, verify_runs
+    from ..wording import visible
+
+    folder = load_settings(config, overrides=settings or []).runs.folder
+    found = list(verify_runs(folder)) if name is None else [verify_run(find_run(folder, name), folder=folder)]
+    if as_json:
+        document = {"folder": str(folder), "runs": [verified.as_json() for verified in found]}
+        typer.echo(json.dumps(document, indent=2))
+    else:
+        for line in (line for verified in found for line in verification_lines(verified)):
+            typer.echo(visible(line))
+    raise typer.Exit(1 if any(verified.faults for verified in found) else 0)
+
+
+@app.command()
 def prune(
     keep_best: Annotated[
         int | None,
@@ -94,18 +123,19 @@ def prune(
 ) -> None:
     """Remove what can be spared: the optimiser's state of finished runs, and runs that are asked for.
 
-    Without `--yes` nothing is changed. What another process writes to, what is damaged or no run is left alone.
+    Without `--yes` nothing is changed. What another process writes to, what is damaged, has no checksums or is no run
+    is left alone.
     """
     from ..configs.load import load_settings
     from ..train.run_pruning import carry_out, plan_pruning, pruning_document
 
     folder = load_settings(config, overrides=settings or []).runs.folder
-    planned = plan_pruning(folder, nested=nested, keep_best=keep_best, unfinished=unfinished)
-    removals, left = carry_out(planned) if yes else (planned, [])
+    plan = plan_pruning(folder, nested=nested, keep_best=keep_best, unfinished=unfinished)
+    outcome = carry_out(plan) if yes else plan
     if as_json:
-        typer.echo(json.dumps(pruning_document(removals, left, done=yes), indent=2))
+        typer.echo(json.dumps(pruning_document(outcome, done=yes), indent=2))
         return
     from ..train.run_tables import removal_tables
     from .printing import print_tables
 
-    print_tables(removal_tables(removals, left, done=yes))
+    print_tables(removal_tables(outcome, done=yes))

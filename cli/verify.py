@@ -1,6 +1,7 @@
 """`weldcache verify`: whether a store can be trusted."""
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -46,4 +47,19 @@ def verify(
         console = Console()
         for part in verification_tables(verification):
             console.print(part, soft_wrap=not console.is_terminal)
+    _say_of_runs(resolved.runs.folder)
     raise typer.Exit(0 if verification.trustworthy else 1)
+
+
+def _say_of_runs(folder: Path) -> None:
+    """A line where runs of the same project are damaged; they change nothing about the store."""
+    from ..progress import say
+    from ..train.run_catalogue import list_runs
+    from ..wording import count_of, shortened
+
+    damaged = [entry.name for entry in list_runs(folder, nested=True) if entry.status == "damaged"]
+    if damaged:
+        say(
+            f"{count_of(len(damaged), 'run')} in {folder}, {shortened(damaged, most=5)}, cannot be "
+            "trusted: `weldcache runs verify` says why."
+        )

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Positive = Annotated[int, Field(gt=0)]
+Width = Annotated[int, Field(gt=0, le=16_384)]  # of a layer; a stranger's run must not ask for any amount of memory
 NonNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:[0-9]+)?)$")]
@@ -234,9 +235,9 @@ class ExtractSettings(Section):
 class ModelSettings(Section):
     """Causal-FiLM's shape."""
 
-    d_model: Positive = Field(512, multiple_of=4, description="Width of the process and result encodings.")
-    hidden_width: Positive = Field(512, description="Width between the two layers of projectors and result head.")
-    sensor_hidden: Positive = Field(128, description="Width of the sensor encoder.")
+    d_model: Width = Field(512, multiple_of=4, description="Width of the process and result encodings.")
+    hidden_width: Width = Field(512, description="Width between the two layers of projectors and result head.")
+    sensor_hidden: Width = Field(128, description="Width of the sensor encoder.")
     sensor_encoder: Literal["mamba", "gru"] = Field("mamba", description="What reads the sensors over time.")
     sensor_normalisation: Literal["train", "weld"] = Field(
         "train",
@@ -251,7 +252,7 @@ class ModelSettings(Section):
         "gem", description="Pooling over patch tokens: one for all blocks, or a list with one for each."
     )
     learnable_gem: bool = Field(True, description="Whether GeM's exponent is trained.")
-    block_width: Positive | None = Field(
+    block_width: Width | None = Field(
         None, description="Width that each pooled block is reduced to before they are joined; null: as it is."
     )
     gate: bool = Field(True, description="Whether the joined blocks are gated by themselves.")
@@ -263,11 +264,11 @@ class ModelSettings(Section):
         "token",
         description="Welds that lack a modality: trained on and scored with a learned token in its place, or left out.",
     )
-    num_layers: Positive = Field(2, description="Layers of the process encoder.")
+    num_layers: Positive = Field(2, le=256, description="Layers of the process encoder.")
     num_heads: Positive = Field(4, description="Attention heads of the process encoder.")
     dropout: Fraction = Field(0.1, description="Dropout in the process encoder.")
     decoder_dropout: Fraction = Field(0.2, description="Dropout in the decoder.")
-    decoder_bottleneck: Positive | None = Field(None, description="Width inside the decoder; null: d_model.")
+    decoder_bottleneck: Width | None = Field(None, description="Width inside the decoder; null: d_model.")
     text_head: bool = Field(
         False, description="A linear head between prediction and text vector even where their widths agree."
     )
@@ -312,8 +313,8 @@ class LossSettings(Section):
 class AutoencoderSettings(Section):
     """The video autoencoder's shape."""
 
-    hidden: Positive = Field(128, description="Width of the outer hidden layers.")
-    bottleneck: Positive = Field(64, description="Width of the code.")
+    hidden: Width = Field(128, description="Width of the outer hidden layers.")
+    bottleneck: Width = Field(64, description="Width of the code.")
 
 
 class TrainSettings(Section):

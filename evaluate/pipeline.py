@@ -19,6 +19,7 @@ from ..errors import NotFoundError
 from ..train.recipes.recipe import dispensable_modalities
 from ..train.run_details import settings_of_members
 from ..train.run_folder import find_run
+from ..train.run_settings import shareable
 from ..train.samples import VALIDATION_SPLIT
 from ..train.trained_run import TrainedRun, load_run
 from .assessment import assess
@@ -62,7 +63,7 @@ def evaluate(settings: Settings, *, run_name: str | None, split: str, cache: Pat
     assessment = _judged(run, store, judged=judged, validation=validation, split=split, settings=settings.evaluate)
     provenance = _provenance(run, store, settings=settings, split=split, command=command)
     path = write_report(
-        run.folder.path, assessment=assessment, test=judged.table, provenance=provenance, training_curve=run.metrics
+        run.folder, assessment=assessment, test=judged.table, provenance=provenance, training_curve=run.metrics
     )
     return Evaluation(
         report=report_document(assessment, provenance=provenance),
@@ -169,7 +170,7 @@ def _settings_told(run: TrainedRun, store: FeatureStore, *, settings: Settings) 
     """What made the scores: the run's settings, of a fused run its members'; `evaluate` is the one in force now."""
     cache = run.settings.cache.model_copy(update={"path": store.path})
     resolved = run.settings.model_copy(update={"evaluate": settings.evaluate, "cache": cache})
-    told: dict[str, Any] = resolved.model_dump(mode="json")
+    told: dict[str, Any] = shareable(resolved).model_dump(mode="json")
     if "members" not in run.manifest:
         return told
     members = settings_of_members(run.manifest["members"], run=run.folder)

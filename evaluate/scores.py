@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..atomic import replaced_file
 from ..cache.index import Index
 from ..errors import MetricError
+from ..wording import spreadsheet_cell
 
 CSV_COLUMNS = (
     "key",
@@ -134,7 +135,8 @@ def score_table(
 
 
 def write_scores(path: Path, table: ScoreTable, *, threshold: float | None) -> None:
-    """Write `table` without its attributes as CSV; each number reads back as the very same float.
+    """Write `table` without its attributes as CSV; each number reads back as the very same float, each name as one
+    that a spreadsheet takes for text.
 
     `score` is from the averaged weights and `raw_weights_score` from those before averaging; `alarm` is 1 where the
     score is above the threshold. Without a threshold both of its columns are empty.
@@ -142,7 +144,7 @@ def write_scores(path: Path, table: ScoreTable, *, threshold: float | None) -> N
     labels, scores, raw_scores = table.labels.tolist(), table.scores.tolist(), table.raw_scores.tolist()
     alarms = ["" if threshold is None else int(score > threshold) for score in scores]
     thresholds = ["" if threshold is None else threshold] * len(table)
-    named = (table.keys, table.splits, table.class_names, table.sessions)
+    named = [map(spreadsheet_cell, column) for column in (table.keys, table.splits, table.class_names, table.sessions)]
     columns = (*named, labels, scores, raw_scores, table.lacks, table.scales, thresholds, alarms)
     with replaced_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as handle:
         writer = csv.writer(handle, lineterminator="\n")

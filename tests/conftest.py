@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -151,6 +152,29 @@ def contents() -> Callable[[Path], dict[str, bytes]]:
         }
 
     return read
+
+
+@pytest.fixture(scope="session")
+def run_manifest() -> Callable[..., dict[str, Any]]:
+    """What the manifest of a run holds at the least; keywords replace entries."""
+
+    def make(**entries: object) -> dict[str, Any]:
+        return {
+            "recipe": "causal_film",
+            "created": "2026-01-01T10:00:00+00:00",
+            "command": "weldcache train",
+            "seed": 0,
+            "versions": {"python": "3.11"},
+            "fingerprint": "f",
+            "cache": {"features": {"video": {"made_by": {"model": "f"}}}},
+            "backbones_are_random": False,
+            "parameters": {"trainable": 7, "total": 9},
+            "counts": {"train_normals": 1},
+            "samples": {"train": ["t"], "validation": ["a", "b"]},
+            **entries,
+        }
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weldcache.wording import brief, count_of, listed, shortened, spreadsheet_cell, under_home, visible, written_path
+from weldcache.wording import (
+    brief,
+    count_of,
+    homes_hidden,
+    homes_restored,
+    listed,
+    shortened,
+    spreadsheet_cell,
+    under_home,
+    visible,
+    written_path,
+)
 
 
 @pytest.mark.parametrize("acting", ["\x1b]0;title\x07", "\x9b31m", "a\nb", "\u202eabc", "\udcfc", "\x7f", "\u2028"])
@@ -63,3 +74,16 @@ def test_a_written_path_may_begin_at_home(monkeypatch: pytest.MonkeyPatch) -> No
 def test_what_can_be_no_path_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         written_path(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "hidden"),
+    [
+        ("weldcache train --cache /home/carla/x.zarr", "weldcache train --cache ~/x.zarr"),
+        ("--cache=/home/carla --set 'data.root=/home/carla/a b'", "--cache=~ --set 'data.root=~/a b'"),
+        ("/home/carlas/x /mnt/home/carla/x", "/home/carlas/x /mnt/home/carla/x"),
+    ],
+)
+def test_the_users_home_is_hidden_and_found_again(monkeypatch: pytest.MonkeyPatch, text: str, hidden: str) -> None:
+    monkeypatch.setenv("HOME", "/home/carla")
+    assert homes_hidden(text) == hidden and homes_restored(hidden) == text

@@ -5,6 +5,7 @@ of it is in the file too: safetensors has none, and a weight that lost a bit wou
 """
 
 import json
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +18,14 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..atomic import replaced_file
+from ..documents import parse_json
 from ..errors import NotFoundError, TrainingError
 
 RAW = "raw"
 AVERAGED = "averaged"
 _TEXT = "weldcache"  # safetensors keeps text by name beside the tensors; ours is under these two
 _CHECKSUM = "crc32c"
+_LONGEST_HEADER = 64 << 20  # bytes; tensors' names and shapes, and the text, which lists no samples
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,21 +57,34 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Raises:
         NotFoundError: if there is no such file.
         TrainingError: if it is damaged or not one of ours.
+        OSError: if it may not be read.
     """
     if not path.is_file():
         raise NotFoundError(f"There is no checkpoint {path}. Make it with `weldcache train`.")
+    _require_sane_header(path)
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             text, checksum = metadata[_TEXT], metadata[_CHECKSUM]
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        told = json.loads(text)
+        told = parse_json(text)
         checkpoint = Checkpoint(tensors, told["record"], told["origin"])
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
         raise TrainingError(f"{path} is damaged or no checkpoint of this weldcache ({error}); train again.") from None
     if checksum != f"{_checksum(text, tensors):08x}":
         raise TrainingError(f"{path} is damaged: it does not match its checksum. Restore it, or train again.")
     return checkpoint
+
+
+def _require_sane_header(path: Path) -> None:
+    """Look at the header's length before a library makes room for it; who may not read the file learns it here."""
+    with path.open("rb") as file:
+        start = file.read(8)
+    length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+    if not 0 < length <= min(_LONGEST_HEADER, path.stat().st_size - 8):
+        raise TrainingError(
+            f"{path} is damaged: its header cannot be {length:,} bytes long. Restore it, or train again."
+        )
 
 
 def _checksum(text: str, tensors: Mapping[str, Tensor]) -> int:

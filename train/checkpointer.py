@@ -10,15 +10,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
-from ..atomic import write_json
 from ..errors import TrainingError
 from .checkpoint import Checkpoint, write_checkpoint
 from .loop import StopReason
-from .metrics_log import cut_back
+from .metrics_log import cut_back, read_log
 from .origin import origin_of, read_run_checkpoint
 from .randomness import Purpose, derived_seed
 from .run_folder import RunFolder
@@ -33,6 +31,7 @@ class Checkpointer:
     def __init__(self, run: RunFolder, *, seconds: float) -> None:
         self._run = run
         self._origin = origin_of(run)
+        self._seed = run.settings().train.seed
         self._seconds = seconds
         self._pending_best: Mapping[str, Tensor] | None = None
         self._last_write: float | None = None
@@ -50,9 +49,10 @@ class Checkpointer:
             self._write(self._run.best_path, best_checkpoint(state.best, self._pending_best))
             self._pending_best = None
         last = resumable_checkpoint(state)
-        seeds = _seeds_of_next_epoch(self._origin, epoch=state.epoch)
+        seeds = _seeds_of_next_epoch(self._seed, epoch=state.epoch)
         self._write(self._run.last_path, replace(last, record={**last.record, _SEEDS: seeds}))
-        write_json(
+        log = read_log(self._run.metrics_path)
+        self._run.write(
             self._run.state_path,
             {
                 "finished": stopped is not None,
@@ -60,6 +60,7 @@ class Checkpointer:
                 "epoch": state.epoch,
                 "step": state.step,
                 "best": dict(state.best.metrics) if state.best is not None else None,
+                "log": log.checksums[state.epoch - 1],
             },
         )
         self._last_write = time.monotonic()
@@ -79,17 +80,18 @@ def resume(state: TrainingState, *, run: RunFolder) -> None:
     if path.is_file():
         last = read_run_checkpoint(path, run=run)
         restore(state, last, path=path)
-        if last.record[_SEEDS] != _seeds_of_next_epoch(last.origin, epoch=state.epoch):
+        if last.record.get(_SEEDS) != _seeds_of_next_epoch(run.settings().train.seed, epoch=state.epoch):
             raise TrainingError(
                 f"{path} is of a version that draws other random numbers; train again with --overwrite."
             )
         if run.best_path.is_file():
-            state.best = best_of(read_run_checkpoint(run.best_path, run=run))
+            state.best = best_of(read_run_checkpoint(run.best_path, run=run), path=run.best_path)
+    else:
+        run.state_path.unlink(missing_ok=True)  # it speaks of epochs that are trained again
     cut_back(run.metrics_path, epoch=state.epoch)
 
 
-def _seeds_of_next_epoch(origin: Mapping[str, Any], *, epoch: int) -> dict[str, int]:
+def _seeds_of_next_epoch(seed: int, *, epoch: int) -> dict[str, int]:
     """Where the random number generators of the epoch after `epoch` start, by purpose."""
-    seed = origin["settings"]["train"]["seed"]
     lasting = [purpose for purpose in Purpose if purpose is not Purpose.WEIGHTS]
     return {purpose.name.lower(): derived_seed(seed, purpose, epoch=epoch + 1) for purpose in lasting}

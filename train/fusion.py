@@ -6,6 +6,7 @@ its normals, and weights, where they are fitted, on its normals and defects. The
 
 import time
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..atomic import write_json
+from ..atomic import is_empty_folder, new_folder
 from ..cache.store import FeatureStore
 from ..configs.device import resolve_device
 from ..configs.load import to_yaml
@@ -25,12 +26,14 @@ from .checkpoint import module_tensors, write_checkpoint
 from .combination import Combination, Labels, Weighting, combine, require_convex
 from .feature_reader import FeatureReader, Rows
 from .manifest import make_manifest
-from .metrics_log import MetricRow, append_row
+from .metrics_log import MetricRow, append_row, read_log
 from .nn.late_fusion import LateFusion
 from .origin import origin_of
 from .recipes.late_fusion import LATE_FUSION, FusionMember, LateFusionRecipe
 from .requests import require_features
 from .run_folder import RunFolder, find_run, named_run, next_name, relative_name
+from .run_settings import shareable
+from .run_start import make_folder_of_runs
 from .samples import ChosenSamples, choose_samples
 from .scoring import score_rows
 from .state import Best, best_checkpoint
@@ -124,7 +127,10 @@ def fuse(
         command=command,
     )
     manifest |= _described(runs, combinations, weighting=weighting)
-    _write(run, settings=settings, manifest=manifest, models=models, metrics=metrics)
+    if run.exists:
+        with suppress(FileNotFoundError), locked_folder(run.path):
+            run.remove()
+    run = _written(run, numbered=run_name is None, settings=settings, manifest=manifest, models=models, metrics=metrics)
     return FusionSummary(
         run=run,
         members=tuple(runs),
@@ -151,12 +157,13 @@ def _finished_runs(settings: Settings, members: Sequence[str]) -> dict[str, Trai
 
 
 def _free_run(settings: Settings, *, run_name: str | None, members: Collection[str], overwrite: bool) -> RunFolder:
-    if run_name is None:
-        return named_run(settings.runs.folder, next_name(settings.runs.folder, LATE_FUSION))
-    run = named_run(settings.runs.folder, run_name)
+    run = named_run(
+        settings.runs.folder, next_name(settings.runs.folder, LATE_FUSION) if run_name is None else run_name
+    )
+    make_folder_of_runs(settings.runs.folder)
     if run_name in members:
         raise OutputExistsError(f"{run.path} is one of the runs that are fused; choose another --run.")
-    if run.path.exists() and not (overwrite and run.exists):
+    if run.path.exists() and not is_empty_folder(run.path) and not (overwrite and run.exists):
         advice = "replace it with --overwrite" if run.exists else "which is not a run"
         raise OutputExistsError(f"{run.path} exists already, {advice}; or choose another --run.")
     return run
@@ -234,9 +241,11 @@ def _described(
     """What the manifest says beyond that of other runs: enough to build the members without their folders."""
     members = []
     for place, (name, run) in enumerate(runs.items()):
-        told = {entry: run.manifest[entry] for entry in ("recipe", "created", "seed", "fingerprint", "cache")}
-        if "members" in run.manifest:
-            told["members"] = run.manifest["members"]
+        told: dict[str, Any] = {
+            entry: value
+            for entry, value in run.manifest.items()
+            if entry in ("recipe", "created", "seed", "fingerprint", "cache", "members")
+        }
         figures = {
             weights: {
                 "mean": combination.mean[place],
@@ -245,35 +254,41 @@ def _described(
             }
             for weights, combination in combinations.items()
         }
-        settings = run.settings.model_dump(mode="json")
+        settings = shareable(run.settings).model_dump(mode="json")
         members.append({"name": name, **told, "settings": settings, "scores": figures})
     how = weighting if isinstance(weighting, str) else "given"
     step = combinations["averaged"].step
     return {"members": members, "fusion": {"weighting": how, "step": step, "measured_on": "validation"}}
 
 
-def _write(
+def _written(
     run: RunFolder,
     *,
+    numbered: bool,
     settings: Settings,
     manifest: Mapping[str, Any],
     models: Mapping[Weights, LateFusion],
     metrics: MetricRow,
-) -> None:
-    """Replace or make the run's folder; `state.json` says finished at the very end."""
-    if run.exists:
-        with locked_folder(run.path):
-            run.remove()
-    run.create(config=to_yaml(settings), manifest=manifest)
+) -> RunFolder:
+    """Make the run, which appears finished or not at all; with the next number where another process took this one."""
     tensors: dict[str, torch.Tensor] = {}
     for weights, model in models.items():
         tensors |= module_tensors(model, prefix=weights)
-    with locked_folder(run.path):
-        append_row(run.metrics_path, metrics)
-        best = Best(epoch=1, value=_monitored(metrics), metrics=metrics)
-        write_checkpoint(run.best_path, replace(best_checkpoint(best, tensors), origin=origin_of(run)))
-        state = {"finished": True, "stopped": "fused", "epoch": 1, "step": 0, "best": dict(metrics)}
-        write_json(run.state_path, state)
+    best = best_checkpoint(Best(epoch=1, value=_monitored(metrics), metrics=metrics), tensors)
+    state = {"finished": True, "stopped": "fused", "epoch": 1, "step": 0, "best": dict(metrics)}
+    while True:
+        try:
+            with new_folder(run.path) as folder:
+                made = RunFolder(folder)
+                made.begin(config=to_yaml(shareable(settings)), manifest=manifest)
+                append_row(made.metrics_path, metrics)
+                write_checkpoint(made.best_path, replace(best, origin=origin_of(made) | {"run": run.name}))
+                made.write(made.state_path, state | {"log": read_log(made.metrics_path).checksums[0]})
+            return run
+        except OutputExistsError:
+            if not numbered:
+                raise
+            run = named_run(settings.runs.folder, next_name(settings.runs.folder, LATE_FUSION))
 
 
 def _monitored(metrics: MetricRow) -> float:

@@ -10,20 +10,33 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from typing_extensions import TypedDict
 
 from ..cache.provenance import differences
 from ..cache.store import FeatureStore
-from ..configs.load import settings_from_file
 from ..configs.schema import Settings
-from ..documents import Json, fingerprint
+from ..documents import Json
 from ..errors import FingerprintError, NotFoundError, TrainingError
 from .checkpoint import Checkpoint, read_checkpoint
 from .loop import schedule_for
+from .run_documents import Figure, fingerprints_of, typed
 from .run_folder import RunFolder
+from .run_settings import shareable
 
 _SECTIONS = ("model", "loss", "autoencoder", "train")  # these and the features decide what training gives
 _HARMLESS = {"checkpoint_seconds", "loading", "loggers"}
 _SHOWN = 10
+
+
+class _Origin(TypedDict):
+    run: str
+    recipe: str
+    settings: dict[str, Any]
+    schedule: dict[str, Figure]
+    fingerprint: str
+    cache: dict[str, dict[str, Any]]
+    samples: dict[str, str]
+    members: list[dict[str, Any]]
 
 
 def origin_of(run: RunFolder) -> dict[str, Any]:
@@ -34,23 +47,20 @@ def origin_of(run: RunFolder) -> dict[str, Any]:
 
     Raises:
         NotFoundError: if this is not a run.
-        TrainingError: if its manifest is damaged.
+        TrainingError: if its manifest or its settings are damaged or were edited.
     """
-    settings, manifest = settings_from_file(run.config_path), run.manifest()
-    try:
-        samples = manifest["samples"]
-        return {
-            "run": run.name,
-            "recipe": manifest["recipe"],
-            "settings": settings.model_dump(mode="json"),
-            "schedule": asdict(schedule_for(settings.train, num_samples=len(samples["train"]))),
-            "fingerprint": manifest["fingerprint"],
-            "cache": manifest["cache"],
-            "samples": {split: fingerprint(keys) for split, keys in samples.items()},
-            "members": manifest.get("members", []),
-        }
-    except (KeyError, TypeError) as error:
-        raise TrainingError(f"{run.manifest_path} is no manifest of a run ({error!r}); restore it.") from None
+    settings, manifest = run.settings(), run.manifest()
+    samples = manifest["samples"]
+    return {
+        "run": run.name,
+        "recipe": manifest["recipe"],
+        "settings": shareable(settings).model_dump(mode="json"),
+        "schedule": asdict(schedule_for(settings.train, num_samples=len(samples["train"]))),
+        "fingerprint": manifest["fingerprint"],
+        "cache": manifest["cache"],
+        "samples": fingerprints_of(samples),
+        "members": manifest.get("members", []),
+    }
 
 
 def deciding_settings(settings: Settings) -> dict[str, Any]:
@@ -75,6 +85,7 @@ def read_run_checkpoint(path: Path, *, run: RunFolder) -> Checkpoint:
             "of a list, with `weldcache bench LIST --keep-weights --overwrite`, which keeps them."
         )
     checkpoint = read_checkpoint(path)
+    typed(checkpoint.origin, _Origin, path=path)
     found = differences(_comparable(checkpoint.origin, path=path), _comparable(origin_of(run), path=path))
     if found:
         raise FingerprintError(
@@ -110,7 +121,7 @@ def _comparable(origin: Mapping[str, Any], *, path: Path) -> Json:
     try:
         settings = deciding_settings(Settings.model_validate(origin["settings"]))
         return {name: value for name, value in origin.items() if name != "run"} | {"settings": settings}
-    except (KeyError, ValidationError) as error:
+    except ValidationError as error:
         raise TrainingError(f"{path} is of a version with other settings ({error}); train again.") from None
 
 

@@ -11,10 +11,8 @@ from torch import nn
 
 from ..cache.store import FeatureStore
 from ..configs.device import resolve_device
-from ..configs.load import to_yaml
 from ..configs.schema import Settings, TrainSettings
 from ..errors import SettingsError, TrainingError, WeldcacheError
-from ..locking import locked_folder
 from ..progress import format_seconds, say
 from .batches import BatchSource, batches_in_order
 from .checkpointer import Checkpointer, resume
@@ -26,13 +24,13 @@ from .loggers.logger import LoggedRun
 from .loggers.open import open_loggers, require_loggers
 from .loop import StopReason, stop_reason, train_epochs
 from .manifest import make_manifest
-from .metrics_log import append_row, read_rows
+from .metrics_log import append_row
 from .randomness import Purpose, derived_seed, seeded_global_rng
 from .recipes.recipe import Recipe
 from .recipes.registry import make_recipe
 from .requests import load_constants, require_features, shapes_for
 from .run_folder import RunFolder
-from .run_start import RunStart, decide_start
+from .run_start import decide_start, held_run
 from .samples import ChosenSamples, choose_samples
 from .state import Best, TrainingState, new_state
 from .validation import Validator
@@ -105,9 +103,8 @@ def train(
     train_samples, validation_samples = _features(recipe, samples, store=store, pool=pool, settings=settings.train)
     calibrate(recipe, model, train_samples, store=store)
     state = new_state(model.to(device), settings=settings.train)
-    _open_folder(start, settings=settings, manifest=manifest)
-    with locked_folder(start.run.path):
-        resume(state, run=start.run)
+    with held_run(start, settings=settings, manifest=manifest) as run:
+        resume(state, run=run)
         resumed_from = state.epoch
         validator = Validator(
             recipe,
@@ -117,25 +114,25 @@ def train(
             precision=settings.train.precision,
         )
         try:
-            _train_and_keep(recipe, state, train_samples, validator, run=start.run, settings=settings, show=show)
+            _train_and_keep(recipe, state, train_samples, validator, run=run, settings=settings, show=show)
         except (TrainingError, SettingsError):
-            if not start.run.last_path.exists():
-                start.run.remove()  # nothing to go on with, and the name is wanted for the next attempt
+            if not run.last_path.exists():
+                run.remove()  # nothing to go on with, and the name is wanted for the next attempt
             raise
         except WeldcacheError:
             raise  # some of which are OSErrors too, and have their own words
         except (OSError, SafetensorError) as error:
             raise TrainingError(
-                f"{start.run.path} cannot be written to ({error}). Make room there; {start.run.how_to_go_on()}"
+                f"{run.path} cannot be written to ({error}). Make room there; {run.how_to_go_on()}"
             ) from error
         except KeyboardInterrupt:
             if pool is None:
-                say(f"Interrupted in epoch {state.epoch + 1}. {start.run.how_to_go_on()}")
+                say(f"Interrupted in epoch {state.epoch + 1}. {run.how_to_go_on()}")
             raise
     stopped = stop_reason(state, settings=settings.train)
     assert stopped is not None and state.best is not None
     return TrainingSummary(
-        run=start.run,
+        run=run,
         resumed_from=resumed_from,
         epochs=state.epoch,
         stopped=stopped,
@@ -186,14 +183,6 @@ def calibrate(recipe: Recipe, model: nn.Module, train: BatchSource, *, store: Fe
     recipe.calibrate(model, train.batches(order, arrays=recipe.measures()), load_constants(store, recipe))
 
 
-def _open_folder(start: RunStart, *, settings: Settings, manifest: dict[str, Any]) -> None:
-    if start.replaces:
-        with locked_folder(start.run.path):
-            start.run.remove()
-    if not start.resumes:
-        start.run.create(config=to_yaml(settings), manifest=manifest)
-
-
 def _train_and_keep(
     recipe: Recipe,
     state: TrainingState,
@@ -206,7 +195,7 @@ def _train_and_keep(
 ) -> None:
     """Epochs go to the log and the loggers, weights to the checkpoints, both to the terminal."""
     checkpointer = Checkpointer(run, seconds=settings.train.checkpoint_seconds)
-    history, best = read_rows(run.metrics_path), None if state.best is None else state.best.metrics
+    history, best = run.log(), None if state.best is None else state.best.metrics
     logged = LoggedRun(folder=run, settings=settings, manifest=run.manifest(), history=history, best=best)
     with open_loggers(settings.train.loggers, logged) as loggers:
         with show(run.name, settings=settings.train, num_samples=len(samples), history=history, best=best) as display:

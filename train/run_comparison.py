@@ -9,6 +9,7 @@ from ..cache.provenance import ABSENT, differences
 from ..documents import Json
 from ..errors import SettingsError
 from ..metrics.estimate import Estimate
+from .run_catalogue import UNSEALED
 from .run_details import RunDetails, describe_run_folder
 from .run_folder import find_run
 
@@ -78,7 +79,7 @@ def _figures(runs: Sequence[RunDetails]) -> dict[str, list[Figure]]:
 
 
 def _figures_of(run: RunDetails) -> dict[str, Figure]:
-    best, test, parameters = run.entry.best or {}, run.reports.get("test", {}), run.facts.get("parameters")
+    best, test, parameters = run.entry.best or {}, run.reports.get("test"), run.facts.get("parameters")
     figures: dict[str, Figure] = {
         "recipe": run.entry.recipe,
         **({"fused_from": ", ".join(run.members)} if run.members else {}),
@@ -88,8 +89,8 @@ def _figures_of(run: RunDetails) -> dict[str, Figure]:
         "parameters": parameters.get("trainable") if isinstance(parameters, Mapping) else None,
         "seconds": run.entry.seconds,
         "test_auroc": run.entry.test_auroc,
-        "test_ap": test.get("ap"),
-        "test_fpr_at_95_tpr": test.get("fpr_at_95_tpr"),
+        "test_ap": None if test is None else test["ap"],
+        "test_fpr_at_95_tpr": None if test is None else test["fpr_at_95_tpr"],
     }
     return figures | {name: value for name, value in best.items() if name not in _POSITION}
 
@@ -98,6 +99,8 @@ def _notes(runs: Sequence[RunDetails]) -> Iterator[str]:
     first = runs[0]
     for run in runs:
         yield from (f"{run.entry.name} is damaged: {fault}" for fault in run.entry.faults)
+        if not run.entry.sealed:
+            yield f"{run.entry.name} {UNSEALED}."
         if run.facts.get("backbones_are_random"):
             yield f"{run.entry.name} was trained on features of random weights: its figures say nothing of the method."
     for run in runs[1:]:

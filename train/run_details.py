@@ -8,14 +8,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ..configs.load import DEFAULT_PRESET, fields, load_settings, preset_names, settings_from_file
+from ..configs.load import DEFAULT_PRESET, fields, load_settings, preset_names
 from ..configs.schema import Settings
-from ..documents import Json, fingerprint
+from ..documents import Json
 from ..errors import TrainingError
 from .run_catalogue import REPORTS, RunEntry, file_sizes, read_entry, read_report, tried
+from .run_documents import Member, Report, fingerprints_of
 from .run_folder import RunFolder
 
-_LONG = ("cache", "members", "samples", "versions")  # in the manifest, and of use to programs only
+_LONG = ("cache", "members", "samples", "versions", "checksum", "config_sha256")  # of use to programs only
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class RunDetails:
     settings: Mapping[str, Json]
     preset: str
     changed: Mapping[str, Json]
-    reports: Mapping[str, Mapping[str, Any]]
+    reports: Mapping[str, Report]
     files: Mapping[str, int]
 
     def as_json(self) -> dict[str, Any]:
@@ -72,22 +73,23 @@ def describe_run_folder(run: RunFolder, *, folder: Path) -> RunDetails:
     """Read all about a run in `folder`; what cannot be read is among the faults of its entry."""
     entry = read_entry(run, folder=folder)
     faults = list(entry.faults)
-    manifest: dict[str, Any] = tried(run.manifest, {}, faults=faults)
-    settings = tried(lambda: settings_from_file(run.config_path), None, faults=faults)
+    manifest = tried(run.manifest, None, faults=faults)
+    settings = tried(run.settings, None, faults=faults)
     found = {split: tried(partial(read_report, run, split=split), None, faults=faults) for split in REPORTS}
-    samples, members = manifest.get("samples"), manifest.get("members")
+    members = [] if manifest is None else manifest.get("members", [])
     own: dict[str, Settings] = {} if settings is None else {"": settings}
     nothing: dict[str, Settings] = {}
-    made_by = own if members is None else tried(lambda: settings_of_members(members, run=run), nothing, faults=faults)
+    made_by = tried(lambda: settings_of_members(members, run=run), nothing, faults=faults) if members else own
     preset, changed = _nearest_presets(made_by, run=run)
+    facts: Mapping[str, Any] = {} if manifest is None else manifest
     return RunDetails(
         entry=replace(entry, faults=tuple(dict.fromkeys(faults)), status="damaged" if faults else entry.status),
         path=run.path,
-        facts={name: value for name, value in manifest.items() if name not in _LONG},
-        members=_member_names(members),
-        features=manifest.get("cache", {}),
+        facts={name: value for name, value in facts.items() if name not in _LONG},
+        members=[member["name"] for member in members],
+        features={} if manifest is None else manifest["cache"],
         cache="" if settings is None else str(settings.cache.path),
-        samples={split: fingerprint(keys) for split, keys in samples.items()} if isinstance(samples, dict) else {},
+        samples={} if manifest is None else fingerprints_of(manifest["samples"]),
         settings=_prefixed({member: _told(each) for member, each in made_by.items()}),
         preset=preset,
         changed=changed,
@@ -96,12 +98,7 @@ def describe_run_folder(run: RunFolder, *, folder: Path) -> RunDetails:
     )
 
 
-def _member_names(members: Json) -> list[str]:
-    told = members if isinstance(members, list) else []
-    return [str(member.get("name")) for member in told if isinstance(member, dict)]
-
-
-def settings_of_members(members: Any, *, run: RunFolder) -> dict[str, Settings]:
+def settings_of_members(members: Iterable[Member], *, run: RunFolder) -> dict[str, Settings]:
     """What made the members of a fused run, by name; those of a fused member as `<member>/<its member>`.
 
     Args:
@@ -109,15 +106,15 @@ def settings_of_members(members: Any, *, run: RunFolder) -> dict[str, Settings]:
         run: for the message.
 
     Raises:
-        TrainingError: if they are damaged, or of a version with other settings.
+        TrainingError: if they are of a version with other settings.
     """
     try:
         return dict(_each_member(members))
-    except (KeyError, TypeError, ValidationError) as error:
-        raise TrainingError(f"{run.manifest_path} does not tell the settings of what was fused ({error!r}).") from None
+    except ValidationError as error:
+        raise TrainingError(f"{run.manifest_path} does not tell the settings of what was fused ({error}).") from None
 
 
-def _each_member(members: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, Settings]]:
+def _each_member(members: Iterable[Member]) -> Iterator[tuple[str, Settings]]:
     for member in members:
         if "members" in member:
             yield from ((f"{member['name']}/{name}", settings) for name, settings in _each_member(member["members"]))

@@ -11,25 +11,32 @@
 Runs that belong together, such as those of one list of variants, lie one folder deeper: runs/<list>/<name>.
 """
 
-import json
 import re
 import shlex
-import shutil
-import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from ..atomic import fsync_path, fsync_tree, write_json, write_text
+from ..atomic import new_folder, remove_folder, write_json, write_text
 from ..configs.load import nearest_hint
+from ..configs.schema import Settings
+from ..documents import read_regular_file
 from ..errors import NotFoundError, OutputExistsError, SettingsError, TrainingError
 from ..progress import say
+from ..wording import homes_restored
+from .metrics_log import MetricRow, read_log
+from .run_documents import Manifest, RunState, read_manifest, read_sealed, sealed_manifest, write_of_run
+from .run_settings import read_settings
 
 LATEST = "latest"
 """Stands for the newest finished run wherever a run's name is asked for."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_LONGEST_NAME = 200  # of 255 that most drives take; loggers and lists make longer names of it
+
+Document = TypeVar("Document")
 
 
 @dataclass(frozen=True)
@@ -81,56 +88,104 @@ class RunFolder:
     @property
     def finished(self) -> bool:
         """Whether training is over."""
-        return bool(self.state().get("finished", False))
+        state = self.state()
+        return state is not None and state["finished"]
 
-    def state(self) -> dict[str, Any]:
-        """How far the run is, as plain JSON values; empty before its first checkpoint."""
-        return read_json(self.state_path) if self.state_path.is_file() else {}
+    def state(self) -> RunState | None:
+        """How far the run is; None before its first checkpoint.
 
-    def manifest(self) -> dict[str, Any]:
-        """The manifest as plain JSON values.
+        Raises:
+            TrainingError: if the file is damaged, was edited, or is of another run.
+        """
+        return self.read(self.state_path, RunState) if self.state_path.exists() else None
+
+    def manifest(self) -> Manifest:
+        """What was trained on what.
 
         Raises:
             NotFoundError: if this is not a run.
+            TrainingError: if the manifest is damaged or was edited, or files of the run are links.
         """
         if not self.exists:
             raise NotFoundError(f"{self.path} is not a run. Make one with `weldcache train`.")
-        return read_json(self.manifest_path)
+        refuse_links(self.path.iterdir())
+        return read_manifest(self.manifest_path)
 
-    def created(self) -> str:
-        """When the run was started, as an ISO 8601 time.
+    def settings(self) -> Settings:
+        """The settings that the run was started with, and its paths as they are on this machine.
 
         Raises:
-            NotFoundError: if this is not a run.
-            TrainingError: if the manifest is damaged or not a run's.
+            TrainingError: if the file was edited since.
+            SettingsError: if it is of a version with other settings.
         """
-        created = self.manifest().get("created")
-        if not isinstance(created, str):
-            raise TrainingError(f"{self.manifest_path} is no manifest of a run: it does not say when it was made.")
-        return created
+        self.require_unedited_settings()
+        return read_settings(self.config_path)
+
+    def require_unedited_settings(self) -> None:
+        """Refuse settings that are not those which the run was started with.
+
+        Raises:
+            TrainingError: as `settings`.
+        """
+        expected = self.manifest().get("config_sha256")
+        if expected is not None and sha256(read_regular_file(self.config_path)).hexdigest() != expected:
+            raise TrainingError(
+                f"{self.config_path} was edited or exchanged since the run began. Restore it; what another command is "
+                "to do otherwise is said with --cache and --set."
+            )
+
+    def log(self) -> Sequence[MetricRow]:
+        """The row of every epoch, in order.
+
+        Raises:
+            TrainingError: if the log is damaged, was edited, or is not the one that the run's state speaks of.
+        """
+        log, state = read_log(self.metrics_path), self.state()
+        if state is None or "log" not in state:
+            return log.rows
+        epoch = state["epoch"]
+        if not 0 < epoch <= len(log.rows) or log.checksums[epoch - 1] != state["log"]:
+            raise TrainingError(
+                f"{self.metrics_path} is not the log of the {epoch} epochs that {self.state_path.name} speaks of: it "
+                "was edited or exchanged. Restore it, or train again with --overwrite."
+            )
+        return log.rows
+
+    def read(self, path: Path, kind: type[Document]) -> Document:
+        """A sealed document of this run.
+
+        Raises:
+            TrainingError: if it is damaged, was edited, or is of another run.
+        """
+        return read_sealed(path, kind, manifest=self.manifest())
+
+    def write(self, path: Path, document: Mapping[str, Any]) -> None:
+        """Replace `path` by a sealed document of this run."""
+        write_of_run(path, document, manifest=self.manifest())
 
     def how_to_go_on(self) -> str:
         """A sentence with the command that continues an unfinished run: the one that began it, settings and all."""
-        words = [word for word in shlex.split(self.manifest()["command"]) if word != "--overwrite"]
-        return f"`{shlex.join(words)}` goes on with it."
+        try:
+            program, *words = shlex.split(homes_restored(self.manifest()["command"]))
+        except ValueError:
+            program, words = "", []
+        if program != "weldcache":  # begun from Python, or a stranger's words, which are not for copying
+            return "The command that began it goes on with it."
+        return f"`{shlex.join([program, *(word for word in words if word != '--overwrite')])}` goes on with it."
 
     def create(self, *, config: str, manifest: Mapping[str, Any]) -> None:
         """Make the folder with its settings and manifest; it appears whole or not at all.
 
         Raises:
-            OutputExistsError: if there is such a folder already.
+            OutputExistsError: if there is such a folder already and something is in it.
         """
-        if self.path.exists():
-            raise OutputExistsError(f"{self.path} exists already; choose another --run.")
-        temporary = self.path.with_name(f".{self.name}.{uuid.uuid4().hex[:8]}.tmp")
-        try:
-            write_text(temporary / self.config_path.name, config)
-            write_json(temporary / self.manifest_path.name, dict(manifest))
-            fsync_tree(temporary)
-            temporary.rename(self.path)
-            fsync_path(self.path.parent)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+        with new_folder(self.path) as folder:
+            RunFolder(folder).begin(config=config, manifest=manifest)
+
+    def begin(self, *, config: str, manifest: Mapping[str, Any]) -> None:
+        """Write settings and manifest into a folder that nobody else knows of yet."""
+        write_text(self.config_path, config)
+        write_json(self.manifest_path, sealed_manifest(manifest, config=config))
 
     def remove(self) -> None:
         """Delete the run and all its files.
@@ -140,9 +195,21 @@ class RunFolder:
         """
         if not self.exists:
             raise OutputExistsError(f"{self.path} is not a run and will not be deleted; choose another --run.")
-        doomed = self.path.with_name(f".{self.name}.{uuid.uuid4().hex[:8]}.tmp")
-        self.path.rename(doomed)
-        shutil.rmtree(doomed)
+        remove_folder(self.path)
+
+
+def refuse_links(paths: Iterable[Path]) -> None:
+    """Refuse files that are links: writing replaces what a link leads to, which in a stranger's run may be anything.
+
+    Raises:
+        TrainingError: names the first.
+    """
+    for path in paths:
+        if path.is_symlink():
+            raise TrainingError(
+                f"{path} is a link, and the files of a run must lie in its folder. Put the file itself there; the "
+                "whole folder may be a link."
+            )
 
 
 def named_run(folder: Path, name: str) -> RunFolder:
@@ -153,6 +220,8 @@ def named_run(folder: Path, name: str) -> RunFolder:
     """
     if not _NAME.fullmatch(name):
         raise SettingsError(f"A run's name has letters, digits, dots, dashes and underscores only, not {name!r}.")
+    if len(name) > _LONGEST_NAME:
+        raise SettingsError(f"A run's name has {_LONGEST_NAME} characters at most, not {len(name)}: {name[:40]}...")
     if name == LATEST:
         raise SettingsError(f"{LATEST} stands for the newest finished run and cannot be a run's name; choose another.")
     return RunFolder(folder / name)
@@ -194,9 +263,14 @@ def runs_in(folder: Path) -> list[RunFolder]:
 
 def runs_below(folder: Path) -> list[RunFolder]:
     """Every run in `folder` and in the folders of lists in it, by name; a run's own folders hold none."""
+    return [run for parent in folders_of_runs(folder) for run in runs_in(parent)]
+
+
+def folders_of_runs(folder: Path) -> list[Path]:
+    """`folder` and the folders of lists in it: those that are no runs themselves."""
     own = runs_in(folder)
     lists = [path for path in sorted(folder.glob("*/")) if _NAME.fullmatch(path.name) and RunFolder(path) not in own]
-    return [*own, *(run for path in lists for run in runs_in(path))]
+    return [folder, *lists]
 
 
 def all_runs(folder: Path) -> list[RunFolder]:
@@ -204,9 +278,9 @@ def all_runs(folder: Path) -> list[RunFolder]:
     created = {}
     for run in runs_in(folder):
         try:
-            created[run] = run.created()
+            created[run] = run.manifest()["created"]
             run.state()
-        except TrainingError as error:
+        except (TrainingError, OSError) as error:
             say(f"Passed over: {error}")
     return sorted(created, key=lambda run: (created[run], run.name))
 
@@ -230,18 +304,3 @@ def next_name(folder: Path, recipe: str) -> str:
     pattern = re.compile(re.escape(recipe) + r"-(\d+)")
     matches = (pattern.fullmatch(path.name) for path in folder.glob(f"{recipe}-*"))
     return f"{recipe}-{max((int(match[1]) for match in matches if match), default=0) + 1:03d}"
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A file of a run as plain JSON values.
-
-    Raises:
-        TrainingError: if it is damaged.
-    """
-    try:
-        value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise TrainingError(f"{path} is damaged ({error}); restore it, or delete the run's folder.") from None
-    if not isinstance(value, dict):
-        raise TrainingError(f"{path} is damaged (it holds no JSON object); restore it, or delete the run's folder.")
-    return value

@@ -1,6 +1,6 @@
 """Runs as tables for a terminal; what does not fit is in the JSON."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -11,10 +11,11 @@ from rich.text import Text
 from ..documents import Json
 from ..metrics.estimate import Estimate
 from ..progress import format_bytes, format_seconds
-from .run_catalogue import RunEntry, Status, auroc_of
+from ..wording import visible
+from .run_catalogue import UNSEALED, RunEntry, Status, auroc_of
 from .run_comparison import Comparison, Figure
 from .run_details import RunDetails
-from .run_pruning import LeftAlone, Removal
+from .run_pruning import PruningPlan
 
 _STYLES: dict[Status, str] = {
     "finished": "green",
@@ -28,16 +29,16 @@ _STYLES: dict[Status, str] = {
 def run_list(entries: Sequence[RunEntry], *, folder: Path) -> Iterator[RenderableType]:
     """The runs of `folder`, then what is wrong with damaged ones."""
     if not entries:
-        yield Text(f"There is no run in {folder}. Make one with `weldcache train`.")
+        yield _literal(f"There is no run in {folder}. Make one with `weldcache train`.")
         return
     table = _table("", left=["run", "status", "validation", "test AUROC"], right=["cost"])
     for entry in entries:
         table.add_row(
-            Text.assemble(entry.name, (f"\n{entry.recipe} {_time(entry.created)}", "dim")),
-            Text.assemble(_status(entry), f"\n{entry.epochs} epochs"),
-            "\n".join(_validation(entry)),
-            "" if entry.test_auroc is None else f"{entry.test_auroc.value:.3f}\n{_span(entry.test_auroc)}",
-            f"{format_bytes(entry.num_bytes)}\n{format_seconds(entry.seconds)}",
+            Text.assemble(_literal(entry.name), _literal(f"\n{entry.recipe} {_time(entry.created)}", style="dim")),
+            Text.assemble(_status(entry), f"\n{entry.epochs} epochs", _doubt(entry)),
+            Text("\n".join(_validation(entry))),
+            Text("" if entry.test_auroc is None else f"{entry.test_auroc.value:.3f}\n{_span(entry.test_auroc)}"),
+            Text(f"{format_bytes(entry.num_bytes)}\n{format_seconds(entry.seconds)}"),
         )
     yield table
     for entry in entries:
@@ -47,13 +48,15 @@ def run_list(entries: Sequence[RunEntry], *, folder: Path) -> Iterator[Renderabl
 def run_page(run: RunDetails) -> Iterator[RenderableType]:
     """A run's facts, its best epoch, its settings where they are not a preset's, and its files."""
     entry, facts = run.entry, run.facts
-    yield Text(str(run.path), style="bold")
+    yield _literal(str(run.path), style="bold")
     yield Text.assemble(
         _status(entry),
-        f", {entry.recipe}, {entry.epochs} epochs in {format_seconds(entry.seconds)}, {_time(entry.created)}",
+        _literal(f", {entry.recipe}, {entry.epochs} epochs in {format_seconds(entry.seconds)}, {_time(entry.created)}"),
     )
     yield from _faults(entry)
-    yield from (Text(f"{name}: {value}") for name, value in _facts(run))
+    yield from (_literal(f"{name}: {value}") for name, value in _facts(run))
+    if not entry.sealed:
+        yield _literal(f"{entry.name} {UNSEALED}.", style="yellow")
     if facts.get("backbones_are_random"):
         yield Text("Trained on features of random weights: its figures say nothing of the method.", style="yellow")
     if entry.best is not None:
@@ -69,34 +72,41 @@ def comparison_tables(comparison: Comparison) -> Iterator[RenderableType]:
     names = [run.entry.name for run in comparison.runs]
     figures = _table("figures", left=[""], right=names)
     for name, values in comparison.figures.items():
-        figures.add_row(name, *(_figure(value) for value in values))
+        figures.add_row(_literal(name), *(_literal(_figure(value)) for value in values))
     yield figures
     if comparison.settings:
         settings = _table("settings that differ", left=[""], right=names)
         for name, choices in comparison.settings.items():
-            settings.add_row(name, *(Text(_plain(choice)) for choice in choices))
+            settings.add_row(_literal(name), *(_literal(_plain(choice)) for choice in choices))
         yield settings
     else:
         yield Text("No setting differs.")
-    yield from (Text(note, style="yellow") for note in comparison.notes)
+    yield from (_literal(note, style="yellow") for note in comparison.notes)
 
 
-def removal_tables(removals: Sequence[Removal], left: Sequence[LeftAlone], *, done: bool) -> Iterator[RenderableType]:
+def removal_tables(plan: PruningPlan, *, done: bool) -> Iterator[RenderableType]:
     """What was removed (`done`) or would be, and what was left alone and why."""
+    removals, left = plan.removals, plan.left
     freed = sum(removal.num_bytes for removal in removals)
     if removals:
         table = _table("removed" if done else "would be removed", left=["run", "what", "because"], right=["size"])
         for removal in removals:
             what = "all of it" if removal.files is None else "\n".join(removal.files)
-            table.add_row(Text(removal.entry.name), Text(what), removal.reason, format_bytes(removal.num_bytes))
+            row = (removal.name, what, removal.reason, format_bytes(removal.num_bytes))
+            table.add_row(*map(_literal, row))
         yield table
-    yield from (Text(f"Left alone: {item.removal.entry.name}. {item.reason}", style="yellow") for item in left)
+    yield from (_literal(f"Left alone: {item.name}. {item.reason}", style="yellow") for item in left)
     if not removals:
         yield Text("Nothing was removed." if done else "There is nothing to remove.")
     elif done:
         yield Text(f"{format_bytes(freed)} are free.")
     else:
         yield Text(f"{format_bytes(freed)} would be free. Nothing was changed; --yes removes it.")
+
+
+def _literal(text: str, style: str = "") -> Text:
+    """A text of several lines as it is: a name in it neither is markup nor acts on the terminal."""
+    return Text(visible(text, keep="\n"), style=style)
 
 
 def _facts(run: RunDetails) -> Iterator[tuple[str, str]]:
@@ -106,21 +116,23 @@ def _facts(run: RunDetails) -> Iterator[tuple[str, str]]:
         yield "fused from", ", ".join(run.members)
     yield "features", f"{run.cache}, fingerprint {run.entry.fingerprint}"
     for name in ("counts", "parameters"):
-        held = facts.get(name)
-        if isinstance(held, dict):
-            yield name, ", ".join(f"{_words(key)} {_plain(value)}" for key, value in held.items() if value != {})
+        yield name, ", ".join(f"{_words(key)} {_plain(value)}" for key, value in _counted(facts.get(name, {})))
+
+
+def _counted(counts: Mapping[str, Json], *, prefix: str = "") -> Iterator[tuple[str, Json]]:
+    """Each number with what it counts: of numbers by modality, `without` and `video` become `without video`."""
+    for name, value in counts.items():
+        if isinstance(value, Mapping):
+            yield from _counted(value, prefix=f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def _report_table(run: RunDetails) -> Table:
     table = _table("evaluated", left=["split"], right=["AUROC", "AP", "normals", "defects"])
     for split, report in run.reports.items():
-        table.add_row(
-            split,
-            _figure(auroc_of(report)),
-            _figure(report.get("ap")),
-            _figure(report.get("num_normal")),
-            _figure(report.get("num_defect")),
-        )
+        figures = (auroc_of(report), report["ap"], report["num_normal"], report["num_defect"])
+        table.add_row(split, *map(_figure, figures))
     return table
 
 
@@ -131,7 +143,7 @@ def _settings_table(run: RunDetails) -> RenderableType:
         return Text(f"Settings are those of the preset {run.preset}.")
     table = _table("settings", left=[""], right=["here", f"preset {run.preset}"])
     for name, value in run.changed.items():
-        table.add_row(name, Text(_plain(run.settings[name])), Text(_plain(value)))
+        table.add_row(_literal(name), _literal(_plain(run.settings[name])), _literal(_plain(value)))
     return table
 
 
@@ -139,7 +151,7 @@ def _two_columns(title: str, rows: dict[str, str]) -> Table:
     table = _table(title, left=[""], right=[""])
     table.show_header = False
     for name, value in rows.items():
-        table.add_row(Text(name), value)
+        table.add_row(_literal(name), _literal(value))
     return table
 
 
@@ -152,11 +164,16 @@ def _validation(entry: RunEntry) -> Iterator[str]:
 
 
 def _faults(entry: RunEntry) -> Iterator[Text]:
-    return (Text(f"{entry.name} is damaged: {fault}", style="red") for fault in entry.faults)
+    return (_literal(f"{entry.name} is damaged: {fault}", style="red") for fault in entry.faults)
 
 
 def _status(entry: RunEntry) -> Text:
     return Text(entry.status, style=_STYLES[entry.status])
+
+
+def _doubt(entry: RunEntry) -> Text:
+    # Of a damaged run more is told below the table.
+    return Text("" if entry.sealed or entry.status == "damaged" else "\nunsealed", style="yellow")
 
 
 def _figure(value: Figure) -> str:
@@ -187,7 +204,7 @@ def _time(created: str) -> str:
 def _table(title: str, *, left: Sequence[str], right: Sequence[str]) -> Table:
     table = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for heading in left:
-        table.add_column(heading)
+        table.add_column(_literal(heading))
     for heading in right:
-        table.add_column(heading, justify="right")
+        table.add_column(_literal(heading), justify="right")
     return table

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import TypedDict
 
 from ..configs.schema import TrainSettings
 from ..errors import TrainingError
@@ -13,8 +14,21 @@ from .checkpoint import AVERAGED, RAW, Checkpoint, load_module, module_tensors, 
 from .ema import averaged_copy
 from .metrics_log import MetricRow
 from .precision import gradient_scaler
+from .run_documents import Count, Figure, Figures, typed
 
 _OPTIMIZER = "optimizer"
+
+
+class _BestRecord(TypedDict):
+    epoch: Count
+    value: float
+    metrics: Figures
+
+
+class _LastRecord(TypedDict):
+    epoch: Count
+    step: Count
+    scaler: dict[str, Figure]
 
 
 @dataclass(frozen=True)
@@ -67,9 +81,14 @@ def best_checkpoint(best: Best, weights: Mapping[str, Tensor]) -> Checkpoint:
     return Checkpoint(weights, asdict(best))
 
 
-def best_of(checkpoint: Checkpoint) -> Best:
-    """The record of `best_checkpoint`."""
-    return Best(**checkpoint.record)
+def best_of(checkpoint: Checkpoint, *, path: Path) -> Best:
+    """The record of `best_checkpoint`; `path` is for messages.
+
+    Raises:
+        TrainingError: if the checkpoint is not one of a best epoch.
+    """
+    record = typed(checkpoint.record, _BestRecord, path=path)
+    return Best(record["epoch"], record["value"], record["metrics"])
 
 
 def resumable_checkpoint(state: TrainingState) -> Checkpoint:
@@ -85,8 +104,9 @@ def restore(state: TrainingState, checkpoint: Checkpoint, *, path: Path) -> None
     """Bring a new state to where `resumable_checkpoint` was taken; `path` is for messages.
 
     Raises:
-        TrainingError: if the checkpoint does not fit the model.
+        TrainingError: if the checkpoint does not fit the model, or is not one to go on from.
     """
+    record = typed(checkpoint.record, _LastRecord, path=path)
     load_module(state.model, checkpoint, prefix=RAW, path=path)
     load_module(state.averaged, checkpoint, prefix=AVERAGED, path=path)
     parameters = dict(state.model.named_parameters())
@@ -95,5 +115,5 @@ def restore(state: TrainingState, checkpoint: Checkpoint, *, path: Path) -> None
         if name not in parameters:
             raise TrainingError(f"{path} holds optimiser state of {name}, which the model lacks; train again.")
         state.optimizer.state[parameters[name]][moment] = value.to(parameters[name].device)
-    state.scaler.load_state_dict(checkpoint.record["scaler"])
-    state.epoch, state.step = checkpoint.record["epoch"], checkpoint.record["step"]
+    state.scaler.load_state_dict(record["scaler"])
+    state.epoch, state.step = record["epoch"], record["step"]

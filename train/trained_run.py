@@ -1,24 +1,24 @@
 """A run that was trained, read back: its settings, manifest, log, and the model of its best epoch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import nn
 
 from ..cache.store import FeatureStore
-from ..configs.load import settings_from_file
 from ..configs.schema import Settings
 from .checkpoint import load_module
-from .metrics_log import MetricRow, read_rows
+from .metrics_log import MetricRow
 from .origin import read_run_checkpoint, require_same_features
 from .precision import Precision
 from .recipes.late_fusion import LateFusionRecipe
 from .recipes.recipe import Recipe
 from .recipes.registry import recipe_of
 from .requests import shapes_for
+from .run_documents import Manifest
 from .run_folder import RunFolder
 from .state import Best, best_of
 
@@ -32,7 +32,7 @@ class TrainedRun:
 
     folder: RunFolder
     settings: Settings
-    manifest: Mapping[str, Any]
+    manifest: Manifest
     metrics: Sequence[MetricRow]
     recipe: Recipe
 
@@ -47,7 +47,8 @@ class TrainedRun:
         Raises:
             NotFoundError: if the run was interrupted before its first checkpoint.
         """
-        return best_of(read_run_checkpoint(self.folder.best_path, run=self.folder))
+        path = self.folder.best_path
+        return best_of(read_run_checkpoint(path, run=self.folder), path=path)
 
     def model(self, weights: Weights, *, store: FeatureStore, device: torch.device) -> nn.Module:
         """The model of the best epoch in evaluation mode: with `averaged` weights, which validation chose and the run
@@ -72,15 +73,15 @@ def load_run(folder: Path) -> TrainedRun:
 
     Raises:
         NotFoundError: if `folder` is not a run.
+        TrainingError: if one of its files is damaged, was edited, or is of another run.
         SettingsError: if it was made by a version with other settings.
     """
     run = RunFolder(folder)
-    manifest = run.manifest()
-    settings = settings_from_file(run.config_path)
+    manifest, settings = run.manifest(), run.settings()
     return TrainedRun(
         folder=run,
         settings=settings,
         manifest=manifest,
-        metrics=read_rows(run.metrics_path),
+        metrics=run.log(),
         recipe=recipe_of(manifest, settings),
     )

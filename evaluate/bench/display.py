@@ -9,6 +9,7 @@ from ...progress import Progress
 from ...train.display.display import ShowTraining, TrainingDisplay
 from ...train.display.live import describe_epoch
 from ...train.metrics_log import MetricRow
+from ...wording import visible
 from .trial import Trial
 
 
@@ -29,7 +30,7 @@ class _Note:
 
 def trial_title(trial: Trial) -> str:
     """A trial's name wherever a person reads it."""
-    return f"{trial.variant}, seed {trial.seed}"
+    return f"{visible(trial.variant)}, seed {trial.seed}"
 
 
 def shown_on(progress: Progress, trial: Trial) -> ShowTraining:

@@ -16,6 +16,8 @@ from ...locking import locked_folder
 from ...metrics.auroc import auroc
 from ...progress import Progress, format_seconds, say
 from ...train.feature_pool import FeaturePool
+from ...train.run_folder import refuse_links
+from ...train.run_start import make_folder_of_runs
 from .comparison import TrialOutcome, VariantOutcome, compare
 from .display import shown_on, trial_title
 from .header import BenchHeader
@@ -24,7 +26,6 @@ from .plan import Plan, load_shared_features, make_plan, one_line
 from .report import bench_document, write_tables
 from .table import bench_summary
 from .trial import plan_trials
-from .trial_record import read_scores
 from .trial_run import run_trial
 
 
@@ -77,8 +78,9 @@ def bench(
     for name, reason in plan.failures.items():
         say(f"Not tried: {name}: {reason}")
     folder = shared.runs.folder
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder_of_runs(folder)
     with locked_folder(folder):
+        refuse_links(path for path in folder.iterdir() if not path.is_dir())
         if overwrite:
             begin_overwriting(folder)
         pool = load_shared_features(plan, store, settings=shared)
@@ -117,7 +119,7 @@ def _run_all(
     with Progress(title, total=len(plan.steps), unit="trials", done=plan.num_done) as progress:
         for trial, step in plan.steps:
             try:
-                record = run_trial(
+                kept = run_trial(
                     trial,
                     step,
                     store,
@@ -127,7 +129,7 @@ def _run_all(
                     command=command,
                     show=shown_on(progress, trial),
                 )
-                outcome = TrialOutcome(trial.seed, record, read_scores(trial.run, record))
+                outcome = TrialOutcome(trial.seed, kept.record, kept.scores)
             except Exception as error:  # whatever it is, it costs the list no other trial
                 note = one_line(error)
                 failures[trial.variant].append(f"seed {trial.seed}: {note}")

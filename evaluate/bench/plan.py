@@ -14,6 +14,7 @@ from ...progress import say
 from ...train.feature_pool import FeaturePool
 from ...train.feature_reader import Rows
 from ...train.resident import fits_memory
+from ...wording import homes_hidden
 from .overwriting import is_overwritten
 from .trial import Trial
 from .trial_start import Step, TrialRequest, next_step, request_of
@@ -108,7 +109,7 @@ def load_shared_features(plan: Plan, store: FeatureStore, *, settings: Settings)
 
 def one_line(error: Exception) -> str:
     """What went wrong, as a table has room for."""
-    text = " ".join(str(error).split())
+    text = homes_hidden(" ".join(str(error).split()))
     return text if isinstance(error, WeldcacheError) else f"{type(error).__name__}: {text} (a fault of weldcache)"
 
 

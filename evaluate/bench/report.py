@@ -7,9 +7,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ...atomic import write_json, write_text
+from ...atomic import write_text
 from ...configs.variant_lists import Recorded
+from ...documents import write_sealed
 from ...metrics.repeats import RepeatsEstimate
+from ...train.run_documents import hashes_of
+from ...wording import spreadsheet_cell, visible
 from .comparison import Comparison, VariantResult
 from .header import BenchHeader
 from .notes import method_notes, notes_below, span
@@ -39,9 +42,11 @@ _CSV_COLUMNS = (
 def write_tables(folder: Path, comparison: Comparison, *, header: BenchHeader) -> None:
     """Write `table_<split>.csv`, `.md` and, last, `.json` into `folder`."""
     stem = f"table_{header.split}"
-    write_text(folder / f"{stem}.csv", _as_csv(comparison))
-    write_text(folder / f"{stem}.md", bench_markdown(comparison, header=header))
-    write_json(folder / f"{stem}.json", bench_document(comparison, header=header))
+    csv_path, markdown_path = folder / f"{stem}.csv", folder / f"{stem}.md"
+    write_text(csv_path, _as_csv(comparison))
+    write_text(markdown_path, bench_markdown(comparison, header=header))
+    files = {"files": hashes_of([csv_path, markdown_path])}
+    write_sealed(folder / f"{stem}.json", {**bench_document(comparison, header=header), **files})
 
 
 def bench_document(comparison: Comparison, *, header: BenchHeader) -> dict[str, Any]:
@@ -61,9 +66,9 @@ def bench_markdown(comparison: Comparison, *, header: BenchHeader) -> str:
     ]  # fmt: skip
     head, *rows = without_empty_columns([columns, *map(cells, comparison.variants)])
     rule = ["---", *["---:"] * (len(head) - 1)]
-    lines = ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in [head, rule, *rows]]
-    notes = [f"{note}\n" for note in notes_below(comparison, header=header)]
-    return "\n".join([f"**{header.title}**\n", *lines, "", *notes])
+    lines = ["| " + " | ".join(visible(cell).replace("|", r"\|") for cell in row) + " |" for row in [head, rule, *rows]]
+    notes = [f"{visible(note)}\n" for note in notes_below(comparison, header=header)]
+    return "\n".join([f"**{visible(header.title)}**\n", *lines, "", *notes])
 
 
 def without_empty_columns(rows: Sequence[Sequence[str]]) -> list[list[str]]:
@@ -109,7 +114,7 @@ def _as_csv(comparison: Comparison) -> str:
     for variant in comparison.variants:
         writer.writerow(
             [
-                variant.name,
+                spreadsheet_cell(variant.name),
                 " ".join(map(str, variant.seeds)),
                 variant.val_auroc,
                 *_columns(variant.auroc),
@@ -120,7 +125,7 @@ def _as_csv(comparison: Comparison) -> str:
                 variant.seconds,
                 variant.recorded.val,
                 variant.recorded.test,
-                "; ".join(variant.failures),
+                spreadsheet_cell("; ".join(variant.failures)),
             ]
         )
     return text.getvalue()

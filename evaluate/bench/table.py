@@ -6,6 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ...configs.variant_lists import Recorded
+from ...wording import visible
 from .comparison import Comparison, VariantResult
 from .header import BenchHeader
 from .notes import notes_below
@@ -19,15 +20,16 @@ def bench_summary(comparison: Comparison, *, header: BenchHeader) -> RenderableT
     head, *rows = without_empty_columns(
         [_head(header.split), *(_stacked(variant, split=header.split) for variant in comparison.variants)]
     )
-    table = Table(title=Text(header.title), title_justify="left", box=box.SIMPLE, show_lines=True, padding=(0, 1, 0, 0))
+    title = Text(visible(header.title))
+    table = Table(title=title, title_justify="left", box=box.SIMPLE, show_lines=True, padding=(0, 1, 0, 0))
     for position, name in enumerate(head):
-        table.add_column(name, justify="right" if position else "left", no_wrap=position > 0, overflow="fold")
+        table.add_column(Text(name), justify="right" if position else "left", no_wrap=position > 0, overflow="fold")
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(visible(cell, keep="\n")) for cell in row))
     notes = notes_below(comparison, header=header)
     if any(variant.recorded != Recorded() for variant in comparison.variants):
         notes.append("In brackets: AUROCs recorded elsewhere.")
-    return Group(table, *map(Text, notes))
+    return Group(table, *(Text(visible(note)) for note in notes))
 
 
 def _head(split: str) -> list[str]:
@@ -37,7 +39,8 @@ def _head(split: str) -> list[str]:
 
 def _stacked(variant: VariantResult, *, split: str) -> list[str]:
     """The cells of a row, with intervals below their values."""
-    name, num_seeds, value, span, _, difference, difference_span, val_auroc, parameters, seconds, _ = cells(variant)
+    named, num_seeds, value, span, _, difference, difference_span, val_auroc, parameters, seconds, _ = cells(variant)
+    name = visible(named)  # in one line, whatever is in it
     if variant.parameters is not None and variant.parameters >= _MILLIONS:
         parameters = f"{variant.parameters / 1e6:.2f}M"
     extremes = [min(variant.by_seed), max(variant.by_seed)] if len(variant.by_seed) > 1 else []

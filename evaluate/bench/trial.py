@@ -13,6 +13,8 @@ from ...train.run_folder import RunFolder
 # One copy of the features on one device is what makes a list quick, and its runs lie together.
 _SHARED = ("cache.path", "train.device", "runs.folder")
 
+_LONGEST_NAME = 160  # the seed is added to it, and a run's name has bounds of its own
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -58,11 +60,13 @@ def plain_name(name: str) -> str:
     """A name as one plain folder: `10+21` becomes `10_21`.
 
     Raises:
-        SettingsError: if nothing is left of it.
+        SettingsError: if nothing is left of it, or too much for a folder's name.
     """
     plain = re.sub(r"[^A-Za-z0-9.-]+", "_", name).strip("._-")
     if not plain:
         raise SettingsError(f"{name!r} cannot be the name of a folder: it has neither letters nor digits.")
+    if len(plain) > _LONGEST_NAME:
+        raise SettingsError(f"{name[:40]!r}... has {len(name)} characters; {_LONGEST_NAME} are the most for a folder.")
     return plain
 
 

@@ -1,21 +1,21 @@
-"""What is kept of a trial beside its run: what it was scored on and how long it took, and its scores.
+"""What is kept of a trial beside its run: what it was scored on, how long it took, and its scores, in one sealed file.
 
-The record is written last. It outlives the weights, which are hundreds of megabytes a trial at full size.
+The record outlives the weights, which are hundreds of megabytes a trial at full size. The same scores lie beside it as
+CSV, in the form of `weldcache eval`, for people; the table is made from the record alone.
 """
 
-import csv
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import TypedDict
 
-from ...atomic import write_json
 from ...documents import fingerprint
-from ...errors import StoreError
-from ...train.run_folder import RunFolder, read_json
+from ...errors import StoreError, TrainingError
+from ...train.run_documents import Count, hashes_of
+from ...train.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -52,55 +52,74 @@ class TrialScores:
     scores: NDArray[np.float64]
 
 
+class ScoredTrial(NamedTuple):
+    """All that is kept of a trial."""
+
+    record: TrialRecord
+    scores: TrialScores
+
+
+class _Figures(TypedDict):
+    split: str
+    num_left_out: Count
+    val_auroc: float | None
+    parameters: Count
+    epochs: Count
+    seconds: float
+    weights_kept: bool
+    keys: list[str]
+    labels: list[Count]
+    scores: list[float]
+
+
 def record_path(run: RunFolder, split: str) -> Path:
     """Where the record of a trial is."""
     return run.path / f"trial_{split}.json"
 
 
 def scores_path(run: RunFolder, split: str) -> Path:
-    """Where the scores of a trial are: the same place and form as those of `weldcache eval`."""
+    """Where the scores of a trial are as CSV: the same place and form as those of `weldcache eval`."""
     return run.path / f"scores_{split}.csv"
 
 
-def write_record(run: RunFolder, record: TrialRecord) -> None:
-    """Write the record; the scores are there already."""
-    write_json(record_path(run, record.split), asdict(record))
+def write_trial(run: RunFolder, record: TrialRecord, scores: TrialScores) -> None:
+    """Write the record; the CSV is there already."""
+    arrays = {
+        "keys": list(scores.keys),
+        "labels": scores.labels.tolist(),
+        "scores": scores.scores.tolist(),
+    }
+    files = {"files": hashes_of([scores_path(run, record.split)])}
+    run.write(record_path(run, record.split), {**vars(record), **arrays, **files})
 
 
-def read_record(run: RunFolder, split: str) -> TrialRecord | None:
-    """The record of a trial, or None where it was not scored on `split` yet.
+def read_trial(run: RunFolder, split: str) -> ScoredTrial | None:
+    """What was kept of a trial, or None where it was not scored on `split` yet.
 
     Raises:
-        StoreError: if it is damaged.
+        StoreError: if the record is damaged, was edited, or is of a version that kept scores elsewhere.
     """
     path = record_path(run, split)
-    if not path.is_file():
+    if not path.exists():
         return None
-    return _record(read_json(path), path=path)
-
-
-def read_scores(run: RunFolder, record: TrialRecord) -> TrialScores:
-    """The scores that `record` speaks of.
-
-    Raises:
-        StoreError: if they are not there, damaged, or of other samples.
-    """
-    path = scores_path(run, record.split)
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        keys = tuple(row["key"] for row in rows)
-        labels = np.array([int(row["label"]) for row in rows], dtype=np.int64)
-        scores = np.array([float(row["score"]) for row in rows], dtype=np.float64)
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise StoreError(f"{path} is missing or damaged ({error}); --overwrite trains it again.") from None
-    if fingerprint(keys) != record.samples:
-        raise StoreError(f"{path} holds other samples than were scored for it; --overwrite trains it again.")
-    return TrialScores(keys, labels, scores)
-
-
-def _record(values: Mapping[str, Any], *, path: Path) -> TrialRecord:
-    try:
-        return TrialRecord(**values)
-    except TypeError as error:
-        raise StoreError(f"{path} is damaged ({error}); --overwrite trains it again.") from None
+        told = run.read(path, _Figures)
+    except TrainingError as error:
+        raise StoreError(f"{error} --overwrite trains it again.") from None
+    keys = tuple(told["keys"])
+    if not len(keys) == len(set(keys)) == len(told["labels"]) == len(told["scores"]):
+        raise StoreError(
+            f"{path} is damaged: it has not one score and one label a sample. --overwrite trains it again."
+        )
+    scores = TrialScores(keys, np.array(told["labels"], np.int64), np.array(told["scores"], np.float64))
+    record = TrialRecord(
+        split=told["split"],
+        samples=fingerprint(keys),
+        num_left_out=told["num_left_out"],
+        val_auroc=told["val_auroc"],
+        parameters=told["parameters"],
+        epochs=told["epochs"],
+        seconds=told["seconds"],
+        weights_kept=told["weights_kept"],
+    )
+    return ScoredTrial(record, scores)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from ...atomic import remove_partial
 from ...cache.store import FeatureStore
 from ...configs.device import resolve_device
 from ...documents import fingerprint
@@ -14,7 +15,7 @@ from ...train.trained_run import load_run
 from ..scores import write_scores
 from ..scoring import load_models, score_split
 from .trial import Trial
-from .trial_record import TrialRecord, read_record, scores_path, write_record
+from .trial_record import ScoredTrial, TrialRecord, TrialScores, read_trial, record_path, scores_path, write_trial
 from .trial_start import Step
 
 
@@ -28,7 +29,7 @@ def run_trial(
     keep_weights: bool,
     command: str,
     show: ShowTraining,
-) -> TrialRecord:
+) -> ScoredTrial:
     """Do what is left of a trial; `pool` has the features that all trials share, None: each loads its own.
 
     Raises:
@@ -46,29 +47,33 @@ def run_trial(
                 show=show,
             )
         _score(trial, store, pool=pool, split=split, keep_weights=keep_weights)
-    record = read_record(trial.run, split)
-    assert record is not None
-    if not record.weights_kept:
+    done = read_trial(trial.run, split)
+    assert done is not None
+    if not done.record.weights_kept:
         _delete_weights(trial.run)
-    return record
+    return done
 
 
 def _score(trial: Trial, store: FeatureStore, *, pool: FeaturePool | None, split: str, keep_weights: bool) -> None:
     run = load_run(trial.run.path)
     device = resolve_device(run.settings.train.device, setting="train.device")
     scored = score_split(run, store, split, models=load_models(run, store=store, device=device), pool=pool)
-    write_scores(scores_path(trial.run, split), scored.table, threshold=None)
+    table, state = scored.table, trial.run.state()
+    assert state is not None and state["best"] is not None
+    for path in (scores_path(trial.run, split), record_path(trial.run, split)):
+        remove_partial(path)
+    write_scores(scores_path(trial.run, split), table, threshold=None)
     record = TrialRecord(
         split=split,
-        samples=fingerprint(list(scored.table.keys)),
+        samples=fingerprint(table.keys),
         num_left_out=scored.num_left_out,
-        val_auroc=trial.run.state()["best"]["val_auroc"],
+        val_auroc=state["best"]["val_auroc"],
         parameters=run.manifest["parameters"]["trainable"],
         epochs=len(run.metrics),
         seconds=_seconds(run.metrics),
         weights_kept=keep_weights,
     )
-    write_record(trial.run, record)
+    write_trial(trial.run, record, TrialScores(table.keys, table.labels, table.scores))
 
 
 def _seconds(epochs: Sequence[MetricRow]) -> float:

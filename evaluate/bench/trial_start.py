@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ...atomic import is_empty_folder
 from ...cache.provenance import differences
 from ...cache.store import FeatureStore
-from ...configs.load import settings_from_file
 from ...configs.schema import Settings
 from ...documents import fingerprint
 from ...errors import MetricError, OutputExistsError
@@ -17,9 +17,10 @@ from ...train.origin import deciding_settings
 from ...train.recipes.recipe import FeatureRequest
 from ...train.recipes.registry import make_recipe
 from ...train.requests import require_features, used_names
+from ...train.run_documents import fingerprints_of
 from ...train.samples import choose_samples, split_rows
 from .trial import Trial
-from .trial_record import read_record
+from .trial_record import read_trial
 
 _SHOWN = 5
 
@@ -83,18 +84,18 @@ def next_step(trial: Trial, request: TrialRequest, store: FeatureStore, *, split
         OutputExistsError: if what is there asks for something else, or cannot be scored any more.
     """
     run = trial.run
-    if overwrite or not run.path.exists():
+    if overwrite or not run.path.exists() or is_empty_folder(run.path):
         return "train"
     if not run.exists:
         raise OutputExistsError(f"{run.path} is there and is not a run; move it away.")
     found = _differences(trial, request, store)
-    record = read_record(run, split)
-    if record is not None and record.samples != _fingerprint(store, request.scored):
+    done = read_trial(run, split)
+    if done is not None and done.record.samples != _fingerprint(store, request.scored):
         found.append(f"other samples of the split {split} there than now")
     if found:
         shown = "\n    ".join(found[:_SHOWN])
         raise OutputExistsError(f"{run.path} asks for something else:\n    {shown}")
-    if record is not None:
+    if done is not None:
         return "done"
     if not run.finished:
         return "go on"
@@ -104,11 +105,11 @@ def next_step(trial: Trial, request: TrialRequest, store: FeatureStore, *, split
 
 
 def _differences(trial: Trial, request: TrialRequest, store: FeatureStore) -> list[str]:
-    before, manifest = settings_from_file(trial.run.config_path), trial.run.manifest()
+    before, manifest = trial.run.settings(), trial.run.manifest()
     there = {
         "settings": deciding_settings(before),
         "cache": manifest["cache"],
-        "samples": {name: fingerprint(keys) for name, keys in manifest["samples"].items()},
+        "samples": fingerprints_of(manifest["samples"]),
     }
     now = {
         "settings": deciding_settings(trial.settings),

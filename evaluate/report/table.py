@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ...metrics.estimate import Estimate
+from ...wording import visible
 from ..modalities import unseen_note
 from ..provenance import Provenance
 from ..results import Assessment
@@ -32,12 +33,12 @@ def summary(assessment: Assessment, *, provenance: Provenance) -> RenderableType
         _table(assessment, title=f"{provenance.run_name} on {provenance.split} (n: normals/defects)"),
         *_without_modalities(assessment),
         Text(f"{judged.headline}.", style="bold"),
-        *map(Text, lines),
+        *(Text(visible(line)) for line in lines),
     )
 
 
 def _table(assessment: Assessment, *, title: str) -> Table:
-    table = Table(title=Text(title), title_justify="left")
+    table = Table(title=Text(visible(title)), title_justify="left")
     table.add_column("AUROC of", no_wrap=True)
     for name in ("value", "95% interval", "n"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -70,7 +71,7 @@ def _without_modalities(assessment: Assessment) -> Iterator[RenderableType]:
     for name, result in assessment.modalities.items():
         reach = f"{result.change.low:+.3f} to {result.change.high:+.3f}"
         numbers = (f"{result.auroc.value:.3f}", f"{result.change.value:+.3f}", reach)
-        table.add_row(Text(name), *numbers, str(result.num_lacking), str(result.num_rescaled))
+        table.add_row(Text(visible(name)), *numbers, str(result.num_lacking), str(result.num_rescaled))
     yield table
     note = unseen_note(assessment.modalities)
     if note is not None:
@@ -79,4 +80,4 @@ def _without_modalities(assessment: Assessment) -> Iterator[RenderableType]:
 
 def _add(table: Table, name: str, estimate: Estimate | None, *, counts: tuple[int, int], note: str | None) -> None:
     value, interval = ("none", "") if estimate is None else (f"{estimate.value:.3f}", span(estimate))
-    table.add_row(Text(name), value, interval, f"{counts[0]}/{counts[1]}", Text(note or ""))
+    table.add_row(Text(visible(name)), value, interval, f"{counts[0]}/{counts[1]}", Text(visible(note or "")))

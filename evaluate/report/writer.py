@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...atomic import write_json, write_text
+from ...atomic import write_text
 from ...train.metrics_log import MetricRow
+from ...train.run_documents import hashes_of
+from ...train.run_folder import RunFolder
 from ..provenance import Provenance
 from ..results import Assessment
 from ..scores import ScoreTable, write_scores
@@ -13,19 +15,19 @@ from .report_json import report_document
 
 
 def write_report(
-    folder: Path,
+    run: RunFolder,
     *,
     assessment: Assessment,
     test: ScoreTable,
     provenance: Provenance,
     training_curve: Sequence[MetricRow],
 ) -> Path:
-    """Write `scores_<split>.csv`, `report.html` and, last, `report.json` into `folder`; return the path of the HTML.
+    """Write `scores_<split>.csv`, `report.html` and, last, `report.json` into a run's folder; return the HTML's path.
 
     Splits other than test have reports of their own, `report_<split>`.
 
     Args:
-        folder: made if it is not there; files of an earlier report are replaced, each in one step.
+        run: files of an earlier report are replaced, each in one step.
         assessment: the numbers.
         test: the table they were made from.
         provenance: names the split; its settings must be JSON values.
@@ -33,8 +35,9 @@ def write_report(
     """
     html = render_html(assessment, test=test, provenance=provenance, training_curve=training_curve)
     name = "report" if provenance.split == "test" else f"report_{provenance.split}"
-    html_path = folder / f"{name}.html"
-    write_scores(folder / f"scores_{provenance.split}.csv", test, threshold=assessment.threshold.value)
+    html_path, scores_path = run.path / f"{name}.html", run.path / f"scores_{provenance.split}.csv"
+    write_scores(scores_path, test, threshold=assessment.threshold.value)
     write_text(html_path, html)
-    write_json(folder / f"{name}.json", report_document(assessment, provenance=provenance))
+    document = report_document(assessment, provenance=provenance)
+    run.write(run.path / f"{name}.json", {**document, "files": hashes_of([html_path, scores_path])})
     return html_path

@@ -43,7 +43,7 @@ def test_a_table_and_the_same_again_as_json(weldcache: Run, project: Path) -> No
     again = weldcache("bench", "gate.yaml", "--json", folder=project)
     assert again.code == 0 and "seed 0: test AUROC" not in again.err
     document = json.loads(again.raw_out)
-    assert document == json.loads((project / "runs/gate/table_test.json").read_text())
+    assert document.items() <= json.loads((project / "runs/gate/table_test.json").read_text()).items()
     assert document["command"] == "weldcache bench gate.yaml --json"
     assert [variant["name"] for variant in document["variants"]] == ["as set", "no gate"]
     shown = weldcache("eval", "--run", "gate/no_gate-seed0", folder=project)

@@ -104,7 +104,7 @@ def test_reading_commands_survive_a_damaged_run(
     for command in (["list"], ["list", "--json"], ["show", "second"], ["compare", "first", "second"], ["prune"]):
         outcome = weldcache("runs", *command, folder=folder)
         assert outcome.code == 0, outcome.err
-        assert "second" not in outcome.out if command == ["prune"] else "manifest.json is damaged" in outcome.out
+        assert "manifest.json is damaged" in outcome.out
     assert contents(folder) == before
 
 

@@ -28,6 +28,15 @@ def test_csv_reads_back_to_the_same_numbers(table: ScoreTable, tmp_path: Path) -
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["scores_test.csv"]
 
 
+@pytest.mark.parametrize("name", ["=cmd|' /C calc'!A0", "+1+1", "@SUM(A1)", "-2", "\tx"])
+def test_names_that_a_spreadsheet_would_run_are_text(table: ScoreTable, tmp_path: Path, name: str) -> None:
+    hostile = replace(table, keys=(name, *table.keys[1:]), sessions=(name, *table.sessions[1:]))
+    write_scores(tmp_path / "scores.csv", hostile, threshold=None)
+    with (tmp_path / "scores.csv").open(newline="") as handle:
+        first = next(csv.DictReader(handle))
+    assert first["key"] == first["session"] and first["key"][0] in "'\\" and name.strip() in first["key"]
+
+
 def test_csv_says_who_lacks_what_on_which_scale_and_who_raises_an_alarm(
     make_table: Callable[..., ScoreTable], tmp_path: Path
 ) -> None:

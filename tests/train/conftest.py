@@ -3,7 +3,9 @@
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
 from weldcache.configs.load import to_yaml
 from weldcache.configs.schema import Settings
+from weldcache.train.metrics_log import append_row, read_log
 from weldcache.train.run_folder import RunFolder
 
 NUM_TRAIN_NORMALS, NUM_TRAIN_DEFECTS = 37, 3
@@ -172,7 +175,30 @@ def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
+@pytest.fixture
+def make_run(run_manifest: Callable[..., dict[str, Any]]) -> MakeRun:
+    """Make a run's folder with files as training leaves them, but for the weights, of which there are none."""
+    return partial(_make_run, run_manifest)
+
+
+@pytest.fixture(scope="session")
+def unseal() -> Callable[[RunFolder], None]:
+    """Take the checksums out of a run's documents, as if it had been made before there were any."""
+
+    def strip(run: RunFolder) -> None:
+        for path in (run.manifest_path, run.state_path):
+            document = json.loads(path.read_text())
+            new = ("checksum", "config_sha256", "manifest_checksum", "log")
+            write_json(path, {name: value for name, value in document.items() if name not in new})
+        rows = [json.loads(line) for line in run.metrics_path.read_text().splitlines()]
+        bare = [{name: value for name, value in row.items() if name != "checksum"} for row in rows]
+        run.metrics_path.write_text("".join(json.dumps(row) + "\n" for row in bare))
+
+    return strip
+
+
 def _make_run(
+    run_manifest: Callable[..., dict[str, Any]],
     path: Path,
     *,
     created: str = "2026-01-01T10:00:00+00:00",
@@ -183,31 +209,26 @@ def _make_run(
     stopped: str | None = "epochs",
     report: dict[str, object] | None = None,
     settings: dict[str, object] | None = None,
+    manifest: dict[str, object] | None = None,
 ) -> RunFolder:
     run = RunFolder(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    manifest = {
-        "recipe": "causal_film",
-        "created": created,
-        "command": "weldcache train",
-        "fingerprint": features,
-        "cache": {"features": {"video": {"made_by": {"model": features}}}},
-        "parameters": {"trainable": 7, "total": 9},
-        "samples": {"train": ["t"], "validation": list(validated_on)},
-    }
+    manifest = run_manifest(
+        created=created,
+        fingerprint=features,
+        cache={"features": {"video": {"made_by": {"model": features}}}},
+        samples={"train": ["t"], "validation": list(validated_on)},
+        **(manifest or {}),
+    )
     run.create(config=to_yaml(Settings.model_validate(settings or {})), manifest=manifest)
     best = {"epoch": 1, "step": 4, "loss": 2.0, "val_loss": loss, "val_auroc": auroc, "seconds": 1.5}
-    rows = [best, best | {"epoch": 2, "step": 8}]
-    run.metrics_path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for row in (best, best | {"epoch": 2, "step": 8}):
+        append_row(run.metrics_path, row)
     run.best_path.write_bytes(b"b" * 1000)
     run.last_path.write_bytes(b"l" * 3000)
-    write_json(run.state_path, {"finished": stopped is not None, "stopped": stopped, "epoch": 2, "best": best})
+    log = read_log(run.metrics_path).checksums[-1]
+    state = {"finished": stopped is not None, "stopped": stopped, "epoch": 2, "best": best, "log": log}
+    run.write(run.state_path, state)
     if report is not None:
-        write_json(path / "report.json", report)
+        run.write(path / "report.json", report)
     return run
-
-
-@pytest.fixture
-def make_run() -> MakeRun:
-    """Make a run's folder with files as training leaves them, but for the weights, of which there are none."""
-    return _make_run

@@ -127,7 +127,7 @@ def test_foreign_files_are_refused(path: Path, metadata: dict[str, str] | None) 
 def test_a_pickle_is_never_opened(path: Path) -> None:
     """What torch.save writes would run code on loading."""
     torch.save({"raw/weight": torch.ones(2)}, path)
-    with pytest.raises(TrainingError, match="no checkpoint of this weldcache"):
+    with pytest.raises(TrainingError, match="damaged: its header"):
         read_checkpoint(path)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from weldcache import atomic
 from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
 from weldcache.cache.index import index_of
 from weldcache.cache.precision import to_storage
@@ -17,8 +18,10 @@ from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
 from weldcache.configs.schema import Settings
+from weldcache.documents import write_sealed
 from weldcache.errors import FingerprintError, NotFoundError, OutputExistsError, SettingsError, TrainingError
 from weldcache.metrics.auroc import auroc
+from weldcache.train import fusion
 from weldcache.train.checkpoint import read_checkpoint
 from weldcache.train.combination import Weighting, fit_weights
 from weldcache.train.feature_reader import FeatureReader
@@ -286,15 +289,16 @@ def test_without_defects_weights_cannot_be_fitted(tmp_path: Path) -> None:
 
 
 def unfinished(project: Path) -> None:
-    path = project / "runs" / "far" / "state.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "finished": False}))
+    run = RunFolder(project / "runs" / "far")
+    run.write(run.state_path, {**(run.state() or {}), "finished": False})
 
 
 def validated_on_others(project: Path) -> None:
-    path = project / "runs" / "far" / "manifest.json"
-    manifest = json.loads(path.read_text())
+    run = RunFolder(project / "runs" / "far")
+    manifest, state = run.manifest(), run.state()
     manifest["samples"]["validation"].remove("day/30")
-    path.write_text(json.dumps(manifest))
+    write_sealed(run.manifest_path, manifest)
+    run.write(run.state_path, state or {})
 
 
 def nothing_changed(project: Path) -> None:
@@ -331,13 +335,38 @@ def test_other_features_are_refused_with_the_difference(project: Path, tmp_path:
         fused(project, weighting=(0.2, 0.3, 0.5))
 
 
+def test_killed_while_it_is_written_the_same_command_works(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing stands under the run's name before it is whole, and what the kill left is removed."""
+    with monkeypatch.context() as patch:
+        patch.setattr(fusion, "write_checkpoint", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(atomic.shutil, "rmtree", lambda *_, **__: None)  # as after a kill, nothing tidies up
+        with pytest.raises(KeyboardInterrupt):
+            fused(project, run_name="both")
+    left = [path for path in (project / "runs").iterdir() if path.name.startswith(".")]
+    assert len(left) == 1 and not (project / "runs/both").exists()
+    assert fused(project, run_name="both").run.finished
+    assert not left[0].exists()
+
+
+def test_a_number_that_is_taken_meanwhile_becomes_the_next_one(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    choose = fusion.choose_samples
+
+    def slow(*arguments: Any, **keywords: Any) -> Any:
+        (project / "runs/late_fusion-001/x").mkdir(parents=True)
+        return choose(*arguments, **keywords)
+
+    monkeypatch.setattr(fusion, "choose_samples", slow)
+    run = fused(project).run
+    assert run.name == "late_fusion-002" and read_checkpoint(run.best_path).origin["run"] == "late_fusion-002"
+
+
 def test_a_name_is_taken_once(project: Path) -> None:
     fused(project, run_name="both")
     with pytest.raises(OutputExistsError, match="both exists already, replace it with --overwrite"):
         fused(project, run_name="both")
     with pytest.raises(OutputExistsError, match="one of the runs that are fused"):
         fused(project, run_name="far", overwrite=True)
-    (project / "runs" / "folder").mkdir()
+    (project / "runs" / "folder" / "mine").mkdir(parents=True)
     with pytest.raises(OutputExistsError, match="not a run"):
         fused(project, run_name="folder", overwrite=True)
     again = fused(project, run_name="both", weighting=(1.0, 0.0), overwrite=True)

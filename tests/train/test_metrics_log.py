@@ -1,11 +1,13 @@
 """The log of epochs, and how it is cut back to where a run goes on."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from weldcache.errors import TrainingError
-from weldcache.train.metrics_log import append_row, cut_back, read_rows
+from weldcache.train.metrics_log import append_row, cut_back, read_log, read_rows
 
 
 @pytest.fixture
@@ -48,6 +50,47 @@ def test_a_damaged_line_is_refused(log: Path) -> None:
     log.write_text(log.read_text().replace('"epoch": 2,', '"epoch"'))
     with pytest.raises(TrainingError, match="damaged"):
         read_rows(log)
+
+
+def edited(lines: list[str]) -> list[str]:
+    return [line.replace("0.5", "0.6") for line in lines]
+
+
+def without_second(lines: list[str]) -> list[str]:
+    return [lines[0], lines[2]]
+
+
+def reordered(lines: list[str]) -> list[str]:
+    return [lines[1], lines[0], lines[2]]
+
+
+def without_checksum(lines: list[str]) -> list[str]:
+    return [lines[0], lines[1].partition(', "checksum"')[0] + "}", lines[2]]
+
+
+@pytest.mark.parametrize("change", [edited, without_second, reordered, without_checksum])
+def test_a_line_that_was_edited_taken_out_or_moved_is_refused(
+    log: Path, change: Callable[[list[str]], list[str]]
+) -> None:
+    lines = log.read_text().splitlines()
+    log.write_text("".join(f"{line}\n" for line in change(lines)))
+    with pytest.raises(TrainingError, match=r"metrics\.jsonl, line [12]: it does not match"):
+        read_rows(log)
+
+
+def test_a_log_from_before_the_checksums_is_read_and_gets_them_when_its_run_goes_on(log: Path) -> None:
+    rows = read_rows(log)
+    log.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    assert read_log(log).checksums == ["", "", ""] and read_rows(log) == rows
+    cut_back(log, epoch=2)
+    assert read_rows(log) == rows[:2] and all(read_log(log).checksums)
+
+
+@pytest.mark.parametrize("row", ['{"loss": "low"}', '{"loss": NaN}', '{"loss": [1]}', '{"\\u001b]0;x": 1}'])
+def test_a_row_of_anything_but_figures_is_refused(tmp_path: Path, row: str) -> None:
+    (tmp_path / "metrics.jsonl").write_text(f"{row}\n")
+    with pytest.raises(TrainingError, match="damaged"):
+        read_rows(tmp_path / "metrics.jsonl")
 
 
 def test_nan_is_refused(log: Path) -> None:

@@ -1,6 +1,5 @@
 """A checkpoint knows what it belongs to, and is used for nothing else, whatever the files beside it say."""
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,7 @@ import torch
 
 from weldcache.atomic import write_json, write_text
 from weldcache.cache.store import FeatureStore
-from weldcache.configs.load import settings_from_file, to_yaml
+from weldcache.configs.load import to_yaml
 from weldcache.configs.schema import Settings
 from weldcache.errors import FingerprintError, NotFoundError, TrainingError
 from weldcache.train import pipeline
@@ -20,7 +19,9 @@ from weldcache.train.metrics_log import append_row
 from weldcache.train.origin import deciding_settings, read_run_checkpoint, require_same_features
 from weldcache.train.pipeline import train
 from weldcache.train.randomness import Purpose, derived_seed
+from weldcache.train.run_documents import sealed_manifest
 from weldcache.train.run_folder import RunFolder, named_run
+from weldcache.train.run_settings import shareable
 from weldcache.train.trained_run import load_run
 
 MakeSettings = Callable[..., Settings]
@@ -46,16 +47,25 @@ def run(finished: RunFolder, tmp_path: Path) -> RunFolder:
     return RunFolder(Path(shutil.copytree(finished.path, tmp_path / "copied")))
 
 
+def forge(run: RunFolder, *, settings: Settings | None = None, **manifest: object) -> None:
+    """Change what a run says of itself as somebody would who makes every checksum anew."""
+    state, config = run.state(), run.config_path.read_text() if settings is None else to_yaml(settings)
+    write_text(run.config_path, config)
+    write_json(run.manifest_path, sealed_manifest({**run.manifest(), **manifest}, config=config))
+    assert state is not None
+    run.write(run.state_path, state)
+
+
 def other_text(store: FeatureStore) -> None:
     store.add_constant("text/prompt", np.ones(24, np.float32), made_by={"backbone": {"model": "another"}})
 
 
 def test_a_checkpoint_says_all_that_training_goes_by(finished: RunFolder) -> None:
     """Rates follow from the schedule and the step, random numbers from the seed and the epoch."""
-    settings, manifest = settings_from_file(finished.config_path), finished.manifest()
+    settings, manifest = finished.settings(), finished.manifest()
     last, best = read_checkpoint(finished.last_path), read_checkpoint(finished.best_path)
     assert last.origin == best.origin
-    assert Settings.model_validate(last.origin["settings"]) == settings
+    assert Settings.model_validate(last.origin["settings"]) == shareable(settings)
     assert last.origin["schedule"] == {
         "warmup_lr": settings.train.warmup_lr,
         "lr": settings.train.lr,
@@ -80,7 +90,7 @@ def test_weights_that_were_deleted_are_told_from_such_that_never_were(run: RunFo
     run.best_path.unlink()
     with pytest.raises(NotFoundError, match=r"the run is finished, and its weights were deleted.* --keep-weights"):
         load_run(run.path).best()
-    write_json(run.state_path, run.state() | {"finished": False})
+    run.write(run.state_path, {**(run.state() or {}), "finished": False})
     with pytest.raises(NotFoundError, match="There is no checkpoint"):
         load_run(run.path).best()
 
@@ -90,11 +100,16 @@ def test_a_renamed_run_is_still_itself(run: RunFolder) -> None:
 
 
 def test_settings_that_decide_nothing_may_change(run: RunFolder) -> None:
-    settings = settings_from_file(run.config_path)
+    settings = run.settings()
     moved = settings.cache.model_copy(update={"path": Path("/elsewhere.zarr")})
     rarely = settings.train.model_copy(update={"checkpoint_seconds": 1.0, "loading": "streamed"})
-    write_text(run.config_path, to_yaml(settings.model_copy(update={"cache": moved, "train": rarely})))
+    forge(run, settings=settings.model_copy(update={"cache": moved, "train": rarely}))
     read_run_checkpoint(run.best_path, run=run)
+
+
+def member(name: str) -> dict[str, object]:
+    told = {"recipe": "causal_film", "created": "2026-01-01", "seed": 0, "fingerprint": "f", "cache": {}}
+    return {"name": name, **told, "settings": {}}
 
 
 @pytest.mark.parametrize(
@@ -106,9 +121,9 @@ def test_settings_that_decide_nothing_may_change(run: RunFolder) -> None:
     ],
 )
 def test_edited_settings_are_refused(run: RunFolder, section: str, setting: str, value: object, said: str) -> None:
-    settings = settings_from_file(run.config_path)
+    settings = run.settings()
     changed = getattr(settings, section).model_copy(update={setting: value})
-    write_text(run.config_path, to_yaml(settings.model_copy(update={section: changed})))
+    forge(run, settings=settings.model_copy(update={section: changed}))
     with pytest.raises(FingerprintError, match=said):
         read_run_checkpoint(run.best_path, run=run)
 
@@ -119,26 +134,38 @@ def test_edited_settings_are_refused(run: RunFolder, section: str, setting: str,
         ("fingerprint", "0" * 64, r"fingerprint: [0-9a-f]+\.* in the checkpoint, 0+\.* in the folder"),
         ("samples", {"train": ["x"], "validation": ["y"]}, r"samples\.train: "),
         ("cache", {"features": {}, "constants": {}}, r"cache\.features\.\S+: .* in the checkpoint, \(absent\) in"),
-        ("members", [{"name": "other"}], r"members: \[\] in the checkpoint, \[.*other.*\] in the folder"),
+        ("members", [member("other"), member("one")], r"members: \[\] in the checkpoint, \[.*other"),
         ("recipe", "late_fusion", "recipe: causal_film in the checkpoint, late_fusion in the folder"),
     ],
 )
 def test_an_edited_manifest_is_refused(run: RunFolder, name: str, value: object, said: str) -> None:
-    write_json(run.manifest_path, run.manifest() | {name: value})
+    forge(run, **{name: value})
     with pytest.raises(FingerprintError, match=said):
+        read_run_checkpoint(run.best_path, run=run)
+
+
+@pytest.mark.parametrize("file", ["config.yaml", "manifest.json"])
+def test_what_was_edited_by_hand_is_refused_by_its_checksum(run: RunFolder, file: str) -> None:
+    path = run.path / file
+    text = path.read_text()
+    path.write_text(
+        text.replace("seed: 3", "seed: 4") if file == "config.yaml" else text.replace('"seed": 3', '"seed": 4')
+    )
+    assert path.read_text() != text
+    with pytest.raises(TrainingError, match=rf"{file} (was edited|does not match)"):
         read_run_checkpoint(run.best_path, run=run)
 
 
 def test_a_manifest_that_is_none_is_refused(run: RunFolder) -> None:
     write_json(run.manifest_path, {"created": "2026-01-01"})
-    with pytest.raises(TrainingError, match="no manifest of a run"):
+    with pytest.raises(TrainingError, match=r"manifest\.json is damaged \(recipe: Field required"):
         read_run_checkpoint(run.best_path, run=run)
 
 
 def test_a_checkpoint_that_says_nothing_of_itself_is_refused(run: RunFolder) -> None:
     checkpoint = read_checkpoint(run.best_path)
     write_checkpoint(run.best_path, type(checkpoint)(checkpoint.tensors, checkpoint.record))
-    with pytest.raises(TrainingError, match="train again"):
+    with pytest.raises(TrainingError, match="run: Field required"):
         read_run_checkpoint(run.best_path, run=run)
 
 
@@ -160,10 +187,10 @@ def test_a_model_is_not_loaded_for_other_features_even_if_the_manifest_says_so(
     other_text(toy_store)
     used = [*before["cache"]["features"], *before["cache"]["constants"]]
     swapped = {"cache": toy_store.manifest_of(used), "fingerprint": toy_store.fingerprint_of(used)}
-    write_json(run.manifest_path, before | swapped)
+    forge(run, **swapped)
     with pytest.raises(FingerprintError, match="toy in the checkpoint, another in the folder"):
         load_run(run.path).model("averaged", store=toy_store, device=CPU)
-    write_json(run.manifest_path, before)
+    forge(run, **before)
     with pytest.raises(FingerprintError, match="toy in the run, another in the cache"):
         load_run(run.path).model("averaged", store=toy_store, device=CPU)
 
@@ -187,7 +214,7 @@ def test_a_run_does_not_go_on_with_other_features_even_if_its_manifest_says_so(
     other_text(toy_store)
     used = [*before["cache"]["features"], *before["cache"]["constants"]]
     swapped = {"cache": toy_store.manifest_of(used), "fingerprint": toy_store.fingerprint_of(used)}
-    write_json(cut.manifest_path, before | swapped)
+    forge(cut, **swapped)
     with pytest.raises(
         FingerprintError, match=r"made_by\.backbone\.model: toy in the checkpoint, another in the folder"
     ):
@@ -201,12 +228,9 @@ def test_a_run_does_not_go_on_with_another_stream_of_random_numbers(toy_settings
     write_checkpoint(
         run.last_path, type(last)(last.tensors, {**last.record, "seeds_of_next_epoch": seeds}, last.origin)
     )
-    state = json.loads(run.state_path.read_text())
-    write_json(run.state_path, state | {"finished": False})
-    settings = settings_from_file(run.config_path)
-    moved = settings.model_copy(update={"runs": settings.runs.model_copy(update={"folder": run.path.parent})})
+    run.write(run.state_path, {**(run.state() or {}), "finished": False})
     with pytest.raises(TrainingError, match="draws other random numbers"):
-        train(moved, run_name=run.name, overwrite=False, command="")
+        train(run.settings(), run_name=run.name, overwrite=False, command="")
 
 
 def test_what_decides_is_told_by_section(toy_settings: MakeSettings) -> None:

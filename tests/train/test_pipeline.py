@@ -12,7 +12,6 @@ from safetensors import SafetensorError
 
 from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
 from weldcache.cache.store import FeatureStore
-from weldcache.configs.load import settings_from_file
 from weldcache.configs.schema import Settings
 from weldcache.errors import FingerprintError, NotFoundError, OutputExistsError, TrainingError
 from weldcache.metrics.auroc import auroc
@@ -72,7 +71,12 @@ def test_a_run_says_what_made_it(toy_settings: MakeSettings, toy_store_path: obj
         "state.json",
     ]
     assert folder.name == "causal_film-001" and folder.finished
-    assert settings_from_file(folder.config_path) == settings
+    new = folder.path.parent / "new"
+    new.touch()
+    assert {path.stat().st_mode for path in folder.path.iterdir()} == {new.stat().st_mode}
+    kept = folder.settings()
+    assert kept.train == settings.train and kept.model == settings.model
+    assert kept.cache.path == settings.cache.path and kept.runs.folder == settings.runs.folder
     store, manifest = FeatureStore.open(settings.cache.path), folder.manifest()
     used = ["video", "audio", "image/block_2", "image/block_6", "sensor", "text/prompt"]
     assert manifest["fingerprint"] == store.fingerprint_of(used)

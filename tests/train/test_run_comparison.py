@@ -12,13 +12,21 @@ from weldcache.atomic import write_json
 from weldcache.configs.load import load_settings
 from weldcache.errors import NotFoundError, SettingsError
 from weldcache.metrics.estimate import Estimate
+from weldcache.train.run_catalogue import list_runs
 from weldcache.train.run_comparison import compare
 from weldcache.train.run_details import describe_run_folder
+from weldcache.train.run_documents import sealed_manifest
 from weldcache.train.run_folder import RunFolder
 from weldcache.train.run_tables import run_page
 
 MakeRun = Callable[..., RunFolder]
-REPORT = {"auroc": {"value": 0.7, "low": 0.6, "high": 0.8}, "ap": 0.9, "fpr_at_95_tpr": 0.5}
+REPORT = {
+    "auroc": {"value": 0.7, "low": 0.6, "high": 0.8},
+    "ap": 0.9,
+    "fpr_at_95_tpr": 0.5,
+    "num_normal": 5,
+    "num_defect": 6,
+}
 
 
 def test_settings_are_told_where_they_are_not_a_presets(make_run: MakeRun, tmp_path: Path) -> None:
@@ -29,11 +37,31 @@ def test_settings_are_told_where_they_are_not_a_presets(make_run: MakeRun, tmp_p
     assert details.changed == {"train.lr": 1e-3, "train.seed": 0}
     assert (details.settings["train.lr"], details.settings["train.seed"]) == (0.5, 3)
     assert not {"cache.path", "data.root", "runs.folder"} & details.settings.keys()
-    assert details.files["last.safetensors"] == 3000 and details.reports == {"test": REPORT}
+    assert details.files["last.safetensors"] == 3000 and REPORT.items() <= details.reports["test"].items()
     document = json.loads(json.dumps(details.as_json()))
     assert document["changed"]["train.lr"] == {"here": 0.5, "preset": 1e-3}
     assert document["parameters"] == {"trainable": 7, "total": 9}
     assert document["fingerprint"] == "f" and document["status"] == "finished"
+
+
+def test_counts_by_modality_are_words(make_run: MakeRun, tmp_path: Path) -> None:
+    counts = {"train_normals": 9, "train_normals_without": {"video": 13, "audio": 1}, "validation_without": {}}
+    details = describe_run_folder(make_run(tmp_path / "a", manifest={"counts": counts}), folder=tmp_path)
+    console = Console(width=200, file=StringIO())
+    with console.capture() as captured:
+        console.print(*run_page(details), sep="\n")
+    said = "counts: train normals 9, train normals without video 13, train normals without audio 1\n"
+    assert said in captured.get()
+
+
+def test_a_run_without_checksums_is_said_to_have_none(
+    make_run: MakeRun, unseal: Callable[[RunFolder], None], tmp_path: Path
+) -> None:
+    unseal(make_run(tmp_path / "old"))
+    make_run(tmp_path / "new")
+    assert any("old has no checksums" in note for note in compare(tmp_path, ["old", "new"]).notes)
+    (old,) = [entry for entry in list_runs(tmp_path, nested=False) if entry.name == "old"]
+    assert (old.status, old.sealed, old.best_figure("val_auroc")) == ("finished", False, 0.5)
 
 
 def test_the_defaults_are_the_default_preset(make_run: MakeRun, tmp_path: Path) -> None:
@@ -42,25 +70,25 @@ def test_the_defaults_are_the_default_preset(make_run: MakeRun, tmp_path: Path) 
 
 
 def test_a_fused_run_names_what_it_was_made_of(make_run: MakeRun, tmp_path: Path) -> None:
-    run = make_run(tmp_path / "a")
-    members = [{"name": "b", "settings": {}}, {"name": "list/c", "settings": {}}]
-    write_json(run.manifest_path, run.manifest() | {"members": members})
+    run = make_run(tmp_path / "a", manifest=fused([member("b"), member("list/c")]))
     assert describe_run_folder(run, folder=tmp_path).as_json()["members"] == ["b", "list/c"]
 
 
-def fuse_files(run: RunFolder, members: Sequence[Mapping[str, object]]) -> None:
-    write_json(run.manifest_path, run.manifest() | {"recipe": "late_fusion", "members": list(members)})
+def fused(members: Sequence[Mapping[str, object]]) -> dict[str, object]:
+    return {"recipe": "late_fusion", "members": list(members)}
 
 
 def member(name: str, preset: str = "v5", **changes: Mapping[str, object]) -> dict[str, object]:
     values = load_settings(preset, folder=Path("/nowhere")).model_dump(mode="json")
-    return {"name": name, "settings": values | {section: values[section] | new for section, new in changes.items()}}
+    settings = values | {section: values[section] | new for section, new in changes.items()}
+    told = {"recipe": "causal_film", "created": "2026-01-01", "seed": 0, "fingerprint": "f", "cache": {}}
+    return {"name": name, **told, "settings": settings}
 
 
 def test_a_fused_runs_settings_are_its_members(make_run: MakeRun, tmp_path: Path) -> None:
     demo = load_settings("demo", folder=tmp_path).model_dump()
-    run = make_run(tmp_path / "fused", settings=demo)
-    fuse_files(run, [member("v5", train={"lr": 0.5}), member("list/ae", preset="video_ae")])
+    members = [member("v5", train={"lr": 0.5}), member("list/ae", preset="video_ae")]
+    run = make_run(tmp_path / "fused", settings=demo, manifest=fused(members))
     details = describe_run_folder(run, folder=tmp_path)
     assert details.preset == "v5 for v5, video_ae for list/ae"
     assert details.changed == {"v5/train.lr": 2e-5}
@@ -74,31 +102,41 @@ def test_a_fused_runs_settings_are_its_members(make_run: MakeRun, tmp_path: Path
 
 
 def test_a_member_that_is_fused_itself_tells_its_own_members_settings(make_run: MakeRun, tmp_path: Path) -> None:
-    run = make_run(tmp_path / "fused")
     inner = member("inner", train={"lr": 0.5}) | {"members": [member("a"), member("b")]}
-    fuse_files(run, [inner, member("c")])
+    run = make_run(tmp_path / "fused", manifest=fused([inner, member("c")]))
     details = describe_run_folder(run, folder=tmp_path)
     assert details.preset == "v5 for inner/a, v5 for inner/b, v5 for c" and details.changed == {}
     assert details.members == ["inner", "c"]
 
 
-@pytest.mark.parametrize("members", [[{"name": "a"}], "abc", [{"name": "a", "settings": {"train": {"lr": "fast"}}}]])
-def test_members_that_cannot_be_read_are_a_fault(make_run: MakeRun, tmp_path: Path, members: object) -> None:
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        ([{"name": "a"}], "members.0.recipe: Field required"),
+        ("abc", "members: "),
+        ([member("a"), member("a")], "each of another name"),
+        ([member("a")], "two members or more"),
+        ([member("a"), member("b", train={"lr": "fast"})], "settings of what was fused"),
+    ],
+)
+def test_members_that_cannot_be_read_are_a_fault(
+    make_run: MakeRun, run_manifest: Callable[..., dict[str, object]], tmp_path: Path, members: object, said: str
+) -> None:
     run = make_run(tmp_path / "fused")
-    write_json(run.manifest_path, run.manifest() | {"members": members})
+    told = run_manifest(recipe="late_fusion", members=members)
+    write_json(run.manifest_path, sealed_manifest(told, config=run.config_path.read_text()))
+    run.state_path.unlink()
     details = describe_run_folder(run, folder=tmp_path)
-    assert details.entry.status == "damaged" and details.settings == {}
-    assert "does not tell the settings of what was fused" in details.entry.faults[0]
+    assert details.entry.status == "damaged" and said in details.entry.faults[0]
 
 
 def test_a_run_is_compared_with_each_member_of_a_fused_one(make_run: MakeRun, tmp_path: Path) -> None:
     """What the fused run's own file says made nothing, and is not compared."""
     make_run(tmp_path / "v5", settings={"train": {"lr": 0.5}})
     for name, lr in (("fused", 0.1), ("other", 0.2)):
-        fuse_files(
-            make_run(tmp_path / name, settings={"model": {"d_model": 64}}),
-            [member("v5", train={"lr": 0.5}), member(f"b-{name}", train={"lr": lr}), member("c", train={"lr": lr})],
-        )
+        members = [member("v5", train={"lr": 0.5}), member(f"b-{name}", train={"lr": lr})]
+        told = fused([*members, member("c", train={"lr": lr})])
+        make_run(tmp_path / name, settings={"model": {"d_model": 64}}, manifest=told)
     assert compare(tmp_path, ["v5", "fused"]).settings == {"b-fused/train.lr": [0.5, 0.1], "c/train.lr": [0.5, 0.1]}
     comparison = compare(tmp_path, ["fused", "other"])
     assert comparison.settings == {"c/train.lr": [0.1, 0.2]}  # of one run's b there is nothing to compare
@@ -112,7 +150,9 @@ def test_a_damaged_run_is_shown_as_far_as_it_can_be_read(make_run: MakeRun, tmp_
     (run.path / file).write_text("{nothing: [\n")
     details = describe_run_folder(run, folder=tmp_path)
     assert details.entry.status == "damaged" and file in details.entry.faults[0]
-    assert details.reports == {"test": REPORT} and file in details.files
+    assert file in details.files
+    # Without its manifest nothing can be held to be this run's.
+    assert ("test" in details.reports) == (file != "manifest.json")
 
 
 def test_only_what_differs_is_told_of_the_settings(make_run: MakeRun, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
 from ...configs.schema import Settings
 from ...errors import SettingsError
 from .causal_film import CausalFilmRecipe
@@ -42,13 +44,18 @@ def recipe_of(manifest: Mapping[str, Any], settings: Settings) -> Recipe:
     """The recipe that a run's manifest names; a fused run's holds the members' recipes and settings.
 
     Raises:
-        SettingsError: as `make_recipe`.
+        SettingsError: as `make_recipe`, and if a member is of a version with other settings.
     """
     if manifest["recipe"] != LATE_FUSION:
         return make_recipe(manifest["recipe"], settings)
+    if "members" not in manifest:
+        raise SettingsError("The manifest of a fused run does not tell what was fused; restore it.")
     return LateFusionRecipe([_fusion_member(member) for member in manifest["members"]])
 
 
 def _fusion_member(told: Mapping[str, Any]) -> FusionMember:
-    settings = Settings.model_validate(told["settings"])
+    try:
+        settings = Settings.model_validate(told["settings"])
+    except ValidationError as error:
+        raise SettingsError(f"The fused run {told['name']} is of a version with other settings ({error}).") from None
     return FusionMember(told["name"], recipe_of(told, settings), settings.train.precision)

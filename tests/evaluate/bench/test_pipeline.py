@@ -85,7 +85,8 @@ def test_the_table_says_what_the_trials_scored(run_bench: RunBench, write_list: 
     assert by_name["no gate"]["parameters"] < by_name["reference"]["parameters"]
     assert (found.document["num_normal"], found.document["num_defect"]) == (14, 16)
     assert found.document["media_free"]["auroc"]["value"] != 0.5
-    assert json.loads((found.folder / "table_test.json").read_text()) == json.loads(json.dumps(found.document))
+    kept = json.loads((found.folder / "table_test.json").read_text())
+    assert json.loads(json.dumps(found.document)).items() <= kept.items()
     rows = rows_of(found.folder / "table_test.csv")
     assert [row["variant"] for row in rows] == ["reference", "no gate"]
     assert float(rows[1]["auroc"]) == means["no gate"]

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from weldcache.configs.variant_lists import Recorded
+from weldcache.documents import seal_holds
 from weldcache.evaluate.bench.comparison import Comparison, VariantResult
 from weldcache.evaluate.bench.header import BenchHeader
 from weldcache.evaluate.bench.notes import notes_below
@@ -96,6 +97,20 @@ def test_markdown_is_a_table_whose_rows_have_one_length(comparison: Comparison) 
     assert r"10+21 [b]\|" in lines[4] and set(rows[1]) <= set("|-: ")
 
 
+def test_names_that_a_spreadsheet_or_a_terminal_would_run_are_text(comparison: Comparison, tmp_path: Path) -> None:
+    hostile = replace(comparison.variants[0], name="=cmd|' /C calc'!A0\n\x1b]0;title\x07[/]")
+    found = replace(comparison, variants=(hostile, *comparison.variants[1:]), reference=hostile.name)
+    write_tables(tmp_path, found, header=HEADER)
+    first = next(csv.DictReader((tmp_path / "table_test.csv").read_text().splitlines()))
+    assert first["variant"] == r"'=cmd|' /C calc'!A0\n\x1b]0;title\x07[/]"
+    console = Console(width=200, file=io.StringIO())
+    console.print(bench_summary(found, header=HEADER))
+    markdown = (tmp_path / "table_test.md").read_text()
+    for text in (console.file.getvalue(), markdown):  # type: ignore[attr-defined]
+        assert "\x1b" not in text and r"A0\n\x1b]0;title" in text and "[/]" in text
+    assert len({line.replace(r"\|", "").count("|") for line in markdown.splitlines() if line.startswith("|")}) == 1
+
+
 def test_columns_that_nothing_fills_are_left_out(comparison: Comparison) -> None:
     alone = Comparison(**{**comparison.__dict__, "variants": comparison.variants[1:2]})
     head = bench_markdown(alone, header=HEADER).split("\n")[2]
@@ -110,7 +125,8 @@ def test_files_read_back(comparison: Comparison, tmp_path: Path) -> None:
     assert (float(second["difference"]), second["failures"]) == (-0.05, "seed 1: the loss is nan")
     assert (third["auroc"], third["recorded_val_auroc"]) == ("", "0.86")
     document = json.loads((tmp_path / "table_test.json").read_text())
-    assert document == json.loads(json.dumps(bench_document(comparison, header=HEADER)))
+    assert seal_holds(document) and document["files"].keys() == {"table_test.csv", "table_test.md"}
+    assert json.loads(json.dumps(bench_document(comparison, header=HEADER))).items() <= document.items()
     assert document["variants"][0]["recorded"] == {"val": 0.874, "test": None}
     assert document["variants"][1]["difference"] == {
         "value": -0.05,

@@ -1,6 +1,9 @@
-"""What is kept of a trial: it reads back, and what is damaged is refused."""
+"""What is kept of a trial: it reads back, and what is damaged or was edited is refused."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,57 +12,67 @@ from weldcache.documents import fingerprint
 from weldcache.errors import StoreError
 from weldcache.evaluate.bench.trial_record import (
     TrialRecord,
-    read_record,
-    read_scores,
+    TrialScores,
+    read_trial,
     record_path,
     scores_path,
-    write_record,
+    write_trial,
 )
 from weldcache.train.run_folder import RunFolder
 
 KEYS = ("b", "a, with comma")
+RECORD = TrialRecord("test", fingerprint(KEYS), 1, None, 7, 3, 0.5, False)
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> RunFolder:
+def run(tmp_path: Path, run_manifest: Callable[..., dict[str, Any]]) -> RunFolder:
     run = RunFolder(tmp_path / "run")
-    record = TrialRecord("test", fingerprint(KEYS), 1, None, 7, 3, 0.5, False)
-    write_record(run, record)
-    scores_path(run, "test").write_text('key,label,score\nb,0,0.1\n"a, with comma",1,1e-3\n')
+    run.create(config="", manifest=run_manifest())
+    scores_path(run, "test").write_text("for people")
+    write_trial(run, RECORD, TrialScores(KEYS, np.array([0, 1]), np.array([0.1, 1e-3])))
     return run
 
 
 def test_a_record_and_its_scores_read_back(run: RunFolder) -> None:
-    record = read_record(run, "test")
-    assert record == TrialRecord("test", fingerprint(KEYS), 1, None, 7, 3, 0.5, False)
-    assert read_record(run, "val") is None
-    scores = read_scores(run, record)
-    assert scores.keys == KEYS and scores.labels.tolist() == [0, 1]
-    assert scores.scores.tolist() == [0.1, 1e-3] and scores.scores.dtype == np.float64
+    kept = read_trial(run, "test")
+    assert kept is not None and kept.record == RECORD
+    assert read_trial(run, "val") is None
+    assert kept.scores.keys == KEYS and kept.scores.labels.tolist() == [0, 1]
+    assert kept.scores.scores.tolist() == [0.1, 1e-3] and kept.scores.scores.dtype == np.float64
+
+
+@pytest.mark.parametrize(("before", "after"), [("0.1", "0.9"), ("0.001", "0.1"), ('"b"', '"c"'), ("0.5", "0.6")])
+def test_an_edited_figure_is_refused(run: RunFolder, before: str, after: str) -> None:
+    path = record_path(run, "test")
+    assert before in path.read_text()
+    path.write_text(path.read_text().replace(before, after, 1))
+    with pytest.raises(StoreError, match=r"trial_test\.json does not match its checksum.*--overwrite"):
+        read_trial(run, "test")
+
+
+def test_a_record_of_another_run_is_refused(
+    run: RunFolder, tmp_path: Path, run_manifest: Callable[..., dict[str, Any]]
+) -> None:
+    other = RunFolder(tmp_path / "other")
+    other.create(config="", manifest=run_manifest(seed=1))
+    record_path(other, "test").write_bytes(record_path(run, "test").read_bytes())
+    with pytest.raises(StoreError, match="not of this run"):
+        read_trial(other, "test")
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("changes", "message"),
     [
-        (None, "missing or damaged"),
-        ("key,label,score\nb,0,0.1\n", "other samples"),
-        ("key,label,score\nb,0,0.1\na,1,1\n", "other samples"),
-        ("key,label\nb,0\n", "missing or damaged"),
-        ("key,label,score\nb,0\n", "missing or damaged"),
-        ("key,label,score\nb,0,high\n", "missing or damaged"),
+        ({"scores": [0.1]}, "one score and one label a sample"),
+        ({"labels": [0, 1, 1]}, "one score and one label a sample"),
+        ({"keys": ["b", "b"]}, "one score and one label a sample"),
+        ({"scores": [0.1, "high"]}, r"scores\.1"),
+        ({"scores": None}, "scores"),
+        ({"epochs": -1}, "epochs"),
     ],
 )
-def test_damaged_scores_are_refused(run: RunFolder, text: str | None, message: str) -> None:
-    record = read_record(run, "test")
-    assert record is not None
-    scores_path(run, "test").unlink()
-    if text is not None:
-        scores_path(run, "test").write_text(text)
+def test_a_record_that_is_none_is_refused(run: RunFolder, changes: dict[str, object], message: str) -> None:
+    path = record_path(run, "test")
+    run.write(path, json.loads(path.read_text()) | changes)
     with pytest.raises(StoreError, match=message):
-        read_scores(run, record)
-
-
-def test_a_damaged_record_is_refused(run: RunFolder) -> None:
-    record_path(run, "test").write_text('{"split": "test"}')
-    with pytest.raises(StoreError, match="damaged"):
-        read_record(run, "test")
+        read_trial(run, "test")

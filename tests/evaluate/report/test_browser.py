@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,7 @@ from weldcache.evaluate.provenance import Provenance
 from weldcache.evaluate.report.writer import write_report
 from weldcache.evaluate.results import Assessment
 from weldcache.evaluate.scores import ScoreTable
+from weldcache.train.run_folder import RunFolder
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 FLAGS = (
@@ -51,9 +53,12 @@ def report(
     rich_assessment: Assessment,
     provenance: Provenance,
     training_curve: list[dict[str, float | int | None]],
+    run_manifest: Callable[..., dict[str, object]],
 ) -> Path:
+    run = RunFolder(tmp_path / "run")
+    run.create(config="", manifest=run_manifest())
     return write_report(
-        tmp_path, assessment=rich_assessment, test=table, provenance=provenance, training_curve=training_curve
+        run, assessment=rich_assessment, test=table, provenance=provenance, training_curve=training_curve
     )
 
 
