@@ -13,6 +13,8 @@ from contextlib import contextmanager
 
 import cv2
 
+from .opencv import environment
+
 _STDERR = 2
 _LINE = re.compile(rb"\[[^\]\n]* @ 0x[0-9a-f]+\] ([^\n]*)\n?")
 _OF_MEMORY = re.compile("cannot allocate|failed to allocate|get_buffer", re.IGNORECASE)
@@ -58,14 +60,8 @@ def complaints_heard() -> Iterator[Complaints]:
 @contextmanager
 def _silenced() -> Iterator[Complaints]:
     """FFmpeg's level is read from the environment once, when the process opens its first video."""
-    variable = "OPENCV_FFMPEG_LOGLEVEL"
-    chosen_by_user = variable in os.environ
-    os.environ.setdefault(variable, "-8")
-    try:
+    with environment("OPENCV_FFMPEG_LOGLEVEL", "-8"):
         yield Complaints()
-    finally:
-        if not chosen_by_user:
-            del os.environ[variable]
 
 
 @contextmanager

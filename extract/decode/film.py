@@ -19,13 +19,13 @@ from ...configs.schema import VideoSettings
 from ...errors import DecodeError
 from .brightness import SECONDS_BETWEEN_MEASURES, brightness, lit_span
 from .complaints import Complaints
-from .opencv import check_memory, memory_told
+from .opencv import check_memory, memory_told, open_capture
 
 # FFmpeg may fail at a frame and go on with the next; at the end of a film it fails for ever. Nothing honest fails at
 # more in a row than this and then decodes again.
 _MOST_FAILURES_IN_A_ROW = 300
 
-_PIXELS_UNKNOWN = 4e6  # of a film that does not open: about 4K
+_PIXELS_UNKNOWN = 4_000_000  # of a film that does not open: about 4K
 
 # Containers round time stamps to a millisecond, or do not; one that is this near to a whole number of frames is one.
 _STAMPS_ROUNDED_TO = 6e-4  # s
@@ -50,7 +50,7 @@ class FilmHeader:
 
     rate: float  # frames a second
     announced: int  # frames; 0 where the file names no number
-    num_pixels: float  # of a frame
+    num_pixels: int  # of a frame
     most_frames: int  # that the limits allow at this size
 
 
@@ -95,13 +95,13 @@ def read_header(path: Path, *, limits: FilmLimits, complaints: Complaints) -> Fi
     """
     capture = _open(path, complaints=complaints)
     rate, announced = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
-    width, height = capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
+    width, height = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
     capture.release()
     if not (math.isfinite(rate) and rate > 0):
         raise DecodeError(f"{path}: the video does not say its frame rate (got {rate}).")
     if not 0 < width * height <= limits.max_megapixels * 1e6:
         raise DecodeError(
-            f"{path}: the film's frames have {width:,.0f} x {height:,.0f} pixels, more than video.max_megapixels = "
+            f"{path}: the film's frames have {width:,} x {height:,} pixels, more than video.max_megapixels = "
             f"{limits.max_megapixels:g} allows; raise that if they are so large."
         )
     most_frames = int(limits.max_gigapixels * 1e9 / (width * height))
@@ -164,11 +164,7 @@ def _check_length(path: Path, num_frames: int, *, most_frames: int) -> None:
 def _open(path: Path, *, complaints: Complaints) -> cv2.VideoCapture:
     if why := _why_no_film(path):
         raise DecodeError(f"{path}: {why}.")
-    # Only FFmpeg: other backends would take a digit in the name for a numbered series of pictures. It heeds the
-    # number of threads that the process allows OpenCV only when told.
-    threads = [cv2.CAP_PROP_N_THREADS, max(1, cv2.getNumThreads())]
-    with memory_told():
-        capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, threads)
+    capture = open_capture(path)
     complaints.take()
     if not capture.isOpened():
         check_memory(_PIXELS_UNKNOWN)
@@ -228,8 +224,11 @@ def _retrieve(
     capture: cv2.VideoCapture, header: FilmHeader, *, into: _Picture | None, path: Path, index: int
 ) -> _Picture:
     """The pixels of the frame last grabbed, in OpenCV's order: blue, green, red; in the memory of `into`, if given."""
-    with memory_told():
-        retrieved, picture = capture.retrieve(into)
+    try:
+        with memory_told():
+            retrieved, picture = capture.retrieve(into)
+    except cv2.error as error:
+        raise DecodeError(f"{path}: the pixels of frame {index} cannot be read ({error.err}).") from error
     if not retrieved or picture is None:
         check_memory(header.num_pixels)
         raise DecodeError(f"{path}: frame {index} decodes but its pixels cannot be read.")

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import simplejpeg
+from PIL import Image
 
 from ...errors import DecodeError
 
@@ -26,13 +27,13 @@ _JPEG_START = b"\xff\xd8"
 _MARK = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
 _START, _END, _SCAN, _TABLES = 0xD8, 0xD9, 0xDA, 0xC4
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_HUFFMAN_SEQUENTIAL = frozenset({0xC0, 0xC1})
-_BY_COEFFICIENTS = _HUFFMAN_SEQUENTIAL | {0xC2, 0xC9, 0xCA}  # all but the lossless ones
+_PROGRESSIVE = 0xC2
+_BY_HUFFMAN = frozenset({0xC0, 0xC1, _PROGRESSIVE})
+_BY_COEFFICIENTS = _BY_HUFFMAN | {0xC9, 0xCA}  # all but the lossless ones
 _COEFFICIENTS = 64
-_END_OF_BLOCK = 0
 
 # Where zeros are the code of some coefficient, as in nearly all JPEGs, and not that of the end of a block, so many in a
-# row would be blocks of 63 equal ones, which no picture has: they are a hole, and a decoder may find its way out of it.
+# row would be blocks of equal coefficients, which no picture has: they are a hole, out of which a decoder may find.
 _HOLE = bytes(64)
 
 # What else OpenCV decodes, named like a photograph. It refuses most damage to these itself; a BMP, a WebP and the
@@ -75,7 +76,7 @@ def _check_jpeg(path: Path, content: bytes, *, max_megapixels: float) -> int:
         elif mark == _SCAN:
             num_scans += 1
             final |= _made_final(segment)
-            if kind in _HUFFMAN_SEQUENTIAL and _HOLE in data and not _may_be_zeros(segment, all_zeros):
+            if kind in _BY_HUFFMAN and _HOLE in data and not _may_be_zeros(kind, segment, all_zeros):
                 raise DecodeError(f"{path}: the JPEG is damaged: there is a hole of zeros in it.")
         elif mark == _START:
             raise DecodeError(f"{path}: the JPEG is damaged: another picture begins inside it.")
@@ -129,9 +130,14 @@ def _first_symbols(tables: bytes) -> dict[int, int]:
     return found
 
 
-def _may_be_zeros(scan: bytes, all_zeros: Mapping[int, int]) -> bool:
+def _may_be_zeros(kind: int | None, scan: bytes, all_zeros: Mapping[int, int]) -> bool:
     """Whether blocks of a scan's first component can be zeros for long, by the table of its coefficients."""
-    return len(scan) < 3 or all_zeros.get(0x10 | scan[2] & 0x0F, _END_OF_BLOCK) == _END_OF_BLOCK
+    if not scan or len(scan) < 4 + 2 * scan[0]:
+        return True
+    if kind == _PROGRESSIVE and scan[1 + 2 * scan[0]] == 0:  # no coefficients but the mean of each block
+        return True
+    symbol = all_zeros.get(0x10 | scan[2] & 0x0F, 0)
+    return symbol & 0x0F == 0  # one that brings no coefficient
 
 
 def _decode_strictly(path: Path, content: bytes) -> None:
@@ -141,13 +147,14 @@ def _decode_strictly(path: Path, content: bytes) -> None:
     except ValueError as error:
         if "memory" in str(error).lower():
             raise MemoryError(f"libjpeg: {error}") from error
+        if "subsampling" in str(error):
+            raise DecodeError(
+                f"{path}: the JPEG stores its colours in a way that cannot be checked for damage; save it anew."
+            ) from error
         raise DecodeError(f"{path}: the JPEG is damaged ({error}).") from error
 
 
 def _check_other(path: Path, content: bytes, *, max_megapixels: float) -> int:
-    from PIL import Image  # here, because photographs are JPEGs and never need it
-
-    unknown = DecodeError(f"{path}: not a picture that can be decoded: damaged or another format.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of sizes, which are looked at below, and of odd metadata
@@ -159,6 +166,6 @@ def _check_other(path: Path, content: bytes, *, max_megapixels: float) -> int:
     except (DecodeError, MemoryError):
         raise
     except Image.DecompressionBombError as error:
-        raise DecodeError(f"{path}: {error}") from error
+        raise DecodeError(f"{path}: the photograph is far beyond image.max_megapixels ({error}).") from error
     except Exception as error:  # a decoder's own of any kind: it was given bytes that are not what they say
-        raise unknown from error
+        raise DecodeError(f"{path}: not a picture that can be decoded: damaged or another format.") from error
