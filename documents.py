@@ -22,7 +22,7 @@ Json = None | bool | int | float | str | Sequence[Any] | Mapping[str, Any]
 
 MOST_BYTES = 256 << 20  # of one document; the largest honest one lists a store's keys
 _MOST_LEVELS = 64
-_SEAL = "checksum"
+SEAL = "checksum"  # the entry of a document that seals it
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -91,18 +91,18 @@ def fingerprint(value: Json) -> str:
 
 def sealed(document: Mapping[str, Any]) -> dict[str, Any]:
     """The document with a checksum over everything else in it, as its last entry."""
-    whole = {name: value for name, value in document.items() if name != _SEAL}
-    return {**whole, _SEAL: fingerprint(whole)}
+    whole = {name: value for name, value in document.items() if name != SEAL}
+    return {**whole, SEAL: fingerprint(whole)}
 
 
 def is_sealed(document: Mapping[str, Any]) -> bool:
     """Whether a document has a checksum at all; `seal_holds` says whether it is the right one."""
-    return _SEAL in document
+    return SEAL in document
 
 
 def seal_holds(document: Mapping[str, Any]) -> bool:
     """Whether a document says what it said when it was sealed."""
-    return is_sealed(document) and document[_SEAL] == sealed(document)[_SEAL]
+    return is_sealed(document) and document[SEAL] == sealed(document)[SEAL]
 
 
 def write_sealed(path: Path, document: Mapping[str, Any]) -> None:

@@ -87,9 +87,9 @@ class Sides:
                 run_plan(self.plan, store, self.request, self.settings)
                 return
             names = {name: [spec.name for spec in encoder.specs] for name, encoder in self.request.encoders.items()}
-            writer = GroupWriter(store, names)
-            for group, made in zip(self.read, self.encoded, strict=True):
-                writer.write(group, made, lambda: 0.0)
+            with GroupWriter(store, names) as writer:
+                for group, made in zip(self.read, self.encoded, strict=True):
+                    writer.write(group, made, lambda: 0.0)
 
     def new_store(self, number: int) -> FeatureStore:
         """An empty store."""

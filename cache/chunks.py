@@ -1,8 +1,9 @@
 """Chunk files of one array in a local store: one file a row, its little-endian bytes followed by their crc32c.
 
 This is the hot path, beside Zarr's own: a row's bytes go from the file straight to their place in the result and are
-checked there, and they are written from where they lie. What is read and written here is what Zarr's `bytes`,
-`vlen-utf8` and `crc32c` codecs specify, so any Zarr v3 reader opens the store, and what Zarr wrote is read here.
+checked there, and they are written from where they lie. What is read and written here is what Zarr's `bytes` and
+`crc32c` codecs specify, so any Zarr v3 reader opens the store, and what Zarr wrote is read here. The small files in
+which many rows are recorded together (`records.py`) are read and replaced with the same tools.
 
 A chunk is the old one or the new one after any crash: its file is written under a temporary name, synced, then renamed.
 The temporary name is fixed, so that repeating an interrupted write replaces what the interruption left behind.
@@ -22,16 +23,17 @@ from typing import TypeAlias, TypeVar
 
 import google_crc32c
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import UInt8, UInt32
 from numpy.typing import NDArray
 
 from ..errors import StoreError
 
 _Rows: TypeAlias = Sequence[int] | NDArray[np.int64]
-_Item = TypeVar("_Item", int, str)
+_Item = TypeVar("_Item")
+Contents: TypeAlias = Mapping[Path, Mapping[str, NDArray[np.uint8] | None]]
+"""Files to replace, by their folder and name, less their checksum; those to remove are None."""
 
-_CHECKSUM = struct.Struct("<I")
-_TEXT_HEADER = struct.Struct("<II")  # vlen-utf8: how many texts, then the bytes of the first, here the only one
+CHECKSUM = struct.Struct("<I")
 # More threads than cores: on files that are not in memory they wait for the disk together (4 times faster than one),
 # and syncs that overlap share one commit of the file system's journal.
 _NUM_THREADS = 8
@@ -87,54 +89,35 @@ def read_rows(
     return result
 
 
-def write_rows(array_path: Path, rows: _Rows, values: NDArray[np.generic]) -> None:
-    """Write `values[i]`, C-contiguous and in the storage type, as the chunk of `rows[i]`; no row stands there twice.
+def write_rows(array_path: Path, rows: _Rows, values: NDArray[np.generic]) -> UInt32[np.ndarray, " row"]:
+    """As `write_arrays`, of one array."""
+    return write_arrays({array_path: values}, rows)[array_path]
+
+
+def write_arrays(arrays: Mapping[Path, NDArray[np.generic]], rows: _Rows) -> dict[Path, UInt32[np.ndarray, " row"]]:
+    """Write `values[i]` of each array, C-contiguous and in the storage type, as the chunk of `rows[i]`; no row stands
+    there twice. Return the chunks' checksums.
 
     On return every byte and every name has reached the disk.
 
     Raises:
         OSError: if the disk is full or fails. Each of the chunks is then the old one or the new one.
     """
-    contents = dict(zip(_chunk_names(rows, num_axes=values.ndim), _bytes_of_rows(values), strict=True))
-    assert len(contents) == len(rows), "a row stands twice in one write"
-    _replace_files(array_path, contents)
+    names = {path: _chunk_names(rows, num_axes=values.ndim) for path, values in arrays.items()}
+    contents = {path: dict(zip(names[path], _bytes_of_rows(arrays[path]), strict=True)) for path in arrays}
+    assert all(len(files) == len(rows) for files in contents.values()), "a row stands twice in one write"
+    checksums = replace_files(contents)
+    return {
+        path: np.array([checksums[path, name] for name in of_array], dtype=np.uint32)
+        for path, of_array in names.items()
+    }
 
 
-def write_texts(array_path: Path, rows: _Rows, texts: Sequence[str]) -> None:
-    """Write `texts[i]` as the chunk of `rows[i]`, as durably as `write_rows`; an empty text removes the chunk.
-
-    Raises:
-        OSError: if the disk is full or fails. Each of the chunks is then the old one or the new one.
-    """
-    # Lone surrogates, as in the names of files that are not UTF-8, are written as the escapes that Python shows.
-    encoded = [text.encode(errors="backslashreplace") for text in texts]
-    bodies = [np.frombuffer(_text_body(text), dtype=np.uint8) if text else None for text in encoded]
-    contents = dict(zip(_chunk_names(rows, num_axes=1), bodies, strict=True))
-    assert len(contents) == len(rows), "a row stands twice in one write"
-    _replace_files(array_path, contents)
-
-
-def read_texts(array_path: Path, rows: _Rows) -> list[str]:
-    """Read one text a row, "" where there is none.
-
-    Raises:
-        StoreError: if a chunk is damaged.
-    """
-    names = _chunk_names(rows, num_axes=1)
-    texts = []
-    for name, chunk in zip(names, _read_small_files(array_path, names), strict=True):
-        text = b"" if chunk is None else chunk[_TEXT_HEADER.size : -_CHECKSUM.size]
-        if chunk is not None and chunk != _text_body(text) + _checksum(_text_body(text)):
-            raise _damaged(array_path, name, "does not match its checksum")
-        texts.append(text.decode())
-    return texts
-
-
-def read_bytes_or_zeros(array_path: Path, rows: _Rows) -> UInt8[np.ndarray, " row"]:
-    """Read one uint8 a row; a row that was never written, or whose chunk is damaged, reads as zero."""
-    value_of = _values_of_byte_chunks()
-    chunks = _read_small_files(array_path, _chunk_names(rows, num_axes=1))
-    return np.array([value_of.get(chunk, 0) for chunk in chunks], dtype=np.uint8)
+def read_checksums(array_path: Path, rows: _Rows, *, num_axes: int) -> list[int | None]:
+    """The checksum that stands at the end of each row's chunk, whatever the chunk holds; None where there is none."""
+    names = _chunk_names(rows, num_axes=num_axes)
+    ends = read_files(array_path, names, last_bytes=CHECKSUM.size)
+    return [CHECKSUM.unpack(end)[0] if end and len(end) == CHECKSUM.size else None for end in ends]
 
 
 def _chunk_name(row: int, *, num_axes: int) -> str:
@@ -153,19 +136,9 @@ def _bytes_of_rows(values: NDArray[np.generic]) -> UInt8[np.ndarray, "row byte"]
     return values.reshape(-1).view(np.uint8).reshape(len(values), num_bytes)
 
 
-def _text_body(text: bytes) -> bytes:
-    return _TEXT_HEADER.pack(1, len(text)) + text
-
-
-def _checksum(content: bytes | NDArray[np.uint8]) -> bytes:
-    return _CHECKSUM.pack(google_crc32c.value(content))
-
-
-@functools.cache
-def _values_of_byte_chunks() -> Mapping[bytes | None, int]:
-    """The value of each of the 256 chunks that hold one byte."""
-    all_bytes = [bytes([value]) for value in range(256)]
-    return {data + _checksum(data): value for value, data in enumerate(all_bytes)}
+def checksum(content: bytes | NDArray[np.uint8]) -> bytes:
+    """The end of a chunk file that holds `content`."""
+    return CHECKSUM.pack(google_crc32c.value(content))
 
 
 def _missing(array_path: Path, name: str) -> StoreError:
@@ -206,9 +179,9 @@ def _read_chunk(folder: int, name: str, target: NDArray[np.uint8]) -> int | None
 
     A link, or what is not a file at all, has the wrong length too.
     """
-    trailer = bytearray(_CHECKSUM.size + 1)  # a byte to spare, which shows a file that is too long
+    trailer = bytearray(CHECKSUM.size + 1)  # a byte to spare, which shows a file that is too long
     buffers = [target.data, memoryview(trailer)]
-    expected = target.size + _CHECKSUM.size
+    expected = target.size + CHECKSUM.size
     file = _open_regular(name, folder)
     if file is None:
         return None
@@ -219,7 +192,7 @@ def _read_chunk(folder: int, name: str, target: NDArray[np.uint8]) -> int | None
             num_read = num_read + num_more if num_more else 0
     finally:
         os.close(file)
-    return int(_CHECKSUM.unpack_from(trailer)[0]) if num_read == expected else None
+    return int(CHECKSUM.unpack_from(trailer)[0]) if num_read == expected else None
 
 
 def _open_regular(name: str, folder: int) -> int | None:
@@ -245,8 +218,8 @@ def _after(buffers: Sequence[memoryview], num_bytes: int) -> list[memoryview]:
     return left
 
 
-def _read_small_files(folder_path: Path, names: Sequence[str]) -> list[bytes | None]:
-    """Contents of the files, None where there is no file."""
+def read_files(folder_path: Path, names: Sequence[str], *, last_bytes: int = 0) -> list[bytes | None]:
+    """Contents of small files, or their `last_bytes` alone; None where there is nothing, b"" where there is no file."""
     contents: list[bytes | None] = [None] * len(names)
 
     def read(position: int) -> None:
@@ -256,7 +229,9 @@ def _read_small_files(folder_path: Path, names: Sequence[str]) -> list[bytes | N
                 contents[position] = b""  # damaged, as an empty chunk is
                 return
             try:
-                contents[position] = os.read(file, min(os.fstat(file).st_size, _MOST_SMALL_BYTES))
+                size = os.fstat(file).st_size
+                start = max(size - last_bytes, 0) if last_bytes else 0
+                contents[position] = os.pread(file, min(size - start, _MOST_SMALL_BYTES), start)
             finally:
                 os.close(file)
 
@@ -265,29 +240,51 @@ def _read_small_files(folder_path: Path, names: Sequence[str]) -> list[bytes | N
     return contents
 
 
-def _replace_files(folder_path: Path, contents: Mapping[str, NDArray[np.uint8] | None]) -> None:
-    """Write every content with its checksum under its name, and remove the names without one; all of it durably."""
-    written = {name: f".{name}.part" for name, content in contents.items() if content is not None}
+def replace_files(contents: Contents) -> dict[tuple[Path, str], int]:
+    """Write every content with its checksum under its name, and remove the names without one; all of it durably.
 
-    def write(name: str) -> None:
-        content = contents[name]
-        assert content is not None
-        _write_and_sync(folder, written[name], [content.data, memoryview(_checksum(content))])
+    Syncs of all the folders' files overlap, so few large calls cost less than many small ones. Returns the checksums,
+    by folder and name.
 
-    with _opened(folder_path) as folder:
+    Raises:
+        OSError: if the disk is full or fails. Each of the files is then the old one or the new one.
+    """
+    written = {
+        (path, name): content
+        for path, files in contents.items()
+        for name, content in files.items()
+        if content is not None
+    }
+    checksums: dict[tuple[Path, str], int] = {}
+
+    def write(file: tuple[Path, str]) -> None:
+        path, name = file
+        content = written[file]
+        end = checksum(content)
+        _write_and_sync(folders[path], _temporary(name), [content.data, memoryview(end)])
+        checksums[file] = CHECKSUM.unpack(end)[0]
+
+    with contextlib.ExitStack() as stack:
+        folders = {path: stack.enter_context(_opened(path)) for path, files in contents.items() if files}
         try:
             _for_each(list(written), write, num_threads=min(_NUM_THREADS, len(written)))
-            for name, temporary_name in written.items():
-                os.replace(temporary_name, name, src_dir_fd=folder, dst_dir_fd=folder)
+            for path, name in written:
+                os.replace(_temporary(name), name, src_dir_fd=folders[path], dst_dir_fd=folders[path])
         except BaseException:
-            for temporary_name in written.values():
+            for path, name in written:
                 with contextlib.suppress(OSError):
-                    os.unlink(temporary_name, dir_fd=folder)
+                    os.unlink(_temporary(name), dir_fd=folders[path])
             raise
-        for name in contents.keys() - written.keys():
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(name, dir_fd=folder)
-        os.fsync(folder)
+        for path, files in contents.items():
+            for name in (name for name, content in files.items() if content is None):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=folders[path])
+        _for_each(list(folders.values()), os.fsync, num_threads=min(_NUM_THREADS, len(folders)))
+    return checksums
+
+
+def _temporary(name: str) -> str:
+    return f".{name}.part"
 
 
 def _write_and_sync(folder: int, name: str, buffers: Sequence[memoryview]) -> None:

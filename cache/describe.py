@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -98,20 +98,24 @@ def _describe_health(store: FeatureStore, statuses: Statuses) -> dict[str, Any]:
     for status in statuses.values():
         complete &= status == Status.COMPLETE
     num_complete = int(complete.sum()) if statuses else 0
-    damage: list[str] = []
+    damage = list(_lost_statuses(store))
     return {
         "num_complete": num_complete,
         "complete_share": num_complete / int(listed.sum()) if listed.any() else 0.0,
         "problems": [_describe_problem(problem) for problem in problems_of(store, damage=damage)],
         "onset_offsets": _onset_offsets(store, statuses, damage),
         "damage": damage,
-        "verification": _describe_verification(store, statuses),
+        "verification": _describe_verification(store, statuses, damage),
     }
 
 
-def _describe_verification(store: FeatureStore, statuses: Statuses) -> dict[str, Any] | None:
+def _describe_verification(store: FeatureStore, statuses: Statuses, damage: list[str]) -> dict[str, Any] | None:
     """The last verification's record, and how many rows it does not speak of, as they are now."""
-    record = read_record(store.path)
+    try:
+        record = read_record(store.path)
+    except StoreError as error:
+        damage.append(str(error))
+        return None
     if record is None:
         return None
     digests = record.pop(ROW_DIGESTS, None)
@@ -120,6 +124,14 @@ def _describe_verification(store: FeatureStore, statuses: Statuses) -> dict[str,
         complete |= status == Status.COMPLETE
     num_changed = changed_rows(store, statuses, digests if isinstance(digests, dict) else {})
     return {**record, "num_complete": int(complete.sum()), "num_changed": num_changed}
+
+
+def _lost_statuses(store: FeatureStore) -> Iterator[str]:
+    for name in store.feature_sets:
+        try:
+            store.records.require_statuses(name)
+        except StoreError as error:
+            yield str(error)
 
 
 def _describe_problem(problem: Problem) -> dict[str, Any]:

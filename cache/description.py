@@ -28,7 +28,8 @@ from .nodes import (
 )
 from .provenance import library_versions
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+READABLE_VERSIONS = (2, SCHEMA_VERSION)  # stores of both are also extended, as they are; see `records.py`
 ATTRIBUTE = "weldcache"  # all of ours lies under this one attribute of the root group
 _MOST_ROW_BYTES = 1 << 30  # of one row in one array; the largest honest ones have 30 MB
 
@@ -144,11 +145,11 @@ class Description(Told):
         return parse_description(sealed({**self.model_dump(mode="json"), **changes}))
 
 
-def empty_description(*, num_rows: int) -> dict[str, Any]:
+def empty_description(*, num_rows: int, schema_version: int = SCHEMA_VERSION) -> dict[str, Any]:
     """That of a store without features, as plain JSON values."""
     return sealed(
         {
-            "schema_version": SCHEMA_VERSION,
+            "schema_version": schema_version,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": library_versions(),
             "num_rows": num_rows,
@@ -193,7 +194,7 @@ def description_in(document: Any, *, path: Path) -> Description:
     """
     described = document["attributes"][ATTRIBUTE]
     version, intact = described["schema_version"], described == sealed(described)
-    if version != SCHEMA_VERSION:
+    if version not in READABLE_VERSIONS:
         raise FingerprintError(
             f"{path.parent} has schema version {version}, this weldcache reads {SCHEMA_VERSION}. "
             "Use the weldcache that made it, or extract again into another --cache."

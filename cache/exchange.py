@@ -2,13 +2,13 @@
 
     <name>.h5                     attributes: `weldcache` (the store's description as JSON), `sha256` (written last)
       index/<column>              text as UTF-8 of one length
-      status/<set>  problem/<set>  source/<set>
+      status/<set>  problem/<set>  source/<set>  digest/<set>
       features/<set>/<array>      first axis row; bfloat16 as its bits in uint16, which `storage_type` says
       constants/<name>
 
 The file mirrors the store, so `file["features/video/tokens"][row]` is what its name says, and dimensions have their
-names as labels. What is a chunk a row in the store is a chunk a row here, with a checksum (fletcher32); a row that is
-not complete takes no room and reads as the same fill value. Each node's `zarr.json` goes along word for word. `sha256`
+names as labels. What is a chunk in the store is a chunk here, with a checksum (fletcher32); a row that is not complete
+takes no room and reads as the same fill value. Each node's `zarr.json` goes along word for word. `sha256`
 is over everything that makes the store again: an import compares it before the store appears.
 """
 
@@ -33,8 +33,10 @@ from .arrays import ArraySpec
 from .description import ATTRIBUTE
 from .hdf5_arrays import (
     Rows,
+    export_records,
     export_rows,
     export_whole,
+    import_records,
     import_rows,
     import_whole,
     refusals_told,
@@ -44,13 +46,14 @@ from .hdf5_arrays import (
 )
 from .hdf5_border import Contents, checked_contents, read_text
 from .nodes import METADATA_FILE, inside, read_array_metadata, read_group_metadata
+from .record_arrays import RecordArray
+from .records import LAYOUTS, TYPES
 from .status import Status
-from .store import ROW_GROUPS, FeatureStore
+from .store import FeatureStore
 from .verification.findings import VERIFICATION
 
 _DIGEST = "sha256"
-_CHUNK_A_ROW = ("features", *ROW_GROUPS)
-_GROUPS = ("index/attributes", "constants", *_CHUNK_A_ROW)  # there even where they hold nothing
+_GROUPS = ("index/attributes", "constants", "features")  # there even where they hold nothing, as those of records are
 # What the system refuses while a file is read, and is no fault of the file.
 _NO_DAMAGE = frozenset(
     {errno.EIO, errno.EACCES, errno.EPERM, errno.ESTALE, errno.ETIMEDOUT, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
@@ -151,7 +154,12 @@ class _Sink(FileIO):
 
 
 def _export(store: FeatureStore, file: h5py.File, *, check: Callable[[], None]) -> None:
-    rows = _rows_of_store(store)
+    rows = _complete_rows(store)
+    records = {
+        f"{group}/{name}": store.records.array(group, name)
+        for group in store.records.layout.groups
+        for name in store.feature_sets
+    }
     num_bytes = sum(spec.row_bytes * len(rows[f"features/{name}"]) for name, spec in _specs(store).items())
     with tallied(f"Exporting {store.path.name}", num_bytes=num_bytes) as tally:
         for name, is_array in _nodes(store).items():
@@ -159,6 +167,8 @@ def _export(store: FeatureStore, file: h5py.File, *, check: Callable[[], None]) 
             tally.add_text(f"{name} {metadata}")
             if name in rows:
                 export_rows(source, file, name, rows=rows[name], tally=tally, check=check)
+            elif name in records:
+                export_records(records[name], file, name, tally=tally, check=check)
             elif is_array:
                 export_whole(source, file, name, tally=tally)
             else:
@@ -171,6 +181,7 @@ def _export(store: FeatureStore, file: h5py.File, *, check: Callable[[], None]) 
 
 
 def _import(file: h5py.File, contents: Contents, target: Path) -> None:
+    layout = LAYOUTS[contents.description.schema_version]
     features = [name for name in contents.datasets if name.startswith("features/")]
     num_bytes = sum(len(contents.rows[name]) * row_bytes(contents.datasets[name]) for name in features)
     with tallied(f"Importing {Path(file.filename).name}", num_bytes=num_bytes) as tally:
@@ -178,10 +189,15 @@ def _import(file: h5py.File, contents: Contents, target: Path) -> None:
             node = target if name == "." else inside(target, name)
             tally.add_text(f"{name} {metadata}")
             _write_file(node / METADATA_FILE, metadata)
-            dataset = contents.datasets.get(name)
-            if dataset is not None and name.startswith(_CHUNK_A_ROW):
+            dataset, group = contents.datasets.get(name), name.split("/")[0]
+            if dataset is None:
+                continue
+            if group == "features":
                 import_rows(dataset, node, rows=contents.rows[name], tally=tally)
-            elif dataset is not None:
+            elif group in layout.groups:
+                array = RecordArray(node, dtype=TYPES[group], rows_a_chunk=layout.rows_a_chunk)
+                import_records(dataset, array, rows=contents.rows[name], tally=tally)
+            else:
                 import_whole(dataset, node, tally=tally)
         tally.add_text(read_text(file, ATTRIBUTE))
         if tally.completed_digest() != read_text(file, _DIGEST):
@@ -195,22 +211,20 @@ def _specs(store: FeatureStore) -> dict[str, ArraySpec]:
 def _nodes(store: FeatureStore) -> dict[str, bool]:
     """Every group and array that is a store's, in the order in which they are copied, and whether it is an array."""
     arrays = [f"index/{name}" for name in store.index.columns()] + [f"constants/{name}" for name in store.constants]
-    arrays += [f"{group}/{name}" for group in ROW_GROUPS for name in store.feature_sets]
+    arrays += [f"{group}/{name}" for group in store.records.layout.groups for name in store.feature_sets]
     arrays += [f"features/{name}" for name in _specs(store)]
     above = {str(folder) for name in arrays for folder in PurePosixPath(name).parents}
     verified = [VERIFICATION] if (store.path / VERIFICATION).is_dir() else []
-    return {name: name in arrays for name in sorted({".", *_GROUPS, *above, *arrays, *verified})}
+    groups = (*_GROUPS, *store.records.layout.groups)
+    return {name: name in arrays for name in sorted({".", *groups, *above, *arrays, *verified})}
 
 
-def _rows_of_store(store: FeatureStore) -> dict[str, Rows]:
-    """By array that is a chunk a row: the complete rows of features, and all that is noted of the other arrays."""
+def _complete_rows(store: FeatureStore) -> dict[str, Rows]:
+    """By array of features."""
     rows: dict[str, Rows] = {}
     for feature_set in store.feature_sets:
         complete = np.flatnonzero(store.status(feature_set) == Status.COMPLETE)
         rows |= {f"features/{feature_set}/{name}": complete for name in store.arrays(feature_set)}
-        for group in ROW_GROUPS:
-            files = (store.path / group / feature_set).glob("c.*")
-            rows[f"{group}/{feature_set}"] = np.array(sorted(int(file.name[2:]) for file in files), dtype=np.int64)
     return rows
 
 

@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 
 from ..errors import StoreError, WeldcacheError
 from ..progress import Progress
-from .chunks import read_rows, read_texts, write_rows, write_texts
+from .chunks import read_rows, replace_files, write_rows
 from .layout import open_array, read_whole
+from .record_arrays import RecordArray
 
 _BLOCK_BYTES = 32 << 20  # of rows that are in memory together
 _BLOCK_ROWS = 1024
+_BLOCK_CHUNKS = 32  # of records that are written together
 COLUMN_CHUNK = 4096  # entries of the index in a chunk
 
 Rows = NDArray[np.int64]
@@ -74,16 +76,10 @@ def export_rows(
         StoreError: if a chunk is missing or damaged.
     """
     array = open_array(source)
-    dtype = array.dtype
-    if not _is_numeric(dtype):
-        dtype = _text_type(text for block in _blocks(rows, row_bytes=1) for text in read_texts(source, block))
-    dataset = _create_dataset(file, name, array, dtype=dtype, chunks=(1, *array.shape[1:]))
+    dataset = _create_dataset(file, name, array, dtype=array.dtype, chunks=(1, *array.shape[1:]))
     tally.add_values(rows)
     for block in _blocks(rows, row_bytes=row_bytes(dataset)):
-        if _is_numeric(dtype):
-            values = read_rows(source, block, shape=array.shape[1:], dtype=dtype)
-        else:
-            values = np.array([text.encode() for text in read_texts(source, block)], dtype=dtype)
+        values = read_rows(source, block, shape=array.shape[1:], dtype=array.dtype)
         for position, row in enumerate(block):
             dataset[row : row + 1] = values[position : position + 1]
         tally.add_values(values)
@@ -99,10 +95,46 @@ def import_rows(dataset: h5py.Dataset, target: Path, *, rows: Rows, tally: Tally
             dataset.read_direct(values, np.s_[row : row + 1], np.s_[position : position + 1])
         tally.add_values(values)
         with refusals_told(target):
-            if _is_numeric(values.dtype):
-                write_rows(target, block, values)
-            else:
-                write_texts(target, block, [text.decode() for text in values])
+            write_rows(target, block, values)
+
+
+def export_records(array: RecordArray, file: h5py.File, name: str, *, tally: Tally, check: Callable[[], None]) -> None:
+    """Copy an array of records, those chunks that are there; `check` as in `export_rows`.
+
+    Raises:
+        StoreError: if a chunk is damaged.
+    """
+    held, numbers = open_array(array.path), array.numbers()
+    dtype = array.dtype
+    if not _is_numeric(dtype):
+        dtype = _text_type(text for number in numbers for text in array.chunk(number))
+    dataset = _create_dataset(file, name, held, dtype=dtype, chunks=(array.rows_a_chunk,))
+    tally.add_values(np.array(numbers, dtype=np.int64))
+    for number in numbers:
+        start = number * array.rows_a_chunk
+        values = array.chunk(number)[: held.shape[0] - start]
+        if not _is_numeric(dtype):
+            values = np.array([text.encode() for text in values], dtype=dtype)
+        dataset[start : start + len(values)] = values
+        tally.add_values(values)
+        check()
+
+
+def import_records(dataset: h5py.Dataset, target: RecordArray, *, rows: Rows, tally: Tally) -> None:
+    """Copy what `export_records` wrote; `rows` are the first ones of its chunks."""
+    numbers = rows // target.rows_a_chunk
+    tally.add_values(numbers)
+    for start in range(0, len(numbers), _BLOCK_CHUNKS):
+        files = {}
+        for number in numbers[start : start + _BLOCK_CHUNKS].tolist():
+            first = number * target.rows_a_chunk
+            values = dataset[first : first + target.rows_a_chunk]
+            tally.add_values(values)
+            chunk = target.blank()
+            chunk[: len(values)] = values if _is_numeric(values.dtype) else [text.decode() for text in values]
+            files[target.name_of(number)] = target.encoded(chunk)
+        with refusals_told(target.path):
+            replace_files({target.path: files})
 
 
 def export_whole(source: Path, file: h5py.File, name: str, *, tally: Tally) -> None:

@@ -23,7 +23,7 @@ from .description import Description, description_in
 from .hdf5_arrays import COLUMN_CHUNK, Rows
 from .index import TEXT_COLUMNS
 from .nodes import METADATA_FILE, MOST_DOCUMENT_BYTES, ArrayMetadata, parse_array_metadata, parse_group_metadata
-from .store import ROW_GROUPS
+from .records import LAYOUTS
 from .verification.findings import VERIFICATION
 
 _INDEX_ATTRIBUTE = re.compile(r"index/attributes/[A-Za-z0-9_]{1,100}")
@@ -95,16 +95,16 @@ class _Border:
         self._path = path
         self._num_bytes = self._bytes_left = path.stat().st_size
         self.description = description_in(document, path=path / METADATA_FILE)
-        features = self.description.manifest.features
+        features, record_groups = self.description.manifest.features, LAYOUTS[self.description.schema_version].groups
         self._features = {
             f"features/{name}/{array}": spec for name, entry in features.items() for array, spec in entry.specs.items()
         }
         arrays = [f"index/{name}" for name in (*TEXT_COLUMNS, "labels")]
-        arrays += [f"{group}/{name}" for group in ROW_GROUPS for name in features]
+        arrays += [f"{group}/{name}" for group in record_groups for name in features]
         arrays += [f"constants/{name}" for name in self.description.manifest.constants]
         self._arrays = {*arrays, *self._features}
         above = {folder.as_posix() for name in self._arrays for folder in PurePosixPath(name).parents}
-        self._groups = {"index/attributes", *ROW_GROUPS, "features", "constants", VERIFICATION, *above}
+        self._groups = {"index/attributes", *record_groups, "features", "constants", VERIFICATION, *above}
 
     def nodes(self, group: h5py.Group | None = None, name: str = ".") -> Iterator[tuple[str, Node]]:
         """Every group and dataset below a group, and itself, by name in order."""

@@ -39,16 +39,20 @@ def create_array(root: zarr.Group, path: str, spec: ArraySpec, *, num_rows: int)
     )
 
 
-def create_text_array(root: zarr.Group, path: str, *, num_rows: int) -> None:
-    """Make an array of one text a row, empty throughout."""
+def create_record_array(root: zarr.Group, path: str, dtype: np.dtype[Any], *, num_rows: int, rows_a_chunk: int) -> None:
+    """Make an array with a small value a row, of zeros or, where `dtype` is that of objects, of empty texts."""
+    is_text = dtype.kind == "O"
     root.create_array(
         path,
         shape=(num_rows,),
-        chunks=(1,),
-        dtype=str,
+        chunks=(rows_a_chunk,),
+        dtype=str if is_text else dtype,
+        serializer="auto" if is_text else BytesCodec(),
         compressors=[Crc32cCodec()],
+        fill_value="" if is_text else 0,
         chunk_key_encoding=_ROW_FILES,
         dimension_names=("row",),
+        attributes={} if is_text else {"storage_type": dtype.name},
         overwrite=True,
     )
 

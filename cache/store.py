@@ -3,9 +3,10 @@
     <name>.zarr/
       zarr.json                    attributes: schema version, manifest of every feature set, fingerprint
       index/<column>               who each row is; index/attributes/<name> what is known of it without media
-      status/<set>                 uint8, see `Status`; written last
-      problem/<set>                text: why a row is absent or unreadable, or what is not whole about it
-      source/<set>                 text: the files that a row was made from, with their hashes
+      status/<set>                 what is recorded of each row, see `records.py`: its status, written last,
+      problem/<set>                why it is absent or unreadable, or what is not whole about it,
+      source/<set>                 the files that it was made from,
+      digest/<set>                 and a digest over all of it
       features/<set>/<array>       first axis row, one chunk a row, uncompressed with a checksum
       constants/<name>             vectors that belong to no row
 
@@ -30,11 +31,18 @@ from ..documents import Json, fingerprint, read_document
 from ..errors import NotFoundError, StoreError
 from . import chunks
 from .arrays import NUMPY_TYPES, ArraySpec, FeatureSetSpec
-from .description import ATTRIBUTE, Description, empty_description, has_random_backbones, read_description
+from .description import (
+    ATTRIBUTE,
+    SCHEMA_VERSION,
+    Description,
+    empty_description,
+    has_random_backbones,
+    read_description,
+)
 from .index import Index
 from .layout import (
     create_array,
-    create_text_array,
+    create_record_array,
     open_root,
     read_index,
     read_whole,
@@ -43,13 +51,10 @@ from .layout import (
     write_index,
 )
 from .nodes import METADATA_FILE, inside, room_for
-from .source_files import SourceFile, decode_sources
+from .record_arrays import Rows, Values
+from .records import LAYOUTS, TYPES, Records
+from .source_files import SourceFile
 from .status import Status
-
-ROW_GROUPS = ("status", "problem", "source")  # one array a feature set each, beside its features
-_STATUS = ArraySpec("status", (), (), "uint8")
-
-Rows = Sequence[int] | NDArray[np.int64]
 
 
 class FeatureStore:
@@ -59,6 +64,7 @@ class FeatureStore:
         self.path = path
         self._description = description
         self.index = read_index(path, num_rows=description.num_rows)
+        self.records = Records(path, self.index.keys, LAYOUTS[description.schema_version])
         self._seen_complete: dict[
             str, NDArray[np.bool_]
         ] = {}  # by feature set; rows whose status need not be read again
@@ -78,15 +84,16 @@ class FeatureStore:
         return cls(path, read_description(metadata_path))
 
     @classmethod
-    def create(cls, path: Path, *, index: Index) -> "FeatureStore":
+    def create(cls, path: Path, *, index: Index, schema_version: int = SCHEMA_VERSION) -> "FeatureStore":
         """Make an empty store with the rows of `index`; it appears at `path` whole or not at all.
 
         Raises:
             OutputExistsError: if something is at `path` already.
         """
         with new_folder(path) as temporary:
-            root = zarr.create_group(temporary, attributes={ATTRIBUTE: empty_description(num_rows=len(index))})
-            for name in (*ROW_GROUPS, "features", "constants"):
+            description = empty_description(num_rows=len(index), schema_version=schema_version)
+            root = zarr.create_group(temporary, attributes={ATTRIBUTE: description})
+            for name in (*LAYOUTS[schema_version].groups, "features", "constants"):
                 root.require_group(name)
             write_index(root, index)
         return cls.open(path)
@@ -117,6 +124,11 @@ class FeatureStore:
     def fingerprint_of(self, names: Sequence[str]) -> str:
         """SHA-256 over `manifest_of` these names."""
         return fingerprint(self.manifest_of(names))
+
+    @property
+    def schema_version(self) -> int:
+        """Of the store's layout; what is added to it is laid out alike."""
+        return self._description.schema_version
 
     @property
     def created(self) -> str:
@@ -180,20 +192,19 @@ class FeatureStore:
         return specs[name]
 
     def status(self, feature_set: str) -> UInt8[np.ndarray, " row"]:
-        """`Status` of every row in one feature set; MISSING throughout where it was never extracted."""
-        return chunks.read_bytes_or_zeros(inside(self.path, f"status/{feature_set}"), range(len(self.index)))
+        """`Status` of every row in one feature set; MISSING throughout where it was never extracted, and for a byte that
+        is none."""
+        status = self.records.statuses(feature_set, range(len(self.index)))
+        status[status > max(Status)] = Status.MISSING
+        return status
 
     def problems(self, feature_set: str) -> dict[str, str]:
         """Why rows are absent, unreadable or failed, or what is not quite whole about complete ones, by key."""
-        folder = inside(self.path, f"problem/{feature_set}")
-        noted = sorted(int(path.name.removeprefix("c.")) for path in folder.glob("c.*"))
-        texts = chunks.read_texts(folder, noted)
-        return {str(self.index.keys[row]): text for row, text in zip(noted, texts, strict=True)}
+        return {str(self.index.keys[row]): note for row, note in self.records.notes(feature_set).items()}
 
     def sources(self, feature_set: str, rows: Rows) -> list[tuple[SourceFile, ...]]:
         """The files that each of `rows` was made from; none where it was not made."""
-        texts = chunks.read_texts(inside(self.path, f"source/{feature_set}"), rows)
-        return [decode_sources(text) for text in texts]
+        return self.records.sources(feature_set, rows)
 
     def rows(self, split: str, *, feature_sets: Sequence[str]) -> NDArray[np.int64]:
         """Rows of `split` that are complete in all of `feature_sets`."""
@@ -242,6 +253,7 @@ class FeatureStore:
         replace_index(self.path, followed)
         self._describe(num_rows=len(followed))
         self.index = followed
+        self.records = Records(self.path, followed.keys, self.records.layout)
         self._seen_complete.clear()
 
     def add_feature_set(self, spec: FeatureSetSpec) -> None:
@@ -254,15 +266,16 @@ class FeatureStore:
             StoreError: if the set would lie inside another one, or the other way round.
         """
         self.require_room_for(spec.name)
-        folders = [room_for(self.path, f"{group}/{spec.name}") for group in (*ROW_GROUPS, "features")]
+        layout, num_rows = self.records.layout, len(self.index)
+        folders = [room_for(self.path, f"{group}/{spec.name}") for group in (*layout.groups, "features")]
         for folder in folders:
             rmtree(folder, ignore_errors=True)
         root = open_root(self.path)
         for array in spec.arrays:
-            create_array(root, f"features/{spec.name}/{array.name}", array, num_rows=len(self.index))
-        create_array(root, f"status/{spec.name}", _STATUS, num_rows=len(self.index))
-        for group in ("problem", "source"):
-            create_text_array(root, f"{group}/{spec.name}", num_rows=len(self.index))
+            create_array(root, f"features/{spec.name}/{array.name}", array, num_rows=num_rows)
+        for group in layout.groups:
+            path = f"{group}/{spec.name}"
+            create_record_array(root, path, TYPES[group], num_rows=num_rows, rows_a_chunk=layout.rows_a_chunk)
         for folder in folders:
             fsync_tree(folder)
             for above in PurePosixPath(folder.relative_to(self.path)).parents:
@@ -294,10 +307,12 @@ class FeatureStore:
     def forget(self, feature_set: str, rows: Rows) -> None:
         """Take rows out of a feature set: they read as MISSING from here on, whatever happens next."""
         self._seen_complete.clear()
-        folder = inside(self.path, f"status/{feature_set}")
-        for row in rows:
-            chunks.chunk_path(folder, int(row), num_axes=1).unlink(missing_ok=True)
-        fsync_path(folder)
+        self.records.forget(feature_set, rows)
+
+    def replace_records(self, feature_set: str, number: int, values: Mapping[str, Values]) -> None:
+        """Replace a whole chunk of records by `values`, by group; see `Records.replace_chunk`."""
+        self._seen_complete.clear()
+        self.records.replace_chunk(feature_set, number, values)
 
     def add_constant(self, name: str, values: Float32[np.ndarray, " dim"], *, made_by: Mapping[str, Json]) -> None:
         """Keep a vector that belongs to no row; one that is there already is dropped first."""
@@ -323,7 +338,7 @@ class FeatureStore:
 
     def _array_paths(self, feature_set: str) -> list[Path]:
         features = [inside(self.path, f"features/{feature_set}/{name}") for name in self.arrays(feature_set)]
-        return features + [inside(self.path, f"{group}/{feature_set}") for group in ROW_GROUPS]
+        return features + [inside(self.path, f"{group}/{feature_set}") for group in self.records.layout.groups]
 
     def _manifest_with(self, kind: str, name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
         return {**self.manifest, kind: {**self.manifest[kind], name: entry}}
@@ -337,7 +352,7 @@ class FeatureStore:
             self._seen_complete[feature_set] = np.zeros(len(self.index), dtype=bool)
         seen = self._seen_complete[feature_set]
         unseen = rows[~seen[rows]]
-        statuses = chunks.read_bytes_or_zeros(inside(self.path, f"status/{feature_set}"), unseen)
+        statuses = self.records.statuses(feature_set, unseen)
         seen[unseen[statuses == Status.COMPLETE]] = True
         incomplete = unseen[statuses != Status.COMPLETE]
         if len(incomplete):

@@ -9,18 +9,65 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import StoreError, WeldcacheError
-from .chunks import write_rows, write_texts
+from .chunks import write_arrays
 from .nodes import inside
-from .source_files import SourceFile, encode_sources
+from .records import Record
+from .source_files import SourceFile
 from .status import Status
 from .store import FeatureStore
 
 
 class StoreWriter:
-    """Writes rows of a store; other writers may be at work, as long as the rows are not the same."""
+    """Writes rows of a store. Records of many rows share a file, so one writer is at work at a time."""
 
     def __init__(self, store: FeatureStore) -> None:
         self._store = store
+
+    def write_features(
+        self,
+        feature_set: str,
+        rows: Sequence[int],
+        features: Mapping[str, NDArray[np.generic]],
+        *,
+        sources: Sequence[Sequence[SourceFile]],
+        notes: Sequence[str],
+    ) -> list[Record]:
+        """Write the bytes of complete rows: `features` holds every array of the set in its storage type, row axis
+        first. The rows exist once the records that this returns are written too, together with those of other sets.
+
+        `sources[i]` are the files that row i was made from; `notes[i]` says what is not quite whole about it ("" for
+        nothing), such as a view that was not taken. On return all bytes are on the disk.
+
+        Raises:
+            StoreError: if the disk is full or refuses the write.
+        """
+        folder = f"features/{feature_set}"
+        arrays = {
+            inside(self._store.path, f"{folder}/{name}"): features[name] for name in self._store.arrays(feature_set)
+        }
+        with disk_errors(self._store.path):
+            self._store.records.withdraw(feature_set, rows)  # those that were absent or unreadable before
+            checksums = write_arrays(arrays, rows)
+        return [
+            Record(
+                feature_set,
+                row,
+                Status.COMPLETE,
+                notes[place],
+                tuple(sources[place]),
+                {path.name: int(of_array[place]) for path, of_array in checksums.items()},
+            )
+            for place, row in enumerate(rows)
+        ]
+
+    def record(self, records: Sequence[Record]) -> None:
+        """Record rows, their status last, so that at every moment a row that says it is complete is complete.
+
+        Raises:
+            StoreError: if the disk is full or refuses the write, or records of the same rows are damaged.
+        """
+        with disk_errors(self._store.path):
+            self._store.records.write(records)
 
     def write(
         self,
@@ -31,48 +78,20 @@ class StoreWriter:
         sources: Sequence[Sequence[SourceFile]],
         notes: Sequence[str],
     ) -> None:
-        """Write complete rows: `features` holds every array of the set in its storage type, row axis first.
-
-        `sources[i]` are the files that row i was made from; `notes[i]` says what is not quite whole about it ("" for
-        nothing), such as a view that was not taken. All bytes are on the disk before the first status is written, so
-        that at every moment a row that says it is complete is complete.
-
-        Raises:
-            StoreError: if the disk is full or refuses the write.
-        """
-        with disk_errors(self._store.path):
-            for name in self._store.arrays(feature_set):
-                write_rows(inside(self._store.path, f"features/{feature_set}/{name}"), rows, features[name])
-            self._mark(feature_set, rows, Status.COMPLETE, sources=sources, notes=notes)
+        """As `write_features`, and record the rows at once."""
+        self.record(self.write_features(feature_set, rows, features, sources=sources, notes=notes))
 
     def report(
         self, feature_set: str, row: int, status: Status, *, reason: str, sources: Sequence[SourceFile] = ()
     ) -> None:
         """Record that a row has no features, and why: ABSENT, UNREADABLE, or MISSING where the backbone failed."""
         assert status != Status.COMPLETE
-        with disk_errors(self._store.path):
-            self._mark(feature_set, [row], status, sources=[sources], notes=[reason])
+        self.record([Record(feature_set, row, status, reason, tuple(sources))])
 
-    def renew_sources(self, feature_set: str, row: int, sources: Sequence[SourceFile]) -> None:
-        """Record that a row's files have other times and the same bytes."""
+    def renew_sources(self, feature_set: str, sources: Mapping[int, Sequence[SourceFile]]) -> None:
+        """Record, by row, that files have other times and the same bytes."""
         with disk_errors(self._store.path):
-            write_texts(inside(self._store.path, f"source/{feature_set}"), [row], [encode_sources(sources)])
-
-    def _mark(
-        self,
-        feature_set: str,
-        rows: Sequence[int],
-        status: Status,
-        *,
-        sources: Sequence[Sequence[SourceFile]],
-        notes: Sequence[str],
-    ) -> None:
-        path = self._store.path
-        write_texts(inside(path, f"source/{feature_set}"), rows, [encode_sources(files) for files in sources])
-        write_texts(
-            inside(path, f"problem/{feature_set}"), rows, notes
-        )  # "" removes what an earlier, failed attempt said
-        write_rows(inside(path, f"status/{feature_set}"), rows, np.full(len(rows), status, dtype=np.uint8))
+            self._store.records.write_sources(feature_set, sources)
 
 
 @contextmanager

@@ -67,6 +67,7 @@ def changes_of_modality(
 ) -> Iterator[Change]:
     """As `find_changes`, in the feature sets of one modality. `progress` counts the rows."""
     names = [spec.name for spec in encoder.specs if spec.name in store.feature_sets]
+    renewals: dict[str, dict[int, tuple[SourceFile, ...]]] = {name: {} for name in names}
     for sample, row, recorded in _complete_rows(store, samples, names, progress):
         paths = encoder.reader.files(sample) if sample.why_absent(modality) is None else ()
         present = frozenset(path.relative_to(files.root).as_posix() for path in paths)
@@ -74,8 +75,11 @@ def changes_of_modality(
             what, renewed = files.compare(held, present=present)
             if what:
                 yield Change(name, row, sample.key, what)
-            elif renewed and writer is not None:
-                writer.renew_sources(name, row, renewed)
+            elif renewed:
+                renewals[name][row] = renewed
+    if writer is not None:
+        for name, renewed_rows in renewals.items():
+            writer.renew_sources(name, renewed_rows)
 
 
 def changes_of_record(
@@ -88,13 +92,16 @@ def changes_of_record(
     progress: Progress | None = None,
 ) -> Iterator[Change]:
     """As `find_changes`, in one feature set, by the files that are recorded alone. `progress` counts the rows."""
+    renewals: dict[int, tuple[SourceFile, ...]] = {}
     for sample, row, recorded in _complete_rows(store, samples, [feature_set], progress):
         held = recorded[feature_set]
         what, renewed = files.compare(held, present=frozenset(file.path for file in held if files.holds(file.path)))
         if what:
             yield Change(feature_set, row, sample.key, what)
-        elif renewed and writer is not None:
-            writer.renew_sources(feature_set, row, renewed)
+        elif renewed:
+            renewals[row] = renewed
+    if writer is not None:
+        writer.renew_sources(feature_set, renewals)
 
 
 class CurrentFiles:

@@ -1,4 +1,8 @@
-"""From what backbones made of a group to rows in the store: brought to the host, cast, written, by one thread."""
+"""From what backbones made of a group to rows in the store: brought to the host, cast, written, by one thread.
+
+Features are written at once, records of rows together with those of groups that come within a second: what no file is
+there for takes no time to encode, and a sync of every group's records would then be all that a run does.
+"""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -7,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cache.precision import to_storage
+from ..cache.records import Record
 from ..cache.status import Status
 from ..cache.store import FeatureStore
 from ..cache.writer import StoreWriter
@@ -15,9 +20,12 @@ from .batching import Encoded
 from .modalities.modality import Prepared
 from .pool.read_task import Failure, ReadTask
 
+_PATIENCE = 1.0  # seconds of work that a kill may cost beside the group under way
+
 
 class GroupWriter:
-    """Writes groups to `store`; `set_names` are the feature sets that each modality makes.
+    """Writes groups to `store`; `set_names` are the feature sets that each modality makes. Use as a context manager:
+    what waits to be recorded is, at its end.
 
     Attributes:
         encoding_seconds: that the backbones were at work, for what was written so far.
@@ -30,6 +38,14 @@ class GroupWriter:
         self._modality_of = {name: modality for modality, names in set_names.items() for name in names}
         self.encoding_seconds = 0.0
         self.writing_seconds = 0.0
+        self._waiting: list[Record] = []
+        self._last_flush = time.monotonic()
+
+    def __enter__(self) -> "GroupWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._flush()
 
     def write(self, group: Sequence[ReadTask], encoded: Mapping[str, Encoded], seconds: Callable[[], float]) -> None:
         """Write what every row of the group lacks; `seconds` tells how long the backbones were at work on it.
@@ -46,6 +62,8 @@ class GroupWriter:
                 self._write_set(name, made, by_row)
         for item in group:
             self._report_failures(item, encoded)
+        if time.monotonic() - self._last_flush > _PATIENCE:
+            self._flush()
         self.encoding_seconds += seconds()
 
     def _write_set(self, name: str, made: Encoded, by_row: Mapping[int, ReadTask]) -> None:
@@ -65,11 +83,10 @@ class GroupWriter:
         if rows:
             sources = [by_row[row].sources[modality] for row in rows]
             notes = [_notes(by_row[row], modality) for row in rows]
-            self._writer.write(name, rows, values, sources=sources, notes=notes)
+            self._waiting += self._writer.write_features(name, rows, values, sources=sources, notes=notes)
         for row, reason in lost.items():
             if name in by_row[row].task.write:
-                sources_of_row = by_row[row].sources[modality]
-                self._writer.report(name, row, Status.MISSING, reason=reason, sources=sources_of_row)
+                self._waiting.append(Record(name, row, Status.MISSING, reason, by_row[row].sources[modality]))
         self.writing_seconds += time.perf_counter() - started
 
     def _cast(
@@ -105,9 +122,16 @@ class GroupWriter:
             outcome, failed = item.prepared[modality], encoded[modality].failures.get(row)
             sources = item.sources[modality]
             if isinstance(outcome, Failure):
-                self._writer.report(name, row, outcome.status, reason=outcome.reason, sources=sources)
+                self._waiting.append(Record(name, row, outcome.status, outcome.reason, sources))
             elif failed is not None:
-                self._writer.report(name, row, Status.MISSING, reason=failed, sources=sources)
+                self._waiting.append(Record(name, row, Status.MISSING, failed, sources))
+
+    def _flush(self) -> None:
+        started = time.perf_counter()
+        self._writer.record(self._waiting)
+        self._waiting = []
+        self.writing_seconds += time.perf_counter() - started
+        self._last_flush = time.monotonic()
 
 
 def _notes(item: ReadTask, modality: str) -> str:

@@ -129,7 +129,6 @@ def run_plan(plan: ExtractPlan, store: FeatureStore, request: Request, settings:
     encoders = {name: AdaptiveEncoder(encoder, name, at_once) for name, encoder in request.encoders.items()}
     readers = {name: encoder.reader for name, encoder in request.encoders.items()}
     set_names = {name: tuple(spec.name for spec in encoder.specs) for name, encoder in request.encoders.items()}
-    writer = GroupWriter(store, set_names)
     pending: deque[Future[None]] = deque()
     written = frozenset(name for task in plan.tasks for name in task.write)
     for name, encoder in request.encoders.items():
@@ -138,6 +137,7 @@ def run_plan(plan: ExtractPlan, store: FeatureStore, request: Request, settings:
     with (
         cores_left_to(workers),
         Progress("extract", total=plan.num_rows, unit="welds", done=plan.num_rows - plan.num_todo) as progress,
+        GroupWriter(store, set_names) as writer,
         ThreadPoolExecutor(1, thread_name_prefix="writer") as disk,
         kept_interrupt() as raise_if_interrupted,
         DecodePool(readers, workers=workers, root=request.root, limits=request.limits) as pool,

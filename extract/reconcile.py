@@ -65,8 +65,10 @@ def reconcile(store: FeatureStore, request: Request, *, refresh: bool, relabel: 
     Raises:
         FingerprintError: with each difference, and what to do.
         BackboneError: if a backbone that is to make something anew cannot be loaded.
-        StoreError: if the disk is too small for what is to be made anew, or two sets' names collide.
+        StoreError: if the disk is too small for what is to be made anew, two sets' names collide, or statuses are lost.
     """
+    for name in store.feature_sets:
+        store.records.require_statuses(name)
     otherwise, changes = made_otherwise(store, request), _changes(store, request)
     _refuse_other_data(store, request)
     for name in set(request.feature_sets) - set(store.feature_sets):

@@ -12,7 +12,7 @@ from .. import chunks
 from ..arrays import ArraySpec
 from ..status import Status
 from .chunk_scan import ArrayScan, chunk_is_whole, equal_rows, least_spread, scan_array
-from .findings import MEND
+from .findings import MEND, Severity
 from .set_findings import SetFindings
 
 _CHECKSUM_BYTES = 4
@@ -23,7 +23,10 @@ _REMEDY_OF_EVEN_ROW = (
 )
 _REMEDY_OF_NO_SPREAD = "Look at the backbone's weights and at what it is fed: nothing can be learned from these values."
 _REMEDY_OF_EQUAL_FILES = "Take one of the two out of the data set, or give it its own recording."
-_REMEDY_OF_EQUAL_ROWS = "Different recordings do not give equal features. " + MEND
+_REMEDY_OF_EQUAL_ROWS = (
+    "Look at both recordings: two of nothing, such as silence of one length, give equal features, and so does one that "
+    "is decoded wrongly. Computing them again gives the same."
+)
 
 
 def verify_arrays(
@@ -54,10 +57,11 @@ def verify_arrays(
 
 
 def _tell_leftovers(findings: SetFindings, name: str, spec: ArraySpec, status: UInt8[np.ndarray, " row"]) -> None:
-    present = findings.rows_in(findings.array_folder(name), num_axes=len(spec.shape) + 1)
+    present = findings.chunks_in(findings.array_folder(name), num_axes=len(spec.shape) + 1)
     left = np.flatnonzero(present & (status != Status.COMPLETE))
-    left = left[~np.isin(left, findings.rows_told())]  # whose status is damaged
-    left = left[chunks.read_bytes_or_zeros(findings.folder("status"), left) != Status.COMPLETE]
+    told = findings.rows_with_errors()
+    left = left[np.isin(left, findings.rows_to_judge()) & ~np.isin(left, told)]  # others' statuses are damaged
+    left = left[findings.store.records.statuses(findings.feature_set, left) != Status.COMPLETE]
     if len(left):
         evidence = f"{len(left):,} chunks of rows that are not complete, of an interruption: {findings.keys(left)}"
         findings.tell("status", "note", evidence, _REMEDY_OF_LEFTOVERS, array=name)
@@ -107,7 +111,7 @@ def _tell_values(findings: SetFindings, name: str, spec: ArraySpec, scan: ArrayS
         findings.tell_row("values", "error", "values behind its length, where zeros belong", MEND, row=row, array=name)
     for row in scan.even:
         evidence = "all values of the row are one value"
-        findings.tell_row("variation", "warning", evidence, _REMEDY_OF_EVEN_ROW, row=row, array=name, forget=False)
+        findings.tell_row("variation", "warning", evidence, _REMEDY_OF_EVEN_ROW, row=row, array=name, mend="")
     spread = None if scan.spread is None else scan.spread.of_scale()
     if spread is not None and spread < least_spread(spec):
         evidence = (
@@ -118,16 +122,21 @@ def _tell_values(findings: SetFindings, name: str, spec: ArraySpec, scan: ArrayS
 
 
 def _tell_twins(findings: SetFindings, twins: Mapping[tuple[int, int], list[str]]) -> None:
+    """Equal rows are the data set's affair: digests tell of chunks that were copied from one row to another."""
+    notes = findings.store.records.array("problem", findings.feature_set)
     for (first, second), arrays in twins.items():
         one, other = findings.store.index.keys[[first, second]].tolist()
         equal = f"{one} and {other} have equal values in {', '.join(arrays)}"
+        severity: Severity = "warning"
         if _have_equal_files(findings, first, second):
             evidence = f"{equal}; their files are equal too, so the data set holds one recording twice"
-            findings.tell_row("duplicates", "warning", evidence, _REMEDY_OF_EQUAL_FILES, row=second, forget=False)
+            remedy = _REMEDY_OF_EQUAL_FILES
         else:
-            for row in (first, second):
-                evidence = f"{equal}; their files differ"
-                findings.tell_row("duplicates", "error", evidence, _REMEDY_OF_EQUAL_ROWS, row=row)
+            evidence, remedy = f"{equal}; their files differ", _REMEDY_OF_EQUAL_ROWS
+            # Of two silent recordings it is said in their notes already, and it is so whenever they are read.
+            if (notes.read([first, second], damaged_as_blank=True) != "").all():
+                severity = "note"
+        findings.tell_row("duplicates", severity, evidence, remedy, row=second, mend="")
 
 
 def _have_equal_files(findings: SetFindings, first: int, second: int) -> bool:

@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ...atomic import write_json
-from ...documents import Json, read_document
+from ...documents import SEAL, Json, read_document, seal_holds, sealed
+from ...errors import StoreError
 from ..nodes import METADATA_FILE, inside
 
 # A group without members, whose attributes are the record: other readers of Zarr may list the store without a warning.
@@ -20,7 +21,7 @@ VERIFICATION = "verification"
 ROW_DIGESTS = "row_digests"  # an entry of the record
 
 Severity = Literal["error", "warning", "note"]
-Mend = Literal["", "forget", "drop", "restore", "sweep"]
+Mend = Literal["", "forget", "salvage", "drop", "restore", "sweep"]
 
 MEND = "`weldcache verify --mend`, then `weldcache extract`, computes this weld again."
 
@@ -39,8 +40,8 @@ class Finding:
     key: str = ""  # of the weld
     part: str = ""  # a feature set, an array or a constant: `video`, `video/tokens`
     file: str = ""  # relative to the store
-    # What --mend does: forget the row, drop the constant, restore the metadata `file`, or sweep temporary files out of
-    # the folder `file`.
+    # What --mend does: forget the row, salvage what can be proved of the records in the row's chunk, drop the constant,
+    # restore the metadata `file`, or sweep temporary files out of the folder `file`.
     mend: Mend = ""
     feature_set: str = ""
     row: int | None = None
@@ -109,10 +110,8 @@ class Verification:
         live = None if self.live is None else {name: self.live[name] for name in ("welds", "seed", "passed")}
         record = {**self._summary(), "findings": len(self.findings), "live": live}
         record[ROW_DIGESTS] = dict(self.row_digests)
-        write_json(
-            inside(self.path, f"{VERIFICATION}/{METADATA_FILE}"),
-            {"zarr_format": 3, "node_type": "group", "attributes": record},
-        )
+        node = {"zarr_format": 3, "node_type": "group", "attributes": sealed(record)}
+        write_json(inside(self.path, f"{VERIFICATION}/{METADATA_FILE}"), node)
 
     def _summary(self) -> dict[str, Any]:
         return {
@@ -128,12 +127,22 @@ class Verification:
 
 
 def read_record(path: Path) -> dict[str, Any] | None:
-    """What `Verification.write_record` last left in the store at `path`; None if it never was, or cannot be read."""
+    """What `Verification.write_record` last left in the store at `path`; None if it never did.
+
+    Raises:
+        StoreError: if the record is damaged, was edited, or is that of a weldcache which sealed none.
+    """
+    file = inside(path, f"{VERIFICATION}/{METADATA_FILE}")
     try:
-        record = read_document(inside(path, f"{VERIFICATION}/{METADATA_FILE}"))["attributes"]
-    except (OSError, ValueError, KeyError, TypeError):
+        record = read_document(file)["attributes"]
+        trusted = seal_holds(record)
+    except FileNotFoundError:
         return None
-    return record if isinstance(record, dict) else None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        trusted = False
+    if not trusted:
+        raise StoreError(f"{file} is not what `weldcache verify` left there: what it says is ignored. Verify again.")
+    return {name: value for name, value in record.items() if name != SEAL}
 
 
 def verification_tables(verification: Verification) -> Iterator[RenderableType]:

@@ -22,7 +22,8 @@ from ..provenance import differences
 from ..store import FeatureStore
 from .findings import VERIFICATION, Finding, Mend, Severity
 
-_BY_ROW = ("index", "status", "problem", "source", "features")  # groups whose arrays have a first axis of rows
+# Groups of arrays whose first axis is rows.
+_BY_ROW = ("index", "status", "problem", "source", "digest", "features")
 _SHOWN = 3  # differences in a finding
 
 _REMEDY = "`weldcache verify --mend` writes it as the manifest says it is; the chunks stay as they are."
@@ -41,7 +42,8 @@ def expected_metadata(store: FeatureStore) -> dict[str, dict[str, Any]]:
     Made by making such a store, without a row in it, in a temporary folder.
     """
     with tempfile.TemporaryDirectory(prefix="weldcache-") as folder:
-        twin = FeatureStore.create(Path(folder) / "twin.zarr", index=store.index.select(np.arange(0)))
+        no_rows, version = store.index.select(np.arange(0)), store.schema_version
+        twin = FeatureStore.create(Path(folder) / "twin.zarr", index=no_rows, schema_version=version)
         for name in store.feature_sets:
             made_by = store.manifest["features"][name]["made_by"]
             twin.add_feature_set(FeatureSetSpec(name, list(store.arrays(name).values()), made_by))

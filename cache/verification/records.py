@@ -1,69 +1,96 @@
-"""Statuses and texts of a feature set: are they whole, and do they agree with each other."""
-
-from collections.abc import Sequence
-from pathlib import Path
+"""What is recorded of a feature set's rows: whether it is whole, possible, and belongs to the row and its features."""
 
 import numpy as np
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int64
 
-from ...errors import StoreError
-from .. import chunks
-from ..arrays import ArraySpec
-from ..source_files import decode_sources
+from ...wording import count_of
 from ..status import Status
-from .chunk_scan import chunk_is_whole
+from .digests import UnsoundRow, salvage, unsound_rows
 from .findings import MEND
 from .set_findings import SetFindings
 
-_STATUS = ArraySpec("status", (), (), "uint8")
-_TEXTS_AT_ONCE = 256
+_TOLD: dict[str, str] = {
+    "status": "statuses",
+    "problem": "notes",
+    "source": "records of source files",
+    "digest": "digests",
+}
 
+_REMEDY_OF_CHUNK = "`weldcache verify --mend` keeps what can be proved; `weldcache extract` computes the rest again."
 _REMEDY_OF_STATUS = "The weld reads as one that was never extracted, so nothing wrong is read. " + MEND
-_REMEDY_OF_TEXT = "The features are whole; what is noted about them is lost. " + MEND
+_REMEDY_OF_PROVED = "`weldcache verify --mend` sets the status right; nothing is computed again."
 _REMEDY_OF_NO_SOURCE = "A change of its files cannot be noticed. " + MEND
+_REMEDY_OF_BEGUN = "Nothing needs to be done: `weldcache extract` computes them."
 
 
-def verify_statuses(findings: SetFindings, status: UInt8[np.ndarray, " row"]) -> None:
-    """Find statuses that are damaged, which read as MISSING, or that mean nothing."""
-    folder = findings.folder("status")
-    present = findings.rows_in(folder, num_axes=1)
-    findings.num_files += int(present.sum())
-    for row in np.flatnonzero(present & (status == Status.MISSING)).tolist():
-        # MISSING is also written, where a backbone failed. And a status may be taken away while it is looked at.
-        file = chunks.chunk_path(folder, row, num_axes=1)
-        if not chunk_is_whole(folder, _STATUS, row) and file.exists() and not chunk_is_whole(folder, _STATUS, row):
-            findings.tell_row("checksums", "error", "the status is damaged", _REMEDY_OF_STATUS, row=row, file=file)
-    for row in np.flatnonzero(status > max(Status)).tolist():
-        file = chunks.chunk_path(folder, row, num_axes=1)
-        evidence = f"the status {status[row]} is none that there is"
-        findings.tell_row("status", "error", evidence, _REMEDY_OF_STATUS, row=row, file=file)
+def verify_records(findings: SetFindings) -> None:
+    """Find chunks of records that are damaged or lost, statuses that are none, and sources that are not recorded."""
+    for group in findings.store.records.layout.groups:
+        for number in findings.record_chunks(group):
+            array = findings.store.records.array(group, findings.feature_set)
+            if array.decoded(*array.contents([number])) is None:
+                _tell_chunk(findings, group, number, "are damaged")
+    if findings.store.records.layout.has_digests:
+        _verify_presence(findings)
+    rows = findings.rows_to_judge()
+    statuses = findings.store.records.statuses(findings.feature_set, rows)
+    for row in rows[statuses > max(Status)].tolist():
+        evidence = f"the status {statuses[rows == row][0]} is none that there is"
+        findings.tell_row("status", "error", evidence, _REMEDY_OF_STATUS, row=row, mend="salvage")
+    _verify_sources(findings, rows[statuses == Status.COMPLETE])
 
 
-def verify_texts(findings: SetFindings, group: str, complete: Int64[np.ndarray, " row"]) -> None:
-    """Find damaged texts in `group`, which is problem or source, and complete rows whose sources are not recorded."""
-    folder = findings.folder(group)
-    present = findings.rows_in(folder, num_axes=1)
-    findings.num_files += int(present.sum())
-    noted = np.flatnonzero(present)
-    for start in range(0, len(noted), _TEXTS_AT_ONCE):
-        rows = noted[start : start + _TEXTS_AT_ONCE].tolist()
-        for row in [] if _readable(folder, rows, group=group) else rows:
-            if not _readable(folder, [row], group=group):
-                file = chunks.chunk_path(folder, row, num_axes=1)
-                evidence = f"the text in {group}/ is damaged"
-                findings.tell_row("checksums", "error", evidence, _REMEDY_OF_TEXT, row=row, file=file)
-    if group == "source":
-        for row in complete[~present[complete]].tolist():
-            if findings.still_complete(row) and not chunks.chunk_path(folder, row, num_axes=1).exists():
-                evidence = "the files that it was made from are not recorded"
-                findings.tell_row("status", "warning", evidence, _REMEDY_OF_NO_SOURCE, row=row)
+def verify_digests(findings: SetFindings) -> None:
+    """Find rows whose chunks, note, sources or status were exchanged or edited, whatever their own checksums say."""
+    told = findings.rows_with_errors()
+    rows = findings.rows_to_judge()
+    unsound = list(unsound_rows(findings.store, findings.feature_set, rows[~np.isin(rows, told)]))
+    for row in unsound:
+        if row.status != Status.MISSING:
+            _tell_unsound(findings, row)
+    if begun := [row.row for row in unsound if row.status == Status.MISSING and row.proved]:
+        keys = findings.keys(np.array(begun))
+        evidence = f"{len(begun):,} rows are whole but for their status, of an interruption or an edit: {keys}"
+        findings.tell("status", "note", evidence, _REMEDY_OF_BEGUN)
 
 
-def _readable(folder: Path, rows: Sequence[int], *, group: str) -> bool:
-    try:
-        for text in chunks.read_texts(folder, rows):
-            if group == "source":
-                decode_sources(text)
-    except (StoreError, OSError, ValueError, TypeError):
-        return False
-    return True
+def _verify_presence(findings: SetFindings) -> None:
+    """Statuses and digests are there in the same chunks: the former first, the latter before a status says anything."""
+    status, digest = (findings.store.records.array(group, findings.feature_set) for group in ("status", "digest"))
+    for number in sorted({*status.numbers(), *digest.numbers()} - findings.damaged_chunks):
+        # Looked at in this order, since a row may be recorded or forgotten meanwhile.
+        digests, statuses = digest.decoded(*digest.contents([number])), status.decoded(*status.contents([number]))
+        if digests is None or statuses is None:
+            continue  # damaged since
+        if digests.any() and not status.contents([number])[0]:
+            _tell_chunk(findings, "status", number, "are gone")
+        elif statuses.any() and not digests.any() and digest.contents([number])[0] is None:
+            _tell_chunk(findings, "digest", number, "are gone")
+
+
+def _verify_sources(findings: SetFindings, complete: Int64[np.ndarray, " row"]) -> None:
+    array = findings.store.records.array("source", findings.feature_set)
+    for row in complete[array.read(complete, damaged_as_blank=True) == ""].tolist():
+        if findings.still_complete(row) and not array.read([row], damaged_as_blank=True)[0]:
+            evidence = "the files that it was made from are not recorded"
+            findings.tell_row("status", "warning", evidence, _REMEDY_OF_NO_SOURCE, row=row)
+
+
+def _tell_chunk(findings: SetFindings, group: str, number: int, what: str) -> None:
+    store, name = findings.store, findings.feature_set
+    array = store.records.array(group, name)
+    first = number * array.rows_a_chunk
+    rows = np.arange(first, min(first + array.rows_a_chunk, len(store.index)))
+    lost = salvage(store, name, number)[1]
+    kept = f"; {len(lost):,} of them are lost: {findings.keys(np.array(lost))}" if lost else "; all can be proved"
+    evidence = f"the {_TOLD[group]} of {count_of(len(rows), 'row')} {what}, from {findings.keys(rows[:1])} on{kept}"
+    findings.tell_chunk(evidence, _REMEDY_OF_CHUNK, number=number, file=array.path / array.name_of(number))
+
+
+def _tell_unsound(findings: SetFindings, row: UnsoundRow) -> None:
+    if row.proved:
+        evidence = f"its status is {row.status.name}, and its digest proves {row.proved.name}: it was edited"
+        findings.tell_row("digests", "error", evidence, _REMEDY_OF_PROVED, row=row.row, mend="salvage")
+    else:
+        evidence = "its chunks, note, sources and status were not recorded together: some were exchanged or edited"
+        findings.tell_row("digests", "error", evidence, MEND, row=row.row, mend="salvage")

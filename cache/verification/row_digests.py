@@ -17,9 +17,10 @@ _TYPE = np.dtype("<u4")
 
 
 def row_digests(store: FeatureStore) -> dict[str, str]:
-    """For every feature set, 32 bits a row in base64: of the files that a complete row was made from, or zero.
+    """For every feature set, 32 bits a row in base64: of what is recorded of a complete row, or zero.
 
-    The files' times are left out: they are written anew where a file was touched and has the same bytes.
+    In a store without digests it is of the files that the row was made from, less their times: these are written anew
+    where a file was touched and has the same bytes.
     """
     return {
         name: base64.b64encode(_digests(store, name, store.status(name)).tobytes()).decode()
@@ -30,7 +31,7 @@ def row_digests(store: FeatureStore) -> dict[str, str]:
 def changed_rows(
     store: FeatureStore, statuses: Mapping[str, UInt8[np.ndarray, " row"]], recorded: Mapping[str, str]
 ) -> int:
-    """How many rows are complete in some feature set now and were not, or were made from other files, when recorded."""
+    """How many rows are complete in some feature set now and were not, or were made otherwise, when recorded."""
     changed = np.zeros(len(store.index), dtype=bool)
     for name, status in statuses.items():
         now = _digests(store, name, status)
@@ -44,6 +45,9 @@ def changed_rows(
 def _digests(store: FeatureStore, name: str, status: UInt8[np.ndarray, " row"]) -> UInt32[np.ndarray, " row"]:
     digests = np.zeros(len(status), dtype=_TYPE)
     complete = np.flatnonzero(status == Status.COMPLETE)
+    if store.records.layout.has_digests:
+        digests[complete] = np.maximum(store.records.digests(name, complete) & 0xFFFF_FFFF, 1)
+        return digests
     for start in range(0, len(complete), _ROWS_AT_ONCE):
         rows = complete[start : start + _ROWS_AT_ONCE].tolist()
         digests[rows] = [_digest(files) for files in _sources(store, name, rows)]

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from .. import chunks
 from ..nodes import inside
 from ..status import Status
 from ..store import FeatureStore
@@ -29,6 +28,7 @@ class SetFindings:
         found: the findings so far.
         num_files: chunk files that were looked at.
         num_bytes: of features that were read.
+        damaged_chunks: of records, by number: nothing else is said of their rows.
     """
 
     def __init__(self, store: FeatureStore, feature_set: str) -> None:
@@ -37,9 +37,10 @@ class SetFindings:
         self.found: list[Finding] = []
         self.num_files = 0
         self.num_bytes = 0
+        self.damaged_chunks: set[int] = set()
 
     def folder(self, group: str) -> Path:
-        """Of the set's statuses, problems or sources."""
+        """Of one of the set's arrays of records."""
         return inside(self.store.path, f"{group}/{self.feature_set}")
 
     def array_folder(self, name: str) -> Path:
@@ -61,9 +62,9 @@ class SetFindings:
         row: int,
         array: str = "",
         file: Path | None = None,
-        forget: bool = True,
+        mend: Mend = "forget",
     ) -> None:
-        """Of a row; `forget` says whether computing it again helps."""
+        """Of a row; computing it again helps unless `mend` says otherwise."""
         self.found.append(
             Finding(
                 check,
@@ -73,39 +74,70 @@ class SetFindings:
                 key=str(self.store.index.keys[row]),
                 part=f"{self.feature_set}/{array}" if array else self.feature_set,
                 file=file.relative_to(self.store.path).as_posix() if file else "",
-                mend="forget" if forget else "",
+                mend=mend,
                 feature_set=self.feature_set,
                 row=row,
             )
         )
 
-    def rows_told(self) -> list[int]:
-        """Rows that something was found about so far."""
-        return [finding.row for finding in self.found if finding.row is not None]
+    def tell_chunk(self, evidence: str, remedy: str, *, number: int, file: Path) -> None:
+        """Of a chunk of records that is damaged or lost: of its first row by name where it has no other."""
+        self.damaged_chunks.add(number)
+        rows_a_chunk = self.store.records.layout.rows_a_chunk
+        row = number * rows_a_chunk
+        self.found.append(
+            Finding(
+                "checksums",
+                "error",
+                evidence,
+                remedy,
+                key=str(self.store.index.keys[row]) if rows_a_chunk == 1 else "",
+                part=self.feature_set,
+                file=file.relative_to(self.store.path).as_posix(),
+                mend="salvage",
+                feature_set=self.feature_set,
+                row=row,
+            )
+        )
+
+    def rows_to_judge(self) -> Int64[np.ndarray, " row"]:
+        """All rows but those in damaged chunks of records."""
+        rows = np.arange(len(self.store.index))
+        return rows[~np.isin(rows // self.store.records.layout.rows_a_chunk, list(self.damaged_chunks))]
+
+    def rows_with_errors(self) -> list[int]:
+        """Rows of which an error was found so far."""
+        return [finding.row for finding in self.found if finding.row is not None and finding.severity == "error"]
 
     def still_complete(self, row: int) -> bool:
         """Whether a row is COMPLETE at this moment."""
-        return bool(chunks.read_bytes_or_zeros(self.folder("status"), [row])[0] == Status.COMPLETE)
+        return bool(self.store.records.statuses(self.feature_set, [row])[0] == Status.COMPLETE)
 
     def keys(self, rows: Int64[np.ndarray, " row"]) -> str:
         """The first few of these rows by name."""
         named = self.store.index.keys[rows[:_KEYS_NAMED]].tolist()
         return ", ".join([*named, "..."] if len(rows) > _KEYS_NAMED else named)
 
-    def rows_in(self, folder: Path, *, num_axes: int) -> Bool[np.ndarray, " row"]:
-        """Which rows have a chunk in `folder`; tells of other files, and of chunks that no row owns."""
-        present = np.zeros(len(self.store.index), dtype=bool)
+    def record_chunks(self, group: str) -> list[int]:
+        """Chunks of an array of records that are there; tells of what else lies in its folder."""
+        present = self.chunks_in(self.folder(group), num_axes=1, rows_a_chunk=self.store.records.layout.rows_a_chunk)
+        self.num_files += int(present.sum())
+        return [int(number) for number in np.flatnonzero(present)]
+
+    def chunks_in(self, folder: Path, *, num_axes: int, rows_a_chunk: int = 1) -> Bool[np.ndarray, " chunk"]:
+        """Which chunks are in `folder`; tells of other files, and of chunks that no row owns."""
+        present = np.zeros(-(-len(self.store.index) // rows_a_chunk), dtype=bool)
         num_temporary, largest_beyond, unknown = 0, -1, []
         for name in _file_names(folder):
-            row = _row_of(name, num_axes=num_axes)
+            number = _number_of(name, num_axes=num_axes)
             if is_temporary(name):
                 num_temporary += 1
-            elif row is None:
+            elif number is None:
                 unknown.append(name)
-            elif row < len(present):
-                present[row] = True
+            elif number < len(present):
+                present[number] = True
             else:
-                largest_beyond = max(row, largest_beyond)
+                largest_beyond = max(number * rows_a_chunk, largest_beyond)
         where = folder.relative_to(self.store.path).as_posix()
         if num_temporary:
             evidence = f"{num_temporary:,} temporary files, of an interruption or of a writer at work"
@@ -114,8 +146,9 @@ class SetFindings:
             evidence = f"{len(unknown):,} files that are no chunks, such as {unknown[0]}"
             self._tell_folder("note", evidence, _REMEDY_OF_UNKNOWN, where=where)
         # Rows may have been added since the store was opened.
-        if largest_beyond >= len(present) and largest_beyond >= len(FeatureStore.open(self.store.path).index):
-            evidence = f"chunks of rows up to {largest_beyond:,}, where the store has {len(present):,}"
+        num_rows = len(self.store.index)
+        if largest_beyond >= num_rows and largest_beyond >= len(FeatureStore.open(self.store.path).index):
+            evidence = f"chunks of rows up to {largest_beyond:,}, where the store has {num_rows:,}"
             self._tell_folder("warning", evidence, _REMEDY_OF_BEYOND, where=where)
         return present
 
@@ -139,6 +172,6 @@ def _file_names(folder: Path) -> Iterator[str]:
         yield from (entry.name for entry in entries if entry.name != "zarr.json")
 
 
-def _row_of(name: str, *, num_axes: int) -> int | None:
+def _number_of(name: str, *, num_axes: int) -> int | None:
     match = _CHUNK.fullmatch(name)
     return int(match[1]) if match and len(match[2]) == 2 * (num_axes - 1) else None

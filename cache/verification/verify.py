@@ -15,35 +15,40 @@ from ..nodes import inside
 from ..status import Status
 from ..store import FeatureStore
 from .arrays import verify_arrays
+from .digests import salvage
 from .findings import Check, Finding
 from .metadata import restore_metadata, verify_metadata
-from .records import verify_statuses, verify_texts
+from .records import verify_digests, verify_records
 from .set_findings import SetFindings, is_temporary
 
-_RECORDS = ("problem", "source")
+_FORMER_SCHEMA = "the store is of a former schema, without digests: rows that were exchanged cannot be noticed"
+_REMEDY_OF_FORMER_SCHEMA = "Damage is found as ever. To have more found, extract into another --cache."
 
 
 def verify_store(store: FeatureStore) -> list[Check]:
     """Check the store alone, without its data set and its backbones.
 
-    Any one byte of any chunk file that is not what was written is found.
+    Any one byte of any chunk file that is not what was written is found; and whatever was exchanged between rows or
+    edited, with checksums that are right.
     """
     metadata, num_nodes = verify_metadata(store)
     by_set: list[SetFindings] = []
     statuses = {name: store.status(name) for name in store.feature_sets}
     num_compared = num_complete = 0
+    has_digests = store.records.layout.has_digests
     with Progress(f"Verifying {store.path.name}", total=_megabytes(store, statuses), unit="MB") as progress:
         tally = _Tally(progress)
         for name, status in statuses.items():
             findings = SetFindings(store, name)
-            complete = np.flatnonzero(status == Status.COMPLETE)
-            verify_statuses(findings, status)
-            for group in _RECORDS:
-                verify_texts(findings, group, complete)
+            verify_records(findings)
             num_compared += sum(verify_arrays(findings, status, advance=tally.add).values())
-            num_complete += len(complete)
+            if has_digests:
+                verify_digests(findings)
+            num_complete += int(np.sum(status == Status.COMPLETE))
             by_set.append(findings)
     found = [finding for findings in by_set for finding in findings.found]
+    if not has_digests:
+        found.append(Finding("digests", "note", _FORMER_SCHEMA, _REMEDY_OF_FORMER_SCHEMA))
     num_files = sum(findings.num_files for findings in by_set)
     num_bytes = sum(findings.num_bytes for findings in by_set)
     num_statuses = len(store.index) * len(statuses)
@@ -51,6 +56,11 @@ def verify_store(store: FeatureStore) -> list[Check]:
         _check("metadata", f"{num_nodes:,} arrays and groups, {len(store.index):,} rows of the index", metadata),
         _check("status", f"{num_statuses:,} statuses, {num_complete:,} of them complete", found),
         _check("checksums", f"{num_files:,} chunk files, {num_bytes / 1e6:,.1f} MB of features", found),
+        _check(
+            "digests",
+            f"{num_statuses if has_digests else 0:,} rows of feature sets with what is recorded of them",
+            found,
+        ),
         _check("values", f"{num_bytes / 1e6:,.1f} MB: NaN, infinity, lengths, padding", found),
         _check("variation", f"{num_complete:,} rows within themselves, arrays over their rows", found),
         _check("duplicates", f"{num_compared:,} rows of arrays with each other", found),
@@ -61,19 +71,24 @@ def mend_store(store: FeatureStore, findings: Sequence[Finding]) -> int:
     """Do what findings say can be done; return for how many it was. The caller holds the store's lock.
 
     Rows are marked MISSING, so that the next `weldcache extract` computes them again; nothing that could be read
-    correctly before is lost.
+    correctly before is lost. Records that were damaged come back as far as digests prove them.
     """
+    rows_a_chunk = store.records.layout.rows_a_chunk
+    # First, since rows in a damaged chunk can be forgotten only when it is whole again.
+    for name, number in dict.fromkeys(
+        (finding.feature_set, finding.row // rows_a_chunk)
+        for finding in findings
+        if finding.mend == "salvage" and finding.row is not None
+    ):
+        store.replace_records(name, number, salvage(store, name, number)[0])
     forgotten: dict[str, list[int]] = {}
     for finding in findings:
         if finding.mend == "forget" and finding.row is not None:
             forgotten.setdefault(finding.feature_set, []).append(finding.row)
-    for name, rows in forgotten.items():
-        store.forget(name, sorted(set(rows)))
-    for finding in findings:
-        if finding.mend == "forget" and finding.file.split("/")[0] in _RECORDS:
-            inside(store.path, finding.file).unlink(missing_ok=True)
         elif finding.mend == "sweep":
             _sweep(inside(store.path, finding.file))
+    for name, rows in forgotten.items():
+        store.forget(name, sorted(set(rows)))
     for name in {finding.part.removeprefix("constants/") for finding in findings if finding.mend == "drop"}:
         store.drop_constant(name)
     restore_metadata(store, [str(Path(finding.file).parent) for finding in findings if finding.mend == "restore"])

@@ -139,35 +139,6 @@ def test_what_is_written_is_read_by_zarr_and_leaves_other_rows_alone(
     assert {entry.name for entry in path.iterdir()} == files | {"zarr.json"}
 
 
-@settings(max_examples=60, deadline=None)
-@given(texts=st.lists(st.text(), min_size=1, max_size=8))
-def test_texts_round_trip_with_and_against_zarr(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
-    theirs, ours = (tmp_path_factory.mktemp(name) for name in ("theirs", "ours"))
-    rows = range(len(texts))
-    make_array(theirs, shape=(len(texts),), dtype=str)[...] = np.array(texts, dtype=object)
-    array = make_array(ours, shape=(len(texts),), dtype=str)
-    chunks.write_texts(ours, rows, texts)
-    assert chunks.read_texts(theirs, rows) == chunks.read_texts(ours, rows) == texts
-    assert array[...].tolist() == texts
-    files = [chunks.chunk_path(ours, row, num_axes=1) for row in rows]
-    assert [file.exists() for file in files] == [text != "" for text in texts]
-    for file in files:
-        assert not file.exists() or file.read_bytes() == (theirs / file.name).read_bytes()
-
-
-def test_an_empty_text_removes_the_one_before_and_a_lone_surrogate_is_escaped(tmp_path: Path) -> None:
-    chunks.write_texts(tmp_path, [0, 1], ["first", "stays"])
-    chunks.write_texts(tmp_path, [0, 2], ["", "file\udcff.avi"])
-    assert chunks.read_texts(tmp_path, [2, 1, 0, 1, 9]) == ["file\\udcff.avi", "stays", "", "stays", ""]
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["c.1", "c.2"]
-
-
-def test_long_texts_are_whole(tmp_path: Path) -> None:
-    text = "ü" * 300_000
-    chunks.write_texts(tmp_path, [0], [text])
-    assert chunks.read_texts(tmp_path, [0]) == [text]
-
-
 def test_any_changed_byte_of_a_row_is_found(folder: Path, values: np.ndarray) -> None:
     path = chunks.chunk_path(folder, 3, num_axes=3)
     whole = path.read_bytes()
@@ -181,17 +152,6 @@ def test_any_changed_byte_of_a_row_is_found(folder: Path, values: np.ndarray) ->
     assert read(folder, [0, 4]).tobytes() == values[[0, 4]].tobytes()
 
 
-def test_any_changed_byte_of_a_text_is_found(tmp_path: Path) -> None:
-    chunks.write_texts(tmp_path, [0], ["no photograph"])
-    path = tmp_path / "c.0"
-    whole = path.read_bytes()
-    for position in range(len(whole)):
-        for mask in (1, 16, 128, 255):
-            path.write_bytes(whole[:position] + bytes([whole[position] ^ mask]) + whole[position + 1 :])
-            with pytest.raises(StoreError, match=r"row 0 .* damaged"):
-                chunks.read_texts(tmp_path, [0])
-
-
 @pytest.mark.parametrize("check", [True, False])
 def test_any_wrong_length_is_found(folder: Path, check: bool) -> None:
     path = chunks.chunk_path(folder, 1, num_axes=3)
@@ -202,15 +162,6 @@ def test_any_wrong_length_is_found(folder: Path, check: bool) -> None:
             read(folder, [0, 1], check=check)
 
 
-def test_a_truncated_text_is_found(tmp_path: Path) -> None:
-    chunks.write_texts(tmp_path, [0], ["arc lost"])
-    whole = (tmp_path / "c.0").read_bytes()
-    for data in (*(whole[:length] for length in range(len(whole))), whole + b"\0"):
-        (tmp_path / "c.0").write_bytes(data)
-        with pytest.raises(StoreError, match="damaged"):
-            chunks.read_texts(tmp_path, [0])
-
-
 def test_missing_chunks_and_arrays_are_named(folder: Path) -> None:
     chunks.chunk_path(folder, 2, num_axes=3).unlink()
     with pytest.raises(StoreError, match=r"tokens: row 2 is marked complete .*c\.2\.0\.0 is gone.*extract"):
@@ -218,20 +169,6 @@ def test_missing_chunks_and_arrays_are_named(folder: Path) -> None:
     with pytest.raises(StoreError, match=r"array .*nowhere is gone"):
         read(folder.with_name("nowhere"))
     assert read(folder, []).shape == (0, *SHAPE)
-
-
-def test_bytes_that_are_missing_or_damaged_read_as_zero(tmp_path: Path) -> None:
-    chunks.write_rows(tmp_path, range(256), np.arange(256, dtype=np.uint8))
-    (tmp_path / "c.7").unlink()
-    for row, change in {8: b"\x08", 9: b"\x09\0\0\0\0", 10: (tmp_path / "c.10").read_bytes() + b"\0", 11: b""}.items():
-        (tmp_path / f"c.{row}").write_bytes(change)
-    rows = [*range(300), 5, 5]
-    expected = [0 if row in (7, 8, 9, 10, 11) or row > 255 else row for row in rows]
-    assert chunks.read_bytes_or_zeros(tmp_path, rows).tolist() == expected
-    with many_threads():
-        assert chunks.read_bytes_or_zeros(tmp_path, rows).tolist() == expected
-    assert chunks.read_bytes_or_zeros(tmp_path / "nowhere", [3, 1]).tolist() == [0, 0]
-    assert chunks.read_texts(tmp_path / "nowhere", [3, 1]) == ["", ""]
 
 
 def test_reads_and_writes_that_are_cut_short_go_on(
@@ -408,7 +345,21 @@ def test_wrong_use_is_refused(folder: Path, values: np.ndarray) -> None:
         read(folder, out=np.empty((NUM_ROWS, 3, 2), dtype=DTYPE).swapaxes(1, 2))
     with pytest.raises(AssertionError, match="twice"):
         chunks.write_rows(folder, [1, 1], values[:2])
-    with pytest.raises(AssertionError, match="twice"):
-        chunks.write_texts(folder, [1, 1], ["a", "b"])
     with pytest.raises(ValueError, match="zip"):
         chunks.write_rows(folder, [1, 2], values[:1])
+
+
+def test_checksums_are_those_of_the_bytes_and_are_read_from_the_ends_of_files(folder: Path, values: np.ndarray) -> None:
+    expected = [castagnoli(row.tobytes()) for row in values]
+    assert chunks.write_rows(folder, range(NUM_ROWS), values).tolist() == expected
+    chunks.chunk_path(folder, 1, num_axes=3).unlink()
+    chunks.chunk_path(folder, 2, num_axes=3).write_bytes(b"abc")
+    found = chunks.read_checksums(folder, range(NUM_ROWS), num_axes=3)
+    assert found == [expected[0], None, None, *expected[3:]]
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "c.0").mkdir()
+    os.mkfifo(tmp_path / "c.1")
+    assert chunks.read_files(tmp_path, ["c.0", "c.1", "c.2"]) == [b"", b"", None]
+    assert chunks.read_files(tmp_path / "nowhere", ["c.0"]) == [None]

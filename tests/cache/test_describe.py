@@ -21,7 +21,7 @@ from weldcache.cache.store_tables import store_tables
 from weldcache.cache.verification.findings import Verification
 from weldcache.cache.verification.row_digests import row_digests
 from weldcache.cache.writer import StoreWriter
-from weldcache.documents import fingerprint
+from weldcache.documents import fingerprint, sealed
 
 LONG_MODEL = "facebook/dinov3-vith16plus-pretrain-lvd1689m"
 ARC_ON = ArraySpec("arc_on", (2,), ("bound",), "float64", allows_nan=True, distinct=False)
@@ -153,7 +153,7 @@ def test_blocks_of_rows_do_not_change_the_onsets(welds: FeatureStore, monkeypatc
 
 
 def test_a_damaged_store_is_still_described(welds: FeatureStore) -> None:
-    for chunk in ("features/sensor/arc_on/c.1.0", "problem/video/c.3"):
+    for chunk in ("features/sensor/arc_on/c.1.0", "problem/video/c.0"):
         path = welds.path / chunk
         path.write_bytes(b"x" + path.read_bytes()[1:])
     health = describe_store(welds)["health"]
@@ -171,7 +171,8 @@ def test_the_last_verification_is_told(welds: FeatureStore) -> None:
         ({"errors": 2, "warnings": 1}, "2 errors, 1 warnings"),
         ({"fingerprint": "of another making"}, "before features were added"),
     ):
-        group = {"zarr_format": 3, "node_type": "group", "attributes": {**record, **change, "row_digests": digests}}
+        attributes = sealed({**record, **change, "row_digests": digests})
+        group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
         (welds.path / "verification").mkdir(exist_ok=True)
         (welds.path / "verification/zarr.json").write_text(json.dumps(group))
         assert describe_store(welds)["health"]["verification"] == {
@@ -196,16 +197,15 @@ def test_rows_that_came_or_changed_since_do_not_pass_for_verified(welds: Feature
     assert changed() == (0, 5) and "nothing wrong" in _shown(welds, width=80)
     _write(welds, "sensor", [5], {}, onsets=[1.0])
     assert changed() == (1, 6) and "1 of 6 complete rows have changed or come since" in _shown(welds, width=100)
-    film, touched, edited = (SourceFile("film.avi", 3, time, digest) for time, digest in ((1, "a"), (2, "a"), (1, "b")))
-    StoreWriter(welds).renew_sources("sensor", 0, [film])
     record(row_digests(welds))
-    StoreWriter(welds).renew_sources("sensor", 0, [touched])
+    StoreWriter(welds).renew_sources("sensor", {0: [SourceFile("sensors.csv", 3, 2, "a")]})  # touched, with its bytes
     assert changed() == (0, 6)
-    StoreWriter(welds).renew_sources("sensor", 0, [edited])
+    welds.forget("sensor", [0])
+    _write(welds, "sensor", [0], {}, onsets=[1.25])
     assert changed() == (1, 6)
-    text = welds.path / "source/sensor/c.0"
+    text = welds.path / "digest/sensor/c.0"
     text.write_bytes(b"x" + text.read_bytes()[1:])
-    assert changed() == (1, 6)
+    assert changed() == (6, 6)
     for unreadable in ({}, {"sensor": "not base64"}):
         record(unreadable)
         assert changed() == (6, 6) and "nothing wrong" not in _shown(welds, width=80)

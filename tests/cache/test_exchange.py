@@ -112,6 +112,17 @@ def test_the_imported_store_is_the_exported_one_file_for_file(
     assert [path.name for path in (tmp_path / "other").iterdir()] == ["back.zarr"]
 
 
+def test_a_store_of_the_former_schema_goes_through_as_it_is(
+    tmp_path: Path, make_index: Callable[..., Index], video_spec: FeatureSetSpec, contents: Contents
+) -> None:
+    store = FeatureStore.create(tmp_path / "former.zarr", index=make_index(5), schema_version=2)
+    store.add_feature_set(video_spec)
+    StoreWriter(store).report("video", 3, Status.UNREADABLE, reason="cut short", sources=[SOURCE])
+    export_hdf5(store, tmp_path / "former.h5")
+    imported = import_hdf5(tmp_path / "former.h5", tmp_path / "back.zarr")
+    assert contents(imported.path) == contents(store.path) and imported.schema_version == 2
+
+
 def test_plain_h5py_finds_everything_under_its_name(full_store: FeatureStore, exported: Path) -> None:
     with h5py.File(exported) as file:
         tokens = file["features/video/tokens"]
@@ -228,7 +239,7 @@ def test_every_chunk_is_guarded(exported: Path, tmp_path: Path) -> None:
                 positions.extend(chunk.byte_offset + chunk.size // 2 for chunk in chunks)
 
         file.visititems(note)
-    assert len(positions) > 25
+    assert len(positions) > 20
     for position in positions:
         _refused(data[:position] + bytes([data[position] ^ 4]) + data[position + 1 :], tmp_path)
 
@@ -310,8 +321,9 @@ def test_nothing_is_overwritten_unasked(full_store: FeatureStore, exported: Path
     "chunk",
     [
         "features/video/tokens/c.3.0.0",
-        "status/video/c.1",
-        "problem/video/c.2",
+        "status/video/c.0",
+        "problem/video/c.0",
+        "digest/video/c.0",
         "source/video/c.0",
         "constants/text/prompt/c/0",
     ],

@@ -49,7 +49,7 @@ def store(tmp_path: Path, make_index: Callable[..., Index], dtype: StorageType) 
 
 def test_zarr_python_reads_the_same_values_under_the_same_names(store: FeatureStore, dtype: StorageType) -> None:
     root = zarr.open_group(store.path, mode="r")
-    assert sorted(root) == ["constants", "features", "index", "problem", "source", "status"]
+    assert sorted(root) == ["constants", "digest", "features", "index", "problem", "source", "status"]
     assert sorted(root["features/video"]) == ["arc_on", "tokens", "tokens_length"]
     for name in store.arrays("video"):
         foreign = root[f"features/video/{name}"][:][COMPLETE]

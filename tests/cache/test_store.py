@@ -336,7 +336,7 @@ def test_the_files_behind_each_row_are_kept(store: FeatureStore) -> None:
     write(store, 0, 3)
     reopened = FeatureStore.open(store.path)
     assert reopened.sources("video", [3, 1, 0]) == [source(3), (), source(0)]
-    StoreWriter(reopened).renew_sources("video", 3, source(4))
+    StoreWriter(reopened).renew_sources("video", {3: source(4)})
     assert reopened.sources("video", [3]) == [source(4)]
 
 
@@ -405,14 +405,14 @@ def interrupted(*functions: str, at: int) -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("step", range(6))
+@pytest.mark.parametrize("step", range(7))
 def test_replacing_a_set_can_be_interrupted_anywhere(store: FeatureStore, step: int) -> None:
     """Whatever the moment, the store is whole, without the set or with the new one, and the next attempt succeeds."""
     write(store, 0, 1)
     store.add_feature_set(cls_spec())
     write_cls(store, 0, 1)
     with (
-        interrupted("create_array", "create_text_array", "write_json", "rmtree", at=step),
+        interrupted("create_array", "create_record_array", "write_json", "rmtree", at=step),
         pytest.raises(KeyboardInterrupt),
     ):
         store.replace_feature_set(cls_spec("larger"))

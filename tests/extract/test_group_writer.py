@@ -67,7 +67,8 @@ def write(store: FeatureStore, made: dict[str, torch.Tensor], *rows: int, wanted
         )
         for row in rows
     ]
-    GroupWriter(store, {"video": ["video"]}).write(group, {"video": Encoded(rows, {"video": made})}, lambda: 0.0)
+    with GroupWriter(store, {"video": ["video"]}) as writer:
+        writer.write(group, {"video": Encoded(rows, {"video": made})}, lambda: 0.0)
 
 
 @pytest.mark.parametrize("value", [TOO_LARGE, torch.nan])
