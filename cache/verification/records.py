@@ -57,7 +57,7 @@ def verify_digests(findings: SetFindings) -> None:
 def _verify_presence(findings: SetFindings) -> None:
     """Statuses and digests are there in the same chunks: the former first, the latter before a status says anything."""
     status, digest = (findings.store.records.array(group, findings.feature_set) for group in ("status", "digest"))
-    for number in sorted({*status.numbers(), *digest.numbers()} - findings.damaged_chunks):
+    for number in sorted({*status.numbers(), *digest.numbers()} - findings.damaged_chunks.keys()):
         # Looked at in this order, since a row may be recorded or forgotten meanwhile.
         digests, statuses = digest.decoded(*digest.contents([number])), status.decoded(*status.contents([number]))
         if digests is None or statuses is None:
@@ -81,10 +81,13 @@ def _tell_chunk(findings: SetFindings, group: str, number: int, what: str) -> No
     array = store.records.array(group, name)
     first = number * array.rows_a_chunk
     rows = np.arange(first, min(first + array.rows_a_chunk, len(store.index)))
-    lost = salvage(store, name, number)[1]
-    kept = f"; {len(lost):,} of them are lost: {findings.keys(np.array(lost))}" if lost else "; all can be proved"
-    evidence = f"the {_TOLD[group]} of {count_of(len(rows), 'row')} {what}, from {findings.keys(rows[:1])} on{kept}"
-    findings.tell_chunk(evidence, _REMEDY_OF_CHUNK, number=number, file=array.path / array.name_of(number))
+    proved, lost = salvage(store, name, number)
+    kept = "all can be proved"
+    if lost:
+        kept = f"{count_of(len(lost), 'of them is', 'of them are')} lost: {findings.keys(np.array(lost))}"
+    evidence = f"the {_TOLD[group]} of {count_of(len(rows), 'row')} {what}, from {findings.keys(rows[:1])} on; {kept}"
+    file = array.path / array.name_of(number)
+    findings.tell_chunk(evidence, _REMEDY_OF_CHUNK, number=number, file=file, proved=proved["status"])
 
 
 def _tell_unsound(findings: SetFindings, row: UnsoundRow) -> None:

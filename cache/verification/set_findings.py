@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Int64, UInt8
 
 from ..nodes import inside
+from ..record_arrays import Values
 from ..status import Status
 from ..store import FeatureStore
 from .findings import Finding, Mend, Severity
@@ -28,7 +29,7 @@ class SetFindings:
         found: the findings so far.
         num_files: chunk files that were looked at.
         num_bytes: of features that were read.
-        damaged_chunks: of records, by number: nothing else is said of their rows.
+        damaged_chunks: of records, by number, with the statuses of their rows as far as they can be proved.
     """
 
     def __init__(self, store: FeatureStore, feature_set: str) -> None:
@@ -37,7 +38,7 @@ class SetFindings:
         self.found: list[Finding] = []
         self.num_files = 0
         self.num_bytes = 0
-        self.damaged_chunks: set[int] = set()
+        self.damaged_chunks: dict[int, Values] = {}
 
     def folder(self, group: str) -> Path:
         """Of one of the set's arrays of records."""
@@ -80,9 +81,9 @@ class SetFindings:
             )
         )
 
-    def tell_chunk(self, evidence: str, remedy: str, *, number: int, file: Path) -> None:
-        """Of a chunk of records that is damaged or lost: of its first row by name where it has no other."""
-        self.damaged_chunks.add(number)
+    def tell_chunk(self, evidence: str, remedy: str, *, number: int, file: Path, proved: Values) -> None:
+        """Of a chunk of records that is damaged or lost; `proved` are the statuses of its rows that are known still."""
+        self.damaged_chunks[number] = proved
         rows_a_chunk = self.store.records.layout.rows_a_chunk
         row = number * rows_a_chunk
         self.found.append(
@@ -109,8 +110,19 @@ class SetFindings:
         """Rows of which an error was found so far."""
         return [finding.row for finding in self.found if finding.row is not None and finding.severity == "error"]
 
+    def statuses(self) -> UInt8[np.ndarray, " row"]:
+        """Of all rows; those of damaged chunks as far as they can be proved."""
+        status = self.store.status(self.feature_set)
+        rows_a_chunk = self.store.records.layout.rows_a_chunk
+        for number, proved in self.damaged_chunks.items():
+            of_chunk = status[number * rows_a_chunk : (number + 1) * rows_a_chunk]
+            of_chunk[:] = proved[: len(of_chunk)]
+        return status
+
     def still_complete(self, row: int) -> bool:
-        """Whether a row is COMPLETE at this moment."""
+        """Whether a row is COMPLETE at this moment, as far as its record can be read."""
+        if row // self.store.records.layout.rows_a_chunk in self.damaged_chunks:
+            return True
         return bool(self.store.records.statuses(self.feature_set, [row])[0] == Status.COMPLETE)
 
     def keys(self, rows: Int64[np.ndarray, " row"]) -> str:

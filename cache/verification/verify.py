@@ -38,9 +38,10 @@ def verify_store(store: FeatureStore) -> list[Check]:
     has_digests = store.records.layout.has_digests
     with Progress(f"Verifying {store.path.name}", total=_megabytes(store, statuses), unit="MB") as progress:
         tally = _Tally(progress)
-        for name, status in statuses.items():
+        for name in store.feature_sets:
             findings = SetFindings(store, name)
             verify_records(findings)
+            status = findings.statuses()
             num_compared += sum(verify_arrays(findings, status, advance=tally.add).values())
             if has_digests:
                 verify_digests(findings)

@@ -146,9 +146,9 @@ def faults_of(store: FeatureStore) -> list[Finding]:
 
 def set_findings(store: FeatureStore, name: str) -> list[Finding]:
     """What is found in one feature set."""
-    status, findings = store.status(name), SetFindings(store, name)
+    findings = SetFindings(store, name)
     verify_records(findings)
-    verify_arrays(findings, status, advance=lambda _: None)
+    verify_arrays(findings, findings.statuses(), advance=lambda _: None)
     verify_digests(findings)
     return findings.found
 
@@ -239,6 +239,16 @@ def test_a_lost_chunk_of_records_is_told_and_what_can_be_proved_comes_back(
     expected[lost] = Status.MISSING
     np.testing.assert_array_equal(FeatureStore.open(held.path).status("video"), expected)
     assert not faults_of(held)
+
+
+def test_features_are_looked_at_although_their_statuses_are_lost(held: FeatureStore) -> None:
+    (held.path / "status/video/c.0").unlink()
+    path = chunk(held, "video/tokens", 2)
+    path.write_bytes(b"?" + path.read_bytes()[1:])
+    found = faults_of(held)
+    assert told(found) == {("checksums", "error", "", "video"), ("checksums", "error", "day/2", "video/tokens")}
+    mend_store(held, found)
+    assert held.status("video").tolist() == [1, 1, 0, 1, 1, 2] and not faults_of(held)
 
 
 def test_lost_statuses_stop_an_extraction_and_are_told_by_info(held: FeatureStore) -> None:
