@@ -192,8 +192,7 @@ class FeatureStore:
         return specs[name]
 
     def status(self, feature_set: str) -> UInt8[np.ndarray, " row"]:
-        """`Status` of every row in one feature set; MISSING throughout where it was never extracted, and for a byte that
-        is none."""
+        """`Status` of every row in one feature set; MISSING where it was never extracted, and for what is none."""
         status = self.records.statuses(feature_set, range(len(self.index)))
         status[status > max(Status)] = Status.MISSING
         return status
