@@ -48,9 +48,12 @@ def test_only_meant_modules_stand_at_the_root() -> None:
         "__init__.py",
         "__main__.py",
         "atomic.py",
+        "documents.py",
         "errors.py",
         "locking.py",
         "progress.py",
+        "refusals.py",
+        "wording.py",
     }
 
 
