@@ -143,7 +143,7 @@ def _onset_offsets(store: FeatureStore, statuses: Statuses, damage: list[str]) -
     """By how much the arc begins later in one modality's recording than in another's, in seconds."""
     onsets: dict[str, Float64[np.ndarray, " row"]] = {}
     for name in store.feature_sets:
-        if _ONSET in store.arrays(name):
+        if _ONSET in store.arrays(name) and store.arrays(name)[_ONSET].shape == (2,):
             try:
                 onsets[name] = _onsets(store, name, statuses[name])
             except StoreError as error:

@@ -56,6 +56,8 @@ from .records import LAYOUTS, TYPES, Records
 from .source_files import SourceFile
 from .status import Status
 
+_MUCH = 1 << 30  # bytes of features that are read together
+
 
 class FeatureStore:
     """An open store. Reading returns rows whose status is COMPLETE and refuses all others."""
@@ -224,6 +226,9 @@ class FeatureStore:
         numbers = np.asarray(rows, dtype=np.int64)
         self._refuse_incomplete(array.rpartition("/")[0], numbers)
         path, dtype = inside(self.path, f"features/{array}"), NUMPY_TYPES[spec.dtype]
+        if out is None and len(numbers) * spec.row_bytes > _MUCH:
+            # Before room is made for all of it: are there rows as large as the store says they are?
+            chunks.read_rows(path, numbers[:1], shape=spec.shape, dtype=dtype)
         return chunks.read_rows(path, numbers, shape=spec.shape, dtype=dtype, out=out)
 
     def constant(self, name: str) -> Float32[np.ndarray, " dim"]:

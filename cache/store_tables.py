@@ -96,8 +96,8 @@ def _backbone_table(entries: Mapping[str, Any]) -> Table:
         backbone = entry["made_by"].get("backbone")
         model, weights = Text("none", style="dim"), Text("")
         if backbone:
-            model = Text(backbone["model"].rstrip("/").rpartition("/")[2], overflow="ellipsis")
-            weights = Text("random", style="yellow") if backbone["random_weights"] else Text("trained")
+            model = Text(backbone.get("model", "unknown").rstrip("/").rpartition("/")[2], overflow="ellipsis")
+            weights = Text("random", style="yellow") if backbone.get("random_weights") else Text("trained")
         block = str(entry["made_by"].get("block", ""))
         table.add_row(name, model, block, weights, entry["fingerprint"][:_FINGERPRINT_SHOWN])
     return table

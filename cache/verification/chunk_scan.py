@@ -151,6 +151,8 @@ class _Judge:
     def __call__(self, rows: Int64[np.ndarray, " row"], lengths: NDArray[np.int32] | None) -> _Looked:
         values, read = self._read(rows)
         looked = _Looked(signatures=np.zeros(len(rows), dtype=np.uint32), broken=rows[~read].tolist())
+        if not read.any():  # nor is the buffer, as large as a row is said to be, in memory yet
+            return looked
         if self._spec.distinct:
             # Of a choice of values: equal rows have equal ones, and rows that have are compared byte for byte.
             chosen = np.ascontiguousarray(values[:, self.positions]).view(np.uint8)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from weldcache.cache.store import FeatureStore
+from weldcache.cache.verification.verify import verify_store
 from weldcache.errors import StoreError
 
 Forge = Callable[[Callable[[dict[str, Any]], object]], None]
@@ -70,3 +71,14 @@ def test_it_is_refused(store: FeatureStore, forge: Forge, what: str) -> None:
     forge(CHANGES[what])
     with little_memory(), pytest.raises(StoreError, match=r"stranger\.zarr"):
         FeatureStore.open(store.path)
+
+
+def test_rows_that_are_larger_than_their_files_are_never_given_room(store: FeatureStore, forge: Forge) -> None:
+    """256 MiB a row is possible; that it is so is seen before anything of that size is touched."""
+    forge(put("shape", [1 << 13, 1 << 13]))
+    held = FeatureStore.open(store.path)
+    with little_memory(), pytest.raises(StoreError, match=r"c\.0\.0\.0 is damaged"):
+        held.read("sensor/values", [0, 1, 0, 1, 0])
+    with little_memory(2 << 30):  # a buffer for a row in each thread, of which nothing is touched
+        found = [finding for check in verify_store(held) for finding in check.findings]
+    assert {finding.key for finding in found if finding.check == "checksums"} == {"a", "b"}
