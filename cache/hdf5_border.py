@@ -95,16 +95,17 @@ class _Border:
         self._path = path
         self._num_bytes = self._bytes_left = path.stat().st_size
         self.description = description_in(document, path=path / METADATA_FILE)
-        features, record_groups = self.description.manifest.features, LAYOUTS[self.description.schema_version].groups
+        features, records = self.description.manifest.features, LAYOUTS[self.description.schema_version]
+        self._rows_a_chunk = records.rows_a_chunk
         self._features = {
             f"features/{name}/{array}": spec for name, entry in features.items() for array, spec in entry.specs.items()
         }
         arrays = [f"index/{name}" for name in (*TEXT_COLUMNS, "labels")]
-        arrays += [f"{group}/{name}" for group in record_groups for name in features]
+        arrays += [f"{group}/{name}" for group in records.groups for name in features]
         arrays += [f"constants/{name}" for name in self.description.manifest.constants]
         self._arrays = {*arrays, *self._features}
         above = {folder.as_posix() for name in self._arrays for folder in PurePosixPath(name).parents}
-        self._groups = {"index/attributes", *record_groups, "features", "constants", VERIFICATION, *above}
+        self._groups = {"index/attributes", *records.groups, "features", "constants", VERIFICATION, *above}
 
     def nodes(self, group: h5py.Group | None = None, name: str = ".") -> Iterator[tuple[str, Node]]:
         """Every group and dataset below a group, and itself, by name in order."""
@@ -171,6 +172,15 @@ class _Border:
         fits = string and string.length if metadata.is_text else dataset.dtype == np.dtype(metadata.data_type)
         if not fits:
             raise ValueError(f"{name} has the type {dataset.dtype}")
-        whole = (max(min(dataset.shape[0], COLUMN_CHUNK), 1),)
-        if dataset.chunks != (whole if name.startswith(_WHOLE) else metadata.chunk_shape):
-            raise ValueError(f"{name} has chunks of {dataset.chunks}")
+        chunks, held = self._chunks(name, dataset), metadata.chunk_shape
+        if name.startswith(_WHOLE):  # which are cut otherwise in a store
+            held = chunks
+        if dataset.chunks != chunks or held != chunks:
+            raise ValueError(f"{name} has chunks of {dataset.chunks}, where {chunks} belong")
+
+    def _chunks(self, name: str, dataset: h5py.Dataset) -> tuple[int, ...]:
+        """Shape of the chunks that an export has under this name."""
+        if name.startswith(_WHOLE):
+            return (max(min(dataset.shape[0], COLUMN_CHUNK), 1),)
+        spec = self._features.get(name)
+        return (1, *spec.shape) if spec else (self._rows_a_chunk,)

@@ -18,6 +18,7 @@ from .nodes import inside, read_array_metadata, require_chunks
 NEXT_INDEX = "index.next"  # group in a store: an index that is about to take the place of the store's own
 
 _INDEX_CHUNK = 65_536  # rows an index chunk
+_MOST_TEXT_BYTES = 1 << 30  # of a column in memory, where every text takes up as much as the longest
 _BFLOAT16_NAN = 0x7FC0
 _ROW_FILES: Any = {"name": "default", "separator": "."}  # one flat folder of chunk files an array
 
@@ -163,4 +164,12 @@ def _read_column(root: Path, name: str, num_rows: int) -> NDArray[Any]:
             f"The index of the store is damaged: {path} has {len(values):,} entries and the store says that it has "
             f"{num_rows:,} rows. Extract again into another --cache."
         )
-    return values if values.dtype.kind in "fu" else np.array(values.tolist(), dtype=np.str_)
+    if values.dtype.kind in "fu":
+        return values
+    texts = values.tolist()
+    longest = max(map(len, texts), default=0)
+    if 4 * longest * len(texts) > _MOST_TEXT_BYTES:
+        raise StoreError(
+            f"{path} has {len(texts):,} texts of which one has {longest:,} characters: that is no index of welds."
+        )
+    return np.array(texts, dtype=np.str_)

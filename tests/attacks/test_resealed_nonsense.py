@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from weldcache.cache import layout
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.verification.verify import verify_store
 from weldcache.errors import StoreError
@@ -82,3 +83,14 @@ def test_rows_that_are_larger_than_their_files_are_never_given_room(store: Featu
     with little_memory(2 << 30):  # a buffer for a row in each thread, of which nothing is touched
         found = [finding for check in verify_store(held) for finding in check.findings]
     assert {finding.key for finding in found if finding.check == "checksums"} == {"a", "b"}
+
+
+def test_one_endless_text_does_not_make_all_others_as_long(
+    store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In memory, each text of a column takes up as much as the longest."""
+    monkeypatch.setattr(layout, "_MOST_TEXT_BYTES", 4 * 5 * 3)
+    assert len(FeatureStore.open(store.path).index) == 3
+    monkeypatch.setattr(layout, "_MOST_TEXT_BYTES", 4 * 5 * 3 - 1)
+    with pytest.raises(StoreError, match=r"splits .*3 texts .* 5 characters"):
+        FeatureStore.open(store.path)

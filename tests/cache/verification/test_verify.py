@@ -176,6 +176,17 @@ def test_a_whole_store_has_no_findings_and_says_what_was_looked_at(held: Feature
     assert checks["duplicates"].looked_at.startswith("15 rows")
 
 
+def test_a_set_that_is_added_while_a_store_is_verified_is_not_unknown(held: FeatureStore) -> None:
+    """`extract` gives a store its sets and their rows while a verification, which took no lock, is under way."""
+    other = FeatureStore.open(held.path)
+    other.add_feature_set(FeatureSetSpec("audio", [ArraySpec("mean", (3,), ("dim",), "float32")], {}))
+    values = {"mean": np.ones((1, 3), np.float32)}
+    StoreWriter(other).write("audio", [0], values, sources=[sources_of(0)], notes=[""])
+    other.add_constant("text/other", np.ones(4, np.float32), made_by={})
+    assert "audio" not in held.feature_sets
+    assert not findings_of(held)
+
+
 @pytest.mark.parametrize("feature_set", list(SETS))
 def test_any_flipped_byte_of_a_rows_chunks_is_found(held: FeatureStore, feature_set: str) -> None:
     row, generator = 1, np.random.default_rng(0)
