@@ -13,7 +13,7 @@ from ..metrics.estimate import Estimate
 from ..metrics.roc import fpr_at_tpr
 from ..metrics.threshold import normal_quantile_threshold
 from .caveats import caveats
-from .controls import majority_accuracy, media_free_control, random_control
+from .controls import file_metadata_control, majority_accuracy, media_free_control, random_control
 from .results import (
     SMALLEST_GROUP,
     TOO_SMALL_NOTE,
@@ -31,6 +31,8 @@ def assess(
     test: ScoreTable,
     validation: ScoreTable,
     train_attributes: Attributes,
+    files: Attributes,
+    train_files: Attributes,
     train_sessions: Collection[str],
     target_fpr: float,
     seed: int,
@@ -41,6 +43,8 @@ def assess(
         test: the samples to report on, of both labels.
         validation: gives the threshold, by its normals alone; it may hold no defects.
         train_attributes: the attributes of the samples that the model trained on, one value a sample.
+        files: what is known of the files of the samples of `test`.
+        train_files: the same of those that the model trained on.
         train_sessions: the recording sessions of those samples.
         target_fpr: false-alarm rate that the threshold aims at, in [0, 1).
         seed: of the random control.
@@ -61,6 +65,7 @@ def assess(
         controls=Controls(
             random=random_control(test, generator=np.random.default_rng(seed)),
             media_free=media_free_control(test, train_attributes=train_attributes),
+            file_metadata=file_metadata_control(test, files=files, train_files=train_files),
             chance_ap=float(np.mean(test.labels)),
             majority_accuracy=majority_accuracy(test.labels),
         ),

@@ -23,6 +23,7 @@ def caveats(assessment: Assessment, *, validation: ScoreTable, test: ScoreTable)
         *_about_overlap(validation=validation, test=test),
         *_about_chance(assessment.auroc, test=test),
         *_about_media_free(assessment),
+        *_about_file_metadata(assessment),
         *_about_sessions(assessment),
         *_about_validation(assessment),
         *_about_weights(assessment),
@@ -56,6 +57,21 @@ def _about_media_free(assessment: Assessment) -> Iterator[str]:
         yield (
             f"The media-free control's interval ({span(control.auroc)}) overlaps the model's ({span(model)}): "
             "the settings alone may explain much of the result."
+        )
+
+
+def _about_file_metadata(assessment: Assessment) -> Iterator[str]:
+    control, model = assessment.controls.file_metadata.auroc, assessment.auroc
+    if control is not None and control.value > 0.5 and control.value >= model.value:
+        yield (
+            f"The file-metadata control is as good as the model or better ({control.value:.3f} against "
+            f"{model.value:.3f}) from the number, the size and the length of files alone: on these data the model is "
+            "not shown to see defects."
+        )
+    elif control is not None and control.low > 0.5 and control.overlaps(model):
+        yield (
+            f"The file-metadata control's interval ({span(control)}) overlaps the model's ({span(model)}): the number, "
+            "the size and the length of files give classes away, and may explain much of the result."
         )
 
 

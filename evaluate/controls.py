@@ -13,7 +13,7 @@ from .scores import Attributes, ScoreTable
 
 @dataclass(frozen=True)
 class MediaFreeControl:
-    """AUROC of the control that sees attributes alone; None with the `reason` where it cannot be computed."""
+    """AUROC of a control that sees no recording; None with the `reason` where it cannot be computed."""
 
     auroc: Estimate | None
     reason: str | None
@@ -38,10 +38,20 @@ def media_free_control(table: ScoreTable, *, train_attributes: Attributes) -> Me
     Raises:
         MetricError: the table has one class only.
     """
-    reason = _why_not(train_attributes, table.attributes)
+    nothing = "the data set records no attributes beside the media"
+    return _nearest(table, attributes=table.attributes, train=train_attributes, nothing=nothing)
+
+
+def file_metadata_control(table: ScoreTable, *, files: Attributes, train_files: Attributes) -> MediaFreeControl:
+    """The same of what is known of the samples' files, as `file_metadata` gives it of both sides."""
+    return _nearest(table, attributes=files, train=train_files, nothing="nothing is known of the files")
+
+
+def _nearest(table: ScoreTable, *, attributes: Attributes, train: Attributes, nothing: str) -> MediaFreeControl:
+    reason = nothing if not train or not attributes else _why_not(train, attributes)
     if reason is not None:
         return MediaFreeControl(auroc=None, reason=reason)
-    distances = nearest_train_distances(table.attributes, train=train_attributes)
+    distances = nearest_train_distances(attributes, train=train)
     return MediaFreeControl(auroc=auroc_interval(distances, table.labels), reason=None)
 
 
@@ -66,8 +76,6 @@ def majority_accuracy(labels: NDArray[np.int64]) -> float:
 
 
 def _why_not(train: Attributes, attributes: Attributes) -> str | None:
-    if not train or not attributes:
-        return "the data set records no attributes beside the media"
     if train.keys() != attributes.keys():
         only_one_side = ", ".join(sorted(train.keys() ^ attributes.keys()))
         return f"these attributes are not recorded for both training and evaluated samples: {only_one_side}"

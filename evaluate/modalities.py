@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from ..configs.schema import Settings
-from ..metrics.auroc import auroc_interval
+from ..metrics.auroc import SMALLEST_CLASS_FOR_DELONG, auroc_interval
 from ..metrics.repeats import mean_auroc_difference
 from ..train.recipes.recipe import dispensable_modalities
 from ..train.recipes.registry import recipe_of
 from ..train.trained_run import TrainedRun
-from ..wording import listed
+from ..wording import count_of, listed
 from .results import ModalityResult
 from .scoring import ScoredSplit
 from .wording import change
@@ -23,7 +23,7 @@ NO_CHANGE = 0.01
 def modality_results(scored: ScoredSplit, *, seen_missing: Collection[str]) -> dict[str, ModalityResult]:
     """AUROC without each modality that was hidden in `scored`, and the difference to the whole model's.
 
-    The intervals of the differences are DeLong's for correlated AUROCs: both score the same samples.
+    The differences are between AUROCs of the same samples, with the intervals of `metrics.repeats` for pairs.
 
     Args:
         scored: a split of both labels.
@@ -32,17 +32,21 @@ def modality_results(scored: ScoredSplit, *, seen_missing: Collection[str]) -> d
     Raises:
         MetricError: if a score without a modality is not finite.
     """
-    whole, labels = scored.table.scores, scored.table.labels
-    return {
-        modality: ModalityResult(
-            auroc=auroc_interval(scores, labels),
-            change=mean_auroc_difference(scores[np.newaxis], whole[np.newaxis], labels),
-            num_lacking=scored.num_lacking.get(modality, 0),
-            num_rescaled=scored.num_rescaled.get(modality, 0),
-            seen_missing=modality in seen_missing,
-        )
-        for modality, scores in scored.without.items()
-    }
+    return {modality: _result(scored, modality, seen_missing=modality in seen_missing) for modality in scored.without}
+
+
+def _result(scored: ScoredSplit, modality: str, *, seen_missing: bool) -> ModalityResult:
+    whole, labels, scores = scored.table.scores, scored.table.labels, scored.without[modality]
+    having = ~scored.lacking.get(modality, np.zeros(len(labels), dtype=bool))
+    num_normal, num_defect = (int(np.count_nonzero(having & (labels == label))) for label in (0, 1))
+    return ModalityResult(
+        auroc=auroc_interval(scores, labels) if having.any() else None,
+        change=mean_auroc_difference(scores[np.newaxis], whole[np.newaxis], labels) if having.any() else None,
+        num_having=(num_normal, num_defect),
+        num_lacking=scored.num_lacking.get(modality, 0),
+        num_rescaled=scored.num_rescaled.get(modality, 0),
+        seen_missing=seen_missing,
+    )
 
 
 def modalities_seen_missing(run: TrainedRun) -> frozenset[str]:
@@ -70,20 +74,16 @@ def unseen_note(results: Mapping[str, ModalityResult]) -> str | None:
     )
 
 
-def modality_caveats(results: Mapping[str, ModalityResult], *, split: str, num_samples: int) -> tuple[str, ...]:
-    """What to know of samples that lack a modality, and of what leaving one out showed."""
-    return (*_about_lacking(results, split=split, num_samples=num_samples), *_about_changes(results))
-
-
-def _about_lacking(results: Mapping[str, ModalityResult], *, split: str, num_samples: int) -> Iterator[str]:
-    lacking = {modality: result.num_lacking for modality, result in results.items() if result.num_lacking}
+def lacking_caveats(scored: ScoredSplit, *, split: str, seen_missing: Collection[str]) -> Iterator[str]:
+    """What to know of samples that lack a modality that training had."""
+    lacking = {modality: num for modality, num in scored.num_lacking.items() if num}
     if lacking:
         counts = listed(f"{num} lack {modality}" for modality, num in lacking.items())
         yield (
-            f"Of the {num_samples} samples of {split}, {counts}; they are scored all the same, with a learned stand-in "
-            "for what they lack, and are in every figure."
+            f"Of the {count_of(len(scored.table), 'sample')} of {split}, {counts}; they are scored all the same, with "
+            "a learned stand-in for what they lack, and are in every figure."
         )
-    unseen = [modality for modality in lacking if not results[modality].seen_missing]
+    unseen = [modality for modality in lacking if modality not in seen_missing]
     if unseen:
         yield (
             f"Training saw no sample without {listed(unseen, last='or')}, so it was not learned from any how to score "
@@ -91,16 +91,31 @@ def _about_lacking(results: Mapping[str, ModalityResult], *, split: str, num_sam
         )
 
 
-def _about_changes(results: Mapping[str, ModalityResult]) -> Iterator[str]:
-    idle = [name for name, result in results.items() if max(-result.change.low, result.change.high) <= NO_CHANGE]
+def change_caveats(results: Mapping[str, ModalityResult]) -> Iterator[str]:
+    """What leaving a modality out showed, where enough samples have it to show something."""
+    none = [name for name, result in results.items() if result.change is None]
+    if none:
+        yield f"No sample has {listed(none, last='or')}: what the model does without cannot be told from these."
+    few = [name for name, result in results.items() if result.change is not None and not _tells(result)]
+    if few:
+        yield (
+            f"Fewer than {SMALLEST_CLASS_FOR_DELONG} normals or fewer than {SMALLEST_CLASS_FOR_DELONG} defects have "
+            f"{listed(few, last='or')}: what changes without is not to be judged from so few."
+        )
+    changes = {name: result.change for name, result in results.items() if result.change is not None and _tells(result)}
+    idle = [name for name, found in changes.items() if max(-found.low, found.high) <= NO_CHANGE]
     if idle:
         yield (
             f"Leaving out {listed(idle, last='or')} changes nothing (the AUROC by less than {NO_CHANGE:g}): this model "
             "does without."
         )
-    for name, result in results.items():
-        if result.change.low > 0 and result.change.value > NO_CHANGE:
+    for name, found in changes.items():
+        if found.low > 0 and found.value > NO_CHANGE:
             yield (
-                f"The model is better without {name}: the AUROC changes by {change(result.change)}. What it learned "
+                f"The model is better without {name}: the AUROC changes by {change(found)}. What it learned "
                 f"from {name} may hold for the training samples alone."
             )
+
+
+def _tells(result: ModalityResult) -> bool:
+    return min(result.num_having) >= SMALLEST_CLASS_FOR_DELONG

@@ -7,23 +7,24 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import RenderableType
 
-from ..cache.index import Index
 from ..cache.provenance import library_versions
 from ..cache.store import FeatureStore
 from ..configs.device import resolve_device
 from ..configs.schema import EvaluateSettings, Settings
-from ..errors import NotFoundError
 from ..train.recipes.recipe import dispensable_modalities
 from ..train.run_details import settings_of_members
 from ..train.run_folder import find_run
 from ..train.run_settings import shareable
 from ..train.samples import VALIDATION_SPLIT
 from ..train.trained_run import TrainedRun, load_run
+from ..train.training_caveats import training_caveats
+from ..wording import count_of
 from .assessment import assess
-from .modalities import modalities_seen_missing, modality_caveats, modality_results
+from .file_metadata import file_metadata
+from .judged_rows import rows_caveats, seen_rows, withdrawn_caveats
+from .modalities import change_caveats, lacking_caveats, modalities_seen_missing, modality_results
 from .provenance import Provenance
 from .report.report_json import report_document
 from .report.table import summary
@@ -89,31 +90,38 @@ def _judged(
     settings: EvaluateSettings,
 ) -> Assessment:
     """The assessment of the scores, and of what the run's folder says about how they came about."""
-    trained_on, best = _trained_on(run, store), run.best()
+    seen, best = seen_rows(run, store), run.best()
+    trained_on = store.index.select(seen.train)
     assessment = assess(
         test=judged.table,
         validation=validation.table,
         train_attributes=trained_on.attributes,
+        files=file_metadata(store, judged.rows.usable, recipe=run.recipe),
+        train_files=file_metadata(store, seen.train, recipe=run.recipe),
         train_sessions=trained_on.sessions.tolist(),
         target_fpr=settings.target_fpr,
         seed=settings.seed,
     )
-    recorded = best.metrics.get("val_auroc")
-    modalities = modality_results(judged, seen_missing=modalities_seen_missing(run))
+    recorded, seen_missing = best.metrics.get("val_auroc"), modalities_seen_missing(run)
+    modalities = modality_results(judged, seen_missing=seen_missing)
     watched = representations(run.metrics, best_epoch=best.epoch)
     whole = whole_samples(judged)
     warnings = (
+        *rows_caveats(judged.rows, validation.rows, split=split),
         *reproduction_caveats(
             validation.as_scored,
             recorded=recorded,
             recorded_keys=run.manifest["samples"]["validation"],
             precision=run.precision,
         ),
+        *training_caveats(store, seen.train, recipe=run.recipe, untrained=seen.untrained),
+        *withdrawn_caveats(seen, store),
         *scale_caveats(judged, validation=validation, split=split, auroc=assessment.auroc, whole=whole),
         *assessment.warnings,
-        *modality_caveats(modalities, split=split, num_samples=len(judged.table)),
+        *lacking_caveats(judged, split=split, seen_missing=seen_missing),
+        *change_caveats(modalities),
         *collapse_caveats(watched, num_normal=assessment.threshold.num_normal),
-        *_about_completeness(run, split=split, num_left_out=judged.num_left_out, best_epoch=best.epoch),
+        *_about_completeness(run, split=split, num_lacking=judged.rows.num_lacking, best_epoch=best.epoch),
     )
     return replace(
         assessment,
@@ -126,30 +134,17 @@ def _judged(
     )
 
 
-def _about_completeness(run: TrainedRun, *, split: str, num_left_out: int, best_epoch: int) -> Iterator[str]:
-    if num_left_out:
+def _about_completeness(run: TrainedRun, *, split: str, num_lacking: int, best_epoch: int) -> Iterator[str]:
+    if num_lacking:
         yield (
-            f"{num_left_out} samples of {split} lack features that this model needs and are not scored; they are in no "
-            "figure."
+            f"{count_of(num_lacking, 'sample')} of {split} lack features that this model needs and are not scored; "
+            "they are in no figure."
         )
     if not run.folder.finished:
         yield (
             f"Training is not finished, this is epoch {best_epoch} of at most {run.settings.train.epochs}: "
             f"{run.folder.how_to_go_on()}"
         )
-
-
-def _trained_on(run: TrainedRun, store: FeatureStore) -> Index:
-    """Who the run was trained on: what the controls compare with."""
-    row_of = store.index.row_of()
-    keys = run.manifest["samples"]["train"]
-    missing = [key for key in keys if key not in row_of]
-    if missing:
-        raise NotFoundError(
-            f"{store.path} lacks {len(missing)} of the {len(keys)} samples that {run.folder.path} was trained on, "
-            f"{missing[0]} among them; evaluate it on the cache that it was trained on."
-        )
-    return store.index.select(np.array([row_of[key] for key in keys], dtype=np.int64))
 
 
 def _provenance(run: TrainedRun, store: FeatureStore, *, settings: Settings, split: str, command: str) -> Provenance:

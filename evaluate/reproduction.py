@@ -34,8 +34,8 @@ def reproduction_caveats(
     same = validation.select(np.array([key in known for key in validation.keys], dtype=bool))
     if len(same) < len(known):
         return (
-            f"{len(known) - len(same)} of the {len(known)} samples that training validated on cannot be scored from "
-            "this cache: whether the weights still do what training recorded of them cannot be checked.",
+            f"{len(known) - len(same)} of the {len(known)} samples that training validated on are not among those that "
+            "can be validated on now: whether the weights still do what training recorded of them cannot be checked.",
         )
     found = auroc(same.scores, same.labels)
     if abs(found - recorded) <= _share_within_rounding(same, rounding=_ROUNDING[precision]) + 1e-12:

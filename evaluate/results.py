@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from ..metrics.confusion import Confusion
 from ..metrics.estimate import Estimate
+from ..metrics.repeats import RepeatsEstimate
 from .controls import MediaFreeControl
 
 SMALLEST_GROUP = 5
@@ -46,12 +47,14 @@ class Controls:
     Attributes:
         random: AUROC of seeded random scores.
         media_free: AUROC of the distance in attributes to the nearest training sample.
+        file_metadata: the same of the number, the size and the length of files.
         chance_ap: average precision of random scores, which is the share of defects.
         majority_accuracy: accuracy of always answering the more frequent label.
     """
 
     random: Estimate
     media_free: MediaFreeControl
+    file_metadata: MediaFreeControl
     chance_ap: float
     majority_accuracy: float
 
@@ -71,16 +74,18 @@ class ModalityResult:
     """The model as if no sample had one modality.
 
     Attributes:
-        auroc: on the same samples.
+        auroc: on the same samples; None, as the change, where no sample has the modality.
         change: that AUROC less the whole model's; negative where the modality is of use.
+        num_having: how many normals and how many defects of the samples have it.
         num_lacking: how many of the samples lack it anyway.
         num_rescaled: how many of those were put on the scale of the whole samples, see `whole_scale`.
         seen_missing: whether training left it out now and then. If not, the change mixes how much the modality is
             needed with how strange its absence is.
     """
 
-    auroc: Estimate
-    change: Estimate
+    auroc: Estimate | None
+    change: RepeatsEstimate | None
+    num_having: tuple[int, int]
     num_lacking: int
     num_rescaled: int
     seen_missing: bool
@@ -88,11 +93,21 @@ class ModalityResult:
 
 @dataclass(frozen=True)
 class WholeSamples:
-    """The model on the samples alone that lack no modality; `auroc` is None where they have one class only."""
+    """The model on the samples alone that lack no modality.
+
+    Attributes:
+        auroc: None where they have one class only.
+        num_normal: how many of them are normals.
+        num_defect: how many are defects.
+        num_scale_normals: on how many whole validation normals the others' place on their scale rests.
+        num_own_scale: how many of the others could not be put there, and spoil every figure over all.
+    """
 
     auroc: Estimate | None
     num_normal: int
     num_defect: int
+    num_scale_normals: int
+    num_own_scale: int
 
 
 @dataclass(frozen=True)

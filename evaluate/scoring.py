@@ -10,8 +10,9 @@ from ..cache.status import Status
 from ..cache.store import FeatureStore
 from ..train.feature_pool import FeaturePool
 from ..train.feature_reader import Rows
-from ..train.samples import VALIDATION_SPLIT, split_rows
+from ..train.samples import VALIDATION_SPLIT
 from ..train.trained_run import WEIGHTS, TrainedRun
+from .judged_rows import JudgedRows, SeenRows, rows_to_judge, seen_rows
 from .scores import ScoreScale, ScoreTable, score_table
 from .variants import Models, Scorer, Scores, Variant
 from .whole_scale import FeatureSets, Mask, on_whole_scale, variants_to_measure
@@ -30,9 +31,10 @@ class ScoredSplit:
         without: by modality their scores with the averaged weights, as if none had it; empty where none was hidden.
             Where some sample lacks something they are on the scale of whole samples too.
         lacking: by modality which of them lack it, and are scored all the same; only modalities that some lack.
-        whole: which of them lack nothing that some may lack.
+        whole: which of them lack nothing of what training had.
         rescaled: which of the others are on the scale of whole samples in `table`.
-        num_left_out: how many samples of the split could not be scored.
+        num_scale_normals: how many validation normals that scale rests on; 0 where nobody asked for it.
+        rows: their rows, and who of the split is not among them.
     """
 
     table: ScoreTable
@@ -41,7 +43,8 @@ class ScoredSplit:
     lacking: Mapping[str, Mask]
     whole: Mask
     rescaled: Mask
-    num_left_out: int
+    num_scale_normals: int
+    rows: JudgedRows
 
     @property
     def num_lacking(self) -> Mapping[str, int]:
@@ -68,7 +71,8 @@ def score_split(
     pool: FeaturePool | None = None,
     hide: Mapping[str, Sequence[str]] | None = None,
 ) -> ScoredSplit:
-    """Score a split; every sample is fetched once, and where some lack a modality, every whole validation normal.
+    """Score what may be judged of a split; every sample is fetched once, and where some lack a modality, every whole
+    validation normal. Modalities that training never had are shown to the model of no sample.
 
     Args:
         run: says what the models look at, and the arithmetic and batches that they were validated with.
@@ -79,16 +83,22 @@ def score_split(
         hide: feature sets by the modality that they describe, to be hidden from the model one modality at a time.
 
     Raises:
-        NotFoundError: if the split is not there, or none of its samples can be scored.
-        MetricError: if a score is not finite.
+        NotFoundError: if the split is not there, none of its samples can be scored, or the store lacks samples that
+            the run was trained on.
+        MetricError: if a score is not finite, or no normal sample may be judged.
     """
     scorer = Scorer(run, store, models=models, pool=pool)
-    rows = split_rows(store, split, recipe=run.recipe)
-    hidden = {modality: Variant("averaged", frozenset(names)) for modality, names in (hide or {}).items()}
+    seen = seen_rows(run, store)
+    rows = rows_to_judge(store, split, recipe=run.recipe, seen=seen)
+    hidden = {
+        modality: Variant("averaged", frozenset(names))
+        for modality, names in (hide or {}).items()
+        if modality not in seen.untrained
+    }
     as_scored = scorer(rows.usable, [_AVERAGED, _RAW, *hidden.values()])
     lacking = _lacking_sets(scorer, rows.usable)
     whole = np.array([not names for names in lacking], dtype=bool)
-    placed, on_scale = _on_one_scale(as_scored, scorer, lacking=lacking)
+    placed, on_scale, num_scale_normals = _on_one_scale(as_scored, scorer, seen, lacking=lacking)
     absent = {modality: np.isin(rows.usable, without) for modality, without in rows.without.items()}
     scales: list[ScoreScale] = [
         "whole" if lacks_nothing else "rescaled" if placed_there else "own"
@@ -108,34 +118,36 @@ def score_split(
         lacking=absent,
         whole=whole,
         rescaled=on_scale & ~whole,
-        num_left_out=int(np.sum(store.index.splits == split)) - len(rows.usable),
+        num_scale_normals=num_scale_normals,
+        rows=rows,
     )
 
 
 def _on_one_scale(
-    scores: Mapping[Variant, Scores], scorer: Scorer, *, lacking: Sequence[FeatureSets]
-) -> tuple[Mapping[Variant, Scores], Mask]:
-    """Scores in each way on the scale of whole samples, and which samples are on it."""
+    scores: Mapping[Variant, Scores], scorer: Scorer, seen: SeenRows, *, lacking: Sequence[FeatureSets]
+) -> tuple[Mapping[Variant, Scores], Mask, int]:
+    """Scores in each way on the scale of whole samples, which samples are on it, and on how many normals it rests."""
     to_measure = variants_to_measure(scores, lacking=lacking)
     if not to_measure:
-        return scores, np.ones(len(lacking), dtype=bool)
-    whole_normals = _whole_validation_normals(scorer)
+        return scores, np.ones(len(lacking), dtype=bool), 0
+    whole_normals = _whole_validation_normals(scorer, seen)
     normals = scorer(whole_normals, to_measure) if len(whole_normals) else dict.fromkeys(to_measure, np.empty(0))
     placed = {
         variant: on_whole_scale(values, variant, lacking=lacking, normals=normals) for variant, values in scores.items()
     }
     on_scale = placed[_AVERAGED][1] & placed[_RAW][1]
-    return {variant: values for variant, (values, _) in placed.items()}, on_scale
+    return {variant: values for variant, (values, _) in placed.items()}, on_scale, len(whole_normals)
 
 
-def _whole_validation_normals(scorer: Scorer) -> Rows:
-    validation = split_rows(scorer.store, VALIDATION_SPLIT, recipe=scorer.run.recipe).usable
+def _whole_validation_normals(scorer: Scorer, seen: SeenRows) -> Rows:
+    validation = rows_to_judge(scorer.store, VALIDATION_SPLIT, recipe=scorer.run.recipe, seen=seen).usable
     normals: Rows = validation[scorer.store.index.labels[validation] == 0]
     return normals[[not names for names in _lacking_sets(scorer, normals)]]
 
 
 def _lacking_sets(scorer: Scorer, rows: Rows) -> list[FeatureSets]:
-    """Of each row the feature sets that it lacks and may lack: not by modality, of which it may have a part."""
-    optional = {request.feature_set for request in scorer.run.recipe.requires() if request.optional}
+    """Of each row the feature sets that it lacks, may lack, and training had: not by modality, of which it may have a
+    part."""
+    optional = {request.feature_set for request in scorer.run.recipe.requires() if request.optional} - scorer.hidden
     lacking = {name: (scorer.store.status(name)[rows] != Status.COMPLETE).tolist() for name in sorted(optional)}
     return [frozenset(name for name, lacks in lacking.items() if lacks[place]) for place in range(len(rows))]

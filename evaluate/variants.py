@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from ..cache.store import FeatureStore
 from ..train.batches import BatchSource
 from ..train.feature_pool import FeaturePool
 from ..train.feature_reader import FeatureReader, Rows
+from ..train.recipes.recipe import feature_sets_of
 from ..train.scoring import score_rows
 from ..train.streamed import StreamedFeatures
 from ..train.trained_run import TrainedRun, Weights
@@ -29,7 +31,7 @@ class Variant:
 
 @dataclass(frozen=True, eq=False)
 class Scorer:
-    """Scores rows of a store by a trained run.
+    """Scores rows of a store by a trained run, which is shown of no row what none of its training samples had.
 
     Attributes:
         run: says what the models look at, and the arithmetic and batches that they were validated with.
@@ -43,6 +45,11 @@ class Scorer:
     models: Models
     pool: FeaturePool | None
 
+    @cached_property
+    def hidden(self) -> frozenset[str]:
+        """The feature sets that the models are never shown."""
+        return feature_sets_of(self.run.recipe, self.run.untrained)
+
     def __call__(self, rows: Rows, variants: Collection[Variant]) -> dict[Variant, Scores]:
         """Scores of `rows`, of which there are some, in each way.
 
@@ -55,7 +62,7 @@ class Scorer:
             # The batches of validation, so that on a CPU what it recorded comes out again to the last bit.
             batch_size=self.run.settings.train.batch_size,
             precision=self.run.precision,
-            without={variant: variant.without for variant in variants},
+            without={variant: variant.without | self.hidden for variant in variants},
         )
         return {variant: values.astype(np.float64) for variant, values in scores.items()}
 

@@ -6,8 +6,10 @@ import numpy as np
 
 from ..metrics.auroc import auroc_interval
 from ..metrics.estimate import Estimate
+from ..wording import count_of
 from .results import WholeSamples
 from .scoring import ScoredSplit
+from .whole_scale import FEWEST_NORMALS
 from .wording import span
 
 
@@ -18,7 +20,14 @@ def whole_samples(scored: ScoredSplit) -> WholeSamples | None:
     whole = scored.table.select(scored.whole)
     num_normal, num_defect = (int(np.count_nonzero(whole.labels == label)) for label in (0, 1))
     auroc = auroc_interval(whole.scores, whole.labels) if min(num_normal, num_defect) else None
-    return WholeSamples(auroc=auroc, num_normal=num_normal, num_defect=num_defect)
+    own_scale = int(np.count_nonzero(~scored.whole & ~scored.rescaled))
+    return WholeSamples(
+        auroc=auroc,
+        num_normal=num_normal,
+        num_defect=num_defect,
+        num_scale_normals=scored.num_scale_normals,
+        num_own_scale=own_scale,
+    )
 
 
 def scale_caveats(
@@ -44,11 +53,19 @@ def _about_own_scales(judged: ScoredSplit, *, split: str) -> Iterator[str]:
     num = int(np.count_nonzero(~judged.whole & ~judged.rescaled))
     if num:
         yield (
-            f"{num} samples of {split} lack a modality and score on a scale of their own. They could not be put on "
-            "that of whole samples: validation has fewer than two normals that lack nothing, or these all get the same "
-            "score, whole or with the same modality hidden. Alarms for them say nothing, and their part in the AUROC "
-            "misleads."
+            f"{count_of(num, 'sample')} of {split}, out of {len(judged.whole)}, lack a modality that training had, and "
+            "score on a scale of their own. It could not be joined to that of whole samples: "
+            f"{_why_not_joined(judged)}. Alarms for them say nothing, and their part in the AUROC misleads."
         )
+
+
+def _why_not_joined(judged: ScoredSplit) -> str:
+    if judged.num_scale_normals < FEWEST_NORMALS:
+        return (
+            f"validation has {count_of(judged.num_scale_normals, 'normal')} that lack nothing, and this takes "
+            f"{FEWEST_NORMALS} at least"
+        )
+    return "the validation normals that lack nothing all get the same score, whole or with the same modality hidden"
 
 
 def _about_rescaled(judged: ScoredSplit, *, split: str, auroc: Estimate, whole: WholeSamples | None) -> Iterator[str]:
@@ -56,9 +73,10 @@ def _about_rescaled(judged: ScoredSplit, *, split: str, auroc: Estimate, whole: 
     if not num:
         return
     yield (
-        f"{num} samples of {split} lack a modality, so they score on another scale. They were put on that of whole "
-        "samples by what validation normals score with the same modality hidden: alarms for them and their part in "
-        f"the AUROC rest on this. {_comparison(auroc, whole=whole)}"
+        f"{count_of(num, 'sample')} of {split} lack a modality, so they score on another scale. They were put on that "
+        f"of whole samples by what {judged.num_scale_normals} validation normals score with the same modality hidden: "
+        f"alarms for them and their part in the AUROC rest on {judged.num_scale_normals}, and no interval holds the "
+        f"error of that. {_comparison(auroc, whole=whole)}"
     )
 
 
@@ -76,7 +94,11 @@ def _about_threshold(validation: ScoredSplit) -> Iterator[str]:
     partial = normal & ~validation.whole
     num, num_rescaled = int(np.count_nonzero(partial)), int(np.count_nonzero(partial & validation.rescaled))
     if num:
-        how = "all put on the scale of whole ones" if num == num_rescaled else f"{num - num_rescaled} on another scale"
+        how = (
+            f"all put on the scale of whole ones, which rests on {validation.num_scale_normals}"
+            if num == num_rescaled
+            else f"{num - num_rescaled} on another scale"
+        )
         yield (
             f"{num} of the {int(np.count_nonzero(normal))} validation normals, which give the threshold, lack a "
             f"modality ({how})."

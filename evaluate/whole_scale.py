@@ -2,11 +2,13 @@
 
 A model scores what it sees, so without a modality its scores have another mean and another spread, for normals and
 defects alike: a defect that lacks one may score below every normal that has all. One threshold and one AUROC over both
-kinds say something only on one scale. What normals score with a modality hidden says where the scale without it lies:
-for each set of hidden features, mean and deviation of the validation normals that lack nothing, as they are (m, d) and
-with those features hidden (m', d'), turn a score s into m + d (s - m') / d'. Late fusion brings scores of different
-models together in the same units (`train/combination.py`). Mean and standard deviation and not median and quartiles:
-there may be a dozen such normals, from which the former are known better.
+kinds say something only on one scale. Whole is who lacks nothing of what training had. What normals score with a
+modality hidden says where the scale without it lies: for each set of hidden features, mean and deviation of the
+validation normals that lack nothing, as they are (m, d) and with those features hidden (m', d'), turn a score s into
+m + d (s - m') / d'. Late fusion brings scores of different models together in the same units
+(`train/combination.py`). Mean and standard deviation and not median and quartiles: there may be a dozen such normals,
+from which the former are known better. With fewer than ten even these are chance: of two, any other pair puts the same
+sample elsewhere, so nothing is put anywhere.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -20,7 +22,7 @@ from .variants import Scores, Variant
 FeatureSets = frozenset[str]
 Mask = NDArray[np.bool_]
 
-_FEWEST_NORMALS = 2
+FEWEST_NORMALS = 10
 # Of the largest score: normals whose scores, which are float32, spread no further all score alike.
 _ROUNDING = 4 * float(np.finfo(np.float32).eps)
 
@@ -34,8 +36,8 @@ class Scale:
 
 
 def scale_of(normals: Scores) -> Scale | None:
-    """The scale of the scores of normals; None where there are fewer than two, or where all score alike."""
-    if len(normals) < _FEWEST_NORMALS:
+    """The scale of the scores of normals; None where there are too few to know it from, or where all score alike."""
+    if len(normals) < FEWEST_NORMALS:
         return None
     deviation = float(normals.std())
     if deviation <= _ROUNDING * float(np.abs(normals).max()):

@@ -39,8 +39,8 @@ class RepeatsEstimate(Estimate):
 
     Attributes:
         method: `delong`: the variance above; `newcombe`: Newcombe's interval of each mean, where DeLong's variance says
-            too little; `equal`, of differences alone: both sides place each sample alike, so there is nothing to
-            estimate.
+            too little; `equal`, of differences alone: both sides place each of many samples alike, so there is
+            nothing to estimate.
     """
 
     method: Method
@@ -93,18 +93,20 @@ def mean_auroc_difference(
     Paired by sample and by repeat: a row of one and the same row of the other have one seed. Symmetric, and cut at the
     ends. Where a class has fewer than `SMALLEST_CLASS_FOR_DELONG` samples, or both sides separate the classes, the
     intervals of the two means are combined as if they were independent (Newcombe's square-and-add), which is too wide
-    rather than too narrow. Two that place each sample alike among those of the other class differ by exactly nothing.
+    rather than too narrow. Two that place each of more samples alike among those of the other class differ by exactly
+    nothing; of a few that says little, as those who order them differently are not among them.
 
     Raises:
         MetricError: a score is not finite, or a class is empty.
     """
     assert scores.shape == reference.shape, (scores.shape, reference.shape)
     first, second = (mean_auroc(side, labels, confidence=confidence) for side in (scores, reference))
-    if _place_alike(scores, reference, labels):
+    enough = min(_class_counts(labels)) >= SMALLEST_CLASS_FOR_DELONG
+    if enough and _place_alike(scores, reference, labels):
         return RepeatsEstimate(0.0, low=0.0, high=0.0, method="equal")
     differences = np.array([auroc(a, labels) - auroc(b, labels) for a, b in zip(scores, reference, strict=True)])
     value = float(differences.mean())
-    if min(_class_counts(labels)) >= SMALLEST_CLASS_FOR_DELONG:
+    if enough:
         contrast = np.hstack([np.eye(len(scores)), -np.eye(len(scores))])
         covariance = contrast @ delong_covariance(np.concatenate([scores, reference]), labels) @ contrast.T
         variance, degrees = _variance_of_mean(differences, covariance)

@@ -16,10 +16,19 @@ _SHARE_OF_MEMORY = (
 
 
 def encode_all(
-    recipe: Recipe, model: nn.Module, samples: BatchSource, *, batch_size: int, precision: Precision
+    recipe: Recipe,
+    model: nn.Module,
+    samples: BatchSource,
+    *,
+    batch_size: int,
+    precision: Precision,
+    without: Collection[str] = (),
 ) -> Encodings:
-    """Encodings of all samples, in their order, on their device; `model` is in evaluation mode."""
-    parts = [encode(recipe, model, batch, precision=precision) for batch in passes(samples, batch_size=batch_size)]
+    """Encodings of all samples, in their order, on their device, as `encode` makes them."""
+    parts = [
+        encode(recipe, model, batch, precision=precision, without=without)
+        for batch in passes(samples, batch_size=batch_size)
+    ]
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 

@@ -30,6 +30,7 @@ from .metrics_log import MetricRow, append_row, read_log
 from .nn.late_fusion import LateFusion
 from .origin import origin_of
 from .recipes.late_fusion import LATE_FUSION, FusionMember, LateFusionRecipe
+from .recipes.recipe import feature_sets_of
 from .requests import require_features
 from .run_folder import RunFolder, find_run, named_run, next_name, relative_name
 from .run_settings import shareable
@@ -84,7 +85,10 @@ def fuse(
     run = _free_run(settings, run_name=run_name, members=runs, overwrite=overwrite)
     store = FeatureStore.open(settings.cache.path)
     recipe = LateFusionRecipe(
-        [FusionMember(name, member.recipe, member.settings.train.precision) for name, member in runs.items()]
+        [
+            FusionMember(name, member.recipe, member.settings.train.precision, member.untrained)
+            for name, member in runs.items()
+        ]
     )
     require_features(store, recipe)
     samples = _samples(store, recipe, runs)
@@ -114,6 +118,7 @@ def fuse(
         labels=labels,
         batch_size=settings.train.batch_size,
         precision=recipe.precision,
+        without=feature_sets_of(recipe, recipe.untrained()),
     )
     metrics = {**_row(validator(models["averaged"])), "seconds": time.monotonic() - started}
 
@@ -218,6 +223,7 @@ def _calibrate(
             StreamedFeatures(FeatureReader(store, member.recipe.requires()), validation, models["raw"].mean.device),
             batch_size=batch_size,
             precision=member.precision,
+            without=dict.fromkeys(models, member.hidden),
         )
         for weights, parts in columns.items():
             parts.append(scored[weights])
@@ -244,7 +250,7 @@ def _described(
         told: dict[str, Any] = {
             entry: value
             for entry, value in run.manifest.items()
-            if entry in ("recipe", "created", "seed", "fingerprint", "cache", "members")
+            if entry in ("recipe", "created", "seed", "fingerprint", "cache", "counts", "members")
         }
         figures = {
             weights: {

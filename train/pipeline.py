@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from torch import nn
@@ -14,6 +15,7 @@ from ..configs.device import resolve_device
 from ..configs.schema import Settings, TrainSettings
 from ..errors import SettingsError, TrainingError, WeldcacheError
 from ..progress import format_seconds, say
+from ..wording import count_of
 from .batches import BatchSource, batches_in_order
 from .checkpointer import Checkpointer, resume
 from .display.display import ShowTraining, training_display
@@ -26,13 +28,15 @@ from .loop import StopReason, stop_reason, train_epochs
 from .manifest import make_manifest
 from .metrics_log import append_row
 from .randomness import Purpose, derived_seed, seeded_global_rng
-from .recipes.recipe import Recipe
+from .recipes.recipe import Recipe, feature_sets_of
 from .recipes.registry import make_recipe
 from .requests import load_constants, require_features, shapes_for
 from .run_folder import RunFolder
 from .run_start import decide_start, held_run
-from .samples import ChosenSamples, choose_samples
+from .samples import LEFT_OUT_SPLIT, ChosenSamples, choose_samples
 from .state import Best, TrainingState, new_state
+from .training_caveats import training_caveats
+from .twins import in_pairs
 from .validation import Validator
 
 _CALIBRATION_ROWS = 64  # a part, whatever the batch size, so that neither it nor the way of loading changes a statistic
@@ -99,7 +103,7 @@ def train(
     start = decide_start(settings, manifest, run_name=run_name, overwrite=overwrite)
 
     if pool is None:  # whoever shares features among trainings says it once
-        _say_who_takes_part(samples)
+        _say_who_takes_part(samples, store, recipe=recipe)
     train_samples, validation_samples = _features(recipe, samples, store=store, pool=pool, settings=settings.train)
     calibrate(recipe, model, train_samples, store=store)
     state = new_state(model.to(device), settings=settings.train)
@@ -112,6 +116,7 @@ def train(
             labels=store.index.labels[samples.validation],
             batch_size=settings.train.batch_size,
             precision=settings.train.precision,
+            without=feature_sets_of(recipe, samples.untrained),
         )
         try:
             _train_and_keep(recipe, state, train_samples, validator, run=run, settings=settings, show=show)
@@ -148,17 +153,33 @@ def _initial_model(recipe: Recipe, store: FeatureStore, *, seed: int) -> nn.Modu
         return recipe.build(shapes_for(store, recipe))
 
 
-def _say_who_takes_part(samples: ChosenSamples) -> None:
+def _say_who_takes_part(samples: ChosenSamples, store: FeatureStore, *, recipe: Recipe) -> None:
+    num_train, num_validation = len(samples.train), len(samples.validation)
     say(
-        f"{len(samples.train)} normals to train on ({samples.defects_left_out} defects left out), "
-        f"{len(samples.validation)} samples to validate on."
+        f"{count_of(num_train, 'normal')} to train on ({count_of(samples.defects_left_out, 'defect')} left out), "
+        f"{count_of(num_validation, 'sample')} to validate on."
     )
     for split, lacking in (("train", samples.train_lacking), ("validation", samples.validation_lacking)):
         for feature_set, count in lacking.items():
-            say(f"Left out of {split}: {count} samples without {feature_set} features.")
-    for split, without in (("train", samples.train_without), ("validation", samples.validation_without)):
+            say(f"Left out of {split}: {count_of(count, 'sample')} without {feature_set} features.")
+    parts = (("train", num_train, samples.train_without), ("validation", num_validation, samples.validation_without))
+    for split, num, without in parts:
         for modality, count in without.items():
-            say(f"Part of {split} although they lack {modality}: {count} samples.")
+            if modality not in samples.untrained:
+                say(f"Part of {split} although they lack {modality}: {count} of {count_of(num, 'sample')}.")
+    withdrawn = int(np.count_nonzero(store.index.splits == LEFT_OUT_SPLIT))
+    if withdrawn:
+        say(f"{count_of(withdrawn, 'sample')} of the store are not in the data set any more and take no part.")
+    row_of = store.index.row_of()
+    splits = {key: str(store.index.splits[row_of[key]]) for key in samples.twins}
+    for split in sorted(set(splits.values())):
+        twins = {key: normal for key, normal in samples.twins.items() if splits[key] == split}
+        say(
+            f"Warning: {count_of(len(twins), 'sample')} of {split} are recordings of train under other names "
+            f"({in_pairs(twins)}); they are left out wherever the model is judged."
+        )
+    for caveat in training_caveats(store, samples.train, recipe=recipe, untrained=samples.untrained):
+        say(f"Warning: {caveat}")
 
 
 def _features(

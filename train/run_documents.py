@@ -72,6 +72,7 @@ class Member(TypedDict):
     fingerprint: Line
     cache: dict[str, dict[str, Any]]
     settings: dict[str, Any]
+    counts: NotRequired[Counts]
     members: NotRequired[Annotated[list["Member"], AfterValidator(_distinct)]]
 
 

@@ -16,7 +16,7 @@ from .origin import read_run_checkpoint, require_same_features
 from .precision import Precision
 from .recipes.late_fusion import LateFusionRecipe
 from .recipes.recipe import Recipe
-from .recipes.registry import recipe_of
+from .recipes.registry import recipe_of, untrained_modalities
 from .requests import shapes_for
 from .run_documents import Manifest
 from .run_folder import RunFolder
@@ -40,6 +40,11 @@ class TrainedRun:
     def precision(self) -> Precision:
         """The arithmetic that it scores in; of a fused run the coarsest of its members'."""
         return self.recipe.precision if isinstance(self.recipe, LateFusionRecipe) else self.settings.train.precision
+
+    @property
+    def untrained(self) -> frozenset[str]:
+        """The modalities that none of the samples had that it was trained on: it is shown them of no sample."""
+        return untrained_modalities(self.manifest, self.recipe)
 
     def best(self) -> Best:
         """The best epoch and its metrics.

@@ -1,6 +1,6 @@
 """Validation of a model: loss on normals, AUROC where there are defects, and signs of collapse."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,7 +36,7 @@ Validate = Callable[[nn.Module], ValidationResult]
 
 
 class Validator:
-    """Holds the validation samples; call it with a model in evaluation mode.
+    """Holds the validation samples; call it with a model in evaluation mode, from which the sets `without` are hidden.
 
     Samples have a fixed order, so equal models give equal results to the last bit. They go through the model once, and
     the host waits for the device once.
@@ -50,6 +50,7 @@ class Validator:
         labels: UInt8[np.ndarray, " samples"],
         batch_size: int,
         precision: Precision,
+        without: Collection[str] = (),
     ) -> None:
         assert len(labels) == len(samples)
         self._recipe = recipe
@@ -59,12 +60,20 @@ class Validator:
         self._has_both_labels = len(np.unique(labels)) == 2
         self._batch_size = batch_size
         self._precision = precision
+        self._without = without
 
     @torch.no_grad()
     def __call__(self, model: nn.Module) -> ValidationResult:
         """Judge `model`; every sample is fetched once."""
         recipe = self._recipe
-        encodings = encode_all(recipe, model, self._samples, batch_size=self._batch_size, precision=self._precision)
+        encodings = encode_all(
+            recipe,
+            model,
+            self._samples,
+            batch_size=self._batch_size,
+            precision=self._precision,
+            without=self._without,
+        )
         normals = {name: encoding.index_select(0, self._normals) for name, encoding in encodings.items()}
         losses = self._losses(model, normals)
         embeddings = {name: embedded.float().cpu() for name, embedded in recipe.embeddings(normals).items()}

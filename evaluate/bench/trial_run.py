@@ -66,7 +66,7 @@ def _score(trial: Trial, store: FeatureStore, *, pool: FeaturePool | None, split
     record = TrialRecord(
         split=split,
         samples=fingerprint(table.keys),
-        num_left_out=scored.num_left_out,
+        num_left_out=scored.rows.num_left_out,
         val_auroc=state["best"]["val_auroc"],
         parameters=run.manifest["parameters"]["trainable"],
         epochs=len(run.metrics),

@@ -18,7 +18,8 @@ from ...train.recipes.recipe import FeatureRequest
 from ...train.recipes.registry import make_recipe
 from ...train.requests import require_features, used_names
 from ...train.run_documents import fingerprints_of
-from ...train.samples import choose_samples, split_rows
+from ...train.samples import choose_samples
+from ..judged_rows import SeenRows, rows_to_judge
 from .trial import Trial
 from .trial_record import read_trial
 
@@ -57,7 +58,8 @@ def request_of(settings: Settings, store: FeatureStore, *, split: str) -> TrialR
     recipe = make_recipe(settings.train.recipe, settings)
     require_features(store, recipe)
     samples = choose_samples(store, recipe, monitor=settings.train.monitor)
-    scored = split_rows(store, split, recipe=recipe).usable
+    seen = SeenRows(samples.train, samples.validation, samples.untrained)
+    scored = rows_to_judge(store, split, recipe=recipe, seen=seen).usable
     _require_both_labels(scored, store, split=split)
     return TrialRequest(
         requests=tuple(recipe.requires()),

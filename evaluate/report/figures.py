@@ -21,6 +21,7 @@ def estimates_figure(assessment: Assessment) -> str:
         ("This model", assessment.auroc, MODEL_COLOUR),
         ("Model, whole samples only", None if whole is None else whole.auroc, MODEL_COLOUR),
         ("Media-free control", assessment.controls.media_free.auroc, CONTROL_COLOUR),
+        ("File-metadata control", assessment.controls.file_metadata.auroc, CONTROL_COLOUR),
         ("Random scores", assessment.controls.random, CONTROL_COLOUR),
         ("Model, unseen sessions only", assessment.session_disjoint.auroc, MODEL_COLOUR),
         ("Model, raw weights", assessment.raw_auroc, MODEL_COLOUR),

@@ -97,6 +97,7 @@ def _controls(controls: Controls) -> dict[str, object]:
     return {
         "random": _estimate(controls.random),
         "media_free": _estimate(controls.media_free.auroc) | {"reason": controls.media_free.reason},
+        "file_metadata": _estimate(controls.file_metadata.auroc) | {"reason": controls.file_metadata.reason},
         "chance_ap": controls.chance_ap,
         "majority_accuracy": controls.majority_accuracy,
     }
@@ -108,13 +109,17 @@ def _session_disjoint(disjoint: SessionDisjoint) -> dict[str, object]:
 
 
 def _whole_samples(whole: WholeSamples) -> dict[str, object]:
-    return _estimate(whole.auroc) | {"num_normal": whole.num_normal, "num_defect": whole.num_defect}
+    counts = {"num_normal": whole.num_normal, "num_defect": whole.num_defect, "num_own_scale": whole.num_own_scale}
+    return _estimate(whole.auroc) | counts | {"num_scale_normals": whole.num_scale_normals}
 
 
 def _modality(result: ModalityResult) -> dict[str, object]:
-    change = result.change
+    method = None if result.change is None else result.change.method
+    num_normal, num_defect = result.num_having
     return _estimate(result.auroc) | {
-        "change": {"value": change.value, "low": change.low, "high": change.high},
+        "change": _estimate(result.change, name="value") | {"method": method},
+        "num_normal_having": num_normal,
+        "num_defect_having": num_defect,
         "num_lacking": result.num_lacking,
         "num_rescaled": result.num_rescaled,
         "seen_missing": result.seen_missing,

@@ -32,10 +32,12 @@ def verdict_box(assessment: Assessment) -> str:
 
 def headline(assessment: Assessment) -> str:
     """The model's AUROC, large, with the controls beside it."""
-    media_free, disjoint = assessment.controls.media_free, assessment.session_disjoint
+    media_free, files = assessment.controls.media_free, assessment.controls.file_metadata
+    disjoint = assessment.session_disjoint
     counts = f"{disjoint.num_normal} normal, {disjoint.num_defect} defect"
     tiles = [
         _tile("Media-free control", media_free.auroc, note=media_free.reason or "settings alone, no recordings"),
+        _tile("File-metadata control", files.auroc, note=files.reason or "number, size and length of files alone"),
         _tile("Random scores", assessment.controls.random, note="canary: belongs near 0.5"),
         _tile("Unseen sessions only", disjoint.auroc, note=f"{counts}; {disjoint.note}" if disjoint.note else counts),
     ]

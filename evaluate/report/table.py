@@ -44,9 +44,11 @@ def _table(assessment: Assessment, *, title: str) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("note")
     num_normal, num_defect = assessment.num_normal, assessment.num_defect
-    media_free, disjoint = assessment.controls.media_free, assessment.session_disjoint
+    media_free, files = assessment.controls.media_free, assessment.controls.file_metadata
+    disjoint = assessment.session_disjoint
     _add(table, "model", assessment.auroc, counts=(num_normal, num_defect), note=None)
     _add(table, "media-free control", media_free.auroc, counts=(num_normal, num_defect), note=media_free.reason)
+    _add(table, "file-metadata control", files.auroc, counts=(num_normal, num_defect), note=files.reason)
     _add(table, "random scores", assessment.controls.random, counts=(num_normal, num_defect), note=None)
     whole = assessment.whole
     if whole is not None:
@@ -69,9 +71,12 @@ def _without_modalities(assessment: Assessment) -> Iterator[RenderableType]:
     for name in ("AUROC", "change", "its 95% interval", "n", "rescaled"):
         table.add_column(name, justify="right", no_wrap=True)
     for name, result in assessment.modalities.items():
-        reach = f"{result.change.low:+.3f} to {result.change.high:+.3f}"
-        numbers = (f"{result.auroc.value:.3f}", f"{result.change.value:+.3f}", reach)
-        table.add_row(Text(visible(name)), *numbers, str(result.num_lacking), str(result.num_rescaled))
+        counts = (str(result.num_lacking), str(result.num_rescaled))
+        if result.auroc is None or result.change is None:
+            table.add_row(Text(visible(name)), "none has it", "", "", *counts)
+        else:
+            reach = f"{result.change.low:+.3f} to {result.change.high:+.3f}"
+            table.add_row(Text(visible(name)), f"{result.auroc.value:.3f}", f"{result.change.value:+.3f}", reach, *counts)
     yield table
     note = unseen_note(assessment.modalities)
     if note is not None:

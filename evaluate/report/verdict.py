@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
+from ...wording import count_of
 from ..results import Assessment
 
 DEMO_SENTENCE = (
@@ -29,25 +30,30 @@ class Verdict:
 
 
 def verdict(assessment: Assessment) -> Verdict:
-    """Judge the model against chance first, then against the control that sees no media."""
-    model, control = assessment.auroc, assessment.controls.media_free.auroc
+    """Judge the model against chance first, then against the stronger of the controls that see no recording."""
+    model, media_free, files = assessment.auroc, assessment.controls.media_free, assessment.controls.file_metadata
     pairs = (
         f"Of 100 pairs of one defect and one normal sample, it gives the defect the higher score in about "
         f"{100 * model.value:.0f} ({100 * model.low:.0f} to {100 * model.high:.0f}); guessing gives 50."
     )
+    whole = assessment.whole
+    if whole is not None and whole.num_own_scale:
+        why = f"{count_of(whole.num_own_scale, 'sample')} that lack a modality score on a scale of their own."
+        return Verdict(Standing.BAD, "The scores are on several scales, so the AUROC misleads", f"{why} {pairs}")
     if model.low <= 0.5:
         return Verdict(Standing.BAD, "The model is not shown to be better than chance", pairs)
-    if control is None:
+    if media_free.auroc is None:
         why = "Whether it sees the defects or only the settings cannot be told, because there is no media-free control."
         return Verdict(Standing.DOUBTFUL, "The model beats chance, but a control is missing", f"{pairs} {why}")
-    reaches = f"A control that never sees a recording gets {100 * control.value:.0f}"
+    name, told, control = "media-free control", "settings", media_free.auroc
+    if files.auroc is not None and files.auroc.value > control.value:
+        name, told, control = "file-metadata control", "number, size and length of files", files.auroc
+    reaches = f"A control that never sees a recording, but the {told}, gets {100 * control.value:.0f}"
     if control.value >= model.value:
         why = f"{reaches}, so on these data the result does not show that the model sees defects."
-        return Verdict(Standing.BAD, "The model does not beat the media-free control", f"{pairs} {why}")
+        return Verdict(Standing.BAD, f"The model does not beat the {name}", f"{pairs} {why}")
     if control.overlaps(model):
-        why = f"{reaches}, and the two intervals overlap: part of the result may come from the settings."
-        return Verdict(
-            Standing.DOUBTFUL, "The model beats chance, but not clearly the media-free control", f"{pairs} {why}"
-        )
+        why = f"{reaches}, and the two intervals overlap: part of the result may come from the {told}."
+        return Verdict(Standing.DOUBTFUL, f"The model beats chance, but not clearly the {name}", f"{pairs} {why}")
     why = f"{reaches}, clearly less."
     return Verdict(Standing.GOOD, "The model beats chance and the media-free control", f"{pairs} {why}")

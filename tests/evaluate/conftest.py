@@ -10,8 +10,9 @@ from weldcache.evaluate.assessment import assess
 from weldcache.evaluate.provenance import Provenance
 from weldcache.evaluate.representations import representations
 from weldcache.evaluate.results import Assessment, ModalityResult, WholeSamples
-from weldcache.evaluate.scores import ScoreTable
+from weldcache.evaluate.scores import Attributes, ScoreTable
 from weldcache.metrics.estimate import Estimate
+from weldcache.metrics.repeats import RepeatsEstimate
 
 MakeTable = Callable[..., ScoreTable]
 
@@ -81,11 +82,15 @@ def make_assessment(validation_table: ScoreTable, train_table: ScoreTable) -> Ca
         validation: ScoreTable = validation_table,
         train: ScoreTable = train_table,
         target: float = 0.05,
+        files: Attributes | None = None,
+        train_files: Attributes | None = None,
     ) -> Assessment:
         return assess(
             test=test,
             validation=validation,
             train_attributes=train.attributes,
+            files=files or {},
+            train_files=train_files or {},
             train_sessions=train.sessions,
             target_fpr=target,
             seed=0,
@@ -117,17 +122,29 @@ def rich_assessment(
 ) -> Assessment:
     """Of a model that can do without two modalities, one of which some samples lack; epoch 9 was the best."""
     needed = ModalityResult(
-        Estimate(0.7, 0.61, 0.78), Estimate(-0.151, -0.22, -0.08), num_lacking=3, num_rescaled=2, seen_missing=False
+        Estimate(0.7, 0.61, 0.78),
+        RepeatsEstimate(-0.151, low=-0.22, high=-0.08, method="delong"),
+        num_having=(59, 88),
+        num_lacking=3,
+        num_rescaled=2,
+        seen_missing=False,
     )
     spare = ModalityResult(
-        Estimate(0.85, 0.8, 0.9), Estimate(-0.001, -0.004, 0.002), num_lacking=0, num_rescaled=0, seen_missing=True
+        Estimate(0.85, 0.8, 0.9),
+        RepeatsEstimate(-0.001, low=-0.004, high=0.002, method="delong"),
+        num_having=(60, 90),
+        num_lacking=0,
+        num_rescaled=0,
+        seen_missing=True,
     )
     return replace(
         make_assessment(table),
         recorded_validation_auroc=0.8125,
         modalities={"video": needed, "<audio>": spare},
         representations=representations(training_curve, best_epoch=9),
-        whole=WholeSamples(Estimate(0.83, 0.75, 0.9), num_normal=58, num_defect=89),
+        whole=WholeSamples(
+            Estimate(0.83, 0.75, 0.9), num_normal=58, num_defect=89, num_scale_normals=12, num_own_scale=0
+        ),
     )
 
 

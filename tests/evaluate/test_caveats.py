@@ -53,6 +53,17 @@ def test_no_media_free_control(table: ScoreTable, make_assessment: MakeAssessmen
     assert "no media-free control, because the data set records no attributes" in text
 
 
+def test_file_metadata_that_give_classes_away(table: ScoreTable, make_assessment: MakeAssessment) -> None:
+    """As good as the model, close to it, and no better than chance, of which nothing is said."""
+    longer = table.labels.astype(float)
+    files = {"audio tokens": longer}
+    for worth, words in ((1.0, "as good as the model or better (1.000"), (0.75, "give classes away"), (0.0, None)):
+        half = np.where(np.random.default_rng(0).random(len(table)) < worth, longer, 0.0)
+        files = {"audio tokens": half}
+        texts = make_assessment(table, files=files, train_files={"audio tokens": np.zeros(5)}).warnings
+        assert [words in text for text in texts] == ([True] if words else [])
+
+
 def test_random_scores_that_know_the_label(
     table: ScoreTable, validation_table: ScoreTable, make_assessment: MakeAssessment
 ) -> None:

@@ -11,18 +11,31 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from weldcache.configs.schema import Settings
-from weldcache.evaluate.modalities import modalities_seen_missing, modality_caveats, modality_results, unseen_note
+from weldcache.evaluate.judged_rows import JudgedRows
+from weldcache.evaluate.modalities import (
+    change_caveats,
+    lacking_caveats,
+    modalities_seen_missing,
+    modality_results,
+    unseen_note,
+)
 from weldcache.evaluate.results import ModalityResult
 from weldcache.evaluate.scores import ScoreTable
 from weldcache.evaluate.scoring import ScoredSplit
 from weldcache.metrics.estimate import Estimate
+from weldcache.metrics.repeats import RepeatsEstimate
 from weldcache.train.recipes.recipe import dispensable_modalities
 from weldcache.train.recipes.registry import recipe_of
 from weldcache.train.run_folder import RunFolder
 from weldcache.train.trained_run import TrainedRun
 
 NOTHING = ModalityResult(
-    Estimate(0.8, 0.7, 0.9), Estimate(0.0, 0.0, 0.0), num_lacking=0, num_rescaled=0, seen_missing=True
+    Estimate(0.8, 0.7, 0.9),
+    RepeatsEstimate(0.0, low=0.0, high=0.0, method="equal"),
+    num_having=(60, 90),
+    num_lacking=0,
+    num_rescaled=0,
+    seen_missing=True,
 )
 
 
@@ -32,21 +45,33 @@ def _scored(
     first = {name: np.arange(len(table)) < num for name, num in (num_lacking or {}).items()}
     rescaled, whole = np.arange(len(table)) < 1, ~np.any([*first.values(), np.zeros(len(table), bool)], axis=0)
     return ScoredSplit(
-        table=table, as_scored=table, without=without, lacking=first, whole=whole, rescaled=rescaled, num_left_out=0
+        table=table,
+        as_scored=table,
+        without=without,
+        lacking=first,
+        whole=whole,
+        rescaled=rescaled,
+        num_scale_normals=12,
+        rows=JudgedRows(np.arange(len(table))),
     )
+
+
+def _change(value: float, low: float, high: float) -> RepeatsEstimate:
+    return RepeatsEstimate(value, low=low, high=high, method="delong")
 
 
 def test_numbers_by_hand(make_table: Callable[..., ScoreTable]) -> None:
     """Two normals and two defects: 4 of 4 pairs in order with all modalities, 3 of 4 without video.
 
-    Both normals lack it, and one of them is on the scale of whole samples.
+    One normal lacks it, and is on the scale of whole samples.
     """
     table = replace(make_table(num_normal=2, num_defect=2), scores=np.array([1.0, 2.0, 3.0, 4.0]))
-    found = modality_results(_scored(table, {"video": np.array([1.0, 3.0, 2.0, 4.0])}, {"video": 2}), seen_missing=())
+    found = modality_results(_scored(table, {"video": np.array([1.0, 3.0, 2.0, 4.0])}, {"video": 1}), seen_missing=())
     assert found["video"].auroc.value == 0.75
     assert found["video"].change.value == -0.25
     assert found["video"].change.low < -0.25 < found["video"].change.high
-    assert (found["video"].num_lacking, found["video"].num_rescaled, found["video"].seen_missing) == (2, 1, False)
+    assert (found["video"].num_lacking, found["video"].num_rescaled, found["video"].seen_missing) == (1, 1, False)
+    assert found["video"].num_having == (1, 2)
 
 
 def test_the_interval_is_that_of_paired_aurocs(table: ScoreTable) -> None:
@@ -66,29 +91,38 @@ def test_a_modality_that_is_not_looked_at_changes_exactly_nothing(table: ScoreTa
 
 
 def test_what_changes_nothing_is_said() -> None:
-    needed = replace(NOTHING, change=Estimate(-0.1, -0.15, -0.05))
-    unclear = replace(NOTHING, change=Estimate(0.0, -0.02, 0.02))
-    (text,) = modality_caveats(
-        {"video": needed, "audio": NOTHING, "image": unclear, "sensor": NOTHING}, split="test", num_samples=150
-    )
+    needed = replace(NOTHING, change=_change(-0.1, -0.15, -0.05))
+    unclear = replace(NOTHING, change=_change(0.0, -0.02, 0.02))
+    (text,) = change_caveats({"video": needed, "audio": NOTHING, "image": unclear, "sensor": NOTHING})
     assert text.startswith("Leaving out audio or sensor changes nothing")
 
 
+@pytest.mark.parametrize("having", [(9, 90), (60, 9)])
+def test_nothing_is_concluded_from_a_few(having: tuple[int, int]) -> None:
+    better = replace(NOTHING, change=_change(0.1, 0.05, 0.15), num_having=having)
+    (text,) = change_caveats({"video": replace(NOTHING, num_having=having), "audio": better})
+    assert text.startswith("Fewer than 10 normals or fewer than 10 defects have video or audio")
+
+
+def test_what_no_sample_has_is_no_change(table: ScoreTable) -> None:
+    found = modality_results(_scored(table, {"video": table.scores}, {"video": len(table)}), seen_missing={"video"})
+    assert found["video"].auroc is None and found["video"].change is None
+    (text,) = change_caveats(found)
+    assert text.startswith("No sample has video")
+
+
 def test_what_is_better_left_out_is_said() -> None:
-    worse, hardly = (
-        replace(NOTHING, change=Estimate(*change)) for change in ((0.06, 0.02, 0.1), (0.006, 0.001, 0.011))
-    )
-    (text,) = modality_caveats({"audio": worse, "video": hardly}, split="test", num_samples=150)
+    worse, hardly = (replace(NOTHING, change=_change(*change)) for change in ((0.06, 0.02, 0.1), (0.006, 0.001, 0.011)))
+    (text,) = change_caveats({"audio": worse, "video": hardly})
     assert "better without audio: the AUROC changes by +0.060 (+0.020 to +0.100)" in text
 
 
 @pytest.mark.parametrize(("seen", "num_texts"), [(True, 1), (False, 2)])
-def test_samples_that_lack_a_modality_are_counted(seen: bool, num_texts: int) -> None:
-    needed = replace(NOTHING, change=Estimate(-0.1, -0.15, -0.05), seen_missing=seen)
-    results = {"video": replace(needed, num_lacking=2), "audio": needed, "image": replace(needed, num_lacking=3)}
-    texts = modality_caveats(results, split="val", num_samples=15)
+def test_samples_that_lack_a_modality_are_counted(seen: bool, num_texts: int, table: ScoreTable) -> None:
+    scored = _scored(table, {}, {"video": 2, "audio": 0, "image": 3})
+    texts = list(lacking_caveats(scored, split="val", seen_missing={"video", "audio", "image"} if seen else ()))
     assert len(texts) == num_texts
-    assert "Of the 15 samples of val, 2 lack video and 3 lack image; they are scored all the same" in texts[0]
+    assert "Of the 150 samples of val, 2 lack video and 3 lack image; they are scored all the same" in texts[0]
     assert seen or re.search(r"Training saw no sample without video or image, so .*train.modality_dropout", texts[1])
 
 

@@ -50,4 +50,4 @@ def test_samples_that_came_later_do_not_count(validation_table: ScoreTable) -> N
 
 def test_samples_that_are_gone_leave_nothing_to_check(validation_table: ScoreTable) -> None:
     (text,) = _caveats(validation_table, 0.1, keys=(*validation_table.keys, "val/lost"))
-    assert "1 of the 151 samples that training validated on cannot be scored" in text
+    assert "1 of the 151 samples that training validated on are not among" in text

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from weldcache.evaluate.judged_rows import JudgedRows
 from weldcache.evaluate.results import WholeSamples
 from weldcache.evaluate.scores import ScoreTable
 from weldcache.evaluate.scoring import ScoredSplit
@@ -25,7 +26,8 @@ def _scored(table: ScoreTable, *, without_image: list[int], rescaled: list[int])
         lacking=lacking,
         whole=~np.isin(rows, without_image),
         rescaled=np.isin(rows, rescaled),
-        num_left_out=0,
+        num_scale_normals=12,
+        rows=JudgedRows(rows),
     )
 
 
@@ -46,15 +48,14 @@ def test_whole_samples_alone(four: ScoreTable) -> None:
     assert found is not None and found.auroc is not None
     assert (found.auroc.value, found.num_normal, found.num_defect) == (1.0, 2, 1)
     alone = whole_samples(_scored(four, without_image=[2, 3], rescaled=[]))
-    assert alone == WholeSamples(None, num_normal=2, num_defect=0)
+    assert alone == WholeSamples(None, num_normal=2, num_defect=0, num_scale_normals=12, num_own_scale=2)
 
 
 def test_mapped_scores_are_said_with_both_aurocs(four: ScoreTable) -> None:
     scored, validation = (_scored(four, without_image=rows, rescaled=rows) for rows in ([2], []))
     (text,) = scale_caveats(scored, validation=validation, split="test", auroc=AUROC, whole=whole_samples(scored))
-    assert text.startswith(
-        "1 samples of test lack a modality, so they score on another scale. They were put on that of"
-    )
+    assert text.startswith("1 sample of test lack a modality, so they score on another scale. They were put on that of")
+    assert "what 12 validation normals score" in text and "rest on 12" in text
     assert "Over the 3 whole samples alone the AUROC is 1.000" in text and text.endswith("over all 0.750.")
     defects = _scored(four, without_image=[2, 3], rescaled=[2, 3])
     (text,) = scale_caveats(defects, validation=validation, split="test", auroc=AUROC, whole=whole_samples(defects))
@@ -65,7 +66,11 @@ def test_scores_that_could_not_be_mapped_are_said_first(four: ScoreTable) -> Non
     scored, validation = (_scored(four, without_image=rows, rescaled=rows[:1]) for rows in ([1, 2], []))
     texts = scale_caveats(scored, validation=validation, split="test", auroc=AUROC, whole=whole_samples(scored))
     assert len(texts) == 2
-    assert texts[0].startswith("1 samples of test lack a modality and score on a scale of their own.")
+    assert texts[0].startswith("1 sample of test, out of 4, lack a modality that training had, and score on a scale of")
+    assert "all get the same score" in texts[0]
+    few = replace(scored, num_scale_normals=4)
+    text = scale_caveats(few, validation=validation, split="test", auroc=AUROC, whole=whole_samples(few))[0]
+    assert "validation has 4 normals that lack nothing, and this takes 10 at least" in text
 
 
 def test_validation_normals_that_set_the_threshold(four: ScoreTable) -> None:
@@ -79,5 +84,6 @@ def test_validation_normals_that_set_the_threshold(four: ScoreTable) -> None:
         )
     ]
     assert "1 of the 2 validation normals, which give the threshold, lack a modality (all put on" in texts[0][0]
+    assert "which rests on 12)" in texts[0][0]
     assert "(1 on another scale)" in texts[1][0]
     assert texts[2] == ()

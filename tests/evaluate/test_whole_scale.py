@@ -11,7 +11,7 @@ from weldcache.evaluate.whole_scale import Scale, on_whole_scale, rescaled, scal
 WHOLE, NOTHING, IMAGE, AUDIO = Variant("averaged"), frozenset[str](), frozenset({"image"}), frozenset({"audio"})
 NO_IMAGE = Variant("averaged", IMAGE)
 # Mean 4 and deviation 2; with photographs hidden mean 1 and deviation 0.5.
-NORMALS = {WHOLE: np.array([2.0, 6.0, 2.0, 6.0]), NO_IMAGE: np.array([0.5, 1.5, 1.5, 0.5])}
+NORMALS = {WHOLE: np.tile([2.0, 6.0], 5), NO_IMAGE: np.tile([0.5, 1.5, 1.5, 0.5], 3)}
 
 
 def test_numbers_by_hand() -> None:
@@ -26,12 +26,12 @@ def test_numbers_by_hand() -> None:
 
 def test_what_the_variant_hides_counts_as_lacking() -> None:
     both = Variant("averaged", AUDIO | IMAGE)
-    normals = {**NORMALS, both: np.array([10.0, 20.0])}  # mean 15, deviation 5
+    normals = {**NORMALS, both: np.tile([10.0, 20.0], 5)}  # mean 15, deviation 5
     placed, _ = on_whole_scale(np.array([1.5, 20.0, 1.5]), NO_IMAGE, lacking=[NOTHING, AUDIO, IMAGE], normals=normals)
     assert placed.tolist() == [6.0, 6.0, 6.0]
 
 
-@pytest.mark.parametrize("alike", [[], [0.7], [0.1, 0.1, 0.1], [0.1, 0.1 + 1e-9]])
+@pytest.mark.parametrize("alike", [[], [0.7] * 10, [0.1, 0.1 + 1e-9] * 5, [0.1, 0.9, 0.5] * 3])
 def test_where_it_cannot_be_done_scores_stay(alike: list[float]) -> None:
     assert scale_of(np.array(alike)) is None
     scores = np.array([1.0, 2.0])
@@ -68,7 +68,7 @@ def test_the_same_normals_have_like_quantiles_with_and_without() -> None:
 finite = st.floats(-100, 100, width=32)
 
 
-@given(st.lists(finite, min_size=2, max_size=20), st.lists(finite, min_size=2, max_size=20))
+@given(st.lists(finite, min_size=10, max_size=20), st.lists(finite, min_size=10, max_size=20))
 def test_the_normals_themselves_come_to_the_wanted_scale_in_their_order(
     first: list[float], second: list[float]
 ) -> None:

@@ -135,6 +135,14 @@ def test_models_that_differ_within_a_class_alone_do_not_differ() -> None:
     assert mean_auroc_difference(swapped[np.newaxis], scores[np.newaxis], LABELS) == EQUAL
 
 
+@pytest.mark.parametrize(("num_normal", "num_defect"), [(4, 11), (5, 3), (60, 9), (9, 60)])
+def test_a_few_samples_in_one_order_do_not_make_two_models_one(num_normal: int, num_defect: int) -> None:
+    labels = np.repeat([0, 1], [num_normal, num_defect])
+    scores = np.random.default_rng(0).normal(labels, 1, (1, len(labels)))
+    found = mean_auroc_difference(scores, scores, labels)
+    assert (found.value, found.method) == (0, "newcombe") and found.low < -0.1 < 0.1 < found.high
+
+
 @pytest.mark.parametrize("num", [1, 3])
 @pytest.mark.parametrize(
     ("num_normal", "num_defect", "method"), [(10, 10, "delong"), (9, 60, "newcombe"), (60, 9, "newcombe")]

@@ -217,7 +217,7 @@ def test_random_backbones_count_where_they_are_used(
         name="causal_film",
         model=torch.nn.Linear(1, 1),
         store=toy_store,
-        samples=ChosenSamples(nobody, nobody, 0, {}, {}, {}, {}),
+        samples=ChosenSamples(nobody, nobody, 0, {}, {}, {}, {}, frozenset(), {}),
         seed=0,
         command="",
     )

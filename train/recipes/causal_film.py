@@ -1,13 +1,13 @@
 """The Causal-FiLM recipe: train on normals to predict the result's encoding from the process; a miss is an anomaly."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from ...configs.schema import LossSettings, ModelSettings, TrainSettings
-from ...errors import SettingsError
+from ...errors import NotFoundError, SettingsError
 from ..nn.anomaly_score import anomaly_score
 from ..nn.causal_film import CausalFilm, CausalFilmDims, CausalFilmOutput
 from ..nn.gem import GeM
@@ -61,6 +61,21 @@ class CausalFilmRecipe:
     def advice(self, missing: Sequence[str], *, held: Sequence[str]) -> str:
         """Which blocks there are and how to have others, or where the other modalities come from."""
         return self._features.advice(missing, held=held)
+
+    def limits(self, modalities: Collection[str]) -> str:
+        """It predicts photographs from the rest, so it needs two modalities at least, and photographs to have sense."""
+        if len(modalities) < 2:
+            raise NotFoundError(
+                f"All samples to train on have {' and '.join(modalities) or 'nothing'} alone: Causal-FiLM predicts "
+                "photographs from the process, so there is nothing to predict from one modality. Add files of another "
+                "one, and extract them."
+            )
+        if "image" not in modalities:
+            return (
+                "Causal-FiLM then has no photographs to predict: its scores say how unusual the process is, not what "
+                "came of it."
+            )
+        return ""
 
     def build(self, shapes: Shapes) -> CalibratedCausalFilm:
         """Causal-FiLM as wide as the features."""

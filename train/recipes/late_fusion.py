@@ -12,18 +12,40 @@ from torch import Tensor, nn
 
 from ..nn.late_fusion import LateFusion
 from ..precision import Precision, arithmetic, coarsest
-from .recipe import Batch, Encodings, FeatureRequest, Recipe, Shapes, presence_name
+from .recipe import (
+    Batch,
+    Encodings,
+    FeatureRequest,
+    Recipe,
+    Shapes,
+    dispensable_modalities,
+    feature_sets_of,
+    presence_name,
+)
 
 LATE_FUSION = "late_fusion"  # what a fused run's manifest calls its recipe
 
 
 @dataclass(frozen=True)
 class FusionMember:
-    """One of the models that are fused, by the name of its run, and the arithmetic that it was trained in."""
+    """One of the models that are fused.
+
+    Attributes:
+        name: of its run.
+        recipe: what it looks at.
+        precision: the arithmetic that it was trained in.
+        untrained: modalities that none of its training samples had; it is shown them of no sample.
+    """
 
     name: str
     recipe: Recipe
     precision: Precision
+    untrained: frozenset[str] = frozenset()
+
+    @property
+    def hidden(self) -> frozenset[str]:
+        """The feature sets that it is shown of no sample."""
+        return feature_sets_of(self.recipe, self.untrained)
 
 
 class LateFusionRecipe:
@@ -40,6 +62,14 @@ class LateFusionRecipe:
         return coarsest(
             member.recipe.precision if isinstance(member.recipe, LateFusionRecipe) else member.precision
             for member in self.members
+        )
+
+    def untrained(self) -> frozenset[str]:
+        """The modalities that no member knows which looks at them."""
+        return frozenset(
+            modality
+            for modality in dispensable_modalities(self)
+            if all(modality in member.untrained for member in self.members if modality in member.recipe.modalities())
         )
 
     def requires(self) -> Sequence[FeatureRequest]:
@@ -122,7 +152,8 @@ class LateFusionRecipe:
             yield member, module, _of_member(encodings, place)
 
     def _batch_of(self, member: FusionMember, batch: Batch) -> Batch:
-        """The batch with the presence of sets that this member could do without and another member could not."""
+        """The batch as a member is shown it: sets that it could do without and another member could not are there, and
+        those that it never saw are not."""
         rows = len(next(iter(batch.values())))
         device = next(iter(batch.values())).device
         everywhere = {
@@ -130,7 +161,8 @@ class LateFusionRecipe:
             for request in member.recipe.requires()
             if request.optional and request.feature_set not in self._optional
         }
-        return {**batch, **everywhere}
+        nowhere = {presence_name(name): torch.zeros(rows, dtype=torch.bool, device=device) for name in member.hidden}
+        return {**batch, **everywhere, **nowhere}
 
 
 def _optional_sets(members: Iterable[FusionMember]) -> frozenset[str]:

@@ -4,7 +4,7 @@ The engine (loop, checkpoints, scoring) works with this interface alone; only re
 goes through the module once: losses, scores and the watch for collapse all follow from its encodings.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -93,7 +93,29 @@ class Recipe(Protocol):
         """The representations whose collapse is watched, by name."""
 
 
+@runtime_checkable
+class Limited(Protocol):
+    """What a recipe has beside the others where some modalities alone teach it less, or nothing."""
+
+    def limits(self, modalities: Collection[str]) -> str:
+        """What to know where the training rows have these modalities alone, as a sentence; "" where nothing is.
+
+        Raises:
+            NotFoundError: if there is nothing to learn from them.
+        """
+
+
+def limits_of(recipe: Recipe, modalities: Collection[str]) -> str:
+    """As `Limited.limits`, of any recipe."""
+    return recipe.limits(modalities) if isinstance(recipe, Limited) else ""
+
+
 def dispensable_modalities(recipe: Recipe) -> Mapping[str, tuple[str, ...]]:
     """The modalities that the model can do without, one at a time: those whose feature sets are all optional."""
     optional = {request.feature_set for request in recipe.requires() if request.optional}
     return {modality: tuple(names) for modality, names in recipe.modalities().items() if optional.issuperset(names)}
+
+
+def feature_sets_of(recipe: Recipe, modalities: Collection[str]) -> frozenset[str]:
+    """The feature sets that describe some of a recipe's modalities."""
+    return frozenset(name for modality in modalities for name in recipe.modalities()[modality])

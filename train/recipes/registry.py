@@ -58,4 +58,15 @@ def _fusion_member(told: Mapping[str, Any]) -> FusionMember:
         settings = Settings.model_validate(told["settings"])
     except ValidationError as error:
         raise SettingsError(f"The fused run {told['name']} is of a version with other settings ({error}).") from None
-    return FusionMember(told["name"], recipe_of(told, settings), settings.train.precision)
+    recipe = recipe_of(told, settings)
+    return FusionMember(told["name"], recipe, settings.train.precision, untrained_modalities(told, recipe))
+
+
+def untrained_modalities(manifest: Mapping[str, Any], recipe: Recipe) -> frozenset[str]:
+    """The modalities that no sample had that a run with this manifest was trained on; of a fused run, that no member
+    knows."""
+    if isinstance(recipe, LateFusionRecipe):
+        return recipe.untrained()
+    counts = manifest.get("counts", {})  # which fused runs of earlier versions do not tell of their members
+    lacked = counts.get("train_normals_without", {})
+    return frozenset(modality for modality, num in lacked.items() if num == counts["train_normals"])

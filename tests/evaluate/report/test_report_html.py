@@ -14,6 +14,7 @@ from weldcache.evaluate.report.report_html import render_html
 from weldcache.evaluate.representations import representations
 from weldcache.evaluate.results import Assessment
 from weldcache.evaluate.scores import ScoreTable
+from weldcache.metrics.repeats import RepeatsEstimate
 
 MakeAssessment = Callable[..., Assessment]
 VOID_TAGS = {"meta", "img"}
@@ -167,6 +168,23 @@ def test_what_the_model_does_without_each_modality(
     assert row in section
     assert "<td>&lt;audio&gt;</td>" in section
     assert "Training never left out video: " in section
+    assert "interval is DeLong&#x27;s for pairs. Where" in section
+
+
+def test_intervals_are_called_what_they_are_and_what_nobody_has_is_no_number(
+    table: ScoreTable, rich_assessment: Assessment, provenance: Provenance
+) -> None:
+    video, audio = rich_assessment.modalities["video"], rich_assessment.modalities["<audio>"]
+    few = replace(audio, change=RepeatsEstimate(0.0, low=-0.3, high=0.3, method="newcombe"))
+    nobody = replace(video, auroc=None, change=None, num_having=(0, 0), num_lacking=150)
+    assessed = replace(rich_assessment, modalities={"sensor": few, "video": nobody})
+    section = _render(assessed, table, provenance).partition("<h2>Without one modality</h2>")[2]
+    section = section.partition("</section>")[0]
+    assert "DeLong" not in section and "Newcombe&#x27;s of both AUROCs" in section
+    assert '<td>video</td><td class="number">none has it</td><td class="number"></td>' in section
+    both = replace(rich_assessment, modalities={"sensor": few, "audio": audio})
+    section = _render(both, table, provenance).partition("<h2>Without one modality</h2>")[2]
+    assert "or complete separation), of sensor; DeLong&#x27;s for pairs, of audio. Where" in section
 
 
 def test_a_model_that_can_do_without_nothing_has_no_such_section(

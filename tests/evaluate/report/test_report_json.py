@@ -57,12 +57,22 @@ def test_modalities_and_representations(
         "auroc": 0.7,
         "low": 0.61,
         "high": 0.78,
-        "change": {"value": -0.151, "low": -0.22, "high": -0.08},
+        "change": {"value": -0.151, "low": -0.22, "high": -0.08, "method": "delong"},
+        "num_normal_having": 59,
+        "num_defect_having": 88,
         "num_lacking": 3,
         "num_rescaled": 2,
         "seen_missing": False,
     }
-    assert document["whole_samples"] == {"auroc": 0.83, "low": 0.75, "high": 0.9, "num_normal": 58, "num_defect": 89}
+    assert document["whole_samples"] == {
+        "auroc": 0.83,
+        "low": 0.75,
+        "high": 0.9,
+        "num_normal": 58,
+        "num_defect": 89,
+        "num_own_scale": 0,
+        "num_scale_normals": 12,
+    }
     assert document["validation_auroc"]["recorded"] == 0.8125
     assert document["representations"]["z_pred"]["best"] == {
         "epoch": 9,

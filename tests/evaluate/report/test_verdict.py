@@ -39,3 +39,25 @@ def test_standing(
     assert judged.standing is standing
     assert words in judged.headline
     assert f"about {100 * model.value:.0f} (" in judged.explanation
+
+
+def test_the_stronger_control_counts(table: ScoreTable, make_assessment: Callable[..., Assessment]) -> None:
+    assessment = make_assessment(table)
+    beaten = MediaFreeControl(auroc=Estimate(0.5, 0.4, 0.6), reason=None)
+    model = Estimate(0.85, 0.8, 0.9)
+    for control, standing, words in (
+        (Estimate(0.6, 0.5, 0.7), Standing.GOOD, "beats chance and"),
+        (Estimate(0.8, 0.7, 0.9), Standing.DOUBTFUL, "not clearly the file-metadata control"),
+        (Estimate(0.9, 0.8, 0.95), Standing.BAD, "does not beat the file-metadata control"),
+    ):
+        files = MediaFreeControl(auroc=control, reason=None)
+        controls = replace(assessment.controls, media_free=beaten, file_metadata=files)
+        judged = verdict(replace(assessment, auroc=model, controls=controls))
+        assert judged.standing is standing and words in judged.headline
+
+
+def test_scores_on_several_scales_show_nothing(rich_assessment: Assessment) -> None:
+    assert rich_assessment.whole is not None
+    judged = verdict(replace(rich_assessment, whole=replace(rich_assessment.whole, num_own_scale=3)))
+    assert judged.standing is Standing.BAD and "several scales" in judged.headline
+    assert "3 samples" in judged.explanation

@@ -1,0 +1,153 @@
+"""Which rows of a split a run may be judged on, and why others may not: the one place that decides it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..cache.store import FeatureStore
+from ..errors import MetricError, NotFoundError
+from ..train.feature_reader import Rows
+from ..train.recipes.recipe import Recipe
+from ..train.samples import LEFT_OUT_SPLIT, VALIDATION_SPLIT, split_rows
+from ..train.trained_run import TrainedRun
+from ..train.twins import find_twins, in_pairs
+from ..wording import count_of, shortened
+
+_NAMED = 3
+
+
+@dataclass(frozen=True, eq=False)
+class SeenRows:
+    """What training knew of a store: rows that it trained on, rows that it was validated on, and the modalities that
+    none of the former has."""
+
+    train: Rows
+    validation: Rows
+    untrained: frozenset[str]
+
+
+@dataclass(frozen=True, eq=False)
+class JudgedRows:
+    """Rows of one split, and how many take no part and why.
+
+    Attributes:
+        usable: those that may be judged.
+        without: those of them that lack a modality, by its name; the model copes with it.
+        num_lacking: how many lack features that the model needs.
+        trained_on: keys of those that the run was trained on.
+        validated_on: keys of those that it was validated on; of the validation split, where they belong, none.
+        twins: those that are one recording with a sample that training or validation saw, which is named behind each.
+        sharing: those of the usable ones that share some file with such a sample.
+    """
+
+    usable: Rows
+    without: Mapping[str, Rows] = field(default_factory=dict)
+    num_lacking: int = 0
+    trained_on: tuple[str, ...] = ()
+    validated_on: tuple[str, ...] = ()
+    twins: Mapping[str, str] = field(default_factory=dict)
+    sharing: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def num_left_out(self) -> int:
+        """How many rows of the split are not judged."""
+        return self.num_lacking + len(self.trained_on) + len(self.validated_on) + len(self.twins)
+
+
+def seen_rows(run: TrainedRun, store: FeatureStore) -> SeenRows:
+    """The rows of `store` that a run knows by their keys.
+
+    Raises:
+        NotFoundError: if it lacks samples that the run was trained on, with which the controls compare.
+    """
+    row_of, told = store.index.row_of(), run.manifest["samples"]
+    missing = [key for key in told["train"] if key not in row_of]
+    if missing:
+        raise NotFoundError(
+            f"{store.path} lacks {len(missing)} of the {len(told['train'])} samples that {run.folder.path} was trained "
+            f"on, {missing[0]} among them; evaluate it on the cache that it was trained on."
+        )
+    train, validation = (
+        np.array([row_of[key] for key in told[split] if key in row_of], dtype=np.int64)
+        for split in ("train", "validation")
+    )
+    return SeenRows(train, validation, run.untrained)
+
+
+def rows_to_judge(store: FeatureStore, split: str, *, recipe: Recipe, seen: SeenRows) -> JudgedRows:
+    """The rows of `split` that nothing of the training has seen, by key or by the contents of their files.
+
+    Raises:
+        NotFoundError: if the split is not there, or none of its rows has what the model needs.
+        MetricError: if no normal one is left of those that there are.
+    """
+    found = split_rows(store, split, recipe=recipe, untrained=seen.untrained)
+    validating = split == VALIDATION_SPLIT
+    trained_on = found.usable[np.isin(found.usable, seen.train)]
+    validated_on = found.usable[np.isin(found.usable, seen.validation) & (not validating)]
+    unseen = np.setdiff1d(found.usable, np.concatenate([trained_on, validated_on]))
+    # Validation of today gives the threshold, so its recordings are seen too, whatever the run was validated on.
+    thresholds = np.flatnonzero(store.index.splits == VALIDATION_SPLIT)
+    others = seen.train if validating else np.unique(np.concatenate([seen.train, seen.validation, thresholds]))
+    twins = find_twins(store, unseen, others, recipe=recipe)
+    usable = unseen[~np.isin(store.index.keys[unseen], list(twins.same))]
+    judged = JudgedRows(
+        usable=usable,
+        without={modality: np.intersect1d(rows, usable) for modality, rows in found.without.items()},
+        num_lacking=int(np.count_nonzero(store.index.splits == split)) - len(found.usable),
+        trained_on=tuple(store.index.keys[trained_on].tolist()),
+        validated_on=tuple(store.index.keys[validated_on].tolist()),
+        twins=twins.same,
+        sharing=twins.sharing,
+    )
+    labels = store.index.labels
+    if (labels[found.usable] == 0).any() and not (labels[usable] == 0).any():
+        raise MetricError(
+            f"No normal sample is left of the split {split} in {store.path}, which a judgement needs. "
+            f"{' '.join(_about_left_out(judged, split=split))} Judge the run on a split that its training did not see."
+        )
+    return judged
+
+
+def rows_caveats(judged: JudgedRows, validation: JudgedRows, *, split: str) -> tuple[str, ...]:
+    """What to know of the rows that take no part because training saw them, of the split and of validation."""
+    of_validation = () if split == VALIDATION_SPLIT else _about_left_out(validation, split=VALIDATION_SPLIT)
+    return (*_about_left_out(judged, split=split), *of_validation, *_about_sharing(judged, split=split))
+
+
+def withdrawn_caveats(seen: SeenRows, store: FeatureStore) -> Iterator[str]:
+    """What to know where the data set does not list training samples any more."""
+    withdrawn = store.index.keys[seen.train[store.index.splits[seen.train] == LEFT_OUT_SPLIT]].tolist()
+    if withdrawn:
+        yield (
+            f"{len(withdrawn)} of the {count_of(len(seen.train), 'sample')} that this run was trained on are not in "
+            f"the data set any more ({shortened(withdrawn, most=_NAMED)}): train again to have a model without them."
+        )
+
+
+def _about_left_out(judged: JudgedRows, *, split: str) -> Iterator[str]:
+    if judged.trained_on:
+        yield (
+            f"{count_of(len(judged.trained_on), 'sample')} of {split} are ones that this run was trained on "
+            f"({shortened(judged.trained_on, most=_NAMED)}): the store is divided in another way than it was then. "
+            "They are in no figure."
+        )
+    if judged.validated_on:
+        yield (
+            f"{count_of(len(judged.validated_on), 'sample')} of {split} are ones that chose this run's weights in "
+            f"validation ({shortened(judged.validated_on, most=_NAMED)}). They are in no figure."
+        )
+    if judged.twins:
+        yield (
+            f"{count_of(len(judged.twins), 'sample')} of {split} are recordings that training or validation saw under "
+            f"other names ({in_pairs(judged.twins)}; by the contents of their files). They are in no figure."
+        )
+
+
+def _about_sharing(judged: JudgedRows, *, split: str) -> Iterator[str]:
+    if judged.sharing:
+        yield (
+            f"{count_of(len(judged.sharing), 'sample')} of {split} share files with samples that training or "
+            f"validation saw ({in_pairs(judged.sharing)}), and differ from them in others. They are in every figure."
+        )

@@ -1,0 +1,96 @@
+"""What to know of the samples that a model is trained on before believing what it does on others."""
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..cache.status import Status
+from ..cache.store import FeatureStore
+from ..wording import count_of, listed, shortened
+from .feature_reader import Rows
+from .recipes.recipe import Recipe, dispensable_modalities, limits_of
+
+_FEW_HAVE_IT = 10  # training samples: fewer teach no more than what these few look like
+_TOO_WIDE = 100.0  # times the deviation without a few samples: whatever the others do is then within a hundredth
+_FEW_DECIDE = 0.02  # of the samples, and one at least, that may have such values
+
+
+def training_caveats(
+    store: FeatureStore, train: Rows, *, recipe: Recipe, untrained: Collection[str]
+) -> tuple[str, ...]:
+    """Sentences on modalities that hardly any of the training samples has, and on channels that a few values spoil.
+
+    Args:
+        store: holds the samples.
+        train: those that are trained on.
+        recipe: what is trained.
+        untrained: modalities that none of them has.
+    """
+    return (
+        *_about_untrained(len(train), recipe=recipe, untrained=untrained),
+        *_about_rare(store, train, recipe=recipe, untrained=untrained),
+        *_about_channels(store, train, recipe=recipe),
+    )
+
+
+def _about_untrained(num_train: int, *, recipe: Recipe, untrained: Collection[str]) -> Iterator[str]:
+    if untrained:
+        limits = limits_of(recipe, recipe.modalities().keys() - untrained)
+        yield (
+            f"All {count_of(num_train, 'sample')} to train on lack {listed(sorted(untrained))}: nothing is learned of "
+            f"it, and no sample that has it is scored by it. {limits}"
+        ).rstrip()
+
+
+def _about_rare(store: FeatureStore, train: Rows, *, recipe: Recipe, untrained: Collection[str]) -> Iterator[str]:
+    for modality, names in dispensable_modalities(recipe).items():
+        having = np.all([store.status(name)[train] == Status.COMPLETE for name in names], axis=0)
+        num = int(np.count_nonzero(having))
+        if modality not in untrained and num < min(_FEW_HAVE_IT, len(train) / 2):
+            yield (
+                f"Only {num} of the {count_of(len(train), 'sample')} to train on have {modality}: what scores make of "
+                "it rests on these."
+            )
+
+
+def _about_channels(store: FeatureStore, train: Rows, *, recipe: Recipe) -> Iterator[str]:
+    """A sentence for each channel whose deviation over the training samples comes from a few of them alone.
+
+    Only arrays are looked at that are standardised by the training samples and name their channels.
+    """
+    for request in recipe.requires():
+        if request.name in recipe.measures() and "channels" in store.array_spec(request.name).attributes:
+            complete = store.status(request.feature_set)[train] == Status.COMPLETE
+            yield from _outliers_of(store, request.name, train[complete])
+
+
+def _outliers_of(store: FeatureStore, name: str, rows: Rows) -> Iterator[str]:
+    if not len(rows):
+        return
+    values = store.read(name, rows).astype(np.float64)
+    for channel, title in enumerate(cast(Sequence[str], store.array_spec(name).attributes["channels"])):
+        of_channel = values[..., channel].reshape(len(rows), -1)
+        deviating = _few_that_decide(of_channel)
+        if len(deviating):
+            extreme = of_channel[deviating[0]]
+            furthest = float(extreme[np.abs(extreme - np.median(of_channel)).argmax()])
+            others = np.delete(of_channel, deviating, axis=0)
+            keys = shortened(store.index.keys[rows[deviating]].tolist(), most=3)
+            yield (
+                f"The channel {title} reaches {furthest:.3g} in {count_of(len(deviating), 'sample')} to train on "
+                f"({keys}), and in no other less than {others.min():.3g} or more than {others.max():.3g}. Standardised "
+                "by this, it hardly changes in any other sample, and the model cannot see it. Mend the recording or "
+                "leave it out, and train again."
+            )
+
+
+def _few_that_decide(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The rows, furthest first, without which the deviation is a small part; none where it takes many to change it."""
+    furthest = np.argsort(-np.abs(values - np.median(values)).max(axis=1), kind="stable")
+    for num in range(1, min(len(values) - 1, max(1, int(_FEW_DECIDE * len(values)))) + 1):
+        remaining = float(np.delete(values, furthest[:num], axis=0).std())
+        if remaining > 0 and values.std() > _TOO_WIDE * remaining:
+            return furthest[:num]
+    return furthest[:0]
