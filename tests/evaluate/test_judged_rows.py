@@ -1,0 +1,189 @@
+"""Which rows may be judged: none that training saw, by its key or by its files; and what is said of the others."""
+
+import csv
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+
+from weldcache.cache.layout import write_index
+from weldcache.cache.status import Status
+from weldcache.cache.store import FeatureStore
+from weldcache.cache.writer import StoreWriter
+from weldcache.errors import MetricError, NotFoundError
+from weldcache.evaluate.judged_rows import JudgedRows, rows_to_judge, seen_rows
+from weldcache.train.recipes.registry import make_recipe
+from weldcache.train.samples import choose_samples
+from weldcache.train.trained_run import load_run
+
+Run = Callable[..., Any]
+
+
+def redivide(store: FeatureStore, splits: Mapping[str, str]) -> FeatureStore:
+    """The store with other splits for some of its keys."""
+    changed = [splits.get(key, split) for key, split in zip(store.index.keys, store.index.splits, strict=True)]
+    write_index(zarr.open_group(store.path, mode="r+"), replace(store.index, splits=np.array(changed)))
+    return FeatureStore.open(store.path)
+
+
+def give_files_of(store: FeatureStore, row: int, other: int, *, feature_sets: list[str]) -> None:
+    """Let a row's features come from the files of another one, as in a copied folder."""
+    for name in feature_sets:
+        values = {array: store.read(f"{name}/{array}", [other]) for array in store.arrays(name)}
+        sources = store.sources(name, [other])
+        copied = [tuple(replace(file, path=f"copy/{file.path}") for file in sources[0])]
+        StoreWriter(store).write(name, [row], values, sources=copied, notes=[""])
+
+
+def take(store: FeatureStore, feature_set: str, rows: list[int]) -> None:
+    for row in rows:
+        StoreWriter(store).report(feature_set, row, Status.ABSENT, reason="no file")
+
+
+def keys_of(store: FeatureStore, split: str, *, label: int) -> list[str]:
+    return store.index.keys[(store.index.splits == split) & (store.index.labels == label)].tolist()
+
+
+@pytest.fixture
+def project(judged: Path, copy_of: Callable[[Path], Path]) -> Path:
+    return copy_of(judged)
+
+
+def chosen(project: Path, split: str) -> JudgedRows:
+    store, run = FeatureStore.open(project / "features.zarr"), load_run(project / "runs/first")
+    return rows_to_judge(store, split, recipe=run.recipe, seen=seen_rows(run, store))
+
+
+def report_of(project: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((project / "runs/first/report.json").read_text())
+    return found
+
+
+def test_rows_that_training_saw_are_in_no_figure(project: Path, weldcache: Run) -> None:
+    """A store divided in another way: training normals in test and in validation, a validation sample in test; then a
+    twin of a training normal, and one that shares a file with one; and a training normal that was taken out since."""
+    store = FeatureStore.open(project / "features.zarr")
+    normals, validated = keys_of(store, "train", label=0), keys_of(store, "val", label=0)
+    tested, defects = (keys_of(store, "test", label=label) for label in (0, 1))
+    moved = {normals[0]: "test", normals[1]: "test", normals[2]: "val", validated[0]: "test", normals[3]: "left_out"}
+    store = redivide(store, moved)
+    row_of = store.index.row_of()
+    give_files_of(store, row_of[defects[0]], row_of[normals[4]], feature_sets=["video", "audio", "sensor"])
+    give_files_of(store, row_of[defects[1]], row_of[normals[5]], feature_sets=["audio"])
+
+    judged, validation = chosen(project, "test"), chosen(project, "val")
+    assert set(judged.trained_on) == {normals[0], normals[1]} and judged.validated_on == (validated[0],)
+    assert judged.twins == {defects[0]: normals[4]} and judged.sharing == {defects[1]: normals[5]}
+    assert set(store.index.keys[judged.usable]) == {*tested, *defects} - {defects[0]}
+    assert validation.trained_on == (normals[2],)
+
+    outcome = weldcache("eval", "--run", "first", folder=project)
+    assert outcome.code == 0, outcome.err
+    report = report_of(project)
+    assert (report["num_normal"], report["num_defect"]) == (4, 10)
+    assert report["threshold"]["num_validation_normal"] == 3
+    with (project / "runs/first/scores_test.csv").open(newline="") as file:
+        assert {row["key"] for row in csv.DictReader(file)} == set(store.index.keys[judged.usable])
+    heads, page = report["warnings"], (project / "runs/first/report.html").read_text()
+    expected = (
+        ("2 samples of test are ones that this run was trained on", normals[0]),
+        ("1 sample of test are ones that chose this run's weights", validated[0]),
+        ("1 sample of test are recordings that training or validation saw", f"{defects[0]} = {normals[4]}"),
+        ("1 sample of val are ones that this run was trained on", normals[2]),
+        ("1 sample of test share files with samples", f"{defects[1]} = {normals[5]}"),
+    )
+    for text, (start, named) in zip(heads, expected, strict=False):
+        assert text.startswith(start) and named in text
+        assert start in outcome.out and start.replace("'", "&#x27;") in page
+    assert any(text.startswith("1 of the 8 samples that this run was trained on are not in the") for text in heads)
+
+
+def test_where_no_normal_is_left_there_is_no_judgement(project: Path, weldcache: Run) -> None:
+    store = FeatureStore.open(project / "features.zarr")
+    normals, tested = keys_of(store, "train", label=0), keys_of(store, "test", label=0)
+    redivide(store, {**dict.fromkeys(tested, "left_out"), **dict.fromkeys(normals[:3], "test")})
+    with pytest.raises(MetricError, match="No normal sample is left of the split test") as refused:
+        chosen(project, "test")
+    assert normals[0] in str(refused.value)
+    outcome = weldcache("eval", "--run", "first", folder=project)
+    assert outcome.code == 2 and "3 samples of test are ones that this run was trained on" in outcome.err
+
+
+def test_training_leaves_twins_out_of_validation_and_says_so(project: Path, weldcache: Run) -> None:
+    store = FeatureStore.open(project / "features.zarr")
+    row_of = store.index.row_of()
+    normal, twin = keys_of(store, "train", label=0)[0], keys_of(store, "val", label=1)[0]
+    other = keys_of(store, "test", label=1)[0]
+    for key in (twin, other):
+        give_files_of(store, row_of[key], row_of[normal], feature_sets=["video", "audio", "sensor"])
+    recipe = load_run(project / "runs/first").recipe
+    samples = choose_samples(store, recipe, monitor="val_auroc")
+    assert samples.twins == {twin: normal, other: normal}
+    assert twin not in store.index.keys[samples.validation] and len(samples.validation) == 14
+    outcome = weldcache("train", "--run", "second", "--set", "train.epochs=1", folder=project)
+    assert outcome.code == 0, outcome.err
+    for split, key in (("val", twin), ("test", other)):
+        assert f"1 sample of {split} are recordings of train under other names ({key} = {normal})" in outcome.err
+
+
+@pytest.fixture(scope="module")
+def unphotographed(judged: Path, tmp_path_factory: pytest.TempPathFactory, weldcache: Run) -> Path:
+    """Trained where only the defects of test have photographs."""
+    project = Path(shutil.copytree(judged, tmp_path_factory.mktemp("unphotographed") / "project"))
+    store = FeatureStore.open(project / "features.zarr")
+    rows = np.flatnonzero((store.index.splits != "test") | (store.index.labels == 0)).tolist()
+    for name in ("image/block_2", "image/block_4"):
+        take(store, name, rows)
+    outcome = weldcache("train", "--run", "first", "--overwrite", folder=project)
+    assert outcome.code == 0, outcome.err
+    assert "Warning: All 8 samples to train on lack image" in outcome.err
+    assert "no photographs to predict" in outcome.err
+    outcome = weldcache("eval", "--run", "first", folder=project)
+    assert outcome.code == 0, outcome.err
+    assert "All 8 samples to train on lack image" in outcome.out
+    return project
+
+
+def test_what_training_never_had_makes_no_score(unphotographed: Path, weldcache: Run, tmp_path: Path) -> None:
+    """The same scores to the last bit as where the defects have no photographs either; one scale, and nobody blamed."""
+    report, scores = report_of(unphotographed), (unphotographed / "runs/first/scores_test.csv").read_bytes()
+    assert report["whole_samples"] is None and set(report["without_modality"]) == {"video", "audio", "sensor"}
+    assert not any("scale" in text or "lack image;" in text for text in report["warnings"])
+    project = Path(shutil.copytree(unphotographed, tmp_path / "project"))
+    store = FeatureStore.open(project / "features.zarr")
+    for name in ("image/block_2", "image/block_4"):
+        take(store, name, list(range(len(store.index))))
+    outcome = weldcache("eval", "--run", "first", folder=project)
+    assert outcome.code == 0, outcome.err
+    assert (project / "runs/first/scores_test.csv").read_bytes() == scores
+    found = report_of(project)
+    assert found["auroc"] == report["auroc"] and found["whole_samples"] is None
+    assert not any("scale" in text for text in found["warnings"])
+
+
+def test_who_has_only_what_training_never_had_has_nothing(unphotographed: Path, tmp_path: Path) -> None:
+    project = Path(shutil.copytree(unphotographed, tmp_path / "project"))
+    store = FeatureStore.open(project / "features.zarr")
+    key = keys_of(store, "test", label=1)[0]
+    for name in ("video", "audio", "sensor"):
+        take(store, name, [store.index.row_of()[key]])
+    judged = chosen(project, "test")
+    assert judged.num_lacking == 1 and key not in store.index.keys[judged.usable]
+
+
+def test_one_modality_alone_teaches_causal_film_nothing(project: Path) -> None:
+    store, run = FeatureStore.open(project / "features.zarr"), load_run(project / "runs/first")
+    recipe = make_recipe("causal_film", run.settings)
+    everybody = list(range(len(store.index)))
+    for name in ("image/block_2", "image/block_4", "video"):
+        take(store, name, everybody)
+    assert choose_samples(store, recipe, monitor="val_auroc").untrained == {"image", "video"}
+    take(store, "audio", everybody)
+    with pytest.raises(NotFoundError, match="sensor alone: Causal-FiLM predicts photographs"):
+        choose_samples(store, recipe, monitor="val_auroc")
