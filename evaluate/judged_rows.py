@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..cache.index import LEFT_OUT
 from ..cache.store import FeatureStore
 from ..errors import MetricError, NotFoundError
 from ..train.feature_reader import Rows
 from ..train.recipes.recipe import Recipe
-from ..train.samples import LEFT_OUT_SPLIT, VALIDATION_SPLIT, split_rows
+from ..train.samples import VALIDATION_SPLIT, split_rows
 from ..train.trained_run import TrainedRun
 from ..train.twins import find_twins, in_pairs
 from ..wording import count_of, shortened
@@ -117,12 +118,18 @@ def rows_caveats(judged: JudgedRows, validation: JudgedRows, *, split: str) -> t
 
 
 def withdrawn_caveats(seen: SeenRows, store: FeatureStore) -> Iterator[str]:
-    """What to know where the data set does not list training samples any more."""
-    withdrawn = store.index.keys[seen.train[store.index.splits[seen.train] == LEFT_OUT_SPLIT]].tolist()
+    """What to know where the data set does not list training samples any more, or calls them defects by now."""
+    entries = store.index.select(seen.train)
+    withdrawn, defects = (entries.keys[mask].tolist() for mask in (entries.splits == LEFT_OUT, entries.labels == 1))
     if withdrawn:
         yield (
             f"{len(withdrawn)} of the {count_of(len(seen.train), 'sample')} that this run was trained on are not in "
             f"the data set any more ({shortened(withdrawn, most=_NAMED)}): train again to have a model without them."
+        )
+    if defects:
+        yield (
+            f"{len(defects)} of the {count_of(len(seen.train), 'sample')} that this run was trained on as normal are "
+            f"defects by now ({shortened(defects, most=_NAMED)}): train again to have a model without them."
         )
 
 

@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
+from ..cache.index import LEFT_OUT
 from ..cache.store import FeatureStore
 from ..configs.device import resolve_device
 from ..configs.schema import Settings, TrainSettings
@@ -33,7 +34,7 @@ from .recipes.registry import make_recipe
 from .requests import load_constants, require_features, shapes_for
 from .run_folder import RunFolder
 from .run_start import decide_start, held_run
-from .samples import LEFT_OUT_SPLIT, ChosenSamples, choose_samples
+from .samples import ChosenSamples, choose_samples
 from .state import Best, TrainingState, new_state
 from .training_caveats import training_caveats
 from .twins import in_pairs
@@ -167,7 +168,7 @@ def _say_who_takes_part(samples: ChosenSamples, store: FeatureStore, *, recipe: 
         for modality, count in without.items():
             if modality not in samples.untrained:
                 say(f"Part of {split} although they lack {modality}: {count} of {count_of(num, 'sample')}.")
-    withdrawn = int(np.count_nonzero(store.index.splits == LEFT_OUT_SPLIT))
+    withdrawn = int(np.count_nonzero(store.index.splits == LEFT_OUT))
     if withdrawn:
         say(f"{count_of(withdrawn, 'sample')} of the store are not in the data set any more and take no part.")
     row_of = store.index.row_of()

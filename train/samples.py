@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from ..cache.index import LEFT_OUT
 from ..cache.status import Status
 from ..cache.store import FeatureStore
 from ..errors import NotFoundError, SettingsError
@@ -16,7 +17,6 @@ from .twins import find_twins
 
 TRAIN_SPLIT = "train"
 VALIDATION_SPLIT = "val"
-LEFT_OUT_SPLIT = "left_out"  # of rows that the data set does not list any more
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +72,7 @@ def choose_samples(store: FeatureStore, recipe: Recipe, *, monitor: Literal["val
     """
     labels, splits = store.index.labels, store.index.splits
     train = split_rows(store, TRAIN_SPLIT, recipe=recipe)
+    _rows_of(store, VALIDATION_SPLIT)
     normals = train.usable[labels[train.usable] == 0]
     _require_normals(store, TRAIN_SPLIT, count=len(normals), least=2)
     train_without = {name: int(np.sum(labels[rows] == 0)) for name, rows in train.without.items()}
@@ -79,7 +80,7 @@ def choose_samples(store: FeatureStore, recipe: Recipe, *, monitor: Literal["val
     limits_of(recipe, recipe.modalities().keys() - untrained)
 
     validation = split_rows(store, VALIDATION_SPLIT, recipe=recipe, untrained=untrained)
-    elsewhere = np.flatnonzero(~np.isin(splits, (TRAIN_SPLIT, LEFT_OUT_SPLIT)))
+    elsewhere = np.flatnonzero(~np.isin(splits, (TRAIN_SPLIT, LEFT_OUT)))
     twins = find_twins(store, elsewhere, normals, recipe=recipe).same
     validated = validation.usable[~np.isin(store.index.keys[validation.usable], list(twins))]
     _require_normals(store, VALIDATION_SPLIT, count=int(np.sum(labels[validated] == 0)), least=1)
@@ -115,9 +116,7 @@ def split_rows(
     Raises:
         NotFoundError: if the split is not there, or none of its rows can be used.
     """
-    rows = np.flatnonzero(store.index.splits == split)
-    if not len(rows):
-        raise NotFoundError(_about_no_rows(store, split))
+    rows = _rows_of(store, split)
     hidden = feature_sets_of(recipe, untrained)
     optional = {
         request.feature_set: request.optional for request in recipe.requires() if request.feature_set not in hidden
@@ -147,10 +146,13 @@ def split_rows(
     return SplitRows(rows[~out], left_out, {name: found for name, found in without.items() if len(found)})
 
 
-def _about_no_rows(store: FeatureStore, split: str) -> str:
-    held = sorted(set(store.index.splits.tolist()) - {LEFT_OUT_SPLIT})
+def _rows_of(store: FeatureStore, split: str) -> Rows:
+    rows: Rows = np.flatnonzero(store.index.splits == split)
+    if len(rows):
+        return rows
+    held = sorted(set(store.index.splits.tolist()) - {LEFT_OUT})
     has = f"it has {listed(held)}" if held else "it has none"
-    return (
+    raise NotFoundError(
         f"{store.path} has no rows of the split {split} ({has}). If the data set has some, run `weldcache extract "
         f"--split {split}`. If it has none, give it some: by a manifest's SPLIT column, or, where whole sessions are "
         "dealt to the splits, by more sessions, of normals and of defects."

@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import zarr
 
-from weldcache.cache.layout import write_index
+from weldcache.cache.index import LEFT_OUT
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
@@ -27,8 +26,11 @@ Run = Callable[..., Any]
 
 def redivide(store: FeatureStore, splits: Mapping[str, str]) -> FeatureStore:
     """The store with other splits for some of its keys."""
-    changed = [splits.get(key, split) for key, split in zip(store.index.keys, store.index.splits, strict=True)]
-    write_index(zarr.open_group(store.path, mode="r+"), replace(store.index, splits=np.array(changed)))
+    changed = np.array(
+        [splits.get(key, split) for key, split in zip(store.index.keys, store.index.splits, strict=True)]
+    )
+    listed = np.flatnonzero(changed != LEFT_OUT)
+    store.follow(replace(store.index.select(listed), splits=changed[listed]), relabel=True)
     return FeatureStore.open(store.path)
 
 
