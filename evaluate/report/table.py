@@ -71,12 +71,11 @@ def _without_modalities(assessment: Assessment) -> Iterator[RenderableType]:
     for name in ("AUROC", "change", "its 95% interval", "n", "rescaled"):
         table.add_column(name, justify="right", no_wrap=True)
     for name, result in assessment.modalities.items():
-        counts = (str(result.num_lacking), str(result.num_rescaled))
-        if result.auroc is None or result.change is None:
-            table.add_row(Text(visible(name)), "none has it", "", "", *counts)
-        else:
+        numbers = ["none has it", "", ""]
+        if result.auroc is not None and result.change is not None:
             reach = f"{result.change.low:+.3f} to {result.change.high:+.3f}"
-            table.add_row(Text(visible(name)), f"{result.auroc.value:.3f}", f"{result.change.value:+.3f}", reach, *counts)
+            numbers = [f"{result.auroc.value:.3f}", f"{result.change.value:+.3f}", reach]
+        table.add_row(Text(visible(name)), *numbers, str(result.num_lacking), str(result.num_rescaled))
     yield table
     note = unseen_note(assessment.modalities)
     if note is not None:

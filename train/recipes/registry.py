@@ -10,7 +10,7 @@ from ...errors import SettingsError
 from .causal_film import CausalFilmRecipe
 from .film_features import film_features
 from .late_fusion import LATE_FUSION, FusionMember, LateFusionRecipe
-from .recipe import Recipe
+from .recipe import Recipe, dispensable_modalities
 from .video_autoencoder import VideoAutoencoderRecipe
 
 
@@ -69,4 +69,5 @@ def untrained_modalities(manifest: Mapping[str, Any], recipe: Recipe) -> frozens
         return recipe.untrained()
     counts = manifest.get("counts", {})  # which fused runs of earlier versions do not tell of their members
     lacked = counts.get("train_normals_without", {})
-    return frozenset(modality for modality, num in lacked.items() if num == counts["train_normals"])
+    never = {modality for modality, num in lacked.items() if num == counts.get("train_normals")}
+    return frozenset(never & dispensable_modalities(recipe).keys())
