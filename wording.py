@@ -19,6 +19,8 @@ def visible(text: str, *, keep: str = "") -> str:
 
     `keep` are characters that stay, such as the line breaks of a message of several lines.
     """
+    if text.isprintable():
+        return text
     return "".join(
         character
         if character in keep or character in _JOINERS or unicodedata.category(character) not in _ACTED_ON

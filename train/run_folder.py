@@ -1,4 +1,4 @@
-"""A run's folder: where its files are, its name, and whether training may start or go on there.
+"""A run's folder: where its files are, what they say, and how runs are named and found.
 
 <runs>/<name>/
   config.yaml          the resolved settings
@@ -256,7 +256,13 @@ def relative_name(run: RunFolder, *, folder: Path) -> str:
 
 
 def runs_in(folder: Path) -> list[RunFolder]:
-    """Every run directly in `folder`, damaged ones too, by name."""
+    """Every run directly in `folder`, damaged ones too, by name.
+
+    Raises:
+        SettingsError: if `folder` is something else than a folder.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise SettingsError(f"runs.folder is {folder}, which is no folder; set another.")
     runs = [RunFolder(path.parent) for path in folder.glob("*/manifest.json")]
     return sorted((run for run in runs if _NAME.fullmatch(run.name)), key=lambda run: run.name)
 

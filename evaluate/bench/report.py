@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ...atomic import write_text
+from ...atomic import remove_partial, write_text
 from ...configs.variant_lists import Recorded
 from ...documents import write_sealed
 from ...metrics.repeats import RepeatsEstimate
@@ -42,6 +42,8 @@ _CSV_COLUMNS = (
 def write_tables(folder: Path, comparison: Comparison, *, header: BenchHeader) -> None:
     """Write `table_<split>.csv`, `.md` and, last, `.json` into `folder`."""
     stem = f"table_{header.split}"
+    for suffix in ("csv", "md", "json"):
+        remove_partial(folder / f"{stem}.{suffix}")
     csv_path, markdown_path = folder / f"{stem}.csv", folder / f"{stem}.md"
     write_text(csv_path, _as_csv(comparison))
     write_text(markdown_path, bench_markdown(comparison, header=header))

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from ...metrics.binomial import clopper_pearson
 from ...metrics.estimate import Estimate
 from ...metrics.roc import roc_curve
+from ...wording import visible
 from ..results import Assessment
 from ..scores import ScoreTable
 from ..wording import span
@@ -33,7 +34,9 @@ def estimates_figure(assessment: Assessment) -> str:
 def per_class_figure(assessment: Assessment) -> str:
     """AUROC of each defect class against all normals, the best first."""
     ranked = sorted(assessment.per_class.items(), key=lambda item: item[1].auroc.value, reverse=True)
-    return _estimates_figure([(f"{name} ({result.num})", result.auroc, DEFECT_COLOUR) for name, result in ranked])
+    return _estimates_figure(
+        [(f"{visible(name)} ({result.num})", result.auroc, DEFECT_COLOUR) for name, result in ranked]
+    )
 
 
 def roc_figure(test: ScoreTable) -> str:
@@ -93,7 +96,7 @@ def class_scores_figure(test: ScoreTable, *, threshold: float) -> str:
             medianprops={"color": INK},
             whiskerprops={"color": CONTROL_COLOUR},
             capprops={"color": CONTROL_COLOUR},
-            tick_labels=[name for _, name in classes],
+            tick_labels=[visible(name) for _, name in classes],
             flierprops={"marker": ".", "markersize": 3, "markeredgecolor": CONTROL_COLOUR},
         )
         for patch, (label, _) in zip(boxes["boxes"], classes, strict=True):

@@ -6,6 +6,7 @@ from importlib.resources import files
 from string import Template
 
 from ...train.metrics_log import MetricRow
+from ...wording import visible
 from ..provenance import Provenance
 from ..results import Assessment
 from ..scores import ScoreTable
@@ -23,7 +24,7 @@ def render_html(
     """The whole page; `training_curve` holds the rows of the log and may be empty."""
     threshold = assessment.threshold.value
     template = Template(files(__package__).joinpath("report.html").read_text(encoding="utf-8"))
-    return template.substitute(
+    page = template.substitute(
         title=escape(f"{provenance.run_name} on {provenance.split}"),
         run_name=escape(provenance.run_name),
         split=escape(provenance.split),
@@ -42,6 +43,8 @@ def render_html(
         training=_training(training_curve) + _representations(assessment, training_curve=training_curve),
         provenance=sections.provenance_details(provenance),
     )
+    # Names come from data sets, and a page that is opened in a terminal acts on them as a listing would.
+    return "\n".join(map(visible, page.split("\n")))
 
 
 def _estimates(assessment: Assessment) -> str:

@@ -122,3 +122,21 @@ def test_pruning_says_first_and_does_it_when_told(
     assert done["num_bytes"] == sum(len(before[name]) for name in gone)
     assert contents(folder) == {name: content for name, content in before.items() if name not in gone}
     assert weldcache("eval", "--run", "second", folder=folder).code == 0  # which needs the best weights alone
+
+
+def test_a_folder_of_runs_that_is_none_is_a_sentence(weldcache: Run, extracted: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for folder in (str(tmp_path / "file"), "/proc/none"):
+        setting = ["--set", f"runs.folder={folder}"]
+        trained = weldcache("train", *setting, folder=extracted)
+        assert trained.code == 2 and "runs.folder" in trained.err and "fault of weldcache" not in trained.err
+        listed = weldcache("runs", "list", *setting, folder=extracted)
+        assert listed.code == (2 if folder.endswith("file") else 0) and folder in listed.out + listed.err
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_names_that_no_disk_takes_are_refused_first(weldcache: Run, extracted: Path) -> None:
+    for length in (201, 256, 5000):
+        outcome = weldcache("train", "--run", "x" * length, folder=extracted)
+        assert outcome.code == 2 and f"not {length:d}" in outcome.err
+    assert not (extracted / "runs").exists()

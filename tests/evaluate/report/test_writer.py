@@ -1,8 +1,12 @@
 """The report's files: all there, whole, and replaced by the next report."""
 
+import base64
 import json
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -37,6 +41,21 @@ def test_writes_three_files_and_nothing_else(
     document = json.loads((run.path / "report.json").read_text())
     assert document["auroc"]["value"] == assessment.auroc.value
     assert f"{assessment.auroc.value:.3f}" in path.read_text()
+
+
+def test_names_act_on_no_terminal_that_shows_the_files(
+    run: RunFolder, table: ScoreTable, make_assessment: Callable[..., Assessment], provenance: Provenance
+) -> None:
+    names = tuple(f"\x1b]0;{name}\x07\u202e<b>[/]$x$" for name in table.class_names)
+    hostile = replace(table, class_names=names, keys=tuple(f"\x1b[31m{key}" for key in table.keys))
+    write_report(run, assessment=make_assessment(hostile), test=hostile, provenance=provenance, training_curve=[])
+    for path in run.path.iterdir():
+        text = path.read_text(encoding="utf-8")
+        assert not {"\x1b", "\x07", "\u202e"} & set(text), path.name
+    page = (run.path / "report.html").read_text()
+    assert "<b>" not in page and r"\x1b]0;" in page
+    for picture in re.findall("base64,([A-Za-z0-9+/=]+)", page):
+        ElementTree.fromstring(base64.b64decode(picture))
 
 
 def test_settings_that_json_cannot_hold_leave_no_report_json(
