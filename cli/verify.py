@@ -57,6 +57,8 @@ def _say_of_runs(folder: Path) -> None:
     from ..train.run_catalogue import list_runs
     from ..wording import count_of, shortened
 
+    if not folder.is_dir():
+        return
     damaged = [entry.name for entry in list_runs(folder, nested=True) if entry.status == "damaged"]
     if damaged:
         say(

@@ -6,13 +6,14 @@ its end takes the mark away.
 
 from pathlib import Path
 
-from ...atomic import write_text
+from ...atomic import remove_partial, write_text
 from ...train.run_folder import RunFolder
 
 
 def begin_overwriting(folder: Path) -> None:
     """Set the mark of a list's folder; one that an interruption left stands."""
     mark = _mark(folder)
+    remove_partial(mark)
     if not mark.is_file():
         write_text(mark, "Every trial that is older than this file is being replaced: `weldcache bench --overwrite`.\n")
 

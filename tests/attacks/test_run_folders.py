@@ -130,6 +130,9 @@ def test_the_commands_say_it(weldcache: Run, run: RunFolder, project: Path) -> N
     digit_changed(run.metrics_path, after="_effective_rank")
     judged = weldcache("eval", "--run", "first", folder=project)
     assert judged.code == 1 and "metrics.jsonl, line 1" in judged.err
+    run.config_path.unlink()
+    lost = weldcache("eval", "--run", "first", folder=project)
+    assert lost.code == 2 and "config.yaml" in lost.err and "fault of weldcache" not in lost.err
 
 
 BOMBS = {

@@ -13,6 +13,7 @@ from mlflow.tracking import MlflowClient
 from ...atomic import write_json
 from ...progress import say
 from ..metrics_log import MetricRow
+from ..run_settings import shareable
 from .logger import LoggedRun, epoch_of, values_of
 
 MEMORY = "mlflow.json"
@@ -93,7 +94,7 @@ def _new_run(client: MlflowClient, run: LoggedRun, *, artifacts: str | None) -> 
     experiment = known.experiment_id if known else client.create_experiment(name, artifact_location=artifacts)
     tags = {"name": run.folder.name, **{key: str(run.manifest[key]) for key in ("recipe", "fingerprint")}}
     identity = str(client.create_run(experiment, run_name=run.folder.name, tags=tags).info.run_id)
-    params = [Param(key, str(value)) for key, value in _flat(run.settings.model_dump(mode="json"))]
+    params = [Param(key, str(value)) for key, value in _flat(shareable(run.settings).model_dump(mode="json"))]
     for start in range(0, len(params), _MOST_PARAMS):
         client.log_batch(identity, params=params[start : start + _MOST_PARAMS])
     return identity

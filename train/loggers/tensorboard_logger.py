@@ -7,6 +7,7 @@ from torch.utils.tensorboard.writer import SummaryWriter
 
 from ...configs.load import to_yaml
 from ..metrics_log import MetricRow
+from ..run_settings import shareable
 from .logger import LoggedRun, epoch_of, values_of
 
 FOLDER = "tensorboard"
@@ -43,7 +44,7 @@ def open_tensorboard(run: LoggedRun) -> TensorBoardLogger:
     shutil.rmtree(folder, ignore_errors=True)
     writer = SummaryWriter(str(folder))
     logger = TensorBoardLogger(writer)
-    writer.add_text("settings", "".join(f"    {line}\n" for line in to_yaml(run.settings).splitlines()))
+    writer.add_text("settings", "".join(f"    {line}\n" for line in to_yaml(shareable(run.settings)).splitlines()))
     ended = time.time() - sum(float(row["seconds"] or 0) for row in run.history)
     for row in run.history:
         ended += float(row["seconds"] or 0)

@@ -11,6 +11,7 @@ from ...atomic import write_json
 from ...errors import SettingsError
 from ...progress import say
 from ..metrics_log import MetricRow
+from ..run_settings import shareable
 from .logger import LoggedRun, epoch_of, values_of
 
 FOLDER = "wandb"  # W&B's own name for it, in the folder that it is given
@@ -91,7 +92,7 @@ def _init(run: LoggedRun, *, identity: str, offline: bool) -> wandb.Run:
         reinit="create_new",
         dir=run.folder.path,
         mode="offline" if offline else None,
-        config=run.settings.model_dump(mode="json") | about,
+        config=shareable(run.settings).model_dump(mode="json") | about,
     )
 
 
