@@ -80,7 +80,7 @@ def extract(settings: Settings, *, split: str = "all", refresh: bool = False, re
         StoreError: if the disk is too small, which is seen before anything is computed, or refuses a write.
     """
     started = time.monotonic()
-    request = make_request(settings, split=split)
+    request = make_request(settings, split=split, needs_files=True)
     path = settings.cache.path
     if not (path / "zarr.json").exists():
         _create_store(path, request)

@@ -89,8 +89,11 @@ class Request:
         )
 
 
-def make_request(settings: Settings, *, split: str) -> Request:
+def make_request(settings: Settings, *, split: str, needs_files: bool = False) -> Request:
     """Look at the data set and at the backbones' descriptions; `split` is train, val, test or all.
+
+    With `needs_files`, a data set of which nothing is there is refused, before a store or demo backbones are made for
+    it.
 
     Raises:
         NotFoundError: if there is no data set, it has no such split, or not one file of it is there.
@@ -101,7 +104,8 @@ def make_request(settings: Settings, *, split: str) -> Request:
     asked = [sample for sample in samples if sample.split in splits]
     if not asked:
         raise NotFoundError(f"{settings.data.root} has no welds in the split {split}.")
-    _require_files(settings.data.root, asked, settings.extract.modalities)
+    if needs_files:
+        _require_files(settings.data.root, asked, settings.extract.modalities)
     return Request(
         root=settings.data.root,
         samples=samples,
@@ -113,7 +117,6 @@ def make_request(settings: Settings, *, split: str) -> Request:
 
 
 def _require_files(root: Path, samples: Sequence[Sample], modalities: Sequence[str]) -> None:
-    """Refuse a data set of which nothing is there: neither a store nor a backbone should be made for it."""
     if any(sample.why_absent(modality) is None for sample in samples for modality in modalities):
         return
     why = samples[0].why_absent(modalities[0])

@@ -27,7 +27,7 @@ def preview(settings: Settings, *, split: str = "all", measure: bool = True, ref
         FingerprintError: if the store was made from something else, as `extract` would.
         OutputExistsError: if something else is where the store would be.
     """
-    request = make_request(settings, split=split)
+    request = make_request(settings, split=split, needs_files=True)
     store = _existing_store(settings.cache.path)
     if store is not None:
         request = replace(request, stale=stale_rows(store, request, refresh=refresh))

@@ -1,5 +1,6 @@
 """What decodes one weld at a time for the pool, in a process or in a thread of the main one."""
 
+import ctypes
 from collections.abc import Mapping
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -10,6 +11,8 @@ from ..modalities.modality import Reader
 from ..plan import Task
 from .limits import TICK, Limits, Watch
 from .read_task import ReadTask, read_task
+
+ABANDONED = "abandoned decoder"  # name of a thread that hangs in a library; `cli/main.py` looks for it
 
 
 class DecoderDiedError(Exception):
@@ -54,7 +57,11 @@ class Decoder(Protocol):
 
 
 class DecodeThread:
-    """A thread that reads tasks: a `Decoder` without a process. One that hangs is left behind, and ends with us."""
+    """A thread that reads tasks: a `Decoder` without a process.
+
+    One that is killed while it reads ends when it next comes back to Python, which is between two frames of a film;
+    until then it is left behind, under the name `ABANDONED`.
+    """
 
     def __init__(self, readers: Mapping[str, Reader], *, root: Path, limits: Limits) -> None:
         """Start the thread; see `read_task`."""
@@ -92,6 +99,10 @@ class DecodeThread:
 
     def kill(self) -> None:
         self._tasks.put(None)
+        if self._reading and self._thread.ident is not None:
+            self._thread.name = ABANDONED
+            set_exception = ctypes.pythonapi.PyThreadState_SetAsyncExc
+            set_exception(ctypes.c_ulong(self._thread.ident), ctypes.py_object(SystemExit))
 
     def close(self) -> None:
         if not self._reading:

@@ -14,7 +14,7 @@ from ...cache.source_files import SourceFile
 from ...cache.status import Status
 from ...cache.store import FeatureStore
 from ...cache.verification.chunk_scan import to_float64
-from ...cache.verification.findings import MEND, Check, Finding
+from ...cache.verification.findings import MEND, Check, Finding, Severity
 from ...documents import Json
 from ...errors import StoreError
 from ...progress import Progress
@@ -23,7 +23,7 @@ from ..changes import sets_of_others
 from ..modalities.load import LazyText
 from ..modalities.modality import Encoder, Prepared
 from ..plan import Task
-from ..pool.read_task import read_task
+from ..pool.decode_pool import DecodePool
 from ..request import Request
 from ..sample import Sample
 from .comparison import FLOORS, TOLERANCE, Comparison, LiveArray, compare
@@ -54,11 +54,14 @@ def compare_live(
     Raises:
         BackboneError: if a backbone cannot be loaded.
     """
-    comparer = _Comparer(store, request, feature_sets)
-    rows = comparer.choose(num_welds, seed=seed)
-    with Progress("Comparing with live features", total=len(rows) * len(request.encoders), unit="welds") as progress:
-        for modality, encoder in request.encoders.items():
-            comparer.compare_modality(modality, encoder, rows, progress)
+    readers = {modality: encoder.reader for modality, encoder in request.encoders.items()}
+    with DecodePool(readers, workers=0, root=request.root, limits=request.limits) as pool:
+        comparer = _Comparer(store, request, feature_sets, pool)
+        rows = comparer.choose(num_welds, seed=seed)
+        total = len(rows) * len(request.encoders)
+        with Progress("Comparing with live features", total=total, unit="recordings") as progress:
+            for modality, encoder in request.encoders.items():
+                comparer.compare_modality(modality, encoder, rows, progress)
     comparer.compare_text(request.text)
     if not comparer.arrays:
         evidence = "nothing could be compared: no complete weld is in the data set and made by what the settings name"
@@ -92,9 +95,9 @@ class _Read:
 class _Comparer:
     """Decodes, computes and compares, one modality after the other, so that one backbone is at work at a time."""
 
-    def __init__(self, store: FeatureStore, request: Request, feature_sets: frozenset[str]) -> None:
+    def __init__(self, store: FeatureStore, request: Request, feature_sets: frozenset[str], pool: DecodePool) -> None:
         self._store = store
-        self._request = request
+        self._pool = pool
         self._sets = feature_sets
         self._status = {name: store.status(name) for name in sorted(feature_sets)}
         row_of = store.index.row_of()
@@ -127,7 +130,7 @@ class _Comparer:
         adaptive = AdaptiveEncoder(encoder, name=modality, at_once=self._group_size)
         for start in range(0, len(todo), self._group_size):
             group = todo[start : start + self._group_size]
-            read = {row: self._read(row, modality, encoder) for row in group}
+            read = {row: self._read(row, modality) for row in group}
             readable = {row: item for row, item in read.items() if item is not None}
             if readable:
                 self._compare_group(adaptive, readable, wanted)
@@ -155,16 +158,18 @@ class _Comparer:
     def _tell_text(self, name: str, evidence: str) -> None:
         self.findings.append(Finding("live", "error", evidence, HOW_TO_MEND, part=name, mend="drop"))
 
-    def _read(self, row: int, modality: str, encoder: Encoder) -> _Read | None:
+    def _read(self, row: int, modality: str) -> _Read | None:
         """Decode a weld again; tells of what cannot be decoded any more."""
         task = Task(row=row, sample=self._sample_of[row], decode=frozenset({modality}), write=frozenset())
-        item = read_task(task, readers={modality: encoder.reader}, root=self._request.root)
+        ((item,),) = self._pool.read([[task]])
         outcome = item.prepared[modality]
         if isinstance(outcome, Prepared):
             return _Read(outcome, item.sources[modality])
         evidence = f"complete in the cache, and cannot be read any more: {outcome.reason}"
         key = task.sample.key
-        self.findings.append(Finding("live", "error", evidence, _REMEDY_OF_FILES, key=key, part=modality))
+        # Where memory ran out, nothing is known of the files.
+        severity: Severity = "warning" if outcome.status == Status.MISSING else "error"
+        self.findings.append(Finding("live", severity, evidence, _REMEDY_OF_FILES, key=key, part=modality))
         return None
 
     def _compare_group(

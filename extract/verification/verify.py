@@ -186,8 +186,9 @@ def _check_files(store: FeatureStore, request: Request) -> Check:
     """Every file that a complete row was made from, hashed again: once, whatever was made from it."""
     findings: list[Finding] = []
     files, others = CurrentFiles(request.root, rehash=True), sets_of_others(store, request.encoders)
-    total = len(request.samples) * (len(request.encoders) + len(others))
-    with Progress("Hashing source files", total=total, unit="welds") as progress:
+    made = [[spec.name for spec in encoder.specs] for encoder in request.encoders.values()]
+    total = sum(_num_complete(store, request, names) for names in [*made, *([name] for name in others)])
+    with Progress("Hashing source files", total=total, unit="recordings") as progress:
         for modality, encoder in request.encoders.items():
             changes = changes_of_modality(store, request.samples, modality, encoder, files=files, progress=progress)
             findings += _told(changes, part=modality)
@@ -196,6 +197,14 @@ def _check_files(store: FeatureStore, request: Request) -> Check:
             findings += _told(changes, part=name)
     num_rows = sum(int(np.sum(store.status(name) == Status.COMPLETE)) for name in store.feature_sets)
     return Check("source files", f"the files of {num_rows:,} complete rows, hashed again", findings)
+
+
+def _num_complete(store: FeatureStore, request: Request, names: Sequence[str]) -> int:
+    """How many welds of the data set are complete in any of these feature sets."""
+    complete = np.zeros(len(store.index), dtype=bool)
+    for name in set(names) & set(store.feature_sets):
+        complete |= store.status(name) == Status.COMPLETE
+    return int(np.sum(complete & np.isin(store.index.keys, request.index.keys)))
 
 
 def _told(changes: Iterator[Change], *, part: str) -> list[Finding]:
