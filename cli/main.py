@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from typing import Annotated
@@ -85,7 +86,13 @@ def main() -> None:
     """Entry point of the console script."""
     # Before torch is loaded: threads that wait by spinning make small models ten times slower on a busy machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if any(thread.name == "abandoned decoder" for thread in threading.enumerate()):  # see `DecodeThread`
+        # All is written by now, and Python that ends under a library's thread may abort, whatever the run's outcome.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _complain(message: str, *, debug: bool) -> None:

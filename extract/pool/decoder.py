@@ -2,6 +2,7 @@
 
 import ctypes
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -109,8 +110,10 @@ class DecodeThread:
             self._thread.join()
 
     def _serve(self) -> None:
-        while (task := self._tasks.get()) is not None:
-            try:
-                self._messages.put(read_task(task, readers=self._readers, root=self._root, begin=self._messages.put))
-            except Exception as error:
-                self._messages.put(error)
+        with suppress(SystemExit):  # see `kill`
+            while (task := self._tasks.get()) is not None:
+                try:
+                    read = read_task(task, readers=self._readers, root=self._root, begin=self._messages.put)
+                    self._messages.put(read)
+                except Exception as error:
+                    self._messages.put(error)

@@ -292,7 +292,8 @@ def test_what_takes_too_long_is_named_and_given_up_and_the_run_goes_on(
     capsys: pytest.CaptureFixture[str],
     workers: int,
 ) -> None:
-    tasks = [make_task(row, second="hang" if row == 1 else "fine") for row in range(4)]
+    word, threads = "hang" if workers else "spin", set(threading.enumerate())
+    tasks = [make_task(row, second=word if row == 1 else "fine") for row in range(4)]
     limits = Limits(seconds=1.0, named_after=0.2)
     read = [item for group in read_all([tasks[:2], tasks[2:]], workers=workers, limits=limits) for item in group]
     assert all(is_right(read[row]) for row in (0, 2, 3)) and is_right(read[1], modalities=["first"])
@@ -303,6 +304,8 @@ def test_what_takes_too_long_is_named_and_given_up_and_the_run_goes_on(
     assert len(named) == 1 and "day/1" in named[0] and "second" in named[0]
     if workers:
         assert not psutil.pid_exists(int((tmp_path / "1.pid").read_text()))
+    # A thread cannot be killed, but ends when the reader next comes back from a library.
+    wait_for(lambda: set(threading.enumerate()) <= threads)
 
 
 def test_what_takes_too_much_memory_is_given_up(

@@ -79,6 +79,9 @@ class OddReader:
             case "slow":
                 (path.parent / f"{path.stem}.pid").write_text(str(os.getpid()))
                 time.sleep(0.3)
+            case "spin":
+                for _ in range(60_000):
+                    time.sleep(0.01)
             case "hang":
                 (path.parent / f"{path.stem}.pid").write_text(str(os.getpid()))
                 time.sleep(600)
