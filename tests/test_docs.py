@@ -53,6 +53,11 @@ def section(text: str, heading: str) -> str:
     return "".join(lines)
 
 
+def test_the_attacks_that_security_names_are_made() -> None:
+    named = set(re.findall(r"`(test_\w+\.py)`", (ROOT / "SECURITY.md").read_text()))
+    assert named and named <= {path.name for path in (ROOT / "tests" / "attacks").glob("test_*.py")}
+
+
 def first_words(block: str) -> list[str]:
     """The first word of each line."""
     return [line.split()[0] for line in block.splitlines() if line.strip()]

@@ -1,11 +1,14 @@
 """A store whose description is sealed and says what cannot be: refused before anything is allocated for it."""
 
+import json
 import resource
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import google_crc32c
 import pytest
 
 from weldcache.cache import layout
@@ -72,6 +75,42 @@ def test_it_is_refused(store: FeatureStore, forge: Forge, what: str) -> None:
     forge(CHANGES[what])
     with little_memory(), pytest.raises(StoreError, match=r"stranger\.zarr"):
         FeatureStore.open(store.path)
+
+
+@pytest.mark.parametrize(
+    ("shape", "chunk"),
+    [(10**12, 1), (2**31 - 1, 1), (2**31 - 1, 65_536), (2**31 - 1, 2**31 - 1), (3, 2**28), (10**12, 10**12)],
+)
+@pytest.mark.parametrize("column", ["labels", "keys"])
+def test_an_index_without_end_is_refused_at_once(store: FeatureStore, column: str, shape: int, chunk: int) -> None:
+    path = store.path / "index" / column / "zarr.json"
+    metadata = json.loads(path.read_text())
+    metadata["shape"], metadata["chunk_grid"]["configuration"]["chunk_shape"] = [shape], [chunk]
+    path.write_text(json.dumps(metadata))
+    with little_memory(), pytest.raises(StoreError, match=f"index of the store is damaged .*{column}"):
+        FeatureStore.open(store.path)
+
+
+def test_a_chunk_that_announces_texts_without_end_is_refused(store: FeatureStore) -> None:
+    path = store.path / "index/keys/c/0"
+    data = struct.pack("<I", 2**32 - 1) + path.read_bytes()[4:-4]
+    path.write_bytes(data + struct.pack("<I", google_crc32c.value(data)))
+    with little_memory(), pytest.raises(StoreError, match="number of texts"):
+        FeatureStore.open(store.path)
+
+
+def test_a_constant_without_end_is_damaged(store: FeatureStore) -> None:
+    path = store.path / "constants/text/prompt/zarr.json"
+    metadata = json.loads(path.read_text())
+    for shape in ([2**30], [10**6, 10**6], []):
+        metadata["shape"] = metadata["chunk_grid"]["configuration"]["chunk_shape"] = shape
+        path.write_text(json.dumps(metadata))
+        held = FeatureStore.open(store.path)
+        with little_memory():
+            with pytest.raises(StoreError, match="text/prompt"):
+                held.constant("text/prompt")
+            parts = {finding.part for check in verify_store(held) for finding in check.findings}
+        assert parts == {"constants/text/prompt"}
 
 
 def test_rows_that_are_larger_than_their_files_are_never_given_room(store: FeatureStore, forge: Forge) -> None:
