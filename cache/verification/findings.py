@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from pydantic import Field
 from rich.box import SIMPLE_HEAD
 from rich.console import RenderableType
 from rich.table import Table
@@ -14,7 +15,7 @@ from rich.text import Text
 from ...atomic import write_json
 from ...documents import SEAL, Json, read_document, seal_holds, sealed
 from ...errors import StoreError
-from ..nodes import METADATA_FILE, inside
+from ..nodes import METADATA_FILE, Told, inside
 
 # A group without members, whose attributes are the record: other readers of Zarr may list the store without a warning.
 VERIFICATION = "verification"
@@ -126,6 +127,27 @@ class Verification:
         }
 
 
+class _LiveRecord(Told):
+    welds: Annotated[int, Field(ge=0)]
+    seed: int
+    passed: bool
+
+
+class _Record(Told):
+    """A record as it is written; a seal alone says nothing of who sealed it."""
+
+    created: str
+    fingerprint: str
+    rows: Annotated[int, Field(ge=0)]
+    errors: Annotated[int, Field(ge=0)]
+    warnings: Annotated[int, Field(ge=0)]
+    notes: Annotated[int, Field(ge=0)]
+    mended: Annotated[int, Field(ge=0)]
+    findings: Annotated[int, Field(ge=0)]
+    live: _LiveRecord | None
+    row_digests: dict[str, str]
+
+
 def read_record(path: Path) -> dict[str, Any] | None:
     """What `Verification.write_record` last left in the store at `path`; None if it never did.
 
@@ -136,6 +158,7 @@ def read_record(path: Path) -> dict[str, Any] | None:
     try:
         record = read_document(file)["attributes"]
         trusted = seal_holds(record)
+        _Record.model_validate({name: value for name, value in record.items() if name != SEAL})
     except FileNotFoundError:
         return None
     except (OSError, ValueError, LookupError, TypeError, AttributeError):

@@ -13,7 +13,9 @@ import pytest
 
 from weldcache.cache import layout
 from weldcache.cache.store import FeatureStore
+from weldcache.cache.verification.findings import Verification, read_record
 from weldcache.cache.verification.verify import verify_store
+from weldcache.documents import sealed
 from weldcache.errors import StoreError
 
 Forge = Callable[[Callable[[dict[str, Any]], object]], None]
@@ -122,6 +124,24 @@ def test_rows_that_are_larger_than_their_files_are_never_given_room(store: Featu
     with little_memory(2 << 30):  # a buffer for a row in each thread, of which nothing is touched
         found = [finding for check in verify_store(held) for finding in check.findings]
     assert {finding.key for finding in found if finding.check == "checksums"} == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"errors": "none"}, {"warnings": -1}, {"live": {"welds": []}}, {"row_digests": [1]}, {"created": None}, {"x": 1}],
+    ids=str,
+)
+def test_a_record_of_a_verification_that_is_none_is_ignored(
+    weldcache: Callable[..., Any], store: FeatureStore, change: dict[str, Any]
+) -> None:
+    Verification(store.path, store.fingerprint, 3, []).write_record()
+    assert read_record(store.path) is not None
+    path = store.path / "verification/zarr.json"
+    metadata = json.loads(path.read_text())
+    metadata["attributes"] = sealed(metadata["attributes"] | change)
+    path.write_text(json.dumps(metadata))
+    outcome = weldcache("info", "--cache", str(store.path), folder=store.path.parent)
+    assert outcome.code == 0 and "what it says is ignored" in outcome.out
 
 
 def test_one_endless_text_does_not_make_all_others_as_long(

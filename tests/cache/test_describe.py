@@ -164,7 +164,14 @@ def test_a_damaged_store_is_still_described(welds: FeatureStore) -> None:
 def test_the_last_verification_is_told(welds: FeatureStore) -> None:
     assert describe_store(welds)["health"]["verification"] is None
     assert "never verified" in _shown(welds, width=80)
-    record = {"created": "2026-01-02T03:04:05+00:00", "findings": 3, "rows": 6}
+    record = {
+        "created": "2026-01-02T03:04:05+00:00",
+        "fingerprint": welds.fingerprint,
+        "findings": 3,
+        "rows": 6,
+        "live": None,
+        **dict.fromkeys(("errors", "warnings", "notes", "mended"), 0),
+    }
     digests = row_digests(welds)
     for change, words in (
         ({}, "6 rows: nothing wrong"),
