@@ -1,8 +1,8 @@
 """Stage three: a trained run and a store become scores, scores become an assessment, an assessment a report."""
 
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,28 +12,19 @@ from rich.console import RenderableType
 from ..cache.provenance import library_versions
 from ..cache.store import FeatureStore
 from ..configs.device import resolve_device
-from ..configs.schema import EvaluateSettings, Settings
+from ..configs.schema import Settings
 from ..train.recipes.recipe import dispensable_modalities
 from ..train.run_details import settings_of_members
 from ..train.run_folder import find_run
 from ..train.run_settings import shareable
 from ..train.samples import VALIDATION_SPLIT
 from ..train.trained_run import TrainedRun, load_run
-from ..train.training_caveats import training_caveats
-from ..wording import count_of
-from .assessment import assess
-from .file_metadata import file_metadata
-from .judged_rows import rows_caveats, seen_rows, withdrawn_caveats
-from .modalities import change_caveats, lacking_caveats, modalities_seen_missing, modality_results
+from .judging import judge
 from .provenance import Provenance
 from .report.report_json import report_document
 from .report.table import summary
 from .report.writer import write_report
-from .representations import collapse_caveats, representations
-from .reproduction import reproduction_caveats
-from .results import Assessment
-from .scoring import ScoredSplit, load_models, score_split
-from .whole_samples import scale_caveats, whole_samples
+from .scoring import load_models, score_split
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +52,7 @@ def evaluate(settings: Settings, *, run_name: str | None, split: str, cache: Pat
     models = load_models(run, store=store, device=resolve_device(settings.train.device, setting="train.device"))
     validation = score_split(run, store, VALIDATION_SPLIT, models=models)
     judged = score_split(run, store, split, models=models, hide=dispensable_modalities(run.recipe))
-    assessment = _judged(run, store, judged=judged, validation=validation, split=split, settings=settings.evaluate)
+    assessment = judge(run, store, judged=judged, validation=validation, split=split, settings=settings.evaluate)
     provenance = _provenance(run, store, settings=settings, split=split, command=command)
     path = write_report(
         run.folder, assessment=assessment, test=judged.table, provenance=provenance, training_curve=run.metrics
@@ -78,73 +69,6 @@ def _cache_of(run: TrainedRun) -> Path:
     from_run = os.path.relpath(recorded, run.settings.runs.folder / run.folder.name)
     moved_along = Path(os.path.normpath(run.folder.path / from_run))
     return moved_along if moved_along.exists() else recorded
-
-
-def _judged(
-    run: TrainedRun,
-    store: FeatureStore,
-    *,
-    judged: ScoredSplit,
-    validation: ScoredSplit,
-    split: str,
-    settings: EvaluateSettings,
-) -> Assessment:
-    """The assessment of the scores, and of what the run's folder says about how they came about."""
-    seen, best = seen_rows(run, store), run.best()
-    trained_on = store.index.select(seen.train)
-    assessment = assess(
-        test=judged.table,
-        validation=validation.table,
-        train_attributes=trained_on.attributes,
-        files=file_metadata(store, judged.rows.usable, recipe=run.recipe),
-        train_files=file_metadata(store, seen.train, recipe=run.recipe),
-        train_sessions=trained_on.sessions.tolist(),
-        target_fpr=settings.target_fpr,
-        seed=settings.seed,
-    )
-    recorded, seen_missing = best.metrics.get("val_auroc"), modalities_seen_missing(run)
-    modalities = modality_results(judged, seen_missing=seen_missing)
-    watched = representations(run.metrics, best_epoch=best.epoch)
-    whole = whole_samples(judged)
-    warnings = (
-        *rows_caveats(judged.rows, validation.rows, split=split),
-        *reproduction_caveats(
-            validation.as_scored,
-            recorded=recorded,
-            recorded_keys=run.manifest["samples"]["validation"],
-            precision=run.precision,
-        ),
-        *training_caveats(store, seen.train, recipe=run.recipe, untrained=seen.untrained),
-        *withdrawn_caveats(seen, store),
-        *scale_caveats(judged, validation=validation, split=split, auroc=assessment.auroc, whole=whole),
-        *assessment.warnings,
-        *lacking_caveats(judged, split=split, seen_missing=seen_missing),
-        *change_caveats(modalities),
-        *collapse_caveats(watched, num_normal=assessment.threshold.num_normal),
-        *_about_completeness(run, split=split, num_lacking=judged.rows.num_lacking, best_epoch=best.epoch),
-    )
-    return replace(
-        assessment,
-        warnings=warnings,
-        recorded_validation_auroc=recorded,
-        modalities=modalities,
-        representations=watched,
-        whole=whole,
-        validation_is_rescaled=bool(validation.rescaled.any()),
-    )
-
-
-def _about_completeness(run: TrainedRun, *, split: str, num_lacking: int, best_epoch: int) -> Iterator[str]:
-    if num_lacking:
-        yield (
-            f"{count_of(num_lacking, 'sample')} of {split} lack features that this model needs and are not scored; "
-            "they are in no figure."
-        )
-    if not run.folder.finished:
-        yield (
-            f"Training is not finished, this is epoch {best_epoch} of at most {run.settings.train.epochs}: "
-            f"{run.folder.how_to_go_on()}"
-        )
 
 
 def _provenance(run: TrainedRun, store: FeatureStore, *, settings: Settings, split: str, command: str) -> Provenance:

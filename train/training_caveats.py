@@ -58,10 +58,10 @@ def _about_rare(store: FeatureStore, train: Rows, *, recipe: Recipe, untrained: 
 def _about_channels(store: FeatureStore, train: Rows, *, recipe: Recipe) -> Iterator[str]:
     """A sentence for each channel whose deviation over the training samples comes from a few of them alone.
 
-    Only arrays are looked at that are standardised by the training samples and name their channels.
+    Only arrays of channels are looked at that are standardised by the training samples.
     """
     for request in recipe.requires():
-        if request.name in recipe.measures() and "channels" in store.array_spec(request.name).attributes:
+        if request.name in recipe.measures() and store.array_spec(request.name).dims[-1:] == ("channel",):
             complete = store.status(request.feature_set)[train] == Status.COMPLETE
             yield from _outliers_of(store, request.name, train[complete])
 
@@ -70,7 +70,9 @@ def _outliers_of(store: FeatureStore, name: str, rows: Rows) -> Iterator[str]:
     if not len(rows):
         return
     values = store.read(name, rows).astype(np.float64)
-    for channel, title in enumerate(cast(Sequence[str], store.array_spec(name).attributes["channels"])):
+    numbers = [str(number) for number in range(values.shape[-1])]
+    titles = cast(Sequence[str], store.array_spec(name).attributes.get("channels", numbers))
+    for channel, title in enumerate(titles):
         of_channel = values[..., channel].reshape(len(rows), -1)
         deviating = _few_that_decide(of_channel)
         if len(deviating):

@@ -1,5 +1,6 @@
 """The numbers of a bench: one row a variant, from the scores of its trials, and the controls once."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from ...metrics.repeats import RepeatsEstimate, mean_auroc, mean_auroc_differenc
 from ..controls import MediaFreeControl, media_free_control, random_control
 from ..scores import Attributes, ScoreTable, score_table
 from .trial_record import TrialRecord, TrialScores
+
+_FIGURE = re.compile(r"[-+]?\d[\d.,]*%?")
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +76,7 @@ class Comparison:
         num_not_shared: samples that some variants scored and others did not; they are in no figure.
         media_free: the control that sees attributes alone; None, as the next, where nothing was scored.
         random: random scores.
+        caveats: what `weldcache eval` says of the trials, each kind once.
     """
 
     reference: str
@@ -82,6 +86,7 @@ class Comparison:
     num_not_shared: int
     media_free: MediaFreeControl | None
     random: Estimate | None
+    caveats: tuple[str, ...]
 
 
 def compare(outcomes: Sequence[VariantOutcome], *, index: Index, train_attributes: Attributes, seed: int) -> Comparison:
@@ -117,7 +122,29 @@ def compare(outcomes: Sequence[VariantOutcome], *, index: Index, train_attribute
         num_not_shared=len(everyone) - len(shared),
         media_free=media_free_control(_blank(entries), train_attributes=train_attributes) if done else None,
         random=random_control(_blank(entries), generator=np.random.default_rng(seed)) if done else None,
+        caveats=_caveats(outcomes),
     )
+
+
+def _caveats(outcomes: Sequence[VariantOutcome]) -> tuple[str, ...]:
+    """The warnings of all trials, in the order in which they come, those that differ in figures alone as one.
+
+    A warning says which variants it is about, unless all, and whose figures it gives where they differ.
+    """
+    texts: dict[str, list[tuple[str, int, str]]] = {}
+    for outcome in outcomes:
+        for trial in outcome.trials:
+            for text in trial.record.warnings:
+                texts.setdefault(_FIGURE.sub("", text), []).append((outcome.name, trial.seed, text))
+    tried = [outcome.name for outcome in outcomes if outcome.trials]
+    found = []
+    for warned in texts.values():
+        names = list(dict.fromkeys(name for name, _, _ in warned))
+        about = "" if names == tried else f" of {', '.join(names)}"
+        name, seed, text = warned[0]
+        whose = f" (in figures of {name}, seed {seed})" if len({text for _, _, text in warned}) > 1 else ""
+        found.append(f"Warning{about}{whose}: {text}")
+    return tuple(found)
 
 
 def _aligned(scores: TrialScores, keys: Sequence[str]) -> NDArray[np.float64]:

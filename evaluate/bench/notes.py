@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 from ...metrics.auroc import SMALLEST_CLASS_FOR_DELONG
 from ...metrics.estimate import Estimate
 from ...metrics.repeats import Method, RepeatsEstimate
-from ...train.samples import VALIDATION_SPLIT
 from ..report.verdict import DEMO_SENTENCE
 from .comparison import Comparison
 from .header import BenchHeader
@@ -55,11 +54,7 @@ def _notes(comparison: Comparison, *, header: BenchHeader) -> Iterator[str]:
     yield from (f"{variant.name}: {failure}" for variant in comparison.variants for failure in variant.failures)
     if comparison.random is None:
         return
-    if header.split == VALIDATION_SPLIT:
-        yield (
-            f"All {comparison.num_normal + comparison.num_defect} evaluated samples are also validation samples, which "
-            "chose the weights: the numbers are too good by an unknown amount."
-        )
+    yield from comparison.caveats
     media_free = comparison.media_free
     assert media_free is not None
     control = f"not to be had ({media_free.reason})" if media_free.auroc is None else _with_interval(media_free.auroc)

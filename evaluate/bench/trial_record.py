@@ -6,7 +6,7 @@ CSV, in the form of `weldcache eval`, for people; the table is made from the rec
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NotRequired
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ class TrialRecord:
         epochs: that were trained.
         seconds: of those epochs, validation included, interruptions not.
         weights_kept: whether the weights were to stay on the disk.
+        warnings: what `weldcache eval` says of it.
     """
 
     split: str
@@ -41,6 +42,7 @@ class TrialRecord:
     epochs: int
     seconds: float
     weights_kept: bool
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +69,7 @@ class _Figures(TypedDict):
     epochs: Count
     seconds: float
     weights_kept: bool
+    warnings: NotRequired[list[str]]
     keys: list[str]
     labels: list[Count]
     scores: list[float]
@@ -121,5 +124,6 @@ def read_trial(run: RunFolder, split: str) -> ScoredTrial | None:
         epochs=told["epochs"],
         seconds=told["seconds"],
         weights_kept=told["weights_kept"],
+        warnings=tuple(told.get("warnings", ())),
     )
     return ScoredTrial(record, scores)

@@ -11,7 +11,9 @@ from ...train.feature_pool import FeaturePool
 from ...train.metrics_log import MetricRow
 from ...train.pipeline import train
 from ...train.run_folder import RunFolder
+from ...train.samples import VALIDATION_SPLIT
 from ...train.trained_run import load_run
+from ..judging import judge
 from ..scores import write_scores
 from ..scoring import load_models, score_split
 from .trial import Trial
@@ -57,12 +59,17 @@ def run_trial(
 def _score(trial: Trial, store: FeatureStore, *, pool: FeaturePool | None, split: str, keep_weights: bool) -> None:
     run = load_run(trial.run.path)
     device = resolve_device(run.settings.train.device, setting="train.device")
-    scored = score_split(run, store, split, models=load_models(run, store=store, device=device), pool=pool)
+    models = load_models(run, store=store, device=device)
+    scored = score_split(run, store, split, models=models, pool=pool)
+    validating = split == VALIDATION_SPLIT
+    validation = scored if validating else score_split(run, store, VALIDATION_SPLIT, models=models, pool=pool)
+    settings = run.settings.evaluate
+    assessment = judge(run, store, judged=scored, validation=validation, split=split, settings=settings)
     table, state = scored.table, trial.run.state()
     assert state is not None and state["best"] is not None
     for path in (scores_path(trial.run, split), record_path(trial.run, split)):
         remove_partial(path)
-    write_scores(scores_path(trial.run, split), table, threshold=None)
+    write_scores(scores_path(trial.run, split), table, threshold=assessment.threshold.value)
     record = TrialRecord(
         split=split,
         samples=fingerprint(table.keys),
@@ -72,6 +79,7 @@ def _score(trial: Trial, store: FeatureStore, *, pool: FeaturePool | None, split
         epochs=len(run.metrics),
         seconds=_seconds(run.metrics),
         weights_kept=keep_weights,
+        warnings=assessment.warnings,
     )
     write_trial(trial.run, record, TrialScores(table.keys, table.labels, table.scores))
 

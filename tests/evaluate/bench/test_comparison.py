@@ -1,5 +1,7 @@
 """The figures of a table from scores made by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -104,6 +106,29 @@ def test_welds_that_only_some_scored_are_in_no_figure(index: Index) -> None:
     )
     assert (found.num_normal, found.num_defect, found.num_not_shared) == (12, 25, 3)
     assert found.variants[0].by_seed == (auroc(scores[3:], LABELS[3:]),)
+
+
+def test_warnings_of_one_kind_are_one_and_say_of_whom_they_are(index: Index) -> None:
+    def warned(seed: int, *warnings: str) -> TrialOutcome:
+        outcome = _outcome(seed, _scores(seed))
+        return replace(outcome, record=replace(outcome.record, warnings=warnings))
+
+    few, equal = "Only 4 normal samples were evaluated.", "All scores are equal."
+    found = compare(
+        [
+            _variant("a", warned(0, few, "AUROC 0.41 (0.2 to 0.6)."), warned(1, few, "AUROC 0.50 (0.3 to 0.7).")),
+            _variant("b", warned(0, few, "AUROC 0.61 (0.4 to 0.8).", equal)),
+            _variant("c", failures=("no features",)),
+        ],
+        index=index,
+        train_attributes=index.select(np.array([0, 1])).attributes,
+        seed=0,
+    )
+    assert found.caveats == (
+        f"Warning: {few}",
+        "Warning (in figures of a, seed 0): AUROC 0.41 (0.2 to 0.6).",
+        f"Warning of b: {equal}",
+    )
 
 
 def test_welds_without_a_class_in_common_are_an_error(index: Index) -> None:

@@ -109,6 +109,9 @@ def test_a_trial_is_a_run_like_any_other(run_bench: RunBench, write_list: WriteL
     assert tables[0].scores.tolist() == tables[1].scores.tolist()
     kept = rows_of(found.folder / "no_gate-seed3/scores_test.csv")
     assert [float(row["score"]) for row in kept] == tables[1].scores.tolist()
+    warnings = json.loads((found.folder / "no_gate-seed3/trial_test.json").read_text())["warnings"]
+    assert any(text.startswith("Only 14 normal samples were evaluated") for text in warnings)
+    assert any("Only 14 normal samples were evaluated" in note for note in found.document["notes"])
 
 
 def test_each_array_is_loaded_once(
