@@ -102,9 +102,32 @@ def test_frames_that_the_decoder_patched_up_are_counted(
     weld_film: Path, change_frames: ChangeFrames, decode_process: ProcessPoolExecutor
 ) -> None:
     assert decode_process.submit(decode_video, weld_film, num_frames=4).result().problems == ()
-    change_frames(weld_film, lambda index, frame: frame[: len(frame) // 3] + bytes(100) if index in (20, 45) else frame)
+    change_frames(weld_film, lambda index, frame: half(frame) if index in (20, 45) else frame)
     (problem,) = decode_process.submit(decode_video, weld_film, num_frames=4).result().problems
     assert "2 frames of 90 are damaged" in problem and "0.7 s" in problem
+
+
+def half(frame: bytes) -> bytes:
+    return frame[: len(frame) // 2] + bytes(len(frame) - len(frame) // 2)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        half,
+        lambda frame: frame[: len(frame) // 2],
+        lambda frame: np.random.default_rng(0).bytes(len(frame)),
+        lambda frame: bytes(100) + frame[100:],
+        lambda frame: frame[: len(frame) // 3] + np.random.default_rng(0).bytes(64) + frame[len(frame) // 3 + 64 :],
+    ],
+    ids=["half zeroed", "cut", "noise", "no header", "overwritten"],
+)
+def test_damage_of_a_frame_is_not_silent(
+    weld_film: Path, change_frames: ChangeFrames, decode_process: ProcessPoolExecutor, damage: Callable[[bytes], bytes]
+) -> None:
+    change_frames(weld_film, lambda index, frame: damage(frame) if index % 30 == 20 else frame)
+    (problem,) = decode_process.submit(decode_video, weld_film, num_frames=4).result().problems
+    assert str(weld_film) in problem and "3 " in problem
 
 
 def test_what_else_is_written_meanwhile_reaches_the_stderr(capfd: pytest.CaptureFixture[str]) -> None:
