@@ -50,13 +50,22 @@ def read_task(
     for modality in sorted(task.decode):
         begin(modality)
         try:
-            prepared[modality], sources[modality] = _read(task.sample, modality, reader=readers[modality], files=files)
+            outcome, sources[modality] = _read(task.sample, modality, reader=readers[modality], files=files)
+            prepared[modality] = _without_root(outcome, root)
         except Exception as error:
             if _is_of_memory(error):
                 raise MemoryError(str(error)) from error
             error.add_note(f"This happened with the {modality} of {task.sample.key}.")
             raise
     return ReadTask(task=task, prepared=prepared, sources=sources, seconds=time.perf_counter() - started)
+
+
+def _without_root(outcome: Prepared | Failure, root: Path) -> Prepared | Failure:
+    """Files by their names in the data set: what is noted is kept in the store, which people share."""
+    place = f"{root}/"
+    if isinstance(outcome, Failure):
+        return replace(outcome, reason=outcome.reason.replace(place, ""))
+    return replace(outcome, notes=tuple(note.replace(place, "") for note in outcome.notes))
 
 
 def _is_of_memory(error: Exception) -> bool:

@@ -144,7 +144,7 @@ def test_train_and_eval_leave_incomplete_welds_out_where_asked_and_say_so(quirky
     trained = weldcache("train", "--run", "quirky", *options, folder=quirky.project)
     assert trained.code == 0
     assert "7 normals to train on" in trained.err and "14 samples to validate on" in trained.err
-    assert "Left out of train: 1 samples without video" in trained.err
+    assert "Left out of train: 1 sample without video" in trained.err
     assert "Left out of validation: 1 samples without image" in trained.err
     judged = weldcache("eval", folder=quirky.project)
     assert judged.code == 0

@@ -89,3 +89,12 @@ def test_what_is_known_not_to_be_readable_is_not_opened(weld: Path) -> None:
     assert found["sensor"] == Failure(Status.UNREADABLE, "weld: weld.csv is a folder, not a file")
     assert isinstance(found["audio"], Failure)
     assert found["audio"].status is Status.ABSENT
+
+
+def test_what_is_noted_names_files_by_their_place_in_the_data_set(weld: Path) -> None:
+    """A store is shared, and whose folder the data lay in is nobody's business."""
+    (weld / "weld.flac").write_bytes(b"no sound")
+    (weld / "weld.csv").write_text(HEADER + "\n")
+    for outcome in read(weld.parent).prepared.values():
+        assert isinstance(outcome, Failure)
+        assert "weld/weld." in outcome.reason and str(weld.parent) not in outcome.reason
