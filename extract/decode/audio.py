@@ -14,6 +14,7 @@ from ...wording import count_of
 from . import flac
 from .decoded import AudioWindows
 from .loudness import FLOOR, heard_span
+from .media_file import require_readable
 
 SAMPLE_RATE = 16_000
 RATES, MAX_CHANNELS = AudioSettings().rates, AudioSettings().max_channels
@@ -68,16 +69,17 @@ def decode_audio(
         problems.append("the recording is silent")
     if rate != SAMPLE_RATE:
         waveform = _resample(waveform, rate=rate)
-    return _windows(waveform, size=round(window_seconds * SAMPLE_RATE), problems=tuple(problems))
+    return _windows(
+        waveform, size=round(window_seconds * SAMPLE_RATE), problems=tuple(f"{path}: {what}" for what in problems)
+    )
 
 
 def _read(
     path: Path, *, max_seconds: float, rates: tuple[int, int], max_channels: int, problems: list[str]
 ) -> tuple[Channels, int]:
     """All channels, and their rate. What a header asks for is checked before memory is given to it."""
+    require_readable(path, what="audio file")
     try:
-        if not path.is_file():  # opening a pipe would wait for somebody who writes into it
-            raise DecodeError(f"{path}: {_why_unreadable(path)}.")
         with soundfile.SoundFile(path) as file:
             rate, announced = int(file.samplerate), int(file.frames)
             if not (rates[0] <= rate <= rates[1] and file.channels <= max_channels):
@@ -94,9 +96,14 @@ def _read(
     except (soundfile.LibsndfileError, OSError) as error:
         if getattr(error, "code", None) == _NO_MEMORY or getattr(error, "errno", None) == errno.ENOMEM:
             raise MemoryError(str(error)) from error  # which says nothing about the file
-        raise DecodeError(f"{path}: {_why_unreadable(path, error=error)}.") from error
+        why = str(error).rstrip(".")
+        raise DecodeError(
+            f"{path}: the audio cannot be decoded ({why}): truncated, damaged or another format."
+        ) from error
     if len(channels) < announced:
-        raise DecodeError(f"{path}: the header announces {announced} samples and only {len(channels)} decode.")
+        raise DecodeError(
+            f"{path}: the header announces {count_of(announced, 'sample')} and only {len(channels):,} decode."
+        )
     return channels, rate
 
 
@@ -125,16 +132,6 @@ def _check_length(path: Path, *, announced: int, rate: int, max_seconds: float) 
             f"{path}: the recording lasts {announced / rate:.2f} s and the store has room for {max_seconds:g} s; "
             "raise audio.max_seconds."
         )
-
-
-def _why_unreadable(path: Path, *, error: Exception | None = None) -> str:
-    if not path.exists():
-        return "the audio file is not there"
-    if not path.is_file():
-        return "it is not a regular file"
-    if path.stat().st_size == 0:
-        return "the audio file is empty"
-    return f"the audio cannot be decoded ({str(error).rstrip('.')}): truncated, damaged or another format"
 
 
 def _to_mono(channels: Channels, *, problems: list[str]) -> Waveform:

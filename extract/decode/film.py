@@ -6,7 +6,6 @@ stalled leaves out frames, or leaves them empty, and the next one is later than 
 """
 
 import math
-import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from ...configs.schema import VideoSettings
 from ...errors import DecodeError
 from .brightness import SECONDS_BETWEEN_MEASURES, brightness, lit_span
 from .complaints import Complaints
+from .media_file import require_readable
 from .opencv import check_memory, memory_told, open_capture
 
 # FFmpeg may fail at a frame and go on with the next; at the end of a film it fails for ever. Nothing honest fails at
@@ -37,8 +37,8 @@ _Picture = UInt8[np.ndarray, "height width 3"]
 class FilmLimits:
     """What a film may cost: the settings of the same names in the section `video`."""
 
-    max_megapixels: float = VideoSettings.model_fields["max_megapixels"].default  # of one frame
-    max_gigapixels: float = VideoSettings.model_fields["max_gigapixels"].default  # of all frames together
+    max_megapixels: float = VideoSettings().max_megapixels  # of one frame
+    max_gigapixels: float = VideoSettings().max_gigapixels  # of all frames together
 
 
 USUAL_LIMITS = FilmLimits()
@@ -162,27 +162,13 @@ def _check_length(path: Path, num_frames: int, *, most_frames: int) -> None:
 
 
 def _open(path: Path, *, complaints: Complaints) -> cv2.VideoCapture:
-    if why := _why_no_film(path):
-        raise DecodeError(f"{path}: {why}.")
+    require_readable(path, what="video file")
     capture = open_capture(path)
     complaints.take()
     if not capture.isOpened():
         check_memory(_PIXELS_UNKNOWN)
         raise DecodeError(f"{path}: not a video that FFmpeg can open: truncated, damaged or another format.")
     return capture
-
-
-def _why_no_film(path: Path) -> str:
-    """Looked at before FFmpeg opens it, which would wait for ever at a pipe."""
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return "the video file is not there"
-    except OSError as error:
-        return f"the video file cannot be read ({error.strerror})"
-    if not stat.S_ISREG(status.st_mode):
-        return "the video file is not a regular file"
-    return "" if status.st_size else "the video file is empty"
 
 
 def _grab(capture: cv2.VideoCapture, header: FilmHeader, *, complaints: Complaints) -> Iterator[_Grabbed]:

@@ -10,9 +10,10 @@ import numpy as np
 from jaxtyping import UInt8
 
 from ...configs.schema import ImageSettings, Rectangle
-from ...documents import read_regular_file
 from ...errors import DecodeError
+from ...wording import count_of
 from .decoded import Photographs
+from .media_file import read_content
 from .opencv import check_memory, memory_told
 from .picture_file import check_picture
 from .rectangle import crop_to, paint_over
@@ -21,7 +22,7 @@ Picture = UInt8[np.ndarray, "height width 3"]
 
 # "3", "..._3", "..._view3", "...-3": not "...-03", which is how a run's name ends in its class code.
 _VIEW_NUMBER = re.compile(r"(?:^|(?<=[_\s])|(?<=view)|(?<=cam))\d{1,2}$|(?<=-)\d$", re.IGNORECASE)
-_MAX_MEGAPIXELS: float = ImageSettings.model_fields["max_megapixels"].default
+_MAX_MEGAPIXELS = ImageSettings().max_megapixels
 
 # A lens cap has noise, a blank sheet has grain, and a date may be printed on either: what 98 of 100 pixels show counts.
 _DARK = 16  # of 255; the brightest of those
@@ -54,7 +55,7 @@ def decode_photographs(
     placed = view_of_each(paths, num_views=num_views)
     for path, view in placed.items():
         if view >= num_views:
-            problems.append(f"{path} is not used: it is photograph {view + 1} and image.num_views is {num_views}")
+            problems.append(f"{path}: it is not used, as photograph {view + 1}, and image.num_views is {num_views}")
             continue
         try:
             whole = read_picture(path, max_megapixels=max_megapixels)
@@ -68,7 +69,7 @@ def decode_photographs(
         f"there is no photograph of view {view + 1}" for view in range(num_views) if view not in placed.values()
     )
     if all(view is None for view in views):
-        raise DecodeError(f"None of {len(paths)} photographs can be read: {'; '.join(problems)}")
+        raise DecodeError(f"None of {count_of(len(paths), 'photograph')} can be read: {'; '.join(problems)}")
     return Photographs(views=tuple(views), problems=tuple(problems))
 
 
@@ -96,14 +97,7 @@ def read_picture(path: Path, *, max_megapixels: float = _MAX_MEGAPIXELS) -> Pict
             than `max_megapixels`.
         MemoryError: if there is not enough to decode it, which says nothing about the file.
     """
-    try:
-        content = read_regular_file(path)
-    except OSError as error:
-        raise DecodeError(f"{path}: the photograph cannot be read ({error.strerror}).") from error
-    except ValueError as error:
-        raise DecodeError(f"{path}: the photograph cannot be read ({error}).") from error
-    if not content:
-        raise DecodeError(f"{path}: the photograph is empty.")
+    content = read_content(path, what="photograph")
     num_pixels = check_picture(path, content, max_megapixels=max_megapixels)
     try:
         with memory_told():

@@ -12,8 +12,9 @@ from ...configs.schema import SensorSettings
 from ...errors import DecodeError
 from ...wording import count_of, listed, shortened
 from .decoded import SensorSeries
+from .onset import never
 from .sensor_clock import read_clock
-from .sensor_rows import CHANNELS, read_sensor_rows
+from .sensor_rows import CHANNELS, MOST_SHOWN, read_sensor_rows
 
 ARC_ON_AMPERE = 50.0
 LIMITS = SensorSettings().limits
@@ -23,7 +24,6 @@ _FEW_ROWS = 8
 _FEW_SECONDS = 1.0
 _FAR = 5  # times the spread of all other values of a recording, or their middle value, whichever is more
 _FAR_SHARE = 0.01  # of a channel's values, at most, that may be far from the others; more are no glitch
-_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,11 @@ def decode_sensors(path: Path, *, num_steps: int, limits: Sequence[float] = LIMI
     for position, column in enumerate(table.values.T):
         known = ~np.isnan(column)
         values[:, position] = np.interp(times, table.times[known], column[known])
-    arc_on = _arc_on(table)
-    never = () if not np.isnan(arc_on).any() else (f"the current is never above {ARC_ON_AMPERE:g} A",)
-    return SensorSeries(values=values, times=times, arc_on=arc_on, problems=table.problems + never)
+    arc_on, problems = _arc_on(table), table.problems
+    if np.isnan(arc_on).any():
+        problems += (f"the current is never above {ARC_ON_AMPERE:g} A",)
+    noted = tuple(f"{path}: {what}" for what in problems)
+    return SensorSeries(values=values, times=times, arc_on=arc_on, problems=noted)
 
 
 def arc_on_window(path: Path) -> tuple[float, float]:
@@ -128,7 +130,7 @@ def _far_values(values: Float64[np.ndarray, "rows 6"], *, lines: Int64[np.ndarra
         reach = _FAR * max(high - low, abs(middle))
         far = np.flatnonzero((column > high + reach) | (column < low - reach))
         if len(far) and reach:
-            shown = shortened([f"{column[row]:g} in line {lines[row]}" for row in far.tolist()], most=_SHOWN)
+            shown = shortened([f"{column[row]:g} in line {lines[row]}" for row in far.tolist()], most=MOST_SHOWN)
             yield f"{name} is {shown}, far from all else ({low:g} to {high:g})"
 
 
@@ -146,4 +148,4 @@ def _still_channels(values: Float64[np.ndarray, "rows 6"]) -> Iterator[str]:
 def _arc_on(table: SensorTable) -> Float64[np.ndarray, " 2"]:
     """First and last time with the arc on, or NaN twice."""
     lit = table.times[table.values[:, _CURRENT] > ARC_ON_AMPERE]
-    return np.array([lit[0], lit[-1]]) if len(lit) else np.full(2, np.nan)
+    return np.array([lit[0], lit[-1]]) if len(lit) else never()

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float64, Int64
 from ...errors import DecodeError
 from ...progress import format_seconds
 from ...wording import count_of, shortened
+from .sensor_rows import MOST_SHOWN, lines_told
 
 # Real recordings last 21 to 43 s, and minutes with their gaps; hours mean wrong time stamps or several recordings.
 MAX_SECONDS = 3600.0
@@ -26,7 +27,6 @@ _GAP_SECONDS = 1.0
 _GAP_STEPS = 10  # usual ones; a longer step than both is a gap
 _HOLE_STEPS = 4
 _DENSITY = 0.75  # of the usual distance; two times laid over each other stand at about half of it
-_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -60,12 +60,12 @@ def read_clock(seconds: Float64[np.ndarray, " rows"], *, lines: Int64[np.ndarray
     late = np.flatnonzero(np.diff(times) < 0) + 1
     if len(late):
         where = count_of(len(late), "row was", "rows were")
-        problems.append(f"{where} written late and put in the order of time ({_listed(lines[late])})")
+        problems.append(f"{where} written late and put in the order of time ({lines_told(lines[late].tolist())})")
     # np.unique sorts, and its indices are those of first occurrences.
     ordered, rows = np.unique(times, return_index=True)
     if repeated := sorted(set(range(len(times))) - set(rows.tolist())):
         where = count_of(len(repeated), "row has", "rows have")
-        problems.append(f"{where} the time of another and no part in this ({_listed(lines[repeated])})")
+        problems.append(f"{where} the time of another and no part in this ({lines_told(lines[repeated].tolist())})")
     ordered -= ordered[0]
     if ordered[-1] > MAX_SECONDS:
         raise DecodeError(
@@ -134,10 +134,5 @@ def _set_backs(times: Float64[np.ndarray, " rows"], *, usual: float) -> Int64[np
 def _gaps(times: Float64[np.ndarray, " kept"], *, lines: Int64[np.ndarray, " kept"], usual: float) -> Sequence[str]:
     steps = np.diff(times)
     found = np.flatnonzero(steps > max(_GAP_SECONDS, _GAP_STEPS * usual)).tolist()
-    shown = shortened([f"{format_seconds(steps[row])} after line {lines[row]}" for row in found], most=_SHOWN)
+    shown = shortened([f"{format_seconds(steps[row])} after line {lines[row]}" for row in found], most=MOST_SHOWN)
     return [f"{count_of(len(found), 'gap')} bridged by straight lines: {shown}"] if found else []
-
-
-def _listed(lines: Int64[np.ndarray, " some"]) -> str:
-    shown = shortened([str(line) for line in lines.tolist()], most=_SHOWN)
-    return f"line {shown}" if len(lines) == 1 else f"lines {shown}"

@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from ...documents import read_regular_file
 from ...errors import DecodeError
 from ...wording import count_of, shortened
+from .media_file import read_content
 
 CHANNELS = ("Pressure", "CO2 Weld Flow", "Feed", "Primary Weld Current", "Wire Consumed", "Secondary Weld Voltage")
 
@@ -30,6 +30,8 @@ MOST_BYTES = 64 << 20  # an hour at 200 rows a second; real files have 15 to 50 
 _TIME = re.compile(r"(\d{1,2}):(\d{2}):(\d{2}(?:\.\d+)?)", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _COMMA = "A comma too many, as in 2,361.7? Write numbers with a decimal point and without thousands separators."
+
+MOST_SHOWN = 3  # places in a note
 
 _ENOUGH_ROWS = 100  # to tell how a column is written
 _ODD_SHARE = 0.01  # of its numbers, at most, that are written otherwise; more, and it is written freely
@@ -80,13 +82,14 @@ def read_sensor_rows(path: Path) -> SensorRows:
     )
 
 
+def lines_told(numbers: Sequence[int]) -> str:
+    """Where in the file something is: `line 7`, `lines 7, 9, 12 and 4 more`."""
+    shown = shortened([str(number) for number in numbers], most=MOST_SHOWN)
+    return f"line {shown}" if len(numbers) == 1 else f"lines {shown}"
+
+
 def _read_text(path: Path) -> str:
-    try:
-        content = read_regular_file(path, most_bytes=MOST_BYTES)
-    except OSError as error:
-        raise DecodeError(f"{path}: the sensor file cannot be read ({error.strerror}).") from error
-    except ValueError as error:
-        raise DecodeError(f"{path}: this is no sensor file of one weld: {error}.") from error
+    content = read_content(path, what="sensor file", most_bytes=MOST_BYTES)
     # A byte that is not UTF-8 may stand in a remark, where it does no harm; in a number it is reported as such.
     return content.decode("utf-8-sig", errors="replace")
 
@@ -130,10 +133,10 @@ def _odd_numbers(lines: Sequence[_Line], columns: Mapping[str, int]) -> Iterator
     for name, column in columns.items():
         written = {number: _decimals(row[column]) for number, row in lines if row[column].strip()}
         usual, _ = Counter(written.values()).most_common(1)[0] if written else (0, 0)
-        odd = [str(number) for number, decimals in written.items() if decimals != usual]
+        odd = [number for number, decimals in written.items() if decimals != usual]
         if 0 < len(odd) <= _ODD_SHARE * len(written):
-            where = f"line{'' if len(odd) == 1 else 's'} {shortened(odd, most=3)}"
-            yield f"{name} has other than {count_of(usual, 'decimal')} in {where} alone: a digit or a point may be lost"
+            where, decimals_told = lines_told(odd), count_of(usual, "decimal")
+            yield f"{name} has other than {decimals_told} in {where} alone: a digit or a point may be lost"
 
 
 def _check_columns(lines: Sequence[_Line], *, header: Sequence[str], needed: int, path: Path) -> None:

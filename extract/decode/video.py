@@ -92,11 +92,11 @@ def _check_decodable(path: Path, film: Film, header: FilmHeader) -> None:
     """Frames that were left out, or left empty, by the recorder are no damage."""
     decodable, announced = len(film.slots), header.announced
     if decodable == 0:
-        raise DecodeError(f"{path}: the header announces {announced} frames and none of them decodes.")
+        raise DecodeError(f"{path}: the header announces {count_of(announced, 'frame')} and none of them decodes.")
     lost = film.num_failed + _cut_off(film, header)
     if announced - lost < MIN_DECODABLE_SHARE * announced:
         raise DecodeError(
-            f"{path}: the header announces {announced} frames and only {decodable} decode, "
+            f"{path}: the header announces {count_of(announced, 'frame')} and only {decodable:,} decode, "
             f"less than {MIN_DECODABLE_SHARE:.0%}; the file is damaged or cut short."
         )
 
@@ -113,8 +113,8 @@ def _oddities(film: Film, header: FilmHeader, *, num_frames: int) -> Iterator[st
     rate, announced, decodable = header.rate, header.announced, len(film.slots)
     if _cut_off(film, header):
         yield (
-            f"the header announces {announced} frames and {decodable} decode; the frames are sampled from its first "
-            f"{film.end / rate:.1f} s"
+            f"the header announces {count_of(announced, 'frame')} and {decodable:,} decode; they are sampled from its "
+            f"first {film.end / rate:.1f} s"
         )
     if film.num_failed:
         frames = count_of(announced, "frame")

@@ -196,7 +196,7 @@ def test_other_channels_are_averaged_and_told(tmp_path: Path, second: np.ndarray
 @pytest.mark.parametrize("level", [0.0, 0.25])
 def test_silence_is_told(tmp_path: Path, level: float) -> None:
     windows = written(tmp_path / "weld.flac", np.full(SAMPLE_RATE, level))
-    assert windows.problems == ("the recording is silent",)
+    assert windows.problems == (f"{tmp_path / 'weld.flac'}: the recording is silent",)
 
 
 def test_a_recording_of_a_moment_is_told(tmp_path: Path) -> None:

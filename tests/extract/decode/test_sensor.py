@@ -163,7 +163,7 @@ def test_times_that_make_no_recording_are_an_error(write_csv: WriteCsv, lines: l
 
 def test_files_that_are_no_table_are_errors(tmp_path: Path) -> None:
     path = tmp_path / "weld.csv"
-    with pytest.raises(DecodeError, match="cannot be read"):
+    with pytest.raises(DecodeError, match="is not there"):
         read_sensor_table(path)
     path.write_bytes(b"\n \n")
     with pytest.raises(DecodeError, match="is empty"):
