@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -85,10 +86,17 @@ def _describe_set(store: FeatureStore, name: str, status: UInt8[np.ndarray, " ro
 def _disk_usage(folder: Path) -> dict[str, int]:
     """Room that the files below `folder` take on the disk, in whole blocks of it, and how many they are."""
     num_bytes = num_files = 0
-    for root, _, names in os.walk(folder):
-        for name in names:
-            num_bytes += Path(root, name).stat().st_blocks * 512  # what st_blocks counts, whatever the disk's blocks
-        num_files += len(names)
+    waiting = [str(folder)]
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)
+                    continue
+                with suppress(FileNotFoundError):  # a temporary file of a writer that is at work
+                    # What st_blocks counts is 512 bytes, whatever the disk's blocks are.
+                    num_bytes += entry.stat(follow_symlinks=False).st_blocks * 512
+                    num_files += 1
     return {"bytes": num_bytes, "files": num_files}
 
 

@@ -104,7 +104,8 @@ def export_records(array: RecordArray, file: h5py.File, name: str, *, tally: Tal
     Raises:
         StoreError: if a chunk is damaged.
     """
-    held, numbers = open_array(array.path), array.numbers()
+    held = open_array(array.path)
+    numbers = [number for number in array.numbers() if number * array.rows_a_chunk < held.shape[0]]
     dtype = array.dtype
     if not _is_numeric(dtype):
         dtype = _text_type(text for number in numbers for text in array.chunk(number))

@@ -1,5 +1,6 @@
 """What does not fit its storage type costs its own row, and the others nothing."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from weldcache.cache.index import index_of
 from weldcache.cache.source_files import SourceFile
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
+from weldcache.cache.writer import StoreWriter
 from weldcache.errors import PrecisionError
 from weldcache.extract.batching import Encoded
 from weldcache.extract.group_writer import GroupWriter
@@ -52,9 +54,9 @@ def features(*rows: int) -> dict[str, torch.Tensor]:
     return {"tokens": tokens, "mean": tokens.mean(1)}
 
 
-def write(store: FeatureStore, made: dict[str, torch.Tensor], *rows: int, wanted: tuple[int, ...] = ()) -> None:
-    """Write a group; `wanted` are the rows that lack something, all of them unless told."""
-    group = [
+def group_of(*rows: int, wanted: tuple[int, ...] = ()) -> list[ReadTask]:
+    """Tasks of rows whose film could be read."""
+    return [
         ReadTask(
             task=Task(
                 row=row,
@@ -67,6 +69,11 @@ def write(store: FeatureStore, made: dict[str, torch.Tensor], *rows: int, wanted
         )
         for row in rows
     ]
+
+
+def write(store: FeatureStore, made: dict[str, torch.Tensor], *rows: int, wanted: tuple[int, ...] = ()) -> None:
+    """Write a group; `wanted` are the rows that lack something, all of them unless told."""
+    group = group_of(*rows, wanted=wanted)
     with GroupWriter(store, {"video": ["video"]}) as writer:
         writer.write(group, {"video": Encoded(rows, {"video": made})}, lambda: 0.0)
 
@@ -120,3 +127,31 @@ def test_rows_that_are_tried_again_are_judged_among_those_that_are_complete(stor
     write(store, features(0, 1, 2), 0, 1, 2, wanted=(1, 2))
     assert (store.status("video")[:3] == Status.COMPLETE).all()
     assert store.problems("video") == {}
+
+
+def test_groups_that_come_quickly_are_recorded_together_and_whatever_ends_the_run(
+    store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded: list[int] = []
+    record = StoreWriter.record
+    monkeypatch.setattr(
+        StoreWriter, "record", lambda writer, records: (recorded.append(len(records)), record(writer, records))
+    )
+    with pytest.raises(KeyboardInterrupt), GroupWriter(store, {"video": ["video"]}) as writer:
+        for row in range(3):
+            writer.write(group_of(row), {"video": Encoded([row], {"video": features(row)})}, lambda: 0.0)
+        assert store.status("video").tolist() == [Status.MISSING] * NUM_ROWS
+        raise KeyboardInterrupt
+    assert recorded == [3] and store.status("video").tolist() == [Status.COMPLETE] * 3 + [Status.MISSING]
+
+
+def test_records_do_not_wait_for_longer_than_a_second_of_work(
+    store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    with GroupWriter(store, {"video": ["video"]}) as writer:
+        for row in range(2):
+            now += 0.7
+            writer.write(group_of(row), {"video": Encoded([row], {"video": features(row)})}, lambda: 0.0)
+        assert store.status("video")[:2].tolist() == [Status.COMPLETE] * 2
