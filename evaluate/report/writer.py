@@ -1,9 +1,12 @@
 """Writing a report's files into a run's folder."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from ...atomic import write_text
+from ...atomic import remove_partial, write_text
+from ...errors import BusyError
+from ...locking import locked_folder
 from ...train.metrics_log import MetricRow
 from ...train.run_documents import hashes_of
 from ...train.run_folder import RunFolder
@@ -35,9 +38,22 @@ def write_report(
     """
     html = render_html(assessment, test=test, provenance=provenance, training_curve=training_curve)
     name = "report" if provenance.split == "test" else f"report_{provenance.split}"
-    html_path, scores_path = run.path / f"{name}.html", run.path / f"scores_{provenance.split}.csv"
-    write_scores(scores_path, test, threshold=assessment.threshold.value)
-    write_text(html_path, html)
-    document = report_document(assessment, provenance=provenance)
-    run.write(run.path / f"{name}.json", {**document, "files": hashes_of([html_path, scores_path])})
+    html_path, json_path = run.path / f"{name}.html", run.path / f"{name}.json"
+    scores_path = run.path / f"scores_{provenance.split}.csv"
+    with _held_if_free(run, writing=(scores_path, html_path, json_path)):
+        write_scores(scores_path, test, threshold=assessment.threshold.value)
+        write_text(html_path, html)
+        document = report_document(assessment, provenance=provenance)
+        run.write(json_path, {**document, "files": hashes_of([html_path, scores_path])})
     return html_path
+
+
+@contextmanager
+def _held_if_free(run: RunFolder, *, writing: Sequence[Path]) -> Iterator[None]:
+    """Hold the run, and remove what killed evaluations had half written; one that is being trained is judged too."""
+    with ExitStack() as stack:
+        with suppress(BusyError):
+            stack.enter_context(locked_folder(run.path))
+            for path in writing:
+                remove_partial(path)
+        yield

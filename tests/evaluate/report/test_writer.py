@@ -32,6 +32,8 @@ def test_writes_three_files_and_nothing_else(
     provenance: Provenance,
 ) -> None:
     before = {file.name for file in run.path.iterdir()}
+    for left in (".report.0123abcd.tmp.html", ".scores_test.0123abcd.tmp.csv"):
+        (run.path / left).write_text("of an evaluation that was killed")
     for scored in (make_table(seed=9), table):
         assessment = make_assessment(scored)
         path = write_report(run, assessment=assessment, test=scored, provenance=provenance, training_curve=[])
@@ -46,14 +48,14 @@ def test_writes_three_files_and_nothing_else(
 def test_names_act_on_no_terminal_that_shows_the_files(
     run: RunFolder, table: ScoreTable, make_assessment: Callable[..., Assessment], provenance: Provenance
 ) -> None:
-    names = tuple(f"\x1b]0;{name}\x07\u202e<b>[/]$x$" for name in table.class_names)
+    names = tuple(f"\x1b]0;{name}\x07\u202e<i>[/]$x$" for name in table.class_names)
     hostile = replace(table, class_names=names, keys=tuple(f"\x1b[31m{key}" for key in table.keys))
     write_report(run, assessment=make_assessment(hostile), test=hostile, provenance=provenance, training_curve=[])
     for path in run.path.iterdir():
         text = path.read_text(encoding="utf-8")
         assert not {"\x1b", "\x07", "\u202e"} & set(text), path.name
     page = (run.path / "report.html").read_text()
-    assert "<b>" not in page and r"\x1b]0;" in page
+    assert "<i>" not in page and r"\x1b]0;" in page
     for picture in re.findall("base64,([A-Za-z0-9+/=]+)", page):
         ElementTree.fromstring(base64.b64decode(picture))
 
