@@ -60,6 +60,12 @@ def shortened(names: Sequence[str], *, most: int) -> str:
     return f"{shown} and {len(names) - most:,} more" if len(names) > most else shown
 
 
+def lined_up(lines: Sequence[str], *, most: int) -> str:
+    """The first of many lines, indented, each below the other, and how many more there are."""
+    more = [f"... and {len(lines) - most:,} more"] if len(lines) > most else []
+    return "\n".join(f"  {line}" for line in [*lines[:most], *more])
+
+
 def under_home(path: Path | str) -> str:
     """A path as it may be shared: below the user's home as `~/...`, else as it is."""
     try:

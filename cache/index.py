@@ -8,7 +8,7 @@ from jaxtyping import Shaped, UInt8
 from numpy.typing import NDArray
 
 from ..errors import FingerprintError, StoreError
-from ..wording import count_of
+from ..wording import count_of, lined_up
 
 Column = Shaped[np.ndarray, " row"]  # text or float64
 
@@ -138,8 +138,8 @@ def _refuse_differences(held: Index, asked: Index) -> None:
     lines = [f"{key}: {told}" for key, all_told in held.differences(asked).items() for told in all_told]
     if lines:
         raise FingerprintError(
-            f"The cache and the data disagree on {count_of(len(lines), 'entry', 'entries')}:\n  "
-            + "\n  ".join(lines[:_SHOWN])
-            + "\nRestore the data as it was; or take over what it says now, without computing a feature again, with "
+            f"The cache and the data disagree on {count_of(len(lines), 'entry', 'entries')}:\n"
+            f"{lined_up(lines, most=_SHOWN)}\n"
+            "Restore the data as it was; or take over what it says now, without computing a feature again, with "
             "`weldcache extract --relabel`."
         )

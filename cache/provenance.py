@@ -1,12 +1,14 @@
 """What made an artefact: library versions, and the differences between two descriptions."""
 
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 
 from ..documents import Json
 
 ABSENT = "(absent)"
+
+_LONGEST_VALUE = 60  # characters of one in a message
 
 _LIBRARIES = (
     "weldcache",
@@ -36,6 +38,19 @@ def differences(mine: Json, theirs: Json) -> list[tuple[str, Json, Json]]:
         for path in sorted(first.keys() | second.keys())
         if first.get(path, ABSENT) != second.get(path, ABSENT)
     ]
+
+
+def differences_told(found: Iterable[tuple[str, Json, Json]], *, mine: str, theirs: str) -> list[str]:
+    """What `differences` found in words, a line each: `train.lr: 0.001 there, 0.5 now`."""
+    return [f"{path}: {_short(first)} {mine}, {_short(second)} {theirs}" for path, first, second in found]
+
+
+def _short(value: Json) -> str:
+    text = str(value)
+    if len(text) <= _LONGEST_VALUE:
+        return text
+    size = f" ({len(value):,} entries)" if isinstance(value, list) else ""
+    return f"{text[: _LONGEST_VALUE - 3]}...{size}"
 
 
 def _leaves(value: Json, path: str = "") -> Iterator[tuple[str, Json]]:

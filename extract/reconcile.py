@@ -11,8 +11,8 @@ from ..cache.status import Status
 from ..cache.store import FeatureStore
 from ..cache.writer import StoreWriter
 from ..errors import FingerprintError, StoreError
-from ..progress import say
-from ..wording import count_of, shortened
+from ..progress import format_bytes, say
+from ..wording import count_of, lined_up, shortened
 from .changes import Change, find_changes
 from .estimation.disk import free_bytes
 from .request import Request
@@ -101,7 +101,7 @@ def _changes(store: FeatureStore, request: Request) -> list[Change]:
 
 
 def _of_worth(store: FeatureStore, otherwise: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
-    """What of it cannot be given up unasked: a set without a complete row has nothing to lose."""
+    """Those that may not be given up unasked: a set without a complete row has nothing to lose."""
     empty = {
         name for name in otherwise if name in store.feature_sets and not (store.status(name) == Status.COMPLETE).any()
     }
@@ -109,17 +109,21 @@ def _of_worth(store: FeatureStore, otherwise: Mapping[str, Sequence[str]]) -> di
 
 
 def _refuse_part_of_a_set(request: Request, otherwise: Mapping[str, Sequence[str]]) -> None:
-    gone = [name for name in request.feature_sets if name in otherwise]
+    gone = _made_anew(request, otherwise)
     if gone and set(request.splits) != set(SPLITS):
         raise FingerprintError(
             f"{', '.join(gone)} would be made anew, and one feature set cannot be of two makings: leave out --split."
         )
 
 
+def _made_anew(request: Request, otherwise: Mapping[str, Sequence[str]]) -> list[str]:
+    return [name for name in request.feature_sets if name in otherwise]
+
+
 def _require_makers(store: FeatureStore, request: Request, otherwise: Mapping[str, Sequence[str]]) -> None:
     """Before a set is given up: can it be made anew, for every row that it has, on this disk?"""
     _refuse_part_of_a_set(request, otherwise)
-    gone = [name for name in request.feature_sets if name in otherwise]
+    gone = _made_anew(request, otherwise)
     needed = 0
     for encoder in request.encoders.values():
         for spec in encoder.specs:
@@ -130,8 +134,8 @@ def _require_makers(store: FeatureStore, request: Request, otherwise: Mapping[st
     free = free_bytes(store.path)
     if needed > free:
         raise StoreError(
-            f"The disk is too small to make {', '.join(gone)} anew: {needed / 1e6:,.1f} MB more are needed and "
-            f"{free / 1e6:,.1f} MB are free. Make room, or extract into another --cache. Nothing was changed."
+            f"The disk is too small to make {', '.join(gone)} anew: {format_bytes(needed)} more are needed and "
+            f"{format_bytes(free)} are free. Make room, or extract into another --cache. Nothing was changed."
         )
 
 
@@ -143,7 +147,7 @@ def _refuse_other_making(path: Path, otherwise: Mapping[str, Sequence[str]]) -> 
     lines = [f"{name}, {line}" for name, found in otherwise.items() for line in found]
     if lines:
         raise FingerprintError(
-            f"{path} was made by something else than what is asked for:\n  {_listed(lines)}\n"
+            f"{path} was made by something else than what is asked for:\n{lined_up(lines, most=_SHOWN)}\n"
             "Ask for what it was made with; or keep both, with another name for the new features (such as "
             "--set image.store_as=image_2) or another --cache; or make what differs anew with --refresh."
         )
@@ -163,14 +167,9 @@ def _refuse_changes(path: Path, changes: Sequence[Change]) -> None:
         # A file that several sets were made from is told once.
         lines = list(dict.fromkeys(f"{change.key}: {change.what}" for change in changes))
         raise FingerprintError(
-            f"Files have changed since {path} was made from them:\n  {_listed(lines)}\n"
+            f"Files have changed since {path} was made from them:\n{lined_up(lines, most=_SHOWN)}\n"
             "Restore them; or compute these welds again with --refresh."
         )
-
-
-def _listed(lines: Sequence[str]) -> str:
-    more = [f"... and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
-    return "\n  ".join([*lines[:_SHOWN], *more])
 
 
 def _follow(store: FeatureStore, request: Request, *, relabel: bool) -> None:
@@ -191,7 +190,8 @@ def _follow(store: FeatureStore, request: Request, *, relabel: bool) -> None:
     kept = np.flatnonzero(~was_out & ~is_out)
     if changed := before.select(kept).differences(after.select(kept)):
         lines = [f"{key}: {', '.join(told)}" for key, told in changed.items()]
-        say(f"{count_of(len(lines), 'weld is', 'welds are')} relabelled as the data set says now:\n  {_listed(lines)}")
+        relabelled = count_of(len(lines), "weld is", "welds are")
+        say(f"{relabelled} relabelled as the data set says now:\n{lined_up(lines, most=_SHOWN)}")
 
 
 def _forget(store: FeatureStore, request: Request, changes: Sequence[Change]) -> None:

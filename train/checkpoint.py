@@ -20,11 +20,13 @@ from torch import Tensor, nn
 from ..atomic import replaced_file
 from ..documents import parse_json
 from ..errors import NotFoundError, TrainingError
+from ..wording import count_of, lined_up
 
 RAW = "raw"
 AVERAGED = "averaged"
 _TEXT = "weldcache"  # safetensors keeps text by name beside the tensors; ours is under these two
 _CHECKSUM = "crc32c"
+_SHOWN = 5  # tensors in a message
 _LONGEST_HEADER = 64 << 20  # bytes; tensors' names and shapes, and the text, which lists no samples
 
 
@@ -116,9 +118,9 @@ def load_module(module: nn.Module, checkpoint: Checkpoint, *, prefix: str, path:
         if named[name].shape != expected[name].shape
     ]
     if faults:
-        shown = "\n  ".join(sorted(faults)[:5])
         raise TrainingError(
-            f"{path} does not fit the model in {len(faults)} tensors:\n  {shown}\n"
+            f"{path} does not fit the model in {count_of(len(faults), 'tensor')}:\n"
+            f"{lined_up(sorted(faults), most=_SHOWN)}\n"
             "It was made by other settings or another version; train again."
         )
     module.load_state_dict(named)

@@ -5,7 +5,8 @@ from typing import Literal
 import numpy as np
 import torch
 
-from ..progress import say
+from ..progress import format_bytes, say
+from ..wording import count_of
 from .batches import BatchSource
 from .feature_reader import FeatureReader
 from .resident import fits_memory, load_resident
@@ -25,7 +26,7 @@ def load_features(
     """
     num_train, num_validation = len(samples.train), len(samples.validation)
     num_bytes = reader.num_bytes(num_train + num_validation)
-    size = f"{num_bytes / 1e6:,.1f} MB of features"
+    size = f"{format_bytes(num_bytes)} of features"
     if loading == "resident" or (loading == "auto" and fits_memory(num_bytes, device=device)):
         features = load_resident(reader, np.concatenate([samples.train, samples.validation]), device=device)
         say(f"{size} stay on {device}.")
@@ -33,8 +34,9 @@ def load_features(
     train, validation = (StreamedFeatures(reader, rows, device) for rows in (samples.train, samples.validation))
     reason = "" if loading == "streamed" else f", as they do not fit the memory of {device}"
     batch_size = min(batch_size, num_train)
+    num_ahead = train.num_ahead(batch_size=batch_size)
     say(
-        f"{size} stream from {reader.store.path}{reason}: {train.num_ahead(batch_size=batch_size)} batches of "
-        f"{reader.num_bytes(batch_size) / 1e6:,.1f} MB are read ahead."
+        f"{size} stream from {reader.store.path}{reason}: {count_of(num_ahead, 'batch', 'batches')} of "
+        f"{format_bytes(reader.num_bytes(batch_size))} each read ahead."
     )
     return train, validation

@@ -12,11 +12,12 @@ from typing import Any
 from pydantic import ValidationError
 from typing_extensions import TypedDict
 
-from ..cache.provenance import differences
+from ..cache.provenance import differences, differences_told
 from ..cache.store import FeatureStore
 from ..configs.schema import Settings
 from ..documents import Json
 from ..errors import FingerprintError, NotFoundError, TrainingError
+from ..wording import lined_up
 from .checkpoint import Checkpoint, read_checkpoint
 from .loop import schedule_for
 from .run_documents import Figure, fingerprints_of, typed
@@ -90,7 +91,7 @@ def read_run_checkpoint(path: Path, *, run: RunFolder) -> Checkpoint:
     if found:
         raise FingerprintError(
             f"{path} was not made by the run that its folder describes:\n"
-            f"{_listed(found, first='in the checkpoint', second='in the folder')}\n"
+            f"{_lines(found, mine='in the checkpoint', theirs='in the folder')}\n"
             f"The checkpoint, {run.config_path.name} or {run.manifest_path.name} was exchanged or edited: restore it, "
             "or train again with --overwrite."
         )
@@ -111,7 +112,7 @@ def require_same_features(checkpoint: Checkpoint, store: FeatureStore, *, path: 
     if found:
         raise FingerprintError(
             f"{path} was trained on other features than {store.path} holds:\n"
-            f"{_listed(found, first='in the run', second='in the cache')}\n"
+            f"{_lines(found, mine='in the run', theirs='in the cache')}\n"
             "Use the cache that it was trained on, or train again."
         )
 
@@ -125,11 +126,5 @@ def _comparable(origin: Mapping[str, Any], *, path: Path) -> Json:
         raise TrainingError(f"{path} is of a version with other settings ({error}); train again.") from None
 
 
-def _listed(found: list[tuple[str, Json, Json]], *, first: str, second: str) -> str:
-    lines = [f"  {name}: {_short(mine)} {first}, {_short(theirs)} {second}" for name, mine, theirs in found[:_SHOWN]]
-    return "\n".join([*lines, *([f"  and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else [])])
-
-
-def _short(value: Json) -> str:
-    text = str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+def _lines(found: list[tuple[str, Json, Json]], *, mine: str, theirs: str) -> str:
+    return lined_up(differences_told(found, mine=mine, theirs=theirs), most=_SHOWN)

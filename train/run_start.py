@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from ..atomic import is_empty_folder, remove_partial
-from ..cache.provenance import differences
+from ..cache.provenance import differences, differences_told
 from ..configs.load import to_yaml
 from ..configs.schema import Settings
 from ..documents import Json
 from ..errors import BusyError, OutputExistsError, SettingsError
 from ..locking import locked_folder
+from ..wording import lined_up
 from .origin import deciding_settings
 from .run_folder import RunFolder, all_runs, named_run, next_name
 from .run_settings import shareable
+
+_SHOWN = 10  # differences in a message
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,8 @@ def decide_start(settings: Settings, manifest: Mapping[str, Any], *, run_name: s
         )
     found = _differences(run, settings, manifest)
     if found:
-        shown = "\n  ".join(found[:10])
         raise OutputExistsError(
-            f"The run {run.path} is not finished and asks for something else:\n  {shown}\n"
+            f"The run {run.path} is not finished and asks for something else:\n{lined_up(found, most=_SHOWN)}\n"
             "Go on with what it was started with, choose another --run, or replace it with --overwrite."
         )
     return RunStart(run, resumes=True, replaces=False)
@@ -133,14 +135,9 @@ def _differences(run: RunFolder, settings: Settings, manifest: Mapping[str, Any]
     before = run.manifest()
     asked = differences(deciding_settings(run.settings()), deciding_settings(settings))
     told = differences(_told(before), _told(manifest))
-    return [f"{name}: {_short(mine)} there, {_short(theirs)} now" for name, mine, theirs in [*asked, *told]]
+    return differences_told([*asked, *told], mine="there", theirs="now")
 
 
 def _told(manifest: Mapping[str, Any]) -> Json:
     """What decides a training beside its settings."""
     return {name: manifest[name] for name in ("recipe", "cache", "samples")}
-
-
-def _short(value: Json) -> str:
-    text = str(value)
-    return text if len(text) <= 60 else f"{len(value)} entries" if isinstance(value, list) else f"{text[:57]}..."

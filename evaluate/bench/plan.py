@@ -3,6 +3,7 @@ features that they share."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from textwrap import indent
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from ...cache.store import FeatureStore
 from ...configs.device import resolve_device
 from ...configs.schema import Settings
 from ...errors import OutputExistsError, WeldcacheError
-from ...progress import say
+from ...progress import format_bytes, say
 from ...train.feature_pool import FeaturePool
 from ...train.feature_reader import Rows
 from ...train.resident import fits_memory
@@ -69,9 +70,9 @@ def make_plan(trials: Sequence[Trial], store: FeatureStore, *, split: str, overw
             except OutputExistsError as error:
                 refusals.append(str(error))
     if refusals:
-        listed = "\n  ".join(refusals)
+        listed = indent("\n".join(refusals), "  ")
         raise OutputExistsError(
-            f"What is there already is not what is asked for:\n  {listed}\n"
+            f"What is there already is not what is asked for:\n{listed}\n"
             "Give the list another name or set another runs.folder, or replace the trials with --overwrite."
         )
     return Plan(requests, steps, failures)
@@ -98,7 +99,7 @@ def load_shared_features(plan: Plan, store: FeatureStore, *, settings: Settings)
     rows = _in_order_of_use(needed)
     pool = FeaturePool(store, rows, device=device)
     num_bytes = pool.num_bytes(list(requests.values()))
-    size = f"{num_bytes / 1e6:,.1f} MB of features"
+    size = f"{format_bytes(num_bytes)} of features"
     if not fits_memory(num_bytes, device=device):
         say(f"{size} do not fit the memory of {device} together: each trial loads or streams its own.")
         return None

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ...atomic import is_empty_folder
-from ...cache.provenance import differences
+from ...cache.provenance import differences, differences_told
 from ...cache.store import FeatureStore
 from ...configs.schema import Settings
 from ...documents import fingerprint
@@ -19,6 +19,7 @@ from ...train.recipes.registry import make_recipe
 from ...train.requests import require_features, used_names
 from ...train.run_documents import fingerprints_of
 from ...train.samples import choose_samples
+from ...wording import lined_up
 from ..judged_rows import SeenRows, rows_to_judge
 from .trial import Trial
 from .trial_record import read_trial
@@ -95,8 +96,7 @@ def next_step(trial: Trial, request: TrialRequest, store: FeatureStore, *, split
     if done is not None and done.record.samples != _fingerprint(store, request.scored):
         found.append(f"other samples of the split {split} there than now")
     if found:
-        shown = "\n    ".join(found[:_SHOWN])
-        raise OutputExistsError(f"{run.path} asks for something else:\n    {shown}")
+        raise OutputExistsError(f"{run.path} asks for something else:\n{lined_up(found, most=_SHOWN)}")
     if done is not None:
         return "done"
     if not run.finished:
@@ -121,13 +121,8 @@ def _differences(trial: Trial, request: TrialRequest, store: FeatureStore) -> li
             "validation": _fingerprint(store, request.validation),
         },
     }
-    return [f"{name}: {_short(mine)} there, {_short(theirs)} now" for name, mine, theirs in differences(there, now)]
+    return differences_told(differences(there, now), mine="there", theirs="now")
 
 
 def _fingerprint(store: FeatureStore, rows: Rows) -> str:
     return fingerprint(np.asarray(store.index.keys[rows]).tolist())
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

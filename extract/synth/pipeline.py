@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...atomic import write_json, write_text
-from ...cache.provenance import differences
+from ...cache.provenance import differences, differences_told
 from ...errors import OutputExistsError
 from ...locking import locked_folder
-from ...progress import Progress, format_seconds
+from ...progress import Progress, format_bytes, format_seconds
+from ...wording import count_of
 from ..pool.workers import start_worker
 from .plan import SPLITS, SynthPlan
 from .roster import Weld, list_welds
@@ -62,10 +63,13 @@ def describe(summary: SynthSummary) -> str:
     """`summary` in a line for a person."""
     welds = ", ".join(f"{split} {number}" for split, number in summary.num_welds.items())
     total = sum(summary.num_welds.values())
-    media = f"{total} welds of {len(summary.classes)} classes ({welds}), {summary.num_bytes / 1e6:.0f} MB"
+    classes = count_of(len(summary.classes), "class", "classes")
+    media = f"{count_of(total, 'weld')} of {classes} ({welds}), {format_bytes(summary.num_bytes)}"
     if summary.num_written == 0:
         return f"Complete already, nothing to do: {media}."
-    return f"Wrote {summary.num_written} welds in {format_seconds(summary.seconds)}; the folder holds {media}."
+    return (
+        f"Wrote {count_of(summary.num_written, 'weld')} in {format_seconds(summary.seconds)}; the folder holds {media}."
+    )
 
 
 def _refuse_foreign(out: Path) -> None:
@@ -86,9 +90,7 @@ def _claim_folder(out: Path, *, plan: SynthPlan) -> None:
         return
     found = json.loads(plan_path.read_text(encoding="utf-8"))
     if found != wanted:
-        shown = "; ".join(
-            f"{name}: there {mine}, asked for {theirs}" for name, mine, theirs in differences(found, wanted)
-        )
+        shown = "; ".join(differences_told(differences(found, wanted), mine="there", theirs="asked for"))
         raise OutputExistsError(
             f"{out} holds synthetic data of another plan ({shown}). Choose another folder, or delete this one."
         )

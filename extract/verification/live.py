@@ -18,6 +18,7 @@ from ...cache.verification.findings import MEND, Check, Finding, Severity
 from ...documents import Json
 from ...errors import StoreError
 from ...progress import Progress
+from ...wording import count_of
 from ..batching import CPU_GROUP_SIZE, AdaptiveEncoder
 from ..changes import sets_of_others
 from ..modalities.load import LazyText
@@ -80,7 +81,7 @@ def compare_live(
         "tolerance": TOLERANCE,
         "arrays": [array.to_json() for array in arrays],
     }
-    looked_at = f"{len(rows)} welds, seed {seed}, {len(arrays)} arrays"
+    looked_at = f"{count_of(len(rows), 'weld')}, seed {seed}, {count_of(len(arrays), 'array')}"
     return LiveResult(description, Check("live", looked_at, comparer.findings))
 
 

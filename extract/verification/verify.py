@@ -12,7 +12,7 @@ import numpy as np
 
 from ...cache.index import LEFT_OUT, Index
 from ...cache.problems import grouped, problems_of
-from ...cache.provenance import differences
+from ...cache.provenance import differences, differences_told
 from ...cache.status import Status
 from ...cache.store import FeatureStore
 from ...cache.verification.findings import MEND, Check, Finding, Verification
@@ -23,12 +23,12 @@ from ...documents import Json
 from ...errors import BackboneError, NotFoundError, StoreError
 from ...locking import locked_folder
 from ...progress import Progress, say
-from ...wording import count_of
+from ...wording import count_of, shortened
 from ..changes import Change, CurrentFiles, changes_of_modality, changes_of_record, sets_of_others
 from ..request import Request, make_request
 from .live import NOT_ASKED_FOR, REMEDY_OF_NOT_ASKED_FOR, LiveResult, compare_live
 
-_SHOWN = 3  # differences in a finding
+_SHOWN = 3  # differences or keys in a finding
 
 _REMEDY_OF_DAMAGE = "Restore it from a copy, or extract again into another --cache."
 _REMEDY_OF_NEW = "`weldcache extract` gives them rows and computes them."
@@ -94,9 +94,9 @@ def _verify(store: FeatureStore, settings: Settings, *, live: int, seed: int, so
     if request is None:
         checks.append(Check("data set", f"not looked at: {why_not}"))
     elif not set(store.index.keys.tolist()) & {sample.key for sample in request.samples}:
-        evidence = f"none of the {len(request.samples):,} welds in {request.root} is in the store"
+        evidence = f"none of the {count_of(len(request.samples), 'weld')} in {request.root} is in the store"
         finding = Finding("data set", "warning", evidence, _REMEDY_OF_OTHER_DATA)
-        checks.append(Check("data set", f"{len(request.samples):,} welds", [finding]))
+        checks.append(Check("data set", count_of(len(request.samples), "weld"), [finding]))
     else:
         making, comparable = _check_making(store, request)
         if sources:
@@ -140,14 +140,14 @@ def _check_rows(store: FeatureStore, request: Request) -> Check:
     held, asked = store.index.row_of(), request.index.row_of()
     findings = []
     if new := sorted(asked.keys() - held.keys()):
-        evidence = f"{len(new):,} welds of the data set are not in the store: {_first(new)}"
+        evidence = _told_of(new, "in the data set and not in the store")
         findings.append(Finding("data set", "warning", evidence, _REMEDY_OF_NEW))
     left_out = set(store.index.keys[store.index.splits == LEFT_OUT].tolist())
     if gone := sorted(held.keys() - asked.keys() - left_out):
-        evidence = f"{len(gone):,} welds of the store are not in the data set: {_first(gone)}"
+        evidence = _told_of(gone, "in the store and not in the data set")
         findings.append(Finding("data set", "warning", evidence, _REMEDY_OF_GONE))
     if back := sorted(left_out & asked.keys()):
-        evidence = f"{len(back):,} welds that were left out are in the data set again: {_first(back)}"
+        evidence = _told_of(back, "left out and in the data set again")
         findings.append(Finding("data set", "warning", evidence, _REMEDY_OF_BACK))
     shared = [key for key in held if key in asked and key not in left_out]
     mine = store.index.select(np.array([held[key] for key in shared]))
@@ -159,7 +159,12 @@ def _check_rows(store: FeatureStore, request: Request) -> Check:
             findings.append(Finding("data set", "note", evidence, _REMEDY_OF_MISSING, part=name))
         elif incomplete := _incomplete(store, name):
             findings.append(Finding("data set", "note", incomplete, _REMEDY_OF_MISSING, part=name))
-    return Check("data set", f"{len(asked):,} welds against {len(held):,} rows: keys, splits, labels", findings)
+    looked_at = f"{count_of(len(asked), 'weld')} against {count_of(len(held), 'row')}: keys, splits, labels"
+    return Check("data set", looked_at, findings)
+
+
+def _told_of(keys: Sequence[str], where: str) -> str:
+    return f"{count_of(len(keys), 'weld')} {where}: {shortened(keys, most=_SHOWN)}"
 
 
 def _different_entries(mine: Index, theirs: Index) -> Iterator[Finding]:
@@ -179,7 +184,7 @@ def _incomplete(store: FeatureStore, feature_set: str) -> str:
     """How many rows of a set are not complete, in words; empty if all are."""
     status = store.status(feature_set)
     counted = {state.name.lower(): int(np.sum(status == state)) for state in Status if state != Status.COMPLETE}
-    return ", ".join(f"{count:,} rows {name}" for name, count in counted.items() if count)
+    return ", ".join(f"{count_of(count, 'row')} {name}" for name, count in counted.items() if count)
 
 
 def _check_files(store: FeatureStore, request: Request) -> Check:
@@ -235,9 +240,10 @@ def _check_making(store: FeatureStore, request: Request) -> tuple[Check, frozens
                 evidence = f"{_model(held)} made it and the settings name {_model(asked)}: not compared"
                 findings.append(Finding("made by", "note", evidence, _REMEDY_OF_OTHER_MODEL, part=name))
             else:
-                shown = "; ".join(f"{field}: {mine} then, {now} now" for field, mine, now in found[:_SHOWN])
-                more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-                findings.append(Finding("made by", "warning", shown + more, _REMEDY_OF_OTHER_MAKING, part=name))
+                told = differences_told(found, mine="then", theirs="now")
+                findings.append(
+                    Finding("made by", "warning", shortened(told, most=_SHOWN), _REMEDY_OF_OTHER_MAKING, part=name)
+                )
     findings += [
         Finding("made by", "note", NOT_ASKED_FOR, REMEDY_OF_NOT_ASKED_FOR, part=name)
         for name in sets_of_others(store, request.encoders)
@@ -251,7 +257,3 @@ def _model(entry: Mapping[str, Json]) -> str:
     assert isinstance(made_by, Mapping)
     backbone = made_by.get("backbone")
     return str(backbone["model"]) if isinstance(backbone, Mapping) else "no backbone"
-
-
-def _first(keys: Sequence[str]) -> str:
-    return ", ".join(keys[:_SHOWN]) + (", ..." if len(keys) > _SHOWN else "")

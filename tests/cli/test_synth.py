@@ -12,9 +12,9 @@ Contents = Callable[[Path], dict[str, bytes]]
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--seed", "1"], "seed: there 0, asked for 1"),
-        (["--confounded"], "confounded: there False, asked for True"),
-        (["--size", "small"], "size: there tiny, asked for small"),
+        (["--seed", "1"], "seed: 0 there, 1 asked for"),
+        (["--confounded"], "confounded: False there, True asked for"),
+        (["--size", "small"], "size: tiny there, small asked for"),
     ],
 )
 def test_another_plan_is_refused_and_the_data_untouched(
