@@ -11,6 +11,7 @@ from jaxtyping import Float64, Integer
 
 from ..errors import SettingsError, TrainingError
 from ..metrics.auroc import auroc
+from ..wording import count_of
 
 Weighting = Literal["equal", "fit"] | tuple[float, ...]
 """Alike, fitted, or as given."""
@@ -67,7 +68,9 @@ def require_convex(weights: Sequence[float], *, num_members: int) -> None:
     """
     given = ",".join(f"{weight:g}" for weight in weights)
     if len(weights) != num_members:
-        raise SettingsError(f"--weights {given}: {len(weights)} weights for {num_members} runs; give one for each.")
+        raise SettingsError(
+            f"--weights {given}: {count_of(len(weights), 'weight')} for {num_members} runs; give one for each."
+        )
     if not all(0 <= weight <= 1 for weight in weights) or abs(fsum(weights) - 1) > _TOLERANCE:
         raise SettingsError(f"--weights {given}: weights must lie between 0 and 1 and sum to 1.")
 
@@ -83,7 +86,7 @@ def combine(scores: Scores, labels: Labels, *, names: Sequence[str], weighting: 
     normals = scores[labels == 0]
     if len(normals) < _LEAST_NORMALS:
         raise TrainingError(
-            f"There is {len(normals)} normal sample in validation that all runs can score, and a spread takes "
+            f"Validation has {count_of(len(normals), 'normal sample')} that all runs can score, and a spread takes "
             f"{_LEAST_NORMALS}. Run `weldcache extract --split val`, or look at how the data is split."
         )
     mean, std = normals.mean(axis=0), normals.std(axis=0)

@@ -10,9 +10,8 @@ from .precision import Precision, arithmetic
 from .recipes.recipe import Batch, Encodings, Recipe, presence_name
 
 _LARGEST_PASS = 2**31  # bytes of features that go through a GPU together: more would not keep it busier
-_SHARE_OF_MEMORY = (
-    32  # a pass is at most this part of the GPU's memory; what is computed from it takes several times that
-)
+# A pass is at most this part of the GPU's memory; what is computed from it takes several times that.
+_SHARE_OF_MEMORY = 32
 
 
 def encode_all(

@@ -22,6 +22,7 @@ from ..configs.schema import Settings
 from ..errors import NotFoundError, OutputExistsError, SettingsError, TrainingError
 from ..locking import locked_folder
 from ..progress import format_seconds, say
+from ..wording import count_of
 from .checkpoint import module_tensors, write_checkpoint
 from .combination import Combination, Labels, Weighting, combine, require_convex
 from .feature_reader import FeatureReader, Rows
@@ -93,7 +94,7 @@ def fuse(
     require_features(store, recipe)
     samples = _samples(store, recipe, runs)
     for feature_set, count in samples.validation_lacking.items():
-        say(f"Left out of validation: {count} samples without {feature_set} features.")
+        say(f"Left out of validation: {count_of(count, 'sample')} without {feature_set} features.")
     labels = store.index.labels[samples.validation]
 
     device = resolve_device(settings.train.device, setting="train.device")
@@ -178,24 +179,16 @@ def _samples(store: FeatureStore, recipe: LateFusionRecipe, runs: Mapping[str, T
     """Who was trained on by any member, and the validation samples that all of them can score."""
     samples = choose_samples(store, recipe, monitor="val_loss")
     keys = store.index.keys[samples.validation].tolist()
-    row_of = store.index.row_of()
     trained_on: set[int] = set()
     for name, run in runs.items():
-        told = run.manifest["samples"]
-        strange = sorted(set(keys) - set(told["validation"]))
+        strange = sorted(set(keys) - set(run.manifest["samples"]["validation"]))
         if strange:
             raise TrainingError(
                 f"The run {name} was not validated on {len(strange)} of the {len(keys)} validation samples of "
                 f"{store.path}, {strange[0]} among them: it was trained on another split, or before they were "
                 "extracted. Train it again on this cache."
             )
-        gone = [key for key in told["train"] if key not in row_of]
-        if gone:
-            raise NotFoundError(
-                f"{store.path} lacks {len(gone)} of the samples that {name} was trained on, {gone[0]} among them; name "
-                "the cache that it was trained on with --cache."
-            )
-        trained_on |= {row_of[key] for key in told["train"]}
+        trained_on.update(run.training_rows(store).tolist())
     return replace(
         samples,
         train=np.array(sorted(trained_on), dtype=np.int64),
@@ -318,7 +311,7 @@ def describe_fusion(summary: FusionSummary) -> str:
     return "\n".join(
         [
             f"Run {summary.run.path}: {len(members)} runs fused in {format_seconds(seconds)}, scores in units of their "
-            f"spread on {summary.num_normals} validation normals (averaged weights).",
+            f"spread on {count_of(summary.num_normals, 'validation normal')} (averaged weights).",
             *members,
             f"Validation: {found}{flattered}. Judge it with `weldcache eval --run {summary.run.name}`.",
         ]

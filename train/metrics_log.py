@@ -5,6 +5,7 @@ line that was taken out or moved are noticed. Logs from before the checksums hav
 """
 
 import json
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,15 +46,6 @@ def append_row(path: Path, row: MetricRow) -> None:
         os.fsync(file.fileno())
 
 
-def read_rows(path: Path) -> Sequence[MetricRow]:
-    """All epochs, in order.
-
-    Raises:
-        TrainingError: as `read_log`.
-    """
-    return read_log(path).rows
-
-
 def read_log(path: Path) -> MetricsLog:
     """The log, empty where there is none; a last line that a crash cut short is left out.
 
@@ -83,13 +75,18 @@ def read_log(path: Path) -> MetricsLog:
     return MetricsLog(rows, checksums)
 
 
+def seconds_of(rows: Iterable[MetricRow]) -> float:
+    """What all epochs took, validation included; unlike the clock of a command, it counts interrupted ones as well."""
+    return math.fsum(row.get("seconds") or 0 for row in rows)
+
+
 def cut_back(path: Path, *, epoch: int) -> None:
     """Keep the rows up to `epoch`, because the run goes on from there.
 
     Raises:
         TrainingError: if one of those rows is not there.
     """
-    rows = read_rows(path)[:epoch]
+    rows = read_log(path).rows[:epoch]
     if [row.get("epoch") for row in rows] != list(range(1, epoch + 1)):
         raise TrainingError(
             f"{path} does not hold the {epoch} epochs that the run's checkpoint has seen, so the run cannot go on. "

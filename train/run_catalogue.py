@@ -1,6 +1,5 @@
 """What is known of the runs in a folder: a line of each, damaged and half-written ones too."""
 
-import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -10,7 +9,7 @@ from typing import Any, Literal, TypeVar
 from ..documents import fingerprint, is_sealed
 from ..errors import WeldcacheError
 from ..metrics.estimate import Estimate
-from .metrics_log import MetricRow
+from .metrics_log import MetricRow, seconds_of
 from .run_documents import Report, RunState
 from .run_folder import RunFolder, relative_name, runs_below, runs_in
 
@@ -97,7 +96,7 @@ def read_entry(run: RunFolder, *, folder: Path) -> RunEntry:
         epochs=len(rows),
         best=None if state is None else state["best"],
         test_auroc=auroc_of(report),
-        seconds=math.fsum(_number(row.get("seconds")) or 0 for row in rows),
+        seconds=seconds_of(rows),
         num_bytes=sum(size for _, size in file_sizes(run.path)),
         sealed=manifest is not None and is_sealed(manifest),
         faults=tuple(dict.fromkeys(faults)),

@@ -11,7 +11,7 @@ from rich.text import Text
 from ..documents import Json
 from ..metrics.estimate import Estimate
 from ..progress import format_bytes, format_seconds
-from ..wording import visible
+from ..wording import count_of, visible
 from .run_catalogue import UNSEALED, RunEntry, Status, auroc_of
 from .run_comparison import Comparison, Figure
 from .run_details import RunDetails
@@ -35,7 +35,7 @@ def run_list(entries: Sequence[RunEntry], *, folder: Path) -> Iterator[Renderabl
     for entry in entries:
         table.add_row(
             Text.assemble(_literal(entry.name), _literal(f"\n{entry.recipe} {_time(entry.created)}", style="dim")),
-            Text.assemble(_status(entry), f"\n{entry.epochs} epochs", _doubt(entry)),
+            Text.assemble(_status(entry), f"\n{count_of(entry.epochs, 'epoch')}", _doubt(entry)),
             Text("\n".join(_validation(entry))),
             Text("" if entry.test_auroc is None else f"{entry.test_auroc.value:.3f}\n{_span(entry.test_auroc)}"),
             Text(f"{format_bytes(entry.num_bytes)}\n{format_seconds(entry.seconds)}"),
@@ -48,10 +48,11 @@ def run_list(entries: Sequence[RunEntry], *, folder: Path) -> Iterator[Renderabl
 def run_page(run: RunDetails) -> Iterator[RenderableType]:
     """A run's facts, its best epoch, its settings where they are not a preset's, and its files."""
     entry, facts = run.entry, run.facts
+    epochs = count_of(entry.epochs, "epoch")
     yield _literal(str(run.path), style="bold")
     yield Text.assemble(
         _status(entry),
-        _literal(f", {entry.recipe}, {entry.epochs} epochs in {format_seconds(entry.seconds)}, {_time(entry.created)}"),
+        _literal(f", {entry.recipe}, {epochs} in {format_seconds(entry.seconds)}, {_time(entry.created)}"),
     )
     yield from _faults(entry)
     yield from (_literal(f"{name}: {value}") for name, value in _facts(run))

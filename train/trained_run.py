@@ -5,12 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import nn
 
 from ..cache.store import FeatureStore
 from ..configs.schema import Settings
+from ..errors import NotFoundError
+from ..wording import count_of
 from .checkpoint import load_module
+from .feature_reader import Rows
 from .metrics_log import MetricRow
 from .origin import read_run_checkpoint, require_same_features
 from .precision import Precision
@@ -45,6 +49,20 @@ class TrainedRun:
     def untrained(self) -> frozenset[str]:
         """The modalities that none of the samples had that it was trained on: it is shown them of no sample."""
         return untrained_modalities(self.manifest, self.recipe)
+
+    def training_rows(self, store: FeatureStore) -> Rows:
+        """Where `store` has the samples that it was trained on.
+
+        Raises:
+            NotFoundError: if the store lacks one.
+        """
+        row_of, keys = store.index.row_of(), self.manifest["samples"]["train"]
+        if missing := [key for key in keys if key not in row_of]:
+            raise NotFoundError(
+                f"{store.path} lacks {len(missing)} of the {count_of(len(keys), 'sample')} that {self.folder.path} was "
+                f"trained on, {missing[0]} among them; name the cache that it was trained on with --cache."
+            )
+        return np.array([row_of[key] for key in keys], dtype=np.int64)
 
     def best(self) -> Best:
         """The best epoch and its metrics.

@@ -1,14 +1,12 @@
 """One trial from its settings to its record: train, score with the weights that validation chose, write down."""
 
-from collections.abc import Sequence
-
 from ...atomic import remove_partial
 from ...cache.store import FeatureStore
 from ...configs.device import resolve_device
 from ...documents import fingerprint
 from ...train.display.display import ShowTraining
 from ...train.feature_pool import FeaturePool
-from ...train.metrics_log import MetricRow
+from ...train.metrics_log import seconds_of
 from ...train.pipeline import train
 from ...train.run_folder import RunFolder
 from ...train.samples import VALIDATION_SPLIT
@@ -74,19 +72,14 @@ def _score(trial: Trial, store: FeatureStore, *, pool: FeaturePool | None, split
         split=split,
         samples=fingerprint(table.keys),
         num_left_out=scored.rows.num_left_out,
-        val_auroc=state["best"]["val_auroc"],
+        val_auroc=state["best"].get("val_auroc"),
         parameters=run.manifest["parameters"]["trainable"],
         epochs=len(run.metrics),
-        seconds=_seconds(run.metrics),
+        seconds=seconds_of(run.metrics),
         weights_kept=keep_weights,
         warnings=assessment.warnings,
     )
     write_trial(trial.run, record, TrialScores(table.keys, table.labels, table.scores))
-
-
-def _seconds(epochs: Sequence[MetricRow]) -> float:
-    """Of all epochs; unlike the clock of a command, it counts what an interrupted one did as well."""
-    return float(sum(epoch["seconds"] or 0 for epoch in epochs))
 
 
 def _delete_weights(run: RunFolder) -> None:

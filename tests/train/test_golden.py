@@ -27,7 +27,7 @@ from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
 from weldcache.configs.schema import Settings
 from weldcache.train import pipeline
-from weldcache.train.metrics_log import MetricRow, read_rows
+from weldcache.train.metrics_log import MetricRow, read_log
 from weldcache.train.recipes.recipe import Shapes
 from weldcache.train.recipes.registry import make_recipe
 
@@ -180,7 +180,7 @@ def test_a_hundred_steps_are_as_on_file(store: FeatureStore, tmp_path: Path, mon
     monkeypatch.setattr(recipe, "build", partial(fixed_start, recipe.build))
     monkeypatch.setattr(pipeline, "make_recipe", lambda name, settings: recipe)
     summary = pipeline.train(chosen, run_name="golden", overwrite=False, command="")
-    rows = read_rows(summary.run.metrics_path)
+    rows = read_log(summary.run.metrics_path).rows
     found, steps = table_of(rows), [int(row["step"] or 0) for row in rows]
     assert steps[-1] == STEPS == 100
     assert found["loss"][-1] < 0.7 * found["loss"][0]

@@ -14,7 +14,7 @@ from weldcache.configs.load import to_yaml
 from weldcache.configs.schema import Settings
 from weldcache.train import checkpointer, pipeline
 from weldcache.train.checkpoint import Checkpoint, read_checkpoint
-from weldcache.train.metrics_log import MetricRow, append_row, read_rows
+from weldcache.train.metrics_log import MetricRow, append_row, read_log
 from weldcache.train.pipeline import TrainingSummary, train
 from weldcache.train.run_folder import RunFolder, named_run
 from weldcache.train.run_verification import verify_run
@@ -48,7 +48,7 @@ def outcome(folder: RunFolder) -> dict[str, Any]:
         "best_metrics": untimed(best.record["metrics"]),
         "last": dict(last.tensors),
         "position": last.record,
-        "log": [untimed(row) for row in read_rows(folder.metrics_path)],
+        "log": [untimed(row) for row in read_log(folder.metrics_path).rows],
         "state": {**told, "best": untimed(state["best"])},
     }
 

@@ -12,7 +12,7 @@ from weldcache.configs.schema import Settings
 from weldcache.errors import SettingsError
 from weldcache.train import pipeline
 from weldcache.train.loggers import open as opening
-from weldcache.train.metrics_log import MetricRow, append_row, read_rows
+from weldcache.train.metrics_log import MetricRow, append_row, read_log
 
 MakeSettings = Callable[..., Settings]
 
@@ -42,7 +42,7 @@ def test_an_interrupted_training_ends_with_every_epoch_logged_once(
 
     shown = EventAccumulator(str(summary.run.path / "tensorboard")).Reload()
     stored = MlflowClient(f"sqlite:///{place}").get_metric_history(after[1], "val_loss")
-    rows = read_rows(summary.run.metrics_path)
+    rows = read_log(summary.run.metrics_path).rows
     assert [(metric.step, metric.value) for metric in stored] == [(row["epoch"], row["val_loss"]) for row in rows]
     assert [event.step for event in shown.Scalars("val_loss")] == [1, 2, 3, 4, 5]
     assert [event.value for event in shown.Scalars("val_loss")] == pytest.approx([row["val_loss"] for row in rows])
