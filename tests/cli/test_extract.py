@@ -145,7 +145,7 @@ def test_train_and_eval_leave_incomplete_welds_out_where_asked_and_say_so(quirky
     assert trained.code == 0
     assert "7 normals to train on" in trained.err and "14 samples to validate on" in trained.err
     assert "Left out of train: 1 sample without video" in trained.err
-    assert "Left out of validation: 1 samples without image" in trained.err
+    assert "Left out of validation: 1 sample without image" in trained.err
     judged = weldcache("eval", folder=quirky.project)
     assert judged.code == 0
     assert "3 samples of test lack features that this model needs and are not scored" in judged.out
@@ -326,7 +326,7 @@ def test_two_first_extractions_at_once_are_one_and_a_sentence(
 
         monkeypatch.setattr(FeatureStore, "open", lock)
         outcome = weldcache("extract", folder=project)
-    assert outcome.code == 1 and "Another process is writing to" in outcome.err and "features.zarr" in outcome.err
+    assert outcome.code == 1 and "another process" in outcome.err and "features.zarr" in outcome.err
 
 
 def test_a_split_that_the_data_lacks_is_refused(
