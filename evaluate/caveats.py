@@ -6,6 +6,7 @@ import numpy as np
 
 from ..metrics.estimate import Estimate
 from ..metrics.exceedance import exceedance_p_value
+from ..wording import count_of
 from .results import Assessment
 from .scores import ScoreTable
 from .wording import percent, span
@@ -129,7 +130,7 @@ def _about_threshold(assessment: Assessment) -> Iterator[str]:
     threshold, confusion = assessment.threshold, assessment.threshold.confusion
     if threshold.num_normal * threshold.target_fpr < 1:
         yield (
-            f"{threshold.num_normal} validation normals are too few to set a false-alarm rate of "
+            f"{count_of(threshold.num_normal, 'validation normal')} are too few to set a false-alarm rate of "
             f"{threshold.target_fpr:.1%}: the threshold is simply the highest of their scores."
         )
     p_value = exceedance_p_value(
@@ -148,8 +149,8 @@ def _about_threshold(assessment: Assessment) -> Iterator[str]:
 def _about_size(assessment: Assessment) -> Iterator[str]:
     if assessment.num_normal < FEW_NORMALS:
         yield (
-            f"Only {assessment.num_normal} normal samples were evaluated. Every number rests on them, and they share "
-            "whatever is particular about them."
+            f"Only {count_of(assessment.num_normal, 'normal sample')} were evaluated. Every number rests on them, and "
+            "they share whatever is particular about them."
         )
     small = [name for name, result in assessment.per_class.items() if result.note is not None]
     if small:

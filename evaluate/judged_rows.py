@@ -134,27 +134,29 @@ def withdrawn_caveats(seen: SeenRows, store: FeatureStore) -> Iterator[str]:
 
 
 def _about_left_out(judged: JudgedRows, *, split: str) -> Iterator[str]:
-    if judged.trained_on:
-        yield (
-            f"{count_of(len(judged.trained_on), 'sample')} of {split} are ones that this run was trained on "
-            f"({shortened(judged.trained_on, most=_NAMED)}): the store is divided in another way than it was then. "
-            "They are in no figure."
-        )
-    if judged.validated_on:
-        yield (
-            f"{count_of(len(judged.validated_on), 'sample')} of {split} are ones that chose this run's weights in "
-            f"validation ({shortened(judged.validated_on, most=_NAMED)}). They are in no figure."
-        )
-    if judged.twins:
-        yield (
-            f"{count_of(len(judged.twins), 'sample')} of {split} are recordings that training or validation saw under "
-            f"other names ({in_pairs(judged.twins)}; by the contents of their files). They are in no figure."
-        )
+    for num, who in (
+        (
+            len(judged.trained_on),
+            f"that this run was trained on ({shortened(judged.trained_on, most=_NAMED)}). The store is divided in "
+            "another way than it was then",
+        ),
+        (
+            len(judged.validated_on),
+            f"that chose this run's weights in validation ({shortened(judged.validated_on, most=_NAMED)})",
+        ),
+        (
+            len(judged.twins),
+            f"that training or validation saw under other names ({in_pairs(judged.twins)}, by the contents of their "
+            "files)",
+        ),
+    ):
+        if num:
+            yield f"Left out of {split}, and in no figure: {count_of(num, 'sample')} {who}."
 
 
 def _about_sharing(judged: JudgedRows, *, split: str) -> Iterator[str]:
     if judged.sharing:
         yield (
-            f"{count_of(len(judged.sharing), 'sample')} of {split} share files with samples that training or "
-            f"validation saw ({in_pairs(judged.sharing)}), and differ from them in others. They are in every figure."
+            f"In every figure of {split}: {count_of(len(judged.sharing), 'sample')} with some files of samples that "
+            f"training or validation saw ({in_pairs(judged.sharing)}), and with others of their own."
         )

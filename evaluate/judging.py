@@ -18,6 +18,7 @@ from .reproduction import reproduction_caveats
 from .results import Assessment
 from .scoring import ScoredSplit
 from .whole_samples import scale_caveats, whole_samples
+from .whole_scale import FEWEST_NORMALS
 
 
 def judge(
@@ -63,6 +64,7 @@ def judge(
         *withdrawn_caveats(seen, store),
         *scale_caveats(judged, validation=validation, split=split, auroc=assessment.auroc, whole=whole),
         *assessment.warnings,
+        *_about_fusion(run),
         *lacking_caveats(judged, split=split, seen_missing=seen_missing),
         *change_caveats(modalities),
         *collapse_caveats(watched, num_normal=assessment.threshold.num_normal),
@@ -79,11 +81,21 @@ def judge(
     )
 
 
+def _about_fusion(run: TrainedRun) -> Iterator[str]:
+    num_normal = run.manifest["counts"].get("validation_normals", 0)
+    if "members" in run.manifest and num_normal < FEWEST_NORMALS:
+        yield (
+            "The members' scores were brought together by their spread over "
+            f"{count_of(num_normal, 'validation normal')} alone: with others they might count otherwise, and no "
+            "interval holds the error of that."
+        )
+
+
 def _about_completeness(run: TrainedRun, *, split: str, num_lacking: int, best_epoch: int) -> Iterator[str]:
     if num_lacking:
         yield (
-            f"{count_of(num_lacking, 'sample')} of {split} lack features that this model needs and are not scored; "
-            "they are in no figure."
+            f"Not scored, and in no figure: {count_of(num_lacking, 'sample')} of {split} without features that this "
+            "model needs."
         )
     if not run.folder.finished:
         yield (

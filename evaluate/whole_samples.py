@@ -53,8 +53,8 @@ def _about_own_scales(judged: ScoredSplit, *, split: str) -> Iterator[str]:
     num = int(np.count_nonzero(~judged.whole & ~judged.rescaled))
     if num:
         yield (
-            f"{count_of(num, 'sample')} of {split}, out of {len(judged.whole)}, lack a modality that training had, and "
-            "score on a scale of their own. It could not be joined to that of whole samples: "
+            f"On a scale of their own: {count_of(num, 'sample')} of {split}, out of {len(judged.whole)}, without a "
+            "modality that training had. It could not be joined to that of whole samples: "
             f"{_why_not_joined(judged)}. Alarms for them say nothing, and their part in the AUROC misleads."
         )
 
@@ -73,10 +73,10 @@ def _about_rescaled(judged: ScoredSplit, *, split: str, auroc: Estimate, whole: 
     if not num:
         return
     yield (
-        f"{count_of(num, 'sample')} of {split} lack a modality, so they score on another scale. They were put on that "
-        f"of whole samples by what {judged.num_scale_normals} validation normals score with the same modality hidden: "
-        f"alarms for them and their part in the AUROC rest on {judged.num_scale_normals}, and no interval holds the "
-        f"error of that. {_comparison(auroc, whole=whole)}"
+        f"Put on the scale of whole samples: {count_of(num, 'sample')} of {split} without a modality, by what "
+        f"{judged.num_scale_normals} validation normals score with the same modality hidden. Alarms for them and their "
+        f"part in the AUROC rest on {judged.num_scale_normals}, and no interval holds the error of that. "
+        f"{_comparison(auroc, whole=whole)}"
     )
 
 

@@ -176,8 +176,8 @@ def _say_who_takes_part(samples: ChosenSamples, store: FeatureStore, *, recipe: 
     for split in sorted(set(splits.values())):
         twins = {key: normal for key, normal in samples.twins.items() if splits[key] == split}
         say(
-            f"Warning: {count_of(len(twins), 'sample')} of {split} are recordings of train under other names "
-            f"({in_pairs(twins)}); they are left out wherever the model is judged."
+            f"Warning: left out wherever the model is judged: {count_of(len(twins), 'sample')} of {split} that train "
+            f"has under other names ({in_pairs(twins)})."
         )
     for caveat in training_caveats(store, samples.train, recipe=recipe, untrained=samples.untrained):
         say(f"Warning: {caveat}")

@@ -148,7 +148,7 @@ def test_train_and_eval_leave_incomplete_welds_out_where_asked_and_say_so(quirky
     assert "Left out of validation: 1 sample without image" in trained.err
     judged = weldcache("eval", folder=quirky.project)
     assert judged.code == 0
-    assert "3 samples of test lack features that this model needs and are not scored" in judged.out
+    assert "3 samples of test without features that this model needs" in judged.out
     assert "Without one modality" not in judged.out
     with (quirky.project / "runs/quirky/scores_test.csv").open() as file:
         scored = {row["key"] for row in csv.DictReader(file)}

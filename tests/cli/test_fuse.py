@@ -55,6 +55,7 @@ def test_the_fused_run_is_judged_by_the_members_scores(
         shutil.rmtree(runs / name)
     outcome = weldcache("eval", folder=project)
     assert outcome.code == 0, outcome.err
+    assert "by their spread over 4 validation normals alone" in outcome.out
     fused = scores_in(runs / "late_fusion-001", "test")
     assert len(fused["key"]) == 15
     for column, values in expected.items():

@@ -94,11 +94,11 @@ def test_rows_that_training_saw_are_in_no_figure(project: Path, weldcache: Run) 
         assert {row["key"] for row in csv.DictReader(file)} == set(store.index.keys[judged.usable])
     heads, page = report["warnings"], (project / "runs/first/report.html").read_text()
     expected = (
-        ("2 samples of test are ones that this run was trained on", normals[0]),
-        ("1 sample of test are ones that chose this run's weights", validated[0]),
-        ("1 sample of test are recordings that training or validation saw", f"{defects[0]} = {normals[4]}"),
-        ("1 sample of val are ones that this run was trained on", normals[2]),
-        ("1 sample of test share files with samples", f"{defects[1]} = {normals[5]}"),
+        ("Left out of test, and in no figure: 2 samples that this run was trained on", normals[0]),
+        ("Left out of test, and in no figure: 1 sample that chose this run's weights", validated[0]),
+        ("Left out of test, and in no figure: 1 sample that training or", f"{defects[0]} = {normals[4]}"),
+        ("Left out of val, and in no figure: 1 sample that this run was trained on", normals[2]),
+        ("In every figure of test: 1 sample with some files of samples", f"{defects[1]} = {normals[5]}"),
     )
     for text, (start, named) in zip(heads, expected, strict=False):
         assert text.startswith(start) and named in text
@@ -114,7 +114,7 @@ def test_where_no_normal_is_left_there_is_no_judgement(project: Path, weldcache:
         chosen(project, "test")
     assert normals[0] in str(refused.value)
     outcome = weldcache("eval", "--run", "first", folder=project)
-    assert outcome.code == 2 and "3 samples of test are ones that this run was trained on" in outcome.err
+    assert outcome.code == 2 and "3 samples that this run was trained on" in outcome.err
 
 
 def test_training_leaves_twins_out_of_validation_and_says_so(project: Path, weldcache: Run) -> None:
@@ -131,7 +131,7 @@ def test_training_leaves_twins_out_of_validation_and_says_so(project: Path, weld
     outcome = weldcache("train", "--run", "second", "--set", "train.epochs=1", folder=project)
     assert outcome.code == 0, outcome.err
     for split, key in (("val", twin), ("test", other)):
-        assert f"1 sample of {split} are recordings of train under other names ({key} = {normal})" in outcome.err
+        assert f"1 sample of {split} that train has under other names ({key} = {normal})" in outcome.err
 
 
 @pytest.fixture(scope="module")

@@ -78,7 +78,7 @@ def test_welds_that_lack_a_modality_are_judged_and_counted(lacking: Lacking) -> 
     assert "Of the 14 samples of test, 1 lack audio and 1 lack image; they are scored all the same" in out
     assert "Training saw no sample without audio, so" in out  # it saw one without photographs
     assert "Training never left out video, audio or sensor" in out
-    assert "1 sample of test lack features that this model needs and are not scored" in out
+    assert "in no figure: 1 sample of test without features that this model needs" in out
     lines = {line.split()[1]: line.split() for line in lacking.judged.raw_out.splitlines() if line.startswith("│")}
     counts = {"video": "0", "audio": "1", "image": "1", "sensor": "0"}
     assert {name: lines[name][-4] for name in MODALITIES} == counts
@@ -110,7 +110,7 @@ def test_deleted_files_put_scores_on_another_scale_and_that_is_said(lacking: Lac
     assert report["whole_samples"]["auroc"] == auroc(whole.scores, whole.labels)
     assert report["auroc"]["value"] == auroc(scored.table.scores, scored.table.labels)
     said = report["warnings"][0]
-    assert said.startswith("2 samples of test, out of 14, lack a modality that training had")
+    assert said.startswith("On a scale of their own: 2 samples of test, out of 14, without a modality")
     assert "validation has 4 normals that lack nothing" in said
     with (lacking.project / "runs/first/scores_test.csv").open(newline="") as file:
         rows = {row["key"]: row for row in csv.DictReader(file)}

@@ -54,7 +54,7 @@ def test_whole_samples_alone(four: ScoreTable) -> None:
 def test_mapped_scores_are_said_with_both_aurocs(four: ScoreTable) -> None:
     scored, validation = (_scored(four, without_image=rows, rescaled=rows) for rows in ([2], []))
     (text,) = scale_caveats(scored, validation=validation, split="test", auroc=AUROC, whole=whole_samples(scored))
-    assert text.startswith("1 sample of test lack a modality, so they score on another scale. They were put on that of")
+    assert text.startswith("Put on the scale of whole samples: 1 sample of test without a modality")
     assert "what 12 validation normals score" in text and "rest on 12" in text
     assert "Over the 3 whole samples alone the AUROC is 1.000" in text and text.endswith("over all 0.750.")
     defects = _scored(four, without_image=[2, 3], rescaled=[2, 3])
@@ -66,7 +66,7 @@ def test_scores_that_could_not_be_mapped_are_said_first(four: ScoreTable) -> Non
     scored, validation = (_scored(four, without_image=rows, rescaled=rows[:1]) for rows in ([1, 2], []))
     texts = scale_caveats(scored, validation=validation, split="test", auroc=AUROC, whole=whole_samples(scored))
     assert len(texts) == 2
-    assert texts[0].startswith("1 sample of test, out of 4, lack a modality that training had, and score on a scale of")
+    assert texts[0].startswith("On a scale of their own: 1 sample of test, out of 4, without a modality")
     assert "all get the same score" in texts[0]
     few = replace(scored, num_scale_normals=4)
     text = scale_caveats(few, validation=validation, split="test", auroc=AUROC, whole=whole_samples(few))[0]

@@ -1,6 +1,7 @@
 """Late fusion as a recipe: the members' needs together, and each member fed and scored as if it were alone."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -228,6 +229,21 @@ def test_members_get_the_presence_that_they_expect() -> None:
     }
     # t is there in every row, because b cannot do without; s is not.
     assert recipe.score(model, recipe.encode(model, batch, None)).tolist() == [-95.0, 8.0]
+
+
+def test_a_member_is_not_shown_what_it_never_saw() -> None:
+    sound, both = Summing("s", optional=True, modality="sound"), Summing("s", "t", optional=True, modality="sound")
+    members = [FusionMember("a", sound, "float32", frozenset({"sound"})), FusionMember("b", both, "float32")]
+    recipe = LateFusionRecipe(members)
+    model = recipe.build({"s/x": (), "t/x": ()})
+    batch = {name: torch.ones(2) for name in ("s/x", "t/x")}
+    batch |= {presence_name(name): torch.tensor([False, True]) for name in ("s", "t")}
+    for weight, expected in (([1.0, 0.0], [-100.0, -100.0]), ([0.0, 1.0], [-200.0, 2.0])):
+        model.use(mean=[0.0, 0.0], std=[1.0, 1.0], weight=weight)
+        assert recipe.score(model, recipe.encode(model, batch, None)).tolist() == expected
+    assert recipe.untrained() == frozenset()
+    blind = [replace(member, untrained=frozenset({"sound"})) for member in members]
+    assert LateFusionRecipe(blind).untrained() == {"sound"}
 
 
 def test_advice_is_that_of_the_members_that_lack_something() -> None:
