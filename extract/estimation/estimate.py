@@ -9,6 +9,7 @@ from typing import Any
 from ...cache.arrays import FeatureSetSpec
 from ...errors import StoreError
 from ...progress import format_seconds
+from ...wording import count_of
 from ..cores import num_cores
 from ..plan import ExtractPlan
 from ..request import Request
@@ -98,7 +99,7 @@ def require_disk_space(expected: Estimate) -> None:
 def describe(expected: Estimate) -> list[str]:
     """What `extract` says before it starts: three lines, or the first of them where nothing was measured."""
     todo = (
-        f"{expected.store_path}: {expected.num_todo} of {expected.num_rows} welds to do, "
+        f"{expected.store_path}: {welds_to_do(expected)}, "
         f"{scaled(expected.feature_bytes, 'B')} to write, {scaled(expected.free_bytes, 'B')} free."
     )
     measured, times = expected.probe, expected.forecast
@@ -111,6 +112,11 @@ def describe(expected: Estimate) -> list[str]:
         f"A weld: {flops or 'no backbone'}. Welds/s of each side alone: {speeds}.",
         f"Expected: about {format_seconds(times.run)}; the bottleneck is {times.bottleneck}.",
     ]
+
+
+def welds_to_do(expected: Estimate) -> str:
+    """How much is left of what is asked for: `12 of 38 welds to do`."""
+    return f"{expected.num_todo:,} of {count_of(expected.num_rows, 'weld')} to do"
 
 
 def to_json(expected: Estimate) -> dict[str, Any]:

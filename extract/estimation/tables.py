@@ -8,14 +8,14 @@ from rich.text import Text
 
 from ...progress import format_seconds
 from ..sample import SPLITS
-from .estimate import Estimate, scaled
+from .estimate import Estimate, scaled, welds_to_do
 from .forecast import Forecast
 from .probe import Probe
 
 
 def estimate_tables(expected: Estimate) -> Iterator[RenderableType]:
     """Rows, bytes, backbones, sides and time; what was not measured is left out."""
-    yield Text(f"{expected.store_path}: {expected.num_todo} of {expected.num_rows} welds to do", style="bold")
+    yield Text(f"{expected.store_path}: {welds_to_do(expected)}", style="bold")
     if not expected.num_todo:
         return
     yield _rows_table(expected)

@@ -31,11 +31,9 @@ class AudioReader:
     preparation: Preparation[AudioWindows]
 
     def files(self, sample: Sample) -> tuple[Path, ...]:
-        """The recording."""
         return sample.files["audio"]
 
     def __call__(self, sample: Sample) -> Prepared:
-        """Decode and prepare one sample."""
         settings = self.settings
         windows = decode_audio(
             sample.files["audio"][0],
@@ -76,7 +74,6 @@ class AudioEncoder:
         ]
 
     def load(self) -> None:
-        """Load the backbone."""
         self._backbone.load()
 
     def encode(self, prepared: Sequence[Prepared], *, feature_sets: frozenset[str]) -> Features:
@@ -108,7 +105,6 @@ class AudioEncoder:
         return dict.fromkeys(feature_sets, made)
 
     def flops(self, prepared: Prepared, *, feature_sets: frozenset[str]) -> int:
-        """Those of the recording's windows."""
         return len(prepared.tensors["windows"]) * self._backbone.flops()
 
     def _num_tokens(self, num_valid: Tensor) -> int:

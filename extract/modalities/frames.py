@@ -31,11 +31,9 @@ class FramesReader:
     limits: FilmLimits
 
     def files(self, sample: Sample) -> tuple[Path, ...]:
-        """The film."""
         return sample.files["video"]
 
     def __call__(self, sample: Sample) -> Prepared:
-        """Decode and prepare one sample."""
         (film,) = self.files(sample)
         clip = decode_video(film, num_frames=self.settings.num_frames, limits=self.limits)
         pictures = Photographs(tuple(clip.frames))  # to an image backbone a frame is a picture like any other
@@ -70,7 +68,6 @@ class FramesEncoder:
         self.specs = [FeatureSetSpec(settings.store_as, arrays, described)]
 
     def load(self) -> None:
-        """Load the backbone."""
         self._backbone.load()
 
     def encode(self, prepared: Sequence[Prepared], *, feature_sets: frozenset[str]) -> Features:
@@ -84,5 +81,4 @@ class FramesEncoder:
         return dict.fromkeys(feature_sets, made)
 
     def flops(self, prepared: Prepared, *, feature_sets: frozenset[str]) -> int:
-        """Those of the frames up to the block."""
         return len(prepared.tensors["frames"]) * self._backbone.flops()

@@ -27,11 +27,9 @@ class ImageReader:
     preparation: Preparation[Photographs]
 
     def files(self, sample: Sample) -> tuple[Path, ...]:
-        """All photographs."""
         return sample.files["image"]
 
     def __call__(self, sample: Sample) -> Prepared:
-        """Decode and prepare one sample."""
         settings = self.settings
         photographs = decode_photographs(
             sample.files["image"],
@@ -68,7 +66,6 @@ class ImageEncoder:
         ]
 
     def load(self) -> None:
-        """Load the backbone."""
         self._backbone.load()
 
     def encode(self, prepared: Sequence[Prepared], *, feature_sets: frozenset[str]) -> Features:
@@ -85,7 +82,6 @@ class ImageEncoder:
         }
 
     def flops(self, prepared: Prepared, *, feature_sets: frozenset[str]) -> int:
-        """Those of the views up to the deepest block."""
         return len(prepared.tensors["views"]) * self._backbone.flops(blocks=self._blocks(feature_sets))
 
     def _blocks(self, feature_sets: frozenset[str]) -> tuple[int, ...]:

@@ -23,11 +23,9 @@ class SensorReader:
     settings: SensorSettings
 
     def files(self, sample: Sample) -> tuple[Path, ...]:
-        """The machine's CSV file."""
         return sample.files["sensor"]
 
     def __call__(self, sample: Sample) -> Prepared:
-        """Decode one sample."""
         settings = self.settings
         series = decode_sensors(sample.files["sensor"][0], num_steps=settings.num_steps, limits=settings.limits)
         tensors = {name: torch.from_numpy(getattr(series, name)) for name in ("values", "times", "arc_on")}
@@ -51,14 +49,12 @@ class SensorEncoder:
         self.specs = [FeatureSetSpec(settings.store_as, arrays, made_by(None, decoding=decoding))]
 
     def load(self) -> None:
-        """There are no weights."""
+        pass  # there are no weights
 
     def encode(self, prepared: Sequence[Prepared], *, feature_sets: frozenset[str]) -> Features:
-        """As prepared."""
         names = [array.name for array in self.specs[0].arrays]
         stacked = {name: torch.stack([item.tensors[name] for item in prepared]) for name in names}
         return dict.fromkeys(feature_sets, stacked)
 
     def flops(self, prepared: Prepared, *, feature_sets: frozenset[str]) -> int:
-        """None worth counting."""
-        return 0
+        return 0  # none worth counting

@@ -34,7 +34,6 @@ class VideoReader:
         return sample.files["video"] + sensors
 
     def __call__(self, sample: Sample) -> Prepared:
-        """Decode and prepare one sample."""
         window, notes = self._window(sample) if self.settings.sampling == "arc_on" else (None, ())
         clip = decode_video(
             sample.files["video"][0],
@@ -93,7 +92,6 @@ class VideoEncoder:
         ]
 
     def load(self) -> None:
-        """Load the backbone."""
         self._backbone.load()
 
     def encode(self, prepared: Sequence[Prepared], *, feature_sets: frozenset[str]) -> Features:
@@ -110,7 +108,6 @@ class VideoEncoder:
         return {name: {"tokens": tokens, "embedding": embedding, "arc_on": arc_on} for name in feature_sets}
 
     def flops(self, prepared: Prepared, *, feature_sets: frozenset[str]) -> int:
-        """Those of the clips."""
         return self._num_clips * self._backbone.flops()
 
 

@@ -132,12 +132,10 @@ class DecodeProcess:
             return 0
 
     def kill(self) -> None:
-        """End the process at once, whatever it does."""
         with _children:
             self._process.kill()
 
     def close(self) -> None:
-        """Let go of a process that has ended, or was killed."""
         self._connection.close()
         with _children:
             self._process.join(_DYING_SECONDS)

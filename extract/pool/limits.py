@@ -13,8 +13,9 @@ TICK = 0.1  # seconds between two looks at what is being decoded
 class Limits:
     """Of decoding one modality of one weld; nothing honest comes near them."""
 
-    seconds: float = 600.0
-    memory: int = 8_000_000_000  # bytes that a decode process may take; the main process cannot be held to it
+    seconds: float = ExtractSettings().decode_seconds
+    # Bytes that a decode process may take; the main process cannot be held to it.
+    memory: int = round(ExtractSettings().decode_gigabytes * 1e9)
     named_after: float = 30.0  # seconds, and the weld is named once, so that nobody waits without knowing for what
 
     @classmethod
