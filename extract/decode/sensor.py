@@ -60,7 +60,7 @@ def decode_sensors(path: Path, *, num_steps: int, limits: Sequence[float] = LIMI
     return SensorSeries(values=values, times=times, arc_on=arc_on, problems=noted)
 
 
-def arc_on_window(path: Path) -> tuple[float, float]:
+def arc_on_window(path: Path, *, limits: Sequence[float] = LIMITS) -> tuple[float, float]:
     """First and last time, in seconds from the first row, at which the current is above 50 A.
 
     The sensors' clock is not the camera's: onsets of the two differ by 1.2 s in the median.
@@ -68,7 +68,7 @@ def arc_on_window(path: Path) -> tuple[float, float]:
     Raises:
         DecodeError: as `read_sensor_table`, and if the current is never above 50 A.
     """
-    first, last = _arc_on(read_sensor_table(path)).tolist()
+    first, last = _arc_on(read_sensor_table(path, limits=limits)).tolist()
     if math.isnan(first):
         raise DecodeError(
             f"{path}: the current is never above {ARC_ON_AMPERE:g} A, so there is no time with the arc on."

@@ -89,7 +89,12 @@ def num_workers(settings: ExtractSettings) -> int:
 def _load_encoder(modality: Modality, loader: BackboneLoader, settings: Settings) -> Encoder:
     match modality:
         case "video":
-            return VideoEncoder(loader.video(settings.video), settings=settings.video, cache=settings.cache)
+            return VideoEncoder(
+                loader.video(settings.video),
+                settings=settings.video,
+                cache=settings.cache,
+                sensor_limits=settings.sensor.limits,
+            )
         case "audio":
             return AudioEncoder(loader.audio(settings.audio), settings=settings.audio, cache=settings.cache)
         case "image":

@@ -13,7 +13,7 @@ from ...errors import DecodeError
 from ..backbones.spec import Preparation, VideoBackbone
 from ..decode.decoded import VideoClip
 from ..decode.film import FilmLimits
-from ..decode.sensor import arc_on_window
+from ..decode.sensor import LIMITS, arc_on_window
 from ..decode.video import Window, decode_video, lit_window
 from ..sample import Sample
 from .arc_on import arc_on_array
@@ -27,6 +27,7 @@ class VideoReader:
 
     settings: VideoSettings
     preparation: Preparation[VideoClip]
+    sensor_limits: tuple[float, ...] = LIMITS
 
     def files(self, sample: Sample) -> tuple[Path, ...]:
         """The film, and the sensors' file where it may have to say when the arc burns."""
@@ -56,7 +57,7 @@ class VideoReader:
         if "sensor" not in sample.files:
             raise DecodeError(f"{dark}, and there are no sensors.")
         try:
-            window = arc_on_window(sample.files["sensor"][0])
+            window = arc_on_window(sample.files["sensor"][0], limits=self.sensor_limits)
         except DecodeError as error:
             raise DecodeError(f"{dark}, and neither do the sensors ({str(error).removesuffix('.')}).") from error
         return window, (f"{dark}: the window {window[0]:.1f} to {window[1]:.1f} s is that of the sensors' clock",)
@@ -70,10 +71,17 @@ def film_limits(settings: VideoSettings) -> FilmLimits:
 class VideoEncoder:
     """Tokens (time, dim): mean over space of each tubelet, clip after clip; and their mean over time (dim,)."""
 
-    def __init__(self, backbone: VideoBackbone, *, settings: VideoSettings, cache: CacheSettings) -> None:
+    def __init__(
+        self,
+        backbone: VideoBackbone,
+        *,
+        settings: VideoSettings,
+        cache: CacheSettings,
+        sensor_limits: tuple[float, ...] = LIMITS,
+    ) -> None:
         self._backbone = backbone
         self._num_clips = _num_clips(settings)
-        self.reader = VideoReader(settings=settings, preparation=backbone.preparation)
+        self.reader = VideoReader(settings, backbone.preparation, sensor_limits)
         num_tokens = self._num_clips * backbone.num_tokens
         arrays = [
             ArraySpec("tokens", (num_tokens, backbone.dim), ("time", "dim"), cache.dtype),
@@ -87,6 +95,8 @@ class VideoEncoder:
         }
         if settings.sampling == "arc_on":
             sampling["arc_on"] = "the film's light, else the sensors' current"
+            if sensor_limits != LIMITS:
+                sampling["sensor_limits"] = list(sensor_limits)
         self.specs = [
             FeatureSetSpec(settings.store_as, arrays, made_by(backbone.spec, decoding=sampling, decoders=[OPENCV]))
         ]

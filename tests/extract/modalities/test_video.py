@@ -14,7 +14,7 @@ from weldcache.configs.schema import CacheSettings, VideoSettings
 from weldcache.errors import DecodeError
 from weldcache.extract.backbones.spec import BackboneSpec
 from weldcache.extract.decode.decoded import VideoClip
-from weldcache.extract.decode.sensor import arc_on_window
+from weldcache.extract.decode.sensor import LIMITS, arc_on_window
 from weldcache.extract.modalities.modality import Prepared
 from weldcache.extract.modalities.video import VideoEncoder, VideoReader
 from weldcache.extract.sample import Sample
@@ -79,6 +79,15 @@ def test_where_the_light_does_not_tell_the_sensors_do(dark: Sample) -> None:
     (about_light, about_window) = prepared.notes
     assert "dark throughout" in about_light and "sensors" in about_window
     assert str(dark.files["video"][0]) in about_window
+
+
+def test_the_sensors_are_read_within_the_limits_that_are_set(dark: Sample) -> None:
+    settings = VideoSettings.model_validate({"num_frames": 8, "sampling": "arc_on"})
+    narrow = (*LIMITS[:3], 60.0, *LIMITS[4:])  # which the current is beyond while the arc burns
+    with pytest.raises(DecodeError, match=r"beyond 60 .*sensor\.limits"):
+        VideoReader(settings, times_of_frames, narrow)(dark)
+    encoder = VideoEncoder(FirstPixel(), settings=settings, cache=CacheSettings(), sensor_limits=narrow)
+    assert encoder.specs[0].made_by["decoding"]["sensor_limits"] == list(narrow)
 
 
 @pytest.mark.parametrize("sensors", ["none", "dead", "broken"])
