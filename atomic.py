@@ -14,6 +14,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Iterator
+from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from typing import Any
 
@@ -119,14 +120,14 @@ def is_temporary(name: str) -> bool:
 
 def remove_partial(path: Path) -> None:
     """Remove what killed processes had written of a file that the caller alone writes."""
-    for temporary in path.parent.glob(f".{glob.escape(path.stem[:_LONGEST_STEM])}.*.tmp{glob.escape(path.suffix)}"):
-        if is_temporary(temporary.name) and not temporary.is_dir():
+    for temporary in _temporaries_of(path):
+        if not temporary.is_dir():
             temporary.unlink(missing_ok=True)
 
 
 def remove_abandoned(path: Path) -> None:
     """Remove the temporary folders that killed processes left where `path` is to be; a lock says that one lives."""
-    for folder in path.parent.glob(f".{glob.escape(path.stem[:_LONGEST_STEM])}.*.tmp*"):
+    for folder in _temporaries_of(path):
         if folder.is_dir() and not folder.is_symlink():
             with contextlib.suppress(BusyError, OSError):
                 with locked_folder(folder):
@@ -134,12 +135,14 @@ def remove_abandoned(path: Path) -> None:
                 say(f"Removed what an interrupted attempt had left: {folder}")
 
 
-def temporaries_of(path: Path) -> list[Path]:
-    """Files beside `path` with temporary names for it: of processes that are at work, or that were killed."""
-    target = _followed(path)
-    start, end = f".{target.stem[:_LONGEST_STEM]}.", f".tmp{target.suffix[:_LONGEST_SUFFIX]}"
-    found = target.parent.glob(f"{glob.escape(start)}*{glob.escape(end)}")
-    return sorted(file for file in found if file.is_file() and not file.is_symlink())
+def remove_abandoned_files(path: Path) -> None:
+    """As `remove_abandoned`, of a file that several may write at once, each with a lock on the one that is his."""
+    for file in _temporaries_of(path):
+        if file.is_file() and not file.is_symlink():
+            with contextlib.suppress(OSError), file.open("rb") as opened:
+                flock(opened, LOCK_EX | LOCK_NB)  # else the process that writes it lives
+                file.unlink()
+                say(f"Removed what an interrupted attempt had left: {file}")
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -194,8 +197,20 @@ def _followed(path: Path) -> Path:
 
 
 def _temporary_beside(path: Path) -> Path:
-    name = f".{path.stem[:_LONGEST_STEM]}.{uuid.uuid4().hex[:8]}.tmp{path.suffix[:_LONGEST_SUFFIX]}"
-    return path.with_name(name)
+    start, end = _around(path)
+    return path.with_name(f"{start}{uuid.uuid4().hex[:8]}{end}")
+
+
+def _temporaries_of(path: Path) -> list[Path]:
+    """What has a temporary name for `path`, of processes that are at work or were killed; nothing of the user's."""
+    target = _followed(path)
+    start, end = map(glob.escape, _around(target))
+    return sorted(found for found in target.parent.glob(f"{start}*{end}") if is_temporary(found.name))
+
+
+def _around(path: Path) -> tuple[str, str]:
+    """What stands before and behind the random part of a temporary name."""
+    return f".{path.stem[:_LONGEST_STEM]}.", f".tmp{path.suffix[:_LONGEST_SUFFIX]}"
 
 
 def _take_name(temporary: Path, target: Path) -> None:

@@ -25,10 +25,9 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ..atomic import new_folder, replaced_file, temporaries_of
+from ..atomic import new_folder, remove_abandoned_files, replaced_file
 from ..errors import BadInputError, BusyError, NotFoundError, OutputExistsError, StoreError, WeldcacheError
 from ..locking import read_locked_folder
-from ..progress import say
 from .arrays import ArraySpec
 from .description import ATTRIBUTE
 from .hdf5_arrays import (
@@ -77,7 +76,7 @@ def export_hdf5(store: FeatureStore, path: Path, *, overwrite: bool = False) -> 
         raise OutputExistsError(f"{path} exists already. Choose another name, or replace it with --overwrite.")
     with read_locked_folder(store.path):
         held = FeatureStore.open(store.path)  # as it is now that nobody writes to it
-        _remove_abandoned(path)
+        remove_abandoned_files(path)
         with refusals_told(path), replaced_file(path) as temporary, _Sink(temporary, "w+") as sink:
             sink.hold()
             with h5py.File(sink, "w", libver="v110") as file:
@@ -106,15 +105,6 @@ def import_hdf5(path: Path, destination: Path) -> FeatureStore:
             _import(file, contents, temporary)
             FeatureStore.open(temporary)  # reads the index, as it is on the disk
     return FeatureStore.open(destination)
-
-
-def _remove_abandoned(path: Path) -> None:
-    """Remove temporary files that killed exports to `path` left, of which each may be as large as the store."""
-    for file in temporaries_of(path):
-        with suppress(OSError), file.open("rb") as opened:
-            flock(opened, LOCK_EX | LOCK_NB)  # else the process that writes it lives
-            file.unlink()
-            say(f"Removed what an interrupted export had left: {file}")
 
 
 class _Sink(FileIO):

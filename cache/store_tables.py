@@ -166,11 +166,11 @@ def _health(description: Mapping[str, Any]) -> Iterator[RenderableType]:
 def _verification(record: Mapping[str, Any] | None, *, fingerprint: str) -> Text:
     if record is None:
         return Text("  never verified; `weldcache verify` checks every byte", style="dim")
-    when = f"  verified {record.get('created', 'some time ago')}"
-    if record.get("fingerprint", fingerprint) != fingerprint:
+    when = f"  verified {record['created']}"
+    if record["fingerprint"] != fingerprint:
         return Text(f"{when}, before features were added or made anew", style="yellow")
-    faults = [f"{record[name]:,} {name}" for name in ("errors", "warnings") if record.get(name)]
-    rows = f"{record.get('rows', 0):,} rows"
+    faults = [count_of(record[name], name.removesuffix("s")) for name in ("errors", "warnings") if record[name]]
+    rows = count_of(record["rows"], "row")
     changed = ""
     if record["num_changed"]:
         changed = f"{record['num_changed']:,} of {record['num_complete']:,} complete rows have changed or come since"

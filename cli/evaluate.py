@@ -40,8 +40,7 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps(evaluation.report, indent=2))
         return
-    from rich.console import Console
+    from .printing import print_tables
 
-    console = Console()
-    console.print(evaluation.summary, soft_wrap=not console.is_terminal)
+    print_tables([evaluation.summary])
     typer.echo(f"Report: {evaluation.report_path}")

@@ -22,10 +22,7 @@ def info(config: Config = None, cache: Cache = None, as_json: AsJson = False) ->
     if as_json:
         typer.echo(json.dumps(description, indent=2))
         return
-    from rich.console import Console
-
     from ..cache.store_tables import store_tables
+    from .printing import print_tables
 
-    console = Console()
-    for part in store_tables(description):
-        console.print(part, soft_wrap=not console.is_terminal)
+    print_tables(store_tables(description))

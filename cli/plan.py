@@ -36,14 +36,11 @@ def plan(
     from ..extract.estimation.estimate import to_json
     from ..extract.estimation.preview import preview
     from ..extract.estimation.tables import estimate_tables
+    from .printing import print_tables
 
     resolved = load_settings(config, overrides=overrides(settings, data_root=data, cache_path=cache))
     expected = preview(resolved, split=split, measure=not no_probe, refresh=refresh)
     if as_json:
         typer.echo(json.dumps(to_json(expected), indent=2))
         return
-    from rich.console import Console
-
-    console = Console()
-    for part in estimate_tables(expected):
-        console.print(part, soft_wrap=not console.is_terminal)
+    print_tables(estimate_tables(expected))

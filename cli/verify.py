@@ -36,17 +36,14 @@ def verify(
     from ..cache.verification.findings import verification_tables
     from ..configs.load import load_settings
     from ..extract.verification.verify import verify as run_verify
+    from .printing import print_tables
 
     resolved = load_settings(config, overrides=overrides(settings, cache_path=cache))
     verification = run_verify(resolved, live=live, seed=seed, sources=not no_sources, mend=mend)
     if as_json:
         typer.echo(json.dumps(verification.to_json(), indent=2))
     else:
-        from rich.console import Console
-
-        console = Console()
-        for part in verification_tables(verification):
-            console.print(part, soft_wrap=not console.is_terminal)
+        print_tables(verification_tables(verification))
     _say_of_runs(resolved.runs.folder)
     raise typer.Exit(0 if verification.trustworthy else 1)
 

@@ -206,6 +206,15 @@ def test_what_a_kill_left_is_removed_and_named_and_what_lives_is_not(
             assert living.exists()
 
 
+def test_nothing_of_the_users_is_taken_for_what_a_kill_left(tmp_path: Path) -> None:
+    names = (".features.kept.tmp.zarr", ".features.0123abcd.tmp.zarr.old", ".features.01234567.zarr")
+    for name in names:
+        (tmp_path / name).mkdir()
+    with new_folder(tmp_path / "features.zarr"):
+        pass
+    assert {entry.name for entry in tmp_path.iterdir()} == {*names, "features.zarr"}
+
+
 def test_a_drive_without_locks_is_found_out_before_anything_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,14 +8,13 @@ from jaxtyping import Int64, UInt8
 from numpy.typing import NDArray
 
 from ...errors import StoreError
+from ...wording import count_of
 from .. import chunks
 from ..arrays import ArraySpec
 from ..status import Status
 from .chunk_scan import ArrayScan, chunk_is_whole, equal_rows, least_spread, scan_array
 from .findings import MEND, Severity
 from .set_findings import SetFindings
-
-_CHECKSUM_BYTES = 4
 
 _REMEDY_OF_LEFTOVERS = "Nothing needs to be done: nobody reads them, and `weldcache extract` replaces them."
 _REMEDY_OF_EVEN_ROW = (
@@ -63,7 +62,8 @@ def _tell_leftovers(findings: SetFindings, name: str, spec: ArraySpec, status: U
     left = left[np.isin(left, findings.rows_to_judge()) & ~np.isin(left, told)]  # others' statuses are damaged
     left = left[findings.store.records.statuses(findings.feature_set, left) != Status.COMPLETE]
     if len(left):
-        evidence = f"{len(left):,} chunks of rows that are not complete, of an interruption: {findings.keys(left)}"
+        chunks_left = count_of(len(left), "chunk of a row that is not complete", "chunks of rows that are not complete")
+        evidence = f"{chunks_left}, of an interruption: {findings.keys(left)}"
         findings.tell("status", "note", evidence, _REMEDY_OF_LEFTOVERS, array=name)
 
 
@@ -90,7 +90,7 @@ def _tell_broken(findings: SetFindings, name: str, spec: ArraySpec, scan: ArrayS
         # A second look: the row may have been forgotten or made anew since.
         if findings.still_complete(row) and not chunk_is_whole(path, spec, row) and findings.still_complete(row):
             file = chunks.chunk_path(path, row, num_axes=len(spec.shape) + 1)
-            check, evidence = _what_is_broken(file, num_bytes=spec.row_bytes + _CHECKSUM_BYTES)
+            check, evidence = _what_is_broken(file, num_bytes=spec.row_bytes + chunks.CHECKSUM.size)
             findings.tell_row(check, "error", evidence, MEND, row=row, array=name, file=file)
 
 

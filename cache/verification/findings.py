@@ -15,6 +15,7 @@ from rich.text import Text
 from ...atomic import write_json
 from ...documents import SEAL, Json, read_document, seal_holds, sealed
 from ...errors import StoreError
+from ...wording import count_of
 from ..nodes import METADATA_FILE, Told, inside
 
 # A group without members, whose attributes are the record: other readers of Zarr may list the store without a warning.
@@ -170,7 +171,7 @@ def read_record(path: Path) -> dict[str, Any] | None:
 
 def verification_tables(verification: Verification) -> Iterator[RenderableType]:
     """A verification for a terminal: the checks, the comparison with live features, then the findings."""
-    yield Text(f"{verification.path}  {verification.num_rows:,} rows", style="bold")
+    yield Text(f"{verification.path}  {count_of(verification.num_rows, 'row')}", style="bold")
     yield Text(f"fingerprint {verification.fingerprint}")
     yield _check_table(verification.checks)
     if verification.live is not None:
@@ -194,14 +195,14 @@ def _check_table(checks: Sequence[Check]) -> Table:
     table.add_column("looked at")
     table.add_column("found")
     for check in checks:
-        found = [f"{number} {name}" for name, number in _counts(check).items() if number]
+        found = [count_of(number, name.removesuffix("s")) for name, number in _counts(check).items() if number]
         bad = check.count("error") or check.count("warning")
         table.add_row(check.name, check.looked_at, Text(", ".join(found) or "ok", style="yellow" if bad else "green"))
     return table
 
 
 def _live_tables(live: Mapping[str, Any]) -> Iterator[RenderableType]:
-    title = f"live against cached, {live['welds']} welds, seed {live['seed']}"
+    title = f"live against cached, {count_of(live['welds'], 'weld')}, seed {live['seed']}"
     # No wider than it has to be: in eighty columns the names of arrays are whole.
     table = Table(
         title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0)
@@ -242,7 +243,8 @@ def _finding_texts(findings: Sequence[Finding]) -> Iterator[RenderableType]:
 def _verdict(verification: Verification) -> Text:
     if verification.trustworthy:
         return Text("Nothing is wrong with what was looked at.", style="green")
-    found = f"{verification.count('error'):,} errors, {verification.count('warning'):,} warnings."
+    severities: tuple[Severity, ...] = ("error", "warning")
+    found = f"{', '.join(count_of(verification.count(severity), severity) for severity in severities)}."
     if verification.num_mended:
         found += f" {verification.num_mended:,} mended: run `weldcache extract`, then verify again."
     return Text(found, style="red" if verification.count("error") else "yellow")

@@ -108,7 +108,8 @@ def _compare(path: Path, name: str, expected: Metadata) -> list[Finding]:
     num_rows, should_be = _num_rows(name, held), _num_rows(name, expected)
     if num_rows is not None and should_be is not None and num_rows > should_be:
         held = {**held, "shape": expected["shape"]}
-        evidence = f"{num_rows - should_be:,} rows more than the store has, of an extension that was not finished"
+        more = count_of(num_rows - should_be, "row")
+        evidence = f"{more} more than the store has, of an extension that was not finished"
         found.append(_finding("note", evidence, _REMEDY_OF_EXTENSION, name))
     if told := differences(held, expected):
         shown = "; ".join(f"{field} is {mine}, should be {theirs}" for field, mine, theirs in told[:_SHOWN])

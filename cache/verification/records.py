@@ -50,7 +50,8 @@ def verify_digests(findings: SetFindings) -> None:
             _tell_unsound(findings, row)
     if begun := [row.row for row in unsound if row.status == Status.MISSING and row.proved]:
         keys = findings.keys(np.array(begun))
-        evidence = f"{len(begun):,} rows are whole but for their status, of an interruption or an edit: {keys}"
+        told = count_of(len(begun), "row is whole but for its status", "rows are whole but for their status")
+        evidence = f"{told}, of an interruption or an edit: {keys}"
         findings.tell("status", "note", evidence, _REMEDY_OF_BEGUN)
 
 

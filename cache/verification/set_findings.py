@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8
 
+from ...wording import count_of
 from ..nodes import inside
 from ..record_arrays import Values
 from ..status import Status
@@ -152,10 +153,11 @@ class SetFindings:
                 largest_beyond = max(number * rows_a_chunk, largest_beyond)
         where = folder.relative_to(self.store.path).as_posix()
         if num_temporary:
-            evidence = f"{num_temporary:,} temporary files, of an interruption or of a writer at work"
+            evidence = f"{count_of(num_temporary, 'temporary file')}, of an interruption or of a writer at work"
             self._tell_folder("note", evidence, _REMEDY_OF_TEMPORARY, where=where)
         if unknown:
-            evidence = f"{len(unknown):,} files that are no chunks, such as {unknown[0]}"
+            told = count_of(len(unknown), "file that is no chunk", "files that are no chunks")
+            evidence = f"{told}, such as {unknown[0]}"
             self._tell_folder("note", evidence, _REMEDY_OF_UNKNOWN, where=where)
         # Rows may have been added since the store was opened.
         num_rows = len(self.store.index)
