@@ -73,6 +73,20 @@ def read_regular_file(path: Path, *, most_bytes: int = MOST_BYTES) -> bytes:
     return content
 
 
+def decoded(content: bytes, *, encoding: str = "utf-8") -> str:
+    """The text of a file in UTF-8; `utf-8-sig` takes a mark at its beginning for none of it.
+
+    Raises:
+        ValueError: if it is not UTF-8; the message begins with the line.
+    """
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = 1 + content.count(b"\n", 0, error.start)
+        byte = content[error.start]
+        raise ValueError(f"line {line}: the byte 0x{byte:02x} is not UTF-8; save the file as UTF-8") from None
+
+
 def read_document(path: Path, *, most_bytes: int = MOST_BYTES) -> Any:
     """The value of a JSON file.
 

@@ -41,6 +41,11 @@ class Refusal:
     exit_code: int
 
 
+def reason_of(error: Exception) -> str:
+    """What the system refused, in its own words, or in those of a library that has them from the system."""
+    return getattr(error, "strerror", None) or str(error)
+
+
 def refusal_of(error: BaseException) -> Refusal | None:
     """What the machine refused, or None for an error of another kind, which is a fault of the program."""
     if isinstance(error, MemoryError):

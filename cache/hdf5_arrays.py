@@ -1,6 +1,5 @@
 """Arrays of a store and datasets of an HDF5 file, copied either way in blocks of rows, with a tally of what goes by."""
 
-import errno
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +17,7 @@ from ..progress import Progress
 from .chunks import read_rows, replace_files, write_rows
 from .layout import open_array, read_whole
 from .record_arrays import RecordArray
+from .writer import refused
 
 _BLOCK_BYTES = 32 << 20  # of rows that are in memory together
 _BLOCK_ROWS = 1024
@@ -234,9 +234,4 @@ def refusals_told(path: Path) -> Iterator[None]:
     except WeldcacheError:
         raise
     except (OSError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        advice = "make room" if full else "see that it can be written there"
-        raise StoreError(
-            f"Writing {path} failed: {reason}. Nothing was left there; {advice} and run the same command again."
-        ) from error
+        raise refused(path, error, kept="Nothing was left there") from error

@@ -4,9 +4,9 @@ Zarr reads much more than we write: an older format, whose codecs can run code, 
 of it is in a store of ours, so none of it is passed on to Zarr.
 """
 
+import errno
 import os
 import re
-import stat
 import struct
 from collections.abc import Iterator
 from math import prod
@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from ..documents import read_document
+from ..documents import open_regular, read_document
 from ..errors import StoreError
 
 METADATA_FILE = "zarr.json"
@@ -221,25 +221,18 @@ def require_chunks(path: Path, metadata: ArrayMetadata) -> None:
     folder = inside(path, "c")
     for number in range(-(-metadata.shape[0] // metadata.chunk_shape[0])):
         try:
-            head, num_bytes = _head_of(folder / str(number))
+            with open_regular(inside(folder, str(number))) as file:
+                head, num_bytes = file.read(_COUNT.size), os.fstat(file.fileno()).st_size
         except FileNotFoundError:
             raise ValueError("a chunk is gone") from None
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            raise ValueError(f"chunk {number} is not a regular file") from None
         if num_bytes < metadata.chunk_bytes:
             raise ValueError(f"chunk {number} is cut short")
         if metadata.is_text and head != _COUNT.pack(metadata.chunk_shape[0]):
             raise ValueError(f"chunk {number} has another number of texts than the array says")
-
-
-def _head_of(path: Path) -> tuple[bytes, int]:
-    """The first bytes of a regular file, and how many it has."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError(f"{path} is not a regular file")
-        return os.read(descriptor, _COUNT.size), status.st_size
-    finally:
-        os.close(descriptor)
 
 
 def _read(folder: Path) -> Any:

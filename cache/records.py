@@ -24,7 +24,7 @@ from jaxtyping import UInt8, UInt64
 
 from ..documents import fingerprint
 from ..errors import StoreError
-from .chunks import Contents, replace_files
+from .chunks import HOW_TO_MEND, Contents, replace_files
 from .index import Column
 from .nodes import inside
 from .record_arrays import RecordArray, Rows, Values
@@ -145,9 +145,14 @@ class Records:
         """The files that each of `rows` was made from; none where it was not made.
 
         Raises:
-            StoreError: if a chunk is damaged.
+            StoreError: if a chunk is damaged, or holds something else.
         """
-        return [decode_sources(text) for text in self.array("source", feature_set).read(rows)]
+        array = self.array("source", feature_set)
+        texts = array.read(rows)
+        try:
+            return [decode_sources(text) for text in texts]
+        except ValueError as error:
+            raise StoreError(f"{array.path} does not say what rows were made from ({error}). {HOW_TO_MEND}") from None
 
     def digests(self, feature_set: str, rows: Rows) -> UInt64[np.ndarray, " row"]:
         """`digest_of` of `rows` as it was when they were recorded; 0 where nothing was, or its record is damaged."""

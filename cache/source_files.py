@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-from ..documents import open_regular
+from ..documents import open_regular, parse_json
 
 
 @dataclass(frozen=True)
@@ -42,5 +42,16 @@ def encode_sources(files: Iterable[SourceFile]) -> str:
 
 
 def decode_sources(text: str) -> tuple[SourceFile, ...]:
-    """What `encode_sources` was given."""
-    return tuple(SourceFile(*fields) for fields in json.loads(text)) if text else ()
+    """What `encode_sources` was given.
+
+    Raises:
+        ValueError: if the text is not that.
+    """
+    listed = parse_json(text) if text else []
+    if not isinstance(listed, list) or not all(_is_encoded(fields) for fields in listed):
+        raise ValueError("it is no list of files")
+    return tuple(SourceFile(*fields) for fields in listed)
+
+
+def _is_encoded(fields: object) -> bool:
+    return isinstance(fields, list) and [type(field) for field in fields] == [str, int, int, str]

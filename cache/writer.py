@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import StoreError, WeldcacheError
+from ..refusals import reason_of
 from .chunks import write_arrays
 from .nodes import inside
 from .records import Record
@@ -102,9 +103,11 @@ def disk_errors(path: Path) -> Iterator[None]:
     except WeldcacheError:
         raise  # some of which are OSErrors too, and have their own words
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        advice = "make room and" if full else "see that the folder can be written to, and"
-        raise StoreError(
-            f"Writing to {path} failed: {error.strerror or error}. Complete rows are safe; {advice} run the same "
-            "command again to do the rest."
-        ) from error
+        raise refused(path, error, kept="Complete rows are safe") from error
+
+
+def refused(path: Path, error: Exception, *, kept: str) -> StoreError:
+    """The sentence for what the disk refused to take for `path`; `kept` says what is not lost by it."""
+    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    advice = "make room" if full else "see that it can be written there"
+    return StoreError(f"Writing to {path} failed: {reason_of(error)}. {kept}; {advice} and run the same command again.")

@@ -22,11 +22,12 @@ def export_store(
     from ..cache.exchange import export_hdf5
     from ..cache.store import FeatureStore
     from ..configs.load import load_settings, user_path
+    from ..progress import format_bytes
 
     settings = load_settings(config, overrides=overrides(None, cache_path=cache))
     to = user_path(str(to), origin="--to")
     export_hdf5(FeatureStore.open(settings.cache.path), to, overwrite=overwrite)
-    typer.echo(f"{to}: {to.stat().st_size / 1e6:,.1f} MB from {settings.cache.path}")
+    typer.echo(f"{to}: {format_bytes(to.stat().st_size)} from {settings.cache.path}")
 
 
 def import_store(
@@ -40,7 +41,8 @@ def import_store(
     """
     from ..cache.exchange import import_hdf5
     from ..configs.load import load_settings, user_path
+    from ..wording import count_of
 
     settings = load_settings(config, overrides=overrides(None, cache_path=cache))
     store = import_hdf5(user_path(str(file), origin="FILE"), settings.cache.path)
-    typer.echo(f"{store.path}: {len(store.index)} welds, fingerprint {store.fingerprint}")
+    typer.echo(f"{store.path}: {count_of(len(store.index), 'weld')}, fingerprint {store.fingerprint}")

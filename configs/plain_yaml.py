@@ -16,8 +16,9 @@ from typing import Any
 import yaml
 from yaml.reader import ReaderError
 
-from ..documents import read_regular_file
+from ..documents import decoded, read_regular_file
 from ..errors import NotFoundError, SettingsError
+from ..refusals import reason_of
 
 _MOST_BYTES = 256 << 10  # of one file; PyYAML takes seconds for more
 _MOST_LEVELS = 32
@@ -90,15 +91,11 @@ def read_text(path: Path) -> str:
     except FileNotFoundError:
         raise NotFoundError(f"There is no {path}.") from None
     except (OSError, ValueError) as error:
-        raise SettingsError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
+        raise SettingsError(f"{path} cannot be read: {reason_of(error)}.") from None
     try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = 1 + content.count(b"\n", 0, error.start)
-        raise SettingsError(
-            f"{path} is not valid YAML, line {line}: the byte 0x{content[error.start]:02x} is not UTF-8; save the file "
-            "as UTF-8."
-        ) from None
+        return decoded(content)
+    except ValueError as error:
+        raise SettingsError(f"{path} is not valid YAML, {error}.") from None
 
 
 def parse_yaml(text: str, *, origin: str) -> Any:

@@ -143,7 +143,7 @@ def _have_equal_files(findings: SetFindings, first: int, second: int) -> bool:
     """Whether two rows were made from files with the same bytes, in whatever order."""
     try:
         made_from = findings.store.sources(findings.feature_set, [first, second])
-    except (StoreError, ValueError, TypeError):
+    except StoreError:
         return False
     mine, theirs = (sorted(file.sha256 for file in files) for files in made_from)
     return bool(mine) and mine == theirs

@@ -161,5 +161,5 @@ def _decoded(text: str) -> tuple[SourceFile, ...] | None:
     """Sources as they were encoded; None where the text is not that."""
     try:
         return decode_sources(text)
-    except (ValueError, TypeError):
+    except ValueError:
         return None

@@ -58,7 +58,7 @@ def _sources(store: FeatureStore, name: str, rows: Sequence[int]) -> list[tuple[
     """The files that each of `rows` was made from; none where the record of them is damaged."""
     try:
         return store.sources(name, rows)
-    except (StoreError, ValueError, TypeError):
+    except StoreError:
         if len(rows) == 1:
             return [()]
         return [files for row in rows for files in _sources(store, name, [row])]

@@ -4,18 +4,17 @@ They hold the files that a hub model holds and load through the same code, so th
 extraction runs. A marker file says that the weights know nothing; the store and the report repeat it.
 """
 
-import shutil
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
 from transformers import CLIPTokenizer, PreTrainedConfig
 
-from ...atomic import disk_named, fsync_path, fsync_tree, write_json
+from ...atomic import new_folder, remove_folder, write_json
 from ...documents import Json
 from ...errors import BackboneError, OutputExistsError, WeldcacheError
+from ...refusals import reason_of
 from .architectures import MODEL_CLASSES, Scale, architecture
 from .audio_spectrogram import published_extractor
 from .checkpoint import MARKER_FILE, read_marker
@@ -43,6 +42,7 @@ def save_random_backbone(folder: Path, *, family: Family, scale: Scale, seed: in
     Raises:
         OutputExistsError: if there is another folder.
         BackboneError: if the disk refuses the write.
+        BusyError: as `new_folder`.
     """
     marker: dict[str, Json] = {
         "random_weights": True,
@@ -53,16 +53,16 @@ def save_random_backbone(folder: Path, *, family: Family, scale: Scale, seed: in
     }
     if _holds(folder, marker=marker):
         return folder
-    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        with _refusals_told(folder.parent), disk_named(folder):
-            temporary.mkdir(parents=True)
-            _write_model(temporary, family=family, scale=scale, seed=seed)
-            write_json(temporary / MARKER_FILE, marker)
-            fsync_tree(temporary)
-            _put_in_place(temporary, folder=folder, marker=marker)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with _refusals_told(folder.parent):
+        with suppress(FileNotFoundError):
+            remove_folder(folder)  # of other weights
+        try:
+            with new_folder(folder) as temporary:
+                _write_model(temporary, family=family, scale=scale, seed=seed)
+                write_json(temporary / MARKER_FILE, marker)
+        except OutputExistsError:  # another process was quicker, which is fine if it made the same model
+            if not _holds(folder, marker=marker):
+                raise
     return folder
 
 
@@ -75,7 +75,7 @@ def _refusals_told(folder: Path) -> Iterator[None]:
         raise  # some of which are OSErrors too, and have their own words
     except OSError as error:
         raise BackboneError(
-            f"{folder} cannot be written to ({error.strerror or error}), and the backbones with random weights belong "
+            f"{folder} cannot be written to ({reason_of(error)}), and the backbones with random weights belong "
             "there, beside the feature store; choose a folder that can be written to with --cache."
         ) from error
 
@@ -87,17 +87,6 @@ def _holds(folder: Path, *, marker: dict[str, Json]) -> bool:
     if found is None:
         raise OutputExistsError(f"{folder}: is not a model with random weights made by weldcache; name another folder.")
     return found == marker
-
-
-def _put_in_place(temporary: Path, *, folder: Path, marker: dict[str, Json]) -> None:
-    if folder.exists() and not _holds(folder, marker=marker):
-        shutil.rmtree(folder)
-    try:
-        temporary.rename(folder)
-    except OSError:  # another process was quicker, which is fine if it made the same model
-        if not _holds(folder, marker=marker):
-            raise
-    fsync_path(folder.parent)
 
 
 def _write_model(folder: Path, *, family: Family, scale: Scale, seed: int) -> None:

@@ -1,7 +1,6 @@
 """The layout without a manifest: good_weld/ and defect_data_weld/ hold sessions, which hold runs."""
 
 import os
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from ...errors import NotFoundError, SettingsError, SourceError
 from ...progress import say
 from ..sample import Sample, Split
 from .classes import CLASS_NAMES, GOOD, GOOD_CODE
-from .run_folder import RECORDING_SUFFIXES, collect_run
+from .run_folder import RECORDING_SUFFIXES, collect_run, composed
 from .run_name import class_code_of
 from .session_split import split_sessions
 
@@ -162,7 +161,7 @@ def _key(folder: Path, *, root: Path) -> str:
             f"The folder {key!a} has a name that is not UTF-8, which no store or report can hold; rename it, for "
             "example with `convmv -r -f latin1 -t utf8 --notest`."
         ) from None
-    return unicodedata.normalize("NFC", key)
+    return composed(key)
 
 
 def _class_name(folder: Path, *, good: bool) -> str:

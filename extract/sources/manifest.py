@@ -4,20 +4,20 @@ import csv
 import io
 import math
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Literal
 
 from ...configs.schema import DataSettings
-from ...documents import read_regular_file
+from ...documents import decoded, read_regular_file
 from ...errors import NotFoundError, SourceError
 from ...progress import say
+from ...refusals import reason_of
 from ...wording import brief, count_of, shortened
 from ..sample import SPLITS, Sample, Split
 from .classes import CLASS_NAMES, GOOD, class_name_of, is_unlabelled
-from .run_folder import collect_run
+from .run_folder import collect_run, composed
 from .run_name import class_code_of
 
 MANIFEST_NAME = "manifest.csv"
@@ -86,7 +86,7 @@ class ManifestSource:
             key=key,
             split=_split(row),
             class_name=class_name,
-            session=_composed(row["DIRECTORY"]),
+            session=composed(row["DIRECTORY"]),
             label=int(class_name != GOOD),
             files=run.files,
             absent=run.absent,
@@ -133,16 +133,13 @@ def _read_text(path: Path) -> str:
     except FileNotFoundError as error:
         raise NotFoundError(f"There is no {path}: check data.root, or make data with `weldcache synth`.") from error
     except (OSError, ValueError) as error:
-        raise SourceError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
+        raise SourceError(f"{path} cannot be read: {reason_of(error)}.") from error
     if not content.strip():
         raise SourceError(f"{path} is empty: restore it from the data set.")
     try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = 1 + content.count(b"\n", 0, error.start)
-        raise SourceError(
-            f"{path}, line {line}: the byte 0x{content[error.start]:02x} is not UTF-8; save the file as UTF-8."
-        ) from error
+        return decoded(content, encoding="utf-8-sig")
+    except ValueError as error:
+        raise SourceError(f"{path}, {error}.") from error
 
 
 def _check_columns(columns: Sequence[str], *, path: Path) -> None:
@@ -179,7 +176,7 @@ def _row(fields: Sequence[str], *, columns: Sequence[str], place: str) -> _Row:
 def _check_unique(rows: Sequence[_Row]) -> None:
     seen: dict[str, _Row] = {}
     for row in rows:
-        first = seen.setdefault(_composed(row["SUBDIRS"]), row)
+        first = seen.setdefault(composed(row["SUBDIRS"]), row)
         if first is not row:
             raise SourceError(
                 f"{row.place}: SUBDIRS is {row['SUBDIRS']!r}, as in {first.place}; remove one of the two."
@@ -191,7 +188,7 @@ def _key(row: _Row) -> str:
 
     A file system may hold the name in the other form, as after a copy from a Mac; `collect_run` finds it under both.
     """
-    key, directory = _composed(row["SUBDIRS"]), _composed(row["DIRECTORY"])
+    key, directory = composed(row["SUBDIRS"]), composed(row["DIRECTORY"])
     parts = key.split("/")
     if PureWindowsPath(key).anchor or "\\" in key or any(part in ("", ".", "..") for part in parts):
         raise SourceError(
@@ -243,7 +240,3 @@ def _check_codes(classes: Mapping[_Row, str], *, mode: str) -> None:
             f"code of {meant}{f' ({len(more):,} more rows are like that)' if more else ''}; correct the one that is "
             "wrong, or say that they are no class codes with --set data.run_codes=ignore."
         )
-
-
-def _composed(name: str) -> str:
-    return unicodedata.normalize("NFC", name)

@@ -141,7 +141,7 @@ def _collect_recording(found: RunFiles, modality: str, formats: Sequence[str], *
 def _choose(names: Sequence[str], *, run: str) -> str | None:
     if len(names) == 1:
         return names[0]
-    namesakes = [name for name in names if _composed(Path(name).stem) == _composed(run)]
+    namesakes = [name for name in names if composed(Path(name).stem) == composed(run)]
     return namesakes[0] if len(namesakes) == 1 else None
 
 
@@ -223,5 +223,6 @@ def _other_kinds(listing: _Listing) -> str:
     return f"; of kinds that are not read: {shortened(unknown, most=_SHOWN)}" if unknown else ""
 
 
-def _composed(name: str) -> str:
+def composed(name: str) -> str:
+    """A name in the composed form of Unicode, which copying to another system may change."""
     return unicodedata.normalize("NFC", name)

@@ -9,8 +9,9 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...atomic import write_json, write_text
+from ...atomic import is_temporary, write_json, write_text
 from ...cache.provenance import differences, differences_told
+from ...documents import read_document
 from ...errors import OutputExistsError
 from ...locking import locked_folder
 from ...progress import Progress, format_bytes, format_seconds
@@ -88,7 +89,12 @@ def _claim_folder(out: Path, *, plan: SynthPlan) -> None:
     if not plan_path.is_file():
         write_json(plan_path, wanted)
         return
-    found = json.loads(plan_path.read_text(encoding="utf-8"))
+    try:
+        found = read_document(plan_path)
+    except ValueError as error:
+        raise OutputExistsError(
+            f"{plan_path} does not say what the folder holds ({error}). Choose another folder, or delete this one."
+        ) from None
     if found != wanted:
         shown = "; ".join(differences_told(differences(found, wanted), mine="there", theirs="asked for"))
         raise OutputExistsError(
@@ -96,7 +102,8 @@ def _claim_folder(out: Path, *, plan: SynthPlan) -> None:
         )
     (out / DONE_FILE).unlink(missing_ok=True)
     for leftover in out.glob("*/.*.tmp"):
-        shutil.rmtree(leftover)
+        if is_temporary(leftover.name):
+            shutil.rmtree(leftover)
 
 
 def _write_welds(out: Path, *, welds: Sequence[Weld], plan: SynthPlan, workers: int) -> Iterator[int]:

@@ -10,7 +10,7 @@ import pytest
 from weldcache.cache.arrays import FeatureSetSpec
 from weldcache.cache.index import Index
 from weldcache.cache.records import LAYOUTS, Record, digest_of
-from weldcache.cache.source_files import SourceFile
+from weldcache.cache.source_files import SourceFile, decode_sources, encode_sources
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.verification.verify import verify_store
@@ -186,3 +186,12 @@ VALUES = {
     "tokens": np.arange(48, dtype=np.float16).reshape(2, 4, 6),
     "tokens_length": np.full(2, 4, dtype=np.int32),
 }
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "{}", "7", "[7]", '[["a", 1, 2]]', '[["a", 1.5, 2, "b"]]', '[["a", true, 2, "b"]]', "[" * 9000]
+)
+def test_what_is_no_list_of_files_makes_no_files(text: str) -> None:
+    assert decode_sources(encode_sources([FILE])) == (FILE,) and decode_sources("") == ()
+    with pytest.raises(ValueError):
+        decode_sources(text)

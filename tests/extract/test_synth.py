@@ -187,7 +187,7 @@ def test_a_second_run_makes_only_what_is_missing(tmp_path: Path, few: SynthPlan)
     assert (first.num_written, second.num_written, third.num_written) == (4, 1, 0)
     assert hashes_of(tmp_path) == hashes and not leftover.exists()
     assert (tmp_path / "synth.json").is_file()
-    assert "Complete already" in describe(third) and "Wrote 1 welds" in describe(second)
+    assert "Complete already" in describe(third) and "Wrote 1 weld" in describe(second)
 
 
 def test_an_interrupted_weld_leaves_no_half_folder(
@@ -216,6 +216,14 @@ def test_a_folder_of_other_origin_is_refused(tmp_path: Path, few: SynthPlan) -> 
     (tmp_path / "thesis.txt").write_text("precious")
     with pytest.raises(OutputExistsError, match=r"was not written by `weldcache synth`"):
         generate(tmp_path, plan=few, workers=1)
+
+
+@pytest.mark.parametrize("text", ["{", '{"seed": NaN}', "[]"])
+def test_a_plan_that_is_none_is_refused_by_name(text: str, tmp_path: Path, few: SynthPlan) -> None:
+    (tmp_path / "synth_plan.json").write_text(text)
+    with pytest.raises(OutputExistsError, match=re.escape(str(tmp_path))):
+        generate(tmp_path, plan=few, workers=1)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["synth_plan.json"]
 
 
 def test_the_users_own_settings_file_stays(tmp_path: Path, few: SynthPlan) -> None:
