@@ -127,8 +127,9 @@ def remove_partial(path: Path) -> None:
 
 def remove_abandoned(path: Path) -> None:
     """Remove the temporary folders that killed processes left where `path` is to be; a lock says that one lives."""
-    for folder in _temporaries_of(path):
-        if folder.is_dir() and not folder.is_symlink():
+    # Former versions named them by the whole name, without a suffix behind.
+    for folder in path.parent.glob(f"{glob.escape(_around(path)[0])}*.tmp*"):
+        if is_temporary(folder.name) and folder.is_dir() and not folder.is_symlink():
             with contextlib.suppress(BusyError, OSError):
                 with locked_folder(folder):
                     shutil.rmtree(folder)

@@ -207,7 +207,7 @@ def test_what_a_kill_left_is_removed_and_named_and_what_lives_is_not(
 
 
 def test_nothing_of_the_users_is_taken_for_what_a_kill_left(tmp_path: Path) -> None:
-    names = (".features.kept.tmp.zarr", ".features.0123abcd.tmp.zarr.old", ".features.01234567.zarr")
+    names = (".features.kept.tmp.zarr", ".features.0123abcd.tmpl", ".features.01234567.zarr")
     for name in names:
         (tmp_path / name).mkdir()
     with new_folder(tmp_path / "features.zarr"):
