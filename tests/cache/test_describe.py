@@ -175,7 +175,7 @@ def test_the_last_verification_is_told(welds: FeatureStore) -> None:
     digests = row_digests(welds)
     for change, words in (
         ({}, "6 rows: nothing wrong"),
-        ({"errors": 2, "warnings": 1}, "2 errors, 1 warnings"),
+        ({"errors": 2, "warnings": 1}, "2 errors, 1 warning;"),
         ({"fingerprint": "of another making"}, "before features were added"),
     ):
         attributes = sealed({**record, **change, "row_digests": digests})
