@@ -405,7 +405,7 @@ def test_a_lost_status_is_made_good_from_the_same_group(
 ) -> None:
     project = copy_of(extracted)
     before = contents(project / "features.zarr")
-    (project / "features.zarr/status/audio/c.9").unlink()
+    store_of(project).forget("audio", [9])
     summary = extract(settings_in(project))
     assert summary.num_tried == 1
     assert seen == {"video": [], "audio": [4], "image": [], "sensor": []}  # its whole group, and audio alone
