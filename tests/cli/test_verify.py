@@ -39,8 +39,8 @@ def test_from_a_damaged_chunk_to_a_whole_store(
     project = copy_of(extracted)
     before = rows_of(contents(project / "features.zarr"))
     damage(project)
-    damage(project, "status/sensor/c.5")
-    damage(project, "source/audio/c.7")
+    damage(project, "status/sensor/c.0")
+    damage(project, "source/audio/c.0")
     outcome = weldcache("verify", folder=project)
     assert outcome.code == 1 and "Traceback" not in outcome.err
     assert "features/video/tokens/c.3.0.0" in outcome.out and "weldcache verify --mend" in outcome.out
