@@ -4,12 +4,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..metrics.estimate import Estimate
+from ..metrics.estimate import Estimate, percent, span
 from ..metrics.exceedance import exceedance_p_value
 from ..wording import count_of
 from .results import Assessment
 from .scores import ScoreTable
-from .wording import percent, span
 
 # A chosen limit, not a measured one: the averaging must not decide the second figure of the result.
 LARGEST_WEIGHTS_GAP = 0.02

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..cache.index import LEFT_OUT
 from ..cache.store import FeatureStore
-from ..errors import MetricError, NotFoundError
+from ..errors import MetricError
 from ..train.feature_reader import Rows
 from ..train.recipes.recipe import Recipe
 from ..train.samples import VALIDATION_SPLIT, split_rows
@@ -62,18 +62,9 @@ def seen_rows(run: TrainedRun, store: FeatureStore) -> SeenRows:
     Raises:
         NotFoundError: if it lacks samples that the run was trained on, with which the controls compare.
     """
-    row_of, told = store.index.row_of(), run.manifest["samples"]
-    missing = [key for key in told["train"] if key not in row_of]
-    if missing:
-        raise NotFoundError(
-            f"{store.path} lacks {len(missing)} of the {len(told['train'])} samples that {run.folder.path} was trained "
-            f"on, {missing[0]} among them; evaluate it on the cache that it was trained on."
-        )
-    train, validation = (
-        np.array([row_of[key] for key in told[split] if key in row_of], dtype=np.int64)
-        for split in ("train", "validation")
-    )
-    return SeenRows(train, validation, run.untrained)
+    train, row_of = run.training_rows(store), store.index.row_of()
+    validation = [row_of[key] for key in run.manifest["samples"]["validation"] if key in row_of]
+    return SeenRows(train, np.array(validation, dtype=np.int64), run.untrained)
 
 
 def rows_to_judge(store: FeatureStore, split: str, *, recipe: Recipe, seen: SeenRows) -> JudgedRows:

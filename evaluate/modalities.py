@@ -7,6 +7,7 @@ import numpy as np
 
 from ..configs.schema import Settings
 from ..metrics.auroc import SMALLEST_CLASS_FOR_DELONG, auroc_interval
+from ..metrics.estimate import with_span
 from ..metrics.repeats import mean_auroc_difference
 from ..train.recipes.recipe import dispensable_modalities
 from ..train.recipes.registry import recipe_of
@@ -14,7 +15,6 @@ from ..train.trained_run import TrainedRun
 from ..wording import count_of, listed
 from .results import ModalityResult
 from .scoring import ScoredSplit
-from .wording import change
 
 # A chosen limit: a change this small would not decide between two sensors' prices.
 NO_CHANGE = 0.01
@@ -112,8 +112,8 @@ def change_caveats(results: Mapping[str, ModalityResult]) -> Iterator[str]:
     for name, found in changes.items():
         if found.low > 0 and found.value > NO_CHANGE:
             yield (
-                f"The model is better without {name}: the AUROC changes by {change(found)}. What it learned "
-                f"from {name} may hold for the training samples alone."
+                f"The model is better without {name}: the AUROC changes by {with_span(found, sign='+')}. What it "
+                f"learned from {name} may hold for the training samples alone."
             )
 
 

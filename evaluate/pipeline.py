@@ -20,10 +20,10 @@ from ..train.run_settings import shareable
 from ..train.samples import VALIDATION_SPLIT
 from ..train.trained_run import TrainedRun, load_run
 from .judging import judge
-from .provenance import Provenance
 from .report.report_json import report_document
 from .report.table import summary
 from .report.writer import write_report
+from .results import Provenance
 from .scoring import load_models, score_split
 
 

@@ -5,12 +5,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..metrics.auroc import auroc_interval
-from ..metrics.estimate import Estimate
+from ..metrics.estimate import Estimate, span
 from ..wording import count_of
 from .results import WholeSamples
 from .scoring import ScoredSplit
 from .whole_scale import FEWEST_NORMALS
-from .wording import span
 
 
 def whole_samples(scored: ScoredSplit) -> WholeSamples | None:

@@ -1,4 +1,4 @@
-"""A number with the interval that the data leave open."""
+"""A number with the interval that the data leave open, and how both are written wherever a person reads them."""
 
 from dataclasses import dataclass
 
@@ -21,3 +21,18 @@ class Estimate:
     def overlaps(self, other: "Estimate") -> bool:
         """Whether the two intervals share at least one point."""
         return self.low <= other.high and other.low <= self.high
+
+
+def span(estimate: Estimate, *, sign: str = "") -> str:
+    """An interval in words, `0.861 to 0.903`; of a difference with the sign "+", `-0.083 to +0.020`."""
+    return f"{estimate.low:{sign}.3f} to {estimate.high:{sign}.3f}"
+
+
+def with_span(estimate: Estimate, *, sign: str = "") -> str:
+    """A figure with its interval: `0.882 (0.861 to 0.903)`."""
+    return f"{estimate.value:{sign}.3f} ({span(estimate, sign=sign)})"
+
+
+def percent(estimate: Estimate) -> str:
+    """A share with its interval: `5.8% (2.4% to 11.6%)`."""
+    return f"{estimate.value:.1%} ({estimate.low:.1%} to {estimate.high:.1%})"

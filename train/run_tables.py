@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..documents import Json
-from ..metrics.estimate import Estimate
+from ..metrics.estimate import Estimate, span, with_span
 from ..progress import format_bytes, format_seconds
 from ..wording import count_of, visible
 from .run_catalogue import UNSEALED, RunEntry, Status, auroc_of
@@ -37,7 +37,7 @@ def run_list(entries: Sequence[RunEntry], *, folder: Path) -> Iterator[Renderabl
             Text.assemble(_literal(entry.name), _literal(f"\n{entry.recipe} {_time(entry.created)}", style="dim")),
             Text.assemble(_status(entry), f"\n{count_of(entry.epochs, 'epoch')}", _doubt(entry)),
             Text("\n".join(_validation(entry))),
-            Text("" if entry.test_auroc is None else f"{entry.test_auroc.value:.3f}\n{_span(entry.test_auroc)}"),
+            Text("" if entry.test_auroc is None else f"{entry.test_auroc.value:.3f}\n{span(entry.test_auroc)}"),
             Text(f"{format_bytes(entry.num_bytes)}\n{format_seconds(entry.seconds)}"),
         )
     yield table
@@ -181,12 +181,8 @@ def _figure(value: Figure) -> str:
     if value is None:
         return ""
     if isinstance(value, Estimate):
-        return f"{value.value:.3f} ({_span(value)})"
+        return with_span(value)
     return f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def _span(estimate: Estimate) -> str:
-    return f"{estimate.low:.3f} to {estimate.high:.3f}"
 
 
 def _plain(value: Json) -> str:

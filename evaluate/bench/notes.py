@@ -1,13 +1,14 @@
-"""What stands below the table of a bench: what failed, what calls for care, the controls, how intervals were made."""
+"""What stands above and below the table of a bench: what was compared; what failed, what calls for care, how intervals
+were made."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from ...metrics.auroc import SMALLEST_CLASS_FOR_DELONG
-from ...metrics.estimate import Estimate
+from ...metrics.estimate import with_span
 from ...metrics.repeats import Method, RepeatsEstimate
 from ..report.verdict import DEMO_SENTENCE
 from .comparison import Comparison
-from .header import BenchHeader
 
 _WHY_NOT_DELONG = f"fewer than {SMALLEST_CLASS_FOR_DELONG} samples of a class, or complete separation"
 _WAYS_OF_AUROC: Mapping[Method, str] = {
@@ -19,6 +20,30 @@ _WAYS_OF_DIFFERENCE: Mapping[Method, str] = {
     "newcombe": f"the intervals of both AUROCs as if they were independent, rather too wide ({_WHY_NOT_DELONG})",
     "equal": "none, where both place every sample alike",
 }
+
+
+@dataclass(frozen=True)
+class BenchHeader:
+    """What was compared, where, and by which command.
+
+    Attributes:
+        fingerprint: of all that the store holds.
+        backbones_are_random: whether any of its features come from random weights, as in a demo.
+    """
+
+    list_name: str
+    question: str
+    split: str
+    created: str
+    command: str
+    fingerprint: str
+    backbones_are_random: bool
+    versions: Mapping[str, str]
+
+    @property
+    def title(self) -> str:
+        """The list, the split and the list's question."""
+        return f"{self.list_name} on {self.split}" + (f": {self.question}" if self.question else "")
 
 
 def notes_below(comparison: Comparison, *, header: BenchHeader) -> list[str]:
@@ -45,11 +70,6 @@ def method_notes(comparison: Comparison) -> list[str]:
     return notes
 
 
-def span(estimate: Estimate, *, sign: str = "") -> str:
-    """An interval in words."""
-    return f"{estimate.low:{sign}.3f} to {estimate.high:{sign}.3f}"
-
-
 def _notes(comparison: Comparison, *, header: BenchHeader) -> Iterator[str]:
     yield from (f"{variant.name}: {failure}" for variant in comparison.variants for failure in variant.failures)
     if comparison.random is None:
@@ -57,10 +77,10 @@ def _notes(comparison: Comparison, *, header: BenchHeader) -> Iterator[str]:
     yield from comparison.caveats
     media_free = comparison.media_free
     assert media_free is not None
-    control = f"not to be had ({media_free.reason})" if media_free.auroc is None else _with_interval(media_free.auroc)
+    control = f"not to be had ({media_free.reason})" if media_free.auroc is None else with_span(media_free.auroc)
     yield (
         f"On {comparison.num_normal} normals and {comparison.num_defect} defects of {header.split}: media-free control "
-        f"{control}, random scores {_with_interval(comparison.random)}."
+        f"{control}, random scores {with_span(comparison.random)}."
     )
     yield from method_notes(comparison)
     if comparison.num_not_shared:
@@ -77,7 +97,3 @@ def _ways(estimates: Mapping[str, RepeatsEstimate], words: Mapping[Method, str])
     if len(used) == 1:
         return words[next(iter(used))]
     return "; ".join(f"{words[method]}, for {', '.join(names)}" for method, names in used.items())
-
-
-def _with_interval(estimate: Estimate) -> str:
-    return f"{estimate.value:.3f} ({span(estimate)})"

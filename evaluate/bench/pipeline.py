@@ -20,7 +20,7 @@ from ...train.run_folder import refuse_links
 from ...train.run_start import make_folder_of_runs
 from .comparison import TrialOutcome, VariantOutcome, compare
 from .display import shown_on, trial_title
-from .header import BenchHeader
+from .notes import BenchHeader
 from .overwriting import begin_overwriting, end_overwriting
 from .plan import Plan, load_shared_features, make_plan, one_line
 from .report import bench_document, write_tables

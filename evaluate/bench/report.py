@@ -10,12 +10,12 @@ from typing import Any
 from ...atomic import remove_partial, write_text
 from ...configs.variant_lists import Recorded
 from ...documents import write_sealed
+from ...metrics.estimate import span
 from ...metrics.repeats import RepeatsEstimate
 from ...train.run_documents import hashes_of
 from ...wording import spreadsheet_cell, visible
 from .comparison import Comparison, VariantResult
-from .header import BenchHeader
-from .notes import method_notes, notes_below, span
+from .notes import BenchHeader, method_notes, notes_below
 
 _CSV_COLUMNS = (
     "variant",

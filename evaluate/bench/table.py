@@ -8,8 +8,7 @@ from rich.text import Text
 from ...configs.variant_lists import Recorded
 from ...wording import visible
 from .comparison import Comparison, VariantResult
-from .header import BenchHeader
-from .notes import notes_below
+from .notes import BenchHeader, notes_below
 from .report import cells, without_empty_columns
 
 _MILLIONS = 100_000  # parameters from here on are counted in millions

@@ -6,12 +6,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ...metrics.binomial import clopper_pearson
-from ...metrics.estimate import Estimate
+from ...metrics.estimate import Estimate, span
 from ...metrics.roc import roc_curve
 from ...wording import visible
 from ..results import Assessment
 from ..scores import ScoreTable
-from ..wording import span
 from .drawing import CONTROL_COLOUR, DEFECT_COLOUR, INK, MODEL_COLOUR, data_uri, style
 
 

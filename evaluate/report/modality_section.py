@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from html import escape
 
 from ...metrics.auroc import SMALLEST_CLASS_FOR_DELONG
+from ...metrics.estimate import span, with_span
 from ...metrics.repeats import Method
 from ...wording import listed
 from ..modalities import NO_CHANGE, unseen_note
 from ..results import Assessment, ModalityResult
-from ..wording import change, span
 from .sections import table
 
 _METHODS: Mapping[Method, str] = {
@@ -37,7 +37,7 @@ def modality_section(assessment: Assessment) -> str:
 def _figures(result: ModalityResult) -> tuple[str, str, str]:
     if result.auroc is None or result.change is None:
         return "none has it", "", ""
-    return f"{result.auroc.value:.3f}", span(result.auroc), change(result.change)
+    return f"{result.auroc.value:.3f}", span(result.auroc), with_span(result.change, sign="+")
 
 
 def _explanation(assessment: Assessment) -> str:

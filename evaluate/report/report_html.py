@@ -7,8 +7,7 @@ from string import Template
 
 from ...train.metrics_log import MetricRow
 from ...wording import visible
-from ..provenance import Provenance
-from ..results import Assessment
+from ..results import Assessment, Provenance
 from ..scores import ScoreTable
 from . import figures, sections, training_figures
 from .modality_section import modality_section

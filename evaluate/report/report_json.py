@@ -4,12 +4,12 @@ from dataclasses import asdict
 
 from ...metrics.estimate import Estimate
 from ...metrics.exceedance import exceedance_rate
-from ..provenance import Provenance
 from ..results import (
     Assessment,
     ClassResult,
     Controls,
     ModalityResult,
+    Provenance,
     SessionDisjoint,
     ThresholdResult,
     WholeSamples,

@@ -5,12 +5,10 @@ from html import escape
 
 import numpy as np
 
-from ...metrics.estimate import Estimate
+from ...metrics.estimate import Estimate, percent, span
 from ...metrics.exceedance import exceedance_rate
-from ..provenance import Provenance
-from ..results import Assessment, Spread
+from ..results import Assessment, Provenance, Spread
 from ..scores import ScoreTable
-from ..wording import percent, span
 from .verdict import DEMO_SENTENCE, verdict
 
 _NUM_WORST = 8

@@ -6,12 +6,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ...metrics.estimate import Estimate
+from ...metrics.estimate import Estimate, percent, span
 from ...wording import visible
 from ..modalities import unseen_note
-from ..provenance import Provenance
-from ..results import Assessment
-from ..wording import percent, span
+from ..results import Assessment, Provenance
 from .verdict import DEMO_SENTENCE, verdict
 
 _MODALITY_TITLE = "Without one modality (n: samples that lack it anyway; rescaled: of those, put on one scale)"
@@ -73,8 +71,7 @@ def _without_modalities(assessment: Assessment) -> Iterator[RenderableType]:
     for name, result in assessment.modalities.items():
         numbers = ["none has it", "", ""]
         if result.auroc is not None and result.change is not None:
-            reach = f"{result.change.low:+.3f} to {result.change.high:+.3f}"
-            numbers = [f"{result.auroc.value:.3f}", f"{result.change.value:+.3f}", reach]
+            numbers = [f"{result.auroc.value:.3f}", f"{result.change.value:+.3f}", span(result.change, sign="+")]
         table.add_row(Text(visible(name)), *numbers, str(result.num_lacking), str(result.num_rescaled))
     yield table
     note = unseen_note(assessment.modalities)

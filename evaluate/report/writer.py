@@ -10,8 +10,7 @@ from ...locking import locked_folder
 from ...train.metrics_log import MetricRow
 from ...train.run_documents import hashes_of
 from ...train.run_folder import RunFolder
-from ..provenance import Provenance
-from ..results import Assessment
+from ..results import Assessment, Provenance
 from ..scores import ScoreTable, write_scores
 from .report_html import render_html
 from .report_json import report_document

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from weldcache.evaluate.assessment import assess
-from weldcache.evaluate.provenance import Provenance
 from weldcache.evaluate.representations import representations
-from weldcache.evaluate.results import Assessment, ModalityResult, WholeSamples
+from weldcache.evaluate.results import Assessment, ModalityResult, Provenance, WholeSamples
 from weldcache.evaluate.scores import Attributes, ScoreTable
 from weldcache.metrics.estimate import Estimate
 from weldcache.metrics.repeats import RepeatsEstimate

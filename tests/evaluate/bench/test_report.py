@@ -12,8 +12,7 @@ from rich.console import Console
 from weldcache.configs.variant_lists import Recorded
 from weldcache.documents import seal_holds
 from weldcache.evaluate.bench.comparison import Comparison, VariantResult
-from weldcache.evaluate.bench.header import BenchHeader
-from weldcache.evaluate.bench.notes import notes_below
+from weldcache.evaluate.bench.notes import BenchHeader, notes_below
 from weldcache.evaluate.bench.report import bench_document, bench_markdown, write_tables
 from weldcache.evaluate.bench.table import bench_summary
 from weldcache.evaluate.controls import MediaFreeControl

@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from weldcache.evaluate.provenance import Provenance
 from weldcache.evaluate.report.report_json import report_document
-from weldcache.evaluate.results import Assessment
+from weldcache.evaluate.results import Assessment, Provenance
 from weldcache.evaluate.scores import ScoreTable
 
 MakeTable = Callable[..., ScoreTable]

@@ -6,9 +6,8 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from weldcache.evaluate.provenance import Provenance
 from weldcache.evaluate.report.table import summary
-from weldcache.evaluate.results import Assessment
+from weldcache.evaluate.results import Assessment, Provenance
 from weldcache.evaluate.scores import ScoreTable
 
 

@@ -10,9 +10,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from weldcache.evaluate.provenance import Provenance
 from weldcache.evaluate.report.writer import write_report
-from weldcache.evaluate.results import Assessment
+from weldcache.evaluate.results import Assessment, Provenance
 from weldcache.evaluate.scores import ScoreTable
 from weldcache.train.run_folder import RunFolder
 
