@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from ...cache.arrays import NUMPY_TYPES, ArraySpec, FeatureSetSpec
+from ...cache.arrays import NUMPY_TYPES, FeatureSetSpec
 from ...cache.chunks import write_rows
 from ...cache.writer import disk_errors
 from ...errors import BusyError
@@ -19,7 +19,7 @@ from ...locking import locked_folder
 from .cost import Cost, measure
 
 _CHECKSUM_BYTES = 4  # behind a chunk's values
-_SMALL_FILES = 2  # a row of a feature set: its status and its sources, a block of the file system each
+_RECORD_BYTES = 512  # of a row in a feature set: status, hashes of files, digest, in chunks that many rows share
 _SCRATCH = ".weldcache-probe-"
 _TRIALS = 2  # groups of a feature set, written to see how fast that is, after one to warm up
 _TRIAL_BYTES = 8 << 20  # of a group at most
@@ -35,13 +35,13 @@ def row_bytes_on_disk(spec: FeatureSetSpec, *, path: Path) -> int:
     """What a row takes up where `path` is: every chunk is a file, and a file takes up whole blocks."""
     block = os.statvfs(_existing(path)).f_frsize
     chunks = sum(-(-(array.row_bytes + _CHECKSUM_BYTES) // block) for array in spec.arrays)
-    return (chunks + _SMALL_FILES) * block
+    return chunks * block + _RECORD_BYTES
 
 
 def write_costs(specs: Sequence[FeatureSetSpec], *, store_path: Path, group_size: int) -> dict[str, Cost]:
     """What it costs to write and sync a row of each feature set, in groups, on the disk that has `store_path`.
 
-    What is written for it is removed again.
+    What is written for it is removed again. Records are left out: a run writes those of a second's groups together.
 
     Raises:
         StoreError: if the disk refuses it.
@@ -56,10 +56,9 @@ def write_costs(specs: Sequence[FeatureSetSpec], *, store_path: Path, group_size
 
 
 def _trial(folder: Path, spec: FeatureSetSpec, *, num_rows: int) -> Cost:
-    small = [ArraySpec(f"small_{number}", (), (), "uint8") for number in range(_SMALL_FILES)]
     generator = np.random.default_rng(0)  # a disk that compresses would be too quick with zeros
     values: dict[Path, NDArray[np.generic]] = {}
-    for array in (*spec.arrays, *small):
+    for array in spec.arrays:
         path = folder / spec.name / array.name
         path.mkdir(parents=True)
         drawn = np.frombuffer(generator.bytes(num_rows * array.row_bytes), dtype=NUMPY_TYPES[array.dtype])
