@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weldcache.cache.arrays import ArraySpec
-from weldcache.cache.chunks import chunk_path, write_rows
 from weldcache.cache.precision import to_storage
 from weldcache.cache.source_files import SourceFile, source_file
 from weldcache.cache.status import Status
@@ -41,19 +40,23 @@ def store_of(project: Path) -> FeatureStore:
 
 
 def change_value(store: FeatureStore, array: str, row: int, change: Callable[[np.ndarray], None]) -> None:
-    """Change a stored row and give it a checksum that is right."""
-    values = np.array(store.read(array, [row]))
-    change(values[0])
-    write_rows(store.path / "features" / array, [row], values)
+    """Change a stored row and give it checksums and a digest that are right."""
+    feature_set, _, name = array.rpartition("/")
+    values = {each: np.array(store.read(f"{feature_set}/{each}", [row])) for each in store.arrays(feature_set)}
+    change(values[name][0])
+    rewrite(store, feature_set, [row], values)
 
 
 def swap_rows(store: FeatureStore, feature_set: str, first: int, second: int) -> None:
-    for name, spec in store.arrays(feature_set).items():
-        folder = store.path / "features" / feature_set / name
-        one, other = (chunk_path(folder, row, num_axes=len(spec.shape) + 1) for row in (first, second))
-        one.rename(folder / "spare")
-        other.rename(one)
-        (folder / "spare").rename(other)
+    rows = [first, second]
+    values = {name: store.read(f"{feature_set}/{name}", rows)[::-1].copy() for name in store.arrays(feature_set)}
+    rewrite(store, feature_set, rows, values)
+
+
+def rewrite(store: FeatureStore, feature_set: str, rows: list[int], values: Mapping[str, np.ndarray]) -> None:
+    noted = store.problems(feature_set)
+    notes = [noted.get(str(store.index.keys[row]), "") for row in rows]
+    StoreWriter(store).write(feature_set, rows, values, sources=store.sources(feature_set, rows), notes=notes)
 
 
 # The tolerance
