@@ -74,7 +74,7 @@ def scores_figure(test: ScoreTable, *, threshold: float) -> str:
             )
         axes.axvline(threshold, color=INK, linestyle=":", linewidth=1.5, label="threshold")
         axes.set(xlabel="anomaly score", ylabel="% of the class")
-        axes.legend()
+        axes.legend(loc="upper right")  # looking for the best place takes seconds on a busy machine, and warns of it
         return data_uri(figure)
 
 
