@@ -11,6 +11,7 @@ from weldcache.wording import (
     count_of,
     homes_hidden,
     homes_restored,
+    lined_up,
     listed,
     shortened,
     spreadsheet_cell,
@@ -49,6 +50,8 @@ def test_numbers_and_lists_of_things() -> None:
     assert listed(["a", "b", "c"], last="or") == "a, b or c"
     assert shortened(list("abcde"), most=3) == "a, b, c and 2 more"
     assert shortened(list("abc"), most=3) == "a, b, c"
+    assert lined_up(list("abcde"), most=2) == "  a\n  b\n  ... and 3 more"
+    assert lined_up(list("ab"), most=2) == "  a\n  b"
 
 
 def test_a_path_below_home_hides_whose_home_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
