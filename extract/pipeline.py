@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..atomic import remove_partial
 from ..cache.problems import Problem, grouped, problems_of
 from ..cache.status import Status
 from ..cache.store import FeatureStore
@@ -85,6 +86,7 @@ def extract(settings: Settings, *, split: str = "all", refresh: bool = False, re
     if not (path / "zarr.json").exists():
         _create_store(path, request)
     with locked_folder(path):
+        remove_partial(path / "zarr.json")  # of one that was killed while it replaced the store's description
         store = FeatureStore.open(path)
         with disk_errors(path):
             reconcile(store, request, refresh=refresh, relabel=relabel)
