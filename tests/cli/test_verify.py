@@ -24,7 +24,17 @@ def test_a_good_store_exits_zero_and_says_what_was_checked(
     project = copy_of(extracted)
     outcome = weldcache("verify", "--live", "1", folder=project)
     assert outcome.code == 0, outcome.out
-    for name in ("metadata", "status", "checksums", "values", "variation", "duplicates", "data set", "source files"):
+    for name in (
+        "metadata",
+        "status",
+        "checksums",
+        "digests",
+        "values",
+        "variation",
+        "duplicates",
+        "data set",
+        "source files",
+    ):
         assert name in outcome.out
     assert "Nothing is wrong" in outcome.out and "Tolerance: half a unit in the last place" in outcome.out
     record = dict(zarr.open_group(project / "features.zarr", mode="r")["verification"].attrs)
