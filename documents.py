@@ -22,6 +22,16 @@ Json = None | bool | int | float | str | Sequence[Any] | Mapping[str, Any]
 
 MOST_BYTES = 256 << 20  # of one document; the largest honest one lists a store's keys
 _MOST_LEVELS = 64
+_STARTS = {
+    b"\xff\xfe": "text in UTF-16",
+    b"\xfe\xff": "text in UTF-16",
+    b"PK\x03\x04": "a zip archive, as spreadsheets are",
+    b"\x1f\x8b": "packed with gzip",
+    b"BZh": "packed with bzip2",
+    b"\xfd7zXZ": "packed with xz",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"\xd0\xcf\x11\xe0": "an old Excel file",
+}
 SEAL = "checksum"  # the entry of a document that seals it
 
 
@@ -79,12 +89,25 @@ def decoded(content: bytes, *, encoding: str = "utf-8") -> str:
     Raises:
         ValueError: if it is not UTF-8; the message begins with the line.
     """
+    if kind := foreign_kind(content):
+        raise ValueError(f"line 1: the file is {kind}; save it as text in UTF-8")
     try:
         return content.decode(encoding)
     except UnicodeDecodeError as error:
-        line = 1 + content.count(b"\n", 0, error.start)
-        byte = content[error.start]
+        before, byte = error.object[: error.start], error.object[error.start]  # without a mark at the beginning
+        line = len((before + b"-").splitlines())
         raise ValueError(f"line {line}: the byte 0x{byte:02x} is not UTF-8; save the file as UTF-8") from None
+
+
+def foreign_kind(content: bytes) -> str | None:
+    """What a file is that should be text in UTF-8 and begins as something else does; None where it does not."""
+    for start, kind in _STARTS.items():
+        if content.startswith(start):
+            return kind
+    # Of Latin letters in UTF-16, every other byte is zero.
+    even, odd = content[:64:2], content[1:64:2]
+    halves = ((even, odd), (odd, even))
+    return "text in UTF-16" if any(0 not in one and 2 * other.count(0) > len(other) for one, other in halves) else None
 
 
 def read_document(path: Path, *, most_bytes: int = MOST_BYTES) -> Any:

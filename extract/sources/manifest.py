@@ -170,7 +170,22 @@ def _row(fields: Sequence[str], *, columns: Sequence[str], place: str) -> _Row:
             "and put a value that holds a comma in quotation marks."
         )
     values = {column: field.strip() for column, field in zip(columns, fields, strict=False)}
+    _check_one_line(values, num_columns=len(columns), place=place)
     return _Row(values=values, place=place)
+
+
+def _check_one_line(values: Mapping[str, str], *, num_columns: int, place: str) -> None:
+    """Between two quotation marks too many, whole lines are one value, and their welds would be lost.
+
+    A remark may have several lines, so in a column that is not used only what holds a whole row's commas is refused.
+    """
+    for column, value in values.items():
+        several = "\n" in value or "\r" in value
+        if several and (column in _COLUMNS or value.count(",") >= num_columns - 1):
+            raise SourceError(
+                f"{place}: {column} goes over several lines ({brief(value)}); write it in one, and see that every "
+                "quotation mark has its other."
+            )
 
 
 def _check_unique(rows: Sequence[_Row]) -> None:

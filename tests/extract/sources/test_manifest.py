@@ -347,6 +347,43 @@ def test_an_unclosed_quotation_mark_is_refused(tmp_path: Path, row: Row, write_m
         ManifestSource(tmp_path).samples()
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_every_end_of_line_is_read(tmp_path: Path, row: Row, write_manifest: Write, end: str, encoding: str) -> None:
+    names = ["OK", "孔隙1", "Porosität"]
+    path = write_manifest([row(f"naht_{place}", CATEGORY=name) for place, name in enumerate(names)])
+    path.write_bytes(path.read_bytes().decode().replace("\r\n", end).encode(encoding))
+    assert [sample.class_name for sample in ManifestSource(tmp_path).samples()] == ["good", "孔隙1", "porosität"]
+    path.write_bytes(path.read_bytes().replace("ä".encode(), b"\xe4"))
+    with pytest.raises(SourceError, match="line 4: the byte 0xe4 is not UTF-8"):
+        ManifestSource(tmp_path).samples()
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf16_is_named(tmp_path: Path, row: Row, write_manifest: Write, encoding: str) -> None:
+    write_manifest([row()], encoding=encoding)
+    with pytest.raises(SourceError, match="text in UTF-16"):
+        ManifestSource(tmp_path).samples()
+
+
+@pytest.mark.parametrize("column", ["CATEGORY", "STEEL_TYPE", "SAMPLES"])
+def test_quotation_marks_around_several_rows_swallow_no_weld(
+    tmp_path: Path, row: Row, write_manifest: Write, column: str
+) -> None:
+    path = write_manifest([row("naht_1", **{column: "<good"}), row("naht_2", **{column: "good>"}), row("naht_3")])
+    path.write_text(path.read_text().replace("<", '"').replace(">", '"'))
+    with pytest.raises(SourceError, match=f"line 3: {column} goes over several lines"):
+        ManifestSource(tmp_path).samples()
+
+
+def test_a_value_in_two_lines_is_refused_where_it_is_used(tmp_path: Path, row: Row, write_manifest: Write) -> None:
+    write_manifest([row(SAMPLES="coupon,\nof plate 7")])
+    assert len(ManifestSource(tmp_path).samples()) == 1
+    write_manifest([row(STEEL_TYPE="FE\n410")])
+    with pytest.raises(SourceError, match="line 3: STEEL_TYPE goes over several lines"):
+        ManifestSource(tmp_path).samples()
+
+
 def test_no_manifest_names_the_way_to_get_one(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match=r"data\.root.*weldcache synth"):
         ManifestSource(tmp_path).samples()
