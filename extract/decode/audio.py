@@ -50,8 +50,8 @@ def decode_audio(
 ) -> AudioWindows:
     """Decode a recording to 16 kHz mono and cut it into windows, the last one padded with zeros.
 
-    Channels are averaged; where they cancel each other the loudest is taken. Other rates are resampled with a
-    linear-phase filter (soxr's high quality).
+    Channels that are not silent are averaged; where they cancel each other the loudest is taken. Other rates are
+    resampled with a linear-phase filter (soxr's high quality).
 
     Raises:
         DecodeError: if the file cannot be decoded to its end, contradicts itself, is empty, holds values that are not
@@ -135,19 +135,27 @@ def _check_length(path: Path, *, announced: int, rate: int, max_seconds: float) 
 
 
 def _to_mono(channels: Channels, *, problems: list[str]) -> Waveform:
-    """The mean of the channels; the loudest alone where they cancel out, as with one microphone the wrong way round."""
-    mean: Waveform = channels.mean(axis=1, dtype=np.float32)
-    number = channels.shape[1]
+    """The mean of the channels that hold sound, or the loudest alone where they cancel out.
+
+    A silent channel is a microphone that was not there, and would only lower the level; channels cancel each other as
+    where one microphone is the wrong way round.
+    """
+    levels = channels.std(axis=0, dtype=np.float64)
+    silent, heard = levels <= FLOOR, channels
+    if silent.any() and not silent.all():
+        number = int(np.sum(silent))
+        problems.append(f"{number} of its {len(silent)} channels {'is' if number == 1 else 'are'} silent and left out")
+        heard = np.ascontiguousarray(channels[:, ~silent])
+    mean: Waveform = heard.mean(axis=1, dtype=np.float32)
+    number = heard.shape[1]
     if number == 1:
         return mean
-    levels = channels.std(axis=0, dtype=np.float64)
     unlike = float(np.sqrt(np.sum(levels**2))) / number
     if mean.std(dtype=np.float64) < _CANCELS * unlike:
         loudest = int(levels.argmax())
         problems.append(f"its {number} channels cancel each other out: channel {loudest + 1}, the loudest, is taken")
         return np.ascontiguousarray(channels[:, loudest])
-    silent = int(np.sum(levels <= FLOOR))
-    problems.append(f"its {number} channels are averaged" + (f", of which {silent} are silent" if silent else ""))
+    problems.append(f"its {number} channels are averaged")
     return mean
 
 

@@ -183,7 +183,7 @@ def test_of_channels_that_cancel_each_other_the_loudest_is_taken(
 
 @pytest.mark.parametrize(
     ("second", "words"),
-    [(noise(), "averaged"), (noise(seed=1), "averaged"), (-0.5 * noise(), "averaged"), (0 * noise(), "1 are silent")],
+    [(noise(), "averaged"), (noise(seed=1), "averaged"), (-0.5 * noise(), "averaged")],
 )
 def test_other_channels_are_averaged_and_told(tmp_path: Path, second: np.ndarray, words: str) -> None:
     windows = written(tmp_path / "weld.flac", np.stack([noise(), second], axis=1))
@@ -191,6 +191,23 @@ def test_other_channels_are_averaged_and_told(tmp_path: Path, second: np.ndarray
     (problem,) = windows.problems
     assert "2 channels" in problem
     assert words in problem
+
+
+@pytest.mark.parametrize("dead", [0.0, 0.25])
+def test_silent_channels_do_not_lower_the_level_of_the_others(tmp_path: Path, dead: float) -> None:
+    silent = np.full(SAMPLE_RATE, dead)
+    windows = written(tmp_path / "weld.flac", np.stack([noise(), silent], axis=1))
+    np.testing.assert_allclose(windows.samples[0, :SAMPLE_RATE], noise(), atol=1e-4)
+    assert windows.problems == (f"{tmp_path / 'weld.flac'}: 1 of its 2 channels is silent and left out",)
+    windows = written(tmp_path / "weld.flac", np.stack([silent, noise(), silent, noise(seed=1)], axis=1))
+    np.testing.assert_allclose(windows.samples[0, :SAMPLE_RATE], (noise() + noise(seed=1)) / 2, atol=1e-4)
+    assert "2 of its 4 channels are silent" in windows.problems[0] and "2 channels are averaged" in windows.problems[1]
+
+
+def test_the_loudest_of_channels_that_cancel_is_counted_among_all(tmp_path: Path) -> None:
+    windows = written(tmp_path / "weld.flac", np.stack([0 * noise(), noise(), -1.1 * noise()], axis=1))
+    np.testing.assert_allclose(windows.samples[0, :SAMPLE_RATE], -1.1 * noise(), atol=1e-4)
+    assert "channel 3" in windows.problems[1]
 
 
 @pytest.mark.parametrize("level", [0.0, 0.25])
@@ -287,6 +304,24 @@ def test_a_wav_that_is_cut_short_is_told(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:20_000])
     (problem,) = decode_audio(path, max_seconds=10.0).problems
     assert "does not fit the file" in problem
+
+
+@pytest.mark.parametrize("data_bytes", [0xFFFFFFFF, 64_000])
+def test_a_wav_that_announces_other_than_it_holds_is_told(tmp_path: Path, data_bytes: int) -> None:
+    path = tmp_path / "weld.wav"
+    soundfile.write(path, noise(), SAMPLE_RATE)
+    content = bytearray(path.read_bytes())
+    at = content.index(b"data") + 4
+    content[at : at + 4] = data_bytes.to_bytes(4, "little")
+    path.write_bytes(content)
+    windows = decode_audio(path, max_seconds=10.0)
+    np.testing.assert_allclose(windows.samples[0, :SAMPLE_RATE], noise(), atol=1e-4)
+    assert "does not fit the file" in windows.problems[0]
+
+
+def test_a_flac_that_is_announced_longer_than_it_is_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DecodeError):
+        decode_audio(with_header(tmp_path / "weld.flac", num_samples=SAMPLE_RATE + 4000), max_seconds=10.0)
 
 
 def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
