@@ -20,6 +20,10 @@ ARC_ON_AMPERE = 50.0
 LIMITS = SensorSettings().limits
 
 _CURRENT = CHANNELS.index("Primary Weld Current")
+_VOLTAGE = CHANNELS.index("Secondary Weld Voltage")
+_ARC_VOLTS = (10.0, 45.0)  # between which arcs burn; a source that waits for one may hold more
+_OFFSET = 0.1  # a sensor's zero may lie so far below 0
+_NEARLY_ALL = 0.9  # of a channel's values other than 0
 _FEW_ROWS = 8
 _FEW_SECONDS = 1.0
 _FAR = 5  # times the spread of all other values of a recording, or their middle value, whichever is more
@@ -87,7 +91,13 @@ def read_sensor_table(path: Path, *, limits: Sequence[float] = LIMITS) -> Sensor
     timing = read_clock(rows.seconds, lines=rows.lines, path=path)
     values, beyond = _within_limits(rows.values, limits=limits, lines=rows.lines, path=path)
     kept, lines = values[timing.rows], rows.lines[timing.rows]
-    doubts = [*_few(timing.times), *_far_values(kept, lines=lines), *_still_channels(kept)]
+    doubts = [
+        *_few(timing.times),
+        *_far_values(kept, lines=lines),
+        *_still_channels(kept),
+        *_negative(kept),
+        *_exchanged(kept),
+    ]
     return SensorTable(timing.times, kept, (*rows.problems, *timing.problems, *beyond, *doubts))
 
 
@@ -143,6 +153,27 @@ def _still_channels(values: Float64[np.ndarray, "rows 6"]) -> Iterator[str]:
     for name, number in zip(CHANNELS, empty.tolist(), strict=True):
         if 2 * number > len(values):
             yield f"{name} is empty in {number} of {count_of(len(values), 'row')}"
+
+
+def _negative(values: Float64[np.ndarray, "rows 6"]) -> Iterator[str]:
+    """All six channels are magnitudes: one that is below 0 has a sign or a name that is not its own."""
+    for name, column in zip(CHANNELS, values.T, strict=True):
+        number = int(np.sum(column < 0))
+        if number > _NEARLY_ALL * np.sum(np.abs(column) > 0) and np.nanmin(column) < -_OFFSET:
+            yield f"{name} is negative in {number:,} of {count_of(len(column), 'row')}: a sign or a column may be wrong"
+
+
+def _exchanged(values: Float64[np.ndarray, "rows 6"]) -> Iterator[str]:
+    """Whether more rows hold an arc where current and voltage are each other's than where they are their own."""
+    current, voltage = np.abs(values[:, _CURRENT]), np.abs(values[:, _VOLTAGE])
+    low, high = _ARC_VOLTS
+    high_voltage = voltage > ARC_ON_AMPERE
+    found = int(np.sum(high_voltage & (low <= current) & (current <= high)))
+    if found > max(np.sum(current > ARC_ON_AMPERE), np.sum(high_voltage) / 2):
+        yield (
+            f"current and voltage look exchanged: in {count_of(found, 'row')} the voltage is above "
+            f"{ARC_ON_AMPERE:g} V and the current {low:g} to {high:g} A"
+        )
 
 
 def _arc_on(table: SensorTable) -> Float64[np.ndarray, " 2"]:

@@ -14,13 +14,12 @@ from jaxtyping import Bool, Float64, Int64
 from ...errors import DecodeError
 from ...progress import format_seconds
 from ...wording import count_of, shortened
-from .sensor_rows import MOST_SHOWN, lines_told
+from .sensor_rows import MOST_SHOWN, is_coarse, lines_told
 
 # Real recordings last 21 to 43 s, and minutes with their gaps; hours mean wrong time stamps or several recordings.
 MAX_SECONDS = 3600.0
 
 _DAY_SECONDS = 86_400.0
-_COARSE_SHARE = 0.1  # of rows with the stamp of the row before them: above it the clock is slower than the rows
 _MOST_SET_BACKS = 5  # of a clock, in one recording, and one in so many rows; more, and the file is in no order
 _ROWS_A_SET_BACK = 20
 _GAP_SECONDS = 1.0
@@ -77,7 +76,7 @@ def read_clock(seconds: Float64[np.ndarray, " rows"], *, lines: Int64[np.ndarray
 
 def _spread_over_stamps(times: Float64[np.ndarray, " rows"]) -> tuple[Float64[np.ndarray, " rows"], list[str]]:
     """Times as they are, or spread where the clock counts more slowly than rows follow."""
-    if np.mean(np.diff(times) == 0) <= _COARSE_SHARE:
+    if not is_coarse(times):
         return times, []
     starts = np.flatnonzero(np.diff(times, prepend=np.nan) != 0)
     sizes = np.diff(starts, append=len(times))

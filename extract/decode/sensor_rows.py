@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from ...documents import foreign_kind
 from ...errors import DecodeError
 from ...wording import count_of, shortened
 from .media_file import read_content
@@ -35,6 +36,10 @@ MOST_SHOWN = 3  # places in a note
 
 _ENOUGH_ROWS = 100  # to tell how a column is written
 _ODD_SHARE = 0.01  # of its numbers, at most, that are written otherwise; more, and it is written freely
+
+_COARSE_SHARE = 0.1  # of rows with the stamp of the row before them: above it the clock is slower than the rows
+
+_NOT_UTF8 = "\ufffd"  # what such bytes are decoded to
 
 _Line = tuple[int, list[str]]  # its number in the file, its fields
 
@@ -74,12 +79,19 @@ def read_sensor_rows(path: Path) -> SensorRows:
         [_parse_value(row[columns[name]], name=name, place=place) for name in CHANNELS]
         for (_, row), place in zip(lines, places, strict=True)
     ]
+    seconds = np.array(times, dtype=np.float64)
+    once, repeats = _each_once(lines, seconds)
     return SensorRows(
-        lines=np.array([number for number, _ in lines], dtype=np.int64),
-        seconds=np.array(times, dtype=np.float64),
-        values=np.array(values, dtype=np.float64).reshape(-1, len(CHANNELS)),
-        problems=(*problems, *_odd_numbers(lines, columns)),
+        lines=np.array([number for number, _ in lines], dtype=np.int64)[once],
+        seconds=seconds[once],
+        values=np.array(values, dtype=np.float64).reshape(-1, len(CHANNELS))[once],
+        problems=(*problems, *repeats, *_odd_numbers(lines, columns)),
     )
+
+
+def is_coarse(seconds: Float64[np.ndarray, " rows"]) -> bool:
+    """Whether the clock counts more slowly than rows follow, so that many have the stamp of the row before."""
+    return len(seconds) > 1 and bool(np.mean(np.diff(seconds) == 0) > _COARSE_SHARE)
 
 
 def lines_told(numbers: Sequence[int]) -> str:
@@ -90,6 +102,8 @@ def lines_told(numbers: Sequence[int]) -> str:
 
 def _read_text(path: Path) -> str:
     content = read_content(path, what="sensor file", most_bytes=MOST_BYTES)
+    if kind := foreign_kind(content):
+        raise DecodeError(f"{path}: the sensor file is {kind}; write it as text in UTF-8.")
     # A byte that is not UTF-8 may stand in a remark, where it does no harm; in a number it is reported as such.
     return content.decode("utf-8-sig", errors="replace")
 
@@ -106,8 +120,33 @@ def _split(text: str, *, path: Path) -> list[_Line]:
 def _find_column(header: list[str], *, name: str, path: Path) -> int:
     if header.count(name) != 1:
         found = "is missing" if name not in header else "occurs more than once"
+        if _NOT_UTF8 in "".join(header):
+            raise DecodeError(f"{path}: the column {name} {found}, and the header holds bytes that are not UTF-8.")
         raise DecodeError(f"{path}: the column {name} {found}; the header is {', '.join(header)!r}.")
     return header.index(name)
+
+
+def _each_once(
+    lines: Sequence[_Line], seconds: Float64[np.ndarray, " rows"]
+) -> tuple[Int64[np.ndarray, " kept"], list[str]]:
+    """Which rows stay where some are written again, equal in every field, and what to say of it.
+
+    Where all are, that is what happened to the file. Some alone may also be what a clock slower than the rows gives of
+    a machine that stands still; there, nothing is dropped.
+    """
+    rows = [tuple(row) for _, row in lines]
+    counts, seen = Counter(rows), Counter[tuple[str, ...]]()
+    each = math.gcd(*counts.values())
+    kept, again = [], []
+    for place, row in enumerate(rows):
+        seen[row] += 1
+        (kept if seen[row] <= (counts[row] // each if each > 1 else 1) else again).append(place)
+    if each > 1:
+        return np.array(kept), [f"each row occurs {'twice' if each == 2 else f'{each} times'} and is taken once"]
+    if not again or is_coarse(seconds[kept]):
+        return np.arange(len(rows)), []
+    told = lines_told([lines[place][0] for place in again])
+    return np.array(kept), [f"{count_of(len(again), 'row repeats', 'rows repeat')} another and count once ({told})"]
 
 
 def _may_be_cut(lines: Sequence[_Line], *, needed: int) -> bool:

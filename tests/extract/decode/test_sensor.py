@@ -270,6 +270,37 @@ def test_a_current_in_another_unit_is_told(weld: WriteCsv) -> None:
     assert "never above 50 A" in problem
 
 
+@pytest.mark.parametrize("name", CHANNELS)
+def test_a_channel_that_is_negative_is_told(weld: WriteCsv, name: str) -> None:
+    path = weld()
+    column = 3 + CHANNELS.index(name)
+    header, *rows = [row.split(",") for row in path.read_text().splitlines()]
+    for row in rows:
+        row[column] = f"-{row[column]}"
+    path.write_text("\n".join(map(",".join, [header, *rows])) + "\n")
+    problems = decode_sensors(path, num_steps=64).problems
+    assert any(f"{name} is negative in 60 of 60 rows" in problem for problem in problems)
+
+
+def test_a_zero_that_is_a_little_off_is_not_remarked_on(weld: WriteCsv) -> None:
+    path = weld({(row, "CO2 Weld Flow"): f"{-0.05 - row % 3 / 100:.2f}" for row in range(60)})
+    assert decode_sensors(path, num_steps=64).problems == ()
+
+
+def test_current_and_voltage_under_each_others_names_are_told(weld: WriteCsv) -> None:
+    path = weld()
+    header, rows = path.read_text().split("\n", 1)
+    names = "Primary Weld Current", "Secondary Weld Voltage"
+    path.write_text(header.replace(names[0], "X").replace(names[1], names[0]).replace("X", names[1]) + "\n" + rows)
+    problems = decode_sensors(path, num_steps=64).problems
+    assert any("current and voltage look exchanged: in 55 rows" in problem for problem in problems)
+
+
+def test_the_voltage_before_the_arc_burns_is_not_remarked_on(weld: WriteCsv) -> None:
+    path = weld({(row, "Secondary Weld Voltage"): f"{72 + row / 10:.2f}" for row in range(5)})
+    assert decode_sensors(path, num_steps=64).problems == ()
+
+
 def test_too_few_rows_are_told(write_csv: WriteCsv) -> None:
     lines = [line(f"10:00:00.{row}00", current=100 * row, consumed=row) for row in range(3)]
     assert any("3 rows in 0.2 s" in problem for problem in decode_sensors(write_csv(lines), num_steps=4).problems)

@@ -1,5 +1,6 @@
 """Fields under their columns: what a comma too many, a cut file and another script do, and what is harmless."""
 
+import gzip
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -142,6 +143,55 @@ def test_a_number_that_is_written_unlike_all_others_is_told(write: Write, column
 def test_numbers_without_their_last_zeros_are_not_remarked_on(write: Write) -> None:
     rows = [f"10/04/22,10:{row // 60:02d}:{row % 60:02d},HX-1,1.5,20,90,200,{row / 10:g},24.25" for row in range(120)]
     assert read_sensor_rows(write(rows)).problems == ()
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf16_is_named(write: Write, encoding: str) -> None:
+    path = write(rows_of())
+    path.write_bytes(path.read_text().encode(encoding))
+    with pytest.raises(DecodeError, match=r"weld\.csv: the sensor file is text in UTF-16"):
+        read_sensor_rows(path)
+
+
+@pytest.mark.parametrize(("content", "kind"), [(gzip.compress(b"Time"), "gzip"), (b"PK\x03\x04\x14\0\0\0", "zip")])
+def test_an_archive_is_named(tmp_path: Path, content: bytes, kind: str) -> None:
+    (tmp_path / "weld.csv").write_bytes(content)
+    with pytest.raises(DecodeError, match=kind):
+        read_sensor_rows(tmp_path / "weld.csv")
+
+
+def test_a_header_in_another_encoding_is_said_so(write: Write) -> None:
+    path = write(rows_of())
+    path.write_bytes(path.read_bytes().replace(b"Feed", b"F\xf6rderung"))
+    with pytest.raises(DecodeError, match="the column Feed is missing, and the header holds bytes that are not UTF-8"):
+        read_sensor_rows(path)
+
+
+@pytest.mark.parametrize("written", ["in pairs", "one file after the other"])
+def test_rows_that_are_all_written_twice_are_taken_once(write: Write, written: str) -> None:
+    once = rows_of()
+    twice = [row for row in once for _ in range(2)] if written == "in pairs" else [*once, *once]
+    expected, found = read_sensor_rows(write(once)), read_sensor_rows(write(twice))
+    np.testing.assert_array_equal(found.seconds, expected.seconds)
+    np.testing.assert_array_equal(found.values, expected.values)
+    assert expected.problems == ()
+    assert found.problems == ("each row occurs twice and is taken once",)
+
+
+def test_rows_that_are_written_again_are_taken_once_and_counted(write: Write) -> None:
+    once = rows_of()
+    found = read_sensor_rows(write([*once[:3], once[2], once[1], *once[3:]]))
+    assert found.seconds.tolist() == read_sensor_rows(write(once)).seconds.tolist()
+    assert found.problems == ("2 rows repeat another and count once (lines 5, 6)",)
+
+
+def test_equal_rows_of_a_coarse_clock_stay(write: Write) -> None:
+    """A machine that stands still looks the same several times a second."""
+    idle = "10/04/22,10:00:00,HX-1,1.5,20,0,0,2361.7,0"
+    rows = [idle] * 3 + [idle.replace(":00,", f":{1 + row // 3:02d},").replace("1.5", f"1.{row}") for row in range(9)]
+    found = read_sensor_rows(write(rows))
+    assert len(found.seconds) == 12
+    assert found.problems == ()
 
 
 def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
