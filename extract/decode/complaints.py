@@ -17,6 +17,8 @@ from .opencv import environment
 
 _STDERR = 2
 _LINE = re.compile(rb"\[[^\]\n]* @ 0x[0-9a-f]+\] ([^\n]*)\n?")
+# What FFmpeg says while it finds out a file's format, of no file in particular.
+_NOISE = re.compile(rb"(?:Ignoring attempt to set invalid timebase|Not detecting m3u8/hls)[^\n]*\n?")
 _OF_MEMORY = re.compile("cannot allocate|failed to allocate|get_buffer", re.IGNORECASE)
 
 
@@ -39,7 +41,7 @@ class Complaints:
         written = os.pread(self._held, size, 0)
         os.lseek(self._held, 0, os.SEEK_SET)
         os.ftruncate(self._held, 0)
-        os.write(self._stderr, _LINE.sub(b"", written))
+        os.write(self._stderr, _NOISE.sub(b"", _LINE.sub(b"", written)))
         lines = [line.decode(errors="replace") for line in _LINE.findall(written)]
         for line in filter(_OF_MEMORY.search, lines):
             raise MemoryError(f"FFmpeg: {line}")
@@ -48,11 +50,36 @@ class Complaints:
 
 @contextmanager
 def complaints_heard() -> Iterator[Complaints]:
-    """Keep OpenCV's and FFmpeg's complaints about damaged files off the terminal, and hear them in a decode process."""
+    """Keep OpenCV's and FFmpeg's complaints about damaged films off the terminal, and hear them in a decode process."""
+    with _opencv_silent(), _silenced() if _in_main_process() else _heard() as complaints:
+        yield complaints
+
+
+@contextmanager
+def complaints_unheard() -> Iterator[None]:
+    """Keep what OpenCV, libpng and libtiff say of a damaged picture off the terminal, the libraries in a decode process
+    alone: whoever decodes it tells what is wrong, and of which file."""
+    with _opencv_silent():
+        if _in_main_process():
+            yield
+            return
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            with _stderr_to(nowhere):
+                yield
+        finally:
+            os.close(nowhere)
+
+
+def _in_main_process() -> bool:
+    return multiprocessing.parent_process() is None
+
+
+@contextmanager
+def _opencv_silent() -> Iterator[None]:
     level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
-        with _silenced() if multiprocessing.parent_process() is None else _heard() as complaints:
-            yield complaints
+        yield
     finally:
         cv2.utils.logging.setLogLevel(level)
 
@@ -66,14 +93,20 @@ def _silenced() -> Iterator[Complaints]:
 
 @contextmanager
 def _heard() -> Iterator[Complaints]:
-    with tempfile.TemporaryFile(buffering=0) as held:
-        stderr = _copy_of_stderr()
-        os.dup2(held.fileno(), _STDERR)
-        try:
-            yield Complaints(held=held.fileno(), stderr=stderr)
-        finally:
-            os.dup2(stderr, _STDERR)
-            os.close(stderr)
+    with tempfile.TemporaryFile(buffering=0) as held, _stderr_to(held.fileno()) as stderr:
+        yield Complaints(held=held.fileno(), stderr=stderr)
+
+
+@contextmanager
+def _stderr_to(descriptor: int) -> Iterator[int]:
+    """Yields where the stderr went before."""
+    stderr = _copy_of_stderr()
+    os.dup2(descriptor, _STDERR)
+    try:
+        yield stderr
+    finally:
+        os.dup2(stderr, _STDERR)
+        os.close(stderr)
 
 
 def _copy_of_stderr() -> int:

@@ -25,6 +25,10 @@ from .opencv import check_memory, memory_told, open_capture
 # more in a row than this and then decodes again.
 _MOST_FAILURES_IN_A_ROW = 300
 
+# A film with fewer instants at which its brightness is measured is measured at every frame: one that lasts less than a
+# second, or whose header says so, would be judged by its first frame.
+_FEW_MEASURES = 5
+
 _PIXELS_UNKNOWN = 4_000_000  # of a film that does not open: about 4K
 
 # Containers round time stamps to a millisecond, or do not; one that is this near to a whole number of frames is one.
@@ -121,6 +125,7 @@ def read_film(path: Path, header: FilmHeader, *, chosen: Int64[np.ndarray, " cho
     """
     capture = _open(path, complaints=complaints)
     every = max(1, round(SECONDS_BETWEEN_MEASURES * header.rate))
+    num_first = _FEW_MEASURES * every if header.announced < _FEW_MEASURES * every else 0  # all of which are measured
     frames = np.empty((0, 0, 0, 3), dtype=np.uint8)
     grabbed: list[_Grabbed] = []
     measured: dict[int, float] = {}
@@ -129,7 +134,7 @@ def read_film(path: Path, header: FilmHeader, *, chosen: Int64[np.ndarray, " cho
         _check_length(path, index + 1, most_frames=header.most_frames)
         wanted = np.flatnonzero(chosen == index)
         # By place as well, because only at the end it is known whether the stamps are times.
-        measure = not grabbed or _ticks(frame, every=every) != _ticks(grabbed[-1], every=every)
+        measure = index < max(1, num_first) or _ticks(frame, every=every) != _ticks(grabbed[-1], every=every)
         if len(wanted) or measure:
             picture = _retrieve(capture, header, into=picture, path=path, index=index)
         if picture is not None and measure:
@@ -143,6 +148,8 @@ def read_film(path: Path, header: FilmHeader, *, chosen: Int64[np.ndarray, " cho
     capture.release()
     slots = _slots(grabbed)
     at = np.flatnonzero(np.diff(slots // every, prepend=-1.0))
+    if len(at) < _FEW_MEASURES and len(measured) == len(grabbed):
+        at, every = np.arange(len(grabbed)), 1
     return Film(
         frames=frames[: np.searchsorted(chosen, len(grabbed))],
         slots=slots,

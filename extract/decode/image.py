@@ -12,6 +12,7 @@ from jaxtyping import UInt8
 from ...configs.schema import ImageSettings, Rectangle
 from ...errors import DecodeError
 from ...wording import count_of
+from .complaints import complaints_unheard
 from .decoded import Photographs
 from .media_file import read_content
 from .opencv import check_memory, memory_told
@@ -98,6 +99,11 @@ def read_picture(path: Path, *, max_megapixels: float = _MAX_MEGAPIXELS) -> Pict
         MemoryError: if there is not enough to decode it, which says nothing about the file.
     """
     content = read_content(path, what="photograph")
+    with complaints_unheard():
+        return _decoded(path, content, max_megapixels=max_megapixels)
+
+
+def _decoded(path: Path, content: bytes, *, max_megapixels: float) -> Picture:
     num_pixels = check_picture(path, content, max_megapixels=max_megapixels)
     try:
         with memory_told():

@@ -15,7 +15,7 @@ def require_readable(path: Path, *, what: str) -> None:
     Raises:
         DecodeError: if the file is missing, not a regular file, empty, or may not be read.
     """
-    with _refusals_told(path, what=what), open_regular(path) as file:
+    with refusals_told(path, what=what), open_regular(path) as file:
         content = file.read(1)
     _require_content(path, content, what=what)
 
@@ -26,14 +26,15 @@ def read_content(path: Path, *, what: str, most_bytes: int = MOST_BYTES) -> byte
     Raises:
         DecodeError: as `require_readable`, and if there are more than `most_bytes`.
     """
-    with _refusals_told(path, what=what):
+    with refusals_told(path, what=what):
         content = read_regular_file(path, most_bytes=most_bytes)
     _require_content(path, content, what=what)
     return content
 
 
 @contextmanager
-def _refusals_told(path: Path, *, what: str) -> Iterator[None]:
+def refusals_told(path: Path, *, what: str) -> Iterator[None]:
+    """What opening or reading refuses, as a DecodeError; memory that ran out, as a MemoryError."""
     try:
         yield
     except FileNotFoundError as error:

@@ -53,6 +53,14 @@ def check_picture(path: Path, content: bytes, *, max_megapixels: float) -> int:
     return _check_other(path, content, max_megapixels=max_megapixels)
 
 
+def jpeg_size(head: bytes) -> tuple[int, int] | None:
+    """Width and height that the first bytes of a JPEG say; None of anything else."""
+    if not head.startswith(_JPEG_START):
+        return None
+    frames = (segment for mark, segment, _ in _segments(head) if mark in _FRAMES and len(segment) >= 6)
+    return next(((int.from_bytes(frame[3:5]), int.from_bytes(frame[1:3])) for frame in frames), None)
+
+
 def _check_size(path: Path, width: int, height: int, *, max_megapixels: float) -> int:
     if width * height > max_megapixels * 1e6:
         raise DecodeError(

@@ -9,6 +9,7 @@ from jaxtyping import Float64, Int64
 
 from ...errors import DecodeError
 from ...wording import count_of
+from .avi import AviStructure, read_structure
 from .brightness import DARK, SECONDS_BETWEEN_MEASURES
 from .complaints import complaints_heard
 from .decoded import VideoClip
@@ -19,6 +20,11 @@ MIN_DECODABLE_SHARE = 0.5
 
 _UNCHANGING = 0.5  # of 255: how far the light of a film varies in which nothing happens
 _MANY_MEASURES = 5  # a second
+
+# Cameras beside a weld take 10 to 60 pictures a second. A header that says far more or less mostly has the ticks of a
+# clock in place of pictures, or a wrong scale.
+_LEAST_RATE, _MOST_RATE = 1.0, 240.0
+_ESTIMATED_TO = 1.1  # some containers name no number of frames, and their length is taken for it
 
 Window = tuple[float, float]
 
@@ -59,6 +65,7 @@ def decode_video(
         if not np.array_equal(film.slots, expected):
             chosen = choose(film.slots)
             film = read_film(path, header, chosen=chosen, complaints=complaints)
+    structure = read_structure(path)
     if len(film.frames) == 0:
         raise DecodeError(
             f"{path}: the window {window} s does not meet the clip, which lasts {film.end / header.rate:.2f} s."
@@ -67,7 +74,7 @@ def decode_video(
         frames=film.frames,
         times=film.slots[chosen] / header.rate,
         arc_on=film.arc_on,
-        problems=tuple(f"{path}: {what}" for what in _oddities(film, header, num_frames=num_frames)),
+        problems=tuple(f"{path}: {what}" for what in _oddities(film, header, structure, num_frames=num_frames)),
     )
 
 
@@ -108,9 +115,21 @@ def _cut_off(film: Film, header: FilmHeader) -> int:
     return max(0, round(header.announced - film.end))
 
 
-def _oddities(film: Film, header: FilmHeader, *, num_frames: int) -> Iterator[str]:
+def _oddities(film: Film, header: FilmHeader, structure: AviStructure, *, num_frames: int) -> Iterator[str]:
     """What a user should know of a film that is used, in words."""
     rate, announced, decodable = header.rate, header.announced, len(film.slots)
+    if not _LEAST_RATE <= rate <= _MOST_RATE:
+        yield (
+            f"the film says that it has {rate:,.10g} frames a second and so lasts {film.end / rate:,.5g} s: its times "
+            "are not to be trusted unless its camera was that fast"
+        )
+    if structure.second_film:
+        yield "a second film begins inside the file, and both are read as one: cut the file in two"
+    elif announced and decodable > _ESTIMATED_TO * announced:
+        yield f"the header announces {count_of(announced, 'frame')} and {decodable:,} decode: all of them are used"
+    if structure.num_other_sizes:
+        frames = count_of(structure.num_other_sizes, "frame")
+        yield f"{frames} of {decodable:,} {_is(structure.num_other_sizes)} of another size than the others, and scaled"
     if _cut_off(film, header):
         yield (
             f"the header announces {count_of(announced, 'frame')} and {decodable:,} decode; they are sampled from its "
@@ -127,15 +146,19 @@ def _oddities(film: Film, header: FilmHeader, *, num_frames: int) -> Iterator[st
             "stalled, or frames are damaged"
         )
     if film.patched.any():
-        first = film.slots[np.argmax(film.patched)] / rate
-        frames = count_of(int(film.patched.sum()), "frame")
-        yield f"{frames} of {decodable:,} are damaged and were patched up by the decoder, the first at {first:.1f} s"
+        first, num_patched = film.slots[np.argmax(film.patched)] / rate, int(film.patched.sum())
+        frames = f"{count_of(num_patched, 'frame')} of {decodable:,} {_is(num_patched)}"
+        yield f"{frames} damaged and patched up by the decoder, the first at {first:.1f} s"
     if decodable < num_frames:
         yield f"the film has {count_of(decodable, 'frame')} only and {num_frames} are sampled, so they repeat"
     if film.brightness.max() < DARK:
         yield f"the film is dark throughout (the mean of its pictures is {film.brightness.max():.0f} of 255 at most)"
     elif len(film.brightness) >= _MANY_MEASURES and np.ptp(film.brightness) < _UNCHANGING:
         yield f"the film's light never changes: the mean of its pictures is {film.brightness[0]:.0f} of 255 throughout"
+
+
+def _is(number: int) -> str:
+    return "is" if number == 1 else "are"
 
 
 def _choose(

@@ -125,7 +125,7 @@ def _read(
         outcome = reader(sample)
         outcome = replace(outcome, notes=outcome.notes + sample.notes_of(modality))
     except DecodeError as error:
-        outcome = Failure(Status.UNREADABLE, str(error))
+        outcome = Failure(Status.UNREADABLE, "; ".join((str(error), *sample.notes_of(modality))))
     changed = [str(path) for path in reader.files(sample) if files.changed(path)]
     if changed:
         reason = f"{', '.join(changed)} changed while it was read. Run again when nothing writes to it any more."

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import struct
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from weldcache.errors import DecodeError
 from weldcache.extract.decode.film import FilmLimits
+from weldcache.extract.decode.image import read_picture
 from weldcache.extract.decode.video import decode_video, lit_window
 
 WriteFilm = Callable[..., Path]
@@ -107,6 +109,14 @@ def test_frames_that_the_decoder_patched_up_are_counted(
     assert "2 frames of 90 are damaged" in problem and "0.7 s" in problem
 
 
+def test_one_frame_is_told_in_the_singular(
+    weld_film: Path, change_frames: ChangeFrames, decode_process: ProcessPoolExecutor
+) -> None:
+    change_frames(weld_film, lambda index, frame: half(frame) if index == 20 else frame)
+    (problem,) = decode_process.submit(decode_video, weld_film, num_frames=4).result().problems
+    assert "1 frame of 90 is damaged" in problem
+
+
 def half(frame: bytes) -> bytes:
     return frame[: len(frame) // 2] + bytes(len(frame) - len(frame) // 2)
 
@@ -130,17 +140,27 @@ def test_damage_of_a_frame_is_not_silent(
     assert str(weld_film) in problem and "3 " in problem
 
 
-def test_what_else_is_written_meanwhile_reaches_the_stderr(capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_else_is_written_meanwhile_reaches_the_stderr_and_complaints_do_not(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    damaged = bytearray(cv2.imencode(".png", np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8))[1])
+    damaged[len(damaged) // 2] ^= 255
+    (tmp_path / "weld_1.png").write_bytes(damaged)
     with _process() as process:
+        with pytest.raises(DecodeError, match=r"weld_1\.png"):
+            process.submit(read_picture, tmp_path / "weld_1.png").result()
         process.submit(_write_while_listening).result()
-    assert capfd.readouterr().err.endswith("a word\n")
+    assert capfd.readouterr().err == "a word\n"
+    assert cv2.imdecode(np.frombuffer(damaged, np.uint8), cv2.IMREAD_COLOR) is None
+    assert "libpng error" in capfd.readouterr().err
 
 
 def _write_while_listening() -> None:
     from weldcache.extract.decode.complaints import complaints_heard
 
     with complaints_heard() as complaints:
-        os.write(2, b"[mpeg4 @ 0x5561] ac-tex damaged at 1 2\na word\n")
+        noise = b"Ignoring attempt to set invalid timebase 0/1 for st:0\nNot detecting m3u8/hls with extension\n"
+        os.write(2, noise + b"[mpeg4 @ 0x5561] ac-tex damaged at 1 2\na word\n")
         assert list(complaints.take()) == ["ac-tex damaged at 1 2"]
         os.write(2, b"[mpeg4 @ 0x5561] get_buffer() failed\n")
         with pytest.raises(MemoryError):
@@ -168,3 +188,50 @@ def test_a_pipe_is_no_film(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "weld.avi")
     with pytest.raises(DecodeError, match="not a regular file"):
         decode_video(tmp_path / "weld.avi", num_frames=4)
+
+
+@pytest.mark.parametrize(
+    ("scale", "rate", "told"),
+    [(100, 1, "0.01 frames"), (1, 300, "300 frames"), (1, 10**6, "1,000,000 frames"), (1, 2**32 - 1, "frames a sec")],
+)
+def test_a_rate_that_no_camera_has_is_told_and_the_light_is_still_seen(
+    weld_film: Path, scale: int, rate: int, told: str
+) -> None:
+    content = bytearray(weld_film.read_bytes())
+    struct.pack_into("<II", content, content.index(b"strh") + 8 + 20, scale, rate)
+    weld_film.write_bytes(content)
+    clip = decode_video(weld_film, num_frames=90)
+    (problem,) = clip.problems
+    assert str(weld_film) in problem and told in problem
+    np.testing.assert_allclose(clip.arc_on, clip.times[[FIRST_LIT, LAST_LIT]])
+
+
+def test_a_film_of_few_frames_is_not_judged_by_its_first(write_lit_film: WriteFilm) -> None:
+    clip = decode_video(write_lit_film(np.where(np.arange(5) > 0, 200.0, 10.0)), num_frames=5)
+    assert clip.problems == ()
+    np.testing.assert_allclose(clip.arc_on, [1 / 30, 4 / 30])
+
+
+def test_a_film_written_twice_is_told(weld_film: Path) -> None:
+    content = weld_film.read_bytes()
+    weld_film.write_bytes(content * 2)
+    (problem,) = decode_video(weld_film, num_frames=4).problems
+    assert "second film" in problem
+    weld_film.write_bytes(content + content.replace(b"AVI LIST", b"AVIXLIST", 1))  # as a film goes on
+    assert not any("second film" in problem for problem in decode_video(weld_film, num_frames=4).problems)
+
+
+def test_more_frames_than_announced_are_told(weld_film: Path, announce: Callable[..., None]) -> None:
+    announce(weld_film, num_frames=45)
+    (problem,) = decode_video(weld_film, num_frames=4).problems
+    assert "announces 45 frames and 90 decode" in problem
+
+
+@pytest.mark.parametrize(("others", "told"), [((20,), "1 frame of 90 is"), ((20, 21, 24), "3 frames of 90 are")])
+def test_frames_of_another_size_are_counted(
+    pictures_film: Path, change_frames: ChangeFrames, others: tuple[int, ...], told: str
+) -> None:
+    small = cv2.imencode(".jpg", np.full((40, 64, 3), 10, np.uint8))[1].tobytes()
+    change_frames(pictures_film, lambda index, frame: small if index in others else frame)
+    (problem,) = decode_video(pictures_film, num_frames=4).problems
+    assert told in problem and "size" in problem

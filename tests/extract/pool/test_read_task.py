@@ -1,5 +1,6 @@
 """What of a sample's files cannot be used is with what was read of it, as a note or as the reason for its absence."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,14 @@ def test_what_decoders_and_the_folder_tell_is_with_the_row(weld: Path) -> None:
         (False, True),
     ]
     assert "gap" in notes(found, "sensor")[0]
+
+
+def test_what_was_passed_over_is_told_of_a_file_that_cannot_be_read(weld: Path) -> None:
+    (weld / "weld.flac").write_bytes(b"no sound")
+    os.mkfifo(weld / "other.flac")
+    outcome = read(weld.parent).prepared["audio"]
+    assert isinstance(outcome, Failure)
+    assert "weld/weld.flac" in outcome.reason and "other.flac is a named pipe" in outcome.reason
 
 
 def test_what_is_known_not_to_be_readable_is_not_opened(weld: Path) -> None:

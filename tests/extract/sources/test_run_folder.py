@@ -203,6 +203,25 @@ def test_a_file_is_taken_and_the_pipe_beside_it_told(tmp_path: Path, make_run: C
 
 
 @pytest.mark.parametrize(
+    ("words", "make"),
+    [
+        ("a named pipe", os.mkfifo),
+        ("a folder", os.mkdir),
+        ("a link to nothing", lambda path: path.symlink_to("nothing")),
+        ("a device", lambda path: path.symlink_to(os.devnull)),
+    ],
+)
+def test_what_stands_in_a_photographs_place_is_told(
+    tmp_path: Path, make_run: Callable[..., Path], words: str, make: Callable[[Path], None]
+) -> None:
+    folder = make_run(KEY, views=(1, 3))
+    make(folder / "images" / f"{RUN}_view2.jpg")
+    found = collect_run(tmp_path, key=KEY)
+    assert len(found.files["image"]) == 2 and "image" not in found.absent
+    assert found.notes == {"image": (f"{RUN}_view2.jpg is {words}, not a file",)}
+
+
+@pytest.mark.parametrize(
     ("refused", "lost"),
     [("images", {"image"}), ("masks", set()), (RUN, {"video", "audio", "sensor", "image"})],
 )
