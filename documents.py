@@ -27,7 +27,7 @@ _STARTS = {
     b"\xfe\xff": "text in UTF-16",
     b"PK\x03\x04": "a zip archive, as spreadsheets are",
     b"\x1f\x8b": "packed with gzip",
-    b"BZh": "packed with bzip2",
+    b"BZh91AY": "packed with bzip2",
     b"\xfd7zXZ": "packed with xz",
     b"7z\xbc\xaf": "a 7z archive",
     b"\xd0\xcf\x11\xe0": "an old Excel file",

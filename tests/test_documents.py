@@ -1,5 +1,6 @@
 """JSON from outside: bounded, strict, and sealed against edits."""
 
+import gzip
 import os
 from pathlib import Path
 
@@ -8,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weldcache.documents import (
+    decoded,
+    foreign_kind,
     is_sealed,
     parse_json,
     read_document,
@@ -58,3 +61,31 @@ def test_an_endless_or_large_file_is_refused(tmp_path: Path) -> None:
         read_regular_file(tmp_path / "large", most_bytes=999)
     with pytest.raises(OSError):
         read_regular_file(Path("/dev/zero"))
+
+
+@pytest.mark.parametrize("text", ["", "a", "a,b\n", "größer", "孔隙1", "a\0b,c\n", "PK,BZh"])
+def test_text_is_nothing_else(text: str) -> None:
+    assert foreign_kind(text.encode()) is None
+    assert decoded(text.encode("utf-8-sig"), encoding="utf-8-sig") == text
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        ("a,b".encode("utf-16"), "UTF-16"),
+        ("a,b".encode("utf-16-le"), "UTF-16"),
+        ("a,größer".encode("utf-16-be"), "UTF-16"),
+        (b"PK\x03\x04", "zip"),
+        (gzip.compress(b""), "gzip"),
+    ],
+)
+def test_what_is_no_text_in_utf8_is_named(content: bytes, kind: str) -> None:
+    with pytest.raises(ValueError, match=f"line 1: .*{kind}"):
+        decoded(content)
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_byte_that_is_not_utf8_is_named_with_its_line(end: bytes, mark: bytes) -> None:
+    with pytest.raises(ValueError, match="line 3: the byte 0xe4"):
+        decoded(mark + b"a" + end + b"b" + end + b"c\xe4\xe5", encoding="utf-8-sig")

@@ -137,7 +137,8 @@ def _each_once(
     rows = [tuple(row) for _, row in lines]
     counts, seen = Counter(rows), Counter[tuple[str, ...]]()
     each = math.gcd(*counts.values())
-    kept, again = [], []
+    kept: list[int] = []
+    again: list[int] = []
     for place, row in enumerate(rows):
         seen[row] += 1
         (kept if seen[row] <= (counts[row] // each if each > 1 else 1) else again).append(place)
