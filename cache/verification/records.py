@@ -50,8 +50,8 @@ def verify_digests(findings: SetFindings) -> None:
             _tell_unsound(findings, row)
     if begun := [row.row for row in unsound if row.status == Status.MISSING and row.proved]:
         keys = findings.keys(np.array(begun))
-        told = count_of(len(begun), "row is whole but for its status", "rows are whole but for their status")
-        evidence = f"{told}, of an interruption or an edit: {keys}"
+        found = count_of(len(begun), "row is whole but for its status", "rows are whole but for their status")
+        evidence = f"{found}, of an interruption or an edit: {keys}"
         findings.tell("status", "note", evidence, _REMEDY_OF_BEGUN)
 
 
