@@ -35,6 +35,7 @@ for line in sys.stdin:
     child = os.fork()
     if child == 0:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        os.dup2(os.open("said.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
         os._exit(run(json.loads(line)))
     print(child, flush=True)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
@@ -172,7 +173,7 @@ def test_thirty_kills_at_any_moment_cost_time_and_nothing_else(project: Path, pr
             assert not differing(store, reference_path)
             shutil.rmtree(store)
         else:
-            assert ended == -signal.SIGKILL
+            assert ended == -signal.SIGKILL, (project / "said.txt").read_text()
             kills += 1
     processes.start("extract")
     assert processes.wait() == 0
