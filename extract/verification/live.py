@@ -34,6 +34,8 @@ _REMEDY_OF_NOTHING = "Name the data set and the backbones that made the store, w
 
 NOT_ASKED_FOR = "not compared: the settings do not ask for it"
 REMEDY_OF_NOT_ASKED_FOR = "Name its settings with --config or --set."
+_NOT_AMONG_THESE = "not compared: none of the welds that were taken has it"
+_REMEDY_OF_NOT_AMONG_THESE = "Take more welds with --live, or others with --seed."
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,10 @@ def compare_live(
     comparer.findings += [
         Finding("live", "note", NOT_ASKED_FOR, REMEDY_OF_NOT_ASKED_FOR, part=name)
         for name in sets_of_others(store, request.encoders)
+    ]
+    comparer.findings += [
+        Finding("live", "note", _NOT_AMONG_THESE, _REMEDY_OF_NOT_AMONG_THESE, part=name)
+        for name in comparer.sets_without(rows)
     ]
     arrays = list(comparer.arrays.values())
     description: dict[str, Json] = {
@@ -118,6 +124,11 @@ class _Comparer:
         generator = np.random.default_rng(seed)
         chosen = generator.choice(candidates, size=min(num_welds, len(candidates)), replace=False)
         return sorted(int(row) for row in chosen)
+
+    def sets_without(self, rows: Sequence[int]) -> list[str]:
+        """Feature sets that some weld has and none of `rows`: not compared, which must not pass for passed."""
+        complete = {name: status == Status.COMPLETE for name, status in self._status.items()}
+        return [name for name, of_set in complete.items() if of_set.any() and not of_set[list(rows)].any()]
 
     def compare_modality(self, modality: str, encoder: Encoder, rows: Sequence[int], progress: Progress) -> None:
         """Compare all feature sets of a modality."""

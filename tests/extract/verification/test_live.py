@@ -181,6 +181,16 @@ def test_live_skips_what_is_not_complete_and_says_when_a_file_is_gone(
 # Against the source
 
 
+def test_a_set_that_no_chosen_weld_has_is_not_passed_in_silence(
+    copy_of: Callable[[Path], Path], extracted: Path
+) -> None:
+    project = copy_of(extracted)
+    store = store_of(project)
+    store.forget("video", range(1, len(store.index)))  # one weld has a film, and it is not among the two
+    found = [finding for finding in verified(project, live=2, seed=0).findings if finding.check == "live"]
+    assert [(finding.severity, finding.part) for finding in found] == [("note", "video")]
+
+
 def test_changes_of_the_data_set_are_named(
     copy_of: Callable[[Path], Path],
     extracted: Path,
