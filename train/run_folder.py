@@ -126,9 +126,16 @@ class RunFolder:
 
         Raises:
             TrainingError: as `settings`.
+            NotFoundError: if the run has lost them.
         """
         expected = self.manifest().get("config_sha256")
-        if expected is not None and sha256(read_regular_file(self.config_path)).hexdigest() != expected:
+        try:
+            written = read_regular_file(self.config_path)
+        except FileNotFoundError:
+            raise NotFoundError(
+                f"{self.path} has lost its {self.config_path.name}. Restore it from a copy, or delete the run's folder."
+            ) from None
+        if expected is not None and sha256(written).hexdigest() != expected:
             raise TrainingError(
                 f"{self.config_path} was edited or exchanged since the run began. Restore it; what another command is "
                 "to do otherwise is said with --cache and --set."
