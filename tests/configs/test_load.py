@@ -272,7 +272,7 @@ def test_explain_shows_help_default_and_value() -> None:
         ("extract.batch_size", "whole number above 0; or auto"),
         ("cache.path", "path"),
         ("model.film", "shared, split or off"),
-        ("model.d_model", "whole number above 0 and a multiple of 4"),
+        ("model.d_model", "whole number above 0, at most 16384 and a multiple of 4"),
     ],
 )
 def test_what_a_setting_may_be_is_said_in_words(key: str, told: str) -> None:

@@ -178,7 +178,7 @@ def test_a_second_run_makes_only_what_is_missing(tmp_path: Path, few: SynthPlan)
     shutil.rmtree(tmp_path / key)
     (tmp_path / "synth.json").unlink()
     leftover = tmp_path / f"{key}x"
-    leftover = leftover.with_name(f".{leftover.name}.0123.tmp")
+    leftover = leftover.with_name(f".{leftover.name}.0123abcd.tmp")
     leftover.mkdir(parents=True)
 
     second = generate(tmp_path, plan=few, workers=1)
@@ -208,7 +208,7 @@ def test_an_interrupted_weld_leaves_no_half_folder(
 def test_another_plan_in_the_same_folder_is_refused_by_name(tmp_path: Path, few: SynthPlan) -> None:
     generate(tmp_path, plan=few, workers=1)
     other = replace(few, seed=9, test={"11": 2})
-    with pytest.raises(OutputExistsError, match=r"seed: there 3, asked for 9; test\.11: there 1, asked for 2"):
+    with pytest.raises(OutputExistsError, match=r"seed: 3 there, 9 asked for; test\.11: 1 there, 2 asked for"):
         generate(tmp_path, plan=other, workers=1)
 
 

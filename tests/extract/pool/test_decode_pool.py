@@ -147,7 +147,7 @@ def test_groups_come_in_order_with_their_files_and_failures_in_words(
     assert failure_of(flat[3], "first") == Failure(Status.UNREADABLE, "3.txt is no film.")
     assert failure_of(flat[4], "second") == Failure(Status.ABSENT, "no second in day")
     assert flat[4].sources["second"] == ()
-    missing = f"{tmp_path / '5.txt'} cannot be read: No such file or directory."
+    missing = "5.txt cannot be read: No such file or directory."
     assert failure_of(flat[5], "first") == failure_of(flat[5], "second") == Failure(Status.UNREADABLE, missing)
     changed = failure_of(flat[6], "first")
     assert changed.status == Status.UNREADABLE and "6.txt changed while it was read" in changed.reason
@@ -337,7 +337,7 @@ def test_only_regular_files_are_opened(
     assert is_right(read[5])
     for item, path in zip(read[:5], files, strict=False):
         failure = failure_of(item, "first")
-        assert failure.status == Status.UNREADABLE and str(path) in failure.reason
+        assert failure.status == Status.UNREADABLE and path.name in failure.reason
         assert item.sources == {"first": (), "second": ()}
 
 
