@@ -143,7 +143,7 @@ class SetFindings:
         num_temporary, largest_beyond, unknown = 0, -1, []
         for name in _file_names(folder):
             number = _number_of(name, num_axes=num_axes)
-            if is_temporary(name):
+            if is_unfinished(name):
                 num_temporary += 1
             elif number is None:
                 unknown.append(name)
@@ -171,7 +171,7 @@ class SetFindings:
         self.found.append(Finding("status", severity, evidence, remedy, part=self.feature_set, file=where, mend=mend))
 
 
-def is_temporary(name: str) -> bool:
+def is_unfinished(name: str) -> bool:
     """Whether a file of this name is one that a writer renames when it is whole; ours start with a dot."""
     return name.startswith(".") or name.endswith(".partial")
 

@@ -19,7 +19,7 @@ from .digests import salvage
 from .findings import Check, Finding
 from .metadata import restore_metadata, verify_metadata
 from .records import verify_digests, verify_records
-from .set_findings import SetFindings, is_temporary
+from .set_findings import SetFindings, is_unfinished
 
 _FORMER_SCHEMA = "the store is of a former schema, without digests: rows that were exchanged cannot be noticed"
 _REMEDY_OF_FORMER_SCHEMA = "Damage is found as ever. To have more found, extract into another --cache."
@@ -127,5 +127,5 @@ def _check(name: str, looked_at: str, findings: Sequence[Finding]) -> Check:
 
 
 def _sweep(folder: Path) -> None:
-    for path in [path for path in folder.iterdir() if is_temporary(path.name) and not path.is_dir()]:
+    for path in [path for path in folder.iterdir() if is_unfinished(path.name) and not path.is_dir()]:
         path.unlink()
