@@ -8,7 +8,7 @@ from pathlib import Path
 
 from breaking import Commands, Tally, content_of, false_rows, leftovers
 
-from weldcache.train.checkpoint import read_checkpoint
+from weldcache.train.runs.checkpoint import read_checkpoint
 
 _STORE, _RUN = "features.zarr", "runs/first"
 _TRAIN = ("train", "--run", "first", "--set", "train.epochs=6", "--set", "train.checkpoint_seconds=0.2")

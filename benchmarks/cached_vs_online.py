@@ -35,22 +35,22 @@ from weldcache.configs.load import load_settings
 from weldcache.configs.schema import Settings
 from weldcache.extract.backbones.families import Family
 from weldcache.extract.backbones.random_backbone import save_random_backbone
-from weldcache.extract.modalities.load import load_encoders, num_workers
-from weldcache.extract.modalities.modality import Encoder, Prepared
+from weldcache.extract.features.load import load_encoders, num_workers
+from weldcache.extract.features.modality import Encoder, Prepared
 from weldcache.extract.pipeline import extract
 from weldcache.extract.sample import Sample
 from weldcache.extract.sources.open import open_source
-from weldcache.extract.synth.pipeline import generate
-from weldcache.extract.synth.plan import SynthPlan, plan_for_size
-from weldcache.train.batches import BatchSource, Order
-from weldcache.train.feature_reader import FeatureReader
+from weldcache.extract.sources.welds.synth.pipeline import generate
+from weldcache.extract.sources.welds.synth.plan import SynthPlan, plan_for_size
+from weldcache.train.data.batches import BatchSource, Order
+from weldcache.train.data.feature_reader import FeatureReader
+from weldcache.train.data.requests import shapes_for
+from weldcache.train.data.resident import ResidentFeatures, load_resident
 from weldcache.train.loop import train_epochs
 from weldcache.train.pipeline import calibrate
 from weldcache.train.recipes.recipe import Batch, FeatureRequest
 from weldcache.train.recipes.registry import make_recipe
-from weldcache.train.requests import shapes_for
-from weldcache.train.resident import ResidentFeatures, load_resident
-from weldcache.train.state import new_state
+from weldcache.train.runs.state import new_state
 from weldcache.train.validation import ValidationResult
 
 CPU = torch.device("cpu")

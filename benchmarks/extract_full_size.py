@@ -23,8 +23,8 @@ from weldcache.extract.estimation.preview import plan_and_estimate
 from weldcache.extract.pipeline import run_plan
 from weldcache.extract.reconcile import reconcile
 from weldcache.extract.request import make_request
-from weldcache.extract.synth.pipeline import generate
-from weldcache.extract.synth.plan import class_counts, plan_for_size
+from weldcache.extract.sources.welds.synth.pipeline import generate
+from weldcache.extract.sources.welds.synth.plan import class_counts, plan_for_size
 
 _FAMILIES: dict[str, Family] = {"video": "vjepa2", "audio": "ast", "image": "dinov3", "text": "clip_text"}
 _SIDE = 8192  # of the square matrices whose product is timed

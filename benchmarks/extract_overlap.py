@@ -23,8 +23,8 @@ from weldcache.configs.load import load_settings
 from weldcache.configs.schema import Settings
 from weldcache.extract.backbones.random_backbone import save_random_backbone
 from weldcache.extract.batching import AdaptiveEncoder, Encoded, encode_group
+from weldcache.extract.features.modality import Prepared
 from weldcache.extract.group_writer import GroupWriter
-from weldcache.extract.modalities.modality import Prepared
 from weldcache.extract.pipeline import run_plan
 from weldcache.extract.plan import ExtractPlan
 from weldcache.extract.pool.decode_pool import DecodePool

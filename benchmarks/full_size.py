@@ -11,11 +11,11 @@ from torch import Tensor
 
 from weldcache.configs.load import load_settings
 from weldcache.configs.schema import Settings
+from weldcache.train.data.resident import ResidentFeatures
 from weldcache.train.randomness import Purpose, derived_seed, seeded_global_rng
 from weldcache.train.recipes.recipe import Recipe, presence_name
 from weldcache.train.recipes.registry import make_recipe
-from weldcache.train.resident import ResidentFeatures
-from weldcache.train.state import TrainingState, new_state
+from weldcache.train.runs.state import TrainingState, new_state
 
 ROW_SHAPES: Mapping[str, tuple[int, ...]] = {
     "video/tokens": (16, 1024),

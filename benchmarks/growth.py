@@ -35,8 +35,8 @@ from weldcache.cache.describe import describe_store
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.verification.verify import verify_store
 from weldcache.configs.load import load_settings
-from weldcache.extract.modalities.load import LazyText
-from weldcache.extract.modalities.modality import Features, Prepared
+from weldcache.extract.features.load import LazyText
+from weldcache.extract.features.modality import Features, Prepared
 from weldcache.extract.pipeline import run_plan
 from weldcache.extract.pool.limits import Limits
 from weldcache.extract.reconcile import reconcile

@@ -17,8 +17,8 @@ from pathlib import Path
 import psutil
 from harness import describe_machine, print_json
 
-from weldcache.extract.synth.pipeline import generate
-from weldcache.extract.synth.plan import plan_for_size
+from weldcache.extract.sources.welds.synth.pipeline import generate
+from weldcache.extract.sources.welds.synth.plan import plan_for_size
 
 COMMANDS = {"extract": ["extract"], "verify": ["verify", "--live", "2"], "info": ["info", "--json"]}
 TARGET = 1.1  # of the peak, four times the welds over a quarter of them

@@ -19,8 +19,8 @@ import breaking_stores
 from breaking import Commands, Tally
 from harness import describe_machine, print_json
 
-from weldcache.extract.synth.pipeline import generate
-from weldcache.extract.synth.plan import plan_for_size
+from weldcache.extract.sources.welds.synth.pipeline import generate
+from weldcache.extract.sources.welds.synth.plan import plan_for_size
 
 _SETTINGS = "\nextract:\n  device: cpu\n  workers: 0\ntrain:\n  device: cpu\n  epochs: 3\n"
 

@@ -19,9 +19,9 @@ from full_size import random_features, v5_settings, v5_state
 from harness import describe_machine, print_json
 
 from weldcache.configs.schema import Settings
-from weldcache.train.batches import num_shuffled_batches, shuffled_batches
+from weldcache.train.data.batches import num_shuffled_batches, shuffled_batches
+from weldcache.train.data.resident import ResidentFeatures
 from weldcache.train.loop import EpochResult, train_epochs
-from weldcache.train.resident import ResidentFeatures
 from weldcache.train.validation import Validator
 
 NUM_TRAIN, NUM_NORMALS, NUM_DEFECTS, NUM_EPOCHS = 576, 122, 1_610, 100

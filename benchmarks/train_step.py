@@ -19,14 +19,14 @@ from harness import describe_machine, measure_in_turns, print_json
 from torch import Tensor, nn
 
 from weldcache.configs.schema import TrainSettings
+from weldcache.train.data.resident import ResidentFeatures
 from weldcache.train.ema import update_average
 from weldcache.train.nn.causal_film import CausalFilm
 from weldcache.train.nn.film import Modulation, modulate
-from weldcache.train.recipes.film_augmentation import augment
-from weldcache.train.recipes.film_module import CalibratedCausalFilm
+from weldcache.train.recipes.causal_film.augmentation import augment
+from weldcache.train.recipes.causal_film.module import CalibratedCausalFilm
 from weldcache.train.recipes.recipe import Batch, Recipe
-from weldcache.train.resident import ResidentFeatures
-from weldcache.train.state import TrainingState
+from weldcache.train.runs.state import TrainingState
 
 NUM_WELDS = 64  # that batches are drawn from; the gather has to go through memory as it does with more of them
 TARGET = 3.0  # times the floor

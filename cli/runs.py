@@ -16,7 +16,7 @@ Nested = Annotated[bool, typer.Option("--all", help="Also those one folder deepe
 def list_runs(nested: Nested = False, config: Config = None, settings: Set = None, as_json: AsJson = False) -> None:
     """List the runs, the newest last: how far, how good on validation and test, how long, how large."""
     from ..configs.load import load_settings
-    from ..train.run_catalogue import list_runs as list_entries
+    from ..train.runs.catalogue import list_runs as list_entries
 
     folder = load_settings(config, overrides=settings or []).runs.folder
     entries = list_entries(folder, nested=nested)
@@ -24,7 +24,7 @@ def list_runs(nested: Nested = False, config: Config = None, settings: Set = Non
         document = {"folder": str(folder), "runs": [entry.as_json() for entry in entries]}
         typer.echo(json.dumps(document, indent=2))
         return
-    from ..train.run_tables import run_list
+    from ..train.runs.tables import run_list
     from .printing import print_tables
 
     print_tables(run_list(entries, folder=folder))
@@ -39,15 +39,15 @@ def show(
 ) -> None:
     """Show a run: what it was trained on, what it reached, the settings that are not a preset's, its files."""
     from ..configs.load import load_settings
-    from ..train.run_details import describe_run_folder
-    from ..train.run_folder import find_run
+    from ..train.runs.details import describe_run_folder
+    from ..train.runs.folder import find_run
 
     folder = load_settings(config, overrides=settings or []).runs.folder
     details = describe_run_folder(find_run(folder, name), folder=folder)
     if as_json:
         typer.echo(json.dumps(details.as_json(), indent=2))
         return
-    from ..train.run_tables import run_page
+    from ..train.runs.tables import run_page
     from .printing import print_tables
 
     print_tables(run_page(details))
@@ -62,13 +62,13 @@ def compare(
 ) -> None:
     """Compare runs: what they reached, and only the settings in which they differ, side by side."""
     from ..configs.load import load_settings
-    from ..train.run_comparison import compare as compare_runs
+    from ..train.runs.comparison import compare as compare_runs
 
     comparison = compare_runs(load_settings(config, overrides=settings or []).runs.folder, names)
     if as_json:
         typer.echo(json.dumps(comparison.as_json(), indent=2))
         return
-    from ..train.run_tables import comparison_tables
+    from ..train.runs.tables import comparison_tables
     from .printing import print_tables
 
     print_tables(comparison_tables(comparison))
@@ -88,8 +88,8 @@ def verify(
     Finds what was damaged, edited, exchanged or lost. Exit status 1 if anything is wrong.
     """
     from ..configs.load import load_settings
-    from ..train.run_folder import find_run
-    from ..train.run_verification import verification_lines, verify_run, verify_runs
+    from ..train.runs.folder import find_run
+    from ..train.runs.verification import verification_lines, verify_run, verify_runs
     from ..wording import visible
 
     folder = load_settings(config, overrides=settings or []).runs.folder
@@ -127,7 +127,7 @@ def prune(
     is left alone.
     """
     from ..configs.load import load_settings
-    from ..train.run_pruning import carry_out, plan_pruning, pruning_document
+    from ..train.runs.pruning import carry_out, plan_pruning, pruning_document
 
     folder = load_settings(config, overrides=settings or []).runs.folder
     plan = plan_pruning(folder, nested=nested, keep_best=keep_best, unfinished=unfinished)
@@ -135,7 +135,7 @@ def prune(
     if as_json:
         typer.echo(json.dumps(pruning_document(outcome, done=yes), indent=2))
         return
-    from ..train.run_tables import removal_tables
+    from ..train.runs.tables import removal_tables
     from .printing import print_tables
 
     print_tables(removal_tables(outcome, done=yes))

@@ -26,8 +26,8 @@ def synth(
     `weldcache.yaml` beside the data, so that the other commands need no further words there.
     """
     from ..configs.load import user_path
-    from ..extract.synth.pipeline import describe, generate
-    from ..extract.synth.plan import plan_for_size
+    from ..extract.sources.welds.synth.pipeline import describe, generate
+    from ..extract.sources.welds.synth.plan import plan_for_size
 
     summary = generate(
         user_path(str(out), origin="OUT"), plan=plan_for_size(size, seed=seed, confounded=confounded), workers=workers

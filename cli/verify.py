@@ -51,7 +51,7 @@ def verify(
 def _say_of_runs(folder: Path) -> None:
     """A line where runs of the same project are damaged; they change nothing about the store."""
     from ..progress import say
-    from ..train.run_catalogue import list_runs
+    from ..train.runs.catalogue import list_runs
     from ..wording import count_of, shortened
 
     if not folder.is_dir():

@@ -18,9 +18,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.signal import spectrogram
 
-from weldcache.extract.sources.classes import CLASS_NAMES
-from weldcache.extract.synth.pipeline import generate
-from weldcache.extract.synth.plan import MediaSize, SynthPlan, class_counts, plan_for_size
+from weldcache.extract.sources.welds.classes import CLASS_NAMES
+from weldcache.extract.sources.welds.synth.pipeline import generate
+from weldcache.extract.sources.welds.synth.plan import MediaSize, SynthPlan, class_counts, plan_for_size
 
 CHANNELS = (
     ("Primary Weld Current", "current, A", "#c0392b"),

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from ..cache.status import Status
 from ..cache.store import FeatureStore
-from ..train.feature_reader import Rows
+from ..train.data.feature_reader import Rows
 from ..train.recipes.recipe import Recipe
 from .scores import Attributes
 

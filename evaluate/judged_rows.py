@@ -8,11 +8,11 @@ import numpy as np
 from ..cache.index import LEFT_OUT
 from ..cache.store import FeatureStore
 from ..errors import MetricError
-from ..train.feature_reader import Rows
+from ..train.data.feature_reader import Rows
+from ..train.data.samples import VALIDATION_SPLIT, split_rows
+from ..train.data.twins import find_twins, in_pairs
 from ..train.recipes.recipe import Recipe
-from ..train.samples import VALIDATION_SPLIT, split_rows
-from ..train.trained_run import TrainedRun
-from ..train.twins import find_twins, in_pairs
+from ..train.runs.trained_run import TrainedRun
 from ..wording import count_of, shortened
 
 _NAMED = 3

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ..cache.store import FeatureStore
 from ..configs.schema import EvaluateSettings
-from ..train.trained_run import TrainedRun
+from ..train.runs.trained_run import TrainedRun
 from ..train.training_caveats import training_caveats
 from ..wording import count_of
 from .assessment import assess

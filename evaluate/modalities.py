@@ -11,7 +11,7 @@ from ..metrics.estimate import with_span
 from ..metrics.repeats import mean_auroc_difference
 from ..train.recipes.recipe import dispensable_modalities
 from ..train.recipes.registry import recipe_of
-from ..train.trained_run import TrainedRun
+from ..train.runs.trained_run import TrainedRun
 from ..wording import count_of, listed
 from .results import ModalityResult
 from .scoring import ScoredSplit

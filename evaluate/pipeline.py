@@ -13,12 +13,12 @@ from ..cache.provenance import library_versions
 from ..cache.store import FeatureStore
 from ..configs.device import resolve_device
 from ..configs.schema import Settings
+from ..train.data.samples import VALIDATION_SPLIT
 from ..train.recipes.recipe import dispensable_modalities
-from ..train.run_details import settings_of_members
-from ..train.run_folder import find_run
-from ..train.run_settings import shareable
-from ..train.samples import VALIDATION_SPLIT
-from ..train.trained_run import TrainedRun, load_run
+from ..train.runs.details import settings_of_members
+from ..train.runs.folder import find_run
+from ..train.runs.settings import shareable
+from ..train.runs.trained_run import TrainedRun, load_run
 from .judging import judge
 from .report.report_json import report_document
 from .report.table import summary

@@ -8,10 +8,10 @@ import torch
 
 from ..cache.status import Status
 from ..cache.store import FeatureStore
-from ..train.feature_pool import FeaturePool
-from ..train.feature_reader import Rows
-from ..train.samples import VALIDATION_SPLIT
-from ..train.trained_run import WEIGHTS, TrainedRun
+from ..train.data.feature_pool import FeaturePool
+from ..train.data.feature_reader import Rows
+from ..train.data.samples import VALIDATION_SPLIT
+from ..train.runs.trained_run import WEIGHTS, TrainedRun
 from .judged_rows import JudgedRows, SeenRows, rows_to_judge, seen_rows
 from .scores import ScoreScale, ScoreTable, score_table
 from .variants import Models, Scorer, Scores, Variant

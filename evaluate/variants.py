@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..cache.store import FeatureStore
-from ..train.batches import BatchSource
-from ..train.feature_pool import FeaturePool
-from ..train.feature_reader import FeatureReader, Rows
+from ..train.data.batches import BatchSource
+from ..train.data.feature_pool import FeaturePool
+from ..train.data.feature_reader import FeatureReader, Rows
+from ..train.data.streamed import StreamedFeatures
 from ..train.recipes.recipe import feature_sets_of
+from ..train.runs.trained_run import TrainedRun, Weights
 from ..train.scoring import score_rows
-from ..train.streamed import StreamedFeatures
-from ..train.trained_run import TrainedRun, Weights
 
 Scores = NDArray[np.float64]
 Models = Mapping[Weights, nn.Module]

@@ -9,7 +9,7 @@ from ..cache.status import Status
 from ..cache.store import FeatureStore
 from ..cache.writer import StoreWriter
 from ..progress import Progress
-from .modalities.modality import Encoder
+from .features.modality import Encoder
 from .sample import Sample
 
 _ROWS_AT_ONCE = 1024  # whose sources are in memory together

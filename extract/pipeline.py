@@ -31,10 +31,10 @@ from .busy import bottleneck, describe_busy, device_clock
 from .cores import cores_left_to
 from .estimation.estimate import describe, require_disk_space
 from .estimation.preview import plan_and_estimate
+from .features.load import num_workers
+from .features.modality import Encoder, Prepared
 from .group_writer import GroupWriter
 from .interrupts import kept_interrupt
-from .modalities.load import num_workers
-from .modalities.modality import Encoder, Prepared
 from .plan import ExtractPlan
 from .pool.decode_pool import DecodePool
 from .pool.read_task import ReadTask

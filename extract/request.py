@@ -14,8 +14,8 @@ from ..configs.schema import Settings
 from ..documents import Json
 from ..errors import NotFoundError
 from ..wording import count_of
-from .modalities.load import LazyText, load_encoders, load_text
-from .modalities.modality import Encoder
+from .features.load import LazyText, load_encoders, load_text
+from .features.modality import Encoder
 from .plan import ExtractPlan, plan_extraction
 from .pool.limits import Limits
 from .sample import SPLITS, Sample

@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from weldcache.cli.main import run
-from weldcache.extract.synth.pipeline import generate
-from weldcache.extract.synth.plan import plan_for_size
+from weldcache.extract.sources.welds.synth.pipeline import generate
+from weldcache.extract.sources.welds.synth.plan import plan_for_size
 
 # Decoding in the main process: a decode worker spends seconds on imports and milliseconds on a tiny weld.
 _SETTINGS = "\nextract:\n  device: cpu\n  workers: 0\ntrain:\n  device: cpu\n  epochs: 3\n"

@@ -24,7 +24,7 @@ from weldcache.configs.load import load_settings, preset_names
 from weldcache.configs.variant_lists import load_variant_list
 from weldcache.errors import SettingsError
 from weldcache.train.recipes.recipe import Recipe
-from weldcache.train.run_folder import RunFolder
+from weldcache.train.runs.folder import RunFolder
 
 ROOT = Path(__file__).resolve().parents[1]
 ARCHITECTURE = ROOT / "docs" / "architecture.md"

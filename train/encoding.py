@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 import torch
 from torch import Tensor, nn
 
-from .batches import BatchSource, batches_in_order
+from .data.batches import BatchSource, batches_in_order
 from .precision import Precision, arithmetic
 from .recipes.recipe import Batch, Encodings, Recipe, presence_name
 

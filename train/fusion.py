@@ -23,24 +23,24 @@ from ..errors import NotFoundError, OutputExistsError, SettingsError, TrainingEr
 from ..locking import locked_folder
 from ..progress import format_seconds, say
 from ..wording import count_of
-from .checkpoint import module_tensors, write_checkpoint
 from .combination import Combination, Labels, Weighting, combine, require_convex
-from .feature_reader import FeatureReader, Rows
-from .manifest import make_manifest
-from .metrics_log import MetricRow, append_row, read_log
+from .data.feature_reader import FeatureReader, Rows
+from .data.requests import require_features
+from .data.samples import ChosenSamples, choose_samples
+from .data.streamed import StreamedFeatures
 from .nn.late_fusion import LateFusion
-from .origin import origin_of
 from .recipes.late_fusion import LATE_FUSION, FusionMember, LateFusionRecipe
 from .recipes.recipe import feature_sets_of
-from .requests import require_features
-from .run_folder import RunFolder, find_run, named_run, next_name, relative_name
-from .run_settings import shareable
-from .run_start import make_folder_of_runs
-from .samples import ChosenSamples, choose_samples
+from .runs.checkpoint import module_tensors, write_checkpoint
+from .runs.folder import RunFolder, find_run, named_run, next_name, relative_name
+from .runs.manifest import make_manifest
+from .runs.metrics_log import MetricRow, append_row, read_log
+from .runs.origin import origin_of
+from .runs.settings import shareable
+from .runs.start import make_folder_of_runs
+from .runs.state import Best, best_checkpoint
+from .runs.trained_run import WEIGHTS, TrainedRun, Weights, load_run
 from .scoring import score_rows
-from .state import Best, best_checkpoint
-from .streamed import StreamedFeatures
-from .trained_run import WEIGHTS, TrainedRun, Weights, load_run
 from .validation import ValidationResult, Validator
 
 _LEAST_MEMBERS = 2

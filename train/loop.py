@@ -15,14 +15,14 @@ from torch import Tensor
 
 from ..configs.schema import TrainSettings
 from ..errors import TrainingError
-from .batches import BatchSource, num_shuffled_batches, shuffled_batches
+from .data.batches import BatchSource, num_shuffled_batches, shuffled_batches
 from .ema import decay_at, update_average
-from .metrics_log import MetricRow
 from .precision import arithmetic
 from .randomness import Purpose, derived_generator, derived_seed, seeded_global_rng
 from .recipes.recipe import Batch, Recipe
+from .runs.metrics_log import MetricRow
+from .runs.state import Best, TrainingState
 from .schedule import Schedule
-from .state import Best, TrainingState
 from .validation import Validate, ValidationResult
 
 StopReason = Literal["epochs", "patience"]

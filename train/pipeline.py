@@ -17,27 +17,27 @@ from ..configs.schema import Settings, TrainSettings
 from ..errors import SettingsError, TrainingError, WeldcacheError
 from ..progress import format_seconds, say
 from ..wording import count_of
-from .batches import BatchSource, batches_in_order
-from .checkpointer import Checkpointer, resume
+from .data.batches import BatchSource, batches_in_order
+from .data.feature_pool import FeaturePool
+from .data.feature_reader import FeatureReader
+from .data.loading import load_features
+from .data.requests import load_constants, require_features, shapes_for
+from .data.samples import ChosenSamples, choose_samples
+from .data.twins import in_pairs
 from .display.display import ShowTraining, training_display
-from .feature_pool import FeaturePool
-from .feature_reader import FeatureReader
-from .loading import load_features
 from .loggers.logger import LoggedRun
 from .loggers.open import open_loggers, require_loggers
 from .loop import StopReason, stop_reason, train_epochs
-from .manifest import make_manifest
-from .metrics_log import append_row
 from .randomness import Purpose, derived_seed, seeded_global_rng
 from .recipes.recipe import Recipe, feature_sets_of
 from .recipes.registry import make_recipe
-from .requests import load_constants, require_features, shapes_for
-from .run_folder import RunFolder
-from .run_start import decide_start, held_run
-from .samples import ChosenSamples, choose_samples
-from .state import Best, TrainingState, new_state
+from .runs.checkpointer import Checkpointer, resume
+from .runs.folder import RunFolder
+from .runs.manifest import make_manifest
+from .runs.metrics_log import append_row
+from .runs.start import decide_start, held_run
+from .runs.state import Best, TrainingState, new_state
 from .training_caveats import training_caveats
-from .twins import in_pairs
 from .validation import Validator
 
 _CALIBRATION_ROWS = 64  # a part, whatever the batch size, so that neither it nor the way of loading changes a statistic

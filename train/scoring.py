@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor, nn
 
-from .batches import BatchSource
+from .data.batches import BatchSource
 from .encoding import encode, passes
 from .precision import Precision
 from .recipes.recipe import Recipe

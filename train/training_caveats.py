@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ..cache.status import Status
 from ..cache.store import FeatureStore
 from ..wording import count_of, listed, shortened
-from .feature_reader import Rows
+from .data.feature_reader import Rows
 from .recipes.recipe import Recipe, dispensable_modalities, limits_of
 
 _FEW_HAVE_IT = 10  # training samples: fewer teach no more than what these few look like

@@ -9,8 +9,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from ..metrics.auroc import auroc
-from .batches import BatchSource
 from .collapse import spread
+from .data.batches import BatchSource
 from .encoding import encode_all
 from .precision import Precision
 from .recipes.recipe import Encodings, Recipe

@@ -7,9 +7,9 @@ from pathlib import Path
 from ...atomic import remove_partial, write_text
 from ...errors import BusyError
 from ...locking import locked_folder
-from ...train.metrics_log import MetricRow
-from ...train.run_documents import hashes_of
-from ...train.run_folder import RunFolder
+from ...train.runs.documents import hashes_of
+from ...train.runs.folder import RunFolder
+from ...train.runs.metrics_log import MetricRow
 from ..results import Assessment, Provenance
 from ..scores import ScoreTable, write_scores
 from .report_html import render_html

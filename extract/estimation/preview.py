@@ -10,7 +10,7 @@ from ...errors import OutputExistsError
 from ...progress import say
 from ...wording import listed
 from ..batching import CPU_GROUP_SIZE
-from ..modalities.load import num_workers
+from ..features.load import num_workers
 from ..plan import ExtractPlan
 from ..reconcile import stale_rows
 from ..request import Request, make_request

@@ -11,7 +11,7 @@ import torch
 
 from ..batching import AdaptiveEncoder, encode_group
 from ..cores import cores_left_to
-from ..modalities.modality import Prepared
+from ..features.modality import Prepared
 from ..plan import ExtractPlan
 from ..request import Request
 from .cost import Cost, measure

@@ -7,7 +7,7 @@ import numpy as np
 
 from ...progress import say
 from ...wording import count_of
-from ..modalities.modality import Prepared
+from ..features.modality import Prepared
 from ..plan import Task
 from ..pool.decode_pool import DecodePool
 from ..pool.read_task import Failure

@@ -9,7 +9,7 @@ from pathlib import Path
 from ...cache.source_files import SourceFile, source_file
 from ...cache.status import Status
 from ...errors import DecodeError
-from ..modalities.modality import Prepared, Reader
+from ..features.modality import Prepared, Reader
 from ..plan import Task
 from ..sample import Sample
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from ...configs.schema import DataSettings
 from ...errors import NotFoundError, SourceError
-from .folders import DEFECT_FOLDER, GOOD_FOLDER, FolderSource
-from .manifest import MANIFEST_NAME, ManifestSource
+from .welds.folders import DEFECT_FOLDER, GOOD_FOLDER, FolderSource
+from .welds.manifest import MANIFEST_NAME, ManifestSource
 
 
 def open_source(settings: DataSettings) -> ManifestSource | FolderSource:

@@ -21,8 +21,8 @@ from ...progress import Progress
 from ...wording import count_of
 from ..batching import CPU_GROUP_SIZE, AdaptiveEncoder
 from ..changes import sets_of_others
-from ..modalities.load import LazyText
-from ..modalities.modality import Encoder, Prepared
+from ..features.load import LazyText
+from ..features.modality import Encoder, Prepared
 from ..plan import Task
 from ..pool.decode_pool import DecodePool
 from ..request import Request

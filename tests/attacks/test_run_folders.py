@@ -16,12 +16,12 @@ import pytest
 
 from weldcache.documents import sealed
 from weldcache.errors import SettingsError, TrainingError, WeldcacheError
-from weldcache.train.checkpoint import read_checkpoint
-from weldcache.train.run_catalogue import list_runs
-from weldcache.train.run_documents import sealed_manifest
-from weldcache.train.run_folder import RunFolder, find_run
-from weldcache.train.run_verification import verify_run, verify_runs
-from weldcache.train.trained_run import load_run
+from weldcache.train.runs.catalogue import list_runs
+from weldcache.train.runs.checkpoint import read_checkpoint
+from weldcache.train.runs.documents import sealed_manifest
+from weldcache.train.runs.folder import RunFolder, find_run
+from weldcache.train.runs.trained_run import load_run
+from weldcache.train.runs.verification import verify_run, verify_runs
 
 Run = Callable[..., Any]
 

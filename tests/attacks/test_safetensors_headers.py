@@ -11,7 +11,7 @@ import torch
 
 from weldcache.errors import BackboneError, TrainingError
 from weldcache.extract.backbones.checkpoint import weight_files
-from weldcache.train.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from weldcache.train.runs.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 
 Header = dict[str, Any]
 

@@ -11,7 +11,7 @@ from weldcache.cache.writer import StoreWriter
 from weldcache.evaluate.controls import file_metadata_control
 from weldcache.evaluate.file_metadata import file_metadata
 from weldcache.evaluate.scores import score_table
-from weldcache.train.trained_run import load_run
+from weldcache.train.runs.trained_run import load_run
 
 
 def test_numbers_are_those_of_the_files(judged: Path) -> None:

@@ -17,9 +17,9 @@ from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
 from weldcache.errors import MetricError, NotFoundError
 from weldcache.evaluate.judged_rows import JudgedRows, rows_to_judge, seen_rows
+from weldcache.train.data.samples import choose_samples
 from weldcache.train.recipes.registry import make_recipe
-from weldcache.train.samples import choose_samples
-from weldcache.train.trained_run import load_run
+from weldcache.train.runs.trained_run import load_run
 
 Run = Callable[..., Any]
 

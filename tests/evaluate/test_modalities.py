@@ -26,8 +26,8 @@ from weldcache.metrics.estimate import Estimate
 from weldcache.metrics.repeats import RepeatsEstimate
 from weldcache.train.recipes.recipe import dispensable_modalities
 from weldcache.train.recipes.registry import recipe_of
-from weldcache.train.run_folder import RunFolder
-from weldcache.train.trained_run import TrainedRun
+from weldcache.train.runs.folder import RunFolder
+from weldcache.train.runs.trained_run import TrainedRun
 
 NOTHING = ModalityResult(
     Estimate(0.8, 0.7, 0.9),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from weldcache.train.checkpoint import read_checkpoint, write_checkpoint
+from weldcache.train.runs.checkpoint import read_checkpoint, write_checkpoint
 
 Run = Callable[..., Any]
 CopyOf = Callable[[Path], Path]

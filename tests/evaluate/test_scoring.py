@@ -21,10 +21,10 @@ from weldcache.evaluate.scores import ScoreTable
 from weldcache.evaluate.scoring import ScoredSplit, load_models, score_split
 from weldcache.evaluate.variants import Models, Scorer, Variant
 from weldcache.metrics.auroc import auroc
-from weldcache.train.feature_pool import FeaturePool
+from weldcache.train.data.feature_pool import FeaturePool
+from weldcache.train.data.streamed import StreamedFeatures
 from weldcache.train.recipes.recipe import dispensable_modalities
-from weldcache.train.streamed import StreamedFeatures
-from weldcache.train.trained_run import TrainedRun, load_run
+from weldcache.train.runs.trained_run import TrainedRun, load_run
 
 Run = Callable[..., Any]
 CPU = torch.device("cpu")

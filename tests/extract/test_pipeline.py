@@ -27,8 +27,8 @@ from weldcache.extract.backbones.random_backbone import save_random_backbone
 from weldcache.extract.decode.sensor import read_sensor_table
 from weldcache.extract.decode.sensor_rows import CHANNELS
 from weldcache.extract.estimation import estimate, preview
-from weldcache.extract.modalities.load import load_encoders
-from weldcache.extract.modalities.modality import Encoder, Features, Prepared, Reader
+from weldcache.extract.features.load import load_encoders
+from weldcache.extract.features.modality import Encoder, Features, Prepared, Reader
 from weldcache.extract.pipeline import describe_summary, extract
 from weldcache.extract.sources.open import open_source
 

@@ -15,10 +15,10 @@ import soundfile
 import yaml
 
 from weldcache.errors import OutputExistsError, SettingsError
-from weldcache.extract.sources.classes import CLASS_NAMES, DEFECT_CODES
-from weldcache.extract.synth.pipeline import describe, generate
-from weldcache.extract.synth.plan import MediaSize, SynthPlan, class_counts, plan_for_size
-from weldcache.extract.synth.tables import MANIFEST_COLUMNS
+from weldcache.extract.sources.welds.classes import CLASS_NAMES, DEFECT_CODES
+from weldcache.extract.sources.welds.synth.pipeline import describe, generate
+from weldcache.extract.sources.welds.synth.plan import MediaSize, SynthPlan, class_counts, plan_for_size
+from weldcache.extract.sources.welds.synth.tables import MANIFEST_COLUMNS
 
 SENSOR_HEADER = (
     "Date,Time,Part No,Pressure,CO2 Weld Flow,Feed,Primary Weld Current,Wire Consumed,Secondary Weld Voltage,Remarks "
@@ -197,7 +197,7 @@ def test_an_interrupted_weld_leaves_no_half_folder(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("weldcache.extract.synth.weld._write_film", interrupt)
+        patch.setattr("weldcache.extract.sources.welds.synth.weld._write_film", interrupt)
         with pytest.raises(KeyboardInterrupt):
             generate(tmp_path, plan=few, workers=1)
     assert not (tmp_path / "synth.json").exists() and not (tmp_path / "manifest.csv").exists()

@@ -13,9 +13,9 @@ import pytest
 import soundfile
 from sklearn.metrics import roc_auc_score
 
-from weldcache.extract.synth.pipeline import generate
-from weldcache.extract.synth.plan import MediaSize, class_counts, plan_for_size
-from weldcache.extract.synth.roster import Weld, list_welds
+from weldcache.extract.sources.welds.synth.pipeline import generate
+from weldcache.extract.sources.welds.synth.plan import MediaSize, class_counts, plan_for_size
+from weldcache.extract.sources.welds.synth.roster import Weld, list_welds
 
 CATEGORICAL = ("weld_type", "steel_type")
 

@@ -19,8 +19,8 @@ from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
 from weldcache.configs.load import to_yaml
 from weldcache.configs.schema import Settings
-from weldcache.train.metrics_log import append_row, read_log
-from weldcache.train.run_folder import RunFolder
+from weldcache.train.runs.folder import RunFolder
+from weldcache.train.runs.metrics_log import append_row, read_log
 
 NUM_TRAIN_NORMALS, NUM_TRAIN_DEFECTS = 37, 3
 NUM_VAL_NORMALS, NUM_VAL_DEFECTS = 12, 12

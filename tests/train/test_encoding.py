@@ -13,13 +13,13 @@ from weldcache.cache.writer import StoreWriter
 from weldcache.configs.schema import Settings
 from weldcache.metrics.auroc import auroc
 from weldcache.train.collapse import spread
+from weldcache.train.data.feature_reader import FeatureReader
+from weldcache.train.data.resident import load_resident
+from weldcache.train.data.streamed import StreamedFeatures
 from weldcache.train.encoding import encode, encode_all, passes
-from weldcache.train.feature_reader import FeatureReader
 from weldcache.train.pipeline import train
 from weldcache.train.recipes.recipe import Recipe
-from weldcache.train.resident import load_resident
-from weldcache.train.streamed import StreamedFeatures
-from weldcache.train.trained_run import TrainedRun, load_run
+from weldcache.train.runs.trained_run import TrainedRun, load_run
 from weldcache.train.validation import Validator
 
 MakeSettings = Callable[..., Settings]

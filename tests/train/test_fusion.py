@@ -22,17 +22,17 @@ from weldcache.documents import write_sealed
 from weldcache.errors import FingerprintError, NotFoundError, OutputExistsError, SettingsError, TrainingError
 from weldcache.metrics.auroc import auroc
 from weldcache.train import fusion
-from weldcache.train.checkpoint import read_checkpoint
 from weldcache.train.combination import Weighting, fit_weights
-from weldcache.train.feature_reader import FeatureReader
+from weldcache.train.data.feature_reader import FeatureReader
+from weldcache.train.data.samples import split_rows
+from weldcache.train.data.streamed import StreamedFeatures
 from weldcache.train.fusion import FusionSummary, describe_fusion, fuse
 from weldcache.train.pipeline import train
 from weldcache.train.recipes.late_fusion import LateFusionRecipe
-from weldcache.train.run_folder import RunFolder, latest_run
-from weldcache.train.samples import split_rows
+from weldcache.train.runs.checkpoint import read_checkpoint
+from weldcache.train.runs.folder import RunFolder, latest_run
+from weldcache.train.runs.trained_run import WEIGHTS, TrainedRun, load_run
 from weldcache.train.scoring import score_rows
-from weldcache.train.streamed import StreamedFeatures
-from weldcache.train.trained_run import WEIGHTS, TrainedRun, load_run
 from weldcache.train.validation import Validator
 
 SETS = ("near", "far")

@@ -15,17 +15,17 @@ from weldcache.cache.store import FeatureStore
 from weldcache.configs.schema import Settings
 from weldcache.errors import FingerprintError, NotFoundError, OutputExistsError, TrainingError
 from weldcache.metrics.auroc import auroc
-from weldcache.train import checkpointer
-from weldcache.train.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from weldcache.train.feature_reader import FeatureReader
-from weldcache.train.manifest import make_manifest
+from weldcache.train.data.feature_reader import FeatureReader
+from weldcache.train.data.samples import ChosenSamples
+from weldcache.train.data.streamed import StreamedFeatures
 from weldcache.train.pipeline import TrainingSummary, describe_run, train
 from weldcache.train.recipes.registry import make_recipe
-from weldcache.train.run_folder import latest_run
-from weldcache.train.samples import ChosenSamples
+from weldcache.train.runs import checkpointer
+from weldcache.train.runs.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from weldcache.train.runs.folder import latest_run
+from weldcache.train.runs.manifest import make_manifest
+from weldcache.train.runs.trained_run import TrainedRun, load_run
 from weldcache.train.scoring import score_rows
-from weldcache.train.streamed import StreamedFeatures
-from weldcache.train.trained_run import TrainedRun, load_run
 
 MakeSettings = Callable[..., Settings]
 WriteRows = Callable[..., None]

@@ -12,12 +12,13 @@ import torch
 
 from weldcache.configs.load import to_yaml
 from weldcache.configs.schema import Settings
-from weldcache.train import checkpointer, pipeline
-from weldcache.train.checkpoint import Checkpoint, read_checkpoint
-from weldcache.train.metrics_log import MetricRow, append_row, read_log
+from weldcache.train import pipeline
 from weldcache.train.pipeline import TrainingSummary, train
-from weldcache.train.run_folder import RunFolder, named_run
-from weldcache.train.run_verification import verify_run
+from weldcache.train.runs import checkpointer
+from weldcache.train.runs.checkpoint import Checkpoint, read_checkpoint
+from weldcache.train.runs.folder import RunFolder, named_run
+from weldcache.train.runs.metrics_log import MetricRow, append_row, read_log
+from weldcache.train.runs.verification import verify_run
 
 MakeSettings = Callable[..., Settings]
 EPOCHS = 4

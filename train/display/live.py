@@ -12,7 +12,7 @@ from rich.text import Text
 
 from ...configs.schema import TrainSettings
 from ...progress import format_seconds
-from ..metrics_log import MetricRow
+from ..runs.metrics_log import MetricRow
 from .panels import lay_out
 
 _NAMES = {"val_auroc": "val AUROC", "val_loss": "val loss"}

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from ...configs.schema import Settings
-from ..metrics_log import MetricRow
-from ..run_folder import RunFolder
+from ..runs.folder import RunFolder
+from ..runs.metrics_log import MetricRow
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from mlflow.tracking import MlflowClient
 
 from ...atomic import write_json
 from ...progress import say
-from ..metrics_log import MetricRow
-from ..run_settings import shareable
+from ..runs.metrics_log import MetricRow
+from ..runs.settings import shareable
 from .logger import LoggedRun, epoch_of, values_of
 
 MEMORY = "mlflow.json"

@@ -36,7 +36,7 @@ def causal_convolution(
     schema="(Tensor inputs, Tensor weight, Tensor bias) -> Tensor",
 )
 def _convolve(*arguments: Tensor) -> Tensor:
-    from .causal_convolution_cpu import convolve  # here, because it imports numba, which takes a while
+    from .kernels.causal_convolution_cpu import convolve  # here, because it imports numba, which takes a while
 
     return convolve(*arguments)
 
@@ -48,7 +48,7 @@ def _convolve(*arguments: Tensor) -> Tensor:
     schema="(Tensor inputs, Tensor weight, Tensor bias, Tensor output_gradient) -> (Tensor, Tensor, Tensor)",
 )
 def _differentiate(*arguments: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    from .causal_convolution_cpu import differentiate
+    from .kernels.causal_convolution_cpu import differentiate
 
     return differentiate(*arguments)
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .causal_convolution import causal_convolution
-from .selective_scan import selective_scan
+from .kernels.selective_scan import selective_scan
 
 _SMALLEST_STEP, _LARGEST_STEP = 1e-3, 1e-1  # step sizes at the start are log-uniform between these
 

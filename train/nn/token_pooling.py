@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from .triton_presence import is_triton_installed
+from .kernels.triton_presence import is_triton_installed
 
 _KERNEL_DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 
@@ -30,7 +30,7 @@ def can_pool_fused(tokens: Tensor) -> bool:
 )
 def token_mean(tokens: Float[Tensor, "*rows tokens width"]) -> Float32[Tensor, "*rows width"]:
     """Mean over the last axis but one, in float32."""
-    from .token_pooling_cpu import token_mean_cpu  # here, because it imports numba, which takes a while
+    from .kernels.token_pooling_cpu import token_mean_cpu  # here, because it imports numba, which takes a while
 
     return token_mean_cpu(tokens)
 
@@ -45,14 +45,14 @@ def token_power_mean(
     tokens: Float[Tensor, "*rows tokens width"], p: Float[Tensor, ""]
 ) -> tuple[Float32[Tensor, "*rows width"], Float32[Tensor, "*rows width"]]:
     """The power mean `mean(tokens ** p) ** (1 / p)`, and the mean of the tokens' logarithms with powers as weights."""
-    from .token_pooling_cpu import token_power_mean_cpu
+    from .kernels.token_pooling_cpu import token_power_mean_cpu
 
     return token_power_mean_cpu(tokens, p)
 
 
 @token_power_mean.register_kernel("cuda")
 def _token_power_mean_on_cuda(tokens: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
-    from .token_pooling_triton import token_power_mean_triton
+    from .kernels.token_pooling_triton import token_power_mean_triton
 
     return token_power_mean_triton(tokens, p)
 

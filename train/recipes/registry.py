@@ -7,8 +7,8 @@ from pydantic import ValidationError
 
 from ...configs.schema import Settings
 from ...errors import SettingsError
-from .causal_film import CausalFilmRecipe
-from .film_features import film_features
+from .causal_film.features import film_features
+from .causal_film.recipe import CausalFilmRecipe
 from .late_fusion import LATE_FUSION, FusionMember, LateFusionRecipe
 from .recipe import Recipe, dispensable_modalities
 from .video_autoencoder import VideoAutoencoderRecipe

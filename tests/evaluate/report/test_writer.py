@@ -13,7 +13,7 @@ import pytest
 from weldcache.evaluate.report.writer import write_report
 from weldcache.evaluate.results import Assessment, Provenance
 from weldcache.evaluate.scores import ScoreTable
-from weldcache.train.run_folder import RunFolder
+from weldcache.train.runs.folder import RunFolder
 
 
 @pytest.fixture

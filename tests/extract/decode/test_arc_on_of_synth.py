@@ -9,10 +9,10 @@ import pytest
 from weldcache.extract.decode.audio import decode_audio
 from weldcache.extract.decode.sensor import decode_sensors
 from weldcache.extract.decode.video import decode_video
-from weldcache.extract.synth.pipeline import generate
-from weldcache.extract.synth.plan import MediaSize, SynthPlan, plan_for_size
-from weldcache.extract.synth.recording import Clock, Recording, recording_of, session_look
-from weldcache.extract.synth.roster import Weld, list_welds
+from weldcache.extract.sources.welds.synth.pipeline import generate
+from weldcache.extract.sources.welds.synth.plan import MediaSize, SynthPlan, plan_for_size
+from weldcache.extract.sources.welds.synth.recording import Clock, Recording, recording_of, session_look
+from weldcache.extract.sources.welds.synth.roster import Weld, list_welds
 
 
 @pytest.fixture(scope="module")

@@ -20,8 +20,8 @@ from weldcache.extract.estimation import disk
 from weldcache.extract.estimation.cost import Cost
 from weldcache.extract.estimation.estimate import Estimate, describe, estimate, require_disk_space, scaled, to_json
 from weldcache.extract.estimation.probe import Probe
-from weldcache.extract.modalities.load import LazyText
-from weldcache.extract.modalities.modality import Features, Prepared, Reader
+from weldcache.extract.features.load import LazyText
+from weldcache.extract.features.modality import Features, Prepared, Reader
 from weldcache.extract.plan import ExtractPlan, plan_extraction
 from weldcache.extract.pool.limits import Limits
 from weldcache.extract.request import Request

@@ -17,7 +17,7 @@ from weldcache.extract.estimation import group_size
 from weldcache.extract.estimation.cost import Cost
 from weldcache.extract.estimation.group_size import Trial, Work, choose_group_size, known_group_size, measure_group_size
 from weldcache.extract.estimation.probe_welds import ProbeWelds
-from weldcache.extract.modalities.modality import Features, Prepared
+from weldcache.extract.features.modality import Features, Prepared
 from weldcache.extract.request import Request
 from weldcache.extract.sample import Sample
 

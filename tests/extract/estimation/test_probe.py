@@ -13,8 +13,8 @@ from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
 from weldcache.errors import DecodeError, StoreError
 from weldcache.extract.estimation import cost, disk
 from weldcache.extract.estimation.probe import Probe, probe
-from weldcache.extract.modalities.load import LazyText
-from weldcache.extract.modalities.modality import Features, Prepared
+from weldcache.extract.features.load import LazyText
+from weldcache.extract.features.modality import Features, Prepared
 from weldcache.extract.plan import ExtractPlan, plan_extraction
 from weldcache.extract.pool.limits import Limits
 from weldcache.extract.request import Request

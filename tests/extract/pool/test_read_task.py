@@ -11,13 +11,13 @@ import torch
 from weldcache.cache.status import Status
 from weldcache.configs.schema import AudioSettings, SensorSettings
 from weldcache.extract.decode.decoded import AudioWindows
-from weldcache.extract.modalities.audio import AudioReader
-from weldcache.extract.modalities.modality import Prepared
-from weldcache.extract.modalities.sensor import SensorReader
+from weldcache.extract.features.audio import AudioReader
+from weldcache.extract.features.modality import Prepared
+from weldcache.extract.features.sensor import SensorReader
 from weldcache.extract.plan import Task
 from weldcache.extract.pool.read_task import Failure, ReadTask, read_task
 from weldcache.extract.sample import Sample
-from weldcache.extract.sources.run_folder import collect_run
+from weldcache.extract.sources.welds.run_folder import collect_run
 
 HEADER = "Time,Pressure,CO2 Weld Flow,Feed,Primary Weld Current,Wire Consumed,Secondary Weld Voltage"
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weldcache.configs.schema import DataSettings
-from weldcache.extract.sources.classes import CLASS_NAMES, class_name_of, is_unlabelled
+from weldcache.extract.sources.welds.classes import CLASS_NAMES, class_name_of, is_unlabelled
 
 NORMAL = DataSettings().normal_classes
 

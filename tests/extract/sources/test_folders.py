@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from weldcache.errors import NotFoundError, SettingsError, SourceError
-from weldcache.extract.sources.folders import FolderSource
+from weldcache.extract.sources.welds.folders import FolderSource
 
 MakeRun = Callable[..., Path]
 

@@ -9,7 +9,7 @@ from unittest.mock import Mock
 import pytest
 
 from weldcache.errors import NotFoundError, SourceError
-from weldcache.extract.sources.manifest import ManifestSource
+from weldcache.extract.sources.welds.manifest import ManifestSource
 
 Row = Callable[..., dict[str, str]]
 Write = Callable[..., Path]

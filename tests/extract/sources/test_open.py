@@ -8,9 +8,9 @@ import pytest
 
 from weldcache.configs.schema import DataSettings
 from weldcache.errors import NotFoundError, SourceError
-from weldcache.extract.sources.folders import FolderSource
-from weldcache.extract.sources.manifest import ManifestSource
 from weldcache.extract.sources.open import open_source
+from weldcache.extract.sources.welds.folders import FolderSource
+from weldcache.extract.sources.welds.manifest import ManifestSource
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from weldcache.extract.sources.run_folder import collect_run
+from weldcache.extract.sources.welds.run_folder import collect_run
 
 KEY = "day/10-04-22-0001-05"
 RUN = "10-04-22-0001-05"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from weldcache.extract.sources.run_name import class_code_of
+from weldcache.extract.sources.welds.run_name import class_code_of
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ import pytest
 
 from weldcache.configs.schema import Settings
 from weldcache.train.loggers.logger import LoggedRun
-from weldcache.train.metrics_log import MetricRow
-from weldcache.train.run_folder import RunFolder
+from weldcache.train.runs.folder import RunFolder
+from weldcache.train.runs.metrics_log import MetricRow
 
 MONITOR = "val_auroc"
 

@@ -14,7 +14,7 @@ from weldcache.errors import SettingsError
 from weldcache.train.loggers import open as opening
 from weldcache.train.loggers.logger import LoggedRun
 from weldcache.train.loggers.open import Loggers, open_loggers, require_loggers
-from weldcache.train.metrics_log import MetricRow
+from weldcache.train.runs.metrics_log import MetricRow
 
 MakeRun = Callable[..., LoggedRun]
 MakeRow = Callable[..., MetricRow]
@@ -139,7 +139,7 @@ socket.socket.connect = refuse
 from weldcache.configs.schema import Settings
 from weldcache.train.loggers.logger import LoggedRun
 from weldcache.train.loggers.open import open_loggers
-from weldcache.train.run_folder import RunFolder
+from weldcache.train.runs.folder import RunFolder
 path = Path(sys.argv[1])
 manifest = {"recipe": "toy", "fingerprint": "f", "counts": {}}
 settings = Settings.model_validate({"runs": {"folder": path.parent}})

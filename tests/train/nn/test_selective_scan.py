@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from weldcache.train.nn.cpu_kernels import compiled
-from weldcache.train.nn.selective_scan import selective_scan
-from weldcache.train.nn.selective_scan_cuda import selective_scan_cuda
-from weldcache.train.nn.selective_scan_torch import linear_recurrence, selective_scan_torch
+from weldcache.train.nn.kernels.cpu_kernels import compiled
+from weldcache.train.nn.kernels.selective_scan import selective_scan
+from weldcache.train.nn.kernels.selective_scan_cuda import selective_scan_cuda
+from weldcache.train.nn.kernels.selective_scan_torch import linear_recurrence, selective_scan_torch
 
 NAMES = (
     "inputs",
@@ -236,7 +236,7 @@ def test_numba_is_imported_at_the_first_scan_only() -> None:
 def test_forked_child_scans_with_threads_of_its_own() -> None:
     run_python(
         "import os, torch\n"
-        "from weldcache.train.nn.selective_scan import selective_scan\n"
+        "from weldcache.train.nn.kernels.selective_scan import selective_scan\n"
         "torch.set_num_threads(2)\n"
         "def scan():\n"
         "    x, weights = torch.ones(4, 20, 3), torch.ones(4, 20, 2)\n"

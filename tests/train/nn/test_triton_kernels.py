@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from weldcache.train.nn.triton_presence import is_triton_installed
+from weldcache.train.nn.kernels.triton_presence import is_triton_installed
 
 pytestmark = pytest.mark.skipif(not is_triton_installed(), reason="Triton is not installed")
 
@@ -24,8 +24,8 @@ def test_scan_computes_what_the_torch_path_computes() -> None:
     run_python(
         """
 import torch
-from weldcache.train.nn.selective_scan_torch import selective_scan_torch
-from weldcache.train.nn.selective_scan_triton import differentiate, scan
+from weldcache.train.nn.kernels.selective_scan_torch import selective_scan_torch
+from weldcache.train.nn.kernels.selective_scan_triton import differentiate, scan
 
 generator = torch.Generator().manual_seed(0)
 def normal(*shape):
@@ -54,7 +54,7 @@ def test_power_mean_is_that_of_the_cpu() -> None:
         """
 import torch
 from weldcache.train.nn.token_pooling import token_power_mean
-from weldcache.train.nn.token_pooling_triton import token_power_mean_triton
+from weldcache.train.nn.kernels.token_pooling_triton import token_power_mean_triton
 
 generator = torch.Generator().manual_seed(0)
 for dtype in (torch.float16, torch.bfloat16, torch.float32):
@@ -80,7 +80,7 @@ def test_kernels_compile_for_a_gpu() -> None:
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from weldcache.train.nn import selective_scan_triton, token_pooling_triton
+from weldcache.train.nn.kernels import selective_scan_triton, token_pooling_triton
 
 SIZES = {"INTERVAL": 16, "CHANNELS": 32, "STATES": 16, "TOKENS": 32}
 def compile_kernel(kernel, arrays="*fp32", **types):

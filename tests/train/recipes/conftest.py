@@ -9,12 +9,12 @@ import torch
 
 from weldcache.cache.store import FeatureStore
 from weldcache.configs.schema import Settings
-from weldcache.train.feature_reader import FeatureReader
-from weldcache.train.recipes.causal_film import CausalFilmRecipe
-from weldcache.train.recipes.film_features import film_features
-from weldcache.train.recipes.film_module import CalibratedCausalFilm
+from weldcache.train.data.feature_reader import FeatureReader
+from weldcache.train.data.requests import load_constants, shapes_for
+from weldcache.train.recipes.causal_film.features import film_features
+from weldcache.train.recipes.causal_film.module import CalibratedCausalFilm
+from weldcache.train.recipes.causal_film.recipe import CausalFilmRecipe
 from weldcache.train.recipes.recipe import Batch
-from weldcache.train.requests import load_constants, shapes_for
 
 _SHAPE = {"d_model": 16, "hidden_width": 24, "sensor_hidden": 8, "blocks": (2, 6)}
 

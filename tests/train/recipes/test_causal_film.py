@@ -9,8 +9,8 @@ from torch import Tensor
 
 from weldcache.configs.schema import LossSettings, ModelSettings, Settings, TrainSettings
 from weldcache.errors import SettingsError
-from weldcache.train.recipes.causal_film import CausalFilmRecipe
-from weldcache.train.recipes.film_module import CalibratedCausalFilm
+from weldcache.train.recipes.causal_film.module import CalibratedCausalFilm
+from weldcache.train.recipes.causal_film.recipe import CausalFilmRecipe
 from weldcache.train.recipes.recipe import Batch, Encodings, Recipe, dispensable_modalities, presence_name
 from weldcache.train.recipes.registry import make_recipe
 

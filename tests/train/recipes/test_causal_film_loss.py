@@ -9,8 +9,8 @@ from torch import Tensor
 
 from weldcache.cache.store import FeatureStore
 from weldcache.train.nn.result_encoder import ResultEncoder
-from weldcache.train.recipes.causal_film import CausalFilmRecipe
-from weldcache.train.recipes.film_module import CalibratedCausalFilm
+from weldcache.train.recipes.causal_film.module import CalibratedCausalFilm
+from weldcache.train.recipes.causal_film.recipe import CausalFilmRecipe
 from weldcache.train.recipes.recipe import Batch, presence_name
 
 MakeFilm = Callable[..., tuple[CausalFilmRecipe, CalibratedCausalFilm]]

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from weldcache.train.recipes.causal_film import CausalFilmRecipe
-from weldcache.train.recipes.film_module import CalibratedCausalFilm
+from weldcache.train.recipes.causal_film.module import CalibratedCausalFilm
+from weldcache.train.recipes.causal_film.recipe import CausalFilmRecipe
 from weldcache.train.recipes.recipe import Batch, presence_name
 
 MakeFilm = Callable[..., tuple[CausalFilmRecipe, CalibratedCausalFilm]]

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from weldcache.configs.schema import ModelSettings, Settings
-from weldcache.train.recipes.causal_film import CausalFilmRecipe
-from weldcache.train.recipes.film_features import film_features
+from weldcache.train.recipes.causal_film.features import film_features
+from weldcache.train.recipes.causal_film.recipe import CausalFilmRecipe
 from weldcache.train.recipes.recipe import Recipe, Shapes, presence_name
 
 NUM_ROWS = 8

@@ -13,11 +13,12 @@ from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
 from weldcache.configs.schema import AutoencoderSettings
+from weldcache.train.data.samples import split_rows
 from weldcache.train.encoding import encode
 from weldcache.train.nn.late_fusion import LateFusion
 from weldcache.train.precision import Precision
-from weldcache.train.recipes.causal_film import CausalFilmRecipe
-from weldcache.train.recipes.film_module import CalibratedCausalFilm
+from weldcache.train.recipes.causal_film.module import CalibratedCausalFilm
+from weldcache.train.recipes.causal_film.recipe import CausalFilmRecipe
 from weldcache.train.recipes.late_fusion import FusionMember, LateFusionRecipe
 from weldcache.train.recipes.recipe import (
     Batch,
@@ -29,7 +30,6 @@ from weldcache.train.recipes.recipe import (
     presence_name,
 )
 from weldcache.train.recipes.video_autoencoder import VideoAutoencoderRecipe
-from weldcache.train.samples import split_rows
 
 MakeFilm = Callable[..., tuple[CausalFilmRecipe, CalibratedCausalFilm]]
 

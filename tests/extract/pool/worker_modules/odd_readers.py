@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from weldcache.errors import DecodeError
-from weldcache.extract.modalities.modality import Prepared
+from weldcache.extract.features.modality import Prepared
 from weldcache.extract.sample import Sample
 
 

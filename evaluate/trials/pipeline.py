@@ -1,0 +1,163 @@
+"""The bench as a story: plan the trials, load the features once, do what is left of each trial, compare."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import RenderableType
+
+from ...cache.provenance import library_versions
+from ...cache.store import FeatureStore
+from ...configs.variant_lists import VariantList
+from ...locking import locked_folder
+from ...metrics.auroc import auroc
+from ...progress import Progress, format_seconds, say
+from ...train.data.feature_pool import FeaturePool
+from ...train.runs.folder import refuse_links
+from ...train.runs.start import make_folder_of_runs
+from .comparison import TrialOutcome, VariantOutcome, compare
+from .display import shown_on, trial_title
+from .notes import BenchHeader
+from .overwriting import begin_overwriting, end_overwriting
+from .plan import Plan, load_shared_features, make_plan, one_line
+from .report import bench_document, write_tables
+from .table import bench_summary
+from .trial import plan_trials
+from .trial_run import run_trial
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """What a bench found.
+
+    Attributes:
+        document: the table as JSON values.
+        summary: the table as something that `rich` prints.
+        folder: where the table and the trials are.
+        complete: whether every trial was done.
+    """
+
+    document: Mapping[str, Any]
+    summary: RenderableType
+    folder: Path
+    complete: bool
+
+
+def bench(
+    variants: VariantList,
+    *,
+    overrides: Sequence[str],
+    seeds: Sequence[int] | None,
+    split: str,
+    overwrite: bool,
+    keep_weights: bool,
+    command: str,
+) -> Bench:
+    """Train every variant of a list with every seed (None: the list's own), score them on `split` and compare.
+
+    All trials share one copy of the features, where it fits the device. A trial that is done already, with the same
+    settings on the same features and samples, is not repeated; an interrupted one goes on. With `overwrite` only those
+    count as done that were trained since the overwriting began, if it was interrupted. A variant that fails is
+    reported, and the others go on. The table goes to `<runs.folder>/<list>/table_<split>.{csv,json,md}`, progress to
+    stderr.
+
+    Raises:
+        NotFoundError: if there is no cache.
+        SettingsError: if the list does not go together with the settings.
+        OutputExistsError: if a trial is there already that asks for something else.
+        MetricError: if the samples that all variants scored lack normals or defects.
+        BusyError: if the same list is running already.
+        KeyboardInterrupt: on Ctrl-C; what is done is kept, and the same command goes on.
+    """
+    shared, trials = plan_trials(variants, overrides=overrides, seeds=variants.seeds if seeds is None else seeds)
+    store = FeatureStore.open(shared.cache.path)
+    plan = make_plan(trials, store, split=split, overwrite=overwrite)
+    for name, reason in plan.failures.items():
+        say(f"Not tried: {name}: {reason}")
+    folder = shared.runs.folder
+    make_folder_of_runs(folder)
+    with locked_folder(folder):
+        refuse_links(path for path in folder.iterdir() if not path.is_dir())
+        if overwrite:
+            begin_overwriting(folder)
+        pool = load_shared_features(plan, store, settings=shared)
+        outcomes = _run_all(plan, variants, store, pool=pool, split=split, keep_weights=keep_weights, command=command)
+        comparison = compare(
+            outcomes,
+            index=store.index,
+            train_attributes=store.index.select(plan.train_rows()).attributes,
+            seed=shared.evaluate.seed,
+        )
+        header = _header(variants, store, split=split, command=command)
+        write_tables(folder, comparison, header=header)
+        end_overwriting(folder)
+    return Bench(
+        document=bench_document(comparison, header=header),
+        summary=bench_summary(comparison, header=header),
+        folder=folder,
+        complete=not any(outcome.failures for outcome in outcomes),
+    )
+
+
+def _run_all(
+    plan: Plan,
+    variants: VariantList,
+    store: FeatureStore,
+    *,
+    pool: FeaturePool | None,
+    split: str,
+    keep_weights: bool,
+    command: str,
+) -> list[VariantOutcome]:
+    """Do what is left of every trial; one that fails is noted, and the next one starts."""
+    done: dict[str, list[TrialOutcome]] = defaultdict(list)
+    failures: dict[str, list[str]] = defaultdict(list, {name: [reason] for name, reason in plan.failures.items()})
+    title = f"bench {variants.name}"
+    with Progress(title, total=len(plan.steps), unit="trials", done=plan.num_done) as progress:
+        for trial, step in plan.steps:
+            try:
+                kept = run_trial(
+                    trial,
+                    step,
+                    store,
+                    pool=pool,
+                    split=split,
+                    keep_weights=keep_weights,
+                    command=command,
+                    show=shown_on(progress, trial),
+                )
+                outcome = TrialOutcome(trial.seed, kept.record, kept.scores)
+            except Exception as error:  # whatever it is, it costs the list no other trial
+                note = one_line(error)
+                failures[trial.variant].append(f"seed {trial.seed}: {note}")
+            else:
+                note = _found(outcome, split=split)
+                done[trial.variant].append(outcome)
+            if step != "done":
+                say(f"{trial_title(trial)}: {note}")
+                progress.advance(note="")
+    return [
+        VariantOutcome(name, variant.recorded, tuple(done[name]), tuple(failures[name]))
+        for name, variant in variants.variants.items()
+    ]
+
+
+def _found(outcome: TrialOutcome, *, split: str) -> str:
+    value = auroc(outcome.scores.scores, outcome.scores.labels)
+    return f"{split} AUROC {value:.3f}, {outcome.record.epochs} epochs in {format_seconds(outcome.record.seconds)}"
+
+
+def _header(variants: VariantList, store: FeatureStore, *, split: str, command: str) -> BenchHeader:
+    return BenchHeader(
+        list_name=variants.name,
+        question=variants.question,
+        split=split,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=command,
+        fingerprint=store.fingerprint,
+        backbones_are_random=store.random_backbones,
+        versions=library_versions(),
+    )

@@ -1,0 +1,1 @@
+"""Data sets of recorded welds, real and synthetic."""

@@ -1,0 +1,178 @@
+"""The layout without a manifest: good_weld/ and defect_data_weld/ hold sessions, which hold runs."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ....errors import NotFoundError, SettingsError, SourceError
+from ....progress import say
+from ...sample import Sample, Split
+from .classes import CLASS_NAMES, GOOD, GOOD_CODE
+from .run_folder import RECORDING_SUFFIXES, collect_run, composed
+from .run_name import class_code_of
+from .session_split import split_sessions
+
+GOOD_FOLDER = "good_weld"
+DEFECT_FOLDER = "defect_data_weld"
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A run that was found: `key` is its path below the data set's folder."""
+
+    key: str
+    session: str
+    class_name: str
+
+
+@dataclass(frozen=True)
+class FolderSource:
+    """Runs are found by their names, which also give the class; splits are drawn by session.
+
+    The session of a run is the folder that holds it, by its path below good_weld/ or defect_data_weld/: a session
+    that has welds in both is one session and never in train. `split_seed` fixes the draw for a given set of sessions.
+    Welds have no attributes: without a manifest their settings are not known.
+    """
+
+    root: Path
+    val_fraction: float
+    test_fraction: float
+    split_seed: int
+
+    def samples(self) -> Sequence[Sample]:
+        """One sample a run, in the order of keys.
+
+        Raises:
+            NotFoundError: if there is no good_weld folder.
+            SourceError: if a run's name gives no known class or contradicts its folder, or there are no good welds.
+            SettingsError: if the fractions leave no session for train, or none for the defects.
+        """
+        _check_fractions(self)
+        runs = sorted(self._find_runs(), key=lambda run: run.key)
+        splits = self._split(runs)
+        return [self._sample(run, split=splits[run.session]) for run in runs]
+
+    def _find_runs(self) -> Iterator[_Run]:
+        tops = [self.root / name for name in (GOOD_FOLDER, DEFECT_FOLDER) if (self.root / name).is_dir()]
+        if self.root / GOOD_FOLDER not in tops:
+            raise NotFoundError(
+                f"There is no {self.root / GOOD_FOLDER}: check data.root, or make data with `weldcache synth`."
+            )
+        for folder in _run_folders(tops):
+            key = _key(folder, root=self.root)
+            top, *session, _ = key.split("/")
+            yield _Run(
+                key=key,
+                session="/".join(session) or top,
+                class_name=_class_name(folder, good=top == GOOD_FOLDER),
+            )
+
+    def _split(self, runs: Sequence[_Run]) -> dict[str, Split]:
+        classes: dict[str, set[str]] = {}
+        for run in runs:
+            classes.setdefault(run.session, set()).add(run.class_name)
+        splits = split_sessions(
+            {session: frozenset(found) for session, found in classes.items()},
+            normal=GOOD,
+            val_fraction=self.val_fraction,
+            test_fraction=self.test_fraction,
+            generator=np.random.default_rng(self.split_seed),
+        )
+        if "train" not in splits.values():
+            raise SourceError(
+                f"{self.root / GOOD_FOLDER} has no session of good welds alone, and train needs one; "
+                "expected folders such as good_weld/SESSION/MM-DD-YY-NNNN-00."
+            )
+        return splits
+
+    def _sample(self, run: _Run, *, split: Split) -> Sample:
+        found = collect_run(self.root, key=run.key)
+        return Sample(
+            key=run.key,
+            split=split,
+            class_name=run.class_name,
+            session=run.session,
+            label=int(run.class_name != GOOD),
+            files=found.files,
+            absent=found.absent,
+            unreadable=frozenset(found.unreadable),
+            notes=found.notes,
+            masks=found.masks,
+        )
+
+
+def _check_fractions(source: FolderSource) -> None:
+    total = source.val_fraction + source.test_fraction
+    if not 0 < total < 1:
+        raise SettingsError(
+            f"data.val_fraction + data.test_fraction is {total:g}; it must be above 0, for defects are never in train, "
+            "and below 1, so that train keeps some sessions."
+        )
+
+
+def _run_folders(tops: Sequence[Path]) -> Iterator[Path]:
+    """Folders below `tops` that are named like runs, each once: what links lead to comes last, and not again."""
+    folders, links = list(tops), list[Path]()
+    seen: dict[tuple[int, int], Path] = {}
+    while folders or links:
+        folder = folders.pop() if folders else links.pop()
+        try:
+            found = folder.stat()
+            first = seen.setdefault((found.st_dev, found.st_ino), folder)
+            if first != folder:
+                say(f"{folder} leads to {first} again, which is read once, under that name.")
+            elif class_code_of(folder.name) is not None:
+                yield folder
+            else:
+                for inner, is_link in _folders_in(folder):
+                    (links if is_link else folders).append(inner)
+        except OSError as error:
+            say(f"{folder} cannot be listed ({error.strerror}): what lies in it is not read.")
+
+
+def _folders_in(folder: Path) -> list[tuple[Path, bool]]:
+    """Folders in one that is no run's, and whether each is a link; the last by name comes first."""
+    with os.scandir(folder) as found:
+        entries = sorted(found, key=lambda entry: entry.name, reverse=True)
+    names = [entry.name for entry in entries if not entry.name.startswith(".")]
+    stray = [name for name in names if name.lower().endswith(RECORDING_SUFFIXES)]
+    if stray:
+        raise SourceError(
+            f"{folder} holds {min(stray)} and is not named like a run, so its class is not known; "
+            "name it MM-DD-YY-NNNN-CC, CC being the class code."
+        )
+    return [
+        (folder / entry.name, entry.is_symlink())
+        for entry in entries
+        if entry.name in names and (entry.is_symlink() or entry.is_dir())
+    ]
+
+
+def _key(folder: Path, *, root: Path) -> str:
+    """The run's path below the data set's folder, in the composed form of Unicode, which copying may change."""
+    key = folder.relative_to(root).as_posix()
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        raise SourceError(
+            f"The folder {key!a} has a name that is not UTF-8, which no store or report can hold; rename it, for "
+            "example with `convmv -r -f latin1 -t utf8 --notest`."
+        ) from None
+    return composed(key)
+
+
+def _class_name(folder: Path, *, good: bool) -> str:
+    code = class_code_of(folder.name)
+    if code is None or code not in CLASS_NAMES:
+        raise SourceError(
+            f"{folder}: the class code {code} is not known; the codes are {min(CLASS_NAMES)} to {max(CLASS_NAMES)}."
+        )
+    if (code == GOOD_CODE) != good:
+        raise SourceError(
+            f"{folder}: the code {code} means {CLASS_NAMES[code]}, which does not belong there; move the run to "
+            f"{DEFECT_FOLDER if good else GOOD_FOLDER} or correct its name."
+        )
+    return CLASS_NAMES[code]

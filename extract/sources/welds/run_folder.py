@@ -1,0 +1,228 @@
+"""One run's folder: which file belongs to which modality, and what is missing.
+
+Names decide, and no file is opened: a data set of thousands of runs lists in a second. Only regular files are taken. A
+pipe or a device that bears a recording's name would hold up whoever opens it, so it is told as what it is.
+"""
+
+import os
+import stat
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ....wording import shortened, visible
+
+# Of each modality, the format of the real data first, then the others that are read as well. Film, sound and sensors
+# are one file each; the photographs have a folder of their own.
+_FORMATS: Mapping[str, tuple[str, ...]] = {
+    "video": (".avi", ".mp4", ".mkv", ".mov", ".m4v", ".webm", ".mpg", ".mpeg", ".wmv"),
+    "audio": (".flac", ".wav", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif"),
+    "sensor": (".csv",),
+}
+_PICTURE_FORMATS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
+_MODALITIES = ("video", "audio", "image", "sensor")
+RECORDING_SUFFIXES = _FORMATS["video"] + _FORMATS["audio"]
+
+_SHOWN = 3  # names in a message
+_IN_BYTES = "not named in UTF-8: rename it"
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """The files of one run, by modality; why a modality has none; and the masks of its photographs."""
+
+    files: dict[str, tuple[Path, ...]] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
+    unreadable: set[str] = field(default_factory=set)  # those of `absent` for which something is there
+    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of files that were passed over, by modality
+    masks: dict[Path, Path] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Listing:
+    """Names in a folder without hidden ones, such as macOS's `._*` copies."""
+
+    folder: Path
+    files: Sequence[str]
+    folders: Sequence[str]
+    others: Mapping[str, str]  # name -> what it is instead of a file
+
+
+def collect_run(root: Path, *, key: str) -> RunFiles:
+    """List the run in `root / key`.
+
+    Of several formats of film or sound, the first that lies there counts; of several files of that format, the one
+    that bears the run's name. Where none does, the modality counts as absent, because a guess might take another
+    weld's. Photographs may mix formats; of several with one name, the first format counts. Names of folders may be
+    written in other cases (`Images`) and in the other normal form of Unicode, as after a copy from a Mac.
+    """
+    found = RunFiles()
+    try:
+        listing = _list_run(root, key=key)
+    except OSError as error:
+        for modality in _MODALITIES:
+            _give_up(found, modality, [f"it cannot be listed: {error.strerror}"], place=key)
+        return found
+    if listing is None:
+        found.absent.update(dict.fromkeys(_MODALITIES, f"there is no folder {key}"))
+        return found
+    for modality, formats in _FORMATS.items():
+        _collect_recording(found, modality, formats, listing=listing, key=key)
+    _collect_photographs(found, listing=listing, key=key)
+    return found
+
+
+def _list_run(root: Path, *, key: str) -> _Listing | None:
+    """The run's folder under the name that it has on this disk; None where there is none."""
+    for spelling in dict.fromkeys([key, *(unicodedata.normalize(form, key) for form in ("NFC", "NFD"))]):
+        try:
+            return _list_folder(root / spelling)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+    return None
+
+
+def _list_folder(folder: Path) -> _Listing:
+    files, folders, others = [], [], {}
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if entry.name.startswith("."):
+                continue
+            kind = _kind_of(entry)
+            if kind == "file":
+                files.append(entry.name)
+            elif kind == "folder":
+                folders.append(entry.name)
+            else:
+                others[entry.name] = kind
+    return _Listing(folder, files, folders, others)
+
+
+def _kind_of(entry: "os.DirEntry[str]") -> str:
+    try:
+        entry.name.encode()
+    except UnicodeEncodeError:
+        return _IN_BYTES
+    try:
+        if entry.is_file():
+            return "file"
+        if entry.is_dir():
+            return "folder"
+        mode = entry.stat().st_mode
+    except FileNotFoundError:
+        return "a link to nothing"
+    except OSError as error:
+        return f"a link that leads nowhere ({error.strerror})"
+    if stat.S_ISFIFO(mode):
+        return "a named pipe"
+    return "a socket" if stat.S_ISSOCK(mode) else "a device"
+
+
+def _collect_recording(found: RunFiles, modality: str, formats: Sequence[str], *, listing: _Listing, key: str) -> None:
+    """Find the one file of a modality."""
+    candidates, strange = _of_formats(listing.files, formats), _strange_entries(listing, formats)
+    if not candidates:
+        _give_up(found, modality, strange, place=key, otherwise=f"no {formats[0]} in {key}{_other_kinds(listing)}")
+        return
+    suffix = formats[min(_rank(name, formats) for name in candidates)]
+    of_format, run = _of_formats(candidates, [suffix]), listing.folder.name
+    chosen = _choose(of_format, run=run)
+    if chosen is None:
+        found.absent[modality] = f"{len(of_format)} {suffix} files in {key}, and not exactly one is named {run}{suffix}"
+        return
+    found.files[modality] = (listing.folder / chosen,)
+    if passed := [visible(name) for name in candidates if name != chosen]:
+        strange.append(f"{visible(chosen)} is read and {shortened(passed, most=_SHOWN)} beside it not")
+    if strange:
+        found.notes[modality] = tuple(strange)
+
+
+def _choose(names: Sequence[str], *, run: str) -> str | None:
+    if len(names) == 1:
+        return names[0]
+    namesakes = [name for name in names if composed(Path(name).stem) == composed(run)]
+    return namesakes[0] if len(namesakes) == 1 else None
+
+
+def _collect_photographs(found: RunFiles, *, listing: _Listing, key: str) -> None:
+    """Find the photographs, and the mask of each that has one: `masks/<stem>.png`."""
+    name = _sub_folder(listing, "images")
+    place = f"{key}/{name}"
+    try:
+        pictures = _list_folder(listing.folder / name)
+    except FileNotFoundError:
+        found.absent["image"] = f"no .jpg in {place}"
+        return
+    except OSError as error:
+        _give_up(found, "image", [f"it cannot be listed: {error.strerror}"], place=place)
+        return
+    candidates, notes = _of_formats(pictures.files, _PICTURE_FORMATS), _strange_entries(pictures, _PICTURE_FORMATS)
+    if not candidates:
+        _give_up(found, "image", notes, place=place, otherwise=f"no .jpg in {place}{_other_kinds(pictures)}")
+        return
+    by_stem: dict[str, str] = {}
+    for candidate in sorted(candidates, key=lambda candidate: _rank(candidate, _PICTURE_FORMATS)):
+        by_stem.setdefault(Path(candidate).stem, candidate)
+    found.files["image"] = tuple(pictures.folder / chosen for chosen in sorted(by_stem.values()))
+    if copies := [visible(copy) for copy in candidates if copy not in by_stem.values()]:
+        notes.append(f"{shortened(copies, most=_SHOWN)} bears the name of a photograph in another format: not read")
+    try:
+        _collect_masks(found, listing=listing)
+    except OSError as error:
+        notes.append(f"its masks cannot be listed: {error.strerror}")
+    if notes:
+        found.notes["image"] = tuple(notes)
+
+
+def _give_up(found: RunFiles, modality: str, strange: Sequence[str], *, place: str, otherwise: str = "") -> None:
+    """No file of a modality: something that is none is there, or nothing at all."""
+    if strange:
+        found.unreadable.add(modality)
+    found.absent[modality] = f"{place}: {'; '.join(strange)}" if strange else otherwise
+
+
+def _collect_masks(found: RunFiles, *, listing: _Listing) -> None:
+    folder = listing.folder / _sub_folder(listing, "masks")
+    if folder.name not in listing.folders:
+        return
+    drawn = {name.lower(): name for name in _list_folder(folder).files}
+    for path in found.files["image"]:
+        if name := drawn.get(f"{path.stem.lower()}.png"):
+            found.masks[path] = folder / name
+
+
+def _sub_folder(listing: _Listing, name: str) -> str:
+    """`name`, or that of a folder which differs from it in case alone."""
+    alike = [folder for folder in listing.folders if folder.lower() == name]
+    return name if name in alike else next(iter(alike), name)
+
+
+def _of_formats(names: Iterable[str], formats: Sequence[str]) -> list[str]:
+    return [name for name in names if name.strip().lower().endswith(tuple(formats))]
+
+
+def _rank(name: str, formats: Sequence[str]) -> int:
+    """Place of a name's format among `formats`."""
+    return next(rank for rank, suffix in enumerate(formats) if name.strip().lower().endswith(suffix))
+
+
+def _strange_entries(listing: _Listing, formats: Sequence[str]) -> list[str]:
+    """What bears the name of a recording and is no file, each in words."""
+    kinds = {**dict.fromkeys(listing.folders, "a folder"), **listing.others}
+    return [
+        f"{visible(name)} is {kinds[name]}{'' if kinds[name] == _IN_BYTES else ', not a file'}"
+        for name in _of_formats(sorted(kinds), formats)
+    ]
+
+
+def _other_kinds(listing: _Listing) -> str:
+    """Files there of which nothing is known, for whoever wonders why theirs is not found."""
+    known = [suffix for formats in (*_FORMATS.values(), _PICTURE_FORMATS) for suffix in formats]
+    unknown = [visible(name) for name in listing.files if not _of_formats([name], known)]
+    return f"; of kinds that are not read: {shortened(unknown, most=_SHOWN)}" if unknown else ""
+
+
+def composed(name: str) -> str:
+    """A name in the composed form of Unicode, which copying to another system may change."""
+    return unicodedata.normalize("NFC", name)

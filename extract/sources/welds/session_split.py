@@ -1,0 +1,67 @@
+"""Whole sessions into train, validation and test: train holds normal sessions only, and no session is in two."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ...sample import Split
+
+
+def split_sessions(
+    classes_of: Mapping[str, frozenset[str]],
+    *,
+    normal: str,
+    val_fraction: float,
+    test_fraction: float,
+    generator: np.random.Generator,
+) -> dict[str, Split]:
+    """The split of each session, from the classes that it holds.
+
+    Sessions of normal welds alone are shuffled and cut by the two fractions, train taking the rest. Sessions with a
+    defect are shared between validation and test in the ratio of the fractions, class by class. Wherever a fraction
+    is above zero its split gets at least one session of each kind, as far as there are enough: train comes first, then
+    validation, then test. At least one fraction must be above zero, and their sum below one.
+    """
+    # Sorted, because the order of a folder's entries differs from disk to disk.
+    pure = sorted(name for name, classes in classes_of.items() if classes == {normal})
+    defective = sorted(classes_of.keys() - set(pure))
+    val_share = val_fraction / (val_fraction + test_fraction)
+    return {
+        **_split_normal(_shuffled(pure, generator), val_fraction=val_fraction, test_fraction=test_fraction),
+        **_split_defective(_by_class(_shuffled(defective, generator), classes_of), val_share=val_share),
+    }
+
+
+def _shuffled(names: list[str], generator: np.random.Generator) -> list[str]:
+    return [names[position] for position in generator.permutation(len(names))]
+
+
+def _by_class(names: list[str], classes_of: Mapping[str, frozenset[str]]) -> list[str]:
+    """Sessions of one class side by side, else in the order given, for the sort is stable."""
+    return sorted(names, key=lambda name: sorted(classes_of[name]))
+
+
+def _split_normal(names: list[str], *, val_fraction: float, test_fraction: float) -> dict[str, Split]:
+    count = len(names)
+    num_val = _share(count, val_fraction, most=count - 1)
+    num_test = _share(count, test_fraction, most=count - 1 - num_val)
+    return {
+        name: "val" if place < num_val else "test" if place < num_val + num_test else "train"
+        for place, name in enumerate(names)
+    }
+
+
+def _split_defective(names: list[str], *, val_share: float) -> dict[str, Split]:
+    """Validation's sessions spread evenly over the list, so that every class is shared in the same ratio."""
+    count = len(names)
+    num_val = count if val_share == 1 else _share(count, val_share, most=count - 1)
+    return {
+        name: "val" if (place + 1) * num_val // count > place * num_val // count else "test"
+        for place, name in enumerate(names)
+    }
+
+
+def _share(count: int, fraction: float, *, most: int) -> int:
+    """`fraction` of `count`, at least one where the fraction is above zero, at most `most`."""
+    wanted = max(1, round(count * fraction)) if fraction > 0 else 0
+    return max(0, min(wanted, most))

@@ -1,0 +1,151 @@
+"""The story of `weldcache synth`: plan, list the welds, write those that are missing, then the tables."""
+
+import json
+import multiprocessing
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+from .....atomic import is_temporary, write_json, write_text
+from .....cache.provenance import differences, differences_told
+from .....documents import read_document
+from .....errors import OutputExistsError
+from .....locking import locked_folder
+from .....progress import Progress, format_bytes, format_seconds
+from .....wording import count_of
+from ....pool.workers import start_worker
+from .plan import SPLITS, SynthPlan
+from .roster import Weld, list_welds
+from .tables import SETTINGS_TEXT, counts_by_split, latents_text, manifest_text
+from .weld import write_weld
+
+# Raise it when the same plan makes other data.
+GENERATOR_VERSION = 1
+PLAN_FILE = "synth_plan.json"
+DONE_FILE = "synth.json"
+
+
+@dataclass(frozen=True)
+class SynthSummary:
+    """What `generate` left behind: welds by split, the classes' names, bytes of media, and what this run did."""
+
+    num_welds: dict[str, int]
+    classes: tuple[str, ...]
+    num_bytes: int
+    num_written: int
+    seconds: float
+
+
+def generate(out: Path, *, plan: SynthPlan, workers: int) -> SynthSummary:
+    """Write the data set of `plan` into the folder `out`, with `workers` processes.
+
+    `synth_plan.json` is written first and says what the folder is meant to hold; `synth.json` is written last and says
+    that it does. Run again, it writes only the welds that are missing, so an interrupted run can be finished. Raises
+    `OutputExistsError` if `out` holds another plan's data or files of another origin.
+    """
+    started = time.monotonic()
+    welds = list_welds(plan)
+    _refuse_foreign(out)
+    out.mkdir(parents=True, exist_ok=True)
+    with locked_folder(out):
+        _claim_folder(out, plan=plan)
+        write_text(out / "latents.csv", latents_text(welds, plan=plan))
+        missing = [weld for weld in welds if not (out / weld.key).is_dir()]
+        with Progress("synth", total=len(welds), unit="welds", done=len(welds) - len(missing)) as progress:
+            for _ in _write_welds(out, welds=missing, plan=plan, workers=workers):
+                progress.advance()
+        return _finish(out, welds=welds, plan=plan, num_written=len(missing), started=started)
+
+
+def describe(summary: SynthSummary) -> str:
+    """`summary` in a line for a person."""
+    welds = ", ".join(f"{split} {number}" for split, number in summary.num_welds.items())
+    total = sum(summary.num_welds.values())
+    classes = count_of(len(summary.classes), "class", "classes")
+    media = f"{count_of(total, 'weld')} of {classes} ({welds}), {format_bytes(summary.num_bytes)}"
+    if summary.num_written == 0:
+        return f"Complete already, nothing to do: {media}."
+    return (
+        f"Wrote {count_of(summary.num_written, 'weld')} in {format_seconds(summary.seconds)}; the folder holds {media}."
+    )
+
+
+def _refuse_foreign(out: Path) -> None:
+    """Refuse a folder that holds something and was not written by `generate`, or a file."""
+    if out.exists() and not (out / PLAN_FILE).is_file() and (not out.is_dir() or any(out.iterdir())):
+        raise OutputExistsError(
+            f"{out} is not empty and holds no {PLAN_FILE}, so it was not written by `weldcache synth`. "
+            "Choose an empty or new folder."
+        )
+
+
+def _claim_folder(out: Path, *, plan: SynthPlan) -> None:
+    """Say what the folder is for, or check that it is for this plan; clear what an interrupted run left half done."""
+    wanted = json.loads(json.dumps({"generator_version": GENERATOR_VERSION, **plan.to_json()}))
+    plan_path = out / PLAN_FILE
+    if not plan_path.is_file():
+        write_json(plan_path, wanted)
+        return
+    try:
+        found = read_document(plan_path)
+    except ValueError as error:
+        raise OutputExistsError(
+            f"{plan_path} does not say what the folder holds ({error}). Choose another folder, or delete this one."
+        ) from None
+    if found != wanted:
+        shown = "; ".join(differences_told(differences(found, wanted), mine="there", theirs="asked for"))
+        raise OutputExistsError(
+            f"{out} holds synthetic data of another plan ({shown}). Choose another folder, or delete this one."
+        )
+    (out / DONE_FILE).unlink(missing_ok=True)
+    for leftover in out.glob("*/.*.tmp"):
+        if is_temporary(leftover.name):
+            shutil.rmtree(leftover)
+
+
+def _write_welds(out: Path, *, welds: Sequence[Weld], plan: SynthPlan, workers: int) -> Iterator[int]:
+    """Write `welds` in any order and yield the bytes of each when it is done."""
+    if workers <= 1 or len(welds) <= 1:
+        for weld in welds:
+            yield write_weld(out, weld=weld, plan=plan)
+        return
+    # Forked children would share OpenCV's threads with the parent; a fork server is clean of them.
+    context = multiprocessing.get_context("forkserver")
+    pool = ProcessPoolExecutor(min(workers, len(welds)), mp_context=context, initializer=start_worker)
+    try:
+        futures = [pool.submit(write_weld, out, weld=weld, plan=plan) for weld in welds]
+        for future in as_completed(futures):
+            yield future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _finish(out: Path, *, welds: Sequence[Weld], plan: SynthPlan, num_written: int, started: float) -> SynthSummary:
+    write_text(out / "manifest.csv", manifest_text(welds))
+    if not (out / "weldcache.yaml").exists():
+        write_text(out / "weldcache.yaml", SETTINGS_TEXT)
+    num_bytes = sum(path.stat().st_size for weld in welds for path in (out / weld.key).rglob("*") if path.is_file())
+    counts = counts_by_split(welds)
+    summary = SynthSummary(
+        num_welds={split: sum(counts[split].values()) for split in SPLITS},
+        classes=tuple(dict.fromkeys(name for split in SPLITS for name in counts[split])),
+        num_bytes=num_bytes,
+        num_written=num_written,
+        seconds=time.monotonic() - started,
+    )
+    write_json(
+        out / DONE_FILE,
+        {
+            "generator": "weldcache synth",
+            "generator_version": GENERATOR_VERSION,
+            "size": plan.size,
+            "seed": plan.seed,
+            "confounded": plan.confounded,
+            "num_bytes": num_bytes,
+            "welds": counts,
+        },
+    )
+    return summary

@@ -1,0 +1,140 @@
+"""The figures of a table from scores made by hand."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from weldcache.cache.index import Index, index_of
+from weldcache.configs.variant_lists import Recorded
+from weldcache.errors import MetricError
+from weldcache.evaluate.trials.comparison import TrialOutcome, VariantOutcome, compare
+from weldcache.evaluate.trials.trial_record import TrialRecord, TrialScores
+from weldcache.metrics.auroc import auroc
+from weldcache.metrics.repeats import mean_auroc, mean_auroc_difference
+
+LABELS = np.repeat([0, 1], [15, 25])
+KEYS = [f"weld {row:02d}" for row in range(len(LABELS))]
+
+
+@pytest.fixture
+def index() -> Index:
+    """Two more welds than are scored, ahead of them."""
+    num, generator = len(LABELS) + 2, np.random.default_rng(3)
+    return index_of(
+        keys=["first", "second", *KEYS],
+        splits=["train", "train", *["test"] * len(LABELS)],
+        class_names=["good"] * num,
+        sessions=[""] * num,
+        labels=[0, 0, *LABELS.tolist()],
+        attributes={"current": generator.normal(size=num).tolist()},
+    )
+
+
+def _outcome(seed: int, scores: np.ndarray, *, keys: list[str] = KEYS, seconds: float = 1.0) -> TrialOutcome:
+    order = np.random.default_rng(seed).permutation(len(keys))  # nothing says that trials have one order
+    table = TrialScores(
+        tuple(keys[row] for row in order),
+        np.array([int(LABELS[KEYS.index(keys[row])]) for row in order]),
+        scores[order],
+    )
+    record = TrialRecord("test", "", 0, 0.5 + 0.1 * seed, 100, 3, seconds, False)
+    return TrialOutcome(seed, record, table)
+
+
+def _variant(name: str, *trials: TrialOutcome, failures: tuple[str, ...] = ()) -> VariantOutcome:
+    return VariantOutcome(name, Recorded(test=0.9), trials, failures)
+
+
+def _scores(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(LABELS * 1.0, 1)
+
+
+def test_figures_are_those_of_the_metrics_on_welds_in_one_order(index: Index) -> None:
+    first, second = ([_scores(seed) for seed in seeds] for seeds in ((1, 2, 3), (4, 5, 6)))
+    found = compare(
+        [
+            _variant("a", *(_outcome(seed, scores, seconds=float(seed)) for seed, scores in enumerate(first))),
+            _variant("b", *(_outcome(seed, scores) for seed, scores in enumerate(second))),
+        ],
+        index=index,
+        train_attributes=index.select(np.array([0, 1])).attributes,
+        seed=0,
+    )
+    a, b = found.variants
+    assert a.auroc == mean_auroc(np.stack(first), LABELS) and b.auroc == mean_auroc(np.stack(second), LABELS)
+    assert a.by_seed == tuple(auroc(scores, LABELS) for scores in first)
+    assert a.difference is None and b.difference == mean_auroc_difference(np.stack(second), np.stack(first), LABELS)
+    assert (a.val_auroc, a.seconds, a.parameters, a.recorded) == (pytest.approx(0.6), 1.0, 100, Recorded(test=0.9))
+    assert (found.reference, found.num_normal, found.num_defect, found.num_not_shared) == ("a", 15, 25, 0)
+    assert found.media_free is not None and found.media_free.auroc is not None and found.random is not None
+
+
+def test_differences_are_over_the_seeds_that_both_have(index: Index) -> None:
+    scores = {seed: _scores(seed) for seed in range(5)}
+    found = compare(
+        [
+            _variant("a", *(_outcome(seed, scores[seed]) for seed in (0, 1))),
+            _variant("b", _outcome(1, scores[2]), _outcome(2, scores[3])),
+            _variant("c", _outcome(7, scores[4])),
+            _variant("d", failures=("seed 0: no luck",)),
+        ],
+        index=index,
+        train_attributes={},
+        seed=0,
+    )
+    _, b, c, d = found.variants
+    assert b.difference == mean_auroc_difference(scores[2][None], scores[1][None], LABELS)
+    assert c.difference is None and c.auroc is not None
+    assert d.auroc is None and d.seeds == () and d.failures == ("seed 0: no luck",)
+    assert found.media_free is not None and found.media_free.auroc is None and found.media_free.reason
+
+
+def test_a_reference_that_failed_leaves_the_others_their_own_figures(index: Index) -> None:
+    outcomes = [_variant("a", failures=("no",)), _variant("b", _outcome(0, _scores(0)))]
+    found = compare(outcomes, index=index, train_attributes={}, seed=0)
+    assert found.variants[1].auroc is not None and found.variants[1].difference is None
+
+
+def test_welds_that_only_some_scored_are_in_no_figure(index: Index) -> None:
+    scores, fewer = _scores(0), _scores(1)[3:]
+    found = compare(
+        [_variant("a", _outcome(0, scores)), _variant("b", _outcome(0, fewer, keys=KEYS[3:]))],
+        index=index,
+        train_attributes={},
+        seed=0,
+    )
+    assert (found.num_normal, found.num_defect, found.num_not_shared) == (12, 25, 3)
+    assert found.variants[0].by_seed == (auroc(scores[3:], LABELS[3:]),)
+
+
+def test_warnings_of_one_kind_are_one_and_say_of_whom_they_are(index: Index) -> None:
+    def warned(seed: int, *warnings: str) -> TrialOutcome:
+        outcome = _outcome(seed, _scores(seed))
+        return replace(outcome, record=replace(outcome.record, warnings=warnings))
+
+    few, equal = "Only 4 normal samples were evaluated.", "All scores are equal."
+    found = compare(
+        [
+            _variant("a", warned(0, few, "AUROC 0.41 (0.2 to 0.6)."), warned(1, few, "AUROC 0.50 (0.3 to 0.7).")),
+            _variant("b", warned(0, few, "AUROC 0.61 (0.4 to 0.8).", equal)),
+            _variant("c", failures=("no features",)),
+        ],
+        index=index,
+        train_attributes=index.select(np.array([0, 1])).attributes,
+        seed=0,
+    )
+    assert found.caveats == (
+        f"Warning: {few}",
+        "Warning (in figures of a, seed 0): AUROC 0.41 (0.2 to 0.6).",
+        f"Warning of b: {equal}",
+    )
+
+
+def test_welds_without_a_class_in_common_are_an_error(index: Index) -> None:
+    outcomes = [
+        _variant("a", _outcome(0, _scores(0)[:20], keys=KEYS[:20])),
+        _variant("b", _outcome(0, _scores(1)[15:], keys=KEYS[15:])),
+    ]
+    with pytest.raises(MetricError, match="0 normal and 5 defect samples"):
+        compare(outcomes, index=index, train_attributes={}, seed=0)

@@ -1,0 +1,443 @@
+"""Lists of variants on a toy store, really trained: the table, and what is kept, repeated and refused."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from jaxtyping import Float
+from sklearn.metrics import roc_auc_score
+from torch import Tensor, nn
+
+from weldcache.cache.store import FeatureStore
+from weldcache.configs.variant_lists import VariantList, load_variant_list
+from weldcache.errors import BusyError, OutputExistsError
+from weldcache.evaluate.scoring import load_models, score_split
+from weldcache.evaluate.trials import pipeline, plan, trial_run
+from weldcache.evaluate.trials.pipeline import Bench
+from weldcache.locking import locked_folder
+from weldcache.train.data import feature_pool
+from weldcache.train.recipes import registry
+from weldcache.train.recipes.recipe import FeatureRequest
+from weldcache.train.runs.trained_run import load_run
+
+RunBench = Callable[..., Bench]
+WriteList = Callable[..., VariantList]
+Trained = list[str]
+
+PLAIN = {"reference": {}, "no gate": {"set": {"model.gate": False}}}
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> Trained:
+    """Names of the runs that are trained from here on, in their order."""
+    names: Trained = []
+    train = trial_run.train
+
+    def counting(settings: Any, **keywords: Any) -> Any:
+        names.append(keywords["run_name"])
+        return train(settings, **keywords)
+
+    monkeypatch.setattr(trial_run, "train", counting)
+    return names
+
+
+def figures(found: Bench) -> dict[str, Any]:
+    """All of the table that does not depend on the clock."""
+    document = json.loads(json.dumps(found.document))
+    for variant in document["variants"]:
+        variant.pop("seconds")
+    return {name: value for name, value in document.items() if name != "created"}
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
+def test_the_table_says_what_the_trials_scored(run_bench: RunBench, write_list: WriteList, project: Path) -> None:
+    found = run_bench(write_list({**PLAIN, "reference": {"recorded": {"val": 0.9, "test": 0.87}}}))
+    assert found.complete and found.folder == project / "runs/mine"
+    by_name = {variant["name"]: variant for variant in found.document["variants"]}
+    for name, folder in (("reference", "reference"), ("no gate", "no_gate")):
+        expected = []
+        for seed in (0, 1):
+            rows = rows_of(found.folder / f"{folder}-seed{seed}/scores_test.csv")
+            expected.append(roc_auc_score([int(row["label"]) for row in rows], [float(row["score"]) for row in rows]))
+        variant = by_name[name]
+        assert variant["by_seed"] == pytest.approx(expected) and variant["seeds"] == (0, 1)
+        assert variant["auroc"]["value"] == pytest.approx(np.mean(expected))
+        assert variant["auroc"]["low"] < variant["auroc"]["value"] < variant["auroc"]["high"]
+        state = [json.loads((found.folder / f"{folder}-seed{seed}/state.json").read_text()) for seed in (0, 1)]
+        assert variant["val_auroc"] == pytest.approx(np.mean([one["best"]["val_auroc"] for one in state]))
+    assert by_name["reference"]["difference"] is None
+    assert by_name["reference"]["recorded"] == {"val": 0.9, "test": 0.87}
+    means = {name: variant["auroc"]["value"] for name, variant in by_name.items()}
+    assert by_name["no gate"]["difference"]["value"] == pytest.approx(means["no gate"] - means["reference"])
+    assert by_name["no gate"]["parameters"] < by_name["reference"]["parameters"]
+    assert (found.document["num_normal"], found.document["num_defect"]) == (14, 16)
+    assert found.document["media_free"]["auroc"]["value"] != 0.5
+    kept = json.loads((found.folder / "table_test.json").read_text())
+    assert json.loads(json.dumps(found.document)).items() <= kept.items()
+    rows = rows_of(found.folder / "table_test.csv")
+    assert [row["variant"] for row in rows] == ["reference", "no gate"]
+    assert float(rows[1]["auroc"]) == means["no gate"]
+    assert [row["auroc_method"] for row in rows] == ["delong", "delong"]
+
+
+def test_a_trial_is_a_run_like_any_other(run_bench: RunBench, write_list: WriteList) -> None:
+    """Trained alone, on features of its own, it has the same scores to the last bit."""
+    found = run_bench(write_list(PLAIN), seeds=[3], keep_weights=True)
+    together = load_run(found.folder / "no_gate-seed3")
+    alone_settings = together.settings.model_copy(
+        update={"runs": together.settings.runs.model_copy(update={"folder": found.folder.parent})}
+    )
+    trial_run.train(alone_settings, run_name="alone", overwrite=False, command="weldcache train")
+    alone, store = load_run(found.folder.parent / "alone"), FeatureStore.open(together.settings.cache.path)
+    tables = [
+        score_split(run, store, "test", models=load_models(run, store=store, device=torch.device("cpu"))).table
+        for run in (together, alone)
+    ]
+    assert tables[0].scores.tolist() == tables[1].scores.tolist()
+    kept = rows_of(found.folder / "no_gate-seed3/scores_test.csv")
+    assert [float(row["score"]) for row in kept] == tables[1].scores.tolist()
+    warnings = json.loads((found.folder / "no_gate-seed3/trial_test.json").read_text())["warnings"]
+    assert any(text.startswith("Only 14 normal samples were evaluated") for text in warnings)
+    assert any("Only 14 normal samples were evaluated" in note for note in found.document["notes"])
+
+
+def test_each_array_is_loaded_once(
+    run_bench: RunBench, write_list: WriteList, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    loaded: list[str] = []
+    load_resident = feature_pool.load_resident
+
+    def counting(reader: Any, rows: Any, **keywords: Any) -> Any:
+        loaded.extend(reader.names)
+        return load_resident(reader, rows, **keywords)
+
+    monkeypatch.setattr(feature_pool, "load_resident", counting)
+    variants = {**PLAIN, "block 4": {"set": {"model.blocks": [4]}}, "whole": {"set": {"model.missing": "leave_out"}}}
+    assert run_bench(write_list(variants), seeds=[0]).complete
+    assert len(loaded) == len(set(loaded))
+    assert {"video/tokens", "image/block_2/patch_tokens", "image/block_4/patch_tokens"} <= set(loaded)
+    assert "4 trials share them" in capfd.readouterr().err
+
+
+def test_features_that_are_not_shared_give_the_same_table(
+    run_bench: RunBench, write_list: WriteList, monkeypatch: pytest.MonkeyPatch, project: Path
+) -> None:
+    shared = run_bench(write_list(PLAIN), seeds=[0])
+    streamed = ["train.loading=streamed", f"runs.folder={project / 'streamed'}"]
+    assert figures(run_bench(write_list(PLAIN), seeds=[0], overrides=streamed)) == figures(shared)
+    monkeypatch.setattr(plan, "fits_memory", lambda num_bytes, *, device: False)
+    apart = run_bench(write_list(PLAIN), seeds=[0], overrides=[f"runs.folder={project / 'apart'}"])
+    assert apart.folder == project / "apart/mine" and figures(apart) == figures(shared)
+
+
+def test_what_is_done_is_not_repeated(run_bench: RunBench, write_list: WriteList, trained: Trained) -> None:
+    first = run_bench(write_list(PLAIN), seeds=[0])
+    assert trained == ["reference-seed0", "no_gate-seed0"]
+    trained.clear()
+    assert figures(run_bench(write_list(PLAIN), seeds=[0])) == figures(first)
+    assert trained == []
+    more = run_bench(write_list({**PLAIN, "mean": {"set": {"model.views": "mean"}}}), seeds=[0, 1])
+    assert trained == ["mean-seed0", "reference-seed1", "no_gate-seed1", "mean-seed1"]
+    assert [variant["seeds"] for variant in more.document["variants"]] == [(0, 1)] * 3
+
+
+_CHILD = """
+import sys
+from weldcache.configs.variant_lists import load_variant_list
+from weldcache.evaluate.trials.pipeline import bench
+bench(load_variant_list(sys.argv[1]), overrides=[], seeds=None, split="test", overwrite=False, keep_weights=False,
+      command="weldcache bench")
+"""
+
+
+def test_killed_in_the_middle_it_goes_on_and_ends_with_the_same_table(
+    run_bench: RunBench, write_list: WriteList, trained: Trained, project: Path, child_environment: Mapping[str, str]
+) -> None:
+    often = {"train.epochs": 30, "train.patience": 30, "train.checkpoint_seconds": 0}
+    variants, seldom = write_list(PLAIN, seeds=[0], set=often), "train.checkpoint_seconds=60"
+    whole = run_bench(variants, seeds=None, overrides=[f"runs.folder={project / 'others'}", seldom])
+    paths = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    child = subprocess.Popen(
+        [sys.executable, "-c", _CHILD, str(project / "mine.yaml")],
+        cwd=project,
+        env={**child_environment, **paths},
+        stderr=subprocess.PIPE,
+    )
+    second = project / "runs/mine/no_gate-seed0"
+    deadline = time.monotonic() + 120
+    while not (second / "state.json").is_file():
+        assert child.poll() is None and time.monotonic() < deadline, child.stderr and child.stderr.read()
+        time.sleep(0.005)
+    child.send_signal(signal.SIGKILL)
+    child.communicate()
+    assert not json.loads((second / "state.json").read_text())["finished"]
+    assert not (project / "runs/mine/table_test.json").exists()
+    log = second / "metrics.jsonl"
+    epochs = len(log.read_text().splitlines())
+    trained.clear()
+    assert figures(run_bench(variants, seeds=None, overrides=[seldom])) == figures(whole)
+    assert trained == ["no_gate-seed0"]
+    assert 1 <= epochs < len(log.read_text().splitlines())
+
+
+def test_killed_between_training_and_scoring_it_only_scores(
+    run_bench: RunBench, write_list: WriteList, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(trial_run, "score_split", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run_bench(write_list(PLAIN), seeds=[0])
+    assert trained.pop() == "reference-seed0"
+    assert run_bench(write_list(PLAIN), seeds=[0]).complete
+    assert trained == ["no_gate-seed0"]
+
+
+def test_an_overwriting_that_was_interrupted_goes_on(
+    run_bench: RunBench, write_list: WriteList, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variants = write_list({**PLAIN, "mean": {"set": {"model.views": "mean"}}})
+    whole = run_bench(variants, seeds=[0])
+    score_split = trial_run.score_split
+
+    def interrupted(run: Any, *positional: Any, **keywords: Any) -> Any:
+        if run.folder.name == "no_gate-seed0":
+            raise KeyboardInterrupt
+        return score_split(run, *positional, **keywords)
+
+    trained.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(trial_run, "score_split", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run_bench(variants, seeds=[0], overwrite=True)
+    assert trained == ["reference-seed0", "no_gate-seed0"]
+    trained.clear()
+    assert figures(run_bench(variants, seeds=[0], overwrite=True)) == figures(whole)
+    assert trained == ["mean-seed0"]
+    trained.clear()
+    assert run_bench(variants, seeds=[0], overwrite=True).complete  # it came to its end, so this is another one
+    assert trained == ["reference-seed0", "no_gate-seed0", "mean-seed0"]
+
+
+def test_a_list_that_was_changed_while_overwriting_was_interrupted(
+    run_bench: RunBench, write_list: WriteList, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "write_tables", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run_bench(write_list(PLAIN), seeds=[0], overwrite=True)
+    trained.clear()
+    changed = write_list({**PLAIN, "no gate": {"set": {"model.gate": False, "train.lr": 0.5}}})
+    with pytest.raises(OutputExistsError, match="no_gate-seed0 asks for something else"):
+        run_bench(changed, seeds=[0])
+    assert run_bench(changed, seeds=[0], overwrite=True).complete
+    assert trained == ["no_gate-seed0"]
+
+
+def test_other_settings_are_refused_and_nothing_is_changed(
+    run_bench: RunBench, write_list: WriteList, contents: Callable[[Path], dict[str, bytes]], trained: Trained
+) -> None:
+    first = run_bench(write_list({"reference": {}, "no gate": {"set": {"model.gate": False}}}))
+    before = contents(first.folder)
+    changed = {**PLAIN, "no gate": {"set": {"model.gate": False, "train.lr": 0.5}}}
+    with pytest.raises(OutputExistsError) as refusal:
+        run_bench(write_list({**changed, "new": {}}))
+    for seed in (0, 1):
+        assert f"no_gate-seed{seed} asks for something else" in str(refusal.value)
+    assert "settings.train.lr: 0.001 there, 0.5 now" in str(refusal.value) and "--overwrite" in str(refusal.value)
+    assert "reference-seed" not in str(refusal.value)
+    assert contents(first.folder) == before
+    trained.clear()
+    replaced = run_bench(write_list(changed), overwrite=True, seeds=[0])
+    assert trained == ["reference-seed0", "no_gate-seed0"] and replaced.complete
+    assert replaced.document["variants"][1]["by_seed"] != first.document["variants"][1]["by_seed"][:1]
+    settings = load_run(first.folder / "no_gate-seed0").settings
+    assert settings.train.lr == 0.5
+
+
+def test_other_features_are_refused(
+    run_bench: RunBench, write_list: WriteList, project: Path, toy_store_path: Path
+) -> None:
+    """The same list on the same folder, and the store says that another backbone made the video."""
+    variants = write_list({"reference": {}})
+    run_bench(variants, seeds=[0])
+    copy = project / "other.zarr"
+    subprocess.run(["cp", "-r", str(toy_store_path), str(copy)], check=True)
+    store = FeatureStore.open(copy)
+    manifest = json.loads(json.dumps(store.manifest))
+    manifest["features"]["video"]["made_by"]["backbone"]["weights"] = "4567"
+    store._describe(manifest=manifest)
+    with pytest.raises(OutputExistsError, match=r"cache.features.video.made_by.backbone.weights: 0123 there, 4567 now"):
+        run_bench(variants, seeds=[0], overrides=[f"cache.path={copy}"])
+
+
+def test_weights_go_unless_they_are_to_stay(
+    run_bench: RunBench, write_list: WriteList, trained: Trained, project: Path
+) -> None:
+    variants = write_list({"reference": {}})
+    gone = run_bench(variants, seeds=[0]).folder / "reference-seed0"
+    kept = run_bench(variants, seeds=[1], keep_weights=True).folder / "reference-seed1"
+    run_bench(variants, seeds=[0, 1])  # what was to stay stays
+    assert not list(gone.glob("*.safetensors"))
+    assert {path.name for path in kept.glob("*.safetensors")} == {"best.safetensors", "last.safetensors"}
+    trained.clear()
+    on_val = run_bench(variants, seeds=[1], split="val", keep_weights=True)
+    assert any("20 evaluated samples are also validation samples" in note for note in on_val.document["notes"])
+    assert trained == [] and (on_val.folder / "table_val.json").is_file() and (kept / "scores_val.csv").is_file()
+    with pytest.raises(OutputExistsError, match="reference-seed0 was not scored on val, and its weights were deleted"):
+        run_bench(variants, seeds=[0, 1], split="val")
+
+
+def test_a_variant_that_fails_is_in_the_table_and_costs_no_other(
+    run_bench: RunBench, write_list: WriteList, trained: Trained, capfd: pytest.CaptureFixture[str]
+) -> None:
+    variants = {
+        "reference": {},
+        "block 12": {"set": {"model.blocks": [2, 12]}},
+        "block 13": {"set": {"model.blocks": [13]}},
+        "diverges": {"set": {"train.lr": 1e30, "train.gradient_clip": 1e30}},
+        "no gate": {"set": {"model.gate": False}},
+    }
+    found = run_bench(write_list(variants))
+    err = capfd.readouterr().err
+    for block in (12, 13):  # both, before anything is trained
+        assert err.index(f"Not tried: block {block}: ") < err.index("reference, seed 0: ")
+        assert f"has no features image/block_{block}" in err
+    assert not found.complete
+    by_name = {variant["name"]: variant for variant in found.document["variants"]}
+    assert "weldcache extract --set image.blocks=[2,4,12]" in by_name["block 12"]["failures"][0]
+    assert len(by_name["diverges"]["failures"]) == 2 and "seed 1: " in by_name["diverges"]["failures"][1]
+    assert by_name["diverges"]["auroc"] is None and by_name["block 12"]["auroc"] is None
+    assert by_name["no gate"]["difference"] is not None and len(by_name["no gate"]["seeds"]) == 2
+    assert not any("block" in name for name in trained)
+    rows = rows_of(found.folder / "table_test.csv")
+    assert [row["variant"] for row in rows] == list(variants) and "\n" not in rows[1]["failures"]
+    alone = run_bench(write_list({"block 12": variants["block 12"]}, name="alone"))
+    assert not alone.complete and alone.document["random"] is None
+
+
+def test_a_fault_of_the_program_costs_one_trial_only(
+    run_bench: RunBench, write_list: WriteList, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = trial_run.train
+
+    def faulty(settings: Any, **keywords: Any) -> Any:
+        if keywords["run_name"] == "reference-seed1":
+            raise RuntimeError("out of\nmemory")
+        return train(settings, **keywords)
+
+    monkeypatch.setattr(trial_run, "train", faulty)
+    found = run_bench(write_list({"reference": {}}))
+    (failed,) = [variant for variant in found.document["variants"] if variant["failures"]]
+    assert failed["failures"] == ("seed 1: RuntimeError: out of memory (a fault of weldcache)",)
+    assert failed["seeds"] == (0,) and failed["auroc"] is not None and not found.complete
+
+
+def test_figures_are_of_the_welds_that_all_variants_scored(run_bench: RunBench, write_list: WriteList) -> None:
+    """One weld of the split test has no audio: one variant scores it, the other leaves it out."""
+    found = run_bench(write_list({"token": {}, "whole": {"set": {"model.missing": "leave_out"}}}), seeds=[0])
+    assert (found.document["num_normal"], found.document["num_defect"]) == (14, 15)
+    assert found.document["num_not_shared"] == 1
+    assert len((found.folder / "token-seed0/scores_test.csv").read_text().splitlines()) == 31
+
+
+def test_a_split_without_defects_is_said_before_anything_runs(
+    run_bench: RunBench, write_list: WriteList, monkeypatch: pytest.MonkeyPatch, trained: Trained
+) -> None:
+    opened = FeatureStore.open
+
+    def without_defects(path: Path) -> FeatureStore:
+        store = opened(path)
+        store.index.labels[store.index.splits == "test"] = 0
+        return store
+
+    monkeypatch.setattr(FeatureStore, "open", without_defects)
+    found = run_bench(write_list(PLAIN))
+    assert trained == [] and not found.complete
+    for variant in found.document["variants"]:
+        assert "30 normals and 0 defects of test" in variant["failures"][0]
+
+
+class _Centre(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.centre = nn.Parameter(torch.randn(width))
+
+
+class _DistanceRecipe:
+    """A second recipe, as unlike the first as may be: the distance of a weld's mean frame from a learned centre."""
+
+    def requires(self) -> tuple[FeatureRequest, ...]:
+        return (FeatureRequest("frames", "embedding"),)
+
+    def modalities(self) -> dict[str, tuple[str, ...]]:
+        return {}
+
+    def constants(self) -> tuple[str, ...]:
+        return ()
+
+    def measures(self) -> tuple[str, ...]:
+        return ()
+
+    def advice(self, missing: Any, *, held: Any) -> str:
+        return "Extract frames."
+
+    def build(self, shapes: Any) -> _Centre:
+        return _Centre(shapes["frames/embedding"][-1])
+
+    def calibrate(self, model: Any, train: Any, constants: Any) -> None:
+        pass
+
+    def encode(self, model: _Centre, batch: Any, generator: Any) -> dict[str, Tensor]:
+        return {"offset": batch["frames/embedding"].float().mean(dim=1) - model.centre}
+
+    def loss(self, model: Any, encodings: Any) -> dict[str, Tensor]:
+        return {"total": encodings["offset"].square().mean()}
+
+    def score(self, model: Any, encodings: Any) -> Float[Tensor, " batch"]:
+        return encodings["offset"].norm(dim=-1)
+
+    def embeddings(self, encodings: Any) -> dict[str, Tensor]:
+        return {}
+
+
+def test_another_recipe_is_one_more_row(
+    run_bench: RunBench, write_list: WriteList, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipes = {**registry._RECIPES, "video_ae": lambda settings: _DistanceRecipe()}
+    monkeypatch.setattr(registry, "_RECIPES", recipes)
+    other = {"train.recipe": "video_ae", "train.lr": 0.3, "train.ema_decay": 0, "train.epochs": 20}
+    found = run_bench(write_list({"film": {}, "distance": {"set": other}}), seeds=[0])
+    by_name = {variant["name"]: variant for variant in found.document["variants"]}
+    assert found.complete and by_name["distance"]["parameters"] == 8
+    assert by_name["distance"]["difference"] is not None
+    run = load_run(found.folder / "distance-seed0")
+    assert run.manifest["recipe"] == "video_ae" and set(run.manifest["cache"]["features"]) == {"frames"}
+
+
+def test_one_list_runs_once_at_a_time(run_bench: RunBench, write_list: WriteList, project: Path) -> None:
+    (project / "runs/mine").mkdir(parents=True)
+    with locked_folder(project / "runs/mine"), pytest.raises(BusyError):
+        run_bench(write_list(PLAIN))
+
+
+def test_a_shipped_list_runs(run_bench: RunBench, project: Path) -> None:
+    """Augmentations, which any store can be asked for, at the toy's size."""
+    found = run_bench(load_variant_list("augmentation"), seeds=[0])
+    assert found.complete, found.document
+    assert len(found.document["variants"]) == len(load_variant_list("augmentation").variants)

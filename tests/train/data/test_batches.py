@@ -1,0 +1,34 @@
+"""The order of samples in an epoch."""
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from weldcache.train.data.batches import batches_in_order, num_shuffled_batches, shuffled_batches
+
+
+@given(num_samples=st.integers(2, 70), batch_size=st.integers(2, 40), seed=st.integers(0, 5))
+def test_every_sample_once_and_never_alone(num_samples: int, batch_size: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    batches = shuffled_batches(num_samples, batch_size=batch_size, generator=generator)
+    seen = torch.cat(list(batches)).tolist()
+    assert len(batches) == num_shuffled_batches(num_samples, batch_size=batch_size)
+    assert all(2 <= len(batch) <= batch_size for batch in batches)
+    assert len(set(seen)) == len(seen) == num_samples - (num_samples % batch_size == 1)
+
+
+def test_the_order_follows_the_generator() -> None:
+    first, again, other = (
+        torch.cat(list(shuffled_batches(50, batch_size=8, generator=torch.Generator().manual_seed(seed))))
+        for seed in (1, 1, 2)
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert not torch.equal(first, first.sort().values)
+
+
+@given(num_samples=st.integers(0, 70), batch_size=st.integers(1, 40))
+def test_in_order_nobody_is_left_out(num_samples: int, batch_size: int) -> None:
+    batches = batches_in_order(num_samples, batch_size=batch_size)
+    assert [int(sample) for batch in batches for sample in batch] == list(range(num_samples))
+    assert all(0 < len(batch) <= batch_size for batch in batches)

@@ -1,0 +1,268 @@
+"""From a store to batches: which rows take part, what is asked of the store, what stays on the device."""
+
+import numpy as np
+import pytest
+import torch
+
+from weldcache.cache.index import index_of
+from weldcache.cache.status import Status
+from weldcache.cache.store import FeatureStore
+from weldcache.cache.tensors import read_tensor
+from weldcache.cache.writer import StoreWriter
+from weldcache.configs.schema import Settings
+from weldcache.errors import NotFoundError, SettingsError, StoreError, TrainingError
+from weldcache.train.data import feature_reader, resident
+from weldcache.train.data.feature_pool import FeaturePool
+from weldcache.train.data.feature_reader import FeatureReader
+from weldcache.train.data.requests import require_features, shapes_for
+from weldcache.train.data.resident import load_resident
+from weldcache.train.data.samples import choose_samples
+from weldcache.train.recipes.recipe import FeatureRequest, Recipe, presence_name
+from weldcache.train.recipes.registry import make_recipe
+
+CPU = torch.device("cpu")
+VIDEO, LENGTH = FeatureRequest("video", "tokens"), FeatureRequest("audio", "tokens_length")
+AUDIO = FeatureRequest("audio", "tokens")
+PATCHES = tuple(FeatureRequest(f"image/block_{block}", "patch_tokens") for block in (6, 2))
+REQUESTS = (VIDEO, AUDIO, LENGTH, *PATCHES)
+
+
+class Wants(Recipe):
+    """What choosing samples asks of a recipe; `optional` feature sets are modalities of their own."""
+
+    def __init__(self, *requests: FeatureRequest, optional: bool = False) -> None:
+        self._requests = [FeatureRequest(request.feature_set, request.array, optional) for request in requests]
+
+    def requires(self) -> list[FeatureRequest]:
+        return self._requests
+
+    def modalities(self) -> dict[str, tuple[str, ...]]:
+        names = dict.fromkeys(request.feature_set for request in self._requests if request.optional)
+        images = tuple(name for name in names if name.startswith("image"))
+        return {name: (name,) for name in names if name not in images} | ({"image": images} if images else {})
+
+
+EVERYTHING = Wants(*REQUESTS)
+
+
+def film(**model: object) -> Recipe:
+    return make_recipe("causal_film", Settings.model_validate(model))
+
+
+def mark(store: FeatureStore, feature_set: str, rows: list[int]) -> None:
+    for row in rows:
+        StoreWriter(store).report(feature_set, row, Status.UNREADABLE, reason="damaged")
+
+
+def test_trains_on_complete_normals_and_counts_the_others(toy_store: FeatureStore) -> None:
+    mark(toy_store, "video", [0, 1, 39, 45])  # two train normals, a train defect, a validation normal
+    mark(toy_store, "image/block_2", [1])
+    chosen = choose_samples(toy_store, EVERYTHING, monitor="val_auroc")
+    assert chosen.train.tolist() == list(range(2, 37))
+    assert chosen.validation.tolist() == [row for row in range(40, 64) if row != 45]
+    assert chosen.defects_left_out == 3
+    assert chosen.train_lacking == {"video": 2, "image/block_2": 1}
+    assert chosen.validation_lacking == {"video": 1}
+
+
+def test_who_lacks_a_modality_takes_part_if_the_recipe_can_do_without(toy_store: FeatureStore) -> None:
+    """Not those that were never extracted, though: that would train on them as if their files were not there."""
+    wants = Wants(*REQUESTS, optional=True)
+    mark(toy_store, "video", [0, 1, 45])
+    mark(toy_store, "image/block_2", [1, 2])
+    mark(toy_store, "image/block_6", [2, 3])
+    for feature_set in ("video", "audio", "image/block_2", "image/block_6"):
+        mark(toy_store, feature_set, [7])  # nothing is left
+    toy_store.forget("audio", [4, 46])
+    chosen = choose_samples(toy_store, wants, monitor="val_auroc")
+    assert chosen.train.tolist() == [row for row in range(37) if row not in (4, 7)]
+    assert chosen.train_lacking == {"video": 1, "audio": 2, "image/block_2": 1, "image/block_6": 1}
+    assert chosen.train_without == {"video": 2, "image": 3}
+    assert chosen.validation_lacking == {"audio": 1}
+    assert chosen.validation_without == {"video": 1}
+
+
+def test_a_batch_says_who_lacks_what_and_holds_zeros_there(toy_store: FeatureStore) -> None:
+    mark(toy_store, "audio", [3, 5])
+    requests = (VIDEO, FeatureRequest("audio", "tokens", optional=True), FeatureRequest("audio", "tokens_length", True))
+    reader, rows = FeatureReader(toy_store, requests), np.array([3, 4, 5, 6])
+    features = load_resident(reader, rows, device=CPU)
+    (batch,) = features.batches([torch.tensor([0, 1, 3])])
+    present = presence_name("audio")
+    assert batch.keys() == {VIDEO.name, AUDIO.name, LENGTH.name, present} == set(reader.names)
+    assert batch[present].tolist() == [False, True, True]
+    assert not batch[AUDIO.name][0].any() and batch[LENGTH.name][0] == 0
+    assert torch.equal(batch[AUDIO.name][1:], read_tensor(toy_store, AUDIO.name, [4, 6]))
+    (only,) = features.batches([torch.tensor([2])], arrays=[AUDIO.name])
+    assert only.keys() == {AUDIO.name, present} == set(reader.only([AUDIO.name]).names)
+    with pytest.raises(StoreError, match="have no audio features"):
+        load_resident(FeatureReader(toy_store, REQUESTS), rows, device=CPU)
+
+
+def test_a_pool_reads_each_array_once_however_many_ask(
+    toy_store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def counting(store: FeatureStore, name: str, rows: np.ndarray, **out: torch.Tensor) -> torch.Tensor:
+        read.extend([name] if len(rows) else [])
+        return read_tensor(store, name, rows, **out)
+
+    monkeypatch.setattr(feature_reader, "read_tensor", counting)
+    mark(toy_store, "video", [41])
+    pool = FeaturePool(toy_store, np.array([9, 8, 40, 41, 42, 3]), device=CPU)
+    assert pool.num_bytes(PATCHES) == FeatureReader(toy_store, PATCHES).num_bytes(6)
+    first = pool.source(np.array([40, 42]), PATCHES)
+    assert pool.num_bytes(PATCHES) == 0
+    optional = FeatureRequest("video", "tokens", optional=True)
+    second = pool.source(np.array([8, 40, 41]), (PATCHES[0], optional))
+    pool.source(np.array([3, 9]), (PATCHES[0], optional))
+    assert sorted(read) == sorted([PATCHES[0].name, PATCHES[1].name, VIDEO.name])
+    (batch,) = first.batches([torch.tensor([1, 0])])
+    assert batch.keys() == {request.name for request in PATCHES}
+    assert torch.equal(batch[PATCHES[1].name], read_tensor(toy_store, PATCHES[1].name, [42, 40]))
+    (batch,) = second.batches([torch.arange(3)])
+    assert batch[presence_name("video")].tolist() == [True, True, False]
+    assert torch.equal(batch[VIDEO.name][:2], read_tensor(toy_store, VIDEO.name, [8, 40]))
+    shared = pool.source(np.array([40, 41]), PATCHES).tensors[PATCHES[0].name]
+    assert shared.data_ptr() == first.tensors[PATCHES[0].name][2].data_ptr()
+
+
+def test_neighbours_are_not_copied(toy_store: FeatureStore) -> None:
+    features = load_resident(FeatureReader(toy_store, REQUESTS), np.arange(9), device=CPU)
+    run, gathered = features.batches([torch.tensor([3, 4, 5]), torch.tensor([3, 5, 4])])
+    assert run[VIDEO.name].data_ptr() == features.tensors[VIDEO.name][3].data_ptr()
+    assert torch.equal(gathered[VIDEO.name], run[VIDEO.name][[0, 2, 1]])
+
+
+def test_features_that_nobody_asks_for_leave_nobody_out(toy_store: FeatureStore) -> None:
+    mark(toy_store, "image/block_4", list(range(64)))
+    assert len(choose_samples(toy_store, EVERYTHING, monitor="val_auroc").train) == 37
+
+
+def test_a_split_without_features_is_told_what_can_help(toy_store: FeatureStore) -> None:
+    """Extraction, of what was not extracted; files, where it looked for all of them already."""
+    mark(toy_store, "video", list(range(40, 64)))
+    with pytest.raises(NotFoundError, match="no video for 24") as refused:
+        choose_samples(toy_store, EVERYTHING, monitor="val_loss")
+    assert "weldcache extract" not in str(refused.value) and "weldcache info" in str(refused.value)
+    toy_store.forget("video", [63])
+    with pytest.raises(NotFoundError, match=r"no video for 24\. Run `weldcache extract --split val`"):
+        choose_samples(toy_store, EVERYTHING, monitor="val_loss")
+
+
+def test_a_split_that_the_data_does_not_have_is_named(toy_store: FeatureStore, tmp_path: object) -> None:
+    index = index_of(keys=["a"], splits=["train"], class_names=["good"], sessions=[""], labels=[0], attributes={})
+    store = FeatureStore.create(toy_store.path.with_name("other.zarr"), index=index)
+    with pytest.raises(NotFoundError, match=r"weldcache extract --split train"):
+        choose_samples(store, EVERYTHING, monitor="val_loss")
+    with pytest.raises(NotFoundError, match=r"no rows of the split val \(it has train\)"):
+        choose_samples(store, Wants(), monitor="val_loss")
+
+
+def test_an_auroc_needs_validation_defects_and_a_loss_does_not(toy_store: FeatureStore) -> None:
+    mark(toy_store, "audio", list(range(52, 64)))
+    with pytest.raises(SettingsError, match=r"train\.monitor=val_loss"):
+        choose_samples(toy_store, EVERYTHING, monitor="val_auroc")
+    assert len(choose_samples(toy_store, EVERYTHING, monitor="val_loss").validation) == 12
+
+
+@pytest.mark.parametrize(("rows", "split"), [(list(range(1, 37)), "train"), (list(range(40, 52)), "val")])
+def test_too_few_normals_are_refused(toy_store: FeatureStore, rows: list[int], split: str) -> None:
+    mark(toy_store, "audio", rows)
+    with pytest.raises(NotFoundError, match=rf"normal rows? with all features in the split {split}"):
+        choose_samples(toy_store, EVERYTHING, monitor="val_auroc")
+
+
+def test_shapes_are_those_of_a_row(toy_store: FeatureStore) -> None:
+    shapes = shapes_for(toy_store, film(model={"blocks": (2, 6)}))
+    assert shapes["image/block_6/patch_tokens"] == (2, 5, 16)
+    assert shapes["audio/tokens_length"] == ()
+    assert shapes["text/prompt"] == (24,)
+
+
+def test_blocks_that_are_not_cached_are_named_beside_those_that_are(toy_store: FeatureStore) -> None:
+    with pytest.raises(NotFoundError) as caught:
+        require_features(toy_store, film(model={"blocks": (2, 3, 5)}))
+    message = str(caught.value)
+    assert "no features image/block_3, image/block_5; it has" in message
+    assert "image/block_4, image/block_6" in message
+    assert "--set model.blocks=[2,4,6]" in message
+    assert "`weldcache extract --set image.blocks=[2,3,4,5,6]`" in message
+    require_features(toy_store, film(model={"blocks": (2, 4, 6)}))
+
+
+@pytest.mark.parametrize(
+    ("settings", "missing"),
+    [
+        ({"video": {"store_as": "film"}}, "film"),
+        ({"image": {"store_as": "photo"}}, "photo/block_2"),
+        ({"text": {"store_as": "words"}}, "words/prompt"),
+    ],
+)
+def test_features_that_are_not_cached_name_the_command(
+    toy_store: FeatureStore, settings: dict[str, object], missing: str
+) -> None:
+    with pytest.raises(
+        NotFoundError, match=f"no features {missing}.*it has video, audio.*`weldcache extract`.*store_as"
+    ):
+        require_features(toy_store, film(model={"blocks": (2,)}, **settings))
+
+
+def test_an_array_that_a_set_lacks_is_named_beside_those_it_has(toy_store: FeatureStore) -> None:
+    class WantsMore:
+        def requires(self) -> list[FeatureRequest]:
+            return [FeatureRequest("video", "grid")]
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(film(loss={"text": 0}), name)
+
+    with pytest.raises(NotFoundError, match="no array video/grid; video has tokens"):
+        require_features(toy_store, WantsMore())  # type: ignore[arg-type]
+
+
+def test_batches_are_the_rows_of_the_store(toy_store: FeatureStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resident, "_BLOCK_ROWS", 4)  # so that there are several blocks and a rest
+    rows = np.array([50, 3, 41, 7, 8, 9, 22, 63, 0])
+    features = load_resident(FeatureReader(toy_store, REQUESTS), rows, device=CPU)
+    (batch,) = features.batches([torch.tensor([8, 1, 1])])
+    for request in REQUESTS:
+        expected = read_tensor(toy_store, request.name, rows[[8, 1, 1]])
+        assert batch[request.name].dtype == expected.dtype
+        assert torch.equal(batch[request.name], expected)
+    assert batch["audio/tokens"].dtype == torch.bfloat16
+
+
+def test_a_part_is_the_same_memory(toy_store: FeatureStore) -> None:
+    features = load_resident(FeatureReader(toy_store, REQUESTS), np.arange(9), device=CPU)
+    part = features.part(3, 7)
+    assert len(part) == 4
+    assert part.tensors[VIDEO.name].data_ptr() == features.tensors[VIDEO.name][3].data_ptr()
+
+
+def test_the_memory_is_known_before_anything_is_read(toy_store: FeatureStore) -> None:
+    features = load_resident(FeatureReader(toy_store, REQUESTS), np.arange(5), device=CPU)
+    assert FeatureReader(toy_store, REQUESTS).num_bytes(5) == sum(t.nbytes for t in features.tensors.values())
+
+
+def test_features_that_do_not_fit_are_refused_with_both_sizes_and_the_way_out(
+    toy_store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resident, "available_bytes", lambda device: 4_000)
+    with pytest.raises(TrainingError, match=r"take 0\.00 GB and cpu has 0\.00 GB free.*train\.loading=streamed"):
+        load_resident(FeatureReader(toy_store, REQUESTS), np.arange(5), device=CPU)
+
+
+@pytest.mark.parametrize(("shown_bytes", "lines"), [(1_000_000, 1), (10_000_000, 0)])
+def test_loading_shows_how_far_it_is_where_it_is_much(
+    toy_store: FeatureStore,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    shown_bytes: int,
+    lines: int,
+) -> None:
+    monkeypatch.setattr(resident, "_SHOWN_BYTES", shown_bytes)
+    monkeypatch.setattr(resident, "_BLOCK_ROWS", 640)
+    load_resident(FeatureReader(toy_store, REQUESTS), np.tile(np.arange(64), 20), device=CPU)
+    said = capsys.readouterr().err
+    assert said.count("took") == said.count("load features: 1/1 MB") == lines

@@ -1,0 +1,195 @@
+"""A run in full, and runs side by side."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from weldcache.atomic import write_json
+from weldcache.configs.load import load_settings
+from weldcache.errors import NotFoundError, SettingsError
+from weldcache.metrics.estimate import Estimate
+from weldcache.train.runs.catalogue import list_runs
+from weldcache.train.runs.comparison import compare
+from weldcache.train.runs.details import describe_run_folder
+from weldcache.train.runs.documents import sealed_manifest
+from weldcache.train.runs.folder import RunFolder
+from weldcache.train.runs.tables import run_page
+
+MakeRun = Callable[..., RunFolder]
+REPORT = {
+    "auroc": {"value": 0.7, "low": 0.6, "high": 0.8},
+    "ap": 0.9,
+    "fpr_at_95_tpr": 0.5,
+    "num_normal": 5,
+    "num_defect": 6,
+}
+
+
+def test_settings_are_told_where_they_are_not_a_presets(make_run: MakeRun, tmp_path: Path) -> None:
+    values = load_settings("demo", folder=tmp_path).model_dump()
+    values["train"] |= {"lr": 0.5, "seed": 3}
+    details = describe_run_folder(make_run(tmp_path / "a", settings=values, report=REPORT), folder=tmp_path)
+    assert details.preset == "demo"
+    assert details.changed == {"train.lr": 1e-3, "train.seed": 0}
+    assert (details.settings["train.lr"], details.settings["train.seed"]) == (0.5, 3)
+    assert not {"cache.path", "data.root", "runs.folder"} & details.settings.keys()
+    assert details.files["last.safetensors"] == 3000 and REPORT.items() <= details.reports["test"].items()
+    document = json.loads(json.dumps(details.as_json()))
+    assert document["changed"]["train.lr"] == {"here": 0.5, "preset": 1e-3}
+    assert document["parameters"] == {"trainable": 7, "total": 9}
+    assert document["fingerprint"] == "f" and document["status"] == "finished"
+
+
+def test_counts_by_modality_are_words(make_run: MakeRun, tmp_path: Path) -> None:
+    counts = {"train_normals": 9, "train_normals_without": {"video": 13, "audio": 1}, "validation_without": {}}
+    details = describe_run_folder(make_run(tmp_path / "a", manifest={"counts": counts}), folder=tmp_path)
+    console = Console(width=200, file=StringIO())
+    with console.capture() as captured:
+        console.print(*run_page(details), sep="\n")
+    said = "counts: train normals 9, train normals without video 13, train normals without audio 1\n"
+    assert said in captured.get()
+
+
+def test_a_run_without_checksums_is_said_to_have_none(
+    make_run: MakeRun, unseal: Callable[[RunFolder], None], tmp_path: Path
+) -> None:
+    unseal(make_run(tmp_path / "old"))
+    make_run(tmp_path / "new")
+    assert any("old has no checksums" in note for note in compare(tmp_path, ["old", "new"]).notes)
+    (old,) = [entry for entry in list_runs(tmp_path, nested=False) if entry.name == "old"]
+    assert (old.status, old.sealed, old.best_figure("val_auroc")) == ("finished", False, 0.5)
+
+
+def test_the_defaults_are_the_default_preset(make_run: MakeRun, tmp_path: Path) -> None:
+    details = describe_run_folder(make_run(tmp_path / "a"), folder=tmp_path)
+    assert (details.preset, details.changed) == ("v5", {})
+
+
+def test_a_fused_run_names_what_it_was_made_of(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "a", manifest=fused([member("b"), member("list/c")]))
+    assert describe_run_folder(run, folder=tmp_path).as_json()["members"] == ["b", "list/c"]
+
+
+def fused(members: Sequence[Mapping[str, object]]) -> dict[str, object]:
+    return {"recipe": "late_fusion", "members": list(members)}
+
+
+def member(name: str, preset: str = "v5", **changes: Mapping[str, object]) -> dict[str, object]:
+    values = load_settings(preset, folder=Path("/nowhere")).model_dump(mode="json")
+    settings = values | {section: values[section] | new for section, new in changes.items()}
+    told = {"recipe": "causal_film", "created": "2026-01-01", "seed": 0, "fingerprint": "f", "cache": {}}
+    return {"name": name, **told, "settings": settings}
+
+
+def test_a_fused_runs_settings_are_its_members(make_run: MakeRun, tmp_path: Path) -> None:
+    demo = load_settings("demo", folder=tmp_path).model_dump()
+    members = [member("v5", train={"lr": 0.5}), member("list/ae", preset="video_ae")]
+    run = make_run(tmp_path / "fused", settings=demo, manifest=fused(members))
+    details = describe_run_folder(run, folder=tmp_path)
+    assert details.preset == "v5 for v5, video_ae for list/ae"
+    assert details.changed == {"v5/train.lr": 2e-5}
+    assert (details.settings["v5/train.lr"], details.settings["list/ae/train.lr"]) == (0.5, 1e-3)
+    assert {name.rpartition("/")[0] for name in details.settings} == {"v5", "list/ae"}
+    assert details.as_json()["changed"] == {"v5/train.lr": {"here": 0.5, "preset": 2e-5}}
+    console = Console(width=200, file=StringIO())
+    with console.capture() as captured:
+        console.print(*run_page(details), sep="\n")
+    assert "preset v5 for v5, video_ae for list/ae" in captured.get() and "demo" not in captured.get()
+
+
+def test_a_member_that_is_fused_itself_tells_its_own_members_settings(make_run: MakeRun, tmp_path: Path) -> None:
+    inner = member("inner", train={"lr": 0.5}) | {"members": [member("a"), member("b")]}
+    run = make_run(tmp_path / "fused", manifest=fused([inner, member("c")]))
+    details = describe_run_folder(run, folder=tmp_path)
+    assert details.preset == "v5 for inner/a, v5 for inner/b, v5 for c" and details.changed == {}
+    assert details.members == ["inner", "c"]
+
+
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        ([{"name": "a"}], "members.0.recipe: Field required"),
+        ("abc", "members: "),
+        ([member("a"), member("a")], "each of another name"),
+        ([member("a")], "two members or more"),
+        ([member("a"), member("b", train={"lr": "fast"})], "settings of what was fused"),
+    ],
+)
+def test_members_that_cannot_be_read_are_a_fault(
+    make_run: MakeRun, run_manifest: Callable[..., dict[str, object]], tmp_path: Path, members: object, said: str
+) -> None:
+    run = make_run(tmp_path / "fused")
+    told = run_manifest(recipe="late_fusion", members=members)
+    write_json(run.manifest_path, sealed_manifest(told, config=run.config_path.read_text()))
+    run.state_path.unlink()
+    details = describe_run_folder(run, folder=tmp_path)
+    assert details.entry.status == "damaged" and said in details.entry.faults[0]
+
+
+def test_a_run_is_compared_with_each_member_of_a_fused_one(make_run: MakeRun, tmp_path: Path) -> None:
+    """What the fused run's own file says made nothing, and is not compared."""
+    make_run(tmp_path / "v5", settings={"train": {"lr": 0.5}})
+    for name, lr in (("fused", 0.1), ("other", 0.2)):
+        members = [member("v5", train={"lr": 0.5}), member(f"b-{name}", train={"lr": lr})]
+        told = fused([*members, member("c", train={"lr": lr})])
+        make_run(tmp_path / name, settings={"model": {"d_model": 64}}, manifest=told)
+    assert compare(tmp_path, ["v5", "fused"]).settings == {"b-fused/train.lr": [0.5, 0.1], "c/train.lr": [0.5, 0.1]}
+    comparison = compare(tmp_path, ["fused", "other"])
+    assert comparison.settings == {"c/train.lr": [0.1, 0.2]}  # of one run's b there is nothing to compare
+    assert comparison.figures["fused_from"] == ["v5, b-fused, c", "v5, b-other, c"]
+    assert compare(tmp_path, ["v5", "fused"]).figures["fused_from"] == [None, "v5, b-fused, c"]
+
+
+@pytest.mark.parametrize("file", ["manifest.json", "config.yaml", "state.json", "metrics.jsonl"])
+def test_a_damaged_run_is_shown_as_far_as_it_can_be_read(make_run: MakeRun, tmp_path: Path, file: str) -> None:
+    run = make_run(tmp_path / "a", report=REPORT)
+    (run.path / file).write_text("{nothing: [\n")
+    details = describe_run_folder(run, folder=tmp_path)
+    assert details.entry.status == "damaged" and file in details.entry.faults[0]
+    assert file in details.files
+    # Without its manifest nothing can be held to be this run's.
+    assert ("test" in details.reports) == (file != "manifest.json")
+
+
+def test_only_what_differs_is_told_of_the_settings(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run(tmp_path / "a", settings={"train": {"lr": 0.5}}, report=REPORT, auroc=0.6)
+    make_run(tmp_path / "list" / "b", settings={"train": {"lr": 0.1}, "model": {"gate": False}}, auroc=0.7)
+    make_run(tmp_path / "c", auroc=None)
+    comparison = compare(tmp_path, ["a", "list/b", "c"])
+    assert [run.entry.name for run in comparison.runs] == ["a", "list/b", "c"]
+    assert comparison.settings == {"model.gate": [True, False, True], "train.lr": [0.5, 0.1, 2e-5]}
+    assert comparison.figures["val_auroc"] == [0.6, 0.7, None]
+    assert comparison.figures["test_auroc"] == [Estimate(0.7, 0.6, 0.8), None, None]
+    assert comparison.figures["test_fpr_at_95_tpr"] == [0.5, None, None]
+    assert comparison.figures["parameters"] == [7, 7, 7]
+    assert comparison.notes == ()
+    document = json.loads(json.dumps(comparison.as_json()))
+    assert document["figures"]["test_auroc"] == [{"value": 0.7, "low": 0.6, "high": 0.8}, None, None]
+
+
+def test_what_forbids_comparing_is_said(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run(tmp_path / "a")
+    make_run(tmp_path / "b", features="g", validated_on=("z",))
+    assert compare(tmp_path, ["a", "b"]).notes == (
+        "a and b were trained on different features (features.video.made_by.model).",
+        "a and b were validated on different samples.",
+    )
+
+
+def test_latest_is_a_name(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run(tmp_path / "a", created="2026-01-01")
+    make_run(tmp_path / "b", created="2026-01-02")
+    make_run(tmp_path / "c", created="2026-01-03", stopped=None)
+    assert [run.entry.name for run in compare(tmp_path, ["a", "latest"]).runs] == ["a", "b"]
+
+
+def test_one_run_is_no_comparison(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run(tmp_path / "a")
+    with pytest.raises(SettingsError, match="two or more different runs"):
+        compare(tmp_path, ["a", "latest"])
+    with pytest.raises(NotFoundError, match="b is not a run"):
+        compare(tmp_path, ["a", "b"])

@@ -1,0 +1,53 @@
+"""Settings of a run on the disk: they can be shared, and are found again where the run is."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from weldcache.atomic import write_text
+from weldcache.configs.load import to_yaml
+from weldcache.configs.schema import Settings
+from weldcache.train.runs.settings import read_settings, shareable
+
+
+def settings(*, root: Path, cache: Path, runs: Path) -> Settings:
+    return Settings.model_validate({"data": {"root": root}, "cache": {"path": cache}, "runs": {"folder": runs}})
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HOME", str(tmp_path / "home/carla"))
+    return tmp_path / "home/carla"
+
+
+@pytest.mark.parametrize("runs", ["runs", "runs/ablation"])
+def test_paths_in_the_project_are_told_from_the_runs_folder(home: Path, runs: str) -> None:
+    project = home / "project"
+    kept = settings(root=project / "data", cache=project / "features.zarr", runs=project / runs)
+    text = to_yaml(shareable(kept))
+    assert "carla" not in text
+    config = project / runs / "first/config.yaml"
+    write_text(config, text)
+    assert read_settings(config) == kept
+    moved = shutil.move(project, home / "moved")
+    found = read_settings(Path(moved) / runs / "first/config.yaml")
+    assert found == settings(root=moved / "data", cache=moved / "features.zarr", runs=moved / runs)
+
+
+def test_paths_elsewhere_in_the_home_are_told_from_there(home: Path) -> None:
+    kept = settings(root=Path("/mnt/welds"), cache=home / "scratch/x.zarr", runs=home / "project/runs")
+    text = to_yaml(shareable(kept))
+    assert "carla" not in text and "~/scratch/x.zarr" in text
+    config = home / "project/runs/first/config.yaml"
+    write_text(config, text)
+    assert read_settings(config) == kept
+
+
+def test_a_run_that_is_a_link_to_another_disk_finds_its_project(home: Path, tmp_path: Path) -> None:
+    project = home / "project"
+    kept = settings(root=project, cache=project / "x.zarr", runs=project / "runs")
+    write_text(tmp_path / "disk/first/config.yaml", to_yaml(shareable(kept)))
+    (project / "runs").mkdir(parents=True)
+    (project / "runs/first").symlink_to(tmp_path / "disk/first")
+    assert read_settings(project / "runs/first/config.yaml") == kept

@@ -1,0 +1,1 @@
+"""From rows of a store to batches on a device."""

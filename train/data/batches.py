@@ -1,0 +1,49 @@
+"""Batches of samples: where they come from, and their order in an epoch."""
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from ..recipes.recipe import Batch
+
+_SMALLEST_BATCH = 2  # losses that compare the samples of a batch need two
+
+Order = Sequence[Int64[Tensor, " _"]]
+"""Positions of the samples of each batch, one batch after another."""
+
+
+@runtime_checkable
+class BatchSource(Protocol):
+    """Samples that come in batches. All sources of the same samples give the same batches for the same order."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where batches are."""
+
+    def batches(self, order: Order, *, arrays: Collection[str] | None = None) -> Iterator[Batch]:
+        """The batches of `order`, of `arrays` (and presence) alone where they are named.
+
+        A batch is not to be changed, and holds until the next is asked for.
+        """
+
+
+def shuffled_batches(num_samples: int, *, batch_size: int, generator: torch.Generator) -> Order:
+    """Every sample once, in random order; a last batch of a single sample is left out."""
+    batches = torch.split(torch.randperm(num_samples, generator=generator), batch_size)
+    return [batch for batch in batches if len(batch) >= _SMALLEST_BATCH]
+
+
+def num_shuffled_batches(num_samples: int, *, batch_size: int) -> int:
+    """How many batches `shuffled_batches` gives."""
+    full, rest = divmod(num_samples, batch_size)
+    return full + (rest >= _SMALLEST_BATCH)
+
+
+def batches_in_order(num_samples: int, *, batch_size: int) -> Order:
+    """Every sample once, in the order in which they stand."""
+    return list(torch.split(torch.arange(num_samples), batch_size)) if num_samples else []

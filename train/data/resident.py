@@ -1,0 +1,151 @@
+"""Features that stay on the device: loaded once, so that a batch is an index gather."""
+
+from collections import deque
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from ...errors import TrainingError
+from ...progress import Progress
+from ..recipes.recipe import Batch
+from .batches import Order, batches_in_order
+from .feature_reader import FeatureReader, Rows, belonging_to
+from .streamed import StreamedFeatures
+
+_BLOCK_ROWS = 64  # rows read at a time
+_USABLE_SHARE = 0.8  # of the free memory; the rest is for the model, gradients and activations
+_SHOWN_BYTES = 1_000_000_000  # as much takes seconds, so loading it shows how far it is
+
+
+@dataclass(frozen=True, eq=False)
+class ResidentFeatures:
+    """Requested features on one device, by name, in the storage type of the cache.
+
+    Attributes:
+        tensors: row axis first.
+        positions: where in the tensors the samples are; None: one after another from the first to the last.
+    """
+
+    tensors: Mapping[str, Tensor]
+    positions: Int64[Tensor, " samples"] | None = None
+
+    def __len__(self) -> int:
+        return len(next(iter(self.tensors.values())) if self.positions is None else self.positions)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors are."""
+        return next(iter(self.tensors.values())).device
+
+    def part(self, start: int, stop: int) -> "ResidentFeatures":
+        """The samples from `start` to `stop`, in the same memory."""
+        if self.positions is not None:
+            return ResidentFeatures(self.tensors, self.positions[start:stop])
+        return ResidentFeatures({name: tensor[start:stop] for name, tensor in self.tensors.items()})
+
+    def batches(self, order: Order, *, arrays: Collection[str] | None = None) -> Iterator[Batch]:
+        """The batches of `order`; samples that stand one after another are not copied.
+
+        The order goes to the device once, so that no batch waits for it. On a CPU the others are copied to the same
+        memory again and again, which is known to the processor already.
+        """
+        tensors = {name: self.tensors[name] for name in belonging_to(self.tensors, arrays)}
+        everything = torch.cat(list(order)).to(self.device) if order else torch.empty(0, dtype=torch.int64)
+        chosen = everything if self.positions is None else self.positions[everything]
+        memory = _memory(tensors, order) if self.device.type == "cpu" else {}
+        for samples, indices in zip(order, torch.split(chosen, [len(samples) for samples in order]), strict=True):
+            if self.positions is None and _is_a_run(samples):
+                start, stop = int(samples[0]), int(samples[-1]) + 1
+                yield {name: tensor[start:stop] for name, tensor in tensors.items()}
+            else:
+                yield {
+                    name: torch.index_select(tensor, 0, indices, out=memory[name][: len(samples)] if memory else None)
+                    for name, tensor in tensors.items()
+                }
+
+
+def _memory(tensors: Mapping[str, Tensor], order: Order) -> dict[str, Tensor]:
+    """Memory for the largest batch."""
+    largest = max((len(samples) for samples in order), default=0)
+    return {name: tensor.new_empty((largest, *tensor.shape[1:])) for name, tensor in tensors.items()}
+
+
+def load_resident(reader: FeatureReader, rows: Rows, *, device: torch.device) -> ResidentFeatures:
+    """Read the features of `rows` to `device`; progress goes to stderr if it is much.
+
+    Raises:
+        TrainingError: if they do not fit its memory.
+        StoreError: as `FeatureReader.read`.
+    """
+    assert len(rows), "nothing to load"
+    needed = reader.num_bytes(len(rows))
+    _require_memory(needed, device=device)
+    tensors = reader.empty(len(rows), device=device)
+    blocks = _filled(tensors, reader, rows, device=device)
+    if needed < _SHOWN_BYTES:
+        deque(blocks, maxlen=0)
+    else:
+        _count(blocks, num_rows=len(rows), num_bytes=needed)
+    return ResidentFeatures(tensors)
+
+
+def fits_memory(num_bytes: int, *, device: torch.device) -> bool:
+    """Whether the features leave enough of the device's free memory; true where the system does not say."""
+    available = available_bytes(device)
+    return available is None or num_bytes <= _USABLE_SHARE * available
+
+
+def available_bytes(device: torch.device) -> int | None:
+    """Free memory of `device`; None where the system does not say."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    meminfo = Path("/proc/meminfo")
+    if not meminfo.is_file():
+        return None
+    fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+    return int(fields["MemAvailable"].split()[0]) * 1024
+
+
+def _require_memory(needed: int, *, device: torch.device) -> None:
+    if not fits_memory(needed, device=device):
+        raise TrainingError(
+            f"The features take {needed / 1e9:.2f} GB and {device} has {(available_bytes(device) or 0) / 1e9:.2f} GB "
+            f"free, of which {_USABLE_SHARE:.0%} are used at most. Stream them from the cache with --set "
+            "train.loading=streamed, choose fewer blocks with --set model.blocks=[...], or make room."
+        )
+
+
+def _is_a_run(samples: Int64[Tensor, " _"]) -> bool:
+    first = int(samples[0])
+    return torch.equal(samples, torch.arange(first, first + len(samples)))
+
+
+def _filled(tensors: Mapping[str, Tensor], reader: FeatureReader, rows: Rows, *, device: torch.device) -> Iterator[int]:
+    """Fill the tensors block by block; yields the number of rows of each block that is done."""
+    order = batches_in_order(len(rows), batch_size=_BLOCK_ROWS)
+    spans = [slice(int(samples[0]), int(samples[-1]) + 1) for samples in order]
+    if device.type == "cpu":  # straight to where they stay
+        for span in spans:
+            reader.read_batch(rows[span], out={name: tensor[span] for name, tensor in tensors.items()})
+            yield span.stop - span.start
+        return
+    streamed = StreamedFeatures(reader, rows, device)
+    for span, batch in zip(spans, streamed.batches(order), strict=True):
+        for name, tensor in tensors.items():
+            tensor[span] = batch[name]
+        yield span.stop - span.start
+
+
+def _count(blocks: Iterator[int], *, num_rows: int, num_bytes: int) -> None:
+    """Go through all blocks and show how far they are."""
+    done = shown = 0
+    with Progress("load features", total=round(num_bytes / 1e6), unit="MB") as progress:
+        for num_done in blocks:
+            done += num_done
+            megabytes = round(num_bytes * done / num_rows / 1e6)
+            progress.advance(megabytes - shown)
+            shown = megabytes

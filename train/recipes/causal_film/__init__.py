@@ -1,0 +1,1 @@
+"""Causal-FiLM: trained on normals to predict the result from the process."""

@@ -1,0 +1,133 @@
+"""Causal-FiLM on cached features, with what is measured on the training set as buffers."""
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from ....configs.schema import ModelSettings
+from ...nn.causal_film import CausalFilm, CausalFilmOutput
+from ...nn.channel_statistics import ChannelStatistics
+from ...nn.film_inputs import FilmInputs
+from ...nn.standardise import Standardise, standardise_each
+from ..recipe import Batch, FeatureRequest, Shapes, presence_name
+from .features import FilmFeatures
+
+
+class CalibratedCausalFilm(nn.Module):
+    """Turns batches of the cache into the film's inputs, and puts those through the film.
+
+    Sensors are standardised by the training set or each weld by its own, tokens where the settings ask for it.
+    `measures_tokens` asks for the statistics of video and audio tokens even where those are not standardised.
+    `text_anchor` is empty where the text loss is off.
+    """
+
+    text_anchor: Tensor
+
+    def __init__(
+        self,
+        film: CausalFilm,
+        *,
+        features: FilmFeatures,
+        shapes: Shapes,
+        settings: ModelSettings,
+        measures_tokens: bool,
+    ) -> None:
+        super().__init__()
+        self.film = film
+        self.video = Standardise(shapes[features.video.name][-1])
+        self.audio = Standardise(shapes[features.audio.name][-1])
+        self.patches = nn.ModuleList(Standardise(shapes[block.name][-1]) for block in features.patches)
+        by_train = features.sensor is not None and settings.sensor_normalisation == "train"
+        self.sensor = Standardise(shapes[features.sensor.name][-1]) if features.sensor and by_train else None
+        self.register_buffer("text_anchor", torch.zeros(shapes.get(features.text, (0,))))
+        self._features = features
+        self._standardises_tokens = settings.standardise
+        self._measures_tokens = measures_tokens
+
+    def measured(self) -> dict[FeatureRequest, Standardise]:
+        """The arrays whose statistics over the training set are wanted, and what holds them."""
+        features, measured = self._features, dict[FeatureRequest, Standardise]()
+        if features.sensor is not None and self.sensor is not None:
+            measured[features.sensor] = self.sensor
+        if self._standardises_tokens or self._measures_tokens:
+            measured |= {features.video: self.video, features.audio: self.audio}
+        if self._standardises_tokens:
+            for request, module in zip(features.patches, self.patches, strict=True):
+                assert isinstance(module, Standardise)
+                measured[request] = module
+        return measured
+
+    def measure(self, train: Iterable[Batch]) -> None:
+        """Take the statistics of `train`, of what is really there; it is not gone through where nothing is wanted."""
+        modules = self.measured()
+        statistics = {request: ChannelStatistics(len(module.mean)) for request, module in modules.items()}
+        if not modules:
+            return
+        for batch in train:
+            for request, seen in statistics.items():
+                seen.add(batch[request.name], keep=self._really_there(request, batch=batch))
+        for request, module in modules.items():
+            module.use(statistics[request])
+
+    def inputs(self, batch: Batch) -> FilmInputs:
+        """What the film takes; tokens that are not standardised stay in the cache's half precision."""
+        features = self._features
+        view_mask = torch.stack([batch[request.name] for request in features.views]).bool().all(dim=0)
+        return FilmInputs(
+            video=self._tokens(self.video, batch[features.video.name]),
+            audio=self._tokens(self.audio, batch[features.audio.name]),
+            audio_padding=~_real_tokens(batch, audio=features.audio, length=features.audio_length),
+            patches=tuple(
+                self._tokens(module, batch[request.name])
+                for module, request in zip(self.patches, features.patches, strict=True)
+            ),
+            view_mask=view_mask,
+            sensor=None if features.sensor is None else self._normalise(batch[features.sensor.name]),
+            present=self._presence(batch, view_mask=view_mask) if features.optional else {},
+        )
+
+    def spreads(self) -> tuple[Float[Tensor, " video_width"], Float[Tensor, " audio_width"]]:
+        """Standard deviations of the film's video and audio tokens over the training set."""
+        if self._standardises_tokens:
+            return torch.ones_like(self.video.std), torch.ones_like(self.audio.std)
+        return self.video.std, self.audio.std
+
+    def forward(self, inputs: FilmInputs) -> CausalFilmOutput:
+        """Encode and predict."""
+        output: CausalFilmOutput = self.film(inputs)
+        return output
+
+    def _tokens(self, standardise: nn.Module, tokens: Tensor) -> Tensor:
+        standardised: Tensor = standardise(tokens) if self._standardises_tokens else tokens
+        return standardised
+
+    def _normalise(self, sensors: Float[Tensor, "batch time channels"]) -> Float[Tensor, "batch time channels"]:
+        normalised: Tensor = standardise_each(sensors) if self.sensor is None else self.sensor(sensors)
+        return normalised
+
+    def _presence(
+        self, batch: Batch, *, view_mask: Bool[Tensor, "batch views"]
+    ) -> Mapping[str, Bool[Tensor, " batch"]]:
+        """Of each modality. Blocks that have no photograph in common count as no photographs."""
+        present = {
+            modality: torch.stack([batch[presence_name(name)] for name in sets]).all(dim=0)
+            for modality, sets in self._features.modalities().items()
+        }
+        return present | {"image": present["image"] & view_mask.any(dim=1)}
+
+    def _really_there(self, request: FeatureRequest, *, batch: Batch) -> Bool[Tensor, " batch *entries"] | None:
+        """Which rows, or which of their tokens or views, are not padding; None: all."""
+        features = self._features
+        if request == features.audio:
+            return _real_tokens(batch, audio=request, length=features.audio_length)
+        if request in features.patches:
+            return batch[features.views[features.patches.index(request)].name].bool()
+        return batch[presence_name(request.feature_set)] if request.optional else None
+
+
+def _real_tokens(batch: Batch, *, audio: FeatureRequest, length: FeatureRequest) -> Bool[Tensor, "batch tokens"]:
+    """Where audio is not padding; nowhere in rows that have none, as their length is 0."""
+    lengths = batch[length.name]
+    return torch.arange(batch[audio.name].shape[1], device=lengths.device) < lengths.unsqueeze(1)

@@ -1,0 +1,181 @@
+"""The Causal-FiLM recipe: train on normals to predict the result's encoding from the process; a miss is an anomaly."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ....configs.schema import LossSettings, ModelSettings, TrainSettings
+from ....errors import NotFoundError, SettingsError
+from ...nn.anomaly_score import anomaly_score
+from ...nn.causal_film import CausalFilm, CausalFilmDims, CausalFilmOutput
+from ...nn.gem import GeM
+from ..recipe import Batch, Encodings, FeatureRequest, Shapes
+from .augmentation import augment
+from .features import FilmFeatures
+from .loss import film_losses
+from .module import CalibratedCausalFilm
+
+
+class CausalFilmRecipe:
+    """Settings of Causal-FiLM turned into a module, a loss and a score.
+
+    Raises:
+        SettingsError: if settings contradict one another.
+    """
+
+    def __init__(
+        self, features: FilmFeatures, *, model: ModelSettings, loss: LossSettings, train: TrainSettings
+    ) -> None:
+        _require_sense(model=model, loss=loss, train=train)
+        self._features = features
+        self._model = model
+        self._loss = loss
+        self._train = train
+
+    def requires(self) -> Sequence[FeatureRequest]:
+        """Tokens of the modalities that the model looks at, and which of them are real."""
+        return self._features.requests()
+
+    def modalities(self) -> Mapping[str, Sequence[str]]:
+        """Those that the model looks at."""
+        return self._features.modalities()
+
+    def constants(self) -> Sequence[str]:
+        """The text vector, where the loss looks at it."""
+        return (self._features.text,) if self._loss.text > 0 else ()
+
+    def measures(self) -> Sequence[str]:
+        """Sensors, and tokens where they are standardised or need noise in units of their spread."""
+        features, settings = self._features, self._model
+        requests: list[FeatureRequest] = []
+        if features.sensor is not None and settings.sensor_normalisation == "train":
+            requests.append(features.sensor)
+        if settings.standardise or self._train.noise > 0:
+            requests += [features.video, features.audio, features.audio_length]
+        if settings.standardise:
+            requests += [*features.patches, *features.views]
+        return [request.name for request in requests]
+
+    def advice(self, missing: Sequence[str], *, held: Sequence[str]) -> str:
+        """Which blocks there are and how to have others, or where the other modalities come from."""
+        return self._features.advice(missing, held=held)
+
+    def limits(self, modalities: Collection[str]) -> str:
+        """It predicts photographs from the rest, so it needs two modalities at least, and photographs to have sense."""
+        if len(modalities) < 2:
+            raise NotFoundError(
+                f"All samples to train on have {' and '.join(modalities) or 'nothing'} alone: Causal-FiLM predicts "
+                "photographs from the process, so there is nothing to predict from one modality. Add files of another "
+                "one, and extract them."
+            )
+        if "image" not in modalities:
+            return (
+                "Causal-FiLM then has no photographs to predict: its scores say how unusual the process is, not what "
+                "came of it."
+            )
+        return ""
+
+    def build(self, shapes: Shapes) -> CalibratedCausalFilm:
+        """Causal-FiLM as wide as the features."""
+        film = CausalFilm(self._dims(shapes))
+        for module in film.result_encoder.modules():
+            if isinstance(module, GeM):
+                module.requires_grad_(self._model.learnable_gem)
+        return CalibratedCausalFilm(
+            film,
+            features=self._features,
+            shapes=shapes,
+            settings=self._model,
+            measures_tokens=self._train.noise > 0,
+        )
+
+    def calibrate(self, model: nn.Module, train: Iterable[Batch], constants: Batch) -> None:
+        """Statistics over all training rows, and the text vector."""
+        assert isinstance(model, CalibratedCausalFilm)
+        model.measure(train)
+        if self._features.text in constants:
+            model.text_anchor.copy_(constants[self._features.text])
+
+    def encode(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> Encodings:
+        """Z_pred and Z_result, in float32, and where they matter `z_target` and `result_present` (1 or 0).
+
+        With a generator, as in training, the inputs are augmented and a moving target moves on by a step. Rows of one
+        batch may then be mixed with one another; without they do not touch.
+        """
+        assert isinstance(model, CalibratedCausalFilm)
+        inputs = model.inputs(batch)
+        if generator is not None:
+            inputs = augment(inputs, settings=self._train, spreads=model.spreads(), generator=generator)
+            if self._loss.target == "ema":
+                model.film.move_target(decay=self._loss.target_decay)
+        output: CausalFilmOutput = model(inputs)
+        encodings = {"z_pred": output.z_pred, "z_result": output.z_result}
+        if output.z_target is not None:
+            encodings["z_target"] = output.z_target
+        if inputs.present:
+            encodings["result_present"] = inputs.present["image"]
+        return {name: encoding.float() for name, encoding in encodings.items()}
+
+    def loss(self, model: nn.Module, encodings: Encodings) -> dict[str, Tensor]:
+        """The weighted sum and the terms that have a weight."""
+        assert isinstance(model, CalibratedCausalFilm)
+        return film_losses(encodings, model=model, settings=self._loss)
+
+    def score(self, model: nn.Module, encodings: Encodings) -> Float[Tensor, " batch"]:
+        """How badly the process predicts the result; without photographs, how unusual the prediction is."""
+        return anomaly_score(encodings["z_pred"], encodings["z_result"])
+
+    def embeddings(self, encodings: Encodings) -> Mapping[str, Tensor]:
+        """Z_result of the rows that have a result, if any has, and Z_pred: either may become a constant."""
+        z_pred, z_result = encodings["z_pred"], encodings["z_result"]
+        if "result_present" in encodings:
+            z_result = z_result[encodings["result_present"] > 0]
+        return {**({"z_result": z_result} if len(z_result) else {}), "z_pred": z_pred}
+
+    def _dims(self, shapes: Shapes) -> CausalFilmDims:
+        settings, features = self._model, self._features
+        pooling = settings.pooling
+        return CausalFilmDims(
+            video_width=shapes[features.video.name][-1],
+            audio_width=shapes[features.audio.name][-1],
+            image_width=shapes[features.patches[0].name][-1],
+            sensor_channels=0 if features.sensor is None else shapes[features.sensor.name][-1],
+            width=settings.d_model,
+            hidden_width=settings.hidden_width,
+            sensor_hidden=settings.sensor_hidden,
+            sensor_encoding=settings.sensor_encoder,
+            film=settings.film,
+            poolings=(pooling,) * len(settings.blocks) if isinstance(pooling, str) else pooling,
+            block_width=settings.block_width,
+            gate=settings.gate,
+            views=settings.views,
+            num_layers=settings.num_layers,
+            num_heads=settings.num_heads,
+            process_dropout=settings.dropout,
+            decoder_dropout=settings.decoder_dropout,
+            decoder_bottleneck=settings.decoder_bottleneck,
+            text_width=self._text_head_width(shapes),
+            absent_tokens=features.optional,
+            moving_target=self._loss.target == "ema",
+        )
+
+    def _text_head_width(self, shapes: Shapes) -> int | None:
+        """None where Z_pred meets the text vector as it is, or not at all."""
+        if self._features.text not in shapes:
+            return None
+        width = shapes[self._features.text][0]
+        return width if self._model.text_head or width != self._model.d_model else None
+
+
+def _require_sense(*, model: ModelSettings, loss: LossSettings, train: TrainSettings) -> None:
+    if train.modality_dropout > 0 and model.missing == "leave_out":
+        raise SettingsError(
+            f"train.modality_dropout = {train.modality_dropout} hides modalities, which takes tokens to stand for "
+            "them. Set model.missing=token, or train.modality_dropout=0."
+        )
+    if not any((loss.cosine, loss.l1, loss.gram, loss.text, loss.variance)):
+        raise SettingsError(
+            "All weights of section loss are 0, so there is nothing to train on. Give one of them some."
+        )

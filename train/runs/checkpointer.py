@@ -1,0 +1,97 @@
+"""When checkpoints are written: not at every epoch, and always so that a kill in between leaves a run that goes on.
+
+Each file says by itself what it holds and of which run, and is refused where that does not fit. `best` is written
+before `last`: a kill between the two leaves a best epoch that lies ahead of `last`; the epochs up to it are then
+trained again, draw the same numbers and arrive at the same best. The other way round, the weights of the best epoch
+would be gone.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from torch import Tensor
+
+from ...errors import TrainingError
+from ..loop import StopReason
+from ..randomness import Purpose, derived_seed
+from .checkpoint import Checkpoint, write_checkpoint
+from .folder import RunFolder
+from .metrics_log import cut_back, read_log
+from .origin import origin_of, read_run_checkpoint
+from .state import TrainingState, best_checkpoint, best_of, restore, resumable_checkpoint, weights_of
+
+_SEEDS = "seeds_of_next_epoch"
+
+
+class Checkpointer:
+    """Writes a run's checkpoints at most every `seconds`, and all that is pending at the end."""
+
+    def __init__(self, run: RunFolder, *, seconds: float) -> None:
+        self._run = run
+        self._origin = origin_of(run)
+        self._seed = run.settings().train.seed
+        self._seconds = seconds
+        self._pending_best: Mapping[str, Tensor] | None = None
+        self._last_write: float | None = None
+
+    def epoch_done(self, state: TrainingState, *, improved: bool) -> None:
+        """Keep the weights of a new best epoch in memory; write if it is time."""
+        if improved:
+            self._pending_best = weights_of(state)
+        if self._last_write is None or time.monotonic() - self._last_write >= self._seconds:
+            self.write(state)
+
+    def write(self, state: TrainingState, *, stopped: StopReason | None = None) -> None:
+        """Write what is pending; with `stopped`, the reason, the run is marked as finished at the very end."""
+        if self._pending_best is not None and state.best is not None:
+            self._write(self._run.best_path, best_checkpoint(state.best, self._pending_best))
+            self._pending_best = None
+        last = resumable_checkpoint(state)
+        seeds = _seeds_of_next_epoch(self._seed, epoch=state.epoch)
+        self._write(self._run.last_path, replace(last, record={**last.record, _SEEDS: seeds}))
+        log = read_log(self._run.metrics_path)
+        self._run.write(
+            self._run.state_path,
+            {
+                "finished": stopped is not None,
+                "stopped": stopped,
+                "epoch": state.epoch,
+                "step": state.step,
+                "best": dict(state.best.metrics) if state.best is not None else None,
+                "log": log.checksums[state.epoch - 1],
+            },
+        )
+        self._last_write = time.monotonic()
+
+    def _write(self, path: Path, checkpoint: Checkpoint) -> None:
+        write_checkpoint(path, replace(checkpoint, origin=self._origin))
+
+
+def resume(state: TrainingState, *, run: RunFolder) -> None:
+    """Bring a new state to the run's last checkpoint, and cut the log back to it; without one, start anew.
+
+    Raises:
+        FingerprintError: if the checkpoint is of other settings, features or samples than the run's folder tells.
+        TrainingError: if the checkpoint is damaged or does not fit the model, or the log has lost an epoch.
+    """
+    path = run.last_path
+    if path.is_file():
+        last = read_run_checkpoint(path, run=run)
+        restore(state, last, path=path)
+        if last.record.get(_SEEDS) != _seeds_of_next_epoch(run.settings().train.seed, epoch=state.epoch):
+            raise TrainingError(
+                f"{path} is of a version that draws other random numbers; train again with --overwrite."
+            )
+        if run.best_path.is_file():
+            state.best = best_of(read_run_checkpoint(run.best_path, run=run), path=run.best_path)
+    else:
+        run.state_path.unlink(missing_ok=True)  # it speaks of epochs that are trained again
+    cut_back(run.metrics_path, epoch=state.epoch)
+
+
+def _seeds_of_next_epoch(seed: int, *, epoch: int) -> dict[str, int]:
+    """Where the random number generators of the epoch after `epoch` start, by purpose."""
+    lasting = [purpose for purpose in Purpose if purpose is not Purpose.WEIGHTS]
+    return {purpose.name.lower(): derived_seed(seed, purpose, epoch=epoch + 1) for purpose in lasting}

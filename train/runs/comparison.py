@@ -1,0 +1,122 @@
+"""Runs side by side: the settings in which they differ, what they reached, and what forbids comparing them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...cache.provenance import ABSENT, differences
+from ...documents import Json
+from ...errors import SettingsError
+from ...metrics.estimate import Estimate
+from .catalogue import UNSEALED
+from .details import RunDetails, describe_run_folder
+from .folder import find_run
+
+Figure = Estimate | float | int | str | None
+
+_POSITION = {"epoch", "step", "lr", "seconds", "samples_per_second"}  # of a row of the log: no measure of quality
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two or more runs; every sequence has one value a run, in the order of `runs`.
+
+    Attributes:
+        settings: those in which at least two runs that have them differ, by dotted name. Those of a fused run's
+            member, `<member>/<name>`, stand beside the ones that a run which is not fused made itself with.
+        figures: what each run is and reached, by name.
+        notes: why figures may not be compared, in sentences.
+    """
+
+    runs: Sequence[RunDetails]
+    settings: Mapping[str, Sequence[Json]]
+    figures: Mapping[str, Sequence[Figure]]
+    notes: Sequence[str]
+
+    def as_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "runs": [run.entry.name for run in self.runs],
+            "settings": {name: list(values) for name, values in self.settings.items()},
+            "figures": {name: [_plain(value) for value in values] for name, values in self.figures.items()},
+            "notes": list(self.notes),
+        }
+
+
+def compare(folder: Path, names: Sequence[str]) -> Comparison:
+    """Compare runs in `folder`, by names that `find_run` takes.
+
+    Raises:
+        NotFoundError: if there is no such run.
+        SettingsError: if there are fewer than two different names.
+    """
+    found = dict.fromkeys(find_run(folder, name) for name in names)
+    if len(found) < 2:
+        raise SettingsError("Name two or more different runs to compare; `weldcache runs list` shows what there is.")
+    runs = [describe_run_folder(run, folder=folder) for run in found]
+    return Comparison(runs=runs, settings=_settings(runs), figures=_figures(runs), notes=tuple(_notes(runs)))
+
+
+def _settings(runs: Sequence[RunDetails]) -> dict[str, list[Json]]:
+    names = dict.fromkeys(name for run in runs for name in run.settings)
+    rows = {name: [_setting(run, name) for run in runs] for name in names}
+    return {name: row for name, row in rows.items() if _differ([value for value in row if value != ABSENT])}
+
+
+def _setting(run: RunDetails, name: str) -> Json:
+    own_name = name if run.members else name.rpartition("/")[2]  # without the member, of which it has none
+    return run.settings.get(own_name, ABSENT)
+
+
+def _differ(values: Sequence[Json]) -> bool:
+    return any(value != values[0] for value in values)
+
+
+def _figures(runs: Sequence[RunDetails]) -> dict[str, list[Figure]]:
+    rows = [_figures_of(run) for run in runs]
+    return {name: [row.get(name) for row in rows] for name in dict.fromkeys(name for row in rows for name in row)}
+
+
+def _figures_of(run: RunDetails) -> dict[str, Figure]:
+    best, test, parameters = run.entry.best or {}, run.reports.get("test"), run.facts.get("parameters")
+    figures: dict[str, Figure] = {
+        "recipe": run.entry.recipe,
+        **({"fused_from": ", ".join(run.members)} if run.members else {}),
+        "status": run.entry.status,
+        "epochs": run.entry.epochs,
+        "best_epoch": best.get("epoch"),
+        "parameters": parameters.get("trainable") if isinstance(parameters, Mapping) else None,
+        "seconds": run.entry.seconds,
+        "test_auroc": run.entry.test_auroc,
+        "test_ap": None if test is None else test["ap"],
+        "test_fpr_at_95_tpr": None if test is None else test["fpr_at_95_tpr"],
+    }
+    return figures | {name: value for name, value in best.items() if name not in _POSITION}
+
+
+def _notes(runs: Sequence[RunDetails]) -> Iterator[str]:
+    first = runs[0]
+    for run in runs:
+        yield from (f"{run.entry.name} is damaged: {fault}" for fault in run.entry.faults)
+        if not run.entry.sealed:
+            yield f"{run.entry.name} {UNSEALED}."
+        if run.facts.get("backbones_are_random"):
+            yield f"{run.entry.name} was trained on features of random weights: its figures say nothing of the method."
+    for run in runs[1:]:
+        pair = f"{first.entry.name} and {run.entry.name}"
+        if first.facts.get("fingerprint") != run.facts.get("fingerprint"):
+            yield f"{pair} were trained on different features{_difference(first, run)}."
+        for split, what in (("train", "trained"), ("validation", "validated")):
+            if first.samples.get(split) != run.samples.get(split):
+                yield f"{pair} were {what} on different samples."
+
+
+def _difference(first: RunDetails, second: RunDetails) -> str:
+    """Where the features differ, as far as it fits a sentence."""
+    found = [name for name, _, _ in differences(first.features, second.features)]
+    return f" ({', '.join(found[:3])}{' and more' if len(found) > 3 else ''})" if found else ""
+
+
+def _plain(figure: Figure) -> Json:
+    return vars(figure) if isinstance(figure, Estimate) else figure

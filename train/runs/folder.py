@@ -1,0 +1,319 @@
+"""A run's folder: where its files are, what they say, and how runs are named and found.
+
+<runs>/<name>/
+  config.yaml          the resolved settings
+  manifest.json        what was trained on what; with config.yaml there from the start
+  metrics.jsonl        one line an epoch
+  best.safetensors     raw and averaged weights of the best epoch
+  last.safetensors     all that is needed to go on
+  state.json           how far the run is; says `finished` at the very end
+
+Runs that belong together, such as those of one list of variants, lie one folder deeper: runs/<list>/<name>.
+"""
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ...atomic import new_folder, remove_folder, write_json, write_text
+from ...configs.load import nearest_hint
+from ...configs.schema import Settings
+from ...documents import read_regular_file
+from ...errors import NotFoundError, OutputExistsError, SettingsError, TrainingError
+from ...progress import say
+from ...wording import homes_restored
+from .documents import Manifest, RunState, read_manifest, read_sealed, sealed_manifest, write_of_run
+from .metrics_log import MetricRow, read_log
+from .settings import read_settings
+
+LATEST = "latest"
+"""Stands for the newest finished run wherever a run's name is asked for."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_LONGEST_NAME = 200  # of 255 that most drives take; loggers and lists make longer names of it
+
+Document = TypeVar("Document")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run's files; making the object touches no disk."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.path.name
+
+    @property
+    def config_path(self) -> Path:
+        """The resolved settings."""
+        return self.path / "config.yaml"
+
+    @property
+    def manifest_path(self) -> Path:
+        """What was trained on what."""
+        return self.path / "manifest.json"
+
+    @property
+    def metrics_path(self) -> Path:
+        """One line an epoch."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def best_path(self) -> Path:
+        """Weights of the best epoch."""
+        return self.path / "best.safetensors"
+
+    @property
+    def last_path(self) -> Path:
+        """All that is needed to go on."""
+        return self.path / "last.safetensors"
+
+    @property
+    def state_path(self) -> Path:
+        """How far the run is."""
+        return self.path / "state.json"
+
+    @property
+    def exists(self) -> bool:
+        """Whether this is a run, finished or not."""
+        return self.manifest_path.is_file()
+
+    @property
+    def finished(self) -> bool:
+        """Whether training is over."""
+        state = self.state()
+        return state is not None and state["finished"]
+
+    def state(self) -> RunState | None:
+        """How far the run is; None before its first checkpoint.
+
+        Raises:
+            TrainingError: if the file is damaged, was edited, or is of another run.
+        """
+        return self.read(self.state_path, RunState) if self.state_path.exists() else None
+
+    def manifest(self) -> Manifest:
+        """What was trained on what.
+
+        Raises:
+            NotFoundError: if this is not a run.
+            TrainingError: if the manifest is damaged or was edited, or files of the run are links.
+        """
+        if not self.exists:
+            raise NotFoundError(f"{self.path} is not a run. Make one with `weldcache train`.")
+        refuse_links(self.path.iterdir())
+        return read_manifest(self.manifest_path)
+
+    def settings(self) -> Settings:
+        """The settings that the run was started with, and its paths as they are on this machine.
+
+        Raises:
+            TrainingError: if the file was edited since.
+            SettingsError: if it is of a version with other settings.
+        """
+        self.require_unedited_settings()
+        return read_settings(self.config_path)
+
+    def require_unedited_settings(self) -> None:
+        """Refuse settings that are not those which the run was started with.
+
+        Raises:
+            TrainingError: as `settings`.
+            NotFoundError: if the run has lost them.
+        """
+        expected = self.manifest().get("config_sha256")
+        try:
+            written = read_regular_file(self.config_path)
+        except FileNotFoundError:
+            raise NotFoundError(
+                f"{self.path} has lost its {self.config_path.name}. Restore it from a copy, or delete the run's folder."
+            ) from None
+        if expected is not None and sha256(written).hexdigest() != expected:
+            raise TrainingError(
+                f"{self.config_path} was edited or exchanged since the run began. Restore it; what another command is "
+                "to do otherwise is said with --cache and --set."
+            )
+
+    def log(self) -> Sequence[MetricRow]:
+        """The row of every epoch, in order.
+
+        Raises:
+            TrainingError: if the log is damaged, was edited, or is not the one that the run's state speaks of.
+        """
+        log, state = read_log(self.metrics_path), self.state()
+        if state is None or "log" not in state:
+            return log.rows
+        epoch = state["epoch"]
+        if not 0 < epoch <= len(log.rows) or log.checksums[epoch - 1] != state["log"]:
+            raise TrainingError(
+                f"{self.metrics_path} is not the log of the {epoch} epochs that {self.state_path.name} speaks of: it "
+                "was edited or exchanged. Restore it, or train again with --overwrite."
+            )
+        return log.rows
+
+    def read(self, path: Path, kind: type[Document]) -> Document:
+        """A sealed document of this run.
+
+        Raises:
+            TrainingError: if it is damaged, was edited, or is of another run.
+        """
+        return read_sealed(path, kind, manifest=self.manifest())
+
+    def write(self, path: Path, document: Mapping[str, Any]) -> None:
+        """Replace `path` by a sealed document of this run."""
+        write_of_run(path, document, manifest=self.manifest())
+
+    def how_to_go_on(self) -> str:
+        """A sentence with the command that continues an unfinished run: the one that began it, settings and all."""
+        try:
+            program, *words = shlex.split(homes_restored(self.manifest()["command"]))
+        except ValueError:
+            program, words = "", []
+        if program != "weldcache":  # begun from Python, or a stranger's words, which are not for copying
+            return "The command that began it goes on with it."
+        return f"`{shlex.join([program, *(word for word in words if word != '--overwrite')])}` goes on with it."
+
+    def create(self, *, config: str, manifest: Mapping[str, Any]) -> None:
+        """Make the folder with its settings and manifest; it appears whole or not at all.
+
+        Raises:
+            OutputExistsError: if there is such a folder already and something is in it.
+        """
+        with new_folder(self.path) as folder:
+            RunFolder(folder).begin(config=config, manifest=manifest)
+
+    def begin(self, *, config: str, manifest: Mapping[str, Any]) -> None:
+        """Write settings and manifest into a folder that nobody else knows of yet."""
+        write_text(self.config_path, config)
+        write_json(self.manifest_path, sealed_manifest(manifest, config=config))
+
+    def remove(self) -> None:
+        """Delete the run and all its files.
+
+        Raises:
+            OutputExistsError: if the folder is not a run.
+        """
+        if not self.exists:
+            raise OutputExistsError(f"{self.path} is not a run and will not be deleted; choose another --run.")
+        remove_folder(self.path)
+
+
+def refuse_links(paths: Iterable[Path]) -> None:
+    """Refuse files that are links: writing replaces what a link leads to, which in a stranger's run may be anything.
+
+    Raises:
+        TrainingError: names the first.
+    """
+    for path in paths:
+        if path.is_symlink():
+            raise TrainingError(
+                f"{path} is a link, and the files of a run must lie in its folder. Put the file itself there; the "
+                "whole folder may be a link."
+            )
+
+
+def named_run(folder: Path, name: str) -> RunFolder:
+    """The run called `name`, which need not exist.
+
+    Raises:
+        SettingsError: if the name would not be one plain folder, or means another run.
+    """
+    if not _NAME.fullmatch(name):
+        raise SettingsError(f"A run's name has letters, digits, dots, dashes and underscores only, not {name!r}.")
+    if len(name) > _LONGEST_NAME:
+        raise SettingsError(f"A run's name has {_LONGEST_NAME} characters at most, not {len(name)}: {name[:40]}...")
+    if name == LATEST:
+        raise SettingsError(f"{LATEST} stands for the newest finished run and cannot be a run's name; choose another.")
+    return RunFolder(folder / name)
+
+
+def find_run(folder: Path, name: str | None) -> RunFolder:
+    """The run that a user means: by its name, by `<list>/<name>`, or the newest finished one by `latest` or None.
+
+    Raises:
+        NotFoundError: if there is no such run; the message names the nearest.
+        SettingsError: if the name cannot be a run's.
+    """
+    if name is None or name == LATEST:
+        return latest_run(folder)
+    *lists, last = name.split("/")
+    below = folder
+    for part in lists:
+        below = named_run(below, part).path
+    run = named_run(below, last)
+    if run.exists:
+        return run
+    hint = nearest_hint(name, [relative_name(found, folder=folder) for found in runs_below(folder)])
+    raise NotFoundError(
+        f"{run.path} is not a run.{hint} `weldcache runs list --all` shows what there is; make one with "
+        "`weldcache train`."
+    )
+
+
+def relative_name(run: RunFolder, *, folder: Path) -> str:
+    """The name by which `find_run` finds a run in `folder`."""
+    return run.path.relative_to(folder).as_posix()
+
+
+def runs_in(folder: Path) -> list[RunFolder]:
+    """Every run directly in `folder`, damaged ones too, by name.
+
+    Raises:
+        SettingsError: if `folder` is something else than a folder.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise SettingsError(f"runs.folder is {folder}, which is no folder; set another.")
+    runs = [RunFolder(path.parent) for path in folder.glob("*/manifest.json")]
+    return sorted((run for run in runs if _NAME.fullmatch(run.name)), key=lambda run: run.name)
+
+
+def runs_below(folder: Path) -> list[RunFolder]:
+    """Every run in `folder` and in the folders of lists in it, by name; a run's own folders hold none."""
+    return [run for parent in folders_of_runs(folder) for run in runs_in(parent)]
+
+
+def folders_of_runs(folder: Path) -> list[Path]:
+    """`folder` and the folders of lists in it: those that are no runs themselves."""
+    own = runs_in(folder)
+    lists = [path for path in sorted(folder.glob("*/")) if _NAME.fullmatch(path.name) and RunFolder(path) not in own]
+    return [folder, *lists]
+
+
+def all_runs(folder: Path) -> list[RunFolder]:
+    """Every run directly in `folder` that can be read, the oldest first; says which cannot."""
+    created = {}
+    for run in runs_in(folder):
+        try:
+            created[run] = run.manifest()["created"]
+            run.state()
+        except (TrainingError, OSError) as error:
+            say(f"Passed over: {error}")
+    return sorted(created, key=lambda run: (created[run], run.name))
+
+
+def latest_run(folder: Path) -> RunFolder:
+    """The newest finished run directly in `folder`.
+
+    Raises:
+        NotFoundError: if there is none; the message tells an unfinished run how to go on.
+    """
+    runs = all_runs(folder)
+    finished = [run for run in runs if run.finished]
+    if finished:
+        return finished[-1]
+    hint = f" {runs[-1].name} is not finished: {runs[-1].how_to_go_on()}" if runs else ""
+    raise NotFoundError(f"There is no finished run in {folder}. Make one with `weldcache train`.{hint}")
+
+
+def next_name(folder: Path, recipe: str) -> str:
+    """`<recipe>-001`, or one more than the highest number in use."""
+    pattern = re.compile(re.escape(recipe) + r"-(\d+)")
+    matches = (pattern.fullmatch(path.name) for path in folder.glob(f"{recipe}-*"))
+    return f"{recipe}-{max((int(match[1]) for match in matches if match), default=0) + 1:03d}"

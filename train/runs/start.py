@@ -1,0 +1,143 @@
+"""Whether a training command starts a new run, goes on with an unfinished one, or is refused; and holding that run."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ...atomic import is_empty_folder, remove_partial
+from ...cache.provenance import differences, differences_told
+from ...configs.load import to_yaml
+from ...configs.schema import Settings
+from ...documents import Json
+from ...errors import BusyError, OutputExistsError, SettingsError
+from ...locking import locked_folder
+from ...wording import lined_up
+from .folder import RunFolder, all_runs, named_run, next_name
+from .origin import deciding_settings
+from .settings import shareable
+
+_SHOWN = 10  # differences in a message
+
+
+@dataclass(frozen=True)
+class RunStart:
+    """What was decided: nothing is written yet.
+
+    Attributes:
+        replaces: a run is in the way and will be deleted.
+        numbered: the name is the next number, and another one will do if it is taken meanwhile.
+    """
+
+    run: RunFolder
+    resumes: bool
+    replaces: bool
+    numbered: bool = False
+
+
+def decide_start(settings: Settings, manifest: Mapping[str, Any], *, run_name: str | None, overwrite: bool) -> RunStart:
+    """Decide by what is in the runs' folder; `manifest` is that of the run that is asked for.
+
+    Without a name, the newest run that was not named by hand is continued if it is unfinished and asks for the same;
+    otherwise the next number is taken.
+
+    Raises:
+        SettingsError: if the folder of runs cannot be one.
+        OutputExistsError: if the name belongs to a finished run, or to an unfinished one that asks for something else.
+    """
+    run = None if run_name is None else named_run(settings.runs.folder, run_name)
+    make_folder_of_runs(settings.runs.folder)
+    if run is None:
+        return _start_unnamed(settings, manifest, overwrite=overwrite)
+    if Path(os.path.realpath(run.path)).is_symlink():
+        raise OutputExistsError(f"{run.path} is a link that leads to itself; remove it, or choose another --run.")
+    if not run.path.exists() or is_empty_folder(run.path):
+        return RunStart(run, resumes=False, replaces=False)
+    if not run.exists:
+        raise OutputExistsError(f"{run.path} is there and is not a run; choose another --run.")
+    if overwrite:
+        return RunStart(run, resumes=False, replaces=True)
+    if run.finished:
+        raise OutputExistsError(
+            f"The run {run.path} is finished. Choose another --run, or replace it with --overwrite."
+        )
+    found = _differences(run, settings, manifest)
+    if found:
+        raise OutputExistsError(
+            f"The run {run.path} is not finished and asks for something else:\n{lined_up(found, most=_SHOWN)}\n"
+            "Go on with what it was started with, choose another --run, or replace it with --overwrite."
+        )
+    return RunStart(run, resumes=True, replaces=False)
+
+
+def make_folder_of_runs(folder: Path) -> None:
+    """Make the folder of runs, or where a link in its place leads, if it is not there.
+
+    Raises:
+        SettingsError: if a file is in its place, or nothing can be made there.
+    """
+    try:
+        folder.resolve().mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, FileNotFoundError, NotADirectoryError, PermissionError, RuntimeError) as error:
+        raise SettingsError(f"runs.folder is {folder}, where no folder can be ({error}); set another.") from None
+
+
+@contextmanager
+def held_run(start: RunStart, *, settings: Settings, manifest: Mapping[str, Any]) -> Iterator[RunFolder]:
+    """Make the run that was decided on, or find it, and keep it from other processes meanwhile.
+
+    Raises:
+        OutputExistsError: if another process has taken the name since.
+        BusyError: if another process works on the run, or has made something else of it since.
+    """
+    run = start.run if start.resumes else _made(start, settings=settings, manifest=manifest)
+    try:
+        with locked_folder(run.path):
+            # Between deciding, or making, and locking there was room for somebody who overwrites.
+            if run.finished or _differences(run, settings, manifest):
+                raise BusyError(f"Another process has changed {run.path} meanwhile; run the same command again.")
+            for path in (run.best_path, run.last_path, run.state_path, run.metrics_path):
+                remove_partial(path)
+            yield run
+    except FileNotFoundError as error:
+        if run.path.exists():
+            raise
+        raise BusyError(f"Another process has removed {run.path} meanwhile; run the same command again.") from error
+
+
+def _made(start: RunStart, *, settings: Settings, manifest: Mapping[str, Any]) -> RunFolder:
+    if start.replaces:
+        with suppress(FileNotFoundError), locked_folder(start.run.path):
+            start.run.remove()
+    try:
+        start.run.create(config=to_yaml(shareable(settings)), manifest=manifest)
+    except OutputExistsError:
+        if not start.numbered:
+            raise
+        folder = start.run.path.parent
+        other = named_run(folder, next_name(folder, str(manifest["recipe"])))
+        return _made(replace(start, run=other), settings=settings, manifest=manifest)
+    return start.run
+
+
+def _start_unnamed(settings: Settings, manifest: Mapping[str, Any], *, overwrite: bool) -> RunStart:
+    folder, recipe = settings.runs.folder, str(manifest["recipe"])
+    numbered = [run for run in all_runs(folder) if run.name.startswith(f"{recipe}-")]
+    if numbered and not overwrite and not numbered[-1].finished and not _differences(numbered[-1], settings, manifest):
+        return RunStart(numbered[-1], resumes=True, replaces=False)
+    return RunStart(named_run(folder, next_name(folder, recipe)), resumes=False, replaces=False, numbered=True)
+
+
+def _differences(run: RunFolder, settings: Settings, manifest: Mapping[str, Any]) -> list[str]:
+    """What an unfinished run was started with against what is asked for, settings first, a line each."""
+    before = run.manifest()
+    asked = differences(deciding_settings(run.settings()), deciding_settings(settings))
+    told = differences(_told(before), _told(manifest))
+    return differences_told([*asked, *told], mine="there", theirs="now")
+
+
+def _told(manifest: Mapping[str, Any]) -> Json:
+    """What decides a training beside its settings."""
+    return {name: manifest[name] for name in ("recipe", "cache", "samples")}

@@ -1,0 +1,110 @@
+"""A run that was trained, read back: its settings, manifest, log, and the model of its best epoch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from ...cache.store import FeatureStore
+from ...configs.schema import Settings
+from ...errors import NotFoundError
+from ...wording import count_of
+from ..data.feature_reader import Rows
+from ..data.requests import shapes_for
+from ..precision import Precision
+from ..recipes.late_fusion import LateFusionRecipe
+from ..recipes.recipe import Recipe
+from ..recipes.registry import recipe_of, untrained_modalities
+from .checkpoint import load_module
+from .documents import Manifest
+from .folder import RunFolder
+from .metrics_log import MetricRow
+from .origin import read_run_checkpoint, require_same_features
+from .state import Best, best_of
+
+Weights = Literal["averaged", "raw"]
+WEIGHTS: tuple[Weights, ...] = ("averaged", "raw")
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedRun:
+    """What a run's folder holds; `metrics` has one row an epoch."""
+
+    folder: RunFolder
+    settings: Settings
+    manifest: Manifest
+    metrics: Sequence[MetricRow]
+    recipe: Recipe
+
+    @property
+    def precision(self) -> Precision:
+        """The arithmetic that it scores in; of a fused run the coarsest of its members'."""
+        return self.recipe.precision if isinstance(self.recipe, LateFusionRecipe) else self.settings.train.precision
+
+    @property
+    def untrained(self) -> frozenset[str]:
+        """The modalities that none of the samples had that it was trained on: it is shown them of no sample."""
+        return untrained_modalities(self.manifest, self.recipe)
+
+    def training_rows(self, store: FeatureStore) -> Rows:
+        """Where `store` has the samples that it was trained on.
+
+        Raises:
+            NotFoundError: if the store lacks one.
+        """
+        row_of, keys = store.index.row_of(), self.manifest["samples"]["train"]
+        if missing := [key for key in keys if key not in row_of]:
+            raise NotFoundError(
+                f"{store.path} lacks {len(missing)} of the {count_of(len(keys), 'sample')} that {self.folder.path} was "
+                f"trained on, {missing[0]} among them; name the cache that it was trained on with --cache."
+            )
+        return np.array([row_of[key] for key in keys], dtype=np.int64)
+
+    def best(self) -> Best:
+        """The best epoch and its metrics.
+
+        Raises:
+            NotFoundError: if the run was interrupted before its first checkpoint.
+        """
+        path = self.folder.best_path
+        return best_of(read_run_checkpoint(path, run=self.folder), path=path)
+
+    def model(self, weights: Weights, *, store: FeatureStore, device: torch.device) -> nn.Module:
+        """The model of the best epoch in evaluation mode: with `averaged` weights, which validation chose and the run
+        ships, or `raw`, as the optimiser left them.
+
+        Raises:
+            FingerprintError: if what the recipe uses of `store` is not what it was trained on; names each difference.
+            NotFoundError: if the run was interrupted before its first checkpoint.
+            TrainingError: if the checkpoint is damaged or does not fit.
+        """
+        path = self.folder.best_path
+        checkpoint = read_run_checkpoint(path, run=self.folder)
+        require_same_features(checkpoint, store, path=path)
+        with torch.random.fork_rng(devices=[]):  # its initial weights are replaced, so the caller's draws are spared
+            model = self.recipe.build(shapes_for(store, self.recipe))
+        load_module(model, checkpoint, prefix=weights, path=path)
+        return model.to(device).eval()
+
+
+def load_run(folder: Path) -> TrainedRun:
+    """Read a run, finished or not; weights are read when a model is asked for.
+
+    Raises:
+        NotFoundError: if `folder` is not a run.
+        TrainingError: if one of its files is damaged, was edited, or is of another run.
+        SettingsError: if it was made by a version with other settings.
+    """
+    run = RunFolder(folder)
+    manifest, settings = run.manifest(), run.settings()
+    return TrainedRun(
+        folder=run,
+        settings=settings,
+        manifest=manifest,
+        metrics=run.log(),
+        recipe=recipe_of(manifest, settings),
+    )
