@@ -110,4 +110,6 @@ class Mahalanobis(nn.Module):
     def forward(self, vectors: Float[Tensor, "vectors width"]) -> Float[Tensor, " vectors"]:
         """Distance of each vector, in float32 whatever the arithmetic of the rest."""
         with torch.autocast(vectors.device.type, enabled=False):
-            return ((vectors.float() - self.mean) @ self.whitening.T).norm(dim=1)
+            whitened = (vectors.float() - self.mean) @ self.whitening.T
+            distances: Tensor = torch.linalg.vector_norm(whitened, dim=1)
+            return distances
