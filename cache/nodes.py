@@ -132,7 +132,9 @@ class ArrayMetadata(Told):
     zarr_format: Literal[3]
     node_type: Literal["array"]
     shape: Annotated[tuple[Annotated[int, Field(ge=0, le=MOST_ROWS)], ...], Field(strict=False, max_length=9)]
-    data_type: Literal["float16", "uint16", "float32", "float64", "int32", "uint8", "uint32", "uint64", "string"]
+    data_type: Literal[
+        "float16", "uint16", "float32", "float64", "int8", "int16", "int32", "uint8", "uint32", "uint64", "string"
+    ]
     chunk_grid: _Regular
     chunk_key_encoding: _KeyEncoding
     fill_value: int | float | Text

@@ -1,0 +1,107 @@
+"""What a source says of its samples becomes arrays that say what is unknown, and what no target is gets refused."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from weldcache.cache.nodes import ArrayMetadata
+from weldcache.cache.targets import LABEL, TargetSpec, check_values, read_spec, target_of
+from weldcache.errors import SourceError, StoreError
+
+KEYS = ["a", "b", "c"]
+KIND = TargetSpec("class", "int16", classes=("good", "porosity"))
+POINTS = TargetSpec("points", "int32", (None, 2))
+
+
+def metadata_of(spec: TargetSpec, shape: tuple[int, ...], **attributes: Any) -> ArrayMetadata:
+    return ArrayMetadata.model_validate(
+        {
+            "zarr_format": 3,
+            "node_type": "array",
+            "shape": shape,
+            "data_type": spec.dtype,
+            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": shape}},
+            "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+            "fill_value": 0,
+            "codecs": [{"name": "bytes"}, {"name": "crc32c"}],
+            "attributes": spec.attributes() | attributes,
+        }
+    )
+
+
+def test_classes_are_given_by_code_or_name_and_what_is_not_known_says_so() -> None:
+    target = target_of(KIND, ["porosity", 0, None], keys=KEYS)
+    assert target.values.tolist() == [1, 0, -1] and target.values.dtype == np.int16 and target.lengths is None
+    assert target.class_names().tolist() == ["porosity", "good", "unknown"]
+    assert [target.told(row) for row in range(3)] == ["porosity", "good", "unknown"]
+    angles = target_of(TargetSpec("angles", "float32", (2,), unit="degree"), [[1, 2], None, [0.5, np.nan]], keys=KEYS)
+    np.testing.assert_array_equal(angles.values, np.array([[1, 2], [np.nan] * 2, [0.5, np.nan]], np.float32))
+
+
+def test_ragged_rows_are_padded_with_the_unknown_and_keep_their_lengths() -> None:
+    target = target_of(POINTS, [np.ones((3, 2), int), None, np.zeros((0, 2), int)], keys=KEYS)
+    assert target.values.shape == (3, 3, 2) and (target.values[1:] == -1).all()
+    assert target.lengths is not None and target.lengths.tolist() == [3, -1, 0]
+    assert target.arrays().keys() == {"points", "points_length"}
+    chosen = target.select(np.array([2, 0])).lengths
+    assert chosen is not None and chosen.tolist() == [0, 3]
+
+
+@pytest.mark.parametrize("value", ["crack", 2, -2, 0.5, [0, 1]])
+def test_a_value_that_the_target_cannot_hold_is_refused_with_the_sample(value: Any) -> None:
+    with pytest.raises(SourceError, match=r"b: .*class"):
+        target_of(KIND, [0, value, 1], keys=KEYS)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        TargetSpec("Label", "int8"),
+        TargetSpec("points_length", "int32"),
+        TargetSpec("mask", "uint8"),
+        TargetSpec("kind", "float32", classes=("a",)),
+        TargetSpec("kind", "int8", classes=("a", "a")),
+        TargetSpec("kind", "int8", classes=tuple(str(number) for number in range(129))),
+        TargetSpec("cloud", "int8", (3, None)),
+    ],
+)
+def test_a_declaration_that_no_store_can_keep_is_refused_with_its_name(spec: TargetSpec) -> None:
+    with pytest.raises(SourceError, match=spec.name):
+        target_of(spec, [], keys=[])
+
+
+@pytest.mark.parametrize("spec", [LABEL, KIND, POINTS, TargetSpec("angles", "float64", (3,), unit="degree")])
+def test_a_declaration_reads_back_from_the_attributes_of_its_array(spec: TargetSpec) -> None:
+    shape = (4, *(length or 5 for length in spec.shape))
+    assert read_spec(spec.name, metadata_of(spec, shape)) == spec
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"classes": ["good"]},
+        {"classes": ["good", "good"]},
+        {"classes": "good"},
+        {"unit": 3},
+        {"ragged": True},
+        {"checksum": "0"},
+        {"more": 1},
+    ],
+)
+def test_an_edited_declaration_is_refused(attributes: dict[str, Any]) -> None:
+    with pytest.raises(StoreError, match="targets/class"):
+        read_spec("class", metadata_of(KIND, (4,), **attributes))
+
+
+def test_stored_codes_and_lengths_that_mean_nothing_are_refused() -> None:
+    check_values(target_of(KIND, [0, None, 1], keys=KEYS))
+    broken = target_of(KIND, [0, 1, 1], keys=KEYS)
+    broken.values[0] = 2
+    with pytest.raises(StoreError, match="targets/class"):
+        check_values(broken)
+    ragged = target_of(POINTS, [np.ones((3, 2), int), None, None], keys=KEYS)
+    assert ragged.lengths is not None
+    ragged.lengths[0] = 4
+    with pytest.raises(StoreError, match="points_length"):
+        check_values(ragged)
