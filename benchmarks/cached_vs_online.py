@@ -38,8 +38,8 @@ from weldcache.extract.backbones.random_backbone import save_random_backbone
 from weldcache.extract.features.load import load_encoders, num_workers
 from weldcache.extract.features.modality import Encoder, Prepared
 from weldcache.extract.pipeline import extract
-from weldcache.extract.sample import Sample
 from weldcache.extract.sources.open import open_source
+from weldcache.extract.sources.source import Sample
 from weldcache.extract.sources.welds.synth.pipeline import generate
 from weldcache.extract.sources.welds.synth.plan import SynthPlan, plan_for_size
 from weldcache.train.data.batches import BatchSource, Order

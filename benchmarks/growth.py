@@ -41,7 +41,7 @@ from weldcache.extract.pipeline import run_plan
 from weldcache.extract.pool.limits import Limits
 from weldcache.extract.reconcile import reconcile
 from weldcache.extract.request import Request
-from weldcache.extract.sample import SPLITS, Sample
+from weldcache.extract.sources.source import SPLITS, Sample
 
 SIZES = (1_000, 10_000, 100_000)
 MODALITIES = ("audio", "sensor")
@@ -164,7 +164,15 @@ def write_data_set(folder: Path, *, num_rows: int) -> list[Sample]:
         for (path,) in files.values():
             generator.standard_normal(SHAPE, dtype=np.float32).tofile(path)
         samples.append(
-            Sample(key, SPLITS[row % 3], "good", session, 0, files, absent, attributes={"CURRENT_A": float(row)})
+            Sample(
+                key,
+                SPLITS[row % 3],
+                session,
+                files,
+                targets={"label": 0, "class": "good"},
+                attributes={"CURRENT_A": float(row)},
+                absent=absent,
+            )
         )
     return samples
 

@@ -10,7 +10,7 @@ from ..cache.store import FeatureStore
 from ..cache.writer import StoreWriter
 from ..progress import Progress
 from .features.modality import Encoder
-from .sample import Sample
+from .sources.source import Sample
 
 _ROWS_AT_ONCE = 1024  # whose sources are in memory together
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..cache.arrays import FeatureSetSpec
 from ..cache.status import Status
-from .sample import Sample
+from .sources.source import Sample
 
 Statuses = Mapping[str, NDArray[np.uint8]]
 """`Status` of every row by feature set."""

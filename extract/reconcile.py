@@ -16,7 +16,7 @@ from ..wording import count_of, lined_up, shortened
 from .changes import Change, find_changes
 from .estimation.disk import free_bytes
 from .request import Request
-from .sample import SPLITS
+from .sources.source import SPLITS
 
 _SHOWN = 10  # differences in a message
 

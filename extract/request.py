@@ -18,8 +18,8 @@ from .features.load import LazyText, load_encoders, load_text
 from .features.modality import Encoder
 from .plan import ExtractPlan, plan_extraction
 from .pool.limits import Limits
-from .sample import SPLITS, Sample
 from .sources.open import open_source
+from .sources.source import SPLITS, Sample
 
 
 @dataclass(frozen=True)
@@ -41,16 +41,16 @@ class Request:
         return index_of(
             keys=[sample.key for sample in self.samples],
             splits=[sample.split for sample in self.samples],
-            class_names=[sample.class_name for sample in self.samples],
-            sessions=[sample.session for sample in self.samples],
-            labels=[sample.label for sample in self.samples],
+            class_names=[str(sample.targets["class"]) for sample in self.samples],
+            sessions=[sample.group for sample in self.samples],
+            labels=[int(sample.targets["label"]) for sample in self.samples],
             attributes={name: [sample.attributes[name] for sample in self.samples] for name in names},
         )
 
     @property
     def without_normals(self) -> list[str]:
         """Splits that `weldcache train` needs normal welds of and that have none."""
-        normal = {sample.split for sample in self.samples if sample.label == 0}
+        normal = {sample.split for sample in self.samples if sample.targets.get("label") == 0}
         return [split for split in ("train", "val") if split not in normal]
 
     @property

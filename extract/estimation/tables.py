@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ...progress import format_seconds
-from ..sample import SPLITS
+from ..sources.source import SPLITS
 from .estimate import Estimate, scaled, welds_to_do
 from .forecast import Forecast
 from .probe import Probe

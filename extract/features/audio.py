@@ -15,7 +15,7 @@ from ...configs.schema import AudioSettings, CacheSettings
 from ..backbones.spec import AudioBackbone, Preparation
 from ..decode.audio import decode_audio
 from ..decode.decoded import AudioWindows
-from ..sample import Sample
+from ..sources.source import Sample
 from .arc_on import arc_on_array
 from .made_by import made_by
 from .modality import Features, Prepared

@@ -16,7 +16,7 @@ from ..backbones.spec import ImageBackbone, Preparation
 from ..decode.decoded import Photographs
 from ..decode.film import USUAL_LIMITS, FilmLimits
 from ..decode.video import decode_video
-from ..sample import Sample
+from ..sources.source import Sample
 from .arc_on import arc_on_array
 from .made_by import OPENCV, made_by
 from .modality import Features, Prepared

@@ -14,7 +14,7 @@ from ..backbones.spec import ImageBackbone, Preparation
 from ..decode.decoded import Photographs
 from ..decode.image import decode_photographs
 from ..decode.rectangle import MASK_COLOUR
-from ..sample import Sample
+from ..sources.source import Sample
 from .made_by import OPENCV, made_by
 from .modality import Features, Prepared
 

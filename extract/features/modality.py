@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 from torch import Tensor
 
 from ...cache.arrays import FeatureSetSpec
-from ..sample import Sample
+from ..sources.source import Sample
 
 Features = Mapping[str, Mapping[str, Tensor]]
 """Tensors by feature set and array, sample axis first, where the backbone left them."""

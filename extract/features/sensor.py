@@ -10,7 +10,7 @@ from ...cache.arrays import ArraySpec, FeatureSetSpec
 from ...configs.schema import SensorSettings
 from ..decode.sensor import LIMITS, decode_sensors
 from ..decode.sensor_rows import CHANNELS
-from ..sample import Sample
+from ..sources.source import Sample
 from .arc_on import arc_on_array
 from .made_by import made_by
 from .modality import Features, Prepared

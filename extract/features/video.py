@@ -15,7 +15,7 @@ from ..decode.decoded import VideoClip
 from ..decode.film import FilmLimits
 from ..decode.sensor import LIMITS, arc_on_window
 from ..decode.video import Window, decode_video, lit_window
-from ..sample import Sample
+from ..sources.source import Sample
 from .arc_on import arc_on_array
 from .made_by import OPENCV, made_by
 from .modality import Features, Prepared

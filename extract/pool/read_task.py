@@ -11,7 +11,7 @@ from ...cache.status import Status
 from ...errors import DecodeError
 from ..features.modality import Prepared, Reader
 from ..plan import Task
-from ..sample import Sample
+from ..sources.source import Sample
 
 
 @dataclass(frozen=True)

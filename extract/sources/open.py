@@ -4,11 +4,12 @@ from pathlib import Path
 
 from ...configs.schema import DataSettings
 from ...errors import NotFoundError, SourceError
+from .source import Source
 from .welds.folders import DEFECT_FOLDER, GOOD_FOLDER, FolderSource
 from .welds.manifest import MANIFEST_NAME, ManifestSource
 
 
-def open_source(settings: DataSettings) -> ManifestSource | FolderSource:
+def open_source(settings: DataSettings) -> Source:
     """The data set in `data.root`, of the layout that `data.layout` names; `auto` takes the manifest if there is one.
 
     Raises:

@@ -26,7 +26,7 @@ from ..features.modality import Encoder, Prepared
 from ..plan import Task
 from ..pool.decode_pool import DecodePool
 from ..request import Request
-from ..sample import Sample
+from ..sources.source import Sample
 from .comparison import FLOORS, TOLERANCE, Comparison, LiveArray, compare
 
 _REMEDY_OF_FILES = "Restore the files, or compute the weld from them as they are now: `weldcache extract --refresh`."

@@ -18,7 +18,7 @@ from weldcache.extract.features.modality import Prepared
 from weldcache.extract.group_writer import GroupWriter
 from weldcache.extract.plan import Task
 from weldcache.extract.pool.read_task import ReadTask
-from weldcache.extract.sample import Sample
+from weldcache.extract.sources.source import Sample
 
 NUM_ROWS = 4
 TOO_LARGE = 70_000.0
@@ -60,7 +60,7 @@ def group_of(*rows: int, wanted: tuple[int, ...] = ()) -> list[ReadTask]:
         ReadTask(
             task=Task(
                 row=row,
-                sample=Sample(f"day/{row:03d}", "train", "good", "day", 0, {}),
+                sample=Sample(f"day/{row:03d}", "train", "day", {}),
                 decode=frozenset({"video"}),
                 write=frozenset({"video"} if row in (wanted or rows) else ()),
             ),

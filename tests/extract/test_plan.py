@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
 from weldcache.cache.status import Status
 from weldcache.extract.plan import ExtractPlan, Statuses, plan_extraction
-from weldcache.extract.sample import Sample, Split
+from weldcache.extract.sources.source import Sample, Split
 
 SPLIT_OF = ("train", "val", "train", "train", "test", "train", "train")  # by row
 States = dict[tuple[str, int], Status]
@@ -28,7 +28,7 @@ EVERY_SET = [name for names in NAMES.values() for name in names]
 
 def sample(row: int) -> Sample:
     split: Split = SPLIT_OF[row]  # type: ignore[assignment]
-    return Sample(key=f"day/{row}", split=split, class_name="good", session="day", label=0, files={})
+    return Sample(key=f"day/{row}", split=split, group="day", files={})
 
 
 SAMPLES = [sample(row) for row in range(len(SPLIT_OF))]

@@ -4,12 +4,13 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from ....errors import NotFoundError, SettingsError, SourceError
 from ....progress import say
-from ...sample import Sample, Split
+from ..source import Sample, Split
 from .classes import CLASS_NAMES, GOOD, GOOD_CODE
 from .run_folder import RECORDING_SUFFIXES, collect_run, composed
 from .run_name import class_code_of
@@ -36,6 +37,8 @@ class FolderSource:
     that has welds in both is one session and never in train. `split_seed` fixes the draw for a given set of sessions.
     Welds have no attributes: without a manifest their settings are not known.
     """
+
+    noun: ClassVar[str] = "weld"
 
     root: Path
     val_fraction: float
@@ -93,10 +96,9 @@ class FolderSource:
         return Sample(
             key=run.key,
             split=split,
-            class_name=run.class_name,
-            session=run.session,
-            label=int(run.class_name != GOOD),
+            group=run.session,
             files=found.files,
+            targets={"label": int(run.class_name != GOOD), "class": run.class_name},
             absent=found.absent,
             unreadable=frozenset(found.unreadable),
             notes=found.notes,

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Literal
+from typing import ClassVar, Literal
 
 from ....configs.schema import DataSettings
 from ....documents import decoded, read_regular_file
@@ -15,7 +15,7 @@ from ....errors import NotFoundError, SourceError
 from ....progress import say
 from ....refusals import reason_of
 from ....wording import brief, count_of, shortened
-from ...sample import SPLITS, Sample, Split
+from ..source import SPLITS, Sample, Split
 from .classes import CLASS_NAMES, GOOD, class_name_of, is_unlabelled
 from .run_folder import collect_run, composed
 from .run_name import class_code_of
@@ -35,6 +35,8 @@ _DEFAULTS = DataSettings()
 @dataclass(frozen=True)
 class ManifestSource:
     """A folder with a manifest.csv; the manifest says what there should be, the folders what there is."""
+
+    noun: ClassVar[str] = "weld"
 
     root: Path
     normal_classes: tuple[str, ...] = _DEFAULTS.normal_classes
@@ -85,10 +87,9 @@ class ManifestSource:
         return Sample(
             key=key,
             split=_split(row),
-            class_name=class_name,
-            session=composed(row["DIRECTORY"]),
-            label=int(class_name != GOOD),
+            group=composed(row["DIRECTORY"]),
             files=run.files,
+            targets={"label": int(class_name != GOOD), "class": class_name},
             absent=run.absent,
             unreadable=frozenset(run.unreadable),
             notes=run.notes,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ...sample import Split
+from ..source import Split
 
 
 def split_sessions(

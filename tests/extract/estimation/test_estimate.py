@@ -25,7 +25,7 @@ from weldcache.extract.features.modality import Features, Prepared, Reader
 from weldcache.extract.plan import ExtractPlan, plan_extraction
 from weldcache.extract.pool.limits import Limits
 from weldcache.extract.request import Request
-from weldcache.extract.sample import Sample
+from weldcache.extract.sources.source import Sample
 
 IMAGE = [
     ArraySpec("patch_tokens", (5, 49, 48), ("view", "patch", "dim"), "float16"),
@@ -59,7 +59,12 @@ def welds(num_welds: int, *, without_images: int) -> list[Sample]:
     absent = {"image": "no .jpg"}
     return [
         Sample(
-            f"weld {row}", "train" if row % 2 else "val", "good", "day", 0, {}, absent if row < without_images else {}
+            f"weld {row}",
+            "train" if row % 2 else "val",
+            "day",
+            {},
+            targets={"label": 0, "class": "good"},
+            absent=absent if row < without_images else {},
         )
         for row in range(num_welds)
     ]

@@ -8,7 +8,7 @@ from weldcache.extract.estimation.cost import Cost
 from weldcache.extract.estimation.forecast import Forecast, forecast
 from weldcache.extract.estimation.probe import Probe
 from weldcache.extract.plan import ExtractPlan, Task
-from weldcache.extract.sample import Sample
+from weldcache.extract.sources.source import Sample
 
 SETS = ("video", "image/block_2", "image/block_4")
 
@@ -18,9 +18,7 @@ def plan_of(num_welds: int, *, group_size: int, absent: int = 0) -> ExtractPlan:
     tasks = [
         Task(
             row=row,
-            sample=Sample(
-                f"weld {row}", "train", "good", "day", 0, {}, absent={"image": "no .jpg"} if row < absent else {}
-            ),
+            sample=Sample(f"weld {row}", "train", "day", {}, absent={"image": "no .jpg"} if row < absent else {}),
             decode=frozenset({"video", "image"}),
             write=frozenset(SETS),
         )

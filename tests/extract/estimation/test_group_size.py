@@ -19,7 +19,7 @@ from weldcache.extract.estimation.group_size import Trial, Work, choose_group_si
 from weldcache.extract.estimation.probe_welds import ProbeWelds
 from weldcache.extract.features.modality import Features, Prepared
 from weldcache.extract.request import Request
-from weldcache.extract.sample import Sample
+from weldcache.extract.sources.source import Sample
 
 SPECS = [FeatureSetSpec("a", [ArraySpec("tokens", (3,), ("dim",), "float16")], {})]
 

@@ -18,7 +18,7 @@ from weldcache.extract.features.modality import Features, Prepared
 from weldcache.extract.plan import ExtractPlan, plan_extraction
 from weldcache.extract.pool.limits import Limits
 from weldcache.extract.request import Request
-from weldcache.extract.sample import Sample
+from weldcache.extract.sources.source import Sample
 from weldcache.locking import locked_folder
 
 BROKEN = b"broken"
@@ -126,7 +126,7 @@ def bench(tmp_path: Path) -> Callable[..., Bench]:
                 path = tmp_path / f"{modality}_{number}"
                 path.write_bytes(BROKEN if modality == "a" and number in broken else b"x" * (number + 10))
                 files[modality] = (path,)
-            samples.append(Sample(f"weld {number}", "train", "good", "day", 0, files))
+            samples.append(Sample(f"weld {number}", "train", "day", files, targets={"label": 0, "class": "good"}))
         encoders = {name: Encoder(name, Reader(name), **of_encoder) for name in ("a", "b")}  # type: ignore[arg-type]
         request = Request(tmp_path, samples, ["train"], encoders, Mock(spec=LazyText), Limits())
         return Bench(tmp_path, request, encoders)

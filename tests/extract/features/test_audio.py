@@ -16,7 +16,7 @@ from weldcache.extract.backbones.spec import BackboneSpec
 from weldcache.extract.decode.decoded import AudioWindows
 from weldcache.extract.features.audio import AudioEncoder
 from weldcache.extract.features.modality import Prepared
-from weldcache.extract.sample import Sample
+from weldcache.extract.sources.source import Sample
 
 WINDOW = 163_840  # samples in 10.24 s
 NUM_TOKENS = 4
@@ -70,7 +70,7 @@ def record(tmp_path: Path) -> Callable[[float], Sample]:
         path = tmp_path / f"{seconds}.flac"
         waveform = (np.arange(round(seconds * 16_000)) // WINDOW + 1) / 8
         soundfile.write(path, waveform, 16_000)
-        return Sample("day/0", "train", "good", "day", 0, {"audio": (path,)})
+        return Sample("day/0", "train", "day", {"audio": (path,)})
 
     return make
 

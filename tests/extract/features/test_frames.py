@@ -22,8 +22,8 @@ from weldcache.extract.backbones.pretrained import Placement
 from weldcache.extract.features.frames import FramesEncoder
 from weldcache.extract.features.load import load_encoders
 from weldcache.extract.pipeline import extract
-from weldcache.extract.sample import Sample
 from weldcache.extract.sources.open import open_source
+from weldcache.extract.sources.source import Sample
 
 FRAMES = ("extract.modalities=[frames]", "frames.model=demo", "frames.block=3", "frames.num_frames=6", "frames.size=64")
 NUM_PREFIX = 5  # CLS and four registers

@@ -16,7 +16,7 @@ from weldcache.extract.decode.decoded import Photographs
 from weldcache.extract.decode.rectangle import MASK_COLOUR
 from weldcache.extract.features.image import ImageEncoder
 from weldcache.extract.features.modality import Prepared
-from weldcache.extract.sample import Sample
+from weldcache.extract.sources.source import Sample
 
 
 def mean_of_each_view(decoded: Photographs) -> Tensor:
@@ -92,7 +92,7 @@ def photographs(tmp_path: Path) -> Callable[..., Sample]:
             picture[:10] += 12  # so that it shows something
             picture[10:] -= 12
             cv2.imwrite(str(paths[-1]), picture)
-        return Sample("day/0", "train", "good", "day", 0, {"image": tuple(paths)})
+        return Sample("day/0", "train", "day", {"image": tuple(paths)})
 
     return make
 

@@ -17,8 +17,8 @@ from weldcache.extract.decode.decoded import VideoClip
 from weldcache.extract.decode.sensor import LIMITS, arc_on_window
 from weldcache.extract.features.modality import Prepared
 from weldcache.extract.features.video import VideoEncoder, VideoReader
-from weldcache.extract.sample import Sample
 from weldcache.extract.sources.open import open_source
+from weldcache.extract.sources.source import Sample
 
 
 def times_of_frames(decoded: VideoClip) -> torch.Tensor:

@@ -28,7 +28,7 @@ from weldcache.extract.pool.decode_pool import DecodePool
 from weldcache.extract.pool.decode_process import WorkerTraceback
 from weldcache.extract.pool.limits import Limits
 from weldcache.extract.pool.read_task import Failure, ReadTask
-from weldcache.extract.sample import Sample
+from weldcache.extract.sources.source import Sample
 
 MakeTask = Callable[..., Task]
 _GENEROUS = 60.0  # seconds until a test gives up waiting; nothing here takes a tenth of it
@@ -59,9 +59,7 @@ def make_task(tmp_path: Path) -> MakeTask:
         sample = Sample(
             key=f"day/{row}",
             split="train",
-            class_name="good",
-            session="day",
-            label=0,
+            group="day",
             files={name: (path,) for name in modalities if name not in absent},
             absent={name: f"no {name} in day" for name in absent},
         )

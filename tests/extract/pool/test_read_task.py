@@ -16,7 +16,7 @@ from weldcache.extract.features.modality import Prepared
 from weldcache.extract.features.sensor import SensorReader
 from weldcache.extract.plan import Task
 from weldcache.extract.pool.read_task import Failure, ReadTask, read_task
-from weldcache.extract.sample import Sample
+from weldcache.extract.sources.source import Sample
 from weldcache.extract.sources.welds.run_folder import collect_run
 
 HEADER = "Time,Pressure,CO2 Weld Flow,Feed,Primary Weld Current,Wire Consumed,Secondary Weld Voltage"
@@ -32,9 +32,7 @@ def read(root: Path) -> ReadTask:
     sample = Sample(
         "weld",
         "train",
-        "good",
         "day",
-        0,
         files=run.files,
         absent=run.absent,
         unreadable=frozenset(run.unreadable),

@@ -34,11 +34,11 @@ def test_class_key_and_session_come_from_the_path(root: Path) -> None:
     samples = {sample.key: sample for sample in source(root).samples()}
     assert len(samples) == 26
     weld = samples["defect_data_weld/bad_05_1/10-04-22-0001-05"]
-    assert (weld.class_name, weld.label, weld.session) == ("undercut", 1, "bad_05_1")
+    assert (weld.targets["class"], weld.targets["label"], weld.group) == ("undercut", 1, "bad_05_1")
     assert weld.files["video"] == (root / "defect_data_weld/bad_05_1/10-04-22-0001-05/10-04-22-0001-05.avi",)
     assert weld.attributes == {}
     good = samples["good_weld/good_3/10-04-22-0002-00"]
-    assert (good.class_name, good.label, good.session) == ("good", 0, "good_3")
+    assert (good.targets["class"], good.targets["label"], good.group) == ("good", 0, "good_3")
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -46,20 +46,20 @@ def test_no_session_is_in_two_splits_and_train_is_normal(root: Path, seed: int) 
     samples = source(root, seed=seed).samples()
     splits = defaultdict(set)
     for sample in samples:
-        splits[sample.session].add(sample.split)
+        splits[sample.group].add(sample.split)
     assert all(len(found) == 1 for found in splits.values())
     assert len({sample.key for sample in samples}) == len(samples)
-    assert {sample.label for sample in samples if sample.split == "train"} == {0}
+    assert {sample.targets["label"] for sample in samples if sample.split == "train"} == {0}
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_fractions_count_sessions_and_every_defect_is_on_both_sides(root: Path, seed: int) -> None:
     samples = source(root, val=0.2, test=0.3, seed=seed).samples()
-    normal = {sample.session: sample.split for sample in samples if sample.label == 0}
+    normal = {sample.group: sample.split for sample in samples if sample.targets["label"] == 0}
     assert sorted(normal.values()) == ["test"] * 3 + ["train"] * 5 + ["val"] * 2
     halves = source(root, seed=seed).samples()
     for split in ("val", "test"):
-        found = {sample.class_name for sample in halves if sample.split == split and sample.label == 1}
+        found = {sample.targets["class"] for sample in halves if sample.split == split and sample.targets["label"] == 1}
         assert found == {"porosity", "undercut", "crater_cracks"}
 
 
@@ -89,7 +89,7 @@ def test_a_session_with_welds_of_both_kinds_is_one_and_never_in_train(tmp_path: 
     for seed in range(6):
         splits = defaultdict(set)
         for sample in source(tmp_path, seed=seed).samples():
-            splits[sample.session].add(sample.split)
+            splits[sample.group].add(sample.split)
         assert all(len(found) == 1 for found in splits.values())
         assert splits["day_1"] | splits["day_4"] == {"val", "test"}
 
@@ -153,7 +153,7 @@ def test_links_do_not_multiply_welds(tmp_path: Path, make_run: MakeRun, capsys: 
     links = {"s0/loop": "..", "latest": "s1", "itself": "itself", "s2": "../elsewhere/s2", "nothing": "nowhere"}
     for name, target in links.items():
         (tmp_path / "good_weld" / name).symlink_to(target)
-    sessions = [sample.session for sample in source(tmp_path).samples()]
+    sessions = [sample.group for sample in source(tmp_path).samples()]
     assert sessions == ["s0", "s1", "s2"]
     told = " ".join(capsys.readouterr().err.split())
     assert "good_weld/s0/loop leads to" in told and "good_weld/latest leads to" in told
@@ -189,5 +189,5 @@ def test_one_session_in_two_forms_of_unicode_is_one(tmp_path: Path, make_run: Ma
         make_run(f"good_weld/{session}/10-04-22-0001-00", views=())
     make_run(f"defect_data_weld/{unicodedata.normalize('NFD', 'schütte')}/10-04-22-0002-05", views=())
     samples = [sample for sample in source(tmp_path).samples() if "10-04-22-0002" in sample.key or "sch" in sample.key]
-    assert {sample.session for sample in samples} == {"sch\u00fctte"}
+    assert {sample.group for sample in samples} == {"sch\u00fctte"}
     assert len({sample.split for sample in samples}) == 1 and all("video" in sample.files for sample in samples)

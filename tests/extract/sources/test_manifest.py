@@ -23,8 +23,8 @@ def test_a_row_becomes_a_sample_with_its_files(
     folder = make_run("day/10-04-22-0001-05")
     write_manifest([row("10-04-22-0001-05", "day", CATEGORY="undercut", SPLIT="TEST")])
     (sample,) = ManifestSource(tmp_path).samples()
-    assert (sample.key, sample.session, sample.split) == ("day/10-04-22-0001-05", "day", "test")
-    assert (sample.class_name, sample.label) == ("undercut", 1)
+    assert (sample.key, sample.group, sample.split) == ("day/10-04-22-0001-05", "day", "test")
+    assert (sample.targets["class"], sample.targets["label"]) == ("undercut", 1)
     assert sample.files["video"] == (folder / "10-04-22-0001-05.avi",)
     assert [path.name[-9:] for path in sample.files["image"]] == [f"view{n}.jpg" for n in range(1, 6)]
     assert sample.absent == {}
@@ -68,7 +68,7 @@ def test_what_is_missing_on_disk_is_absent_with_a_reason(tmp_path: Path, row: Ro
 def test_good_in_any_writing_is_good(tmp_path: Path, row: Row, write_manifest: Write, category: str) -> None:
     write_manifest([row(CATEGORY=category)])
     (sample,) = ManifestSource(tmp_path).samples()
-    assert (sample.class_name, sample.label) == ("good", 0)
+    assert (sample.targets["class"], sample.targets["label"]) == ("good", 0)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_the_category_names_the_class_however_it_is_written(
 ) -> None:
     write_manifest([row(f"10-04-22-0001-{code}", CATEGORY=category)])
     (sample,) = ManifestSource(tmp_path).samples()
-    assert (sample.class_name, sample.label) == (class_name, 1)
+    assert (sample.targets["class"], sample.targets["label"]) == (class_name, 1)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_the_category_names_the_class_where_the_run_has_no_known_code(
     tmp_path: Path, row: Row, write_manifest: Write, run: str, category: str, class_name: str
 ) -> None:
     write_manifest([row(run, CATEGORY=category)])
-    assert ManifestSource(tmp_path).samples()[0].class_name == class_name
+    assert ManifestSource(tmp_path).samples()[0].targets["class"] == class_name
 
 
 @pytest.mark.parametrize(("category", "code"), [("undercut", "06"), ("good", "06"), ("undercut", "00"), ("bad", "00")])
@@ -112,16 +112,16 @@ def test_a_code_that_contradicts_is_told_where_codes_are_class_codes(
     if refused:
         with pytest.raises(SourceError, match=rf"line {others + 2}: CATEGORY is '{category}'.*run_codes=ignore"):
             source.samples()
-    assert ManifestSource(tmp_path, run_codes="ignore").samples()[-1].class_name == category
+    assert ManifestSource(tmp_path, run_codes="ignore").samples()[-1].targets["class"] == category
     if not refused:
-        assert source.samples()[-1].class_name == category
+        assert source.samples()[-1].targets["class"] == category
 
 
 def test_digits_that_are_no_class_codes_do_no_harm(tmp_path: Path, row: Row, write_manifest: Write) -> None:
     """The layer of a seam, for example."""
     names = ["good", "good", "pinhole", "pinhole", "porosity"]
     write_manifest([row(f"10-04-22-{place:04}-0{place % 3 + 1}", CATEGORY=name) for place, name in enumerate(names)])
-    assert [sample.class_name for sample in ManifestSource(tmp_path).samples()] == names
+    assert [sample.targets["class"] for sample in ManifestSource(tmp_path).samples()] == names
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_digits_that_are_no_class_codes_do_no_harm(tmp_path: Path, row: Row, wri
 )
 def test_classes_in_any_script_stay_apart(tmp_path: Path, row: Row, write_manifest: Write, names: list[str]) -> None:
     write_manifest([row(f"naht_{place}", CATEGORY=name) for place, name in enumerate(names)])
-    found = [sample.class_name for sample in ManifestSource(tmp_path).samples()]
+    found = [sample.targets["class"] for sample in ManifestSource(tmp_path).samples()]
     assert len(set(found)) == len(names) and all(name.isprintable() and len(name) >= 3 for name in found)
 
 
@@ -147,7 +147,7 @@ def test_classes_in_any_script_stay_apart(tmp_path: Path, row: Row, write_manife
 )
 def test_writings_of_one_class_are_one(tmp_path: Path, row: Row, write_manifest: Write, one: str, other: str) -> None:
     write_manifest([row("naht_1", CATEGORY=one), row("naht_2", CATEGORY=other.replace("übermass", "über mass"))])
-    found = {sample.class_name for sample in ManifestSource(tmp_path).samples()}
+    found = {sample.targets["class"] for sample in ManifestSource(tmp_path).samples()}
     assert len(found) == 1
 
 
@@ -157,14 +157,18 @@ def test_a_normal_weld_has_many_names(tmp_path: Path, row: Row, write_manifest: 
         [row("naht_1", CATEGORY=category), row("naht_2", CATEGORY="not good"), row("naht_3", CATEGORY="NOK")]
     )
     samples = ManifestSource(tmp_path).samples()
-    assert [(sample.class_name, sample.label) for sample in samples] == [("good", 0), ("not_good", 1), ("nok", 1)]
+    assert [(sample.targets["class"], sample.targets["label"]) for sample in samples] == [
+        ("good", 0),
+        ("not_good", 1),
+        ("nok", 1),
+    ]
 
 
 def test_other_names_of_a_normal_weld_are_a_setting(tmp_path: Path, row: Row, write_manifest: Write) -> None:
     rows = [row("naht_1", CATEGORY="Klasse B"), row("naht_2", CATEGORY="OK"), row("naht_3", CATEGORY="Good")]
     write_manifest(rows)
     samples = ManifestSource(tmp_path, normal_classes=("klasse-b", "none")).samples()
-    assert [sample.label for sample in samples] == [0, 1, 0]
+    assert [sample.targets["label"] for sample in samples] == [0, 1, 0]
 
 
 def test_a_data_set_without_normal_welds_is_told(
@@ -184,13 +188,17 @@ def test_a_weld_without_a_class_is_no_defect(
     with pytest.raises(SourceError, match=rf"line 3: CATEGORY is '{category}'.*data.unlabelled=leave_out"):
         ManifestSource(tmp_path).samples()
     samples = ManifestSource(tmp_path, unlabelled="leave_out").samples()
-    assert [sample.class_name for sample in samples] == ["good", "pore"]
+    assert [sample.targets["class"] for sample in samples] == ["good", "pore"]
     write_manifest([row("naht_2", CATEGORY=category)])
     with pytest.raises(SourceError, match="lists no welds whose class is known"):
         ManifestSource(tmp_path, unlabelled="leave_out").samples()
     write_manifest([row("naht_1"), row("naht_2", CATEGORY=category), row("naht_3", CATEGORY="pore")])
     assert "1 weld without a class left out" in " ".join(capsys.readouterr().err.split())
-    assert [sample.label for sample in ManifestSource(tmp_path, normal_classes=(category,)).samples()] == [0, 0, 1]
+    assert [sample.targets["label"] for sample in ManifestSource(tmp_path, normal_classes=(category,)).samples()] == [
+        0,
+        0,
+        1,
+    ]
 
 
 @pytest.mark.parametrize(("in_manifest", "on_disk"), [("NFC", "NFD"), ("NFD", "NFC"), ("NFD", "NFD")])
@@ -202,7 +210,7 @@ def test_a_name_is_found_in_either_form_of_unicode(
     write_manifest([row(directory=written)])
     (sample,) = ManifestSource(tmp_path).samples()
     assert sample.files["video"] == (folder / "10-04-22-0001-00.avi",)
-    assert (sample.key, sample.session) == ("sch\u00fctte/10-04-22-0001-00", "sch\u00fctte")
+    assert (sample.key, sample.group) == ("sch\u00fctte/10-04-22-0001-00", "sch\u00fctte")
 
 
 def test_two_forms_of_one_name_are_one_weld_listed_twice(tmp_path: Path, row: Row, write_manifest: Write) -> None:
@@ -353,7 +361,7 @@ def test_every_end_of_line_is_read(tmp_path: Path, row: Row, write_manifest: Wri
     names = ["OK", "孔隙1", "Porosität"]
     path = write_manifest([row(f"naht_{place}", CATEGORY=name) for place, name in enumerate(names)])
     path.write_bytes(path.read_bytes().decode().replace("\r\n", end).encode(encoding))
-    assert [sample.class_name for sample in ManifestSource(tmp_path).samples()] == ["good", "孔隙1", "porosität"]
+    assert [sample.targets["class"] for sample in ManifestSource(tmp_path).samples()] == ["good", "孔隙1", "porosität"]
     path.write_bytes(path.read_bytes().replace("ä".encode(), b"\xe4"))
     with pytest.raises(SourceError, match="line 4: the byte 0xe4 is not UTF-8"):
         ManifestSource(tmp_path).samples()

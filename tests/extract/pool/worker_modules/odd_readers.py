@@ -14,7 +14,7 @@ import torch
 
 from weldcache.errors import DecodeError
 from weldcache.extract.features.modality import Prepared
-from weldcache.extract.sample import Sample
+from weldcache.extract.sources.source import Sample
 
 
 class OddError(Exception):

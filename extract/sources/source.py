@@ -1,4 +1,4 @@
-"""A data set as stage one sees it: a list of samples, each with its files."""
+"""A data set as stage one sees it: a source says what one of its samples is called, and lists them with their files."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ _RECORDED_AS: Mapping[str, str] = {"frames": "video"}
 
 @dataclass(frozen=True)
 class Sample:
-    """One recording.
+    """One thing recorded and judged.
 
     A recording that the data set should have and does not is not in `files`; `absent` then says why, in words for the
     user. So every listed sample can be reported, and none is skipped in silence.
@@ -22,15 +22,14 @@ class Sample:
 
     key: str  # unique in the data set
     split: Split
-    class_name: str
-    session: str  # recordings of one session share machine, light and day, and should not cross splits
-    label: int  # 0 normal, 1 defect
-    files: Mapping[str, tuple[Path, ...]]  # by what was recorded: video, audio, image, sensor
-    absent: Mapping[str, str] = field(default_factory=dict)  # the same -> what is missing
-    attributes: Mapping[str, float | str] = field(default_factory=dict)  # settings known without any media
-    masks: Mapping[Path, Path] = field(default_factory=dict)  # photograph -> its defect mask
-    unreadable: frozenset[str] = frozenset()  # those of `absent` for which something is there that cannot be read
-    notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # as `files` -> what was passed over there
+    group: str  # samples of one group share machine, light and day, and should not cross splits
+    files: Mapping[str, tuple[Path, ...]]  # by stream, such as video, audio, image, sensor
+    targets: Mapping[str, int | float | str] = field(default_factory=dict)  # a class by its name; left out: unknown
+    attributes: Mapping[str, float | str] = field(default_factory=dict)  # known without any media
+    absent: Mapping[str, str] = field(default_factory=dict)  # stream -> what is missing
+    unreadable: frozenset[str] = frozenset()  # streams of `absent` for which something is there that cannot be read
+    notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # stream -> what was passed over there
+    masks: Mapping[Path, Path] = field(default_factory=dict)  # picture -> where it is defective, as a picture
 
     def why_absent(self, modality: str) -> str | None:
         """What is missing that `modality` is read from, in words; None where it is there."""
@@ -48,6 +47,11 @@ class Sample:
 @runtime_checkable
 class Source(Protocol):
     """A data set on disk."""
+
+    @property
+    def noun(self) -> str:
+        """What one sample is called in bars, tables and messages, such as `picture`; more of them end in `s`."""
+        ...
 
     def samples(self) -> Sequence[Sample]:
         """All samples, in a fixed order."""
