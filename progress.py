@@ -7,29 +7,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
-from .wording import visible
+from .wording import format_seconds, visible
 
 _SLOWEST_RATE = 0.1  # items a second that are shown as a rate
 _LINE_INTERVAL = 10.0  # seconds between log lines where there is no terminal
-
-
-def format_seconds(seconds: float) -> str:
-    """Seconds as a person says them: `8.1 s`, `3 min 20 s`, `2 h 05 min`."""
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min"
-
-
-def format_bytes(num_bytes: int) -> str:
-    """Bytes as a person says them: `512 B`, `3.1 kB`, `2.0 GB`."""
-    for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
-        if num_bytes >= unit:
-            return f"{num_bytes / unit:,.1f} {name}"
-    return f"{num_bytes} B"
 
 
 class Progress:
@@ -106,6 +87,35 @@ class Progress:
         if self._note:
             parts.append(self._note)
         self._console.print(", ".join(parts), markup=False, highlight=False, soft_wrap=True)
+
+
+class ByteProgress:
+    """As `Progress`, of about `num_bytes`, shown as megabytes; full where the block ends well."""
+
+    def __init__(self, title: str, *, num_bytes: int) -> None:
+        self._num_megabytes = max(1, round(num_bytes / 1e6))
+        self._bar = Progress(title, total=self._num_megabytes, unit="MB")
+        self._num_bytes = self._num_shown = 0
+
+    def __enter__(self) -> "ByteProgress":
+        self._bar.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._show(self._num_megabytes)
+        self._bar.__exit__(kind, error, trace)
+
+    def advance(self, num_bytes: int) -> None:
+        """Say that so many more bytes are done."""
+        self._num_bytes += num_bytes
+        self._show(min(self._num_bytes // 10**6, self._num_megabytes))
+
+    def _show(self, num_megabytes: int) -> None:
+        self._bar.advance(num_megabytes - self._num_shown)
+        self._num_shown = num_megabytes
 
 
 def say(text: str) -> None:

@@ -66,6 +66,31 @@ def lined_up(lines: Sequence[str], *, most: int) -> str:
     return "\n".join(f"  {line}" for line in [*lines[:most], *more])
 
 
+def format_seconds(seconds: float) -> str:
+    """Seconds as a person says them: `8.1 s`, `3 min 20 s`, `2 h 05 min`."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min"
+
+
+def format_size(number: int | float, unit: str = "B") -> str:
+    """A number with its unit as a person says it: `512 B`, `7.5 MB`, `1.66 TFLOP`."""
+    for prefix in ("", "k", "M", "G", "T"):
+        if number < 999.5:
+            return f"{number:.3g} {prefix}{unit}"
+        number /= 1000
+    return f"{number:,.0f} P{unit}"
+
+
+def from_to(low: float, high: float, form: str = ".3f") -> str:
+    """An interval: `0.861 to 0.903`; `form` is how each end is written, such as `+.3f` or `.1%`."""
+    return f"{low:{form}} to {high:{form}}"
+
+
 def under_home(path: Path | str) -> str:
     """A path as it may be shared: below the user's home as `~/...`, else as it is."""
     try:

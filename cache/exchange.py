@@ -28,10 +28,12 @@ import numpy as np
 from ..atomic import new_folder, remove_abandoned_files, replaced_file
 from ..errors import BadInputError, BusyError, NotFoundError, OutputExistsError, StoreError, WeldcacheError
 from ..locking import read_locked_folder
+from ..progress import ByteProgress
 from .arrays import ArraySpec
 from .description import ATTRIBUTE
 from .hdf5_arrays import (
     Rows,
+    Tally,
     export_records,
     export_rows,
     export_whole,
@@ -40,7 +42,6 @@ from .hdf5_arrays import (
     import_whole,
     refusals_told,
     row_bytes,
-    tallied,
     write_text,
 )
 from .hdf5_border import Contents, checked_contents, read_text
@@ -151,7 +152,8 @@ def _export(store: FeatureStore, file: h5py.File, *, check: Callable[[], None]) 
         for name in store.feature_sets
     }
     num_bytes = sum(spec.row_bytes * len(rows[f"features/{name}"]) for name, spec in _specs(store).items())
-    with tallied(f"Exporting {store.path.name}", num_bytes=num_bytes) as tally:
+    with ByteProgress(f"Exporting {store.path.name}", num_bytes=num_bytes) as progress:
+        tally = Tally(progress)
         for name, is_array in _nodes(store).items():
             source, metadata = _read_node(store.path, name, is_array=is_array)
             tally.add_text(f"{name} {metadata}")
@@ -167,14 +169,15 @@ def _export(store: FeatureStore, file: h5py.File, *, check: Callable[[], None]) 
             check()
         write_text(file, ATTRIBUTE, json.dumps(store.description, indent=2))
         tally.add_text(read_text(file, ATTRIBUTE))
-        write_text(file, _DIGEST, tally.completed_digest())
+        write_text(file, _DIGEST, tally.digest())
 
 
 def _import(file: h5py.File, contents: Contents, target: Path) -> None:
     layout = LAYOUTS[contents.description.schema_version]
     features = [name for name in contents.datasets if name.startswith("features/")]
     num_bytes = sum(len(contents.rows[name]) * row_bytes(contents.datasets[name]) for name in features)
-    with tallied(f"Importing {Path(file.filename).name}", num_bytes=num_bytes) as tally:
+    with ByteProgress(f"Importing {Path(file.filename).name}", num_bytes=num_bytes) as progress:
+        tally = Tally(progress)
         for name, metadata in sorted(contents.metadata.items()):
             node = target if name == "." else inside(target, name)
             tally.add_text(f"{name} {metadata}")
@@ -190,7 +193,7 @@ def _import(file: h5py.File, contents: Contents, target: Path) -> None:
             else:
                 import_whole(dataset, node, tally=tally)
         tally.add_text(read_text(file, ATTRIBUTE))
-        if tally.completed_digest() != read_text(file, _DIGEST):
+        if tally.digest() != read_text(file, _DIGEST):
             raise ValueError("what it holds is not what was exported")
 
 

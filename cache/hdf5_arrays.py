@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import StoreError, WeldcacheError
-from ..progress import Progress
+from ..progress import ByteProgress
 from .chunks import read_rows, replace_files, write_rows
 from .layout import open_array, read_whole
 from .record_arrays import RecordArray
@@ -31,11 +31,9 @@ Values = NDArray[Any]  # numbers, or texts as UTF-8 padded to one length
 class Tally:
     """What has gone by: its digest, and how much of it, for the bar."""
 
-    def __init__(self, progress: Progress, *, num_megabytes: int) -> None:
+    def __init__(self, progress: ByteProgress) -> None:
         self._digest = hashlib.sha256()
         self._progress = progress
-        self._num_megabytes = num_megabytes
-        self._num_bytes = self._num_shown = 0
 
     def add_text(self, text: str) -> None:
         """Count a text in; the zero keeps two texts apart."""
@@ -44,25 +42,11 @@ class Tally:
     def add_values(self, values: Values) -> None:
         """Count the bytes of `values` in, however they are cut into blocks."""
         self._digest.update(np.ascontiguousarray(values).data)
-        self._num_bytes += values.nbytes
-        self._show(min(self._num_bytes // 10**6, self._num_megabytes))
+        self._progress.advance(values.nbytes)
 
-    def completed_digest(self) -> str:
-        """SHA-256 of all that was counted in; the bar is full with it."""
-        self._show(self._num_megabytes)
+    def digest(self) -> str:
+        """SHA-256 of all that was counted in."""
         return self._digest.hexdigest()
-
-    def _show(self, num_megabytes: int) -> None:
-        self._progress.advance(num_megabytes - self._num_shown)
-        self._num_shown = num_megabytes
-
-
-@contextmanager
-def tallied(title: str, *, num_bytes: int) -> Iterator[Tally]:
-    """Count a copy of about `num_bytes`, with a progress bar."""
-    num_megabytes = max(1, round(num_bytes / 10**6))
-    with Progress(title, total=num_megabytes, unit="MB") as progress:
-        yield Tally(progress, num_megabytes=num_megabytes)
 
 
 def export_rows(

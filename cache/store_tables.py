@@ -8,8 +8,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ..progress import format_bytes
-from ..wording import count_of, shortened, visible
+from ..wording import count_of, format_size, shortened, visible
 from .problems import Problem, grouped
 from .status import Status
 
@@ -37,8 +36,8 @@ def _heading(description: Mapping[str, Any]) -> Iterator[Text]:
     disk = description["disk"]
     yield Text(description["path"], style="bold")
     yield Text(
-        f"{count_of(description['num_rows'], 'weld')}, {format_bytes(description['bytes'])} of features; "
-        f"{format_bytes(disk['bytes'])} on the disk in {disk['files']:,} files"
+        f"{count_of(description['num_rows'], 'weld')}, {format_size(description['bytes'])} of features; "
+        f"{format_size(disk['bytes'])} on the disk in {disk['files']:,} files"
     )
     if description["num_left_out"]:
         left_out = count_of(description["num_left_out"], "of them is", "of them are")
@@ -85,7 +84,7 @@ def _set_table(feature_sets: Mapping[str, Any], *, num_rows: int) -> Table:
             _count(rows["missing"], style="yellow"),
             _count(rows["absent"], style="yellow"),
             _count(rows["unreadable"], style="red"),
-            format_bytes(entry["bytes"]),
+            format_size(entry["bytes"]),
         )
     return table
 
@@ -141,7 +140,7 @@ def _array_table(feature_sets: Mapping[str, Any]) -> Table:
     for feature_set, entry in feature_sets.items():
         for name, array in entry["arrays"].items():
             shape = " x ".join(str(length) for length in array["shape"]) or "scalar"
-            table.add_row(f"{feature_set}/{name}", shape, array["dtype"], format_bytes(array["bytes"]))
+            table.add_row(f"{feature_set}/{name}", shape, array["dtype"], format_size(array["bytes"]))
     return table
 
 

@@ -22,12 +22,12 @@ def export_store(
     from ..cache.exchange import export_hdf5
     from ..cache.store import FeatureStore
     from ..configs.load import load_settings, user_path
-    from ..progress import format_bytes
+    from ..wording import format_size
 
     settings = load_settings(config, overrides=overrides(None, cache_path=cache))
     to = user_path(str(to), origin="--to")
     export_hdf5(FeatureStore.open(settings.cache.path), to, overwrite=overwrite)
-    typer.echo(f"{to}: {format_bytes(to.stat().st_size)} from {settings.cache.path}")
+    typer.echo(f"{to}: {format_size(to.stat().st_size)} from {settings.cache.path}")
 
 
 def import_store(

@@ -24,8 +24,8 @@ from ..configs.device import resolve_device
 from ..configs.schema import Settings
 from ..errors import OutputExistsError
 from ..locking import locked_folder
-from ..progress import Progress, format_seconds, say
-from ..wording import count_of
+from ..progress import Progress, say
+from ..wording import count_of, format_seconds
 from .batching import AdaptiveEncoder, Encoded, encode_group
 from .busy import bottleneck, describe_busy, device_clock
 from .cores import cores_left_to

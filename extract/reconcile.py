@@ -11,8 +11,8 @@ from ..cache.status import Status
 from ..cache.store import FeatureStore
 from ..cache.writer import StoreWriter
 from ..errors import FingerprintError, StoreError
-from ..progress import format_bytes, say
-from ..wording import count_of, lined_up, shortened
+from ..progress import say
+from ..wording import count_of, format_size, lined_up, shortened
 from .changes import Change, find_changes
 from .estimation.disk import free_bytes
 from .request import Request
@@ -134,8 +134,8 @@ def _require_makers(store: FeatureStore, request: Request, otherwise: Mapping[st
     free = free_bytes(store.path)
     if needed > free:
         raise StoreError(
-            f"The disk is too small to make {', '.join(gone)} anew: {format_bytes(needed)} more are needed and "
-            f"{format_bytes(free)} are free. Make room, or extract into another --cache. Nothing was changed."
+            f"The disk is too small to make {', '.join(gone)} anew: {format_size(needed)} more are needed and "
+            f"{format_size(free)} are free. Make room, or extract into another --cache. Nothing was changed."
         )
 
 

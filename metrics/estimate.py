@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from ..wording import from_to
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -25,7 +27,7 @@ class Estimate:
 
 def span(estimate: Estimate, *, sign: str = "") -> str:
     """An interval in words, `0.861 to 0.903`; of a difference with the sign "+", `-0.083 to +0.020`."""
-    return f"{estimate.low:{sign}.3f} to {estimate.high:{sign}.3f}"
+    return from_to(estimate.low, estimate.high, f"{sign}.3f")
 
 
 def with_span(estimate: Estimate, *, sign: str = "") -> str:
@@ -35,4 +37,4 @@ def with_span(estimate: Estimate, *, sign: str = "") -> str:
 
 def percent(estimate: Estimate) -> str:
     """A share with its interval: `5.8% (2.4% to 11.6%)`."""
-    return f"{estimate.value:.1%} ({estimate.low:.1%} to {estimate.high:.1%})"
+    return f"{estimate.value:.1%} ({from_to(estimate.low, estimate.high, '.1%')})"

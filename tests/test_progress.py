@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from weldcache import progress
-from weldcache.progress import Progress, format_seconds, say
+from weldcache.progress import ByteProgress, Progress, say
 
 
 class Clock:
@@ -36,23 +36,6 @@ def plain() -> Console:
 def written(console: Console) -> str:
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (0.04, "0.0 s"),
-        (8.14, "8.1 s"),
-        (59.9, "59.9 s"),
-        (60.0, "1 min 00 s"),
-        (200.0, "3 min 20 s"),
-        (3599.6, "1 h 00 min"),
-        (7500.0, "2 h 05 min"),
-        (90_000.0, "25 h 00 min"),
-    ],
-)
-def test_seconds_read_as_a_person_says_them(seconds: float, words: str) -> None:
-    assert format_seconds(seconds) == words
 
 
 def test_without_a_terminal_a_line_now_and_then_with_rate_and_eta(clock: Clock, plain: Console) -> None:
@@ -135,3 +118,16 @@ def test_names_are_no_markup_and_no_controls_in_a_terminal() -> None:
     text = written(terminal)
     assert "[/]z\\x1b]0;title" in text and "[/b]" in text
     assert "\x1b]0" not in text and "\x9b" not in text
+
+
+def test_bytes_are_shown_as_megabytes_and_the_bar_is_full_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+    with ByteProgress("copy", num_bytes=2_600_000) as job:
+        for _ in range(9):
+            job.advance(600_000)  # more than was expected
+    assert "copy: 3/3 MB" in capsys.readouterr().err
+
+
+def test_bytes_of_what_fails_are_not_said_to_be_done(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(OSError), ByteProgress("copy", num_bytes=2_600_000):
+        raise OSError
+    assert "3/3" not in capsys.readouterr().err

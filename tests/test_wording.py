@@ -9,6 +9,9 @@ from hypothesis import strategies as st
 from weldcache.wording import (
     brief,
     count_of,
+    format_seconds,
+    format_size,
+    from_to,
     homes_hidden,
     homes_restored,
     lined_up,
@@ -90,3 +93,33 @@ def test_what_can_be_no_path_is_refused(text: str) -> None:
 def test_the_users_home_is_hidden_and_found_again(monkeypatch: pytest.MonkeyPatch, text: str, hidden: str) -> None:
     monkeypatch.setenv("HOME", "/home/carla")
     assert homes_hidden(text) == hidden and homes_restored(hidden) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.04, "0.0 s"),
+        (8.14, "8.1 s"),
+        (59.9, "59.9 s"),
+        (60.0, "1 min 00 s"),
+        (200.0, "3 min 20 s"),
+        (3599.6, "1 h 00 min"),
+        (7500.0, "2 h 05 min"),
+        (90_000.0, "25 h 00 min"),
+    ],
+)
+def test_seconds_read_as_a_person_says_them(seconds: float, words: str) -> None:
+    assert format_seconds(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (999, "999 B"), (999.6, "1 kB"), (7_500_000, "7.5 MB"), (1.66e12, "1.66 TB"), (2.5e18, "2,500 PB")],
+)
+def test_counts_are_scaled(count: float, text: str) -> None:
+    assert format_size(count) == text
+
+
+def test_an_interval_has_both_ends_in_one_form() -> None:
+    assert from_to(-0.083, 0.02, "+.3f") == "-0.083 to +0.020"
+    assert from_to(0.024, 0.116, ".1%") == "2.4% to 11.6%"

@@ -21,8 +21,8 @@ from ..configs.load import to_yaml
 from ..configs.schema import Settings
 from ..errors import NotFoundError, OutputExistsError, SettingsError, TrainingError
 from ..locking import locked_folder
-from ..progress import format_seconds, say
-from ..wording import count_of
+from ..progress import say
+from ..wording import count_of, format_seconds
 from .combination import Combination, Labels, Weighting, combine, require_convex
 from .data.feature_reader import FeatureReader, Rows
 from .data.requests import require_features

@@ -15,8 +15,8 @@ from ..cache.store import FeatureStore
 from ..configs.device import resolve_device
 from ..configs.schema import Settings, TrainSettings
 from ..errors import SettingsError, TrainingError, WeldcacheError
-from ..progress import format_seconds, say
-from ..wording import count_of
+from ..progress import say
+from ..wording import count_of, format_seconds
 from .data.batches import BatchSource, batches_in_order
 from .data.feature_pool import FeaturePool
 from .data.feature_reader import FeatureReader

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...progress import Progress
+from ...progress import ByteProgress
+from ...wording import format_size
 from ..nodes import inside
 from ..status import Status
 from ..store import FeatureStore
@@ -36,13 +37,12 @@ def verify_store(store: FeatureStore) -> list[Check]:
     statuses = {name: store.status(name) for name in store.feature_sets}
     num_compared = num_complete = 0
     has_digests = store.records.layout.has_digests
-    with Progress(f"Verifying {store.path.name}", total=_megabytes(store, statuses), unit="MB") as progress:
-        tally = _Tally(progress)
+    with ByteProgress(f"Verifying {store.path.name}", num_bytes=_num_bytes(store, statuses)) as progress:
         for name in store.feature_sets:
             findings = SetFindings(store, name)
             verify_records(findings)
             status = findings.statuses()
-            num_compared += sum(verify_arrays(findings, status, advance=tally.add).values())
+            num_compared += sum(verify_arrays(findings, status, advance=progress.advance).values())
             if has_digests:
                 verify_digests(findings)
             num_complete += int(np.sum(status == Status.COMPLETE))
@@ -56,13 +56,13 @@ def verify_store(store: FeatureStore) -> list[Check]:
     return [
         _check("metadata", f"{num_nodes:,} arrays and groups, {len(store.index):,} rows of the index", metadata),
         _check("status", f"{num_statuses:,} statuses, {num_complete:,} of them complete", found),
-        _check("checksums", f"{num_files:,} chunk files, {num_bytes / 1e6:,.1f} MB of features", found),
+        _check("checksums", f"{num_files:,} chunk files, {format_size(num_bytes)} of features", found),
         _check(
             "digests",
             f"{num_statuses if has_digests else 0:,} rows of feature sets with what is recorded of them",
             found,
         ),
-        _check("values", f"{num_bytes / 1e6:,.1f} MB: NaN, infinity, lengths, padding", found),
+        _check("values", f"{format_size(num_bytes)}: NaN, infinity, lengths, padding", found),
         _check("variation", f"{num_complete:,} rows within themselves, arrays over their rows", found),
         _check("duplicates", f"{num_compared:,} rows of arrays with each other", found),
     ]
@@ -96,29 +96,12 @@ def mend_store(store: FeatureStore, findings: Sequence[Finding]) -> int:
     return sum(finding.mend != "" for finding in findings)
 
 
-class _Tally:
-    """Bytes to the bar's megabytes."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._num_bytes = self._num_shown = 0
-
-    def add(self, num_bytes: int) -> None:
-        self._num_bytes += num_bytes
-        shown = self._num_bytes // 10**6
-        self._progress.advance(shown - self._num_shown)
-        self._num_shown = shown
-
-
-def _megabytes(store: FeatureStore, statuses: dict[str, np.ndarray]) -> int:
+def _num_bytes(store: FeatureStore, statuses: dict[str, np.ndarray]) -> int:
     """Of features to read."""
-    return (
-        sum(
-            spec.row_bytes * int(np.sum(status == Status.COMPLETE))
-            for name, status in statuses.items()
-            for spec in store.arrays(name).values()
-        )
-        // 10**6
+    return sum(
+        spec.row_bytes * int(np.sum(status == Status.COMPLETE))
+        for name, status in statuses.items()
+        for spec in store.arrays(name).values()
     )
 
 

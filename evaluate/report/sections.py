@@ -7,6 +7,7 @@ import numpy as np
 
 from ...metrics.estimate import Estimate, percent, span
 from ...metrics.exceedance import exceedance_rate
+from ...wording import from_to
 from ..results import Assessment, Provenance, Spread
 from ..scores import ScoreTable
 from .verdict import DEMO_SENTENCE, verdict
@@ -192,7 +193,7 @@ def _recorded(assessment: Assessment) -> Iterator[tuple[str, str, str]]:
 
 
 def _range(spread: Spread) -> str:
-    return f"{spread.std_min:.2g} to {spread.std_max:.2g}"
+    return from_to(spread.std_min, spread.std_max, ".2g")
 
 
 def _flattened(settings: Mapping[str, object], *, prefix: str = "") -> Iterator[tuple[str, object]]:

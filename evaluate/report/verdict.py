@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from ...wording import count_of
+from ...wording import count_of, from_to
 from ..results import Assessment
 
 DEMO_SENTENCE = (
@@ -34,7 +34,7 @@ def verdict(assessment: Assessment) -> Verdict:
     model, media_free, files = assessment.auroc, assessment.controls.media_free, assessment.controls.file_metadata
     pairs = (
         f"Of 100 pairs of one defect and one normal sample, it gives the defect the higher score in about "
-        f"{100 * model.value:.0f} ({100 * model.low:.0f} to {100 * model.high:.0f}); guessing gives 50."
+        f"{100 * model.value:.0f} ({from_to(100 * model.low, 100 * model.high, '.0f')}); guessing gives 50."
     )
     whole = assessment.whole
     if whole is not None and whole.num_own_scale:

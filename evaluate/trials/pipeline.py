@@ -14,10 +14,11 @@ from ...cache.store import FeatureStore
 from ...configs.variant_lists import VariantList
 from ...locking import locked_folder
 from ...metrics.auroc import auroc
-from ...progress import Progress, format_seconds, say
+from ...progress import Progress, say
 from ...train.data.feature_pool import FeaturePool
 from ...train.runs.folder import refuse_links
 from ...train.runs.start import make_folder_of_runs
+from ...wording import format_seconds
 from .comparison import TrialOutcome, VariantOutcome, compare
 from .display import shown_on, trial_title
 from .notes import BenchHeader

@@ -11,11 +11,11 @@ from ...cache.store import FeatureStore
 from ...configs.device import resolve_device
 from ...configs.schema import Settings
 from ...errors import OutputExistsError, WeldcacheError
-from ...progress import format_bytes, say
+from ...progress import say
 from ...train.data.feature_pool import FeaturePool
 from ...train.data.feature_reader import Rows
 from ...train.data.resident import fits_memory
-from ...wording import homes_hidden
+from ...wording import format_size, homes_hidden
 from .overwriting import is_overwritten
 from .trial import Trial
 from .trial_start import Step, TrialRequest, next_step, request_of
@@ -99,7 +99,7 @@ def load_shared_features(plan: Plan, store: FeatureStore, *, settings: Settings)
     rows = _in_order_of_use(needed)
     pool = FeaturePool(store, rows, device=device)
     num_bytes = pool.num_bytes(list(requests.values()))
-    size = f"{format_bytes(num_bytes)} of features"
+    size = f"{format_size(num_bytes)} of features"
     if not fits_memory(num_bytes, device=device):
         say(f"{size} do not fit the memory of {device} together: each trial loads or streams its own.")
         return None

@@ -13,7 +13,7 @@ from ...documents import write_sealed
 from ...metrics.estimate import span
 from ...metrics.repeats import RepeatsEstimate
 from ...train.runs.documents import hashes_of
-from ...wording import spreadsheet_cell, visible
+from ...wording import from_to, spreadsheet_cell, visible
 from .comparison import Comparison, VariantResult
 from .notes import BenchHeader, method_notes, notes_below
 
@@ -100,7 +100,7 @@ def cells(variant: VariantResult) -> list[str]:
 
 def _by_seed(values: Sequence[float]) -> str:
     """The lowest and the highest; nothing where there is one."""
-    return f"{min(values):.3f} to {max(values):.3f}" if len(values) > 1 else ""
+    return from_to(min(values), max(values)) if len(values) > 1 else ""
 
 
 def _recorded(recorded: Recorded) -> str:

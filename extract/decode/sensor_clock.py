@@ -12,8 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from ...errors import DecodeError
-from ...progress import format_seconds
-from ...wording import count_of, shortened
+from ...wording import count_of, format_seconds, shortened
 from .sensor_rows import MOST_SHOWN, is_coarse, lines_told
 
 # Real recordings last 21 to 43 s, and minutes with their gaps; hours mean wrong time stamps or several recordings.

@@ -8,8 +8,7 @@ from typing import Any
 
 from ...cache.arrays import FeatureSetSpec
 from ...errors import StoreError
-from ...progress import format_seconds
-from ...wording import count_of
+from ...wording import count_of, format_seconds, format_size
 from ..cores import num_cores
 from ..plan import ExtractPlan
 from ..request import Request
@@ -90,8 +89,8 @@ def require_disk_space(expected: Estimate) -> None:
     """
     if not expected.enough_disk:
         raise StoreError(
-            f"The disk is too small: {expected.store_path} needs {scaled(expected.disk_bytes, 'B')} more and "
-            f"{scaled(expected.free_bytes, 'B')} are free. Make room; or put the store on another disk with --cache; "
+            f"The disk is too small: {expected.store_path} needs {format_size(expected.disk_bytes)} more and "
+            f"{format_size(expected.free_bytes)} are free. Make room; or put the store on another disk with --cache; "
             "or store less, such as fewer of image.blocks. Nothing was computed."
         )
 
@@ -100,12 +99,12 @@ def describe(expected: Estimate) -> list[str]:
     """What `extract` says before it starts: three lines, or the first of them where nothing was measured."""
     todo = (
         f"{expected.store_path}: {welds_to_do(expected)}, "
-        f"{scaled(expected.feature_bytes, 'B')} to write, {scaled(expected.free_bytes, 'B')} free."
+        f"{format_size(expected.feature_bytes)} to write, {format_size(expected.free_bytes)} free."
     )
     measured, times = expected.probe, expected.forecast
     if measured is None or times is None:
         return [todo]
-    flops = ", ".join(f"{modality} {scaled(count, 'FLOP')}" for modality, count in measured.flops.items() if count)
+    flops = ", ".join(f"{modality} {format_size(count, 'FLOP')}" for modality, count in measured.flops.items() if count)
     speeds = ", ".join(f"{side} {rate:.3g}" for side, rate in expected.welds_per_second.items())
     return [
         todo,
@@ -156,15 +155,6 @@ def to_json(expected: Estimate) -> dict[str, Any]:
             "bottleneck": times.bottleneck,
         },
     }
-
-
-def scaled(count: int | float, unit: str) -> str:
-    """A count as a person says it: `7.5 MB`, `1.66 TFLOP`."""
-    for prefix in ("", "k", "M", "G", "T"):
-        if count < 999.5:
-            return f"{count:.3g} {prefix}{unit}"
-        count /= 1000
-    return f"{count:,.0f} P{unit}"
 
 
 def _rows_without_files(request: Request, plan: ExtractPlan) -> dict[str, int]:

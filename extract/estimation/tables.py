@@ -6,9 +6,9 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ...progress import format_seconds
+from ...wording import format_seconds, format_size
 from ..sources.source import SPLITS
-from .estimate import Estimate, scaled, welds_to_do
+from .estimate import Estimate, welds_to_do
 from .forecast import Forecast
 from .probe import Probe
 
@@ -45,11 +45,11 @@ def _bytes_table(expected: Estimate) -> Table:
     table.add_column("array")
     table.add_column("bytes", justify="right")
     for name, count in expected.array_bytes.items():
-        table.add_row(name, scaled(count, "B"))
+        table.add_row(name, format_size(count))
     table.add_section()
-    table.add_row("all", scaled(expected.feature_bytes, "B"))
-    table.add_row("needed on the disk, rounded up to its blocks", scaled(expected.disk_bytes, "B"))
-    table.add_row("free", scaled(expected.free_bytes, "B"))
+    table.add_row("all", format_size(expected.feature_bytes))
+    table.add_row("needed on the disk, rounded up to its blocks", format_size(expected.disk_bytes))
+    table.add_row("free", format_size(expected.free_bytes))
     return table
 
 
@@ -64,8 +64,8 @@ def _speeds_table(measured: Probe) -> Table:
             modality,
             _duration(decode.seconds),
             "fails" if encode is None else _duration(encode.seconds),
-            scaled(flops, "FLOP") if flops else "",
-            scaled(flops / encode.seconds, "FLOP/s") if flops and encode else "",
+            format_size(flops, "FLOP") if flops else "",
+            format_size(flops / encode.seconds, "FLOP/s") if flops and encode else "",
         )
     return table
 
@@ -73,8 +73,8 @@ def _speeds_table(measured: Probe) -> Table:
 def _sides_table(expected: Estimate, measured: Probe, times: Forecast) -> Table:
     means = {
         "decode": f"{expected.workers} processes" if expected.workers else "the main process",
-        "backbones": f"{expected.group_size} welds at once, {scaled(measured.flops_per_second, 'FLOP/s')}",
-        "disk": f"{scaled(expected.feature_bytes / times.sides['disk'], 'B/s')}, synced" if times.sides["disk"] else "",
+        "backbones": f"{expected.group_size} welds at once, {format_size(measured.flops_per_second, 'FLOP/s')}",
+        "disk": f"{format_size(expected.feature_bytes / times.sides['disk'])}/s, synced" if times.sides["disk"] else "",
     }
     table = Table(title="sides, each alone", title_justify="left")
     table.add_column("side")

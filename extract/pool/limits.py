@@ -4,7 +4,8 @@ import time
 from dataclasses import dataclass
 
 from ...configs.schema import ExtractSettings
-from ...progress import format_bytes, format_seconds, say
+from ...progress import say
+from ...wording import format_seconds, format_size
 
 TICK = 0.1  # seconds between two looks at what is being decoded
 
@@ -61,7 +62,7 @@ class Watch:
             )
         if memory > limits.memory:
             raise TooMuchError(
-                f"Decoding its {self.modality} was given up: it took {format_bytes(memory)} of memory and "
+                f"Decoding its {self.modality} was given up: it took {format_size(memory)} of memory and "
                 f"extract.decode_gigabytes allows {limits.memory / 1e9:g}.",
                 modality=self.modality,
             )

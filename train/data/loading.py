@@ -5,8 +5,8 @@ from typing import Literal
 import numpy as np
 import torch
 
-from ...progress import format_bytes, say
-from ...wording import count_of
+from ...progress import say
+from ...wording import count_of, format_size
 from .batches import BatchSource
 from .feature_reader import FeatureReader
 from .resident import fits_memory, load_resident
@@ -26,7 +26,7 @@ def load_features(
     """
     num_train, num_validation = len(samples.train), len(samples.validation)
     num_bytes = reader.num_bytes(num_train + num_validation)
-    size = f"{format_bytes(num_bytes)} of features"
+    size = f"{format_size(num_bytes)} of features"
     if loading == "resident" or (loading == "auto" and fits_memory(num_bytes, device=device)):
         features = load_resident(reader, np.concatenate([samples.train, samples.validation]), device=device)
         say(f"{size} stay on {device}.")
@@ -37,6 +37,6 @@ def load_features(
     num_ahead = train.num_ahead(batch_size=batch_size)
     say(
         f"{size} stream from {reader.store.path}{reason}: {count_of(num_ahead, 'batch', 'batches')} of "
-        f"{format_bytes(reader.num_bytes(batch_size))} each read ahead."
+        f"{format_size(reader.num_bytes(batch_size))} each read ahead."
     )
     return train, validation

@@ -10,7 +10,8 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from ...errors import TrainingError
-from ...progress import Progress
+from ...progress import ByteProgress
+from ...wording import format_size
 from ..recipes.recipe import Batch
 from .batches import Order, batches_in_order
 from .feature_reader import FeatureReader, Rows, belonging_to
@@ -89,7 +90,9 @@ def load_resident(reader: FeatureReader, rows: Rows, *, device: torch.device) ->
     if needed < _SHOWN_BYTES:
         deque(blocks, maxlen=0)
     else:
-        _count(blocks, num_rows=len(rows), num_bytes=needed)
+        with ByteProgress("load features", num_bytes=needed) as progress:
+            for num_rows in blocks:
+                progress.advance(needed * num_rows // len(rows))
     return ResidentFeatures(tensors)
 
 
@@ -113,7 +116,7 @@ def available_bytes(device: torch.device) -> int | None:
 def _require_memory(needed: int, *, device: torch.device) -> None:
     if not fits_memory(needed, device=device):
         raise TrainingError(
-            f"The features take {needed / 1e9:.2f} GB and {device} has {(available_bytes(device) or 0) / 1e9:.2f} GB "
+            f"The features take {format_size(needed)} and {device} has {format_size(available_bytes(device) or 0)} "
             f"free, of which {_USABLE_SHARE:.0%} are used at most. Stream them from the cache with --set "
             "train.loading=streamed, choose fewer blocks with --set model.blocks=[...], or make room."
         )
@@ -138,14 +141,3 @@ def _filled(tensors: Mapping[str, Tensor], reader: FeatureReader, rows: Rows, *,
         for name, tensor in tensors.items():
             tensor[span] = batch[name]
         yield span.stop - span.start
-
-
-def _count(blocks: Iterator[int], *, num_rows: int, num_bytes: int) -> None:
-    """Go through all blocks and show how far they are."""
-    done = shown = 0
-    with Progress("load features", total=round(num_bytes / 1e6), unit="MB") as progress:
-        for num_done in blocks:
-            done += num_done
-            megabytes = round(num_bytes * done / num_rows / 1e6)
-            progress.advance(megabytes - shown)
-            shown = megabytes

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ...configs.schema import TrainSettings
-from ...progress import format_seconds
+from ...wording import format_seconds
 from ..runs.metrics_log import MetricRow
 from .panels import lay_out
 

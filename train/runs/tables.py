@@ -10,8 +10,7 @@ from rich.text import Text
 
 from ...documents import Json
 from ...metrics.estimate import Estimate, span, with_span
-from ...progress import format_bytes, format_seconds
-from ...wording import count_of, visible
+from ...wording import count_of, format_seconds, format_size, visible
 from .catalogue import UNSEALED, RunEntry, Status, auroc_of
 from .comparison import Comparison, Figure
 from .details import RunDetails
@@ -38,7 +37,7 @@ def run_list(entries: Sequence[RunEntry], *, folder: Path) -> Iterator[Renderabl
             Text.assemble(_status(entry), f"\n{count_of(entry.epochs, 'epoch')}", _doubt(entry)),
             Text("\n".join(_validation(entry))),
             Text("" if entry.test_auroc is None else f"{entry.test_auroc.value:.3f}\n{span(entry.test_auroc)}"),
-            Text(f"{format_bytes(entry.num_bytes)}\n{format_seconds(entry.seconds)}"),
+            Text(f"{format_size(entry.num_bytes)}\n{format_seconds(entry.seconds)}"),
         )
     yield table
     for entry in entries:
@@ -65,7 +64,7 @@ def run_page(run: RunDetails) -> Iterator[RenderableType]:
     if run.reports:
         yield _report_table(run)
     yield _settings_table(run)
-    yield _two_columns("files", {name: format_bytes(size) for name, size in run.files.items()})
+    yield _two_columns("files", {name: format_size(size) for name, size in run.files.items()})
 
 
 def comparison_tables(comparison: Comparison) -> Iterator[RenderableType]:
@@ -93,16 +92,16 @@ def removal_tables(plan: PruningPlan, *, done: bool) -> Iterator[RenderableType]
         table = _table("removed" if done else "would be removed", left=["run", "what", "because"], right=["size"])
         for removal in removals:
             what = "all of it" if removal.files is None else "\n".join(removal.files)
-            row = (removal.name, what, removal.reason, format_bytes(removal.num_bytes))
+            row = (removal.name, what, removal.reason, format_size(removal.num_bytes))
             table.add_row(*map(_literal, row))
         yield table
     yield from (_literal(f"Left alone: {item.name}. {item.reason}", style="yellow") for item in left)
     if not removals:
         yield Text("Nothing was removed." if done else "There is nothing to remove.")
     elif done:
-        yield Text(f"{format_bytes(freed)} are free.")
+        yield Text(f"{format_size(freed)} are free.")
     else:
-        yield Text(f"{format_bytes(freed)} would be free. Nothing was changed; --yes removes it.")
+        yield Text(f"{format_size(freed)} would be free. Nothing was changed; --yes removes it.")
 
 
 def _literal(text: str, style: str = "") -> Text:

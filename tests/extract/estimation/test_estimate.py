@@ -18,7 +18,7 @@ from weldcache.cache.writer import StoreWriter
 from weldcache.errors import StoreError
 from weldcache.extract.estimation import disk
 from weldcache.extract.estimation.cost import Cost
-from weldcache.extract.estimation.estimate import Estimate, describe, estimate, require_disk_space, scaled, to_json
+from weldcache.extract.estimation.estimate import Estimate, describe, estimate, require_disk_space, to_json
 from weldcache.extract.estimation.probe import Probe
 from weldcache.extract.features.load import LazyText
 from weldcache.extract.features.modality import Features, Prepared, Reader
@@ -202,11 +202,3 @@ def test_as_json_it_is_whole(tmp_path: Path) -> None:
     bare = to_json(estimated(tmp_path))
     assert bare.keys() == told.keys()
     assert bare["flops"] is bare["seconds_per_weld"] is bare["expected"] is None
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [(0, "0 B"), (999, "999 B"), (999.6, "1 kB"), (7_500_000, "7.5 MB"), (1.66e12, "1.66 TB"), (2.5e18, "2,500 PB")],
-)
-def test_counts_are_scaled(count: float, text: str) -> None:
-    assert scaled(count, "B") == text

@@ -14,8 +14,8 @@ from .....cache.provenance import differences, differences_told
 from .....documents import read_document
 from .....errors import OutputExistsError
 from .....locking import locked_folder
-from .....progress import Progress, format_bytes, format_seconds
-from .....wording import count_of
+from .....progress import Progress
+from .....wording import count_of, format_seconds, format_size
 from ....pool.workers import start_worker
 from .plan import SPLITS, SynthPlan
 from .roster import Weld, list_welds
@@ -65,7 +65,7 @@ def describe(summary: SynthSummary) -> str:
     welds = ", ".join(f"{split} {number}" for split, number in summary.num_welds.items())
     total = sum(summary.num_welds.values())
     classes = count_of(len(summary.classes), "class", "classes")
-    media = f"{count_of(total, 'weld')} of {classes} ({welds}), {format_bytes(summary.num_bytes)}"
+    media = f"{count_of(total, 'weld')} of {classes} ({welds}), {format_size(summary.num_bytes)}"
     if summary.num_written == 0:
         return f"Complete already, nothing to do: {media}."
     return (
