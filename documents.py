@@ -15,7 +15,11 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
 from .atomic import write_json
+from .wording import brief, first_of
 
 # A value that JSON can hold. Not recursive: run-time type checkers cannot follow an alias into itself.
 Json = None | bool | int | float | str | Sequence[Any] | Mapping[str, Any]
@@ -118,6 +122,22 @@ def read_document(path: Path, *, most_bytes: int = MOST_BYTES) -> Any:
         ValueError: as `parse_json`, and if it is not UTF-8 or too large.
     """
     return parse_json(read_regular_file(path, most_bytes=most_bytes).decode())
+
+
+def fault_told(fault: ErrorDetails, *, where: str) -> str:
+    """What is wrong with a value that was checked against its type, and what it is if that is short."""
+    what = str(fault["msg"]).removeprefix("Value error, ")
+    got = "" if isinstance(fault["input"], dict | BaseModel) else f", got {brief(fault['input'])}"
+    return f"{where}: {what}{got}" if where else f"{what}{got}"
+
+
+def faults_told(error: ValidationError, *, most: int = 3) -> str:
+    """Where a document is not what it should be and how, for the first few places."""
+    lines = [
+        fault_told(fault, where=".".join(str(part)[:100] for part in fault["loc"]))
+        for fault in error.errors(include_url=False)
+    ]
+    return "; ".join(first_of(lines, most=most))
 
 
 def fingerprint(value: Json) -> str:

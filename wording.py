@@ -60,10 +60,14 @@ def shortened(names: Sequence[str], *, most: int) -> str:
     return f"{shown} and {len(names) - most:,} more" if len(names) > most else shown
 
 
+def first_of(lines: Sequence[str], *, most: int, rest: str = "") -> list[str]:
+    """The first of many lines, and one that says how many more there are; `rest` says where to find these."""
+    return [*lines[:most], f"... and {len(lines) - most:,} more{rest}"] if len(lines) > most else list(lines)
+
+
 def lined_up(lines: Sequence[str], *, most: int) -> str:
     """The first of many lines, indented, each below the other, and how many more there are."""
-    more = [f"... and {len(lines) - most:,} more"] if len(lines) > most else []
-    return "\n".join(f"  {line}" for line in [*lines[:most], *more])
+    return "\n".join(f"  {line}" for line in first_of(lines, most=most))
 
 
 def format_seconds(seconds: float) -> str:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, JsonValue, ValidationError, model_validator
 
-from ..documents import fingerprint, read_document
+from ..documents import faults_told, fingerprint, read_document
 from ..documents import sealed as with_checksum
 from ..errors import FingerprintError, NotFoundError, StoreError, WeldcacheError
 from .arrays import ArraySpec, StorageType
@@ -23,7 +23,6 @@ from .nodes import (
     Length,
     Text,
     Told,
-    first_faults,
     parse_group_metadata,
 )
 from .provenance import library_versions
@@ -220,7 +219,7 @@ def parse_description(described: Any) -> Description:
     try:
         return Description.model_validate(described)
     except ValidationError as error:
-        raise ValueError(first_faults(error)) from None
+        raise ValueError(faults_told(error)) from None
 
 
 def _damaged(path: Path) -> StoreError:

@@ -8,7 +8,6 @@ import errno
 import os
 import re
 import struct
-from collections.abc import Iterator
 from math import prod
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
@@ -16,7 +15,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from ..documents import open_regular, read_document
+from ..documents import faults_told, open_regular, read_document
 from ..errors import StoreError
 
 METADATA_FILE = "zarr.json"
@@ -60,17 +59,6 @@ class Told(BaseModel):
 JsonObject = dict[str, JsonValue]
 Text = Annotated[str, Field(max_length=1000)]
 Length = Annotated[int, Field(ge=1, le=MOST_ROWS)]
-
-
-def first_faults(error: ValidationError, *, most: int = 3) -> str:
-    """Where a document is not what it should be and how, for the first few places."""
-
-    def told() -> Iterator[str]:
-        for fault in error.errors(include_url=False, include_input=False)[:most]:
-            where = ".".join(str(part)[:100] for part in fault["loc"])
-            yield f"{where}: {fault['msg']}" if where else fault["msg"]
-
-    return "; ".join(told())
 
 
 class _ChunkShape(Told):
@@ -185,7 +173,7 @@ def parse_array_metadata(value: Any, *, path: Path) -> ArrayMetadata:
     try:
         metadata = ArrayMetadata.model_validate(value)
     except ValidationError as error:
-        raise StoreError(f"{path} is not an array as weldcache writes them: {first_faults(error)}.") from None
+        raise StoreError(f"{path} is not an array as weldcache writes them: {faults_told(error)}.") from None
     if len(metadata.shape) != len(metadata.chunk_shape) or metadata.chunk_bytes > _MOST_CHUNK_BYTES:
         raise StoreError(f"{path} has chunks of {metadata.chunk_shape} for a shape of {metadata.shape}.")
     if metadata.is_text != isinstance(metadata.codecs[0], _TextCodec):
@@ -207,7 +195,7 @@ def parse_group_metadata(value: Any, *, path: Path) -> GroupMetadata:
     try:
         return GroupMetadata.model_validate(value)
     except ValidationError as error:
-        raise StoreError(f"{path} is not a group as weldcache writes them: {first_faults(error)}.") from None
+        raise StoreError(f"{path} is not a group as weldcache writes them: {faults_told(error)}.") from None
 
 
 def require_chunks(path: Path, metadata: ArrayMetadata) -> None:

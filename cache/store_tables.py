@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ..wording import count_of, format_size, shortened, visible
+from ..wording import count_of, first_of, format_size, shortened, visible
 from .problems import Problem, grouped
 from .status import Status
 
@@ -194,10 +194,8 @@ def _problems(problems: Sequence[Mapping[str, Any]]) -> Iterator[Text]:
         ]
     )
     yield Text(f"  notes on {count_of(len({told['key'] for told in problems}), 'weld')}:", style="yellow")
-    for group in groups[:_PROBLEMS_SHOWN]:
-        yield Text(f"  {group}", style="yellow")
-    if len(groups) > _PROBLEMS_SHOWN:
-        yield Text(f"  and {len(groups) - _PROBLEMS_SHOWN:,} more; --json lists all", style="yellow")
+    for line in first_of([str(group) for group in groups], most=_PROBLEMS_SHOWN, rest="; --json lists all"):
+        yield Text(f"  {line}", style="yellow")
 
 
 def _onset_table(offsets: Sequence[Mapping[str, Any]]) -> Table:

@@ -20,8 +20,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from ..documents import fault_told
 from ..errors import NotFoundError, SettingsError
-from ..wording import brief, written_path
+from ..wording import brief, first_of, written_path
 from .plain_yaml import dump_yaml, parse_value, parse_yaml, read_text
 from .schema import Settings
 
@@ -258,20 +259,13 @@ def _checked(values: Mapping[str, Any], layers: Sequence[Layer]) -> Settings:
 
 def _describe(error: ValidationError, layers: Sequence[Layer]) -> str:
     """One line a fault: where the value was written, which setting, what is wrong with it."""
-    faults = error.errors()
-    lines = [
-        _where([str(part) for part in fault["loc"]], layers)
-        + str(fault["msg"]).removeprefix("Value error, ")
-        + (f", got {brief(fault['input'])}" if not isinstance(fault["input"], dict | BaseModel) else "")
-        for fault in faults[:_FAULTS_SHOWN]
-    ]
-    more = len(faults) - len(lines)
-    return "\n".join([*lines, *([f"and {more:,} more"] if more else [])])
+    lines = [fault_told(fault, where=_where([str(part) for part in fault["loc"]], layers)) for fault in error.errors()]
+    return "\n".join(first_of(lines, most=_FAULTS_SHOWN))
 
 
 def _where(location: Sequence[str], layers: Sequence[Layer]) -> str:
     """A setting, and where it was written; nothing for a fault that lies between sections."""
-    return f"{_origin(location, layers)}{'.'.join(location)}: " if location else ""
+    return f"{_origin(location, layers)}{'.'.join(location)}" if location else ""
 
 
 def _origin(location: Sequence[str], layers: Sequence[Layer]) -> str:

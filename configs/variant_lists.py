@@ -21,9 +21,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
+from pydantic_core import ErrorDetails
 
+from ..documents import fault_told
 from ..errors import NotFoundError, SettingsError
-from ..wording import brief
+from ..wording import first_of
 from .load import Layer, fields, load_settings, nearest_hint, preset_names, user_path, validated
 from .plain_yaml import parse_yaml, read_text
 from .schema import Section, Settings, Share
@@ -162,7 +164,8 @@ def _parsed(text: str, *, name: str, origin: str, folder: Path) -> VariantList:
     try:
         file = validated(_File, values)
     except ValidationError as error:
-        raise SettingsError("\n".join(_fault(fault, origin) for fault in error.errors()[:_FAULTS_SHOWN])) from None
+        lines = [_fault(fault, origin) for fault in error.errors()]
+        raise SettingsError("\n".join(first_of(lines, most=_FAULTS_SHOWN))) from None
     _refuse_unknown_settings(file.settings, origin=origin)
     for variant, entry in file.variants.items():
         _refuse_unknown_settings(entry.settings, origin=f"{origin}, variant {variant!r}")
@@ -176,14 +179,14 @@ def _question(text: str) -> str:
     return first.lstrip("# ") if first.startswith("#") else ""
 
 
-def _fault(fault: Mapping[str, Any], origin: str) -> str:
+def _fault(fault: ErrorDetails, origin: str) -> str:
     """One line a fault: file, key, what is wrong, and the nearest key where one is not known."""
     location = [str(part) for part in fault["loc"]]
     if fault["type"] == "extra_forbidden":
         known = {1: ["seeds", "set", "variants"], 3: ["config", "set", "recorded"], 4: ["val", "test"]}[len(location)]
         hint = nearest_hint(location[-1], known) or f" There are {', '.join(known)}."
         return f"{origin}: there is no key {'.'.join(location)}.{hint}"
-    return f"{origin}: {'.'.join(location)}: {fault['msg']}, got {brief(fault['input'])}"
+    return fault_told(fault, where=f"{origin}: {'.'.join(location)}")
 
 
 def _refuse_unknown_settings(settings: Mapping[str, Any], *, origin: str) -> None:

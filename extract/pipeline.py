@@ -25,7 +25,7 @@ from ..configs.schema import Settings
 from ..errors import OutputExistsError
 from ..locking import locked_folder
 from ..progress import Progress, say
-from ..wording import count_of, format_seconds
+from ..wording import count_of, first_of, format_seconds
 from .batching import AdaptiveEncoder, Encoded, encode_group
 from .busy import bottleneck, describe_busy, device_clock
 from .cores import cores_left_to
@@ -216,10 +216,8 @@ def describe_summary(summary: ExtractSummary) -> str:
         f"{name}: " + ", ".join(f"{count:,} {state}" for state, count in sorted(counts.items()))
         for name, counts in summary.counts.items()
     ]
-    groups = grouped(summary.problems)
-    lines += [f"  {group}" for group in groups[:_KINDS_SHOWN]]
-    if len(groups) > _KINDS_SHOWN:
-        lines.append(f"  and {len(groups) - _KINDS_SHOWN:,} more; `weldcache info --json` lists all")
+    notes = [str(group) for group in grouped(summary.problems)]
+    lines += [f"  {line}" for line in first_of(notes, most=_KINDS_SHOWN, rest="; `weldcache info --json` lists all")]
     if summary.busy:
         lines.append(f"Busy: {describe_busy(summary.busy)}. The bottleneck is {bottleneck(summary.busy)}.")
         rate = summary.num_tried / max(summary.seconds, 1e-9)

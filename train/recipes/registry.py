@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ...configs.schema import Settings
+from ...documents import faults_told
 from ...errors import SettingsError
 from .causal_film.features import film_features
 from .causal_film.recipe import CausalFilmRecipe
@@ -57,7 +58,9 @@ def _fusion_member(told: Mapping[str, Any]) -> FusionMember:
     try:
         settings = Settings.model_validate(told["settings"])
     except ValidationError as error:
-        raise SettingsError(f"The fused run {told['name']} is of a version with other settings ({error}).") from None
+        raise SettingsError(
+            f"The fused run {told['name']} is of a version with other settings ({faults_told(error)})."
+        ) from None
     recipe = recipe_of(told, settings)
     return FusionMember(told["name"], recipe, settings.train.precision, untrained_modalities(told, recipe))
 

@@ -9,6 +9,7 @@ from ...cache.provenance import ABSENT, differences
 from ...documents import Json
 from ...errors import SettingsError
 from ...metrics.estimate import Estimate
+from ...wording import shortened
 from .catalogue import UNSEALED
 from .details import RunDetails, describe_run_folder
 from .folder import find_run
@@ -115,7 +116,7 @@ def _notes(runs: Sequence[RunDetails]) -> Iterator[str]:
 def _difference(first: RunDetails, second: RunDetails) -> str:
     """Where the features differ, as far as it fits a sentence."""
     found = [name for name, _, _ in differences(first.features, second.features)]
-    return f" ({', '.join(found[:3])}{' and more' if len(found) > 3 else ''})" if found else ""
+    return f" ({shortened(found, most=3)})" if found else ""
 
 
 def _plain(figure: Figure) -> Json:

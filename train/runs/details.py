@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from ...configs.load import DEFAULT_PRESET, fields, load_settings, preset_names
 from ...configs.schema import Settings
-from ...documents import Json
+from ...documents import Json, faults_told
 from ...errors import TrainingError
 from .catalogue import REPORTS, RunEntry, file_sizes, read_entry, read_report, tried
 from .documents import Member, Report, fingerprints_of
@@ -111,7 +111,9 @@ def settings_of_members(members: Iterable[Member], *, run: RunFolder) -> dict[st
     try:
         return dict(_each_member(members))
     except ValidationError as error:
-        raise TrainingError(f"{run.manifest_path} does not tell the settings of what was fused ({error}).") from None
+        raise TrainingError(
+            f"{run.manifest_path} does not tell the settings of what was fused ({faults_told(error)})."
+        ) from None
 
 
 def _each_member(members: Iterable[Member]) -> Iterator[tuple[str, Settings]]:

@@ -13,14 +13,22 @@ from typing import Annotated, Any, NotRequired, TypeVar, cast
 from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from ...documents import fingerprint, is_sealed, read_document, read_regular_file, seal_holds, sealed, write_sealed
+from ...documents import (
+    faults_told,
+    fingerprint,
+    is_sealed,
+    read_document,
+    read_regular_file,
+    seal_holds,
+    sealed,
+    write_sealed,
+)
 from ...errors import TrainingError
 
 BELONGS_TO = "manifest_checksum"
 """Under this a document names the manifest of its run."""
 
 _LARGEST = 2**63 - 1
-_SHOWN = 3
 
 Count = Annotated[int, Field(ge=0, le=_LARGEST)]
 Figure = Annotated[int, Field(ge=-_LARGEST, le=_LARGEST)] | float
@@ -161,8 +169,7 @@ def typed(document: Any, kind: type[Document], *, path: Path) -> Document:
     try:
         _VALIDATORS[kind].validate_python(document, strict=True)
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()[:_SHOWN]]
-        raise damaged(path, "; ".join(faults)) from None
+        raise damaged(path, faults_told(error)) from None
     return cast(Document, document)
 
 

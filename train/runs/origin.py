@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 from ...cache.provenance import differences, differences_told
 from ...cache.store import FeatureStore
 from ...configs.schema import Settings
-from ...documents import Json
+from ...documents import Json, faults_told
 from ...errors import FingerprintError, NotFoundError, TrainingError
 from ...wording import lined_up
 from ..loop import schedule_for
@@ -123,7 +123,9 @@ def _comparable(origin: Mapping[str, Any], *, path: Path) -> Json:
         settings = deciding_settings(Settings.model_validate(origin["settings"]))
         return {name: value for name, value in origin.items() if name != "run"} | {"settings": settings}
     except ValidationError as error:
-        raise TrainingError(f"{path} is of a version with other settings ({error}); train again.") from None
+        raise TrainingError(
+            f"{path} is of a version with other settings ({faults_told(error)}); train again."
+        ) from None
 
 
 def _lines(found: list[tuple[str, Json, Json]], *, mine: str, theirs: str) -> str:
