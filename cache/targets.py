@@ -17,9 +17,9 @@ from jaxtyping import Int32, Shaped
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError, model_validator
 
-from ..documents import seal_holds, sealed
+from ..documents import faults_told, seal_holds, sealed
 from ..errors import SourceError, StoreError
-from .nodes import ArrayMetadata, Text, Told, first_faults
+from .nodes import ArrayMetadata, Text, Told
 
 TYPES = ("int8", "int16", "int32", "float32", "float64")  # signed, so that -1 is at hand
 
@@ -195,7 +195,7 @@ def read_spec(name: str, metadata: ArrayMetadata) -> TargetSpec:
             raise ValueError("it is ragged and has no axis")
         check_spec(spec)
     except ValidationError as error:
-        raise StoreError(f"targets/{name} is no target: {first_faults(error)}.") from None
+        raise StoreError(f"targets/{name} is no target: {faults_told(error)}.") from None
     except (ValueError, SourceError) as error:
         raise StoreError(f"targets/{name} is no target: {error}.") from None
     return spec
