@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from weldcache.train.nn.kernels.cpu_kernels import Array, compiled
-from weldcache.train.nn.kernels.cpu_threads import share_out_rows
+from weldcache.train.nn.kernels.cpu_kernels import Array, compiled, share_out_rows
 
 _ROUNDS = 7
 _COPY_BYTES = 2**28  # far more than caches hold

@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from weldcache.configs.schema import TrainSettings
 from weldcache.train.data.resident import ResidentFeatures
 from weldcache.train.ema import update_average
-from weldcache.train.nn.causal_film import CausalFilm
-from weldcache.train.nn.film import Modulation, modulate
 from weldcache.train.recipes.causal_film.augmentation import augment
 from weldcache.train.recipes.causal_film.module import CalibratedCausalFilm
+from weldcache.train.recipes.causal_film.network import CausalFilm
+from weldcache.train.recipes.causal_film.process import Modulation, modulate
 from weldcache.train.recipes.recipe import Batch, Recipe
 from weldcache.train.runs.state import TrainingState
 

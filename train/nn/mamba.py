@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .causal_convolution import causal_convolution
+from .kernels.causal_convolution import causal_convolution
 from .kernels.selective_scan import selective_scan
 
 _SMALLEST_STEP, _LARGEST_STEP = 1e-3, 1e-1  # step sizes at the start are log-uniform between these

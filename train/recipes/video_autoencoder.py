@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ...configs.schema import AutoencoderSettings
 from ..nn.autoencoder import Autoencoder, AutoencoderOutput, reconstruction_error
-from ..nn.channel_statistics import ChannelStatistics
+from ..nn.standardise import ChannelStatistics
 from .recipe import Batch, Encodings, FeatureRequest, Shapes
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from weldcache.train.nn.autoencoder import Autoencoder, reconstruction_error
-from weldcache.train.nn.channel_statistics import ChannelStatistics
+from weldcache.train.nn.standardise import ChannelStatistics
 
 
 @pytest.mark.parametrize(("width", "hidden", "bottleneck"), [(768, 128, 64), (1280, 128, 64), (7, 5, 3)])

@@ -4,8 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .cpu_kernels import Array, compiled, sigmoid
-from .cpu_threads import share_out_rows
+from .cpu_kernels import Array, compiled, share_out_rows, sigmoid
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 

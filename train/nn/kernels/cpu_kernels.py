@@ -1,19 +1,25 @@
-"""What kernels compiled for the CPU are made of: how they are compiled, and functions that stay vector instructions.
+"""What kernels for the CPU are made of: how they are compiled, how threads share rows, and functions for their loops.
 
 A kernel's innermost loop runs over channels, which are contiguous. The compiler turns it into vector instructions if
 all that it calls is inlined, if nothing in it can raise, and if it can see that what it writes is not what it reads
 next: so kernels keep what they work on in arrays of their own, whose rows have a width known when they are compiled.
+They give up the interpreter's lock, so that threads run.
 
 Importing this module costs the import of numba; kernels are compiled at their first call and kept on disk.
 """
 
 import contextlib
 import inspect
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from itertools import pairwise
 from typing import TypeVar, cast
 
 import numba
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 LOG2_E = np.float32(1.4426950408889634)
@@ -116,3 +122,24 @@ def softplus(value: np.float32) -> np.float32:
     series = series * square + _ONE
     result: np.float32 = np.float32(_TWO * ratio * series + (value if value > _ZERO else _ZERO))
     return result
+
+
+def share_out_rows(work: Callable[[int, int], None], *, num_rows: int) -> None:
+    """Call `work(first, last)` for consecutive parts of the rows, as many at a time as torch has threads.
+
+    Plain threads: no second OpenMP with its own ideas about forks and numbers of cores stands next to torch's, and
+    `torch.set_num_threads` rules here as well. A row is computed by one thread, so that results are the same to the bit
+    whatever the number of threads.
+    """
+    num_threads = max(1, min(torch.get_num_threads(), num_rows))
+    (first, last), *others = pairwise(num_rows * part // num_threads for part in range(num_threads + 1))
+    helpers = [_thread_pool(os.getpid(), num_threads).submit(work, *span) for span in others]
+    work(first, last)
+    for helper in helpers:
+        helper.result()
+
+
+@lru_cache(maxsize=1)
+def _thread_pool(process_id: int, num_threads: int) -> ThreadPoolExecutor:
+    """One pool for the process; a forked child, which inherits no threads, comes with another id and gets its own."""
+    return ThreadPoolExecutor(num_threads - 1, thread_name_prefix=f"weldcache-kernels-{process_id}")

@@ -16,7 +16,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .selective_scan_fused import CHECKPOINT_INTERVAL
+from .shared import CHECKPOINT_INTERVAL
 
 _BLOCK_CHANNELS = 32  # of one program: enough programs for all processors of a GPU at a batch of 32
 

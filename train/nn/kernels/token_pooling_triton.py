@@ -19,7 +19,7 @@ _TILE_TOKENS, _TILE_CHANNELS = 32, 64
 def token_power_mean_triton(
     tokens: Float[Tensor, "*rows tokens width"], p: Float[Tensor, ""]
 ) -> tuple[Float32[Tensor, "*rows width"], Float32[Tensor, "*rows width"]]:
-    """See `token_pooling.token_power_mean`."""
+    """As `pooling.token_power_mean`."""
     flat = tokens.contiguous().view(-1, *tokens.shape[-2:])
     num_rows, num_tokens, num_channels = flat.shape
     pooled = torch.empty((num_rows, num_channels), dtype=torch.float32, device=tokens.device)

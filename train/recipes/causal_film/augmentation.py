@@ -1,4 +1,4 @@
-"""What is done to Causal-FiLM's inputs while training, so that it cannot learn the welds by heart."""
+"""What is done to Causal-FiLM's inputs while training, so that it cannot learn the samples by heart."""
 
 from dataclasses import replace
 
@@ -7,11 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ....configs.schema import TrainSettings
-from ...nn.feature_mask import mask_tokens
-from ...nn.feature_noise import add_noise
-from ...nn.film_inputs import FilmInputs
-from ...nn.mixup import mix, symmetric_beta
-from ...nn.modality_dropout import drop_modalities
+from ...nn.augmentation import add_noise, drop_modalities, mask_tokens, mix_rows, symmetric_beta
+from .network import FilmInputs
 
 
 def augment(
@@ -37,6 +34,25 @@ def augment(
         left = drop_modalities(inputs.present, probability=settings.modality_dropout, generator=generator)
         inputs = replace(inputs, present=left)
     return inputs
+
+
+def mix(inputs: FilmInputs, *, shares: Float[Tensor, " batch"]) -> FilmInputs:
+    """Each row, to its share, mixed with the row before it, alike in all modalities: a process and its result stay one.
+
+    A row that lacks a modality, or whose partner does, stays as it is; so does a token or a view that the partner
+    lacks. Absence and padding stay the row's own.
+    """
+    complete = torch.ones_like(shares, dtype=torch.bool)
+    for present in inputs.present.values():
+        complete = complete & present & present.roll(1)
+    shares = shares.where(complete, 1.0)
+    return replace(
+        inputs,
+        video=mix_rows(inputs.video, shares=shares),
+        audio=mix_rows(inputs.audio, shares=shares, real=~inputs.audio_padding),
+        patches=tuple(mix_rows(block, shares=shares, real=inputs.view_mask) for block in inputs.patches),
+        sensor=None if inputs.sensor is None else mix_rows(inputs.sensor, shares=shares),
+    )
 
 
 def _with_noise(

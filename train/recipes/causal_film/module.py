@@ -7,12 +7,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from ....configs.schema import ModelSettings
-from ...nn.causal_film import CausalFilm, CausalFilmOutput
-from ...nn.channel_statistics import ChannelStatistics
-from ...nn.film_inputs import FilmInputs
-from ...nn.standardise import Standardise, standardise_each
+from ...nn.standardise import ChannelStatistics, Standardise, standardise_each
 from ..recipe import Batch, FeatureRequest, Shapes, presence_name
 from .features import FilmFeatures
+from .network import CausalFilm, CausalFilmOutput, FilmInputs
 
 
 class CalibratedCausalFilm(nn.Module):

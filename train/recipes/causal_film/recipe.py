@@ -8,14 +8,13 @@ from torch import Tensor, nn
 
 from ....configs.schema import LossSettings, ModelSettings, TrainSettings
 from ....errors import NotFoundError, SettingsError
-from ...nn.anomaly_score import anomaly_score
-from ...nn.causal_film import CausalFilm, CausalFilmDims, CausalFilmOutput
-from ...nn.gem import GeM
+from ...nn.pooling import GeM
 from ..recipe import Batch, Encodings, FeatureRequest, Shapes
 from .augmentation import augment
 from .features import FilmFeatures
 from .loss import film_losses
 from .module import CalibratedCausalFilm
+from .network import CausalFilm, CausalFilmDims, CausalFilmOutput, anomaly_score
 
 
 class CausalFilmRecipe:
