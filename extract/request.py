@@ -43,7 +43,7 @@ class Request:
             splits=[sample.split for sample in self.samples],
             class_names=[str(sample.targets["class"]) for sample in self.samples],
             sessions=[sample.group for sample in self.samples],
-            labels=[int(sample.targets["label"]) for sample in self.samples],
+            labels=[0 if sample.targets["label"] == 0 else 1 for sample in self.samples],
             attributes={name: [sample.attributes[name] for sample in self.samples] for name in names},
         )
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
+from ...cache.targets import TargetSpec, TargetValue
+
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
@@ -24,7 +26,7 @@ class Sample:
     split: Split
     group: str  # samples of one group share machine, light and day, and should not cross splits
     files: Mapping[str, tuple[Path, ...]]  # by stream, such as video, audio, image, sensor
-    targets: Mapping[str, int | float | str] = field(default_factory=dict)  # a class by its name; left out: unknown
+    targets: Mapping[str, TargetValue] = field(default_factory=dict)  # a class by its name; left out: unknown
     attributes: Mapping[str, float | str] = field(default_factory=dict)  # known without any media
     absent: Mapping[str, str] = field(default_factory=dict)  # stream -> what is missing
     unreadable: frozenset[str] = frozenset()  # streams of `absent` for which something is there that cannot be read
@@ -51,6 +53,13 @@ class Source(Protocol):
     @property
     def noun(self) -> str:
         """What one sample is called in bars, tables and messages, such as `picture`; more of them end in `s`."""
+        ...
+
+    def targets(self) -> Sequence[TargetSpec]:
+        """What is known of samples that a model may predict; the anomaly task knows the meaning of `label` and `class`.
+
+        Raises as `samples`.
+        """
         ...
 
     def samples(self) -> Sequence[Sample]:

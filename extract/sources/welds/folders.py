@@ -3,18 +3,22 @@
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
+from ....cache.targets import TargetSpec
 from ....errors import NotFoundError, SettingsError, SourceError
 from ....progress import say
+from ..classes import target_specs
+from ..group_split import split_groups
+from ..listing import composed
 from ..source import Sample, Split
 from .classes import CLASS_NAMES, GOOD, GOOD_CODE
-from .run_folder import RECORDING_SUFFIXES, collect_run, composed
+from .run_folder import RECORDING_SUFFIXES, collect_run
 from .run_name import class_code_of
-from .session_split import split_sessions
 
 GOOD_FOLDER = "good_weld"
 DEFECT_FOLDER = "defect_data_weld"
@@ -53,6 +57,13 @@ class FolderSource:
             SourceError: if a run's name gives no known class or contradicts its folder, or there are no good welds.
             SettingsError: if the fractions leave no session for train, or none for the defects.
         """
+        return self._samples
+
+    def targets(self) -> Sequence[TargetSpec]:
+        return target_specs(self._samples)
+
+    @cached_property
+    def _samples(self) -> Sequence[Sample]:
         _check_fractions(self)
         runs = sorted(self._find_runs(), key=lambda run: run.key)
         splits = self._split(runs)
@@ -77,7 +88,7 @@ class FolderSource:
         classes: dict[str, set[str]] = {}
         for run in runs:
             classes.setdefault(run.session, set()).add(run.class_name)
-        splits = split_sessions(
+        splits = split_groups(
             {session: frozenset(found) for session, found in classes.items()},
             normal=GOOD,
             val_fraction=self.val_fraction,

@@ -6,18 +6,22 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import ClassVar, Literal
 
+from ....cache.targets import TargetSpec
 from ....configs.schema import DataSettings
 from ....documents import decoded, read_regular_file
 from ....errors import NotFoundError, SourceError
 from ....progress import say
 from ....refusals import reason_of
 from ....wording import brief, count_of, shortened
+from ..classes import target_specs
+from ..listing import composed
 from ..source import SPLITS, Sample, Split
 from .classes import CLASS_NAMES, GOOD, class_name_of, is_unlabelled
-from .run_folder import collect_run, composed
+from .run_folder import collect_run
 from .run_name import class_code_of
 
 MANIFEST_NAME = "manifest.csv"
@@ -50,6 +54,13 @@ class ManifestSource:
             NotFoundError: if there is no manifest.
             SourceError: if the manifest is not to be trusted; the message names the line, the value and the mend.
         """
+        return self._samples
+
+    def targets(self) -> Sequence[TargetSpec]:
+        return target_specs(self._samples)
+
+    @cached_property
+    def _samples(self) -> Sequence[Sample]:
         path = self.root / MANIFEST_NAME
         rows = list(_read_rows(path))
         if not rows:

@@ -1,17 +1,12 @@
-"""One run's folder: which file belongs to which modality, and what is missing.
+"""One run's folder: which file belongs to which modality, and what is missing."""
 
-Names decide, and no file is opened: a data set of thousands of runs lists in a second. Only regular files are taken. A
-pipe or a device that bears a recording's name would hold up whoever opens it, so it is told as what it is.
-"""
-
-import os
-import stat
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ....wording import shortened, visible
+from ..listing import PICTURE_FORMATS, Listing, composed, list_folder, of_formats
 
 # Of each modality, the format of the real data first, then the others that are read as well. Film, sound and sensors
 # are one file each; the photographs have a folder of their own.
@@ -20,12 +15,10 @@ _FORMATS: Mapping[str, tuple[str, ...]] = {
     "audio": (".flac", ".wav", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif"),
     "sensor": (".csv",),
 }
-_PICTURE_FORMATS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
 _MODALITIES = ("video", "audio", "image", "sensor")
 RECORDING_SUFFIXES = _FORMATS["video"] + _FORMATS["audio"]
 
 _SHOWN = 3  # names in a message
-_IN_BYTES = "not named in UTF-8: rename it"
 
 
 @dataclass(frozen=True)
@@ -37,16 +30,6 @@ class RunFiles:
     unreadable: set[str] = field(default_factory=set)  # those of `absent` for which something is there
     notes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of files that were passed over, by modality
     masks: dict[Path, Path] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class _Listing:
-    """Names in a folder without hidden ones, such as macOS's `._*` copies."""
-
-    folder: Path
-    files: Sequence[str]
-    folders: Sequence[str]
-    others: Mapping[str, str]  # name -> what it is instead of a file
 
 
 def collect_run(root: Path, *, key: str) -> RunFiles:
@@ -73,60 +56,24 @@ def collect_run(root: Path, *, key: str) -> RunFiles:
     return found
 
 
-def _list_run(root: Path, *, key: str) -> _Listing | None:
+def _list_run(root: Path, *, key: str) -> Listing | None:
     """The run's folder under the name that it has on this disk; None where there is none."""
     for spelling in dict.fromkeys([key, *(unicodedata.normalize(form, key) for form in ("NFC", "NFD"))]):
         try:
-            return _list_folder(root / spelling)
+            return list_folder(root / spelling)
         except (FileNotFoundError, NotADirectoryError):
             continue
     return None
 
 
-def _list_folder(folder: Path) -> _Listing:
-    files, folders, others = [], [], {}
-    with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            if entry.name.startswith("."):
-                continue
-            kind = _kind_of(entry)
-            if kind == "file":
-                files.append(entry.name)
-            elif kind == "folder":
-                folders.append(entry.name)
-            else:
-                others[entry.name] = kind
-    return _Listing(folder, files, folders, others)
-
-
-def _kind_of(entry: "os.DirEntry[str]") -> str:
-    try:
-        entry.name.encode()
-    except UnicodeEncodeError:
-        return _IN_BYTES
-    try:
-        if entry.is_file():
-            return "file"
-        if entry.is_dir():
-            return "folder"
-        mode = entry.stat().st_mode
-    except FileNotFoundError:
-        return "a link to nothing"
-    except OSError as error:
-        return f"a link that leads nowhere ({error.strerror})"
-    if stat.S_ISFIFO(mode):
-        return "a named pipe"
-    return "a socket" if stat.S_ISSOCK(mode) else "a device"
-
-
-def _collect_recording(found: RunFiles, modality: str, formats: Sequence[str], *, listing: _Listing, key: str) -> None:
+def _collect_recording(found: RunFiles, modality: str, formats: Sequence[str], *, listing: Listing, key: str) -> None:
     """Find the one file of a modality."""
-    candidates, strange = _of_formats(listing.files, formats), _strange_entries(listing, formats)
+    candidates, strange = of_formats(listing.files, formats), listing.strange(formats)
     if not candidates:
         _give_up(found, modality, strange, place=key, otherwise=f"no {formats[0]} in {key}{_other_kinds(listing)}")
         return
     suffix = formats[min(_rank(name, formats) for name in candidates)]
-    of_format, run = _of_formats(candidates, [suffix]), listing.folder.name
+    of_format, run = of_formats(candidates, [suffix]), listing.folder.name
     chosen = _choose(of_format, run=run)
     if chosen is None:
         found.absent[modality] = f"{len(of_format)} {suffix} files in {key}, and not exactly one is named {run}{suffix}"
@@ -145,24 +92,24 @@ def _choose(names: Sequence[str], *, run: str) -> str | None:
     return namesakes[0] if len(namesakes) == 1 else None
 
 
-def _collect_photographs(found: RunFiles, *, listing: _Listing, key: str) -> None:
+def _collect_photographs(found: RunFiles, *, listing: Listing, key: str) -> None:
     """Find the photographs, and the mask of each that has one: `masks/<stem>.png`."""
     name = _sub_folder(listing, "images")
     place = f"{key}/{name}"
     try:
-        pictures = _list_folder(listing.folder / name)
+        pictures = list_folder(listing.folder / name)
     except FileNotFoundError:
         found.absent["image"] = f"no .jpg in {place}"
         return
     except OSError as error:
         _give_up(found, "image", [f"it cannot be listed: {error.strerror}"], place=place)
         return
-    candidates, notes = _of_formats(pictures.files, _PICTURE_FORMATS), _strange_entries(pictures, _PICTURE_FORMATS)
+    candidates, notes = of_formats(pictures.files, PICTURE_FORMATS), pictures.strange(PICTURE_FORMATS)
     if not candidates:
         _give_up(found, "image", notes, place=place, otherwise=f"no .jpg in {place}{_other_kinds(pictures)}")
         return
     by_stem: dict[str, str] = {}
-    for candidate in sorted(candidates, key=lambda candidate: _rank(candidate, _PICTURE_FORMATS)):
+    for candidate in sorted(candidates, key=lambda candidate: _rank(candidate, PICTURE_FORMATS)):
         by_stem.setdefault(Path(candidate).stem, candidate)
     found.files["image"] = tuple(pictures.folder / chosen for chosen in sorted(by_stem.values()))
     if copies := [visible(copy) for copy in candidates if copy not in by_stem.values()]:
@@ -182,24 +129,20 @@ def _give_up(found: RunFiles, modality: str, strange: Sequence[str], *, place: s
     found.absent[modality] = f"{place}: {'; '.join(strange)}" if strange else otherwise
 
 
-def _collect_masks(found: RunFiles, *, listing: _Listing) -> None:
+def _collect_masks(found: RunFiles, *, listing: Listing) -> None:
     folder = listing.folder / _sub_folder(listing, "masks")
     if folder.name not in listing.folders:
         return
-    drawn = {name.lower(): name for name in _list_folder(folder).files}
+    drawn = {name.lower(): name for name in list_folder(folder).files}
     for path in found.files["image"]:
         if name := drawn.get(f"{path.stem.lower()}.png"):
             found.masks[path] = folder / name
 
 
-def _sub_folder(listing: _Listing, name: str) -> str:
+def _sub_folder(listing: Listing, name: str) -> str:
     """`name`, or that of a folder which differs from it in case alone."""
     alike = [folder for folder in listing.folders if folder.lower() == name]
     return name if name in alike else next(iter(alike), name)
-
-
-def _of_formats(names: Iterable[str], formats: Sequence[str]) -> list[str]:
-    return [name for name in names if name.strip().lower().endswith(tuple(formats))]
 
 
 def _rank(name: str, formats: Sequence[str]) -> int:
@@ -207,22 +150,8 @@ def _rank(name: str, formats: Sequence[str]) -> int:
     return next(rank for rank, suffix in enumerate(formats) if name.strip().lower().endswith(suffix))
 
 
-def _strange_entries(listing: _Listing, formats: Sequence[str]) -> list[str]:
-    """What bears the name of a recording and is no file, each in words."""
-    kinds = {**dict.fromkeys(listing.folders, "a folder"), **listing.others}
-    return [
-        f"{visible(name)} is {kinds[name]}{'' if kinds[name] == _IN_BYTES else ', not a file'}"
-        for name in _of_formats(sorted(kinds), formats)
-    ]
-
-
-def _other_kinds(listing: _Listing) -> str:
+def _other_kinds(listing: Listing) -> str:
     """Files there of which nothing is known, for whoever wonders why theirs is not found."""
-    known = [suffix for formats in (*_FORMATS.values(), _PICTURE_FORMATS) for suffix in formats]
-    unknown = [visible(name) for name in listing.files if not _of_formats([name], known)]
+    known = [suffix for formats in (*_FORMATS.values(), PICTURE_FORMATS) for suffix in formats]
+    unknown = [visible(name) for name in listing.files if not of_formats([name], known)]
     return f"; of kinds that are not read: {shortened(unknown, most=_SHOWN)}" if unknown else ""
-
-
-def composed(name: str) -> str:
-    """A name in the composed form of Unicode, which copying to another system may change."""
-    return unicodedata.normalize("NFC", name)

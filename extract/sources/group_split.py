@@ -1,13 +1,13 @@
-"""Whole sessions into train, validation and test: train holds normal sessions only, and no session is in two."""
+"""Whole groups into train, validation and test: train holds normal groups only, and no group is in two."""
 
 from collections.abc import Mapping
 
 import numpy as np
 
-from ..source import Split
+from .source import Split
 
 
-def split_sessions(
+def split_groups(
     classes_of: Mapping[str, frozenset[str]],
     *,
     normal: str,
@@ -15,9 +15,9 @@ def split_sessions(
     test_fraction: float,
     generator: np.random.Generator,
 ) -> dict[str, Split]:
-    """The split of each session, from the classes that it holds.
+    """The split of each group, from the classes that it holds.
 
-    Sessions of normal welds alone are shuffled and cut by the two fractions, train taking the rest. Sessions with a
+    Groups of normal samples alone are shuffled and cut by the two fractions, train taking the rest. Groups with a
     defect are shared between validation and test in the ratio of the fractions, class by class. Wherever a fraction
     is above zero its split gets at least one session of each kind, as far as there are enough: train comes first, then
     validation, then test. At least one fraction must be above zero, and their sum below one.
@@ -37,7 +37,7 @@ def _shuffled(names: list[str], generator: np.random.Generator) -> list[str]:
 
 
 def _by_class(names: list[str], classes_of: Mapping[str, frozenset[str]]) -> list[str]:
-    """Sessions of one class side by side, else in the order given, for the sort is stable."""
+    """Groups of one class side by side, else in the order given, for the sort is stable."""
     return sorted(names, key=lambda name: sorted(classes_of[name]))
 
 
@@ -52,7 +52,7 @@ def _split_normal(names: list[str], *, val_fraction: float, test_fraction: float
 
 
 def _split_defective(names: list[str], *, val_share: float) -> dict[str, Split]:
-    """Validation's sessions spread evenly over the list, so that every class is shared in the same ratio."""
+    """Validation's groups spread evenly over the list, so that every class is shared in the same ratio."""
     count = len(names)
     num_val = count if val_share == 1 else _share(count, val_share, most=count - 1)
     return {

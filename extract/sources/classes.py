@@ -1,0 +1,74 @@
+"""Classes as people write them: which writings mean the same, which mean normal, and which that nobody knows yet."""
+
+import re
+import unicodedata
+from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache
+
+from ...cache.targets import DEFECT, LABEL, NORMAL, TargetSpec, TargetValue
+from .source import Sample
+
+GOOD = "good"  # means normal without being listed
+
+# What stands in a column of classes where nobody has looked at the sample yet.
+_UNLABELLED = (
+    *("unknown", "unlabelled", "unlabeled", "not labelled", "not labeled", "no label", "unclassified", "undefined"),
+    *("unclear", "undecided", "to be determined", "tbd", "todo", "pending", "n/a", "na", "nan", "null", "none"),
+    *("unbekannt", "unklar", "offen", "keine Angabe", "k. A.", "inconnu", "desconocido", "sconosciuto"),
+    *("неизвестно", "未知", "未标注", "不明", "未分類"),
+)
+
+# What separates words. Everything else is part of one, also signs such as `<` that tell one class from another.
+_BETWEEN_WORDS = re.compile(r"[\s_/\\.,:;()\[\]{}'\"|\x00-\x1f\x7f\u2010-\u2015-]+")
+
+
+@lru_cache(maxsize=4096)
+def words_of(written: str, *, without: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The words of a class's name, by which two writings are one class; words in `without` do not count.
+
+    Names differ where people would tell them apart, in any script. Alike are capitals and small letters, the forms that
+    Unicode calls compatible, whatever separates words, and `with` and `w`.
+    """
+    # Folding can undo a composition, and composing can undo a folding: the second round settles both.
+    for _ in range(2):
+        written = unicodedata.normalize("NFKC", written).casefold()
+    words = [word for word in _BETWEEN_WORDS.split(written) if word]
+    return tuple("w" if word == "with" else word for word in words if word not in without)
+
+
+def is_one_of(written: str, names: Iterable[str], *, without: tuple[str, ...] = ()) -> bool:
+    """Whether a class is one of `names`, in whatever writing."""
+    words = words_of(written, without=without)
+    return any(words == words_of(name, without=without) for name in names)
+
+
+def is_unlabelled(written: str, *, without: tuple[str, ...] = ()) -> bool:
+    """Whether it says that the class is not known, in which case the sample is neither normal nor a defect."""
+    return is_one_of(written, _UNLABELLED, without=without)
+
+
+def targets_of_classes(written: Sequence[str], *, normal: Collection[str]) -> list[dict[str, TargetValue]]:
+    """Class and label of each sample from its class as somebody wrote it: a class has its first writing throughout.
+
+    Nothing is known of a sample whose class is empty or a word for not knowing. Where no class at all is normal there
+    are no labels: classes of birds are no defects.
+    """
+    spelling: dict[tuple[str, ...], str] = {}
+    classes = [
+        spelling.setdefault(words_of(name), name.strip()) if words_of(name) and not is_unlabelled(name) else None
+        for name in written
+    ]
+    labels = {name: NORMAL if is_one_of(name, (GOOD, *normal)) else DEFECT for name in spelling.values()}
+    if NORMAL not in labels.values():
+        labels = {}
+    return [{} if name is None else {"class": name} | ({"label": labels[name]} if labels else {}) for name in classes]
+
+
+def target_specs(samples: Sequence[Sample]) -> tuple[TargetSpec, ...]:
+    """The targets `label` and `class`, as far as any sample has them; normal classes come first, then by name."""
+    labels = {
+        str(sample.targets["class"]): sample.targets.get("label") for sample in samples if "class" in sample.targets
+    }
+    classes = tuple(sorted(labels, key=lambda name: (labels[name] != NORMAL, name)))
+    specs = (LABEL,) if any("label" in sample.targets for sample in samples) else ()
+    return (*specs, TargetSpec("class", "int16", classes=classes)) if classes else specs
