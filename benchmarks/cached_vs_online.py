@@ -50,7 +50,7 @@ from weldcache.train.loop import train_epochs
 from weldcache.train.pipeline import calibrate
 from weldcache.train.recipes.recipe import Batch, FeatureRequest
 from weldcache.train.recipes.registry import make_recipe
-from weldcache.train.runs.state import new_state
+from weldcache.train.state import new_state
 from weldcache.train.validation import ValidationResult
 
 CPU = torch.device("cpu")

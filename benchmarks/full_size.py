@@ -15,7 +15,7 @@ from weldcache.train.data.resident import ResidentFeatures
 from weldcache.train.randomness import Purpose, derived_seed, seeded_global_rng
 from weldcache.train.recipes.recipe import Recipe, presence_name
 from weldcache.train.recipes.registry import make_recipe
-from weldcache.train.runs.state import TrainingState, new_state
+from weldcache.train.state import TrainingState, new_state
 
 ROW_SHAPES: Mapping[str, tuple[int, ...]] = {
     "video/tokens": (16, 1024),

@@ -20,13 +20,12 @@ from torch import Tensor, nn
 
 from weldcache.configs.schema import TrainSettings
 from weldcache.train.data.resident import ResidentFeatures
-from weldcache.train.ema import update_average
 from weldcache.train.recipes.causal_film.augmentation import augment
 from weldcache.train.recipes.causal_film.module import CalibratedCausalFilm
 from weldcache.train.recipes.causal_film.network import CausalFilm
 from weldcache.train.recipes.causal_film.process import Modulation, modulate
 from weldcache.train.recipes.recipe import Batch, Recipe
-from weldcache.train.runs.state import TrainingState
+from weldcache.train.state import TrainingState, update_average
 
 NUM_WELDS = 64  # that batches are drawn from; the gather has to go through memory as it does with more of them
 TARGET = 3.0  # times the floor

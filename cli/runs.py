@@ -39,7 +39,7 @@ def show(
 ) -> None:
     """Show a run: what it was trained on, what it reached, the settings that are not a preset's, its files."""
     from ..configs.load import load_settings
-    from ..train.runs.details import describe_run_folder
+    from ..train.runs.catalogue import describe_run_folder
     from ..train.runs.folder import find_run
 
     folder = load_settings(config, overrides=settings or []).runs.folder

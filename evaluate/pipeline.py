@@ -15,9 +15,9 @@ from ..configs.device import resolve_device
 from ..configs.schema import Settings
 from ..train.data.samples import VALIDATION_SPLIT
 from ..train.recipes.recipe import dispensable_modalities
-from ..train.runs.details import settings_of_members
+from ..train.runs.catalogue import settings_of_members
+from ..train.runs.documents import shareable
 from ..train.runs.folder import find_run
-from ..train.runs.settings import shareable
 from ..train.runs.trained_run import TrainedRun, load_run
 from .judging import judge
 from .report.report_json import report_document

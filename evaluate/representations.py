@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from ..train.runs.metrics_log import MetricRow
+from ..train.runs.log import MetricRow
 from .results import Representation, Spread
 
 # Chosen limits, not measured ones: fewer than two directions are a line, and a twentieth of the spread that the first

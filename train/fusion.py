@@ -31,16 +31,15 @@ from .data.streamed import StreamedFeatures
 from .nn.late_fusion import LateFusion
 from .recipes.late_fusion import LATE_FUSION, FusionMember, LateFusionRecipe
 from .recipes.recipe import feature_sets_of
-from .runs.checkpoint import module_tensors, write_checkpoint
+from .runs.checkpoint import module_tensors, origin_of, write_checkpoint
+from .runs.checkpointer import best_checkpoint
+from .runs.documents import shareable
 from .runs.folder import RunFolder, find_run, named_run, next_name, relative_name
-from .runs.manifest import make_manifest
-from .runs.metrics_log import MetricRow, append_row, read_log
-from .runs.origin import origin_of
-from .runs.settings import shareable
-from .runs.start import make_folder_of_runs
-from .runs.state import Best, best_checkpoint
+from .runs.log import MetricRow, append_row, read_log
+from .runs.start import make_folder_of_runs, make_manifest
 from .runs.trained_run import WEIGHTS, TrainedRun, Weights, load_run
 from .scoring import score_rows
+from .state import Best
 from .validation import ValidationResult, Validator
 
 _LEAST_MEMBERS = 2

@@ -8,24 +8,21 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from ..configs.schema import TrainSettings
 from ..errors import TrainingError
-from .data.batches import BatchSource, num_shuffled_batches, shuffled_batches
-from .ema import decay_at, update_average
+from .data.batches import BatchSource, shuffled_batches
 from .precision import arithmetic
 from .randomness import Purpose, derived_generator, derived_seed, seeded_global_rng
 from .recipes.recipe import Batch, Recipe
-from .runs.metrics_log import MetricRow
-from .runs.state import Best, TrainingState
-from .schedule import Schedule
+from .runs.log import MetricRow
+from .schedule import Schedule, schedule_for
+from .state import Best, StopReason, TrainingState, decay_at, update_average
 from .validation import Validate, ValidationResult
 
-StopReason = Literal["epochs", "patience"]
 _GRADIENT_NORM = "gradient_norm"
 
 
@@ -81,18 +78,6 @@ def train_epochs(
             "samples_per_second": len(samples) / trained,
         }
         yield EpochResult(metrics, improved=_note_best(state, metrics, settings=settings))
-
-
-def schedule_for(settings: TrainSettings, *, num_samples: int) -> Schedule:
-    """The settings' epochs in steps."""
-    steps_per_epoch = num_shuffled_batches(num_samples, batch_size=settings.batch_size)
-    return Schedule(
-        warmup_lr=settings.warmup_lr,
-        lr=settings.lr,
-        min_lr=settings.min_lr,
-        warmup_steps=settings.warmup_epochs * steps_per_epoch,
-        total_steps=settings.epochs * steps_per_epoch,
-    )
 
 
 def _train_epoch(

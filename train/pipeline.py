@@ -27,16 +27,15 @@ from .data.twins import in_pairs
 from .display.display import ShowTraining, training_display
 from .loggers.logger import LoggedRun
 from .loggers.open import open_loggers, require_loggers
-from .loop import StopReason, stop_reason, train_epochs
+from .loop import stop_reason, train_epochs
 from .randomness import Purpose, derived_seed, seeded_global_rng
 from .recipes.recipe import Recipe, feature_sets_of
 from .recipes.registry import make_recipe
 from .runs.checkpointer import Checkpointer, resume
 from .runs.folder import RunFolder
-from .runs.manifest import make_manifest
-from .runs.metrics_log import append_row
-from .runs.start import decide_start, held_run
-from .runs.state import Best, TrainingState, new_state
+from .runs.log import append_row
+from .runs.start import decide_start, held_run, make_manifest
+from .state import Best, StopReason, TrainingState, new_state
 from .training_caveats import training_caveats
 from .validation import Validator
 

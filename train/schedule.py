@@ -3,6 +3,9 @@
 import math
 from dataclasses import dataclass
 
+from ..configs.schema import TrainSettings
+from .data.batches import num_shuffled_batches
+
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
@@ -24,3 +27,15 @@ class Schedule:
         cosine_steps = max(self.total_steps - 1 - self.warmup_steps, 1)
         done = min((step - self.warmup_steps) / cosine_steps, 1.0)
         return self.min_lr + 0.5 * (self.lr - self.min_lr) * (1 + math.cos(math.pi * done))
+
+
+def schedule_for(settings: TrainSettings, *, num_samples: int) -> Schedule:
+    """The settings' epochs in steps."""
+    steps_per_epoch = num_shuffled_batches(num_samples, batch_size=settings.batch_size)
+    return Schedule(
+        warmup_lr=settings.warmup_lr,
+        lr=settings.lr,
+        min_lr=settings.min_lr,
+        warmup_steps=settings.warmup_epochs * steps_per_epoch,
+        total_steps=settings.epochs * steps_per_epoch,
+    )

@@ -5,7 +5,7 @@ from html import escape
 from importlib.resources import files
 from string import Template
 
-from ...train.runs.metrics_log import MetricRow
+from ...train.runs.log import MetricRow
 from ...wording import visible
 from ..results import Assessment, Provenance
 from ..scores import ScoreTable

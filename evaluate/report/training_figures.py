@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import NDArray
 
-from ...train.runs.metrics_log import MetricRow
+from ...train.runs.log import MetricRow
 from ..representations import spreads_of, watched_representations
 from .drawing import CONTROL_COLOUR, DEFECT_COLOUR, INK, MODEL_COLOUR, data_uri, style
 

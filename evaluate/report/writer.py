@@ -9,7 +9,7 @@ from ...errors import BusyError
 from ...locking import locked_folder
 from ...train.runs.documents import hashes_of
 from ...train.runs.folder import RunFolder
-from ...train.runs.metrics_log import MetricRow
+from ...train.runs.log import MetricRow
 from ..results import Assessment, Provenance
 from ..scores import ScoreTable, write_scores
 from .report_html import render_html

@@ -8,7 +8,7 @@ from ...configs.schema import TrainSettings
 from ...progress import Progress
 from ...train.display.display import ShowTraining, TrainingDisplay
 from ...train.display.live import describe_epoch
-from ...train.runs.metrics_log import MetricRow
+from ...train.runs.log import MetricRow
 from ...wording import visible
 from .trial import Trial
 

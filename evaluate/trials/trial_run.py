@@ -9,7 +9,7 @@ from ...train.data.samples import VALIDATION_SPLIT
 from ...train.display.display import ShowTraining
 from ...train.pipeline import train
 from ...train.runs.folder import RunFolder
-from ...train.runs.metrics_log import seconds_of
+from ...train.runs.log import seconds_of
 from ...train.runs.trained_run import load_run
 from ..judging import judge
 from ..scores import write_scores

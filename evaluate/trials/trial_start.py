@@ -17,8 +17,8 @@ from ...train.data.requests import require_features, used_names
 from ...train.data.samples import choose_samples
 from ...train.recipes.recipe import FeatureRequest
 from ...train.recipes.registry import make_recipe
+from ...train.runs.checkpoint import deciding_settings
 from ...train.runs.documents import fingerprints_of
-from ...train.runs.origin import deciding_settings
 from ...wording import lined_up
 from ..judged_rows import SeenRows, rows_to_judge
 from .trial import Trial

@@ -20,7 +20,7 @@ from weldcache.cache.writer import StoreWriter
 from weldcache.configs.load import to_yaml
 from weldcache.configs.schema import Settings
 from weldcache.train.runs.folder import RunFolder
-from weldcache.train.runs.metrics_log import append_row, read_log
+from weldcache.train.runs.log import append_row, read_log
 
 NUM_TRAIN_NORMALS, NUM_TRAIN_DEFECTS = 37, 3
 NUM_VAL_NORMALS, NUM_VAL_DEFECTS = 12, 12

@@ -13,7 +13,7 @@ from weldcache.errors import TrainingError
 from weldcache.train.data.batches import Order
 from weldcache.train.loop import EpochResult, stop_reason, train_epochs
 from weldcache.train.recipes.recipe import Batch, Encodings, FeatureRequest, Recipe, Shapes
-from weldcache.train.runs.state import TrainingState, new_state
+from weldcache.train.state import TrainingState, new_state
 from weldcache.train.validation import ValidationResult
 
 NUM_POINTS = 21

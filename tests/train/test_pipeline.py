@@ -23,7 +23,7 @@ from weldcache.train.recipes.registry import make_recipe
 from weldcache.train.runs import checkpointer
 from weldcache.train.runs.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from weldcache.train.runs.folder import latest_run
-from weldcache.train.runs.manifest import make_manifest
+from weldcache.train.runs.start import make_manifest
 from weldcache.train.runs.trained_run import TrainedRun, load_run
 from weldcache.train.scoring import score_rows
 

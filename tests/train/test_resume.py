@@ -17,7 +17,7 @@ from weldcache.train.pipeline import TrainingSummary, train
 from weldcache.train.runs import checkpointer
 from weldcache.train.runs.checkpoint import Checkpoint, read_checkpoint
 from weldcache.train.runs.folder import RunFolder, named_run
-from weldcache.train.runs.metrics_log import MetricRow, append_row, read_log
+from weldcache.train.runs.log import MetricRow, append_row, read_log
 from weldcache.train.runs.verification import verify_run
 
 MakeSettings = Callable[..., Settings]

@@ -9,7 +9,7 @@ from rich.live import Live
 
 from ...configs.schema import TrainSettings
 from ...progress import Progress
-from ..runs.metrics_log import MetricRow
+from ..runs.log import MetricRow
 from .live import LiveDisplay, describe_epoch
 
 _REFRESHES = 4  # a second

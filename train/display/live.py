@@ -12,7 +12,7 @@ from rich.text import Text
 
 from ...configs.schema import TrainSettings
 from ...wording import format_seconds
-from ..runs.metrics_log import MetricRow
+from ..runs.log import MetricRow
 from .panels import lay_out
 
 _NAMES = {"val_auroc": "val AUROC", "val_loss": "val loss"}

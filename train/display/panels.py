@@ -10,7 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from ..runs.metrics_log import MetricRow
+from ..runs.log import MetricRow
 from .curves import Curve, draw_curves
 
 _STYLES = ("cyan", "magenta", "green", "blue", "red", "white")

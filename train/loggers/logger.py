@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from ...configs.schema import Settings
 from ..runs.folder import RunFolder
-from ..runs.metrics_log import MetricRow
+from ..runs.log import MetricRow
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from mlflow.tracking import MlflowClient
 
 from ...atomic import write_json
 from ...progress import say
-from ..runs.metrics_log import MetricRow
-from ..runs.settings import shareable
+from ..runs.documents import shareable
+from ..runs.log import MetricRow
 from .logger import LoggedRun, epoch_of, values_of
 
 MEMORY = "mlflow.json"

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 
 from ...errors import SettingsError, WeldcacheError
 from ...progress import say
-from ..runs.metrics_log import MetricRow
+from ..runs.log import MetricRow
 from .logger import LoggedRun, Logger
 
 _LIBRARIES = {"tensorboard": ("tensorboard",), "wandb": ("wandb",), "mlflow": ("mlflow", "sqlalchemy", "alembic")}

@@ -6,8 +6,8 @@ import time
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from ...configs.load import to_yaml
-from ..runs.metrics_log import MetricRow
-from ..runs.settings import shareable
+from ..runs.documents import shareable
+from ..runs.log import MetricRow
 from .logger import LoggedRun, epoch_of, values_of
 
 FOLDER = "tensorboard"

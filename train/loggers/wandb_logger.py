@@ -10,8 +10,8 @@ import wandb
 from ...atomic import write_json
 from ...errors import SettingsError
 from ...progress import say
-from ..runs.metrics_log import MetricRow
-from ..runs.settings import shareable
+from ..runs.documents import shareable
+from ..runs.log import MetricRow
 from .logger import LoggedRun, epoch_of, values_of
 
 FOLDER = "wandb"  # W&B's own name for it, in the folder that it is given

@@ -1,4 +1,4 @@
-"""When checkpoints are written: not at every epoch, and always so that a kill in between leaves a run that goes on.
+"""A training's state on its way to disk and back, and when: always so that a kill leaves a run that goes on.
 
 Each file says by itself what it holds and of which run, and is refused where that does not fit. `best` is written
 before `last`: a kill between the two leaves a best epoch that lies ahead of `last`; the epochs up to it are then
@@ -8,21 +8,44 @@ would be gone.
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from torch import Tensor
+from typing_extensions import TypedDict
 
 from ...errors import TrainingError
-from ..loop import StopReason
 from ..randomness import Purpose, derived_seed
-from .checkpoint import Checkpoint, write_checkpoint
+from ..state import Best, StopReason, TrainingState
+from .checkpoint import (
+    AVERAGED,
+    RAW,
+    Checkpoint,
+    load_module,
+    module_tensors,
+    origin_of,
+    read_run_checkpoint,
+    tensors_below,
+    write_checkpoint,
+)
+from .documents import Count, Figure, Figures, typed
 from .folder import RunFolder
-from .metrics_log import cut_back, read_log
-from .origin import origin_of, read_run_checkpoint
-from .state import TrainingState, best_checkpoint, best_of, restore, resumable_checkpoint, weights_of
+from .log import cut_back, read_log
 
+_OPTIMIZER = "optimizer"
 _SEEDS = "seeds_of_next_epoch"
+
+
+class _BestRecord(TypedDict):
+    epoch: Count
+    value: float
+    metrics: Figures
+
+
+class _LastRecord(TypedDict):
+    epoch: Count
+    step: Count
+    scaler: dict[str, Figure]
 
 
 class Checkpointer:
@@ -95,3 +118,51 @@ def _seeds_of_next_epoch(seed: int, *, epoch: int) -> dict[str, int]:
     """Where the random number generators of the epoch after `epoch` start, by purpose."""
     lasting = [purpose for purpose in Purpose if purpose is not Purpose.WEIGHTS]
     return {purpose.name.lower(): derived_seed(seed, purpose, epoch=epoch + 1) for purpose in lasting}
+
+
+def weights_of(state: TrainingState) -> dict[str, Tensor]:
+    """A copy of the raw and the averaged weights."""
+    return module_tensors(state.model, prefix=RAW) | module_tensors(state.averaged, prefix=AVERAGED)
+
+
+def best_checkpoint(best: Best, weights: Mapping[str, Tensor]) -> Checkpoint:
+    """The best epoch's weights; the record says which epoch that was, so the file needs no other beside it."""
+    return Checkpoint(weights, asdict(best))
+
+
+def best_of(checkpoint: Checkpoint, *, path: Path) -> Best:
+    """The record of `best_checkpoint`; `path` is for messages.
+
+    Raises:
+        TrainingError: if the checkpoint is not one of a best epoch.
+    """
+    record = typed(checkpoint.record, _BestRecord, path=path)
+    return Best(record["epoch"], record["value"], record["metrics"])
+
+
+def resumable_checkpoint(state: TrainingState) -> Checkpoint:
+    """All of a state but its best epoch, which has a file of its own."""
+    tensors = weights_of(state)
+    for name, parameter in state.model.named_parameters():
+        for moment, value in state.optimizer.state.get(parameter, {}).items():
+            tensors[f"{_OPTIMIZER}/{moment}/{name}"] = value
+    return Checkpoint(tensors, {"epoch": state.epoch, "step": state.step, "scaler": state.scaler.state_dict()})
+
+
+def restore(state: TrainingState, checkpoint: Checkpoint, *, path: Path) -> None:
+    """Bring a new state to where `resumable_checkpoint` was taken; `path` is for messages.
+
+    Raises:
+        TrainingError: if the checkpoint does not fit the model, or is not one to go on from.
+    """
+    record = typed(checkpoint.record, _LastRecord, path=path)
+    load_module(state.model, checkpoint, prefix=RAW, path=path)
+    load_module(state.averaged, checkpoint, prefix=AVERAGED, path=path)
+    parameters = dict(state.model.named_parameters())
+    for key, value in tensors_below(checkpoint, _OPTIMIZER).items():
+        moment, _, name = key.partition("/")
+        if name not in parameters:
+            raise TrainingError(f"{path} holds optimiser state of {name}, which the model lacks; train again.")
+        state.optimizer.state[parameters[name]][moment] = value.to(parameters[name].device)
+    state.scaler.load_state_dict(record["scaler"])
+    state.epoch, state.step = record["epoch"], record["step"]

@@ -10,8 +10,7 @@ from ...documents import Json
 from ...errors import SettingsError
 from ...metrics.estimate import Estimate
 from ...wording import shortened
-from .catalogue import UNSEALED
-from .details import RunDetails, describe_run_folder
+from .catalogue import UNSEALED, RunDetails, describe_run_folder
 from .folder import find_run
 
 Figure = Estimate | float | int | str | None

@@ -5,7 +5,8 @@ they go with, so that neither an edited figure nor another run's file is taken f
 seals can be read, and are said to be unsealed.
 """
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, NotRequired, TypeVar, cast
@@ -13,6 +14,8 @@ from typing import Annotated, Any, NotRequired, TypeVar, cast
 from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
+from ...configs.load import fields, settings_from_file
+from ...configs.schema import Settings
 from ...documents import (
     faults_told,
     fingerprint,
@@ -24,6 +27,7 @@ from ...documents import (
     write_sealed,
 )
 from ...errors import TrainingError
+from ...wording import under_home
 
 BELONGS_TO = "manifest_checksum"
 """Under this a document names the manifest of its run."""
@@ -35,6 +39,11 @@ Figure = Annotated[int, Field(ge=-_LARGEST, le=_LARGEST)] | float
 Figures = dict[Annotated[str, StringConstraints(pattern=r"^[\w./+-]+$", max_length=500)], Figure | None]
 Line = Annotated[str, StringConstraints(max_length=10_000)]
 PlainName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=255)]
+
+Document = TypeVar("Document")
+
+_VALIDATORS: dict[object, TypeAdapter[Any]] = {}  # making one costs more than all that it is used for
+_PATHS = [name.partition(".")[::2] for name, field in fields() if field.annotation is Path]
 
 
 def _distinct(members: list["Member"]) -> list["Member"]:
@@ -137,11 +146,6 @@ class WithFiles(TypedDict):
     files: NotRequired[dict[PlainName, str]]
 
 
-Document = TypeVar("Document")
-
-_VALIDATORS: dict[object, TypeAdapter[Any]] = {}  # making one costs more than all that it is used for
-
-
 def read_object(path: Path) -> dict[str, Any]:
     """A JSON object, whatever it says.
 
@@ -240,3 +244,39 @@ def _edited(path: Path) -> TrainingError:
     return TrainingError(
         f"{path} does not match its checksum: it was damaged or edited. Restore it, or delete the run's folder."
     )
+
+
+def shareable(settings: Settings) -> Settings:
+    """Settings as they are written into a run of `runs.folder`, which is copied with its project and given to others.
+
+    So a path in the project is meant from the run's folder, one elsewhere in the user's home begins with `~`; reading
+    turns both round.
+    """
+    return _with_paths(settings, lambda path: _shareable(path, runs=settings.runs.folder))
+
+
+def read_settings(path: Path) -> Settings:
+    """The settings of the run in whose folder `path` is, with the paths as they are on this machine.
+
+    Raises:
+        SettingsError: if the file is not of this version of the schema.
+        OSError: if it cannot be read.
+    """
+    here = path.parent.absolute()
+    # Without `..` by the names alone: the run's folder may be a link to another disk, and the project is where it is.
+    return _with_paths(settings_from_file(path), lambda told: Path(os.path.normpath(here / told.expanduser())))
+
+
+def _with_paths(settings: Settings, change: Callable[[Path], Path]) -> Settings:
+    for section, name in _PATHS:
+        own = getattr(settings, section)
+        settings = settings.model_copy(update={section: own.model_copy(update={name: change(getattr(own, name))})})
+    return settings
+
+
+def _shareable(path: Path, *, runs: Path) -> Path:
+    """From a run's folder for what lies in the project of `runs`, which for a list of variants is one folder higher."""
+    for project in (runs.parent, runs.parent.parent):
+        if path.is_relative_to(project) and not Path.home().is_relative_to(project):
+            return Path(os.path.relpath(path, runs / "run"))
+    return Path(under_home(path))

@@ -26,9 +26,8 @@ from ...documents import read_regular_file
 from ...errors import NotFoundError, OutputExistsError, SettingsError, TrainingError
 from ...progress import say
 from ...wording import homes_restored
-from .documents import Manifest, RunState, read_manifest, read_sealed, sealed_manifest, write_of_run
-from .metrics_log import MetricRow, read_log
-from .settings import read_settings
+from .documents import Manifest, RunState, read_manifest, read_sealed, read_settings, sealed_manifest, write_of_run
+from .log import MetricRow, read_log
 
 LATEST = "latest"
 """Stands for the newest finished run wherever a run's name is asked for."""

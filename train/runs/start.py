@@ -1,23 +1,31 @@
-"""Whether a training command starts a new run, goes on with an unfinished one, or is refused; and holding that run."""
+"""Whether a training command starts a new run, goes on with an unfinished one, or is refused; making and holding it."""
 
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from ...atomic import is_empty_folder, remove_partial
-from ...cache.provenance import differences, differences_told
+from ...cache.description import has_random_backbones
+from ...cache.provenance import differences, differences_told, library_versions
+from ...cache.store import FeatureStore
 from ...configs.load import to_yaml
 from ...configs.schema import Settings
 from ...documents import Json
 from ...errors import BusyError, OutputExistsError, SettingsError
 from ...locking import locked_folder
 from ...wording import lined_up
+from ..data.requests import used_names
+from ..data.samples import ChosenSamples
+from ..recipes.recipe import Recipe
+from .checkpoint import deciding_settings
+from .documents import shareable
 from .folder import RunFolder, all_runs, named_run, next_name
-from .origin import deciding_settings
-from .settings import shareable
 
 _SHOWN = 10  # differences in a message
 
@@ -141,3 +149,55 @@ def _differences(run: RunFolder, settings: Settings, manifest: Mapping[str, Any]
 def _told(manifest: Mapping[str, Any]) -> Json:
     """What decides a training beside its settings."""
     return {name: manifest[name] for name in ("recipe", "cache", "samples")}
+
+
+def make_manifest(
+    recipe: Recipe,
+    *,
+    name: str,
+    model: nn.Module,
+    store: FeatureStore,
+    samples: ChosenSamples,
+    seed: int,
+    command: str,
+) -> dict[str, Any]:
+    """The manifest of a run of `recipe`, which is called `name`, as plain JSON values.
+
+    `samples` names every row by its key, so that evaluation can hold against them what it scores. `cache` is what the
+    store's manifest says of the features that the recipe uses, and `fingerprint` is over that alone: what is added to
+    the store later changes neither.
+    """
+    labels, used = store.index.labels, used_names(recipe)
+    return {
+        "recipe": name,
+        "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "command": command,
+        "seed": seed,
+        "versions": library_versions(),
+        "fingerprint": store.fingerprint_of(used),
+        "cache": store.manifest_of(used),
+        "backbones_are_random": has_random_backbones(store.manifest_of(used)),
+        "parameters": count_parameters(model),
+        "counts": {
+            "train_normals": len(samples.train),
+            "train_defects_left_out": samples.defects_left_out,
+            "train_normals_lacking": dict(samples.train_lacking),
+            "train_normals_without": dict(samples.train_without),
+            "validation_normals": int((labels[samples.validation] == 0).sum()),
+            "validation_defects": int((labels[samples.validation] == 1).sum()),
+            "validation_lacking": dict(samples.validation_lacking),
+            "validation_without": dict(samples.validation_without),
+        },
+        "samples": {
+            "train": store.index.keys[samples.train].tolist(),
+            "validation": store.index.keys[samples.validation].tolist(),
+        },
+    }
+
+
+def count_parameters(model: nn.Module) -> Mapping[str, int]:
+    """Parameters that are trained, and all of them."""
+    return {
+        "trainable": sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
+        "total": sum(parameter.numel() for parameter in model.parameters()),
+    }

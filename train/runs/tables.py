@@ -11,9 +11,8 @@ from rich.text import Text
 from ...documents import Json
 from ...metrics.estimate import Estimate, span, with_span
 from ...wording import count_of, format_seconds, format_size, visible
-from .catalogue import UNSEALED, RunEntry, Status, auroc_of
+from .catalogue import UNSEALED, RunDetails, RunEntry, Status, auroc_of
 from .comparison import Comparison, Figure
-from .details import RunDetails
 from .pruning import PruningPlan
 
 _STYLES: dict[Status, str] = {

@@ -19,12 +19,12 @@ from ..precision import Precision
 from ..recipes.late_fusion import LateFusionRecipe
 from ..recipes.recipe import Recipe
 from ..recipes.registry import recipe_of, untrained_modalities
-from .checkpoint import load_module
+from ..state import Best
+from .checkpoint import load_module, read_run_checkpoint, require_same_features
+from .checkpointer import best_of
 from .documents import Manifest
 from .folder import RunFolder
-from .metrics_log import MetricRow
-from .origin import read_run_checkpoint, require_same_features
-from .state import Best, best_of
+from .log import MetricRow
 
 Weights = Literal["averaged", "raw"]
 WEIGHTS: tuple[Weights, ...] = ("averaged", "raw")

@@ -13,10 +13,10 @@ from typing import Any
 from ...documents import is_sealed, seal_holds
 from ...errors import TrainingError
 from .catalogue import UNSEALED, tried
+from .checkpoint import read_run_checkpoint
+from .checkpointer import best_of
 from .documents import Manifest, WithFiles, hashes_of, read_object, require_seal, typed
 from .folder import RunFolder, folders_of_runs, relative_name, runs_in
-from .origin import read_run_checkpoint
-from .state import best_of
 
 _DOCUMENTS = ("report*.json", "trial_*.json")  # of evaluation and of a list's trials, beside what training writes
 _TABLES = "table_*.json"

@@ -21,7 +21,7 @@ from rich.console import Console
 from weldcache.configs.schema import TrainSettings
 from weldcache.train.display import live
 from weldcache.train.display.display import training_display
-from weldcache.train.runs.metrics_log import MetricRow
+from weldcache.train.runs.log import MetricRow
 
 CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 

@@ -13,7 +13,7 @@ import pytest
 from weldcache.configs.schema import Settings
 from weldcache.train.loggers.logger import LoggedRun
 from weldcache.train.runs.folder import RunFolder
-from weldcache.train.runs.metrics_log import MetricRow
+from weldcache.train.runs.log import MetricRow
 
 MONITOR = "val_auroc"
 

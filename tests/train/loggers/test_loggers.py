@@ -15,7 +15,7 @@ import pytest
 from weldcache.errors import SettingsError
 from weldcache.train.loggers.logger import LoggedRun
 from weldcache.train.loggers.open import open_loggers
-from weldcache.train.runs.metrics_log import MetricRow
+from weldcache.train.runs.log import MetricRow
 
 MakeRun = Callable[..., LoggedRun]
 MakeRow = Callable[..., MetricRow]

@@ -14,7 +14,7 @@ from weldcache.errors import SettingsError
 from weldcache.train.loggers import open as opening
 from weldcache.train.loggers.logger import LoggedRun
 from weldcache.train.loggers.open import Loggers, open_loggers, require_loggers
-from weldcache.train.runs.metrics_log import MetricRow
+from weldcache.train.runs.log import MetricRow
 
 MakeRun = Callable[..., LoggedRun]
 MakeRow = Callable[..., MetricRow]

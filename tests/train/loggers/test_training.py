@@ -12,7 +12,7 @@ from weldcache.configs.schema import Settings
 from weldcache.errors import SettingsError
 from weldcache.train import pipeline
 from weldcache.train.loggers import open as opening
-from weldcache.train.runs.metrics_log import MetricRow, append_row, read_log
+from weldcache.train.runs.log import MetricRow, append_row, read_log
 
 MakeSettings = Callable[..., Settings]
 

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from weldcache.configs.load import load_settings
 from weldcache.configs.schema import AutoencoderSettings
-from weldcache.train.loop import schedule_for
 from weldcache.train.recipes.recipe import Recipe, dispensable_modalities
 from weldcache.train.recipes.video_autoencoder import VideoAutoencoderRecipe
+from weldcache.train.schedule import schedule_for
 
 ARRAY = "film_frames/embedding"
 SHAPES = {ARRAY: (4, 12)}

@@ -12,9 +12,8 @@ from weldcache.atomic import write_json
 from weldcache.configs.load import load_settings
 from weldcache.errors import NotFoundError, SettingsError
 from weldcache.metrics.estimate import Estimate
-from weldcache.train.runs.catalogue import list_runs
+from weldcache.train.runs.catalogue import describe_run_folder, list_runs
 from weldcache.train.runs.comparison import compare
-from weldcache.train.runs.details import describe_run_folder
 from weldcache.train.runs.documents import sealed_manifest
 from weldcache.train.runs.folder import RunFolder
 from weldcache.train.runs.tables import run_page

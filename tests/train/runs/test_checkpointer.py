@@ -8,7 +8,8 @@ from torch import nn
 
 from weldcache.configs.schema import TrainSettings
 from weldcache.train.runs.checkpoint import read_checkpoint, write_checkpoint
-from weldcache.train.runs.state import TrainingState, new_state, restore, resumable_checkpoint
+from weldcache.train.runs.checkpointer import restore, resumable_checkpoint
+from weldcache.train.state import TrainingState, new_state
 
 
 def fresh(precision: str) -> TrainingState:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from weldcache.train.ema import averaged_copy, decay_at, update_average
+from weldcache.train.state import averaged_copy, decay_at, update_average
 
 
 @pytest.mark.parametrize(("update", "expected"), [(0, 0.1), (1, 2 / 11), (8, 0.5), (100_000, 0.9999)])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from weldcache.errors import TrainingError
-from weldcache.train.runs.metrics_log import append_row, cut_back, read_log
+from weldcache.train.runs.log import append_row, cut_back, read_log
 
 
 @pytest.fixture

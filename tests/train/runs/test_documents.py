@@ -8,7 +8,7 @@ import pytest
 from weldcache.atomic import write_text
 from weldcache.configs.load import to_yaml
 from weldcache.configs.schema import Settings
-from weldcache.train.runs.settings import read_settings, shareable
+from weldcache.train.runs.documents import read_settings, shareable
 
 
 def settings(*, root: Path, cache: Path, runs: Path) -> Settings:
