@@ -42,7 +42,7 @@ def bench(
         for name, question in shipped_lists().items():
             typer.echo(f"{name:14} {question}")
         return
-    from ..evaluate.trials.pipeline import bench as run_bench
+    from ..evaluate.trials.bench import bench as run_bench
 
     found = run_bench(
         load_variant_list(variants),

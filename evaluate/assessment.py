@@ -7,11 +7,9 @@ import numpy as np
 
 from ..errors import MetricError
 from ..metrics.auroc import auroc_interval
-from ..metrics.average_precision import average_precision
-from ..metrics.confusion import confusion_at
 from ..metrics.estimate import Estimate
-from ..metrics.roc import fpr_at_tpr
-from ..metrics.threshold import normal_quantile_threshold
+from ..metrics.ranking import average_precision, fpr_at_tpr
+from ..metrics.threshold import confusion_at, normal_quantile_threshold
 from .caveats import caveats
 from .controls import file_metadata_control, majority_accuracy, media_free_control, random_control
 from .results import (

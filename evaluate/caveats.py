@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..metrics.estimate import Estimate, percent, span
-from ..metrics.exceedance import exceedance_p_value
+from ..metrics.threshold import exceedance_p_value
 from ..wording import count_of
 from .results import Assessment
 from .scores import ScoreTable

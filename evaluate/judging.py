@@ -10,11 +10,10 @@ from ..train.runs.trained_run import TrainedRun
 from ..train.training_caveats import training_caveats
 from ..wording import count_of
 from .assessment import assess
-from .file_metadata import file_metadata
+from .controls import file_metadata
 from .judged_rows import rows_caveats, seen_rows, withdrawn_caveats
 from .modalities import change_caveats, lacking_caveats, modalities_seen_missing, modality_results
-from .representations import collapse_caveats, representations
-from .reproduction import reproduction_caveats
+from .recorded import collapse_caveats, representations, reproduction_caveats
 from .results import Assessment
 from .scoring import ScoredSplit
 from .whole_samples import scale_caveats, whole_samples

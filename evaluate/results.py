@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ..metrics.confusion import Confusion
 from ..metrics.estimate import Estimate
 from ..metrics.repeats import RepeatsEstimate
+from ..metrics.threshold import Confusion
 from .controls import MediaFreeControl
 
 SMALLEST_GROUP = 5

@@ -25,10 +25,15 @@ import numpy as np
 from jaxtyping import Float64, Integer, Shaped
 from scipy.stats import rankdata, t
 
-from .auroc import SMALLEST_CLASS_FOR_DELONG, auroc, logit_interval
-from .delong import delong_covariance, structural_components
+from .auroc import (
+    SMALLEST_CLASS_FOR_DELONG,
+    auroc,
+    delong_covariance,
+    logit_interval,
+    newcombe_interval,
+    structural_components,
+)
 from .estimate import Estimate
-from .newcombe import newcombe_interval
 
 Method = Literal["delong", "newcombe", "equal"]
 

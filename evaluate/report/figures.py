@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from ...metrics.binomial import clopper_pearson
 from ...metrics.estimate import Estimate, span
-from ...metrics.roc import roc_curve
+from ...metrics.ranking import roc_curve
+from ...metrics.threshold import clopper_pearson
 from ...wording import visible
 from ..results import Assessment
 from ..scores import ScoreTable

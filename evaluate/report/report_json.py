@@ -3,7 +3,7 @@
 from dataclasses import asdict
 
 from ...metrics.estimate import Estimate
-from ...metrics.exceedance import exceedance_rate
+from ...metrics.threshold import exceedance_rate
 from ..results import (
     Assessment,
     ClassResult,

@@ -6,7 +6,7 @@ from html import escape
 import numpy as np
 
 from ...metrics.estimate import Estimate, percent, span
-from ...metrics.exceedance import exceedance_rate
+from ...metrics.threshold import exceedance_rate
 from ...wording import from_to
 from ..results import Assessment, Provenance, Spread
 from ..scores import ScoreTable

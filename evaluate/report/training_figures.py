@@ -11,7 +11,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from ...train.runs.log import MetricRow
-from ..representations import spreads_of, watched_representations
+from ..recorded import spreads_of, watched_representations
 from .drawing import CONTROL_COLOUR, DEFECT_COLOUR, INK, MODEL_COLOUR, data_uri, style
 
 _FEW_EPOCHS = 30  # so few that each is marked

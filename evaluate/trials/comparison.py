@@ -14,7 +14,7 @@ from ...metrics.estimate import Estimate
 from ...metrics.repeats import RepeatsEstimate, mean_auroc, mean_auroc_difference
 from ..controls import MediaFreeControl, media_free_control, random_control
 from ..scores import Attributes, ScoreTable, score_table
-from .trial_record import TrialRecord, TrialScores
+from .record import TrialRecord, TrialScores
 
 _FIGURE = re.compile(r"[-+]?\d[\d.,]*%?")
 

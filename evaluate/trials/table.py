@@ -1,15 +1,236 @@
-"""The table of a bench for a terminal, within eighty columns."""
+"""The table of a bench for a terminal and in files (JSON, CSV, Markdown), and the notes that stand below it."""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ...atomic import remove_partial, write_text
 from ...configs.variant_lists import Recorded
-from ...wording import visible
+from ...documents import write_sealed
+from ...metrics.auroc import SMALLEST_CLASS_FOR_DELONG
+from ...metrics.estimate import span, with_span
+from ...metrics.repeats import Method, RepeatsEstimate
+from ...train.runs.documents import hashes_of
+from ...wording import from_to, spreadsheet_cell, visible
+from ..report.verdict import DEMO_SENTENCE
 from .comparison import Comparison, VariantResult
-from .notes import BenchHeader, notes_below
-from .report import cells, without_empty_columns
+
+_WHY_NOT_DELONG = f"fewer than {SMALLEST_CLASS_FOR_DELONG} samples of a class, or complete separation"
+_WAYS_OF_AUROC: Mapping[Method, str] = {
+    "delong": "DeLong's covariances and the spread of the seeds, as by Obuchowski and Rockette, on the logit scale",
+    "newcombe": f"Newcombe's score interval, widened by the spread of the seeds ({_WHY_NOT_DELONG})",
+}
+_WAYS_OF_DIFFERENCE: Mapping[Method, str] = {
+    "delong": "DeLong's covariances and the spread of the seeds, paired by sample and by seed",
+    "newcombe": f"the intervals of both AUROCs as if they were independent, rather too wide ({_WHY_NOT_DELONG})",
+    "equal": "none, where both place every sample alike",
+}
+
+
+@dataclass(frozen=True)
+class BenchHeader:
+    """What was compared, where, and by which command.
+
+    Attributes:
+        fingerprint: of all that the store holds.
+        backbones_are_random: whether any of its features come from random weights, as in a demo.
+    """
+
+    list_name: str
+    question: str
+    split: str
+    created: str
+    command: str
+    fingerprint: str
+    backbones_are_random: bool
+    versions: Mapping[str, str]
+
+    @property
+    def title(self) -> str:
+        """The list, the split and the list's question."""
+        return f"{self.list_name} on {self.split}" + (f": {self.question}" if self.question else "")
+
+
+def notes_below(comparison: Comparison, *, header: BenchHeader) -> list[str]:
+    """A sentence or two each; the same in all forms of the table."""
+    return list(_notes(comparison, header=header))
+
+
+def method_notes(comparison: Comparison) -> list[str]:
+    """How the intervals were made; where that is not one way throughout, of which variants each is."""
+    aurocs = {variant.name: variant.auroc for variant in comparison.variants if variant.auroc is not None}
+    differences = {
+        variant.name: variant.difference for variant in comparison.variants if variant.difference is not None
+    }
+    notes = []
+    if aurocs:
+        ways = _ways(aurocs, _WAYS_OF_AUROC)
+        notes.append(f"95% intervals of AUROCs, for other samples and other seeds: {ways}.")
+    if differences:
+        ways = _ways(differences, _WAYS_OF_DIFFERENCE)
+        notes.append(
+            f"Differences are from {comparison.reference}, over the seeds that both have, and not corrected for how "
+            f"many there are; their 95% intervals: {ways}."
+        )
+    return notes
+
+
+def _notes(comparison: Comparison, *, header: BenchHeader) -> Iterator[str]:
+    yield from (f"{variant.name}: {failure}" for variant in comparison.variants for failure in variant.failures)
+    if comparison.random is None:
+        return
+    yield from comparison.caveats
+    media_free = comparison.media_free
+    assert media_free is not None
+    control = f"not to be had ({media_free.reason})" if media_free.auroc is None else with_span(media_free.auroc)
+    yield (
+        f"On {comparison.num_normal} normals and {comparison.num_defect} defects of {header.split}: media-free control "
+        f"{control}, random scores {with_span(comparison.random)}."
+    )
+    yield from method_notes(comparison)
+    if comparison.num_not_shared:
+        yield f"Samples that only some variants scored, and that are in no figure: {comparison.num_not_shared}."
+    if any(len(variant.seeds) == 1 for variant in comparison.variants):
+        yield "The interval of a single seed says nothing about other seeds."
+    if header.backbones_are_random:
+        yield DEMO_SENTENCE
+
+
+def _ways(estimates: Mapping[str, RepeatsEstimate], words: Mapping[Method, str]) -> str:
+    users = {method: [name for name, estimate in estimates.items() if estimate.method == method] for method in words}
+    used = {method: names for method, names in users.items() if names}
+    if len(used) == 1:
+        return words[next(iter(used))]
+    return "; ".join(f"{words[method]}, for {', '.join(names)}" for method, names in used.items())
+
+
+_CSV_COLUMNS = (
+    "variant",
+    "seeds",
+    "val_auroc",
+    "auroc",
+    "auroc_low",
+    "auroc_high",
+    "auroc_method",
+    "auroc_lowest_seed",
+    "auroc_highest_seed",
+    "difference",
+    "difference_low",
+    "difference_high",
+    "difference_method",
+    "parameters",
+    "seconds",
+    "recorded_val_auroc",
+    "recorded_test_auroc",
+    "failures",
+)
+
+
+def write_tables(folder: Path, comparison: Comparison, *, header: BenchHeader) -> None:
+    """Write `table_<split>.csv`, `.md` and, last, `.json` into `folder`."""
+    stem = f"table_{header.split}"
+    for suffix in ("csv", "md", "json"):
+        remove_partial(folder / f"{stem}.{suffix}")
+    csv_path, markdown_path = folder / f"{stem}.csv", folder / f"{stem}.md"
+    write_text(csv_path, _as_csv(comparison))
+    write_text(markdown_path, bench_markdown(comparison, header=header))
+    files = {"files": hashes_of([csv_path, markdown_path])}
+    write_sealed(folder / f"{stem}.json", {**bench_document(comparison, header=header), **files})
+
+
+def bench_document(comparison: Comparison, *, header: BenchHeader) -> dict[str, Any]:
+    """Everything as JSON values."""
+    figures = asdict(comparison)
+    for variant in figures["variants"]:
+        variant["recorded"] = variant["recorded"].model_dump()
+    notes = {"method": " ".join(method_notes(comparison)), "notes": notes_below(comparison, header=header)}
+    return {**asdict(header), **notes, **figures}
+
+
+def bench_markdown(comparison: Comparison, *, header: BenchHeader) -> str:
+    """A table for a page of documentation."""
+    columns = [
+        "variant", "seeds", f"{header.split} AUROC", "95% interval", "by seed", "difference", "95% interval",
+        "val AUROC", "parameters", "seconds", "recorded val/test",
+    ]  # fmt: skip
+    head, *rows = without_empty_columns([columns, *map(cells, comparison.variants)])
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    lines = ["| " + " | ".join(visible(cell).replace("|", r"\|") for cell in row) + " |" for row in [head, rule, *rows]]
+    notes = [f"{visible(note)}\n" for note in notes_below(comparison, header=header)]
+    return "\n".join([f"**{visible(header.title)}**\n", *lines, "", *notes])
+
+
+def without_empty_columns(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Rows, the first of which is the head, without the columns that no other row fills."""
+    head, *others = rows
+    filled = [position for position in range(len(head)) if any(row[position] for row in others)]
+    return [[row[position] for position in filled] for row in rows]
+
+
+def cells(variant: VariantResult) -> list[str]:
+    """A row: name, number of seeds, AUROC and interval, extremes by seed, difference and interval, validation's AUROC,
+    parameters, seconds, what was recorded; "" for what could not be had."""
+    return [
+        variant.name,
+        str(len(variant.seeds)),
+        "failed" if variant.auroc is None else f"{variant.auroc.value:.3f}",
+        "" if variant.auroc is None else span(variant.auroc),
+        _by_seed(variant.by_seed),
+        "" if variant.difference is None else f"{variant.difference.value:+.3f}",
+        "" if variant.difference is None else span(variant.difference, sign="+"),
+        "" if variant.val_auroc is None else f"{variant.val_auroc:.3f}",
+        "" if variant.parameters is None else f"{variant.parameters:,}",
+        "" if variant.seconds is None else f"{variant.seconds:.1f}",
+        _recorded(variant.recorded),
+    ]
+
+
+def _by_seed(values: Sequence[float]) -> str:
+    """The lowest and the highest; nothing where there is one."""
+    return from_to(min(values), max(values)) if len(values) > 1 else ""
+
+
+def _recorded(recorded: Recorded) -> str:
+    if recorded.val is None and recorded.test is None:
+        return ""
+    return " / ".join("-" if value is None else f"{value:.3f}" for value in (recorded.val, recorded.test))
+
+
+def _as_csv(comparison: Comparison) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_CSV_COLUMNS)
+    for variant in comparison.variants:
+        writer.writerow(
+            [
+                spreadsheet_cell(variant.name),
+                " ".join(map(str, variant.seeds)),
+                variant.val_auroc,
+                *_columns(variant.auroc),
+                min(variant.by_seed, default=None),
+                max(variant.by_seed, default=None),
+                *_columns(variant.difference),
+                variant.parameters,
+                variant.seconds,
+                variant.recorded.val,
+                variant.recorded.test,
+                spreadsheet_cell("; ".join(variant.failures)),
+            ]
+        )
+    return text.getvalue()
+
+
+def _columns(estimate: RepeatsEstimate | None) -> tuple[float | str | None, ...]:
+    return (None,) * 4 if estimate is None else (estimate.value, estimate.low, estimate.high, estimate.method)
+
 
 _MILLIONS = 100_000  # parameters from here on are counted in millions
 

@@ -1,19 +1,45 @@
-"""Trials: each variant of a list with each seed is a run of its own, in the list's folder of runs."""
+"""A trial: settings become a run, and the run becomes scores that are kept. What is there already is not done again.
 
-import re
-from collections.abc import Sequence
+Before anything runs, `next_step` says what is left of a trial; `run_trial` does it. A trial that was interrupted goes
+on from its last checkpoint, and one that was trained is only scored.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any, Literal
 
+import numpy as np
+
+from ...atomic import is_empty_folder, remove_partial
+from ...cache.provenance import differences, differences_told
+from ...cache.store import FeatureStore
+from ...configs.device import resolve_device
 from ...configs.schema import Settings
-from ...configs.variant_lists import VariantList
-from ...errors import OutputExistsError, SettingsError
+from ...documents import fingerprint
+from ...errors import MetricError, OutputExistsError
+from ...train.data.feature_pool import FeaturePool
+from ...train.data.feature_reader import Rows
+from ...train.data.requests import require_features, used_names
+from ...train.data.samples import VALIDATION_SPLIT, choose_samples
+from ...train.display.display import ShowTraining
+from ...train.pipeline import train
+from ...train.recipes.recipe import FeatureRequest
+from ...train.recipes.registry import make_recipe
+from ...train.runs.checkpoint import deciding_settings
+from ...train.runs.documents import fingerprints_of
 from ...train.runs.folder import RunFolder
+from ...train.runs.log import seconds_of
+from ...train.runs.trained_run import load_run
+from ...wording import lined_up
+from ..judged_rows import SeenRows, rows_to_judge
+from ..judging import judge
+from ..scores import write_scores
+from ..scoring import load_models, score_split
+from .record import ScoredTrial, TrialRecord, TrialScores, read_trial, record_path, scores_path, write_trial
 
-# One copy of the features on one device is what makes a list quick, and its runs lie together.
-_SHARED = ("cache.path", "train.device", "runs.folder")
+_SHOWN = 5
 
-_LONGEST_NAME = 160  # the seed is added to it, and a run's name has bounds of its own
+Step = Literal["train", "go on", "score", "done"]
 
 
 @dataclass(frozen=True)
@@ -26,80 +52,168 @@ class Trial:
     run: RunFolder
 
 
-def plan_trials(
-    variants: VariantList, *, overrides: Sequence[str], seeds: Sequence[int]
-) -> tuple[Settings, list[Trial]]:
-    """The settings that all variants share, and every trial, the first seed of all variants first.
+@dataclass(frozen=True, eq=False)
+class TrialRequest:
+    """What a variant asks of the store, whatever its seed.
 
-    Nothing is written. In that order an interrupted list has figures of every variant early.
+    Attributes:
+        requests: the arrays that its recipe looks at.
+        train: rows of the normals that it trains on.
+        validation: rows that it is validated on.
+        scored: rows of the split that it is scored on.
+        cache: what made the features that it uses.
+    """
+
+    requests: tuple[FeatureRequest, ...]
+    train: Rows
+    validation: Rows
+    scored: Rows
+    cache: Mapping[str, Any]
+
+
+def request_of(settings: Settings, store: FeatureStore, *, split: str) -> TrialRequest:
+    """Look at the store on behalf of a variant.
 
     Raises:
-        SettingsError: if a setting is unknown or out of range, if variants differ in what they have to share, or if
-            two would be one folder.
-        OutputExistsError: if the list's folder is a run.
+        NotFoundError: if the store lacks features, or a split has no rows with them.
+        SettingsError: if the monitor needs defects in validation and there are none.
+        MetricError: if the split has no normals or no defects to score.
     """
-    if any(text.startswith("train.seed=") for text in overrides):
-        raise SettingsError("--set train.seed: a list trains each variant with several; name them with --seeds 0,1,2.")
-    shared = variants.shared(overrides=overrides)
-    folder = shared.runs.folder / plain_name(variants.name)
-    if RunFolder(folder).exists:
-        raise OutputExistsError(f"{folder} is a run, and the list's runs would lie in it; rename one of the two.")
-    names = _folder_names(variants)
-    resolved = {name: variants.resolve(name, overrides=overrides) for name in names}
-    for name, settings in resolved.items():
-        _require_shared(settings, shared, where=f"{variants.origin}, variant {name!r}")
-    trials = [
-        _trial(name, seed, settings, path=folder / f"{names[name]}-seed{seed}")
-        for seed in seeds
-        for name, settings in resolved.items()
-    ]
-    return _with(shared, "runs", folder=folder), trials
+    recipe = make_recipe(settings.train.recipe, settings)
+    require_features(store, recipe)
+    samples = choose_samples(store, recipe, monitor=settings.train.monitor)
+    seen = SeenRows(samples.train, samples.validation, samples.untrained)
+    scored = rows_to_judge(store, split, recipe=recipe, seen=seen).usable
+    _require_both_labels(scored, store, split=split)
+    return TrialRequest(
+        requests=tuple(recipe.requires()),
+        train=samples.train,
+        validation=samples.validation,
+        scored=scored,
+        cache=store.manifest_of(used_names(recipe)),
+    )
 
 
-def plain_name(name: str) -> str:
-    """A name as one plain folder: `10+21` becomes `10_21`.
+def _require_both_labels(rows: Rows, store: FeatureStore, *, split: str) -> None:
+    num_defect, num = int(np.sum(store.index.labels[rows] == 1)), len(rows)
+    if num_defect in (0, num):
+        raise MetricError(
+            f"There are {num - num_defect} normals and {num_defect} defects of {split} to score, and AUROC compares "
+            "the two. Choose another split with --split, or extract the others."
+        )
+
+
+def next_step(trial: Trial, request: TrialRequest, store: FeatureStore, *, split: str, overwrite: bool) -> Step:
+    """What is left to do of a trial.
 
     Raises:
-        SettingsError: if nothing is left of it, or too much for a folder's name.
+        OutputExistsError: if what is there asks for something else, or cannot be scored any more.
     """
-    plain = re.sub(r"[^A-Za-z0-9.-]+", "_", name).strip("._-")
-    if not plain:
-        raise SettingsError(f"{name!r} cannot be the name of a folder: it has neither letters nor digits.")
-    if len(plain) > _LONGEST_NAME:
-        raise SettingsError(f"{name[:40]!r}... has {len(name)} characters; {_LONGEST_NAME} are the most for a folder.")
-    return plain
+    run = trial.run
+    if overwrite or not run.path.exists() or is_empty_folder(run.path):
+        return "train"
+    if not run.exists:
+        raise OutputExistsError(f"{run.path} is there and is not a run; move it away.")
+    found = _differences(trial, request, store)
+    done = read_trial(run, split)
+    if done is not None and done.record.samples != _fingerprint(store, request.scored):
+        found.append(f"other samples of the split {split} there than now")
+    if found:
+        raise OutputExistsError(f"{run.path} asks for something else:\n{lined_up(found, most=_SHOWN)}")
+    if done is not None:
+        return "done"
+    if not run.finished:
+        return "go on"
+    if not run.best_path.is_file():
+        raise OutputExistsError(f"{run.path} was not scored on {split}, and its weights were deleted")
+    return "score"
 
 
-def _folder_names(variants: VariantList) -> dict[str, str]:
-    """Each variant's folder; two that differ only in letters' case would be one on some disks."""
-    names: dict[str, str] = {}
-    taken: dict[str, str] = {}
-    for name in variants.variants:
-        names[name] = plain_name(name)
-        other = taken.setdefault(names[name].casefold(), name)
-        if other != name:
-            raise SettingsError(
-                f"{variants.origin}: the variants {other!r} and {name!r} would both be kept as {names[name]}; rename "
-                "one."
+def _differences(trial: Trial, request: TrialRequest, store: FeatureStore) -> list[str]:
+    before, manifest = trial.run.settings(), trial.run.manifest()
+    there = {
+        "settings": deciding_settings(before),
+        "cache": manifest["cache"],
+        "samples": fingerprints_of(manifest["samples"]),
+    }
+    now = {
+        "settings": deciding_settings(trial.settings),
+        "cache": request.cache,
+        "samples": {
+            "train": _fingerprint(store, request.train),
+            "validation": _fingerprint(store, request.validation),
+        },
+    }
+    return differences_told(differences(there, now), mine="there", theirs="now")
+
+
+def _fingerprint(store: FeatureStore, rows: Rows) -> str:
+    return fingerprint(np.asarray(store.index.keys[rows]).tolist())
+
+
+def run_trial(
+    trial: Trial,
+    step: Step,
+    store: FeatureStore,
+    *,
+    pool: FeaturePool | None,
+    split: str,
+    keep_weights: bool,
+    command: str,
+    show: ShowTraining,
+) -> ScoredTrial:
+    """Do what is left of a trial; `pool` has the features that all trials share, None: each loads its own.
+
+    Raises:
+        KeyboardInterrupt: on Ctrl-C; the same trial goes on from its last checkpoint next time.
+        WeldcacheError: whatever training and scoring raise.
+    """
+    if step != "done":
+        if step != "score":
+            train(
+                trial.settings,
+                run_name=trial.run.name,
+                overwrite=step == "train" and trial.run.path.exists(),
+                command=command,
+                pool=pool,
+                show=show,
             )
-    return names
+        _score(trial, store, pool=pool, split=split, keep_weights=keep_weights)
+    done = read_trial(trial.run, split)
+    assert done is not None
+    if not done.record.weights_kept:
+        _delete_weights(trial.run)
+    return done
 
 
-def _require_shared(settings: Settings, shared: Settings, *, where: str) -> None:
-    for key in _SHARED:
-        section, _, name = key.partition(".")
-        mine, theirs = (getattr(getattr(side, section), name) for side in (settings, shared))
-        if mine != theirs:
-            raise SettingsError(
-                f"{where}: {key} is {mine}, and {theirs} for the list; all variants share it. Set it for all, in the "
-                f"list's own `set` or with --set {key}=..."
-            )
+def _score(trial: Trial, store: FeatureStore, *, pool: FeaturePool | None, split: str, keep_weights: bool) -> None:
+    run = load_run(trial.run.path)
+    device = resolve_device(run.settings.train.device, setting="train.device")
+    models = load_models(run, store=store, device=device)
+    scored = score_split(run, store, split, models=models, pool=pool)
+    validating = split == VALIDATION_SPLIT
+    validation = scored if validating else score_split(run, store, VALIDATION_SPLIT, models=models, pool=pool)
+    settings = run.settings.evaluate
+    assessment = judge(run, store, judged=scored, validation=validation, split=split, settings=settings)
+    table, state = scored.table, trial.run.state()
+    assert state is not None and state["best"] is not None
+    for path in (scores_path(trial.run, split), record_path(trial.run, split)):
+        remove_partial(path)
+    write_scores(scores_path(trial.run, split), table, threshold=assessment.threshold.value)
+    record = TrialRecord(
+        split=split,
+        samples=fingerprint(table.keys),
+        num_left_out=scored.rows.num_left_out,
+        val_auroc=state["best"].get("val_auroc"),
+        parameters=run.manifest["parameters"]["trainable"],
+        epochs=len(run.metrics),
+        seconds=seconds_of(run.metrics),
+        weights_kept=keep_weights,
+        warnings=assessment.warnings,
+    )
+    write_trial(trial.run, record, TrialScores(table.keys, table.labels, table.scores))
 
 
-def _trial(variant: str, seed: int, settings: Settings, *, path: Path) -> Trial:
-    settings = _with(_with(settings, "train", seed=seed), "runs", folder=path.parent)
-    return Trial(variant, seed, settings, RunFolder(path))
-
-
-def _with(settings: Settings, section: str, **values: object) -> Settings:
-    return settings.model_copy(update={section: getattr(settings, section).model_copy(update=values)})
+def _delete_weights(run: RunFolder) -> None:
+    for path in (run.best_path, run.last_path):
+        path.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from weldcache.evaluate.assessment import assess
-from weldcache.evaluate.representations import representations
+from weldcache.evaluate.recorded import representations
 from weldcache.evaluate.results import Assessment, ModalityResult, Provenance, WholeSamples
 from weldcache.evaluate.scores import Attributes, ScoreTable
 from weldcache.metrics.estimate import Estimate

@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from weldcache.evaluate.recorded import representations
 from weldcache.evaluate.report.report_html import render_html
-from weldcache.evaluate.representations import representations
 from weldcache.evaluate.results import Assessment, Provenance
 from weldcache.evaluate.scores import ScoreTable
 from weldcache.metrics.repeats import RepeatsEstimate

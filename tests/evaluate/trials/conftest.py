@@ -15,7 +15,7 @@ from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
 from weldcache.configs.variant_lists import VariantList, load_variant_list
-from weldcache.evaluate.trials.pipeline import Bench, bench
+from weldcache.evaluate.trials.bench import Bench, bench
 
 BLOCKS = (2, 4)
 GROUPS = {("train", 0): 24, ("train", 1): 2, ("val", 0): 10, ("val", 1): 10, ("test", 0): 14, ("test", 1): 16}

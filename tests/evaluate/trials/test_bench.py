@@ -23,7 +23,7 @@ from weldcache.configs.variant_lists import VariantList, load_variant_list
 from weldcache.errors import BusyError, OutputExistsError
 from weldcache.evaluate.scoring import load_models, score_split
 from weldcache.evaluate.trials import pipeline, plan, trial_run
-from weldcache.evaluate.trials.pipeline import Bench
+from weldcache.evaluate.trials.bench import Bench
 from weldcache.locking import locked_folder
 from weldcache.train.data import feature_pool
 from weldcache.train.recipes import registry
@@ -157,7 +157,7 @@ def test_what_is_done_is_not_repeated(run_bench: RunBench, write_list: WriteList
 _CHILD = """
 import sys
 from weldcache.configs.variant_lists import load_variant_list
-from weldcache.evaluate.trials.pipeline import bench
+from weldcache.evaluate.trials.bench import bench
 bench(load_variant_list(sys.argv[1]), overrides=[], seeds=None, split="test", overwrite=False, keep_weights=False,
       command="weldcache bench")
 """

@@ -13,9 +13,14 @@ from weldcache.configs.variant_lists import Recorded
 from weldcache.documents import seal_holds
 from weldcache.evaluate.controls import MediaFreeControl
 from weldcache.evaluate.trials.comparison import Comparison, VariantResult
-from weldcache.evaluate.trials.notes import BenchHeader, notes_below
-from weldcache.evaluate.trials.report import bench_document, bench_markdown, write_tables
-from weldcache.evaluate.trials.table import bench_summary
+from weldcache.evaluate.trials.table import (
+    BenchHeader,
+    bench_document,
+    bench_markdown,
+    bench_summary,
+    notes_below,
+    write_tables,
+)
 from weldcache.metrics.estimate import Estimate
 from weldcache.metrics.repeats import RepeatsEstimate
 

@@ -1,4 +1,4 @@
-"""Points of the ROC curve, and the false-alarm rate at a wanted detection rate."""
+"""How scores rank defects above normals, cut by cut: ROC curve, false alarms at a detection rate, average precision."""
 
 from dataclasses import dataclass
 
@@ -40,3 +40,19 @@ def fpr_at_tpr(
     curve = roc_curve(scores, labels)
     # A share such as 19/20 may fall short of 0.95 by rounding alone.
     return float(curve.fpr[curve.tpr >= tpr - 1e-12].min())
+
+
+def average_precision(scores: Shaped[np.ndarray, " samples"], labels: Integer[np.ndarray, " samples"]) -> float:
+    """Mean precision over the steps of recall, defects being the positives; tied samples form one step.
+
+    Its chance level is the share of defects, so it says little where nearly all samples are defects.
+
+    Raises:
+        MetricError: a score is not finite, or a class is empty.
+    """
+    defects, normals = part_by_label(scores, labels)
+    cuts, defects_at_cut = np.unique(defects, return_counts=True)
+    defects_found = defects.size - np.searchsorted(np.sort(defects), cuts, side="left")
+    false_alarms = normals.size - np.searchsorted(np.sort(normals), cuts, side="left")
+    precision = defects_found / (defects_found + false_alarms)
+    return float(np.sum(precision * defects_at_cut) / defects.size)

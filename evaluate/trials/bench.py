@@ -1,7 +1,8 @@
 """The bench as a story: plan the trials, load the features once, do what is left of each trial, compare."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,23 +12,22 @@ from rich.console import RenderableType
 
 from ...cache.provenance import library_versions
 from ...cache.store import FeatureStore
+from ...configs.schema import TrainSettings
 from ...configs.variant_lists import VariantList
 from ...locking import locked_folder
 from ...metrics.auroc import auroc
 from ...progress import Progress, say
 from ...train.data.feature_pool import FeaturePool
+from ...train.display.display import ShowTraining, TrainingDisplay
+from ...train.display.live import describe_epoch
 from ...train.runs.folder import refuse_links
+from ...train.runs.log import MetricRow
 from ...train.runs.start import make_folder_of_runs
-from ...wording import format_seconds
+from ...wording import format_seconds, visible
 from .comparison import TrialOutcome, VariantOutcome, compare
-from .display import shown_on, trial_title
-from .notes import BenchHeader
-from .overwriting import begin_overwriting, end_overwriting
-from .plan import Plan, load_shared_features, make_plan, one_line
-from .report import bench_document, write_tables
-from .table import bench_summary
-from .trial import plan_trials
-from .trial_run import run_trial
+from .plan import Plan, begin_overwriting, end_overwriting, load_shared_features, make_plan, one_line, plan_trials
+from .table import BenchHeader, bench_document, bench_summary, write_tables
+from .trial import Trial, run_trial
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,3 +162,40 @@ def _header(variants: VariantList, store: FeatureStore, *, split: str, command: 
         backbones_are_random=store.random_backbones,
         versions=library_versions(),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Note:
+    """A training as a note on somebody else's progress."""
+
+    progress: Progress
+    title: str
+
+    def advance(self, num_samples: int) -> None:
+        """Samples are too fine a measure for a line that counts trials."""
+
+    def epoch_done(self, metrics: MetricRow, *, improved: bool) -> None:
+        """The last epoch is the note."""
+        self.progress.advance(0, note=f"{self.title}: {describe_epoch(metrics)}")
+
+
+def trial_title(trial: Trial) -> str:
+    """A trial's name wherever a person reads it."""
+    return f"{visible(trial.variant)}, seed {trial.seed}"
+
+
+def shown_on(progress: Progress, trial: Trial) -> ShowTraining:
+    """What `train` shows a trial with, given the progress of all trials."""
+
+    @contextmanager
+    def show(
+        name: str,
+        *,
+        settings: TrainSettings,
+        num_samples: int,
+        history: Sequence[MetricRow],
+        best: MetricRow | None,
+    ) -> Iterator[TrainingDisplay]:
+        yield _Note(progress, trial_title(trial))
+
+    return show

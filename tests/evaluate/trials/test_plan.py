@@ -7,7 +7,7 @@ import pytest
 
 from weldcache.configs.variant_lists import VariantList, load_variant_list
 from weldcache.errors import NotFoundError, OutputExistsError, SettingsError
-from weldcache.evaluate.trials.trial import plain_name, plan_trials
+from weldcache.evaluate.trials.plan import plain_name, plan_trials
 
 WriteList = Callable[..., VariantList]
 

@@ -10,7 +10,7 @@ import pytest
 
 from weldcache.documents import fingerprint
 from weldcache.errors import StoreError
-from weldcache.evaluate.trials.trial_record import (
+from weldcache.evaluate.trials.record import (
     TrialRecord,
     TrialScores,
     read_trial,
