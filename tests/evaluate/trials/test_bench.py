@@ -22,7 +22,9 @@ from weldcache.cache.store import FeatureStore
 from weldcache.configs.variant_lists import VariantList, load_variant_list
 from weldcache.errors import BusyError, OutputExistsError
 from weldcache.evaluate.scoring import load_models, score_split
-from weldcache.evaluate.trials import pipeline, plan, trial_run
+from weldcache.evaluate.trials import bench as story
+from weldcache.evaluate.trials import plan
+from weldcache.evaluate.trials import trial as one_trial
 from weldcache.evaluate.trials.bench import Bench
 from weldcache.locking import locked_folder
 from weldcache.train.data import feature_pool
@@ -41,13 +43,13 @@ PLAIN = {"reference": {}, "no gate": {"set": {"model.gate": False}}}
 def trained(monkeypatch: pytest.MonkeyPatch) -> Trained:
     """Names of the runs that are trained from here on, in their order."""
     names: Trained = []
-    train = trial_run.train
+    train = one_trial.train
 
     def counting(settings: Any, **keywords: Any) -> Any:
         names.append(keywords["run_name"])
         return train(settings, **keywords)
 
-    monkeypatch.setattr(trial_run, "train", counting)
+    monkeypatch.setattr(one_trial, "train", counting)
     return names
 
 
@@ -100,7 +102,7 @@ def test_a_trial_is_a_run_like_any_other(run_bench: RunBench, write_list: WriteL
     alone_settings = together.settings.model_copy(
         update={"runs": together.settings.runs.model_copy(update={"folder": found.folder.parent})}
     )
-    trial_run.train(alone_settings, run_name="alone", overwrite=False, command="weldcache train")
+    one_trial.train(alone_settings, run_name="alone", overwrite=False, command="weldcache train")
     alone, store = load_run(found.folder.parent / "alone"), FeatureStore.open(together.settings.cache.path)
     tables = [
         score_split(run, store, "test", models=load_models(run, store=store, device=torch.device("cpu"))).table
@@ -197,7 +199,7 @@ def test_killed_between_training_and_scoring_it_only_scores(
     run_bench: RunBench, write_list: WriteList, trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(trial_run, "score_split", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(one_trial, "score_split", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             run_bench(write_list(PLAIN), seeds=[0])
     assert trained.pop() == "reference-seed0"
@@ -210,7 +212,7 @@ def test_an_overwriting_that_was_interrupted_goes_on(
 ) -> None:
     variants = write_list({**PLAIN, "mean": {"set": {"model.views": "mean"}}})
     whole = run_bench(variants, seeds=[0])
-    score_split = trial_run.score_split
+    score_split = one_trial.score_split
 
     def interrupted(run: Any, *positional: Any, **keywords: Any) -> Any:
         if run.folder.name == "no_gate-seed0":
@@ -219,7 +221,7 @@ def test_an_overwriting_that_was_interrupted_goes_on(
 
     trained.clear()
     with monkeypatch.context() as patch:
-        patch.setattr(trial_run, "score_split", interrupted)
+        patch.setattr(one_trial, "score_split", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run_bench(variants, seeds=[0], overwrite=True)
     assert trained == ["reference-seed0", "no_gate-seed0"]
@@ -238,7 +240,7 @@ def test_a_list_that_was_changed_while_overwriting_was_interrupted(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "write_tables", interrupted)
+        patch.setattr(story, "write_tables", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run_bench(write_list(PLAIN), seeds=[0], overwrite=True)
     trained.clear()
@@ -334,14 +336,14 @@ def test_a_variant_that_fails_is_in_the_table_and_costs_no_other(
 def test_a_fault_of_the_program_costs_one_trial_only(
     run_bench: RunBench, write_list: WriteList, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train = trial_run.train
+    train = one_trial.train
 
     def faulty(settings: Any, **keywords: Any) -> Any:
         if keywords["run_name"] == "reference-seed1":
             raise RuntimeError("out of\nmemory")
         return train(settings, **keywords)
 
-    monkeypatch.setattr(trial_run, "train", faulty)
+    monkeypatch.setattr(one_trial, "train", faulty)
     found = run_bench(write_list({"reference": {}}))
     (failed,) = [variant for variant in found.document["variants"] if variant["failures"]]
     assert failed["failures"] == ("seed 1: RuntimeError: out of memory (a fault of weldcache)",)
