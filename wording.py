@@ -1,5 +1,6 @@
 """How names, paths and numbers of things are written wherever a person, a terminal or a spreadsheet reads them."""
 
+import difflib
 import re
 import reprlib
 import unicodedata
@@ -132,3 +133,9 @@ def homes_hidden(text: str) -> str:
 def homes_restored(text: str) -> str:
     """What `homes_hidden` made of a text, as paths on this machine."""
     return re.sub(r"(?<![\w.~/-])~(?=/|$|[\s'\",:;])", lambda _: str(Path.home()), text)
+
+
+def nearest_hint(name: str, known: Iterable[str]) -> str:
+    """A question after the known name that `name` may be a slip of; empty where none is like it."""
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" Did you mean {matches[0]}?" if matches else ""

@@ -21,7 +21,8 @@ def export_store(
     """
     from ..cache.exchange import export_hdf5
     from ..cache.store import FeatureStore
-    from ..configs.load import load_settings, user_path
+    from ..configs.layers import user_path
+    from ..configs.load import load_settings
     from ..wording import format_size
 
     settings = load_settings(config, overrides=overrides(None, cache_path=cache))
@@ -40,7 +41,8 @@ def import_store(
     A file that is damaged or cut short is refused, and then nothing is left behind.
     """
     from ..cache.exchange import import_hdf5
-    from ..configs.load import load_settings, user_path
+    from ..configs.layers import user_path
+    from ..configs.load import load_settings
     from ..wording import count_of
 
     settings = load_settings(config, overrides=overrides(None, cache_path=cache))

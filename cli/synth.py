@@ -25,7 +25,7 @@ def synth(
     One latent weld state drives video, audio, sensors and photographs; twelve classes act on it. Writes a
     `weldcache.yaml` beside the data, so that the other commands need no further words there.
     """
-    from ..configs.load import user_path
+    from ..configs.layers import user_path
     from ..extract.sources.welds.synth.pipeline import describe, generate
     from ..extract.sources.welds.synth.plan import plan_for_size
 

@@ -4,13 +4,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
-
 from ..errors import SettingsError
-from ..wording import listed
-from .load import fields, nearest_hint
-from .schema import Settings
+from ..wording import listed, nearest_hint
+from .moved import moved_to
+from .section import Section, Setting, fields
 
 _KINDS = {
     "integer": "whole number",
@@ -30,31 +27,33 @@ _LIMITS = {
 }
 
 
-def explain(key: str, *, settings: Settings) -> str:
+def explain(key: str, *, settings: Section) -> str:
     """Explain a setting by its dotted name, or every setting of a section.
 
     Raises:
         SettingsError: if there is no such setting; the message names the nearest.
     """
-    known = dict(fields())
-    chosen = [name for name in known if name == key or name.startswith(f"{key}.")]
+    known = {setting.key: setting for setting in fields(settings)}
+    chosen = [setting for name, setting in known.items() if name == key or name.startswith(f"{key}.")]
     if not chosen:
-        raise SettingsError(f"There is no setting {key}.{nearest_hint(key, known)} `weldcache config show` lists all.")
-    return "\n\n".join(_paragraph(name, known[name], settings) for name in chosen)
+        hint = moved_to(key) or f"There is no setting {key}.{nearest_hint(key, known)}"
+        raise SettingsError(f"{hint} `weldcache config show` lists all.")
+    return "\n\n".join(_paragraph(setting) for setting in chosen)
 
 
-def _paragraph(key: str, field: FieldInfo, settings: Settings) -> str:
-    section_name, _, name = key.partition(".")
-    section: BaseModel = getattr(settings, section_name)
-    allowed = section.model_json_schema()["properties"][name]
-    here = section.model_dump(mode="json")[name]
+def _paragraph(setting: Setting) -> str:
+    registry, name = setting.registry, setting.name
+    if registry is not None and name == registry.key:
+        allowed = listed(registry.names, last="or")  # the section itself knows its own name alone
+    else:
+        allowed = _told(setting.section.model_json_schema()["properties"][name])
     return "\n".join(
         [
-            key,
-            f"  {field.description}",
-            f"  may be:  {_told(allowed)}",
-            f"  default: {json.dumps(field.default, default=str, ensure_ascii=False)}",
-            f"  here:    {json.dumps(here, ensure_ascii=False)}",
+            setting.key,
+            f"  {setting.field.description}",
+            f"  may be:  {allowed}",
+            f"  default: {json.dumps(setting.field.default, default=str, ensure_ascii=False)}",
+            f"  here:    {json.dumps(setting.told, ensure_ascii=False)}",
         ]
     )
 

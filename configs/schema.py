@@ -7,41 +7,23 @@ behind the user's back: what `weldcache config show` prints is what runs.
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Positive = Annotated[int, Field(gt=0)]
-Width = Annotated[int, Field(gt=0, le=16_384)]  # of a layer; a stranger's run must not ask for any amount of memory
-NonNegative = Annotated[float, Field(ge=0)]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:[0-9]+)?)$")]
-ModelName = Annotated[
-    str,
-    Field(
-        description="Hugging Face id, local folder (in a file, relative to it), or `demo` for a tiny model with random "
-        "weights (`demo-dinov2`: the tiny DINOv2, for image and frames). The hub is asked for other publishers' models "
-        "than the presets' only with a revision."
-    ),
-]
+from .section import (
+    Device,
+    Fraction,
+    Limit,
+    ModelName,
+    NonNegative,
+    Positive,
+    Rectangle,
+    Section,
+    StoreName,
+    Width,
+)
+
 Modality = Literal["video", "audio", "image", "sensor", "frames"]
 Pooling = Literal["gem", "mean", "max", "mean+gem", "mean+max"]
-StoreName = Annotated[
-    str,
-    Field(
-        pattern=r"^[a-z][a-z0-9_]*$",
-        description="Name of these features in the store; under another name, a second backbone's lie beside them.",
-    ),
-]
-Share = Annotated[float, Field(ge=0, le=1)]
-Limit = Annotated[float, Field(gt=0, le=1e30)]  # well within float32
-Rectangle = Annotated[
-    tuple[Share, Share, Share, Share], Field(description="Left, top, right and bottom as shares of width and height.")
-]
-
-
-class Section(BaseModel):
-    """A group of settings: immutable, and an unknown name in it is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class DataSettings(Section):

@@ -25,10 +25,12 @@ from pydantic_core import ErrorDetails
 
 from ..documents import fault_told
 from ..errors import NotFoundError, SettingsError
-from ..wording import first_of
-from .load import Layer, fields, load_settings, nearest_hint, preset_names, user_path, validated
+from ..wording import first_of, nearest_hint
+from .layers import Layer, user_path, validated
+from .load import load_settings, preset_names
 from .plain_yaml import parse_yaml, read_text
-from .schema import Section, Settings, Share
+from .schema import Settings
+from .section import Section, Share
 
 _SEED = "train.seed"
 _FAULTS_SHOWN = 10
@@ -110,8 +112,8 @@ class VariantList:
         folder: Path | None,
         where: str,
     ) -> Settings:
-        layers = [Layer.of_keys(part, origin="set", folder=self.folder) for part in (self.settings, settings)]
         try:
+            layers = [Layer.of_keys(part, origin="set", folder=self.folder) for part in (self.settings, settings)]
             return load_settings(config, layers=layers, overrides=overrides, folder=folder)
         except (SettingsError, NotFoundError) as error:
             raise type(error)(f"{where}: {error}") from None
@@ -166,9 +168,9 @@ def _parsed(text: str, *, name: str, origin: str, folder: Path) -> VariantList:
     except ValidationError as error:
         lines = [_fault(fault, origin) for fault in error.errors()]
         raise SettingsError("\n".join(first_of(lines, most=_FAULTS_SHOWN))) from None
-    _refuse_unknown_settings(file.settings, origin=origin)
+    _refuse_undotted(file.settings, origin=origin)
     for variant, entry in file.variants.items():
-        _refuse_unknown_settings(entry.settings, origin=f"{origin}, variant {variant!r}")
+        _refuse_undotted(entry.settings, origin=f"{origin}, variant {variant!r}")
     if len(set(file.seeds)) < len(file.seeds):
         raise SettingsError(f"{origin}: seeds {list(file.seeds)} name one twice.")
     return VariantList(name, _question(text), origin, folder, file.seeds, file.settings, file.variants)
@@ -189,10 +191,10 @@ def _fault(fault: ErrorDetails, origin: str) -> str:
     return fault_told(fault, where=f"{origin}: {'.'.join(location)}")
 
 
-def _refuse_unknown_settings(settings: Mapping[str, Any], *, origin: str) -> None:
-    known = dict(fields())
-    for key in settings:
+def _refuse_undotted(settings: Mapping[str, Any], *, origin: str) -> None:
+    """Whether a setting is known depends on what the folder says, and is found where a variant is resolved."""
+    for key, value in settings.items():
         if key == _SEED:
             raise SettingsError(f"{origin}: {_SEED} is not a variant's to set; a list has `seeds`.")
-        if key not in known:
-            raise SettingsError(f"{origin}: there is no setting {key}.{nearest_hint(key, known)}")
+        if isinstance(value, dict):
+            raise SettingsError(f"{origin}: {key} holds settings; give each by its whole name, as {key}.key: value.")

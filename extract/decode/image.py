@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from ...configs.schema import ImageSettings, Rectangle
+from ...configs.schema import ImageSettings
+from ...configs.section import Rectangle
 from ...errors import DecodeError
 from ...wording import count_of
 from .complaints import complaints_unheard

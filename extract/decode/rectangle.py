@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import UInt8
 
-from ...configs.schema import Rectangle
+from ...configs.section import Rectangle
 
 # ImageNet's mean colour in RGB, the mean that vision backbones subtract: about zero once normalised.
 MASK_COLOUR = (124, 116, 104)

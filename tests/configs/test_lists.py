@@ -67,12 +67,7 @@ def test_later_settings_win(tmp_path: Path) -> None:
         ("variants: {a: {}}\nseed: [1]\n", r"mine.yaml: there is no key seed. Did you mean seeds\?"),
         ("variants: {a: {sett: {}}}\n", r"there is no key variants.a.sett. Did you mean set\?"),
         ("variants: {a: {recorded: {tset: 0.9}}}\n", r"no key variants.a.recorded.tset. Did you mean test\?"),
-        (
-            "variants: {a: {set: {model.gaet: false}}}\n",
-            r"variant 'a': there is no setting model.gaet. .* model.gate\?",
-        ),
-        ("variants: {a: {set: {model: {gate: false}}}}\n", r"variant 'a': there is no setting model"),
-        ("set: {train.epoch: 1}\nvariants: {a: {}}\n", r"there is no setting train.epoch. .* train.epochs\?"),
+        ("variants: {a: {set: {model: {gate: false}}}}\n", r"variant 'a': model holds settings; .* model.key"),
         ("variants: {a: {set: {train.seed: 1}}}\n", r"variant 'a': train.seed is not a variant's to set"),
         ("variants:\n  a: {}\n  b: {}\n  a: {set: {}}\n", r"mine.yaml, line 4: a stands twice"),
         ("variants: {a: {set: {model.gate: 1, model.gate: 0}}}\n", r"model.gate stands twice"),
@@ -92,6 +87,20 @@ def test_later_settings_win(tmp_path: Path) -> None:
 def test_a_wrong_list_is_refused_in_words(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=message):
         load_variant_list(write(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("variants: {a: {set: {train.gaet: 1}}}\n", r"variant 'a': set: there is no setting train.gaet"),
+        ("set: {train.epoch: 1}\nvariants: {a: {}}\n", r"there is no setting train.epoch. .* train.epochs\?"),
+        ("variants: {a: {set: {train.lr: 1, train.lr.x: 2}}}\n", r"train.lr.x is in lr, which is given a value"),
+    ],
+)
+def test_an_unknown_setting_is_refused_where_the_variant_is_resolved(tmp_path: Path, text: str, message: str) -> None:
+    """What is known depends on the features and the recipe that the folder names."""
+    with pytest.raises(SettingsError, match=message):
+        load_variant_list(write(tmp_path, text)).resolve("a", folder=tmp_path)
 
 
 def test_a_value_out_of_range_names_list_and_variant(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from pydantic import ValidationError
 
 from weldcache.configs.explain import explain
 from weldcache.configs.load import (
-    fields,
     load_settings,
     preset_names,
     preset_summary,
@@ -17,6 +16,7 @@ from weldcache.configs.load import (
     to_yaml,
 )
 from weldcache.configs.schema import Settings
+from weldcache.configs.section import fields
 from weldcache.errors import NotFoundError, SettingsError
 
 
@@ -196,7 +196,7 @@ def test_settings_are_frozen() -> None:
 
 
 def test_every_setting_has_a_line_of_help() -> None:
-    missing = [key for key, field in fields() if not field.description]
+    missing = [setting.key for setting in fields(Settings()) if not setting.field.description]
     assert missing == []
 
 
@@ -205,7 +205,7 @@ def test_every_setting_is_read_somewhere() -> None:
     root = Path(__file__).resolve().parents[2]
     sources = [path for folder in ("cache", "extract", "train", "evaluate") for path in (root / folder).rglob("*.py")]
     text = "\n".join(path.read_text() for path in sources)
-    unread = [key for key, _ in fields() if f".{key.partition('.')[2]}" not in text]
+    unread = [setting.key for setting in fields(Settings()) if f".{setting.name}" not in text]
     assert unread == []
 
 

@@ -9,8 +9,9 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import ValidationError
 
-from ...configs.load import DEFAULT_PRESET, fields, load_settings, preset_names
+from ...configs.load import DEFAULT_PRESET, load_settings, preset_names
 from ...configs.schema import Settings
+from ...configs.section import fields
 from ...documents import Json, faults_told, fingerprint, is_sealed
 from ...errors import TrainingError, WeldcacheError
 from ...metrics.estimate import Estimate
@@ -281,9 +282,7 @@ def _prefixed(by_member: Mapping[str, Mapping[str, Json]]) -> dict[str, Json]:
 
 def _told(settings: Settings) -> dict[str, Json]:
     """All settings by dotted name but the paths, which say where things are and not what is done with them."""
-    sections = settings.model_dump(mode="json")
-    names = [key.partition(".") for key, field in fields() if field.annotation is not Path]
-    return {f"{section}.{name}": sections[section][name] for section, _, name in names}
+    return {setting.key: setting.told for setting in fields(settings) if setting.field.annotation is not Path}
 
 
 def _nearest_presets(made_by: Mapping[str, Settings], *, run: RunFolder) -> tuple[str, dict[str, Json]]:
@@ -298,6 +297,6 @@ def _nearest_preset(settings: Settings, *, run: RunFolder) -> tuple[str, dict[st
     here, differing = _told(settings), {}
     for preset in preset_names():
         there = _told(load_settings(preset, folder=run.path))  # in which no weldcache.yaml changes a preset
-        differing[preset] = {name: value for name, value in there.items() if here[name] != value}
+        differing[preset] = {name: there.get(name) for name, value in here.items() if there.get(name) != value}
     nearest = min(differing, key=lambda preset: (len(differing[preset]), preset != DEFAULT_PRESET))
     return nearest, differing[nearest]

@@ -6,7 +6,7 @@ seals can be read, and are said to be unsealed.
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, NotRequired, TypeVar, cast
@@ -14,8 +14,9 @@ from typing import Annotated, Any, NotRequired, TypeVar, cast
 from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from ...configs.load import fields, settings_from_file
+from ...configs.load import settings_from_file
 from ...configs.schema import Settings
+from ...configs.section import with_paths
 from ...documents import (
     faults_told,
     fingerprint,
@@ -43,7 +44,6 @@ PlainName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-
 Document = TypeVar("Document")
 
 _VALIDATORS: dict[object, TypeAdapter[Any]] = {}  # making one costs more than all that it is used for
-_PATHS = [name.partition(".")[::2] for name, field in fields() if field.annotation is Path]
 
 
 def _distinct(members: list["Member"]) -> list["Member"]:
@@ -252,7 +252,7 @@ def shareable(settings: Settings) -> Settings:
     So a path in the project is meant from the run's folder, one elsewhere in the user's home begins with `~`; reading
     turns both round.
     """
-    return _with_paths(settings, lambda path: _shareable(path, runs=settings.runs.folder))
+    return with_paths(settings, lambda path: _shareable(path, runs=settings.runs.folder))
 
 
 def read_settings(path: Path) -> Settings:
@@ -264,14 +264,7 @@ def read_settings(path: Path) -> Settings:
     """
     here = path.parent.absolute()
     # Without `..` by the names alone: the run's folder may be a link to another disk, and the project is where it is.
-    return _with_paths(settings_from_file(path), lambda told: Path(os.path.normpath(here / told.expanduser())))
-
-
-def _with_paths(settings: Settings, change: Callable[[Path], Path]) -> Settings:
-    for section, name in _PATHS:
-        own = getattr(settings, section)
-        settings = settings.model_copy(update={section: own.model_copy(update={name: change(getattr(own, name))})})
-    return settings
+    return with_paths(settings_from_file(path), lambda told: Path(os.path.normpath(here / told.expanduser())))
 
 
 def _shareable(path: Path, *, runs: Path) -> Path:

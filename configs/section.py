@@ -1,0 +1,199 @@
+"""What settings are made of: sections, the types that their fields share, and sections that a name chooses.
+
+A section that is chosen by name (`recipe: {name: nearest, k: 5}`, `features: {image: {kind: photographs}}`) is one of a
+registry's. Only the chosen one's settings are known then, and every other is an error, so that none is ignored.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema, core_schema
+
+from ..errors import SettingsError
+from ..wording import brief, listed, nearest_hint
+
+Positive = Annotated[int, Field(gt=0)]
+Width = Annotated[int, Field(gt=0, le=16_384)]  # of a layer; a stranger's run must not ask for any amount of memory
+NonNegative = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Limit = Annotated[float, Field(gt=0, le=1e30)]  # well within float32
+Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:[0-9]+)?)$")]
+Rectangle = Annotated[
+    tuple[Share, Share, Share, Share], Field(description="Left, top, right and bottom as shares of width and height.")
+]
+ModelName = Annotated[
+    str,
+    Field(
+        description="Hugging Face id, local folder (in a file, relative to it), or `demo` for a tiny model with random "
+        "weights (`demo-dinov2`: the tiny DINOv2, for photographs and frames). The hub is asked for other publishers' "
+        "models than the presets' only with a revision."
+    ),
+]
+StoreName = Annotated[
+    str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=100, description="Name of a feature in the store.")
+]
+
+AnySection = TypeVar("AnySection", bound="Section")
+
+
+class Section(BaseModel):
+    """A group of settings: immutable, and an unknown name in it is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A section and what is made of it, each as `module:name`: neither is imported before it is asked for."""
+
+    section: str
+    code: str
+
+
+class Registry:
+    """Sections by the name that chooses them: those shipped, and those of installed packages.
+
+    A package adds one by an entry point in `group`, which names what is made of the section; the section is its
+    attribute `Settings`.
+    """
+
+    def __init__(self, noun: str, *, key: str, group: str, shipped: Mapping[str, Registered]) -> None:
+        """`noun` is what messages call one of them, `key` the setting that holds the name."""
+        self.noun = noun
+        self.key = key
+        self._group = group
+        self._shipped = shipped
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """All names, the shipped ones first."""
+        return (*self._shipped, *(point.name for point in entry_points(group=self._group)))
+
+    def section(self, name: object) -> type[Section]:
+        """The section that `name` chooses.
+
+        Raises:
+            SettingsError: if there is none; the message lists those there are.
+        """
+        shipped = self._shipped.get(str(name))
+        found: type[Section] = self._installed(name).Settings if shipped is None else _imported(shipped.section)
+        return found
+
+    def code(self, name: object) -> Any:
+        """What is made of the section that `name` chooses; raises as `section`."""
+        shipped = self._shipped.get(str(name))
+        return self._installed(name) if shipped is None else _imported(shipped.code)
+
+    def _installed(self, name: object) -> Any:
+        found = [point for point in entry_points(group=self._group) if point.name == name]
+        if not found:
+            hint = nearest_hint(str(name), self.names)
+            raise SettingsError(f"there is no {self.noun} {brief(name)}.{hint} There are {listed(self.names)}")
+        return found[0].load()
+
+
+@dataclass(frozen=True)
+class ChosenFrom:
+    """Marks a field, or the values of a mapping, as a section that is chosen from a registry."""
+
+    registry: Registry
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        plain = core_schema.no_info_plain_validator_function
+        return core_schema.json_or_python_schema(json_schema=plain(self._from_json), python_schema=plain(self._checked))
+
+    def _from_json(self, value: Any) -> Section:
+        return self._section(value).model_validate_json(json.dumps(value), strict=True)
+
+    def _checked(self, value: Any) -> Section:
+        return value if isinstance(value, Section) else self._section(value).model_validate(value)
+
+    def _section(self, value: Any) -> type[Section]:
+        if not isinstance(value, Mapping) or self.registry.key not in value:
+            raise ValueError(f"{self.registry.key} is missing; there are {listed(self.registry.names)}")
+        return self.registry.section(value[self.registry.key])
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting of a section: its dotted name, and where it stands.
+
+    `registry` is what the section was chosen from, None where it was not.
+    """
+
+    key: str
+    section: Section
+    name: str
+    registry: Registry | None
+
+    @property
+    def field(self) -> FieldInfo:
+        """Its help, type and default."""
+        return type(self.section).model_fields[self.name]
+
+    @property
+    def told(self) -> Any:
+        """What it is, as a JSON value."""
+        return self.section.model_dump(mode="json", include={self.name})[self.name]
+
+
+def fields(section: Section, prefix: str = "", *, registry: Registry | None = None) -> Iterator[Setting]:
+    """Every setting of `section` and of those within it, in their order."""
+    for name, field in type(section).model_fields.items():
+        value, key = getattr(section, name), f"{prefix}{name}"
+        if isinstance(value, Section):
+            yield from fields(value, f"{key}.", registry=choices(field))
+        elif (each := entry_choices(field)) is not None:
+            for entry, inner in value.items():
+                yield from fields(inner, f"{key}.{entry}.", registry=each)
+        else:
+            yield Setting(key, section, name, registry)
+
+
+def inner_section(field: FieldInfo) -> type[Section] | None:
+    """The section that a field always holds; None for another field."""
+    found = field.annotation
+    return found if isinstance(found, type) and issubclass(found, Section) and choices(field) is None else None
+
+
+def choices(field: FieldInfo) -> Registry | None:
+    """What a field's section is chosen from; None for another field."""
+    return _marked(field.metadata)
+
+
+def entry_choices(field: FieldInfo) -> Registry | None:
+    """What each section of a mapping is chosen from; None for another field."""
+    if get_origin(field.annotation) is not Mapping:
+        return None
+    return _marked(get_args(get_args(field.annotation)[1]))
+
+
+def with_paths(section: AnySection, change: Callable[[Path], Path]) -> AnySection:
+    """The section with every path in it, and in those within it, replaced."""
+
+    def changed(value: Any) -> Any:
+        if isinstance(value, Path):
+            return change(value)
+        if isinstance(value, Section):
+            return with_paths(value, change)
+        return {name: changed(inner) for name, inner in value.items()} if isinstance(value, Mapping) else value
+
+    return section.model_copy(update={name: changed(value) for name, value in section})
+
+
+def _marked(metadata: Any) -> Registry | None:
+    return next((mark.registry for mark in metadata if isinstance(mark, ChosenFrom)), None)
+
+
+def _imported(where: str) -> Any:
+    module, _, name = where.partition(":")
+    return getattr(import_module(module), name)
