@@ -48,9 +48,9 @@ from weldcache.train.data.requests import shapes_for
 from weldcache.train.data.resident import ResidentFeatures, load_resident
 from weldcache.train.loop import train_epochs
 from weldcache.train.pipeline import calibrate
-from weldcache.train.recipes.recipe import Batch, FeatureRequest
 from weldcache.train.recipes.registry import make_recipe
 from weldcache.train.state import new_state
+from weldcache.train.types import Batch, FeatureRequest
 from weldcache.train.validation import ValidationResult
 
 CPU = torch.device("cpu")
@@ -95,9 +95,9 @@ class OnlineSource:
         requests = [request for request in self.requests if arrays is None or request.name in arrays]
         for samples in order:
             groups = [self._features(group.tolist(), requests) for group in torch.split(samples, self.welds_at_once)]
-            yield {name: torch.cat([group[name] for group in groups]) for name in groups[0]}
+            yield Batch({name: torch.cat([group[name] for group in groups]) for name in groups[0]})
 
-    def _features(self, chosen: Sequence[int], requests: Sequence[FeatureRequest]) -> Batch:
+    def _features(self, chosen: Sequence[int], requests: Sequence[FeatureRequest]) -> dict[str, Tensor]:
         prepared, wanted = self.prepare(chosen), {request.feature_set for request in requests}
         features: dict[str, Mapping[str, Tensor]] = {}
         for name, encoder in self.encoders.items():
@@ -144,7 +144,7 @@ def measure_demo(folder: Path) -> dict[str, list[float]]:
     settings, samples = make_data(folder, plan=plan, preset="demo")
     extract(settings)
     store = FeatureStore.open(settings.cache.path)
-    encoders, requests = loaded_encoders(settings), make_recipe(settings.train.recipe, settings).requires()
+    encoders, requests = loaded_encoders(settings), make_recipe(settings.train.recipe, settings).needs().features
     with ThreadPoolExecutor(num_workers(settings.extract)) as pool:
         decode = Decoder(samples, encoders, pool)
         kept = decode(range(len(samples)))
@@ -251,7 +251,7 @@ def changed(settings: Settings, **sections: Mapping[str, object]) -> Settings:
 
 def resident_features(store: FeatureStore, rows: NDArray[np.int64], *, settings: Settings) -> ResidentFeatures:
     """The rows as training has them."""
-    reader = FeatureReader(store, make_recipe(settings.train.recipe, settings).requires())
+    reader = FeatureReader(store, make_recipe(settings.train.recipe, settings).needs().features)
     return load_resident(reader, rows, device=CPU)
 
 
@@ -277,8 +277,10 @@ def require_same_batches(online: BatchSource, cached: BatchSource) -> None:
     """Stop unless the online side computes what the cache holds, to the cache's half precision."""
     everyone = [torch.arange(len(online))]
     (expected,), (computed,) = cached.batches(everyone), online.batches(everyone)
-    for name, found in computed.items():
-        torch.testing.assert_close(found, expected[name].to(found.dtype), rtol=HALF_PRECISION, atol=HALF_PRECISION)
+    for name, found in computed.features.items():
+        torch.testing.assert_close(
+            found, expected.features[name].to(found.dtype), rtol=HALF_PRECISION, atol=HALF_PRECISION
+        )
 
 
 def require_cached(store: FeatureStore, encoder: Encoder, prepared: Prepared) -> None:

@@ -13,9 +13,10 @@ from weldcache.configs.load import load_settings
 from weldcache.configs.schema import Settings
 from weldcache.train.data.resident import ResidentFeatures
 from weldcache.train.randomness import Purpose, derived_seed, seeded_global_rng
-from weldcache.train.recipes.recipe import Recipe, presence_name
+from weldcache.train.recipes.recipe import Trained
 from weldcache.train.recipes.registry import make_recipe
 from weldcache.train.state import TrainingState, new_state
+from weldcache.train.types import Batch
 
 ROW_SHAPES: Mapping[str, tuple[int, ...]] = {
     "video/tokens": (16, 1024),
@@ -40,10 +41,10 @@ def v5_settings(*overrides: str) -> Settings:
 def random_features(num_rows: int, *, device: torch.device, seed: int) -> ResidentFeatures:
     """Features of `num_rows` welds that have everything, made on the device."""
     generator = torch.Generator(device).manual_seed(seed)
-    tensors = {name: _random(name, num_rows, generator) for name in ROW_SHAPES}
+    features = {name: _random(name, num_rows, generator) for name in ROW_SHAPES}
     sets = {name.rpartition("/")[0] for name in ROW_SHAPES}
     present = torch.ones(num_rows, dtype=torch.bool, device=device)
-    return ResidentFeatures(tensors | {presence_name(name): present for name in sets})
+    return ResidentFeatures(Batch(features, dict.fromkeys(sets, present)))
 
 
 def _random(name: str, num_rows: int, generator: torch.Generator) -> Tensor:
@@ -60,7 +61,7 @@ def _random(name: str, num_rows: int, generator: torch.Generator) -> Tensor:
     return values
 
 
-def v5_state(settings: Settings, features: ResidentFeatures) -> tuple[Recipe, TrainingState]:
+def v5_state(settings: Settings, features: ResidentFeatures) -> tuple[Trained, TrainingState]:
     """The recipe, and its state before the first step."""
     recipe = make_recipe(settings.train.recipe, settings)
     with seeded_global_rng(derived_seed(settings.train.seed, Purpose.WEIGHTS), device=torch.device("cpu")):

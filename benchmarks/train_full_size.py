@@ -44,7 +44,7 @@ def main() -> None:
     train = random_features(num_train, device=device, seed=0)
     validation = random_features(num_normals + num_defects, device=device, seed=1)
     labels = np.repeat(np.array([0, 1], np.uint8), [num_normals, num_defects])
-    print(f"features: {num_bytes(*train.tensors.values(), *validation.tensors.values()) / 1e9:.2f} GB on {device}")
+    print(f"features: {(train.rows.num_bytes + validation.rows.num_bytes) / 1e9:.2f} GB on {device}")
 
     fastest = choose_fastest(arguments, train, validation, labels)
     settings = settings_for(arguments, epochs=arguments.epochs, variant=fastest)
@@ -151,7 +151,7 @@ def step_over_floor(settings: Settings, train: ResidentFeatures, *, step_seconds
     noise = torch.Generator(train.device).manual_seed(0)
 
     def forward_and_backward() -> None:
-        recipe.loss(state.model, recipe.encode(state.model, batch, noise))["total"].backward()  # type: ignore[no-untyped-call]
+        recipe.loss(state.model, recipe.encode(state.model, batch, noise), {}).total.backward()  # type: ignore[no-untyped-call]
 
     flops = count_flops(forward_and_backward)
     # Features are read from where they stay, written to the batch and read from there.

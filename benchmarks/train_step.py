@@ -24,8 +24,9 @@ from weldcache.train.recipes.causal_film.augmentation import augment
 from weldcache.train.recipes.causal_film.module import CalibratedCausalFilm
 from weldcache.train.recipes.causal_film.network import CausalFilm
 from weldcache.train.recipes.causal_film.process import Modulation, modulate
-from weldcache.train.recipes.recipe import Batch, Recipe
+from weldcache.train.recipes.recipe import Trained
 from weldcache.train.state import TrainingState, update_average
+from weldcache.train.types import Batch
 
 NUM_WELDS = 64  # that batches are drawn from; the gather has to go through memory as it does with more of them
 TARGET = 3.0  # times the floor
@@ -76,7 +77,7 @@ def waited_for(run: Callable[[], object], device: torch.device) -> Callable[[], 
 
 
 def step_parts(
-    recipe: Recipe, state: TrainingState, features: ResidentFeatures, *, settings: TrainSettings
+    recipe: Trained, state: TrainingState, features: ResidentFeatures, *, settings: TrainSettings
 ) -> dict[str, Part]:
     """The parts in the order in which a step goes through them, and the step itself."""
     draws = torch.Generator().manual_seed(0)
@@ -87,15 +88,15 @@ def step_parts(
         return batch
 
     def train() -> None:
-        losses = recipe.loss(state.model, recipe.encode(state.model, gather(), noise))
+        losses = recipe.loss(state.model, recipe.encode(state.model, gather(), noise), {})
         state.optimizer.zero_grad()
-        losses["total"].backward()  # type: ignore[no-untyped-call]
+        losses.total.backward()  # type: ignore[no-untyped-call]
         update_weights(state)
 
     state.model.train()
     train()  # so that there are gradients and moments
     batch = gather()
-    parts = {"gather": Part(gather, num_bytes=2 * num_bytes(*batch.values()))}
+    parts = {"gather": Part(gather, num_bytes=2 * batch.num_bytes)}
     parts |= module_parts(recipe, state, batch, noise=noise, settings=settings)
     parts |= update_parts(state)
     total_bytes = sum(part.num_bytes for part in parts.values())
@@ -104,7 +105,7 @@ def step_parts(
 
 
 def module_parts(
-    recipe: Recipe, state: TrainingState, batch: Batch, *, noise: torch.Generator, settings: TrainSettings
+    recipe: Trained, state: TrainingState, batch: Batch, *, noise: torch.Generator, settings: TrainSettings
 ) -> dict[str, Part]:
     """Each of the film's modules on the arrays that it gets in a step, forward and backward."""
     model = state.model
@@ -172,7 +173,7 @@ def module_parts(
         "gate and head": differentiated(
             encode_result, [result.gate, result.head], num_arrays_bytes=6 * num_bytes(pooled)
         ),
-        "loss": differentiated(lambda: [recipe.loss(model, encodings)["total"]], [], num_arrays_bytes=0),
+        "loss": differentiated(lambda: [recipe.loss(model, encodings, {}).total], [], num_arrays_bytes=0),
     }
 
 

@@ -109,7 +109,7 @@ def file_metadata(store: FeatureStore, rows: Rows, *, recipe: Recipe) -> Attribu
     Bytes of compressed files say a little of what these show, too: a control that takes them is rather too good.
     """
     columns: dict[str, NDArray[np.float64]] = {}
-    for modality, names in recipe.modalities().items():
+    for modality, names in recipe.needs().modalities.items():
         name = names[0]  # sets of one modality are made from the same files
         complete = store.status(name)[rows] == Status.COMPLETE
         sources = store.sources(name, rows[complete])

@@ -9,7 +9,6 @@ from ..configs.schema import Settings
 from ..metrics.auroc import SMALLEST_CLASS_FOR_DELONG, auroc_interval
 from ..metrics.estimate import with_span
 from ..metrics.repeats import mean_auroc_difference
-from ..train.recipes.recipe import dispensable_modalities
 from ..train.recipes.registry import recipe_of
 from ..train.runs.trained_run import TrainedRun
 from ..wording import count_of, listed
@@ -52,7 +51,7 @@ def _result(scored: ScoredSplit, modality: str, *, seen_missing: bool) -> Modali
 def modalities_seen_missing(run: TrainedRun) -> frozenset[str]:
     """The modalities that some samples lacked in training, by themselves or because modality dropout hid them."""
     lacked = run.manifest["counts"].get("train_normals_without", {})
-    return frozenset(dispensable_modalities(run.recipe)) - (_never_hidden(run.manifest, run.settings) - set(lacked))
+    return frozenset(run.recipe.needs().dispensable) - (_never_hidden(run.manifest, run.settings) - set(lacked))
 
 
 def _never_hidden(manifest: Mapping[str, Any], settings: Settings) -> set[str]:
@@ -60,7 +59,7 @@ def _never_hidden(manifest: Mapping[str, Any], settings: Settings) -> set[str]:
     if "members" in manifest:
         members = [(member, Settings.model_validate(member["settings"])) for member in manifest["members"]]
         return {modality for member, own in members for modality in _never_hidden(member, own)}
-    return set() if settings.train.modality_dropout > 0 else set(dispensable_modalities(recipe_of(manifest, settings)))
+    return set() if settings.train.modality_dropout > 0 else set(recipe_of(manifest, settings).needs().dispensable)
 
 
 def unseen_note(results: Mapping[str, ModalityResult]) -> str | None:

@@ -14,7 +14,6 @@ from ..cache.store import FeatureStore
 from ..configs.device import resolve_device
 from ..configs.schema import Settings
 from ..train.data.samples import VALIDATION_SPLIT
-from ..train.recipes.recipe import dispensable_modalities
 from ..train.runs.catalogue import settings_of_members
 from ..train.runs.documents import shareable
 from ..train.runs.folder import find_run
@@ -51,7 +50,7 @@ def evaluate(settings: Settings, *, run_name: str | None, split: str, cache: Pat
     store = FeatureStore.open(cache or _cache_of(run))
     models = load_models(run, store=store, device=resolve_device(settings.train.device, setting="train.device"))
     validation = score_split(run, store, VALIDATION_SPLIT, models=models)
-    judged = score_split(run, store, split, models=models, hide=dispensable_modalities(run.recipe))
+    judged = score_split(run, store, split, models=models, hide=run.recipe.needs().dispensable)
     assessment = judge(run, store, judged=judged, validation=validation, split=split, settings=settings.evaluate)
     provenance = _provenance(run, store, settings=settings, split=split, command=command)
     path = write_report(

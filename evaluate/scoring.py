@@ -148,6 +148,6 @@ def _whole_validation_normals(scorer: Scorer, seen: SeenRows) -> Rows:
 def _lacking_sets(scorer: Scorer, rows: Rows) -> list[FeatureSets]:
     """Of each row the feature sets that it lacks, may lack, and training had: not by modality, of which it may have a
     part."""
-    optional = {request.feature_set for request in scorer.run.recipe.requires() if request.optional} - scorer.hidden
+    optional = set(scorer.run.recipe.needs().optional) - scorer.hidden
     lacking = {name: (scorer.store.status(name)[rows] != Status.COMPLETE).tolist() for name in sorted(optional)}
     return [frozenset(name for name, lacks in lacking.items() if lacks[place]) for place in range(len(rows))]

@@ -13,7 +13,6 @@ from ..train.data.batches import BatchSource
 from ..train.data.feature_pool import FeaturePool
 from ..train.data.feature_reader import FeatureReader, Rows
 from ..train.data.streamed import StreamedFeatures
-from ..train.recipes.recipe import feature_sets_of
 from ..train.runs.trained_run import TrainedRun, Weights
 from ..train.scoring import score_rows
 
@@ -48,7 +47,7 @@ class Scorer:
     @cached_property
     def hidden(self) -> frozenset[str]:
         """The feature sets that the models are never shown."""
-        return feature_sets_of(self.run.recipe, self.run.untrained)
+        return self.run.recipe.needs().sets_of(self.run.untrained)
 
     def __call__(self, rows: Rows, variants: Collection[Variant]) -> dict[Variant, Scores]:
         """Scores of `rows`, of which there are some, in each way.
@@ -67,8 +66,8 @@ class Scorer:
         return {variant: values.astype(np.float64) for variant, values in scores.items()}
 
     def _samples(self, rows: Rows) -> BatchSource:
-        requests = self.run.recipe.requires()
+        needs = self.run.recipe.needs()
         if self.pool is not None:
-            return self.pool.source(rows, requests)
+            return self.pool.source(rows, needs)
         device = next(self.models["averaged"].parameters()).device
-        return StreamedFeatures(FeatureReader(self.store, requests), rows, device)
+        return StreamedFeatures(FeatureReader(self.store, needs.features), rows, device)

@@ -1,13 +1,14 @@
 """Samples through a module, many at a time."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from .data.batches import BatchSource, batches_in_order
 from .precision import Precision, arithmetic
-from .recipes.recipe import Batch, Encodings, Recipe, presence_name
+from .recipes.recipe import Recipe
+from .types import Batch, Encodings
 
 _LARGEST_PASS = 2**31  # bytes of features that go through a GPU together: more would not keep it busier
 # A pass is at most this part of the GPU's memory; what is computed from it takes several times that.
@@ -22,12 +23,16 @@ def encode_all(
     batch_size: int,
     precision: Precision,
     without: Collection[str] = (),
-) -> Encodings:
-    """Encodings of all samples, in their order, on their device, as `encode` makes them."""
-    parts = [
-        encode(recipe, model, batch, precision=precision, without=without)
-        for batch in passes(samples, batch_size=batch_size)
-    ]
+) -> tuple[Encodings, Mapping[str, Tensor]]:
+    """Encodings of all samples, as `encode` makes them, and their targets; in their order, on their device."""
+    encodings, targets = [], []
+    for batch in passes(samples, batch_size=batch_size):
+        encodings.append(encode(recipe, model, batch, precision=precision, without=without))
+        targets.append({name: target.clone() for name, target in batch.targets.items()})
+    return _joined(encodings), _joined(targets)
+
+
+def _joined(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -37,9 +42,8 @@ def encode(
 ) -> Encodings:
     """Encodings of a batch without augmentation, as if no row had the feature sets `without`."""
     assert not model.training
-    hidden = {presence_name(name): torch.zeros_like(batch[presence_name(name)]) for name in without}
-    with arithmetic(_device_of(batch), precision):
-        encodings = recipe.encode(model, {**batch, **hidden}, None)
+    with arithmetic(batch.device, precision):
+        encodings = recipe.encode(model, batch.inputs().without(without), None)
     # Copies: memory that a CUDA graph wrote to is written to again by the next batch.
     return {name: encoding.clone() for name, encoding in encodings.items()}
 
@@ -50,8 +54,7 @@ def passes(samples: BatchSource, *, batch_size: int) -> Iterator[Batch]:
         yield from samples.batches(batches_in_order(len(samples), batch_size=batch_size))
         return
     (first,) = samples.batches(batches_in_order(1, batch_size=1))
-    row_bytes = sum(tensor.nbytes for tensor in first.values())
-    fitting = max(batch_size, _pass_bytes(samples.device) // row_bytes)
+    fitting = max(batch_size, _pass_bytes(samples.device) // first.num_bytes)
     yield from samples.batches(batches_in_order(len(samples), batch_size=fitting))
 
 
@@ -60,8 +63,3 @@ def _pass_bytes(device: torch.device) -> int:
     if device.type != "cuda":
         return _LARGEST_PASS // _SHARE_OF_MEMORY
     return min(_LARGEST_PASS, torch.cuda.get_device_properties(device).total_memory // _SHARE_OF_MEMORY)
-
-
-def _device_of(batch: Batch) -> torch.device:
-    tensor: Tensor = next(iter(batch.values()))
-    return tensor.device

@@ -30,7 +30,6 @@ from .data.samples import ChosenSamples, choose_samples
 from .data.streamed import StreamedFeatures
 from .nn.late_fusion import LateFusion
 from .recipes.late_fusion import LATE_FUSION, FusionMember, LateFusionRecipe
-from .recipes.recipe import feature_sets_of
 from .runs.checkpoint import module_tensors, origin_of, write_checkpoint
 from .runs.checkpointer import best_checkpoint
 from .runs.documents import shareable
@@ -112,13 +111,14 @@ def fuse(
         store=store,
         batch_size=settings.train.batch_size,
     )
+    needs = recipe.needs()
     validator = Validator(
         recipe,
-        StreamedFeatures(FeatureReader(store, recipe.requires()), samples.validation, device),
+        StreamedFeatures(FeatureReader(store, needs.features, needs.targets), samples.validation, device),
         labels=labels,
         batch_size=settings.train.batch_size,
         precision=recipe.precision,
-        without=feature_sets_of(recipe, recipe.untrained()),
+        without=needs.sets_of(recipe.untrained()),
     )
     metrics = {**_row(validator(models["averaged"])), "seconds": time.monotonic() - started}
 
@@ -212,7 +212,9 @@ def _calibrate(
         scored = score_rows(
             member.recipe,
             {weights: model.members[place] for weights, model in models.items()},
-            StreamedFeatures(FeatureReader(store, member.recipe.requires()), validation, models["raw"].mean.device),
+            StreamedFeatures(
+                FeatureReader(store, member.recipe.needs().features), validation, models["raw"].mean.device
+            ),
             batch_size=batch_size,
             precision=member.precision,
             without=dict.fromkeys(models, member.hidden),

@@ -17,10 +17,11 @@ from ..errors import TrainingError
 from .data.batches import BatchSource, shuffled_batches
 from .precision import arithmetic
 from .randomness import Purpose, derived_generator, derived_seed, seeded_global_rng
-from .recipes.recipe import Batch, Recipe
+from .recipes.recipe import Trained
 from .runs.log import MetricRow
 from .schedule import Schedule, schedule_for
 from .state import Best, StopReason, TrainingState, decay_at, update_average
+from .types import Batch
 from .validation import Validate, ValidationResult
 
 _GRADIENT_NORM = "gradient_norm"
@@ -44,7 +45,7 @@ def stop_reason(state: TrainingState, *, settings: TrainSettings) -> StopReason 
 
 
 def train_epochs(
-    recipe: Recipe,
+    recipe: Trained,
     *,
     state: TrainingState,
     samples: BatchSource,
@@ -81,7 +82,7 @@ def train_epochs(
 
 
 def _train_epoch(
-    recipe: Recipe,
+    recipe: Trained,
     *,
     state: TrainingState,
     samples: BatchSource,
@@ -110,18 +111,19 @@ def _train_epoch(
 
 
 def _train_step(
-    recipe: Recipe, state: TrainingState, *, batch: Batch, noise: torch.Generator, settings: TrainSettings
+    recipe: Trained, state: TrainingState, *, batch: Batch, noise: torch.Generator, settings: TrainSettings
 ) -> Mapping[str, Tensor]:
     with arithmetic(noise.device, settings.precision):
-        encodings = recipe.encode(state.model, batch, noise)
-    losses = recipe.loss(state.model, encodings)
+        encodings = recipe.encode(state.model, batch.inputs(), noise)
+    losses = recipe.loss(state.model, encodings, batch.targets)
     state.optimizer.zero_grad()
-    state.scaler.scale(losses["total"]).backward()  # type: ignore[no-untyped-call]
+    state.scaler.scale(losses.total).backward()  # type: ignore[no-untyped-call]
     state.scaler.unscale_(state.optimizer)
     norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), settings.gradient_clip)
     state.scaler.step(state.optimizer)
     state.scaler.update()
-    return {name: loss.detach() for name, loss in losses.items()} | {_GRADIENT_NORM: norm}
+    terms = {"total": losses.total, **losses.terms}
+    return {name: loss.detach() for name, loss in terms.items()} | {_GRADIENT_NORM: norm}
 
 
 def _means(

@@ -29,7 +29,7 @@ from .loggers.logger import LoggedRun
 from .loggers.open import open_loggers, require_loggers
 from .loop import stop_reason, train_epochs
 from .randomness import Purpose, derived_seed, seeded_global_rng
-from .recipes.recipe import Recipe, feature_sets_of
+from .recipes.recipe import Trained
 from .recipes.registry import make_recipe
 from .runs.checkpointer import Checkpointer, resume
 from .runs.folder import RunFolder
@@ -116,7 +116,7 @@ def train(
             labels=store.index.labels[samples.validation],
             batch_size=settings.train.batch_size,
             precision=settings.train.precision,
-            without=feature_sets_of(recipe, samples.untrained),
+            without=recipe.needs().sets_of(samples.untrained),
         )
         try:
             _train_and_keep(recipe, state, train_samples, validator, run=run, settings=settings, show=show)
@@ -147,13 +147,13 @@ def train(
     )
 
 
-def _initial_model(recipe: Recipe, store: FeatureStore, *, seed: int) -> nn.Module:
+def _initial_model(recipe: Trained, store: FeatureStore, *, seed: int) -> nn.Module:
     """Built on the CPU, so that a seed gives the same weights on every device."""
     with seeded_global_rng(derived_seed(seed, Purpose.WEIGHTS), device=torch.device("cpu")):
         return recipe.build(shapes_for(store, recipe))
 
 
-def _say_who_takes_part(samples: ChosenSamples, store: FeatureStore, *, recipe: Recipe) -> None:
+def _say_who_takes_part(samples: ChosenSamples, store: FeatureStore, *, recipe: Trained) -> None:
     num_train, num_validation = len(samples.train), len(samples.validation)
     say(
         f"{count_of(num_train, 'normal')} to train on ({count_of(samples.defects_left_out, 'defect')} left out), "
@@ -183,14 +183,14 @@ def _say_who_takes_part(samples: ChosenSamples, store: FeatureStore, *, recipe: 
 
 
 def _features(
-    recipe: Recipe, samples: ChosenSamples, *, store: FeatureStore, pool: FeaturePool | None, settings: TrainSettings
+    recipe: Trained, samples: ChosenSamples, *, store: FeatureStore, pool: FeaturePool | None, settings: TrainSettings
 ) -> tuple[BatchSource, BatchSource]:
     """What to train on and what to validate on."""
-    requests = recipe.requires()
+    needs = recipe.needs()
     if pool is not None:
-        return pool.source(samples.train, requests), pool.source(samples.validation, requests)
+        return pool.source(samples.train, needs), pool.source(samples.validation, needs)
     return load_features(
-        FeatureReader(store, requests),
+        FeatureReader(store, needs.features, needs.targets),
         samples,
         device=resolve_device(settings.device, setting="train.device"),
         loading=settings.loading,
@@ -198,14 +198,14 @@ def _features(
     )
 
 
-def calibrate(recipe: Recipe, model: nn.Module, train: BatchSource, *, store: FeatureStore) -> None:
+def calibrate(recipe: Trained, model: nn.Module, train: BatchSource, *, store: FeatureStore) -> None:
     """Give the recipe all training rows to measure, part by part, of those arrays alone that it measures."""
     order = batches_in_order(len(train), batch_size=_CALIBRATION_ROWS)
-    recipe.calibrate(model, train.batches(order, arrays=recipe.measures()), load_constants(store, recipe))
+    recipe.calibrate(model, train.batches(order, arrays=recipe.needs().measures), load_constants(store, recipe))
 
 
 def _train_and_keep(
-    recipe: Recipe,
+    recipe: Trained,
     state: TrainingState,
     samples: BatchSource,
     validator: Validator,

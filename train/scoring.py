@@ -39,5 +39,5 @@ def score_rows(
     for batch in passes(samples, batch_size=batch_size):
         for name, model in models.items():
             encodings = encode(recipe, model, batch, precision=precision, without=hidden.get(name, ()))
-            parts[name].append(recipe.score(model, encodings).float())
+            parts[name].append(recipe.predict(model, encodings).score.float())
     return {name: torch.cat(scores).cpu().numpy() for name, scores in parts.items()}

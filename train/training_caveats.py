@@ -10,7 +10,7 @@ from ..cache.status import Status
 from ..cache.store import FeatureStore
 from ..wording import count_of, listed, shortened
 from .data.feature_reader import Rows
-from .recipes.recipe import Recipe, dispensable_modalities, limits_of
+from .recipes.recipe import Recipe, limits_of
 
 _FEW_HAVE_IT = 10  # training samples: fewer teach no more than what these few look like
 _TOO_WIDE = 100.0  # times the deviation without a few samples: whatever the others do is then within a hundredth
@@ -37,7 +37,7 @@ def training_caveats(
 
 def _about_untrained(num_train: int, *, recipe: Recipe, untrained: Collection[str]) -> Iterator[str]:
     if untrained:
-        limits = limits_of(recipe, recipe.modalities().keys() - untrained)
+        limits = limits_of(recipe, recipe.needs().modalities.keys() - untrained)
         yield (
             f"All {count_of(num_train, 'sample')} to train on lack {listed(sorted(untrained))}: nothing is learned of "
             f"it, and no sample that has it is scored by it. {limits}"
@@ -45,7 +45,7 @@ def _about_untrained(num_train: int, *, recipe: Recipe, untrained: Collection[st
 
 
 def _about_rare(store: FeatureStore, train: Rows, *, recipe: Recipe, untrained: Collection[str]) -> Iterator[str]:
-    for modality, names in dispensable_modalities(recipe).items():
+    for modality, names in recipe.needs().dispensable.items():
         having = np.all([store.status(name)[train] == Status.COMPLETE for name in names], axis=0)
         num = int(np.count_nonzero(having))
         if modality not in untrained and num < min(_FEW_HAVE_IT, len(train) / 2):
@@ -60,8 +60,9 @@ def _about_channels(store: FeatureStore, train: Rows, *, recipe: Recipe) -> Iter
 
     Only arrays of channels are looked at that are standardised by the training samples.
     """
-    for request in recipe.requires():
-        if request.name in recipe.measures() and store.array_spec(request.name).dims[-1:] == ("channel",):
+    needs = recipe.needs()
+    for request in needs.features:
+        if request.name in needs.measures and store.array_spec(request.name).dims[-1:] == ("channel",):
             complete = store.status(request.feature_set)[train] == Status.COMPLETE
             yield from _outliers_of(store, request.name, train[complete])
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 
 from ..metrics.auroc import auroc
@@ -13,7 +13,8 @@ from .collapse import spread
 from .data.batches import BatchSource
 from .encoding import encode_all
 from .precision import Precision
-from .recipes.recipe import Encodings, Recipe
+from .recipes.recipe import Trained
+from .types import Encodings
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class ValidationResult:
     Attributes:
         loss: training's loss without augmentation, mean over normals.
         auroc: None where validation lacks a class.
-        spread: of the normals' embeddings, by `<embedding>_<figure>`, see `collapse`.
+        spread: of what is watched of the normals, by `<name>_<figure>`, see `collapse`.
     """
 
     loss: float
@@ -44,7 +45,7 @@ class Validator:
 
     def __init__(
         self,
-        recipe: Recipe,
+        recipe: Trained,
         samples: BatchSource,
         *,
         labels: UInt8[np.ndarray, " samples"],
@@ -66,7 +67,7 @@ class Validator:
     def __call__(self, model: nn.Module) -> ValidationResult:
         """Judge `model`; every sample is fetched once."""
         recipe = self._recipe
-        encodings = encode_all(
+        encodings, targets = encode_all(
             recipe,
             model,
             self._samples,
@@ -74,25 +75,33 @@ class Validator:
             precision=self._precision,
             without=self._without,
         )
-        normals = {name: encoding.index_select(0, self._normals) for name, encoding in encodings.items()}
-        losses = self._losses(model, normals)
-        embeddings = {name: embedded.float().cpu() for name, embedded in recipe.embeddings(normals).items()}
-        scores = recipe.score(model, encodings).float().cpu().numpy() if self._has_both_labels else None
+        losses, watched = self._losses(model, encodings, targets)
+        scores = recipe.predict(model, encodings).score.float().cpu().numpy() if self._has_both_labels else None
         return ValidationResult(
             loss=float(losses.cpu().double().mean()),
             auroc=None if scores is None else auroc(scores, self._labels),
             spread={
-                f"{name}_{figure}": value
-                for name, embedded in embeddings.items()
-                for figure, value in spread(embedded).items()
+                f"{name}_{figure}": value for name, rows in watched.items() for figure, value in spread(rows).items()
             },
         )
 
-    def _losses(self, model: nn.Module, normals: Encodings) -> Float[Tensor, " normals"]:
-        """Of each normal the loss of its batch; batches are as large as those of training: some losses compare rows."""
-        batches = zip(*(torch.split(encoding, self._batch_size) for encoding in normals.values()), strict=True)
-        losses = [
-            self._recipe.loss(model, dict(zip(normals, batch, strict=True)))["total"].expand(len(batch[0]))
-            for batch in batches
+    def _losses(
+        self, model: nn.Module, encodings: Encodings, targets: Mapping[str, Tensor]
+    ) -> tuple[Float[Tensor, " normals"], Mapping[str, Float[Tensor, "rows dim"]]]:
+        """Of each normal the loss of its batch, and what is watched, on the host, of those that have it.
+
+        Batches are as large as those of training: some losses compare rows.
+        """
+        parts = [
+            self._recipe.loss(model, _selected(encodings, rows), _selected(targets, rows))
+            for rows in torch.split(self._normals, self._batch_size)
         ]
-        return torch.cat(losses)
+        sizes = [len(rows) for rows in torch.split(self._normals, self._batch_size)]
+        losses = [part.total.expand(size) for part, size in zip(parts, sizes, strict=True)]
+        watched = {name: torch.cat([part.watched[name] for part in parts]).float().cpu() for name in parts[0].watched}
+        there = {name: rows[~rows.isnan().any(dim=1)] for name, rows in watched.items()}
+        return torch.cat(losses), {name: rows for name, rows in there.items() if len(rows)}
+
+
+def _selected(tensors: Mapping[str, Tensor], rows: Int64[Tensor, " _"]) -> dict[str, Tensor]:
+    return {name: tensor.index_select(0, rows) for name, tensor in tensors.items()}

@@ -22,6 +22,7 @@ from ...train.data.feature_pool import FeaturePool
 from ...train.data.feature_reader import Rows
 from ...train.data.resident import fits_memory
 from ...train.runs.folder import RunFolder
+from ...train.types import Needs
 from ...wording import format_size, homes_hidden
 from .trial import Step, Trial, TrialRequest, next_step, request_of
 
@@ -184,15 +185,17 @@ def load_shared_features(plan: Plan, store: FeatureStore, *, settings: Settings)
         return None
     device = resolve_device(settings.train.device, setting="train.device")
     # A variant may do without what another one asks for, so each array is loaded as if rows may lack it.
-    requests = {wanted.name: replace(wanted, optional=True) for request in needed for wanted in request.requests}
+    wanted = {each.name: replace(each, optional=True) for request in needed for each in request.needs.features}
+    targets = dict.fromkeys(name for request in needed for name in request.needs.targets)
+    needs = Needs(tuple(wanted.values()), targets=tuple(targets))
     rows = _in_order_of_use(needed)
     pool = FeaturePool(store, rows, device=device)
-    num_bytes = pool.num_bytes(list(requests.values()))
+    num_bytes = pool.num_bytes(needs)
     size = f"{format_size(num_bytes)} of features"
     if not fits_memory(num_bytes, device=device):
         say(f"{size} do not fit the memory of {device} together: each trial loads or streams its own.")
         return None
-    pool.source(rows, list(requests.values()))
+    pool.source(rows, needs)
     say(f"{size} stay on {device}; {len(needed)} trials share them.")
     return pool
 

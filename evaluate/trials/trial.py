@@ -19,17 +19,17 @@ from ...documents import fingerprint
 from ...errors import MetricError, OutputExistsError
 from ...train.data.feature_pool import FeaturePool
 from ...train.data.feature_reader import Rows
-from ...train.data.requests import require_features, used_names
+from ...train.data.requests import require_features
 from ...train.data.samples import VALIDATION_SPLIT, choose_samples
 from ...train.display.display import ShowTraining
 from ...train.pipeline import train
-from ...train.recipes.recipe import FeatureRequest
 from ...train.recipes.registry import make_recipe
 from ...train.runs.checkpoint import deciding_settings
 from ...train.runs.documents import fingerprints_of
 from ...train.runs.folder import RunFolder
 from ...train.runs.log import seconds_of
 from ...train.runs.trained_run import load_run
+from ...train.types import Needs
 from ...wording import lined_up
 from ..judged_rows import SeenRows, rows_to_judge
 from ..judging import judge
@@ -57,14 +57,14 @@ class TrialRequest:
     """What a variant asks of the store, whatever its seed.
 
     Attributes:
-        requests: the arrays that its recipe looks at.
+        needs: what its recipe needs.
         train: rows of the normals that it trains on.
         validation: rows that it is validated on.
         scored: rows of the split that it is scored on.
         cache: what made the features that it uses.
     """
 
-    requests: tuple[FeatureRequest, ...]
+    needs: Needs
     train: Rows
     validation: Rows
     scored: Rows
@@ -86,11 +86,11 @@ def request_of(settings: Settings, store: FeatureStore, *, split: str) -> TrialR
     scored = rows_to_judge(store, split, recipe=recipe, seen=seen).usable
     _require_both_labels(scored, store, split=split)
     return TrialRequest(
-        requests=tuple(recipe.requires()),
+        needs=recipe.needs(),
         train=samples.train,
         validation=samples.validation,
         scored=scored,
-        cache=store.manifest_of(used_names(recipe)),
+        cache=store.manifest_of(recipe.needs().names),
     )
 
 

@@ -24,7 +24,6 @@ from weldcache.evaluate.scores import ScoreTable
 from weldcache.evaluate.scoring import ScoredSplit
 from weldcache.metrics.estimate import Estimate
 from weldcache.metrics.repeats import RepeatsEstimate
-from weldcache.train.recipes.recipe import dispensable_modalities
 from weldcache.train.recipes.registry import recipe_of
 from weldcache.train.runs.folder import RunFolder
 from weldcache.train.runs.trained_run import TrainedRun
@@ -160,5 +159,5 @@ def test_a_fused_run_knew_what_every_member_that_looks_at_it_knew(dropouts: tupl
     members = [_member("vae", "video_ae", _with_dropout(0.0))]
     members += [_member(f"film-{place}", "causal_film", _with_dropout(share)) for place, share in enumerate(dropouts)]
     run = _run({"recipe": "late_fusion", "members": members, "counts": {}}, _with_dropout(0.0))
-    assert modalities_seen_missing(run) == (frozenset(dispensable_modalities(run.recipe)) if seen else frozenset())
-    assert dispensable_modalities(run.recipe)
+    assert modalities_seen_missing(run) == (frozenset(run.recipe.needs().dispensable) if seen else frozenset())
+    assert run.recipe.needs().dispensable

@@ -23,7 +23,6 @@ from weldcache.evaluate.variants import Models, Scorer, Variant
 from weldcache.metrics.auroc import auroc
 from weldcache.train.data.feature_pool import FeaturePool
 from weldcache.train.data.streamed import StreamedFeatures
-from weldcache.train.recipes.recipe import dispensable_modalities
 from weldcache.train.runs.trained_run import TrainedRun, load_run
 
 Run = Callable[..., Any]
@@ -44,7 +43,7 @@ class Lacking:
     def scored(self, split: str = "test", *, pool: FeaturePool | None = None) -> ScoredSplit:
         models = load_models(self.run, store=self.store, device=CPU)
         return score_split(
-            self.run, self.store, split, models=models, pool=pool, hide=dispensable_modalities(self.run.recipe)
+            self.run, self.store, split, models=models, pool=pool, hide=self.run.recipe.needs().dispensable
         )
 
 
@@ -194,7 +193,7 @@ class Project:
 
     @property
     def photographs(self) -> tuple[str, ...]:
-        return dispensable_modalities(self.run.recipe)["image"]
+        return self.run.recipe.needs().dispensable["image"]
 
     def scored(self, split: str = "test") -> ScoredSplit:
         return score_split(self.run, FeatureStore.open(self.store.path), split, models=self.models)

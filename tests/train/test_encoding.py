@@ -18,7 +18,7 @@ from weldcache.train.data.resident import load_resident
 from weldcache.train.data.streamed import StreamedFeatures
 from weldcache.train.encoding import encode, encode_all, passes
 from weldcache.train.pipeline import train
-from weldcache.train.recipes.recipe import Recipe
+from weldcache.train.recipes.recipe import Trained
 from weldcache.train.runs.trained_run import TrainedRun, load_run
 from weldcache.train.validation import Validator
 
@@ -34,18 +34,18 @@ def trained(toy_settings: MakeSettings, toy_store: FeatureStore) -> TrainedRun:
 
 
 def scores_of(trained: TrainedRun, store: FeatureStore, *, without: Sequence[str] = ()) -> np.ndarray:
-    samples = StreamedFeatures(FeatureReader(store, trained.recipe.requires()), VALIDATION, CPU)
+    samples = StreamedFeatures(FeatureReader(store, trained.recipe.needs().features), VALIDATION, CPU)
     model = trained.model("averaged", store=store, device=CPU)
     encodings = [
         encode(trained.recipe, model, batch, precision="float32", without=without)
         for batch in passes(samples, batch_size=8)
     ]
-    return torch.cat([trained.recipe.score(model, each) for each in encodings]).numpy()
+    return torch.cat([trained.recipe.predict(model, each).score for each in encodings]).numpy()
 
 
 @pytest.mark.parametrize("modality", ["video", "audio", "image", "sensor"])
 def test_a_hidden_modality_is_one_that_no_row_has(trained: TrainedRun, toy_store: FeatureStore, modality: str) -> None:
-    feature_sets = trained.recipe.modalities()[modality]
+    feature_sets = trained.recipe.needs().modalities[modality]
     hidden = scores_of(trained, toy_store, without=feature_sets)
     assert np.isfinite(hidden).all()
     assert not np.array_equal(hidden, scores_of(trained, toy_store))
@@ -56,17 +56,18 @@ def test_a_hidden_modality_is_one_that_no_row_has(trained: TrainedRun, toy_store
 
 
 def test_validation_sees_what_scoring_sees(trained: TrainedRun, toy_store: FeatureStore) -> None:
-    recipe: Recipe = trained.recipe
-    samples = load_resident(FeatureReader(toy_store, recipe.requires()), VALIDATION, device=CPU)
+    recipe: Trained = trained.recipe
+    samples = load_resident(FeatureReader(toy_store, recipe.needs().features, ["label"]), VALIDATION, device=CPU)
     model: nn.Module = trained.model("averaged", store=toy_store, device=CPU)
     labels = toy_store.index.labels[VALIDATION]
     found = Validator(recipe, samples, labels=labels, batch_size=8, precision="float32")(model)
     assert found.auroc == auroc(scores_of(trained, toy_store), labels)
-    encodings = encode_all(recipe, model, samples, batch_size=8, precision="float32")
+    encodings, targets = encode_all(recipe, model, samples, batch_size=8, precision="float32")
+    assert targets["label"].tolist() == labels.tolist()
     normals = {name: encoding[:12] for name, encoding in encodings.items()}  # as they stand in the toy store
     parts = [{name: encoding[start : start + 8] for name, encoding in normals.items()} for start in (0, 8)]
     with torch.no_grad():
-        losses = [float(recipe.loss(model, part)["total"]) for part in parts]
+        losses = [float(recipe.loss(model, part, {}).total) for part in parts]
     assert found.loss == pytest.approx((8 * losses[0] + 4 * losses[1]) / 12, rel=1e-6)
-    assert found.spread["z_pred_std"] == spread(recipe.embeddings(normals)["z_pred"])["std"]
+    assert found.spread["z_pred_std"] == spread(recipe.loss(model, normals, {}).watched["z_pred"])["std"]
     assert {name.partition("_std")[0] for name in found.spread if "_std" in name} == {"z_result", "z_pred"}

@@ -134,7 +134,7 @@ def fused(
 def scores_of(run: TrainedRun, store: FeatureStore, rows: np.ndarray) -> dict[str, np.ndarray]:
     """By averaged and by raw weights."""
     models = {weights: run.model(weights, store=store, device=torch.device("cpu")) for weights in WEIGHTS}
-    source = StreamedFeatures(FeatureReader(store, run.recipe.requires()), rows, torch.device("cpu"))
+    source = StreamedFeatures(FeatureReader(store, run.recipe.needs().features), rows, torch.device("cpu"))
     return score_rows(run.recipe, models, source, batch_size=8, precision="float32")
 
 
@@ -225,7 +225,7 @@ def test_what_validation_recorded_comes_out_again(project: Path) -> None:
     rows = split_rows(store, "val", recipe=run.recipe).usable
     validator = Validator(
         run.recipe,
-        StreamedFeatures(FeatureReader(store, run.recipe.requires()), rows, torch.device("cpu")),
+        StreamedFeatures(FeatureReader(store, run.recipe.needs().features), rows, torch.device("cpu")),
         labels=store.index.labels[rows],
         batch_size=8,
         precision="float32",
@@ -247,7 +247,7 @@ def test_members_are_scored_in_the_arithmetic_that_they_were_trained_in(project:
     for name, told in zip(("half", "far"), run.manifest["members"], strict=True):
         member = load_run(project / "runs" / name)
         model = {"averaged": member.model("averaged", store=store, device=torch.device("cpu"))}
-        source = StreamedFeatures(FeatureReader(store, member.recipe.requires()), normals, torch.device("cpu"))
+        source = StreamedFeatures(FeatureReader(store, member.recipe.needs().features), normals, torch.device("cpu"))
         scores = score_rows(member.recipe, model, source, batch_size=8, precision=member.precision)["averaged"]
         assert told["scores"]["averaged"]["mean"] == pytest.approx(scores.astype(np.float64).mean(), rel=1e-6)
     rows, other = np.arange(48, 60), load_run(fused(project, "half", "far", run_name="again").run.path)

@@ -27,9 +27,9 @@ from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
 from weldcache.configs.schema import Settings
 from weldcache.train import pipeline
-from weldcache.train.recipes.recipe import Shapes
 from weldcache.train.recipes.registry import make_recipe
 from weldcache.train.runs.log import MetricRow, read_log
+from weldcache.train.types import Shapes
 
 GOLDEN = Path(__file__).parents[1] / "assets" / "golden" / "causal_film.txt"
 WRITE = "WELDCACHE_WRITE_GOLDEN"

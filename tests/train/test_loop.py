@@ -1,7 +1,7 @@
 """The training loop on a recipe that has nothing to do with welds: a line through points."""
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -12,8 +12,9 @@ from weldcache.configs.schema import TrainSettings
 from weldcache.errors import TrainingError
 from weldcache.train.data.batches import Order
 from weldcache.train.loop import EpochResult, stop_reason, train_epochs
-from weldcache.train.recipes.recipe import Batch, Encodings, FeatureRequest, Recipe, Shapes
+from weldcache.train.recipes.recipe import Trained
 from weldcache.train.state import TrainingState, new_state
+from weldcache.train.types import Batch, Encodings, FeatureRequest, Losses, Needs, Prediction, Shapes
 from weldcache.train.validation import ValidationResult
 
 NUM_POINTS = 21
@@ -22,42 +23,32 @@ NUM_POINTS = 21
 class LineRecipe:
     """Fit y = 3 x; the generator jitters x, dropout draws from the global generator."""
 
-    def requires(self) -> Sequence[FeatureRequest]:
-        return (FeatureRequest("point", "x"), FeatureRequest("point", "y"))
-
-    def constants(self) -> Sequence[str]:
-        return ()
+    def needs(self) -> Needs:
+        return Needs((FeatureRequest("point", "x"),), targets=("y",))
 
     def build(self, shapes: Shapes) -> nn.Module:
         return nn.Sequential(nn.Linear(1, 8), nn.Dropout(0.1), nn.Linear(8, 1))
 
-    def measures(self) -> Sequence[str]:
-        return ()
-
     def advice(self, missing: Sequence[str], *, held: Sequence[str]) -> str:
         return "Draw points."
 
-    def calibrate(self, model: nn.Module, train: Iterable[Batch], constants: Batch) -> None:
+    def calibrate(self, model: nn.Module, train: Iterable[Batch], constants: Mapping[str, Tensor]) -> None:
         pass
 
-    def modalities(self) -> dict[str, tuple[str, ...]]:
-        return {}
-
     def encode(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> Encodings:
-        x = batch["point/x"]
+        assert not batch.targets, "targets are nothing to look at"
+        x = batch.features["point/x"]
         if generator is not None:
             x = x + 0.01 * torch.randn(x.shape, generator=generator)
-        return {"error": model(x).float() - batch["point/y"]}
+        return {"y": model(x).float()}
 
-    def loss(self, model: nn.Module, encodings: Encodings) -> dict[str, Tensor]:
-        squared = (encodings["error"] ** 2).mean()
-        return {"total": 2 * squared, "squared": squared}
+    def loss(self, model: nn.Module, encodings: Encodings, targets: Mapping[str, Tensor]) -> Losses:
+        error = encodings["y"] - targets["y"]
+        squared = (error**2).mean()
+        return Losses(2 * squared, {"squared": squared}, {"error": error})
 
-    def score(self, model: nn.Module, encodings: Encodings) -> Tensor:
-        return encodings["error"].abs().squeeze(1)
-
-    def embeddings(self, encodings: Encodings) -> dict[str, Tensor]:
-        return {"error": encodings["error"]}
+    def predict(self, model: nn.Module, encodings: Encodings) -> Prediction:
+        return Prediction(encodings["y"].squeeze(1))
 
 
 LINE = LineRecipe()
@@ -87,7 +78,7 @@ class Points:
     def batches(self, order: Order, *, arrays: Collection[str] | None = None) -> Iterator[Batch]:
         for samples in order:
             self.taken.append(samples.tolist())
-            yield {"point/x": self.x[samples], "point/y": 3 * self.x[samples]}
+            yield Batch({"point/x": self.x[samples]}, targets={"y": 3 * self.x[samples]})
 
 
 Monitor = Callable[[int], tuple[float, float | None]]
@@ -109,7 +100,7 @@ def settings(**changes: object) -> TrainSettings:
     return TrainSettings.model_validate(few | changes)
 
 
-def fresh_state(chosen: TrainSettings, *, recipe: Recipe = LINE) -> TrainingState:
+def fresh_state(chosen: TrainSettings, *, recipe: Trained = LINE) -> TrainingState:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return new_state(recipe.build({}), settings=chosen)
@@ -120,7 +111,7 @@ def improving(epoch: int) -> tuple[float, float | None]:
 
 
 def run(
-    chosen: TrainSettings, *, monitor: Monitor = improving, points: Points | None = None, recipe: Recipe = LINE
+    chosen: TrainSettings, *, monitor: Monitor = improving, points: Points | None = None, recipe: Trained = LINE
 ) -> tuple[TrainingState, list[EpochResult]]:
     state = fresh_state(chosen, recipe=recipe)
     results = train_epochs(
@@ -237,10 +228,11 @@ def test_a_loss_that_is_not_finite_names_epoch_and_step() -> None:
     class Exploding(LineRecipe):
         calls = 0
 
-        def loss(self, model: nn.Module, encodings: Encodings) -> dict[str, Tensor]:
+        def loss(self, model: nn.Module, encodings: Encodings, targets: Mapping[str, Tensor]) -> Losses:
             self.calls += 1
-            losses = super().loss(model, encodings)
-            return {name: loss * (math.nan if self.calls == 7 else 1) for name, loss in losses.items()}
+            losses = super().loss(model, encodings, targets)
+            factor = math.nan if self.calls == 7 else 1
+            return Losses(losses.total * factor, {name: loss * factor for name, loss in losses.terms.items()})
 
     with pytest.raises(TrainingError, match=r"Epoch 2, step 7: total is nan, squared is nan, gradient_norm is nan"):
         run(settings(), recipe=Exploding())
@@ -279,8 +271,9 @@ def test_half_precision_that_never_takes_a_step_is_an_error() -> None:
     """Single steps with an infinite gradient are how float16 finds its scale; nothing else is no training."""
 
     class Overflowing(LineRecipe):
-        def loss(self, model: nn.Module, encodings: Encodings) -> dict[str, Tensor]:
-            return {name: loss + 0 * (loss - loss).sqrt() for name, loss in super().loss(model, encodings).items()}
+        def loss(self, model: nn.Module, encodings: Encodings, targets: Mapping[str, Tensor]) -> Losses:
+            total = super().loss(model, encodings, targets).total
+            return Losses(total + 0 * (total - total).sqrt())
 
     with pytest.raises(TrainingError, match=r"gradient_norm is (nan|inf)"):
         run(settings(precision="float16"), recipe=Overflowing())

@@ -38,7 +38,7 @@ def run(settings: Settings, *, name: str | None = None, overwrite: bool = False)
 
 def scores(trained: TrainedRun, store: FeatureStore, rows: np.ndarray, *, batch_size: int = 8) -> dict[str, np.ndarray]:
     models = {kind: trained.model(kind, store=store, device=CPU) for kind in ("averaged", "raw")}
-    samples = StreamedFeatures(FeatureReader(store, trained.recipe.requires()), rows, CPU)
+    samples = StreamedFeatures(FeatureReader(store, trained.recipe.needs().features), rows, CPU)
     return score_rows(trained.recipe, models, samples, batch_size=batch_size, precision="float32")
 
 

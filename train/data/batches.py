@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from ..recipes.recipe import Batch
+from ..types import Batch
 
 _SMALLEST_BATCH = 2  # losses that compare the samples of a batch need two
 
@@ -26,7 +26,7 @@ class BatchSource(Protocol):
         """Where batches are."""
 
     def batches(self, order: Order, *, arrays: Collection[str] | None = None) -> Iterator[Batch]:
-        """The batches of `order`, of `arrays` (and presence) alone where they are named.
+        """The batches of `order`; of `arrays` and their presence alone, without targets, where arrays are named.
 
         A batch is not to be changed, and holds until the next is asked for.
         """

@@ -1,13 +1,10 @@
 """Features that several trainings share: each array is on the device once, however many recipes ask for it."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
-from torch import Tensor
 
 from ...cache.store import FeatureStore
-from ..recipes.recipe import FeatureRequest
+from ..types import Batch, Needs
 from .feature_reader import FeatureReader, Rows
 from .resident import ResidentFeatures, load_resident
 
@@ -26,34 +23,41 @@ class FeaturePool:
         self._rows = rows
         self._position_of = np.full(len(store.index), -1, dtype=np.int64)
         self._position_of[rows] = np.arange(len(rows))
-        self._tensors: dict[str, Tensor] = {}
+        self._held = Batch({})
 
-    def num_bytes(self, requests: Sequence[FeatureRequest]) -> int:
-        """Memory that arrays which are asked for and not held yet will take."""
-        return FeatureReader(self.store, self._lacking(requests)).num_bytes(len(self._rows))
+    def num_bytes(self, needs: Needs) -> int:
+        """Memory that what a recipe needs, and the pool does not hold yet, will take."""
+        return self._lacking(needs).num_bytes(len(self._rows))
 
-    def source(self, rows: Rows, requests: Sequence[FeatureRequest]) -> ResidentFeatures:
-        """These rows, all of which the pool has to be for; arrays that it does not hold yet are loaded for all rows.
+    def source(self, rows: Rows, needs: Needs) -> ResidentFeatures:
+        """These rows, all of which the pool has to be for; what it does not hold yet is loaded for all of its rows.
 
         Raises:
-            TrainingError: if they do not fit the device's memory.
+            TrainingError: if that does not fit the device's memory.
             StoreError: as `FeatureReader.read`.
         """
-        lacking = FeatureReader(self.store, self._lacking(requests))
-        if lacking.requests:
-            self._tensors |= load_resident(lacking, self._rows, device=self.device).tensors
+        lacking = self._lacking(needs)
+        if lacking.requests or lacking.targets:
+            self._held = self._held.beside(load_resident(lacking, self._rows, device=self.device).rows)
         positions = self._position_of[rows]
         assert (positions >= 0).all(), "the pool is not for these rows"
-        tensors = {name: self._tensors[name] for name in FeatureReader(self.store, requests).names}
+        held = self._held
+        wanted = Batch(
+            {request.name: held.features[request.name] for request in needs.features},
+            {name: held.present[name] for name in needs.optional},
+            {name: held.targets[name] for name in needs.targets},
+        )
         first = int(positions[0])
         if np.array_equal(positions, np.arange(first, first + len(rows))):
-            return ResidentFeatures(tensors).part(first, first + len(rows))
-        return ResidentFeatures(tensors, torch.from_numpy(positions).to(self.device))
+            return ResidentFeatures(wanted).part(first, first + len(rows))
+        return ResidentFeatures(wanted, torch.from_numpy(positions).to(self.device))
 
-    def _lacking(self, requests: Sequence[FeatureRequest]) -> list[FeatureRequest]:
-        """Requests whose array or presence is not held yet."""
-        return [
+    def _lacking(self, needs: Needs) -> FeatureReader:
+        """Reads what is not held yet; an array too of which only the presence is not."""
+        held = self._held
+        requests = [
             request
-            for request in requests
-            if any(name not in self._tensors for name in FeatureReader(self.store, [request]).names)
+            for request in needs.features
+            if request.name not in held.features or (request.optional and request.feature_set not in held.present)
         ]
+        return FeatureReader(self.store, requests, [name for name in needs.targets if name not in held.targets])

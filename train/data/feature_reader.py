@@ -1,4 +1,4 @@
-"""What a recipe asks for, read from a store: arrays, and which rows have those that rows may lack."""
+"""What a recipe needs, read from a store: arrays, which rows have those that rows may lack, and targets."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,81 +12,84 @@ from torch import Tensor
 from ...cache.status import Status
 from ...cache.store import FeatureStore
 from ...cache.tensors import read_tensor
-from ..recipes.recipe import Batch, FeatureRequest, presence_name
+from ..types import Batch, FeatureRequest, mapped
+from .requests import targets_of
 
 Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
 class FeatureReader:
-    """Reads requested features as tensors by name: the arrays, and the presence of optional feature sets."""
+    """Reads rows as batches on the CPU."""
 
     store: FeatureStore
     requests: Sequence[FeatureRequest]
-
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        """Names of all tensors of a batch."""
-        return (*(request.name for request in self.requests), *map(presence_name, self._optional))
+    targets: Sequence[str] = ()
 
     def only(self, arrays: Collection[str] | None) -> "FeatureReader":
-        """A reader of these arrays alone; None: of all."""
+        """A reader of these arrays alone, without targets; None: of everything."""
         if arrays is None:
             return self
         return FeatureReader(self.store, [request for request in self.requests if request.name in arrays])
 
     def num_bytes(self, num_rows: int) -> int:
         """Memory that so many rows take, without reading any."""
-        arrays = sum(self.store.array_spec(request.name).row_bytes for request in self.requests)
-        return num_rows * (arrays + len(self._optional))
+        return num_rows * sum(like.element_size() * like.shape[1:].numel() for like in self._no_rows.tensors())
 
-    def empty(self, num_rows: int, *, device: torch.device, pinned: bool = False) -> dict[str, Tensor]:
+    def empty(self, num_rows: int, *, device: torch.device, pinned: bool = False) -> Batch:
         """Memory for so many rows, not filled; `pinned`: such as the host's that a GPU copies from."""
-        nothing = np.empty(0, np.int64)
 
-        def empty(name: str) -> Tensor:
-            like = self.read(name, nothing)
+        def empty(like: Tensor) -> Tensor:
             return torch.empty((num_rows, *like.shape[1:]), dtype=like.dtype, device=device, pin_memory=pinned)
 
-        return {name: empty(name) for name in self.names}
+        return mapped(empty, self._no_rows)
 
-    def read(self, name: str, rows: Rows, *, out: Tensor | None = None) -> Tensor:
-        """Read one tensor on the CPU, into `out` where given; zeros for rows that lack an optional feature set.
+    def read(self, rows: Rows, *, out: Batch | None = None) -> Batch:
+        """Read these rows, into the memory of `out` where given.
 
         Raises:
             StoreError: if a row that should be complete is not, or its chunk is missing or damaged.
         """
-        feature_set = name.rpartition("/")[0]
-        held = self._present[feature_set][rows] if feature_set in self._present else None
-        if held is not None and name == presence_name(feature_set):
-            values = torch.from_numpy(held)
-            return values if out is None else out.copy_(values)
+        read = Batch(
+            {
+                request.name: self._array(request, rows, out=None if out is None else out.features[request.name])
+                for request in self.requests
+            },
+            {name: torch.from_numpy(held[rows]) for name, held in self._present.items()},
+            {name: torch.from_numpy(values[rows]) for name, values in self._targets.items()},
+        )
+        if out is None:
+            return read
+        # A byte or so a row: the detour through memory of their own costs nothing.
+        for values, memory in ((read.present, out.present), (read.targets, out.targets)):
+            for name, tensor in values.items():
+                memory[name].copy_(tensor)
+        return out
+
+    def _array(self, request: FeatureRequest, rows: Rows, *, out: Tensor | None) -> Tensor:
+        """One array; zeros for rows that lack an optional feature set."""
+        held = self._present[request.feature_set][rows] if request.feature_set in self._present else None
         if held is None or held.all():
-            return read_tensor(self.store, name, rows, out=out)
-        values = read_tensor(self.store, name, rows[held])
+            return read_tensor(self.store, request.name, rows, out=out)
+        values = read_tensor(self.store, request.name, rows[held])
         filled = values.new_empty((len(rows), *values.shape[1:])) if out is None else out
         filled.zero_()
         filled[torch.from_numpy(held)] = values
         return filled
 
-    def read_batch(self, rows: Rows, *, out: Mapping[str, Tensor] | None = None) -> Batch:
-        """Read all tensors of these rows on the CPU, into those of `out` where given."""
-        return {name: self.read(name, rows, out=None if out is None else out[name]) for name in self.names}
+    @cached_property
+    def _no_rows(self) -> Batch:
+        """What tells types and shapes."""
+        return self.read(np.empty(0, np.int64))
 
     @cached_property
     def _present(self) -> Mapping[str, NDArray[np.bool_]]:
         """For each optional feature set, whether each row of the store has it."""
-        return {name: self.store.status(name) == Status.COMPLETE for name in self._optional}
+        optional = dict.fromkeys(request.feature_set for request in self.requests if request.optional)
+        return {name: self.store.status(name) == Status.COMPLETE for name in optional}
 
-    @property
-    def _optional(self) -> tuple[str, ...]:
-        """Feature sets that rows may lack."""
-        return tuple(dict.fromkeys(request.feature_set for request in self.requests if request.optional))
-
-
-def belonging_to(names: Collection[str], arrays: Collection[str] | None) -> list[str]:
-    """Those of a batch's `names` that stay where only `arrays` are wanted: they, and their feature sets' presence."""
-    if arrays is None:
-        return list(names)
-    wanted = {*arrays, *(presence_name(array.rpartition("/")[0]) for array in arrays)}
-    return [name for name in names if name in wanted]
+    @cached_property
+    def _targets(self) -> Mapping[str, NDArray[np.generic]]:
+        """Those that are asked for, of each row of the store."""
+        known = targets_of(self.store)
+        return {name: known[name] for name in self.targets}

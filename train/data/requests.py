@@ -1,45 +1,61 @@
-"""What a recipe asks of a store: whether the store has it, in which shapes, and what made it."""
+"""What a recipe needs of a store: whether the store has it, and in which shapes; and the targets that a store has."""
 
+from collections.abc import Mapping
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from ...cache.store import FeatureStore
 from ...errors import NotFoundError
-from ..recipes.recipe import Batch, Recipe, Shapes
-
-
-def used_names(recipe: Recipe) -> tuple[str, ...]:
-    """The feature sets and constants that a recipe asks for; what else a store holds does not matter to it."""
-    return (*dict.fromkeys(request.feature_set for request in recipe.requires()), *recipe.constants())
+from ..recipes.recipe import Recipe
+from ..types import Shapes
 
 
 def require_features(store: FeatureStore, recipe: Recipe) -> None:
-    """Refuse a store that lacks something that the recipe asks for.
+    """Refuse a store that lacks something that the recipe needs.
 
     Raises:
         NotFoundError: the message names what is missing, what is there, and what to do.
     """
-    held = (*store.feature_sets, *store.constants)
-    missing = [name for name in used_names(recipe) if name not in held]
+    needs, held = recipe.needs(), (*store.feature_sets, *store.constants)
+    missing = [name for name in needs.names if name not in held]
     if missing:
         raise NotFoundError(
             f"{store.path} has no features {', '.join(missing)}; it has {', '.join(held) or 'none yet'}. "
             f"{recipe.advice(missing, held=held)}"
         )
-    for request in recipe.requires():
+    for request in needs.features:
         arrays = store.arrays(request.feature_set)
         if request.array not in arrays:
             raise NotFoundError(
                 f"{store.path} has no array {request.name}; {request.feature_set} has {', '.join(arrays)}. Run "
                 "`weldcache extract` of this version into another --cache."
             )
+    targets = targets_of(store)
+    if unknown := [name for name in needs.targets if name not in targets]:
+        raise NotFoundError(
+            f"{store.path} has no target {', '.join(unknown)}, from which the recipe learns; it has "
+            f"{', '.join(targets)}. Choose one of these, or a data set that tells it."
+        )
 
 
-def load_constants(store: FeatureStore, recipe: Recipe) -> Batch:
-    """The constants that a recipe asks for, by name."""
-    return {name: torch.from_numpy(store.constant(name)) for name in recipe.constants()}
+def targets_of(store: FeatureStore) -> Mapping[str, NDArray[np.generic]]:
+    """What is to be predicted, one entry a row of the store, by name; -1 where it is not known."""
+    names, classes = np.unique(store.index.class_names, return_inverse=True)
+    return {
+        "label": store.index.labels.astype(np.int8),
+        "class": np.where(names[classes] == "", -1, classes).astype(np.int64),
+    }
+
+
+def load_constants(store: FeatureStore, recipe: Recipe) -> Mapping[str, Tensor]:
+    """The constants that a recipe needs, by name."""
+    return {name: torch.from_numpy(store.constant(name)) for name in recipe.needs().constants}
 
 
 def shapes_for(store: FeatureStore, recipe: Recipe) -> Shapes:
-    """Shapes of everything that a recipe asks for: what its module is built from."""
-    arrays = {request.name: store.array_spec(request.name).shape for request in recipe.requires()}
+    """Shapes of everything that a recipe needs: what its module is built from."""
+    arrays = {request.name: store.array_spec(request.name).shape for request in recipe.needs().features}
     return {**arrays, **{name: tuple(value.shape) for name, value in load_constants(store, recipe).items()}}

@@ -1,8 +1,9 @@
 """Features that stay on the device: loaded once, so that a batch is an index gather."""
 
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,9 +13,9 @@ from torch import Tensor
 from ...errors import TrainingError
 from ...progress import ByteProgress
 from ...wording import format_size
-from ..recipes.recipe import Batch
+from ..types import Batch, mapped
 from .batches import Order, batches_in_order
-from .feature_reader import FeatureReader, Rows, belonging_to
+from .feature_reader import FeatureReader, Rows
 from .streamed import StreamedFeatures
 
 _BLOCK_ROWS = 64  # rows read at a time
@@ -24,29 +25,29 @@ _SHOWN_BYTES = 1_000_000_000  # as much takes seconds, so loading it shows how f
 
 @dataclass(frozen=True, eq=False)
 class ResidentFeatures:
-    """Requested features on one device, by name, in the storage type of the cache.
+    """Samples on one device.
 
     Attributes:
-        tensors: row axis first.
-        positions: where in the tensors the samples are; None: one after another from the first to the last.
+        rows: holds them, and may hold others.
+        positions: where in `rows` the samples are; None: one after another from the first to the last.
     """
 
-    tensors: Mapping[str, Tensor]
+    rows: Batch
     positions: Int64[Tensor, " samples"] | None = None
 
     def __len__(self) -> int:
-        return len(next(iter(self.tensors.values())) if self.positions is None else self.positions)
+        return len(self.rows if self.positions is None else self.positions)
 
     @property
     def device(self) -> torch.device:
         """Where the tensors are."""
-        return next(iter(self.tensors.values())).device
+        return self.rows.device
 
     def part(self, start: int, stop: int) -> "ResidentFeatures":
         """The samples from `start` to `stop`, in the same memory."""
         if self.positions is not None:
-            return ResidentFeatures(self.tensors, self.positions[start:stop])
-        return ResidentFeatures({name: tensor[start:stop] for name, tensor in self.tensors.items()})
+            return ResidentFeatures(self.rows, self.positions[start:stop])
+        return ResidentFeatures(_slice(self.rows, start, stop))
 
     def batches(self, order: Order, *, arrays: Collection[str] | None = None) -> Iterator[Batch]:
         """The batches of `order`; samples that stand one after another are not copied.
@@ -54,25 +55,28 @@ class ResidentFeatures:
         The order goes to the device once, so that no batch waits for it. On a CPU the others are copied to the same
         memory again and again, which is known to the processor already.
         """
-        tensors = {name: self.tensors[name] for name in belonging_to(self.tensors, arrays)}
+        rows = self.rows if arrays is None else self.rows.only(arrays)
         everything = torch.cat(list(order)).to(self.device) if order else torch.empty(0, dtype=torch.int64)
         chosen = everything if self.positions is None else self.positions[everything]
-        memory = _memory(tensors, order) if self.device.type == "cpu" else {}
+        largest = max((len(samples) for samples in order), default=0)
+        on_cpu = self.device.type == "cpu"
+        memory = mapped(lambda tensor: tensor.new_empty((largest * on_cpu, *tensor.shape[1:])), rows)
         for samples, indices in zip(order, torch.split(chosen, [len(samples) for samples in order]), strict=True):
             if self.positions is None and _is_a_run(samples):
-                start, stop = int(samples[0]), int(samples[-1]) + 1
-                yield {name: tensor[start:stop] for name, tensor in tensors.items()}
+                yield _slice(rows, int(samples[0]), int(samples[-1]) + 1)
+            elif on_cpu:
+                out = _slice(memory, 0, len(samples))
+                yield mapped(partial(_gathered, indices), rows, out)
             else:
-                yield {
-                    name: torch.index_select(tensor, 0, indices, out=memory[name][: len(samples)] if memory else None)
-                    for name, tensor in tensors.items()
-                }
+                yield mapped(partial(_gathered, indices), rows)
 
 
-def _memory(tensors: Mapping[str, Tensor], order: Order) -> dict[str, Tensor]:
-    """Memory for the largest batch."""
-    largest = max((len(samples) for samples in order), default=0)
-    return {name: tensor.new_empty((largest, *tensor.shape[1:])) for name, tensor in tensors.items()}
+def _gathered(indices: Int64[Tensor, " samples"], tensor: Tensor, out: Tensor | None = None) -> Tensor:
+    return torch.index_select(tensor, 0, indices, out=out)
+
+
+def _slice(rows: Batch, start: int, stop: int) -> Batch:
+    return mapped(lambda tensor: tensor[start:stop], rows)
 
 
 def load_resident(reader: FeatureReader, rows: Rows, *, device: torch.device) -> ResidentFeatures:
@@ -85,15 +89,15 @@ def load_resident(reader: FeatureReader, rows: Rows, *, device: torch.device) ->
     assert len(rows), "nothing to load"
     needed = reader.num_bytes(len(rows))
     _require_memory(needed, device=device)
-    tensors = reader.empty(len(rows), device=device)
-    blocks = _filled(tensors, reader, rows, device=device)
+    memory = reader.empty(len(rows), device=device)
+    blocks = _filled(memory, reader, rows, device=device)
     if needed < _SHOWN_BYTES:
         deque(blocks, maxlen=0)
     else:
         with ByteProgress("load features", num_bytes=needed) as progress:
             for num_rows in blocks:
                 progress.advance(needed * num_rows // len(rows))
-    return ResidentFeatures(tensors)
+    return ResidentFeatures(memory)
 
 
 def fits_memory(num_bytes: int, *, device: torch.device) -> bool:
@@ -127,17 +131,16 @@ def _is_a_run(samples: Int64[Tensor, " _"]) -> bool:
     return torch.equal(samples, torch.arange(first, first + len(samples)))
 
 
-def _filled(tensors: Mapping[str, Tensor], reader: FeatureReader, rows: Rows, *, device: torch.device) -> Iterator[int]:
-    """Fill the tensors block by block; yields the number of rows of each block that is done."""
+def _filled(memory: Batch, reader: FeatureReader, rows: Rows, *, device: torch.device) -> Iterator[int]:
+    """Fill the memory block by block; yields the number of rows of each block that is done."""
     order = batches_in_order(len(rows), batch_size=_BLOCK_ROWS)
-    spans = [slice(int(samples[0]), int(samples[-1]) + 1) for samples in order]
+    blocks = [(int(samples[0]), int(samples[-1]) + 1) for samples in order]
     if device.type == "cpu":  # straight to where they stay
-        for span in spans:
-            reader.read_batch(rows[span], out={name: tensor[span] for name, tensor in tensors.items()})
-            yield span.stop - span.start
+        for start, stop in blocks:
+            reader.read(rows[start:stop], out=_slice(memory, start, stop))
+            yield stop - start
         return
     streamed = StreamedFeatures(reader, rows, device)
-    for span, batch in zip(spans, streamed.batches(order), strict=True):
-        for name, tensor in tensors.items():
-            tensor[span] = batch[name]
-        yield span.stop - span.start
+    for (start, stop), batch in zip(blocks, streamed.batches(order), strict=True):
+        mapped(torch.Tensor.copy_, _slice(memory, start, stop), batch)
+        yield stop - start

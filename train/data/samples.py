@@ -11,7 +11,7 @@ from ...cache.status import Status
 from ...cache.store import FeatureStore
 from ...errors import NotFoundError, SettingsError
 from ...wording import count_of, listed
-from ..recipes.recipe import Recipe, dispensable_modalities, feature_sets_of, limits_of
+from ..recipes.recipe import Recipe, limits_of
 from .feature_reader import Rows
 from .twins import find_twins
 
@@ -77,7 +77,7 @@ def choose_samples(store: FeatureStore, recipe: Recipe, *, monitor: Literal["val
     _require_normals(store, TRAIN_SPLIT, count=len(normals), least=2)
     train_without = {name: int(np.sum(labels[rows] == 0)) for name, rows in train.without.items()}
     untrained = frozenset(name for name, count in train_without.items() if count == len(normals))
-    limits_of(recipe, recipe.modalities().keys() - untrained)
+    limits_of(recipe, recipe.needs().modalities.keys() - untrained)
 
     validation = split_rows(store, VALIDATION_SPLIT, recipe=recipe, untrained=untrained)
     elsewhere = np.flatnonzero(~np.isin(splits, (TRAIN_SPLIT, LEFT_OUT)))
@@ -117,17 +117,16 @@ def split_rows(
         NotFoundError: if the split is not there, or none of its rows can be used.
     """
     rows = _rows_of(store, split)
-    hidden = feature_sets_of(recipe, untrained)
-    optional = {
-        request.feature_set: request.optional for request in recipe.requires() if request.feature_set not in hidden
-    }
+    needs = recipe.needs()
+    hidden = needs.sets_of(untrained)
+    optional = {name: name in needs.optional for name in needs.feature_sets if name not in hidden}
     status = {name: store.status(name)[rows] for name in optional}
     lacking = {
         name: codes == Status.MISSING if optional[name] else codes != Status.COMPLETE for name, codes in status.items()
     }
     absent = {
         modality: np.any([status[name] != Status.COMPLETE for name in names], axis=0)
-        for modality, names in dispensable_modalities(recipe).items()
+        for modality, names in needs.dispensable.items()
         if modality not in untrained
     }
     if all(optional.values()):  # a row that has nothing at all lacks everything

@@ -1,14 +1,12 @@
 """The host's memory between a store and the device, for batches that are read ahead."""
 
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
 
-from ..recipes.recipe import Batch
+from ..types import Batch, mapped
 from .feature_reader import FeatureReader, Rows
 
 
@@ -43,7 +41,7 @@ class CudaCopies:
 class Buffer:
     """Memory for the largest batch, and whether it may be written again."""
 
-    tensors: Mapping[str, Tensor]
+    memory: Batch
     copies: Copies
 
 
@@ -75,11 +73,11 @@ class NewMemory:
 
     def read(self, rows: Rows) -> Staged:
         """Read these rows of the store."""
-        return Staged(self.reader.read_batch(rows))
+        return Staged(self.reader.read(rows))
 
     def deliver(self, staged: Staged) -> Batch:
         """The batch on the device."""
-        return {name: tensor.to(self.device) for name, tensor in staged.batch.items()}
+        return mapped(lambda tensor: tensor.to(self.device), staged.batch)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,13 +96,13 @@ class ReusedBuffers:
         """Read these rows of the store."""
         buffer = self.free.popleft()
         buffer.copies.wait()
-        batch = {name: tensor[: len(rows)] for name, tensor in buffer.tensors.items()}
-        return Staged(self.reader.read_batch(rows, out=batch), buffer)
+        batch = mapped(lambda tensor: tensor[: len(rows)], buffer.memory)
+        return Staged(self.reader.read(rows, out=batch), buffer)
 
     def deliver(self, staged: Staged) -> Batch:
         """The batch on the device; the copy is under way, and whatever the device does next waits for it."""
         assert staged.buffer is not None
-        delivered = {name: tensor.to(self.device, non_blocking=True) for name, tensor in staged.batch.items()}
+        delivered = mapped(lambda tensor: tensor.to(self.device, non_blocking=True), staged.batch)
         staged.buffer.copies.asked_for()
         self.free.append(staged.buffer)
         return delivered

@@ -12,7 +12,7 @@ from itertools import islice
 
 import torch
 
-from ..recipes.recipe import Batch
+from ..types import Batch
 from .batches import Order
 from .feature_reader import FeatureReader, Rows
 from .staging import Staged, staging_for

@@ -57,9 +57,10 @@ def _file_codes(store: FeatureStore, recipe: Recipe, rows: Rows) -> NDArray[np.i
     """For each row of the store and each modality a number that stands for the contents of its files; of other rows
     than `rows`, and where there are none, `_NONE`."""
     numbers: dict[frozenset[str], int] = {}
-    modalities = list(recipe.modalities().values())
+    needs = recipe.needs()
+    modalities = list(needs.modalities.values())
     of_modalities = {name for names in modalities for name in names}
-    modalities += [[request.feature_set] for request in recipe.requires() if request.feature_set not in of_modalities]
+    modalities += [(name,) for name in needs.feature_sets if name not in of_modalities]
     codes = np.full((len(store.index), len(modalities)), _NONE, dtype=np.int64)
     for place, names in enumerate(modalities):
         for name in names:

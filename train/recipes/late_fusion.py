@@ -4,24 +4,15 @@ It is built from runs that are trained already (`train/fusion.py`) and is not tr
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..nn.late_fusion import LateFusion
 from ..precision import Precision, arithmetic, coarsest
-from .recipe import (
-    Batch,
-    Encodings,
-    FeatureRequest,
-    Recipe,
-    Shapes,
-    dispensable_modalities,
-    feature_sets_of,
-    presence_name,
-)
+from ..types import Batch, Encodings, FeatureRequest, Losses, Needs, Prediction, Shapes
+from .recipe import Trained
 
 LATE_FUSION = "late_fusion"  # what a fused run's manifest calls its recipe
 
@@ -38,14 +29,14 @@ class FusionMember:
     """
 
     name: str
-    recipe: Recipe
+    recipe: Trained
     precision: Precision
     untrained: frozenset[str] = frozenset()
 
     @property
     def hidden(self) -> frozenset[str]:
         """The feature sets that it is shown of no sample."""
-        return feature_sets_of(self.recipe, self.untrained)
+        return self.recipe.needs().sets_of(self.untrained)
 
 
 class LateFusionRecipe:
@@ -66,41 +57,34 @@ class LateFusionRecipe:
 
     def untrained(self) -> frozenset[str]:
         """The modalities that no member knows which looks at them."""
+        known = [(member.recipe.needs().modalities, member.untrained) for member in self.members]
         return frozenset(
             modality
-            for modality in dispensable_modalities(self)
-            if all(modality in member.untrained for member in self.members if modality in member.recipe.modalities())
+            for modality in self.needs().dispensable
+            if all(modality in untrained for modalities, untrained in known if modality in modalities)
         )
 
-    def requires(self) -> Sequence[FeatureRequest]:
-        """What any member asks for; a feature set is optional where all who ask for it can do without."""
-        names = {
-            (request.feature_set, request.array) for member in self.members for request in member.recipe.requires()
-        }
-        return [FeatureRequest(name, array, optional=name in self._optional) for name, array in sorted(names)]
-
-    def modalities(self) -> Mapping[str, Sequence[str]]:
-        """The members' together: a modality is all that any of them knows of it, and is left out of all at once."""
-        joined: dict[str, tuple[str, ...]] = {}
-        for member in self.members:
-            for modality, names in member.recipe.modalities().items():
-                joined[modality] = tuple(dict.fromkeys([*joined.get(modality, ()), *names]))
-        return joined
-
-    def constants(self) -> Sequence[str]:
-        """Those of the members."""
-        return tuple(dict.fromkeys(name for member in self.members for name in member.recipe.constants()))
-
-    def measures(self) -> Sequence[str]:
-        """Nothing: the members are calibrated."""
-        return ()
+    def needs(self) -> Needs:
+        """The members' together, but nothing to measure: they are calibrated. A feature set is optional where all who
+        ask for it can do without; a modality is all that any of them knows of it, and is left out of all at once."""
+        each = [member.recipe.needs() for member in self.members]
+        arrays = {(request.feature_set, request.array) for needs in each for request in needs.features}
+        modalities: dict[str, tuple[str, ...]] = {}
+        for needs in each:
+            for modality, names in needs.modalities.items():
+                modalities[modality] = tuple(dict.fromkeys([*modalities.get(modality, ()), *names]))
+        return Needs(
+            tuple(FeatureRequest(name, array, optional=name in self._optional) for name, array in sorted(arrays)),
+            modalities=modalities,
+            constants=tuple(dict.fromkeys(name for needs in each for name in needs.constants)),
+            targets=tuple(dict.fromkeys(name for needs in each for name in needs.targets)),
+        )
 
     def advice(self, missing: Sequence[str], *, held: Sequence[str]) -> str:
         """What each member that lacks something advises."""
         found = []
         for member in self.members:
-            asked = {*(request.feature_set for request in member.recipe.requires()), *member.recipe.constants()}
-            own = [name for name in missing if name in asked]
+            own = [name for name in missing if name in member.recipe.needs().names]
             if own:
                 found.append(member.recipe.advice(own, held=held))
         return " ".join(dict.fromkeys(found))
@@ -109,13 +93,13 @@ class LateFusionRecipe:
         """The members' modules, each built from the shapes of what it asks for itself."""
         return LateFusion(member.recipe.build(_shapes_of(member.recipe, shapes)) for member in self.members)
 
-    def calibrate(self, model: nn.Module, train: Iterable[Batch], constants: Batch) -> None:
+    def calibrate(self, model: nn.Module, train: Iterable[Batch], constants: Mapping[str, Tensor]) -> None:
         """There is nothing to measure on training rows."""
 
     def encode(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> Encodings:
         """The members' encodings, each in the arithmetic that the member was trained in, whichever is on outside."""
         assert isinstance(model, LateFusion)
-        device = next(iter(batch.values())).device
+        device = batch.device
         encodings: dict[str, Tensor] = {}
         for place, (member, module) in enumerate(zip(self.members, model.members, strict=True)):
             with torch.autocast(device.type, enabled=False), arithmetic(device, member.precision):
@@ -123,29 +107,26 @@ class LateFusionRecipe:
             encodings |= {f"{place}/{name}": encoding for name, encoding in own.items()}
         return encodings
 
-    def loss(self, model: nn.Module, encodings: Encodings) -> dict[str, Tensor]:
+    def loss(self, model: nn.Module, encodings: Encodings, targets: Mapping[str, Tensor]) -> Losses:
         """The members' losses, weighted like their scores: a figure to watch, which nothing minimises."""
         assert isinstance(model, LateFusion)
-        terms = {
-            member.name: member.recipe.loss(module, own)["total"]
+        losses = {
+            member.name: member.recipe.loss(module, own, targets)
             for member, module, own in self._each(model, encodings)
         }
-        return {"total": (torch.stack(list(terms.values())) * model.weight).sum(), **terms}
+        totals = {name: each.total for name, each in losses.items()}
+        return Losses(
+            total=(torch.stack(list(totals.values())) * model.weight).sum(),
+            terms=totals,
+            watched={f"{name}/{what}": rows for name, each in losses.items() for what, rows in each.watched.items()},
+        )
 
-    def score(self, model: nn.Module, encodings: Encodings) -> Float[Tensor, " batch"]:
+    def predict(self, model: nn.Module, encodings: Encodings) -> Prediction:
         """The members' scores, each in units of its spread on normals, averaged by their weights."""
         assert isinstance(model, LateFusion)
-        scores = [member.recipe.score(module, own) for member, module, own in self._each(model, encodings)]
+        scores = [member.recipe.predict(module, own).score for member, module, own in self._each(model, encodings)]
         fused: Tensor = model(torch.stack(scores, dim=1))
-        return fused
-
-    def embeddings(self, encodings: Encodings) -> Mapping[str, Float[Tensor, "batch dim"]]:
-        """Those of the members."""
-        return {
-            f"{member.name}/{name}": embedded
-            for place, member in enumerate(self.members)
-            for name, embedded in member.recipe.embeddings(_of_member(encodings, place)).items()
-        }
+        return Prediction(fused)
 
     def _each(self, model: LateFusion, encodings: Encodings) -> Iterator[tuple[FusionMember, nn.Module, Encodings]]:
         for place, (member, module) in enumerate(zip(self.members, model.members, strict=True)):
@@ -154,26 +135,26 @@ class LateFusionRecipe:
     def _batch_of(self, member: FusionMember, batch: Batch) -> Batch:
         """The batch as a member is shown it: sets that it could do without and another member could not are there, and
         those that it never saw are not."""
-        rows = len(next(iter(batch.values())))
-        device = next(iter(batch.values())).device
+        needs = member.recipe.needs()
         everywhere = {
-            presence_name(request.feature_set): torch.ones(rows, dtype=torch.bool, device=device)
-            for request in member.recipe.requires()
-            if request.optional and request.feature_set not in self._optional
+            name: torch.ones(len(batch), dtype=torch.bool, device=batch.device)
+            for name in needs.optional
+            if name not in self._optional
         }
-        nowhere = {presence_name(name): torch.zeros(rows, dtype=torch.bool, device=device) for name in member.hidden}
-        return {**batch, **everywhere, **nowhere}
+        shown = replace(batch, present={**batch.present, **everywhere})
+        return shown.without(member.hidden)
 
 
 def _optional_sets(members: Iterable[FusionMember]) -> frozenset[str]:
-    requests = [request for member in members for request in member.recipe.requires()]
-    required = {request.feature_set for request in requests if not request.optional}
-    return frozenset(request.feature_set for request in requests) - required
+    """The feature sets that every member can do without that asks for them."""
+    each = [member.recipe.needs() for member in members]
+    required = {name for needs in each for name in needs.feature_sets if name not in needs.optional}
+    return frozenset(name for needs in each for name in needs.feature_sets) - required
 
 
-def _shapes_of(recipe: Recipe, shapes: Shapes) -> Shapes:
-    names = [*(request.name for request in recipe.requires()), *recipe.constants()]
-    return {name: shapes[name] for name in names}
+def _shapes_of(recipe: Trained, shapes: Shapes) -> Shapes:
+    needs = recipe.needs()
+    return {name: shapes[name] for name in (*(request.name for request in needs.features), *needs.constants)}
 
 
 def _of_member(encodings: Encodings, place: int) -> Encodings:

@@ -11,15 +11,15 @@ from ...errors import SettingsError
 from .causal_film.features import film_features
 from .causal_film.recipe import CausalFilmRecipe
 from .late_fusion import LATE_FUSION, FusionMember, LateFusionRecipe
-from .recipe import Recipe, dispensable_modalities
+from .recipe import Recipe, Trained
 from .video_autoencoder import VideoAutoencoderRecipe
 
 
-def _causal_film(settings: Settings) -> Recipe:
+def _causal_film(settings: Settings) -> Trained:
     return CausalFilmRecipe(film_features(settings), model=settings.model, loss=settings.loss, train=settings.train)
 
 
-def _video_ae(settings: Settings) -> Recipe:
+def _video_ae(settings: Settings) -> Trained:
     return VideoAutoencoderRecipe(
         feature_set=settings.frames.store_as,
         autoencoder=settings.autoencoder,
@@ -27,10 +27,10 @@ def _video_ae(settings: Settings) -> Recipe:
     )
 
 
-_RECIPES: Mapping[str, Callable[[Settings], Recipe]] = {"causal_film": _causal_film, "video_ae": _video_ae}
+_RECIPES: Mapping[str, Callable[[Settings], Trained]] = {"causal_film": _causal_film, "video_ae": _video_ae}
 
 
-def make_recipe(name: str, settings: Settings) -> Recipe:
+def make_recipe(name: str, settings: Settings) -> Trained:
     """The recipe called `name`, set up by `settings`.
 
     Raises:
@@ -41,7 +41,7 @@ def make_recipe(name: str, settings: Settings) -> Recipe:
     return _RECIPES[name](settings)
 
 
-def recipe_of(manifest: Mapping[str, Any], settings: Settings) -> Recipe:
+def recipe_of(manifest: Mapping[str, Any], settings: Settings) -> Trained:
     """The recipe that a run's manifest names; a fused run's holds the members' recipes and settings.
 
     Raises:
@@ -73,4 +73,4 @@ def untrained_modalities(manifest: Mapping[str, Any], recipe: Recipe) -> frozens
     counts = manifest.get("counts", {})  # which fused runs of earlier versions do not tell of their members
     lacked = counts.get("train_normals_without", {})
     never = {modality for modality, num in lacked.items() if num == counts.get("train_normals")}
-    return frozenset(never & dispensable_modalities(recipe).keys())
+    return frozenset(never & recipe.needs().dispensable.keys())

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ...configs.schema import AutoencoderSettings
 from ..nn.autoencoder import Autoencoder, AutoencoderOutput, reconstruction_error
 from ..nn.standardise import ChannelStatistics
-from .recipe import Batch, Encodings, FeatureRequest, Shapes
+from ..types import Batch, Encodings, FeatureRequest, Losses, Needs, Prediction, Shapes
 
 
 class VideoAutoencoderRecipe:
@@ -23,21 +23,13 @@ class VideoAutoencoderRecipe:
         self._settings = autoencoder
         self._standardise = standardise
 
-    def requires(self) -> Sequence[FeatureRequest]:
-        """The embeddings of the frames."""
-        return (self._frames,)
-
-    def modalities(self) -> Mapping[str, Sequence[str]]:
-        """The film, by its frames."""
-        return {"video": (self._frames.feature_set,)}
-
-    def constants(self) -> Sequence[str]:
-        """None."""
-        return ()
-
-    def measures(self) -> Sequence[str]:
-        """The embeddings, where they are standardised."""
-        return (self._frames.name,) if self._standardise else ()
+    def needs(self) -> Needs:
+        """The embeddings of the frames, and their statistics where they are standardised."""
+        return Needs(
+            (self._frames,),
+            modalities={"video": (self._frames.feature_set,)},
+            measures=(self._frames.name,) if self._standardise else (),
+        )
 
     def advice(self, missing: Sequence[str], *, held: Sequence[str]) -> str:
         """How to have the frames."""
@@ -51,7 +43,7 @@ class VideoAutoencoderRecipe:
         width = shapes[self._frames.name][-1]
         return Autoencoder(width, hidden=self._settings.hidden, bottleneck=self._settings.bottleneck)
 
-    def calibrate(self, model: nn.Module, train: Iterable[Batch], constants: Batch) -> None:
+    def calibrate(self, model: nn.Module, train: Iterable[Batch], constants: Mapping[str, Tensor]) -> None:
         """Statistics of the vectors that the autoencoder gets, over all training rows."""
         assert isinstance(model, Autoencoder)
         if not self._standardise:
@@ -66,18 +58,14 @@ class VideoAutoencoderRecipe:
         output: AutoencoderOutput = model(self._vectors(batch))
         return {"target": output.target.float(), "code": output.code.float(), "rebuilt": output.rebuilt.float()}
 
-    def loss(self, model: nn.Module, encodings: Encodings) -> dict[str, Tensor]:
-        """Mean squared error, the only term."""
-        return {"total": self.score(model, encodings).mean()}
+    def loss(self, model: nn.Module, encodings: Encodings, targets: Mapping[str, Tensor]) -> Losses:
+        """Mean squared error, the only term; the code is watched."""
+        return Losses(self.predict(model, encodings).score.mean(), watched={"code": encodings["code"]})
 
-    def score(self, model: nn.Module, encodings: Encodings) -> Float[Tensor, " batch"]:
+    def predict(self, model: nn.Module, encodings: Encodings) -> Prediction:
         """Mean squared error of each row."""
-        return reconstruction_error(encodings["rebuilt"], encodings["target"])
-
-    def embeddings(self, encodings: Encodings) -> Mapping[str, Float[Tensor, "batch dim"]]:
-        """The code."""
-        return {"code": encodings["code"]}
+        return Prediction(reconstruction_error(encodings["rebuilt"], encodings["target"]))
 
     def _vectors(self, batch: Batch) -> Float[Tensor, "batch width"]:
         """Mean over frames, in float32 whatever the cache holds."""
-        return batch[self._frames.name].float().mean(dim=1)
+        return batch.features[self._frames.name].float().mean(dim=1)

@@ -20,7 +20,6 @@ from ...documents import Json
 from ...errors import BusyError, OutputExistsError, SettingsError
 from ...locking import locked_folder
 from ...wording import lined_up
-from ..data.requests import used_names
 from ..data.samples import ChosenSamples
 from ..recipes.recipe import Recipe
 from .checkpoint import deciding_settings
@@ -167,7 +166,7 @@ def make_manifest(
     store's manifest says of the features that the recipe uses, and `fingerprint` is over that alone: what is added to
     the store later changes neither.
     """
-    labels, used = store.index.labels, used_names(recipe)
+    labels, used = store.index.labels, recipe.needs().names
     return {
         "recipe": name,
         "created": datetime.now(UTC).isoformat(timespec="milliseconds"),

@@ -17,7 +17,7 @@ from ..data.feature_reader import Rows
 from ..data.requests import shapes_for
 from ..precision import Precision
 from ..recipes.late_fusion import LateFusionRecipe
-from ..recipes.recipe import Recipe
+from ..recipes.recipe import Trained
 from ..recipes.registry import recipe_of, untrained_modalities
 from ..state import Best
 from .checkpoint import load_module, read_run_checkpoint, require_same_features
@@ -38,7 +38,7 @@ class TrainedRun:
     settings: Settings
     manifest: Manifest
     metrics: Sequence[MetricRow]
-    recipe: Recipe
+    recipe: Trained
 
     @property
     def precision(self) -> Precision:

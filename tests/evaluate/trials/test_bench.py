@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from jaxtyping import Float
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
@@ -29,8 +28,8 @@ from weldcache.evaluate.trials.bench import Bench
 from weldcache.locking import locked_folder
 from weldcache.train.data import feature_pool
 from weldcache.train.recipes import registry
-from weldcache.train.recipes.recipe import FeatureRequest
 from weldcache.train.runs.trained_run import load_run
+from weldcache.train.types import Batch, FeatureRequest, Losses, Needs, Prediction
 
 RunBench = Callable[..., Bench]
 WriteList = Callable[..., VariantList]
@@ -384,17 +383,8 @@ class _Centre(nn.Module):
 class _DistanceRecipe:
     """A second recipe, as unlike the first as may be: the distance of a weld's mean frame from a learned centre."""
 
-    def requires(self) -> tuple[FeatureRequest, ...]:
-        return (FeatureRequest("frames", "embedding"),)
-
-    def modalities(self) -> dict[str, tuple[str, ...]]:
-        return {}
-
-    def constants(self) -> tuple[str, ...]:
-        return ()
-
-    def measures(self) -> tuple[str, ...]:
-        return ()
+    def needs(self) -> Needs:
+        return Needs((FeatureRequest("frames", "embedding"),))
 
     def advice(self, missing: Any, *, held: Any) -> str:
         return "Extract frames."
@@ -405,17 +395,14 @@ class _DistanceRecipe:
     def calibrate(self, model: Any, train: Any, constants: Any) -> None:
         pass
 
-    def encode(self, model: _Centre, batch: Any, generator: Any) -> dict[str, Tensor]:
-        return {"offset": batch["frames/embedding"].float().mean(dim=1) - model.centre}
+    def encode(self, model: _Centre, batch: Batch, generator: Any) -> dict[str, Tensor]:
+        return {"offset": batch.features["frames/embedding"].float().mean(dim=1) - model.centre}
 
-    def loss(self, model: Any, encodings: Any) -> dict[str, Tensor]:
-        return {"total": encodings["offset"].square().mean()}
+    def loss(self, model: Any, encodings: Any, targets: Any) -> Losses:
+        return Losses(encodings["offset"].square().mean())
 
-    def score(self, model: Any, encodings: Any) -> Float[Tensor, " batch"]:
-        return encodings["offset"].norm(dim=-1)
-
-    def embeddings(self, encodings: Any) -> dict[str, Tensor]:
-        return {}
+    def predict(self, model: Any, encodings: Any) -> Prediction:
+        return Prediction(encodings["offset"].norm(dim=-1))
 
 
 def test_another_recipe_is_one_more_row(

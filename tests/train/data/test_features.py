@@ -17,8 +17,10 @@ from weldcache.train.data.feature_reader import FeatureReader
 from weldcache.train.data.requests import require_features, shapes_for
 from weldcache.train.data.resident import load_resident
 from weldcache.train.data.samples import choose_samples
-from weldcache.train.recipes.recipe import FeatureRequest, Recipe, presence_name
+from weldcache.train.data.streamed import StreamedFeatures
+from weldcache.train.recipes.recipe import Recipe
 from weldcache.train.recipes.registry import make_recipe
+from weldcache.train.types import FeatureRequest, Needs
 
 CPU = torch.device("cpu")
 VIDEO, LENGTH = FeatureRequest("video", "tokens"), FeatureRequest("audio", "tokens_length")
@@ -31,15 +33,13 @@ class Wants(Recipe):
     """What choosing samples asks of a recipe; `optional` feature sets are modalities of their own."""
 
     def __init__(self, *requests: FeatureRequest, optional: bool = False) -> None:
-        self._requests = [FeatureRequest(request.feature_set, request.array, optional) for request in requests]
+        self._requests = tuple(FeatureRequest(each.feature_set, each.array, optional) for each in requests)
 
-    def requires(self) -> list[FeatureRequest]:
-        return self._requests
-
-    def modalities(self) -> dict[str, tuple[str, ...]]:
-        names = dict.fromkeys(request.feature_set for request in self._requests if request.optional)
+    def needs(self) -> Needs:
+        names = Needs(self._requests).optional
         images = tuple(name for name in names if name.startswith("image"))
-        return {name: (name,) for name in names if name not in images} | ({"image": images} if images else {})
+        others = {name: (name,) for name in names if name not in images}
+        return Needs(self._requests, modalities=others | ({"image": images} if images else {}))
 
 
 EVERYTHING = Wants(*REQUESTS)
@@ -88,13 +88,13 @@ def test_a_batch_says_who_lacks_what_and_holds_zeros_there(toy_store: FeatureSto
     reader, rows = FeatureReader(toy_store, requests), np.array([3, 4, 5, 6])
     features = load_resident(reader, rows, device=CPU)
     (batch,) = features.batches([torch.tensor([0, 1, 3])])
-    present = presence_name("audio")
-    assert batch.keys() == {VIDEO.name, AUDIO.name, LENGTH.name, present} == set(reader.names)
-    assert batch[present].tolist() == [False, True, True]
-    assert not batch[AUDIO.name][0].any() and batch[LENGTH.name][0] == 0
-    assert torch.equal(batch[AUDIO.name][1:], read_tensor(toy_store, AUDIO.name, [4, 6]))
-    (only,) = features.batches([torch.tensor([2])], arrays=[AUDIO.name])
-    assert only.keys() == {AUDIO.name, present} == set(reader.only([AUDIO.name]).names)
+    assert batch.features.keys() == {VIDEO.name, AUDIO.name, LENGTH.name}
+    assert {name: held.tolist() for name, held in batch.present.items()} == {"audio": [False, True, True]}
+    assert not batch.features[AUDIO.name][0].any() and batch.features[LENGTH.name][0] == 0
+    assert torch.equal(batch.features[AUDIO.name][1:], read_tensor(toy_store, AUDIO.name, [4, 6]))
+    for source in (features, StreamedFeatures(reader, rows, CPU)):
+        (only,) = source.batches([torch.tensor([2])], arrays=[AUDIO.name])
+        assert only.features.keys() == {AUDIO.name} and only.present.keys() == {"audio"}
     with pytest.raises(StoreError, match="have no audio features"):
         load_resident(FeatureReader(toy_store, REQUESTS), rows, device=CPU)
 
@@ -111,28 +111,58 @@ def test_a_pool_reads_each_array_once_however_many_ask(
     monkeypatch.setattr(feature_reader, "read_tensor", counting)
     mark(toy_store, "video", [41])
     pool = FeaturePool(toy_store, np.array([9, 8, 40, 41, 42, 3]), device=CPU)
-    assert pool.num_bytes(PATCHES) == FeatureReader(toy_store, PATCHES).num_bytes(6)
-    first = pool.source(np.array([40, 42]), PATCHES)
-    assert pool.num_bytes(PATCHES) == 0
+    assert pool.num_bytes(Needs(PATCHES)) == FeatureReader(toy_store, PATCHES).num_bytes(6)
+    first = pool.source(np.array([40, 42]), Needs(PATCHES))
+    assert pool.num_bytes(Needs(PATCHES)) == 0
     optional = FeatureRequest("video", "tokens", optional=True)
-    second = pool.source(np.array([8, 40, 41]), (PATCHES[0], optional))
-    pool.source(np.array([3, 9]), (PATCHES[0], optional))
+    second = pool.source(np.array([8, 40, 41]), Needs((PATCHES[0], optional)))
+    pool.source(np.array([3, 9]), Needs((PATCHES[0], optional)))
     assert sorted(read) == sorted([PATCHES[0].name, PATCHES[1].name, VIDEO.name])
     (batch,) = first.batches([torch.tensor([1, 0])])
-    assert batch.keys() == {request.name for request in PATCHES}
-    assert torch.equal(batch[PATCHES[1].name], read_tensor(toy_store, PATCHES[1].name, [42, 40]))
+    assert batch.features.keys() == {request.name for request in PATCHES}
+    assert torch.equal(batch.features[PATCHES[1].name], read_tensor(toy_store, PATCHES[1].name, [42, 40]))
     (batch,) = second.batches([torch.arange(3)])
-    assert batch[presence_name("video")].tolist() == [True, True, False]
-    assert torch.equal(batch[VIDEO.name][:2], read_tensor(toy_store, VIDEO.name, [8, 40]))
-    shared = pool.source(np.array([40, 41]), PATCHES).tensors[PATCHES[0].name]
-    assert shared.data_ptr() == first.tensors[PATCHES[0].name][2].data_ptr()
+    assert batch.present["video"].tolist() == [True, True, False]
+    assert torch.equal(batch.features[VIDEO.name][:2], read_tensor(toy_store, VIDEO.name, [8, 40]))
+    shared = pool.source(np.array([40, 41]), Needs(PATCHES)).rows.features[PATCHES[0].name]
+    assert shared.data_ptr() == first.rows.features[PATCHES[0].name][2].data_ptr()
+
+
+def test_batches_hold_the_targets_that_are_asked_for(toy_store: FeatureStore) -> None:
+    """The same from memory, from a pool and from the store; never for calibration, which measures features alone."""
+    rows, needs = np.array([36, 37, 40, 63]), Needs((VIDEO,), targets=("label", "class"))
+    reader = FeatureReader(toy_store, needs.features, needs.targets)
+    sources = [
+        load_resident(reader, rows, device=CPU),
+        FeaturePool(toy_store, np.arange(64), device=CPU).source(rows, needs),
+        StreamedFeatures(reader, rows, CPU),
+    ]
+    for source in sources:
+        (batch,) = source.batches([torch.tensor([3, 0, 1])])
+        assert {name: target.tolist() for name, target in batch.targets.items()} == {
+            "label": [1, 0, 1],
+            "class": [0, 1, 0],  # broken_link, good
+        }
+        assert batch.targets["label"].dtype == torch.int8
+        assert not batch.inputs().targets and batch.inputs().features.keys() == {VIDEO.name}
+        (measured,) = source.batches([torch.tensor([0])], arrays=[VIDEO.name])
+        assert not measured.targets
+
+
+def test_a_target_that_the_store_lacks_is_named(toy_store: FeatureStore) -> None:
+    class Learns(Wants):
+        def needs(self) -> Needs:
+            return Needs((VIDEO,), targets=("angle",))
+
+    with pytest.raises(NotFoundError, match=r"no target angle.*label, class"):
+        require_features(toy_store, Learns())
 
 
 def test_neighbours_are_not_copied(toy_store: FeatureStore) -> None:
     features = load_resident(FeatureReader(toy_store, REQUESTS), np.arange(9), device=CPU)
     run, gathered = features.batches([torch.tensor([3, 4, 5]), torch.tensor([3, 5, 4])])
-    assert run[VIDEO.name].data_ptr() == features.tensors[VIDEO.name][3].data_ptr()
-    assert torch.equal(gathered[VIDEO.name], run[VIDEO.name][[0, 2, 1]])
+    assert run.features[VIDEO.name].data_ptr() == features.rows.features[VIDEO.name][3].data_ptr()
+    assert torch.equal(gathered.features[VIDEO.name], run.features[VIDEO.name][[0, 2, 1]])
 
 
 def test_features_that_nobody_asks_for_leave_nobody_out(toy_store: FeatureStore) -> None:
@@ -211,8 +241,8 @@ def test_features_that_are_not_cached_name_the_command(
 
 def test_an_array_that_a_set_lacks_is_named_beside_those_it_has(toy_store: FeatureStore) -> None:
     class WantsMore:
-        def requires(self) -> list[FeatureRequest]:
-            return [FeatureRequest("video", "grid")]
+        def needs(self) -> Needs:
+            return Needs((FeatureRequest("video", "grid"),))
 
         def __getattr__(self, name: str) -> object:
             return getattr(film(loss={"text": 0}), name)
@@ -228,21 +258,21 @@ def test_batches_are_the_rows_of_the_store(toy_store: FeatureStore, monkeypatch:
     (batch,) = features.batches([torch.tensor([8, 1, 1])])
     for request in REQUESTS:
         expected = read_tensor(toy_store, request.name, rows[[8, 1, 1]])
-        assert batch[request.name].dtype == expected.dtype
-        assert torch.equal(batch[request.name], expected)
-    assert batch["audio/tokens"].dtype == torch.bfloat16
+        assert batch.features[request.name].dtype == expected.dtype
+        assert torch.equal(batch.features[request.name], expected)
+    assert batch.features["audio/tokens"].dtype == torch.bfloat16
 
 
 def test_a_part_is_the_same_memory(toy_store: FeatureStore) -> None:
     features = load_resident(FeatureReader(toy_store, REQUESTS), np.arange(9), device=CPU)
     part = features.part(3, 7)
     assert len(part) == 4
-    assert part.tensors[VIDEO.name].data_ptr() == features.tensors[VIDEO.name][3].data_ptr()
+    assert part.rows.features[VIDEO.name].data_ptr() == features.rows.features[VIDEO.name][3].data_ptr()
 
 
 def test_the_memory_is_known_before_anything_is_read(toy_store: FeatureStore) -> None:
     features = load_resident(FeatureReader(toy_store, REQUESTS), np.arange(5), device=CPU)
-    assert FeatureReader(toy_store, REQUESTS).num_bytes(5) == sum(t.nbytes for t in features.tensors.values())
+    assert FeatureReader(toy_store, REQUESTS).num_bytes(5) == features.rows.num_bytes
 
 
 def test_features_that_do_not_fit_are_refused_with_both_sizes_and_the_way_out(

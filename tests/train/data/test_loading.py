@@ -27,7 +27,7 @@ Load = Callable[[Loading], tuple[BatchSource, BatchSource]]
 def load(toy_store: FeatureStore, toy_settings: MakeSettings) -> Load:
     recipe = make_recipe("causal_film", toy_settings())
     samples = choose_samples(toy_store, recipe, monitor="val_auroc")
-    reader = FeatureReader(toy_store, recipe.requires())
+    reader = FeatureReader(toy_store, recipe.needs().features)
 
     def load(loading: Loading) -> tuple[BatchSource, BatchSource]:
         return load_features(reader, samples, device=torch.device("cpu"), loading=loading, batch_size=8)

@@ -14,7 +14,7 @@ from weldcache.train.data.requests import load_constants, shapes_for
 from weldcache.train.recipes.causal_film.features import film_features
 from weldcache.train.recipes.causal_film.module import CalibratedCausalFilm
 from weldcache.train.recipes.causal_film.recipe import CausalFilmRecipe
-from weldcache.train.recipes.recipe import Batch
+from weldcache.train.types import Batch
 
 _SHAPE = {"d_model": 16, "hidden_width": 24, "sensor_hidden": 8, "blocks": (2, 6)}
 
@@ -29,7 +29,7 @@ def film_store(toy_store_path: Path) -> FeatureStore:
 def film_batch(film_store: FeatureStore) -> Batch:
     """The first ten rows of all that a Causal-FiLM of blocks 2 and 6 asks for; they have every modality."""
     features = film_features(Settings.model_validate({"model": _SHAPE}))
-    return FeatureReader(film_store, features.requests()).read_batch(np.arange(10))
+    return FeatureReader(film_store, features.requests()).read(np.arange(10))
 
 
 @pytest.fixture

@@ -20,16 +20,9 @@ from weldcache.train.precision import Precision
 from weldcache.train.recipes.causal_film.module import CalibratedCausalFilm
 from weldcache.train.recipes.causal_film.recipe import CausalFilmRecipe
 from weldcache.train.recipes.late_fusion import FusionMember, LateFusionRecipe
-from weldcache.train.recipes.recipe import (
-    Batch,
-    Encodings,
-    FeatureRequest,
-    Recipe,
-    Shapes,
-    dispensable_modalities,
-    presence_name,
-)
+from weldcache.train.recipes.recipe import Recipe
 from weldcache.train.recipes.video_autoencoder import VideoAutoencoderRecipe
+from weldcache.train.types import Batch, Encodings, FeatureRequest, Losses, Needs, Prediction, Shapes
 
 MakeFilm = Callable[..., tuple[CausalFilmRecipe, CalibratedCausalFilm]]
 
@@ -54,17 +47,12 @@ class Summing:
         self._constants = constants
         self._modality = modality
 
-    def requires(self) -> Sequence[FeatureRequest]:
-        return [FeatureRequest(name, "x", optional=self._optional) for name in self._sets]
-
-    def modalities(self) -> Mapping[str, Sequence[str]]:
-        return {self._modality: self._sets} if self._modality else {}
-
-    def constants(self) -> Sequence[str]:
-        return self._constants
-
-    def measures(self) -> Sequence[str]:
-        return ()
+    def needs(self) -> Needs:
+        return Needs(
+            tuple(FeatureRequest(name, "x", optional=self._optional) for name in self._sets),
+            modalities={self._modality: self._sets} if self._modality else {},
+            constants=tuple(self._constants),
+        )
 
     def advice(self, missing: Sequence[str], *, held: Sequence[str]) -> str:
         return f"Make {' and '.join(missing)}."
@@ -72,24 +60,22 @@ class Summing:
     def build(self, shapes: Shapes) -> nn.Module:
         return Told(shapes)
 
-    def calibrate(self, model: nn.Module, train: Iterable[Batch], constants: Batch) -> None:
+    def calibrate(self, model: nn.Module, train: Iterable[Batch], constants: Mapping[str, Tensor]) -> None:
         """Nothing."""
 
     def encode(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> Encodings:
         parts = []
-        for request in self.requires():
-            present = batch[presence_name(request.feature_set)] if request.optional else torch.tensor(True)
-            parts.append(torch.where(present, batch[request.name].float(), -100.0))
+        for request in self.needs().features:
+            present = batch.present[request.feature_set] if request.optional else torch.tensor(True)
+            parts.append(torch.where(present, batch.features[request.name].float(), -100.0))
         return {"sum": torch.stack(parts).sum(dim=0), "ones": torch.ones(len(parts[0]), 2)}
 
-    def loss(self, model: nn.Module, encodings: Encodings) -> dict[str, Tensor]:
-        return {"total": encodings["sum"].mean(), "other": encodings["sum"].max()}
+    def loss(self, model: nn.Module, encodings: Encodings, targets: Mapping[str, Tensor]) -> Losses:
+        total, other = encodings["sum"].mean(), encodings["sum"].max()
+        return Losses(total, {"other": other}, {"ones": encodings["ones"]})
 
-    def score(self, model: nn.Module, encodings: Encodings) -> Tensor:
-        return encodings["sum"]
-
-    def embeddings(self, encodings: Encodings) -> Mapping[str, Tensor]:
-        return {"ones": encodings["ones"]}
+    def predict(self, model: nn.Module, encodings: Encodings) -> Prediction:
+        return Prediction(encodings["sum"])
 
 
 def fusion(**members: Summing) -> LateFusionRecipe:
@@ -97,33 +83,33 @@ def fusion(**members: Summing) -> LateFusionRecipe:
 
 
 def requested(recipe: Recipe) -> dict[str, bool]:
-    return {request.name: request.optional for request in recipe.requires()}
+    return {request.name: request.optional for request in recipe.needs().features}
 
 
 def test_it_asks_for_what_any_member_asks_for() -> None:
     recipe = fusion(a=Summing("s", "t", constants=["c"]), b=Summing("t", "u", constants=["d", "c"]))
     assert isinstance(recipe, Recipe)
     assert requested(recipe) == {"s/x": False, "t/x": False, "u/x": False}
-    assert list(recipe.constants()) == ["c", "d"]
+    assert list(recipe.needs().constants) == ["c", "d"]
 
 
 def test_a_set_is_optional_where_all_can_do_without() -> None:
     free, bound = Summing("s", "t", optional=True, modality="sound"), Summing("t", "u")
     recipe = fusion(a=free, b=bound)
     assert requested(recipe) == {"s/x": True, "t/x": False, "u/x": False}
-    assert recipe.modalities() == {"sound": ("s", "t")}
-    assert dispensable_modalities(recipe) == {}  # b cannot do without t
+    assert recipe.needs().modalities == {"sound": ("s", "t")}
+    assert recipe.needs().dispensable == {}  # b cannot do without t
     other = Summing("v", optional=True, modality="sound")
     assert requested(fusion(a=free, b=other)) == {"s/x": True, "t/x": True, "v/x": True}
-    assert dispensable_modalities(fusion(a=free, b=other)) == {"sound": ("s", "t", "v")}
+    assert fusion(a=free, b=other).needs().dispensable == {"sound": ("s", "t", "v")}
 
 
 def test_what_one_member_cannot_do_without_is_not_dispensable_under_another_name() -> None:
     tokens, frames = Summing("tokens", optional=True, modality="video"), Summing("frames", modality="video")
     sound = Summing("sound", optional=True, modality="audio")
     recipe = fusion(a=tokens, b=frames, c=sound)
-    assert recipe.modalities() == {"video": ("tokens", "frames"), "audio": ("sound",)}
-    assert dispensable_modalities(recipe) == {"audio": ("sound",)}
+    assert recipe.needs().modalities == {"video": ("tokens", "frames"), "audio": ("sound",)}
+    assert recipe.needs().dispensable == {"audio": ("sound",)}
 
 
 @pytest.mark.parametrize("other", ["film", "autoencoder"])
@@ -132,24 +118,25 @@ def test_leaving_a_modality_out_changes_every_member_that_looks_at_it(
 ) -> None:
     """Else what is reported without it still has it: the film's tokens are hidden, and its frames are not."""
     recipe, film = make_film()
-    shapes = {name: tuple(tensor.shape[1:]) for name, tensor in film_batch.items()} | {"frames/embedding": (3, 8)}
-    frames = torch.randn(len(film_batch["video/tokens"]), 3, 8, generator=torch.Generator().manual_seed(0))
+    frames = torch.randn(len(film_batch), 3, 8, generator=torch.Generator().manual_seed(0))
     autoencoder = VideoAutoencoderRecipe(
         feature_set="frames", autoencoder=AutoencoderSettings(hidden=8, bottleneck=2), standardise=False
     )
-    beside, module = make_film() if other == "film" else (autoencoder, autoencoder.build(shapes).eval())
+    beside, module = (
+        make_film() if other == "film" else (autoencoder, autoencoder.build({"frames/embedding": (3, 8)}).eval())
+    )
     members = [FusionMember("a", recipe, "float32"), FusionMember("b", beside, "float32")]
     fused, model = LateFusionRecipe(members), LateFusion([film, module]).eval()
-    batch = {**film_batch, "frames/embedding": frames}
+    batch = film_batch.beside(Batch({"frames/embedding": frames}))
     whole = encode(fused, model, batch, precision="float32")
-    found = dispensable_modalities(fused)
+    found = fused.needs().dispensable
     assert list(found) == ["video", "audio", "image", "sensor"][0 if other == "film" else 1 :]
     for modality, feature_sets in found.items():
         hidden = encode(fused, model, batch, precision="float32", without=feature_sets)
         for place, member in enumerate(members):
             own = [name for name in whole if name.startswith(f"{place}/")]
             changes = any(not torch.equal(hidden[name], whole[name]) for name in own)
-            assert changes == (modality in member.recipe.modalities())
+            assert changes == (modality in member.recipe.needs().modalities)
 
 
 def test_rows_without_what_a_member_requires_are_left_out(
@@ -178,7 +165,7 @@ class Linear(Summing):
     """Its encodings are of the type that its arithmetic gives."""
 
     def encode(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> Encodings:
-        return {"product": batch["s/x"].float() @ torch.ones(4, 2)}
+        return {"product": batch.features["s/x"].float() @ torch.ones(4, 2)}
 
 
 @pytest.mark.parametrize("outside", ["float32", "bfloat16", "float16"])
@@ -186,7 +173,7 @@ def test_each_member_scores_in_its_own_arithmetic(outside: Precision) -> None:
     members = [FusionMember("a", Linear("s"), "float32"), FusionMember("b", Linear("s"), "bfloat16")]
     recipe = LateFusionRecipe(members)
     model = LateFusion([Told({}), Told({})]).eval()
-    encodings = encode(recipe, model, {"s/x": torch.ones(3, 4)}, precision=outside)
+    encodings = encode(recipe, model, Batch({"s/x": torch.ones(3, 4)}), precision=outside)
     assert [encodings[f"{place}/product"].dtype for place in (0, 1)] == [torch.float32, torch.bfloat16]
     assert recipe.precision == "bfloat16"
     # What a fused member was fused with says nothing: its members have their own.
@@ -204,31 +191,25 @@ def test_scores_loss_and_embeddings_by_hand() -> None:
     recipe = fusion(a=Summing("s"), b=Summing("s", "t"))
     model = recipe.build({"s/x": (), "t/x": ()})
     model.use(mean=[1.0, 2.0], std=[2.0, 10.0], weight=[0.25, 0.75])
-    batch = {"s/x": torch.tensor([1.0, 5.0]), "t/x": torch.tensor([1.0, 7.0])}
+    batch = Batch({"s/x": torch.tensor([1.0, 5.0]), "t/x": torch.tensor([1.0, 7.0])})
     encodings = recipe.encode(model, batch, None)
     assert all(len(encoding) == 2 for encoding in encodings.values())
     expected = [0.25 * (1 - 1) / 2 + 0.75 * (2 - 2) / 10, 0.25 * (5 - 1) / 2 + 0.75 * (12 - 2) / 10]
-    assert recipe.score(model, encodings).tolist() == pytest.approx(expected)
-    losses = recipe.loss(model, encodings)
-    assert {name: loss.item() for name, loss in losses.items()} == {
-        "total": pytest.approx(0.25 * 3 + 0.75 * 7),
-        "a": 3.0,
-        "b": 7.0,
-    }
-    assert list(recipe.embeddings(encodings)) == ["a/ones", "b/ones"]
+    assert recipe.predict(model, encodings).score.tolist() == pytest.approx(expected)
+    losses = recipe.loss(model, encodings, {})
+    assert losses.total.item() == pytest.approx(0.25 * 3 + 0.75 * 7)
+    assert {name: loss.item() for name, loss in losses.terms.items()} == {"a": 3.0, "b": 7.0}
+    assert list(losses.watched) == ["a/ones", "b/ones"]
 
 
 def test_members_get_the_presence_that_they_expect() -> None:
     recipe = fusion(a=Summing("s", "t", optional=True), b=Summing("t"))
     model = recipe.build({"s/x": (), "t/x": ()})
     model.use(mean=[0.0, 0.0], std=[1.0, 1.0], weight=[1.0, 0.0])
-    batch = {
-        "s/x": torch.tensor([0.0, 2.0]),
-        "t/x": torch.tensor([5.0, 6.0]),
-        presence_name("s"): torch.tensor([False, True]),
-    }
+    features = {"s/x": torch.tensor([0.0, 2.0]), "t/x": torch.tensor([5.0, 6.0])}
+    batch = Batch(features, {"s": torch.tensor([False, True])})
     # t is there in every row, because b cannot do without; s is not.
-    assert recipe.score(model, recipe.encode(model, batch, None)).tolist() == [-95.0, 8.0]
+    assert recipe.predict(model, recipe.encode(model, batch, None)).score.tolist() == [-95.0, 8.0]
 
 
 def test_a_member_is_not_shown_what_it_never_saw() -> None:
@@ -236,11 +217,11 @@ def test_a_member_is_not_shown_what_it_never_saw() -> None:
     members = [FusionMember("a", sound, "float32", frozenset({"sound"})), FusionMember("b", both, "float32")]
     recipe = LateFusionRecipe(members)
     model = recipe.build({"s/x": (), "t/x": ()})
-    batch = {name: torch.ones(2) for name in ("s/x", "t/x")}
-    batch |= {presence_name(name): torch.tensor([False, True]) for name in ("s", "t")}
+    features = {name: torch.ones(2) for name in ("s/x", "t/x")}
+    batch = Batch(features, dict.fromkeys(("s", "t"), torch.tensor([False, True])))
     for weight, expected in (([1.0, 0.0], [-100.0, -100.0]), ([0.0, 1.0], [-200.0, 2.0])):
         model.use(mean=[0.0, 0.0], std=[1.0, 1.0], weight=weight)
-        assert recipe.score(model, recipe.encode(model, batch, None)).tolist() == expected
+        assert recipe.predict(model, recipe.encode(model, batch, None)).score.tolist() == expected
     assert recipe.untrained() == frozenset()
     blind = [replace(member, untrained=frozenset({"sound"})) for member in members]
     assert LateFusionRecipe(blind).untrained() == {"sound"}

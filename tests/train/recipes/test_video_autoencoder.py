@@ -7,9 +7,10 @@ from torch import Tensor
 
 from weldcache.configs.load import load_settings
 from weldcache.configs.schema import AutoencoderSettings
-from weldcache.train.recipes.recipe import Recipe, dispensable_modalities
+from weldcache.train.recipes.recipe import Recipe
 from weldcache.train.recipes.video_autoencoder import VideoAutoencoderRecipe
 from weldcache.train.schedule import schedule_for
+from weldcache.train.types import Batch
 
 ARRAY = "film_frames/embedding"
 SHAPES = {ARRAY: (4, 12)}
@@ -33,37 +34,37 @@ def welds(num: int, *, seed: int, unusual: bool = False) -> Tensor:
 def test_it_is_a_recipe_that_asks_for_frames_alone() -> None:
     recipe = recipe_of()
     assert isinstance(recipe, Recipe)
-    assert [(request.name, request.optional) for request in recipe.requires()] == [(ARRAY, False)]
-    assert recipe.modalities() == {"video": ("film_frames",)} and dispensable_modalities(recipe) == {}
-    assert list(recipe.constants()) == [] and list(recipe.measures()) == []
-    assert list(recipe_of(standardise=True).measures()) == [ARRAY]
+    assert [(request.name, request.optional) for request in recipe.needs().features] == [(ARRAY, False)]
+    assert recipe.needs().modalities == {"video": ("film_frames",)} and recipe.needs().dispensable == {}
+    assert list(recipe.needs().constants) == [] and list(recipe.needs().measures) == []
+    assert list(recipe_of(standardise=True).needs().measures) == [ARRAY]
     assert "`weldcache extract --config video_ae`" in recipe.advice(["film_frames"], held=["video"])
 
 
 def test_score_and_loss_by_hand() -> None:
     recipe, frames = recipe_of(), welds(5, seed=1)
     model = recipe.build(SHAPES)
-    encodings = recipe.encode(model, {ARRAY: frames}, None)
+    encodings = recipe.encode(model, Batch({ARRAY: frames}), None)
     mean = frames.float().mean(dim=1)
     rebuilt = model.decoder(model.encoder(mean))
     assert torch.equal(encodings["target"], mean)
-    scores = recipe.score(model, encodings)
+    scores = recipe.predict(model, encodings).score
     assert scores.tolist() == pytest.approx([((rebuilt[i] - mean[i]) ** 2).mean().item() for i in range(5)])
-    losses = recipe.loss(model, encodings)
-    assert losses.keys() == {"total"}
-    assert losses["total"].item() == pytest.approx(scores.mean().item())
-    assert {name: tuple(code.shape) for name, code in recipe.embeddings(encodings).items()} == {"code": (5, 3)}
+    losses = recipe.loss(model, encodings, {})
+    assert losses.terms == {}
+    assert losses.total.item() == pytest.approx(scores.mean().item())
+    assert {name: tuple(code.shape) for name, code in losses.watched.items()} == {"code": (5, 3)}
 
 
 def test_only_asked_for_inputs_are_standardised() -> None:
     frames = welds(40, seed=2)
-    parts = [{ARRAY: part} for part in frames.split(16)]
+    parts = [Batch({ARRAY: part}) for part in frames.split(16)]
     means = frames.float().mean(dim=1)
     for standardise in (False, True):
         recipe = recipe_of(standardise=standardise)
         model = recipe.build(SHAPES)
         recipe.calibrate(model, iter(parts), {})
-        target = recipe.encode(model, {ARRAY: frames}, None)["target"]
+        target = recipe.encode(model, Batch({ARRAY: frames}), None)["target"]
         expected = (means - means.mean(dim=0)) / means.std(dim=0, correction=0) if standardise else means
         torch.testing.assert_close(target, expected, atol=1e-5, rtol=1e-5)
 
@@ -72,7 +73,7 @@ def test_half_precision_arithmetic_ends_in_float32() -> None:
     recipe = recipe_of()
     model = recipe.build(SHAPES)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        encodings = recipe.encode(model, {ARRAY: welds(3, seed=0)}, None)
+        encodings = recipe.encode(model, Batch({ARRAY: welds(3, seed=0)}), None)
     assert {encoding.dtype for encoding in encodings.values()} == {torch.float32}
 
 
@@ -80,11 +81,11 @@ def test_it_learns_what_normal_is() -> None:
     recipe = recipe_of()
     torch.manual_seed(0)
     model = recipe.build(SHAPES)
-    train = {ARRAY: welds(64, seed=3)}
+    train = Batch({ARRAY: welds(64, seed=3)})
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0)
     losses = []
     for _ in range(200):
-        loss = recipe.loss(model, recipe.encode(model, train, None))["total"]
+        loss = recipe.loss(model, recipe.encode(model, train, None), {}).total
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -92,7 +93,7 @@ def test_it_learns_what_normal_is() -> None:
     assert losses[-1] < 0.15 * losses[0]
     with torch.no_grad():
         normal, unusual = (
-            recipe.score(model, recipe.encode(model, {ARRAY: frames}, None))
+            recipe.predict(model, recipe.encode(model, Batch({ARRAY: frames}), None)).score
             for frames in (welds(50, seed=4), welds(50, seed=5, unusual=True))
         )
     assert normal.quantile(0.9) < unusual.quantile(0.1)

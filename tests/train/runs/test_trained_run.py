@@ -32,7 +32,7 @@ def validate(run: TrainedRun, weights: Weights) -> ValidationResult:
     rows = choose_samples(store, run.recipe, monitor=run.settings.train.monitor).validation
     validator = Validator(
         run.recipe,
-        FeaturePool(store, rows, device=CPU).source(rows, run.recipe.requires()),
+        FeaturePool(store, rows, device=CPU).source(rows, run.recipe.needs()),
         labels=store.index.labels[rows],
         batch_size=run.settings.train.batch_size,
         precision=run.settings.train.precision,

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ....configs.schema import Settings
-from ..recipe import FeatureRequest
+from ...types import FeatureRequest
 
 
 @dataclass(frozen=True, kw_only=True)

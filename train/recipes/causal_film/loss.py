@@ -24,7 +24,7 @@ from ...nn.losses import (
     top_l1_loss,
     variance_loss,
 )
-from ..recipe import Encodings
+from ...types import Encodings, Losses
 from .module import CalibratedCausalFilm
 
 _L1_KINDS: dict[str, Callable[..., Tensor]] = {"l1": l1_loss, "smooth_l1": smooth_l1_loss, "topk_l1": top_l1_loss}
@@ -32,8 +32,8 @@ _GRAM_AXES: dict[str, Callable[..., Tensor]] = {"batch": gram_loss, "features": 
 _ABSENT_WEIGHT = 1e-4  # Adam's steps do not depend on it; a large one would use up the limit of the gradient's norm
 
 
-def film_losses(encodings: Encodings, *, model: CalibratedCausalFilm, settings: LossSettings) -> dict[str, Tensor]:
-    """`total` and the terms that have a weight, before weighting.
+def film_losses(encodings: Encodings, *, model: CalibratedCausalFilm, settings: LossSettings) -> Losses:
+    """The weighted sum of the terms that have a weight.
 
     Rows without photographs do not enter the terms that look at results. Where there are absent tokens, the term
     `absent` draws the one that stands for a result to all predictions, and nothing else.
@@ -51,7 +51,15 @@ def film_losses(encodings: Encodings, *, model: CalibratedCausalFilm, settings: 
         # No cosine distance here: its gradient is so steep near zero that Adam would hardly move the token afterwards.
         terms["absent"] = l1_loss(encodings["z_pred"].detach(), model.film.absent.z_result().unsqueeze(0))
         weighted.append(_ABSENT_WEIGHT * terms["absent"])
-    return {"total": torch.stack(weighted).sum(), **terms}
+    return Losses(torch.stack(weighted).sum(), terms, _watched(encodings))
+
+
+def _watched(encodings: Encodings) -> dict[str, Tensor]:
+    """Z_result, of the rows that have a result, and Z_pred."""
+    z_result = encodings["z_result"]
+    if "result_present" in encodings:  # NaN in place of leaving rows out, for which the host would wait for the device
+        z_result = z_result.detach().masked_fill(encodings["result_present"].unsqueeze(1) == 0, torch.nan)
+    return {"z_result": z_result, "z_pred": encodings["z_pred"]}
 
 
 def _prediction_terms(encodings: Encodings, *, settings: LossSettings) -> dict[str, Tensor]:

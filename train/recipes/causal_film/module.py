@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ....configs.schema import ModelSettings
 from ...nn.standardise import ChannelStatistics, Standardise, standardise_each
-from ..recipe import Batch, FeatureRequest, Shapes, presence_name
+from ...types import Batch, FeatureRequest, Shapes
 from .features import FilmFeatures
 from .network import CausalFilm, CausalFilmOutput, FilmInputs
 
@@ -65,24 +65,24 @@ class CalibratedCausalFilm(nn.Module):
             return
         for batch in train:
             for request, seen in statistics.items():
-                seen.add(batch[request.name], keep=self._really_there(request, batch=batch))
+                seen.add(batch.features[request.name], keep=self._really_there(request, batch=batch))
         for request, module in modules.items():
             module.use(statistics[request])
 
     def inputs(self, batch: Batch) -> FilmInputs:
         """What the film takes; tokens that are not standardised stay in the cache's half precision."""
         features = self._features
-        view_mask = torch.stack([batch[request.name] for request in features.views]).bool().all(dim=0)
+        view_mask = torch.stack([batch.features[request.name] for request in features.views]).bool().all(dim=0)
         return FilmInputs(
-            video=self._tokens(self.video, batch[features.video.name]),
-            audio=self._tokens(self.audio, batch[features.audio.name]),
+            video=self._tokens(self.video, batch.features[features.video.name]),
+            audio=self._tokens(self.audio, batch.features[features.audio.name]),
             audio_padding=~_real_tokens(batch, audio=features.audio, length=features.audio_length),
             patches=tuple(
-                self._tokens(module, batch[request.name])
+                self._tokens(module, batch.features[request.name])
                 for module, request in zip(self.patches, features.patches, strict=True)
             ),
             view_mask=view_mask,
-            sensor=None if features.sensor is None else self._normalise(batch[features.sensor.name]),
+            sensor=None if features.sensor is None else self._normalise(batch.features[features.sensor.name]),
             present=self._presence(batch, view_mask=view_mask) if features.optional else {},
         )
 
@@ -110,7 +110,7 @@ class CalibratedCausalFilm(nn.Module):
     ) -> Mapping[str, Bool[Tensor, " batch"]]:
         """Of each modality. Blocks that have no photograph in common count as no photographs."""
         present = {
-            modality: torch.stack([batch[presence_name(name)] for name in sets]).all(dim=0)
+            modality: torch.stack([batch.present[name] for name in sets]).all(dim=0)
             for modality, sets in self._features.modalities().items()
         }
         return present | {"image": present["image"] & view_mask.any(dim=1)}
@@ -121,11 +121,11 @@ class CalibratedCausalFilm(nn.Module):
         if request == features.audio:
             return _real_tokens(batch, audio=request, length=features.audio_length)
         if request in features.patches:
-            return batch[features.views[features.patches.index(request)].name].bool()
-        return batch[presence_name(request.feature_set)] if request.optional else None
+            return batch.features[features.views[features.patches.index(request)].name].bool()
+        return batch.present[request.feature_set] if request.optional else None
 
 
 def _real_tokens(batch: Batch, *, audio: FeatureRequest, length: FeatureRequest) -> Bool[Tensor, "batch tokens"]:
     """Where audio is not padding; nowhere in rows that have none, as their length is 0."""
-    lengths = batch[length.name]
-    return torch.arange(batch[audio.name].shape[1], device=lengths.device) < lengths.unsqueeze(1)
+    lengths = batch.features[length.name]
+    return torch.arange(batch.features[audio.name].shape[1], device=lengths.device) < lengths.unsqueeze(1)

@@ -3,13 +3,12 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from ....configs.schema import LossSettings, ModelSettings, TrainSettings
 from ....errors import NotFoundError, SettingsError
 from ...nn.pooling import GeM
-from ..recipe import Batch, Encodings, FeatureRequest, Shapes
+from ...types import Batch, Encodings, FeatureRequest, Losses, Needs, Prediction, Shapes
 from .augmentation import augment
 from .features import FilmFeatures
 from .loss import film_losses
@@ -33,29 +32,24 @@ class CausalFilmRecipe:
         self._loss = loss
         self._train = train
 
-    def requires(self) -> Sequence[FeatureRequest]:
-        """Tokens of the modalities that the model looks at, and which of them are real."""
-        return self._features.requests()
-
-    def modalities(self) -> Mapping[str, Sequence[str]]:
-        """Those that the model looks at."""
-        return self._features.modalities()
-
-    def constants(self) -> Sequence[str]:
-        """The text vector, where the loss looks at it."""
-        return (self._features.text,) if self._loss.text > 0 else ()
-
-    def measures(self) -> Sequence[str]:
-        """Sensors, and tokens where they are standardised or need noise in units of their spread."""
+    def needs(self) -> Needs:
+        """Tokens of the modalities that the model looks at, which of them are real, and the text vector, where the loss
+        looks at it. Statistics of sensors, and of tokens where they are standardised or get noise in units of their
+        spread."""
         features, settings = self._features, self._model
-        requests: list[FeatureRequest] = []
+        measured: list[FeatureRequest] = []
         if features.sensor is not None and settings.sensor_normalisation == "train":
-            requests.append(features.sensor)
+            measured.append(features.sensor)
         if settings.standardise or self._train.noise > 0:
-            requests += [features.video, features.audio, features.audio_length]
+            measured += [features.video, features.audio, features.audio_length]
         if settings.standardise:
-            requests += [*features.patches, *features.views]
-        return [request.name for request in requests]
+            measured += [*features.patches, *features.views]
+        return Needs(
+            features.requests(),
+            modalities=features.modalities(),
+            constants=(features.text,) if self._loss.text > 0 else (),
+            measures=tuple(request.name for request in measured),
+        )
 
     def advice(self, missing: Sequence[str], *, held: Sequence[str]) -> str:
         """Which blocks there are and how to have others, or where the other modalities come from."""
@@ -90,7 +84,7 @@ class CausalFilmRecipe:
             measures_tokens=self._train.noise > 0,
         )
 
-    def calibrate(self, model: nn.Module, train: Iterable[Batch], constants: Batch) -> None:
+    def calibrate(self, model: nn.Module, train: Iterable[Batch], constants: Mapping[str, Tensor]) -> None:
         """Statistics over all training rows, and the text vector."""
         assert isinstance(model, CalibratedCausalFilm)
         model.measure(train)
@@ -117,21 +111,15 @@ class CausalFilmRecipe:
             encodings["result_present"] = inputs.present["image"]
         return {name: encoding.float() for name, encoding in encodings.items()}
 
-    def loss(self, model: nn.Module, encodings: Encodings) -> dict[str, Tensor]:
-        """The weighted sum and the terms that have a weight."""
+    def loss(self, model: nn.Module, encodings: Encodings, targets: Mapping[str, Tensor]) -> Losses:
+        """The weighted sum and the terms that have a weight; Z_result and Z_pred are watched: either may become a
+        constant."""
         assert isinstance(model, CalibratedCausalFilm)
         return film_losses(encodings, model=model, settings=self._loss)
 
-    def score(self, model: nn.Module, encodings: Encodings) -> Float[Tensor, " batch"]:
+    def predict(self, model: nn.Module, encodings: Encodings) -> Prediction:
         """How badly the process predicts the result; without photographs, how unusual the prediction is."""
-        return anomaly_score(encodings["z_pred"], encodings["z_result"])
-
-    def embeddings(self, encodings: Encodings) -> Mapping[str, Tensor]:
-        """Z_result of the rows that have a result, if any has, and Z_pred: either may become a constant."""
-        z_pred, z_result = encodings["z_pred"], encodings["z_result"]
-        if "result_present" in encodings:
-            z_result = z_result[encodings["result_present"] > 0]
-        return {**({"z_result": z_result} if len(z_result) else {}), "z_pred": z_pred}
+        return Prediction(anomaly_score(encodings["z_pred"], encodings["z_result"]))
 
     def _dims(self, shapes: Shapes) -> CausalFilmDims:
         settings, features = self._model, self._features

@@ -13,7 +13,7 @@ from weldcache.train.recipes.causal_film.augmentation import mix
 from weldcache.train.recipes.causal_film.module import CalibratedCausalFilm
 from weldcache.train.recipes.causal_film.network import FilmInputs
 from weldcache.train.recipes.causal_film.recipe import CausalFilmRecipe
-from weldcache.train.recipes.recipe import Batch, presence_name
+from weldcache.train.types import Batch, mapped
 
 MakeBatch = Callable[..., FilmInputs]
 MakeFilm = Callable[..., tuple[CausalFilmRecipe, CalibratedCausalFilm]]
@@ -64,7 +64,7 @@ def test_hides_tokens_of_video_and_audio_alone(
 ) -> None:
     made = make_film(train={"feature_mask": 0.5})
     assert changed_by(made, film_batch, generator) == {"video", "audio"}
-    seen, plain = inputs_seen(made, film_batch, generator).video, film_batch["video/tokens"]
+    seen, plain = inputs_seen(made, film_batch, generator).video, film_batch.features["video/tokens"]
     hidden = (seen == 0).all(dim=-1)
     assert 0.3 < hidden.float().mean() < 0.7
     assert torch.equal(seen[~hidden], plain[~hidden])
@@ -113,8 +113,8 @@ def test_mixup_leaves_rows_alone_that_lack_a_modality(
 ) -> None:
     made = make_film(train=NOTHING | {"mixup": 1.0})
     present = torch.arange(10) != 4
-    partial = {**film_batch, presence_name("audio"): present}
-    seen, plain = inputs_seen(made, partial, generator).video, film_batch["video/tokens"]
+    partial = film_batch.beside(Batch({}, {"audio": present}))
+    seen, plain = inputs_seen(made, partial, generator).video, film_batch.features["video/tokens"]
     same = (seen == plain).flatten(1).all(dim=1)
     assert same[4] and same[5]  # row 5 would have been mixed with row 4
     assert same.sum() < 5
@@ -130,10 +130,10 @@ def test_neither_encoding_nor_loss_waits_for_the_device(
     model = {"missing": missing, "sensor_encoder": "gru"}  # the scan on the CPU is not torch's
     recipe, film = make_film(model=model, train=train, target=target, variance=1.0, gram_over="features")
     with FakeTensorMode(allow_non_fake_inputs=True) as mode:
-        batch = {name: mode.from_tensor(values) for name, values in film_batch.items()}
+        batch = mapped(mode.from_tensor, film_batch)
         encodings = recipe.encode(film.train(), batch, generator)
-        recipe.loss(film, encodings)["total"].backward()
-        scores = recipe.score(film, encodings)
+        recipe.loss(film, encodings, {}).total.backward()
+        scores = recipe.predict(film, encodings).score
     assert scores.shape == (10,)
     with pytest.raises(Exception, match="local_scalar"), mode:
         float(scores[0])

@@ -11,7 +11,7 @@ from weldcache.cache.store import FeatureStore
 from weldcache.train.recipes.causal_film.module import CalibratedCausalFilm
 from weldcache.train.recipes.causal_film.recipe import CausalFilmRecipe
 from weldcache.train.recipes.causal_film.result import ResultEncoder
-from weldcache.train.recipes.recipe import Batch, presence_name
+from weldcache.train.types import Batch, mapped
 
 MakeFilm = Callable[..., tuple[CausalFilmRecipe, CalibratedCausalFilm]]
 
@@ -21,7 +21,8 @@ BLOCKS = ("image/block_2", "image/block_6")
 
 def losses_of(made: tuple[CausalFilmRecipe, CalibratedCausalFilm], film_batch: Batch) -> dict[str, Tensor]:
     recipe, film = made
-    return recipe.loss(film, recipe.encode(film, film_batch, None))
+    losses = recipe.loss(film, recipe.encode(film, film_batch, None), {})
+    return {"total": losses.total, **losses.terms}
 
 
 def test_the_total_is_the_weighted_sum_of_its_terms(make_film: MakeFilm, film_batch: Batch) -> None:
@@ -57,7 +58,7 @@ def test_the_text_anchor_is_the_stores(make_film: MakeFilm, film_batch: Batch, t
 
 def test_without_text_loss_nothing_of_text_is_needed(make_film: MakeFilm, film_batch: Batch) -> None:
     recipe, film = made = make_film(text=0)
-    assert recipe.constants() == ()
+    assert recipe.needs().constants == ()
     assert "text" not in losses_of(made, film_batch)
     assert not list(film.film.text_head.parameters())
 
@@ -86,7 +87,7 @@ def gradients_by(term: str, made: tuple[CausalFilmRecipe, CalibratedCausalFilm],
     """Parts of the model that a term gives a gradient."""
     recipe, film = made
     film.zero_grad()
-    recipe.loss(film, recipe.encode(film, batch, None))[term].backward()
+    recipe.loss(film, recipe.encode(film, batch, None), {}).terms[term].backward()
     parts = dict(film.film.named_children())
     reached = {
         name
@@ -138,7 +139,7 @@ def test_the_absent_result_arrives_at_the_typical_prediction_within_a_training(
     optimizer = torch.optim.AdamW(film.film.absent.parameters(), lr=2e-5)
     for _ in range(900):
         optimizer.zero_grad()
-        recipe.loss(film, encodings)["total"].backward()
+        recipe.loss(film, encodings, {}).total.backward()
         optimizer.step()
     typical = encodings["z_pred"].quantile(0.5, dim=0)
     assert (film.film.absent.z_result() - typical).abs().mean() < 0.2 * typical.abs().mean()
@@ -160,7 +161,7 @@ def test_with_an_ema_target_each_side_is_drawn_to_its_own(make_film: MakeFilm) -
     recipe, film = make_film(target="ema", cosine=0, gram=0, text=0)
     z_pred, z_result = (torch.full((5, 16), value, requires_grad=True) for value in (0.0, 2.0))
     encodings = {"z_pred": z_pred, "z_result": z_result, "z_target": torch.full((5, 16), -1.0)}
-    recipe.loss(film, encodings)["l1"].backward()
+    recipe.loss(film, encodings, {}).terms["l1"].backward()
     assert z_pred.grad is not None and z_result.grad is not None
     torch.testing.assert_close(z_pred.grad, torch.full((5, 16), 1 / 80))
     torch.testing.assert_close(z_result.grad, torch.full((5, 16), 1 / 80))
@@ -192,15 +193,15 @@ def test_the_score_looks_at_the_result_itself_not_at_the_target(make_film: MakeF
     recipe, film = make_film(target="ema")
     encodings = recipe.encode(film, film_batch, None)
     moved = {**encodings, "z_target": encodings["z_target"] + 1}
-    assert torch.equal(recipe.score(film, moved), recipe.score(film, encodings))
-    assert not torch.equal(recipe.loss(film, moved)["total"], recipe.loss(film, encodings)["total"])
+    assert torch.equal(recipe.predict(film, moved).score, recipe.predict(film, encodings).score)
+    assert not torch.equal(recipe.loss(film, moved, {}).total, recipe.loss(film, encodings, {}).total)
 
 
 def test_rows_without_a_result_enter_no_term_that_looks_at_results(make_film: MakeFilm, film_batch: Batch) -> None:
     made = make_film(variance=1.0, variance_std=10.0)
     present = torch.tensor([True] * 6 + [False] * 4)
-    partial = losses_of(made, {**film_batch, **{presence_name(block): present for block in BLOCKS}})
-    six = losses_of(made, {name: values[:6] for name, values in film_batch.items()})
+    partial = losses_of(made, film_batch.beside(Batch({}, dict.fromkeys(BLOCKS, present))))
+    six = losses_of(made, mapped(lambda values: values[:6], film_batch))
     every = losses_of(made, film_batch)
     for name in ("cosine", "l1", "gram", "variance"):
         torch.testing.assert_close(partial[name], six[name])
@@ -210,20 +211,22 @@ def test_rows_without_a_result_enter_no_term_that_looks_at_results(make_film: Ma
 
 def test_a_batch_without_any_result_is_finite(make_film: MakeFilm, film_batch: Batch) -> None:
     recipe, film = make_film(target="ema", variance=1.0)
-    nobody = {presence_name(block): torch.zeros(10, dtype=torch.bool) for block in BLOCKS}
-    encodings = recipe.encode(film, {**film_batch, **nobody}, None)
-    losses = recipe.loss(film, encodings)
-    assert all(loss.isfinite() for loss in losses.values())
-    assert losses["cosine"] == losses["l1"] == losses["gram"] == 0
-    losses["total"].backward()
+    encodings = recipe.encode(film, film_batch.without(BLOCKS), None)
+    losses = recipe.loss(film, encodings, {})
+    assert losses.total.isfinite() and all(loss.isfinite() for loss in losses.terms.values())
+    assert losses.terms["cosine"] == losses.terms["l1"] == losses.terms["gram"] == 0
+    losses.total.backward()
     assert all(p.grad.isfinite().all() for p in film.parameters() if p.grad is not None)
-    assert recipe.embeddings(encodings).keys() == {"z_pred"}
+    assert losses.watched["z_result"].isnan().all() and losses.watched["z_pred"].isfinite().all()
 
 
 def test_only_rows_that_have_a_result_are_watched_for_its_collapse(make_film: MakeFilm, film_batch: Batch) -> None:
     recipe, film = make_film()
     present = torch.arange(10) != 3
-    partial = {**film_batch, presence_name(BLOCKS[1]): present}
-    watched, every = (recipe.embeddings(recipe.encode(film, batch, None)) for batch in (partial, film_batch))
-    torch.testing.assert_close(watched["z_result"], every["z_result"][present])
+    partial = film_batch.beside(Batch({}, {BLOCKS[1]: present}))
+    watched, every = (
+        recipe.loss(film, recipe.encode(film, batch, None), {}).watched for batch in (partial, film_batch)
+    )
+    torch.testing.assert_close(watched["z_result"][present], every["z_result"][present])
+    assert watched["z_result"][~present].isnan().all()
     torch.testing.assert_close(watched["z_pred"], every["z_pred"])

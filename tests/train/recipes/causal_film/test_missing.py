@@ -8,7 +8,7 @@ from torch import Tensor
 
 from weldcache.train.recipes.causal_film.module import CalibratedCausalFilm
 from weldcache.train.recipes.causal_film.recipe import CausalFilmRecipe
-from weldcache.train.recipes.recipe import Batch, presence_name
+from weldcache.train.types import Batch, mapped
 
 MakeFilm = Callable[..., tuple[CausalFilmRecipe, CalibratedCausalFilm]]
 
@@ -16,20 +16,19 @@ HAVE = torch.arange(10) % 3 > 0
 SETS = {"video": ["video"], "audio": ["audio"], "image": ["image/block_2", "image/block_6"], "sensor": ["sensor"]}
 
 
-def lacking(batch: Batch, *feature_sets: str) -> dict[str, Tensor]:
+def lacking(batch: Batch, *feature_sets: str) -> Batch:
     """The batch as a store gives it where every third row lacks these: zeros, and said to be absent."""
-    partial = dict(batch)
-    for feature_set in feature_sets:
-        for name in batch:
-            if name.startswith(f"{feature_set}/"):
-                partial[name] = batch[name].clone()
-                partial[name][~HAVE] = 0
-    return partial
+    zeros = {}
+    for name, values in batch.features.items():
+        if name.rpartition("/")[0] in feature_sets:
+            zeros[name] = values.clone()
+            zeros[name][~HAVE] = 0
+    return batch.beside(Batch(zeros, dict.fromkeys(feature_sets, HAVE)))
 
 
 def scores_of(made: tuple[CausalFilmRecipe, CalibratedCausalFilm], batch: Batch) -> Tensor:
     recipe, film = made
-    return recipe.score(film, recipe.encode(film, batch, None))
+    return recipe.predict(film, recipe.encode(film, batch, None)).score
 
 
 @pytest.mark.parametrize("modality", SETS)
@@ -54,7 +53,7 @@ def test_what_a_hidden_feature_set_holds_does_not_matter(make_film: MakeFilm, fi
     """Leaving a modality out of evaluation hides it by its presence alone; its arrays stay as they are."""
     made = make_film(model={"standardise": True})
     for sets in SETS.values():
-        hidden = {**film_batch, **{presence_name(name): HAVE for name in sets}}
+        hidden = film_batch.beside(Batch({}, dict.fromkeys(sets, HAVE)))
         torch.testing.assert_close(scores_of(made, hidden), scores_of(made, lacking(film_batch, *sets)))
 
 
@@ -67,7 +66,7 @@ def test_the_score_without_photographs_is_the_distance_from_the_absent_result(
     token = film.film.absent.z_result().expand(10, -1)
     torch.testing.assert_close(encodings["z_result"][~HAVE], token[~HAVE])
     as_if = {**encodings, "z_result": token}
-    torch.testing.assert_close(recipe.score(film, encodings)[~HAVE], recipe.score(film, as_if)[~HAVE])
+    torch.testing.assert_close(recipe.predict(film, encodings).score[~HAVE], recipe.predict(film, as_if).score[~HAVE])
 
 
 def test_statistics_are_of_what_is_there(make_film: MakeFilm, film_batch: Batch) -> None:
@@ -78,14 +77,14 @@ def test_statistics_are_of_what_is_there(make_film: MakeFilm, film_batch: Batch)
         name: tensor.clone() for name, tensor in film.state_dict().items() if name.endswith((".mean", ".std"))
     }
     assert len(statistics) == 10
-    recipe.calibrate(film, [{name: values[HAVE] for name, values in film_batch.items()}], {})
+    recipe.calibrate(film, [mapped(lambda values: values[HAVE], film_batch)], {})
     for name, expected in statistics.items():
         torch.testing.assert_close(film.state_dict()[name], expected)
 
 
 def test_nobody_having_a_modality_leaves_it_as_it_is(make_film: MakeFilm, film_batch: Batch) -> None:
     made = recipe, film = make_film()
-    nobody = {**film_batch, presence_name("sensor"): torch.zeros(10, dtype=torch.bool)}
+    nobody = film_batch.without(["sensor"])
     recipe.calibrate(film, [nobody], {})
     assert film.sensor is not None and film.sensor.std.tolist() == [1.0] * 6
     assert scores_of(made, nobody).isfinite().all()

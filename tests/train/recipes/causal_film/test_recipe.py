@@ -11,8 +11,9 @@ from weldcache.configs.schema import LossSettings, ModelSettings, Settings, Trai
 from weldcache.errors import SettingsError
 from weldcache.train.recipes.causal_film.module import CalibratedCausalFilm
 from weldcache.train.recipes.causal_film.recipe import CausalFilmRecipe
-from weldcache.train.recipes.recipe import Batch, Encodings, Recipe, dispensable_modalities, presence_name
+from weldcache.train.recipes.recipe import Recipe
 from weldcache.train.recipes.registry import make_recipe
+from weldcache.train.types import Batch, Encodings, mapped
 
 MakeFilm = Callable[..., tuple[CausalFilmRecipe, CalibratedCausalFilm]]
 
@@ -24,11 +25,15 @@ VIEWS = ["image/block_2/views_present", "image/block_6/views_present"]
 
 def scores_of(made: tuple[CausalFilmRecipe, CalibratedCausalFilm], film_batch: Batch) -> Tensor:
     recipe, film = made
-    return recipe.score(film, recipe.encode(film, film_batch, None))
+    return recipe.predict(film, recipe.encode(film, film_batch, None)).score
 
 
 def rows_of(encodings: Encodings, rows: slice) -> Encodings:
     return {name: encoding[rows] for name, encoding in encodings.items()}
+
+
+def rows_of_batch(batch: Batch, rows: slice) -> Batch:
+    return mapped(lambda tensor: tensor[rows], batch)
 
 
 def test_is_a_recipe() -> None:
@@ -43,7 +48,7 @@ def test_an_unknown_recipe_names_those_there_are() -> None:
 def test_the_module_holds_the_statistics_of_the_rows_it_was_given(make_film: MakeFilm, film_batch: Batch) -> None:
     _, film = make_film()
     assert film.sensor is not None
-    steps = film_batch[SENSOR].reshape(-1, 6).numpy().astype(np.float64)
+    steps = film_batch.features[SENSOR].reshape(-1, 6).numpy().astype(np.float64)
     np.testing.assert_allclose(film.sensor.mean.numpy(), steps.mean(0), rtol=1e-6)
     np.testing.assert_allclose(film.sensor.std.numpy()[:4], steps.std(0)[:4], rtol=1e-5)
     assert film.sensor.std[4] == 1  # the channel that never changes
@@ -52,10 +57,11 @@ def test_the_module_holds_the_statistics_of_the_rows_it_was_given(make_film: Mak
 
 def test_tokens_are_standardised_where_the_settings_ask_for_it(make_film: MakeFilm, film_batch: Batch) -> None:
     _, plain = make_film()
-    assert all(map(torch.equal, plain.inputs(film_batch).patches, [film_batch[name] for name in PATCHES]))
+    assert all(map(torch.equal, plain.inputs(film_batch).patches, [film_batch.features[name] for name in PATCHES]))
     _, film = make_film(model={"standardise": True})
     inputs = film.inputs(film_batch)
-    real_audio = torch.cat([row[:length] for row, length in zip(inputs.audio, film_batch[AUDIO_LENGTH], strict=True)])
+    lengths = film_batch.features[AUDIO_LENGTH]
+    real_audio = torch.cat([row[:length] for row, length in zip(inputs.audio, lengths, strict=True)])
     real_views = [block[inputs.view_mask].flatten(0, 1) for block in inputs.patches]
     for tokens in (inputs.video.flatten(0, 1), real_audio, *real_views):
         width = tokens.shape[-1]
@@ -66,9 +72,7 @@ def test_tokens_are_standardised_where_the_settings_ask_for_it(make_film: MakeFi
 def test_statistics_do_not_depend_on_how_the_rows_come(make_film: MakeFilm, film_batch: Batch) -> None:
     recipe, film = make_film(model={"standardise": True})
     whole = {name: tensor.clone() for name, tensor in film.state_dict().items()}
-    parts = [
-        {name: tensor[start:stop] for name, tensor in film_batch.items()} for start, stop in ((0, 3), (3, 4), (4, 10))
-    ]
+    parts = [rows_of_batch(film_batch, rows) for rows in (slice(0, 3), slice(3, 4), slice(4, 10))]
     recipe.calibrate(film, parts, {})
     for name, tensor in film.state_dict().items():
         torch.testing.assert_close(tensor, whole[name], rtol=1e-6, atol=1e-7)
@@ -94,10 +98,8 @@ def test_asks_for_no_more_than_it_measures(
 ) -> None:
     recipe, film = make_film(model=model, train=train)
     assert {request.name for request in film.measured()} == measured
-    assert set(recipe.measures()) - {AUDIO_LENGTH, *VIEWS} == measured
-    given = {name: film_batch[name] for name in recipe.measures()}
-    present = {name: film_batch[name] for name in film_batch if name.endswith("/present")}
-    recipe.calibrate(film, [given | present], {})
+    assert set(recipe.needs().measures) - {AUDIO_LENGTH, *VIEWS} == measured
+    recipe.calibrate(film, [film_batch.only(recipe.needs().measures)], {})
 
 
 def test_features_are_found_under_the_names_that_they_are_stored_as() -> None:
@@ -105,7 +107,7 @@ def test_features_are_found_under_the_names_that_they_are_stored_as() -> None:
         {"image": {"store_as": "image_dinov2"}, "audio": {"store_as": "audio_b"}, "model": {"blocks": (8,)}}
     )
     recipe = make_recipe("causal_film", settings)
-    assert [request.name for request in recipe.requires()] == [
+    assert [request.name for request in recipe.needs().features] == [
         "video/tokens",
         "audio_b/tokens",
         "audio_b/tokens_length",
@@ -113,7 +115,7 @@ def test_features_are_found_under_the_names_that_they_are_stored_as() -> None:
         "image_dinov2/block_8/views_present",
         "sensor/values",
     ]
-    assert recipe.modalities() == {
+    assert recipe.needs().modalities == {
         "video": ("video",),
         "audio": ("audio_b",),
         "image": ("image_dinov2/block_8",),
@@ -123,8 +125,8 @@ def test_features_are_found_under_the_names_that_they_are_stored_as() -> None:
 
 def test_sensors_are_asked_for_only_where_film_uses_them() -> None:
     recipe = make_recipe("causal_film", Settings.model_validate({"model": {"film": "off"}}))
-    assert "sensor" not in {request.feature_set for request in recipe.requires()}
-    assert "sensor" not in recipe.modalities()
+    assert "sensor" not in {request.feature_set for request in recipe.needs().features}
+    assert "sensor" not in recipe.needs().modalities
 
 
 def test_a_store_without_sensors_can_be_used_without_film() -> None:
@@ -138,18 +140,18 @@ def test_nothing_is_optional_where_incomplete_welds_are_left_out() -> None:
         missing: make_recipe("causal_film", Settings.model_validate({"model": {"missing": missing}}))
         for missing in ("token", "leave_out")
     }
-    assert all(request.optional for request in recipes["token"].requires())
-    assert not any(request.optional for request in recipes["leave_out"].requires())
-    assert recipes["leave_out"].modalities() == recipes["token"].modalities()
-    assert dispensable_modalities(recipes["token"]) == recipes["token"].modalities()
-    assert dispensable_modalities(recipes["leave_out"]) == {}
+    assert all(request.optional for request in recipes["token"].needs().features)
+    assert not any(request.optional for request in recipes["leave_out"].needs().features)
+    assert recipes["leave_out"].needs().modalities == recipes["token"].needs().modalities
+    assert recipes["token"].needs().dispensable == recipes["token"].needs().modalities
+    assert recipes["leave_out"].needs().dispensable == {}
 
 
 def test_set_points_are_not_normalised_away(make_film: MakeFilm, film_batch: Batch) -> None:
     """Two welds whose sensors differ by a constant only have different encodings, unless each is its own measure."""
     _, film = make_film()
     assert film.sensor is not None
-    shifted = {**film_batch, SENSOR: film_batch[SENSOR] + 2 * film.sensor.std}
+    shifted = film_batch.beside(Batch({SENSOR: film_batch.features[SENSOR] + 2 * film.sensor.std}))
 
     def moved(film: CalibratedCausalFilm) -> float:
         return float(
@@ -169,9 +171,9 @@ def test_encodings_are_single_precision_and_hold_all_that_is_asked_of_them(
     assert encodings.keys() == {"z_pred", "z_result", "z_target", "result_present"}
     assert all(encoding.dtype == torch.float32 and len(encoding) == 10 for encoding in encodings.values())
     part = rows_of(encodings, slice(2, 8))
-    assert torch.equal(recipe.score(film, part), recipe.score(film, encodings)[2:8])
-    assert recipe.loss(film, part)["total"].isfinite()
-    embeddings = recipe.embeddings(part)
+    assert torch.equal(recipe.predict(film, part).score, recipe.predict(film, encodings).score[2:8])
+    assert recipe.loss(film, part, {}).total.isfinite()
+    embeddings = recipe.loss(film, part, {}).watched
     assert torch.equal(embeddings["z_result"], encodings["z_result"][2:8])
     assert torch.equal(embeddings["z_pred"], encodings["z_pred"][2:8])
 
@@ -200,21 +202,21 @@ def test_the_score_is_cosine_distance_and_ten_times_the_worst_half(make_film: Ma
 @pytest.mark.parametrize("name", [AUDIO, *PATCHES])
 def test_what_is_padding_does_not_count(make_film: MakeFilm, film_batch: Batch, name: str) -> None:
     made = make_film()
-    changed = film_batch[name].clone()
+    changed = film_batch.features[name].clone()
     if name == AUDIO:
-        for row, length in enumerate(film_batch[AUDIO_LENGTH].tolist()):
+        for row, length in enumerate(film_batch.features[AUDIO_LENGTH].tolist()):
             changed[row, length:] = 9.0
     else:
-        changed[film_batch[VIEWS[0]] == 0] = 9.0
-    assert not torch.equal(changed, film_batch[name])
-    torch.testing.assert_close(scores_of(made, film_batch), scores_of(made, {**film_batch, name: changed}))
+        changed[film_batch.features[VIEWS[0]] == 0] = 9.0
+    assert not torch.equal(changed, film_batch.features[name])
+    torch.testing.assert_close(scores_of(made, film_batch), scores_of(made, film_batch.beside(Batch({name: changed}))))
 
 
 def test_a_view_that_one_block_lacks_does_not_count(make_film: MakeFilm, film_batch: Batch) -> None:
     """Blocks that were extracted at different times may have seen different photographs."""
     made = make_film()
-    everywhere = {**film_batch, **{name: torch.ones_like(film_batch[name]) for name in VIEWS}}
-    lacking = {**everywhere, VIEWS[1]: film_batch[VIEWS[1]]}
+    everywhere = film_batch.beside(Batch({name: torch.ones_like(film_batch.features[name]) for name in VIEWS}))
+    lacking = everywhere.beside(Batch({VIEWS[1]: film_batch.features[VIEWS[1]]}))
     torch.testing.assert_close(scores_of(made, lacking), scores_of(made, film_batch))
     assert not torch.allclose(scores_of(made, lacking), scores_of(made, everywhere))
 
@@ -222,11 +224,11 @@ def test_a_view_that_one_block_lacks_does_not_count(make_film: MakeFilm, film_ba
 def test_a_score_does_not_depend_on_the_company(make_film: MakeFilm, film_batch: Batch) -> None:
     made = make_film()
     for lacking in (None, "audio", "image/block_6"):
-        partial = dict(film_batch)
+        partial = film_batch
         if lacking is not None:
-            partial[presence_name(lacking)] = torch.arange(10) % 3 > 0
+            partial = film_batch.beside(Batch({}, {lacking: torch.arange(10) % 3 > 0}))
         together = scores_of(made, partial)
-        alone = [scores_of(made, {k: v[row : row + 1] for k, v in partial.items()}) for row in range(10)]
+        alone = [scores_of(made, rows_of_batch(partial, slice(row, row + 1))) for row in range(10)]
         torch.testing.assert_close(together, torch.cat(alone), rtol=1e-5, atol=1e-5)
         assert together.std() > 0
 
@@ -273,9 +275,9 @@ def test_settings_that_contradict_one_another_are_refused() -> None:
 def test_views_that_blocks_do_not_share_count_as_no_photographs(make_film: MakeFilm, film_batch: Batch) -> None:
     """A row whose two blocks saw different photographs has none; its maximum over views would be over nothing."""
     recipe, film = make_film()
-    views = {VIEWS[0]: torch.ones_like(film_batch[VIEWS[0]]), VIEWS[1]: torch.ones_like(film_batch[VIEWS[1]])}
+    views = {name: torch.ones_like(film_batch.features[name]) for name in VIEWS}
     views[VIEWS[0]][4] = torch.tensor([1, 0])
     views[VIEWS[1]][4] = torch.tensor([0, 1])
-    encodings = recipe.encode(film, {**film_batch, **views}, None)
+    encodings = recipe.encode(film, film_batch.beside(Batch(views)), None)
     assert encodings["result_present"].tolist() == [float(row != 4) for row in range(10)]
     assert encodings["z_result"].isfinite().all()

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from weldcache.configs.schema import ModelSettings, Settings
 from weldcache.train.recipes.causal_film.features import film_features
 from weldcache.train.recipes.causal_film.recipe import CausalFilmRecipe
-from weldcache.train.recipes.recipe import Recipe, Shapes, presence_name
+from weldcache.train.recipes.recipe import Recipe, Trained
+from weldcache.train.types import Batch, Shapes
 
 NUM_ROWS = 8
 SMALL = {"d_model": 16, "hidden_width": 24, "sensor_hidden": 8, "blocks": [10, 21]}
@@ -76,49 +77,46 @@ def recipe_for(settings: Settings) -> CausalFilmRecipe:
 
 
 def shapes_of(recipe: Recipe, widths: Mapping[str, int]) -> Shapes:
-    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(recipe.constants(), (widths["text"],))
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(recipe.needs().constants, (widths["text"],))
     by_array = {
         "tokens_length": (),
         "values": (20, 6),
         "patch_tokens": (3, 9, widths["image"]),
         "views_present": (3,),
     }
-    for request in recipe.requires():
+    for request in recipe.needs().features:
         own = (5, widths[request.feature_set]) if request.array == "tokens" else by_array[request.array]
         shapes[request.name] = own
     return shapes
 
 
-def batch_for(recipe: Recipe, generator: torch.Generator) -> dict[str, Tensor]:
+def batch_for(recipe: Recipe, generator: torch.Generator) -> Batch:
     """Rows that follow one latent; with optional modalities, the last three rows lack one each."""
-    latent, batch = torch.randn(NUM_ROWS, generator=generator), dict[str, Tensor]()
+    latent, features = torch.randn(NUM_ROWS, generator=generator), dict[str, Tensor]()
     for name, shape in shapes_of(recipe, SMALL_WIDTHS).items():
         pattern = torch.randn(shape, generator=generator)
         values = pattern + latent.view(-1, *[1] * len(shape)) * pattern.flip(0) if shape else latent
         match name.rpartition("/")[2]:
             case "tokens_length":
-                batch[name] = torch.full((NUM_ROWS,), 4, dtype=torch.int32)
+                features[name] = torch.full((NUM_ROWS,), 4, dtype=torch.int32)
             case "views_present":
-                batch[name] = torch.ones(NUM_ROWS, *shape, dtype=torch.uint8)
+                features[name] = torch.ones(NUM_ROWS, *shape, dtype=torch.uint8)
             case "values":
-                batch[name] = values
+                features[name] = values
             case "tokens" | "patch_tokens":
-                batch[name] = values.half()
+                features[name] = values.half()
     lacking = {"video": NUM_ROWS - 3, "audio": NUM_ROWS - 2, "image/block_21": NUM_ROWS - 1}
-    for request in recipe.requires():
-        if request.optional:
-            absent = lacking.get(request.feature_set, -1)
-            batch[presence_name(request.feature_set)] = torch.arange(NUM_ROWS) != absent
-    return batch
+    present = {name: torch.arange(NUM_ROWS) != lacking.get(name, -1) for name in recipe.needs().optional}
+    return Batch(features, present)
 
 
-def built(settings: Settings, batch: Mapping[str, Tensor], generator: torch.Generator) -> tuple[Recipe, nn.Module]:
+def built(settings: Settings, batch: Batch, generator: torch.Generator) -> tuple[Trained, nn.Module]:
     recipe = recipe_for(settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
         model = recipe.build(shapes_of(recipe, SMALL_WIDTHS))
     text = torch.randn(SMALL_WIDTHS["text"], generator=generator)
-    recipe.calibrate(model, [batch], dict.fromkeys(recipe.constants(), text))
+    recipe.calibrate(model, [batch], dict.fromkeys(recipe.needs().constants, text))
     return recipe, model
 
 
@@ -133,7 +131,7 @@ def test_learns_and_gives_encodings_of_its_width(
     def validation_loss() -> float:
         model.eval()
         with torch.no_grad():
-            return float(recipe.loss(model, recipe.encode(model, batch, None))["total"])
+            return float(recipe.loss(model, recipe.encode(model, batch, None), {}).total)
 
     before = validation_loss()
     model.train()
@@ -142,13 +140,13 @@ def test_learns_and_gives_encodings_of_its_width(
         torch.manual_seed(6)
         for _ in range(25):
             optimizer.zero_grad()
-            recipe.loss(model, recipe.encode(model, batch, generator))["total"].backward()
+            recipe.loss(model, recipe.encode(model, batch, generator), {}).total.backward()
             optimizer.step()
     assert validation_loss() < 0.7 * before
     encodings = recipe.encode(model, batch, None)
-    for encoding in recipe.embeddings(encodings).values():
+    for encoding in recipe.loss(model, encodings, {}).watched.values():
         assert encoding.shape[1] == settings.model.d_model
-    scores = recipe.score(model, encodings)
+    scores = recipe.predict(model, encodings).score
     assert scores.shape == (NUM_ROWS,) and scores.isfinite().all()
 
 

@@ -1,0 +1,175 @@
+"""What recipes and the engine hand one another: what is needed of a store, batches, encodings, losses, predictions."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+Encodings = Mapping[str, Tensor]
+"""What a module makes of a batch, by name, row axis first: all that loss and prediction ask for."""
+
+Shapes = Mapping[str, tuple[int, ...]]
+"""Shape of one row by `<feature set>/<array>`, and shape of each constant."""
+
+
+@dataclass(frozen=True)
+class FeatureRequest:
+    """One cached array that a recipe looks at.
+
+    A row takes part only if its `feature_set` is complete, or if that is `optional` and another set is there.
+    """
+
+    feature_set: str
+    array: str
+    optional: bool = False
+
+    @property
+    def name(self) -> str:
+        """The array's name in the store and in a batch."""
+        return f"{self.feature_set}/{self.array}"
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a recipe needs of a store.
+
+    Attributes:
+        features: the arrays that batches hold.
+        modalities: feature sets by the modality that they describe, required ones too; a row has a modality where it
+            has all of its sets.
+        constants: constants of the store, which calibration gets.
+        measures: names of those arrays that calibration gets of the training rows.
+        targets: what the loss learns from; a recipe never sees them while it encodes.
+    """
+
+    features: tuple[FeatureRequest, ...]
+    modalities: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    constants: tuple[str, ...] = ()
+    measures: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+
+    @property
+    def feature_sets(self) -> tuple[str, ...]:
+        """The feature sets of all arrays."""
+        return tuple(dict.fromkeys(request.feature_set for request in self.features))
+
+    @property
+    def optional(self) -> tuple[str, ...]:
+        """The feature sets that rows may lack."""
+        return tuple(dict.fromkeys(request.feature_set for request in self.features if request.optional))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Feature sets and constants; what else a store holds does not matter to the recipe."""
+        return (*self.feature_sets, *self.constants)
+
+    @property
+    def dispensable(self) -> Mapping[str, tuple[str, ...]]:
+        """The modalities that the model can do without, one at a time: those whose feature sets are all optional."""
+        optional = set(self.optional)
+        return {modality: sets for modality, sets in self.modalities.items() if optional.issuperset(sets)}
+
+    def sets_of(self, modalities: Collection[str]) -> frozenset[str]:
+        """The feature sets that describe some of the modalities."""
+        return frozenset(name for modality in modalities for name in self.modalities[modality])
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Rows of a store, row axis first.
+
+    Attributes:
+        features: by `<feature set>/<array>`, in the storage type of the cache.
+        present: of each feature set that rows may lack, which have it; where one does not, its arrays hold zeros, which
+            say nothing.
+        targets: by name. They are there to learn from and not to look at: see `inputs`.
+    """
+
+    features: Mapping[str, Tensor]
+    present: Mapping[str, Tensor] = field(default_factory=dict)
+    targets: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(next(self.tensors()))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors are."""
+        return next(self.tensors()).device
+
+    @property
+    def num_bytes(self) -> int:
+        """What all tensors take."""
+        return sum(tensor.nbytes for tensor in self.tensors())
+
+    def tensors(self) -> Iterator[Tensor]:
+        """All of them, features first."""
+        for of_kind in (self.features, self.present, self.targets):
+            yield from of_kind.values()
+
+    def inputs(self) -> "Batch":
+        """What a recipe may encode: all but the targets."""
+        return replace(self, targets={})
+
+    def without(self, feature_sets: Collection[str]) -> "Batch":
+        """As if no row had these feature sets, all of which rows may lack."""
+        hidden = {name: torch.zeros_like(self.present[name]) for name in feature_sets}
+        return replace(self, present={**self.present, **hidden})
+
+    def only(self, arrays: Collection[str]) -> "Batch":
+        """These arrays and the presence of their feature sets."""
+        sets = {name.rpartition("/")[0] for name in arrays}
+        return Batch(
+            {name: tensor for name, tensor in self.features.items() if name in arrays},
+            {name: tensor for name, tensor in self.present.items() if name in sets},
+        )
+
+    def beside(self, other: "Batch") -> "Batch":
+        """All tensors of both, which are of the same rows; where both have one, the other's."""
+        return Batch(
+            {**self.features, **other.features},
+            {**self.present, **other.present},
+            {**self.targets, **other.targets},
+        )
+
+
+def mapped(change: Callable[..., Tensor], batch: Batch, *others: Batch) -> Batch:
+    """What `change` makes of each tensor of `batch`, given together with those of the same name in the others."""
+
+    def each(kind: str) -> dict[str, Tensor]:
+        first, *rest = (getattr(each, kind) for each in (batch, *others))
+        return {name: change(tensor, *(tensors[name] for tensors in rest)) for name, tensor in first.items()}
+
+    return Batch(each("features"), each("present"), each("targets"))
+
+
+@dataclass(frozen=True, eq=False)
+class Losses:
+    """What is learned from a batch.
+
+    Attributes:
+        total: what is minimised.
+        terms: its parts before weighting.
+        watched: representations, (row, dim), whose collapse is watched; NaN in rows that have none.
+    """
+
+    total: Float[Tensor, ""]
+    terms: Mapping[str, Tensor] = field(default_factory=dict)
+    watched: Mapping[str, Float[Tensor, "batch dim"]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a recipe says of each row of a batch, which does not depend on the other rows.
+
+    Attributes:
+        score: of anomaly, higher = more anomalous.
+        outputs: such as logits, by name.
+        maps: scores by place, such as one a patch or a step, by name.
+    """
+
+    score: Float[Tensor, " batch"]
+    outputs: Mapping[str, Tensor] = field(default_factory=dict)
+    maps: Mapping[str, Tensor] = field(default_factory=dict)
