@@ -24,7 +24,7 @@ from .data.loading import load_features
 from .data.requests import load_constants, require_features, shapes_for
 from .data.samples import ChosenSamples, choose_samples
 from .data.twins import in_pairs
-from .display.display import ShowTraining, training_display
+from .display import ShowTraining, training_display
 from .loggers.logger import LoggedRun
 from .loggers.open import open_loggers, require_loggers
 from .loop import stop_reason, train_epochs

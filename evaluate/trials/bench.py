@@ -18,8 +18,7 @@ from ...locking import locked_folder
 from ...metrics.auroc import auroc
 from ...progress import Progress, say
 from ...train.data.feature_pool import FeaturePool
-from ...train.display.display import ShowTraining, TrainingDisplay
-from ...train.display.live import describe_epoch
+from ...train.display import ShowTraining, TrainingDisplay, describe_epoch
 from ...train.runs.folder import refuse_links
 from ...train.runs.log import MetricRow
 from ...train.runs.start import make_folder_of_runs

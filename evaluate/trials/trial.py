@@ -21,7 +21,7 @@ from ...train.data.feature_pool import FeaturePool
 from ...train.data.feature_reader import Rows
 from ...train.data.requests import require_features
 from ...train.data.samples import VALIDATION_SPLIT, choose_samples
-from ...train.display.display import ShowTraining
+from ...train.display import ShowTraining
 from ...train.pipeline import train
 from ...train.recipes.registry import make_recipe
 from ...train.runs.checkpoint import deciding_settings

@@ -67,7 +67,7 @@ def test_no_loggers_need_no_library(logged_run: MakeRun, row: MakeRow, monkeypat
 
 def test_the_package_imports_no_logging_library_unless_asked() -> None:
     code = (
-        "import sys, weldcache.train.loggers.open, weldcache.train.display.display\n"
+        "import sys, weldcache.train.loggers.open, weldcache.train.display\n"
         "asked = {'tensorboard', 'wandb', 'mlflow', 'sqlalchemy'} & set(sys.modules)\n"
         "assert not asked, asked"
     )

@@ -1,4 +1,4 @@
-"""What a training shows: curves that fit any terminal, and without a terminal the lines of every long job."""
+"""What a training shows: a panel that fits any terminal, and without a terminal the lines of every long job."""
 
 import io
 import math
@@ -11,7 +11,6 @@ import subprocess
 import sys
 import termios
 import time
-import types
 from collections.abc import Callable, Mapping
 from fcntl import ioctl
 
@@ -19,8 +18,8 @@ import pytest
 from rich.console import Console
 
 from weldcache.configs.schema import TrainSettings
-from weldcache.train.display import live
-from weldcache.train.display.display import training_display
+from weldcache.train import display
+from weldcache.train.display import describe_epoch, training_display
 from weldcache.train.runs.log import MetricRow
 
 CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -56,74 +55,92 @@ def test_it_is_never_wider_or_higher_than_the_terminal(num_epochs: int, size: tu
     assert max(len(line) for line in lines) <= width
 
 
+def cells_of(lines: list[str]) -> dict[str, list[str]]:
+    """What stands in each metric's line, by its name."""
+    rows = [re.split(r"\s{2,}", line.strip("│ ")) for line in lines[5:-1]]
+    return {name: cells for name, *cells in rows}
+
+
 def test_all_that_is_known_of_a_run_is_there() -> None:
-    lines = shown([row(epoch) for epoch in range(1, 31)], width=150, height=50)
-    text = "\n".join(lines)
+    lines = shown([row(epoch) for epoch in range(1, 31)], width=120, height=50)
     assert "train toy-001" in lines[0]
-    assert "epoch 30/100" in lines[1] and "960/3,200 samples" in lines[1] and "ETA" in lines[1]
-    assert "epoch 30, loss 1.3983, val AUROC 0.880" in lines[2]
-    assert "best: epoch 30 with val AUROC 0.8801, 25 of 25 epochs of patience left" in lines[3]
-    for title in ("loss, log scale", "validation AUROC", "effective rank of embeddings", "learning rate"):
-        assert f"─ {title} ─" in text
-    assert "loss 1.398  val_loss 1.648" in text  # the legend, with the last values
-    assert "z_result 6.494" in text and "cosine 0.04979  l1 0.02489" in text
-    assert text.count("◆") == 1
-    assert "std_min" not in text and "samples_per_second" not in text
+    assert "epoch 30/100" in lines[1] and "960/3200" in lines[1] and "ETA" in lines[1]
+    assert "best: epoch 30 with val AUROC 0.8801, 25 of 25 epochs of patience left" in lines[2]
+    cells = cells_of(lines)
+    assert list(cells)[:3] == ["loss", "val loss", "val AUROC"]  # what it is judged by comes first
+    assert {name: found[1:] for name, found in cells.items()} == {
+        **{"loss": ["1.398"] * 2, "val loss": ["1.648"] * 2, "val AUROC": ["0.8801"] * 2},
+        **{"loss cosine": ["0.04979"] * 2, "loss l1": ["0.02489"] * 2, "lr": ["2e-05"] * 2},
+        **{"gradient norm": ["0.1498"] * 2, "z result effective rank": ["6.494"] * 2, "z result std": ["0.04979"] * 2},
+        **{"z result std min": ["0"] * 2, "z result std max": ["1"] * 2},
+    }
+    assert cells["loss"][0] == "█▇▇▆▆▅▅▄▄▄▃▃▃▃▂▂▂▂▂▂▂▁▁▁▁▁▁▁▁▁"
 
 
 def test_a_small_terminal_keeps_what_matters_most() -> None:
-    text = "\n".join(shown([row(epoch) for epoch in range(1, 31)], width=80, height=24))
-    assert "loss" in text and "validation AUROC" in text and "effective rank" in text
-    assert "learning rate" not in text
-    assert "⠉" not in "\n".join(shown([row(1), row(2)], width=30, height=24))  # too narrow for a curve
+    cells = cells_of(shown([row(epoch) for epoch in range(1, 31)], width=80, height=11))
+    assert list(cells) == ["loss", "val loss", "val AUROC", "loss cosine"]
+    assert len(shown([row(1), row(2)], width=30, height=24)) == 1  # too narrow for a table
 
 
-def test_another_recipes_metrics_are_drawn_as_well() -> None:
+def test_another_recipes_metrics_are_shown_as_well() -> None:
     rows: list[MetricRow] = [
-        {
-            "epoch": epoch,
-            "loss": 1 / epoch,
-            "val_loss": 2 / epoch,
-            "val_auroc": None,
-            "lr": 1e-3,
-            "code_use": 0.1 * epoch,
-        }
+        {"epoch": epoch, "loss": 1 / epoch, "val_loss": 2 / epoch, "val_auroc": None, "code_use": 0.1 * epoch}
         for epoch in range(1, 6)
     ]
-    text = "\n".join(shown(rows, width=150, height=40, monitor="val_loss"))
-    assert "─ code_use ─" in text and "code_use 0.5" in text
-    assert "AUROC" not in text and "effective rank" not in text
-    assert "epoch 5, loss 0.2000, val loss 0.4000" in text
+    lines = shown(rows, width=150, height=40, monitor="val_loss")
+    assert list(cells_of(lines)) == ["loss", "val loss", "code use"]
+    assert describe_epoch(rows[4]) == "epoch 5, loss 0.2, val loss 0.4"
 
 
-def test_values_that_are_undefined_do_no_harm() -> None:
-    rows = [row(1, val_auroc=None, loss=math.nan), row(2, val_auroc=0.5), row(3, val_auroc=None)]
-    assert "validation AUROC" in "\n".join(shown(rows, width=120, height=40))
+def test_more_epochs_than_characters_share_them_and_the_best_is_seen() -> None:
+    aurocs = [0.5] * 99 + [0.9] + [0.5] * 100
+    lines = shown([row(epoch, val_auroc=auroc) for epoch, auroc in enumerate(aurocs, 1)], width=80, height=30)
+    course = cells_of(lines)["val AUROC"][0]
+    assert 20 < len(course) < 80 and course.count("█") == 1 and course.count("▁") == len(course) - 1
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, None])
+def test_what_is_no_number_leaves_a_gap(value: float | None) -> None:
+    rows = [row(1, lr=1.0), row(2, lr=value), row(3, lr=3.0)]
+    assert "▁ █" in "\n".join(shown(rows, width=120, height=40))
+
+
+@pytest.mark.parametrize("values", [[0.25] * 3, [-1.7e308, 1.7e308], [None, None], [1e-320, 0.0]])
+def test_whatever_the_values_a_course_is_as_long_as_the_epochs(values: list[float | None]) -> None:
+    rows = [row(epoch, lr=value) for epoch, value in enumerate(values, 1)]
+    assert len(shown(rows, width=120, height=40)) > 10
 
 
 def test_the_best_is_marked_where_it_is_and_patience_runs_down() -> None:
     aurocs = [0.6, 0.7, 0.9, 0.8, 0.7, 0.75]
-    lines = shown(
-        [row(epoch, val_auroc=auroc) for epoch, auroc in enumerate(aurocs, 1)], width=80, height=14, patience=5
-    )
-    assert "best: epoch 3 with val AUROC 0.9000, 2 of 5 epochs of patience left" in lines[3]
-    marked = [line for line in lines if "◆" in line]
-    assert len(marked) == 1 and "0.9┤" in marked[0]
+    rows = [row(epoch, val_auroc=auroc) for epoch, auroc in enumerate(aurocs, 1)]
+    lines = shown(rows, width=80, height=14, patience=5)
+    assert "best: epoch 3 with val AUROC 0.9000, 2 of 5 epochs of patience left" in lines[2]
+    assert cells_of(lines)["val AUROC"] == ["▁▃█▆▃▅", "0.75", "0.9"]
+    console = Console(file=io.StringIO(), force_terminal=True, width=80, height=14)
+    train = TrainSettings(epochs=100)
+    with training_display("toy", settings=train, num_samples=1, history=rows, best=rows[2], console=console):
+        pass
+    assert "\x1b[1;33m█\x1b" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
-def test_gone_on_with_the_rate_is_of_this_run_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([1000.0, *[1010.0] * 99])
-    monkeypatch.setattr(live, "time", types.SimpleNamespace(monotonic=lambda: next(clock)))
+def test_gone_on_with_the_rate_is_of_this_run_alone() -> None:
+    """50 samples in 10 seconds; the 100 from before the interruption took none of them."""
     console = Console(file=io.StringIO(), force_terminal=True, color_system=None, width=120, height=30)
-    display = live.LiveDisplay(
+    clock = iter([1000.0, 1000.0, *[1010.0] * 99])
+    panel = display._LivePanel(
         "toy-001", settings=TrainSettings(epochs=10), num_samples=50, history=[row(1), row(2)], best=row(2)
     )
-    display.advance(50)
-    display.epoch_done(row(3), improved=True)
-    console.print(display)
+    panel._bar.get_time = lambda: next(clock)
+    panel._bar.reset(panel._task, completed=100)
+    panel.advance(0)
+    panel.advance(50)
+    panel.epoch_done(row(3), improved=True)
+    console.print(panel)
     text = console.file.getvalue()
-    assert "epoch 3/10" in text and "150/500 samples" in text
-    assert "5.0 samples/s" in text and "ETA 1 min 10 s" in text
+    assert "epoch 3/10" in text and "150/500" in text
+    assert "5.0 samples/s" in text and "0:01:10" in text
     assert "best: epoch 3" in text
 
 
@@ -137,7 +154,9 @@ def test_without_a_terminal_the_lines_of_every_long_job() -> None:
         display.epoch_done(row(2), improved=True)
     line = console.file.getvalue()
     assert re.fullmatch(
-        r"train toy-001: 64/128 samples, [\d.]+ samples/s, took [\d.]+ s, epoch 2, loss 7.5498, val AUROC 0.573\n", line
+        r"train toy-001: 64/128 samples, [\d.]+ samples/s, took [\d.]+ s, "
+        r"epoch 2, loss 7.55, val loss 8.569, val AUROC 0.5725\n",
+        line,
     )
 
 
@@ -153,7 +172,7 @@ _TRAINING = """
 import sys, time
 from weldcache.configs.schema import TrainSettings
 from weldcache.progress import say
-from weldcache.train.display.display import training_display
+from weldcache.train.display import describe_epoch, training_display
 
 with training_display("toy-001", settings=TrainSettings(epochs=50), num_samples=8, history=[], best=None) as display:
     for epoch in range(1, 51):
@@ -187,10 +206,10 @@ def test_on_a_real_terminal_nothing_is_left_broken(end: str, child_environment: 
     os.close(ours)
     os.close(theirs)
     text = CODES.sub("", written)
-    assert "╭─ validation AUROC" in text and "◆" in text and "⠉" in text
+    assert "val AUROC" in text and "▄" in text
     assert "a word from elsewhere" in text
     assert written.count("\x1b[?25l") == written.count("\x1b[?25h") == 1  # the cursor is hidden, then shown again
-    assert "\x1b[?1049h" not in written  # the curves stay in the terminal's history
+    assert "\x1b[?1049h" not in written  # the panel stays in the terminal's history
     last = text.rpartition("╭─ train toy-001")[2]
     assert ("epoch 50/50" if end == "finish" else "epoch 40/50") in last
     assert ("afterwards" if end == "finish" else "broken" if end == "error" else "KeyboardInterrupt") in last

@@ -1,0 +1,230 @@
+"""What a training shows while it runs: a panel with each metric's course on a terminal, a line now and then elsewhere.
+
+The courses are one line high. Curves to read figures from are what the loggers draw (`train.loggers`).
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol, runtime_checkable
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+from rich.table import Table
+from rich.text import Text
+
+from ..configs.schema import TrainSettings
+from ..progress import Progress
+from .runs.log import MetricRow
+
+_REFRESHES = 4  # a second
+_RATE_PERIOD = 300.0  # seconds that rate and ETA look back
+_FRAME_HEIGHT = 7  # border, bar, best epoch, an empty line, the table's head, and the cursor's own line
+_LEAST_WIDTH = 38  # below, the bar stands alone
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_NOT_SHOWN = ("epoch", "step", "seconds", "samples_per_second")
+
+
+@runtime_checkable
+class TrainingDisplay(Protocol):
+    """Something that is told how a training gets on."""
+
+    def advance(self, num_samples: int) -> None:
+        """So many more samples have been trained on."""
+        ...
+
+    def epoch_done(self, metrics: MetricRow, *, improved: bool) -> None:
+        """An epoch is over; `improved` says that it is the best so far."""
+        ...
+
+
+ShowTraining = Callable[..., AbstractContextManager[TrainingDisplay]]
+"""`training_display` or `training_line`."""
+
+
+@contextmanager
+def training_display(
+    name: str,
+    *,
+    settings: TrainSettings,
+    num_samples: int,
+    history: Sequence[MetricRow],
+    best: MetricRow | None,
+    console: Console | None = None,
+) -> Iterator[TrainingDisplay]:
+    """Show the training of the run `name` on stderr for as long as the context lasts.
+
+    Args:
+        name: what the run is called.
+        settings: how it trains.
+        num_samples: samples of an epoch.
+        history: rows of the epochs that are done already, where the run is gone on with.
+        best: the row of the best of them.
+        console: where to; by default stderr.
+    """
+    console = console or Console(stderr=True)
+    if not console.is_terminal or console.is_dumb_terminal or console.options.ascii_only:
+        with training_line(
+            name, settings=settings, num_samples=num_samples, history=history, best=best, console=console
+        ) as line:
+            yield line
+        return
+    panel = _LivePanel(name, settings=settings, num_samples=num_samples, history=history, best=best)
+    with Live(panel, console=console, refresh_per_second=_REFRESHES, vertical_overflow="crop"):
+        yield panel
+
+
+@contextmanager
+def training_line(
+    name: str,
+    *,
+    settings: TrainSettings,
+    num_samples: int,
+    history: Sequence[MetricRow],
+    best: MetricRow | None,
+    console: Console | None = None,
+) -> Iterator[TrainingDisplay]:
+    """The same in one line, as every long job has it: for many trainings in a row, and where there is no terminal."""
+    total, done = settings.epochs * num_samples, len(history) * num_samples
+    with Progress(f"train {name}", total=total, unit="samples", done=done, console=console) as progress:
+        yield _Line(progress)
+
+
+def describe_epoch(metrics: MetricRow) -> str:
+    """An epoch in a few words: its loss, and what validation found."""
+    found = [f"{_words(name)} {value:.4g}" for name, value in metrics.items() if _is_judged(name) and value is not None]
+    return f"epoch {metrics['epoch']}, {', '.join(found)}"
+
+
+class _Line:
+    """Epochs as the note of a progress line."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def advance(self, num_samples: int) -> None:
+        self._progress.advance(num_samples)
+
+    def epoch_done(self, metrics: MetricRow, *, improved: bool) -> None:
+        self._progress.advance(0, note=describe_epoch(metrics))
+
+
+class _Rate(ProgressColumn):
+    """Samples a second, of this process alone where a run is gone on with."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.1f} samples/s", no_wrap=True)
+
+
+class _LivePanel:
+    """A picture of the training, drawn whenever rich asks for it from its own thread."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        settings: TrainSettings,
+        num_samples: int,
+        history: Sequence[MetricRow],
+        best: MetricRow | None,
+    ) -> None:
+        self._name = name
+        self._settings = settings
+        self._rows = list(history)
+        self._best = best
+        columns = (TextColumn("{task.description}", style="bold"), BarColumn(None), MofNCompleteColumn(), _Rate())
+        self._bar = RichProgress(
+            *columns, TextColumn("ETA"), TimeRemainingColumn(), expand=True, speed_estimate_period=_RATE_PERIOD
+        )
+        total, done = settings.epochs * num_samples, len(history) * num_samples
+        self._task = self._bar.add_task(self._epoch(), total=total, completed=done)
+
+    def advance(self, num_samples: int) -> None:
+        self._bar.advance(self._task, num_samples)
+
+    def epoch_done(self, metrics: MetricRow, *, improved: bool) -> None:
+        if improved:
+            self._best = metrics
+        self._rows.append(metrics)
+        self._bar.update(self._task, description=self._epoch())
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        """Never larger than the terminal: where rows have no room, the last ones are left out."""
+        width, height = options.size
+        if width < _LEAST_WIDTH or height < _FRAME_HEIGHT:
+            yield self._bar
+            return
+        promise = Text(self._promise(), no_wrap=True, overflow="ellipsis")
+        table = self._table(most=height - _FRAME_HEIGHT)
+        content = Group(self._bar, promise, Text(), table) if table.row_count else Group(self._bar, promise)
+        yield Panel(content, title=Text(f"train {self._name}", "bold"), title_align="left", border_style="bright_black")
+
+    def _epoch(self) -> str:
+        return f"epoch {len(self._rows)}/{self._settings.epochs}"
+
+    def _promise(self) -> str:
+        """The best epoch, and how long training goes on without a better one."""
+        if self._best is None:
+            return "" if self._rows else "the first epoch is on its way"
+        monitor, epoch = self._settings.monitor, int(self._best["epoch"] or 0)
+        left, ahead = self._settings.patience - (len(self._rows) - epoch), self._settings.epochs - len(self._rows)
+        end = f", {left} of {self._settings.patience} epochs of patience left" if left < ahead else ""
+        return f"best: epoch {epoch} with {_words(monitor)} {self._best[monitor]:.4f}{end}"
+
+    def _table(self, *, most: int) -> Table:
+        """A line for each metric that was ever defined, what training is judged by first."""
+        rows = tuple(self._rows)  # another thread may add to the list
+        defined = dict.fromkeys(name for row in rows for name, value in row.items() if value is not None)
+        names = sorted((name for name in defined if name not in _NOT_SHOWN), key=lambda name: not _is_judged(name))
+        best = None if self._best is None else int(self._best["epoch"] or 0) - 1
+        table = Table(box=None, expand=True, padding=(0, 2, 0, 0), header_style="dim")
+        table.add_column("", no_wrap=True)
+        table.add_column("by epoch", ratio=1)
+        for heading in ("last", "best epoch"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        for name in names[:most]:
+            course = _Course([row.get(name) for row in rows], best=best)
+            last, at_best = rows[-1].get(name), (self._best or {}).get(name)
+            table.add_row(_words(name), course, *("" if value is None else f"{value:.4g}" for value in (last, at_best)))
+        return table
+
+
+class _Course:
+    """A metric's epochs from left to right, each as high as its value; what is no number leaves a gap."""
+
+    def __init__(self, values: Sequence[float | None], *, best: int | None) -> None:
+        self._values = values
+        self._best = best  # position of the epoch that is marked
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        count, width = len(self._values), min(options.max_width, len(self._values))
+        numbers = [value for value in self._values if value is not None and math.isfinite(value)]
+        low, high = min(numbers, default=0.0), max(numbers, default=0.0)
+        course = Text(no_wrap=True)
+        for column in range(width):
+            start, end = column * count // width, (column + 1) * count // width  # epochs that share a character
+            marked = self._best is not None and start <= self._best < end
+            value = self._values[self._best if marked and self._best is not None else end - 1]
+            course.append(_block(value, low=low, high=high), "bold yellow" if marked else "cyan")
+        yield course
+
+
+def _block(value: float | None, *, low: float, high: float) -> str:
+    if value is None or not math.isfinite(value):
+        return " "
+    if low == high:
+        return _BLOCKS[len(_BLOCKS) // 2]
+    height = (value / 2 - low / 2) / (high / 2 - low / 2)  # halves: a whole range may be infinite
+    return _BLOCKS[round(height * (len(_BLOCKS) - 1))]
+
+
+def _is_judged(name: str) -> bool:
+    return name == "loss" or name.startswith("val_")
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ").replace("auroc", "AUROC")

@@ -1,1 +1,0 @@
-"""What a training shows while it runs."""
