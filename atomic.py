@@ -1,4 +1,5 @@
-"""Files and folders that are either whole or absent: made under a temporary name, synced, then renamed.
+"""Files and folders that are either whole or absent: made under a temporary name, synced, then renamed; and locks, so
+that one process writes at a time.
 
 Temporary names are of bounded length, since a name that is long but allowed leaves no room for more, and begin like the
 target's, so that what a killed process left behind is found and removed by the next one. A link is followed first, also
@@ -14,18 +15,20 @@ import re
 import shutil
 import uuid
 from collections.abc import Iterator
-from fcntl import LOCK_EX, LOCK_NB, flock
+from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 from pathlib import Path
 from typing import Any
 
-from .errors import BusyError, OutputExistsError, WeldcacheError
-from .locking import locked_folder
+from .errors import BusyError, OutputExistsError, StoreError, WeldcacheError, reason_of
 from .progress import say
 
 _NEARLY_FULL = 1 << 20  # bytes; with fewer free, a library that only says that writing failed means the disk
 _LONGEST_STEM = 24  # characters of the target's name in a temporary one
 _LONGEST_SUFFIX = 16
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp(\..*)?", re.DOTALL)
+# A drive over the network may have no locks (ENOLCK, EOPNOTSUPP, ENOSYS), or none on what is opened to be read, as
+# every folder is (EBADF: NFS 4).
+_NO_LOCKS = (errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 _TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)  # what renaming a folder to a name in use gives
 
 
@@ -74,30 +77,75 @@ def replaced_file(path: Path) -> Iterator[Path]:
 def new_folder(path: Path) -> Iterator[Path]:
     """Yield a new folder, held by this process; on success sync it and rename it to `path`, on failure remove it.
 
-    An empty folder at `path` is taken. What killed processes left of earlier attempts is removed, and said to be. A
-    drive that cannot lock folders is found out here, before anything stands at `path`.
+    An empty folder at `path` is taken.
 
     Raises:
         OutputExistsError: if something else is at `path`, or is by the time that the folder is done.
-        BusyError: if the drive does not lock folders.
+        BusyError: as `scratch_folder`.
         OSError: as `replaced_file`.
     """
     with disk_named(path):
         target = _followed(path)
         if target.exists() and not is_empty_folder(target):
             raise OutputExistsError(f"{path} exists already; move it away, or choose another name.")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        remove_abandoned(target)
-        temporary = _temporary_beside(target)
-        try:
-            temporary.mkdir()
-            with locked_folder(temporary):
-                yield temporary
-                fsync_tree(temporary)
-                _take_name(temporary, target)
-            fsync_path(target.parent)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+        with scratch_folder(path) as temporary:
+            yield temporary
+            fsync_tree(temporary)
+            _take_name(temporary, target)
+        fsync_path(target.parent)
+
+
+@contextlib.contextmanager
+def scratch_folder(path: Path) -> Iterator[Path]:
+    """Yield a new folder beside `path`, held by this process, and remove it at the end unless it was renamed.
+
+    What killed processes left of earlier attempts is removed, and said to be. A drive that cannot lock folders is found
+    out before anything stands at `path`, and leaves nothing there.
+
+    Raises:
+        BusyError: if the drive does not lock folders.
+    """
+    target = _followed(path)
+    made = [folder for folder in target.parents if not folder.exists()]
+    temporary = _temporary_beside(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    remove_abandoned(target)
+    try:
+        temporary.mkdir()
+        with locked_folder(temporary, told_as=path):
+            yield temporary
+    except BusyError:
+        shutil.rmtree(temporary, ignore_errors=True)
+        for folder in made:
+            with contextlib.suppress(OSError):  # somebody else's by now
+                folder.rmdir()
+        raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def locked_folder(folder: Path, *, told_as: Path | None = None) -> Iterator[None]:
+    """Hold an existing `folder` for writing; the lock ends with the process, however that ends.
+
+    `told_as` is what messages call a folder that has a temporary name.
+
+    Raises:
+        BusyError: if another process holds it or has just replaced it, or the drive that it is on has no locks.
+    """
+    with _locked(folder, LOCK_EX, "writing to it or copying it", told_as=told_as or folder):
+        yield
+
+
+@contextlib.contextmanager
+def read_locked_folder(folder: Path) -> Iterator[None]:
+    """Keep writers from an existing `folder`; others may do the same meanwhile.
+
+    Raises:
+        BusyError: as `locked_folder`.
+    """
+    with _locked(folder, LOCK_SH, "writing to it", told_as=folder):
+        yield
 
 
 def is_empty_folder(path: Path) -> bool:
@@ -184,6 +232,28 @@ def disk_named(path: Path) -> Iterator[None]:
         raise OSError(number, os.strerror(number), str(path)) from error
 
 
+@contextlib.contextmanager
+def disk_errors(
+    path: Path, *, kept: str = "Complete rows are safe", kinds: tuple[type[Exception], ...] = (OSError,)
+) -> Iterator[None]:
+    """Turn the system's refusal to write to `path` into a sentence; `kept` says what is not lost by it, and `kinds` are
+    the errors that a library has for it.
+
+    Raises:
+        StoreError: if the disk is full or refuses the write.
+    """
+    try:
+        yield
+    except WeldcacheError:
+        raise  # some of which are OSErrors too, and have their own words
+    except kinds as error:
+        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        advice = "make room" if full else "see that it can be written there"
+        raise StoreError(
+            f"Writing to {path} failed: {reason_of(error)}. {kept}; {advice} and run the same command again."
+        ) from error
+
+
 def _system_error_of(error: Exception, path: Path) -> int | None:
     """The number of the system's error behind another library's; None where there is none."""
     if told := re.search(r"\(os error (\d+)\)", str(error)):
@@ -221,3 +291,33 @@ def _take_name(temporary: Path, target: Path) -> None:
         if error.errno in _TAKEN:
             raise OutputExistsError(f"{target} was made by somebody else meanwhile; choose another name.") from None
         raise
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, how: int, others: str, *, told_as: Path) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            flock(descriptor, how | LOCK_NB)
+        except BlockingIOError:
+            raise BusyError(f"{told_as} is busy: another process is {others}. Wait for it to end.") from None
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            raise BusyError(
+                f"The drive of {told_as} does not lock folders ({error.strerror}), so two writers could not be kept "
+                "apart. Put what is written on a local disk, and copy it there when it is done."
+            ) from error
+        if not _is_still(folder, descriptor):
+            raise BusyError(f"Another process has just replaced or removed {told_as}; run the same command again.")
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _is_still(folder: Path, descriptor: int) -> bool:
+    """Whether the folder that is locked is the one of that name: it may have been renamed before it could be locked."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), folder.stat())
+    except FileNotFoundError:
+        return False

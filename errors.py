@@ -1,9 +1,42 @@
 """Every error that a user can meet.
 
-Each also inherits the built-in error that a caller of the Python API would expect. A message says what is wrong, where
-(file, row, weld, setting), and what to do. The command line prints the message alone and turns `exit_code` into its
-exit status: 2 for bad input, 1 for a run that failed.
+Those of our own are classes; what the machine refuses (the system, memory, the depth of what is nested) gets its
+sentence here too. Each class also inherits the built-in error that a caller of the Python API would expect. A message
+says what is wrong, where (file, row, sample, setting), and what to do. The command line prints the message alone and
+turns `exit_code` into its exit status: 2 for bad input, 1 for a run that failed.
 """
+
+import errno
+import os
+from dataclasses import dataclass
+
+from .wording import visible
+
+_AGAIN = "What was complete is kept; run the same command again to go on."
+# What is wrong with a path that the user gave: nothing was begun.
+_BAD_INPUT = frozenset(
+    {errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL}
+)
+_ADVICE = {
+    errno.ENOSPC: f"Make room there. {_AGAIN}",
+    errno.EDQUOT: f"Make room in your quota there. {_AGAIN}",
+    errno.EFBIG: f"The drive takes no file of that size; choose another. {_AGAIN}",
+    errno.EROFS: "It is on a disk that is read-only here; name a place that can be written to.",
+    errno.EACCES: "See whose it is and who may read and write it (ls -l).",
+    errno.EPERM: "See whose it is and who may read and write it (ls -l).",
+    errno.EIO: f"The disk or the network drive fails: see the system's log. {_AGAIN}",
+    errno.ESTALE: f"The network drive has lost it; see that it is mounted. {_AGAIN}",
+    errno.ENOENT: "Check the path.",
+    errno.EEXIST: "Move it away, or name another place.",
+    errno.ENOTDIR: "A file stands where a folder is wanted; name another place.",
+    errno.EISDIR: "A folder stands where a file is wanted; move it away, or name another place.",
+    errno.ENOTEMPTY: "Somebody else has written there meanwhile; name another place.",
+    errno.ENAMETOOLONG: "Choose a shorter name: most drives take 255 bytes a name.",
+    errno.ELOOP: "It is a link that leads to itself; remove it.",
+    errno.EMFILE: "Too many files are open in this process; raise the limit (ulimit -n).",
+    errno.ENFILE: "Too many files are open on this machine.",
+    errno.ENOMEM: "Memory ran out: close other programs.",
+}
 
 
 class WeldcacheError(Exception):
@@ -64,3 +97,48 @@ class MetricError(BadInputError, ValueError):
 
 class TrainingError(WeldcacheError, RuntimeError):
     """Training cannot go on, for example because the loss is not finite."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A sentence for the user, and the exit status: 2 where what was given is at fault, 1 where the run failed."""
+
+    sentence: str
+    exit_code: int
+
+
+def reason_of(error: Exception) -> str:
+    """What the system refused, in its own words, or in those of a library that has them from the system."""
+    return getattr(error, "strerror", None) or str(error)
+
+
+def refusal_of(error: BaseException) -> Refusal | None:
+    """What the machine refused, or None for an error of another kind, which is a fault of the program."""
+    if isinstance(error, MemoryError):
+        asked = f" ({error})" if str(error) else ""
+        return Refusal(
+            f"Memory ran out{asked}. Close other programs, or ask for less at once (extract.batch_size, "
+            f"extract.workers, train.batch_size, train.loading=streamed). {_AGAIN}",
+            1,
+        )
+    if isinstance(error, RecursionError):
+        return Refusal("Something that was read is nested too deep to be sane; --debug shows where.", 2)
+    if isinstance(error, UnicodeEncodeError):
+        return Refusal(
+            f"A name holds bytes that are not UTF-8 ({visible(error.object)}); rename it (convmv does whole trees).", 2
+        )
+    if isinstance(error, ValueError) and "embedded null" in str(error):
+        return Refusal("A path holds a NUL character; write it without.", 2)
+    return _refusal_of_system(error) if isinstance(error, OSError) and error.errno is not None else None
+
+
+def _refusal_of_system(error: OSError) -> Refusal:
+    number = error.errno or 0
+    paths = [
+        os.fspath(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes | os.PathLike)
+    ]
+    where = " and ".join(os.fsdecode(path) for path in paths)
+    what = error.strerror or os.strerror(number)
+    sentence = f"{where}: {what[:1].lower()}{what[1:]}." if where else f"{what}."
+    advice = _ADVICE.get(number, "--debug shows where.")
+    return Refusal(f"{sentence} {advice}", 2 if number in _BAD_INPUT else 1)

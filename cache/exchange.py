@@ -25,13 +25,13 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ..atomic import new_folder, remove_abandoned_files, replaced_file
+from ..atomic import disk_errors, new_folder, read_locked_folder, remove_abandoned_files, replaced_file
 from ..errors import BadInputError, BusyError, NotFoundError, OutputExistsError, StoreError, WeldcacheError
-from ..locking import read_locked_folder
 from ..progress import ByteProgress
 from .arrays import ArraySpec
 from .description import ATTRIBUTE
 from .hdf5_arrays import (
+    NOTHING_KEPT,
     Rows,
     Tally,
     export_records,
@@ -40,7 +40,6 @@ from .hdf5_arrays import (
     import_records,
     import_rows,
     import_whole,
-    refusals_told,
     row_bytes,
     write_text,
 )
@@ -78,7 +77,11 @@ def export_hdf5(store: FeatureStore, path: Path, *, overwrite: bool = False) -> 
     with read_locked_folder(store.path):
         held = FeatureStore.open(store.path)  # as it is now that nobody writes to it
         remove_abandoned_files(path)
-        with refusals_told(path), replaced_file(path) as temporary, _Sink(temporary, "w+") as sink:
+        with (
+            disk_errors(path, kept=NOTHING_KEPT, kinds=(OSError, RuntimeError)),
+            replaced_file(path) as temporary,
+            _Sink(temporary, "w+") as sink,
+        ):
             sink.hold()
             with h5py.File(sink, "w", libver="v110") as file:
                 _export(held, file, check=sink.raise_refusal)
@@ -232,7 +235,7 @@ def _read_node(root: Path, name: str, *, is_array: bool) -> tuple[Path, str]:
 
 
 def _write_file(path: Path, text: str) -> None:
-    with refusals_told(path):
+    with disk_errors(path, kept=NOTHING_KEPT):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(text.encode())
 

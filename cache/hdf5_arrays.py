@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -12,16 +11,17 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import StoreError, WeldcacheError
+from ..atomic import disk_errors
+from ..errors import StoreError
 from ..progress import ByteProgress
 from .chunks import read_rows, replace_files, write_rows
 from .layout import open_array, read_whole
 from .record_arrays import RecordArray
-from .writer import refused
 
 _BLOCK_BYTES = 32 << 20  # of rows that are in memory together
 _BLOCK_ROWS = 1024
 _BLOCK_CHUNKS = 32  # of records that are written together
+NOTHING_KEPT = "Nothing was left there"
 COLUMN_CHUNK = 4096  # entries of the index in a chunk
 
 Rows = NDArray[np.int64]
@@ -78,7 +78,7 @@ def import_rows(dataset: h5py.Dataset, target: Path, *, rows: Rows, tally: Tally
         for position, row in enumerate(block):
             dataset.read_direct(values, np.s_[row : row + 1], np.s_[position : position + 1])
         tally.add_values(values)
-        with refusals_told(target):
+        with disk_errors(target, kept=NOTHING_KEPT):
             write_rows(target, block, values)
 
 
@@ -118,7 +118,7 @@ def import_records(dataset: h5py.Dataset, target: RecordArray, *, rows: Rows, ta
             chunk = target.blank()
             chunk[: len(values)] = values if _is_numeric(values.dtype) else [text.decode() for text in values]
             files[target.name_of(number)] = target.encoded(chunk)
-        with refusals_told(target.path):
+        with disk_errors(target.path, kept=NOTHING_KEPT):
             replace_files({target.path: files})
 
 
@@ -152,7 +152,7 @@ def import_whole(dataset: h5py.Dataset, target: Path, *, tally: Tally) -> None:
             values = np.array([text.decode() for text in values], dtype=object)
         parts.append(values)
     if parts:
-        with refusals_told(target):
+        with disk_errors(target, kept=NOTHING_KEPT):
             open_array(target, mode="r+")[:] = np.concatenate(parts)
 
 
@@ -208,14 +208,3 @@ def _blocks(rows: Rows, *, row_bytes: int) -> Iterator[Rows]:
     num_rows = max(1, min(_BLOCK_ROWS, _BLOCK_BYTES // max(row_bytes, 1)))
     for start in range(0, len(rows), num_rows):
         yield rows[start : start + num_rows]
-
-
-@contextmanager
-def refusals_told(path: Path) -> Iterator[None]:
-    """Turn the disk's refusal to write, as the system or as HDF5 tells it, into a sentence."""
-    try:
-        yield
-    except WeldcacheError:
-        raise
-    except (OSError, RuntimeError) as error:
-        raise refused(path, error, kept="Nothing was left there") from error

@@ -1,15 +1,11 @@
 """Writing rows: data first and synced, then the status that makes them exist."""
 
-import errno
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import StoreError, WeldcacheError
-from ..refusals import reason_of
+from ..atomic import disk_errors
 from .chunks import write_arrays
 from .nodes import inside
 from .records import Record
@@ -93,21 +89,3 @@ class StoreWriter:
         """Record, by row, that files have other times and the same bytes."""
         with disk_errors(self._store.path):
             self._store.records.write_sources(feature_set, sources)
-
-
-@contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusal to write into a sentence; what was complete stays complete."""
-    try:
-        yield
-    except WeldcacheError:
-        raise  # some of which are OSErrors too, and have their own words
-    except OSError as error:
-        raise refused(path, error, kept="Complete rows are safe") from error
-
-
-def refused(path: Path, error: Exception, *, kept: str) -> StoreError:
-    """The sentence for what the disk refused to take for `path`; `kept` says what is not lost by it."""
-    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    advice = "make room" if full else "see that it can be written there"
-    return StoreError(f"Writing to {path} failed: {reason_of(error)}. {kept}; {advice} and run the same command again.")

@@ -10,8 +10,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import WeldcacheError
-from ..refusals import Refusal, refusal_of
+from ..errors import Refusal, WeldcacheError, refusal_of
 from ..wording import visible
 from . import bench, config, evaluate, exchange, extract, fuse, info, plan, runs, synth, train, verify
 

@@ -17,8 +17,7 @@ import yaml
 from yaml.reader import ReaderError
 
 from ..documents import decoded, read_regular_file
-from ..errors import NotFoundError, SettingsError
-from ..refusals import reason_of
+from ..errors import NotFoundError, SettingsError, reason_of
 
 _MOST_BYTES = 256 << 10  # of one file; PyYAML takes seconds for more
 _MOST_LEVELS = 32

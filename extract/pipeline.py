@@ -15,15 +15,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..atomic import remove_partial
+from ..atomic import disk_errors, locked_folder, remove_partial
 from ..cache.problems import Problem, grouped, problems_of
 from ..cache.status import Status
 from ..cache.store import FeatureStore
-from ..cache.writer import disk_errors
 from ..configs.device import resolve_device
 from ..configs.schema import Settings
 from ..errors import OutputExistsError
-from ..locking import locked_folder
 from ..progress import Progress, say
 from ..wording import count_of, first_of, format_seconds
 from .batching import AdaptiveEncoder, Encoded, encode_group

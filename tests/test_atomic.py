@@ -1,7 +1,9 @@
 """A file is whole or absent, whatever interrupts its writing."""
 
+import errno
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -9,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from weldcache.atomic import fsync_tree, new_folder, replaced_file, write_bytes, write_json, write_text
+from weldcache.atomic import fsync_tree, locked_folder, new_folder, replaced_file, write_bytes, write_json, write_text
 from weldcache.errors import BusyError, OutputExistsError
 
 
@@ -221,7 +223,34 @@ def test_a_drive_without_locks_is_found_out_before_anything_is_made(
     def flock(_: int, __: int) -> None:
         raise OSError(9, "Bad file descriptor")
 
-    monkeypatch.setattr("weldcache.locking.flock", flock)
-    with pytest.raises(BusyError), new_folder(tmp_path / "store"):
+    monkeypatch.setattr("weldcache.atomic.flock", flock)
+    path = tmp_path / "kept" / "above" / "store"
+    (tmp_path / "kept").mkdir()
+    with pytest.raises(BusyError, match=re.escape(f"The drive of {path} ")), new_folder(path):
         pass
-    assert list(tmp_path.iterdir()) == []
+    assert sorted(tmp_path.rglob("*")) == [tmp_path / "kept"]
+
+
+def test_a_second_writer_is_refused_until_the_first_is_done(tmp_path: Path) -> None:
+    with locked_folder(tmp_path), pytest.raises(BusyError, match="another process is writing"), locked_folder(tmp_path):
+        pass
+    with locked_folder(tmp_path):
+        pass
+
+
+def test_the_lock_ends_with_an_error(tmp_path: Path) -> None:
+    with pytest.raises(KeyError), locked_folder(tmp_path):
+        raise KeyError
+    with locked_folder(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("number", [errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_drive_without_locks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def flock(_: int, __: int) -> None:
+        raise OSError(number, "refused")
+
+    monkeypatch.setattr("weldcache.atomic.flock", flock)
+    with pytest.raises(BusyError, match="does not lock") as told, locked_folder(tmp_path):
+        pass
+    assert str(tmp_path) in str(told.value)

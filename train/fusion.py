@@ -14,13 +14,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..atomic import is_empty_folder, new_folder
+from ..atomic import is_empty_folder, locked_folder, new_folder
 from ..cache.store import FeatureStore
 from ..configs.device import resolve_device
 from ..configs.load import to_yaml
 from ..configs.schema import Settings
 from ..errors import NotFoundError, OutputExistsError, SettingsError, TrainingError
-from ..locking import locked_folder
 from ..progress import say
 from ..wording import count_of, format_seconds
 from .combination import Combination, Labels, Weighting, combine, require_convex

@@ -4,9 +4,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from ...atomic import remove_partial, write_text
+from ...atomic import locked_folder, remove_partial, write_text
 from ...errors import BusyError
-from ...locking import locked_folder
 from ...train.runs.documents import hashes_of
 from ...train.runs.folder import RunFolder
 from ...train.runs.log import MetricRow

@@ -10,11 +10,11 @@ from typing import Any
 
 from rich.console import RenderableType
 
+from ...atomic import locked_folder
 from ...cache.provenance import library_versions
 from ...cache.store import FeatureStore
 from ...configs.schema import TrainSettings
 from ...configs.variant_lists import VariantList
-from ...locking import locked_folder
 from ...metrics.auroc import auroc
 from ...progress import Progress, say
 from ...train.data.feature_pool import FeaturePool

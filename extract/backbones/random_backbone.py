@@ -13,8 +13,7 @@ from transformers import CLIPTokenizer, PreTrainedConfig
 
 from ...atomic import new_folder, remove_folder, write_json
 from ...documents import Json
-from ...errors import BackboneError, OutputExistsError, WeldcacheError
-from ...refusals import reason_of
+from ...errors import BackboneError, OutputExistsError, WeldcacheError, reason_of
 from .architectures import MODEL_CLASSES, Scale, architecture
 from .audio_spectrogram import published_extractor
 from .checkpoint import MARKER_FILE, read_marker

@@ -2,25 +2,21 @@
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...atomic import disk_errors, scratch_folder
 from ...cache.arrays import NUMPY_TYPES, FeatureSetSpec
 from ...cache.chunks import write_rows
-from ...cache.writer import disk_errors
-from ...errors import BusyError
-from ...locking import locked_folder
 from .cost import Cost, measure
 
 _CHECKSUM_BYTES = 4  # behind a chunk's values
 _RECORD_BYTES = 512  # of a row in a feature set: status, hashes of files, digest, in chunks that many rows share
-_SCRATCH = ".weldcache-probe-"
+_SCRATCH = "weldcache-probe"
 _TRIALS = 2  # groups of a feature set, written to see how fast that is, after one to warm up
 _TRIAL_BYTES = 8 << 20  # of a group at most
 _TRIAL_SHARE = 0.05  # of the free disk, likewise
@@ -48,7 +44,7 @@ def write_costs(specs: Sequence[FeatureSetSpec], *, store_path: Path, group_size
     """
     beside = _existing(store_path.absolute().parent)
     allowed = min(_TRIAL_BYTES, int(_TRIAL_SHARE * free_bytes(beside)))
-    with disk_errors(store_path), _scratch_folder(beside) as folder:
+    with disk_errors(store_path), scratch_folder(beside / _SCRATCH) as folder:
         return {
             spec.name: _trial(folder, spec, num_rows=min(group_size, max(1, allowed // spec.row_bytes)))
             for spec in specs
@@ -72,16 +68,6 @@ def _trial(folder: Path, spec: FeatureSetSpec, *, num_rows: int) -> Cost:
     write(range(1))  # the first time starts threads
     _, cost = measure(partial(write, range(1, 1 + _TRIALS)))
     return cost.each(_TRIALS * num_rows)
-
-
-@contextmanager
-def _scratch_folder(beside: Path) -> Iterator[Path]:
-    """A folder that is removed at the end; first of all, those go whose processes were killed before that."""
-    for left_over in beside.glob(f"{_SCRATCH}*"):
-        with suppress(BusyError, FileNotFoundError), locked_folder(left_over):
-            shutil.rmtree(left_over)
-    with TemporaryDirectory(prefix=_SCRATCH, dir=beside) as folder, locked_folder(Path(folder)):
-        yield Path(folder)
 
 
 def _existing(path: Path) -> Path:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...atomic import locked_folder
 from ...cache.index import LEFT_OUT, Index
 from ...cache.problems import grouped, problems_of
 from ...cache.provenance import differences, differences_told
@@ -21,7 +22,6 @@ from ...cache.verification.verify import mend_store, verify_store
 from ...configs.schema import Settings
 from ...documents import Json
 from ...errors import BackboneError, NotFoundError, StoreError
-from ...locking import locked_folder
 from ...progress import Progress, say
 from ...wording import count_of, shortened
 from ..changes import Change, CurrentFiles, changes_of_modality, changes_of_record, sets_of_others

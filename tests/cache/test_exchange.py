@@ -19,10 +19,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from weldcache.atomic import disk_errors, locked_folder, read_locked_folder
 from weldcache.cache import exchange
 from weldcache.cache.arrays import NUMPY_TYPES, ArraySpec, FeatureSetSpec
 from weldcache.cache.exchange import export_hdf5, import_hdf5
-from weldcache.cache.hdf5_arrays import refusals_told, write_text
+from weldcache.cache.hdf5_arrays import write_text
 from weldcache.cache.index import Index, index_of
 from weldcache.cache.source_files import SourceFile
 from weldcache.cache.status import Status
@@ -38,7 +39,6 @@ from weldcache.errors import (
     StoreError,
     WeldcacheError,
 )
-from weldcache.locking import locked_folder, read_locked_folder
 
 # A signalling NaN, a negative NaN with a payload, minus zero, the smallest subnormal, infinity, one.
 SPECIAL_HALVES = np.array([0x7D01, 0xFE33, 0x8000, 0x0001, 0x7C00, 0x3C00], dtype="<u2").view("<f2")
@@ -432,7 +432,7 @@ def test_what_the_system_refuses_while_reading_is_not_damage(
 
 def test_a_full_disk_is_told_by_its_name_and_others_are_not(tmp_path: Path) -> None:
     for number, advice in ((errno.ENOSPC, "make room"), (errno.EROFS, "can be written")):
-        with pytest.raises(StoreError, match=advice), refusals_told(tmp_path):
+        with pytest.raises(StoreError, match=advice), disk_errors(tmp_path, kept="Nothing"):
             raise OSError(number, os.strerror(number))
 
 

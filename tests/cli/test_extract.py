@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from weldcache.atomic import locked_folder
 from weldcache.cache.description import read_description
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
-from weldcache.locking import locked_folder
 
 Run = Callable[..., Any]
 Contents = Callable[[Path], dict[str, bytes]]

@@ -177,7 +177,7 @@ def test_a_second_run_makes_only_what_is_missing(tmp_path: Path, few: SynthPlan)
     key = manifest_of(tmp_path)["SUBDIRS"][1]
     shutil.rmtree(tmp_path / key)
     (tmp_path / "synth.json").unlink()
-    leftover = tmp_path / f"{key}x"
+    leftover = tmp_path / key
     leftover = leftover.with_name(f".{leftover.name}.0123abcd.tmp")
     leftover.mkdir(parents=True)
 

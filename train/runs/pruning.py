@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...atomic import is_temporary, remove_folder
+from ...atomic import is_temporary, locked_folder, remove_folder
 from ...errors import BusyError
-from ...locking import locked_folder
 from .catalogue import UNSEALED, RunEntry, Status, file_sizes, list_runs, read_entry
 from .folder import RunFolder, folders_of_runs
 

@@ -18,7 +18,6 @@ from ...configs.load import to_yaml
 from ...configs.schema import Settings
 from ...documents import Json
 from ...errors import BusyError, OutputExistsError, SettingsError
-from ...locking import locked_folder
 from ...wording import lined_up
 from ..data.samples import ChosenSamples
 from ..recipes.recipe import Recipe

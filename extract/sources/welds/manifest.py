@@ -13,9 +13,8 @@ from typing import ClassVar, Literal
 from ....cache.targets import TargetSpec
 from ....configs.schema import DataSettings
 from ....documents import decoded, read_regular_file
-from ....errors import NotFoundError, SourceError
+from ....errors import NotFoundError, SourceError, reason_of
 from ....progress import say
-from ....refusals import reason_of
 from ....wording import brief, count_of, shortened
 from ..classes import target_specs
 from ..listing import composed

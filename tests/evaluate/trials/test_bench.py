@@ -17,6 +17,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
+from weldcache.atomic import locked_folder
 from weldcache.cache.store import FeatureStore
 from weldcache.configs.variant_lists import VariantList, load_variant_list
 from weldcache.errors import BusyError, OutputExistsError
@@ -25,7 +26,6 @@ from weldcache.evaluate.trials import bench as story
 from weldcache.evaluate.trials import plan
 from weldcache.evaluate.trials import trial as one_trial
 from weldcache.evaluate.trials.bench import Bench
-from weldcache.locking import locked_folder
 from weldcache.train.data import feature_pool
 from weldcache.train.recipes import registry
 from weldcache.train.runs.trained_run import load_run

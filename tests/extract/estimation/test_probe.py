@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from weldcache.atomic import locked_folder
 from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
 from weldcache.errors import DecodeError, StoreError
 from weldcache.extract.estimation import cost, disk
@@ -19,7 +20,6 @@ from weldcache.extract.plan import ExtractPlan, plan_extraction
 from weldcache.extract.pool.limits import Limits
 from weldcache.extract.request import Request
 from weldcache.extract.sources.source import Sample
-from weldcache.locking import locked_folder
 
 BROKEN = b"broken"
 GROUP_SIZE = 8
@@ -247,7 +247,7 @@ def test_a_disk_that_refuses_is_told_in_words_and_left_clean(
 
 def test_what_a_killed_probe_left_is_removed_and_what_another_one_uses_is_not(bench: Callable[..., Bench]) -> None:
     made = bench()
-    left, used = (made.folder / f".weldcache-probe-{name}" for name in ("left", "used"))
+    left, used = (made.folder / f".weldcache-probe.{name}.tmp" for name in ("01234567", "89abcdef"))
     for folder in (left, used):
         (folder / "a").mkdir(parents=True)
     with locked_folder(used):

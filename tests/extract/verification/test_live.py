@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from weldcache.atomic import locked_folder
 from weldcache.cache.arrays import ArraySpec
 from weldcache.cache.precision import to_storage
 from weldcache.cache.source_files import SourceFile, source_file
@@ -26,7 +27,6 @@ from weldcache.extract.pipeline import extract
 from weldcache.extract.request import make_request
 from weldcache.extract.verification.comparison import compare, half_ulp
 from weldcache.extract.verification.verify import verify
-from weldcache.locking import locked_folder
 
 WELDS = 38
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from weldcache import atomic
-from weldcache.locking import locked_folder
+from weldcache.atomic import locked_folder
 from weldcache.train.runs.folder import RunFolder
 from weldcache.train.runs.pruning import PruningPlan, carry_out, plan_pruning, pruning_document
 

@@ -2,18 +2,16 @@
 
 import json
 import multiprocessing
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-from .....atomic import is_temporary, write_json, write_text
+from .....atomic import locked_folder, write_json, write_text
 from .....cache.provenance import differences, differences_told
 from .....documents import read_document
 from .....errors import OutputExistsError
-from .....locking import locked_folder
 from .....progress import Progress
 from .....wording import count_of, format_seconds, format_size
 from ....pool.workers import start_worker
@@ -101,9 +99,6 @@ def _claim_folder(out: Path, *, plan: SynthPlan) -> None:
             f"{out} holds synthetic data of another plan ({shown}). Choose another folder, or delete this one."
         )
     (out / DONE_FILE).unlink(missing_ok=True)
-    for leftover in out.glob("*/.*.tmp"):
-        if is_temporary(leftover.name):
-            shutil.rmtree(leftover)
 
 
 def _write_welds(out: Path, *, welds: Sequence[Weld], plan: SynthPlan, workers: int) -> Iterator[int]:

@@ -1,8 +1,6 @@
 """Writes one weld: its sensor file, sound, film, photographs and masks, in a folder that is whole or absent."""
 
 import datetime
-import shutil
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +9,7 @@ import numpy as np
 import soundfile
 from jaxtyping import UInt8
 
-from .....atomic import disk_named
+from .....atomic import disk_named, scratch_folder
 from .....errors import WeldcacheError
 from ..classes import GOOD_CODE
 from .audio import SAMPLE_RATE, weld_sound
@@ -37,15 +35,10 @@ def write_weld(out: Path, *, weld: Weld, plan: SynthPlan) -> int:
     the folder and generate again.
     """
     folder = out / weld.key
-    temporary = folder.with_name(f".{weld.run}.{uuid.uuid4().hex[:8]}.tmp")
-    with disk_named(folder):
-        temporary.mkdir(parents=True)
-        try:
-            _write_files(temporary, weld=weld, plan=plan)
-            size = sum(path.stat().st_size for path in temporary.rglob("*") if path.is_file())
-            temporary.rename(folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+    with disk_named(folder), scratch_folder(folder) as temporary:
+        _write_files(temporary, weld=weld, plan=plan)
+        size = sum(path.stat().st_size for path in temporary.rglob("*") if path.is_file())
+        temporary.rename(folder)
     return size
 
 

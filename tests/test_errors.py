@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from weldcache.refusals import refusal_of
+from weldcache.errors import refusal_of
 
 
 @pytest.mark.parametrize(
