@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from ...atomic import is_empty_folder, remove_partial
+from ...atomic import is_empty_folder, locked_folder, remove_partial
 from ...cache.description import has_random_backbones
 from ...cache.provenance import differences, differences_told, library_versions
 from ...cache.store import FeatureStore
