@@ -30,10 +30,15 @@ class DataSettings(Section):
     """Where the recordings are and how they are split."""
 
     root: Path = Field(Path("data"), description="Folder of the data set.")
+    source: Literal["auto", "welds", "folder"] = Field(
+        "auto",
+        description="What the data set is: recorded welds; pictures in folders, good/ and defects/ or train/, "
+        "test/ and ground_truth/ as in MVTec AD; or what its folder looks like.",
+    )
     layout: Literal["auto", "manifest", "folders"] = Field(
         "auto",
-        description="How the folder is organised: with a manifest.csv, as good_weld/ and defect_data_weld/ folders, "
-        "or whichever is found.",
+        description="How a folder of welds is organised: with a manifest.csv, as good_weld/ and defect_data_weld/ "
+        "folders, or whichever is found.",
     )
     normal_classes: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
         (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import UInt8, UInt16
 
 from ...configs.schema import ImageSettings
 from ...configs.section import Rectangle
@@ -21,6 +21,7 @@ from .picture_file import check_picture
 from .rectangle import crop_to, paint_over
 
 Picture = UInt8[np.ndarray, "height width 3"]
+DeepPicture = UInt8[np.ndarray, "height width 3"] | UInt16[np.ndarray, "height width 3"]
 
 # "3", "..._3", "..._view3", "...-3": not "...-03", which is how a run's name ends in its class code.
 _VIEW_NUMBER = re.compile(r"(?:^|(?<=[_\s])|(?<=view)|(?<=cam))\d{1,2}$|(?<=-)\d$", re.IGNORECASE)
@@ -60,11 +61,12 @@ def decode_photographs(
             problems.append(f"{path}: it is not used, as photograph {view + 1}, and image.num_views is {num_views}")
             continue
         try:
-            whole = read_picture(path, max_megapixels=max_megapixels)
+            deep = _read(path, max_megapixels=max_megapixels)
         except DecodeError as error:
             problems.append(str(error))
             continue
-        problems.extend(f"{path}: {what}" for what in _shows_nothing(whole))
+        whole = _in_8_bits(deep)
+        problems.extend(f"{path}: {what}" for what in (*_depth_told(deep), *_shows_nothing(whole)))
         picture = paint_over(whole, masks=masks)
         views[view] = picture if crop is None else crop_to(picture, crop=crop)
     problems.extend(
@@ -92,29 +94,50 @@ def view_of_each(paths: Sequence[Path], *, num_views: int) -> dict[Path, int]:
 
 
 def read_picture(path: Path, *, max_megapixels: float = _MAX_MEGAPIXELS) -> Picture:
-    """One picture as RGB.
+    """One picture as RGB; one of 16 bits a value is brought to 8 by its full range, 65,535 being white.
 
     Raises:
         DecodeError: if the file is missing, not a regular file, empty, cut short, damaged, not a picture or larger
             than `max_megapixels`.
         MemoryError: if there is not enough to decode it, which says nothing about the file.
     """
+    return _in_8_bits(_read(path, max_megapixels=max_megapixels))
+
+
+def _read(path: Path, *, max_megapixels: float) -> DeepPicture:
     content = read_content(path, what="photograph")
     with complaints_unheard():
         return _decoded(path, content, max_megapixels=max_megapixels)
 
 
-def _decoded(path: Path, content: bytes, *, max_megapixels: float) -> Picture:
+def _decoded(path: Path, content: bytes, *, max_megapixels: float) -> DeepPicture:
     num_pixels = check_picture(path, content, max_megapixels=max_megapixels)
     try:
         with memory_told():
-            pixels = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_COLOR)
-            if pixels is not None:
-                return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+            # As deep as it is: of 16 bits, OpenCV cuts the lower 8 off in a PNG and rounds in a TIFF.
+            pixels = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+            if pixels is not None and pixels.dtype in (np.uint8, np.uint16):
+                return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
     except cv2.error as error:
         raise DecodeError(f"{path}: the photograph cannot be decoded ({error.err}).") from error
     check_memory(num_pixels)
-    raise DecodeError(f"{path}: not a picture that can be decoded: damaged or another format.")
+    raise DecodeError(
+        f"{path}: not a picture that can be decoded: damaged, of another format, or not of 8 or 16 bits a value."
+    )
+
+
+def _in_8_bits(picture: DeepPicture) -> Picture:
+    if picture.dtype == np.uint8:
+        return picture
+    return np.asarray((picture.astype(np.uint32) + 128) // 257, dtype=np.uint8)
+
+
+def _depth_told(picture: DeepPicture) -> Iterator[str]:
+    """In words, what became of 16 bits; cameras of 10 to 14 may leave the upper ones empty, and all is dark then."""
+    if picture.dtype == np.uint16:
+        yield "the photograph has 16 bits a value, brought to 8 with 65,535 as white"
+        if 0 < (brightest := int(picture.max())) < 1 << 14:
+            yield f"no value of its 16 bits is above {brightest:,}: it is darker than it was taken"
 
 
 def _shows_nothing(picture: Picture) -> Iterator[str]:

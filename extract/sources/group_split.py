@@ -1,10 +1,53 @@
 """Whole groups into train, validation and test: train holds normal groups only, and no group is in two."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from .source import Split
+from ...cache.targets import NORMAL
+from ...errors import SettingsError
+from .classes import GOOD
+from .source import Sample, Split
+
+
+def draw_splits(samples: Sequence[Sample], *, val_fraction: float, test_fraction: float, seed: int) -> dict[str, Split]:
+    """The split of each sample by its key, whatever split it has, with all of its group.
+
+    What is not known to be normal is never in train. Where there are no labels, classes are shared each by itself.
+
+    Raises:
+        SettingsError: if the fractions leave nothing for train, or nothing for the defects.
+    """
+    check_fractions(val_fraction, test_fraction)
+    held: dict[str, set[str]] = {}
+    for sample in samples:
+        is_normal = sample.targets.get("label") == NORMAL
+        held.setdefault(sample.group, set()).add(GOOD if is_normal else f"not {GOOD}: {sample.targets.get('class')}")
+    classes_of = {group: frozenset(classes) for group, classes in held.items()}
+    alike = [classes_of]
+    if not any("label" in sample.targets for sample in samples):
+        kinds = sorted(set(classes_of.values()), key=sorted)
+        alike = [{group: frozenset({GOOD}) for group, kind in classes_of.items() if kind == of} for of in kinds]
+    generator, splits = np.random.default_rng(seed), dict[str, Split]()
+    for groups in alike:
+        splits |= split_groups(
+            groups, normal=GOOD, val_fraction=val_fraction, test_fraction=test_fraction, generator=generator
+        )
+    return {sample.key: splits[sample.group] for sample in samples}
+
+
+def check_fractions(val_fraction: float, test_fraction: float) -> None:
+    """Refuse shares of validation and test that leave no split for the defects, or none for train.
+
+    Raises:
+        SettingsError: with their sum.
+    """
+    total = val_fraction + test_fraction
+    if not 0 < total < 1:
+        raise SettingsError(
+            f"data.val_fraction + data.test_fraction is {total:g}; it must be above 0, for defects are never in train, "
+            "and below 1, so that train keeps some."
+        )
 
 
 def split_groups(
@@ -19,7 +62,7 @@ def split_groups(
 
     Groups of normal samples alone are shuffled and cut by the two fractions, train taking the rest. Groups with a
     defect are shared between validation and test in the ratio of the fractions, class by class. Wherever a fraction
-    is above zero its split gets at least one session of each kind, as far as there are enough: train comes first, then
+    is above zero its split gets at least one group of each kind, as far as there are enough: train comes first, then
     validation, then test. At least one fraction must be above zero, and their sum below one.
     """
     # Sorted, because the order of a folder's entries differs from disk to disk.

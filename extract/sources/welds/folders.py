@@ -10,10 +10,10 @@ from typing import ClassVar
 import numpy as np
 
 from ....cache.targets import TargetSpec
-from ....errors import NotFoundError, SettingsError, SourceError
+from ....errors import NotFoundError, SourceError
 from ....progress import say
 from ..classes import target_specs
-from ..group_split import split_groups
+from ..group_split import check_fractions, split_groups
 from ..listing import composed
 from ..source import Sample, Split
 from .classes import CLASS_NAMES, GOOD, GOOD_CODE
@@ -64,7 +64,7 @@ class FolderSource:
 
     @cached_property
     def _samples(self) -> Sequence[Sample]:
-        _check_fractions(self)
+        check_fractions(self.val_fraction, self.test_fraction)
         runs = sorted(self._find_runs(), key=lambda run: run.key)
         splits = self._split(runs)
         return [self._sample(run, split=splits[run.session]) for run in runs]
@@ -114,15 +114,6 @@ class FolderSource:
             unreadable=frozenset(found.unreadable),
             notes=found.notes,
             masks=found.masks,
-        )
-
-
-def _check_fractions(source: FolderSource) -> None:
-    total = source.val_fraction + source.test_fraction
-    if not 0 < total < 1:
-        raise SettingsError(
-            f"data.val_fraction + data.test_fraction is {total:g}; it must be above 0, for defects are never in train, "
-            "and below 1, so that train keeps some sessions."
         )
 
 

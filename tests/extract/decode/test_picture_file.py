@@ -142,6 +142,7 @@ def test_a_damaged_photograph_leaves_its_view_empty_with_the_reason(tmp_path: Pa
 OTHERS: dict[str, Callable[[np.ndarray], bytes]] = {
     "PNG": lambda picture: encoded(picture, "PNG"),
     "PNG of 16 bits": lambda picture: cv2.imencode(".png", picture.astype(np.uint16) * 257)[1].tobytes(),
+    "TIFF of 16 bits": lambda picture: cv2.imencode(".tiff", picture.astype(np.uint16) * 257)[1].tobytes(),
     "BMP": lambda picture: encoded(picture, "BMP"),
     "TIFF": lambda picture: encoded(picture, "TIFF"),
     "TIFF, LZW": lambda picture: encoded(picture, "TIFF", compression="tiff_lzw"),
@@ -161,7 +162,32 @@ def test_other_formats_are_decoded_whole_or_not_at_all(tmp_path: Path, kind: str
             read_picture(path)
 
 
-@pytest.mark.parametrize("kind", ["PNG", "PNG of 16 bits", "TIFF, LZW"])
+@pytest.mark.parametrize("suffix", [".png", ".tiff"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_16_bits_are_brought_to_8_by_their_full_range(tmp_path: Path, suffix: str, channels: int) -> None:
+    deep = np.arange(65_536, dtype=np.uint16).reshape(256, 256, 1).repeat(channels, axis=2)
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(cv2.imencode(suffix, deep)[1].tobytes())
+    expected = np.round(np.arange(65_536) / 257).astype(np.uint8).reshape(256, 256, 1).repeat(3, axis=2)
+    np.testing.assert_array_equal(read_picture(path), expected)
+    (note,) = decode_photographs([path], num_views=1).problems
+    assert str(path) in note and "16 bits" in note and "65,535" in note
+
+
+def test_12_bits_in_16_are_told_to_be_dark(tmp_path: Path) -> None:
+    deep = np.arange(4096, dtype=np.uint16).reshape(64, 64)
+    (tmp_path / "a.png").write_bytes(cv2.imencode(".png", deep)[1].tobytes())
+    problems = decode_photographs([tmp_path / "a.png"], num_views=1).problems
+    assert any("above 4,095" in problem for problem in problems)
+
+
+def test_values_without_a_known_white_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.tiff").write_bytes(cv2.imencode(".tiff", np.ones((20, 30), np.float32))[1].tobytes())
+    with pytest.raises(DecodeError, match="8 or 16 bits"):
+        read_picture(tmp_path / "a.tiff")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "PNG of 16 bits", "TIFF, LZW", "TIFF of 16 bits"])
 def test_a_hole_in_a_format_with_checks_is_refused(tmp_path: Path, kind: str) -> None:
     path, generator = tmp_path / "weld.jpg", np.random.default_rng(0)
     content = OTHERS[kind](scene(height=60, width=80))

@@ -8,8 +8,9 @@ import pytest
 
 from weldcache.configs.schema import DataSettings
 from weldcache.errors import NotFoundError, SourceError
+from weldcache.extract.sources.folder import FolderSource
 from weldcache.extract.sources.open import open_source
-from weldcache.extract.sources.welds.folders import FolderSource
+from weldcache.extract.sources.welds.folders import FolderSource as WeldFolders
 from weldcache.extract.sources.welds.manifest import ManifestSource
 
 
@@ -24,25 +25,27 @@ def test_auto_takes_the_manifest_if_there_is_one(both: Path) -> None:
     assert open_source(DataSettings(root=both)) == ManifestSource(both)
     (both / "manifest.csv").unlink()
     settings = DataSettings(root=both, val_fraction=0.1, test_fraction=0.3, split_seed=5)
-    assert open_source(settings) == FolderSource(both, val_fraction=0.1, test_fraction=0.3, split_seed=5)
+    assert open_source(settings) == WeldFolders(both, val_fraction=0.1, test_fraction=0.3, split_seed=5)
 
 
 def test_a_named_layout_is_taken(both: Path) -> None:
-    assert isinstance(open_source(DataSettings(root=both, layout="folders")), FolderSource)
+    assert isinstance(open_source(DataSettings(root=both, layout="folders")), WeldFolders)
     assert isinstance(open_source(DataSettings(root=both, layout="manifest")), ManifestSource)
 
 
 @pytest.mark.parametrize(
-    ("layout", "message"),
+    ("given", "message"),
     [
-        ("auto", r"holds neither manifest\.csv nor good_weld/"),
-        ("manifest", r"holds no manifest\.csv"),
-        ("folders", "holds no good_weld/"),
+        ({}, r"holds neither manifest\.csv, good_weld/, good/ nor train/"),
+        ({"source": "welds"}, r"holds neither manifest\.csv nor good_weld/"),
+        ({"source": "welds", "layout": "manifest"}, r"holds no manifest\.csv"),
+        ({"source": "welds", "layout": "folders"}, "holds no good_weld/"),
+        ({"source": "folder"}, "holds neither good/ nor train/"),
     ],
 )
-def test_nothing_found_says_what_to_do(tmp_path: Path, layout: str, message: str) -> None:
+def test_nothing_found_says_what_to_do(tmp_path: Path, given: dict[str, str], message: str) -> None:
     with pytest.raises(NotFoundError, match=rf"{message}.*data\.root.*weldcache synth"):
-        open_source(DataSettings.model_validate({"root": tmp_path, "layout": layout}))
+        open_source(DataSettings.model_validate({"root": tmp_path, **given}))
 
 
 def test_a_folder_that_is_not_there_is_said_so(tmp_path: Path) -> None:
@@ -53,7 +56,18 @@ def test_a_folder_that_is_not_there_is_said_so(tmp_path: Path) -> None:
 def test_the_other_layout_is_not_taken_instead(tmp_path: Path, make_run: Callable[..., Path]) -> None:
     make_run("good_weld/s/10-04-22-0001-00")
     with pytest.raises(NotFoundError, match=r"holds no manifest\.csv"):
-        open_source(DataSettings(root=tmp_path, layout="manifest"))
+        open_source(DataSettings(root=tmp_path, source="welds", layout="manifest"))
+
+
+@pytest.mark.parametrize("told", ["train", "Validation", "good", "OK"])
+def test_pictures_in_folders_are_known_by_their_names(
+    tmp_path: Path, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / told).mkdir()
+    assert isinstance(open_source(DataSettings(root=tmp_path)), FolderSource)
+    assert f"has the folder {told}/, so data.source is folder" in capsys.readouterr().err
+    assert isinstance(open_source(DataSettings(root=tmp_path, source="folder")), FolderSource)
+    assert capsys.readouterr().err == ""
 
 
 def test_how_classes_are_read_is_taken_from_the_settings(both: Path) -> None:
