@@ -6,7 +6,6 @@ its normals, and weights, where they are fitted, on its normals and defects. The
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,10 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..atomic import is_empty_folder, locked_folder, new_folder
+from ..atomic import is_empty_folder
 from ..cache.store import FeatureStore
 from ..configs.device import resolve_device
-from ..configs.load import to_yaml
 from ..configs.schema import Settings
 from ..errors import NotFoundError, OutputExistsError, SettingsError, TrainingError
 from ..progress import say
@@ -29,11 +27,11 @@ from .data.samples import ChosenSamples, choose_samples
 from .data.streamed import StreamedFeatures
 from .nn.late_fusion import LateFusion
 from .recipes.late_fusion import LATE_FUSION, FusionMember, LateFusionRecipe
-from .runs.checkpoint import module_tensors, origin_of, write_checkpoint
-from .runs.checkpointer import best_checkpoint
+from .runs.checkpoint import module_tensors
+from .runs.checkpointer import best_checkpoint, write_finished
 from .runs.documents import shareable
 from .runs.folder import RunFolder, find_run, named_run, next_name, relative_name
-from .runs.log import MetricRow, append_row, read_log
+from .runs.log import MetricRow
 from .runs.start import make_folder_of_runs, make_manifest
 from .runs.trained_run import WEIGHTS, TrainedRun, Weights, load_run
 from .scoring import score_rows
@@ -131,10 +129,17 @@ def fuse(
         command=command,
     )
     manifest |= _described(runs, combinations, weighting=weighting)
-    if run.exists:
-        with suppress(FileNotFoundError), locked_folder(run.path):
-            run.remove()
-    run = _written(run, numbered=run_name is None, settings=settings, manifest=manifest, models=models, metrics=metrics)
+    tensors: dict[str, torch.Tensor] = {}
+    for weights, model in models.items():
+        tensors |= module_tensors(model, prefix=weights)
+    run = write_finished(
+        run,
+        numbered=run_name is None,
+        settings=settings,
+        manifest=manifest,
+        best=best_checkpoint(Best(epoch=1, value=_monitored(metrics), metrics=metrics), tensors),
+        stopped="fused",
+    )
     return FusionSummary(
         run=run,
         members=tuple(runs),
@@ -258,36 +263,6 @@ def _described(
     how = weighting if isinstance(weighting, str) else "given"
     step = combinations["averaged"].step
     return {"members": members, "fusion": {"weighting": how, "step": step, "measured_on": "validation"}}
-
-
-def _written(
-    run: RunFolder,
-    *,
-    numbered: bool,
-    settings: Settings,
-    manifest: Mapping[str, Any],
-    models: Mapping[Weights, LateFusion],
-    metrics: MetricRow,
-) -> RunFolder:
-    """Make the run, which appears finished or not at all; with the next number where another process took this one."""
-    tensors: dict[str, torch.Tensor] = {}
-    for weights, model in models.items():
-        tensors |= module_tensors(model, prefix=weights)
-    best = best_checkpoint(Best(epoch=1, value=_monitored(metrics), metrics=metrics), tensors)
-    state = {"finished": True, "stopped": "fused", "epoch": 1, "step": 0, "best": dict(metrics)}
-    while True:
-        try:
-            with new_folder(run.path) as folder:
-                made = RunFolder(folder)
-                made.begin(config=to_yaml(shareable(settings)), manifest=manifest)
-                append_row(made.metrics_path, metrics)
-                write_checkpoint(made.best_path, replace(best, origin=origin_of(made) | {"run": run.name}))
-                made.write(made.state_path, state | {"log": read_log(made.metrics_path).checksums[0]})
-            return run
-        except OutputExistsError:
-            if not numbered:
-                raise
-            run = named_run(settings.runs.folder, next_name(settings.runs.folder, LATE_FUSION))
 
 
 def _monitored(metrics: MetricRow) -> float:

@@ -16,10 +16,13 @@ StopReason = Literal["epochs", "patience"]
 
 @dataclass(frozen=True)
 class Best:
-    """The best epoch so far, by validation of the averaged weights; `metrics` is its row of the log."""
+    """The best epoch so far, by validation of the averaged weights; `metrics` is its row of the log.
+
+    `value`, by which it is the best, is None where there is no other and validation measures nothing.
+    """
 
     epoch: int
-    value: float
+    value: float | None
     metrics: Mapping[str, float | int | None]
 
 

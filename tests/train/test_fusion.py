@@ -29,6 +29,7 @@ from weldcache.train.data.streamed import StreamedFeatures
 from weldcache.train.fusion import FusionSummary, describe_fusion, fuse
 from weldcache.train.pipeline import train
 from weldcache.train.recipes.late_fusion import LateFusionRecipe
+from weldcache.train.runs import checkpointer
 from weldcache.train.runs.checkpoint import read_checkpoint
 from weldcache.train.runs.folder import RunFolder, latest_run
 from weldcache.train.runs.trained_run import WEIGHTS, TrainedRun, load_run
@@ -338,7 +339,7 @@ def test_other_features_are_refused_with_the_difference(project: Path, tmp_path:
 def test_killed_while_it_is_written_the_same_command_works(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing stands under the run's name before it is whole, and what the kill left is removed."""
     with monkeypatch.context() as patch:
-        patch.setattr(fusion, "write_checkpoint", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(checkpointer, "write_checkpoint", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         patch.setattr(atomic.shutil, "rmtree", lambda *_, **__: None)  # as after a kill, nothing tidies up
         with pytest.raises(KeyboardInterrupt):
             fused(project, run_name="both")

@@ -130,10 +130,13 @@ def module_tensors(module: nn.Module, *, prefix: str) -> dict[str, Tensor]:
 def load_module(module: nn.Module, checkpoint: Checkpoint, *, prefix: str, path: Path) -> None:
     """Put the tensors named `<prefix>/<name>` into a module; `path` is for the message.
 
+    A buffer that has no rows yet, as in a module that is fitted and not trained, takes as many as there are.
+
     Raises:
         TrainingError: if names or shapes differ from the module's; nothing is loaded then.
     """
     named = tensors_below(checkpoint, prefix)
+    _size_by_data(module, named)
     expected = module.state_dict()
     faults = [f"{name} is missing" for name in expected.keys() - named.keys()]
     faults += [f"{name} is unknown to the model" for name in named.keys() - expected.keys()]
@@ -142,6 +145,7 @@ def load_module(module: nn.Module, checkpoint: Checkpoint, *, prefix: str, path:
         for name in expected.keys() & named.keys()
         if named[name].shape != expected[name].shape
     ]
+    faults += [f"{name} has no rows" for name, tensor in named.items() if tensor.shape[:1] == (0,)]
     if faults:
         raise TrainingError(
             f"{path} does not fit the model in {count_of(len(faults), 'tensor')}:\n"
@@ -149,6 +153,15 @@ def load_module(module: nn.Module, checkpoint: Checkpoint, *, prefix: str, path:
             "It was made by other settings or another version; train again."
         )
     module.load_state_dict(named)
+
+
+def _size_by_data(module: nn.Module, named: Mapping[str, Tensor]) -> None:
+    """Give buffers without rows, all else of whose shape fits, the number of rows that is there, if it is not 0."""
+    for name, buffer in module.named_buffers():
+        found = named.get(name)
+        if found is not None and buffer.shape[:1] == (0,) and found.shape[1:] == buffer.shape[1:] and len(found):
+            owner, _, own_name = name.rpartition(".")
+            setattr(module.get_submodule(owner), own_name, buffer.new_empty(found.shape))
 
 
 def tensors_below(checkpoint: Checkpoint, prefix: str) -> dict[str, Tensor]:

@@ -8,13 +8,18 @@ would be gone.
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 from typing_extensions import TypedDict
 
-from ...errors import TrainingError
+from ...atomic import locked_folder, new_folder
+from ...configs.load import to_yaml
+from ...configs.schema import Settings
+from ...errors import OutputExistsError, TrainingError
 from ..randomness import Purpose, derived_seed
 from ..state import Best, StopReason, TrainingState
 from .checkpoint import (
@@ -28,9 +33,9 @@ from .checkpoint import (
     tensors_below,
     write_checkpoint,
 )
-from .documents import Count, Figure, Figures, typed
-from .folder import RunFolder
-from .log import cut_back, read_log
+from .documents import Count, Figure, Figures, shareable, typed
+from .folder import RunFolder, named_run, next_name
+from .log import append_row, cut_back, read_log
 
 _OPTIMIZER = "optimizer"
 _SEEDS = "seeds_of_next_epoch"
@@ -38,7 +43,7 @@ _SEEDS = "seeds_of_next_epoch"
 
 class _BestRecord(TypedDict):
     epoch: Count
-    value: float
+    value: float | None
     metrics: Figures
 
 
@@ -138,6 +143,42 @@ def best_of(checkpoint: Checkpoint, *, path: Path) -> Best:
     """
     record = typed(checkpoint.record, _BestRecord, path=path)
     return Best(record["epoch"], record["value"], record["metrics"])
+
+
+def write_finished(
+    run: RunFolder,
+    *,
+    numbered: bool,
+    settings: Settings,
+    manifest: Mapping[str, Any],
+    best: Checkpoint,
+    stopped: str,
+) -> RunFolder:
+    """Make a run that has no epochs to interrupt: it appears finished or not at all, in the place of the one there.
+
+    A `numbered` one takes the next number where another process has taken this one meanwhile.
+
+    Raises:
+        OutputExistsError: if another process has taken the name.
+    """
+    metrics = typed(best.record, _BestRecord, path=run.best_path)["metrics"]
+    state = {"finished": True, "stopped": stopped, "epoch": 1, "step": 0, "best": metrics}
+    if run.exists:
+        with suppress(FileNotFoundError), locked_folder(run.path):
+            run.remove()
+    while True:
+        try:
+            with new_folder(run.path) as folder:
+                made = RunFolder(folder)
+                made.begin(config=to_yaml(shareable(settings)), manifest=manifest)
+                append_row(made.metrics_path, metrics)
+                write_checkpoint(made.best_path, replace(best, origin=origin_of(made) | {"run": run.name}))
+                made.write(made.state_path, state | {"log": read_log(made.metrics_path).checksums[0]})
+            return run
+        except OutputExistsError:
+            if not numbered:
+                raise
+            run = named_run(settings.runs.folder, next_name(settings.runs.folder, manifest["recipe"]))
 
 
 def resumable_checkpoint(state: TrainingState) -> Checkpoint:

@@ -57,6 +57,32 @@ def test_tensors_and_record_come_back_exactly(path: Path, generator: torch.Gener
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
+def _banks(rows: int, *, width: int = 4) -> nn.Module:
+    """A module that holds a module whose buffer is sized by data."""
+    inner = nn.Module()
+    inner.register_buffer("bank", torch.arange(rows * width).reshape(rows, width).float())
+    return nn.ModuleList([nn.Linear(2, 2), inner])
+
+
+def test_a_buffer_without_rows_takes_those_of_the_file(path: Path) -> None:
+    fitted, new = _banks(5), _banks(0)
+    load_module(new, Checkpoint(module_tensors(fitted, prefix="averaged"), {}), prefix="averaged", path=path)
+    assert torch.equal(new.get_buffer("1.bank"), fitted.get_buffer("1.bank"))
+
+
+@pytest.mark.parametrize(
+    ("found", "expected", "message"),
+    [
+        (_banks(5), _banks(3), "1.bank has shape"),
+        (_banks(5, width=7), _banks(0), "1.bank has shape"),
+        (_banks(0), _banks(0), "1.bank has no rows"),
+    ],
+)
+def test_other_buffers_do_not_fit(path: Path, found: nn.Module, expected: nn.Module, message: str) -> None:
+    with pytest.raises(TrainingError, match=message):
+        load_module(expected, Checkpoint(module_tensors(found, prefix="raw"), {}), prefix="raw", path=path)
+
+
 def test_the_copy_of_a_module_is_deep() -> None:
     module = nn.Linear(2, 2)
     tensors = module_tensors(module, prefix="raw")
