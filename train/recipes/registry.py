@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from ...configs.schema import Settings
 from ...documents import faults_told
 from ...errors import SettingsError
-from .causal_film.features import film_features
+from .causal_film.module import film_features
 from .causal_film.recipe import CausalFilmRecipe
 from .late_fusion import LATE_FUSION, FusionMember, LateFusionRecipe
 from .recipe import Recipe, Trained

@@ -11,8 +11,7 @@ from weldcache.cache.store import FeatureStore
 from weldcache.configs.schema import Settings
 from weldcache.train.data.feature_reader import FeatureReader
 from weldcache.train.data.requests import load_constants, shapes_for
-from weldcache.train.recipes.causal_film.features import film_features
-from weldcache.train.recipes.causal_film.module import CalibratedCausalFilm
+from weldcache.train.recipes.causal_film.module import CalibratedCausalFilm, film_features
 from weldcache.train.recipes.causal_film.recipe import CausalFilmRecipe
 from weldcache.train.types import Batch
 

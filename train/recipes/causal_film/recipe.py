@@ -10,9 +10,8 @@ from ....errors import NotFoundError, SettingsError
 from ...nn.pooling import GeM
 from ...types import Batch, Encodings, FeatureRequest, Losses, Needs, Prediction, Shapes
 from .augmentation import augment
-from .features import FilmFeatures
 from .loss import film_losses
-from .module import CalibratedCausalFilm
+from .module import CalibratedCausalFilm, FilmFeatures
 from .network import CausalFilm, CausalFilmDims, CausalFilmOutput, anomaly_score
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from weldcache.configs.schema import ModelSettings, Settings
-from weldcache.train.recipes.causal_film.features import film_features
+from weldcache.train.recipes.causal_film.module import film_features
 from weldcache.train.recipes.causal_film.recipe import CausalFilmRecipe
 from weldcache.train.recipes.recipe import Recipe, Trained
 from weldcache.train.types import Batch, Shapes
