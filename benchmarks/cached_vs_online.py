@@ -266,7 +266,7 @@ def epoch_runner(
         recipe,
         state=new_state(model, settings=settings.train),
         samples=source,
-        validate=lambda _: ValidationResult(loss=0.0, auroc=None, spread={}),
+        validate=lambda _: ValidationResult({"val_loss": 0.0, "val_auroc": None}, spread={}),
         settings=settings.train,
         on_batch=lambda _: None,
     )

@@ -22,6 +22,7 @@ from weldcache.configs.schema import Settings
 from weldcache.train.data.batches import num_shuffled_batches, shuffled_batches
 from weldcache.train.data.resident import ResidentFeatures
 from weldcache.train.loop import EpochResult, train_epochs
+from weldcache.train.tasks import AnomalyTask
 from weldcache.train.validation import Validator
 
 NUM_TRAIN, NUM_NORMALS, NUM_DEFECTS, NUM_EPOCHS = 576, 122, 1_610, 100
@@ -128,7 +129,8 @@ def run_epochs(
     validator = Validator(
         recipe,
         validation,
-        labels=labels,
+        task=AnomalyTask(),
+        targets={"label": labels},
         batch_size=settings.train.batch_size,
         precision=settings.train.precision,
     )

@@ -308,6 +308,11 @@ class TrainSettings(Section):
     """How stage two trains."""
 
     recipe: Literal["causal_film", "video_ae"] = Field("causal_film", description="What is trained.")
+    task: Literal["anomaly", "classification"] = Field(
+        "anomaly",
+        description="What it is trained for. anomaly: on normals, to tell defects from them; classification: on all "
+        "rows whose class is known.",
+    )
     epochs: Positive = Field(100, description="Epochs at most.")
     batch_size: Annotated[int, Field(gt=1)] = Field(32, description="Welds a step.")
     lr: float = Field(2e-5, gt=0, description="Peak learning rate of AdamW.")
@@ -327,8 +332,10 @@ class TrainSettings(Section):
         0.0, description="Share of welds from which each modality is hidden at each step; never all of a weld's."
     )
     ema_decay: Fraction = Field(0.9999, description="Decay of the weights' moving average, after its warm-up.")
-    monitor: Literal["val_auroc", "val_loss"] = Field(
-        "val_auroc", description="What selects the best epoch; val_loss needs no defects, only validation normals."
+    monitor: str | None = Field(
+        None,
+        description="What selects the best epoch: val_auroc or val_loss, which needs no defects, for anomaly; "
+        "val_accuracy, val_macro_f1 or val_loss for classification; null: the first of these.",
     )
     patience: Positive = Field(25, description="Epochs without a better monitor before training stops.")
     seed: int = Field(0, ge=0, description="Seed of weights, batches, masks and dropout.")

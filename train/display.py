@@ -19,6 +19,7 @@ from rich.text import Text
 from ..configs.schema import TrainSettings
 from ..progress import Progress
 from .runs.log import MetricRow
+from .tasks import monitor_of
 
 _REFRESHES = 4  # a second
 _RATE_PERIOD = 300.0  # seconds that rate and ETA look back
@@ -170,7 +171,7 @@ class _LivePanel:
         """The best epoch, and how long training goes on without a better one."""
         if self._best is None:
             return "" if self._rows else "the first epoch is on its way"
-        monitor, epoch = self._settings.monitor, int(self._best["epoch"] or 0)
+        monitor, epoch = monitor_of(self._settings), int(self._best["epoch"] or 0)
         left, ahead = self._settings.patience - (len(self._rows) - epoch), self._settings.epochs - len(self._rows)
         end = f", {left} of {self._settings.patience} epochs of patience left" if left < ahead else ""
         return f"best: epoch {epoch} with {_words(monitor)} {self._best[monitor]:.4f}{end}"

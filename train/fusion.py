@@ -22,7 +22,7 @@ from ..progress import say
 from ..wording import count_of, format_seconds
 from .combination import Combination, Labels, Weighting, combine, require_convex
 from .data.feature_reader import FeatureReader, Rows
-from .data.requests import require_features
+from .data.requests import require_features, targets_of
 from .data.samples import ChosenSamples, choose_samples
 from .data.streamed import StreamedFeatures
 from .nn.late_fusion import LateFusion
@@ -36,6 +36,7 @@ from .runs.start import make_folder_of_runs, make_manifest
 from .runs.trained_run import WEIGHTS, TrainedRun, Weights, load_run
 from .scoring import score_rows
 from .state import Best
+from .tasks import LOSS, AnomalyTask, Task
 from .validation import ValidationResult, Validator
 
 _LEAST_MEMBERS = 2
@@ -87,10 +88,12 @@ def fuse(
         ]
     )
     require_features(store, recipe)
-    samples = _samples(store, recipe, runs)
+    task = AnomalyTask()  # what is fused are scores of anomaly
+    samples = _samples(store, recipe, runs, task=task)
     for feature_set, count in samples.validation_lacking.items():
         say(f"Left out of validation: {count_of(count, 'sample')} without {feature_set} features.")
-    labels = store.index.labels[samples.validation]
+    targets = {name: target[samples.validation] for name, target in targets_of(store).items()}
+    labels = targets["label"]
 
     device = resolve_device(settings.train.device, setting="train.device")
     models: dict[Weights, LateFusion] = {
@@ -112,7 +115,8 @@ def fuse(
     validator = Validator(
         recipe,
         StreamedFeatures(FeatureReader(store, needs.features, needs.targets), samples.validation, device),
-        labels=labels,
+        task=task,
+        targets=targets,
         batch_size=settings.train.batch_size,
         precision=recipe.precision,
         without=needs.sets_of(recipe.untrained()),
@@ -178,9 +182,11 @@ def _free_run(settings: Settings, *, run_name: str | None, members: Collection[s
     return run
 
 
-def _samples(store: FeatureStore, recipe: LateFusionRecipe, runs: Mapping[str, TrainedRun]) -> ChosenSamples:
+def _samples(
+    store: FeatureStore, recipe: LateFusionRecipe, runs: Mapping[str, TrainedRun], *, task: Task
+) -> ChosenSamples:
     """Who was trained on by any member, and the validation samples that all of them can score."""
-    samples = choose_samples(store, recipe, monitor="val_loss")
+    samples = choose_samples(store, recipe, task=task, monitor=LOSS)
     keys = store.index.keys[samples.validation].tolist()
     trained_on: set[int] = set()
     for name, run in runs.items():
@@ -236,7 +242,7 @@ def _calibrate(
 
 def _row(result: ValidationResult) -> dict[str, float | int | None]:
     """The one row of the log; its loss is the members', weighted like their scores."""
-    return {"epoch": 1, "step": 0, "val_loss": result.loss, "val_auroc": result.auroc, **result.spread}
+    return {"epoch": 1, "step": 0, **result.figures, **result.spread}
 
 
 def _described(

@@ -21,6 +21,7 @@ from .recipes.recipe import Trained
 from .runs.log import MetricRow
 from .schedule import Schedule, schedule_for
 from .state import Best, StopReason, TrainingState, decay_at, update_average
+from .tasks import LOSS, make_task, monitor_of
 from .types import Batch
 from .validation import Validate, ValidationResult
 
@@ -70,8 +71,9 @@ def train_epochs(
             )
         means = _means(steps, state=state, epoch=epoch, first_step=state.step - len(steps) + 1)
         trained, result = time.monotonic() - started, validate(state.averaged)
-        if not math.isfinite(result.loss):
-            raise TrainingError(f"The validation loss is {result.loss} after epoch {epoch}; lower train.lr.")
+        loss = result.figures[LOSS]
+        if loss is None or not math.isfinite(loss):
+            raise TrainingError(f"The validation loss is {loss} after epoch {epoch}; lower train.lr.")
         state.epoch = epoch
         metrics = {
             **_row(state, means=means, result=result, lr=schedule.at(state.step - 1)),
@@ -156,8 +158,7 @@ def _row(
         "step": state.step,
         "loss": means["total"],
         **terms,
-        "val_loss": result.loss,
-        "val_auroc": result.auroc,
+        **result.figures,
         "lr": lr,
         _GRADIENT_NORM: means[_GRADIENT_NORM],
         **result.spread,
@@ -165,10 +166,10 @@ def _row(
 
 
 def _note_best(state: TrainingState, metrics: MetricRow, *, settings: TrainSettings) -> bool:
-    value = metrics[settings.monitor]
-    assert value is not None, f"{settings.monitor} is undefined on these validation samples"
+    monitor = monitor_of(settings)
+    value, higher = metrics[monitor], make_task(settings).monitors()[monitor] == "max"
+    assert value is not None, f"{monitor} is undefined on these validation samples"
     better_than = state.best.value if state.best is not None else None
-    higher = settings.monitor == "val_auroc"
     improved = better_than is None or (value > better_than if higher else value < better_than)
     if improved:
         state.best = Best(epoch=state.epoch, value=value, metrics=metrics)

@@ -21,10 +21,10 @@ from .data.batches import BatchSource, batches_in_order
 from .data.feature_pool import FeaturePool
 from .data.feature_reader import FeatureReader
 from .data.loading import load_features
-from .data.requests import load_constants, require_features, shapes_for
+from .data.requests import load_constants, require_features, shapes_for, targets_of
 from .data.samples import ChosenSamples, choose_samples
 from .data.twins import in_pairs
-from .display import ShowTraining, training_display
+from .display import ShowTraining, describe_epoch, training_display
 from .loggers.logger import LoggedRun
 from .loggers.open import open_loggers, require_loggers
 from .loop import stop_reason, train_epochs
@@ -36,6 +36,7 @@ from .runs.folder import RunFolder
 from .runs.log import append_row
 from .runs.start import decide_start, held_run, make_manifest
 from .state import Best, StopReason, TrainingState, new_state
+from .tasks import Task, make_task, monitor_of
 from .training_caveats import training_caveats
 from .validation import Validator
 
@@ -74,7 +75,7 @@ def train(
     pool: FeaturePool | None = None,
     show: ShowTraining = training_display,
 ) -> TrainingSummary:
-    """Train on the normals of the cache until the epochs are over or validation stops getting better.
+    """Train on the rows of the cache that the task takes until the epochs are over or validation stops getting better.
 
     Features come from `pool` where one is given, which several trainings may share, and from the cache otherwise.
     `show` says how the training is shown on the terminal.
@@ -92,10 +93,10 @@ def train(
     started = time.monotonic()
     require_loggers(settings.train.loggers)
     name, device = settings.train.recipe, resolve_device(settings.train.device, setting="train.device")
-    recipe = make_recipe(name, settings)
+    recipe, task, monitor = make_recipe(name, settings), make_task(settings.train), monitor_of(settings.train)
     store = FeatureStore.open(settings.cache.path) if pool is None else pool.store
     require_features(store, recipe)
-    samples = choose_samples(store, recipe, monitor=settings.train.monitor)
+    samples = choose_samples(store, recipe, task=task, monitor=monitor)
     model = _initial_model(recipe, store, seed=settings.train.seed)
     manifest = make_manifest(
         recipe, name=name, model=model, store=store, samples=samples, seed=settings.train.seed, command=command
@@ -103,7 +104,7 @@ def train(
     start = decide_start(settings, manifest, run_name=run_name, overwrite=overwrite)
 
     if pool is None:  # whoever shares features among trainings says it once
-        _say_who_takes_part(samples, store, recipe=recipe)
+        _say_who_takes_part(samples, store, recipe=recipe, task=task)
     train_samples, validation_samples = _features(recipe, samples, store=store, pool=pool, settings=settings.train)
     calibrate(recipe, model, train_samples, store=store)
     state = new_state(model.to(device), settings=settings.train)
@@ -113,7 +114,8 @@ def train(
         validator = Validator(
             recipe,
             validation_samples,
-            labels=store.index.labels[samples.validation],
+            task=task,
+            targets={name: target[samples.validation] for name, target in targets_of(store).items()},
             batch_size=settings.train.batch_size,
             precision=settings.train.precision,
             without=recipe.needs().sets_of(samples.untrained),
@@ -153,10 +155,11 @@ def _initial_model(recipe: Trained, store: FeatureStore, *, seed: int) -> nn.Mod
         return recipe.build(shapes_for(store, recipe))
 
 
-def _say_who_takes_part(samples: ChosenSamples, store: FeatureStore, *, recipe: Trained) -> None:
+def _say_who_takes_part(samples: ChosenSamples, store: FeatureStore, *, recipe: Trained, task: Task) -> None:
     num_train, num_validation = len(samples.train), len(samples.validation)
     say(
-        f"{count_of(num_train, 'normal')} to train on ({count_of(samples.defects_left_out, 'defect')} left out), "
+        f"{count_of(num_train, f'{task.trains_on} sample')} to train on "
+        f"({count_of(samples.train_left_out, task.leaves_out)} left out), "
         f"{count_of(num_validation, 'sample')} to validate on."
     )
     for split, lacking in (("train", samples.train_lacking), ("validation", samples.validation_lacking)):
@@ -238,11 +241,9 @@ def _train_and_keep(
 def describe_run(summary: TrainingSummary) -> str:
     """The end of a training in a few lines: where the result is, how good validation finds it, why it ended."""
     best, ended = summary.best, {"epochs": "all epochs done", "patience": "validation no longer got better"}
-    auroc = best.metrics["val_auroc"]
-    found = f"validation loss {best.metrics['val_loss']:.4f}" + ("" if auroc is None else f", AUROC {auroc:.3f}")
     gone_on = f", gone on with after epoch {summary.resumed_from}" if summary.resumed_from else ""
     return (
         f"Run {summary.run.path}: {summary.epochs} epochs in {format_seconds(summary.seconds)}{gone_on}; "
-        f"{ended[summary.stopped]}.\nBest is epoch {best.epoch} with {found} (averaged weights). "
+        f"{ended[summary.stopped]}.\nBest is {describe_epoch(best.metrics)} (averaged weights). "
         f"Judge it with `weldcache eval --run {summary.run.name}`."
     )

@@ -1,19 +1,19 @@
-"""Validation of a model: loss on normals, AUROC where there are defects, and signs of collapse."""
+"""Validation of a model: the loss, what the task measures, and signs of collapse."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from ..metrics.auroc import auroc
 from .collapse import spread
 from .data.batches import BatchSource
 from .encoding import encode_all
 from .precision import Precision
-from .recipes.recipe import Trained
+from .recipes.recipe import Recipe, Trained
+from .tasks import LOSS, Targets, Task
 from .types import Encodings
 
 
@@ -22,13 +22,12 @@ class ValidationResult:
     """What one model does on the validation samples.
 
     Attributes:
-        loss: training's loss without augmentation, mean over normals.
-        auroc: None where validation lacks a class.
-        spread: of what is watched of the normals, by `<name>_<figure>`, see `collapse`.
+        figures: the task's monitors, by name. `val_loss` is training's loss without augmentation, mean over those rows
+            that training would take; a fitted recipe has none. None where the rows say nothing of a figure.
+        spread: of what is watched of those rows, by `<name>_<figure>`, see `collapse`.
     """
 
-    loss: float
-    auroc: float | None
+    figures: Mapping[str, float | None]
     spread: Mapping[str, float]
 
 
@@ -45,20 +44,21 @@ class Validator:
 
     def __init__(
         self,
-        recipe: Trained,
+        recipe: Recipe,
         samples: BatchSource,
         *,
-        labels: UInt8[np.ndarray, " samples"],
+        task: Task,
+        targets: Targets,
         batch_size: int,
         precision: Precision,
         without: Collection[str] = (),
     ) -> None:
-        assert len(labels) == len(samples)
+        assert all(len(target) == len(samples) for target in targets.values())
         self._recipe = recipe
         self._samples = samples
-        self._labels = labels
-        self._normals = torch.from_numpy(np.flatnonzero(labels == 0)).to(samples.device)
-        self._has_both_labels = len(np.unique(labels)) == 2
+        self._task = task
+        self._targets = targets
+        self._such_as_trained_on = torch.from_numpy(np.flatnonzero(task.training_rows(targets))).to(samples.device)
         self._batch_size = batch_size
         self._precision = precision
         self._without = without
@@ -66,37 +66,38 @@ class Validator:
     @torch.no_grad()
     def __call__(self, model: nn.Module) -> ValidationResult:
         """Judge `model`; every sample is fetched once."""
-        recipe = self._recipe
         encodings, targets = encode_all(
-            recipe,
+            self._recipe,
             model,
             self._samples,
             batch_size=self._batch_size,
             precision=self._precision,
             without=self._without,
         )
-        losses, watched = self._losses(model, encodings, targets)
-        scores = recipe.predict(model, encodings).score.float().cpu().numpy() if self._has_both_labels else None
-        return ValidationResult(
-            loss=float(losses.cpu().double().mean()),
-            auroc=None if scores is None else auroc(scores, self._labels),
-            spread={
-                f"{name}_{figure}": value for name, rows in watched.items() for figure, value in spread(rows).items()
-            },
-        )
+        figures: dict[str, float | None] = {}
+        watched: Mapping[str, Tensor] = {}
+        if isinstance(self._recipe, Trained):
+            losses, watched = self._losses(self._recipe, model, encodings, targets)
+            figures[LOSS] = float(losses.cpu().double().mean())
+        figures |= self._task.validate(self._recipe.predict(model, encodings), self._targets)
+        spreads = {
+            f"{name}_{figure}": value for name, rows in watched.items() for figure, value in spread(rows).items()
+        }
+        return ValidationResult(figures, spreads)
 
     def _losses(
-        self, model: nn.Module, encodings: Encodings, targets: Mapping[str, Tensor]
-    ) -> tuple[Float[Tensor, " normals"], Mapping[str, Float[Tensor, "rows dim"]]]:
-        """Of each normal the loss of its batch, and what is watched, on the host, of those that have it.
+        self, recipe: Trained, model: nn.Module, encodings: Encodings, targets: Mapping[str, Tensor]
+    ) -> tuple[Float[Tensor, " rows"], Mapping[str, Float[Tensor, "_ dim"]]]:
+        """Of each row such as training takes the loss of its batch, and what is watched, on the host, of those that
+        have it.
 
         Batches are as large as those of training: some losses compare rows.
         """
         parts = [
-            self._recipe.loss(model, _selected(encodings, rows), _selected(targets, rows))
-            for rows in torch.split(self._normals, self._batch_size)
+            recipe.loss(model, _selected(encodings, rows), _selected(targets, rows))
+            for rows in torch.split(self._such_as_trained_on, self._batch_size)
         ]
-        sizes = [len(rows) for rows in torch.split(self._normals, self._batch_size)]
+        sizes = [len(rows) for rows in torch.split(self._such_as_trained_on, self._batch_size)]
         losses = [part.total.expand(size) for part, size in zip(parts, sizes, strict=True)]
         watched = {name: torch.cat([part.watched[name] for part in parts]).float().cpu() for name in parts[0].watched}
         there = {name: rows[~rows.isnan().any(dim=1)] for name, rows in watched.items()}

@@ -29,6 +29,7 @@ from ...train.runs.documents import fingerprints_of
 from ...train.runs.folder import RunFolder
 from ...train.runs.log import seconds_of
 from ...train.runs.trained_run import load_run
+from ...train.tasks import make_task, monitor_of
 from ...train.types import Needs
 from ...wording import lined_up
 from ..judged_rows import SeenRows, rows_to_judge
@@ -81,7 +82,7 @@ def request_of(settings: Settings, store: FeatureStore, *, split: str) -> TrialR
     """
     recipe = make_recipe(settings.train.recipe, settings)
     require_features(store, recipe)
-    samples = choose_samples(store, recipe, monitor=settings.train.monitor)
+    samples = choose_samples(store, recipe, task=make_task(settings.train), monitor=monitor_of(settings.train))
     seen = SeenRows(samples.train, samples.validation, samples.untrained)
     scored = rows_to_judge(store, split, recipe=recipe, seen=seen).usable
     _require_both_labels(scored, store, split=split)

@@ -20,6 +20,7 @@ from weldcache.train.encoding import encode, encode_all, passes
 from weldcache.train.pipeline import train
 from weldcache.train.recipes.recipe import Trained
 from weldcache.train.runs.trained_run import TrainedRun, load_run
+from weldcache.train.tasks import AnomalyTask
 from weldcache.train.validation import Validator
 
 MakeSettings = Callable[..., Settings]
@@ -60,14 +61,15 @@ def test_validation_sees_what_scoring_sees(trained: TrainedRun, toy_store: Featu
     samples = load_resident(FeatureReader(toy_store, recipe.needs().features, ["label"]), VALIDATION, device=CPU)
     model: nn.Module = trained.model("averaged", store=toy_store, device=CPU)
     labels = toy_store.index.labels[VALIDATION]
-    found = Validator(recipe, samples, labels=labels, batch_size=8, precision="float32")(model)
-    assert found.auroc == auroc(scores_of(trained, toy_store), labels)
+    judging = {"task": AnomalyTask(), "targets": {"label": labels}}
+    found = Validator(recipe, samples, **judging, batch_size=8, precision="float32")(model)
+    assert found.figures["val_auroc"] == auroc(scores_of(trained, toy_store), labels)
     encodings, targets = encode_all(recipe, model, samples, batch_size=8, precision="float32")
     assert targets["label"].tolist() == labels.tolist()
     normals = {name: encoding[:12] for name, encoding in encodings.items()}  # as they stand in the toy store
     parts = [{name: encoding[start : start + 8] for name, encoding in normals.items()} for start in (0, 8)]
     with torch.no_grad():
         losses = [float(recipe.loss(model, part, {}).total) for part in parts]
-    assert found.loss == pytest.approx((8 * losses[0] + 4 * losses[1]) / 12, rel=1e-6)
+    assert found.figures["val_loss"] == pytest.approx((8 * losses[0] + 4 * losses[1]) / 12, rel=1e-6)
     assert found.spread["z_pred_std"] == spread(recipe.loss(model, normals, {}).watched["z_pred"])["std"]
     assert {name.partition("_std")[0] for name in found.spread if "_std" in name} == {"z_result", "z_pred"}

@@ -34,6 +34,7 @@ from weldcache.train.runs.checkpoint import read_checkpoint
 from weldcache.train.runs.folder import RunFolder, latest_run
 from weldcache.train.runs.trained_run import WEIGHTS, TrainedRun, load_run
 from weldcache.train.scoring import score_rows
+from weldcache.train.tasks import AnomalyTask
 from weldcache.train.validation import Validator
 
 SETS = ("near", "far")
@@ -227,17 +228,18 @@ def test_what_validation_recorded_comes_out_again(project: Path) -> None:
     validator = Validator(
         run.recipe,
         StreamedFeatures(FeatureReader(store, run.recipe.needs().features), rows, torch.device("cpu")),
-        labels=store.index.labels[rows],
+        task=AnomalyTask(),
+        targets={"label": store.index.labels[rows]},
         batch_size=8,
         precision="float32",
     )
     result = validator(run.model("averaged", store=store, device=torch.device("cpu")))
-    assert (result.loss, result.auroc) == (run.metrics[0]["val_loss"], run.metrics[0]["val_auroc"])
+    assert dict(result.figures) == {name: run.metrics[0][name] for name in ("val_loss", "val_auroc")}
     # The validation loss of a fusion is the members', weighted like their scores.
     losses = [
         row["val_loss"] for name in SETS for row in load_run(project / "runs" / name).metrics if row["epoch"] == 3
     ]
-    assert min(losses) * 0.8 < result.loss < max(losses) * 1.2
+    assert min(losses) * 0.8 < (result.figures["val_loss"] or 0) < max(losses) * 1.2
 
 
 def test_members_are_scored_in_the_arithmetic_that_they_were_trained_in(project: Path) -> None:

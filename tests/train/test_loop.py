@@ -90,7 +90,7 @@ def validation(monitor: Monitor) -> Callable[[nn.Module], ValidationResult]:
 
     def validate(model: nn.Module) -> ValidationResult:
         loss, auroc = monitor(next(calls))
-        return ValidationResult(loss=loss, auroc=auroc, spread={"error_std": 0.5})
+        return ValidationResult({"val_loss": loss, "val_auroc": auroc}, spread={"error_std": 0.5})
 
     return validate
 
@@ -177,7 +177,7 @@ def test_averaged_weights_follow_the_raw_ones_and_are_what_is_validated() -> Non
 
     def validate(model: nn.Module) -> ValidationResult:
         judged.append(model)
-        return ValidationResult(loss=1.0, auroc=0.5, spread={"error_std": 0.5})
+        return ValidationResult({"val_loss": 1.0, "val_auroc": 0.5}, spread={"error_std": 0.5})
 
     list(
         train_epochs(

@@ -1,10 +1,11 @@
-"""Which rows of a store take part: normals to train on, and everybody of the validation split."""
+"""Which rows of a store take part: those that the task trains on, and of the validation split those it measures on."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...cache.index import LEFT_OUT
 from ...cache.status import Status
@@ -12,7 +13,9 @@ from ...cache.store import FeatureStore
 from ...errors import NotFoundError, SettingsError
 from ...wording import count_of, listed
 from ..recipes.recipe import Recipe, limits_of
+from ..tasks import Task
 from .feature_reader import Rows
+from .requests import targets_of
 from .twins import find_twins
 
 TRAIN_SPLIT = "train"
@@ -39,21 +42,21 @@ class ChosenSamples:
     """Rows that take part, and how many do not and why.
 
     Attributes:
-        train: normals.
-        validation: normals and defects.
-        defects_left_out: defects of the train split; training never sees them.
-        train_lacking: normals of the train split that are left out, by feature set; one may count for several.
-        validation_lacking: the same of the validation split, defects included.
-        train_without: normals that take part although they lack a modality, by its name.
-        validation_without: the same of the validation split, defects included.
-        untrained: modalities that no normal of the train split has; the model is shown them of no sample.
-        twins: samples of other splits that are one recording with a normal of the train split, which is named behind
-            each. Those of the validation split are left out of it.
+        train: rows that the task trains on.
+        validation: rows that it measures on.
+        train_left_out: rows of the train split that it would measure on, and never trains on, such as defects.
+        train_lacking: rows to train on that are left out, by the feature set that they lack; one may count for several.
+        validation_lacking: the same of the validation split.
+        train_without: rows that take part although they lack a modality, by its name.
+        validation_without: the same of the validation split.
+        untrained: modalities that no row to train on has; the model is shown them of no sample.
+        twins: samples of other splits that are one recording with one that is trained on, which is named behind each.
+            Those of the validation split are left out of it.
     """
 
     train: Rows
     validation: Rows
-    defects_left_out: int
+    train_left_out: int
     train_lacking: Mapping[str, int]
     validation_lacking: Mapping[str, int]
     train_without: Mapping[str, int]
@@ -62,41 +65,41 @@ class ChosenSamples:
     twins: Mapping[str, str]
 
 
-def choose_samples(store: FeatureStore, recipe: Recipe, *, monitor: Literal["val_auroc", "val_loss"]) -> ChosenSamples:
+def choose_samples(store: FeatureStore, recipe: Recipe, *, task: Task, monitor: str) -> ChosenSamples:
     """The rows to train and validate on.
 
     Raises:
-        NotFoundError: if a split is not there, not extracted, or has too few normals; or if the modalities that there
-            are teach the recipe nothing.
-        SettingsError: if the monitor needs defects in validation and there are none.
+        NotFoundError: if a split is not there, not extracted, or has too few rows for the task; or if the modalities
+            that there are teach the recipe nothing.
+        SettingsError: if validation lacks what the monitor needs.
     """
-    labels, splits = store.index.labels, store.index.splits
+    targets, splits = targets_of(store), store.index.splits
+    trainable, judged = task.training_rows(targets), task.judged_rows(targets)
     train = split_rows(store, TRAIN_SPLIT, recipe=recipe)
     _rows_of(store, VALIDATION_SPLIT)
-    normals = train.usable[labels[train.usable] == 0]
-    _require_normals(store, TRAIN_SPLIT, count=len(normals), least=2)
-    train_without = {name: int(np.sum(labels[rows] == 0)) for name, rows in train.without.items()}
-    untrained = frozenset(name for name, count in train_without.items() if count == len(normals))
+    trained_on = train.usable[trainable[train.usable]]
+    require = partial(_require_rows, store, of_task=trainable, called=task.trains_on)
+    require(trained_on, TRAIN_SPLIT, least=2)
+    train_without = {name: int(trainable[rows].sum()) for name, rows in train.without.items()}
+    untrained = frozenset(name for name, count in train_without.items() if count == len(trained_on))
     limits_of(recipe, recipe.needs().modalities.keys() - untrained)
 
     validation = split_rows(store, VALIDATION_SPLIT, recipe=recipe, untrained=untrained)
     elsewhere = np.flatnonzero(~np.isin(splits, (TRAIN_SPLIT, LEFT_OUT)))
-    twins = find_twins(store, elsewhere, normals, recipe=recipe).same
-    validated = validation.usable[~np.isin(store.index.keys[validation.usable], list(twins))]
-    _require_normals(store, VALIDATION_SPLIT, count=int(np.sum(labels[validated] == 0)), least=1)
-    if monitor == "val_auroc" and not (labels[validated] == 1).any():
+    twins = find_twins(store, elsewhere, trained_on, recipe=recipe).same
+    known = validation.usable[judged[validation.usable]]
+    validated = known[~np.isin(store.index.keys[known], list(twins))]
+    require(validated[trainable[validated]], VALIDATION_SPLIT, least=1)
+    if obstacle := task.obstacle(monitor, {name: target[validated] for name, target in targets.items()}):
         raise SettingsError(
-            f"train.monitor = val_auroc needs defects in the split {VALIDATION_SPLIT}, and {store.path} has none "
-            "there with all features. Where all defects were recorded in one session, a split by sessions has none to "
-            f"give: put some into {VALIDATION_SPLIT} by a manifest's SPLIT column or in sessions of their own. Or use "
-            "--set train.monitor=val_loss, which looks at normals alone."
+            f"train.monitor = {monitor} cannot be measured on the split {VALIDATION_SPLIT} of {store.path}: {obstacle}"
         )
     return ChosenSamples(
-        train=normals,
+        train=trained_on,
         validation=validated,
-        defects_left_out=int(np.sum((splits == TRAIN_SPLIT) & (labels == 1))),
-        train_lacking={name: int(np.sum(labels[rows] == 0)) for name, rows in train.left_out.items()},
-        validation_lacking={name: len(rows) for name, rows in validation.left_out.items()},
+        train_left_out=int(np.sum((splits == TRAIN_SPLIT) & judged & ~trainable)),
+        train_lacking={name: int(trainable[rows].sum()) for name, rows in train.left_out.items()},
+        validation_lacking={name: int(judged[rows].sum()) for name, rows in validation.left_out.items()},
         train_without=train_without,
         validation_without={name: len(np.intersect1d(rows, validated)) for name, rows in validation.without.items()},
         untrained=untrained,
@@ -167,12 +170,13 @@ def _how_to_have_them(split: str, *, never: bool) -> str:
     )
 
 
-def _require_normals(store: FeatureStore, split: str, *, count: int, least: int) -> None:
-    if count < least:
-        of_split = (store.index.splits == split) & (store.index.labels == 0)
-        there = count_of(int(np.count_nonzero(of_split)), "normal row")
+def _require_rows(
+    store: FeatureStore, rows: Rows, split: str, *, of_task: NDArray[np.bool_], called: str, least: int
+) -> None:
+    if len(rows) < least:
+        there = count_of(int(np.count_nonzero((store.index.splits == split) & of_task)), f"{called} row")
         raise NotFoundError(
-            f"{store.path} has {count_of(count, 'normal row')} with all features in the split {split}, out of {there} "
-            f"there; at least {least} are needed. Run `weldcache extract --split {split}` if some were not extracted "
-            "yet; otherwise look at `weldcache info` for what they lack, and at how the data is split."
+            f"{store.path} has {count_of(len(rows), f'{called} row')} with all features in the split {split}, out of "
+            f"{there} there; at least {least} are needed. Run `weldcache extract --split {split}` if some were not "
+            "extracted yet; otherwise look at `weldcache info` for what they lack, and at how the data is split."
         )

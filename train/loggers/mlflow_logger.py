@@ -14,6 +14,7 @@ from ...atomic import write_json
 from ...progress import say
 from ..runs.documents import shareable
 from ..runs.log import MetricRow
+from ..tasks import monitor_of
 from .logger import LoggedRun, epoch_of, values_of
 
 MEMORY = "mlflow.json"
@@ -64,7 +65,7 @@ def open_mlflow(run: LoggedRun) -> MlflowLogger:
         local.mkdir(parents=True, exist_ok=True)
     client = MlflowClient(elsewhere or f"sqlite:///{local / 'mlflow.db'}")
     identity = _identity(client, run, artifacts=None if elsewhere else (local / "artifacts").as_uri())
-    logger = MlflowLogger(client, identity=identity, monitor=run.settings.train.monitor)
+    logger = MlflowLogger(client, identity=identity, monitor=monitor_of(run.settings.train))
     for row in run.history:
         logger.epoch_done(row, improved=row == run.best)
     # A tracking URI may hold a password, so it is not repeated.

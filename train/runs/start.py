@@ -178,7 +178,7 @@ def make_manifest(
         "parameters": count_parameters(model),
         "counts": {
             "train_normals": len(samples.train),
-            "train_defects_left_out": samples.defects_left_out,
+            "train_defects_left_out": samples.train_left_out,
             "train_normals_lacking": dict(samples.train_lacking),
             "train_normals_without": dict(samples.train_without),
             "validation_normals": int((labels[samples.validation] == 0).sum()),

@@ -20,6 +20,7 @@ from weldcache.train.data.samples import choose_samples
 from weldcache.train.data.streamed import StreamedFeatures
 from weldcache.train.recipes.recipe import Recipe
 from weldcache.train.recipes.registry import make_recipe
+from weldcache.train.tasks import AnomalyTask
 from weldcache.train.types import FeatureRequest, Needs
 
 CPU = torch.device("cpu")
@@ -57,10 +58,10 @@ def mark(store: FeatureStore, feature_set: str, rows: list[int]) -> None:
 def test_trains_on_complete_normals_and_counts_the_others(toy_store: FeatureStore) -> None:
     mark(toy_store, "video", [0, 1, 39, 45])  # two train normals, a train defect, a validation normal
     mark(toy_store, "image/block_2", [1])
-    chosen = choose_samples(toy_store, EVERYTHING, monitor="val_auroc")
+    chosen = choose_samples(toy_store, EVERYTHING, task=AnomalyTask(), monitor="val_auroc")
     assert chosen.train.tolist() == list(range(2, 37))
     assert chosen.validation.tolist() == [row for row in range(40, 64) if row != 45]
-    assert chosen.defects_left_out == 3
+    assert chosen.train_left_out == 3
     assert chosen.train_lacking == {"video": 2, "image/block_2": 1}
     assert chosen.validation_lacking == {"video": 1}
 
@@ -74,7 +75,7 @@ def test_who_lacks_a_modality_takes_part_if_the_recipe_can_do_without(toy_store:
     for feature_set in ("video", "audio", "image/block_2", "image/block_6"):
         mark(toy_store, feature_set, [7])  # nothing is left
     toy_store.forget("audio", [4, 46])
-    chosen = choose_samples(toy_store, wants, monitor="val_auroc")
+    chosen = choose_samples(toy_store, wants, task=AnomalyTask(), monitor="val_auroc")
     assert chosen.train.tolist() == [row for row in range(37) if row not in (4, 7)]
     assert chosen.train_lacking == {"video": 1, "audio": 2, "image/block_2": 1, "image/block_6": 1}
     assert chosen.train_without == {"video": 2, "image": 3}
@@ -167,41 +168,41 @@ def test_neighbours_are_not_copied(toy_store: FeatureStore) -> None:
 
 def test_features_that_nobody_asks_for_leave_nobody_out(toy_store: FeatureStore) -> None:
     mark(toy_store, "image/block_4", list(range(64)))
-    assert len(choose_samples(toy_store, EVERYTHING, monitor="val_auroc").train) == 37
+    assert len(choose_samples(toy_store, EVERYTHING, task=AnomalyTask(), monitor="val_auroc").train) == 37
 
 
 def test_a_split_without_features_is_told_what_can_help(toy_store: FeatureStore) -> None:
     """Extraction, of what was not extracted; files, where it looked for all of them already."""
     mark(toy_store, "video", list(range(40, 64)))
     with pytest.raises(NotFoundError, match="no video for 24") as refused:
-        choose_samples(toy_store, EVERYTHING, monitor="val_loss")
+        choose_samples(toy_store, EVERYTHING, task=AnomalyTask(), monitor="val_loss")
     assert "weldcache extract" not in str(refused.value) and "weldcache info" in str(refused.value)
     toy_store.forget("video", [63])
     with pytest.raises(NotFoundError, match=r"no video for 24\. Run `weldcache extract --split val`"):
-        choose_samples(toy_store, EVERYTHING, monitor="val_loss")
+        choose_samples(toy_store, EVERYTHING, task=AnomalyTask(), monitor="val_loss")
 
 
 def test_a_split_that_the_data_does_not_have_is_named(toy_store: FeatureStore, tmp_path: object) -> None:
     index = index_of(keys=["a"], splits=["train"], class_names=["good"], sessions=[""], labels=[0], attributes={})
     store = FeatureStore.create(toy_store.path.with_name("other.zarr"), index=index)
     with pytest.raises(NotFoundError, match=r"weldcache extract --split train"):
-        choose_samples(store, EVERYTHING, monitor="val_loss")
+        choose_samples(store, EVERYTHING, task=AnomalyTask(), monitor="val_loss")
     with pytest.raises(NotFoundError, match=r"no rows of the split val \(it has train\)"):
-        choose_samples(store, Wants(), monitor="val_loss")
+        choose_samples(store, Wants(), task=AnomalyTask(), monitor="val_loss")
 
 
 def test_an_auroc_needs_validation_defects_and_a_loss_does_not(toy_store: FeatureStore) -> None:
     mark(toy_store, "audio", list(range(52, 64)))
     with pytest.raises(SettingsError, match=r"train\.monitor=val_loss"):
-        choose_samples(toy_store, EVERYTHING, monitor="val_auroc")
-    assert len(choose_samples(toy_store, EVERYTHING, monitor="val_loss").validation) == 12
+        choose_samples(toy_store, EVERYTHING, task=AnomalyTask(), monitor="val_auroc")
+    assert len(choose_samples(toy_store, EVERYTHING, task=AnomalyTask(), monitor="val_loss").validation) == 12
 
 
 @pytest.mark.parametrize(("rows", "split"), [(list(range(1, 37)), "train"), (list(range(40, 52)), "val")])
 def test_too_few_normals_are_refused(toy_store: FeatureStore, rows: list[int], split: str) -> None:
     mark(toy_store, "audio", rows)
     with pytest.raises(NotFoundError, match=rf"normal rows? with all features in the split {split}"):
-        choose_samples(toy_store, EVERYTHING, monitor="val_auroc")
+        choose_samples(toy_store, EVERYTHING, task=AnomalyTask(), monitor="val_auroc")
 
 
 def test_shapes_are_those_of_a_row(toy_store: FeatureStore) -> None:

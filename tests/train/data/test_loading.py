@@ -18,6 +18,7 @@ from weldcache.train.data.samples import choose_samples
 from weldcache.train.data.streamed import StreamedFeatures
 from weldcache.train.pipeline import calibrate
 from weldcache.train.recipes.registry import make_recipe
+from weldcache.train.tasks import AnomalyTask
 
 MakeSettings = Callable[..., Settings]
 Load = Callable[[Loading], tuple[BatchSource, BatchSource]]
@@ -26,7 +27,7 @@ Load = Callable[[Loading], tuple[BatchSource, BatchSource]]
 @pytest.fixture
 def load(toy_store: FeatureStore, toy_settings: MakeSettings) -> Load:
     recipe = make_recipe("causal_film", toy_settings())
-    samples = choose_samples(toy_store, recipe, monitor="val_auroc")
+    samples = choose_samples(toy_store, recipe, task=AnomalyTask(), monitor="val_auroc")
     reader = FeatureReader(toy_store, recipe.needs().features)
 
     def load(loading: Loading) -> tuple[BatchSource, BatchSource]:

@@ -12,6 +12,7 @@ from weldcache.train.data.feature_pool import FeaturePool
 from weldcache.train.data.samples import choose_samples
 from weldcache.train.pipeline import train
 from weldcache.train.runs.trained_run import TrainedRun, Weights, load_run
+from weldcache.train.tasks import AnomalyTask
 from weldcache.train.validation import ValidationResult, Validator
 
 MakeSettings = Callable[..., Settings]
@@ -29,11 +30,12 @@ def run(settings_for_runs_in: Callable[[Path], MakeSettings], tmp_path_factory: 
 
 def validate(run: TrainedRun, weights: Weights) -> ValidationResult:
     store = FeatureStore.open(run.settings.cache.path)
-    rows = choose_samples(store, run.recipe, monitor=run.settings.train.monitor).validation
+    rows = choose_samples(store, run.recipe, task=AnomalyTask(), monitor="val_auroc").validation
     validator = Validator(
         run.recipe,
         FeaturePool(store, rows, device=CPU).source(rows, run.recipe.needs()),
-        labels=store.index.labels[rows],
+        task=AnomalyTask(),
+        targets={"label": store.index.labels[rows]},
         batch_size=run.settings.train.batch_size,
         precision=run.settings.train.precision,
     )
@@ -43,11 +45,11 @@ def validate(run: TrainedRun, weights: Weights) -> ValidationResult:
 def test_the_reloaded_best_does_again_all_that_validation_recorded_of_it(run: TrainedRun) -> None:
     """To the last bit: loss, AUROC, and every sign of collapse."""
     found, recorded = validate(run, "averaged"), run.best().metrics
-    figures = {"val_loss": found.loss, "val_auroc": found.auroc, **found.spread}
+    figures = {**found.figures, **found.spread}
     assert figures == {name: recorded[name] for name in figures}
     assert {name for name in recorded if name.startswith(("val_", "z_"))} == figures.keys()
     assert recorded == run.metrics[run.best().epoch - 1]
 
 
 def test_the_raw_weights_are_others(run: TrainedRun) -> None:
-    assert validate(run, "raw").loss != run.best().metrics["val_loss"]
+    assert validate(run, "raw").figures["val_loss"] != run.best().metrics["val_loss"]

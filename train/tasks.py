@@ -1,0 +1,150 @@
+"""What the aim of a training is: which rows it takes, which figures watch over it, and what validation measures."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Bool
+from numpy.typing import NDArray
+
+from ..configs.schema import TrainSettings
+from ..errors import SettingsError
+from ..metrics.auroc import auroc
+from .types import Prediction
+
+Direction = Literal["max", "min"]
+"""Which values of a figure are better."""
+
+Targets = Mapping[str, NDArray[Any]]
+"""What is to be predicted, one entry a row, by name; -1 where it is not known."""
+
+LOSS = "val_loss"
+"""The loss on those validation rows that training would take, which is measured whatever the task."""
+
+
+@runtime_checkable
+class Task(Protocol):
+    """The aim of a training. Rows whose target is not known take part in nothing."""
+
+    @property
+    def needs(self) -> str:
+        """The target that it asks for."""
+
+    @property
+    def trains_on(self) -> str:
+        """What a row to train on is called."""
+
+    @property
+    def leaves_out(self) -> str:
+        """What a row is called that is there to be judged and never trained on."""
+
+    def training_rows(self, targets: Targets) -> Bool[np.ndarray, " row"]:
+        """Which rows may be trained on; the validation loss is of them alone, too."""
+
+    def judged_rows(self, targets: Targets) -> Bool[np.ndarray, " row"]:
+        """Which rows validation may measure something on."""
+
+    def monitors(self) -> Mapping[str, Direction]:
+        """The figures of validation by which the best epoch may be chosen; the first is the default."""
+
+    def obstacle(self, monitor: str, targets: Targets) -> str:
+        """What validation lacks to measure a monitor, and what helps, as sentences; "" where it lacks nothing."""
+
+    def validate(self, prediction: Prediction, targets: Targets) -> Mapping[str, float | None]:
+        """The monitors beside the loss, on validation rows; None where these say nothing of one."""
+
+
+class AnomalyTask:
+    """Train on normals, and tell defects from them by the score."""
+
+    needs = "label"
+    trains_on = "normal"
+    leaves_out = "defect"
+
+    def training_rows(self, targets: Targets) -> Bool[np.ndarray, " row"]:
+        """The normals."""
+        return np.asarray(targets["label"] == 0)
+
+    def judged_rows(self, targets: Targets) -> Bool[np.ndarray, " row"]:
+        """Normals and defects."""
+        return np.isin(targets["label"], (0, 1))
+
+    def monitors(self) -> Mapping[str, Direction]:
+        """The AUROC needs defects, the loss does not."""
+        return {"val_auroc": "max", LOSS: "min"}
+
+    def obstacle(self, monitor: str, targets: Targets) -> str:
+        """An AUROC takes defects."""
+        if monitor == LOSS or (targets["label"] == 1).any():
+            return ""
+        return (
+            "it has no defects there with all features. Where all defects were recorded in one session, a split by "
+            "sessions has none to give: put some there by a manifest's SPLIT column or in sessions of their own. Or "
+            f"use --set train.monitor={LOSS}, which looks at normals alone."
+        )
+
+    def validate(self, prediction: Prediction, targets: Targets) -> Mapping[str, float | None]:
+        """The AUROC of the scores."""
+        known = self.judged_rows(targets)
+        labels, scores = targets["label"][known], prediction.score.float().cpu().numpy()[known]
+        return {"val_auroc": auroc(scores, labels) if len(np.unique(labels)) == 2 else None}
+
+
+class ClassificationTask:
+    """Train on all rows whose class is known, and tell the classes by the output `logits`, (row, class)."""
+
+    needs = "class"
+    trains_on = "labelled"
+    leaves_out = "other"
+
+    def training_rows(self, targets: Targets) -> Bool[np.ndarray, " row"]:
+        """All whose class is known."""
+        return np.asarray(targets["class"] >= 0)
+
+    def judged_rows(self, targets: Targets) -> Bool[np.ndarray, " row"]:
+        """The same."""
+        return self.training_rows(targets)
+
+    def monitors(self) -> Mapping[str, Direction]:
+        """Macro F1 counts every class alike, however rare."""
+        return {"val_accuracy": "max", "val_macro_f1": "max", LOSS: "min"}
+
+    def obstacle(self, monitor: str, targets: Targets) -> str:
+        """None."""
+        return ""
+
+    def validate(self, prediction: Prediction, targets: Targets) -> Mapping[str, float | None]:
+        """Accuracy, and the mean of the F1 of each class that is there or is predicted."""
+        known = self.judged_rows(targets)
+        true, found = targets["class"][known], prediction.outputs["logits"].argmax(dim=1).cpu().numpy()[known]
+        classes = np.union1d(true, found)
+        f1 = [
+            2 * np.sum((true == each) & (found == each)) / (np.sum(true == each) + np.sum(found == each))
+            for each in classes
+        ]
+        return {"val_accuracy": float(np.mean(true == found)), "val_macro_f1": float(np.mean(f1))}
+
+
+_TASKS: Mapping[str, type[AnomalyTask] | type[ClassificationTask]] = {
+    "anomaly": AnomalyTask,
+    "classification": ClassificationTask,
+}
+
+
+def make_task(settings: TrainSettings) -> Task:
+    """The task that the settings name."""
+    return _TASKS[settings.task]()
+
+
+def monitor_of(settings: TrainSettings) -> str:
+    """The figure that chooses the best epoch, as the settings say or else as the task does.
+
+    Raises:
+        SettingsError: if the task has none of that name; the message lists those it has.
+    """
+    names = list(make_task(settings).monitors())
+    if settings.monitor not in (None, *names):
+        raise SettingsError(
+            f"train.monitor is {settings.monitor}, and the task {settings.task} measures {', '.join(names)}."
+        )
+    return settings.monitor or names[0]
