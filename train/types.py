@@ -18,12 +18,14 @@ Shapes = Mapping[str, tuple[int, ...]]
 class FeatureRequest:
     """One cached array that a recipe looks at.
 
-    A row takes part only if its `feature_set` is complete, or if that is `optional` and another set is there.
+    A row takes part only if its `feature_set` is complete, or if that is `optional` and another set is there. What is
+    asked for `where_held`, such as the lengths of an array that may be ragged, batches lack where the set has none.
     """
 
     feature_set: str
     array: str
     optional: bool = False
+    where_held: bool = False
 
     @property
     def name(self) -> str:

@@ -6,6 +6,7 @@ import torch
 from ...cache.store import FeatureStore
 from ..types import Batch, Needs
 from .feature_reader import FeatureReader, Rows
+from .requests import held_requests
 from .resident import ResidentFeatures, load_resident
 
 
@@ -43,7 +44,7 @@ class FeaturePool:
         assert (positions >= 0).all(), "the pool is not for these rows"
         held = self._held
         wanted = Batch(
-            {request.name: held.features[request.name] for request in needs.features},
+            {request.name: held.features[request.name] for request in held_requests(self.store, needs.features)},
             {name: held.present[name] for name in needs.optional},
             {name: held.targets[name] for name in needs.targets},
         )
@@ -57,7 +58,7 @@ class FeaturePool:
         held = self._held
         requests = [
             request
-            for request in needs.features
+            for request in held_requests(self.store, needs.features)
             if request.name not in held.features or (request.optional and request.feature_set not in held.present)
         ]
         return FeatureReader(self.store, requests, [name for name in needs.targets if name not in held.targets])

@@ -13,7 +13,7 @@ from ...cache.status import Status
 from ...cache.store import FeatureStore
 from ...cache.tensors import read_tensor
 from ..types import Batch, FeatureRequest, mapped
-from .requests import targets_of
+from .requests import held_requests, targets_of
 
 Rows = NDArray[np.int64]
 
@@ -53,7 +53,7 @@ class FeatureReader:
         read = Batch(
             {
                 request.name: self._array(request, rows, out=None if out is None else out.features[request.name])
-                for request in self.requests
+                for request in held_requests(self.store, self.requests)
             },
             {name: torch.from_numpy(held[rows]) for name, held in self._present.items()},
             {name: torch.from_numpy(values[rows]) for name, values in self._targets.items()},

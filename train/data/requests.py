@@ -1,6 +1,6 @@
 """What a recipe needs of a store: whether the store has it, and in which shapes; and the targets that a store has."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 from ...cache.store import FeatureStore
 from ...errors import NotFoundError
 from ..recipes.recipe import Recipe
-from ..types import Shapes
+from ..types import FeatureRequest, Shapes
 
 
 def require_features(store: FeatureStore, recipe: Recipe) -> None:
@@ -28,10 +28,10 @@ def require_features(store: FeatureStore, recipe: Recipe) -> None:
         )
     for request in needs.features:
         arrays = store.arrays(request.feature_set)
-        if request.array not in arrays:
+        if request.array not in arrays and not request.where_held:
             raise NotFoundError(
-                f"{store.path} has no array {request.name}; {request.feature_set} has {', '.join(arrays)}. Run "
-                "`weldcache extract` of this version into another --cache."
+                f"{store.path} has no array {request.name}; {request.feature_set} has {', '.join(arrays)}. Choose one "
+                "of these, if the recipe lets you, or run `weldcache extract` of this version into another --cache."
             )
     targets = targets_of(store)
     if unknown := [name for name in needs.targets if name not in targets]:
@@ -50,6 +50,13 @@ def targets_of(store: FeatureStore) -> Mapping[str, NDArray[np.generic]]:
     }
 
 
+def held_requests(store: FeatureStore, requests: Iterable[FeatureRequest]) -> tuple[FeatureRequest, ...]:
+    """Those arrays that batches have: all but what is asked for where it is held, and is not."""
+    return tuple(
+        request for request in requests if not request.where_held or request.array in store.arrays(request.feature_set)
+    )
+
+
 def load_constants(store: FeatureStore, recipe: Recipe) -> Mapping[str, Tensor]:
     """The constants that a recipe needs, by name."""
     return {name: torch.from_numpy(store.constant(name)) for name in recipe.needs().constants}
@@ -57,5 +64,6 @@ def load_constants(store: FeatureStore, recipe: Recipe) -> Mapping[str, Tensor]:
 
 def shapes_for(store: FeatureStore, recipe: Recipe) -> Shapes:
     """Shapes of everything that a recipe needs: what its module is built from."""
-    arrays = {request.name: store.array_spec(request.name).shape for request in recipe.needs().features}
+    requests = held_requests(store, recipe.needs().features)
+    arrays = {request.name: store.array_spec(request.name).shape for request in requests}
     return {**arrays, **{name: tuple(value.shape) for name, value in load_constants(store, recipe).items()}}

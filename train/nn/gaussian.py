@@ -100,9 +100,11 @@ class Mahalanobis(nn.Module):
         """Measure by these from now on.
 
         Raises:
-            torch.linalg.LinAlgError: if the vectors do not spread in some direction, and are not shrunk.
+            ValueError: if there is a direction in which the vectors do not spread, and nothing was shrunk.
         """
-        factor = torch.linalg.cholesky(statistics.covariance)
+        factor, failed = torch.linalg.cholesky_ex(statistics.covariance)
+        if failed:
+            raise ValueError("the covariance has no inverse")
         identity = torch.eye(len(factor), dtype=factor.dtype)
         self.mean.copy_(statistics.mean)
         self.whitening.copy_(torch.linalg.solve_triangular(factor, identity, upper=False))

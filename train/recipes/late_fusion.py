@@ -68,13 +68,19 @@ class LateFusionRecipe:
         """The members' together, but nothing to measure: they are calibrated. A feature set is optional where all who
         ask for it can do without; a modality is all that any of them knows of it, and is left out of all at once."""
         each = [member.recipe.needs() for member in self.members]
-        arrays = {(request.feature_set, request.array) for needs in each for request in needs.features}
+        where_held: dict[tuple[str, str], bool] = {}
+        for request in (request for needs in each for request in needs.features):
+            array = (request.feature_set, request.array)
+            where_held[array] = where_held.get(array, True) and request.where_held
         modalities: dict[str, tuple[str, ...]] = {}
         for needs in each:
             for modality, names in needs.modalities.items():
                 modalities[modality] = tuple(dict.fromkeys([*modalities.get(modality, ()), *names]))
         return Needs(
-            tuple(FeatureRequest(name, array, optional=name in self._optional) for name, array in sorted(arrays)),
+            tuple(
+                FeatureRequest(name, array, optional=name in self._optional, where_held=where_held[name, array])
+                for name, array in sorted(where_held)
+            ),
             modalities=modalities,
             constants=tuple(dict.fromkeys(name for needs in each for name in needs.constants)),
             targets=tuple(dict.fromkeys(name for needs in each for name in needs.targets)),
@@ -154,7 +160,8 @@ def _optional_sets(members: Iterable[FusionMember]) -> frozenset[str]:
 
 def _shapes_of(recipe: Trained, shapes: Shapes) -> Shapes:
     needs = recipe.needs()
-    return {name: shapes[name] for name in (*(request.name for request in needs.features), *needs.constants)}
+    wanted = (*(request.name for request in needs.features), *needs.constants)
+    return {name: shapes[name] for name in wanted if name in shapes}  # all but what the store does not hold
 
 
 def _of_member(encodings: Encodings, place: int) -> Encodings:

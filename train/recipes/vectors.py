@@ -1,0 +1,125 @@
+"""What detectors have in common that measure how far vectors are from those of the training rows.
+
+A recipe of this kind says what its module is and how that is fitted. One array of a store gives each row one vector or
+many, the module gives each vector a distance, and the largest of a row's distances is its score.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Annotated, Literal
+
+import torch
+from jaxtyping import Bool, Float
+from pydantic import Field
+from torch import Tensor, nn
+
+from ...configs.section import Section
+from ...errors import SettingsError, TrainingError
+from ..types import Batch, Encodings, FeatureRequest, Needs, Prediction, Shapes
+
+
+class VectorSettings(Section):
+    """Which vectors a detector compares."""
+
+    array: Annotated[str, Field(pattern=r"^[a-z0-9_]+(/[a-z0-9_]+)+$")] = Field(
+        "video/embedding",
+        description="Array of the store, such as video/embedding, image/block_10/mean or image/block_10/patch_tokens; "
+        "its last axis is the vectors'. Samples without it are neither learned from nor scored.",
+    )
+    vectors: Literal["mean", "each"] = Field(
+        "mean",
+        description="Where the array has many vectors a sample, such as views, patches or steps: mean: one, their "
+        "mean; each: all of them, and the one that is furthest away decides. Padding is never looked at.",
+    )
+
+
+class VectorRecipe(ABC):
+    """Distances of vectors from those of the training rows; subclasses say which."""
+
+    def __init__(self, settings: VectorSettings) -> None:
+        feature_set, _, array = settings.array.rpartition("/")
+        self._array = FeatureRequest(feature_set, array)
+        self._length = FeatureRequest(feature_set, f"{array}_length", where_held=True)
+        self._views = FeatureRequest(feature_set, "views_present", where_held=True)
+        self._pooled = settings.vectors == "mean"
+
+    def needs(self) -> Needs:
+        """The array, and what says of it what is padding."""
+        feature_set = self._array.feature_set
+        return Needs(
+            (self._array, self._length, self._views), modalities={feature_set.partition("/")[0]: (feature_set,)}
+        )
+
+    def advice(self, missing: Sequence[str], *, held: Sequence[str]) -> str:
+        """Which features there are instead, and how to have these."""
+        return (
+            "Choose features that are there with --set recipe.array=<feature set>/<array>, or run `weldcache extract` "
+            "with these among extract.modalities."
+        )
+
+    def build(self, shapes: Shapes) -> nn.Module:
+        """As wide as the vectors."""
+        shape = shapes[self._array.name]
+        if not shape:
+            raise SettingsError(
+                f"{self._array.name} is a number a sample and no vector; choose another with --set recipe.array=..."
+            )
+        return self.module(shape[-1])
+
+    @abstractmethod
+    def module(self, width: int) -> nn.Module:
+        """What gives each vector of this width a distance; nothing is fitted yet."""
+
+    @abstractmethod
+    def fit(self, model: nn.Module, batches: Iterable[Batch], generator: torch.Generator) -> None: ...
+
+    def encode(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> Encodings:
+        """The distances, and which are of vectors that there are; nothing is drawn."""
+        vectors, real = self._vectors(batch)
+        distances = torch.full(real.shape, torch.nan, device=real.device)
+        distances[real] = model(vectors[real])
+        return {"distance": distances, "real": real}
+
+    def predict(self, model: nn.Module, encodings: Encodings) -> Prediction:
+        """The largest distance of each row; by vector too where there are many, NaN where there is padding."""
+        distances, real = encodings["distance"], encodings["real"]
+        largest = distances.masked_fill(~real, -torch.inf).reshape(len(distances), -1).amax(dim=1)
+        return Prediction(largest, maps={} if self._pooled else {"distance": distances})
+
+    def training_vectors(self, batches: Iterable[Batch]) -> Iterator[Float[Tensor, "vectors width"]]:
+        """Those of each batch, without padding.
+
+        Raises:
+            TrainingError: if one is not finite.
+        """
+        for batch in batches:
+            vectors, real = self._vectors(batch)
+            if not vectors[real].isfinite().all():
+                raise TrainingError(
+                    f"{self._array.name} of some sample to train on is not finite, or all of it is padding; look at "
+                    "`weldcache verify`, or choose another array with --set recipe.array=..."
+                )
+            yield vectors[real]
+
+    def _vectors(self, batch: Batch) -> tuple[Float[Tensor, "batch *axes width"], Bool[Tensor, " batch *axes"]]:
+        values = batch.features[self._array.name]
+        real = self._real(batch, values)
+        if values.ndim == 2 or not self._pooled:
+            return values, real
+        kept = real.flatten(1).unsqueeze(-1)
+        # Not a product with the mask: what padding holds may be infinite. A mean of nothing is NaN.
+        mean = torch.where(kept, values.flatten(1, -2).float(), 0).sum(dim=1) / kept.sum(dim=1)
+        return mean, real.new_ones(len(real))
+
+    def _real(self, batch: Batch, values: Float[Tensor, "batch *axes width"]) -> Bool[Tensor, " batch *axes"]:
+        """Where there is no padding, along the first axis of a row."""
+        real = torch.ones(values.shape[:-1], dtype=torch.bool, device=values.device)
+        if values.ndim == 2:
+            return real
+        axis = (len(values), values.shape[1], *[1] * (values.ndim - 3))
+        if self._length.name in batch.features:
+            lengths = batch.features[self._length.name].unsqueeze(1)
+            real &= (torch.arange(values.shape[1], device=lengths.device) < lengths).reshape(axis)
+        if self._views.name in batch.features:
+            real &= batch.features[self._views.name].bool().reshape(axis)
+        return real
