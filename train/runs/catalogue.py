@@ -71,7 +71,8 @@ class RunEntry:
 
     def best_figure(self, name: str) -> float | None:
         """A figure of the best epoch; None where it is not there or undefined."""
-        return _number((self.best or {}).get(name))
+        value = (self.best or {}).get(name)
+        return None if value is None else float(value)
 
     @property
     def finished(self) -> bool:
@@ -141,10 +142,6 @@ def file_sizes(folder: Path) -> Iterator[tuple[str, int]]:
                 yield path.relative_to(folder).as_posix(), path.lstat().st_size
             except FileNotFoundError:
                 continue
-
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, float | int) else None
 
 
 def _status(run: RunFolder, state: RunState | None, *, damaged: bool) -> Status:

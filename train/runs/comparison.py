@@ -39,7 +39,10 @@ class Comparison:
         return {
             "runs": [run.entry.name for run in self.runs],
             "settings": {name: list(values) for name, values in self.settings.items()},
-            "figures": {name: [_plain(value) for value in values] for name, values in self.figures.items()},
+            "figures": {
+                name: [vars(value) if isinstance(value, Estimate) else value for value in values]
+                for name, values in self.figures.items()
+            },
             "notes": list(self.notes),
         }
 
@@ -55,27 +58,26 @@ def compare(folder: Path, names: Sequence[str]) -> Comparison:
     if len(found) < 2:
         raise SettingsError("Name two or more different runs to compare; `weldcache runs list` shows what there is.")
     runs = [describe_run_folder(run, folder=folder) for run in found]
-    return Comparison(runs=runs, settings=_settings(runs), figures=_figures(runs), notes=tuple(_notes(runs)))
+    reached = [_figures_of(run) for run in runs]
+    names_of_figures = dict.fromkeys(name for figures in reached for name in figures)
+    return Comparison(
+        runs=runs,
+        settings=_differing_settings(runs),
+        figures={name: [figures.get(name) for figures in reached] for name in names_of_figures},
+        notes=tuple(_notes(runs)),
+    )
 
 
-def _settings(runs: Sequence[RunDetails]) -> dict[str, list[Json]]:
-    names = dict.fromkeys(name for run in runs for name in run.settings)
-    rows = {name: [_setting(run, name) for run in runs] for name in names}
-    return {name: row for name, row in rows.items() if _differ([value for value in row if value != ABSENT])}
-
-
-def _setting(run: RunDetails, name: str) -> Json:
-    own_name = name if run.members else name.rpartition("/")[2]  # without the member, of which it has none
-    return run.settings.get(own_name, ABSENT)
-
-
-def _differ(values: Sequence[Json]) -> bool:
-    return any(value != values[0] for value in values)
-
-
-def _figures(runs: Sequence[RunDetails]) -> dict[str, list[Figure]]:
-    rows = [_figures_of(run) for run in runs]
-    return {name: [row.get(name) for row in rows] for name in dict.fromkeys(name for row in rows for name in row)}
+def _differing_settings(runs: Sequence[RunDetails]) -> dict[str, list[Json]]:
+    differing = {}
+    for name in dict.fromkeys(name for run in runs for name in run.settings):
+        # A run that is not fused has no members, and its own setting stands beside those of each member.
+        names = [name if run.members else name.rpartition("/")[2] for run in runs]
+        values = [run.settings.get(own, ABSENT) for run, own in zip(runs, names, strict=True)]
+        told = [value for value in values if value != ABSENT]
+        if any(value != told[0] for value in told):
+            differing[name] = values
+    return differing
 
 
 def _figures_of(run: RunDetails) -> dict[str, Figure]:
@@ -106,17 +108,8 @@ def _notes(runs: Sequence[RunDetails]) -> Iterator[str]:
     for run in runs[1:]:
         pair = f"{first.entry.name} and {run.entry.name}"
         if first.facts.get("fingerprint") != run.facts.get("fingerprint"):
-            yield f"{pair} were trained on different features{_difference(first, run)}."
+            found = [name for name, _, _ in differences(first.features, run.features)]
+            yield f"{pair} were trained on different features{f' ({shortened(found, most=3)})' if found else ''}."
         for split, what in (("train", "trained"), ("validation", "validated")):
             if first.samples.get(split) != run.samples.get(split):
                 yield f"{pair} were {what} on different samples."
-
-
-def _difference(first: RunDetails, second: RunDetails) -> str:
-    """Where the features differ, as far as it fits a sentence."""
-    found = [name for name, _, _ in differences(first.features, second.features)]
-    return f" ({shortened(found, most=3)})" if found else ""
-
-
-def _plain(figure: Figure) -> Json:
-    return vars(figure) if isinstance(figure, Estimate) else figure

@@ -252,7 +252,15 @@ def shareable(settings: Settings) -> Settings:
     So a path in the project is meant from the run's folder, one elsewhere in the user's home begins with `~`; reading
     turns both round.
     """
-    return with_paths(settings, lambda path: _shareable(path, runs=settings.runs.folder))
+    runs = settings.runs.folder
+
+    def shared(path: Path) -> Path:
+        for project in (runs.parent, runs.parent.parent):  # of a list of variants, runs lie one folder deeper
+            if path.is_relative_to(project) and not Path.home().is_relative_to(project):
+                return Path(os.path.relpath(path, runs / "run"))
+        return Path(under_home(path))
+
+    return with_paths(settings, shared)
 
 
 def read_settings(path: Path) -> Settings:
@@ -265,11 +273,3 @@ def read_settings(path: Path) -> Settings:
     here = path.parent.absolute()
     # Without `..` by the names alone: the run's folder may be a link to another disk, and the project is where it is.
     return with_paths(settings_from_file(path), lambda told: Path(os.path.normpath(here / told.expanduser())))
-
-
-def _shareable(path: Path, *, runs: Path) -> Path:
-    """From a run's folder for what lies in the project of `runs`, which for a list of variants is one folder higher."""
-    for project in (runs.parent, runs.parent.parent):
-        if path.is_relative_to(project) and not Path.home().is_relative_to(project):
-            return Path(os.path.relpath(path, runs / "run"))
-    return Path(under_home(path))

@@ -39,7 +39,8 @@ class MetricsLog:
 def append_row(path: Path, row: MetricRow) -> None:
     """Add one epoch; NaN and infinity are refused, as JSON has neither."""
     before = read_regular_file(path) if path.exists() else b""
-    (line,) = _chained([row], after=_last_checksum(before))
+    last = before.rstrip(b"\n").rpartition(b"\n")[2]
+    (line,) = _chained([row], after=parse_json(last).get(_CHECKSUM, "") if last else "")
     with path.open("a", encoding="utf-8") as file:
         file.write(line)
         file.flush()
@@ -116,9 +117,3 @@ def _chained(rows: Iterable[MetricRow], *, after: str) -> Iterable[str]:
 
 def _checksum(row: Mapping[str, Any], *, after: str) -> str:
     return fingerprint([after, dict(row)])
-
-
-def _last_checksum(log: bytes) -> str:
-    """The checksum that the next line goes on from."""
-    last = log.rstrip(b"\n").rpartition(b"\n")[2]
-    return str(parse_json(last).get(_CHECKSUM, "")) if last else ""

@@ -31,9 +31,11 @@ def run_list(entries: Sequence[RunEntry], *, folder: Path) -> Iterator[Renderabl
         return
     table = _table("", left=["run", "status", "validation", "test AUROC"], right=["cost"])
     for entry in entries:
+        # Of a damaged run more is told below the table.
+        doubt = "" if entry.sealed or entry.status == "damaged" else "\nunsealed"
         table.add_row(
             Text.assemble(_literal(entry.name), _literal(f"\n{entry.recipe} {_time(entry.created)}", style="dim")),
-            Text.assemble(_status(entry), f"\n{count_of(entry.epochs, 'epoch')}", _doubt(entry)),
+            Text.assemble(_status(entry), f"\n{count_of(entry.epochs, 'epoch')}", (doubt, "yellow")),
             Text("\n".join(_validation(entry))),
             Text("" if entry.test_auroc is None else f"{entry.test_auroc.value:.3f}\n{span(entry.test_auroc)}"),
             Text(f"{format_size(entry.num_bytes)}\n{format_seconds(entry.seconds)}"),
@@ -115,7 +117,8 @@ def _facts(run: RunDetails) -> Iterator[tuple[str, str]]:
         yield "fused from", ", ".join(run.members)
     yield "features", f"{run.cache}, fingerprint {run.entry.fingerprint}"
     for name in ("counts", "parameters"):
-        yield name, ", ".join(f"{_words(key)} {_plain(value)}" for key, value in _counted(facts.get(name, {})))
+        counted = ((key.replace("_", " "), value) for key, value in _counted(facts.get(name, {})))
+        yield name, ", ".join(f"{key} {_plain(value)}" for key, value in counted)
 
 
 def _counted(counts: Mapping[str, Json], *, prefix: str = "") -> Iterator[tuple[str, Json]]:
@@ -170,11 +173,6 @@ def _status(entry: RunEntry) -> Text:
     return Text(entry.status, style=_STYLES[entry.status])
 
 
-def _doubt(entry: RunEntry) -> Text:
-    # Of a damaged run more is told below the table.
-    return Text("" if entry.sealed or entry.status == "damaged" else "\nunsealed", style="yellow")
-
-
 def _figure(value: Figure) -> str:
     if value is None:
         return ""
@@ -185,10 +183,6 @@ def _figure(value: Figure) -> str:
 
 def _plain(value: Json) -> str:
     return f"{value:g}" if isinstance(value, float) else f"{value:,}" if type(value) is int else str(value)
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
 
 
 def _time(created: str) -> str:

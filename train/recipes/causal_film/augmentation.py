@@ -27,9 +27,14 @@ def augment(
         shares = symmetric_beta(len(inputs.video), alpha=settings.mixup, generator=generator)
         inputs = mix(inputs, shares=shares)
     if settings.noise > 0:
-        inputs = _with_noise(inputs, share=settings.noise, spreads=spreads, generator=generator)
+        of_video, of_audio = spreads
+        video = add_noise(inputs.video, share=settings.noise, spread=of_video, generator=generator)
+        audio = add_noise(inputs.audio, share=settings.noise, spread=of_audio, generator=generator)
+        inputs = replace(inputs, video=video, audio=audio)
     if settings.feature_mask > 0:
-        inputs = _with_hidden_tokens(inputs, probability=settings.feature_mask, generator=generator)
+        video = mask_tokens(inputs.video, probability=settings.feature_mask, generator=generator)
+        audio = mask_tokens(inputs.audio, probability=settings.feature_mask, generator=generator)
+        inputs = replace(inputs, video=video, audio=audio)
     if settings.modality_dropout > 0:
         left = drop_modalities(inputs.present, probability=settings.modality_dropout, generator=generator)
         inputs = replace(inputs, present=left)
@@ -53,20 +58,3 @@ def mix(inputs: FilmInputs, *, shares: Float[Tensor, " batch"]) -> FilmInputs:
         patches=tuple(mix_rows(block, shares=shares, real=inputs.view_mask) for block in inputs.patches),
         sensor=None if inputs.sensor is None else mix_rows(inputs.sensor, shares=shares),
     )
-
-
-def _with_noise(
-    inputs: FilmInputs, *, share: float, spreads: tuple[Tensor, Tensor], generator: torch.Generator
-) -> FilmInputs:
-    video, audio = (
-        add_noise(tokens, share=share, spread=spread, generator=generator)
-        for tokens, spread in zip((inputs.video, inputs.audio), spreads, strict=True)
-    )
-    return replace(inputs, video=video, audio=audio)
-
-
-def _with_hidden_tokens(inputs: FilmInputs, *, probability: float, generator: torch.Generator) -> FilmInputs:
-    video, audio = (
-        mask_tokens(tokens, probability=probability, generator=generator) for tokens in (inputs.video, inputs.audio)
-    )
-    return replace(inputs, video=video, audio=audio)

@@ -73,7 +73,7 @@ def _prediction_terms(encodings: Encodings, *, settings: LossSettings) -> dict[s
 
 
 def _pairs(encodings: Encodings, *, target: str) -> list[tuple[Tensor, Tensor]]:
-    """What is drawn to what."""
+    """Pairs of encodings that each term of the loss brings together."""
     z_pred, z_result = encodings["z_pred"], encodings["z_result"]
     match target:
         case "stop_gradient":

@@ -32,7 +32,7 @@ class FilmFeatures:
     optional: bool
 
     def requests(self) -> tuple[FeatureRequest, ...]:
-        """All arrays."""
+        """The arrays of all modalities, and those that say how much of them is real."""
         sensors = () if self.sensor is None else (self.sensor,)
         return (self.video, self.audio, self.audio_length, *self.patches, *self.views, *sensors)
 
@@ -149,6 +149,7 @@ class CalibratedCausalFilm(nn.Module):
     def inputs(self, batch: Batch) -> FilmInputs:
         """What the film takes; tokens that are not standardised stay in the cache's half precision."""
         features = self._features
+        normalise = standardise_each if self.sensor is None else self.sensor
         view_mask = torch.stack([batch.features[request.name] for request in features.views]).bool().all(dim=0)
         return FilmInputs(
             video=self._tokens(self.video, batch.features[features.video.name]),
@@ -159,7 +160,7 @@ class CalibratedCausalFilm(nn.Module):
                 for module, request in zip(self.patches, features.patches, strict=True)
             ),
             view_mask=view_mask,
-            sensor=None if features.sensor is None else self._normalise(batch.features[features.sensor.name]),
+            sensor=None if features.sensor is None else normalise(batch.features[features.sensor.name]),
             present=self._presence(batch, view_mask=view_mask) if features.optional else {},
         )
 
@@ -170,7 +171,7 @@ class CalibratedCausalFilm(nn.Module):
         return self.video.std, self.audio.std
 
     def forward(self, inputs: FilmInputs) -> CausalFilmOutput:
-        """Encode and predict."""
+        """Encode and predict what `inputs` made of a batch."""
         output: CausalFilmOutput = self.film(inputs)
         return output
 
@@ -178,14 +179,10 @@ class CalibratedCausalFilm(nn.Module):
         standardised: Tensor = standardise(tokens) if self._standardises_tokens else tokens
         return standardised
 
-    def _normalise(self, sensors: Float[Tensor, "batch time channels"]) -> Float[Tensor, "batch time channels"]:
-        normalised: Tensor = standardise_each(sensors) if self.sensor is None else self.sensor(sensors)
-        return normalised
-
     def _presence(
         self, batch: Batch, *, view_mask: Bool[Tensor, "batch views"]
     ) -> Mapping[str, Bool[Tensor, " batch"]]:
-        """Of each modality. Blocks that have no photograph in common count as no photographs."""
+        """Which rows have each modality; blocks that have no photograph in common count as no photographs."""
         present = {
             modality: torch.stack([batch.present[name] for name in sets]).all(dim=0)
             for modality, sets in self._features.modalities().items()
