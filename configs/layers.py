@@ -140,7 +140,8 @@ class _Merge:
             section = registry.section(name)
         except SettingsError as error:
             raise self._refused(chosen, f"{key}.{registry.key}: {error}") from None
-        return self.section(below if name == before else {}, value, section, prefix=f"{key}.")
+        kept = below if name == before else {same: below[same] for same in registry.kept if same in below}
+        return self.section(kept, value, section, prefix=f"{key}.")
 
     def _located(self, value: Any, field: FieldInfo, *, key: str) -> Any:
         """A path, and a model that is a folder, made absolute; any other value as it is."""

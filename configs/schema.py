@@ -5,11 +5,12 @@ behind the user's back: what `weldcache config show` prints is what runs.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 from pydantic import Field, model_validator
 
 from .section import (
+    ChosenFrom,
     Device,
     Fraction,
     Limit,
@@ -17,6 +18,8 @@ from .section import (
     NonNegative,
     Positive,
     Rectangle,
+    Registered,
+    Registry,
     Section,
     StoreName,
     Width,
@@ -27,42 +30,30 @@ Pooling = Literal["gem", "mean", "max", "mean+gem", "mean+max"]
 
 
 class DataSettings(Section):
-    """Where the recordings are and how they are split."""
+    """What is said of every data set; each source has its own settings beside these."""
 
+    source: str
     root: Path = Field(Path("data"), description="Folder of the data set.")
-    source: Literal["auto", "welds", "folder"] = Field(
-        "auto",
-        description="What the data set is: recorded welds; pictures in folders, good/ and defects/ or train/, "
-        "test/ and ground_truth/ as in MVTec AD; or what its folder looks like.",
-    )
-    layout: Literal["auto", "manifest", "folders"] = Field(
-        "auto",
-        description="How a folder of welds is organised: with a manifest.csv, as good_weld/ and defect_data_weld/ "
-        "folders, or whichever is found.",
-    )
-    normal_classes: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
-        (
-            *("OK", "normal", "no defect", "no defects", "defect free", "without defects", "flawless", "sound"),
-            *("acceptable", "passed", "gut", "in Ordnung", "i. O.", "fehlerfrei", "bon", "bueno", "buono", "норма"),
-            *("良好", "正常", "合格", "无缺陷", "정상"),
+
+
+SOURCES = Registry(
+    "source",
+    key="source",
+    group="weldcache.sources",
+    kept=("root",),
+    shipped={
+        "auto": Registered("weldcache.extract.sources.open:AutoSettings", "weldcache.extract.sources.open:open_auto"),
+        "welds": Registered(
+            "weldcache.extract.sources.welds.settings:WeldsSettings", "weldcache.extract.sources.welds.open:open_welds"
         ),
-        description="CATEGORY values that mean a normal weld besides good, in any writing; every other is the name of "
-        "a defect (manifest layout only).",
-    )
-    unlabelled: Literal["refuse", "leave_out"] = Field(
-        "refuse",
-        description="What is done about a CATEGORY such as unknown or n/a, which is neither normal nor a defect: the "
-        "manifest is refused, or its welds of that kind are left out (manifest layout only).",
-    )
-    run_codes: Literal["auto", "check", "ignore"] = Field(
-        "auto",
-        description="Whether the last two digits of a run called MM-DD-YY-NNNN-CC are held against CATEGORY, which is "
-        "what counts: check: a contradiction is refused; ignore: they mean something else; auto: check where more than "
-        "nine in ten bear out that they are class codes (manifest layout only).",
-    )
-    val_fraction: Fraction = Field(0.2, description="Share of normal sessions for validation (folders layout only).")
-    test_fraction: Fraction = Field(0.2, description="Share of normal sessions for test (folders layout only).")
-    split_seed: int = Field(0, ge=0, description="Seed of the split by session (folders layout only).")
+        "folder": Registered(
+            "weldcache.extract.sources.folder:FolderSettings", "weldcache.extract.sources.folder:FolderSource"
+        ),
+        "table": Registered(
+            "weldcache.extract.sources.table:TableSettings", "weldcache.extract.sources.table:TableSource"
+        ),
+    },
+)
 
 
 class CacheSettings(Section):
@@ -375,7 +366,9 @@ class RunsSettings(Section):
 class Settings(Section):
     """All settings of weldcache."""
 
-    data: DataSettings = DataSettings()
+    data: Annotated[DataSettings, ChosenFrom(SOURCES)] = Field(
+        default_factory=lambda: cast(DataSettings, SOURCES.section("auto")())
+    )
     cache: CacheSettings = CacheSettings()
     video: VideoSettings = VideoSettings()
     audio: AudioSettings = AudioSettings()

@@ -5,7 +5,7 @@ registry's. Only the chosen one's settings are known then, and every other is an
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -66,10 +66,14 @@ class Registry:
     attribute `Settings`.
     """
 
-    def __init__(self, noun: str, *, key: str, group: str, shipped: Mapping[str, Registered]) -> None:
-        """`noun` is what messages call one of them, `key` the setting that holds the name."""
+    def __init__(
+        self, noun: str, *, key: str, group: str, shipped: Mapping[str, Registered], kept: Collection[str] = ()
+    ) -> None:
+        """`noun` is what messages call one of them, `key` the setting that holds the name; settings in `kept` are every
+        section's, and stay when another one is chosen."""
         self.noun = noun
         self.key = key
+        self.kept = kept
         self._group = group
         self._shipped = shipped
 

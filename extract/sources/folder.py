@@ -13,6 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
+from pydantic import Field
+
 from ...cache.targets import NORMAL, TargetSpec
 from ...errors import NotFoundError, SourceError, reason_of
 from ...progress import say
@@ -20,6 +22,7 @@ from ...wording import count_of, shortened, visible
 from .classes import GOOD, is_one_of, target_specs, targets_of_classes
 from .group_split import draw_splits
 from .listing import PICTURE_FORMATS, Listing, composed, list_folder, of_formats
+from .settings import SOURCE, ClassSettings, SplitSettings
 from .source import Sample, Split
 
 SPLIT_FOLDERS: dict[str, Split] = {
@@ -30,6 +33,12 @@ SPLIT_FOLDERS: dict[str, Split] = {
 _MASKS = "ground_truth"
 _DEFECTS = ("defect", "defects", "defective", "bad", "anomaly", "anomalies", "anomalous", "abnormal", "ng", "nok")
 _SHOWN = 5  # names in a message
+
+
+class FolderSettings(SplitSettings, ClassSettings):
+    """Pictures in folders: good/ and defects/, or train/, test/ and ground_truth/ as in MVTec AD."""
+
+    source: str = Field("folder", description=SOURCE)
 
 
 @dataclass(frozen=True)
@@ -49,11 +58,7 @@ class FolderSource:
 
     noun: ClassVar[str] = "picture"
 
-    root: Path
-    normal_classes: tuple[str, ...]
-    val_fraction: float
-    test_fraction: float
-    split_seed: int
+    settings: FolderSettings
 
     def targets(self) -> Sequence[TargetSpec]:
         return target_specs(self._samples)
@@ -70,20 +75,20 @@ class FolderSource:
 
     @cached_property
     def _samples(self) -> Sequence[Sample]:
-        passed_over: list[str] = []
+        root, passed_over = self.settings.root, list[str]()
         try:
-            found = sorted(_find(self.root, passed_over), key=lambda each: each.key)
-            masks = _masks(self.root)
+            found = sorted(_find(root, passed_over), key=lambda each: each.key)
+            masks = _masks(root)
         except OSError as error:
             raise SourceError(f"{error.filename} cannot be listed ({reason_of(error)}).") from error
         if not found:
-            raise NotFoundError(f"{self.root} has no pictures ({', '.join(PICTURE_FORMATS)}) in folders of classes.")
+            raise NotFoundError(f"{root} has no pictures ({', '.join(PICTURE_FORMATS)}) in folders of classes.")
         if passed_over:
-            say(f"{self.root}: not read: {shortened(passed_over, most=_SHOWN)}.")
-        targets = targets_of_classes([each.class_name for each in found], normal=self.normal_classes)
+            say(f"{root}: not read: {shortened(passed_over, most=_SHOWN)}.")
+        targets = targets_of_classes([each.class_name for each in found], normal=self.settings.normal_classes)
         if not any("label" in known for known in targets):
             names = sorted({each.class_name for each in found})
-            say(f"{self.root}: no class is normal of {shortened(names, most=_SHOWN)}; name it in data.normal_classes.")
+            say(f"{root}: no class is normal of {shortened(names, most=_SHOWN)}; name it in data.normal_classes.")
         samples = [
             Sample(
                 key=each.key,
@@ -103,22 +108,23 @@ class FolderSource:
 
     def _drawn(self, samples: Sequence[Sample], *, is_split: bool) -> Sequence[Sample]:
         """The samples with splits drawn as far as folders leave it open."""
-        if is_split and (not self.val_fraction or any(sample.split == "val" for sample in samples)):
+        if is_split and (not self.settings.val_fraction or any(sample.split == "val" for sample in samples)):
             return samples
         # Of a train folder normal samples alone, if there are any: its defects, which nobody trains on, stay there.
+        settings = self.settings
         splits = draw_splits(
             [
                 sample
                 for sample in samples
                 if not is_split or (sample.split == "train" and sample.targets.get("label", NORMAL) == NORMAL)
             ],
-            val_fraction=self.val_fraction,
-            test_fraction=0.0 if is_split else self.test_fraction,
-            seed=self.split_seed,
+            val_fraction=settings.val_fraction,
+            test_fraction=0.0 if is_split else settings.test_fraction,
+            seed=settings.split_seed,
         )
         what = "no folder of validation" if is_split else "no folders of splits"
         taken = f"{count_of(list(splits.values()).count('val'), self.noun)} of {len(splits):,}"
-        say(f"{self.root} has {what}: {taken} are drawn for it, with data.split_seed = {self.split_seed}.")
+        say(f"{settings.root} has {what}: {taken} are drawn for it, with data.split_seed = {settings.split_seed}.")
         return [replace(sample, split=splits.get(sample.key, sample.split)) for sample in samples]
 
 

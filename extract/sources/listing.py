@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...errors import SourceError
 from ...wording import visible
 
 PICTURE_FORMATS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
@@ -55,6 +56,20 @@ def list_folder(folder: Path) -> Listing:
             else:
                 others[entry.name] = kind
     return Listing(folder, files, folders, others)
+
+
+def names_in(root: Path) -> frozenset[str]:
+    """Names in a data set's folder; none where there is no folder.
+
+    Raises:
+        SourceError: if it cannot be listed.
+    """
+    try:
+        return frozenset(path.name for path in root.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return frozenset()
+    except OSError as error:
+        raise SourceError(f"{root} cannot be listed ({error.strerror}); see that you may read it.") from error
 
 
 def of_formats(names: Iterable[str], formats: Sequence[str]) -> list[str]:

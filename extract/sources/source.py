@@ -31,6 +31,9 @@ class Sample:
     absent: Mapping[str, str] = field(default_factory=dict)  # stream -> what is missing
     unreadable: frozenset[str] = frozenset()  # streams of `absent` for which something is there that cannot be read
     notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # stream -> what was passed over there
+    vectors: Mapping[str, tuple[float, ...]] = field(
+        default_factory=dict
+    )  # numbers by stream, beside the file they are in
     masks: Mapping[Path, Path] = field(default_factory=dict)  # picture -> where it is defective, as a picture
 
     def why_absent(self, modality: str) -> str | None:

@@ -250,7 +250,7 @@ def test_v5_spells_out_the_defaults_so_that_it_can_be_laid_over_a_demo(tmp_path:
 def _rooted(settings: Settings) -> dict[str, object]:
     """The paths of `settings`, everything else by default."""
     return {
-        "data": {"root": settings.data.root},
+        "data": {"source": "auto", "root": settings.data.root},
         "cache": {"path": settings.cache.path},
         "runs": {"folder": settings.runs.folder},
     }

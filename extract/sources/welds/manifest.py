@@ -11,7 +11,6 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import ClassVar, Literal
 
 from ....cache.targets import TargetSpec
-from ....configs.schema import DataSettings
 from ....documents import decoded, read_regular_file
 from ....errors import NotFoundError, SourceError, reason_of
 from ....progress import say
@@ -22,6 +21,7 @@ from ..source import SPLITS, Sample, Split
 from .classes import CLASS_NAMES, GOOD, class_name_of, is_unlabelled
 from .run_folder import collect_run
 from .run_name import class_code_of
+from .settings import WeldsSettings
 
 MANIFEST_NAME = "manifest.csv"
 TEXT_SETTINGS = ("WELD_TYPE", "STEEL_TYPE")
@@ -32,7 +32,7 @@ _COLUMNS = ("CATEGORY", *SETTINGS, "DIRECTORY", "SUBDIRS", "SPLIT")
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,2})?")
 _LONGEST_NAME = 255  # bytes that file systems take
 _BEARING_OUT = 9  # codes that agree with CATEGORY for each that does not, before they are taken for class codes
-_DEFAULTS = DataSettings()
+_DEFAULTS = WeldsSettings()
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,13 @@
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from weldcache.configs.schema import DataSettings
 from weldcache.errors import NotFoundError, SettingsError
-from weldcache.extract.sources.folder import FolderSource
+from weldcache.extract.sources.folder import FolderSettings, FolderSource
 from weldcache.extract.sources.source import Sample, Source
 
 from .contract import SourceContract
@@ -17,14 +16,8 @@ from .contract import SourceContract
 Touch = Callable[..., None]
 
 
-def source(root: Path) -> FolderSource:
-    return FolderSource(
-        root,
-        normal_classes=DataSettings().normal_classes,
-        val_fraction=0.25,
-        test_fraction=0.25,
-        split_seed=0,
-    )
+def source(root: Path, **given: Any) -> FolderSource:
+    return FolderSource(FolderSettings(root=root, **{"val_fraction": 0.25, "test_fraction": 0.25, **given}))
 
 
 def touch(root: Path, *names: str) -> None:
@@ -78,9 +71,9 @@ def test_validation_is_drawn_from_train_and_said(tmp_path: Path, capsys: pytest.
     assert len(drawn) == 2 and all(key.startswith("train/good/") for key in drawn)
     said = capsys.readouterr().err
     assert "2 pictures of 8" in said and "data.split_seed" in said
-    other = {sample.key for sample in replace(source(tmp_path), split_seed=1).samples() if sample.split == "val"}
+    other = {sample.key for sample in source(tmp_path, split_seed=1).samples() if sample.split == "val"}
     assert len(other) == 2 and other != drawn
-    kept = Counter(sample.split for sample in replace(source(tmp_path), val_fraction=0.0).samples())
+    kept = Counter(sample.split for sample in source(tmp_path, val_fraction=0.0).samples())
     assert kept == {"train": 8, "test": 6}
 
 
@@ -106,7 +99,7 @@ def test_splits_are_drawn_where_there_are_none(tmp_path: Path) -> None:
     normals = Counter(sample.split for sample in samples.values() if sample.targets["label"] == 0)
     assert normals == {"train": 4, "val": 2, "test": 2}
     with pytest.raises(SettingsError, match=r"data\.val_fraction"):
-        replace(source(tmp_path), val_fraction=0.0, test_fraction=0.0).samples()
+        source(tmp_path, val_fraction=0.0, test_fraction=0.0).samples()
 
 
 def test_a_folder_of_several_pictures_is_one_sample(tmp_path: Path) -> None:

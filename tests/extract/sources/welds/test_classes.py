@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weldcache.configs.schema import DataSettings
 from weldcache.extract.sources.welds.classes import CLASS_NAMES, class_name_of, is_unlabelled
+from weldcache.extract.sources.welds.settings import WeldsSettings
 
-NORMAL = DataSettings().normal_classes
+NORMAL = WeldsSettings().normal_classes
 
 
 @given(st.text(max_size=12))

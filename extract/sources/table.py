@@ -1,0 +1,316 @@
+"""A table with a row a sample, whose columns are named in the settings: CSV, TSV or Parquet.
+
+Whatever a row says that cannot be followed is refused with the table's name, the row and the column. Rows are counted
+from 1 below the header.
+"""
+
+import csv
+import io
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from functools import cached_property
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ...cache.targets import DEFECT, NORMAL, TargetSpec, TargetValue
+from ...documents import decoded, read_regular_file
+from ...errors import NotFoundError, SourceError, reason_of
+from ...progress import say
+from ...wording import brief, count_of, listed, nearest_hint
+from .classes import GOOD, is_one_of, is_unlabelled, target_specs, targets_of_classes
+from .folder import SPLIT_FOLDERS
+from .group_split import draw_splits
+from .listing import composed
+from .settings import SOURCE, ClassSettings, SplitSettings
+from .source import Sample, Split
+
+Column = Annotated[str, Field(min_length=1)]
+Stream = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)]
+
+_LABELS: Mapping[str, int | None] = {
+    **dict.fromkeys(("0", "0.0", "false", "no"), NORMAL),
+    **dict.fromkeys(("1", "1.0", "true", "yes"), DEFECT),
+    **dict.fromkeys(("", "-1", "-1.0", "nan", "none", "null", "unknown"), None),
+}
+_NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?")
+_SEPARATORS = (",", ";", "\t", "|")
+_PATTERN = re.compile(r"[*?\[]")
+
+
+class TableSettings(SplitSettings, ClassSettings):
+    """A table with a row a sample: where it is, and what its columns mean."""
+
+    source: str = Field("table", description=SOURCE)
+    table: str = Field(
+        "table.csv", min_length=1, description="The table's file (csv, tsv or parquet), below data.root."
+    )
+    noun: str = Field("sample", pattern=r"^[a-z][a-z ]*$", max_length=40, description="What a row of it is called.")
+    key: Column = Field("key", description="Column with a name for each row, which no other row has.")
+    split: Column | None = Field(None, description="Column that says train, val or test; null: splits are drawn.")
+    splits: dict[str, Literal["train", "val", "test", "leave_out"]] = Field(
+        {}, description="What other words in the column of splits mean, such as {fold_1: train, fold_2: val}."
+    )
+    group: Column | None = Field(
+        None, description="Column of what belongs together and is never in two splits; null: each row stands alone."
+    )
+    label: Column | None = Field(
+        None, description="Column with 0 or false for normal and 1 or true for a defect; null: as the class says."
+    )
+    class_name: Column | None = Field(None, description="Column with the name of the class.")
+    attributes: tuple[Column, ...] = Field((), description="Columns of what is known without media.")
+    streams: dict[Stream, Column] = Field(
+        {}, description="For each stream the column with its file, or a pattern of files, below data.root."
+    )
+    vectors: dict[Stream, tuple[Column, ...]] = Field(
+        {}, description="For each stream of numbers its columns, in order; * stands for any characters."
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Row:
+    """A row's values by column, as text, with its place for messages."""
+
+    values: Mapping[str, str]
+    place: str
+    columns: tuple[str, ...]  # as in the header, of which two may have one name
+
+    def refused(self, column: str, why: str) -> SourceError:
+        return SourceError(f"{self.place}: {column} is {brief(self.values[column])}; {why}.")
+
+
+@dataclass(frozen=True)
+class TableSource:
+    """Rows in their order; splits are drawn by group where no column says them."""
+
+    settings: TableSettings
+
+    @property
+    def noun(self) -> str:
+        return self.settings.noun
+
+    def targets(self) -> Sequence[TargetSpec]:
+        return target_specs(self._samples)
+
+    def samples(self) -> Sequence[Sample]:
+        """One sample a row.
+
+        Raises:
+            NotFoundError: if there is no table.
+            SourceError: if the table is not to be trusted; the message names row, column, value and the mend.
+        """
+        return self._samples
+
+    @cached_property
+    def _path(self) -> Path:
+        return self.settings.root / self.settings.table
+
+    @cached_property
+    def _samples(self) -> Sequence[Sample]:
+        settings = self.settings
+        rows = list(_read(self._path))
+        if not rows:
+            raise SourceError(f"{self._path} has no row below its header.")
+        _check_columns(settings, rows[0].columns, path=self._path)
+        _check_keys(settings, rows)
+        splits = [_split(settings, row) for row in rows]
+        if left_out := splits.count("leave_out"):
+            say(f"{self._path}: {count_of(left_out, 'row')} left out, as data.splits says.")
+        kept = [(row, split) for row, split in zip(rows, splits, strict=True) if split != "leave_out"]
+        rows = [row for row, _ in kept]
+        missing: list[SourceError] = []
+        samples = [
+            Sample(
+                key=composed(row.values[settings.key]),
+                split=split or "train",
+                group=(row.values[settings.group] if settings.group else "") or row.values[settings.key],
+                files=self._files(row, missing),
+                targets=known,
+                attributes=attributes,
+                absent={
+                    stream: f"{row.place}: {column} is empty"
+                    for stream, column in settings.streams.items()
+                    if not row.values[column]
+                },
+                vectors={stream: _numbers(row, patterns) for stream, patterns in settings.vectors.items()},
+            )
+            for (row, split), known, attributes in zip(
+                kept, _targets(settings, rows), _attributes(settings, rows), strict=True
+            )
+        ]
+        if missing:
+            more = f" ({len(missing) - 1:,} more like that)" if len(missing) > 1 else ""
+            raise SourceError(f"{str(missing[0]).rstrip('.')}{more}.")
+        return samples if settings.split is not None else self._drawn(samples)
+
+    def _drawn(self, samples: Sequence[Sample]) -> Sequence[Sample]:
+        settings = self.settings
+        splits = draw_splits(
+            samples,
+            val_fraction=settings.val_fraction,
+            test_fraction=settings.test_fraction,
+            seed=settings.split_seed,
+        )
+        say(
+            f"{self._path}: data.split names no column: splits are drawn, with data.split_seed = {settings.split_seed}."
+        )
+        return [replace(sample, split=splits[sample.key]) for sample in samples]
+
+    def _files(self, row: _Row, missing: list[SourceError]) -> dict[str, tuple[Path, ...]]:
+        """The files of each stream; those that are not there go to `missing`."""
+        root, found = self.settings.root, dict[str, tuple[Path, ...]]()
+        for stream, column in self.settings.streams.items():
+            name = row.values[column]
+            parts = PurePosixPath(name).parts
+            if PureWindowsPath(name).anchor or "\\" in name or "\0" in name or ".." in parts or "/" in parts:
+                raise row.refused(column, f"write a path below {root}, such as 'images/1.png'")
+            if (root / name).is_file():
+                found[stream] = (root / name,)
+            elif name and _PATTERN.search(name):
+                found[stream] = tuple(sorted(path for path in root.glob(name) if path.is_file()))
+            if name and not found.get(stream):
+                missing.append(row.refused(column, f"there is no such file below {root}"))
+        if self.settings.vectors:  # numbers are as new as the table that they stand in
+            found |= dict.fromkeys(self.settings.vectors, (self._path,))
+        return found
+
+
+def _read(path: Path) -> Iterator[_Row]:
+    if path.suffix.lower() == ".parquet":
+        yield from _read_parquet(path)
+        return
+    try:
+        text = decoded(read_regular_file(path), encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise NotFoundError(f"There is no {path}: name the table in data.table.") from error
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{path} cannot be read: {reason_of(error)}.") from error
+    header = text.partition("\n")[0]
+    separator = max(_SEPARATORS, key=header.count)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
+    try:
+        columns = [name.strip() for name in next(reader, [])]
+        for number, fields in enumerate((fields for fields in reader if any(map(str.strip, fields))), start=1):
+            place = f"{path}, row {number}"
+            if len(fields) != len(columns):
+                raise SourceError(
+                    f"{place}: {len(fields)} values for {len(columns)} columns; give each column one value, and put a "
+                    f"value that holds {separator!r} in quotation marks."
+                )
+            yield _Row(dict(zip(columns, map(str.strip, fields), strict=True)), place, columns=tuple(columns))
+    except csv.Error as error:
+        raise SourceError(f"{path}, line {reader.line_num}: {error}; check the quotation marks.") from error
+
+
+def _read_parquet(path: Path) -> Iterator[_Row]:
+    import pandas as pd
+
+    if not path.is_file():
+        raise NotFoundError(f"There is no {path}: name the table in data.table.")
+    try:
+        frame = pd.read_parquet(path)
+    except ImportError as error:
+        raise SourceError(
+            f"{path} is read by pyarrow, which is not installed: pip install weldcache[parquet]."
+        ) from error
+    except (OSError, ValueError) as error:  # those of pyarrow are of these kinds
+        raise SourceError(f"{path} cannot be read: {error}.") from error
+    columns = tuple(map(str, frame.columns))
+    empty = frame.isna().to_numpy()
+    for number, values in enumerate(frame.itertuples(index=False, name=None)):
+        told = ["" if none else str(value).strip() for value, none in zip(values, empty[number], strict=True)]
+        yield _Row(dict(zip(columns, told, strict=True)), f"{path}, row {number + 1}", columns=columns)
+
+
+def _check_columns(settings: TableSettings, columns: Sequence[str], *, path: Path) -> None:
+    """Refuse columns that are named in the settings and not in the table, and names that several columns have."""
+    named = {f"data.{name}": getattr(settings, name) for name in ("key", "split", "group", "label", "class_name")}
+    asked = [(setting, column) for setting, column in named.items() if column is not None]
+    asked += [("data.attributes", column) for column in settings.attributes]
+    asked += [(f"data.streams.{stream}", column) for stream, column in settings.streams.items()]
+    for setting, column in asked:
+        if column not in columns:
+            raise SourceError(
+                f"{path} has no column {column!r}, which {setting} names.{nearest_hint(column, columns)} It has "
+                f"{listed(columns)}."
+            )
+    for stream, patterns in settings.vectors.items():
+        for pattern in patterns:
+            if not _columns_like(pattern, columns):
+                raise SourceError(f"{path} has no column {pattern!r}, which data.vectors.{stream} names.")
+    if repeated := [name for name in dict.fromkeys(columns) if columns.count(name) > 1]:
+        raise SourceError(f"{path}: several columns are called {listed(repeated)}; keep one of each.")
+    if not (settings.streams or settings.vectors):
+        raise SourceError(f"{path}: name the columns of files in data.streams, such as data.streams.image=photo.")
+
+
+def _check_keys(settings: TableSettings, rows: Sequence[_Row]) -> None:
+    seen: dict[str, _Row] = {}
+    for row in rows:
+        key = composed(row.values[settings.key])
+        if not key.isprintable() or not key:
+            raise row.refused(settings.key, "a key is a printable name")
+        if seen.setdefault(key, row) is not row:
+            raise row.refused(settings.key, f"as in {seen[key].place}; give each row a key of its own")
+
+
+def _split(settings: TableSettings, row: _Row) -> Split | Literal["leave_out"] | None:
+    if settings.split is None:
+        return None
+    word = row.values[settings.split]
+    found = settings.splits.get(word) or SPLIT_FOLDERS.get(word.lower())
+    if found is None:
+        raise row.refused(settings.split, "write train, val or test, or say in data.splits which of them it means")
+    return found
+
+
+def _targets(settings: TableSettings, rows: Sequence[_Row]) -> list[dict[str, TargetValue]]:
+    names = [row.values[settings.class_name] if settings.class_name else "" for row in rows]
+    targets = targets_of_classes(names, normal=settings.normal_classes)
+    if settings.label is None:
+        return targets
+    for row, known in zip(rows, targets, strict=True):
+        word = row.values[settings.label].lower()
+        if word not in _LABELS and not is_unlabelled(word):
+            raise row.refused(settings.label, "write 0 for normal, 1 for a defect, or nothing where it is not known")
+        label = _LABELS.get(word)
+        if label is None:
+            continue
+        if label == DEFECT and is_one_of(str(known.get("class", "")), (GOOD, *settings.normal_classes)):
+            raise row.refused(settings.label, f"and its class, {known['class']}, is normal; correct one of the two")
+        known["label"] = label
+        if settings.class_name is None:
+            known["class"] = GOOD if label == NORMAL else "defect"
+    return targets
+
+
+def _attributes(settings: TableSettings, rows: Sequence[_Row]) -> Iterator[dict[str, float | str]]:
+    """What is known of each row without media: numbers where a column holds nothing else, and NaN for none."""
+    numeric = {
+        name: all(_is_number(row.values[name]) for row in rows if row.values[name]) for name in settings.attributes
+    }
+    for row in rows:
+        yield {
+            name: (float(row.values[name]) if row.values[name] else math.nan) if numeric[name] else row.values[name]
+            for name in settings.attributes
+        }
+
+
+def _numbers(row: _Row, patterns: Sequence[str]) -> tuple[float, ...]:
+    columns = [column for pattern in patterns for column in _columns_like(pattern, row.columns)]
+    for column in columns:
+        if not _is_number(row.values[column]):
+            raise row.refused(column, "write a number such as 7 or 12.5")
+    return tuple(float(row.values[column]) for column in columns)
+
+
+def _is_number(text: str) -> bool:
+    return _NUMBER.fullmatch(text) is not None and math.isfinite(float(text))
+
+
+def _columns_like(pattern: str, columns: Sequence[str]) -> list[str]:
+    return [pattern] if pattern in columns else [column for column in columns if fnmatchcase(column, pattern)]
