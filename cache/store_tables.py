@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ..tables import make_table
 from ..wording import count_of, first_of, format_size, shortened, visible
 from .problems import Problem, grouped
 from .status import Status
@@ -54,7 +54,9 @@ def _heading(description: Mapping[str, Any]) -> Iterator[Text]:
 
 def _class_table(classes: Mapping[str, Mapping[str, int]], *, normal: Sequence[str]) -> Table:
     splits = list(next(iter(classes.values())))
-    table = _table(Text(_class_title(classes, normal=normal), style="table.title"), left=["class"], right=splits)
+    table = make_table(
+        Text(_class_title(classes, normal=normal), style="table.title"), left=["class"], right=splits, whole=True
+    )
     for name, counts in classes.items():
         table.add_row(Text(visible(name)), *(_count(counts[split]) for split in splits))
     table.add_section()
@@ -74,7 +76,9 @@ def _class_title(classes: Mapping[str, Mapping[str, int]], *, normal: Sequence[s
 
 
 def _set_table(feature_sets: Mapping[str, Any], *, num_rows: int) -> Table:
-    table = _table("feature sets", left=["set"], right=["whole", "complete", "missing", "absent", "unreadable", "size"])
+    table = make_table(
+        "feature sets", left=["set"], right=["whole", "complete", "missing", "absent", "unreadable", "size"], whole=True
+    )
     for name, entry in feature_sets.items():
         rows = entry["rows"]
         table.add_row(
@@ -90,7 +94,7 @@ def _set_table(feature_sets: Mapping[str, Any], *, num_rows: int) -> Table:
 
 
 def _backbone_table(entries: Mapping[str, Any]) -> Table:
-    table = _table("made by", left=["set", "model", "block", "weights", "print"], right=[])
+    table = make_table("made by", left=["set", "model", "block", "weights", "print"], whole=True)
     for name, entry in entries.items():
         backbone = entry["made_by"].get("backbone")
         model, weights = Text("none", style="dim"), Text("")
@@ -107,7 +111,7 @@ def _decoding_table(entries: Mapping[str, Any]) -> Table:
     names_of: dict[str, list[str]] = {}
     for name, entry in entries.items():
         names_of.setdefault(_decoding(entry["made_by"].get("decoding", {})), []).append(name)
-    table = _table("read from the files", left=["set", "how"], right=[])
+    table = make_table("read from the files", left=["set", "how"], whole=True)
     table.columns[1].no_wrap = False
     for told, names in names_of.items():
         table.add_row("\n".join(names), told)
@@ -136,7 +140,7 @@ def _plain(value: Any) -> str:
 
 
 def _array_table(feature_sets: Mapping[str, Any]) -> Table:
-    table = _table("arrays", left=["array", "shape of a row", "type"], right=["size"])
+    table = make_table("arrays", left=["array", "shape of a row", "type"], right=["size"], whole=True)
     for feature_set, entry in feature_sets.items():
         for name, array in entry["arrays"].items():
             shape = " x ".join(str(length) for length in array["shape"]) or "scalar"
@@ -200,20 +204,13 @@ def _problems(problems: Sequence[Mapping[str, Any]]) -> Iterator[Text]:
 
 def _onset_table(offsets: Sequence[Mapping[str, Any]]) -> Table:
     title = "when the arc is first seen or heard, one recording against another, in seconds"
-    table = _table(title, left=["between"], right=["welds", "later by", "apart (median)", "apart (P95)"])
+    table = make_table(
+        title, left=["between"], right=["welds", "later by", "apart (median)", "apart (P95)"], whole=True
+    )
     for offset in offsets:
         numbers = [f"{offset[name]:.2f}" if name in offset else "" for name in ("median_absolute", "p95_absolute")]
         median = f"{offset['median']:+.2f}" if "median" in offset else "unknown"
         table.add_row(" - ".join(offset["feature_sets"]), f"{offset['num_welds']:,}", median, *numbers)
-    return table
-
-
-def _table(title: str | Text, *, left: Sequence[str], right: Sequence[str]) -> Table:
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    for heading in left:
-        table.add_column(heading, no_wrap=True)
-    for heading in right:
-        table.add_column(heading, justify="right", no_wrap=True)
     return table
 
 

@@ -89,18 +89,19 @@ def verify(
     """
     from ..configs.load import load_settings
     from ..train.runs.folder import find_run
+    from ..train.runs.verification import as_json as json_of
     from ..train.runs.verification import verification_lines, verify_run, verify_runs
     from ..wording import visible
 
     folder = load_settings(config, overrides=settings or []).runs.folder
     found = list(verify_runs(folder)) if name is None else [verify_run(find_run(folder, name), folder=folder)]
     if as_json:
-        document = {"folder": str(folder), "runs": [verified.as_json() for verified in found]}
+        document = {"folder": str(folder), "runs": [json_of(check) for check in found]}
         typer.echo(json.dumps(document, indent=2))
     else:
-        for line in (line for verified in found for line in verification_lines(verified)):
+        for line in (line for check in found for line in verification_lines(check)):
             typer.echo(visible(line))
-    raise typer.Exit(1 if any(verified.faults for verified in found) else 0)
+    raise typer.Exit(0 if all(check.passed for check in found) else 1)
 
 
 @app.command()

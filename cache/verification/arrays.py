@@ -8,12 +8,13 @@ from jaxtyping import Int64, UInt8
 from numpy.typing import NDArray
 
 from ...errors import StoreError
+from ...findings import Severity
 from ...wording import count_of
 from .. import chunks
 from ..arrays import ArraySpec
 from ..status import Status
 from .chunk_scan import ArrayScan, chunk_is_whole, equal_rows, least_spread, scan_array
-from .findings import MEND, Severity
+from .findings import MEND
 from .set_findings import SetFindings
 
 _REMEDY_OF_LEFTOVERS = "Nothing needs to be done: nobody reads them, and `weldcache extract` replaces them."

@@ -12,6 +12,7 @@ import numpy as np
 from ...atomic import write_json
 from ...documents import read_document
 from ...errors import StoreError
+from ...findings import Finding, Severity
 from ...wording import count_of
 from ..arrays import FeatureSetSpec
 from ..chunks import HOW_TO_MEND
@@ -20,7 +21,7 @@ from ..layout import NEXT_INDEX, open_array
 from ..nodes import METADATA_FILE, MOST_DOCUMENT_BYTES, OLD_METADATA, inside, parse_group_metadata, read_array_metadata
 from ..provenance import differences
 from ..store import FeatureStore
-from .findings import VERIFICATION, Finding, Mend, Severity
+from .findings import VERIFICATION, Mend, StoreFinding
 
 # Groups of arrays whose first axis is rows.
 _BY_ROW = ("index", "status", "problem", "source", "digest", "features")
@@ -162,7 +163,7 @@ def _verify_constant(store: FeatureStore, name: str) -> list[Finding]:
 
 
 def _finding(severity: Severity, evidence: str, remedy: str, name: str, *, mend: Mend = "") -> Finding:
-    return Finding("metadata", severity, evidence, remedy, part=name, file=f"{name}/{METADATA_FILE}", mend=mend)
+    return StoreFinding("metadata", severity, evidence, remedy, part=name, file=f"{name}/{METADATA_FILE}", mend=mend)
 
 
 def _read_metadata(path: Path) -> dict[str, Any]:

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8
 
+from ...findings import Severity
 from ...wording import count_of
 from ..nodes import inside
 from ..record_arrays import Values
 from ..status import Status
 from ..store import FeatureStore
-from .findings import Finding, Mend, Severity
+from .findings import Mend, StoreFinding
 
 _CHUNK = re.compile(r"c\.(0|[1-9]\d*)((?:\.0)*)")
 _KEYS_NAMED = 3  # in a finding about many rows
@@ -36,7 +37,7 @@ class SetFindings:
     def __init__(self, store: FeatureStore, feature_set: str) -> None:
         self.store = store
         self.feature_set = feature_set
-        self.found: list[Finding] = []
+        self.found: list[StoreFinding] = []
         self.num_files = 0
         self.num_bytes = 0
         self.damaged_chunks: dict[int, Values] = {}
@@ -52,7 +53,7 @@ class SetFindings:
     def tell(self, check: str, severity: Severity, evidence: str, remedy: str, *, array: str = "") -> None:
         """Of an array, or of the set as a whole."""
         part = f"{self.feature_set}/{array}" if array else self.feature_set
-        self.found.append(Finding(check, severity, evidence, remedy, part=part))
+        self.found.append(StoreFinding(check, severity, evidence, remedy, part=part))
 
     def tell_row(
         self,
@@ -68,7 +69,7 @@ class SetFindings:
     ) -> None:
         """Of a row; computing it again helps unless `mend` says otherwise."""
         self.found.append(
-            Finding(
+            StoreFinding(
                 check,
                 severity,
                 evidence,
@@ -88,7 +89,7 @@ class SetFindings:
         rows_a_chunk = self.store.records.layout.rows_a_chunk
         row = number * rows_a_chunk
         self.found.append(
-            Finding(
+            StoreFinding(
                 "checksums",
                 "error",
                 evidence,
@@ -168,7 +169,9 @@ class SetFindings:
 
     def _tell_folder(self, severity: Severity, evidence: str, remedy: str, *, where: str) -> None:
         mend: Mend = "sweep" if remedy == _REMEDY_OF_TEMPORARY else ""
-        self.found.append(Finding("status", severity, evidence, remedy, part=self.feature_set, file=where, mend=mend))
+        self.found.append(
+            StoreFinding("status", severity, evidence, remedy, part=self.feature_set, file=where, mend=mend)
+        )
 
 
 def is_unfinished(name: str) -> bool:

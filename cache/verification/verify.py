@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...findings import Check, Finding
 from ...progress import ByteProgress
 from ...wording import format_size
 from ..nodes import inside
@@ -17,7 +18,7 @@ from ..status import Status
 from ..store import FeatureStore
 from .arrays import verify_arrays
 from .digests import salvage
-from .findings import Check, Finding
+from .findings import StoreFinding
 from .metadata import restore_metadata, verify_metadata
 from .records import verify_digests, verify_records
 from .set_findings import SetFindings, is_unfinished
@@ -49,7 +50,7 @@ def verify_store(store: FeatureStore) -> list[Check]:
             by_set.append(findings)
     found = [finding for findings in by_set for finding in findings.found]
     if not has_digests:
-        found.append(Finding("digests", "note", _FORMER_SCHEMA, _REMEDY_OF_FORMER_SCHEMA))
+        found.append(StoreFinding("digests", "note", _FORMER_SCHEMA, _REMEDY_OF_FORMER_SCHEMA))
     num_files = sum(findings.num_files for findings in by_set)
     num_bytes = sum(findings.num_bytes for findings in by_set)
     num_statuses = len(store.index) * len(statuses)
@@ -75,25 +76,26 @@ def mend_store(store: FeatureStore, findings: Sequence[Finding]) -> int:
     correctly before is lost. Records that were damaged come back as far as digests prove them.
     """
     rows_a_chunk = store.records.layout.rows_a_chunk
+    mendable = [finding for finding in findings if isinstance(finding, StoreFinding) and finding.mend]
     # First, since rows in a damaged chunk can be forgotten only when it is whole again.
     for name, number in dict.fromkeys(
         (finding.feature_set, finding.row // rows_a_chunk)
-        for finding in findings
+        for finding in mendable
         if finding.mend == "salvage" and finding.row is not None
     ):
         store.replace_records(name, number, salvage(store, name, number)[0])
     forgotten: dict[str, list[int]] = {}
-    for finding in findings:
+    for finding in mendable:
         if finding.mend == "forget" and finding.row is not None:
             forgotten.setdefault(finding.feature_set, []).append(finding.row)
         elif finding.mend == "sweep":
             _sweep(inside(store.path, finding.file))
     for name, rows in forgotten.items():
         store.forget(name, sorted(set(rows)))
-    for name in {finding.part.removeprefix("constants/") for finding in findings if finding.mend == "drop"}:
+    for name in {finding.part.removeprefix("constants/") for finding in mendable if finding.mend == "drop"}:
         store.drop_constant(name)
-    restore_metadata(store, [str(Path(finding.file).parent) for finding in findings if finding.mend == "restore"])
-    return sum(finding.mend != "" for finding in findings)
+    restore_metadata(store, [str(Path(finding.file).parent) for finding in mendable if finding.mend == "restore"])
+    return len(mendable)
 
 
 def _num_bytes(store: FeatureStore, statuses: dict[str, np.ndarray]) -> int:

@@ -6,6 +6,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ...tables import make_table
 from ...wording import format_seconds, format_size
 from ..sources.source import SPLITS
 from .estimate import Estimate, welds_to_do
@@ -30,10 +31,7 @@ def estimate_tables(expected: Estimate) -> Iterator[RenderableType]:
 
 def _rows_table(expected: Estimate) -> Table:
     splits = [split for split in SPLITS if any(split in counts for counts in expected.rows_todo.values())]
-    table = Table(title="rows to do", title_justify="left")
-    table.add_column("features")
-    for heading in (*splits, "all", "without files"):
-        table.add_column(heading, justify="right")
+    table = make_table("rows to do", left=["features"], right=[*splits, "all", "without files"])
     for name, counts in expected.rows_todo.items():
         numbers = [counts.get(split, 0) for split in splits]
         table.add_row(name, *map(str, [*numbers, sum(numbers), expected.rows_without_files[name]]))
@@ -41,9 +39,7 @@ def _rows_table(expected: Estimate) -> Table:
 
 
 def _bytes_table(expected: Estimate) -> Table:
-    table = Table(title="bytes to write", title_justify="left")
-    table.add_column("array")
-    table.add_column("bytes", justify="right")
+    table = make_table("bytes to write", left=["array"], right=["bytes"])
     for name, count in expected.array_bytes.items():
         table.add_row(name, format_size(count))
     table.add_section()
@@ -54,10 +50,8 @@ def _bytes_table(expected: Estimate) -> Table:
 
 
 def _speeds_table(measured: Probe) -> Table:
-    table = Table(title="a weld", title_justify="left")
-    table.add_column("modality")
-    for heading in ("to decode", "through the backbone", "operations", "operations/s"):
-        table.add_column(heading, justify="right")
+    headings = ["to decode", "through the backbone", "operations", "operations/s"]
+    table = make_table("a weld", left=["modality"], right=headings)
     for modality, decode in measured.decode.items():
         flops, encode = measured.flops[modality], measured.encode.get(modality)
         table.add_row(
@@ -76,12 +70,7 @@ def _sides_table(expected: Estimate, measured: Probe, times: Forecast) -> Table:
         "backbones": f"{expected.group_size} welds at once, {format_size(measured.flops_per_second, 'FLOP/s')}",
         "disk": f"{format_size(expected.feature_bytes / times.sides['disk'])}/s, synced" if times.sides["disk"] else "",
     }
-    table = Table(title="sides, each alone", title_justify="left")
-    table.add_column("side")
-    table.add_column("with")
-    for heading in ("welds/s", "time"):
-        table.add_column(heading, justify="right")
-    table.add_column("")
+    table = make_table("sides, each alone", left=["side", "with"], right=["welds/s", "time", ""])
     for side, seconds in times.sides.items():
         rate = expected.welds_per_second.get(side)
         mark = "bottleneck" if side == times.bottleneck else ""

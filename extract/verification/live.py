@@ -14,9 +14,10 @@ from ...cache.source_files import SourceFile
 from ...cache.status import Status
 from ...cache.store import FeatureStore
 from ...cache.verification.chunk_scan import to_float64
-from ...cache.verification.findings import MEND, Check, Finding, Severity
+from ...cache.verification.findings import MEND, StoreFinding
 from ...documents import Json
 from ...errors import StoreError
+from ...findings import Check, Finding, Severity
 from ...progress import Progress
 from ...wording import count_of
 from ..batching import CPU_GROUP_SIZE, AdaptiveEncoder
@@ -168,7 +169,7 @@ class _Comparer:
             self._tell_text(text.name, f"live and cached differ by up to {compared.difference:.2e}")
 
     def _tell_text(self, name: str, evidence: str) -> None:
-        self.findings.append(Finding("live", "error", evidence, HOW_TO_MEND, part=name, mend="drop"))
+        self.findings.append(StoreFinding("live", "error", evidence, HOW_TO_MEND, part=name, mend="drop"))
 
     def _read(self, row: int, modality: str) -> _Read | None:
         """Decode a weld again; tells of what cannot be decoded any more."""
@@ -222,7 +223,7 @@ class _Comparer:
             evidence += "; the weld's files are not those that it was made from"
             remedy, mend = _REMEDY_OF_FILES, False
         self.findings.append(
-            Finding(
+            StoreFinding(
                 "live",
                 "error",
                 evidence,

@@ -16,12 +16,13 @@ from ...cache.problems import grouped, problems_of
 from ...cache.provenance import differences, differences_told
 from ...cache.status import Status
 from ...cache.store import FeatureStore
-from ...cache.verification.findings import MEND, Check, Finding, Verification
+from ...cache.verification.findings import MEND, Verification
 from ...cache.verification.row_digests import row_digests
 from ...cache.verification.verify import mend_store, verify_store
 from ...configs.schema import Settings
 from ...documents import Json
 from ...errors import BackboneError, NotFoundError, StoreError
+from ...findings import Check, Finding
 from ...progress import Progress, say
 from ...wording import count_of, shortened
 from ..changes import Change, CurrentFiles, changes_of_modality, changes_of_record, sets_of_others

@@ -16,6 +16,7 @@ import pytest
 
 from weldcache.documents import sealed
 from weldcache.errors import SettingsError, TrainingError, WeldcacheError
+from weldcache.findings import Check
 from weldcache.train.runs.catalogue import list_runs
 from weldcache.train.runs.checkpoint import read_checkpoint
 from weldcache.train.runs.documents import sealed_manifest
@@ -56,6 +57,10 @@ def precious(tmp_path: Path) -> Path:
     return path
 
 
+def faults_of(check: Check) -> list[str]:
+    return [finding.evidence for finding in check.findings if finding.severity == "error"]
+
+
 def digit_changed(path: Path, *, after: str) -> None:
     """Change the first digit that is not 0 or 9 after a text."""
     text = path.read_text()
@@ -85,23 +90,23 @@ EDITS: dict[str, Callable[[Path], None]] = {
 
 def test_every_edit_is_found_and_names_its_file(run: RunFolder) -> None:
     folder = run.path.parent
-    assert verify_run(run, folder=folder).faults == ()
+    assert faults_of(verify_run(run, folder=folder)) == []
     for name, edit in EDITS.items():
         before = (run.path / name).read_bytes()
         edit(run.path / name)
         assert (run.path / name).read_bytes() != before
-        assert any(name in fault for fault in verify_run(run, folder=folder).faults), name
+        assert any(name in fault for fault in faults_of(verify_run(run, folder=folder))), name
         (run.path / name).write_bytes(before)
     for name in ("scores_test.csv", "report.html", "config.yaml"):
         lost = (run.path / name).rename(folder / "lost")
-        assert any(name in fault for fault in verify_run(run, folder=folder).faults), name
+        assert any(name in fault for fault in faults_of(verify_run(run, folder=folder))), name
         lost.rename(run.path / name)
     lines = run.metrics_path.read_text().splitlines(keepends=True)
     for kept in ([], lines[:-1], lines[1:], [lines[1], lines[0], *lines[2:]]):
         run.metrics_path.write_text("".join(kept))
-        assert any("metrics.jsonl" in fault for fault in verify_run(run, folder=folder).faults), kept
+        assert any("metrics.jsonl" in fault for fault in faults_of(verify_run(run, folder=folder))), kept
     run.metrics_path.write_text("".join(lines))
-    assert [verified.faults for verified in verify_runs(folder)] == [()]
+    assert [faults_of(check) for check in verify_runs(folder)] == [[]]
 
 
 def test_files_of_another_run_are_not_taken_for_this_ones(weldcache: Run, run: RunFolder, project: Path) -> None:
@@ -112,7 +117,7 @@ def test_files_of_another_run_are_not_taken_for_this_ones(weldcache: Run, run: R
     for name in ("report.json", "state.json", "metrics.jsonl", "best.safetensors"):
         before = (second.path / name).read_bytes() if (second.path / name).exists() else None
         shutil.copy(run.path / name, second.path / name)
-        faults = verify_run(second, folder=project / "runs").faults
+        faults = faults_of(verify_run(second, folder=project / "runs"))
         assert any(name in fault for fault in faults), name
         (second.path / name).unlink() if before is None else (second.path / name).write_bytes(before)
 
@@ -190,7 +195,7 @@ def test_a_folder_that_leads_to_itself_costs_itself_alone(weldcache: Run, run: R
 @pytest.mark.parametrize("name", ["../../thesis", "/etc/passwd", ".", "a/b"])
 def test_names_of_files_do_not_lead_out(run: RunFolder, forge: Callable[..., None], precious: Path, name: str) -> None:
     forge("report.json", {"files": {name: "0" * 64}})
-    (fault, *_) = verify_run(run, folder=run.path.parent).faults
+    (fault, *_) = faults_of(verify_run(run, folder=run.path.parent))
     assert "report.json is damaged" in fault
 
 

@@ -19,8 +19,8 @@ import pytest
 
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
-from weldcache.cache.verification.findings import Finding
 from weldcache.cache.verification.verify import verify_store
+from weldcache.findings import Finding
 
 # Imports once, then runs `weldcache` with each line of its stdin in a process of its own, which can be killed.
 _SERVER = """

@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from rich.box import SIMPLE_HEAD
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from ...documents import Json
 from ...metrics.estimate import Estimate, span, with_span
-from ...wording import count_of, format_seconds, format_size, visible
+from ...tables import literal, make_table
+from ...wording import count_of, format_seconds, format_size
 from .catalogue import UNSEALED, RunDetails, RunEntry, Status, auroc_of
 from .comparison import Comparison, Figure
 from .pruning import PruningPlan
@@ -27,14 +27,14 @@ _STYLES: dict[Status, str] = {
 def run_list(entries: Sequence[RunEntry], *, folder: Path) -> Iterator[RenderableType]:
     """The runs of `folder`, then what is wrong with damaged ones."""
     if not entries:
-        yield _literal(f"There is no run in {folder}. Make one with `weldcache train`.")
+        yield literal(f"There is no run in {folder}. Make one with `weldcache train`.")
         return
-    table = _table("", left=["run", "status", "validation", "test AUROC"], right=["cost"])
+    table = make_table("", left=["run", "status", "validation", "test AUROC"], right=["cost"])
     for entry in entries:
         # Of a damaged run more is told below the table.
         doubt = "" if entry.sealed or entry.status == "damaged" else "\nunsealed"
         table.add_row(
-            Text.assemble(_literal(entry.name), _literal(f"\n{entry.recipe} {_time(entry.created)}", style="dim")),
+            Text.assemble(literal(entry.name), literal(f"\n{entry.recipe} {_time(entry.created)}", style="dim")),
             Text.assemble(_status(entry), f"\n{count_of(entry.epochs, 'epoch')}", (doubt, "yellow")),
             Text("\n".join(_validation(entry))),
             Text("" if entry.test_auroc is None else f"{entry.test_auroc.value:.3f}\n{span(entry.test_auroc)}"),
@@ -49,15 +49,15 @@ def run_page(run: RunDetails) -> Iterator[RenderableType]:
     """A run's facts, its best epoch, its settings where they are not a preset's, and its files."""
     entry, facts = run.entry, run.facts
     epochs = count_of(entry.epochs, "epoch")
-    yield _literal(str(run.path), style="bold")
+    yield literal(str(run.path), style="bold")
     yield Text.assemble(
         _status(entry),
-        _literal(f", {entry.recipe}, {epochs} in {format_seconds(entry.seconds)}, {_time(entry.created)}"),
+        literal(f", {entry.recipe}, {epochs} in {format_seconds(entry.seconds)}, {_time(entry.created)}"),
     )
     yield from _faults(entry)
-    yield from (_literal(f"{name}: {value}") for name, value in _facts(run))
+    yield from (literal(f"{name}: {value}") for name, value in _facts(run))
     if not entry.sealed:
-        yield _literal(f"{entry.name} {UNSEALED}.", style="yellow")
+        yield literal(f"{entry.name} {UNSEALED}.", style="yellow")
     if facts.get("backbones_are_random"):
         yield Text("Trained on features of random weights: its figures say nothing of the method.", style="yellow")
     if entry.best is not None:
@@ -71,18 +71,18 @@ def run_page(run: RunDetails) -> Iterator[RenderableType]:
 def comparison_tables(comparison: Comparison) -> Iterator[RenderableType]:
     """Figures and differing settings side by side, then what forbids comparing them."""
     names = [run.entry.name for run in comparison.runs]
-    figures = _table("figures", left=[""], right=names)
+    figures = make_table("figures", left=[""], right=names)
     for name, values in comparison.figures.items():
-        figures.add_row(_literal(name), *(_literal(_figure(value)) for value in values))
+        figures.add_row(literal(name), *(literal(_figure(value)) for value in values))
     yield figures
     if comparison.settings:
-        settings = _table("settings that differ", left=[""], right=names)
+        settings = make_table("settings that differ", left=[""], right=names)
         for name, choices in comparison.settings.items():
-            settings.add_row(_literal(name), *(_literal(_plain(choice)) for choice in choices))
+            settings.add_row(literal(name), *(literal(_plain(choice)) for choice in choices))
         yield settings
     else:
         yield Text("No setting differs.")
-    yield from (_literal(note, style="yellow") for note in comparison.notes)
+    yield from (literal(note, style="yellow") for note in comparison.notes)
 
 
 def removal_tables(plan: PruningPlan, *, done: bool) -> Iterator[RenderableType]:
@@ -90,24 +90,19 @@ def removal_tables(plan: PruningPlan, *, done: bool) -> Iterator[RenderableType]
     removals, left = plan.removals, plan.left
     freed = sum(removal.num_bytes for removal in removals)
     if removals:
-        table = _table("removed" if done else "would be removed", left=["run", "what", "because"], right=["size"])
+        table = make_table("removed" if done else "would be removed", left=["run", "what", "because"], right=["size"])
         for removal in removals:
             what = "all of it" if removal.files is None else "\n".join(removal.files)
             row = (removal.name, what, removal.reason, format_size(removal.num_bytes))
-            table.add_row(*map(_literal, row))
+            table.add_row(*map(literal, row))
         yield table
-    yield from (_literal(f"Left alone: {item.name}. {item.reason}", style="yellow") for item in left)
+    yield from (literal(f"Left alone: {item.name}. {item.reason}", style="yellow") for item in left)
     if not removals:
         yield Text("Nothing was removed." if done else "There is nothing to remove.")
     elif done:
         yield Text(f"{format_size(freed)} are free.")
     else:
         yield Text(f"{format_size(freed)} would be free. Nothing was changed; --yes removes it.")
-
-
-def _literal(text: str, style: str = "") -> Text:
-    """A text of several lines as it is: a name in it neither is markup nor acts on the terminal."""
-    return Text(visible(text, keep="\n"), style=style)
 
 
 def _facts(run: RunDetails) -> Iterator[tuple[str, str]]:
@@ -131,7 +126,7 @@ def _counted(counts: Mapping[str, Json], *, prefix: str = "") -> Iterator[tuple[
 
 
 def _report_table(run: RunDetails) -> Table:
-    table = _table("evaluated", left=["split"], right=["AUROC", "AP", "normals", "defects"])
+    table = make_table("evaluated", left=["split"], right=["AUROC", "AP", "normals", "defects"])
     for split, report in run.reports.items():
         figures = (auroc_of(report), report["ap"], report["num_normal"], report["num_defect"])
         table.add_row(split, *map(_figure, figures))
@@ -143,17 +138,17 @@ def _settings_table(run: RunDetails) -> RenderableType:
         return Text("Its settings cannot be read.", style="red")
     if not run.changed:
         return Text(f"Settings are those of the preset {run.preset}.")
-    table = _table("settings", left=[""], right=["here", f"preset {run.preset}"])
+    table = make_table("settings", left=[""], right=["here", f"preset {run.preset}"])
     for name, value in run.changed.items():
-        table.add_row(_literal(name), _literal(_plain(run.settings[name])), _literal(_plain(value)))
+        table.add_row(literal(name), literal(_plain(run.settings[name])), literal(_plain(value)))
     return table
 
 
 def _two_columns(title: str, rows: dict[str, str]) -> Table:
-    table = _table(title, left=[""], right=[""])
+    table = make_table(title, left=[""], right=[""])
     table.show_header = False
     for name, value in rows.items():
-        table.add_row(_literal(name), _literal(value))
+        table.add_row(literal(name), literal(value))
     return table
 
 
@@ -166,7 +161,7 @@ def _validation(entry: RunEntry) -> Iterator[str]:
 
 
 def _faults(entry: RunEntry) -> Iterator[Text]:
-    return (_literal(f"{entry.name} is damaged: {fault}", style="red") for fault in entry.faults)
+    return (literal(f"{entry.name} is damaged: {fault}", style="red") for fault in entry.faults)
 
 
 def _status(entry: RunEntry) -> Text:
@@ -188,12 +183,3 @@ def _plain(value: Json) -> str:
 def _time(created: str) -> str:
     """To the minute, as recorded: in UTC."""
     return created[:16].replace("T", " ")
-
-
-def _table(title: str, *, left: Sequence[str], right: Sequence[str]) -> Table:
-    table = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for heading in left:
-        table.add_column(_literal(heading))
-    for heading in right:
-        table.add_column(_literal(heading), justify="right")
-    return table

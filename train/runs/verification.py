@@ -5,13 +5,13 @@ exchanged between runs or lost; what was forged with care is not.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ...documents import is_sealed, seal_holds
 from ...errors import TrainingError
+from ...findings import Check, Finding
 from .catalogue import UNSEALED, tried
 from .checkpoint import read_run_checkpoint
 from .checkpointer import best_of
@@ -23,20 +23,7 @@ _TABLES = "table_*.json"
 _NOTHING: dict[str, Any] = {}
 
 
-@dataclass(frozen=True)
-class Verified:
-    """What is wrong with a run or with the tables of a list of variants; `sealed`: whether an edit would be noticed."""
-
-    name: str
-    faults: tuple[str, ...]
-    sealed: bool
-
-    def as_json(self) -> dict[str, Any]:
-        """As JSON values."""
-        return asdict(self) | {"faults": list(self.faults)}
-
-
-def verify_runs(folder: Path) -> Iterator[Verified]:
+def verify_runs(folder: Path) -> Iterator[Check]:
     """Each run in `folder` and in the folders of lists in it, and the tables of these lists."""
     for parent in folders_of_runs(folder):
         yield from (verify_run(run, folder=folder) for run in runs_in(parent))
@@ -45,10 +32,10 @@ def verify_runs(folder: Path) -> Iterator[Verified]:
             documents = [tried(partial(_table, path), _NOTHING, faults=faults) for path in tables]
             faults += _wrong_files(documents, folder=parent)
             name = parent.relative_to(folder).as_posix()
-            yield Verified(f"{name}/{_TABLES}", tuple(faults), sealed=all(map(is_sealed, documents)))
+            yield _check(f"{name}/{_TABLES}", "tables of a list", faults, sealed=all(map(is_sealed, documents)))
 
 
-def verify_run(run: RunFolder, *, folder: Path) -> Verified:
+def verify_run(run: RunFolder, *, folder: Path) -> Check:
     """All files of a run in `folder`; never fails on what they hold."""
     faults: list[str] = []
     manifest = tried(run.manifest, None, faults=faults)
@@ -59,14 +46,30 @@ def verify_run(run: RunFolder, *, folder: Path) -> Verified:
         documents = [tried(partial(_document, path, manifest), _NOTHING, faults=faults) for path in paths]
         faults += _wrong_files(documents, folder=run.path)
     sealed = manifest is not None and is_sealed(manifest)
-    return Verified(relative_name(run, folder=folder), tuple(dict.fromkeys(faults)), sealed)
+    return _check(relative_name(run, folder=folder), "files of a run", faults, sealed=sealed)
 
 
-def verification_lines(found: Verified) -> Iterator[str]:
+def verification_lines(check: Check) -> Iterator[str]:
     """What was found in words, a line each."""
-    yield from (f"{found.name}: {fault}" for fault in found.faults)
-    if not found.faults:
-        yield f"{found.name}: nothing wrong" if found.sealed else f"{found.name} {UNSEALED}"
+    yield from (f"{check.name}: {finding.evidence}" for finding in check.findings)
+    if not check.findings:
+        yield f"{check.name}: nothing wrong"
+
+
+def as_json(check: Check) -> dict[str, Any]:
+    """As JSON values; `sealed` says whether an edit would be noticed."""
+    faults = [finding.evidence for finding in check.findings if finding.severity == "error"]
+    return {"name": check.name, "faults": faults, "sealed": not any(map(_is_of_seal, check.findings))}
+
+
+def _check(name: str, looked_at: str, faults: Iterable[str], *, sealed: bool) -> Check:
+    findings = [Finding("files", "error", fault, "") for fault in dict.fromkeys(faults)]
+    unsealed = Finding("seal", "note", f"it {UNSEALED}.", "")
+    return Check(name, looked_at, findings if sealed else [*findings, unsealed])
+
+
+def _is_of_seal(finding: Finding) -> bool:
+    return finding.check == "seal"
 
 
 def _checks(run: RunFolder) -> Iterator[Callable[[], object]]:

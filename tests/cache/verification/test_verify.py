@@ -26,7 +26,7 @@ from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.verification.arrays import verify_arrays
 from weldcache.cache.verification.chunk_scan import Spread, scan_array
-from weldcache.cache.verification.findings import Finding, Verification, read_record, verification_tables
+from weldcache.cache.verification.findings import StoreFinding, Verification, read_record, verification_tables
 from weldcache.cache.verification.records import verify_digests, verify_records
 from weldcache.cache.verification.set_findings import SetFindings
 from weldcache.cache.verification.verify import mend_store, verify_store
@@ -136,15 +136,15 @@ def edit(store: FeatureStore, group: str, feature_set: str, row: int, value: obj
     replace_files({array.path: {array.name_of(number): array.encoded(values)}})
 
 
-def findings_of(store: FeatureStore) -> list[Finding]:
+def findings_of(store: FeatureStore) -> list[StoreFinding]:
     return [finding for check in verify_store(store) for finding in check.findings]
 
 
-def faults_of(store: FeatureStore) -> list[Finding]:
+def faults_of(store: FeatureStore) -> list[StoreFinding]:
     return [finding for finding in findings_of(store) if finding.severity != "note"]
 
 
-def set_findings(store: FeatureStore, name: str) -> list[Finding]:
+def set_findings(store: FeatureStore, name: str) -> list[StoreFinding]:
     """What is found in one feature set."""
     findings = SetFindings(store, name)
     verify_records(findings)
@@ -153,12 +153,12 @@ def set_findings(store: FeatureStore, name: str) -> list[Finding]:
     return findings.found
 
 
-def row_findings(store: FeatureStore) -> list[Finding]:
+def row_findings(store: FeatureStore) -> list[StoreFinding]:
     """As `findings_of`, without the metadata."""
     return [finding for name in store.feature_sets for finding in set_findings(store, name)]
 
 
-def told(findings: list[Finding]) -> set[tuple[str, str, str, str]]:
+def told(findings: list[StoreFinding]) -> set[tuple[str, str, str, str]]:
     return {(finding.check, finding.severity, finding.key, finding.part) for finding in findings}
 
 
@@ -733,7 +733,7 @@ def test_the_record_stays_and_is_read_back(held: FeatureStore) -> None:
 
 
 def test_many_findings_of_a_kind_are_cut_in_the_table_and_whole_in_json(held: FeatureStore) -> None:
-    finding = Finding("values", "error", "NaN or infinity", "Compute it again.", key="k", part="video/tokens", row=0)
+    finding = StoreFinding("values", "error", "NaN or infinity", "Compute it again.", key="k", part="a/b", row=0)
     checks = [
         check if check.name != "values" else type(check)("values", "", [finding] * 25) for check in verify_store(held)
     ]
