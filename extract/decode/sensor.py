@@ -1,4 +1,4 @@
-"""Sensors: the machine's CSV file to six channels, evenly resampled over real time."""
+"""Sensors: a CSV file of measurements to channels, evenly resampled over real time."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -8,20 +8,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from ...configs.schema import SensorSettings
 from ...errors import DecodeError
 from ...wording import count_of, listed, shortened
 from .decoded import SensorSeries
 from .onset import never
 from .sensor_clock import read_clock
-from .sensor_rows import CHANNELS, MOST_SHOWN, read_sensor_rows
+from .sensor_rows import MOST_SHOWN, SeriesFormat, read_sensor_rows
 
-ARC_ON_AMPERE = 50.0
-LIMITS = SensorSettings().limits
-
-_CURRENT = CHANNELS.index("Primary Weld Current")
-_VOLTAGE = CHANNELS.index("Secondary Weld Voltage")
-_ARC_VOLTS = (10.0, 45.0)  # between which arcs burn; a source that waits for one may hold more
 _OFFSET = 0.1  # a sensor's zero may lie so far below 0
 _NEARLY_ALL = 0.9  # of a channel's values other than 0
 _FEW_ROWS = 8
@@ -38,12 +31,12 @@ class SensorTable:
     """
 
     times: Float64[np.ndarray, " rows"]
-    values: Float64[np.ndarray, "rows 6"]
+    values: Float64[np.ndarray, "rows channels"]
     problems: tuple[str, ...]  # what was left out or mended, and what looks wrong, in words for the user
 
 
-def decode_sensors(path: Path, *, num_steps: int, limits: Sequence[float] = LIMITS) -> SensorSeries:
-    """The six `CHANNELS` in the file's units at `num_steps` even times from the first row to the last.
+def decode_sensors(path: Path, *, num_steps: int, series: SeriesFormat) -> SensorSeries:
+    """The channels of `series` in the file's units at `num_steps` even times from the first row to the last.
 
     Between two rows that hold a value a channel runs straight, over empty cells and over gaps in the recording alike;
     before its first and after its last value it stays at that value.
@@ -51,63 +44,61 @@ def decode_sensors(path: Path, *, num_steps: int, limits: Sequence[float] = LIMI
     Raises:
         DecodeError: as `read_sensor_table`.
     """
-    table = read_sensor_table(path, limits=limits)
+    table = read_sensor_table(path, series=series)
     times = np.linspace(0.0, table.times[-1], num_steps)
-    values = np.empty((num_steps, len(CHANNELS)), dtype=np.float32)
+    values = np.empty((num_steps, len(series.channels)), dtype=np.float32)
     for position, column in enumerate(table.values.T):
         known = ~np.isnan(column)
         values[:, position] = np.interp(times, table.times[known], column[known])
-    arc_on, problems = _arc_on(table), table.problems
-    if np.isnan(arc_on).any():
-        problems += (f"the current is never above {ARC_ON_AMPERE:g} A",)
+    active, problems = _active(table, series), table.problems
+    if series.active is not None and np.isnan(active).any():
+        problems += (_never_active(series),)
     noted = tuple(f"{path}: {what}" for what in problems)
-    return SensorSeries(values=values, times=times, arc_on=arc_on, problems=noted)
+    return SensorSeries(values=values, times=times, arc_on=active, problems=noted)
 
 
-def arc_on_window(path: Path, *, limits: Sequence[float] = LIMITS) -> tuple[float, float]:
-    """First and last time, in seconds from the first row, at which the current is above 50 A.
+def arc_on_window(path: Path, *, series: SeriesFormat) -> tuple[float, float]:
+    """First and last time, in seconds from the first row, at which what is recorded goes on.
 
     The sensors' clock is not the camera's: onsets of the two differ by 1.2 s in the median.
 
     Raises:
-        DecodeError: as `read_sensor_table`, and if the current is never above 50 A.
+        DecodeError: as `read_sensor_table`, and if it never does.
     """
-    first, last = _arc_on(read_sensor_table(path, limits=limits)).tolist()
+    first, last = _active(read_sensor_table(path, series=series), series).tolist()
     if math.isnan(first):
-        raise DecodeError(
-            f"{path}: the current is never above {ARC_ON_AMPERE:g} A, so there is no time with the arc on."
-        )
+        raise DecodeError(f"{path}: {_never_active(series)}, so there is no time at which anything goes on.")
     return first, last
 
 
-def read_sensor_table(path: Path, *, limits: Sequence[float] = LIMITS) -> SensorTable:
-    """Read a sensor file; `limits` is the largest magnitude of each channel that is taken for a measurement.
+def read_sensor_table(path: Path, *, series: SeriesFormat) -> SensorTable:
+    """Read a sensor file.
 
     Raises:
         DecodeError: as `read_sensor_rows` and `read_clock`, and if a channel has no value at all or most of its values
             are beyond its limit.
     """
-    rows = read_sensor_rows(path)
+    rows = read_sensor_rows(path, series=series)
     timing = read_clock(rows.seconds, lines=rows.lines, path=path)
-    values, beyond = _within_limits(rows.values, limits=limits, lines=rows.lines, path=path)
+    values, beyond = _within_limits(rows.values, series=series, lines=rows.lines, path=path)
     kept, lines = values[timing.rows], rows.lines[timing.rows]
     doubts = [
         *_few(timing.times),
-        *_far_values(kept, lines=lines),
-        *_still_channels(kept),
-        *_negative(kept),
-        *_exchanged(kept),
+        *_far_values(kept, lines=lines, channels=series.channels),
+        *_still_channels(kept, series.channels),
+        *(() if series.signed else _negative(kept, series.channels)),
+        *_exchanged(kept, series),
     ]
     return SensorTable(timing.times, kept, (*rows.problems, *timing.problems, *beyond, *doubts))
 
 
 def _within_limits(
-    values: Float64[np.ndarray, "rows 6"], *, limits: Sequence[float], lines: Int64[np.ndarray, " rows"], path: Path
-) -> tuple[Float64[np.ndarray, "rows 6"], list[str]]:
+    values: Float64[np.ndarray, "rows channels"], *, series: SeriesFormat, lines: Int64[np.ndarray, " rows"], path: Path
+) -> tuple[Float64[np.ndarray, "rows channels"], list[str]]:
     """What is no measurement becomes an empty cell: one such value would outweigh all others of a data set."""
-    beyond = np.abs(values) > np.array(limits)
+    beyond = np.abs(values) > np.array(series.limits)
     problems = []
-    for name, limit, column, wrong in zip(CHANNELS, limits, values.T, beyond.T, strict=True):
+    for name, limit, column, wrong in zip(series.channels, series.limits, values.T, beyond.T, strict=True):
         num_known, found = int(np.sum(~np.isnan(column))), np.flatnonzero(wrong)
         if not num_known:
             raise DecodeError(f"{path}: the channel {name} has no value in any row.")
@@ -127,9 +118,11 @@ def _few(times: Float64[np.ndarray, " rows"]) -> Iterator[str]:
         yield f"only {count_of(len(times), 'row')} in {times[-1]:.3g} s"
 
 
-def _far_values(values: Float64[np.ndarray, "rows 6"], *, lines: Int64[np.ndarray, " rows"]) -> Iterator[str]:
+def _far_values(
+    values: Float64[np.ndarray, "rows channels"], *, lines: Int64[np.ndarray, " rows"], channels: Sequence[str]
+) -> Iterator[str]:
     """Values that are far from all others of their channel, as a glitch is and a second level of the signal is not."""
-    for name, column in zip(CHANNELS, values.T, strict=True):
+    for name, column in zip(channels, values.T, strict=True):
         known = column[~np.isnan(column)]
         num_far = max(1, int(_FAR_SHARE * len(known)))
         if len(known) < _FEW_ROWS:
@@ -144,39 +137,49 @@ def _far_values(values: Float64[np.ndarray, "rows 6"], *, lines: Int64[np.ndarra
             yield f"{name} is {shown}, far from all else ({low:g} to {high:g})"
 
 
-def _still_channels(values: Float64[np.ndarray, "rows 6"]) -> Iterator[str]:
+def _still_channels(values: Float64[np.ndarray, "rows channels"], channels: Sequence[str]) -> Iterator[str]:
     low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
-    still = [f"{name} ({value:g})" for name, value, same in zip(CHANNELS, low, low == high, strict=True) if same]
+    still = [f"{name} ({value:g})" for name, value, same in zip(channels, low, low == high, strict=True) if same]
     if still:
         yield f"{listed(still)} {'holds' if len(still) == 1 else 'hold'} one value throughout"
     empty = np.isnan(values).sum(axis=0)
-    for name, number in zip(CHANNELS, empty.tolist(), strict=True):
+    for name, number in zip(channels, empty.tolist(), strict=True):
         if 2 * number > len(values):
             yield f"{name} is empty in {number} of {count_of(len(values), 'row')}"
 
 
-def _negative(values: Float64[np.ndarray, "rows 6"]) -> Iterator[str]:
-    """All six channels are magnitudes: one that is below 0 has a sign or a name that is not its own."""
-    for name, column in zip(CHANNELS, values.T, strict=True):
+def _negative(values: Float64[np.ndarray, "rows channels"], channels: Sequence[str]) -> Iterator[str]:
+    """All channels are magnitudes: one that is below 0 has a sign or a name that is not its own."""
+    for name, column in zip(channels, values.T, strict=True):
         number = int(np.sum(column < 0))
         if number > _NEARLY_ALL * np.sum(np.abs(column) > 0) and np.nanmin(column) < -_OFFSET:
             yield f"{name} is negative in {number:,} of {count_of(len(column), 'row')}: a sign or a column may be wrong"
 
 
-def _exchanged(values: Float64[np.ndarray, "rows 6"]) -> Iterator[str]:
-    """Whether more rows hold an arc where current and voltage are each other's than where they are their own."""
-    current, voltage = np.abs(values[:, _CURRENT]), np.abs(values[:, _VOLTAGE])
-    low, high = _ARC_VOLTS
-    high_voltage = voltage > ARC_ON_AMPERE
-    found = int(np.sum(high_voltage & (low <= current) & (current <= high)))
-    if found > max(np.sum(current > ARC_ON_AMPERE), np.sum(high_voltage) / 2):
+def _exchanged(values: Float64[np.ndarray, "rows channels"], series: SeriesFormat) -> Iterator[str]:
+    """Whether two channels are active in more rows where each is the other than where they are themselves."""
+    if series.active is None or series.exchangeable is None:
+        return
+    first, second, low, high = series.exchangeable
+    threshold = series.active[1]
+    ones, others = (np.abs(values[:, series.channels.index(name)]) for name in (first, second))
+    high_others = others > threshold
+    found = int(np.sum(high_others & (low <= ones) & (ones <= high)))
+    if found > max(np.sum(ones > threshold), np.sum(high_others) / 2):
         yield (
-            f"current and voltage look exchanged: in {count_of(found, 'row')} the voltage is above "
-            f"{ARC_ON_AMPERE:g} V and the current {low:g} to {high:g} A"
+            f"{first} and {second} look exchanged: in {count_of(found, 'row')} the second is above {threshold:g} and "
+            f"the first {low:g} to {high:g}"
         )
 
 
-def _arc_on(table: SensorTable) -> Float64[np.ndarray, " 2"]:
-    """First and last time with the arc on, or NaN twice."""
-    lit = table.times[table.values[:, _CURRENT] > ARC_ON_AMPERE]
-    return np.array([lit[0], lit[-1]]) if len(lit) else never()
+def _active(table: SensorTable, series: SeriesFormat) -> Float64[np.ndarray, " 2"]:
+    """First and last time at which what is recorded goes on, or NaN twice."""
+    if series.active is None:
+        return never()
+    channel, threshold = series.active
+    times = table.times[table.values[:, series.channels.index(channel)] > threshold]
+    return np.array([times[0], times[-1]]) if len(times) else never()
+
+
+def _never_active(series: SeriesFormat) -> str:
+    return "no channel tells" if series.active is None else "{} is never above {:g}".format(*series.active)

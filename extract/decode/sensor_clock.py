@@ -67,8 +67,8 @@ def read_clock(seconds: Float64[np.ndarray, " rows"], *, lines: Int64[np.ndarray
     ordered -= ordered[0]
     if ordered[-1] > MAX_SECONDS:
         raise DecodeError(
-            f"{path}: the times span {ordered[-1] / 3600:.1f} h; no weld takes that long, so the time stamps are wrong "
-            "or the file holds several recordings."
+            f"{path}: the times span {ordered[-1] / 3600:.1f} h; no recording takes that long, so the time stamps are "
+            "wrong or the file holds several."
         )
     return Timing(rows, ordered, (*problems, *_gaps(ordered, lines=lines[rows], usual=usual)))
 

@@ -23,8 +23,6 @@ from ...errors import DecodeError
 from ...wording import count_of, shortened
 from .media_file import read_content
 
-CHANNELS = ("Pressure", "CO2 Weld Flow", "Feed", "Primary Weld Current", "Wire Consumed", "Secondary Weld Voltage")
-
 MOST_BYTES = 64 << 20  # an hour at 200 rows a second; real files have 15 to 50 kB
 
 # Of ASCII digits alone: float() and \d also take 1_000 and the digits of other scripts.
@@ -45,16 +43,30 @@ _Line = tuple[int, list[str]]  # its number in the file, its fields
 
 
 @dataclass(frozen=True)
+class SeriesFormat:
+    """What a file of measurements holds, which a data set's source knows."""
+
+    channels: tuple[str, ...]  # names of their columns
+    limits: tuple[float, ...]  # largest magnitude of each that is taken for a measurement, in the file's units
+    clock: str = "Time"  # column of times of day
+    active: tuple[str, float] | None = None  # a channel, and above which value what is recorded goes on
+    exchangeable: tuple[str, str, float, float] | None = (
+        None  # that channel, another, and between what the other is then
+    )
+    signed: bool = False  # whether values below 0 are usual
+
+
+@dataclass(frozen=True)
 class SensorRows:
     """Rows in the order of the file; an empty cell is NaN."""
 
     lines: Int64[np.ndarray, " rows"]
     seconds: Float64[np.ndarray, " rows"]  # since midnight
-    values: Float64[np.ndarray, "rows 6"]
+    values: Float64[np.ndarray, "rows channels"]
     problems: tuple[str, ...]  # what was left out, in words for the user
 
 
-def read_sensor_rows(path: Path) -> SensorRows:
+def read_sensor_rows(path: Path, *, series: SeriesFormat) -> SensorRows:
     """Read a sensor file as it stands.
 
     Raises:
@@ -66,7 +78,7 @@ def read_sensor_rows(path: Path) -> SensorRows:
     header = [name.strip() for name in fields]
     if not any(header):
         raise DecodeError(f"{path}: the sensor file is empty.")
-    columns = {name: _find_column(header, name=name, path=path) for name in ("Time", *CHANNELS)}
+    columns = {name: _find_column(header, name=name, path=path) for name in (series.clock, *series.channels)}
     needed = 1 + max(columns.values())
     problems = []
     if lines and not text.endswith(("\n", "\r")) and _may_be_cut(lines, needed=needed):
@@ -74,9 +86,12 @@ def read_sensor_rows(path: Path) -> SensorRows:
         problems.append(f"line {number} is left out: the file ends in it, and its last number may be cut")
     _check_columns(lines, header=header, needed=needed, path=path)
     places = [f"{path}, line {number}" for number, _ in lines]
-    times = [_parse_time(row[columns["Time"]], place=place) for (_, row), place in zip(lines, places, strict=True)]
+    times = [
+        _parse_time(row[columns[series.clock]], name=series.clock, place=place)
+        for (_, row), place in zip(lines, places, strict=True)
+    ]
     values = [
-        [_parse_value(row[columns[name]], name=name, place=place) for name in CHANNELS]
+        [_parse_value(row[columns[name]], name=name, place=place) for name in series.channels]
         for (_, row), place in zip(lines, places, strict=True)
     ]
     seconds = np.array(times, dtype=np.float64)
@@ -84,7 +99,7 @@ def read_sensor_rows(path: Path) -> SensorRows:
     return SensorRows(
         lines=np.array([number for number, _ in lines], dtype=np.int64)[once],
         seconds=seconds[once],
-        values=np.array(values, dtype=np.float64).reshape(-1, len(CHANNELS))[once],
+        values=np.array(values, dtype=np.float64).reshape(-1, len(series.channels))[once],
         problems=(*problems, *repeats, *_odd_numbers(lines, columns)),
     )
 
@@ -213,14 +228,14 @@ def _padding(row: Sequence[str], *, needed: int) -> int:
     return blank
 
 
-def _parse_time(text: str, *, place: str) -> float:
+def _parse_time(text: str, *, name: str, place: str) -> float:
     """Seconds since midnight."""
     found = _TIME.fullmatch(text.strip())
     if found is None:
-        raise DecodeError(f"{place}: Time is {text!r}, expected HH:MM:SS.mmm.")
+        raise DecodeError(f"{place}: {name} is {text!r}, expected HH:MM:SS.mmm.")
     hours, minutes, seconds = int(found[1]), int(found[2]), float(found[3])
     if hours > 23 or minutes > 59 or seconds >= 60:
-        raise DecodeError(f"{place}: Time is {text!r}, which is no time of day.")
+        raise DecodeError(f"{place}: {name} is {text!r}, which is no time of day.")
     return hours * 3600 + minutes * 60 + seconds
 
 

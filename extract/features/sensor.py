@@ -1,16 +1,16 @@
 """Sensors: resampled, in physical units, through no backbone."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from ...cache.arrays import ArraySpec, FeatureSetSpec
 from ...configs.schema import SensorSettings
-from ..decode.sensor import LIMITS, decode_sensors
-from ..decode.sensor_rows import CHANNELS
+from ..decode.sensor import decode_sensors
 from ..sources.source import Sample
+from ..sources.welds.sensors import WELDING_MACHINE
 from .arc_on import arc_on_array
 from .made_by import made_by
 from .modality import Features, Prepared
@@ -27,7 +27,11 @@ class SensorReader:
 
     def __call__(self, sample: Sample) -> Prepared:
         settings = self.settings
-        series = decode_sensors(sample.files["sensor"][0], num_steps=settings.num_steps, limits=settings.limits)
+        series = decode_sensors(
+            sample.files["sensor"][0],
+            num_steps=settings.num_steps,
+            series=replace(WELDING_MACHINE, limits=settings.limits),
+        )
         tensors = {name: torch.from_numpy(getattr(series, name)) for name in ("values", "times", "arc_on")}
         return Prepared(tensors, notes=series.problems)
 
@@ -37,13 +41,13 @@ class SensorEncoder:
 
     def __init__(self, settings: SensorSettings) -> None:
         self.reader = SensorReader(settings)
-        steps = settings.num_steps
+        steps, channels = settings.num_steps, WELDING_MACHINE.channels
         values = ArraySpec(
-            "values", (steps, len(CHANNELS)), ("step", "channel"), "float32", attributes={"channels": list(CHANNELS)}
+            "values", (steps, len(channels)), ("step", "channel"), "float32", attributes={"channels": list(channels)}
         )
         times = ArraySpec("times", (steps,), ("step",), "float64", distinct=False, attributes={"unit": "s"})
-        decoding: dict[str, object] = {"num_steps": steps, "resampling": "linear", "channels": list(CHANNELS)}
-        if settings.limits != LIMITS:  # which change nothing but what no machine measures
+        decoding: dict[str, object] = {"num_steps": steps, "resampling": "linear", "channels": list(channels)}
+        if settings.limits != WELDING_MACHINE.limits:  # which change nothing but what no machine measures
             decoding["limits"] = list(settings.limits)
         arrays = [values, times, arc_on_array()]
         self.specs = [FeatureSetSpec(settings.store_as, arrays, made_by(None, decoding=decoding))]

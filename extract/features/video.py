@@ -1,7 +1,7 @@
 """Video: frames of the whole recording, of its arc-on window or of consecutive clips, to tubelet tokens."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -13,9 +13,10 @@ from ...errors import DecodeError
 from ..backbones.spec import Preparation, VideoBackbone
 from ..decode.decoded import VideoClip
 from ..decode.film import FilmLimits
-from ..decode.sensor import LIMITS, arc_on_window
+from ..decode.sensor import arc_on_window
 from ..decode.video import Window, decode_video, lit_window
 from ..sources.source import Sample
+from ..sources.welds.sensors import WELDING_MACHINE
 from .arc_on import arc_on_array
 from .made_by import OPENCV, made_by
 from .modality import Features, Prepared
@@ -27,7 +28,7 @@ class VideoReader:
 
     settings: VideoSettings
     preparation: Preparation[VideoClip]
-    sensor_limits: tuple[float, ...] = LIMITS
+    sensor_limits: tuple[float, ...] = WELDING_MACHINE.limits
 
     def files(self, sample: Sample) -> tuple[Path, ...]:
         """The film, and the sensors' file where it may have to say when the arc burns."""
@@ -57,7 +58,9 @@ class VideoReader:
         if "sensor" not in sample.files:
             raise DecodeError(f"{dark}, and there are no sensors.")
         try:
-            window = arc_on_window(sample.files["sensor"][0], limits=self.sensor_limits)
+            window = arc_on_window(
+                sample.files["sensor"][0], series=replace(WELDING_MACHINE, limits=self.sensor_limits)
+            )
         except DecodeError as error:
             raise DecodeError(f"{dark}, and neither do the sensors ({str(error).removesuffix('.')}).") from error
         return window, (f"{dark}: the window {window[0]:.1f} to {window[1]:.1f} s is that of the sensors' clock",)
@@ -77,7 +80,7 @@ class VideoEncoder:
         *,
         settings: VideoSettings,
         cache: CacheSettings,
-        sensor_limits: tuple[float, ...] = LIMITS,
+        sensor_limits: tuple[float, ...] = WELDING_MACHINE.limits,
     ) -> None:
         self._backbone = backbone
         self._num_clips = _num_clips(settings)
@@ -95,7 +98,7 @@ class VideoEncoder:
         }
         if settings.sampling == "arc_on":
             sampling["arc_on"] = "the film's light, else the sensors' current"
-            if sensor_limits != LIMITS:
+            if sensor_limits != WELDING_MACHINE.limits:
                 sampling["sensor_limits"] = list(sensor_limits)
         self.specs = [
             FeatureSetSpec(settings.store_as, arrays, made_by(backbone.spec, decoding=sampling, decoders=[OPENCV]))

@@ -15,6 +15,7 @@ import soundfile
 from weldcache.errors import DecodeError
 from weldcache.extract.decode.audio import decode_audio
 from weldcache.extract.decode.sensor import decode_sensors
+from weldcache.extract.sources.welds.sensors import WELDING_MACHINE
 
 HEADER = "Date,Time,Pressure,CO2 Weld Flow,Feed,Primary Weld Current,Wire Consumed,Secondary Weld Voltage,Remarks "
 
@@ -78,7 +79,7 @@ def test_a_damaged_sensor_file_is_read_or_refused_with_its_name(tmp_path: Path, 
         damage(content, chance)
         path.write_bytes(content)
         try:
-            series = decode_sensors(path, num_steps=64)
+            series = decode_sensors(path, num_steps=64, series=WELDING_MACHINE)
         except DecodeError as error:
             assert str(path) in str(error)
         else:

@@ -25,12 +25,12 @@ from weldcache.errors import BackboneError, FingerprintError, StoreError, Weldca
 from weldcache.extract import changes, request
 from weldcache.extract.backbones.random_backbone import save_random_backbone
 from weldcache.extract.decode.sensor import read_sensor_table
-from weldcache.extract.decode.sensor_rows import CHANNELS
 from weldcache.extract.estimation import estimate, preview
 from weldcache.extract.features.load import load_encoders
 from weldcache.extract.features.modality import Encoder, Features, Prepared, Reader
 from weldcache.extract.pipeline import describe_summary, extract
 from weldcache.extract.sources.open import open_source
+from weldcache.extract.sources.welds.sensors import WELDING_MACHINE
 
 ARRAYS = (
     "video/tokens",
@@ -251,15 +251,17 @@ def test_every_row_names_the_files_it_was_made_from(extracted: Path, weld_keys: 
 def test_sensors_are_stored_raw(extracted: Path, weld_keys: Keys) -> None:
     store = store_of(extracted)
     for key in weld_keys(extracted, "test")[:3]:
-        table = read_sensor_table(file_of(extracted, key, ".csv"))
+        table = read_sensor_table(file_of(extracted, key, ".csv"), series=WELDING_MACHINE)
         values, times = row(store, "sensor/values", key), row(store, "sensor/times", key)
-        assert values.dtype == np.float32 and values.shape == (128, len(CHANNELS))
+        assert values.dtype == np.float32 and values.shape == (128, len(WELDING_MACHINE.channels))
         assert (times[0], times[-1]) == (0, table.times[-1])
-        expected = [np.interp(times, table.times, table.values[:, channel]) for channel in range(len(CHANNELS))]
+        expected = [
+            np.interp(times, table.times, table.values[:, channel]) for channel in range(len(WELDING_MACHINE.channels))
+        ]
         np.testing.assert_allclose(values, np.stack(expected, axis=1), rtol=1e-6)
-        current = values[:, CHANNELS.index("Primary Weld Current")]
+        current = values[:, WELDING_MACHINE.channels.index("Primary Weld Current")]
         assert current.max() > 50  # ampere, not standard deviations
-        lit = table.times[table.values[:, CHANNELS.index("Primary Weld Current")] > 50]
+        lit = table.times[table.values[:, WELDING_MACHINE.channels.index("Primary Weld Current")] > 50]
         np.testing.assert_array_equal(row(store, "sensor/arc_on", key), [lit[0], lit[-1]])
 
 
@@ -530,7 +532,7 @@ def test_an_arc_that_never_burns_is_a_value_not_a_failure(
     path.write_text("\n".join([header, *(",".join([*line[:6], "3.0", *line[7:]]) for line in fields)]) + "\n")
     summary = extract(settings_in(project, "extract.modalities=[sensor]"))
     assert summary.counts == {"sensor": {"complete": 1}}
-    assert "never above 50 A" in store_of(project).problems("sensor")[key]
+    assert "never above 50" in store_of(project).problems("sensor")[key]
     assert np.isnan(row(store_of(project), "sensor/arc_on", key)).all()
     assert (row(store_of(project), "sensor/values", key)[:, 3] == 3).all()
 
@@ -777,7 +779,7 @@ def test_batches_shrink_where_memory_runs_out_and_every_weld_is_encoded(
     assert sum(sizes) == 8 and max(sizes) == {1: 1, 2: 2, 3: 2}[limit]
     store = store_of(project)
     for key in keys:
-        table = read_sensor_table(file_of(project, key, ".csv"))
+        table = read_sensor_table(file_of(project, key, ".csv"), series=WELDING_MACHINE)
         assert row(store, "sensor/times", key)[-1] == table.times[-1]
 
 

@@ -9,6 +9,7 @@ import pytest
 from weldcache.extract.decode.audio import decode_audio
 from weldcache.extract.decode.sensor import decode_sensors
 from weldcache.extract.decode.video import decode_video
+from weldcache.extract.sources.welds.sensors import WELDING_MACHINE
 from weldcache.extract.sources.welds.synth.pipeline import generate
 from weldcache.extract.sources.welds.synth.plan import MediaSize, SynthPlan, plan_for_size
 from weldcache.extract.sources.welds.synth.recording import Clock, Recording, recording_of, session_look
@@ -62,7 +63,7 @@ def test_every_modality_finds_its_arc(welds: list[tuple[Path, Weld, Recording]])
         assert early > -0.06
         assert early < (0.5 if weld.code == "11" else 0.06)
 
-        sensors = decode_sensors(stem.with_suffix(".csv"), num_steps=16).arc_on
+        sensors = decode_sensors(stem.with_suffix(".csv"), num_steps=16, series=WELDING_MACHINE).arc_on
         assert np.abs(errors(sensors, recording.sensors)).max() < 0.2
 
 

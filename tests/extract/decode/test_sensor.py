@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weldcache.errors import DecodeError
-from weldcache.extract.decode.sensor import arc_on_window, decode_sensors, read_sensor_table
-from weldcache.extract.decode.sensor_rows import CHANNELS
+from weldcache.extract.decode import sensor
+from weldcache.extract.decode.sensor_rows import SeriesFormat
+from weldcache.extract.sources.welds.sensors import WELDING_MACHINE
 
 HEADER = (
     "Date,Time,Part No,Pressure,CO2 Weld Flow,Feed,Primary Weld Current,Wire Consumed,Secondary Weld Voltage,Remarks "
 )
+CHANNELS = WELDING_MACHINE.channels
 CURRENT = CHANNELS.index("Primary Weld Current")
 WriteCsv = Callable[..., Path]
+
+decode_sensors = partial(sensor.decode_sensors, series=WELDING_MACHINE)
+read_sensor_table = partial(sensor.read_sensor_table, series=WELDING_MACHINE)
+arc_on_window = partial(sensor.arc_on_window, series=WELDING_MACHINE)
 
 
 def line(time: str, *, current: object = 200, consumed: object = 7, date: str = "10/04/22", tail: str = "") -> str:
@@ -110,7 +118,7 @@ def test_the_arc_is_on_above_fifty_ampere(write_csv: WriteCsv) -> None:
 def test_an_arc_that_is_never_on(write_csv: WriteCsv) -> None:
     path = write_csv([line("10:00:00", current=0), line("10:00:01", current=50)])
     assert np.isnan(decode_sensors(path, num_steps=3).arc_on).all()
-    with pytest.raises(DecodeError, match="never above 50 A"):
+    with pytest.raises(DecodeError, match="never above 50"):
         arc_on_window(path)
 
 
@@ -241,7 +249,7 @@ def test_a_value_beyond_the_limit_is_an_empty_cell_and_told(weld: WriteCsv, glit
 def test_limits_are_those_of_the_settings(weld: WriteCsv) -> None:
     limits = (100.0, 1000.0, 1000.0, 100.0, 1e6, 1000.0)
     with pytest.raises(DecodeError, match=r"Primary Weld Current.*sensor\.limits"):
-        decode_sensors(weld(), num_steps=64, limits=limits)
+        decode_sensors(weld(), num_steps=64, series=replace(WELDING_MACHINE, limits=limits))
 
 
 @pytest.mark.parametrize(("name", "value"), [("Primary Weld Current", 1999), ("Pressure", -45), ("Feed", 999)])
@@ -267,7 +275,7 @@ def test_a_current_in_another_unit_is_told(weld: WriteCsv) -> None:
     (problem,) = decode_sensors(
         weld({(row, "Primary Weld Current"): 0.18 + row / 1e4 for row in range(60)}), num_steps=9
     ).problems
-    assert "never above 50 A" in problem
+    assert "never above 50" in problem
 
 
 @pytest.mark.parametrize("name", CHANNELS)
@@ -293,12 +301,27 @@ def test_current_and_voltage_under_each_others_names_are_told(weld: WriteCsv) ->
     names = "Primary Weld Current", "Secondary Weld Voltage"
     path.write_text(header.replace(names[0], "X").replace(names[1], names[0]).replace("X", names[1]) + "\n" + rows)
     problems = decode_sensors(path, num_steps=64).problems
-    assert any("current and voltage look exchanged: in 55 rows" in problem for problem in problems)
+    assert any(
+        "Primary Weld Current and Secondary Weld Voltage look exchanged: in 55 rows" in problem for problem in problems
+    )
 
 
 def test_the_voltage_before_the_arc_burns_is_not_remarked_on(weld: WriteCsv) -> None:
     path = weld({(row, "Secondary Weld Voltage"): f"{72 + row / 10:.2f}" for row in range(5)})
     assert decode_sensors(path, num_steps=64).problems == ()
+
+
+def test_other_columns_than_the_welding_machines(tmp_path: Path) -> None:
+    path = tmp_path / "press.csv"
+    path.write_text("t,force,tilt\n" + "".join(f"10:00:0{second},{second},{-second}\n" for second in range(9)))
+    press = SeriesFormat(("tilt", "force"), limits=(90.0, 500.0), clock="t", active=("force", 2.5), signed=True)
+    series = sensor.decode_sensors(path, num_steps=9, series=press)
+    np.testing.assert_array_equal(series.values, [[-second, second] for second in range(9)])
+    assert (series.arc_on.tolist(), series.problems) == ([3.0, 8.0], ())
+    still = sensor.decode_sensors(path, num_steps=9, series=replace(press, active=None))
+    assert np.isnan(still.arc_on).all() and still.problems == ()
+    with pytest.raises(DecodeError, match="no channel tells"):
+        sensor.arc_on_window(path, series=replace(press, active=None))
 
 
 def test_too_few_rows_are_told(write_csv: WriteCsv) -> None:

@@ -2,18 +2,23 @@
 
 import gzip
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from weldcache.errors import DecodeError
-from weldcache.extract.decode.sensor_rows import MOST_BYTES, read_sensor_rows
+from weldcache.extract.decode import sensor_rows
+from weldcache.extract.decode.sensor_rows import MOST_BYTES
+from weldcache.extract.sources.welds.sensors import WELDING_MACHINE
 
 HEADER = (
     "Date,Time,Part No,Pressure,CO2 Weld Flow,Feed,Primary Weld Current,Wire Consumed,Secondary Weld Voltage,Remarks "
 )
 Write = Callable[..., Path]
+
+read_sensor_rows = partial(sensor_rows.read_sensor_rows, series=WELDING_MACHINE)
 
 
 def rows_of(number: int = 6, *, tail: str = "", changed: dict[int, str] | None = None) -> list[str]:

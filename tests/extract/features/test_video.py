@@ -14,11 +14,12 @@ from weldcache.configs.schema import CacheSettings, VideoSettings
 from weldcache.errors import DecodeError
 from weldcache.extract.backbones.spec import BackboneSpec
 from weldcache.extract.decode.decoded import VideoClip
-from weldcache.extract.decode.sensor import LIMITS, arc_on_window
+from weldcache.extract.decode.sensor import arc_on_window
 from weldcache.extract.features.modality import Prepared
 from weldcache.extract.features.video import VideoEncoder, VideoReader
 from weldcache.extract.sources.open import open_source
 from weldcache.extract.sources.source import Sample
+from weldcache.extract.sources.welds.sensors import WELDING_MACHINE
 
 
 def times_of_frames(decoded: VideoClip) -> torch.Tensor:
@@ -47,7 +48,7 @@ def test_the_arc_on_window_is_that_of_the_films_own_light(weld: Sample) -> None:
     times = prepared.tensors["frames"].numpy()
     assert times[0] == pytest.approx(first) and times[-1] == pytest.approx(last)
     # The sensors' clock is another: their window would cut lit frames off and take dark ones in.
-    assert abs(arc_on_window(weld.files["sensor"][0])[0] - first) > 0.1
+    assert abs(arc_on_window(weld.files["sensor"][0], series=WELDING_MACHINE)[0] - first) > 0.1
     assert prepared.notes == ()
     assert torch.equal(reader("arc_on")(without_sensors(weld)).tensors["frames"], prepared.tensors["frames"])
 
@@ -72,7 +73,7 @@ def dark(weld: Sample, tmp_path: Path) -> Sample:
 
 
 def test_where_the_light_does_not_tell_the_sensors_do(dark: Sample) -> None:
-    first, last = arc_on_window(dark.files["sensor"][0])
+    first, last = arc_on_window(dark.files["sensor"][0], series=WELDING_MACHINE)
     prepared = reader("arc_on")(dark)
     times = prepared.tensors["frames"].numpy()
     assert first - 0.04 <= times[0] and times[-1] <= last + 0.04
@@ -83,7 +84,11 @@ def test_where_the_light_does_not_tell_the_sensors_do(dark: Sample) -> None:
 
 def test_the_sensors_are_read_within_the_limits_that_are_set(dark: Sample) -> None:
     settings = VideoSettings.model_validate({"num_frames": 8, "sampling": "arc_on"})
-    narrow = (*LIMITS[:3], 60.0, *LIMITS[4:])  # which the current is beyond while the arc burns
+    narrow = (
+        *WELDING_MACHINE.limits[:3],
+        60.0,
+        *WELDING_MACHINE.limits[4:],
+    )  # which the current is beyond while the arc burns
     with pytest.raises(DecodeError, match=r"beyond 60 .*sensor\.limits"):
         VideoReader(settings, times_of_frames, narrow)(dark)
     encoder = VideoEncoder(FirstPixel(), settings=settings, cache=CacheSettings(), sensor_limits=narrow)
