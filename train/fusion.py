@@ -129,6 +129,7 @@ def fuse(
         model=models["averaged"],
         store=store,
         samples=samples,
+        task="anomaly",
         seed=settings.train.seed,
         command=command,
     )

@@ -99,7 +99,14 @@ def train(
     samples = choose_samples(store, recipe, task=task, monitor=monitor)
     model = _initial_model(recipe, store, seed=settings.train.seed)
     manifest = make_manifest(
-        recipe, name=name, model=model, store=store, samples=samples, seed=settings.train.seed, command=command
+        recipe,
+        name=name,
+        model=model,
+        store=store,
+        samples=samples,
+        task=settings.train.task,
+        seed=settings.train.seed,
+        command=command,
     )
     start = decide_start(settings, manifest, run_name=run_name, overwrite=overwrite)
 

@@ -136,6 +136,11 @@ def make_task(settings: TrainSettings) -> Task:
     return _TASKS[settings.task]()
 
 
+def monitors_of(task: str) -> Mapping[str, Direction]:
+    """Those of the task of this name; none where a run was made for a task that is not known here."""
+    return _TASKS[task]().monitors() if task in _TASKS else {}
+
+
 def monitor_of(settings: TrainSettings) -> str:
     """The figure that chooses the best epoch, as the settings say or else as the task does.
 

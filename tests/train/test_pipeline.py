@@ -218,6 +218,7 @@ def test_random_backbones_count_where_they_are_used(
         model=torch.nn.Linear(1, 1),
         store=toy_store,
         samples=ChosenSamples(nobody, nobody, 0, {}, {}, {}, {}, frozenset(), {}),
+        task="anomaly",
         seed=0,
         command="",
     )

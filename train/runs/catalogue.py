@@ -15,6 +15,7 @@ from ...configs.section import fields
 from ...documents import Json, faults_told, fingerprint, is_sealed
 from ...errors import TrainingError, WeldcacheError
 from ...metrics.estimate import Estimate
+from ..tasks import monitors_of
 from .documents import Member, Report, RunState, fingerprints_of
 from .folder import RunFolder, relative_name, runs_below, runs_in
 from .log import MetricRow, seconds_of
@@ -42,6 +43,7 @@ class RunEntry:
         created: ISO 8601 time.
         fingerprint: of the features that it was trained on.
         validated_on: fingerprint of the samples that it was validated on.
+        task: that it was trained for; anomalies in runs of before tasks had names.
         epochs: how many were trained.
         best: row of the log of the best epoch.
         test_auroc: from the report, if the run was evaluated on the test split.
@@ -56,6 +58,7 @@ class RunEntry:
     created: str
     fingerprint: str
     validated_on: str
+    task: str
     status: Status
     epochs: int
     best: MetricRow | None
@@ -73,6 +76,11 @@ class RunEntry:
         """A figure of the best epoch; None where it is not there or undefined."""
         value = (self.best or {}).get(name)
         return None if value is None else float(value)
+
+    def validation(self) -> Mapping[str, float]:
+        """What validation measured of the best epoch, by the task's monitors; without what is undefined."""
+        figures = {name: self.best_figure(name) for name in monitors_of(self.task)}
+        return {name: value for name, value in figures.items() if value is not None}
 
     @property
     def finished(self) -> bool:
@@ -101,6 +109,7 @@ def read_entry(run: RunFolder, *, folder: Path) -> RunEntry:
         created="" if manifest is None else manifest["created"],
         fingerprint="" if manifest is None else manifest["fingerprint"],
         validated_on="" if manifest is None else fingerprint(manifest["samples"]["validation"]),
+        task="" if manifest is None else manifest.get("task", "anomaly"),
         status=_status(run, state, damaged=bool(faults)),
         epochs=len(rows),
         best=None if state is None else state["best"],

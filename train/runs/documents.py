@@ -107,6 +107,7 @@ class Manifest(TypedDict):
     parameters: Parameters
     counts: Counts
     samples: Samples
+    task: NotRequired[Line]
     members: NotRequired[Annotated[list[Member], AfterValidator(_distinct)]]
     config_sha256: NotRequired[str]
     checksum: NotRequired[str]

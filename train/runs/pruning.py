@@ -12,6 +12,7 @@ from typing import Any
 
 from ...atomic import is_temporary, locked_folder, remove_folder
 from ...errors import BusyError
+from ..tasks import monitors_of
 from .catalogue import UNSEALED, RunEntry, Status, file_sizes, list_runs, read_entry
 from .folder import RunFolder, folders_of_runs
 
@@ -58,9 +59,9 @@ class PruningPlan:
 def plan_pruning(folder: Path, *, nested: bool, keep_best: int | None, unfinished: bool) -> PruningPlan:
     """What can be spared: runs that are asked for, and of the others what is of use to training alone.
 
-    `keep_best`: of the finished runs that can be compared, on the same features and validation samples, all but so
-    many of the best by validation go. `unfinished`: runs go that were not trained to their end. A run whose figures
-    cannot be trusted, because it is damaged or has no checksums, is left to its owner.
+    `keep_best`: of the finished runs that can be compared, on the same features and validation samples and for the
+    same task, all but so many of the best by validation go. `unfinished`: runs go that were not trained to their end. A
+    run whose figures cannot be trusted, because it is damaged or has no checksums, is left to its owner.
     """
     everyone = list_runs(folder, nested=nested)
     entries = [entry for entry in everyone if _distrust(entry) is None]
@@ -110,10 +111,10 @@ def _distrust(entry: RunEntry) -> str | None:
 
 
 def _surplus(entries: Sequence[RunEntry], *, folder: Path, keep_best: int) -> Iterator[Removal]:
-    groups: dict[tuple[str, str], list[RunEntry]] = {}
+    groups: dict[tuple[str, str, str], list[RunEntry]] = {}
     for entry in entries:
         if entry.finished:
-            groups.setdefault((entry.fingerprint, entry.validated_on), []).append(entry)
+            groups.setdefault((entry.fingerprint, entry.validated_on, entry.task), []).append(entry)
     for group in groups.values():
         for place, entry in enumerate(_best_first(group), start=1):
             if place > keep_best:
@@ -121,12 +122,13 @@ def _surplus(entries: Sequence[RunEntry], *, folder: Path, keep_best: int) -> It
 
 
 def _best_first(entries: Sequence[RunEntry]) -> list[RunEntry]:
-    """By AUROC, or by loss where validation has no defects; a run that lacks the figure is not among them."""
-    aurocs = {entry: value for entry in entries if (value := entry.best_figure("val_auroc")) is not None}
-    if aurocs:
-        return sorted(aurocs, key=lambda entry: (-aurocs[entry], entry.created))
-    losses = {entry: value for entry in entries if (value := entry.best_figure("val_loss")) is not None}
-    return sorted(losses, key=lambda entry: (losses[entry], entry.created))
+    """Runs of one task by the first of its monitors that validation could measure; a run that lacks it is left out."""
+    for name, better in monitors_of(entries[0].task).items():
+        figures = {entry: value for entry in entries if (value := entry.best_figure(name)) is not None}
+        if figures:
+            sign = -1 if better == "max" else 1
+            return sorted(figures, key=lambda entry: (sign * figures[entry], entry.created))
+    return []
 
 
 def _whole(entry: RunEntry, *, folder: Path, reason: str) -> Removal:

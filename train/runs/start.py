@@ -156,10 +156,11 @@ def make_manifest(
     model: nn.Module,
     store: FeatureStore,
     samples: ChosenSamples,
+    task: str,
     seed: int,
     command: str,
 ) -> dict[str, Any]:
-    """The manifest of a run of `recipe`, which is called `name`, as plain JSON values.
+    """The manifest of a run of `recipe`, which is called `name`, for the `task` of that name, as plain JSON values.
 
     `samples` names every row by its key, so that evaluation can hold against them what it scores. `cache` is what the
     store's manifest says of the features that the recipe uses, and `fingerprint` is over that alone: what is added to
@@ -170,6 +171,7 @@ def make_manifest(
         "recipe": name,
         "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "command": command,
+        "task": task,
         "seed": seed,
         "versions": library_versions(),
         "fingerprint": store.fingerprint_of(used),

@@ -36,7 +36,7 @@ def run_list(entries: Sequence[RunEntry], *, folder: Path) -> Iterator[Renderabl
         table.add_row(
             Text.assemble(literal(entry.name), literal(f"\n{entry.recipe} {_time(entry.created)}", style="dim")),
             Text.assemble(_status(entry), f"\n{count_of(entry.epochs, 'epoch')}", (doubt, "yellow")),
-            Text("\n".join(_validation(entry))),
+            literal("\n".join(f"{_validation_name(name)} {value:.4g}" for name, value in entry.validation().items())),
             Text("" if entry.test_auroc is None else f"{entry.test_auroc.value:.3f}\n{span(entry.test_auroc)}"),
             Text(f"{format_size(entry.num_bytes)}\n{format_seconds(entry.seconds)}"),
         )
@@ -152,12 +152,8 @@ def _two_columns(title: str, rows: dict[str, str]) -> Table:
     return table
 
 
-def _validation(entry: RunEntry) -> Iterator[str]:
-    auroc, loss = entry.best_figure("val_auroc"), entry.best_figure("val_loss")
-    if auroc is not None:
-        yield f"AUROC {auroc:.3f}"
-    if loss is not None:
-        yield f"loss {loss:.4g}"
+def _validation_name(monitor: str) -> str:
+    return monitor.removeprefix("val_").replace("_", " ").replace("auroc", "AUROC")
 
 
 def _faults(entry: RunEntry) -> Iterator[Text]:

@@ -7,8 +7,9 @@ import pytest
 
 from weldcache import atomic
 from weldcache.atomic import locked_folder
+from weldcache.train.runs.catalogue import RunEntry
 from weldcache.train.runs.folder import RunFolder
-from weldcache.train.runs.pruning import PruningPlan, carry_out, plan_pruning, pruning_document
+from weldcache.train.runs.pruning import PruningPlan, _best_first, carry_out, plan_pruning, pruning_document
 
 MakeRun = Callable[..., RunFolder]
 Contents = Callable[[Path], dict[str, bytes]]
@@ -205,3 +206,16 @@ def test_what_a_killed_removal_left_is_found(
     assert len(again.removals) == 2 and all(removal.num_bytes > 4000 for removal in again.removals)
     carry_out(again)
     assert [path.name for path in tmp_path.rglob("*")] == ["list"]
+
+
+def test_the_best_of_a_task_are_those_by_its_own_monitor() -> None:
+    def entry(task: str, **best: float | None) -> RunEntry:
+        return RunEntry(
+            "", "", "", "", "", task, "finished", 1, {**best}, None, seconds=0.0, num_bytes=0, sealed=True, faults=()
+        )
+
+    low, high = entry("classification", val_accuracy=0.5, val_auroc=0.9), entry("classification", val_accuracy=0.8)
+    assert _best_first([low, high]) == [high, low]
+    small, large = entry("anomaly", val_auroc=None, val_loss=1.0), entry("anomaly", val_loss=2.0)
+    assert _best_first([large, small]) == [small, large]
+    assert _best_first([entry("of another version", val_loss=1.0)]) == []
