@@ -33,6 +33,7 @@ from harness import describe_machine, print_json
 from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
 from weldcache.cache.describe import describe_store
 from weldcache.cache.store import FeatureStore
+from weldcache.cache.targets import LABEL, TargetSpec
 from weldcache.cache.verification.verify import verify_store
 from weldcache.configs.load import load_settings
 from weldcache.extract.features.load import LazyText
@@ -135,6 +136,7 @@ def measure(folder: Path, *, num_rows: int) -> tuple[dict[str, float], int]:
         encoders={name: CopyingEncoder(name) for name in MODALITIES},
         text=cast(LazyText, NoText()),
         limits=Limits(),
+        targets=(LABEL, TargetSpec("class", "int8", classes=("good",))),
     )
     path = folder / "features.zarr"
     steps: dict[str, Callable[[], object]] = {

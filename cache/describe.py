@@ -13,11 +13,12 @@ from jaxtyping import Float64, UInt8
 
 from ..documents import fingerprint
 from ..errors import StoreError
-from .description import has_random_backbones
-from .index import LEFT_OUT
+from .description import RENEWABLE_VERSION, SCHEMA_VERSION, has_random_backbones
 from .problems import Problem, problems_of
+from .splits import LEFT_OUT, Split, parts_in
 from .status import Status
 from .store import FeatureStore
+from .targets import DEFECT, NORMAL, UNKNOWN, TargetSpec
 from .verification.findings import ROW_DIGESTS, read_record
 from .verification.row_digests import changed_rows
 
@@ -34,6 +35,8 @@ def describe_store(store: FeatureStore) -> dict[str, Any]:
     return {
         "path": str(store.path),
         "fingerprint": store.fingerprint,
+        "schema_version": store.schema_version,
+        "schema_note": _schema_note(store),
         "created": store.created,
         "versions": dict(store.versions),
         "batching": dict(store.batching),
@@ -41,7 +44,10 @@ def describe_store(store: FeatureStore) -> dict[str, Any]:
         "num_rows": len(store.index),
         "num_left_out": int(np.sum(store.index.splits == LEFT_OUT)),
         "classes": _class_counts(store),
-        "normal_classes": sorted(set(store.index.class_names[store.index.labels == 0].tolist())),
+        "normal_classes": sorted(set(store.index.class_names[store.index.labels == NORMAL].tolist())),
+        "labels": _describe_labels(store),
+        "targets": {name: _describe_target(target.spec) for name, target in store.index.targets.items()},
+        "splits": {split.name: _describe_split(split, store) for split in store.splits().values()},
         "feature_sets": feature_sets,
         "constants": {
             name: {"made_by": entry["made_by"], "fingerprint": store.fingerprint_of([name])}
@@ -56,10 +62,40 @@ def describe_store(store: FeatureStore) -> dict[str, Any]:
 def _class_counts(store: FeatureStore) -> dict[str, dict[str, int]]:
     counted = Counter(zip(store.index.splits.tolist(), store.index.class_names.tolist(), strict=True))
     listed = store.index.select(np.flatnonzero(store.index.splits != LEFT_OUT))
-    # Normal classes first, then by name, so that equal stores print equal tables.
-    order = sorted(set(zip(listed.labels.tolist(), listed.class_names.tolist(), strict=True)))
-    splits = [split for split in ("train", "val", "test") if split in store.index.splits]
+    # Normal classes first, unknown ones (-1) last, each by name, so that equal stores print equal tables.
+    order = sorted(set(zip(listed.labels.astype(np.uint8).tolist(), listed.class_names.tolist(), strict=True)))
+    splits = parts_in(store.index.splits)
     return {name: {split: counted[split, name] for split in splits} for _, name in order}
+
+
+def _describe_labels(store: FeatureStore) -> dict[str, Any]:
+    """How many rows are normal, defects, or neither is known, and of which classes."""
+    listed = store.index.splits != LEFT_OUT
+    described = {}
+    for name, label in (("normal", NORMAL), ("defects", DEFECT), ("unknown", UNKNOWN)):
+        chosen = listed & (store.index.labels == label)
+        classes = sorted(set(store.index.class_names[chosen].tolist()))
+        described[name] = {"rows": int(chosen.sum()), "classes": classes}
+    return described
+
+
+def _schema_note(store: FeatureStore) -> str | None:
+    """What to know of a store that a former weldcache made."""
+    if store.schema_version == SCHEMA_VERSION:
+        return None
+    made = f"made by a former weldcache (schema version {store.schema_version})"
+    if store.schema_version < RENEWABLE_VERSION:
+        return f"{made}: it can be read, trained on and judged, and nothing can be added; extract into another --cache"
+    return f"{made}: it can be read; `weldcache extract` brings it up to date without computing anything again"
+
+
+def _describe_target(spec: TargetSpec) -> dict[str, Any]:
+    classes = None if spec.classes is None else list(spec.classes)
+    return {"dtype": spec.dtype, "shape": list(spec.shape), "classes": classes, "unit": spec.unit}
+
+
+def _describe_split(split: Split, store: FeatureStore) -> dict[str, Any]:
+    return {"rows": split.counts(), "hash": split.hash_of(store.index.keys), "made_by": dict(split.made_by)}
 
 
 def _describe_set(store: FeatureStore, name: str, status: UInt8[np.ndarray, " row"]) -> dict[str, Any]:

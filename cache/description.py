@@ -27,8 +27,9 @@ from .nodes import (
 )
 from .provenance import library_versions
 
-SCHEMA_VERSION = 3
-READABLE_VERSIONS = (2, SCHEMA_VERSION)  # stores of both are also extended, as they are; see `records.py`
+SCHEMA_VERSION = 4
+RENEWABLE_VERSION = 3  # brought up to date by an extraction: only its tables of rows are others, see `row_tables.py`
+READABLE_VERSIONS = (2, RENEWABLE_VERSION, SCHEMA_VERSION)
 ATTRIBUTE = "weldcache"  # all of ours lies under this one attribute of the root group
 _MOST_ROW_BYTES = 1 << 30  # of one row in one array; the largest honest ones have 30 MB
 

@@ -2,6 +2,7 @@
 
     <name>.h5                     attributes: `weldcache` (the store's description as JSON), `sha256` (written last)
       index/<column>              text as UTF-8 of one length
+      targets/<name>  splits/<name>
       status/<set>  problem/<set>  source/<set>  digest/<set>
       features/<set>/<array>      first axis row; bfloat16 as its bits in uint16, which `storage_type` says
       constants/<name>
@@ -47,6 +48,7 @@ from .hdf5_border import Contents, checked_contents, read_text
 from .nodes import METADATA_FILE, inside, read_array_metadata, read_group_metadata
 from .record_arrays import RecordArray
 from .records import LAYOUTS, TYPES
+from .row_tables import TABLES, has_former_tables, table_arrays
 from .status import Status
 from .store import FeatureStore
 from .verification.findings import VERIFICATION
@@ -206,12 +208,13 @@ def _specs(store: FeatureStore) -> dict[str, ArraySpec]:
 
 def _nodes(store: FeatureStore) -> dict[str, bool]:
     """Every group and array that is a store's, in the order in which they are copied, and whether it is an array."""
-    arrays = [f"index/{name}" for name in store.index.columns()] + [f"constants/{name}" for name in store.constants]
+    arrays = [*table_arrays(store.path), *(f"constants/{name}" for name in store.constants)]
     arrays += [f"{group}/{name}" for group in store.records.layout.groups for name in store.feature_sets]
     arrays += [f"features/{name}" for name in _specs(store)]
     above = {str(folder) for name in arrays for folder in PurePosixPath(name).parents}
     verified = [VERIFICATION] if (store.path / VERIFICATION).is_dir() else []
-    groups = (*_GROUPS, *store.records.layout.groups)
+    tables = () if has_former_tables(store.path) else TABLES
+    groups = (*_GROUPS, *tables, *store.records.layout.groups)
     return {name: name in arrays for name in sorted({".", *groups, *above, *arrays, *verified})}
 
 

@@ -22,7 +22,7 @@ _BLOCK_BYTES = 32 << 20  # of rows that are in memory together
 _BLOCK_ROWS = 1024
 _BLOCK_CHUNKS = 32  # of records that are written together
 NOTHING_KEPT = "Nothing was left there"
-COLUMN_CHUNK = 4096  # entries of the index in a chunk
+COLUMN_CHUNK = 4096  # values in a chunk of what is copied whole
 
 Rows = NDArray[np.int64]
 Values = NDArray[Any]  # numbers, or texts as UTF-8 padded to one length
@@ -123,7 +123,7 @@ def import_records(dataset: h5py.Dataset, target: RecordArray, *, rows: Rows, ta
 
 
 def export_whole(source: Path, file: h5py.File, name: str, *, tally: Tally) -> None:
-    """Copy a column of the index, or a constant.
+    """Copy a column of the index, a target, a split, or a constant.
 
     Raises:
         StoreError: if a chunk is damaged.
@@ -136,8 +136,7 @@ def export_whole(source: Path, file: h5py.File, name: str, *, tally: Tally) -> N
     if not _is_numeric(array.dtype):
         texts = values.tolist()
         values = np.array([text.encode() for text in texts], dtype=_text_type(texts))
-    lengths = tuple(min(length, COLUMN_CHUNK) for length in array.shape)
-    dataset = _create_dataset(file, name, array, dtype=values.dtype, chunks=lengths)
+    dataset = _create_dataset(file, name, array, dtype=values.dtype, chunks=whole_chunks(array.shape))
     dataset[:] = values
     tally.add_values(values)
 
@@ -154,6 +153,11 @@ def import_whole(dataset: h5py.Dataset, target: Path, *, tally: Tally) -> None:
     if parts:
         with disk_errors(target, kept=NOTHING_KEPT):
             open_array(target, mode="r+")[:] = np.concatenate(parts)
+
+
+def whole_chunks(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """How a column, a target or a constant is cut in the file: about as many values a chunk, in whole rows."""
+    return (max(1, min(shape[0], COLUMN_CHUNK // max(1, prod(shape[1:])))), *shape[1:])
 
 
 def _create_dataset(

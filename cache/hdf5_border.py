@@ -19,15 +19,15 @@ from h5py import h5d, h5z
 from ..documents import parse_json
 from ..errors import StoreError
 from .arrays import NUMPY_TYPES
-from .description import Description, description_in
-from .hdf5_arrays import COLUMN_CHUNK, Rows
-from .index import TEXT_COLUMNS
+from .description import SCHEMA_VERSION, Description, description_in
+from .hdf5_arrays import Rows, whole_chunks
 from .nodes import METADATA_FILE, MOST_DOCUMENT_BYTES, ArrayMetadata, parse_array_metadata, parse_group_metadata
 from .records import LAYOUTS
+from .row_tables import COLUMNS, FORMER_COLUMNS, TABLES
 from .verification.findings import VERIFICATION
 
-_INDEX_ATTRIBUTE = re.compile(r"index/attributes/[A-Za-z0-9_]{1,100}")
-_WHOLE = ("index/", "constants/")  # arrays that are there to their last value
+_NAMED_BY_DATA = re.compile(r"index/attributes/[A-Za-z0-9_]{1,100}|(targets|splits)/[a-z][a-z0-9_]{0,106}")
+_WHOLE = ("index/", "constants/", "targets/", "splits/")  # arrays that are there to their last value
 _MOST_CHUNK_BYTES = 1 << 30
 _MOST_DEFLATED = 1032  # times that deflate can make zeros smaller
 _CHECKSUM_BYTES = 4
@@ -100,12 +100,21 @@ class _Border:
         self._features = {
             f"features/{name}/{array}": spec for name, entry in features.items() for array, spec in entry.specs.items()
         }
-        arrays = [f"index/{name}" for name in (*TEXT_COLUMNS, "labels")]
+        former = self.description.schema_version < SCHEMA_VERSION
+        arrays = [f"index/{name}" for name in (FORMER_COLUMNS if former else COLUMNS)]
         arrays += [f"{group}/{name}" for group in records.groups for name in features]
         arrays += [f"constants/{name}" for name in self.description.manifest.constants]
         self._arrays = {*arrays, *self._features}
         above = {folder.as_posix() for name in self._arrays for folder in PurePosixPath(name).parents}
-        self._groups = {"index/attributes", *records.groups, "features", "constants", VERIFICATION, *above}
+        self._groups = {
+            "index/attributes",
+            *(() if former else TABLES),
+            *records.groups,
+            "features",
+            "constants",
+            VERIFICATION,
+            *above,
+        }
 
     def nodes(self, group: h5py.Group | None = None, name: str = ".") -> Iterator[tuple[str, Node]]:
         """Every group and dataset below a group, and itself, by name in order."""
@@ -113,7 +122,7 @@ class _Border:
         yield name, group
         for child in sorted(group):
             below = child if name == "." else f"{name}/{child}"
-            is_array = below in self._arrays or _INDEX_ATTRIBUTE.fullmatch(below) is not None
+            is_array = below in self._arrays or _NAMED_BY_DATA.fullmatch(below) is not None
             if not is_array and below not in self._groups:
                 raise ValueError(f"{below!r} is not named by the store's description")
             if not isinstance(group.get(child, getlink=True), h5py.HardLink):
@@ -154,7 +163,8 @@ class _Border:
 
     def _check_shape(self, name: str, dataset: h5py.Dataset, metadata: ArrayMetadata) -> None:
         spec = self._features.get(name)
-        row = (spec.shape, NUMPY_TYPES[spec.dtype].name) if spec else ((), metadata.data_type)
+        shape = metadata.shape[1:] if name.startswith("targets/") else ()  # what is held against it when it is read
+        row = (spec.shape, NUMPY_TYPES[spec.dtype].name) if spec else (shape, metadata.data_type)
         if dataset.shape != metadata.shape or (metadata.shape[1:], metadata.data_type) != row:
             raise ValueError(f"{name} has a shape of {dataset.shape}, which is not what is said of it")
         least, most = (0 if name.startswith("constants/") else self.description.num_rows), self._num_bytes
@@ -181,6 +191,6 @@ class _Border:
     def _chunks(self, name: str, dataset: h5py.Dataset) -> tuple[int, ...]:
         """Shape of the chunks that an export has under this name."""
         if name.startswith(_WHOLE):
-            return (max(min(dataset.shape[0], COLUMN_CHUNK), 1),)
+            return whole_chunks(dataset.shape)
         spec = self._features.get(name)
         return (1, *spec.shape) if spec else (self._rows_a_chunk,)

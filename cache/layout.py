@@ -1,7 +1,6 @@
-"""Making and reading the parts of a store that Zarr itself writes: array metadata and the index."""
+"""Arrays of a store as Zarr makes and reads them."""
 
 from pathlib import Path
-from shutil import rmtree
 from typing import Any, cast
 
 import numpy as np
@@ -9,16 +8,9 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BytesCodec, Crc32cCodec
 
-from ..atomic import fsync_path, new_folder
-from ..errors import StoreError
 from .arrays import NUMPY_TYPES, ArraySpec, StorageType
-from .index import TEXT_COLUMNS, Index
-from .nodes import inside, read_array_metadata, require_chunks
+from .nodes import read_array_metadata, require_chunks
 
-NEXT_INDEX = "index.next"  # group in a store: an index that is about to take the place of the store's own
-
-_INDEX_CHUNK = 65_536  # rows an index chunk
-_MOST_TEXT_BYTES = 1 << 30  # of a column in memory, where every text takes up as much as the longest
 _BFLOAT16_NAN = 0x7FC0
 _ROW_FILES: Any = {"name": "default", "separator": "."}  # one flat folder of chunk files an array
 
@@ -71,56 +63,6 @@ def resize_rows(path: Path, *, num_rows: int) -> None:
     array.resize((num_rows, *array.shape[1:]))
 
 
-def write_index(root: zarr.Group, index: Index) -> None:
-    """Write every column of the index into a group that has none."""
-    root.require_group("index/attributes")
-    for name, column in index.columns().items():
-        text = column.dtype.kind == "U"
-        array = root.create_array(
-            f"index/{name}",
-            shape=column.shape,
-            chunks=(_INDEX_CHUNK,),
-            dtype=str if text else column.dtype,
-            compressors=[Crc32cCodec()],
-            dimension_names=("row",),
-        )
-        _keeping_zeros(array)[:] = column.astype(object) if text else column
-
-
-def replace_index(path: Path, index: Index) -> None:
-    """Put another index in the place of the one of the store at `path`: all of its columns at once, or none."""
-    _finish_replacing(path)
-    with new_folder(inside(path, NEXT_INDEX)) as temporary:
-        write_index(zarr.create_group(temporary), index)
-    # From here on the new one is read, wherever this ends.
-    _finish_replacing(path)
-
-
-def _finish_replacing(path: Path) -> None:
-    following, current = inside(path, NEXT_INDEX), inside(path, "index")
-    if (following / "index").is_dir():
-        if current.is_dir():
-            current.rename(following / "replaced")
-        (following / "index").rename(current)
-        fsync_path(path)
-    rmtree(following, ignore_errors=True)
-
-
-def read_index(path: Path, *, num_rows: int) -> Index:
-    """Read the index of the store at `path`; rows beyond `num_rows` belong to an interrupted extension.
-
-    Raises:
-        StoreError: if a column cannot be read.
-    """
-    if inside(path, f"{NEXT_INDEX}/index").is_dir():
-        path = path / NEXT_INDEX
-    attributes = sorted(entry.parent.name for entry in inside(path, "index/attributes").glob("*/zarr.json"))
-    columns = {name: _read_column(path, f"index/{name}", num_rows) for name in (*TEXT_COLUMNS, "labels")}
-    return Index(
-        **columns, attributes={name: _read_column(path, f"index/attributes/{name}", num_rows) for name in attributes}
-    )
-
-
 def open_array(path: Path, *, mode: str = "r") -> Any:
     """Zarr's own view of an array.
 
@@ -128,7 +70,7 @@ def open_array(path: Path, *, mode: str = "r") -> Any:
         StoreError: if it is not one as we write them: Zarr could read what must not be read, see `nodes`.
     """
     read_array_metadata(path)
-    return _keeping_zeros(zarr.open_array(path, mode=cast(Any, mode), zarr_format=3))
+    return keeping_zeros(zarr.open_array(path, mode=cast(Any, mode), zarr_format=3))
 
 
 def open_root(path: Path) -> zarr.Group:
@@ -137,7 +79,7 @@ def open_root(path: Path) -> zarr.Group:
 
 
 def read_whole(path: Path) -> NDArray[Any]:
-    """All of an array with one axis, none of whose chunks may be missing: Zarr would read zeros or empty texts.
+    """All of an array, none of whose chunks may be missing: Zarr would read zeros or empty texts.
 
     Raises:
         ValueError: if a chunk is gone; other errors as Zarr raises them.
@@ -146,30 +88,6 @@ def read_whole(path: Path) -> NDArray[Any]:
     return np.asarray(open_array(path)[:])
 
 
-def _keeping_zeros(array: Any) -> Any:
+def keeping_zeros(array: Any) -> Any:
     """The array, writing chunks of zeros too: else they would look like chunks that were lost."""
     return array.with_config({"write_empty_chunks": True})
-
-
-def _read_column(root: Path, name: str, num_rows: int) -> NDArray[Any]:
-    path = inside(root, name)
-    try:
-        values = read_whole(path)[:num_rows]
-    except (ValueError, RuntimeError, OSError, KeyError) as error:
-        raise StoreError(
-            f"The index of the store is damaged ({path}: {error}); extract again into another --cache."
-        ) from None
-    if len(values) < num_rows:
-        raise StoreError(
-            f"The index of the store is damaged: {path} has {len(values):,} entries and the store says that it has "
-            f"{num_rows:,} rows. Extract again into another --cache."
-        )
-    if values.dtype.kind in "fu":
-        return values
-    texts = values.tolist()
-    longest = max(map(len, texts), default=0)
-    if 4 * longest * len(texts) > _MOST_TEXT_BYTES:
-        raise StoreError(
-            f"{path} has {len(texts):,} texts of which one has {longest:,} characters: that is no index of welds."
-        )
-    return np.array(texts, dtype=np.str_)

@@ -199,19 +199,20 @@ def parse_group_metadata(value: Any, *, path: Path) -> GroupMetadata:
 
 
 def require_chunks(path: Path, metadata: ArrayMetadata) -> None:
-    """See that every chunk of an array with one axis is there, a regular file and as long as what it must hold.
+    """See that every chunk of an array is there, a regular file and as long as what it must hold; chunks hold whole
+    rows.
 
     What Zarr then allocates for the array is bounded by the bytes that are on the disk.
 
     Raises:
         ValueError: if one is not.
     """
-    if len(metadata.shape) != 1:
-        raise ValueError(f"it has {len(metadata.shape)} axes")
-    folder = inside(path, "c")
+    if not metadata.shape or metadata.shape[1:] != metadata.chunk_shape[1:]:
+        raise ValueError(f"it has chunks of {metadata.chunk_shape}, which do not hold whole rows")
+    folder, rest = inside(path, "c"), "/0" * (len(metadata.shape) - 1)
     for number in range(-(-metadata.shape[0] // metadata.chunk_shape[0])):
         try:
-            with open_regular(inside(folder, str(number))) as file:
+            with open_regular(inside(folder, f"{number}{rest}")) as file:
                 head, num_bytes = file.read(_COUNT.size), os.fstat(file.fileno()).st_size
         except FileNotFoundError:
             raise ValueError("a chunk is gone") from None

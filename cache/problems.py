@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..errors import StoreError
 from ..wording import count_of, shortened, visible
-from .index import LEFT_OUT
+from .splits import LEFT_OUT
 from .status import Status
 from .store import FeatureStore
 

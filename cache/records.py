@@ -6,8 +6,8 @@
     digest/<set>    uint64, see `digest_of`: what is exchanged or edited is noticed, not only what is damaged
 
 Plain Zarr arrays, with the records of many rows in a chunk: one small file for each row would cost more than the rows.
-A chunk is read, changed and replaced as a whole, so one process writes at a time. Stores of the former schema have a
-row a chunk and no digests; they are read and written by the same code.
+A chunk is read, changed and replaced as a whole, so one process writes at a time. Stores of schema 2 have a row a chunk
+and no digests; they are read by the same code.
 
 Whatever kills the process, a status other than MISSING speaks of features, note, sources and digest that belong
 together: before any of a row's changes its status is MISSING on the disk, and its new status is written when all else
@@ -52,10 +52,8 @@ class RecordLayout:
         return "digest" in self.groups
 
 
-LAYOUTS: Mapping[int, RecordLayout] = {
-    2: RecordLayout(1, ("status", "problem", "source")),
-    3: RecordLayout(256, ("status", "problem", "source", "digest")),
-}
+_LAYOUT = RecordLayout(256, ("status", "problem", "source", "digest"))
+LAYOUTS: Mapping[int, RecordLayout] = {2: RecordLayout(1, ("status", "problem", "source")), 3: _LAYOUT, 4: _LAYOUT}
 """By version of the schema."""
 
 

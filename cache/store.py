@@ -3,6 +3,8 @@
     <name>.zarr/
       zarr.json                    attributes: schema version, manifest of every feature set, fingerprint
       index/<column>               who each row is; index/attributes/<name> what is known of it without media
+      targets/<name>               what is to be predicted or judged of it, see `targets.py`
+      splits/<name>                which rows are trained, validated and tested on, see `splits.py`
       status/<set>                 what is recorded of each row, see `records.py`: its status, written last,
       problem/<set>                why it is absent or unreadable, or what is not whole about it,
       source/<set>                 the files that it was made from,
@@ -33,6 +35,7 @@ from . import chunks
 from .arrays import NUMPY_TYPES, ArraySpec, FeatureSetSpec
 from .description import (
     ATTRIBUTE,
+    RENEWABLE_VERSION,
     SCHEMA_VERSION,
     Description,
     empty_description,
@@ -40,20 +43,20 @@ from .description import (
     read_description,
 )
 from .index import Index
-from .layout import (
-    create_array,
-    create_record_array,
-    open_root,
-    read_index,
-    read_whole,
-    replace_index,
-    resize_rows,
-    write_index,
-)
+from .layout import create_array, create_record_array, open_root, read_whole, resize_rows
 from .nodes import METADATA_FILE, inside, room_for
 from .record_arrays import Rows, Values
 from .records import LAYOUTS, TYPES, Records
+from .row_tables import (
+    read_index,
+    read_splits,
+    replace_splits,
+    replace_tables,
+    write_former_tables,
+    write_tables,
+)
 from .source_files import SourceFile
+from .splits import OFFICIAL, Split
 from .status import Status
 
 _MUCH = 1 << 30  # bytes of features that are read together
@@ -62,28 +65,29 @@ _MUCH = 1 << 30  # bytes of features that are read together
 class FeatureStore:
     """An open store. Reading returns rows whose status is COMPLETE and refuses all others."""
 
-    def __init__(self, path: Path, description: Description) -> None:
+    def __init__(self, path: Path, description: Description, *, split: str) -> None:
         self.path = path
+        self.split = split  # the name of the split that `index.splits` tells
         self._description = description
-        self.index = read_index(path, num_rows=description.num_rows)
+        self.index = read_index(path, num_rows=description.num_rows, split=split)
         self.records = Records(path, self.index.keys, LAYOUTS[description.schema_version])
         self._seen_complete: dict[
             str, NDArray[np.bool_]
         ] = {}  # by feature set; rows whose status need not be read again
 
     @classmethod
-    def open(cls, path: Path) -> "FeatureStore":
-        """Open an existing store.
+    def open(cls, path: Path, *, split: str = OFFICIAL) -> "FeatureStore":
+        """Open an existing store, its rows divided as in one of its splits.
 
         Raises:
-            NotFoundError: if there is none at `path`, or something else.
+            NotFoundError: if there is none at `path`, or something else, or it has no such split.
             FingerprintError: if it has another version of the schema.
             StoreError: if its description or its index is damaged, or is of something that no store can hold.
         """
         metadata_path = inside(path, METADATA_FILE)
         if not metadata_path.is_file():
             raise NotFoundError(f"There is no feature store at {path}. Make it with `weldcache extract`.")
-        return cls(path, read_description(metadata_path))
+        return cls(path, read_description(metadata_path), split=split)
 
     @classmethod
     def create(cls, path: Path, *, index: Index, schema_version: int = SCHEMA_VERSION) -> "FeatureStore":
@@ -97,7 +101,7 @@ class FeatureStore:
             root = zarr.create_group(temporary, attributes={ATTRIBUTE: description})
             for name in (*LAYOUTS[schema_version].groups, "features", "constants"):
                 root.require_group(name)
-            write_index(root, index)
+            (write_tables if schema_version == SCHEMA_VERSION else write_former_tables)(root, index)
         return cls.open(path)
 
     @property
@@ -244,18 +248,63 @@ class FeatureStore:
         except (ValueError, RuntimeError, OSError, KeyError) as error:
             raise StoreError(f"{self.path}: the constant {name} is damaged ({error}). {chunks.HOW_TO_MEND}") from None
 
+    def splits(self) -> dict[str, Split]:
+        """Every split as it was made, by name, the data set's own first.
+
+        Raises:
+            StoreError: if one is damaged, or was changed by hand.
+        """
+        return read_splits(self.path, num_rows=len(self.index))
+
+    @property
+    def split_hash(self) -> str:
+        """What the split that the store was opened with is known by."""
+        return self.splits()[self.split].hash_of(self.index.keys)
+
+    def add_split(self, split: Split) -> None:
+        """Keep a split beside the others, in the place of one of that name.
+
+        Raises:
+            StoreError: if the store is of a schema that can only be read.
+        """
+        if self.schema_version < SCHEMA_VERSION:
+            self.follow(self.index)
+        replace_splits(self.path, (self.splits() | {split.name: split}).values(), keys=self.index.keys)
+
+    def require_writable(self) -> None:
+        """Refuse a store of a schema that can only be read.
+
+        Raises:
+            StoreError: with what to do.
+        """
+        if self.schema_version < RENEWABLE_VERSION:
+            raise StoreError(
+                f"{self.path} is of schema version {self.schema_version}, which this weldcache reads, and does not "
+                "write. Extract into another cache with --cache, or go on with the weldcache that made it."
+            )
+
     def follow(self, data_set: Index, *, relabel: bool = False) -> None:
-        """Give the store the rows of a data set; see `Index.following` for what becomes of others, and is refused."""
+        """Give the store the rows of a data set; see `Index.following` for what becomes of others, and is refused.
+
+        Rows that join the store take no part in splits that were made before. A store of the former schema is brought
+        up to date by this.
+
+        Raises:
+            StoreError: if the store is of a schema that can only be read.
+        """
+        assert self.split == OFFICIAL, "the data set says its own split alone"
+        self.require_writable()
         followed = self.index.following(data_set, relabel=relabel)
-        if followed is self.index:
+        if followed is self.index and self.schema_version == SCHEMA_VERSION:
             return
         if len(followed) > len(self.index):
             for name in self.feature_sets:
                 for path in self._array_paths(name):
                     resize_rows(path, num_rows=len(followed))
                     fsync_path(path / "zarr.json")
-        replace_index(self.path, followed)
-        self._describe(num_rows=len(followed))
+        made = [split.extended(len(followed)) for name, split in self.splits().items() if name != OFFICIAL]
+        replace_tables(self.path, followed, made)
+        self._describe(num_rows=len(followed), schema_version=SCHEMA_VERSION)
         self.index = followed
         self.records = Records(self.path, followed.keys, self.records.layout)
         self._seen_complete.clear()

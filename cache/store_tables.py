@@ -23,7 +23,9 @@ def store_tables(description: Mapping[str, Any]) -> Iterator[RenderableType]:
     """From who made the store over what is in it to whether it is whole."""
     yield from _heading(description)
     if description["classes"]:
-        yield _class_table(description["classes"], normal=description["normal_classes"])
+        yield _class_table(description["classes"], labels=description["labels"])
+    if len(description["splits"]) > 1:
+        yield _split_table(description["splits"])
     if description["feature_sets"]:
         yield _set_table(description["feature_sets"], num_rows=description["num_rows"])
         yield _backbone_table({**description["feature_sets"], **description["constants"]})
@@ -42,6 +44,8 @@ def _heading(description: Mapping[str, Any]) -> Iterator[Text]:
     if description["num_left_out"]:
         left_out = count_of(description["num_left_out"], "of them is", "of them are")
         yield Text(f"{left_out} left out: the data set does not list them any more", style="yellow")
+    if description["schema_note"]:
+        yield Text(description["schema_note"], style="yellow")
     yield Text(f"fingerprint {description['fingerprint']}")
     versions = description["versions"]
     yield Text(f"made {description['created']} by weldcache {versions['weldcache']}")
@@ -52,11 +56,9 @@ def _heading(description: Mapping[str, Any]) -> Iterator[Text]:
         yield Text("Made by random-weight demo backbones: for trying things out, not for results.", style="yellow")
 
 
-def _class_table(classes: Mapping[str, Mapping[str, int]], *, normal: Sequence[str]) -> Table:
+def _class_table(classes: Mapping[str, Mapping[str, int]], *, labels: Mapping[str, Any]) -> Table:
     splits = list(next(iter(classes.values())))
-    table = make_table(
-        Text(_class_title(classes, normal=normal), style="table.title"), left=["class"], right=splits, whole=True
-    )
+    table = make_table(Text(_class_title(labels), style="table.title"), left=["class"], right=splits, whole=True)
     for name, counts in classes.items():
         table.add_row(Text(visible(name)), *(_count(counts[split]) for split in splits))
     table.add_section()
@@ -64,15 +66,23 @@ def _class_table(classes: Mapping[str, Mapping[str, int]], *, normal: Sequence[s
     return table
 
 
-def _class_title(classes: Mapping[str, Mapping[str, int]], *, normal: Sequence[str]) -> str:
+def _class_title(labels: Mapping[str, Any]) -> str:
     """Which classes are normal: `38 welds: 16 normal (good), 22 defects (burnthrough, porosity)`."""
     told = []
-    for noun, names in (("normal", normal), ("defects", [name for name in classes if name not in normal])):
-        number = sum(sum(classes[name].values()) for name in names)
-        shown = shortened([visible(name) for name in names], most=_CLASSES_SHOWN)
-        told.append(f"{number:,} {noun}{f' ({shown})' if names else ''}")
-    total = sum(sum(counts.values()) for counts in classes.values())
-    return f"{count_of(total, 'weld')}: {', '.join(told)}"
+    for noun, entry in labels.items():
+        shown = shortened([visible(name) for name in entry["classes"]], most=_CLASSES_SHOWN)
+        if entry["rows"] or noun != "unknown":
+            told.append(f"{entry['rows']:,} {noun}{f' ({shown})' if shown else ''}")
+    return f"{count_of(sum(entry['rows'] for entry in labels.values()), 'weld')}: {', '.join(told)}"
+
+
+def _split_table(splits: Mapping[str, Any]) -> Table:
+    parts = list(dict.fromkeys(part for entry in splits.values() for part in entry["rows"]))
+    table = make_table("splits", left=["split"], right=[*map(visible, parts), "hash"], whole=True)
+    for name, entry in splits.items():
+        counts = (_count(entry["rows"].get(part, 0)) for part in parts)
+        table.add_row(name, *counts, entry["hash"][:_FINGERPRINT_SHOWN])
+    return table
 
 
 def _set_table(feature_sets: Mapping[str, Any], *, num_rows: int) -> Table:

@@ -8,12 +8,12 @@ padded with that too, and `<name>_length` says how much of each row is real.
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Annotated, Any, cast
 
 import numpy as np
-from jaxtyping import Int32, Shaped
+from jaxtyping import Bool, Int32, Shaped
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError, model_validator
 
@@ -31,6 +31,7 @@ LENGTH_SUFFIX = "_length"
 TargetValue = int | float | str | Sequence[Any] | NDArray[Any] | None
 """What a source says of one sample: a number, an array, a class by its code or its name, None where it is not known."""
 
+_LONGEST_NAME = 1000  # as `Text` in a store
 _NUM_CLASSES = {"int8": 128, "int16": 32_768, "int32": 1 << 20}  # that the codes of a type can tell apart
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
 
@@ -38,7 +39,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
 class ToldTarget(Told):
     """What the attributes of a target's array say of it; the array itself tells type and shape."""
 
-    classes: Annotated[tuple[Text, ...], Field(strict=False, min_length=1)] | None
+    classes: Annotated[tuple[Text, ...], Field(strict=False)] | None
     unit: Text | None
     ragged: bool
     checksum: Text  # over the rest, for what is edited here changes what every code means
@@ -88,8 +89,19 @@ class TargetSpec:
         classes = None if self.classes is None else list(self.classes)
         return sealed({"classes": classes, "unit": self.unit, "ragged": self.is_ragged})
 
+    def is_like(self, other: "TargetSpec") -> bool:
+        """Whether values of both mean the same kind of thing; classes may come and go."""
+        kinds = [(spec.dtype, spec.shape, spec.classes is None, spec.unit) for spec in (self, other)]
+        return kinds[0] == kinds[1]
+
+    def holds(self, other: "TargetSpec") -> bool:
+        """Whether every value of the other can be told with this one."""
+        return self.is_like(other) and set(other.classes or ()) <= set(self.classes or ())
+
 
 LABEL = TargetSpec("label", "int8", classes=("normal", "defect"))
+CLASS = "class"  # the target that says in the data set's own words what a sample is
+UNKNOWN_CLASS = "unknown"  # how a class that is not known is told
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +110,7 @@ class Target:
 
     spec: TargetSpec
     read: Callable[[], tuple[Shaped[np.ndarray, "row ..."], Int32[np.ndarray, " row"] | None]]
+    num_rows: int
 
     @cached_property
     def values(self) -> Shaped[np.ndarray, "row ..."]:
@@ -120,7 +133,11 @@ class Target:
 
     def select(self, rows: NDArray[np.int64]) -> "Target":
         """The same target of `rows`, in that order."""
-        return Target(self.spec, lambda: (self.values[rows], None if self.lengths is None else self.lengths[rows]))
+
+        def read() -> tuple[NDArray[Any], NDArray[np.int32] | None]:
+            return self.values[rows], None if self.lengths is None else self.lengths[rows]
+
+        return Target(self.spec, read, len(rows))
 
     def told(self, row: int) -> str:
         """The value of one row for a message: the class's name, or the number."""
@@ -128,13 +145,24 @@ class Target:
         if value.ndim:
             return f"{value.shape} of other numbers"
         if self.spec.classes is not None:
-            return "unknown" if value < 0 else self.spec.classes[int(value)]
+            return UNKNOWN_CLASS if value < 0 else self.spec.classes[int(value)]
         return "unknown" if value == self.spec.unknown or value != value else f"{value:g}"
 
+    def differs(self, other: "Target") -> Bool[np.ndarray, " row"]:
+        """Where the other, of the same rows, says something else; everywhere if the two are of different kinds."""
+        if not self.spec.is_like(other.spec):
+            return np.ones(self.num_rows, dtype=bool)
+        classes = tuple(dict.fromkeys([*(self.spec.classes or ()), *(other.spec.classes or ())])) or None
+        common = replace(self.spec, classes=classes)
+        length = max(target.values.shape[1] if common.is_ragged else 0 for target in (self, other))
+        mine, theirs = (_padded(_recoded(target, common), length) for target in (self, other))
+        unequal = (mine != theirs) & ~((mine != mine) & (theirs != theirs))  # NaN is as unknown as NaN
+        return np.asarray(unequal.reshape(len(unequal), -1).any(axis=1))
+
     def class_names(self) -> Shaped[np.ndarray, " row"]:
-        """The class of each row by its name; `unknown` where it is not known."""
+        """The class of each row by its name; UNKNOWN_CLASS where it is not known."""
         assert self.spec.classes is not None, f"{self.spec.name} has no classes"
-        names: NDArray[np.str_] = np.array([*self.spec.classes, "unknown"])[self.values]  # -1 is the last
+        names: NDArray[np.str_] = np.array([*self.spec.classes, UNKNOWN_CLASS])[self.values]  # -1 is the last
         return names
 
 
@@ -150,7 +178,7 @@ def target_of(spec: TargetSpec, values: Sequence[TargetValue], *, keys: Sequence
         shape = cast(tuple[int, ...], spec.shape)
         blank = np.full(shape, spec.unknown, dtype=spec.dtype)
         whole = np.array([blank if row is None else row for row in rows], dtype=spec.dtype).reshape(len(rows), *shape)
-        return Target(spec, lambda: (whole, None))
+        return Target(spec, lambda: (whole, None), len(rows))
     lengths = np.array([-1 if row is None else len(row) for row in rows], dtype=np.int32)
     longest = max(1, int(lengths.max(initial=0)))
     room = cast(tuple[int, ...], (len(rows), longest, *spec.shape[1:]))
@@ -158,7 +186,7 @@ def target_of(spec: TargetSpec, values: Sequence[TargetValue], *, keys: Sequence
     for place, row in enumerate(rows):
         if row is not None:
             padded[place, : len(row)] = row
-    return Target(spec, lambda: (padded, lengths))
+    return Target(spec, lambda: (padded, lengths), len(rows))
 
 
 def check_spec(spec: TargetSpec) -> None:
@@ -172,8 +200,10 @@ def check_spec(spec: TargetSpec) -> None:
         f"its type is {spec.dtype}": spec.dtype not in TYPES,
         "only its first axis can be ragged, and no axis is empty": None in spec.shape[1:] or 0 in spec.shape,
         "it has classes and is not of integers": spec.classes is not None and not spec.is_integer,
-        "its classes are none, too many for its type, or two of one name": spec.classes is not None
-        and not 0 < len(set(spec.classes)) == len(spec.classes) <= _NUM_CLASSES.get(spec.dtype, 0),
+        f"one of its classes has a name of more than {_LONGEST_NAME} characters": spec.classes is not None
+        and max(map(len, spec.classes), default=0) > _LONGEST_NAME,
+        "its classes are too many for its type, or two have one name": spec.classes is not None
+        and not len(set(spec.classes)) == len(spec.classes) <= _NUM_CLASSES.get(spec.dtype, 0),
     }
     if fault := next((fault for fault, found in faults.items() if found), None):
         raise SourceError(f"The source declares a target {spec.name!r} that cannot be stored: {fault}.")
@@ -201,17 +231,18 @@ def read_spec(name: str, metadata: ArrayMetadata) -> TargetSpec:
     return spec
 
 
-def check_values(target: Target) -> None:
+def check_values(spec: TargetSpec, values: NDArray[Any], lengths: NDArray[np.int32] | None) -> None:
     """Refuse stored values that mean nothing.
 
     Raises:
         StoreError: if a code stands for no class, or a row has more than there is room for.
     """
-    spec, values, lengths = target.spec, target.values, target.lengths
-    beyond = len(spec.classes) if spec.classes is not None else None
-    if spec.is_integer and values.size and (values.min() < UNKNOWN or (beyond is not None and values.max() >= beyond)):
+    most = len(spec.classes) if spec.classes is not None else None
+    if spec.is_integer and values.size and (values.min() < UNKNOWN or (most is not None and values.max() >= most)):
         raise StoreError(f"targets/{spec.name} holds codes that stand for no class.")
-    if lengths is not None and lengths.size and (lengths.min() < -1 or lengths.max() > values.shape[1]):
+    if lengths is not None and (
+        len(lengths) != len(values) or (lengths < -1).any() or (lengths > values.shape[1]).any()
+    ):
         raise StoreError(f"targets/{spec.name}{LENGTH_SUFFIX} holds lengths that rows cannot have.")
 
 
@@ -227,6 +258,8 @@ def _row(spec: TargetSpec, value: TargetValue, *, key: str) -> NDArray[Any] | No
             raise SourceError(f"{key}: {value!r} is no class of the target {spec.name}.")
         return np.array(spec.classes.index(value), dtype=spec.dtype)
     given = np.asarray(value)
+    if not given.size and spec.is_ragged:  # an empty list has neither type nor axes
+        given = np.empty((0, *cast(tuple[int, ...], spec.shape[1:])), dtype=spec.dtype)
     wanted = (given.shape[:1] + spec.shape[1:]) if spec.is_ragged else spec.shape
     if given.dtype.kind not in ("iub" if spec.is_integer else "iubf") or given.shape != wanted:
         raise SourceError(
@@ -240,3 +273,59 @@ def _row(spec: TargetSpec, value: TargetValue, *, key: str) -> NDArray[Any] | No
     if not spec.is_integer and np.isinf(row).any():
         raise SourceError(f"{key}: the target {spec.name} has a value beyond {spec.dtype}.")
     return row
+
+
+def taken_over(
+    held: Target | None,
+    asked: Target,
+    *,
+    num_rows: int,
+    rows: NDArray[np.int64],
+    known: NDArray[np.bool_],
+) -> Target:
+    """A store's target as the data set has it now.
+
+    `held` is that of the store's `num_rows` rows, if it has one; those samples of `asked` that are `known` belong to
+    `rows`, the others follow behind. Rows of which the data set says nothing keep what they had, or become unknown
+    where that was something else.
+    """
+    spec, kept = asked.spec, None
+    if held is not None and held.spec.is_like(spec):
+        gone = np.setdiff1d(np.arange(num_rows), rows)
+        used = np.unique(held.values[gone]).tolist() if spec.classes is not None else []
+        more = [held.spec.classes[code] for code in used if code >= 0] if held.spec.classes is not None else []
+        if spec.classes is not None:
+            spec = replace(spec, classes=tuple(dict.fromkeys([*spec.classes, *more])))
+        kept = _recoded(held, spec)
+    check_spec(spec)
+    given = _recoded(asked, spec)
+    length = max(target.values.shape[1] if spec.is_ragged else 0 for target in (given, kept or given))
+    shape = (num_rows + int(np.sum(~known)), *_padded(given, length).shape[1:])
+    values = np.full(shape, spec.unknown, dtype=spec.dtype)
+    lengths = np.full(shape[0], UNKNOWN, dtype=np.int32) if spec.is_ragged else None
+    places = np.empty(len(known), dtype=np.int64)
+    places[known], places[~known] = rows, np.arange(num_rows, shape[0])
+    for target, at in ((kept, np.arange(num_rows)), (given, places)):
+        if target is not None:
+            values[at] = _padded(target, length)
+            if lengths is not None and target.lengths is not None:
+                lengths[at] = target.lengths
+    return Target(spec, lambda: (values, lengths), len(values))
+
+
+def _recoded(target: Target, spec: TargetSpec) -> Target:
+    """The target with the codes that its classes have in `spec`."""
+    if target.spec.classes is None or target.spec.classes == spec.classes or spec.classes is None:
+        return Target(spec, lambda: (target.values, target.lengths), target.num_rows)
+    place = {name: code for code, name in enumerate(spec.classes)}
+    codes = np.array([*(place.get(name, UNKNOWN) for name in target.spec.classes), UNKNOWN], dtype=spec.dtype)
+    return Target(spec, lambda: (codes[target.values], target.lengths), target.num_rows)
+
+
+def _padded(target: Target, length: int) -> NDArray[Any]:
+    """Values with room for `length` entries a row, if the target is ragged."""
+    values = target.values
+    if not target.spec.is_ragged or values.shape[1] == length:
+        return values
+    room = [(0, 0), (0, length - values.shape[1]), *[(0, 0)] * (values.ndim - 2)]
+    return np.pad(values, room, constant_values=target.spec.unknown)

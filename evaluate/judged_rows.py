@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..cache.index import LEFT_OUT
+from ..cache.splits import LEFT_OUT
 from ..cache.store import FeatureStore
 from ..errors import MetricError
 from ..train.data.feature_reader import Rows

@@ -43,7 +43,7 @@ def judge(
         train_attributes=trained_on.attributes,
         files=file_metadata(store, judged.rows.usable, recipe=run.recipe),
         train_files=file_metadata(store, seen.train, recipe=run.recipe),
-        train_sessions=trained_on.sessions.tolist(),
+        train_sessions=trained_on.groups.tolist(),
         target_fpr=settings.target_fpr,
         seed=settings.seed,
     )

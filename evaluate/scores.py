@@ -124,7 +124,7 @@ def score_table(
         keys=tuple(entries.keys.tolist()),
         splits=tuple(entries.splits.tolist()),
         class_names=tuple(entries.class_names.tolist()),
-        sessions=tuple(entries.sessions.tolist()),
+        sessions=tuple(entries.groups.tolist()),
         labels=entries.labels.astype(np.int64),
         scores=scores,
         raw_scores=raw_scores,

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..cache.index import LEFT_OUT
 from ..cache.provenance import differences
+from ..cache.splits import LEFT_OUT
 from ..cache.status import Status
 from ..cache.store import FeatureStore
 from ..cache.writer import StoreWriter
@@ -65,8 +65,10 @@ def reconcile(store: FeatureStore, request: Request, *, refresh: bool, relabel: 
     Raises:
         FingerprintError: with each difference, and what to do.
         BackboneError: if a backbone that is to make something anew cannot be loaded.
-        StoreError: if the disk is too small for what is to be made anew, two sets' names collide, or statuses are lost.
+        StoreError: if the disk is too small for what is to be made anew, two sets' names collide, statuses are lost, or
+            the store is of a schema that can only be read.
     """
+    store.require_writable()
     for name in store.feature_sets:
         store.records.require_statuses(name)
     otherwise, changes = made_otherwise(store, request), _changes(store, request)
@@ -174,9 +176,11 @@ def _refuse_changes(path: Path, changes: Sequence[Change]) -> None:
 
 def _follow(store: FeatureStore, request: Request, *, relabel: bool) -> None:
     """Give the store the rows of the data set, and say what becomes of those that it had."""
-    before = store.index
+    before, former = store.index, store.schema_version
     store.follow(request.index, relabel=relabel)
     after = store.index
+    if former != store.schema_version:
+        say(f"{store.path} is brought up to date: schema version {former} becomes {store.schema_version}.")
     if new := len(after) - len(before):
         say(f"{count_of(new, 'weld is', 'welds are')} new and {'gets a row' if new == 1 else 'get rows'} of their own.")
     was_out, is_out = before.splits == LEFT_OUT, after.splits[: len(before)] == LEFT_OUT

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..cache.index import Index, index_of
+from ..cache.index import Index, index_with
 from ..cache.status import Status
 from ..cache.store import FeatureStore
+from ..cache.targets import LABEL, NORMAL, TargetSpec, target_of
 from ..configs.schema import Settings
 from ..documents import Json
 from ..errors import NotFoundError
@@ -32,25 +33,29 @@ class Request:
     encoders: Mapping[str, Encoder]  # by modality
     text: LazyText
     limits: Limits  # of decoding any of them
+    targets: Sequence[TargetSpec] = ()  # what is declared of the samples
     stale: Mapping[str, Collection[int]] = field(default_factory=dict)  # feature set -> rows that count as lacking
 
     @cached_property
     def index(self) -> Index:
         """The rows that a store of this data set has."""
         names = list(self.samples[0].attributes)
-        return index_of(
-            keys=[sample.key for sample in self.samples],
+        keys = [sample.key for sample in self.samples]
+        return index_with(
+            keys=keys,
             splits=[sample.split for sample in self.samples],
-            class_names=[str(sample.targets["class"]) for sample in self.samples],
-            sessions=[sample.group for sample in self.samples],
-            labels=[0 if sample.targets["label"] == 0 else 1 for sample in self.samples],
+            groups=[sample.group for sample in self.samples],
+            targets={
+                spec.name: target_of(spec, [sample.targets.get(spec.name) for sample in self.samples], keys=keys)
+                for spec in self.targets
+            },
             attributes={name: [sample.attributes[name] for sample in self.samples] for name in names},
         )
 
     @property
     def without_normals(self) -> list[str]:
         """Splits that `weldcache train` needs normal welds of and that have none."""
-        normal = {sample.split for sample in self.samples if sample.targets.get("label") == 0}
+        normal = {sample.split for sample in self.samples if sample.targets.get(LABEL.name) == NORMAL}
         return [split for split in ("train", "val") if split not in normal]
 
     @property
@@ -99,7 +104,8 @@ def make_request(settings: Settings, *, split: str, needs_files: bool = False) -
         NotFoundError: if there is no data set, it has no such split, or not one file of it is there.
         BackboneError: if a backbone cannot be had, or does not offer what is asked.
     """
-    samples = open_source(settings.data).samples()
+    source = open_source(settings.data)
+    samples = source.samples()
     splits = SPLITS if split == "all" else (split,)
     asked = [sample for sample in samples if sample.split in splits]
     if not asked:
@@ -113,6 +119,7 @@ def make_request(settings: Settings, *, split: str, needs_files: bool = False) -
         encoders=load_encoders(settings),
         text=load_text(settings),
         limits=Limits.of(settings.extract),
+        targets=source.targets(),
     )
 
 

@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from ..cache.index import LEFT_OUT
+from ..cache.splits import LEFT_OUT
 from ..cache.store import FeatureStore
 from ..configs.device import resolve_device
 from ..configs.schema import Settings, TrainSettings

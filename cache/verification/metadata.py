@@ -17,12 +17,15 @@ from ...wording import count_of
 from ..arrays import FeatureSetSpec
 from ..chunks import HOW_TO_MEND
 from ..description import read_description
-from ..layout import NEXT_INDEX, open_array
+from ..layout import open_array
 from ..nodes import METADATA_FILE, MOST_DOCUMENT_BYTES, OLD_METADATA, inside, parse_group_metadata, read_array_metadata
 from ..provenance import differences
+from ..row_tables import NEXT_TABLES
 from ..store import FeatureStore
 from .findings import VERIFICATION, Mend, StoreFinding
 
+# Arrays that say themselves what they are, and are refused wherever a store is opened if they are something else.
+_SELF_TOLD = ("targets/", "splits/")
 # Groups of arrays whose first axis is rows.
 _BY_ROW = ("index", "status", "problem", "source", "digest", "features")
 _SHOWN = 3  # differences in a finding
@@ -50,7 +53,8 @@ def expected_metadata(store: FeatureStore) -> dict[str, dict[str, Any]]:
             twin.add_feature_set(FeatureSetSpec(name, list(store.arrays(name).values()), made_by))
         for name in store.constants:
             twin.add_constant(name, np.zeros(_length(inside(store.path, f"constants/{name}")), np.float32), made_by={})
-        expected = {name: _read_metadata(twin.path / name) for name in _nodes(twin.path)}
+        told = [name for name in _nodes(twin.path) if not name.startswith(_SELF_TOLD)]
+        expected = {name: _read_metadata(twin.path / name) for name in told}
     num_rows = _described_rows(store)
     for name, metadata in expected.items():
         if metadata["node_type"] == "array" and name.split("/")[0] in _BY_ROW:
@@ -65,12 +69,14 @@ def verify_metadata(store: FeatureStore) -> tuple[list[Finding], int]:
     for name, metadata in expected.items():
         findings += _compare(store.path / name, name, metadata)
     arrays = {name for name, metadata in expected.items() if metadata["node_type"] == "array"}
-    known = {*expected, VERIFICATION, NEXT_INDEX}
-    unknown = [name for name in _nodes(store.path, stop_at=arrays) if name not in known]
+    known = {*expected, VERIFICATION, NEXT_TABLES}
+    held = list(_nodes(store.path, stop_at=arrays))
+    self_told = [name for name in held if name.startswith(_SELF_TOLD)]
+    unknown = [name for name in held if name not in known and name not in self_told]
     if unknown:  # unless somebody gave the store more since it was opened
         added = expected_metadata(FeatureStore.open(store.path))
         findings += [_unknown(store.path / name, name) for name in unknown if name not in added]
-    for name in (".", *expected, VERIFICATION):
+    for name in (".", *expected, *self_told, VERIFICATION):
         findings += _foreign(store.path, name)
     findings += _verify_index(store)
     for name in store.constants:

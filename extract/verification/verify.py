@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from ...atomic import locked_folder
-from ...cache.index import LEFT_OUT, Index
+from ...cache.index import Index
 from ...cache.problems import grouped, problems_of
 from ...cache.provenance import differences, differences_told
+from ...cache.splits import LEFT_OUT
 from ...cache.status import Status
 from ...cache.store import FeatureStore
 from ...cache.verification.findings import MEND, Verification

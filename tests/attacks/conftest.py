@@ -28,7 +28,7 @@ def pristine_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         keys=["a", "b", "c"],
         splits=["train"] * 3,
         class_names=["good"] * 3,
-        sessions=["s"] * 3,
+        groups=["s"] * 3,
         labels=[0] * 3,
         attributes={"CURRENT_A": [1.0, 2.0, 3.0]},
     )

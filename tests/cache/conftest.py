@@ -18,7 +18,7 @@ def make_index() -> Callable[..., Index]:
             keys=[f"day/{name:03d}" for name in names],
             splits=[split] * num_rows,
             class_names=["good"] * num_rows,
-            sessions=["day"] * num_rows,
+            groups=["day"] * num_rows,
             labels=[0] * num_rows,
             attributes={"CURRENT_A": [100.0 + name for name in names], "STEEL_TYPE": ["S355"] * num_rows},
         )

@@ -38,7 +38,7 @@ def welds(tmp_path: Path) -> FeatureStore:
         keys=[f"day/{row}" for row in range(6)],
         splits=["train", "train", "val", "test", "test", "test"],
         class_names=["good", "good", "good", "good", "burnthrough", "burnthrough"],
-        sessions=["day"] * 6,
+        groups=["day"] * 6,
         labels=[0, 0, 0, 0, 1, 1],
         attributes={},
     )

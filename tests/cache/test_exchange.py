@@ -54,7 +54,7 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
         keys=[f"day/00{row}" for row in range(5)],
         splits=["train"] * 5,
         class_names=["good"] * 5,
-        sessions=["day"] * 5,
+        groups=["day"] * 5,
         labels=[0] * 5,
         attributes={"CURRENT_A": [100.0 + row for row in range(5)], "STEEL_TYPE": ["S355"] * 5},
     )
@@ -168,7 +168,7 @@ def test_any_store_round_trips(
         keys=[f"{row} {texts[row]}" for row in range(num_rows)],
         splits=["test"] * num_rows,
         class_names=texts[:num_rows],
-        sessions=["s"] * num_rows,
+        groups=["s"] * num_rows,
         labels=[row % 2 for row in range(num_rows)],
         attributes={"number": [0.5] * num_rows},
     )
@@ -513,7 +513,7 @@ from weldcache.cache.writer import StoreWriter
 hdf5_arrays._BLOCK_BYTES = 1 << 20
 folder, num_rows = Path(sys.argv[1]), int(sys.argv[2])
 same = ["x"] * num_rows
-index = index_of(keys=[str(row) for row in range(num_rows)], splits=same, class_names=same, sessions=same,
+index = index_of(keys=[str(row) for row in range(num_rows)], splits=same, class_names=same, groups=same,
                  labels=[0] * num_rows, attributes={})
 store = FeatureStore.create(folder / "a.zarr", index=index)
 store.add_feature_set(FeatureSetSpec("image", [ArraySpec("tokens", (256, 256), ("patch", "dim"), "float32")], {}))

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from weldcache.cache.index import LEFT_OUT, Index, index_of
+from weldcache.cache.index import Index, index_of
+from weldcache.cache.splits import LEFT_OUT
 from weldcache.errors import FingerprintError
 
 MakeIndex = Callable[..., Index]
@@ -13,7 +14,7 @@ MakeIndex = Callable[..., Index]
 
 def changed(index: Index, **columns: list[object]) -> Index:
     """The index with other values in some columns."""
-    plain = {name: getattr(index, name).tolist() for name in ("keys", "splits", "class_names", "sessions", "labels")}
+    plain = {name: getattr(index, name).tolist() for name in ("keys", "splits", "class_names", "groups", "labels")}
     attributes = {name: column.tolist() for name, column in index.attributes.items()}
     return index_of(**plain | columns, attributes=attributes)  # type: ignore[arg-type]
 
@@ -45,7 +46,7 @@ def test_what_the_data_set_says_otherwise_is_refused_with_the_mend_and_taken_ove
         class_names=["good", "excessive_penetration", "good"],
         labels=[0, 1, 0],
     )
-    with pytest.raises(FingerprintError, match=r"day/001: splits is train in the cache, val in the data") as error:
+    with pytest.raises(FingerprintError, match=r"day/001: split is train in the cache, val in the data") as error:
         index.following(corrected)
     assert "3 entries" in str(error.value) and "--relabel" in str(error.value)
     relabelled = index.following(corrected, relabel=True)
@@ -56,9 +57,7 @@ def test_what_the_data_set_says_otherwise_is_refused_with_the_mend_and_taken_ove
 
 def test_other_columns_are_another_layout(make_index: MakeIndex) -> None:
     index = make_index(2)
-    bare = index_of(
-        keys=["day/000"], splits=["train"], class_names=["good"], sessions=["day"], labels=[0], attributes={}
-    )
+    bare = index_of(keys=["day/000"], splits=["train"], class_names=["good"], groups=["day"], labels=[0], attributes={})
     for relabel in (False, True):
-        with pytest.raises(FingerprintError, match="attributes/CURRENT_A, attributes/STEEL_TYPE"):
+        with pytest.raises(FingerprintError, match="CURRENT_A, STEEL_TYPE"):
             index.following(bare, relabel=relabel)

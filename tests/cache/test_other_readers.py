@@ -49,7 +49,9 @@ def store(tmp_path: Path, make_index: Callable[..., Index], dtype: StorageType) 
 
 def test_zarr_python_reads_the_same_values_under_the_same_names(store: FeatureStore, dtype: StorageType) -> None:
     root = zarr.open_group(store.path, mode="r")
-    assert sorted(root) == ["constants", "digest", "features", "index", "problem", "source", "status"]
+    assert sorted(root) == sorted(
+        ["constants", "digest", "features", "index", "problem", "source", "splits", "status", "targets"]
+    )
     assert sorted(root["features/video"]) == ["arc_on", "tokens", "tokens_length"]
     for name in store.arrays("video"):
         foreign = root[f"features/video/{name}"][:][COMPLETE]
@@ -65,6 +67,10 @@ def test_zarr_python_reads_who_the_rows_are_and_how_they_fared(store: FeatureSto
     root = zarr.open_group(store.path, mode="r")
     assert root["index/keys"][:].tolist() == [f"day/00{row}" for row in range(5)]
     np.testing.assert_array_equal(root["index/attributes/CURRENT_A"][:], [100, 101, 102, 103, 104])
+    kind, split = root["targets/class"], root["splits/official"]
+    assert [kind.attrs["classes"][code] for code in kind[:]] == ["good"] * 5
+    assert [split.attrs["parts"][code] for code in split[:]] == ["train"] * 5
+    np.testing.assert_array_equal(root["targets/label"][:], [0] * 5)
     np.testing.assert_array_equal(root["status/video"][:], [1, 3, 1, 1, 0])
     assert root["problem/video"][:].tolist() == ["", "kein Film", "blitzt später", "", ""]
 

@@ -20,6 +20,7 @@ from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
 from weldcache.cache.index import Index, index_of
 from weldcache.cache.precision import to_storage
 from weldcache.cache.source_files import SourceFile
+from weldcache.cache.splits import Split
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.tensors import read_tensor
@@ -67,7 +68,7 @@ def test_any_shape_and_type_round_trips_and_plain_zarr_agrees(
         keys=[str(row) for row in range(num_rows)],
         splits=["test"] * num_rows,
         class_names=["x"] * num_rows,
-        sessions=["s"] * num_rows,
+        groups=["s"] * num_rows,
         labels=[1] * num_rows,
         attributes={},
     )
@@ -154,8 +155,14 @@ def test_rows_are_appended_and_old_ones_kept(store: FeatureStore, make_index: Ca
 
 
 def test_a_row_whose_split_changed_is_refused(store: FeatureStore, make_index: Callable[..., Index]) -> None:
-    with pytest.raises(FingerprintError, match=r"day/000: splits is train in the cache, test in the data"):
+    with pytest.raises(FingerprintError, match=r"day/000: split is train in the cache, test in the data"):
         store.follow(make_index(2, split="test"))
+
+
+def told(index: Index) -> dict[str, list[object]]:
+    """All that an index says of rows, in plain values."""
+    columns = {name: column.tolist() for name, column in index.columns().items()}
+    return columns | {"splits": index.splits.tolist(), "labels": index.labels.tolist()}
 
 
 def test_an_index_is_replaced_as_a_whole_wherever_it_is_interrupted(
@@ -163,9 +170,10 @@ def test_an_index_is_replaced_as_a_whole_wherever_it_is_interrupted(
 ) -> None:
     """Labels of one data set beside splits of another would be trained on without a word."""
     write(store, 4)
-    before, asked = make_index(5).columns(), make_index(6, split="val").columns()
+    before, asked = (told(index) for index in (make_index(5), make_index(6, split="val")))
+    FeatureStore.open(store.path).add_split(Split("mine", np.array(["test"] * 5)))
     rename, kept = Path.rename, {}
-    for moment in range(4):
+    for moment in range(8):
         renamed = 0
 
         def failing(self: Path, target: Path, *, fail_at: int = moment) -> Path:
@@ -181,13 +189,13 @@ def test_an_index_is_replaced_as_a_whole_wherever_it_is_interrupted(
         monkeypatch.setattr(Path, "rename", rename)
         reopened = FeatureStore.open(store.path)
         num_rows = len(reopened.index)
-        columns = {name: column.tolist() for name, column in reopened.index.columns().items()}
-        assert columns in [
-            {name: column[:num_rows].tolist() for name, column in index.items()} for index in (before, asked)
+        kept[moment] = told(reopened.index)
+        assert kept[moment] in [
+            {name: column[:num_rows] for name, column in index.items()} for index in (before, asked)
         ]
-        kept[moment] = columns
+        assert reopened.splits()["mine"].parts.tolist() == ["test"] * 5 + ["left_out"] * (num_rows - 5)
         np.testing.assert_array_equal(reopened.read("video/tokens", [4])[0], video(4)["tokens"])
-    assert kept[0] != kept[3] == {name: column.tolist() for name, column in asked.items()}
+    assert kept[0] != kept[7] == asked
     assert not list(store.path.glob("index.*"))
 
 
@@ -197,7 +205,7 @@ def test_a_key_that_occurs_twice_is_refused() -> None:
             keys=["a", "a"],
             splits=["train"] * 2,
             class_names=["x"] * 2,
-            sessions=["s"] * 2,
+            groups=["s"] * 2,
             labels=[0, 0],
             attributes={},
         )
@@ -455,10 +463,12 @@ def test_the_array_lists_what_a_set_has(store: FeatureStore) -> None:
         store.arrays("audio")
 
 
-@pytest.mark.parametrize("column", ["labels", "keys", "attributes/CURRENT_A"])
+@pytest.mark.parametrize(
+    "column", ["targets/label", "index/keys", "index/attributes/CURRENT_A", "splits/official", "targets/class"]
+)
 def test_a_lost_chunk_of_the_index_is_damage_and_not_zeros(store: FeatureStore, column: str) -> None:
     """Labels that read as zero would make every weld a good one."""
-    (store.path / "index" / column / "c/0").unlink()
+    (store.path / column / "c/0").unlink()
     with pytest.raises(StoreError, match=rf"The index of the store is damaged .*{column}: a chunk is gone"):
         FeatureStore.open(store.path)
 

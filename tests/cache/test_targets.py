@@ -95,13 +95,10 @@ def test_an_edited_declaration_is_refused(attributes: dict[str, Any]) -> None:
 
 
 def test_stored_codes_and_lengths_that_mean_nothing_are_refused() -> None:
-    check_values(target_of(KIND, [0, None, 1], keys=KEYS))
-    broken = target_of(KIND, [0, 1, 1], keys=KEYS)
-    broken.values[0] = 2
-    with pytest.raises(StoreError, match="targets/class"):
-        check_values(broken)
-    ragged = target_of(POINTS, [np.ones((3, 2), int), None, None], keys=KEYS)
-    assert ragged.lengths is not None
-    ragged.lengths[0] = 4
-    with pytest.raises(StoreError, match="points_length"):
-        check_values(ragged)
+    check_values(KIND, np.array([0, -1, 1], np.int16), None)
+    for code in (2, -2):
+        with pytest.raises(StoreError, match="targets/class"):
+            check_values(KIND, np.array([code, 0, 1], np.int16), None)
+    for length in (4, -2):
+        with pytest.raises(StoreError, match="points_length"):
+            check_values(POINTS, np.zeros((2, 3, 2), np.int32), np.array([length, 3], np.int32))

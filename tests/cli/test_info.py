@@ -15,6 +15,8 @@ def test_json_says_everything_by_fixed_names(weldcache: Callable[..., Any], extr
     assert set(told) == {
         "path",
         "fingerprint",
+        "schema_version",
+        "schema_note",
         "created",
         "versions",
         "batching",
@@ -23,6 +25,9 @@ def test_json_says_everything_by_fixed_names(weldcache: Callable[..., Any], extr
         "num_left_out",
         "classes",
         "normal_classes",
+        "labels",
+        "targets",
+        "splits",
         "feature_sets",
         "constants",
         "bytes",
@@ -34,6 +39,8 @@ def test_json_says_everything_by_fixed_names(weldcache: Callable[..., Any], extr
     assert len(told["fingerprint"]) == 64 and {"torch", "weldcache", "python"} <= told["versions"].keys()
     assert next(iter(told["classes"])) == "good" and len(told["classes"]) == 12
     assert told["classes"]["good"] == {"train": 8, "val": 4, "test": 4}
+    assert told["labels"]["normal"] == {"rows": 16, "classes": ["good"]}
+    assert told["splits"]["official"]["rows"] == {"train": 8, "val": 15, "test": 15} and told["schema_note"] is None
     assert told["classes"]["porosity"] == {"train": 0, "val": 1, "test": 1}
     assert list(told["feature_sets"]) == ["video", "audio", "image/block_2", "image/block_4", "sensor"]
     for entry in told["feature_sets"].values():

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from weldcache.cache.index import LEFT_OUT
+from weldcache.cache.splits import LEFT_OUT
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter

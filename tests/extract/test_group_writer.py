@@ -33,7 +33,7 @@ def store_at(path: Path) -> FeatureStore:
         keys=[f"day/{row:03d}" for row in range(NUM_ROWS)],
         splits=["train"] * NUM_ROWS,
         class_names=["good"] * NUM_ROWS,
-        sessions=["day"] * NUM_ROWS,
+        groups=["day"] * NUM_ROWS,
         labels=[0] * NUM_ROWS,
         attributes={},
     )

@@ -115,7 +115,7 @@ def toy_store_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
         keys=[f"day/{row:03d}" for row in range(len(labels))],
         splits=splits,
         class_names=["broken_link" if label else "good" for label in labels],
-        sessions=["day"] * len(labels),
+        groups=["day"] * len(labels),
         labels=labels,
         attributes={},
     )

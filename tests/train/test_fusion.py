@@ -58,7 +58,7 @@ def make_store(path: Path, *, test_seed: int = 0, version: int = 1, labels: list
         keys=[f"day/{row:02d}" for row in range(60)],
         splits=SPLITS,
         class_names=["spatter" if label else "good" for label in labels],
-        sessions=["day"] * 60,
+        groups=["day"] * 60,
         labels=labels,
         attributes={},
     )

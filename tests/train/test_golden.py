@@ -89,7 +89,7 @@ def store(tmp_path: Path) -> FeatureStore:
         keys=[f"weld-{row:02d}" for row in range(len(labels))],
         splits=["train"] * NUM_TRAIN + ["val"] * NUM_VAL,
         class_names=["defect" if label else "good" for label in labels],
-        sessions=["day"] * len(labels),
+        groups=["day"] * len(labels),
         labels=labels,
         attributes={},
     )

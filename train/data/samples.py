@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from ...cache.index import LEFT_OUT
+from ...cache.splits import LEFT_OUT
 from ...cache.status import Status
 from ...cache.store import FeatureStore
 from ...errors import NotFoundError, SettingsError

@@ -70,7 +70,7 @@ def make_store(path: Path, *, schema_version: int) -> Path:
         keys=[f"day/{row}" for row in range(ROWS)],
         splits=["train"] * ROWS,
         class_names=["good"] * ROWS,
-        sessions=["day"] * ROWS,
+        groups=["day"] * ROWS,
         labels=[0] * ROWS,
         attributes={"CURRENT_A": [100.0] * ROWS, "STEEL_TYPE": [""] * ROWS},
     )
@@ -370,7 +370,7 @@ def remove_group_metadata(store: FeatureStore) -> None:
 
 
 def shorten(store: FeatureStore) -> None:
-    path = store.path / "index/sessions/zarr.json"
+    path = store.path / "index/keys/zarr.json"
     metadata = json.loads(path.read_text())
     path.write_text(json.dumps(metadata | {"shape": [ROWS - 1]}))
 
@@ -513,12 +513,12 @@ def test_a_store_of_the_former_schema_says_what_cannot_be_noticed(former: Featur
 def test_a_shortened_column_of_the_index_is_found(held: FeatureStore) -> None:
     shorten(held)
     parts = {finding.part for finding in findings_of(held) if finding.severity == "error"}
-    assert parts == {"index/sessions"}
+    assert parts == {"index/keys"}
 
 
 def test_a_lost_chunk_of_the_index_is_found(held: FeatureStore) -> None:
-    (held.path / "index/splits/c/0").unlink()
-    with pytest.raises(StoreError, match="index/splits: a chunk is gone"):
+    (held.path / "index/keys/c/0").unlink()
+    with pytest.raises(StoreError, match="index/keys: a chunk is gone"):
         FeatureStore.open(held.path)
 
 

@@ -25,7 +25,7 @@ def index() -> Index:
         keys=["first", "second", *KEYS],
         splits=["train", "train", *["test"] * len(LABELS)],
         class_names=["good"] * num,
-        sessions=[""] * num,
+        groups=[""] * num,
         labels=[0, 0, *LABELS.tolist()],
         attributes={"current": generator.normal(size=num).tolist()},
     )

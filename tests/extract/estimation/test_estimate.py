@@ -126,7 +126,7 @@ def test_the_disk_holds_a_real_store_of_the_estimated_size(tmp_path: Path) -> No
         keys=keys,
         splits=["train"] * num_welds,
         class_names=["good"] * num_welds,
-        sessions=keys,
+        groups=keys,
         labels=[0] * num_welds,
         attributes={},
     )

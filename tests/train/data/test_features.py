@@ -183,7 +183,7 @@ def test_a_split_without_features_is_told_what_can_help(toy_store: FeatureStore)
 
 
 def test_a_split_that_the_data_does_not_have_is_named(toy_store: FeatureStore, tmp_path: object) -> None:
-    index = index_of(keys=["a"], splits=["train"], class_names=["good"], sessions=[""], labels=[0], attributes={})
+    index = index_of(keys=["a"], splits=["train"], class_names=["good"], groups=[""], labels=[0], attributes={})
     store = FeatureStore.create(toy_store.path.with_name("other.zarr"), index=index)
     with pytest.raises(NotFoundError, match=r"weldcache extract --split train"):
         choose_samples(store, EVERYTHING, task=AnomalyTask(), monitor="val_loss")

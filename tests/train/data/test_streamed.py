@@ -42,7 +42,7 @@ def make_store(path: Path, *, dtypes: list[StorageType], shape: tuple[int, ...],
     specs = [ArraySpec(name, shape, dims, dtype) for name, dtype in zip(names, dtypes, strict=True)]
     specs.append(ArraySpec("row", (), (), "int32"))
     keys, same = [f"weld-{row}" for row in range(num_rows)], [""] * num_rows
-    index = index_of(keys=keys, splits=same, class_names=same, sessions=same, labels=[0] * num_rows, attributes={})
+    index = index_of(keys=keys, splits=same, class_names=same, groups=same, labels=[0] * num_rows, attributes={})
     store = FeatureStore.create(path, index=index)
     store.add_feature_set(FeatureSetSpec("all/of_them", specs, {}))
     rng = np.random.default_rng(0)
