@@ -19,7 +19,7 @@ from weldcache.configs.load import load_settings
 from weldcache.configs.schema import Settings
 from weldcache.extract.backbones.families import Family
 from weldcache.extract.backbones.random_backbone import save_random_backbone
-from weldcache.extract.estimation.preview import plan_and_estimate
+from weldcache.extract.estimation.estimate import plan_and_estimate
 from weldcache.extract.pipeline import run_plan
 from weldcache.extract.reconcile import reconcile
 from weldcache.extract.request import make_request
@@ -79,8 +79,8 @@ def main() -> None:
         started = time.perf_counter()
         busy = run_plan(plan, store, request, settings)
         seconds = time.perf_counter() - started
-        assert expected.probe is not None
-        flops = sum(expected.probe.flops.values())
+        assert expected.speeds is not None
+        flops = sum(expected.speeds.flops.values())
         arithmetic = torch.bfloat16 if device.type == "cuda" else torch.float32
         peak = matmul_flops_per_second(device, arithmetic, side=_SIDE if device.type == "cuda" else 1024)
     rate = plan.num_todo / seconds

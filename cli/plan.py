@@ -27,19 +27,18 @@ def plan(
 
     --json prints one object. `store`, `workers`, `group_size`; `welds`: asked, to_do; `rows`: by feature set and split;
     `rows_without_files`: how many of these can only be reported; `bytes`: arrays (by name), features, on_disk, free;
-    `enough_disk`. From the probe, null without it: `flops` (a weld, by modality), `flops_per_second`,
+    `enough_disk`. Measured, null without that: `flops` (a weld, by modality), `flops_per_second`,
     `seconds_per_weld` (decode and backbones by modality, disk by feature set) and `expected`: seconds =
     startup_seconds + run_seconds, side_seconds (of each side alone), shared_cores_seconds (of all
     sides' work divided by the cores), bottleneck.
     """
     from ..configs.load import load_settings
-    from ..extract.estimation.estimate import to_json
-    from ..extract.estimation.preview import preview
+    from ..extract.estimation.estimate import estimate, to_json
     from ..extract.estimation.tables import estimate_tables
     from .printing import print_tables
 
     resolved = load_settings(config, overrides=overrides(settings, data_root=data, cache_path=cache))
-    expected = preview(resolved, split=split, measure=not no_probe, refresh=refresh)
+    expected = estimate(resolved, split=split, measure=not no_probe, refresh=refresh)
     if as_json:
         typer.echo(json.dumps(to_json(expected), indent=2))
         return

@@ -27,8 +27,8 @@ from ..wording import count_of, first_of, format_seconds
 from .batching import AdaptiveEncoder, Encoded, encode_group
 from .busy import bottleneck, describe_busy, device_clock
 from .cores import cores_left_to
-from .estimation.estimate import describe, require_disk_space
-from .estimation.preview import plan_and_estimate
+from .estimation.estimate import plan_and_estimate, require_disk_space
+from .estimation.tables import describe
 from .features.load import num_workers
 from .features.modality import Encoder, Prepared
 from .group_writer import GroupWriter

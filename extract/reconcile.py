@@ -1,5 +1,6 @@
 """A store and a request brought together: what differs is refused with its name, or made anew on request."""
 
+import shutil
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -14,7 +15,6 @@ from ..errors import FingerprintError, StoreError
 from ..progress import say
 from ..wording import count_of, format_size, lined_up, shortened
 from .changes import Change, find_changes
-from .estimation.disk import free_bytes
 from .request import Request
 from .sources.source import SPLITS
 
@@ -133,7 +133,7 @@ def _require_makers(store: FeatureStore, request: Request, otherwise: Mapping[st
                 encoder.load()
                 held = sum(array.row_bytes for array in store.arrays(spec.name).values())
                 needed += int(np.sum(store.status(spec.name) == Status.COMPLETE)) * (spec.row_bytes - held)
-    free = free_bytes(store.path)
+    free = shutil.disk_usage(store.path).free
     if needed > free:
         raise StoreError(
             f"The disk is too small to make {', '.join(gone)} anew: {format_size(needed)} more are needed and "

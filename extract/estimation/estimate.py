@@ -1,24 +1,52 @@
-"""What an extraction will cost: rows, bytes, operations, and the time that it will take on this machine."""
+"""What an extraction will do and cost, found out without doing it: rows, bytes, operations, and the time that they take
+on this machine. `weldcache plan` shows it, and `extract` begins with it.
+"""
 
+import os
+import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import fsum
 from pathlib import Path
 from typing import Any
 
 from ...cache.arrays import FeatureSetSpec
-from ...errors import StoreError
-from ...wording import count_of, format_seconds, format_size
+from ...cache.store import FeatureStore
+from ...configs.device import resolve_device
+from ...configs.schema import Settings
+from ...errors import OutputExistsError, StoreError
+from ...progress import say
+from ...wording import format_size, listed
+from ..batching import CPU_GROUP_SIZE
+from ..busy import SIDES
 from ..cores import num_cores
+from ..features.load import num_workers
 from ..plan import ExtractPlan
-from ..request import Request
-from .cost import Cost
-from .disk import free_bytes, row_bytes_on_disk
-from .forecast import Forecast, forecast
-from .probe import Probe
+from ..reconcile import stale_rows
+from ..request import Request, make_request
+from .group_size import choose_group_size, known_group_size
+from .speeds import Cost, Speeds, existing_folder, measure_speeds
 
 _MARGIN = 1.01  # of the disk: folders grow with their files
 _MARGIN_BYTES = 4 << 20  # and a store has metadata
+_CHECKSUM_BYTES = 4  # behind a chunk's values
+_RECORD_BYTES = 512  # of a row in a feature set: status, hashes of files, digest, in chunks that many rows share
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds of a run."""
+
+    sides: Mapping[str, float]  # side -> what it would take if the others took nothing
+    shared: float  # what all sides together need of the cores: the least that a run can take
+    run: float  # expected of the run
+    startup: float  # expected before it: loading the backbones and measuring
+
+    @property
+    def bottleneck(self) -> str:
+        """The side that takes longest."""
+        return max(SIDES, key=lambda side: self.sides[side])
 
 
 @dataclass(frozen=True)
@@ -33,10 +61,10 @@ class Estimate:
     array_bytes: Mapping[str, int]  # `set/array` -> bytes to write
     disk_bytes: int  # that they take up on the disk, with room to spare
     free_bytes: int
-    group_size: int  # welds that go through the backbones together
+    group_size: int  # samples that go through the backbones together
     workers: int  # decode processes
-    probe: Probe | None
-    forecast: Forecast | None
+    speeds: Speeds | None
+    times: Times | None
 
     @property
     def feature_bytes(self) -> int:
@@ -49,14 +77,71 @@ class Estimate:
         return self.disk_bytes <= self.free_bytes
 
     @property
-    def welds_per_second(self) -> dict[str, float]:
-        """Rate of each side alone, over the welds to do; sides that have nothing to do are left out."""
-        seconds = {} if self.forecast is None else self.forecast.sides
+    def samples_per_second(self) -> dict[str, float]:
+        """Rate of each side alone, over the samples to do; sides that have nothing to do are left out."""
+        seconds = {} if self.times is None else self.times.sides
         return {side: self.num_todo / spent for side, spent in seconds.items() if spent}
 
 
-def estimate(
-    request: Request, plan: ExtractPlan, measured: Probe | None, *, group_size: int, workers: int, store_path: Path
+def estimate(settings: Settings, *, split: str = "all", measure: bool = True, refresh: bool = False) -> Estimate:
+    """What `extract` would cost; changes nothing and makes nothing but the demo backbones, where these are asked for.
+
+    Raises:
+        NotFoundError: if there is no data set, it has no such split, or nothing of it is there.
+        FingerprintError: if the store was made from something else, as `extract` would.
+        OutputExistsError: if something else is where the store would be.
+    """
+    request = make_request(settings, split=split, needs_files=True)
+    store = _existing_store(settings.cache.path)
+    if store is not None:
+        request = replace(request, stale=stale_rows(store, request, refresh=refresh))
+    return plan_and_estimate(store, request, settings, measure=measure)[1]
+
+
+def plan_and_estimate(
+    store: FeatureStore | None, request: Request, settings: Settings, *, measure: bool = True, least_groups: int = 1
+) -> tuple[ExtractPlan, Estimate]:
+    """Cut what `store` lacks into groups, and find out what they cost: in time too, where `measure` allows it and there
+    are as many groups as make measuring worth its seconds.
+
+    Raises:
+        BackboneError: if a backbone's weights are not whole.
+        WeldcacheError: if the device does not hold one sample, or decode processes cannot start.
+        StoreError: if the disk refuses to be written to.
+    """
+    if request.without_normals:
+        say(
+            f"There is no normal weld in {listed(request.without_normals)}, and `weldcache train` needs some. Give "
+            "them that SPLIT in the manifest; where there is none, put them into several sessions (folders)."
+        )
+    if measure:
+        group_size = choose_group_size(store, request, settings)
+    else:
+        group_size = known_group_size(store, settings) or CPU_GROUP_SIZE
+    plan = request.plan(store, group_size=group_size)
+    workers = num_workers(settings.extract)
+    measured = None
+    if measure and len(plan.groups) >= least_groups:
+        device = resolve_device(settings.extract.device, setting="extract.device")
+        measured = measure_speeds(
+            request, plan, group_size=group_size, workers=workers, device=device, store_path=settings.cache.path
+        )
+    expected = estimate_plan(
+        request, plan, measured, group_size=group_size, workers=workers, store_path=settings.cache.path
+    )
+    return plan, expected
+
+
+def _existing_store(path: Path) -> FeatureStore | None:
+    if not path.exists():
+        return None
+    if not (path / "zarr.json").exists():
+        raise OutputExistsError(f"{path} exists already and is not a complete feature store; move it away.")
+    return FeatureStore.open(path)
+
+
+def estimate_plan(
+    request: Request, plan: ExtractPlan, measured: Speeds | None, *, group_size: int, workers: int, store_path: Path
 ) -> Estimate:
     """What `plan` costs, in time too where the speeds were measured."""
     specs = [spec for encoder in request.encoders.values() for spec in encoder.specs]
@@ -74,10 +159,39 @@ def estimate(
         free_bytes=free_bytes(store_path),
         group_size=group_size,
         workers=workers,
-        probe=measured,
-        forecast=None
+        speeds=measured,
+        times=None
         if measured is None
-        else forecast(measured, plan, rows=rows, workers=workers, num_cores=num_cores()),
+        else expected_times(measured, plan, rows=rows, workers=workers, num_cores=num_cores()),
+    )
+
+
+def expected_times(
+    measured: Speeds, plan: ExtractPlan, *, rows: Mapping[str, int], workers: int, num_cores: int
+) -> Times:
+    """Expect the slowest side's seconds, and the others' only for the group in which they have nothing to overlap with.
+
+    `rows` are those to write of each feature set. Whatever overlaps, the cores' work divided by their number is the
+    least that it takes; with no workers, decoding and backbones take turns in one process. Programs that run beside
+    it are not reckoned with.
+    """
+    samples = _samples_read(plan)
+    decode, backbones = _total(measured.decode, samples), _total(measured.encode, samples)
+    disk = _total(measured.write, rows)
+    sides = {
+        "decode": decode.seconds / max(min(workers, num_cores), 1),
+        "backbones": backbones.seconds,
+        "disk": disk.seconds,
+    }
+    shared = (decode.core_seconds + backbones.core_seconds + disk.core_seconds) / num_cores
+    at_once = list(sides.values()) if workers else [sides["decode"] + sides["backbones"], sides["disk"]]
+    hidden = fsum(at_once) - max(at_once)  # behind the slowest, but for one group
+    overlapped = max(at_once) + hidden / max(len(plan.groups), 1)
+    return Times(
+        sides=sides,
+        shared=shared,
+        run=max(overlapped, shared),
+        startup=measured.seconds,
     )
 
 
@@ -95,32 +209,9 @@ def require_disk_space(expected: Estimate) -> None:
         )
 
 
-def describe(expected: Estimate) -> list[str]:
-    """What `extract` says before it starts: three lines, or the first of them where nothing was measured."""
-    todo = (
-        f"{expected.store_path}: {welds_to_do(expected)}, "
-        f"{format_size(expected.feature_bytes)} to write, {format_size(expected.free_bytes)} free."
-    )
-    measured, times = expected.probe, expected.forecast
-    if measured is None or times is None:
-        return [todo]
-    flops = ", ".join(f"{modality} {format_size(count, 'FLOP')}" for modality, count in measured.flops.items() if count)
-    speeds = ", ".join(f"{side} {rate:.3g}" for side, rate in expected.welds_per_second.items())
-    return [
-        todo,
-        f"A weld: {flops or 'no backbone'}. Welds/s of each side alone: {speeds}.",
-        f"Expected: about {format_seconds(times.run)}; the bottleneck is {times.bottleneck}.",
-    ]
-
-
-def welds_to_do(expected: Estimate) -> str:
-    """How much is left of what is asked for: `12 of 38 welds to do`."""
-    return f"{expected.num_todo:,} of {count_of(expected.num_rows, 'weld')} to do"
-
-
 def to_json(expected: Estimate) -> dict[str, Any]:
     """As plain JSON values, for `weldcache plan --json`, whose help lists the keys."""
-    measured, times = expected.probe, expected.forecast
+    measured, times = expected.speeds, expected.times
     return {
         "store": str(expected.store_path),
         "welds": {"asked": expected.num_rows, "to_do": expected.num_todo},
@@ -165,9 +256,34 @@ def _rows_without_files(request: Request, plan: ExtractPlan) -> dict[str, int]:
     return {name: counted[name] for name in modality_of}
 
 
+def _array_bytes(specs: Sequence[FeatureSetSpec], rows: Mapping[str, int]) -> dict[str, int]:
+    return {f"{spec.name}/{array.name}": array.row_bytes * rows[spec.name] for spec in specs for array in spec.arrays}
+
+
 def _seconds(costs: Mapping[str, Cost]) -> dict[str, float]:
     return {name: cost.seconds for name, cost in costs.items()}
 
 
-def _array_bytes(specs: Sequence[FeatureSetSpec], rows: Mapping[str, int]) -> dict[str, int]:
-    return {f"{spec.name}/{array.name}": array.row_bytes * rows[spec.name] for spec in specs for array in spec.arrays}
+def _samples_read(plan: ExtractPlan) -> Counter[str]:
+    """Samples to read and encode by modality; those known to have no files take no time."""
+    tasks = [task for group in plan.groups for task in group]
+    return Counter(modality for task in tasks for modality in task.decode if task.sample.why_absent(modality) is None)
+
+
+def _total(costs: Mapping[str, Cost], counts: Mapping[str, int]) -> Cost:
+    return Cost(
+        seconds=fsum(counts[name] * cost.seconds for name, cost in costs.items()),
+        core_seconds=fsum(counts[name] * cost.core_seconds for name, cost in costs.items()),
+    )
+
+
+def free_bytes(path: Path) -> int:
+    """What is free where `path` is, or will be."""
+    return shutil.disk_usage(existing_folder(path)).free
+
+
+def row_bytes_on_disk(spec: FeatureSetSpec, *, path: Path) -> int:
+    """What a row takes up where `path` is: every chunk is a file, and a file takes up whole blocks."""
+    block = os.statvfs(existing_folder(path)).f_frsize
+    chunks = sum(-(-(array.row_bytes + _CHECKSUM_BYTES) // block) for array in spec.arrays)
+    return chunks * block + _RECORD_BYTES

@@ -1,4 +1,4 @@
-"""How many welds go through the backbones together: as set, as the store remembers, or as the device does best."""
+"""How many samples go through the backbones together: as set, as the store remembers, or as the device does best."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ from ..batching import CPU_GROUP_SIZE, AdaptiveEncoder, encode_group
 from ..features.load import num_workers
 from ..features.modality import Encoder, Prepared
 from ..request import Request
-from .probe_welds import ProbeWelds, read_probe_welds
+from .speeds import ReadSamples, read_samples
 
 _LARGEST = 64  # beyond it a batch gains nothing, and an interruption costs a group
 _MEMORY_SHARE = 0.8  # of the device; the rest is for recordings longer than those that are tried
@@ -44,9 +44,9 @@ def choose_group_size(store: FeatureStore | None, request: Request, settings: Se
     if known is not None:
         return known
     tasks = request.plan(store, group_size=1).tasks
-    welds = read_probe_welds(request, tasks, workers=num_workers(settings.extract))
+    read = read_samples(request, tasks, workers=num_workers(settings.extract))
     gauge = cuda_gauge(resolve_device(settings.extract.device, setting="extract.device"))
-    size = measure_group_size(request.encoders, welds, gauge=gauge)
+    size = measure_group_size(request.encoders, read, gauge=gauge)
     torch.cuda.empty_cache()  # the size that did not fit has filled the device
     return size
 
@@ -62,17 +62,17 @@ def known_group_size(store: FeatureStore | None, settings: Settings) -> int | No
 
 
 def measure_group_size(
-    encoders: Mapping[str, Encoder], welds: Mapping[str, ProbeWelds], *, gauge: Callable[[Work], Trial]
+    encoders: Mapping[str, Encoder], read: Mapping[str, ReadSamples], *, gauge: Callable[[Work], Trial]
 ) -> int:
-    """Double the group while it fits the memory and throughput grows; one weld is the least.
+    """Double the group while it fits the memory and throughput grows; one sample is the least.
 
     `gauge` tries a piece of work, and may let torch.OutOfMemoryError through.
 
     Raises:
         BackboneError: if a backbone's weights are not whole.
-        WeldcacheError: if the device does not hold one weld.
+        WeldcacheError: if the device does not hold one sample.
     """
-    found = {modality: _sample(encoders[modality], modality, read) for modality, read in welds.items()}
+    found = {modality: _sample(encoders[modality], modality, few) for modality, few in read.items()}
     samples = {modality: sample for modality, sample in found.items() if sample is not None}
     if not samples:
         return CPU_GROUP_SIZE
@@ -106,8 +106,8 @@ def cuda_gauge(device: torch.device) -> Callable[[Work], Trial]:
     return gauge
 
 
-def _sample(encoder: Encoder, modality: str, read: ProbeWelds) -> Prepared | None:
-    """A weld that the backbone takes; also brings the weights to the device."""
+def _sample(encoder: Encoder, modality: str, read: ReadSamples) -> Prepared | None:
+    """A sample that the backbone takes; also brings the weights to the device."""
     encoder.load()
     alone = AdaptiveEncoder(encoder, modality, at_once=1)
     return next(

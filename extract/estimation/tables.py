@@ -7,26 +7,25 @@ from rich.table import Table
 from rich.text import Text
 
 from ...tables import make_table
-from ...wording import format_seconds, format_size
+from ...wording import count_of, format_seconds, format_size
 from ..sources.source import SPLITS
-from .estimate import Estimate, welds_to_do
-from .forecast import Forecast
-from .probe import Probe
+from .estimate import Estimate, Times
+from .speeds import Speeds
 
 
 def estimate_tables(expected: Estimate) -> Iterator[RenderableType]:
     """Rows, bytes, backbones, sides and time; what was not measured is left out."""
-    yield Text(f"{expected.store_path}: {welds_to_do(expected)}", style="bold")
+    yield Text(f"{expected.store_path}: {samples_to_do(expected)}", style="bold")
     if not expected.num_todo:
         return
     yield _rows_table(expected)
     yield _bytes_table(expected)
     if not expected.enough_disk:
         yield Text("The disk is too small: `weldcache extract` will not start.", style="bold red")
-    if expected.probe is not None and expected.forecast is not None:
-        yield _speeds_table(expected.probe)
-        yield _sides_table(expected, expected.probe, expected.forecast)
-        yield from _expected_time(expected.forecast)
+    if expected.speeds is not None and expected.times is not None:
+        yield _speeds_table(expected.speeds)
+        yield _sides_table(expected, expected.speeds, expected.times)
+        yield from _expected_time(expected.times)
 
 
 def _rows_table(expected: Estimate) -> Table:
@@ -49,7 +48,7 @@ def _bytes_table(expected: Estimate) -> Table:
     return table
 
 
-def _speeds_table(measured: Probe) -> Table:
+def _speeds_table(measured: Speeds) -> Table:
     headings = ["to decode", "through the backbone", "operations", "operations/s"]
     table = make_table("a weld", left=["modality"], right=headings)
     for modality, decode in measured.decode.items():
@@ -64,7 +63,7 @@ def _speeds_table(measured: Probe) -> Table:
     return table
 
 
-def _sides_table(expected: Estimate, measured: Probe, times: Forecast) -> Table:
+def _sides_table(expected: Estimate, measured: Speeds, times: Times) -> Table:
     means = {
         "decode": f"{expected.workers} processes" if expected.workers else "the main process",
         "backbones": f"{expected.group_size} welds at once, {format_size(measured.flops_per_second, 'FLOP/s')}",
@@ -72,13 +71,13 @@ def _sides_table(expected: Estimate, measured: Probe, times: Forecast) -> Table:
     }
     table = make_table("sides, each alone", left=["side", "with"], right=["welds/s", "time", ""])
     for side, seconds in times.sides.items():
-        rate = expected.welds_per_second.get(side)
+        rate = expected.samples_per_second.get(side)
         mark = "bottleneck" if side == times.bottleneck else ""
         table.add_row(side, means[side], f"{rate:.3g}" if rate else "", format_seconds(seconds), mark)
     return table
 
 
-def _expected_time(times: Forecast) -> Iterator[Text]:
+def _expected_time(times: Times) -> Iterator[Text]:
     text = Text(f"Expected: {format_seconds(times.run)}", style="bold")
     text.append(f", after {format_seconds(times.startup)} to load the backbones and measure.", style="not bold")
     yield text
@@ -88,3 +87,26 @@ def _expected_time(times: Forecast) -> Iterator[Text]:
 
 def _duration(seconds: float) -> str:
     return f"{seconds * 1000:.3g} ms" if seconds < 1 else format_seconds(seconds)
+
+
+def describe(expected: Estimate) -> list[str]:
+    """What `extract` says before it starts: three lines, or the first of them where nothing was measured."""
+    todo = (
+        f"{expected.store_path}: {samples_to_do(expected)}, "
+        f"{format_size(expected.feature_bytes)} to write, {format_size(expected.free_bytes)} free."
+    )
+    measured, times = expected.speeds, expected.times
+    if measured is None or times is None:
+        return [todo]
+    flops = ", ".join(f"{modality} {format_size(count, 'FLOP')}" for modality, count in measured.flops.items() if count)
+    speeds = ", ".join(f"{side} {rate:.3g}" for side, rate in expected.samples_per_second.items())
+    return [
+        todo,
+        f"A weld: {flops or 'no backbone'}. Welds/s of each side alone: {speeds}.",
+        f"Expected: about {format_seconds(times.run)}; the bottleneck is {times.bottleneck}.",
+    ]
+
+
+def samples_to_do(expected: Estimate) -> str:
+    """How much is left of what is asked for: `12 of 38 samples to do`."""
+    return f"{expected.num_todo:,} of {count_of(expected.num_rows, 'weld')} to do"

@@ -25,7 +25,7 @@ from weldcache.errors import BackboneError, FingerprintError, StoreError, Weldca
 from weldcache.extract import changes, request
 from weldcache.extract.backbones.random_backbone import save_random_backbone
 from weldcache.extract.decode.sensor import read_sensor_table
-from weldcache.extract.estimation import estimate, preview
+from weldcache.extract.estimation import estimate
 from weldcache.extract.features.load import load_encoders
 from weldcache.extract.features.modality import Encoder, Features, Prepared, Reader
 from weldcache.extract.pipeline import describe_summary, extract
@@ -117,7 +117,7 @@ def wrap_encoders(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str, E
             return {name: wrapped(name, encoder) for name, encoder in load_encoders(settings).items()}
 
         monkeypatch.setattr(request, "load_encoders", load)
-        monkeypatch.setattr(preview, "probe", lambda *_, **__: None)
+        monkeypatch.setattr(estimate, "measure_speeds", lambda *_, **__: None)
 
     return wrap
 

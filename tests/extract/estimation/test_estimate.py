@@ -16,10 +16,10 @@ from weldcache.cache.source_files import SourceFile
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
 from weldcache.errors import StoreError
-from weldcache.extract.estimation import disk
-from weldcache.extract.estimation.cost import Cost
-from weldcache.extract.estimation.estimate import Estimate, describe, estimate, require_disk_space, to_json
-from weldcache.extract.estimation.probe import Probe
+from weldcache.extract.estimation import estimate as estimation
+from weldcache.extract.estimation.estimate import Estimate, estimate_plan, require_disk_space, to_json
+from weldcache.extract.estimation.speeds import Cost, Speeds
+from weldcache.extract.estimation.tables import describe
 from weldcache.extract.features.load import LazyText
 from weldcache.extract.features.modality import Features, Prepared, Reader
 from weldcache.extract.plan import ExtractPlan, plan_extraction
@@ -85,15 +85,15 @@ def plan_for(samples: Sequence[Sample]) -> ExtractPlan:
     )
 
 
-def estimated(path: Path, measured: Probe | None = None, *, num_welds: int = 10, without_images: int = 3) -> Estimate:
+def estimated(path: Path, measured: Speeds | None = None, *, num_welds: int = 10, without_images: int = 3) -> Estimate:
     samples = welds(num_welds, without_images=without_images)
-    return estimate(
+    return estimate_plan(
         request_for(samples), plan_for(samples), measured, group_size=4, workers=2, store_path=path / "features.zarr"
     )
 
 
-def probed() -> Probe:
-    return Probe(
+def measured_speeds() -> Speeds:
+    return Speeds(
         decode={"audio": Cost(0.5, 0.5), "image": Cost(1.5, 1.5)},
         encode={"audio": Cost(0.25, 0.0), "image": Cost(0.5, 0.0)},
         write={name: Cost(0.0, 0.0) for name in ("audio", "image/block_2", "image/block_4")},
@@ -153,14 +153,14 @@ def taken_up(folder: Path) -> int:
 
 def test_a_disk_that_is_too_small_is_refused_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     needed = estimated(tmp_path).disk_bytes
-    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: Usage(needed, 1, needed - 1))
+    monkeypatch.setattr(estimation.shutil, "disk_usage", lambda _: Usage(needed, 1, needed - 1))
     expected = estimated(tmp_path)
     assert not expected.enough_disk
     with pytest.raises(
         StoreError, match=r"disk is too small: .*features\.zarr needs 4\.\d+ MB .* 4\.\d+ MB are free.*--cache"
     ):
         require_disk_space(expected)
-    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: Usage(needed, 0, needed))
+    monkeypatch.setattr(estimation.shutil, "disk_usage", lambda _: Usage(needed, 0, needed))
     require_disk_space(estimated(tmp_path))
 
 
@@ -171,13 +171,13 @@ def test_free_space_is_looked_up_where_the_store_will_be(tmp_path: Path, monkeyp
         asked.append(Path(path))
         return Usage(9, 0, 9)
 
-    monkeypatch.setattr(disk.shutil, "disk_usage", usage)
-    assert disk.free_bytes(tmp_path / "not/yet/there.zarr") == 9
+    monkeypatch.setattr(estimation.shutil, "disk_usage", usage)
+    assert estimation.free_bytes(tmp_path / "not/yet/there.zarr") == 9
     assert asked == [tmp_path]
 
 
 def test_extract_is_told_in_three_lines(tmp_path: Path) -> None:
-    lines = describe(replace(estimated(tmp_path, probed()), free_bytes=64_900_000_000))
+    lines = describe(replace(estimated(tmp_path, measured_speeds()), free_bytes=64_900_000_000))
     assert len(lines) == 3
     assert lines[0].endswith("features.zarr: 10 of 10 welds to do, 336 kB to write, 64.9 GB free.")
     assert "audio 2 GFLOP, image 1.66 TFLOP" in lines[1]
@@ -186,12 +186,12 @@ def test_extract_is_told_in_three_lines(tmp_path: Path) -> None:
     assert lines[2].startswith("Expected: about ") and "the bottleneck is decode" in lines[2]
 
 
-def test_without_a_probe_only_the_bytes_are_told(tmp_path: Path) -> None:
+def test_without_speeds_only_the_bytes_are_told(tmp_path: Path) -> None:
     assert len(describe(estimated(tmp_path))) == 1
 
 
 def test_as_json_it_is_whole(tmp_path: Path) -> None:
-    told = json.loads(json.dumps(to_json(estimated(tmp_path, probed())), allow_nan=False))
+    told = json.loads(json.dumps(to_json(estimated(tmp_path, measured_speeds())), allow_nan=False))
     assert told["welds"] == {"asked": 10, "to_do": 10}
     assert told["bytes"]["features"] == sum(told["bytes"]["arrays"].values())
     assert told["flops_per_second"] == pytest.approx(1_662e9 / 0.75)

@@ -14,9 +14,8 @@ from weldcache.configs.schema import ExtractSettings, Settings
 from weldcache.errors import WeldcacheError
 from weldcache.extract.batching import CPU_GROUP_SIZE
 from weldcache.extract.estimation import group_size
-from weldcache.extract.estimation.cost import Cost
 from weldcache.extract.estimation.group_size import Trial, Work, choose_group_size, known_group_size, measure_group_size
-from weldcache.extract.estimation.probe_welds import ProbeWelds
+from weldcache.extract.estimation.speeds import Cost, ReadSamples
 from weldcache.extract.features.modality import Features, Prepared
 from weldcache.extract.request import Request
 from weldcache.extract.sources.source import Sample
@@ -71,7 +70,7 @@ def chosen(
         return Trial(encoder.clock[0] - started, memory(encoder.batches[-1]))
 
     prepared = [Prepared({"number": torch.tensor(number)}) for number in numbers]
-    return measure_group_size({"a": encoder}, {"a": ProbeWelds(prepared, Cost(1.0, 1.0))}, gauge=gauge)
+    return measure_group_size({"a": encoder}, {"a": ReadSamples(prepared, Cost(1.0, 1.0))}, gauge=gauge)
 
 
 def test_it_grows_while_throughput_does() -> None:
@@ -126,7 +125,7 @@ def test_the_setting_wins_then_the_store_then_the_cpus_own() -> None:
 
 def test_on_cuda_it_is_measured_unless_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(group_size, "resolve_device", lambda *_, **__: torch.device("cuda"))
-    monkeypatch.setattr(group_size, "read_probe_welds", lambda *_, **__: {})
+    monkeypatch.setattr(group_size, "read_samples", lambda *_, **__: {})
     monkeypatch.setattr(group_size, "measure_group_size", lambda *_, **__: 32)
     request = Mock(spec=Request, encoders={})
     assert choose_group_size(None, request, settings()) == 32

@@ -1,4 +1,4 @@
-"""The probe: what it reads, how often it runs a backbone, what it leaves behind."""
+"""Measuring speeds: what it reads, how often it runs a backbone, what it leaves behind."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,8 +12,8 @@ import torch
 from weldcache.atomic import locked_folder
 from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
 from weldcache.errors import DecodeError, StoreError
-from weldcache.extract.estimation import cost, disk
-from weldcache.extract.estimation.probe import Probe, probe
+from weldcache.extract.estimation import speeds
+from weldcache.extract.estimation.speeds import Speeds, measure_speeds
 from weldcache.extract.features.load import LazyText
 from weldcache.extract.features.modality import Features, Prepared
 from weldcache.extract.plan import ExtractPlan, plan_extraction
@@ -103,8 +103,8 @@ class Bench:
             samples, row_of=row_of, statuses=statuses, feature_sets=sets, splits=["train"], group_size=GROUP_SIZE
         )
 
-    def probe(self, plan: ExtractPlan | None = None) -> Probe:
-        return probe(
+    def measure(self, plan: ExtractPlan | None = None) -> Speeds:
+        return measure_speeds(
             self.request,
             plan or self.plan(),
             group_size=GROUP_SIZE,
@@ -136,7 +136,7 @@ def bench(tmp_path: Path) -> Callable[..., Bench]:
 
 def test_a_few_welds_are_read_once_for_each_modality(bench: Callable[..., Bench]) -> None:
     made = bench()
-    measured = made.probe()
+    measured = made.measure()
     for encoder in made.encoders.values():
         assert len(encoder.reader.read) == 3 == len(set(encoder.reader.read))
     assert measured.decode.keys() == measured.encode.keys() == measured.flops.keys() == {"a", "b"}
@@ -145,8 +145,8 @@ def test_a_few_welds_are_read_once_for_each_modality(bench: Callable[..., Bench]
 
 def test_the_same_welds_are_read_every_time(bench: Callable[..., Bench]) -> None:
     first, second = bench(), bench()
-    first.probe()
-    second.probe()
+    first.measure()
+    second.measure()
     assert first.encoders["a"].reader.read == second.encoders["a"].reader.read
 
 
@@ -154,14 +154,14 @@ def test_broken_welds_are_passed_over(bench: Callable[..., Bench]) -> None:
     """Whichever two are whole, they are found among twelve, and the first three may all be broken."""
     whole = {3, 7, 12, 15}
     made = bench(broken=[number for number in range(20) if number not in whole])
-    measured = made.probe()
+    measured = made.measure()
     assert set(measured.decode) == {"a", "b"}
     assert len(made.encoders["a"].reader.read) > 3
 
 
 def test_a_modality_that_nothing_can_be_read_of_is_left_out(bench: Callable[..., Bench]) -> None:
     made = bench(broken=range(20))
-    measured = made.probe()
+    measured = made.measure()
     assert measured.decode.keys() == measured.encode.keys() == {"b"}
     assert made.encoders["a"].loads == 0
     assert len(made.encoders["a"].reader.read) == 12  # and no more, of however many
@@ -170,7 +170,7 @@ def test_a_modality_that_nothing_can_be_read_of_is_left_out(bench: Callable[...,
 def test_only_what_is_to_be_done_is_measured(bench: Callable[..., Bench]) -> None:
     made = bench()
     plan = made.plan(complete=frozenset({"a/first", "b/first", "b/second"}))
-    measured = made.probe(plan)
+    measured = made.measure(plan)
     assert measured.decode.keys() == {"a"} and measured.write.keys() == {"a/second"}
     assert made.encoders["a"].asked == {frozenset({"a/second"})}
     assert measured.flops == {"a": 10}
@@ -197,8 +197,8 @@ def test_the_slower_a_backbone_the_less_it_is_run(
     encoder = made.encoders["a"]
     encoder.clock = made.encoders["b"].clock
     clock = encoder.clock
-    monkeypatch.setattr(cost, "time", Mock(perf_counter=lambda: clock[0], process_time=lambda: clock[0] / 2))
-    measured = made.probe()
+    monkeypatch.setattr(speeds, "time", Mock(perf_counter=lambda: clock[0], process_time=lambda: clock[0] / 2))
+    measured = made.measure()
     assert encoder.batches == batches
     assert measured.encode["a"].seconds == pytest.approx(expected)
     assert measured.encode["a"].core_seconds == pytest.approx(expected / 2)
@@ -208,15 +208,15 @@ def test_the_slower_a_backbone_the_less_it_is_run(
 
 def test_a_backbone_that_fails_on_a_weld_is_tried_on_another(bench: Callable[..., Bench]) -> None:
     made = bench()
-    made.probe()
+    made.measure()
     first_read = made.encoders["a"].reader.read[0]
     length = float(int(first_read.removeprefix("weld ")) + 10)
     again = bench(fails_on=frozenset({length}))
-    assert "a" in again.probe().encode
+    assert "a" in again.measure().encode
 
 
 def test_a_backbone_that_fails_on_all_is_left_out_of_the_speeds(bench: Callable[..., Bench]) -> None:
-    measured = bench(fails_on=frozenset(float(number) for number in range(100))).probe()
+    measured = bench(fails_on=frozenset(float(number) for number in range(100))).measure()
     assert measured.encode == {} and measured.decode.keys() == {"a", "b"}
     assert measured.flops_per_second == 0
 
@@ -224,7 +224,7 @@ def test_a_backbone_that_fails_on_all_is_left_out_of_the_speeds(bench: Callable[
 def test_nothing_is_left_on_the_disk(bench: Callable[..., Bench]) -> None:
     made = bench()
     before = sorted(made.folder.rglob("*"))
-    measured = made.probe()
+    measured = made.measure()
     assert sorted(made.folder.rglob("*")) == before
     assert measured.write.keys() == {"a/first", "a/second", "b/first", "b/second"}
     assert all(cost.seconds > 0 for cost in measured.write.values())
@@ -239,23 +239,25 @@ def test_a_disk_that_refuses_is_told_in_words_and_left_clean(
     def refuse(*_: object) -> None:
         raise OSError(122, "Disk quota exceeded")
 
-    monkeypatch.setattr(disk, "write_rows", refuse)
+    monkeypatch.setattr(speeds, "write_rows", refuse)
     with pytest.raises(StoreError, match=r"features\.zarr failed: Disk quota exceeded"):
-        made.probe()
+        made.measure()
     assert sorted(made.folder.rglob("*")) == before
 
 
-def test_what_a_killed_probe_left_is_removed_and_what_another_one_uses_is_not(bench: Callable[..., Bench]) -> None:
+def test_what_a_killed_one_left_is_removed_and_what_another_uses_is_not(
+    bench: Callable[..., Bench],
+) -> None:
     made = bench()
-    left, used = (made.folder / f".weldcache-probe.{name}.tmp" for name in ("01234567", "89abcdef"))
+    left, used = (made.folder / f".weldcache-speeds.{name}.tmp" for name in ("01234567", "89abcdef"))
     for folder in (left, used):
         (folder / "a").mkdir(parents=True)
     with locked_folder(used):
-        made.probe()
+        made.measure()
     assert not left.exists() and (used / "a").exists()
 
 
 def test_threads_are_as_many_as_before(bench: Callable[..., Bench]) -> None:
     before = torch.get_num_threads()
-    bench().probe()
+    bench().measure()
     assert torch.get_num_threads() == before

@@ -1,12 +1,11 @@
-"""The forecast: hand-worked runs, and bounds that no overlap can break."""
+"""The expected times: hand-worked runs, and bounds that no overlap can break."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weldcache.extract.estimation.cost import Cost
-from weldcache.extract.estimation.forecast import Forecast, forecast
-from weldcache.extract.estimation.probe import Probe
+from weldcache.extract.estimation.estimate import Times, expected_times
+from weldcache.extract.estimation.speeds import Cost, Speeds
 from weldcache.extract.plan import ExtractPlan, Task
 from weldcache.extract.sources.source import Sample
 
@@ -28,9 +27,9 @@ def plan_of(num_welds: int, *, group_size: int, absent: int = 0) -> ExtractPlan:
     return ExtractPlan(groups, num_welds, {name: {"train": num_welds} for name in SETS}, dict.fromkeys(SETS, 0))
 
 
-def probed(*, decode: float, encode: float, write: float, threads: float = 0) -> Probe:
+def measured_speeds(*, decode: float, encode: float, write: float, threads: float = 0) -> Speeds:
     """Each modality costs this to decode and to encode, each set this to write; backbones run with `threads`."""
-    return Probe(
+    return Speeds(
         decode={name: Cost(decode, decode) for name in ("video", "image")},
         encode={name: Cost(encode, encode * threads) for name in ("video", "image")},
         write={name: Cost(write, 0.0) for name in SETS},
@@ -39,14 +38,14 @@ def probed(*, decode: float, encode: float, write: float, threads: float = 0) ->
     )
 
 
-def expect(measured: Probe, plan: ExtractPlan, *, workers: int, num_cores: int, absent: int = 0) -> Forecast:
+def expect(measured: Speeds, plan: ExtractPlan, *, workers: int, num_cores: int, absent: int = 0) -> Times:
     welds = plan.num_rows
     rows = {"video": welds, "image/block_2": welds - absent, "image/block_4": welds - absent}
-    return forecast(measured, plan, rows=rows, workers=workers, num_cores=num_cores)
+    return expected_times(measured, plan, rows=rows, workers=workers, num_cores=num_cores)
 
 
 def test_beside_a_gpu_the_slowest_side_counts_and_the_others_for_a_group() -> None:
-    measured = probed(decode=1.0, encode=0.1, write=0.01)
+    measured = measured_speeds(decode=1.0, encode=0.1, write=0.01)
     times = expect(measured, plan_of(100, group_size=10), workers=4, num_cores=16)
     assert times.sides == pytest.approx({"decode": 2 * 100 / 4, "backbones": 20.0, "disk": 3.0})
     assert times.bottleneck == "decode"
@@ -56,7 +55,7 @@ def test_beside_a_gpu_the_slowest_side_counts_and_the_others_for_a_group() -> No
 
 def test_on_a_cpu_the_sides_share_the_cores() -> None:
     """Two workers and a backbone on two cores: three busy processes, none of which gets a core for itself."""
-    measured = probed(decode=0.2, encode=0.3, write=0.0, threads=1)
+    measured = measured_speeds(decode=0.2, encode=0.3, write=0.0, threads=1)
     times = expect(measured, plan_of(100, group_size=100), workers=2, num_cores=2)
     assert times.sides == pytest.approx({"decode": 20.0, "backbones": 60.0, "disk": 0.0})
     assert times.shared == pytest.approx((40 + 60) / 2)
@@ -67,19 +66,19 @@ def test_on_a_cpu_the_sides_share_the_cores() -> None:
 
 
 def test_without_workers_decoding_and_backbones_take_turns() -> None:
-    measured = probed(decode=0.2, encode=0.3, write=0.01)
+    measured = measured_speeds(decode=0.2, encode=0.3, write=0.01)
     times = expect(measured, plan_of(100, group_size=10), workers=0, num_cores=8)
     assert times.run == pytest.approx(40 + 60 + 3 / 10)
 
 
 def test_more_workers_than_cores_gain_nothing() -> None:
-    measured = probed(decode=1.0, encode=0.1, write=0.0)
+    measured = measured_speeds(decode=1.0, encode=0.1, write=0.0)
     plan = plan_of(100, group_size=10)
     assert expect(measured, plan, workers=64, num_cores=4) == expect(measured, plan, workers=4, num_cores=4)
 
 
 def test_welds_without_files_take_no_time() -> None:
-    measured = probed(decode=1.0, encode=0.1, write=0.01)
+    measured = measured_speeds(decode=1.0, encode=0.1, write=0.01)
     times = expect(measured, plan_of(100, group_size=10, absent=40), workers=1, num_cores=16, absent=40)
     assert times.sides == pytest.approx({"decode": 160.0, "backbones": 16.0, "disk": 2.2})
 
@@ -107,7 +106,7 @@ def test_a_run_takes_as_long_as_its_slowest_side_and_no_longer_than_all_in_turn(
     workers: int,
     num_cores: int,
 ) -> None:
-    measured = probed(decode=decode, encode=encode, write=write, threads=threads)
+    measured = measured_speeds(decode=decode, encode=encode, write=write, threads=threads)
     times = expect(measured, plan_of(num_welds, group_size=group_size), workers=workers, num_cores=num_cores)
     in_turn = num_welds * (2 * decode + 2 * encode + 3 * write)
     assert times.run >= max(*times.sides.values(), times.shared) * (1 - 1e-9)
