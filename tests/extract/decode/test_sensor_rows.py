@@ -158,7 +158,9 @@ def test_utf16_is_named(write: Write, encoding: str) -> None:
         read_sensor_rows(path)
 
 
-@pytest.mark.parametrize(("content", "kind"), [(gzip.compress(b"Time", mtime=0), "gzip"), (b"PK\x03\x04\x14\0\0\0", "zip")])
+@pytest.mark.parametrize(
+    ("content", "kind"), [(gzip.compress(b"Time", mtime=0), "gzip"), (b"PK\x03\x04\x14\0\0\0", "zip")]
+)
 def test_an_archive_is_named(tmp_path: Path, content: bytes, kind: str) -> None:
     (tmp_path / "weld.csv").write_bytes(content)
     with pytest.raises(DecodeError, match=kind):
