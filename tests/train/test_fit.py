@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import nn
 
-from weldcache.cache.layout import replace_index
 from weldcache.cache.store import FeatureStore
 from weldcache.configs.schema import Settings
 from weldcache.errors import OutputExistsError, SettingsError
@@ -66,7 +65,7 @@ def test_a_fitted_run_is_finished_and_says_what_made_it(toy_settings: MakeSettin
     assert load_run(folder.path).best() == summary.best
     assert folder.manifest()["recipe"] == "gaussian"
     assert "fitted in" in describe_run(summary) and "weldcache eval --run gaussian-001" in describe_run(summary)
-    assert verify_run(folder, folder=folder.path.parent).faults == ()
+    assert verify_run(folder, folder=folder.path.parent).passed
     entry = read_entry(folder, folder=folder.path.parent)
     assert entry.status == "finished" and entry.epochs == 1
 
@@ -140,7 +139,7 @@ def test_an_interrupted_replacement_leaves_the_former_run(
 def test_without_defects_to_validate_on_there_is_no_figure(toy_settings: MakeSettings, toy_store: FeatureStore) -> None:
     index = toy_store.index
     splits = np.where((index.splits == "val") & (index.labels == 1), "test", index.splits)
-    replace_index(toy_store.path, replace(index, splits=splits))
+    toy_store.follow(replace(index, splits=splits), relabel=True)
     summary = run(toy_settings(store=toy_store.path, recipe="nearest"))
     assert summary.best.value is None and summary.best.metrics["val_auroc"] is None
     assert load_run(summary.run.path).best() == summary.best
