@@ -13,7 +13,7 @@ from breaking import HANGS, Tally
 from weldcache.configs.load import load_settings
 from weldcache.configs.schema import Settings
 from weldcache.errors import WeldcacheError
-from weldcache.extract.features.modality import Prepared
+from weldcache.extract.features.kind import Prepared
 from weldcache.extract.plan import Task
 from weldcache.extract.pool.read_task import read_task
 from weldcache.extract.request import make_request

@@ -35,8 +35,8 @@ from weldcache.configs.load import load_settings
 from weldcache.configs.schema import Settings
 from weldcache.extract.backbones.families import Family
 from weldcache.extract.backbones.random_backbone import save_random_backbone
-from weldcache.extract.features.load import load_encoders, num_workers
-from weldcache.extract.features.modality import Encoder, Prepared
+from weldcache.extract.features.kind import Encoder, Prepared
+from weldcache.extract.features.load import load_features, num_workers
 from weldcache.extract.pipeline import extract
 from weldcache.extract.sources.open import open_source
 from weldcache.extract.sources.source import Sample
@@ -178,8 +178,8 @@ def measure_full_size(folder: Path) -> dict[str, list[float]]:
     """
     plan = dataclasses.replace(plan_for_size("full"), train={"00": 1}, val={}, test={}, duplicate_runs=0)
     settings, samples = make_data(folder, plan=plan, preset="v5", overrides=random_models(folder / "models"))
-    for modality in settings.extract.modalities:
-        extract(changed(settings, extract={"modalities": (modality,), "workers": 0}))
+    for name in settings.asked_features:
+        extract(changed(settings, extract={"features": (name,), "workers": 0}))
     store = FeatureStore.open(settings.cache.path)
     batch_size = settings.train.batch_size
     cached = resident_features(store, np.zeros(batch_size, dtype=np.int64), settings=settings)
@@ -192,7 +192,9 @@ def measure_full_size(folder: Path) -> dict[str, list[float]]:
         (IMAGE_TRAINED_ON, "image", {"blocks": settings.model.blocks}),  # what training without a cache would run
         (IMAGE_CACHED, "image", {}),  # what extraction runs, for any choice of blocks later
     ):
-        encoder = loaded_encoders(changed(settings, extract={"modalities": (modality,)}, image=image))[modality]
+        features = {**settings.features, "image": settings.features["image"].model_copy(update=image)}
+        asked = changed(settings, extract={"features": (modality,)}).model_copy(update={"features": features})
+        encoder = loaded_encoders(asked)[modality]
         prepared = encoder.reader(samples[0])
         require_cached(store, encoder, prepared)
         encode = partial(encoder.encode, [prepared], feature_sets=made_by(encoder))
@@ -205,7 +207,7 @@ def measure_full_size(folder: Path) -> dict[str, list[float]]:
 
 def loaded_encoders(settings: Settings) -> dict[str, Encoder]:
     """The encoders with their weights."""
-    encoders = load_encoders(settings)
+    encoders = load_features(settings, settings.asked_features).encoders
     for encoder in encoders.values():
         encoder.load()
     return encoders

@@ -23,7 +23,7 @@ from weldcache.configs.load import load_settings
 from weldcache.configs.schema import Settings
 from weldcache.extract.backbones.random_backbone import save_random_backbone
 from weldcache.extract.batching import AdaptiveEncoder, Encoded, encode_group
-from weldcache.extract.features.modality import Prepared
+from weldcache.extract.features.kind import Prepared
 from weldcache.extract.group_writer import GroupWriter
 from weldcache.extract.pipeline import run_plan
 from weldcache.extract.plan import ExtractPlan
@@ -131,7 +131,7 @@ def main() -> None:
         cases: dict[str, tuple[tuple[str, ...], int | None]] = {"demo": ((), None)}
         if not arguments.skip_full_size:
             audio = save_random_backbone(folder / "ast", family="ast", scale="full", seed=0)
-            overrides = ("extract.modalities=[audio]", f"audio.model={audio}")
+            overrides = ("extract.features=[audio]", f"features.audio.model={audio}")
             cases["full_size"] = overrides, arguments.full_size_groups
         for kind, (overrides, num_groups) in cases.items():
             num_stores = 2 * (arguments.rounds + _WARM_UPS)  # of the disk alone and of the whole

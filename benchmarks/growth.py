@@ -24,7 +24,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
@@ -36,8 +35,7 @@ from weldcache.cache.store import FeatureStore
 from weldcache.cache.targets import LABEL, TargetSpec
 from weldcache.cache.verification.verify import verify_store
 from weldcache.configs.load import load_settings
-from weldcache.extract.features.load import LazyText
-from weldcache.extract.features.modality import Features, Prepared
+from weldcache.extract.features.kind import Features, Prepared
 from weldcache.extract.pipeline import run_plan
 from weldcache.extract.pool.limits import Limits
 from weldcache.extract.reconcile import reconcile
@@ -134,7 +132,7 @@ def measure(folder: Path, *, num_rows: int) -> tuple[dict[str, float], int]:
         samples=write_data_set(folder / "data", num_rows=num_rows),
         splits=SPLITS,
         encoders={name: CopyingEncoder(name) for name in MODALITIES},
-        text=cast(LazyText, NoText()),
+        constants={},
         limits=Limits(),
         targets=(LABEL, TargetSpec("class", "int8", classes=("good",))),
     )

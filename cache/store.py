@@ -345,7 +345,7 @@ class FeatureStore:
             if held.startswith(f"{feature_set}/") or feature_set.startswith(f"{held}/"):
                 raise StoreError(
                     f"{self.path} has features {held}, so others cannot be named {feature_set}; choose another name "
-                    "with store_as."
+                    "in `features`."
                 )
 
     def replace_feature_set(self, spec: FeatureSetSpec) -> None:

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from ..errors import NotFoundError, SettingsError
 from ..wording import brief
 from .layers import Layer, described_faults, laid_over, override_layer, user_path, validated
+from .moved import upgraded
 from .plain_yaml import dump_yaml, parse_yaml, read_text
 from .schema import Settings
 from .section import with_paths
@@ -72,8 +73,17 @@ def settings_from_file(path: Path) -> Settings:
         NotFoundError: if there is no such file.
         SettingsError: if the file was not written by this version of the schema.
     """
-    layer = Layer(origin=str(path), values=_parse_file(path))
+    layer = Layer(origin=str(path), values=upgraded(_parse_file(path)))
     return _checked(laid_over({}, layer, Settings), [layer])
+
+
+def settings_from_record(told: Mapping[str, Any]) -> Settings:
+    """Settings saved in a document of a run, as JSON values; an earlier version's are read as they were meant.
+
+    Raises:
+        ValidationError: if they are not settings.
+    """
+    return Settings.model_validate(upgraded(told))
 
 
 def preset_summary(name: str) -> str:

@@ -1,8 +1,26 @@
-"""Settings that are called otherwise than in an earlier version: what to write instead."""
+"""Settings that are called otherwise than in an earlier version: what to write instead, and what saved ones mean.
+
+What a person wrote is refused with the new name. What an earlier version saved with a run is read as it was meant.
+"""
 
 from collections.abc import Mapping
+from typing import Any
 
-_MOVED: Mapping[str, str] = {}
+_KIND_OF = {
+    "video": "film",
+    "audio": "sound",
+    "image": "photographs",
+    "sensor": "series",
+    "frames": "frames",
+    "text": "text",
+}
+"""Sections that each were a modality's, and what kind of feature each is now."""
+
+_MOVED: Mapping[str, str] = {
+    **{f"{name}.store_as": "the name of the feature in `features`" for name in _KIND_OF},
+    **{name: f"features.{name}" for name in _KIND_OF},
+    "extract.modalities": "extract.features",
+}
 """Former name of a setting or of a whole section -> its name now."""
 
 
@@ -12,3 +30,23 @@ def moved_to(key: str) -> str | None:
         if key == former or key.startswith(f"{former}."):
             return f"{key} is {now}{key.removeprefix(former)} now."
     return None
+
+
+def upgraded(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """Complete settings of an earlier version, by section, under the names of this one; those of this as they are."""
+    if "features" in saved or "image" not in saved:
+        return dict(saved)
+    now = {name: section for name, section in saved.items() if name not in _KIND_OF}
+    former = {name: dict(saved.get(name, {})) for name in _KIND_OF}
+    stored_as = {name: section.pop("store_as", name) for name, section in former.items()}
+    film = {name: value for name, value in former["video"].items() if name in ("max_megapixels", "max_gigapixels")}
+    former["frames"] |= {**film, "by_default": False}
+    if "limits" in former["sensor"]:
+        former["video"]["sensor_limits"] = former["sensor"]["limits"]
+    now["features"] = {stored_as[name]: {"kind": _KIND_OF[name], **section} for name, section in former.items()}
+    extract = dict(saved.get("extract", {}))
+    if (asked := extract.pop("modalities", None)) is not None:
+        extract["features"] = [*(stored_as[name] for name in asked), stored_as["text"]]
+    names = {name: stored_as[name] for name in ("video", "audio", "image", "sensor", "text")}
+    autoencoder = {"frames": stored_as["frames"], **saved.get("autoencoder", {})}
+    return now | {"extract": extract, "model": names | saved.get("model", {}), "autoencoder": autoencoder}

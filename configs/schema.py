@@ -4,20 +4,19 @@ The text of each field is what `weldcache config explain` prints. Checking setti
 behind the user's back: what `weldcache config show` prints is what runs.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, cast
 
 from pydantic import Field, model_validator
 
+from ..wording import nearest_hint
 from .section import (
     ChosenFrom,
     Device,
     Fraction,
-    Limit,
-    ModelName,
     NonNegative,
     Positive,
-    Rectangle,
     Registered,
     Registry,
     Section,
@@ -25,7 +24,6 @@ from .section import (
     Width,
 )
 
-Modality = Literal["video", "audio", "image", "sensor", "frames"]
 Pooling = Literal["gem", "mean", "max", "mean+gem", "mean+max"]
 
 
@@ -56,6 +54,49 @@ SOURCES = Registry(
 )
 
 
+class FeatureSettings(Section):
+    """What is said of every feature; each kind has its own settings beside these."""
+
+    kind: str
+    by_default: bool = Field(True, description="Whether `extract` makes it where extract.features does not say which.")
+
+
+_KINDS = {
+    "photographs": "PhotographsSettings",
+    "film": "FilmSettings",
+    "frames": "FramesSettings",
+    "sound": "SoundSettings",
+    "series": "SeriesSettings",
+    "vector": "VectorSettings",
+    "text": "TextSettings",
+}
+
+KINDS = Registry(
+    "kind of feature",
+    key="kind",
+    group="weldcache.features",
+    shipped={
+        kind: Registered(f"weldcache.extract.features.settings:{section}", f"weldcache.extract.features.{kind}:make")
+        for kind, section in _KINDS.items()
+    },
+)
+
+# The features that are there without being named.
+_USUAL = {
+    "video": "film",
+    "audio": "sound",
+    "image": "photographs",
+    "sensor": "series",
+    "text": "text",
+    "frames": "frames",
+}
+
+
+def _usual_features() -> dict[str, FeatureSettings]:
+    usual = {name: cast(FeatureSettings, KINDS.section(kind)()) for name, kind in _USUAL.items()}
+    return {**usual, "frames": usual["frames"].model_copy(update={"by_default": False})}
+
+
 class CacheSettings(Section):
     """The feature store."""
 
@@ -65,122 +106,13 @@ class CacheSettings(Section):
     )
 
 
-class BackboneSettings(Section):
-    """Which frozen model: shared by all modalities that have one."""
-
-    model: ModelName
-    revision: str | None = Field(None, description="Commit, tag or branch on the hub; pin it for repeatable features.")
-
-
-class VideoSettings(BackboneSettings):
-    """In-process video through V-JEPA 2."""
-
-    store_as: StoreName = "video"
-    model: ModelName = "facebook/vjepa2-vitl-fpc64-256"
-    num_frames: Positive = Field(32, multiple_of=2, le=10_000, description="Frames a clip, sampled uniformly.")
-    size: Positive | None = Field(None, description="Side in pixels fed to the model; null: the model's own.")
-    sampling: Literal["uniform", "arc_on", "clips"] = Field(
-        "uniform",
-        description="uniform: one clip over the whole recording; arc_on: one over the time in which the arc burns, by "
-        "the film's own light or, where it does not tell, by the current (above 50 A), whose clock is another; clips: "
-        "video.num_clips, one after another.",
-    )
-    num_clips: Positive = Field(4, le=1000, description="Clips that the recording is cut into (sampling = clips only).")
-    max_megapixels: float = Field(
-        10.0, gt=0, description="Largest frame that is decoded, of frames' film too; a larger film is unreadable."
-    )
-    max_gigapixels: float = Field(
-        200.0,
-        gt=0,
-        description="Most pixels of all frames of a film together, of frames' film too; 200 are 50 minutes of "
-        "1920x1080 at 30 frames a second.",
-    )
-
-
-class AudioSettings(BackboneSettings):
-    """In-process audio through the Audio Spectrogram Transformer (AST)."""
-
-    store_as: StoreName = "audio"
-    model: ModelName = "MIT/ast-finetuned-audioset-14-14-0.443"
-    max_seconds: float = Field(
-        40.96, gt=0, description="Longest recording that the store has room for; a longer one is reported, never cut."
-    )
-    rates: tuple[Positive, Positive] = Field(
-        (4_000, 384_000),
-        description="Lowest and highest rate in samples a second that a file is believed; all are resampled to 16,000.",
-    )
-    max_channels: Positive = Field(8, description="Most channels that a file is believed.")
-
-
-class ImageSettings(BackboneSettings):
-    """Post-weld photographs through DINOv3 or DINOv2."""
-
-    store_as: StoreName = "image"
-    model: ModelName = "facebook/dinov3-vith16plus-pretrain-lvd1689m"
-    blocks: tuple[Positive, ...] = Field(
-        (10, 21, 32),
-        min_length=1,
-        description="Blocks whose outputs are cached, from 1; deeper ones never run.",
-    )
-    size: Positive | None = Field(224, description="Side in pixels fed to the model; null: the model's own.")
-    num_views: Positive = Field(5, le=100, description="Photographs a weld.")
-    max_megapixels: float = Field(
-        100.0, gt=0, description="Largest photograph that is decoded; a larger one is reported as unreadable."
-    )
-    crop: Rectangle | None = Field(None, description="Part of each photograph that is used; null: all of it.")
-    masks: tuple[Rectangle, ...] = Field(
-        (), description="Parts of each uncropped photograph painted over, such as a sticker with a code."
-    )
-
-    @model_validator(mode="after")
-    def _blocks_ascend(self) -> "ImageSettings":
-        if list(self.blocks) != sorted(set(self.blocks)):
-            raise ValueError(f"image.blocks must ascend without repeats, got {list(self.blocks)}")
-        return self
-
-    @model_validator(mode="after")
-    def _rectangles_have_an_area(self) -> "ImageSettings":
-        for name, rectangle in [("crop", self.crop), *(("masks", mask) for mask in self.masks)]:
-            if rectangle is not None and not (rectangle[0] < rectangle[2] and rectangle[1] < rectangle[3]):
-                raise ValueError(f"image.{name}: {list(rectangle)} must be left < right and top < bottom")
-        return self
-
-
-class FramesSettings(BackboneSettings):
-    """In-process video, frame by frame through an image backbone: what the video autoencoder is trained on."""
-
-    store_as: StoreName = "frames"
-    model: ModelName = "facebook/dinov3-vith16plus-pretrain-lvd1689m"
-    block: Positive | None = Field(None, description="Block whose patch tokens are averaged; null: the last.")
-    num_frames: Positive = Field(32, le=10_000, description="Frames a recording, spread evenly over all of it.")
-    size: Positive | None = Field(224, description="Side in pixels fed to the model; null: the model's own.")
-
-
-class SensorSettings(Section):
-    """In-process machine sensors: resampled, stored raw."""
-
-    store_as: StoreName = "sensor"
-    num_steps: Annotated[int, Field(gt=1)] = Field(128, description="Steps that a recording is resampled to.")
-    limits: tuple[Limit, Limit, Limit, Limit, Limit, Limit] = Field(
-        (100.0, 1000.0, 1000.0, 2000.0, 1e6, 1000.0),
-        description="Largest magnitude of pressure, gas flow, feed, current, wire consumed and voltage, in the file's "
-        "units; a value beyond is no measurement: it is reported and taken as empty.",
-    )
-
-
-class TextSettings(BackboneSettings):
-    """The text anchor through CLIP's text tower."""
-
-    store_as: StoreName = "text"
-    model: ModelName = "openai/clip-vit-base-patch32"
-    prompt: str = Field("a normal weld", min_length=1, description="Text whose vector the prediction is drawn to.")
-
-
 class ExtractSettings(Section):
     """How stage one runs. `precision` and `demo_seed` change what is stored, `batch_size` at most its last bits."""
 
-    modalities: tuple[Modality, ...] = Field(
-        ("video", "audio", "image", "sensor"), min_length=1, description="Modalities to extract."
+    features: tuple[StoreName, ...] | None = Field(
+        None,
+        min_length=1,
+        description="Names of the features to make; null: all of `features` but those whose by_default is false.",
     )
     device: Device = Field("auto", description="auto, cpu, mps, cuda or cuda:N.")
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
@@ -213,6 +145,11 @@ class ExtractSettings(Section):
 class ModelSettings(Section):
     """Causal-FiLM's shape."""
 
+    video: StoreName = Field("video", description="Feature that the process is seen in; of kind film.")
+    audio: StoreName = Field("audio", description="Feature that the process is heard in; of kind sound.")
+    sensor: StoreName = Field("sensor", description="Feature that modulates both; of kind series.")
+    image: StoreName = Field("image", description="Feature that the result is seen in; of kind photographs.")
+    text: StoreName = Field("text", description="Feature that the prediction is drawn to; of kind text.")
     d_model: Width = Field(512, multiple_of=4, description="Width of the process and result encodings.")
     hidden_width: Width = Field(512, description="Width between the two layers of projectors and result head.")
     sensor_hidden: Width = Field(128, description="Width of the sensor encoder.")
@@ -291,6 +228,7 @@ class LossSettings(Section):
 class AutoencoderSettings(Section):
     """The video autoencoder's shape."""
 
+    frames: StoreName = Field("frames", description="Feature that is rebuilt; of kind frames.")
     hidden: Width = Field(128, description="Width of the outer hidden layers.")
     bottleneck: Width = Field(64, description="Width of the code.")
 
@@ -298,9 +236,7 @@ class AutoencoderSettings(Section):
 class TrainSettings(Section):
     """How stage two trains."""
 
-    recipe: Literal["causal_film", "video_ae", "nearest", "gaussian"] = Field(
-        "causal_film", description="What is trained, or fitted in one pass."
-    )
+    recipe: Literal["causal_film", "video_ae"] = Field("causal_film", description="What is trained.")
     task: Literal["anomaly", "classification"] = Field(
         "anomaly",
         description="What it is trained for. anomaly: on normals, to tell defects from them; classification: on all "
@@ -372,12 +308,7 @@ class Settings(Section):
         default_factory=lambda: cast(DataSettings, SOURCES.section("auto")())
     )
     cache: CacheSettings = CacheSettings()
-    video: VideoSettings = VideoSettings()
-    audio: AudioSettings = AudioSettings()
-    image: ImageSettings = ImageSettings()
-    sensor: SensorSettings = SensorSettings()
-    text: TextSettings = TextSettings()
-    frames: FramesSettings = FramesSettings()
+    features: Mapping[StoreName, Annotated[FeatureSettings, ChosenFrom(KINDS)]] = Field(default_factory=_usual_features)
     extract: ExtractSettings = ExtractSettings()
     model: ModelSettings = ModelSettings()
     loss: LossSettings = LossSettings()
@@ -387,9 +318,15 @@ class Settings(Section):
     runs: RunsSettings = RunsSettings()
 
     @model_validator(mode="after")
-    def _store_names_differ(self) -> "Settings":
-        names = [part.store_as for part in (self.video, self.audio, self.image, self.sensor, self.frames)]
-        twice = [name for name in names if names.count(name) > 1]
-        if twice:
-            raise ValueError(f"store_as = {twice[0]} is the name of two modalities' features; give each its own")
+    def _asked_features_are_named(self) -> "Settings":
+        for name in self.extract.features or ():
+            if name not in self.features:
+                hint = nearest_hint(name, self.features)
+                raise ValueError(f"extract.features names {name}, and there is no features.{name}.{hint}")
         return self
+
+    @property
+    def asked_features(self) -> tuple[str, ...]:
+        """Names of the features that `extract` makes."""
+        by_default = (name for name, feature in self.features.items() if feature.by_default)
+        return tuple(by_default) if self.extract.features is None else self.extract.features

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ..configs.load import settings_from_record
 from ..configs.schema import Settings
 from ..metrics.auroc import SMALLEST_CLASS_FOR_DELONG, auroc_interval
 from ..metrics.estimate import with_span
@@ -57,7 +58,7 @@ def modalities_seen_missing(run: TrainedRun) -> frozenset[str]:
 def _never_hidden(manifest: Mapping[str, Any], settings: Settings) -> set[str]:
     """The modalities that dropout did not hide; of a fused run those that it did not hide from a member."""
     if "members" in manifest:
-        members = [(member, Settings.model_validate(member["settings"])) for member in manifest["members"]]
+        members = [(member, settings_from_record(member["settings"])) for member in manifest["members"]]
         return {modality for member, own in members for modality in _never_hidden(member, own)}
     return set() if settings.train.modality_dropout > 0 else set(recipe_of(manifest, settings).needs().dispensable)
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..errors import WeldcacheError
 from ..progress import say
-from .features.modality import Encoder, Features, Prepared
+from .features.kind import Encoder, Features, Prepared
 
 CPU_GROUP_SIZE = 8  # fixed, so that equal data give equal bytes on every machine
 

@@ -9,7 +9,7 @@ from ..cache.status import Status
 from ..cache.store import FeatureStore
 from ..cache.writer import StoreWriter
 from ..progress import Progress
-from .features.modality import Encoder
+from .features.kind import Encoder
 from .sources.source import Sample
 
 _ROWS_AT_ONCE = 1024  # whose sources are in memory together
@@ -43,8 +43,8 @@ def find_changes(
         StoreError: if the store's record of a row's files is damaged.
     """
     files = CurrentFiles(root)
-    for modality, encoder in encoders.items():
-        yield from changes_of_modality(store, samples, modality, encoder, files=files, writer=writer)
+    for encoder in encoders.values():
+        yield from changes_of_feature(store, samples, encoder, files=files, writer=writer)
     for name in sets_of_others(store, encoders):
         yield from changes_of_record(store, samples, name, files=files, writer=writer)
 
@@ -55,21 +55,20 @@ def sets_of_others(store: FeatureStore, encoders: Mapping[str, Encoder]) -> list
     return [name for name in store.feature_sets if name not in made]
 
 
-def changes_of_modality(
+def changes_of_feature(
     store: FeatureStore,
     samples: Sequence[Sample],
-    modality: str,
     encoder: Encoder,
     *,
     files: "CurrentFiles",
     writer: StoreWriter | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Change]:
-    """As `find_changes`, in the feature sets of one modality. `progress` counts the rows."""
+    """As `find_changes`, in the feature sets of one encoder. `progress` counts the rows."""
     names = [spec.name for spec in encoder.specs if spec.name in store.feature_sets]
     renewals: dict[str, dict[int, tuple[SourceFile, ...]]] = {name: {} for name in names}
     for sample, row, recorded in _complete_rows(store, samples, names, progress):
-        paths = encoder.reader.files(sample) if sample.why_absent(modality) is None else ()
+        paths = encoder.reader.files(sample) if sample.why_absent(encoder.reader.stream) is None else ()
         present = frozenset(path.relative_to(files.root).as_posix() for path in paths)
         for name, held in recorded.items():
             what, renewed = files.compare(held, present=present)

@@ -17,7 +17,7 @@ from ..cache.store import FeatureStore
 from ..cache.writer import StoreWriter
 from ..errors import PrecisionError
 from .batching import Encoded
-from .features.modality import Prepared
+from .features.kind import Prepared
 from .pool.read_task import Failure, ReadTask
 
 _PATIENCE = 1.0  # seconds of work that a kill may cost beside the group under way

@@ -29,8 +29,8 @@ from .busy import bottleneck, describe_busy, device_clock
 from .cores import cores_left_to
 from .estimation.estimate import plan_and_estimate, require_disk_space
 from .estimation.tables import describe
+from .features.kind import Encoder, Prepared
 from .features.load import num_workers
-from .features.modality import Encoder, Prepared
 from .group_writer import GroupWriter
 from .interrupts import kept_interrupt
 from .plan import ExtractPlan

@@ -79,9 +79,12 @@ def reconcile(store: FeatureStore, request: Request, *, refresh: bool, relabel: 
     if not refresh:
         _refuse_other_making(store.path, worth_keeping)
         _refuse_changes(store.path, changes)
-    text, vector = request.text, None
-    if text.name not in store.constants or text.name in otherwise:
-        vector = text.vector()
+    # Before anything is given up: a model that cannot be had is an error that costs nothing.
+    vectors = {
+        name: constant.vector()
+        for name, constant in request.constants.items()
+        if name not in store.constants or name in otherwise
+    }
     _require_makers(store, request, worth_keeping)
     _follow(store, request, relabel=relabel)
     for encoder in request.encoders.values():
@@ -92,8 +95,8 @@ def reconcile(store: FeatureStore, request: Request, *, refresh: bool, relabel: 
                 lost = "was made by something else" if spec.name in worth_keeping else "has no complete weld"
                 say(f"{spec.name} {lost} and is made anew: {'; '.join(otherwise[spec.name][:3])}.")
                 store.replace_feature_set(spec)
-    if vector is not None:
-        store.add_constant(text.name, vector, made_by=text.made_by)
+    for name, vector in vectors.items():
+        store.add_constant(name, vector, made_by=request.constants[name].made_by)
     _forget(store, request, changes)
 
 
@@ -150,8 +153,8 @@ def _refuse_other_making(path: Path, otherwise: Mapping[str, Sequence[str]]) -> 
     if lines:
         raise FingerprintError(
             f"{path} was made by something else than what is asked for:\n{lined_up(lines, most=_SHOWN)}\n"
-            "Ask for what it was made with; or keep both, with another name for the new features (such as "
-            "--set image.store_as=image_2) or another --cache; or make what differs anew with --refresh."
+            "Ask for what it was made with; or keep both, as a feature of another name (such as "
+            "features.image_2, of the same kind) or in another --cache; or make what differs anew with --refresh."
         )
 
 

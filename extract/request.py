@@ -15,8 +15,9 @@ from ..configs.schema import Settings
 from ..documents import Json
 from ..errors import NotFoundError
 from ..wording import count_of
-from .features.load import LazyText, load_encoders, load_text
-from .features.modality import Encoder
+from .features.kind import Constant, Encoder
+from .features.load import load_features
+from .features.settings import StreamSettings
 from .plan import ExtractPlan, plan_extraction
 from .pool.limits import Limits
 from .sources.open import open_source
@@ -30,8 +31,8 @@ class Request:
     root: Path
     samples: Sequence[Sample]
     splits: Sequence[str]
-    encoders: Mapping[str, Encoder]  # by modality
-    text: LazyText
+    encoders: Mapping[str, Encoder]  # by the feature's name
+    constants: Mapping[str, Constant]  # by the constant's name in the store
     limits: Limits  # of decoding any of them
     targets: Sequence[TargetSpec] = ()  # what is declared of the samples
     stale: Mapping[str, Collection[int]] = field(default_factory=dict)  # feature set -> rows that count as lacking
@@ -59,6 +60,11 @@ class Request:
         return [split for split in ("train", "val") if split not in normal]
 
     @property
+    def streams(self) -> dict[str, str]:
+        """What of a sample each feature is made from."""
+        return {name: encoder.reader.stream for name, encoder in self.encoders.items()}
+
+    @property
     def feature_sets(self) -> tuple[str, ...]:
         """Names of the feature sets asked for."""
         return tuple(spec.name for encoder in self.encoders.values() for spec in encoder.specs)
@@ -68,7 +74,7 @@ class Request:
         specs = [spec for encoder in self.encoders.values() for spec in encoder.specs]
         return {
             "features": {spec.name: spec.to_manifest() for spec in specs},
-            "constants": {self.text.name: {"made_by": self.text.made_by}},
+            "constants": {name: {"made_by": constant.made_by} for name, constant in self.constants.items()},
         }
 
     def plan(self, store: FeatureStore | None, *, group_size: int) -> ExtractPlan:
@@ -88,7 +94,7 @@ class Request:
             self.samples,
             row_of=index.row_of(),
             statuses=statuses,
-            feature_sets={modality: encoder.specs for modality, encoder in self.encoders.items()},
+            feature_sets={name: encoder.specs for name, encoder in self.encoders.items()},
             splits=self.splits,
             group_size=group_size,
         )
@@ -110,23 +116,38 @@ def make_request(settings: Settings, *, split: str, needs_files: bool = False) -
     asked = [sample for sample in samples if sample.split in splits]
     if not asked:
         raise NotFoundError(f"{settings.data.root} has no welds in the split {split}.")
+    streams = {
+        name: feature.stream
+        for name in settings.asked_features
+        if isinstance(feature := settings.features[name], StreamSettings)
+    }
     if needs_files:
-        _require_files(settings.data.root, asked, settings.extract.modalities)
+        _require_files(settings.data.root, asked, list(streams.values()))
+    loaded = load_features(settings, _worth_making(settings, samples, streams))
     return Request(
         root=settings.data.root,
         samples=samples,
         splits=splits,
-        encoders=load_encoders(settings),
-        text=load_text(settings),
+        encoders=loaded.encoders,
+        constants={constant.name: constant for constant in loaded.constants.values()},
         limits=Limits.of(settings.extract),
         targets=source.targets(),
     )
 
 
-def _require_files(root: Path, samples: Sequence[Sample], modalities: Sequence[str]) -> None:
-    if any(sample.why_absent(modality) is None for sample in samples for modality in modalities):
+def _worth_making(settings: Settings, samples: Sequence[Sample], streams: Mapping[str, str]) -> list[str]:
+    """The features asked for; where nobody said which, without those of streams that this data set does not have: a
+    folder of pictures needs no backbone for films."""
+    if settings.extract.features is not None:
+        return list(settings.extract.features)
+    given = {stream for sample in samples for stream in (*sample.files, *sample.vectors, *sample.absent)}
+    return [name for name in settings.asked_features if name not in streams or streams[name] in given]
+
+
+def _require_files(root: Path, samples: Sequence[Sample], streams: Sequence[str]) -> None:
+    if not streams or any(sample.why_absent(stream) is None for sample in samples for stream in streams):
         return
-    why = samples[0].why_absent(modalities[0])
+    why = samples[0].why_absent(streams[0])
     raise NotFoundError(
         f"Not one file is there of the {count_of(len(samples), 'weld')} that {root} lists (the first: {why}). Check "
         "data.root, and whether the recordings are in it."

@@ -20,7 +20,7 @@ from ...errors import BackboneError
 from ..decode.decoded import AudioWindows
 from ..flops import count_flops
 from .checkpoint import Checkpoint
-from .pretrained import LazyModel, Placement, load_config, patch_side, quiet_transformers, whole
+from .pretrained import LazyModel, Models, load_config, patch_side, quiet_transformers, whole
 from .spec import BackboneSpec, Preparation
 
 SAMPLE_RATE = 16_000  # Hz
@@ -98,7 +98,7 @@ class AudioSpectrogramTransformer:
         return min(ceil(frames / self._time_stride), self.num_tokens)
 
 
-def load_ast(checkpoint: Checkpoint, *, placement: Placement) -> AudioSpectrogramTransformer:
+def load_ast(checkpoint: Checkpoint, *, models: Models) -> AudioSpectrogramTransformer:
     """The model in `checkpoint`; raises BackboneError where it is not an AST, or its extractor does not fit it."""
     config = load_config(ASTConfig, checkpoint=checkpoint)
     if config.max_length != WINDOW_FRAMES:
@@ -107,7 +107,7 @@ def load_ast(checkpoint: Checkpoint, *, placement: Placement) -> AudioSpectrogra
             "(10.24 s); choose an AST for that length."
         )
     extractor = _load_extractor(checkpoint, config=config)
-    model = LazyModel(ASTModel, part=whole, checkpoint=checkpoint, config=config, placement=placement)
+    model = models.of(ASTModel, part=whole, checkpoint=checkpoint, config=config)
     spec = model.describe(
         preprocessing=_describe_extractor(extractor),
         output={

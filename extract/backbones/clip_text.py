@@ -10,7 +10,7 @@ from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPTokeni
 
 from ...errors import BackboneError
 from .checkpoint import Checkpoint
-from .pretrained import LazyModel, Placement, load_config, quiet_transformers, whole
+from .pretrained import LazyModel, Models, load_config, quiet_transformers, whole
 from .spec import BackboneSpec
 
 
@@ -43,21 +43,19 @@ class TextEncoder:
         if tokens.shape[1] > self._max_tokens:
             raise BackboneError(
                 f"{self.spec.model}: takes {self._max_tokens} tokens, and the text has {tokens.shape[1]}; shorten "
-                f"text.prompt = {text!r}."
+                f"prompt = {text!r}."
             )
         vector: Tensor = self._model.get()(self._model.placement.move(tokens)).text_embeds[0]
         return vector
 
 
-def load_clip_text(checkpoint: Checkpoint, *, placement: Placement) -> TextEncoder:
+def load_clip_text(checkpoint: Checkpoint, *, models: Models) -> TextEncoder:
     """The text tower in `checkpoint`, a whole CLIP model or its text half with the projection."""
     config = load_config(CLIPTextConfig, checkpoint=checkpoint)
     if config.projection_dim is None:
         raise BackboneError(f"{checkpoint.model}: its configuration has no projection_dim; choose a CLIP text tower.")
     tokenizer = _load_tokenizer(checkpoint)
-    model = LazyModel(
-        CLIPTextModelWithProjection, part=whole, checkpoint=checkpoint, config=config, placement=placement
-    )
+    model = models.of(CLIPTextModelWithProjection, part=whole, checkpoint=checkpoint, config=config)
     spec = model.describe(
         preprocessing={"tokenizer": "the model's own byte-pair encoding, lower case"},
         output={"vector": "text embedding at the end token, projected, not normalised"},

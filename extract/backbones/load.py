@@ -1,85 +1,59 @@
-"""From a modality's settings to its frozen backbone: hub model, local folder or demo, all through one path.
+"""From the name of a model to its frozen backbone: hub model, local folder or demo, all through one path.
 
 What it gives is described but not in memory yet; see `Backbone.load`.
 """
 
 from pathlib import Path
 
-from ...configs.schema import (
-    AudioSettings,
-    BackboneSettings,
-    FramesSettings,
-    ImageSettings,
-    TextSettings,
-    VideoSettings,
-)
 from ...errors import BackboneError
+from ..features.settings import BackboneSettings
 from .audio_spectrogram import AudioSpectrogramTransformer, load_ast
 from .checkpoint import Checkpoint, open_checkpoint
 from .clip_text import TextEncoder, load_clip_text
 from .families import FAMILY_OF_MODEL_TYPE, TITLES, Family
-from .pretrained import Placement
+from .pretrained import Models, Placement
 from .random_backbone import demo_backbone_folder
-from .vision_transformer import Look, VisionTransformer, load_vision_transformers
+from .vision_transformer import VisionTransformer, load_vision_transformer
 from .vjepa2 import VJepa2, load_vjepa2
 
 DEMO = "demo"
 
-_PICTURES: tuple[Family, ...] = ("dinov3", "dinov2")
-
 
 class BackboneLoader:
-    """Loads backbones to one place; `demo` models are kept under `demo_folder` and drawn with `demo_seed`."""
+    """Loads backbones to one place; `demo` models are kept under `demo_folder` and drawn with `demo_seed`.
+
+    Features that look through one model share its weights. `key` is where the settings are, such as features.image, for
+    messages. Every method raises BackboneError where the model cannot be had, or does not offer what is asked.
+    """
 
     def __init__(self, *, placement: Placement, demo_folder: Path, demo_seed: int) -> None:
-        self._placement = placement
+        self._models = Models(placement)
         self._demo_folder = demo_folder
         self._demo_seed = demo_seed
 
-    def video(self, settings: VideoSettings) -> VJepa2:
-        """The backbone of `video.model`; raises BackboneError where it cannot be had."""
-        checkpoint = self._find(settings, section="video", families=("vjepa2",))
-        return load_vjepa2(checkpoint, num_frames=settings.num_frames, size=settings.size, placement=self._placement)
+    def clips(self, settings: BackboneSettings, *, key: str, num_frames: int, size: int | None) -> VJepa2:
+        """A backbone for clips of `num_frames` pictures of `size` pixels; None: the model's own size."""
+        checkpoint = self._find(settings, key=key, families=("vjepa2",))
+        return load_vjepa2(checkpoint, num_frames=num_frames, size=size, models=self._models)
 
-    def audio(self, settings: AudioSettings) -> AudioSpectrogramTransformer:
-        """The backbone of `audio.model`; raises BackboneError where it cannot be had."""
-        checkpoint = self._find(settings, section="audio", families=("ast",))
-        return load_ast(checkpoint, placement=self._placement)
+    def sound(self, settings: BackboneSettings, *, key: str) -> AudioSpectrogramTransformer:
+        """A backbone for windows of sound."""
+        return load_ast(self._find(settings, key=key, families=("ast",)), models=self._models)
 
-    def image(self, settings: ImageSettings) -> VisionTransformer:
-        """The backbone of `image.model`; raises BackboneError where it cannot be had."""
-        checkpoint = self._find(settings, section="image", families=_PICTURES)
-        (backbone,) = load_vision_transformers(checkpoint, [_look_at_views(settings)], placement=self._placement)
-        return backbone
+    def pictures(
+        self, settings: BackboneSettings, *, key: str, blocks: tuple[int, ...] | None, size: int | None
+    ) -> VisionTransformer:
+        """A backbone for pictures of `size` pixels, with the outputs of `blocks`; None: the last, the model's own."""
+        checkpoint = self._find(settings, key=key, families=("dinov3", "dinov2"))
+        return load_vision_transformer(checkpoint, key=key, blocks=blocks, size=size, models=self._models)
 
-    def frames(self, settings: FramesSettings) -> VisionTransformer:
-        """The backbone of `frames.model`; raises BackboneError where it cannot be had."""
-        checkpoint = self._find(settings, section="frames", families=_PICTURES)
-        (backbone,) = load_vision_transformers(checkpoint, [_look_at_frames(settings)], placement=self._placement)
-        return backbone
+    def text(self, settings: BackboneSettings, *, key: str) -> TextEncoder:
+        """An encoder of texts."""
+        return load_clip_text(self._find(settings, key=key, families=("clip_text",)), models=self._models)
 
-    def image_and_frames(
-        self, image: ImageSettings, frames: FramesSettings
-    ) -> tuple[VisionTransformer, VisionTransformer]:
-        """The backbones of `image.model` and `frames.model`, on one set of weights where the two are the same model.
-
-        Raises BackboneError where one cannot be had.
-        """
-        if (image.model, image.revision) != (frames.model, frames.revision):
-            return self.image(image), self.frames(frames)
-        checkpoint = self._find(image, section="image", families=_PICTURES)
-        looks = [_look_at_views(image), _look_at_frames(frames)]
-        of_image, of_frames = load_vision_transformers(checkpoint, looks, placement=self._placement)
-        return of_image, of_frames
-
-    def text(self, settings: TextSettings) -> TextEncoder:
-        """The encoder of `text.model`; raises BackboneError where it cannot be had."""
-        checkpoint = self._find(settings, section="text", families=("clip_text",))
-        return load_clip_text(checkpoint, placement=self._placement)
-
-    def _find(self, settings: BackboneSettings, *, section: str, families: tuple[Family, ...]) -> Checkpoint:
+    def _find(self, settings: BackboneSettings, *, key: str, families: tuple[Family, ...]) -> Checkpoint:
         """The checkpoint, known to be of one of `families`; `demo` is of the first, `demo-<family>` of any of them."""
-        setting = f"{section}.model"
+        setting = f"{key}.model"
         demos = {DEMO: families[0], **{f"{DEMO}-{family}": family for family in families}}
         model = settings.model
         if model in demos:
@@ -90,15 +64,7 @@ class BackboneLoader:
         if family not in families:
             known = " or ".join(TITLES[family] for family in families)
             raise BackboneError(
-                f"{setting} = {settings.model}: is a model of type {checkpoint.model_type}, and {section} needs "
-                f"{known}; choose one, or `--set {setting}={DEMO}`."
+                f"{setting} = {settings.model}: is a model of type {checkpoint.model_type}, and {key} needs {known}; "
+                f"choose one, or `--set {setting}={DEMO}`."
             )
         return checkpoint
-
-
-def _look_at_views(settings: ImageSettings) -> Look:
-    return Look("image.blocks", settings.blocks, settings.size)
-
-
-def _look_at_frames(settings: FramesSettings) -> Look:
-    return Look("frames.block", None if settings.block is None else (settings.block,), settings.size)

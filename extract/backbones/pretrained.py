@@ -1,6 +1,7 @@
 """A frozen model of transformers: described at once, loaded when it is needed, from safetensors alone and whole."""
 
 import contextlib
+import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -64,6 +65,7 @@ class LazyModel(Generic[Part]):
             BackboneError: if the weights cannot be read.
         """
         self.placement = placement
+        self.config = config
         self._checkpoint = checkpoint
         self._weights = hash_weights(weight_files(checkpoint.folder))
         self._loaded: Part | None = None
@@ -81,6 +83,11 @@ class LazyModel(Generic[Part]):
 
         self._load = load
         self._outline = outline
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the weights are in memory."""
+        return self._loaded is not None
 
     def get(self) -> Part:
         """The part with its weights, on its device; the first call loads it.
@@ -111,6 +118,43 @@ class LazyModel(Generic[Part]):
             preprocessing=preprocessing,
             output=output,
         )
+
+
+class Models:
+    """The models of one run, all in one place, each described and loaded once however many features look through it."""
+
+    def __init__(self, placement: Placement) -> None:
+        self.placement = placement
+        self._found: dict[tuple[type, Path, str], LazyModel[Any]] = {}
+
+    def of(
+        self,
+        model_class: type[Model],
+        *,
+        part: Callable[[Model], Part],
+        checkpoint: Checkpoint,
+        config: PreTrainedConfig,
+        may_miss: tuple[str, ...] = (),
+    ) -> LazyModel[Part]:
+        """The model of a checkpoint, as deep as the deepest of all that asked for it; the rest as for `LazyModel`."""
+        depth = config.num_hidden_layers
+        # Another size of the input may change what is inside, such as V-JEPA 2's positions: that is another model.
+        rest = json.dumps({**config.to_dict(), "num_hidden_layers": None}, sort_keys=True, default=str)
+        key = (model_class, checkpoint.folder, rest)
+        found = self._found.get(key)
+        if found is None or (found.is_loaded and found.config.num_hidden_layers < depth):
+            found = LazyModel(
+                model_class,
+                part=part,
+                checkpoint=checkpoint,
+                config=config,
+                placement=self.placement,
+                may_miss=may_miss,
+            )
+            self._found[key] = found
+        elif not found.is_loaded:
+            found.config.num_hidden_layers = max(found.config.num_hidden_layers, depth)
+        return found
 
 
 def whole(model: Model) -> Model:

@@ -5,7 +5,6 @@ Block k means the output of the k-th block, counted from 1, before the final nor
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import islice
 
 import torch
@@ -28,7 +27,7 @@ from .preprocessing import (
     check_divides,
     read_pixel_preprocessing,
 )
-from .pretrained import LazyModel, Placement, load_config, patch_side
+from .pretrained import LazyModel, Models, load_config, patch_side
 from .spec import BackboneSpec, Preparation
 
 _OUTPUT: dict[str, Json] = {
@@ -97,46 +96,24 @@ class VisionTransformer:
         }
 
 
-@dataclass(frozen=True)
-class Look:
-    """How somebody looks at pictures through a model."""
+def load_vision_transformer(
+    checkpoint: Checkpoint, *, key: str, blocks: tuple[int, ...] | None, size: int | None, models: Models
+) -> VisionTransformer:
+    """The DINOv2 or DINOv3 in `checkpoint` up to the deepest of `blocks` (None: its last), for pictures of `size`
+    pixels (None: its own).
 
-    setting: str  # that `blocks` come from, for messages
-    blocks: tuple[int, ...] | None  # None: the last
-    size: int | None  # None: the model's own
-
-
-def load_vision_transformers(
-    checkpoint: Checkpoint, looks: Sequence[Look], *, placement: Placement
-) -> list[VisionTransformer]:
-    """The DINOv2 or DINOv3 in `checkpoint` for each of `looks`, on one set of weights, up to the deepest block of all.
-
-    Raises BackboneError where it has no such block or its patches do not fit a size.
+    Raises BackboneError where it has no such block or its patches do not fit the size; `key` is for messages.
     """
     config = _load_config(checkpoint)
-    num_blocks = config.num_hidden_layers
-    blocks = [_checked_blocks(look, num_blocks=num_blocks, model=checkpoint.model) for look in looks]
-    config.num_hidden_layers = max(max(chosen) for chosen in blocks)  # deeper ones are not even loaded
-    preprocessing = [_preprocessing(look, checkpoint=checkpoint, config=config) for look in looks]
-    trunk = _load_trunk(checkpoint, config=config, placement=placement)
-    return [
-        VisionTransformer(
-            trunk,
-            config=config,
-            blocks=chosen,
-            pixels=pixels,
-            spec=trunk.describe(preprocessing=pixels.to_manifest(), output=_OUTPUT),
-        )
-        for chosen, pixels in zip(blocks, preprocessing, strict=True)
-    ]
-
-
-def _preprocessing(look: Look, *, checkpoint: Checkpoint, config: Dinov2Config | DINOv3ViTConfig) -> PixelPreprocessing:
+    chosen = _checked_blocks(blocks, num_blocks=config.num_hidden_layers, model=checkpoint.model, key=key)
+    config.num_hidden_layers = max(chosen)  # deeper ones are not even loaded
     pixels = read_pixel_preprocessing(
-        checkpoint.folder, files=IMAGE_FILES, size=look.size, default_size=PUBLISHED_IMAGE_SIZE
+        checkpoint.folder, files=IMAGE_FILES, size=size, default_size=PUBLISHED_IMAGE_SIZE
     )
     check_divides(pixels.size, patch=patch_side(config.patch_size), model=checkpoint.model)
-    return pixels
+    trunk = _load_trunk(checkpoint, config=config, models=models)
+    spec = trunk.describe(preprocessing=pixels.to_manifest(), output=_OUTPUT)
+    return VisionTransformer(trunk, config=config, blocks=chosen, pixels=pixels, spec=spec)
 
 
 def _load_config(checkpoint: Checkpoint) -> Dinov2Config | DINOv3ViTConfig:
@@ -145,12 +122,10 @@ def _load_config(checkpoint: Checkpoint) -> Dinov2Config | DINOv3ViTConfig:
     return load_config(Dinov2Config, checkpoint=checkpoint)
 
 
-def _load_trunk(
-    checkpoint: Checkpoint, *, config: Dinov2Config | DINOv3ViTConfig, placement: Placement
-) -> LazyModel[Trunk]:
+def _load_trunk(checkpoint: Checkpoint, *, config: Dinov2Config | DINOv3ViTConfig, models: Models) -> LazyModel[Trunk]:
     if isinstance(config, DINOv3ViTConfig):
-        return LazyModel(DINOv3ViTModel, part=dinov3_trunk, checkpoint=checkpoint, config=config, placement=placement)
-    return LazyModel(Dinov2Model, part=dinov2_trunk, checkpoint=checkpoint, config=config, placement=placement)
+        return models.of(DINOv3ViTModel, part=dinov3_trunk, checkpoint=checkpoint, config=config)
+    return models.of(Dinov2Model, part=dinov2_trunk, checkpoint=checkpoint, config=config)
 
 
 def _features(
@@ -160,13 +135,13 @@ def _features(
     return {"patch_tokens": patches, "cls": tokens[:, 0], "mean": patches.mean(dim=1, dtype=torch.float32)}
 
 
-def _checked_blocks(look: Look, *, num_blocks: int, model: str) -> tuple[int, ...]:
-    """The blocks, counted from 1, that are looked at; raises BackboneError unless a model of `num_blocks` has them."""
-    blocks = (num_blocks,) if look.blocks is None else look.blocks
-    beyond = [block for block in blocks if not 1 <= block <= num_blocks]
-    if beyond or not blocks:
+def _checked_blocks(blocks: tuple[int, ...] | None, *, num_blocks: int, model: str, key: str) -> tuple[int, ...]:
+    """The blocks, counted from 1; raises BackboneError unless a model of `num_blocks` has them."""
+    chosen = (num_blocks,) if blocks is None else blocks
+    beyond = [block for block in chosen if not 1 <= block <= num_blocks]
+    if beyond or not chosen:
         raise BackboneError(
-            f"{model}: has {num_blocks} blocks, counted from 1, and {look.setting} asks for {list(blocks)}; choose "
-            f"among 1 to {num_blocks}."
+            f"{model}: has {num_blocks} blocks, counted from 1, and {key} asks for {list(chosen)}; choose among 1 to "
+            f"{num_blocks}."
         )
-    return blocks
+    return chosen

@@ -17,7 +17,7 @@ from ..decode.decoded import VideoClip
 from ..flops import count_flops
 from .checkpoint import Checkpoint
 from .preprocessing import VIDEO_FILES, ClipPreparation, PixelPreprocessing, check_divides, read_pixel_preprocessing
-from .pretrained import LazyModel, Placement, load_config, patch_side
+from .pretrained import LazyModel, Models, load_config, patch_side
 from .spec import BackboneSpec, Preparation
 
 
@@ -67,7 +67,7 @@ class VJepa2:
         return {"tokens": tokens, "embedding": tokens.mean(dim=1)}
 
 
-def load_vjepa2(checkpoint: Checkpoint, *, num_frames: int, size: int | None, placement: Placement) -> VJepa2:
+def load_vjepa2(checkpoint: Checkpoint, *, num_frames: int, size: int | None, models: Models) -> VJepa2:
     """The encoder in `checkpoint` for clips of `num_frames` frames; raises BackboneError where it cannot take them."""
     config = load_config(VJEPA2Config, checkpoint=checkpoint)
     pixels = read_pixel_preprocessing(checkpoint.folder, files=VIDEO_FILES, size=size, default_size=config.crop_size)
@@ -80,14 +80,7 @@ def load_vjepa2(checkpoint: Checkpoint, *, num_frames: int, size: int | None, pl
     # The encoder's rotary positions count patches by the configured side, not by the input's: at another size rows
     # and columns would be mixed up without an error.
     config.crop_size = pixels.size
-    encoder = LazyModel(
-        VJEPA2Model,
-        part=_encoder_of,
-        checkpoint=checkpoint,
-        config=config,
-        placement=placement,
-        may_miss=("predictor.",),
-    )
+    encoder = models.of(VJEPA2Model, part=_encoder_of, checkpoint=checkpoint, config=config, may_miss=("predictor.",))
     output: dict[str, Json] = {
         "hidden_state": "the encoder's last, after the final norm",
         "tokens": f"one for each {config.tubelet_size} frames, mean over space in float32",

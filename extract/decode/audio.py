@@ -8,16 +8,16 @@ import numpy as np
 import soundfile
 from jaxtyping import Float32
 
-from ...configs.schema import AudioSettings
 from ...errors import DecodeError
 from ...wording import count_of
+from ..features.settings import SoundSettings
 from . import flac
 from .decoded import AudioWindows
 from .loudness import FLOOR, heard_span
 from .media_file import require_readable
 
 SAMPLE_RATE = 16_000
-RATES, MAX_CHANNELS = AudioSettings().rates, AudioSettings().max_channels
+RATES, MAX_CHANNELS = SoundSettings().rates, SoundSettings().max_channels
 
 _UNKNOWN_LENGTH = 2**63 - 1  # libsndfile's SF_COUNT_MAX
 _NO_MEMORY = 17  # libsndfile's SFE_MALLOC_FAILED
@@ -85,7 +85,7 @@ def _read(
             if not (rates[0] <= rate <= rates[1] and file.channels <= max_channels):
                 raise DecodeError(
                     f"{path}: the header tells of {count_of(file.channels, 'channel')} of {rate:,} samples a second, "
-                    f"and audio.max_channels is {max_channels}, audio.rates {rates[0]:,} to {rates[1]:,}."
+                    f"and max_channels is {max_channels}, rates {rates[0]:,} to {rates[1]:,}."
                 )
             _check_length(path, announced=announced, rate=rate, max_seconds=max_seconds)
             channels = _read_flac(path, file) if file.format == "FLAC" else file.read(dtype="float32", always_2d=True)
@@ -130,7 +130,7 @@ def _check_length(path: Path, *, announced: int, rate: int, max_seconds: float) 
     if announced > max_seconds * rate:
         raise DecodeError(
             f"{path}: the recording lasts {announced / rate:.2f} s and the store has room for {max_seconds:g} s; "
-            "raise audio.max_seconds."
+            "raise max_seconds."
         )
 
 

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float64, Int64, UInt8
 
-from ...configs.schema import VideoSettings
 from ...errors import DecodeError
+from ..features.settings import FilmLimits
 from .brightness import SECONDS_BETWEEN_MEASURES, brightness, lit_span
 from .complaints import Complaints
 from .media_file import require_readable
@@ -35,14 +35,6 @@ _PIXELS_UNKNOWN = 4_000_000  # of a film that does not open: about 4K
 _STAMPS_ROUNDED_TO = 6e-4  # s
 
 _Picture = UInt8[np.ndarray, "height width 3"]
-
-
-@dataclass(frozen=True)
-class FilmLimits:
-    """What a film may cost: the settings of the same names in the section `video`."""
-
-    max_megapixels: float = VideoSettings().max_megapixels  # of one frame
-    max_gigapixels: float = VideoSettings().max_gigapixels  # of all frames together
 
 
 USUAL_LIMITS = FilmLimits()
@@ -105,7 +97,7 @@ def read_header(path: Path, *, limits: FilmLimits, complaints: Complaints) -> Fi
         raise DecodeError(f"{path}: the video does not say its frame rate (got {rate}).")
     if not 0 < width * height <= limits.max_megapixels * 1e6:
         raise DecodeError(
-            f"{path}: the film's frames have {width:,} x {height:,} pixels, more than video.max_megapixels = "
+            f"{path}: the film's frames have {width:,} x {height:,} pixels, more than max_megapixels = "
             f"{limits.max_megapixels:g} allows; raise that if they are so large."
         )
     most_frames = int(limits.max_gigapixels * 1e9 / (width * height))
@@ -163,7 +155,7 @@ def read_film(path: Path, header: FilmHeader, *, chosen: Int64[np.ndarray, " cho
 def _check_length(path: Path, num_frames: int, *, most_frames: int) -> None:
     if num_frames > most_frames:
         raise DecodeError(
-            f"{path}: the film has {num_frames:,} frames or more, and video.max_gigapixels allows {most_frames:,} of "
+            f"{path}: the film has {num_frames:,} frames or more, and max_gigapixels allows {most_frames:,} of "
             "their size; raise it if the film is that long."
         )
 

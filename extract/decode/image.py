@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8, UInt16
 
-from ...configs.schema import ImageSettings
 from ...configs.section import Rectangle
 from ...errors import DecodeError
 from ...wording import count_of
+from ..features.settings import PhotographsSettings
 from .complaints import complaints_unheard
 from .decoded import Photographs
 from .media_file import read_content
@@ -25,7 +25,7 @@ DeepPicture = UInt8[np.ndarray, "height width 3"] | UInt16[np.ndarray, "height w
 
 # "3", "..._3", "..._view3", "...-3": not "...-03", which is how a run's name ends in its class code.
 _VIEW_NUMBER = re.compile(r"(?:^|(?<=[_\s])|(?<=view)|(?<=cam))\d{1,2}$|(?<=-)\d$", re.IGNORECASE)
-_MAX_MEGAPIXELS = ImageSettings().max_megapixels
+_MAX_MEGAPIXELS = PhotographsSettings().max_megapixels
 
 # A lens cap has noise, a blank sheet has grain, and a date may be printed on either: what 98 of 100 pixels show counts.
 _DARK = 16  # of 255; the brightest of those
@@ -58,7 +58,7 @@ def decode_photographs(
     placed = view_of_each(paths, num_views=num_views)
     for path, view in placed.items():
         if view >= num_views:
-            problems.append(f"{path}: it is not used, as photograph {view + 1}, and image.num_views is {num_views}")
+            problems.append(f"{path}: it is not used, as photograph {view + 1}, and num_views is {num_views}")
             continue
         try:
             deep = _read(path, max_megapixels=max_megapixels)

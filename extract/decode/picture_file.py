@@ -64,7 +64,7 @@ def jpeg_size(head: bytes) -> tuple[int, int] | None:
 def _check_size(path: Path, width: int, height: int, *, max_megapixels: float) -> int:
     if width * height > max_megapixels * 1e6:
         raise DecodeError(
-            f"{path}: the photograph has {width:,} x {height:,} pixels, more than image.max_megapixels = "
+            f"{path}: the photograph has {width:,} x {height:,} pixels, more than max_megapixels = "
             f"{max_megapixels:g} allows; raise that if it is one."
         )
     return width * height
@@ -174,6 +174,6 @@ def _check_other(path: Path, content: bytes, *, max_megapixels: float) -> int:
     except (DecodeError, MemoryError):
         raise
     except Image.DecompressionBombError as error:
-        raise DecodeError(f"{path}: the photograph is far beyond image.max_megapixels ({error}).") from error
+        raise DecodeError(f"{path}: the photograph is far beyond max_megapixels ({error}).") from error
     except Exception as error:  # a decoder's own of any kind: it was given bytes that are not what they say
         raise DecodeError(f"{path}: not a picture that can be decoded: damaged or another format.") from error

@@ -108,7 +108,7 @@ def _within_limits(
             f"{count_of(len(found), 'value')} of {name} beyond {limit:g} (line {lines[found[0]]}: {column[found[0]]:g})"
         )
         if 2 * len(found) > num_known:
-            raise DecodeError(f"{path}: {shown}: another unit? The limits are the setting sensor.limits.")
+            raise DecodeError(f"{path}: {shown}: another unit? The feature's setting `limits` has the largest.")
         problems.append(f"{shown} taken as empty")
     return np.where(beyond, np.nan, values), problems
 

@@ -9,11 +9,12 @@ from jaxtyping import Float64, Int64
 
 from ...errors import DecodeError
 from ...wording import count_of
+from ..features.settings import FilmLimits
 from .avi import AviStructure, read_structure
 from .brightness import DARK, SECONDS_BETWEEN_MEASURES
 from .complaints import complaints_heard
 from .decoded import VideoClip
-from .film import USUAL_LIMITS, Film, FilmHeader, FilmLimits, read_film, read_header
+from .film import USUAL_LIMITS, Film, FilmHeader, read_film, read_header
 
 # A film cut short is still used when at least this share of the announced frames decodes.
 MIN_DECODABLE_SHARE = 0.5

@@ -162,20 +162,26 @@ def estimate_plan(
         speeds=measured,
         times=None
         if measured is None
-        else expected_times(measured, plan, rows=rows, workers=workers, num_cores=num_cores()),
+        else expected_times(measured, plan, streams=request.streams, rows=rows, workers=workers, num_cores=num_cores()),
     )
 
 
 def expected_times(
-    measured: Speeds, plan: ExtractPlan, *, rows: Mapping[str, int], workers: int, num_cores: int
+    measured: Speeds,
+    plan: ExtractPlan,
+    *,
+    streams: Mapping[str, str],
+    rows: Mapping[str, int],
+    workers: int,
+    num_cores: int,
 ) -> Times:
     """Expect the slowest side's seconds, and the others' only for the group in which they have nothing to overlap with.
 
-    `rows` are those to write of each feature set. Whatever overlaps, the cores' work divided by their number is the
-    least that it takes; with no workers, decoding and backbones take turns in one process. Programs that run beside
-    it are not reckoned with.
+    `streams` are what each feature is made from, `rows` those to write of each feature set. Whatever overlaps, the
+    cores' work divided by their number is the least that it takes; with no workers, decoding and backbones take turns
+    in one process. Programs that run beside it are not reckoned with.
     """
-    samples = _samples_read(plan)
+    samples = _samples_read(plan, streams)
     decode, backbones = _total(measured.decode, samples), _total(measured.encode, samples)
     disk = _total(measured.write, rows)
     sides = {
@@ -205,7 +211,7 @@ def require_disk_space(expected: Estimate) -> None:
         raise StoreError(
             f"The disk is too small: {expected.store_path} needs {format_size(expected.disk_bytes)} more and "
             f"{format_size(expected.free_bytes)} are free. Make room; or put the store on another disk with --cache; "
-            "or store less, such as fewer of image.blocks. Nothing was computed."
+            "or store less, such as fewer blocks of a feature. Nothing was computed."
         )
 
 
@@ -249,11 +255,11 @@ def to_json(expected: Estimate) -> dict[str, Any]:
 
 
 def _rows_without_files(request: Request, plan: ExtractPlan) -> dict[str, int]:
-    modality_of = {spec.name: modality for modality, encoder in request.encoders.items() for spec in encoder.specs}
+    stream_of = {spec.name: encoder.reader.stream for encoder in request.encoders.values() for spec in encoder.specs}
     counted = Counter(
-        name for task in plan.tasks for name in task.write if task.sample.why_absent(modality_of[name]) is not None
+        name for task in plan.tasks for name in task.write if task.sample.why_absent(stream_of[name]) is not None
     )
-    return {name: counted[name] for name in modality_of}
+    return {name: counted[name] for name in stream_of}
 
 
 def _array_bytes(specs: Sequence[FeatureSetSpec], rows: Mapping[str, int]) -> dict[str, int]:
@@ -264,10 +270,10 @@ def _seconds(costs: Mapping[str, Cost]) -> dict[str, float]:
     return {name: cost.seconds for name, cost in costs.items()}
 
 
-def _samples_read(plan: ExtractPlan) -> Counter[str]:
+def _samples_read(plan: ExtractPlan, streams: Mapping[str, str]) -> Counter[str]:
     """Samples to read and encode by modality; those known to have no files take no time."""
     tasks = [task for group in plan.groups for task in group]
-    return Counter(modality for task in tasks for modality in task.decode if task.sample.why_absent(modality) is None)
+    return Counter(name for task in tasks for name in task.decode if task.sample.why_absent(streams[name]) is None)
 
 
 def _total(costs: Mapping[str, Cost], counts: Mapping[str, int]) -> Cost:

@@ -12,8 +12,8 @@ from ...cache.store import FeatureStore
 from ...configs.device import resolve_device
 from ...configs.schema import Settings
 from ..batching import CPU_GROUP_SIZE, AdaptiveEncoder, encode_group
+from ..features.kind import Encoder, Prepared
 from ..features.load import num_workers
-from ..features.modality import Encoder, Prepared
 from ..request import Request
 from .speeds import ReadSamples, read_samples
 

@@ -24,7 +24,7 @@ from ...progress import say
 from ...wording import count_of
 from ..batching import AdaptiveEncoder, encode_group
 from ..cores import cores_left_to
-from ..features.modality import Prepared
+from ..features.kind import Prepared
 from ..plan import ExtractPlan, Task
 from ..pool.decode_pool import DecodePool
 from ..pool.read_task import Failure
@@ -133,12 +133,14 @@ def read_samples(request: Request, tasks: Sequence[Task], *, workers: int) -> Ma
     readers = {modality: encoder.reader for modality, encoder in request.encoders.items()}
     limits = replace(request.limits, seconds=min(request.limits.seconds, _PATIENCE))
     with DecodePool(readers, workers=min(workers, 1), root=request.root, limits=limits) as pool:
-        read = {modality: _read(pool, modality, _candidates(tasks, modality)) for modality in readers}
-    return {modality: samples for modality, samples in read.items() if samples is not None}
+        read = {
+            name: _read(pool, name, _candidates(tasks, name, stream=reader.stream)) for name, reader in readers.items()
+        }
+    return {name: samples for name, samples in read.items() if samples is not None}
 
 
-def _candidates(tasks: Sequence[Task], modality: str) -> list[Task]:
-    listed = [task for task in tasks if modality in task.decode and task.sample.why_absent(modality) is None]
+def _candidates(tasks: Sequence[Task], modality: str, *, stream: str) -> list[Task]:
+    listed = [task for task in tasks if modality in task.decode and task.sample.why_absent(stream) is None]
     chosen = np.random.default_rng(0).permutation(len(listed))[: _SAMPLES * _ROUNDS]
     return [replace(listed[place], decode=frozenset({modality})) for place in chosen]
 

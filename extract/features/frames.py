@@ -10,16 +10,13 @@ from pathlib import Path
 import torch
 from einops import rearrange
 
-from ...cache.arrays import ArraySpec, FeatureSetSpec
-from ...configs.schema import CacheSettings, FramesSettings
+from ...cache.arrays import ArraySpec, FeatureSetSpec, StorageType
 from ..backbones.spec import ImageBackbone, Preparation
 from ..decode.decoded import Photographs
-from ..decode.film import USUAL_LIMITS, FilmLimits
 from ..decode.video import decode_video
 from ..sources.source import Sample
-from .arc_on import arc_on_array
-from .made_by import OPENCV, made_by
-from .modality import Features, Prepared
+from .kind import OPENCV, Features, Prepared, Tools, arc_on_array, made_by
+from .settings import FramesSettings
 
 
 @dataclass(frozen=True)
@@ -28,14 +25,17 @@ class FramesReader:
 
     settings: FramesSettings
     preparation: Preparation[Photographs]
-    limits: FilmLimits
+
+    @property
+    def stream(self) -> str:
+        return self.settings.stream
 
     def files(self, sample: Sample) -> tuple[Path, ...]:
-        return sample.files["video"]
+        return sample.files[self.stream]
 
     def __call__(self, sample: Sample) -> Prepared:
         (film,) = self.files(sample)
-        clip = decode_video(film, num_frames=self.settings.num_frames, limits=self.limits)
+        clip = decode_video(film, num_frames=self.settings.num_frames, limits=self.settings)
         pictures = Photographs(tuple(clip.frames))  # to an image backbone a frame is a picture like any other
         tensors = {"frames": self.preparation(pictures), "arc_on": torch.from_numpy(clip.arc_on)}
         return Prepared(tensors, notes=clip.problems)
@@ -44,19 +44,12 @@ class FramesReader:
 class FramesEncoder:
     """Embeddings (time, dim): the mean over the patches of each frame, without CLS and register tokens."""
 
-    def __init__(
-        self,
-        backbone: ImageBackbone,
-        *,
-        settings: FramesSettings,
-        cache: CacheSettings,
-        limits: FilmLimits = USUAL_LIMITS,
-    ) -> None:
+    def __init__(self, name: str, settings: FramesSettings, *, backbone: ImageBackbone, dtype: StorageType) -> None:
         self._backbone = backbone
         (self._block,) = backbone.blocks
-        self.reader = FramesReader(settings=settings, preparation=backbone.preparation, limits=limits)
+        self.reader = FramesReader(settings=settings, preparation=backbone.preparation)
         arrays = [
-            ArraySpec("embedding", (settings.num_frames, backbone.dim), ("time", "dim"), cache.dtype),
+            ArraySpec("embedding", (settings.num_frames, backbone.dim), ("time", "dim"), dtype),
             arc_on_array(),
         ]
         described = made_by(
@@ -65,7 +58,7 @@ class FramesEncoder:
             decoders=[OPENCV],
             block=self._block,
         )
-        self.specs = [FeatureSetSpec(settings.store_as, arrays, described)]
+        self.specs = [FeatureSetSpec(name, arrays, described)]
 
     def load(self) -> None:
         self._backbone.load()
@@ -82,3 +75,9 @@ class FramesEncoder:
 
     def flops(self, prepared: Prepared, *, feature_sets: frozenset[str]) -> int:
         return len(prepared.tensors["frames"]) * self._backbone.flops()
+
+
+def make(name: str, settings: FramesSettings, tools: Tools) -> FramesEncoder:
+    blocks = None if settings.block is None else (settings.block,)
+    backbone = tools.backbones.pictures(settings, key=f"features.{name}", blocks=blocks, size=settings.size)
+    return FramesEncoder(name, settings, backbone=backbone, dtype=tools.dtype)

@@ -18,7 +18,7 @@ from types import TracebackType
 from ...cache.status import Status
 from ...errors import WeldcacheError
 from ...progress import say
-from ..features.modality import Reader
+from ..features.kind import Reader
 from ..plan import Task
 from .decode_process import DecodeProcess, decode_context
 from .decoder import Decoder, DecoderDiedError, DecodeThread

@@ -16,7 +16,7 @@ import psutil
 
 from ...cache.source_files import SourceFile
 from ...errors import WeldcacheError
-from ..features.modality import Prepared, Reader
+from ..features.kind import Prepared, Reader
 from ..plan import Task
 from .decoder import DecoderDiedError
 from .limits import TICK, Limits, Watch

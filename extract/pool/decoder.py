@@ -8,7 +8,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Protocol, runtime_checkable
 
-from ..features.modality import Reader
+from ..features.kind import Reader
 from ..plan import Task
 from .limits import TICK, Limits, Watch
 from .read_task import ReadTask, read_task

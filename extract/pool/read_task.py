@@ -9,7 +9,7 @@ from pathlib import Path
 from ...cache.source_files import SourceFile, source_file
 from ...cache.status import Status
 from ...errors import DecodeError
-from ..features.modality import Prepared, Reader
+from ..features.kind import Prepared, Reader
 from ..plan import Task
 from ..sources.source import Sample
 
@@ -50,7 +50,7 @@ def read_task(
     for modality in sorted(task.decode):
         begin(modality)
         try:
-            outcome, sources[modality] = _read(task.sample, modality, reader=readers[modality], files=files)
+            outcome, sources[modality] = _read(task.sample, reader=readers[modality], files=files)
             prepared[modality] = _without_root(outcome, root)
         except Exception as error:
             if _is_of_memory(error):
@@ -111,21 +111,20 @@ def _size_and_time(path: Path) -> tuple[int, int]:
     return stat.st_size, stat.st_mtime_ns
 
 
-def _read(
-    sample: Sample, modality: str, *, reader: Reader, files: SampleFiles
-) -> tuple[Prepared | Failure, tuple[SourceFile, ...]]:
-    missing = sample.why_absent(modality)
+def _read(sample: Sample, *, reader: Reader, files: SampleFiles) -> tuple[Prepared | Failure, tuple[SourceFile, ...]]:
+    stream = reader.stream
+    missing = sample.why_absent(stream)
     if missing is not None:
-        return Failure(Status.UNREADABLE if sample.is_unreadable(modality) else Status.ABSENT, missing), ()
+        return Failure(Status.UNREADABLE if stream in sample.unreadable else Status.ABSENT, missing), ()
     sources = files.of(sample, reader=reader)
     if isinstance(sources, Failure):
         return sources, ()
     outcome: Prepared | Failure
     try:
         outcome = reader(sample)
-        outcome = replace(outcome, notes=outcome.notes + sample.notes_of(modality))
+        outcome = replace(outcome, notes=outcome.notes + sample.notes.get(stream, ()))
     except DecodeError as error:
-        outcome = Failure(Status.UNREADABLE, "; ".join((str(error), *sample.notes_of(modality))))
+        outcome = Failure(Status.UNREADABLE, "; ".join((str(error), *sample.notes.get(stream, ()))))
     changed = [str(path) for path in reader.files(sample) if files.changed(path)]
     if changed:
         reason = f"{', '.join(changed)} changed while it was read. Run again when nothing writes to it any more."

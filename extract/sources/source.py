@@ -10,9 +10,6 @@ from ...cache.targets import TargetSpec, TargetValue
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
-# A modality whose recording is another's: the film, as single frames.
-_RECORDED_AS: Mapping[str, str] = {"frames": "video"}
-
 
 @dataclass(frozen=True)
 class Sample:
@@ -31,22 +28,14 @@ class Sample:
     absent: Mapping[str, str] = field(default_factory=dict)  # stream -> what is missing
     unreadable: frozenset[str] = frozenset()  # streams of `absent` for which something is there that cannot be read
     notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # stream -> what was passed over there
-    vectors: Mapping[str, tuple[float, ...]] = field(
-        default_factory=dict
-    )  # numbers by stream, beside the file they are in
+    vectors: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # stream -> numbers, of the file in `files`
     masks: Mapping[Path, Path] = field(default_factory=dict)  # picture -> where it is defective, as a picture
 
-    def why_absent(self, modality: str) -> str | None:
-        """What is missing that `modality` is read from, in words; None where it is there."""
-        return self.absent.get(_RECORDED_AS.get(modality, modality))
-
-    def is_unreadable(self, modality: str) -> bool:
-        """Whether what `modality` is read from is there and known not to be readable before it is opened."""
-        return _RECORDED_AS.get(modality, modality) in self.unreadable
-
-    def notes_of(self, modality: str) -> tuple[str, ...]:
-        """What was passed over where the files of `modality` lie, in words."""
-        return self.notes.get(_RECORDED_AS.get(modality, modality), ())
+    def why_absent(self, stream: str) -> str | None:
+        """What is missing of a stream, in words; None where it is there."""
+        if stream in self.files or stream in self.vectors:
+            return None
+        return self.absent.get(stream, f"the data set has no {stream}")
 
 
 @runtime_checkable

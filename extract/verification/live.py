@@ -22,8 +22,7 @@ from ...progress import Progress
 from ...wording import count_of
 from ..batching import CPU_GROUP_SIZE, AdaptiveEncoder
 from ..changes import sets_of_others
-from ..features.load import LazyText
-from ..features.modality import Encoder, Prepared
+from ..features.kind import Constant, Encoder, Prepared
 from ..plan import Task
 from ..pool.decode_pool import DecodePool
 from ..request import Request
@@ -66,7 +65,8 @@ def compare_live(
         with Progress("Comparing with live features", total=total, unit="recordings") as progress:
             for modality, encoder in request.encoders.items():
                 comparer.compare_modality(modality, encoder, rows, progress)
-    comparer.compare_text(request.text)
+    for constant in request.constants.values():
+        comparer.compare_constant(constant)
     if not comparer.arrays:
         evidence = "nothing could be compared: no complete weld is in the data set and made by what the settings name"
         comparer.findings.append(Finding("live", "warning", evidence, _REMEDY_OF_NOTHING))
@@ -149,26 +149,27 @@ class _Comparer:
                 self._compare_group(adaptive, readable, wanted)
             progress.advance(len(group))
 
-    def compare_text(self, text: LazyText) -> None:
-        """Compare the text anchor, where the store has it from the same model."""
-        if text.name not in self._store.constants or text.name not in self._sets:
+    def compare_constant(self, constant: Constant) -> None:
+        """Compare a constant, where the store has it from the same model."""
+        name = constant.name
+        if name not in self._store.constants or name not in self._sets:
             return
-        vector = text.vector()
-        spec = ArraySpec("prompt", vector.shape, ("dim",), "float32")
+        vector = constant.vector()
+        spec = ArraySpec(name, vector.shape, ("dim",), "float32")
         try:
-            cached = self._store.constant(text.name)
+            cached = self._store.constant(name)
         except (StoreError, ValueError, RuntimeError, OSError, KeyError, TypeError):
             return  # the checks of the store alone tell of it
         if cached.shape != vector.shape:
-            self._tell_text(text.name, f"its shape is {cached.shape}, live it is {vector.shape}")
+            self._tell_constant(name, f"its shape is {cached.shape}, live it is {vector.shape}")
             return
-        floor = FLOORS[text.encoder.spec.arithmetic]
-        compared = compare(cached, together=vector, alone=text.vector(), spec=spec, floor=floor)
-        self._array(text.name).add("", compared, cached.astype(np.float64))
+        floor = FLOORS[constant.arithmetic]
+        compared = compare(cached, together=vector, alone=constant.vector(), spec=spec, floor=floor)
+        self._array(name).add("", compared, cached.astype(np.float64))
         if not compared.passed:
-            self._tell_text(text.name, f"live and cached differ by up to {compared.difference:.2e}")
+            self._tell_constant(name, f"live and cached differ by up to {compared.difference:.2e}")
 
-    def _tell_text(self, name: str, evidence: str) -> None:
+    def _tell_constant(self, name: str, evidence: str) -> None:
         self.findings.append(StoreFinding("live", "error", evidence, HOW_TO_MEND, part=name, mend="drop"))
 
     def _read(self, row: int, modality: str) -> _Read | None:

@@ -26,7 +26,7 @@ from ...errors import BackboneError, NotFoundError, StoreError
 from ...findings import Check, Finding
 from ...progress import Progress, say
 from ...wording import count_of, shortened
-from ..changes import Change, CurrentFiles, changes_of_modality, changes_of_record, sets_of_others
+from ..changes import Change, CurrentFiles, changes_of_feature, changes_of_record, sets_of_others
 from ..request import Request, make_request
 from .live import NOT_ASKED_FOR, REMEDY_OF_NOT_ASKED_FOR, LiveResult, compare_live
 
@@ -41,7 +41,7 @@ _REMEDY_OF_MISSING = "`weldcache extract` computes what is missing, and tries ag
 _REMEDY_OF_OTHER_ENTRY = "Restore the data as it was; or take over what it says now: `weldcache extract --relabel`."
 _REMEDY_OF_CHANGE = "Restore the file, or compute the weld from it as it is now: `weldcache extract --refresh`."
 _REMEDY_OF_OTHER_MAKING = (
-    "Ask for what it was made with; or keep both, under another name (such as --set image.store_as=image_2); "
+    "Ask for what it was made with; or keep both, as a second feature (features.image_2 in weldcache.yaml); "
     "or make it anew: `weldcache extract --refresh`."
 )
 _REMEDY_OF_OTHER_DATA = "Name the store's own data set with --set data.root=PATH, or leave it out with --no-sources."
@@ -196,9 +196,9 @@ def _check_files(store: FeatureStore, request: Request) -> Check:
     made = [[spec.name for spec in encoder.specs] for encoder in request.encoders.values()]
     total = sum(_num_complete(store, request, names) for names in [*made, *([name] for name in others)])
     with Progress("Hashing source files", total=total, unit="recordings") as progress:
-        for modality, encoder in request.encoders.items():
-            changes = changes_of_modality(store, request.samples, modality, encoder, files=files, progress=progress)
-            findings += _told(changes, part=modality)
+        for name, encoder in request.encoders.items():
+            changes = changes_of_feature(store, request.samples, encoder, files=files, progress=progress)
+            findings += _told(changes, part=name)
         for name in others:
             changes = changes_of_record(store, request.samples, name, files=files, progress=progress)
             findings += _told(changes, part=name)

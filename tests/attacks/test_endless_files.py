@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 Run = Callable[..., Any]
-SENSOR = ("--set", "extract.modalities=[sensor]")
+SENSOR = ("--set", "extract.features=[sensor]")
 
 
 def test_they_cost_their_own_row_and_the_run_goes_on(

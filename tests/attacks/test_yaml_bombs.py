@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 BOMBS = {
-    "aliases": "train: {lr: &a [" + 9 * "x," + "], epochs: &b [" + 9 * "*a," + "], seed: [" + 9 * "*b," + "]}",
+    "aliases": "train: {lr: &a [" + 9 * "x," + "], epochs: &b [" + 9 * "*a," + "], seed: [" + 9 * "*b," + "]}}",
     "an alias to itself": "train: &a [*a]",
     "brackets": "train: " + 100_000 * "[",
     "dashes": "train: " + 100_000 * "- ",
@@ -15,7 +15,7 @@ BOMBS = {
     "digits": "train: {seed: " + 5_000 * "9" + "}",
     "size": "#" * (1 << 20),
     "a long key": "{" + 1_000 * "k" + ": 1}",
-    "many faults": "image: {blocks: [" + 1_000 * "x," + "]}",
+    "many faults": "features: {image: {blocks: [" + 1_000 * "x," + "]}}",
     "a long text": "train: {monitor: " + 100_000 * "x" + "}",
 }
 
@@ -34,5 +34,5 @@ def test_a_bomb_is_refused_in_a_short_sentence(
 
 def test_an_override_is_no_way_around(weldcache: Callable[..., Any], tmp_path: Path) -> None:
     for value in ("[&a x, *a]", 1_000 * "[", 5_000 * "9", "!!python/object/apply:os.system [ls]"):
-        outcome = weldcache("config", "show", "--set", f"image.blocks={value}", folder=tmp_path)
+        outcome = weldcache("config", "show", "--set", f"features.image.blocks={value}", folder=tmp_path)
         assert outcome.code == 2 and "fault of weldcache" not in outcome.err

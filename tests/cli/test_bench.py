@@ -73,7 +73,7 @@ def test_a_variant_that_cannot_be_tried_exits_one_and_the_others_are_in_the_tabl
     assert outcome.code == 1 and "Traceback" not in outcome.err
     assert "block 9 failed" in outcome.out and "no features image/block_9" in outcome.out
     assert "no gate 0." in outcome.out
-    assert "image.blocks=[2,4,9]" in outcome.err
+    assert "features.image.blocks=[2,4,9]" in outcome.err
 
 
 @pytest.mark.parametrize(

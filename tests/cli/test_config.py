@@ -22,7 +22,7 @@ def test_what_is_shown_loads_back_equal(weldcache: Callable[..., Any], synthetic
     outcome = weldcache("config", "show", "--set", "train.lr=0.5", folder=synthetic)
     assert outcome.code == 0
     shown = yaml.safe_load(outcome.raw_out)
-    assert shown["train"]["lr"] == 0.5 and shown["video"]["model"] == "demo"
+    assert shown["train"]["lr"] == 0.5 and shown["features"]["video"]["model"] == "demo"
     assert shown["data"]["root"] == str(synthetic)  # the folder's weldcache.yaml says `root: .`
     (tmp_path / "shown.yaml").write_text(outcome.raw_out)
     expected = load_settings(overrides=["train.lr=0.5"], folder=synthetic)
@@ -36,12 +36,17 @@ def test_a_setting_is_explained(weldcache: Callable[..., Any], synthetic: Path) 
 
 
 def test_a_section_is_explained_setting_by_setting(weldcache: Callable[..., Any], tmp_path: Path) -> None:
-    outcome = weldcache("config", "explain", "audio", folder=tmp_path)
-    assert all(name in outcome.out for name in ("audio.model", "audio.revision", "audio.max_seconds"))
+    outcome = weldcache("config", "explain", "features.audio", folder=tmp_path)
+    assert all(
+        name in outcome.out
+        for name in ("features.audio.model", "features.audio.revision", "features.audio.max_seconds")
+    )
     assert "train." not in outcome.out
 
 
-@pytest.mark.parametrize(("key", "nearest"), [("train.lrr", "train.lr"), ("video.frames", "video.num_frames")])
+@pytest.mark.parametrize(
+    ("key", "nearest"), [("train.lrr", "train.lr"), ("features.video.frames", "features.video.num_frames")]
+)
 def test_an_unknown_setting_is_answered_with_the_nearest(
     weldcache: Callable[..., Any], tmp_path: Path, key: str, nearest: str
 ) -> None:

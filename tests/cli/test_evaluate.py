@@ -60,7 +60,7 @@ def test_another_cache_is_refused_with_the_difference_named(
     weldcache: Run, judged: Path, copy_of: Callable[[Path], Path], contents: Contents
 ) -> None:
     project = copy_of(judged)
-    other = ["--cache", "other.zarr", "--set", "video.num_frames=8"]
+    other = ["--cache", "other.zarr", "--set", "features.video.num_frames=8"]
     assert weldcache("extract", *other, folder=project).code == 0
     before = contents(project / "runs")
     outcome = weldcache("eval", "--run", "first", "--cache", "other.zarr", folder=project)

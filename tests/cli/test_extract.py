@@ -213,7 +213,7 @@ def test_bad_settings_are_refused_by_every_command(
 
 
 @pytest.mark.parametrize(
-    ("setting", "name"), [("video.num_frames=8", "num_frames"), ("image.num_views=4", "num_views")]
+    ("setting", "name"), [("features.video.num_frames=8", "num_frames"), ("features.image.num_views=4", "num_views")]
 )
 def test_a_cache_of_another_fingerprint_is_refused_with_the_difference_named(
     weldcache: Run, extracted: Path, contents: Contents, setting: str, name: str
@@ -294,8 +294,8 @@ def test_a_modality_of_which_nothing_can_be_used_fails_the_run_and_mending_the_s
     weldcache: Run, synthetic: Path, copy_of: Callable[[Path], Path]
 ) -> None:
     project = copy_of(synthetic)
-    audio = ("--split", "val", "--set", "extract.modalities=[audio]")
-    short = ("--set", "audio.max_seconds=0.1")
+    audio = ("--split", "val", "--set", "extract.features=[audio]")
+    short = ("--set", "features.audio.max_seconds=0.1")
     failed = weldcache("extract", *audio, *short, folder=project)
     assert failed.code == 1 and "Not one weld has audio" in failed.err
     assert "15 welds, audio (unreadable)" in failed.out and failed.out.count("audio.max_seconds") == 1

@@ -87,7 +87,7 @@ def test_rows_that_came_after_the_verification_are_not_called_verified(
     weldcache: Callable[..., Any], synthetic: Path, copy_of: Callable[[Path], Path]
 ) -> None:
     project = copy_of(synthetic)
-    sensor = ("--set", "extract.modalities=[sensor]")
+    sensor = ("--set", "extract.features=[sensor]")
     assert weldcache("extract", "--split", "train", *sensor, folder=project).code == 0
     assert weldcache("verify", *sensor, folder=project).code == 0
     assert "nothing wrong" in weldcache("info", folder=project).out

@@ -78,7 +78,7 @@ def test_beside_a_half_store_the_rest_is_planned_and_nothing_changed(
     told = planned(weldcache, project)
     assert told["rows"]["audio"] == {"train": 8, "test": 15}
     assert planned(weldcache, project, "--split", "val", "--no-probe")["welds"] == {"asked": 15, "to_do": 0}
-    another_block = planned(weldcache, project, "--split", "val", "--set", "image.blocks=[2,3,4]")
+    another_block = planned(weldcache, project, "--split", "val", "--set", "features.image.blocks=[2,3,4]")
     assert {name: sum(rows.values()) for name, rows in another_block["rows"].items() if rows} == {"image/block_3": 15}
     assert another_block["seconds_per_weld"]["decode"].keys() == {"image"}
     assert contents(project) == before
@@ -99,7 +99,7 @@ def test_what_extract_would_refuse_is_refused(
     weldcache: Run, extracted: Path, contents: Contents, arguments: tuple[str, ...]
 ) -> None:
     before = contents(extracted)
-    outcome = weldcache("plan", *arguments, "--set", "video.num_frames=8", folder=extracted)
+    outcome = weldcache("plan", *arguments, "--set", "features.video.num_frames=8", folder=extracted)
     assert outcome.code == 2 and "num_frames: the cache has 16, the request 8" in outcome.err
     assert contents(extracted) == before
 
@@ -115,9 +115,9 @@ def test_a_changed_file_is_told(
     assert outcome.code == 2 and key in outcome.err and "--refresh" in outcome.err
     told = planned(weldcache, project, "--refresh", "--no-probe")
     assert told["welds"]["to_do"] == 1 and told["rows"]["sensor"] == {"train": 1}
-    anew = planned(weldcache, project, "--refresh", "--no-probe", "--set", "sensor.num_steps=64")
+    anew = planned(weldcache, project, "--refresh", "--no-probe", "--set", "features.sensor.num_steps=64")
     assert sum(anew["rows"]["sensor"].values()) == 38 and not anew["rows"]["video"]
-    part = weldcache("plan", "--refresh", "--split", "val", "--set", "sensor.num_steps=64", folder=project)
+    part = weldcache("plan", "--refresh", "--split", "val", "--set", "features.sensor.num_steps=64", folder=project)
     assert part.code == 2 and "leave out --split" in part.err
 
 

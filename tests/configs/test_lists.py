@@ -55,7 +55,7 @@ def test_later_settings_win(tmp_path: Path) -> None:
     variants = load_variant_list(path)  # stage1 says a patience too, and is laid over the folder's
     first, second = (variants.resolve(name, folder=tmp_path) for name in ("a", "b"))
     assert (first.train.epochs, first.train.lr, first.train.patience) == (8, 2e-5, 8)
-    assert first.model.blocks == (8, 12) and first.video.model == "demo"
+    assert first.model.blocks == (8, 12) and first.features["video"].model == "demo"
     assert (second.train.epochs, second.model.d_model) == (9, 32)
     assert variants.resolve("b", overrides=["train.epochs=10"], folder=tmp_path).train.epochs == 10
     assert variants.name == "mine" and variants.question == ""
@@ -119,12 +119,14 @@ def test_seeds_are_numbers_as_yaml_1_2_writes_them(tmp_path: Path) -> None:
 
 def test_paths_in_a_list_are_meant_from_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "lists/models/d").mkdir(parents=True)
-    path = write(tmp_path / "lists", "set: {cache.path: a.zarr}\nvariants: {7: {set: {image.model: models/d}}}\n")
+    path = write(
+        tmp_path / "lists", "set: {cache.path: a.zarr}\nvariants: {7: {set: {features.image.model: models/d}}}\n"
+    )
     monkeypatch.chdir(tmp_path)
     variants = load_variant_list(path)
     settings = variants.resolve("7")
     assert settings.cache.path == tmp_path / "lists/a.zarr"
-    assert settings.image.model == str(tmp_path / "lists/models/d")
+    assert settings.features["image"].model == str(tmp_path / "lists/models/d")
 
 
 def test_a_list_that_is_not_there(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Settings: who wins, what is refused, and in which words."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,14 @@ from weldcache.configs.load import (
     preset_names,
     preset_summary,
     settings_from_file,
+    settings_from_record,
     to_yaml,
 )
+from weldcache.configs.plain_yaml import dump_yaml
 from weldcache.configs.schema import Settings
 from weldcache.configs.section import fields
 from weldcache.errors import NotFoundError, SettingsError
+from weldcache.extract.features.settings import FilmSettings, FramesSettings, PhotographsSettings
 
 
 def write(folder: Path, text: str, name: str = "weldcache.yaml") -> Path:
@@ -30,7 +34,7 @@ def test_later_layers_win(tmp_path: Path) -> None:
     write(tmp_path, "preset: demo\ntrain:\n  lr: 0.5\n  epochs: 7\n")
     file = write(tmp_path, "train:\n  epochs: 8\n", "own.yaml")
     assert load_settings(folder=tmp_path).train.lr == 0.5
-    assert load_settings(folder=tmp_path).image.blocks == (2, 4)  # from the preset
+    assert load_settings(folder=tmp_path).features["image"].blocks == (2, 4)  # from the preset
     assert load_settings(str(file), folder=tmp_path).train.epochs == 8
     settings = load_settings(str(file), overrides=["train.epochs=9", "train.epochs=10"], folder=tmp_path)
     assert (settings.train.epochs, settings.train.lr) == (10, 0.5)
@@ -38,14 +42,19 @@ def test_later_layers_win(tmp_path: Path) -> None:
 
 def test_a_named_preset_is_laid_over_the_one_that_the_folder_is_built_on(tmp_path: Path) -> None:
     """Stage 1, whatever the folder says of what stage 1 is, on a demo's features."""
-    write(tmp_path, "preset: demo\ntrain:\n  epochs: 7\n  checkpoint_seconds: 3\nimage:\n  model: /models/dinov3\n")
+    write(tmp_path, "preset: demo\ntrain:\n  epochs: 7\n  checkpoint_seconds: 3\n")
     settings = load_settings("stage1", folder=tmp_path)
     assert (settings.model.blocks, settings.model.pooling, settings.model.d_model) == ((8, 12), ("max", "mean"), 256)
     assert (settings.train.lr, settings.train.epochs, settings.train.checkpoint_seconds) == (1e-4, 100, 3)
-    assert settings.image.model == "facebook/dinov2-base"
-    assert (settings.video.model, settings.model.standardise, settings.train.device) == ("demo", True, "cpu")
+    assert (settings.model.image, settings.features["image_dinov2"].model) == ("image_dinov2", "facebook/dinov2-base")
+    assert (settings.features["image"].model, settings.asked_features[-1]) == ("demo", "image_dinov2")
+    assert (settings.features["video"].model, settings.model.standardise, settings.train.device) == (
+        "demo",
+        True,
+        "cpu",
+    )
     alone = load_settings("stage1", folder=tmp_path / "elsewhere")
-    assert (alone.video.model, alone.model.standardise) == (Settings().video.model, False)
+    assert (alone.features["video"], alone.model.standardise) == (Settings().features["video"], False)
 
 
 def test_paths_in_a_file_are_meant_from_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,11 +70,11 @@ def test_the_home_folder_is_found_wherever_a_path_is_written(tmp_path: Path, mon
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     (tmp_path / "home").mkdir()
     write(tmp_path / "home", "train: {epochs: 7}\n", "own.yaml")
-    write(tmp_path, "data: {root: ~/welds}\nimage: {model: ~/dino}\n")
+    write(tmp_path, "data: {root: ~/welds}\nfeatures: {image: {model: ~/dino}}\n")
     settings = load_settings("~/own.yaml", overrides=["cache.path=~/x.zarr"], folder=tmp_path)
     assert settings.train.epochs == 7
     assert (settings.data.root, settings.cache.path) == (tmp_path / "home/welds", tmp_path / "home/x.zarr")
-    assert settings.image.model == str(tmp_path / "home/dino")
+    assert settings.features["image"].model == str(tmp_path / "home/dino")
     with pytest.raises(SettingsError, match="no user of that name"):
         load_settings(overrides=["cache.path=~nobody.of-that-name/x"], folder=tmp_path)
 
@@ -76,14 +85,17 @@ def test_a_model_that_is_a_folder_beside_the_file_is_that_folder(
     """And one that is written as only a path is, whether it exists or not: never somebody's model on the hub."""
     for name in ("project/models/d", "project/demo", "facebook/dinov2-base"):
         (tmp_path / name).mkdir(parents=True)
-    text = "image: {model: models/d}\nvideo: {model: ./none}\naudio: {model: demo}\nframes: {model: models/none}\n"
+    text = (
+        "features:\n"
+        "  image: {model: models/d}\n  video: {model: ./none}\n  audio: {model: demo}\n  frames: {model: models/none}\n"
+    )
     file = write(tmp_path / "project", text)
     monkeypatch.chdir(tmp_path)
-    settings = load_settings(str(file), overrides=["text.model=project/models/d"])
-    assert settings.image.model == settings.text.model == str(tmp_path / "project/models/d")
-    assert settings.video.model == str(tmp_path / "project/none")
-    assert (settings.audio.model, settings.frames.model) == ("demo", "models/none")
-    assert load_settings("stage1").image.model == "facebook/dinov2-base"  # a preset's is an id
+    settings = load_settings(str(file), overrides=["features.text.model=project/models/d"])
+    assert settings.features["image"].model == settings.features["text"].model == str(tmp_path / "project/models/d")
+    assert settings.features["video"].model == str(tmp_path / "project/none")
+    assert (settings.features["audio"].model, settings.features["frames"].model) == ("demo", "models/none")
+    assert load_settings("stage1").features["image_dinov2"].model == "facebook/dinov2-base"  # a preset's is an id
 
 
 @pytest.mark.parametrize(
@@ -98,14 +110,23 @@ def test_a_model_that_is_a_folder_beside_the_file_is_that_folder(
     ],
 )
 def test_an_override_of_a_text_is_taken_as_it_is_unless_quoted(written: str, prompt: str) -> None:
-    assert load_settings("demo", overrides=[f"text.prompt={written}"]).text.prompt == prompt
+    assert load_settings("demo", overrides=[f"features.text.prompt={written}"]).features["text"].prompt == prompt
 
 
 def test_an_override_can_be_nothing() -> None:
-    overrides = ["image.revision=1234567", "video.revision=1e10", "text.revision=null", "image.size=null"]
+    overrides = [
+        "features.image.revision=1234567",
+        "features.video.revision=1e10",
+        "features.text.revision=null",
+        "features.image.size=null",
+    ]
     settings = load_settings("demo", overrides=overrides)
-    assert (settings.image.revision, settings.video.revision, settings.text.revision) == ("1234567", "1e10", None)
-    assert settings.image.size is None
+    assert (
+        settings.features["image"].revision,
+        settings.features["video"].revision,
+        settings.features["text"].revision,
+    ) == ("1234567", "1e10", None)
+    assert settings.features["image"].size is None
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe", "broken link", "latin-1"])
@@ -124,7 +145,13 @@ def test_a_settings_file_that_cannot_be_read_is_not_passed_over(tmp_path: Path, 
 
 
 def test_settings_survive_being_saved(tmp_path: Path) -> None:
-    overrides = ["train.seed=3", "video.revision=1e10", "text.prompt=off", "image.revision=0o17", "train.lr=2e-5"]
+    overrides = [
+        "train.seed=3",
+        "features.video.revision=1e10",
+        "features.text.prompt=off",
+        "features.image.revision=0o17",
+        "train.lr=2e-5",
+    ]
     settings = load_settings("demo", overrides=overrides, folder=tmp_path)
     path = write(tmp_path, to_yaml(settings), "config.yaml")
     assert settings_from_file(path) == settings
@@ -140,7 +167,7 @@ def test_settings_survive_being_saved(tmp_path: Path) -> None:
         (["train.lr=-1"], r"--set train.lr=-1: train.lr: Input should be greater than 0, got -1"),
         (["train.lr=fast"], r"train.lr: Input should be a valid number"),
         (["train.monitor=accuracy"], r"train.monitor: Input should be 'val_auroc' or 'val_loss'"),
-        (["image.blocks=[21, 10]"], r"image.blocks must ascend"),
+        (["features.image.blocks=[21, 10]"], r"features.image: blocks must ascend"),
         (["model.d_model=20", "model.num_heads=3"], r"d_model = 20 is not a multiple of model.num_heads = 3"),
         (["train.lr={"], r"--set train.lr=\{ is not valid YAML"),
         (["train.epochs=1 # for now"], r"what follows # is a comment, '# for now'"),
@@ -164,19 +191,22 @@ def test_bad_overrides_are_refused_in_words(overrides: list[str], message: str) 
     ("text", "message"),
     [
         ("trian:\n  lr: 1\n", r"weldcache.yaml: there is no setting trian. Did you mean train"),
-        ("video:\n  frames: 3\n", r"weldcache.yaml: there is no setting video.frames. Did you mean video.num_frames"),
+        ("features: {video: {frames: 3}}\n", r"weldcache.yaml: there is no .*video.frames. Did you mean .*num_frames"),
         ("train: 3\n", r"weldcache.yaml: train is a section"),
         ("- train\n", r"weldcache.yaml must hold"),
         ("train: [\n", r"weldcache.yaml is not valid YAML"),
         ("preset: deno\n", r"no preset 'deno'; there are demo, .*v5"),
         ("train: {epochs: 0}\n", r"weldcache.yaml: train.epochs: Input should be greater than 0"),
-        ("train: {lr: 1}\nvideo: {}\ntrain: {seed: 1}\n", r"weldcache.yaml, line 3: train stands twice"),
+        ("train: {lr: 1}\ndata: {}\ntrain: {seed: 1}\n", r"weldcache.yaml, line 3: train stands twice"),
         ("preset: demo\npreset: v5\n", r"line 2: preset stands twice"),
         ("train:\n  lr: 1\n  'lr': 2\n", r"line 3: lr stands twice"),
         ("train: {seed: true}\n", r"train.seed: Input should be a valid integer, got True"),
         ("train: {seed: '8'}\n", r"train.seed: Input should be a valid integer, got '8'"),
-        ("image: {blocks: [1, true]}\n", r"image.blocks.1: Input should be a valid integer, got True"),
-        ("audio: {max_seconds: 1:30}\n", r"audio.max_seconds: Input should be a valid number, got '1:30'"),
+        (
+            "features: {image: {blocks: [1, true]}}\n",
+            r"yaml: features.image.blocks.1: .* valid integer, got True",
+        ),
+        ("features: {audio: {max_seconds: 1:30}}\n", r"audio.max_seconds: Input should be a valid number, got '1:30'"),
     ],
 )
 def test_bad_files_are_refused_in_words(tmp_path: Path, text: str, message: str) -> None:
@@ -203,7 +233,11 @@ def test_every_setting_has_a_line_of_help() -> None:
 def test_every_setting_is_read_somewhere() -> None:
     """A setting that nothing reads would be a promise that nobody keeps."""
     root = Path(__file__).resolve().parents[2]
-    sources = [path for folder in ("cache", "extract", "train", "evaluate") for path in (root / folder).rglob("*.py")]
+    sources = [
+        path
+        for folder in ("cache", "configs", "extract", "train", "evaluate")
+        for path in (root / folder).rglob("*.py")
+    ]
     text = "\n".join(path.read_text() for path in sources)
     unread = [setting.key for setting in fields(Settings()) if f".{setting.name}" not in text]
     assert unread == []
@@ -218,7 +252,7 @@ def test_presets_load_and_introduce_themselves(name: str) -> None:
 def test_v5_is_the_recorded_configuration() -> None:
     """SPEC 4: the values of the best recorded experiment."""
     settings = load_settings("v5")
-    assert settings.image.blocks == (10, 21, 32)
+    assert settings.features["image"].blocks == (10, 21, 32)
     assert (settings.model.d_model, settings.model.sensor_hidden, settings.model.blocks) == (512, 128, (10, 21))
     train = settings.train
     assert (train.lr, train.weight_decay, train.warmup_epochs, train.warmup_lr) == (2e-5, 1e-2, 8, 5e-7)
@@ -244,7 +278,7 @@ def test_v5_spells_out_the_defaults_so_that_it_can_be_laid_over_a_demo(tmp_path:
     assert over.loss == alone.loss
     assert over.model == alone.model.model_copy(update={"standardise": True})
     assert over.train == alone.train.model_copy(update={"device": "cpu"})
-    assert over.image.blocks == alone.image.blocks and over.image.model == "demo"
+    assert over.features["image"].blocks == alone.features["image"].blocks and over.features["image"].model == "demo"
 
 
 def _rooted(settings: Settings) -> dict[str, object]:
@@ -259,7 +293,7 @@ def _rooted(settings: Settings) -> dict[str, object]:
 def test_explain_shows_help_default_and_value() -> None:
     text = explain("train.lr", settings=load_settings("demo", overrides=["train.lr=0.25"]))
     assert "Peak learning rate" in text and "default: 2e-05" in text and "here:    0.25" in text
-    assert "video.num_frames" in explain("video", settings=Settings())
+    assert "features.video.num_frames" in explain("features.video", settings=Settings())
     with pytest.raises(SettingsError, match=r"no setting train.lrr. Did you mean train.lr\?"):
         explain("train.lrr", settings=Settings())
 
@@ -267,8 +301,8 @@ def test_explain_shows_help_default_and_value() -> None:
 @pytest.mark.parametrize(
     ("key", "told"),
     [
-        ("video.size", "whole number above 0; or null"),
-        ("image.crop", "list of 4, each: number at least 0 and at most 1; or null"),
+        ("features.video.size", "whole number above 0; or null"),
+        ("features.image.crop", "list of 4, each: number at least 0 and at most 1; or null"),
         ("extract.batch_size", "whole number above 0; or auto"),
         ("cache.path", "path"),
         ("model.film", "shared, split or off"),
@@ -288,15 +322,44 @@ def test_yaml_of_settings_is_plain() -> None:
     assert yaml.safe_load(to_yaml(Settings()))["train"]["betas"] == [0.9, 0.999]
 
 
-def test_two_modalities_cannot_be_stored_under_one_name(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="store_as = image is the name of two modalities"):
-        load_settings("demo", overrides=["video.store_as=image"], folder=tmp_path)
+@pytest.mark.parametrize(
+    ("override", "now"),
+    [
+        ("image.blocks=[2]", "features.image.blocks"),
+        ("audio.store_as=other", "the name of the feature in `features`"),
+        ("extract.modalities=[image]", "extract.features"),
+    ],
+)
+def test_a_former_name_is_refused_with_the_new_one(tmp_path: Path, override: str, now: str) -> None:
+    with pytest.raises(SettingsError, match=f"--set {re.escape(override)}: .* is {now} now"):
+        load_settings("demo", overrides=[override], folder=tmp_path)
+
+
+def test_settings_that_an_earlier_version_saved_mean_what_they_meant(tmp_path: Path) -> None:
+    saved = {
+        "video": {"store_as": "video", "model": "demo", "num_frames": 16, "max_megapixels": 5.0},
+        "audio": {"store_as": "audio_b", "model": "demo"},
+        "image": {"store_as": "image_dinov2", "model": "facebook/dinov2-base", "blocks": [8, 12]},
+        "sensor": {"store_as": "sensor", "limits": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]},
+        "text": {"prompt": "a good weld"},
+        "frames": {"model": "demo"},
+        "extract": {"modalities": ["audio", "image"], "device": "cpu"},
+        "model": {"blocks": [8, 12]},
+    }
+    settings = settings_from_file(write(tmp_path, dump_yaml(saved), "config.yaml"))
+    assert list(settings.features) == ["video", "audio_b", "image_dinov2", "sensor", "frames", "text"]
+    assert settings.features["image_dinov2"] == PhotographsSettings(model="facebook/dinov2-base", blocks=(8, 12))
+    assert settings.features["frames"] == FramesSettings(model="demo", max_megapixels=5.0, by_default=False)
+    assert isinstance(film := settings.features["video"], FilmSettings) and film.sensor_limits[0] == 1.0
+    assert settings.asked_features == ("audio_b", "image_dinov2", "text") and settings.extract.device == "cpu"
+    assert (settings.model.image, settings.model.audio, settings.model.video) == ("image_dinov2", "audio_b", "video")
+    assert settings == settings_from_record(saved) == settings_from_record(settings.model_dump(mode="json"))
 
 
 @pytest.mark.parametrize("rectangle", ["[0.5,0,0.5,1]", "[0,1,1,0]", "[0,0,1,1.2]", "[0,0,1]"])
 def test_a_rectangle_without_an_area_in_the_picture_is_refused(tmp_path: Path, rectangle: str) -> None:
-    for setting in (f"image.crop={rectangle}", f"image.masks=[{rectangle}]"):
-        with pytest.raises(SettingsError, match=r"image\.(crop|masks)"):
+    for setting in (f"features.image.crop={rectangle}", f"features.image.masks=[{rectangle}]"):
+        with pytest.raises(SettingsError, match=r"features\.image.*(crop|masks)"):
             load_settings("demo", overrides=[setting], folder=tmp_path)
 
 

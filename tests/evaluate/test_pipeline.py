@@ -29,9 +29,11 @@ def test_what_the_store_gains_changes_no_figure_of_a_run(weldcache: Run, project
     """Another block, then another backbone of which a second run is trained: each is judged on its own features."""
     scores = project / "runs/first/scores_test.csv"
     before, report = scores.read_bytes(), report_of(project, "first")
-    assert weldcache("extract", "--set", "image.blocks=[2,3,4]", folder=project).code == 0
-    beside = ["--set", "image.store_as=image_b", "--set", "image.num_views=4"]
-    assert weldcache("extract", *beside, folder=project).code == 0
+    assert weldcache("extract", "--set", "features.image.blocks=[2,3,4]", folder=project).code == 0
+    with (project / "weldcache.yaml").open("a") as file:
+        file.write("features:\n  image_b: {kind: photographs, model: demo, blocks: [2, 4], size: 112, num_views: 4}\n")
+    beside = ["--set", "model.image=image_b"]
+    assert weldcache("extract", folder=project).code == 0
     for outcome in (
         weldcache("eval", "--run", "first", folder=project),
         weldcache("train", "--run", "second", *beside, folder=project),
@@ -43,7 +45,7 @@ def test_what_the_store_gains_changes_no_figure_of_a_run(weldcache: Run, project
     assert again["provenance"]["fingerprint"] == report["provenance"]["fingerprint"]
     assert again["auroc"] == report["auroc"]
     assert second["provenance"]["fingerprint"] != report["provenance"]["fingerprint"]
-    assert second["provenance"]["settings"]["image"]["store_as"] == "image_b"
+    assert second["provenance"]["settings"]["model"]["image"] == "image_b"
 
 
 def test_validation_that_does_not_come_out_as_recorded_is_said_first(weldcache: Run, project: Path) -> None:
@@ -77,7 +79,7 @@ def test_features_made_anew_by_other_weights_are_refused(weldcache: Run, project
 
 
 def test_a_store_without_what_the_run_uses_is_refused(weldcache: Run, project: Path) -> None:
-    other = ["--cache", "other.zarr", "--set", "image.blocks=[4]"]
+    other = ["--cache", "other.zarr", "--set", "features.image.blocks=[4]"]
     assert weldcache("extract", *other, folder=project).code == 0
     outcome = weldcache("eval", "--run", "first", "--cache", "other.zarr", folder=project)
     assert outcome.code == 2

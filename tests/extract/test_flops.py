@@ -8,10 +8,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import ASTConfig, PreTrainedConfig
 
-from weldcache.configs.schema import AudioSettings, ImageSettings, VideoSettings
 from weldcache.extract.backbones.architectures import architecture
 from weldcache.extract.backbones.load import BackboneLoader
 from weldcache.extract.backbones.pretrained import Placement
+from weldcache.extract.features.settings import BackboneSettings
 from weldcache.extract.flops import count_flops
 
 
@@ -61,9 +61,9 @@ def test_a_call_is_counted_with_its_options() -> None:
 
 
 def test_what_is_said_is_what_is_done(loader: BackboneLoader) -> None:
-    video = loader.video(VideoSettings(model="demo", num_frames=4))
-    audio = loader.audio(AudioSettings(model="demo"))
-    image = loader.image(ImageSettings(model="demo", blocks=(2, 4), size=None))
+    video = loader.clips(BackboneSettings(model="demo"), key="features.video", num_frames=4, size=None)
+    audio = loader.sound(BackboneSettings(model="demo"), key="features.audio")
+    image = loader.pictures(BackboneSettings(model="demo"), key="features.image", blocks=(2, 4), size=None)
     pictures = torch.zeros(3, 3, 112, 112, dtype=torch.uint8)
     assert count_flops(video, torch.zeros(2, 4, 3, 64, 64, dtype=torch.uint8)) == 2 * video.flops()
     assert count_flops(audio, torch.zeros(2, 1024, 128)) == 2 * audio.flops()
@@ -72,21 +72,27 @@ def test_what_is_said_is_what_is_done(loader: BackboneLoader) -> None:
 
 
 def test_dinov3_huge_plus(loader: BackboneLoader, tmp_path: Path) -> None:
-    image = loader.image(ImageSettings(model=_full(tmp_path, "dinov3"), blocks=(10, 21, 32), size=224))
+    image = loader.pictures(
+        BackboneSettings(model=_full(tmp_path, "dinov3")), key="features.image", blocks=(10, 21, 32), size=224
+    )
     assert image.flops() == pytest.approx(0.344e12, rel=0.02)
     assert image.flops(blocks=(10, 21)) / image.flops() == pytest.approx(21 / 32, rel=0.01)
 
 
 @pytest.mark.parametrize(("num_frames", "tera"), [(16, 1.66), (32, 4.14), (64, 11.57)])
 def test_vjepa2_large(num_frames: int, tera: float, loader: BackboneLoader, tmp_path: Path) -> None:
-    video = loader.video(VideoSettings(model=_full(tmp_path, "vjepa2"), num_frames=num_frames))
+    video = loader.clips(
+        BackboneSettings(model=_full(tmp_path, "vjepa2")), key="features.video", num_frames=num_frames, size=None
+    )
     assert video.flops() == pytest.approx(tera * 1e12, rel=0.02)
 
 
 def test_ast(loader: BackboneLoader, tmp_path: Path) -> None:
-    dense = loader.audio(AudioSettings(model=_checkpoint(tmp_path / "10", ASTConfig())))  # a patch every 10 frames
+    dense = loader.sound(
+        BackboneSettings(model=_checkpoint(tmp_path / "10", ASTConfig())), key="features.audio"
+    )  # a patch every 10 frames
     assert dense.flops() == pytest.approx(0.261e12, rel=0.02)
-    sparse = loader.audio(AudioSettings(model=_full(tmp_path / "14", "ast")))
+    sparse = loader.sound(BackboneSettings(model=_full(tmp_path / "14", "ast")), key="features.audio")
     tokens, dim, blocks = 2 + 9 * 73, 768, 12
     block = 2 * tokens * (4 * dim * dim + 2 * dim * 4 * dim) + 4 * tokens * tokens * dim
     assert sparse.flops() == 2 * (tokens - 2) * 16 * 16 * dim + blocks * block

@@ -14,7 +14,7 @@ from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
 from weldcache.errors import PrecisionError
 from weldcache.extract.batching import Encoded
-from weldcache.extract.features.modality import Prepared
+from weldcache.extract.features.kind import Prepared
 from weldcache.extract.group_writer import GroupWriter
 from weldcache.extract.plan import Task
 from weldcache.extract.pool.read_task import ReadTask

@@ -4,8 +4,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,8 @@ from weldcache.extract import changes, request
 from weldcache.extract.backbones.random_backbone import save_random_backbone
 from weldcache.extract.decode.sensor import read_sensor_table
 from weldcache.extract.estimation import estimate
-from weldcache.extract.features.load import load_encoders
-from weldcache.extract.features.modality import Encoder, Features, Prepared, Reader
+from weldcache.extract.features.kind import Encoder, Features, Prepared, Reader
+from weldcache.extract.features.load import LoadedFeatures, load_features
 from weldcache.extract.pipeline import describe_summary, extract
 from weldcache.extract.sources.open import open_source
 from weldcache.extract.sources.welds.sensors import WELDING_MACHINE
@@ -113,10 +113,11 @@ def wrap_encoders(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str, E
     """Have `extract` work with other encoders than the settings name, and measure nothing beforehand."""
 
     def wrap(wrapped: Callable[[str, Encoder], Encoder]) -> None:
-        def load(settings: Settings) -> Mapping[str, Encoder]:
-            return {name: wrapped(name, encoder) for name, encoder in load_encoders(settings).items()}
+        def load(settings: Settings, names: Sequence[str]) -> LoadedFeatures:
+            loaded = load_features(settings, names)
+            return replace(loaded, encoders={name: wrapped(name, one) for name, one in loaded.encoders.items()})
 
-        monkeypatch.setattr(request, "load_encoders", load)
+        monkeypatch.setattr(request, "load_features", load)
         monkeypatch.setattr(estimate, "measure_speeds", lambda *_, **__: None)
 
     return wrap
@@ -194,7 +195,8 @@ def test_swapping_two_files_swaps_their_features_and_no_others(
 
 def test_cached_is_live(extracted: Path) -> None:
     """Features recomputed one weld at a time equal those in the store, but for the last bit of their batch."""
-    encoders = load_encoders(settings_in(extracted))
+    settings = settings_in(extracted)
+    encoders = load_features(settings, settings.asked_features).encoders
     store = store_of(extracted)
     samples = open_source(settings_in(extracted).data).samples()
     for sample in (samples[0], samples[-1]):
@@ -281,7 +283,11 @@ def test_the_store_says_what_made_it(extracted: Path) -> None:
 
 
 def made_of(settings: Settings) -> dict[str, Any]:
-    return {spec.name: spec.to_manifest() for encoder in load_encoders(settings).values() for spec in encoder.specs}
+    return {
+        spec.name: spec.to_manifest()
+        for encoder in load_features(settings, settings.asked_features).encoders.values()
+        for spec in encoder.specs
+    }
 
 
 @pytest.mark.parametrize("harmless", ["extract.workers=3", "extract.batch_size=2", "data.split_seed=5", "train.lr=1"])
@@ -292,16 +298,16 @@ def test_how_it_is_run_does_not_change_what_it_is(extracted: Path, harmless: str
 @pytest.mark.parametrize(
     ("change", "changed"),
     [
-        ("video.num_frames=8", {"video"}),
-        ("video.size=32", {"video"}),
-        ("video.sampling=arc_on", {"video"}),
-        ("video.sampling=clips", {"video"}),
-        ("audio.max_seconds=30", {"audio"}),
-        ("image.size=64", {"image/block_2", "image/block_4"}),
-        ("image.num_views=4", {"image/block_2", "image/block_4"}),
-        ("image.crop=[0,0,1,0.5]", {"image/block_2", "image/block_4"}),
-        ("image.masks=[[0,0,0.2,0.2]]", {"image/block_2", "image/block_4"}),
-        ("sensor.num_steps=64", {"sensor"}),
+        ("features.video.num_frames=8", {"video"}),
+        ("features.video.size=32", {"video"}),
+        ("features.video.sampling=arc_on", {"video"}),
+        ("features.video.sampling=clips", {"video"}),
+        ("features.audio.max_seconds=30", {"audio"}),
+        ("features.image.size=64", {"image/block_2", "image/block_4"}),
+        ("features.image.num_views=4", {"image/block_2", "image/block_4"}),
+        ("features.image.crop=[0,0,1,0.5]", {"image/block_2", "image/block_4"}),
+        ("features.image.masks=[[0,0,0.2,0.2]]", {"image/block_2", "image/block_4"}),
+        ("features.sensor.num_steps=64", {"sensor"}),
         ("extract.demo_seed=1", {"video", "audio", "image/block_2", "image/block_4"}),
         ("cache.dtype=float32", {"video", "audio", "image/block_2", "image/block_4"}),
         ("extract.precision=bfloat16", {"video", "audio", "image/block_2", "image/block_4"}),
@@ -317,7 +323,9 @@ def test_what_changes_a_number_changes_its_fingerprint_and_no_other(
 
 def test_another_block_changes_no_other_set(synthetic: Path, tmp_path: Path) -> None:
     cache = f"cache.path={tmp_path / 'f.zarr'}"
-    before, after = (made_of(settings_in(synthetic, cache, f"image.blocks={b}")) for b in ("[2,4]", "[1,2,4,6]"))
+    before, after = (
+        made_of(settings_in(synthetic, cache, f"features.image.blocks={b}")) for b in ("[2,4]", "[1,2,4,6]")
+    )
     assert after.keys() - before.keys() == {"image/block_1", "image/block_6"}
     assert {name: after[name] for name in before} == before
 
@@ -344,11 +352,11 @@ def test_other_settings_are_refused_with_each_difference_and_the_store_untouched
     project = copy_of(extracted)
     before = contents(project / "features.zarr")
     with pytest.raises(FingerprintError) as error:
-        extract(settings_in(project, "video.num_frames=8", "text.prompt=a good weld"))
+        extract(settings_in(project, "features.video.num_frames=8", "features.text.prompt=a good weld"))
     message = str(error.value)
     assert "video, made_by.decoding.num_frames: the cache has 16, the request 8" in message
     assert "text/prompt, made_by.decoding.prompt: the cache has a normal weld, the request a good weld" in message
-    assert "--cache" in message and "--refresh" in message and "store_as" in message
+    assert "--cache" in message and "--refresh" in message and "features.image_2" in message
     assert contents(project / "features.zarr") == before
 
 
@@ -394,7 +402,7 @@ def test_a_modality_at_a_time_gives_the_same_store(
     extracted: Path, copy_of: Callable[[Path], Path], synthetic: Path, seen: dict[str, list[int]]
 ) -> None:
     project = copy_of(synthetic)
-    extract(settings_in(project, "extract.modalities=[sensor]"), split="train")
+    extract(settings_in(project, "extract.features=[sensor]"), split="train")
     extract(settings_in(project), split="train")
     assert sum(seen["sensor"]) == sum(seen["video"]) == 8
     mine, reference = store_of(project), store_of(extracted)
@@ -480,13 +488,13 @@ def test_a_weld_that_has_become_another_is_refused(
 ) -> None:
     keys = weld_keys(synthetic, "train")[:2]
     project = cut_to(keys)
-    extract(settings_in(project, "extract.modalities=[sensor]"))
+    extract(settings_in(project, "extract.features=[sensor]"))
     before = contents(project / "features.zarr")
     rows = manifest_rows(project)
     rows[0][column] = value
     write_rows(project, rows)
     with pytest.raises(FingerprintError, match=said) as error:
-        extract(settings_in(project, "extract.modalities=[sensor]"))
+        extract(settings_in(project, "extract.features=[sensor]"))
     assert keys[0] in str(error.value)
     assert contents(project / "features.zarr") == before
 
@@ -530,7 +538,7 @@ def test_an_arc_that_never_burns_is_a_value_not_a_failure(
     header, *lines = path.read_text().splitlines()
     fields = [line.split(",") for line in lines]
     path.write_text("\n".join([header, *(",".join([*line[:6], "3.0", *line[7:]]) for line in fields)]) + "\n")
-    summary = extract(settings_in(project, "extract.modalities=[sensor]"))
+    summary = extract(settings_in(project, "extract.features=[sensor]"))
     assert summary.counts == {"sensor": {"complete": 1}}
     assert "never above 50" in store_of(project).problems("sensor")[key]
     assert np.isnan(row(store_of(project), "sensor/arc_on", key)).all()
@@ -648,9 +656,9 @@ def test_refresh_gives_nothing_up_before_it_can_make_it_anew(
     save_file(tensors, broken / "model.safetensors", metadata={"format": "pt"})
     before = contents(project / "features.zarr")
     with pytest.raises(BackboneError, match="lacks 1 weights"):
-        extract(settings_in(project, f"video.model={broken}"), refresh=True)
+        extract(settings_in(project, f"features.video.model={broken}"), refresh=True)
     with pytest.raises(FingerprintError, match=r"video would be made anew, .* leave out --split"):
-        extract(settings_in(project, "video.num_frames=8"), split="train", refresh=True)
+        extract(settings_in(project, "features.video.num_frames=8"), split="train", refresh=True)
     assert contents(project / "features.zarr") == before
 
 
@@ -672,8 +680,9 @@ def test_a_name_that_would_swallow_other_features_is_refused(
 ) -> None:
     project = copy_of(extracted)
     before = contents(project / "features.zarr")
+    features = ("features.image.kind=series", "features.image.stream=sensor", "extract.features=[image]")
     with pytest.raises(StoreError, match=r"has features image/block_2, so others cannot be named image"):
-        extract(settings_in(project, "video.store_as=image", "image.store_as=photo"))
+        extract(settings_in(project, *features))
     assert contents(project / "features.zarr") == before
 
 
@@ -685,7 +694,7 @@ def test_another_block_is_added_and_nothing_else_is_computed(
 ) -> None:
     project = copy_of(extracted)
     before = features_of(contents(project / "features.zarr"))
-    extract(settings_in(project, "image.blocks=[2,3,4]"))
+    extract(settings_in(project, "features.image.blocks=[2,3,4]"))
     assert {name: sum(sizes) for name, sizes in seen.items()} == {"video": 0, "audio": 0, "image": 38, "sensor": 0}
     store, after = store_of(project), features_of(contents(project / "features.zarr"))
     assert store.feature_sets == (*SETS, "image/block_3")
@@ -699,7 +708,13 @@ def test_another_backbone_lies_beside_the_first(
     project = copy_of(extracted)
     before = features_of(contents(project / "features.zarr"))
     second = save_random_backbone(project / "dinov2", family="dinov2", scale="demo", seed=3)
-    added = ("image.store_as=image_two", f"image.model={second}", "image.blocks=[1]", "extract.modalities=[image]")
+    added = (
+        "features.image_two.kind=photographs",
+        f"features.image_two.model={second}",
+        "features.image_two.blocks=[1]",
+        "features.image_two.size=112",
+        "extract.features=[image_two]",
+    )
     extract(settings_in(project, *added), split="train")
     store, after = store_of(project), features_of(contents(project / "features.zarr"))
     assert store.feature_sets == (*SETS, "image_two/block_1")
@@ -775,7 +790,7 @@ def test_batches_shrink_where_memory_runs_out_and_every_weld_is_encoded(
             return super().encode(prepared, feature_sets=feature_sets)
 
     wrap_encoders(lambda name, encoder: Small(encoder, sizes) if name == "sensor" else encoder)
-    extract(settings_in(project, "extract.modalities=[sensor]", "extract.batch_size=8"))
+    extract(settings_in(project, "extract.features=[sensor]", "extract.batch_size=8"))
     assert sum(sizes) == 8 and max(sizes) == {1: 1, 2: 2, 3: 2}[limit]
     store = store_of(project)
     for key in keys:

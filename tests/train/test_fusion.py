@@ -92,8 +92,7 @@ def settings_in(folder: Path, *, store: Path | None = None, frames: str = "near"
     return Settings.model_validate(
         {
             "cache": {"path": store or folder / "toy.zarr"},
-            "frames": {"store_as": frames},
-            "autoencoder": {"hidden": 8, "bottleneck": 2},
+            "autoencoder": {"frames": frames, "hidden": 8, "bottleneck": 2},
             "train": {**few, "recipe": "video_ae", "monitor": "val_loss", **train_settings},
             "runs": {"folder": folder / "runs"},
         }
@@ -202,7 +201,7 @@ def test_it_is_a_run_like_any_other(project: Path) -> None:
     assert run.folder.finished and isinstance(run.recipe, LateFusionRecipe)
     assert run.manifest["recipe"] == "late_fusion"
     assert [member["name"] for member in run.manifest["members"]] == list(SETS)
-    assert [member["settings"]["frames"]["store_as"] for member in run.manifest["members"]] == list(SETS)
+    assert [member["settings"]["autoencoder"]["frames"] for member in run.manifest["members"]] == list(SETS)
     assert run.manifest["fusion"] == {"weighting": "equal", "step": None, "measured_on": "validation"}
     told = run.manifest["members"][1]["scores"]["averaged"]
     assert (told["mean"], told["std"], told["weight"]) == (

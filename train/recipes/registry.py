@@ -5,15 +5,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ...configs.load import settings_from_record
 from ...configs.schema import Settings
 from ...documents import faults_told
 from ...errors import SettingsError
 from .causal_film.module import film_features
 from .causal_film.recipe import CausalFilmRecipe
-from .gaussian import GaussianRecipe, GaussianSettings
 from .late_fusion import LATE_FUSION, FusionMember, LateFusionRecipe
-from .nearest import NearestRecipe, NearestSettings
-from .recipe import Fitted, Recipe, Trained
+from .recipe import Recipe, Trained
 from .video_autoencoder import VideoAutoencoderRecipe
 
 
@@ -23,21 +22,16 @@ def _causal_film(settings: Settings) -> Trained:
 
 def _video_ae(settings: Settings) -> Trained:
     return VideoAutoencoderRecipe(
-        feature_set=settings.frames.store_as,
+        feature_set=settings.autoencoder.frames,
         autoencoder=settings.autoencoder,
         standardise=settings.model.standardise,
     )
 
 
-_RECIPES: Mapping[str, Callable[[Settings], Trained | Fitted]] = {
-    "causal_film": _causal_film,
-    "video_ae": _video_ae,
-    "nearest": lambda settings: NearestRecipe(NearestSettings()),
-    "gaussian": lambda settings: GaussianRecipe(GaussianSettings()),
-}
+_RECIPES: Mapping[str, Callable[[Settings], Trained]] = {"causal_film": _causal_film, "video_ae": _video_ae}
 
 
-def make_recipe(name: str, settings: Settings) -> Trained | Fitted:
+def make_recipe(name: str, settings: Settings) -> Trained:
     """The recipe called `name`, set up by `settings`.
 
     Raises:
@@ -48,7 +42,7 @@ def make_recipe(name: str, settings: Settings) -> Trained | Fitted:
     return _RECIPES[name](settings)
 
 
-def recipe_of(manifest: Mapping[str, Any], settings: Settings) -> Trained | Fitted:
+def recipe_of(manifest: Mapping[str, Any], settings: Settings) -> Trained:
     """The recipe that a run's manifest names; a fused run's holds the members' recipes and settings.
 
     Raises:
@@ -63,7 +57,7 @@ def recipe_of(manifest: Mapping[str, Any], settings: Settings) -> Trained | Fitt
 
 def _fusion_member(told: Mapping[str, Any]) -> FusionMember:
     try:
-        settings = Settings.model_validate(told["settings"])
+        settings = settings_from_record(told["settings"])
     except ValidationError as error:
         raise SettingsError(
             f"The fused run {told['name']} is of a version with other settings ({faults_told(error)})."

@@ -35,7 +35,7 @@ class VideoAutoencoderRecipe:
         """How to have the frames."""
         return (
             "Add them to the same store, beside what it holds: `weldcache extract --config video_ae`, or with frames "
-            "among extract.modalities; if they are there under another name, say so with --set frames.store_as=<name>."
+            "among extract.features; if they are there under another name: --set autoencoder.frames=<name>."
         )
 
     def build(self, shapes: Shapes) -> Autoencoder:

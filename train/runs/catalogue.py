@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import ValidationError
 
-from ...configs.load import DEFAULT_PRESET, load_settings, preset_names
+from ...configs.load import DEFAULT_PRESET, load_settings, preset_names, settings_from_record
 from ...configs.schema import Settings
 from ...configs.section import fields
 from ...documents import Json, faults_told, fingerprint, is_sealed
@@ -274,7 +274,7 @@ def _each_member(members: Iterable[Member]) -> Iterator[tuple[str, Settings]]:
         if "members" in member:
             yield from ((f"{member['name']}/{name}", settings) for name, settings in _each_member(member["members"]))
         else:
-            yield member["name"], Settings.model_validate(member["settings"])
+            yield member["name"], settings_from_record(member["settings"])
 
 
 def _prefixed(by_member: Mapping[str, Mapping[str, Json]]) -> dict[str, Json]:

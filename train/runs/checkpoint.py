@@ -26,6 +26,7 @@ from typing_extensions import TypedDict
 from ...atomic import replaced_file
 from ...cache.provenance import differences, differences_told
 from ...cache.store import FeatureStore
+from ...configs.load import settings_from_record
 from ...configs.schema import Settings
 from ...documents import Json, faults_told, parse_json
 from ...errors import FingerprintError, NotFoundError, TrainingError
@@ -250,7 +251,7 @@ def require_same_features(checkpoint: Checkpoint, store: FeatureStore, *, path: 
 def _comparable(origin: Mapping[str, Any], *, path: Path) -> Json:
     """Without the run's name and the settings that decide nothing; settings as this version reads them."""
     try:
-        settings = deciding_settings(Settings.model_validate(origin["settings"]))
+        settings = deciding_settings(settings_from_record(origin["settings"]))
         return {name: value for name, value in origin.items() if name != "run"} | {"settings": settings}
     except ValidationError as error:
         raise TrainingError(

@@ -321,7 +321,7 @@ def test_a_variant_that_fails_is_in_the_table_and_costs_no_other(
         assert f"has no features image/block_{block}" in err
     assert not found.complete
     by_name = {variant["name"]: variant for variant in found.document["variants"]}
-    assert "weldcache extract --set image.blocks=[2,4,12]" in by_name["block 12"]["failures"][0]
+    assert "weldcache extract --set features.image.blocks=[2,4,12]" in by_name["block 12"]["failures"][0]
     assert len(by_name["diverges"]["failures"]) == 2 and "seed 1: " in by_name["diverges"]["failures"][1]
     assert by_name["diverges"]["auroc"] is None and by_name["block 12"]["auroc"] is None
     assert by_name["no gate"]["difference"] is not None and len(by_name["no gate"]["seeds"]) == 2

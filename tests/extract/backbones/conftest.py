@@ -3,14 +3,24 @@
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from weldcache.extract.backbones.checkpoint import Checkpoint
 from weldcache.extract.backbones.load import BackboneLoader
-from weldcache.extract.backbones.pretrained import Placement
+from weldcache.extract.backbones.pretrained import Models, Placement
+
+
+class AnewEachTime(BackboneLoader):
+    """Describes a model anew whenever it is asked for, as another run would: a test may change its files meanwhile."""
+
+    def _find(self, *arguments: Any, **options: Any) -> Checkpoint:
+        self._models = Models(self._models.placement)
+        return super()._find(*arguments, **options)
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +59,7 @@ def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def loader(placement: Placement, demo_folder: Path) -> BackboneLoader:
-    return BackboneLoader(placement=placement, demo_folder=demo_folder, demo_seed=0)
+    return AnewEachTime(placement=placement, demo_folder=demo_folder, demo_seed=0)
 
 
 @pytest.fixture
@@ -63,7 +73,7 @@ def loader_of(demo_folder: Path) -> Callable[[torch.dtype], BackboneLoader]:
 
     def loader_of(dtype: torch.dtype) -> BackboneLoader:
         placement = Placement(device=torch.device("cpu"), dtype=dtype)
-        return BackboneLoader(placement=placement, demo_folder=demo_folder, demo_seed=0)
+        return AnewEachTime(placement=placement, demo_folder=demo_folder, demo_seed=0)
 
     return loader_of
 

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 from transformers import ASTConfig, ASTForAudioClassification, ASTModel
 
-from weldcache.configs.schema import AudioSettings
 from weldcache.errors import BackboneError
 from weldcache.extract.backbones.audio_spectrogram import (
     AudioSpectrogramTransformer,
@@ -25,6 +24,7 @@ from weldcache.extract.backbones.checkpoint import MARKER_FILE
 from weldcache.extract.backbones.load import BackboneLoader
 from weldcache.extract.backbones.random_backbone import demo_backbone_folder
 from weldcache.extract.decode.decoded import AudioWindows
+from weldcache.extract.features.settings import BackboneSettings
 
 WINDOW = 163_840  # samples in 10.24 s
 
@@ -36,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def backbone(folder: Path, loader: BackboneLoader) -> AudioSpectrogramTransformer:
-    return loader.audio(AudioSettings(model=str(folder)))
+    return loader.sound(BackboneSettings(model=str(folder)), key="features.audio")
 
 
 @pytest.fixture
@@ -71,20 +71,20 @@ def test_own_statistics_are_applied(folder: Path, loader: BackboneLoader, tmp_pa
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     windows = _windows(_tone(440, seconds=10.24))
 
-    published = loader.audio(AudioSettings(model=str(tmp_path)))
+    published = loader.sound(BackboneSettings(model=str(tmp_path)), key="features.audio")
     assert published.spec.preprocessing["mean"] == -4.2677393
     assert published.spec.preprocessing["std"] == 4.5689974
     (tmp_path / "preprocessor_config.json").write_text(json.dumps({**values, "mean": 0.0, "std": 0.5}))
-    raw = loader.audio(AudioSettings(model=str(tmp_path)))
+    raw = loader.sound(BackboneSettings(model=str(tmp_path)), key="features.audio")
     expected = (raw.preparation(windows) + 4.2677393) / (2 * 4.5689974)
     torch.testing.assert_close(published.preparation(windows), expected)
 
     (tmp_path / "preprocessor_config.json").write_text(json.dumps({**values, "num_mel_bins": 64}))
     with pytest.raises(BackboneError, match="num_mel_bins is 64 where the model needs 128"):
-        loader.audio(AudioSettings(model=str(tmp_path)))
+        loader.sound(BackboneSettings(model=str(tmp_path)), key="features.audio")
     (tmp_path / "preprocessor_config.json").write_text(json.dumps({**values, "sampling_rate": 8000}))
     with pytest.raises(BackboneError, match="sampling_rate is 8000"):
-        loader.audio(AudioSettings(model=str(tmp_path)))
+        loader.sound(BackboneSettings(model=str(tmp_path)), key="features.audio")
 
 
 def test_padding_is_the_extractors(backbone: AudioSpectrogramTransformer) -> None:
@@ -110,7 +110,7 @@ def test_a_token_sees_its_own_time(
     model = ASTModel(config)
     assert model.embeddings.position_embeddings.shape[1] == 2 + num_time * num_mel
     model.save_pretrained(tmp_path)
-    backbone = loader.audio(AudioSettings(model=str(tmp_path)))
+    backbone = loader.sound(BackboneSettings(model=str(tmp_path)), key="features.audio")
     assert backbone.num_tokens == num_time
     changed = spectrograms.clone()
     changed[:, 500:510] += 1.0
@@ -141,7 +141,7 @@ def test_a_classifiers_checkpoint_is_accepted(loader: BackboneLoader, tmp_path: 
     classifier.save_pretrained(tmp_path)
     with torch.no_grad():
         expected = classifier.audio_spectrogram_transformer(spectrograms).pooler_output
-    backbone = loader.audio(AudioSettings(model=str(tmp_path)))
+    backbone = loader.sound(BackboneSettings(model=str(tmp_path)), key="features.audio")
     torch.testing.assert_close(backbone(spectrograms)["embedding"], expected)
 
 
@@ -154,7 +154,7 @@ def test_reduced_precision(
     loader_of: Callable[[torch.dtype], BackboneLoader],
     spectrograms: Tensor,
 ) -> None:
-    rounded = loader_of(dtype).audio(AudioSettings(model=str(folder)))
+    rounded = loader_of(dtype).sound(BackboneSettings(model=str(folder)), key="features.audio")
     encoded, exact = rounded(spectrograms), backbone(spectrograms)
     assert {name: values.dtype for name, values in encoded.items()} == {"tokens": torch.float32, "embedding": dtype}
     for name, values in encoded.items():
@@ -186,7 +186,7 @@ def test_another_window_is_refused(loader: BackboneLoader, tmp_path: Path) -> No
         tmp_path
     )
     with pytest.raises(BackboneError, match="takes 512 frames"):
-        loader.audio(AudioSettings(model=str(tmp_path)))
+        loader.sound(BackboneSettings(model=str(tmp_path)), key="features.audio")
 
 
 def test_preparation_travels_to_workers() -> None:

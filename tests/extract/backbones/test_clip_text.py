@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import CLIPConfig, CLIPModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from weldcache.configs.schema import TextSettings
 from weldcache.errors import BackboneError
 from weldcache.extract.backbones.load import BackboneLoader
 from weldcache.extract.backbones.random_backbone import demo_backbone_folder
+from weldcache.extract.features.settings import BackboneSettings, TextSettings
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_vector_is_the_projected_embedding(folder: Path, loader: BackboneLoader) -> None:
-    encoder = loader.text(TextSettings(model=str(folder)))
+    encoder = loader.text(BackboneSettings(model=str(folder)), key="features.text")
     vector = encoder("a normal weld")
     assert vector.shape == (encoder.dim,) == (64,)
     ids = CLIPTokenizer.from_pretrained(folder)("a normal weld", return_tensors="pt").input_ids
@@ -41,7 +41,10 @@ def test_reduced_precision(
     loader_of: Callable[[torch.dtype], BackboneLoader],
 ) -> None:
     settings = TextSettings(model=str(folder))
-    exact, rounded = loader.text(settings)("a normal weld"), loader_of(dtype).text(settings)("a normal weld")
+    exact, rounded = (
+        loader.text(settings, key="features.text")("a normal weld"),
+        loader_of(dtype).text(settings, key="features.text")("a normal weld"),
+    )
     assert rounded.dtype == dtype
     assert 0 < (rounded.float() - exact).square().mean().sqrt() / exact.std() < tolerance
 
@@ -62,7 +65,7 @@ def test_a_whole_clip_model(folder: Path, loader: BackboneLoader, tmp_path: Path
     ids = CLIPTokenizer.from_pretrained(folder)("a normal weld", return_tensors="pt").input_ids
     with torch.no_grad():
         expected = model.get_text_features(ids).pooler_output[0]
-    encoder = loader.text(TextSettings(model=str(tmp_path / "whole")))
+    encoder = loader.text(BackboneSettings(model=str(tmp_path / "whole")), key="features.text")
     torch.testing.assert_close(encoder("a normal weld"), expected)
 
 
@@ -70,7 +73,7 @@ def test_a_tower_without_projection_is_refused(folder: Path, loader: BackboneLoa
     weights = load_file(folder / "model.safetensors")
     del weights["text_projection.weight"]
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    encoder = loader.text(TextSettings(model=str(folder)))
+    encoder = loader.text(BackboneSettings(model=str(folder)), key="features.text")
     with pytest.raises(BackboneError, match=r"lacks 1 weights .*text_projection\.weight"):
         encoder.load()
     with pytest.raises(BackboneError, match=r"lacks 1 weights"):
@@ -78,10 +81,10 @@ def test_a_tower_without_projection_is_refused(folder: Path, loader: BackboneLoa
 
 
 def test_long_text_and_missing_tokenizer(folder: Path, loader: BackboneLoader) -> None:
-    encoder = loader.text(TextSettings(model=str(folder)))
+    encoder = loader.text(BackboneSettings(model=str(folder)), key="features.text")
     assert encoder("a" * 75).shape == (64,)
-    with pytest.raises(BackboneError, match=r"takes 77 tokens, and the text has 78; shorten text\.prompt"):
+    with pytest.raises(BackboneError, match=r"takes 77 tokens, and the text has 78; shorten prompt"):
         encoder("a" * 76)
     (folder / "tokenizer.json").unlink()
     with pytest.raises(BackboneError, match=r"neither tokenizer\.json nor vocab\.json"):
-        loader.text(TextSettings(model=str(folder)))
+        loader.text(BackboneSettings(model=str(folder)), key="features.text")

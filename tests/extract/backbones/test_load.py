@@ -12,7 +12,6 @@ from torch import Tensor
 from transformers import Dinov2Model, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
-from weldcache.configs.schema import AudioSettings, ImageSettings, TextSettings, VideoSettings
 from weldcache.errors import BackboneError
 from weldcache.extract.backbones.audio_spectrogram import AudioSpectrogramTransformer
 from weldcache.extract.backbones.clip_text import TextEncoder
@@ -22,16 +21,24 @@ from weldcache.extract.backbones.random_backbone import demo_backbone_folder
 from weldcache.extract.backbones.spec import AudioBackbone, BackboneSpec, ImageBackbone, VideoBackbone
 from weldcache.extract.backbones.vision_transformer import VisionTransformer
 from weldcache.extract.backbones.vjepa2 import VJepa2
+from weldcache.extract.features.settings import (
+    BackboneSettings,
+    PhotographsSettings,
+)
+
+
+def pictures_of(loader: BackboneLoader, settings: PhotographsSettings) -> VisionTransformer:
+    return loader.pictures(settings, key="features.image", blocks=settings.blocks, size=settings.size)
 
 
 def _backbones(
     loader: BackboneLoader,
 ) -> dict[str, VJepa2 | AudioSpectrogramTransformer | VisionTransformer | TextEncoder]:
     return {
-        "video": loader.video(VideoSettings(model="demo", num_frames=4)),
-        "audio": loader.audio(AudioSettings(model="demo")),
-        "image": loader.image(ImageSettings(model="demo", blocks=(2, 4), size=None)),
-        "text": loader.text(TextSettings(model="demo")),
+        "video": loader.clips(BackboneSettings(model="demo"), key="features.video", num_frames=4, size=None),
+        "audio": loader.sound(BackboneSettings(model="demo"), key="features.audio"),
+        "image": loader.pictures(BackboneSettings(model="demo"), key="features.image", blocks=(2, 4), size=None),
+        "text": loader.text(BackboneSettings(model="demo"), key="features.text"),
     }
 
 
@@ -57,21 +64,24 @@ def test_demo_backbones_of_two_seeds(loader: BackboneLoader, demo_folder: Path, 
 
 
 def test_a_demo_of_another_family_is_asked_for_by_its_name(loader: BackboneLoader) -> None:
-    dinov2 = loader.image(ImageSettings(model="demo-dinov2", blocks=(8, 12), size=None))
+    dinov2 = loader.pictures(BackboneSettings(model="demo-dinov2"), key="features.image", blocks=(8, 12), size=None)
     assert (dinov2.spec.family, dinov2.blocks) == ("dinov2", (8, 12))
-    named, plain = (loader.image(ImageSettings(model=name, blocks=(2,), size=None)) for name in ("demo-dinov3", "demo"))
+    named, plain = (
+        loader.pictures(BackboneSettings(model=name), key="features.image", blocks=(2,), size=None)
+        for name in ("demo-dinov3", "demo")
+    )
     assert named.spec == plain.spec
-    with pytest.raises(BackboneError, match=r"image\.model = demo-ast"):
-        loader.image(ImageSettings(model="demo-ast", blocks=(2,), size=None))
+    with pytest.raises(BackboneError, match=r"features\.image\.model = demo-ast"):
+        loader.pictures(BackboneSettings(model="demo-ast"), key="features.image", blocks=(2,), size=None)
 
 
 def test_demo_features_differ_between_seeds(
     loader: BackboneLoader, demo_folder: Path, placement: Placement, draw_pixels: Callable[..., Tensor]
 ) -> None:
-    settings = ImageSettings(model="demo", blocks=(2,), size=None)
+    settings = PhotographsSettings(model="demo", blocks=(2,), size=None)
     pictures = draw_pixels(1, 3, 112, 112)
     other = BackboneLoader(placement=placement, demo_folder=demo_folder, demo_seed=1)
-    difference = loader.image(settings)(pictures)[2]["cls"] - other.image(settings)(pictures)[2]["cls"]
+    difference = pictures_of(loader, settings)(pictures)[2]["cls"] - pictures_of(other, settings)(pictures)[2]["cls"]
     assert difference.abs().mean() > 0.1
 
 
@@ -142,58 +152,59 @@ def test_transformers_is_as_loud_as_before_after_an_error() -> None:
 
 def test_wrong_family(loader: BackboneLoader, tmp_path: Path) -> None:
     folder = demo_backbone_folder(tmp_path / "text", family="clip_text", seed=0)
-    message = r"audio\.model = .*text: is a model of type clip_text_model, and audio needs Audio Spectrogram"
+    message = r"features\.audio\.model = .*text: is a model of type clip_text_model, .* needs Audio Spectrogram"
     with pytest.raises(BackboneError, match=message):
-        loader.audio(AudioSettings(model=str(folder)))
+        loader.sound(BackboneSettings(model=str(folder)), key="features.audio")
     with pytest.raises(
-        BackboneError, match=r"image needs DINOv3 ViT or DINOv2; choose one, or `--set image\.model=demo"
+        BackboneError,
+        match=r"needs DINOv3 ViT or DINOv2; choose one, or `--set features\.image\.model=demo",
     ):
-        loader.image(ImageSettings(model=str(folder)))
+        loader.pictures(BackboneSettings(model=str(folder)), key="features.image", blocks=(10, 21, 32), size=224)
     (folder / "config.json").write_text(json.dumps({"model_type": "bert"}))
-    with pytest.raises(BackboneError, match="is a model of type bert, and text needs CLIP"):
-        loader.text(TextSettings(model=str(folder)))
+    with pytest.raises(BackboneError, match="is a model of type bert, and features"):
+        loader.text(BackboneSettings(model=str(folder)), key="features.text")
 
 
 def test_broken_weights_and_config(loader: BackboneLoader, tmp_path: Path) -> None:
     folder = demo_backbone_folder(tmp_path / "dino", family="dinov2", seed=0)
-    settings = ImageSettings(model=str(folder), blocks=(2,), size=None)
+    settings = PhotographsSettings(model=str(folder), blocks=(2,), size=None)
     whole = (folder / "config.json").read_text()
     (folder / "config.json").write_text(json.dumps({**json.loads(whole), "hidden_size": "wide"}))
     with pytest.raises(BackboneError, match=r"config\.json: .*hidden_size"):
-        loader.image(settings)
+        pictures_of(loader, settings)
     (folder / "config.json").write_text(json.dumps({**json.loads(whole), "hidden_size": 48}))
     with pytest.raises(BackboneError, match=r"43 weights of Dinov2Model.*is \[1, 1, 96\] and should be \[1, 1, 48\]"):
-        loader.image(settings).load()
+        pictures_of(loader, settings).load()
     (folder / "config.json").write_text(whole)
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(BackboneError, match="dino"):
-        loader.image(settings)
+        pictures_of(loader, settings)
 
 
 def test_pickle_only_folder_is_refused(loader: BackboneLoader, tmp_path: Path) -> None:
     folder = demo_backbone_folder(tmp_path / "dino", family="dinov2", seed=0)
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(BackboneError, match=r"pytorch_model\.bin could run code, so it is never loaded"):
-        loader.image(ImageSettings(model=str(folder), blocks=(2,), size=None))
+        loader.pictures(BackboneSettings(model=str(folder)), key="features.image", blocks=(2,), size=None)
 
 
 def test_hash_survives_sharding_and_reloading(
     loader: BackboneLoader, tmp_path: Path, draw_pixels: Callable[..., Tensor]
 ) -> None:
     folder = demo_backbone_folder(tmp_path / "dino", family="dinov2", seed=0)
-    settings = ImageSettings(model=str(folder), blocks=(2,), size=None)
-    first = loader.image(settings)
+    settings = PhotographsSettings(model=str(folder), blocks=(2,), size=None)
+    first = pictures_of(loader, settings)
     model = Dinov2Model.from_pretrained(folder)
     model.save_pretrained(tmp_path / "shards", max_shard_size="300KB")
     assert len(list((tmp_path / "shards").glob("*.safetensors"))) > 1
     (tmp_path / "shards" / "preprocessor_config.json").write_bytes((folder / "preprocessor_config.json").read_bytes())
-    sharded = loader.image(settings.model_copy(update={"model": str(tmp_path / "shards")}))
+    sharded = pictures_of(loader, settings.model_copy(update={"model": str(tmp_path / "shards")}))
     assert sharded.spec.weights_sha256 == first.spec.weights_sha256
     pictures = draw_pixels(1, 3, 112, 112)
     assert torch.equal(sharded(pictures)[2]["cls"], first(pictures)[2]["cls"])
     with torch.no_grad():
         model.layernorm.bias[3] += 1e-7
     model.save_pretrained(tmp_path / "changed")
-    changed = loader.image(settings.model_copy(update={"model": str(tmp_path / "changed")}))
+    changed = pictures_of(loader, settings.model_copy(update={"model": str(tmp_path / "changed")}))
     assert changed.spec.weights_sha256 != first.spec.weights_sha256

@@ -10,14 +10,22 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from weldcache.configs.schema import AudioSettings, ImageSettings, TextSettings, VideoSettings
 from weldcache.errors import BackboneError
 from weldcache.extract.backbones import pretrained
 from weldcache.extract.backbones.families import Family
 from weldcache.extract.backbones.load import BackboneLoader
 from weldcache.extract.backbones.random_backbone import demo_backbone_folder
+from weldcache.extract.backbones.vision_transformer import VisionTransformer
+from weldcache.extract.features.settings import (
+    BackboneSettings,
+    PhotographsSettings,
+)
 
 Run = Callable[[], object]
+
+
+def pictures_of(loader: BackboneLoader, settings: PhotographsSettings) -> VisionTransformer:
+    return loader.pictures(settings, key="features.image", blocks=settings.blocks, size=settings.size)
 
 
 @pytest.fixture
@@ -31,19 +39,19 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def settings(folder: Path) -> ImageSettings:
-    return ImageSettings(model=str(folder), blocks=(2,), size=None)
+def settings(folder: Path) -> PhotographsSettings:
+    return PhotographsSettings(model=str(folder), blocks=(2,), size=None)
 
 
 @pytest.fixture
 def runs(loader: BackboneLoader, draw_pixels: Callable[..., Tensor], tmp_path: Path) -> dict[Family, Run]:
     """One call of each family's demo model."""
     dinov2 = demo_backbone_folder(tmp_path / "dinov2", family="dinov2", seed=0)
-    video = loader.video(VideoSettings(model="demo", num_frames=4))
-    audio = loader.audio(AudioSettings(model="demo"))
-    dino3 = loader.image(ImageSettings(model="demo", blocks=(3,), size=None))
-    dino2 = loader.image(ImageSettings(model=str(dinov2), blocks=(3,), size=None))
-    text = loader.text(TextSettings(model="demo"))
+    video = loader.clips(BackboneSettings(model="demo"), key="features.video", num_frames=4, size=None)
+    audio = loader.sound(BackboneSettings(model="demo"), key="features.audio")
+    dino3 = loader.pictures(BackboneSettings(model="demo"), key="features.image", blocks=(3,), size=None)
+    dino2 = loader.pictures(BackboneSettings(model=str(dinov2)), key="features.image", blocks=(3,), size=None)
+    text = loader.text(BackboneSettings(model="demo"), key="features.text")
     return {
         "vjepa2": lambda: video(draw_pixels(1, 4, 3, 64, 64)),
         "ast": lambda: audio(torch.zeros(1, 1024, 128)),
@@ -70,34 +78,34 @@ def test_every_block_attends_through_pytorch(
     assert len(calls) == num_blocks
 
 
-def test_the_configuration_says_so(loader: BackboneLoader, settings: ImageSettings) -> None:
+def test_the_configuration_says_so(loader: BackboneLoader, settings: PhotographsSettings) -> None:
     for model in (
-        loader.video(VideoSettings(model="demo"))._encoder,
-        loader.audio(AudioSettings(model="demo"))._model,
-        loader.text(TextSettings(model="demo"))._model,
+        loader.clips(BackboneSettings(model="demo"), key="features.video", num_frames=32, size=None)._encoder,
+        loader.sound(BackboneSettings(model="demo"), key="features.audio")._model,
+        loader.text(BackboneSettings(model="demo"), key="features.text")._model,
     ):
         assert model.get().config._attn_implementation == "sdpa"
         assert model.outline().config._attn_implementation == "sdpa"
-    trunk = loader.image(settings)._trunk
+    trunk = pictures_of(loader, settings)._trunk
     assert trunk.get().blocks[0].attention.config._attn_implementation == "sdpa"
 
 
 def test_weights_that_changed_after_the_description_are_refused(
-    loader: BackboneLoader, folder: Path, settings: ImageSettings, pictures: Tensor
+    loader: BackboneLoader, folder: Path, settings: PhotographsSettings, pictures: Tensor
 ) -> None:
-    backbone = loader.image(settings)
+    backbone = pictures_of(loader, settings)
     weights = load_file(folder / "model.safetensors")
     save_file({name: 2 * weight for name, weight in weights.items()}, folder / "model.safetensors")
     for _ in range(2):
         with pytest.raises(BackboneError, match=r"model\.safetensors: changed after its hash was taken"):
             backbone(pictures)
-    anew = loader.image(settings)
+    anew = pictures_of(loader, settings)
     anew.load()
     assert anew.spec.weights_sha256 != backbone.spec.weights_sha256
 
 
 def test_weights_of_another_shape_are_named_with_both_shapes(
-    loader: BackboneLoader, folder: Path, settings: ImageSettings
+    loader: BackboneLoader, folder: Path, settings: PhotographsSettings
 ) -> None:
     weights = load_file(folder / "model.safetensors")
     name = next(name for name in sorted(weights) if weights[name].ndim == 2)
@@ -106,14 +114,17 @@ def test_weights_of_another_shape_are_named_with_both_shapes(
     with pytest.raises(
         BackboneError, match=rf"1 weight .* is \[{rows + 1}, {columns}\] and should be \[{rows}, "
     ) as error:
-        loader.image(settings).load()
+        pictures_of(loader, settings).load()
     assert str(folder) in str(error.value) and "ignore_mismatched" not in str(error.value)
 
 
 def test_weights_that_change_while_they_are_loaded_are_refused(
-    loader: BackboneLoader, folder: Path, settings: ImageSettings, monkeypatch: pytest.MonkeyPatch
+    loader: BackboneLoader, folder: Path, settings: PhotographsSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    backbone, load_pretrained = loader.image(settings), pretrained.load_pretrained
+    backbone, load_pretrained = (
+        pictures_of(loader, settings),
+        pretrained.load_pretrained,
+    )
 
     def load_and_replace(*arguments: object, **options: object) -> object:
         loaded = load_pretrained(*arguments, **options)  # type: ignore[type-var, arg-type]
@@ -127,10 +138,10 @@ def test_weights_that_change_while_they_are_loaded_are_refused(
 
 
 def test_weights_in_memory_are_not_the_files(
-    loader: BackboneLoader, folder: Path, settings: ImageSettings, pictures: Tensor
+    loader: BackboneLoader, folder: Path, settings: PhotographsSettings, pictures: Tensor
 ) -> None:
     # A float32 model is first mapped from its file, and whoever copies another model over it writes into that map.
-    backbone = loader.image(settings)
+    backbone = pictures_of(loader, settings)
     before = backbone(pictures)[2]["cls"]
     length = (folder / "model.safetensors").stat().st_size
     with (folder / "model.safetensors").open("r+b") as file:
@@ -142,14 +153,14 @@ def test_weights_in_memory_are_not_the_files(
 
 
 def test_a_device_that_is_too_small(
-    loader: BackboneLoader, settings: ImageSettings, monkeypatch: pytest.MonkeyPatch
+    loader: BackboneLoader, settings: PhotographsSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def run_out(*_: object, **__: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(pretrained, "_own", run_out)
     with pytest.raises(BackboneError, match=r"dino: does not fit in the memory of cpu\. .*extract\.precision"):
-        loader.image(settings).load()
+        pictures_of(loader, settings).load()
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -162,7 +173,7 @@ def test_reduced_precision_keeps_no_float32_copy(
         return sum(tensor.dtype == torch.float32 and tensor.ndim > 1 and not tensor.is_meta for tensor in alive)
 
     before = matrices()
-    backbone = loader_of(dtype).video(VideoSettings(model="demo"))
+    backbone = loader_of(dtype).clips(BackboneSettings(model="demo"), key="features.video", num_frames=32, size=None)
     backbone.load()
     assert {parameter.dtype for parameter in backbone._encoder.get().parameters()} == {dtype}
     assert matrices() == before
@@ -174,7 +185,7 @@ def test_what_is_not_run_is_not_kept(loader: BackboneLoader) -> None:
         return sum(type(item).__name__ == "VJEPA2Predictor" for item in gc.get_objects())
 
     before = predictors()
-    backbone = loader.video(VideoSettings(model="demo"))
+    backbone = loader.clips(BackboneSettings(model="demo"), key="features.video", num_frames=32, size=None)
     backbone.load()
     backbone.flops()
     assert predictors() == before

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from weldcache.configs.schema import ImageSettings
 from weldcache.errors import BackboneError, OutputExistsError
 from weldcache.extract.backbones import random_backbone
 from weldcache.extract.backbones.architectures import MODEL_CLASSES, architecture
 from weldcache.extract.backbones.families import Family
 from weldcache.extract.backbones.load import BackboneLoader
 from weldcache.extract.backbones.random_backbone import demo_backbone_folder
+from weldcache.extract.features.settings import BackboneSettings
 from weldcache.train.collapse import effective_rank
 
 FAMILIES: tuple[Family, ...] = ("vjepa2", "ast", "dinov3", "dinov2", "clip_text")
@@ -130,7 +130,9 @@ def test_deep_blocks_still_tell_photographs_apart_by_what_the_first_ones_saw(
     photographs = sorted(synthetic.glob("*/*/images/*.jpg"))[::5]
     pictures = torch.from_numpy(np.stack([_read_small(path) for path in photographs]))
     folder = demo_backbone_folder(tmp_path / "model", family=family, seed=0)
-    features = loader.image(ImageSettings(model=str(folder), blocks=(4, deepest), size=None))(pictures)
+    features = loader.pictures(
+        BackboneSettings(model=str(folder)), key="features.image", blocks=(4, deepest), size=None
+    )(pictures)
     early, deep = (
         features[block]["patch_tokens"].clamp(min=1e-6).pow(3).mean(dim=1).pow(1 / 3) for block in (4, deepest)
     )

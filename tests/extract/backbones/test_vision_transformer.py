@@ -12,12 +12,13 @@ from transformers import Dinov2Model, DINOv3ViTModel
 from transformers.models.dinov2.modeling_dinov2 import Dinov2Layer
 from transformers.models.dinov3_vit.modeling_dinov3_vit import DINOv3ViTLayer
 
-from weldcache.configs.schema import ImageSettings
 from weldcache.errors import BackboneError
 from weldcache.extract.backbones.families import Family
 from weldcache.extract.backbones.load import BackboneLoader
 from weldcache.extract.backbones.preprocessing import PixelPreprocessing
 from weldcache.extract.backbones.random_backbone import demo_backbone_folder
+from weldcache.extract.backbones.vision_transformer import VisionTransformer
+from weldcache.extract.features.settings import BackboneSettings
 
 # family -> model class, block class, tokens before the patches
 CLASSES = {"dinov2": (Dinov2Model, Dinov2Layer, 1), "dinov3": (DINOv3ViTModel, DINOv3ViTLayer, 5)}
@@ -38,8 +39,8 @@ def pictures(draw_pixels: Callable[..., Tensor]) -> Tensor:
     return draw_pixels(3, 3, 112, 112)
 
 
-def _settings(folder: Path, *blocks: int, size: int | None = None) -> ImageSettings:
-    return ImageSettings(model=str(folder), blocks=blocks, size=size)
+def _pictures(loader: BackboneLoader, folder: Path, *blocks: int, size: int | None = None) -> VisionTransformer:
+    return loader.pictures(BackboneSettings(model=str(folder)), key="features.image", blocks=blocks, size=size)
 
 
 @contextmanager
@@ -72,7 +73,7 @@ def test_blocks_are_hidden_states_without_prefix(
     with torch.no_grad():
         model = model_class.from_pretrained(folder).eval()
         states = model(PixelPreprocessing(side).normalise(pictures), output_hidden_states=True).hidden_states
-    backbone = loader.image(_settings(folder, *blocks, size=side))
+    backbone = _pictures(loader, folder, *blocks, size=side)
     encoded = backbone(pictures)
     assert tuple(encoded) == backbone.blocks == blocks
     for block, features in encoded.items():
@@ -91,7 +92,7 @@ def test_the_last_block_is_before_the_final_norm(
     depth = model.config.num_hidden_layers
     with torch.no_grad():
         output = model(PixelPreprocessing(112).normalise(pictures), output_hidden_states=True)
-    cls = loader.image(_settings(folder, depth))(pictures)[depth]["cls"]
+    cls = _pictures(loader, folder, depth)(pictures)[depth]["cls"]
     torch.testing.assert_close(cls, output.hidden_states[depth][:, 0])
     assert (cls - output.last_hidden_state[:, 0]).abs().max() > 0.1
 
@@ -100,7 +101,7 @@ def test_the_last_block_is_before_the_final_norm(
 def test_deeper_blocks_are_not_even_loaded(
     family: Family, folder: Path, blocks: tuple[int, ...], loader: BackboneLoader, pictures: Tensor
 ) -> None:
-    backbone = loader.image(_settings(folder, *blocks))
+    backbone = _pictures(loader, folder, *blocks)
     with _count_calls(CLASSES[family][1]) as calls:
         backbone(pictures)
     assert len(calls) == max(blocks)
@@ -111,7 +112,7 @@ def test_deeper_blocks_are_not_even_loaded(
 def test_a_call_for_some_blocks_stops_at_the_deepest_of_them(
     wanted: tuple[int, ...], family: Family, folder: Path, loader: BackboneLoader, pictures: Tensor
 ) -> None:
-    backbone = loader.image(_settings(folder, 1, 3, 4))
+    backbone = _pictures(loader, folder, 1, 3, 4)
     whole = backbone(pictures)
     with _count_calls(CLASSES[family][1]) as calls:
         some = backbone(pictures, blocks=wanted)
@@ -126,7 +127,7 @@ def test_a_call_for_some_blocks_stops_at_the_deepest_of_them(
 
 
 def test_content_batch_and_determinism(folder: Path, loader: BackboneLoader, pictures: Tensor) -> None:
-    backbone = loader.image(_settings(folder, 2, 4))
+    backbone = _pictures(loader, folder, 2, 4)
     first, again, alone = backbone(pictures), backbone(pictures), backbone(pictures[1:2])
     for block, features in first.items():
         for name, values in features.items():
@@ -146,8 +147,8 @@ def test_reduced_precision(
     loader_of: Callable[[torch.dtype], BackboneLoader],
     pictures: Tensor,
 ) -> None:
-    exact = loader.image(_settings(folder, 2, 4))(pictures)
-    backbone = loader_of(dtype).image(_settings(folder, 2, 4))
+    exact = _pictures(loader, folder, 2, 4)(pictures)
+    backbone = _pictures(loader_of(dtype), folder, 2, 4)
     for block, features in backbone(pictures).items():
         assert {name: values.dtype for name, values in features.items()} == {
             "patch_tokens": dtype,
@@ -166,13 +167,13 @@ def test_reduced_precision(
 def test_rotary_frequencies_keep_their_precision(
     family: Family, folder: Path, loader_of: Callable[[torch.dtype], BackboneLoader]
 ) -> None:
-    trunk = loader_of(torch.bfloat16).image(_settings(folder, 1))._trunk.get()
+    trunk = _pictures(loader_of(torch.bfloat16), folder, 1)._trunk.get()
     expected = {"dinov2": [], "dinov3": [torch.float32]}[family]
     assert [constant.dtype for constant in trunk.buffers()] == expected
 
 
 def test_patches_run_by_rows(folder: Path, loader: BackboneLoader, pictures: Tensor) -> None:
-    backbone = loader.image(_settings(folder, 1))
+    backbone = _pictures(loader, folder, 1)
     patch = 112 // round(backbone.num_patches**0.5)
     changed = pictures.clone()
     second_row_first_column = changed[:, :, patch : 2 * patch, :patch]
@@ -184,20 +185,20 @@ def test_patches_run_by_rows(folder: Path, loader: BackboneLoader, pictures: Ten
 def test_blocks_that_do_not_exist(family: Family, folder: Path, loader: BackboneLoader) -> None:
     depth = {"dinov2": 12, "dinov3": 32}[family]
     with pytest.raises(BackboneError, match=rf"has {depth} blocks, counted from 1, .*\[2, 33\]; choose among 1 to"):
-        loader.image(_settings(folder, 2, 33))
+        _pictures(loader, folder, 2, 33)
 
 
 def test_size_must_fit_the_patches(folder: Path, loader: BackboneLoader) -> None:
     with pytest.raises(BackboneError, match="size = 100 is not a multiple of"):
-        loader.image(_settings(folder, 1, size=100))
+        _pictures(loader, folder, 1, size=100)
 
 
 def test_spec_tells_which_states(folder: Path, loader: BackboneLoader) -> None:
-    spec = loader.image(_settings(folder, 2, 4)).spec
+    spec = _pictures(loader, folder, 2, 4).spec
     assert spec.output["hidden_state"] == "output of the block, before the final norm"
     assert spec.random_weights
     assert (spec.model, spec.revision) == (folder.name, "local")
     assert spec.preprocessing["size"] == 112
     # Blocks are the business of those who name the features: another block is no other backbone. What is cut away is
     # in the hash all the same, which is that of the checkpoint.
-    assert spec == loader.image(_settings(folder, 1)).spec
+    assert spec == _pictures(loader, folder, 1).spec

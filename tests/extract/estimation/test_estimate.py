@@ -3,7 +3,7 @@
 import json
 from collections import namedtuple
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -20,8 +20,7 @@ from weldcache.extract.estimation import estimate as estimation
 from weldcache.extract.estimation.estimate import Estimate, estimate_plan, require_disk_space, to_json
 from weldcache.extract.estimation.speeds import Cost, Speeds
 from weldcache.extract.estimation.tables import describe
-from weldcache.extract.features.load import LazyText
-from weldcache.extract.features.modality import Features, Prepared, Reader
+from weldcache.extract.features.kind import Features, Prepared, Reader
 from weldcache.extract.plan import ExtractPlan, plan_extraction
 from weldcache.extract.pool.limits import Limits
 from weldcache.extract.request import Request
@@ -43,7 +42,7 @@ class Described:
     """An encoder that is its description alone."""
 
     specs: Sequence[FeatureSetSpec]
-    reader: Reader = field(default_factory=lambda: Mock(spec=Reader))
+    reader: Reader
 
     def load(self) -> None:
         raise AssertionError("an estimate loads nothing")
@@ -62,7 +61,7 @@ def welds(num_welds: int, *, without_images: int) -> list[Sample]:
             f"weld {row}",
             "train" if row % 2 else "val",
             "day",
-            {},
+            {"audio": (), **({} if row < without_images else {"image": ()})},
             targets={"label": 0, "class": "good"},
             absent=absent if row < without_images else {},
         )
@@ -71,8 +70,8 @@ def welds(num_welds: int, *, without_images: int) -> list[Sample]:
 
 
 def request_for(samples: Sequence[Sample]) -> Request:
-    encoders = {modality: Described(specs) for modality, specs in SPECS.items()}
-    return Request(Path("data"), samples, ["train", "val"], encoders, Mock(spec=LazyText), Limits())
+    encoders = {name: Described(specs, Mock(spec=Reader, stream=name)) for name, specs in SPECS.items()}
+    return Request(Path("data"), samples, ["train", "val"], encoders, {}, Limits())
 
 
 def plan_for(samples: Sequence[Sample]) -> ExtractPlan:

@@ -16,7 +16,7 @@ from weldcache.extract.batching import CPU_GROUP_SIZE
 from weldcache.extract.estimation import group_size
 from weldcache.extract.estimation.group_size import Trial, Work, choose_group_size, known_group_size, measure_group_size
 from weldcache.extract.estimation.speeds import Cost, ReadSamples
-from weldcache.extract.features.modality import Features, Prepared
+from weldcache.extract.features.kind import Features, Prepared
 from weldcache.extract.request import Request
 from weldcache.extract.sources.source import Sample
 
@@ -24,6 +24,8 @@ SPECS = [FeatureSetSpec("a", [ArraySpec("tokens", (3,), ("dim",), "float16")], {
 
 
 class Reader:
+    stream = "image"
+
     def files(self, sample: Sample) -> tuple[Path, ...]:
         return ()
 

@@ -14,8 +14,7 @@ from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
 from weldcache.errors import DecodeError, StoreError
 from weldcache.extract.estimation import speeds
 from weldcache.extract.estimation.speeds import Speeds, measure_speeds
-from weldcache.extract.features.load import LazyText
-from weldcache.extract.features.modality import Features, Prepared
+from weldcache.extract.features.kind import Features, Prepared
 from weldcache.extract.plan import ExtractPlan, plan_extraction
 from weldcache.extract.pool.limits import Limits
 from weldcache.extract.request import Request
@@ -31,6 +30,10 @@ class Reader:
 
     modality: str
     read: list[str] = field(default_factory=list)
+
+    @property
+    def stream(self) -> str:
+        return self.modality
 
     def files(self, sample: Sample) -> tuple[Path, ...]:
         return sample.files[self.modality]
@@ -128,7 +131,7 @@ def bench(tmp_path: Path) -> Callable[..., Bench]:
                 files[modality] = (path,)
             samples.append(Sample(f"weld {number}", "train", "day", files, targets={"label": 0, "class": "good"}))
         encoders = {name: Encoder(name, Reader(name), **of_encoder) for name in ("a", "b")}  # type: ignore[arg-type]
-        request = Request(tmp_path, samples, ["train"], encoders, Mock(spec=LazyText), Limits())
+        request = Request(tmp_path, samples, ["train"], encoders, {}, Limits())
         return Bench(tmp_path, request, encoders)
 
     return make

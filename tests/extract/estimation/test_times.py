@@ -17,7 +17,7 @@ def plan_of(num_welds: int, *, group_size: int, absent: int = 0) -> ExtractPlan:
     tasks = [
         Task(
             row=row,
-            sample=Sample(f"weld {row}", "train", "day", {}, absent={"image": "no .jpg"} if row < absent else {}),
+            sample=Sample(f"weld {row}", "train", "day", {"video": (), **({} if row < absent else {"image": ()})}),
             decode=frozenset({"video", "image"}),
             write=frozenset(SETS),
         )
@@ -40,8 +40,9 @@ def measured_speeds(*, decode: float, encode: float, write: float, threads: floa
 
 def expect(measured: Speeds, plan: ExtractPlan, *, workers: int, num_cores: int, absent: int = 0) -> Times:
     welds = plan.num_rows
+    streams = {"video": "video", "image": "image"}
     rows = {"video": welds, "image/block_2": welds - absent, "image/block_4": welds - absent}
-    return expected_times(measured, plan, rows=rows, workers=workers, num_cores=num_cores)
+    return expected_times(measured, plan, streams=streams, rows=rows, workers=workers, num_cores=num_cores)
 
 
 def test_beside_a_gpu_the_slowest_side_counts_and_the_others_for_a_group() -> None:

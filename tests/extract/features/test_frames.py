@@ -15,17 +15,25 @@ from transformers import DINOv3ViTModel
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.configs.load import load_settings
-from weldcache.configs.schema import CacheSettings, FramesSettings, Settings
+from weldcache.configs.schema import Settings
 from weldcache.extract.backbones.load import BackboneLoader
 from weldcache.extract.backbones.preprocessing import PixelPreprocessing
 from weldcache.extract.backbones.pretrained import Placement
-from weldcache.extract.features.frames import FramesEncoder
-from weldcache.extract.features.load import load_encoders
+from weldcache.extract.features.frames import FramesEncoder, make
+from weldcache.extract.features.kind import Tools
+from weldcache.extract.features.load import load_features
+from weldcache.extract.features.settings import FramesSettings
 from weldcache.extract.pipeline import extract
 from weldcache.extract.sources.open import open_source
 from weldcache.extract.sources.source import Sample
 
-FRAMES = ("extract.modalities=[frames]", "frames.model=demo", "frames.block=3", "frames.num_frames=6", "frames.size=64")
+FRAMES = (
+    "extract.features=[frames,text]",
+    "features.frames.model=demo",
+    "features.frames.block=3",
+    "features.frames.num_frames=6",
+    "features.frames.size=64",
+)
 NUM_PREFIX = 5  # CLS and four registers
 
 
@@ -37,8 +45,8 @@ def encoder_in(folder: Path) -> FramesEncoder:
     """The demo's encoder, storing in float32."""
     placement = Placement(device=torch.device("cpu"), dtype=torch.float32)
     settings = FramesSettings(model="demo", block=3, num_frames=6, size=64)
-    backbone = BackboneLoader(placement=placement, demo_folder=folder, demo_seed=0).frames(settings)
-    return FramesEncoder(backbone, settings=settings, cache=CacheSettings(dtype="float32"))
+    loader = BackboneLoader(placement=placement, demo_folder=folder, demo_seed=0)
+    return make("frames", settings, Tools(loader, "float32"))
 
 
 def film_of(path: Path) -> list[np.ndarray]:
@@ -101,8 +109,10 @@ def test_operations_are_those_of_all_frames(weld: Sample, tmp_path: Path) -> Non
     assert encoder.flops(prepared, feature_sets=sets) == 3 * encoder.flops(fewer, feature_sets=sets) > 0
 
 
-def test_the_default_modalities_stay_four(synthetic: Path) -> None:
-    assert list(load_encoders(load_settings(folder=synthetic))) == ["video", "audio", "image", "sensor"]
+def test_frames_are_not_made_unasked(synthetic: Path) -> None:
+    settings = load_settings(folder=synthetic)
+    loaded = load_features(settings, settings.asked_features)
+    assert list(loaded.encoders) == ["video", "audio", "image", "sensor"] and list(loaded.constants) == ["text"]
 
 
 def test_photographs_are_never_read(project: Path, weld_keys: Callable[..., list[str]]) -> None:

@@ -22,7 +22,7 @@ import weldcache.extract.pool.read_task
 from weldcache.cache.source_files import source_file
 from weldcache.cache.status import Status
 from weldcache.errors import WeldcacheError
-from weldcache.extract.features.modality import Prepared, Reader
+from weldcache.extract.features.kind import Prepared, Reader
 from weldcache.extract.plan import Task
 from weldcache.extract.pool.decode_pool import DecodePool
 from weldcache.extract.pool.decode_process import WorkerTraceback

@@ -9,11 +9,11 @@ import soundfile
 import torch
 
 from weldcache.cache.status import Status
-from weldcache.configs.schema import AudioSettings, SensorSettings
 from weldcache.extract.decode.decoded import AudioWindows
-from weldcache.extract.features.audio import AudioReader
-from weldcache.extract.features.modality import Prepared
-from weldcache.extract.features.sensor import SensorReader
+from weldcache.extract.features.kind import Prepared
+from weldcache.extract.features.series import SeriesReader
+from weldcache.extract.features.settings import SeriesSettings, SoundSettings
+from weldcache.extract.features.sound import SoundReader
 from weldcache.extract.plan import Task
 from weldcache.extract.pool.read_task import Failure, ReadTask, read_task
 from weldcache.extract.sources.source import Sample
@@ -38,7 +38,7 @@ def read(root: Path) -> ReadTask:
         unreadable=frozenset(run.unreadable),
         notes=run.notes,
     )
-    readers = {"audio": AudioReader(AudioSettings(), samples_of), "sensor": SensorReader(SensorSettings())}
+    readers = {"audio": SoundReader(SoundSettings(), samples_of), "sensor": SeriesReader(SeriesSettings())}
     return read_task(Task(0, sample, frozenset(readers), frozenset()), readers=readers, root=root)
 
 

@@ -138,7 +138,7 @@ def test_live_finds_one_wrong_value_and_mending_makes_it_right(
 
     change_value(store, "audio/tokens", 7, nudge)
     assert verified(project).trustworthy  # every checksum is right
-    verification = verified(project, "extract.modalities=[audio]", live=WELDS, mend=True)
+    verification = verified(project, "extract.features=[audio]", live=WELDS, mend=True)
     (finding,) = [finding for finding in verification.findings if finding.severity != "note"]
     key = str(store.index.keys[7])
     assert (finding.check, finding.severity, finding.key, finding.part) == ("live", "error", key, "audio/tokens")
@@ -153,7 +153,7 @@ def test_live_finds_rows_that_were_swapped(copy_of: Callable[[Path], Path], extr
     swap_rows(store, "video", 3, 20)
     swap_rows(store, "sensor", 4, 21)
     assert verified(project).trustworthy
-    found = verified(project, "extract.modalities=[video, sensor]", live=WELDS, sources=False).findings
+    found = verified(project, "extract.features=[video, sensor]", live=WELDS, sources=False).findings
     keys = {name: {finding.key for finding in found if finding.feature_set == name} for name in ("video", "sensor")}
     assert keys == {
         "video": set(store.index.keys[[3, 20]].tolist()),
@@ -170,7 +170,7 @@ def test_live_skips_what_is_not_complete_and_says_when_a_file_is_gone(
     store.forget("video", range(WELDS))
     first = str(store.index.keys[0])
     next((project / first).glob("*.flac")).write_bytes(b"not a recording")
-    verification = verified(project, "extract.modalities=[video, audio]", live=WELDS, sources=False)
+    verification = verified(project, "extract.features=[video, audio]", live=WELDS, sources=False)
     (finding,) = [finding for finding in verification.findings if finding.severity == "error"]
     assert (finding.key, finding.part) == (first, "audio") and "cannot be read any more" in finding.evidence
     assert verification.live is not None
@@ -235,7 +235,7 @@ def test_sets_that_the_settings_do_not_name_are_held_against_their_files_too(
         return source_file(path, root=root)
 
     monkeypatch.setattr("weldcache.extract.changes.source_file", counted)
-    found = verified(project, "extract.modalities=[image]", "image.blocks=[2]", live=1).findings
+    found = verified(project, "extract.features=[image]", "features.image.blocks=[2]", live=1).findings
     told = {(finding.part, finding.key): finding for finding in found if finding.check == "source files"}
     assert told.keys() == {
         ("video", keys[2]),
@@ -263,7 +263,7 @@ def test_changes_reach_sets_that_no_encoder_makes_and_a_touched_file_is_renewed(
 ) -> None:
     project = copy_of(extracted)
     store = store_of(project)
-    request = make_request(load_settings(folder=project, overrides=["extract.modalities=[sensor]"]), split="all")
+    request = make_request(load_settings(folder=project, overrides=["extract.features=[sensor]"]), split="all")
     keys = store.index.keys.tolist()
     film, other, touched = (next((project / keys[row]).glob("*.avi")) for row in (1, 2, 3))
     film.write_bytes(film.read_bytes() + b"x")
@@ -296,7 +296,7 @@ def test_a_text_vector_that_is_not_the_live_one_is_dropped_by_mending(
     store = store_of(project)
     before, made_by = store.constant("text/prompt"), store.manifest["constants"]["text/prompt"]["made_by"]
     store.add_constant("text/prompt", before + np.float32(0.1), made_by=made_by)
-    found = verified(project, "extract.modalities=[sensor]", live=1, sources=False, mend=True).findings
+    found = verified(project, "extract.features=[sensor]", live=1, sources=False, mend=True).findings
     (finding,) = [finding for finding in found if finding.severity == "error"]
     assert (finding.part, finding.mend) == ("text/prompt", "drop") and "weldcache verify --mend" in finding.remedy
     extract(load_settings(folder=project))
@@ -304,19 +304,19 @@ def test_a_text_vector_that_is_not_the_live_one_is_dropped_by_mending(
 
 
 def test_the_same_model_put_to_other_use_is_a_warning_that_names_it(extracted: Path) -> None:
-    (finding,) = verified(extracted, "video.num_frames=8").findings
+    (finding,) = verified(extracted, "features.video.num_frames=8").findings
     assert (finding.check, finding.severity, finding.part) == ("made by", "warning", "video")
     assert "made_by.decoding.num_frames: 16 then, 8 now" in finding.evidence
 
 
 def test_settings_that_name_other_models_are_a_note_until_live_needs_the_stores_own(extracted: Path) -> None:
-    verification = verified(extracted, "extract.demo_seed=1", "extract.modalities=[video, audio]")
+    verification = verified(extracted, "extract.demo_seed=1", "extract.features=[video, audio]")
     assert verification.trustworthy
     told = {finding.part: finding.evidence for finding in verification.findings if finding.check == "made by"}
     others = ["image/block_2", "image/block_4", "sensor"]
     assert list(told) == ["video", "audio", "text/prompt", *others]
     assert all("the settings do not ask for it" in told[name] for name in others)
-    verification = verified(extracted, "extract.demo_seed=1", "extract.modalities=[video]", live=2, sources=False)
+    verification = verified(extracted, "extract.demo_seed=1", "extract.features=[video]", live=2, sources=False)
     assert not verification.trustworthy
     assert any("nothing could be compared" in finding.evidence for finding in verification.findings)
 

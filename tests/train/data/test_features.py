@@ -219,25 +219,25 @@ def test_blocks_that_are_not_cached_are_named_beside_those_that_are(toy_store: F
     assert "no features image/block_3, image/block_5; it has" in message
     assert "image/block_4, image/block_6" in message
     assert "--set model.blocks=[2,4,6]" in message
-    assert "`weldcache extract --set image.blocks=[2,3,4,5,6]`" in message
+    assert "`weldcache extract --set features.image.blocks=[2,3,4,5,6]`" in message
     require_features(toy_store, film(model={"blocks": (2, 4, 6)}))
 
 
 @pytest.mark.parametrize(
-    ("settings", "missing"),
+    ("names", "missing"),
     [
-        ({"video": {"store_as": "film"}}, "film"),
-        ({"image": {"store_as": "photo"}}, "photo/block_2"),
-        ({"text": {"store_as": "words"}}, "words/prompt"),
+        ({"video": "film"}, "film"),
+        ({"image": "photo"}, "photo/block_2"),
+        ({"text": "words"}, "words/prompt"),
     ],
 )
 def test_features_that_are_not_cached_name_the_command(
-    toy_store: FeatureStore, settings: dict[str, object], missing: str
+    toy_store: FeatureStore, names: dict[str, str], missing: str
 ) -> None:
     with pytest.raises(
-        NotFoundError, match=f"no features {missing}.*it has video, audio.*`weldcache extract`.*store_as"
+        NotFoundError, match=f"no features {missing}.*it has video, audio.*`weldcache extract`.*model.image"
     ):
-        require_features(toy_store, film(model={"blocks": (2,)}, **settings))
+        require_features(toy_store, film(model={"blocks": (2,), **names}))
 
 
 def test_an_array_that_a_set_lacks_is_named_beside_those_it_has(toy_store: FeatureStore) -> None:

@@ -101,7 +101,7 @@ def test_it_learns_what_normal_is() -> None:
 
 def test_the_preset_is_the_published_recipe() -> None:
     settings = load_settings("video_ae")
-    assert settings.extract.modalities == ("frames",)
+    assert settings.extract.features == ("frames", "text")
     assert (settings.autoencoder.hidden, settings.autoencoder.bottleneck) == (128, 64)
     train = settings.train
     assert (train.recipe, train.epochs, train.batch_size, train.weight_decay) == ("video_ae", 30, 8, 0)

@@ -28,7 +28,7 @@ class FilmFeatures:
     views: tuple[FeatureRequest, ...]
     sensor: FeatureRequest | None
     text: str
-    blocks_prefix: str  # of the feature sets that hold one image block each
+    image: str  # the feature whose sets hold one block each
     optional: bool
 
     def requests(self) -> tuple[FeatureRequest, ...]:
@@ -49,24 +49,26 @@ class FilmFeatures:
             both = sorted({*wanted, *cached})
             return (
                 f"Train on the blocks that are there with --set model.blocks={_listed(cached)}, or add the others to "
-                f"the same store, which computes nothing twice: `weldcache extract --set image.blocks={_listed(both)}`."
+                "the same store, which computes nothing twice: `weldcache extract --set "
+                f"features.{self.image}.blocks={_listed(both)}`."
             )
         advice = (
-            "Run `weldcache extract` with their modalities among extract.modalities; if they are there under another "
-            "name, say so with --set <modality>.store_as=<name>."
+            "Run `weldcache extract` with their features among extract.features; if they are there under another name, "
+            "say so, such as with --set model.image=<name>."
         )
         if self.sensor is not None and self.sensor.feature_set in missing:
             advice += " To train without sensors: --set model.film=off."
         return advice
 
     def _blocks(self, names: Sequence[str]) -> list[int]:
-        numbers = [name.removeprefix(self.blocks_prefix) for name in names if name.startswith(self.blocks_prefix)]
+        prefix = f"{self.image}/block_"
+        numbers = [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
         return sorted(int(number) for number in numbers)
 
 
 def film_features(settings: Settings) -> FilmFeatures:
     """The features that the model looks at, under the names that the settings store them as."""
-    prefix = f"{settings.image.store_as}/block_"
+    prefix = f"{settings.model.image}/block_"
     sets = [f"{prefix}{block}" for block in settings.model.blocks]
     optional = settings.model.missing == "token"
 
@@ -74,14 +76,14 @@ def film_features(settings: Settings) -> FilmFeatures:
         return FeatureRequest(feature_set, array, optional=optional)
 
     return FilmFeatures(
-        video=request(settings.video.store_as, "tokens"),
-        audio=request(settings.audio.store_as, "tokens"),
-        audio_length=request(settings.audio.store_as, "tokens_length"),
+        video=request(settings.model.video, "tokens"),
+        audio=request(settings.model.audio, "tokens"),
+        audio_length=request(settings.model.audio, "tokens_length"),
         patches=tuple(request(name, "patch_tokens") for name in sets),
         views=tuple(request(name, "views_present") for name in sets),
-        sensor=None if settings.model.film == "off" else request(settings.sensor.store_as, "values"),
-        text=f"{settings.text.store_as}/prompt",
-        blocks_prefix=prefix,
+        sensor=None if settings.model.film == "off" else request(settings.model.sensor, "values"),
+        text=f"{settings.model.text}/prompt",
+        image=settings.model.image,
         optional=optional,
     )
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from weldcache.errors import DecodeError
-from weldcache.extract.features.modality import Prepared
+from weldcache.extract.features.kind import Prepared
 from weldcache.extract.sources.source import Sample
 
 
@@ -30,6 +30,10 @@ class OddReader:
 
     name: str
     values: int = 1000
+
+    @property
+    def stream(self) -> str:
+        return self.name
 
     def files(self, sample: Sample) -> tuple[Path, ...]:
         return sample.files[self.name]
@@ -104,6 +108,8 @@ class Unstartable:
     def __setstate__(self, state: dict[str, str]) -> None:
         if "weldcache.extract.pool.decode_process" in sys.modules:
             os._exit(9)
+
+    stream = "video"
 
     def files(self, sample: Sample) -> tuple[Path, ...]:
         return ()

@@ -103,9 +103,7 @@ def test_asks_for_no_more_than_it_measures(
 
 
 def test_features_are_found_under_the_names_that_they_are_stored_as() -> None:
-    settings = Settings.model_validate(
-        {"image": {"store_as": "image_dinov2"}, "audio": {"store_as": "audio_b"}, "model": {"blocks": (8,)}}
-    )
+    settings = Settings.model_validate({"model": {"image": "image_dinov2", "audio": "audio_b", "blocks": (8,)}})
     recipe = make_recipe("causal_film", settings)
     assert [request.name for request in recipe.needs().features] == [
         "video/tokens",

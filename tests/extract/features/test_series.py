@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from weldcache.configs.schema import SensorSettings
-from weldcache.extract.features.sensor import SensorEncoder
+from weldcache.extract.features.series import SeriesEncoder
+from weldcache.extract.features.settings import SeriesSettings
 
 
-def decoding(settings: SensorSettings) -> dict[str, Any]:
-    (spec,) = SensorEncoder(settings).specs
+def decoding(settings: SeriesSettings) -> dict[str, Any]:
+    (spec,) = SeriesEncoder("sensor", settings).specs
     return dict(spec.made_by["decoding"])
 
 
@@ -20,9 +20,9 @@ def test_limits_that_no_measurement_reaches_are_not_part_of_what_made_the_featur
         "Wire Consumed",
         "Secondary Weld Voltage",
     ]
-    assert decoding(SensorSettings()) == {"num_steps": 128, "resampling": "linear", "channels": channels}
+    assert decoding(SeriesSettings()) == {"num_steps": 128, "resampling": "linear", "channels": channels}
 
 
 def test_other_limits_are_part_of_it() -> None:
     limits = (5.0, 50.0, 180.0, 300.0, 5000.0, 80.0)
-    assert decoding(SensorSettings(limits=limits)) == {**decoding(SensorSettings()), "limits": list(limits)}
+    assert decoding(SeriesSettings(limits=limits)) == {**decoding(SeriesSettings()), "limits": list(limits)}

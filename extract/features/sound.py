@@ -10,33 +10,35 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...cache.arrays import ArraySpec, FeatureSetSpec
-from ...configs.schema import AudioSettings, CacheSettings
+from ...cache.arrays import ArraySpec, FeatureSetSpec, StorageType
 from ..backbones.spec import AudioBackbone, Preparation
 from ..decode.audio import decode_audio
 from ..decode.decoded import AudioWindows
 from ..sources.source import Sample
-from .arc_on import arc_on_array
-from .made_by import made_by
-from .modality import Features, Prepared
+from .kind import Features, Prepared, Tools, arc_on_array, made_by
+from .settings import SoundSettings
 
 WINDOW_SECONDS = 10.24  # what AST was trained on
 
 
 @dataclass(frozen=True)
-class AudioReader:
+class SoundReader:
     """What the backbone takes: {"windows": (windows, time, mel), "num_valid": (windows,), "arc_on": (2,)}."""
 
-    settings: AudioSettings
+    settings: SoundSettings
     preparation: Preparation[AudioWindows]
 
+    @property
+    def stream(self) -> str:
+        return self.settings.stream
+
     def files(self, sample: Sample) -> tuple[Path, ...]:
-        return sample.files["audio"]
+        return sample.files[self.stream]
 
     def __call__(self, sample: Sample) -> Prepared:
         settings = self.settings
         windows = decode_audio(
-            sample.files["audio"][0],
+            sample.files[self.stream][0],
             window_seconds=WINDOW_SECONDS,
             max_seconds=settings.max_seconds,
             rates=settings.rates,
@@ -52,25 +54,23 @@ class AudioReader:
         )
 
 
-class AudioEncoder:
+class SoundEncoder:
     """Tokens (time, dim), padded to the longest recording, their number, their mean, and AST's own pooling (dim,)."""
 
-    def __init__(self, backbone: AudioBackbone, *, settings: AudioSettings, cache: CacheSettings) -> None:
+    def __init__(self, name: str, settings: SoundSettings, *, backbone: AudioBackbone, dtype: StorageType) -> None:
         self._backbone = backbone
-        self.reader = AudioReader(settings=settings, preparation=backbone.preparation)
+        self.reader = SoundReader(settings=settings, preparation=backbone.preparation)
         self._capacity = ceil(settings.max_seconds / WINDOW_SECONDS) * backbone.num_tokens
         arrays = [
-            ArraySpec("tokens", (self._capacity, backbone.dim), ("time", "dim"), cache.dtype),
+            ArraySpec("tokens", (self._capacity, backbone.dim), ("time", "dim"), dtype),
             ArraySpec("tokens_length", (), (), "int32", distinct=False),
-            ArraySpec("mean", (backbone.dim,), ("dim",), cache.dtype),
-            ArraySpec("embedding", (backbone.dim,), ("dim",), cache.dtype),
+            ArraySpec("mean", (backbone.dim,), ("dim",), dtype),
+            ArraySpec("embedding", (backbone.dim,), ("dim",), dtype),
             arc_on_array(),
         ]
         decoding = {"window_seconds": WINDOW_SECONDS, "max_seconds": settings.max_seconds, "windows": "consecutive"}
         self.specs = [
-            FeatureSetSpec(
-                settings.store_as, arrays, made_by(backbone.spec, decoding=decoding, decoders=["soundfile", "librosa"])
-            )
+            FeatureSetSpec(name, arrays, made_by(backbone.spec, decoding=decoding, decoders=["soundfile", "librosa"]))
         ]
 
     def load(self) -> None:
@@ -116,3 +116,8 @@ def _weighted_mean(embeddings: Tensor, num_valid: Tensor) -> Tensor:
     """Mean over windows, each weighted by how much of it is recording."""
     share = (num_valid / num_valid.sum()).to(embeddings)
     return share @ embeddings
+
+
+def make(name: str, settings: SoundSettings, tools: Tools) -> SoundEncoder:
+    backbone = tools.backbones.sound(settings, key=f"features.{name}")
+    return SoundEncoder(name, settings, backbone=backbone, dtype=tools.dtype)

@@ -8,31 +8,34 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from ...cache.arrays import ArraySpec, FeatureSetSpec
-from ...configs.schema import CacheSettings, ImageSettings
+from ...cache.arrays import ArraySpec, FeatureSetSpec, StorageType
 from ..backbones.spec import ImageBackbone, Preparation
 from ..decode.decoded import Photographs
 from ..decode.image import decode_photographs
 from ..decode.rectangle import MASK_COLOUR
 from ..sources.source import Sample
-from .made_by import OPENCV, made_by
-from .modality import Features, Prepared
+from .kind import OPENCV, Features, Prepared, Tools, made_by
+from .settings import PhotographsSettings
 
 
 @dataclass(frozen=True)
-class ImageReader:
+class PhotographsReader:
     """Views as the backbone takes them: {"views": (views, 3, size, size), "present": (views,)}."""
 
-    settings: ImageSettings
+    settings: PhotographsSettings
     preparation: Preparation[Photographs]
 
+    @property
+    def stream(self) -> str:
+        return self.settings.stream
+
     def files(self, sample: Sample) -> tuple[Path, ...]:
-        return sample.files["image"]
+        return sample.files[self.stream]
 
     def __call__(self, sample: Sample) -> Prepared:
         settings = self.settings
         photographs = decode_photographs(
-            sample.files["image"],
+            sample.files[self.stream],
             num_views=settings.num_views,
             crop=settings.crop,
             masks=settings.masks,
@@ -42,27 +45,29 @@ class ImageReader:
         return Prepared(tensors, notes=photographs.problems)
 
 
-class ImageEncoder:
+class PhotographsEncoder:
     """A feature set for each block: patch tokens (views, patches, dim), their mean and CLS (views, dim).
 
     Absent views are zeros, and marked.
     """
 
-    def __init__(self, backbone: ImageBackbone, *, settings: ImageSettings, cache: CacheSettings) -> None:
+    def __init__(
+        self, name: str, settings: PhotographsSettings, *, backbone: ImageBackbone, dtype: StorageType
+    ) -> None:
         self._backbone = backbone
-        self.reader = ImageReader(settings=settings, preparation=backbone.preparation)
-        self._block_of = {block_set(settings, block): block for block in settings.blocks}
+        self.reader = PhotographsReader(settings=settings, preparation=backbone.preparation)
+        self._block_of = {f"{name}/block_{block}": block for block in settings.blocks}
         views, dim = settings.num_views, backbone.dim
         arrays = [
-            ArraySpec("patch_tokens", (views, backbone.num_patches, dim), ("view", "patch", "dim"), cache.dtype),
-            ArraySpec("mean", (views, dim), ("view", "dim"), cache.dtype),
-            ArraySpec("cls", (views, dim), ("view", "dim"), cache.dtype),
+            ArraySpec("patch_tokens", (views, backbone.num_patches, dim), ("view", "patch", "dim"), dtype),
+            ArraySpec("mean", (views, dim), ("view", "dim"), dtype),
+            ArraySpec("cls", (views, dim), ("view", "dim"), dtype),
             ArraySpec("views_present", (views,), ("view",), "uint8", distinct=False),
         ]
         decoding = _describe_decoding(settings)
         self.specs = [
-            FeatureSetSpec(name, arrays, made_by(backbone.spec, decoding=decoding, decoders=[OPENCV], block=block))
-            for name, block in self._block_of.items()
+            FeatureSetSpec(of_block, arrays, made_by(backbone.spec, decoding=decoding, decoders=[OPENCV], block=block))
+            for of_block, block in self._block_of.items()
         ]
 
     def load(self) -> None:
@@ -88,12 +93,12 @@ class ImageEncoder:
         return tuple(sorted(self._block_of[name] for name in feature_sets))
 
 
-def block_set(settings: ImageSettings, block: int) -> str:
-    """Name of the feature set that holds a block's features."""
-    return f"{settings.store_as}/block_{block}"
+def make(name: str, settings: PhotographsSettings, tools: Tools) -> PhotographsEncoder:
+    backbone = tools.backbones.pictures(settings, key=f"features.{name}", blocks=settings.blocks, size=settings.size)
+    return PhotographsEncoder(name, settings, backbone=backbone, dtype=tools.dtype)
 
 
-def _describe_decoding(settings: ImageSettings) -> dict[str, object]:
+def _describe_decoding(settings: PhotographsSettings) -> dict[str, object]:
     described: dict[str, object] = {"num_views": settings.num_views}
     if settings.crop is not None:
         described["crop"] = list(settings.crop)

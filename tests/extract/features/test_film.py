@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from weldcache.configs.load import load_settings
-from weldcache.configs.schema import CacheSettings, VideoSettings
 from weldcache.errors import DecodeError
 from weldcache.extract.backbones.spec import BackboneSpec
 from weldcache.extract.decode.decoded import VideoClip
 from weldcache.extract.decode.sensor import arc_on_window
-from weldcache.extract.features.modality import Prepared
-from weldcache.extract.features.video import VideoEncoder, VideoReader
+from weldcache.extract.features.film import FilmEncoder, FilmReader
+from weldcache.extract.features.kind import Prepared
+from weldcache.extract.features.settings import SENSOR_LIMITS, FilmSettings
 from weldcache.extract.sources.open import open_source
 from weldcache.extract.sources.source import Sample
 from weldcache.extract.sources.welds.sensors import WELDING_MACHINE
@@ -26,9 +26,9 @@ def times_of_frames(decoded: VideoClip) -> torch.Tensor:
     return torch.from_numpy(decoded.times)
 
 
-def reader(sampling: str) -> VideoReader:
-    settings = VideoSettings.model_validate({"num_frames": 8, "sampling": sampling, "num_clips": 3})
-    return VideoReader(settings=settings, preparation=times_of_frames)
+def reader(sampling: str) -> FilmReader:
+    settings = FilmSettings.model_validate({"num_frames": 8, "sampling": sampling, "num_clips": 3})
+    return FilmReader(settings=settings, preparation=times_of_frames)
 
 
 @pytest.fixture
@@ -83,15 +83,11 @@ def test_where_the_light_does_not_tell_the_sensors_do(dark: Sample) -> None:
 
 
 def test_the_sensors_are_read_within_the_limits_that_are_set(dark: Sample) -> None:
-    settings = VideoSettings.model_validate({"num_frames": 8, "sampling": "arc_on"})
-    narrow = (
-        *WELDING_MACHINE.limits[:3],
-        60.0,
-        *WELDING_MACHINE.limits[4:],
-    )  # which the current is beyond while the arc burns
-    with pytest.raises(DecodeError, match=r"beyond 60 .*sensor\.limits"):
-        VideoReader(settings, times_of_frames, narrow)(dark)
-    encoder = VideoEncoder(FirstPixel(), settings=settings, cache=CacheSettings(), sensor_limits=narrow)
+    narrow = (*SENSOR_LIMITS[:3], 60.0, *SENSOR_LIMITS[4:])  # which the current is beyond while the arc burns
+    settings = FilmSettings(num_frames=8, sampling="arc_on", sensor_limits=narrow)
+    with pytest.raises(DecodeError, match=r"beyond 60 .*limits"):
+        FilmReader(settings, times_of_frames)(dark)
+    encoder = FilmEncoder("video", settings, backbone=FirstPixel(), dtype="float16")
     assert encoder.specs[0].made_by["decoding"]["sensor_limits"] == list(narrow)
 
 
@@ -119,8 +115,8 @@ def test_the_sensors_file_counts_where_it_decides_what_is_sampled(weld: Sample) 
 
 def test_which_clock_tells_the_window_is_in_the_manifest_of_arc_on_alone() -> None:
     def decoding(sampling: str) -> Mapping[str, object]:
-        settings = VideoSettings.model_validate({"sampling": sampling, "max_megapixels": 3})
-        encoder = VideoEncoder(FirstPixel(), settings=settings, cache=CacheSettings())
+        settings = FilmSettings.model_validate({"sampling": sampling, "max_megapixels": 3})
+        encoder = FilmEncoder("video", settings, backbone=FirstPixel(), dtype="float16")
         return encoder.specs[0].made_by["decoding"]
 
     assert decoding("uniform") == {"num_frames": 32, "sampling": "uniform", "num_clips": 1}
@@ -148,8 +144,8 @@ class FirstPixel:
 
 
 def test_clips_go_through_the_backbone_one_by_one_and_are_joined_in_order() -> None:
-    settings = VideoSettings(num_frames=8, sampling="clips", num_clips=3)
-    encoder = VideoEncoder(FirstPixel(), settings=settings, cache=CacheSettings(dtype="float32"))
+    settings = FilmSettings(num_frames=8, sampling="clips", num_clips=3)
+    encoder = FilmEncoder("video", settings, backbone=FirstPixel(), dtype="float32")
     frames = torch.arange(48, dtype=torch.uint8).reshape(2, 24, 1, 1, 1).expand(-1, -1, 3, 2, 2)
     prepared = [Prepared({"frames": film, "arc_on": torch.zeros(2, dtype=torch.float64)}) for film in frames]
     made = encoder.encode(prepared, feature_sets=frozenset({"video"}))["video"]

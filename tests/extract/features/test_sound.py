@@ -10,12 +10,12 @@ import soundfile
 import torch
 from torch import Tensor
 
-from weldcache.configs.schema import AudioSettings, CacheSettings
 from weldcache.errors import DecodeError
 from weldcache.extract.backbones.spec import BackboneSpec
 from weldcache.extract.decode.decoded import AudioWindows
-from weldcache.extract.features.audio import AudioEncoder
-from weldcache.extract.features.modality import Prepared
+from weldcache.extract.features.kind import Prepared
+from weldcache.extract.features.settings import SoundSettings
+from weldcache.extract.features.sound import SoundEncoder
 from weldcache.extract.sources.source import Sample
 
 WINDOW = 163_840  # samples in 10.24 s
@@ -51,15 +51,15 @@ class Telling:
         return -(-num_valid * NUM_TOKENS // WINDOW)
 
 
-def encode(encoder: AudioEncoder, *prepared: Prepared) -> Sequence[dict[str, Tensor]]:
+def encode(encoder: SoundEncoder, *prepared: Prepared) -> Sequence[dict[str, Tensor]]:
     """Features of each recording, by array."""
     made = encoder.encode(prepared, feature_sets=frozenset({"audio"}))["audio"]
     return [{name: values[place] for name, values in made.items()} for place in range(len(prepared))]
 
 
 @pytest.fixture
-def encoder() -> AudioEncoder:
-    return AudioEncoder(Telling(), settings=AudioSettings(max_seconds=40.96), cache=CacheSettings(dtype="float32"))
+def encoder() -> SoundEncoder:
+    return SoundEncoder("audio", SoundSettings(max_seconds=40.96), backbone=Telling(), dtype="float32")
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def record(tmp_path: Path) -> Callable[[float], Sample]:
     [(0.01, 1), (2.0, 1), (2.57, 2), (10.24, 4), (10.25, 5), (25.6, 10), (40.96, 16)],
 )
 def test_tokens_are_in_order_and_their_number_is_told(
-    encoder: AudioEncoder, record: Callable[[float], Sample], seconds: float, length: int
+    encoder: SoundEncoder, record: Callable[[float], Sample], seconds: float, length: int
 ) -> None:
     (features,) = encode(encoder, encoder.reader(record(seconds)))
     tokens = np.asarray(features["tokens"])
@@ -93,7 +93,7 @@ def test_tokens_are_in_order_and_their_number_is_told(
 
 
 def test_recordings_of_other_lengths_share_a_batch_and_nothing_else(
-    encoder: AudioEncoder, record: Callable[[float], Sample]
+    encoder: SoundEncoder, record: Callable[[float], Sample]
 ) -> None:
     prepared = [encoder.reader(record(seconds)) for seconds in (25.6, 2.0, 15.0)]
     together = encode(encoder, *prepared)
@@ -104,26 +104,26 @@ def test_recordings_of_other_lengths_share_a_batch_and_nothing_else(
 
 
 def test_the_embedding_weighs_windows_by_what_is_real_of_them(
-    encoder: AudioEncoder, record: Callable[[float], Sample]
+    encoder: SoundEncoder, record: Callable[[float], Sample]
 ) -> None:
     (features,) = encode(encoder, encoder.reader(record(15.36)))  # a window and a half
     np.testing.assert_allclose(features["embedding"], [(1 / 8) * (2 / 3) + (2 / 8) * (1 / 3), 1], rtol=1e-6)
 
 
 def test_a_recording_that_the_store_has_no_room_for_is_refused_not_cut(
-    encoder: AudioEncoder, record: Callable[[float], Sample]
+    encoder: SoundEncoder, record: Callable[[float], Sample]
 ) -> None:
-    with pytest.raises(DecodeError, match=r"audio\.max_seconds"):
+    with pytest.raises(DecodeError, match=r"max_seconds"):
         encoder.reader(record(41.0))
 
 
 def test_what_a_recording_costs_grows_with_its_windows(
-    encoder: AudioEncoder, record: Callable[[float], Sample]
+    encoder: SoundEncoder, record: Callable[[float], Sample]
 ) -> None:
     audio = frozenset({"audio"})
     assert [encoder.flops(encoder.reader(record(seconds)), feature_sets=audio) for seconds in (5, 25)] == [7, 21]
 
 
-def test_the_file_behind_a_recording_is_named(encoder: AudioEncoder, record: Callable[[float], Sample]) -> None:
+def test_the_file_behind_a_recording_is_named(encoder: SoundEncoder, record: Callable[[float], Sample]) -> None:
     sample = record(1.0)
     assert encoder.reader.files(sample) == sample.files["audio"]

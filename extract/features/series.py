@@ -7,28 +7,30 @@ from pathlib import Path
 import torch
 
 from ...cache.arrays import ArraySpec, FeatureSetSpec
-from ...configs.schema import SensorSettings
 from ..decode.sensor import decode_sensors
 from ..sources.source import Sample
 from ..sources.welds.sensors import WELDING_MACHINE
-from .arc_on import arc_on_array
-from .made_by import made_by
-from .modality import Features, Prepared
+from .kind import Features, Prepared, Tools, arc_on_array, made_by
+from .settings import SENSOR_LIMITS, SeriesSettings
 
 
 @dataclass(frozen=True)
-class SensorReader:
+class SeriesReader:
     """The series itself: {"values": (steps, channels), "times": (steps,), "arc_on": (2,)}."""
 
-    settings: SensorSettings
+    settings: SeriesSettings
+
+    @property
+    def stream(self) -> str:
+        return self.settings.stream
 
     def files(self, sample: Sample) -> tuple[Path, ...]:
-        return sample.files["sensor"]
+        return sample.files[self.stream]
 
     def __call__(self, sample: Sample) -> Prepared:
         settings = self.settings
         series = decode_sensors(
-            sample.files["sensor"][0],
+            sample.files[self.stream][0],
             num_steps=settings.num_steps,
             series=replace(WELDING_MACHINE, limits=settings.limits),
         )
@@ -36,21 +38,21 @@ class SensorReader:
         return Prepared(tensors, notes=series.problems)
 
 
-class SensorEncoder:
+class SeriesEncoder:
     """Stores what was read: normalisation belongs to stage two, which knows what is normal."""
 
-    def __init__(self, settings: SensorSettings) -> None:
-        self.reader = SensorReader(settings)
+    def __init__(self, name: str, settings: SeriesSettings) -> None:
+        self.reader = SeriesReader(settings)
         steps, channels = settings.num_steps, WELDING_MACHINE.channels
         values = ArraySpec(
             "values", (steps, len(channels)), ("step", "channel"), "float32", attributes={"channels": list(channels)}
         )
         times = ArraySpec("times", (steps,), ("step",), "float64", distinct=False, attributes={"unit": "s"})
         decoding: dict[str, object] = {"num_steps": steps, "resampling": "linear", "channels": list(channels)}
-        if settings.limits != WELDING_MACHINE.limits:  # which change nothing but what no machine measures
+        if settings.limits != SENSOR_LIMITS:  # which change nothing but what no machine measures
             decoding["limits"] = list(settings.limits)
         arrays = [values, times, arc_on_array()]
-        self.specs = [FeatureSetSpec(settings.store_as, arrays, made_by(None, decoding=decoding))]
+        self.specs = [FeatureSetSpec(name, arrays, made_by(None, decoding=decoding))]
 
     def load(self) -> None:
         pass  # there are no weights
@@ -62,3 +64,7 @@ class SensorEncoder:
 
     def flops(self, prepared: Prepared, *, feature_sets: frozenset[str]) -> int:
         return 0  # none worth counting
+
+
+def make(name: str, settings: SeriesSettings, tools: Tools) -> SeriesEncoder:
+    return SeriesEncoder(name, settings)

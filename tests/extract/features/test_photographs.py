@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from weldcache.configs.schema import CacheSettings, ImageSettings
 from weldcache.extract.backbones.spec import BackboneSpec
 from weldcache.extract.decode.decoded import Photographs
 from weldcache.extract.decode.rectangle import MASK_COLOUR
-from weldcache.extract.features.image import ImageEncoder
-from weldcache.extract.features.modality import Prepared
+from weldcache.extract.features.kind import Prepared
+from weldcache.extract.features.photographs import PhotographsEncoder
+from weldcache.extract.features.settings import PhotographsSettings
 from weldcache.extract.sources.source import Sample
 
 
@@ -59,7 +59,9 @@ class Telling:
 BLOCKS = {"image/block_2": 2000, "image/block_5": 5000}
 
 
-def encode(encoder: ImageEncoder, *prepared: Prepared, sets: Sequence[str] = tuple(BLOCKS)) -> list[dict[str, Tensor]]:
+def encode(
+    encoder: PhotographsEncoder, *prepared: Prepared, sets: Sequence[str] = tuple(BLOCKS)
+) -> list[dict[str, Tensor]]:
     """Features of each weld, by `<set>/<array>`."""
     made = encoder.encode(prepared, feature_sets=frozenset(sets))
     return [
@@ -74,9 +76,9 @@ def backbone() -> Telling:
 
 
 @pytest.fixture
-def encoder(backbone: Telling) -> ImageEncoder:
-    return ImageEncoder(
-        backbone, settings=ImageSettings(blocks=(2, 5), num_views=5), cache=CacheSettings(dtype="float32")
+def encoder(backbone: Telling) -> PhotographsEncoder:
+    return PhotographsEncoder(
+        "image", PhotographsSettings(blocks=(2, 5), num_views=5), backbone=backbone, dtype="float32"
     )
 
 
@@ -97,7 +99,9 @@ def photographs(tmp_path: Path) -> Callable[..., Sample]:
     return make
 
 
-def test_an_absent_view_is_zero_and_marked_and_said(encoder: ImageEncoder, photographs: Callable[..., Sample]) -> None:
+def test_an_absent_view_is_zero_and_marked_and_said(
+    encoder: PhotographsEncoder, photographs: Callable[..., Sample]
+) -> None:
     prepared = encoder.reader(photographs([1, 2, 4, 5]))
     assert len(prepared.notes) == 1 and "view 3" in prepared.notes[0]
     (features,) = encode(encoder, prepared)
@@ -111,7 +115,9 @@ def test_an_absent_view_is_zero_and_marked_and_said(encoder: ImageEncoder, photo
         assert (np.asarray(features[f"{name}/patch_tokens"])[2] == 0).all()
 
 
-def test_each_weld_keeps_its_own_views_in_a_batch(encoder: ImageEncoder, photographs: Callable[..., Sample]) -> None:
+def test_each_weld_keeps_its_own_views_in_a_batch(
+    encoder: PhotographsEncoder, photographs: Callable[..., Sample]
+) -> None:
     prepared = [encoder.reader(photographs(views, name=str(views))) for views in ([1, 2, 3, 4, 5], [2, 5], [5])]
     together = encode(encoder, *prepared)
     assert [features["image/block_2/views_present"].tolist() for features in together] == [
@@ -126,7 +132,7 @@ def test_each_weld_keeps_its_own_views_in_a_batch(encoder: ImageEncoder, photogr
 
 
 def test_only_the_blocks_that_are_lacking_are_asked_for(
-    encoder: ImageEncoder, backbone: Telling, photographs: Callable[..., Sample]
+    encoder: PhotographsEncoder, backbone: Telling, photographs: Callable[..., Sample]
 ) -> None:
     prepared = encoder.reader(photographs([1, 2, 3, 4, 5]))
     (features,) = encode(encoder, prepared, sets=["image/block_2"])
@@ -136,7 +142,7 @@ def test_only_the_blocks_that_are_lacking_are_asked_for(
     assert encoder.flops(prepared, feature_sets=frozenset(BLOCKS)) == 5 * 5
 
 
-def test_arrays_are_as_announced(encoder: ImageEncoder, photographs: Callable[..., Sample]) -> None:
+def test_arrays_are_as_announced(encoder: PhotographsEncoder, photographs: Callable[..., Sample]) -> None:
     (features,) = encode(encoder, encoder.reader(photographs([1, 2, 3, 4, 5])))
     assert {f"{spec.name}/{array.name}": array.shape for spec in encoder.specs for array in spec.arrays} == {
         name: tuple(values.shape) for name, values in features.items()
@@ -147,8 +153,8 @@ def test_arrays_are_as_announced(encoder: ImageEncoder, photographs: Callable[..
 
 
 def test_crop_and_masks_are_done_and_told(backbone: Telling, photographs: Callable[..., Sample]) -> None:
-    settings = ImageSettings(blocks=(2,), crop=(0.0, 0.5, 1.0, 1.0), masks=((0.0, 0.5, 1.0, 1.0),))
-    encoder = ImageEncoder(backbone, settings=settings, cache=CacheSettings(dtype="float32"))
+    settings = PhotographsSettings(blocks=(2,), crop=(0.0, 0.5, 1.0, 1.0), masks=((0.0, 0.5, 1.0, 1.0),))
+    encoder = PhotographsEncoder("image", settings, backbone=backbone, dtype="float32")
     prepared = encoder.reader(photographs([1, 2, 3, 4, 5]))
     painted = round(float(np.mean(MASK_COLOUR)))
     assert (prepared.tensors["views"].int() - painted).abs().max() <= 1  # what is left of each picture is painted over

@@ -1,0 +1,158 @@
+"""What can be set of a feature, by its kind.
+
+A feature is named by the user (`features: {cells: {kind: photographs}}`) and stored under that name. The sections stand
+apart from the kinds' readers and encoders because they are asked for without any of these: `weldcache config show`
+imports neither torch nor a decoder.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from ...configs.schema import FeatureSettings
+from ...configs.section import Limit, ModelName, Positive, Rectangle, Section, StoreName
+
+_KIND = "What makes the feature, and from what."
+_STREAM = "Files of a sample that it is made from."
+
+
+class StreamSettings(FeatureSettings):
+    """What is said of a feature that every sample has of its own."""
+
+    stream: StoreName
+
+
+class BackboneSettings(Section):
+    """Which frozen model makes a feature."""
+
+    model: ModelName
+    revision: str | None = Field(None, description="Commit, tag or branch on the hub; pin it for repeatable features.")
+
+
+class FilmLimits(Section):
+    """What a film may cost that frames are taken from."""
+
+    max_megapixels: float = Field(
+        10.0, gt=0, description="Largest frame that is decoded; a larger film is reported as unreadable."
+    )
+    max_gigapixels: float = Field(
+        200.0,
+        gt=0,
+        description="Most pixels of all frames of a film together; 200 are 50 minutes of 1920x1080 at 30 frames a "
+        "second.",
+    )
+
+
+SensorLimits = Annotated[
+    tuple[Limit, Limit, Limit, Limit, Limit, Limit],
+    Field(
+        description="Largest magnitude of pressure, gas flow, feed, current, wire consumed and voltage, in the file's "
+        "units; a value beyond is no measurement: it is reported and taken as empty."
+    ),
+]
+SENSOR_LIMITS: SensorLimits = (100.0, 1000.0, 1000.0, 2000.0, 1e6, 1000.0)
+
+
+class FilmSettings(FilmLimits, BackboneSettings, StreamSettings):
+    """A film through V-JEPA 2: a token for each stretch of time."""
+
+    kind: Literal["film"] = Field("film", description=_KIND)
+    stream: StoreName = Field("video", description=_STREAM)
+    model: ModelName = "facebook/vjepa2-vitl-fpc64-256"
+    num_frames: Positive = Field(32, multiple_of=2, le=10_000, description="Frames a clip, sampled uniformly.")
+    size: Positive | None = Field(None, description="Side in pixels fed to the model; null: the model's own.")
+    sampling: Literal["uniform", "arc_on", "clips"] = Field(
+        "uniform",
+        description="uniform: one clip over the whole recording; arc_on: one over the time in which the arc burns, by "
+        "the film's own light or, where it does not tell, by the current (above 50 A), whose clock is another; clips: "
+        "num_clips, one after another.",
+    )
+    num_clips: Positive = Field(4, le=1000, description="Clips that the recording is cut into (sampling = clips only).")
+    sensor_limits: SensorLimits = SENSOR_LIMITS  # where the current tells when the arc burns
+
+
+class FramesSettings(FilmLimits, BackboneSettings, StreamSettings):
+    """A film frame by frame through an image backbone: what the video autoencoder is trained on."""
+
+    kind: Literal["frames"] = Field("frames", description=_KIND)
+    stream: StoreName = Field("video", description=_STREAM)
+    model: ModelName = "facebook/dinov3-vith16plus-pretrain-lvd1689m"
+    block: Positive | None = Field(None, description="Block whose patch tokens are averaged; null: the last.")
+    num_frames: Positive = Field(32, le=10_000, description="Frames a recording, spread evenly over all of it.")
+    size: Positive | None = Field(224, description="Side in pixels fed to the model; null: the model's own.")
+
+
+class SoundSettings(BackboneSettings, StreamSettings):
+    """Sound through the Audio Spectrogram Transformer (AST)."""
+
+    kind: Literal["sound"] = Field("sound", description=_KIND)
+    stream: StoreName = Field("audio", description=_STREAM)
+    model: ModelName = "MIT/ast-finetuned-audioset-14-14-0.443"
+    max_seconds: float = Field(
+        40.96, gt=0, description="Longest recording that the store has room for; a longer one is reported, never cut."
+    )
+    rates: tuple[Positive, Positive] = Field(
+        (4_000, 384_000),
+        description="Lowest and highest rate in samples a second that a file is believed; all are resampled to 16,000.",
+    )
+    max_channels: Positive = Field(8, description="Most channels that a file is believed.")
+
+
+class PhotographsSettings(BackboneSettings, StreamSettings):
+    """Photographs through DINOv3 or DINOv2."""
+
+    kind: Literal["photographs"] = Field("photographs", description=_KIND)
+    stream: StoreName = Field("image", description=_STREAM)
+    model: ModelName = "facebook/dinov3-vith16plus-pretrain-lvd1689m"
+    blocks: tuple[Positive, ...] = Field(
+        (10, 21, 32),
+        min_length=1,
+        description="Blocks whose outputs are cached, from 1; deeper ones never run.",
+    )
+    size: Positive | None = Field(224, description="Side in pixels fed to the model; null: the model's own.")
+    num_views: Positive = Field(5, le=100, description="Photographs a sample.")
+    max_megapixels: float = Field(
+        100.0, gt=0, description="Largest photograph that is decoded; a larger one is reported as unreadable."
+    )
+    crop: Rectangle | None = Field(None, description="Part of each photograph that is used; null: all of it.")
+    masks: tuple[Rectangle, ...] = Field(
+        (), description="Parts of each uncropped photograph painted over, such as a sticker with a code."
+    )
+
+    @model_validator(mode="after")
+    def _blocks_ascend(self) -> "PhotographsSettings":
+        if list(self.blocks) != sorted(set(self.blocks)):
+            raise ValueError(f"blocks must ascend without repeats, got {list(self.blocks)}")
+        return self
+
+    @model_validator(mode="after")
+    def _rectangles_have_an_area(self) -> "PhotographsSettings":
+        for name, rectangle in [("crop", self.crop), *(("masks", mask) for mask in self.masks)]:
+            if rectangle is not None and not (rectangle[0] < rectangle[2] and rectangle[1] < rectangle[3]):
+                raise ValueError(f"{name}: {list(rectangle)} must be left < right and top < bottom")
+        return self
+
+
+class SeriesSettings(StreamSettings):
+    """Measurements over time: resampled, stored raw."""
+
+    kind: Literal["series"] = Field("series", description=_KIND)
+    stream: StoreName = Field("sensor", description=_STREAM)
+    num_steps: Annotated[int, Field(gt=1)] = Field(128, description="Steps that a recording is resampled to.")
+    limits: SensorLimits = SENSOR_LIMITS
+
+
+class VectorSettings(StreamSettings):
+    """Numbers that the data set gives of a sample itself, such as columns of a table: stored as they are."""
+
+    kind: Literal["vector"] = Field("vector", description=_KIND)
+    stream: StoreName = Field("vector", description="Numbers of a sample that it is made from.")
+    size: Positive = Field(1, le=1_000_000, description="How many numbers there are of each sample.")
+
+
+class TextSettings(BackboneSettings, FeatureSettings):
+    """A text through CLIP's text tower: one vector for the whole store."""
+
+    kind: Literal["text"] = Field("text", description=_KIND)
+    model: ModelName = "openai/clip-vit-base-patch32"
+    prompt: str = Field("a normal weld", min_length=1, description="Text whose vector the prediction is drawn to.")

@@ -1,0 +1,65 @@
+"""Numbers that the data set gives itself, through no decoder and no backbone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ...cache.arrays import ArraySpec, FeatureSetSpec
+from ...errors import DecodeError
+from ..sources.source import Sample
+from .kind import Features, Prepared, Tools, made_by
+from .settings import VectorSettings
+
+
+@dataclass(frozen=True)
+class VectorReader:
+    """{"values": (size,)}, float32."""
+
+    settings: VectorSettings
+
+    @property
+    def stream(self) -> str:
+        return self.settings.stream
+
+    def files(self, sample: Sample) -> tuple[Path, ...]:
+        return sample.files.get(self.stream, ())  # the table that they stand in
+
+    def __call__(self, sample: Sample) -> Prepared:
+        numbers = sample.vectors.get(self.stream, ())
+        if len(numbers) != self.settings.size:
+            raise DecodeError(
+                f"{sample.key}: there are {len(numbers)} numbers in {self.stream}, and the feature's size is "
+                f"{self.settings.size}."
+            )
+        values = torch.tensor(numbers, dtype=torch.float32)
+        if not bool(values.isfinite().all()):
+            raise DecodeError(
+                f"{sample.key}: number {int((~values.isfinite()).nonzero()[0]) + 1} in {self.stream} is "
+                "empty, infinite or too large for float32."
+            )
+        return Prepared({"values": values})
+
+
+class VectorEncoder:
+    """Stores the numbers as they are: scaling belongs to stage two, which knows what is normal."""
+
+    def __init__(self, name: str, settings: VectorSettings) -> None:
+        self.reader = VectorReader(settings)
+        arrays = [ArraySpec("values", (settings.size,), ("dim",), "float32", distinct=False)]
+        self.specs = [FeatureSetSpec(name, arrays, made_by(None, decoding={"size": settings.size}))]
+
+    def load(self) -> None:
+        pass  # there are no weights
+
+    def encode(self, prepared: Sequence[Prepared], *, feature_sets: frozenset[str]) -> Features:
+        values = torch.stack([item.tensors["values"] for item in prepared])
+        return {name: {"values": values} for name in feature_sets}
+
+    def flops(self, prepared: Prepared, *, feature_sets: frozenset[str]) -> int:
+        return 0
+
+
+def make(name: str, settings: VectorSettings, tools: Tools) -> VectorEncoder:
+    return VectorEncoder(name, settings)
