@@ -19,8 +19,7 @@ from .splits import LEFT_OUT, Split, parts_in
 from .status import Status
 from .store import FeatureStore
 from .targets import DEFECT, NORMAL, UNKNOWN, TargetSpec
-from .verification.findings import ROW_DIGESTS, read_record
-from .verification.row_digests import changed_rows
+from .verification.outcome import ROW_DIGESTS, changed_rows, read_record
 
 _ONSET = "arc_on"  # an array of this name holds the first and last second with the arc on
 _BLOCK_ROWS = 4096  # of onsets that are read together

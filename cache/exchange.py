@@ -51,7 +51,7 @@ from .records import LAYOUTS, TYPES
 from .row_tables import TABLES, has_former_tables, table_arrays
 from .status import Status
 from .store import FeatureStore
-from .verification.findings import VERIFICATION
+from .verification.outcome import VERIFICATION
 
 _DIGEST = "sha256"
 _GROUPS = ("index/attributes", "constants", "features")  # there even where they hold nothing, as those of records are

@@ -24,7 +24,7 @@ from .hdf5_arrays import Rows, whole_chunks
 from .nodes import METADATA_FILE, MOST_DOCUMENT_BYTES, ArrayMetadata, parse_array_metadata, parse_group_metadata
 from .records import LAYOUTS
 from .row_tables import COLUMNS, FORMER_COLUMNS, TABLES
-from .verification.findings import VERIFICATION
+from .verification.outcome import VERIFICATION
 
 _NAMED_BY_DATA = re.compile(r"index/attributes/[A-Za-z0-9_]{1,100}|(targets|splits)/[a-z][a-z0-9_]{0,106}")
 _WHOLE = ("index/", "constants/", "targets/", "splits/")  # arrays that are there to their last value

@@ -33,7 +33,7 @@ def verify(
     not varying, rows for being equal; rows, files and weights against the data set and the backbones as they are now;
     with `--live`, features against a fresh computation. Exit status 1 if anything is wrong; notes are not.
     """
-    from ..cache.verification.findings import verification_tables
+    from ..cache.verification.outcome import verification_tables
     from ..configs.load import load_settings
     from ..extract.verification.verify import verify as run_verify
     from .printing import print_tables

@@ -14,7 +14,7 @@ from .. import chunks
 from ..arrays import ArraySpec
 from ..status import Status
 from .chunk_scan import ArrayScan, chunk_is_whole, equal_rows, least_spread, scan_array
-from .findings import MEND
+from .outcome import MEND
 from .set_findings import SetFindings
 
 _REMEDY_OF_LEFTOVERS = "Nothing needs to be done: nobody reads them, and `weldcache extract` replaces them."

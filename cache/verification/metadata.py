@@ -22,7 +22,7 @@ from ..nodes import METADATA_FILE, MOST_DOCUMENT_BYTES, OLD_METADATA, inside, pa
 from ..provenance import differences
 from ..row_tables import NEXT_TABLES
 from ..store import FeatureStore
-from .findings import VERIFICATION, Mend, StoreFinding
+from .outcome import VERIFICATION, Mend, StoreFinding
 
 # Arrays that say themselves what they are, and are refused wherever a store is opened if they are something else.
 _SELF_TOLD = ("targets/", "splits/")

@@ -14,7 +14,7 @@ from ..nodes import inside
 from ..record_arrays import Values
 from ..status import Status
 from ..store import FeatureStore
-from .findings import Mend, StoreFinding
+from .outcome import Mend, StoreFinding
 
 _CHUNK = re.compile(r"c\.(0|[1-9]\d*)((?:\.0)*)")
 _KEYS_NAMED = 3  # in a finding about many rows

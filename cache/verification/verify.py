@@ -17,10 +17,9 @@ from ..nodes import inside
 from ..status import Status
 from ..store import FeatureStore
 from .arrays import verify_arrays
-from .digests import salvage
-from .findings import StoreFinding
 from .metadata import restore_metadata, verify_metadata
-from .records import verify_digests, verify_records
+from .outcome import StoreFinding
+from .records import salvage, verify_digests, verify_records
 from .set_findings import SetFindings, is_unfinished
 
 _FORMER_SCHEMA = "the store is of a former schema, without digests: rows that were exchanged cannot be noticed"

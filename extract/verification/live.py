@@ -14,7 +14,7 @@ from ...cache.source_files import SourceFile
 from ...cache.status import Status
 from ...cache.store import FeatureStore
 from ...cache.verification.chunk_scan import to_float64
-from ...cache.verification.findings import MEND, StoreFinding
+from ...cache.verification.outcome import MEND, StoreFinding
 from ...documents import Json
 from ...errors import StoreError
 from ...findings import Check, Finding, Severity

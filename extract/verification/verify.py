@@ -17,8 +17,7 @@ from ...cache.provenance import differences, differences_told
 from ...cache.splits import LEFT_OUT
 from ...cache.status import Status
 from ...cache.store import FeatureStore
-from ...cache.verification.findings import MEND, Verification
-from ...cache.verification.row_digests import row_digests
+from ...cache.verification.outcome import MEND, Verification, row_digests
 from ...cache.verification.verify import mend_store, verify_store
 from ...configs.schema import Settings
 from ...documents import Json

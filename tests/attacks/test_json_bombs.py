@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from weldcache.cache.store import FeatureStore
-from weldcache.cache.verification.findings import read_record
+from weldcache.cache.verification.outcome import read_record
 from weldcache.cache.verification.verify import verify_store
 from weldcache.errors import StoreError
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from weldcache.cache.store import FeatureStore
-from weldcache.cache.verification.findings import read_record
+from weldcache.cache.verification.outcome import read_record
 from weldcache.cache.verification.verify import mend_store, verify_store
 from weldcache.cache.writer import StoreWriter
 from weldcache.errors import StoreError, WeldcacheError

@@ -13,7 +13,7 @@ import pytest
 
 from weldcache.cache import layout
 from weldcache.cache.store import FeatureStore
-from weldcache.cache.verification.findings import Verification, read_record
+from weldcache.cache.verification.outcome import Verification, read_record
 from weldcache.cache.verification.verify import verify_store
 from weldcache.documents import sealed
 from weldcache.errors import StoreError

@@ -18,8 +18,7 @@ from weldcache.cache.source_files import SourceFile
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.store_tables import store_tables
-from weldcache.cache.verification.findings import Verification
-from weldcache.cache.verification.row_digests import row_digests
+from weldcache.cache.verification.outcome import Verification, row_digests
 from weldcache.cache.writer import StoreWriter
 from weldcache.documents import fingerprint, sealed
 

@@ -28,7 +28,7 @@ from weldcache.cache.index import Index, index_of
 from weldcache.cache.source_files import SourceFile
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
-from weldcache.cache.verification.findings import Verification
+from weldcache.cache.verification.outcome import Verification
 from weldcache.cache.writer import StoreWriter
 from weldcache.errors import (
     BadInputError,

@@ -26,7 +26,7 @@ from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.verification.arrays import verify_arrays
 from weldcache.cache.verification.chunk_scan import Spread, scan_array
-from weldcache.cache.verification.findings import StoreFinding, Verification, read_record, verification_tables
+from weldcache.cache.verification.outcome import StoreFinding, Verification, read_record, verification_tables
 from weldcache.cache.verification.records import verify_digests, verify_records
 from weldcache.cache.verification.set_findings import SetFindings
 from weldcache.cache.verification.verify import mend_store, verify_store

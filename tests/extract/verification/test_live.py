@@ -18,7 +18,7 @@ from weldcache.cache.source_files import SourceFile, source_file
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.verification.chunk_scan import to_float64
-from weldcache.cache.verification.findings import Verification
+from weldcache.cache.verification.outcome import Verification
 from weldcache.cache.writer import StoreWriter
 from weldcache.configs.load import load_settings
 from weldcache.errors import BusyError, NotFoundError

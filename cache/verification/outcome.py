@@ -1,11 +1,18 @@
-"""What a verification finds, the tables that tell it, and the record of it that stays in the store."""
+"""What a verification of a store found: told on a terminal, and left in the store.
 
+The record has a few bytes for each row that was looked at, so that rows that are made later do not pass for verified.
+"""
+
+import base64
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
+from jaxtyping import UInt8, UInt32
 from pydantic import Field
 from rich.console import RenderableType
 from rich.text import Text
@@ -17,6 +24,9 @@ from ...findings import Check, Finding, Severity, check_table, finding_texts
 from ...tables import make_table
 from ...wording import count_of
 from ..nodes import METADATA_FILE, Told, inside
+from ..source_files import SourceFile
+from ..status import Status
+from ..store import FeatureStore
 
 # A group without members, whose attributes are the record: other readers of Zarr may list the store without a warning.
 VERIFICATION = "verification"
@@ -25,6 +35,9 @@ ROW_DIGESTS = "row_digests"  # an entry of the record
 Mend = Literal["", "forget", "salvage", "drop", "restore", "sweep"]
 
 MEND = "`weldcache verify --mend`, then `weldcache extract`, computes this weld again."
+
+_ROWS_AT_ONCE = 1024
+_TYPE = np.dtype("<u4")
 
 
 @dataclass(frozen=True)
@@ -157,9 +170,12 @@ def verification_tables(verification: Verification) -> Iterator[RenderableType]:
 
 def _live_tables(live: Mapping[str, Any]) -> Iterator[RenderableType]:
     title = f"live against cached, {count_of(live['welds'], 'weld')}, seed {live['seed']}"
-    # Headings in two lines: in eighty columns the names of arrays are whole.
     headings = ["differs\nby", "of its\nstd", "of tol-\nerance", "own\nnoise", ""]
     table = make_table(title, left=["array"], right=headings)
+    # No wider than it has to be: in eighty columns the names of arrays are whole.
+    table.show_edge = False
+    for column in table.columns[1:]:
+        column.no_wrap = True
     for array in live["arrays"]:
         share = "" if array["of_tolerance"] is None else f"{array['of_tolerance']:.0%}"
         numbers = [_number(array["difference"]), _number(array["difference_of_std"]), share, _number(array["noise"])]
@@ -181,3 +197,65 @@ def _verdict(verification: Verification) -> Text:
     if verification.num_mended:
         found += f" {verification.num_mended:,} mended: run `weldcache extract`, then verify again."
     return Text(found, style="red" if verification.count("error") else "yellow")
+
+
+def row_digests(store: FeatureStore) -> dict[str, str]:
+    """For every feature set, 32 bits a row in base64: of what is recorded of a complete row, or zero.
+
+    In a store without digests it is of the files that the row was made from, less their times: these are written anew
+    where a file was touched and has the same bytes.
+    """
+    return {
+        name: base64.b64encode(_digests(store, name, store.status(name)).tobytes()).decode()
+        for name in store.feature_sets
+    }
+
+
+def changed_rows(
+    store: FeatureStore, statuses: Mapping[str, UInt8[np.ndarray, " row"]], recorded: Mapping[str, str]
+) -> int:
+    """How many rows are complete in some feature set now and were not, or were made otherwise, when recorded."""
+    changed = np.zeros(len(store.index), dtype=bool)
+    for name, status in statuses.items():
+        now = _digests(store, name, status)
+        before = np.zeros_like(now)
+        known = _decoded(recorded.get(name))[: len(before)]
+        before[: len(known)] = known
+        changed |= (now != 0) & (now != before)
+    return int(changed.sum())
+
+
+def _digests(store: FeatureStore, name: str, status: UInt8[np.ndarray, " row"]) -> UInt32[np.ndarray, " row"]:
+    digests = np.zeros(len(status), dtype=_TYPE)
+    complete = np.flatnonzero(status == Status.COMPLETE)
+    if store.records.layout.has_digests:
+        digests[complete] = np.maximum(store.records.digests(name, complete) & 0xFFFF_FFFF, 1)
+        return digests
+    for start in range(0, len(complete), _ROWS_AT_ONCE):
+        rows = complete[start : start + _ROWS_AT_ONCE].tolist()
+        digests[rows] = [_digest(files) for files in _sources(store, name, rows)]
+    return digests
+
+
+def _sources(store: FeatureStore, name: str, rows: Sequence[int]) -> list[tuple[SourceFile, ...]]:
+    """The files that each of `rows` was made from; none where the record of them is damaged."""
+    try:
+        return store.sources(name, rows)
+    except StoreError:
+        if len(rows) == 1:
+            return [()]
+        return [files for row in rows for files in _sources(store, name, [row])]
+
+
+def _digest(files: Sequence[SourceFile]) -> int:
+    text = repr([(file.path, file.size, file.sha256) for file in files])
+    digest = hashlib.sha256(text.encode(errors="backslashreplace")).digest()
+    return max(int.from_bytes(digest[:4], "little"), 1)
+
+
+def _decoded(text: object) -> UInt32[np.ndarray, " row"]:
+    """Digests as recorded; none where what is recorded is not that."""
+    try:
+        return np.frombuffer(base64.b64decode(str(text or ""), validate=True), dtype=_TYPE)
+    except ValueError:
+        return np.zeros(0, dtype=_TYPE)
