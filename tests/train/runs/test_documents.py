@@ -12,7 +12,8 @@ from weldcache.train.runs.documents import read_settings, shareable
 
 
 def settings(*, root: Path, cache: Path, runs: Path) -> Settings:
-    return Settings.model_validate({"data": {"root": root}, "cache": {"path": cache}, "runs": {"folder": runs}})
+    data = {"source": "welds", "root": root}
+    return Settings.model_validate({"data": data, "cache": {"path": cache}, "runs": {"folder": runs}})
 
 
 @pytest.fixture
