@@ -236,7 +236,9 @@ class AutoencoderSettings(Section):
 class TrainSettings(Section):
     """How stage two trains."""
 
-    recipe: Literal["causal_film", "video_ae"] = Field("causal_film", description="What is trained.")
+    recipe: Literal["causal_film", "video_ae", "nearest", "gaussian"] = Field(
+        "causal_film", description="What is trained, or fitted in one pass."
+    )
     task: Literal["anomaly", "classification"] = Field(
         "anomaly",
         description="What it is trained for. anomaly: on normals, to tell defects from them; classification: on all "

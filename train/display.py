@@ -96,8 +96,12 @@ def training_line(
 
 def describe_epoch(metrics: MetricRow) -> str:
     """An epoch in a few words: its loss, and what validation found."""
-    found = [f"{_words(name)} {value:.4g}" for name, value in metrics.items() if _is_judged(name) and value is not None]
-    return f"epoch {metrics['epoch']}, {', '.join(found)}"
+    return ", ".join([f"epoch {metrics['epoch']}", *figures_found(metrics)])
+
+
+def figures_found(metrics: MetricRow) -> list[str]:
+    """What validation found, figure by figure; none where it could measure nothing."""
+    return [f"{_words(name)} {value:.4g}" for name, value in metrics.items() if _is_judged(name) and value is not None]
 
 
 class _Line:

@@ -4,6 +4,7 @@ What is measured here is measured on the validation split alone: mean and standa
 its normals, and weights, where they are fitted, on its normals and defects. The test split has no part in it.
 """
 
+import math
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,7 +34,7 @@ from .runs.documents import shareable
 from .runs.folder import RunFolder, find_run, named_run, next_name, relative_name
 from .runs.log import MetricRow
 from .runs.start import make_folder_of_runs, make_manifest
-from .runs.trained_run import WEIGHTS, TrainedRun, Weights, load_run
+from .runs.trained_run import TrainedRun, Weights, load_run, weights_of
 from .scoring import score_rows
 from .state import Best
 from .tasks import LOSS, AnomalyTask, Task
@@ -100,7 +101,7 @@ def fuse(
         weights: LateFusion(member.model(weights, store=store, device=device) for member in runs.values())
         .to(device)
         .eval()
-        for weights in WEIGHTS
+        for weights in weights_of(recipe)
     }
     combinations = _calibrate(
         recipe,
@@ -224,7 +225,7 @@ def _calibrate(
             member.recipe,
             {weights: model.members[place] for weights, model in models.items()},
             StreamedFeatures(
-                FeatureReader(store, member.recipe.needs().features), validation, models["raw"].mean.device
+                FeatureReader(store, member.recipe.needs().features), validation, models["averaged"].mean.device
             ),
             batch_size=batch_size,
             precision=member.precision,
@@ -243,7 +244,11 @@ def _calibrate(
 
 def _row(result: ValidationResult) -> dict[str, float | int | None]:
     """The one row of the log; its loss is the members', weighted like their scores."""
-    return {"epoch": 1, "step": 0, **result.figures, **result.spread}
+    figures = {
+        name: None if value is None or math.isnan(value) else value  # as a loss is where a member has none
+        for name, value in result.figures.items()
+    }
+    return {"epoch": 1, "step": 0, **figures, **result.spread}
 
 
 def _described(
@@ -272,10 +277,8 @@ def _described(
     return {"members": members, "fusion": {"weighting": how, "step": step, "measured_on": "validation"}}
 
 
-def _monitored(metrics: MetricRow) -> float:
-    value = metrics["val_loss"] if metrics["val_auroc"] is None else metrics["val_auroc"]
-    assert value is not None
-    return value
+def _monitored(metrics: MetricRow) -> float | None:
+    return metrics["val_loss"] if metrics["val_auroc"] is None else metrics["val_auroc"]
 
 
 def describe_fusion(summary: FusionSummary) -> str:

@@ -17,7 +17,7 @@ from ..data.feature_reader import Rows
 from ..data.requests import shapes_for
 from ..precision import Precision
 from ..recipes.late_fusion import LateFusionRecipe
-from ..recipes.recipe import Trained
+from ..recipes.recipe import Recipe, Trained
 from ..recipes.registry import recipe_of, untrained_modalities
 from ..state import Best
 from .checkpoint import load_module, read_run_checkpoint, require_same_features
@@ -38,7 +38,7 @@ class TrainedRun:
     settings: Settings
     manifest: Manifest
     metrics: Sequence[MetricRow]
-    recipe: Trained
+    recipe: Recipe
 
     @property
     def precision(self) -> Precision:
@@ -49,6 +49,11 @@ class TrainedRun:
     def untrained(self) -> frozenset[str]:
         """The modalities that none of the samples had that it was trained on: it is shown them of no sample."""
         return untrained_modalities(self.manifest, self.recipe)
+
+    @property
+    def weights(self) -> tuple[Weights, ...]:
+        """Which weights it has; one that was fitted has those alone that it ships."""
+        return weights_of(self.recipe)
 
     def training_rows(self, store: FeatureStore) -> Rows:
         """Where `store` has the samples that it was trained on.
@@ -75,7 +80,7 @@ class TrainedRun:
 
     def model(self, weights: Weights, *, store: FeatureStore, device: torch.device) -> nn.Module:
         """The model of the best epoch in evaluation mode: with `averaged` weights, which validation chose and the run
-        ships, or `raw`, as the optimiser left them.
+        ships, or `raw`, as the optimiser left them, which are the same where it was fitted.
 
         Raises:
             FingerprintError: if what the recipe uses of `store` is not what it was trained on; names each difference.
@@ -87,8 +92,15 @@ class TrainedRun:
         require_same_features(checkpoint, store, path=path)
         with torch.random.fork_rng(devices=[]):  # its initial weights are replaced, so the caller's draws are spared
             model = self.recipe.build(shapes_for(store, self.recipe))
-        load_module(model, checkpoint, prefix=weights, path=path)
+        load_module(model, checkpoint, prefix=weights if weights in self.weights else "averaged", path=path)
         return model.to(device).eval()
+
+
+def weights_of(recipe: Recipe) -> tuple[Weights, ...]:
+    """Which weights a run of this recipe has: those before averaging where it, or some that it fuses, is trained."""
+    if isinstance(recipe, LateFusionRecipe):
+        return max((weights_of(member.recipe) for member in recipe.members), key=len)
+    return WEIGHTS if isinstance(recipe, Trained) else ("averaged",)
 
 
 def load_run(folder: Path) -> TrainedRun:
