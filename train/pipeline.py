@@ -37,7 +37,7 @@ from .runs.folder import RunFolder
 from .runs.log import append_row
 from .runs.start import decide_start, held_run, make_manifest
 from .state import Best, StopReason, TrainingState, new_state
-from .tasks import LOSS, Task, make_task, monitor_of
+from .tasks import Task, make_task, monitor_of
 from .training_caveats import training_caveats
 from .validation import Validator
 
@@ -94,8 +94,7 @@ def train(
     started = time.monotonic()
     require_loggers(settings.train.loggers)
     name, device = settings.train.recipe, resolve_device(settings.train.device, setting="train.device")
-    recipe, task = make_recipe(name, settings), make_task(settings.train)
-    monitor = LOSS if isinstance(recipe, Fitted) else monitor_of(settings.train)  # which has nothing to choose among
+    recipe, task, monitor = make_recipe(name, settings), make_task(settings.train), monitor_of(settings.train)
     store = FeatureStore.open(settings.cache.path) if pool is None else pool.store
     require_features(store, recipe)
     samples = choose_samples(store, recipe, task=task, monitor=monitor)
