@@ -256,6 +256,10 @@ class FeatureStore:
         """
         return read_splits(self.path, num_rows=len(self.index))
 
+    def divided_by(self, split: str) -> "FeatureStore":
+        """This store, its rows divided as in another of its splits; raises as `open`."""
+        return self if split == self.split else FeatureStore.open(self.path, split=split)
+
     @property
     def split_hash(self) -> str:
         """What the split that the store was opened with is known by."""

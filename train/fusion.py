@@ -81,7 +81,7 @@ def fuse(
     if isinstance(weighting, tuple):
         require_convex(weighting, num_members=len(runs))
     run = _free_run(settings, run_name=run_name, members=runs, overwrite=overwrite)
-    store = FeatureStore.open(settings.cache.path)
+    store = _divided(FeatureStore.open(settings.cache.path), runs)
     recipe = LateFusionRecipe(
         [
             FusionMember(name, member.recipe, member.settings.train.precision, member.untrained)
@@ -182,6 +182,16 @@ def _free_run(settings: Settings, *, run_name: str | None, members: Collection[s
         advice = "replace it with --overwrite" if run.exists else "which is not a run"
         raise OutputExistsError(f"{run.path} exists already, {advice}; or choose another --run.")
     return run
+
+
+def _divided(store: FeatureStore, runs: Mapping[str, TrainedRun]) -> FeatureStore:
+    """The store as it was divided for every member."""
+    divided = {name: run.divided(store) for name, run in runs.items()}
+    first, *others = divided.values()
+    if any(other.split != first.split for other in others):
+        told = ", ".join(f"{name} on {each.split}" for name, each in divided.items())
+        raise SettingsError(f"Only runs of one split can be fused: these were trained on several ({told}).")
+    return first
 
 
 def _samples(

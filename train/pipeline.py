@@ -22,7 +22,7 @@ from .data.feature_pool import FeaturePool
 from .data.feature_reader import FeatureReader
 from .data.loading import load_features
 from .data.requests import load_constants, require_features, shapes_for, targets_of
-from .data.samples import ChosenSamples, choose_samples
+from .data.samples import TRAIN_SPLIT, VALIDATION_SPLIT, ChosenSamples, choose_samples
 from .data.twins import in_pairs
 from .display import ShowTraining, describe_epoch, figures_found, training_display
 from .fit import FITTED, fit_run
@@ -95,7 +95,8 @@ def train(
     require_loggers(settings.train.loggers)
     name, device = settings.train.recipe, resolve_device(settings.train.device, setting="train.device")
     recipe, task, monitor = make_recipe(name, settings), make_task(settings.train), monitor_of(settings.train)
-    store = FeatureStore.open(settings.cache.path) if pool is None else pool.store
+    split = settings.train.split
+    store = FeatureStore.open(settings.cache.path, split=split) if pool is None else pool.store.divided_by(split)
     require_features(store, recipe)
     samples = choose_samples(store, recipe, task=task, monitor=monitor)
     model = _initial_model(recipe, store, seed=settings.train.seed)
@@ -183,6 +184,10 @@ def _say_who_takes_part(samples: ChosenSamples, store: FeatureStore, *, recipe: 
         for modality, count in without.items():
             if modality not in samples.untrained:
                 say(f"Part of {split} although they lack {modality}: {count} of {count_of(num, 'sample')}.")
+    targets = targets_of(store)
+    known = task.training_rows(targets) | task.judged_rows(targets)
+    if unknown := int(np.sum(~known & np.isin(store.index.splits, (TRAIN_SPLIT, VALIDATION_SPLIT)))):
+        say(f"{count_of(unknown, 'sample')} of train and validation take no part: their {task.needs} is not known.")
     withdrawn = int(np.count_nonzero(store.index.splits == LEFT_OUT))
     if withdrawn:
         say(f"{count_of(withdrawn, 'sample')} of the store are not in the data set any more and take no part.")

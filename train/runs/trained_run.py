@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from ...cache.splits import OFFICIAL
 from ...cache.store import FeatureStore
 from ...configs.schema import Settings
-from ...errors import NotFoundError
+from ...errors import FingerprintError, NotFoundError
 from ...wording import count_of
 from ..data.feature_reader import Rows
 from ..data.requests import shapes_for
@@ -20,6 +21,7 @@ from ..recipes.late_fusion import LateFusionRecipe
 from ..recipes.recipe import Recipe, Trained
 from ..recipes.registry import recipe_of, untrained_modalities
 from ..state import Best
+from ..tasks import Task, make_task
 from .checkpoint import load_module, read_run_checkpoint, require_same_features
 from .checkpointer import best_of
 from .documents import Manifest
@@ -46,6 +48,11 @@ class TrainedRun:
         return self.recipe.precision if isinstance(self.recipe, LateFusionRecipe) else self.settings.train.precision
 
     @property
+    def task(self) -> Task:
+        """What it was trained for."""
+        return make_task(self.settings.train)
+
+    @property
     def untrained(self) -> frozenset[str]:
         """The modalities that none of the samples had that it was trained on: it is shown them of no sample."""
         return untrained_modalities(self.manifest, self.recipe)
@@ -54,6 +61,25 @@ class TrainedRun:
     def weights(self) -> tuple[Weights, ...]:
         """Which weights it has; one that was fitted has those alone that it ships."""
         return weights_of(self.recipe)
+
+    def divided(self, store: FeatureStore) -> FeatureStore:
+        """The store, its rows divided as for this run.
+
+        The data set's own split may have changed since: who judges leaves out what training saw.
+
+        Raises:
+            NotFoundError: if the store does not have the run's split.
+            FingerprintError: if it has another one of that name.
+        """
+        split = self.manifest.get("split", {"name": OFFICIAL, "hash": ""})
+        divided = store.divided_by(split["name"])
+        if split["name"] != OFFICIAL and divided.split_hash != split["hash"]:
+            raise FingerprintError(
+                f"{self.folder.path} was trained on the split {split['name']} with the hash {split['hash'][:8]}, and "
+                f"that of {store.path} is another by now ({divided.split_hash[:8]}): what it holds back may have been "
+                "trained on. Make the split as it was (with the same seed), or train again."
+            )
+        return divided
 
     def training_rows(self, store: FeatureStore) -> Rows:
         """Where `store` has the samples that it was trained on.
