@@ -72,7 +72,7 @@ def seen_rows(run: TrainedRun, store: FeatureStore) -> SeenRows:
 
 
 def rows_to_judge(store: FeatureStore, split: str, *, recipe: Recipe, task: Task, seen: SeenRows) -> JudgedRows:
-    """The rows of `split` of which the task knows what they are, and that nothing of the training has seen, by key or by
+    """The rows of `split` of which it is known what they are, and that nothing of the training has seen, by key or by
     the contents of their files.
 
     Raises:

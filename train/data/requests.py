@@ -44,11 +44,14 @@ def require_features(store: FeatureStore, recipe: Recipe) -> None:
 
 def targets_of(store: FeatureStore) -> Mapping[str, NDArray[np.generic]]:
     """What is to be predicted, one entry a row of the store, by name; -1 or NaN where it is not known."""
-    known = {name: target for name, target in store.index.targets.items() if not target.spec.is_ragged}
-    # Codes of classes index tensors, which takes 64 bits.
-    codes = {name: target.values.astype(np.int64) for name, target in known.items() if target.spec.is_integer}
-    floats = {name: target.values for name, target in known.items() if not target.spec.is_integer}
-    return {**floats, **codes, LABEL.name: store.index.labels}
+    labels = {LABEL.name: store.index.labels}
+    others = {name: target for name, target in store.index.targets.items() if name not in labels}
+    return labels | {
+        # Codes of classes index tensors, which takes 64 bits.
+        name: target.values.astype(np.int64) if target.spec.is_integer else target.values
+        for name, target in others.items()
+        if not target.spec.is_ragged
+    }
 
 
 def held_requests(store: FeatureStore, requests: Iterable[FeatureRequest]) -> tuple[FeatureRequest, ...]:
