@@ -21,7 +21,7 @@ from .store import FeatureStore
 from .targets import DEFECT, NORMAL, UNKNOWN, TargetSpec
 from .verification.outcome import ROW_DIGESTS, changed_rows, read_record
 
-_ONSET = "arc_on"  # an array of this name holds the first and last second with the arc on
+_ONSET = "arc_on"  # an array of this name holds the first and last second at which what is recorded goes on
 _BLOCK_ROWS = 4096  # of onsets that are read together
 
 Statuses = Mapping[str, UInt8[np.ndarray, " row"]]
@@ -37,6 +37,7 @@ def describe_store(store: FeatureStore) -> dict[str, Any]:
         "schema_version": store.schema_version,
         "schema_note": _schema_note(store),
         "created": store.created,
+        "noun": store.noun,
         "versions": dict(store.versions),
         "batching": dict(store.batching),
         "random_backbones": store.random_backbones,
@@ -183,7 +184,7 @@ def _describe_problem(problem: Problem) -> dict[str, Any]:
 
 
 def _onset_offsets(store: FeatureStore, statuses: Statuses, damage: list[str]) -> list[dict[str, Any]]:
-    """By how much the arc begins later in one modality's recording than in another's, in seconds."""
+    """By how much what is recorded begins later in one modality's recording than in another's, in seconds."""
     onsets: dict[str, Float64[np.ndarray, " row"]] = {}
     for name in store.feature_sets:
         if _ONSET in store.arrays(name) and store.arrays(name)[_ONSET].shape == (2,):
@@ -197,7 +198,7 @@ def _onset_offsets(store: FeatureStore, statuses: Statuses, damage: list[str]) -
 
 
 def _onsets(store: FeatureStore, name: str, status: UInt8[np.ndarray, " row"]) -> Float64[np.ndarray, " row"]:
-    """Second of the arc's onset in every row; NaN where it is not known."""
+    """Second of the onset in every row; NaN where it is not known."""
     onsets = np.full(len(store.index), np.nan)
     complete = np.flatnonzero(status == Status.COMPLETE)
     for start in range(0, len(complete), _BLOCK_ROWS):
@@ -208,7 +209,7 @@ def _onsets(store: FeatureStore, name: str, status: UInt8[np.ndarray, " row"]) -
 
 def _describe_offset(first: str, second: str, offsets: Float64[np.ndarray, " row"]) -> dict[str, Any]:
     known = offsets[np.isfinite(offsets)]
-    described: dict[str, Any] = {"feature_sets": [first, second], "num_welds": len(known)}
+    described: dict[str, Any] = {"feature_sets": [first, second], "num_rows": len(known)}
     if len(known):
         described["median"] = float(np.median(known))
         described["median_absolute"] = float(np.median(np.abs(known)))

@@ -30,6 +30,7 @@ from .provenance import library_versions
 SCHEMA_VERSION = 4
 RENEWABLE_VERSION = 3  # brought up to date by an extraction: only its tables of rows are others, see `row_tables.py`
 READABLE_VERSIONS = (2, RENEWABLE_VERSION, SCHEMA_VERSION)
+USUAL_NOUN = "sample"  # where the data set has no word of its own
 ATTRIBUTE = "weldcache"  # all of ours lies under this one attribute of the root group
 _MOST_ROW_BYTES = 1 << 30  # of one row in one array; the largest honest ones have 30 MB
 
@@ -47,6 +48,8 @@ def _check_making(made_by: dict[str, JsonValue]) -> dict[str, JsonValue]:
 # Names become paths. A part begins with no dot and holds no separator, so that no name leads out of the store.
 ArrayName = Annotated[str, Field(pattern=r"^[a-z0-9_]+$", max_length=100)]
 NodeName = Annotated[str, Field(pattern=r"^[a-z0-9_]+(/[a-z0-9_]+)*$", max_length=200)]
+# What one row is called, in every message: a plain word, whoever wrote it.
+Noun = Annotated[str, Field(pattern=r"^[a-z]+( [a-z]+)*$", max_length=40)]
 MadeBy = Annotated[JsonObject, AfterValidator(_check_making)]
 _Shape = Annotated[tuple[Length, ...], Field(strict=False, max_length=8)]  # not strict: JSON has lists only
 _Dims = Annotated[tuple[Annotated[str, Field(pattern=r"^\w{1,100}$")], ...], Field(strict=False)]
@@ -131,6 +134,7 @@ class Description(Told):
     versions: dict[Text, Text]
     num_rows: Annotated[int, Field(ge=0, le=MOST_ROWS)]
     batching: dict[Text, Length]
+    noun: Noun = USUAL_NOUN
     manifest: Manifest
     fingerprint: Text  # of the manifest
     checksum: Text  # over all the rest
@@ -154,6 +158,7 @@ def empty_description(*, num_rows: int, schema_version: int = SCHEMA_VERSION) ->
             "versions": library_versions(),
             "num_rows": num_rows,
             "batching": {},
+            "noun": USUAL_NOUN,
             "manifest": {"features": {}, "constants": {}},
         }
     )

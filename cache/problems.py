@@ -1,4 +1,4 @@
-"""What is noted of welds: why features are not there, or what is not quite whole about them; like notes together."""
+"""What is noted of samples: why features are not there, or what is not quite whole about them; like notes together."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +18,7 @@ _CALLED = {Status.COMPLETE: "note"}
 
 @dataclass(frozen=True)
 class Problem:
-    """What is noted of one weld; what is the same in several feature sets is one problem."""
+    """What is noted of one sample; what is the same in several feature sets is one problem."""
 
     key: str
     reason: str
@@ -27,20 +27,20 @@ class Problem:
 
 @dataclass(frozen=True)
 class ProblemGroup:
-    """Welds of which the same is noted, of the same feature sets."""
+    """Samples of which the same is noted, of the same feature sets."""
 
-    reason: str  # of several welds: with what differs between them left out
+    reason: str  # of several samples: with what differs between them left out
     status: Status  # the worst of the feature sets
     feature_sets: tuple[str, ...]
     keys: tuple[str, ...]
 
-    def __str__(self) -> str:
-        """`5 welds, video (unreadable): it is cut short: a, b, c and 2 more`; fit for a terminal."""
+    def told(self, noun: str) -> str:
+        """`5 parts, video (unreadable): it is cut short: a, b, c and 2 more`; fit for a terminal."""
         what = f"{', '.join(self.feature_sets)} ({_CALLED.get(self.status, self.status.name.lower())})"
         if len(self.keys) == 1:
             return visible(f"{self.keys[0]}, {what}: {self.reason}")
         keys = shortened(self.keys, most=_KEYS_SHOWN)
-        return visible(f"{count_of(len(self.keys), 'weld')}, {what}: {self.reason.removesuffix('.')}: {keys}")
+        return visible(f"{count_of(len(self.keys), noun)}, {what}: {self.reason.removesuffix('.')}: {keys}")
 
 
 def problems_of(
@@ -49,9 +49,9 @@ def problems_of(
     feature_sets: Iterable[str] | None = None,
     damage: list[str] | None = None,
 ) -> list[Problem]:
-    """What is noted of the store's welds in these feature sets (all of them), in the order of rows.
+    """What is noted of the store's samples in these feature sets (all of them), in the order of rows.
 
-    Welds that are left out are, too. Where `damage` is given, notes that cannot be read are told there.
+    Samples that are left out are, too. Where `damage` is given, notes that cannot be read are told there.
 
     Raises:
         StoreError: if notes cannot be read, and `damage` is not given.
@@ -79,7 +79,7 @@ def problems_of(
 def grouped(problems: Sequence[Problem]) -> list[ProblemGroup]:
     """Like problems together, the worst first, and of these the most frequent.
 
-    Reasons that differ in the weld's own name or in numbers alone are alike.
+    Reasons that differ in the sample's own name or in numbers alone are alike.
     """
     alike: dict[tuple[Status, tuple[str, ...], str], list[Problem]] = {}
     for problem in problems:
@@ -93,7 +93,7 @@ def grouped(problems: Sequence[Problem]) -> list[ProblemGroup]:
 
 
 def _nameless(problem: Problem) -> str:
-    """The reason without the weld's key, and without the name that its folder gives to its files."""
+    """The reason without the sample's key, and without the name that its folder gives to its files."""
     nameless = problem.reason
     for name in (problem.key, problem.key.rpartition("/")[2]):
         nameless = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "…", nameless)

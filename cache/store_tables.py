@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -11,11 +10,7 @@ from rich.text import Text
 from ..tables import make_table
 from ..wording import count_of, first_of, format_size, shortened, visible
 from .problems import Problem, grouped
-from .splits import LEFT_OUT, Split
-from .splitting import torn_groups
 from .status import Status
-from .store import FeatureStore
-from .targets import DEFECT, NORMAL, UNKNOWN
 
 _BAR_WIDTH = 30
 _PROBLEMS_SHOWN = 10
@@ -28,7 +23,7 @@ def store_tables(description: Mapping[str, Any]) -> Iterator[RenderableType]:
     """From who made the store over what is in it to whether it is whole."""
     yield from _heading(description)
     if description["classes"]:
-        yield _class_table(description["classes"], labels=description["labels"])
+        yield _class_table(description["classes"], labels=description["labels"], noun=description["noun"])
     if len(description["splits"]) > 1:
         yield _split_table(description["splits"])
     if description["feature_sets"]:
@@ -43,7 +38,7 @@ def _heading(description: Mapping[str, Any]) -> Iterator[Text]:
     disk = description["disk"]
     yield Text(description["path"], style="bold")
     yield Text(
-        f"{count_of(description['num_rows'], 'weld')}, {format_size(description['bytes'])} of features; "
+        f"{count_of(description['num_rows'], description['noun'])}, {format_size(description['bytes'])} of features; "
         f"{format_size(disk['bytes'])} on the disk in {disk['files']:,} files"
     )
     if description["num_left_out"]:
@@ -56,14 +51,15 @@ def _heading(description: Mapping[str, Any]) -> Iterator[Text]:
     yield Text(f"made {description['created']} by weldcache {versions['weldcache']}")
     yield Text(f"with {', '.join(f'{name} {versions[name]}' for name in _LIBRARIES if name in versions)}")
     if description["batching"]:
-        yield Text(f"computed in groups of welds: {_listed(description['batching'])}")
+        yield Text(f"computed in groups: {_listed(description['batching'])}")
     if description["random_backbones"]:
         yield Text("Made by random-weight demo backbones: for trying things out, not for results.", style="yellow")
 
 
-def _class_table(classes: Mapping[str, Mapping[str, int]], *, labels: Mapping[str, Any]) -> Table:
+def _class_table(classes: Mapping[str, Mapping[str, int]], *, labels: Mapping[str, Any], noun: str) -> Table:
     splits = list(next(iter(classes.values())))
-    table = make_table(Text(_class_title(labels), style="table.title"), left=["class"], right=splits, whole=True)
+    title = Text(_class_title(labels, noun=noun), style="table.title")
+    table = make_table(title, left=["class"], right=splits, whole=True)
     for name, counts in classes.items():
         table.add_row(Text(visible(name)), *(_count(counts[split]) for split in splits))
     table.add_section()
@@ -71,33 +67,14 @@ def _class_table(classes: Mapping[str, Mapping[str, int]], *, labels: Mapping[st
     return table
 
 
-def _class_title(labels: Mapping[str, Any]) -> str:
-    """Which classes are normal: `38 welds: 16 normal (good), 22 defects (burnthrough, porosity)`."""
+def _class_title(labels: Mapping[str, Any], *, noun: str) -> str:
+    """Which classes are normal: `38 parts: 16 normal (good), 22 defects (crack, hole)`."""
     told = []
-    for noun, entry in labels.items():
+    for name, entry in labels.items():
         shown = shortened([visible(name) for name in entry["classes"]], most=_CLASSES_SHOWN)
-        if entry["rows"] or noun != "unknown":
-            told.append(f"{entry['rows']:,} {noun}{f' ({shown})' if shown else ''}")
-    return f"{count_of(sum(entry['rows'] for entry in labels.values()), 'weld')}: {', '.join(told)}"
-
-
-def split_tables(store: FeatureStore, splits: Sequence[Split]) -> Iterator[RenderableType]:
-    """What was dealt where, for each split a table, and what is to be known of it."""
-    index, labels = store.index, (("normal", NORMAL), ("defects", DEFECT), ("unknown", UNKNOWN))
-    told = [(heading, label) for heading, label in labels if (index.labels[index.splits != LEFT_OUT] == label).any()]
-    for split in splits:
-        title = f"split {split.name}, hash {split.hash_of(index.keys)[:_FINGERPRINT_SHOWN]}"
-        headings = ["rows", "groups", *(heading for heading, _ in told)]
-        table = make_table(title, left=["part"], right=headings, whole=True)
-        for part, count in split.counts().items():
-            rows = split.parts == part
-            numbers = [count, len(np.unique(index.groups[rows]))]
-            numbers += [int((index.labels[rows] == label).sum()) for _, label in told]
-            table.add_row(part, *map(_count, numbers))
-        yield table
-        if torn := torn_groups(index, split):
-            several = count_of(len(torn), "group stands", "groups stand")
-            yield Text(f"{several} in several parts: {shortened(torn, most=3)}", style="yellow")
+        if entry["rows"] or name != "unknown":
+            told.append(f"{entry['rows']:,} {name}{f' ({shown})' if shown else ''}")
+    return f"{count_of(sum(entry['rows'] for entry in labels.values()), noun)}: {', '.join(told)}"
 
 
 def _split_table(splits: Mapping[str, Any]) -> Table:
@@ -186,18 +163,19 @@ def _health(description: Mapping[str, Any]) -> Iterator[RenderableType]:
     health = description["health"]
     num_rows, num_complete = description["num_rows"] - description["num_left_out"], health["num_complete"]
     filled = _BAR_WIDTH * num_complete // max(num_rows, 1)
+    noun, verb = description["noun"], "has" if num_rows == 1 else "have"
     yield Text("health", style="italic")
     yield Text.assemble(
         "  ",
         ("█" * filled + "░" * (_BAR_WIDTH - filled), _style(num_complete, num_rows)),
-        f" {_percent(num_complete, num_rows)}: {num_complete:,} of {num_rows:,} welds have everything",
+        f" {_percent(num_complete, num_rows)}: {num_complete:,} of {count_of(num_rows, noun)} {verb} everything",
     )
     yield _verification(health["verification"], fingerprint=description["fingerprint"])
     for message in health["damage"]:
         yield Text(f"  {message}", style="red")
-    yield from _problems(health["problems"])
+    yield from _problems(health["problems"], noun=noun)
     if health["onset_offsets"]:
-        yield _onset_table(health["onset_offsets"])
+        yield _onset_table(health["onset_offsets"], noun=noun)
 
 
 def _verification(record: Mapping[str, Any] | None, *, fingerprint: str) -> Text:
@@ -219,7 +197,7 @@ def _verification(record: Mapping[str, Any] | None, *, fingerprint: str) -> Text
     return Text(f"{when}, {rows}: nothing wrong", style="green")
 
 
-def _problems(problems: Sequence[Mapping[str, Any]]) -> Iterator[Text]:
+def _problems(problems: Sequence[Mapping[str, Any]], *, noun: str) -> Iterator[Text]:
     if not problems:
         yield Text("  no problems")
         return
@@ -231,20 +209,20 @@ def _problems(problems: Sequence[Mapping[str, Any]]) -> Iterator[Text]:
             for told in problems
         ]
     )
-    yield Text(f"  notes on {count_of(len({told['key'] for told in problems}), 'weld')}:", style="yellow")
-    for line in first_of([str(group) for group in groups], most=_PROBLEMS_SHOWN, rest="; --json lists all"):
+    yield Text(f"  notes on {count_of(len({told['key'] for told in problems}), noun)}:", style="yellow")
+    for line in first_of([group.told(noun) for group in groups], most=_PROBLEMS_SHOWN, rest="; --json lists all"):
         yield Text(f"  {line}", style="yellow")
 
 
-def _onset_table(offsets: Sequence[Mapping[str, Any]]) -> Table:
-    title = "when the arc is first seen or heard, one recording against another, in seconds"
+def _onset_table(offsets: Sequence[Mapping[str, Any]], *, noun: str) -> Table:
+    title = "when what is recorded begins, by one recording against another, in seconds"
     table = make_table(
-        title, left=["between"], right=["welds", "later by", "apart (median)", "apart (P95)"], whole=True
+        title, left=["between"], right=[f"{noun}s", "later by", "apart (median)", "apart (P95)"], whole=True
     )
     for offset in offsets:
         numbers = [f"{offset[name]:.2f}" if name in offset else "" for name in ("median_absolute", "p95_absolute")]
         median = f"{offset['median']:+.2f}" if "median" in offset else "unknown"
-        table.add_row(" - ".join(offset["feature_sets"]), f"{offset['num_welds']:,}", median, *numbers)
+        table.add_row(" - ".join(offset["feature_sets"]), f"{offset['num_rows']:,}", median, *numbers)
     return table
 
 

@@ -19,7 +19,7 @@ def bench(
         str | None,
         typer.Option("--seeds", metavar="0,1,2", help="Seeds to train each with.", show_default="the list's"),
     ] = None,
-    split: Annotated[Literal["val", "test"], typer.Option(help="Welds to compare them on.")] = "test",
+    split: Annotated[Literal["val", "test"], typer.Option(help="Samples to compare them on.")] = "test",
     keep_weights: Annotated[
         bool, typer.Option("--keep-weights", help="Keep the weights of every trial once it is scored.")
     ] = False,

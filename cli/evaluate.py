@@ -15,7 +15,7 @@ def evaluate(
         str | None,
         typer.Option("--run", help="Name of the run; latest: the newest finished one.", show_default="latest"),
     ] = None,
-    split: Annotated[Literal["val", "test"], typer.Option(help="Welds to judge it on.")] = "test",
+    split: Annotated[Literal["val", "test"], typer.Option(help="Samples to judge it on.")] = "test",
     settings: Set = None,
     as_json: AsJson = False,
 ) -> None:

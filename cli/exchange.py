@@ -47,4 +47,4 @@ def import_store(
 
     settings = load_settings(config, overrides=overrides(None, cache_path=cache))
     store = import_hdf5(user_path(str(file), origin="FILE"), settings.cache.path)
-    typer.echo(f"{store.path}: {count_of(len(store.index), 'weld')}, fingerprint {store.fingerprint}")
+    typer.echo(f"{store.path}: {count_of(len(store.index), store.noun)}, fingerprint {store.fingerprint}")

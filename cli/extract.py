@@ -15,18 +15,18 @@ def extract(
     refresh: Refresh = False,
     relabel: Annotated[
         bool,
-        typer.Option("--relabel", help="Take over what the data set says now of a weld's split, class or session."),
+        typer.Option("--relabel", help="Take over what the data set says now of a sample's split, class or session."),
     ] = False,
     settings: Set = None,
 ) -> None:
-    """Put every weld through the frozen backbones once, into the feature store.
+    """Put every sample through the frozen backbones once, into the feature store.
 
     Only what is missing is computed: interrupt it, kill it, run it again; ask for another block or backbone, and only
     that is added. What other weights, preprocessing or files were used for is refused, with each difference named,
     unless `--refresh` computes it again; so is another split or class, unless `--relabel` takes it over, for which
-    nothing is computed. A weld that the data set lists no more is left out of everything until it does. A file that is
-    missing or cannot be decoded is reported at the end with its weld; it never becomes a silent zero. `weldcache plan`
-    tells beforehand what a run will cost.
+    nothing is computed. A sample that the data set lists no more is left out of everything until it does. A file that
+    is missing or cannot be decoded is reported at the end with its sample; it never becomes a silent zero. `weldcache
+    plan` tells beforehand what a run will cost.
     """
     from ..configs.load import load_settings
     from ..errors import WeldcacheError
@@ -39,11 +39,11 @@ def extract(
     typer.echo(describe_summary(summary))
     if summary.num_failed:
         raise WeldcacheError(
-            f"{count_of(summary.num_failed, 'weld')} could not be finished: a backbone failed, or memory ran out, as "
-            "told above. All others are safe; run the same command again to try these."
+            f"{count_of(summary.num_failed, summary.noun)} could not be finished: a backbone failed, or memory ran "
+            "out, as told above. All others are safe; run the same command again to try these."
         )
     if summary.unusable:
         raise WeldcacheError(
-            f"Not one weld has {listed(summary.unusable)}, although files are there: see above why. Training would go "
-            "on without it. What is complete is safe; mend the reason and run the same command again."
+            f"Not one {summary.noun} has {listed(summary.unusable)}, although files are there: see above why. "
+            "Training would go on without it. What is complete is safe; mend the reason and run the same command again."
         )

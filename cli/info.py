@@ -10,8 +10,8 @@ from .options import AsJson, Cache, Config, overrides
 def info(config: Config = None, cache: Cache = None, as_json: AsJson = False) -> None:
     """Show what a feature store holds, what made it and whether it is whole.
 
-    Welds by split and class, feature sets and their arrays, backbones, sampling, fingerprints; what is missing and why,
-    how far the modalities' clocks are apart, the last verification.
+    Samples by split and class, feature sets and their arrays, backbones, sampling, fingerprints; what is missing and
+    why, how far the modalities' clocks are apart, the last verification.
     """
     from ..cache.describe import describe_store
     from ..cache.store import FeatureStore

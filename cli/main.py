@@ -12,7 +12,7 @@ import typer
 
 from ..errors import Refusal, WeldcacheError, refusal_of
 from ..wording import visible
-from . import bench, config, evaluate, exchange, extract, fuse, info, plan, runs, split, synth, train, verify
+from . import bench, config, evaluate, exchange, extract, fuse, info, plan, runs, synth, train, verify
 
 app = typer.Typer(
     name="weldcache",
@@ -25,7 +25,6 @@ app.command("synth")(synth.synth)
 app.command("plan")(plan.plan)
 app.command("extract")(extract.extract)
 app.command("info")(info.info)
-app.command("split")(split.split)
 app.command("verify")(verify.verify)
 app.command("export")(exchange.export_store)
 app.command("import")(exchange.import_store)
@@ -41,7 +40,7 @@ app.add_typer(config.app, name="config")
 def weldcache(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error; works anywhere.")] = False,
 ) -> None:
-    """Cache frozen foundation-model features of weld recordings once; train and evaluate on them in seconds.
+    """Cache frozen foundation-model features of recordings once; train and evaluate on them in seconds.
 
     A first run, without any data of your own:
 

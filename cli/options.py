@@ -25,7 +25,7 @@ Data = Annotated[
 Cache = Annotated[
     Path | None, typer.Option("--cache", help="Feature store; the same as --set cache.path=PATH.", show_default=False)
 ]
-Split = Annotated[Literal["train", "val", "test", "all"], typer.Option("--split", help="Welds to work on.")]
+Split = Annotated[Literal["train", "val", "test", "all"], typer.Option("--split", help="Samples to work on.")]
 Refresh = Annotated[
     bool, typer.Option("--refresh", help="Compute again what other files or weights were used for, and only that.")
 ]

@@ -22,13 +22,13 @@ def plan(
 ) -> None:
     """Say what `extract` would do and cost, without doing it: rows, bytes, free disk, FLOPs, time, bottleneck.
 
-    A few welds are read, encoded and written for a moment, to measure this machine. The store is not changed; what
+    A few samples are read, encoded and written for a moment, to measure this machine. The store is not changed; what
     `extract` would refuse is refused.
 
-    --json prints one object. `store`, `workers`, `group_size`; `welds`: asked, to_do; `rows`: by feature set and split;
-    `rows_without_files`: how many of these can only be reported; `bytes`: arrays (by name), features, on_disk, free;
-    `enough_disk`. Measured, null without that: `flops` (a weld, by modality), `flops_per_second`,
-    `seconds_per_weld` (decode and backbones by modality, disk by feature set) and `expected`: seconds =
+    --json prints one object. `store`, `workers`, `group_size`; `samples`: asked, to_do; `rows`: by feature set and
+    split; `rows_without_files`: how many of these can only be reported; `bytes`: arrays (by name), features, on_disk,
+    free; `enough_disk`. Measured, null without that: `flops` (a sample, by modality), `flops_per_second`,
+    `seconds_per_sample` (decode and backbones by modality, disk by feature set) and `expected`: seconds =
     startup_seconds + run_seconds, side_seconds (of each side alone), shared_cores_seconds (of all
     sides' work divided by the cores), bottleneck.
     """

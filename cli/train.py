@@ -21,7 +21,7 @@ def train(
     ] = False,
     settings: Set = None,
 ) -> None:
-    """Train a head on the cached features of normal welds.
+    """Train a head on the cached features of normal samples.
 
     Keeps the epoch that validates best, raw and averaged (EMA) weights both, in `runs/<name>`; see it with
     `weldcache eval`.

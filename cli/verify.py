@@ -14,9 +14,9 @@ def verify(
     cache: Cache = None,
     live: Annotated[
         int,
-        typer.Option("--live", min=0, metavar="K", help="Recompute K random welds and compare."),
+        typer.Option("--live", min=0, metavar="K", help="Recompute K random samples and compare."),
     ] = 0,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Which welds --live takes.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Which samples --live takes.")] = 0,
     no_sources: Annotated[
         bool, typer.Option("--no-sources", help="Look at the store alone, and at no file of the data set.")
     ] = False,

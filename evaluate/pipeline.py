@@ -43,12 +43,11 @@ def evaluate(settings: Settings, *, run_name: str | None, split: str, cache: Pat
 
     Raises:
         NotFoundError: if there is no such run, store or split.
-        FingerprintError: if the store holds other features than those that the run was trained on, or another split
-            of the name that it was trained with.
+        FingerprintError: if the store holds other features than those that the run was trained on.
         MetricError: if the split holds only normals or only defects.
     """
     run = load_run(find_run(settings.runs.folder, run_name).path)
-    store = run.divided(FeatureStore.open(cache or _cache_of(run)))
+    store = FeatureStore.open(cache or _cache_of(run))
     models = load_models(run, store=store, device=resolve_device(settings.train.device, setting="train.device"))
     validation = score_split(run, store, VALIDATION_SPLIT, models=models)
     judged = score_split(run, store, split, models=models, hide=run.recipe.needs().dispensable)

@@ -89,7 +89,7 @@ def score_split(
     """
     scorer = Scorer(run, store, models=models, pool=pool)
     seen = seen_rows(run, store)
-    rows = rows_to_judge(store, split, recipe=run.recipe, task=run.task, seen=seen)
+    rows = rows_to_judge(store, split, recipe=run.recipe, seen=seen)
     hidden = {
         modality: Variant("averaged", frozenset(names))
         for modality, names in (hide or {}).items()
@@ -140,8 +140,7 @@ def _on_one_scale(
 
 
 def _whole_validation_normals(scorer: Scorer, seen: SeenRows) -> Rows:
-    run = scorer.run
-    validation = rows_to_judge(scorer.store, VALIDATION_SPLIT, recipe=run.recipe, task=run.task, seen=seen).usable
+    validation = rows_to_judge(scorer.store, VALIDATION_SPLIT, recipe=scorer.run.recipe, seen=seen).usable
     normals: Rows = validation[scorer.store.index.labels[validation] == 0]
     return normals[[not names for names in _lacking_sets(scorer, normals)]]
 

@@ -50,7 +50,7 @@ class AdaptiveEncoder:
             ) from None
         torch.cuda.empty_cache()
         self.at_once = tried // 2
-        say(f"{self.name}: memory ran out with {tried} welds at once; going on with {self.at_once}.")
+        say(f"{self.name}: memory ran out with {tried} at once; going on with {self.at_once}.")
 
 
 @dataclass(frozen=True)

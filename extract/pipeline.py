@@ -5,16 +5,12 @@
 Kill it at any point: what is complete stays, and the next run does the rest.
 """
 
-import signal
-import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,17 +25,19 @@ from ..errors import OutputExistsError
 from ..progress import Progress, say
 from ..wording import count_of, first_of, format_seconds
 from .batching import AdaptiveEncoder, Encoded, encode_group
+from .busy import bottleneck, describe_busy, device_clock
+from .cores import cores_left_to
 from .estimation.estimate import plan_and_estimate, require_disk_space
 from .estimation.tables import describe
 from .features.kind import Encoder, Prepared
 from .features.load import num_workers
 from .group_writer import GroupWriter
+from .interrupts import kept_interrupt
 from .plan import ExtractPlan
 from .pool.decode_pool import DecodePool
 from .pool.read_task import ReadTask
 from .reconcile import reconcile
 from .request import Request, make_request
-from .sides import bottleneck, cores_left_to, describe_busy, device_clock
 
 _WORTH_MEASURING = 4  # groups to do; the speeds are measured in the time that one or two take
 _KINDS_SHOWN = 20  # of notes, at the end
@@ -50,6 +48,7 @@ _WRITES_AHEAD = 2  # groups that may wait for the disk before the device waits t
 class ExtractSummary:
     """What a run did and what the store holds now, for the rows asked for."""
 
+    noun: str  # what one row is called
     num_rows: int
     num_tried: int  # rows that this run worked on
     counts: Mapping[str, Mapping[str, int]]  # feature set -> status name -> rows
@@ -109,11 +108,12 @@ def _plan(store: FeatureStore, request: Request, settings: Settings) -> ExtractP
     """Cut what is missing into groups, and say what it will cost."""
     plan, expected = plan_and_estimate(store, request, settings, least_groups=_WORTH_MEASURING)
     with disk_errors(store.path):
+        store.set_noun(request.noun)
         store.set_batching({"group_size": expected.group_size})
     if store.random_backbones:
         say("These are random-weight demo backbones: they show that everything works, not what a trained one can do.")
     if not plan.tasks:
-        say(f"{store.path}: all of {count_of(plan.num_rows, 'weld')} is done.")
+        say(f"{store.path}: all of {count_of(plan.num_rows, request.noun)} is done.")
         return plan
     for line in describe(expected):
         say(line)
@@ -138,7 +138,9 @@ def run_plan(plan: ExtractPlan, store: FeatureStore, request: Request, settings:
             encoder.load()
     with (
         cores_left_to(workers),
-        Progress("extract", total=plan.num_rows, unit="welds", done=plan.num_rows - plan.num_todo) as progress,
+        Progress(
+            "extract", total=plan.num_rows, unit=f"{request.noun}s", done=plan.num_rows - plan.num_todo
+        ) as progress,
         GroupWriter(store, set_names) as writer,
         ThreadPoolExecutor(1, thread_name_prefix="writer") as disk,
         kept_interrupt() as raise_if_interrupted,
@@ -169,34 +171,6 @@ def run_plan(plan: ExtractPlan, store: FeatureStore, request: Request, settings:
         return shares()
 
 
-@contextmanager
-def kept_interrupt() -> Iterator[Callable[[], None]]:
-    """Keep Ctrl-C from getting lost: Python drops an exception that is raised inside a destructor or callback.
-
-    Yields a function that raises KeyboardInterrupt if Ctrl-C came since; Ctrl-C itself raises it at once, as always.
-
-    In another thread than the main one, which gets no signals, the function does nothing.
-    """
-    came = threading.Event()
-
-    def raise_if_it_came() -> None:
-        if came.is_set():
-            raise KeyboardInterrupt
-
-    def on_signal(_: int, __: FrameType | None) -> None:
-        came.set()
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield raise_if_it_came
-        return
-    before = signal.signal(signal.SIGINT, on_signal)
-    try:
-        yield raise_if_it_came
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 def _wanted(encoder: Encoder, group: Sequence[ReadTask]) -> frozenset[str]:
     """Feature sets of the encoder that some row of the group lacks."""
     asked = frozenset(name for item in group for name in item.task.write)
@@ -222,6 +196,7 @@ def _summarise(
     statuses = {name: store.status(name)[asked] for name in request.feature_sets}
     problems = problems_of(store, feature_sets=request.feature_sets)
     return ExtractSummary(
+        noun=request.noun,
         num_rows=plan.num_rows,
         num_tried=plan.num_todo,
         counts={name: _count(status) for name, status in statuses.items()},
@@ -244,11 +219,11 @@ def describe_summary(summary: ExtractSummary) -> str:
         f"{name}: " + ", ".join(f"{count:,} {state}" for state, count in sorted(counts.items()))
         for name, counts in summary.counts.items()
     ]
-    notes = [str(group) for group in grouped(summary.problems)]
+    notes = [group.told(summary.noun) for group in grouped(summary.problems)]
     lines += [f"  {line}" for line in first_of(notes, most=_KINDS_SHOWN, rest="; `weldcache info --json` lists all")]
     if summary.busy:
         lines.append(f"Busy: {describe_busy(summary.busy)}. The bottleneck is {bottleneck(summary.busy)}.")
         rate = summary.num_tried / max(summary.seconds, 1e-9)
-        tried = count_of(summary.num_tried, "weld")
-        lines.append(f"{tried} in {format_seconds(summary.seconds)}, {rate:.1f} welds/s.")
+        tried = count_of(summary.num_tried, summary.noun)
+        lines.append(f"{tried} in {format_seconds(summary.seconds)}, {rate:.1f} {summary.noun}s/s.")
     return "\n".join(lines)

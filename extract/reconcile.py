@@ -92,7 +92,7 @@ def reconcile(store: FeatureStore, request: Request, *, refresh: bool, relabel: 
             if spec.name not in store.feature_sets:
                 store.add_feature_set(spec)
             elif spec.name in otherwise:
-                lost = "was made by something else" if spec.name in worth_keeping else "has no complete weld"
+                lost = "was made by something else" if spec.name in worth_keeping else f"has no complete {request.noun}"
                 say(f"{spec.name} {lost} and is made anew: {'; '.join(otherwise[spec.name][:3])}.")
                 store.replace_feature_set(spec)
     for name, vector in vectors.items():
@@ -162,8 +162,8 @@ def _refuse_other_data(store: FeatureStore, request: Request) -> None:
     held, asked = set(store.index.keys.tolist()), {sample.key for sample in request.samples}
     if not held & asked:
         raise FingerprintError(
-            f"None of the {len(asked):,} welds of the data set is among the {len(held):,} of {store.path}, which holds "
-            "another data set. Extract into another cache with --cache."
+            f"None of the {len(asked):,} {request.noun}s of the data set is among the {len(held):,} of {store.path}, "
+            "which holds another data set. Extract into another cache with --cache."
         )
 
 
@@ -173,7 +173,7 @@ def _refuse_changes(path: Path, changes: Sequence[Change]) -> None:
         lines = list(dict.fromkeys(f"{change.key}: {change.what}" for change in changes))
         raise FingerprintError(
             f"Files have changed since {path} was made from them:\n{lined_up(lines, most=_SHOWN)}\n"
-            "Restore them; or compute these welds again with --refresh."
+            "Restore them; or compute what was made of them again with --refresh."
         )
 
 
@@ -185,20 +185,25 @@ def _follow(store: FeatureStore, request: Request, *, relabel: bool) -> None:
     if former != store.schema_version:
         say(f"{store.path} is brought up to date: schema version {former} becomes {store.schema_version}.")
     if new := len(after) - len(before):
-        say(f"{count_of(new, 'weld is', 'welds are')} new and {'gets a row' if new == 1 else 'get rows'} of their own.")
+        say(f"{_are(new, request.noun)} new and {'gets a row' if new == 1 else 'get rows'} of their own.")
     was_out, is_out = before.splits == LEFT_OUT, after.splits[: len(before)] == LEFT_OUT
     if gone := before.keys[is_out & ~was_out].tolist():
         say(
-            f"{count_of(len(gone), 'weld is', 'welds are')} not in the data set any more and left out of everything: "
+            f"{_are(len(gone), request.noun)} not in the data set any more and left out of everything: "
             f"{shortened(gone, most=_SHOWN)}. Their features stay in {store.path}, for when it lists them again."
         )
     if back := before.keys[was_out & ~is_out].tolist():
-        say(f"{count_of(len(back), 'weld is', 'welds are')} listed again: {shortened(back, most=_SHOWN)}.")
+        say(f"{_are(len(back), request.noun)} listed again: {shortened(back, most=_SHOWN)}.")
     kept = np.flatnonzero(~was_out & ~is_out)
     if changed := before.select(kept).differences(after.select(kept)):
         lines = [f"{key}: {', '.join(told)}" for key, told in changed.items()]
-        relabelled = count_of(len(lines), "weld is", "welds are")
+        relabelled = _are(len(lines), request.noun)
         say(f"{relabelled} relabelled as the data set says now:\n{lined_up(lines, most=_SHOWN)}")
+
+
+def _are(number: int, noun: str) -> str:
+    """`1 part is`, `12 parts are`."""
+    return count_of(number, f"{noun} is", f"{noun}s are")
 
 
 def _forget(store: FeatureStore, request: Request, changes: Sequence[Change]) -> None:
@@ -208,12 +213,12 @@ def _forget(store: FeatureStore, request: Request, changes: Sequence[Change]) ->
             rows = [change.row for change in asked if change.feature_set == name]
             store.forget(name, rows)
             fate = "computed again" if name in request.feature_sets else "forgotten until it is asked for"
-            say(f"{name}: {count_of(len(rows), 'weld is', 'welds are')} {fate}: their files have changed.")
+            say(f"{name}: {_are(len(rows), request.noun)} {fate}: their files have changed.")
     if len(asked) < len(changes):
         others = len({change.row for change in changes} - {change.row for change in asked})
         say(
-            f"Files of {count_of(others, 'weld')} of other splits have changed too: leave out --split to compute these "
-            "again."
+            f"Files of {count_of(others, request.noun)} of other splits have changed too: leave out --split to "
+            "compute these again."
         )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..cache.description import USUAL_NOUN
 from ..cache.index import Index, index_with
 from ..cache.status import Status
 from ..cache.store import FeatureStore
@@ -19,7 +20,7 @@ from .features.kind import Constant, Encoder
 from .features.load import load_features
 from .features.settings import StreamSettings
 from .plan import ExtractPlan, plan_extraction
-from .pool.decoder import Limits
+from .pool.limits import Limits
 from .sources.open import open_source
 from .sources.source import SPLITS, Sample
 
@@ -35,6 +36,7 @@ class Request:
     constants: Mapping[str, Constant]  # by the constant's name in the store
     limits: Limits  # of decoding any of them
     targets: Sequence[TargetSpec] = ()  # what is declared of the samples
+    noun: str = USUAL_NOUN  # what one of them is called
     stale: Mapping[str, Collection[int]] = field(default_factory=dict)  # feature set -> rows that count as lacking
 
     @cached_property
@@ -55,7 +57,7 @@ class Request:
 
     @property
     def without_normals(self) -> list[str]:
-        """Splits that `weldcache train` needs normal welds of and that have none."""
+        """Splits that `weldcache train` needs normal samples of and that have none."""
         normal = {sample.split for sample in self.samples if sample.targets.get(LABEL.name) == NORMAL}
         return [split for split in ("train", "val") if split not in normal]
 
@@ -81,7 +83,7 @@ class Request:
         """What of it `store` lacks: everything where there is none yet.
 
         Raises:
-            FingerprintError: if the store says something else of a weld than the data set.
+            FingerprintError: if the store says something else of a sample than the data set.
         """
         index = self.index if store is None else store.index.following(self.index)
         held = () if store is None else store.feature_sets
@@ -115,14 +117,14 @@ def make_request(settings: Settings, *, split: str, needs_files: bool = False) -
     splits = SPLITS if split == "all" else (split,)
     asked = [sample for sample in samples if sample.split in splits]
     if not asked:
-        raise NotFoundError(f"{settings.data.root} has no welds in the split {split}.")
+        raise NotFoundError(f"{settings.data.root} has no {source.noun}s in the split {split}.")
     streams = {
         name: feature.stream
         for name in settings.asked_features
         if isinstance(feature := settings.features[name], StreamSettings)
     }
     if needs_files:
-        _require_files(settings.data.root, asked, list(streams.values()))
+        _require_files(settings.data.root, asked, list(streams.values()), noun=source.noun)
     loaded = load_features(settings, _worth_making(settings, samples, streams))
     return Request(
         root=settings.data.root,
@@ -132,6 +134,7 @@ def make_request(settings: Settings, *, split: str, needs_files: bool = False) -
         constants={constant.name: constant for constant in loaded.constants.values()},
         limits=Limits.of(settings.extract),
         targets=source.targets(),
+        noun=source.noun,
     )
 
 
@@ -144,11 +147,11 @@ def _worth_making(settings: Settings, samples: Sequence[Sample], streams: Mappin
     return [name for name in settings.asked_features if name not in streams or streams[name] in given]
 
 
-def _require_files(root: Path, samples: Sequence[Sample], streams: Sequence[str]) -> None:
+def _require_files(root: Path, samples: Sequence[Sample], streams: Sequence[str], *, noun: str) -> None:
     if not streams or any(sample.why_absent(stream) is None for sample in samples for stream in streams):
         return
     why = samples[0].why_absent(streams[0])
     raise NotFoundError(
-        f"Not one file is there of the {count_of(len(samples), 'weld')} that {root} lists (the first: {why}). Check "
+        f"Not one file is there of the {count_of(len(samples), noun)} that {root} lists (the first: {why}). Check "
         "data.root, and whether the recordings are in it."
     )

@@ -1,4 +1,4 @@
-"""The arrays of a feature set: every chunk whole, every value possible, no two welds alike, something to learn from."""
+"""The arrays of a feature set: chunks whole, values possible, no two samples alike, and something to learn from."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,7 +19,7 @@ from .set_findings import SetFindings
 
 _REMEDY_OF_LEFTOVERS = "Nothing needs to be done: nobody reads them, and `weldcache extract` replaces them."
 _REMEDY_OF_EVEN_ROW = (
-    "Look at the weld's files: a recording of nothing gives such features, and so does one that is decoded wrongly."
+    "Look at the sample's files: a recording of nothing gives such features, and so does one that is decoded wrongly."
 )
 _REMEDY_OF_NO_SPREAD = "Look at the backbone's weights and at what it is fed: nothing can be learned from these values."
 _REMEDY_OF_EQUAL_FILES = "Take one of the two out of the data set, or give it its own recording."
@@ -116,7 +116,7 @@ def _tell_values(findings: SetFindings, name: str, spec: ArraySpec, scan: ArrayS
     spread = None if scan.spread is None else scan.spread.of_scale()
     if spread is not None and spread < least_spread(spec):
         evidence = (
-            f"the values do not depend on the weld: over {len(scan.rows):,} of them they spread by {spread:.1e} of "
+            f"the values do not depend on the sample: over {len(scan.rows):,} of them they spread by {spread:.1e} of "
             f"their size, and {least_spread(spec):.1e} is what {spec.dtype} and rounding do to them"
         )
         findings.tell("variation", "error", evidence, _REMEDY_OF_NO_SPREAD, array=name)

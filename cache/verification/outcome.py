@@ -34,7 +34,7 @@ ROW_DIGESTS = "row_digests"  # an entry of the record
 
 Mend = Literal["", "forget", "salvage", "drop", "restore", "sweep"]
 
-MEND = "`weldcache verify --mend`, then `weldcache extract`, computes this weld again."
+MEND = "`weldcache verify --mend`, then `weldcache extract`, computes this sample again."
 
 _ROWS_AT_ONCE = 1024
 _TYPE = np.dtype("<u4")
@@ -96,7 +96,7 @@ class Verification:
 
     def write_record(self) -> None:
         """Leave the outcome in the store, for `weldcache info`; raises OSError where the store cannot be written to."""
-        live = None if self.live is None else {name: self.live[name] for name in ("welds", "seed", "passed")}
+        live = None if self.live is None else {name: self.live[name] for name in ("samples", "seed", "passed")}
         record = {**self._summary(), "findings": len(self.findings), "live": live}
         record[ROW_DIGESTS] = dict(self.row_digests)
         node = {"zarr_format": 3, "node_type": "group", "attributes": sealed(record)}
@@ -116,7 +116,7 @@ class Verification:
 
 
 class _LiveRecord(Told):
-    welds: Annotated[int, Field(ge=0)]
+    samples: Annotated[int, Field(ge=0)]
     seed: int
     passed: bool
 
@@ -169,7 +169,7 @@ def verification_tables(verification: Verification) -> Iterator[RenderableType]:
 
 
 def _live_tables(live: Mapping[str, Any]) -> Iterator[RenderableType]:
-    title = f"live against cached, {count_of(live['welds'], 'weld')}, seed {live['seed']}"
+    title = f"live against cached, {count_of(live['samples'], live['noun'])}, seed {live['seed']}"
     headings = ["differs\nby", "of its\nstd", "of tol-\nerance", "own\nnoise", ""]
     table = make_table(title, left=["array"], right=headings)
     # No wider than it has to be: in eighty columns the names of arrays are whole.

@@ -33,7 +33,7 @@ _TOLD: dict[str, str] = {
 }
 
 _REMEDY_OF_CHUNK = "`weldcache verify --mend` keeps what can be proved; `weldcache extract` computes the rest again."
-_REMEDY_OF_STATUS = "The weld reads as one that was never extracted, so nothing wrong is read. " + MEND
+_REMEDY_OF_STATUS = "The sample reads as one that was never extracted, so nothing wrong is read. " + MEND
 _REMEDY_OF_PROVED = "`weldcache verify --mend` sets the status right; nothing is computed again."
 _REMEDY_OF_NO_SOURCE = "A change of its files cannot be noticed. " + MEND
 _REMEDY_OF_BEGUN = "Nothing needs to be done: `weldcache extract` computes them."

@@ -80,12 +80,11 @@ def request_of(settings: Settings, store: FeatureStore, *, split: str) -> TrialR
         SettingsError: if the monitor needs defects in validation and there are none.
         MetricError: if the split has no normals or no defects to score.
     """
-    recipe, store = make_recipe(settings.train.recipe, settings), store.divided_by(settings.train.split)
+    recipe = make_recipe(settings.train.recipe, settings)
     require_features(store, recipe)
-    task = make_task(settings.train)
-    samples = choose_samples(store, recipe, task=task, monitor=monitor_of(settings.train))
+    samples = choose_samples(store, recipe, task=make_task(settings.train), monitor=monitor_of(settings.train))
     seen = SeenRows(samples.train, samples.validation, samples.untrained)
-    scored = rows_to_judge(store, split, recipe=recipe, task=task, seen=seen).usable
+    scored = rows_to_judge(store, split, recipe=recipe, seen=seen).usable
     _require_both_labels(scored, store, split=split)
     return TrialRequest(
         needs=recipe.needs(),
@@ -190,7 +189,6 @@ def run_trial(
 
 def _score(trial: Trial, store: FeatureStore, *, pool: FeaturePool | None, split: str, keep_weights: bool) -> None:
     run = load_run(trial.run.path)
-    store = run.divided(store)
     device = resolve_device(run.settings.train.device, setting="train.device")
     models = load_models(run, store=store, device=device)
     scored = score_split(run, store, split, models=models, pool=pool)

@@ -19,11 +19,12 @@ from ...errors import OutputExistsError, StoreError
 from ...progress import say
 from ...wording import format_size, listed
 from ..batching import CPU_GROUP_SIZE
+from ..busy import SIDES
+from ..cores import num_cores
 from ..features.load import num_workers
 from ..plan import ExtractPlan
 from ..reconcile import stale_rows
 from ..request import Request, make_request
-from ..sides import bottleneck, num_cores
 from .group_size import choose_group_size, known_group_size
 from .speeds import Cost, Speeds, existing_folder, measure_speeds
 
@@ -45,13 +46,14 @@ class Times:
     @property
     def bottleneck(self) -> str:
         """The side that takes longest."""
-        return bottleneck(self.sides)
+        return max(SIDES, key=lambda side: self.sides[side])
 
 
 @dataclass(frozen=True)
 class Estimate:
     """What a run that follows a plan will write, and how long it will take where that was measured."""
 
+    noun: str  # what one of them is called
     store_path: Path
     num_rows: int  # asked for
     num_todo: int
@@ -110,8 +112,8 @@ def plan_and_estimate(
     """
     if request.without_normals:
         say(
-            f"There is no normal weld in {listed(request.without_normals)}, and `weldcache train` needs some. Give "
-            "them that SPLIT in the manifest; where there is none, put them into several sessions (folders)."
+            f"There is no normal {request.noun} in {listed(request.without_normals)}, and `weldcache train` needs "
+            "some. Say in the data set which are; where splits are drawn, have more groups that are normal throughout."
         )
     if measure:
         group_size = choose_group_size(store, request, settings)
@@ -148,6 +150,7 @@ def estimate_plan(
     rows = {spec.name: sum(plan.rows_todo[spec.name].values()) - without_files[spec.name] for spec in specs}
     disk_bytes = sum(rows[spec.name] * row_bytes_on_disk(spec, path=store_path) for spec in specs)
     return Estimate(
+        noun=request.noun,
         store_path=store_path,
         num_rows=plan.num_rows,
         num_todo=plan.num_todo,
@@ -219,7 +222,7 @@ def to_json(expected: Estimate) -> dict[str, Any]:
     measured, times = expected.speeds, expected.times
     return {
         "store": str(expected.store_path),
-        "welds": {"asked": expected.num_rows, "to_do": expected.num_todo},
+        "samples": {"asked": expected.num_rows, "to_do": expected.num_todo},
         "rows": {name: dict(counts) for name, counts in expected.rows_todo.items()},
         "rows_without_files": dict(expected.rows_without_files),
         "bytes": {
@@ -233,7 +236,7 @@ def to_json(expected: Estimate) -> dict[str, Any]:
         "group_size": expected.group_size,
         "flops": None if measured is None else dict(measured.flops),
         "flops_per_second": None if measured is None else measured.flops_per_second,
-        "seconds_per_weld": None
+        "seconds_per_sample": None
         if measured is None
         else {
             "decode": _seconds(measured.decode),

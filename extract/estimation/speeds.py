@@ -23,12 +23,12 @@ from ...cache.chunks import write_rows
 from ...progress import say
 from ...wording import count_of
 from ..batching import AdaptiveEncoder, encode_group
+from ..cores import cores_left_to
 from ..features.kind import Prepared
 from ..plan import ExtractPlan, Task
 from ..pool.decode_pool import DecodePool
 from ..pool.read_task import Failure
 from ..request import Request
-from ..sides import cores_left_to
 
 _SAMPLES = 3  # a modality, of which the first finds caches cold and libraries not yet imported
 _ROUNDS = 4  # of that many, where all samples of a round are broken
@@ -134,7 +134,8 @@ def read_samples(request: Request, tasks: Sequence[Task], *, workers: int) -> Ma
     limits = replace(request.limits, seconds=min(request.limits.seconds, _PATIENCE))
     with DecodePool(readers, workers=min(workers, 1), root=request.root, limits=limits) as pool:
         read = {
-            name: _read(pool, name, _candidates(tasks, name, stream=reader.stream)) for name, reader in readers.items()
+            name: _read(pool, name, _candidates(tasks, name, stream=reader.stream), noun=request.noun)
+            for name, reader in readers.items()
         }
     return {name: samples for name, samples in read.items() if samples is not None}
 
@@ -145,7 +146,7 @@ def _candidates(tasks: Sequence[Task], modality: str, *, stream: str) -> list[Ta
     return [replace(listed[place], decode=frozenset({modality})) for place in chosen]
 
 
-def _read(pool: DecodePool, modality: str, candidates: Sequence[Task]) -> ReadSamples | None:
+def _read(pool: DecodePool, modality: str, candidates: Sequence[Task], *, noun: str) -> ReadSamples | None:
     why_not = ""
     for start in range(0, len(candidates), _SAMPLES):
         found: list[tuple[Prepared, float]] = []
@@ -161,7 +162,7 @@ def _read(pool: DecodePool, modality: str, candidates: Sequence[Task]) -> ReadSa
             return ReadSamples([item for item, _ in found], Cost(mean, core_seconds=mean))  # a process has one thread
     if candidates:
         say(
-            f"{modality}: of {count_of(len(candidates), 'weld')} tried none could be read, so what it costs is not in "
+            f"{modality}: of {count_of(len(candidates), noun)} tried none could be read, so what it costs is not in "
             f"the estimate. {why_not}"
         )
     return None

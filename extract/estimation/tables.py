@@ -23,7 +23,7 @@ def estimate_tables(expected: Estimate) -> Iterator[RenderableType]:
     if not expected.enough_disk:
         yield Text("The disk is too small: `weldcache extract` will not start.", style="bold red")
     if expected.speeds is not None and expected.times is not None:
-        yield _speeds_table(expected.speeds)
+        yield _speeds_table(expected.speeds, noun=expected.noun)
         yield _sides_table(expected, expected.speeds, expected.times)
         yield from _expected_time(expected.times)
 
@@ -48,9 +48,9 @@ def _bytes_table(expected: Estimate) -> Table:
     return table
 
 
-def _speeds_table(measured: Speeds) -> Table:
+def _speeds_table(measured: Speeds, *, noun: str) -> Table:
     headings = ["to decode", "through the backbone", "operations", "operations/s"]
-    table = make_table("a weld", left=["modality"], right=headings)
+    table = make_table(f"each {noun}", left=["modality"], right=headings)
     for modality, decode in measured.decode.items():
         flops, encode = measured.flops[modality], measured.encode.get(modality)
         table.add_row(
@@ -64,12 +64,13 @@ def _speeds_table(measured: Speeds) -> Table:
 
 
 def _sides_table(expected: Estimate, measured: Speeds, times: Times) -> Table:
+    noun = expected.noun
     means = {
         "decode": f"{expected.workers} processes" if expected.workers else "the main process",
-        "backbones": f"{expected.group_size} welds at once, {format_size(measured.flops_per_second, 'FLOP/s')}",
+        "backbones": f"{expected.group_size} {noun}s at once, {format_size(measured.flops_per_second, 'FLOP/s')}",
         "disk": f"{format_size(expected.feature_bytes / times.sides['disk'])}/s, synced" if times.sides["disk"] else "",
     }
-    table = make_table("sides, each alone", left=["side", "with"], right=["welds/s", "time", ""])
+    table = make_table("sides, each alone", left=["side", "with"], right=[f"{noun}s/s", "time", ""])
     for side, seconds in times.sides.items():
         rate = expected.samples_per_second.get(side)
         mark = "bottleneck" if side == times.bottleneck else ""
@@ -98,15 +99,16 @@ def describe(expected: Estimate) -> list[str]:
     measured, times = expected.speeds, expected.times
     if measured is None or times is None:
         return [todo]
+    noun = expected.noun
     flops = ", ".join(f"{modality} {format_size(count, 'FLOP')}" for modality, count in measured.flops.items() if count)
     speeds = ", ".join(f"{side} {rate:.3g}" for side, rate in expected.samples_per_second.items())
     return [
         todo,
-        f"A weld: {flops or 'no backbone'}. Welds/s of each side alone: {speeds}.",
+        f"Each {noun}: {flops or 'no backbone'}. {noun.capitalize()}s/s of each side alone: {speeds}.",
         f"Expected: about {format_seconds(times.run)}; the bottleneck is {times.bottleneck}.",
     ]
 
 
 def samples_to_do(expected: Estimate) -> str:
     """How much is left of what is asked for: `12 of 38 samples to do`."""
-    return f"{expected.num_todo:,} of {count_of(expected.num_rows, 'weld')} to do"
+    return f"{expected.num_todo:,} of {count_of(expected.num_rows, expected.noun)} to do"

@@ -1,12 +1,12 @@
 """When a live feature equals a cached one: how far apart they may be, and how far apart they are.
 
 They are never equal to the last bit: storing rounds, and a backbone's sums depend on the shape of the batch and on the
-machine. So each weld is computed twice, alone and in a batch as large as those that the store was made in, and a cached
+machine. So each sample is computed twice, alone and in a batch as large as those of the store's making, and a cached
 value v passes if
 
     |live - v|  <=  half a unit in v's last place as stored  +  NOISE_FACTOR * noise  +  floor * rms
 
-where noise is the largest difference between the two computations of the weld's array, rms its root mean square, and
+where noise is the largest difference between the two computations of the sample's array, rms its root mean square, and
 floor what the backbone's arithmetic resolves after many layers. Numbers that go through no backbone, such as sensors,
 lengths and masks, have to be equal.
 """
@@ -28,7 +28,7 @@ FLOORS = {"float32": 1e-5, "float16": 4e-3, "bfloat16": 3e-2}
 
 TOLERANCE = (
     "half a unit in the last place of the storage type + "
-    f"{NOISE_FACTOR:g} x the largest difference between computing the weld alone and in a batch + "
+    f"{NOISE_FACTOR:g} x the largest difference between computing the sample alone and in a batch + "
     + ", ".join(f"{floor:g} ({name})" for name, floor in FLOORS.items())
     + " x the array's root mean square; what goes through no backbone has to be equal"
 )
@@ -36,7 +36,7 @@ TOLERANCE = (
 
 @dataclass(frozen=True)
 class Comparison:
-    """One weld's array: the largest difference, and the largest share of its tolerance that a value's one takes."""
+    """One sample's array: the largest difference, and the largest share of its tolerance that a value's one takes."""
 
     difference: float
     of_tolerance: float  # above 1 is too much
@@ -50,10 +50,10 @@ class Comparison:
 
 @dataclass
 class LiveArray:
-    """How an array's live values compare with the cached ones, over the welds so far."""
+    """How an array's live values compare with the cached ones, over the samples so far."""
 
     name: str
-    num_welds: int = 0
+    num_samples: int = 0
     difference: float = 0.0  # these three: the largest
     of_tolerance: float = 0.0
     noise: float = 0.0
@@ -61,8 +61,8 @@ class LiveArray:
     _sums: NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))  # of cached values: count, sum, squares
 
     def add(self, key: str, comparison: Comparison, cached: NDArray[np.float64]) -> None:
-        """Take in one weld."""
-        self.num_welds += 1
+        """Take in one sample."""
+        self.num_samples += 1
         self.difference = max(self.difference, comparison.difference)
         self.of_tolerance = max(self.of_tolerance, comparison.of_tolerance)
         self.noise = max(self.noise, comparison.noise)
@@ -73,7 +73,7 @@ class LiveArray:
 
     @property
     def std(self) -> float:
-        """Standard deviation of the cached values of the welds looked at."""
+        """Standard deviation of the cached values of the samples looked at."""
         _, mean, mean_square = self._sums / max(self._sums[0], 1.0)
         return float(np.sqrt(max(mean_square - mean**2, 0.0)))
 
@@ -82,7 +82,7 @@ class LiveArray:
         std = self.std
         return {
             "array": self.name,
-            "welds": self.num_welds,
+            "samples": self.num_samples,
             "difference": _finite_or_none(self.difference),
             "difference_of_std": _finite_or_none(self.difference / std) if std > 0 else None,
             "of_tolerance": _finite_or_none(self.of_tolerance),
@@ -100,7 +100,7 @@ def compare(
     spec: ArraySpec,
     floor: float | None,
 ) -> Comparison:
-    """Compare one weld's array, `cached` as stored. `floor` is relative to its rms; None asks for equality."""
+    """Compare one sample's array, `cached` as stored. `floor` is relative to its rms; None asks for equality."""
     values = to_float64(cached, spec.dtype)
     live, again = together.astype(np.float64), alone.astype(np.float64)
     differences = _difference(live, values)

@@ -1,4 +1,4 @@
-"""Cached against live: random welds decoded and put through the backbones again, and held against the store."""
+"""Cached against live: random samples decoded and put through the backbones again, and held against the store."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,13 +29,13 @@ from ..request import Request
 from ..sources.source import Sample
 from .comparison import FLOORS, TOLERANCE, Comparison, LiveArray, compare
 
-_REMEDY_OF_FILES = "Restore the files, or compute the weld from them as they are now: `weldcache extract --refresh`."
+_REMEDY_OF_FILES = "Restore the files, or compute the sample from them as they are now: `weldcache extract --refresh`."
 _REMEDY_OF_NOTHING = "Name the data set and the backbones that made the store, with --config or --set."
 
 NOT_ASKED_FOR = "not compared: the settings do not ask for it"
 REMEDY_OF_NOT_ASKED_FOR = "Name its settings with --config or --set."
-_NOT_AMONG_THESE = "not compared: none of the welds that were taken has it"
-_REMEDY_OF_NOT_AMONG_THESE = "Take more welds with --live, or others with --seed."
+_NOT_AMONG_THESE = "not compared: none of the samples that were taken has it"
+_REMEDY_OF_NOT_AMONG_THESE = "Take more samples with --live, or others with --seed."
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class LiveResult:
 
 
 def compare_live(
-    store: FeatureStore, request: Request, *, feature_sets: frozenset[str], num_welds: int, seed: int
+    store: FeatureStore, request: Request, *, feature_sets: frozenset[str], num_samples: int, seed: int
 ) -> LiveResult:
-    """Recompute `num_welds` random complete welds and compare every array of `feature_sets`, and the constants.
+    """Recompute `num_samples` random complete samples and compare every array of `feature_sets`, and the constants.
 
     `feature_sets` are those that the request's backbones made; others cannot be compared, and those that the request
     does not name are noted.
@@ -60,7 +60,7 @@ def compare_live(
     readers = {modality: encoder.reader for modality, encoder in request.encoders.items()}
     with DecodePool(readers, workers=0, root=request.root, limits=request.limits) as pool:
         comparer = _Comparer(store, request, feature_sets, pool)
-        rows = comparer.choose(num_welds, seed=seed)
+        rows = comparer.choose(num_samples, seed=seed)
         total = len(rows) * len(request.encoders)
         with Progress("Comparing with live features", total=total, unit="recordings") as progress:
             for modality, encoder in request.encoders.items():
@@ -68,7 +68,7 @@ def compare_live(
     for constant in request.constants.values():
         comparer.compare_constant(constant)
     if not comparer.arrays:
-        evidence = "nothing could be compared: no complete weld is in the data set and made by what the settings name"
+        evidence = "nothing could be compared: no complete sample is in the data set and made by what the settings name"
         comparer.findings.append(Finding("live", "warning", evidence, _REMEDY_OF_NOTHING))
     passed = not comparer.findings
     comparer.findings += [
@@ -81,20 +81,21 @@ def compare_live(
     ]
     arrays = list(comparer.arrays.values())
     description: dict[str, Json] = {
-        "welds": len(rows),
+        "samples": len(rows),
+        "noun": request.noun,
         "seed": seed,
         "keys": [str(store.index.keys[row]) for row in rows],
         "passed": passed,
         "tolerance": TOLERANCE,
         "arrays": [array.to_json() for array in arrays],
     }
-    looked_at = f"{count_of(len(rows), 'weld')}, seed {seed}, {count_of(len(arrays), 'array')}"
+    looked_at = f"{count_of(len(rows), request.noun)}, seed {seed}, {count_of(len(arrays), 'array')}"
     return LiveResult(description, Check("live", looked_at, comparer.findings))
 
 
 @dataclass(frozen=True)
 class _Read:
-    """A weld's modality decoded again, and the files that it was decoded from."""
+    """A sample's modality decoded again, and the files that it was decoded from."""
 
     prepared: Prepared
     sources: Sequence[SourceFile]
@@ -116,18 +117,18 @@ class _Comparer:
         self.arrays: dict[str, LiveArray] = {}
         self.findings: list[Finding] = []
 
-    def choose(self, num_welds: int, *, seed: int) -> list[int]:
+    def choose(self, num_samples: int, *, seed: int) -> list[int]:
         """Random rows that are complete in some feature set and in the data set; all of them if there are no more."""
         complete = np.zeros(len(self._store.index), dtype=bool)
         for status in self._status.values():
             complete |= status == Status.COMPLETE
         candidates = [row for row in np.flatnonzero(complete).tolist() if row in self._sample_of]
         generator = np.random.default_rng(seed)
-        chosen = generator.choice(candidates, size=min(num_welds, len(candidates)), replace=False)
+        chosen = generator.choice(candidates, size=min(num_samples, len(candidates)), replace=False)
         return sorted(int(row) for row in chosen)
 
     def sets_without(self, rows: Sequence[int]) -> list[str]:
-        """Feature sets that some weld has and none of `rows`: not compared, which must not pass for passed."""
+        """Feature sets that some sample has and none of `rows`: not compared, which must not pass for passed."""
         complete = {name: status == Status.COMPLETE for name, status in self._status.items()}
         return [name for name, of_set in complete.items() if of_set.any() and not of_set[list(rows)].any()]
 
@@ -173,7 +174,7 @@ class _Comparer:
         self.findings.append(StoreFinding("live", "error", evidence, HOW_TO_MEND, part=name, mend="drop"))
 
     def _read(self, row: int, modality: str) -> _Read | None:
-        """Decode a weld again; tells of what cannot be decoded any more."""
+        """Decode a sample again; tells of what cannot be decoded any more."""
         task = Task(row=row, sample=self._sample_of[row], decode=frozenset({modality}), write=frozenset())
         ((item,),) = self._pool.read([[task]])
         outcome = item.prepared[modality]
@@ -221,7 +222,7 @@ class _Comparer:
         evidence = f"live and cached differ by up to {compared.difference:.2e}: {allowed}"
         remedy, mend = MEND, True
         if not self._made_from(row, name, sources):
-            evidence += "; the weld's files are not those that it was made from"
+            evidence += "; the sample's files are not those that it was made from"
             remedy, mend = _REMEDY_OF_FILES, False
         self.findings.append(
             StoreFinding(

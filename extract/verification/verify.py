@@ -1,6 +1,6 @@
 """Is a store what its data set and its backbones make, and whole in itself? The story of `weldcache verify`.
 
-the store alone -> rows against samples -> files against their hashes -> what makes it now -> a few welds live
+the store alone -> rows against samples -> files against their hashes -> what makes it now -> a few samples live
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,10 +35,10 @@ _REMEDY_OF_DAMAGE = "Restore it from a copy, or extract again into another --cac
 _REMEDY_OF_NEW = "`weldcache extract` gives them rows and computes them."
 _REMEDY_OF_GONE = "Restore them in the data set; or `weldcache extract` leaves them out, and keeps their features."
 _REMEDY_OF_BACK = "`weldcache extract` takes them in again."
-_REMEDY_OF_NOTE = "Look at the recordings; `weldcache info --json` names every weld."
+_REMEDY_OF_NOTE = "Look at the recordings; `weldcache info --json` names every sample."
 _REMEDY_OF_MISSING = "`weldcache extract` computes what is missing, and tries again what was absent or unreadable."
 _REMEDY_OF_OTHER_ENTRY = "Restore the data as it was; or take over what it says now: `weldcache extract --relabel`."
-_REMEDY_OF_CHANGE = "Restore the file, or compute the weld from it as it is now: `weldcache extract --refresh`."
+_REMEDY_OF_CHANGE = "Restore the file, or compute the sample from it as it is now: `weldcache extract --refresh`."
 _REMEDY_OF_OTHER_MAKING = (
     "Ask for what it was made with; or keep both, as a second feature (features.image_2 in weldcache.yaml); "
     "or make it anew: `weldcache extract --refresh`."
@@ -52,7 +52,7 @@ def verify(
 ) -> Verification:
     """Verify the store that `settings` name, and leave the outcome in it.
 
-    `live` welds are recomputed and compared; `sources` says whether the data set is looked at. Nothing is locked, and
+    `live` samples are recomputed and compared; `sources` says whether the data set is looked at. Nothing is locked, and
     a store that is being written is judged by what is complete in it; with `mend`, which marks damaged rows as missing
     and restores metadata, nobody else may write meanwhile.
 
@@ -95,16 +95,16 @@ def _verify(store: FeatureStore, settings: Settings, *, live: int, seed: int, so
     if request is None:
         checks.append(Check("data set", f"not looked at: {why_not}"))
     elif not set(store.index.keys.tolist()) & {sample.key for sample in request.samples}:
-        evidence = f"none of the {count_of(len(request.samples), 'weld')} in {request.root} is in the store"
+        evidence = f"none of the {count_of(len(request.samples), request.noun)} in {request.root} is in the store"
         finding = Finding("data set", "warning", evidence, _REMEDY_OF_OTHER_DATA)
-        checks.append(Check("data set", count_of(len(request.samples), "weld"), [finding]))
+        checks.append(Check("data set", count_of(len(request.samples), request.noun), [finding]))
     else:
         making, comparable = _check_making(store, request)
         if sources:
             checks += [_check_rows(store, request), _check_files(store, request)]
         checks.append(making)
         if live:
-            result = compare_live(store, request, feature_sets=comparable, num_welds=live, seed=seed)
+            result = compare_live(store, request, feature_sets=comparable, num_samples=live, seed=seed)
             checks.append(result.check)
     return Verification(
         path=store.path,
@@ -129,11 +129,13 @@ def _request(settings: Settings, *, needed: bool, wanted: bool) -> tuple[Request
 
 
 def _check_notes(store: FeatureStore) -> Check:
-    """What is noted of rows, complete ones too: nothing is wrong with the store, and something may be with the weld."""
+    """What is noted of rows, complete ones too: nothing is wrong with the store, and something may be with one."""
     unreadable: list[str] = []  # which the other checks tell
     problems = problems_of(store, damage=unreadable)
-    findings = [Finding("notes", "note", str(group), _REMEDY_OF_NOTE) for group in grouped(problems)]
-    return Check("notes", f"what is noted of {count_of(len({problem.key for problem in problems}), 'weld')}", findings)
+    findings = [Finding("notes", "note", group.told(store.noun), _REMEDY_OF_NOTE) for group in grouped(problems)]
+    return Check(
+        "notes", f"what is noted of {count_of(len({problem.key for problem in problems}), store.noun)}", findings
+    )
 
 
 def _check_rows(store: FeatureStore, request: Request) -> Check:
@@ -141,14 +143,14 @@ def _check_rows(store: FeatureStore, request: Request) -> Check:
     held, asked = store.index.row_of(), request.index.row_of()
     findings = []
     if new := sorted(asked.keys() - held.keys()):
-        evidence = _told_of(new, "in the data set and not in the store")
+        evidence = _told_of(new, request.noun, "in the data set and not in the store")
         findings.append(Finding("data set", "warning", evidence, _REMEDY_OF_NEW))
     left_out = set(store.index.keys[store.index.splits == LEFT_OUT].tolist())
     if gone := sorted(held.keys() - asked.keys() - left_out):
-        evidence = _told_of(gone, "in the store and not in the data set")
+        evidence = _told_of(gone, request.noun, "in the store and not in the data set")
         findings.append(Finding("data set", "warning", evidence, _REMEDY_OF_GONE))
     if back := sorted(left_out & asked.keys()):
-        evidence = _told_of(back, "left out and in the data set again")
+        evidence = _told_of(back, request.noun, "left out and in the data set again")
         findings.append(Finding("data set", "warning", evidence, _REMEDY_OF_BACK))
     shared = [key for key in held if key in asked and key not in left_out]
     mine = store.index.select(np.array([held[key] for key in shared]))
@@ -160,16 +162,16 @@ def _check_rows(store: FeatureStore, request: Request) -> Check:
             findings.append(Finding("data set", "note", evidence, _REMEDY_OF_MISSING, part=name))
         elif incomplete := _incomplete(store, name):
             findings.append(Finding("data set", "note", incomplete, _REMEDY_OF_MISSING, part=name))
-    looked_at = f"{count_of(len(asked), 'weld')} against {count_of(len(held), 'row')}: keys, splits, labels"
+    looked_at = f"{count_of(len(asked), request.noun)} against {count_of(len(held), 'row')}: keys, splits, labels"
     return Check("data set", looked_at, findings)
 
 
-def _told_of(keys: Sequence[str], where: str) -> str:
-    return f"{count_of(len(keys), 'weld')} {where}: {shortened(keys, most=_SHOWN)}"
+def _told_of(keys: Sequence[str], noun: str, where: str) -> str:
+    return f"{count_of(len(keys), noun)} {where}: {shortened(keys, most=_SHOWN)}"
 
 
 def _different_entries(mine: Index, theirs: Index) -> Iterator[Finding]:
-    """Entries of the same welds that differ between the store and the data set."""
+    """Entries of the same samples that differ between the store and the data set."""
     held, asked = mine.columns(), theirs.columns()
     for name in held.keys() ^ asked.keys():
         evidence = "only the store has it" if name in held else "only the data set has it"
@@ -206,7 +208,7 @@ def _check_files(store: FeatureStore, request: Request) -> Check:
 
 
 def _num_complete(store: FeatureStore, request: Request, names: Sequence[str]) -> int:
-    """How many welds of the data set are complete in any of these feature sets."""
+    """How many samples of the data set are complete in any of these feature sets."""
     complete = np.zeros(len(store.index), dtype=bool)
     for name in set(names) & set(store.feature_sets):
         complete |= store.status(name) == Status.COMPLETE

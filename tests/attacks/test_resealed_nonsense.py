@@ -128,7 +128,14 @@ def test_rows_that_are_larger_than_their_files_are_never_given_room(store: Featu
 
 @pytest.mark.parametrize(
     "change",
-    [{"errors": "none"}, {"warnings": -1}, {"live": {"welds": []}}, {"row_digests": [1]}, {"created": None}, {"x": 1}],
+    [
+        {"errors": "none"},
+        {"warnings": -1},
+        {"live": {"samples": []}},
+        {"row_digests": [1]},
+        {"created": None},
+        {"x": 1},
+    ],
     ids=str,
 )
 def test_a_record_of_a_verification_that_is_none_is_ignored(

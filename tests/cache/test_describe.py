@@ -42,6 +42,7 @@ def welds(tmp_path: Path) -> FeatureStore:
         attributes={},
     )
     store = FeatureStore.create(tmp_path / "welds.zarr", index=index)
+    store.set_noun("weld")
     video = {"backbone": backbone("demo-vjepa2", random=True), "decoding": {"num_frames": 16, "sampling": "arc_on"}}
     sensor = {"decoding": {"num_steps": 4, "channels": ["Pressure", "Feed"]}}
     image = {"backbone": backbone(LONG_MODEL, random=False), "decoding": {"crop": [0.1, 0, 0.9, 1], "num_views": 2}}
@@ -133,7 +134,7 @@ def test_the_same_problem_of_several_sets_is_told_once(welds: FeatureStore) -> N
 def test_onset_offsets_are_those_of_the_welds_that_both_know(welds: FeatureStore) -> None:
     """video - sensor: 1.0, -0.5 and -1.5 s; one onset is NaN, two welds lack one of both."""
     (offset,) = describe_store(welds)["health"]["onset_offsets"]
-    assert offset["feature_sets"] == ["video", "sensor"] and offset["num_welds"] == 3
+    assert offset["feature_sets"] == ["video", "sensor"] and offset["num_rows"] == 3
     assert (offset["median"], offset["median_absolute"]) == (-0.5, 1.0)
     assert offset["p95_absolute"] == pytest.approx(1.45)
 
@@ -141,7 +142,7 @@ def test_onset_offsets_are_those_of_the_welds_that_both_know(welds: FeatureStore
 def test_onsets_that_nobody_knows_are_not_numbers(welds: FeatureStore) -> None:
     _write(welds, "sensor", list(range(6)), {}, onsets=[np.nan] * 6)
     (offset,) = describe_store(welds)["health"]["onset_offsets"]
-    assert offset == {"feature_sets": ["video", "sensor"], "num_welds": 0}
+    assert offset == {"feature_sets": ["video", "sensor"], "num_rows": 0}
     assert "unknown" in _shown(welds, width=80)
 
 
@@ -227,11 +228,11 @@ def test_like_problems_are_one_line_and_many_kinds_are_ten_and_a_count(
     for row in range(13, 26):
         StoreWriter(store).report("video", row, Status.UNREADABLE, reason=f"fault of kind {chr(row + 60)}")
     shown = _shown(store, width=1000)
-    assert "notes on 26 welds" in shown and "fault of kind I" in shown and "and 4 more; --json lists all" in shown
+    assert "notes on 26 samples" in shown and "fault of kind I" in shown and "and 4 more; --json lists all" in shown
     for row in range(13, 26):
         StoreWriter(store).report("video", row, Status.MISSING, reason="")
     shown = _shown(store, width=1000)
-    assert shown.count("no film") == 1 and "13 welds, video (absent)" in shown and "day/002 and 10 more" in shown
+    assert shown.count("no film") == 1 and "13 samples, video (absent)" in shown and "day/002 and 10 more" in shown
     assert len(describe_store(store)["health"]["problems"]) == 13
 
 
@@ -246,7 +247,7 @@ def test_welds_that_are_left_out_are_counted_and_nothing_else(make_index: Callab
     assert told["classes"] == {"good": {"train": 2}}
     assert (told["health"]["num_complete"], told["health"]["complete_share"]) == (2, 1.0)
     assert told["health"]["problems"] == []
-    assert "2 of 2 welds have everything" in _shown(store, width=200) and "3 of them are left out" in _shown(
+    assert "2 of 2 samples have everything" in _shown(store, width=200) and "3 of them are left out" in _shown(
         store, width=200
     )
 
@@ -280,7 +281,7 @@ def test_a_store_without_anything_is_described(tmp_path: Path, make_index: Calla
     empty = FeatureStore.create(tmp_path / "empty.zarr", index=make_index(0))
     told = describe_store(empty)
     assert (told["num_rows"], told["feature_sets"], told["health"]["complete_share"]) == (0, {}, 0.0)
-    assert "0 of 0 welds" in _shown(empty, width=80)
+    assert "0 of 0 samples" in _shown(empty, width=80)
 
 
 def _shown(store: FeatureStore, *, width: int) -> str:

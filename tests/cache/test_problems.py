@@ -22,7 +22,11 @@ def test_four_thousand_absent_welds_are_one_line() -> None:
     ]
     (group,) = grouped(problems)
     assert len(group.keys) == 4040 and group.keys[0] == "s0/w-0"
-    assert "4,040 welds" in str(group) and "there is no folder …" in str(group) and len(str(group)) < 120
+    assert (
+        "4,040 parts" in group.told("part")
+        and "there is no folder …" in group.told("part")
+        and len(group.told("part")) < 120
+    )
 
 
 def test_reasons_that_differ_in_names_and_numbers_alone_are_alike() -> None:
@@ -33,7 +37,7 @@ def test_reasons_that_differ_in_names_and_numbers_alone_are_alike() -> None:
     ]
     alike, other = grouped(problems)
     assert alike.keys == ("day/a", "day/b") and "a.avi" not in alike.reason and "frames decode" in alike.reason
-    assert str(other) == "day/c, video (unreadable): /data/day/c/c.avi is empty."
+    assert other.told("part") == "day/c, video (unreadable): /data/day/c/c.avi is empty."
     same = grouped([noted("a", "it lasts 2.5 s"), noted("b", "it lasts 2.5 s")])
     assert same[0].reason == "it lasts 2.5 s"  # numbers that agree stay
 
@@ -52,7 +56,7 @@ def test_the_worst_come_first_and_kinds_are_not_mixed() -> None:
 
 def test_a_name_cannot_act_on_the_terminal() -> None:
     (group,) = grouped([noted("day/\x1b[31mred", "it holds \u202etext")])
-    assert "\x1b" not in str(group) and "\u202e" not in str(group) and "red" in str(group)
+    assert "\x1b" not in group.told("part") and "\u202e" not in group.told("part") and "red" in group.told("part")
 
 
 @pytest.mark.parametrize("left_out", [False, True])

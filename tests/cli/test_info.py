@@ -52,7 +52,7 @@ def test_json_says_everything_by_fixed_names(weldcache: Callable[..., Any], extr
     assert (health["complete_share"], health["problems"], health["damage"]) == (1.0, [], [])
     pairs = [offset["feature_sets"] for offset in health["onset_offsets"]]
     assert pairs == [["video", "audio"], ["video", "sensor"], ["audio", "sensor"]]
-    assert all(offset["num_welds"] == 38 and offset["p95_absolute"] < 3 for offset in health["onset_offsets"])
+    assert all(offset["num_rows"] == 38 and offset["p95_absolute"] < 3 for offset in health["onset_offsets"])
 
 
 def test_tables_say_the_same(weldcache: Callable[..., Any], extracted: Path) -> None:

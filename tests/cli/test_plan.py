@@ -12,7 +12,7 @@ Run = Callable[..., Any]
 Contents = Callable[[Path], dict[str, bytes]]
 KEYS = {
     "store",
-    "welds",
+    "samples",
     "rows",
     "rows_without_files",
     "bytes",
@@ -21,7 +21,7 @@ KEYS = {
     "group_size",
     "flops",
     "flops_per_second",
-    "seconds_per_weld",
+    "seconds_per_sample",
     "expected",
 }
 
@@ -42,12 +42,12 @@ def test_before_there_is_a_store_it_makes_none(
     after = {path: content for path, content in contents(project).items() if not path.startswith("demo_backbones/")}
     assert after == before
     assert told.keys() == KEYS
-    assert told["welds"] == {"asked": 38, "to_do": 38}
+    assert told["samples"] == {"asked": 38, "to_do": 38}
     assert told["rows"]["video"] == {"train": 8, "val": 15, "test": 15}
     assert set(told["rows"]) == {"video", "audio", "image/block_2", "image/block_4", "sensor"}
     assert all(told["flops"][modality] > 1e6 for modality in ("video", "audio", "image"))
     assert told["flops"]["sensor"] == 0
-    assert told["seconds_per_weld"]["disk"].keys() == told["rows"].keys()
+    assert told["seconds_per_sample"]["disk"].keys() == told["rows"].keys()
     assert told["expected"]["seconds"] > 0 and told["enough_disk"] is True
 
 
@@ -64,7 +64,7 @@ def test_beside_a_whole_store_there_is_nothing_to_do(weldcache: Run, extracted: 
     outcome = weldcache("plan", folder=extracted)
     assert outcome.code == 0 and "0 of 38 welds to do" in outcome.out
     told = planned(weldcache, extracted)
-    assert told["welds"]["to_do"] == told["bytes"]["features"] == told["bytes"]["on_disk"] == 0
+    assert told["samples"]["to_do"] == told["bytes"]["features"] == told["bytes"]["on_disk"] == 0
     assert told["expected"] is None
     assert contents(extracted) == before
 
@@ -77,10 +77,10 @@ def test_beside_a_half_store_the_rest_is_planned_and_nothing_changed(
     before = contents(project)
     told = planned(weldcache, project)
     assert told["rows"]["audio"] == {"train": 8, "test": 15}
-    assert planned(weldcache, project, "--split", "val", "--no-probe")["welds"] == {"asked": 15, "to_do": 0}
+    assert planned(weldcache, project, "--split", "val", "--no-probe")["samples"] == {"asked": 15, "to_do": 0}
     another_block = planned(weldcache, project, "--split", "val", "--set", "features.image.blocks=[2,3,4]")
     assert {name: sum(rows.values()) for name, rows in another_block["rows"].items() if rows} == {"image/block_3": 15}
-    assert another_block["seconds_per_weld"]["decode"].keys() == {"image"}
+    assert another_block["seconds_per_sample"]["decode"].keys() == {"image"}
     assert contents(project) == before
 
 
@@ -114,7 +114,7 @@ def test_a_changed_file_is_told(
     outcome = weldcache("plan", folder=project)
     assert outcome.code == 2 and key in outcome.err and "--refresh" in outcome.err
     told = planned(weldcache, project, "--refresh", "--no-probe")
-    assert told["welds"]["to_do"] == 1 and told["rows"]["sensor"] == {"train": 1}
+    assert told["samples"]["to_do"] == 1 and told["rows"]["sensor"] == {"train": 1}
     anew = planned(weldcache, project, "--refresh", "--no-probe", "--set", "features.sensor.num_steps=64")
     assert sum(anew["rows"]["sensor"].values()) == 38 and not anew["rows"]["video"]
     part = weldcache("plan", "--refresh", "--split", "val", "--set", "features.sensor.num_steps=64", folder=project)

@@ -40,7 +40,7 @@ def test_a_good_store_exits_zero_and_says_what_was_checked(
     record = dict(zarr.open_group(project / "features.zarr", mode="r")["verification"].attrs)
     assert {"created", "rows", "findings", "errors", "warnings", "live", "fingerprint"} <= record.keys()
     assert (record["rows"], record["findings"], record["errors"], record["warnings"]) == (38, 0, 0, 0)
-    assert record["live"] == {"welds": 1, "seed": 0, "passed": True}
+    assert record["live"] == {"samples": 1, "seed": 0, "passed": True}
 
 
 def test_from_a_damaged_chunk_to_a_whole_store(

@@ -11,10 +11,8 @@ from ...documents import faults_told
 from ...errors import SettingsError
 from .causal_film.module import film_features
 from .causal_film.recipe import CausalFilmRecipe
-from .gaussian import GaussianRecipe, GaussianSettings
 from .late_fusion import LATE_FUSION, FusionMember, LateFusionRecipe
-from .nearest import NearestRecipe, NearestSettings
-from .recipe import Fitted, Recipe, Trained
+from .recipe import Recipe, Trained
 from .video_autoencoder import VideoAutoencoderRecipe
 
 
@@ -30,15 +28,10 @@ def _video_ae(settings: Settings) -> Trained:
     )
 
 
-_RECIPES: Mapping[str, Callable[[Settings], Trained | Fitted]] = {
-    "causal_film": _causal_film,
-    "video_ae": _video_ae,
-    "nearest": lambda settings: NearestRecipe(NearestSettings()),
-    "gaussian": lambda settings: GaussianRecipe(GaussianSettings()),
-}
+_RECIPES: Mapping[str, Callable[[Settings], Trained]] = {"causal_film": _causal_film, "video_ae": _video_ae}
 
 
-def make_recipe(name: str, settings: Settings) -> Trained | Fitted:
+def make_recipe(name: str, settings: Settings) -> Trained:
     """The recipe called `name`, set up by `settings`.
 
     Raises:
@@ -49,7 +42,7 @@ def make_recipe(name: str, settings: Settings) -> Trained | Fitted:
     return _RECIPES[name](settings)
 
 
-def recipe_of(manifest: Mapping[str, Any], settings: Settings) -> Trained | Fitted:
+def recipe_of(manifest: Mapping[str, Any], settings: Settings) -> Trained:
     """The recipe that a run's manifest names; a fused run's holds the members' recipes and settings.
 
     Raises:

@@ -600,7 +600,7 @@ def test_features_that_do_not_depend_on_the_weld_are_found(held: FeatureStore) -
         rewrite(held, "image/block_2/cls", row, lambda values: np.copyto(values, base * (1 + 1e-7)))
     found = [finding for finding in findings_of(held) if finding.check == "variation"]
     assert told(found) == {("variation", "error", "", "image/block_2/cls")}
-    assert "do not depend on the weld" in found[0].evidence and not found[0].mend
+    assert "do not depend on the sample" in found[0].evidence and not found[0].mend
 
 
 @given(data=st.data(), num_rows=st.integers(2, 40), cut=st.integers(1, 39))
@@ -749,7 +749,13 @@ def test_many_findings_of_a_kind_are_cut_in_the_table_and_whole_in_json(held: Fe
 def test_the_live_table_has_whole_names_in_eighty_columns(held: FeatureStore) -> None:
     names = ["image/block_21/patch_tokens", "image_dinov2/block_12/views_present", "text/prompt"]
     array = {"difference": 1.2e-3, "difference_of_std": 3.4e-3, "of_tolerance": 1.0, "noise": 5.6e-7, "passed": False}
-    live = {"welds": 3, "seed": 0, "tolerance": "none", "arrays": [{"array": name, **array} for name in names]}
+    live = {
+        "samples": 3,
+        "noun": "part",
+        "seed": 0,
+        "tolerance": "none",
+        "arrays": [{"array": name, **array} for name in names],
+    }
     verification = Verification(held.path, held.fingerprint, ROWS, [], live=live)
     console = Console(file=io.StringIO(), width=80)
     for part in verification_tables(verification):

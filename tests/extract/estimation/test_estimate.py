@@ -22,7 +22,7 @@ from weldcache.extract.estimation.speeds import Cost, Speeds
 from weldcache.extract.estimation.tables import describe
 from weldcache.extract.features.kind import Features, Prepared, Reader
 from weldcache.extract.plan import ExtractPlan, plan_extraction
-from weldcache.extract.pool.decoder import Limits
+from weldcache.extract.pool.limits import Limits
 from weldcache.extract.request import Request
 from weldcache.extract.sources.source import Sample
 
@@ -178,7 +178,7 @@ def test_free_space_is_looked_up_where_the_store_will_be(tmp_path: Path, monkeyp
 def test_extract_is_told_in_three_lines(tmp_path: Path) -> None:
     lines = describe(replace(estimated(tmp_path, measured_speeds()), free_bytes=64_900_000_000))
     assert len(lines) == 3
-    assert lines[0].endswith("features.zarr: 10 of 10 welds to do, 336 kB to write, 64.9 GB free.")
+    assert lines[0].endswith("features.zarr: 10 of 10 samples to do, 336 kB to write, 64.9 GB free.")
     assert "audio 2 GFLOP, image 1.66 TFLOP" in lines[1]
     # 10 x audio, decoded again for the first weld's group, and 7 x image: 15.5 s in two processes; 6 s of backbones.
     assert "decode 1.29, backbones 1.67." in lines[1]
@@ -191,13 +191,13 @@ def test_without_speeds_only_the_bytes_are_told(tmp_path: Path) -> None:
 
 def test_as_json_it_is_whole(tmp_path: Path) -> None:
     told = json.loads(json.dumps(to_json(estimated(tmp_path, measured_speeds())), allow_nan=False))
-    assert told["welds"] == {"asked": 10, "to_do": 10}
+    assert told["samples"] == {"asked": 10, "to_do": 10}
     assert told["bytes"]["features"] == sum(told["bytes"]["arrays"].values())
     assert told["flops_per_second"] == pytest.approx(1_662e9 / 0.75)
-    assert told["seconds_per_weld"]["decode"] == {"audio": 0.5, "image": 1.5}
+    assert told["seconds_per_sample"]["decode"] == {"audio": 0.5, "image": 1.5}
     expected = told["expected"]
     assert expected["seconds"] == pytest.approx(expected["startup_seconds"] + expected["run_seconds"])
     assert expected["side_seconds"][expected["bottleneck"]] == max(expected["side_seconds"].values())
     bare = to_json(estimated(tmp_path))
     assert bare.keys() == told.keys()
-    assert bare["flops"] is bare["seconds_per_weld"] is bare["expected"] is None
+    assert bare["flops"] is bare["seconds_per_sample"] is bare["expected"] is None

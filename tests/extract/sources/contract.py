@@ -57,7 +57,8 @@ class SourceContract(ABC):
         assert {name for sample in samples for name in sample.targets} <= declared.keys()
         for name, spec in declared.items():
             values = [sample.targets.get(name) for sample in samples]
-            check_values(target_of(spec, values, keys=[sample.key for sample in samples]))
+            target = target_of(spec, values, keys=[sample.key for sample in samples])
+            check_values(spec, target.values, target.lengths)
 
     def test_no_defect_is_trained_on_as_normal(self, tmp_path: Path) -> None:
         labels = {sample.targets.get("label") for sample in self.samples(tmp_path) if sample.split == "train"}

@@ -112,7 +112,7 @@ def test_an_extracted_store_is_as_good_as_live(extracted: Path) -> None:
     assert verification.findings == [] and verification.trustworthy
     assert verification.live is not None
     live = dict(verification.live)
-    assert live["welds"] == 3 and live["passed"] and "half a unit in the last place" in str(live["tolerance"])
+    assert live["samples"] == 3 and live["passed"] and "half a unit in the last place" in str(live["tolerance"])
     arrays = {array["array"]: array for array in live["arrays"]}
     store = store_of(extracted)
     every = {f"{name}/{array}" for name in store.feature_sets for array in store.arrays(name)} | {"text/prompt"}
@@ -174,7 +174,7 @@ def test_live_skips_what_is_not_complete_and_says_when_a_file_is_gone(
     (finding,) = [finding for finding in verification.findings if finding.severity == "error"]
     assert (finding.key, finding.part) == (first, "audio") and "cannot be read any more" in finding.evidence
     assert verification.live is not None
-    arrays = {array["array"]: array["welds"] for array in dict(verification.live)["arrays"]}
+    arrays = {array["array"]: array["samples"] for array in dict(verification.live)["arrays"]}
     assert "video/tokens" not in arrays and arrays["audio/tokens"] == WELDS - 1
 
 
