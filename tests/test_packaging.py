@@ -5,8 +5,10 @@ import sys
 import tomllib
 import venv
 import zipfile
+from graphlib import TopologicalSorter
 from pathlib import Path
 
+import grimp
 import pytest
 
 from weldcache.configs.load import preset_names
@@ -33,6 +35,12 @@ def test_every_folder_with_code_is_listed() -> None:
         and path.relative_to(ROOT).parts[0] not in NOT_SHIPPED
     }
     assert found == set(listed_packages())
+
+
+def test_no_module_imports_itself_by_a_detour() -> None:
+    """Imports inside functions count too; what a circle would go through is in the error."""
+    graph = grimp.build_graph("weldcache", cache_dir=None)
+    TopologicalSorter({name: graph.find_modules_directly_imported_by(name) for name in graph.modules}).prepare()
 
 
 def test_faces_of_packages_hold_a_docstring_only() -> None:
