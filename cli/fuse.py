@@ -31,6 +31,7 @@ def fuse(
     like any other, with all weights in it: judge it with `weldcache eval`.
     """
     from ..configs.load import load_settings
+    from ..evaluate.pipeline import calibrate
     from ..train.combination import parse_weighting
     from ..train.fusion import describe_fusion
     from ..train.fusion import fuse as run_fuse
@@ -43,4 +44,5 @@ def fuse(
         overwrite=overwrite,
         command=command_line(),
     )
+    calibrate(fused.run)
     typer.echo(describe_fusion(fused))

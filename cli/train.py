@@ -27,9 +27,11 @@ def train(
     `weldcache eval`.
     """
     from ..configs.load import load_settings
+    from ..evaluate.pipeline import calibrate
     from ..train.pipeline import describe_run
     from ..train.pipeline import train as run_train
 
     resolved = load_settings(config, overrides=overrides(settings, cache_path=cache))
     trained = run_train(resolved, run_name=run, overwrite=overwrite, command=command_line())
+    calibrate(trained.run)
     typer.echo(describe_run(trained))

@@ -23,6 +23,25 @@ class MediaFreeControl:
     reason: str | None
 
 
+@dataclass(frozen=True)
+class Controls:
+    """What can be had without a model.
+
+    Attributes:
+        random: AUROC of seeded random scores.
+        media_free: AUROC of the distance in attributes to the nearest training sample.
+        file_metadata: the same of the number, the size and the length of files.
+        chance_ap: average precision of random scores, which is the share of defects.
+        majority_accuracy: accuracy of always answering the more frequent label.
+    """
+
+    random: Estimate
+    media_free: MediaFreeControl
+    file_metadata: MediaFreeControl
+    chance_ap: float
+    majority_accuracy: float
+
+
 def random_control(table: ScoreTable, *, generator: np.random.Generator) -> Estimate:
     """AUROC of random scores through the same code as the model's: far from 0.5, that code sees the labels.
 

@@ -1,6 +1,7 @@
 """The model without one modality: what its scores lose where samples count as if they had none of it."""
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,43 +9,65 @@ import numpy as np
 from ..configs.load import settings_from_record
 from ..configs.schema import Settings
 from ..metrics.auroc import SMALLEST_CLASS_FOR_DELONG, auroc_interval
-from ..metrics.estimate import with_span
-from ..metrics.repeats import mean_auroc_difference
+from ..metrics.estimate import Estimate, with_span
+from ..metrics.repeats import Method, RepeatsEstimate, mean_auroc_difference
 from ..train.recipes.registry import recipe_of
 from ..train.runs.trained_run import TrainedRun
 from ..wording import count_of, listed
-from .results import ModalityResult
-from .scoring import ScoredSplit
+from .scale import Placed
+from .section import Column, Rows, Section
 
 # A chosen limit: a change this small would not decide between two sensors' prices.
 NO_CHANGE = 0.01
 
 
-def modality_results(scored: ScoredSplit, *, seen_missing: Collection[str]) -> dict[str, ModalityResult]:
-    """AUROC without each modality that was hidden in `scored`, and the difference to the whole model's.
+@dataclass(frozen=True)
+class ModalityResult:
+    """The model as if no sample had one modality.
+
+    Attributes:
+        auroc: on the same samples; None, as the change, where no sample has the modality.
+        change: that AUROC less the whole model's; negative where the modality is of use.
+        num_having: how many normals and how many defects of the samples have it.
+        num_lacking: how many of the samples lack it anyway.
+        num_rescaled: how many of those were put on the scale of the whole samples, see `scale`.
+        seen_missing: whether training left it out now and then. If not, the change mixes how much the modality is
+            needed with how strange its absence is.
+    """
+
+    auroc: Estimate | None
+    change: RepeatsEstimate | None
+    num_having: tuple[int, int]
+    num_lacking: int
+    num_rescaled: int
+    seen_missing: bool
+
+
+def modality_results(placed: Placed, *, seen_missing: Collection[str]) -> dict[str, ModalityResult]:
+    """AUROC without each modality that was hidden in `placed`, and the difference to the whole model's.
 
     The differences are between AUROCs of the same samples, with the intervals of `metrics.repeats` for pairs.
 
     Args:
-        scored: a split of both labels.
+        placed: a split of both labels.
         seen_missing: modalities that training left out now and then.
 
     Raises:
         MetricError: if a score without a modality is not finite.
     """
-    return {modality: _result(scored, modality, seen_missing=modality in seen_missing) for modality in scored.without}
+    return {modality: _result(placed, modality, seen_missing=modality in seen_missing) for modality in placed.without}
 
 
-def _result(scored: ScoredSplit, modality: str, *, seen_missing: bool) -> ModalityResult:
-    whole, labels, scores = scored.table.scores, scored.table.labels, scored.without[modality]
-    having = ~scored.lacking.get(modality, np.zeros(len(labels), dtype=bool))
+def _result(placed: Placed, modality: str, *, seen_missing: bool) -> ModalityResult:
+    whole, labels, scores = placed.table.scores, placed.table.labels, placed.without[modality]
+    having = ~placed.scored.lacking.get(modality, np.zeros(len(labels), dtype=bool))
     num_normal, num_defect = (int(np.count_nonzero(having & (labels == label))) for label in (0, 1))
     return ModalityResult(
         auroc=auroc_interval(scores, labels) if having.any() else None,
         change=mean_auroc_difference(scores[np.newaxis], whole[np.newaxis], labels) if having.any() else None,
         num_having=(num_normal, num_defect),
-        num_lacking=scored.num_lacking.get(modality, 0),
-        num_rescaled=scored.num_rescaled.get(modality, 0),
+        num_lacking=placed.num_lacking.get(modality, 0),
+        num_rescaled=placed.num_rescaled.get(modality, 0),
         seen_missing=seen_missing,
     )
 
@@ -74,14 +97,14 @@ def unseen_note(results: Mapping[str, ModalityResult]) -> str | None:
     )
 
 
-def lacking_caveats(scored: ScoredSplit, *, split: str, seen_missing: Collection[str]) -> Iterator[str]:
+def lacking_caveats(placed: Placed, *, seen_missing: Collection[str]) -> Iterator[str]:
     """What to know of samples that lack a modality that training had."""
-    lacking = {modality: num for modality, num in scored.num_lacking.items() if num}
+    lacking = {modality: num for modality, num in placed.num_lacking.items() if num}
     if lacking:
         counts = listed(f"{num} lack {modality}" for modality, num in lacking.items())
         yield (
-            f"Of the {count_of(len(scored.table), 'sample')} of {split}, {counts}; they are scored all the same, with "
-            "a learned stand-in for what they lack, and are in every figure."
+            f"Of the {count_of(len(placed.table), 'sample')} of {placed.scored.split}, {counts}; they are scored all "
+            "the same, with a learned stand-in for what they lack, and are in every figure."
         )
     unseen = [modality for modality in lacking if modality not in seen_missing]
     if unseen:
@@ -119,3 +142,66 @@ def change_caveats(results: Mapping[str, ModalityResult]) -> Iterator[str]:
 
 def _tells(result: ModalityResult) -> bool:
     return min(result.num_having) >= SMALLEST_CLASS_FOR_DELONG
+
+
+_METHODS: Mapping[Method, str] = {
+    "delong": "DeLong's for pairs",
+    "newcombe": "Newcombe's of both AUROCs, put together as if these were independent, so rather too wide (fewer than "
+    f"{SMALLEST_CLASS_FOR_DELONG} samples of a class, or complete separation)",
+    "equal": "of no width, as every sample keeps its place",
+}
+
+
+def modality_section(results: Mapping[str, ModalityResult]) -> Section | None:
+    """The model without each modality; None where it can do without none."""
+    if not results:
+        return None
+    columns = (
+        Column("modality", "without", of_text=True),
+        Column("auroc", "AUROC"),
+        Column("change", "change", style="+.3f"),
+        Column("num_lacking", "lack it anyway"),
+        Column("num_rescaled", "put on one scale"),
+        Column("num_normal_having", None),
+        Column("num_defect_having", None),
+        Column("seen_missing", None),
+    )
+    rows = [
+        (
+            name,
+            found.auroc,
+            found.change,
+            found.num_lacking,
+            found.num_rescaled,
+            *found.num_having,
+            found.seen_missing,
+        )
+        for name, found in results.items()
+    ]
+    note = unseen_note(results)
+    return Section(
+        id="without_modality",
+        title="Without one modality",
+        note=[_explanation(results)],
+        points=[] if note is None else [note],
+        rows=[Rows("by_modality", columns, rows)],
+        brief=True,
+    )
+
+
+def _explanation(results: Mapping[str, ModalityResult]) -> str:
+    return (
+        "All samples, scored as if none had the modality. The change is to the whole model on the same samples; its "
+        f"interval is {_how_intervals_were_made(results)}. Where all of it lies within {NO_CHANGE:g} of zero and "
+        f"{SMALLEST_CLASS_FOR_DELONG} normals and {SMALLEST_CLASS_FOR_DELONG} defects at least have the modality, "
+        "nothing changes. Where samples lack a modality, their scores are put on the scale of those that lack none, if "
+        "enough validation normals say where it lies."
+    )
+
+
+def _how_intervals_were_made(results: Mapping[str, ModalityResult]) -> str:
+    made = {name: result.change.method for name, result in results.items() if result.change is not None}
+    used = {method: [name for name, its in made.items() if its == method] for method in dict.fromkeys(made.values())}
+    if len(used) == 1:
+        return _METHODS[next(iter(used))]
+    return "; ".join(f"{_METHODS[method]}, of {listed(names)}" for method, names in used.items()) or "not to be had"

@@ -1,4 +1,4 @@
-"""Stage three: a trained run and a store become scores, scores become an assessment, an assessment a report."""
+"""Stage three: a trained run and a store become scores, a judge makes sections of them, sections become a report."""
 
 import os
 from collections.abc import Mapping
@@ -13,17 +13,18 @@ from ..cache.provenance import library_versions
 from ..cache.store import FeatureStore
 from ..configs.device import resolve_device
 from ..configs.schema import Settings
-from ..train.data.samples import VALIDATION_SPLIT
+from ..errors import MetricError
+from ..progress import say
 from ..train.runs.catalogue import settings_of_members
 from ..train.runs.documents import shareable
-from ..train.runs.folder import find_run
+from ..train.runs.folder import RunFolder, find_run
 from ..train.runs.trained_run import TrainedRun, load_run
-from .judging import judge
-from .report.report_json import report_document
-from .report.table import summary
-from .report.writer import write_report
-from .results import Provenance
-from .scoring import load_models, score_split
+from .judge import background_of, calibration_of, judge_split
+from .report.document import report_document, write_report
+from .report.terminal import render_terminal
+from .scoring import Scorer, load_models
+from .section import Provenance, Report
+from .tasks.anomaly import AnomalyJudge
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,20 +48,32 @@ def evaluate(settings: Settings, *, run_name: str | None, split: str, cache: Pat
         MetricError: if the split holds only normals or only defects.
     """
     run = load_run(find_run(settings.runs.folder, run_name).path)
+    scorer, judge = _scorer(run, cache=cache, device=settings.train.device), AnomalyJudge()
+    judgement = judge_split(judge, scorer, split, settings=settings.evaluate, hide=run.recipe.needs().dispensable)
+    provenance = _provenance(run, scorer.store, settings=settings, split=split, command=command)
+    report = Report(judge.task, provenance, judgement.sections)
+    path = write_report(run.folder, judgement, report)
+    return Evaluation(report=report_document(report), summary=render_terminal(report), report_path=path)
+
+
+def calibrate(folder: RunFolder) -> None:
+    """Keep in a run by what its scores are read, once it is trained; says so where validation does not allow it.
+
+    Raises:
+        NotFoundError: if its store is not there any more.
+    """
+    run = load_run(folder.path)
+    scorer = _scorer(run, cache=None, device=run.settings.train.device)
+    try:
+        calibration_of(AnomalyJudge(), background_of(scorer, settings=run.settings.evaluate))
+    except MetricError as error:
+        say(f"Not calibrated, so that scores of {folder.name} come without a threshold: {error}")
+
+
+def _scorer(run: TrainedRun, *, cache: Path | None, device: str) -> Scorer:
     store = FeatureStore.open(cache or _cache_of(run))
-    models = load_models(run, store=store, device=resolve_device(settings.train.device, setting="train.device"))
-    validation = score_split(run, store, VALIDATION_SPLIT, models=models)
-    judged = score_split(run, store, split, models=models, hide=run.recipe.needs().dispensable)
-    assessment = judge(run, store, judged=judged, validation=validation, split=split, settings=settings.evaluate)
-    provenance = _provenance(run, store, settings=settings, split=split, command=command)
-    path = write_report(
-        run.folder, assessment=assessment, test=judged.table, provenance=provenance, training_curve=run.metrics
-    )
-    return Evaluation(
-        report=report_document(assessment, provenance=provenance),
-        summary=summary(assessment, provenance=provenance),
-        report_path=path,
-    )
+    models = load_models(run, store=store, device=resolve_device(device, setting="train.device"))
+    return Scorer(run, store, models=models)
 
 
 def _cache_of(run: TrainedRun) -> Path:

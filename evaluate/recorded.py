@@ -1,14 +1,17 @@
 """What training recorded: whether the weights still do it on validation, and whether representations collapsed."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import cycle
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..metrics.auroc import auroc
 from ..metrics.grouping import part_by_label
 from ..train.runs.log import MetricRow
-from .results import Representation, Spread
 from .scores import ScoreTable
+from .section import Column, Curve, Curves, Figure, Panel, Rows, Section, Tone
 
 # A score's rounding as a share of the largest score. With the batches of the training, which evaluation takes, and on
 # its device, scores come out equal to the last bit. Batches of other sizes move them by 2e-7 in float32, and bfloat16
@@ -54,6 +57,34 @@ def _share_within_rounding(table: ScoreTable, *, rounding: float) -> float:
     reach, ordered = 2 * rounding * float(np.abs(table.scores).max()), np.sort(normals)
     below, above = np.searchsorted(ordered, defects - reach, "left"), np.searchsorted(ordered, defects + reach, "right")
     return float((above - below).sum()) / (defects.size * normals.size)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How far a representation of the validation normals spreads, after one epoch.
+
+    Attributes:
+        epoch: counted from 1.
+        effective_rank: how many directions they fill, see `train.collapse`.
+        std: mean over dimensions of the standard deviation.
+        std_min: of the dimension that spreads least.
+        std_max: of the dimension that spreads most.
+    """
+
+    epoch: int
+    effective_rank: float
+    std: float
+    std_min: float
+    std_max: float
+
+
+@dataclass(frozen=True)
+class Representation:
+    """A representation that training watched for collapse: after the first, the best and the last epoch."""
+
+    first: Spread
+    best: Spread
+    last: Spread
 
 
 # Chosen limits, not measured ones: fewer than two directions are a line, and a twentieth of the spread that the first
@@ -116,3 +147,77 @@ def _signs(representation: Representation, *, num_normal: int) -> Iterator[str]:
         yield f"its effective rank is {best.effective_rank:.1f} (fewer than two directions are in use)"
     if best.std < COLLAPSED_SHARE * first.std:
         yield f"its spread is {best.std / first.std:.1%} of what it was after epoch {first.epoch}"
+
+
+def training_section(metrics: Sequence[MetricRow], found: Mapping[str, Representation]) -> Section:
+    """How training went, epoch by epoch, and how far each representation spread.
+
+    Args:
+        metrics: the rows of the log; may be empty.
+        found: the representations that were watched.
+    """
+    figures = [figure for figure in (_progress(metrics), _spreads(metrics, found)) if figure is not None]
+    spreads = [
+        (name, spread) for name, each in found.items() for spread in dict.fromkeys((each.first, each.best, each.last))
+    ]
+    columns = (
+        Column("representation", "Representation", of_text=True),
+        Column("epoch", "epoch"),
+        Column("effective_rank", "effective rank", style=".1f"),
+        Column("std", "mean std", style=".3g"),
+        Column("std_min", "least", style=".2g"),
+        Column("std_max", "most", style=".2g"),
+    )
+    values = [(name, each.epoch, each.effective_rank, each.std, each.std_min, each.std_max) for name, each in spreads]
+    return Section(
+        id="training",
+        title="Training",
+        figures=figures,
+        rows=[Rows("representations", columns, values)] if values else (),
+        note=() if figures else ["The run recorded no training curve."],
+    )
+
+
+def _progress(metrics: Sequence[MetricRow]) -> Figure | None:
+    """Loss and validation AUROC over the epochs; None where no epoch recorded either."""
+    wanted: tuple[tuple[str, str, Tone], ...] = (
+        ("loss", "training loss", "defect"),
+        ("val_auroc", "validation AUROC", "model"),
+    )
+    series = [(axis, tone, _series(metrics, key)) for key, axis, tone in wanted]
+    panels = [Panel(axis, [Curve(x, y, tone)]) for axis, tone, (x, y) in series if x.size]
+    return Curves("Training loss and validation AUROC by epoch", "epoch", panels) if panels else None
+
+
+def _spreads(metrics: Sequence[MetricRow], found: Mapping[str, Representation]) -> Figure | None:
+    """Effective rank and spread of each representation over the epochs."""
+    if not found:
+        return None
+    tones: tuple[Tone, ...] = ("model", "defect", "third", "fourth", "control")
+    ranks, deviations = [], []
+    for name, tone in zip(found, cycle(tones), strict=False):
+        epochs, rank, std, low, high = np.array(
+            [
+                (each.epoch, each.effective_rank, each.std, each.std_min, each.std_max)
+                for each in spreads_of(name, metrics)
+            ],
+            dtype=np.float64,
+        ).T
+        ranks.append(Curve(epochs, rank, tone, label=name))
+        deviations.append(Curve(epochs, std, tone, low=low, high=high))
+    return Curves(
+        "Effective rank and standard deviation of each representation by epoch",
+        "epoch (dotted: the best)",
+        [Panel("effective rank", ranks, kind="from_zero"), Panel("standard deviation", deviations, kind="logarithmic")],
+        mark=next(iter(found.values())).best.epoch,
+        caption="Representations of the validation normals: how many directions they fill, and how far their "
+        "dimensions spread (mean, with a band from the least to the most)",
+    )
+
+
+def _series(metrics: Sequence[MetricRow], key: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Epochs and values of the rows that hold a finite number under `key`."""
+    points = [(row.get("epoch"), row.get(key)) for row in metrics]
+    pairs = [pair for pair in points if all(isinstance(value, int | float) and np.isfinite(value) for value in pair)]
+    epochs, values = np.array(pairs, dtype=np.float64).reshape(-1, 2).T
+    return epochs, values

@@ -1,60 +1,131 @@
-"""Scores of one split by a trained run, and what they become where a modality is hidden from the model."""
+"""Scores of one split by a trained run, in several ways: by averaged or raw weights, and without some feature sets."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import nn
 
 from ..cache.status import Status
 from ..cache.store import FeatureStore
+from ..train.data.batches import BatchSource
 from ..train.data.feature_pool import FeaturePool
-from ..train.data.feature_reader import Rows
-from ..train.data.samples import VALIDATION_SPLIT
-from ..train.runs.trained_run import WEIGHTS, TrainedRun
+from ..train.data.feature_reader import FeatureReader, Rows
+from ..train.data.streamed import StreamedFeatures
+from ..train.runs.trained_run import WEIGHTS, TrainedRun, Weights
+from ..train.scoring import score_rows
 from .judged_rows import JudgedRows, SeenRows, rows_to_judge, seen_rows
-from .scores import ScoreScale, ScoreTable, score_table
-from .variants import Models, Scorer, Scores, Variant
-from .whole_scale import FeatureSets, Mask, on_whole_scale, variants_to_measure
+from .scores import ScoreTable, score_table
 
-_AVERAGED, _RAW = Variant("averaged"), Variant("raw")
+Scores = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+Models = Mapping[Weights, nn.Module]
+FeatureSets = frozenset[str]
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to score samples: with these weights, as if no sample had the feature sets `without`."""
+
+    weights: Weights
+    without: FeatureSets = frozenset()
+
+
+AVERAGED, RAW = Way("averaged"), Way("raw")
 
 
 @dataclass(frozen=True, eq=False)
-class ScoredSplit:
-    """The samples of a split that a run can score.
+class Scorer:
+    """Scores rows of a store by a trained run, which is shown of no row what none of its training samples had.
 
     Attributes:
-        table: what is known of them, and their scores, those of samples that lack a modality on the scale of the whole
-            ones where that can be.
-        as_scored: the same with the scores that the models gave; what training recorded compares with these.
-        without: by modality their scores with the averaged weights, as if none had it; empty where none was hidden.
-            Where some sample lacks something they are on the scale of whole samples too.
-        lacking: by modality which of them lack it, and are scored all the same; only modalities that some lack.
-        whole: which of them lack nothing of what training had.
-        rescaled: which of the others are on the scale of whole samples in `table`.
-        num_scale_normals: how many validation normals that scale rests on; 0 where nobody asked for it.
-        rows: their rows, and who of the split is not among them.
+        run: says what the models look at, and the arithmetic and batches that they were validated with.
+        store: holds the features.
+        models: by weights, in evaluation mode.
+        pool: where the features are already, on the models' device; None: they are read from the store.
     """
 
-    table: ScoreTable
-    as_scored: ScoreTable
-    without: Mapping[str, Scores]
-    lacking: Mapping[str, Mask]
-    whole: Mask
-    rescaled: Mask
-    num_scale_normals: int
+    run: TrainedRun
+    store: FeatureStore
+    models: Models
+    pool: FeaturePool | None = None
+
+    @cached_property
+    def hidden(self) -> FeatureSets:
+        """The feature sets that the models are never shown."""
+        return self.run.recipe.needs().sets_of(self.run.untrained)
+
+    @cached_property
+    def seen(self) -> SeenRows:
+        """What training knew of the store; raises what `seen_rows` raises."""
+        return seen_rows(self.run, self.store)
+
+    def rows_of(self, split: str) -> JudgedRows:
+        """The rows of a split that may be judged; raises what `rows_to_judge` raises."""
+        return rows_to_judge(self.store, split, recipe=self.run.recipe, seen=self.seen)
+
+    def __call__(self, rows: Rows, ways: Collection[Way]) -> dict[Way, Scores]:
+        """Scores of `rows` in each way. Every row is fetched once, and memory does not grow with them."""
+        if not len(rows):
+            return dict.fromkeys(ways, np.empty(0))
+        scores = score_rows(
+            self.run.recipe,
+            {way: self.models[way.weights] for way in ways},
+            self._samples(rows),
+            # The batches of validation, so that on a CPU what it recorded comes out again to the last bit.
+            batch_size=self.run.settings.train.batch_size,
+            precision=self.run.precision,
+            without={way: way.without | self.hidden for way in ways},
+        )
+        return {way: values.astype(np.float64) for way, values in scores.items()}
+
+    def lacking(self, rows: Rows) -> list[FeatureSets]:
+        """Of each row the feature sets that it lacks, may lack, and training had: not by modality, of which it may
+        have a part."""
+        optional = set(self.run.recipe.needs().optional) - self.hidden
+        lacking = {name: (self.store.status(name)[rows] != Status.COMPLETE).tolist() for name in sorted(optional)}
+        return [frozenset(name for name, lacks in lacking.items() if lacks[place]) for place in range(len(rows))]
+
+    def _samples(self, rows: Rows) -> BatchSource:
+        needs = self.run.recipe.needs()
+        if self.pool is not None:
+            return self.pool.source(rows, needs)
+        device = next(self.models["averaged"].parameters()).device
+        return StreamedFeatures(FeatureReader(self.store, needs.features), rows, device)
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """The samples of a split that a run can score, with the scores that the models gave.
+
+    Attributes:
+        split: its name.
+        rows: their rows, and who of the split is not among them.
+        table: what is known of them, and their scores by the averaged and by the raw weights.
+        ways: their scores in each way.
+        hidden: by modality the way in which none of them had it.
+        lacking_sets: of each the feature sets that it lacks, and that training had.
+        lacking: by modality which of them lack it; only modalities that some lack.
+        normals: scores of those that are normal and lack nothing, in the ways that a scale was asked for; of
+            validation alone.
+    """
+
+    split: str
     rows: JudgedRows
+    table: ScoreTable
+    ways: Mapping[Way, Scores]
+    hidden: Mapping[str, Way] = field(default_factory=dict)
+    lacking_sets: Sequence[FeatureSets] = ()
+    lacking: Mapping[str, Mask] = field(default_factory=dict)
+    normals: Mapping[Way, Scores] = field(default_factory=dict)
 
     @property
-    def num_lacking(self) -> Mapping[str, int]:
-        """How many samples lack each modality that some lack."""
-        return {modality: int(mask.sum()) for modality, mask in self.lacking.items()}
-
-    @property
-    def num_rescaled(self) -> Mapping[str, int]:
-        """How many of those are on the scale of whole samples."""
-        return {modality: int((mask & self.rescaled).sum()) for modality, mask in self.lacking.items()}
+    def whole(self) -> Mask:
+        """Which of them lack nothing of what training had."""
+        return np.array([not names for names in self.lacking_sets], dtype=bool)
 
 
 def load_models(run: TrainedRun, *, store: FeatureStore, device: torch.device) -> Models:
@@ -63,91 +134,49 @@ def load_models(run: TrainedRun, *, store: FeatureStore, device: torch.device) -
 
 
 def score_split(
-    run: TrainedRun,
-    store: FeatureStore,
+    scorer: Scorer,
     split: str,
     *,
-    models: Models,
-    pool: FeaturePool | None = None,
-    hide: Mapping[str, Sequence[str]] | None = None,
-) -> ScoredSplit:
-    """Score what may be judged of a split; every sample is fetched once, and where some lack a modality, every whole
-    validation normal. Modalities that training never had are shown to the model of no sample.
+    hide: Mapping[str, Collection[str]] | None = None,
+    scale_ways: Collection[Way] = (),
+) -> Scored:
+    """Score what may be judged of a split; every sample is fetched once, and whole normals again for a scale.
 
     Args:
-        run: says what the models look at, and the arithmetic and batches that they were validated with.
-        store: what is known of the samples, and their features; its validation normals make one scale of the scores.
+        scorer: by the models of a run.
         split: the split's name.
-        models: as `load_models` gives them.
-        pool: where the features are already, on the models' device; None: they are read from the store.
-        hide: feature sets by the modality that they describe, to be hidden from the model one modality at a time.
+        hide: feature sets by the modality that they describe, to be hidden from the model one modality at a time;
+            modalities that training never had are hidden anyway.
+        scale_ways: in which to score the normals again that lack nothing, see `scale`.
 
     Raises:
         NotFoundError: if the split is not there, none of its samples can be scored, or the store lacks samples that
             the run was trained on.
         MetricError: if a score is not finite, or no normal sample may be judged.
     """
-    scorer = Scorer(run, store, models=models, pool=pool)
-    seen = seen_rows(run, store)
-    rows = rows_to_judge(store, split, recipe=run.recipe, seen=seen)
-    hidden = {
-        modality: Variant("averaged", frozenset(names))
-        for modality, names in (hide or {}).items()
-        if modality not in seen.untrained
-    }
-    as_scored = scorer(rows.usable, [_AVERAGED, _RAW, *hidden.values()])
-    lacking = _lacking_sets(scorer, rows.usable)
-    whole = np.array([not names for names in lacking], dtype=bool)
-    placed, on_scale, num_scale_normals = _on_one_scale(as_scored, scorer, seen, lacking=lacking)
-    absent = {modality: np.isin(rows.usable, without) for modality, without in rows.without.items()}
-    scales: list[ScoreScale] = [
-        "whole" if lacks_nothing else "rescaled" if placed_there else "own"
-        for lacks_nothing, placed_there in zip(whole.tolist(), on_scale.tolist(), strict=True)
-    ]
-    table = score_table(
-        store.index.select(rows.usable),
-        scores=placed[_AVERAGED],
-        raw_scores=placed[_RAW],
-        lacks=["+".join(name for name, mask in absent.items() if mask[place]) for place in range(len(whole))],
-        scales=scales,
-    )
-    return ScoredSplit(
-        table=table,
-        as_scored=replace(table, scores=as_scored[_AVERAGED], raw_scores=as_scored[_RAW]),
-        without={modality: placed[variant] for modality, variant in hidden.items()},
-        lacking=absent,
-        whole=whole,
-        rescaled=on_scale & ~whole,
-        num_scale_normals=num_scale_normals,
+    rows = scorer.rows_of(split)
+    hidden = hidden_ways(scorer, hide or {})
+    ways = scorer(rows.usable, [AVERAGED, RAW, *hidden.values()])
+    entries, lacking_sets = scorer.store.index.select(rows.usable), scorer.lacking(rows.usable)
+    lacking = {modality: np.isin(rows.usable, without) for modality, without in rows.without.items()}
+    named = ["+".join(name for name, mask in lacking.items() if mask[place]) for place in range(len(rows.usable))]
+    is_whole_normal = (entries.labels == 0) & np.array([not names for names in lacking_sets], dtype=bool)
+    return Scored(
+        split=split,
         rows=rows,
+        table=score_table(entries, scores=ways[AVERAGED], raw_scores=ways[RAW], lacks=named),
+        ways=ways,
+        hidden=hidden,
+        lacking_sets=lacking_sets,
+        lacking=lacking,
+        normals=scorer(rows.usable[is_whole_normal], scale_ways) if scale_ways else {},
     )
 
 
-def _on_one_scale(
-    scores: Mapping[Variant, Scores], scorer: Scorer, seen: SeenRows, *, lacking: Sequence[FeatureSets]
-) -> tuple[Mapping[Variant, Scores], Mask, int]:
-    """Scores in each way on the scale of whole samples, which samples are on it, and on how many normals it rests."""
-    to_measure = variants_to_measure(scores, lacking=lacking)
-    if not to_measure:
-        return scores, np.ones(len(lacking), dtype=bool), 0
-    whole_normals = _whole_validation_normals(scorer, seen)
-    normals = scorer(whole_normals, to_measure) if len(whole_normals) else dict.fromkeys(to_measure, np.empty(0))
-    placed = {
-        variant: on_whole_scale(values, variant, lacking=lacking, normals=normals) for variant, values in scores.items()
+def hidden_ways(scorer: Scorer, hide: Mapping[str, Collection[str]]) -> dict[str, Way]:
+    """The way to score without each modality; not of those that training never had."""
+    return {
+        modality: Way("averaged", frozenset(names))
+        for modality, names in hide.items()
+        if modality not in scorer.seen.untrained
     }
-    on_scale = placed[_AVERAGED][1] & placed[_RAW][1]
-    return {variant: values for variant, (values, _) in placed.items()}, on_scale, len(whole_normals)
-
-
-def _whole_validation_normals(scorer: Scorer, seen: SeenRows) -> Rows:
-    validation = rows_to_judge(scorer.store, VALIDATION_SPLIT, recipe=scorer.run.recipe, seen=seen).usable
-    normals: Rows = validation[scorer.store.index.labels[validation] == 0]
-    return normals[[not names for names in _lacking_sets(scorer, normals)]]
-
-
-def _lacking_sets(scorer: Scorer, rows: Rows) -> list[FeatureSets]:
-    """Of each row the feature sets that it lacks, may lack, and training had: not by modality, of which it may have a
-    part."""
-    optional = set(scorer.run.recipe.needs().optional) - scorer.hidden
-    lacking = {name: (scorer.store.status(name)[rows] != Status.COMPLETE).tolist() for name in sorted(optional)}
-    return [frozenset(name for name, lacks in lacking.items() if lacks[place]) for place in range(len(rows))]

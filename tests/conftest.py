@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import io
+import json
 import os
 import shutil
 import sys
@@ -92,6 +93,17 @@ def judged(extracted: Path, tmp_path_factory: pytest.TempPathFactory, weldcache:
         outcome = weldcache(*command, folder=folder)
         assert outcome.code == 0, outcome.err
     return folder
+
+
+@pytest.fixture(scope="session")
+def facts_of() -> Callable[[Path], dict[str, Any]]:
+    """The facts of all sections of a report.json, by their names."""
+
+    def read(path: Path) -> dict[str, Any]:
+        sections = json.loads(path.read_text())["sections"].values()
+        return {name: fact for section in sections for name, fact in section.get("facts", {}).items()}
+
+    return read
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 Run = Callable[..., Any]
+Facts = Callable[[Path], dict[str, Any]]
 
 
 def report_of(project: Path, run: str = "first") -> dict[str, Any]:
@@ -48,6 +49,7 @@ def test_a_run_has_all_its_files(judged: Path) -> None:
         "best.safetensors",
         "last.safetensors",
         "state.json",
+        "calibration.json",
         "scores_test.csv",
         "report.html",
         "report.json",
@@ -76,32 +78,27 @@ def test_scores_are_those_of_the_test_welds(judged: Path, weld_keys: Callable[..
     assert np.isfinite(scores).all() and len(set(scores)) == len(scores)
 
 
-def test_the_report_agrees_with_scikit_learn_on_the_scores(judged: Path) -> None:
-    report, rows = report_of(judged), scores_of(judged)
+def test_the_report_agrees_with_scikit_learn_on_the_scores(judged: Path, facts_of: Facts) -> None:
+    report, facts, rows = report_of(judged), facts_of(judged / "runs/first/report.json"), scores_of(judged)
     labels = np.array([int(row["label"]) for row in rows])
     averaged, raw = (np.array([float(row[name]) for row in rows]) for name in ("score", "raw_weights_score"))
-    assert report["auroc"]["value"] == pytest.approx(roc_auc_score(labels, averaged), abs=1e-12)
-    assert report["raw_auroc"] == pytest.approx(roc_auc_score(labels, raw), abs=1e-12)
-    assert report["ap"] == pytest.approx(average_precision_score(labels, averaged), abs=1e-12)
-    for name, result in report["per_class"].items():
-        chosen = np.array([row["label"] == "0" or row["class_name"] == name for row in rows])
-        assert result["auroc"] == pytest.approx(roc_auc_score(labels[chosen], averaged[chosen]), abs=1e-12)
-        assert result["num"] == sum(row["class_name"] == name for row in rows)
-    false_alarms = averaged[labels == 0] > report["threshold"]["value"]
-    assert report["threshold"]["achieved_fpr"] == pytest.approx(false_alarms.mean())
+    assert facts["auroc"]["value"] == pytest.approx(roc_auc_score(labels, averaged), abs=1e-12)
+    assert facts["raw_auroc"]["value"] == pytest.approx(roc_auc_score(labels, raw), abs=1e-12)
+    assert facts["ap"] == pytest.approx(average_precision_score(labels, averaged), abs=1e-12)
+    for result in report["sections"]["by_class"]["rows"]["by_class"]:
+        chosen = np.array([row["label"] == "0" or row["class_name"] == result["class"] for row in rows])
+        assert result["auroc"]["value"] == pytest.approx(roc_auc_score(labels[chosen], averaged[chosen]), abs=1e-12)
+        assert result["num"] == sum(row["class_name"] == result["class"] for row in rows)
+    false_alarms = averaged[labels == 0] > facts["threshold"]
+    assert facts["achieved_fpr"]["value"] == pytest.approx(false_alarms.mean())
 
 
-def test_the_report_has_what_it_must(judged: Path) -> None:
-    report = report_of(judged)
-    assert report["auroc"]["low"] <= report["auroc"]["value"] <= report["auroc"]["high"]
-    assert report["raw_auroc_interval"]["low"] <= report["raw_auroc"] <= report["raw_auroc_interval"]["high"]
-    assert (report["num_normal"], report["num_defect"]) == (4, 11)
-    assert len(report["per_class"]) == 11
-    assert all({"auroc", "low", "high", "num"} <= result.keys() for result in report["per_class"].values())
-    assert {"value", "target_fpr", "achieved_fpr"} <= report["threshold"].keys()
-    assert report["threshold"]["target_fpr"] == 0.05
-    for control in ("random", "media_free"):
-        assert 0 <= report["controls"][control]["auroc"] <= 1
+def test_the_report_has_what_it_must(judged: Path, facts_of: Facts) -> None:
+    report, facts = report_of(judged), facts_of(judged / "runs/first/report.json")
+    for name in ("auroc", "raw_auroc", "random_control", "media_free_control"):
+        assert 0 <= facts[name]["low"] <= facts[name]["value"] <= facts[name]["high"] <= 1
+    assert (facts["num_normal"], facts["num_defect"], facts["target_fpr"]) == (4, 11, 0.05)
+    assert len(report["sections"]["by_class"]["rows"]["by_class"]) == 11
     assert report["weights"] == "ema"
     assert report["backbones_are_random"] is True
     provenance = report["provenance"]

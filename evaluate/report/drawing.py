@@ -1,55 +1,183 @@
-"""How the report's pictures are drawn: SVG as data URIs, without matplotlib's global state.
+"""The pictures of a report: SVG as data URIs, without matplotlib's global state.
 
 A picture carries its own style sheet, so that axes and text follow the reader's light or dark theme.
 """
 
 import base64
 import io
+import math
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 
 import matplotlib as mpl
-from matplotlib.figure import Figure
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from ...metrics.estimate import span
+from ..section import Curves, Figure, Intervals, Panel, Spreads, Tone
 
 # Mid-tones that hold on white paper and on a dark screen alike.
-MODEL_COLOUR = "#3f83d6"
-DEFECT_COLOUR = "#e0713b"
-CONTROL_COLOUR = "#8a93a3"
+_COLOURS: Mapping[Tone, str] = {
+    "model": "#3f83d6",
+    "defect": "#e0713b",
+    "control": "#8a93a3",
+    "third": "#3f9f6b",
+    "fourth": "#9b6fc9",
+}
+_CONTROL = _COLOURS["control"]
 # Axes and text are drawn in this colour, which the picture's style sheet then turns into the theme's ink.
-INK = "#010203"
+_INK = "#010203"
 _STYLE_SHEET = "<style>svg{color:#2b3440}@media screen and (prefers-color-scheme:dark){svg{color:#d5dbe3}}</style>"
+_FEW_POINTS = 30  # so few that each is marked
+_WIDE = 200  # a range with room for powers of ten alone
 
 
-def style() -> AbstractContextManager[None]:
-    """Settings of every picture, put back afterwards; they are read while drawing, so saving belongs inside."""
+def draw(figure: Figure) -> str:
+    """The picture, for the source of an HTML image."""
+    with _style():
+        match figure:
+            case Intervals():
+                canvas = _intervals(figure)
+            case Curves():
+                canvas = _curves(figure)
+            case Spreads():
+                canvas = _histograms(figure) if figure.shape == "histograms" else _boxes(figure)
+        # Settings are read while drawing, so saving belongs inside.
+        buffer = io.StringIO()
+        canvas.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :].replace(_INK, "currentColor").replace("<defs>", f"{_STYLE_SHEET}<defs>", 1)
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
+
+
+def _style() -> AbstractContextManager[None]:
+    """Settings of every picture, put back afterwards."""
     return mpl.rc_context(
         {
-            "axes.edgecolor": INK,
+            "axes.edgecolor": _INK,
             "axes.grid": True,
-            "axes.labelcolor": INK,
+            "axes.labelcolor": _INK,
             "axes.spines.right": False,
             "axes.spines.top": False,
             "figure.constrained_layout.use": True,
             "font.size": 10.0,
             "grid.alpha": 0.35,
-            "grid.color": CONTROL_COLOUR,
+            "grid.color": _CONTROL,
             "grid.linewidth": 0.5,
             "legend.frameon": False,
-            "legend.labelcolor": INK,
+            "legend.labelcolor": _INK,
             "lines.linewidth": 2.0,
             "svg.hashsalt": "weldcache",
-            "text.color": INK,
+            "text.color": _INK,
             # A dollar sign in a class name is a dollar sign.
             "text.parse_math": False,
-            "xtick.color": INK,
-            "ytick.color": INK,
+            "xtick.color": _INK,
+            "ytick.color": _INK,
         }
     )
 
 
-def data_uri(figure: Figure) -> str:
-    """The picture, for the source of an HTML image."""
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :].replace(INK, "currentColor").replace("<defs>", f"{_STYLE_SHEET}<defs>", 1)
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
+def _intervals(figure: Intervals) -> Canvas:
+    """Dots with their intervals, first row on top, the numbers at the right, and chance as a dashed line."""
+    rows = figure.rows
+    canvas = Canvas(figsize=(7.2, 0.6 + 0.36 * len(rows)))
+    axes = canvas.subplots()
+    axes.axvline(figure.chance, color=_CONTROL, linestyle="--", linewidth=1)
+    for height, (_, estimate, tone) in zip(range(len(rows), 0, -1), rows, strict=True):
+        ends, colour = [estimate.low, estimate.high], _COLOURS[tone]
+        axes.plot(ends, [height, height], color=colour, solid_capstyle="round", linewidth=4, alpha=0.45)
+        axes.plot(estimate.value, height, marker="o", color=colour, markersize=7)
+        label = f"{estimate.value:.3f}  ({span(estimate)})"
+        axes.text(1.02, height, label, transform=axes.get_yaxis_transform(), va="center", fontsize=9)
+    axes.set(xlabel=figure.axis, ylim=(0.4, len(rows) + 0.6))
+    axes.set_xlim(min(figure.chance - 0.1, *(estimate.low for _, estimate, _ in rows)) - 0.02, 1.01)
+    axes.set_yticks(list(range(len(rows), 0, -1)), labels=[name for name, _, _ in rows])
+    axes.grid(visible=False, axis="y")
+    return canvas
+
+
+def _curves(figure: Curves) -> Canvas:
+    alone = figure.panels[0].kind == "shares"
+    canvas = Canvas(figsize=(4.6, 4.1) if alone else (7.2, 0.6 + 1.9 * len(figure.panels)))
+    all_axes = canvas.subplots(len(figure.panels), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, panel in zip(all_axes, figure.panels, strict=True):
+        _panel(axes, panel)
+        if figure.mark is not None:
+            axes.axvline(figure.mark, color=_INK, linestyle=":", linewidth=1.5)
+        if any(curve.label for curve in panel.curves):
+            axes.legend(loc="lower right" if alone else "lower left")
+    all_axes[-1].set(xlabel=figure.axis)
+    canvas.align_ylabels()
+    return canvas
+
+
+def _panel(axes: Axes, panel: Panel) -> None:
+    shares = panel.kind == "shares"
+    for curve in panel.curves:
+        if curve.low is not None and curve.high is not None:
+            colour = _COLOURS[curve.tone]
+            axes.fill_between(
+                curve.x, curve.low, curve.high, color=colour, alpha=0.2, linewidth=0, step="post" if shares else None
+            )
+        axes.plot(
+            curve.x,
+            curve.y,
+            color=_COLOURS[curve.tone],
+            label=curve.label,
+            marker="." if curve.x.size < _FEW_POINTS and not shares else "",
+            drawstyle="steps-post" if shares else "default",
+        )
+    axes.set(ylabel=panel.axis)
+    if shares:
+        axes.plot([0, 1], [0, 1], color=_CONTROL, linestyle="--", linewidth=1, label="chance")
+        axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
+    elif panel.kind == "from_zero":
+        axes.set(ylim=(0, 1.15 * axes.dataLim.ymax or 1))
+    elif panel.kind == "logarithmic" and axes.dataLim.minposy < math.inf:  # constants have no place on such an axis
+        axes.set_yscale("log", nonpositive="clip")
+        low, high = axes.get_ylim()
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < _WIDE * low else (1,)))
+        axes.yaxis.set_major_formatter("{x:g}")  # matplotlib's own writes powers as formulas
+        axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _histograms(figure: Spreads) -> Canvas:
+    """Each group as a share of itself."""
+    edges = np.histogram_bin_edges(np.concatenate([group.values for group in figure.groups]), bins=40).tolist()
+    canvas = Canvas(figsize=(4.6, 4.1))
+    axes = canvas.subplots()
+    for group in figure.groups:
+        weights = np.full(group.values.size, 100 / group.values.size)
+        label = f"{group.label} ({group.values.size})"
+        axes.hist(group.values, bins=edges, weights=weights, color=_COLOURS[group.tone], alpha=0.55, label=label)
+    if figure.mark is not None:
+        axes.axvline(figure.mark, color=_INK, linestyle=":", linewidth=1.5, label="threshold")
+    axes.set(xlabel=figure.axis, ylabel="% of the class")
+    axes.legend(loc="upper right")  # looking for the best place takes seconds on a busy machine, and warns of it
+    return canvas
+
+
+def _boxes(figure: Spreads) -> Canvas:
+    """Median, quartiles, and the 5th and 95th percentile."""
+    canvas = Canvas(figsize=(7.2, 0.8 + 0.32 * len(figure.groups)))
+    axes = canvas.subplots()
+    boxes = axes.boxplot(
+        [group.values for group in figure.groups],
+        orientation="horizontal",
+        widths=0.6,
+        whis=(5, 95),
+        patch_artist=True,
+        medianprops={"color": _INK},
+        whiskerprops={"color": _CONTROL},
+        capprops={"color": _CONTROL},
+        tick_labels=[group.label for group in figure.groups],
+        flierprops={"marker": ".", "markersize": 3, "markeredgecolor": _CONTROL},
+    )
+    for patch, group in zip(boxes["boxes"], figure.groups, strict=True):
+        patch.set(facecolor=_COLOURS[group.tone], alpha=0.7, linewidth=0)
+    if figure.mark is not None:
+        axes.axvline(figure.mark, color=_INK, linestyle=":", linewidth=1.5)
+    axes.set(xlabel=figure.axis)
+    return canvas

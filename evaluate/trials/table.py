@@ -20,7 +20,7 @@ from ...metrics.estimate import span, with_span
 from ...metrics.repeats import Method, RepeatsEstimate
 from ...train.runs.documents import hashes_of
 from ...wording import from_to, spreadsheet_cell, visible
-from ..report.verdict import DEMO_SENTENCE
+from ..section import DEMO_SENTENCE
 from .comparison import Comparison, VariantResult
 
 _WHY_NOT_DELONG = f"fewer than {SMALLEST_CLASS_FOR_DELONG} samples of a class, or complete separation"

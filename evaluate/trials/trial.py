@@ -20,7 +20,7 @@ from ...errors import MetricError, OutputExistsError
 from ...train.data.feature_pool import FeaturePool
 from ...train.data.feature_reader import Rows
 from ...train.data.requests import require_features
-from ...train.data.samples import VALIDATION_SPLIT, choose_samples
+from ...train.data.samples import choose_samples
 from ...train.display import ShowTraining
 from ...train.pipeline import train
 from ...train.recipes.registry import make_recipe
@@ -32,10 +32,11 @@ from ...train.runs.trained_run import load_run
 from ...train.tasks import make_task, monitor_of
 from ...train.types import Needs
 from ...wording import lined_up
+from ..judge import judge_split
 from ..judged_rows import SeenRows, rows_to_judge
-from ..judging import judge
 from ..scores import write_scores
-from ..scoring import load_models, score_split
+from ..scoring import Scorer, load_models
+from ..tasks.anomaly import AnomalyJudge
 from .record import ScoredTrial, TrialRecord, TrialScores, read_trial, record_path, scores_path, write_trial
 
 _SHOWN = 5
@@ -190,27 +191,23 @@ def run_trial(
 def _score(trial: Trial, store: FeatureStore, *, pool: FeaturePool | None, split: str, keep_weights: bool) -> None:
     run = load_run(trial.run.path)
     device = resolve_device(run.settings.train.device, setting="train.device")
-    models = load_models(run, store=store, device=device)
-    scored = score_split(run, store, split, models=models, pool=pool)
-    validating = split == VALIDATION_SPLIT
-    validation = scored if validating else score_split(run, store, VALIDATION_SPLIT, models=models, pool=pool)
-    settings = run.settings.evaluate
-    assessment = judge(run, store, judged=scored, validation=validation, split=split, settings=settings)
-    table, state = scored.table, trial.run.state()
+    scorer = Scorer(run, store, models=load_models(run, store=store, device=device), pool=pool)
+    judgement = judge_split(AnomalyJudge(), scorer, split, settings=run.settings.evaluate)
+    table, state = judgement.table, trial.run.state()
     assert state is not None and state["best"] is not None
     for path in (scores_path(trial.run, split), record_path(trial.run, split)):
         remove_partial(path)
-    write_scores(scores_path(trial.run, split), table, threshold=assessment.threshold.value)
+    write_scores(scores_path(trial.run, split), table, threshold=judgement.threshold)
     record = TrialRecord(
         split=split,
         samples=fingerprint(table.keys),
-        num_left_out=scored.rows.num_left_out,
+        num_left_out=scorer.rows_of(split).num_left_out,
         val_auroc=state["best"].get("val_auroc"),
         parameters=run.manifest["parameters"]["trainable"],
         epochs=len(run.metrics),
         seconds=seconds_of(run.metrics),
         weights_kept=keep_weights,
-        warnings=assessment.warnings,
+        warnings=tuple(judgement.warnings),
     )
     write_trial(trial.run, record, TrialScores(table.keys, table.labels, table.scores))
 

@@ -211,8 +211,8 @@ FORGED: dict[str, tuple[str, dict[str, Any]]] = {
     "a figure that is text": ("state.json", {"best": {"val_auroc": "0.9"}}),
     "figures by a name that acts": ("state.json", {"best": {"\x1b]0;x": 1.0}}),
     "a negative epoch": ("state.json", {"epoch": -1}),
-    "an AUROC that is text": ("report.json", {"auroc": "0.9"}),
-    "more samples than a number holds": ("report.json", {"num_normal": 10**400}),
+    "an AUROC that is text": ("report.json", {"sections": {"headline": {"facts": {"auroc": {"value": "0.9"}}}}}),
+    "more samples than a number holds": ("report.json", {"sections": {"headline": {"facts": {"num_normal": 10**400}}}}),
 }
 
 

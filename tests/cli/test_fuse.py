@@ -62,7 +62,7 @@ def test_the_fused_run_is_judged_by_the_members_scores(
         np.testing.assert_allclose(fused[column], values, rtol=1e-3, atol=1e-3)
     assert (runs / "late_fusion-001" / "report.html").is_file()
     report = json.loads((runs / "late_fusion-001" / "report.json").read_text())
-    assert sorted(report["without_modality"]) == [
+    assert sorted(row["modality"] for row in report["sections"]["without_modality"]["rows"]["by_modality"]) == [
         "audio",
         "image",
         "sensor",

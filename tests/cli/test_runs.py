@@ -37,8 +37,9 @@ def test_the_list_tells_each_run(weldcache: Run, project: Path) -> None:
     assert [entry["name"] for entry in entries] == ["first", "second"]
     first, second = entries
     report = json.loads((project / "runs/first/report.json").read_text())
-    assert first["test_auroc"] == report["auroc"] and second["test_auroc"] is None
-    assert f"{report['auroc']['value']:.3f}" in outcome.out
+    auroc = report["sections"]["headline"]["facts"]["auroc"]
+    assert first["test_auroc"] == auroc and second["test_auroc"] is None
+    assert f"{auroc['value']:.3f}" in outcome.out
     assert (first["epochs"], second["epochs"]) == (3, 1)
     named = [entry["name"] for entry in parsed(weldcache("runs", "list", "--all", "--json", folder=project))["runs"]]
     assert sorted(named) == ["ablation/gate-seed0", "first", "second"]  # made within a second, maybe

@@ -1,19 +1,24 @@
 """Score tables with a known shape for every test of the evaluation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from weldcache.evaluate.assessment import assess
-from weldcache.evaluate.recorded import representations
-from weldcache.evaluate.results import Assessment, ModalityResult, Provenance, WholeSamples
+from weldcache.evaluate.modalities import ModalityResult
+from weldcache.evaluate.recorded import representations, training_section
+from weldcache.evaluate.scale import WholeSamples
 from weldcache.evaluate.scores import Attributes, ScoreTable
+from weldcache.evaluate.section import Provenance, Report
+from weldcache.evaluate.tasks.anomaly_caveats import caveats
+from weldcache.evaluate.tasks.anomaly_figures import Assessment, alarm_threshold, assess
+from weldcache.evaluate.tasks.anomaly_sections import sections
 from weldcache.metrics.estimate import Estimate
 from weldcache.metrics.repeats import RepeatsEstimate
 
 MakeTable = Callable[..., ScoreTable]
+CURVE = [{"epoch": epoch, "loss": 2.0 / epoch, "val_auroc": 0.5 + 0.01 * epoch, "lr": 1e-5} for epoch in range(1, 12)]
 
 
 def _make_table(
@@ -91,7 +96,7 @@ def make_assessment(validation_table: ScoreTable, train_table: ScoreTable) -> Ca
             files=files or {},
             train_files=train_files or {},
             train_sessions=train.sessions,
-            target_fpr=target,
+            threshold=alarm_threshold(validation, target_fpr=target),
             seed=0,
         )
 
@@ -117,9 +122,8 @@ def training_curve() -> list[dict[str, float | int | None]]:
 def rich_assessment(
     table: ScoreTable,
     make_assessment: Callable[..., Assessment],
-    training_curve: list[dict[str, float | int | None]],
 ) -> Assessment:
-    """Of a model that can do without two modalities, one of which some samples lack; epoch 9 was the best."""
+    """Of a model that can do without two modalities, one of which some samples lack."""
     needed = ModalityResult(
         Estimate(0.7, 0.61, 0.78),
         RepeatsEstimate(-0.151, low=-0.22, high=-0.08, method="delong"),
@@ -140,7 +144,6 @@ def rich_assessment(
         make_assessment(table),
         recorded_validation_auroc=0.8125,
         modalities={"video": needed, "<audio>": spare},
-        representations=representations(training_curve, best_epoch=9),
         whole=WholeSamples(
             Estimate(0.83, 0.75, 0.9), num_normal=58, num_defect=89, num_scale_normals=12, num_own_scale=0
         ),
@@ -160,3 +163,22 @@ def provenance() -> Provenance:
         versions={"weldcache": "0.1.0", "numpy": "2.4.0"},
         backbones_are_random=True,
     )
+
+
+@pytest.fixture
+def make_report(validation_table: ScoreTable, provenance: Provenance) -> Callable[..., Report]:
+    """The report on an assessment of a table, with a training log whose best epoch was the ninth."""
+
+    def make(
+        assessment: Assessment,
+        test: ScoreTable,
+        *,
+        provenance: Provenance = provenance,
+        curve: Sequence[dict[str, float | int | None]] = CURVE,
+        best_epoch: int = 9,
+    ) -> Report:
+        training = training_section(curve, representations(curve, best_epoch=best_epoch))
+        warnings = caveats(assessment, validation=validation_table, test=test)
+        return Report("anomaly", provenance, sections(assessment, test=test, warnings=warnings, training=training))
+
+    return make

@@ -63,7 +63,7 @@ def chosen(project: Path, split: str) -> JudgedRows:
 
 
 def report_of(project: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((project / "runs/first/report.json").read_text())
+    found: dict[str, Any] = json.loads((project / "runs/first/report.json").read_text())["sections"]
     return found
 
 
@@ -88,11 +88,12 @@ def test_rows_that_training_saw_are_in_no_figure(project: Path, weldcache: Run) 
     outcome = weldcache("eval", "--run", "first", folder=project)
     assert outcome.code == 0, outcome.err
     report = report_of(project)
-    assert (report["num_normal"], report["num_defect"]) == (4, 10)
-    assert report["threshold"]["num_validation_normal"] == 3
+    headline = report["headline"]["facts"]
+    assert (headline["num_normal"], headline["num_defect"]) == (4, 10)
+    assert report["threshold"]["facts"]["num_validation_normal"] == 3
     with (project / "runs/first/scores_test.csv").open(newline="") as file:
         assert {row["key"] for row in csv.DictReader(file)} == set(store.index.keys[judged.usable])
-    heads, page = report["warnings"], (project / "runs/first/report.html").read_text()
+    heads, page = report["verdict"]["points"], (project / "runs/first/report.html").read_text()
     expected = (
         ("Left out of test, and in no figure: 2 samples that this run was trained on", normals[0]),
         ("Left out of test, and in no figure: 1 sample that chose this run's weights", validated[0]),
@@ -155,8 +156,9 @@ def unphotographed(judged: Path, tmp_path_factory: pytest.TempPathFactory, weldc
 def test_what_training_never_had_makes_no_score(unphotographed: Path, weldcache: Run, tmp_path: Path) -> None:
     """The same scores to the last bit as where the defects have no photographs either; one scale, and nobody blamed."""
     report, scores = report_of(unphotographed), (unphotographed / "runs/first/scores_test.csv").read_bytes()
-    assert report["whole_samples"] is None and set(report["without_modality"]) == {"video", "audio", "sensor"}
-    assert not any("scale" in text or "lack image;" in text for text in report["warnings"])
+    headline, hidden = report["headline"]["facts"], report["without_modality"]["rows"]["by_modality"]
+    assert "whole_samples" not in headline and {row["modality"] for row in hidden} == {"video", "audio", "sensor"}
+    assert not any("scale" in text or "lack image;" in text for text in report["verdict"]["points"])
     project = Path(shutil.copytree(unphotographed, tmp_path / "project"))
     store = FeatureStore.open(project / "features.zarr")
     for name in ("image/block_2", "image/block_4"):
@@ -165,8 +167,9 @@ def test_what_training_never_had_makes_no_score(unphotographed: Path, weldcache:
     assert outcome.code == 0, outcome.err
     assert (project / "runs/first/scores_test.csv").read_bytes() == scores
     found = report_of(project)
-    assert found["auroc"] == report["auroc"] and found["whole_samples"] is None
-    assert not any("scale" in text for text in found["warnings"])
+    assert found["headline"]["facts"]["auroc"] == headline["auroc"]
+    assert "whole_samples" not in found["headline"]["facts"]
+    assert not any("scale" in text for text in found["verdict"]["points"])
 
 
 def test_who_has_only_what_training_never_had_has_nothing(unphotographed: Path, tmp_path: Path) -> None:

@@ -13,15 +13,16 @@ from sklearn.metrics import roc_auc_score
 from weldcache.configs.schema import Settings
 from weldcache.evaluate.judged_rows import JudgedRows
 from weldcache.evaluate.modalities import (
+    ModalityResult,
     change_caveats,
     lacking_caveats,
     modalities_seen_missing,
     modality_results,
     unseen_note,
 )
-from weldcache.evaluate.results import ModalityResult
+from weldcache.evaluate.scale import Placed
 from weldcache.evaluate.scores import ScoreTable
-from weldcache.evaluate.scoring import ScoredSplit
+from weldcache.evaluate.scoring import Scored
 from weldcache.metrics.estimate import Estimate
 from weldcache.metrics.repeats import RepeatsEstimate
 from weldcache.train.recipes.registry import recipe_of
@@ -38,21 +39,12 @@ NOTHING = ModalityResult(
 )
 
 
-def _scored(
+def _placed(
     table: ScoreTable, without: Mapping[str, np.ndarray], num_lacking: Mapping[str, int] | None = None
-) -> ScoredSplit:
-    first = {name: np.arange(len(table)) < num for name, num in (num_lacking or {}).items()}
-    rescaled, whole = np.arange(len(table)) < 1, ~np.any([*first.values(), np.zeros(len(table), bool)], axis=0)
-    return ScoredSplit(
-        table=table,
-        as_scored=table,
-        without=without,
-        lacking=first,
-        whole=whole,
-        rescaled=rescaled,
-        num_scale_normals=12,
-        rows=JudgedRows(np.arange(len(table))),
-    )
+) -> Placed:
+    lacking = {name: np.arange(len(table)) < num for name, num in (num_lacking or {}).items()}
+    scored = Scored(split="val", rows=JudgedRows(np.arange(len(table))), table=table, ways={}, lacking=lacking)
+    return Placed(scored, table, without, rescaled=np.arange(len(table)) < 1, num_scale_normals=12)
 
 
 def _change(value: float, low: float, high: float) -> RepeatsEstimate:
@@ -65,7 +57,7 @@ def test_numbers_by_hand(make_table: Callable[..., ScoreTable]) -> None:
     One normal lacks it, and is on the scale of whole samples.
     """
     table = replace(make_table(num_normal=2, num_defect=2), scores=np.array([1.0, 2.0, 3.0, 4.0]))
-    found = modality_results(_scored(table, {"video": np.array([1.0, 3.0, 2.0, 4.0])}, {"video": 1}), seen_missing=())
+    found = modality_results(_placed(table, {"video": np.array([1.0, 3.0, 2.0, 4.0])}, {"video": 1}), seen_missing=())
     assert found["video"].auroc.value == 0.75
     assert found["video"].change.value == -0.25
     assert found["video"].change.low < -0.25 < found["video"].change.high
@@ -75,7 +67,7 @@ def test_numbers_by_hand(make_table: Callable[..., ScoreTable]) -> None:
 
 def test_the_interval_is_that_of_paired_aurocs(table: ScoreTable) -> None:
     noise = np.random.default_rng(5).normal(0, 0.3, len(table))
-    found = modality_results(_scored(table, {"audio": table.scores + noise}), seen_missing={"audio"})["audio"]
+    found = modality_results(_placed(table, {"audio": table.scores + noise}), seen_missing={"audio"})["audio"]
     whole, without = (roc_auc_score(table.labels, scores) for scores in (table.scores, table.scores + noise))
     assert found.auroc.value == pytest.approx(without)
     assert found.change.value == pytest.approx(without - whole)
@@ -85,7 +77,7 @@ def test_the_interval_is_that_of_paired_aurocs(table: ScoreTable) -> None:
 
 
 def test_a_modality_that_is_not_looked_at_changes_exactly_nothing(table: ScoreTable) -> None:
-    found = modality_results(_scored(table, {"sensor": 2 * table.scores}), seen_missing=())["sensor"]
+    found = modality_results(_placed(table, {"sensor": 2 * table.scores}), seen_missing=())["sensor"]
     assert (found.change.value, found.change.low, found.change.high) == (0.0, 0.0, 0.0)
 
 
@@ -104,7 +96,7 @@ def test_nothing_is_concluded_from_a_few(having: tuple[int, int]) -> None:
 
 
 def test_what_no_sample_has_is_no_change(table: ScoreTable) -> None:
-    found = modality_results(_scored(table, {"video": table.scores}, {"video": len(table)}), seen_missing={"video"})
+    found = modality_results(_placed(table, {"video": table.scores}, {"video": len(table)}), seen_missing={"video"})
     assert found["video"].auroc is None and found["video"].change is None
     (text,) = change_caveats(found)
     assert text.startswith("No sample has video")
@@ -118,8 +110,8 @@ def test_what_is_better_left_out_is_said() -> None:
 
 @pytest.mark.parametrize(("seen", "num_texts"), [(True, 1), (False, 2)])
 def test_samples_that_lack_a_modality_are_counted(seen: bool, num_texts: int, table: ScoreTable) -> None:
-    scored = _scored(table, {}, {"video": 2, "audio": 0, "image": 3})
-    texts = list(lacking_caveats(scored, split="val", seen_missing={"video", "audio", "image"} if seen else ()))
+    scored = _placed(table, {}, {"video": 2, "audio": 0, "image": 3})
+    texts = list(lacking_caveats(scored, seen_missing={"video", "audio", "image"} if seen else ()))
     assert len(texts) == num_texts
     assert "Of the 150 samples of val, 2 lack video and 3 lack image; they are scored all the same" in texts[0]
     assert seen or re.search(r"Training saw no sample without video or image, so .*train.modality_dropout", texts[1])

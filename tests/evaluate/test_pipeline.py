@@ -43,7 +43,7 @@ def test_what_the_store_gains_changes_no_figure_of_a_run(weldcache: Run, project
     assert scores.read_bytes() == before
     again, second = report_of(project, "first"), report_of(project, "second")
     assert again["provenance"]["fingerprint"] == report["provenance"]["fingerprint"]
-    assert again["auroc"] == report["auroc"]
+    assert again["sections"]["headline"]["facts"] == report["sections"]["headline"]["facts"]
     assert second["provenance"]["fingerprint"] != report["provenance"]["fingerprint"]
     assert second["provenance"]["settings"]["model"]["image"] == "image_b"
 
@@ -56,17 +56,20 @@ def test_validation_that_does_not_come_out_as_recorded_is_said_first(weldcache: 
     outcome = weldcache("eval", "--run", "first", folder=project)
     assert outcome.code == 0, outcome.err
     report = report_of(project, "first")
-    assert "training recorded 0.1234 for them, a difference beyond rounding" in report["warnings"][0]
-    assert report["validation_auroc"]["recorded"] == 0.1234
+    assert (
+        "training recorded 0.1234 for them, a difference beyond rounding" in report["sections"]["verdict"]["points"][0]
+    )
+    assert report["sections"]["further"]["facts"]["recorded_validation_auroc"] == 0.1234
 
 
 def test_representations_that_training_watched_are_in_the_report(project: Path) -> None:
-    found = report_of(project, "first")["representations"]
+    found = report_of(project, "first")["sections"]["training"]["rows"]["representations"]
     rows = [json.loads(line) for line in (project / "runs/first/metrics.jsonl").read_text().splitlines()]
-    assert found and [spreads["last"]["epoch"] for spreads in found.values()] == [len(rows)] * len(found)
-    for name, spreads in found.items():
-        assert spreads["last"]["effective_rank"] == rows[-1][f"{name}_effective_rank"]
-        assert 0 < spreads["last"]["std_min"] <= spreads["last"]["std"] <= spreads["last"]["std_max"]
+    last = {spread["representation"]: spread for spread in found}
+    assert last and {spread["epoch"] for spread in last.values()} == {len(rows)}
+    for name, spread in last.items():
+        assert spread["effective_rank"] == rows[-1][f"{name}_effective_rank"]
+        assert 0 < spread["std_min"] <= spread["std"] <= spread["std_max"]
 
 
 def test_features_made_anew_by_other_weights_are_refused(weldcache: Run, project: Path) -> None:

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from weldcache.evaluate.recorded import (
+    Representation,
+    Spread,
     collapse_caveats,
     representations,
     reproduction_caveats,
     spreads_of,
     watched_representations,
 )
-from weldcache.evaluate.results import Representation, Spread
 from weldcache.evaluate.scores import ScoreTable
 from weldcache.metrics.auroc import auroc
 

@@ -16,10 +16,12 @@ from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
 from weldcache.errors import NotFoundError
-from weldcache.evaluate import whole_scale
+from weldcache.evaluate import scale
+from weldcache.evaluate.judge import background_of
+from weldcache.evaluate.scale import Placed
 from weldcache.evaluate.scores import ScoreTable
-from weldcache.evaluate.scoring import ScoredSplit, load_models, score_split
-from weldcache.evaluate.variants import Models, Scorer, Variant
+from weldcache.evaluate.scoring import Models, Scorer, Way, load_models, score_split
+from weldcache.evaluate.tasks.anomaly import AnomalyJudge, placed_by
 from weldcache.metrics.auroc import auroc
 from weldcache.train.data.feature_pool import FeaturePool
 from weldcache.train.data.streamed import StreamedFeatures
@@ -28,6 +30,12 @@ from weldcache.train.runs.trained_run import TrainedRun, load_run
 Run = Callable[..., Any]
 CPU = torch.device("cpu")
 MODALITIES = {"video", "audio", "image", "sensor"}
+
+
+def _placed(scorer: Scorer, split: str) -> Placed:
+    """A split's scores on the scale of whole samples, as a judge calibrates it on validation."""
+    calibration = AnomalyJudge().calibrate(background_of(scorer, settings=scorer.run.settings.evaluate))
+    return placed_by(calibration, score_split(scorer, split, hide=scorer.run.recipe.needs().dispensable))
 
 
 @dataclass(frozen=True)
@@ -40,11 +48,9 @@ class Lacking:
     run: TrainedRun
     store: FeatureStore
 
-    def scored(self, split: str = "test", *, pool: FeaturePool | None = None) -> ScoredSplit:
-        models = load_models(self.run, store=self.store, device=CPU)
-        return score_split(
-            self.run, self.store, split, models=models, pool=pool, hide=self.run.recipe.needs().dispensable
-        )
+    def scored(self, split: str = "test", *, pool: FeaturePool | None = None) -> Placed:
+        scorer = Scorer(self.run, self.store, models=load_models(self.run, store=self.store, device=CPU), pool=pool)
+        return _placed(scorer, split)
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +73,11 @@ def lacking(
     return Lacking(project, keys, judged, run, FeatureStore.open(project / "features.zarr"))
 
 
+def sections_of(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text())["sections"]
+    return found
+
+
 def _score_of(key: str, table: ScoreTable, scores: np.ndarray) -> float:
     return float(scores[table.keys.index(key)])
 
@@ -78,37 +89,40 @@ def test_welds_that_lack_a_modality_are_judged_and_counted(lacking: Lacking) -> 
     assert "Training saw no sample without audio, so" in out  # it saw one without photographs
     assert "Training never left out video, audio or sensor" in out
     assert "in no figure: 1 sample of test without features that this model needs" in out
-    lines = {line.split()[1]: line.split() for line in lacking.judged.raw_out.splitlines() if line.startswith("│")}
+    lines = {line.split()[0]: line.split() for line in lacking.judged.raw_out.splitlines() if line.strip()}
     counts = {"video": "0", "audio": "1", "image": "1", "sensor": "0"}
-    assert {name: lines[name][-4] for name in MODALITIES} == counts
-    assert {lines[name][-2] for name in MODALITIES} == {"0"}
+    assert {name: lines[name][-2] for name in MODALITIES} == counts
+    assert {lines[name][-1] for name in MODALITIES} == {"0"}
 
 
 def test_the_report_holds_finite_numbers_of_each_modality(lacking: Lacking) -> None:
     report = json.loads((lacking.project / "runs/first/report.json").read_text())
-    found = report["without_modality"]
+    found = {result["modality"]: result for result in report["sections"]["without_modality"]["rows"]["by_modality"]}
     assert set(found) == MODALITIES
+    whole = report["sections"]["headline"]["facts"]["auroc"]["value"]
     for result in found.values():
-        assert 0 <= result["low"] <= result["auroc"] <= result["high"] <= 1
-        assert result["change"]["value"] == pytest.approx(result["auroc"] - report["auroc"]["value"])
+        assert 0 <= result["auroc"]["low"] <= result["auroc"]["value"] <= result["auroc"]["high"] <= 1
+        assert result["change"]["value"] == pytest.approx(result["auroc"]["value"] - whole)
         assert result["change"]["low"] <= result["change"]["value"] <= result["change"]["high"]
     assert {name for name, result in found.items() if result["seen_missing"]} == {"image"}
     assert "<h2>Without one modality</h2>" in (lacking.project / "runs/first/report.html").read_text()
 
 
-def test_deleted_files_put_scores_on_another_scale_and_that_is_said(lacking: Lacking) -> None:
+def test_deleted_files_put_scores_on_another_scale_and_that_is_said(
+    lacking: Lacking, facts_of: Callable[[Path], dict[str, Any]]
+) -> None:
     """Four validation normals are too few to know that scale from, so nothing is rescaled, nor is there a verdict."""
-    report = json.loads((lacking.project / "runs/first/report.json").read_text())
+    report, facts = (read(lacking.project / "runs/first/report.json") for read in (sections_of, facts_of))
     scored = lacking.scored()
-    assert not any(result["num_rescaled"] for result in report["without_modality"].values())
-    assert (report["whole_samples"]["num_own_scale"], report["whole_samples"]["num_scale_normals"]) == (2, 4)
-    assert report["verdict"]["headline"].startswith("The scores are on several scales")
-    whole = scored.table.select(scored.whole)
-    counts = (report["whole_samples"]["num_normal"], report["whole_samples"]["num_defect"])
-    assert counts == (report["num_normal"] - 1, report["num_defect"] - 1) and sum(counts) == len(whole) == 12
-    assert report["whole_samples"]["auroc"] == auroc(whole.scores, whole.labels)
-    assert report["auroc"]["value"] == auroc(scored.table.scores, scored.table.labels)
-    said = report["warnings"][0]
+    assert not any(result["num_rescaled"] for result in report["without_modality"]["rows"]["by_modality"])
+    assert (facts["num_own_scale"], facts["num_scale_normals"]) == (2, 4)
+    assert report["verdict"]["title"].startswith("The scores are on several scales")
+    whole = scored.table.select(scored.scored.whole)
+    counts = (facts["whole_samples_num_normal"], facts["whole_samples_num_defect"])
+    assert counts == (facts["num_normal"] - 1, facts["num_defect"] - 1) and sum(counts) == len(whole) == 12
+    assert facts["whole_samples"]["value"] == auroc(whole.scores, whole.labels)
+    assert facts["auroc"]["value"] == auroc(scored.table.scores, scored.table.labels)
+    said = report["verdict"]["points"][0]
     assert said.startswith("On a scale of their own: 2 samples of test, out of 14, without a modality")
     assert "validation has 4 normals that lack nothing" in said
     with (lacking.project / "runs/first/scores_test.csv").open(newline="") as file:
@@ -118,11 +132,11 @@ def test_deleted_files_put_scores_on_another_scale_and_that_is_said(lacking: Lac
     }
     assert {row["lacks"] for row in rows.values() if row["scale"] == "own"} == {"audio", "image"}
     assert all(
-        float(row["threshold"]) == report["threshold"]["value"]
-        and row["alarm"] == str(int(float(row["score"]) > report["threshold"]["value"]))
+        float(row["threshold"]) == facts["threshold"]
+        and row["alarm"] == str(int(float(row["score"]) > facts["threshold"]))
         for row in rows.values()
     )
-    assert "put on one scale" in lacking.judged.out and "model, whole samples" in lacking.judged.out
+    assert "put on one scale" in lacking.judged.out and "Whole samples only" in lacking.judged.out
     page = (lacking.project / "runs/first/report.html").read_text()
     assert "Whole samples only" in page and "put on one scale" in page
     with (lacking.project / "runs/first/scores_test.csv").open(newline="") as file:
@@ -131,7 +145,7 @@ def test_deleted_files_put_scores_on_another_scale_and_that_is_said(lacking: Lac
 
 def test_hiding_what_a_weld_lacks_changes_nothing_for_it(lacking: Lacking) -> None:
     scored = lacking.scored()
-    assert lacking.keys["all"] not in scored.table.keys and scored.rows.num_left_out == 1
+    assert lacking.keys["all"] not in scored.table.keys and scored.scored.rows.num_left_out == 1
     for modality in ("audio", "image"):
         changed = scored.without[modality] != scored.table.scores
         unchanged = {key for key, differs in zip(scored.table.keys, changed, strict=True) if not differs}
@@ -157,14 +171,14 @@ def test_every_sample_is_fetched_once(lacking: Lacking, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(StreamedFeatures, "batches", counted)
     scored = lacking.scored()
-    index = lacking.store.index
-    validation_normals = int(np.sum((index.splits == "val") & (index.labels == 0)))
-    assert fetched == [*range(len(scored.table)), *range(validation_normals)]
+    validation = lacking.store.index.splits == "val"
+    normals = validation & (lacking.store.index.labels == 0)
+    assert fetched == [*range(validation.sum()), *range(normals.sum()), *range(len(scored.table))]
     assert set(scored.without) == MODALITIES
 
 
 def test_validation_comes_out_as_training_recorded_it_to_the_last_bit(lacking: Lacking) -> None:
-    table, best = lacking.scored("val").as_scored, lacking.run.best()
+    table, best = lacking.scored("val").scored.table, lacking.run.best()
     assert auroc(table.scores, table.labels) == best.metrics["val_auroc"]
     assert "training recorded" not in lacking.judged.out
 
@@ -195,18 +209,18 @@ class Project:
     def photographs(self) -> tuple[str, ...]:
         return self.run.recipe.needs().dispensable["image"]
 
-    def scored(self, split: str = "test") -> ScoredSplit:
-        return score_split(self.run, FeatureStore.open(self.store.path), split, models=self.models)
+    def scored(self, split: str = "test") -> Placed:
+        return _placed(Scorer(self.run, FeatureStore.open(self.store.path), models=self.models), split)
 
-    def by_variant(self, rows: list[int], *variants: Variant) -> dict[Variant, np.ndarray]:
-        scorer = Scorer(self.run, FeatureStore.open(self.store.path), models=self.models, pool=None)
+    def by_way(self, rows: list[int], *variants: Way) -> dict[Way, np.ndarray]:
+        scorer = Scorer(self.run, FeatureStore.open(self.store.path), models=self.models)
         return scorer(np.array(rows), variants)
 
 
 @pytest.fixture
 def project(judged: Path, copy_of: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch) -> Project:
     """Its four validation normals count as enough to know a scale from."""
-    monkeypatch.setattr(whole_scale, "FEWEST_NORMALS", 2)
+    monkeypatch.setattr(scale, "FEWEST_NORMALS", 2)
     folder = copy_of(judged)
     run, store = load_run(folder / "runs/first"), FeatureStore.open(folder / "features.zarr")
     return Project(run, store, load_models(run, store=store, device=CPU))
@@ -221,19 +235,19 @@ def test_photographs_that_are_gone_leave_the_scale_where_it_was(project: Project
     """By hand from the validation normals, for each kind of weights; the others' scores keep every bit."""
     column = {"averaged": "scores", "raw": "raw_scores"}[weights]
     before, normals = project.scored(), project.rows("val", label=0)
-    whole, hidden = Variant(weights), Variant(weights, frozenset(project.photographs))
-    found = project.by_variant(normals, whole, hidden)
+    whole, hidden = Way(weights), Way(weights, frozenset(project.photographs))
+    found = project.by_way(normals, whole, hidden)
     gone = [*project.rows("test", label=0)[::2], *project.rows("test", label=1)[:2]]
     project.take_photographs(gone)
     after = project.scored()
     mask = _of(project.store.index.keys[gone].tolist(), after.table)
-    assert (after.rescaled == mask).all() and (after.whole == ~mask).all()
+    assert (after.rescaled == mask).all() and (after.scored.whole == ~mask).all()
 
-    scores, raw = getattr(after.table, column), getattr(after.as_scored, column)
+    scores, raw = getattr(after.table, column), getattr(after.scored.table, column)
     by_hand = found[whole].mean() + found[whole].std() * (raw[mask] - found[hidden].mean()) / found[hidden].std()
     np.testing.assert_allclose(scores[mask], by_hand, rtol=1e-12)
     assert (scores[mask] != raw[mask]).all()
-    for table in (after.table, after.as_scored):
+    for table in (after.table, after.scored.table):
         np.testing.assert_array_equal(getattr(table, column)[~mask], getattr(before.table, column)[~mask])
 
 
@@ -244,7 +258,7 @@ def test_normals_without_photographs_score_like_the_same_normals_with_them(proje
     project.take_photographs(gone)
     after = project.scored("val")
     mask = _of(project.store.index.keys[gone].tolist(), after.table)
-    with_them, without = before.table.scores[mask], after.as_scored.scores[mask]
+    with_them, without = before.table.scores[mask], after.scored.table.scores[mask]
     spread = before.table.scores[before.table.labels == 0].std()
     away = abs(np.median(without) - np.median(with_them))
     assert away > 3 * spread
@@ -270,7 +284,7 @@ def test_too_few_whole_validation_normals_leave_scores_as_they_are(project: Proj
     mask = _of(project.store.index.keys[gone].tolist(), scored.table)
     assert scored.rescaled.tolist() == (mask & can).tolist() and scored.num_scale_normals == num_whole
     assert scored.num_rescaled == {"image": 2 * can} and scored.num_lacking == {"image": 2}
-    assert ((scored.table.scores != scored.as_scored.scores) == (mask & can)).all()
+    assert ((scored.table.scores != scored.scored.table.scores) == (mask & can)).all()
 
 
 def test_where_nothing_is_lacking_there_is_no_further_pass(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,12 +296,12 @@ def test_where_nothing_is_lacking_there_is_no_further_pass(project: Project, mon
         return batches(self, order, **options)
 
     monkeypatch.setattr(StreamedFeatures, "batches", counted)
-    scored = project.scored()
-    assert passes == [len(scored.table)]
-    assert scored.table.scores.tolist() == scored.as_scored.scores.tolist() and not scored.rescaled.any()
+    scored, num_validation = project.scored(), int(np.sum(project.store.index.splits == "val"))
+    assert passes == [num_validation, len(scored.table)]
+    assert scored.table.scores.tolist() == scored.scored.table.scores.tolist() and not scored.rescaled.any()
     project.take_photographs(project.rows("test", label=0)[:1])
     project.scored()
-    assert passes[1:] == [len(scored.table), len(project.rows("val", label=0))]
+    assert passes[2:] == [num_validation, len(project.rows("val", label=0)), len(scored.table)]
 
 
 def test_a_part_of_the_photographs_that_is_gone_counts_as_it_does_for_the_model(project: Project) -> None:
@@ -298,7 +312,7 @@ def test_a_part_of_the_photographs_that_is_gone_counts_as_it_does_for_the_model(
     scored = project.scored()
     mask = _of(project.store.index.keys[[first, second]].tolist(), scored.table)
     assert (scored.rescaled == mask).all()
-    alone = project.by_variant([second], Variant("averaged", frozenset(project.photographs)))
+    alone = project.by_way([second], Way("averaged", frozenset(project.photographs)))
     (raw,) = next(iter(alone.values()))
     key = str(project.store.index.keys[second])
-    assert _score_of(key, scored.as_scored, scored.as_scored.scores) == pytest.approx(raw, rel=1e-5)
+    assert _score_of(key, scored.scored.table, scored.scored.table.scores) == pytest.approx(raw, rel=1e-5)

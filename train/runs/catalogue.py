@@ -16,7 +16,7 @@ from ...documents import Json, faults_told, fingerprint, is_sealed
 from ...errors import TrainingError, WeldcacheError
 from ...metrics.estimate import Estimate
 from ..tasks import monitors_of
-from .documents import Member, Report, RunState, fingerprints_of
+from .documents import Fact, FirstReport, Member, Report, RunState, fingerprints_of
 from .folder import RunFolder, relative_name, runs_below, runs_in
 from .log import MetricRow, seconds_of
 
@@ -121,24 +121,40 @@ def read_entry(run: RunFolder, *, folder: Path) -> RunEntry:
     )
 
 
-def read_report(run: RunFolder, *, split: str) -> Report | None:
-    """The report of an evaluation on `split`; None if there is none.
+def read_report(run: RunFolder, *, split: str) -> Mapping[str, Fact] | None:
+    """The figures by name of an evaluation on `split`; None if there is none.
 
     Raises:
-        TrainingError: if it is damaged or was edited.
+        TrainingError: if the report is damaged or was edited.
     """
     path = run.path / REPORTS[split]
-    return run.read(path, Report) if path.exists() else None
-
-
-def auroc_of(report: Report | None) -> Estimate | None:
-    """The AUROC of a report with its interval; None where the report does not define it."""
-    if report is None:
+    if not path.exists():
         return None
-    low, value, high = (report["auroc"][key] for key in ("low", "value", "high"))
+    report = run.read(path, Report)
+    if "sections" in report:
+        return {
+            name: fact for section in report["sections"].values() for name, fact in section.get("facts", {}).items()
+        }
+    first = run.read(path, FirstReport)
+    return {name: first[name] for name in FirstReport.__annotations__}  # type: ignore[literal-required]
+
+
+def auroc_of(report: Mapping[str, Fact] | None) -> Estimate | None:
+    """The AUROC of a report with its interval; None where the report does not define it."""
+    found = (report or {}).get("auroc")
+    if not isinstance(found, dict):
+        return None
+    low, value, high = found["low"], found["value"], found["high"]
     if low is None or value is None or high is None or not low <= value <= high:
         return None
     return Estimate(value, low, high)
+
+
+def figure_in(report: Mapping[str, Fact] | None, name: str) -> float | int | None:
+    """A figure of a report without its interval; None where it is not there or undefined."""
+    found = (report or {}).get(name)
+    value = found["value"] if isinstance(found, dict) else found
+    return value if isinstance(value, float | int) else None
 
 
 def file_sizes(folder: Path) -> Iterator[tuple[str, int]]:
@@ -202,7 +218,7 @@ class RunDetails:
     settings: Mapping[str, Json]
     preset: str
     changed: Mapping[str, Json]
-    reports: Mapping[str, Report]
+    reports: Mapping[str, Mapping[str, Fact]]
     files: Mapping[str, int]
 
     def as_json(self) -> dict[str, Any]:

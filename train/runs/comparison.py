@@ -10,7 +10,7 @@ from ...documents import Json
 from ...errors import SettingsError
 from ...metrics.estimate import Estimate
 from ...wording import shortened
-from .catalogue import UNSEALED, RunDetails, describe_run_folder
+from .catalogue import UNSEALED, RunDetails, describe_run_folder, figure_in
 from .folder import find_run
 
 Figure = Estimate | float | int | str | None
@@ -91,8 +91,8 @@ def _figures_of(run: RunDetails) -> dict[str, Figure]:
         "parameters": parameters.get("trainable") if isinstance(parameters, Mapping) else None,
         "seconds": run.entry.seconds,
         "test_auroc": run.entry.test_auroc,
-        "test_ap": None if test is None else test["ap"],
-        "test_fpr_at_95_tpr": None if test is None else test["fpr_at_95_tpr"],
+        "test_ap": figure_in(test, "ap"),
+        "test_fpr_at_95_tpr": figure_in(test, "fpr_at_95_tpr"),
     }
     return figures | {name: value for name, value in best.items() if name not in _POSITION}
 

@@ -131,8 +131,23 @@ class Interval(TypedDict):
     high: float | None
 
 
+Fact = Interval | Figure | Annotated[str, StringConstraints(max_length=10_000)] | None
+
+
+class ReportSection(TypedDict):
+    """A section of report.json; figures by their names, which no other section has."""
+
+    facts: NotRequired[dict[PlainName, Fact]]
+
+
 class Report(TypedDict):
     """What of report.json is read back."""
+
+    sections: NotRequired[dict[PlainName, ReportSection]]
+
+
+class FirstReport(TypedDict):
+    """report.json of the first schema, which had no sections."""
 
     auroc: Interval
     ap: float

@@ -7,6 +7,7 @@
   best.safetensors     raw and averaged weights of the best epoch
   last.safetensors     all that is needed to go on
   state.json           how far the run is; says `finished` at the very end
+  calibration.json     what its scores are read by: a threshold, and the scale of scores
 
 Runs that belong together, such as those of one list of variants, lie one folder deeper: runs/<list>/<name>.
 """
@@ -77,6 +78,11 @@ class RunFolder:
     def state_path(self) -> Path:
         """How far the run is."""
         return self.path / "state.json"
+
+    @property
+    def calibration_path(self) -> Path:
+        """What scores of the run are read by."""
+        return self.path / "calibration.json"
 
     @property
     def exists(self) -> bool:

@@ -11,7 +11,7 @@ from ...documents import Json
 from ...metrics.estimate import Estimate, span, with_span
 from ...tables import literal, make_table
 from ...wording import count_of, format_seconds, format_size
-from .catalogue import UNSEALED, RunDetails, RunEntry, Status, auroc_of
+from .catalogue import UNSEALED, RunDetails, RunEntry, Status, auroc_of, figure_in
 from .comparison import Comparison, Figure
 from .pruning import PruningPlan
 
@@ -128,8 +128,8 @@ def _counted(counts: Mapping[str, Json], *, prefix: str = "") -> Iterator[tuple[
 def _report_table(run: RunDetails) -> Table:
     table = make_table("evaluated", left=["split"], right=["AUROC", "AP", "normals", "defects"])
     for split, report in run.reports.items():
-        figures = (auroc_of(report), report["ap"], report["num_normal"], report["num_defect"])
-        table.add_row(split, *map(_figure, figures))
+        counts = (figure_in(report, "num_normal"), figure_in(report, "num_defect"))
+        table.add_row(split, *map(_figure, (auroc_of(report), figure_in(report, "ap"), *counts)))
     return table
 
 

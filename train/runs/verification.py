@@ -18,7 +18,8 @@ from .checkpointer import best_of
 from .documents import Manifest, WithFiles, hashes_of, read_object, require_seal, typed
 from .folder import RunFolder, folders_of_runs, relative_name, runs_in
 
-_DOCUMENTS = ("report*.json", "trial_*.json")  # of evaluation and of a list's trials, beside what training writes
+# Of evaluation and of a list's trials, beside what training writes.
+_DOCUMENTS = ("calibration.json", "report*.json", "trial_*.json")
 _TABLES = "table_*.json"
 _NOTHING: dict[str, Any] = {}
 

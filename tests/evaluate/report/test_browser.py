@@ -9,10 +9,10 @@ from pathlib import Path
 import cv2
 import pytest
 
-from weldcache.evaluate.report.writer import write_report
-from weldcache.evaluate.results import Assessment, Provenance
+from weldcache.evaluate.report.html import render_html
 from weldcache.evaluate.scores import ScoreTable
-from weldcache.train.runs.folder import RunFolder
+from weldcache.evaluate.section import Report
+from weldcache.evaluate.tasks.anomaly_figures import Assessment
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 FLAGS = (
@@ -50,15 +50,12 @@ def report(
     tmp_path: Path,
     table: ScoreTable,
     rich_assessment: Assessment,
-    provenance: Provenance,
+    make_report: Callable[..., Report],
     training_curve: list[dict[str, float | int | None]],
-    run_manifest: Callable[..., dict[str, object]],
 ) -> Path:
-    run = RunFolder(tmp_path / "run")
-    run.create(config="", manifest=run_manifest())
-    return write_report(
-        run, assessment=rich_assessment, test=table, provenance=provenance, training_curve=training_curve
-    )
+    path = tmp_path / "report.html"
+    path.write_text(render_html(make_report(rich_assessment, table, curve=training_curve)))
+    return path
 
 
 def test_pictures_decode_and_nothing_is_requested(report: Path, table: ScoreTable, tmp_path: Path) -> None:

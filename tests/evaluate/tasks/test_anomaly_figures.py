@@ -8,8 +8,8 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from weldcache.errors import MetricError
-from weldcache.evaluate.results import TOO_SMALL_NOTE, Assessment
 from weldcache.evaluate.scores import ScoreTable
+from weldcache.evaluate.tasks.anomaly_figures import TOO_SMALL_NOTE, Assessment
 
 MakeTable = Callable[..., ScoreTable]
 MakeAssessment = Callable[..., Assessment]
@@ -49,14 +49,15 @@ def test_small_classes_are_reported_and_noted(
 def test_threshold_comes_from_validation_normals_alone(
     table: ScoreTable, validation_table: ScoreTable, make_assessment: MakeAssessment
 ) -> None:
-    threshold = make_assessment(table).threshold
+    assessment = make_assessment(table)
+    threshold = assessment.threshold
     normal_scores = validation_table.scores[validation_table.labels == 0]
     assert threshold.value in normal_scores
     assert threshold.num_normal == 60
     assert threshold.num_normal_above == np.count_nonzero(normal_scores > threshold.value) == 3
     alarms = table.scores > threshold.value
-    assert threshold.confusion.false_alarms == np.count_nonzero(alarms & (table.labels == 0))
-    assert threshold.confusion.detected == np.count_nonzero(alarms & (table.labels == 1))
+    assert assessment.confusion.false_alarms == np.count_nonzero(alarms & (table.labels == 0))
+    assert assessment.confusion.detected == np.count_nonzero(alarms & (table.labels == 1))
 
     # Neither the evaluated labels nor validation defects move it.
     flipped = make_assessment(replace(table, labels=1 - table.labels))

@@ -9,15 +9,15 @@ from xml.etree import ElementTree
 
 import pytest
 
-from weldcache.evaluate.recorded import representations
-from weldcache.evaluate.report.report_html import render_html
-from weldcache.evaluate.results import Assessment, Provenance
+from weldcache.evaluate.report.html import render_html
 from weldcache.evaluate.scores import ScoreTable
+from weldcache.evaluate.section import Provenance, Report
+from weldcache.evaluate.tasks.anomaly_figures import Assessment
 from weldcache.metrics.repeats import RepeatsEstimate
 
 MakeAssessment = Callable[..., Assessment]
+MakeReport = Callable[..., Report]
 VOID_TAGS = {"meta", "img"}
-CURVE = [{"epoch": epoch, "loss": 2.0 / epoch, "val_auroc": 0.5 + 0.01 * epoch, "lr": 1e-5} for epoch in range(1, 12)]
 
 
 class _Page(HTMLParser):
@@ -41,14 +41,10 @@ class _Page(HTMLParser):
         assert self.open_tags.pop() == tag
 
 
-def _render(assessment: Assessment, test: ScoreTable, provenance: Provenance) -> str:
-    return render_html(assessment, test=test, provenance=provenance, training_curve=CURVE)
-
-
 def test_one_offline_file_with_six_pictures(
-    table: ScoreTable, make_assessment: MakeAssessment, provenance: Provenance
+    table: ScoreTable, make_assessment: MakeAssessment, make_report: MakeReport
 ) -> None:
-    text = _render(make_assessment(table), table, provenance)
+    text = render_html(make_report(make_assessment(table), table))
     page = _Page(text)
     assert page.open_tags == []
     assert len(page.loads) == 6
@@ -59,9 +55,9 @@ def test_one_offline_file_with_six_pictures(
 
 
 def test_pictures_are_sound_and_load_nothing(
-    table: ScoreTable, make_assessment: MakeAssessment, provenance: Provenance
+    table: ScoreTable, make_assessment: MakeAssessment, make_report: MakeReport
 ) -> None:
-    for load in _Page(_render(make_assessment(table), table, provenance)).loads:
+    for load in _Page(render_html(make_report(make_assessment(table), table))).loads:
         svg = base64.b64decode(load.split(",", 1)[1]).decode()
         root = ElementTree.fromstring(svg)
         assert root.tag == "{http://www.w3.org/2000/svg}svg"
@@ -70,9 +66,9 @@ def test_pictures_are_sound_and_load_nothing(
         assert all(link.startswith("#") for link in links)
 
 
-def test_says_the_numbers(table: ScoreTable, make_assessment: MakeAssessment, provenance: Provenance) -> None:
+def test_says_the_numbers(table: ScoreTable, make_assessment: MakeAssessment, make_report: MakeReport) -> None:
     assessment = make_assessment(table)
-    text = _render(assessment, table, provenance)
+    text = render_html(make_report(assessment, table))
     assert f'<strong id="auroc">{assessment.auroc.value:.3f}</strong>' in text
     assert assessment.controls.media_free.auroc is not None
     assert f"<strong>{assessment.controls.media_free.auroc.value:.3f}</strong>" in text
@@ -84,9 +80,9 @@ def test_says_the_numbers(table: ScoreTable, make_assessment: MakeAssessment, pr
 
 
 def test_the_most_confident_errors_are_listed(
-    table: ScoreTable, make_assessment: MakeAssessment, provenance: Provenance
+    table: ScoreTable, make_assessment: MakeAssessment, make_report: MakeReport
 ) -> None:
-    text = _render(make_assessment(table), table, provenance)
+    text = render_html(make_report(make_assessment(table), table))
     rows = sorted(zip(table.scores, table.keys, table.labels, strict=True))
     quiet_defect = next(key for _, key, label in rows if label == 1)
     loud_normal = next(key for _, key, label in reversed(rows) if label == 0)
@@ -96,14 +92,20 @@ def test_the_most_confident_errors_are_listed(
 
 @pytest.mark.parametrize("random_backbones", [True, False])
 def test_banner_only_for_random_backbones(
-    random_backbones: bool, table: ScoreTable, make_assessment: MakeAssessment, provenance: Provenance
+    random_backbones: bool,
+    table: ScoreTable,
+    make_assessment: MakeAssessment,
+    provenance: Provenance,
+    make_report: MakeReport,
 ) -> None:
     named = replace(provenance, backbones_are_random=random_backbones)
-    text = _render(make_assessment(table), table, named)
+    text = render_html(make_report(make_assessment(table), table, provenance=named))
     assert ("Demo with random-weight backbones" in text) == random_backbones
 
 
-def test_every_text_is_escaped(table: ScoreTable, make_assessment: MakeAssessment, provenance: Provenance) -> None:
+def test_every_text_is_escaped(
+    table: ScoreTable, make_assessment: MakeAssessment, provenance: Provenance, make_report: MakeReport
+) -> None:
     attack = "<script>alert(\"1\")</script> $x & '$$'"
     nasty = replace(
         table,
@@ -120,7 +122,7 @@ def test_every_text_is_escaped(table: ScoreTable, make_assessment: MakeAssessmen
         settings={attack: attack},
         versions={attack: attack},
     )
-    text = _render(make_assessment(nasty), nasty, named)
+    text = render_html(make_report(make_assessment(nasty), nasty, provenance=named))
     page = _Page(text)
     assert page.open_tags == []
     assert "script" not in page.tags
@@ -128,9 +130,9 @@ def test_every_text_is_escaped(table: ScoreTable, make_assessment: MakeAssessmen
     assert len(re.findall("&lt;script&gt;", text)) > 20
 
 
-def test_says_what_is_missing(table: ScoreTable, make_assessment: MakeAssessment, provenance: Provenance) -> None:
+def test_says_what_is_missing(table: ScoreTable, make_assessment: MakeAssessment, make_report: MakeReport) -> None:
     bare = replace(table, attributes={}, sessions=("",) * len(table))
-    text = render_html(make_assessment(bare), test=bare, provenance=provenance, training_curve=[])
+    text = render_html(make_report(make_assessment(bare), bare, curve=[]))
     assert "The run recorded no training curve." in text
     assert "The model beats chance, but a control is missing" in text
     assert "no sessions are recorded" in text
@@ -150,46 +152,46 @@ def test_training_curves_with_gaps(
     drawn: bool,
     table: ScoreTable,
     make_assessment: MakeAssessment,
-    provenance: Provenance,
+    make_report: MakeReport,
 ) -> None:
-    text = render_html(make_assessment(table), test=table, provenance=provenance, training_curve=curve)
+    text = render_html(make_report(make_assessment(table), table, curve=curve))
     assert ("Training loss and validation AUROC by epoch" in text) == drawn
 
 
 def test_what_the_model_does_without_each_modality(
-    table: ScoreTable, rich_assessment: Assessment, provenance: Provenance
+    table: ScoreTable, rich_assessment: Assessment, make_report: MakeReport
 ) -> None:
-    section = _render(rich_assessment, table, provenance).partition("<h2>Without one modality</h2>")[2]
+    section = render_html(make_report(rich_assessment, table)).partition("<h2>Without one modality</h2>")[2]
     section = section.partition("</section>")[0]
     row = "<td>video</td>" + "".join(
-        f'<td class="number">{text}</td>' for text in ("0.700", "0.610 to 0.780", "-0.151 (-0.220 to -0.080)", "3", "2")
+        f'<td class="number">{text}</td>' for text in ("0.700 (0.610 to 0.780)", "-0.151 (-0.220 to -0.080)", "3", "2")
     )
     assert row in section
     assert "<td>&lt;audio&gt;</td>" in section
     assert "Training never left out video: " in section
-    assert "interval is DeLong&#x27;s for pairs. Where" in section
+    assert "interval is DeLong&#39;s for pairs. Where" in section
 
 
 def test_intervals_are_called_what_they_are_and_what_nobody_has_is_no_number(
-    table: ScoreTable, rich_assessment: Assessment, provenance: Provenance
+    table: ScoreTable, rich_assessment: Assessment, make_report: MakeReport
 ) -> None:
     video, audio = rich_assessment.modalities["video"], rich_assessment.modalities["<audio>"]
     few = replace(audio, change=RepeatsEstimate(0.0, low=-0.3, high=0.3, method="newcombe"))
     nobody = replace(video, auroc=None, change=None, num_having=(0, 0), num_lacking=150)
     assessed = replace(rich_assessment, modalities={"sensor": few, "video": nobody})
-    section = _render(assessed, table, provenance).partition("<h2>Without one modality</h2>")[2]
+    section = render_html(make_report(assessed, table)).partition("<h2>Without one modality</h2>")[2]
     section = section.partition("</section>")[0]
-    assert "DeLong" not in section and "Newcombe&#x27;s of both AUROCs" in section
-    assert '<td>video</td><td class="number">none has it</td><td class="number"></td>' in section
+    assert "DeLong" not in section and "Newcombe&#39;s of both AUROCs" in section
+    assert '<td>video</td><td class="number"></td><td class="number"></td>' in section
     both = replace(rich_assessment, modalities={"sensor": few, "audio": audio})
-    section = _render(both, table, provenance).partition("<h2>Without one modality</h2>")[2]
-    assert "or complete separation), of sensor; DeLong&#x27;s for pairs, of audio. Where" in section
+    section = render_html(make_report(both, table)).partition("<h2>Without one modality</h2>")[2]
+    assert "or complete separation), of sensor; DeLong&#39;s for pairs, of audio. Where" in section
 
 
 def test_a_model_that_can_do_without_nothing_has_no_such_section(
-    table: ScoreTable, make_assessment: MakeAssessment, provenance: Provenance
+    table: ScoreTable, make_assessment: MakeAssessment, make_report: MakeReport
 ) -> None:
-    text = _render(make_assessment(table), table, provenance)
+    text = render_html(make_report(make_assessment(table), table))
     assert "Without one modality" not in text
     assert "<h2>At the alarm threshold</h2>" in text
 
@@ -197,10 +199,10 @@ def test_a_model_that_can_do_without_nothing_has_no_such_section(
 def test_watched_representations_have_curves_and_a_table(
     table: ScoreTable,
     rich_assessment: Assessment,
-    provenance: Provenance,
+    make_report: MakeReport,
     training_curve: list[dict[str, float | int | None]],
 ) -> None:
-    text = render_html(rich_assessment, test=table, provenance=provenance, training_curve=training_curve)
+    text = render_html(make_report(rich_assessment, table, curve=training_curve))
     page = _Page(text)
     assert page.open_tags == [] and len(page.loads) == 7
     svg = base64.b64decode(page.loads[-1].split(",", 1)[1]).decode()
@@ -211,54 +213,53 @@ def test_watched_representations_have_curves_and_a_table(
     assert re.findall(r"<tr><td>(\w+)</td>(.*?)</tr>", table_text) == [
         (name, "".join(f'<td class="number">{cell}</td>' for cell in cells))
         for name, *cells in (
-            ("z_result", "1", "22.0", "0.1", "0 to 0.2"),
-            ("z_result", "9", "6.0", "1e-09", "0 to 2e-09"),
-            ("z_result", "11", "2.0", "1e-11", "0 to 2e-11"),
-            ("z_pred", "1", "20.0", "0.07", "0 to 0.14"),
-            ("z_pred", "9", "20.0", "0.07", "0 to 0.14"),
-            ("z_pred", "11", "20.0", "0.07", "0 to 0.14"),
+            ("z_result", "1", "22.0", "0.1", "0", "0.2"),
+            ("z_result", "9", "6.0", "1e-09", "0", "2e-09"),
+            ("z_result", "11", "2.0", "1e-11", "0", "2e-11"),
+            ("z_pred", "1", "20.0", "0.07", "0", "0.14"),
+            ("z_pred", "9", "20.0", "0.07", "0", "0.14"),
+            ("z_pred", "11", "20.0", "0.07", "0", "0.14"),
         )
     ]
 
 
 def test_a_representation_that_is_constant_is_drawn(
-    table: ScoreTable, make_assessment: MakeAssessment, provenance: Provenance
+    table: ScoreTable, make_assessment: MakeAssessment, make_report: MakeReport
 ) -> None:
     nothing = {f"code_{figure}": 0.0 for figure in ("effective_rank", "std", "std_min", "std_max")}
     curve = [{"epoch": epoch, "loss": 1.0, **nothing} for epoch in (1, 2)]
-    constant = replace(make_assessment(table), representations=representations(curve, best_epoch=1))
-    text = render_html(constant, test=table, provenance=provenance, training_curve=curve)
+    text = render_html(make_report(make_assessment(table), table, curve=curve, best_epoch=1))
     assert len(_Page(text).loads) == 7
 
 
 def test_the_recorded_validation_stands_beside_the_one_found(
-    table: ScoreTable, rich_assessment: Assessment, provenance: Provenance
+    table: ScoreTable, rich_assessment: Assessment, make_report: MakeReport
 ) -> None:
-    text = _render(rich_assessment, table, provenance)
-    recorded = 'AUROC on validation that training recorded</td><td class="number">0.812</td><td class="number">'
+    text = render_html(make_report(rich_assessment, table))
+    recorded = 'AUROC on validation that training recorded</td><td class="number">0.812</td>\n<td class="number">'
     assert f"{recorded}equal to the one above" in text
-    rescaled = _render(replace(rich_assessment, validation_is_rescaled=True), table, provenance)
+    rescaled = render_html(make_report(replace(rich_assessment, validation_is_rescaled=True), table))
     assert f"{recorded}before scores were put on one scale" in rescaled
 
 
 def test_whole_samples_stand_beside_all(
-    table: ScoreTable, make_assessment: MakeAssessment, rich_assessment: Assessment, provenance: Provenance
+    table: ScoreTable, make_assessment: MakeAssessment, rich_assessment: Assessment, make_report: MakeReport
 ) -> None:
-    tile = _render(rich_assessment, table, provenance).partition("Whole samples only")[2].partition("</div>")[0]
+    tile = render_html(make_report(rich_assessment, table)).partition("Whole samples only")[2].partition("</div>")[0]
     assert "<strong>0.830</strong>" in tile and "0.750 to 0.900" in tile
     assert "58 normal, 89 defect that lack no modality" in tile
-    assert "Whole samples only" not in _render(make_assessment(table), table, provenance)
+    assert "Whole samples only" not in render_html(make_report(make_assessment(table), table))
 
 
 def test_the_same_evaluation_makes_the_same_bytes(
-    table: ScoreTable, make_assessment: MakeAssessment, provenance: Provenance
+    table: ScoreTable, make_assessment: MakeAssessment, make_report: MakeReport
 ) -> None:
     assessment = make_assessment(table)
-    assert _render(assessment, table, provenance) == _render(assessment, table, provenance)
+    assert render_html(make_report(assessment, table)) == render_html(make_report(assessment, table))
 
 
 def test_equal_scores_still_make_a_page(
-    table: ScoreTable, make_assessment: MakeAssessment, provenance: Provenance
+    table: ScoreTable, make_assessment: MakeAssessment, make_report: MakeReport
 ) -> None:
     flat = replace(table, scores=table.scores * 0)
-    assert "All scores are equal" in _render(make_assessment(flat), flat, provenance)
+    assert "All scores are equal" in render_html(make_report(make_assessment(flat), flat))

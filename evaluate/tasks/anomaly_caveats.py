@@ -1,19 +1,60 @@
-"""Caveats: what a reader must know before believing the numbers, in plain words."""
+"""What the figures of an anomaly detector amount to, and what to know before believing them, in plain words."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
-from ..metrics.estimate import Estimate, percent, span
-from ..metrics.threshold import exceedance_p_value
-from ..wording import count_of
-from .results import Assessment
-from .scores import ScoreTable
+from ...metrics.estimate import Estimate, percent, span
+from ...metrics.threshold import exceedance_p_value
+from ...wording import count_of, from_to
+from ..scores import ScoreTable
+from ..section import Standing
+from .anomaly_figures import Assessment
 
 # A chosen limit, not a measured one: the averaging must not decide the second figure of the result.
 LARGEST_WEIGHTS_GAP = 0.02
 FEW_NORMALS = 30
 RAREST_CHANCE = 0.05
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A headline and the sentences that explain it."""
+
+    standing: Standing
+    headline: str
+    explanation: str
+
+
+def verdict(assessment: Assessment) -> Verdict:
+    """Judge the model against chance first, then against the stronger of the controls that see no recording."""
+    model, media_free, files = assessment.auroc, assessment.controls.media_free, assessment.controls.file_metadata
+    pairs = (
+        f"Of 100 pairs of one defect and one normal sample, it gives the defect the higher score in about "
+        f"{100 * model.value:.0f} ({from_to(100 * model.low, 100 * model.high, '.0f')}); guessing gives 50."
+    )
+    whole = assessment.whole
+    if whole is not None and whole.num_own_scale:
+        why = f"{count_of(whole.num_own_scale, 'sample')} that lack a modality score on a scale of their own."
+        return Verdict("bad", "The scores are on several scales, so the AUROC misleads", f"{why} {pairs}")
+    if model.low <= 0.5:
+        return Verdict("bad", "The model is not shown to be better than chance", pairs)
+    if media_free.auroc is None:
+        why = "Whether it sees the defects or only the settings cannot be told, because there is no media-free control."
+        return Verdict("doubtful", "The model beats chance, but a control is missing", f"{pairs} {why}")
+    name, told, control = "media-free control", "settings", media_free.auroc
+    if files.auroc is not None and files.auroc.value > control.value:
+        name, told, control = "file-metadata control", "number, size and length of files", files.auroc
+    reaches = f"A control that never sees a recording, but the {told}, gets {100 * control.value:.0f}"
+    if control.value >= model.value:
+        why = f"{reaches}, so on these data the result does not show that the model sees defects."
+        return Verdict("bad", f"The model does not beat the {name}", f"{pairs} {why}")
+    if control.overlaps(model):
+        why = f"{reaches}, and the two intervals overlap: part of the result may come from the {told}."
+        return Verdict("doubtful", f"The model beats chance, but not clearly the {name}", f"{pairs} {why}")
+    why = f"{reaches}, clearly less."
+    return Verdict("good", "The model beats chance and the media-free control", f"{pairs} {why}")
 
 
 def caveats(assessment: Assessment, *, validation: ScoreTable, test: ScoreTable) -> tuple[str, ...]:
@@ -126,7 +167,7 @@ def _about_weights(assessment: Assessment) -> Iterator[str]:
 
 
 def _about_threshold(assessment: Assessment) -> Iterator[str]:
-    threshold, confusion = assessment.threshold, assessment.threshold.confusion
+    threshold, confusion = assessment.threshold, assessment.confusion
     if threshold.num_normal * threshold.target_fpr < 1:
         yield (
             f"{count_of(threshold.num_normal, 'validation normal')} are too few to set a false-alarm rate of "

@@ -1,0 +1,217 @@
+"""A judge turns scores into sections of a report, by what it has calibrated on validation; the engine knows no metric.
+
+A calibration is what scores of new samples are read by: alarm thresholds, the scale of scores. It is kept in the run as
+calibration.json, says what it rests on, and is made again where that is something else by now.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from typing_extensions import TypedDict
+
+from ..cache.store import FeatureStore
+from ..configs.schema import EvaluateSettings
+from ..documents import fingerprint
+from ..errors import TrainingError
+from ..train.data.samples import VALIDATION_SPLIT
+from ..train.runs.documents import Count, Line
+from ..train.runs.folder import RunFolder
+from ..train.runs.trained_run import TrainedRun
+from ..train.state import Best
+from ..train.training_caveats import training_caveats
+from ..wording import count_of
+from .judged_rows import SeenRows, rows_caveats, withdrawn_caveats
+from .scale import scale_ways
+from .scores import ScoreTable
+from .scoring import Scored, Scorer, score_split
+from .section import Section
+
+
+class RestsOn(TypedDict):
+    """What a calibration was made from.
+
+    Attributes:
+        fingerprint: of the features that the run was trained on.
+        epoch: whose weights scored.
+        samples: fingerprint of the validation samples that were scored, of their labels, of what each lacks, and of the
+            ways in which the normals among them were scored.
+        settings: fingerprint of the section `evaluate`.
+    """
+
+    fingerprint: Line
+    epoch: Count
+    samples: Line
+    settings: Line
+
+
+class Calibration(TypedDict):
+    """calibration.json, as far as all judges agree; each adds what its scores are read by."""
+
+    task: Line
+    rests_on: RestsOn
+
+
+Kept = TypeVar("Kept", bound=Calibration)
+
+
+@dataclass(frozen=True, eq=False)
+class Background:
+    """What the scores of a split are held against.
+
+    Attributes:
+        seen: the rows that training knew.
+        best: the epoch whose weights scored.
+        validation: its scores.
+        settings: the section `evaluate` that is in force.
+    """
+
+    run: TrainedRun
+    store: FeatureStore
+    seen: SeenRows
+    best: Best
+    validation: Scored
+    settings: EvaluateSettings
+
+    @property
+    def rests_on(self) -> RestsOn:
+        """What a calibration on this validation rests on."""
+        table = self.validation.table
+        ways = sorted([way.weights, *sorted(way.without)] for way in self.validation.normals)
+        return RestsOn(
+            fingerprint=self.run.manifest["fingerprint"],
+            epoch=self.best.epoch,
+            samples=fingerprint([list(table.keys), table.labels.tolist(), list(table.lacks), ways]),
+            settings=fingerprint(self.settings.model_dump(mode="json")),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """What a judge found of one split.
+
+    Attributes:
+        sections: in the order in which they are read.
+        warnings: in plain words, the gravest first.
+        table: the samples with their scores as they were judged.
+        threshold: above which a score raises an alarm; None where there are no alarms.
+    """
+
+    sections: Sequence[Section]
+    warnings: Sequence[str]
+    table: ScoreTable
+    threshold: float | None
+
+
+class Judge(Protocol[Kept]):
+    """Judges runs of one task."""
+
+    @property
+    def task(self) -> str:
+        """The name of the task."""
+
+    @property
+    def kept(self) -> type[Kept]:
+        """The type of calibration.json."""
+
+    def calibrate(self, background: Background) -> Kept:
+        """What scores are read by, from the validation samples alone.
+
+        Raises:
+            MetricError: if validation lacks what that takes.
+        """
+
+    def assess(self, test: Scored, calibration: Kept, *, background: Background) -> Judgement:
+        """Every section and every warning of a report on `test`.
+
+        Raises:
+            MetricError: if the samples cannot be judged, such as those of one label alone.
+        """
+
+
+def judge_split(
+    judge: Judge[Kept],
+    scorer: Scorer,
+    split: str,
+    *,
+    settings: EvaluateSettings,
+    hide: Mapping[str, Collection[str]] | None = None,
+) -> Judgement:
+    """Score a split and judge the scores, by the calibration that the run keeps.
+
+    `hide` are the feature sets by modality that are to be hidden from the model, one modality at a time.
+
+    Raises:
+        NotFoundError: as `score_split`, or if the run was interrupted before its first checkpoint.
+        MetricError: as `score_split`, `Judge.calibrate` and `Judge.assess`.
+        TrainingError: as `calibration_of`.
+    """
+    background = background_of(scorer, settings=settings)
+    test = score_split(scorer, split, hide=hide)
+    return judge.assess(test, calibration_of(judge, background), background=background)
+
+
+def background_of(scorer: Scorer, *, settings: EvaluateSettings) -> Background:
+    """Score validation, and gather what else a judge may ask; raises what `judge_split` raises."""
+    validation = score_split(scorer, VALIDATION_SPLIT, scale_ways=scale_ways(scorer))
+    return Background(scorer.run, scorer.store, scorer.seen, scorer.run.best(), validation, settings)
+
+
+def calibration_of(judge: Judge[Kept], background: Background) -> Kept:
+    """The calibration that the run keeps; made, and kept, where there is none or it rests on something else by now.
+
+    With other settings of the section `evaluate` than the run's own it is made for this once and not kept.
+
+    Raises:
+        TrainingError: if what the run keeps is damaged, was edited, or is not of this run.
+        MetricError: as `Judge.calibrate`.
+    """
+    folder = background.run.folder
+    kept = read_calibration(folder, judge.kept) if folder.calibration_path.exists() else None
+    if kept is not None and kept["rests_on"]["fingerprint"] != background.run.manifest["fingerprint"]:
+        raise TrainingError(
+            f"{folder.calibration_path} rests on other features than {folder.path} was trained on; delete it, and "
+            "`weldcache eval` makes it again."
+        )
+    if kept is not None and kept["task"] == judge.task and kept["rests_on"] == background.rests_on:
+        return kept
+    made = judge.calibrate(background)
+    if background.settings == background.run.settings.evaluate:
+        folder.write(folder.calibration_path, made)
+    return made
+
+
+def read_calibration(folder: RunFolder, kind: type[Kept]) -> Kept:
+    """What scores of a run are read by.
+
+    Raises:
+        TrainingError: if it is damaged, was edited, or is of another run.
+        OSError: if there is none.
+    """
+    return folder.read(folder.calibration_path, kind)
+
+
+def caveats_of_rows(test: Scored, background: Background) -> tuple[str, ...]:
+    """What to know of the samples that take no part, whatever is judged."""
+    return rows_caveats(test.rows, background.validation.rows, split=test.split)
+
+
+def caveats_of_training(background: Background) -> Iterator[str]:
+    """What to know of the samples that the run was trained on, whatever is judged."""
+    run, store, seen = background.run, background.store, background.seen
+    yield from training_caveats(store, seen.train, recipe=run.recipe, untrained=seen.untrained)
+    yield from withdrawn_caveats(seen, store)
+
+
+def caveats_of_completeness(test: Scored, background: Background) -> Iterator[str]:
+    """What to know of samples without a score, and of a training that is not over, whatever is judged."""
+    if test.rows.num_lacking:
+        yield (
+            f"Not scored, and in no figure: {count_of(test.rows.num_lacking, 'sample')} of {test.split} without "
+            "features that this model needs."
+        )
+    if not background.run.folder.finished:
+        yield (
+            f"Training is not finished, this is epoch {background.best.epoch} of at most "
+            f"{background.run.settings.train.epochs}: {background.run.folder.how_to_go_on()}"
+        )

@@ -1,0 +1,50 @@
+"""The report for a terminal: its brief sections, one table below the other, and no pictures."""
+
+from collections.abc import Iterator
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from ...tables import literal, make_table
+from ..section import DEMO_SENTENCE, Report, Rows, Section, interval, number
+
+
+def render_terminal(report: Report) -> RenderableType:
+    """Something that `rich` prints. All texts are literal: square brackets in a class name are no markup."""
+    provenance = report.provenance
+    shown: list[RenderableType] = [literal(f"{provenance.run_name} on {provenance.split}", "bold")]
+    for section in report.sections:
+        if section.brief:
+            shown += _section(section)
+    if provenance.backbones_are_random:
+        shown.append(literal(DEMO_SENTENCE))
+    return Group(*shown)
+
+
+def _section(section: Section) -> Iterator[RenderableType]:
+    if section.look == "verdict":
+        yield literal(f"{section.title}.", "bold")
+    if section.shown:
+        yield _facts(section)
+    for rows in section.rows:
+        yield _rows(rows, title=rows.title or ("" if section.shown else section.title))
+    for point in section.points:
+        yield literal(f"- {point}")
+
+
+def _facts(section: Section) -> Table:
+    table = make_table(literal(section.title), left=[""], right=["value", "95% interval"])
+    table.add_column("note")
+    for fact in section.shown:
+        spread = interval(fact.value, fact.style)
+        table.add_row(literal(fact.label or ""), number(fact.value, fact.style), spread, literal(fact.note))
+    return table
+
+
+def _rows(rows: Rows, *, title: str) -> Table:
+    table = make_table(literal(title), left=[])
+    for column in rows.shown:
+        table.add_column(literal(column.label or ""), justify="left" if column.of_text else "right", overflow="fold")
+    for cells in rows.cells:
+        table.add_row(*map(literal, cells))
+    return table

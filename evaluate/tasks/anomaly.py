@@ -1,0 +1,169 @@
+"""The judge of anomaly detectors: defects against normals, beside what can be had without a model."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from typing_extensions import TypedDict
+
+from ...train.runs.documents import Count, Line
+from ...train.runs.trained_run import Weights
+from ...wording import count_of
+from ..controls import file_metadata
+from ..judge import (
+    Background,
+    Calibration,
+    Judgement,
+    caveats_of_completeness,
+    caveats_of_rows,
+    caveats_of_training,
+)
+from ..modalities import change_caveats, lacking_caveats, modalities_seen_missing, modality_results
+from ..recorded import collapse_caveats, representations, reproduction_caveats, training_section
+from ..scale import FEWEST_NORMALS, Placed, Scale, Scales, place, scale_caveats, scale_of, whole_samples
+from ..scoring import Scored, Way
+from .anomaly_caveats import caveats
+from .anomaly_figures import AlarmThreshold, Assessment, alarm_threshold, assess
+from .anomaly_sections import sections
+
+
+class ScaleOfWay(TypedDict):
+    """Where the whole validation normals lie in one way of scoring; mean and deviation are None where that is not
+    known."""
+
+    weights: Weights
+    without: list[Line]
+    mean: float | None
+    deviation: float | None
+
+
+class AnomalyCalibration(Calibration):
+    """What scores are read by: a threshold, and the scale of samples that lack nothing.
+
+    Attributes:
+        threshold: scores strictly above raise an alarm.
+        target_fpr: the false-alarm rate that it aims at.
+        num_normal: on how many validation normals it rests.
+        num_normal_above: how many of them score above it.
+        scales: see `scale`; empty where no sample of the store lacks anything.
+        num_scale_normals: on how many whole validation normals these rest.
+    """
+
+    threshold: float
+    target_fpr: float
+    num_normal: Count
+    num_normal_above: Count
+    scales: list[ScaleOfWay]
+    num_scale_normals: Count
+
+
+@dataclass(frozen=True)
+class AnomalyJudge:
+    """Judges by AUROC, with a threshold that saw normals of validation alone."""
+
+    task: str = "anomaly"
+    kept: type[AnomalyCalibration] = AnomalyCalibration
+
+    def calibrate(self, background: Background) -> AnomalyCalibration:
+        validation, target_fpr = background.validation, background.settings.target_fpr
+        scales = {way: scale_of(scores) for way, scores in validation.normals.items()}
+        num_scale_normals = max(map(len, validation.normals.values()), default=0)
+        placed = place(validation, scales=scales, num_scale_normals=num_scale_normals)
+        threshold = alarm_threshold(placed.table, target_fpr=target_fpr)
+        return AnomalyCalibration(
+            task=self.task,
+            rests_on=background.rests_on,
+            threshold=threshold.value,
+            target_fpr=target_fpr,
+            num_normal=threshold.num_normal,
+            num_normal_above=threshold.num_normal_above,
+            scales=[_as_document(way, scale) for way, scale in scales.items()],
+            num_scale_normals=num_scale_normals,
+        )
+
+    def assess(self, test: Scored, calibration: AnomalyCalibration, *, background: Background) -> Judgement:
+        placed, validation = (placed_by(calibration, scored) for scored in (test, background.validation))
+        assessment = _figures(placed, validation, calibration, background)
+        watched = representations(background.run.metrics, best_epoch=background.best.epoch)
+        seen_missing = modalities_seen_missing(background.run)
+        warnings = (
+            *caveats_of_rows(test, background),
+            *reproduction_caveats(
+                background.validation.table,
+                recorded=assessment.recorded_validation_auroc,
+                recorded_keys=background.run.manifest["samples"]["validation"],
+                precision=background.run.precision,
+            ),
+            *caveats_of_training(background),
+            *scale_caveats(placed, validation=validation, auroc=assessment.auroc, whole=assessment.whole),
+            *caveats(assessment, validation=validation.table, test=placed.table),
+            *_about_fusion(background),
+            *lacking_caveats(placed, seen_missing=seen_missing),
+            *change_caveats(assessment.modalities),
+            *collapse_caveats(watched, num_normal=assessment.threshold.num_normal),
+            *caveats_of_completeness(test, background),
+        )
+        training = training_section(background.run.metrics, watched)
+        return Judgement(
+            sections=sections(assessment, test=placed.table, warnings=warnings, training=training),
+            warnings=warnings,
+            table=placed.table,
+            threshold=calibration["threshold"],
+        )
+
+
+def placed_by(calibration: AnomalyCalibration, scored: Scored) -> Placed:
+    """Scores of a split on the scale that a calibration knows."""
+    scales: Scales = {
+        Way(each["weights"], frozenset(each["without"])): None
+        if each["mean"] is None or each["deviation"] is None
+        else Scale(each["mean"], each["deviation"])
+        for each in calibration["scales"]
+    }
+    return place(scored, scales=scales, num_scale_normals=calibration["num_scale_normals"])
+
+
+def _as_document(way: Way, scale: Scale | None) -> ScaleOfWay:
+    return ScaleOfWay(
+        weights=way.weights,
+        without=sorted(way.without),
+        mean=None if scale is None else scale.mean,
+        deviation=None if scale is None else scale.deviation,
+    )
+
+
+def _figures(placed: Placed, validation: Placed, calibration: AnomalyCalibration, background: Background) -> Assessment:
+    run, store, seen = background.run, background.store, background.seen
+    trained_on = store.index.select(seen.train)
+    assessment = assess(
+        test=placed.table,
+        validation=validation.table,
+        train_attributes=trained_on.attributes,
+        files=file_metadata(store, placed.scored.rows.usable, recipe=run.recipe),
+        train_files=file_metadata(store, seen.train, recipe=run.recipe),
+        train_sessions=trained_on.sessions.tolist(),
+        threshold=AlarmThreshold(
+            calibration["threshold"],
+            calibration["target_fpr"],
+            calibration["num_normal"],
+            calibration["num_normal_above"],
+        ),
+        seed=background.settings.seed,
+    )
+    return replace(
+        assessment,
+        recorded_validation_auroc=background.best.metrics.get("val_auroc"),
+        modalities=modality_results(placed, seen_missing=modalities_seen_missing(run)),
+        whole=whole_samples(placed),
+        validation_is_rescaled=bool(validation.rescaled.any()),
+    )
+
+
+def _about_fusion(background: Background) -> Iterator[str]:
+    manifest = background.run.manifest
+    num_normal = manifest["counts"].get("validation_normals", 0)
+    if "members" in manifest and num_normal < FEWEST_NORMALS:
+        yield (
+            "The members' scores were brought together by their spread over "
+            f"{count_of(num_normal, 'validation normal')} alone: with others they might count otherwise, and no "
+            "interval holds the error of that."
+        )

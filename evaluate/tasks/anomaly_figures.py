@@ -1,0 +1,194 @@
+"""The figures of an anomaly detector on a scored split, from scores alone."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ...errors import MetricError
+from ...metrics.auroc import auroc_interval
+from ...metrics.estimate import Estimate
+from ...metrics.ranking import average_precision, fpr_at_tpr
+from ...metrics.threshold import Confusion, confusion_at, normal_quantile_threshold
+from ..controls import Controls, file_metadata_control, majority_accuracy, media_free_control, random_control
+from ..modalities import ModalityResult
+from ..scale import WholeSamples
+from ..scores import Attributes, ScoreTable
+
+SMALLEST_GROUP = 5
+TOO_SMALL_NOTE = "n too small"
+
+
+@dataclass(frozen=True)
+class ClassResult:
+    """AUROC of one defect class, `num` samples, against all normals; `note` says where `num` is too small to judge."""
+
+    auroc: Estimate
+    num: int
+    note: str | None
+
+
+@dataclass(frozen=True)
+class AlarmThreshold:
+    """A threshold from validation normals.
+
+    Attributes:
+        value: in the unit of the scores; scores strictly above raise an alarm.
+        target_fpr: the false-alarm rate that was asked for.
+        num_normal: how many validation normals it was taken from.
+        num_normal_above: how many of them score above it.
+    """
+
+    value: float
+    target_fpr: float
+    num_normal: int
+    num_normal_above: int
+
+
+@dataclass(frozen=True)
+class SessionDisjoint:
+    """AUROC over the samples from sessions that neither training nor validation saw; `note` says what limits it."""
+
+    auroc: Estimate | None
+    num_normal: int
+    num_defect: int
+    note: str | None
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """Everything that a report says about a trained model on one split.
+
+    Attributes:
+        auroc: with the averaged (EMA) weights, which are the ones a run ships.
+        raw_auroc: with the weights of the same epoch as the optimiser left them, before averaging.
+        ap: average precision, defects being the positives.
+        fpr_at_95_tpr: false-alarm rate where 95 % of the defects are found.
+        per_class: by defect class, in alphabetical order.
+        confusion: alarms at the threshold among the samples.
+        validation_auroc: None where validation has one class only.
+        recorded_validation_auroc: what training's log says of the same weights; None where it says nothing.
+        modalities: by modality the model without it; empty where it can do without none.
+        whole: the samples that lack nothing; None where all are such, so that there is nothing to compare.
+        validation_is_rescaled: whether `validation_auroc` is over scores that were put on one scale, unlike what
+            training's log says.
+    """
+
+    auroc: Estimate
+    raw_auroc: Estimate
+    ap: float
+    fpr_at_95_tpr: float
+    num_normal: int
+    num_defect: int
+    per_class: Mapping[str, ClassResult]
+    threshold: AlarmThreshold
+    confusion: Confusion
+    controls: Controls
+    session_disjoint: SessionDisjoint
+    validation_auroc: Estimate | None
+    recorded_validation_auroc: float | None = None
+    modalities: Mapping[str, ModalityResult] = field(default_factory=dict)
+    whole: WholeSamples | None = None
+    validation_is_rescaled: bool = False
+
+
+def assess(
+    *,
+    test: ScoreTable,
+    validation: ScoreTable,
+    train_attributes: Attributes,
+    files: Attributes,
+    train_files: Attributes,
+    train_sessions: Collection[str],
+    threshold: AlarmThreshold,
+    seed: int,
+) -> Assessment:
+    """Judge the scores of `test`.
+
+    Args:
+        test: the samples to report on, of both labels.
+        validation: the samples that chose the weights and gave the threshold; they may hold no defects.
+        train_attributes: the attributes of the samples that the model trained on, one value a sample.
+        files: what is known of the files of the samples of `test`.
+        train_files: the same of those that the model trained on.
+        train_sessions: the recording sessions of those samples.
+        threshold: from the normals of `validation`.
+        seed: of the random control.
+
+    Raises:
+        MetricError: `test` has one label only.
+    """
+    _require_both_labels(test)
+    return Assessment(
+        auroc=auroc_interval(test.scores, test.labels),
+        raw_auroc=auroc_interval(test.raw_scores, test.labels),
+        ap=average_precision(test.scores, test.labels),
+        fpr_at_95_tpr=fpr_at_tpr(test.scores, test.labels, tpr=0.95),
+        num_normal=int(np.count_nonzero(test.labels == 0)),
+        num_defect=int(np.count_nonzero(test.labels == 1)),
+        per_class=_per_class(test),
+        threshold=threshold,
+        confusion=confusion_at(threshold.value, scores=test.scores, labels=test.labels),
+        controls=Controls(
+            random=random_control(test, generator=np.random.default_rng(seed)),
+            media_free=media_free_control(test, train_attributes=train_attributes),
+            file_metadata=file_metadata_control(test, files=files, train_files=train_files),
+            chance_ap=float(np.mean(test.labels)),
+            majority_accuracy=majority_accuracy(test.labels),
+        ),
+        session_disjoint=_session_disjoint(test, seen={*train_sessions, *validation.sessions}),
+        validation_auroc=_auroc_if_defined(validation),
+    )
+
+
+def _require_both_labels(test: ScoreTable) -> None:
+    if len(set(test.labels.tolist())) < 2:
+        held = "no samples" if not len(test) else f"only {'defects' if test.labels[0] else 'normals'}"
+        splits = " and ".join(sorted(set(test.splits))) or "to evaluate"
+        raise MetricError(
+            f"The split {splits} holds {held}: AUROC compares defects with normals, so it needs both. "
+            "Choose another split, or mend the labels of the data set."
+        )
+
+
+def _auroc_if_defined(table: ScoreTable) -> Estimate | None:
+    return auroc_interval(table.scores, table.labels) if len(set(table.labels.tolist())) == 2 else None
+
+
+def _per_class(test: ScoreTable) -> Mapping[str, ClassResult]:
+    names = np.array(test.class_names)
+    normal, defect = test.labels == 0, test.labels == 1
+    results = {}
+    for name in sorted(set(names[defect].tolist())):
+        of_class = defect & (names == name)
+        num, among = int(np.count_nonzero(of_class)), normal | of_class
+        note = TOO_SMALL_NOTE if num < SMALLEST_GROUP else None
+        results[name] = ClassResult(auroc_interval(test.scores[among], test.labels[among]), num=num, note=note)
+    return results
+
+
+def alarm_threshold(validation: ScoreTable, *, target_fpr: float) -> AlarmThreshold:
+    """The threshold above which at most the share `target_fpr` of the validation normals lies.
+
+    Raises:
+        MetricError: as `normal_quantile_threshold`.
+    """
+    normal_scores = validation.scores[validation.labels == 0]
+    value = normal_quantile_threshold(normal_scores, target_fpr=target_fpr)
+    return AlarmThreshold(value, target_fpr, normal_scores.size, int(np.count_nonzero(normal_scores > value)))
+
+
+def _session_disjoint(test: ScoreTable, *, seen: Collection[str]) -> SessionDisjoint:
+    # An unknown session may be any session, so it counts as seen.
+    alone = test.select(np.array([session != "" and session not in seen for session in test.sessions], dtype=bool))
+    num_normal, num_defect = (int(np.count_nonzero(alone.labels == label)) for label in (0, 1))
+    note = None
+    if not any(test.sessions):
+        note = "no sessions are recorded"
+    elif min(num_normal, num_defect) == 0:
+        note = f"{num_normal} normal and {num_defect} defect samples come from sessions of their own"
+    elif min(num_normal, num_defect) < SMALLEST_GROUP:
+        note = TOO_SMALL_NOTE
+    elif len(alone) == len(test):
+        note = "whole split"
+    return SessionDisjoint(auroc=_auroc_if_defined(alone), num_normal=num_normal, num_defect=num_defect, note=note)

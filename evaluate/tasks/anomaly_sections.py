@@ -1,0 +1,306 @@
+"""The sections of a report on an anomaly detector, in the order in which they are read."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from ...metrics.estimate import Estimate
+from ...metrics.ranking import roc_curve
+from ...metrics.threshold import clopper_pearson, exceedance_rate
+from ...wording import visible
+from ..modalities import modality_section
+from ..scores import ScoreTable
+from ..section import Column, Curve, Curves, Fact, Group, Intervals, Panel, Rows, Section, Spreads, Tone
+from .anomaly_caveats import verdict
+from .anomaly_figures import Assessment
+
+_NUM_WORST = 8
+
+
+def sections(
+    assessment: Assessment, *, test: ScoreTable, warnings: Sequence[str], training: Section
+) -> tuple[Section, ...]:
+    """Every section.
+
+    Args:
+        assessment: the figures.
+        test: the table that they were made from.
+        warnings: the gravest first.
+        training: how training went.
+    """
+    found = verdict(assessment)
+    modalities = modality_section(assessment.modalities)
+    return (
+        _headline(assessment),
+        Section(
+            id="verdict",
+            title=found.headline,
+            note=[found.explanation],
+            points=warnings or ["No warning was raised."],
+            look="verdict",
+            standing=found.standing,
+            brief=True,
+        ),
+        _beside_controls(assessment),
+        _ranking(test, threshold=assessment.threshold.value),
+        _at_threshold(assessment),
+        _by_class(assessment, test=test),
+        *([] if modalities is None else [modalities]),
+        _worst(test, threshold=assessment.threshold.value),
+        _further(assessment),
+        training,
+        _HOW,
+    )
+
+
+def _headline(assessment: Assessment) -> Section:
+    """The model's AUROC with what it has to be compared with."""
+    media_free, files, whole = assessment.controls.media_free, assessment.controls.file_metadata, assessment.whole
+    disjoint = assessment.session_disjoint
+    facts = [
+        Fact("auroc", "AUROC", assessment.auroc, note=_counts(assessment.num_normal, assessment.num_defect)),
+        Fact(
+            "media_free_control",
+            "Media-free control",
+            media_free.auroc,
+            note=media_free.reason or "settings alone, no recordings",
+        ),
+        Fact(
+            "file_metadata_control",
+            "File-metadata control",
+            files.auroc,
+            note=files.reason or "number, size and length of files alone",
+        ),
+        Fact("random_control", "Random scores", assessment.controls.random, note="canary: belongs near 0.5"),
+        Fact(
+            "session_disjoint",
+            "Unseen sessions only",
+            disjoint.auroc,
+            note="; ".join(filter(None, [_counts(disjoint.num_normal, disjoint.num_defect), disjoint.note])),
+        ),
+        Fact("num_normal", None, assessment.num_normal),
+        Fact("num_defect", None, assessment.num_defect),
+        Fact("session_disjoint_num_normal", None, disjoint.num_normal),
+        Fact("session_disjoint_num_defect", None, disjoint.num_defect),
+    ]
+    if whole is not None:
+        note = f"{_counts(whole.num_normal, whole.num_defect)} that lack no modality"
+        facts.insert(1, Fact("whole_samples", "Whole samples only", whole.auroc, note=note))
+        facts += [
+            Fact("whole_samples_num_normal", None, whole.num_normal),
+            Fact("whole_samples_num_defect", None, whole.num_defect),
+            Fact("num_own_scale", None, whole.num_own_scale),
+            Fact("num_scale_normals", None, whole.num_scale_normals),
+        ]
+    return Section(id="headline", title="AUROC", facts=facts, look="headline", brief=True)
+
+
+def _counts(num_normal: int, num_defect: int) -> str:
+    return f"{num_normal} normal, {num_defect} defect"
+
+
+def _beside_controls(assessment: Assessment) -> Section:
+    whole = assessment.whole
+    rows: list[tuple[str, Estimate | None, Tone]] = [
+        ("This model", assessment.auroc, "model"),
+        ("Model, whole samples only", None if whole is None else whole.auroc, "model"),
+        ("Media-free control", assessment.controls.media_free.auroc, "control"),
+        ("File-metadata control", assessment.controls.file_metadata.auroc, "control"),
+        ("Random scores", assessment.controls.random, "control"),
+        ("Model, unseen sessions only", assessment.session_disjoint.auroc, "model"),
+        ("Model, raw weights", assessment.raw_auroc, "model"),
+        ("Model, on validation", assessment.validation_auroc, "model"),
+    ]
+    shown = [(name, estimate, tone) for name, estimate, tone in rows if estimate is not None]
+    figure = Intervals("AUROC of the model and of the controls, with intervals", "AUROC (dashed: chance)", shown)
+    return Section(id="controls", title="The model beside its controls", figures=[figure])
+
+
+def _ranking(test: ScoreTable, *, threshold: float) -> Section:
+    curve, num_defect = roc_curve(test.scores, test.labels), int(np.count_nonzero(test.labels))
+    band = [clopper_pearson(round(share * num_defect), trials=num_defect) for share in curve.tpr]
+    low, high = np.array([bound.low for bound in band]), np.array([bound.high for bound in band])
+    steps = Curve(curve.fpr, curve.tpr, "model", label="model", low=low, high=high)
+    roc = Curves(
+        "ROC curve",
+        "false-alarm rate",
+        [Panel("detection rate", [steps], kind="shares")],
+        caption="ROC curve with a pointwise 95% band",
+    )
+    parts: tuple[tuple[int, str, Tone], ...] = ((0, "normal", "model"), (1, "defect", "defect"))
+    histograms = Spreads(
+        "Histograms of the scores of normals and defects",
+        "anomaly score",
+        [Group(name, test.scores[test.labels == label], tone) for label, name, tone in parts],
+        shape="histograms",
+        mark=threshold,
+        caption="Scores of normals and defects, each as a share of its own class",
+    )
+    return Section(id="ranking", title="Telling defects from normals", figures=[roc, histograms])
+
+
+def _at_threshold(assessment: Assessment) -> Section:
+    threshold, confusion = assessment.threshold, assessment.confusion
+    expected = exceedance_rate(threshold.num_normal_above, num_reference=threshold.num_normal)
+    facts = (
+        Fact("threshold", "Threshold", threshold.value, style="#.4g", note="a score above raises an alarm"),
+        Fact(
+            "achieved_fpr",
+            "False alarms here",
+            confusion.fpr,
+            style=".1%",
+            note=f"{confusion.false_alarms} of {assessment.num_normal} normals",
+        ),
+        Fact(
+            "recall",
+            "Defects found",
+            confusion.recall,
+            style=".1%",
+            note=f"{confusion.detected} of {assessment.num_defect} defects",
+        ),
+        Fact("balanced_accuracy", "Balanced accuracy", confusion.balanced_accuracy, note="chance 0.5"),
+        Fact("f1", "F1", confusion.f1),
+        Fact("expected_fpr", None, expected, style=".1%"),
+        Fact("target_fpr", None, threshold.target_fpr, style=".1%"),
+        Fact("num_validation_normal", None, threshold.num_normal),
+        Fact("validation_fpr", None, threshold.num_normal_above / threshold.num_normal),
+    )
+    columns = (Column("truth", "", of_text=True), Column("alarm", "alarm"), Column("no_alarm", "no alarm"))
+    values = (
+        ("Defects", confusion.detected, confusion.missed),
+        ("Normals", confusion.false_alarms, confusion.passed),
+    )
+    note = (
+        f"The threshold comes from {threshold.num_normal} normal validation samples alone, for a false-alarm rate of "
+        f"{threshold.target_fpr:.1%}; with so many, the true rate lies between {expected.low:.1%} and "
+        f"{expected.high:.1%} nineteen times in twenty."
+    )
+    return Section(
+        id="threshold",
+        title="At the alarm threshold",
+        facts=facts,
+        rows=[Rows("confusion", columns, values)],
+        note=[note],
+        look="tiles",
+        brief=True,
+    )
+
+
+def _by_class(assessment: Assessment, *, test: ScoreTable) -> Section:
+    ranked = sorted(assessment.per_class.items(), key=lambda item: item[1].auroc.value, reverse=True)
+    bars = Intervals(
+        "AUROC by defect class with intervals",
+        "AUROC (dashed: chance)",
+        [(f"{visible(name)} ({found.num})", found.auroc, "defect") for name, found in ranked],
+        caption="AUROC of each defect class against all normals, number of samples in brackets",
+    )
+    names = np.array(test.class_names)
+    classes = sorted({(int(label), str(name)) for label, name in zip(test.labels, names, strict=True)}, reverse=True)
+    boxes = Spreads(
+        "Box plots of the scores by class",
+        "anomaly score (dotted: threshold)",
+        [
+            Group(visible(name), test.scores[(test.labels == label) & (names == name)], "defect" if label else "model")
+            for label, name in classes
+        ],
+        shape="boxes",
+        mark=assessment.threshold.value,
+        caption="Scores by class: median, quartiles, and whiskers to the 5th and 95th percentile",
+    )
+    columns = (
+        Column("class", "Defect class", of_text=True),
+        Column("num", "n"),
+        Column("auroc", "AUROC"),
+        Column("note", "note", of_text=True),
+    )
+    values = [(name, found.num, found.auroc, found.note) for name, found in assessment.per_class.items()]
+    return Section(
+        id="by_class",
+        title="By defect class",
+        rows=[Rows("by_class", columns, values)],
+        figures=[bars, boxes],
+        brief=True,
+    )
+
+
+def _worst(test: ScoreTable, *, threshold: float) -> Section:
+    """The most confident errors: the normals that score highest and the defects that score lowest."""
+    by_score = np.argsort(test.scores, kind="stable").tolist()
+    lowest_defects = [row for row in by_score if test.labels[row] == 1][:_NUM_WORST]
+    highest_normals = [row for row in by_score[::-1] if test.labels[row] == 0][:_NUM_WORST]
+    columns = (
+        Column("key", "key", of_text=True),
+        Column("class", "class", of_text=True),
+        Column("score", "score", style="#.4g"),
+        Column("alarm", "", of_text=True),
+    )
+
+    def table(name: str, title: str, rows: Sequence[int]) -> Rows:
+        values = [
+            (
+                test.keys[row],
+                test.class_names[row],
+                float(test.scores[row]),
+                "alarm" if test.scores[row] > threshold else "no alarm",
+            )
+            for row in rows
+        ]
+        return Rows(name, columns, values, title=title)
+
+    tables = (
+        table("lowest_defects", "Defects with the lowest scores", lowest_defects),
+        table("highest_normals", "Normals with the highest scores", highest_normals),
+    )
+    return Section(id="errors", title="The most confident errors", rows=tables)
+
+
+def _further(assessment: Assessment) -> Section:
+    """Figures that need their chance level beside them to mean anything."""
+    controls = assessment.controls
+    none = "" if assessment.validation_auroc is not None else "one class only"
+    facts = (
+        Fact("ap", "Average precision", assessment.ap, note=f"chance {controls.chance_ap:.3f}"),
+        Fact(
+            "fpr_at_95_tpr",
+            "False-alarm rate where 95% of the defects are found",
+            assessment.fpr_at_95_tpr,
+            note="chance 0.950",
+        ),
+        Fact(
+            "majority_accuracy",
+            "Accuracy of always giving the more frequent answer",
+            controls.majority_accuracy,
+            note="a control",
+        ),
+        Fact("raw_auroc", "AUROC with the raw instead of the averaged weights", assessment.raw_auroc),
+        Fact("validation_auroc", "AUROC on validation", assessment.validation_auroc, note=none),
+        *_recorded(assessment),
+        Fact("chance_ap", None, controls.chance_ap),
+    )
+    return Section(id="further", title="Further numbers", facts=facts)
+
+
+def _recorded(assessment: Assessment) -> Iterator[Fact]:
+    auroc = assessment.recorded_validation_auroc
+    if auroc is not None:
+        rescaled = assessment.validation_is_rescaled
+        note = "before scores were put on one scale" if rescaled else "equal to the one above"
+        yield Fact("recorded_validation_auroc", "AUROC on validation that training recorded", auroc, note=note)
+
+
+_HOW = Section(
+    id="how",
+    title="How these numbers are made",
+    look="folded",
+    note=(
+        "AUROC is the probability that a random defect scores above a random normal sample; 0.5 is guessing. Its 95% "
+        "interval is DeLong's on the logit scale, or Newcombe's score interval where a class has fewer than 10 samples "
+        "or the variance is zero. Both are approximate for classes of fewer than some twenty samples, where the truth "
+        "may be wider. It takes the samples as independent; samples of one session are not quite, so the truth is "
+        "somewhat wider.",
+        "The media-free control scores a sample by its distance to the nearest training sample in the recorded "
+        "settings. It sees no recording, so whatever it reaches can be had without looking at one.",
+        "Unseen sessions only: the samples whose session occurs in neither training nor validation.",
+        "Shares in brackets are Clopper-Pearson intervals. Model scores come from the averaged (EMA) weights.",
+    ),
+)

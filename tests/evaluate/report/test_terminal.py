@@ -1,0 +1,67 @@
+"""The terminal's table: the model, its controls, its classes, and literal text."""
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+
+from rich.console import Console
+
+from weldcache.evaluate.report.terminal import render_terminal
+from weldcache.evaluate.scores import ScoreTable
+from weldcache.evaluate.section import Provenance, Report
+from weldcache.evaluate.tasks.anomaly_figures import Assessment
+
+MakeAssessment = Callable[..., Assessment]
+MakeReport = Callable[..., Report]
+
+
+def _printed(report: Report) -> str:
+    console = Console(file=io.StringIO(), width=140)
+    console.print(render_terminal(report))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def _line(text: str, name: str) -> str:
+    """What stands behind a name in a table."""
+    (found,) = [line.removeprefix(name) for line in text.splitlines() if line.startswith(f"{name} ")]
+    return " ".join(found.split())
+
+
+def test_holds_the_numbers_and_the_warnings(
+    table: ScoreTable, make_assessment: MakeAssessment, make_report: MakeReport, provenance: Provenance
+) -> None:
+    assessment = make_assessment(replace(table, attributes={}))
+    text = _printed(make_report(assessment, table))
+    assert _line(text, "AUROC").startswith(f"{assessment.auroc.value:.3f} ")
+    assert _line(text, "Random scores").startswith(f"{assessment.controls.random.value:.3f} ")
+    assert _line(text, "Media-free control") == "none the data set records no attributes beside the media"
+    assert _line(text, "Defects found").startswith(f"{assessment.confusion.recall.value:.1%} ")
+    assert _line(text, "spatter").startswith(f"30 {assessment.per_class['spatter'].auroc.value:.3f} (")
+    assert "Demo with random-weight backbones" in text
+    assert "- There is no media-free control" in text
+    pretrained = make_report(assessment, table, provenance=replace(provenance, backbones_are_random=False))
+    assert "Demo" not in _printed(pretrained)
+
+
+def test_the_model_without_each_modality(
+    table: ScoreTable, rich_assessment: Assessment, make_report: MakeReport
+) -> None:
+    text = _printed(make_report(rich_assessment, table))
+    assert _line(text, "video") == "0.700 (0.610 to 0.780) -0.151 (-0.220 to -0.080) 3 2"
+    assert _line(text, "Whole samples only").startswith("0.830 0.750 to 0.900 ")
+    assert "Training never left out video: " in text
+
+
+def test_a_model_that_can_do_without_nothing_has_no_such_table(
+    table: ScoreTable, make_assessment: MakeAssessment, make_report: MakeReport
+) -> None:
+    text = _printed(make_report(make_assessment(table), table))
+    assert "Without one modality" not in text and "Whole samples" not in text
+
+
+def test_brackets_in_a_class_name_are_text(
+    make_table: Callable[..., ScoreTable], make_assessment: MakeAssessment, make_report: MakeReport
+) -> None:
+    table = make_table(classes=("[bold]crack[/nonsense]",))
+    assert "[bold]crack[/nonsense]" in _printed(make_report(make_assessment(table), table))

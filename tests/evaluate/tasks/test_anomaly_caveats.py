@@ -1,0 +1,180 @@
+"""Caveats: each is raised by the data that call for it, and a sound evaluation raises none."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from weldcache.evaluate.controls import MediaFreeControl
+from weldcache.evaluate.scores import ScoreTable
+from weldcache.evaluate.tasks.anomaly_caveats import caveats, verdict
+from weldcache.evaluate.tasks.anomaly_figures import Assessment
+from weldcache.metrics.estimate import Estimate
+
+MakeTable = Callable[..., ScoreTable]
+MakeAssessment = Callable[..., Assessment]
+WarningsOf = Callable[..., tuple[str, ...]]
+
+
+@pytest.fixture
+def warnings_of(make_assessment: MakeAssessment, validation_table: ScoreTable) -> WarningsOf:
+    """What is said of an assessment of a table, made with the same replacements."""
+
+    def made(test: ScoreTable, *, validation: ScoreTable = validation_table, **replaced: Any) -> tuple[str, ...]:
+        return caveats(make_assessment(test, validation=validation, **replaced), validation=validation, test=test)
+
+    return made
+
+
+def test_a_sound_evaluation_raises_none(table: ScoreTable, warnings_of: WarningsOf) -> None:
+    assert warnings_of(table) == ()
+
+
+def test_chance(make_table: MakeTable, warnings_of: WarningsOf) -> None:
+    (text,) = [text for text in warnings_of(make_table(shift=0.0)) if "better than chance" in text]
+    assert "includes 0.5" in text
+
+
+def test_turned_round_scores(table: ScoreTable, warnings_of: WarningsOf) -> None:
+    assert "below 0.5" in warnings_of(replace(table, scores=-table.scores))[0]
+
+
+def test_equal_scores(table: ScoreTable, warnings_of: WarningsOf) -> None:
+    assert "All scores are equal" in warnings_of(replace(table, scores=np.ones(len(table))))[0]
+
+
+def test_media_free_control_beats_the_model(make_table: MakeTable, warnings_of: WarningsOf) -> None:
+    train = make_table(split="train", num_defect=0, confounded=True)
+    (text,) = warnings_of(make_table(confounded=True), train=train)
+    assert "media-free control is as good as the model or better" in text
+
+
+@pytest.mark.parametrize(("control", "raised"), [(Estimate(0.7, 0.6, 0.8), False), (Estimate(0.8, 0.7, 0.9), True)])
+def test_media_free_control_comes_close(
+    control: Estimate, raised: bool, table: ScoreTable, validation_table: ScoreTable, make_assessment: MakeAssessment
+) -> None:
+    assessment = replace(make_assessment(table), auroc=Estimate(0.85, 0.81, 0.89))
+    close = replace(assessment.controls, media_free=replace(assessment.controls.media_free, auroc=control))
+    texts = caveats(replace(assessment, controls=close), validation=validation_table, test=table)
+    assert any("overlaps the model's" in text for text in texts) == raised
+
+
+def test_no_media_free_control(table: ScoreTable, warnings_of: WarningsOf) -> None:
+    (text,) = warnings_of(replace(table, attributes={}))
+    assert "no media-free control, because the data set records no attributes" in text
+
+
+def test_file_metadata_that_give_classes_away(table: ScoreTable, warnings_of: WarningsOf) -> None:
+    """As good as the model, close to it, and no better than chance, of which nothing is said."""
+    longer = table.labels.astype(float)
+    files = {"audio tokens": longer}
+    for worth, words in ((1.0, "as good as the model or better (1.000"), (0.75, "give classes away"), (0.0, None)):
+        half = np.where(np.random.default_rng(0).random(len(table)) < worth, longer, 0.0)
+        files = {"audio tokens": half}
+        texts = warnings_of(table, files=files, train_files={"audio tokens": np.zeros(5)})
+        assert [words in text for text in texts] == ([True] if words else [])
+
+
+def test_random_scores_that_know_the_label(
+    table: ScoreTable, validation_table: ScoreTable, make_assessment: MakeAssessment
+) -> None:
+    assessment = make_assessment(table)
+    broken = replace(assessment, controls=replace(assessment.controls, random=Estimate(0.9, 0.85, 0.94)))
+    assert "evaluation itself is broken" in caveats(broken, validation=validation_table, test=table)[0]
+
+
+def test_random_scores_raise_no_false_alarm(make_table: MakeTable, warnings_of: WarningsOf) -> None:
+    for seed in range(30):
+        assert not any("broken" in text for text in warnings_of(make_table(seed=seed)))
+
+
+def test_evaluating_validation_itself(validation_table: ScoreTable, warnings_of: WarningsOf) -> None:
+    texts = warnings_of(validation_table)
+    assert "150 of the 150 evaluated samples are also validation samples" in texts[0]
+    assert any("no session-disjoint AUROC" in text for text in texts)
+
+
+def test_shared_sessions(table: ScoreTable, train_table: ScoreTable, warnings_of: WarningsOf) -> None:
+    sessions = (*(train_table.sessions[0],) * 20, *table.sessions[20:])
+    (text,) = warnings_of(replace(table, sessions=sessions))
+    assert "20 of the 150 evaluated samples come from sessions" in text
+
+
+def test_validation_far_better(table: ScoreTable, make_table: MakeTable, warnings_of: WarningsOf) -> None:
+    validation = make_table(split="val", seed=1, shift=5.0)
+    assert any("Validation looks better" in text for text in warnings_of(table, validation=validation))
+
+
+def test_weights_far_apart(table: ScoreTable, warnings_of: WarningsOf) -> None:
+    raw = table.scores + np.random.default_rng(0).normal(0, 2, len(table))
+    (text,) = warnings_of(replace(table, raw_scores=raw))
+    assert "Averaged and raw weights are far apart" in text
+
+
+def test_threshold_from_too_few_normals(table: ScoreTable, make_table: MakeTable, warnings_of: WarningsOf) -> None:
+    texts = warnings_of(table, validation=make_table(split="val", num_normal=19, seed=1))
+    assert any("19 validation normals are too few to set a false-alarm rate of 5.0%" in text for text in texts)
+
+
+def test_normals_that_moved_since_validation(table: ScoreTable, warnings_of: WarningsOf) -> None:
+    texts = warnings_of(replace(table, scores=table.scores + 1.5, raw_scores=table.raw_scores + 1.5))
+    assert any("validation normals may not resemble these" in text for text in texts)
+
+
+def test_few_normals_and_small_classes(make_table: MakeTable, warnings_of: WarningsOf) -> None:
+    texts = warnings_of(make_table(num_normal=20, num_defect=12, shift=3.0))
+    assert any("Only 20 normal samples" in text for text in texts)
+    assert any(text.endswith("on their own: porosity, spatter, undercut.") for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("model", "control", "standing", "words"),
+    [
+        (Estimate(0.85, 0.8, 0.9), Estimate(0.5, 0.4, 0.6), "good", "beats chance and the media-free control"),
+        (Estimate(0.85, 0.8, 0.9), Estimate(0.8, 0.7, 0.9), "doubtful", "not clearly the media-free"),
+        (Estimate(0.85, 0.8, 0.9), Estimate(0.86, 0.8, 0.9), "bad", "does not beat the media-free control"),
+        (Estimate(0.85, 0.8, 0.9), None, "doubtful", "control is missing"),
+        (Estimate(0.55, 0.45, 0.65), Estimate(0.3, 0.2, 0.4), "bad", "not shown to be better than chance"),
+        (Estimate(0.1, 0.05, 0.2), None, "bad", "not shown to be better than chance"),
+    ],
+)
+def test_standing(
+    model: Estimate,
+    control: Estimate | None,
+    standing: str,
+    words: str,
+    table: ScoreTable,
+    make_assessment: Callable[..., Assessment],
+) -> None:
+    assessment = make_assessment(table)
+    controls = replace(
+        assessment.controls, media_free=MediaFreeControl(auroc=control, reason=None if control else "none")
+    )
+    judged = verdict(replace(assessment, auroc=model, controls=controls))
+    assert judged.standing == standing
+    assert words in judged.headline
+    assert f"about {100 * model.value:.0f} (" in judged.explanation
+
+
+def test_the_stronger_control_counts(table: ScoreTable, make_assessment: Callable[..., Assessment]) -> None:
+    assessment = make_assessment(table)
+    beaten = MediaFreeControl(auroc=Estimate(0.5, 0.4, 0.6), reason=None)
+    model = Estimate(0.85, 0.8, 0.9)
+    for control, standing, words in (
+        (Estimate(0.6, 0.5, 0.7), "good", "beats chance and"),
+        (Estimate(0.8, 0.7, 0.9), "doubtful", "not clearly the file-metadata control"),
+        (Estimate(0.9, 0.8, 0.95), "bad", "does not beat the file-metadata control"),
+    ):
+        files = MediaFreeControl(auroc=control, reason=None)
+        controls = replace(assessment.controls, media_free=beaten, file_metadata=files)
+        judged = verdict(replace(assessment, auroc=model, controls=controls))
+        assert judged.standing == standing and words in judged.headline
+
+
+def test_scores_on_several_scales_show_nothing(rich_assessment: Assessment) -> None:
+    assert rich_assessment.whole is not None
+    judged = verdict(replace(rich_assessment, whole=replace(rich_assessment.whole, num_own_scale=3)))
+    assert judged.standing == "bad" and "several scales" in judged.headline
+    assert "3 samples" in judged.explanation

@@ -1,0 +1,90 @@
+"""What scores are read by: kept in the run when it is trained, resting on what it names, made again or refused."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from weldcache.cache.store import FeatureStore
+from weldcache.errors import TrainingError
+from weldcache.evaluate.judge import background_of, calibration_of
+from weldcache.evaluate.scoring import Scorer, load_models
+from weldcache.evaluate.tasks.anomaly import AnomalyCalibration, AnomalyJudge
+from weldcache.train.runs.folder import RunFolder
+from weldcache.train.runs.trained_run import load_run
+
+Run = Callable[..., Any]
+CopyOf = Callable[[Path], Path]
+
+
+@pytest.fixture
+def project(judged: Path, copy_of: CopyOf) -> Path:
+    return copy_of(judged)
+
+
+def _calibrated(project: Path, *, target_fpr: float = 0.05) -> AnomalyCalibration:
+    run, store = load_run(project / "runs/first"), FeatureStore.open(project / "features.zarr")
+    scorer = Scorer(run, store, models=load_models(run, store=store, device=torch.device("cpu")))
+    settings = run.settings.evaluate.model_copy(update={"target_fpr": target_fpr})
+    return calibration_of(AnomalyJudge(), background_of(scorer, settings=settings))
+
+
+def test_training_keeps_it_and_evaluation_reads_it(
+    project: Path, weldcache: Run, facts_of: Callable[[Path], dict[str, Any]]
+) -> None:
+    run = RunFolder(project / "runs/first")
+    told = run.read(run.calibration_path, AnomalyCalibration)
+    facts = facts_of(run.path / "report.json")
+    assert (told["task"], told["threshold"]) == ("anomaly", facts["threshold"])
+    assert (told["target_fpr"], told["num_normal"]) == (0.05, facts["num_validation_normal"])
+    assert told["rests_on"]["fingerprint"] == run.manifest()["fingerprint"]
+    run.write(run.calibration_path, {**told, "threshold": 123.0})
+    assert weldcache("eval", "--run", "first", folder=project).code == 0
+    assert facts_of(run.path / "report.json")["threshold"] == 123.0
+
+
+def test_a_run_without_one_gets_the_same_again(project: Path, weldcache: Run) -> None:
+    path = project / "runs/first/calibration.json"
+    before = path.read_bytes()
+    path.unlink()
+    assert weldcache("eval", "--run", "first", folder=project).code == 0
+    assert path.read_bytes() == before
+
+
+def test_one_that_rests_on_other_samples_or_weights_is_made_again(project: Path) -> None:
+    run = RunFolder(project / "runs/first")
+    told = run.read(run.calibration_path, AnomalyCalibration)
+    for change in ({"samples": "0" * 64}, {"epoch": 999}):
+        run.write(run.calibration_path, {**told, "threshold": 1.0, "rests_on": {**told["rests_on"], **change}})
+        assert _calibrated(project)["threshold"] == told["threshold"]
+        assert run.read(run.calibration_path, AnomalyCalibration)["rests_on"] == told["rests_on"]
+
+
+def test_another_target_is_for_this_once(project: Path) -> None:
+    kept = (project / "runs/first/calibration.json").read_bytes()
+    assert _calibrated(project, target_fpr=0.6)["threshold"] < _calibrated(project)["threshold"]
+    assert (project / "runs/first/calibration.json").read_bytes() == kept
+
+
+@pytest.mark.parametrize("kind", ["edited", "of other features", "of another run", "without a threshold"])
+def test_one_that_does_not_fit_the_run_is_refused_by_name(project: Path, weldcache: Run, kind: str) -> None:
+    run = RunFolder(project / "runs/first")
+    told: dict[str, Any] = dict(run.read(run.calibration_path, AnomalyCalibration))
+    if kind == "edited":
+        run.calibration_path.write_text(json.dumps({**told, "threshold": 1.0}))
+    elif kind == "of other features":
+        run.write(run.calibration_path, {**told, "rests_on": {**told["rests_on"], "fingerprint": "0"}})
+    elif kind == "of another run":
+        assert weldcache("train", "--run", "second", "--set", "train.seed=1", folder=project).code == 0
+        run.calibration_path.write_bytes((project / "runs/second/calibration.json").read_bytes())
+    else:
+        run.write(run.calibration_path, {name: value for name, value in told.items() if name != "threshold"})
+    with pytest.raises(TrainingError, match=r"calibration\.json"):
+        _calibrated(project)
+    outcome = weldcache("eval", "--run", "first", folder=project)
+    assert outcome.code == 1 and "calibration.json" in outcome.err
+    if kind in ("edited", "of another run"):
+        assert weldcache("runs", "verify", folder=project).code == 1
