@@ -33,7 +33,8 @@ def _section(section: Section) -> Iterator[RenderableType]:
 
 
 def _facts(section: Section) -> Table:
-    table = make_table(literal(section.title), left=[""], right=["value", "95% interval"])
+    title = "" if section.look == "headline" else section.title  # the run's name stands above it
+    table = make_table(literal(title), left=[""], right=["value", "95% interval"])
     table.add_column("note")
     for fact in section.shown:
         spread = interval(fact.value, fact.style)

@@ -92,7 +92,7 @@ def _headline(assessment: Assessment) -> Section:
             Fact("num_own_scale", None, whole.num_own_scale),
             Fact("num_scale_normals", None, whole.num_scale_normals),
         ]
-    return Section(id="headline", title="AUROC", facts=facts, look="headline", brief=True)
+    return Section(id="headline", title="The result", facts=facts, look="headline", brief=True)
 
 
 def _counts(num_normal: int, num_defect: int) -> str:

@@ -20,6 +20,7 @@ from weldcache.evaluate.judged_rows import JudgedRows, rows_to_judge, seen_rows
 from weldcache.train.data.samples import choose_samples
 from weldcache.train.recipes.registry import make_recipe
 from weldcache.train.runs.trained_run import load_run
+from weldcache.train.tasks import AnomalyTask
 
 Run = Callable[..., Any]
 
@@ -103,7 +104,7 @@ def test_rows_that_training_saw_are_in_no_figure(project: Path, weldcache: Run) 
     )
     for text, (start, named) in zip(heads, expected, strict=False):
         assert text.startswith(start) and named in text
-        assert start in outcome.out and start.replace("'", "&#x27;") in page
+        assert start in outcome.out and start.replace("'", "&#39;") in page
     assert any(text.startswith("1 of the 8 samples that this run was trained on are not in the") for text in heads)
 
 
@@ -126,7 +127,7 @@ def test_training_leaves_twins_out_of_validation_and_says_so(project: Path, weld
     for key in (twin, other):
         give_files_of(store, row_of[key], row_of[normal], feature_sets=["video", "audio", "sensor"])
     recipe = load_run(project / "runs/first").recipe
-    samples = choose_samples(store, recipe, monitor="val_auroc")
+    samples = choose_samples(store, recipe, task=AnomalyTask(), monitor="val_auroc")
     assert samples.twins == {twin: normal, other: normal}
     assert twin not in store.index.keys[samples.validation] and len(samples.validation) == 14
     outcome = weldcache("train", "--run", "second", "--set", "train.epochs=1", folder=project)
@@ -188,7 +189,7 @@ def test_one_modality_alone_teaches_causal_film_nothing(project: Path) -> None:
     everybody = list(range(len(store.index)))
     for name in ("image/block_2", "image/block_4", "video"):
         take(store, name, everybody)
-    assert choose_samples(store, recipe, monitor="val_auroc").untrained == {"image", "video"}
+    assert choose_samples(store, recipe, task=AnomalyTask(), monitor="val_auroc").untrained == {"image", "video"}
     take(store, "audio", everybody)
     with pytest.raises(NotFoundError, match="sensor alone: Causal-FiLM predicts photographs"):
-        choose_samples(store, recipe, monitor="val_auroc")
+        choose_samples(store, recipe, task=AnomalyTask(), monitor="val_auroc")

@@ -1,4 +1,4 @@
-"""report.json: the schema that other programs read, and never a NaN; and a report's files, whole, replaced by the next."""
+"""report.json: the schema that other programs read, and never a NaN; and the files of a report in a run."""
 
 import base64
 import json
