@@ -140,7 +140,7 @@ def _figures(placed: Placed, validation: Placed, calibration: AnomalyCalibration
         train_attributes=trained_on.attributes,
         files=file_metadata(store, placed.scored.rows.usable, recipe=run.recipe),
         train_files=file_metadata(store, seen.train, recipe=run.recipe),
-        train_sessions=trained_on.sessions.tolist(),
+        train_sessions=trained_on.groups.tolist(),
         threshold=AlarmThreshold(
             calibration["threshold"],
             calibration["target_fpr"],

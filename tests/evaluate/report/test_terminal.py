@@ -24,7 +24,7 @@ def _printed(report: Report) -> str:
 
 def _line(text: str, name: str) -> str:
     """What stands behind a name in a table."""
-    (found,) = [line.removeprefix(name) for line in text.splitlines() if line.startswith(f"{name} ")]
+    (found,) = [line.split(name, 1)[1] for line in text.splitlines() if line.strip().startswith(f"{name} ")]
     return " ".join(found.split())
 
 
