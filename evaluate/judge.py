@@ -6,7 +6,7 @@ calibration.json, says what it rests on, and is made again where that is somethi
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from typing_extensions import TypedDict
 
@@ -103,6 +103,7 @@ class Judgement:
     threshold: float | None
 
 
+@runtime_checkable
 class Judge(Protocol[Kept]):
     """Judges runs of one task."""
 
@@ -110,9 +111,13 @@ class Judge(Protocol[Kept]):
     def task(self) -> str:
         """The name of the task."""
 
-    @property
-    def kept(self) -> type[Kept]:
-        """The type of calibration.json."""
+    def kept_in(self, folder: RunFolder) -> Kept:
+        """The calibration that a run keeps.
+
+        Raises:
+            TrainingError: if it is damaged, was edited, or is of another run.
+            OSError: if there is none.
+        """
 
     def calibrate(self, background: Background) -> Kept:
         """What scores are read by, from the validation samples alone.
@@ -167,7 +172,7 @@ def calibration_of(judge: Judge[Kept], background: Background) -> Kept:
         MetricError: as `Judge.calibrate`.
     """
     folder = background.run.folder
-    kept = read_calibration(folder, judge.kept) if folder.calibration_path.exists() else None
+    kept = judge.kept_in(folder) if folder.calibration_path.exists() else None
     if kept is not None and kept["rests_on"]["fingerprint"] != background.run.manifest["fingerprint"]:
         raise TrainingError(
             f"{folder.calibration_path} rests on other features than {folder.path} was trained on; delete it, and "
@@ -179,16 +184,6 @@ def calibration_of(judge: Judge[Kept], background: Background) -> Kept:
     if background.settings == background.run.settings.evaluate:
         folder.write(folder.calibration_path, made)
     return made
-
-
-def read_calibration(folder: RunFolder, kind: type[Kept]) -> Kept:
-    """What scores of a run are read by.
-
-    Raises:
-        TrainingError: if it is damaged, was edited, or is of another run.
-        OSError: if there is none.
-    """
-    return folder.read(folder.calibration_path, kind)
 
 
 def caveats_of_rows(test: Scored, background: Background) -> tuple[str, ...]:

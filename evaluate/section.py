@@ -122,7 +122,7 @@ class Curves:
     description: str
     axis: str
     panels: Sequence[Panel]
-    mark: float | None = None
+    mark: float | int | None = None
     caption: str = ""
 
     @property
@@ -148,7 +148,7 @@ class Spreads:
     axis: str
     groups: Sequence[Group]
     shape: Literal["histograms", "boxes"]
-    mark: float | None = None
+    mark: float | int | None = None
     caption: str = ""
 
     @property

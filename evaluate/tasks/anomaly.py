@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing_extensions import TypedDict
 
 from ...train.runs.documents import Count, Line
+from ...train.runs.folder import RunFolder
 from ...train.runs.trained_run import Weights
 from ...wording import count_of
 from ..controls import file_metadata
@@ -61,7 +62,9 @@ class AnomalyJudge:
     """Judges by AUROC, with a threshold that saw normals of validation alone."""
 
     task: str = "anomaly"
-    kept: type[AnomalyCalibration] = AnomalyCalibration
+
+    def kept_in(self, folder: RunFolder) -> AnomalyCalibration:
+        return folder.read(folder.calibration_path, AnomalyCalibration)
 
     def calibrate(self, background: Background) -> AnomalyCalibration:
         validation, target_fpr = background.validation, background.settings.target_fpr
