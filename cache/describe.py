@@ -14,7 +14,7 @@ from jaxtyping import Float64, UInt8
 from ..documents import fingerprint
 from ..errors import StoreError
 from .description import RENEWABLE_VERSION, SCHEMA_VERSION, has_random_backbones
-from .problems import Problem, problems_of
+from .notes import Note, notes_of
 from .splits import LEFT_OUT, Split, parts_in
 from .status import Status
 from .store import FeatureStore
@@ -146,7 +146,7 @@ def _describe_health(store: FeatureStore, statuses: Statuses) -> dict[str, Any]:
     return {
         "num_complete": num_complete,
         "complete_share": num_complete / int(listed.sum()) if listed.any() else 0.0,
-        "problems": [_describe_problem(problem) for problem in problems_of(store, damage=damage)],
+        "problems": [_describe_note(note) for note in notes_of(store, damage=damage)],
         "onset_offsets": _onset_offsets(store, statuses, damage),
         "damage": damage,
         "verification": _describe_verification(store, statuses, damage),
@@ -178,9 +178,9 @@ def _lost_statuses(store: FeatureStore) -> Iterator[str]:
             yield str(error)
 
 
-def _describe_problem(problem: Problem) -> dict[str, Any]:
-    feature_sets = {name: status.name.lower() for name, status in problem.statuses.items()}
-    return {"key": problem.key, "reason": problem.reason, "feature_sets": feature_sets}
+def _describe_note(note: Note) -> dict[str, Any]:
+    feature_sets = {name: status.name.lower() for name, status in note.statuses.items()}
+    return {"key": note.key, "reason": note.reason, "feature_sets": feature_sets}
 
 
 def _onset_offsets(store: FeatureStore, statuses: Statuses, damage: list[str]) -> list[dict[str, Any]]:

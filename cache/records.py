@@ -103,7 +103,7 @@ class Records:
         self.layout = layout
 
     def array(self, group: str, feature_set: str) -> RecordArray:
-        """One array of a feature set: its statuses, problems, sources or digests."""
+        """One array of a feature set: its statuses, notes, sources or digests."""
         return RecordArray(
             inside(self._path, f"{group}/{feature_set}"), dtype=TYPES[group], rows_a_chunk=self.layout.rows_a_chunk
         )

@@ -213,7 +213,7 @@ class FeatureStore:
         status[status > max(Status)] = Status.MISSING
         return status
 
-    def problems(self, feature_set: str) -> dict[str, str]:
+    def notes(self, feature_set: str) -> dict[str, str]:
         """Why rows are absent, unreadable or failed, or what is not quite whole about complete ones, by key."""
         return {str(self.index.keys[row]): note for row, note in self.records.notes(feature_set).items()}
 

@@ -9,11 +9,11 @@ from rich.text import Text
 
 from ..tables import make_table
 from ..wording import count_of, first_of, format_size, shortened, visible
-from .problems import Problem, grouped
+from .notes import Note, grouped
 from .status import Status
 
 _BAR_WIDTH = 30
-_PROBLEMS_SHOWN = 10
+_NOTES_SHOWN = 10
 _FINGERPRINT_SHOWN = 8
 _CLASSES_SHOWN = 4
 _LIBRARIES = ("torch", "transformers", "numpy", "zarr")  # whose versions are worth a line
@@ -173,7 +173,7 @@ def _health(description: Mapping[str, Any]) -> Iterator[RenderableType]:
     yield _verification(health["verification"], fingerprint=description["fingerprint"])
     for message in health["damage"]:
         yield Text(f"  {message}", style="red")
-    yield from _problems(health["problems"], noun=noun)
+    yield from _notes(health["problems"], noun=noun)
     if health["onset_offsets"]:
         yield _onset_table(health["onset_offsets"], noun=noun)
 
@@ -197,20 +197,20 @@ def _verification(record: Mapping[str, Any] | None, *, fingerprint: str) -> Text
     return Text(f"{when}, {rows}: nothing wrong", style="green")
 
 
-def _problems(problems: Sequence[Mapping[str, Any]], *, noun: str) -> Iterator[Text]:
-    if not problems:
-        yield Text("  no problems")
+def _notes(notes: Sequence[Mapping[str, Any]], *, noun: str) -> Iterator[Text]:
+    if not notes:
+        yield Text("  no notes")
         return
     groups = grouped(
         [
-            Problem(
+            Note(
                 told["key"], told["reason"], {name: Status[word.upper()] for name, word in told["feature_sets"].items()}
             )
-            for told in problems
+            for told in notes
         ]
     )
-    yield Text(f"  notes on {count_of(len({told['key'] for told in problems}), noun)}:", style="yellow")
-    for line in first_of([group.told(noun) for group in groups], most=_PROBLEMS_SHOWN, rest="; --json lists all"):
+    yield Text(f"  notes on {count_of(len({told['key'] for told in notes}), noun)}:", style="yellow")
+    for line in first_of([group.told(noun) for group in groups], most=_NOTES_SHOWN, rest="; --json lists all"):
         yield Text(f"  {line}", style="yellow")
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..atomic import disk_errors, locked_folder, remove_partial
-from ..cache.problems import Problem, grouped, problems_of
+from ..cache.notes import Note, grouped, notes_of
 from ..cache.status import Status
 from ..cache.store import FeatureStore
 from ..configs.device import resolve_device
@@ -52,7 +52,7 @@ class ExtractSummary:
     num_rows: int
     num_tried: int  # rows that this run worked on
     counts: Mapping[str, Mapping[str, int]]  # feature set -> status name -> rows
-    problems: Sequence[Problem]
+    notes: Sequence[Note]
     num_failed: int  # rows on which a backbone failed, or memory ran out
     seconds: float
     busy: Mapping[str, float]  # share of the run that each side was at work; empty where there was nothing to do
@@ -194,13 +194,13 @@ def _summarise(
     keys = {sample.key for sample in request.samples if sample.split in request.splits}
     asked = np.isin(store.index.keys, list(keys))
     statuses = {name: store.status(name)[asked] for name in request.feature_sets}
-    problems = problems_of(store, feature_sets=request.feature_sets)
+    notes = notes_of(store, feature_sets=request.feature_sets)
     return ExtractSummary(
         noun=request.noun,
         num_rows=plan.num_rows,
         num_tried=plan.num_todo,
         counts={name: _count(status) for name, status in statuses.items()},
-        problems=[problem for problem in problems if problem.key in keys],
+        notes=[note for note in notes if note.key in keys],
         num_failed=int(np.any([status == Status.MISSING for status in statuses.values()], axis=0).sum()),
         seconds=seconds,
         busy=busy,
@@ -219,7 +219,7 @@ def describe_summary(summary: ExtractSummary) -> str:
         f"{name}: " + ", ".join(f"{count:,} {state}" for state, count in sorted(counts.items()))
         for name, counts in summary.counts.items()
     ]
-    notes = [group.told(summary.noun) for group in grouped(summary.problems)]
+    notes = [group.told(summary.noun) for group in grouped(summary.notes)]
     lines += [f"  {line}" for line in first_of(notes, most=_KINDS_SHOWN, rest="; `weldcache info --json` lists all")]
     if summary.busy:
         lines.append(f"Busy: {describe_busy(summary.busy)}. The bottleneck is {bottleneck(summary.busy)}.")

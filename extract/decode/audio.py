@@ -58,24 +58,24 @@ def decode_audio(
             finite, lasts longer than `max_seconds`, or has a rate outside `rates` or more than `max_channels`.
         MemoryError: if there is not enough.
     """
-    problems: list[str] = []
-    channels, rate = _read(path, max_seconds=max_seconds, rates=rates, max_channels=max_channels, problems=problems)
+    notes: list[str] = []
+    channels, rate = _read(path, max_seconds=max_seconds, rates=rates, max_channels=max_channels, notes=notes)
     if not np.isfinite(channels).all():
         raise DecodeError(f"{path}: the recording holds values that are not finite.")
     if len(channels) < _SHORT_SECONDS * rate:
-        problems.append(f"the recording lasts only {len(channels) / rate:.3g} s")
-    waveform = _within_full_scale(_to_mono(channels, problems=problems), path=path, problems=problems)
+        notes.append(f"the recording lasts only {len(channels) / rate:.3g} s")
+    waveform = _within_full_scale(_to_mono(channels, notes=notes), path=path, notes=notes)
     if np.ptp(waveform) <= 2 * FLOOR:
-        problems.append("the recording is silent")
+        notes.append("the recording is silent")
     if rate != SAMPLE_RATE:
         waveform = _resample(waveform, rate=rate)
     return _windows(
-        waveform, size=round(window_seconds * SAMPLE_RATE), problems=tuple(f"{path}: {what}" for what in problems)
+        waveform, size=round(window_seconds * SAMPLE_RATE), notes=tuple(f"{path}: {what}" for what in notes)
     )
 
 
 def _read(
-    path: Path, *, max_seconds: float, rates: tuple[int, int], max_channels: int, problems: list[str]
+    path: Path, *, max_seconds: float, rates: tuple[int, int], max_channels: int, notes: list[str]
 ) -> tuple[Channels, int]:
     """All channels, and their rate. What a header asks for is checked before memory is given to it."""
     require_readable(path, what="audio file")
@@ -90,9 +90,9 @@ def _read(
             _check_length(path, announced=announced, rate=rate, max_seconds=max_seconds)
             channels = _read_flac(path, file) if file.format == "FLAC" else file.read(dtype="float32", always_2d=True)
             if file.format not in _FORMATS.get(path.suffix.lower(), (file.format,)):
-                problems.append(f"it is {file.format_info}, although its name ends in {path.suffix}")
+                notes.append(f"it is {file.format_info}, although its name ends in {path.suffix}")
             if complaints := [line.strip(" *") for line in file.extra_info.splitlines() if "(should be" in line]:
-                problems.append(f"the header does not fit the file: {'; '.join(complaints)}")
+                notes.append(f"the header does not fit the file: {'; '.join(complaints)}")
     except (soundfile.LibsndfileError, OSError) as error:
         if getattr(error, "code", None) == _NO_MEMORY or getattr(error, "errno", None) == errno.ENOMEM:
             raise MemoryError(str(error)) from error  # which says nothing about the file
@@ -134,7 +134,7 @@ def _check_length(path: Path, *, announced: int, rate: int, max_seconds: float) 
         )
 
 
-def _to_mono(channels: Channels, *, problems: list[str]) -> Waveform:
+def _to_mono(channels: Channels, *, notes: list[str]) -> Waveform:
     """The mean of the channels that hold sound, or the loudest alone where they cancel out.
 
     A silent channel is a microphone that was not there, and would only lower the level; channels cancel each other as
@@ -144,7 +144,7 @@ def _to_mono(channels: Channels, *, problems: list[str]) -> Waveform:
     silent, heard = levels <= FLOOR, channels
     if silent.any() and not silent.all():
         number = int(np.sum(silent))
-        problems.append(f"{number} of its {len(silent)} channels {'is' if number == 1 else 'are'} silent and left out")
+        notes.append(f"{number} of its {len(silent)} channels {'is' if number == 1 else 'are'} silent and left out")
         heard = np.ascontiguousarray(channels[:, ~silent])
     mean: Waveform = heard.mean(axis=1, dtype=np.float32)
     number = heard.shape[1]
@@ -153,13 +153,13 @@ def _to_mono(channels: Channels, *, problems: list[str]) -> Waveform:
     unlike = float(np.sqrt(np.sum(levels**2))) / number
     if mean.std(dtype=np.float64) < _CANCELS * unlike:
         loudest = int(levels.argmax())
-        problems.append(f"its {number} channels cancel each other out: channel {loudest + 1}, the loudest, is taken")
+        notes.append(f"its {number} channels cancel each other out: channel {loudest + 1}, the loudest, is taken")
         return np.ascontiguousarray(channels[:, loudest])
-    problems.append(f"its {number} channels are averaged")
+    notes.append(f"its {number} channels are averaged")
     return mean
 
 
-def _within_full_scale(waveform: Waveform, *, path: Path, problems: list[str]) -> Waveform:
+def _within_full_scale(waveform: Waveform, *, path: Path, notes: list[str]) -> Waveform:
     """Cut to [-1, 1] what a file of floats holds beyond."""
     sizes = np.abs(waveform)
     if not len(beyond := np.flatnonzero(sizes > 1)):
@@ -169,7 +169,7 @@ def _within_full_scale(waveform: Waveform, *, path: Path, problems: list[str]) -
             f"{path}: its samples reach {sizes.max():g} times full scale, so they are in another unit; write them with "
             "full scale at 1."
         )
-    problems.append(f"{count_of(len(beyond), 'sample')} beyond full scale ({sizes.max():g} at most) cut to it")
+    notes.append(f"{count_of(len(beyond), 'sample')} beyond full scale ({sizes.max():g} at most) cut to it")
     return np.asarray(np.clip(waveform, -1.0, 1.0))
 
 
@@ -181,11 +181,11 @@ def _resample(waveform: Float32[np.ndarray, " samples_in"], *, rate: int) -> Flo
     return np.asarray(np.clip(resampled, -1.0, 1.0), dtype=np.float32)
 
 
-def _windows(waveform: Waveform, *, size: int, problems: tuple[str, ...]) -> AudioWindows:
+def _windows(waveform: Waveform, *, size: int, notes: tuple[str, ...]) -> AudioWindows:
     count = math.ceil(len(waveform) / size)
     samples = np.zeros((count, size), dtype=np.float32)
     samples.reshape(-1)[: len(waveform)] = waveform
     num_valid = np.full(count, size, dtype=np.int64)
     num_valid[-1] = len(waveform) - (count - 1) * size
     arc_on = heard_span(waveform, rate=SAMPLE_RATE)
-    return AudioWindows(samples=samples, num_valid=num_valid, arc_on=arc_on, problems=problems)
+    return AudioWindows(samples=samples, num_valid=num_valid, arc_on=arc_on, notes=notes)

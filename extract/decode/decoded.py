@@ -19,7 +19,7 @@ class VideoClip:
     frames: UInt8[np.ndarray, "time height width 3"]
     times: Float64[np.ndarray, " time"]
     arc_on: Float64[np.ndarray, " 2"] = field(default_factory=never)
-    problems: tuple[str, ...] = ()  # what of the file could not be used, in words for the user
+    notes: tuple[str, ...] = ()  # what of the file could not be used, in words for the user
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class AudioWindows:
     samples: Float32[np.ndarray, "windows samples"]
     num_valid: Int64[np.ndarray, " windows"]  # real samples in each window
     arc_on: Float64[np.ndarray, " 2"] = field(default_factory=never)
-    problems: tuple[str, ...] = ()  # what of the recording looks wrong, in words for the user
+    notes: tuple[str, ...] = ()  # what of the recording looks wrong, in words for the user
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Photographs:
     """One picture a view in RGB, of any size; None where the view was not taken."""
 
     views: tuple[UInt8[np.ndarray, "_height _width 3"] | None, ...]
-    problems: tuple[str, ...] = ()  # why views are not there, in words for the user
+    notes: tuple[str, ...] = ()  # why views are not there, in words for the user
 
     @property
     def present(self) -> Bool[np.ndarray, " views"]:
@@ -60,4 +60,4 @@ class SensorSeries:
     values: Float32[np.ndarray, "steps channels"]
     times: Float64[np.ndarray, " steps"]
     arc_on: Float64[np.ndarray, " 2"]
-    problems: tuple[str, ...] = ()  # what was left out or looks wrong, in words for the user
+    notes: tuple[str, ...] = ()  # what was left out or looks wrong, in words for the user

@@ -47,34 +47,34 @@ def decode_photographs(
     fractions (left, top, right, bottom) of the upright uncropped picture.
 
     Each picture goes to the view that `view_of_each` gives it. A view without a readable picture is None, and
-    `problems` says why; so it does for pictures beyond `num_views`, which are not used, and for pictures that show
+    `notes` says why; so it does for pictures beyond `num_views`, which are not used, and for pictures that show
     nothing, which are.
 
     Raises:
         DecodeError: if not one view can be read.
     """
     views: list[Picture | None] = [None] * num_views
-    problems = []
+    notes = []
     placed = view_of_each(paths, num_views=num_views)
     for path, view in placed.items():
         if view >= num_views:
-            problems.append(f"{path}: it is not used, as photograph {view + 1}, and num_views is {num_views}")
+            notes.append(f"{path}: it is not used, as photograph {view + 1}, and num_views is {num_views}")
             continue
         try:
             deep = _read(path, max_megapixels=max_megapixels)
         except DecodeError as error:
-            problems.append(str(error))
+            notes.append(str(error))
             continue
         whole = _in_8_bits(deep)
-        problems.extend(f"{path}: {what}" for what in (*_depth_told(deep), *_shows_nothing(whole)))
+        notes.extend(f"{path}: {what}" for what in (*_depth_told(deep), *_shows_nothing(whole)))
         picture = paint_over(whole, masks=masks)
         views[view] = picture if crop is None else crop_to(picture, crop=crop)
-    problems.extend(
+    notes.extend(
         f"there is no photograph of view {view + 1}" for view in range(num_views) if view not in placed.values()
     )
     if all(view is None for view in views):
-        raise DecodeError(f"None of {count_of(len(paths), 'photograph')} can be read: {'; '.join(problems)}")
-    return Photographs(views=tuple(views), problems=tuple(problems))
+        raise DecodeError(f"None of {count_of(len(paths), 'photograph')} can be read: {'; '.join(notes)}")
+    return Photographs(views=tuple(views), notes=tuple(notes))
 
 
 def view_of_each(paths: Sequence[Path], *, num_views: int) -> dict[Path, int]:

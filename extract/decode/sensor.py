@@ -32,7 +32,7 @@ class SensorTable:
 
     times: Float64[np.ndarray, " rows"]
     values: Float64[np.ndarray, "rows channels"]
-    problems: tuple[str, ...]  # what was left out or mended, and what looks wrong, in words for the user
+    notes: tuple[str, ...]  # what was left out or mended, and what looks wrong, in words for the user
 
 
 def decode_sensors(path: Path, *, num_steps: int, series: SeriesFormat) -> SensorSeries:
@@ -50,11 +50,11 @@ def decode_sensors(path: Path, *, num_steps: int, series: SeriesFormat) -> Senso
     for position, column in enumerate(table.values.T):
         known = ~np.isnan(column)
         values[:, position] = np.interp(times, table.times[known], column[known])
-    active, problems = _active(table, series), table.problems
+    active, notes = _active(table, series), table.notes
     if series.active is not None and np.isnan(active).any():
-        problems += (_never_active(series),)
-    noted = tuple(f"{path}: {what}" for what in problems)
-    return SensorSeries(values=values, times=times, arc_on=active, problems=noted)
+        notes += (_never_active(series),)
+    noted = tuple(f"{path}: {what}" for what in notes)
+    return SensorSeries(values=values, times=times, arc_on=active, notes=noted)
 
 
 def arc_on_window(path: Path, *, series: SeriesFormat) -> tuple[float, float]:
@@ -89,7 +89,7 @@ def read_sensor_table(path: Path, *, series: SeriesFormat) -> SensorTable:
         *(() if series.signed else _negative(kept, series.channels)),
         *_exchanged(kept, series),
     ]
-    return SensorTable(timing.times, kept, (*rows.problems, *timing.problems, *beyond, *doubts))
+    return SensorTable(timing.times, kept, (*rows.notes, *timing.notes, *beyond, *doubts))
 
 
 def _within_limits(
@@ -97,7 +97,7 @@ def _within_limits(
 ) -> tuple[Float64[np.ndarray, "rows channels"], list[str]]:
     """What is no measurement becomes an empty cell: one such value would outweigh all others of a data set."""
     beyond = np.abs(values) > np.array(series.limits)
-    problems = []
+    notes = []
     for name, limit, column, wrong in zip(series.channels, series.limits, values.T, beyond.T, strict=True):
         num_known, found = int(np.sum(~np.isnan(column))), np.flatnonzero(wrong)
         if not num_known:
@@ -109,8 +109,8 @@ def _within_limits(
         )
         if 2 * len(found) > num_known:
             raise DecodeError(f"{path}: {shown}: another unit? The feature's setting `limits` has the largest.")
-        problems.append(f"{shown} taken as empty")
-    return np.where(beyond, np.nan, values), problems
+        notes.append(f"{shown} taken as empty")
+    return np.where(beyond, np.nan, values), notes
 
 
 def _few(times: Float64[np.ndarray, " rows"]) -> Iterator[str]:

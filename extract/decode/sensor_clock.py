@@ -33,7 +33,7 @@ class Timing:
 
     rows: Int64[np.ndarray, " kept"]
     times: Float64[np.ndarray, " kept"]  # strictly ascending
-    problems: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def read_clock(seconds: Float64[np.ndarray, " rows"], *, lines: Int64[np.ndarray, " rows"], path: Path) -> Timing:
@@ -51,26 +51,26 @@ def read_clock(seconds: Float64[np.ndarray, " rows"], *, lines: Int64[np.ndarray
         raise DecodeError(
             f"{path}: the sensor file has {len(np.unique(seconds))} distinct times, and at least 2 are needed."
         )
-    times, problems = _spread_over_stamps(np.unwrap(seconds, period=_DAY_SECONDS))
+    times, notes = _spread_over_stamps(np.unwrap(seconds, period=_DAY_SECONDS))
     usual = float(np.median(np.abs(steps := np.diff(times))[steps != 0]))
     times, set_backs = _undo_set_backs(times, usual=usual, lines=lines, path=path)
-    problems += set_backs
+    notes += set_backs
     late = np.flatnonzero(np.diff(times) < 0) + 1
     if len(late):
         where = count_of(len(late), "row was", "rows were")
-        problems.append(f"{where} written late and put in the order of time ({lines_told(lines[late].tolist())})")
+        notes.append(f"{where} written late and put in the order of time ({lines_told(lines[late].tolist())})")
     # np.unique sorts, and its indices are those of first occurrences.
     ordered, rows = np.unique(times, return_index=True)
     if repeated := sorted(set(range(len(times))) - set(rows.tolist())):
         where = count_of(len(repeated), "row has", "rows have")
-        problems.append(f"{where} the time of another and no part in this ({lines_told(lines[repeated].tolist())})")
+        notes.append(f"{where} the time of another and no part in this ({lines_told(lines[repeated].tolist())})")
     ordered -= ordered[0]
     if ordered[-1] > MAX_SECONDS:
         raise DecodeError(
             f"{path}: the times span {ordered[-1] / 3600:.1f} h; no recording takes that long, so the time stamps are "
             "wrong or the file holds several."
         )
-    return Timing(rows, ordered, (*problems, *_gaps(ordered, lines=lines[rows], usual=usual)))
+    return Timing(rows, ordered, (*notes, *_gaps(ordered, lines=lines[rows], usual=usual)))
 
 
 def _spread_over_stamps(times: Float64[np.ndarray, " rows"]) -> tuple[Float64[np.ndarray, " rows"], list[str]]:
@@ -95,22 +95,22 @@ def _undo_set_backs(
     times: Float64[np.ndarray, " rows"], *, usual: float, lines: Int64[np.ndarray, " rows"], path: Path
 ) -> tuple[Float64[np.ndarray, " rows"], list[str]]:
     """Let a clock that was set back go on one usual step after the row before."""
-    problems: list[str] = []
+    notes: list[str] = []
     times = times.copy()
     while len(found := _set_backs(times, usual=usual)):
         row = int(found[0])
-        if len(problems) == max(1, min(_MOST_SET_BACKS, len(times) // _ROWS_A_SET_BACK)):
+        if len(notes) == max(1, min(_MOST_SET_BACKS, len(times) // _ROWS_A_SET_BACK)):
             raise DecodeError(
                 f"{path}, line {lines[row]}: the times go back again and again, so the rows are in no order that can "
                 "be told; sort the file by time."
             )
         back = times[row - 1] - times[row]
-        problems.append(
+        notes.append(
             f"the clock is set back by {format_seconds(back + usual)} in line {lines[row]}; it is taken to go on after "
             f"a usual step of {usual:.3g} s"
         )
         times[row:] += back + usual
-    return times, problems
+    return times, notes
 
 
 def _set_backs(times: Float64[np.ndarray, " rows"], *, usual: float) -> Int64[np.ndarray, " found"]:

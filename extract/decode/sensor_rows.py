@@ -63,7 +63,7 @@ class SensorRows:
     lines: Int64[np.ndarray, " rows"]
     seconds: Float64[np.ndarray, " rows"]  # since midnight
     values: Float64[np.ndarray, "rows channels"]
-    problems: tuple[str, ...]  # what was left out, in words for the user
+    notes: tuple[str, ...]  # what was left out, in words for the user
 
 
 def read_sensor_rows(path: Path, *, series: SeriesFormat) -> SensorRows:
@@ -80,10 +80,10 @@ def read_sensor_rows(path: Path, *, series: SeriesFormat) -> SensorRows:
         raise DecodeError(f"{path}: the sensor file is empty.")
     columns = {name: _find_column(header, name=name, path=path) for name in (series.clock, *series.channels)}
     needed = 1 + max(columns.values())
-    problems = []
+    notes = []
     if lines and not text.endswith(("\n", "\r")) and _may_be_cut(lines, needed=needed):
         number, _ = lines.pop()
-        problems.append(f"line {number} is left out: the file ends in it, and its last number may be cut")
+        notes.append(f"line {number} is left out: the file ends in it, and its last number may be cut")
     _check_columns(lines, header=header, needed=needed, path=path)
     places = [f"{path}, line {number}" for number, _ in lines]
     times = [
@@ -100,7 +100,7 @@ def read_sensor_rows(path: Path, *, series: SeriesFormat) -> SensorRows:
         lines=np.array([number for number, _ in lines], dtype=np.int64)[once],
         seconds=seconds[once],
         values=np.array(values, dtype=np.float64).reshape(-1, len(series.channels))[once],
-        problems=(*problems, *repeats, *_odd_numbers(lines, columns)),
+        notes=(*notes, *repeats, *_odd_numbers(lines, columns)),
     )
 
 

@@ -75,7 +75,7 @@ def decode_video(
         frames=film.frames,
         times=film.slots[chosen] / header.rate,
         arc_on=film.arc_on,
-        problems=tuple(f"{path}: {what}" for what in _oddities(film, header, structure, num_frames=num_frames)),
+        notes=tuple(f"{path}: {what}" for what in _oddities(film, header, structure, num_frames=num_frames)),
     )
 
 

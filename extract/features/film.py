@@ -45,7 +45,7 @@ class FilmReader:
             limits=self.settings,
         )
         tensors = {"frames": self.preparation(clip), "arc_on": torch.from_numpy(clip.arc_on)}
-        return Prepared(tensors, notes=clip.problems + notes)
+        return Prepared(tensors, notes=clip.notes + notes)
 
     def _window(self, sample: Sample) -> tuple[Window, tuple[str, ...]]:
         """When the arc burns, by the film's own light: the sensors' clock is another, 1.2 s off in the median. Where

@@ -38,7 +38,7 @@ class FramesReader:
         clip = decode_video(film, num_frames=self.settings.num_frames, limits=self.settings)
         pictures = Photographs(tuple(clip.frames))  # to an image backbone a frame is a picture like any other
         tensors = {"frames": self.preparation(pictures), "arc_on": torch.from_numpy(clip.arc_on)}
-        return Prepared(tensors, notes=clip.problems)
+        return Prepared(tensors, notes=clip.notes)
 
 
 class FramesEncoder:

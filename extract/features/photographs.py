@@ -42,7 +42,7 @@ class PhotographsReader:
             max_megapixels=settings.max_megapixels,
         )
         tensors = {"views": self.preparation(photographs), "present": torch.from_numpy(photographs.present)}
-        return Prepared(tensors, notes=photographs.problems)
+        return Prepared(tensors, notes=photographs.notes)
 
 
 class PhotographsEncoder:

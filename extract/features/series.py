@@ -35,7 +35,7 @@ class SeriesReader:
             series=replace(WELDING_MACHINE, limits=settings.limits),
         )
         tensors = {name: torch.from_numpy(getattr(series, name)) for name in ("values", "times", "arc_on")}
-        return Prepared(tensors, notes=series.problems)
+        return Prepared(tensors, notes=series.notes)
 
 
 class SeriesEncoder:

@@ -50,7 +50,7 @@ class SoundReader:
                 "num_valid": torch.from_numpy(windows.num_valid),
                 "arc_on": torch.from_numpy(windows.arc_on),
             },
-            notes=windows.problems,
+            notes=windows.notes,
         )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ...atomic import locked_folder
 from ...cache.index import Index
-from ...cache.problems import grouped, problems_of
+from ...cache.notes import grouped, notes_of
 from ...cache.provenance import differences, differences_told
 from ...cache.splits import LEFT_OUT
 from ...cache.status import Status
@@ -131,11 +131,9 @@ def _request(settings: Settings, *, needed: bool, wanted: bool) -> tuple[Request
 def _check_notes(store: FeatureStore) -> Check:
     """What is noted of rows, complete ones too: nothing is wrong with the store, and something may be with one."""
     unreadable: list[str] = []  # which the other checks tell
-    problems = problems_of(store, damage=unreadable)
-    findings = [Finding("notes", "note", group.told(store.noun), _REMEDY_OF_NOTE) for group in grouped(problems)]
-    return Check(
-        "notes", f"what is noted of {count_of(len({problem.key for problem in problems}), store.noun)}", findings
-    )
+    notes = notes_of(store, damage=unreadable)
+    findings = [Finding("notes", "note", group.told(store.noun), _REMEDY_OF_NOTE) for group in grouped(notes)]
+    return Check("notes", f"what is noted of {count_of(len({note.key for note in notes}), store.noun)}", findings)
 
 
 def _check_rows(store: FeatureStore, request: Request) -> Check:

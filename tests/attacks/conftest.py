@@ -76,7 +76,7 @@ def use_in_every_way() -> Callable[[Path], None]:
     def use(path: Path) -> None:
         opened = FeatureStore.open(path)
         for name in opened.feature_sets:
-            opened.problems(name)
+            opened.notes(name)
             for array in opened.arrays(name):
                 opened.read(f"{name}/{array}", np.flatnonzero(opened.status(name) == Status.COMPLETE))
         mend_store(opened, [finding for check in verify_store(opened) for finding in check.findings])

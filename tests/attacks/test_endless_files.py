@@ -23,8 +23,8 @@ def test_they_cost_their_own_row_and_the_run_goes_on(
     folder.mkdir()
     outcome = weldcache("extract", "--split", "train", *SENSOR, folder=project)
     assert outcome.code == 0 and "4 complete" in outcome.out
-    problems = json.loads(weldcache("info", "--json", folder=project).raw_out)["health"]["problems"]
-    told = {Path(problem["key"]).name: problem["reason"] for problem in problems}
+    notes = json.loads(weldcache("info", "--json", folder=project).raw_out)["health"]["problems"]
+    told = {Path(note["key"]).name: note["reason"] for note in notes}
     for path in (pipe, device, loop, folder):
         assert path.name in told[path.parent.name] or path.suffix in told[path.parent.name]
 

@@ -119,7 +119,7 @@ def test_what_made_each_set_is_told_with_its_fingerprint(welds: FeatureStore) ->
     assert told["constants"]["text/prompt"]["made_by"] == {"decoding": {"prompt": "a normal weld"}}
 
 
-def test_the_same_problem_of_several_sets_is_told_once(welds: FeatureStore) -> None:
+def test_the_same_note_of_several_sets_is_told_once(welds: FeatureStore) -> None:
     assert describe_store(welds)["health"]["problems"] == [
         {
             "key": "day/1",
@@ -218,7 +218,7 @@ def test_rows_that_came_or_changed_since_do_not_pass_for_verified(welds: Feature
         assert changed() == (6, 6) and "nothing wrong" not in _shown(welds, width=80)
 
 
-def test_like_problems_are_one_line_and_many_kinds_are_ten_and_a_count(
+def test_like_notes_are_one_line_and_many_kinds_are_ten_and_a_count(
     make_index: Callable[..., Index], tmp_path: Path
 ) -> None:
     store = FeatureStore.create(tmp_path / "many.zarr", index=make_index(30))

@@ -106,7 +106,7 @@ def test_the_imported_store_is_the_exported_one_file_for_file(
     assert contents(imported.path) == contents(full_store.path)
     assert imported.fingerprint == full_store.fingerprint and imported.created == full_store.created
     np.testing.assert_array_equal(imported.read("video/embedding", [3]), full_store.read("video/embedding", [3]))
-    assert imported.problems("video") == full_store.problems("video")
+    assert imported.notes("video") == full_store.notes("video")
     assert imported.sources("video", [3]) == [(SOURCE, SOURCE)]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["full.h5", "full.zarr", "other"]
     assert [path.name for path in (tmp_path / "other").iterdir()] == ["back.zarr"]

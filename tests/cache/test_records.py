@@ -80,8 +80,8 @@ def test_rows_of_many_chunks_and_sets_are_recorded_together(large: FeatureStore)
     write(large, 1, 300, note="cut short")
     for store in (large, FeatureStore.open(large.path)):
         assert np.flatnonzero(store.status("video")).tolist() == [0, 1, 255, 256, 300, 599]
-        assert store.problems("audio") == {f"day/{row:03d}": f"no audio of {row}" for row in (0, 255, 256, 599)}
-        assert store.problems("video")["day/300"] == "cut short"
+        assert store.notes("audio") == {f"day/{row:03d}": f"no audio of {row}" for row in (0, 255, 256, 599)}
+        assert store.notes("video")["day/300"] == "cut short"
         assert store.sources("video", [300, 2, 0]) == [(FILE,), (), ()]
     assert not [finding for finding in faults(large) if "equal values" not in str(finding)]
 
@@ -99,7 +99,7 @@ def test_a_row_that_was_absent_and_is_made_leaves_no_reason(large: FeatureStore)
     StoreWriter(large).report("video", 7, Status.ABSENT, reason="no film")
     StoreWriter(large).report("video", 8, Status.ABSENT, reason="no film")
     write(large, 7)
-    assert large.problems("video") == {"day/008": "no film"} and large.status("video")[7] == Status.COMPLETE
+    assert large.notes("video") == {"day/008": "no film"} and large.status("video")[7] == Status.COMPLETE
     assert not faults(large)
 
 

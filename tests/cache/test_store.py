@@ -136,7 +136,7 @@ def test_reasons_are_kept(store: FeatureStore) -> None:
     writer = StoreWriter(store)
     writer.report("video", 1, Status.ABSENT, reason="no .avi in day/001")
     writer.report("video", 2, Status.UNREADABLE, reason="größer als angekündigt")
-    assert FeatureStore.open(store.path).problems("video") == {
+    assert FeatureStore.open(store.path).notes("video") == {
         "day/001": "no .avi in day/001",
         "day/002": "größer als angekündigt",
     }
@@ -351,9 +351,9 @@ def test_the_files_behind_each_row_are_kept(store: FeatureStore) -> None:
 def test_what_a_backbone_failed_on_stays_missing_with_its_reason(store: FeatureStore) -> None:
     StoreWriter(store).report("video", 2, Status.MISSING, reason="the backbone failed on it")
     assert store.status("video")[2] == Status.MISSING
-    assert store.problems("video") == {"day/002": "the backbone failed on it"}
+    assert store.notes("video") == {"day/002": "the backbone failed on it"}
     write(store, 2)
-    assert store.problems("video") == {}
+    assert store.notes("video") == {}
 
 
 def test_batching_is_remembered_and_not_in_the_fingerprint(store: FeatureStore) -> None:

@@ -104,8 +104,8 @@ def test_each_quirk_is_reported_by_name_with_its_reason(
     told = [line.partition(": ") for line in quirky.outcome.raw_out.splitlines() if f"{key}, " in line]
     assert [reason in why for names, _, why in told if made in names] == [True]
     info = json.loads(weldcache("info", "--json", folder=quirky.project).raw_out)
-    problems = [problem for problem in info["health"]["problems"] if problem["key"] == key]
-    (noted,) = [problem for problem in problems if made in ", ".join(problem["feature_sets"])]
+    notes = [note for note in info["health"]["problems"] if note["key"] == key]
+    (noted,) = [note for note in notes if made in ", ".join(note["feature_sets"])]
     assert reason in noted["reason"]
 
 

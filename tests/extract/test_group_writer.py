@@ -86,11 +86,11 @@ def test_a_guilty_row_is_reported_and_the_others_are_stored_as_ever(
     made["tokens"][1, 0, 2] = made["mean"][3, 0] = value
     write(store, made, 0, 1, 2, 3)
     assert store.status("video").tolist() == [Status.COMPLETE, Status.MISSING, Status.COMPLETE, Status.MISSING]
-    problems = store.problems("video")
-    assert list(problems) == ["day/001", "day/003"]
-    assert problems["day/001"].startswith("day/001, video, array tokens: ")
-    assert problems["day/003"].startswith("day/003, video, array mean: ")
-    assert ("cache.dtype=bfloat16" in problems["day/001"]) == (value == TOO_LARGE)
+    notes = store.notes("video")
+    assert list(notes) == ["day/001", "day/003"]
+    assert notes["day/001"].startswith("day/001, video, array tokens: ")
+    assert notes["day/003"].startswith("day/003, video, array mean: ")
+    assert ("cache.dtype=bfloat16" in notes["day/001"]) == (value == TOO_LARGE)
     assert store.sources("video", [1]) == [(source_of(1),)]
     whole = store_at(tmp_path / "whole.zarr")
     write(whole, features(0, 1, 2, 3), 0, 1, 2, 3)
@@ -108,14 +108,14 @@ def test_a_group_of_which_no_row_fits_ends_the_run(store: FeatureStore) -> None:
     with pytest.raises(PrecisionError, match=r"day/000, video, array tokens: .*cache.dtype=bfloat16"):
         write(store, made, 0, 1)
     assert store.status("video").tolist() == [Status.MISSING] * NUM_ROWS
-    assert store.problems("video") == {}
+    assert store.notes("video") == {}
 
 
 def test_a_single_row_that_does_not_fit_is_reported(store: FeatureStore) -> None:
     made = features(2)
     made["mean"][0, 1] = TOO_LARGE
     write(store, made, 2)
-    assert list(store.problems("video")) == ["day/002"]
+    assert list(store.notes("video")) == ["day/002"]
 
 
 def test_rows_that_are_tried_again_are_judged_among_those_that_are_complete(store: FeatureStore) -> None:
@@ -126,7 +126,7 @@ def test_rows_that_are_tried_again_are_judged_among_those_that_are_complete(stor
     assert store.status("video")[:3].tolist() == [Status.COMPLETE, Status.MISSING, Status.MISSING]
     write(store, features(0, 1, 2), 0, 1, 2, wanted=(1, 2))
     assert (store.status("video")[:3] == Status.COMPLETE).all()
-    assert store.problems("video") == {}
+    assert store.notes("video") == {}
 
 
 def test_groups_that_come_quickly_are_recorded_together_and_whatever_ends_the_run(

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from weldcache.cache.arrays import FeatureSetSpec
-from weldcache.cache.problems import Problem
+from weldcache.cache.notes import Note
 from weldcache.cache.source_files import SourceFile, source_file
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
@@ -369,7 +369,7 @@ def test_a_second_run_does_nothing(
     project = copy_of(extracted)
     before = contents(project / "features.zarr")
     summary = extract(settings_in(project))
-    assert (summary.num_rows, summary.num_tried, summary.problems) == (38, 0, [])
+    assert (summary.num_rows, summary.num_tried, summary.notes) == (38, 0, [])
     assert not any(seen.values())
     assert contents(project / "features.zarr") == before
 
@@ -433,10 +433,10 @@ def test_a_mended_file_is_taken_up(
     whole = path.read_bytes()
     path.write_bytes(whole[:200])
     broken = extract(settings_in(project))
-    assert [(problem.key, list(problem.statuses)) for problem in broken.problems] == [(keys[1], ["video"])]
+    assert [(note.key, list(note.statuses)) for note in broken.notes] == [(keys[1], ["video"])]
     path.write_bytes(whole)
     mended = extract(settings_in(project))
-    assert (mended.num_tried, mended.problems) == (1, [])
+    assert (mended.num_tried, mended.notes) == (1, [])
     np.testing.assert_allclose(
         row(store_of(project), "video/tokens", keys[1]),
         row(store_of(extracted), "video/tokens", keys[1]),
@@ -520,9 +520,9 @@ def test_an_overflow_names_weld_and_array_and_costs_no_other_weld(
 
     wrap_encoders(lambda name, encoder: Exploding(encoder, []) if name == "video" else encoder)
     summary = extract(settings_in(project))
-    (problem,) = summary.problems
-    key, reason = problem.key, problem.reason
-    assert (key, problem.statuses, summary.num_failed) == (keys[5], {"video": Status.MISSING}, 1)
+    (note,) = summary.notes
+    key, reason = note.key, note.reason
+    assert (key, note.statuses, summary.num_failed) == (keys[5], {"video": Status.MISSING}, 1)
     assert reason.startswith(f"{key}, video, array tokens: ")
     assert "does not fit float16" in reason and "--set cache.dtype=bfloat16" in reason
     assert store_of(project).status("video").tolist() == [1, 1, 1, 1, 1, 0]
@@ -540,7 +540,7 @@ def test_an_arc_that_never_burns_is_a_value_not_a_failure(
     path.write_text("\n".join([header, *(",".join([*line[:6], "3.0", *line[7:]]) for line in fields)]) + "\n")
     summary = extract(settings_in(project, "extract.features=[sensor]"))
     assert summary.counts == {"sensor": {"complete": 1}}
-    assert "never above 50" in store_of(project).problems("sensor")[key]
+    assert "never above 50" in store_of(project).notes("sensor")[key]
     assert np.isnan(row(store_of(project), "sensor/arc_on", key)).all()
     assert (row(store_of(project), "sensor/values", key)[:, 3] == 3).all()
 
@@ -744,13 +744,13 @@ def test_a_weld_that_a_backbone_fails_on_costs_itself_alone(
     summary = extract(settings_in(project))
     assert summary.num_failed == 1
     reason = "the backbone failed on it (RuntimeError: a kernel refused)"
-    assert summary.problems == [Problem(keys[2], reason, {"sensor": Status.MISSING})]
+    assert summary.notes == [Note(keys[2], reason, {"sensor": Status.MISSING})]
     store = store_of(project)
     assert store.status("sensor").tolist() == [1, 1, 0, 1, 1, 1]
     assert store.status("video").tolist() == [1] * 6
     wrap_encoders(lambda name, encoder: encoder)
     mended = extract(settings_in(project))
-    assert (mended.num_tried, mended.num_failed, mended.problems) == (1, 0, [])
+    assert (mended.num_tried, mended.num_failed, mended.notes) == (1, 0, [])
     np.testing.assert_array_equal(
         row(store_of(project), "sensor/values", keys[2]), row(store_of(extracted), "sensor/values", keys[2])
     )

@@ -544,7 +544,7 @@ def test_mending_a_damaged_text_leaves_nothing_that_cannot_be_read(former: Featu
         path.write_bytes(path.read_bytes()[:-1])
     mend_store(former, findings_of(former))
     assert not faults_of(former)
-    assert former.status("video")[1] == Status.MISSING and "day/1" not in former.problems("video")
+    assert former.status("video")[1] == Status.MISSING and "day/1" not in former.notes("video")
 
 
 def test_a_row_without_data_is_told_even_if_its_whole_array_is_gone(held: FeatureStore) -> None:

@@ -159,7 +159,7 @@ def written(path: Path, samples: np.ndarray, **options: str) -> AudioWindows:
 
 
 def test_a_good_recording_is_not_remarked_on(tmp_path: Path) -> None:
-    assert written(tmp_path / "weld.flac", noise()).problems == ()
+    assert written(tmp_path / "weld.flac", noise()).notes == ()
 
 
 @pytest.mark.parametrize("subtype", ["PCM_S8", "PCM_16", "PCM_24"])
@@ -177,8 +177,8 @@ def test_of_channels_that_cancel_each_other_the_loudest_is_taken(
     channels = np.stack([gain * noise(), noise()], axis=1) + offset
     windows = written(tmp_path / "weld.flac", channels, subtype="PCM_24")
     np.testing.assert_allclose(windows.samples[0, :SAMPLE_RATE], channels[:, loudest - 1], atol=1e-4)
-    (problem,) = windows.problems
-    assert f"channel {loudest}" in problem
+    (note,) = windows.notes
+    assert f"channel {loudest}" in note
 
 
 @pytest.mark.parametrize(
@@ -188,9 +188,9 @@ def test_of_channels_that_cancel_each_other_the_loudest_is_taken(
 def test_other_channels_are_averaged_and_told(tmp_path: Path, second: np.ndarray, words: str) -> None:
     windows = written(tmp_path / "weld.flac", np.stack([noise(), second], axis=1))
     np.testing.assert_allclose(windows.samples[0, :SAMPLE_RATE], (noise() + second) / 2, atol=1e-4)
-    (problem,) = windows.problems
-    assert "2 channels" in problem
-    assert words in problem
+    (note,) = windows.notes
+    assert "2 channels" in note
+    assert words in note
 
 
 @pytest.mark.parametrize("dead", [0.0, 0.25])
@@ -198,27 +198,27 @@ def test_silent_channels_do_not_lower_the_level_of_the_others(tmp_path: Path, de
     silent = np.full(SAMPLE_RATE, dead)
     windows = written(tmp_path / "weld.flac", np.stack([noise(), silent], axis=1))
     np.testing.assert_allclose(windows.samples[0, :SAMPLE_RATE], noise(), atol=1e-4)
-    assert windows.problems == (f"{tmp_path / 'weld.flac'}: 1 of its 2 channels is silent and left out",)
+    assert windows.notes == (f"{tmp_path / 'weld.flac'}: 1 of its 2 channels is silent and left out",)
     windows = written(tmp_path / "weld.flac", np.stack([silent, noise(), silent, noise(seed=1)], axis=1))
     np.testing.assert_allclose(windows.samples[0, :SAMPLE_RATE], (noise() + noise(seed=1)) / 2, atol=1e-4)
-    assert "2 of its 4 channels are silent" in windows.problems[0] and "2 channels are averaged" in windows.problems[1]
+    assert "2 of its 4 channels are silent" in windows.notes[0] and "2 channels are averaged" in windows.notes[1]
 
 
 def test_the_loudest_of_channels_that_cancel_is_counted_among_all(tmp_path: Path) -> None:
     windows = written(tmp_path / "weld.flac", np.stack([0 * noise(), noise(), -1.1 * noise()], axis=1))
     np.testing.assert_allclose(windows.samples[0, :SAMPLE_RATE], -1.1 * noise(), atol=1e-4)
-    assert "channel 3" in windows.problems[1]
+    assert "channel 3" in windows.notes[1]
 
 
 @pytest.mark.parametrize("level", [0.0, 0.25])
 def test_silence_is_told(tmp_path: Path, level: float) -> None:
     windows = written(tmp_path / "weld.flac", np.full(SAMPLE_RATE, level))
-    assert windows.problems == (f"{tmp_path / 'weld.flac'}: the recording is silent",)
+    assert windows.notes == (f"{tmp_path / 'weld.flac'}: the recording is silent",)
 
 
 def test_a_recording_of_a_moment_is_told(tmp_path: Path) -> None:
-    (problem,) = written(tmp_path / "weld.flac", noise(0.05)).problems
-    assert "0.05 s" in problem
+    (note,) = written(tmp_path / "weld.flac", noise(0.05)).notes
+    assert "0.05 s" in note
 
 
 @pytest.mark.parametrize(
@@ -227,14 +227,14 @@ def test_a_recording_of_a_moment_is_told(tmp_path: Path) -> None:
 def test_another_format_under_the_name_of_a_flac_is_read_and_told(tmp_path: Path, format_: str, words: str) -> None:
     windows = written(tmp_path / "weld.flac", tone(2.0), format=format_)
     np.testing.assert_allclose(windows.samples[0, 5000:25_000], tone(2.0)[5000:25_000], atol=0.1)
-    (problem,) = windows.problems
-    assert words in problem
-    assert ".flac" in problem
+    (note,) = windows.notes
+    assert words in note
+    assert ".flac" in note
 
 
 @pytest.mark.parametrize("name", ["weld.wav", "weld.WAV", "weld.ogg", "weld.mp3", "weld.aiff"])
 def test_other_formats_under_their_own_names(tmp_path: Path, name: str) -> None:
-    assert written(tmp_path / name, tone(2.0)).problems == ()
+    assert written(tmp_path / name, tone(2.0)).notes == ()
 
 
 def with_header(path: Path, *, rate: int = SAMPLE_RATE, num_samples: int = SAMPLE_RATE) -> Path:
@@ -269,7 +269,7 @@ def test_a_flac_without_a_checksum_is_read(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[26:42] = bytes(16)
     path.write_bytes(content)
-    assert decode_audio(path, max_seconds=10.0).problems == ()
+    assert decode_audio(path, max_seconds=10.0).notes == ()
 
 
 @pytest.mark.parametrize("rate", [8_000, 12_000, 11_025, 16_000, 48_000, 37_800, 96_000])
@@ -290,7 +290,7 @@ def test_clicks_beyond_full_scale_are_cut_and_told(tmp_path: Path) -> None:
     click[[100, 200]] = [1e30, -3.0]
     windows = written(tmp_path / "weld.wav", click, subtype="FLOAT")
     assert windows.samples[0, [100, 200]].tolist() == [1.0, -1.0]
-    assert "2 samples beyond full scale" in windows.problems[0]
+    assert "2 samples beyond full scale" in windows.notes[0]
 
 
 def test_samples_in_another_unit_are_refused(tmp_path: Path) -> None:
@@ -302,8 +302,8 @@ def test_a_wav_that_is_cut_short_is_told(tmp_path: Path) -> None:
     path = tmp_path / "weld.wav"
     soundfile.write(path, noise(), SAMPLE_RATE)
     path.write_bytes(path.read_bytes()[:20_000])
-    (problem,) = decode_audio(path, max_seconds=10.0).problems
-    assert "does not fit the file" in problem
+    (note,) = decode_audio(path, max_seconds=10.0).notes
+    assert "does not fit the file" in note
 
 
 @pytest.mark.parametrize("data_bytes", [0xFFFFFFFF, 64_000])
@@ -316,7 +316,7 @@ def test_a_wav_that_announces_other_than_it_holds_is_told(tmp_path: Path, data_b
     path.write_bytes(content)
     windows = decode_audio(path, max_seconds=10.0)
     np.testing.assert_allclose(windows.samples[0, :SAMPLE_RATE], noise(), atol=1e-4)
-    assert "does not fit the file" in windows.problems[0]
+    assert "does not fit the file" in windows.notes[0]
 
 
 def test_a_flac_that_is_announced_longer_than_it_is_is_an_error(tmp_path: Path) -> None:

@@ -51,8 +51,8 @@ def test_frames_left_empty_do_not_shift_the_others(pictures_film: Path, change_f
     np.testing.assert_array_equal(lit, (clip.times >= 1) & (clip.times < 2))
     assert (decode_video(pictures_film, num_frames=5, window=(1.0, 1.9)).frames.mean(axis=(1, 2, 3)) > 100).all()
     assert lit_window(pictures_film) == tuple(whole.arc_on)
-    (problem,) = [problem for problem in clip.problems if "repeat" not in problem]
-    assert str(pictures_film) in problem and "0.7 s before 0.8 s" in problem
+    (note,) = [note for note in clip.notes if "repeat" not in note]
+    assert str(pictures_film) in note and "0.7 s before 0.8 s" in note
 
 
 def test_frames_left_empty_before_the_first_are_not_sampled_twice(
@@ -66,7 +66,7 @@ def test_more_frames_left_empty_than_there_are_is_no_damage(pictures_film: Path,
     change_frames(pictures_film, lambda index, frame: frame if index % 3 == 2 else b"")
     clip = decode_video(pictures_film, num_frames=30)
     np.testing.assert_allclose(clip.times, np.arange(2, 90, 3) / 30)
-    assert clip.problems == ()
+    assert clip.notes == ()
 
 
 @pytest.mark.parametrize("bad", [(20,), (70,), (20, 70), tuple(range(40, 60))])
@@ -78,7 +78,7 @@ def test_a_frame_that_does_not_decode_is_one_frame(
     good = [index for index in range(NUM_FRAMES) if index not in bad]
     np.testing.assert_allclose(np.unique(clip.times), np.array(good) / 30)
     assert (clip.times[-1], bool(clip.frames[-1].mean() < 100)) == (89 / 30, True)
-    assert any(f"{len(bad)} of 90 frames" in problem and "not decode" in problem for problem in clip.problems)
+    assert any(f"{len(bad)} of 90 frames" in note and "not decode" in note for note in clip.notes)
 
 
 def test_more_bad_frames_than_good_ones_are_an_error(pictures_film: Path, change_frames: ChangeFrames) -> None:
@@ -103,18 +103,18 @@ def _process() -> ProcessPoolExecutor:
 def test_frames_that_the_decoder_patched_up_are_counted(
     weld_film: Path, change_frames: ChangeFrames, decode_process: ProcessPoolExecutor
 ) -> None:
-    assert decode_process.submit(decode_video, weld_film, num_frames=4).result().problems == ()
+    assert decode_process.submit(decode_video, weld_film, num_frames=4).result().notes == ()
     change_frames(weld_film, lambda index, frame: half(frame) if index in (20, 45) else frame)
-    (problem,) = decode_process.submit(decode_video, weld_film, num_frames=4).result().problems
-    assert "2 frames of 90 are damaged" in problem and "0.7 s" in problem
+    (note,) = decode_process.submit(decode_video, weld_film, num_frames=4).result().notes
+    assert "2 frames of 90 are damaged" in note and "0.7 s" in note
 
 
 def test_one_frame_is_told_in_the_singular(
     weld_film: Path, change_frames: ChangeFrames, decode_process: ProcessPoolExecutor
 ) -> None:
     change_frames(weld_film, lambda index, frame: half(frame) if index == 20 else frame)
-    (problem,) = decode_process.submit(decode_video, weld_film, num_frames=4).result().problems
-    assert "1 frame of 90 is damaged" in problem
+    (note,) = decode_process.submit(decode_video, weld_film, num_frames=4).result().notes
+    assert "1 frame of 90 is damaged" in note
 
 
 def half(frame: bytes) -> bytes:
@@ -136,8 +136,8 @@ def test_damage_of_a_frame_is_not_silent(
     weld_film: Path, change_frames: ChangeFrames, decode_process: ProcessPoolExecutor, damage: Callable[[bytes], bytes]
 ) -> None:
     change_frames(weld_film, lambda index, frame: damage(frame) if index % 30 == 20 else frame)
-    (problem,) = decode_process.submit(decode_video, weld_film, num_frames=4).result().problems
-    assert str(weld_film) in problem and "3 " in problem
+    (note,) = decode_process.submit(decode_video, weld_film, num_frames=4).result().notes
+    assert str(weld_film) in note and "3 " in note
 
 
 def test_what_else_is_written_meanwhile_reaches_the_stderr_and_complaints_do_not(
@@ -201,30 +201,30 @@ def test_a_rate_that_no_camera_has_is_told_and_the_light_is_still_seen(
     struct.pack_into("<II", content, content.index(b"strh") + 8 + 20, scale, rate)
     weld_film.write_bytes(content)
     clip = decode_video(weld_film, num_frames=90)
-    (problem,) = clip.problems
-    assert str(weld_film) in problem and told in problem
+    (note,) = clip.notes
+    assert str(weld_film) in note and told in note
     np.testing.assert_allclose(clip.arc_on, clip.times[[FIRST_LIT, LAST_LIT]])
 
 
 def test_a_film_of_few_frames_is_not_judged_by_its_first(write_lit_film: WriteFilm) -> None:
     clip = decode_video(write_lit_film(np.where(np.arange(5) > 0, 200.0, 10.0)), num_frames=5)
-    assert clip.problems == ()
+    assert clip.notes == ()
     np.testing.assert_allclose(clip.arc_on, [1 / 30, 4 / 30])
 
 
 def test_a_film_written_twice_is_told(weld_film: Path) -> None:
     content = weld_film.read_bytes()
     weld_film.write_bytes(content * 2)
-    (problem,) = decode_video(weld_film, num_frames=4).problems
-    assert "second film" in problem
+    (note,) = decode_video(weld_film, num_frames=4).notes
+    assert "second film" in note
     weld_film.write_bytes(content + content.replace(b"AVI LIST", b"AVIXLIST", 1))  # as a film goes on
-    assert not any("second film" in problem for problem in decode_video(weld_film, num_frames=4).problems)
+    assert not any("second film" in note for note in decode_video(weld_film, num_frames=4).notes)
 
 
 def test_more_frames_than_announced_are_told(weld_film: Path, announce: Callable[..., None]) -> None:
     announce(weld_film, num_frames=45)
-    (problem,) = decode_video(weld_film, num_frames=4).problems
-    assert "announces 45 frames and 90 decode" in problem
+    (note,) = decode_video(weld_film, num_frames=4).notes
+    assert "announces 45 frames and 90 decode" in note
 
 
 @pytest.mark.parametrize(("others", "told"), [((20,), "1 frame of 90 is"), ((20, 21, 24), "3 frames of 90 are")])
@@ -233,5 +233,5 @@ def test_frames_of_another_size_are_counted(
 ) -> None:
     small = cv2.imencode(".jpg", np.full((40, 64, 3), 10, np.uint8))[1].tobytes()
     change_frames(pictures_film, lambda index, frame: small if index in others else frame)
-    (problem,) = decode_video(pictures_film, num_frames=4).problems
-    assert told in problem and "size" in problem
+    (note,) = decode_video(pictures_film, num_frames=4).notes
+    assert told in note and "size" in note

@@ -39,14 +39,14 @@ def test_five_views_in_order(write_jpeg: WriteJpeg) -> None:
     assert greys(paths[::-1]) == [40, 80, 120, 160, 200]
     photographs = decode_photographs(paths, num_views=5)
     assert photographs.present.tolist() == [True] * 5
-    assert photographs.problems == ()
+    assert photographs.notes == ()
 
 
 @pytest.mark.parametrize("stem", [f"{RUN}_view", f"{RUN}_", f"{RUN}-", "", "cam", "View_", "picture "])
 def test_a_missing_picture_leaves_its_own_view_empty(write_jpeg: WriteJpeg, stem: str) -> None:
     paths = [write_jpeg(f"{stem}{view}.jpg", grey=40 * view) for view in (1, 2, 4, 5)]
     assert greys(paths) == [40, 80, None, 160, 200]
-    assert decode_photographs(paths, num_views=5).problems == ("there is no photograph of view 3",)
+    assert decode_photographs(paths, num_views=5).notes == ("there is no photograph of view 3",)
 
 
 @pytest.mark.parametrize(
@@ -72,8 +72,8 @@ def test_which_view_a_name_means(stems: list[str], views: list[int]) -> None:
 def test_more_pictures_than_views_are_not_used_and_named(write_jpeg: WriteJpeg) -> None:
     paths = [write_jpeg(f"w_{view}.jpg", grey=40 * view) for view in (1, 2, 3, 4)]
     assert greys(paths, num_views=3) == [40, 80, 120]
-    (problem,) = decode_photographs(paths, num_views=3).problems
-    assert problem == f"{paths[3]}: it is not used, as photograph 4, and image.num_views is 3"
+    (note,) = decode_photographs(paths, num_views=3).notes
+    assert note == f"{paths[3]}: it is not used, as photograph 4, and image.num_views is 3"
 
 
 def test_sizes_may_differ_and_be_odd(write_jpeg: WriteJpeg) -> None:
@@ -131,7 +131,7 @@ def test_a_broken_picture_leaves_its_view_empty_with_a_reason(write_jpeg: WriteJ
     paths[3].unlink()
     photographs = decode_photographs(paths, num_views=5)
     assert photographs.present.tolist() == [True, False, False, False, True]
-    garbage, empty, missing = photographs.problems
+    garbage, empty, missing = photographs.notes
     assert garbage == f"{paths[1]}: not a picture that can be decoded: damaged or another format."
     assert empty == f"{paths[2]}: the photograph is empty."
     assert missing == f"{paths[3]}: the photograph is not there."

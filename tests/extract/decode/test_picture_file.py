@@ -135,8 +135,8 @@ def test_a_damaged_photograph_leaves_its_view_empty_with_the_reason(tmp_path: Pa
     paths[1].write_bytes(content[:5000] + bytes(512) + content[5512:])
     photographs = decode_photographs(paths, num_views=2)
     assert photographs.present.tolist() == [True, False]
-    assert len(photographs.problems) == 1
-    assert str(paths[1]) in photographs.problems[0] and "damaged" in photographs.problems[0]
+    assert len(photographs.notes) == 1
+    assert str(paths[1]) in photographs.notes[0] and "damaged" in photographs.notes[0]
 
 
 OTHERS: dict[str, Callable[[np.ndarray], bytes]] = {
@@ -170,15 +170,15 @@ def test_16_bits_are_brought_to_8_by_their_full_range(tmp_path: Path, suffix: st
     path.write_bytes(cv2.imencode(suffix, deep)[1].tobytes())
     expected = np.round(np.arange(65_536) / 257).astype(np.uint8).reshape(256, 256, 1).repeat(3, axis=2)
     np.testing.assert_array_equal(read_picture(path), expected)
-    (note,) = decode_photographs([path], num_views=1).problems
+    (note,) = decode_photographs([path], num_views=1).notes
     assert str(path) in note and "16 bits" in note and "65,535" in note
 
 
 def test_12_bits_in_16_are_told_to_be_dark(tmp_path: Path) -> None:
     deep = np.arange(4096, dtype=np.uint16).reshape(64, 64)
     (tmp_path / "a.png").write_bytes(cv2.imencode(".png", deep)[1].tobytes())
-    problems = decode_photographs([tmp_path / "a.png"], num_views=1).problems
-    assert any("above 4,095" in problem for problem in problems)
+    notes = decode_photographs([tmp_path / "a.png"], num_views=1).notes
+    assert any("above 4,095" in note for note in notes)
 
 
 def test_values_without_a_known_white_are_refused(tmp_path: Path) -> None:
@@ -221,8 +221,8 @@ def test_a_photograph_that_shows_nothing_is_used_and_noted(tmp_path: Path, pictu
     cv2.imwrite(str(path), picture)
     photographs = decode_photographs([path], num_views=1)
     assert photographs.present.all()
-    assert len(photographs.problems) == 1
-    assert str(path) in photographs.problems[0] and what in photographs.problems[0]
+    assert len(photographs.notes) == 1
+    assert str(path) in photographs.notes[0] and what in photographs.notes[0]
 
 
 def test_a_pipe_is_no_photograph(tmp_path: Path) -> None:

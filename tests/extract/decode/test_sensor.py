@@ -233,7 +233,7 @@ def weld(write_csv: WriteCsv) -> WriteCsv:
 
 
 def test_a_sound_recording_is_not_remarked_on(weld: WriteCsv) -> None:
-    assert decode_sensors(weld(), num_steps=64).problems == ()
+    assert decode_sensors(weld(), num_steps=64).notes == ()
 
 
 @pytest.mark.parametrize("glitch", ["1e30", "-1e30", "1e39", "1e400", "2000.5"])
@@ -241,9 +241,9 @@ def test_a_value_beyond_the_limit_is_an_empty_cell_and_told(weld: WriteCsv, glit
     found = decode_sensors(weld({(20, "Primary Weld Current"): glitch}), num_steps=64)
     empty = decode_sensors(weld({(20, "Primary Weld Current"): ""}), num_steps=64)
     np.testing.assert_array_equal(found.values, empty.values)
-    (problem,) = found.problems
-    assert "Primary Weld Current" in problem
-    assert "line 22" in problem
+    (note,) = found.notes
+    assert "Primary Weld Current" in note
+    assert "line 22" in note
 
 
 def test_limits_are_those_of_the_settings(weld: WriteCsv) -> None:
@@ -255,27 +255,27 @@ def test_limits_are_those_of_the_settings(weld: WriteCsv) -> None:
 @pytest.mark.parametrize(("name", "value"), [("Primary Weld Current", 1999), ("Pressure", -45), ("Feed", 999)])
 def test_a_value_far_from_all_others_is_kept_and_told(weld: WriteCsv, name: str, value: float) -> None:
     path = weld({(20, name): value})
-    (problem,) = decode_sensors(path, num_steps=64).problems
-    assert f"{name} is {value} in line 22" in problem
+    (note,) = decode_sensors(path, num_steps=64).notes
+    assert f"{name} is {value} in line 22" in note
     assert value in read_sensor_table(path).values[:, CHANNELS.index(name)]
 
 
 @pytest.mark.parametrize("value", ["0", "7.5"])
 def test_a_channel_that_stands_still_is_told(weld: WriteCsv, value: str) -> None:
-    (problem,) = decode_sensors(weld({(row, "Pressure"): value for row in range(60)}), num_steps=64).problems
-    assert f"Pressure ({value})" in problem
+    (note,) = decode_sensors(weld({(row, "Pressure"): value for row in range(60)}), num_steps=64).notes
+    assert f"Pressure ({value})" in note
 
 
 def test_a_channel_that_is_mostly_empty_is_told(weld: WriteCsv) -> None:
-    (problem,) = decode_sensors(weld({(row, "Feed"): "" for row in range(40)}), num_steps=64).problems
-    assert "Feed is empty in 40 of 60 rows" in problem
+    (note,) = decode_sensors(weld({(row, "Feed"): "" for row in range(40)}), num_steps=64).notes
+    assert "Feed is empty in 40 of 60 rows" in note
 
 
 def test_a_current_in_another_unit_is_told(weld: WriteCsv) -> None:
-    (problem,) = decode_sensors(
+    (note,) = decode_sensors(
         weld({(row, "Primary Weld Current"): 0.18 + row / 1e4 for row in range(60)}), num_steps=9
-    ).problems
-    assert "never above 50" in problem
+    ).notes
+    assert "never above 50" in note
 
 
 @pytest.mark.parametrize("name", CHANNELS)
@@ -286,13 +286,13 @@ def test_a_channel_that_is_negative_is_told(weld: WriteCsv, name: str) -> None:
     for row in rows:
         row[column] = f"-{row[column]}"
     path.write_text("\n".join(map(",".join, [header, *rows])) + "\n")
-    problems = decode_sensors(path, num_steps=64).problems
-    assert any(f"{name} is negative in 60 of 60 rows" in problem for problem in problems)
+    notes = decode_sensors(path, num_steps=64).notes
+    assert any(f"{name} is negative in 60 of 60 rows" in note for note in notes)
 
 
 def test_a_zero_that_is_a_little_off_is_not_remarked_on(weld: WriteCsv) -> None:
     path = weld({(row, "CO2 Weld Flow"): f"{-0.05 - row % 3 / 100:.2f}" for row in range(60)})
-    assert decode_sensors(path, num_steps=64).problems == ()
+    assert decode_sensors(path, num_steps=64).notes == ()
 
 
 def test_current_and_voltage_under_each_others_names_are_told(weld: WriteCsv) -> None:
@@ -300,15 +300,13 @@ def test_current_and_voltage_under_each_others_names_are_told(weld: WriteCsv) ->
     header, rows = path.read_text().split("\n", 1)
     names = "Primary Weld Current", "Secondary Weld Voltage"
     path.write_text(header.replace(names[0], "X").replace(names[1], names[0]).replace("X", names[1]) + "\n" + rows)
-    problems = decode_sensors(path, num_steps=64).problems
-    assert any(
-        "Primary Weld Current and Secondary Weld Voltage look exchanged: in 55 rows" in problem for problem in problems
-    )
+    notes = decode_sensors(path, num_steps=64).notes
+    assert any("Primary Weld Current and Secondary Weld Voltage look exchanged: in 55 rows" in note for note in notes)
 
 
 def test_the_voltage_before_the_arc_burns_is_not_remarked_on(weld: WriteCsv) -> None:
     path = weld({(row, "Secondary Weld Voltage"): f"{72 + row / 10:.2f}" for row in range(5)})
-    assert decode_sensors(path, num_steps=64).problems == ()
+    assert decode_sensors(path, num_steps=64).notes == ()
 
 
 def test_other_columns_than_the_welding_machines(tmp_path: Path) -> None:
@@ -317,16 +315,16 @@ def test_other_columns_than_the_welding_machines(tmp_path: Path) -> None:
     press = SeriesFormat(("tilt", "force"), limits=(90.0, 500.0), clock="t", active=("force", 2.5), signed=True)
     series = sensor.decode_sensors(path, num_steps=9, series=press)
     np.testing.assert_array_equal(series.values, [[-second, second] for second in range(9)])
-    assert (series.arc_on.tolist(), series.problems) == ([3.0, 8.0], ())
+    assert (series.arc_on.tolist(), series.notes) == ([3.0, 8.0], ())
     still = sensor.decode_sensors(path, num_steps=9, series=replace(press, active=None))
-    assert np.isnan(still.arc_on).all() and still.problems == ()
+    assert np.isnan(still.arc_on).all() and still.notes == ()
     with pytest.raises(DecodeError, match="no channel tells"):
         sensor.arc_on_window(path, series=replace(press, active=None))
 
 
 def test_too_few_rows_are_told(write_csv: WriteCsv) -> None:
     lines = [line(f"10:00:00.{row}00", current=100 * row, consumed=row) for row in range(3)]
-    assert any("3 rows in 0.2 s" in problem for problem in decode_sensors(write_csv(lines), num_steps=4).problems)
+    assert any("3 rows in 0.2 s" in note for note in decode_sensors(write_csv(lines), num_steps=4).notes)
 
 
 def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:

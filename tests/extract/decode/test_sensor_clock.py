@@ -27,7 +27,7 @@ def test_a_good_clock_is_left_alone_and_not_remarked_on() -> None:
     timing = clock(seconds)
     np.testing.assert_array_equal(timing.times, seconds - seconds[0])
     assert timing.rows.tolist() == list(range(60))
-    assert timing.problems == ()
+    assert timing.notes == ()
 
 
 @pytest.mark.parametrize("late_by", [1, 2, 5])
@@ -37,9 +37,9 @@ def test_rows_written_late_are_sorted_and_counted(late_by: int) -> None:
     timing = clock(ticks()[order])
     np.testing.assert_array_equal(timing.times, clock(ticks()).times)
     assert np.array(order)[timing.rows].tolist() == list(range(60))
-    (problem,) = timing.problems
-    assert "1 row" in problem
-    assert f"line {20 + late_by + 2}" in problem
+    (note,) = timing.notes
+    assert "1 row" in note
+    assert f"line {20 + late_by + 2}" in note
 
 
 @pytest.mark.parametrize("back", [0.35, 0.7, 2.0, 3600.0])
@@ -50,9 +50,9 @@ def test_a_clock_that_is_set_back_goes_on_in_the_order_of_the_file(back: float) 
     timing = clock(seconds)
     assert timing.rows.tolist() == list(range(60))
     np.testing.assert_allclose(timing.times, true, atol=2 * STEP)
-    (problem,) = timing.problems
-    assert "set back" in problem
-    assert "line 32" in problem
+    (note,) = timing.notes
+    assert "set back" in note
+    assert "line 32" in note
 
 
 def test_a_clock_that_is_set_back_over_midnight() -> None:
@@ -71,7 +71,7 @@ def test_times_in_no_order_at_all_are_an_error_with_the_line() -> None:
 def test_a_file_from_its_end_to_its_start_is_turned_round() -> None:
     timing = clock(ticks()[::-1])
     assert timing.rows.tolist() == list(reversed(range(60)))
-    assert "59 rows" in timing.problems[0]
+    assert "59 rows" in timing.notes[0]
 
 
 @pytest.mark.parametrize("gap", [14.0, 1200.0])
@@ -80,10 +80,10 @@ def test_a_gap_is_told_with_its_place_and_length(gap: float) -> None:
     seconds[30:] += gap
     timing = clock(seconds)
     np.testing.assert_array_equal(timing.times, seconds - seconds[0])
-    (problem,) = timing.problems
-    assert "1 gap" in problem
-    assert "after line 31" in problem
-    assert ("14.1 s" if gap == 14.0 else "20 min 00 s") in problem
+    (note,) = timing.notes
+    assert "1 gap" in note
+    assert "after line 31" in note
+    assert ("14.1 s" if gap == 14.0 else "20 min 00 s") in note
 
 
 def test_equal_stamps_of_a_coarse_clock_are_spread_evenly() -> None:
@@ -91,14 +91,14 @@ def test_equal_stamps_of_a_coarse_clock_are_spread_evenly() -> None:
     timing = clock(np.floor(seconds))
     assert timing.rows.tolist() == list(range(40))
     np.testing.assert_allclose(timing.times, seconds - seconds[0], atol=0.12)
-    (problem,) = timing.problems
-    assert "steps of 1 s" in problem
+    (note,) = timing.notes
+    assert "steps of 1 s" in note
 
 
 def test_a_time_that_is_there_twice_keeps_its_first_row_and_the_other_is_counted() -> None:
     seconds = np.insert(ticks(), 10, ticks()[9])
     timing = clock(seconds)
     assert timing.rows.tolist() == [row for row in range(61) if row != 10]
-    (problem,) = timing.problems
-    assert "1 row has the time of another" in problem
-    assert "line 12" in problem
+    (note,) = timing.notes
+    assert "1 row has the time of another" in note
+    assert "line 12" in note

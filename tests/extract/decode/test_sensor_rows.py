@@ -91,7 +91,7 @@ def test_rows_that_end_otherwise_than_the_header_are_harmless(write: Write, rows
     np.testing.assert_array_equal(found.values[:, 4], [2361.7] * 6)
     np.testing.assert_array_equal(found.values[0], [1.5, 20, 90, 200, 2361.7, 24.25])
     assert found.lines.tolist() == [2, 3, 4, 5, 6, 7]
-    assert found.problems == ()
+    assert found.notes == ()
 
 
 def test_a_further_column_of_numbers_is_harmless(write: Write) -> None:
@@ -105,14 +105,14 @@ def test_a_last_row_that_is_cut_is_left_out_and_told(write: Write, cut: int) -> 
     path.write_bytes(path.read_bytes()[:-cut])
     found = read_sensor_rows(path)
     assert found.lines.tolist() == [2, 3, 4, 5, 6]
-    assert "line 7" in found.problems[0]
+    assert "line 7" in found.notes[0]
 
 
 @pytest.mark.parametrize("tail", ["", ",", ",done"])
 def test_a_last_row_is_whole_without_an_end_of_line_where_nothing_can_be_missing(write: Write, tail: str) -> None:
     found = read_sensor_rows(write(rows_of(tail=tail), end=""))
     assert len(found.lines) == 6
-    assert found.problems == ()
+    assert found.notes == ()
 
 
 @pytest.mark.parametrize("number", ["1_000", "٣٤", "0x1f", "1e", "--1", "inf", "nan", "1,5"])
@@ -138,16 +138,16 @@ def test_numbers_in_their_usual_writings(write: Write, text: str, value: float) 
 )
 def test_a_number_that_is_written_unlike_all_others_is_told(write: Write, column: str, text: str) -> None:
     rows = [f"10/04/22,10:{row // 60:02d}:{row % 60:02d}.000,HX-1,1.5,20,90,200,2361.7,24.25" for row in range(120)]
-    assert read_sensor_rows(write(rows)).problems == ()
+    assert read_sensor_rows(write(rows)).notes == ()
     rows[30] = rows[30].replace("10:00:30.000" if column == "Time" else "2361.7", text)
-    (problem,) = read_sensor_rows(write(rows)).problems
-    assert column in problem
-    assert "line 32" in problem
+    (note,) = read_sensor_rows(write(rows)).notes
+    assert column in note
+    assert "line 32" in note
 
 
 def test_numbers_without_their_last_zeros_are_not_remarked_on(write: Write) -> None:
     rows = [f"10/04/22,10:{row // 60:02d}:{row % 60:02d},HX-1,1.5,20,90,200,{row / 10:g},24.25" for row in range(120)]
-    assert read_sensor_rows(write(rows)).problems == ()
+    assert read_sensor_rows(write(rows)).notes == ()
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
@@ -181,15 +181,15 @@ def test_rows_that_are_all_written_twice_are_taken_once(write: Write, written: s
     expected, found = read_sensor_rows(write(once)), read_sensor_rows(write(twice))
     np.testing.assert_array_equal(found.seconds, expected.seconds)
     np.testing.assert_array_equal(found.values, expected.values)
-    assert expected.problems == ()
-    assert found.problems == ("each row occurs twice and is taken once",)
+    assert expected.notes == ()
+    assert found.notes == ("each row occurs twice and is taken once",)
 
 
 def test_rows_that_are_written_again_are_taken_once_and_counted(write: Write) -> None:
     once = rows_of()
     found = read_sensor_rows(write([*once[:3], once[2], once[1], *once[3:]]))
     assert found.seconds.tolist() == read_sensor_rows(write(once)).seconds.tolist()
-    assert found.problems == ("2 rows repeat another and count once (lines 5, 6)",)
+    assert found.notes == ("2 rows repeat another and count once (lines 5, 6)",)
 
 
 def test_equal_rows_of_a_coarse_clock_stay(write: Write) -> None:
@@ -198,7 +198,7 @@ def test_equal_rows_of_a_coarse_clock_stay(write: Write) -> None:
     rows = [idle] * 3 + [idle.replace(":00,", f":{1 + row // 3:02d},").replace("1.5", f"1.{row}") for row in range(9)]
     found = read_sensor_rows(write(rows))
     assert len(found.seconds) == 12
-    assert found.problems == ()
+    assert found.notes == ()
 
 
 def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def test_frames_are_even_and_both_ends_included(
     expected = np.rint(np.linspace(0, num_film - 1, num_frames)).astype(int)
     assert indices(clip) == expected.tolist()
     np.testing.assert_array_equal(clip.times, expected / fps)
-    assert clip.problems == () or num_film < num_frames
+    assert clip.notes == () or num_film < num_frames
     assert clip.frames.shape == (num_frames, 48, 64, 3)
     assert clip.frames.dtype == np.uint8
 
@@ -132,19 +132,19 @@ def test_a_dark_film_has_no_lit_window(write_lit_film: WriteFilm) -> None:
     clip = decode_video(path, num_frames=2)
     assert np.isnan(clip.arc_on).all()
     assert lit_window(path) is None
-    (problem,) = clip.problems
-    assert str(path) in problem and "dark throughout" in problem
+    (note,) = clip.notes
+    assert str(path) in note and "dark throughout" in note
 
 
 def test_a_film_in_which_nothing_changes_is_noted(write_lit_film: WriteFilm) -> None:
     clip = decode_video(write_lit_film(np.full(60, 120.0)), num_frames=2)
-    assert len(clip.problems) == 1 and "never changes" in clip.problems[0]
+    assert len(clip.notes) == 1 and "never changes" in clip.notes[0]
 
 
 def test_a_film_of_one_frame_is_noted(write_film: WriteFilm) -> None:
     clip = decode_video(write_film(1), num_frames=4)
     assert indices(clip) == [0, 0, 0, 0]
-    assert any("1 frame" in problem and "4" in problem for problem in clip.problems)
+    assert any("1 frame" in note and "4" in note for note in clip.notes)
 
 
 def test_a_broken_film_has_no_lit_window(write_film: WriteFilm, announce: Callable[..., None]) -> None:

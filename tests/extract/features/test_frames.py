@@ -135,7 +135,7 @@ def test_photographs_are_never_read(project: Path, weld_keys: Callable[..., list
     # Without its film a weld has no frames, whatever photographs there are.
     assert any((project / third / "images").iterdir())
     assert store.status("frames")[rows[third]] == Status.ABSENT
-    assert "no .avi" in store.problems("frames")[third]
+    assert "no .avi" in store.notes("frames")[third]
 
 
 def test_a_film_that_cannot_be_decoded_is_reported(project: Path, weld_keys: Callable[..., list[str]]) -> None:
@@ -144,7 +144,7 @@ def test_a_film_that_cannot_be_decoded_is_reported(project: Path, weld_keys: Cal
     film.write_bytes(film.read_bytes()[:3000])
     summary = extract(settings_in(project), split="train")
     assert summary.counts["frames"] == {"complete": 7, "unreadable": 1}
-    assert [(problem.key, list(problem.statuses)) for problem in summary.problems] == [(key, ["frames"])]
+    assert [(note.key, list(note.statuses)) for note in summary.notes] == [(key, ["frames"])]
 
 
 def test_every_command_of_stage_one_knows_frames(project: Path, weldcache: Callable[..., object]) -> None:

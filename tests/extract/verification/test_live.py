@@ -54,7 +54,7 @@ def swap_rows(store: FeatureStore, feature_set: str, first: int, second: int) ->
 
 
 def rewrite(store: FeatureStore, feature_set: str, rows: list[int], values: Mapping[str, np.ndarray]) -> None:
-    noted = store.problems(feature_set)
+    noted = store.notes(feature_set)
     notes = [noted.get(str(store.index.keys[row]), "") for row in rows]
     StoreWriter(store).write(feature_set, rows, values, sources=store.sources(feature_set, rows), notes=notes)
 

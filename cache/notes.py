@@ -17,8 +17,8 @@ _CALLED = {Status.COMPLETE: "note"}
 
 
 @dataclass(frozen=True)
-class Problem:
-    """What is noted of one sample; what is the same in several feature sets is one problem."""
+class Note:
+    """What is noted of one sample; what is the same in several feature sets is one note."""
 
     key: str
     reason: str
@@ -26,7 +26,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class ProblemGroup:
+class NoteGroup:
     """Samples of which the same is noted, of the same feature sets."""
 
     reason: str  # of several samples: with what differs between them left out
@@ -43,12 +43,12 @@ class ProblemGroup:
         return visible(f"{count_of(len(self.keys), noun)}, {what}: {self.reason.removesuffix('.')}: {keys}")
 
 
-def problems_of(
+def notes_of(
     store: FeatureStore,
     *,
     feature_sets: Iterable[str] | None = None,
     damage: list[str] | None = None,
-) -> list[Problem]:
+) -> list[Note]:
     """What is noted of the store's samples in these feature sets (all of them), in the order of rows.
 
     Samples that are left out are, too. Where `damage` is given, notes that cannot be read are told there.
@@ -60,7 +60,7 @@ def problems_of(
     grouped: dict[tuple[int, str], dict[str, Status]] = {}
     for name in store.feature_sets if feature_sets is None else feature_sets:
         try:
-            noted, statuses = store.problems(name), store.status(name)
+            noted, statuses = store.notes(name), store.status(name)
         except StoreError as error:
             if damage is None:
                 raise
@@ -71,31 +71,31 @@ def problems_of(
             if store.index.splits[row] != LEFT_OUT:
                 grouped.setdefault((row, reason), {})[name] = Status(int(statuses[row]))
     return [
-        Problem(str(store.index.keys[row]), reason, statuses_of)
+        Note(str(store.index.keys[row]), reason, statuses_of)
         for (row, reason), statuses_of in sorted(grouped.items(), key=lambda item: item[0])
     ]
 
 
-def grouped(problems: Sequence[Problem]) -> list[ProblemGroup]:
-    """Like problems together, the worst first, and of these the most frequent.
+def grouped(notes: Sequence[Note]) -> list[NoteGroup]:
+    """Like notes together, the worst first, and of these the most frequent.
 
     Reasons that differ in the sample's own name or in numbers alone are alike.
     """
-    alike: dict[tuple[Status, tuple[str, ...], str], list[Problem]] = {}
-    for problem in problems:
-        worst = min(problem.statuses.values(), key=_ORDER.index)
-        alike.setdefault((worst, tuple(problem.statuses), _shape(_nameless(problem))), []).append(problem)
+    alike: dict[tuple[Status, tuple[str, ...], str], list[Note]] = {}
+    for note in notes:
+        worst = min(note.statuses.values(), key=_ORDER.index)
+        alike.setdefault((worst, tuple(note.statuses), _shape(_nameless(note))), []).append(note)
     groups = [
-        ProblemGroup(_common(members), status, feature_sets, tuple(problem.key for problem in members))
+        NoteGroup(_common(members), status, feature_sets, tuple(note.key for note in members))
         for (status, feature_sets, _), members in alike.items()
     ]
     return sorted(groups, key=lambda group: (_ORDER.index(group.status), -len(group.keys)))
 
 
-def _nameless(problem: Problem) -> str:
+def _nameless(note: Note) -> str:
     """The reason without the sample's key, and without the name that its folder gives to its files."""
-    nameless = problem.reason
-    for name in (problem.key, problem.key.rpartition("/")[2]):
+    nameless = note.reason
+    for name in (note.key, note.key.rpartition("/")[2]):
         nameless = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "…", nameless)
     return nameless
 
@@ -104,9 +104,9 @@ def _shape(reason: str) -> str:
     return re.sub(r"\d+(?:[.,]\d+)*", "…", reason)
 
 
-def _common(members: Sequence[Problem]) -> str:
+def _common(members: Sequence[Note]) -> str:
     """The reason of one; of several what they have in common."""
     if len(members) == 1:
         return members[0].reason
-    nameless = {_nameless(problem) for problem in members}
+    nameless = {_nameless(note) for note in members}
     return nameless.pop() if len(nameless) == 1 else _shape(nameless.pop())

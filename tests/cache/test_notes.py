@@ -5,22 +5,22 @@ from collections.abc import Callable
 import pytest
 
 from weldcache.cache.index import Index
-from weldcache.cache.problems import Problem, grouped, problems_of
+from weldcache.cache.notes import Note, grouped, notes_of
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
 
 
-def noted(key: str, reason: str, status: Status = Status.UNREADABLE, *, feature_set: str = "video") -> Problem:
-    return Problem(key, reason, {feature_set: status})
+def noted(key: str, reason: str, status: Status = Status.UNREADABLE, *, feature_set: str = "video") -> Note:
+    return Note(key, reason, {feature_set: status})
 
 
 def test_four_thousand_absent_welds_are_one_line() -> None:
-    problems = [
+    notes = [
         noted(f"s{number % 7}/w-{number}", f"there is no folder s{number % 7}/w-{number}", Status.ABSENT)
         for number in range(4040)
     ]
-    (group,) = grouped(problems)
+    (group,) = grouped(notes)
     assert len(group.keys) == 4040 and group.keys[0] == "s0/w-0"
     assert (
         "4,040 parts" in group.told("part")
@@ -30,12 +30,12 @@ def test_four_thousand_absent_welds_are_one_line() -> None:
 
 
 def test_reasons_that_differ_in_names_and_numbers_alone_are_alike() -> None:
-    problems = [
+    notes = [
         noted("day/a", "/data/day/a/a.avi: 20 of 90 frames decode."),
         noted("day/b", "/data/day/b/b.avi: 31 of 90 frames decode."),
         noted("day/c", "/data/day/c/c.avi is empty."),
     ]
-    alike, other = grouped(problems)
+    alike, other = grouped(notes)
     assert alike.keys == ("day/a", "day/b") and "a.avi" not in alike.reason and "frames decode" in alike.reason
     assert other.told("part") == "day/c, video (unreadable): /data/day/c/c.avi is empty."
     same = grouped([noted("a", "it lasts 2.5 s"), noted("b", "it lasts 2.5 s")])
@@ -43,7 +43,7 @@ def test_reasons_that_differ_in_names_and_numbers_alone_are_alike() -> None:
 
 
 def test_the_worst_come_first_and_kinds_are_not_mixed() -> None:
-    problems = [
+    notes = [
         noted("a", "dark", Status.COMPLETE),
         noted("b", "dark", Status.COMPLETE),
         noted("c", "no file", Status.ABSENT),
@@ -51,7 +51,7 @@ def test_the_worst_come_first_and_kinds_are_not_mixed() -> None:
         noted("e", "broken", feature_set="audio"),
         noted("f", "memory", Status.MISSING),
     ]
-    assert [group.keys for group in grouped(problems)] == [("f",), ("d",), ("e",), ("c",), ("a", "b")]
+    assert [group.keys for group in grouped(notes)] == [("f",), ("d",), ("e",), ("c",), ("a", "b")]
 
 
 def test_a_name_cannot_act_on_the_terminal() -> None:
@@ -68,6 +68,6 @@ def test_a_store_tells_each_note_once_and_none_of_what_is_left_out(
     writer.report("video", 1, Status.UNREADABLE, reason="broken")
     if left_out:
         store.follow(make_index(3))
-    told = problems_of(store)
-    assert told[0] == Problem("day/001", "broken", {"video": Status.UNREADABLE})
-    assert [problem.key for problem in told[1:]] == ([] if left_out else ["day/003"])
+    told = notes_of(store)
+    assert told[0] == Note("day/001", "broken", {"video": Status.UNREADABLE})
+    assert [note.key for note in told[1:]] == ([] if left_out else ["day/003"])
