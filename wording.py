@@ -13,6 +13,7 @@ _ACTED_ON = frozenset({"Cc", "Cf", "Zl", "Zp", "Cs"})
 _JOINERS = "\u200c\u200d"  # part of how Persian, Hindi and others are written
 _LONGEST_NAME, _LONGEST_PATH = 255, 4096  # bytes, on all common systems
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_ABBREVIATIONS = {"auroc": "AUROC", "ap": "AP", "f1": "F1", "fpr": "FPR", "tpr": "TPR"}
 
 
 def visible(text: str, *, keep: str = "") -> str:
@@ -69,6 +70,11 @@ def first_of(lines: Sequence[str], *, most: int, rest: str = "") -> list[str]:
 def lined_up(lines: Sequence[str], *, most: int) -> str:
     """The first of many lines, indented, each below the other, and how many more there are."""
     return "\n".join(f"  {line}" for line in first_of(lines, most=most))
+
+
+def in_words(name: str) -> str:
+    """A figure's name for people: `val_macro_f1` as `val macro F1`."""
+    return " ".join(_ABBREVIATIONS.get(word, word) for word in name.split("_"))
 
 
 def format_seconds(seconds: float) -> str:

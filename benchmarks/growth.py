@@ -37,7 +37,7 @@ from weldcache.cache.verification.verify import verify_store
 from weldcache.configs.load import load_settings
 from weldcache.extract.features.kind import Features, Prepared
 from weldcache.extract.pipeline import run_plan
-from weldcache.extract.pool.limits import Limits
+from weldcache.extract.pool.decoder import Limits
 from weldcache.extract.reconcile import reconcile
 from weldcache.extract.request import Request
 from weldcache.extract.sources.source import SPLITS, Sample

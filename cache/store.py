@@ -17,7 +17,7 @@ written reads back as the fill value in every Zarr reader. So a row exists only 
 have NaN for a fill value, to be loud where somebody reads past the status.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from shutil import rmtree
 from typing import Any
@@ -266,20 +266,25 @@ class FeatureStore:
         """
         return read_splits(self.path, num_rows=len(self.index))
 
+    def divided_by(self, split: str) -> "FeatureStore":
+        """This store, its rows divided as in another of its splits; raises as `open`."""
+        return self if split == self.split else FeatureStore.open(self.path, split=split)
+
     @property
     def split_hash(self) -> str:
         """What the split that the store was opened with is known by."""
         return self.splits()[self.split].hash_of(self.index.keys)
 
-    def add_split(self, split: Split) -> None:
-        """Keep a split beside the others, in the place of one of that name.
+    def add_splits(self, splits: Iterable[Split]) -> None:
+        """Keep splits beside the others, in the place of those of their names.
 
         Raises:
             StoreError: if the store is of a schema that can only be read.
         """
         if self.schema_version < SCHEMA_VERSION:
             self.follow(self.index)
-        replace_splits(self.path, (self.splits() | {split.name: split}).values(), keys=self.index.keys)
+        kept = self.splits() | {split.name: split for split in splits}
+        replace_splits(self.path, kept.values(), keys=self.index.keys)
 
     def require_writable(self) -> None:
         """Refuse a store of a schema that can only be read.

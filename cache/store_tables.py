@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -10,7 +11,11 @@ from rich.text import Text
 from ..tables import make_table
 from ..wording import count_of, first_of, format_size, shortened, visible
 from .notes import Note, grouped
+from .splits import LEFT_OUT, Split
+from .splitting import torn_groups
 from .status import Status
+from .store import FeatureStore
+from .targets import DEFECT, NORMAL, UNKNOWN
 
 _BAR_WIDTH = 30
 _NOTES_SHOWN = 10
@@ -75,6 +80,25 @@ def _class_title(labels: Mapping[str, Any], *, noun: str) -> str:
         if entry["rows"] or name != "unknown":
             told.append(f"{entry['rows']:,} {name}{f' ({shown})' if shown else ''}")
     return f"{count_of(sum(entry['rows'] for entry in labels.values()), noun)}: {', '.join(told)}"
+
+
+def split_tables(store: FeatureStore, splits: Sequence[Split]) -> Iterator[RenderableType]:
+    """What was dealt where, for each split a table, and what is to be known of it."""
+    index, labels = store.index, (("normal", NORMAL), ("defects", DEFECT), ("unknown", UNKNOWN))
+    told = [(heading, label) for heading, label in labels if (index.labels[index.splits != LEFT_OUT] == label).any()]
+    for split in splits:
+        title = f"split {split.name}, hash {split.hash_of(index.keys)[:_FINGERPRINT_SHOWN]}"
+        headings = ["rows", "groups", *(heading for heading, _ in told)]
+        table = make_table(title, left=["part"], right=headings, whole=True)
+        for part, count in split.counts().items():
+            rows = split.parts == part
+            numbers = [count, len(np.unique(index.groups[rows]))]
+            numbers += [int((index.labels[rows] == label).sum()) for _, label in told]
+            table.add_row(part, *map(_count, numbers))
+        yield table
+        if torn := torn_groups(index, split):
+            several = count_of(len(torn), "group stands", "groups stand")
+            yield Text(f"{several} in several parts: {shortened(torn, most=3)}", style="yellow")
 
 
 def _split_table(splits: Mapping[str, Any]) -> Table:

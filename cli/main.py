@@ -12,7 +12,7 @@ import typer
 
 from ..errors import Refusal, WeldcacheError, refusal_of
 from ..wording import visible
-from . import bench, config, evaluate, exchange, extract, fuse, info, plan, runs, synth, train, verify
+from . import bench, config, evaluate, exchange, extract, fuse, info, plan, runs, split, synth, train, verify
 
 app = typer.Typer(
     name="weldcache",
@@ -25,6 +25,7 @@ app.command("synth")(synth.synth)
 app.command("plan")(plan.plan)
 app.command("extract")(extract.extract)
 app.command("info")(info.info)
+app.command("split")(split.split)
 app.command("verify")(verify.verify)
 app.command("export")(exchange.export_store)
 app.command("import")(exchange.import_store)

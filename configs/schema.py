@@ -236,7 +236,9 @@ class AutoencoderSettings(Section):
 class TrainSettings(Section):
     """How stage two trains."""
 
-    recipe: Literal["causal_film", "video_ae"] = Field("causal_film", description="What is trained.")
+    recipe: Literal["causal_film", "video_ae", "nearest", "gaussian"] = Field(
+        "causal_film", description="What is trained, or fitted in one pass."
+    )
     task: Literal["anomaly", "classification"] = Field(
         "anomaly",
         description="What it is trained for. anomaly: on normals, to tell defects from them; classification: on all "
@@ -267,6 +269,11 @@ class TrainSettings(Section):
         "val_accuracy, val_macro_f1 or val_loss for classification; null: the first of these.",
     )
     patience: Positive = Field(25, description="Epochs without a better monitor before training stops.")
+    split: str = Field(
+        "official",
+        description="Split of the store that says which rows are trained on, validated on and judged: the data set's "
+        "own, or one that `weldcache split` made.",
+    )
     seed: int = Field(0, ge=0, description="Seed of weights, batches, masks and dropout.")
     checkpoint_seconds: NonNegative = Field(
         20.0, description="Seconds between two checkpoints at least; an interruption costs no more than this."

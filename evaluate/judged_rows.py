@@ -9,10 +9,12 @@ from ..cache.splits import LEFT_OUT
 from ..cache.store import FeatureStore
 from ..errors import MetricError
 from ..train.data.feature_reader import Rows
+from ..train.data.requests import targets_of
 from ..train.data.samples import VALIDATION_SPLIT, split_rows
 from ..train.data.twins import find_twins, in_pairs
 from ..train.recipes.recipe import Recipe
 from ..train.runs.trained_run import TrainedRun
+from ..train.tasks import Task
 from ..wording import count_of, shortened
 
 _NAMED = 3
@@ -36,6 +38,7 @@ class JudgedRows:
         usable: those that may be judged.
         without: those of them that lack a modality, by its name; the model copes with it.
         num_lacking: how many lack features that the model needs.
+        num_unknown: of how many it is not known what they are, so that nothing can be told of a score.
         trained_on: keys of those that the run was trained on.
         validated_on: keys of those that it was validated on; of the validation split, where they belong, none.
         twins: those that are one recording with a sample that training or validation saw, which is named behind each.
@@ -45,6 +48,7 @@ class JudgedRows:
     usable: Rows
     without: Mapping[str, Rows] = field(default_factory=dict)
     num_lacking: int = 0
+    num_unknown: int = 0
     trained_on: tuple[str, ...] = ()
     validated_on: tuple[str, ...] = ()
     twins: Mapping[str, str] = field(default_factory=dict)
@@ -53,7 +57,7 @@ class JudgedRows:
     @property
     def num_left_out(self) -> int:
         """How many rows of the split are not judged."""
-        return self.num_lacking + len(self.trained_on) + len(self.validated_on) + len(self.twins)
+        return self.num_lacking + self.num_unknown + len(self.trained_on) + len(self.validated_on) + len(self.twins)
 
 
 def seen_rows(run: TrainedRun, store: FeatureStore) -> SeenRows:
@@ -67,8 +71,9 @@ def seen_rows(run: TrainedRun, store: FeatureStore) -> SeenRows:
     return SeenRows(train, np.array(validation, dtype=np.int64), run.untrained)
 
 
-def rows_to_judge(store: FeatureStore, split: str, *, recipe: Recipe, seen: SeenRows) -> JudgedRows:
-    """The rows of `split` that nothing of the training has seen, by key or by the contents of their files.
+def rows_to_judge(store: FeatureStore, split: str, *, recipe: Recipe, task: Task, seen: SeenRows) -> JudgedRows:
+    """The rows of `split` of which it is known what they are, and that nothing of the training has seen, by key or by
+    the contents of their files.
 
     Raises:
         NotFoundError: if the split is not there, or none of its rows has what the model needs.
@@ -76,9 +81,10 @@ def rows_to_judge(store: FeatureStore, split: str, *, recipe: Recipe, seen: Seen
     """
     found = split_rows(store, split, recipe=recipe, untrained=seen.untrained)
     validating = split == VALIDATION_SPLIT
-    trained_on = found.usable[np.isin(found.usable, seen.train)]
-    validated_on = found.usable[np.isin(found.usable, seen.validation) & (not validating)]
-    unseen = np.setdiff1d(found.usable, np.concatenate([trained_on, validated_on]))
+    known = found.usable[task.judged_rows(targets_of(store))[found.usable]]
+    trained_on = known[np.isin(known, seen.train)]
+    validated_on = known[np.isin(known, seen.validation) & (not validating)]
+    unseen = np.setdiff1d(known, np.concatenate([trained_on, validated_on]))
     # Validation of today gives the threshold, so its recordings are seen too, whatever the run was validated on.
     thresholds = np.flatnonzero(store.index.splits == VALIDATION_SPLIT)
     others = seen.train if validating else np.unique(np.concatenate([seen.train, seen.validation, thresholds]))
@@ -88,6 +94,7 @@ def rows_to_judge(store: FeatureStore, split: str, *, recipe: Recipe, seen: Seen
         usable=usable,
         without={modality: np.intersect1d(rows, usable) for modality, rows in found.without.items()},
         num_lacking=int(np.count_nonzero(store.index.splits == split)) - len(found.usable),
+        num_unknown=len(found.usable) - len(known),
         trained_on=tuple(store.index.keys[trained_on].tolist()),
         validated_on=tuple(store.index.keys[validated_on].tolist()),
         twins=twins.same,
@@ -126,6 +133,7 @@ def withdrawn_caveats(seen: SeenRows, store: FeatureStore) -> Iterator[str]:
 
 def _about_left_out(judged: JudgedRows, *, split: str) -> Iterator[str]:
     for num, who in (
+        (judged.num_unknown, "of which it is not known what they are"),
         (
             len(judged.trained_on),
             f"that this run was trained on ({shortened(judged.trained_on, most=_NAMED)}). The store is divided in "

@@ -44,7 +44,8 @@ def evaluate(settings: Settings, *, run_name: str | None, split: str, cache: Pat
 
     Raises:
         NotFoundError: if there is no such run, store or split.
-        FingerprintError: if the store holds other features than those that the run was trained on.
+        FingerprintError: if the store holds other features than those that the run was trained on, or another split
+            of the name that it was trained with.
         MetricError: if the split holds only normals or only defects.
     """
     run = load_run(find_run(settings.runs.folder, run_name).path)
@@ -71,7 +72,7 @@ def calibrate(folder: RunFolder) -> None:
 
 
 def _scorer(run: TrainedRun, *, cache: Path | None, device: str) -> Scorer:
-    store = FeatureStore.open(cache or _cache_of(run))
+    store = run.divided(FeatureStore.open(cache or _cache_of(run)))
     models = load_models(run, store=store, device=resolve_device(device, setting="train.device"))
     return Scorer(run, store, models=models)
 

@@ -65,7 +65,7 @@ class Scorer:
 
     def rows_of(self, split: str) -> JudgedRows:
         """The rows of a split that may be judged; raises what `rows_to_judge` raises."""
-        return rows_to_judge(self.store, split, recipe=self.run.recipe, seen=self.seen)
+        return rows_to_judge(self.store, split, recipe=self.run.recipe, task=self.run.task, seen=self.seen)
 
     def __call__(self, rows: Rows, ways: Collection[Way]) -> dict[Way, Scores]:
         """Scores of `rows` in each way. Every row is fetched once, and memory does not grow with them."""

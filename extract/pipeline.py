@@ -5,12 +5,16 @@
 Kill it at any point: what is complete stays, and the next run does the rest.
 """
 
+import signal
+import threading
 import time
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,19 +29,17 @@ from ..errors import OutputExistsError
 from ..progress import Progress, say
 from ..wording import count_of, first_of, format_seconds
 from .batching import AdaptiveEncoder, Encoded, encode_group
-from .busy import bottleneck, describe_busy, device_clock
-from .cores import cores_left_to
 from .estimation.estimate import plan_and_estimate, require_disk_space
 from .estimation.tables import describe
 from .features.kind import Encoder, Prepared
 from .features.load import num_workers
 from .group_writer import GroupWriter
-from .interrupts import kept_interrupt
 from .plan import ExtractPlan
 from .pool.decode_pool import DecodePool
 from .pool.read_task import ReadTask
 from .reconcile import reconcile
 from .request import Request, make_request
+from .sides import bottleneck, cores_left_to, describe_busy, device_clock
 
 _WORTH_MEASURING = 4  # groups to do; the speeds are measured in the time that one or two take
 _KINDS_SHOWN = 20  # of notes, at the end
@@ -169,6 +171,34 @@ def run_plan(plan: ExtractPlan, store: FeatureStore, request: Request, settings:
             pending.popleft().result()
         progress.advance(0, note=f"busy: {describe_busy(shares())}")
         return shares()
+
+
+@contextmanager
+def kept_interrupt() -> Iterator[Callable[[], None]]:
+    """Keep Ctrl-C from getting lost: Python drops an exception that is raised inside a destructor or callback.
+
+    Yields a function that raises KeyboardInterrupt if Ctrl-C came since; Ctrl-C itself raises it at once, as always.
+
+    In another thread than the main one, which gets no signals, the function does nothing.
+    """
+    came = threading.Event()
+
+    def raise_if_it_came() -> None:
+        if came.is_set():
+            raise KeyboardInterrupt
+
+    def on_signal(_: int, __: FrameType | None) -> None:
+        came.set()
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield raise_if_it_came
+        return
+    before = signal.signal(signal.SIGINT, on_signal)
+    try:
+        yield raise_if_it_came
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _wanted(encoder: Encoder, group: Sequence[ReadTask]) -> frozenset[str]:

@@ -20,7 +20,7 @@ from .features.kind import Constant, Encoder
 from .features.load import load_features
 from .features.settings import StreamSettings
 from .plan import ExtractPlan, plan_extraction
-from .pool.limits import Limits
+from .pool.decoder import Limits
 from .sources.open import open_source
 from .sources.source import SPLITS, Sample
 

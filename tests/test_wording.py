@@ -14,6 +14,7 @@ from weldcache.wording import (
     from_to,
     homes_hidden,
     homes_restored,
+    in_words,
     lined_up,
     listed,
     shortened,
@@ -123,3 +124,7 @@ def test_counts_are_scaled(count: float, text: str) -> None:
 def test_an_interval_has_both_ends_in_one_form() -> None:
     assert from_to(-0.083, 0.02, "+.3f") == "-0.083 to +0.020"
     assert from_to(0.024, 0.116, ".1%") == "2.4% to 11.6%"
+
+
+def test_a_figures_name_in_words() -> None:
+    assert [in_words(name) for name in ("val_auroc", "val_macro_f1", "loss")] == ["val AUROC", "val macro F1", "loss"]

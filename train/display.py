@@ -18,6 +18,7 @@ from rich.text import Text
 
 from ..configs.schema import TrainSettings
 from ..progress import Progress
+from ..wording import in_words
 from .runs.log import MetricRow
 from .tasks import monitor_of
 
@@ -96,8 +97,14 @@ def training_line(
 
 def describe_epoch(metrics: MetricRow) -> str:
     """An epoch in a few words: its loss, and what validation found."""
-    found = [f"{_words(name)} {value:.4g}" for name, value in metrics.items() if _is_judged(name) and value is not None]
-    return f"epoch {metrics['epoch']}, {', '.join(found)}"
+    return ", ".join([f"epoch {metrics['epoch']}", *figures_found(metrics)])
+
+
+def figures_found(metrics: MetricRow) -> list[str]:
+    """What validation found, figure by figure; none where it could measure nothing."""
+    return [
+        f"{in_words(name)} {value:.4g}" for name, value in metrics.items() if _is_judged(name) and value is not None
+    ]
 
 
 class _Line:
@@ -174,7 +181,7 @@ class _LivePanel:
         monitor, epoch = monitor_of(self._settings), int(self._best["epoch"] or 0)
         left, ahead = self._settings.patience - (len(self._rows) - epoch), self._settings.epochs - len(self._rows)
         end = f", {left} of {self._settings.patience} epochs of patience left" if left < ahead else ""
-        return f"best: epoch {epoch} with {_words(monitor)} {self._best[monitor]:.4f}{end}"
+        return f"best: epoch {epoch} with {in_words(monitor)} {self._best[monitor]:.4f}{end}"
 
     def _table(self, *, most: int) -> Table:
         """A line for each metric that was ever defined, what training is judged by first."""
@@ -190,7 +197,9 @@ class _LivePanel:
         for name in names[:most]:
             course = _Course([row.get(name) for row in rows], best=best)
             last, at_best = rows[-1].get(name), (self._best or {}).get(name)
-            table.add_row(_words(name), course, *("" if value is None else f"{value:.4g}" for value in (last, at_best)))
+            table.add_row(
+                in_words(name), course, *("" if value is None else f"{value:.4g}" for value in (last, at_best))
+            )
         return table
 
 
@@ -217,15 +226,12 @@ class _Course:
 def _block(value: float | None, *, low: float, high: float) -> str:
     if value is None or not math.isfinite(value):
         return " "
+    value, low, high = value / 2, low / 2, high / 2  # halves, as the whole range may be infinite
     if low == high:
         return _BLOCKS[len(_BLOCKS) // 2]
-    height = (value / 2 - low / 2) / (high / 2 - low / 2)  # halves: a whole range may be infinite
+    height = (value - low) / (high - low)
     return _BLOCKS[round(height * (len(_BLOCKS) - 1))]
 
 
 def _is_judged(name: str) -> bool:
     return name == "loss" or name.startswith("val_")
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ").replace("auroc", "AUROC")

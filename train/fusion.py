@@ -4,6 +4,7 @@ What is measured here is measured on the validation split alone: mean and standa
 its normals, and weights, where they are fitted, on its normals and defects. The test split has no part in it.
 """
 
+import math
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,7 +34,7 @@ from .runs.documents import shareable
 from .runs.folder import RunFolder, find_run, named_run, next_name, relative_name
 from .runs.log import MetricRow
 from .runs.start import make_folder_of_runs, make_manifest
-from .runs.trained_run import WEIGHTS, TrainedRun, Weights, load_run
+from .runs.trained_run import TrainedRun, Weights, load_run, weights_of
 from .scoring import score_rows
 from .state import Best
 from .tasks import LOSS, AnomalyTask, Task
@@ -80,7 +81,7 @@ def fuse(
     if isinstance(weighting, tuple):
         require_convex(weighting, num_members=len(runs))
     run = _free_run(settings, run_name=run_name, members=runs, overwrite=overwrite)
-    store = FeatureStore.open(settings.cache.path)
+    store = _divided(FeatureStore.open(settings.cache.path), runs)
     recipe = LateFusionRecipe(
         [
             FusionMember(name, member.recipe, member.settings.train.precision, member.untrained)
@@ -100,7 +101,7 @@ def fuse(
         weights: LateFusion(member.model(weights, store=store, device=device) for member in runs.values())
         .to(device)
         .eval()
-        for weights in WEIGHTS
+        for weights in weights_of(recipe)
     }
     combinations = _calibrate(
         recipe,
@@ -183,6 +184,16 @@ def _free_run(settings: Settings, *, run_name: str | None, members: Collection[s
     return run
 
 
+def _divided(store: FeatureStore, runs: Mapping[str, TrainedRun]) -> FeatureStore:
+    """The store as it was divided for every member."""
+    divided = {name: run.divided(store) for name, run in runs.items()}
+    first, *others = divided.values()
+    if any(other.split != first.split for other in others):
+        told = ", ".join(f"{name} on {each.split}" for name, each in divided.items())
+        raise SettingsError(f"Only runs of one split can be fused: these were trained on several ({told}).")
+    return first
+
+
 def _samples(
     store: FeatureStore, recipe: LateFusionRecipe, runs: Mapping[str, TrainedRun], *, task: Task
 ) -> ChosenSamples:
@@ -224,7 +235,7 @@ def _calibrate(
             member.recipe,
             {weights: model.members[place] for weights, model in models.items()},
             StreamedFeatures(
-                FeatureReader(store, member.recipe.needs().features), validation, models["raw"].mean.device
+                FeatureReader(store, member.recipe.needs().features), validation, models["averaged"].mean.device
             ),
             batch_size=batch_size,
             precision=member.precision,
@@ -243,7 +254,11 @@ def _calibrate(
 
 def _row(result: ValidationResult) -> dict[str, float | int | None]:
     """The one row of the log; its loss is the members', weighted like their scores."""
-    return {"epoch": 1, "step": 0, **result.figures, **result.spread}
+    figures = {
+        name: None if value is None or math.isnan(value) else value  # as a loss is where a member has none
+        for name, value in result.figures.items()
+    }
+    return {"epoch": 1, "step": 0, **figures, **result.spread}
 
 
 def _described(
@@ -272,10 +287,8 @@ def _described(
     return {"members": members, "fusion": {"weighting": how, "step": step, "measured_on": "validation"}}
 
 
-def _monitored(metrics: MetricRow) -> float:
-    value = metrics["val_loss"] if metrics["val_auroc"] is None else metrics["val_auroc"]
-    assert value is not None
-    return value
+def _monitored(metrics: MetricRow) -> float | None:
+    return metrics["val_loss"] if metrics["val_auroc"] is None else metrics["val_auroc"]
 
 
 def describe_fusion(summary: FusionSummary) -> str:

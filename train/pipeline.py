@@ -22,14 +22,15 @@ from .data.feature_pool import FeaturePool
 from .data.feature_reader import FeatureReader
 from .data.loading import load_features
 from .data.requests import load_constants, require_features, shapes_for, targets_of
-from .data.samples import ChosenSamples, choose_samples
+from .data.samples import TRAIN_SPLIT, VALIDATION_SPLIT, ChosenSamples, choose_samples
 from .data.twins import in_pairs
-from .display import ShowTraining, describe_epoch, training_display
+from .display import ShowTraining, describe_epoch, figures_found, training_display
+from .fit import FITTED, fit_run
 from .loggers.logger import LoggedRun
 from .loggers.open import open_loggers, require_loggers
 from .loop import stop_reason, train_epochs
 from .randomness import Purpose, derived_seed, seeded_global_rng
-from .recipes.recipe import Trained
+from .recipes.recipe import Fitted, Recipe, Trained
 from .recipes.registry import make_recipe
 from .runs.checkpointer import Checkpointer, resume
 from .runs.folder import RunFolder
@@ -94,7 +95,8 @@ def train(
     require_loggers(settings.train.loggers)
     name, device = settings.train.recipe, resolve_device(settings.train.device, setting="train.device")
     recipe, task, monitor = make_recipe(name, settings), make_task(settings.train), monitor_of(settings.train)
-    store = FeatureStore.open(settings.cache.path) if pool is None else pool.store
+    split = settings.train.split
+    store = FeatureStore.open(settings.cache.path, split=split) if pool is None else pool.store.divided_by(split)
     require_features(store, recipe)
     samples = choose_samples(store, recipe, task=task, monitor=monitor)
     model = _initial_model(recipe, store, seed=settings.train.seed)
@@ -113,20 +115,25 @@ def train(
     if pool is None:  # whoever shares features among trainings says it once
         _say_who_takes_part(samples, store, recipe=recipe, task=task)
     train_samples, validation_samples = _features(recipe, samples, store=store, pool=pool, settings=settings.train)
+    validator = Validator(
+        recipe,
+        validation_samples,
+        task=task,
+        targets={name: target[samples.validation] for name, target in targets_of(store).items()},
+        batch_size=settings.train.batch_size,
+        precision=settings.train.precision,
+        without=recipe.needs().sets_of(samples.untrained),
+    )
+    if isinstance(recipe, Fitted):
+        model.to(device)
+        run, best = fit_run(recipe, model, train_samples, validator, start=start, settings=settings, manifest=manifest)
+        seconds = time.monotonic() - started
+        return TrainingSummary(run, 0, 1, FITTED, best, manifest["counts"], seconds)
     calibrate(recipe, model, train_samples, store=store)
     state = new_state(model.to(device), settings=settings.train)
     with held_run(start, settings=settings, manifest=manifest) as run:
         resume(state, run=run)
         resumed_from = state.epoch
-        validator = Validator(
-            recipe,
-            validation_samples,
-            task=task,
-            targets={name: target[samples.validation] for name, target in targets_of(store).items()},
-            batch_size=settings.train.batch_size,
-            precision=settings.train.precision,
-            without=recipe.needs().sets_of(samples.untrained),
-        )
         try:
             _train_and_keep(recipe, state, train_samples, validator, run=run, settings=settings, show=show)
         except (TrainingError, SettingsError):
@@ -156,13 +163,13 @@ def train(
     )
 
 
-def _initial_model(recipe: Trained, store: FeatureStore, *, seed: int) -> nn.Module:
+def _initial_model(recipe: Recipe, store: FeatureStore, *, seed: int) -> nn.Module:
     """Built on the CPU, so that a seed gives the same weights on every device."""
     with seeded_global_rng(derived_seed(seed, Purpose.WEIGHTS), device=torch.device("cpu")):
         return recipe.build(shapes_for(store, recipe))
 
 
-def _say_who_takes_part(samples: ChosenSamples, store: FeatureStore, *, recipe: Trained, task: Task) -> None:
+def _say_who_takes_part(samples: ChosenSamples, store: FeatureStore, *, recipe: Recipe, task: Task) -> None:
     num_train, num_validation = len(samples.train), len(samples.validation)
     say(
         f"{count_of(num_train, f'{task.trains_on} sample')} to train on "
@@ -177,6 +184,10 @@ def _say_who_takes_part(samples: ChosenSamples, store: FeatureStore, *, recipe: 
         for modality, count in without.items():
             if modality not in samples.untrained:
                 say(f"Part of {split} although they lack {modality}: {count} of {count_of(num, 'sample')}.")
+    targets = targets_of(store)
+    known = task.training_rows(targets) | task.judged_rows(targets)
+    if unknown := int(np.sum(~known & np.isin(store.index.splits, (TRAIN_SPLIT, VALIDATION_SPLIT)))):
+        say(f"{count_of(unknown, 'sample')} of train and validation take no part: their {task.needs} is not known.")
     withdrawn = int(np.count_nonzero(store.index.splits == LEFT_OUT))
     if withdrawn:
         say(f"{count_of(withdrawn, 'sample')} of the store are not in the data set any more and take no part.")
@@ -193,7 +204,7 @@ def _say_who_takes_part(samples: ChosenSamples, store: FeatureStore, *, recipe: 
 
 
 def _features(
-    recipe: Trained, samples: ChosenSamples, *, store: FeatureStore, pool: FeaturePool | None, settings: TrainSettings
+    recipe: Recipe, samples: ChosenSamples, *, store: FeatureStore, pool: FeaturePool | None, settings: TrainSettings
 ) -> tuple[BatchSource, BatchSource]:
     """What to train on and what to validate on."""
     needs = recipe.needs()
@@ -248,6 +259,9 @@ def _train_and_keep(
 def describe_run(summary: TrainingSummary) -> str:
     """The end of a training in a few lines: where the result is, how good validation finds it, why it ended."""
     best, ended = summary.best, {"epochs": "all epochs done", "patience": "validation no longer got better"}
+    if summary.stopped == FITTED:
+        found = [f"fitted in {format_seconds(summary.seconds)}", *figures_found(best.metrics)]
+        return f"Run {summary.run.path}: {', '.join(found)}.\nJudge it with `weldcache eval --run {summary.run.name}`."
     gone_on = f", gone on with after epoch {summary.resumed_from}" if summary.resumed_from else ""
     return (
         f"Run {summary.run.path}: {summary.epochs} epochs in {format_seconds(summary.seconds)}{gone_on}; "

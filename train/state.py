@@ -11,7 +11,7 @@ from torch import nn
 from ..configs.schema import TrainSettings
 from .precision import gradient_scaler
 
-StopReason = Literal["epochs", "patience"]
+StopReason = Literal["epochs", "patience", "fitted"]
 
 
 @dataclass(frozen=True)

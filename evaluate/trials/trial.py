@@ -81,11 +81,12 @@ def request_of(settings: Settings, store: FeatureStore, *, split: str) -> TrialR
         SettingsError: if the monitor needs defects in validation and there are none.
         MetricError: if the split has no normals or no defects to score.
     """
-    recipe = make_recipe(settings.train.recipe, settings)
+    recipe, store = make_recipe(settings.train.recipe, settings), store.divided_by(settings.train.split)
     require_features(store, recipe)
-    samples = choose_samples(store, recipe, task=make_task(settings.train), monitor=monitor_of(settings.train))
+    task = make_task(settings.train)
+    samples = choose_samples(store, recipe, task=task, monitor=monitor_of(settings.train))
     seen = SeenRows(samples.train, samples.validation, samples.untrained)
-    scored = rows_to_judge(store, split, recipe=recipe, seen=seen).usable
+    scored = rows_to_judge(store, split, recipe=recipe, task=task, seen=seen).usable
     _require_both_labels(scored, store, split=split)
     return TrialRequest(
         needs=recipe.needs(),
@@ -190,6 +191,7 @@ def run_trial(
 
 def _score(trial: Trial, store: FeatureStore, *, pool: FeaturePool | None, split: str, keep_weights: bool) -> None:
     run = load_run(trial.run.path)
+    store = run.divided(store)
     device = resolve_device(run.settings.train.device, setting="train.device")
     scorer = Scorer(run, store, models=load_models(run, store=store, device=device), pool=pool)
     judgement = judge_split(AnomalyJudge(), scorer, split, settings=run.settings.evaluate)

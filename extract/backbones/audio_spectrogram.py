@@ -18,10 +18,9 @@ from transformers.utils.import_utils import is_speech_available
 from ...documents import Json
 from ...errors import BackboneError
 from ..decode.decoded import AudioWindows
-from ..flops import count_flops
 from .checkpoint import Checkpoint
 from .pretrained import LazyModel, Models, load_config, patch_side, quiet_transformers, whole
-from .spec import BackboneSpec, Preparation
+from .spec import BackboneSpec, Preparation, count_flops
 
 SAMPLE_RATE = 16_000  # Hz
 FRAME_SAMPLES = 400  # 25 ms, the extractor's analysis window

@@ -1,16 +1,19 @@
 """What a backbone is: the interface that every model family offers, and the description that the store keeps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Any, ParamSpec, Protocol, TypeVar, runtime_checkable
 
+import torch
 from jaxtyping import Float32, UInt8
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from ...documents import Json
 from ..decode.decoded import AudioWindows, Photographs, VideoClip
 
 Decoded = TypeVar("Decoded", contravariant=True)
+Parameters = ParamSpec("Parameters")
 
 
 @dataclass(frozen=True)
@@ -143,3 +146,25 @@ class ImageBackbone(Backbone[Photographs], Protocol):
     def flops(self, *, blocks: Sequence[int] | None = None) -> int:
         """Floating-point operations of one picture up to the deepest of `blocks`, or of all of its own."""
         ...
+
+
+def count_flops(function: Callable[Parameters, object], *args: Parameters.args, **kwargs: Parameters.kwargs) -> int:
+    """FLOPs of the call, a multiply-add being two; it is run once, on whatever device its tensors are.
+
+    What is counted is matrix products, convolutions and attention; element-wise work is not, as is usual. On the meta
+    device a call costs neither memory nor arithmetic, so a full-size model is counted in about a second on any machine.
+    """
+    with FlopCounterMode(display=False, custom_mapping=dict(_FORMULAS)) as counter:
+        function(*args, **kwargs)
+    return int(counter.get_total_flops())
+
+
+def _attention_flops(query: torch.Size, key: torch.Size, value: torch.Size, *_: object, **__: object) -> int:
+    batch, heads, num_queries, width = query
+    return 2 * batch * heads * num_queries * key[-2] * (width + value[-1])  # scores, then their sum of values
+
+
+# PyTorch's own table knows the attention kernels of CUDA, and counts the CPU's as nothing.
+_FORMULAS: Mapping[Any, Callable[..., int]] = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops
+}

@@ -15,7 +15,6 @@ from transformers import Dinov2Config, Dinov2Model, DINOv3ViTConfig, DINOv3ViTMo
 from ...documents import Json
 from ...errors import BackboneError
 from ..decode.decoded import Photographs
-from ..flops import count_flops
 from .checkpoint import Checkpoint
 from .dino import Trunk, dinov2_trunk, dinov3_trunk
 from .families import FAMILY_OF_MODEL_TYPE
@@ -28,7 +27,7 @@ from .preprocessing import (
     read_pixel_preprocessing,
 )
 from .pretrained import LazyModel, Models, load_config, patch_side
-from .spec import BackboneSpec, Preparation
+from .spec import BackboneSpec, Preparation, count_flops
 
 _OUTPUT: dict[str, Json] = {
     "hidden_state": "output of the block, before the final norm",

@@ -14,11 +14,10 @@ from transformers.models.vjepa2.modeling_vjepa2 import VJEPA2Encoder
 from ...documents import Json
 from ...errors import BackboneError
 from ..decode.decoded import VideoClip
-from ..flops import count_flops
 from .checkpoint import Checkpoint
 from .preprocessing import VIDEO_FILES, ClipPreparation, PixelPreprocessing, check_divides, read_pixel_preprocessing
 from .pretrained import LazyModel, Models, load_config, patch_side
-from .spec import BackboneSpec, Preparation
+from .spec import BackboneSpec, Preparation, count_flops
 
 
 class VJepa2:

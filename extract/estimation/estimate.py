@@ -19,12 +19,11 @@ from ...errors import OutputExistsError, StoreError
 from ...progress import say
 from ...wording import format_size, listed
 from ..batching import CPU_GROUP_SIZE
-from ..busy import SIDES
-from ..cores import num_cores
 from ..features.load import num_workers
 from ..plan import ExtractPlan
 from ..reconcile import stale_rows
 from ..request import Request, make_request
+from ..sides import bottleneck, num_cores
 from .group_size import choose_group_size, known_group_size
 from .speeds import Cost, Speeds, existing_folder, measure_speeds
 
@@ -46,7 +45,7 @@ class Times:
     @property
     def bottleneck(self) -> str:
         """The side that takes longest."""
-        return max(SIDES, key=lambda side: self.sides[side])
+        return bottleneck(self.sides)
 
 
 @dataclass(frozen=True)

@@ -23,12 +23,12 @@ from ...cache.chunks import write_rows
 from ...progress import say
 from ...wording import count_of
 from ..batching import AdaptiveEncoder, encode_group
-from ..cores import cores_left_to
 from ..features.kind import Prepared
 from ..plan import ExtractPlan, Task
 from ..pool.decode_pool import DecodePool
 from ..pool.read_task import Failure
 from ..request import Request
+from ..sides import cores_left_to
 
 _SAMPLES = 3  # a modality, of which the first finds caches cold and libraries not yet imported
 _ROUNDS = 4  # of that many, where all samples of a round are broken

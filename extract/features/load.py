@@ -9,7 +9,7 @@ from ...configs.device import resolve_device
 from ...configs.schema import KINDS, ExtractSettings, Settings
 from ..backbones.load import BackboneLoader
 from ..backbones.pretrained import Placement
-from ..cores import num_cores
+from ..sides import num_cores
 from .kind import Constant, Encoder, Tools
 
 DEMO_FOLDER = "demo_backbones"  # beside the cache

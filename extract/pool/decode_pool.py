@@ -1,8 +1,8 @@
-"""Decoding in worker processes: welds in, prepared tensors or the reason for their absence out, in order.
+"""Decoding in worker processes: samples in, prepared tensors or the reason for their absence out, in order.
 
-Each process is served by a thread of this one, which hands it a weld, waits for the answer and, should the process die
-or go beyond a limit, knows which weld it was at. A file that kills its decoder, or occupies it for ever, so costs its
-own features and nothing else.
+Each process is served by a thread of this one, which hands it a sample, waits for the answer and, should the process
+die or go beyond a limit, knows which sample it was at. A file that kills its decoder, or occupies it for ever, so costs
+its own features and nothing else.
 """
 
 import threading
@@ -21,24 +21,23 @@ from ...progress import say
 from ..features.kind import Reader
 from ..plan import Task
 from .decode_process import DecodeProcess, decode_context
-from .decoder import Decoder, DecoderDiedError, DecodeThread
-from .limits import Limits, TooMuchError
+from .decoder import Decoder, DecoderDiedError, DecodeThread, Limits, TooMuchError
 from .read_task import Failure, ReadTask
 
 _GROUPS_AHEAD = 2  # beside the one that is waited for
 _TASKS_AHEAD = 3  # for each worker, where groups are smaller than that
-_CHANCES = 2  # deaths of a process that a weld may be near before it is decoded alone
+_CHANCES = 2  # deaths of a process that a sample may be near before it is decoded alone
 _FAILED_STARTS = 5  # in a row, and the machine is at fault
 
 
 class DecodePool:
     """`workers` processes that decode; 0 decodes in a thread of this process. Use as a context manager.
 
-    A decoder that dies (of a damaged file, of memory that ran out, by somebody's hand) is replaced and its weld decoded
-    again. A weld near which two have died is decoded while nothing else is, one modality after the other. The modality
-    that kills its decoder then too is unreadable; or missing, to be tried by the next run, where memory ran out, for
-    that depends on what else runs and is no property of the file. What goes beyond a limit once is unreadable: to find
-    out took long enough.
+    A decoder that dies (of a damaged file, of memory that ran out, by somebody's hand) is replaced and its sample
+    decoded again. A sample near which two have died is decoded while nothing else is, one modality after the other. The
+    modality that kills its decoder then too is unreadable; or missing, to be tried by the next run, where memory ran
+    out, for that depends on what else runs and is no property of the file. What goes beyond a limit once is unreadable:
+    to find out took long enough.
     """
 
     def __init__(self, readers: Mapping[str, Reader], *, workers: int, root: Path, limits: Limits) -> None:
@@ -50,7 +49,7 @@ class DecodePool:
         self._limits = limits
         self._at_once = max(workers, 1)
         self._threads = ThreadPoolExecutor(self._at_once, thread_name_prefix="decode")
-        self._seats = threading.Semaphore(self._at_once)  # one for each weld that is being decoded
+        self._seats = threading.Semaphore(self._at_once)  # one for each sample that is being decoded
         self._one_alone = threading.Lock()
         self._lock = threading.Lock()  # of what follows
         self._decoders: set[Decoder] = set()
@@ -80,7 +79,7 @@ class DecodePool:
 
         Raises:
             WeldcacheError: if decode processes die before they can start, or cannot import the program.
-            Exception: what a reader raised, other than `DecodeError`, with a note that names the weld; the traceback
+            Exception: what a reader raised, other than `DecodeError`, with a note that names the sample; the traceback
                 in the decode process is its cause.
         """
         if self._workers == 0:
@@ -141,7 +140,7 @@ class DecodePool:
 
     @contextmanager
     def _all_seats(self) -> Iterator[None]:
-        """Wait until no weld is being decoded, and let none begin: memory may be what ran out."""
+        """Wait until no sample is being decoded, and let none begin: memory may be what ran out."""
         with self._one_alone:
             for _ in range(self._at_once):
                 self._seats.acquire()

@@ -1,4 +1,4 @@
-"""One decode process: what runs in it, and its handle in the main process, which gives it one weld at a time."""
+"""One decode process: what runs in it, and its handle in the main process, which gives it one sample at a time."""
 
 import os
 import signal
@@ -18,8 +18,7 @@ from ...cache.source_files import SourceFile
 from ...errors import WeldcacheError
 from ..features.kind import Prepared, Reader
 from ..plan import Task
-from .decoder import DecoderDiedError
-from .limits import TICK, Limits, Watch
+from .decoder import TICK, DecoderDiedError, Limits, Watch
 from .read_task import Failure, ReadTask, read_task
 from .shared_tensors import Place, TensorKey, lay_out, map_shared, share
 from .workers import start_worker, worker_context
@@ -37,7 +36,7 @@ _children = threading.Lock()
 
 
 class WorkerTraceback(Exception):
-    """The cause of what a reader raised in a decode process: the traceback there, with weld and modality."""
+    """The cause of what a reader raised in a decode process: the traceback there, with sample and modality."""
 
 
 @dataclass(frozen=True)

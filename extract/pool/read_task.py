@@ -1,4 +1,4 @@
-"""One weld's files read: prepared tensors or the reason for their absence, by modality, and the files behind them."""
+"""One sample's files read: prepared tensors or the reason for their absence, by modality, and the files behind them."""
 
 import errno
 import time
@@ -41,7 +41,7 @@ def read_task(
 
     Raises:
         MemoryError: if memory ran out, which says nothing about the files.
-        Exception: what else a reader raised, other than `DecodeError`, with a note that names the weld.
+        Exception: what else a reader raised, other than `DecodeError`, with a note that names the sample.
     """
     started = time.perf_counter()
     files = SampleFiles(root)

@@ -1,7 +1,7 @@
-"""A weld's tensors in memory that two processes share: only its handle travels, and no byte is copied on the way.
+"""A sample's tensors in memory that two processes share: only its handle travels, and no byte is copied on the way.
 
 Memory without a name (`memfd_create`) cannot be left behind by a process that is killed, is not bounded by the size of
-/dev/shm, which is 64 MB in many containers, and takes one file descriptor a weld, and none once it is mapped.
+/dev/shm, which is 64 MB in many containers, and takes one file descriptor a sample, and none once it is mapped.
 """
 
 import os

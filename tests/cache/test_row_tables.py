@@ -53,7 +53,7 @@ def test_any_targets_are_kept_and_told(rich: FeatureStore, tmp_path: Path) -> No
 
 def test_targets_change_nothing_of_what_was_made(rich: FeatureStore, tmp_path: Path, make_index: MakeIndex) -> None:
     bare = FeatureStore.create(tmp_path / "bare.zarr", index=make_index(4))
-    bare.add_split(Split("mine", np.array(["train", "val", "test", "train"])))
+    bare.add_splits([Split("mine", np.array(["train", "val", "test", "train"]))])
     assert rich.fingerprint == bare.fingerprint
     assert rich.index.attributes.keys() == bare.index.attributes.keys() == {"CURRENT_A", "STEEL_TYPE"}
 
@@ -109,7 +109,7 @@ def test_what_is_not_known_stays_so(tmp_path: Path) -> None:
 
 def test_a_split_is_opened_by_its_name_and_follows_who_is_left_out(store: FeatureStore, make_index: MakeIndex) -> None:
     parts = np.array(["test", "train", "val", "train", "train"])
-    store.add_split(Split("mine", parts, {"seed": 3}))
+    store.add_splits([Split("mine", parts, {"seed": 3})])
     mine = FeatureStore.open(store.path, split="mine")
     assert mine.index.splits.tolist() == parts.tolist() and mine.split == "mine"
     assert store.index.splits.tolist() == ["train"] * 5 and list(store.splits()) == ["official", "mine"]
@@ -118,7 +118,7 @@ def test_a_split_is_opened_by_its_name_and_follows_who_is_left_out(store: Featur
     mine = FeatureStore.open(store.path, split="mine")
     assert mine.index.splits.tolist() == ["test", LEFT_OUT, "val", "train", "train", LEFT_OUT, LEFT_OUT]
     assert mine.split_hash == known  # over what was assigned, whatever joined or left the store
-    store.add_split(Split("mine", np.array(["train"] * 7)))
+    store.add_splits([Split("mine", np.array(["train"] * 7))])
     assert FeatureStore.open(store.path, split="mine").split_hash != known
     with pytest.raises(NotFoundError, match="mine and official"):
         FeatureStore.open(store.path, split="other")
@@ -142,7 +142,7 @@ def test_a_split_does_not_depend_on_the_order_of_rows() -> None:
     ],
 )
 def test_an_edited_split_is_refused(store: FeatureStore, edit: Callable[[dict[str, object]], None]) -> None:
-    store.add_split(Split("mine", np.array(["train", "test"] * 2 + ["train"])))
+    store.add_splits([Split("mine", np.array(["train", "test"] * 2 + ["train"]))])
     path = store.path / "splits/mine/zarr.json"
     told = json.loads(path.read_text())
     edit(told)
@@ -165,7 +165,7 @@ def test_a_store_of_a_former_schema_tells_the_same(tmp_path: Path, make_index: M
     note = describe_store(store)["schema_note"]
     if schema_version == 3:
         assert "weldcache extract" in note
-        store.add_split(Split("mine", np.array(["train"] * 4)))
+        store.add_splits([Split("mine", np.array(["train"] * 4))])
         renewed = FeatureStore.open(store.path)
         assert renewed.schema_version == 4 and not renewed.index.differences(index)
         assert list(renewed.splits()) == ["official", "mine"] and describe_store(renewed)["schema_note"] is None

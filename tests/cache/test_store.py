@@ -171,7 +171,7 @@ def test_an_index_is_replaced_as_a_whole_wherever_it_is_interrupted(
     """Labels of one data set beside splits of another would be trained on without a word."""
     write(store, 4)
     before, asked = (told(index) for index in (make_index(5), make_index(6, split="val")))
-    FeatureStore.open(store.path).add_split(Split("mine", np.array(["test"] * 5)))
+    FeatureStore.open(store.path).add_splits([Split("mine", np.array(["test"] * 5))])
     rename, kept = Path.rename, {}
     for moment in range(8):
         renamed = 0

@@ -60,7 +60,7 @@ def project(judged: Path, copy_of: Callable[[Path], Path]) -> Path:
 
 def chosen(project: Path, split: str) -> JudgedRows:
     store, run = FeatureStore.open(project / "features.zarr"), load_run(project / "runs/first")
-    return rows_to_judge(store, split, recipe=run.recipe, seen=seen_rows(run, store))
+    return rows_to_judge(store, split, recipe=run.recipe, task=run.task, seen=seen_rows(run, store))
 
 
 def report_of(project: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,7 +29,7 @@ from weldcache.extract.decode.sensor import read_sensor_table
 from weldcache.extract.estimation import estimate
 from weldcache.extract.features.kind import Encoder, Features, Prepared, Reader
 from weldcache.extract.features.load import LoadedFeatures, load_features
-from weldcache.extract.pipeline import describe_summary, extract
+from weldcache.extract.pipeline import describe_summary, extract, kept_interrupt
 from weldcache.extract.sources.open import open_source
 from weldcache.extract.sources.welds.sensors import WELDING_MACHINE
 
@@ -836,3 +837,14 @@ def test_a_store_remembers_how_its_rows_were_grouped(
     assert store_of(project).batching == {"group_size": 3}
     extract(settings_in(project, "extract.batch_size=auto"))
     assert store_of(project).batching == {"group_size": 3}
+
+
+def test_an_interrupt_that_was_dropped_is_raised_later() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with kept_interrupt() as raise_if_it_came:
+        raise_if_it_came()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            raise_if_it_came()
+    assert signal.getsignal(signal.SIGINT) is before

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...cache.store import FeatureStore
+from ...cache.targets import LABEL
 from ...errors import NotFoundError
 from ..recipes.recipe import Recipe
 from ..types import FeatureRequest, Shapes
@@ -42,11 +43,14 @@ def require_features(store: FeatureStore, recipe: Recipe) -> None:
 
 
 def targets_of(store: FeatureStore) -> Mapping[str, NDArray[np.generic]]:
-    """What is to be predicted, one entry a row of the store, by name; -1 where it is not known."""
-    names, classes = np.unique(store.index.class_names, return_inverse=True)
-    return {
-        "label": store.index.labels.astype(np.int8),
-        "class": np.where(names[classes] == "", -1, classes).astype(np.int64),
+    """What is to be predicted, one entry a row of the store, by name; -1 or NaN where it is not known."""
+    labels = {LABEL.name: store.index.labels}
+    others = {name: target for name, target in store.index.targets.items() if name not in labels}
+    return labels | {
+        # Codes of classes index tensors, which takes 64 bits.
+        name: target.values.astype(np.int64) if target.spec.is_integer else target.values
+        for name, target in others.items()
+        if not target.spec.is_ragged
     }
 
 

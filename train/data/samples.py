@@ -12,7 +12,7 @@ from ...cache.status import Status
 from ...cache.store import FeatureStore
 from ...errors import NotFoundError, SettingsError
 from ...wording import count_of, listed
-from ..recipes.recipe import Recipe, limits_of
+from ..recipes.recipe import Fitted, Recipe, limits_of
 from ..tasks import Task
 from .feature_reader import Rows
 from .requests import targets_of
@@ -90,7 +90,8 @@ def choose_samples(store: FeatureStore, recipe: Recipe, *, task: Task, monitor: 
     known = validation.usable[judged[validation.usable]]
     validated = known[~np.isin(store.index.keys[known], list(twins))]
     require(validated[trainable[validated]], VALIDATION_SPLIT, least=1)
-    if obstacle := task.obstacle(monitor, {name: target[validated] for name, target in targets.items()}):
+    obstacle = task.obstacle(monitor, {name: target[validated] for name, target in targets.items()})
+    if obstacle and not isinstance(recipe, Fitted):  # which has no epochs to choose among
         raise SettingsError(
             f"train.monitor = {monitor} cannot be measured on the split {VALIDATION_SPLIT} of {store.path}: {obstacle}"
         )

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..nn.late_fusion import LateFusion
 from ..precision import Precision, arithmetic, coarsest
 from ..types import Batch, Encodings, FeatureRequest, Losses, Needs, Prediction, Shapes
-from .recipe import Trained
+from .recipe import Recipe, Trained
 
 LATE_FUSION = "late_fusion"  # what a fused run's manifest calls its recipe
 
@@ -29,7 +29,7 @@ class FusionMember:
     """
 
     name: str
-    recipe: Trained
+    recipe: Recipe
     precision: Precision
     untrained: frozenset[str] = frozenset()
 
@@ -114,15 +114,20 @@ class LateFusionRecipe:
         return encodings
 
     def loss(self, model: nn.Module, encodings: Encodings, targets: Mapping[str, Tensor]) -> Losses:
-        """The members' losses, weighted like their scores: a figure to watch, which nothing minimises."""
+        """The members' losses, weighted like their scores: a figure to watch, which nothing minimises. NaN where a
+        member was fitted and has none."""
         assert isinstance(model, LateFusion)
         losses = {
             member.name: member.recipe.loss(module, own, targets)
             for member, module, own in self._each(model, encodings)
+            if isinstance(member.recipe, Trained)
         }
         totals = {name: each.total for name, each in losses.items()}
+        total = torch.tensor(torch.nan)
+        if len(totals) == len(self.members):
+            total = (torch.stack(list(totals.values())) * model.weight).sum()
         return Losses(
-            total=(torch.stack(list(totals.values())) * model.weight).sum(),
+            total=total,
             terms=totals,
             watched={f"{name}/{what}": rows for name, each in losses.items() for what, rows in each.watched.items()},
         )
@@ -158,7 +163,7 @@ def _optional_sets(members: Iterable[FusionMember]) -> frozenset[str]:
     return frozenset(name for needs in each for name in needs.feature_sets) - required
 
 
-def _shapes_of(recipe: Trained, shapes: Shapes) -> Shapes:
+def _shapes_of(recipe: Recipe, shapes: Shapes) -> Shapes:
     needs = recipe.needs()
     wanted = (*(request.name for request in needs.features), *needs.constants)
     return {name: shapes[name] for name in wanted if name in shapes}  # all but what the store does not hold

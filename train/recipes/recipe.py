@@ -59,7 +59,8 @@ class Fitted(Recipe, Protocol):
         """Fill the module's buffers, whose sizes may follow from the data.
 
         `batches` goes through the training rows once, in parts that fit the memory, and memory must not grow with them
-        beyond what the module keeps. `generator`, on the features' device, draws what is chosen by chance.
+        beyond what the module keeps. `generator`, on the CPU so that a seed draws the same on every device, draws what
+        is chosen by chance.
         """
 
 

@@ -11,8 +11,10 @@ from ...documents import faults_told
 from ...errors import SettingsError
 from .causal_film.module import film_features
 from .causal_film.recipe import CausalFilmRecipe
+from .gaussian import GaussianRecipe, GaussianSettings
 from .late_fusion import LATE_FUSION, FusionMember, LateFusionRecipe
-from .recipe import Recipe, Trained
+from .nearest import NearestRecipe, NearestSettings
+from .recipe import Fitted, Recipe, Trained
 from .video_autoencoder import VideoAutoencoderRecipe
 
 
@@ -28,10 +30,15 @@ def _video_ae(settings: Settings) -> Trained:
     )
 
 
-_RECIPES: Mapping[str, Callable[[Settings], Trained]] = {"causal_film": _causal_film, "video_ae": _video_ae}
+_RECIPES: Mapping[str, Callable[[Settings], Trained | Fitted]] = {
+    "causal_film": _causal_film,
+    "video_ae": _video_ae,
+    "nearest": lambda settings: NearestRecipe(NearestSettings()),
+    "gaussian": lambda settings: GaussianRecipe(GaussianSettings()),
+}
 
 
-def make_recipe(name: str, settings: Settings) -> Trained:
+def make_recipe(name: str, settings: Settings) -> Trained | Fitted:
     """The recipe called `name`, set up by `settings`.
 
     Raises:
@@ -42,7 +49,7 @@ def make_recipe(name: str, settings: Settings) -> Trained:
     return _RECIPES[name](settings)
 
 
-def recipe_of(manifest: Mapping[str, Any], settings: Settings) -> Trained:
+def recipe_of(manifest: Mapping[str, Any], settings: Settings) -> Trained | Fitted:
     """The recipe that a run's manifest names; a fused run's holds the members' recipes and settings.
 
     Raises:

@@ -93,6 +93,13 @@ class Member(TypedDict):
     members: NotRequired[Annotated[list["Member"], AfterValidator(_distinct)]]
 
 
+class SplitTold(TypedDict):
+    """The split of the store by which rows were divided, and the hash that it is known by."""
+
+    name: Line
+    hash: Line
+
+
 class Manifest(TypedDict):
     """manifest.json; what it says beyond this is for people."""
 
@@ -108,6 +115,7 @@ class Manifest(TypedDict):
     counts: Counts
     samples: Samples
     task: NotRequired[Line]
+    split: NotRequired[SplitTold]
     members: NotRequired[Annotated[list[Member], AfterValidator(_distinct)]]
     config_sha256: NotRequired[str]
     checksum: NotRequired[str]

@@ -13,6 +13,7 @@ from torch import nn
 from ...atomic import is_empty_folder, locked_folder, remove_partial
 from ...cache.description import has_random_backbones
 from ...cache.provenance import differences, differences_told, library_versions
+from ...cache.splits import OFFICIAL
 from ...cache.store import FeatureStore
 from ...configs.load import to_yaml
 from ...configs.schema import Settings
@@ -146,7 +147,10 @@ def _differences(run: RunFolder, settings: Settings, manifest: Mapping[str, Any]
 
 def _told(manifest: Mapping[str, Any]) -> Json:
     """What decides a training beside its settings."""
-    return {name: manifest[name] for name in ("recipe", "cache", "samples")}
+    told = {name: manifest[name] for name in ("recipe", "cache", "samples")}
+    split = manifest.get("split", {"name": OFFICIAL})
+    # The data set's own split changes with the data set: then it is the samples that count.
+    return told | {"split": {"name": OFFICIAL} if split["name"] == OFFICIAL else split}
 
 
 def make_manifest(
@@ -172,6 +176,7 @@ def make_manifest(
         "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "command": command,
         "task": task,
+        "split": {"name": store.split, "hash": store.split_hash},
         "seed": seed,
         "versions": library_versions(),
         "fingerprint": store.fingerprint_of(used),

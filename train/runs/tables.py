@@ -10,7 +10,7 @@ from rich.text import Text
 from ...documents import Json
 from ...metrics.estimate import Estimate, span, with_span
 from ...tables import literal, make_table
-from ...wording import count_of, format_seconds, format_size
+from ...wording import count_of, format_seconds, format_size, in_words
 from .catalogue import UNSEALED, RunDetails, RunEntry, Status, auroc_of, figure_in
 from .comparison import Comparison, Figure
 from .pruning import PruningPlan
@@ -33,10 +33,11 @@ def run_list(entries: Sequence[RunEntry], *, folder: Path) -> Iterator[Renderabl
     for entry in entries:
         # Of a damaged run more is told below the table.
         doubt = "" if entry.sealed or entry.status == "damaged" else "\nunsealed"
+        validated = [f"{in_words(name.removeprefix('val_'))} {value:.4g}" for name, value in entry.validation().items()]
         table.add_row(
             Text.assemble(literal(entry.name), literal(f"\n{entry.recipe} {_time(entry.created)}", style="dim")),
             Text.assemble(_status(entry), f"\n{count_of(entry.epochs, 'epoch')}", (doubt, "yellow")),
-            literal("\n".join(f"{_validation_name(name)} {value:.4g}" for name, value in entry.validation().items())),
+            literal("\n".join(validated)),
             Text("" if entry.test_auroc is None else f"{entry.test_auroc.value:.3f}\n{span(entry.test_auroc)}"),
             Text(f"{format_size(entry.num_bytes)}\n{format_seconds(entry.seconds)}"),
         )
@@ -112,7 +113,7 @@ def _facts(run: RunDetails) -> Iterator[tuple[str, str]]:
         yield "fused from", ", ".join(run.members)
     yield "features", f"{run.cache}, fingerprint {run.entry.fingerprint}"
     for name in ("counts", "parameters"):
-        counted = ((key.replace("_", " "), value) for key, value in _counted(facts.get(name, {})))
+        counted = ((in_words(key), value) for key, value in _counted(facts.get(name, {})))
         yield name, ", ".join(f"{key} {_plain(value)}" for key, value in counted)
 
 
@@ -150,10 +151,6 @@ def _two_columns(title: str, rows: dict[str, str]) -> Table:
     for name, value in rows.items():
         table.add_row(literal(name), literal(value))
     return table
-
-
-def _validation_name(monitor: str) -> str:
-    return monitor.removeprefix("val_").replace("_", " ").replace("auroc", "AUROC")
 
 
 def _faults(entry: RunEntry) -> Iterator[Text]:

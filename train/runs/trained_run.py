@@ -9,17 +9,19 @@ import numpy as np
 import torch
 from torch import nn
 
+from ...cache.splits import OFFICIAL
 from ...cache.store import FeatureStore
 from ...configs.schema import Settings
-from ...errors import NotFoundError
+from ...errors import FingerprintError, NotFoundError
 from ...wording import count_of
 from ..data.feature_reader import Rows
 from ..data.requests import shapes_for
 from ..precision import Precision
 from ..recipes.late_fusion import LateFusionRecipe
-from ..recipes.recipe import Trained
+from ..recipes.recipe import Recipe, Trained
 from ..recipes.registry import recipe_of, untrained_modalities
 from ..state import Best
+from ..tasks import Task, make_task
 from .checkpoint import load_module, read_run_checkpoint, require_same_features
 from .checkpointer import best_of
 from .documents import Manifest
@@ -38,7 +40,7 @@ class TrainedRun:
     settings: Settings
     manifest: Manifest
     metrics: Sequence[MetricRow]
-    recipe: Trained
+    recipe: Recipe
 
     @property
     def precision(self) -> Precision:
@@ -46,9 +48,38 @@ class TrainedRun:
         return self.recipe.precision if isinstance(self.recipe, LateFusionRecipe) else self.settings.train.precision
 
     @property
+    def task(self) -> Task:
+        """What it was trained for."""
+        return make_task(self.settings.train)
+
+    @property
     def untrained(self) -> frozenset[str]:
         """The modalities that none of the samples had that it was trained on: it is shown them of no sample."""
         return untrained_modalities(self.manifest, self.recipe)
+
+    @property
+    def weights(self) -> tuple[Weights, ...]:
+        """Which weights it has; one that was fitted has those alone that it ships."""
+        return weights_of(self.recipe)
+
+    def divided(self, store: FeatureStore) -> FeatureStore:
+        """The store, its rows divided as for this run.
+
+        The data set's own split may have changed since: who judges leaves out what training saw.
+
+        Raises:
+            NotFoundError: if the store does not have the run's split.
+            FingerprintError: if it has another one of that name.
+        """
+        split = self.manifest.get("split", {"name": OFFICIAL, "hash": ""})
+        divided = store.divided_by(split["name"])
+        if split["name"] != OFFICIAL and divided.split_hash != split["hash"]:
+            raise FingerprintError(
+                f"{self.folder.path} was trained on the split {split['name']} with the hash {split['hash'][:8]}, and "
+                f"that of {store.path} is another by now ({divided.split_hash[:8]}): what it holds back may have been "
+                "trained on. Make the split as it was (with the same seed), or train again."
+            )
+        return divided
 
     def training_rows(self, store: FeatureStore) -> Rows:
         """Where `store` has the samples that it was trained on.
@@ -75,7 +106,7 @@ class TrainedRun:
 
     def model(self, weights: Weights, *, store: FeatureStore, device: torch.device) -> nn.Module:
         """The model of the best epoch in evaluation mode: with `averaged` weights, which validation chose and the run
-        ships, or `raw`, as the optimiser left them.
+        ships, or `raw`, as the optimiser left them, which are the same where it was fitted.
 
         Raises:
             FingerprintError: if what the recipe uses of `store` is not what it was trained on; names each difference.
@@ -87,8 +118,15 @@ class TrainedRun:
         require_same_features(checkpoint, store, path=path)
         with torch.random.fork_rng(devices=[]):  # its initial weights are replaced, so the caller's draws are spared
             model = self.recipe.build(shapes_for(store, self.recipe))
-        load_module(model, checkpoint, prefix=weights, path=path)
+        load_module(model, checkpoint, prefix=weights if weights in self.weights else "averaged", path=path)
         return model.to(device).eval()
+
+
+def weights_of(recipe: Recipe) -> tuple[Weights, ...]:
+    """Which weights a run of this recipe has: those before averaging where it, or some that it fuses, is trained."""
+    if isinstance(recipe, LateFusionRecipe):
+        return max((weights_of(member.recipe) for member in recipe.members), key=len)
+    return WEIGHTS if isinstance(recipe, Trained) else ("averaged",)
 
 
 def load_run(folder: Path) -> TrainedRun:

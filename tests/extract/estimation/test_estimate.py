@@ -22,7 +22,7 @@ from weldcache.extract.estimation.speeds import Cost, Speeds
 from weldcache.extract.estimation.tables import describe
 from weldcache.extract.features.kind import Features, Prepared, Reader
 from weldcache.extract.plan import ExtractPlan, plan_extraction
-from weldcache.extract.pool.limits import Limits
+from weldcache.extract.pool.decoder import Limits
 from weldcache.extract.request import Request
 from weldcache.extract.sources.source import Sample
 

@@ -16,7 +16,7 @@ from weldcache.extract.estimation import speeds
 from weldcache.extract.estimation.speeds import Speeds, measure_speeds
 from weldcache.extract.features.kind import Features, Prepared
 from weldcache.extract.plan import ExtractPlan, plan_extraction
-from weldcache.extract.pool.limits import Limits
+from weldcache.extract.pool.decoder import Limits
 from weldcache.extract.request import Request
 from weldcache.extract.sources.source import Sample
 

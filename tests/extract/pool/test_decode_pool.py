@@ -26,7 +26,7 @@ from weldcache.extract.features.kind import Prepared, Reader
 from weldcache.extract.plan import Task
 from weldcache.extract.pool.decode_pool import DecodePool
 from weldcache.extract.pool.decode_process import WorkerTraceback
-from weldcache.extract.pool.limits import Limits
+from weldcache.extract.pool.decoder import Limits
 from weldcache.extract.pool.read_task import Failure, ReadTask
 from weldcache.extract.sources.source import Sample
 

@@ -11,8 +11,8 @@ from transformers import ASTConfig, PreTrainedConfig
 from weldcache.extract.backbones.architectures import architecture
 from weldcache.extract.backbones.load import BackboneLoader
 from weldcache.extract.backbones.pretrained import Placement
+from weldcache.extract.backbones.spec import count_flops
 from weldcache.extract.features.settings import BackboneSettings
-from weldcache.extract.flops import count_flops
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,9 @@
-"""How long each side of stage one was at work, so that the end of a run can name the bottleneck."""
+"""The sides of a run, which are at work at the same time: the cores that each has, and how long it was busy.
 
+The end of a run names the bottleneck, which is the side that was at work for the largest share of the time.
+"""
+
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -39,3 +43,19 @@ def describe_busy(shares: Mapping[str, float]) -> str:
 def bottleneck(shares: Mapping[str, float]) -> str:
     """The side that was at work for the largest share of the time."""
     return max(SIDES, key=lambda side: shares[side])
+
+
+def num_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def cores_left_to(workers: int) -> Iterator[None]:
+    """Leave the decode workers their cores: small models run several times slower when threads fight for one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, before - workers))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,68 @@
+"""`weldcache split`: further splits of a store's rows into train, val and test."""
+
+from typing import Annotated
+
+import typer
+
+from .options import Cache, Config, Set, overrides
+
+
+def split(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What to call it.", show_default=False)],
+    by: Annotated[
+        str,
+        typer.Option(
+            "--by",
+            help="What keeps rows together: `group` (recorded together), an attribute, or a target with classes.",
+        ),
+    ] = "group",
+    stratify: Annotated[
+        str,
+        typer.Option(
+            "--stratify",
+            help="Target whose classes every part has in the same shares, `none`, or `auto`: label, or else class. By "
+            "label, groups of defects alone go to val and test.",
+        ),
+    ] = "auto",
+    val: Annotated[float, typer.Option("--val", min=0, max=1, help="Share of validation.")] = 0.2,
+    test: Annotated[float, typer.Option("--test", min=0, max=1, help="Share of test; train has the rest.")] = 0.2,
+    folds: Annotated[
+        int,
+        typer.Option("--folds", min=0, help="Make NAME_1 to NAME_K: each row is in test once and in val once."),
+    ] = 0,
+    val_values: Annotated[
+        list[str] | None,
+        typer.Option("--val-value", help="Value of --by that is validated on; repeat for more.", show_default=False),
+    ] = None,
+    test_values: Annotated[
+        list[str] | None,
+        typer.Option("--test-value", help="Value of --by that is tested on; repeat for more.", show_default=False),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Draws another split of the same shares.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a split of this name.")] = False,
+    config: Config = None,
+    cache: Cache = None,
+    settings: Set = None,
+) -> None:
+    """Divide the rows of a feature store anew; nothing is extracted again.
+
+    Groups stay whole. `weldcache train --set train.split=NAME` trains by it, `weldcache eval` judges a run by the split
+    that it was trained with, and `weldcache info` lists all.
+    """
+    from ..cache.splitting import Dealing, split_store
+    from ..cache.store_tables import split_tables
+    from ..configs.load import load_settings
+    from .printing import print_tables
+
+    path = load_settings(config, overrides=overrides(settings, cache_path=cache)).cache.path
+    dealing = Dealing(
+        by=by,
+        stratify=stratify,
+        val=val,
+        test=test,
+        folds=folds,
+        val_values=tuple(val_values or ()),
+        test_values=tuple(test_values or ()),
+        seed=seed,
+    )
+    print_tables(split_tables(*split_store(path, name, dealing, overwrite=overwrite)))

@@ -1,0 +1,60 @@
+"""`weldcache split` makes splits of a store, prints what was dealt where, and refuses what cannot be dealt."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from weldcache.cache.index import index_of
+from weldcache.cache.store import FeatureStore
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A store of ten sessions, two of them of defects; the last row has no label."""
+    rows = range(40)
+    index = index_of(
+        keys=[f"{row:02d}" for row in rows],
+        splits=["train"] * 40,
+        groups=[f"session {row // 4}" for row in rows],
+        class_names=["crack" if row < 8 else "good" for row in rows],
+        labels=[*(int(row < 8) for row in rows[:-1]), -1],
+        attributes={"MACHINE": ["AB"[row // 4 % 2] for row in rows]},
+    )
+    FeatureStore.create(tmp_path / "features.zarr", index=index)
+    return tmp_path
+
+
+def test_a_split_is_made_and_told(weldcache: Callable[..., Any], project: Path) -> None:
+    outcome = weldcache("split", "mine", "--seed", "3", folder=project)
+    assert outcome.code == 0 and all(
+        word in outcome.out for word in ("mine", "train", "val", "test", "groups", "unknown")
+    )
+    store = FeatureStore.open(project / "features.zarr")
+    assert store.splits()["mine"].hash_of(store.index.keys)[:8] in outcome.out
+    assert "mine" in weldcache("info", folder=project).out
+
+    assert weldcache("split", "mine", folder=project).code == 2
+    assert weldcache("split", "mine", "--overwrite", folder=project).code == 0
+    assert weldcache("split", "fold", "--folds", "3", folder=project).code == 0
+    assert list(FeatureStore.open(store.path).splits()) == ["official", "fold_1", "fold_2", "fold_3", "mine"]
+
+
+def test_values_are_chosen_and_torn_groups_are_told(weldcache: Callable[..., Any], project: Path) -> None:
+    outcome = weldcache("split", "b", "--by", "MACHINE", "--test-value", "B", folder=project)
+    assert outcome.code == 0 and "several parts" not in outcome.out
+    torn = weldcache("split", "cracks", "--by", "class", "--test-value", "crack", "--val", "0", folder=project)
+    assert torn.code == 0
+    assert (
+        FeatureStore.open(project / "features.zarr", split="cracks").index.splits.tolist()
+        == ["test"] * 8 + ["train"] * 32
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments", [["official"], ["Mine"], ["mine", "--by", "COLOUR"], ["mine", "--folds", "2"], ["mine", "--val", "1"]]
+)
+def test_what_cannot_be_dealt_exits_with_2(weldcache: Callable[..., Any], project: Path, arguments: list[str]) -> None:
+    outcome = weldcache("split", *arguments, folder=project)
+    assert outcome.code == 2 and outcome.err and "fault of weldcache" not in outcome.err

@@ -1,0 +1,170 @@
+"""Runs of recipes that are fitted: finished or not there at all, and otherwise runs like any other."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from weldcache.cache.store import FeatureStore
+from weldcache.configs.schema import Settings
+from weldcache.errors import OutputExistsError, SettingsError
+from weldcache.train import fit as fitting
+from weldcache.train.data.feature_pool import FeaturePool
+from weldcache.train.data.feature_reader import FeatureReader
+from weldcache.train.data.streamed import StreamedFeatures
+from weldcache.train.fusion import describe_fusion, fuse
+from weldcache.train.pipeline import TrainingSummary, describe_run, train
+from weldcache.train.recipes import registry
+from weldcache.train.recipes.gaussian import GaussianRecipe, GaussianSettings
+from weldcache.train.recipes.nearest import NearestRecipe, NearestSettings
+from weldcache.train.runs.catalogue import read_entry
+from weldcache.train.runs.checkpoint import read_checkpoint
+from weldcache.train.runs.trained_run import load_run
+from weldcache.train.runs.verification import verify_run
+from weldcache.train.scoring import score_rows
+from weldcache.train.types import Batch
+
+MakeSettings = Callable[..., Settings]
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def recipes_of_the_toy(monkeypatch: pytest.MonkeyPatch) -> None:
+    nearest = NearestSettings(array="video/tokens", vectors="each", bank=60)
+    gaussian = GaussianSettings(array="image/block_6/patch_tokens")
+    monkeypatch.setitem(registry._RECIPES, "nearest", lambda _: NearestRecipe(nearest))
+    monkeypatch.setitem(registry._RECIPES, "gaussian", lambda _: GaussianRecipe(gaussian))
+
+
+def run(settings: Settings, *, name: str | None = None, overwrite: bool = False) -> TrainingSummary:
+    return train(settings, run_name=name, overwrite=overwrite, command="weldcache train")
+
+
+def bank_of(summary: TrainingSummary) -> torch.Tensor:
+    return read_checkpoint(summary.run.best_path).tensors["averaged/bank"]
+
+
+def test_a_fitted_run_is_finished_and_says_what_made_it(toy_settings: MakeSettings) -> None:
+    summary = run(toy_settings(recipe="gaussian"))
+    folder = summary.run
+    assert sorted(path.name for path in folder.path.iterdir()) == [
+        "best.safetensors",
+        "config.yaml",
+        "manifest.json",
+        "metrics.jsonl",
+        "state.json",
+    ]
+    assert folder.name == "gaussian-001" and folder.finished
+    assert (summary.epochs, summary.stopped, summary.resumed_from) == (1, "fitted", 0)
+    (row,) = folder.log()
+    assert row["val_auroc"] == summary.best.value and "val_loss" not in row and "loss" not in row
+    assert load_run(folder.path).best() == summary.best
+    assert folder.manifest()["recipe"] == "gaussian"
+    assert "fitted in" in describe_run(summary) and "weldcache eval --run gaussian-001" in describe_run(summary)
+    assert verify_run(folder, folder=folder.path.parent).passed
+    entry = read_entry(folder, folder=folder.path.parent)
+    assert entry.status == "finished" and entry.epochs == 1
+
+
+def test_it_scores_like_any_other_and_has_no_weights_before_averaging(toy_settings: MakeSettings) -> None:
+    summary = run(toy_settings(recipe="nearest"))
+    trained, store = load_run(summary.run.path), FeatureStore.open(toy_settings().cache.path)
+    assert trained.weights == ("averaged",)
+    models = {kind: trained.model(kind, store=store, device=CPU) for kind in ("averaged", "raw")}
+    rows = np.flatnonzero(store.index.splits == "val")
+    samples = StreamedFeatures(FeatureReader(store, trained.recipe.needs().features), rows, CPU)
+    scores = score_rows(trained.recipe, models, samples, batch_size=8, precision="bfloat16")
+    assert np.array_equal(scores["averaged"], scores["raw"]) and np.isfinite(scores["raw"]).all()
+
+
+def test_a_finished_one_is_not_fitted_twice_but_may_be_replaced(toy_settings: MakeSettings) -> None:
+    settings = toy_settings(recipe="nearest")
+    first = run(settings, name="mine")
+    with pytest.raises(OutputExistsError, match="finished"):
+        run(settings, name="mine")
+    again = run(toy_settings(recipe="nearest", seed=1), name="mine", overwrite=True)
+    assert again.run.manifest()["seed"] == 1 and first.run == again.run
+    assert run(settings).run.name == "nearest-001"
+    assert run(settings).run.name == "nearest-002"
+
+
+def test_the_seed_draws_the_bank_and_the_way_of_loading_does_not(
+    toy_settings: MakeSettings, toy_store_path: Path
+) -> None:
+    store = FeatureStore.open(toy_store_path)
+    pool = FeaturePool(store, np.arange(len(store.index)), device=CPU)
+    first, streamed, other = (
+        bank_of(run(toy_settings(recipe="nearest", **changes)))
+        for changes in ({}, {"loading": "streamed", "batch_size": 5}, {"seed": 1})
+    )
+    pooled = train(toy_settings(recipe="nearest"), run_name="p", overwrite=False, command="weldcache train", pool=pool)
+    assert len(first) == 60
+    assert torch.equal(first, streamed) and torch.equal(first, bank_of(pooled))
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SettingsError("no")])
+def test_what_does_not_end_leaves_nothing_and_can_be_done_again(
+    toy_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    class Interrupted(GaussianRecipe):
+        def fit(self, model: nn.Module, batches: Iterable[Batch], generator: torch.Generator) -> None:
+            next(iter(batches))
+            raise error
+
+    settings = toy_settings(recipe="gaussian")
+    with monkeypatch.context() as patch:
+        patch.setitem(registry._RECIPES, "gaussian", lambda _: Interrupted(GaussianSettings(array="video/tokens")))
+        with pytest.raises(error if isinstance(error, type) else type(error)):
+            run(settings)
+    assert list(settings.runs.folder.iterdir()) == []
+    assert run(settings).run.name == "gaussian-001"
+
+
+def test_an_interrupted_replacement_leaves_the_former_run(
+    toy_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = toy_settings(recipe="gaussian")
+    before = run(settings, name="mine").run.manifest()
+    monkeypatch.setattr(fitting, "fit", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        run(settings, name="mine", overwrite=True)
+    assert load_run(settings.runs.folder / "mine").manifest == before
+
+
+def test_without_defects_to_validate_on_there_is_no_figure(toy_settings: MakeSettings, toy_store: FeatureStore) -> None:
+    index = toy_store.index
+    splits = np.where((index.splits == "val") & (index.labels == 1), "test", index.splits)
+    toy_store.follow(replace(index, splits=splits), relabel=True)
+    summary = run(toy_settings(store=toy_store.path, recipe="nearest"))
+    assert summary.best.value is None and summary.best.metrics["val_auroc"] is None
+    assert load_run(summary.run.path).best() == summary.best
+    assert "fitted in" in describe_run(summary)
+
+
+def test_fitted_runs_are_fused_with_one_another_and_with_trained_ones(toy_settings: MakeSettings) -> None:
+    for recipe in ("nearest", "gaussian", "causal_film"):
+        run(toy_settings(recipe=recipe, epochs=1), name=recipe)
+
+    def fused(*members: str) -> dict[str, float | int | None]:
+        summary = fuse(
+            toy_settings(), members=members, weighting="equal", run_name=None, overwrite=False, command="test"
+        )
+        assert describe_fusion(summary)
+        loaded = load_run(summary.run.path)
+        assert loaded.weights == (("averaged", "raw") if "causal_film" in members else ("averaged",))
+        assert {name.partition("/")[0] for name in read_checkpoint(summary.run.best_path).tensors} == {*loaded.weights}
+        return dict(summary.metrics)
+
+    both, mixed = fused("nearest", "gaussian"), fused("gaussian", "causal_film")
+    assert both["val_loss"] is None and mixed["val_loss"] is None
+    assert both["val_auroc"] is not None and mixed["val_auroc"] is not None
+
+
+def test_loggers_get_the_one_row(toy_settings: MakeSettings) -> None:
+    summary = run(toy_settings(recipe="gaussian", loggers=("tensorboard",)))
+    assert any((summary.run.path / "tensorboard").iterdir())

@@ -1,0 +1,88 @@
+"""Fitting: a recipe goes through the training rows once and is done, so its run appears finished or not at all.
+
+There is no optimiser, no average of weights and no epoch to interrupt: who interrupts it leaves nothing behind, and the
+same command begins anew. What was fitted stands where other runs keep their averaged weights, and there are no others.
+"""
+
+import time
+from collections.abc import Iterator
+from typing import Final
+
+import torch
+from torch import nn
+
+from ..configs.schema import Settings
+from ..progress import Progress
+from .data.batches import BatchSource, batches_in_order
+from .loggers.logger import LoggedRun
+from .loggers.open import open_loggers
+from .randomness import Purpose, derived_generator
+from .recipes.recipe import Fitted
+from .runs.checkpoint import AVERAGED, module_tensors
+from .runs.checkpointer import best_checkpoint, write_finished
+from .runs.folder import RunFolder
+from .runs.start import RunStart
+from .state import Best
+from .types import Batch
+from .validation import Validate
+
+FITTED: Final = "fitted"  # why a training is over that has no epochs
+
+_ROWS_AT_ONCE = 64  # whatever the batch size, so that neither it nor the way of loading changes what is drawn
+
+
+def fit(recipe: Fitted, model: nn.Module, samples: BatchSource, *, seed: int, title: str) -> None:
+    """Show the recipe all samples, part by part; progress under `title` goes to stderr."""
+    cpu = torch.device("cpu")  # where a seed draws the same whatever the features' device
+    generator = derived_generator(seed, Purpose.WEIGHTS, epoch=0, device=cpu)
+    with Progress(title, total=len(samples), unit="samples") as progress:
+        recipe.fit(model, _counted(samples, progress), generator)
+
+
+def _counted(samples: BatchSource, progress: Progress) -> Iterator[Batch]:
+    for batch in samples.batches(batches_in_order(len(samples), batch_size=_ROWS_AT_ONCE)):
+        yield batch
+        progress.advance(len(batch))
+
+
+def fit_run(
+    recipe: Fitted,
+    model: nn.Module,
+    samples: BatchSource,
+    validate: Validate,
+    *,
+    start: RunStart,
+    settings: Settings,
+    manifest: dict[str, object],
+) -> tuple[RunFolder, Best]:
+    """Fit `model`, which is on its device, and write the run that was decided on, with validation's figures.
+
+    Raises:
+        OutputExistsError: if another process has taken the run's name meanwhile.
+        TrainingError, SettingsError: as the recipe's `fit`; nothing is written then.
+    """
+    began = time.monotonic()
+    fit(recipe, model, samples, seed=settings.train.seed, title=f"fit {start.run.name}")
+    fitted = time.monotonic() - began
+    result = validate(model.eval())
+    metrics = {
+        "epoch": 1,
+        "step": 0,
+        **result.figures,
+        **result.spread,
+        "seconds": time.monotonic() - began,
+        "samples_per_second": len(samples) / fitted,
+    }
+    best = Best(epoch=1, value=next(iter(result.figures.values()), None), metrics=metrics)
+    run = write_finished(
+        start.run,
+        numbered=start.numbered,
+        settings=settings,
+        manifest=manifest,
+        best=best_checkpoint(best, module_tensors(model, prefix=AVERAGED)),
+        stopped=FITTED,
+    )
+    logged = LoggedRun(folder=run, settings=settings, manifest=run.manifest(), history=[], best=None)
+    with open_loggers(settings.train.loggers, logged) as loggers:
+        loggers.epoch_done(metrics, improved=best.value is not None)
+    return run, best
