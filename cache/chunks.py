@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from ..errors import StoreError
 
-_Rows: TypeAlias = Sequence[int] | NDArray[np.int64]
+Rows: TypeAlias = Sequence[int] | NDArray[np.int64]
 _Item = TypeVar("_Item")
 Contents: TypeAlias = Mapping[Path, Mapping[str, NDArray[np.uint8] | None]]
 """Files to replace, by their folder and name, less their checksum; those to remove are None."""
@@ -50,7 +50,7 @@ def chunk_path(array_path: Path, row: int, *, num_axes: int) -> Path:
 
 def read_rows(
     array_path: Path,
-    rows: _Rows,
+    rows: Rows,
     *,
     shape: tuple[int, ...],
     dtype: np.dtype[np.generic],
@@ -89,12 +89,12 @@ def read_rows(
     return result
 
 
-def write_rows(array_path: Path, rows: _Rows, values: NDArray[np.generic]) -> UInt32[np.ndarray, " row"]:
+def write_rows(array_path: Path, rows: Rows, values: NDArray[np.generic]) -> UInt32[np.ndarray, " row"]:
     """As `write_arrays`, of one array."""
     return write_arrays({array_path: values}, rows)[array_path]
 
 
-def write_arrays(arrays: Mapping[Path, NDArray[np.generic]], rows: _Rows) -> dict[Path, UInt32[np.ndarray, " row"]]:
+def write_arrays(arrays: Mapping[Path, NDArray[np.generic]], rows: Rows) -> dict[Path, UInt32[np.ndarray, " row"]]:
     """Write `values[i]` of each array, C-contiguous and in the storage type, as the chunk of `rows[i]`; no row stands
     there twice. Return the chunks' checksums.
 
@@ -113,7 +113,7 @@ def write_arrays(arrays: Mapping[Path, NDArray[np.generic]], rows: _Rows) -> dic
     }
 
 
-def read_checksums(array_path: Path, rows: _Rows, *, num_axes: int) -> list[int | None]:
+def read_checksums(array_path: Path, rows: Rows, *, num_axes: int) -> list[int | None]:
     """The checksum that stands at the end of each row's chunk, whatever the chunk holds; None where there is none."""
     names = _chunk_names(rows, num_axes=num_axes)
     ends = read_files(array_path, names, last_bytes=CHECKSUM.size)
@@ -124,7 +124,7 @@ def _chunk_name(row: int, *, num_axes: int) -> str:
     return f"c.{row}" + ".0" * (num_axes - 1)
 
 
-def _chunk_names(rows: _Rows, *, num_axes: int) -> list[str]:
+def _chunk_names(rows: Rows, *, num_axes: int) -> list[str]:
     return [_chunk_name(row, num_axes=num_axes) for row in np.asarray(rows, dtype=np.int64).tolist()]
 
 

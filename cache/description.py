@@ -12,8 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, JsonValue, ValidationError, model_validator
 
-from ..documents import faults_told, fingerprint, read_document
-from ..documents import sealed as with_checksum
+from ..documents import faults_told, fingerprint, read_document, sealed
 from ..errors import FingerprintError, NotFoundError, StoreError, WeldcacheError
 from .arrays import ArraySpec, StorageType
 from .nodes import (
@@ -146,12 +145,12 @@ class Description(Told):
 
     def changed(self, **changes: Any) -> "Description":
         """This description with other values in some of its fields, sealed anew."""
-        return parse_description(sealed({**self.model_dump(mode="json"), **changes}))
+        return parse_description(sealed_description({**self.model_dump(mode="json"), **changes}))
 
 
 def empty_description(*, num_rows: int, schema_version: int = SCHEMA_VERSION) -> dict[str, Any]:
     """That of a store without features, as plain JSON values."""
-    return sealed(
+    return sealed_description(
         {
             "schema_version": schema_version,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -164,9 +163,9 @@ def empty_description(*, num_rows: int, schema_version: int = SCHEMA_VERSION) ->
     )
 
 
-def sealed(description: Mapping[str, Any]) -> dict[str, Any]:
+def sealed_description(description: Mapping[str, Any]) -> dict[str, Any]:
     """The description with the fingerprint of its manifest, and a checksum over everything else in it."""
-    return with_checksum({**description, "fingerprint": fingerprint(description["manifest"])})
+    return sealed({**description, "fingerprint": fingerprint(description["manifest"])})
 
 
 def read_description(path: Path) -> Description:
@@ -198,7 +197,7 @@ def description_in(document: Any, *, path: Path) -> Description:
         KeyError, TypeError, AttributeError: if there is none.
     """
     described = document["attributes"][ATTRIBUTE]
-    version, intact = described["schema_version"], described == sealed(described)
+    version, intact = described["schema_version"], described == sealed_description(described)
     if version not in READABLE_VERSIONS:
         raise FingerprintError(
             f"{path.parent} has schema version {version}, this weldcache reads {SCHEMA_VERSION}. "

@@ -25,6 +25,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from ..atomic import disk_errors, new_folder, read_locked_folder, remove_abandoned_files, replaced_file
 from ..errors import BadInputError, BusyError, NotFoundError, OutputExistsError, StoreError, WeldcacheError
@@ -33,7 +34,6 @@ from .arrays import ArraySpec
 from .description import ATTRIBUTE
 from .hdf5_arrays import (
     NOTHING_KEPT,
-    Rows,
     Tally,
     export_records,
     export_rows,
@@ -218,9 +218,9 @@ def _nodes(store: FeatureStore) -> dict[str, bool]:
     return {name: name in arrays for name in sorted({".", *groups, *above, *arrays, *verified})}
 
 
-def _complete_rows(store: FeatureStore) -> dict[str, Rows]:
+def _complete_rows(store: FeatureStore) -> dict[str, NDArray[np.int64]]:
     """By array of features."""
-    rows: dict[str, Rows] = {}
+    rows: dict[str, NDArray[np.int64]] = {}
     for feature_set in store.feature_sets:
         complete = np.flatnonzero(store.status(feature_set) == Status.COMPLETE)
         rows |= {f"features/{feature_set}/{name}": complete for name in store.arrays(feature_set)}

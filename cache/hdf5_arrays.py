@@ -16,16 +16,13 @@ from ..errors import StoreError
 from ..progress import ByteProgress
 from .chunks import read_rows, replace_files, write_rows
 from .layout import open_array, read_whole
-from .record_arrays import RecordArray
+from .record_arrays import RecordArray, Values
 
 _BLOCK_BYTES = 32 << 20  # of rows that are in memory together
 _BLOCK_ROWS = 1024
 _BLOCK_CHUNKS = 32  # of records that are written together
 NOTHING_KEPT = "Nothing was left there"
 COLUMN_CHUNK = 4096  # values in a chunk of what is copied whole
-
-Rows = NDArray[np.int64]
-Values = NDArray[Any]  # numbers, or texts as UTF-8 padded to one length
 
 
 class Tally:
@@ -50,7 +47,7 @@ class Tally:
 
 
 def export_rows(
-    source: Path, file: h5py.File, name: str, *, rows: Rows, tally: Tally, check: Callable[[], None]
+    source: Path, file: h5py.File, name: str, *, rows: NDArray[np.int64], tally: Tally, check: Callable[[], None]
 ) -> None:
     """Copy `rows` of an array that is a chunk a row to a dataset that is one too; checksums are verified.
 
@@ -70,7 +67,7 @@ def export_rows(
         check()
 
 
-def import_rows(dataset: h5py.Dataset, target: Path, *, rows: Rows, tally: Tally) -> None:
+def import_rows(dataset: h5py.Dataset, target: Path, *, rows: NDArray[np.int64], tally: Tally) -> None:
     """Copy what `export_rows` wrote to the array at `target`, which has its metadata and no chunk yet."""
     tally.add_values(rows)
     for block in _blocks(rows, row_bytes=row_bytes(dataset)):
@@ -105,7 +102,7 @@ def export_records(array: RecordArray, file: h5py.File, name: str, *, tally: Tal
         check()
 
 
-def import_records(dataset: h5py.Dataset, target: RecordArray, *, rows: Rows, tally: Tally) -> None:
+def import_records(dataset: h5py.Dataset, target: RecordArray, *, rows: NDArray[np.int64], tally: Tally) -> None:
     """Copy what `export_records` wrote; `rows` are the first ones of its chunks."""
     numbers = rows // target.rows_a_chunk
     tally.add_values(numbers)
@@ -208,7 +205,7 @@ def row_bytes(dataset: h5py.Dataset) -> int:
     return int(dataset.dtype.itemsize * prod(dataset.shape[1:]))
 
 
-def _blocks(rows: Rows, *, row_bytes: int) -> Iterator[Rows]:
+def _blocks(rows: NDArray[np.int64], *, row_bytes: int) -> Iterator[NDArray[np.int64]]:
     num_rows = max(1, min(_BLOCK_ROWS, _BLOCK_BYTES // max(row_bytes, 1)))
     for start in range(0, len(rows), num_rows):
         yield rows[start : start + num_rows]

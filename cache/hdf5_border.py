@@ -15,12 +15,13 @@ from typing import TypeAlias
 import h5py
 import numpy as np
 from h5py import h5d, h5z
+from numpy.typing import NDArray
 
 from ..documents import parse_json
 from ..errors import StoreError
 from .arrays import NUMPY_TYPES
 from .description import SCHEMA_VERSION, Description, description_in
-from .hdf5_arrays import Rows, whole_chunks
+from .hdf5_arrays import whole_chunks
 from .nodes import METADATA_FILE, MOST_DOCUMENT_BYTES, ArrayMetadata, parse_array_metadata, parse_group_metadata
 from .records import LAYOUTS
 from .row_tables import COLUMNS, FORMER_COLUMNS, TABLES
@@ -49,7 +50,7 @@ class Contents:
     description: Description
     metadata: Mapping[str, str]
     datasets: Mapping[str, h5py.Dataset]
-    rows: Mapping[str, Rows]
+    rows: Mapping[str, NDArray[np.int64]]
 
 
 def checked_contents(file: h5py.File) -> Contents:
@@ -135,7 +136,7 @@ class _Border:
             else:
                 yield from self.nodes(node, below)
 
-    def rows_of(self, name: str, dataset: h5py.Dataset, text: str) -> Rows:
+    def rows_of(self, name: str, dataset: h5py.Dataset, text: str) -> NDArray[np.int64]:
         """Where the chunks of a dataset begin that take room in the file, when it is what was exported under its name.
 
         `text` is the dataset's `zarr.json`.

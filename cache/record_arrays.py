@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import StoreError
-from .chunks import CHECKSUM, HOW_TO_MEND, checksum, read_files
+from .chunks import CHECKSUM, HOW_TO_MEND, Rows, checksum, read_files
 
-Rows = Sequence[int] | NDArray[np.int64]
 Values = NDArray[Any]  # one a row: numbers, or texts as objects
 
 _LENGTH = struct.Struct("<I")

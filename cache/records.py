@@ -24,12 +24,11 @@ from jaxtyping import UInt8, UInt64
 
 from ..documents import fingerprint
 from ..errors import StoreError
-from .chunks import HOW_TO_MEND, Contents, replace_files
+from .chunks import HOW_TO_MEND, Contents, Rows, replace_files
 from .index import Column
 from .nodes import inside
-from .record_arrays import RecordArray, Rows, Values
-from .source_files import SourceFile, decode_sources, encode_sources
-from .status import Status
+from .record_arrays import RecordArray, Values
+from .status import SourceFile, Status, decode_sources, encode_sources
 
 TYPES: Mapping[str, np.dtype[Any]] = {
     "status": np.dtype("u1"),

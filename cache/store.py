@@ -33,6 +33,7 @@ from ..documents import Json, fingerprint, read_document
 from ..errors import NotFoundError, StoreError
 from . import chunks
 from .arrays import NUMPY_TYPES, ArraySpec, FeatureSetSpec
+from .chunks import Rows
 from .description import (
     ATTRIBUTE,
     RENEWABLE_VERSION,
@@ -45,7 +46,7 @@ from .description import (
 from .index import Index
 from .layout import create_array, create_record_array, open_root, read_whole, resize_rows
 from .nodes import METADATA_FILE, inside, room_for
-from .record_arrays import Rows, Values
+from .record_arrays import Values
 from .records import LAYOUTS, TYPES, Records
 from .row_tables import (
     read_index,
@@ -55,9 +56,8 @@ from .row_tables import (
     write_former_tables,
     write_tables,
 )
-from .source_files import SourceFile
 from .splits import OFFICIAL, Split
-from .status import Status
+from .status import SourceFile, Status
 
 _MUCH = 1 << 30  # bytes of features that are read together
 

@@ -9,8 +9,7 @@ from ..atomic import disk_errors
 from .chunks import write_arrays
 from .nodes import inside
 from .records import Record
-from .source_files import SourceFile
-from .status import Status
+from .status import SourceFile, Status
 from .store import FeatureStore
 
 

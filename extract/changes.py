@@ -4,8 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ..cache.source_files import SourceFile, source_file
-from ..cache.status import Status
+from ..cache.status import SourceFile, Status, source_file
 from ..cache.store import FeatureStore
 from ..cache.writer import StoreWriter
 from ..progress import Progress

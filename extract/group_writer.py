@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cache.precision import to_storage
 from ..cache.records import Record
 from ..cache.status import Status
 from ..cache.store import FeatureStore
+from ..cache.tensors import to_storage
 from ..cache.writer import StoreWriter
 from ..errors import PrecisionError
 from .batching import Encoded

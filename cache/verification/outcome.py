@@ -24,8 +24,7 @@ from ...findings import Check, Finding, Severity, check_table, finding_texts
 from ...tables import make_table
 from ...wording import count_of
 from ..nodes import METADATA_FILE, Told, inside
-from ..source_files import SourceFile
-from ..status import Status
+from ..status import SourceFile, Status
 from ..store import FeatureStore
 
 # A group without members, whose attributes are the record: other readers of Zarr may list the store without a warning.

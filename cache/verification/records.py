@@ -17,8 +17,7 @@ from .. import chunks
 from ..nodes import inside
 from ..record_arrays import Values
 from ..records import Record, digest_of
-from ..source_files import SourceFile, decode_sources
-from ..status import Status
+from ..status import SourceFile, Status, decode_sources
 from ..store import FeatureStore
 from .outcome import MEND
 from .set_findings import SetFindings

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from ...cache.source_files import SourceFile
+from ...cache.status import SourceFile
 from ...errors import WeldcacheError
 from ..features.kind import Prepared, Reader
 from ..plan import Task

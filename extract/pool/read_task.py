@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ...cache.source_files import SourceFile, source_file
-from ...cache.status import Status
+from ...cache.status import SourceFile, Status, source_file
 from ...errors import DecodeError
 from ..features.kind import Prepared, Reader
 from ..plan import Task

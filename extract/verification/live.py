@@ -10,8 +10,7 @@ from torch import Tensor
 
 from ...cache.arrays import ArraySpec
 from ...cache.chunks import HOW_TO_MEND
-from ...cache.source_files import SourceFile
-from ...cache.status import Status
+from ...cache.status import SourceFile, Status
 from ...cache.store import FeatureStore
 from ...cache.verification.chunk_scan import to_float64
 from ...cache.verification.outcome import MEND, StoreFinding

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 
 from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
-from weldcache.cache.description import ATTRIBUTE, sealed
+from weldcache.cache.description import ATTRIBUTE, sealed_description
 from weldcache.cache.index import index_of
-from weldcache.cache.source_files import SourceFile
-from weldcache.cache.status import Status
+from weldcache.cache.status import SourceFile, Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.verification.verify import mend_store, verify_store
 from weldcache.cache.writer import StoreWriter
@@ -54,7 +53,7 @@ def forge(store: FeatureStore) -> Callable[[Callable[[dict[str, Any]], object]],
         path = store.path / "zarr.json"
         metadata = json.loads(path.read_text())
         change(metadata["attributes"][ATTRIBUTE])
-        metadata["attributes"][ATTRIBUTE] = sealed(metadata["attributes"][ATTRIBUTE])
+        metadata["attributes"][ATTRIBUTE] = sealed_description(metadata["attributes"][ATTRIBUTE])
         path.write_text(json.dumps(metadata))
 
     return change_description

@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 import pytest
 
-from weldcache.cache.description import ATTRIBUTE, sealed
+from weldcache.cache.description import ATTRIBUTE, sealed_description
 from weldcache.cache.exchange import export_hdf5, import_hdf5
 from weldcache.cache.hdf5_arrays import write_text
 from weldcache.cache.hdf5_border import checked_contents
@@ -107,14 +107,14 @@ def another_type(file: h5py.File, folder: Path) -> None:
 
 
 def a_column_without_end(file: h5py.File, folder: Path) -> None:
-    metadata = json.loads(file["index/labels"].attrs["zarr.json"])
-    dataset = replace(file, "index/labels", shape=(10**12,), dtype="u1", chunks=(1,), fletcher32=True)
+    metadata = json.loads(file["targets/label"].attrs["zarr.json"])
+    dataset = replace(file, "targets/label", shape=(10**12,), dtype="i1", chunks=(1,), fletcher32=True)
     write_text(dataset, "zarr.json", json.dumps(metadata | {"shape": [10**12]}))
 
 
 def a_column_of_missing_chunks(file: h5py.File, folder: Path) -> None:
-    metadata = json.loads(file["index/labels"].attrs["zarr.json"])
-    dataset = replace(file, "index/labels", shape=(2**31 - 1,), dtype="u1", chunks=(4096,), fletcher32=True)
+    metadata = json.loads(file["targets/label"].attrs["zarr.json"])
+    dataset = replace(file, "targets/label", shape=(2**31 - 1,), dtype="i1", chunks=(4096,), fletcher32=True)
     write_text(dataset, "zarr.json", json.dumps(metadata | {"shape": [2**31 - 1]}))
 
 
@@ -198,7 +198,7 @@ def test_an_import_never_deletes_by_names_either(exported: Path, tmp_path: Path,
         metadata = json.loads(file.attrs["zarr.json"])
         told = metadata["attributes"][ATTRIBUTE]
         told["manifest"]["features"][str(precious)] = told["manifest"]["features"]["sensor"]
-        metadata["attributes"][ATTRIBUTE] = sealed(told)
+        metadata["attributes"][ATTRIBUTE] = sealed_description(told)
         write_text(file, "zarr.json", json.dumps(metadata))
     with pytest.raises(BadInputError, match="pattern"):
         import_hdf5(exported, tmp_path / "never.zarr")

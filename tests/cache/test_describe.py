@@ -14,8 +14,7 @@ from rich.console import Console
 from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
 from weldcache.cache.describe import describe_store
 from weldcache.cache.index import Index, index_of
-from weldcache.cache.source_files import SourceFile
-from weldcache.cache.status import Status
+from weldcache.cache.status import SourceFile, Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.store_tables import store_tables
 from weldcache.cache.verification.outcome import Verification, row_digests

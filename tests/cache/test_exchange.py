@@ -25,8 +25,7 @@ from weldcache.cache.arrays import NUMPY_TYPES, ArraySpec, FeatureSetSpec
 from weldcache.cache.exchange import export_hdf5, import_hdf5
 from weldcache.cache.hdf5_arrays import write_text
 from weldcache.cache.index import Index, index_of
-from weldcache.cache.source_files import SourceFile
-from weldcache.cache.status import Status
+from weldcache.cache.status import SourceFile, Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.verification.outcome import Verification
 from weldcache.cache.writer import StoreWriter

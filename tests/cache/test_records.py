@@ -10,8 +10,7 @@ import pytest
 from weldcache.cache.arrays import FeatureSetSpec
 from weldcache.cache.index import Index
 from weldcache.cache.records import LAYOUTS, Record, digest_of
-from weldcache.cache.source_files import SourceFile, decode_sources, encode_sources
-from weldcache.cache.status import Status
+from weldcache.cache.status import SourceFile, Status, decode_sources, encode_sources
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.verification.verify import verify_store
 from weldcache.cache.writer import StoreWriter

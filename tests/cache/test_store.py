@@ -18,12 +18,10 @@ from hypothesis import strategies as st
 from weldcache.cache import store as store_module
 from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
 from weldcache.cache.index import Index, index_of
-from weldcache.cache.precision import to_storage
-from weldcache.cache.source_files import SourceFile
 from weldcache.cache.splits import Split
-from weldcache.cache.status import Status
+from weldcache.cache.status import SourceFile, Status
 from weldcache.cache.store import FeatureStore
-from weldcache.cache.tensors import read_tensor
+from weldcache.cache.tensors import read_tensor, to_storage
 from weldcache.cache.writer import StoreWriter
 from weldcache.errors import FingerprintError, NotFoundError, OutputExistsError, StoreError
 

@@ -14,6 +14,8 @@ import pytest
 
 from weldcache.atomic import locked_folder
 from weldcache.cache.description import read_description
+from weldcache.cache.layout import open_root
+from weldcache.cache.row_tables import write_former_tables
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 
@@ -243,14 +245,31 @@ def test_a_changed_split_is_refused_and_taken_over_on_request_without_computing_
     for command in (["extract"], ["plan", "--no-probe"]):
         refused = weldcache(*command, folder=project)
         assert refused.code == 2 and "--relabel" in refused.err
-        assert f"{key}: splits is train in the cache, test in the data" in refused.err
+        assert f"{key}: split is train in the cache, test in the data" in refused.err
     assert contents(project / "features.zarr") == before
     taken_over = weldcache("extract", "--relabel", folder=project)
     assert taken_over.code == 0 and "1 weld is relabelled" in taken_over.err and key in taken_over.err
     assert {name for name, content in contents(project / "features.zarr").items() if before[name] != content} == {
-        "index/splits/c/0",
+        "splits/official/c/0",
+        "splits/official/zarr.json",
     }
     assert FeatureStore.open(project / "features.zarr").index.splits[0] == "test"
+
+
+def test_a_store_of_the_former_schema_is_brought_up_to_date_without_computing_anything(
+    weldcache: Run, extracted: Path, copy_of: Callable[[Path], Path], contents: Contents
+) -> None:
+    project = copy_of(extracted)
+    path = project / "features.zarr"
+    before, store = contents(path), FeatureStore.open(path)
+    for table in ("index", "targets", "splits"):
+        shutil.rmtree(path / table)
+    write_former_tables(open_root(path), store.index)
+    store._describe(schema_version=3)
+    assert "schema version 3" in weldcache("info", folder=project).out
+    outcome = weldcache("extract", folder=project)
+    assert outcome.code == 0 and "brought up to date" in outcome.err
+    assert contents(path) == before
 
 
 def test_a_weld_that_is_not_listed_any_more_takes_no_part_until_it_is_again(

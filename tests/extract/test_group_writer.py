@@ -8,8 +8,7 @@ import torch
 
 from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
 from weldcache.cache.index import index_of
-from weldcache.cache.source_files import SourceFile
-from weldcache.cache.status import Status
+from weldcache.cache.status import SourceFile, Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
 from weldcache.errors import PrecisionError

@@ -17,8 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from weldcache.cache.arrays import FeatureSetSpec
 from weldcache.cache.notes import Note
-from weldcache.cache.source_files import SourceFile, source_file
-from weldcache.cache.status import Status
+from weldcache.cache.status import SourceFile, Status, source_file
 from weldcache.cache.store import FeatureStore
 from weldcache.configs.load import load_settings
 from weldcache.configs.schema import Settings
@@ -474,7 +473,7 @@ def test_new_welds_get_rows_and_old_ones_keep_theirs(
 
 @pytest.mark.parametrize(
     ("column", "value", "said"),
-    [("SPLIT", "TEST", "splits is train in the cache, test in the"), ("CURRENT_A", "1", "CURRENT_A")],
+    [("SPLIT", "TEST", "split is train in the cache, test in the"), ("CURRENT_A", "1", "CURRENT_A")],
 )
 def test_a_weld_that_has_become_another_is_refused(
     cut_to: Callable[..., Path],

@@ -14,8 +14,8 @@ import torch
 from weldcache.atomic import write_json
 from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
 from weldcache.cache.index import index_of
-from weldcache.cache.precision import to_storage
 from weldcache.cache.store import FeatureStore
+from weldcache.cache.tensors import to_storage
 from weldcache.cache.writer import StoreWriter
 from weldcache.configs.load import to_yaml
 from weldcache.configs.schema import Settings

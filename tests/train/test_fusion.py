@@ -13,9 +13,9 @@ import torch
 from weldcache import atomic
 from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
 from weldcache.cache.index import index_of
-from weldcache.cache.precision import to_storage
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
+from weldcache.cache.tensors import to_storage
 from weldcache.cache.writer import StoreWriter
 from weldcache.configs.schema import Settings
 from weldcache.documents import write_sealed

@@ -21,8 +21,7 @@ from weldcache.cache.arrays import NUMPY_TYPES, ArraySpec, FeatureSetSpec
 from weldcache.cache.chunks import chunk_path, replace_files, write_rows
 from weldcache.cache.describe import describe_store
 from weldcache.cache.index import Index, index_of
-from weldcache.cache.source_files import SourceFile
-from weldcache.cache.status import Status
+from weldcache.cache.status import SourceFile, Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.verification.arrays import verify_arrays
 from weldcache.cache.verification.chunk_scan import Spread, scan_array

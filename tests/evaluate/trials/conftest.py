@@ -10,9 +10,9 @@ import yaml
 
 from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
 from weldcache.cache.index import index_of
-from weldcache.cache.precision import to_storage
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
+from weldcache.cache.tensors import to_storage
 from weldcache.cache.writer import StoreWriter
 from weldcache.configs.variant_lists import VariantList, load_variant_list
 from weldcache.evaluate.trials.bench import Bench, bench

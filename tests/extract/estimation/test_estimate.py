@@ -12,7 +12,7 @@ import pytest
 
 from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
 from weldcache.cache.index import index_of
-from weldcache.cache.source_files import SourceFile
+from weldcache.cache.status import SourceFile
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
 from weldcache.errors import StoreError

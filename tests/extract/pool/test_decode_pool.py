@@ -19,8 +19,7 @@ import pytest
 import torch
 
 import weldcache.extract.pool.read_task
-from weldcache.cache.source_files import source_file
-from weldcache.cache.status import Status
+from weldcache.cache.status import Status, source_file
 from weldcache.errors import WeldcacheError
 from weldcache.extract.features.kind import Prepared, Reader
 from weldcache.extract.plan import Task

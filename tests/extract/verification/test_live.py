@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 
 from weldcache.atomic import locked_folder
 from weldcache.cache.arrays import ArraySpec
-from weldcache.cache.precision import to_storage
-from weldcache.cache.source_files import SourceFile, source_file
-from weldcache.cache.status import Status
+from weldcache.cache.status import SourceFile, Status, source_file
 from weldcache.cache.store import FeatureStore
+from weldcache.cache.tensors import to_storage
 from weldcache.cache.verification.chunk_scan import to_float64
 from weldcache.cache.verification.outcome import Verification
 from weldcache.cache.writer import StoreWriter
@@ -215,7 +214,7 @@ def test_changes_of_the_data_set_are_named(
     }
     evidence = " ".join(finding.evidence for finding in found)
     assert gone["SUBDIRS"] in evidence and f"{recording.name} has other bytes" in evidence
-    assert "splits is" in evidence
+    assert "split is" in evidence
 
 
 def test_sets_that_the_settings_do_not_name_are_held_against_their_files_too(

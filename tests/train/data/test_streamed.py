@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 from weldcache.cache.arrays import ArraySpec, FeatureSetSpec, StorageType
 from weldcache.cache.chunks import chunk_path
 from weldcache.cache.index import index_of
-from weldcache.cache.precision import to_storage
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
-from weldcache.cache.tensors import read_tensor
+from weldcache.cache.tensors import read_tensor, to_storage
 from weldcache.cache.writer import StoreWriter
 from weldcache.errors import StoreError
 from weldcache.train.data import feature_reader, resident

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from weldcache.cache.arrays import ArraySpec
-from weldcache.cache.precision import to_storage
+from weldcache.cache.tensors import to_storage
 from weldcache.errors import PrecisionError
 
 TOKENS = ArraySpec("tokens", (4, 6), ("time", "dim"), "float16")
