@@ -48,7 +48,7 @@ from weldcache.train.data.requests import shapes_for
 from weldcache.train.data.resident import ResidentFeatures, load_resident
 from weldcache.train.loop import train_epochs
 from weldcache.train.pipeline import calibrate
-from weldcache.train.recipes.registry import make_recipe
+from weldcache.train.recipes.recipe import make_recipe
 from weldcache.train.state import new_state
 from weldcache.train.types import Batch, FeatureRequest
 from weldcache.train.validation import ValidationResult
@@ -144,7 +144,7 @@ def measure_demo(folder: Path) -> dict[str, list[float]]:
     settings, samples = make_data(folder, plan=plan, preset="demo")
     extract(settings)
     store = FeatureStore.open(settings.cache.path)
-    encoders, requests = loaded_encoders(settings), make_recipe(settings.train.recipe, settings).needs().features
+    encoders, requests = loaded_encoders(settings), make_recipe(settings.recipe).needs().features
     with ThreadPoolExecutor(num_workers(settings.extract)) as pool:
         decode = Decoder(samples, encoders, pool)
         kept = decode(range(len(samples)))
@@ -189,7 +189,7 @@ def measure_full_size(folder: Path) -> dict[str, list[float]]:
     for name, modality, image in (
         (VIDEO, "video", {}),
         (AUDIO, "audio", {}),
-        (IMAGE_TRAINED_ON, "image", {"blocks": settings.model.blocks}),  # what training without a cache would run
+        (IMAGE_TRAINED_ON, "image", {"blocks": settings.recipe.blocks}),  # what training without a cache would run
         (IMAGE_CACHED, "image", {}),  # what extraction runs, for any choice of blocks later
     ):
         features = {**settings.features, "image": settings.features["image"].model_copy(update=image)}
@@ -253,7 +253,7 @@ def changed(settings: Settings, **sections: Mapping[str, object]) -> Settings:
 
 def resident_features(store: FeatureStore, rows: NDArray[np.int64], *, settings: Settings) -> ResidentFeatures:
     """The rows as training has them."""
-    reader = FeatureReader(store, make_recipe(settings.train.recipe, settings).needs().features)
+    reader = FeatureReader(store, make_recipe(settings.recipe).needs().features)
     return load_resident(reader, rows, device=CPU)
 
 
@@ -261,7 +261,7 @@ def epoch_runner(
     store: FeatureStore, source: BatchSource, *, calibration: ResidentFeatures, settings: Settings
 ) -> Callable[[], object]:
     """A function that trains one more epoch on `source` each time it is called, by the real training loop."""
-    recipe = make_recipe(settings.train.recipe, settings)
+    recipe = make_recipe(settings.recipe)
     model = recipe.build(shapes_for(store, recipe))
     calibrate(recipe, model, calibration, store=store)
     epochs = train_epochs(

@@ -13,8 +13,7 @@ from weldcache.configs.load import load_settings
 from weldcache.configs.schema import Settings
 from weldcache.train.data.resident import ResidentFeatures
 from weldcache.train.randomness import Purpose, derived_seed, seeded_global_rng
-from weldcache.train.recipes.recipe import Trained
-from weldcache.train.recipes.registry import make_recipe
+from weldcache.train.recipes.recipe import Trained, make_recipe
 from weldcache.train.state import TrainingState, new_state
 from weldcache.train.types import Batch
 
@@ -63,7 +62,7 @@ def _random(name: str, num_rows: int, generator: torch.Generator) -> Tensor:
 
 def v5_state(settings: Settings, features: ResidentFeatures) -> tuple[Trained, TrainingState]:
     """The recipe, and its state before the first step."""
-    recipe = make_recipe(settings.train.recipe, settings)
+    recipe = make_recipe(settings.recipe)
     with seeded_global_rng(derived_seed(settings.train.seed, Purpose.WEIGHTS), device=torch.device("cpu")):
         model = recipe.build({**ROW_SHAPES, TEXT: (TEXT_WIDTH,)})
     model.to(features.device)

@@ -110,7 +110,7 @@ def module_parts(
     """Each of the film's modules on the arrays that it gets in a step, forward and backward."""
     model = state.model
     assert isinstance(model, CalibratedCausalFilm)
-    film, inputs = model.film, model.inputs(batch)
+    film, inputs = recipe.film, model.inputs(batch)
     assert isinstance(film, CausalFilm) and film.sensor_modulator is not None and inputs.sensor is not None
     assert film.absent is not None
     (modulation,) = (Modulation(leaf(part.gamma), leaf(part.beta)) for part in film.sensor_modulator(inputs.sensor))

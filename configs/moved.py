@@ -16,10 +16,18 @@ _KIND_OF = {
 }
 """Sections that each were a modality's, and what kind of feature each is now."""
 
+_AUGMENTATIONS = ("feature_mask", "noise", "mixup", "modality_dropout")
+"""Settings of training that one recipe alone reads, and which stand in its section now."""
+
 _MOVED: Mapping[str, str] = {
     **{f"{name}.store_as": "the name of the feature in `features`" for name in _KIND_OF},
     **{name: f"features.{name}" for name in _KIND_OF},
     "extract.modalities": "extract.features",
+    "train.recipe": "recipe.name",
+    **{f"train.{name}": f"recipe.{name}" for name in _AUGMENTATIONS},
+    "model": "recipe",
+    "loss": "recipe.loss",
+    "autoencoder": "recipe",
 }
 """Former name of a setting or of a whole section -> its name now."""
 
@@ -34,6 +42,11 @@ def moved_to(key: str) -> str | None:
 
 def upgraded(saved: Mapping[str, Any]) -> dict[str, Any]:
     """Complete settings of an earlier version, by section, under the names of this one; those of this as they are."""
+    return _with_features(_with_recipe(saved))
+
+
+def _with_features(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """What was said of each modality in a section of its own, as features by kind."""
     if "features" in saved or "image" not in saved:
         return dict(saved)
     now = {name: section for name, section in saved.items() if name not in _KIND_OF}
@@ -47,6 +60,24 @@ def upgraded(saved: Mapping[str, Any]) -> dict[str, Any]:
     extract = dict(saved.get("extract", {}))
     if (asked := extract.pop("modalities", None)) is not None:
         extract["features"] = [*(stored_as[name] for name in asked), stored_as["text"]]
-    names = {name: stored_as[name] for name in ("video", "audio", "image", "sensor", "text")}
-    autoencoder = {"frames": stored_as["frames"], **saved.get("autoencoder", {})}
-    return now | {"extract": extract, "model": names | saved.get("model", {}), "autoencoder": autoencoder}
+    return now | {"extract": extract}
+
+
+def _with_recipe(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """What was said of recipes in four sections, whichever was trained, as the section of that one."""
+    if "recipe" in saved or "model" not in saved:
+        return dict(saved)
+    now = {name: section for name, section in saved.items() if name not in ("model", "loss", "autoencoder")}
+    train, model = dict(saved.get("train", {})), dict(saved["model"])
+    name = train.pop("recipe", "causal_film")
+    augmentations = {key: train.pop(key) for key in _AUGMENTATIONS if key in train}
+    stored_as = {part: saved.get(part, {}).get("store_as", part) for part in ("video", "audio", "image", "sensor")}
+    if name == "video_ae":
+        frames = saved.get("frames", {}).get("store_as", "frames")
+        recipe = {"frames": frames, **saved.get("autoencoder", {}), "standardise": model.get("standardise", False)}
+    else:
+        if model.get("sensor_normalisation") == "weld":
+            model["sensor_normalisation"] = "sample"
+        text = saved.get("text", {}).get("store_as", "text")
+        recipe = {**stored_as, "text": text, **model, **augmentations, "loss": saved.get("loss", {})}
+    return now | {"recipe": {"name": name, **recipe}, "train": train}

@@ -2,16 +2,12 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from ..configs.load import settings_from_record
-from ..configs.schema import Settings
 from ..metrics.auroc import SMALLEST_CLASS_FOR_DELONG, auroc_interval
 from ..metrics.estimate import Estimate, with_span
 from ..metrics.repeats import Method, RepeatsEstimate, mean_auroc_difference
-from ..train.recipes.registry import recipe_of
 from ..train.runs.trained_run import TrainedRun
 from ..wording import count_of, listed
 from .scale import Placed
@@ -73,17 +69,9 @@ def _result(placed: Placed, modality: str, *, seen_missing: bool) -> ModalityRes
 
 
 def modalities_seen_missing(run: TrainedRun) -> frozenset[str]:
-    """The modalities that some samples lacked in training, by themselves or because modality dropout hid them."""
-    lacked = run.manifest["counts"].get("train_normals_without", {})
-    return frozenset(run.recipe.needs().dispensable) - (_never_hidden(run.manifest, run.settings) - set(lacked))
-
-
-def _never_hidden(manifest: Mapping[str, Any], settings: Settings) -> set[str]:
-    """The modalities that dropout did not hide; of a fused run those that it did not hide from a member."""
-    if "members" in manifest:
-        members = [(member, settings_from_record(member["settings"])) for member in manifest["members"]]
-        return {modality for member, own in members for modality in _never_hidden(member, own)}
-    return set() if settings.train.modality_dropout > 0 else set(recipe_of(manifest, settings).needs().dispensable)
+    """The modalities that some samples lacked in training, by themselves or because training hid them."""
+    needs, lacked = run.recipe.needs(), run.manifest["counts"].get("train_normals_without", {})
+    return frozenset(needs.dispensable) & {*needs.hidden, *lacked}
 
 
 def unseen_note(results: Mapping[str, ModalityResult]) -> str | None:
@@ -93,7 +81,7 @@ def unseen_note(results: Mapping[str, ModalityResult]) -> str | None:
         return None
     return (
         f"Training never left out {listed(unseen, last='or')}: what changes without it mixes how much it is needed "
-        "with how strange its absence is. Train with --set train.modality_dropout=0.1 or so to tell the two apart."
+        "with how strange its absence is. Train with --set recipe.modality_dropout=0.1 or so to tell the two apart."
     )
 
 
@@ -110,7 +98,7 @@ def lacking_caveats(placed: Placed, *, seen_missing: Collection[str]) -> Iterato
     if unseen:
         yield (
             f"Training saw no sample without {listed(unseen, last='or')}, so it was not learned from any how to score "
-            "those. Train with --set train.modality_dropout=0.1 or so."
+            "those. Train with --set recipe.modality_dropout=0.1 or so."
         )
 
 

@@ -15,7 +15,6 @@ from ..configs.device import resolve_device
 from ..configs.schema import Settings
 from ..errors import MetricError
 from ..progress import say
-from ..train.runs.catalogue import settings_of_members
 from ..train.runs.documents import shareable
 from ..train.runs.folder import RunFolder, find_run
 from ..train.runs.trained_run import TrainedRun, load_run
@@ -99,12 +98,8 @@ def _provenance(run: TrainedRun, store: FeatureStore, *, settings: Settings, spl
 
 
 def _settings_told(run: TrainedRun, store: FeatureStore, *, settings: Settings) -> dict[str, Any]:
-    """What made the scores: the run's settings, of a fused run its members'; `evaluate` is the one in force now."""
+    """What made the scores: the run's settings, `evaluate` is the one in force now."""
     cache = run.settings.cache.model_copy(update={"path": store.path})
     resolved = run.settings.model_copy(update={"evaluate": settings.evaluate, "cache": cache})
     told: dict[str, Any] = shareable(resolved).model_dump(mode="json")
-    if "members" not in run.manifest:
-        return told
-    members = settings_of_members(run.manifest["members"], run=run.folder)
-    own = {name: each.model_dump(mode="json") for name, each in members.items()}
-    return {"cache": told["cache"], "evaluate": told["evaluate"], "members": own}
+    return told

@@ -65,7 +65,7 @@ class Spread:
 
     Attributes:
         epoch: counted from 1.
-        effective_rank: how many directions they fill, see `train.collapse`.
+        effective_rank: how many directions they fill, see `train.validation`.
         std: mean over dimensions of the standard deviation.
         std_min: of the dimension that spreads least.
         std_max: of the dimension that spreads most.

@@ -23,7 +23,7 @@ from weldcache.configs.explain import explain
 from weldcache.configs.load import load_settings, preset_names
 from weldcache.configs.variant_lists import load_variant_list
 from weldcache.errors import SettingsError
-from weldcache.train.recipes.recipe import Fitted, Recipe, Trained
+from weldcache.train.recipes.recipe import Fitted, Measured, Recipe, Trained
 from weldcache.train.runs.folder import RunFolder
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -188,7 +188,7 @@ def test_the_status_values_are_those_of_the_code() -> None:
 
 def test_the_recipe_interface_is_that_of_the_code() -> None:
     (table,) = blocks(section(ARCHITECTURE.read_text(encoding="utf-8"), "## Recipes"), "text")
-    offered = [name for kind in (Recipe, Trained, Fitted) for name in vars(kind) if not name.startswith("_")]
+    offered = [name for kind in (Recipe, Measured, Trained, Fitted) for name in vars(kind) if not name.startswith("_")]
     assert [name.partition("(")[0] for name in first_words(table)] == offered
 
 

@@ -6,7 +6,7 @@ its normals, and weights, where they are fitted, on its normals and defects. The
 
 import math
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..atomic import is_empty_folder
 from ..cache.store import FeatureStore
 from ..configs.device import resolve_device
 from ..configs.schema import Settings
@@ -27,13 +26,14 @@ from .data.requests import require_features, targets_of
 from .data.samples import ChosenSamples, choose_samples
 from .data.streamed import StreamedFeatures
 from .nn.late_fusion import LateFusion
-from .recipes.late_fusion import LATE_FUSION, FusionMember, LateFusionRecipe
+from .precision import coarsest
+from .recipes.late_fusion import LateFusionRecipe, LateFusionSettings
+from .recipes.recipe import make_recipe
 from .runs.checkpoint import module_tensors
 from .runs.checkpointer import best_checkpoint, write_finished
-from .runs.documents import shareable
-from .runs.folder import RunFolder, find_run, named_run, next_name, relative_name
+from .runs.folder import RunFolder, find_run, relative_name
 from .runs.log import MetricRow
-from .runs.start import make_folder_of_runs, make_manifest
+from .runs.start import decide_start, make_manifest
 from .runs.trained_run import TrainedRun, Weights, load_run, weights_of
 from .scoring import score_rows
 from .state import Best
@@ -41,6 +41,7 @@ from .tasks import LOSS, AnomalyTask, Task
 from .validation import ValidationResult, Validator
 
 _LEAST_MEMBERS = 2
+_FEW_NORMALS = 10  # a chosen limit: their spread is the unit of every score
 
 
 @dataclass(frozen=True)
@@ -80,19 +81,15 @@ def fuse(
     runs = _finished_runs(settings, members)
     if isinstance(weighting, tuple):
         require_convex(weighting, num_members=len(runs))
-    run = _free_run(settings, run_name=run_name, members=runs, overwrite=overwrite)
+    if run_name in runs:
+        raise OutputExistsError(f"{run_name} is one of the runs that are fused; choose another --run.")
     store = _divided(FeatureStore.open(settings.cache.path), runs)
-    recipe = LateFusionRecipe(
-        [
-            FusionMember(name, member.recipe, member.settings.train.precision, member.untrained)
-            for name, member in runs.items()
-        ]
-    )
+    settings = _fused_settings(settings, runs, split=store.split)
+    recipe = make_recipe(settings.recipe)
+    assert isinstance(recipe, LateFusionRecipe)
     require_features(store, recipe)
     task = AnomalyTask()  # what is fused are scores of anomaly
     samples = _samples(store, recipe, runs, task=task)
-    for feature_set, count in samples.validation_lacking.items():
-        say(f"Left out of validation: {count_of(count, 'sample')} without {feature_set} features.")
     targets = {name: target[samples.validation] for name, target in targets_of(store).items()}
     labels = targets["label"]
 
@@ -103,6 +100,19 @@ def fuse(
         .eval()
         for weights in weights_of(recipe)
     }
+    manifest = make_manifest(
+        recipe,
+        name=settings.recipe.name,
+        model=models["averaged"],
+        store=store,
+        samples=samples,
+        task=settings.train.task,
+        seed=settings.train.seed,
+        command=command,
+    )
+    start = decide_start(settings, manifest, run_name=run_name, overwrite=overwrite)
+    for feature_set, count in samples.validation_lacking.items():
+        say(f"Left out of validation: {count_of(count, 'sample')} without {feature_set} features.")
     combinations = _calibrate(
         recipe,
         models,
@@ -119,28 +129,18 @@ def fuse(
         task=task,
         targets=targets,
         batch_size=settings.train.batch_size,
-        precision=recipe.precision,
+        precision=settings.train.precision,
         without=needs.sets_of(recipe.untrained()),
     )
     metrics = {**_row(validator(models["averaged"])), "seconds": time.monotonic() - started}
 
-    manifest = make_manifest(
-        recipe,
-        name=LATE_FUSION,
-        model=models["averaged"],
-        store=store,
-        samples=samples,
-        task="anomaly",
-        seed=settings.train.seed,
-        command=command,
-    )
-    manifest |= _described(runs, combinations, weighting=weighting)
+    manifest |= _described(combinations, names=list(runs), weighting=weighting, num_normals=int(np.sum(labels == 0)))
     tensors: dict[str, torch.Tensor] = {}
     for weights, model in models.items():
         tensors |= module_tensors(model, prefix=weights)
     run = write_finished(
-        run,
-        numbered=run_name is None,
+        start.run,
+        numbered=start.numbered,
         settings=settings,
         manifest=manifest,
         best=best_checkpoint(Best(epoch=1, value=_monitored(metrics), metrics=metrics), tensors),
@@ -171,17 +171,16 @@ def _finished_runs(settings: Settings, members: Sequence[str]) -> dict[str, Trai
     return {name: load_run(run.path) for name, run in zip(names, found, strict=True)}
 
 
-def _free_run(settings: Settings, *, run_name: str | None, members: Collection[str], overwrite: bool) -> RunFolder:
-    run = named_run(
-        settings.runs.folder, next_name(settings.runs.folder, LATE_FUSION) if run_name is None else run_name
+def _fused_settings(settings: Settings, runs: Mapping[str, TrainedRun], *, split: str) -> Settings:
+    """Those of the fused run: its recipe holds the members' recipes, and it scores as coarsely as the coarsest."""
+    recipe = LateFusionSettings(
+        members={name: run.settings.recipe for name, run in runs.items()},
+        precision={name: run.precision for name, run in runs.items()},
+        untrained={name: tuple(sorted(run.untrained)) for name, run in runs.items()},
     )
-    make_folder_of_runs(settings.runs.folder)
-    if run_name in members:
-        raise OutputExistsError(f"{run.path} is one of the runs that are fused; choose another --run.")
-    if run.path.exists() and not is_empty_folder(run.path) and not (overwrite and run.exists):
-        advice = "replace it with --overwrite" if run.exists else "which is not a run"
-        raise OutputExistsError(f"{run.path} exists already, {advice}; or choose another --run.")
-    return run
+    precision = coarsest(run.precision for run in runs.values())
+    train = settings.train.model_copy(update={"task": "anomaly", "split": split, "precision": precision})
+    return settings.model_copy(update={"recipe": recipe, "train": train})
 
 
 def _divided(store: FeatureStore, runs: Mapping[str, TrainedRun]) -> FeatureStore:
@@ -215,6 +214,7 @@ def _samples(
         train=np.array(sorted(trained_on), dtype=np.int64),
         train_lacking={},  # which the members' own manifests tell
         train_without={},
+        untrained=recipe.untrained(),
     )
 
 
@@ -262,29 +262,27 @@ def _row(result: ValidationResult) -> dict[str, float | int | None]:
 
 
 def _described(
-    runs: Mapping[str, TrainedRun], combinations: Mapping[Weights, Combination], *, weighting: Weighting
+    combinations: Mapping[Weights, Combination], *, names: Sequence[str], weighting: Weighting, num_normals: int
 ) -> dict[str, Any]:
-    """What the manifest says beyond that of other runs: enough to build the members without their folders."""
-    members = []
-    for place, (name, run) in enumerate(runs.items()):
-        told: dict[str, Any] = {
-            entry: value
-            for entry, value in run.manifest.items()
-            if entry in ("recipe", "created", "seed", "fingerprint", "cache", "counts", "members")
+    """What the manifest says beyond that of other runs, for people."""
+    scores = {
+        name: {
+            weights: {"mean": found.mean[place], "std": found.std[place], "weight": found.weight[place]}
+            for weights, found in combinations.items()
         }
-        figures = {
-            weights: {
-                "mean": combination.mean[place],
-                "std": combination.std[place],
-                "weight": combination.weight[place],
-            }
-            for weights, combination in combinations.items()
-        }
-        settings = shareable(run.settings).model_dump(mode="json")
-        members.append({"name": name, **told, "settings": settings, "scores": figures})
-    how = weighting if isinstance(weighting, str) else "given"
-    step = combinations["averaged"].step
-    return {"members": members, "fusion": {"weighting": how, "step": step, "measured_on": "validation"}}
+        for place, name in enumerate(names)
+    }
+    fusion = {
+        "weighting": weighting if isinstance(weighting, str) else "given",
+        "step": combinations["averaged"].step,
+        "measured_on": "validation",
+        "scores": scores,
+    }
+    caveat = (
+        f"The members' scores were brought together by their spread over {count_of(num_normals, 'validation normal')} "
+        "alone: with others they might count otherwise, and no interval holds the error of that."
+    )
+    return {"fusion": fusion, "caveats": [caveat] if num_normals < _FEW_NORMALS else []}
 
 
 def _monitored(metrics: MetricRow) -> float | None:

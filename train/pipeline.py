@@ -20,8 +20,8 @@ from ..wording import count_of, format_seconds
 from .data.batches import BatchSource, batches_in_order
 from .data.feature_pool import FeaturePool
 from .data.feature_reader import FeatureReader
-from .data.loading import load_features
 from .data.requests import load_constants, require_features, shapes_for, targets_of
+from .data.resident import load_features
 from .data.samples import TRAIN_SPLIT, VALIDATION_SPLIT, ChosenSamples, choose_samples
 from .data.twins import in_pairs
 from .display import ShowTraining, describe_epoch, figures_found, training_display
@@ -30,8 +30,7 @@ from .loggers.logger import LoggedRun
 from .loggers.open import open_loggers, require_loggers
 from .loop import stop_reason, train_epochs
 from .randomness import Purpose, derived_seed, seeded_global_rng
-from .recipes.recipe import Fitted, Recipe, Trained
-from .recipes.registry import make_recipe
+from .recipes.recipe import Fitted, Recipe, Trained, make_recipe
 from .runs.checkpointer import Checkpointer, resume
 from .runs.folder import RunFolder
 from .runs.log import append_row
@@ -93,8 +92,10 @@ def train(
     """
     started = time.monotonic()
     require_loggers(settings.train.loggers)
-    name, device = settings.train.recipe, resolve_device(settings.train.device, setting="train.device")
-    recipe, task, monitor = make_recipe(name, settings), make_task(settings.train), monitor_of(settings.train)
+    name, device = settings.recipe.name, resolve_device(settings.train.device, setting="train.device")
+    recipe, task, monitor = make_recipe(settings.recipe), make_task(settings.train), monitor_of(settings.train)
+    if not isinstance(recipe, Trained | Fitted):
+        raise SettingsError(f"The recipe {name} does not learn itself; `weldcache fuse` makes it of finished runs.")
     split = settings.train.split
     store = FeatureStore.open(settings.cache.path, split=split) if pool is None else pool.store.divided_by(split)
     require_features(store, recipe)
@@ -172,7 +173,7 @@ def _initial_model(recipe: Recipe, store: FeatureStore, *, seed: int) -> nn.Modu
 def _say_who_takes_part(samples: ChosenSamples, store: FeatureStore, *, recipe: Recipe, task: Task) -> None:
     num_train, num_validation = len(samples.train), len(samples.validation)
     say(
-        f"{count_of(num_train, f'{task.trains_on} sample')} to train on "
+        f"{count_of(num_train, task.trains_on)} to train on "
         f"({count_of(samples.train_left_out, task.leaves_out)} left out), "
         f"{count_of(num_validation, 'sample')} to validate on."
     )

@@ -1,6 +1,6 @@
-"""Scores of trained models."""
+"""Samples through a trained model: encodings and scores, many at a time."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -8,10 +8,65 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor, nn
 
-from .data.batches import BatchSource
-from .encoding import encode, passes
-from .precision import Precision
+from .data.batches import BatchSource, batches_in_order
+from .precision import Precision, arithmetic
 from .recipes.recipe import Recipe
+from .types import Batch, Encodings
+
+_LARGEST_PASS = 2**31  # bytes of features that go through a GPU together: more would not keep it busier
+# A pass is at most this part of the GPU's memory; what is computed from it takes several times that.
+_SHARE_OF_MEMORY = 32
+
+
+def encode_all(
+    recipe: Recipe,
+    model: nn.Module,
+    samples: BatchSource,
+    *,
+    batch_size: int,
+    precision: Precision,
+    without: Collection[str] = (),
+) -> tuple[Encodings, Mapping[str, Tensor]]:
+    """Encodings of all samples, as `encode` makes them, and their targets; in their order, on their device."""
+    encodings, targets = [], []
+    for batch in passes(samples, batch_size=batch_size):
+        encodings.append(encode(recipe, model, batch, precision=precision, without=without))
+        targets.append({name: target.clone() for name, target in batch.targets.items()})
+    return _joined(encodings), _joined(targets)
+
+
+def _joined(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+@torch.no_grad()
+def encode(
+    recipe: Recipe, model: nn.Module, batch: Batch, *, precision: Precision, without: Collection[str] = ()
+) -> Encodings:
+    """Encodings of a batch without augmentation, as if no row had the feature sets `without`."""
+    assert not model.training
+    with arithmetic(batch.device, precision):
+        encodings = recipe.encode(model, batch.inputs().without(without), None)
+    # Copies: memory that a CUDA graph wrote to is written to again by the next batch.
+    return {name: encoding.clone() for name, encoding in encodings.items()}
+
+
+def passes(samples: BatchSource, *, batch_size: int) -> Iterator[Batch]:
+    """All samples in their order: on a CPU in batches, which its caches like best, on a GPU in as few as may be."""
+    if samples.device.type == "cpu":
+        yield from samples.batches(batches_in_order(len(samples), batch_size=batch_size))
+        return
+    (first,) = samples.batches(batches_in_order(1, batch_size=1))
+    fitting = max(batch_size, _pass_bytes(samples.device) // first.num_bytes)
+    yield from samples.batches(batches_in_order(len(samples), batch_size=fitting))
+
+
+def _pass_bytes(device: torch.device) -> int:
+    """By what the device has, not by what is free: the same on every run, so that results are."""
+    if device.type != "cuda":
+        return _LARGEST_PASS // _SHARE_OF_MEMORY
+    return min(_LARGEST_PASS, torch.cuda.get_device_properties(device).total_memory // _SHARE_OF_MEMORY)
+
 
 Name = TypeVar("Name")
 

@@ -32,11 +32,11 @@ class Task(Protocol):
 
     @property
     def trains_on(self) -> str:
-        """What a row to train on is called."""
+        """The word for what it trains on."""
 
     @property
     def leaves_out(self) -> str:
-        """What a row is called that is there to be judged and never trained on."""
+        """The word for what is there to be judged, and never trained on."""
 
     def training_rows(self, targets: Targets) -> Bool[np.ndarray, " row"]:
         """Which rows may be trained on; the validation loss is of them alone, too."""
@@ -94,8 +94,8 @@ class ClassificationTask:
     """Train on all rows whose class is known, and tell the classes by the output `logits`, (row, class)."""
 
     needs = "class"
-    trains_on = "labelled"
-    leaves_out = "other"
+    trains_on = "labelled sample"
+    leaves_out = "other sample"
 
     def training_rows(self, targets: Targets) -> Bool[np.ndarray, " row"]:
         """All whose class is known."""

@@ -41,6 +41,7 @@ class Needs:
         features: the arrays that batches hold.
         modalities: feature sets by the modality that they describe, required ones too; a row has a modality where it
             has all of its sets.
+        hidden: modalities that training hides of some rows, so that the model knows what their absence is like.
         constants: constants of the store, which calibration gets.
         measures: names of those arrays that calibration gets of the training rows.
         targets: what the loss learns from; a recipe never sees them while it encodes.
@@ -48,6 +49,7 @@ class Needs:
 
     features: tuple[FeatureRequest, ...]
     modalities: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    hidden: tuple[str, ...] = ()
     constants: tuple[str, ...] = ()
     measures: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Validation of a model: the loss, what the task measures, and signs of collapse."""
+"""Validation of a model: the loss, what the task measures, and signs that a representation collapses."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -8,11 +8,10 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from .collapse import spread
 from .data.batches import BatchSource
-from .encoding import encode_all
 from .precision import Precision
-from .recipes.recipe import Recipe, Trained
+from .recipes.recipe import Measured, Recipe
+from .scoring import encode_all
 from .tasks import LOSS, Targets, Task
 from .types import Encodings
 
@@ -23,8 +22,8 @@ class ValidationResult:
 
     Attributes:
         figures: the task's monitors, by name. `val_loss` is training's loss without augmentation, mean over those rows
-            that training would take; a fitted recipe has none. None where the rows say nothing of a figure.
-        spread: of what is watched of those rows, by `<name>_<figure>`, see `collapse`.
+            that training would take; a recipe without a loss has none. None where the rows say nothing of a figure.
+        spread: of what is watched of those rows, by `<name>_<figure>`, see `spread`.
     """
 
     figures: Mapping[str, float | None]
@@ -76,7 +75,7 @@ class Validator:
         )
         figures: dict[str, float | None] = {}
         watched: Mapping[str, Tensor] = {}
-        if isinstance(self._recipe, Trained):
+        if isinstance(self._recipe, Measured):
             losses, watched = self._losses(self._recipe, model, encodings, targets)
             figures[LOSS] = float(losses.cpu().double().mean())
         figures |= self._task.validate(self._recipe.predict(model, encodings), self._targets)
@@ -86,7 +85,7 @@ class Validator:
         return ValidationResult(figures, spreads)
 
     def _losses(
-        self, recipe: Trained, model: nn.Module, encodings: Encodings, targets: Mapping[str, Tensor]
+        self, recipe: Measured, model: nn.Module, encodings: Encodings, targets: Mapping[str, Tensor]
     ) -> tuple[Float[Tensor, " rows"], Mapping[str, Float[Tensor, "_ dim"]]]:
         """Of each row such as training takes the loss of its batch, and what is watched, on the host, of those that
         have it.
@@ -106,3 +105,34 @@ class Validator:
 
 def _selected(tensors: Mapping[str, Tensor], rows: Int64[Tensor, " _"]) -> dict[str, Tensor]:
     return {name: tensor.index_select(0, rows) for name, tensor in tensors.items()}
+
+
+def effective_rank(embeddings: Float[Tensor, "rows dim"]) -> float:
+    """Exponential of the entropy of the normalised singular values, after centring; 0 where all rows are equal.
+
+    From 1 (all on one line) to min(rows - 1, dim) (spread alike in every direction).
+    Source: Roy and Vetterli 2007, The effective rank, EUSIPCO, definition 1.
+    """
+    rows = embeddings.double()
+    values = torch.linalg.svdvals(rows - rows.mean(dim=0))
+    # Differences below the rounding of the embeddings themselves are no directions.
+    rounding = torch.finfo(embeddings.dtype).eps * max(rows.shape) * torch.linalg.vector_norm(rows)
+    values = values[values > rounding]
+    if not len(values):
+        return 0.0
+    shares = values / values.sum()
+    return float(torch.exp(-(shares * shares.log()).sum()))
+
+
+def spread(embeddings: Float[Tensor, "rows dim"]) -> dict[str, float]:
+    """Effective rank, and mean, least and largest of the dimensions' standard deviations over rows (population form).
+
+    All are 0 where all rows are equal.
+    """
+    deviations = embeddings.double().std(dim=0, correction=0)
+    return {
+        "effective_rank": effective_rank(embeddings),
+        "std": float(deviations.mean()),
+        "std_min": float(deviations.min()),
+        "std_max": float(deviations.max()),
+    }

@@ -1,6 +1,5 @@
 """The judge of anomaly detectors: defects against normals, beside what can be had without a model."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from typing_extensions import TypedDict
@@ -8,7 +7,6 @@ from typing_extensions import TypedDict
 from ...train.runs.documents import Count, Line
 from ...train.runs.folder import RunFolder
 from ...train.runs.trained_run import Weights
-from ...wording import count_of
 from ..controls import file_metadata
 from ..judge import (
     Background,
@@ -20,7 +18,7 @@ from ..judge import (
 )
 from ..modalities import change_caveats, lacking_caveats, modalities_seen_missing, modality_results
 from ..recorded import collapse_caveats, representations, reproduction_caveats, training_section
-from ..scale import FEWEST_NORMALS, Placed, Scale, Scales, place, scale_caveats, scale_of, whole_samples
+from ..scale import Placed, Scale, Scales, place, scale_caveats, scale_of, whole_samples
 from ..scoring import Scored, Way
 from .anomaly_caveats import caveats
 from .anomaly_figures import AlarmThreshold, Assessment, alarm_threshold, assess
@@ -99,7 +97,7 @@ class AnomalyJudge:
             *caveats_of_training(background),
             *scale_caveats(placed, validation=validation, auroc=assessment.auroc, whole=assessment.whole),
             *caveats(assessment, validation=validation.table, test=placed.table),
-            *_about_fusion(background),
+            *background.run.manifest.get("caveats", ()),
             *lacking_caveats(placed, seen_missing=seen_missing),
             *change_caveats(assessment.modalities),
             *collapse_caveats(watched, num_normal=assessment.threshold.num_normal),
@@ -159,14 +157,3 @@ def _figures(placed: Placed, validation: Placed, calibration: AnomalyCalibration
         whole=whole_samples(placed),
         validation_is_rescaled=bool(validation.rescaled.any()),
     )
-
-
-def _about_fusion(background: Background) -> Iterator[str]:
-    manifest = background.run.manifest
-    num_normal = manifest["counts"].get("validation_normals", 0)
-    if "members" in manifest and num_normal < FEWEST_NORMALS:
-        yield (
-            "The members' scores were brought together by their spread over "
-            f"{count_of(num_normal, 'validation normal')} alone: with others they might count otherwise, and no "
-            "interval holds the error of that."
-        )

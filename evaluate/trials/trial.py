@@ -23,7 +23,7 @@ from ...train.data.requests import require_features
 from ...train.data.samples import choose_samples
 from ...train.display import ShowTraining
 from ...train.pipeline import train
-from ...train.recipes.registry import make_recipe
+from ...train.recipes.recipe import make_recipe
 from ...train.runs.checkpoint import deciding_settings
 from ...train.runs.documents import fingerprints_of
 from ...train.runs.folder import RunFolder
@@ -81,7 +81,7 @@ def request_of(settings: Settings, store: FeatureStore, *, split: str) -> TrialR
         SettingsError: if the monitor needs defects in validation and there are none.
         MetricError: if the split has no normals or no defects to score.
     """
-    recipe, store = make_recipe(settings.train.recipe, settings), store.divided_by(settings.train.split)
+    recipe, store = make_recipe(settings.recipe), store.divided_by(settings.train.split)
     require_features(store, recipe)
     task = make_task(settings.train)
     samples = choose_samples(store, recipe, task=task, monitor=monitor_of(settings.train))

@@ -207,7 +207,7 @@ FORGED: dict[str, tuple[str, dict[str, Any]]] = {
     "a seed that is none": ("manifest.json", {"seed": "0"}),
     "a recipe that is a list": ("manifest.json", {"recipe": ["causal_film"]}),
     "a cache that is a list": ("manifest.json", {"cache": {"features": []}}),
-    "members that are text": ("manifest.json", {"members": "abc"}),
+    "caveats that are text": ("manifest.json", {"caveats": "abc"}),
     "a figure that is text": ("state.json", {"best": {"val_auroc": "0.9"}}),
     "figures by a name that acts": ("state.json", {"best": {"\x1b]0;x": 1.0}}),
     "a negative epoch": ("state.json", {"epoch": -1}),

@@ -14,7 +14,7 @@ seeds: [0]
 set: {train.epochs: 1}
 variants:
   as set: {}
-  no gate: {set: {model.gate: false}}
+  no gate: {set: {recipe.gate: false}}
 """
 
 
@@ -68,7 +68,7 @@ def test_a_pipe_gets_names_and_figures_whole(weldcache: Run, project: Path) -> N
 def test_a_variant_that_cannot_be_tried_exits_one_and_the_others_are_in_the_table(
     weldcache: Run, project: Path
 ) -> None:
-    (project / "gate.yaml").write_text(LIST + "  block 9: {set: {model.blocks: [9]}}\n")
+    (project / "gate.yaml").write_text(LIST + "  block 9: {set: {recipe.blocks: [9]}}\n")
     outcome = weldcache("bench", "gate.yaml", folder=project)
     assert outcome.code == 1 and "Traceback" not in outcome.err
     assert "block 9 failed" in outcome.out and "no features image/block_9" in outcome.out

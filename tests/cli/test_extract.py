@@ -142,7 +142,7 @@ def test_swapped_lines_in_a_sensor_file_change_nothing(quirky: Quirky, extracted
 
 
 def test_train_and_eval_leave_incomplete_welds_out_where_asked_and_say_so(quirky: Quirky, weldcache: Run) -> None:
-    options = ("--set", "train.epochs=1", "--set", "model.missing=leave_out")
+    options = ("--set", "train.epochs=1", "--set", "recipe.missing=leave_out")
     trained = weldcache("train", "--run", "quirky", *options, folder=quirky.project)
     assert trained.code == 0
     assert "7 normals to train on" in trained.err and "14 samples to validate on" in trained.err

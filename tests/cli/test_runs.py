@@ -19,7 +19,7 @@ def project(judged: Path, tmp_path_factory: pytest.TempPathFactory, weldcache: R
     shutil.copytree(judged, folder)
     changed = ["--set", "train.lr=2e-3", "--set", "train.epochs=1"]
     assert weldcache("train", "--run", "second", *changed, folder=folder).code == 0
-    listed = ["--set", "runs.folder=runs/ablation", "--set", "model.gate=false"]
+    listed = ["--set", "runs.folder=runs/ablation", "--set", "recipe.gate=false"]
     assert weldcache("train", "--run", "gate-seed0", *changed, *listed, folder=folder).code == 0
     return folder
 
@@ -71,13 +71,13 @@ def test_runs_are_compared_by_what_differs(weldcache: Run, project: Path) -> Non
     names = ["first", "second", "ablation/gate-seed0"]
     compared = parsed(weldcache("runs", "compare", *names, "--json", folder=project))
     assert compared["settings"] == {
-        "model.gate": [True, True, False],
+        "recipe.gate": [True, True, False],
         "train.epochs": [3, 1, 1],
         "train.lr": [1e-3, 2e-3, 2e-3],
     }
     assert compared["figures"]["test_auroc"][0] is not None and compared["figures"]["test_auroc"][1:] == [None, None]
     outcome = weldcache("runs", "compare", *names, folder=project)
-    assert "train.lr 0.001 0.002 0.002" in outcome.out and "model.gate True True False" in outcome.out
+    assert "train.lr 0.001 0.002 0.002" in outcome.out and "recipe.gate True True False" in outcome.out
 
 
 @pytest.mark.parametrize(

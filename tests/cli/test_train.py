@@ -38,7 +38,7 @@ def test_a_split_that_was_not_extracted_is_named_with_its_command(
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ("model.blocks=[2,3]", "--set model.blocks=[2,4]"),
+        ("recipe.blocks=[2,3]", "--set recipe.blocks=[2,4]"),
         ("train.device=cuda:7", "train.device"),
         ("train.lr=-1", "train.lr"),
     ],

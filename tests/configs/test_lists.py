@@ -44,7 +44,7 @@ def test_the_recorded_history_is_what_the_originals_wrote_down() -> None:
 
 def test_later_settings_win(tmp_path: Path) -> None:
     write(tmp_path, "preset: demo\ntrain: {epochs: 7, patience: 3}\n", "weldcache.yaml")
-    write(tmp_path, "model: {d_model: 32}\n", "own.yaml")
+    write(tmp_path, "recipe: {d_model: 32}\n", "own.yaml")
     path = write(
         tmp_path,
         "set: {train.epochs: 8, train.lr: 2e-5}\n"
@@ -55,8 +55,8 @@ def test_later_settings_win(tmp_path: Path) -> None:
     variants = load_variant_list(path)  # stage1 says a patience too, and is laid over the folder's
     first, second = (variants.resolve(name, folder=tmp_path) for name in ("a", "b"))
     assert (first.train.epochs, first.train.lr, first.train.patience) == (8, 2e-5, 8)
-    assert first.model.blocks == (8, 12) and first.features["video"].model == "demo"
-    assert (second.train.epochs, second.model.d_model) == (9, 32)
+    assert first.recipe.blocks == (8, 12) and first.features["video"].model == "demo"
+    assert (second.train.epochs, second.recipe.d_model) == (9, 32)
     assert variants.resolve("b", overrides=["train.epochs=10"], folder=tmp_path).train.epochs == 10
     assert variants.name == "mine" and variants.question == ""
 
@@ -67,10 +67,10 @@ def test_later_settings_win(tmp_path: Path) -> None:
         ("variants: {a: {}}\nseed: [1]\n", r"mine.yaml: there is no key seed. Did you mean seeds\?"),
         ("variants: {a: {sett: {}}}\n", r"there is no key variants.a.sett. Did you mean set\?"),
         ("variants: {a: {recorded: {tset: 0.9}}}\n", r"no key variants.a.recorded.tset. Did you mean test\?"),
-        ("variants: {a: {set: {model: {gate: false}}}}\n", r"variant 'a': model holds settings; .* model.key"),
+        ("variants: {a: {set: {recipe: {gate: false}}}}\n", r"variant 'a': recipe holds settings; .* recipe.key"),
         ("variants: {a: {set: {train.seed: 1}}}\n", r"variant 'a': train.seed is not a variant's to set"),
         ("variants:\n  a: {}\n  b: {}\n  a: {set: {}}\n", r"mine.yaml, line 4: a stands twice"),
-        ("variants: {a: {set: {model.gate: 1, model.gate: 0}}}\n", r"model.gate stands twice"),
+        ("variants: {a: {set: {recipe.gate: 1, recipe.gate: 0}}}\n", r"recipe.gate stands twice"),
         ("seeds: [1, 1]\nvariants: {a: {}}\n", r"seeds \[1, 1\] name one twice"),
         ("seeds: []\nvariants: {a: {}}\n", r"mine.yaml: seeds"),
         ("seeds: [-1]\nvariants: {a: {}}\n", r"seeds.0: Input should be greater than or equal to 0, got -1"),

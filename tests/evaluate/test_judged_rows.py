@@ -18,7 +18,6 @@ from weldcache.cache.writer import StoreWriter
 from weldcache.errors import MetricError, NotFoundError
 from weldcache.evaluate.judged_rows import JudgedRows, rows_to_judge, seen_rows
 from weldcache.train.data.samples import choose_samples
-from weldcache.train.recipes.registry import make_recipe
 from weldcache.train.runs.trained_run import load_run
 from weldcache.train.tasks import AnomalyTask
 
@@ -185,7 +184,7 @@ def test_who_has_only_what_training_never_had_has_nothing(unphotographed: Path, 
 
 def test_one_modality_alone_teaches_causal_film_nothing(project: Path) -> None:
     store, run = FeatureStore.open(project / "features.zarr"), load_run(project / "runs/first")
-    recipe = make_recipe("causal_film", run.settings)
+    recipe = run.recipe
     everybody = list(range(len(store.index)))
     for name in ("image/block_2", "image/block_4", "video"):
         take(store, name, everybody)

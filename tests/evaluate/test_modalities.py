@@ -25,7 +25,7 @@ from weldcache.evaluate.scores import ScoreTable
 from weldcache.evaluate.scoring import Scored
 from weldcache.metrics.estimate import Estimate
 from weldcache.metrics.repeats import RepeatsEstimate
-from weldcache.train.recipes.registry import recipe_of
+from weldcache.train.recipes.recipe import make_recipe
 from weldcache.train.runs.folder import RunFolder
 from weldcache.train.runs.trained_run import TrainedRun
 
@@ -114,7 +114,7 @@ def test_samples_that_lack_a_modality_are_counted(seen: bool, num_texts: int, ta
     texts = list(lacking_caveats(scored, seen_missing={"video", "audio", "image"} if seen else ()))
     assert len(texts) == num_texts
     assert "Of the 150 samples of val, 2 lack video and 3 lack image; they are scored all the same" in texts[0]
-    assert seen or re.search(r"Training saw no sample without video or image, so .*train.modality_dropout", texts[1])
+    assert seen or re.search(r"Training saw no sample without video or image, so .*recipe.modality_dropout", texts[1])
 
 
 def test_the_note_on_what_training_never_left_out() -> None:
@@ -124,16 +124,12 @@ def test_the_note_on_what_training_never_left_out() -> None:
 
 
 def _run(manifest: Mapping[str, Any], settings: Settings) -> TrainedRun:
-    recipe = recipe_of(manifest, settings)
+    recipe = make_recipe(settings.recipe)
     return TrainedRun(RunFolder(Path("run")), settings=settings, manifest=manifest, metrics=[], recipe=recipe)
 
 
 def _with_dropout(dropout: float) -> Settings:
-    return Settings.model_validate({"train": {"modality_dropout": dropout}})
-
-
-def _member(name: str, recipe: str, settings: Settings) -> dict[str, Any]:
-    return {"name": name, "recipe": recipe, "settings": settings.model_dump(mode="json")}
+    return Settings.model_validate({"recipe": {"name": "causal_film", "modality_dropout": dropout}})
 
 
 @pytest.mark.parametrize(
@@ -148,8 +144,12 @@ def test_whose_absence_training_knew(dropout: float, lacked: dict[str, int], see
 @pytest.mark.parametrize(("dropouts", "seen"), [((0.1, 0.1), True), ((0.1, 0.0), False), ((0.0, 0.0), False)])
 def test_a_fused_run_knew_what_every_member_that_looks_at_it_knew(dropouts: tuple[float, float], seen: bool) -> None:
     # The autoencoder can do without nothing, so its having no dropout is no matter.
-    members = [_member("vae", "video_ae", _with_dropout(0.0))]
-    members += [_member(f"film-{place}", "causal_film", _with_dropout(share)) for place, share in enumerate(dropouts)]
-    run = _run({"recipe": "late_fusion", "members": members, "counts": {}}, _with_dropout(0.0))
+    film = {"name": "causal_film"}
+    members = {"vae": {"name": "video_ae"}} | {
+        f"film-{place}": film | {"modality_dropout": share} for place, share in enumerate(dropouts)
+    }
+    beside = {"precision": dict.fromkeys(members, "float32"), "untrained": dict.fromkeys(members, ())}
+    settings = Settings.model_validate({"recipe": {"name": "late_fusion", "members": members, **beside}})
+    run = _run({"recipe": "late_fusion", "counts": {}}, settings)
     assert modalities_seen_missing(run) == (frozenset(run.recipe.needs().dispensable) if seen else frozenset())
     assert run.recipe.needs().dispensable

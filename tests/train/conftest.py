@@ -25,6 +25,11 @@ from weldcache.train.runs.log import append_row, read_log
 NUM_TRAIN_NORMALS, NUM_TRAIN_DEFECTS = 37, 3
 NUM_VAL_NORMALS, NUM_VAL_DEFECTS = 12, 12
 BLOCKS = [2, 4, 6]
+RECIPES: dict[str, dict[str, Any]] = {
+    "causal_film": {"d_model": 16, "sensor_hidden": 8, "blocks": (2, 6)},
+    "nearest": {"array": "video/tokens", "vectors": "each", "bank": 60},
+    "gaussian": {"array": "image/block_6/patch_tokens"},
+}
 
 MakeSettings = Callable[..., Settings]
 WriteRows = Callable[..., None]
@@ -148,12 +153,12 @@ def settings_for_runs_in(toy_store_path: Path) -> Callable[[Path], MakeSettings]
     """Settings for a tiny model on the toy store, by the folder of runs."""
 
     def settings_for(folder: Path) -> MakeSettings:
-        def make(*, store: Path = toy_store_path, **train: object) -> Settings:
+        def make(*, store: Path = toy_store_path, recipe: str = "causal_film", **train: object) -> Settings:
             few = {"epochs": 4, "batch_size": 8, "lr": 1e-3, "warmup_epochs": 1, "checkpoint_seconds": 0}
             return Settings.model_validate(
                 {
                     "cache": {"path": store},
-                    "model": {"d_model": 16, "sensor_hidden": 8, "blocks": (2, 6)},
+                    "recipe": {"name": recipe, **RECIPES[recipe]},
                     "train": few | {"device": "cpu"} | train,
                     "runs": {"folder": folder},
                 }
@@ -166,7 +171,7 @@ def settings_for_runs_in(toy_store_path: Path) -> Callable[[Path], MakeSettings]
 
 @pytest.fixture
 def toy_settings(settings_for_runs_in: Callable[[Path], MakeSettings], tmp_path: Path) -> MakeSettings:
-    """Settings with runs of this test's own; keywords replace settings of the section `train`."""
+    """Settings with runs of this test's own, of one of `RECIPES`; keywords replace settings of the section `train`."""
     return settings_for_runs_in(tmp_path / "runs")
 
 

@@ -11,12 +11,14 @@ import pytest
 import torch
 
 from weldcache import atomic
+from weldcache.atomic import write_json
 from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
 from weldcache.cache.index import index_of
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.tensors import to_storage
 from weldcache.cache.writer import StoreWriter
+from weldcache.configs.load import to_yaml
 from weldcache.configs.schema import Settings
 from weldcache.documents import write_sealed
 from weldcache.errors import FingerprintError, NotFoundError, OutputExistsError, SettingsError, TrainingError
@@ -28,9 +30,10 @@ from weldcache.train.data.samples import split_rows
 from weldcache.train.data.streamed import StreamedFeatures
 from weldcache.train.fusion import FusionSummary, describe_fusion, fuse
 from weldcache.train.pipeline import train
-from weldcache.train.recipes.late_fusion import LateFusionRecipe
+from weldcache.train.recipes.late_fusion import LateFusionRecipe, LateFusionSettings
 from weldcache.train.runs import checkpointer
 from weldcache.train.runs.checkpoint import read_checkpoint
+from weldcache.train.runs.documents import sealed_manifest, shareable
 from weldcache.train.runs.folder import RunFolder, latest_run
 from weldcache.train.runs.trained_run import WEIGHTS, TrainedRun, load_run
 from weldcache.train.scoring import score_rows
@@ -92,8 +95,8 @@ def settings_in(folder: Path, *, store: Path | None = None, frames: str = "near"
     return Settings.model_validate(
         {
             "cache": {"path": store or folder / "toy.zarr"},
-            "autoencoder": {"frames": frames, "hidden": 8, "bottleneck": 2},
-            "train": {**few, "recipe": "video_ae", "monitor": "val_loss", **train_settings},
+            "recipe": {"name": "video_ae", "frames": frames, "hidden": 8, "bottleneck": 2},
+            "train": {**few, "monitor": "val_loss", **train_settings},
             "runs": {"folder": folder / "runs"},
         }
     )
@@ -200,10 +203,11 @@ def test_it_is_a_run_like_any_other(project: Path) -> None:
     run = load_run(summary.run.path)
     assert run.folder.finished and isinstance(run.recipe, LateFusionRecipe)
     assert run.manifest["recipe"] == "late_fusion"
-    assert [member["name"] for member in run.manifest["members"]] == list(SETS)
-    assert [member["settings"]["autoencoder"]["frames"] for member in run.manifest["members"]] == list(SETS)
-    assert run.manifest["fusion"] == {"weighting": "equal", "step": None, "measured_on": "validation"}
-    told = run.manifest["members"][1]["scores"]["averaged"]
+    members = {name: load_run(project / "runs" / name).settings.recipe for name in SETS}
+    assert isinstance(run.settings.recipe, LateFusionSettings) and run.settings.recipe.members == members
+    told = run.manifest["fusion"]
+    assert (told["weighting"], told["step"], told["measured_on"]) == ("equal", None, "validation")
+    told = told["scores"]["far"]["averaged"]
     assert (told["mean"], told["std"], told["weight"]) == (
         summary.combination.mean[1],
         summary.combination.std[1],
@@ -244,14 +248,15 @@ def test_what_validation_recorded_comes_out_again(project: Path) -> None:
 def test_members_are_scored_in_the_arithmetic_that_they_were_trained_in(project: Path) -> None:
     train(settings_in(project, precision="bfloat16"), run_name="half", overwrite=False, command="test")
     run = load_run(fused(project, "half", "far", run_name="both", precision="float16").run.path)
-    assert run.precision == "bfloat16" and run.settings.train.precision == "float16"
+    assert run.precision == "bfloat16"  # the coarsest of the members', whatever the folder says
+    assert run.settings.recipe.model_dump()["precision"] == {"half": "bfloat16", "far": "float32"}
     store, normals = FeatureStore.open(project / "toy.zarr"), np.arange(24, 36)
-    for name, told in zip(("half", "far"), run.manifest["members"], strict=True):
+    for name, told in run.manifest["fusion"]["scores"].items():
         member = load_run(project / "runs" / name)
         model = {"averaged": member.model("averaged", store=store, device=torch.device("cpu"))}
         source = StreamedFeatures(FeatureReader(store, member.recipe.needs().features), normals, torch.device("cpu"))
         scores = score_rows(member.recipe, model, source, batch_size=8, precision=member.precision)["averaged"]
-        assert told["scores"]["averaged"]["mean"] == pytest.approx(scores.astype(np.float64).mean(), rel=1e-6)
+        assert told["averaged"]["mean"] == pytest.approx(scores.astype(np.float64).mean(), rel=1e-6)
     rows, other = np.arange(48, 60), load_run(fused(project, "half", "far", run_name="again").run.path)
     fused_scores, same = (scores_of(each, store, rows)["averaged"] for each in (run, other))
     assert np.array_equal(fused_scores, same)  # whatever the arithmetic of the folder that fused them
@@ -274,7 +279,8 @@ def test_a_fused_run_may_be_fused(project: Path) -> None:
     shutil.rmtree(inner.path)
     store, rows = FeatureStore.open(project / "toy.zarr"), np.arange(48, 60)
     assert np.isfinite(scores_of(outer, store, rows)["averaged"]).all()
-    assert [member["recipe"] for member in outer.manifest["members"]] == ["late_fusion", "video_ae"]
+    assert isinstance(outer.settings.recipe, LateFusionSettings)
+    assert [member.name for member in outer.settings.recipe.members.values()] == ["late_fusion", "video_ae"]
 
 
 def test_without_defects_weights_cannot_be_fitted(tmp_path: Path) -> None:
@@ -362,14 +368,38 @@ def test_a_number_that_is_taken_meanwhile_becomes_the_next_one(project: Path, mo
     assert run.name == "late_fusion-002" and read_checkpoint(run.best_path).origin["run"] == "late_fusion-002"
 
 
+def test_a_run_that_an_earlier_version_fused_is_refused_with_the_mend(project: Path) -> None:
+    run = fused(project, run_name="both").run
+    text = to_yaml(shareable(settings_in(project)))
+    run.config_path.write_text(text)
+    write_json(run.manifest_path, sealed_manifest({**run.manifest()}, config=text))
+    with pytest.raises(TrainingError, match=r"both is a run of the recipe late_fusion.*`weldcache fuse --run both"):
+        load_run(run.path)
+
+
+def test_few_normals_to_bring_scores_together_by_are_told(tmp_path: Path) -> None:
+    labels = LABELS[:24] + [0] * 5 + [1] * 19 + LABELS[48:]
+    make_store(tmp_path / "toy.zarr", labels=labels)
+    for name in SETS:
+        train(settings_in(tmp_path, frames=name, epochs=1), run_name=name, overwrite=False, command="test")
+    (caveat,) = fused(tmp_path).run.manifest()["caveats"]
+    assert "5 validation normals alone" in caveat
+
+
+def test_a_fused_run_cannot_be_trained(project: Path) -> None:
+    run = load_run(fused(project).run.path)
+    with pytest.raises(SettingsError, match=r"late_fusion does not learn.*`weldcache fuse`"):
+        train(run.settings, run_name="again", overwrite=False, command="test")
+
+
 def test_a_name_is_taken_once(project: Path) -> None:
     fused(project, run_name="both")
-    with pytest.raises(OutputExistsError, match="both exists already, replace it with --overwrite"):
+    with pytest.raises(OutputExistsError, match=r"both is finished.*--overwrite"):
         fused(project, run_name="both")
     with pytest.raises(OutputExistsError, match="one of the runs that are fused"):
         fused(project, run_name="far", overwrite=True)
     (project / "runs" / "folder" / "mine").mkdir(parents=True)
-    with pytest.raises(OutputExistsError, match="not a run"):
+    with pytest.raises(OutputExistsError, match="is not a run"):
         fused(project, run_name="folder", overwrite=True)
     again = fused(project, run_name="both", weighting=(1.0, 0.0), overwrite=True)
     assert load_run(again.run.path).manifest["fusion"]["weighting"] == "given"

@@ -27,7 +27,7 @@ from weldcache.cache.tensors import to_storage
 from weldcache.cache.writer import StoreWriter
 from weldcache.configs.schema import Settings
 from weldcache.train import pipeline
-from weldcache.train.recipes.registry import make_recipe
+from weldcache.train.recipes.recipe import make_recipe
 from weldcache.train.runs.log import MetricRow, read_log
 from weldcache.train.types import Shapes
 
@@ -123,7 +123,14 @@ def settings(store: FeatureStore, runs: Path) -> Settings:
     return Settings.model_validate(
         {
             "cache": {"path": store.path},
-            "model": {"d_model": 16, "hidden_width": 24, "sensor_hidden": 8, "dropout": 0.0, "decoder_dropout": 0.0},
+            "recipe": {
+                "name": "causal_film",
+                "d_model": 16,
+                "hidden_width": 24,
+                "sensor_hidden": 8,
+                "dropout": 0.0,
+                "decoder_dropout": 0.0,
+            },
             "train": {
                 "epochs": EPOCHS,
                 "batch_size": BATCH_SIZE,
@@ -176,9 +183,9 @@ def read_table(path: Path) -> dict[str, list[float]]:
 
 def test_a_hundred_steps_are_as_on_file(store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = settings(store, tmp_path / "runs")
-    recipe = make_recipe("causal_film", chosen)
+    recipe = make_recipe(chosen.recipe)
     monkeypatch.setattr(recipe, "build", partial(fixed_start, recipe.build))
-    monkeypatch.setattr(pipeline, "make_recipe", lambda name, settings: recipe)
+    monkeypatch.setattr(pipeline, "make_recipe", lambda settings: recipe)
     summary = pipeline.train(chosen, run_name="golden", overwrite=False, command="")
     rows = read_log(summary.run.metrics_path).rows
     found, steps = table_of(rows), [int(row["step"] or 0) for row in rows]

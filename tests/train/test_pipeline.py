@@ -19,7 +19,7 @@ from weldcache.train.data.feature_reader import FeatureReader
 from weldcache.train.data.samples import ChosenSamples
 from weldcache.train.data.streamed import StreamedFeatures
 from weldcache.train.pipeline import TrainingSummary, describe_run, train
-from weldcache.train.recipes.registry import make_recipe
+from weldcache.train.recipes.recipe import make_recipe
 from weldcache.train.runs import checkpointer
 from weldcache.train.runs.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from weldcache.train.runs.folder import latest_run
@@ -75,7 +75,7 @@ def test_a_run_says_what_made_it(toy_settings: MakeSettings, toy_store_path: obj
     new.touch()
     assert {path.stat().st_mode for path in folder.path.iterdir()} == {new.stat().st_mode}
     kept = folder.settings()
-    assert kept.train == settings.train and kept.model == settings.model
+    assert kept.train == settings.train and kept.recipe == settings.recipe
     assert kept.cache.path == settings.cache.path and kept.runs.folder == settings.runs.folder
     store, manifest = FeatureStore.open(settings.cache.path), folder.manifest()
     used = ["video", "audio", "image/block_2", "image/block_6", "sensor", "text/prompt"]
@@ -213,7 +213,7 @@ def test_random_backbones_count_where_they_are_used(
     toy_store.add_constant("text/prompt", np.zeros(24, np.float32), made_by={})
     nobody = np.empty(0, np.int64)
     manifest = make_manifest(
-        make_recipe("causal_film", toy_settings()),
+        make_recipe(toy_settings().recipe),
         name="causal_film",
         model=torch.nn.Linear(1, 1),
         store=toy_store,
@@ -272,6 +272,6 @@ def test_without_a_cache_the_message_names_the_command(toy_settings: MakeSetting
 
 def test_the_number_of_trained_parameters_leaves_out_what_is_fixed(toy_settings: MakeSettings) -> None:
     settings = toy_settings(epochs=1)
-    fixed = settings.model_copy(update={"model": settings.model.model_copy(update={"learnable_gem": False})})
+    fixed = settings.model_copy(update={"recipe": settings.recipe.model_copy(update={"learnable_gem": False})})
     counts = run(fixed).run.manifest()["parameters"]
     assert counts["total"] - counts["trainable"] == 2

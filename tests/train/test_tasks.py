@@ -107,7 +107,7 @@ def test_classification_trains_on_every_class(toy_store: FeatureStore) -> None:
 def test_classes_are_learned_through_the_same_engine(
     toy_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "make_recipe", lambda name, settings: LinearProbe())
+    monkeypatch.setattr(pipeline, "make_recipe", lambda settings: LinearProbe())
     settings = toy_settings(task="classification", epochs=5, lr=1e-2, ema_decay=0.5)
     summary = train(settings, run_name="probe", overwrite=False, command="")
     rows = summary.run.log()

@@ -8,9 +8,9 @@ import pytest
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
-from weldcache.configs.schema import Settings
+from weldcache.train.recipes.causal_film.recipe import CausalFilmRecipe
+from weldcache.train.recipes.causal_film.settings import CausalFilmSettings
 from weldcache.train.recipes.recipe import Recipe
-from weldcache.train.recipes.registry import make_recipe
 from weldcache.train.training_caveats import training_caveats
 
 TRAIN = np.arange(37)
@@ -19,7 +19,7 @@ WriteRows = Callable[..., None]
 
 @pytest.fixture
 def recipe() -> Recipe:
-    return make_recipe("causal_film", Settings.model_validate({"model": {"blocks": (2, 6)}}))
+    return CausalFilmRecipe(CausalFilmSettings(blocks=(2, 6)))
 
 
 @pytest.fixture

@@ -1,22 +1,27 @@
-"""Features that stay on the device: loaded once, so that a batch is an index gather."""
+"""Features that stay on the device, loaded once, so that a batch is an index gather; and whether they should."""
 
 from collections import deque
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import torch
 from jaxtyping import Int64
 from torch import Tensor
 
 from ...errors import TrainingError
-from ...progress import ByteProgress
-from ...wording import format_size
+from ...progress import ByteProgress, say
+from ...wording import count_of, format_size
 from ..types import Batch, mapped
-from .batches import Order, batches_in_order
+from .batches import BatchSource, Order, batches_in_order
 from .feature_reader import FeatureReader, Rows
+from .samples import ChosenSamples
 from .streamed import StreamedFeatures
+
+Loading = Literal["auto", "resident", "streamed"]
 
 _BLOCK_ROWS = 64  # rows read at a time
 _USABLE_SHARE = 0.8  # of the free memory; the rest is for the model, gradients and activations
@@ -144,3 +149,29 @@ def _filled(memory: Batch, reader: FeatureReader, rows: Rows, *, device: torch.d
     for (start, stop), batch in zip(blocks, streamed.batches(order), strict=True):
         mapped(torch.Tensor.copy_, _slice(memory, start, stop), batch)
         yield stop - start
+
+
+def load_features(
+    reader: FeatureReader, samples: ChosenSamples, *, device: torch.device, loading: Loading, batch_size: int
+) -> tuple[BatchSource, BatchSource]:
+    """The samples to train on and those to validate on; both ways give the same batches to the last bit.
+
+    Raises:
+        TrainingError: if they are to stay on the device and do not fit its memory.
+    """
+    num_train, num_validation = len(samples.train), len(samples.validation)
+    num_bytes = reader.num_bytes(num_train + num_validation)
+    size = f"{format_size(num_bytes)} of features"
+    if loading == "resident" or (loading == "auto" and fits_memory(num_bytes, device=device)):
+        features = load_resident(reader, np.concatenate([samples.train, samples.validation]), device=device)
+        say(f"{size} stay on {device}.")
+        return features.part(0, num_train), features.part(num_train, num_train + num_validation)
+    train, validation = (StreamedFeatures(reader, rows, device) for rows in (samples.train, samples.validation))
+    reason = "" if loading == "streamed" else f", as they do not fit the memory of {device}"
+    batch_size = min(batch_size, num_train)
+    num_ahead = train.num_ahead(batch_size=batch_size)
+    say(
+        f"{size} stream from {reader.store.path}{reason}: {count_of(num_ahead, 'batch', 'batches')} of "
+        f"{format_size(reader.num_bytes(batch_size))} each read ahead."
+    )
+    return train, validation

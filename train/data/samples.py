@@ -175,9 +175,9 @@ def _require_rows(
     store: FeatureStore, rows: Rows, split: str, *, of_task: NDArray[np.bool_], called: str, least: int
 ) -> None:
     if len(rows) < least:
-        there = count_of(int(np.count_nonzero((store.index.splits == split) & of_task)), f"{called} row")
+        there = count_of(int(np.count_nonzero((store.index.splits == split) & of_task)), called)
         raise NotFoundError(
-            f"{store.path} has {count_of(len(rows), f'{called} row')} with all features in the split {split}, out of "
+            f"{store.path} has {count_of(len(rows), called)} with all features in the split {split}, out of "
             f"{there} there; at least {least} are needed. Run `weldcache extract --split {split}` if some were not "
             "extracted yet; otherwise look at `weldcache info` for what they lack, and at how the data is split."
         )

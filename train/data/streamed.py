@@ -9,16 +9,123 @@ from collections.abc import Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from typing import Protocol, runtime_checkable
 
 import torch
 
-from ..types import Batch
+from ..types import Batch, mapped
 from .batches import Order
 from .feature_reader import FeatureReader, Rows
-from .staging import Staged, staging_for
 
 READ_AHEAD_BYTES = 2**30
 _MOST_AHEAD = 8  # batches; more would hide no more waiting
+
+
+@runtime_checkable
+class Copies(Protocol):
+    """Knows when the device has copied a buffer."""
+
+    def asked_for(self) -> None:
+        """The copies that the device was asked for until now are those that count."""
+
+    def wait(self) -> None:
+        """Until they are made."""
+
+
+class CudaCopies:
+    """Copies that a CUDA device makes in the order of its current stream."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+
+    def asked_for(self) -> None:
+        """The copies that the device was asked for until now are those that count."""
+        self._event.record(torch.cuda.current_stream(self._device))
+
+    def wait(self) -> None:
+        """Until they are made."""
+        self._event.synchronize()
+
+
+@dataclass(frozen=True, eq=False)
+class Buffer:
+    """Memory for the largest batch, and whether it may be written again."""
+
+    memory: Batch
+    copies: Copies
+
+
+@dataclass(frozen=True, eq=False)
+class Staged:
+    """A batch on the host, and the buffer that it lies in; None where its memory is its own."""
+
+    batch: Batch
+    buffer: Buffer | None = None
+
+
+@runtime_checkable
+class Staging(Protocol):
+    """Reads batches in several threads, and delivers them to the device in one."""
+
+    def read(self, rows: Rows) -> Staged:
+        """Read these rows of the store."""
+
+    def deliver(self, staged: Staged) -> Batch:
+        """The batch on the device, the caller's to keep."""
+
+
+@dataclass(frozen=True, eq=False)
+class NewMemory:
+    """Every batch is read into memory of its own, which on a CPU is where it stays."""
+
+    reader: FeatureReader
+    device: torch.device
+
+    def read(self, rows: Rows) -> Staged:
+        """Read these rows of the store."""
+        return Staged(self.reader.read(rows))
+
+    def deliver(self, staged: Staged) -> Batch:
+        """The batch on the device."""
+        return mapped(lambda tensor: tensor.to(self.device), staged.batch)
+
+
+@dataclass(frozen=True, eq=False)
+class ReusedBuffers:
+    """Batches are read into buffers that the device copies from by itself, while the host goes on.
+
+    As there are as many buffers as batches under way, a reader always finds one; it may have to wait until the device
+    has copied what was in it.
+    """
+
+    reader: FeatureReader
+    free: deque[Buffer]
+    device: torch.device
+
+    def read(self, rows: Rows) -> Staged:
+        """Read these rows of the store."""
+        buffer = self.free.popleft()
+        buffer.copies.wait()
+        batch = mapped(lambda tensor: tensor[: len(rows)], buffer.memory)
+        return Staged(self.reader.read(rows, out=batch), buffer)
+
+    def deliver(self, staged: Staged) -> Batch:
+        """The batch on the device; the copy is under way, and whatever the device does next waits for it."""
+        assert staged.buffer is not None
+        delivered = mapped(lambda tensor: tensor.to(self.device, non_blocking=True), staged.batch)
+        staged.buffer.copies.asked_for()
+        self.free.append(staged.buffer)
+        return delivered
+
+
+def staging_for(reader: FeatureReader, *, num_rows: int, num_buffers: int, device: torch.device) -> Staging:
+    """Staging for batches of `num_rows` rows at most, `num_buffers` at a time: pinned memory for CUDA."""
+    if device.type != "cuda":
+        return NewMemory(reader, device)
+    host = torch.device("cpu")
+    buffers = [Buffer(reader.empty(num_rows, device=host, pinned=True), CudaCopies(device)) for _ in range(num_buffers)]
+    return ReusedBuffers(reader, deque(buffers), device)
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,8 +4,10 @@ The training rows are gone through once; memory holds two matrices as wide as th
 """
 
 from collections.abc import Iterable
+from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import nn
 
 from ...errors import TrainingError
@@ -16,6 +18,8 @@ from .vectors import VectorRecipe, VectorSettings
 
 class GaussianSettings(VectorSettings):
     """Mahalanobis distance from the normal samples, by the covariance of Ledoit and Wolf."""
+
+    name: Literal["gaussian"] = Field("gaussian", description="What is learned, and how it predicts.")
 
 
 class GaussianRecipe(VectorRecipe):

@@ -1,20 +1,38 @@
 """Late fusion of trained models as a recipe, so that a fused run is scored and judged like any other.
 
-It is built from runs that are trained already (`train/fusion.py`) and is not trained itself.
+Its settings hold those of its members, which are runs that have learned already (`train/fusion.py`); it does not learn.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from ...configs.recipes import AnyRecipe, RecipeSettings
 from ..nn.late_fusion import LateFusion
-from ..precision import Precision, arithmetic, coarsest
+from ..precision import Precision, arithmetic
 from ..types import Batch, Encodings, FeatureRequest, Losses, Needs, Prediction, Shapes
-from .recipe import Recipe, Trained
+from .recipe import Measured, Recipe, make_recipe
 
-LATE_FUSION = "late_fusion"  # what a fused run's manifest calls its recipe
+
+class LateFusionSettings(RecipeSettings):
+    """Scores of several recipes, averaged: what `weldcache fuse` makes of finished runs, by the names of these."""
+
+    name: Literal["late_fusion"] = Field("late_fusion", description="What is learned, and how it predicts.")
+    members: Mapping[str, AnyRecipe] = Field(description="The recipe of each run.")
+    precision: Mapping[str, Precision] = Field(description="The arithmetic that each run was trained in.")
+    untrained: Mapping[str, tuple[str, ...]] = Field(
+        description="Modalities of each run that none of its training samples had; it is shown them of no sample."
+    )
+
+    @model_validator(mode="after")
+    def _all_is_known_of_each(self) -> "LateFusionSettings":
+        if len(self.members) < 2 or not self.members.keys() == self.precision.keys() == self.untrained.keys():
+            raise ValueError("members, precision and untrained must name the same runs, two at least")
+        return self
 
 
 @dataclass(frozen=True)
@@ -46,14 +64,8 @@ class LateFusionRecipe:
         assert len({member.name for member in members}) == len(members) > 1
         self.members = tuple(members)
         self._optional = _optional_sets(members)
-
-    @property
-    def precision(self) -> Precision:
-        """The coarsest of the members' arithmetics."""
-        return coarsest(
-            member.recipe.precision if isinstance(member.recipe, LateFusionRecipe) else member.precision
-            for member in self.members
-        )
+        if any(isinstance(member.recipe, Measured) for member in members):
+            self.loss = self._loss  # without it, this recipe is not `Measured` either
 
     def untrained(self) -> frozenset[str]:
         """The modalities that no member knows which looks at them."""
@@ -82,6 +94,7 @@ class LateFusionRecipe:
                 for name, array in sorted(where_held)
             ),
             modalities=modalities,
+            hidden=_hidden(each),
             constants=tuple(dict.fromkeys(name for needs in each for name in needs.constants)),
             targets=tuple(dict.fromkeys(name for needs in each for name in needs.targets)),
         )
@@ -99,9 +112,6 @@ class LateFusionRecipe:
         """The members' modules, each built from the shapes of what it asks for itself."""
         return LateFusion(member.recipe.build(_shapes_of(member.recipe, shapes)) for member in self.members)
 
-    def calibrate(self, model: nn.Module, train: Iterable[Batch], constants: Mapping[str, Tensor]) -> None:
-        """There is nothing to measure on training rows."""
-
     def encode(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> Encodings:
         """The members' encodings, each in the arithmetic that the member was trained in, whichever is on outside."""
         assert isinstance(model, LateFusion)
@@ -113,14 +123,14 @@ class LateFusionRecipe:
             encodings |= {f"{place}/{name}": encoding for name, encoding in own.items()}
         return encodings
 
-    def loss(self, model: nn.Module, encodings: Encodings, targets: Mapping[str, Tensor]) -> Losses:
+    def _loss(self, model: nn.Module, encodings: Encodings, targets: Mapping[str, Tensor]) -> Losses:
         """The members' losses, weighted like their scores: a figure to watch, which nothing minimises. NaN where a
-        member was fitted and has none."""
+        member has none."""
         assert isinstance(model, LateFusion)
         losses = {
             member.name: member.recipe.loss(module, own, targets)
             for member, module, own in self._each(model, encodings)
-            if isinstance(member.recipe, Trained)
+            if isinstance(member.recipe, Measured)
         }
         totals = {name: each.total for name, each in losses.items()}
         total = torch.tensor(torch.nan)
@@ -154,6 +164,26 @@ class LateFusionRecipe:
         }
         shown = replace(batch, present={**batch.present, **everywhere})
         return shown.without(member.hidden)
+
+
+def late_fusion(settings: LateFusionSettings) -> LateFusionRecipe:
+    """The recipe with its members, whose settings made theirs."""
+    return LateFusionRecipe(
+        [
+            FusionMember(name, make_recipe(member), settings.precision[name], frozenset(settings.untrained[name]))
+            for name, member in settings.members.items()
+        ]
+    )
+
+
+def _hidden(each: Sequence[Needs]) -> tuple[str, ...]:
+    """The modalities that training hid now and then from every member that can do without them."""
+    dispensable = dict.fromkeys(modality for needs in each for modality in needs.dispensable)
+    return tuple(
+        modality
+        for modality in dispensable
+        if all(modality in needs.hidden for needs in each if modality in needs.dispensable)
+    )
 
 
 def _optional_sets(members: Iterable[FusionMember]) -> frozenset[str]:

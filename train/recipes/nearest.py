@@ -21,6 +21,7 @@ from .vectors import VectorRecipe, VectorSettings
 class NearestSettings(VectorSettings):
     """Distance from the nearest vectors of normal samples."""
 
+    name: Literal["nearest"] = Field("nearest", description="What is learned, and how it predicts.")
     k: Positive = Field(1, description="Nearest vectors over which the distance is averaged.")
     metric: Literal["cosine", "l2"] = Field("cosine", description="1 - cosine of the angle, or Euclid's distance.")
     bank: Positive = Field(

@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from ...configs.recipes import RECIPES, RecipeSettings
 from ..types import Batch, Encodings, Losses, Needs, Prediction, Shapes
 
 
@@ -38,7 +39,15 @@ class Recipe(Protocol):
 
 
 @runtime_checkable
-class Trained(Recipe, Protocol):
+class Measured(Recipe, Protocol):
+    """A recipe that has a loss."""
+
+    def loss(self, model: nn.Module, encodings: Encodings, targets: Mapping[str, Tensor]) -> Losses:
+        """What is learned from a batch, whose `targets` are those that the recipe needs."""
+
+
+@runtime_checkable
+class Trained(Measured, Protocol):
     """A recipe that learns by gradient, epoch by epoch."""
 
     def calibrate(self, model: nn.Module, train: Iterable[Batch], constants: Mapping[str, Tensor]) -> None:
@@ -46,9 +55,6 @@ class Trained(Recipe, Protocol):
 
         `train` goes through the training rows once, in parts that fit the memory.
         """
-
-    def loss(self, model: nn.Module, encodings: Encodings, targets: Mapping[str, Tensor]) -> Losses:
-        """What is learned from a batch, whose `targets` are those that the recipe needs."""
 
 
 @runtime_checkable
@@ -62,6 +68,16 @@ class Fitted(Recipe, Protocol):
         beyond what the module keeps. `generator`, on the CPU so that a seed draws the same on every device, draws what
         is chosen by chance.
         """
+
+
+def make_recipe(settings: RecipeSettings) -> Recipe:
+    """The recipe that these settings chose, set up by them.
+
+    Raises:
+        SettingsError: if they contradict one another.
+    """
+    made: Recipe = RECIPES.code(settings.name)(settings)
+    return made
 
 
 @runtime_checkable

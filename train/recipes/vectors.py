@@ -13,12 +13,12 @@ from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from ...configs.section import Section
+from ...configs.recipes import RecipeSettings
 from ...errors import SettingsError, TrainingError
 from ..types import Batch, Encodings, FeatureRequest, Needs, Prediction, Shapes
 
 
-class VectorSettings(Section):
+class VectorSettings(RecipeSettings):
     """Which vectors a detector compares."""
 
     array: Annotated[str, Field(pattern=r"^[a-z0-9_]+(/[a-z0-9_]+)+$")] = Field(

@@ -4,38 +4,52 @@ The published audio+video approach to these welds scores reconstruction errors o
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
 import torch
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor, nn
 
-from ...configs.schema import AutoencoderSettings
+from ...configs.recipes import RecipeSettings
+from ...configs.section import StoreName, Width
 from ..nn.autoencoder import Autoencoder, AutoencoderOutput, reconstruction_error
 from ..nn.standardise import ChannelStatistics
 from ..types import Batch, Encodings, FeatureRequest, Losses, Needs, Prediction, Shapes
 
 
+class VideoAutoencoderSettings(RecipeSettings):
+    """The video autoencoder: its feature and its shape."""
+
+    name: Literal["video_ae"] = Field("video_ae", description="What is learned, and how it predicts.")
+    frames: StoreName = Field("frames", description="Feature that is rebuilt: a film frame by frame.")
+    hidden: Width = Field(128, description="Width of the outer hidden layers.")
+    bottleneck: Width = Field(64, description="Width of the code.")
+    standardise: bool = Field(
+        False, description="Standardise the frames with train statistics first; random-weight backbones need it."
+    )
+
+
 class VideoAutoencoderRecipe:
     """Settings of the autoencoder turned into a module, a loss and a score."""
 
-    def __init__(self, *, feature_set: str, autoencoder: AutoencoderSettings, standardise: bool) -> None:
-        self._frames = FeatureRequest(feature_set, "embedding")
-        self._settings = autoencoder
-        self._standardise = standardise
+    def __init__(self, settings: VideoAutoencoderSettings) -> None:
+        self._frames = FeatureRequest(settings.frames, "embedding")
+        self._settings = settings
 
     def needs(self) -> Needs:
         """The embeddings of the frames, and their statistics where they are standardised."""
         return Needs(
             (self._frames,),
             modalities={"video": (self._frames.feature_set,)},
-            measures=(self._frames.name,) if self._standardise else (),
+            measures=(self._frames.name,) if self._settings.standardise else (),
         )
 
     def advice(self, missing: Sequence[str], *, held: Sequence[str]) -> str:
         """How to have the frames."""
         return (
             "Add them to the same store, beside what it holds: `weldcache extract --config video_ae`, or with frames "
-            "among extract.features; if they are there under another name: --set autoencoder.frames=<name>."
+            "among extract.features; if they are there under another name: --set recipe.frames=<name>."
         )
 
     def build(self, shapes: Shapes) -> Autoencoder:
@@ -46,7 +60,7 @@ class VideoAutoencoderRecipe:
     def calibrate(self, model: nn.Module, train: Iterable[Batch], constants: Mapping[str, Tensor]) -> None:
         """Statistics of the vectors that the autoencoder gets, over all training rows."""
         assert isinstance(model, Autoencoder)
-        if not self._standardise:
+        if not self._settings.standardise:
             return
         statistics = ChannelStatistics(len(model.standardise.mean))
         for batch in train:

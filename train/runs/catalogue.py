@@ -1,22 +1,20 @@
 """What is known of the runs in a folder, damaged and half-written ones too: a line of each, and all about one."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import ValidationError
-
-from ...configs.load import DEFAULT_PRESET, load_settings, preset_names, settings_from_record
+from ...configs.load import DEFAULT_PRESET, load_settings, preset_names
 from ...configs.schema import Settings
 from ...configs.section import fields
-from ...documents import Json, faults_told, fingerprint, is_sealed
-from ...errors import TrainingError, WeldcacheError
+from ...documents import Json, fingerprint, is_sealed
+from ...errors import WeldcacheError
 from ...metrics.estimate import Estimate
 from ..tasks import monitors_of
-from .documents import Fact, FirstReport, Member, Report, RunState, fingerprints_of
+from .documents import Fact, FirstReport, Report, RunState, fingerprints_of
 from .folder import RunFolder, relative_name, runs_below, runs_in
 from .log import MetricRow, seconds_of
 
@@ -29,7 +27,7 @@ REPORTS = {"test": "report.json", "val": "report_val.json"}
 UNSEALED = "has no checksums in its files, as older runs: an edited figure in it would not be noticed"
 """Said of such a run, after its name."""
 
-_LONG = ("cache", "members", "samples", "versions", "checksum", "config_sha256")  # of use to programs only
+_LONG = ("cache", "samples", "versions", "checksum", "config_sha256")  # of use to programs only
 
 Value = TypeVar("Value")
 
@@ -196,13 +194,11 @@ class RunDetails:
         entry: its line in the list.
         path: its folder.
         facts: its manifest, but for what is long.
-        members: the runs that a fused run was made of.
         features: what the manifest says of the features that it was trained on.
         cache: the store that they were in; empty where the settings cannot be read.
         samples: fingerprint of the keys in each split, which tells whether two runs saw the same.
-        settings: by dotted name, all but the paths. Of a fused run those of its members, as `<member>/<name>`: its own
-            say where it was scored, and made nothing.
-        preset: the preset that they are nearest to; of a fused run each member's, as `<preset> for <member>`.
+        settings: by dotted name, all but the paths.
+        preset: the preset that they are nearest to.
         changed: names of those that are not as in `preset`, with the preset's value.
         reports: what evaluations found, by split.
         files: size of each file, by name.
@@ -211,7 +207,6 @@ class RunDetails:
     entry: RunEntry
     path: Path
     facts: Mapping[str, Any]
-    members: Sequence[str]
     features: Mapping[str, Any]
     cache: str
     samples: Mapping[str, str]
@@ -227,7 +222,6 @@ class RunDetails:
             **self.facts,
             **self.entry.as_json(),
             "path": str(self.path),
-            "members": list(self.members),
             "cache": self.cache,
             "samples": dict(self.samples),
             "preset": self.preset,
@@ -245,21 +239,16 @@ def describe_run_folder(run: RunFolder, *, folder: Path) -> RunDetails:
     manifest = tried(run.manifest, None, faults=faults)
     settings = tried(run.settings, None, faults=faults)
     found = {split: tried(partial(read_report, run, split=split), None, faults=faults) for split in REPORTS}
-    members = [] if manifest is None else manifest.get("members", [])
-    own: dict[str, Settings] = {} if settings is None else {"": settings}
-    nothing: dict[str, Settings] = {}
-    made_by = tried(lambda: settings_of_members(members, run=run), nothing, faults=faults) if members else own
-    preset, changed = _nearest_presets(made_by, run=run)
+    preset, changed = ("", {}) if settings is None else _nearest_preset(settings, run=run)
     facts: Mapping[str, Any] = {} if manifest is None else manifest
     return RunDetails(
         entry=replace(entry, faults=tuple(dict.fromkeys(faults)), status="damaged" if faults else entry.status),
         path=run.path,
         facts={name: value for name, value in facts.items() if name not in _LONG},
-        members=[member["name"] for member in members],
         features={} if manifest is None else manifest["cache"],
         cache="" if settings is None else str(settings.cache.path),
         samples={} if manifest is None else fingerprints_of(manifest["samples"]),
-        settings=_prefixed({member: _told(each) for member, each in made_by.items()}),
+        settings={} if settings is None else _told(settings),
         preset=preset,
         changed=changed,
         reports={split: report for split, report in found.items() if report is not None},
@@ -267,51 +256,9 @@ def describe_run_folder(run: RunFolder, *, folder: Path) -> RunDetails:
     )
 
 
-def settings_of_members(members: Iterable[Member], *, run: RunFolder) -> dict[str, Settings]:
-    """What made the members of a fused run, by name; those of a fused member as `<member>/<its member>`.
-
-    Args:
-        members: as the run's manifest tells them.
-        run: for the message.
-
-    Raises:
-        TrainingError: if they are of a version with other settings.
-    """
-    try:
-        return dict(_each_member(members))
-    except ValidationError as error:
-        raise TrainingError(
-            f"{run.manifest_path} does not tell the settings of what was fused ({faults_told(error)})."
-        ) from None
-
-
-def _each_member(members: Iterable[Member]) -> Iterator[tuple[str, Settings]]:
-    for member in members:
-        if "members" in member:
-            yield from ((f"{member['name']}/{name}", settings) for name, settings in _each_member(member["members"]))
-        else:
-            yield member["name"], settings_from_record(member["settings"])
-
-
-def _prefixed(by_member: Mapping[str, Mapping[str, Json]]) -> dict[str, Json]:
-    """All in one, as `<member>/<name>`; without a prefix those of a run that made itself, whose name here is empty."""
-    return {
-        f"{member}/{name}" if member else name: value
-        for member, values in by_member.items()
-        for name, value in values.items()
-    }
-
-
 def _told(settings: Settings) -> dict[str, Json]:
     """All settings by dotted name but the paths, which say where things are and not what is done with them."""
     return {setting.key: setting.told for setting in fields(settings) if setting.field.annotation is not Path}
-
-
-def _nearest_presets(made_by: Mapping[str, Settings], *, run: RunFolder) -> tuple[str, dict[str, Json]]:
-    """The nearest preset, or each member's in words, and its value of each setting that differs."""
-    nearest = {member: _nearest_preset(settings, run=run) for member, settings in made_by.items()}
-    presets = (f"{preset} for {member}" if member else preset for member, (preset, _) in nearest.items())
-    return ", ".join(presets), _prefixed({member: changed for member, (_, changed) in nearest.items()})
 
 
 def _nearest_preset(settings: Settings, *, run: RunFolder) -> tuple[str, dict[str, Json]]:

@@ -41,7 +41,7 @@ _TEXT = "weldcache"  # safetensors keeps text by name beside the tensors; ours i
 _CHECKSUM = "crc32c"
 _LONGEST_HEADER = 64 << 20  # bytes; tensors' names and shapes, and the text, which lists no samples
 _SHOWN = 10  # tensors or differences in a message
-_SECTIONS = ("model", "loss", "autoencoder", "train")  # these and the features decide what training gives
+_SECTIONS = ("recipe", "train")  # these and the features decide what training gives
 _HARMLESS = {"checkpoint_seconds", "loading", "loggers"}
 
 
@@ -53,7 +53,6 @@ class _Origin(TypedDict):
     fingerprint: str
     cache: dict[str, dict[str, Any]]
     samples: dict[str, str]
-    members: list[dict[str, Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,7 +190,6 @@ def origin_of(run: RunFolder) -> dict[str, Any]:
         "fingerprint": manifest["fingerprint"],
         "cache": manifest["cache"],
         "samples": fingerprints_of(samples),
-        "members": manifest.get("members", []),
     }
 
 
@@ -252,7 +250,7 @@ def _comparable(origin: Mapping[str, Any], *, path: Path) -> Json:
     """Without the run's name and the settings that decide nothing; settings as this version reads them."""
     try:
         settings = deciding_settings(settings_from_record(origin["settings"]))
-        return {name: value for name, value in origin.items() if name != "run"} | {"settings": settings}
+        return {name: origin[name] for name in _Origin.__required_keys__ - {"run"}} | {"settings": settings}
     except ValidationError as error:
         raise TrainingError(
             f"{path} is of a version with other settings ({faults_told(error)}); train again."

@@ -23,8 +23,7 @@ class Comparison:
     """Two or more runs; every sequence has one value a run, in the order of `runs`.
 
     Attributes:
-        settings: those in which at least two runs that have them differ, by dotted name. Those of a fused run's
-            member, `<member>/<name>`, stand beside the ones that a run which is not fused made itself with.
+        settings: those in which at least two runs that have them differ, by dotted name.
         figures: what each run is and reached, by name.
         notes: why figures may not be compared, in sentences.
     """
@@ -71,9 +70,7 @@ def compare(folder: Path, names: Sequence[str]) -> Comparison:
 def _differing_settings(runs: Sequence[RunDetails]) -> dict[str, list[Json]]:
     differing = {}
     for name in dict.fromkeys(name for run in runs for name in run.settings):
-        # A run that is not fused has no members, and its own setting stands beside those of each member.
-        names = [name if run.members else name.rpartition("/")[2] for run in runs]
-        values = [run.settings.get(own, ABSENT) for run, own in zip(runs, names, strict=True)]
+        values = [run.settings.get(name, ABSENT) for run in runs]
         told = [value for value in values if value != ABSENT]
         if any(value != told[0] for value in told):
             differing[name] = values
@@ -84,7 +81,6 @@ def _figures_of(run: RunDetails) -> dict[str, Figure]:
     best, test, parameters = run.entry.best or {}, run.reports.get("test"), run.facts.get("parameters")
     figures: dict[str, Figure] = {
         "recipe": run.entry.recipe,
-        **({"fused_from": ", ".join(run.members)} if run.members else {}),
         "status": run.entry.status,
         "epochs": run.entry.epochs,
         "best_epoch": best.get("epoch"),

@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, NotRequired, TypeVar, cast
 
-from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from ...configs.load import settings_from_file
@@ -46,12 +46,6 @@ Document = TypeVar("Document")
 _VALIDATORS: dict[object, TypeAdapter[Any]] = {}  # making one costs more than all that it is used for
 
 
-def _distinct(members: list["Member"]) -> list["Member"]:
-    if len({member["name"] for member in members}) < max(2, len(members)):
-        raise ValueError("fusion has two members or more, each of another name")
-    return members
-
-
 class Parameters(TypedDict):
     """Numbers of parameters."""
 
@@ -79,20 +73,6 @@ class Samples(TypedDict):
     validation: list[str]
 
 
-class Member(TypedDict):
-    """One of the runs that were fused: enough to build its model without its folder."""
-
-    name: Line
-    recipe: Line
-    created: Line
-    seed: int
-    fingerprint: Line
-    cache: dict[str, dict[str, Any]]
-    settings: dict[str, Any]
-    counts: NotRequired[Counts]
-    members: NotRequired[Annotated[list["Member"], AfterValidator(_distinct)]]
-
-
 class SplitTold(TypedDict):
     """The split of the store by which rows were divided, and the hash that it is known by."""
 
@@ -116,7 +96,8 @@ class Manifest(TypedDict):
     samples: Samples
     task: NotRequired[Line]
     split: NotRequired[SplitTold]
-    members: NotRequired[Annotated[list[Member], AfterValidator(_distinct)]]
+    untrained: NotRequired[list[Line]]
+    caveats: NotRequired[list[str]]
     config_sha256: NotRequired[str]
     checksum: NotRequired[str]
 

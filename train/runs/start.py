@@ -193,6 +193,7 @@ def make_manifest(
             "validation_lacking": dict(samples.validation_lacking),
             "validation_without": dict(samples.validation_without),
         },
+        "untrained": sorted(samples.untrained),
         "samples": {
             "train": store.index.keys[samples.train].tolist(),
             "validation": store.index.keys[samples.validation].tolist(),

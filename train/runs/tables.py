@@ -109,8 +109,6 @@ def removal_tables(plan: PruningPlan, *, done: bool) -> Iterator[RenderableType]
 def _facts(run: RunDetails) -> Iterator[tuple[str, str]]:
     facts = run.facts
     yield "command", str(facts.get("command", ""))
-    if run.members:
-        yield "fused from", ", ".join(run.members)
     yield "features", f"{run.cache}, fingerprint {run.entry.fingerprint}"
     for name in ("counts", "parameters"):
         counted = ((in_words(key), value) for key, value in _counted(facts.get(name, {})))

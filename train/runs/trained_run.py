@@ -12,14 +12,12 @@ from torch import nn
 from ...cache.splits import OFFICIAL
 from ...cache.store import FeatureStore
 from ...configs.schema import Settings
-from ...errors import FingerprintError, NotFoundError
+from ...errors import FingerprintError, NotFoundError, TrainingError
 from ...wording import count_of
 from ..data.feature_reader import Rows
 from ..data.requests import shapes_for
 from ..precision import Precision
-from ..recipes.late_fusion import LateFusionRecipe
-from ..recipes.recipe import Recipe, Trained
-from ..recipes.registry import recipe_of, untrained_modalities
+from ..recipes.recipe import Measured, Recipe, make_recipe
 from ..state import Best
 from ..tasks import Task, make_task
 from .checkpoint import load_module, read_run_checkpoint, require_same_features
@@ -44,8 +42,8 @@ class TrainedRun:
 
     @property
     def precision(self) -> Precision:
-        """The arithmetic that it scores in; of a fused run the coarsest of its members'."""
-        return self.recipe.precision if isinstance(self.recipe, LateFusionRecipe) else self.settings.train.precision
+        """The arithmetic that it scores in."""
+        return self.settings.train.precision
 
     @property
     def task(self) -> Task:
@@ -55,7 +53,12 @@ class TrainedRun:
     @property
     def untrained(self) -> frozenset[str]:
         """The modalities that none of the samples had that it was trained on: it is shown them of no sample."""
-        return untrained_modalities(self.manifest, self.recipe)
+        if "untrained" in self.manifest:
+            return frozenset(self.manifest["untrained"])
+        counts = self.manifest["counts"]  # of a version whose manifests tell it by their counts alone
+        lacked = counts.get("train_normals_without", {})
+        never = {modality for modality, num in lacked.items() if num == counts.get("train_normals")}
+        return frozenset(never & self.recipe.needs().dispensable.keys())
 
     @property
     def weights(self) -> tuple[Weights, ...]:
@@ -124,9 +127,7 @@ class TrainedRun:
 
 def weights_of(recipe: Recipe) -> tuple[Weights, ...]:
     """Which weights a run of this recipe has: those before averaging where it, or some that it fuses, is trained."""
-    if isinstance(recipe, LateFusionRecipe):
-        return max((weights_of(member.recipe) for member in recipe.members), key=len)
-    return WEIGHTS if isinstance(recipe, Trained) else ("averaged",)
+    return WEIGHTS if isinstance(recipe, Measured) else ("averaged",)
 
 
 def load_run(folder: Path) -> TrainedRun:
@@ -134,15 +135,21 @@ def load_run(folder: Path) -> TrainedRun:
 
     Raises:
         NotFoundError: if `folder` is not a run.
-        TrainingError: if one of its files is damaged, was edited, or is of another run.
+        TrainingError: if one of its files is damaged, was edited, or is of another run, or an earlier version fused it.
         SettingsError: if it was made by a version with other settings.
     """
     run = RunFolder(folder)
     manifest, settings = run.manifest(), run.settings()
+    if manifest["recipe"] != settings.recipe.name:
+        raise TrainingError(
+            f"{run.path} is a run of the recipe {manifest['recipe']}, and its settings are those of "
+            f"{settings.recipe.name}: it was edited, or fused by an earlier version. Fuse its members again: "
+            f"`weldcache fuse --run {run.name} --overwrite RUN RUN...`."
+        )
     return TrainedRun(
         folder=run,
         settings=settings,
         manifest=manifest,
         metrics=run.log(),
-        recipe=recipe_of(manifest, settings),
+        recipe=make_recipe(settings.recipe),
     )

@@ -105,7 +105,14 @@ def project(toy_store_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """A folder with settings for the toy store, which is the current one."""
     settings = {
         "cache": {"path": str(toy_store_path)},
-        "model": {"d_model": 8, "hidden_width": 8, "sensor_hidden": 4, "sensor_encoder": "gru", "blocks": list(BLOCKS)},
+        "recipe": {
+            "name": "causal_film",
+            "d_model": 8,
+            "hidden_width": 8,
+            "sensor_hidden": 4,
+            "sensor_encoder": "gru",
+            "blocks": list(BLOCKS),
+        },
         "train": {"device": "cpu", "epochs": 2, "batch_size": 8, "lr": 1e-3, "warmup_epochs": 0},
     }
     (tmp_path / "weldcache.yaml").write_text(yaml.safe_dump(settings))

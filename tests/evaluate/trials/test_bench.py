@@ -27,7 +27,7 @@ from weldcache.evaluate.trials import plan
 from weldcache.evaluate.trials import trial as one_trial
 from weldcache.evaluate.trials.bench import Bench
 from weldcache.train.data import feature_pool
-from weldcache.train.recipes import registry
+from weldcache.train.recipes import video_autoencoder
 from weldcache.train.runs.trained_run import load_run
 from weldcache.train.types import Batch, FeatureRequest, Losses, Needs, Prediction
 
@@ -35,7 +35,7 @@ RunBench = Callable[..., Bench]
 WriteList = Callable[..., VariantList]
 Trained = list[str]
 
-PLAIN = {"reference": {}, "no gate": {"set": {"model.gate": False}}}
+PLAIN = {"reference": {}, "no gate": {"set": {"recipe.gate": False}}}
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_each_array_is_loaded_once(
         return load_resident(reader, rows, **keywords)
 
     monkeypatch.setattr(feature_pool, "load_resident", counting)
-    variants = {**PLAIN, "block 4": {"set": {"model.blocks": [4]}}, "whole": {"set": {"model.missing": "leave_out"}}}
+    variants = {**PLAIN, "block 4": {"set": {"recipe.blocks": [4]}}, "whole": {"set": {"recipe.missing": "leave_out"}}}
     assert run_bench(write_list(variants), seeds=[0]).complete
     assert len(loaded) == len(set(loaded))
     assert {"video/tokens", "image/block_2/patch_tokens", "image/block_4/patch_tokens"} <= set(loaded)
@@ -150,7 +150,7 @@ def test_what_is_done_is_not_repeated(run_bench: RunBench, write_list: WriteList
     trained.clear()
     assert figures(run_bench(write_list(PLAIN), seeds=[0])) == figures(first)
     assert trained == []
-    more = run_bench(write_list({**PLAIN, "mean": {"set": {"model.views": "mean"}}}), seeds=[0, 1])
+    more = run_bench(write_list({**PLAIN, "mean": {"set": {"recipe.views": "mean"}}}), seeds=[0, 1])
     assert trained == ["mean-seed0", "reference-seed1", "no_gate-seed1", "mean-seed1"]
     assert [variant["seeds"] for variant in more.document["variants"]] == [(0, 1)] * 3
 
@@ -209,7 +209,7 @@ def test_killed_between_training_and_scoring_it_only_scores(
 def test_an_overwriting_that_was_interrupted_goes_on(
     run_bench: RunBench, write_list: WriteList, trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    variants = write_list({**PLAIN, "mean": {"set": {"model.views": "mean"}}})
+    variants = write_list({**PLAIN, "mean": {"set": {"recipe.views": "mean"}}})
     whole = run_bench(variants, seeds=[0])
     score_split = one_trial.score_split
 
@@ -243,7 +243,7 @@ def test_a_list_that_was_changed_while_overwriting_was_interrupted(
         with pytest.raises(KeyboardInterrupt):
             run_bench(write_list(PLAIN), seeds=[0], overwrite=True)
     trained.clear()
-    changed = write_list({**PLAIN, "no gate": {"set": {"model.gate": False, "train.lr": 0.5}}})
+    changed = write_list({**PLAIN, "no gate": {"set": {"recipe.gate": False, "train.lr": 0.5}}})
     with pytest.raises(OutputExistsError, match="no_gate-seed0 asks for something else"):
         run_bench(changed, seeds=[0])
     assert run_bench(changed, seeds=[0], overwrite=True).complete
@@ -253,9 +253,9 @@ def test_a_list_that_was_changed_while_overwriting_was_interrupted(
 def test_other_settings_are_refused_and_nothing_is_changed(
     run_bench: RunBench, write_list: WriteList, contents: Callable[[Path], dict[str, bytes]], trained: Trained
 ) -> None:
-    first = run_bench(write_list({"reference": {}, "no gate": {"set": {"model.gate": False}}}))
+    first = run_bench(write_list({"reference": {}, "no gate": {"set": {"recipe.gate": False}}}))
     before = contents(first.folder)
-    changed = {**PLAIN, "no gate": {"set": {"model.gate": False, "train.lr": 0.5}}}
+    changed = {**PLAIN, "no gate": {"set": {"recipe.gate": False, "train.lr": 0.5}}}
     with pytest.raises(OutputExistsError) as refusal:
         run_bench(write_list({**changed, "new": {}}))
     for seed in (0, 1):
@@ -309,10 +309,10 @@ def test_a_variant_that_fails_is_in_the_table_and_costs_no_other(
 ) -> None:
     variants = {
         "reference": {},
-        "block 12": {"set": {"model.blocks": [2, 12]}},
-        "block 13": {"set": {"model.blocks": [13]}},
+        "block 12": {"set": {"recipe.blocks": [2, 12]}},
+        "block 13": {"set": {"recipe.blocks": [13]}},
         "diverges": {"set": {"train.lr": 1e30, "train.gradient_clip": 1e30}},
-        "no gate": {"set": {"model.gate": False}},
+        "no gate": {"set": {"recipe.gate": False}},
     }
     found = run_bench(write_list(variants))
     err = capfd.readouterr().err
@@ -351,7 +351,7 @@ def test_a_fault_of_the_program_costs_one_trial_only(
 
 def test_figures_are_of_the_welds_that_all_variants_scored(run_bench: RunBench, write_list: WriteList) -> None:
     """One weld of the split test has no audio: one variant scores it, the other leaves it out."""
-    found = run_bench(write_list({"token": {}, "whole": {"set": {"model.missing": "leave_out"}}}), seeds=[0])
+    found = run_bench(write_list({"token": {}, "whole": {"set": {"recipe.missing": "leave_out"}}}), seeds=[0])
     assert (found.document["num_normal"], found.document["num_defect"]) == (14, 15)
     assert found.document["num_not_shared"] == 1
     assert len((found.folder / "token-seed0/scores_test.csv").read_text().splitlines()) == 31
@@ -408,9 +408,8 @@ class _DistanceRecipe:
 def test_another_recipe_is_one_more_row(
     run_bench: RunBench, write_list: WriteList, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipes = {**registry._RECIPES, "video_ae": lambda settings: _DistanceRecipe()}
-    monkeypatch.setattr(registry, "_RECIPES", recipes)
-    other = {"train.recipe": "video_ae", "train.lr": 0.3, "train.ema_decay": 0, "train.epochs": 20}
+    monkeypatch.setattr(video_autoencoder, "VideoAutoencoderRecipe", lambda settings: _DistanceRecipe())
+    other = {"recipe.name": "video_ae", "train.lr": 0.3, "train.ema_decay": 0, "train.epochs": 20}
     found = run_bench(write_list({"film": {}, "distance": {"set": other}}), seeds=[0])
     by_name = {variant["name"]: variant for variant in found.document["variants"]}
     assert found.complete and by_name["distance"]["parameters"] == 8

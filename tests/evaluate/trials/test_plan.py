@@ -15,7 +15,7 @@ WriteList = Callable[..., VariantList]
 def test_every_variant_comes_with_the_first_seed_before_any_with_the_second(
     write_list: WriteList, project: Path
 ) -> None:
-    variants = write_list({"10+21": {"set": {"model.blocks": [10, 21]}}, "no gate": {"set": {"model.gate": False}}})
+    variants = write_list({"10+21": {"set": {"recipe.blocks": [10, 21]}}, "no gate": {"set": {"recipe.gate": False}}})
     shared, trials = plan_trials(variants, overrides=["train.lr=0.25"], seeds=[4, 2])
     assert [trial.run.path.relative_to(project).as_posix() for trial in trials] == [
         "runs/mine/10_21-seed4",
@@ -25,7 +25,7 @@ def test_every_variant_comes_with_the_first_seed_before_any_with_the_second(
     ]
     assert [trial.settings.train.seed for trial in trials] == [4, 4, 2, 2]
     assert {trial.settings.train.lr for trial in trials} == {0.25}
-    assert trials[0].settings.model.blocks == (10, 21) and not trials[1].settings.model.gate
+    assert trials[0].settings.recipe.blocks == (10, 21) and not trials[1].settings.recipe.gate
     assert {trial.settings.runs.folder for trial in trials} == {project / "runs/mine"} == {shared.runs.folder}
     assert not (project / "runs").exists()
 
@@ -78,11 +78,11 @@ def test_a_settings_file_of_a_variant_lies_beside_the_list(
     write_list: WriteList, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (project / "lists").mkdir()
-    (project / "lists/own.yaml").write_text("model: {gate: false}\n")
+    (project / "lists/own.yaml").write_text("recipe: {gate: false}\n")
     path = project / "lists/mine.yaml"
     path.write_text("variants: {a: {config: own.yaml}}\n")
     _, (trial,) = plan_trials(load_variant_list("lists/mine.yaml"), overrides=[], seeds=[0])
-    assert not trial.settings.model.gate
+    assert not trial.settings.recipe.gate
     path.write_text("variants: {a: {config: lost.yaml}}\n")
     with pytest.raises(NotFoundError, match=r"variant 'a': .*lost.yaml"):
         plan_trials(load_variant_list("lists/mine.yaml"), overrides=[], seeds=[0])

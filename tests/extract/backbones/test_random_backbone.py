@@ -17,7 +17,7 @@ from weldcache.extract.backbones.families import Family
 from weldcache.extract.backbones.load import BackboneLoader
 from weldcache.extract.backbones.random_backbone import demo_backbone_folder
 from weldcache.extract.features.settings import BackboneSettings
-from weldcache.train.collapse import effective_rank
+from weldcache.train.validation import effective_rank
 
 FAMILIES: tuple[Family, ...] = ("vjepa2", "ast", "dinov3", "dinov2", "clip_text")
 

@@ -9,7 +9,6 @@ from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.tensors import read_tensor
 from weldcache.cache.writer import StoreWriter
-from weldcache.configs.schema import Settings
 from weldcache.errors import NotFoundError, SettingsError, StoreError, TrainingError
 from weldcache.train.data import feature_reader, resident
 from weldcache.train.data.feature_pool import FeaturePool
@@ -18,8 +17,9 @@ from weldcache.train.data.requests import require_features, shapes_for
 from weldcache.train.data.resident import load_resident
 from weldcache.train.data.samples import choose_samples
 from weldcache.train.data.streamed import StreamedFeatures
+from weldcache.train.recipes.causal_film.recipe import CausalFilmRecipe
+from weldcache.train.recipes.causal_film.settings import CausalFilmSettings
 from weldcache.train.recipes.recipe import Recipe
-from weldcache.train.recipes.registry import make_recipe
 from weldcache.train.tasks import AnomalyTask
 from weldcache.train.types import FeatureRequest, Needs
 
@@ -46,8 +46,8 @@ class Wants(Recipe):
 EVERYTHING = Wants(*REQUESTS)
 
 
-def film(**model: object) -> Recipe:
-    return make_recipe("causal_film", Settings.model_validate(model))
+def film(**settings: object) -> Recipe:
+    return CausalFilmRecipe(CausalFilmSettings.model_validate(settings))
 
 
 def mark(store: FeatureStore, feature_set: str, rows: list[int]) -> None:
@@ -201,12 +201,12 @@ def test_an_auroc_needs_validation_defects_and_a_loss_does_not(toy_store: Featur
 @pytest.mark.parametrize(("rows", "split"), [(list(range(1, 37)), "train"), (list(range(40, 52)), "val")])
 def test_too_few_normals_are_refused(toy_store: FeatureStore, rows: list[int], split: str) -> None:
     mark(toy_store, "audio", rows)
-    with pytest.raises(NotFoundError, match=rf"normal rows? with all features in the split {split}"):
+    with pytest.raises(NotFoundError, match=rf"normals? with all features in the split {split}"):
         choose_samples(toy_store, EVERYTHING, task=AnomalyTask(), monitor="val_auroc")
 
 
 def test_shapes_are_those_of_a_row(toy_store: FeatureStore) -> None:
-    shapes = shapes_for(toy_store, film(model={"blocks": (2, 6)}))
+    shapes = shapes_for(toy_store, film(blocks=(2, 6)))
     assert shapes["image/block_6/patch_tokens"] == (2, 5, 16)
     assert shapes["audio/tokens_length"] == ()
     assert shapes["text/prompt"] == (24,)
@@ -214,13 +214,13 @@ def test_shapes_are_those_of_a_row(toy_store: FeatureStore) -> None:
 
 def test_blocks_that_are_not_cached_are_named_beside_those_that_are(toy_store: FeatureStore) -> None:
     with pytest.raises(NotFoundError) as caught:
-        require_features(toy_store, film(model={"blocks": (2, 3, 5)}))
+        require_features(toy_store, film(blocks=(2, 3, 5)))
     message = str(caught.value)
     assert "no features image/block_3, image/block_5; it has" in message
     assert "image/block_4, image/block_6" in message
-    assert "--set model.blocks=[2,4,6]" in message
+    assert "--set recipe.blocks=[2,4,6]" in message
     assert "`weldcache extract --set features.image.blocks=[2,3,4,5,6]`" in message
-    require_features(toy_store, film(model={"blocks": (2, 4, 6)}))
+    require_features(toy_store, film(blocks=(2, 4, 6)))
 
 
 @pytest.mark.parametrize(
@@ -235,9 +235,9 @@ def test_features_that_are_not_cached_name_the_command(
     toy_store: FeatureStore, names: dict[str, str], missing: str
 ) -> None:
     with pytest.raises(
-        NotFoundError, match=f"no features {missing}.*it has video, audio.*`weldcache extract`.*model.image"
+        NotFoundError, match=f"no features {missing}.*it has video, audio.*`weldcache extract`.*recipe.image=<name>"
     ):
-        require_features(toy_store, film(model={"blocks": (2,), **names}))
+        require_features(toy_store, film(blocks=(2,), **names))
 
 
 def test_an_array_that_a_set_lacks_is_named_beside_those_it_has(toy_store: FeatureStore) -> None:

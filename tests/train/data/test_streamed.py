@@ -23,8 +23,7 @@ from weldcache.train.data import feature_reader, resident
 from weldcache.train.data.batches import batches_in_order, shuffled_batches
 from weldcache.train.data.feature_reader import FeatureReader
 from weldcache.train.data.resident import load_resident
-from weldcache.train.data.staging import Buffer, ReusedBuffers
-from weldcache.train.data.streamed import StreamedFeatures
+from weldcache.train.data.streamed import Buffer, ReusedBuffers, StreamedFeatures
 from weldcache.train.types import FeatureRequest
 
 CPU = torch.device("cpu")

@@ -223,7 +223,7 @@ class TestMlflow(LoggerContract):
             raise ZeroDivisionError
         client, (identity,) = _mlflow(run), self.identities(run)
         found = client.get_run(identity)
-        assert found.data.params["train.lr"] == "0.0003" and found.data.params["model.d_model"] == "512"
+        assert found.data.params["train.lr"] == "0.0003" and found.data.params["recipe.d_model"] == "512"
         assert found.data.tags["fingerprint"] == "f" * 64 and found.data.tags["name"] == "toy-001"
         assert found.data.metrics["best_epoch"] == 1
         assert found.data.metrics["best_val_auroc"] == pytest.approx(row(1)["val_auroc"])

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from weldcache.cache.store import FeatureStore
-from weldcache.configs.schema import Settings
 from weldcache.train.data.feature_reader import FeatureReader
 from weldcache.train.data.requests import load_constants, shapes_for
 from weldcache.train.recipes.causal_film.module import CalibratedCausalFilm, film_features
 from weldcache.train.recipes.causal_film.recipe import CausalFilmRecipe
+from weldcache.train.recipes.causal_film.settings import CausalFilmSettings
 from weldcache.train.types import Batch
 
 _SHAPE = {"d_model": 16, "hidden_width": 24, "sensor_hidden": 8, "blocks": (2, 6)}
@@ -27,7 +27,7 @@ def film_store(toy_store_path: Path) -> FeatureStore:
 @pytest.fixture
 def film_batch(film_store: FeatureStore) -> Batch:
     """The first ten rows of all that a Causal-FiLM of blocks 2 and 6 asks for; they have every modality."""
-    features = film_features(Settings.model_validate({"model": _SHAPE}))
+    features = film_features(CausalFilmSettings.model_validate(_SHAPE))
     return FeatureReader(film_store, features.requests()).read(np.arange(10))
 
 
@@ -37,15 +37,11 @@ def make_film(
 ) -> Callable[..., tuple[CausalFilmRecipe, CalibratedCausalFilm]]:
     """A recipe and its module, calibrated and in evaluation mode, with a FiLM that has left the identity.
 
-    Keywords replace settings of the sections `model` and `train`, and, by name, of `loss`.
+    `changes` replaces settings of the recipe, keywords those of its loss.
     """
 
-    def make(
-        *, model: Mapping[str, object] = {}, train: Mapping[str, object] = {}, **loss: object
-    ) -> tuple[CausalFilmRecipe, CalibratedCausalFilm]:
-        settings = Settings.model_validate({"model": _SHAPE | dict(model), "train": dict(train), "loss": loss})
-        features = film_features(settings)
-        recipe = CausalFilmRecipe(features, model=settings.model, loss=settings.loss, train=settings.train)
+    def make(changes: Mapping[str, object] = {}, **loss: object) -> tuple[CausalFilmRecipe, CalibratedCausalFilm]:
+        recipe = CausalFilmRecipe(CausalFilmSettings.model_validate(_SHAPE | dict(changes) | {"loss": loss}))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             film = recipe.build(shapes_for(film_store, recipe))

@@ -6,13 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from weldcache.configs.schema import AutoencoderSettings, Settings
 from weldcache.tests.train.recipes.contract import RecipeContract
-from weldcache.train.recipes.causal_film.module import film_features
 from weldcache.train.recipes.causal_film.recipe import CausalFilmRecipe
+from weldcache.train.recipes.causal_film.settings import CausalFilmSettings
 from weldcache.train.recipes.late_fusion import FusionMember, LateFusionRecipe
-from weldcache.train.recipes.recipe import Recipe
-from weldcache.train.recipes.video_autoencoder import VideoAutoencoderRecipe
+from weldcache.train.recipes.recipe import Fitted, Measured, Recipe, Trained
+from weldcache.train.recipes.video_autoencoder import VideoAutoencoderRecipe, VideoAutoencoderSettings
 from weldcache.train.types import Batch, Shapes
 
 
@@ -29,10 +28,8 @@ class TestCausalFilm(RecipeContract):
     constants: ClassVar[dict[str, Tensor]] = {"text/prompt": torch.linspace(-1, 1, 24)}
 
     def recipe(self) -> CausalFilmRecipe:
-        model = {"d_model": 16, "hidden_width": 24, "sensor_hidden": 8, "blocks": (2,), "standardise": True}
-        settings = Settings.model_validate({"model": model})
-        features = film_features(settings)
-        return CausalFilmRecipe(features, model=settings.model, loss=settings.loss, train=settings.train)
+        small = {"d_model": 16, "hidden_width": 24, "sensor_hidden": 8, "blocks": (2,), "standardise": True}
+        return CausalFilmRecipe(CausalFilmSettings.model_validate(small))
 
     def rows(self, num: int, *, seed: int, unusual: bool = False) -> Batch:
         """One number drives the process and the result; in unusual rows each follows a number of its own."""
@@ -62,8 +59,7 @@ class TestVideoAutoencoder(RecipeContract):
     shapes: ClassVar[Shapes] = {"frames/embedding": (4, 12)}
 
     def recipe(self) -> VideoAutoencoderRecipe:
-        settings = AutoencoderSettings(hidden=16, bottleneck=3)
-        return VideoAutoencoderRecipe(feature_set="frames", autoencoder=settings, standardise=True)
+        return VideoAutoencoderRecipe(VideoAutoencoderSettings(hidden=16, bottleneck=3, standardise=True))
 
     def rows(self, num: int, *, seed: int, unusual: bool = False) -> Batch:
         """Frames near a plane; unusual ones lie off it."""
@@ -78,6 +74,11 @@ class TestLateFusion(TestVideoAutoencoder):
     def recipe(self) -> LateFusionRecipe:
         member = super().recipe()
         return LateFusionRecipe([FusionMember(name, member, "float32") for name in ("first", "second")])
+
+    def test_it_learns_by_gradient_or_is_fitted(self) -> None:
+        """It does neither: its members have. It has a loss where all of them have one."""
+        recipe = self.recipe()
+        assert isinstance(recipe, Measured) and not isinstance(recipe, Trained | Fitted)
 
     def learned(self, recipe: Recipe) -> nn.Module:
         assert isinstance(recipe, LateFusionRecipe)

@@ -12,16 +12,15 @@ from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
-from weldcache.configs.schema import AutoencoderSettings
 from weldcache.train.data.samples import split_rows
-from weldcache.train.encoding import encode
 from weldcache.train.nn.late_fusion import LateFusion
 from weldcache.train.precision import Precision
 from weldcache.train.recipes.causal_film.module import CalibratedCausalFilm
 from weldcache.train.recipes.causal_film.recipe import CausalFilmRecipe
 from weldcache.train.recipes.late_fusion import FusionMember, LateFusionRecipe
 from weldcache.train.recipes.recipe import Recipe
-from weldcache.train.recipes.video_autoencoder import VideoAutoencoderRecipe
+from weldcache.train.recipes.video_autoencoder import VideoAutoencoderRecipe, VideoAutoencoderSettings
+from weldcache.train.scoring import encode
 from weldcache.train.types import Batch, Encodings, FeatureRequest, Losses, Needs, Prediction, Shapes
 
 MakeFilm = Callable[..., tuple[CausalFilmRecipe, CalibratedCausalFilm]]
@@ -119,9 +118,7 @@ def test_leaving_a_modality_out_changes_every_member_that_looks_at_it(
     """Else what is reported without it still has it: the film's tokens are hidden, and its frames are not."""
     recipe, film = make_film()
     frames = torch.randn(len(film_batch), 3, 8, generator=torch.Generator().manual_seed(0))
-    autoencoder = VideoAutoencoderRecipe(
-        feature_set="frames", autoencoder=AutoencoderSettings(hidden=8, bottleneck=2), standardise=False
-    )
+    autoencoder = VideoAutoencoderRecipe(VideoAutoencoderSettings(hidden=8, bottleneck=2))
     beside, module = (
         make_film() if other == "film" else (autoencoder, autoencoder.build({"frames/embedding": (3, 8)}).eval())
     )
@@ -149,9 +146,7 @@ def test_rows_without_what_a_member_requires_are_left_out(
     write_features(toy_store, "frames", list(range(num)), {"embedding": np.zeros((num, 3, 8))})
     for feature_set, row in (("frames", 41), ("audio", 42)):
         StoreWriter(toy_store).report(feature_set, row, Status.ABSENT, reason="no file")
-    autoencoder = VideoAutoencoderRecipe(
-        feature_set="frames", autoencoder=AutoencoderSettings(hidden=8, bottleneck=2), standardise=False
-    )
+    autoencoder = VideoAutoencoderRecipe(VideoAutoencoderSettings(hidden=8, bottleneck=2))
     recipe = LateFusionRecipe(
         [FusionMember("film", make_film()[0], "float32"), FusionMember("autoencoder", autoencoder, "float32")]
     )
@@ -175,10 +170,6 @@ def test_each_member_scores_in_its_own_arithmetic(outside: Precision) -> None:
     model = LateFusion([Told({}), Told({})]).eval()
     encodings = encode(recipe, model, Batch({"s/x": torch.ones(3, 4)}), precision=outside)
     assert [encodings[f"{place}/product"].dtype for place in (0, 1)] == [torch.float32, torch.bfloat16]
-    assert recipe.precision == "bfloat16"
-    # What a fused member was fused with says nothing: its members have their own.
-    inner = FusionMember("inner", fusion(a=Summing("s"), b=Summing("s")), "bfloat16")
-    assert LateFusionRecipe([inner, members[0]]).precision == "float32"
 
 
 def test_each_member_is_built_from_its_own_shapes() -> None:

@@ -6,9 +6,8 @@ import torch
 from torch import Tensor
 
 from weldcache.configs.load import load_settings
-from weldcache.configs.schema import AutoencoderSettings
 from weldcache.train.recipes.recipe import Recipe
-from weldcache.train.recipes.video_autoencoder import VideoAutoencoderRecipe
+from weldcache.train.recipes.video_autoencoder import VideoAutoencoderRecipe, VideoAutoencoderSettings
 from weldcache.train.schedule import schedule_for
 from weldcache.train.types import Batch
 
@@ -17,8 +16,8 @@ SHAPES = {ARRAY: (4, 12)}
 
 
 def recipe_of(*, standardise: bool = False) -> VideoAutoencoderRecipe:
-    settings = AutoencoderSettings(hidden=16, bottleneck=3)
-    return VideoAutoencoderRecipe(feature_set="film_frames", autoencoder=settings, standardise=standardise)
+    settings = {"frames": "film_frames", "hidden": 16, "bottleneck": 3, "standardise": standardise}
+    return VideoAutoencoderRecipe(VideoAutoencoderSettings.model_validate(settings))
 
 
 def welds(num: int, *, seed: int, unusual: bool = False) -> Tensor:
@@ -102,9 +101,9 @@ def test_it_learns_what_normal_is() -> None:
 def test_the_preset_is_the_published_recipe() -> None:
     settings = load_settings("video_ae")
     assert settings.extract.features == ("frames", "text")
-    assert (settings.autoencoder.hidden, settings.autoencoder.bottleneck) == (128, 64)
+    assert settings.recipe == VideoAutoencoderSettings(hidden=128, bottleneck=64)
     train = settings.train
-    assert (train.recipe, train.epochs, train.batch_size, train.weight_decay) == ("video_ae", 30, 8, 0)
+    assert (train.epochs, train.batch_size, train.weight_decay) == (30, 8, 0)
     assert train.patience >= train.epochs and train.ema_decay == 0 and train.monitor == "val_loss"
     schedule = schedule_for(train, num_samples=100)
     assert {schedule.at(step) for step in range(schedule.total_steps)} == {1e-3}

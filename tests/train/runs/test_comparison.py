@@ -1,11 +1,12 @@
 """A run in full, and runs side by side."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from io import StringIO
 from pathlib import Path
 
 import pytest
+import yaml
 from rich.console import Console
 
 from weldcache.atomic import write_json
@@ -68,79 +69,39 @@ def test_the_defaults_are_the_default_preset(make_run: MakeRun, tmp_path: Path) 
     assert (details.preset, details.changed) == ("v5", {})
 
 
-def test_a_fused_run_names_what_it_was_made_of(make_run: MakeRun, tmp_path: Path) -> None:
-    run = make_run(tmp_path / "a", manifest=fused([member("b"), member("list/c")]))
-    assert describe_run_folder(run, folder=tmp_path).as_json()["members"] == ["b", "list/c"]
+def fused(**members: Mapping[str, object]) -> dict[str, object]:
+    beside = {"precision": dict.fromkeys(members, "float32"), "untrained": {name: [] for name in members}}
+    return {"recipe": {"name": "late_fusion", "members": members, **beside}}
 
 
-def fused(members: Sequence[Mapping[str, object]]) -> dict[str, object]:
-    return {"recipe": "late_fusion", "members": list(members)}
-
-
-def member(name: str, preset: str = "v5", **changes: Mapping[str, object]) -> dict[str, object]:
-    values = load_settings(preset, folder=Path("/nowhere")).model_dump(mode="json")
-    settings = values | {section: values[section] | new for section, new in changes.items()}
-    told = {"recipe": "causal_film", "created": "2026-01-01", "seed": 0, "fingerprint": "f", "cache": {}}
-    return {"name": name, **told, "settings": settings}
-
-
-def test_a_fused_runs_settings_are_its_members(make_run: MakeRun, tmp_path: Path) -> None:
-    demo = load_settings("demo", folder=tmp_path).model_dump()
-    members = [member("v5", train={"lr": 0.5}), member("list/ae", preset="video_ae")]
-    run = make_run(tmp_path / "fused", settings=demo, manifest=fused(members))
-    details = describe_run_folder(run, folder=tmp_path)
-    assert details.preset == "v5 for v5, video_ae for list/ae"
-    assert details.changed == {"v5/train.lr": 2e-5}
-    assert (details.settings["v5/train.lr"], details.settings["list/ae/train.lr"]) == (0.5, 1e-3)
-    assert {name.rpartition("/")[0] for name in details.settings} == {"v5", "list/ae"}
-    assert details.as_json()["changed"] == {"v5/train.lr": {"here": 0.5, "preset": 2e-5}}
-    console = Console(width=200, file=StringIO())
-    with console.capture() as captured:
-        console.print(*run_page(details), sep="\n")
-    assert "preset v5 for v5, video_ae for list/ae" in captured.get() and "demo" not in captured.get()
-
-
-def test_a_member_that_is_fused_itself_tells_its_own_members_settings(make_run: MakeRun, tmp_path: Path) -> None:
-    inner = member("inner", train={"lr": 0.5}) | {"members": [member("a"), member("b")]}
-    run = make_run(tmp_path / "fused", manifest=fused([inner, member("c")]))
-    details = describe_run_folder(run, folder=tmp_path)
-    assert details.preset == "v5 for inner/a, v5 for inner/b, v5 for c" and details.changed == {}
-    assert details.members == ["inner", "c"]
+def test_a_fused_runs_settings_hold_its_members(make_run: MakeRun, tmp_path: Path) -> None:
+    """Each of theirs is one of its own, so two fused runs differ in what their members do."""
+    autoencoder = {"name": "video_ae", "hidden": 32}
+    for name, width in (("one", 128), ("other", 256)):
+        made = fused(film={"name": "causal_film", "d_model": width}, ae=autoencoder)
+        make_run(tmp_path / name, settings=made, manifest={"recipe": "late_fusion"})
+    details = describe_run_folder(RunFolder(tmp_path / "one"), folder=tmp_path)
+    assert details.settings["recipe.members.ae.hidden"] == 32 and details.entry.faults == ()
+    assert compare(tmp_path, ["one", "other"]).settings == {"recipe.members.film.d_model": [128, 256]}
 
 
 @pytest.mark.parametrize(
     ("members", "said"),
     [
-        ([{"name": "a"}], "members.0.recipe: Field required"),
-        ("abc", "members: "),
-        ([member("a"), member("a")], "each of another name"),
-        ([member("a")], "two members or more"),
-        ([member("a"), member("b", train={"lr": "fast"})], "settings of what was fused"),
+        ({"a": {"name": "video_ae"}}, "two at least"),
+        ({"a": {"name": "video_ae"}, "b": {"name": "vidoe_ae"}}, "no recipe 'vidoe_ae'"),
+        ({"a": {"name": "video_ae"}, "b": {"name": "video_ae", "hidden": "wide"}}, "hidden"),
     ],
 )
 def test_members_that_cannot_be_read_are_a_fault(
-    make_run: MakeRun, run_manifest: Callable[..., dict[str, object]], tmp_path: Path, members: object, said: str
+    make_run: MakeRun, tmp_path: Path, members: dict[str, dict[str, object]], said: str
 ) -> None:
     run = make_run(tmp_path / "fused")
-    told = run_manifest(recipe="late_fusion", members=members)
-    write_json(run.manifest_path, sealed_manifest(told, config=run.config_path.read_text()))
-    run.state_path.unlink()
+    text = yaml.safe_dump(fused(**members))
+    run.config_path.write_text(text)
+    write_json(run.manifest_path, sealed_manifest(run.manifest(), config=text))
     details = describe_run_folder(run, folder=tmp_path)
-    assert details.entry.status == "damaged" and said in details.entry.faults[0]
-
-
-def test_a_run_is_compared_with_each_member_of_a_fused_one(make_run: MakeRun, tmp_path: Path) -> None:
-    """What the fused run's own file says made nothing, and is not compared."""
-    make_run(tmp_path / "v5", settings={"train": {"lr": 0.5}})
-    for name, lr in (("fused", 0.1), ("other", 0.2)):
-        members = [member("v5", train={"lr": 0.5}), member(f"b-{name}", train={"lr": lr})]
-        told = fused([*members, member("c", train={"lr": lr})])
-        make_run(tmp_path / name, settings={"model": {"d_model": 64}}, manifest=told)
-    assert compare(tmp_path, ["v5", "fused"]).settings == {"b-fused/train.lr": [0.5, 0.1], "c/train.lr": [0.5, 0.1]}
-    comparison = compare(tmp_path, ["fused", "other"])
-    assert comparison.settings == {"c/train.lr": [0.1, 0.2]}  # of one run's b there is nothing to compare
-    assert comparison.figures["fused_from"] == ["v5, b-fused, c", "v5, b-other, c"]
-    assert compare(tmp_path, ["v5", "fused"]).figures["fused_from"] == [None, "v5, b-fused, c"]
+    assert details.entry.status == "damaged" and any(said in fault for fault in details.entry.faults)
 
 
 @pytest.mark.parametrize("file", ["manifest.json", "config.yaml", "state.json", "metrics.jsonl"])
@@ -154,13 +115,20 @@ def test_a_damaged_run_is_shown_as_far_as_it_can_be_read(make_run: MakeRun, tmp_
     assert ("test" in details.reports) == (file != "manifest.json")
 
 
+NO_GATE = {"name": "causal_film", "gate": False}
+
+
 def test_only_what_differs_is_told_of_the_settings(make_run: MakeRun, tmp_path: Path) -> None:
     make_run(tmp_path / "a", settings={"train": {"lr": 0.5}}, report=REPORT, auroc=0.6)
-    make_run(tmp_path / "list" / "b", settings={"train": {"lr": 0.1}, "model": {"gate": False}}, auroc=0.7)
+    make_run(
+        tmp_path / "list" / "b",
+        settings={"train": {"lr": 0.1}, "recipe": {"name": "causal_film", "gate": False}},
+        auroc=0.7,
+    )
     make_run(tmp_path / "c", auroc=None)
     comparison = compare(tmp_path, ["a", "list/b", "c"])
     assert [run.entry.name for run in comparison.runs] == ["a", "list/b", "c"]
-    assert comparison.settings == {"model.gate": [True, False, True], "train.lr": [0.5, 0.1, 2e-5]}
+    assert comparison.settings == {"recipe.gate": [True, False, True], "train.lr": [0.5, 0.1, 2e-5]}
     assert comparison.figures["val_auroc"] == [0.6, 0.7, None]
     assert comparison.figures["test_auroc"] == [Estimate(0.7, 0.6, 0.8), None, None]
     assert comparison.figures["test_fpr_at_95_tpr"] == [0.5, None, None]

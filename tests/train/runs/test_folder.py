@@ -18,7 +18,7 @@ from weldcache.train.runs.folder import (
 )
 
 Make = Callable[..., RunFolder]
-COMMAND = "weldcache train --run half --set 'model.blocks=[2, 4]' --overwrite"
+COMMAND = "weldcache train --run half --set 'recipe.blocks=[2, 4]' --overwrite"
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_where_nothing_is_finished_the_message_says_how_to_go_on(make: Make, tmp
     with pytest.raises(NotFoundError, match=r"Make one with `weldcache train`\.$"):
         latest_run(tmp_path / "runs")
     make(tmp_path, "half", finished=False)
-    with pytest.raises(NotFoundError, match=r"weldcache train --run half --set 'model.blocks=\[2, 4\]'` goes on"):
+    with pytest.raises(NotFoundError, match=r"weldcache train --run half --set 'recipe.blocks=\[2, 4\]'` goes on"):
         latest_run(tmp_path)
 
 

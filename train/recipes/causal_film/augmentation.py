@@ -6,15 +6,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ....configs.schema import TrainSettings
 from ...nn.augmentation import add_noise, drop_modalities, mask_tokens, mix_rows, symmetric_beta
 from .network import FilmInputs
+from .settings import CausalFilmSettings
 
 
 def augment(
     inputs: FilmInputs,
     *,
-    settings: TrainSettings,
+    settings: CausalFilmSettings,
     spreads: tuple[Float[Tensor, " video_width"], Float[Tensor, " audio_width"]],
     generator: torch.Generator,
 ) -> FilmInputs:

@@ -14,7 +14,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ....configs.schema import LossSettings
 from ...nn.losses import (
     cosine_loss,
     feature_gram_loss,
@@ -26,6 +25,7 @@ from ...nn.losses import (
 )
 from ...types import Encodings, Losses
 from .module import CalibratedCausalFilm
+from .settings import LossSettings
 
 _L1_KINDS: dict[str, Callable[..., Tensor]] = {"l1": l1_loss, "smooth_l1": smooth_l1_loss, "topk_l1": top_l1_loss}
 _GRAM_AXES: dict[str, Callable[..., Tensor]] = {"batch": gram_loss, "features": feature_gram_loss}

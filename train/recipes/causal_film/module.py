@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from ....configs.schema import ModelSettings, Settings
 from ...nn.standardise import ChannelStatistics, Standardise, standardise_each
 from ...types import Batch, FeatureRequest, Shapes
 from .network import CausalFilm, CausalFilmOutput, FilmInputs
+from .settings import CausalFilmSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,16 +48,16 @@ class FilmFeatures:
         if wanted and cached:
             both = sorted({*wanted, *cached})
             return (
-                f"Train on the blocks that are there with --set model.blocks={_listed(cached)}, or add the others to "
+                f"Train on the blocks that are there with --set recipe.blocks={_listed(cached)}, or add the others to "
                 "the same store, which computes nothing twice: `weldcache extract --set "
                 f"features.{self.image}.blocks={_listed(both)}`."
             )
         advice = (
             "Run `weldcache extract` with their features among extract.features; if they are there under another name, "
-            "say so, such as with --set model.image=<name>."
+            "say so, such as with --set recipe.image=<name>."
         )
         if self.sensor is not None and self.sensor.feature_set in missing:
-            advice += " To train without sensors: --set model.film=off."
+            advice += " To train without sensors: --set recipe.film=off."
         return advice
 
     def _blocks(self, names: Sequence[str]) -> list[int]:
@@ -66,24 +66,23 @@ class FilmFeatures:
         return sorted(int(number) for number in numbers)
 
 
-def film_features(settings: Settings) -> FilmFeatures:
-    """The features that the model looks at, under the names that the settings store them as."""
-    prefix = f"{settings.model.image}/block_"
-    sets = [f"{prefix}{block}" for block in settings.model.blocks]
-    optional = settings.model.missing == "token"
+def film_features(settings: CausalFilmSettings) -> FilmFeatures:
+    """The features that the model looks at."""
+    sets = [f"{settings.image}/block_{block}" for block in settings.blocks]
+    optional = settings.missing == "token"
 
     def request(feature_set: str, array: str) -> FeatureRequest:
         return FeatureRequest(feature_set, array, optional=optional)
 
     return FilmFeatures(
-        video=request(settings.model.video, "tokens"),
-        audio=request(settings.model.audio, "tokens"),
-        audio_length=request(settings.model.audio, "tokens_length"),
+        video=request(settings.video, "tokens"),
+        audio=request(settings.audio, "tokens"),
+        audio_length=request(settings.audio, "tokens_length"),
         patches=tuple(request(name, "patch_tokens") for name in sets),
         views=tuple(request(name, "views_present") for name in sets),
-        sensor=None if settings.model.film == "off" else request(settings.model.sensor, "values"),
-        text=f"{settings.model.text}/prompt",
-        image=settings.model.image,
+        sensor=None if settings.film == "off" else request(settings.sensor, "values"),
+        text=f"{settings.text}/prompt",
+        image=settings.image,
         optional=optional,
     )
 
@@ -96,7 +95,6 @@ class CalibratedCausalFilm(nn.Module):
     """Turns batches of the cache into the film's inputs, and puts those through the film.
 
     Sensors are standardised by the training set or each recording by its own, tokens where the settings ask for it.
-    `measures_tokens` asks for the statistics of video and audio tokens even where those are not standardised.
     `text_anchor` is empty where the text loss is off.
     """
 
@@ -108,8 +106,7 @@ class CalibratedCausalFilm(nn.Module):
         *,
         features: FilmFeatures,
         shapes: Shapes,
-        settings: ModelSettings,
-        measures_tokens: bool,
+        settings: CausalFilmSettings,
     ) -> None:
         super().__init__()
         self.film = film
@@ -121,7 +118,7 @@ class CalibratedCausalFilm(nn.Module):
         self.register_buffer("text_anchor", torch.zeros(shapes.get(features.text, (0,))))
         self._features = features
         self._standardises_tokens = settings.standardise
-        self._measures_tokens = measures_tokens
+        self._measures_tokens = settings.noise > 0  # which is in units of their spread
 
     def measured(self) -> dict[FeatureRequest, Standardise]:
         """The arrays whose statistics over the training set are wanted, and what holds them."""

@@ -5,14 +5,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from ....configs.schema import LossSettings, ModelSettings, TrainSettings
 from ....errors import NotFoundError, SettingsError
 from ...nn.pooling import GeM
 from ...types import Batch, Encodings, FeatureRequest, Losses, Needs, Prediction, Shapes
 from .augmentation import augment
 from .loss import film_losses
-from .module import CalibratedCausalFilm, FilmFeatures
+from .module import CalibratedCausalFilm, film_features
 from .network import CausalFilm, CausalFilmDims, CausalFilmOutput, anomaly_score
+from .settings import CausalFilmSettings
 
 
 class CausalFilmRecipe:
@@ -22,31 +22,28 @@ class CausalFilmRecipe:
         SettingsError: if settings contradict one another.
     """
 
-    def __init__(
-        self, features: FilmFeatures, *, model: ModelSettings, loss: LossSettings, train: TrainSettings
-    ) -> None:
-        _require_sense(model=model, loss=loss, train=train)
-        self._features = features
-        self._model = model
-        self._loss = loss
-        self._train = train
+    def __init__(self, settings: CausalFilmSettings) -> None:
+        _require_sense(settings)
+        self._features = film_features(settings)
+        self._settings = settings
 
     def needs(self) -> Needs:
         """Tokens of the modalities that the model looks at, which of them are real, and the text vector, where the loss
         looks at it. Statistics of sensors, and of tokens where they are standardised or get noise in units of their
         spread."""
-        features, settings = self._features, self._model
+        features, settings = self._features, self._settings
         measured: list[FeatureRequest] = []
         if features.sensor is not None and settings.sensor_normalisation == "train":
             measured.append(features.sensor)
-        if settings.standardise or self._train.noise > 0:
+        if settings.standardise or self._settings.noise > 0:
             measured += [features.video, features.audio, features.audio_length]
         if settings.standardise:
             measured += [*features.patches, *features.views]
         return Needs(
             features.requests(),
             modalities=features.modalities(),
-            constants=(features.text,) if self._loss.text > 0 else (),
+            hidden=tuple(features.modalities()) if settings.modality_dropout > 0 else (),
+            constants=(features.text,) if self._settings.loss.text > 0 else (),
             measures=tuple(request.name for request in measured),
         )
 
@@ -74,14 +71,8 @@ class CausalFilmRecipe:
         film = CausalFilm(self._dims(shapes))
         for module in film.result_encoder.modules():
             if isinstance(module, GeM):
-                module.requires_grad_(self._model.learnable_gem)
-        return CalibratedCausalFilm(
-            film,
-            features=self._features,
-            shapes=shapes,
-            settings=self._model,
-            measures_tokens=self._train.noise > 0,
-        )
+                module.requires_grad_(self._settings.learnable_gem)
+        return CalibratedCausalFilm(film, features=self._features, shapes=shapes, settings=self._settings)
 
     def calibrate(self, model: nn.Module, train: Iterable[Batch], constants: Mapping[str, Tensor]) -> None:
         """Statistics over all training rows, and the text vector."""
@@ -99,9 +90,9 @@ class CausalFilmRecipe:
         assert isinstance(model, CalibratedCausalFilm)
         inputs = model.inputs(batch)
         if generator is not None:
-            inputs = augment(inputs, settings=self._train, spreads=model.spreads(), generator=generator)
-            if self._loss.target == "ema":
-                model.film.move_target(decay=self._loss.target_decay)
+            inputs = augment(inputs, settings=self._settings, spreads=model.spreads(), generator=generator)
+            if self._settings.loss.target == "ema":
+                model.film.move_target(decay=self._settings.loss.target_decay)
         output: CausalFilmOutput = model(inputs)
         encodings = {"z_pred": output.z_pred, "z_result": output.z_result}
         if output.z_target is not None:
@@ -114,14 +105,14 @@ class CausalFilmRecipe:
         """The weighted sum and the terms that have a weight; Z_result and Z_pred are watched: either may become a
         constant."""
         assert isinstance(model, CalibratedCausalFilm)
-        return film_losses(encodings, model=model, settings=self._loss)
+        return film_losses(encodings, model=model, settings=self._settings.loss)
 
     def predict(self, model: nn.Module, encodings: Encodings) -> Prediction:
         """How badly the process predicts the result; without photographs, how unusual the prediction is."""
         return Prediction(anomaly_score(encodings["z_pred"], encodings["z_result"]))
 
     def _dims(self, shapes: Shapes) -> CausalFilmDims:
-        settings, features = self._model, self._features
+        settings, features = self._settings, self._features
         pooling = settings.pooling
         return CausalFilmDims(
             video_width=shapes[features.video.name][-1],
@@ -144,7 +135,7 @@ class CausalFilmRecipe:
             decoder_bottleneck=settings.decoder_bottleneck,
             text_width=self._text_head_width(shapes),
             absent_tokens=features.optional,
-            moving_target=self._loss.target == "ema",
+            moving_target=self._settings.loss.target == "ema",
         )
 
     def _text_head_width(self, shapes: Shapes) -> int | None:
@@ -152,16 +143,17 @@ class CausalFilmRecipe:
         if self._features.text not in shapes:
             return None
         width = shapes[self._features.text][0]
-        return width if self._model.text_head or width != self._model.d_model else None
+        return width if self._settings.text_head or width != self._settings.d_model else None
 
 
-def _require_sense(*, model: ModelSettings, loss: LossSettings, train: TrainSettings) -> None:
-    if train.modality_dropout > 0 and model.missing == "leave_out":
+def _require_sense(settings: CausalFilmSettings) -> None:
+    if settings.modality_dropout > 0 and settings.missing == "leave_out":
         raise SettingsError(
-            f"train.modality_dropout = {train.modality_dropout} hides modalities, which takes tokens to stand for "
-            "them. Set model.missing=token, or train.modality_dropout=0."
+            f"recipe.modality_dropout = {settings.modality_dropout} hides modalities, which takes tokens to stand for "
+            "them. Set recipe.missing=token, or recipe.modality_dropout=0."
         )
+    loss = settings.loss
     if not any((loss.cosine, loss.l1, loss.gram, loss.text, loss.variance)):
         raise SettingsError(
-            "All weights of section loss are 0, so there is nothing to train on. Give one of them some."
+            "All weights of section recipe.loss are 0, so there is nothing to train on. Give one of them some."
         )

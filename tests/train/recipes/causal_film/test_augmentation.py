@@ -48,21 +48,21 @@ def changed_by(
 
 
 def test_without_a_generator_nothing_is_done(make_film: MakeFilm, film_batch: Batch) -> None:
-    made = make_film(train=EVERYTHING)
+    made = make_film(EVERYTHING)
     seen, plain = features_of(inputs_seen(made, film_batch, None)), features_of(made[1].inputs(film_batch))
     assert all(torch.equal(seen[name], plain[name]) for name in plain)
 
 
 def test_what_is_turned_off_draws_nothing(make_film: MakeFilm, film_batch: Batch, generator: torch.Generator) -> None:
     state = generator.get_state()
-    assert changed_by(make_film(train=NOTHING), film_batch, generator) == set()
+    assert changed_by(make_film(NOTHING), film_batch, generator) == set()
     assert torch.equal(generator.get_state(), state)
 
 
 def test_hides_tokens_of_video_and_audio_alone(
     make_film: MakeFilm, film_batch: Batch, generator: torch.Generator
 ) -> None:
-    made = make_film(train={"feature_mask": 0.5})
+    made = make_film({"feature_mask": 0.5})
     assert changed_by(made, film_batch, generator) == {"video", "audio"}
     seen, plain = inputs_seen(made, film_batch, generator).video, film_batch.features["video/tokens"]
     hidden = (seen == 0).all(dim=-1)
@@ -74,7 +74,7 @@ def test_hides_tokens_of_video_and_audio_alone(
 def test_noise_is_in_units_of_the_training_sets_spread(
     make_film: MakeFilm, film_batch: Batch, generator: torch.Generator, standardise: bool
 ) -> None:
-    made = make_film(model={"standardise": standardise}, train=NOTHING | {"noise": 0.1})
+    made = make_film({"standardise": standardise} | NOTHING | {"noise": 0.1})
     assert changed_by(made, film_batch, generator) == {"video", "audio"}
     plain = inputs_seen(made, film_batch, None).video.float()
     draws = torch.cat([inputs_seen(made, film_batch, generator).video - plain for _ in range(20)])
@@ -85,14 +85,14 @@ def test_noise_is_in_units_of_the_training_sets_spread(
 def test_mixup_mixes_all_modalities_of_a_row_alike(
     make_film: MakeFilm, film_batch: Batch, generator: torch.Generator
 ) -> None:
-    made = make_film(train=NOTHING | {"mixup": 1.0})
+    made = make_film(NOTHING | {"mixup": 1.0})
     assert changed_by(made, film_batch, generator) == {"video", "audio", "sensor", "block 0", "block 1"}
 
 
 def test_modality_dropout_hides_modalities_and_never_all(
     make_film: MakeFilm, film_batch: Batch, generator: torch.Generator
 ) -> None:
-    made = make_film(train=NOTHING | {"modality_dropout": 0.5})
+    made = make_film(NOTHING | {"modality_dropout": 0.5})
     present = inputs_seen(made, film_batch, generator).present
     assert present.keys() == {"video", "audio", "image", "sensor"}
     masks = torch.stack(list(present.values()))
@@ -101,7 +101,7 @@ def test_modality_dropout_hides_modalities_and_never_all(
 
 
 def test_everything_follows_the_generator(make_film: MakeFilm, film_batch: Batch) -> None:
-    recipe, film = make_film(train=EVERYTHING)
+    recipe, film = make_film(EVERYTHING)
     encodings = [recipe.encode(film, film_batch, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
     for name, first in encodings[0].items():
         assert torch.equal(first, encodings[1][name])
@@ -111,7 +111,7 @@ def test_everything_follows_the_generator(make_film: MakeFilm, film_batch: Batch
 def test_mixup_leaves_rows_alone_that_lack_a_modality(
     make_film: MakeFilm, film_batch: Batch, generator: torch.Generator
 ) -> None:
-    made = make_film(train=NOTHING | {"mixup": 1.0})
+    made = make_film(NOTHING | {"mixup": 1.0})
     present = torch.arange(10) != 4
     partial = film_batch.beside(Batch({}, {"audio": present}))
     seen, plain = inputs_seen(made, partial, generator).video, film_batch.features["video/tokens"]
@@ -128,7 +128,7 @@ def test_neither_encoding_nor_loss_waits_for_the_device(
     """Tensors without values raise as soon as anyone asks what is in them, or lets a shape depend on it."""
     train = EVERYTHING if missing == "token" else {**EVERYTHING, "modality_dropout": 0.0}
     model = {"missing": missing, "sensor_encoder": "gru"}  # the scan on the CPU is not torch's
-    recipe, film = make_film(model=model, train=train, target=target, variance=1.0, gram_over="features")
+    recipe, film = make_film(model | train, target=target, variance=1.0, gram_over="features")
     with FakeTensorMode(allow_non_fake_inputs=True) as mode:
         batch = mapped(mode.from_tensor, film_batch)
         encodings = recipe.encode(film.train(), batch, generator)

@@ -39,11 +39,9 @@ def test_the_total_is_the_weighted_sum_of_its_terms(make_film: MakeFilm, film_ba
 def test_terms_without_weight_are_not_computed(make_film: MakeFilm, film_batch: Batch, missing: str) -> None:
     absent = {"absent"} if missing == "token" else set()
     every = {"cosine": 1.0, "l1": 1.0, "gram": 1.0, "text": 1.0, "variance": 1.0}
-    assert losses_of(make_film(model={"missing": missing}, **every), film_batch).keys() == {"total", *every} | absent
+    assert losses_of(make_film({"missing": missing}, **every), film_batch).keys() == {"total", *every} | absent
     for name in every:
-        losses = losses_of(
-            make_film(model={"missing": missing}, **(dict.fromkeys(every, 0.0) | {name: 1.0})), film_batch
-        )
+        losses = losses_of(make_film({"missing": missing}, **(dict.fromkeys(every, 0.0) | {name: 1.0})), film_batch)
         assert losses.keys() == {"total", name} | absent
 
 
@@ -68,7 +66,7 @@ def test_the_text_head_is_there_where_widths_differ_or_it_is_asked_for(
     make_film: MakeFilm, d_model: int, forced: bool, num_parameters: int
 ) -> None:
     """The text vector is 24 wide: 24 x 24 + 24 = 600 parameters, 16 x 24 + 24 = 408."""
-    _, film = make_film(model={"d_model": d_model, "text_head": forced})
+    _, film = make_film({"d_model": d_model, "text_head": forced})
     assert sum(parameter.numel() for parameter in film.film.text_head.parameters()) == num_parameters
 
 

@@ -51,7 +51,7 @@ def test_photographs_are_there_where_all_blocks_are(make_film: MakeFilm, film_ba
 
 def test_what_a_hidden_feature_set_holds_does_not_matter(make_film: MakeFilm, film_batch: Batch) -> None:
     """Leaving a modality out of evaluation hides it by its presence alone; its arrays stay as they are."""
-    made = make_film(model={"standardise": True})
+    made = make_film({"standardise": True})
     for sets in SETS.values():
         hidden = film_batch.beside(Batch({}, dict.fromkeys(sets, HAVE)))
         torch.testing.assert_close(scores_of(made, hidden), scores_of(made, lacking(film_batch, *sets)))
@@ -70,7 +70,7 @@ def test_the_score_without_photographs_is_the_distance_from_the_absent_result(
 
 
 def test_statistics_are_of_what_is_there(make_film: MakeFilm, film_batch: Batch) -> None:
-    recipe, film = make_film(model={"standardise": True})
+    recipe, film = make_film({"standardise": True})
     every_set = [name for names in SETS.values() for name in names]
     recipe.calibrate(film, [lacking(film_batch, *every_set)], {})
     statistics = {

@@ -7,12 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from weldcache.configs.schema import LossSettings, ModelSettings, Settings, TrainSettings
+from weldcache.configs.recipes import RECIPES
+from weldcache.configs.schema import Settings
 from weldcache.errors import SettingsError
 from weldcache.train.recipes.causal_film.module import CalibratedCausalFilm
 from weldcache.train.recipes.causal_film.recipe import CausalFilmRecipe
-from weldcache.train.recipes.recipe import Recipe
-from weldcache.train.recipes.registry import make_recipe
+from weldcache.train.recipes.causal_film.settings import CausalFilmSettings
+from weldcache.train.recipes.recipe import Trained, make_recipe
 from weldcache.train.types import Batch, Encodings, mapped
 
 MakeFilm = Callable[..., tuple[CausalFilmRecipe, CalibratedCausalFilm]]
@@ -21,6 +22,10 @@ VIDEO, AUDIO, AUDIO_LENGTH = "video/tokens", "audio/tokens", "audio/tokens_lengt
 SENSOR, TEXT = "sensor/values", "text/prompt"
 PATCHES = ["image/block_2/patch_tokens", "image/block_6/patch_tokens"]
 VIEWS = ["image/block_2/views_present", "image/block_6/views_present"]
+
+
+def recipe_of(**settings: object) -> CausalFilmRecipe:
+    return CausalFilmRecipe(CausalFilmSettings.model_validate(settings))
 
 
 def scores_of(made: tuple[CausalFilmRecipe, CalibratedCausalFilm], film_batch: Batch) -> Tensor:
@@ -37,12 +42,12 @@ def rows_of_batch(batch: Batch, rows: slice) -> Batch:
 
 
 def test_is_a_recipe() -> None:
-    assert isinstance(make_recipe("causal_film", Settings()), Recipe)
+    assert isinstance(make_recipe(Settings().recipe), Trained)
 
 
 def test_an_unknown_recipe_names_those_there_are() -> None:
-    with pytest.raises(SettingsError, match="causal_film"):
-        make_recipe("film", Settings())
+    with pytest.raises(SettingsError, match=r"no recipe 'film'.*causal_film"):
+        RECIPES.section("film")
 
 
 def test_the_module_holds_the_statistics_of_the_rows_it_was_given(make_film: MakeFilm, film_batch: Batch) -> None:
@@ -58,7 +63,7 @@ def test_the_module_holds_the_statistics_of_the_rows_it_was_given(make_film: Mak
 def test_tokens_are_standardised_where_the_settings_ask_for_it(make_film: MakeFilm, film_batch: Batch) -> None:
     _, plain = make_film()
     assert all(map(torch.equal, plain.inputs(film_batch).patches, [film_batch.features[name] for name in PATCHES]))
-    _, film = make_film(model={"standardise": True})
+    _, film = make_film({"standardise": True})
     inputs = film.inputs(film_batch)
     lengths = film_batch.features[AUDIO_LENGTH]
     real_audio = torch.cat([row[:length] for row, length in zip(inputs.audio, lengths, strict=True)])
@@ -70,7 +75,7 @@ def test_tokens_are_standardised_where_the_settings_ask_for_it(make_film: MakeFi
 
 
 def test_statistics_do_not_depend_on_how_the_rows_come(make_film: MakeFilm, film_batch: Batch) -> None:
-    recipe, film = make_film(model={"standardise": True})
+    recipe, film = make_film({"standardise": True})
     whole = {name: tensor.clone() for name, tensor in film.state_dict().items()}
     parts = [rows_of_batch(film_batch, rows) for rows in (slice(0, 3), slice(3, 4), slice(4, 10))]
     recipe.calibrate(film, parts, {})
@@ -84,7 +89,7 @@ def test_statistics_do_not_depend_on_how_the_rows_come(make_film: MakeFilm, film
         ({}, {}, {SENSOR}),
         ({"standardise": True}, {}, {SENSOR, VIDEO, AUDIO, *PATCHES}),
         ({}, {"noise": 0.1}, {SENSOR, VIDEO, AUDIO}),
-        ({"sensor_normalisation": "weld"}, {}, set()),
+        ({"sensor_normalisation": "sample"}, {}, set()),
         ({"film": "off", "standardise": True}, {}, {VIDEO, AUDIO, *PATCHES}),
         ({"film": "off"}, {"noise": 0.1}, {VIDEO, AUDIO}),
     ],
@@ -96,15 +101,14 @@ def test_asks_for_no_more_than_it_measures(
     train: Mapping[str, object],
     measured: set[str],
 ) -> None:
-    recipe, film = make_film(model=model, train=train)
+    recipe, film = make_film({**model, **train})
     assert {request.name for request in film.measured()} == measured
     assert set(recipe.needs().measures) - {AUDIO_LENGTH, *VIEWS} == measured
     recipe.calibrate(film, [film_batch.only(recipe.needs().measures)], {})
 
 
 def test_features_are_found_under_the_names_that_they_are_stored_as() -> None:
-    settings = Settings.model_validate({"model": {"image": "image_dinov2", "audio": "audio_b", "blocks": (8,)}})
-    recipe = make_recipe("causal_film", settings)
+    recipe = recipe_of(image="image_dinov2", audio="audio_b", blocks=(8,))
     assert [request.name for request in recipe.needs().features] == [
         "video/tokens",
         "audio_b/tokens",
@@ -122,22 +126,19 @@ def test_features_are_found_under_the_names_that_they_are_stored_as() -> None:
 
 
 def test_sensors_are_asked_for_only_where_film_uses_them() -> None:
-    recipe = make_recipe("causal_film", Settings.model_validate({"model": {"film": "off"}}))
+    recipe = recipe_of(film="off")
     assert "sensor" not in {request.feature_set for request in recipe.needs().features}
     assert "sensor" not in recipe.needs().modalities
 
 
 def test_a_store_without_sensors_can_be_used_without_film() -> None:
-    recipe = make_recipe("causal_film", Settings())
-    assert "--set model.film=off" in recipe.advice(["sensor"], held=["video"])
-    assert "--set model.film=off" not in recipe.advice(["audio"], held=["video"])
+    recipe = recipe_of()
+    assert "--set recipe.film=off" in recipe.advice(["sensor"], held=["video"])
+    assert "--set recipe.film=off" not in recipe.advice(["audio"], held=["video"])
 
 
 def test_nothing_is_optional_where_incomplete_welds_are_left_out() -> None:
-    recipes = {
-        missing: make_recipe("causal_film", Settings.model_validate({"model": {"missing": missing}}))
-        for missing in ("token", "leave_out")
-    }
+    recipes = {missing: recipe_of(missing=missing) for missing in ("token", "leave_out")}
     assert all(request.optional for request in recipes["token"].needs().features)
     assert not any(request.optional for request in recipes["leave_out"].needs().features)
     assert recipes["leave_out"].needs().modalities == recipes["token"].needs().modalities
@@ -156,7 +157,7 @@ def test_set_points_are_not_normalised_away(make_film: MakeFilm, film_batch: Bat
             (film(film.inputs(shifted)).z_process - film(film.inputs(film_batch)).z_process).abs().max().detach()
         )
 
-    _, by_weld = make_film(model={"sensor_normalisation": "weld"})
+    _, by_weld = make_film({"sensor_normalisation": "sample"})
     assert moved(film) > 1e-3
     assert moved(by_weld) < 1e-4
 
@@ -181,7 +182,7 @@ def test_encodings_are_single_precision_and_hold_all_that_is_asked_of_them(
 def test_half_precision_arithmetic_gives_single_precision_encodings(
     make_film: MakeFilm, film_batch: Batch, encoder: str, dtype: torch.dtype
 ) -> None:
-    recipe, film = make_film(model={"sensor_encoder": encoder}, target="ema")
+    recipe, film = make_film({"sensor_encoder": encoder}, target="ema")
     with torch.autocast("cpu", dtype=dtype):
         encodings = recipe.encode(film, film_batch, None)
     for name, expected in recipe.encode(film, film_batch, None).items():
@@ -243,7 +244,7 @@ def test_the_default_settings_build_the_published_model() -> None:
         TEXT: (512,),
     }
     with torch.device("meta"):
-        film = make_recipe("causal_film", Settings()).build(shapes)
+        film = recipe_of().build(shapes)
     assert isinstance(film, CalibratedCausalFilm) and film.film.absent is not None
     tokens = sum(parameter.numel() for parameter in film.film.absent.parameters())
     assert tokens == 3 * 512
@@ -253,7 +254,7 @@ def test_the_default_settings_build_the_published_model() -> None:
 @pytest.mark.parametrize("learnable", [True, False])
 @pytest.mark.parametrize("target", ["joint", "ema"])
 def test_the_exponent_of_gem_is_trained_or_not(make_film: MakeFilm, learnable: bool, target: str) -> None:
-    _, film = make_film(model={"learnable_gem": learnable}, target=target)
+    _, film = make_film({"learnable_gem": learnable}, target=target)
     exponents = {name: parameter for name, parameter in film.named_parameters() if name.endswith(".p")}
     assert len(exponents) == (4 if target == "ema" else 2)
     for name, exponent in exponents.items():
@@ -261,13 +262,10 @@ def test_the_exponent_of_gem_is_trained_or_not(make_film: MakeFilm, learnable: b
 
 
 def test_settings_that_contradict_one_another_are_refused() -> None:
-    with pytest.raises(SettingsError, match=r"modality_dropout.*model\.missing=token"):
-        make_recipe(
-            "causal_film",
-            Settings(model=ModelSettings(missing="leave_out"), train=TrainSettings(modality_dropout=0.1)),
-        )
+    with pytest.raises(SettingsError, match=r"modality_dropout.*recipe\.missing=token"):
+        recipe_of(missing="leave_out", modality_dropout=0.1)
     with pytest.raises(SettingsError, match="nothing to train on"):
-        make_recipe("causal_film", Settings(loss=LossSettings(cosine=0, l1=0, gram=0, text=0)))
+        recipe_of(loss={"cosine": 0, "l1": 0, "gram": 0, "text": 0})
 
 
 def test_views_that_blocks_do_not_share_count_as_no_photographs(make_film: MakeFilm, film_batch: Batch) -> None:

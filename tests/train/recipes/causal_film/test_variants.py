@@ -6,9 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from weldcache.configs.schema import ModelSettings, Settings
-from weldcache.train.recipes.causal_film.module import film_features
 from weldcache.train.recipes.causal_film.recipe import CausalFilmRecipe
+from weldcache.train.recipes.causal_film.settings import CausalFilmSettings
 from weldcache.train.recipes.recipe import Recipe, Trained
 from weldcache.train.types import Batch, Shapes
 
@@ -35,7 +34,7 @@ MODELS: dict[str, dict[str, object]] = {
     "no film": {"film": "off"},
     "gru": {"sensor_encoder": "gru"},
     "gru and split film": {"sensor_encoder": "gru", "film": "split"},
-    "sensors by weld": {"sensor_normalisation": "weld"},
+    "sensors by sample": {"sensor_normalisation": "sample"},
     "bottleneck": {"decoder_bottleneck": 6},
     "no dropout": {"dropout": 0.0, "decoder_dropout": 0.0},
     "text head": {"text_head": True},
@@ -62,18 +61,14 @@ AUGMENTATIONS: dict[str, dict[str, object]] = {
     "everything": {"feature_mask": 0.2, "noise": 0.1, "mixup": 0.2, "modality_dropout": 0.2},
 }
 VARIANTS = [
-    *(pytest.param({"model": model}, id=name) for name, model in MODELS.items()),
+    *(pytest.param(model, id=name) for name, model in MODELS.items()),
     *(pytest.param({"loss": loss}, id=name) for name, loss in LOSSES.items()),
-    *(pytest.param({"train": train}, id=name) for name, train in AUGMENTATIONS.items()),
+    *(pytest.param(augmentation, id=name) for name, augmentation in AUGMENTATIONS.items()),
 ]
 
 
-def settings_for(variant: Mapping[str, Mapping[str, object]]) -> Settings:
-    return Settings.model_validate(dict(variant) | {"model": SMALL | dict(variant.get("model", {}))})
-
-
-def recipe_for(settings: Settings) -> CausalFilmRecipe:
-    return CausalFilmRecipe(film_features(settings), model=settings.model, loss=settings.loss, train=settings.train)
+def settings_for(variant: Mapping[str, object]) -> CausalFilmSettings:
+    return CausalFilmSettings.model_validate(SMALL | dict(variant))
 
 
 def shapes_of(recipe: Recipe, widths: Mapping[str, int]) -> Shapes:
@@ -110,8 +105,8 @@ def batch_for(recipe: Recipe, generator: torch.Generator) -> Batch:
     return Batch(features, present)
 
 
-def built(settings: Settings, batch: Batch, generator: torch.Generator) -> tuple[Trained, nn.Module]:
-    recipe = recipe_for(settings)
+def built(settings: CausalFilmSettings, batch: Batch, generator: torch.Generator) -> tuple[Trained, nn.Module]:
+    recipe = CausalFilmRecipe(settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
         model = recipe.build(shapes_of(recipe, SMALL_WIDTHS))
@@ -121,11 +116,9 @@ def built(settings: Settings, batch: Batch, generator: torch.Generator) -> tuple
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_learns_and_gives_encodings_of_its_width(
-    variant: Mapping[str, Mapping[str, object]], generator: torch.Generator
-) -> None:
+def test_learns_and_gives_encodings_of_its_width(variant: Mapping[str, object], generator: torch.Generator) -> None:
     settings = settings_for(variant)
-    batch = batch_for(recipe_for(settings), generator)
+    batch = batch_for(CausalFilmRecipe(settings), generator)
     recipe, model = built(settings, batch, generator)
 
     def validation_loss() -> float:
@@ -145,13 +138,13 @@ def test_learns_and_gives_encodings_of_its_width(
     assert validation_loss() < 0.7 * before
     encodings = recipe.encode(model, batch, None)
     for encoding in recipe.loss(model, encodings, {}).watched.values():
-        assert encoding.shape[1] == settings.model.d_model
+        assert encoding.shape[1] == settings.d_model
     scores = recipe.predict(model, encodings).score
     assert scores.shape == (NUM_ROWS,) and scores.isfinite().all()
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_parameters_are_those_of_the_layers(variant: Mapping[str, Mapping[str, object]]) -> None:
+def test_parameters_are_those_of_the_layers(variant: Mapping[str, object]) -> None:
     settings = settings_for(variant)
     assert num_trained(settings, SMALL_WIDTHS) == expected_count(settings, SMALL_WIDTHS)
 
@@ -160,26 +153,26 @@ def test_parameters_are_those_of_the_layers(variant: Mapping[str, Mapping[str, o
 @pytest.mark.parametrize(("width", "sensor_hidden", "published"), [(512, 128, 13_508_864), (384, 96, 10_170_208)])
 def test_published_counts(width: int, sensor_hidden: int, published: int, missing: str) -> None:
     model = {"d_model": width, "sensor_hidden": sensor_hidden, "pooling": ["mean", "max"], "missing": missing}
-    settings = Settings.model_validate({"model": model})
+    settings = CausalFilmSettings.model_validate(model)
     apart = (3 * width if missing == "token" else 0) + (0 if width == 512 else linear(width, 512))
     assert num_trained(settings, FULL_WIDTHS) == published + apart == expected_count(settings, FULL_WIDTHS)
 
 
-def num_trained(settings: Settings, widths: Mapping[str, int]) -> int:
-    recipe = recipe_for(settings)
+def num_trained(settings: CausalFilmSettings, widths: Mapping[str, int]) -> int:
+    recipe = CausalFilmRecipe(settings)
     with torch.device("meta"):
         model = recipe.build(shapes_of(recipe, widths))
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
-def expected_count(settings: Settings, widths: Mapping[str, int]) -> int:
-    model, d = settings.model, settings.model.d_model
+def expected_count(model: CausalFilmSettings, widths: Mapping[str, int]) -> int:
+    d = model.d_model
     projectors = sum(linear(widths[name], model.hidden_width) + norm(model.hidden_width) for name in ("video", "audio"))
     projectors += 2 * linear(model.hidden_width, d)
     process = model.num_layers * (8 * linear(d, d) + linear(d, 2 * d) + linear(2 * d, d) + 3 * norm(d)) + norm(d)
     inner = model.decoder_bottleneck or d
     decoder = linear(d, inner) + norm(inner) + linear(inner, d)
-    has_text_head = settings.loss.text > 0 and (model.text_head or d != widths["text"])
+    has_text_head = model.loss.text > 0 and (model.text_head or d != widths["text"])
     text_head = linear(d, widths["text"]) if has_text_head else 0
     tokens = 3 * d if model.missing == "token" else 0
     return projectors + _sensors(model) + process + _result(model, widths["image"]) + decoder + text_head + tokens
@@ -193,7 +186,7 @@ def norm(width: int) -> int:
     return 2 * width
 
 
-def _sensors(model: ModelSettings) -> int:
+def _sensors(model: CausalFilmSettings) -> int:
     if model.film == "off":
         return 0
     h = model.sensor_hidden
@@ -205,7 +198,7 @@ def _sensors(model: ModelSettings) -> int:
     return linear(6, h) + 2 * (norm(h) + mamba + inner * h) + norm(h) + head
 
 
-def _result(model: ModelSettings, width: int) -> int:
+def _result(model: CausalFilmSettings, width: int) -> int:
     poolings = [model.pooling] * len(model.blocks) if isinstance(model.pooling, str) else list(model.pooling)
     parts = [pooling.split("+") for pooling in poolings]
     pooling = sum(len(kinds) * norm(width) + model.learnable_gem * kinds.count("gem") for kinds in parts)

@@ -11,13 +11,12 @@ from weldcache.errors import TrainingError
 from weldcache.train.data import resident
 from weldcache.train.data.batches import BatchSource
 from weldcache.train.data.feature_reader import FeatureReader
-from weldcache.train.data.loading import Loading, load_features
 from weldcache.train.data.requests import shapes_for
-from weldcache.train.data.resident import ResidentFeatures
+from weldcache.train.data.resident import Loading, ResidentFeatures, load_features
 from weldcache.train.data.samples import choose_samples
 from weldcache.train.data.streamed import StreamedFeatures
 from weldcache.train.pipeline import calibrate
-from weldcache.train.recipes.registry import make_recipe
+from weldcache.train.recipes.recipe import make_recipe
 from weldcache.train.tasks import AnomalyTask
 
 MakeSettings = Callable[..., Settings]
@@ -26,7 +25,7 @@ Load = Callable[[Loading], tuple[BatchSource, BatchSource]]
 
 @pytest.fixture
 def load(toy_store: FeatureStore, toy_settings: MakeSettings) -> Load:
-    recipe = make_recipe("causal_film", toy_settings())
+    recipe = make_recipe(toy_settings().recipe)
     samples = choose_samples(toy_store, recipe, task=AnomalyTask(), monitor="val_auroc")
     reader = FeatureReader(toy_store, recipe.needs().features)
 
@@ -75,8 +74,7 @@ def test_statistics_are_the_same_to_the_last_bit(
     load: Load, toy_store: FeatureStore, toy_settings: MakeSettings, standardise: bool
 ) -> None:
     settings = toy_settings()
-    model = settings.model.model_copy(update={"standardise": standardise})
-    recipe = make_recipe("causal_film", settings.model_copy(update={"model": model}))
+    recipe = make_recipe(settings.recipe.model_copy(update={"standardise": standardise}))
     found = []
     for loading in ("resident", "streamed"):
         with torch.random.fork_rng(devices=[]):

@@ -12,16 +12,15 @@ from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
 from weldcache.configs.schema import Settings
 from weldcache.metrics.auroc import auroc
-from weldcache.train.collapse import spread
 from weldcache.train.data.feature_reader import FeatureReader
 from weldcache.train.data.resident import load_resident
 from weldcache.train.data.streamed import StreamedFeatures
-from weldcache.train.encoding import encode, encode_all, passes
 from weldcache.train.pipeline import train
 from weldcache.train.recipes.recipe import Trained
 from weldcache.train.runs.trained_run import TrainedRun, load_run
+from weldcache.train.scoring import encode, encode_all, passes
 from weldcache.train.tasks import AnomalyTask
-from weldcache.train.validation import Validator
+from weldcache.train.validation import Validator, spread
 
 MakeSettings = Callable[..., Settings]
 CPU = torch.device("cpu")

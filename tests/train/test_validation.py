@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from weldcache.train.collapse import effective_rank, spread
+from weldcache.train.validation import effective_rank, spread
 
 
 def test_directions_of_equal_spread_count_fully() -> None:

@@ -1,0 +1,62 @@
+"""Settings of earlier versions: a person is told the new name, what a run saved is read as it was meant."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from weldcache.configs.load import load_settings, settings_from_file, settings_from_record
+from weldcache.configs.moved import upgraded
+from weldcache.configs.schema import Settings
+from weldcache.errors import SettingsError
+
+
+def saved(recipe: str, **model: object) -> dict[str, Any]:
+    """The sections that recipes were set in by version 0.1, as its runs saved them."""
+    return {
+        "image": {"store_as": "image_dinov2"},
+        "frames": {"store_as": "stills"},
+        "model": {"d_model": 256, "blocks": [8, 12], "standardise": True, **model},
+        "loss": {"gram": 0.0, "target": "ema"},
+        "autoencoder": {"hidden": 32, "bottleneck": 8},
+        "train": {"recipe": recipe, "epochs": 7, "feature_mask": 0.1, "noise": 0.0, "mixup": 0.3},
+    }
+
+
+@pytest.mark.parametrize(
+    ("key", "now"),
+    [
+        ("model.gate=false", "recipe.gate"),
+        ("loss.gram=0", "recipe.loss.gram"),
+        ("autoencoder.hidden=8", "recipe.hidden"),
+        ("train.recipe=video_ae", "recipe.name"),
+        ("train.mixup=0.2", "recipe.mixup"),
+    ],
+)
+def test_a_former_name_is_refused_with_the_new_one(tmp_path: Path, key: str, now: str) -> None:
+    with pytest.raises(SettingsError, match=rf"{key.partition('=')[0]} is {now} now"):
+        load_settings("demo", overrides=[key], folder=tmp_path)
+
+
+def test_a_setting_that_the_recipe_does_not_read_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"no setting recipe\.mixup"):
+        load_settings("video_ae", overrides=["recipe.mixup=0.2"], folder=tmp_path)
+    with pytest.raises(SettingsError, match=r"no setting recipe\.d_model"):
+        load_settings("v5", overrides=["recipe.name=nearest", "recipe.d_model=8"], folder=tmp_path)
+
+
+def test_what_a_run_saved_means_the_same(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(saved("causal_film", sensor_normalisation="weld")))
+    settings = settings_from_file(tmp_path / "config.yaml")
+    told = {"image": "image_dinov2", "d_model": 256, "blocks": [8, 12], "feature_mask": 0.1, "mixup": 0.3}
+    for name, value in {**told, "sensor_normalisation": "sample", "standardise": True}.items():
+        assert settings.recipe.model_dump(mode="json")[name] == value
+    assert settings.recipe.model_dump()["loss"]["target"] == "ema" and settings.train.epochs == 7
+    autoencoder = settings_from_record(saved("video_ae")).recipe.model_dump()
+    assert autoencoder == {"name": "video_ae", "frames": "stills", "hidden": 32, "bottleneck": 8, "standardise": True}
+
+
+def test_settings_of_this_version_stay() -> None:
+    told = Settings().model_dump(mode="json")
+    assert upgraded(told) == told
