@@ -33,8 +33,8 @@ from weldcache.cache.store import FeatureStore
 from weldcache.cache.tensors import read_tensor
 from weldcache.configs.load import load_settings
 from weldcache.configs.schema import Settings
-from weldcache.extract.backbones.families import Family
 from weldcache.extract.backbones.random_backbone import save_random_backbone
+from weldcache.extract.backbones.spec import Family
 from weldcache.extract.features.kind import Encoder, Prepared
 from weldcache.extract.features.load import load_features, num_workers
 from weldcache.extract.pipeline import extract

@@ -17,8 +17,8 @@ from harness import describe_machine, print_json
 from weldcache.cache.store import FeatureStore
 from weldcache.configs.load import load_settings
 from weldcache.configs.schema import Settings
-from weldcache.extract.backbones.families import Family
 from weldcache.extract.backbones.random_backbone import save_random_backbone
+from weldcache.extract.backbones.spec import Family
 from weldcache.extract.estimation.estimate import plan_and_estimate
 from weldcache.extract.pipeline import run_plan
 from weldcache.extract.reconcile import reconcile

@@ -10,9 +10,9 @@ from ..features.settings import BackboneSettings
 from .audio_spectrogram import AudioSpectrogramTransformer, load_ast
 from .checkpoint import Checkpoint, open_checkpoint
 from .clip_text import TextEncoder, load_clip_text
-from .families import FAMILY_OF_MODEL_TYPE, TITLES, Family
 from .pretrained import Models, Placement
 from .random_backbone import demo_backbone_folder
+from .spec import FAMILY_OF_MODEL_TYPE, TITLES, Family
 from .vision_transformer import VisionTransformer, load_vision_transformer
 from .vjepa2 import VJepa2, load_vjepa2
 

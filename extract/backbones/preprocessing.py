@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from jaxtyping import Float32, UInt8
@@ -20,11 +21,14 @@ from torch import Tensor
 from ...documents import Json
 from ...errors import BackboneError
 from ..decode.decoded import Photographs, VideoClip
-from ..decode.resize import INTERPOLATION, resize_antialiased
+from ..decode.media import memory_told
 from .checkpoint import read_json_object
 
 IMAGE_FILES = ("preprocessor_config.json",)
 VIDEO_FILES = ("video_preprocessor_config.json", "preprocessor_config.json")
+
+# Names what `resize_antialiased` does, for manifests: features made by another resize must not pass for these.
+INTERPOLATION = "opencv: area where an axis shrinks, linear where it grows"
 
 # ImageNet's channel statistics, with which V-JEPA 2, DINOv2 and DINOv3 were all trained.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -167,3 +171,25 @@ def _positive(value: Json, *, path: Path) -> float:
     if number <= 0:
         raise BackboneError(f"{path}: expected a number above 0, got {value!r}.")
     return number
+
+
+def resize_antialiased(
+    image: UInt8[np.ndarray, "height_in width_in 3"], *, height: int, width: int
+) -> UInt8[np.ndarray, "height width 3"]:
+    """The whole image at `height` x `width` pixels; the aspect ratio is the caller's concern.
+
+    An axis that shrinks is averaged over the pixels it covers, so nothing aliases; one that grows is interpolated
+    linearly, which never overshoots.
+    """
+    resized = _resize(image, height=min(height, image.shape[0]), width=min(width, image.shape[1]))
+    return _resize(resized, height=height, width=width)
+
+
+def _resize(image: UInt8[np.ndarray, "..."], *, height: int, width: int) -> UInt8[np.ndarray, "..."]:
+    if image.shape[:2] == (height, width):
+        return image
+    # OpenCV turns "area" into "linear", without antialiasing, as soon as one axis grows: hence one kind at a time.
+    shrinks = height <= image.shape[0] and width <= image.shape[1]
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    with memory_told():
+        return np.asarray(cv2.resize(image, (width, height), interpolation=interpolation), dtype=np.uint8)

@@ -19,10 +19,8 @@ from transformers.utils import logging as transformers_logging
 from ...documents import Json
 from ...errors import BackboneError
 from ...wording import count_of, shortened
-from .checkpoint import Checkpoint, weight_files
-from .families import FAMILY_OF_MODEL_TYPE
-from .spec import BackboneSpec
-from .weights import hash_weights
+from .checkpoint import Checkpoint, hash_weights, weight_files
+from .spec import FAMILY_OF_MODEL_TYPE, BackboneSpec
 
 Model = TypeVar("Model", bound=PreTrainedModel)
 Config = TypeVar("Config", bound=PreTrainedConfig)

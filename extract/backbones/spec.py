@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ParamSpec, Protocol, TypeVar, runtime_checkable
+from typing import Any, Literal, ParamSpec, Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Float32, UInt8
@@ -11,6 +11,26 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ...documents import Json
 from ..decode.decoded import AudioWindows, Photographs, VideoClip
+
+Family = Literal["vjepa2", "ast", "dinov3", "dinov2", "clip_text"]
+
+FAMILY_OF_MODEL_TYPE: Mapping[str, Family] = {
+    "vjepa2": "vjepa2",
+    "audio-spectrogram-transformer": "ast",
+    "dinov3_vit": "dinov3",
+    "dinov2": "dinov2",
+    "clip": "clip_text",
+    "clip_text_model": "clip_text",
+}
+
+# How a person knows them.
+TITLES: Mapping[Family, str] = {
+    "vjepa2": "V-JEPA 2",
+    "ast": "Audio Spectrogram Transformer",
+    "dinov3": "DINOv3 ViT",
+    "dinov2": "DINOv2",
+    "clip_text": "CLIP",
+}
 
 Decoded = TypeVar("Decoded", contravariant=True)
 Parameters = ParamSpec("Parameters")

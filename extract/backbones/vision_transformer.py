@@ -4,20 +4,18 @@ Block k means the output of the k-th block, counted from 1, before the final nor
 `hidden_states[k]`, index 0 being the embedding.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 import torch
 from jaxtyping import Float, UInt8
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import Dinov2Config, Dinov2Model, DINOv3ViTConfig, DINOv3ViTModel
 
 from ...documents import Json
 from ...errors import BackboneError
 from ..decode.decoded import Photographs
 from .checkpoint import Checkpoint
-from .dino import Trunk, dinov2_trunk, dinov3_trunk
-from .families import FAMILY_OF_MODEL_TYPE
 from .preprocessing import (
     IMAGE_FILES,
     PUBLISHED_IMAGE_SIZE,
@@ -27,7 +25,7 @@ from .preprocessing import (
     read_pixel_preprocessing,
 )
 from .pretrained import LazyModel, Models, load_config, patch_side
-from .spec import BackboneSpec, Preparation, count_flops
+from .spec import FAMILY_OF_MODEL_TYPE, BackboneSpec, Preparation, count_flops
 
 _OUTPUT: dict[str, Json] = {
     "hidden_state": "output of the block, before the final norm",
@@ -35,6 +33,47 @@ _OUTPUT: dict[str, Json] = {
     "cls": "CLS token",
     "mean": "mean over patches, in float32",
 }
+
+
+class Trunk(nn.Module):
+    """A vision transformer that stops where it is told to, without the final norm.
+
+    DINOv2 (Oquab et al., 2023) adds learned positions to its patches, interpolated to the size of the input. DINOv3
+    (Siméoni et al., 2025) turns queries and keys by rotary positions in every block, and has register tokens between
+    CLS and the patches.
+    """
+
+    def __init__(
+        self, embeddings: nn.Module, *, blocks: nn.ModuleList, rotary: nn.Module | None, num_prefix_tokens: int
+    ) -> None:
+        super().__init__()
+        self.embeddings = embeddings
+        self.blocks = blocks
+        self.rotary = rotary
+        self.num_prefix_tokens = num_prefix_tokens  # CLS and registers, which stand before the patches
+
+    def block_outputs(self, pixels: Float[Tensor, "pictures 3 height width"]) -> Iterator[Tensor]:
+        """Tokens after each block in turn, (pictures, prefix + patches, dim); a block runs when it is asked for."""
+        tokens = self.embeddings(pixels)
+        positions = {} if self.rotary is None else {"position_embeddings": self.rotary(pixels)}
+        for block in self.blocks:
+            tokens = block(tokens, **positions)
+            yield tokens
+
+
+def dinov2_trunk(model: Dinov2Model) -> Trunk:
+    """The trunk of DINOv2."""
+    return Trunk(model.embeddings, blocks=model.encoder.layer, rotary=None, num_prefix_tokens=1)
+
+
+def dinov3_trunk(model: DINOv3ViTModel) -> Trunk:
+    """The trunk of DINOv3."""
+    return Trunk(
+        model.embeddings,
+        blocks=model.model.layer,
+        rotary=model.rope_embeddings,
+        num_prefix_tokens=1 + model.config.num_register_tokens,
+    )
 
 
 class VisionTransformer:

@@ -1,20 +1,19 @@
 """Audio: a whole recording in consecutive windows of equal length."""
 
 import errno
+import hashlib
 import math
 from pathlib import Path
 
 import numpy as np
 import soundfile
-from jaxtyping import Float32
+from jaxtyping import Float32, Float64, Int32
 
 from ...errors import DecodeError
 from ...wording import count_of
 from ..features.settings import SoundSettings
-from . import flac
-from .decoded import AudioWindows
-from .loudness import FLOOR, heard_span
-from .media_file import require_readable
+from .decoded import AudioWindows, high_span, never
+from .media import require_readable
 
 SAMPLE_RATE = 16_000
 RATES, MAX_CHANNELS = SoundSettings().rates, SoundSettings().max_channels
@@ -38,6 +37,23 @@ _LOUD_SHARE = 0.01  # of samples above that, at most; more are no clicks, but an
 
 Channels = Float32[np.ndarray, "samples channels"]
 Waveform = Float32[np.ndarray, " samples"]
+
+# The numbers of STREAMINFO: where it begins and what it holds.
+_MAGIC, _HEADER = b"fLaC", slice(8, 42)
+_CHECKSUM = slice(18, 34)
+_LAST_BLOCK = 0x80
+
+# By the low half of a frame's third byte; 12 to 14: at the end of the frame's header, in units of so many hertz.
+_RATES = (None, 88_200, 176_400, 192_000, 8_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000)
+_UNITS = {12: (1, 1000), 13: (2, 1), 14: (2, 10)}
+_BLOCK_SIZE_BYTES = {6: 1, 7: 2}  # by the high half: how many say the block's size at the end of the frame's header
+_BYTES_OF_SAMPLE = {"PCM_S8": 1, "PCM_16": 2, "PCM_24": 3}
+
+LOUDNESS_SECONDS = 0.05
+
+_HOLD = 6  # windows: what lasts less than 0.3 s is a click, a hammer blow, a word
+_MIN_CONTRAST_DB = 6.0
+FLOOR = 1e-4  # of full scale, 3 steps of 16 bits: quieter than that is all silence
 
 
 def decode_audio(
@@ -108,13 +124,13 @@ def _read(
 
 
 def _read_flac(path: Path, file: soundfile.SoundFile) -> Channels:
-    rate = flac.rate_of_first_frame(path)
+    rate = rate_of_first_frame(path)
     if rate not in (None, file.samplerate):
         raise DecodeError(
             f"{path}: the header says {file.samplerate} samples a second and the sound itself {rate}: it is damaged."
         )
     samples = file.read(dtype="int32", always_2d=True)
-    if len(samples) == file.frames and not flac.holds_checksum(path, samples, subtype=file.subtype):
+    if len(samples) == file.frames and not holds_checksum(path, samples, subtype=file.subtype):
         raise DecodeError(
             f"{path}: what decodes ({count_of(len(samples), 'sample')}) is not what the header's checksum is of: it is "
             "damaged."
@@ -189,3 +205,56 @@ def _windows(waveform: Waveform, *, size: int, notes: tuple[str, ...]) -> AudioW
     num_valid[-1] = len(waveform) - (count - 1) * size
     arc_on = heard_span(waveform, rate=SAMPLE_RATE)
     return AudioWindows(samples=samples, num_valid=num_valid, arc_on=arc_on, notes=notes)
+
+
+# What a FLAC file says of itself twice, which must agree. libsndfile believes the stream's header: a rate that was
+# damaged there would be resampled, and samples beyond a damaged count never read. Each frame of sound says its rate
+# again, and the header holds a checksum of all samples.
+
+
+def rate_of_first_frame(path: Path) -> int | None:
+    """Samples a second as the first frame of sound has it; None where it refers to the header or cannot be found."""
+    with path.open("rb") as file:
+        if file.read(4) != _MAGIC:
+            return None
+        block = file.read(4)
+        while len(block) == 4 and not block[0] & _LAST_BLOCK:
+            file.seek(int.from_bytes(block[1:]), 1)
+            block = file.read(4)
+        if len(block) < 4:
+            return None
+        file.seek(int.from_bytes(block[1:]), 1)
+        frame = file.read(16)
+    if len(frame) < 16 or frame[0] != 0xFF or frame[1] & 0xFC != 0xF8:
+        return None
+    code = frame[2] & 0x0F
+    if code in _UNITS:
+        # Behind four bytes and the frame's number, which is 0 and one byte long.
+        start, (width, unit) = 5 + _BLOCK_SIZE_BYTES.get(frame[2] >> 4, 0), _UNITS[code]
+        return int.from_bytes(frame[start : start + width]) * unit
+    return _RATES[code] if code < len(_RATES) else None
+
+
+def holds_checksum(path: Path, samples: Int32[np.ndarray, "samples channels"], *, subtype: str) -> bool:
+    """Whether `samples`, in the upper bits of 32, are what the header's MD5 is of; so they are where it has none."""
+    with path.open("rb") as file:
+        expected = file.read(_HEADER.stop)[_HEADER][_CHECKSUM]
+    if not any(expected):
+        return True
+    little = samples.astype("<i4", order="C").view(np.uint8).reshape(*samples.shape, 4)
+    return hashlib.md5(little[..., -_BYTES_OF_SAMPLE[subtype] :].tobytes(), usedforsecurity=False).digest() == expected
+
+
+def heard_span(waveform: Float32[np.ndarray, " samples"], *, rate: int) -> Float64[np.ndarray, " 2"]:
+    """Onset and end of the welding sound, in seconds from the first sample; NaN twice where nothing stands out.
+
+    From the RMS of 50 ms windows in decibels, each sample less the one before it: mains hum and the rumble of a hall,
+    which are louder than a quiet arc, lose 30 dB by that, and the arc's crackle nothing. A recording with the arc on
+    from its first to its last sample has nothing to stand out from.
+    """
+    size = round(LOUDNESS_SECONDS * rate)
+    steps = np.diff(waveform)
+    windows = steps[: len(steps) // size * size].reshape(-1, size)
+    rms = np.sqrt(np.einsum("ws,ws->w", windows, windows, dtype=np.float64) / size)
+    span = high_span(20 * np.log10(rms + FLOOR), hold=_HOLD, min_contrast=_MIN_CONTRAST_DB)
+    return never() if span is None else np.array([span[0], span[1] + 1]) * (size / rate)

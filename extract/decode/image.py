@@ -13,12 +13,9 @@ from ...configs.section import Rectangle
 from ...errors import DecodeError
 from ...wording import count_of
 from ..features.settings import PhotographsSettings
-from .complaints import complaints_unheard
 from .decoded import Photographs
-from .media_file import read_content
-from .opencv import check_memory, memory_told
+from .media import check_memory, complaints_unheard, memory_told, read_content
 from .picture_file import check_picture
-from .rectangle import crop_to, paint_over
 
 Picture = UInt8[np.ndarray, "height width 3"]
 DeepPicture = UInt8[np.ndarray, "height width 3"] | UInt16[np.ndarray, "height width 3"]
@@ -31,6 +28,9 @@ _MAX_MEGAPIXELS = PhotographsSettings().max_megapixels
 _DARK = 16  # of 255; the brightest of those
 _ONE_COLOUR = 8  # of 255; between the darkest and the brightest of those, in any channel
 _PIXELS_LOOKED_AT = 50_000
+
+# ImageNet's mean colour in RGB, the mean that vision backbones subtract: about zero once normalised.
+MASK_COLOUR = (124, 116, 104)
 
 
 def decode_photographs(
@@ -149,3 +149,36 @@ def _shows_nothing(picture: Picture) -> Iterator[str]:
     elif (brightest - darkest).max() < _ONE_COLOUR:
         colour = ", ".join(f"{level:.0f}" for level in (darkest + brightest) / 2)
         yield f"the photograph shows nothing but one colour (red, green, blue: {colour} of 255)"
+
+
+def paint_over(
+    picture: UInt8[np.ndarray, "height width 3"], *, masks: Sequence[Rectangle]
+) -> UInt8[np.ndarray, "height width 3"]:
+    """A copy in which every pixel that a mask touches, however slightly, has `MASK_COLOUR`."""
+    painted = picture.copy()
+    height, width = picture.shape[:2]
+    for left, top, right, bottom in masks:
+        columns = slice(math.floor(left * width), math.ceil(right * width))
+        rows = slice(math.floor(top * height), math.ceil(bottom * height))
+        painted[rows, columns] = MASK_COLOUR
+    return painted
+
+
+def crop_to(picture: UInt8[np.ndarray, "height width 3"], *, crop: Rectangle) -> UInt8[np.ndarray, "_height _width 3"]:
+    """The pixels that lie within `crop` as a whole, so that nothing from outside it shows.
+
+    Where no row or column does, the one at the middle of the crop is taken: no crop is empty.
+    """
+    height, width = picture.shape[:2]
+    left, top, right, bottom = crop
+    return picture[_within(top, bottom, size=height), _within(left, right, size=width)].copy()
+
+
+def _within(start: float, end: float, *, size: int) -> slice:
+    slack = 1e-6  # of a pixel: 0.1 of 30 pixels are 3, whatever floating point makes of it
+    first = math.ceil(start * size - slack)
+    last = math.floor(end * size + slack)
+    if first >= last:
+        first = min(int((start + end) / 2 * size), size - 1)
+        last = first + 1
+    return slice(first, last)

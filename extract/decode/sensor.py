@@ -10,8 +10,7 @@ from jaxtyping import Float64, Int64
 
 from ...errors import DecodeError
 from ...wording import count_of, listed, shortened
-from .decoded import SensorSeries
-from .onset import never
+from .decoded import SensorSeries, never
 from .sensor_clock import read_clock
 from .sensor_rows import MOST_SHOWN, SeriesFormat, read_sensor_rows
 

@@ -21,7 +21,7 @@ from jaxtyping import Float64, Int64
 from ...documents import foreign_kind
 from ...errors import DecodeError
 from ...wording import count_of, shortened
-from .media_file import read_content
+from .media import read_content
 
 MOST_BYTES = 64 << 20  # an hour at 200 rows a second; real files have 15 to 50 kB
 

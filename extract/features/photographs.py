@@ -11,8 +11,7 @@ from torch import Tensor
 from ...cache.arrays import ArraySpec, FeatureSetSpec, StorageType
 from ..backbones.spec import ImageBackbone, Preparation
 from ..decode.decoded import Photographs
-from ..decode.image import decode_photographs
-from ..decode.rectangle import MASK_COLOUR
+from ..decode.image import MASK_COLOUR, decode_photographs
 from ..sources.source import Sample
 from .kind import OPENCV, Features, Prepared, Tools, made_by
 from .settings import PhotographsSettings

@@ -37,10 +37,10 @@ def other(kind: str) -> bytes:
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (lambda: jpeg(width=30_000, height=30_000), r"30,000 x 30,000 pixels.* image\.max_megapixels"),
-        (lambda: jpeg(width=65_535, height=65_535, empty_scans=50), r"image\.max_megapixels"),
+        (lambda: jpeg(width=30_000, height=30_000), r"30,000 x 30,000 pixels.* max_megapixels"),
+        (lambda: jpeg(width=65_535, height=65_535, empty_scans=50), r"max_megapixels"),
         (lambda: jpeg(width=9_000, height=9_000, empty_scans=20_000), "scans"),
-        (lambda: other("PNG"), r"image\.max_megapixels"),
+        (lambda: other("PNG"), r"max_megapixels"),
         (lambda: b"\xff\xd8" + b"\xff\xfe\x00\x02" * 2_000_000, "segments"),
         (lambda: b"\xff\xd8" + b"\xff" * 4_000_000 + b"\0", "cut short"),
     ],

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from weldcache.errors import BackboneError
 from weldcache.extract.backbones import pretrained
-from weldcache.extract.backbones.families import Family
 from weldcache.extract.backbones.load import BackboneLoader
 from weldcache.extract.backbones.random_backbone import demo_backbone_folder
+from weldcache.extract.backbones.spec import Family
 from weldcache.extract.backbones.vision_transformer import VisionTransformer
 from weldcache.extract.features.settings import (
     BackboneSettings,

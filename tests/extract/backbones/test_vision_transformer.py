@@ -13,10 +13,10 @@ from transformers.models.dinov2.modeling_dinov2 import Dinov2Layer
 from transformers.models.dinov3_vit.modeling_dinov3_vit import DINOv3ViTLayer
 
 from weldcache.errors import BackboneError
-from weldcache.extract.backbones.families import Family
 from weldcache.extract.backbones.load import BackboneLoader
 from weldcache.extract.backbones.preprocessing import PixelPreprocessing
 from weldcache.extract.backbones.random_backbone import demo_backbone_folder
+from weldcache.extract.backbones.spec import Family
 from weldcache.extract.backbones.vision_transformer import VisionTransformer
 from weldcache.extract.features.settings import BackboneSettings
 

@@ -248,7 +248,7 @@ def test_a_value_beyond_the_limit_is_an_empty_cell_and_told(weld: WriteCsv, glit
 
 def test_limits_are_those_of_the_settings(weld: WriteCsv) -> None:
     limits = (100.0, 1000.0, 1000.0, 100.0, 1e6, 1000.0)
-    with pytest.raises(DecodeError, match=r"Primary Weld Current.*sensor\.limits"):
+    with pytest.raises(DecodeError, match=r"Primary Weld Current.*limits"):
         decode_sensors(weld(), num_steps=64, series=replace(WELDING_MACHINE, limits=limits))
 
 

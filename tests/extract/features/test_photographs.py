@@ -12,7 +12,7 @@ from torch import Tensor
 
 from weldcache.extract.backbones.spec import BackboneSpec
 from weldcache.extract.decode.decoded import Photographs
-from weldcache.extract.decode.rectangle import MASK_COLOUR
+from weldcache.extract.decode.image import MASK_COLOUR
 from weldcache.extract.features.kind import Prepared
 from weldcache.extract.features.photographs import PhotographsEncoder
 from weldcache.extract.features.settings import PhotographsSettings

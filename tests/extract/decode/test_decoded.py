@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weldcache.extract.decode.onset import high_span
+from weldcache.extract.decode.decoded import high_span
 
 
 def two_levels(*, lengths: tuple[int, int, int], noise: float, seed: int = 0) -> np.ndarray:
