@@ -6,7 +6,7 @@
     variants:
       a name:
         config: stage1                      a preset, or a settings file beside the list
-        set: {model.gate: false}            settings of this variant
+        set: {recipe.gate: false}           settings of this variant
         recorded: {val: 0.9, test: 0.88}    AUROCs known from elsewhere, shown beside those found here
 
 The first variant is the one that the others are compared with. Later settings win: the folder's own, the variant's

@@ -137,7 +137,7 @@ def _about_collapse(found: Mapping[str, Representation], *, num_normal: int) -> 
                 f"The representation {name} shows signs of collapse at the best epoch, {representation.best.epoch}: "
                 f"{' and '.join(signs)}. Samples then look nearly alike to the model, and its scores may hang on "
                 "little. It is a sign, not a verdict, as partial collapse can go along with a better AUROC: compare "
-                "with a run that guards against it (settings of the section `loss`)."
+                "with a run that guards against it (settings of its loss)."
             )
 
 

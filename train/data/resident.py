@@ -127,7 +127,7 @@ def _require_memory(needed: int, *, device: torch.device) -> None:
         raise TrainingError(
             f"The features take {format_size(needed)} and {device} has {format_size(available_bytes(device) or 0)} "
             f"free, of which {_USABLE_SHARE:.0%} are used at most. Stream them from the cache with --set "
-            "train.loading=streamed, choose fewer blocks with --set model.blocks=[...], or make room."
+            "train.loading=streamed, have the recipe look at fewer of them, or make room."
         )
 
 

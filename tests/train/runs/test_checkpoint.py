@@ -399,5 +399,5 @@ def test_a_run_does_not_go_on_with_another_stream_of_random_numbers(toy_settings
 
 def test_what_decides_is_told_by_section(toy_settings: MakeSettings) -> None:
     told = deciding_settings(toy_settings())
-    assert told["train"]["lr"] == 1e-3 and told["model"]["d_model"] == 16 and "l1" in told["loss"]
+    assert told["train"]["lr"] == 1e-3 and told["recipe"]["d_model"] == 16 and "l1" in told["recipe"]["loss"]
     assert not {"checkpoint_seconds", "loading", "loggers"} & told["train"].keys()
