@@ -80,7 +80,7 @@ class BusyError(WeldcacheError, RuntimeError):
 
 
 class DecodeError(WeldcacheError, ValueError):
-    """A media file cannot be decoded. `extract` records it for its weld and goes on."""
+    """A media file cannot be decoded. `extract` records it for its sample and goes on."""
 
 
 class BackboneError(BadInputError, ValueError):

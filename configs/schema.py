@@ -118,7 +118,7 @@ class ExtractSettings(Section):
     )
     batch_size: Positive | Literal["auto"] = Field(
         "auto",
-        description="Welds that go through the backbones together; auto: 8 on a CPU, on a GPU what its memory and "
+        description="Samples that go through the backbones together; auto: 8 on a CPU, on a GPU what its memory and "
         "speed ask for. A store remembers it.",
     )
     workers: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
@@ -128,13 +128,13 @@ class ExtractSettings(Section):
     decode_seconds: float = Field(
         600.0,
         gt=0,
-        description="Longest that decoding one modality of a weld may take; then its decoder is ended and the modality "
-        "unreadable. A weld is named after 30 s.",
+        description="Longest that decoding one modality of a sample may take; then its decoder is ended and the "
+        "modality unreadable. A sample is named after 30 s.",
     )
     decode_gigabytes: float = Field(
         8.0,
         gt=0,
-        description="Most memory that a decode process may take for one modality of a weld; then the same. The main "
+        description="Most memory that a decode process may take for one modality of a sample; then the same. The main "
         "process (workers = 0) cannot be held to it.",
     )
     demo_seed: int = Field(0, ge=0, description="Seed of the weights of `demo` backbones.")
@@ -149,7 +149,7 @@ class TrainSettings(Section):
         "rows whose class is known.",
     )
     epochs: Positive = Field(100, description="Epochs at most.")
-    batch_size: Annotated[int, Field(gt=1)] = Field(32, description="Welds a step.")
+    batch_size: Annotated[int, Field(gt=1)] = Field(32, description="Samples a step.")
     lr: float = Field(2e-5, gt=0, description="Peak learning rate of AdamW.")
     betas: tuple[Fraction, Fraction] = Field((0.9, 0.999), description="Betas of AdamW.")
     weight_decay: NonNegative = Field(1e-2, description="Weight decay of AdamW.")

@@ -68,14 +68,14 @@ def fuse(
     """Fuse finished runs into a new one, which needs them no longer.
 
     Each member's scores are standardised by its scores on the validation normals of the cache and averaged, with equal
-    weights, given ones, or those that separate validation best. Welds take part that every member can score.
+    weights, given ones, or those that separate validation best. Samples take part that every member can score.
 
     Raises:
         SettingsError: if there are fewer than two members, one is named twice, or the weights are not for them.
         NotFoundError: if a member is not there or not finished, or the cache lacks what it looks at.
         FingerprintError: if the cache holds other features than a member was trained on.
         OutputExistsError: if the run's name is taken.
-        TrainingError: if members were validated on other welds, or validation tells nothing of one's scores.
+        TrainingError: if members were validated on other samples, or validation tells nothing of one's scores.
     """
     started = time.monotonic()
     runs = _finished_runs(settings, members)

@@ -3,9 +3,9 @@
 Between the two a pixel is a byte a channel, a quarter of what it is as a float32.
 
 The values are those of the model's own preprocessor file, and the published ones where it has none. One thing is not
-the model's own: its centre crop. A photograph of a seam is 2000x900 and a centre crop to a square would cut away half
-of the weld, so the whole picture is resized to the model's square input; the aspect ratio changes, by the same factor
-for every weld.
+the model's own: its centre crop. A photograph of something long is 2000x900 and a centre crop to a square would cut
+away half of it, so the whole picture is resized to the model's square input; the aspect ratio changes, by the same
+factor for every sample.
 """
 
 from collections.abc import Sequence
@@ -90,7 +90,7 @@ class ClipPreparation:
 
 @dataclass(frozen=True)
 class PhotographPreparation:
-    """Photographs of a weld to an image model's size; they stay 8-bit until they are on the device."""
+    """Photographs of a sample to an image model's size; they stay 8-bit until they are on the device."""
 
     pixels: PixelPreprocessing
 

@@ -233,11 +233,11 @@ def _byte_tokenizer() -> CLIPTokenizer:
 # branch and the patch embedding are then so faint that all inputs look alike. Here each linear map and convolution
 # keeps the scale of its input (standard deviation 1 / sqrt(fan in), LeCun et al., "Efficient BackProp", 1998), and
 # norms and layer scales are 1. Only the branches of deeper blocks are scaled down, so that these still say what the
-# first ones saw: on synthetic welds (as below, mean of 3 seeds) nearest neighbours on block 32 reach an AUROC of
+# first ones saw: on the demo's data (as below, mean of 3 seeds) nearest neighbours on block 32 reach an AUROC of
 # 0.75, without the scaling 0.65, and 0.79 on block 4.
 #
 # A trained model looks at edges and textures, random filters mostly at the brightness of a patch, which is the
-# session's lighting. So the filters on pictures are made to answer to contrast. On synthetic welds this raises the
+# session's lighting. So the filters on pictures are made to answer to contrast. On the demo's data this raises the
 # AUROC of nearest neighbours on the demo's photographs (block 2, GeM over patches, maximum over views) from 0.62 to
 # 0.79, mean of 3 seeds.
 

@@ -246,11 +246,12 @@ def holds_checksum(path: Path, samples: Int32[np.ndarray, "samples channels"], *
 
 
 def heard_span(waveform: Float32[np.ndarray, " samples"], *, rate: int) -> Float64[np.ndarray, " 2"]:
-    """Onset and end of the welding sound, in seconds from the first sample; NaN twice where nothing stands out.
+    """Onset and end of the sound of what is recorded, in seconds from the first sample; NaN twice where nothing stands
+    out.
 
     From the RMS of 50 ms windows in decibels, each sample less the one before it: mains hum and the rumble of a hall,
-    which are louder than a quiet arc, lose 30 dB by that, and the arc's crackle nothing. A recording with the arc on
-    from its first to its last sample has nothing to stand out from.
+    which are louder than a quiet process, lose 30 dB by that, and its crackle nothing. Where the process goes on from
+    the first to the last sample of a recording, it has nothing to stand out from.
     """
     size = round(LOUDNESS_SECONDS * rate)
     steps = np.diff(waveform)

@@ -46,7 +46,7 @@ def never() -> Float64[np.ndarray, " 2"]:
 
 
 def _running_median(levels: Float64[np.ndarray, " n"], *, width: int) -> Float64[np.ndarray, " n"]:
-    """Medians of `width` (odd) neighbours; beyond both ends, where there is no arc, the least value stands."""
+    """Medians of `width` (odd) neighbours; beyond both ends, where nothing goes on, the least value stands."""
     if len(levels) == 0:
         return levels
     padded = np.pad(levels, width // 2, mode="constant", constant_values=levels.min())
@@ -57,8 +57,8 @@ def _running_median(levels: Float64[np.ndarray, " n"], *, width: int) -> Float64
 class VideoClip:
     """Sampled frames in RGB, and when each was taken, in seconds from the start of the file.
 
-    `arc_on` holds the first and last time at which the arc lights the picture, on the same clock, or NaN twice where it
-    never does.
+    `arc_on` holds the first and last time at which the process lights the picture, on the same clock, or NaN twice
+    where it never does.
     """
 
     frames: UInt8[np.ndarray, "time height width 3"]
@@ -71,8 +71,8 @@ class VideoClip:
 class AudioWindows:
     """Consecutive windows over the whole recording, 16 kHz mono in [-1, 1]; the last one is padded with zeros.
 
-    `arc_on` holds onset and end of the welding sound in seconds from the first sample, or NaN twice where nothing
-    stands out.
+    `arc_on` holds onset and end of the sound of what is recorded, in seconds from the first sample, or NaN twice where
+    nothing stands out.
     """
 
     samples: Float32[np.ndarray, "windows samples"]

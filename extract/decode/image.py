@@ -41,7 +41,7 @@ def decode_photographs(
     masks: Sequence[Rectangle] = (),
     max_megapixels: float = _MAX_MEGAPIXELS,
 ) -> Photographs:
-    """Decode a weld's pictures to RGB, upright as their EXIF says, of whatever size they are.
+    """Decode a sample's pictures to RGB, upright as their EXIF says, of whatever size they are.
 
     Each rectangle of `masks` is painted over with ImageNet's mean colour, then all but `crop` is cut away. Both are
     fractions (left, top, right, bottom) of the upright uncropped picture.

@@ -27,8 +27,8 @@ MIN_DECODABLE_SHARE = 0.5
 _UNCHANGING = 0.5  # of 255: how far the light of a film varies in which nothing happens
 _MANY_MEASURES = 5  # a second
 
-# Cameras beside a weld take 10 to 60 pictures a second. A header that says far more or less mostly has the ticks of a
-# clock in place of pictures, or a wrong scale.
+# Cameras beside a machine take 10 to 60 pictures a second. A header that says far more or less mostly has the ticks of
+# a clock in place of pictures, or a wrong scale.
 _LEAST_RATE, _MOST_RATE = 1.0, 240.0
 _ESTIMATED_TO = 1.1  # some containers name no number of frames, and their length is taken for it
 
@@ -83,7 +83,7 @@ def decode_video(
     """Frames evenly spaced from the first to the last of the film, or of those within `window`, both ends included.
 
     `window` is in seconds from the start of the file; what of it lies outside the film is cut off. One that was read
-    from the sensors is on their clock, and the arc's onset there and here differ by 1.2 s in the median.
+    from the sensors is on their clock, and the onset there and here differ by 1.2 s in the median.
 
     The film, or the window, is cut into `num_clips` equal parts, each of which yields `num_frames` frames, evenly
     spaced from its own first to its own last; part follows part along the one time axis of num_clips * num_frames.
@@ -122,7 +122,8 @@ def decode_video(
 
 
 def lit_window(path: Path, *, limits: FilmLimits = USUAL_LIMITS) -> Window | None:
-    """First and last time, in seconds from the start of the film, at which the arc lights the picture; None if never.
+    """First and last time, in seconds from the start of the film, at which the process lights the picture; None if
+    never.
 
     It decodes the film once. What `VideoClip.arc_on` holds, on the same clock as `decode_video`'s `window`.
 

@@ -1,4 +1,5 @@
-"""Video: frames of the whole recording, of its arc-on window or of consecutive clips, to tubelet tokens."""
+"""Video: frames of the whole recording, of the time in which the process goes on or of consecutive clips, to tubelet
+tokens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -31,7 +32,7 @@ class FilmReader:
         return self.settings.stream
 
     def files(self, sample: Sample) -> tuple[Path, ...]:
-        """The film, and the sensors' file where it may have to say when the arc burns."""
+        """The film, and the sensors' file where it may have to say when the process goes on."""
         sensors = sample.files.get("sensor", ()) if self.settings.sampling == "arc_on" else ()
         return sample.files[self.stream] + sensors
 
@@ -48,13 +49,13 @@ class FilmReader:
         return Prepared(tensors, notes=clip.notes + notes)
 
     def _window(self, sample: Sample) -> tuple[Window, tuple[str, ...]]:
-        """When the arc burns, by the film's own light: the sensors' clock is another, 1.2 s off in the median. Where
-        the film does not tell, the sensors do, and a note says so."""
+        """When the process goes on, by the film's own light: the sensors' clock is another, 1.2 s off in the median.
+        Where the film does not tell, the sensors do, and a note says so."""
         (film,) = sample.files[self.stream]
         window = lit_window(film, limits=self.settings)
         if window is not None:
             return window, ()
-        dark = f"{film}: the light does not tell when the arc is on"
+        dark = f"{film}: the light does not tell when anything goes on"
         if "sensor" not in sample.files:
             raise DecodeError(f"{dark}, and there are no sensors.")
         try:

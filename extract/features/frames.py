@@ -1,6 +1,6 @@
 """Video as frames: pictures spread evenly over the film, each through an image backbone and averaged over its patches.
 
-What the video autoencoder is trained on. The photographs show the finished seam and have no part in it.
+What the video autoencoder is trained on. Photographs of the finished thing have no part in it.
 """
 
 from collections.abc import Sequence

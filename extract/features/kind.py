@@ -125,7 +125,8 @@ class Constant(Protocol):
 
 
 def arc_on_array() -> ArraySpec:
-    """First and last second with the arc on, in the recording's own time; NaN twice where it cannot be told.
+    """First and last second at which what is recorded goes on, in the recording's own time; NaN twice where it cannot
+    be told.
 
     Kept for each modality, because their clocks and their onsets differ: the difference of two modalities' first
     entries is the offset of their onsets, 1.2 s in the median of real recordings.

@@ -46,8 +46,8 @@ class FilmLimits(Section):
 SensorLimits = Annotated[
     tuple[Limit, Limit, Limit, Limit, Limit, Limit],
     Field(
-        description="Largest magnitude of pressure, gas flow, feed, current, wire consumed and voltage, in the file's "
-        "units; a value beyond is no measurement: it is reported and taken as empty."
+        description="Largest magnitude of each channel, in the file's units; a value beyond is no measurement: it is "
+        "reported and taken as empty."
     ),
 ]
 SENSOR_LIMITS: SensorLimits = (100.0, 1000.0, 1000.0, 2000.0, 1e6, 1000.0)
@@ -63,12 +63,12 @@ class FilmSettings(FilmLimits, BackboneSettings, StreamSettings):
     size: Positive | None = Field(None, description="Side in pixels fed to the model; null: the model's own.")
     sampling: Literal["uniform", "arc_on", "clips"] = Field(
         "uniform",
-        description="uniform: one clip over the whole recording; arc_on: one over the time in which the arc burns, by "
-        "the film's own light or, where it does not tell, by the current (above 50 A), whose clock is another; clips: "
+        description="uniform: one clip over the whole recording; arc_on: one over the time in which the process goes "
+        "on, by the film's own light or, where it does not tell, by the sensors, whose clock is another; clips: "
         "num_clips, one after another.",
     )
     num_clips: Positive = Field(4, le=1000, description="Clips that the recording is cut into (sampling = clips only).")
-    sensor_limits: SensorLimits = SENSOR_LIMITS  # where the current tells when the arc burns
+    sensor_limits: SensorLimits = SENSOR_LIMITS  # where sensors tell when the process goes on
 
 
 class FramesSettings(FilmLimits, BackboneSettings, StreamSettings):
@@ -155,4 +155,4 @@ class TextSettings(BackboneSettings, FeatureSettings):
 
     kind: Literal["text"] = Field("text", description=_KIND)
     model: ModelName = "openai/clip-vit-base-patch32"
-    prompt: str = Field("a normal weld", min_length=1, description="Text whose vector the prediction is drawn to.")
+    prompt: str = Field("a normal sample", min_length=1, description="Text whose vector the prediction is drawn to.")

@@ -7,7 +7,7 @@ from pydantic import Field
 from ...configs.schema import DataSettings
 from ...configs.section import Fraction, Section
 
-SOURCE = "What the data set is; auto looks at its folder, which may be of welds or of pictures in folders."
+SOURCE = "What the data set is; auto goes by the names in its folder."
 
 
 class ClassSettings(DataSettings):

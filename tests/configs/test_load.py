@@ -283,8 +283,11 @@ def test_v5_spells_out_the_defaults_so_that_it_can_be_laid_over_a_demo(tmp_path:
 
 
 def _rooted(settings: Settings) -> dict[str, object]:
-    """The paths of `settings`, everything else by default."""
+    """The paths of `settings`, the prompt of every preset, and everything else by default."""
+    defaults = Settings().features
+    text = defaults["text"].model_copy(update={"prompt": "a normal weld"})
     return {
+        "features": {**defaults, "text": text},
         "data": {"source": "auto", "root": settings.data.root},
         "cache": {"path": settings.cache.path},
         "runs": {"folder": settings.runs.folder},

@@ -1,6 +1,6 @@
 """The video autoencoder: a recording's mean frame embedding, rebuilt through a bottleneck; what is lost is the score.
 
-The published audio+video approach to these welds scores reconstruction errors of each modality and fuses them late.
+A published approach to such audio and video scores reconstruction errors of each modality and fuses them late.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
