@@ -40,7 +40,7 @@ def outcome(folder: RunFolder) -> dict[str, Any]:
         return {name: value for name, value in row.items() if name not in TIMINGS}
 
     best, last = read_checkpoint(folder.best_path), read_checkpoint(folder.last_path)
-    assert verify_run(folder, folder=folder.path.parent).faults == ()
+    assert verify_run(folder, folder=folder.path.parent).passed
     state = folder.state()
     assert state is not None and state["best"] is not None
     told = {name: state[name] for name in ("finished", "stopped", "epoch")}
