@@ -179,13 +179,13 @@ def training_section(metrics: Sequence[MetricRow], found: Mapping[str, Represent
 
 
 def _progress(metrics: Sequence[MetricRow]) -> Figure | None:
-    """Loss and validation AUROC over the epochs; None where no epoch recorded either."""
+    """Loss and validation AUROC over the epochs; None where no epoch recorded either, or there is but one row."""
     wanted: tuple[tuple[str, str, Tone], ...] = (
         ("loss", "training loss", "defect"),
         ("val_auroc", "validation AUROC", "model"),
     )
     series = [(axis, tone, _series(metrics, key)) for key, axis, tone in wanted]
-    panels = [Panel(axis, [Curve(x, y, tone)]) for axis, tone, (x, y) in series if x.size]
+    panels = [Panel(axis, [Curve(x, y, tone)]) for axis, tone, (x, y) in series if x.size and len(metrics) > 1]
     return Curves("Training loss and validation AUROC by epoch", "epoch", panels) if panels else None
 
 

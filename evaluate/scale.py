@@ -45,7 +45,7 @@ class Placed:
     """Scores of a split on the scale of whole samples, as far as that can be.
 
     Attributes:
-        table: the samples with their scores by the averaged and by the raw weights.
+        table: the samples with their scores by each of the model's weights.
         without: by modality the scores as if none had it; on the scale of whole samples where some lack something.
         rescaled: which of those that lack something are on the scale of whole samples in `table`.
         num_scale_normals: how many validation normals that scale rests on.
@@ -111,7 +111,7 @@ def scale_ways(scorer: Scorer) -> tuple[Way, ...]:
     patterns = set(scorer.lacking(np.flatnonzero(usable)))
     if not required:  # who has nothing takes no part
         patterns.discard(frozenset(needs.optional) - scorer.hidden)
-    ways = [AVERAGED, RAW, *hidden_ways(scorer, needs.dispensable).values()]
+    ways = [*scorer.plain_ways, *hidden_ways(scorer, needs.dispensable).values()]
     return ways_to_measure(ways, lacking=patterns)
 
 
@@ -146,14 +146,14 @@ def place(scored: Scored, *, scales: Scales, num_scale_normals: int) -> Placed:
             for way, scores in scored.ways.items()
         }
         placed = {way: scores for way, (scores, _) in found.items()}
-        on_scale = found[AVERAGED][1] & found[RAW][1]
+        on_scale = np.logical_and.reduce([found[way][1] for way in (AVERAGED, RAW) if way in found])
     names: list[ScoreScale] = [
         "whole" if lacks_nothing else "rescaled" if placed_there else "own"
         for lacks_nothing, placed_there in zip(scored.whole.tolist(), on_scale.tolist(), strict=True)
     ]
     return Placed(
         scored=scored,
-        table=replace(scored.table, scores=placed[AVERAGED], raw_scores=placed[RAW], scales=tuple(names)),
+        table=replace(scored.table, scores=placed[AVERAGED], raw_scores=placed.get(RAW), scales=tuple(names)),
         without={modality: placed[way] for modality, way in scored.hidden.items()},
         rescaled=on_scale & ~scored.whole,
         num_scale_normals=num_scale_normals,

@@ -49,7 +49,8 @@ class ScoreTable:
         sessions: recording session, "" where unknown.
         labels: 0 normal, 1 defect.
         scores: from the averaged (EMA) weights, the ones a run ships.
-        raw_scores: from the weights of the same epoch as the optimiser left them, before averaging.
+        raw_scores: from the weights of the same epoch as the optimiser left them, before averaging; None for a run that
+            is fitted, which has no others than it ships.
         lacks: the modalities that each sample lacks, `+` between them; "" for none.
         scales: on which scale its two scores are.
         attributes: settings, materials and the like, as the media-free control sees them; may be empty.
@@ -64,7 +65,7 @@ class ScoreTable:
     sessions: tuple[str, ...]
     labels: NDArray[np.int64]
     scores: NDArray[np.float64]
-    raw_scores: NDArray[np.float64]
+    raw_scores: NDArray[np.float64] | None
     lacks: tuple[str, ...]
     scales: tuple[ScoreScale, ...]
     attributes: Attributes
@@ -76,8 +77,8 @@ class ScoreTable:
             raise MetricError(f"The key {key!r} occurs {count} times in a score table, where keys are unique.")
         if not np.isin(self.labels, (0, 1)).all():
             raise MetricError("Labels in a score table must be 0 (normal) or 1 (defect).")
-        for name in ("scores", "raw_scores"):
-            broken = np.flatnonzero(~np.isfinite(getattr(self, name)))
+        for name, scores in (("scores", self.scores), ("raw_scores", self.raw_scores)):
+            broken = np.flatnonzero(~np.isfinite([] if scores is None else scores))
             if broken.size:
                 raise MetricError(
                     f"{broken.size} of {len(self)} {name} are not finite, the first is of {self.keys[broken[0]]!r}. "
@@ -88,7 +89,7 @@ class ScoreTable:
         columns = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "attributes"}
         columns |= {f"attribute {name!r}": values for name, values in self.attributes.items()}
         for name, column in columns.items():
-            if len(column) != len(self.keys):
+            if column is not None and len(column) != len(self.keys):
                 raise MetricError(f"A score table has {len(self.keys)} keys but {len(column)} values of {name}.")
 
     def __len__(self) -> int:
@@ -104,7 +105,7 @@ class ScoreTable:
             sessions=tuple(compress(self.sessions, mask)),
             labels=self.labels[mask],
             scores=self.scores[mask],
-            raw_scores=self.raw_scores[mask],
+            raw_scores=None if self.raw_scores is None else self.raw_scores[mask],
             lacks=tuple(compress(self.lacks, mask)),
             scales=tuple(compress(self.scales, mask)),
             attributes={name: values[mask] for name, values in self.attributes.items()},
@@ -115,7 +116,7 @@ def score_table(
     entries: Index,
     *,
     scores: NDArray[np.float64],
-    raw_scores: NDArray[np.float64],
+    raw_scores: NDArray[np.float64] | None,
     lacks: Sequence[str] | None = None,
     scales: Sequence[ScoreScale] | None = None,
 ) -> ScoreTable:
@@ -138,10 +139,11 @@ def write_scores(path: Path, table: ScoreTable, *, threshold: float | None) -> N
     """Write `table` without its attributes as CSV; each number reads back as the very same float, each name as one
     that a spreadsheet takes for text.
 
-    `score` is from the averaged weights and `raw_weights_score` from those before averaging; `alarm` is 1 where the
-    score is above the threshold. Without a threshold both of its columns are empty.
+    `score` is from the averaged weights and `raw_weights_score` from those before averaging, empty where a run has
+    none; `alarm` is 1 where the score is above the threshold. Without a threshold both of its columns are empty.
     """
-    labels, scores, raw_scores = table.labels.tolist(), table.scores.tolist(), table.raw_scores.tolist()
+    labels, scores = table.labels.tolist(), table.scores.tolist()
+    raw_scores = [""] * len(table) if table.raw_scores is None else table.raw_scores.tolist()
     alarms = ["" if threshold is None else int(score > threshold) for score in scores]
     thresholds = ["" if threshold is None else threshold] * len(table)
     named = [map(spreadsheet_cell, column) for column in (table.keys, table.splits, table.class_names, table.sessions)]

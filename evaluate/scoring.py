@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from ..train.data.batches import BatchSource
 from ..train.data.feature_pool import FeaturePool
 from ..train.data.feature_reader import FeatureReader, Rows
 from ..train.data.streamed import StreamedFeatures
-from ..train.runs.trained_run import WEIGHTS, TrainedRun, Weights
+from ..train.runs.trained_run import TrainedRun, Weights
 from ..train.scoring import score_rows
 from .judged_rows import JudgedRows, SeenRows, rows_to_judge, seen_rows
 from .scores import ScoreTable, score_table
@@ -63,6 +64,11 @@ class Scorer:
         """What training knew of the store; raises what `seen_rows` raises."""
         return seen_rows(self.run, self.store)
 
+    @property
+    def plain_ways(self) -> tuple[Way, ...]:
+        """By each of the models, with nothing hidden."""
+        return tuple(Way(weights) for weights in self.models)
+
     def rows_of(self, split: str) -> JudgedRows:
         """The rows of a split that may be judged; raises what `rows_to_judge` raises."""
         return rows_to_judge(self.store, split, recipe=self.run.recipe, task=self.run.task, seen=self.seen)
@@ -93,7 +99,8 @@ class Scorer:
         needs = self.run.recipe.needs()
         if self.pool is not None:
             return self.pool.source(rows, needs)
-        device = next(self.models["averaged"].parameters()).device
+        model = self.models["averaged"]
+        device = next(chain(model.parameters(), model.buffers())).device  # what is fitted has buffers alone
         return StreamedFeatures(FeatureReader(self.store, needs.features), rows, device)
 
 
@@ -104,7 +111,7 @@ class Scored:
     Attributes:
         split: its name.
         rows: their rows, and who of the split is not among them.
-        table: what is known of them, and their scores by the averaged and by the raw weights.
+        table: what is known of them, and their scores by each of the model's weights.
         ways: their scores in each way.
         hidden: by modality the way in which none of them had it.
         lacking_sets: of each the feature sets that it lacks, and that training had.
@@ -129,8 +136,8 @@ class Scored:
 
 
 def load_models(run: TrainedRun, *, store: FeatureStore, device: torch.device) -> Models:
-    """The model of a run's best epoch with averaged and with raw weights; raises what `TrainedRun.model` raises."""
-    return {weights: run.model(weights, store=store, device=device) for weights in WEIGHTS}
+    """The model of a run's best epoch with each of the weights that it has; raises what `TrainedRun.model` raises."""
+    return {weights: run.model(weights, store=store, device=device) for weights in run.weights}
 
 
 def score_split(
@@ -156,7 +163,7 @@ def score_split(
     """
     rows = scorer.rows_of(split)
     hidden = hidden_ways(scorer, hide or {})
-    ways = scorer(rows.usable, [AVERAGED, RAW, *hidden.values()])
+    ways = scorer(rows.usable, [*scorer.plain_ways, *hidden.values()])
     entries, lacking_sets = scorer.store.index.select(rows.usable), scorer.lacking(rows.usable)
     lacking = {modality: np.isin(rows.usable, without) for modality, without in rows.without.items()}
     named = ["+".join(name for name, mask in lacking.items() if mask[place]) for place in range(len(rows.usable))]
@@ -164,7 +171,7 @@ def score_split(
     return Scored(
         split=split,
         rows=rows,
-        table=score_table(entries, scores=ways[AVERAGED], raw_scores=ways[RAW], lacks=named),
+        table=score_table(entries, scores=ways[AVERAGED], raw_scores=ways.get(RAW), lacks=named),
         ways=ways,
         hidden=hidden,
         lacking_sets=lacking_sets,

@@ -151,18 +151,19 @@ def _about_sessions(assessment: Assessment) -> Iterator[str]:
 def _about_validation(assessment: Assessment) -> Iterator[str]:
     validation = assessment.validation_auroc
     if validation is not None and validation.low > assessment.auroc.high:
+        chosen = "" if assessment.raw_auroc is None else "the weights were chosen on validation, or "
         yield (
             f"Validation looks better ({span(validation)}) than the evaluated split ({span(assessment.auroc)}): "
-            "the weights were chosen on validation, or the two splits differ."
+            f"{chosen}the two splits differ."
         )
 
 
 def _about_weights(assessment: Assessment) -> Iterator[str]:
-    averaged, raw = assessment.auroc.value, assessment.raw_auroc.value
-    if abs(averaged - raw) > LARGEST_WEIGHTS_GAP:
+    averaged, raw = assessment.auroc, assessment.raw_auroc
+    if raw is not None and abs(averaged.value - raw.value) > LARGEST_WEIGHTS_GAP:
         yield (
-            f"Averaged and raw weights are far apart ({averaged:.3f} against {raw:.3f}): the run was too short for its "
-            "averaging, or it had not settled."
+            f"Averaged and raw weights are far apart ({averaged.value:.3f} against {raw.value:.3f}): the run was too "
+            "short for its averaging, or it had not settled."
         )
 
 

@@ -61,7 +61,8 @@ class Assessment:
 
     Attributes:
         auroc: with the averaged (EMA) weights, which are the ones a run ships.
-        raw_auroc: with the weights of the same epoch as the optimiser left them, before averaging.
+        raw_auroc: with the weights of the same epoch as the optimiser left them, before averaging; None where it was
+            fitted and there are no others.
         ap: average precision, defects being the positives.
         fpr_at_95_tpr: false-alarm rate where 95 % of the defects are found.
         per_class: by defect class, in alphabetical order.
@@ -75,7 +76,7 @@ class Assessment:
     """
 
     auroc: Estimate
-    raw_auroc: Estimate
+    raw_auroc: Estimate | None
     ap: float
     fpr_at_95_tpr: float
     num_normal: int
@@ -121,7 +122,7 @@ def assess(
     _require_both_labels(test)
     return Assessment(
         auroc=auroc_interval(test.scores, test.labels),
-        raw_auroc=auroc_interval(test.raw_scores, test.labels),
+        raw_auroc=None if test.raw_scores is None else auroc_interval(test.raw_scores, test.labels),
         ap=average_precision(test.scores, test.labels),
         fpr_at_95_tpr=fpr_at_tpr(test.scores, test.labels, tpr=0.95),
         num_normal=int(np.count_nonzero(test.labels == 0)),

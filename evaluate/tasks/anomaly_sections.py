@@ -258,6 +258,7 @@ def _further(assessment: Assessment) -> Section:
     """Figures that need their chance level beside them to mean anything."""
     controls = assessment.controls
     none = "" if assessment.validation_auroc is not None else "one class only"
+    fitted = "" if assessment.raw_auroc is not None else "fitted: nothing was averaged"
     facts = (
         Fact("ap", "Average precision", assessment.ap, note=f"chance {controls.chance_ap:.3f}"),
         Fact(
@@ -272,7 +273,7 @@ def _further(assessment: Assessment) -> Section:
             controls.majority_accuracy,
             note="a control",
         ),
-        Fact("raw_auroc", "AUROC with the raw instead of the averaged weights", assessment.raw_auroc),
+        Fact("raw_auroc", "AUROC with the raw instead of the averaged weights", assessment.raw_auroc, note=fitted),
         Fact("validation_auroc", "AUROC on validation", assessment.validation_auroc, note=none),
         *_recorded(assessment),
         Fact("chance_ap", None, controls.chance_ap),
@@ -301,6 +302,7 @@ _HOW = Section(
         "The media-free control scores a sample by its distance to the nearest training sample in the recorded "
         "settings. It sees no recording, so whatever it reaches can be had without looking at one.",
         "Unseen sessions only: the samples whose session occurs in neither training nor validation.",
-        "Shares in brackets are Clopper-Pearson intervals. Model scores come from the averaged (EMA) weights.",
+        "Shares in brackets are Clopper-Pearson intervals. Scores of a trained model come from the averaged (EMA) "
+        "weights.",
     ),
 )

@@ -143,7 +143,8 @@ def test_says_what_is_missing(table: ScoreTable, make_assessment: MakeAssessment
     ("curve", "drawn"),
     [
         ([{"epoch": 1, "loss": 1.0}, {"epoch": 2, "loss": float("nan"), "val_auroc": None}], True),
-        ([{"epoch": 1, "val_auroc": 0.6}], True),
+        ([{"epoch": 1, "val_auroc": 0.6}, {"epoch": 2, "val_auroc": 0.6}], True),
+        ([{"epoch": 1, "val_auroc": 0.6}], False),
         ([{"epoch": 1, "loss": float("inf"), "val_auroc": None}, {"lr": 1.0}], False),
     ],
 )
