@@ -304,7 +304,7 @@ def describe_fusion(summary: FusionSummary) -> str:
     return "\n".join(
         [
             f"Run {summary.run.path}: {len(members)} runs fused in {format_seconds(seconds)}, scores in units of their "
-            f"spread on {count_of(summary.num_normals, 'validation normal')} (averaged weights).",
+            f"spread on {count_of(summary.num_normals, 'validation normal')}.",
             *members,
             f"Validation: {found}{flattered}. Judge it with `weldcache eval --run {summary.run.name}`.",
         ]

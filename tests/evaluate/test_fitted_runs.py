@@ -11,8 +11,8 @@ import pytest
 Run = Callable[..., Any]
 
 RECIPES = {
-    "nearest": ["--set", "train.recipe=nearest"],
-    "gaussian": ["--set", "train.recipe=gaussian"],
+    "nearest": ["--set", "recipe.name=nearest", "--set", "recipe.array=image/block_4/mean"],
+    "gaussian": ["--set", "recipe.name=gaussian"],
 }
 
 
@@ -66,7 +66,7 @@ def test_fitted_runs_are_fused_listed_verified_and_compared(weldcache: Run, fitt
 
 
 def test_a_list_of_variants_may_hold_fitted_ones(weldcache: Run, fitted: Path, tmp_path: Path) -> None:
-    variants = "".join(f"  {name}: {{set: {{train.recipe: {name}}}}}\n" for name in RECIPES)
+    variants = "".join(f"  {name}: {{set: {{recipe.name: {name}}}}}\n" for name in RECIPES)
     (tmp_path / "detectors.yaml").write_text(f"seeds: [0, 1]\nvariants:\n{variants}")
     outcome = weldcache("bench", str(tmp_path / "detectors.yaml"), folder=fitted)
     assert outcome.code == 0, outcome.err

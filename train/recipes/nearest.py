@@ -26,7 +26,8 @@ class NearestSettings(VectorSettings):
     metric: Literal["cosine", "l2"] = Field("cosine", description="1 - cosine of the angle, or Euclid's distance.")
     bank: Positive = Field(
         100_000,
-        description="Most vectors of normal samples that are kept; of more, as many are drawn with train.seed.",
+        description="Most vectors of normal samples that are kept, 4 bytes a number; of more, as many are drawn with "
+        "train.seed.",
     )
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from weldcache.tests.train.recipes.contract import RecipeContract
 from weldcache.train.recipes.causal_film.recipe import CausalFilmRecipe
 from weldcache.train.recipes.causal_film.settings import CausalFilmSettings
+from weldcache.train.recipes.gaussian import GaussianRecipe, GaussianSettings
 from weldcache.train.recipes.late_fusion import FusionMember, LateFusionRecipe
 from weldcache.train.recipes.recipe import Fitted, Measured, Recipe, Trained
 from weldcache.train.recipes.video_autoencoder import VideoAutoencoderRecipe, VideoAutoencoderSettings
@@ -72,8 +73,11 @@ class TestVideoAutoencoder(RecipeContract):
 
 class TestLateFusion(TestVideoAutoencoder):
     def recipe(self) -> LateFusionRecipe:
-        member = super().recipe()
-        return LateFusionRecipe([FusionMember(name, member, "float32") for name in ("first", "second")])
+        """One that was trained and one that was fitted."""
+        detector = GaussianRecipe(GaussianSettings(array="frames/embedding"))
+        return LateFusionRecipe(
+            [FusionMember("autoencoder", super().recipe(), "float32"), FusionMember("gaussian", detector, "float32")]
+        )
 
     def test_it_learns_by_gradient_or_is_fitted(self) -> None:
         """It does neither: its members have. It has a loss where all of them have one."""
