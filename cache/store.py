@@ -255,7 +255,7 @@ class FeatureStore:
             raise StoreError(f"{self.path} has no constant {name}; `weldcache extract` makes it.")
         try:
             return np.asarray(read_whole(inside(self.path, f"constants/{name}")), dtype=np.float32)
-        except (ValueError, RuntimeError, OSError, KeyError) as error:
+        except (ValueError, RuntimeError, OSError, KeyError, TypeError) as error:
             raise StoreError(f"{self.path}: the constant {name} is damaged ({error}). {chunks.HOW_TO_MEND}") from None
 
     def splits(self) -> dict[str, Split]:

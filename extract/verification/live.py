@@ -158,7 +158,7 @@ class _Comparer:
         spec = ArraySpec(name, vector.shape, ("dim",), "float32")
         try:
             cached = self._store.constant(name)
-        except (StoreError, ValueError, RuntimeError, OSError, KeyError, TypeError):
+        except StoreError:
             return  # the checks of the store alone tell of it
         if cached.shape != vector.shape:
             self._tell_constant(name, f"its shape is {cached.shape}, live it is {vector.shape}")
@@ -240,7 +240,7 @@ class _Comparer:
     def _made_from(self, row: int, name: str, sources: Sequence[SourceFile]) -> bool:
         try:
             (recorded,) = self._store.sources(name, [row])
-        except (StoreError, ValueError, TypeError):
+        except StoreError:
             return True  # not known to be otherwise
         return [file.sha256 for file in recorded] == [file.sha256 for file in sources] or not recorded
 

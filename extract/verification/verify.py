@@ -220,7 +220,7 @@ def _told(changes: Iterator[Change], *, part: str) -> list[Finding]:
         for change in changes:
             key, part_of = change.key, change.feature_set
             findings.append(Finding("source files", "warning", change.what, _REMEDY_OF_CHANGE, key=key, part=part_of))
-    except (StoreError, ValueError, TypeError) as error:
+    except StoreError as error:
         findings.append(Finding("source files", "warning", f"not compared to the end: {error}", MEND, part=part))
     return findings
 
