@@ -107,7 +107,8 @@ def read_index(path: Path, *, num_rows: int, split: str = OFFICIAL) -> Index:
         StoreError: if a column, a target or a split is damaged, or is something else.
     """
     index = _table(path, "index")
-    attributes = {name: _read(index / "attributes" / name) for name in _arrays_in(index / "attributes")}
+    attributes_folder = inside(index, "attributes")
+    attributes = {name: _read(attributes_folder / name) for name in _arrays_in(attributes_folder)}
     if has_former_tables(path):
         keys, splits, class_names, groups, labels = (_read(index / name) for name in FORMER_COLUMNS)
         if split != OFFICIAL:
@@ -235,7 +236,7 @@ def _write(root: zarr.Group, name: str, values: NDArray[Any], *, attributes: Map
 
 def _read(path: Path) -> NDArray[Any]:
     try:
-        values = read_whole(path)
+        values = read_whole(inside(path.parent, path.name))  # which may be a link
     except (ValueError, RuntimeError, OSError, KeyError) as error:
         raise StoreError(
             f"The index of the store is damaged ({path}: {error}); extract again into another --cache."
