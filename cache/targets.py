@@ -19,6 +19,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from ..documents import faults_told, seal_holds, sealed
 from ..errors import SourceError, StoreError
+from ..wording import brief
 from .nodes import ArrayMetadata, Text, Told
 
 TYPES = ("int8", "int16", "int32", "float32", "float64")  # signed, so that -1 is at hand
@@ -143,7 +144,7 @@ class Target:
         """The value of one row for a message: the class's name, or the number."""
         value = self.values[row]
         if value.ndim:
-            return f"{value.shape} of other numbers"
+            return brief(value.tolist())
         if self.spec.classes is not None:
             return UNKNOWN_CLASS if value < 0 else self.spec.classes[int(value)]
         return "unknown" if value == self.spec.unknown or value != value else f"{value:g}"
@@ -152,12 +153,15 @@ class Target:
         """Where the other, of the same rows, says something else; everywhere if the two are of different kinds."""
         if not self.spec.is_like(other.spec):
             return np.ones(self.num_rows, dtype=bool)
-        classes = tuple(dict.fromkeys([*(self.spec.classes or ()), *(other.spec.classes or ())])) or None
-        common = replace(self.spec, classes=classes)
+        common = self.spec
+        if self.spec.classes is not None and other.spec.classes is not None:
+            together = tuple(dict.fromkeys([*self.spec.classes, *other.spec.classes]))
+            common = replace(self.spec, classes=together, dtype="int32")  # which may be more than either's type holds
         length = max(target.values.shape[1] if common.is_ragged else 0 for target in (self, other))
         mine, theirs = (_padded(_recoded(target, common), length) for target in (self, other))
         unequal = (mine != theirs) & ~((mine != mine) & (theirs != theirs))  # NaN is as unknown as NaN
-        return np.asarray(unequal.reshape(len(unequal), -1).any(axis=1))
+        differs = unequal.reshape(len(unequal), -1).any(axis=1)
+        return np.asarray(differs if self.lengths is None else differs | (self.lengths != other.lengths))
 
     def class_names(self) -> Shaped[np.ndarray, " row"]:
         """The class of each row by its name; UNKNOWN_CLASS where it is not known."""

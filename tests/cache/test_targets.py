@@ -102,3 +102,18 @@ def test_stored_codes_and_lengths_that_mean_nothing_are_refused() -> None:
     for length in (4, -2):
         with pytest.raises(StoreError, match="points_length"):
             check_values(POINTS, np.zeros((2, 3, 2), np.int32), np.array([length, 3], np.int32))
+
+
+def test_targets_are_compared_by_what_they_say_whatever_their_codes() -> None:
+    many = tuple(f"class {number}" for number in range(120))
+    first = target_of(TargetSpec("class", "int8", classes=many), ["class 3", "class 5", None], keys=KEYS)
+    others = TargetSpec("class", "int8", classes=(*(f"other {number}" for number in range(100)), "class 5", "class 3"))
+    assert first.differs(target_of(others, ["class 3", "other 7", None], keys=KEYS)).tolist() == [False, True, False]
+    angles = TargetSpec("angles", "float32", (2,))
+    mine, theirs = ([[1, np.nan], None, [1, 2]], [[1, np.nan], None, [1, 3]])
+    differs = target_of(angles, mine, keys=KEYS).differs(target_of(angles, theirs, keys=KEYS))
+    assert differs.tolist() == [False, False, True]
+    ragged = TargetSpec("points", "int8", (None,))
+    shorter, longer = (target_of(ragged, rows, keys=KEYS) for rows in ([[1], [1], []], [[1], [1, -1], None]))
+    assert shorter.differs(longer).tolist() == [False, True, True]
+    assert first.differs(target_of(LABEL, [0, 0, 0], keys=KEYS)).all()

@@ -14,9 +14,10 @@ import pytest
 from weldcache.cache.splits import LEFT_OUT
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
+from weldcache.cache.targets import LABEL, target_of
 from weldcache.cache.writer import StoreWriter
 from weldcache.errors import MetricError, NotFoundError
-from weldcache.evaluate.judged_rows import JudgedRows, rows_to_judge, seen_rows
+from weldcache.evaluate.judged_rows import JudgedRows, rows_caveats, rows_to_judge, seen_rows
 from weldcache.train.data.samples import choose_samples
 from weldcache.train.runs.trained_run import load_run
 from weldcache.train.tasks import AnomalyTask
@@ -192,3 +193,14 @@ def test_one_modality_alone_teaches_causal_film_nothing(project: Path) -> None:
     take(store, "audio", everybody)
     with pytest.raises(NotFoundError, match="sensor alone: Causal-FiLM predicts photographs"):
         choose_samples(store, recipe, task=AnomalyTask(), monitor="val_auroc")
+
+
+def test_what_is_not_known_is_in_no_figure_and_counted(project: Path) -> None:
+    store = FeatureStore.open(project / "features.zarr")
+    tested = chosen(project, "test").usable[-1]
+    labels = [None if row == tested else int(label) for row, label in enumerate(store.index.labels)]
+    label = target_of(LABEL, labels, keys=store.index.keys.tolist())
+    store.follow(replace(store.index, targets={**store.index.targets, "label": label}), relabel=True)
+    judged = chosen(project, "test")
+    assert tested not in judged.usable and (judged.num_unknown, judged.num_left_out) == (1, 1)
+    assert "1 sample of which it is not known" in " ".join(rows_caveats(judged, judged, split="test"))
