@@ -1,5 +1,6 @@
 """`weldcache split` makes splits of a store, prints what was dealt where, and refuses what cannot be dealt."""
 
+import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,3 +59,22 @@ def test_values_are_chosen_and_torn_groups_are_told(weldcache: Callable[..., Any
 def test_what_cannot_be_dealt_exits_with_2(weldcache: Callable[..., Any], project: Path, arguments: list[str]) -> None:
     outcome = weldcache("split", *arguments, folder=project)
     assert outcome.code == 2 and outcome.err and "fault of weldcache" not in outcome.err
+
+
+def test_a_run_is_trained_and_judged_by_the_split_that_its_settings_name(
+    weldcache: Callable[..., Any], extracted: Path, copy_of: Callable[[Path], Path]
+) -> None:
+    project = copy_of(extracted)
+    train = ("train", "--set", "train.split=mine", "--set", "train.epochs=1", "--run", "mine")
+    refused = weldcache(*train, folder=project)
+    assert refused.code == 2 and "weldcache split mine" in refused.err
+    for command in (("split", "mine", "--seed", "4"), train, ("eval", "--run", "mine")):
+        outcome = weldcache(*command, folder=project)
+        assert outcome.code == 0, outcome.err
+    store = FeatureStore.open(project / "features.zarr", split="mine")
+    with (project / "runs/mine/scores_test.csv").open(newline="") as file:
+        judged = {row["key"] for row in csv.DictReader(file)}
+    assert judged == set(store.index.keys[store.index.splits == "test"].tolist())
+    assert weldcache("split", "mine", "--seed", "5", "--overwrite", folder=project).code == 0
+    other = weldcache("eval", "--run", "mine", folder=project)
+    assert other.code == 2 and "mine" in other.err and store.split_hash[:8] in other.err
