@@ -30,9 +30,10 @@ def show(config: Config = None, settings: Set = None) -> None:
 def explain(
     key: Annotated[str, typer.Argument(metavar="KEY", help="A setting such as train.lr, or a section such as train.")],
     config: Config = None,
+    settings: Set = None,
 ) -> None:
     """Say what a setting means, what it may be, and what it is here."""
     from ..configs.explain import explain as explain_setting
     from ..configs.load import load_settings
 
-    typer.echo(explain_setting(key, settings=load_settings(config)))
+    typer.echo(explain_setting(key, settings=load_settings(config, overrides=settings or [])))

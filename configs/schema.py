@@ -4,95 +4,21 @@ The text of each field is what `weldcache config explain` prints. Checking setti
 behind the user's back: what `weldcache config show` prints is what runs.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from ..wording import nearest_hint
-from .recipes import AnyRecipe, usual_recipe
+from .choices import AnyFeatures, AnyRecipe, AnySource, usual_features, usual_recipe, usual_source
 from .section import (
-    ChosenFrom,
     Device,
     Fraction,
     NonNegative,
     Positive,
-    Registered,
-    Registry,
     Section,
     StoreName,
 )
-
-
-class DataSettings(Section):
-    """What is said of every data set; each source has its own settings beside these."""
-
-    source: str
-    root: Path = Field(Path("data"), description="Folder of the data set.")
-
-
-SOURCES = Registry(
-    "source",
-    key="source",
-    group="weldcache.sources",
-    kept=("root",),
-    shipped={
-        "auto": Registered("weldcache.extract.sources.open:AutoSettings", "weldcache.extract.sources.open:open_auto"),
-        "welds": Registered(
-            "weldcache.extract.sources.welds.settings:WeldsSettings", "weldcache.extract.sources.welds.open:open_welds"
-        ),
-        "folder": Registered(
-            "weldcache.extract.sources.folder:FolderSettings", "weldcache.extract.sources.folder:FolderSource"
-        ),
-        "table": Registered(
-            "weldcache.extract.sources.table:TableSettings", "weldcache.extract.sources.table:TableSource"
-        ),
-    },
-)
-
-
-class FeatureSettings(Section):
-    """What is said of every feature; each kind has its own settings beside these."""
-
-    kind: str
-    by_default: bool = Field(True, description="Whether `extract` makes it where extract.features does not say which.")
-
-
-_KINDS = {
-    "photographs": "PhotographsSettings",
-    "film": "FilmSettings",
-    "frames": "FramesSettings",
-    "sound": "SoundSettings",
-    "series": "SeriesSettings",
-    "vector": "VectorSettings",
-    "text": "TextSettings",
-}
-
-KINDS = Registry(
-    "kind of feature",
-    key="kind",
-    group="weldcache.features",
-    shipped={
-        kind: Registered(f"weldcache.extract.features.settings:{section}", f"weldcache.extract.features.{kind}:make")
-        for kind, section in _KINDS.items()
-    },
-)
-
-# The features that are there without being named.
-_USUAL = {
-    "video": "film",
-    "audio": "sound",
-    "image": "photographs",
-    "sensor": "series",
-    "text": "text",
-    "frames": "frames",
-}
-
-
-def _usual_features() -> dict[str, FeatureSettings]:
-    usual = {name: cast(FeatureSettings, KINDS.section(kind)()) for name, kind in _USUAL.items()}
-    return {**usual, "frames": usual["frames"].model_copy(update={"by_default": False})}
 
 
 class CacheSettings(Section):
@@ -128,13 +54,13 @@ class ExtractSettings(Section):
     decode_seconds: float = Field(
         600.0,
         gt=0,
-        description="Longest that decoding one modality of a sample may take; then its decoder is ended and the "
-        "modality unreadable. A sample is named after 30 s.",
+        description="Longest that decoding one feature of a sample may take; then its decoder is ended and the feature "
+        "unreadable. A sample is named after 30 s.",
     )
     decode_gigabytes: float = Field(
         8.0,
         gt=0,
-        description="Most memory that a decode process may take for one modality of a sample; then the same. The main "
+        description="Most memory that a decode process may take for one feature of a sample; then the same. The main "
         "process (workers = 0) cannot be held to it.",
     )
     demo_seed: int = Field(0, ge=0, description="Seed of the weights of `demo` backbones.")
@@ -206,11 +132,9 @@ class RunsSettings(Section):
 class Settings(Section):
     """All settings of weldcache."""
 
-    data: Annotated[DataSettings, ChosenFrom(SOURCES)] = Field(
-        default_factory=lambda: cast(DataSettings, SOURCES.section("auto")())
-    )
+    data: AnySource = Field(default_factory=usual_source, description="What data set there is, and where.")
     cache: CacheSettings = CacheSettings()
-    features: Mapping[StoreName, Annotated[FeatureSettings, ChosenFrom(KINDS)]] = Field(default_factory=_usual_features)
+    features: AnyFeatures = Field(default_factory=usual_features, description="What is made of it, by name.")
     extract: ExtractSettings = ExtractSettings()
     recipe: AnyRecipe = Field(default_factory=usual_recipe, description="What is learned, and how it predicts.")
     train: TrainSettings = TrainSettings()

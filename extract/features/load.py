@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import torch
 
+from ...configs.choices import KINDS
 from ...configs.device import resolve_device
-from ...configs.schema import KINDS, ExtractSettings, Settings
+from ...configs.schema import ExtractSettings, Settings
 from ..backbones.load import BackboneLoader
 from ..backbones.pretrained import Placement
 from ..sides import num_cores

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from ...configs.schema import FeatureSettings
+from ...configs.choices import FeatureSettings
 from ...configs.section import Limit, ModelName, Positive, Rectangle, Section, StoreName
 
 _KIND = "What makes the feature, and from what."

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from ...configs.schema import SOURCES, DataSettings
+from ...configs.choices import SOURCES, DataSettings
 from ...errors import NotFoundError
 from ...progress import say
 from .folder import FolderSettings, FolderSource, tells_folders

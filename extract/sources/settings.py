@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ...configs.schema import DataSettings
+from ...configs.choices import DataSettings
 from ...configs.section import Fraction, Section
 
 SOURCE = "What the data set is; auto goes by the names in its folder."

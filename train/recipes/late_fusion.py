@@ -11,7 +11,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from ...configs.recipes import AnyRecipe, RecipeSettings
+from ...configs.choices import AnyRecipe, RecipeSettings
 from ..nn.late_fusion import LateFusion
 from ..precision import Precision, arithmetic
 from ..types import Batch, Encodings, FeatureRequest, Losses, Needs, Prediction, Shapes

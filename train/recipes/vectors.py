@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from ...configs.recipes import RecipeSettings
+from ...configs.choices import RecipeSettings
 from ...errors import SettingsError, TrainingError
 from ..types import Batch, Encodings, FeatureRequest, Needs, Prediction, Shapes
 

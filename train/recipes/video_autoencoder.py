@@ -11,7 +11,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from ...configs.recipes import RecipeSettings
+from ...configs.choices import RecipeSettings
 from ...configs.section import StoreName, Width
 from ..nn.autoencoder import Autoencoder, AutoencoderOutput, reconstruction_error
 from ..nn.standardise import ChannelStatistics

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from ....configs.recipes import RecipeSettings
+from ....configs.choices import RecipeSettings
 from ....configs.section import Fraction, NonNegative, Positive, Section, StoreName, Width
 
 Pooling = Literal["gem", "mean", "max", "mean+gem", "mean+max"]

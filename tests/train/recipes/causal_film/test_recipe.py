@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from weldcache.configs.recipes import RECIPES
+from weldcache.configs.choices import RECIPES
 from weldcache.configs.schema import Settings
 from weldcache.errors import SettingsError
 from weldcache.train.recipes.causal_film.module import CalibratedCausalFilm
