@@ -54,7 +54,7 @@ class VectorRecipe(ABC):
         """Which features there are instead, and how to have these."""
         return (
             "Choose features that are there with --set recipe.array=<feature set>/<array>, or run `weldcache extract` "
-            "with these among extract.modalities."
+            "with these among extract.features."
         )
 
     def build(self, shapes: Shapes) -> nn.Module:
