@@ -115,6 +115,11 @@ class ClassificationTask:
 
     def validate(self, prediction: Prediction, targets: Targets) -> Mapping[str, float | None]:
         """Accuracy, and the mean of the F1 of each class that is there or is predicted."""
+        if "logits" not in prediction.outputs:
+            raise SettingsError(
+                "The recipe tells no classes apart, which train.task = classification asks for: choose another with "
+                "--set recipe.name=..., or --set train.task=anomaly."
+            )
         known = self.judged_rows(targets)
         true, found = targets["class"][known], prediction.outputs["logits"].argmax(dim=1).cpu().numpy()[known]
         classes = np.union1d(true, found)

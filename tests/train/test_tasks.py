@@ -90,6 +90,11 @@ def test_classes_are_measured_as_scikit_learn_does() -> None:
     }
 
 
+def test_a_recipe_without_classes_is_refused_for_telling_them() -> None:
+    with pytest.raises(SettingsError, match=r"train\.task"):
+        ClassificationTask().validate(Prediction(torch.zeros(2)), {"class": np.array([0, 1])})
+
+
 def test_the_monitor_is_the_tasks_first_or_one_of_its_own() -> None:
     assert monitor_of(TrainSettings()) == "val_auroc"
     assert monitor_of(TrainSettings(task="classification", monitor="val_macro_f1")) == "val_macro_f1"
