@@ -114,8 +114,11 @@ def import_hdf5(path: Path, destination: Path) -> FeatureStore:
 
 
 class _Sink(FileIO):
-    """A file that takes all that comes once the disk has refused, and tells it to who asks: HDF5 cannot close a file
-    that refuses, and would complain of it from where nobody can catch it."""
+    """A file that takes all that comes once the disk has refused, and tells it to who asks.
+
+    HDF5 cannot close a file whose disk refuses: it tries again for every dataset, complains where nobody can catch it,
+    and then ends the process with a segmentation fault (HDF5 2.0).
+    """
 
     _refusal: OSError | None = None
 
@@ -158,20 +161,19 @@ def _export(store: FeatureStore, file: h5py.File, *, check: Callable[[], None]) 
     }
     num_bytes = sum(spec.row_bytes * len(rows[f"features/{name}"]) for name, spec in _specs(store).items())
     with ByteProgress(f"Exporting {store.path.name}", num_bytes=num_bytes) as progress:
-        tally = Tally(progress)
+        tally = Tally(progress, check=check)
         for name, is_array in _nodes(store).items():
             source, metadata = _read_node(store.path, name, is_array=is_array)
             tally.add_text(f"{name} {metadata}")
             if name in rows:
-                export_rows(source, file, name, rows=rows[name], tally=tally, check=check)
+                export_rows(source, file, name, rows=rows[name], tally=tally)
             elif name in records:
-                export_records(records[name], file, name, tally=tally, check=check)
+                export_records(records[name], file, name, tally=tally)
             elif is_array:
                 export_whole(source, file, name, tally=tally)
             else:
                 file.require_group(name)
             write_text(file[name], METADATA_FILE, metadata)
-            check()
         write_text(file, ATTRIBUTE, json.dumps(store.description, indent=2))
         tally.add_text(read_text(file, ATTRIBUTE))
         write_text(file, _DIGEST, tally.digest())

@@ -26,18 +26,21 @@ COLUMN_CHUNK = 4096  # values in a chunk of what is copied whole
 
 
 class Tally:
-    """What has gone by: its digest, and how much of it, for the bar."""
+    """What has gone by: its digest, and how much of it, for the bar; `check` raises what the disk refused of it."""
 
-    def __init__(self, progress: ByteProgress) -> None:
+    def __init__(self, progress: ByteProgress, *, check: Callable[[], None] = lambda: None) -> None:
         self._digest = hashlib.sha256()
         self._progress = progress
+        self._check = check
 
     def add_text(self, text: str) -> None:
         """Count a text in; the zero keeps two texts apart."""
+        self._check()
         self._digest.update(text.encode() + b"\0")
 
     def add_values(self, values: Values) -> None:
         """Count the bytes of `values` in, however they are cut into blocks."""
+        self._check()
         self._digest.update(np.ascontiguousarray(values).data)
         self._progress.advance(values.nbytes)
 
@@ -46,12 +49,8 @@ class Tally:
         return self._digest.hexdigest()
 
 
-def export_rows(
-    source: Path, file: h5py.File, name: str, *, rows: NDArray[np.int64], tally: Tally, check: Callable[[], None]
-) -> None:
+def export_rows(source: Path, file: h5py.File, name: str, *, rows: NDArray[np.int64], tally: Tally) -> None:
     """Copy `rows` of an array that is a chunk a row to a dataset that is one too; checksums are verified.
-
-    `check` is called after every block of rows; it raises where the disk has refused one.
 
     Raises:
         StoreError: if a chunk is missing or damaged.
@@ -64,7 +63,6 @@ def export_rows(
         for position, row in enumerate(block):
             dataset[row : row + 1] = values[position : position + 1]
         tally.add_values(values)
-        check()
 
 
 def import_rows(dataset: h5py.Dataset, target: Path, *, rows: NDArray[np.int64], tally: Tally) -> None:
@@ -79,8 +77,8 @@ def import_rows(dataset: h5py.Dataset, target: Path, *, rows: NDArray[np.int64],
             write_rows(target, block, values)
 
 
-def export_records(array: RecordArray, file: h5py.File, name: str, *, tally: Tally, check: Callable[[], None]) -> None:
-    """Copy an array of records, those chunks that are there; `check` as in `export_rows`.
+def export_records(array: RecordArray, file: h5py.File, name: str, *, tally: Tally) -> None:
+    """Copy an array of records, those chunks that are there.
 
     Raises:
         StoreError: if a chunk is damaged.
@@ -99,7 +97,6 @@ def export_records(array: RecordArray, file: h5py.File, name: str, *, tally: Tal
             values = np.array([text.encode() for text in values], dtype=dtype)
         dataset[start : start + len(values)] = values
         tally.add_values(values)
-        check()
 
 
 def import_records(dataset: h5py.Dataset, target: RecordArray, *, rows: NDArray[np.int64], tally: Tally) -> None:
