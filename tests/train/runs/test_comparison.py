@@ -64,9 +64,9 @@ def test_a_run_without_checksums_is_said_to_have_none(
     assert (old.status, old.sealed, old.best_figure("val_auroc")) == ("finished", False, 0.5)
 
 
-def test_the_defaults_are_the_default_preset(make_run: MakeRun, tmp_path: Path) -> None:
+def test_the_defaults_are_the_default_preset_but_for_its_field(make_run: MakeRun, tmp_path: Path) -> None:
     details = describe_run_folder(make_run(tmp_path / "a"), folder=tmp_path)
-    assert (details.preset, details.changed) == ("v5", {})
+    assert (details.preset, details.changed) == ("v5", {"features.text.prompt": "a normal weld"})
 
 
 def fused(**members: Mapping[str, object]) -> dict[str, object]:
