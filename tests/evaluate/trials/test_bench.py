@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from weldcache.atomic import locked_folder
+from weldcache.cache.splits import Split
 from weldcache.cache.store import FeatureStore
 from weldcache.configs.variant_lists import VariantList, load_variant_list
 from weldcache.errors import BusyError, OutputExistsError
@@ -113,6 +115,25 @@ def test_a_trial_is_a_run_like_any_other(run_bench: RunBench, write_list: WriteL
     warnings = json.loads((found.folder / "no_gate-seed3/trial_test.json").read_text())["warnings"]
     assert any(text.startswith("Only 14 normal samples were evaluated") for text in warnings)
     assert any("Only 14 normal samples were evaluated" in note for note in found.document["notes"])
+
+
+def test_variants_of_several_splits_share_the_features_and_each_goes_by_its_own(
+    run_bench: RunBench, write_list: WriteList, project: Path, toy_store_path: Path
+) -> None:
+    path = Path(shutil.copytree(toy_store_path, project / "toy.zarr"))
+    settings = (project / "weldcache.yaml").read_text().replace(str(toy_store_path), str(path))
+    (project / "weldcache.yaml").write_text(settings)
+    store = FeatureStore.open(path)
+    parts = store.index.splits.copy()
+    parts[:4], parts[36:40] = "test", "train"
+    store.add_splits([Split("mine", parts)])
+    found = run_bench(write_list({"official": {}, "other": {"set": {"train.split": "mine"}}}), seeds=[0])
+    assert found.complete
+    for name, split in (("official", "official"), ("other", "mine")):
+        index = FeatureStore.open(path, split=split).index
+        scored = {row["key"] for row in rows_of(found.folder / f"{name}-seed0/scores_test.csv")}
+        assert scored <= set(index.keys[index.splits == "test"].tolist()) and len(scored) > 20
+        assert load_run(found.folder / f"{name}-seed0").manifest["split"]["name"] == split
 
 
 def test_each_array_is_loaded_once(
