@@ -15,7 +15,7 @@ from .splits import LEFT_OUT, Split
 from .splitting import torn_groups
 from .status import Status
 from .store import FeatureStore
-from .targets import DEFECT, NORMAL, UNKNOWN
+from .targets import CLASS, DEFECT, LABEL, NORMAL, UNKNOWN
 
 _BAR_WIDTH = 30
 _NOTES_SHOWN = 10
@@ -29,6 +29,8 @@ def store_tables(description: Mapping[str, Any]) -> Iterator[RenderableType]:
     yield from _heading(description)
     if description["classes"]:
         yield _class_table(description["classes"], labels=description["labels"], noun=description["noun"])
+    if further := [name for name in description["targets"] if name not in (LABEL.name, CLASS)]:
+        yield Text(f"targets beside label and class: {', '.join(further)}\n")
     if len(description["splits"]) > 1:
         yield _split_table(description["splits"])
     if description["feature_sets"]:

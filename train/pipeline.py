@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from ..cache.splits import LEFT_OUT
+from ..cache.splits import LEFT_OUT, OFFICIAL
 from ..cache.store import FeatureStore
 from ..configs.device import resolve_device
 from ..configs.schema import Settings, TrainSettings
@@ -172,6 +172,8 @@ def _initial_model(recipe: Recipe, store: FeatureStore, *, seed: int) -> nn.Modu
 
 def _say_who_takes_part(samples: ChosenSamples, store: FeatureStore, *, recipe: Recipe, task: Task) -> None:
     num_train, num_validation = len(samples.train), len(samples.validation)
+    if store.split != OFFICIAL:
+        say(f"Samples are divided by the split {store.split}, not by the data set's own.")
     say(
         f"{count_of(num_train, task.trains_on)} to train on "
         f"({count_of(samples.train_left_out, task.leaves_out)} left out), "

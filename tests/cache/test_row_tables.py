@@ -13,6 +13,7 @@ from weldcache.cache.exchange import export_hdf5, import_hdf5
 from weldcache.cache.index import Index, index_of
 from weldcache.cache.splits import LEFT_OUT, Split
 from weldcache.cache.store import FeatureStore
+from weldcache.cache.store_tables import store_tables
 from weldcache.cache.targets import LABEL, TargetSpec, target_of
 from weldcache.errors import FingerprintError, NotFoundError, StoreError
 
@@ -48,7 +49,9 @@ def test_any_targets_are_kept_and_told(rich: FeatureStore, tmp_path: Path) -> No
         np.testing.assert_array_equal(targets["angles"].values, [[3.5, 0], [np.nan] * 2, [3.5, 2], [3.5, 3]])
         assert targets["points"].values.tolist() == [[-1] * 3, [-1] * 3, [1, 1, -1], [1, 1, 1]]
         assert targets["points"].lengths is not None and targets["points"].lengths.tolist() == [0, -1, 2, 3]
-        assert describe_store(store)["targets"]["angles"]["unit"] == "degree"
+        description = describe_store(store)
+        assert description["targets"]["angles"]["unit"] == "degree"
+        assert any("angles, points" in str(part) for part in store_tables(description))
 
 
 def test_targets_change_nothing_of_what_was_made(rich: FeatureStore, tmp_path: Path, make_index: MakeIndex) -> None:

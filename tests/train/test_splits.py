@@ -33,11 +33,14 @@ def settings(settings_for_runs_in: Callable[[Path], Callable[..., Settings]], to
     )
 
 
-def test_a_run_goes_by_its_split_and_refuses_another_of_that_name(settings: Settings) -> None:
+def test_a_run_goes_by_its_split_and_refuses_another_of_that_name(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
     store = FeatureStore.open(settings.cache.path)
     pool = FeaturePool(store, np.arange(len(store.index)), device=torch.device("cpu"))
     for name, features in (("run", None), ("pooled", pool)):
         train(settings, run_name=name, overwrite=False, command="", pool=features)
+    assert "the split mine" in " ".join(capsys.readouterr().err.split())
     run, pooled = (load_run(settings.runs.folder / name) for name in ("run", "pooled"))
     mine = store.divided_by("mine")
     trained_on = mine.index.row_of()
