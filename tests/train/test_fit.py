@@ -11,7 +11,7 @@ from torch import nn
 
 from weldcache.cache.store import FeatureStore
 from weldcache.configs.schema import Settings
-from weldcache.errors import OutputExistsError, SettingsError
+from weldcache.errors import NotFoundError, OutputExistsError, SettingsError
 from weldcache.train import fit as fitting
 from weldcache.train.data.feature_pool import FeaturePool
 from weldcache.train.data.feature_reader import FeatureReader
@@ -19,7 +19,7 @@ from weldcache.train.data.streamed import StreamedFeatures
 from weldcache.train.fusion import describe_fusion, fuse
 from weldcache.train.pipeline import TrainingSummary, describe_run, train
 from weldcache.train.recipes import gaussian
-from weldcache.train.recipes.gaussian import GaussianRecipe
+from weldcache.train.recipes.gaussian import GaussianRecipe, GaussianSettings
 from weldcache.train.runs.catalogue import read_entry
 from weldcache.train.runs.checkpoint import read_checkpoint
 from weldcache.train.runs.trained_run import load_run
@@ -98,7 +98,7 @@ def test_the_seed_draws_the_bank_and_the_way_of_loading_does_not(
     assert not torch.equal(first, other)
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, SettingsError("no")])
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SettingsError("no")])
 def test_what_does_not_end_leaves_nothing_and_can_be_done_again(
     toy_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
@@ -110,7 +110,7 @@ def test_what_does_not_end_leaves_nothing_and_can_be_done_again(
     settings = toy_settings(recipe="gaussian")
     with monkeypatch.context() as patch:
         patch.setattr(gaussian, "GaussianRecipe", Interrupted)
-        with pytest.raises(error if isinstance(error, type) else type(error)):
+        with pytest.raises(type(error)):
             run(settings)
     assert list(settings.runs.folder.iterdir()) == []
     assert run(settings).run.name == "gaussian-001"
@@ -154,6 +154,24 @@ def test_fitted_runs_are_fused_with_one_another_and_with_trained_ones(toy_settin
     both, mixed = fused("nearest", "gaussian"), fused("gaussian", "causal_film")
     assert "val_loss" not in both and mixed["val_loss"] is None
     assert both["val_auroc"] is not None and mixed["val_auroc"] is not None
+
+
+@pytest.mark.parametrize(
+    ("array", "error", "message"),
+    [
+        ("video/embedding", NotFoundError, "video has tokens"),
+        ("film/tokens", NotFoundError, r"recipe\.array"),
+        ("audio/tokens_length", SettingsError, "audio/tokens_length"),
+    ],
+)
+def test_an_array_that_cannot_be_compared_is_refused(
+    toy_settings: MakeSettings, array: str, error: type[Exception], message: str
+) -> None:
+    settings = toy_settings(recipe="gaussian")
+    recipe = GaussianSettings(array=array)
+    with pytest.raises(error, match=message):
+        run(settings.model_copy(update={"recipe": recipe}))
+    assert not settings.runs.folder.exists()
 
 
 def test_loggers_get_the_one_row(toy_settings: MakeSettings) -> None:

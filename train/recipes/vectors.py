@@ -94,12 +94,13 @@ class VectorRecipe(ABC):
         """
         for batch in batches:
             vectors, real = self._vectors(batch)
-            if not vectors[real].isfinite().all():
+            learned = vectors[real]
+            if not learned.isfinite().all():
                 raise TrainingError(
                     f"{self._array.name} of some sample to train on is not finite, or all of it is padding; look at "
                     "`weldcache verify`, or choose another array with --set recipe.array=..."
                 )
-            yield vectors[real]
+            yield learned
 
     def _vectors(self, batch: Batch) -> tuple[Float[Tensor, "batch *axes width"], Bool[Tensor, " batch *axes"]]:
         values = batch.features[self._array.name]
