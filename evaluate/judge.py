@@ -34,8 +34,8 @@ class RestsOn(TypedDict):
     Attributes:
         fingerprint: of the features that the run was trained on.
         epoch: whose weights scored.
-        samples: fingerprint of the validation samples that were scored, of their labels, of what each lacks, and of the
-            ways in which the normals among them were scored.
+        samples: fingerprint of the validation samples that were scored, of their labels and classes, of what each
+            lacks, and of the ways in which the normals among them were scored.
         settings: fingerprint of the section `evaluate`.
     """
 
@@ -81,7 +81,9 @@ class Background:
         return RestsOn(
             fingerprint=self.run.manifest["fingerprint"],
             epoch=self.best.epoch,
-            samples=fingerprint([list(table.keys), table.labels.tolist(), list(table.lacks), ways]),
+            samples=fingerprint(
+                [list(table.keys), table.labels.tolist(), list(table.lacks), list(table.class_names), ways]
+            ),
             settings=fingerprint(self.settings.model_dump(mode="json")),
         )
 
@@ -95,12 +97,14 @@ class Judgement:
         warnings: in plain words, the gravest first.
         table: the samples with their scores as they were judged.
         threshold: above which a score raises an alarm; None where there are no alarms.
+        columns: what is told of each sample, by the heading under which it is written.
     """
 
     sections: Sequence[Section]
     warnings: Sequence[str]
     table: ScoreTable
     threshold: float | None
+    columns: Mapping[str, Sequence[object]]
 
 
 @runtime_checkable
@@ -110,6 +114,14 @@ class Judge(Protocol[Kept]):
     @property
     def task(self) -> str:
         """The name of the task."""
+
+    @property
+    def outputs(self) -> Collection[str]:
+        """What it reads of predictions beside the scores, by name."""
+
+    @property
+    def of_scores(self) -> bool:
+        """Whether it reads the scores, which are then put on one scale, and looked at without each modality."""
 
     def kept_in(self, folder: RunFolder) -> Kept:
         """The calibration that a run keeps.
@@ -151,14 +163,15 @@ def judge_split(
         MetricError: as `score_split`, `Judge.calibrate` and `Judge.assess`.
         TrainingError: as `calibration_of`.
     """
-    background = background_of(scorer, settings=settings)
-    test = score_split(scorer, split, hide=hide)
+    background = background_of(judge, scorer, settings=settings)
+    test = score_split(scorer, split, hide=hide if judge.of_scores else None, outputs=judge.outputs)
     return judge.assess(test, calibration_of(judge, background), background=background)
 
 
-def background_of(scorer: Scorer, *, settings: EvaluateSettings) -> Background:
+def background_of(judge: Judge[Kept], scorer: Scorer, *, settings: EvaluateSettings) -> Background:
     """Score validation, and gather what else a judge may ask; raises what `judge_split` raises."""
-    validation = score_split(scorer, VALIDATION_SPLIT, scale_ways=scale_ways(scorer))
+    ways = scale_ways(scorer) if judge.of_scores else ()
+    validation = score_split(scorer, VALIDATION_SPLIT, scale_ways=ways, outputs=judge.outputs)
     return Background(scorer.run, scorer.store, scorer.seen, scorer.run.best(), validation, settings)
 
 

@@ -77,11 +77,11 @@ def rows_to_judge(store: FeatureStore, split: str, *, recipe: Recipe, task: Task
 
     Raises:
         NotFoundError: if the split is not there, or none of its rows has what the model needs.
-        MetricError: if no normal one is left of those that there are.
+        MetricError: if none such as were trained on, of an anomaly detector a normal one, is left of those there are.
     """
-    found = split_rows(store, split, recipe=recipe, untrained=seen.untrained)
+    found, targets = split_rows(store, split, recipe=recipe, untrained=seen.untrained), targets_of(store)
     validating = split == VALIDATION_SPLIT
-    known = found.usable[task.judged_rows(targets_of(store))[found.usable]]
+    known = found.usable[task.judged_rows(targets)[found.usable]]
     trained_on = known[np.isin(known, seen.train)]
     validated_on = known[np.isin(known, seen.validation) & (not validating)]
     unseen = np.setdiff1d(known, np.concatenate([trained_on, validated_on]))
@@ -100,10 +100,10 @@ def rows_to_judge(store: FeatureStore, split: str, *, recipe: Recipe, task: Task
         twins=twins.same,
         sharing=twins.sharing,
     )
-    labels = store.index.labels
-    if (labels[found.usable] == 0).any() and not (labels[usable] == 0).any():
+    trainable = task.training_rows(targets)
+    if trainable[known].any() and not trainable[usable].any():
         raise MetricError(
-            f"No normal sample is left of the split {split} in {store.path}, which a judgement needs. "
+            f"No {task.trains_on} sample is left of the split {split} in {store.path}, which a judgement needs. "
             f"{' '.join(_about_left_out(judged, split=split))} Judge the run on a split that its training did not see."
         )
     return judged

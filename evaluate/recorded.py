@@ -183,6 +183,8 @@ def _progress(metrics: Sequence[MetricRow]) -> Figure | None:
     wanted: tuple[tuple[str, str, Tone], ...] = (
         ("loss", "training loss", "defect"),
         ("val_auroc", "validation AUROC", "model"),
+        ("val_accuracy", "validation accuracy", "model"),
+        ("val_macro_f1", "validation macro F1", "third"),
     )
     series = [(axis, tone, _series(metrics, key)) for key, axis, tone in wanted]
     panels = [Panel(axis, [Curve(x, y, tone)]) for axis, tone, (x, y) in series if x.size and len(metrics) > 1]

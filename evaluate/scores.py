@@ -16,20 +16,6 @@ from ..cache.index import Index
 from ..errors import MetricError
 from ..wording import spreadsheet_cell
 
-CSV_COLUMNS = (
-    "key",
-    "split",
-    "class_name",
-    "session",
-    "label",
-    "score",
-    "raw_weights_score",
-    "lacks",
-    "scale",
-    "threshold",
-    "alarm",
-)
-
 # On which scale a score is: of a sample that lacks nothing; put there by `whole_scale`; or on one of its own, which no
 # threshold speaks of.
 ScoreScale = Literal["whole", "rescaled", "own"]
@@ -47,7 +33,7 @@ class ScoreTable:
         splits: the split that each sample belongs to.
         class_names: "what it is" in the data set's own words; normals have one too.
         sessions: recording session, "" where unknown.
-        labels: 0 normal, 1 defect.
+        labels: 0 normal, 1 defect, -1 unknown.
         scores: from the averaged (EMA) weights, the ones a run ships.
         raw_scores: from the weights of the same epoch as the optimiser left them, before averaging; None for a run that
             is fitted, which has no others than it ships.
@@ -56,7 +42,7 @@ class ScoreTable:
         attributes: settings, materials and the like, as the media-free control sees them; may be empty.
 
     Raises:
-        MetricError: lengths differ, a key occurs twice, a label is neither 0 nor 1, or a score is not finite.
+        MetricError: lengths differ, a key occurs twice, a label is none of 0, 1 and -1, or a score is not finite.
     """
 
     keys: tuple[str, ...]
@@ -75,8 +61,8 @@ class ScoreTable:
         if len(set(self.keys)) < len(self.keys):
             key, count = Counter(self.keys).most_common(1)[0]
             raise MetricError(f"The key {key!r} occurs {count} times in a score table, where keys are unique.")
-        if not np.isin(self.labels, (0, 1)).all():
-            raise MetricError("Labels in a score table must be 0 (normal) or 1 (defect).")
+        if not np.isin(self.labels, (-1, 0, 1)).all():
+            raise MetricError("Labels in a score table must be 0 (normal), 1 (defect) or -1 (unknown).")
         for name, scores in (("scores", self.scores), ("raw_scores", self.raw_scores)):
             broken = np.flatnonzero(~np.isfinite([] if scores is None else scores))
             if broken.size:
@@ -135,20 +121,33 @@ def score_table(
     )
 
 
-def write_scores(path: Path, table: ScoreTable, *, threshold: float | None) -> None:
-    """Write `table` without its attributes as CSV; each number reads back as the very same float, each name as one
-    that a spreadsheet takes for text.
+def score_columns(table: ScoreTable, *, threshold: float) -> dict[str, Sequence[object]]:
+    """What is told of each sample: `score` is from the averaged weights and `raw_weights_score` from those before
+    averaging, empty where a run has none; `alarm` is 1 where the score is above the threshold."""
+    scores = table.scores.tolist()
+    return {
+        "key": spreadsheet_cells(table.keys),
+        "split": spreadsheet_cells(table.splits),
+        "class_name": spreadsheet_cells(table.class_names),
+        "session": spreadsheet_cells(table.sessions),
+        "label": table.labels.tolist(),
+        "score": scores,
+        "raw_weights_score": [""] * len(table) if table.raw_scores is None else table.raw_scores.tolist(),
+        "lacks": table.lacks,
+        "scale": table.scales,
+        "threshold": [threshold] * len(table),
+        "alarm": [int(score > threshold) for score in scores],
+    }
 
-    `score` is from the averaged weights and `raw_weights_score` from those before averaging, empty where a run has
-    none; `alarm` is 1 where the score is above the threshold. Without a threshold both of its columns are empty.
-    """
-    labels, scores = table.labels.tolist(), table.scores.tolist()
-    raw_scores = [""] * len(table) if table.raw_scores is None else table.raw_scores.tolist()
-    alarms = ["" if threshold is None else int(score > threshold) for score in scores]
-    thresholds = ["" if threshold is None else threshold] * len(table)
-    named = [map(spreadsheet_cell, column) for column in (table.keys, table.splits, table.class_names, table.sessions)]
-    columns = (*named, labels, scores, raw_scores, table.lacks, table.scales, thresholds, alarms)
+
+def spreadsheet_cells(names: Sequence[str]) -> list[str]:
+    """Each name as one that a spreadsheet takes for text."""
+    return [spreadsheet_cell(name) for name in names]
+
+
+def write_columns(path: Path, columns: Mapping[str, Sequence[object]]) -> None:
+    """Write columns of one length as CSV; each number reads back as the very same float."""
     with replaced_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as handle:
         writer = csv.writer(handle, lineterminator="\n")
-        writer.writerow(CSV_COLUMNS)
-        writer.writerows(zip(*columns, strict=True))
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))

@@ -17,7 +17,7 @@ from ..train.data.feature_pool import FeaturePool
 from ..train.data.feature_reader import FeatureReader, Rows
 from ..train.data.streamed import StreamedFeatures
 from ..train.runs.trained_run import TrainedRun, Weights
-from ..train.scoring import score_rows
+from ..train.scoring import output_rows, score_rows
 from .judged_rows import JudgedRows, SeenRows, rows_to_judge, seen_rows
 from .scores import ScoreTable, score_table
 
@@ -88,6 +88,20 @@ class Scorer:
         )
         return {way: values.astype(np.float64) for way, values in scores.items()}
 
+    def outputs(self, rows: Rows, names: Collection[str]) -> dict[str, NDArray[np.float32]]:
+        """What the averaged weights predict of each row beside its score, by name."""
+        if not names:
+            return {}
+        return output_rows(
+            self.run.recipe,
+            self.models["averaged"],
+            self._samples(rows),
+            outputs=names,
+            batch_size=self.run.settings.train.batch_size,
+            precision=self.run.precision,
+            without=self.hidden,
+        )
+
     def lacking(self, rows: Rows) -> list[FeatureSets]:
         """Of each row the feature sets that it lacks, may lack, and training had: not by modality, of which it may
         have a part."""
@@ -116,6 +130,7 @@ class Scored:
         hidden: by modality the way in which none of them had it.
         lacking_sets: of each the feature sets that it lacks, and that training had.
         lacking: by modality which of them lack it; only modalities that some lack.
+        outputs: what the averaged weights predict of each beside its score, as far as it was asked for.
         normals: scores of those that are normal and lack nothing, in the ways that a scale was asked for; of
             validation alone.
     """
@@ -127,6 +142,7 @@ class Scored:
     hidden: Mapping[str, Way] = field(default_factory=dict)
     lacking_sets: Sequence[FeatureSets] = ()
     lacking: Mapping[str, Mask] = field(default_factory=dict)
+    outputs: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     normals: Mapping[Way, Scores] = field(default_factory=dict)
 
     @property
@@ -146,6 +162,7 @@ def score_split(
     *,
     hide: Mapping[str, Collection[str]] | None = None,
     scale_ways: Collection[Way] = (),
+    outputs: Collection[str] = (),
 ) -> Scored:
     """Score what may be judged of a split; every sample is fetched once, and whole normals again for a scale.
 
@@ -154,6 +171,7 @@ def score_split(
         split: the split's name.
         hide: feature sets by the modality that they describe, to be hidden from the model one modality at a time;
             modalities that training never had are hidden anyway.
+        outputs: names of what to keep of the predictions beside the scores.
         scale_ways: in which to score the normals again that lack nothing, see `scale`.
 
     Raises:
@@ -176,6 +194,7 @@ def score_split(
         hidden=hidden,
         lacking_sets=lacking_sets,
         lacking=lacking,
+        outputs=scorer.outputs(rows.usable, outputs),
         normals=scorer(rows.usable[is_whole_normal], scale_ways) if scale_ways else {},
     )
 

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor, nn
 
+from ..errors import TrainingError
 from .data.batches import BatchSource, batches_in_order
 from .precision import Precision, arithmetic
 from .recipes.recipe import Recipe
@@ -96,3 +97,29 @@ def score_rows(
             encodings = encode(recipe, model, batch, precision=precision, without=hidden.get(name, ()))
             parts[name].append(recipe.predict(model, encodings).score.float())
     return {name: torch.cat(scores).cpu().numpy() for name, scores in parts.items()}
+
+
+@torch.no_grad()
+def output_rows(
+    recipe: Recipe,
+    model: nn.Module,
+    samples: BatchSource,
+    *,
+    outputs: Collection[str],
+    batch_size: int,
+    precision: Precision,
+    without: Collection[str] = (),
+) -> dict[str, Float32[np.ndarray, "rows ..."]]:
+    """What `model` predicts of each of `samples` beside its score, by the names `outputs`, as `score_rows` scores.
+
+    Raises:
+        TrainingError: if the recipe's predictions have no such output.
+    """
+    parts: dict[str, list[Tensor]] = {name: [] for name in outputs}
+    for batch in passes(samples, batch_size=batch_size):
+        found = recipe.predict(model, encode(recipe, model, batch, precision=precision, without=without)).outputs
+        for name, part in parts.items():
+            if name not in found:
+                raise TrainingError(f"This recipe predicts no {name}, which its task is judged by.")
+            part.append(found[name].float())
+    return {name: torch.cat(part).cpu().numpy() for name, part in parts.items()}

@@ -11,7 +11,7 @@ from ...metrics.estimate import Estimate
 from ...train.runs.documents import hashes_of
 from ...train.runs.folder import RunFolder
 from ..judge import Judgement
-from ..scores import write_scores
+from ..scores import write_columns
 from ..section import Report, Section, Value
 from .html import render_html
 
@@ -75,7 +75,7 @@ def write_report(run: RunFolder, judgement: Judgement, report: Report) -> Path:
     html_path, json_path = run.path / f"{name}.html", run.path / f"{name}.json"
     scores_path = run.path / f"scores_{split}.csv"
     with _held_if_free(run, writing=(scores_path, html_path, json_path)):
-        write_scores(scores_path, judgement.table, threshold=judgement.threshold)
+        write_columns(scores_path, judgement.columns)
         write_text(html_path, html)
         run.write(json_path, {**report_document(report), "files": hashes_of([html_path, scores_path])})
     return html_path

@@ -19,6 +19,7 @@ from ..judge import (
 from ..modalities import change_caveats, lacking_caveats, modalities_seen_missing, modality_results
 from ..recorded import collapse_caveats, representations, reproduction_caveats, training_section
 from ..scale import Placed, Scale, Scales, place, scale_caveats, scale_of, whole_samples
+from ..scores import score_columns
 from ..scoring import Scored, Way
 from .anomaly_caveats import caveats
 from .anomaly_figures import AlarmThreshold, Assessment, alarm_threshold, assess
@@ -60,6 +61,8 @@ class AnomalyJudge:
     """Judges by AUROC, with a threshold that saw normals of validation alone."""
 
     task: str = "anomaly"
+    outputs: tuple[str, ...] = ()
+    of_scores: bool = True
 
     def kept_in(self, folder: RunFolder) -> AnomalyCalibration:
         return folder.read(folder.calibration_path, AnomalyCalibration)
@@ -109,6 +112,7 @@ class AnomalyJudge:
             warnings=warnings,
             table=placed.table,
             threshold=calibration["threshold"],
+            columns=score_columns(placed.table, threshold=calibration["threshold"]),
         )
 
 

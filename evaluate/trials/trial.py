@@ -16,7 +16,7 @@ from ...cache.store import FeatureStore
 from ...configs.device import resolve_device
 from ...configs.schema import Settings
 from ...documents import fingerprint
-from ...errors import MetricError, OutputExistsError
+from ...errors import MetricError, OutputExistsError, SettingsError
 from ...train.data.feature_pool import FeaturePool
 from ...train.data.feature_reader import Rows
 from ...train.data.requests import require_features
@@ -34,7 +34,7 @@ from ...train.types import Needs
 from ...wording import lined_up
 from ..judge import judge_split
 from ..judged_rows import SeenRows, rows_to_judge
-from ..scores import write_scores
+from ..scores import write_columns
 from ..scoring import Scorer, load_models
 from ..tasks.anomaly import AnomalyJudge
 from .record import ScoredTrial, TrialRecord, TrialScores, read_trial, record_path, scores_path, write_trial
@@ -78,15 +78,19 @@ def request_of(settings: Settings, store: FeatureStore, *, split: str) -> TrialR
 
     Raises:
         NotFoundError: if the store lacks features, or a split has no rows with them.
-        SettingsError: if the monitor needs defects in validation and there are none.
+        SettingsError: if the variant is no anomaly detector, or validation lacks what its monitor needs.
         MetricError: if the split has no normals or no defects to score.
     """
     recipe, store = make_recipe(settings.recipe), store.divided_by(settings.train.split)
     require_features(store, recipe)
+    if settings.train.task != "anomaly":
+        raise SettingsError(
+            f"train.task is {settings.train.task}: trials compare AUROCs, which anomaly detectors have."
+        )
     task = make_task(settings.train)
     samples = choose_samples(store, recipe, task=task, monitor=monitor_of(settings.train))
     seen = SeenRows(samples.train, samples.validation, samples.untrained)
-    scored = rows_to_judge(store, split, recipe=recipe, task=task, seen=seen).usable
+    scored = rows_to_judge(store, split, recipe=recipe, seen=seen, task=task).usable
     _require_both_labels(scored, store, split=split)
     return TrialRequest(
         needs=recipe.needs(),
@@ -199,7 +203,7 @@ def _score(trial: Trial, store: FeatureStore, *, pool: FeaturePool | None, split
     assert state is not None and state["best"] is not None
     for path in (scores_path(trial.run, split), record_path(trial.run, split)):
         remove_partial(path)
-    write_scores(scores_path(trial.run, split), table, threshold=judgement.threshold)
+    write_columns(scores_path(trial.run, split), judgement.columns)
     record = TrialRecord(
         split=split,
         samples=fingerprint(table.keys),

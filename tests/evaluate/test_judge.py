@@ -29,7 +29,7 @@ def _calibrated(project: Path, *, target_fpr: float = 0.05) -> AnomalyCalibratio
     run, store = load_run(project / "runs/first"), FeatureStore.open(project / "features.zarr")
     scorer = Scorer(run, store, models=load_models(run, store=store, device=torch.device("cpu")))
     settings = run.settings.evaluate.model_copy(update={"target_fpr": target_fpr})
-    return calibration_of(AnomalyJudge(), background_of(scorer, settings=settings))
+    return calibration_of(AnomalyJudge(), background_of(AnomalyJudge(), scorer, settings=settings))
 
 
 def test_training_keeps_it_and_evaluation_reads_it(

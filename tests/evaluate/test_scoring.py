@@ -34,7 +34,7 @@ MODALITIES = {"video", "audio", "image", "sensor"}
 
 def _placed(scorer: Scorer, split: str) -> Placed:
     """A split's scores on the scale of whole samples, as a judge calibrates it on validation."""
-    calibration = AnomalyJudge().calibrate(background_of(scorer, settings=scorer.run.settings.evaluate))
+    calibration = AnomalyJudge().calibrate(background_of(AnomalyJudge(), scorer, settings=scorer.run.settings.evaluate))
     return placed_by(calibration, score_split(scorer, split, hide=scorer.run.recipe.needs().dispensable))
 
 

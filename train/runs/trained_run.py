@@ -41,14 +41,14 @@ class TrainedRun:
     recipe: Recipe
 
     @property
-    def precision(self) -> Precision:
-        """The arithmetic that it scores in."""
-        return self.settings.train.precision
-
-    @property
     def task(self) -> Task:
         """What it was trained for."""
         return make_task(self.settings.train)
+
+    @property
+    def precision(self) -> Precision:
+        """The arithmetic that it scores in."""
+        return self.settings.train.precision
 
     @property
     def untrained(self) -> frozenset[str]:

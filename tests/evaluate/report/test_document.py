@@ -13,7 +13,7 @@ import pytest
 
 from weldcache.evaluate.judge import Judgement
 from weldcache.evaluate.report.document import report_document, write_report
-from weldcache.evaluate.scores import ScoreTable
+from weldcache.evaluate.scores import ScoreTable, score_columns
 from weldcache.evaluate.section import Provenance, Report
 from weldcache.evaluate.tasks.anomaly_figures import Assessment
 from weldcache.metrics.estimate import Estimate
@@ -144,8 +144,10 @@ def write(run: RunFolder, make_assessment: MakeAssessment, make_report: MakeRepo
 
     def written(test: ScoreTable, **options: Any) -> Path:
         assessment = make_assessment(test)
-        report = make_report(assessment, test, curve=[], **options)
-        return write_report(run, Judgement(report.sections, (), test, assessment.threshold.value), report)
+        report, threshold = make_report(assessment, test, curve=[], **options), assessment.threshold.value
+        return write_report(
+            run, Judgement(report.sections, (), test, threshold, score_columns(test, threshold=threshold)), report
+        )
 
     return written
 

@@ -23,7 +23,7 @@ from weldcache.cache.splits import Split
 from weldcache.cache.store import FeatureStore
 from weldcache.configs.variant_lists import VariantList, load_variant_list
 from weldcache.errors import BusyError, OutputExistsError
-from weldcache.evaluate.scoring import load_models, score_split
+from weldcache.evaluate.scoring import Scorer, load_models, score_split
 from weldcache.evaluate.trials import bench as story
 from weldcache.evaluate.trials import plan
 from weldcache.evaluate.trials import trial as one_trial
@@ -106,7 +106,7 @@ def test_a_trial_is_a_run_like_any_other(run_bench: RunBench, write_list: WriteL
     one_trial.train(alone_settings, run_name="alone", overwrite=False, command="weldcache train")
     alone, store = load_run(found.folder.parent / "alone"), FeatureStore.open(together.settings.cache.path)
     tables = [
-        score_split(run, store, "test", models=load_models(run, store=store, device=torch.device("cpu"))).table
+        score_split(Scorer(run, store, models=load_models(run, store=store, device=torch.device("cpu"))), "test").table
         for run in (together, alone)
     ]
     assert tables[0].scores.tolist() == tables[1].scores.tolist()
@@ -143,7 +143,7 @@ def test_each_array_is_loaded_once(
     load_resident = feature_pool.load_resident
 
     def counting(reader: Any, rows: Any, **keywords: Any) -> Any:
-        loaded.extend(reader.names)
+        loaded.extend(request.name for request in reader.requests)
         return load_resident(reader, rows, **keywords)
 
     monkeypatch.setattr(feature_pool, "load_resident", counting)
@@ -219,7 +219,7 @@ def test_killed_between_training_and_scoring_it_only_scores(
     run_bench: RunBench, write_list: WriteList, trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(one_trial, "score_split", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(one_trial, "judge_split", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             run_bench(write_list(PLAIN), seeds=[0])
     assert trained.pop() == "reference-seed0"
@@ -232,16 +232,16 @@ def test_an_overwriting_that_was_interrupted_goes_on(
 ) -> None:
     variants = write_list({**PLAIN, "mean": {"set": {"recipe.views": "mean"}}})
     whole = run_bench(variants, seeds=[0])
-    score_split = one_trial.score_split
+    judge_split = one_trial.judge_split
 
-    def interrupted(run: Any, *positional: Any, **keywords: Any) -> Any:
-        if run.folder.name == "no_gate-seed0":
+    def interrupted(judge: Any, scorer: Any, *positional: Any, **keywords: Any) -> Any:
+        if scorer.run.folder.name == "no_gate-seed0":
             raise KeyboardInterrupt
-        return score_split(run, *positional, **keywords)
+        return judge_split(judge, scorer, *positional, **keywords)
 
     trained.clear()
     with monkeypatch.context() as patch:
-        patch.setattr(one_trial, "score_split", interrupted)
+        patch.setattr(one_trial, "judge_split", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run_bench(variants, seeds=[0], overwrite=True)
     assert trained == ["reference-seed0", "no_gate-seed0"]
