@@ -15,7 +15,7 @@ from weldcache.cache.store import FeatureStore
 from weldcache.errors import MetricError
 from weldcache.evaluate.section import Section
 from weldcache.evaluate.tasks.classification import assess_classes, class_sections
-from weldcache.train.recipes import registry
+from weldcache.train.recipes import video_autoencoder
 from weldcache.train.runs.folder import RunFolder
 from weldcache.train.types import Batch, Encodings, FeatureRequest, Losses, Needs, Prediction, Shapes
 
@@ -87,8 +87,8 @@ def test_from_a_store_to_a_report(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     project = copy_of(judged)
-    monkeypatch.setattr(registry, "_RECIPES", {**registry._RECIPES, "video_ae": lambda settings: _Probe()})
-    options = ["--set", "train.recipe=video_ae", "--set", "train.task=classification"]
+    monkeypatch.setattr(video_autoencoder, "VideoAutoencoderRecipe", lambda settings: _Probe())
+    options = ["--set", "recipe.name=video_ae", "--set", "train.task=classification"]
     outcome = weldcache("train", "--run", "probe", *options, folder=project)
     assert outcome.code == 0, outcome.err
     outcome = weldcache("eval", "--run", "probe", folder=project)
