@@ -23,7 +23,9 @@ from weldcache.cache.splits import Split
 from weldcache.cache.store import FeatureStore
 from weldcache.configs.variant_lists import VariantList, load_variant_list
 from weldcache.errors import BusyError, OutputExistsError
-from weldcache.evaluate.scoring import Scorer, load_models, score_split
+from weldcache.evaluate.judge import judge_split
+from weldcache.evaluate.scoring import Scorer, load_models
+from weldcache.evaluate.tasks.anomaly import AnomalyJudge
 from weldcache.evaluate.trials import bench as story
 from weldcache.evaluate.trials import plan
 from weldcache.evaluate.trials import trial as one_trial
@@ -105,10 +107,10 @@ def test_a_trial_is_a_run_like_any_other(run_bench: RunBench, write_list: WriteL
     )
     one_trial.train(alone_settings, run_name="alone", overwrite=False, command="weldcache train")
     alone, store = load_run(found.folder.parent / "alone"), FeatureStore.open(together.settings.cache.path)
-    tables = [
-        score_split(Scorer(run, store, models=load_models(run, store=store, device=torch.device("cpu"))), "test").table
-        for run in (together, alone)
-    ]
+    tables = []
+    for run in (together, alone):
+        scorer = Scorer(run, store, models=load_models(run, store=store, device=torch.device("cpu")))
+        tables.append(judge_split(AnomalyJudge(), scorer, "test", settings=run.settings.evaluate).table)
     assert tables[0].scores.tolist() == tables[1].scores.tolist()
     kept = rows_of(found.folder / "no_gate-seed3/scores_test.csv")
     assert [float(row["score"]) for row in kept] == tables[1].scores.tolist()
