@@ -8,6 +8,7 @@ import torch
 
 from ...cache.arrays import ArraySpec, FeatureSetSpec
 from ..decode.sensor import decode_sensors
+from ..decode.sensor_rows import SeriesFormat
 from ..sources.source import Sample
 from ..sources.welds.sensors import WELDING_MACHINE
 from .kind import Features, Prepared, Tools, arc_on_array, made_by
@@ -28,12 +29,8 @@ class SeriesReader:
         return sample.files[self.stream]
 
     def __call__(self, sample: Sample) -> Prepared:
-        settings = self.settings
-        series = decode_sensors(
-            sample.files[self.stream][0],
-            num_steps=settings.num_steps,
-            series=replace(WELDING_MACHINE, limits=settings.limits),
-        )
+        path, settings = sample.files[self.stream][0], self.settings
+        series = decode_sensors(path, num_steps=settings.num_steps, series=series_format(settings))
         tensors = {name: torch.from_numpy(getattr(series, name)) for name in ("values", "times", "arc_on")}
         return Prepared(tensors, notes=series.notes)
 
@@ -43,7 +40,7 @@ class SeriesEncoder:
 
     def __init__(self, name: str, settings: SeriesSettings) -> None:
         self.reader = SeriesReader(settings)
-        steps, channels = settings.num_steps, WELDING_MACHINE.channels
+        steps, channels = settings.num_steps, series_format(settings).channels
         values = ArraySpec(
             "values", (steps, len(channels)), ("step", "channel"), "float32", attributes={"channels": list(channels)}
         )
@@ -51,6 +48,8 @@ class SeriesEncoder:
         decoding: dict[str, object] = {"num_steps": steps, "resampling": "linear", "channels": list(channels)}
         if settings.limits != SENSOR_LIMITS:  # which change nothing but what no machine measures
             decoding["limits"] = list(settings.limits)
+        if settings.clock != WELDING_MACHINE.clock:
+            decoding["clock"] = settings.clock
         arrays = [values, times, arc_on_array()]
         self.specs = [FeatureSetSpec(name, arrays, made_by(None, decoding=decoding))]
 
@@ -64,6 +63,13 @@ class SeriesEncoder:
 
     def flops(self, prepared: Prepared, *, feature_sets: frozenset[str]) -> int:
         return 0  # none worth counting
+
+
+def series_format(settings: SeriesSettings) -> SeriesFormat:
+    """What the files hold. Of other columns than the usual ones nothing is known but their names and limits."""
+    if settings.channels is None:
+        return replace(WELDING_MACHINE, limits=settings.limits, clock=settings.clock)
+    return SeriesFormat(settings.channels, settings.limits, clock=settings.clock, signed=True)
 
 
 def make(name: str, settings: SeriesSettings, tools: Tools) -> SeriesEncoder:

@@ -139,7 +139,22 @@ class SeriesSettings(StreamSettings):
     kind: Literal["series"] = Field("series", description=_KIND)
     stream: StoreName = Field("sensor", description=_STREAM)
     num_steps: Annotated[int, Field(gt=1)] = Field(128, description="Steps that a recording is resampled to.")
-    limits: SensorLimits = SENSOR_LIMITS
+    channels: tuple[Annotated[str, Field(min_length=1)], ...] | None = Field(
+        None, min_length=1, description="Columns that are stored; null: the six of the machine whose limits these are."
+    )
+    limits: tuple[Limit, ...] = Field(
+        SENSOR_LIMITS,
+        description="Largest magnitude of each channel, in the file's units; a value beyond is no measurement: it is "
+        "reported and taken as empty.",
+    )
+    clock: str = Field("Time", min_length=1, description="Column of times of day, HH:MM:SS.mmm.")
+
+    @model_validator(mode="after")
+    def _one_limit_a_channel(self) -> "SeriesSettings":
+        num_channels = len(SENSOR_LIMITS if self.channels is None else self.channels)
+        if len(self.limits) != num_channels:
+            raise ValueError(f"limits are {len(self.limits)} for {num_channels} channels; give each channel one")
+        return self
 
 
 class VectorSettings(StreamSettings):
