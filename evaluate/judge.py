@@ -21,7 +21,7 @@ from ..train.runs.trained_run import TrainedRun
 from ..train.state import Best
 from ..train.training_caveats import training_caveats
 from ..wording import count_of
-from .judged_rows import SeenRows, rows_caveats, withdrawn_caveats
+from .judged_rows import SeenRows, rows_caveats, split_caveats, withdrawn_caveats
 from .scale import scale_ways
 from .scores import ScoreTable
 from .scoring import Scored, Scorer, score_split
@@ -209,6 +209,7 @@ def caveats_of_training(background: Background) -> Iterator[str]:
     run, store, seen = background.run, background.store, background.seen
     yield from training_caveats(store, seen.train, recipe=run.recipe, untrained=seen.untrained)
     yield from withdrawn_caveats(seen, store)
+    yield from split_caveats(store)
 
 
 def caveats_of_completeness(test: Scored, background: Background) -> Iterator[str]:

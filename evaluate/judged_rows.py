@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..cache.splits import LEFT_OUT
+from ..cache.splits import LEFT_OUT, OFFICIAL
 from ..cache.store import FeatureStore
 from ..errors import MetricError
 from ..train.data.feature_reader import Rows
@@ -113,6 +113,15 @@ def rows_caveats(judged: JudgedRows, validation: JudgedRows, *, split: str) -> t
     """What to know of the rows that take no part because training saw them, of the split and of validation."""
     of_validation = () if split == VALIDATION_SPLIT else _about_left_out(validation, split=VALIDATION_SPLIT)
     return (*_about_left_out(judged, split=split), *of_validation, *_about_sharing(judged, split=split))
+
+
+def split_caveats(store: FeatureStore) -> Iterator[str]:
+    """What to know where samples are divided otherwise than the data set divides them."""
+    if store.split != OFFICIAL:
+        yield (
+            f"Samples are divided by the split {store.split} (hash {store.split_hash[:8]}) and not by the data set's "
+            "own: figures of runs that were trained on another split do not compare with these."
+        )
 
 
 def withdrawn_caveats(seen: SeenRows, store: FeatureStore) -> Iterator[str]:

@@ -75,6 +75,7 @@ def test_a_run_is_trained_and_judged_by_the_split_that_its_settings_name(
     with (project / "runs/mine/scores_test.csv").open(newline="") as file:
         judged = {row["key"] for row in csv.DictReader(file)}
     assert judged == set(store.index.keys[store.index.splits == "test"].tolist())
+    assert f"the split mine (hash {store.split_hash[:8]})" in (project / "runs/mine/report.json").read_text()
     assert weldcache("split", "mine", "--seed", "5", "--overwrite", folder=project).code == 0
     other = weldcache("eval", "--run", "mine", folder=project)
     assert other.code == 2 and "mine" in other.err and store.split_hash[:8] in other.err
