@@ -153,7 +153,10 @@ def test_live_finds_rows_that_were_swapped(copy_of: Callable[[Path], Path], extr
     swap_rows(store, "sensor", 4, 21)
     assert verified(project).trustworthy
     found = verified(project, "extract.features=[video, sensor]", live=WELDS, sources=False).findings
-    keys = {name: {finding.key for finding in found if finding.feature_set == name} for name in ("video", "sensor")}
+    keys = {
+        name: {finding.key for finding in found if finding.check == "live" and finding.part.startswith(name)}
+        for name in ("video", "sensor")
+    }
     assert keys == {
         "video": set(store.index.keys[[3, 20]].tolist()),
         "sensor": set(store.index.keys[[4, 21]].tolist()),
@@ -295,7 +298,7 @@ def test_a_text_vector_that_is_not_the_live_one_is_dropped_by_mending(
     store = store_of(project)
     before, made_by = store.constant("text/prompt"), store.manifest["constants"]["text/prompt"]["made_by"]
     store.add_constant("text/prompt", before + np.float32(0.1), made_by=made_by)
-    found = verified(project, "extract.features=[sensor]", live=1, sources=False, mend=True).findings
+    found = verified(project, "extract.features=[sensor, text]", live=1, sources=False, mend=True).findings
     (finding,) = [finding for finding in found if finding.severity == "error"]
     assert (finding.part, finding.mend) == ("text/prompt", "drop") and "weldcache verify --mend" in finding.remedy
     extract(load_settings(folder=project))
@@ -309,7 +312,7 @@ def test_the_same_model_put_to_other_use_is_a_warning_that_names_it(extracted: P
 
 
 def test_settings_that_name_other_models_are_a_note_until_live_needs_the_stores_own(extracted: Path) -> None:
-    verification = verified(extracted, "extract.demo_seed=1", "extract.features=[video, audio]")
+    verification = verified(extracted, "extract.demo_seed=1", "extract.features=[video, audio, text]")
     assert verification.trustworthy
     told = {finding.part: finding.evidence for finding in verification.findings if finding.check == "made by"}
     others = ["image/block_2", "image/block_4", "sensor"]
