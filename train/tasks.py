@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ..configs.schema import TrainSettings
 from ..errors import SettingsError
 from ..metrics.auroc import auroc
+from ..metrics.classes import class_figures, macro_f1
 from .types import Prediction
 
 Direction = Literal["max", "min"]
@@ -122,12 +123,8 @@ class ClassificationTask:
             )
         known = self.judged_rows(targets)
         true, found = targets["class"][known], prediction.outputs["logits"].argmax(dim=1).cpu().numpy()[known]
-        classes = np.union1d(true, found)
-        f1 = [
-            2 * np.sum((true == each) & (found == each)) / (np.sum(true == each) + np.sum(found == each))
-            for each in classes
-        ]
-        return {"val_accuracy": float(np.mean(true == found)), "val_macro_f1": float(np.mean(f1))}
+        f1 = macro_f1(list(class_figures(true, found).values()))
+        return {"val_accuracy": float(np.mean(true == found)), "val_macro_f1": f1}
 
 
 _TASKS: Mapping[str, type[AnomalyTask] | type[ClassificationTask]] = {

@@ -14,7 +14,7 @@ from ...metrics.threshold import clopper_pearson
 from ...train.data.requests import targets_of
 from ...train.runs.documents import Line
 from ...train.runs.folder import RunFolder
-from ...wording import count_of, shortened
+from ...wording import count_of, shortened, visible
 from ..judge import (
     Background,
     Calibration,
@@ -201,7 +201,7 @@ def class_sections(found: ClassAssessment, *, warnings: Sequence[str], training:
         Column("f1", "F1"),
     )
     values = [(name, each.num, each.recall, each.precision, each.f1) for name, each in found.by_class.items()]
-    recalls = [(f"{name} ({each.num})", each.recall) for name, each in found.by_class.items()]
+    recalls = [(f"{visible(name)} ({each.num})", each.recall) for name, each in found.by_class.items()]
     names = list(found.by_class)
     confusion = [(name, *counts) for name, counts in zip(names, found.confusion.tolist(), strict=True)]
     columns = (Column("true", "", of_text=True), *(Column(f"predicted_{name}", name) for name in names))
