@@ -34,6 +34,7 @@ class RestsOn(TypedDict):
     Attributes:
         fingerprint: of the features that the run was trained on.
         epoch: whose weights scored.
+        split: hash of the split that divided the samples.
         samples: fingerprint of the validation samples that were scored, of their labels and classes, of what each
             lacks, and of the ways in which the normals among them were scored.
         settings: fingerprint of the section `evaluate`.
@@ -41,6 +42,7 @@ class RestsOn(TypedDict):
 
     fingerprint: Line
     epoch: Count
+    split: Line
     samples: Line
     settings: Line
 
@@ -81,6 +83,7 @@ class Background:
         return RestsOn(
             fingerprint=self.run.manifest["fingerprint"],
             epoch=self.best.epoch,
+            split=self.store.split_hash,
             samples=fingerprint(
                 [list(table.keys), table.labels.tolist(), list(table.lacks), list(table.class_names), ways]
             ),

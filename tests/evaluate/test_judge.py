@@ -57,7 +57,7 @@ def test_a_run_without_one_gets_the_same_again(project: Path, weldcache: Run) ->
 def test_one_that_rests_on_other_samples_or_weights_is_made_again(project: Path) -> None:
     run = RunFolder(project / "runs/first")
     told = run.read(run.calibration_path, AnomalyCalibration)
-    for change in ({"samples": "0" * 64}, {"epoch": 999}):
+    for change in ({"samples": "0" * 64}, {"split": "0" * 64}, {"epoch": 999}):
         run.write(run.calibration_path, {**told, "threshold": 1.0, "rests_on": {**told["rests_on"], **change}})
         assert _calibrated(project)["threshold"] == told["threshold"]
         assert run.read(run.calibration_path, AnomalyCalibration)["rests_on"] == told["rests_on"]
