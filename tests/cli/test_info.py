@@ -21,6 +21,7 @@ def test_json_says_everything_by_fixed_names(weldcache: Callable[..., Any], extr
         "versions",
         "batching",
         "random_backbones",
+        "noun",
         "num_rows",
         "num_left_out",
         "classes",
