@@ -354,6 +354,16 @@ def test_what_a_backbone_failed_on_stays_missing_with_its_reason(store: FeatureS
     assert store.notes("video") == {}
 
 
+def test_the_noun_is_remembered_and_not_in_the_fingerprint(store: FeatureStore) -> None:
+    before = store.fingerprint
+    assert store.noun == "sample"
+    store.set_noun("part")
+    reopened = FeatureStore.open(store.path)
+    assert (reopened.noun, reopened.fingerprint) == ("part", before)
+    with pytest.raises(ValueError, match="noun"):
+        store.set_noun("part\x1b[31m")
+
+
 def test_batching_is_remembered_and_not_in_the_fingerprint(store: FeatureStore) -> None:
     before = store.fingerprint
     store.set_batching({"group_size": 4})

@@ -13,6 +13,7 @@ from ..recipes.recipe import Recipe
 from .feature_reader import Rows
 
 _NONE = -1
+_FEW = 2  # rows; what more are all made from is no recording of any of them
 
 
 @dataclass(frozen=True)
@@ -70,4 +71,7 @@ def _file_codes(store: FeatureStore, recipe: Recipe, rows: Rows) -> NDArray[np.i
                 if files:
                     contents = frozenset(file.sha256 for file in files)
                     codes[row, place] = numbers.setdefault(contents, len(numbers))
+        made = codes[:, place] != _NONE
+        if made.sum() > _FEW and len(np.unique(codes[made, place])) == 1:
+            codes[:, place] = _NONE  # of the one table that the numbers of all stand in
     return codes
