@@ -169,16 +169,21 @@ def _told_of(keys: Sequence[str], noun: str, where: str) -> str:
 
 
 def _different_entries(mine: Index, theirs: Index) -> Iterator[Finding]:
-    """Entries of the same samples that differ between the store and the data set."""
-    held, asked = mine.columns(), theirs.columns()
-    for name in held.keys() ^ asked.keys():
-        evidence = "only the store has it" if name in held else "only the data set has it"
-        yield Finding("data set", "warning", evidence, _REMEDY_OF_OTHER_ENTRY, part=f"index/{name}")
-    for name in held.keys() & asked.keys():
-        for row in np.flatnonzero(held[name] != asked[name]):
-            evidence = f"{name} is {held[name][row]} in the store, {asked[name][row]} in the data set"
-            key = str(mine.keys[row])
-            yield Finding("data set", "error", evidence, _REMEDY_OF_OTHER_ENTRY, key=key, part=f"index/{name}")
+    """Splits, targets, groups and attributes of the same samples that differ between the store and the data set."""
+    for kind, held, asked in (
+        ("index/attributes", mine.attributes.keys(), theirs.attributes.keys()),
+        ("targets", mine.targets.keys(), theirs.targets.keys()),
+    ):
+        for name in sorted(held ^ asked):
+            evidence = "only the store has it" if name in held else "only the data set has it"
+            yield Finding("data set", "warning", evidence, _REMEDY_OF_OTHER_ENTRY, part=f"{kind}/{name}")
+    shared = mine.attributes.keys() & theirs.attributes.keys()
+    mine, theirs = (
+        replace(index, attributes={name: index.attributes[name] for name in sorted(shared)}) for index in (mine, theirs)
+    )
+    for key, told in mine.differences(theirs).items():
+        for evidence in told:
+            yield Finding("data set", "error", evidence, _REMEDY_OF_OTHER_ENTRY, key=key, part="index")
 
 
 def _incomplete(store: FeatureStore, feature_set: str) -> str:
