@@ -38,6 +38,7 @@ SOURCES = Registry(
     "source",
     key="source",
     group="weldcache.sources",
+    base=DataSettings,
     kept=("root",),
     shipped={
         "auto": Registered(f"{_SOURCES}.open:AutoSettings", f"{_SOURCES}.open:open_auto"),
@@ -64,6 +65,7 @@ KINDS = Registry(
     "kind of feature",
     key="kind",
     group="weldcache.features",
+    base=FeatureSettings,
     shipped={
         kind: Registered(f"{_FEATURES}.settings:{section}", f"{_FEATURES}.{kind}:make")
         for kind, section in _KINDS.items()
@@ -77,6 +79,7 @@ RECIPES = Registry(
     "recipe",
     key="name",
     group="weldcache.recipes",
+    base=RecipeSettings,
     shipped={
         "causal_film": Registered(
             f"{_RECIPES}.causal_film.settings:CausalFilmSettings", f"{_RECIPES}.causal_film.recipe:CausalFilmRecipe"

@@ -139,7 +139,7 @@ class _Merge:
         try:
             section = registry.section(name)
         except SettingsError as error:
-            raise self._refused(chosen, f"{key}.{registry.key}: {error}") from None
+            raise self._refused(chosen, f"{key}.{registry.key}: {error}") from error
         kept = below if name == before else {same: below[same] for same in registry.kept if same in below}
         return self.section(kept, value, section, prefix=f"{key}.")
 

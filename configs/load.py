@@ -47,6 +47,8 @@ def load_settings(
 ) -> Settings:
     """Resolve settings: preset < `weldcache.yaml` in `folder` (default: here) < `config` < `layers` < `overrides`.
 
+    Paths that nobody sets are in `folder`.
+
     `config` is the name of a preset or the path of a YAML file. A file may name the preset that everything builds on
     with a top-level `preset:`. Overrides are written `section.key=value`: text and paths as they are, unless they are
     quoted, and other values as YAML.
@@ -60,7 +62,7 @@ def load_settings(
     base = _preset_layer(named[-1] if named else DEFAULT_PRESET)
     over_folder = [_preset_layer(config)] if config in preset_names() else []
     above = [base, *files, *over_folder, *layers, override_layer(overrides)]
-    merged: dict[str, Any] = with_paths(Settings(), Path.absolute).model_dump(mode="json")
+    merged: dict[str, Any] = with_paths(Settings(), (folder or Path()).absolute().joinpath).model_dump(mode="json")
     for layer in above:
         merged = laid_over(merged, layer, Settings)
     return _checked(merged, above)

@@ -7,9 +7,9 @@ registry's. Only the chosen one's settings are known then, and every other is an
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
@@ -59,50 +59,106 @@ class Registered:
     code: str
 
 
-class Registry:
-    """Sections by the name that chooses them: those shipped, and those of installed packages.
+@cache
+def installed(group: str) -> tuple[EntryPoint, ...]:
+    """What installed packages add to `group`; looked for once, which takes as long as a package has files."""
+    return tuple(entry_points(group=group))
 
-    A package adds one by an entry point in `group`, which names what is made of the section; the section is its
-    attribute `Settings`.
+
+class Named:
+    """What a name chooses: the code that is shipped, and that of installed packages.
+
+    A package adds some by an entry point in `group`. Only what is installed is ever imported, and only once it is
+    chosen: no file of settings names a module.
     """
 
-    def __init__(
-        self, noun: str, *, key: str, group: str, shipped: Mapping[str, Registered], kept: Collection[str] = ()
-    ) -> None:
-        """`noun` is what messages call one of them, `key` the setting that holds the name; settings in `kept` are every
-        section's, and stay when another one is chosen."""
+    def __init__(self, noun: str, *, group: str, shipped: Mapping[str, str]) -> None:
+        """`noun` is what messages call one of them; `shipped` is `module:name` by name."""
         self.noun = noun
-        self.key = key
-        self.kept = kept
         self._group = group
         self._shipped = shipped
 
-    @cached_property
+    @property
     def names(self) -> tuple[str, ...]:
         """All names, the shipped ones first."""
-        return (*self._shipped, *(point.name for point in entry_points(group=self._group)))
-
-    def section(self, name: object) -> type[Section]:
-        """The section that `name` chooses.
-
-        Raises:
-            SettingsError: if there is none; the message lists those there are.
-        """
-        shipped = self._shipped.get(str(name))
-        found: type[Section] = self._installed(name).Settings if shipped is None else _imported(shipped.section)
-        return found
+        return tuple(dict.fromkeys([*self._shipped, *(point.name for point in installed(self._group))]))
 
     def code(self, name: object) -> Any:
-        """What is made of the section that `name` chooses; raises as `section`."""
-        shipped = self._shipped.get(str(name))
-        return self._installed(name) if shipped is None else _imported(shipped.code)
+        """What `name` chooses.
 
-    def _installed(self, name: object) -> Any:
-        found = [point for point in entry_points(group=self._group) if point.name == name]
-        if not found:
+        Raises:
+            SettingsError: if there is none, which lists those there are; if two packages have it; if it cannot be
+                imported.
+        """
+        point = self._point(name)
+        return _imported(self._shipped[str(name)]) if point is None else self._loaded(point)
+
+    def _point(self, name: object) -> EntryPoint | None:
+        """The entry point of an installed package, or None for what is shipped; raises as `code`."""
+        points = [point for point in installed(self._group) if point.name == name]
+        owners = [*(["weldcache itself"] if name in self._shipped else []), *map(_package, points)]
+        if len(owners) > 1:
+            raise SettingsError(
+                f"the {self.noun} {brief(name)} is offered by {listed(owners)}, so that the name does not say which is "
+                f"meant. Remove one: pip uninstall {_package(points[-1])}."
+            )
+        if not owners:
             hint = nearest_hint(str(name), self.names)
-            raise SettingsError(f"there is no {self.noun} {brief(name)}.{hint} There are {listed(self.names)}")
-        return found[0].load()
+            raise SettingsError(
+                f"there is no {self.noun} {brief(name)}.{hint} There are {listed(self.names)}; others come with the "
+                "package that has them, once it is installed"
+            )
+        return points[0] if points else None
+
+    def _loaded(self, point: EntryPoint) -> Any:
+        try:
+            return point.load()
+        except Exception as error:  # whatever a stranger's module raises
+            raise self._broken(point, f"cannot be imported ({type(error).__name__}: {error})") from error
+
+    def _broken(self, point: EntryPoint, why: str) -> SettingsError:
+        package = _package(point)
+        return SettingsError(
+            f"the {self.noun} {brief(point.name)} of the package {package} {why}. Mend or update it, or remove it: "
+            f"pip uninstall {package}."
+        )
+
+
+class Registry(Named):
+    """Sections by the name that chooses them, and what is made of each.
+
+    A package's entry point names what is made of the section; the section is its attribute `Settings`.
+    """
+
+    def __init__(
+        self,
+        noun: str,
+        *,
+        key: str,
+        group: str,
+        shipped: Mapping[str, Registered],
+        base: type[Section] = Section,
+        kept: Collection[str] = (),
+    ) -> None:
+        """`key` is the setting that holds the name, `base` what every section extends; settings in `kept` are every
+        section's, and stay when another one is chosen."""
+        super().__init__(noun, group=group, shipped={name: each.code for name, each in shipped.items()})
+        self.key = key
+        self.kept = kept
+        self._base = base
+        self._sections = {name: each.section for name, each in shipped.items()}
+
+    def section(self, name: object) -> type[Section]:
+        """The section that `name` chooses; raises as `code`."""
+        point = self._point(name)
+        if point is None:
+            shipped: type[Section] = _imported(self._sections[str(name)])
+            return shipped
+        found = getattr(self._loaded(point), "Settings", None)
+        if not (isinstance(found, type) and issubclass(found, self._base)):
+            base = f"{self._base.__module__}.{self._base.__qualname__}"
+            raise self._broken(point, f"has no class `Settings` that extends {base}")
+        return found
 
 
 @dataclass(frozen=True)
@@ -196,6 +252,10 @@ def with_paths(section: AnySection, change: Callable[[Path], Path]) -> AnySectio
 
 def _marked(metadata: Any) -> Registry | None:
     return next((mark.registry for mark in metadata if isinstance(mark, ChosenFrom)), None)
+
+
+def _package(point: EntryPoint) -> str:
+    return point.module if point.dist is None else point.dist.name
 
 
 def _imported(where: str) -> Any:

@@ -49,7 +49,7 @@ def evaluate(settings: Settings, *, run_name: str | None, split: str, cache: Pat
         MetricError: if the split holds only normals or only defects.
     """
     run = load_run(find_run(settings.runs.folder, run_name).path)
-    scorer, judge = _scorer(run, cache=cache, device=settings.train.device), _judge_of(run)
+    scorer, judge = scorer_of(run, cache=cache, device=settings.train.device), _judge_of(run)
     judgement = judge_split(judge, scorer, split, settings=settings.evaluate, hide=run.recipe.needs().dispensable)
     provenance = _provenance(run, scorer.store, settings=settings, split=split, command=command)
     report = Report(judge.task, provenance, judgement.sections)
@@ -64,7 +64,7 @@ def calibrate(folder: RunFolder) -> None:
         NotFoundError: if its store is not there any more.
     """
     run = load_run(folder.path)
-    scorer = _scorer(run, cache=None, device=run.settings.train.device)
+    scorer = scorer_of(run, cache=None, device=run.settings.train.device)
     try:
         judge = _judge_of(run)
         calibration_of(judge, background_of(judge, scorer, settings=run.settings.evaluate))
@@ -76,7 +76,15 @@ def _judge_of(run: TrainedRun) -> Judge[Any]:
     return ClassificationJudge() if run.settings.train.task == "classification" else AnomalyJudge()
 
 
-def _scorer(run: TrainedRun, *, cache: Path | None, device: str) -> Scorer:
+def scorer_of(run: TrainedRun, *, cache: Path | None, device: str) -> Scorer:
+    """Scores by the run's models what lies in `cache`, or else in the store that it was trained on; `device` is the
+    setting train.device.
+
+    Raises:
+        NotFoundError: if there is no such store, or the run was interrupted before its first checkpoint.
+        FingerprintError: if the store holds other features than those that the run was trained on, or another split
+            of the name that it was trained with.
+    """
     store = run.divided(FeatureStore.open(cache or _cache_of(run)))
     models = load_models(run, store=store, device=resolve_device(device, setting="train.device"))
     return Scorer(run, store, models=models)

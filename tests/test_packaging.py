@@ -45,8 +45,8 @@ def test_no_module_imports_itself_by_a_detour() -> None:
 
 def test_faces_of_packages_hold_a_docstring_only() -> None:
     for path in ROOT.rglob("__init__.py"):
-        if any(part.startswith(".") for part in path.relative_to(ROOT).parts):
-            continue
+        if path == ROOT / "__init__.py" or any(part.startswith(".") for part in path.relative_to(ROOT).parts):
+            continue  # that of the root offers the API
         lines = path.read_text().strip().splitlines()
         assert len(lines) == 1 and lines[0].startswith('"""'), path
 
@@ -55,6 +55,7 @@ def test_only_meant_modules_stand_at_the_root() -> None:
     assert {path.name for path in ROOT.glob("*.py")} == {
         "__init__.py",
         "__main__.py",
+        "api.py",
         "atomic.py",
         "documents.py",
         "errors.py",
@@ -80,6 +81,18 @@ def test_public_modules_do_nothing_heavy_when_the_command_line_is_imported() -> 
         "import sys, weldcache.cli.main\n"
         "heavy = {'torch', 'transformers', 'numpy', 'zarr', 'cv2', 'pydantic', 'sklearn'} & set(sys.modules)\n"
         "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT.parent)
+
+
+def test_the_package_offers_its_api_and_imports_it_when_asked() -> None:
+    code = (
+        "import sys, time; before = time.perf_counter()\n"
+        "import weldcache\n"
+        "assert time.perf_counter() - before < 0.2\n"
+        "assert not {'torch', 'numpy', 'pandas', 'pydantic'} & set(sys.modules)\n"
+        "assert callable(weldcache.api.train) and callable(weldcache.api.train)\n"
+        "assert set(weldcache.api.__all__) <= set(dir(weldcache.api))"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT.parent)
 

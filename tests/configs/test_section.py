@@ -149,6 +149,6 @@ def test_paths_are_found_wherever_they_stand() -> None:
 def test_an_installed_package_adds_a_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     vars(sys.modules["toy_kinds"]).update(Foreign=Foreign)
     installed = EntryPoints([EntryPoint("foreign", "toy_kinds:Foreign", "toy.kinds")])
-    monkeypatch.setattr("weldcache.configs.section.entry_points", installed.select)
+    monkeypatch.setattr("weldcache.configs.section.installed", lambda group: tuple(installed.select(group=group)))
     assert resolved(overrides=("recipe.kind=foreign", "recipe.k=7")).recipe == Foreign.Settings(k=7)
     assert KINDS.code("foreign") is Foreign

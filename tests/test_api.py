@@ -1,0 +1,118 @@
+"""What a notebook asks for: the commands as functions, and a store as a table and as tensors."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+
+import weldcache
+from weldcache import api
+from weldcache.cache.store import FeatureStore
+from weldcache.cache.tensors import read_tensor
+from weldcache.errors import NotFoundError, SettingsError, StoreError
+
+Keys = Callable[..., list[str]]
+
+
+@pytest.fixture(scope="module")
+def store(extracted: Path) -> api.Store:
+    return api.open_store(extracted / "features.zarr")
+
+
+def test_settings_are_those_of_a_command_in_the_folder(extracted: Path) -> None:
+    changes = {"recipe.name": "nearest", "recipe.k": 2, "runs.folder": "others", "train.betas": (0.8, 0.9)}
+    settings = api.load_settings(folder=extracted, changes=changes)
+    assert settings.recipe.model_dump(include={"name", "k"}) == {"name": "nearest", "k": 2}
+    assert settings.train.epochs == 3 and settings.train.betas == (0.8, 0.9)  # the first is said in the folder
+    assert settings.runs.folder == extracted / "others"
+    assert (settings.cache.path, settings.data.root) == (extracted / "features.zarr", extracted)
+    assert api.load_settings(folder=extracted, changes={"cache.path": Path("x")}).cache.path == extracted / "x"
+
+
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        ({"train.epohcs": 3}, "changes: .*train.epohcs.*train.epochs"),
+        ({"train.epochs": "3"}, "changes: train.epochs"),
+        ({"train": 3}, "train is a section"),
+        ({"recipe.name": "causal_flim"}, "causal_film"),
+    ],
+)
+def test_a_wrong_setting_is_refused_by_name(changes: dict[str, Any], names: str, extracted: Path) -> None:
+    with pytest.raises(SettingsError, match=names):
+        api.load_settings(folder=extracted, changes=changes)
+
+
+def test_a_store_is_a_table_of_its_samples(store: api.Store, extracted: Path, weld_keys: Keys) -> None:
+    samples, held = store.samples, FeatureStore.open(extracted / "features.zarr")
+    assert samples.index.name == "key" and samples.index.tolist() == held.index.keys.tolist()
+    assert samples.columns.unique(level=0).tolist() == ["index", "targets", "attributes", "status"]
+    test = samples[samples["index"]["split"] == "test"]
+    assert sorted(test.index) == sorted(weld_keys(extracted, "test"))
+    labels = test["targets"]["label"]
+    assert sorted(labels.index[labels == "normal"]) == sorted(weld_keys(extracted, "test", good=True))
+    assert labels.cat.codes.tolist() == held.index.labels[held.index.splits == "test"].tolist()
+    assert (samples["status"]["video"] == "complete").all()
+    assert samples["attributes"].columns.tolist() == list(held.index.attributes)
+
+
+def test_a_store_is_tensors_by_array_and_keys(store: api.Store) -> None:
+    assert {"video/embedding", "sensor/values"} <= store.arrays.keys()
+    keys = store.complete("video", "sensor").index[[3, 1]]
+    values = store.tensor("sensor/values", keys)
+    assert values.shape == (2, *store.arrays["sensor/values"].shape)
+    assert torch.equal(values, read_tensor(store.held, "sensor/values", [3, 1]))
+    assert len(store.tensor("video/embedding")) == len(store.samples)
+
+
+def test_what_a_store_does_not_have_is_refused_by_name(store: api.Store, tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="nobody"):
+        store.tensor("video/embedding", ["nobody"])
+    with pytest.raises(StoreError, match="video/embeding"):
+        store.tensor("video/embeding")
+    with pytest.raises(StoreError, match="vidoe"):
+        store.complete("video", "vidoe")
+    with pytest.raises(NotFoundError, match="weldcache extract"):
+        api.open_store(tmp_path / "none.zarr")
+
+
+def test_from_features_to_scores(extracted: Path, tmp_path: Path, weld_keys: Keys) -> None:
+    changes = {"recipe.name": "nearest", "recipe.array": "sensor/values", "runs.folder": tmp_path / "runs"}
+    settings = api.load_settings(folder=extracted, changes=changes)
+    assert api.extract(settings).num_tried == 0  # all is there
+    run = api.train(settings, run="mine")
+    assert run.folder.finished and run.folder.calibration_path.is_file()
+    assert api.load_run(settings=settings).folder == api.load_run("mine", settings=settings).folder == run.folder
+
+    evaluation = api.evaluate(settings, run="mine")
+    assert evaluation.report_path == run.folder.path / "report.html"
+    told = api.scores(run)
+    assert sorted(told.index) == sorted(weld_keys(extracted, "test"))
+    written = pd.read_csv(run.folder.path / "scores_test.csv", index_col="key")
+    assert told["score"].loc[written.index].tolist() == written["score"].tolist()
+    assert {"group", "split", "label", "class", "score"} <= set(told.columns)
+    assert "raw_weights_score" not in told  # it is fitted, and has no others
+
+    of_training = api.scores(run, split="train", cache=extracted / "features.zarr")
+    assert set(of_training["split"]) == {"train"}
+    with pytest.raises(NotFoundError, match="split night"):
+        api.scores(run, split="night")
+    with pytest.raises(NotFoundError, match="mine"):
+        api.load_run("mien", settings=settings)
+
+
+def test_scores_of_a_trained_run_are_those_of_its_report(judged: Path) -> None:
+    run = api.load_run("first", settings=api.load_settings(folder=judged))
+    told, written = api.scores(run), pd.read_csv(run.folder.path / "scores_test.csv", index_col="key")
+    assert told["raw_weights_score"].loc[written.index].tolist() == written["raw_weights_score"].tolist()
+    assert [row["epoch"] for row in run.metrics] == [1, 2, 3]
+
+
+def test_the_package_offers_its_api_alone() -> None:
+    assert weldcache.__all__ == ["api"]
+    with pytest.raises(AttributeError, match="open_stroe"):
+        _ = weldcache.open_stroe
+    assert all(hasattr(api, name) for name in api.__all__)
