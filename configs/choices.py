@@ -1,4 +1,4 @@
-"""What can be chosen by name: sources of data, kinds of features, recipes.
+"""What can be chosen by name: sources of data, kinds of features, recipes, judges.
 
 Where the settings of each are, and what is made of them. Nothing is imported here: neither is before it is chosen.
 """
@@ -9,9 +9,10 @@ from typing import Annotated, cast
 
 from pydantic import Field
 
-from .section import ChosenFrom, Registered, Registry, Section, StoreName
+from .section import ChosenFrom, Named, Registered, Registry, Section, StoreName
 
 _SOURCES, _FEATURES, _RECIPES = "weldcache.extract.sources", "weldcache.extract.features", "weldcache.train.recipes"
+_JUDGES = "weldcache.evaluate.tasks"
 
 
 class DataSettings(Section):
@@ -96,6 +97,15 @@ RECIPES = Registry(
 
 AnyRecipe = Annotated[RecipeSettings, ChosenFrom(RECIPES)]
 """The settings of any recipe, chosen by `name`."""
+
+JUDGES = Named(
+    "judge",
+    group="weldcache.judges",
+    shipped={
+        "anomaly": f"{_JUDGES}.anomaly:AnomalyJudge",
+        "classification": f"{_JUDGES}.classification:ClassificationJudge",
+    },
+)
 
 
 # The features that are there without being named.

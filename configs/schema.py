@@ -7,10 +7,10 @@ behind the user's back: what `weldcache config show` prints is what runs.
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from ..wording import nearest_hint
-from .choices import AnyFeatures, AnyRecipe, AnySource, usual_features, usual_recipe, usual_source
+from .choices import JUDGES, AnyFeatures, AnyRecipe, AnySource, usual_features, usual_recipe, usual_source
 from .section import (
     Device,
     Fraction,
@@ -119,6 +119,9 @@ class TrainSettings(Section):
 class EvaluateSettings(Section):
     """How a run is judged."""
 
+    judge: Annotated[str, AfterValidator(JUDGES.checked)] | None = Field(
+        None, description="Who judges: anomaly, classification, or a package's; null: the judge of train.task."
+    )
     target_fpr: float = Field(0.05, gt=0, lt=1, description="False-alarm rate that the threshold aims at.")
     seed: int = Field(0, ge=0, description="Seed of the random-score control.")
 

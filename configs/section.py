@@ -93,8 +93,13 @@ class Named:
         point = self._point(name)
         return _imported(self._shipped[str(name)]) if point is None else self._loaded(point)
 
+    def checked(self, name: str) -> str:
+        """The name, if it chooses something; raises as `code`, and imports nothing."""
+        self._point(name)
+        return name
+
     def _point(self, name: object) -> EntryPoint | None:
-        """The entry point of an installed package, or None for what is shipped; raises as `code`."""
+        """The entry point of an installed package, or None for what is shipped."""
         points = [point for point in installed(self._group) if point.name == name]
         owners = [*(["weldcache itself"] if name in self._shipped else []), *map(_package, points)]
         if len(owners) > 1:

@@ -6,14 +6,15 @@ calibration.json, says what it rests on, and is made again where that is somethi
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from typing_extensions import TypedDict
 
 from ..cache.store import FeatureStore
+from ..configs.choices import JUDGES
 from ..configs.schema import EvaluateSettings
 from ..documents import fingerprint
-from ..errors import TrainingError
+from ..errors import SettingsError, TrainingError
 from ..train.data.samples import VALIDATION_SPLIT
 from ..train.runs.documents import Count, Line
 from ..train.runs.folder import RunFolder
@@ -149,6 +150,22 @@ class Judge(Protocol[Kept]):
         """
 
 
+def judge_of(run: TrainedRun, settings: EvaluateSettings) -> Judge[Any]:
+    """The judge that the settings name, or else that of the task that the run was trained for.
+
+    Raises:
+        SettingsError: if it cannot be had, or judges another task.
+    """
+    task, name = run.settings.train.task, settings.judge or run.settings.train.task
+    judge: Judge[Any] = JUDGES.code(name)()
+    if judge.task != task:
+        raise SettingsError(
+            f"evaluate.judge = {name} judges {judge.task}, and {run.folder.path} was trained for {task}; choose "
+            "another, or null for that of the task."
+        )
+    return judge
+
+
 def judge_split(
     judge: Judge[Kept],
     scorer: Scorer,
@@ -188,7 +205,8 @@ def calibration_of(judge: Judge[Kept], background: Background) -> Kept:
         MetricError: as `Judge.calibrate`.
     """
     folder = background.run.folder
-    kept = judge.kept_in(folder) if folder.calibration_path.exists() else None
+    of_run = background.settings == background.run.settings.evaluate  # another judge could not even read what is kept
+    kept = judge.kept_in(folder) if of_run and folder.calibration_path.exists() else None
     if kept is not None and kept["rests_on"]["fingerprint"] != background.run.manifest["fingerprint"]:
         raise TrainingError(
             f"{folder.calibration_path} rests on other features than {folder.path} was trained on; delete it, and "
@@ -197,7 +215,7 @@ def calibration_of(judge: Judge[Kept], background: Background) -> Kept:
     if kept is not None and kept["task"] == judge.task and kept["rests_on"] == background.rests_on:
         return kept
     made = judge.calibrate(background)
-    if background.settings == background.run.settings.evaluate:
+    if of_run:
         folder.write(folder.calibration_path, made)
     return made
 

@@ -18,13 +18,11 @@ from ..progress import say
 from ..train.runs.documents import shareable
 from ..train.runs.folder import RunFolder, find_run
 from ..train.runs.trained_run import TrainedRun, load_run
-from .judge import Judge, background_of, calibration_of, judge_split
+from .judge import background_of, calibration_of, judge_of, judge_split
 from .report.document import report_document, write_report
 from .report.terminal import render_terminal
 from .scoring import Scorer, load_models
 from .section import Provenance, Report
-from .tasks.anomaly import AnomalyJudge
-from .tasks.classification import ClassificationJudge
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +47,7 @@ def evaluate(settings: Settings, *, run_name: str | None, split: str, cache: Pat
         MetricError: if the split holds only normals or only defects.
     """
     run = load_run(find_run(settings.runs.folder, run_name).path)
-    scorer, judge = scorer_of(run, cache=cache, device=settings.train.device), _judge_of(run)
+    scorer, judge = scorer_of(run, cache=cache, device=settings.train.device), judge_of(run, settings.evaluate)
     judgement = judge_split(judge, scorer, split, settings=settings.evaluate, hide=run.recipe.needs().dispensable)
     provenance = _provenance(run, scorer.store, settings=settings, split=split, command=command)
     report = Report(judge.task, provenance, judgement.sections)
@@ -66,14 +64,10 @@ def calibrate(folder: RunFolder) -> None:
     run = load_run(folder.path)
     scorer = scorer_of(run, cache=None, device=run.settings.train.device)
     try:
-        judge = _judge_of(run)
+        judge = judge_of(run, run.settings.evaluate)
         calibration_of(judge, background_of(judge, scorer, settings=run.settings.evaluate))
     except MetricError as error:
         say(f"Not calibrated, so that scores of {folder.name} come without a threshold: {error}")
-
-
-def _judge_of(run: TrainedRun) -> Judge[Any]:
-    return ClassificationJudge() if run.settings.train.task == "classification" else AnomalyJudge()
 
 
 def scorer_of(run: TrainedRun, *, cache: Path | None, device: str) -> Scorer:

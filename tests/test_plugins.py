@@ -1,0 +1,184 @@
+"""Sources, recipes and judges of other packages: the example that is shipped, and packages that cannot be used."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+
+from weldcache.configs.choices import JUDGES, RECIPES, SOURCES
+from weldcache.configs.section import installed
+from weldcache.errors import SettingsError
+from weldcache.extract.sources.source import Source
+from weldcache.tests.extract.sources.contract import SourceContract
+from weldcache.tests.train.recipes.contract import RecipeContract
+from weldcache.train.recipes.recipe import Recipe
+from weldcache.train.types import Batch, Shapes
+
+ROOT = Path(__file__).resolve().parents[1]
+SETTINGS = """
+data: {source: readings, root: .}
+features: {readings: {kind: vector, stream: readings, size: 4}}
+extract: {features: [readings], device: cpu, workers: 0}
+recipe: {name: standard_score}
+train: {device: cpu}
+evaluate: {judge: worst_first}
+"""
+
+Run = Callable[..., Any]
+Offer = Callable[..., None]
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The example package, installed as pip does it."""
+    source, site = tmp_path_factory.mktemp("example") / "source", tmp_path_factory.mktemp("site")
+    shutil.copytree(ROOT / "examples" / "weldcache_example", source)  # building leaves files beside what is built
+    options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--target", str(site)]
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", *options, str(source)]
+    subprocess.run(pip, check=True, capture_output=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(site)
+        installed.cache_clear()
+        yield
+    installed.cache_clear()
+
+
+@pytest.fixture
+def offer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Offer]:
+    """Lay out a package's metadata as if it were installed: its name, a group and what it offers there."""
+    site = tmp_path / "site"
+
+    def lay_out(package: str, group: str, *points: str) -> None:
+        folder = site / f"{package.replace('-', '_')}-1.dist-info"
+        folder.mkdir(parents=True)
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1\n")
+        (folder / "entry_points.txt").write_text("\n".join([f"[{group}]", *points]))
+        installed.cache_clear()
+
+    site.mkdir()
+    monkeypatch.syspath_prepend(site)
+    yield lay_out
+    installed.cache_clear()
+
+
+def write_readings(root: Path, *, days: int = 10) -> None:
+    generator = np.random.default_rng(0)
+    for kind, shift, num_days in (("good", 0.0, days), ("faulty", 8.0, 4)):
+        (root / kind).mkdir()
+        for day in range(num_days):
+            for number in range(3):
+                numbers = generator.normal(size=4) + np.array([0, shift, 0, 0])
+                (root / kind / f"day{day}_{number}.txt").write_text(" ".join(map(str, numbers)))
+
+
+@pytest.mark.usefixtures("example")
+class TestReadings(SourceContract):
+    def make(self, root: Path) -> Source:
+        if not (root / "good").exists():
+            write_readings(root)
+        source: Source = SOURCES.code("readings")(SOURCES.section("readings").model_validate({"root": root}))
+        return source
+
+
+@pytest.mark.usefixtures("example")
+class TestStandardScore(RecipeContract):
+    shapes: ClassVar[Shapes] = {"readings/values": (4,)}
+
+    def recipe(self) -> Recipe:
+        recipe: Recipe = RECIPES.code("standard_score")(RECIPES.section("standard_score")())
+        return recipe
+
+    def rows(self, num: int, *, seed: int, unusual: bool = False) -> Batch:
+        values = torch.randn(num, 4, generator=torch.Generator().manual_seed(seed))
+        values[:, 1] += 8.0 * unusual
+        return Batch({"readings/values": values})
+
+
+@pytest.mark.usefixtures("example")
+def test_a_package_brings_source_recipe_and_judge(
+    tmp_path: Path, weldcache: Run, facts_of: Callable[[Path], dict[str, Any]]
+) -> None:
+    write_readings(tmp_path)
+    (tmp_path / "weldcache.yaml").write_text(SETTINGS)
+    for command in (["extract"], ["train", "--run", "first"], ["eval"]):
+        outcome = weldcache(*command, folder=tmp_path)
+        assert outcome.code == 0, outcome.err
+    assert "Look at these first" in outcome.out
+    assert facts_of(tmp_path / "runs/first/report.json")["auroc"]["value"] > 0.95
+    explained = weldcache("config", "explain", "recipe.feature", folder=tmp_path)
+    assert explained.code == 0 and 'here: "readings"' in explained.out
+    assert "standard_score" in weldcache("config", "explain", "recipe.name", folder=tmp_path).out
+    told = weldcache("eval", "--set", "evaluate.judge=anomaly", folder=tmp_path)  # by a calibration of its own
+    assert told.code == 0 and "Look at these first" not in told.out
+    refused = weldcache("eval", "--set", "evaluate.judge=classification", folder=tmp_path)
+    assert refused.code == 2 and "evaluate.judge = classification" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("group", "setting"),
+    [
+        ("weldcache.sources", "data.source"),
+        ("weldcache.features", "features.mine.kind"),
+        ("weldcache.recipes", "recipe.name"),
+    ],
+)
+def test_what_cannot_be_imported_is_a_sentence_once_it_is_chosen(
+    group: str, setting: str, offer: Offer, tmp_path: Path, weldcache: Run
+) -> None:
+    offer("broken-things", group, "mine = module_that_is_not_there:Mine")
+    assert weldcache("config", "show", folder=tmp_path).code == 0
+    outcome = weldcache("config", "show", "--set", f"{setting}=mine", folder=tmp_path)
+    assert outcome.code == 2
+    for told in (setting, "'mine'", "broken-things", "module_that_is_not_there", "pip uninstall broken-things"):
+        assert told in outcome.err
+    assert "Traceback" not in outcome.err
+
+
+def test_a_package_whose_settings_are_none_is_told(offer: Offer, tmp_path: Path, weldcache: Run) -> None:
+    offer("bare", "weldcache.recipes", "mine = pathlib:Path")
+    outcome = weldcache("config", "show", "--set", "recipe.name=mine", folder=tmp_path)
+    assert outcome.code == 2
+    assert "bare" in outcome.err and "RecipeSettings" in outcome.err
+
+
+def test_a_judge_that_is_not_there_is_refused_before_anything_is_trained(offer: Offer) -> None:
+    offer("broken-things", "weldcache.judges", "mine = module_that_is_not_there:Mine")
+    assert {"anomaly", "classification", "mine"} <= set(JUDGES.names)
+    assert JUDGES.checked("mine") == "mine"  # which imports nothing
+    with pytest.raises(SettingsError, match="broken-things"):
+        JUDGES.code("mine")
+    with pytest.raises(SettingsError, match=r"'anomoly'.*anomaly"):
+        JUDGES.checked("anomoly")
+
+
+@pytest.mark.parametrize("packages", [["one-more"], ["one-more", "another"]])
+def test_one_name_of_two_is_refused_with_both(
+    packages: list[str], offer: Offer, tmp_path: Path, weldcache: Run
+) -> None:
+    name = "nearest" if len(packages) == 1 else "mine"
+    for package in packages:
+        offer(package, "weldcache.recipes", f"{name} = pathlib:Path")
+    outcome = weldcache("config", "show", "--set", f"recipe.name={name}", folder=tmp_path)
+    assert outcome.code == 2
+    assert all(owner in outcome.err for owner in (*packages, "pip uninstall"))
+    assert ("weldcache itself" in outcome.err) is (len(packages) == 1)
+    assert weldcache("config", "show", folder=tmp_path).code == 0
+
+
+@pytest.mark.parametrize("name", ["stray:Mine", "stray", "stray.Mine"])
+def test_a_file_of_settings_imports_nothing(
+    name: str, offer: Offer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weldcache: Run
+) -> None:
+    (tmp_path / "stray.py").write_text("from pathlib import Path\nPath(__file__).with_name('ran').touch()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for section, key in (("recipe", "name"), ("data", "source"), ("evaluate", "judge")):
+        (tmp_path / "weldcache.yaml").write_text(f"{section}: {{{key}: '{name}'}}\n")
+        outcome = weldcache("config", "show", folder=tmp_path)
+        assert outcome.code == 2 and name in outcome.err
+    assert not (tmp_path / "ran").exists() and "stray" not in sys.modules
