@@ -42,7 +42,14 @@ def moved_to(key: str) -> str | None:
 
 def upgraded(saved: Mapping[str, Any]) -> dict[str, Any]:
     """Complete settings of an earlier version, by section, under the names of this one; those of this as they are."""
-    return _with_features(_with_recipe(saved))
+    return _with_source(_with_features(_with_recipe(saved)))
+
+
+def _with_source(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """Data sets of welds, which were the only ones, as one source of several."""
+    if "data" not in saved or "source" in saved["data"]:
+        return dict(saved)
+    return {**saved, "data": {"source": "welds", **saved["data"]}}
 
 
 def _with_features(saved: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from weldcache.configs.moved import upgraded
 from weldcache.configs.schema import Settings
 from weldcache.errors import SettingsError
 
+_ASSETS = Path(__file__).parents[1] / "assets"
+
 
 def saved(recipe: str, **model: object) -> dict[str, Any]:
     """The sections that recipes were set in by version 0.1, as its runs saved them."""
@@ -55,6 +57,17 @@ def test_what_a_run_saved_means_the_same(tmp_path: Path) -> None:
     assert settings.recipe.model_dump()["loss"]["target"] == "ema" and settings.train.epochs == 7
     autoencoder = settings_from_record(saved("video_ae")).recipe.model_dump()
     assert autoencoder == {"name": "video_ae", "frames": "stills", "hidden": 32, "bottleneck": 8, "standardise": True}
+
+
+def test_a_whole_file_of_an_earlier_version_is_what_the_same_command_gives_now(tmp_path: Path) -> None:
+    then = settings_from_file(_ASSETS / "settings_of_an_earlier_version.yaml").model_dump(mode="json")
+    now = load_settings("demo", overrides=["train.epochs=2", "extract.features=null"], folder=tmp_path)
+    expected = now.model_dump(mode="json")
+    assert then["data"].pop("source") == "welds"
+    assert then["extract"].pop("features") == ["video", "audio", "image", "sensor", "text"]
+    del expected["extract"]["features"], then["train"]["monitor"], expected["train"]["monitor"]
+    for section in ("features", "extract", "recipe", "train", "evaluate"):
+        assert then[section] == expected[section]
 
 
 def test_settings_of_this_version_stay() -> None:
