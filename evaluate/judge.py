@@ -20,6 +20,7 @@ from ..train.runs.documents import Count, Line
 from ..train.runs.folder import RunFolder
 from ..train.runs.trained_run import TrainedRun
 from ..train.state import Best
+from ..train.tasks import make_task
 from ..train.training_caveats import training_caveats
 from ..wording import count_of
 from .judged_rows import SeenRows, rows_caveats, split_caveats, withdrawn_caveats
@@ -229,7 +230,7 @@ def caveats_of_training(background: Background) -> Iterator[str]:
     """What to know of the samples that the run was trained on, whatever is judged."""
     run, store, seen = background.run, background.store, background.seen
     yield from training_caveats(store, seen.train, recipe=run.recipe, untrained=seen.untrained)
-    yield from withdrawn_caveats(seen, store)
+    yield from withdrawn_caveats(seen, store, task=make_task(run.settings.train))
     yield from split_caveats(store)
 
 

@@ -124,19 +124,22 @@ def split_caveats(store: FeatureStore) -> Iterator[str]:
         )
 
 
-def withdrawn_caveats(seen: SeenRows, store: FeatureStore) -> Iterator[str]:
-    """What to know where the data set does not list training samples any more, or calls them defects by now."""
-    entries = store.index.select(seen.train)
-    withdrawn, defects = (entries.keys[mask].tolist() for mask in (entries.splits == LEFT_OUT, entries.labels == 1))
+def withdrawn_caveats(seen: SeenRows, store: FeatureStore, *, task: Task) -> Iterator[str]:
+    """What to know where the data set does not list training samples any more, or calls them by now what the task never
+    trains on."""
+    entries, targets = store.index.select(seen.train), targets_of(store)
+    never = (task.judged_rows(targets) & ~task.training_rows(targets))[seen.train]
+    withdrawn, others = (entries.keys[mask].tolist() for mask in (entries.splits == LEFT_OUT, never))
     if withdrawn:
         yield (
             f"{len(withdrawn)} of the {count_of(len(seen.train), 'sample')} that this run was trained on are not in "
             f"the data set any more ({shortened(withdrawn, most=_NAMED)}): train again to have a model without them."
         )
-    if defects:
+    if others:
         yield (
-            f"{len(defects)} of the {count_of(len(seen.train), 'sample')} that this run was trained on as normal are "
-            f"defects by now ({shortened(defects, most=_NAMED)}): train again to have a model without them."
+            f"{len(others)} of the {count_of(len(seen.train), 'sample')} that this run was trained on as "
+            f"{task.trains_on} are {task.leaves_out}s by now ({shortened(others, most=_NAMED)}): train again to have a "
+            "model without them."
         )
 
 

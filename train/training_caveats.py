@@ -6,12 +6,15 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from ..cache.splits import LEFT_OUT
 from ..cache.status import Status
 from ..cache.store import FeatureStore
 from ..wording import count_of, listed, shortened
 from .data.feature_reader import Rows
+from .data.requests import classes_of, held_requests, targets_of
 from .recipes.recipe import Recipe, limits_of
 
+_NAMED = 3  # classes, before it is said how many more
 _FEW_HAVE_IT = 10  # training samples: fewer teach no more than what these few look like
 _TOO_WIDE = 100.0  # times the deviation without a few samples: whatever the others do is then within a hundredth
 _FEW_DECIDE = 0.02  # of the samples, and one at least, that may have such values
@@ -20,7 +23,8 @@ _FEW_DECIDE = 0.02  # of the samples, and one at least, that may have such value
 def training_caveats(
     store: FeatureStore, train: Rows, *, recipe: Recipe, untrained: Collection[str]
 ) -> tuple[str, ...]:
-    """Sentences on modalities that hardly any of the training samples has, and on channels that a few values spoil.
+    """Sentences on classes and modalities that none, or hardly any, of the training samples has, and on channels that a
+    few values spoil.
 
     Args:
         store: holds the samples.
@@ -29,10 +33,25 @@ def training_caveats(
         untrained: modalities that none of them has.
     """
     return (
+        *_about_classes(store, train, recipe=recipe),
         *_about_untrained(len(train), recipe=recipe, untrained=untrained),
         *_about_rare(store, train, recipe=recipe, untrained=untrained),
         *_about_channels(store, train, recipe=recipe),
     )
+
+
+def _about_classes(store: FeatureStore, train: Rows, *, recipe: Recipe) -> Iterator[str]:
+    """What the loss cannot learn although the store has samples of it."""
+    for target, names in classes_of(store, recipe).items():
+        codes = targets_of(store)[target].astype(np.int64)
+        elsewhere = codes[(store.index.splits != LEFT_OUT) & (codes >= 0)]
+        lacking = [names[code] for code in np.setdiff1d(elsewhere, codes[train])]
+        if lacking:
+            yield (
+                f"No training sample is of {target} {shortened(lacking, most=_NAMED)}: the model cannot tell these. "
+                f"`weldcache split NAME --stratify {target}` deals groups of all classes to train, where there are "
+                "enough; train on them with --set train.split=NAME."
+            )
 
 
 def _about_untrained(num_train: int, *, recipe: Recipe, untrained: Collection[str]) -> Iterator[str]:
@@ -61,7 +80,7 @@ def _about_channels(store: FeatureStore, train: Rows, *, recipe: Recipe) -> Iter
     Only arrays of channels are looked at that are standardised by the training samples.
     """
     needs = recipe.needs()
-    for request in needs.features:
+    for request in held_requests(store, needs.features):
         if request.name in needs.measures and store.array_spec(request.name).dims[-1:] == ("channel",):
             complete = store.status(request.feature_set)[train] == Status.COMPLETE
             yield from _outliers_of(store, request.name, train[complete])

@@ -11,7 +11,8 @@ Encodings = Mapping[str, Tensor]
 """What a module makes of a batch, by name, row axis first: all that loss and prediction ask for."""
 
 Shapes = Mapping[str, tuple[int, ...]]
-"""Shape of one row by `<feature set>/<array>`, and shape of each constant."""
+"""Shape of one row by `<feature set>/<array>`, shape of each constant, and by `classes/<target>` how many classes there
+are in a target that the loss learns from."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Needs:
             has all of its sets.
         hidden: modalities that training hides of some rows, so that the model knows what their absence is like.
         constants: constants of the store, which calibration gets.
-        measures: names of those arrays that calibration gets of the training rows.
+        measures: names of those arrays and targets that calibration gets of the training rows.
         targets: what the loss learns from; a recipe never sees them while it encodes.
     """
 
@@ -123,11 +124,12 @@ class Batch:
         return replace(self, present={**self.present, **hidden})
 
     def only(self, arrays: Collection[str]) -> "Batch":
-        """These arrays and the presence of their feature sets."""
+        """These arrays with the presence of their feature sets, and these targets."""
         sets = {name.rpartition("/")[0] for name in arrays}
         return Batch(
             {name: tensor for name, tensor in self.features.items() if name in arrays},
             {name: tensor for name, tensor in self.present.items() if name in sets},
+            {name: tensor for name, tensor in self.targets.items() if name in arrays},
         )
 
     def beside(self, other: "Batch") -> "Batch":

@@ -50,7 +50,6 @@ class ClassAssessment:
         majority_f1: macro F1 of always giving that class.
         by_class: by name, of each class that is there or is predicted.
         confusion: by true class, how many are predicted to be of each; in the order of `by_class`.
-        untaught: classes of the samples that no training sample is of.
     """
 
     num: int
@@ -61,7 +60,6 @@ class ClassAssessment:
     majority_class: str
     by_class: Mapping[str, ClassFigures]
     confusion: NDArray[np.int64]
-    untaught: tuple[str, ...]
 
 
 def assess_classes(true: Classes, predicted: Classes, *, train: Classes, names: Sequence[str]) -> ClassAssessment:
@@ -90,7 +88,6 @@ def assess_classes(true: Classes, predicted: Classes, *, train: Classes, names: 
         majority_class=names[most],
         by_class={names[each]: found for each, found in figures.items()},
         confusion=confusion_counts(true, predicted, classes=list(figures)),
-        untaught=tuple(names[each] for each in np.setdiff1d(true, train)),
     )
 
 
@@ -172,8 +169,6 @@ def _caveats(found: ClassAssessment) -> Iterator[str]:
             f"The accuracy's interval ({span(found.accuracy)}) is not above that of always answering "
             f"{found.majority_class} ({span(found.majority)}): the model is not shown to tell the classes apart."
         )
-    if found.untaught:
-        yield f"No training sample is of {shortened(found.untaught, most=_NAMED)}, so these cannot be told."
     few = [name for name, each in found.by_class.items() if each.num < _FEW]
     if few:
         yield f"Fewer than {_FEW} samples of these classes were evaluated: {shortened(few, most=_NAMED)}."

@@ -10,6 +10,7 @@ from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
 from weldcache.train.recipes.causal_film.recipe import CausalFilmRecipe
 from weldcache.train.recipes.causal_film.settings import CausalFilmSettings
+from weldcache.train.recipes.linear_probe import LinearProbeRecipe, LinearProbeSettings
 from weldcache.train.recipes.recipe import Recipe
 from weldcache.train.training_caveats import training_caveats
 
@@ -52,6 +53,13 @@ def test_other_set_points_and_spikes_of_honest_size_are_no_glitch(
 ) -> None:
     write_sensors({3: 5_000.0, 4: -2_000.0, 8: 0.0})
     assert training_caveats(toy_store, TRAIN, recipe=recipe, untrained=()) == ()
+
+
+def test_classes_that_training_lacks_are_named(toy_store: FeatureStore) -> None:
+    probe = LinearProbeRecipe(LinearProbeSettings(array="video/tokens"))
+    (text,) = training_caveats(toy_store, TRAIN, recipe=probe, untrained=())
+    assert "class broken_link" in text and "weldcache split" in text
+    assert training_caveats(toy_store, np.arange(40), recipe=probe, untrained=()) == ()
 
 
 def test_a_modality_that_few_have_is_counted(toy_store: FeatureStore, recipe: Recipe) -> None:

@@ -26,7 +26,7 @@ class BatchSource(Protocol):
         """Where batches are."""
 
     def batches(self, order: Order, *, arrays: Collection[str] | None = None) -> Iterator[Batch]:
-        """The batches of `order`; of `arrays` and their presence alone, without targets, where arrays are named.
+        """The batches of `order`; where `arrays` are named, of these, their presence, and targets of these names.
 
         A batch is not to be changed, and holds until the next is asked for.
         """

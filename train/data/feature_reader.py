@@ -27,10 +27,11 @@ class FeatureReader:
     targets: Sequence[str] = ()
 
     def only(self, arrays: Collection[str] | None) -> "FeatureReader":
-        """A reader of these arrays alone, without targets; None: of everything."""
+        """A reader of the arrays and targets of these names; None: of everything."""
         if arrays is None:
             return self
-        return FeatureReader(self.store, [request for request in self.requests if request.name in arrays])
+        requests = [request for request in self.requests if request.name in arrays]
+        return FeatureReader(self.store, requests, [name for name in self.targets if name in arrays])
 
     def num_bytes(self, num_rows: int) -> int:
         """Memory that so many rows take, without reading any."""

@@ -54,6 +54,12 @@ def targets_of(store: FeatureStore) -> Mapping[str, NDArray[np.generic]]:
     }
 
 
+def classes_of(store: FeatureStore, recipe: Recipe) -> Mapping[str, tuple[str, ...]]:
+    """Names of the classes, in the order of their codes, of each target that a recipe learns from and that has some."""
+    specs = {name: store.index.targets[name].spec for name in recipe.needs().targets if name in store.index.targets}
+    return {name: spec.classes for name, spec in specs.items() if spec.classes is not None}
+
+
 def held_requests(store: FeatureStore, requests: Iterable[FeatureRequest]) -> tuple[FeatureRequest, ...]:
     """Those arrays that batches have: all but what is asked for where it is held, and is not."""
     return tuple(
@@ -70,4 +76,6 @@ def shapes_for(store: FeatureStore, recipe: Recipe) -> Shapes:
     """Shapes of everything that a recipe needs: what its module is built from."""
     requests = held_requests(store, recipe.needs().features)
     arrays = {request.name: store.array_spec(request.name).shape for request in requests}
-    return {**arrays, **{name: tuple(value.shape) for name, value in load_constants(store, recipe).items()}}
+    constants = {name: tuple(value.shape) for name, value in load_constants(store, recipe).items()}
+    classes = {f"classes/{target}": (len(names),) for target, names in classes_of(store, recipe).items()}
+    return {**arrays, **constants, **classes}

@@ -13,16 +13,16 @@ from torch import nn
 from ...errors import TrainingError
 from ..nn.gaussian import Mahalanobis, ShrunkCovariance
 from ..types import Batch
-from .vectors import VectorRecipe, VectorSettings
+from .vectors import DetectorSettings, VectorDetector
 
 
-class GaussianSettings(VectorSettings):
+class GaussianSettings(DetectorSettings):
     """Mahalanobis distance from the normal samples, by the covariance of Ledoit and Wolf."""
 
     name: Literal["gaussian"] = Field("gaussian", description="What is learned, and how it predicts.")
 
 
-class GaussianRecipe(VectorRecipe):
+class GaussianRecipe(VectorDetector):
     """Mean and covariance of the normal vectors."""
 
     def module(self, width: int) -> Mahalanobis:

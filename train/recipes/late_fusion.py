@@ -195,7 +195,8 @@ def _optional_sets(members: Iterable[FusionMember]) -> frozenset[str]:
 
 def _shapes_of(recipe: Recipe, shapes: Shapes) -> Shapes:
     needs = recipe.needs()
-    wanted = (*(request.name for request in needs.features), *needs.constants)
+    classes = (f"classes/{name}" for name in needs.targets)
+    wanted = (*(request.name for request in needs.features), *needs.constants, *classes)
     return {name: shapes[name] for name in wanted if name in shapes}  # all but what the store does not hold
 
 

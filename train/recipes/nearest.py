@@ -15,10 +15,10 @@ from ...errors import SettingsError
 from ...progress import say
 from ..nn.nearest_neighbours import NearestNeighbours, Reservoir
 from ..types import Batch
-from .vectors import VectorRecipe, VectorSettings
+from .vectors import DetectorSettings, VectorDetector
 
 
-class NearestSettings(VectorSettings):
+class NearestSettings(DetectorSettings):
     """Distance from the nearest vectors of normal samples."""
 
     name: Literal["nearest"] = Field("nearest", description="What is learned, and how it predicts.")
@@ -31,7 +31,7 @@ class NearestSettings(VectorSettings):
     )
 
 
-class NearestRecipe(VectorRecipe):
+class NearestRecipe(VectorDetector):
     """A bank of normal vectors."""
 
     def __init__(self, settings: NearestSettings) -> None:

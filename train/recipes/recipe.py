@@ -53,7 +53,8 @@ class Trained(Measured, Protocol):
     def calibrate(self, model: nn.Module, train: Iterable[Batch], constants: Mapping[str, Tensor]) -> None:
         """Fill the module's buffers with what is measured on all training rows rather than learned by gradient.
 
-        `train` goes through the training rows once, in parts that fit the memory.
+        A parameter may begin at what was measured. `train` goes through the training rows once, in parts that fit the
+        memory.
         """
 
 

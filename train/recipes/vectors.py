@@ -1,7 +1,7 @@
-"""What detectors have in common that measure how far vectors are from those of the training rows.
+"""What recipes have in common that look at the vectors of one array of a store, which gives each row one or many.
 
-A recipe of this kind says what its module is and how that is fitted. One array of a store gives each row one vector or
-many, the module gives each vector a distance, and the largest of a row's distances is its score.
+A detector says what its module is and how that is fitted: the module gives each vector a distance from those of the
+training rows, and the largest of a row's distances is its score.
 """
 
 from abc import ABC, abstractmethod
@@ -19,13 +19,18 @@ from ..types import Batch, Encodings, FeatureRequest, Needs, Prediction, Shapes
 
 
 class VectorSettings(RecipeSettings):
-    """Which vectors a detector compares."""
+    """Which vectors are looked at."""
 
     array: Annotated[str, Field(pattern=r"^[a-z0-9_]+(/[a-z0-9_]+)+$")] = Field(
         "video/embedding",
         description="Array of the store, such as video/embedding, image/block_10/mean or image/block_10/patch_tokens; "
         "its last axis is the vectors'. Samples without it are neither learned from nor scored.",
     )
+
+
+class DetectorSettings(VectorSettings):
+    """Which vectors a detector compares."""
+
     vectors: Literal["mean", "each"] = Field(
         "mean",
         description="Where the array has many vectors a sample, such as views, patches or steps: mean: one, their "
@@ -33,15 +38,20 @@ class VectorSettings(RecipeSettings):
     )
 
 
-class VectorRecipe(ABC):
-    """Distances of vectors from those of the training rows; subclasses say which."""
+class VectorRecipe:
+    """Vectors of one array, without padding; subclasses say what is made of them.
+
+    Attributes:
+        pooled: whether a row that has many vectors is their mean.
+    """
+
+    pooled = True
 
     def __init__(self, settings: VectorSettings) -> None:
         feature_set, _, array = settings.array.rpartition("/")
         self._array = FeatureRequest(feature_set, array)
         self._length = FeatureRequest(feature_set, f"{array}_length", where_held=True)
         self._views = FeatureRequest(feature_set, "views_present", where_held=True)
-        self._pooled = settings.vectors == "mean"
 
     def needs(self) -> Needs:
         """The array, and what says of it what is padding."""
@@ -57,34 +67,18 @@ class VectorRecipe(ABC):
             "with these among extract.features."
         )
 
-    def build(self, shapes: Shapes) -> nn.Module:
-        """As wide as the vectors."""
+    def width(self, shapes: Shapes) -> int:
+        """Numbers of a vector.
+
+        Raises:
+            SettingsError: if the array has no axis.
+        """
         shape = shapes[self._array.name]
         if not shape:
             raise SettingsError(
                 f"{self._array.name} is a number a sample and no vector; choose another with --set recipe.array=..."
             )
-        return self.module(shape[-1])
-
-    @abstractmethod
-    def module(self, width: int) -> nn.Module:
-        """What gives each vector of this width a distance; nothing is fitted yet."""
-
-    @abstractmethod
-    def fit(self, model: nn.Module, batches: Iterable[Batch], generator: torch.Generator) -> None: ...
-
-    def encode(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> Encodings:
-        """The distances, and which are of vectors that there are; nothing is drawn."""
-        vectors, real = self._vectors(batch)
-        distances = torch.full(real.shape, torch.nan, device=real.device)
-        distances[real] = model(vectors[real])
-        return {"distance": distances, "real": real}
-
-    def predict(self, model: nn.Module, encodings: Encodings) -> Prediction:
-        """The largest distance of each row; by vector too where there are many, NaN where there is padding."""
-        distances, real = encodings["distance"], encodings["real"]
-        largest = distances.masked_fill(~real, -torch.inf).reshape(len(distances), -1).amax(dim=1)
-        return Prediction(largest, maps={} if self._pooled else {"distance": distances})
+        return shape[-1]
 
     def training_vectors(self, batches: Iterable[Batch]) -> Iterator[Float[Tensor, "vectors width"]]:
         """Those of each batch, without padding.
@@ -93,7 +87,7 @@ class VectorRecipe(ABC):
             TrainingError: if one is not finite.
         """
         for batch in batches:
-            vectors, real = self._vectors(batch)
+            vectors, real = self.vectors(batch)
             learned = vectors[real]
             if not learned.isfinite().all():
                 raise TrainingError(
@@ -102,10 +96,11 @@ class VectorRecipe(ABC):
                 )
             yield learned
 
-    def _vectors(self, batch: Batch) -> tuple[Float[Tensor, "batch *axes width"], Bool[Tensor, " batch *axes"]]:
+    def vectors(self, batch: Batch) -> tuple[Float[Tensor, "batch *axes width"], Bool[Tensor, " batch *axes"]]:
+        """Those of each row, no axis between where they are pooled, and which of them there are."""
         values = batch.features[self._array.name]
         real = self._real(batch, values)
-        if values.ndim == 2 or not self._pooled:
+        if values.ndim == 2 or not self.pooled:
             return values, real
         kept = real.flatten(1).unsqueeze(-1)
         # Not a product with the mask: what padding holds may be infinite. A mean of nothing is NaN.
@@ -124,3 +119,35 @@ class VectorRecipe(ABC):
         if self._views.name in batch.features:
             real &= batch.features[self._views.name].bool().reshape(axis)
         return real
+
+
+class VectorDetector(VectorRecipe, ABC):
+    """Distances of vectors from those of the training rows; subclasses say which."""
+
+    def __init__(self, settings: DetectorSettings) -> None:
+        super().__init__(settings)
+        self.pooled = settings.vectors == "mean"
+
+    def build(self, shapes: Shapes) -> nn.Module:
+        """As wide as the vectors."""
+        return self.module(self.width(shapes))
+
+    @abstractmethod
+    def module(self, width: int) -> nn.Module:
+        """What gives each vector of this width a distance; nothing is fitted yet."""
+
+    @abstractmethod
+    def fit(self, model: nn.Module, batches: Iterable[Batch], generator: torch.Generator) -> None: ...
+
+    def encode(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> Encodings:
+        """The distances, and which are of vectors that there are; nothing is drawn."""
+        vectors, real = self.vectors(batch)
+        distances = torch.full(real.shape, torch.nan, device=real.device)
+        distances[real] = model(vectors[real])
+        return {"distance": distances, "real": real}
+
+    def predict(self, model: nn.Module, encodings: Encodings) -> Prediction:
+        """The largest distance of each row; by vector too where there are many, NaN where there is padding."""
+        distances, real = encodings["distance"], encodings["real"]
+        largest = distances.masked_fill(~real, -torch.inf).reshape(len(distances), -1).amax(dim=1)
+        return Prediction(largest, maps={} if self.pooled else {"distance": distances})

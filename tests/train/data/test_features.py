@@ -130,7 +130,7 @@ def test_a_pool_reads_each_array_once_however_many_ask(
 
 
 def test_batches_hold_the_targets_that_are_asked_for(toy_store: FeatureStore) -> None:
-    """The same from memory, from a pool and from the store; never for calibration, which measures features alone."""
+    """The same from memory, from a pool and from the store; for calibration those alone that it measures."""
     rows, needs = np.array([36, 37, 40, 63]), Needs((VIDEO,), targets=("label", "class"))
     reader = FeatureReader(toy_store, needs.features, needs.targets)
     sources = [
@@ -148,6 +148,8 @@ def test_batches_hold_the_targets_that_are_asked_for(toy_store: FeatureStore) ->
         assert not batch.inputs().targets and batch.inputs().features.keys() == {VIDEO.name}
         (measured,) = source.batches([torch.tensor([0])], arrays=[VIDEO.name])
         assert not measured.targets
+        (measured,) = source.batches([torch.tensor([0, 3])], arrays=[VIDEO.name, "class"])
+        assert {name: target.tolist() for name, target in measured.targets.items()} == {"class": [0, 1]}
 
 
 def test_a_target_that_the_store_lacks_is_named(toy_store: FeatureStore) -> None:

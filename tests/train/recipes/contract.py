@@ -85,7 +85,7 @@ class RecipeContract(ABC):
         needs = self.recipe().needs()
         names = [request.name for request in needs.features]
         assert len(set(names)) == len(names) > 0
-        assert set(needs.measures) <= set(names)
+        assert set(needs.measures) <= {*names, *needs.targets}
         assert {name for sets in needs.modalities.values() for name in sets} <= set(needs.feature_sets)
         required = {request.name for request in needs.features if not request.where_held}
         assert required | set(needs.constants) <= set(self.shapes)

@@ -1,0 +1,110 @@
+"""A linear probe: which class a sample is of, by softmax regression on one cached array.
+
+It says what frozen features tell of the classes: there is one weight a class and channel, on vectors standardised by
+the training rows, and nothing between. Its loss has no local minima, so that no weights are drawn: they begin at 0.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor, nn
+
+from ...errors import SettingsError
+from ..nn.standardise import ChannelStatistics, Standardise
+from ..types import Batch, Encodings, Losses, Needs, Prediction, Shapes
+from .vectors import VectorRecipe, VectorSettings
+
+TARGET = "class"
+_UNKNOWN = -1
+
+
+class LinearProbeSettings(VectorSettings):
+    """Softmax regression on the mean vector of an array; for train.task=classification."""
+
+    name: Literal["linear_probe"] = Field("linear_probe", description="What is learned, and how it predicts.")
+    class_weights: Literal["none", "balanced"] = Field(
+        "none",
+        description="What a sample counts in the loss. none: all alike; balanced: each class of training alike, "
+        "however rare, which macro F1 asks for and accuracy does not.",
+    )
+
+
+class LinearProbe(nn.Module):
+    """Logits of standardised vectors; `class_weights` are what a sample of each class counts in the loss."""
+
+    class_weights: Tensor
+
+    def __init__(self, width: int, *, num_classes: int) -> None:
+        super().__init__()
+        self.standardise = Standardise(width)
+        self.linear = nn.Linear(width, num_classes)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+        self.register_buffer("class_weights", torch.ones(num_classes))
+
+    def forward(self, vectors: Float[Tensor, "batch width"]) -> Float[Tensor, "batch classes"]:
+        """Logits, in float32 whatever the arithmetic."""
+        logits: Tensor = self.linear(self.standardise(vectors))
+        return logits.float()
+
+
+class LinearProbeRecipe(VectorRecipe):
+    """Classes by the mean vector of each sample."""
+
+    def __init__(self, settings: LinearProbeSettings) -> None:
+        super().__init__(settings)
+        self._balanced = settings.class_weights == "balanced"
+
+    def needs(self) -> Needs:
+        """The array, and the class of each training row; both are measured."""
+        needs = super().needs()
+        measures = (*(request.name for request in needs.features), TARGET)
+        return Needs(needs.features, modalities=needs.modalities, measures=measures, targets=(TARGET,))
+
+    def build(self, shapes: Shapes) -> LinearProbe:
+        """As wide as the vectors, and a logit for each class that the data set names, trained on or not."""
+        if f"classes/{TARGET}" not in shapes:
+            raise SettingsError(f"The target {TARGET} of this data set has no named classes, so none can be told.")
+        (num_classes,) = shapes[f"classes/{TARGET}"]
+        return LinearProbe(self.width(shapes), num_classes=num_classes)
+
+    def calibrate(self, model: nn.Module, train: Iterable[Batch], constants: Mapping[str, Tensor]) -> None:
+        """Mean and deviation of each channel; and of each class its weight, or else where its bias begins."""
+        assert isinstance(model, LinearProbe)
+        statistics, counts = ChannelStatistics(len(model.standardise.mean)), torch.zeros(len(model.class_weights))
+        for batch in train:
+            for vectors in self.training_vectors([batch]):
+                statistics.add(vectors)
+            classes = batch.targets[TARGET].long().cpu()
+            counts += torch.bincount(classes[classes != _UNKNOWN], minlength=len(counts))
+        model.standardise.use(statistics)
+        if self._balanced:
+            # A class of validation that training lacks counts as a row of training does on average.
+            balanced = counts.sum() / (torch.count_nonzero(counts) * counts)
+            model.class_weights.copy_(balanced.masked_fill(counts == 0, 1.0))
+        else:
+            # Each class is as likely as it is frequent, so that training begins at the majority control and not below;
+            # one more of each, as no logarithm is of 0.
+            with torch.no_grad():
+                model.linear.bias.copy_(((counts + 1) / (counts + 1).sum()).log())
+
+    def encode(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> Encodings:
+        """The logits; nothing is drawn."""
+        vectors, _ = self.vectors(batch)
+        return {"logits": model(vectors)}
+
+    def loss(self, model: nn.Module, encodings: Encodings, targets: Mapping[str, Tensor]) -> Losses:
+        """Cross-entropy, weighted by class, of the rows whose class is known."""
+        assert isinstance(model, LinearProbe)
+        classes = targets[TARGET].long()
+        return Losses(
+            nn.functional.cross_entropy(encodings["logits"], classes, weight=model.class_weights, ignore_index=_UNKNOWN)
+        )
+
+    def predict(self, model: nn.Module, encodings: Encodings) -> Prediction:
+        """The logits; the score is how unsure it is, 1 - the chance of the likeliest class."""
+        logits = encodings["logits"]
+        return Prediction(1 - logits.softmax(dim=1).amax(dim=1), outputs={"logits": logits})
