@@ -14,7 +14,9 @@ import torch
 from weldcache.configs.choices import JUDGES, RECIPES, SOURCES
 from weldcache.configs.section import installed
 from weldcache.errors import SettingsError
+from weldcache.evaluate.judge import Judge
 from weldcache.extract.sources.source import Source
+from weldcache.tests.evaluate.contract import JudgeContract
 from weldcache.tests.extract.sources.contract import SourceContract
 from weldcache.tests.train.recipes.contract import RecipeContract
 from weldcache.train.recipes.recipe import Recipe
@@ -98,6 +100,17 @@ class TestStandardScore(RecipeContract):
         values = torch.randn(num, 4, generator=torch.Generator().manual_seed(seed))
         values[:, 1] += 8.0 * unusual
         return Batch({"readings/values": values})
+
+
+@pytest.mark.usefixtures("example")
+class TestWorstFirst(JudgeContract):
+    def judge(self) -> Judge[Any]:
+        judge: Judge[Any] = JUDGES.code("worst_first")()
+        return judge
+
+    @pytest.fixture
+    def run(self, judged: Path, copy_of: Callable[[Path], Path]) -> Path:
+        return copy_of(judged) / "runs/first"
 
 
 @pytest.mark.usefixtures("example")

@@ -13,6 +13,7 @@ from weldcache.errors import TrainingError
 from weldcache.evaluate.judge import background_of, calibration_of
 from weldcache.evaluate.scoring import Scorer, load_models
 from weldcache.evaluate.tasks.anomaly import AnomalyCalibration, AnomalyJudge
+from weldcache.tests.evaluate.contract import JudgeContract
 from weldcache.train.runs.folder import RunFolder
 from weldcache.train.runs.trained_run import load_run
 
@@ -23,6 +24,15 @@ CopyOf = Callable[[Path], Path]
 @pytest.fixture
 def project(judged: Path, copy_of: CopyOf) -> Path:
     return copy_of(judged)
+
+
+class TestAnomaly(JudgeContract):
+    def judge(self) -> AnomalyJudge:
+        return AnomalyJudge()
+
+    @pytest.fixture
+    def run(self, project: Path) -> Path:
+        return project / "runs/first"
 
 
 def _calibrated(project: Path, *, target_fpr: float = 0.05) -> AnomalyCalibration:

@@ -12,7 +12,8 @@ import pytest
 from weldcache.cache.store import FeatureStore
 from weldcache.errors import MetricError
 from weldcache.evaluate.section import Section
-from weldcache.evaluate.tasks.classification import assess_classes, class_sections
+from weldcache.evaluate.tasks.classification import ClassificationJudge, assess_classes, class_sections
+from weldcache.tests.evaluate.contract import JudgeContract
 from weldcache.train.runs.folder import RunFolder
 
 NAMES = ["crack", "good", "pore"]
@@ -41,6 +42,18 @@ def test_no_samples() -> None:
     nothing = np.empty(0, dtype=np.int64)
     with pytest.raises(MetricError, match="no samples"):
         assess_classes(nothing, nothing, train=np.array([0]), names=NAMES)
+
+
+class TestContract(JudgeContract):
+    def judge(self) -> ClassificationJudge:
+        return ClassificationJudge()
+
+    @pytest.fixture
+    def run(self, extracted: Path, copy_of: Callable[[Path], Path], weldcache: Callable[..., Any]) -> Path:
+        project = copy_of(extracted)
+        options = ["--set", "recipe.name=linear_probe", "--set", "train.task=classification"]
+        assert weldcache("train", "--run", "probe", *options, folder=project).code == 0
+        return project / "runs/probe"
 
 
 def test_a_split_that_trains_on_normals_alone_gives_the_majority_and_says_so(

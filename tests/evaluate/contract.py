@@ -1,0 +1,99 @@
+"""What every judge keeps to: subclass `JudgeContract` and give a judge, and a project with a run for it."""
+
+import json
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from weldcache.evaluate.judge import Background, Judge, Judgement, background_of, calibration_of, judge_of
+from weldcache.evaluate.pipeline import scorer_of
+from weldcache.evaluate.report.document import report_document
+from weldcache.evaluate.report.html import render_html
+from weldcache.evaluate.report.terminal import render_terminal
+from weldcache.evaluate.scoring import Scorer, score_split
+from weldcache.evaluate.section import Provenance, Report
+from weldcache.train.runs.trained_run import TrainedRun, load_run
+
+
+class JudgeContract(ABC):
+    """The tests; a subclass has a fixture `run`: the folder of a run of the judge's task, which it may change."""
+
+    @abstractmethod
+    def judge(self) -> Judge[Any]:
+        """The judge."""
+
+    @pytest.fixture
+    def trained(self, run: Path) -> TrainedRun:
+        trained = load_run(run)
+        trained.folder.calibration_path.unlink(missing_ok=True)
+        return trained
+
+    @pytest.fixture
+    def scorer(self, trained: TrainedRun) -> Scorer:
+        return scorer_of(trained, cache=None, device="cpu")
+
+    @pytest.fixture
+    def background(self, scorer: Scorer) -> Background:
+        return background_of(self.judge(), scorer, settings=scorer.run.settings.evaluate)
+
+    def assessed(self, scorer: Scorer, background: Background) -> Judgement:
+        judge = self.judge()
+        test = score_split(scorer, "test", outputs=judge.outputs)
+        return judge.assess(test, calibration_of(judge, background), background=background)
+
+    def test_it_judges_a_task_that_runs_are_trained_for(self, trained: TrainedRun) -> None:
+        judge = self.judge()
+        assert isinstance(judge, Judge)
+        assert judge.task == trained.settings.train.task == judge_of(trained, trained.settings.evaluate).task
+
+    def test_its_calibration_is_kept_and_read_again(self, trained: TrainedRun, background: Background) -> None:
+        judge = self.judge()
+        made = judge.calibrate(background)
+        assert made["task"] == judge.task and made["rests_on"] == background.rests_on
+        assert made == judge.calibrate(background) == calibration_of(judge, background)
+        kept = judge.kept_in(trained.folder)  # and what it is sealed with
+        assert {name: kept[name] for name in made} == made
+
+    def test_it_says_the_same_of_the_same(self, scorer: Scorer, background: Background) -> None:
+        first, second = self.assessed(scorer, background), self.assessed(scorer, background)
+        assert first.warnings == second.warnings and first.columns == second.columns
+        assert report_document(_report(first)) == report_document(_report(second))
+
+    def test_it_has_a_line_for_each_sample(self, scorer: Scorer, background: Background) -> None:
+        judgement = self.assessed(scorer, background)
+        assert set(judgement.table.splits) == {"test"}
+        assert {len(column) for column in judgement.columns.values()} == {len(judgement.table)}
+        assert list(judgement.columns["key"]) == list(judgement.table.keys)
+
+    def test_sections_are_found_by_their_ids_and_shown_by_every_renderer(
+        self, scorer: Scorer, background: Background
+    ) -> None:
+        judgement = self.assessed(scorer, background)
+        ids = [section.id for section in judgement.sections]
+        assert len(set(ids)) == len(ids) > 0
+        for section in judgement.sections:
+            facts = [fact.id for fact in section.facts]
+            assert len(set(facts)) == len(facts)
+            for rows in section.rows:
+                assert all(len(values) == len(rows.columns) for values in rows.values)
+        report = _report(judgement)
+        assert set(json.loads(json.dumps(report_document(report)))["sections"]) == set(ids)
+        assert "</html>" in render_html(report)
+        assert render_terminal(report) is not None
+
+
+def _report(judgement: Judgement) -> Report:
+    provenance = Provenance(
+        run_name="first",
+        split="test",
+        created="2026-01-01T10:00:00+00:00",
+        command="weldcache eval",
+        seed=0,
+        fingerprint="f",
+        settings={},
+        versions={},
+        backbones_are_random=True,
+    )
+    return Report("a task", provenance, judgement.sections)
