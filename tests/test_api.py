@@ -1,5 +1,7 @@
 """What a notebook asks for: the commands as functions, and a store as a table and as tensors."""
 
+import contextlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -109,6 +111,17 @@ def test_scores_of_a_trained_run_are_those_of_its_report(judged: Path) -> None:
     told, written = api.scores(run), pd.read_csv(run.folder.path / "scores_test.csv", index_col="key")
     assert told["raw_weights_score"].loc[written.index].tolist() == written["raw_weights_score"].tolist()
     assert [row["epoch"] for row in run.metrics] == [1, 2, 3]
+
+
+def test_the_example_notebook_runs(extracted: Path, copy_of: Callable[[Path], Path]) -> None:
+    path = Path(__file__).resolve().parents[1] / "examples" / "first_look.ipynb"
+    cells = ["".join(cell["source"]) for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
+    names: dict[str, Any] = {}
+    with contextlib.chdir(copy_of(extracted)):
+        for cell in cells:
+            exec(compile(cell, path.name, "exec"), names)
+    assert names["run"].folder.finished and len(names["scores"]) == 15
+    assert names["scores"]["score"].is_monotonic_decreasing
 
 
 def test_the_package_offers_its_api_alone() -> None:

@@ -26,9 +26,8 @@ ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = """
 data: {source: readings, root: .}
 features: {readings: {kind: vector, stream: readings, size: 4}}
-extract: {features: [readings], device: cpu, workers: 0}
+extract: {features: [readings]}
 recipe: {name: standard_score}
-train: {device: cpu}
 evaluate: {judge: worst_first}
 """
 
@@ -119,7 +118,9 @@ def test_a_package_brings_source_recipe_and_judge(
 ) -> None:
     write_readings(tmp_path)
     (tmp_path / "weldcache.yaml").write_text(SETTINGS)
-    for command in (["extract"], ["train", "--run", "first"], ["eval"]):
+    on_cpu = ["--set", "train.device=cpu"]
+    extract = ["extract", "--set", "extract.workers=0", "--set", "extract.device=cpu"]
+    for command in (extract, ["train", "--run", "first", *on_cpu], ["eval", *on_cpu]):
         outcome = weldcache(*command, folder=tmp_path)
         assert outcome.code == 0, outcome.err
     assert "Look at these first" in outcome.out
@@ -131,6 +132,14 @@ def test_a_package_brings_source_recipe_and_judge(
     assert told.code == 0 and "Look at these first" not in told.out
     refused = weldcache("eval", "--set", "evaluate.judge=classification", folder=tmp_path)
     assert refused.code == 2 and "evaluate.judge = classification" in refused.err
+
+
+def test_the_page_on_extending_shows_the_example_as_it_is() -> None:
+    page = (ROOT / "docs" / "extending.md").read_text()
+    folder = ROOT / "examples" / "weldcache_example"
+    for path in ("pyproject.toml", *(f"weldcache_example/{name}.py" for name in ("source", "recipe", "judge"))):
+        assert f"\n{(folder / path).read_text()}```\n" in page, path
+    assert f"```yaml{SETTINGS}```" in page
 
 
 @pytest.mark.parametrize(

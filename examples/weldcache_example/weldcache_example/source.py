@@ -1,6 +1,6 @@
 """A source: `good/<day>_<number>.txt` and `faulty/...`, one text file of numbers a reading.
 
-The kind of feature `vector` stores them: features.readings: {kind: vector, stream: readings, size: 8}.
+The kind of feature `vector` stores them: features.readings: {kind: vector, stream: readings, size: 4}.
 """
 
 from collections.abc import Sequence
