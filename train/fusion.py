@@ -168,7 +168,11 @@ def _finished_runs(settings: Settings, members: Sequence[str]) -> dict[str, Trai
             raise SettingsError(f"The run {name} is named twice; fused with itself, a run is what it was.")
         if not run.finished:
             raise NotFoundError(f"The run {run.path} is not finished: {run.how_to_go_on()}")
-    return {name: load_run(run.path) for name, run in zip(names, found, strict=True)}
+    runs = {name: load_run(run.path) for name, run in zip(names, found, strict=True)}
+    for name, run in runs.items():
+        if (task := run.settings.train.task) != "anomaly":
+            raise SettingsError(f"The run {name} was trained for {task}, and only scores of anomaly can be fused.")
+    return runs
 
 
 def _fused_settings(settings: Settings, runs: Mapping[str, TrainedRun], *, split: str) -> Settings:

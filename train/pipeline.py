@@ -36,7 +36,7 @@ from .runs.folder import RunFolder
 from .runs.log import append_row
 from .runs.start import decide_start, held_run, make_manifest
 from .state import Best, StopReason, TrainingState, new_state
-from .tasks import Task, make_task, monitor_of
+from .tasks import Task, monitor_of, task_for
 from .training_caveats import training_caveats
 from .validation import Validator
 
@@ -93,7 +93,8 @@ def train(
     started = time.monotonic()
     require_loggers(settings.train.loggers)
     name, device = settings.recipe.name, resolve_device(settings.train.device, setting="train.device")
-    recipe, task, monitor = make_recipe(settings.recipe), make_task(settings.train), monitor_of(settings.train)
+    recipe, monitor = make_recipe(settings.recipe), monitor_of(settings.train)
+    task = task_for(settings.train, name, recipe.needs().targets)
     if not isinstance(recipe, Trained | Fitted):
         raise SettingsError(f"The recipe {name} does not learn itself; `weldcache fuse` makes it of finished runs.")
     split = settings.train.split

@@ -1,6 +1,6 @@
 """What the aim of a training is: which rows it takes, which figures watch over it, and what validation measures."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -11,6 +11,7 @@ from ..configs.schema import TrainSettings
 from ..errors import SettingsError
 from ..metrics.auroc import auroc
 from ..metrics.classes import class_figures, macro_f1
+from ..wording import listed
 from .types import Prediction
 
 Direction = Literal["max", "min"]
@@ -136,6 +137,23 @@ _TASKS: Mapping[str, type[AnomalyTask] | type[ClassificationTask]] = {
 def make_task(settings: TrainSettings) -> Task:
     """The task that the settings name."""
     return _TASKS[settings.task]()
+
+
+def task_for(settings: TrainSettings, recipe: str, learns: Collection[str]) -> Task:
+    """The task that the settings name, for a recipe of this name that learns from these targets.
+
+    Raises:
+        SettingsError: if the recipe learns what another task asks for, and not what this one does: who trains on
+            normals alone learns no classes.
+    """
+    task = make_task(settings)
+    others = [name for name, each in _TASKS.items() if each.needs in learns]
+    if others and task.needs not in learns:
+        raise SettingsError(
+            f"The recipe {recipe} learns from the target {listed(sorted(learns))}, which train.task = {settings.task} "
+            f"does not ask for. Say --set train.task={others[0]}, or choose another with --set recipe.name=..."
+        )
+    return task
 
 
 def monitors_of(task: str) -> Mapping[str, Direction]:

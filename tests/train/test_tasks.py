@@ -14,7 +14,7 @@ from weldcache.errors import SettingsError
 from weldcache.train import pipeline
 from weldcache.train.data.samples import choose_samples
 from weldcache.train.pipeline import train
-from weldcache.train.tasks import AnomalyTask, ClassificationTask, Task, make_task, monitor_of
+from weldcache.train.tasks import AnomalyTask, ClassificationTask, Task, make_task, monitor_of, task_for
 from weldcache.train.types import Batch, Encodings, FeatureRequest, Losses, Needs, Prediction, Shapes
 
 VIDEO, PATCHES = FeatureRequest("video", "tokens"), FeatureRequest("image/block_2", "patch_tokens")
@@ -93,6 +93,14 @@ def test_classes_are_measured_as_scikit_learn_does() -> None:
 def test_a_recipe_without_classes_is_refused_for_telling_them() -> None:
     with pytest.raises(SettingsError, match=r"train\.task"):
         ClassificationTask().validate(Prediction(torch.zeros(2)), {"class": np.array([0, 1])})
+
+
+def test_a_recipe_that_learns_classes_is_refused_for_anomalies() -> None:
+    with pytest.raises(SettingsError, match=r"linear_probe.*class.*train\.task=classification"):
+        task_for(TrainSettings(), "linear_probe", ("class",))
+    assert isinstance(task_for(TrainSettings(task="classification"), "linear_probe", ("class",)), ClassificationTask)
+    for learns in ((), ("angle",), ("label", "class")):
+        assert isinstance(task_for(TrainSettings(), "any", learns), AnomalyTask)
 
 
 def test_the_monitor_is_the_tasks_first_or_one_of_its_own() -> None:
