@@ -169,8 +169,8 @@ def _finished_runs(settings: Settings, members: Sequence[str]) -> dict[str, Trai
         if not run.finished:
             raise NotFoundError(f"The run {run.path} is not finished: {run.how_to_go_on()}")
     runs = {name: load_run(run.path) for name, run in zip(names, found, strict=True)}
-    for name, run in runs.items():
-        if (task := run.settings.train.task) != "anomaly":
+    for name, trained in runs.items():
+        if (task := trained.settings.train.task) != "anomaly":
             raise SettingsError(f"The run {name} was trained for {task}, and only scores of anomaly can be fused.")
     return runs
 

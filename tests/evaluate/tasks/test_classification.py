@@ -79,6 +79,9 @@ def test_a_split_that_trains_on_normals_alone_gives_the_majority_and_says_so(
     assert "Majority control" in (run / "report.html").read_text()
     assert "No training sample is of" in outcome.out
 
+    refused = weldcache("fuse", "first", "probe", "--run", "both", folder=project)
+    assert refused.code == 2 and "probe" in refused.err and "classification" in refused.err
+
     folder = RunFolder(run)
     others = {**kept, "classes": [*kept["classes"][:-1], "zz"], "rests_on": {**kept["rests_on"], "epoch": 999}}
     folder.write(folder.calibration_path, others)
