@@ -145,7 +145,7 @@ def load_module(module: nn.Module, checkpoint: Checkpoint, *, prefix: str, path:
         for name in expected.keys() & named.keys()
         if named[name].shape != expected[name].shape
     ]
-    faults += [f"{name} has no rows" for name, tensor in named.items() if tensor.shape[:1] == (0,)]
+    faults += [f"{name} has no rows" for name, tensor in named.items() if _is_bank(tensor) and not len(tensor)]
     if faults:
         raise TrainingError(
             f"{path} does not fit the model in {count_of(len(faults), 'tensor')}:\n"
@@ -159,9 +159,16 @@ def _size_by_data(module: nn.Module, named: Mapping[str, Tensor]) -> None:
     """Give buffers without rows, all else of whose shape fits, the number of rows that is there, if it is not 0."""
     for name, buffer in module.named_buffers():
         found = named.get(name)
-        if found is not None and buffer.shape[:1] == (0,) and found.shape[1:] == buffer.shape[1:] and len(found):
+        if found is None or not _is_bank(buffer) or found.shape[1:] != buffer.shape[1:]:
+            continue
+        if len(found) and not len(buffer):
             owner, _, own_name = name.rpartition(".")
             setattr(module.get_submodule(owner), own_name, buffer.new_empty(found.shape))
+
+
+def _is_bank(tensor: Tensor) -> bool:
+    """Whether it has rows at all; a vector may be empty because the settings do without it, as a text's is."""
+    return tensor.ndim > 1
 
 
 def tensors_below(checkpoint: Checkpoint, prefix: str) -> dict[str, Tensor]:

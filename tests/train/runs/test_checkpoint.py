@@ -64,6 +64,13 @@ def _banks(rows: int, *, width: int = 4) -> nn.Module:
     return nn.ModuleList([nn.Linear(2, 2), inner])
 
 
+def test_a_vector_that_the_settings_do_without_stays_empty(path: Path) -> None:
+    module = nn.Linear(2, 2)
+    module.register_buffer("anchor", torch.empty(0))
+    load_module(module, Checkpoint(module_tensors(module, prefix="raw"), {}), prefix="raw", path=path)
+    assert module.get_buffer("anchor").shape == (0,)
+
+
 def test_a_buffer_without_rows_takes_those_of_the_file(path: Path) -> None:
     fitted, new = _banks(5), _banks(0)
     load_module(new, Checkpoint(module_tensors(fitted, prefix="averaged"), {}), prefix="averaged", path=path)
