@@ -341,7 +341,7 @@ def test_two_first_extractions_at_once_are_one_and_a_sentence(
 
         def lock(path: Path) -> FeatureStore:
             held.enter_context(locked_folder(path))
-            return FeatureStore(path, read_description(path / "zarr.json"))
+            return FeatureStore(path, read_description(path / "zarr.json"), split="official")
 
         monkeypatch.setattr(FeatureStore, "open", lock)
         outcome = weldcache("extract", folder=project)
@@ -415,7 +415,9 @@ def test_before_it_starts_it_says_what_it_will_cost_in_three_lines(
     assert outcome.code == 0
     assert "15 of 15 welds to do" in outcome.err and "to write" in outcome.err and "free" in outcome.err
     assert (
-        "A weld: video" in outcome.err and "FLOP" in outcome.err and "Welds/s of each side alone: decode" in outcome.err
+        "Each weld: video" in outcome.err
+        and "FLOP" in outcome.err
+        and "Welds/s of each side alone: decode" in outcome.err
     )
     assert "Expected: about" in outcome.err and "the bottleneck is" in outcome.err
     assert "Busy: decode" in outcome.out and "The bottleneck is" in outcome.out
