@@ -32,7 +32,7 @@ def test_what_the_store_gains_changes_no_figure_of_a_run(weldcache: Run, project
     assert weldcache("extract", "--set", "features.image.blocks=[2,3,4]", folder=project).code == 0
     with (project / "weldcache.yaml").open("a") as file:
         file.write("features:\n  image_b: {kind: photographs, model: demo, blocks: [2, 4], size: 112, num_views: 4}\n")
-    beside = ["--set", "model.image=image_b"]
+    beside = ["--set", "recipe.image=image_b"]
     assert weldcache("extract", folder=project).code == 0
     for outcome in (
         weldcache("eval", "--run", "first", folder=project),
@@ -45,7 +45,7 @@ def test_what_the_store_gains_changes_no_figure_of_a_run(weldcache: Run, project
     assert again["provenance"]["fingerprint"] == report["provenance"]["fingerprint"]
     assert again["sections"]["headline"]["facts"] == report["sections"]["headline"]["facts"]
     assert second["provenance"]["fingerprint"] != report["provenance"]["fingerprint"]
-    assert second["provenance"]["settings"]["model"]["image"] == "image_b"
+    assert second["provenance"]["settings"]["recipe"]["image"] == "image_b"
 
 
 def test_validation_that_does_not_come_out_as_recorded_is_said_first(weldcache: Run, project: Path) -> None:
