@@ -56,15 +56,15 @@ TARGETS = {f"exponent_{step}": 1.1 for step in STEPS} | {"extract_ms_a_row": 10.
 class CopyingReader:
     """Stands for a decoder: the numbers that a file holds."""
 
-    modality: str
+    stream: str
 
     def files(self, sample: Sample) -> tuple[Path, ...]:
         """The one file."""
-        return sample.files[self.modality]
+        return sample.files[self.stream]
 
     def __call__(self, sample: Sample) -> Prepared:
         """Read them."""
-        values = np.fromfile(sample.files[self.modality][0], dtype=np.float32).reshape(SHAPE)
+        values = np.fromfile(sample.files[self.stream][0], dtype=np.float32).reshape(SHAPE)
         return Prepared({"values": torch.from_numpy(values)})
 
 
