@@ -111,7 +111,7 @@ def content_of(path: Path) -> dict[str, object]:
         status = store.status(name)
         rows = np.flatnonzero(status == Status.COMPLETE)
         told[f"{name} status"] = status.tolist()
-        told[f"{name} notes"] = store.problems(name)
+        told[f"{name} notes"] = store.notes(name)
         told[f"{name} sources"] = store.sources(name, range(len(status)))
         for array in store.arrays(name):
             told[f"{name} {array}"] = store.read(f"{name}/{array}", rows).tobytes()
