@@ -16,25 +16,21 @@ from ..decode.sensor import arc_on_window
 from ..decode.video import Window, decode_video, lit_window
 from ..sources.source import Sample
 from ..sources.welds.sensors import WELDING_MACHINE
-from .kind import OPENCV, Features, Prepared, Tools, arc_on_array, made_by
+from .kind import OPENCV, Features, Prepared, StreamReader, Tools, arc_on_array, made_by
 from .settings import SENSOR_LIMITS, FilmSettings
 
 
 @dataclass(frozen=True)
-class FilmReader:
+class FilmReader(StreamReader):
     """Sampled frames as the backbone takes them: {"frames": (clips * time, 3, size, size), "arc_on": (2,)}."""
 
     settings: FilmSettings
     preparation: Preparation[VideoClip]
 
-    @property
-    def stream(self) -> str:
-        return self.settings.stream
-
     def files(self, sample: Sample) -> tuple[Path, ...]:
         """The film, and the sensors' file where it may have to say when the process goes on."""
         sensors = sample.files.get("sensor", ()) if self.settings.sampling == "arc_on" else ()
-        return sample.files[self.stream] + sensors
+        return super().files(sample) + sensors
 
     def __call__(self, sample: Sample) -> Prepared:
         window, notes = self._window(sample) if self.settings.sampling == "arc_on" else (None, ())

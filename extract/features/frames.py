@@ -5,7 +5,6 @@ What the video autoencoder is trained on. Photographs of the finished thing have
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from einops import rearrange
@@ -15,23 +14,16 @@ from ..backbones.spec import ImageBackbone, Preparation
 from ..decode.decoded import Photographs
 from ..decode.video import decode_video
 from ..sources.source import Sample
-from .kind import OPENCV, Features, Prepared, Tools, arc_on_array, made_by
+from .kind import OPENCV, Features, Prepared, StreamReader, Tools, arc_on_array, made_by
 from .settings import FramesSettings
 
 
 @dataclass(frozen=True)
-class FramesReader:
+class FramesReader(StreamReader):
     """Frames as the backbone takes pictures: {"frames": (time, 3, size, size), "arc_on": (2,)}."""
 
     settings: FramesSettings
     preparation: Preparation[Photographs]
-
-    @property
-    def stream(self) -> str:
-        return self.settings.stream
-
-    def files(self, sample: Sample) -> tuple[Path, ...]:
-        return sample.files[self.stream]
 
     def __call__(self, sample: Sample) -> Prepared:
         (film,) = self.files(sample)

@@ -19,6 +19,7 @@ from ...documents import Json
 from ..backbones.load import BackboneLoader
 from ..backbones.spec import BackboneSpec
 from ..sources.source import Sample
+from .settings import StreamSettings
 
 OPENCV = "opencv-python-headless"
 
@@ -64,6 +65,20 @@ class Reader(Protocol):
             DecodeError: if a file cannot be decoded.
         """
         ...
+
+
+@dataclass(frozen=True)
+class StreamReader:
+    """What all readers share whose section says which stream they read."""
+
+    settings: StreamSettings
+
+    @property
+    def stream(self) -> str:
+        return self.settings.stream
+
+    def files(self, sample: Sample) -> tuple[Path, ...]:
+        return sample.files[self.stream]
 
 
 @runtime_checkable

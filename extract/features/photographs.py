@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from einops import rearrange
@@ -13,23 +12,16 @@ from ..backbones.spec import ImageBackbone, Preparation
 from ..decode.decoded import Photographs
 from ..decode.image import MASK_COLOUR, decode_photographs
 from ..sources.source import Sample
-from .kind import OPENCV, Features, Prepared, Tools, made_by
+from .kind import OPENCV, Features, Prepared, StreamReader, Tools, made_by
 from .settings import PhotographsSettings
 
 
 @dataclass(frozen=True)
-class PhotographsReader:
+class PhotographsReader(StreamReader):
     """Views as the backbone takes them: {"views": (views, 3, size, size), "present": (views,)}."""
 
     settings: PhotographsSettings
     preparation: Preparation[Photographs]
-
-    @property
-    def stream(self) -> str:
-        return self.settings.stream
-
-    def files(self, sample: Sample) -> tuple[Path, ...]:
-        return sample.files[self.stream]
 
     def __call__(self, sample: Sample) -> Prepared:
         settings = self.settings

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 
@@ -11,22 +10,15 @@ from ..decode.sensor import decode_sensors
 from ..decode.sensor_rows import SeriesFormat
 from ..sources.source import Sample
 from ..sources.welds.sensors import WELDING_MACHINE
-from .kind import Features, Prepared, Tools, arc_on_array, made_by
+from .kind import Features, Prepared, StreamReader, Tools, arc_on_array, made_by
 from .settings import SENSOR_LIMITS, SeriesSettings
 
 
 @dataclass(frozen=True)
-class SeriesReader:
+class SeriesReader(StreamReader):
     """The series itself: {"values": (steps, channels), "times": (steps,), "arc_on": (2,)}."""
 
     settings: SeriesSettings
-
-    @property
-    def stream(self) -> str:
-        return self.settings.stream
-
-    def files(self, sample: Sample) -> tuple[Path, ...]:
-        return sample.files[self.stream]
 
     def __call__(self, sample: Sample) -> Prepared:
         path, settings = sample.files[self.stream][0], self.settings

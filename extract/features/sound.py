@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,25 +14,18 @@ from ..backbones.spec import AudioBackbone, Preparation
 from ..decode.audio import decode_audio
 from ..decode.decoded import AudioWindows
 from ..sources.source import Sample
-from .kind import Features, Prepared, Tools, arc_on_array, made_by
+from .kind import Features, Prepared, StreamReader, Tools, arc_on_array, made_by
 from .settings import SoundSettings
 
 WINDOW_SECONDS = 10.24  # what AST was trained on
 
 
 @dataclass(frozen=True)
-class SoundReader:
+class SoundReader(StreamReader):
     """What the backbone takes: {"windows": (windows, time, mel), "num_valid": (windows,), "arc_on": (2,)}."""
 
     settings: SoundSettings
     preparation: Preparation[AudioWindows]
-
-    @property
-    def stream(self) -> str:
-        return self.settings.stream
-
-    def files(self, sample: Sample) -> tuple[Path, ...]:
-        return sample.files[self.stream]
 
     def __call__(self, sample: Sample) -> Prepared:
         settings = self.settings

@@ -9,19 +9,15 @@ import torch
 from ...cache.arrays import ArraySpec, FeatureSetSpec
 from ...errors import DecodeError
 from ..sources.source import Sample
-from .kind import Features, Prepared, Tools, made_by
+from .kind import Features, Prepared, StreamReader, Tools, made_by
 from .settings import VectorSettings
 
 
 @dataclass(frozen=True)
-class VectorReader:
+class VectorReader(StreamReader):
     """{"values": (size,)}, float32."""
 
     settings: VectorSettings
-
-    @property
-    def stream(self) -> str:
-        return self.settings.stream
 
     def files(self, sample: Sample) -> tuple[Path, ...]:
         return sample.files.get(self.stream, ())  # the table that they stand in
