@@ -379,3 +379,8 @@ def test_off_is_a_word_and_no_boolean(tmp_path: Path, key: str) -> None:
     with pytest.raises(SettingsError, match=r"recipe\.gate"):
         load_settings(overrides=["recipe.gate=sometimes"], folder=tmp_path)
     assert load_settings(overrides=["recipe.gate=false"], folder=tmp_path).recipe.gate is False
+
+
+def test_who_asks_for_a_fusion_by_settings_learns_of_the_command(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="weldcache fuse"):
+        load_settings("demo", overrides=["recipe.name=late_fusion"], folder=tmp_path)

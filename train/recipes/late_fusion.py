@@ -28,6 +28,13 @@ class LateFusionSettings(RecipeSettings):
         description="Modalities of each run that none of its training samples had; it is shown them of no sample."
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _is_made_and_not_set(cls, values: object) -> object:
+        if isinstance(values, Mapping) and "members" not in values:
+            raise ValueError("late_fusion does not learn itself; `weldcache fuse RUN RUN` makes it of finished runs")
+        return values
+
     @model_validator(mode="after")
     def _all_is_known_of_each(self) -> "LateFusionSettings":
         if len(self.members) < 2 or not self.members.keys() == self.precision.keys() == self.untrained.keys():
