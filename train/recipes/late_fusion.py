@@ -22,21 +22,17 @@ class LateFusionSettings(RecipeSettings):
     """Scores of several recipes, averaged: what `weldcache fuse` makes of finished runs, by the names of these."""
 
     name: Literal["late_fusion"] = Field("late_fusion", description="What is learned, and how it predicts.")
-    members: Mapping[str, AnyRecipe] = Field(description="The recipe of each run.")
-    precision: Mapping[str, Precision] = Field(description="The arithmetic that each run was trained in.")
+    # Defaults, so that who asks for a fusion by settings is told how one is made, and not which fields are missing.
+    members: Mapping[str, AnyRecipe] = Field({}, description="The recipe of each run.")
+    precision: Mapping[str, Precision] = Field({}, description="The arithmetic that each run was trained in.")
     untrained: Mapping[str, tuple[str, ...]] = Field(
-        description="Modalities of each run that none of its training samples had; it is shown them of no sample."
+        {}, description="Modalities of each run that none of its training samples had; it is shown them of no sample."
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _is_made_and_not_set(cls, values: object) -> object:
-        if isinstance(values, Mapping) and "members" not in values:
-            raise ValueError("late_fusion does not learn itself; `weldcache fuse RUN RUN` makes it of finished runs")
-        return values
 
     @model_validator(mode="after")
     def _all_is_known_of_each(self) -> "LateFusionSettings":
+        if not self.members:
+            raise ValueError("late_fusion does not learn itself; `weldcache fuse RUN RUN` makes it of finished runs")
         if len(self.members) < 2 or not self.members.keys() == self.precision.keys() == self.untrained.keys():
             raise ValueError("members, precision and untrained must name the same runs, two at least")
         return self
