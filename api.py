@@ -23,21 +23,21 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import Tensor
 
+from . import settings as settings_files
 from .cache.arrays import ArraySpec
 from .cache.splits import OFFICIAL
 from .cache.status import Status
 from .cache.store import FeatureStore
 from .cache.targets import Target
 from .cache.tensors import read_tensor
-from .configs import load as settings_files
 from .configs.layers import Layer
-from .configs.schema import Settings
 from .errors import NotFoundError, WeldcacheError
 from .evaluate.pipeline import Evaluation, calibrate, scorer_of
 from .evaluate.pipeline import evaluate as judge
 from .evaluate.scoring import AVERAGED, RAW
 from .extract.pipeline import ExtractSummary
 from .extract.pipeline import extract as fill_store
+from .settings import Settings
 from .train.data.samples import split_rows
 from .train.pipeline import train as train_run
 from .train.runs.folder import find_run

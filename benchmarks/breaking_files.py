@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 from breaking import HANGS, Tally
 
-from weldcache.configs.load import load_settings
-from weldcache.configs.schema import Settings
 from weldcache.errors import WeldcacheError
 from weldcache.extract.features.kind import Prepared
 from weldcache.extract.plan import Task
 from weldcache.extract.pool.read_task import read_task
 from weldcache.extract.request import make_request
 from weldcache.extract.sources.open import open_source
+from weldcache.settings import Settings, load_settings
 
 Damage = Callable[[bytes, random.Random], bytes]
 

@@ -31,8 +31,6 @@ from torch import Tensor
 
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.tensors import read_tensor
-from weldcache.configs.load import load_settings
-from weldcache.configs.schema import Settings
 from weldcache.extract.backbones.random_backbone import save_random_backbone
 from weldcache.extract.backbones.spec import Family
 from weldcache.extract.features.kind import Encoder, Prepared
@@ -42,6 +40,7 @@ from weldcache.extract.sources.open import open_source
 from weldcache.extract.sources.source import Sample
 from weldcache.extract.sources.welds.synth.pipeline import generate
 from weldcache.extract.sources.welds.synth.plan import SynthPlan, plan_for_size
+from weldcache.settings import Settings, load_settings
 from weldcache.train.data.batches import BatchSource, Order
 from weldcache.train.data.feature_reader import FeatureReader
 from weldcache.train.data.requests import shapes_for

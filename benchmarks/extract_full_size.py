@@ -15,8 +15,6 @@ import torch
 from harness import describe_machine, print_json
 
 from weldcache.cache.store import FeatureStore
-from weldcache.configs.load import load_settings
-from weldcache.configs.schema import Settings
 from weldcache.extract.backbones.random_backbone import save_random_backbone
 from weldcache.extract.backbones.spec import Family
 from weldcache.extract.estimation.estimate import plan_and_estimate
@@ -25,6 +23,7 @@ from weldcache.extract.reconcile import reconcile
 from weldcache.extract.request import make_request
 from weldcache.extract.sources.welds.synth.pipeline import generate
 from weldcache.extract.sources.welds.synth.plan import class_counts, plan_for_size
+from weldcache.settings import Settings, load_settings
 
 _FAMILIES: dict[str, Family] = {"video": "vjepa2", "audio": "ast", "image": "dinov3", "text": "clip_text"}
 _SIDE = 8192  # of the square matrices whose product is timed

@@ -19,8 +19,6 @@ import torch
 from harness import measure_in_turns, report
 
 from weldcache.cache.store import FeatureStore
-from weldcache.configs.load import load_settings
-from weldcache.configs.schema import Settings
 from weldcache.extract.backbones.random_backbone import save_random_backbone
 from weldcache.extract.batching import AdaptiveEncoder, Encoded, encode_group
 from weldcache.extract.features.kind import Prepared
@@ -31,6 +29,7 @@ from weldcache.extract.pool.decode_pool import DecodePool
 from weldcache.extract.pool.read_task import ReadTask
 from weldcache.extract.reconcile import reconcile
 from weldcache.extract.request import Request, make_request
+from weldcache.settings import Settings, load_settings
 
 TARGET = 0.9
 _WARM_UPS = 1

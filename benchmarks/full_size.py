@@ -9,8 +9,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from weldcache.configs.load import load_settings
-from weldcache.configs.schema import Settings
+from weldcache.settings import Settings, load_settings
 from weldcache.train.data.resident import ResidentFeatures
 from weldcache.train.randomness import Purpose, derived_seed, seeded_global_rng
 from weldcache.train.recipes.recipe import Trained, make_recipe

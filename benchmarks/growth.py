@@ -34,13 +34,13 @@ from weldcache.cache.describe import describe_store
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.targets import LABEL, TargetSpec
 from weldcache.cache.verification.verify import verify_store
-from weldcache.configs.load import load_settings
 from weldcache.extract.features.kind import Features, Prepared
 from weldcache.extract.pipeline import run_plan
 from weldcache.extract.pool.decoder import Limits
 from weldcache.extract.reconcile import reconcile
 from weldcache.extract.request import Request
 from weldcache.extract.sources.source import SPLITS, Sample
+from weldcache.settings import load_settings
 
 SIZES = (1_000, 10_000, 100_000)
 MODALITIES = ("audio", "sensor")

@@ -18,7 +18,7 @@ from floors import count_flops, measure_rates, num_bytes, wait_for
 from full_size import random_features, v5_settings, v5_state
 from harness import describe_machine, print_json
 
-from weldcache.configs.schema import Settings
+from weldcache.settings import Settings
 from weldcache.train.data.batches import num_shuffled_batches, shuffled_batches
 from weldcache.train.data.resident import ResidentFeatures
 from weldcache.train.loop import EpochResult, train_epochs

@@ -18,13 +18,13 @@ from full_size import random_features, v5_settings, v5_state
 from harness import describe_machine, measure_in_turns, print_json
 from torch import Tensor, nn
 
-from weldcache.configs.schema import TrainSettings
 from weldcache.train.data.resident import ResidentFeatures
 from weldcache.train.recipes.causal_film.augmentation import augment
 from weldcache.train.recipes.causal_film.module import CalibratedCausalFilm
 from weldcache.train.recipes.causal_film.network import CausalFilm
 from weldcache.train.recipes.causal_film.process import Modulation, modulate
 from weldcache.train.recipes.recipe import Trained
+from weldcache.train.settings import TrainSettings
 from weldcache.train.state import TrainingState, update_average
 from weldcache.train.types import Batch
 

@@ -36,7 +36,7 @@ def bench(
     is kept in `runs/<LIST>` as CSV, JSON and Markdown, every trial as a run beside it. Exit status 1 if a variant
     failed.
     """
-    from ..configs.variant_lists import load_variant_list, parse_seeds, shipped_lists
+    from ..evaluate.trials.variant_list import load_variant_list, parse_seeds, shipped_lists
 
     if variants is None:
         for name, question in shipped_lists().items():

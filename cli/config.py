@@ -12,7 +12,7 @@ app = typer.Typer(no_args_is_help=True, help="List presets, show the resolved se
 @app.command("list")
 def list_presets() -> None:
     """List the presets."""
-    from ..configs.load import preset_names, preset_summary
+    from ..settings import preset_names, preset_summary
 
     for name in preset_names():
         typer.echo(f"{name:8} {preset_summary(name)}")
@@ -21,7 +21,7 @@ def list_presets() -> None:
 @app.command()
 def show(config: Config = None, settings: Set = None) -> None:
     """Print the settings as a command would use them here, as YAML that --config takes."""
-    from ..configs.load import load_settings, to_yaml
+    from ..settings import load_settings, to_yaml
 
     typer.echo(to_yaml(load_settings(config, overrides=settings or [])), nl=False)
 
@@ -34,6 +34,6 @@ def explain(
 ) -> None:
     """Say what a setting means, what it may be, and what it is here."""
     from ..configs.explain import explain as explain_setting
-    from ..configs.load import load_settings
+    from ..settings import load_settings
 
     typer.echo(explain_setting(key, settings=load_settings(config, overrides=settings or [])))

@@ -25,8 +25,8 @@ def evaluate(
     Writes `report.html` (one file, offline), `report.json` and `scores_<split>.csv` into the run's folder
     (`report_val.html` and so on for another split than test).
     """
-    from ..configs.load import load_settings
     from ..evaluate.pipeline import evaluate as run_evaluate
+    from ..settings import load_settings
 
     resolved = load_settings(config, overrides=overrides(settings, cache_path=cache))
     named = cache is not None or any(setting.startswith("cache.path=") for setting in settings or [])

@@ -22,7 +22,7 @@ def export_store(
     from ..cache.exchange import export_hdf5
     from ..cache.store import FeatureStore
     from ..configs.layers import user_path
-    from ..configs.load import load_settings
+    from ..settings import load_settings
     from ..wording import format_size
 
     settings = load_settings(config, overrides=overrides(None, cache_path=cache))
@@ -42,7 +42,7 @@ def import_store(
     """
     from ..cache.exchange import import_hdf5
     from ..configs.layers import user_path
-    from ..configs.load import load_settings
+    from ..settings import load_settings
     from ..wording import count_of
 
     settings = load_settings(config, overrides=overrides(None, cache_path=cache))

@@ -28,10 +28,10 @@ def extract(
     is missing or cannot be decoded is reported at the end with its sample; it never becomes a silent zero. `weldcache
     plan` tells beforehand what a run will cost.
     """
-    from ..configs.load import load_settings
     from ..errors import WeldcacheError
     from ..extract.pipeline import describe_summary
     from ..extract.pipeline import extract as run_extract
+    from ..settings import load_settings
     from ..wording import count_of, listed
 
     resolved = load_settings(config, overrides=overrides(settings, data_root=data, cache_path=cache))

@@ -30,8 +30,8 @@ def fuse(
     Each run's scores are put in units of their spread on the validation normals, and averaged. The result is a run
     like any other, with all weights in it: judge it with `weldcache eval`.
     """
-    from ..configs.load import load_settings
     from ..evaluate.pipeline import calibrate
+    from ..settings import load_settings
     from ..train.combination import parse_weighting
     from ..train.fusion import describe_fusion
     from ..train.fusion import fuse as run_fuse

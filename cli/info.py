@@ -15,7 +15,7 @@ def info(config: Config = None, cache: Cache = None, as_json: AsJson = False) ->
     """
     from ..cache.describe import describe_store
     from ..cache.store import FeatureStore
-    from ..configs.load import load_settings
+    from ..settings import load_settings
 
     settings = load_settings(config, overrides=overrides(None, cache_path=cache))
     description = describe_store(FeatureStore.open(settings.cache.path))

@@ -32,9 +32,9 @@ def plan(
     startup_seconds + run_seconds, side_seconds (of each side alone), shared_cores_seconds (of all
     sides' work divided by the cores), bottleneck.
     """
-    from ..configs.load import load_settings
     from ..extract.estimation.estimate import estimate, to_json
     from ..extract.estimation.tables import estimate_tables
+    from ..settings import load_settings
     from .printing import print_tables
 
     resolved = load_settings(config, overrides=overrides(settings, data_root=data, cache_path=cache))

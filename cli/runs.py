@@ -15,7 +15,7 @@ Nested = Annotated[bool, typer.Option("--all", help="Also those one folder deepe
 @app.command("list")
 def list_runs(nested: Nested = False, config: Config = None, settings: Set = None, as_json: AsJson = False) -> None:
     """List the runs, the newest last: how far, how good on validation and test, how long, how large."""
-    from ..configs.load import load_settings
+    from ..settings import load_settings
     from ..train.runs.catalogue import list_runs as list_entries
 
     folder = load_settings(config, overrides=settings or []).runs.folder
@@ -38,7 +38,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show a run: what it was trained on, what it reached, the settings that are not a preset's, its files."""
-    from ..configs.load import load_settings
+    from ..settings import load_settings
     from ..train.runs.catalogue import describe_run_folder
     from ..train.runs.folder import find_run
 
@@ -61,7 +61,7 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Compare runs: what they reached, and only the settings in which they differ, side by side."""
-    from ..configs.load import load_settings
+    from ..settings import load_settings
     from ..train.runs.comparison import compare as compare_runs
 
     comparison = compare_runs(load_settings(config, overrides=settings or []).runs.folder, names)
@@ -87,7 +87,7 @@ def verify(
 
     Finds what was damaged, edited, exchanged or lost. Exit status 1 if anything is wrong.
     """
-    from ..configs.load import load_settings
+    from ..settings import load_settings
     from ..train.runs.folder import find_run
     from ..train.runs.verification import as_json as json_of
     from ..train.runs.verification import verification_lines, verify_run, verify_runs
@@ -127,7 +127,7 @@ def prune(
     Without `--yes` nothing is changed. What another process writes to, what is damaged, has no checksums or is no run
     is left alone.
     """
-    from ..configs.load import load_settings
+    from ..settings import load_settings
     from ..train.runs.pruning import carry_out, plan_pruning, pruning_document
 
     folder = load_settings(config, overrides=settings or []).runs.folder

@@ -51,7 +51,7 @@ def split(
     """
     from ..cache.splitting import Dealing, split_store
     from ..cache.store_tables import split_tables
-    from ..configs.load import load_settings
+    from ..settings import load_settings
     from .printing import print_tables
 
     path = load_settings(config, overrides=overrides(settings, cache_path=cache)).cache.path

@@ -26,8 +26,8 @@ def train(
     Keeps the epoch that validates best, raw and averaged (EMA) weights both, in `runs/<name>`; see it with
     `weldcache eval`.
     """
-    from ..configs.load import load_settings
     from ..evaluate.pipeline import calibrate
+    from ..settings import load_settings
     from ..train.pipeline import describe_run
     from ..train.pipeline import train as run_train
 

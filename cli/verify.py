@@ -34,8 +34,8 @@ def verify(
     with `--live`, features against a fresh computation. Exit status 1 if anything is wrong; notes are not.
     """
     from ..cache.verification.outcome import verification_tables
-    from ..configs.load import load_settings
     from ..extract.verification.verify import verify as run_verify
+    from ..settings import load_settings
     from .printing import print_tables
 
     resolved = load_settings(config, overrides=overrides(settings, cache_path=cache))

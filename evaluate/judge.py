@@ -11,8 +11,6 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 from typing_extensions import TypedDict
 
 from ..cache.store import FeatureStore
-from ..configs.choices import JUDGES
-from ..configs.schema import EvaluateSettings
 from ..documents import fingerprint
 from ..errors import SettingsError, TrainingError
 from ..train.data.samples import VALIDATION_SPLIT
@@ -28,6 +26,7 @@ from .scale import scale_ways
 from .scores import ScoreTable
 from .scoring import Scored, Scorer, score_split
 from .section import Section
+from .settings import JUDGES, EvaluateSettings
 
 
 class RestsOn(TypedDict):

@@ -12,9 +12,9 @@ from rich.console import RenderableType
 from ..cache.provenance import library_versions
 from ..cache.store import FeatureStore
 from ..configs.device import resolve_device
-from ..configs.schema import Settings
 from ..errors import MetricError
 from ..progress import say
+from ..settings import Settings
 from ..train.runs.documents import shareable
 from ..train.runs.folder import RunFolder, find_run
 from ..train.runs.trained_run import TrainedRun, load_run

@@ -24,9 +24,9 @@ from ..cache.notes import Note, grouped, notes_of
 from ..cache.status import Status
 from ..cache.store import FeatureStore
 from ..configs.device import resolve_device
-from ..configs.schema import Settings
 from ..errors import OutputExistsError
 from ..progress import Progress, say
+from ..settings import Settings
 from ..wording import count_of, first_of, format_seconds
 from .batching import AdaptiveEncoder, Encoded, encode_group
 from .estimation.estimate import plan_and_estimate, require_disk_space

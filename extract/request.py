@@ -12,9 +12,9 @@ from ..cache.index import Index, index_with
 from ..cache.status import Status
 from ..cache.store import FeatureStore
 from ..cache.targets import LABEL, NORMAL, TargetSpec, target_of
-from ..configs.schema import Settings
 from ..documents import Json
 from ..errors import NotFoundError
+from ..settings import Settings
 from ..wording import count_of
 from .features.kind import Constant, Encoder
 from .features.load import load_features

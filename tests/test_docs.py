@@ -20,9 +20,9 @@ from typer.core import TyperGroup
 from weldcache.cache.status import Status
 from weldcache.cli.main import app
 from weldcache.configs.explain import explain
-from weldcache.configs.load import load_settings, preset_names
-from weldcache.configs.variant_lists import load_variant_list
 from weldcache.errors import SettingsError
+from weldcache.evaluate.trials.variant_list import load_variant_list
+from weldcache.settings import load_settings, preset_names
 from weldcache.train.recipes.recipe import Fitted, Measured, Recipe, Trained
 from weldcache.train.runs.folder import RunFolder
 

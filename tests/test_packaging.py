@@ -11,8 +11,8 @@ from pathlib import Path
 import grimp
 import pytest
 
-from weldcache.configs.load import preset_names
-from weldcache.configs.variant_lists import shipped_lists
+from weldcache.evaluate.trials.variant_list import shipped_lists
+from weldcache.settings import preset_names
 
 ROOT = Path(__file__).resolve().parents[1]
 NOT_SHIPPED = {"tests", "benchmarks", "docs", "examples", "build", "demo"}

@@ -11,15 +11,17 @@ import numpy as np
 import pytest
 import torch
 
-from weldcache.configs.choices import JUDGES, RECIPES, SOURCES
 from weldcache.configs.section import installed
 from weldcache.errors import SettingsError
 from weldcache.evaluate.judge import Judge
+from weldcache.evaluate.settings import JUDGES
+from weldcache.extract.settings import SOURCES
 from weldcache.extract.sources.source import Source
 from weldcache.tests.evaluate.contract import JudgeContract
 from weldcache.tests.extract.sources.contract import SourceContract
 from weldcache.tests.train.recipes.contract import RecipeContract
 from weldcache.train.recipes.recipe import Recipe
+from weldcache.train.settings import RECIPES
 from weldcache.train.types import Batch, Shapes
 
 ROOT = Path(__file__).resolve().parents[1]

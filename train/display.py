@@ -16,10 +16,10 @@ from rich.progress import Progress as RichProgress
 from rich.table import Table
 from rich.text import Text
 
-from ..configs.schema import TrainSettings
 from ..progress import Progress
 from ..wording import in_words
 from .runs.log import MetricRow
+from .settings import TrainSettings
 from .tasks import monitor_of
 
 _REFRESHES = 4  # a second

@@ -11,8 +11,8 @@ from typing import Final
 import torch
 from torch import nn
 
-from ..configs.schema import Settings
 from ..progress import Progress
+from ..settings import Settings
 from .data.batches import BatchSource, batches_in_order
 from .loggers.logger import LoggedRun
 from .loggers.open import open_loggers

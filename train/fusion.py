@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from ..cache.store import FeatureStore
 from ..configs.device import resolve_device
-from ..configs.schema import Settings
 from ..errors import NotFoundError, OutputExistsError, SettingsError, TrainingError
 from ..progress import say
+from ..settings import Settings
 from ..wording import count_of, format_seconds
 from .combination import Combination, Labels, Weighting, combine, require_convex
 from .data.feature_reader import FeatureReader, Rows

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..configs.schema import TrainSettings
 from ..errors import TrainingError
 from .data.batches import BatchSource, shuffled_batches
 from .precision import arithmetic
@@ -20,6 +19,7 @@ from .randomness import Purpose, derived_generator, derived_seed, seeded_global_
 from .recipes.recipe import Trained
 from .runs.log import MetricRow
 from .schedule import Schedule, schedule_for
+from .settings import TrainSettings
 from .state import Best, StopReason, TrainingState, decay_at, update_average
 from .tasks import LOSS, make_task, monitor_of
 from .types import Batch

@@ -13,9 +13,9 @@ from torch import nn
 from ..cache.splits import LEFT_OUT, OFFICIAL
 from ..cache.store import FeatureStore
 from ..configs.device import resolve_device
-from ..configs.schema import Settings, TrainSettings
 from ..errors import SettingsError, TrainingError, WeldcacheError
 from ..progress import say
+from ..settings import Settings
 from ..wording import count_of, format_seconds
 from .data.batches import BatchSource, batches_in_order
 from .data.feature_pool import FeaturePool
@@ -35,6 +35,7 @@ from .runs.checkpointer import Checkpointer, resume
 from .runs.folder import RunFolder
 from .runs.log import append_row
 from .runs.start import decide_start, held_run, make_manifest
+from .settings import TrainSettings
 from .state import Best, StopReason, TrainingState, new_state
 from .tasks import Task, monitor_of, task_for
 from .training_caveats import training_caveats

@@ -3,8 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from ..configs.schema import TrainSettings
 from .data.batches import num_shuffled_batches
+from .settings import TrainSettings
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,8 @@ from typing import Literal
 import torch
 from torch import nn
 
-from ..configs.schema import TrainSettings
 from .precision import gradient_scaler
+from .settings import TrainSettings
 
 StopReason = Literal["epochs", "patience", "fitted"]
 

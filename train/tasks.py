@@ -7,11 +7,11 @@ import numpy as np
 from jaxtyping import Bool
 from numpy.typing import NDArray
 
-from ..configs.schema import TrainSettings
 from ..errors import SettingsError
 from ..metrics.auroc import auroc
 from ..metrics.classes import class_figures, macro_f1
 from ..wording import listed
+from .settings import TrainSettings
 from .types import Prediction
 
 Direction = Literal["max", "min"]

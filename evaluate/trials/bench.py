@@ -13,8 +13,6 @@ from rich.console import RenderableType
 from ...atomic import locked_folder
 from ...cache.provenance import library_versions
 from ...cache.store import FeatureStore
-from ...configs.schema import TrainSettings
-from ...configs.variant_lists import VariantList
 from ...metrics.auroc import auroc
 from ...progress import Progress, say
 from ...train.data.feature_pool import FeaturePool
@@ -22,11 +20,13 @@ from ...train.display import ShowTraining, TrainingDisplay, describe_epoch
 from ...train.runs.folder import refuse_links
 from ...train.runs.log import MetricRow
 from ...train.runs.start import make_folder_of_runs
+from ...train.settings import TrainSettings
 from ...wording import format_seconds, visible
 from .comparison import TrialOutcome, VariantOutcome, compare
 from .plan import Plan, begin_overwriting, end_overwriting, load_shared_features, make_plan, one_line, plan_trials
 from .table import BenchHeader, bench_document, bench_summary, write_tables
 from .trial import Trial, run_trial
+from .variant_list import VariantList
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...cache.index import Index
-from ...configs.variant_lists import Recorded
 from ...metrics.auroc import auroc
 from ...metrics.estimate import Estimate
 from ...metrics.repeats import RepeatsEstimate, mean_auroc, mean_auroc_difference
 from ..controls import MediaFreeControl, media_free_control, random_control
 from ..scores import Attributes, ScoreTable, score_table
 from .record import TrialRecord, TrialScores
+from .variant_list import Recorded
 
 _FIGURE = re.compile(r"[-+]?\d[\d.,]*%?")
 

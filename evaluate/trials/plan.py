@@ -14,10 +14,9 @@ import numpy as np
 from ...atomic import remove_partial, write_text
 from ...cache.store import FeatureStore
 from ...configs.device import resolve_device
-from ...configs.schema import Settings
-from ...configs.variant_lists import VariantList
 from ...errors import OutputExistsError, SettingsError, WeldcacheError
 from ...progress import say
+from ...settings import Settings
 from ...train.data.feature_pool import FeaturePool
 from ...train.data.feature_reader import Rows
 from ...train.data.resident import fits_memory
@@ -25,6 +24,7 @@ from ...train.runs.folder import RunFolder
 from ...train.types import Needs
 from ...wording import format_size, homes_hidden
 from .trial import Step, Trial, TrialRequest, next_step, request_of
+from .variant_list import VariantList
 
 # One copy of the features on one device is what makes a list quick, and its runs lie together.
 _SHARED = ("cache.path", "train.device", "runs.folder")

@@ -13,7 +13,6 @@ from rich.table import Table
 from rich.text import Text
 
 from ...atomic import remove_partial, write_text
-from ...configs.variant_lists import Recorded
 from ...documents import write_sealed
 from ...metrics.auroc import SMALLEST_CLASS_FOR_DELONG
 from ...metrics.estimate import span, with_span
@@ -22,6 +21,7 @@ from ...train.runs.documents import hashes_of
 from ...wording import from_to, spreadsheet_cell, visible
 from ..section import DEMO_SENTENCE
 from .comparison import Comparison, VariantResult
+from .variant_list import Recorded
 
 _WHY_NOT_DELONG = f"fewer than {SMALLEST_CLASS_FOR_DELONG} samples of a class, or complete separation"
 _WAYS_OF_AUROC: Mapping[Method, str] = {

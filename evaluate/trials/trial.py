@@ -14,9 +14,9 @@ from ...atomic import is_empty_folder, remove_partial
 from ...cache.provenance import differences, differences_told
 from ...cache.store import FeatureStore
 from ...configs.device import resolve_device
-from ...configs.schema import Settings
 from ...documents import fingerprint
 from ...errors import MetricError, OutputExistsError, SettingsError
+from ...settings import Settings
 from ...train.data.feature_pool import FeaturePool
 from ...train.data.feature_reader import Rows
 from ...train.data.requests import require_features

@@ -14,9 +14,9 @@ from typing import Any
 from ...cache.arrays import FeatureSetSpec
 from ...cache.store import FeatureStore
 from ...configs.device import resolve_device
-from ...configs.schema import Settings
 from ...errors import OutputExistsError, StoreError
 from ...progress import say
+from ...settings import Settings
 from ...wording import format_size, listed
 from ..batching import CPU_GROUP_SIZE
 from ..features.load import num_workers

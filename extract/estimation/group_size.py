@@ -10,7 +10,7 @@ import torch
 
 from ...cache.store import FeatureStore
 from ...configs.device import resolve_device
-from ...configs.schema import Settings
+from ...settings import Settings
 from ..batching import CPU_GROUP_SIZE, AdaptiveEncoder, encode_group
 from ..features.kind import Encoder, Prepared
 from ..features.load import num_workers

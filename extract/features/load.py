@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import torch
 
-from ...configs.choices import KINDS
 from ...configs.device import resolve_device
-from ...configs.schema import ExtractSettings, Settings
+from ...settings import Settings
 from ..backbones.load import BackboneLoader
 from ..backbones.pretrained import Placement
+from ..settings import KINDS, ExtractSettings
 from ..sides import num_cores
 from .kind import Constant, Encoder, Tools
 

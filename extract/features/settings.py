@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from ...configs.choices import FeatureSettings
 from ...configs.section import Limit, ModelName, Positive, Rectangle, Section, StoreName
+from ..settings import FeatureSettings
 
 _KIND = "What makes the feature, and from what."
 _STREAM = "Files of a sample that it is made from."

@@ -12,11 +12,11 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Protocol, runtime_checkable
 
-from ...configs.schema import ExtractSettings
 from ...progress import say
 from ...wording import format_seconds, format_size
 from ..features.kind import Reader
 from ..plan import Task
+from ..settings import ExtractSettings
 from .read_task import ReadTask, read_task
 
 ABANDONED = "abandoned decoder"  # name of a thread that hangs in a library; `cli/main.py` looks for it

@@ -2,9 +2,9 @@
 
 from pydantic import Field
 
-from ...configs.choices import SOURCES, DataSettings
 from ...errors import NotFoundError
 from ...progress import say
+from ..settings import SOURCES, DataSettings
 from .folder import FolderSettings, FolderSource, tells_folders
 from .listing import names_in
 from .settings import SOURCE

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ...configs.choices import DataSettings
 from ...configs.section import Fraction, Section
+from ..settings import DataSettings
 
 SOURCE = "What the data set is; auto goes by the names in its folder."
 

@@ -19,11 +19,11 @@ from ...cache.status import Status
 from ...cache.store import FeatureStore
 from ...cache.verification.outcome import MEND, Verification, row_digests
 from ...cache.verification.verify import mend_store, verify_store
-from ...configs.schema import Settings
 from ...documents import Json
 from ...errors import BackboneError, NotFoundError, StoreError
 from ...findings import Check, Finding
 from ...progress import Progress, say
+from ...settings import Settings
 from ...wording import count_of, shortened
 from ..changes import Change, CurrentFiles, changes_of_feature, changes_of_record, sets_of_others
 from ..request import Request, make_request

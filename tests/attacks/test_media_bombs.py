@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from weldcache.configs.load import load_settings
 from weldcache.errors import DecodeError, SettingsError
 from weldcache.extract.decode.image import read_picture
 from weldcache.extract.decode.video import decode_video
+from weldcache.settings import load_settings
 
 
 def jpeg(*, width: int, height: int, empty_scans: int = 0) -> bytes:

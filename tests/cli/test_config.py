@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from weldcache.configs.load import load_settings
+from weldcache.settings import load_settings
 
 
 def test_presets_are_listed_with_a_word_each(weldcache: Callable[..., Any], tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ _ALL_HELP = """
 import sys
 from weldcache.cli.main import run
 codes = [run([*command.split(), "--help"]) for command in sys.argv[1:]]
-heavy = {"torch", "transformers", "numpy", "pandas", "zarr", "cv2", "yaml", "weldcache.configs.schema"}
+heavy = {"torch", "transformers", "numpy", "pandas", "zarr", "cv2", "yaml", "weldcache.settings"}
 print(codes, sorted(heavy & sys.modules.keys()), file=sys.stderr)
 """
 
@@ -115,7 +115,7 @@ def test_errors_are_sentences_and_debug_shows_where(
     said: str,
     debug: bool,
 ) -> None:
-    monkeypatch.setattr("weldcache.configs.load.load_settings", Failing(error))
+    monkeypatch.setattr("weldcache.settings.load_settings", Failing(error))
     outcome = weldcache("config", "show", *(["--debug"] if debug else []), folder=tmp_path)
     assert outcome.code == code and outcome.out == ""
     assert said in outcome.err

@@ -6,10 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
-from weldcache.configs.load import load_settings, settings_from_file, settings_from_record
 from weldcache.configs.moved import upgraded
-from weldcache.configs.schema import Settings
 from weldcache.errors import SettingsError
+from weldcache.settings import Settings, load_settings, settings_from_file, settings_from_record
 
 _ASSETS = Path(__file__).parents[1] / "assets"
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from weldcache.configs.schema import Settings
 from weldcache.evaluate.judged_rows import JudgedRows
 from weldcache.evaluate.modalities import (
     ModalityResult,
@@ -25,6 +24,7 @@ from weldcache.evaluate.scores import ScoreTable
 from weldcache.evaluate.scoring import Scored
 from weldcache.metrics.estimate import Estimate
 from weldcache.metrics.repeats import RepeatsEstimate
+from weldcache.settings import Settings
 from weldcache.train.recipes.recipe import make_recipe
 from weldcache.train.runs.folder import RunFolder
 from weldcache.train.runs.trained_run import TrainedRun

@@ -19,8 +19,6 @@ from weldcache.cache.arrays import FeatureSetSpec
 from weldcache.cache.notes import Note
 from weldcache.cache.status import SourceFile, Status, source_file
 from weldcache.cache.store import FeatureStore
-from weldcache.configs.load import load_settings
-from weldcache.configs.schema import Settings
 from weldcache.errors import BackboneError, FingerprintError, StoreError, WeldcacheError
 from weldcache.extract import changes, request
 from weldcache.extract.backbones.random_backbone import save_random_backbone
@@ -31,6 +29,7 @@ from weldcache.extract.features.load import LoadedFeatures, load_features
 from weldcache.extract.pipeline import describe_summary, extract, kept_interrupt
 from weldcache.extract.sources.open import open_source
 from weldcache.extract.sources.welds.sensors import WELDING_MACHINE
+from weldcache.settings import Settings, load_settings
 
 ARRAYS = (
     "video/tokens",

@@ -17,8 +17,7 @@ from weldcache.cache.index import index_of
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.tensors import to_storage
 from weldcache.cache.writer import StoreWriter
-from weldcache.configs.load import to_yaml
-from weldcache.configs.schema import Settings
+from weldcache.settings import Settings, to_yaml
 from weldcache.train.runs.folder import RunFolder
 from weldcache.train.runs.log import append_row, read_log
 

@@ -17,10 +17,10 @@ from fcntl import ioctl
 import pytest
 from rich.console import Console
 
-from weldcache.configs.schema import TrainSettings
 from weldcache.train import display
 from weldcache.train.display import describe_epoch, training_display
 from weldcache.train.runs.log import MetricRow
+from weldcache.train.settings import TrainSettings
 
 CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -170,7 +170,7 @@ def test_a_dumb_terminal_gets_no_pictures(monkeypatch: pytest.MonkeyPatch) -> No
 
 _TRAINING = """
 import sys, time
-from weldcache.configs.schema import TrainSettings
+from weldcache.train.settings import TrainSettings
 from weldcache.progress import say
 from weldcache.train.display import describe_epoch, training_display
 

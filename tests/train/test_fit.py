@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from weldcache.cache.store import FeatureStore
-from weldcache.configs.schema import Settings
 from weldcache.errors import NotFoundError, OutputExistsError, SettingsError
+from weldcache.settings import Settings
 from weldcache.train import fit as fitting
 from weldcache.train.data.feature_pool import FeaturePool
 from weldcache.train.data.feature_reader import FeatureReader

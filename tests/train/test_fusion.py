@@ -18,11 +18,10 @@ from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.tensors import to_storage
 from weldcache.cache.writer import StoreWriter
-from weldcache.configs.load import to_yaml
-from weldcache.configs.schema import Settings
 from weldcache.documents import write_sealed
 from weldcache.errors import FingerprintError, NotFoundError, OutputExistsError, SettingsError, TrainingError
 from weldcache.metrics.auroc import auroc
+from weldcache.settings import Settings, to_yaml
 from weldcache.train import fusion
 from weldcache.train.combination import Weighting, fit_weights
 from weldcache.train.data.feature_reader import FeatureReader

@@ -25,7 +25,7 @@ from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.tensors import to_storage
 from weldcache.cache.writer import StoreWriter
-from weldcache.configs.schema import Settings
+from weldcache.settings import Settings
 from weldcache.train import pipeline
 from weldcache.train.recipes.recipe import make_recipe
 from weldcache.train.runs.log import MetricRow, read_log

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from weldcache.configs.schema import TrainSettings
 from weldcache.errors import TrainingError
 from weldcache.train.data.batches import Order
 from weldcache.train.loop import EpochResult, stop_reason, train_epochs
 from weldcache.train.recipes.recipe import Trained
+from weldcache.train.settings import TrainSettings
 from weldcache.train.state import TrainingState, new_state
 from weldcache.train.types import Batch, Encodings, FeatureRequest, Losses, Needs, Prediction, Shapes
 from weldcache.train.validation import ValidationResult

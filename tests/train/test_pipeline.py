@@ -12,9 +12,9 @@ from safetensors import SafetensorError
 
 from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
 from weldcache.cache.store import FeatureStore
-from weldcache.configs.schema import Settings
 from weldcache.errors import FingerprintError, NotFoundError, OutputExistsError, TrainingError
 from weldcache.metrics.auroc import auroc
+from weldcache.settings import Settings
 from weldcache.train.data.feature_reader import FeatureReader
 from weldcache.train.data.samples import ChosenSamples
 from weldcache.train.data.streamed import StreamedFeatures

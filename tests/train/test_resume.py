@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from weldcache.configs.load import to_yaml
-from weldcache.configs.schema import Settings
+from weldcache.settings import Settings, to_yaml
 from weldcache.train import pipeline
 from weldcache.train.pipeline import TrainingSummary, train
 from weldcache.train.runs import checkpointer
@@ -197,7 +196,7 @@ def test_early_stopping_counts_over_an_interruption(
 _KILLED_AGAIN_AND_AGAIN = """
 import os, signal, sys, time
 from pathlib import Path
-from weldcache.configs.load import settings_from_file
+from weldcache.settings import settings_from_file
 from weldcache.train.pipeline import train
 
 settings = settings_from_file(Path(sys.argv[1]))

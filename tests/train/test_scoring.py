@@ -10,8 +10,8 @@ from torch import nn
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
-from weldcache.configs.schema import Settings
 from weldcache.metrics.auroc import auroc
+from weldcache.settings import Settings
 from weldcache.train.data.feature_reader import FeatureReader
 from weldcache.train.data.resident import load_resident
 from weldcache.train.data.streamed import StreamedFeatures

@@ -9,11 +9,12 @@ from sklearn.metrics import accuracy_score, f1_score
 from torch import Tensor, nn
 
 from weldcache.cache.store import FeatureStore
-from weldcache.configs.schema import Settings, TrainSettings
 from weldcache.errors import SettingsError
+from weldcache.settings import Settings
 from weldcache.train import pipeline
 from weldcache.train.data.samples import choose_samples
 from weldcache.train.pipeline import train
+from weldcache.train.settings import TrainSettings
 from weldcache.train.tasks import AnomalyTask, ClassificationTask, Task, make_task, monitor_of, task_for
 from weldcache.train.types import Batch, Encodings, FeatureRequest, Losses, Needs, Prediction, Shapes
 

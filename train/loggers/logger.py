@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from ...configs.schema import Settings
+from ...settings import Settings
 from ..runs.folder import RunFolder
 from ..runs.log import MetricRow
 

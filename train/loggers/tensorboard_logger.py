@@ -5,7 +5,7 @@ import time
 
 from torch.utils.tensorboard.writer import SummaryWriter
 
-from ...configs.load import to_yaml
+from ...settings import to_yaml
 from ..runs.documents import shareable
 from ..runs.log import MetricRow
 from .logger import LoggedRun, epoch_of, values_of

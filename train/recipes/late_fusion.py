@@ -11,9 +11,9 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from ...configs.choices import AnyRecipe, RecipeSettings
 from ..nn.late_fusion import LateFusion
 from ..precision import Precision, arithmetic
+from ..settings import AnyRecipe, RecipeSettings
 from ..types import Batch, Encodings, FeatureRequest, Losses, Needs, Prediction, Shapes
 from .recipe import Measured, Recipe, make_recipe
 

@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from ...configs.choices import RECIPES, RecipeSettings
+from ..settings import RECIPES, RecipeSettings
 from ..types import Batch, Encodings, Losses, Needs, Prediction, Shapes
 
 

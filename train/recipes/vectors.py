@@ -13,8 +13,8 @@ from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from ...configs.choices import RecipeSettings
 from ...errors import SettingsError, TrainingError
+from ..settings import RecipeSettings
 from ..types import Batch, Encodings, FeatureRequest, Needs, Prediction, Shapes
 
 

@@ -11,10 +11,10 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from ...configs.choices import RecipeSettings
 from ...configs.section import StoreName, Width
 from ..nn.autoencoder import Autoencoder, AutoencoderOutput, reconstruction_error
 from ..nn.standardise import ChannelStatistics
+from ..settings import RecipeSettings
 from ..types import Batch, Encodings, FeatureRequest, Losses, Needs, Prediction, Shapes
 
 

@@ -7,12 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from ...configs.load import DEFAULT_PRESET, load_settings, preset_names
-from ...configs.schema import Settings
 from ...configs.section import fields
 from ...documents import Json, fingerprint, is_sealed
 from ...errors import WeldcacheError
 from ...metrics.estimate import Estimate
+from ...settings import DEFAULT_PRESET, Settings, load_settings, preset_names
 from ..tasks import monitors_of
 from .documents import Fact, FirstReport, Report, RunState, fingerprints_of
 from .folder import RunFolder, relative_name, runs_below, runs_in

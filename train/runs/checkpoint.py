@@ -26,10 +26,9 @@ from typing_extensions import TypedDict
 from ...atomic import replaced_file
 from ...cache.provenance import differences, differences_told
 from ...cache.store import FeatureStore
-from ...configs.load import settings_from_record
-from ...configs.schema import Settings
 from ...documents import Json, faults_told, parse_json
 from ...errors import FingerprintError, NotFoundError, TrainingError
+from ...settings import Settings, settings_from_record
 from ...wording import count_of, lined_up
 from ..schedule import schedule_for
 from .documents import Figure, fingerprints_of, shareable, typed

@@ -17,9 +17,8 @@ from torch import Tensor
 from typing_extensions import TypedDict
 
 from ...atomic import locked_folder, new_folder
-from ...configs.load import to_yaml
-from ...configs.schema import Settings
 from ...errors import OutputExistsError, TrainingError
+from ...settings import Settings, to_yaml
 from ..randomness import Purpose, derived_seed
 from ..state import Best, StopReason, TrainingState
 from .checkpoint import (

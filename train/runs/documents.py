@@ -14,8 +14,6 @@ from typing import Annotated, Any, NotRequired, TypeVar, cast
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from ...configs.load import settings_from_file
-from ...configs.schema import Settings
 from ...configs.section import with_paths
 from ...documents import (
     faults_told,
@@ -28,6 +26,7 @@ from ...documents import (
     write_sealed,
 )
 from ...errors import TrainingError
+from ...settings import Settings, settings_from_file
 from ...wording import under_home
 
 BELONGS_TO = "manifest_checksum"

@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ...atomic import new_folder, remove_folder, write_json, write_text
-from ...configs.schema import Settings
 from ...documents import read_regular_file
 from ...errors import NotFoundError, OutputExistsError, SettingsError, TrainingError
 from ...progress import say
+from ...settings import Settings
 from ...wording import homes_restored, nearest_hint
 from .documents import Manifest, RunState, read_manifest, read_sealed, read_settings, sealed_manifest, write_of_run
 from .log import MetricRow, read_log

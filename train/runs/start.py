@@ -15,10 +15,9 @@ from ...cache.description import has_random_backbones
 from ...cache.provenance import differences, differences_told, library_versions
 from ...cache.splits import OFFICIAL
 from ...cache.store import FeatureStore
-from ...configs.load import to_yaml
-from ...configs.schema import Settings
 from ...documents import Json
 from ...errors import BusyError, OutputExistsError, SettingsError
+from ...settings import Settings, to_yaml
 from ...wording import lined_up
 from ..data.samples import ChosenSamples
 from ..recipes.recipe import Recipe

@@ -11,8 +11,8 @@ from torch import nn
 
 from ...cache.splits import OFFICIAL
 from ...cache.store import FeatureStore
-from ...configs.schema import Settings
 from ...errors import FingerprintError, NotFoundError, TrainingError
+from ...settings import Settings
 from ...wording import count_of
 from ..data.feature_reader import Rows
 from ..data.requests import shapes_for

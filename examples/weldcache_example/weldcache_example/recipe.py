@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from weldcache.configs.choices import RecipeSettings
+from weldcache.train.settings import RecipeSettings
 from weldcache.train.types import Batch, Encodings, FeatureRequest, Needs, Prediction, Shapes
 
 

@@ -12,8 +12,8 @@ from typing import Literal
 from pydantic import Field
 
 from weldcache.cache.targets import TargetSpec
-from weldcache.configs.choices import DataSettings
 from weldcache.errors import NotFoundError, SourceError
+from weldcache.extract.settings import DataSettings
 from weldcache.extract.sources.classes import target_specs, targets_of_classes
 from weldcache.extract.sources.group_split import draw_splits
 from weldcache.extract.sources.settings import SplitSettings

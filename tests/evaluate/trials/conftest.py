@@ -14,8 +14,8 @@ from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.tensors import to_storage
 from weldcache.cache.writer import StoreWriter
-from weldcache.configs.variant_lists import VariantList, load_variant_list
 from weldcache.evaluate.trials.bench import Bench, bench
+from weldcache.evaluate.trials.variant_list import VariantList, load_variant_list
 
 BLOCKS = (2, 4)
 GROUPS = {("train", 0): 24, ("train", 1): 2, ("val", 0): 10, ("val", 1): 10, ("test", 0): 14, ("test", 1): 16}

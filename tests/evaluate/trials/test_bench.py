@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from weldcache.atomic import locked_folder
 from weldcache.cache.splits import Split
 from weldcache.cache.store import FeatureStore
-from weldcache.configs.variant_lists import VariantList, load_variant_list
 from weldcache.errors import BusyError, OutputExistsError
 from weldcache.evaluate.judge import judge_split
 from weldcache.evaluate.scoring import Scorer, load_models
@@ -30,6 +29,7 @@ from weldcache.evaluate.trials import bench as story
 from weldcache.evaluate.trials import plan
 from weldcache.evaluate.trials import trial as one_trial
 from weldcache.evaluate.trials.bench import Bench
+from weldcache.evaluate.trials.variant_list import VariantList, load_variant_list
 from weldcache.train.data import feature_pool
 from weldcache.train.recipes import video_autoencoder
 from weldcache.train.runs.trained_run import load_run
@@ -180,7 +180,7 @@ def test_what_is_done_is_not_repeated(run_bench: RunBench, write_list: WriteList
 
 _CHILD = """
 import sys
-from weldcache.configs.variant_lists import load_variant_list
+from weldcache.evaluate.trials.variant_list import load_variant_list
 from weldcache.evaluate.trials.bench import bench
 bench(load_variant_list(sys.argv[1]), overrides=[], seeds=None, split="test", overwrite=False, keep_weights=False,
       command="weldcache bench")

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from weldcache.cache.index import Index, index_of
-from weldcache.configs.variant_lists import Recorded
 from weldcache.errors import MetricError
 from weldcache.evaluate.trials.comparison import TrialOutcome, VariantOutcome, compare
 from weldcache.evaluate.trials.record import TrialRecord, TrialScores
+from weldcache.evaluate.trials.variant_list import Recorded
 from weldcache.metrics.auroc import auroc
 from weldcache.metrics.repeats import mean_auroc, mean_auroc_difference
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from weldcache.configs.variant_lists import VariantList, load_variant_list
 from weldcache.errors import NotFoundError, OutputExistsError, SettingsError
 from weldcache.evaluate.trials.plan import plain_name, plan_trials
+from weldcache.evaluate.trials.variant_list import VariantList, load_variant_list
 
 WriteList = Callable[..., VariantList]
 

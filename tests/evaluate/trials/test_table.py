@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from weldcache.configs.variant_lists import Recorded
 from weldcache.documents import seal_holds
 from weldcache.evaluate.controls import MediaFreeControl
 from weldcache.evaluate.trials.comparison import Comparison, VariantResult
@@ -21,6 +20,7 @@ from weldcache.evaluate.trials.table import (
     notes_below,
     write_tables,
 )
+from weldcache.evaluate.trials.variant_list import Recorded
 from weldcache.metrics.estimate import Estimate
 from weldcache.metrics.repeats import RepeatsEstimate
 

@@ -10,7 +10,6 @@ import torch
 
 from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
 from weldcache.cache.store import FeatureStore
-from weldcache.configs.schema import ExtractSettings, Settings
 from weldcache.errors import WeldcacheError
 from weldcache.extract.batching import CPU_GROUP_SIZE
 from weldcache.extract.estimation import group_size
@@ -18,7 +17,9 @@ from weldcache.extract.estimation.group_size import Trial, Work, choose_group_si
 from weldcache.extract.estimation.speeds import Cost, ReadSamples
 from weldcache.extract.features.kind import Features, Prepared
 from weldcache.extract.request import Request
+from weldcache.extract.settings import ExtractSettings
 from weldcache.extract.sources.source import Sample
+from weldcache.settings import Settings
 
 SPECS = [FeatureSetSpec("a", [ArraySpec("tokens", (3,), ("dim",), "float16")], {})]
 

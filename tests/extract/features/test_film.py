@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from weldcache.configs.load import load_settings
 from weldcache.errors import DecodeError
 from weldcache.extract.backbones.spec import BackboneSpec
 from weldcache.extract.decode.decoded import VideoClip
@@ -20,6 +19,7 @@ from weldcache.extract.features.settings import SENSOR_LIMITS, FilmSettings
 from weldcache.extract.sources.open import open_source
 from weldcache.extract.sources.source import Sample
 from weldcache.extract.sources.welds.sensors import WELDING_MACHINE
+from weldcache.settings import load_settings
 
 
 def times_of_frames(decoded: VideoClip) -> torch.Tensor:

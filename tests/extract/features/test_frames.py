@@ -14,8 +14,6 @@ from transformers import DINOv3ViTModel
 
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
-from weldcache.configs.load import load_settings
-from weldcache.configs.schema import Settings
 from weldcache.extract.backbones.load import BackboneLoader
 from weldcache.extract.backbones.preprocessing import PixelPreprocessing
 from weldcache.extract.backbones.pretrained import Placement
@@ -26,6 +24,7 @@ from weldcache.extract.features.settings import FramesSettings
 from weldcache.extract.pipeline import extract
 from weldcache.extract.sources.open import open_source
 from weldcache.extract.sources.source import Sample
+from weldcache.settings import Settings, load_settings
 
 FRAMES = (
     "extract.features=[frames,text]",

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from transformers import PreTrainedModel
 
-from weldcache.configs.load import load_settings
-from weldcache.configs.schema import Settings
 from weldcache.errors import BackboneError, SettingsError
 from weldcache.extract.features.kind import Constant, Encoder, Reader
 from weldcache.extract.features.load import LoadedFeatures, load_features, num_workers
+from weldcache.settings import Settings, load_settings
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ import torch
 
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.targets import LABEL, TargetSpec
-from weldcache.configs.schema import Settings
 from weldcache.extract import request
 from weldcache.extract.features.settings import VectorSettings
 from weldcache.extract.features.vector import VectorEncoder
 from weldcache.extract.pipeline import extract
 from weldcache.extract.sources.source import Sample
+from weldcache.settings import Settings
 
 
 class Numbers:

@@ -7,14 +7,13 @@ from unittest.mock import Mock
 
 import pytest
 
-from weldcache.configs.load import load_settings
-from weldcache.configs.schema import Settings
 from weldcache.errors import NotFoundError, SettingsError, SourceError
 from weldcache.extract.sources.folder import FolderSource
 from weldcache.extract.sources.open import open_source
 from weldcache.extract.sources.source import Source
 from weldcache.extract.sources.welds.folders import FolderSource as WeldFolders
 from weldcache.extract.sources.welds.manifest import ManifestSource
+from weldcache.settings import Settings, load_settings
 
 
 def opened(root: Path, **given: Any) -> Source:

@@ -19,13 +19,13 @@ from weldcache.cache.tensors import to_storage
 from weldcache.cache.verification.chunk_scan import to_float64
 from weldcache.cache.verification.outcome import Verification
 from weldcache.cache.writer import StoreWriter
-from weldcache.configs.load import load_settings
 from weldcache.errors import BusyError, NotFoundError
 from weldcache.extract.changes import CurrentFiles, find_changes
 from weldcache.extract.pipeline import extract
 from weldcache.extract.request import make_request
 from weldcache.extract.verification.comparison import compare, half_ulp
 from weldcache.extract.verification.verify import verify
+from weldcache.settings import load_settings
 
 WELDS = 38
 

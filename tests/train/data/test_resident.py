@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from weldcache.cache.store import FeatureStore
-from weldcache.configs.schema import Settings
 from weldcache.errors import TrainingError
+from weldcache.settings import Settings
 from weldcache.train.data import resident
 from weldcache.train.data.batches import BatchSource
 from weldcache.train.data.feature_reader import FeatureReader

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from weldcache.configs.schema import Settings
+from weldcache.settings import Settings
 from weldcache.train.loggers.logger import LoggedRun
 from weldcache.train.runs.folder import RunFolder
 from weldcache.train.runs.log import MetricRow

@@ -136,7 +136,7 @@ def refuse(self, address):
     tried.append(address)
     raise OSError("no network")
 socket.socket.connect = refuse
-from weldcache.configs.schema import Settings
+from weldcache.settings import Settings
 from weldcache.train.loggers.logger import LoggedRun
 from weldcache.train.loggers.open import open_loggers
 from weldcache.train.runs.folder import RunFolder

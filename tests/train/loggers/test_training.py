@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from weldcache.configs.schema import Settings
 from weldcache.errors import SettingsError
+from weldcache.settings import Settings
 from weldcache.train import pipeline
 from weldcache.train.loggers import open as opening
 from weldcache.train.runs.log import MetricRow, append_row, read_log

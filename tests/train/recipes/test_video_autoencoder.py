@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from weldcache.configs.load import load_settings
+from weldcache.settings import load_settings
 from weldcache.train.recipes.recipe import Recipe
 from weldcache.train.recipes.video_autoencoder import VideoAutoencoderRecipe, VideoAutoencoderSettings
 from weldcache.train.schedule import schedule_for

@@ -14,9 +14,8 @@ from torch import nn
 
 from weldcache.atomic import write_json, write_text
 from weldcache.cache.store import FeatureStore
-from weldcache.configs.load import to_yaml
-from weldcache.configs.schema import Settings
 from weldcache.errors import FingerprintError, NotFoundError, TrainingError
+from weldcache.settings import Settings, to_yaml
 from weldcache.train import pipeline
 from weldcache.train.pipeline import train
 from weldcache.train.randomness import Purpose, derived_seed

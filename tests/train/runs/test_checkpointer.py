@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from weldcache.configs.schema import TrainSettings
 from weldcache.train.runs.checkpoint import read_checkpoint, write_checkpoint
 from weldcache.train.runs.checkpointer import restore, resumable_checkpoint
+from weldcache.train.settings import TrainSettings
 from weldcache.train.state import TrainingState, new_state
 
 

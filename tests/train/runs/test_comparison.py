@@ -10,9 +10,9 @@ import yaml
 from rich.console import Console
 
 from weldcache.atomic import write_json
-from weldcache.configs.load import load_settings
 from weldcache.errors import NotFoundError, SettingsError
 from weldcache.metrics.estimate import Estimate
+from weldcache.settings import load_settings
 from weldcache.train.runs.catalogue import describe_run_folder, list_runs
 from weldcache.train.runs.comparison import compare
 from weldcache.train.runs.documents import sealed_manifest

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from weldcache.atomic import write_text
-from weldcache.configs.load import to_yaml
-from weldcache.configs.schema import Settings
+from weldcache.settings import Settings, to_yaml
 from weldcache.train.runs.documents import read_settings, shareable
 
 

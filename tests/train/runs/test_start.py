@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from weldcache.configs.load import to_yaml
-from weldcache.configs.schema import Settings
 from weldcache.errors import BusyError, OutputExistsError, SettingsError
+from weldcache.settings import Settings, to_yaml
 from weldcache.train.runs.folder import RunFolder, named_run
 from weldcache.train.runs.start import RunStart, decide_start, held_run
 

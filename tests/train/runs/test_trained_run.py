@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from weldcache.cache.store import FeatureStore
-from weldcache.configs.schema import Settings
+from weldcache.settings import Settings
 from weldcache.train.data.feature_pool import FeaturePool
 from weldcache.train.data.samples import choose_samples
 from weldcache.train.pipeline import train

@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from ....configs.choices import RecipeSettings
 from ....configs.section import Fraction, NonNegative, Positive, Section, StoreName, Width
+from ...settings import RecipeSettings
 
 Pooling = Literal["gem", "mean", "max", "mean+gem", "mean+max"]
 

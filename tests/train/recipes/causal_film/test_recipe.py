@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from weldcache.configs.choices import RECIPES
-from weldcache.configs.schema import Settings
 from weldcache.errors import SettingsError
+from weldcache.settings import Settings
 from weldcache.train.recipes.causal_film.module import CalibratedCausalFilm
 from weldcache.train.recipes.causal_film.recipe import CausalFilmRecipe
 from weldcache.train.recipes.causal_film.settings import CausalFilmSettings
 from weldcache.train.recipes.recipe import Trained, make_recipe
+from weldcache.train.settings import RECIPES
 from weldcache.train.types import Batch, Encodings, mapped
 
 MakeFilm = Callable[..., tuple[CausalFilmRecipe, CalibratedCausalFilm]]

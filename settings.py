@@ -1,4 +1,10 @@
-"""Settings from a preset, the folder's weldcache.yaml, --config and overrides, in that order; the later one wins.
+"""All settings: what they are, and where they come from.
+
+Each stage's sections stand beside its code (`extract/settings.py`, `train/settings.py`, `evaluate/settings.py`), and
+the text of each field is what `weldcache config explain` prints. Checking settings does no I/O and fills in nothing
+behind the user's back: what `weldcache config show` prints is what runs.
+
+They come from a preset, the folder's weldcache.yaml, --config and overrides, in that order; the later one wins.
 
 A preset that --config names is laid over all that the folder says, and leaves the rest as it is. So `--config stage1`
 in a demo's folder trains stage 1, and nothing else, on the demo's features. Where a later layer chooses another kind or
@@ -13,28 +19,71 @@ import os
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError, model_validator
 
-from ..errors import NotFoundError, SettingsError
-from ..wording import brief
-from .layers import Layer, described_faults, laid_over, override_layer, user_path, validated
-from .moved import upgraded
-from .plain_yaml import dump_yaml, parse_yaml, read_text
-from .schema import Settings
-from .section import with_paths
+from . import configs
+from .configs.layers import Layer, described_faults, laid_over, override_layer, user_path, validated
+from .configs.moved import upgraded
+from .configs.plain_yaml import dump_yaml, parse_yaml, read_text
+from .configs.section import Section, with_paths
+from .errors import NotFoundError, SettingsError
+from .evaluate.settings import EvaluateSettings
+from .extract.settings import AnyFeatures, AnySource, ExtractSettings, usual_features, usual_source
+from .train.settings import AnyRecipe, TrainSettings, usual_recipe
+from .wording import brief, nearest_hint
 
 FOLDER_FILE = "weldcache.yaml"
 DEFAULT_PRESET = "v5"
 
 
+class CacheSettings(Section):
+    """The feature store."""
+
+    path: Path = Field(Path("features.zarr"), description="Folder of the feature store.")
+    dtype: Literal["float16", "bfloat16", "float32"] = Field(
+        "float16", description="Storage type of backbone features; every cast is checked, an overflow is an error."
+    )
+
+
+class RunsSettings(Section):
+    """Where runs are kept."""
+
+    folder: Path = Field(Path("runs"), description="Folder of all runs, one sub-folder each.")
+
+
+class Settings(Section):
+    """All settings of weldcache."""
+
+    data: AnySource = Field(default_factory=usual_source, description="What data set there is, and where.")
+    cache: CacheSettings = CacheSettings()
+    features: AnyFeatures = Field(default_factory=usual_features, description="What is made of it, by name.")
+    extract: ExtractSettings = ExtractSettings()
+    recipe: AnyRecipe = Field(default_factory=usual_recipe, description="What is learned, and how it predicts.")
+    train: TrainSettings = TrainSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
+    runs: RunsSettings = RunsSettings()
+
+    @model_validator(mode="after")
+    def _asked_features_are_named(self) -> "Settings":
+        for name in self.extract.features or ():
+            if name not in self.features:
+                hint = nearest_hint(name, self.features)
+                raise ValueError(f"extract.features names {name}, and there is no features.{name}.{hint}")
+        return self
+
+    @property
+    def asked_features(self) -> tuple[str, ...]:
+        """Names of the features that `extract` makes."""
+        by_default = (name for name, feature in self.features.items() if feature.by_default)
+        return tuple(by_default) if self.extract.features is None else self.extract.features
+
+
 def preset_names() -> list[str]:
     """Names that `--config` knows without a file."""
     return sorted(
-        path.name.removesuffix(".yaml")
-        for path in resources.files(__package__).iterdir()
-        if path.name.endswith(".yaml")
+        path.name.removesuffix(".yaml") for path in resources.files(configs).iterdir() if path.name.endswith(".yaml")
     )
 
 
@@ -90,7 +139,7 @@ def settings_from_record(told: Mapping[str, Any]) -> Settings:
 
 def preset_summary(name: str) -> str:
     """The comment that a preset's file begins with."""
-    text = resources.files(__package__).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+    text = resources.files(configs).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
     return text.partition("\n")[0].lstrip("# ")
 
 
@@ -102,7 +151,7 @@ def to_yaml(settings: Settings) -> str:
 def _preset_layer(name: Any) -> Layer:
     if name not in preset_names():
         raise SettingsError(f"There is no preset {brief(name)}; there are {', '.join(preset_names())}.")
-    text = resources.files(__package__).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+    text = resources.files(configs).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
     return Layer(origin=f"preset {name}", values=parse_yaml(text, origin=f"preset {name}") or {})
 
 

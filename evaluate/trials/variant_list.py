@@ -23,14 +23,13 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from ..documents import fault_told
-from ..errors import NotFoundError, SettingsError
-from ..wording import first_of, nearest_hint
-from .layers import Layer, user_path, validated
-from .load import load_settings, preset_names
-from .plain_yaml import parse_yaml, read_text
-from .schema import Settings
-from .section import Section, Share
+from ...configs.layers import Layer, user_path, validated
+from ...configs.plain_yaml import parse_yaml, read_text
+from ...configs.section import Section, Share
+from ...documents import fault_told
+from ...errors import NotFoundError, SettingsError
+from ...settings import Settings, load_settings, preset_names
+from ...wording import first_of, nearest_hint
 
 _SEED = "train.seed"
 _FAULTS_SHOWN = 10

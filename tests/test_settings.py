@@ -9,7 +9,12 @@ import yaml
 from pydantic import ValidationError
 
 from weldcache.configs.explain import explain
-from weldcache.configs.load import (
+from weldcache.configs.plain_yaml import dump_yaml
+from weldcache.configs.section import fields
+from weldcache.errors import NotFoundError, SettingsError
+from weldcache.extract.features.settings import FilmSettings, FramesSettings, PhotographsSettings
+from weldcache.settings import (
+    Settings,
     load_settings,
     preset_names,
     preset_summary,
@@ -17,11 +22,6 @@ from weldcache.configs.load import (
     settings_from_record,
     to_yaml,
 )
-from weldcache.configs.plain_yaml import dump_yaml
-from weldcache.configs.schema import Settings
-from weldcache.configs.section import fields
-from weldcache.errors import NotFoundError, SettingsError
-from weldcache.extract.features.settings import FilmSettings, FramesSettings, PhotographsSettings
 
 
 def write(folder: Path, text: str, name: str = "weldcache.yaml") -> Path:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from weldcache.configs.load import DEFAULT_PRESET, preset_names
-from weldcache.configs.variant_lists import Recorded, load_variant_list, parse_seeds, shipped_lists
 from weldcache.errors import NotFoundError, SettingsError
+from weldcache.evaluate.trials.variant_list import Recorded, load_variant_list, parse_seeds, shipped_lists
+from weldcache.settings import DEFAULT_PRESET, preset_names
 
 
 def write(folder: Path, text: str, name: str = "mine.yaml") -> str:

@@ -1,18 +1,17 @@
-"""What can be chosen by name: sources of data, kinds of features, recipes, judges.
+"""What can be set of stage one: the data set and where it lies, what is made of it, and how.
 
-Where the settings of each are, and what is made of them. Nothing is imported here: neither is before it is chosen.
+Sources and kinds of features are chosen by name. Neither a section nor what is made of it is imported before that.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Literal, cast
 
 from pydantic import Field
 
-from .section import ChosenFrom, Named, Registered, Registry, Section, StoreName
+from ..configs.section import ChosenFrom, Device, Positive, Registered, Registry, Section, StoreName
 
-_SOURCES, _FEATURES, _RECIPES = "weldcache.extract.sources", "weldcache.extract.features", "weldcache.train.recipes"
-_JUDGES = "weldcache.evaluate.tasks"
+_SOURCES, _FEATURES = "weldcache.extract.sources", "weldcache.extract.features"
 
 
 class DataSettings(Section):
@@ -27,12 +26,6 @@ class FeatureSettings(Section):
 
     kind: str
     by_default: bool = Field(True, description="Whether `extract` makes it where extract.features does not say which.")
-
-
-class RecipeSettings(Section):
-    """What is said of every recipe; each has a section of its own beside its code."""
-
-    name: str
 
 
 SOURCES = Registry(
@@ -76,40 +69,6 @@ KINDS = Registry(
 AnyFeatures = Mapping[StoreName, Annotated[FeatureSettings, ChosenFrom(KINDS)]]
 """The settings of features by their names, each chosen by `kind`."""
 
-RECIPES = Registry(
-    "recipe",
-    key="name",
-    group="weldcache.recipes",
-    base=RecipeSettings,
-    shipped={
-        "causal_film": Registered(
-            f"{_RECIPES}.causal_film.settings:CausalFilmSettings", f"{_RECIPES}.causal_film.recipe:CausalFilmRecipe"
-        ),
-        "video_ae": Registered(
-            f"{_RECIPES}.video_autoencoder:VideoAutoencoderSettings",
-            f"{_RECIPES}.video_autoencoder:VideoAutoencoderRecipe",
-        ),
-        "nearest": Registered(f"{_RECIPES}.nearest:NearestSettings", f"{_RECIPES}.nearest:NearestRecipe"),
-        "late_fusion": Registered(f"{_RECIPES}.late_fusion:LateFusionSettings", f"{_RECIPES}.late_fusion:late_fusion"),
-        "gaussian": Registered(f"{_RECIPES}.gaussian:GaussianSettings", f"{_RECIPES}.gaussian:GaussianRecipe"),
-        "linear_probe": Registered(
-            f"{_RECIPES}.linear_probe:LinearProbeSettings", f"{_RECIPES}.linear_probe:LinearProbeRecipe"
-        ),
-    },
-)
-
-AnyRecipe = Annotated[RecipeSettings, ChosenFrom(RECIPES)]
-"""The settings of any recipe, chosen by `name`."""
-
-JUDGES = Named(
-    "judge",
-    group="weldcache.judges",
-    shipped={
-        "anomaly": f"{_JUDGES}.anomaly:AnomalyJudge",
-        "classification": f"{_JUDGES}.classification:ClassificationJudge",
-    },
-)
-
 
 # The features that are there without being named.
 _USUAL = {
@@ -133,8 +92,37 @@ def usual_features() -> dict[str, FeatureSettings]:
     return {**usual, "frames": usual["frames"].model_copy(update={"by_default": False})}
 
 
-def usual_recipe() -> RecipeSettings:
-    """What is trained where nothing else is asked for."""
-    usual = RECIPES.section("causal_film")()
-    assert isinstance(usual, RecipeSettings)
-    return usual
+class ExtractSettings(Section):
+    """How stage one runs. `precision` and `demo_seed` change what is stored, `batch_size` at most its last bits."""
+
+    features: tuple[StoreName, ...] | None = Field(
+        None,
+        min_length=1,
+        description="Names of the features to make; null: all of `features` but those whose by_default is false.",
+    )
+    device: Device = Field("auto", description="auto, cpu, mps, cuda or cuda:N.")
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="Arithmetic of the backbones; auto: bfloat16 on CUDA, float32 elsewhere."
+    )
+    batch_size: Positive | Literal["auto"] = Field(
+        "auto",
+        description="Samples that go through the backbones together; auto: 8 on a CPU, on a GPU what its memory and "
+        "speed ask for. A store remembers it.",
+    )
+    workers: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
+        "auto",
+        description="Decode processes; 0 decodes in the main process; auto: all cores but one beside a GPU, else half.",
+    )
+    decode_seconds: float = Field(
+        600.0,
+        gt=0,
+        description="Longest that decoding one feature of a sample may take; then its decoder is ended and the feature "
+        "unreadable. A sample is named after 30 s.",
+    )
+    decode_gigabytes: float = Field(
+        8.0,
+        gt=0,
+        description="Most memory that a decode process may take for one feature of a sample; then the same. The main "
+        "process (workers = 0) cannot be held to it.",
+    )
+    demo_seed: int = Field(0, ge=0, description="Seed of the weights of `demo` backbones.")

@@ -1,0 +1,101 @@
+"""What can be set of stage two: what is learned, chosen by name, and how.
+
+Neither a recipe's section nor its code is imported before it is chosen.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ..configs.section import ChosenFrom, Device, Fraction, NonNegative, Positive, Registered, Registry, Section
+
+_RECIPES = "weldcache.train.recipes"
+
+
+class RecipeSettings(Section):
+    """What is said of every recipe; each has a section of its own beside its code."""
+
+    name: str
+
+
+RECIPES = Registry(
+    "recipe",
+    key="name",
+    group="weldcache.recipes",
+    base=RecipeSettings,
+    shipped={
+        "causal_film": Registered(
+            f"{_RECIPES}.causal_film.settings:CausalFilmSettings", f"{_RECIPES}.causal_film.recipe:CausalFilmRecipe"
+        ),
+        "video_ae": Registered(
+            f"{_RECIPES}.video_autoencoder:VideoAutoencoderSettings",
+            f"{_RECIPES}.video_autoencoder:VideoAutoencoderRecipe",
+        ),
+        "nearest": Registered(f"{_RECIPES}.nearest:NearestSettings", f"{_RECIPES}.nearest:NearestRecipe"),
+        "late_fusion": Registered(f"{_RECIPES}.late_fusion:LateFusionSettings", f"{_RECIPES}.late_fusion:late_fusion"),
+        "gaussian": Registered(f"{_RECIPES}.gaussian:GaussianSettings", f"{_RECIPES}.gaussian:GaussianRecipe"),
+        "linear_probe": Registered(
+            f"{_RECIPES}.linear_probe:LinearProbeSettings", f"{_RECIPES}.linear_probe:LinearProbeRecipe"
+        ),
+    },
+)
+
+AnyRecipe = Annotated[RecipeSettings, ChosenFrom(RECIPES)]
+"""The settings of any recipe, chosen by `name`."""
+
+
+def usual_recipe() -> RecipeSettings:
+    """What is trained where nothing else is asked for."""
+    usual = RECIPES.section("causal_film")()
+    assert isinstance(usual, RecipeSettings)
+    return usual
+
+
+class TrainSettings(Section):
+    """How stage two trains."""
+
+    task: Literal["anomaly", "classification"] = Field(
+        "anomaly",
+        description="What it is trained for. anomaly: on normals, to tell defects from them; classification: on all "
+        "rows whose class is known.",
+    )
+    epochs: Positive = Field(100, description="Epochs at most.")
+    batch_size: Annotated[int, Field(gt=1)] = Field(32, description="Samples a step.")
+    lr: float = Field(2e-5, gt=0, description="Peak learning rate of AdamW.")
+    betas: tuple[Fraction, Fraction] = Field((0.9, 0.999), description="Betas of AdamW.")
+    weight_decay: NonNegative = Field(1e-2, description="Weight decay of AdamW.")
+    warmup_epochs: int = Field(8, ge=0, description="Epochs of linear warm-up.")
+    warmup_lr: NonNegative = Field(5e-7, description="Learning rate at the first step of the warm-up.")
+    min_lr: NonNegative = Field(1e-7, description="Learning rate at the end of the cosine.")
+    gradient_clip: float = Field(0.5, gt=0, description="Largest norm of the gradient.")
+    ema_decay: Fraction = Field(0.9999, description="Decay of the weights' moving average, after its warm-up.")
+    monitor: Literal["val_auroc", "val_accuracy", "val_macro_f1", "val_loss"] | None = Field(
+        None,
+        description="What selects the best epoch: val_auroc or val_loss, which needs no defects, for anomaly; "
+        "val_accuracy, val_macro_f1 or val_loss for classification; null: the first of these.",
+    )
+    patience: Positive = Field(25, description="Epochs without a better monitor before training stops.")
+    split: str = Field(
+        "official",
+        description="Split of the store that says which rows are trained on, validated on and judged: the data set's "
+        "own, or one that `weldcache split` made.",
+    )
+    seed: int = Field(0, ge=0, description="Seed of weights, batches, masks and dropout.")
+    checkpoint_seconds: NonNegative = Field(
+        20.0, description="Seconds between two checkpoints at least; an interruption costs no more than this."
+    )
+    loading: Literal["auto", "resident", "streamed"] = Field(
+        "auto",
+        description="resident: features stay on the device; streamed: threads read the next batches ahead, for "
+        "stores larger than memory; auto: resident where they fit.",
+    )
+    precision: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="Arithmetic of the heads; the half-precision ones by autocast, weights stay float32."
+    )
+    compile: Literal["off", "default", "reduce-overhead"] = Field(
+        "off", description="Mode of torch.compile; reduce-overhead uses CUDA graphs where there is CUDA."
+    )
+    loggers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = Field(
+        (), description="Where metrics go beside metrics.jsonl; each is an extra, such as pip install weldcache[wandb]."
+    )
+    device: Device = Field("auto", description="auto, cpu, mps, cuda or cuda:N.")
