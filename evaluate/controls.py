@@ -8,8 +8,8 @@ from scipy.spatial import KDTree
 
 from ..cache.status import Status
 from ..cache.store import FeatureStore
-from ..metrics.auroc import auroc_interval
 from ..metrics.estimate import Estimate
+from ..metrics.ranking import auroc_interval
 from ..train.data.feature_reader import Rows
 from ..train.recipes.recipe import Recipe
 from .scores import Attributes, ScoreTable

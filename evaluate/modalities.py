@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..metrics.auroc import SMALLEST_CLASS_FOR_DELONG, auroc_interval
 from ..metrics.estimate import Estimate, with_span
+from ..metrics.ranking import SMALLEST_CLASS_FOR_DELONG, auroc_interval
 from ..metrics.repeats import Method, RepeatsEstimate, mean_auroc_difference
 from ..train.runs.trained_run import TrainedRun
 from ..wording import count_of, listed

@@ -7,8 +7,7 @@ from itertools import cycle
 import numpy as np
 from numpy.typing import NDArray
 
-from ..metrics.auroc import auroc
-from ..metrics.grouping import part_by_label
+from ..metrics.ranking import auroc, part_by_label
 from ..train.runs.log import MetricRow
 from .scores import ScoreTable
 from .section import Column, Curve, Curves, Figure, Panel, Rows, Section, Tone

@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..cache.status import Status
-from ..metrics.auroc import auroc_interval
 from ..metrics.estimate import Estimate, span
+from ..metrics.ranking import auroc_interval
 from ..wording import count_of
 from .scores import ScoreScale, ScoreTable
 from .scoring import AVERAGED, RAW, FeatureSets, Mask, Scored, Scorer, Scores, Way, hidden_ways

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Integer
 
-from .estimate import Estimate
-from .threshold import clopper_pearson
+from .estimate import Estimate, clopper_pearson
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
-"""A number with the interval that the data leave open, and how both are written wherever a person reads them."""
+"""A number with the interval that the data leave open: the type, a share of counts, and how both are written."""
 
 from dataclasses import dataclass
+
+from scipy.stats import beta
 
 from ..wording import from_to
 
@@ -23,6 +25,18 @@ class Estimate:
     def overlaps(self, other: "Estimate") -> bool:
         """Whether the two intervals share at least one point."""
         return self.low <= other.high and other.low <= self.high
+
+
+def clopper_pearson(successes: int, *, trials: int, confidence: float = 0.95) -> Estimate:
+    """The share `successes / trials` with an interval that covers at least `confidence`, however small the counts.
+
+    Source: Clopper and Pearson (1934), Biometrika 26, 404-413, through quantiles of the beta distribution.
+    """
+    assert 0 <= successes <= trials and trials > 0, (successes, trials)
+    tail = (1 - confidence) / 2
+    low = beta.ppf(tail, successes, trials - successes + 1) if successes else 0.0
+    high = beta.ppf(1 - tail, successes + 1, trials - successes) if successes < trials else 1.0
+    return Estimate(successes / trials, low=float(low), high=float(high))
 
 
 def span(estimate: Estimate, *, sign: str = "") -> str:

@@ -25,7 +25,8 @@ import numpy as np
 from jaxtyping import Float64, Integer, Shaped
 from scipy.stats import rankdata, t
 
-from .auroc import (
+from .estimate import Estimate
+from .ranking import (
     SMALLEST_CLASS_FOR_DELONG,
     auroc,
     delong_covariance,
@@ -33,7 +34,6 @@ from .auroc import (
     newcombe_interval,
     structural_components,
 )
-from .estimate import Estimate
 
 Method = Literal["delong", "newcombe", "equal"]
 

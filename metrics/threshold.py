@@ -15,8 +15,8 @@ from jaxtyping import Integer, Shaped
 from scipy.stats import beta, betabinom
 
 from ..errors import MetricError
-from .estimate import Estimate
-from .grouping import part_by_label, require_finite
+from .estimate import Estimate, clopper_pearson
+from .ranking import part_by_label, require_finite
 
 
 def normal_quantile_threshold(normal_scores: Shaped[np.ndarray, " normals"], *, target_fpr: float) -> float:
@@ -99,15 +99,3 @@ def exceedance_p_value(num_above: int, *, num_new: int, num_reference_above: int
     """
     above = betabinom(num_new, num_reference_above + 1, num_reference - num_reference_above)
     return float(min(1.0, 2 * min(above.cdf(num_above), above.sf(num_above - 1))))
-
-
-def clopper_pearson(successes: int, *, trials: int, confidence: float = 0.95) -> Estimate:
-    """The share `successes / trials` with an interval that covers at least `confidence`, however small the counts.
-
-    Source: Clopper and Pearson (1934), Biometrika 26, 404-413, through quantiles of the beta distribution.
-    """
-    assert 0 <= successes <= trials and trials > 0, (successes, trials)
-    tail = (1 - confidence) / 2
-    low = beta.ppf(tail, successes, trials - successes + 1) if successes else 0.0
-    high = beta.ppf(1 - tail, successes + 1, trials - successes) if successes < trials else 1.0
-    return Estimate(successes / trials, low=float(low), high=float(high))

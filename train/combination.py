@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float64, Integer
 
 from ..errors import SettingsError, TrainingError
-from ..metrics.auroc import auroc
+from ..metrics.ranking import auroc
 from ..wording import count_of
 
 Weighting = Literal["equal", "fit"] | tuple[float, ...]

@@ -8,8 +8,8 @@ from jaxtyping import Bool
 from numpy.typing import NDArray
 
 from ..errors import SettingsError
-from ..metrics.auroc import auroc
 from ..metrics.classes import class_figures, macro_f1
+from ..metrics.ranking import auroc
 from ..wording import listed
 from .settings import TrainSettings
 from .types import Prediction

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ...metrics.estimate import Estimate
+from ...metrics.estimate import Estimate, clopper_pearson
 from ...metrics.ranking import roc_curve
-from ...metrics.threshold import clopper_pearson, exceedance_rate
+from ...metrics.threshold import exceedance_rate
 from ...wording import visible
 from ..modalities import modality_section
 from ..scores import ScoreTable

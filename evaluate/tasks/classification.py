@@ -9,8 +9,7 @@ from scipy.special import softmax
 
 from ...errors import MetricError
 from ...metrics.classes import ClassFigures, class_figures, confusion_counts, macro_f1
-from ...metrics.estimate import Estimate, span
-from ...metrics.threshold import clopper_pearson
+from ...metrics.estimate import Estimate, clopper_pearson, span
 from ...train.data.requests import targets_of
 from ...train.runs.documents import Line
 from ...train.runs.folder import RunFolder

@@ -13,7 +13,7 @@ from rich.console import RenderableType
 from ...atomic import locked_folder
 from ...cache.provenance import library_versions
 from ...cache.store import FeatureStore
-from ...metrics.auroc import auroc
+from ...metrics.ranking import auroc
 from ...progress import Progress, say
 from ...train.data.feature_pool import FeaturePool
 from ...train.display import ShowTraining, TrainingDisplay, describe_epoch

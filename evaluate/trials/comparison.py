@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...cache.index import Index
-from ...metrics.auroc import auroc
 from ...metrics.estimate import Estimate
+from ...metrics.ranking import auroc
 from ...metrics.repeats import RepeatsEstimate, mean_auroc, mean_auroc_difference
 from ..controls import MediaFreeControl, media_free_control, random_control
 from ..scores import Attributes, ScoreTable, score_table

@@ -14,8 +14,8 @@ from rich.text import Text
 
 from ...atomic import remove_partial, write_text
 from ...documents import write_sealed
-from ...metrics.auroc import SMALLEST_CLASS_FOR_DELONG
 from ...metrics.estimate import span, with_span
+from ...metrics.ranking import SMALLEST_CLASS_FOR_DELONG
 from ...metrics.repeats import Method, RepeatsEstimate
 from ...train.runs.documents import hashes_of
 from ...wording import from_to, spreadsheet_cell, visible

@@ -17,7 +17,7 @@ from weldcache.evaluate.recorded import (
     watched_representations,
 )
 from weldcache.evaluate.scores import ScoreTable
-from weldcache.metrics.auroc import auroc
+from weldcache.metrics.ranking import auroc
 
 
 def _caveats(

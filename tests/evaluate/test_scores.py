@@ -10,7 +10,7 @@ import pytest
 
 from weldcache.errors import MetricError
 from weldcache.evaluate.scores import ScoreTable, score_columns, write_columns
-from weldcache.metrics.auroc import auroc
+from weldcache.metrics.ranking import auroc
 
 
 def test_csv_reads_back_to_the_same_numbers(table: ScoreTable, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from weldcache.errors import MetricError
-from weldcache.metrics.auroc import (
+from weldcache.metrics.ranking import (
     auroc,
     auroc_interval,
     delong_covariance,

@@ -8,8 +8,7 @@ from sklearn.metrics import average_precision_score
 from sklearn.metrics import roc_curve as sklearn_roc_curve
 
 from weldcache.errors import MetricError
-from weldcache.metrics.auroc import auroc
-from weldcache.metrics.ranking import average_precision, fpr_at_tpr, roc_curve
+from weldcache.metrics.ranking import auroc, average_precision, fpr_at_tpr, roc_curve
 
 
 def test_equals_scikit_learn_and_has_the_auroc_as_area(

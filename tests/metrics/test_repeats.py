@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm, t
 
 from weldcache.errors import MetricError
-from weldcache.metrics.auroc import auroc, auroc_interval, delong_covariance, delong_variance
+from weldcache.metrics.ranking import auroc, auroc_interval, delong_covariance, delong_variance
 from weldcache.metrics.repeats import RepeatsEstimate, mean_auroc, mean_auroc_difference
 
 EQUAL = RepeatsEstimate(0.0, low=0.0, high=0.0, method="equal")

@@ -9,9 +9,9 @@ from scipy.stats import binom
 from sklearn.metrics import balanced_accuracy_score, f1_score, recall_score
 
 from weldcache.errors import MetricError
+from weldcache.metrics.estimate import clopper_pearson
 from weldcache.metrics.threshold import (
     Confusion,
-    clopper_pearson,
     confusion_at,
     exceedance_p_value,
     exceedance_rate,

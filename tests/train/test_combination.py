@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from weldcache.errors import MetricError, SettingsError, TrainingError
-from weldcache.metrics.auroc import auroc
+from weldcache.metrics.ranking import auroc
 from weldcache.train.combination import combine, fit_weights, parse_weighting, require_convex
 
 NAMES = ["first", "second"]

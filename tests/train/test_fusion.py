@@ -20,7 +20,7 @@ from weldcache.cache.tensors import to_storage
 from weldcache.cache.writer import StoreWriter
 from weldcache.documents import write_sealed
 from weldcache.errors import FingerprintError, NotFoundError, OutputExistsError, SettingsError, TrainingError
-from weldcache.metrics.auroc import auroc
+from weldcache.metrics.ranking import auroc
 from weldcache.settings import Settings, to_yaml
 from weldcache.train import fusion
 from weldcache.train.combination import Weighting, fit_weights

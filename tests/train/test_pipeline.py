@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
 from weldcache.cache.store import FeatureStore
 from weldcache.errors import FingerprintError, NotFoundError, OutputExistsError, TrainingError
-from weldcache.metrics.auroc import auroc
+from weldcache.metrics.ranking import auroc
 from weldcache.settings import Settings
 from weldcache.train.data.feature_reader import FeatureReader
 from weldcache.train.data.samples import ChosenSamples

@@ -10,7 +10,7 @@ from torch import nn
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
-from weldcache.metrics.auroc import auroc
+from weldcache.metrics.ranking import auroc
 from weldcache.settings import Settings
 from weldcache.train.data.feature_reader import FeatureReader
 from weldcache.train.data.resident import load_resident

@@ -10,7 +10,7 @@ from weldcache.errors import MetricError
 from weldcache.evaluate.trials.comparison import TrialOutcome, VariantOutcome, compare
 from weldcache.evaluate.trials.record import TrialRecord, TrialScores
 from weldcache.evaluate.trials.variant_list import Recorded
-from weldcache.metrics.auroc import auroc
+from weldcache.metrics.ranking import auroc
 from weldcache.metrics.repeats import mean_auroc, mean_auroc_difference
 
 LABELS = np.repeat([0, 1], [15, 25])
