@@ -19,10 +19,9 @@ from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 from pathlib import Path
 from typing import Any
 
-from .errors import BusyError, OutputExistsError, StoreError, WeldcacheError, reason_of
+from .errors import BusyError, OutputExistsError, disk_named
 from .progress import say
 
-_NEARLY_FULL = 1 << 20  # bytes; with fewer free, a library that only says that writing failed means the disk
 _LONGEST_STEM = 24  # characters of the target's name in a temporary one
 _LONGEST_SUFFIX = 16
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp(\..*)?", re.DOTALL)
@@ -208,58 +207,6 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Replace `path` by `value` as indented JSON; NaN and infinity are refused, as JSON has neither."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
-
-
-@contextlib.contextmanager
-def disk_named(path: Path) -> Iterator[None]:
-    """Give the operating system's refusals the path that was worked on; other errors pass unless the disk is full.
-
-    A write that a full disk refuses names no file. Libraries in Rust put the system's number into a text, and
-    libsndfile says no more than that it failed: these become the OSError that they come from.
-    """
-    try:
-        yield
-    except WeldcacheError:
-        raise
-    except OSError as error:
-        if error.filename is None and error.errno is not None:
-            error.filename = str(path)
-        raise
-    except Exception as error:
-        number = _system_error_of(error, path)
-        if number is None:
-            raise
-        raise OSError(number, os.strerror(number), str(path)) from error
-
-
-@contextlib.contextmanager
-def disk_errors(
-    path: Path, *, kept: str = "Complete rows are safe", kinds: tuple[type[Exception], ...] = (OSError,)
-) -> Iterator[None]:
-    """Turn the system's refusal to write to `path` into a sentence; `kept` says what is not lost by it, and `kinds` are
-    the errors that a library has for it.
-
-    Raises:
-        StoreError: if the disk is full or refuses the write.
-    """
-    try:
-        yield
-    except WeldcacheError:
-        raise  # some of which are OSErrors too, and have their own words
-    except kinds as error:
-        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        advice = "make room" if full else "see that it can be written there"
-        raise StoreError(
-            f"Writing to {path} failed: {reason_of(error)}. {kept}; {advice} and run the same command again."
-        ) from error
-
-
-def _system_error_of(error: Exception, path: Path) -> int | None:
-    """The number of the system's error behind another library's; None where there is none."""
-    if told := re.search(r"\(os error (\d+)\)", str(error)):
-        return int(told[1])
-    existing = next(folder for folder in path.absolute().parents if folder.exists())
-    return errno.ENOSPC if shutil.disk_usage(existing).free < _NEARLY_FULL else None
 
 
 def _followed(path: Path) -> Path:

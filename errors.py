@@ -6,12 +6,18 @@ says what is wrong, where (file, row, sample, setting), and what to do. The comm
 turns `exit_code` into its exit status: 2 for bad input, 1 for a run that failed.
 """
 
+import contextlib
 import errno
 import os
+import re
+import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from .wording import visible
 
+_NEARLY_FULL = 1 << 20  # bytes; with fewer free, a library that only says that writing failed means the disk
 _AGAIN = "What was complete is kept; run the same command again to go on."
 # What is wrong with a path that the user gave: nothing was begun.
 _BAD_INPUT = frozenset(
@@ -142,3 +148,55 @@ def _refusal_of_system(error: OSError) -> Refusal:
     sentence = f"{where}: {what[:1].lower()}{what[1:]}." if where else f"{what}."
     advice = _ADVICE.get(number, "--debug shows where.")
     return Refusal(f"{sentence} {advice}", 2 if number in _BAD_INPUT else 1)
+
+
+@contextlib.contextmanager
+def disk_named(path: Path) -> Iterator[None]:
+    """Give the operating system's refusals the path that was worked on; other errors pass unless the disk is full.
+
+    A write that a full disk refuses names no file. Libraries in Rust put the system's number into a text, and
+    libsndfile says no more than that it failed: these become the OSError that they come from.
+    """
+    try:
+        yield
+    except WeldcacheError:
+        raise
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = str(path)
+        raise
+    except Exception as error:
+        number = _system_error_of(error, path)
+        if number is None:
+            raise
+        raise OSError(number, os.strerror(number), str(path)) from error
+
+
+@contextlib.contextmanager
+def disk_errors(
+    path: Path, *, kept: str = "Complete rows are safe", kinds: tuple[type[Exception], ...] = (OSError,)
+) -> Iterator[None]:
+    """Turn the system's refusal to write to `path` into a sentence; `kept` says what is not lost by it, and `kinds` are
+    the errors that a library has for it.
+
+    Raises:
+        StoreError: if the disk is full or refuses the write.
+    """
+    try:
+        yield
+    except WeldcacheError:
+        raise  # some of which are OSErrors too, and have their own words
+    except kinds as error:
+        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        advice = "make room" if full else "see that it can be written there"
+        raise StoreError(
+            f"Writing to {path} failed: {reason_of(error)}. {kept}; {advice} and run the same command again."
+        ) from error
+
+
+def _system_error_of(error: Exception, path: Path) -> int | None:
+    """The number of the system's error behind another library's; None where there is none."""
+    if told := re.search(r"\(os error (\d+)\)", str(error)):
+        return int(told[1])
+    existing = next(folder for folder in path.absolute().parents if folder.exists())
+    return errno.ENOSPC if shutil.disk_usage(existing).free < _NEARLY_FULL else None

@@ -1,16 +1,21 @@
-"""Tables of one look for a terminal: names and notes at the left, numbers at the right, a rule below the headings."""
+"""Tables of one look, on a terminal, and whole in a pipe or a file, where names and numbers are for copying."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from rich.box import SIMPLE_HEAD
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from .wording import visible
 
+_WIDEST = 10_000  # columns of what is no terminal
+
 
 def make_table(title: str | Text, *, left: Sequence[str], right: Sequence[str] = (), whole: bool = False) -> Table:
-    """A table without rows: columns of text, then columns of numbers, by their headings.
+    """A table without rows: columns of text at the left, then columns of numbers, by their headings.
 
     Where it is too wide for the terminal, cells are broken into lines, or with `whole` cut short.
     """
@@ -26,3 +31,27 @@ def make_table(title: str | Text, *, left: Sequence[str], right: Sequence[str] =
 def literal(text: str, style: str = "") -> Text:
     """A text of several lines as it is: a name in it neither is markup nor acts on the terminal."""
     return Text(visible(text, keep="\n"), style=style)
+
+
+def print_tables(parts: Iterable[RenderableType], *, narrowest: int = 0) -> None:
+    """Print to stdout; a terminal of less than `narrowest` columns breaks the lines rather than lose part of them.
+
+    What a store or a run holds of names, notes and versions may be a stranger's: nothing of it acts on the terminal.
+    """
+    console = Console()
+    fits = console.is_terminal and console.width >= narrowest
+    if not fits:
+        console.width = _WIDEST
+    for part in parts:
+        console.print(_Visible(part), soft_wrap=not fits)
+
+
+@dataclass(frozen=True)
+class _Visible:
+    """A part of which rich's own styles alone reach the terminal."""
+
+    part: RenderableType
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        for segment in console.render(self.part, options):
+            yield segment._replace(text=visible(segment.text, keep="\n")) if segment.control is None else segment

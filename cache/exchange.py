@@ -27,8 +27,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ..atomic import disk_errors, new_folder, read_locked_folder, remove_abandoned_files, replaced_file
-from ..errors import BadInputError, BusyError, NotFoundError, OutputExistsError, StoreError, WeldcacheError
+from ..atomic import new_folder, read_locked_folder, remove_abandoned_files, replaced_file
+from ..errors import BadInputError, BusyError, NotFoundError, OutputExistsError, StoreError, WeldcacheError, disk_errors
 from ..progress import ByteProgress
 from .arrays import ArraySpec
 from .description import ATTRIBUTE

@@ -11,8 +11,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ..atomic import disk_errors
-from ..errors import StoreError
+from ..errors import StoreError, disk_errors
 from ..progress import ByteProgress
 from .chunks import read_rows, replace_files, write_rows
 from .layout import open_array, read_whole

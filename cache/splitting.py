@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Float64, Int64
 from numpy.typing import NDArray
 
-from ..atomic import disk_errors, locked_folder
-from ..errors import OutputExistsError, SettingsError
+from ..atomic import locked_folder
+from ..errors import OutputExistsError, SettingsError, disk_errors
 from ..wording import listed, shortened
 from .index import Column, Index
 from .splits import LEFT_OUT, Split, check_name

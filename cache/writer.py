@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..atomic import disk_errors
+from ..errors import disk_errors
 from .chunks import write_arrays
 from .nodes import inside
 from .records import Record

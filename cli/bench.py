@@ -56,7 +56,7 @@ def bench(
     if as_json:
         typer.echo(json.dumps(found.document, indent=2))
     else:
-        from .printing import print_tables
+        from ..tables import print_tables
 
         print_tables([found.summary], narrowest=_NARROWEST)
         typer.echo(f"Table and trials: {found.folder}")

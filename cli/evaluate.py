@@ -40,7 +40,7 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps(evaluation.report, indent=2))
         return
-    from .printing import print_tables
+    from ..tables import print_tables
 
     print_tables([evaluation.summary])
     typer.echo(f"Report: {evaluation.report_path}")

@@ -23,6 +23,6 @@ def info(config: Config = None, cache: Cache = None, as_json: AsJson = False) ->
         typer.echo(json.dumps(description, indent=2))
         return
     from ..cache.store_tables import store_tables
-    from .printing import print_tables
+    from ..tables import print_tables
 
     print_tables(store_tables(description))

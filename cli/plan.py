@@ -35,7 +35,7 @@ def plan(
     from ..extract.estimation.estimate import estimate, to_json
     from ..extract.estimation.tables import estimate_tables
     from ..settings import load_settings
-    from .printing import print_tables
+    from ..tables import print_tables
 
     resolved = load_settings(config, overrides=overrides(settings, data_root=data, cache_path=cache))
     expected = estimate(resolved, split=split, measure=not no_probe, refresh=refresh)

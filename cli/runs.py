@@ -24,8 +24,8 @@ def list_runs(nested: Nested = False, config: Config = None, settings: Set = Non
         document = {"folder": str(folder), "runs": [entry.as_json() for entry in entries]}
         typer.echo(json.dumps(document, indent=2))
         return
+    from ..tables import print_tables
     from ..train.runs.tables import run_list
-    from .printing import print_tables
 
     print_tables(run_list(entries, folder=folder))
 
@@ -47,8 +47,8 @@ def show(
     if as_json:
         typer.echo(json.dumps(details.as_json(), indent=2))
         return
+    from ..tables import print_tables
     from ..train.runs.tables import run_page
-    from .printing import print_tables
 
     print_tables(run_page(details))
 
@@ -68,8 +68,8 @@ def compare(
     if as_json:
         typer.echo(json.dumps(comparison.as_json(), indent=2))
         return
+    from ..tables import print_tables
     from ..train.runs.tables import comparison_tables
-    from .printing import print_tables
 
     print_tables(comparison_tables(comparison))
 
@@ -136,7 +136,7 @@ def prune(
     if as_json:
         typer.echo(json.dumps(pruning_document(outcome, done=yes), indent=2))
         return
+    from ..tables import print_tables
     from ..train.runs.tables import removal_tables
-    from .printing import print_tables
 
     print_tables(removal_tables(outcome, done=yes))

@@ -52,7 +52,7 @@ def split(
     from ..cache.splitting import Dealing, split_store
     from ..cache.store_tables import split_tables
     from ..settings import load_settings
-    from .printing import print_tables
+    from ..tables import print_tables
 
     path = load_settings(config, overrides=overrides(settings, cache_path=cache)).cache.path
     dealing = Dealing(

@@ -36,7 +36,7 @@ def verify(
     from ..cache.verification.outcome import verification_tables
     from ..extract.verification.verify import verify as run_verify
     from ..settings import load_settings
-    from .printing import print_tables
+    from ..tables import print_tables
 
     resolved = load_settings(config, overrides=overrides(settings, cache_path=cache))
     verification = run_verify(resolved, live=live, seed=seed, sources=not no_sources, mend=mend)

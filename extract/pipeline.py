@@ -19,12 +19,12 @@ from types import FrameType
 import numpy as np
 from numpy.typing import NDArray
 
-from ..atomic import disk_errors, locked_folder, remove_partial
+from ..atomic import locked_folder, remove_partial
 from ..cache.notes import Note, grouped, notes_of
 from ..cache.status import Status
 from ..cache.store import FeatureStore
 from ..configs.device import resolve_device
-from ..errors import OutputExistsError
+from ..errors import OutputExistsError, disk_errors
 from ..progress import Progress, say
 from ..settings import Settings
 from ..wording import count_of, first_of, format_seconds

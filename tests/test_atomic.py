@@ -150,7 +150,7 @@ def test_what_a_disk_refuses_names_the_path(tmp_path: Path, refusal: Exception) 
 
 
 def test_a_vague_failure_on_a_full_disk_is_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("weldcache.atomic._NEARLY_FULL", 1 << 62)
+    monkeypatch.setattr("weldcache.errors._NEARLY_FULL", 1 << 62)
     with pytest.raises(OSError) as told, replaced_file(tmp_path / "x.flac"):
         raise RuntimeError("System error.")
     assert told.value.errno == 28

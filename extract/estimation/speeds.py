@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...atomic import disk_errors, scratch_folder
+from ...atomic import scratch_folder
 from ...cache.arrays import NUMPY_TYPES, FeatureSetSpec
 from ...cache.chunks import write_rows
+from ...errors import disk_errors
 from ...progress import say
 from ...wording import count_of
 from ..batching import AdaptiveEncoder, encode_group

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from weldcache.atomic import disk_errors, locked_folder, read_locked_folder
+from weldcache.atomic import locked_folder, read_locked_folder
 from weldcache.cache import exchange
 from weldcache.cache.arrays import NUMPY_TYPES, ArraySpec, FeatureSetSpec
 from weldcache.cache.exchange import export_hdf5, import_hdf5
@@ -37,6 +37,7 @@ from weldcache.errors import (
     OutputExistsError,
     StoreError,
     WeldcacheError,
+    disk_errors,
 )
 
 # A signalling NaN, a negative NaN with a payload, minus zero, the smallest subnormal, infinity, one.

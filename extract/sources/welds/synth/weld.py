@@ -9,8 +9,8 @@ import numpy as np
 import soundfile
 from jaxtyping import UInt8
 
-from .....atomic import disk_named, scratch_folder
-from .....errors import WeldcacheError
+from .....atomic import scratch_folder
+from .....errors import WeldcacheError, disk_named
 from ..classes import GOOD_CODE
 from .audio import SAMPLE_RATE, weld_sound
 from .defects import weld_state

@@ -4,7 +4,7 @@ import pytest
 from rich.table import Table
 from rich.text import Text
 
-from weldcache.cli import printing
+from weldcache import tables
 
 
 def _table() -> Table:
@@ -19,8 +19,8 @@ def test_nothing_is_cut_where_the_table_has_no_room(
     terminal: bool, columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
-    monkeypatch.setattr(printing.Console, "is_terminal", terminal)
-    printing.print_tables([_table()], narrowest=80)
+    monkeypatch.setattr(tables.Console, "is_terminal", terminal)
+    tables.print_tables([_table()], narrowest=80)
     out = capsys.readouterr().out
     assert ("0.123456789 " * 6).strip() in out and ("a name " * 3).strip() in out
 
@@ -30,10 +30,10 @@ def test_no_name_acts_on_a_terminal(
     terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("TERM", "dumb")
-    monkeypatch.setattr(printing.Console, "is_terminal", terminal)
+    monkeypatch.setattr(tables.Console, "is_terminal", terminal)
     table = Table("model")
     table.add_row(Text("one\x1b]0;owned\x07"))
-    printing.print_tables([table, Text("two\x1b[2J\u202e", style="red"), "three\nlines"])
+    tables.print_tables([table, Text("two\x1b[2J\u202e", style="red"), "three\nlines"])
     out = capsys.readouterr().out
     assert "\x1b" not in out and "\u202e" not in out
     assert r"one\x1b]0;owned" in out and r"two\x1b[2J\u202e" in out and "three\nlines" in out
