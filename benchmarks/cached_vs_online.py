@@ -42,8 +42,7 @@ from weldcache.extract.sources.welds.synth.pipeline import generate
 from weldcache.extract.sources.welds.synth.plan import SynthPlan, plan_for_size
 from weldcache.settings import Settings, load_settings
 from weldcache.train.data.batches import BatchSource, Order
-from weldcache.train.data.feature_reader import FeatureReader
-from weldcache.train.data.requests import shapes_for
+from weldcache.train.data.features import FeatureReader, shapes_for
 from weldcache.train.data.resident import ResidentFeatures, load_resident
 from weldcache.train.loop import train_epochs
 from weldcache.train.pipeline import calibrate

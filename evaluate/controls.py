@@ -10,7 +10,7 @@ from ..cache.status import Status
 from ..cache.store import FeatureStore
 from ..metrics.estimate import Estimate
 from ..metrics.ranking import auroc_interval
-from ..train.data.feature_reader import Rows
+from ..train.data.features import Rows
 from ..train.recipes.recipe import Recipe
 from .scores import Attributes, ScoreTable
 

@@ -8,10 +8,8 @@ import numpy as np
 from ..cache.splits import LEFT_OUT, OFFICIAL
 from ..cache.store import FeatureStore
 from ..errors import MetricError
-from ..train.data.feature_reader import Rows
-from ..train.data.requests import targets_of
-from ..train.data.samples import VALIDATION_SPLIT, split_rows
-from ..train.data.twins import find_twins, in_pairs
+from ..train.data.features import Rows, targets_of
+from ..train.data.samples import VALIDATION_SPLIT, find_twins, in_pairs, split_rows
 from ..train.recipes.recipe import Recipe
 from ..train.runs.trained_run import TrainedRun
 from ..train.tasks import Task

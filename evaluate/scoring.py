@@ -13,8 +13,8 @@ from torch import nn
 from ..cache.status import Status
 from ..cache.store import FeatureStore
 from ..train.data.batches import BatchSource
-from ..train.data.feature_pool import FeaturePool
-from ..train.data.feature_reader import FeatureReader, Rows
+from ..train.data.features import FeatureReader, Rows
+from ..train.data.resident import FeaturePool
 from ..train.data.streamed import StreamedFeatures
 from ..train.runs.trained_run import TrainedRun, Weights
 from ..train.scoring import output_rows, score_rows

@@ -21,8 +21,7 @@ from ..progress import say
 from ..settings import Settings
 from ..wording import count_of, format_seconds
 from .combination import Combination, Labels, Weighting, combine, require_convex
-from .data.feature_reader import FeatureReader, Rows
-from .data.requests import require_features, targets_of
+from .data.features import FeatureReader, Rows, require_features, targets_of
 from .data.samples import ChosenSamples, choose_samples
 from .data.streamed import StreamedFeatures
 from .nn.late_fusion import LateFusion

@@ -18,12 +18,9 @@ from ..progress import say
 from ..settings import Settings
 from ..wording import count_of, format_seconds
 from .data.batches import BatchSource, batches_in_order
-from .data.feature_pool import FeaturePool
-from .data.feature_reader import FeatureReader
-from .data.requests import load_constants, require_features, shapes_for, targets_of
-from .data.resident import load_features
-from .data.samples import TRAIN_SPLIT, VALIDATION_SPLIT, ChosenSamples, choose_samples
-from .data.twins import in_pairs
+from .data.features import FeatureReader, load_constants, require_features, shapes_for, targets_of
+from .data.resident import FeaturePool, load_features
+from .data.samples import TRAIN_SPLIT, VALIDATION_SPLIT, ChosenSamples, choose_samples, in_pairs
 from .display import ShowTraining, describe_epoch, figures_found, training_display
 from .fit import FITTED, fit_run
 from .loggers.logger import LoggedRun

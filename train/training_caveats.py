@@ -10,8 +10,7 @@ from ..cache.splits import LEFT_OUT
 from ..cache.status import Status
 from ..cache.store import FeatureStore
 from ..wording import count_of, listed, shortened
-from .data.feature_reader import Rows
-from .data.requests import classes_of, held_requests, targets_of
+from .data.features import Rows, classes_of, held_requests, targets_of
 from .recipes.recipe import Recipe, limits_of
 
 _NAMED = 3  # classes, before it is said how many more

@@ -10,7 +10,7 @@ from scipy.special import softmax
 from ...errors import MetricError
 from ...metrics.classes import ClassFigures, class_figures, confusion_counts, macro_f1
 from ...metrics.estimate import Estimate, clopper_pearson, span
-from ...train.data.requests import targets_of
+from ...train.data.features import targets_of
 from ...train.runs.documents import Line
 from ...train.runs.folder import RunFolder
 from ...wording import count_of, shortened, visible

@@ -15,7 +15,7 @@ from ...cache.provenance import library_versions
 from ...cache.store import FeatureStore
 from ...metrics.ranking import auroc
 from ...progress import Progress, say
-from ...train.data.feature_pool import FeaturePool
+from ...train.data.resident import FeaturePool
 from ...train.display import ShowTraining, TrainingDisplay, describe_epoch
 from ...train.runs.folder import refuse_links
 from ...train.runs.log import MetricRow

@@ -17,9 +17,8 @@ from ...configs.device import resolve_device
 from ...errors import OutputExistsError, SettingsError, WeldcacheError
 from ...progress import say
 from ...settings import Settings
-from ...train.data.feature_pool import FeaturePool
-from ...train.data.feature_reader import Rows
-from ...train.data.resident import fits_memory
+from ...train.data.features import Rows
+from ...train.data.resident import FeaturePool, fits_memory
 from ...train.runs.folder import RunFolder
 from ...train.types import Needs
 from ...wording import format_size, homes_hidden

@@ -17,9 +17,8 @@ from ...configs.device import resolve_device
 from ...documents import fingerprint
 from ...errors import MetricError, OutputExistsError, SettingsError
 from ...settings import Settings
-from ...train.data.feature_pool import FeaturePool
-from ...train.data.feature_reader import Rows
-from ...train.data.requests import require_features
+from ...train.data.features import Rows, require_features
+from ...train.data.resident import FeaturePool
 from ...train.data.samples import choose_samples
 from ...train.display import ShowTraining
 from ...train.pipeline import train

@@ -23,7 +23,7 @@ from weldcache.evaluate.scores import ScoreTable
 from weldcache.evaluate.scoring import Models, Scorer, Way, load_models, score_split
 from weldcache.evaluate.tasks.anomaly import AnomalyJudge, placed_by
 from weldcache.metrics.ranking import auroc
-from weldcache.train.data.feature_pool import FeaturePool
+from weldcache.train.data.resident import FeaturePool
 from weldcache.train.data.streamed import StreamedFeatures
 from weldcache.train.runs.trained_run import TrainedRun, load_run
 

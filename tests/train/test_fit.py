@@ -13,8 +13,8 @@ from weldcache.cache.store import FeatureStore
 from weldcache.errors import NotFoundError, OutputExistsError, SettingsError
 from weldcache.settings import Settings
 from weldcache.train import fit as fitting
-from weldcache.train.data.feature_pool import FeaturePool
-from weldcache.train.data.feature_reader import FeatureReader
+from weldcache.train.data.features import FeatureReader
+from weldcache.train.data.resident import FeaturePool
 from weldcache.train.data.streamed import StreamedFeatures
 from weldcache.train.fusion import describe_fusion, fuse
 from weldcache.train.pipeline import TrainingSummary, describe_run, train

@@ -24,7 +24,7 @@ from weldcache.metrics.ranking import auroc
 from weldcache.settings import Settings, to_yaml
 from weldcache.train import fusion
 from weldcache.train.combination import Weighting, fit_weights
-from weldcache.train.data.feature_reader import FeatureReader
+from weldcache.train.data.features import FeatureReader
 from weldcache.train.data.samples import split_rows
 from weldcache.train.data.streamed import StreamedFeatures
 from weldcache.train.fusion import FusionSummary, describe_fusion, fuse

@@ -15,7 +15,7 @@ from weldcache.cache.store import FeatureStore
 from weldcache.errors import FingerprintError, NotFoundError, OutputExistsError, TrainingError
 from weldcache.metrics.ranking import auroc
 from weldcache.settings import Settings
-from weldcache.train.data.feature_reader import FeatureReader
+from weldcache.train.data.features import FeatureReader
 from weldcache.train.data.samples import ChosenSamples
 from weldcache.train.data.streamed import StreamedFeatures
 from weldcache.train.pipeline import TrainingSummary, describe_run, train

@@ -12,7 +12,7 @@ from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
 from weldcache.metrics.ranking import auroc
 from weldcache.settings import Settings
-from weldcache.train.data.feature_reader import FeatureReader
+from weldcache.train.data.features import FeatureReader
 from weldcache.train.data.resident import load_resident
 from weldcache.train.data.streamed import StreamedFeatures
 from weldcache.train.pipeline import train

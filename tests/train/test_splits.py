@@ -13,7 +13,7 @@ from weldcache.cache.store import FeatureStore
 from weldcache.cache.targets import LABEL, target_of
 from weldcache.errors import FingerprintError, NotFoundError, OutputExistsError
 from weldcache.settings import Settings
-from weldcache.train.data.feature_pool import FeaturePool
+from weldcache.train.data.resident import FeaturePool
 from weldcache.train.pipeline import train
 from weldcache.train.runs.trained_run import load_run
 

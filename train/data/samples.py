@@ -1,4 +1,8 @@
-"""Which rows of a store take part: those that the task trains on, and of the validation split those it measures on."""
+"""Which rows of a store take part: those that the task trains on, and of the validation split those it measures on.
+
+A recording that is trained on judges nothing under another name: such twins are found by the hashes that the store
+keeps of the files that its rows were made from.
+"""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -11,15 +15,16 @@ from ...cache.splits import LEFT_OUT
 from ...cache.status import Status
 from ...cache.store import FeatureStore
 from ...errors import NotFoundError, SettingsError
-from ...wording import count_of, listed
+from ...wording import count_of, listed, shortened
 from ..recipes.recipe import Fitted, Recipe, limits_of
 from ..tasks import Task
-from .feature_reader import Rows
-from .requests import targets_of
-from .twins import find_twins
+from .features import Rows, targets_of
 
 TRAIN_SPLIT = "train"
 VALIDATION_SPLIT = "val"
+
+_NO_FILES = -1
+_FEW = 2  # rows; what more are all made from is no recording of any of them
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,3 +186,64 @@ def _require_rows(
             f"{there} there; at least {least} are needed. Run `weldcache extract --split {split}` if some were not "
             "extracted yet; otherwise look at `weldcache info` for what they lack, and at how the data is split."
         )
+
+
+@dataclass(frozen=True)
+class Twins:
+    """Of rows that were compared with others, those that share files with one of them: key by key.
+
+    Attributes:
+        same: most of the modalities that both have come from the same files: one recording under two names.
+        sharing: fewer do. One file that stands for many, such as the silence of a failed microphone, is no recording
+            that was seen before.
+    """
+
+    same: Mapping[str, str]
+    sharing: Mapping[str, str]
+
+
+def find_twins(store: FeatureStore, rows: Rows, others: Rows, *, recipe: Recipe) -> Twins:
+    """Compare the files of `rows` with those of `others`, modality by modality as `recipe` looks at them."""
+    codes = _file_codes(store, recipe, np.union1d(rows, others))
+    known, same, sharing = codes[others], dict[str, str](), dict[str, str]()
+    shared = np.zeros(codes.shape, dtype=bool)
+    for place, column in enumerate(codes.T):
+        shared[:, place] = np.isin(column, known[:, place]) & (column != _NO_FILES)
+    for row in rows[shared[rows].any(axis=1)]:  # nearly nobody
+        both = (known != _NO_FILES) & (codes[row] != _NO_FILES)
+        equal = (known == codes[row]) & both
+        share = equal.sum(axis=1) / np.maximum(1, both.sum(axis=1))
+        share[others == row] = 0
+        nearest = int(share.argmax())
+        if share[nearest] > 0:
+            found = same if share[nearest] > 0.5 else sharing
+            found[str(store.index.keys[row])] = str(store.index.keys[others[nearest]])
+    return Twins(same, sharing)
+
+
+def in_pairs(twins: Mapping[str, str]) -> str:
+    """Who is whom, in words: the first few."""
+    return shortened([f"{key} = {other}" for key, other in twins.items()], most=3)
+
+
+def _file_codes(store: FeatureStore, recipe: Recipe, rows: Rows) -> NDArray[np.int64]:
+    """For each row of the store and each modality a number that stands for the contents of its files; of other rows
+    than `rows`, and where there are none, `_NO_FILES`."""
+    numbers: dict[frozenset[str], int] = {}
+    needs = recipe.needs()
+    modalities = list(needs.modalities.values())
+    of_modalities = {name for names in modalities for name in names}
+    modalities += [(name,) for name in needs.feature_sets if name not in of_modalities]
+    codes = np.full((len(store.index), len(modalities)), _NO_FILES, dtype=np.int64)
+    for place, names in enumerate(modalities):
+        for name in names:
+            complete = rows[store.status(name)[rows] == Status.COMPLETE]
+            for row, files in zip(complete.tolist(), store.sources(name, complete), strict=True):
+                # Sets of one modality, such as the blocks of the photographs, are made from the same files.
+                if files:
+                    contents = frozenset(file.sha256 for file in files)
+                    codes[row, place] = numbers.setdefault(contents, len(numbers))
+        made = codes[:, place] != _NO_FILES
+        if made.sum() > _FEW and len(np.unique(codes[made, place])) == 1:
+            codes[:, place] = _NO_FILES  # of the one table that the numbers of all stand in
+    return codes

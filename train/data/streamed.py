@@ -15,7 +15,7 @@ import torch
 
 from ..types import Batch, mapped
 from .batches import Order
-from .feature_reader import FeatureReader, Rows
+from .features import FeatureReader, Rows
 
 READ_AHEAD_BYTES = 2**30
 _MOST_AHEAD = 8  # batches; more would hide no more waiting

@@ -14,8 +14,7 @@ from ...cache.store import FeatureStore
 from ...errors import FingerprintError, NotFoundError, TrainingError
 from ...settings import Settings
 from ...wording import count_of
-from ..data.feature_reader import Rows
-from ..data.requests import shapes_for
+from ..data.features import Rows, shapes_for
 from ..precision import Precision
 from ..recipes.recipe import Measured, Recipe, make_recipe
 from ..state import Best

@@ -30,7 +30,7 @@ from weldcache.evaluate.trials import plan
 from weldcache.evaluate.trials import trial as one_trial
 from weldcache.evaluate.trials.bench import Bench
 from weldcache.evaluate.trials.variant_list import VariantList, load_variant_list
-from weldcache.train.data import feature_pool
+from weldcache.train.data import resident
 from weldcache.train.recipes import video_autoencoder
 from weldcache.train.runs.trained_run import load_run
 from weldcache.train.types import Batch, FeatureRequest, Losses, Needs, Prediction
@@ -142,13 +142,13 @@ def test_each_array_is_loaded_once(
     run_bench: RunBench, write_list: WriteList, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     loaded: list[str] = []
-    load_resident = feature_pool.load_resident
+    load_resident = resident.load_resident
 
     def counting(reader: Any, rows: Any, **keywords: Any) -> Any:
         loaded.extend(request.name for request in reader.requests)
         return load_resident(reader, rows, **keywords)
 
-    monkeypatch.setattr(feature_pool, "load_resident", counting)
+    monkeypatch.setattr(resident, "load_resident", counting)
     variants = {**PLAIN, "block 4": {"set": {"recipe.blocks": [4]}}, "whole": {"set": {"recipe.missing": "leave_out"}}}
     assert run_bench(write_list(variants), seeds=[0]).complete
     assert len(loaded) == len(set(loaded))

@@ -8,7 +8,7 @@ import torch
 
 from weldcache.cache.store import FeatureStore
 from weldcache.train.data.batches import BatchSource, Order, batches_in_order, shuffled_batches
-from weldcache.train.data.feature_reader import FeatureReader, Rows
+from weldcache.train.data.features import FeatureReader, Rows
 from weldcache.train.types import Batch, FeatureRequest, Needs
 
 NEEDS = Needs(

@@ -6,9 +6,8 @@ import torch
 from weldcache.cache.store import FeatureStore
 from weldcache.tests.train.data.contract import NEEDS, BatchSourceContract
 from weldcache.train.data.batches import BatchSource
-from weldcache.train.data.feature_pool import FeaturePool
-from weldcache.train.data.feature_reader import FeatureReader, Rows
-from weldcache.train.data.resident import load_resident
+from weldcache.train.data.features import FeatureReader, Rows
+from weldcache.train.data.resident import FeaturePool, load_resident
 from weldcache.train.data.streamed import StreamedFeatures
 
 CPU = torch.device("cpu")

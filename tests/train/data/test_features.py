@@ -10,11 +10,9 @@ from weldcache.cache.store import FeatureStore
 from weldcache.cache.tensors import read_tensor
 from weldcache.cache.writer import StoreWriter
 from weldcache.errors import NotFoundError, SettingsError, StoreError, TrainingError
-from weldcache.train.data import feature_reader, resident
-from weldcache.train.data.feature_pool import FeaturePool
-from weldcache.train.data.feature_reader import FeatureReader
-from weldcache.train.data.requests import require_features, shapes_for
-from weldcache.train.data.resident import load_resident
+from weldcache.train.data import features, resident
+from weldcache.train.data.features import FeatureReader, require_features, shapes_for
+from weldcache.train.data.resident import FeaturePool, load_resident
 from weldcache.train.data.samples import choose_samples
 from weldcache.train.data.streamed import StreamedFeatures
 from weldcache.train.recipes.causal_film.recipe import CausalFilmRecipe
@@ -109,7 +107,7 @@ def test_a_pool_reads_each_array_once_however_many_ask(
         read.extend([name] if len(rows) else [])
         return read_tensor(store, name, rows, **out)
 
-    monkeypatch.setattr(feature_reader, "read_tensor", counting)
+    monkeypatch.setattr(features, "read_tensor", counting)
     mark(toy_store, "video", [41])
     pool = FeaturePool(toy_store, np.array([9, 8, 40, 41, 42, 3]), device=CPU)
     assert pool.num_bytes(Needs(PATCHES)) == FeatureReader(toy_store, PATCHES).num_bytes(6)

@@ -10,8 +10,7 @@ from weldcache.errors import TrainingError
 from weldcache.settings import Settings
 from weldcache.train.data import resident
 from weldcache.train.data.batches import BatchSource
-from weldcache.train.data.feature_reader import FeatureReader
-from weldcache.train.data.requests import shapes_for
+from weldcache.train.data.features import FeatureReader, shapes_for
 from weldcache.train.data.resident import Loading, ResidentFeatures, load_features
 from weldcache.train.data.samples import choose_samples
 from weldcache.train.data.streamed import StreamedFeatures

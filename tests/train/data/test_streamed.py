@@ -19,9 +19,9 @@ from weldcache.cache.store import FeatureStore
 from weldcache.cache.tensors import read_tensor, to_storage
 from weldcache.cache.writer import StoreWriter
 from weldcache.errors import StoreError
-from weldcache.train.data import feature_reader, resident
+from weldcache.train.data import features, resident
 from weldcache.train.data.batches import batches_in_order, shuffled_batches
-from weldcache.train.data.feature_reader import FeatureReader
+from weldcache.train.data.features import FeatureReader
 from weldcache.train.data.resident import load_resident
 from weldcache.train.data.streamed import Buffer, ReusedBuffers, StreamedFeatures
 from weldcache.train.types import FeatureRequest
@@ -139,7 +139,7 @@ def test_no_more_batches_wait_than_the_budget_allows(
             num_read.append(len(rows))
         return read_tensor(store, name, rows, out=out)
 
-    monkeypatch.setattr(feature_reader, "read_tensor", counting)
+    monkeypatch.setattr(features, "read_tensor", counting)
     allowed = int(budget * FeatureReader(toy_store, REQUESTS).num_bytes(2))
     streamed = StreamedFeatures(FeatureReader(toy_store, REQUESTS), np.arange(num_rows), CPU, read_ahead_bytes=allowed)
     assert streamed.num_ahead(batch_size=2) == ahead
@@ -174,7 +174,7 @@ def test_a_buffer_is_not_written_before_the_device_has_copied_it(
         events.append("read")
         return read_tensor(store, name, rows, out=out)
 
-    monkeypatch.setattr(feature_reader, "read_tensor", noted)
+    monkeypatch.setattr(features, "read_tensor", noted)
     reader = FeatureReader(toy_store, [PATCHES])
     memory = reader.empty(3, device=CPU)
     events.clear()

@@ -11,7 +11,7 @@ from weldcache.cache.index import index_of
 from weldcache.cache.status import SourceFile
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
-from weldcache.train.data.twins import find_twins
+from weldcache.train.data.samples import find_twins
 from weldcache.train.types import FeatureRequest, Needs
 
 ROWS = 4

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from weldcache.cache.store import FeatureStore
-from weldcache.train.data.feature_reader import FeatureReader
-from weldcache.train.data.requests import load_constants, shapes_for
+from weldcache.train.data.features import FeatureReader, load_constants, shapes_for
 from weldcache.train.recipes.causal_film.module import CalibratedCausalFilm, film_features
 from weldcache.train.recipes.causal_film.recipe import CausalFilmRecipe
 from weldcache.train.recipes.causal_film.settings import CausalFilmSettings

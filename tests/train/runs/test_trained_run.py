@@ -8,7 +8,7 @@ import torch
 
 from weldcache.cache.store import FeatureStore
 from weldcache.settings import Settings
-from weldcache.train.data.feature_pool import FeaturePool
+from weldcache.train.data.resident import FeaturePool
 from weldcache.train.data.samples import choose_samples
 from weldcache.train.pipeline import train
 from weldcache.train.runs.trained_run import TrainedRun, Weights, load_run

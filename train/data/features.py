@@ -1,0 +1,169 @@
+"""What a recipe needs of a store: whether the store has it and in which shapes; and reading it as batches.
+
+Arrays, which rows have those that rows may lack, and targets.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...cache.status import Status
+from ...cache.store import FeatureStore
+from ...cache.targets import LABEL
+from ...cache.tensors import read_tensor
+from ...errors import NotFoundError
+from ..recipes.recipe import Recipe
+from ..types import Batch, FeatureRequest, Shapes, mapped
+
+Rows = NDArray[np.int64]
+"""Row numbers in a store."""
+
+
+def require_features(store: FeatureStore, recipe: Recipe) -> None:
+    """Refuse a store that lacks something that the recipe needs.
+
+    Raises:
+        NotFoundError: the message names what is missing, what is there, and what to do.
+    """
+    needs, held = recipe.needs(), (*store.feature_sets, *store.constants)
+    missing = [name for name in needs.names if name not in held]
+    if missing:
+        raise NotFoundError(
+            f"{store.path} has no features {', '.join(missing)}; it has {', '.join(held) or 'none yet'}. "
+            f"{recipe.advice(missing, held=held)}"
+        )
+    for request in needs.features:
+        arrays = store.arrays(request.feature_set)
+        if request.array not in arrays and not request.where_held:
+            raise NotFoundError(
+                f"{store.path} has no array {request.name}; {request.feature_set} has {', '.join(arrays)}. Choose one "
+                "of these, if the recipe lets you, or run `weldcache extract` of this version into another --cache."
+            )
+    targets = targets_of(store)
+    if unknown := [name for name in needs.targets if name not in targets]:
+        raise NotFoundError(
+            f"{store.path} has no target {', '.join(unknown)}, from which the recipe learns; it has "
+            f"{', '.join(targets)}. Choose one of these, or a data set that tells it."
+        )
+
+
+def targets_of(store: FeatureStore) -> Mapping[str, NDArray[np.generic]]:
+    """What is to be predicted, one entry a row of the store, by name; -1 or NaN where it is not known."""
+    labels = {LABEL.name: store.index.labels}
+    others = {name: target for name, target in store.index.targets.items() if name not in labels}
+    return labels | {
+        # Codes of classes index tensors, which takes 64 bits.
+        name: target.values.astype(np.int64) if target.spec.is_integer else target.values
+        for name, target in others.items()
+        if not target.spec.is_ragged
+    }
+
+
+def classes_of(store: FeatureStore, recipe: Recipe) -> Mapping[str, tuple[str, ...]]:
+    """Names of the classes, in the order of their codes, of each target that a recipe learns from and that has some."""
+    specs = {name: store.index.targets[name].spec for name in recipe.needs().targets if name in store.index.targets}
+    return {name: spec.classes for name, spec in specs.items() if spec.classes is not None}
+
+
+def held_requests(store: FeatureStore, requests: Iterable[FeatureRequest]) -> tuple[FeatureRequest, ...]:
+    """Those arrays that batches have: all but what is asked for where it is held, and is not."""
+    return tuple(
+        request for request in requests if not request.where_held or request.array in store.arrays(request.feature_set)
+    )
+
+
+def load_constants(store: FeatureStore, recipe: Recipe) -> Mapping[str, Tensor]:
+    """The constants that a recipe needs, by name."""
+    return {name: torch.from_numpy(store.constant(name)) for name in recipe.needs().constants}
+
+
+def shapes_for(store: FeatureStore, recipe: Recipe) -> Shapes:
+    """Shapes of everything that a recipe needs: what its module is built from."""
+    requests = held_requests(store, recipe.needs().features)
+    arrays = {request.name: store.array_spec(request.name).shape for request in requests}
+    constants = {name: tuple(value.shape) for name, value in load_constants(store, recipe).items()}
+    classes = {f"classes/{target}": (len(names),) for target, names in classes_of(store, recipe).items()}
+    return {**arrays, **constants, **classes}
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureReader:
+    """Reads rows as batches on the CPU."""
+
+    store: FeatureStore
+    requests: Sequence[FeatureRequest]
+    targets: Sequence[str] = ()
+
+    def only(self, arrays: Collection[str] | None) -> "FeatureReader":
+        """A reader of the arrays and targets of these names; None: of everything."""
+        if arrays is None:
+            return self
+        requests = [request for request in self.requests if request.name in arrays]
+        return FeatureReader(self.store, requests, [name for name in self.targets if name in arrays])
+
+    def num_bytes(self, num_rows: int) -> int:
+        """Memory that so many rows take, without reading any."""
+        return num_rows * sum(like.element_size() * like.shape[1:].numel() for like in self._no_rows.tensors())
+
+    def empty(self, num_rows: int, *, device: torch.device, pinned: bool = False) -> Batch:
+        """Memory for so many rows, not filled; `pinned`: such as the host's that a GPU copies from."""
+
+        def empty(like: Tensor) -> Tensor:
+            return torch.empty((num_rows, *like.shape[1:]), dtype=like.dtype, device=device, pin_memory=pinned)
+
+        return mapped(empty, self._no_rows)
+
+    def read(self, rows: Rows, *, out: Batch | None = None) -> Batch:
+        """Read these rows, into the memory of `out` where given.
+
+        Raises:
+            StoreError: if a row that should be complete is not, or its chunk is missing or damaged.
+        """
+        read = Batch(
+            {
+                request.name: self._array(request, rows, out=None if out is None else out.features[request.name])
+                for request in held_requests(self.store, self.requests)
+            },
+            {name: torch.from_numpy(held[rows]) for name, held in self._present.items()},
+            {name: torch.from_numpy(values[rows]) for name, values in self._targets.items()},
+        )
+        if out is None:
+            return read
+        # A byte or so a row: the detour through memory of their own costs nothing.
+        for values, memory in ((read.present, out.present), (read.targets, out.targets)):
+            for name, tensor in values.items():
+                memory[name].copy_(tensor)
+        return out
+
+    def _array(self, request: FeatureRequest, rows: Rows, *, out: Tensor | None) -> Tensor:
+        """One array; zeros for rows that lack an optional feature set."""
+        held = self._present[request.feature_set][rows] if request.feature_set in self._present else None
+        if held is None or held.all():
+            return read_tensor(self.store, request.name, rows, out=out)
+        values = read_tensor(self.store, request.name, rows[held])
+        filled = values.new_empty((len(rows), *values.shape[1:])) if out is None else out
+        filled.zero_()
+        filled[torch.from_numpy(held)] = values
+        return filled
+
+    @cached_property
+    def _no_rows(self) -> Batch:
+        """What tells types and shapes."""
+        return self.read(np.empty(0, np.int64))
+
+    @cached_property
+    def _present(self) -> Mapping[str, NDArray[np.bool_]]:
+        """For each optional feature set, whether each row of the store has it."""
+        optional = dict.fromkeys(request.feature_set for request in self.requests if request.optional)
+        return {name: self.store.status(name) == Status.COMPLETE for name in optional}
+
+    @cached_property
+    def _targets(self) -> Mapping[str, NDArray[np.generic]]:
+        """Those that are asked for, of each row of the store."""
+        known = targets_of(self.store)
+        return {name: known[name] for name in self.targets}
