@@ -34,8 +34,9 @@ from weldcache.cache.tensors import read_tensor
 from weldcache.extract.backbones.random_backbone import save_random_backbone
 from weldcache.extract.backbones.spec import Family
 from weldcache.extract.features.kind import Encoder, Prepared
-from weldcache.extract.features.load import load_features, num_workers
 from weldcache.extract.pipeline import extract
+from weldcache.extract.request import load_features
+from weldcache.extract.sides import num_workers
 from weldcache.extract.sources.open import open_source
 from weldcache.extract.sources.source import Sample
 from weldcache.extract.sources.welds.synth.pipeline import generate

@@ -32,14 +32,13 @@ from .batching import AdaptiveEncoder, Encoded, encode_group
 from .estimation.estimate import plan_and_estimate, require_disk_space
 from .estimation.tables import describe
 from .features.kind import Encoder, Prepared
-from .features.load import num_workers
 from .group_writer import GroupWriter
 from .plan import ExtractPlan
 from .pool.decode_pool import DecodePool
 from .pool.read_task import ReadTask
 from .reconcile import reconcile
 from .request import Request, make_request
-from .sides import bottleneck, cores_left_to, describe_busy, device_clock
+from .sides import bottleneck, cores_left_to, describe_busy, device_clock, num_workers
 
 _WORTH_MEASURING = 4  # groups to do; the speeds are measured in the time that one or two take
 _KINDS_SHOWN = 20  # of notes, at the end

@@ -6,23 +6,31 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from ..cache.description import USUAL_NOUN
 from ..cache.index import Index, index_with
 from ..cache.status import Status
 from ..cache.store import FeatureStore
 from ..cache.targets import LABEL, NORMAL, TargetSpec, target_of
+from ..configs.device import resolve_device
 from ..documents import Json
 from ..errors import NotFoundError
 from ..settings import Settings
 from ..wording import count_of
-from .features.kind import Constant, Encoder
-from .features.load import load_features
+from .backbones.load import BackboneLoader
+from .backbones.pretrained import Placement
+from .features.kind import Constant, Encoder, Tools
 from .features.settings import StreamSettings
 from .plan import ExtractPlan, plan_extraction
 from .pool.decoder import Limits
+from .settings import KINDS
 from .sources.open import open_source
 from .sources.source import SPLITS, Sample
+
+DEMO_FOLDER = "demo_backbones"  # beside the cache
+
+_PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -154,4 +162,40 @@ def _require_files(root: Path, samples: Sequence[Sample], streams: Sequence[str]
     raise NotFoundError(
         f"Not one file is there of the {count_of(len(samples), noun)} that {root} lists (the first: {why}). Check "
         "data.root, and whether the recordings are in it."
+    )
+
+
+@dataclass(frozen=True)
+class LoadedFeatures:
+    """What makes the features asked for, by name: encoders go over samples, constants belong to the whole store."""
+
+    encoders: dict[str, Encoder]
+    constants: dict[str, Constant]
+
+
+def load_features(settings: Settings, names: Sequence[str]) -> LoadedFeatures:
+    """What makes each of the features `names`.
+
+    Raises:
+        BackboneError: if a backbone cannot be had or does not offer what is asked.
+    """
+    tools = Tools(_backbone_loader(settings), settings.cache.dtype)
+    made = {}
+    for name in names:
+        section = settings.features[name]
+        made[name] = KINDS.code(section.kind)(name, section, tools)
+    return LoadedFeatures(
+        encoders={name: one for name, one in made.items() if isinstance(one, Encoder)},
+        constants={name: one for name, one in made.items() if isinstance(one, Constant)},
+    )
+
+
+def _backbone_loader(settings: Settings) -> BackboneLoader:
+    """The loader for these settings' device, arithmetic and demo models."""
+    device = resolve_device(settings.extract.device, setting="extract.device")
+    automatic = torch.bfloat16 if device.type == "cuda" else torch.float32
+    return BackboneLoader(
+        placement=Placement(device=device, dtype=_PRECISIONS.get(settings.extract.precision, automatic)),
+        demo_folder=settings.cache.path.parent / DEMO_FOLDER,
+        demo_seed=settings.extract.demo_seed,
     )

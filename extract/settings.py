@@ -11,6 +11,8 @@ from pydantic import Field
 
 from ..configs.section import ChosenFrom, Device, Positive, Registered, Registry, Section, StoreName
 
+SOURCE = "What the data set is; auto goes by the names in its folder."
+
 _SOURCES, _FEATURES = "weldcache.extract.sources", "weldcache.extract.features"
 
 
@@ -36,7 +38,7 @@ SOURCES = Registry(
     kept=("root",),
     shipped={
         "auto": Registered(f"{_SOURCES}.open:AutoSettings", f"{_SOURCES}.open:open_auto"),
-        "welds": Registered(f"{_SOURCES}.welds.settings:WeldsSettings", f"{_SOURCES}.welds.open:open_welds"),
+        "welds": Registered(f"{_SOURCES}.welds.classes:WeldsSettings", f"{_SOURCES}.welds.open:open_welds"),
         "folder": Registered(f"{_SOURCES}.folder:FolderSettings", f"{_SOURCES}.folder:FolderSource"),
         "table": Registered(f"{_SOURCES}.table:TableSettings", f"{_SOURCES}.table:TableSource"),
     },

@@ -10,7 +10,12 @@ from contextlib import contextmanager
 
 import torch
 
+from ..configs.device import resolve_device
+from .settings import ExtractSettings
+
 SIDES = ("decode", "backbones", "disk")
+
+_MOST_WORKERS = 32
 
 
 @contextmanager
@@ -48,6 +53,15 @@ def bottleneck(shares: Mapping[str, float]) -> str:
 def num_cores() -> int:
     """Cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def num_workers(settings: ExtractSettings) -> int:
+    """Decode processes: as set, or by the cores that this process may use."""
+    if settings.workers != "auto":
+        return settings.workers
+    cores = num_cores()
+    beside_gpu = resolve_device(settings.device, setting="extract.device").type == "cuda"
+    return max(1, min(_MOST_WORKERS, cores - 1 if beside_gpu else cores // 2))
 
 
 @contextmanager

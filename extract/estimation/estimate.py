@@ -19,11 +19,10 @@ from ...progress import say
 from ...settings import Settings
 from ...wording import format_size, listed
 from ..batching import CPU_GROUP_SIZE
-from ..features.load import num_workers
 from ..plan import ExtractPlan
 from ..reconcile import stale_rows
 from ..request import Request, make_request
-from ..sides import bottleneck, num_cores
+from ..sides import bottleneck, num_cores, num_workers
 from .group_size import choose_group_size, known_group_size
 from .speeds import Cost, Speeds, existing_folder, measure_speeds
 

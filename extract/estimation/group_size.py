@@ -13,8 +13,8 @@ from ...configs.device import resolve_device
 from ...settings import Settings
 from ..batching import CPU_GROUP_SIZE, AdaptiveEncoder, encode_group
 from ..features.kind import Encoder, Prepared
-from ..features.load import num_workers
 from ..request import Request
+from ..sides import num_workers
 from .speeds import ReadSamples, read_samples
 
 _LARGEST = 64  # beyond it a batch gains nothing, and an interruption costs a group

@@ -15,7 +15,7 @@ from ..decode.decoded import VideoClip
 from ..decode.sensor import arc_on_window
 from ..decode.video import Window, decode_video, lit_window
 from ..sources.source import Sample
-from ..sources.welds.sensors import WELDING_MACHINE
+from ..sources.welds.run_folder import WELDING_MACHINE
 from .kind import OPENCV, Features, Prepared, StreamReader, Tools, arc_on_array, made_by
 from .settings import SENSOR_LIMITS, FilmSettings
 

@@ -9,7 +9,7 @@ from ...cache.arrays import ArraySpec, FeatureSetSpec
 from ..decode.sensor import decode_sensors
 from ..decode.sensor_rows import SeriesFormat
 from ..sources.source import Sample
-from ..sources.welds.sensors import WELDING_MACHINE
+from ..sources.welds.run_folder import WELDING_MACHINE
 from .kind import Features, Prepared, StreamReader, Tools, arc_on_array, made_by
 from .settings import SENSOR_LIMITS, SeriesSettings
 

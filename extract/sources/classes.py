@@ -4,11 +4,29 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
+from typing import Annotated
+
+from pydantic import Field
 
 from ...cache.targets import DEFECT, LABEL, NORMAL, TargetSpec, TargetValue
+from ..settings import DataSettings
 from .source import Sample
 
 GOOD = "good"  # means normal without being listed
+
+
+class ClassSettings(DataSettings):
+    """How the names of classes are read."""
+
+    normal_classes: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        (
+            *("OK", "normal", "no defect", "no defects", "defect free", "without defects", "flawless", "sound"),
+            *("acceptable", "passed", "gut", "in Ordnung", "i. O.", "fehlerfrei", "bon", "bueno", "buono", "норма"),
+            *("良好", "正常", "合格", "无缺陷", "정상"),
+        ),
+        description="Classes that are normal besides good, in any writing; every other is a defect.",
+    )
+
 
 # What stands in a column of classes where nobody has looked at the sample yet.
 _UNLABELLED = (

@@ -19,10 +19,10 @@ from ...cache.targets import NORMAL, TargetSpec
 from ...errors import NotFoundError, SourceError, reason_of
 from ...progress import say
 from ...wording import count_of, shortened, visible
-from .classes import GOOD, is_one_of, target_specs, targets_of_classes
-from .group_split import draw_splits
+from ..settings import SOURCE
+from .classes import GOOD, ClassSettings, is_one_of, target_specs, targets_of_classes
+from .group_split import SplitSettings, draw_splits
 from .listing import PICTURE_FORMATS, Listing, composed, list_folder, of_formats
-from .settings import SOURCE, ClassSettings, SplitSettings
 from .source import Sample, Split
 
 SPLIT_FOLDERS: dict[str, Split] = {

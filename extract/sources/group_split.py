@@ -3,11 +3,21 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from pydantic import Field
 
 from ...cache.targets import NORMAL
+from ...configs.section import Fraction, Section
 from ...errors import SettingsError
 from .classes import GOOD
 from .source import Sample, Split
+
+
+class SplitSettings(Section):
+    """How splits are drawn where the data set does not say them."""
+
+    val_fraction: Fraction = Field(0.2, description="Share of normal groups for validation, where no split is told.")
+    test_fraction: Fraction = Field(0.2, description="Share of normal groups for test, where no split is told.")
+    split_seed: int = Field(0, ge=0, description="Seed of the splits that are drawn.")
 
 
 def draw_splits(samples: Sequence[Sample], *, val_fraction: float, test_fraction: float, seed: int) -> dict[str, Split]:

@@ -4,14 +4,13 @@ from pydantic import Field
 
 from ...errors import NotFoundError
 from ...progress import say
-from ..settings import SOURCES, DataSettings
+from ..settings import SOURCE, SOURCES, DataSettings
 from .folder import FolderSettings, FolderSource, tells_folders
 from .listing import names_in
-from .settings import SOURCE
 from .source import Source
+from .welds.classes import WeldsSettings
 from .welds.folders import GOOD_FOLDER
 from .welds.open import find_welds
-from .welds.settings import WeldsSettings
 
 _MEND = (
     "Name the data set's folder with --data or --set data.root=PATH, and what it is with --set data.source=NAME; or "

@@ -22,11 +22,11 @@ from ...documents import decoded, read_regular_file
 from ...errors import NotFoundError, SourceError, reason_of
 from ...progress import say
 from ...wording import brief, count_of, listed, nearest_hint
-from .classes import GOOD, is_one_of, is_unlabelled, target_specs, targets_of_classes
+from ..settings import SOURCE
+from .classes import GOOD, ClassSettings, is_one_of, is_unlabelled, target_specs, targets_of_classes
 from .folder import SPLIT_FOLDERS
-from .group_split import draw_splits
+from .group_split import SplitSettings, draw_splits
 from .listing import composed
-from .settings import SOURCE, ClassSettings, SplitSettings
 from .source import Sample, Split
 
 Column = Annotated[str, Field(min_length=1)]

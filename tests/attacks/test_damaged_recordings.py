@@ -15,7 +15,7 @@ import soundfile
 from weldcache.errors import DecodeError
 from weldcache.extract.decode.audio import decode_audio
 from weldcache.extract.decode.sensor import decode_sensors
-from weldcache.extract.sources.welds.sensors import WELDING_MACHINE
+from weldcache.extract.sources.welds.run_folder import WELDING_MACHINE
 
 HEADER = "Date,Time,Pressure,CO2 Weld Flow,Feed,Primary Weld Current,Wire Consumed,Secondary Weld Voltage,Remarks "
 

@@ -25,10 +25,10 @@ from weldcache.extract.backbones.random_backbone import save_random_backbone
 from weldcache.extract.decode.sensor import read_sensor_table
 from weldcache.extract.estimation import estimate
 from weldcache.extract.features.kind import Encoder, Features, Prepared, Reader
-from weldcache.extract.features.load import LoadedFeatures, load_features
 from weldcache.extract.pipeline import describe_summary, extract, kept_interrupt
+from weldcache.extract.request import LoadedFeatures, load_features
 from weldcache.extract.sources.open import open_source
-from weldcache.extract.sources.welds.sensors import WELDING_MACHINE
+from weldcache.extract.sources.welds.run_folder import WELDING_MACHINE
 from weldcache.settings import Settings, load_settings
 
 ARRAYS = (

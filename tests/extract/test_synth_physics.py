@@ -9,12 +9,11 @@ from weldcache.extract.sources.welds.classes import CLASS_NAMES, DEFECT_CODES
 from weldcache.extract.sources.welds.synth.audio import weld_sound
 from weldcache.extract.sources.welds.synth.defects import CAUSAL_BREAK_CODES, CAUSAL_BREAK_SHARE, weld_state
 from weldcache.extract.sources.welds.synth.photographs import Photograph, weld_photographs
-from weldcache.extract.sources.welds.synth.plan import plan_for_size
+from weldcache.extract.sources.welds.synth.plan import Purpose, plan_for_size, stream
 from weldcache.extract.sources.welds.synth.recording import recording_of, session_look
 from weldcache.extract.sources.welds.synth.roster import Weld, list_welds
 from weldcache.extract.sources.welds.synth.sensors import sensor_readings, sensor_times
 from weldcache.extract.sources.welds.synth.state import WeldState
-from weldcache.extract.sources.welds.synth.streams import Purpose, stream
 from weldcache.extract.sources.welds.synth.video import weld_frames
 
 PLAN = plan_for_size("tiny")

@@ -15,8 +15,7 @@ from weldcache.cache.targets import TargetSpec
 from weldcache.errors import NotFoundError, SourceError
 from weldcache.extract.settings import DataSettings
 from weldcache.extract.sources.classes import target_specs, targets_of_classes
-from weldcache.extract.sources.group_split import draw_splits
-from weldcache.extract.sources.settings import SplitSettings
+from weldcache.extract.sources.group_split import SplitSettings, draw_splits
 from weldcache.extract.sources.source import Sample
 
 

@@ -16,9 +16,8 @@ from ..classes import target_specs
 from ..group_split import check_fractions, split_groups
 from ..listing import composed
 from ..source import Sample, Split
-from .classes import CLASS_NAMES, GOOD, GOOD_CODE
+from .classes import CLASS_NAMES, GOOD, GOOD_CODE, class_code_of
 from .run_folder import RECORDING_SUFFIXES, collect_run
-from .run_name import class_code_of
 
 GOOD_FOLDER = "good_weld"
 DEFECT_FOLDER = "defect_data_weld"

@@ -18,10 +18,8 @@ from ....wording import brief, count_of, shortened
 from ..classes import target_specs
 from ..listing import composed
 from ..source import SPLITS, Sample, Split
-from .classes import CLASS_NAMES, GOOD, class_name_of, is_unlabelled
+from .classes import CLASS_NAMES, GOOD, WeldsSettings, class_code_of, class_name_of, is_unlabelled
 from .run_folder import collect_run
-from .run_name import class_code_of
-from .settings import WeldsSettings
 
 MANIFEST_NAME = "manifest.csv"
 TEXT_SETTINGS = ("WELD_TYPE", "STEEL_TYPE")

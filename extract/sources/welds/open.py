@@ -5,9 +5,9 @@ from collections.abc import Collection
 from ....errors import NotFoundError
 from ..listing import names_in
 from ..source import Source
+from .classes import WeldsSettings
 from .folders import DEFECT_FOLDER, GOOD_FOLDER, FolderSource
 from .manifest import MANIFEST_NAME, ManifestSource
-from .settings import WeldsSettings
 
 
 def open_welds(settings: WeldsSettings) -> Source:

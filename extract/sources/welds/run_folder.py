@@ -1,4 +1,4 @@
-"""One run's folder: which file belongs to which modality, and what is missing."""
+"""One run's folder: which file belongs to which modality, what is missing, and what the machine's file holds."""
 
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ....wording import shortened, visible
+from ...decode.sensor_rows import SeriesFormat
+from ...features.settings import SENSOR_LIMITS
 from ..listing import PICTURE_FORMATS, Listing, composed, list_folder, of_formats
 
 # Of each modality, the format of the real data first, then the others that are read as well. Film, sound and sensors
@@ -19,6 +21,17 @@ _MODALITIES = ("video", "audio", "image", "sensor")
 RECORDING_SUFFIXES = _FORMATS["video"] + _FORMATS["audio"]
 
 _SHOWN = 3  # names in a message
+
+_CURRENT, _VOLTAGE = "Primary Weld Current", "Secondary Weld Voltage"
+
+# The machine's file: its columns, what can be believed of them, and when the arc burns.
+WELDING_MACHINE = SeriesFormat(
+    channels=("Pressure", "CO2 Weld Flow", "Feed", _CURRENT, "Wire Consumed", _VOLTAGE),
+    limits=SENSOR_LIMITS,
+    clock="Time",
+    active=(_CURRENT, 50.0),
+    exchangeable=(_CURRENT, _VOLTAGE, 10.0, 45.0),  # volts between which arcs burn; a waiting source may hold more
+)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pytest
 from weldcache.extract.decode.audio import decode_audio
 from weldcache.extract.decode.sensor import decode_sensors
 from weldcache.extract.decode.video import decode_video
-from weldcache.extract.sources.welds.sensors import WELDING_MACHINE
+from weldcache.extract.sources.welds.run_folder import WELDING_MACHINE
 from weldcache.extract.sources.welds.synth.pipeline import generate
 from weldcache.extract.sources.welds.synth.plan import MediaSize, SynthPlan, plan_for_size
 from weldcache.extract.sources.welds.synth.recording import Clock, Recording, recording_of, session_look

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from weldcache.errors import DecodeError
 from weldcache.extract.decode import sensor
 from weldcache.extract.decode.sensor_rows import SeriesFormat
-from weldcache.extract.sources.welds.sensors import WELDING_MACHINE
+from weldcache.extract.sources.welds.run_folder import WELDING_MACHINE
 
 HEADER = (
     "Date,Time,Part No,Pressure,CO2 Weld Flow,Feed,Primary Weld Current,Wire Consumed,Secondary Weld Voltage,Remarks "

@@ -11,7 +11,7 @@ import pytest
 from weldcache.errors import DecodeError
 from weldcache.extract.decode import sensor_rows
 from weldcache.extract.decode.sensor_rows import MOST_BYTES
-from weldcache.extract.sources.welds.sensors import WELDING_MACHINE
+from weldcache.extract.sources.welds.run_folder import WELDING_MACHINE
 
 HEADER = (
     "Date,Time,Part No,Pressure,CO2 Weld Flow,Feed,Primary Weld Current,Wire Consumed,Secondary Weld Voltage,Remarks "

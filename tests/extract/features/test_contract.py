@@ -7,9 +7,9 @@ from typing import ClassVar
 import pytest
 
 from weldcache.extract.features.kind import Encoder
-from weldcache.extract.features.load import load_features
 from weldcache.extract.features.settings import VectorSettings
 from weldcache.extract.features.vector import VectorEncoder
+from weldcache.extract.request import load_features
 from weldcache.extract.sources.open import open_source
 from weldcache.extract.sources.source import Sample
 from weldcache.settings import load_settings

@@ -18,7 +18,7 @@ from weldcache.extract.features.kind import Prepared
 from weldcache.extract.features.settings import SENSOR_LIMITS, FilmSettings
 from weldcache.extract.sources.open import open_source
 from weldcache.extract.sources.source import Sample
-from weldcache.extract.sources.welds.sensors import WELDING_MACHINE
+from weldcache.extract.sources.welds.run_folder import WELDING_MACHINE
 from weldcache.settings import load_settings
 
 

@@ -19,9 +19,9 @@ from weldcache.extract.backbones.preprocessing import PixelPreprocessing
 from weldcache.extract.backbones.pretrained import Placement
 from weldcache.extract.features.frames import FramesEncoder, make
 from weldcache.extract.features.kind import Tools
-from weldcache.extract.features.load import load_features
 from weldcache.extract.features.settings import FramesSettings
 from weldcache.extract.pipeline import extract
+from weldcache.extract.request import load_features
 from weldcache.extract.sources.open import open_source
 from weldcache.extract.sources.source import Sample
 from weldcache.settings import Settings, load_settings

@@ -7,9 +7,9 @@ from types import MappingProxyType
 import numpy as np
 
 from ..classes import GOOD_CODE
+from .plan import Purpose, stream
 from .roster import Weld
 from .state import MAX_CURRENT_A, PROFILE_POINTS, ArcState, Profile, WeldState, normal_state
-from .streams import Purpose, stream
 
 # Classes of which a share breaks only the link between process and result: each side alone is a normal weld.
 CAUSAL_BREAK_CODES = ("01", "06", "07")

@@ -131,3 +131,19 @@ def _exposed(
     gain = gain_for_mean(picture[:, ::3, ::3], mean=mean)
     grain = generator.standard_normal(picture.shape[1:], dtype=np.float32) * np.float32(1.6)
     return np.asarray(cv2.merge([to_bytes(plane * np.float32(gain) + grain) for plane in picture]), np.uint8)
+
+
+def draw_sticker(pixels: UInt8[np.ndarray, "height width 3"], *, text: str) -> None:
+    """Paste a white label with `text` into the lower left corner of a photograph, in place.
+
+    The real photographs show one: a run name whose last digits are the class, in pixels.
+    """
+    scale = pixels.shape[0] / 480
+    thickness = max(1, round(1.6 * scale))
+    (width, height), baseline = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)
+    margin = max(2, height // 2)
+    bottom = pixels.shape[0] - margin
+    top = bottom - height - baseline - margin
+    cv2.rectangle(pixels, (margin, top), (width + 3 * margin, bottom), (232, 238, 240), cv2.FILLED)
+    origin = (2 * margin, bottom - baseline)
+    cv2.putText(pixels, text, origin, cv2.FONT_HERSHEY_SIMPLEX, scale, (40, 30, 30), thickness, cv2.LINE_AA)

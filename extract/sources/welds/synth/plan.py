@@ -3,8 +3,11 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 from types import MappingProxyType
 from typing import Literal
+
+import numpy as np
 
 from .....errors import SettingsError
 from ..classes import CLASS_NAMES, DEFECT_CODES, GOOD_CODE
@@ -122,3 +125,30 @@ _SCALES: Mapping[Size, _Scale] = MappingProxyType(
         "full": _Scale(MediaSize(960, 600, 2000, 900, 21.0, 43.0), ((576, 0), (122, 1610), (121, 1611)), 17, 20),
     }
 )
+
+
+class Purpose(IntEnum):
+    """What a stream is for. The numbers are part of the data's identity: never renumber them, only add."""
+
+    ROSTER = 0
+    SESSION = 1
+    RECORDING = 2
+    NORMAL_STATE = 3
+    DEFECT_STATE = 4
+    SENSORS = 5
+    AUDIO = 6
+    VIDEO = 7
+    PHOTOGRAPHS = 8
+    SEAM = 9
+    SEAM_DEFECTS = 10
+    OTHER_NORMAL_STATE = 11
+
+
+def stream(seed: int, *, purpose: Purpose, index: int = 0) -> np.random.Generator:
+    """The generator for one purpose and one weld (or session) of the data set made from `seed`.
+
+    Streams are independent, so that any weld can be made alone, in any process, alike.
+
+    Sources: `numpy.random.SeedSequence` with a spawn key, the tree that NumPy documents for parallel streams.
+    """
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(int(purpose), index)))

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .plan import MediaSize
-from .streams import Purpose, stream
+from .plan import MediaSize, Purpose, stream
 
 # Medians of onset differences between modalities: 1.2 s in recordings of about 32 s; kept in proportion.
 _ONSET_SPREAD = 1.2 / 32

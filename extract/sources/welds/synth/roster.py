@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..classes import DEFECT_CODES, GOOD_CODE
-from .plan import SPLITS, SynthPlan
-from .streams import Purpose, stream
+from .plan import SPLITS, Purpose, SynthPlan, stream
 
 WELD_TYPES = ("butt", "fillet", "lap")
 STEEL_TYPES = ("FE410", "BSK46")

@@ -14,13 +14,11 @@ from .....errors import WeldcacheError, disk_named
 from ..classes import GOOD_CODE
 from .audio import SAMPLE_RATE, weld_sound
 from .defects import weld_state
-from .photographs import weld_photographs
-from .plan import SynthPlan
+from .photographs import draw_sticker, weld_photographs
+from .plan import Purpose, SynthPlan, stream
 from .recording import recording_of, session_look
 from .roster import Weld
 from .sensors import sensor_csv, sensor_readings, sensor_times
-from .sticker import draw_sticker
-from .streams import Purpose, stream
 from .video import weld_frames
 
 _JPEG_QUALITY = 92

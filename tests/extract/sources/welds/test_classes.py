@@ -6,8 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weldcache.extract.sources.welds.classes import CLASS_NAMES, class_name_of, is_unlabelled
-from weldcache.extract.sources.welds.settings import WeldsSettings
+from weldcache.extract.sources.welds.classes import (
+    CLASS_NAMES,
+    WeldsSettings,
+    class_code_of,
+    class_name_of,
+    is_unlabelled,
+)
 
 NORMAL = WeldsSettings().normal_classes
 
@@ -44,3 +49,19 @@ def test_no_word_is_no_class(category: str) -> None:
 
 def test_no_normal_name_is_a_word_for_not_knowing() -> None:
     assert not any(is_unlabelled(name) for name in NORMAL)
+
+
+@pytest.mark.parametrize(
+    ("run", "code"),
+    [
+        ("09-20-22-0010-00", "00"),
+        ("09-20-22-0010-11", "11"),
+        ("09-20-22-0010-42", "42"),
+        ("09-20-22-0010-5", None),
+        ("09-20-22-0010-05_copy", None),
+        ("weld-05", None),
+        ("", None),
+    ],
+)
+def test_class_code(run: str, code: str | None) -> None:
+    assert class_code_of(run) == code

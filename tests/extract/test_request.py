@@ -10,7 +10,8 @@ from transformers import PreTrainedModel
 
 from weldcache.errors import BackboneError, SettingsError
 from weldcache.extract.features.kind import Constant, Encoder, Reader
-from weldcache.extract.features.load import LoadedFeatures, load_features, num_workers
+from weldcache.extract.request import LoadedFeatures, load_features
+from weldcache.extract.sides import num_workers
 from weldcache.settings import Settings, load_settings
 
 
