@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from ..errors import StoreError, disk_errors
 from ..progress import ByteProgress
-from .chunks import read_rows, replace_files, write_rows
+from .chunk_files import replace_files
+from .chunks import read_rows, write_rows
 from .layout import open_array, read_whole
 from .record_arrays import RecordArray, Values
 

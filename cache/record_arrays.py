@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import StoreError
-from .chunks import CHECKSUM, HOW_TO_MEND, Rows, checksum, read_files
+from .chunk_files import CHECKSUM, HOW_TO_MEND, checksum, read_files
+from .chunks import Rows
 
 Values = NDArray[Any]  # one a row: numbers, or texts as objects
 

@@ -24,7 +24,8 @@ from jaxtyping import UInt8, UInt64
 
 from ..documents import fingerprint
 from ..errors import StoreError
-from .chunks import HOW_TO_MEND, Contents, Rows, replace_files
+from .chunk_files import HOW_TO_MEND, Contents, replace_files
+from .chunks import Rows
 from .index import Column
 from .nodes import inside
 from .record_arrays import RecordArray, Values

@@ -31,9 +31,9 @@ from zarr.codecs import Crc32cCodec
 from ..atomic import fsync_path, fsync_tree, new_folder, write_json
 from ..documents import Json, fingerprint, read_document
 from ..errors import NotFoundError, StoreError
-from . import chunks
 from .arrays import NUMPY_TYPES, ArraySpec, FeatureSetSpec
-from .chunks import Rows
+from .chunk_files import HOW_TO_MEND
+from .chunks import Rows, read_rows
 from .description import (
     ATTRIBUTE,
     RENEWABLE_VERSION,
@@ -242,8 +242,8 @@ class FeatureStore:
         path, dtype = inside(self.path, f"features/{array}"), NUMPY_TYPES[spec.dtype]
         if out is None and len(numbers) * spec.row_bytes > _MUCH:
             # Before room is made for all of it: are there rows as large as the store says they are?
-            chunks.read_rows(path, numbers[:1], shape=spec.shape, dtype=dtype)
-        return chunks.read_rows(path, numbers, shape=spec.shape, dtype=dtype, out=out)
+            read_rows(path, numbers[:1], shape=spec.shape, dtype=dtype)
+        return read_rows(path, numbers, shape=spec.shape, dtype=dtype, out=out)
 
     def constant(self, name: str) -> Float32[np.ndarray, " dim"]:
         """A vector that belongs to no row, such as `text/prompt`.
@@ -256,7 +256,7 @@ class FeatureStore:
         try:
             return np.asarray(read_whole(inside(self.path, f"constants/{name}")), dtype=np.float32)
         except (ValueError, RuntimeError, OSError, KeyError, TypeError) as error:
-            raise StoreError(f"{self.path}: the constant {name} is damaged ({error}). {chunks.HOW_TO_MEND}") from None
+            raise StoreError(f"{self.path}: the constant {name} is damaged ({error}). {HOW_TO_MEND}") from None
 
     def splits(self) -> dict[str, Split]:
         """Every split as it was made, by name, the data set's own first.

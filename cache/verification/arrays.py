@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ...errors import StoreError
 from ...findings import Severity
 from ...wording import count_of
-from .. import chunks
+from .. import chunk_files, chunks
 from ..arrays import ArraySpec
 from ..status import Status
 from .chunk_scan import ArrayScan, chunk_is_whole, equal_rows, least_spread, scan_array
@@ -91,7 +91,7 @@ def _tell_broken(findings: SetFindings, name: str, spec: ArraySpec, scan: ArrayS
         # A second look: the row may have been forgotten or made anew since.
         if findings.still_complete(row) and not chunk_is_whole(path, spec, row) and findings.still_complete(row):
             file = chunks.chunk_path(path, row, num_axes=len(spec.shape) + 1)
-            check, evidence = _what_is_broken(file, num_bytes=spec.row_bytes + chunks.CHECKSUM.size)
+            check, evidence = _what_is_broken(file, num_bytes=spec.row_bytes + chunk_files.CHECKSUM.size)
             findings.tell_row(check, "error", evidence, MEND, row=row, array=name, file=file)
 
 

@@ -15,7 +15,7 @@ from ...errors import StoreError
 from ...findings import Finding, Severity
 from ...wording import count_of
 from ..arrays import FeatureSetSpec
-from ..chunks import HOW_TO_MEND
+from ..chunk_files import HOW_TO_MEND
 from ..description import read_description
 from ..layout import open_array
 from ..nodes import METADATA_FILE, MOST_DOCUMENT_BYTES, OLD_METADATA, inside, parse_group_metadata, read_array_metadata

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...cache.arrays import ArraySpec
-from ...cache.chunks import HOW_TO_MEND
+from ...cache.chunk_files import HOW_TO_MEND
 from ...cache.status import SourceFile, Status
 from ...cache.store import FeatureStore
 from ...cache.verification.chunk_scan import to_float64

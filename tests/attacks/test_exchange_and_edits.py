@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from weldcache.cache.chunks import replace_files
+from weldcache.cache.chunk_files import replace_files
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 

@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from zarr.codecs import BytesCodec, Crc32cCodec
 
-from weldcache.cache import chunks
+from weldcache.cache import chunk_files, chunks
 from weldcache.errors import StoreError
 
 SHAPE, DTYPE = (2, 3), np.dtype("<f2")
@@ -361,5 +361,5 @@ def test_checksums_are_those_of_the_bytes_and_are_read_from_the_ends_of_files(fo
 def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
     (tmp_path / "c.0").mkdir()
     os.mkfifo(tmp_path / "c.1")
-    assert chunks.read_files(tmp_path, ["c.0", "c.1", "c.2"]) == [b"", b"", None]
-    assert chunks.read_files(tmp_path / "nowhere", ["c.0"]) == [None]
+    assert chunk_files.read_files(tmp_path, ["c.0", "c.1", "c.2"]) == [b"", b"", None]
+    assert chunk_files.read_files(tmp_path / "nowhere", ["c.0"]) == [None]

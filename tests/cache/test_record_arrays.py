@@ -8,7 +8,7 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weldcache.cache.chunks import checksum, replace_files
+from weldcache.cache.chunk_files import checksum, replace_files
 from weldcache.cache.layout import create_record_array
 from weldcache.cache.record_arrays import RecordArray
 from weldcache.cache.records import TYPES

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from weldcache.cache.arrays import NUMPY_TYPES, ArraySpec, FeatureSetSpec
-from weldcache.cache.chunks import chunk_path, replace_files, write_rows
+from weldcache.cache.chunk_files import replace_files
+from weldcache.cache.chunks import chunk_path, write_rows
 from weldcache.cache.describe import describe_store
 from weldcache.cache.index import Index, index_of
 from weldcache.cache.status import SourceFile, Status
