@@ -63,7 +63,7 @@ def decoded(path: Path) -> bytes:
 def many_threads() -> Iterator[None]:
     """Read with all threads, however little there is to read."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(chunks, "_WORK_A_THREAD", 1)
+        patch.setattr(chunk_files, "_WORK_A_THREAD", 1)
         yield
 
 
