@@ -14,8 +14,7 @@ from torch import nn
 from ..progress import Progress
 from ..settings import Settings
 from .data.batches import BatchSource, batches_in_order
-from .loggers.logger import LoggedRun
-from .loggers.open import open_loggers
+from .loggers.logger import LoggedRun, open_loggers
 from .randomness import Purpose, derived_generator
 from .recipes.recipe import Fitted
 from .runs.checkpoint import AVERAGED, module_tensors

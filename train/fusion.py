@@ -24,9 +24,7 @@ from .combination import Combination, Labels, Weighting, combine, require_convex
 from .data.features import FeatureReader, Rows, require_features, targets_of
 from .data.samples import ChosenSamples, choose_samples
 from .data.streamed import StreamedFeatures
-from .nn.late_fusion import LateFusion
-from .precision import coarsest
-from .recipes.late_fusion import LateFusionRecipe, LateFusionSettings
+from .recipes.late_fusion import LateFusion, LateFusionRecipe, LateFusionSettings
 from .recipes.recipe import make_recipe
 from .runs.checkpoint import module_tensors
 from .runs.checkpointer import best_checkpoint, write_finished
@@ -181,7 +179,7 @@ def _fused_settings(settings: Settings, runs: Mapping[str, TrainedRun], *, split
         precision={name: run.precision for name, run in runs.items()},
         untrained={name: tuple(sorted(run.untrained)) for name, run in runs.items()},
     )
-    precision = coarsest(run.precision for run in runs.values())
+    precision = max((run.precision for run in runs.values()), key=("float32", "float16", "bfloat16").index)
     train = settings.train.model_copy(update={"task": "anomaly", "split": split, "precision": precision})
     return settings.model_copy(update={"recipe": recipe, "train": train})
 

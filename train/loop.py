@@ -14,13 +14,12 @@ from torch import Tensor
 
 from ..errors import TrainingError
 from .data.batches import BatchSource, shuffled_batches
-from .precision import arithmetic
 from .randomness import Purpose, derived_generator, derived_seed, seeded_global_rng
 from .recipes.recipe import Trained
 from .runs.log import MetricRow
-from .schedule import Schedule, schedule_for
+from .scoring import arithmetic
 from .settings import TrainSettings
-from .state import Best, StopReason, TrainingState, decay_at, update_average
+from .state import Best, Schedule, StopReason, TrainingState, decay_at, schedule_for, update_average
 from .tasks import LOSS, make_task, monitor_of
 from .types import Batch
 from .validation import Validate, ValidationResult

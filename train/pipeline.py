@@ -23,8 +23,7 @@ from .data.resident import FeaturePool, load_features
 from .data.samples import TRAIN_SPLIT, VALIDATION_SPLIT, ChosenSamples, choose_samples, in_pairs
 from .display import ShowTraining, describe_epoch, figures_found, training_display
 from .fit import FITTED, fit_run
-from .loggers.logger import LoggedRun
-from .loggers.open import open_loggers, require_loggers
+from .loggers.logger import LoggedRun, open_loggers, require_loggers
 from .loop import stop_reason, train_epochs
 from .randomness import Purpose, derived_seed, seeded_global_rng
 from .recipes.recipe import Fitted, Recipe, Trained, make_recipe

@@ -1,6 +1,7 @@
-"""Samples through a trained model: encodings and scores, many at a time."""
+"""Samples through a model: in which arithmetic, and their encodings and scores, many at a time."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
 
 import numpy as np
@@ -10,13 +11,20 @@ from torch import Tensor, nn
 
 from ..errors import TrainingError
 from .data.batches import BatchSource, batches_in_order
-from .precision import Precision, arithmetic
 from .recipes.recipe import Recipe
+from .settings import Precision
 from .types import Batch, Encodings
 
 _LARGEST_PASS = 2**31  # bytes of features that go through a GPU together: more would not keep it busier
 # A pass is at most this part of the GPU's memory; what is computed from it takes several times that.
 _SHARE_OF_MEMORY = 32
+
+
+def arithmetic(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
+    """Autocast to half precision where that is asked for: weights, losses and what is sensitive stay float32."""
+    if precision == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16 if precision == "bfloat16" else torch.float16)
 
 
 def encode_all(

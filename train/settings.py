@@ -11,6 +11,9 @@ from ..configs.section import ChosenFrom, Device, Fraction, NonNegative, Positiv
 
 _RECIPES = "weldcache.train.recipes"
 
+Precision = Literal["float32", "bfloat16", "float16"]
+"""The arithmetic that a head is trained and scored in."""
+
 
 class RecipeSettings(Section):
     """What is said of every recipe; each has a section of its own beside its code."""
@@ -89,7 +92,7 @@ class TrainSettings(Section):
         description="resident: features stay on the device; streamed: threads read the next batches ahead, for "
         "stores larger than memory; auto: resident where they fit.",
     )
-    precision: Literal["float32", "bfloat16", "float16"] = Field(
+    precision: Precision = Field(
         "float32", description="Arithmetic of the heads; the half-precision ones by autocast, weights stay float32."
     )
     compile: Literal["off", "default", "reduce-overhead"] = Field(

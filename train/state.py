@@ -1,6 +1,7 @@
-"""What training changes: weights, their moving average, the optimiser and the position."""
+"""What training changes: weights, their moving average, the optimiser, the position; and by what rates."""
 
 import copy
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +9,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from .precision import gradient_scaler
+from .data.batches import num_shuffled_batches
 from .settings import TrainSettings
 
 StopReason = Literal["epochs", "patience", "fitted"]
@@ -49,7 +50,8 @@ def new_state(model: nn.Module, *, settings: TrainSettings) -> TrainingState:
         model=model,
         averaged=averaged_copy(model),
         optimizer=optimizer,
-        scaler=gradient_scaler(trained[0].device, settings.precision),
+        # Scales the loss where gradients would vanish below what float16 can hold; does nothing for other precisions.
+        scaler=torch.amp.GradScaler(trained[0].device.type, enabled=settings.precision == "float16"),
     )
     if settings.compile != "off":
         for module in (*state.model.children(), *state.averaged.children()):
@@ -76,3 +78,40 @@ def update_average(averaged: nn.Module, model: nn.Module, *, decay: float) -> No
     torch._foreach_lerp_(list(averaged.parameters()), list(model.parameters()), 1 - decay)
     for mine, theirs in zip(averaged.buffers(), model.buffers(), strict=True):
         mine.copy_(theirs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """Learning rate by step: a linear warm-up, then half a cosine.
+
+    Rates are those at the start of the warm-up, at its end and at the last step; lengths are in steps.
+    """
+
+    warmup_lr: float
+    lr: float
+    min_lr: float
+    warmup_steps: int
+    total_steps: int
+
+    def at(self, step: int) -> float:
+        """Learning rate of `step`, from 0: `warmup_lr` at step 0, `lr` at step `warmup_steps`, `min_lr` at the last.
+
+        Where the warm-up is as long as the run, the run ends before the peak is reached.
+        """
+        if step < self.warmup_steps:
+            return self.warmup_lr + (self.lr - self.warmup_lr) * step / self.warmup_steps
+        cosine_steps = max(self.total_steps - 1 - self.warmup_steps, 1)
+        done = min((step - self.warmup_steps) / cosine_steps, 1.0)
+        return self.min_lr + 0.5 * (self.lr - self.min_lr) * (1 + math.cos(math.pi * done))
+
+
+def schedule_for(settings: TrainSettings, *, num_samples: int) -> Schedule:
+    """The settings' epochs in steps."""
+    steps_per_epoch = num_shuffled_batches(num_samples, batch_size=settings.batch_size)
+    return Schedule(
+        warmup_lr=settings.warmup_lr,
+        lr=settings.lr,
+        min_lr=settings.min_lr,
+        warmup_steps=settings.warmup_epochs * steps_per_epoch,
+        total_steps=settings.epochs * steps_per_epoch,
+    )

@@ -9,9 +9,9 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from .data.batches import BatchSource
-from .precision import Precision
 from .recipes.recipe import Measured, Recipe
 from .scoring import encode_all
+from .settings import Precision
 from .tasks import LOSS, Targets, Task
 from .types import Encodings
 

@@ -53,7 +53,7 @@ class MlflowLogger:
         self._client.set_terminated(self._identity, status="FINISHED" if finished else "KILLED")
 
 
-def open_mlflow(run: LoggedRun) -> MlflowLogger:
+def open_logger(run: LoggedRun) -> MlflowLogger:
     """Start or go on with the MLflow run whose id is kept in `<run>/mlflow.json`.
 
     Without `MLFLOW_TRACKING_URI` everything goes to `<runs>/mlflow/mlflow.db`; the experiment is that of

@@ -34,7 +34,7 @@ class TensorBoardLogger:
         self._writer.close()
 
 
-def open_tensorboard(run: LoggedRun) -> TensorBoardLogger:
+def open_logger(run: LoggedRun) -> TensorBoardLogger:
     """Start `<run>/tensorboard` with the run's history.
 
     Old event files are replaced: an event cannot be taken back, and epochs after the last checkpoint would be there

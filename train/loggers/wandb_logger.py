@@ -40,7 +40,7 @@ class WandbLogger:
         self._run.finish(exit_code=0 if finished else 1)
 
 
-def open_wandb(run: LoggedRun) -> WandbLogger:
+def open_logger(run: LoggedRun) -> WandbLogger:
     """Start or go on with the W&B run whose id is kept in `<run>/wandb.json`.
 
     `WANDB_MODE` decides between online and offline. Without it, W&B is online where it finds a key and its server,

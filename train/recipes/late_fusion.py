@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
+from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from ..nn.late_fusion import LateFusion
-from ..precision import Precision, arithmetic
-from ..settings import AnyRecipe, RecipeSettings
+from ..scoring import arithmetic
+from ..settings import AnyRecipe, Precision, RecipeSettings
 from ..types import Batch, Encodings, FeatureRequest, Losses, Needs, Prediction, Shapes
 from .recipe import Measured, Recipe, make_recipe
 
@@ -36,6 +36,36 @@ class LateFusionSettings(RecipeSettings):
         if len(self.members) < 2 or not self.members.keys() == self.precision.keys() == self.untrained.keys():
             raise ValueError("members, precision and untrained must name the same runs, two at least")
         return self
+
+
+class LateFusion(nn.Module):
+    """Models side by side, whose scores are averaged, each in units of its own spread on normal samples.
+
+    Weights are equal and nothing is scaled until it is told.
+    """
+
+    mean: Tensor
+    std: Tensor
+    weight: Tensor
+
+    def __init__(self, members: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+        count = len(self.members)
+        self.register_buffer("mean", torch.zeros(count))
+        self.register_buffer("std", torch.ones(count))
+        self.register_buffer("weight", torch.full((count,), 1 / count))
+
+    def use(self, *, mean: Sequence[float], std: Sequence[float], weight: Sequence[float]) -> None:
+        """Combine scores by these from now on, one number a member; weights are convex."""
+        for buffer, values in ((self.mean, mean), (self.std, std), (self.weight, weight)):
+            buffer.copy_(torch.tensor(values))
+
+    def forward(self, scores: Float[Tensor, "batch members"]) -> Float[Tensor, " batch"]:
+        """The members' scores as one: the weighted mean of (score - mean) / std."""
+        # A sum and not a matrix product, whose rounding may depend on how many rows there are.
+        combined: Tensor = ((scores - self.mean) / self.std * self.weight).sum(dim=1)
+        return combined
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from ...documents import Json, faults_told, parse_json
 from ...errors import FingerprintError, NotFoundError, TrainingError
 from ...settings import Settings, settings_from_record
 from ...wording import count_of, lined_up
-from ..schedule import schedule_for
+from ..state import schedule_for
 from .documents import Figure, fingerprints_of, shareable, typed
 from .folder import RunFolder
 

@@ -15,8 +15,8 @@ from ...errors import FingerprintError, NotFoundError, TrainingError
 from ...settings import Settings
 from ...wording import count_of
 from ..data.features import Rows, shapes_for
-from ..precision import Precision
 from ..recipes.recipe import Measured, Recipe, make_recipe
+from ..settings import Precision
 from ..state import Best
 from ..tasks import Task, make_task
 from .checkpoint import load_module, read_run_checkpoint, require_same_features

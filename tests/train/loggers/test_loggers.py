@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 
 from weldcache.errors import SettingsError
-from weldcache.train.loggers.logger import LoggedRun
-from weldcache.train.loggers.open import open_loggers
+from weldcache.train.loggers.logger import LoggedRun, open_loggers
 from weldcache.train.runs.log import MetricRow
 
 MakeRun = Callable[..., LoggedRun]

@@ -11,7 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from weldcache.errors import SettingsError
 from weldcache.settings import Settings
 from weldcache.train import pipeline
-from weldcache.train.loggers import open as opening
+from weldcache.train.loggers import logger as opening
 from weldcache.train.runs.log import MetricRow, append_row, read_log
 
 MakeSettings = Callable[..., Settings]

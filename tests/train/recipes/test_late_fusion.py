@@ -13,14 +13,13 @@ from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
 from weldcache.train.data.samples import split_rows
-from weldcache.train.nn.late_fusion import LateFusion
-from weldcache.train.precision import Precision
 from weldcache.train.recipes.causal_film.module import CalibratedCausalFilm
 from weldcache.train.recipes.causal_film.recipe import CausalFilmRecipe
-from weldcache.train.recipes.late_fusion import FusionMember, LateFusionRecipe
+from weldcache.train.recipes.late_fusion import FusionMember, LateFusion, LateFusionRecipe
 from weldcache.train.recipes.recipe import Recipe
 from weldcache.train.recipes.video_autoencoder import VideoAutoencoderRecipe, VideoAutoencoderSettings
 from weldcache.train.scoring import encode
+from weldcache.train.settings import Precision
 from weldcache.train.types import Batch, Encodings, FeatureRequest, Losses, Needs, Prediction, Shapes
 
 MakeFilm = Callable[..., tuple[CausalFilmRecipe, CalibratedCausalFilm]]
@@ -222,3 +221,27 @@ def test_advice_is_that_of_the_members_that_lack_something() -> None:
     recipe = fusion(a=Summing("s"), b=Summing("t", constants=["c"]), d=Summing("s"))
     assert recipe.advice(["s"], held=[]) == "Make s."
     assert recipe.advice(["s", "c"], held=["t"]) == "Make s. Make c."
+
+
+def test_equal_and_unscaled_until_told() -> None:
+    model = LateFusion([nn.Linear(1, 1), nn.Linear(1, 1)])
+    assert model(torch.tensor([[1.0, 3.0], [-2.0, 2.0]])).tolist() == [2.0, 0.0]
+
+
+def test_standardised_and_weighted_by_hand() -> None:
+    model = LateFusion([nn.Identity(), nn.Identity(), nn.Identity()])
+    model.use(mean=[1.0, 10.0, -1.0], std=[2.0, 5.0, 0.5], weight=[0.5, 0.25, 0.25])
+    scores = torch.tensor([[3.0, 20.0, -1.0], [1.0, 0.0, 1.0]])
+    assert model(scores).tolist() == pytest.approx([0.5 * 1 + 0.25 * 2 + 0.25 * 0, 0.5 * 0 + 0.25 * -2 + 0.25 * 4])
+
+
+def test_a_row_does_not_depend_on_the_others() -> None:
+    model = LateFusion([nn.Identity(), nn.Identity(), nn.Identity()])
+    model.use(mean=[0.3, 0.1, 7.7], std=[0.9, 1.7, 0.3], weight=[0.2, 0.3, 0.5])
+    scores = torch.randn(257, 3)
+    assert torch.equal(model(scores), torch.cat([model(row) for row in scores.split(1)]))
+
+
+def test_members_and_numbers_are_in_the_state() -> None:
+    names = set(LateFusion([nn.Linear(2, 1), nn.Identity()]).state_dict())
+    assert names == {"mean", "std", "weight", "members.0.weight", "members.0.bias"}

@@ -7,13 +7,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from weldcache.errors import SettingsError
-from weldcache.train.loggers import open as opening
-from weldcache.train.loggers.logger import LoggedRun
-from weldcache.train.loggers.open import Loggers, open_loggers, require_loggers
+from weldcache.train.loggers import logger as opening
+from weldcache.train.loggers.logger import LoggedRun, Loggers, open_loggers, require_loggers
 from weldcache.train.runs.log import MetricRow
 
 MakeRun = Callable[..., LoggedRun]
@@ -42,7 +42,9 @@ class Recorder:
 def recorders(monkeypatch: pytest.MonkeyPatch) -> dict[str, Recorder]:
     """What is opened under each name."""
     recorders = {"tensorboard": Recorder(), "mlflow": Recorder()}
-    monkeypatch.setattr(opening, "_opener", lambda name: lambda run: recorders[name])
+    imported = {f"{opening.__package__}.{name}_logger": recorder for name, recorder in recorders.items()}
+    opens = {name: SimpleNamespace(open_logger=lambda run, logger=logger: logger) for name, logger in imported.items()}
+    monkeypatch.setattr(opening, "import_module", opens.__getitem__)
     return recorders
 
 
@@ -67,7 +69,7 @@ def test_no_loggers_need_no_library(logged_run: MakeRun, row: MakeRow, monkeypat
 
 def test_the_package_imports_no_logging_library_unless_asked() -> None:
     code = (
-        "import sys, weldcache.train.loggers.open, weldcache.train.display\n"
+        "import sys, weldcache.train.loggers.logger, weldcache.train.display\n"
         "asked = {'tensorboard', 'wandb', 'mlflow', 'sqlalchemy'} & set(sys.modules)\n"
         "assert not asked, asked"
     )
@@ -102,13 +104,13 @@ def test_all_are_closed_when_training_fails_and_its_error_is_the_one_seen(
 def test_if_one_cannot_be_opened_the_others_are_closed(logged_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     first = Recorder()
 
-    def opener(name: str) -> Callable[[LoggedRun], Recorder]:
-        def fail(run: LoggedRun) -> Recorder:
-            raise RuntimeError("no room")
+    def fail(run: LoggedRun) -> Recorder:
+        raise RuntimeError("no room")
 
-        return fail if name == "wandb" else lambda run: first
+    def imported(name: str) -> SimpleNamespace:
+        return SimpleNamespace(open_logger=fail if "wandb" in name else lambda run: first)
 
-    monkeypatch.setattr(opening, "_opener", opener)
+    monkeypatch.setattr(opening, "import_module", imported)
     with pytest.raises(SettingsError, match=r"Logging to wandb cannot begin: no room\."):
         open_loggers(["tensorboard", "wandb"], logged_run()).__enter__()
     assert first.told == ["stopped"]
@@ -138,7 +140,7 @@ def refuse(self, address):
 socket.socket.connect = refuse
 from weldcache.settings import Settings
 from weldcache.train.loggers.logger import LoggedRun
-from weldcache.train.loggers.open import open_loggers
+from weldcache.train.loggers.logger import open_loggers
 from weldcache.train.runs.folder import RunFolder
 path = Path(sys.argv[1])
 manifest = {"recipe": "toy", "fingerprint": "f", "counts": {}}
