@@ -4,15 +4,18 @@
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do command -v $$p && break; done)
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help demo test check clean
+.PHONY: help demo test test-all check clean
 
 help:  ## show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 demo: .venv/installed  ## synthetic welds -> features -> training -> report, on the CPU, in a few minutes
 	@sh examples/demo.sh $(BIN) demo
 
-test: .venv/installed-test  ## the whole test suite
+test: .venv/installed-test  ## the test suite but for what is slow
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+
+test-all: .venv/installed-test  ## the whole test suite: real kills, full disks, the wheel, a browser, too
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: .venv/installed-test  ## linter, types, layers, then the whole test suite
@@ -20,7 +23,7 @@ check: .venv/installed-test  ## linter, types, layers, then the whole test suite
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PYTHONPATH=.import $(BIN)/lint-imports
-	$(MAKE) test
+	$(MAKE) test-all
 
 clean:  ## remove the environment and what the demo made
 	rm -rf .venv demo

@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = Path(__file__).parents[1] / "benchmarks/growth.py"
 
 
+@pytest.mark.slow
 def test_growth(child_environment: dict[str, str]) -> None:
     command = [sys.executable, str(SCRIPT), "--sizes", "40", "400"]
     ran = subprocess.run(command, env=child_environment, capture_output=True, text=True, check=True)

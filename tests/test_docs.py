@@ -224,6 +224,7 @@ def quick_start() -> list[list[str]]:
     return [words for block in shell for line in block.splitlines() for words in words_of(line)]
 
 
+@pytest.mark.slow
 def test_the_quick_start_runs(tmp_path: Path) -> None:
     """Word for word, but on the smallest data and for two epochs."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT / ".import")}

@@ -129,6 +129,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     assert modules == expected
 
 
+@pytest.mark.slow
 def test_the_wheel_works_from_another_folder(wheel: Path, tmp_path: Path) -> None:
     environment = tmp_path / "environment"
     venv.create(environment, with_pip=False, system_site_packages=False)

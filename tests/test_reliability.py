@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.mark.slow
 def test_a_small_campaign_finds_nothing(child_environment: dict[str, str], tmp_path: Path) -> None:
     script = ROOT / "benchmarks" / "reliability.py"
     done = subprocess.run(

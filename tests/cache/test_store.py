@@ -256,6 +256,7 @@ def _write_forever(path: str) -> None:
         write(store, row)
 
 
+@pytest.mark.slow
 def test_killed_writers_leave_only_whole_rows(
     tmp_path: Path, make_index: Callable[..., Index], video_spec: FeatureSetSpec
 ) -> None:

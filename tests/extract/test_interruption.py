@@ -138,6 +138,7 @@ def faults_of(store: Path) -> list[Finding]:
     return [finding for check in checks for finding in check.findings if finding.severity != "note"]
 
 
+@pytest.mark.slow
 def test_thirty_kills_at_any_moment_cost_time_and_nothing_else(project: Path, processes: Processes) -> None:
     """Whenever the store is complete in spite of them, it is compared and begun anew."""
     reference_path, store = project / "reference.zarr", project / "features.zarr"
@@ -193,6 +194,7 @@ def start(project: Path, child_environment: dict[str, str]) -> Callable[[], "sub
     return start_it
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_nothing_running(start: Callable[[], "subprocess.Popen[str]"], project: Path) -> None:
     with start() as killed:
         wait_for(lambda: any((project / "features.zarr").glob("status/**/c.*")))
@@ -207,6 +209,7 @@ def test_a_killed_run_leaves_nothing_running(start: Callable[[], "subprocess.Pop
     assert not alive
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_a_sentence(start: Callable[[], "subprocess.Popen[str]"], project: Path) -> None:
     """The keys reach every process of the group, the decode workers too."""
     with start() as interrupted:
@@ -219,6 +222,7 @@ def test_ctrl_c_is_a_sentence(start: Callable[[], "subprocess.Popen[str]"], proj
     assert "Traceback" not in said
 
 
+@pytest.mark.slow
 def test_a_killed_decode_worker_costs_nothing(project: Path, weldcache: Callable[..., Any]) -> None:
     killed: list[int] = []
 
@@ -272,6 +276,7 @@ print(json.dumps([first.returncode, said, second.returncode, second.stderr]))
 """
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_is_a_sentence_and_loses_nothing(project: Path, child_environment: dict[str, str]) -> None:
     (project / "disk").mkdir()
     mount = "mount -t tmpfs -o size=40m tmpfs disk"

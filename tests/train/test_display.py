@@ -191,6 +191,7 @@ print("afterwards")
 
 
 @pytest.mark.parametrize("end", ["finish", "error", "wait"])
+@pytest.mark.slow
 def test_on_a_real_terminal_nothing_is_left_broken(end: str, child_environment: Mapping[str, str]) -> None:
     ours, theirs = pty.openpty()
     ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))

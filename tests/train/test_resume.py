@@ -224,6 +224,7 @@ print(trained("cut").resumed_from)
 """
 
 
+@pytest.mark.slow
 def test_killed_for_real_again_and_again(
     toy_settings: MakeSettings, tmp_path: Path, child_environment: dict[str, str]
 ) -> None:

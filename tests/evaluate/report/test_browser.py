@@ -36,7 +36,7 @@ MEASURE = """<script>addEventListener("load", () => {
   document.body.dataset.overflow = document.documentElement.scrollWidth - innerWidth;
 })</script>"""
 
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome on the PATH")]
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome on the PATH")]
 
 
 def _browse(path: Path, *, profile: Path, action: str) -> str:

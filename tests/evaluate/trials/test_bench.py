@@ -187,6 +187,7 @@ bench(load_variant_list(sys.argv[1]), overrides=[], seeds=None, split="test", ov
 """
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_it_goes_on_and_ends_with_the_same_table(
     run_bench: RunBench, write_list: WriteList, trained: Trained, project: Path, child_environment: Mapping[str, str]
 ) -> None:
@@ -447,6 +448,7 @@ def test_one_list_runs_once_at_a_time(run_bench: RunBench, write_list: WriteList
         run_bench(write_list(PLAIN))
 
 
+@pytest.mark.slow
 def test_a_shipped_list_runs(run_bench: RunBench, project: Path) -> None:
     """Augmentations, which any store can be asked for, at the toy's size."""
     found = run_bench(load_variant_list("augmentation"), seeds=[0])

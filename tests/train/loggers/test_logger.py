@@ -154,6 +154,7 @@ print(json.dumps({"tried": tried, "telemetry": mlflow.telemetry.get_telemetry_cl
 """
 
 
+@pytest.mark.slow
 def test_outside_of_tests_too_nothing_is_sent_anywhere(
     logged_run: MakeRun, empty_database: Path, tmp_path: Path
 ) -> None:
@@ -173,6 +174,7 @@ def test_outside_of_tests_too_nothing_is_sent_anywhere(
     assert len(done.stderr.splitlines()) == 2, done.stderr  # where W&B and MLflow are, and nothing else
 
 
+@pytest.mark.slow
 def test_with_a_key_but_without_its_server_wandb_goes_offline(
     logged_run: MakeRun,
     row: MakeRow,

@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 CODE = """
 import torch
 from weldcache.train.nn.pooling import GeM
@@ -48,5 +50,6 @@ for operator, arguments in [
 """
 
 
+@pytest.mark.slow
 def test_compiled_and_exported_modules_compute_the_same() -> None:
     subprocess.run([sys.executable, "-c", CODE], check=True, timeout=300, env=dict(os.environ))

@@ -11,7 +11,7 @@ import pytest
 
 from weldcache.train.nn.kernels.shared import is_installed
 
-pytestmark = pytest.mark.skipif(not is_installed("triton"), reason="Triton is not installed")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not is_installed("triton"), reason="Triton is not installed")]
 
 
 def run_python(code: str, *, interpret: bool) -> None:
