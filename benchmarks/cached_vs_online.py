@@ -206,7 +206,7 @@ def measure_full_size(folder: Path) -> dict[str, list[float]]:
 
 def loaded_encoders(settings: Settings) -> dict[str, Encoder]:
     """The encoders with their weights."""
-    encoders = load_features(settings, settings.asked_features).encoders
+    encoders = load_features(settings, settings.asked_features, open_source(settings.data)).encoders
     for encoder in encoders.values():
         encoder.load()
     return encoders

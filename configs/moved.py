@@ -31,6 +31,9 @@ _MOVED: Mapping[str, str] = {
 }
 """Former name of a setting or of a whole section -> its name now."""
 
+_LIMITS = [100.0, 1000.0, 1000.0, 2000.0, 1e6, 1000.0]
+"""What limits were unless somebody set them: those of the one machine, which the data set's source tells now."""
+
 
 def moved_to(key: str) -> str | None:
     """A sentence with the name of the former setting `key` now; None where there was none."""
@@ -42,7 +45,7 @@ def moved_to(key: str) -> str | None:
 
 def upgraded(saved: Mapping[str, Any]) -> dict[str, Any]:
     """Complete settings of an earlier version, by section, under the names of this one; those of this as they are."""
-    return _with_source(_with_features(_with_recipe(saved)))
+    return _with_source(_as_source_tells(_with_features(_with_recipe(saved))))
 
 
 def _with_source(saved: Mapping[str, Any]) -> dict[str, Any]:
@@ -68,6 +71,24 @@ def _with_features(saved: Mapping[str, Any]) -> dict[str, Any]:
     if (asked := extract.pop("modalities", None)) is not None:
         extract["features"] = [*(stored_as[name] for name in asked), stored_as["text"]]
     return now | {"extract": extract}
+
+
+def _as_source_tells(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """What was said of every file of measurements, as nothing: the data set's source says it."""
+
+    def told(section: Mapping[str, Any]) -> dict[str, Any]:
+        former: dict[str, object] = {"sensor_limits": _LIMITS} if section.get("kind") == "film" else {}
+        if section.get("kind") == "series" and section.get("channels") is None:
+            former = {"limits": _LIMITS, "clock": "Time"}
+        return {name: None if name in former and value == former[name] else value for name, value in section.items()}
+
+    features = saved.get("features")
+    if not isinstance(features, Mapping):
+        return dict(saved)
+    return {
+        **saved,
+        "features": {name: told(each) if isinstance(each, Mapping) else each for name, each in features.items()},
+    }
 
 
 def _with_recipe(saved: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from .plan import ExtractPlan, plan_extraction
 from .pool.decoder import Limits
 from .settings import KINDS
 from .sources.open import open_source
-from .sources.source import SPLITS, Sample
+from .sources.source import SPLITS, Sample, Source
 
 DEMO_FOLDER = "demo_backbones"  # beside the cache
 
@@ -133,7 +133,7 @@ def make_request(settings: Settings, *, split: str, needs_files: bool = False) -
     }
     if needs_files:
         _require_files(settings.data.root, asked, list(streams.values()), noun=source.noun)
-    loaded = load_features(settings, _worth_making(settings, samples, streams))
+    loaded = load_features(settings, _worth_making(settings, samples, streams), source)
     return Request(
         root=settings.data.root,
         samples=samples,
@@ -173,13 +173,14 @@ class LoadedFeatures:
     constants: dict[str, Constant]
 
 
-def load_features(settings: Settings, names: Sequence[str]) -> LoadedFeatures:
-    """What makes each of the features `names`.
+def load_features(settings: Settings, names: Sequence[str], source: Source) -> LoadedFeatures:
+    """What makes each of the features `names` of the data set.
 
     Raises:
         BackboneError: if a backbone cannot be had or does not offer what is asked.
+        NotFoundError: if neither settings nor data set tell what a feature holds.
     """
-    tools = Tools(_backbone_loader(settings), settings.cache.dtype)
+    tools = Tools(_backbone_loader(settings), settings.cache.dtype, source)
     made = {}
     for name in names:
         section = settings.features[name]

@@ -11,9 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 AT_HOME = ("extract/sources/welds/", "cli/synth.py", "extract/sources/open.py", "configs/moved.py")
 
 # `weldcache` is the package's own name; sources are imported, and chosen, by theirs.
-_NAMES = re.compile(
-    r"[Ww]eldcache|WELDCACHE|(?:sources|_SOURCES})\.welds[\w.:]*|WELDING_MACHINE|[Ww]elds(?=Settings|\")|open_welds"
-)
+_NAMES = re.compile(r"[Ww]eldcache|WELDCACHE|(?:sources|_SOURCES})\.welds[\w.:]*|[Ww]elds(?=Settings|\")|open_welds")
 _WORDS = re.compile(r"weld|\b(arcs?|seams?|burn-?through|spatter|porosity|electrodes?|fillet|bead)\b", re.IGNORECASE)
 
 

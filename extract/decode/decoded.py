@@ -96,10 +96,10 @@ class Photographs:
 
 @dataclass(frozen=True)
 class SensorSeries:
-    """Six channels in physical units, resampled evenly in time over the recording.
+    """Channels in physical units, resampled evenly in time over the recording.
 
-    `times` are seconds from the first record; `arc_on` holds the first and last time at which the current is above
-    50 A, or NaN twice where it never is.
+    `times` are seconds from the first record; `arc_on` holds the first and last time at which what is recorded goes on,
+    or NaN twice where no channel tells.
     """
 
     values: Float32[np.ndarray, "steps channels"]

@@ -10,9 +10,10 @@ from jaxtyping import Float64, Int64
 
 from ...errors import DecodeError
 from ...wording import count_of, listed, shortened
+from ..sources.source import SeriesFormat
 from .decoded import SensorSeries, never
 from .sensor_clock import read_clock
-from .sensor_rows import MOST_SHOWN, SeriesFormat, read_sensor_rows
+from .sensor_rows import MOST_SHOWN, read_sensor_rows
 
 _OFFSET = 0.1  # a sensor's zero may lie so far below 0
 _NEARLY_ALL = 0.9  # of a channel's values other than 0
@@ -56,7 +57,7 @@ def decode_sensors(path: Path, *, num_steps: int, series: SeriesFormat) -> Senso
     return SensorSeries(values=values, times=times, arc_on=active, notes=noted)
 
 
-def arc_on_window(path: Path, *, series: SeriesFormat) -> tuple[float, float]:
+def active_window(path: Path, *, series: SeriesFormat) -> tuple[float, float]:
     """First and last time, in seconds from the first row, at which what is recorded goes on.
 
     The sensors' clock is not the camera's: onsets of the two differ by 1.2 s in the median.

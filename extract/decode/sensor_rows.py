@@ -21,6 +21,7 @@ from jaxtyping import Float64, Int64
 from ...documents import foreign_kind
 from ...errors import DecodeError
 from ...wording import count_of, shortened
+from ..sources.source import SeriesFormat
 from .media import read_content
 
 MOST_BYTES = 64 << 20  # an hour at 200 rows a second; real files have 15 to 50 kB
@@ -40,20 +41,6 @@ _COARSE_SHARE = 0.1  # of rows with the stamp of the row before them: above it t
 _NOT_UTF8 = "\ufffd"  # what such bytes are decoded to
 
 _Line = tuple[int, list[str]]  # its number in the file, its fields
-
-
-@dataclass(frozen=True)
-class SeriesFormat:
-    """What a file of measurements holds, which a data set's source knows."""
-
-    channels: tuple[str, ...]  # names of their columns
-    limits: tuple[float, ...]  # largest magnitude of each that is taken for a measurement, in the file's units
-    clock: str = "Time"  # column of times of day
-    active: tuple[str, float] | None = None  # a channel, and above which value what is recorded goes on
-    exchangeable: tuple[str, str, float, float] | None = (
-        None  # that channel, another, and between what the other is then
-    )
-    signed: bool = False  # whether values below 0 are usual
 
 
 @dataclass(frozen=True)
@@ -102,6 +89,21 @@ def read_sensor_rows(path: Path, *, series: SeriesFormat) -> SensorRows:
         values=np.array(values, dtype=np.float64).reshape(-1, len(series.channels))[once],
         notes=(*notes, *repeats, *_odd_numbers(lines, columns)),
     )
+
+
+def columns_of_numbers(path: Path) -> tuple[str, ...]:
+    """Names of the columns of a sensor file that hold numbers alone, and some, in the file's order.
+
+    Raises:
+        DecodeError: if the file is unreadable.
+    """
+    (_, fields), *lines = _split(_read_text(path), path=path) or [(1, [])]
+    written = {
+        name.strip(): [row[place].strip() for _, row in lines if place < len(row) and row[place].strip()]
+        for place, name in enumerate(fields)
+        if name.strip()
+    }
+    return tuple(name for name, cells in written.items() if cells and all(map(_NUMBER.fullmatch, cells)))
 
 
 def is_coarse(seconds: Float64[np.ndarray, " rows"]) -> bool:

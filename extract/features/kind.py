@@ -18,7 +18,7 @@ from ...cache.provenance import library_versions
 from ...documents import Json
 from ..backbones.load import BackboneLoader
 from ..backbones.spec import BackboneSpec
-from ..sources.source import Sample
+from ..sources.source import Sample, Source
 from .settings import StreamSettings
 
 OPENCV = "opencv-python-headless"
@@ -31,10 +31,13 @@ Features = Mapping[str, Mapping[str, Tensor]]
 
 @dataclass(frozen=True)
 class Tools:
-    """What features are made with: the backbones, each loaded once, and the type that their outputs are stored in."""
+    """What features are made with: the backbones, each loaded once, the type that their outputs are stored in, and the
+    data set, for kinds whose shape follows from it.
+    """
 
     backbones: BackboneLoader
     dtype: StorageType
+    source: Source
 
 
 @dataclass(frozen=True)
@@ -144,7 +147,8 @@ def arc_on_array() -> ArraySpec:
     be told.
 
     Kept for each modality, because their clocks and their onsets differ: the difference of two modalities' first
-    entries is the offset of their onsets, 1.2 s in the median of real recordings.
+    entries is the offset of their onsets, 1.2 s in the median of real recordings. The name is that of the field which
+    this was made for: stores have it, and their fingerprints hang on it.
     """
     attributes = {"unit": "s", "clock": "from the start of this modality's recording"}
     return ArraySpec("arc_on", (2,), ("bound",), "float64", allows_nan=True, distinct=False, attributes=attributes)

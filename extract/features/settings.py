@@ -7,7 +7,7 @@ imports neither torch nor a decoder.
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from ...configs.section import Limit, ModelName, Positive, Rectangle, Section, StoreName
 from ..settings import FeatureSettings
@@ -43,16 +43,6 @@ class FilmLimits(Section):
     )
 
 
-SensorLimits = Annotated[
-    tuple[Limit, Limit, Limit, Limit, Limit, Limit],
-    Field(
-        description="Largest magnitude of each channel, in the file's units; a value beyond is no measurement: it is "
-        "reported and taken as empty."
-    ),
-]
-SENSOR_LIMITS: SensorLimits = (100.0, 1000.0, 1000.0, 2000.0, 1e6, 1000.0)
-
-
 class FilmSettings(FilmLimits, BackboneSettings, StreamSettings):
     """A film through V-JEPA 2: a token for each stretch of time."""
 
@@ -61,14 +51,24 @@ class FilmSettings(FilmLimits, BackboneSettings, StreamSettings):
     model: ModelName = "facebook/vjepa2-vitl-fpc64-256"
     num_frames: Positive = Field(32, multiple_of=2, le=10_000, description="Frames a clip, sampled uniformly.")
     size: Positive | None = Field(None, description="Side in pixels fed to the model; null: the model's own.")
-    sampling: Literal["uniform", "arc_on", "clips"] = Field(
+    sampling: Literal["uniform", "active", "clips"] = Field(
         "uniform",
-        description="uniform: one clip over the whole recording; arc_on: one over the time in which the process goes "
-        "on, by the film's own light or, where it does not tell, by the sensors, whose clock is another; clips: "
-        "num_clips, one after another.",
+        description="uniform: one clip over the whole recording; active: one over the time in which something goes on, "
+        "by the film's own light or, where it does not tell, by the measurements that the data set's source names for "
+        "it, whose clock is another; clips: num_clips, one after another.",
     )
     num_clips: Positive = Field(4, le=1000, description="Clips that the recording is cut into (sampling = clips only).")
-    sensor_limits: SensorLimits = SENSOR_LIMITS  # where sensors tell when the process goes on
+    sensor_limits: tuple[Limit, ...] | None = Field(
+        None,
+        min_length=1,
+        description="As the limits of a series, where measurements tell when something goes on (sampling = active "
+        "only); null: as the data set's source says.",
+    )
+
+    @field_validator("sampling", mode="before")
+    @classmethod
+    def _former_name(cls, value: object) -> object:
+        return "active" if value == "arc_on" else value
 
 
 class FramesSettings(FilmLimits, BackboneSettings, StreamSettings):
@@ -140,20 +140,27 @@ class SeriesSettings(StreamSettings):
     stream: StoreName = Field("sensor", description=_STREAM)
     num_steps: Annotated[int, Field(gt=1)] = Field(128, description="Steps that a recording is resampled to.")
     channels: tuple[Annotated[str, Field(min_length=1)], ...] | None = Field(
-        None, min_length=1, description="Columns that are stored; null: the six of the machine whose limits these are."
+        None,
+        min_length=1,
+        description="Columns that are stored; null: those that the data set's source names, or else all columns of "
+        "numbers.",
     )
-    limits: tuple[Limit, ...] = Field(
-        SENSOR_LIMITS,
+    limits: tuple[Limit, ...] | None = Field(
+        None,
+        min_length=1,
         description="Largest magnitude of each channel, in the file's units; a value beyond is no measurement: it is "
-        "reported and taken as empty.",
+        "reported and taken as empty. null: as the data set's source says, or else none.",
     )
-    clock: str = Field("Time", min_length=1, description="Column of times of day, HH:MM:SS.mmm.")
+    clock: str | None = Field(
+        None,
+        min_length=1,
+        description="Column of times of day, HH:MM:SS.mmm; null: that which the data set's source names, or else Time.",
+    )
 
     @model_validator(mode="after")
     def _one_limit_a_channel(self) -> "SeriesSettings":
-        num_channels = len(SENSOR_LIMITS if self.channels is None else self.channels)
-        if len(self.limits) != num_channels:
-            raise ValueError(f"limits are {len(self.limits)} for {num_channels} channels; give each channel one")
+        if self.channels is not None and self.limits is not None and len(self.limits) != len(self.channels):
+            raise ValueError(f"limits are {len(self.limits)} for {len(self.channels)} channels; give each channel one")
         return self
 
 

@@ -38,9 +38,22 @@ class Sample:
         return self.absent.get(stream, f"the data set has no {stream}")
 
 
+@dataclass(frozen=True)
+class SeriesFormat:
+    """What the files of a stream of measurements hold."""
+
+    channels: tuple[str, ...]  # names of their columns
+    limits: tuple[float, ...]  # largest magnitude of each that is taken for a measurement, in the file's units
+    clock: str = "Time"  # column of times of day
+    active: tuple[str, float] | None = None  # a channel, and above which value what is recorded goes on
+    # That channel, another, and between which values the other is then: so it is told when the two were exchanged.
+    exchangeable: tuple[str, str, float, float] | None = None
+    signed: bool = False  # whether values below 0 are usual
+
+
 @runtime_checkable
 class Source(Protocol):
-    """A data set on disk."""
+    """A data set on disk. One that knows its files of measurements is a `TellsSeries` too."""
 
     @property
     def noun(self) -> str:
@@ -57,3 +70,17 @@ class Source(Protocol):
     def samples(self) -> Sequence[Sample]:
         """All samples, in a fixed order."""
         ...
+
+
+@runtime_checkable
+class TellsSeries(Protocol):
+    """What a source may tell besides, so that nobody has to say it in the settings of a feature."""
+
+    def series(self) -> Mapping[str, SeriesFormat]:
+        """What files of measurements hold, by stream; of a stream that is left out, all columns of numbers are read."""
+        ...
+
+
+def series_told(source: Source) -> Mapping[str, SeriesFormat]:
+    """What a source tells of files of measurements, by stream."""
+    return source.series() if isinstance(source, TellsSeries) else {}

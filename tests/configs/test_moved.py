@@ -69,6 +69,21 @@ def test_a_whole_file_of_an_earlier_version_is_what_the_same_command_gives_now(t
         assert then[section] == expected[section]
 
 
+def test_what_the_source_of_a_data_set_tells_is_said_of_no_feature(tmp_path: Path) -> None:
+    limits = [100.0, 1000.0, 1000.0, 2000.0, 1e6, 1000.0]
+    told = Settings().model_dump(mode="json")
+    former = told | {"features": {name: dict(section) for name, section in told["features"].items()}}
+    former["features"]["sensor"] |= {"limits": limits, "clock": "Time"}
+    former["features"]["video"] |= {"sensor_limits": limits, "sampling": "arc_on"}
+    now = settings_from_record(former).model_dump(mode="json")
+    assert now["features"]["video"].pop("sampling") == "active" and told["features"]["video"].pop("sampling")
+    assert now == told
+    former["features"]["sensor"]["limits"] = [1.0, 2.0]
+    former["features"]["other"] = {"kind": "series", "channels": list("abcdef"), "limits": limits}
+    features = settings_from_record(former).model_dump()["features"]
+    assert features["sensor"]["limits"] == (1.0, 2.0) and features["other"]["limits"] == tuple(limits)
+
+
 def test_settings_of_this_version_stay() -> None:
     told = Settings().model_dump(mode="json")
     assert upgraded(told) == told

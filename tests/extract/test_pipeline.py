@@ -28,6 +28,7 @@ from weldcache.extract.features.kind import Encoder, Features, Prepared, Reader
 from weldcache.extract.pipeline import describe_summary, extract, kept_interrupt
 from weldcache.extract.request import LoadedFeatures, load_features
 from weldcache.extract.sources.open import open_source
+from weldcache.extract.sources.source import Source
 from weldcache.extract.sources.welds.run_folder import WELDING_MACHINE
 from weldcache.settings import Settings, load_settings
 
@@ -112,8 +113,8 @@ def wrap_encoders(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str, E
     """Have `extract` work with other encoders than the settings name, and measure nothing beforehand."""
 
     def wrap(wrapped: Callable[[str, Encoder], Encoder]) -> None:
-        def load(settings: Settings, names: Sequence[str]) -> LoadedFeatures:
-            loaded = load_features(settings, names)
+        def load(settings: Settings, names: Sequence[str], source: Source) -> LoadedFeatures:
+            loaded = load_features(settings, names, source)
             return replace(loaded, encoders={name: wrapped(name, one) for name, one in loaded.encoders.items()})
 
         monkeypatch.setattr(request, "load_features", load)
@@ -195,7 +196,7 @@ def test_swapping_two_files_swaps_their_features_and_no_others(
 def test_cached_is_live(extracted: Path) -> None:
     """Features recomputed one weld at a time equal those in the store, but for the last bit of their batch."""
     settings = settings_in(extracted)
-    encoders = load_features(settings, settings.asked_features).encoders
+    encoders = load_features(settings, settings.asked_features, open_source(settings.data)).encoders
     store = store_of(extracted)
     samples = open_source(settings_in(extracted).data).samples()
     for sample in (samples[0], samples[-1]):
@@ -284,7 +285,7 @@ def test_the_store_says_what_made_it(extracted: Path) -> None:
 def made_of(settings: Settings) -> dict[str, Any]:
     return {
         spec.name: spec.to_manifest()
-        for encoder in load_features(settings, settings.asked_features).encoders.values()
+        for encoder in load_features(settings, settings.asked_features, open_source(settings.data)).encoders.values()
         for spec in encoder.specs
     }
 

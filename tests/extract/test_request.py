@@ -12,6 +12,7 @@ from weldcache.errors import BackboneError, SettingsError
 from weldcache.extract.features.kind import Constant, Encoder, Reader
 from weldcache.extract.request import LoadedFeatures, load_features
 from weldcache.extract.sides import num_workers
+from weldcache.extract.sources.welds.manifest import ManifestSource
 from weldcache.settings import Settings, load_settings
 
 
@@ -31,7 +32,7 @@ def settings(settings_with: Callable[..., Settings]) -> Settings:
 
 
 def loaded(settings: Settings) -> LoadedFeatures:
-    return load_features(settings, settings.asked_features)
+    return load_features(settings, settings.asked_features, ManifestSource(settings.data.root))
 
 
 def test_encoders_are_those_asked_for_in_that_order(settings_with: Callable[..., Settings]) -> None:
@@ -43,7 +44,7 @@ def test_encoders_are_those_asked_for_in_that_order(settings_with: Callable[...,
 
 
 def test_the_description_names_libraries_and_not_python(settings: Settings) -> None:
-    for name, encoder in load_features(settings, settings.asked_features).encoders.items():
+    for name, encoder in loaded(settings).encoders.items():
         for spec in encoder.specs:
             libraries = spec.made_by["libraries"]
             assert isinstance(libraries, dict)

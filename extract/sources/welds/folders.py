@@ -1,7 +1,7 @@
 """The layout without a manifest: good_weld/ and defect_data_weld/ hold sessions, which hold runs."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,9 +15,9 @@ from ....progress import say
 from ..classes import target_specs
 from ..group_split import check_fractions, split_groups
 from ..listing import composed
-from ..source import Sample, Split
+from ..source import Sample, SeriesFormat, Split
 from .classes import CLASS_NAMES, GOOD, GOOD_CODE, class_code_of
-from .run_folder import RECORDING_SUFFIXES, collect_run
+from .run_folder import RECORDING_SUFFIXES, WELDING_MACHINE, collect_run
 
 GOOD_FOLDER = "good_weld"
 DEFECT_FOLDER = "defect_data_weld"
@@ -60,6 +60,9 @@ class FolderSource:
 
     def targets(self) -> Sequence[TargetSpec]:
         return target_specs(self._samples)
+
+    def series(self) -> Mapping[str, SeriesFormat]:
+        return {"sensor": WELDING_MACHINE}
 
     @cached_property
     def _samples(self) -> Sequence[Sample]:

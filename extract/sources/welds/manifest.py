@@ -17,9 +17,9 @@ from ....progress import say
 from ....wording import brief, count_of, shortened
 from ..classes import target_specs
 from ..listing import composed
-from ..source import SPLITS, Sample, Split
+from ..source import SPLITS, Sample, SeriesFormat, Split
 from .classes import CLASS_NAMES, GOOD, WeldsSettings, class_code_of, class_name_of, is_unlabelled
-from .run_folder import collect_run
+from .run_folder import WELDING_MACHINE, collect_run
 
 MANIFEST_NAME = "manifest.csv"
 TEXT_SETTINGS = ("WELD_TYPE", "STEEL_TYPE")
@@ -55,6 +55,9 @@ class ManifestSource:
 
     def targets(self) -> Sequence[TargetSpec]:
         return target_specs(self._samples)
+
+    def series(self) -> Mapping[str, SeriesFormat]:
+        return {"sensor": WELDING_MACHINE}
 
     @cached_property
     def _samples(self) -> Sequence[Sample]:

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ....wording import shortened, visible
-from ...decode.sensor_rows import SeriesFormat
-from ...features.settings import SENSOR_LIMITS
 from ..listing import PICTURE_FORMATS, Listing, composed, list_folder, of_formats
+from ..source import SeriesFormat
 
 # Of each modality, the format of the real data first, then the others that are read as well. Film, sound and sensors
 # are one file each; the photographs have a folder of their own.
@@ -27,7 +26,7 @@ _CURRENT, _VOLTAGE = "Primary Weld Current", "Secondary Weld Voltage"
 # The machine's file: its columns, what can be believed of them, and when the arc burns.
 WELDING_MACHINE = SeriesFormat(
     channels=("Pressure", "CO2 Weld Flow", "Feed", _CURRENT, "Wire Consumed", _VOLTAGE),
-    limits=SENSOR_LIMITS,
+    limits=(100.0, 1000.0, 1000.0, 2000.0, 1e6, 1000.0),
     clock="Time",
     active=(_CURRENT, 50.0),
     exchangeable=(_CURRENT, _VOLTAGE, 10.0, 45.0),  # volts between which arcs burn; a waiting source may hold more

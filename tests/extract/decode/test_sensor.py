@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from weldcache.errors import DecodeError
 from weldcache.extract.decode import sensor
-from weldcache.extract.decode.sensor_rows import SeriesFormat
+from weldcache.extract.sources.source import SeriesFormat
 from weldcache.extract.sources.welds.run_folder import WELDING_MACHINE
 
 HEADER = (
@@ -25,7 +25,7 @@ WriteCsv = Callable[..., Path]
 
 decode_sensors = partial(sensor.decode_sensors, series=WELDING_MACHINE)
 read_sensor_table = partial(sensor.read_sensor_table, series=WELDING_MACHINE)
-arc_on_window = partial(sensor.arc_on_window, series=WELDING_MACHINE)
+active_window = partial(sensor.active_window, series=WELDING_MACHINE)
 
 
 def line(time: str, *, current: object = 200, consumed: object = 7, date: str = "10/04/22", tail: str = "") -> str:
@@ -112,14 +112,14 @@ def test_the_arc_is_on_above_fifty_ampere(write_csv: WriteCsv) -> None:
     currents = [0, 50, 50.1, 0, 200, 49.9, ""]
     path = write_csv([line(f"10:00:0{second}", current=current) for second, current in enumerate(currents)])
     assert decode_sensors(path, num_steps=3).arc_on.tolist() == [2, 4]
-    assert arc_on_window(path) == (2.0, 4.0)
+    assert active_window(path) == (2.0, 4.0)
 
 
 def test_an_arc_that_is_never_on(write_csv: WriteCsv) -> None:
     path = write_csv([line("10:00:00", current=0), line("10:00:01", current=50)])
     assert np.isnan(decode_sensors(path, num_steps=3).arc_on).all()
     with pytest.raises(DecodeError, match="never above 50"):
-        arc_on_window(path)
+        active_window(path)
 
 
 @pytest.mark.parametrize(
@@ -319,7 +319,7 @@ def test_other_columns_than_the_welding_machines(tmp_path: Path) -> None:
     still = sensor.decode_sensors(path, num_steps=9, series=replace(press, active=None))
     assert np.isnan(still.arc_on).all() and still.notes == ()
     with pytest.raises(DecodeError, match="no channel tells"):
-        sensor.arc_on_window(path, series=replace(press, active=None))
+        sensor.active_window(path, series=replace(press, active=None))
 
 
 def test_too_few_rows_are_told(write_csv: WriteCsv) -> None:
@@ -330,4 +330,4 @@ def test_too_few_rows_are_told(write_csv: WriteCsv) -> None:
 def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "weld.csv")
     with pytest.raises(DecodeError, match="not a regular file"):
-        arc_on_window(tmp_path / "weld.csv")
+        active_window(tmp_path / "weld.csv")

@@ -24,7 +24,8 @@ class OfTheDataSet(FeatureKindContract):
         return extracted  # where the demo's backbones are already
 
     def encoder(self, root: Path) -> Encoder:
-        return load_features(load_settings(folder=root), [self.name]).encoders[self.name]
+        settings = load_settings(folder=root)
+        return load_features(settings, [self.name], open_source(settings.data)).encoders[self.name]
 
     def samples(self, root: Path) -> Sequence[Sample]:
         return open_source(load_settings(folder=root).data).samples()[:2]

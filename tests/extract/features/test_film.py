@@ -3,19 +3,20 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import torch
 
-from weldcache.errors import DecodeError
+from weldcache.errors import DecodeError, SettingsError
 from weldcache.extract.backbones.spec import BackboneSpec
 from weldcache.extract.decode.decoded import VideoClip
-from weldcache.extract.decode.sensor import arc_on_window
-from weldcache.extract.features.film import FilmEncoder, FilmReader
+from weldcache.extract.decode.sensor import active_window
+from weldcache.extract.features.film import Activity, FilmEncoder, FilmReader
 from weldcache.extract.features.kind import Prepared
-from weldcache.extract.features.settings import SENSOR_LIMITS, FilmSettings
+from weldcache.extract.features.settings import FilmSettings
 from weldcache.extract.sources.open import open_source
 from weldcache.extract.sources.source import Sample
 from weldcache.extract.sources.welds.run_folder import WELDING_MACHINE
@@ -26,9 +27,20 @@ def times_of_frames(decoded: VideoClip) -> torch.Tensor:
     return torch.from_numpy(decoded.times)
 
 
+ACTIVITY = Activity("sensor", WELDING_MACHINE)
+
+
+def encoder_of(settings: FilmSettings, *, activity: Activity | None = ACTIVITY) -> FilmEncoder:
+    return FilmEncoder("video", settings, backbone=FirstPixel(), dtype="float16", activity=activity)
+
+
+def decoding(encoder: FilmEncoder) -> dict[str, Any]:
+    return dict(encoder.specs[0].made_by["decoding"])
+
+
 def reader(sampling: str) -> FilmReader:
     settings = FilmSettings.model_validate({"num_frames": 8, "sampling": sampling, "num_clips": 3})
-    return FilmReader(settings=settings, preparation=times_of_frames)
+    return FilmReader(settings, times_of_frames, ACTIVITY if sampling == "active" else None)
 
 
 @pytest.fixture
@@ -43,14 +55,14 @@ def test_the_whole_clip_from_its_first_frame_to_its_last(weld: Sample) -> None:
 
 
 def test_the_arc_on_window_is_that_of_the_films_own_light(weld: Sample) -> None:
-    prepared = reader("arc_on")(weld)
+    prepared = reader("active")(weld)
     first, last = prepared.tensors["arc_on"].tolist()
     times = prepared.tensors["frames"].numpy()
     assert times[0] == pytest.approx(first) and times[-1] == pytest.approx(last)
     # The sensors' clock is another: their window would cut lit frames off and take dark ones in.
-    assert abs(arc_on_window(weld.files["sensor"][0], series=WELDING_MACHINE)[0] - first) > 0.1
+    assert abs(active_window(weld.files["sensor"][0], series=WELDING_MACHINE)[0] - first) > 0.1
     assert prepared.notes == ()
-    assert torch.equal(reader("arc_on")(without_sensors(weld)).tensors["frames"], prepared.tensors["frames"])
+    assert torch.equal(reader("active")(without_sensors(weld)).tensors["frames"], prepared.tensors["frames"])
 
 
 def dead_sensors(weld: Sample) -> str:
@@ -73,8 +85,8 @@ def dark(weld: Sample, tmp_path: Path) -> Sample:
 
 
 def test_where_the_light_does_not_tell_the_sensors_do(dark: Sample) -> None:
-    first, last = arc_on_window(dark.files["sensor"][0], series=WELDING_MACHINE)
-    prepared = reader("arc_on")(dark)
+    first, last = active_window(dark.files["sensor"][0], series=WELDING_MACHINE)
+    prepared = reader("active")(dark)
     times = prepared.tensors["frames"].numpy()
     assert first - 0.04 <= times[0] and times[-1] <= last + 0.04
     (about_light, about_window) = prepared.notes
@@ -83,12 +95,24 @@ def test_where_the_light_does_not_tell_the_sensors_do(dark: Sample) -> None:
 
 
 def test_the_sensors_are_read_within_the_limits_that_are_set(dark: Sample) -> None:
-    narrow = (*SENSOR_LIMITS[:3], 60.0, *SENSOR_LIMITS[4:])  # which the current is beyond while the arc burns
-    settings = FilmSettings(num_frames=8, sampling="arc_on", sensor_limits=narrow)
+    usual = WELDING_MACHINE.limits
+    narrow = (*usual[:3], 60.0, *usual[4:])  # which the current is beyond while the arc burns
+    encoder = encoder_of(FilmSettings(num_frames=8, sampling="active", sensor_limits=narrow))
     with pytest.raises(DecodeError, match=r"beyond 60 .*limits"):
-        FilmReader(settings, times_of_frames)(dark)
-    encoder = FilmEncoder("video", settings, backbone=FirstPixel(), dtype="float16")
-    assert encoder.specs[0].made_by["decoding"]["sensor_limits"] == list(narrow)
+        FilmReader(encoder.reader.settings, times_of_frames, encoder.reader.activity)(dark)
+    assert decoding(encoder)["sensor_limits"] == list(narrow)
+    with pytest.raises(SettingsError, match=r"features\.video\.sensor_limits"):
+        encoder_of(FilmSettings(sampling="active", sensor_limits=(1.0,)))
+
+
+@pytest.mark.parametrize("limits", [None, list(WELDING_MACHINE.limits)])
+def test_stores_say_of_the_time_that_is_sampled_what_they_have_said_from_the_first(limits: list[float] | None) -> None:
+    said = {"num_frames": 32, "sampling": "arc_on", "num_clips": 1}
+    said["arc_on"] = "the film's light, else the sensors' current"
+    for name in ("active", "arc_on"):  # the value's name in an earlier version
+        settings = FilmSettings.model_validate({"sampling": name, "sensor_limits": limits})
+        assert settings.sampling == "active" and decoding(encoder_of(settings)) == said
+    assert decoding(encoder_of(settings, activity=None)) == said | {"arc_on": "the film's light"}
 
 
 @pytest.mark.parametrize("sensors", ["none", "dead", "broken"])
@@ -96,7 +120,7 @@ def test_without_light_and_sensors_there_is_no_window(dark: Sample, tmp_path: Pa
     path = tmp_path / "sensors.csv"
     path.write_text(dead_sensors(dark) if sensors == "dead" else "no,sensor\nfile,at all\n")
     with pytest.raises(DecodeError, match=r"dark\.avi.* sensors"):
-        reader("arc_on")(without_sensors(dark) if sensors == "none" else with_sensors(dark, path))
+        reader("active")(without_sensors(dark) if sensors == "none" else with_sensors(dark, path))
 
 
 def test_clips_follow_one_another_over_the_whole_recording(weld: Sample) -> None:
@@ -109,8 +133,8 @@ def test_clips_follow_one_another_over_the_whole_recording(weld: Sample) -> None
 def test_the_sensors_file_counts_where_it_decides_what_is_sampled(weld: Sample) -> None:
     film, sensors = weld.files["video"], weld.files["sensor"]
     assert reader("uniform").files(weld) == film
-    assert reader("arc_on").files(weld) == film + sensors
-    assert reader("arc_on").files(without_sensors(weld)) == film
+    assert reader("active").files(weld) == film + sensors
+    assert reader("active").files(without_sensors(weld)) == film
 
 
 def test_which_clock_tells_the_window_is_in_the_manifest_of_arc_on_alone() -> None:

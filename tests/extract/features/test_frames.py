@@ -24,6 +24,7 @@ from weldcache.extract.pipeline import extract
 from weldcache.extract.request import load_features
 from weldcache.extract.sources.open import open_source
 from weldcache.extract.sources.source import Sample
+from weldcache.extract.sources.welds.manifest import ManifestSource
 from weldcache.settings import Settings, load_settings
 
 FRAMES = (
@@ -45,7 +46,7 @@ def encoder_in(folder: Path) -> FramesEncoder:
     placement = Placement(device=torch.device("cpu"), dtype=torch.float32)
     settings = FramesSettings(model="demo", block=3, num_frames=6, size=64)
     loader = BackboneLoader(placement=placement, demo_folder=folder, demo_seed=0)
-    return make("frames", settings, Tools(loader, "float32"))
+    return make("frames", settings, Tools(loader, "float32", ManifestSource(Path("nowhere"))))
 
 
 def film_of(path: Path) -> list[np.ndarray]:
@@ -110,7 +111,7 @@ def test_operations_are_those_of_all_frames(weld: Sample, tmp_path: Path) -> Non
 
 def test_frames_are_not_made_unasked(synthetic: Path) -> None:
     settings = load_settings(folder=synthetic)
-    loaded = load_features(settings, settings.asked_features)
+    loaded = load_features(settings, settings.asked_features, open_source(settings.data))
     assert list(loaded.encoders) == ["video", "audio", "image", "sensor"] and list(loaded.constants) == ["text"]
 
 

@@ -17,7 +17,7 @@ from weldcache.extract.features.sound import SoundReader
 from weldcache.extract.plan import Task
 from weldcache.extract.pool.read_task import Failure, ReadTask, read_task
 from weldcache.extract.sources.source import Sample
-from weldcache.extract.sources.welds.run_folder import collect_run
+from weldcache.extract.sources.welds.run_folder import WELDING_MACHINE, collect_run
 
 HEADER = "Time,Pressure,CO2 Weld Flow,Feed,Primary Weld Current,Wire Consumed,Secondary Weld Voltage"
 
@@ -38,7 +38,8 @@ def read(root: Path) -> ReadTask:
         unreadable=frozenset(run.unreadable),
         notes=run.notes,
     )
-    readers = {"audio": SoundReader(SoundSettings(), samples_of), "sensor": SeriesReader(SeriesSettings())}
+    sensors = SeriesReader(SeriesSettings(), WELDING_MACHINE)
+    readers = {"audio": SoundReader(SoundSettings(), samples_of), "sensor": sensors}
     return read_task(Task(0, sample, frozenset(readers), frozenset()), readers=readers, root=root)
 
 
