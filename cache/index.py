@@ -1,17 +1,14 @@
 """Who each row of a store is: key, group, attributes, targets, and its part in a split."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int8, Integer, Shaped
+from jaxtyping import Int8, Integer, Shaped
 from numpy.typing import NDArray
 
-from ..errors import FingerprintError, SourceError, StoreError
-from ..wording import count_of, lined_up
-from .splits import LEFT_OUT
-from .targets import CLASS, LABEL, NORMAL, UNKNOWN, UNKNOWN_CLASS, Target, TargetSpec, check_spec, taken_over
+from ..errors import SourceError, StoreError
+from .targets import CLASS, LABEL, NORMAL, UNKNOWN, UNKNOWN_CLASS, Target, TargetSpec, check_spec
 
 Column = Shaped[np.ndarray, " row"]  # text or float64
 
@@ -61,95 +58,6 @@ class Index:
             targets={name: target.select(rows) for name, target in self.targets.items()},
             attributes={name: column[rows] for name, column in self.attributes.items()},
         )
-
-    def following(self, data_set: "Index", *, relabel: bool = False) -> "Index":
-        """This index as `data_set` is now, or this object itself where nothing has changed.
-
-        Rows that only `data_set` has are appended. Rows that it does not have are left out: their split becomes
-        `LEFT_OUT`, until it has them again. With `relabel`, what it says otherwise of a row (its split, group, targets
-        or attributes) is taken over; no feature depends on it.
-
-        Raises:
-            FingerprintError: without `relabel`, if a key that both have differs in anything but its row: a sample would
-                be trained on that was held back before. Always, if they have different attributes.
-        """
-        if self.attributes.keys() != data_set.attributes.keys():
-            names = ", ".join(sorted(self.attributes.keys() ^ data_set.attributes.keys()))
-            raise FingerprintError(
-                f"Only one of the cache and the data has the attributes {names}: the data set has another layout. "
-                "Extract into another cache with --cache."
-            )
-        row_of = self.row_of()
-        known = np.array([str(key) in row_of for key in data_set.keys], dtype=bool)
-        rows = np.array([row_of[str(key)] for key in data_set.keys[known]], dtype=np.int64)
-        mine, theirs = self.select(rows), data_set.select(np.flatnonzero(known))
-        if not relabel:
-            told = mine.differences(theirs)
-            _refuse([*_declared_otherwise(self, data_set), *(f"{key}: {line}" for key in told for line in told[key])])
-        gone = np.ones(len(self), dtype=bool)
-        gone[rows] = False
-        changed = (
-            not known.all()
-            or (self.splits[gone] != LEFT_OUT).any()
-            or bool(mine.differences(theirs, even_left_out=True))
-            or self.targets.keys() != data_set.targets.keys()
-            or any(not self.targets[name].spec.holds(target.spec) for name, target in data_set.targets.items())
-        )
-        if not changed:
-            return self
-        return Index(
-            keys=np.concatenate([self.keys, data_set.keys[~known]]),
-            groups=_taken_over(self.groups, data_set.groups, rows=rows, known=known),
-            splits=_taken_over(np.where(gone, LEFT_OUT, self.splits), data_set.splits, rows=rows, known=known),
-            targets={
-                name: taken_over(self.targets.get(name), target, num_rows=len(self), rows=rows, known=known)
-                for name, target in data_set.targets.items()
-            },
-            attributes={
-                name: _taken_over(column, data_set.attributes[name], rows=rows, known=known)
-                for name, column in self.attributes.items()
-            },
-        )
-
-    def differences(self, other: "Index", *, even_left_out: bool = False) -> dict[str, list[str]]:
-        """What `other`, of the same keys, says otherwise, in words by key; not of rows that are left out here, unless
-        these are asked for too."""
-        compared = np.ones(len(self), dtype=bool) if even_left_out else self.splits != LEFT_OUT
-        found: dict[str, list[str]] = {}
-        mine, theirs = self._plain_columns(), other._plain_columns()
-        for name in mine:
-            for row in np.flatnonzero(_differ(mine[name], theirs[name]) & compared).tolist():
-                told = f"{name} is {mine[name][row]} in the cache, {theirs[name][row]} in the data"
-                found.setdefault(str(self.keys[row]), []).append(told)
-        for name in (name for name in self.targets if name in other.targets):
-            here, there = self.targets[name], other.targets[name]
-            for row in np.flatnonzero(here.differs(there) & compared).tolist():
-                told = f"{name} is {here.told(row)} in the cache, {there.told(row)} in the data"
-                found.setdefault(str(self.keys[row]), []).append(told)
-        return found
-
-    def _plain_columns(self) -> dict[str, Column]:
-        attributes = {f"attributes/{name}": column for name, column in self.attributes.items()}
-        return {"split": self.splits, "group": self.groups, **attributes}
-
-
-def index_of(
-    *,
-    keys: Sequence[str],
-    splits: Sequence[str],
-    groups: Sequence[str],
-    class_names: Sequence[str],
-    labels: Sequence[int],
-    attributes: Mapping[str, Sequence[float | str]],
-) -> Index:
-    """Build the index of samples whose targets are a class and a label; errors as `index_with`."""
-    return index_with(
-        keys=keys,
-        splits=splits,
-        groups=groups,
-        targets=class_and_label(np.asarray(class_names, dtype=np.str_), np.asarray(labels, dtype=np.int64)),
-        attributes=attributes,
-    )
 
 
 def class_and_label(class_names: Column, labels: Integer[np.ndarray, " row"]) -> dict[str, Target]:
@@ -202,38 +110,3 @@ def _column(values: Sequence[float | str]) -> Column:
     if any(isinstance(value, str) for value in values):
         return np.asarray([str(value) for value in values], dtype=np.str_)
     return np.asarray(values, dtype=np.float64)
-
-
-def _differ(mine: Column, theirs: Column) -> Bool[np.ndarray, " row"]:
-    if mine.dtype.kind != theirs.dtype.kind:  # numbers that are text by now
-        return np.ones(len(mine), dtype=bool)
-    differs: NDArray[np.bool_] = mine != theirs
-    return differs & ~(np.isnan(mine) & np.isnan(theirs)) if mine.dtype.kind == "f" else differs
-
-
-def _taken_over(
-    mine: NDArray[Any], theirs: NDArray[Any], *, rows: NDArray[np.int64], known: NDArray[np.bool_]
-) -> Column:
-    column = np.concatenate([mine, theirs[~known]])
-    column[rows] = theirs[known]
-    return column
-
-
-def _declared_otherwise(held: Index, asked: Index) -> Iterator[str]:
-    """Targets that only one of two indices has, or that are something else by now, in words."""
-    for name in sorted(held.targets.keys() | asked.targets.keys()):
-        mine, theirs = held.targets.get(name), asked.targets.get(name)
-        if mine is None or theirs is None:
-            yield f"only the {'data' if mine is None else 'cache'} has the target {name}"
-        elif not mine.spec.is_like(theirs.spec):
-            yield f"the target {name} is declared as {mine.spec} in the cache, {theirs.spec} in the data"
-
-
-def _refuse(lines: Sequence[str]) -> None:
-    if lines:
-        raise FingerprintError(
-            f"The cache and the data disagree on {count_of(len(lines), 'entry', 'entries')}:\n"
-            f"{lined_up(lines, most=_SHOWN)}\n"
-            "Restore the data as it was; or take over what it says now, without computing a feature again, with "
-            "`weldcache extract --relabel`."
-        )

@@ -43,6 +43,7 @@ from .description import (
     has_random_backbones,
     read_description,
 )
+from .following import following
 from .index import Index
 from .layout import create_array, create_record_array, open_root, read_whole, resize_rows
 from .nodes import METADATA_FILE, inside, room_for
@@ -299,7 +300,7 @@ class FeatureStore:
             )
 
     def follow(self, data_set: Index, *, relabel: bool = False) -> None:
-        """Give the store the rows of a data set; see `Index.following` for what becomes of others, and is refused.
+        """Give the store the rows of a data set; see `following` for what becomes of others, and is refused.
 
         Rows that join the store take no part in splits that were made before. A store of the former schema is brought
         up to date by this.
@@ -309,7 +310,7 @@ class FeatureStore:
         """
         assert self.split == OFFICIAL, "the data set says its own split alone"
         self.require_writable()
-        followed = self.index.following(data_set, relabel=relabel)
+        followed = following(self.index, data_set, relabel=relabel)
         if followed is self.index and self.schema_version == SCHEMA_VERSION:
             return
         if len(followed) > len(self.index):

@@ -8,12 +8,12 @@ padded with that too, and `<name>_length` says how much of each row is real.
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, cast
 
 import numpy as np
-from jaxtyping import Bool, Int32, Shaped
+from jaxtyping import Int32, Shaped
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError, model_validator
 
@@ -149,20 +149,6 @@ class Target:
             return UNKNOWN_CLASS if value < 0 else self.spec.classes[int(value)]
         return "unknown" if value == self.spec.unknown or value != value else f"{value:g}"
 
-    def differs(self, other: "Target") -> Bool[np.ndarray, " row"]:
-        """Where the other, of the same rows, says something else; everywhere if the two are of different kinds."""
-        if not self.spec.is_like(other.spec):
-            return np.ones(self.num_rows, dtype=bool)
-        common = self.spec
-        if self.spec.classes is not None and other.spec.classes is not None:
-            together = tuple(dict.fromkeys([*self.spec.classes, *other.spec.classes]))
-            common = replace(self.spec, classes=together, dtype="int32")  # which may be more than either's type holds
-        length = max(target.values.shape[1] if common.is_ragged else 0 for target in (self, other))
-        mine, theirs = (_padded(_recoded(target, common), length) for target in (self, other))
-        unequal = (mine != theirs) & ~((mine != mine) & (theirs != theirs))  # NaN is as unknown as NaN
-        differs = unequal.reshape(len(unequal), -1).any(axis=1)
-        return np.asarray(differs if self.lengths is None else differs | (self.lengths != other.lengths))
-
     def class_names(self) -> Shaped[np.ndarray, " row"]:
         """The class of each row by its name; UNKNOWN_CLASS where it is not known."""
         assert self.spec.classes is not None, f"{self.spec.name} has no classes"
@@ -277,59 +263,3 @@ def _row(spec: TargetSpec, value: TargetValue, *, key: str) -> NDArray[Any] | No
     if not spec.is_integer and np.isinf(row).any():
         raise SourceError(f"{key}: the target {spec.name} has a value beyond {spec.dtype}.")
     return row
-
-
-def taken_over(
-    held: Target | None,
-    asked: Target,
-    *,
-    num_rows: int,
-    rows: NDArray[np.int64],
-    known: NDArray[np.bool_],
-) -> Target:
-    """A store's target as the data set has it now.
-
-    `held` is that of the store's `num_rows` rows, if it has one; those samples of `asked` that are `known` belong to
-    `rows`, the others follow behind. Rows of which the data set says nothing keep what they had, or become unknown
-    where that was something else.
-    """
-    spec, kept = asked.spec, None
-    if held is not None and held.spec.is_like(spec):
-        gone = np.setdiff1d(np.arange(num_rows), rows)
-        used = np.unique(held.values[gone]).tolist() if spec.classes is not None else []
-        more = [held.spec.classes[code] for code in used if code >= 0] if held.spec.classes is not None else []
-        if spec.classes is not None:
-            spec = replace(spec, classes=tuple(dict.fromkeys([*spec.classes, *more])))
-        kept = _recoded(held, spec)
-    check_spec(spec)
-    given = _recoded(asked, spec)
-    length = max(target.values.shape[1] if spec.is_ragged else 0 for target in (given, kept or given))
-    shape = (num_rows + int(np.sum(~known)), *_padded(given, length).shape[1:])
-    values = np.full(shape, spec.unknown, dtype=spec.dtype)
-    lengths = np.full(shape[0], UNKNOWN, dtype=np.int32) if spec.is_ragged else None
-    places = np.empty(len(known), dtype=np.int64)
-    places[known], places[~known] = rows, np.arange(num_rows, shape[0])
-    for target, at in ((kept, np.arange(num_rows)), (given, places)):
-        if target is not None:
-            values[at] = _padded(target, length)
-            if lengths is not None and target.lengths is not None:
-                lengths[at] = target.lengths
-    return Target(spec, lambda: (values, lengths), len(values))
-
-
-def _recoded(target: Target, spec: TargetSpec) -> Target:
-    """The target with the codes that its classes have in `spec`."""
-    if target.spec.classes is None or target.spec.classes == spec.classes or spec.classes is None:
-        return Target(spec, lambda: (target.values, target.lengths), target.num_rows)
-    place = {name: code for code, name in enumerate(spec.classes)}
-    codes = np.array([*(place.get(name, UNKNOWN) for name in target.spec.classes), UNKNOWN], dtype=spec.dtype)
-    return Target(spec, lambda: (codes[target.values], target.lengths), target.num_rows)
-
-
-def _padded(target: Target, length: int) -> NDArray[Any]:
-    """Values with room for `length` entries a row, if the target is ragged."""
-    values = target.values
-    if not target.spec.is_ragged or values.shape[1] == length:
-        return values
-    room = [(0, 0), (0, length - values.shape[1]), *[(0, 0)] * (values.ndim - 2)]
-    return np.pad(values, room, constant_values=target.spec.unknown)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..cache.following import disagreements
 from ..cache.provenance import differences
 from ..cache.splits import LEFT_OUT
 from ..cache.status import Status
@@ -195,7 +196,7 @@ def _follow(store: FeatureStore, request: Request, *, relabel: bool) -> None:
     if back := before.keys[was_out & ~is_out].tolist():
         say(f"{_are(len(back), request.noun)} listed again: {shortened(back, most=_SHOWN)}.")
     kept = np.flatnonzero(~was_out & ~is_out)
-    if changed := before.select(kept).differences(after.select(kept)):
+    if changed := disagreements(before.select(kept), after.select(kept)):
         lines = [f"{key}: {', '.join(told)}" for key, told in changed.items()]
         relabelled = _are(len(lines), request.noun)
         say(f"{relabelled} relabelled as the data set says now:\n{lined_up(lines, most=_SHOWN)}")

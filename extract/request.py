@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ..cache.description import USUAL_NOUN
+from ..cache.following import following
 from ..cache.index import Index, index_with
 from ..cache.status import Status
 from ..cache.store import FeatureStore
@@ -93,7 +94,7 @@ class Request:
         Raises:
             FingerprintError: if the store says something else of a sample than the data set.
         """
-        index = self.index if store is None else store.index.following(self.index)
+        index = self.index if store is None else following(store.index, self.index)
         held = () if store is None else store.feature_sets
         statuses = {name: np.zeros(len(index), dtype=np.uint8) for name in self.feature_sets}
         if store is not None:

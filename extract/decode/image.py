@@ -93,18 +93,14 @@ def view_of_each(paths: Sequence[Path], *, num_views: int) -> dict[Path, int]:
     return {path: number - first for path, number in zip(ordered, numbers, strict=True)}
 
 
-def read_picture(path: Path, *, max_megapixels: float = _MAX_MEGAPIXELS) -> Picture:
-    """One picture as RGB; one of 16 bits a value is brought to 8 by its full range, 65,535 being white.
+def _read(path: Path, *, max_megapixels: float) -> DeepPicture:
+    """One picture as RGB, as deep as it is.
 
     Raises:
         DecodeError: if the file is missing, not a regular file, empty, cut short, damaged, not a picture or larger
             than `max_megapixels`.
         MemoryError: if there is not enough to decode it, which says nothing about the file.
     """
-    return _in_8_bits(_read(path, max_megapixels=max_megapixels))
-
-
-def _read(path: Path, *, max_megapixels: float) -> DeepPicture:
     content = read_content(path, what="photograph")
     with complaints_unheard():
         return _decoded(path, content, max_megapixels=max_megapixels)

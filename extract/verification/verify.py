@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ...atomic import locked_folder
+from ...cache.following import disagreements
 from ...cache.index import Index
 from ...cache.notes import grouped, notes_of
 from ...cache.provenance import differences, differences_told
@@ -181,7 +182,7 @@ def _different_entries(mine: Index, theirs: Index) -> Iterator[Finding]:
     mine, theirs = (
         replace(index, attributes={name: index.attributes[name] for name in sorted(shared)}) for index in (mine, theirs)
     )
-    for key, told in mine.differences(theirs).items():
+    for key, told in disagreements(mine, theirs).items():
         for evidence in told:
             yield Finding("data set", "error", evidence, _REMEDY_OF_OTHER_ENTRY, key=key, part="index")
 

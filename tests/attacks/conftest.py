@@ -11,11 +11,11 @@ import pytest
 
 from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
 from weldcache.cache.description import ATTRIBUTE, sealed_description
-from weldcache.cache.index import index_of
 from weldcache.cache.status import SourceFile, Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.verification.verify import mend_store, verify_store
 from weldcache.cache.writer import StoreWriter
+from weldcache.tests.toy import index_of
 
 SOURCE = SourceFile("a.csv", 1, 1, "ab" * 32)
 

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from weldcache.errors import DecodeError, SettingsError
-from weldcache.extract.decode.image import read_picture
 from weldcache.extract.decode.video import decode_video
 from weldcache.settings import load_settings
+from weldcache.tests.toy import read_picture
 
 
 def jpeg(*, width: int, height: int, empty_scans: int = 0) -> bytes:

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
-from weldcache.cache.index import Index, index_of
+from weldcache.cache.index import Index
 from weldcache.cache.store import FeatureStore
+from weldcache.tests.toy import index_of
 
 
 @pytest.fixture

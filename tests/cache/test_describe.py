@@ -13,13 +13,14 @@ from rich.console import Console
 
 from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
 from weldcache.cache.describe import describe_store
-from weldcache.cache.index import Index, index_of
+from weldcache.cache.index import Index
 from weldcache.cache.status import SourceFile, Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.store_tables import store_tables
 from weldcache.cache.verification.outcome import Verification, row_digests
 from weldcache.cache.writer import StoreWriter
 from weldcache.documents import fingerprint, sealed
+from weldcache.tests.toy import index_of
 
 LONG_MODEL = "facebook/dinov3-vith16plus-pretrain-lvd1689m"
 ARC_ON = ArraySpec("arc_on", (2,), ("bound",), "float64", allows_nan=True, distinct=False)

@@ -24,7 +24,7 @@ from weldcache.cache import exchange
 from weldcache.cache.arrays import NUMPY_TYPES, ArraySpec, FeatureSetSpec
 from weldcache.cache.exchange import export_hdf5, import_hdf5
 from weldcache.cache.hdf5_arrays import write_text
-from weldcache.cache.index import Index, index_of
+from weldcache.cache.index import Index
 from weldcache.cache.status import SourceFile, Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.verification.outcome import Verification
@@ -39,6 +39,7 @@ from weldcache.errors import (
     WeldcacheError,
     disk_errors,
 )
+from weldcache.tests.toy import index_of
 
 # A signalling NaN, a negative NaN with a payload, minus zero, the smallest subnormal, infinity, one.
 SPECIAL_HALVES = np.array([0x7D01, 0xFE33, 0x8000, 0x0001, 0x7C00, 0x3C00], dtype="<u2").view("<f2")
@@ -507,7 +508,7 @@ import numpy as np
 import weldcache.cache.hdf5_arrays as hdf5_arrays
 from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
 from weldcache.cache.exchange import export_hdf5, import_hdf5
-from weldcache.cache.index import index_of
+from weldcache.tests.toy import index_of
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
 hdf5_arrays._BLOCK_BYTES = 1 << 20

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weldcache.cache.index import Index, index_of
+from weldcache.cache.index import Index
 from weldcache.cache.splits import LEFT_OUT, OFFICIAL
 from weldcache.cache.splitting import Dealing, dealt, make_splits, split_store, torn_groups
 from weldcache.cache.store import FeatureStore
 from weldcache.errors import OutputExistsError, SettingsError
+from weldcache.tests.toy import index_of
 
 
 def sessions(*, normal: int = 12, mixed: int = 6, defective: int = 6, size: int = 5) -> Index:

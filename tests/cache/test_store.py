@@ -17,13 +17,14 @@ from hypothesis import strategies as st
 
 from weldcache.cache import store as store_module
 from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
-from weldcache.cache.index import Index, index_of
+from weldcache.cache.index import Index
 from weldcache.cache.splits import Split
 from weldcache.cache.status import SourceFile, Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.tensors import read_tensor, to_storage
 from weldcache.cache.writer import StoreWriter
 from weldcache.errors import FingerprintError, NotFoundError, OutputExistsError, StoreError
+from weldcache.tests.toy import index_of
 
 
 def video(seed: int) -> dict[str, np.ndarray]:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from weldcache.cache.following import targets_differ
 from weldcache.cache.nodes import ArrayMetadata
 from weldcache.cache.targets import LABEL, TargetSpec, check_values, read_spec, target_of
 from weldcache.errors import SourceError, StoreError
@@ -108,12 +109,16 @@ def test_targets_are_compared_by_what_they_say_whatever_their_codes() -> None:
     many = tuple(f"class {number}" for number in range(120))
     first = target_of(TargetSpec("class", "int8", classes=many), ["class 3", "class 5", None], keys=KEYS)
     others = TargetSpec("class", "int8", classes=(*(f"other {number}" for number in range(100)), "class 5", "class 3"))
-    assert first.differs(target_of(others, ["class 3", "other 7", None], keys=KEYS)).tolist() == [False, True, False]
+    assert targets_differ(first, target_of(others, ["class 3", "other 7", None], keys=KEYS)).tolist() == [
+        False,
+        True,
+        False,
+    ]
     angles = TargetSpec("angles", "float32", (2,))
     mine, theirs = ([[1, np.nan], None, [1, 2]], [[1, np.nan], None, [1, 3]])
-    differs = target_of(angles, mine, keys=KEYS).differs(target_of(angles, theirs, keys=KEYS))
+    differs = targets_differ(target_of(angles, mine, keys=KEYS), target_of(angles, theirs, keys=KEYS))
     assert differs.tolist() == [False, False, True]
     ragged = TargetSpec("points", "int8", (None,))
     shorter, longer = (target_of(ragged, rows, keys=KEYS) for rows in ([[1], [1], []], [[1], [1, -1], None]))
-    assert shorter.differs(longer).tolist() == [False, True, True]
-    assert first.differs(target_of(LABEL, [0, 0, 0], keys=KEYS)).all()
+    assert targets_differ(shorter, longer).tolist() == [False, True, True]
+    assert targets_differ(first, target_of(LABEL, [0, 0, 0], keys=KEYS)).all()

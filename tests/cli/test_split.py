@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from weldcache.cache.index import index_of
 from weldcache.cache.store import FeatureStore
+from weldcache.tests.toy import index_of
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
-from weldcache.cache.index import index_of
 from weldcache.cache.status import SourceFile, Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
@@ -18,6 +17,7 @@ from weldcache.extract.group_writer import GroupWriter
 from weldcache.extract.plan import Task
 from weldcache.extract.pool.read_task import ReadTask
 from weldcache.extract.sources.source import Sample
+from weldcache.tests.toy import index_of
 
 NUM_ROWS = 4
 TOO_LARGE = 70_000.0

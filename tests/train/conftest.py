@@ -13,11 +13,11 @@ import torch
 
 from weldcache.atomic import write_json
 from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
-from weldcache.cache.index import index_of
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.tensors import to_storage
 from weldcache.cache.writer import StoreWriter
 from weldcache.settings import Settings, to_yaml
+from weldcache.tests.toy import index_of
 from weldcache.train.runs.folder import RunFolder
 from weldcache.train.runs.log import append_row, read_log
 

@@ -13,7 +13,6 @@ import torch
 from weldcache import atomic
 from weldcache.atomic import write_json
 from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
-from weldcache.cache.index import index_of
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.tensors import to_storage
@@ -22,6 +21,7 @@ from weldcache.documents import write_sealed
 from weldcache.errors import FingerprintError, NotFoundError, OutputExistsError, SettingsError, TrainingError
 from weldcache.metrics.ranking import auroc
 from weldcache.settings import Settings, to_yaml
+from weldcache.tests.toy import index_of
 from weldcache.train import fusion
 from weldcache.train.combination import Weighting, fit_weights
 from weldcache.train.data.features import FeatureReader

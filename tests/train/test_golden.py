@@ -20,12 +20,12 @@ import torch
 from torch import nn
 
 from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
-from weldcache.cache.index import index_of
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.tensors import to_storage
 from weldcache.cache.writer import StoreWriter
 from weldcache.settings import Settings
+from weldcache.tests.toy import index_of
 from weldcache.train import pipeline
 from weldcache.train.recipes.recipe import make_recipe
 from weldcache.train.runs.log import MetricRow, read_log

@@ -21,7 +21,7 @@ from weldcache.cache.arrays import NUMPY_TYPES, ArraySpec, FeatureSetSpec
 from weldcache.cache.chunk_files import replace_files
 from weldcache.cache.chunks import chunk_path, write_rows
 from weldcache.cache.describe import describe_store
-from weldcache.cache.index import Index, index_of
+from weldcache.cache.index import Index
 from weldcache.cache.status import SourceFile, Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.verification.arrays import verify_arrays
@@ -32,6 +32,7 @@ from weldcache.cache.verification.set_findings import SetFindings
 from weldcache.cache.verification.verify import mend_store, verify_store
 from weldcache.cache.writer import StoreWriter
 from weldcache.errors import StoreError
+from weldcache.tests.toy import index_of
 
 ROWS = 6  # the last one is absent
 SETS = {

@@ -9,13 +9,13 @@ import torch
 import yaml
 
 from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
-from weldcache.cache.index import index_of
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.tensors import to_storage
 from weldcache.cache.writer import StoreWriter
 from weldcache.evaluate.trials.bench import Bench, bench
 from weldcache.evaluate.trials.variant_list import VariantList, load_variant_list
+from weldcache.tests.toy import index_of
 
 BLOCKS = (2, 4)
 GROUPS = {("train", 0): 24, ("train", 1): 2, ("val", 0): 10, ("val", 1): 10, ("test", 0): 14, ("test", 1): 16}

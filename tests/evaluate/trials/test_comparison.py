@@ -5,13 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from weldcache.cache.index import Index, index_of
+from weldcache.cache.index import Index
 from weldcache.errors import MetricError
 from weldcache.evaluate.trials.comparison import TrialOutcome, VariantOutcome, compare
 from weldcache.evaluate.trials.record import TrialRecord, TrialScores
 from weldcache.evaluate.trials.variant_list import Recorded
 from weldcache.metrics.ranking import auroc
 from weldcache.metrics.repeats import mean_auroc, mean_auroc_difference
+from weldcache.tests.toy import index_of
 
 LABELS = np.repeat([0, 1], [15, 25])
 KEYS = [f"weld {row:02d}" for row in range(len(LABELS))]

@@ -13,8 +13,8 @@ import pytest
 
 from weldcache.errors import DecodeError
 from weldcache.extract.decode.film import SECONDS_BETWEEN_MEASURES, FilmLimits, brightness, lit_span
-from weldcache.extract.decode.image import read_picture
 from weldcache.extract.decode.video import decode_video, lit_window
+from weldcache.tests.toy import read_picture
 
 WriteFilm = Callable[..., Path]
 ChangeFrames = Callable[[Path, Callable[[int, bytes], bytes]], None]

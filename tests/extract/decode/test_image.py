@@ -16,9 +16,9 @@ from weldcache.extract.decode.image import (
     crop_to,
     decode_photographs,
     paint_over,
-    read_picture,
     view_of_each,
 )
+from weldcache.tests.toy import read_picture
 
 WriteJpeg = Callable[..., Path]
 RUN = "10-04-22-0001-05"

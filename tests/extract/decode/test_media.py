@@ -14,7 +14,7 @@ import os, resource, sys
 from pathlib import Path
 import cv2
 from weldcache.errors import DecodeError
-from weldcache.extract.decode.image import read_picture
+from weldcache.tests.toy import read_picture
 from weldcache.extract.decode.video import decode_video
 cv2.setNumThreads(1)
 path = Path(sys.argv[1])

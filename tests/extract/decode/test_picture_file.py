@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from weldcache.errors import DecodeError
-from weldcache.extract.decode.image import decode_photographs, read_picture
+from weldcache.extract.decode.image import decode_photographs
 from weldcache.extract.decode.picture_file import MOST_SCANS, check_picture
+from weldcache.tests.toy import read_picture
 
 PATH = Path("weld_1.jpg")
 

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
-from weldcache.cache.index import index_of
 from weldcache.cache.status import SourceFile
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
@@ -25,6 +24,7 @@ from weldcache.extract.plan import ExtractPlan, plan_extraction
 from weldcache.extract.pool.decoder import Limits
 from weldcache.extract.request import Request
 from weldcache.extract.sources.source import Sample
+from weldcache.tests.toy import index_of
 
 IMAGE = [
     ArraySpec("patch_tokens", (5, 49, 48), ("view", "patch", "dim"), "float16"),

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from weldcache.cache.index import index_of
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.tensors import read_tensor
 from weldcache.cache.writer import StoreWriter
 from weldcache.errors import NotFoundError, SettingsError, StoreError, TrainingError
+from weldcache.tests.toy import index_of
 from weldcache.train.data import features, resident
 from weldcache.train.data.features import FeatureReader, require_features, shapes_for
 from weldcache.train.data.resident import FeaturePool, load_resident

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from weldcache.cache.arrays import ArraySpec, FeatureSetSpec, StorageType
 from weldcache.cache.chunks import chunk_path
-from weldcache.cache.index import index_of
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.tensors import read_tensor, to_storage
 from weldcache.cache.writer import StoreWriter
 from weldcache.errors import StoreError
+from weldcache.tests.toy import index_of
 from weldcache.train.data import features, resident
 from weldcache.train.data.batches import batches_in_order, shuffled_batches
 from weldcache.train.data.features import FeatureReader

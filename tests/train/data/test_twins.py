@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
-from weldcache.cache.index import index_of
 from weldcache.cache.status import SourceFile
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
+from weldcache.tests.toy import index_of
 from weldcache.train.data.samples import find_twins
 from weldcache.train.types import FeatureRequest, Needs
 

@@ -1,0 +1,36 @@
+"""Small things that many tests are made of."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weldcache.cache.index import Index, class_and_label, index_with
+from weldcache.extract.decode.image import decode_photographs
+
+
+def index_of(
+    *,
+    keys: Sequence[str],
+    splits: Sequence[str],
+    groups: Sequence[str],
+    class_names: Sequence[str],
+    labels: Sequence[int],
+    attributes: Mapping[str, Sequence[float | str]],
+) -> Index:
+    """The index of samples whose targets are a class and a label."""
+    return index_with(
+        keys=keys,
+        splits=splits,
+        groups=groups,
+        targets=class_and_label(np.asarray(class_names, dtype=np.str_), np.asarray(labels, dtype=np.int64)),
+        attributes=attributes,
+    )
+
+
+def read_picture(path: Path) -> NDArray[np.uint8]:
+    """A picture as the photograph of a sample that has no other."""
+    (picture,) = decode_photographs([path], num_views=1).views
+    assert picture is not None
+    return picture
