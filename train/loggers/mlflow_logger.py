@@ -20,7 +20,7 @@ from .logger import LoggedRun, epoch_of, values_of
 MEMORY = "mlflow.json"
 FOLDER = "mlflow"  # in the runs' folder; MLflow no longer writes its older store of plain files, hence a database
 
-_IN_EVERY_ROW = "loss"
+_IN_EVERY_ROW = "seconds"  # a run that was fitted has no loss
 _MOST_PARAMS = 100  # that MLflow takes at once
 
 
@@ -44,7 +44,9 @@ class MlflowLogger:
             return
         values = values_of(metrics)
         if improved:
-            values |= {"best_epoch": epoch, f"best_{self._monitor}": values[self._monitor]}
+            values["best_epoch"] = epoch
+            if self._monitor in values:  # by which a run that was fitted is not chosen, nor need it measure it
+                values[f"best_{self._monitor}"] = values[self._monitor]
         self._client.log_batch(self._identity, metrics=[Metric(*item, now, epoch) for item in values.items()])
         self._logged = epoch
 

@@ -53,6 +53,9 @@ class NearestNeighbours(nn.Module):
     """Distance of vectors from a bank: the mean over the nearest `num_neighbours`, by Euclid or as 1 - cosine.
 
     The bank is empty, of no rows, until it is filled or loaded.
+
+    Raises:
+        ValueError: if a bank is loaded that has fewer vectors than neighbours are asked for.
     """
 
     centre: Tensor
@@ -64,6 +67,7 @@ class NearestNeighbours(nn.Module):
         self.metric = metric
         self.register_buffer("centre", torch.zeros(width))
         self.register_buffer("bank", torch.zeros(0, width))
+        self.register_load_state_dict_post_hook(_require_neighbours)  # type: ignore[no-untyped-call]
 
     def fill(self, vectors: Float[Tensor, "bank width"]) -> None:
         """Compare with these from now on."""
@@ -103,3 +107,9 @@ class NearestNeighbours(nn.Module):
         if self.metric == "cosine":
             return nn.functional.normalize(vectors.float(), dim=-1)
         return vectors.float() - self.centre
+
+
+def _require_neighbours(module: nn.Module, keys: object) -> None:
+    assert isinstance(module, NearestNeighbours)
+    if len(module.bank) < module.num_neighbours:
+        raise ValueError(f"of {module.num_neighbours:,} neighbours that it asks for, its bank has {len(module.bank):,}")

@@ -132,7 +132,8 @@ def load_module(module: nn.Module, checkpoint: Checkpoint, *, prefix: str, path:
     A buffer that has no rows yet, as in a module that is fitted and not trained, takes as many as there are.
 
     Raises:
-        TrainingError: if names or shapes differ from the module's; nothing is loaded then.
+        TrainingError: if names or shapes differ from the module's, and nothing is loaded then; or if the module refuses
+            what it was given.
     """
     named = tensors_below(checkpoint, prefix)
     _size_by_data(module, named)
@@ -151,7 +152,10 @@ def load_module(module: nn.Module, checkpoint: Checkpoint, *, prefix: str, path:
             f"{lined_up(sorted(faults), most=_SHOWN)}\n"
             "It was made by other settings or another version; train again."
         )
-    module.load_state_dict(named)
+    try:
+        module.load_state_dict(named)
+    except ValueError as error:
+        raise TrainingError(f"{path} does not fit the model: {error}. Restore it, or train again.") from None
 
 
 def _size_by_data(module: nn.Module, named: Mapping[str, Tensor]) -> None:

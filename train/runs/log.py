@@ -15,13 +15,14 @@ from typing import Any
 from typing_extensions import TypedDict
 
 from ...atomic import write_text
-from ...documents import fingerprint, parse_json, read_regular_file
+from ...documents import fingerprint, open_regular, parse_json, read_regular_file
 from ...errors import TrainingError
 from .documents import Figures, typed
 
 MetricRow = Mapping[str, float | int | None]
 
 _CHECKSUM = "checksum"
+_TAIL = 1 << 16  # bytes of the log that are read to find its last line; a longer line takes more
 
 
 class _Line(TypedDict):
@@ -38,13 +39,22 @@ class MetricsLog:
 
 def append_row(path: Path, row: MetricRow) -> None:
     """Add one epoch; NaN and infinity are refused, as JSON has neither."""
-    before = read_regular_file(path) if path.exists() else b""
-    last = before.rstrip(b"\n").rpartition(b"\n")[2]
+    last = _last_line(path) if path.exists() else b""
     (line,) = _chained([row], after=parse_json(last).get(_CHECKSUM, "") if last else "")
     with path.open("a", encoding="utf-8") as file:
         file.write(line)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _last_line(path: Path) -> bytes:
+    """Only the end is read: a long log is not gone through again with every epoch."""
+    with open_regular(path) as file:
+        size, tail = file.seek(0, os.SEEK_END), b""
+        while len(tail) < size and b"\n" not in tail.rstrip(b"\n"):
+            file.seek(-min(size, max(_TAIL, 2 * len(tail))), os.SEEK_END)
+            tail = file.read()
+    return tail.rstrip(b"\n").rpartition(b"\n")[2]
 
 
 def read_log(path: Path) -> MetricsLog:

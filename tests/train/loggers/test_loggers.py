@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -230,6 +231,14 @@ class TestMlflow(LoggerContract):
         with open_loggers([self.name], logged_run(after=2)):
             assert client.get_run(identity).info.status == "RUNNING"
         assert client.get_run(identity).info.status == "FINISHED"
+
+    def test_a_run_without_a_loss_is_stored_once(self, logged_run: MakeRun) -> None:
+        fitted = {"epoch": 1, "val_accuracy": 0.75, "seconds": 2.0}
+        for run in (logged_run(), replace(logged_run(), history=[fitted])):
+            with open_loggers([self.name], run) as loggers:
+                loggers.epoch_done(fitted, improved=True)
+        curves = self.curves(run)
+        assert curves["val_accuracy"] == [(1, 0.75)] and curves["best_epoch"] == [(1, 1.0)]
 
     def test_a_store_that_cannot_be_used_is_an_error_before_training(
         self, logged_run: MakeRun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

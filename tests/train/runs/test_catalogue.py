@@ -8,17 +8,11 @@ import pytest
 
 from weldcache.atomic import write_json
 from weldcache.metrics.estimate import Estimate
+from weldcache.tests.train.runs.report import REPORT
 from weldcache.train.runs.catalogue import list_runs, read_entry
 from weldcache.train.runs.folder import RunFolder
 
 MakeRun = Callable[..., RunFolder]
-REPORT = {
-    "auroc": {"value": 0.7, "low": 0.6, "high": 0.8},
-    "ap": 0.9,
-    "fpr_at_95_tpr": 0.5,
-    "num_normal": 5,
-    "num_defect": 6,
-}
 
 
 def test_the_newest_is_the_last(make_run: MakeRun, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from weldcache.cache.store import FeatureStore
 from weldcache.errors import FingerprintError, NotFoundError, TrainingError
 from weldcache.settings import Settings, to_yaml
 from weldcache.train import pipeline
+from weldcache.train.nn.nearest_neighbours import NearestNeighbours
 from weldcache.train.pipeline import train
 from weldcache.train.randomness import Purpose, derived_seed
 from weldcache.train.runs import checkpoint
@@ -87,6 +88,15 @@ def test_a_buffer_without_rows_takes_those_of_the_file(path: Path) -> None:
 def test_other_buffers_do_not_fit(path: Path, found: nn.Module, expected: nn.Module, message: str) -> None:
     with pytest.raises(TrainingError, match=message):
         load_module(expected, Checkpoint(module_tensors(found, prefix="raw"), {}), prefix="raw", path=path)
+
+
+def test_a_bank_that_lost_neighbours_does_not_fit(path: Path) -> None:
+    fitted, new = (NearestNeighbours(4, num_neighbours=3, metric="l2") for _ in range(2))
+    fitted.fill(torch.randn(3, 4))
+    tensors = module_tensors(fitted, prefix="averaged")
+    tensors["averaged/bank"] = tensors["averaged/bank"][:2]
+    with pytest.raises(TrainingError, match=rf"{path}.* 3 neighbours .*bank has 2"):
+        load_module(new, Checkpoint(tensors, {}), prefix="averaged", path=path)
 
 
 def test_the_copy_of_a_module_is_deep() -> None:

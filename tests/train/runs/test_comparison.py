@@ -13,6 +13,7 @@ from weldcache.atomic import write_json
 from weldcache.errors import NotFoundError, SettingsError
 from weldcache.metrics.estimate import Estimate
 from weldcache.settings import load_settings
+from weldcache.tests.train.runs.report import REPORT
 from weldcache.train.runs.catalogue import describe_run_folder, list_runs
 from weldcache.train.runs.comparison import compare
 from weldcache.train.runs.documents import sealed_manifest
@@ -20,13 +21,6 @@ from weldcache.train.runs.folder import RunFolder
 from weldcache.train.runs.tables import run_page
 
 MakeRun = Callable[..., RunFolder]
-REPORT = {
-    "auroc": {"value": 0.7, "low": 0.6, "high": 0.8},
-    "ap": 0.9,
-    "fpr_at_95_tpr": 0.5,
-    "num_normal": 5,
-    "num_defect": 6,
-}
 
 
 def test_settings_are_told_where_they_are_not_a_presets(make_run: MakeRun, tmp_path: Path) -> None:

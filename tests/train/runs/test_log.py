@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from weldcache.errors import TrainingError
+from weldcache.train.runs import log as log_module
 from weldcache.train.runs.log import append_row, cut_back, read_log
 
 
@@ -20,6 +21,15 @@ def log(tmp_path: Path) -> Path:
 
 def test_rows_come_back_exactly(log: Path) -> None:
     assert read_log(log).rows == [{"epoch": epoch, "loss": 1 / epoch, "val_auroc": None} for epoch in (1, 2, 3)]
+
+
+def test_an_epoch_is_added_without_reading_those_before(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_module, "read_regular_file", None)
+    monkeypatch.setattr(log_module, "_TAIL", 8)  # bytes, fewer than a line has
+    append_row(log, {"epoch": 4})
+    append_row(log, {"epoch": 5, "loss": 0.5})
+    monkeypatch.undo()
+    assert [row["epoch"] for row in read_log(log).rows] == [1, 2, 3, 4, 5]
 
 
 def test_no_log_is_an_empty_log(tmp_path: Path) -> None:

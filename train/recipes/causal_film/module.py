@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -41,6 +42,17 @@ class FilmFeatures:
         sensors = {} if self.sensor is None else {"sensor": (self.sensor.feature_set,)}
         blocks = tuple(block.feature_set for block in self.patches)
         return {"video": (self.video.feature_set,), "audio": (self.audio.feature_set,), "image": blocks, **sensors}
+
+    def measured(self, settings: CausalFilmSettings) -> tuple[FeatureRequest, ...]:
+        """The arrays whose statistics over the training set are wanted: sensors, and tokens where they are standardised
+        or get noise in units of their spread."""
+        sensors = (self.sensor,) if self.sensor is not None and settings.sensor_normalisation == "train" else ()
+        tokens = (self.video, self.audio) if settings.standardise or settings.noise > 0 else ()
+        return (*sensors, *tokens, *(self.patches if settings.standardise else ()))
+
+    def what_is_real(self, request: FeatureRequest) -> FeatureRequest | None:
+        """The array that says which entries of another are no padding; None where it has no padding."""
+        return {self.audio: self.audio_length, **dict(zip(self.patches, self.views, strict=True))}.get(request)
 
     def advice(self, missing: Sequence[str], *, held: Sequence[str]) -> str:
         """What to do about feature sets and constants that a store lacks, given those it has."""
@@ -113,25 +125,25 @@ class CalibratedCausalFilm(nn.Module):
         self.video = Standardise(shapes[features.video.name][-1])
         self.audio = Standardise(shapes[features.audio.name][-1])
         self.patches = nn.ModuleList(Standardise(shapes[block.name][-1]) for block in features.patches)
-        by_train = features.sensor is not None and settings.sensor_normalisation == "train"
-        self.sensor = Standardise(shapes[features.sensor.name][-1]) if features.sensor and by_train else None
+        measured = features.measured(settings)
+        self.sensor = None
+        if features.sensor is not None and features.sensor in measured:
+            self.sensor = Standardise(shapes[features.sensor.name][-1])
         self.register_buffer("text_anchor", torch.zeros(shapes.get(features.text, (0,))))
         self._features = features
+        self._measured = measured
         self._standardises_tokens = settings.standardise
-        self._measures_tokens = settings.noise > 0  # which is in units of their spread
 
     def measured(self) -> dict[FeatureRequest, Standardise]:
         """The arrays whose statistics over the training set are wanted, and what holds them."""
-        features, measured = self._features, dict[FeatureRequest, Standardise]()
-        if features.sensor is not None and self.sensor is not None:
-            measured[features.sensor] = self.sensor
-        if self._standardises_tokens or self._measures_tokens:
-            measured |= {features.video: self.video, features.audio: self.audio}
-        if self._standardises_tokens:
-            for request, module in zip(features.patches, self.patches, strict=True):
-                assert isinstance(module, Standardise)
-                measured[request] = module
-        return measured
+        features = self._features
+        holders: dict[FeatureRequest | None, nn.Module | None] = {
+            features.video: self.video,
+            features.audio: self.audio,
+            features.sensor: self.sensor,
+            **dict(zip(features.patches, self.patches, strict=True)),
+        }
+        return {request: cast(Standardise, holders[request]) for request in self._measured}
 
     def measure(self, train: Iterable[Batch]) -> None:
         """Take the statistics of `train`, of what is really there; it is not gone through where nothing is wanted."""
@@ -190,11 +202,11 @@ class CalibratedCausalFilm(nn.Module):
 
     def _really_there(self, request: FeatureRequest, *, batch: Batch) -> Bool[Tensor, " batch *entries"] | None:
         """Which rows, or which of their tokens or views, are not padding; None: all."""
-        features = self._features
-        if request == features.audio:
-            return _real_tokens(batch, audio=request, length=features.audio_length)
-        if request in features.patches:
-            return batch.features[features.views[features.patches.index(request)].name].bool()
+        real = self._features.what_is_real(request)
+        if real is not None and real == self._features.audio_length:
+            return _real_tokens(batch, audio=request, length=real)
+        if real is not None:
+            return batch.features[real.name].bool()
         return batch.present[request.feature_set] if request.optional else None
 
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ....errors import NotFoundError, SettingsError
 from ...nn.pooling import GeM
-from ...types import Batch, Encodings, FeatureRequest, Losses, Needs, Prediction, Shapes
+from ...types import Batch, Encodings, Losses, Needs, Prediction, Shapes
 from .augmentation import augment
 from .loss import film_losses
 from .module import CalibratedCausalFilm, film_features
@@ -29,22 +29,16 @@ class CausalFilmRecipe:
 
     def needs(self) -> Needs:
         """Tokens of the modalities that the model looks at, which of them are real, and the text vector, where the loss
-        looks at it. Statistics of sensors, and of tokens where they are standardised or get noise in units of their
-        spread."""
+        looks at it. What is measured goes with what says how much of it is real."""
         features, settings = self._features, self._settings
-        measured: list[FeatureRequest] = []
-        if features.sensor is not None and settings.sensor_normalisation == "train":
-            measured.append(features.sensor)
-        if settings.standardise or self._settings.noise > 0:
-            measured += [features.video, features.audio, features.audio_length]
-        if settings.standardise:
-            measured += [*features.patches, *features.views]
+        measured = features.measured(settings)
+        real = [request for request in map(features.what_is_real, measured) if request is not None]
         return Needs(
             features.requests(),
             modalities=features.modalities(),
             hidden=tuple(features.modalities()) if settings.modality_dropout > 0 else (),
-            constants=(features.text,) if self._settings.loss.text > 0 else (),
-            measures=tuple(request.name for request in measured),
+            constants=(features.text,) if settings.loss.text > 0 else (),
+            measures=tuple(request.name for request in (*measured, *real)),
         )
 
     def advice(self, missing: Sequence[str], *, held: Sequence[str]) -> str:
