@@ -19,8 +19,8 @@ def evaluate(
     settings: Set = None,
     as_json: AsJson = False,
 ) -> None:
-    """Judge a run: AUROC with its interval, every defect, a threshold that saw no test label, the controls, and what
-    the model does without each modality.
+    """Judge a run: of a detector AUROC with its interval, every defect, a threshold that saw no test label, the
+    controls, and what the model does without each modality; of a classifier accuracy, macro F1 and every class.
 
     Writes `report.html` (one file, offline), `report.json` and `scores_<split>.csv` into the run's folder
     (`report_val.html` and so on for another split than test).

@@ -15,11 +15,12 @@ Nested = Annotated[bool, typer.Option("--all", help="Also those one folder deepe
 @app.command("list")
 def list_runs(nested: Nested = False, config: Config = None, settings: Set = None, as_json: AsJson = False) -> None:
     """List the runs, the newest last: how far, how good on validation and test, how long, how large."""
+    from ..evaluate.judge import headline_of
     from ..settings import load_settings
     from ..train.runs.catalogue import list_runs as list_entries
 
     folder = load_settings(config, overrides=settings or []).runs.folder
-    entries = list_entries(folder, nested=nested)
+    entries = list_entries(folder, nested=nested, headlines=headline_of)
     if as_json:
         document = {"folder": str(folder), "runs": [entry.as_json() for entry in entries]}
         typer.echo(json.dumps(document, indent=2))
@@ -38,12 +39,13 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show a run: what it was trained on, what it reached, the settings that are not a preset's, its files."""
+    from ..evaluate.judge import headline_of
     from ..settings import load_settings
     from ..train.runs.catalogue import describe_run_folder
     from ..train.runs.folder import find_run
 
     folder = load_settings(config, overrides=settings or []).runs.folder
-    details = describe_run_folder(find_run(folder, name), folder=folder)
+    details = describe_run_folder(find_run(folder, name), folder=folder, headlines=headline_of)
     if as_json:
         typer.echo(json.dumps(details.as_json(), indent=2))
         return
@@ -61,10 +63,12 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Compare runs: what they reached, and only the settings in which they differ, side by side."""
+    from ..evaluate.judge import headline_of
     from ..settings import load_settings
     from ..train.runs.comparison import compare as compare_runs
 
-    comparison = compare_runs(load_settings(config, overrides=settings or []).runs.folder, names)
+    folder = load_settings(config, overrides=settings or []).runs.folder
+    comparison = compare_runs(folder, names, headlines=headline_of)
     if as_json:
         typer.echo(json.dumps(comparison.as_json(), indent=2))
         return

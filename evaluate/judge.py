@@ -5,6 +5,7 @@ calibration.json, says what it rests on, and is made again where that is somethi
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -16,6 +17,7 @@ from ..errors import SettingsError, TrainingError
 from ..train.data.samples import VALIDATION_SPLIT
 from ..train.runs.documents import Count, Line
 from ..train.runs.folder import RunFolder
+from ..train.runs.reports import Headline
 from ..train.runs.trained_run import TrainedRun
 from ..train.state import Best
 from ..train.tasks import make_task
@@ -27,6 +29,7 @@ from .scores import ScoreTable
 from .scoring import Scored, Scorer, score_split
 from .section import Section
 from .settings import JUDGES, EvaluateSettings
+from .trials.measure import Answers, Measure, Truth
 
 
 class RestsOn(TypedDict):
@@ -102,6 +105,8 @@ class Judgement:
         table: the samples with their scores as they were judged.
         threshold: above which a score raises an alarm; None where there are no alarms.
         columns: what is told of each sample, by the heading under which it is written.
+        truth: what is true of each sample, as the judge's measure has it.
+        answers: what the model makes of each, to be held against that.
     """
 
     sections: Sequence[Section]
@@ -109,6 +114,8 @@ class Judgement:
     table: ScoreTable
     threshold: float | None
     columns: Mapping[str, Sequence[object]]
+    truth: Truth
+    answers: Answers
 
 
 @runtime_checkable
@@ -118,6 +125,14 @@ class Judge(Protocol[Kept]):
     @property
     def task(self) -> str:
         """The name of the task."""
+
+    @property
+    def headline(self) -> Sequence[Headline]:
+        """The facts of its reports by which runs are listed and compared; the first is what a bench measures."""
+
+    @property
+    def measure(self) -> Measure:
+        """How a bench compares trainings with several seeds."""
 
     @property
     def outputs(self) -> Collection[str]:
@@ -156,14 +171,32 @@ def judge_of(run: TrainedRun, settings: EvaluateSettings) -> Judge[Any]:
     Raises:
         SettingsError: if it cannot be had, or judges another task.
     """
-    task, name = run.settings.train.task, settings.judge or run.settings.train.task
-    judge: Judge[Any] = JUDGES.code(name)()
+    return judge_named(settings.judge, task=run.settings.train.task, of=str(run.folder.path))
+
+
+def judge_named(name: str | None, *, task: str, of: str) -> Judge[Any]:
+    """The judge of this name (None: that of the task); `of` is what was trained for the task, for messages.
+
+    Raises:
+        SettingsError: if it cannot be had, or judges another task.
+    """
+    judge: Judge[Any] = JUDGES.code(name or task)()
     if judge.task != task:
         raise SettingsError(
-            f"evaluate.judge = {name} judges {judge.task}, and {run.folder.path} was trained for {task}; choose "
+            f"evaluate.judge = {name} judges {judge.task}, and {of} was trained for {task}; choose "
             "another, or null for that of the task."
         )
     return judge
+
+
+def headline_of(judge: str, task: str) -> Sequence[Headline]:
+    """By which figures runs are told: those of the judge of this name, or else of the task's own judge; none where both
+    are not known here, as of a run that another installation made."""
+    for name in (judge, task):
+        with suppress(SettingsError):
+            found: Judge[Any] = JUDGES.code(name)()
+            return found.headline
+    return ()
 
 
 def judge_split(

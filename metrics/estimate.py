@@ -27,8 +27,10 @@ class Estimate:
         return self.low <= other.high and other.low <= self.high
 
 
-def clopper_pearson(successes: int, *, trials: int, confidence: float = 0.95) -> Estimate:
+def clopper_pearson(successes: float | int, *, trials: int, confidence: float = 0.95) -> Estimate:
     """The share `successes / trials` with an interval that covers at least `confidence`, however small the counts.
+
+    A mean of several counts is taken as a count between them.
 
     Source: Clopper and Pearson (1934), Biometrika 26, 404-413, through quantiles of the beta distribution.
     """

@@ -1,11 +1,13 @@
 """The judge of anomaly detectors: defects against normals, beside what can be had without a model."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from typing_extensions import TypedDict
 
 from ...train.runs.documents import Count, Line
 from ...train.runs.folder import RunFolder
+from ...train.runs.reports import Headline
 from ...train.runs.trained_run import Weights
 from ..controls import file_metadata
 from ..judge import (
@@ -21,9 +23,11 @@ from ..recorded import collapse_caveats, representations, reproduction_caveats, 
 from ..scale import Placed, Scale, Scales, place, scale_caveats, scale_of, whole_samples
 from ..scores import score_columns
 from ..scoring import Scored, Way
+from ..trials.measure import Measure
 from .anomaly_caveats import caveats
 from .anomaly_figures import AlarmThreshold, Assessment, alarm_threshold, assess
 from .anomaly_sections import sections
+from .anomaly_trials import AnomalyMeasure
 
 
 class ScaleOfWay(TypedDict):
@@ -56,11 +60,22 @@ class AnomalyCalibration(Calibration):
     num_scale_normals: Count
 
 
+_HEADLINE = (
+    Headline("auroc", "AUROC", "max"),
+    Headline("ap", "AP", "max", told_in=("page", "comparison")),
+    Headline("fpr_at_95_tpr", "FPR at 95% TPR", "min", told_in=("comparison",)),
+    Headline("num_normal", "normals", None, told_in=("page",)),
+    Headline("num_defect", "defects", None, told_in=("page",)),
+)
+
+
 @dataclass(frozen=True)
 class AnomalyJudge:
     """Judges by AUROC, with a threshold that saw normals of validation alone."""
 
     task: str = "anomaly"
+    headline: Sequence[Headline] = _HEADLINE
+    measure: Measure = field(default_factory=AnomalyMeasure)
     outputs: tuple[str, ...] = ()
     of_scores: bool = True
 
@@ -113,6 +128,8 @@ class AnomalyJudge:
             table=placed.table,
             threshold=calibration["threshold"],
             columns=score_columns(placed.table, threshold=calibration["threshold"]),
+            truth=placed.table.labels,
+            answers=placed.table.scores,
         )
 
 

@@ -1,7 +1,7 @@
 """The judge of classifiers: how often the class is right, beside always giving the most frequent one."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from ...metrics.estimate import Estimate, clopper_pearson, span
 from ...train.data.features import targets_of
 from ...train.runs.documents import Line
 from ...train.runs.folder import RunFolder
+from ...train.runs.reports import Headline
 from ...wording import count_of, shortened, visible
 from ..judge import (
     Background,
@@ -26,6 +27,8 @@ from ..recorded import collapse_caveats, representations, training_section
 from ..scores import spreadsheet_cells
 from ..scoring import Scored
 from ..section import Column, Fact, Intervals, Rows, Section, Standing
+from ..trials.measure import Measure
+from .classification_trials import ClassificationMeasure
 
 Classes = NDArray[np.int64]
 
@@ -90,11 +93,20 @@ def assess_classes(true: Classes, predicted: Classes, *, train: Classes, names: 
     )
 
 
+_HEADLINE = (
+    Headline("accuracy", "accuracy", "max", control="majority_accuracy"),
+    Headline("macro_f1", "macro F1", "max", control="majority_macro_f1"),
+    Headline("num_samples", "samples", None, told_in=("page",)),
+)
+
+
 @dataclass(frozen=True)
 class ClassificationJudge:
     """Judges by accuracy and macro F1, from the output `logits`, (row, class), of the averaged weights."""
 
     task: str = "classification"
+    headline: Sequence[Headline] = _HEADLINE
+    measure: Measure = field(default_factory=ClassificationMeasure)
     outputs: tuple[str, ...] = ("logits",)
     of_scores: bool = False
 
@@ -140,6 +152,8 @@ class ClassificationJudge:
                 "predicted": spreadsheet_cells([names[each] for each in predicted]),
                 "confidence": softmax(logits, axis=1).max(axis=1).tolist(),
             },
+            truth=true,
+            answers=predicted.astype(np.float64),
         )
 
 

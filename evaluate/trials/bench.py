@@ -13,7 +13,6 @@ from rich.console import RenderableType
 from ...atomic import locked_folder
 from ...cache.provenance import library_versions
 from ...cache.store import FeatureStore
-from ...metrics.ranking import auroc
 from ...progress import Progress, say
 from ...train.data.resident import FeaturePool
 from ...train.display import ShowTraining, TrainingDisplay, describe_epoch
@@ -22,8 +21,18 @@ from ...train.runs.log import MetricRow
 from ...train.runs.start import make_folder_of_runs
 from ...train.settings import TrainSettings
 from ...wording import format_seconds, visible
+from ..judge import Judge
 from .comparison import TrialOutcome, VariantOutcome, compare
-from .plan import Plan, begin_overwriting, end_overwriting, load_shared_features, make_plan, one_line, plan_trials
+from .plan import (
+    Plan,
+    begin_overwriting,
+    end_overwriting,
+    judge_of_all,
+    load_shared_features,
+    make_plan,
+    one_line,
+    plan_trials,
+)
 from .table import BenchHeader, bench_document, bench_summary, write_tables
 from .trial import Trial, run_trial
 from .variant_list import VariantList
@@ -66,15 +75,16 @@ def bench(
 
     Raises:
         NotFoundError: if there is no cache.
-        SettingsError: if the list does not go together with the settings.
+        SettingsError: if the list does not go together with the settings, or its variants have several judges.
         OutputExistsError: if a trial is there already that asks for something else.
-        MetricError: if the samples that all variants scored lack normals or defects.
+        MetricError: if the judge can measure nothing on the samples that all variants scored, such as an AUROC on
+            normals alone.
         BusyError: if the same list is running already.
         KeyboardInterrupt: on Ctrl-C; what is done is kept, and the same command goes on.
     """
     shared, trials = plan_trials(variants, overrides=overrides, seeds=variants.seeds if seeds is None else seeds)
-    store = FeatureStore.open(shared.cache.path)
-    plan = make_plan(trials, store, split=split, overwrite=overwrite)
+    judge, store = judge_of_all(trials), FeatureStore.open(shared.cache.path)
+    plan = make_plan(trials, store, split=split, overwrite=overwrite, measure=judge.measure)
     for name, reason in plan.failures.items():
         say(f"Not tried: {name}: {reason}")
     folder = shared.runs.folder
@@ -84,11 +94,14 @@ def bench(
         if overwrite:
             begin_overwriting(folder)
         pool = load_shared_features(plan, store, settings=shared)
-        outcomes = _run_all(plan, variants, store, pool=pool, split=split, keep_weights=keep_weights, command=command)
+        outcomes = _run_all(
+            plan, variants, store, judge, pool=pool, split=split, keep_weights=keep_weights, command=command
+        )
         comparison = compare(
             outcomes,
+            judge=judge,
             index=store.index,
-            train_attributes=store.index.select(plan.train_rows()).attributes,
+            train=store.index.select(plan.train_rows()),
             seed=shared.evaluate.seed,
         )
         header = _header(variants, store, split=split, command=command)
@@ -106,6 +119,7 @@ def _run_all(
     plan: Plan,
     variants: VariantList,
     store: FeatureStore,
+    judge: Judge[Any],
     *,
     pool: FeaturePool | None,
     split: str,
@@ -134,7 +148,7 @@ def _run_all(
                 note = one_line(error)
                 failures[trial.variant].append(f"seed {trial.seed}: {note}")
             else:
-                note = _found(outcome, split=split)
+                note = _found(outcome, judge, split=split)
                 done[trial.variant].append(outcome)
             if step != "done":
                 say(f"{trial_title(trial)}: {note}")
@@ -145,9 +159,10 @@ def _run_all(
     ]
 
 
-def _found(outcome: TrialOutcome, *, split: str) -> str:
-    value = auroc(outcome.scores.scores, outcome.scores.labels)
-    return f"{split} AUROC {value:.3f}, {outcome.record.epochs} epochs in {format_seconds(outcome.record.seconds)}"
+def _found(outcome: TrialOutcome, judge: Judge[Any], *, split: str) -> str:
+    value = judge.measure.value(outcome.scores.scores, outcome.scores.labels)
+    label = judge.headline[0].label
+    return f"{split} {label} {value:.3f}, {outcome.record.epochs} epochs in {format_seconds(outcome.record.seconds)}"
 
 
 def _header(variants: VariantList, store: FeatureStore, *, split: str, command: str) -> BenchHeader:

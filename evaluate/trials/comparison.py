@@ -3,16 +3,16 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...cache.index import Index
-from ...metrics.estimate import Estimate
-from ...metrics.ranking import auroc
-from ...metrics.repeats import RepeatsEstimate, mean_auroc, mean_auroc_difference
-from ..controls import MediaFreeControl, media_free_control, random_control
-from ..scores import Attributes, ScoreTable, score_table
+from ...metrics.repeats import RepeatsEstimate
+from ...train.runs.reports import Headline
+from ..judge import Judge
+from .measure import Ground, Truth
 from .record import TrialRecord, TrialScores
 from .variant_list import Recorded
 
@@ -44,10 +44,11 @@ class VariantResult:
 
     Attributes:
         seeds: of the trials that were done.
-        auroc: on the split, mean over seeds, with its interval.
-        by_seed: the AUROC of each seed.
+        mean: of the judge's first headline figure over seeds, on the split, with its interval.
+        by_seed: the figure of each seed.
         difference: of the mean from the reference's, over the seeds that both have, with its interval.
-        val_auroc: mean over seeds of the best epochs'. They were chosen by it, so it flatters.
+        others: means of the other headline figures, by name.
+        validation: mean over seeds of the figure of the best epochs. They were chosen by it, so it flatters.
         parameters: that are trained.
         seconds: of training, median over seeds.
         failures: why trials were not done, a line each.
@@ -56,10 +57,11 @@ class VariantResult:
     name: str
     recorded: Recorded
     seeds: tuple[int, ...]
-    auroc: RepeatsEstimate | None
+    mean: RepeatsEstimate | None
     by_seed: tuple[float, ...]
     difference: RepeatsEstimate | None
-    val_auroc: float | None
+    others: Mapping[str, float]
+    validation: float | None
     parameters: int | None
     seconds: float | None
     failures: tuple[str, ...]
@@ -70,58 +72,67 @@ class Comparison:
     """The table.
 
     Attributes:
+        judge: whose headline figures it shows.
         reference: the variant that the others are compared with.
-        num_normal: samples that every variant scored, normals.
-        num_defect: the same of defects; all figures on the split are of these samples.
+        ground: the samples that every variant scored, which all figures on the split are of, and the controls on
+            them; none where nothing was scored.
         num_not_shared: samples that some variants scored and others did not; they are in no figure.
-        media_free: the control that sees attributes alone; None, as the next, where nothing was scored.
-        random: random scores.
         caveats: what `weldcache eval` says of the trials, each kind once.
     """
 
+    judge: Judge[Any]
     reference: str
     variants: tuple[VariantResult, ...]
-    num_normal: int
-    num_defect: int
+    ground: Ground
     num_not_shared: int
-    media_free: MediaFreeControl | None
-    random: Estimate | None
     caveats: tuple[str, ...]
 
+    @property
+    def figure(self) -> Headline:
+        """What the variants are compared by."""
+        return self.judge.headline[0]
 
-def compare(outcomes: Sequence[VariantOutcome], *, index: Index, train_attributes: Attributes, seed: int) -> Comparison:
+    @property
+    def others(self) -> Sequence[Headline]:
+        """What is shown beside it."""
+        return [figure for figure in self.judge.headline[1:] if "list" in figure.told_in]
+
+
+def compare(
+    outcomes: Sequence[VariantOutcome], *, judge: Judge[Any], index: Index, train: Index, seed: int
+) -> Comparison:
     """Put variants beside each other, the first being the reference.
 
     Args:
         outcomes: in the order of the table.
-        index: of the store, for what the controls look at.
-        train_attributes: of the normals that were trained on.
-        seed: of the random control.
+        judge: of all variants.
+        index: of the store, for what is true of the samples and for what the controls look at.
+        train: the samples that were trained on.
+        seed: of random controls.
 
     Raises:
-        MetricError: if the samples that all variants scored lack a class.
+        MetricError: if the judge cannot measure anything on the samples that all variants scored.
     """
     done = [trial.scores for outcome in outcomes for trial in outcome.trials]
     everyone = {key for scores in done for key in scores.keys}
     shared = set.intersection(*(set(scores.keys) for scores in done)) if done else set()
     rows = np.flatnonzero(np.isin(index.keys, sorted(shared)))
     entries = index.select(rows)
-    labels = entries.labels.astype(np.int64)
+    truth = judge.measure.truth(entries)
     aligned = {
         outcome.name: {trial.seed: _aligned(trial.scores, entries.keys.tolist()) for trial in outcome.trials}
         for outcome in outcomes
     }
     reference = outcomes[0].name
     return Comparison(
+        judge=judge,
         reference=reference,
         variants=tuple(
-            _result(outcome, aligned[outcome.name], reference=aligned[reference], labels=labels) for outcome in outcomes
+            _result(outcome, aligned[outcome.name], judge, reference=aligned[reference], truth=truth)
+            for outcome in outcomes
         ),
-        num_normal=int(np.count_nonzero(labels == 0)),
-        num_defect=int(np.count_nonzero(labels == 1)),
+        ground=judge.measure.ground(entries, train=train, seed=seed),
         num_not_shared=len(everyone) - len(shared),
-        media_free=media_free_control(_blank(entries), train_attributes=train_attributes) if done else None,
-        random=random_control(_blank(entries), generator=np.random.default_rng(seed)) if done else None,
         caveats=_caveats(outcomes),
     )
 
@@ -155,41 +166,27 @@ def _aligned(scores: TrialScores, keys: Sequence[str]) -> NDArray[np.float64]:
 def _result(
     outcome: VariantOutcome,
     scores: Mapping[int, NDArray[np.float64]],
+    judge: Judge[Any],
     *,
     reference: Mapping[int, NDArray[np.float64]],
-    labels: NDArray[np.int64],
+    truth: Truth,
 ) -> VariantResult:
-    records = [trial.record for trial in outcome.trials]
-    val_aurocs = [record.val_auroc for record in records if record.val_auroc is not None]
+    measure, records = judge.measure, [trial.record for trial in outcome.trials]
+    validated = [record.validation.get(f"val_{judge.headline[0].name}") for record in records]
+    known = [value for value in validated if value is not None]
+    answers = np.stack(list(scores.values())) if scores else None
+    both = [] if scores is reference else [seed for seed in scores if seed in reference]
+    mine, theirs = (np.stack([side[seed] for seed in both]) if both else None for side in (scores, reference))
     return VariantResult(
         name=outcome.name,
         recorded=outcome.recorded,
         seeds=tuple(scores),
-        auroc=mean_auroc(np.stack(list(scores.values())), labels) if scores else None,
-        by_seed=tuple(auroc(values, labels) for values in scores.values()),
-        difference=None if scores is reference else _difference(scores, reference, labels=labels),
-        val_auroc=float(np.mean(val_aurocs)) if val_aurocs else None,
+        mean=None if answers is None else measure.mean(answers, truth),
+        by_seed=tuple(measure.value(values, truth) for values in scores.values()),
+        difference=None if mine is None or theirs is None else measure.difference(mine, theirs, truth),
+        others={} if answers is None else measure.others(answers, truth),
+        validation=float(np.mean(known)) if known else None,
         parameters=records[0].parameters if records else None,
         seconds=float(np.median([record.seconds for record in records])) if records else None,
         failures=outcome.failures,
     )
-
-
-def _difference(
-    scores: Mapping[int, NDArray[np.float64]],
-    reference: Mapping[int, NDArray[np.float64]],
-    *,
-    labels: NDArray[np.int64],
-) -> RepeatsEstimate | None:
-    both = [seed for seed in scores if seed in reference]
-    if not both:
-        return None
-    return mean_auroc_difference(
-        np.stack([scores[seed] for seed in both]), np.stack([reference[seed] for seed in both]), labels
-    )
-
-
-def _blank(entries: Index) -> ScoreTable:
-    """The samples as the controls take them, which make scores of their own."""
-    nothing = np.zeros(len(entries))
-    return score_table(entries, scores=nothing, raw_scores=nothing)

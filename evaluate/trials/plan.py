@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import indent
+from typing import Any
 
 import numpy as np
 
@@ -21,12 +22,16 @@ from ...train.data.features import Rows
 from ...train.data.resident import FeaturePool, fits_memory
 from ...train.runs.folder import RunFolder
 from ...train.types import Needs
-from ...wording import format_size, homes_hidden
+from ...wording import format_size, homes_hidden, shortened
+from ..judge import Judge, judge_named
+from .measure import Measure
 from .trial import Step, Trial, TrialRequest, next_step, request_of
 from .variant_list import VariantList
 
 # One copy of the features on one device is what makes a list quick, and its runs lie together.
 _SHARED = ("cache.path", "train.device", "runs.folder")
+
+_NAMED = 3  # variants in a message
 
 _LONGEST_NAME = 160  # the seed is added to it, and a run's name has bounds of its own
 
@@ -51,7 +56,7 @@ class Plan:
         return sum(step == "done" for _, step in self.steps)
 
     def train_rows(self) -> Rows:
-        """Rows of the normals that some variant trains on."""
+        """Rows that some variant trains on."""
         return _union([request.train for request in self.requests.values()])
 
 
@@ -134,7 +139,27 @@ def _with(settings: Settings, section: str, **values: object) -> Settings:
     return settings.model_copy(update={section: getattr(settings, section).model_copy(update=values)})
 
 
-def make_plan(trials: Sequence[Trial], store: FeatureStore, *, split: str, overwrite: bool) -> Plan:
+def judge_of_all(trials: Sequence[Trial]) -> Judge[Any]:
+    """Who judges every variant.
+
+    Raises:
+        SettingsError: if variants have several judges, whose figures have no place in one table, or theirs cannot be
+            had.
+    """
+    judges: dict[str, list[str]] = {}
+    for variant, settings in {trial.variant: trial.settings for trial in trials}.items():
+        judges.setdefault(settings.evaluate.judge or settings.train.task, []).append(variant)
+    if len(judges) > 1:
+        told = "; ".join(f"{name}: {shortened(variants, most=_NAMED)}" for name, variants in judges.items())
+        raise SettingsError(
+            f"These variants have several judges ({told}), whose figures do not compare. Make a list for each, with "
+            "one train.task and one evaluate.judge."
+        )
+    settings = trials[0].settings
+    return judge_named(settings.evaluate.judge, task=settings.train.task, of="the list")
+
+
+def make_plan(trials: Sequence[Trial], store: FeatureStore, *, split: str, overwrite: bool, measure: Measure) -> Plan:
     """Look at the store for every variant, and at what is there of every trial; nothing is written.
 
     `overwrite`: every trial is trained again, but for those that an interrupted overwriting has made already.
@@ -146,7 +171,7 @@ def make_plan(trials: Sequence[Trial], store: FeatureStore, *, split: str, overw
     failures: dict[str, str] = {}
     for variant, settings in {trial.variant: trial.settings for trial in trials}.items():
         try:
-            requests[variant] = request_of(settings, store, split=split)
+            requests[variant] = request_of(settings, store, split=split, measure=measure)
         except WeldcacheError as error:
             failures[variant] = one_line(error)
     steps: list[tuple[Trial, Step]] = []

@@ -4,6 +4,7 @@ The record outlives the weights, which are hundreds of megabytes a trial at full
 CSV, in the form of `weldcache eval`, for people; the table is made from the record alone.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, NotRequired
@@ -26,7 +27,8 @@ class TrialRecord:
         split: that it was scored on.
         samples: fingerprint of the keys of the samples that were scored, in their order.
         num_left_out: samples of the split that could not be scored.
-        val_auroc: of the best epoch with averaged weights; None where validation lacks a class.
+        validation: what validation measured of the best epoch with averaged weights, by the task's monitors but the
+            loss, such as `val_auroc`; None where validation does not allow it.
         parameters: that are trained.
         epochs: that were trained.
         seconds: of those epochs, validation included, interruptions not.
@@ -37,7 +39,7 @@ class TrialRecord:
     split: str
     samples: str
     num_left_out: int
-    val_auroc: float | None
+    validation: Mapping[str, float | None]
     parameters: int
     epochs: int
     seconds: float
@@ -47,7 +49,11 @@ class TrialRecord:
 
 @dataclass(frozen=True, eq=False)
 class TrialScores:
-    """Scores of the averaged weights, by position in `keys`; label 1 is a defect."""
+    """What the averaged weights make of each sample, by position in `keys`: see `measure`.
+
+    Of an anomaly detector its score, and label 1 is a defect; of a classifier the number of the predicted class, and
+    the label is that of the true one.
+    """
 
     keys: tuple[str, ...]
     labels: NDArray[np.int64]
@@ -61,10 +67,15 @@ class ScoredTrial(NamedTuple):
     scores: TrialScores
 
 
-class _Figures(TypedDict):
+class _Validation(TypedDict, total=False):
+    val_auroc: float | None
+    val_accuracy: float | None
+    val_macro_f1: float | None
+
+
+class _Figures(_Validation):
     split: str
     num_left_out: Count
-    val_auroc: float | None
     parameters: Count
     epochs: Count
     seconds: float
@@ -93,7 +104,10 @@ def write_trial(run: RunFolder, record: TrialRecord, scores: TrialScores) -> Non
         "scores": scores.scores.tolist(),
     }
     files = {"files": hashes_of([scores_path(run, record.split)])}
-    run.write(record_path(run, record.split), {**vars(record), **arrays, **files})
+    figures: dict[str, object] = {}
+    for name, value in vars(record).items():
+        figures |= record.validation if name == "validation" else {name: value}
+    run.write(record_path(run, record.split), {**figures, **arrays, **files})
 
 
 def read_trial(run: RunFolder, split: str) -> ScoredTrial | None:
@@ -119,7 +133,7 @@ def read_trial(run: RunFolder, split: str) -> ScoredTrial | None:
         split=told["split"],
         samples=fingerprint(keys),
         num_left_out=told["num_left_out"],
-        val_auroc=told["val_auroc"],
+        validation={name: told[name] for name in _Validation.__annotations__ if name in told},  # type: ignore[literal-required]
         parameters=told["parameters"],
         epochs=told["epochs"],
         seconds=told["seconds"],

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +14,13 @@ from rich.text import Text
 
 from ...atomic import remove_partial, write_text
 from ...documents import write_sealed
-from ...metrics.estimate import span, with_span
-from ...metrics.ranking import SMALLEST_CLASS_FOR_DELONG
+from ...metrics.estimate import span
 from ...metrics.repeats import Method, RepeatsEstimate
 from ...train.runs.documents import hashes_of
 from ...wording import from_to, spreadsheet_cell, visible
 from ..section import DEMO_SENTENCE
 from .comparison import Comparison, VariantResult
 from .variant_list import Recorded
-
-_WHY_NOT_DELONG = f"fewer than {SMALLEST_CLASS_FOR_DELONG} samples of a class, or complete separation"
-_WAYS_OF_AUROC: Mapping[Method, str] = {
-    "delong": "DeLong's covariances and the spread of the seeds, as by Obuchowski and Rockette, on the logit scale",
-    "newcombe": f"Newcombe's score interval, widened by the spread of the seeds ({_WHY_NOT_DELONG})",
-}
-_WAYS_OF_DIFFERENCE: Mapping[Method, str] = {
-    "delong": "DeLong's covariances and the spread of the seeds, paired by sample and by seed",
-    "newcombe": f"the intervals of both AUROCs as if they were independent, rather too wide ({_WHY_NOT_DELONG})",
-    "equal": "none, where both place every sample alike",
-}
 
 
 @dataclass(frozen=True)
@@ -66,16 +54,17 @@ def notes_below(comparison: Comparison, *, header: BenchHeader) -> list[str]:
 
 def method_notes(comparison: Comparison) -> list[str]:
     """How the intervals were made; where that is not one way throughout, of which variants each is."""
-    aurocs = {variant.name: variant.auroc for variant in comparison.variants if variant.auroc is not None}
+    measure = comparison.judge.measure
+    means = {variant.name: variant.mean for variant in comparison.variants if variant.mean is not None}
     differences = {
         variant.name: variant.difference for variant in comparison.variants if variant.difference is not None
     }
     notes = []
-    if aurocs:
-        ways = _ways(aurocs, _WAYS_OF_AUROC)
-        notes.append(f"95% intervals of AUROCs, for other samples and other seeds: {ways}.")
+    if means:
+        ways = _ways(means, measure.ways_of_mean)
+        notes.append(f"95% intervals of {measure.plural}, for other samples and other seeds: {ways}.")
     if differences:
-        ways = _ways(differences, _WAYS_OF_DIFFERENCE)
+        ways = _ways(differences, measure.ways_of_difference)
         notes.append(
             f"Differences are from {comparison.reference}, over the seeds that both have, and not corrected for how "
             f"many there are; their 95% intervals: {ways}."
@@ -85,16 +74,11 @@ def method_notes(comparison: Comparison) -> list[str]:
 
 def _notes(comparison: Comparison, *, header: BenchHeader) -> Iterator[str]:
     yield from (f"{variant.name}: {failure}" for variant in comparison.variants for failure in variant.failures)
-    if comparison.random is None:
+    ground = comparison.ground
+    if not ground.beside:
         return
     yield from comparison.caveats
-    media_free = comparison.media_free
-    assert media_free is not None
-    control = f"not to be had ({media_free.reason})" if media_free.auroc is None else with_span(media_free.auroc)
-    yield (
-        f"On {comparison.num_normal} normals and {comparison.num_defect} defects of {header.split}: media-free control "
-        f"{control}, random scores {with_span(comparison.random)}."
-    )
+    yield f"On {ground.samples} of {header.split}: {ground.beside}."
     yield from method_notes(comparison)
     if comparison.num_not_shared:
         yield f"Samples that only some variants scored, and that are in no figure: {comparison.num_not_shared}."
@@ -112,28 +96,6 @@ def _ways(estimates: Mapping[str, RepeatsEstimate], words: Mapping[Method, str])
     return "; ".join(f"{words[method]}, for {', '.join(names)}" for method, names in used.items())
 
 
-_CSV_COLUMNS = (
-    "variant",
-    "seeds",
-    "val_auroc",
-    "auroc",
-    "auroc_low",
-    "auroc_high",
-    "auroc_method",
-    "auroc_lowest_seed",
-    "auroc_highest_seed",
-    "difference",
-    "difference_low",
-    "difference_high",
-    "difference_method",
-    "parameters",
-    "seconds",
-    "recorded_val_auroc",
-    "recorded_test_auroc",
-    "failures",
-)
-
-
 def write_tables(folder: Path, comparison: Comparison, *, header: BenchHeader) -> None:
     """Write `table_<split>.csv`, `.md` and, last, `.json` into `folder`."""
     stem = f"table_{header.split}"
@@ -148,20 +110,45 @@ def write_tables(folder: Path, comparison: Comparison, *, header: BenchHeader) -
 
 def bench_document(comparison: Comparison, *, header: BenchHeader) -> dict[str, Any]:
     """Everything as JSON values."""
-    figures = asdict(comparison)
-    for variant in figures["variants"]:
-        variant["recorded"] = variant["recorded"].model_dump()
+    name, ground = comparison.figure.name, comparison.ground
     notes = {"method": " ".join(method_notes(comparison)), "notes": notes_below(comparison, header=header)}
-    return {**asdict(header), **notes, **figures}
+    return {
+        **asdict(header),
+        **notes,
+        "reference": comparison.reference,
+        "variants": [_variant_document(variant, name) for variant in comparison.variants],
+        **ground.counts,
+        "num_not_shared": comparison.num_not_shared,
+        **{each: asdict(found) if is_dataclass(found) else found for each, found in ground.controls.items()},
+        "caveats": comparison.caveats,
+    }
+
+
+def _variant_document(variant: VariantResult, name: str) -> dict[str, Any]:
+    """A row, with its figures under the names that reports and logs have for them."""
+    figures: dict[str, Any] = {}
+    for key, value in asdict(variant).items():
+        match key:
+            case "mean":
+                figures[name] = value
+            case "validation":
+                figures[f"val_{name}"] = value
+            case "others":
+                figures |= value
+            case _:
+                figures[key] = value
+    return figures | {"recorded": variant.recorded.model_dump()}
 
 
 def bench_markdown(comparison: Comparison, *, header: BenchHeader) -> str:
     """A table for a page of documentation."""
+    label, others = comparison.figure.label, [figure.label for figure in comparison.others]
     columns = [
-        "variant", "seeds", f"{header.split} AUROC", "95% interval", "by seed", "difference", "95% interval",
-        "val AUROC", "parameters", "seconds", "recorded val/test",
+        "variant", "seeds", f"{header.split} {label}", "95% interval", "by seed", "difference", "95% interval",
+        f"val {label}", "parameters", "seconds", "recorded val/test", *(f"{header.split} {name}" for name in others),
     ]  # fmt: skip
-    head, *rows = without_empty_columns([columns, *map(cells, comparison.variants)])
+    rows = [[*cells(variant), *_others(variant, comparison)] for variant in comparison.variants]
+    head, *rows = without_empty_columns([columns, *rows])
     rule = ["---", *["---:"] * (len(head) - 1)]
     lines = ["| " + " | ".join(visible(cell).replace("|", r"\|") for cell in row) + " |" for row in [head, rule, *rows]]
     notes = [f"{visible(note)}\n" for note in notes_below(comparison, header=header)]
@@ -176,21 +163,27 @@ def without_empty_columns(rows: Sequence[Sequence[str]]) -> list[list[str]]:
 
 
 def cells(variant: VariantResult) -> list[str]:
-    """A row: name, number of seeds, AUROC and interval, extremes by seed, difference and interval, validation's AUROC,
+    """A row: name, number of seeds, mean and interval, extremes by seed, difference and interval, validation's figure,
     parameters, seconds, what was recorded; "" for what could not be had."""
     return [
         variant.name,
         str(len(variant.seeds)),
-        "failed" if variant.auroc is None else f"{variant.auroc.value:.3f}",
-        "" if variant.auroc is None else span(variant.auroc),
+        "failed" if variant.mean is None else f"{variant.mean.value:.3f}",
+        "" if variant.mean is None else span(variant.mean),
         _by_seed(variant.by_seed),
         "" if variant.difference is None else f"{variant.difference.value:+.3f}",
         "" if variant.difference is None else span(variant.difference, sign="+"),
-        "" if variant.val_auroc is None else f"{variant.val_auroc:.3f}",
+        "" if variant.validation is None else f"{variant.validation:.3f}",
         "" if variant.parameters is None else f"{variant.parameters:,}",
         "" if variant.seconds is None else f"{variant.seconds:.1f}",
         _recorded(variant.recorded),
     ]
+
+
+def _others(variant: VariantResult, comparison: Comparison) -> list[str]:
+    """The cells of the figures beside the first."""
+    found = [variant.others.get(figure.name) for figure in comparison.others]
+    return ["" if value is None else f"{value:.3f}" for value in found]
 
 
 def _by_seed(values: Sequence[float]) -> str:
@@ -205,16 +198,31 @@ def _recorded(recorded: Recorded) -> str:
 
 
 def _as_csv(comparison: Comparison) -> str:
-    text = io.StringIO()
+    text, name = io.StringIO(), comparison.figure.name
+    others = [figure.name for figure in comparison.others]
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_CSV_COLUMNS)
+    writer.writerow(
+        [
+            "variant",
+            "seeds",
+            f"val_{name}",
+            *(f"{name}{end}" for end in ("", "_low", "_high", "_method", "_lowest_seed", "_highest_seed")),
+            *(f"difference{end}" for end in ("", "_low", "_high", "_method")),
+            "parameters",
+            "seconds",
+            f"recorded_val_{name}",
+            f"recorded_test_{name}",
+            "failures",
+            *others,
+        ]
+    )
     for variant in comparison.variants:
         writer.writerow(
             [
                 spreadsheet_cell(variant.name),
                 " ".join(map(str, variant.seeds)),
-                variant.val_auroc,
-                *_columns(variant.auroc),
+                variant.validation,
+                *_columns(variant.mean),
                 min(variant.by_seed, default=None),
                 max(variant.by_seed, default=None),
                 *_columns(variant.difference),
@@ -223,6 +231,7 @@ def _as_csv(comparison: Comparison) -> str:
                 variant.recorded.val,
                 variant.recorded.test,
                 spreadsheet_cell("; ".join(variant.failures)),
+                *(variant.others.get(other) for other in others),
             ]
         )
     return text.getvalue()
@@ -237,9 +246,8 @@ _MILLIONS = 100_000  # parameters from here on are counted in millions
 
 def bench_summary(comparison: Comparison, *, header: BenchHeader) -> RenderableType:
     """Something that `rich` prints; names of variants are literal text."""
-    head, *rows = without_empty_columns(
-        [_head(header.split), *(_stacked(variant, split=header.split) for variant in comparison.variants)]
-    )
+    stacked = [_stacked(variant, comparison, split=header.split) for variant in comparison.variants]
+    head, *rows = without_empty_columns([_head(comparison, split=header.split), *stacked])
     title = Text(visible(header.title))
     table = Table(title=title, title_justify="left", box=box.SIMPLE, show_lines=True, padding=(0, 1, 0, 0))
     for position, name in enumerate(head):
@@ -248,28 +256,30 @@ def bench_summary(comparison: Comparison, *, header: BenchHeader) -> RenderableT
         table.add_row(*(Text(visible(cell, keep="\n")) for cell in row))
     notes = notes_below(comparison, header=header)
     if any(variant.recorded != Recorded() for variant in comparison.variants):
-        notes.append("In brackets: AUROCs recorded elsewhere.")
+        notes.append(f"In brackets: {comparison.judge.measure.plural} recorded elsewhere.")
     return Group(table, *(Text(visible(note)) for note in notes))
 
 
-def _head(split: str) -> list[str]:
-    interval = "95% interval"
-    return ["variant", "val", f"{split} AUROC\n{interval}", "min\nmax", f"difference\n{interval}", "params", "s"]
+def _head(comparison: Comparison, *, split: str) -> list[str]:
+    interval, others = "95% interval", [figure.label for figure in comparison.others]
+    first = f"{split} {comparison.figure.label}\n{interval}"
+    return ["variant", "val", first, "min\nmax", f"difference\n{interval}", *others, "params", "s"]
 
 
-def _stacked(variant: VariantResult, *, split: str) -> list[str]:
+def _stacked(variant: VariantResult, comparison: Comparison, *, split: str) -> list[str]:
     """The cells of a row, with intervals below their values."""
-    named, num_seeds, value, span, _, difference, difference_span, val_auroc, parameters, seconds, _ = cells(variant)
+    named, num_seeds, value, span, _, difference, difference_span, validated, parameters, seconds, _ = cells(variant)
     name = visible(named)  # in one line, whatever is in it
     if variant.parameters is not None and variant.parameters >= _MILLIONS:
         parameters = f"{variant.parameters / 1e6:.2f}M"
     extremes = [min(variant.by_seed), max(variant.by_seed)] if len(variant.by_seed) > 1 else []
     stacks = [
         [name, f"{num_seeds} seed" if num_seeds == "1" else f"{num_seeds} seeds"],
-        [val_auroc, _bracketed(variant.recorded.val)],
+        [validated, _bracketed(variant.recorded.val)],
         [value, span, _bracketed(variant.recorded.test if split == "test" else None)],
         [f"{extreme:.3f}" for extreme in extremes],
         [difference, difference_span],
+        *([other] for other in _others(variant, comparison)),
         [parameters],
         [seconds],
     ]

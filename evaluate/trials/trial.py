@@ -15,7 +15,7 @@ from ...cache.provenance import differences, differences_told
 from ...cache.store import FeatureStore
 from ...configs.device import resolve_device
 from ...documents import fingerprint
-from ...errors import MetricError, OutputExistsError, SettingsError
+from ...errors import OutputExistsError
 from ...settings import Settings
 from ...train.data.features import Rows, require_features
 from ...train.data.resident import FeaturePool
@@ -28,14 +28,14 @@ from ...train.runs.documents import fingerprints_of
 from ...train.runs.folder import RunFolder
 from ...train.runs.log import seconds_of
 from ...train.runs.trained_run import load_run
-from ...train.tasks import make_task, monitor_of
+from ...train.tasks import LOSS, monitor_of, task_for
 from ...train.types import Needs
 from ...wording import lined_up
-from ..judge import judge_split
+from ..judge import judge_of, judge_split
 from ..judged_rows import SeenRows, rows_to_judge
 from ..scores import write_columns
 from ..scoring import Scorer, load_models
-from ..tasks.anomaly import AnomalyJudge
+from .measure import Measure
 from .record import ScoredTrial, TrialRecord, TrialScores, read_trial, record_path, scores_path, write_trial
 
 _SHOWN = 5
@@ -59,7 +59,7 @@ class TrialRequest:
 
     Attributes:
         needs: what its recipe needs.
-        train: rows of the normals that it trains on.
+        train: rows that it trains on.
         validation: rows that it is validated on.
         scored: rows of the split that it is scored on.
         cache: what made the features that it uses.
@@ -72,25 +72,21 @@ class TrialRequest:
     cache: Mapping[str, Any]
 
 
-def request_of(settings: Settings, store: FeatureStore, *, split: str) -> TrialRequest:
+def request_of(settings: Settings, store: FeatureStore, *, split: str, measure: Measure) -> TrialRequest:
     """Look at the store on behalf of a variant.
 
     Raises:
         NotFoundError: if the store lacks features, or a split has no rows with them.
-        SettingsError: if the variant is no anomaly detector, or validation lacks what its monitor needs.
-        MetricError: if the split has no normals or no defects to score.
+        SettingsError: if the recipe learns for another task, or validation lacks what its monitor needs.
+        MetricError: if the split has no samples on which anything can be measured.
     """
     recipe, store = make_recipe(settings.recipe), store.divided_by(settings.train.split)
     require_features(store, recipe)
-    if settings.train.task != "anomaly":
-        raise SettingsError(
-            f"train.task is {settings.train.task}: trials compare AUROCs, which anomaly detectors have."
-        )
-    task = make_task(settings.train)
+    task = task_for(settings.train, settings.recipe.name, recipe.needs().targets)
     samples = choose_samples(store, recipe, task=task, monitor=monitor_of(settings.train))
     seen = SeenRows(samples.train, samples.validation, samples.untrained)
     scored = rows_to_judge(store, split, recipe=recipe, seen=seen, task=task).usable
-    _require_both_labels(scored, store, split=split)
+    measure.require(measure.truth(store.index.select(scored)), split=split)
     return TrialRequest(
         needs=recipe.needs(),
         train=samples.train,
@@ -98,15 +94,6 @@ def request_of(settings: Settings, store: FeatureStore, *, split: str) -> TrialR
         scored=scored,
         cache=store.manifest_of(recipe.needs().names),
     )
-
-
-def _require_both_labels(rows: Rows, store: FeatureStore, *, split: str) -> None:
-    num_defect, num = int(np.sum(store.index.labels[rows] == 1)), len(rows)
-    if num_defect in (0, num):
-        raise MetricError(
-            f"There are {num - num_defect} normals and {num_defect} defects of {split} to score, and AUROC compares "
-            "the two. Choose another split with --split, or extract the others."
-        )
 
 
 def next_step(trial: Trial, request: TrialRequest, store: FeatureStore, *, split: str, overwrite: bool) -> Step:
@@ -197,7 +184,8 @@ def _score(trial: Trial, store: FeatureStore, *, pool: FeaturePool | None, split
     store = run.divided(store)
     device = resolve_device(run.settings.train.device, setting="train.device")
     scorer = Scorer(run, store, models=load_models(run, store=store, device=device), pool=pool)
-    judgement = judge_split(AnomalyJudge(), scorer, split, settings=run.settings.evaluate)
+    judge = judge_of(run, run.settings.evaluate)
+    judgement = judge_split(judge, scorer, split, settings=run.settings.evaluate)
     table, state = judgement.table, trial.run.state()
     assert state is not None and state["best"] is not None
     for path in (scores_path(trial.run, split), record_path(trial.run, split)):
@@ -207,14 +195,14 @@ def _score(trial: Trial, store: FeatureStore, *, pool: FeaturePool | None, split
         split=split,
         samples=fingerprint(table.keys),
         num_left_out=scorer.rows_of(split).num_left_out,
-        val_auroc=state["best"].get("val_auroc"),
+        validation={name: state["best"].get(name) for name in run.task.monitors() if name != LOSS},
         parameters=run.manifest["parameters"]["trainable"],
         epochs=len(run.metrics),
         seconds=seconds_of(run.metrics),
         weights_kept=keep_weights,
         warnings=tuple(judgement.warnings),
     )
-    write_trial(trial.run, record, TrialScores(table.keys, table.labels, table.scores))
+    write_trial(trial.run, record, TrialScores(table.keys, judgement.truth, judgement.answers))
 
 
 def _delete_weights(run: RunFolder) -> None:

@@ -7,7 +7,7 @@
       a name:
         config: stage1                      a preset, or a settings file beside the list
         set: {recipe.gate: false}           settings of this variant
-        recorded: {val: 0.9, test: 0.88}    AUROCs known from elsewhere, shown beside those found here
+        recorded: {val: 0.9, test: 0.88}    AUROCs (or accuracies) known from elsewhere, shown beside those found here
 
 The first variant is the one that the others are compared with. Later settings win: the folder's own, the variant's
 `config`, the list's `set`, the variant's `set`, `--set` on the command line.
@@ -36,7 +36,7 @@ _FAULTS_SHOWN = 10
 
 
 class Recorded(Section):
-    """AUROCs of an earlier experiment."""
+    """The judge's first figure in an earlier experiment, such as its AUROCs."""
 
     val: Share | None = None
     test: Share | None = None

@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from weldcache.evaluate.judge import Background, Judge, Judgement, background_of, calibration_of, judge_of
@@ -14,6 +15,8 @@ from weldcache.evaluate.report.html import render_html
 from weldcache.evaluate.report.terminal import render_terminal
 from weldcache.evaluate.scoring import Scorer, score_split
 from weldcache.evaluate.section import Provenance, Report
+from weldcache.evaluate.trials.measure import Measure
+from weldcache.metrics.estimate import Estimate
 from weldcache.train.runs.trained_run import TrainedRun, load_run
 
 
@@ -66,6 +69,28 @@ class JudgeContract(ABC):
         assert set(judgement.table.splits) == {"test"}
         assert {len(column) for column in judgement.columns.values()} == {len(judgement.table)}
         assert list(judgement.columns["key"]) == list(judgement.table.keys)
+
+    def test_its_headline_is_in_its_report_and_follows_from_its_answers(
+        self, scorer: Scorer, background: Background
+    ) -> None:
+        judge, judgement = self.judge(), self.assessed(scorer, background)
+        assert isinstance(judge.measure, Measure)
+        facts = {fact.id: fact.value for section in judgement.sections for fact in section.facts}
+        assert {figure.name for figure in judge.headline} <= facts.keys()
+        assert {figure.control for figure in judge.headline if figure.control} <= facts.keys()
+        measured = judge.measure.mean(judgement.answers[np.newaxis], judgement.truth)
+        told = facts[judge.headline[0].name]
+        assert isinstance(told, Estimate) and told.value == measured.value
+        assert (told.low, told.high) == pytest.approx((measured.low, measured.high), abs=1e-12)
+        assert judge.measure.value(judgement.answers, judgement.truth) == measured.value
+        others = judge.measure.others(judgement.answers[np.newaxis], judgement.truth)
+        assert others == {figure.name: facts[figure.name] for figure in judge.headline[1:] if "list" in figure.told_in}
+        index = scorer.store.index
+        samples = index.select(np.array([index.row_of()[key] for key in judgement.table.keys]))
+        assert judge.measure.truth(samples).tolist() == judgement.truth.tolist()
+        ground = judge.measure.ground(samples, train=index.select(background.seen.train), seed=0)
+        controls = {figure.control: facts[figure.control] for figure in judge.headline if figure.control}
+        assert controls.items() <= ground.controls.items()
 
     def test_sections_are_found_by_their_ids_and_shown_by_every_renderer(
         self, scorer: Scorer, background: Background

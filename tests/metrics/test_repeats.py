@@ -9,8 +9,15 @@ from hypothesis import strategies as st
 from scipy.stats import norm, t
 
 from weldcache.errors import MetricError
+from weldcache.metrics.estimate import clopper_pearson
 from weldcache.metrics.ranking import auroc, auroc_interval, delong_covariance, delong_variance
-from weldcache.metrics.repeats import RepeatsEstimate, mean_auroc, mean_auroc_difference
+from weldcache.metrics.repeats import (
+    RepeatsEstimate,
+    mean_auroc,
+    mean_auroc_difference,
+    mean_share,
+    mean_share_difference,
+)
 
 EQUAL = RepeatsEstimate(0.0, low=0.0, high=0.0, method="equal")
 LABELS = np.repeat([0, 1], [40, 60])
@@ -172,3 +179,47 @@ def test_intervals_hold_the_value_and_stay_in_range(num_normal: int, num_defect:
     between = mean_auroc_difference(first, second, labels)
     assert -1 <= between.low <= between.value <= between.high <= 1
     assert between.value == pytest.approx(estimate.value - mean_auroc(second, labels).value)
+
+
+def test_a_share_of_one_repeat_has_the_ordinary_interval_and_seeds_that_differ_widen_it() -> None:
+    right = np.arange(40) < 30
+    one, ordinary = mean_share(right[None]), clopper_pearson(30, trials=40)
+    assert one.value == ordinary.value
+    assert (one.low, one.high) == pytest.approx((ordinary.low, ordinary.high), abs=1e-15)
+    assert mean_share(np.stack([right] * 3)) == one
+    apart = mean_share(np.stack([np.arange(40) < 26, np.arange(40) < 34]))
+    assert apart.value == one.value and apart.low < one.low and apart.high > one.high
+
+
+def test_a_difference_of_shares_is_paired() -> None:
+    generator = np.random.default_rng(0)
+    reference = generator.random((3, 200)) < 0.7
+    better = reference | (generator.random((3, 200)) < 0.2)
+    found = mean_share_difference(better, reference)
+    assert found.method == "pairs" and found.value == pytest.approx(better.mean() - reference.mean())
+    turned = mean_share_difference(reference, better)
+    assert (turned.value, turned.low, turned.high) == pytest.approx((-found.value, -found.high, -found.low))
+    apart = mean_share(better), mean_share(reference)
+    assert found.high - found.low < sum(each.high - each.low for each in apart) / 2
+    assert mean_share_difference(better, better) == EQUAL
+
+
+@pytest.mark.parametrize("num", [9, 50])
+def test_shares_that_pairs_say_nothing_of(num: int) -> None:
+    always, never = np.ones((2, num), dtype=bool), np.zeros((2, num), dtype=bool)
+    found = mean_share_difference(always, never)
+    assert found.method == "clopper_pearson" and found.value == found.high == 1 and found.low < 1
+
+
+def test_intervals_of_shares_cover() -> None:
+    """Seeds that move the accuracy, samples of which some are hard for all of them."""
+    generator, held = np.random.default_rng(5), np.zeros((200, 2), dtype=bool)
+    for draw in held:
+        hard = generator.random(60) < 0.5
+        sides = []
+        for shift in (0.0, 0.1):
+            chances = np.clip(generator.normal(0.6 + shift, 0.05, (3, 1)) + np.where(hard, -0.2, 0.2), 0, 1)
+            sides.append(generator.random((3, 60)) < chances)
+        mean, difference = mean_share(sides[0]), mean_share_difference(sides[1], sides[0])
+        draw[:] = mean.contains(0.6), difference.contains(0.1)
+    assert held.mean(axis=0).min() > 0.93

@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from dataclasses import fields as dataclass_fields
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -10,18 +11,25 @@ from typing import Any, Literal, TypeVar
 from ...configs.section import fields
 from ...documents import Json, fingerprint, is_sealed
 from ...errors import WeldcacheError
-from ...metrics.estimate import Estimate
 from ...settings import DEFAULT_PRESET, Settings, load_settings, preset_names
 from ..tasks import monitors_of
-from .documents import Fact, FirstReport, Report, RunState, fingerprints_of
+from .documents import RunState, fingerprints_of
 from .folder import RunFolder, relative_name, runs_below, runs_in
 from .log import MetricRow, seconds_of
+from .reports import (
+    REPORTS,
+    Headline,
+    Headlines,
+    Place,
+    ReportedFigure,
+    RunReport,
+    as_plain,
+    no_headlines,
+    read_report,
+)
 
 Status = Literal["finished", "stopped early", "weights deleted", "unfinished", "damaged"]
 """The first three are trained to their end; the third can no longer be evaluated."""
-
-REPORTS = {"test": "report.json", "val": "report_val.json"}
-"""Reports that an evaluation leaves in a run's folder, by split."""
 
 UNSEALED = "has no checksums in its files, as older runs: an edited figure in it would not be noticed"
 """Said of such a run, after its name."""
@@ -43,7 +51,8 @@ class RunEntry:
         task: that it was trained for; anomalies in runs of before tasks had names.
         epochs: how many were trained.
         best: row of the log of the best epoch.
-        test_auroc: from the report, if the run was evaluated on the test split.
+        headline: the figures by which runs of its judge are told.
+        test: the report on the test split, if there is one.
         seconds: that training took.
         num_bytes: of all files.
         sealed: whether its files have checksums, so that an edited figure would be noticed.
@@ -59,15 +68,30 @@ class RunEntry:
     status: Status
     epochs: int
     best: MetricRow | None
-    test_auroc: Estimate | None
+    headline: tuple[Headline, ...]
+    test: RunReport | None
     seconds: float
     num_bytes: int
     sealed: bool
     faults: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """As JSON values."""
-        return asdict(self) | {"faults": list(self.faults)}
+        """As JSON values; of the report the figures for a list, such as `test_auroc`."""
+        values = {field.name: getattr(self, field.name) for field in dataclass_fields(self)}
+        first, last = list(values).index("headline"), list(values).index("test")
+        entries = list((values | {"faults": list(self.faults)}).items())
+        reached = self.reached("list")
+        figures = {f"test_{figure.name}": as_plain(value) for figure, value in reached.items()}
+        return {**dict(entries[:first]), **figures, **dict(entries[last + 1 :])}
+
+    def reached(self, place: Place, report: RunReport | None = None) -> dict[Headline, ReportedFigure]:
+        """The headline figures of a report, or else of that on the test split, that are told in a place."""
+        report = report or self.test
+        return {
+            figure: None if report is None else report.figure(figure.name)
+            for figure in self.headline
+            if place in figure.told_in
+        }
 
     def best_figure(self, name: str) -> float | None:
         """A figure of the best epoch; None where it is not there or undefined."""
@@ -85,14 +109,14 @@ class RunEntry:
         return self.status in ("finished", "stopped early", "weights deleted")
 
 
-def list_runs(folder: Path, *, nested: bool) -> list[RunEntry]:
+def list_runs(folder: Path, *, nested: bool, headlines: Headlines = no_headlines) -> list[RunEntry]:
     """The runs directly in `folder`, and with `nested` those of lists in it; the newest last."""
     runs = runs_below(folder) if nested else runs_in(folder)
-    entries = [read_entry(run, folder=folder) for run in runs if run.path.is_dir()]
+    entries = [read_entry(run, folder=folder, headlines=headlines) for run in runs if run.path.is_dir()]
     return sorted(entries, key=lambda entry: (entry.created, entry.name))
 
 
-def read_entry(run: RunFolder, *, folder: Path) -> RunEntry:
+def read_entry(run: RunFolder, *, folder: Path, headlines: Headlines = no_headlines) -> RunEntry:
     """What can be read of a run; never fails on what it holds."""
     faults: list[str] = []
     manifest = tried(run.manifest, None, faults=faults)
@@ -100,58 +124,24 @@ def read_entry(run: RunFolder, *, folder: Path) -> RunEntry:
     rows: Sequence[MetricRow] = tried(run.log, (), faults=faults)
     report = tried(lambda: read_report(run, split="test"), None, faults=faults)
     tried(run.require_unedited_settings, None, faults=faults)
+    task = "" if manifest is None else manifest.get("task", "anomaly")
     return RunEntry(
         name=relative_name(run, folder=folder),
         recipe="" if manifest is None else manifest["recipe"],
         created="" if manifest is None else manifest["created"],
         fingerprint="" if manifest is None else manifest["fingerprint"],
         validated_on="" if manifest is None else fingerprint(manifest["samples"]["validation"]),
-        task="" if manifest is None else manifest.get("task", "anomaly"),
+        task=task,
         status=_status(run, state, damaged=bool(faults)),
         epochs=len(rows),
         best=None if state is None else state["best"],
-        test_auroc=auroc_of(report),
+        headline=tuple(headlines("" if report is None else report.judge, task)),
+        test=report,
         seconds=seconds_of(rows),
         num_bytes=sum(size for _, size in file_sizes(run.path)),
         sealed=manifest is not None and is_sealed(manifest),
         faults=tuple(dict.fromkeys(faults)),
     )
-
-
-def read_report(run: RunFolder, *, split: str) -> Mapping[str, Fact] | None:
-    """The figures by name of an evaluation on `split`; None if there is none.
-
-    Raises:
-        TrainingError: if the report is damaged or was edited.
-    """
-    path = run.path / REPORTS[split]
-    if not path.exists():
-        return None
-    report = run.read(path, Report)
-    if "sections" in report:
-        return {
-            name: fact for section in report["sections"].values() for name, fact in section.get("facts", {}).items()
-        }
-    first = run.read(path, FirstReport)
-    return {name: first[name] for name in FirstReport.__annotations__}  # type: ignore[literal-required]
-
-
-def auroc_of(report: Mapping[str, Fact] | None) -> Estimate | None:
-    """The AUROC of a report with its interval; None where the report does not define it."""
-    found = (report or {}).get("auroc")
-    if not isinstance(found, dict):
-        return None
-    low, value, high = found["low"], found["value"], found["high"]
-    if low is None or value is None or high is None or not low <= value <= high:
-        return None
-    return Estimate(value, low, high)
-
-
-def figure_in(report: Mapping[str, Fact] | None, name: str) -> float | int | None:
-    """A figure of a report without its interval; None where it is not there or undefined."""
-    found = (report or {}).get(name)
-    value = found["value"] if isinstance(found, dict) else found
-    return value if isinstance(value, float | int) else None
 
 
 def file_sizes(folder: Path) -> Iterator[tuple[str, int]]:
@@ -212,7 +202,7 @@ class RunDetails:
     settings: Mapping[str, Json]
     preset: str
     changed: Mapping[str, Json]
-    reports: Mapping[str, Mapping[str, Fact]]
+    reports: Mapping[str, RunReport]
     files: Mapping[str, int]
 
     def as_json(self) -> dict[str, Any]:
@@ -226,14 +216,14 @@ class RunDetails:
             "preset": self.preset,
             "changed": {name: {"here": self.settings[name], "preset": value} for name, value in self.changed.items()},
             "settings": dict(self.settings),
-            "reports": {split: dict(report) for split, report in self.reports.items()},
+            "reports": {split: dict(report.facts) for split, report in self.reports.items()},
             "files": dict(self.files),
         }
 
 
-def describe_run_folder(run: RunFolder, *, folder: Path) -> RunDetails:
+def describe_run_folder(run: RunFolder, *, folder: Path, headlines: Headlines = no_headlines) -> RunDetails:
     """Read all about a run in `folder`; what cannot be read is among the faults of its entry."""
-    entry = read_entry(run, folder=folder)
+    entry = read_entry(run, folder=folder, headlines=headlines)
     faults = list(entry.faults)
     manifest = tried(run.manifest, None, faults=faults)
     settings = tried(run.settings, None, faults=faults)

@@ -8,12 +8,12 @@ from typing import Any
 from ...cache.provenance import ABSENT, differences
 from ...documents import Json
 from ...errors import SettingsError
-from ...metrics.estimate import Estimate
 from ...wording import shortened
-from .catalogue import UNSEALED, RunDetails, describe_run_folder, figure_in
+from .catalogue import UNSEALED, RunDetails, describe_run_folder
 from .folder import find_run
+from .reports import Headlines, ReportedFigure, as_plain, no_headlines
 
-Figure = Estimate | float | int | str | None
+Figure = ReportedFigure | str
 
 _POSITION = {"epoch", "step", "lr", "seconds", "samples_per_second"}  # of a row of the log: no measure of quality
 
@@ -39,14 +39,14 @@ class Comparison:
             "runs": [run.entry.name for run in self.runs],
             "settings": {name: list(values) for name, values in self.settings.items()},
             "figures": {
-                name: [vars(value) if isinstance(value, Estimate) else value for value in values]
+                name: [value if isinstance(value, str) else as_plain(value) for value in values]
                 for name, values in self.figures.items()
             },
             "notes": list(self.notes),
         }
 
 
-def compare(folder: Path, names: Sequence[str]) -> Comparison:
+def compare(folder: Path, names: Sequence[str], *, headlines: Headlines = no_headlines) -> Comparison:
     """Compare runs in `folder`, by names that `find_run` takes.
 
     Raises:
@@ -56,7 +56,7 @@ def compare(folder: Path, names: Sequence[str]) -> Comparison:
     found = dict.fromkeys(find_run(folder, name) for name in names)
     if len(found) < 2:
         raise SettingsError("Name two or more different runs to compare; `weldcache runs list` shows what there is.")
-    runs = [describe_run_folder(run, folder=folder) for run in found]
+    runs = [describe_run_folder(run, folder=folder, headlines=headlines) for run in found]
     reached = [_figures_of(run) for run in runs]
     names_of_figures = dict.fromkeys(name for figures in reached for name in figures)
     return Comparison(
@@ -78,19 +78,18 @@ def _differing_settings(runs: Sequence[RunDetails]) -> dict[str, list[Json]]:
 
 
 def _figures_of(run: RunDetails) -> dict[str, Figure]:
-    best, test, parameters = run.entry.best or {}, run.reports.get("test"), run.facts.get("parameters")
-    figures: dict[str, Figure] = {
+    best, parameters = run.entry.best or {}, run.facts.get("parameters")
+    reached = run.entry.reached("comparison").items()
+    return {
         "recipe": run.entry.recipe,
         "status": run.entry.status,
         "epochs": run.entry.epochs,
         "best_epoch": best.get("epoch"),
         "parameters": parameters.get("trainable") if isinstance(parameters, Mapping) else None,
         "seconds": run.entry.seconds,
-        "test_auroc": run.entry.test_auroc,
-        "test_ap": figure_in(test, "ap"),
-        "test_fpr_at_95_tpr": figure_in(test, "fpr_at_95_tpr"),
+        **{f"test_{figure.name}": value for figure, value in reached},
+        **{name: value for name, value in best.items() if name not in _POSITION},
     }
-    return figures | {name: value for name, value in best.items() if name not in _POSITION}
 
 
 def _notes(runs: Sequence[RunDetails]) -> Iterator[str]:

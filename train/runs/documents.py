@@ -132,6 +132,7 @@ class Report(TypedDict):
     """What of report.json is read back."""
 
     sections: NotRequired[dict[PlainName, ReportSection]]
+    provenance: NotRequired[Any]
 
 
 class FirstReport(TypedDict):

@@ -11,7 +11,7 @@ from ...documents import Json
 from ...metrics.estimate import Estimate, span, with_span
 from ...tables import literal, make_table
 from ...wording import count_of, format_seconds, format_size, in_words
-from .catalogue import UNSEALED, RunDetails, RunEntry, Status, auroc_of, figure_in
+from .catalogue import UNSEALED, RunDetails, RunEntry, Status
 from .comparison import Comparison, Figure
 from .pruning import PruningPlan
 
@@ -29,7 +29,9 @@ def run_list(entries: Sequence[RunEntry], *, folder: Path) -> Iterator[Renderabl
     if not entries:
         yield literal(f"There is no run in {folder}. Make one with `weldcache train`.")
         return
-    table = make_table("", left=["run", "status", "validation", "test AUROC"], right=["cost"])
+    listed = {figure.label for entry in entries for figure in entry.reached("list")}
+    alone = listed.pop() if len(listed) == 1 else ""  # what stands above the column need not stand in every cell
+    table = make_table("", left=["run", "status", "validation", f"test {alone}".strip()], right=["cost"])
     for entry in entries:
         # Of a damaged run more is told below the table.
         doubt = "" if entry.sealed or entry.status == "damaged" else "\nunsealed"
@@ -38,12 +40,29 @@ def run_list(entries: Sequence[RunEntry], *, folder: Path) -> Iterator[Renderabl
             Text.assemble(literal(entry.name), literal(f"\n{entry.recipe} {_time(entry.created)}", style="dim")),
             Text.assemble(_status(entry), f"\n{count_of(entry.epochs, 'epoch')}", (doubt, "yellow")),
             literal("\n".join(validated)),
-            Text("" if entry.test_auroc is None else f"{entry.test_auroc.value:.3f}\n{span(entry.test_auroc)}"),
+            Text("\n".join(_reached(entry, alone=bool(alone)))),
             Text(f"{format_size(entry.num_bytes)}\n{format_seconds(entry.seconds)}"),
         )
     yield table
     for entry in entries:
         yield from _faults(entry)
+
+
+def _reached(entry: RunEntry, *, alone: bool) -> Iterator[str]:
+    """The lines of a cell: each figure, the control that it has to beat, and its interval; `alone` without its name."""
+    for figure, value in entry.reached("list").items():
+        if value is None or entry.test is None:
+            continue
+        name = "" if alone else f"{figure.label} "
+        control = entry.test.figure(figure.control) if figure.control else None
+        beside = "" if control is None else f" (control {_value(control):.3f})"
+        yield f"{name}{_value(value):.3f}{beside}"
+        if isinstance(value, Estimate):
+            yield span(value)
+
+
+def _value(figure: Estimate | float | int) -> float:
+    return figure.value if isinstance(figure, Estimate) else float(figure)
 
 
 def run_page(run: RunDetails) -> Iterator[RenderableType]:
@@ -125,10 +144,11 @@ def _counted(counts: Mapping[str, Json], *, prefix: str = "") -> Iterator[tuple[
 
 
 def _report_table(run: RunDetails) -> Table:
-    table = make_table("evaluated", left=["split"], right=["AUROC", "AP", "normals", "defects"])
-    for split, report in run.reports.items():
-        counts = (figure_in(report, "num_normal"), figure_in(report, "num_defect"))
-        table.add_row(split, *map(_figure, (auroc_of(report), figure_in(report, "ap"), *counts)))
+    reached = {split: run.entry.reached("page", report) for split, report in run.reports.items()}
+    names = dict.fromkeys(figure.label for figures in reached.values() for figure in figures)
+    table = make_table("evaluated", left=["split"], right=list(names))
+    for split, figures in reached.items():
+        table.add_row(split, *map(_figure, figures.values()))
     return table
 
 

@@ -7,7 +7,9 @@ import pytest
 
 from weldcache.cache.index import Index
 from weldcache.errors import MetricError
-from weldcache.evaluate.trials.comparison import TrialOutcome, VariantOutcome, compare
+from weldcache.evaluate.controls import MediaFreeControl
+from weldcache.evaluate.tasks.anomaly import AnomalyJudge
+from weldcache.evaluate.trials.comparison import Comparison, TrialOutcome, VariantOutcome, compare
 from weldcache.evaluate.trials.record import TrialRecord, TrialScores
 from weldcache.evaluate.trials.variant_list import Recorded
 from weldcache.metrics.ranking import auroc
@@ -39,8 +41,12 @@ def _outcome(seed: int, scores: np.ndarray, *, keys: list[str] = KEYS, seconds: 
         np.array([int(LABELS[KEYS.index(keys[row])]) for row in order]),
         scores[order],
     )
-    record = TrialRecord("test", "", 0, 0.5 + 0.1 * seed, 100, 3, seconds, False)
+    record = TrialRecord("test", "", 0, {"val_auroc": 0.5 + 0.1 * seed}, 100, 3, seconds, False)
     return TrialOutcome(seed, record, table)
+
+
+def counts(found: Comparison) -> list[int]:
+    return list(found.ground.counts.values())
 
 
 def _variant(name: str, *trials: TrialOutcome, failures: tuple[str, ...] = ()) -> VariantOutcome:
@@ -58,17 +64,20 @@ def test_figures_are_those_of_the_metrics_on_welds_in_one_order(index: Index) ->
             _variant("a", *(_outcome(seed, scores, seconds=float(seed)) for seed, scores in enumerate(first))),
             _variant("b", *(_outcome(seed, scores) for seed, scores in enumerate(second))),
         ],
+        judge=AnomalyJudge(),
         index=index,
-        train_attributes=index.select(np.array([0, 1])).attributes,
+        train=index.select(np.array([0, 1])),
         seed=0,
     )
     a, b = found.variants
-    assert a.auroc == mean_auroc(np.stack(first), LABELS) and b.auroc == mean_auroc(np.stack(second), LABELS)
+    assert a.mean == mean_auroc(np.stack(first), LABELS) and b.mean == mean_auroc(np.stack(second), LABELS)
     assert a.by_seed == tuple(auroc(scores, LABELS) for scores in first)
     assert a.difference is None and b.difference == mean_auroc_difference(np.stack(second), np.stack(first), LABELS)
-    assert (a.val_auroc, a.seconds, a.parameters, a.recorded) == (pytest.approx(0.6), 1.0, 100, Recorded(test=0.9))
-    assert (found.reference, found.num_normal, found.num_defect, found.num_not_shared) == ("a", 15, 25, 0)
-    assert found.media_free is not None and found.media_free.auroc is not None and found.random is not None
+    assert (a.validation, a.seconds, a.parameters, a.recorded) == (pytest.approx(0.6), 1.0, 100, Recorded(test=0.9))
+    assert (found.reference, counts(found), found.num_not_shared) == ("a", [15, 25], 0)
+    media_free = found.ground.controls["media_free"]
+    assert isinstance(media_free, MediaFreeControl) and media_free.auroc and found.ground.controls["random"]
+    assert found.ground.beside.startswith("media-free control ") and "random scores" in found.ground.beside
 
 
 def test_differences_are_over_the_seeds_that_both_have(index: Index) -> None:
@@ -80,32 +89,35 @@ def test_differences_are_over_the_seeds_that_both_have(index: Index) -> None:
             _variant("c", _outcome(7, scores[4])),
             _variant("d", failures=("seed 0: no luck",)),
         ],
+        judge=AnomalyJudge(),
         index=index,
-        train_attributes={},
+        train=index.select(np.empty(0, np.int64)),
         seed=0,
     )
     _, b, c, d = found.variants
     assert b.difference == mean_auroc_difference(scores[2][None], scores[1][None], LABELS)
-    assert c.difference is None and c.auroc is not None
-    assert d.auroc is None and d.seeds == () and d.failures == ("seed 0: no luck",)
-    assert found.media_free is not None and found.media_free.auroc is None and found.media_free.reason
+    assert c.difference is None and c.mean is not None
+    assert d.mean is None and d.seeds == () and d.failures == ("seed 0: no luck",)
+    media_free = found.ground.controls["media_free"]
+    assert isinstance(media_free, MediaFreeControl) and media_free.auroc is None and media_free.reason
 
 
 def test_a_reference_that_failed_leaves_the_others_their_own_figures(index: Index) -> None:
     outcomes = [_variant("a", failures=("no",)), _variant("b", _outcome(0, _scores(0)))]
-    found = compare(outcomes, index=index, train_attributes={}, seed=0)
-    assert found.variants[1].auroc is not None and found.variants[1].difference is None
+    found = compare(outcomes, judge=AnomalyJudge(), index=index, train=index.select(np.empty(0, np.int64)), seed=0)
+    assert found.variants[1].mean is not None and found.variants[1].difference is None
 
 
 def test_welds_that_only_some_scored_are_in_no_figure(index: Index) -> None:
     scores, fewer = _scores(0), _scores(1)[3:]
     found = compare(
         [_variant("a", _outcome(0, scores)), _variant("b", _outcome(0, fewer, keys=KEYS[3:]))],
+        judge=AnomalyJudge(),
         index=index,
-        train_attributes={},
+        train=index.select(np.empty(0, np.int64)),
         seed=0,
     )
-    assert (found.num_normal, found.num_defect, found.num_not_shared) == (12, 25, 3)
+    assert (counts(found), found.num_not_shared) == ([12, 25], 3)
     assert found.variants[0].by_seed == (auroc(scores[3:], LABELS[3:]),)
 
 
@@ -121,8 +133,9 @@ def test_warnings_of_one_kind_are_one_and_say_of_whom_they_are(index: Index) -> 
             _variant("b", warned(0, few, "AUROC 0.61 (0.4 to 0.8).", equal)),
             _variant("c", failures=("no features",)),
         ],
+        judge=AnomalyJudge(),
         index=index,
-        train_attributes=index.select(np.array([0, 1])).attributes,
+        train=index.select(np.array([0, 1])),
         seed=0,
     )
     assert found.caveats == (
@@ -138,4 +151,4 @@ def test_welds_without_a_class_in_common_are_an_error(index: Index) -> None:
         _variant("b", _outcome(0, _scores(1)[15:], keys=KEYS[15:])),
     ]
     with pytest.raises(MetricError, match="0 normal and 5 defect samples"):
-        compare(outcomes, index=index, train_attributes={}, seed=0)
+        compare(outcomes, judge=AnomalyJudge(), index=index, train=index.select(np.empty(0, np.int64)), seed=0)

@@ -11,7 +11,9 @@ from rich.console import Console
 
 from weldcache.documents import seal_holds
 from weldcache.evaluate.controls import MediaFreeControl
+from weldcache.evaluate.tasks.anomaly import AnomalyJudge
 from weldcache.evaluate.trials.comparison import Comparison, VariantResult
+from weldcache.evaluate.trials.measure import Ground
 from weldcache.evaluate.trials.table import (
     BenchHeader,
     bench_document,
@@ -42,10 +44,11 @@ def comparison() -> Comparison:
         name="10+21 [b]|",
         recorded=Recorded(val=0.874),
         seeds=(0, 1),
-        auroc=RepeatsEstimate(0.8, low=0.7, high=0.875, method="delong"),
+        mean=RepeatsEstimate(0.8, low=0.7, high=0.875, method="delong"),
         by_seed=(0.79, 0.81),
         difference=None,
-        val_auroc=0.85,
+        others={},
+        validation=0.85,
         parameters=13_508_864,
         seconds=8.25,
         failures=(),
@@ -54,23 +57,30 @@ def comparison() -> Comparison:
         name="21",
         recorded=Recorded(),
         seeds=(0,),
-        auroc=RepeatsEstimate(0.75, low=0.6, high=0.85, method="newcombe"),
+        mean=RepeatsEstimate(0.75, low=0.6, high=0.85, method="newcombe"),
         by_seed=(0.75,),
         difference=RepeatsEstimate(-0.05, low=-0.1, high=0.0125, method="newcombe"),
-        val_auroc=None,
+        others={},
+        validation=None,
         parameters=10_170_208,
         seconds=7.0,
         failures=("seed 1: the loss is nan",),
     )
-    failed = VariantResult("20+28", Recorded(val=0.86), (), None, (), None, None, None, None, ("no features",))
+    failed = VariantResult("20+28", Recorded(val=0.86), (), None, (), None, {}, None, None, None, ("no features",))
     return Comparison(
+        judge=AnomalyJudge(),
         reference=reference.name,
         variants=(reference, other, failed),
-        num_normal=60,
-        num_defect=110,
+        ground=Ground(
+            "60 normals and 110 defects",
+            {"num_normal": 60, "num_defect": 110},
+            beside="media-free control 0.470 (0.380 to 0.560), random scores 0.450 (0.360 to 0.540)",
+            controls={
+                "media_free": MediaFreeControl(Estimate(0.47, low=0.38, high=0.56), None),
+                "random": Estimate(0.45, low=0.36, high=0.54),
+            },
+        ),
         num_not_shared=2,
-        media_free=MediaFreeControl(Estimate(0.47, low=0.38, high=0.56), None),
-        random=Estimate(0.45, low=0.36, high=0.54),
         caveats=(),
     )
 

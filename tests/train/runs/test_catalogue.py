@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from weldcache.atomic import write_json
+from weldcache.evaluate.judge import headline_of
 from weldcache.metrics.estimate import Estimate
 from weldcache.tests.train.runs.report import REPORT
 from weldcache.train.runs.catalogue import list_runs, read_entry
@@ -23,10 +24,10 @@ def test_the_newest_is_the_last(make_run: MakeRun, tmp_path: Path) -> None:
 
 def test_a_line_tells_how_far_how_good_and_how_large(make_run: MakeRun, tmp_path: Path) -> None:
     run = make_run(tmp_path / "a", auroc=0.75, loss=3.0, report=REPORT, features="0123")
-    entry = read_entry(run, folder=tmp_path)
+    entry = read_entry(run, folder=tmp_path, headlines=headline_of)
     assert (entry.name, entry.recipe, entry.status, entry.epochs) == ("a", "causal_film", "finished", 2)
     assert (entry.best_figure("val_auroc"), entry.best_figure("val_loss")) == (0.75, 3.0)
-    assert entry.test_auroc == Estimate(0.7, 0.6, 0.8)
+    assert list(entry.reached("list").values()) == [Estimate(0.7, 0.6, 0.8)]
     assert (entry.seconds, entry.fingerprint, entry.faults) == (3.0, "0123", ())
     assert entry.num_bytes == sum(path.stat().st_size for path in run.path.iterdir()) > 4000
     assert json.loads(json.dumps(entry.as_json()))["test_auroc"] == {"value": 0.7, "low": 0.6, "high": 0.8}
@@ -54,7 +55,7 @@ def test_a_run_that_has_just_begun(tmp_path: Path, run_manifest: Callable[..., d
     run = RunFolder(tmp_path / "a")
     run.create(config="", manifest=run_manifest())
     entry = read_entry(run, folder=tmp_path)
-    assert (entry.status, entry.epochs, entry.best, entry.test_auroc, entry.faults) == ("unfinished", 0, None, None, ())
+    assert (entry.status, entry.epochs, entry.best, entry.test, entry.faults) == ("unfinished", 0, None, None, ())
 
 
 @pytest.mark.parametrize(
@@ -72,8 +73,13 @@ def test_no_damage_stops_the_list(make_run: MakeRun, tmp_path: Path, file: str, 
 
 def test_an_undefined_auroc_is_none(make_run: MakeRun, tmp_path: Path) -> None:
     nothing = {"value": None, "low": None, "high": None}
-    entry = read_entry(make_run(tmp_path / "a", auroc=None, report=REPORT | {"auroc": nothing}), folder=tmp_path)
-    assert entry.test_auroc is None and entry.best_figure("val_auroc") is None and entry.status == "finished"
+    run = make_run(tmp_path / "a", auroc=None, report=REPORT | {"auroc": nothing})
+    entry = read_entry(run, folder=tmp_path, headlines=headline_of)
+    assert (
+        list(entry.reached("list").values()) == [None]
+        and entry.best_figure("val_auroc") is None
+        and entry.status == "finished"
+    )
 
 
 def test_runs_of_lists_are_told_when_asked_for(make_run: MakeRun, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from weldcache.atomic import write_json
 from weldcache.errors import NotFoundError, SettingsError
+from weldcache.evaluate.judge import headline_of
 from weldcache.metrics.estimate import Estimate
 from weldcache.settings import load_settings
 from weldcache.tests.train.runs.report import REPORT
@@ -31,7 +32,7 @@ def test_settings_are_told_where_they_are_not_a_presets(make_run: MakeRun, tmp_p
     assert details.changed == {"train.lr": 1e-3, "train.seed": 0}
     assert (details.settings["train.lr"], details.settings["train.seed"]) == (0.5, 3)
     assert not {"cache.path", "data.root", "runs.folder"} & details.settings.keys()
-    assert details.files["last.safetensors"] == 3000 and REPORT.items() <= details.reports["test"].items()
+    assert details.files["last.safetensors"] == 3000 and REPORT.items() <= details.reports["test"].facts.items()
     document = json.loads(json.dumps(details.as_json()))
     assert document["changed"]["train.lr"] == {"here": 0.5, "preset": 1e-3}
     assert document["parameters"] == {"trainable": 7, "total": 9}
@@ -120,7 +121,7 @@ def test_only_what_differs_is_told_of_the_settings(make_run: MakeRun, tmp_path: 
         auroc=0.7,
     )
     make_run(tmp_path / "c", auroc=None)
-    comparison = compare(tmp_path, ["a", "list/b", "c"])
+    comparison = compare(tmp_path, ["a", "list/b", "c"], headlines=headline_of)
     assert [run.entry.name for run in comparison.runs] == ["a", "list/b", "c"]
     assert comparison.settings == {"recipe.gate": [True, False, True], "train.lr": [0.5, 0.1, 2e-5]}
     assert comparison.figures["val_auroc"] == [0.6, 0.7, None]

@@ -211,7 +211,21 @@ def test_what_a_killed_removal_left_is_found(
 def test_the_best_of_a_task_are_those_by_its_own_monitor() -> None:
     def entry(task: str, **best: float | None) -> RunEntry:
         return RunEntry(
-            "", "", "", "", "", task, "finished", 1, {**best}, None, seconds=0.0, num_bytes=0, sealed=True, faults=()
+            "",
+            "",
+            "",
+            "",
+            "",
+            task,
+            "finished",
+            1,
+            {**best},
+            (),
+            None,
+            seconds=0.0,
+            num_bytes=0,
+            sealed=True,
+            faults=(),
         )
 
     low, high = entry("classification", val_accuracy=0.5, val_auroc=0.9), entry("classification", val_accuracy=0.8)

@@ -1,0 +1,81 @@
+"""How a judge compares variants that were trained with several seeds: the table of trials knows no figure by name.
+
+What a trained variant answers is one number a sample: how anomalous it is, or the number of its class. What is true of
+a sample is a whole number, which the judge reads from the store: its label, or its class.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from jaxtyping import Float64, Int64
+from numpy import ndarray
+
+from ...cache.index import Index
+from ...metrics.estimate import Estimate
+from ...metrics.repeats import Method, RepeatsEstimate
+from ..controls import MediaFreeControl
+
+Truth = Int64[ndarray, " samples"]
+Answers = Float64[ndarray, " samples"]
+RepeatedAnswers = Float64[ndarray, "repeats samples"]
+
+Control = MediaFreeControl | Estimate | float | None
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The samples that every trial answered, and what is reached on them without a model.
+
+    Attributes:
+        samples: how many there are of each kind, in words: `60 normals and 110 defects`.
+        counts: the same by name, such as `num_normal`.
+        beside: the controls in words.
+        controls: the same by name.
+    """
+
+    samples: str
+    counts: Mapping[str, int]
+    beside: str
+    controls: Mapping[str, Control]
+
+
+@runtime_checkable
+class Measure(Protocol):
+    """The first of a judge's headline figures over several trainings, and the others beside it.
+
+    Every function raises a MetricError where the samples do not allow the figure.
+    """
+
+    @property
+    def plural(self) -> str:
+        """What several values of the figure are called, such as `AUROCs`."""
+
+    @property
+    def ways_of_mean(self) -> Mapping[Method, str]:
+        """How the interval of a mean was made, in words."""
+
+    @property
+    def ways_of_difference(self) -> Mapping[Method, str]:
+        """How the interval of a difference was made, in words."""
+
+    def truth(self, samples: Index) -> Truth:
+        """What is true of each sample."""
+
+    def require(self, truth: Truth, *, split: str) -> None:
+        """Refuse samples of a split on which nothing could be measured, before anything is trained."""
+
+    def value(self, answers: Answers, truth: Truth) -> float:
+        """The figure of one training."""
+
+    def mean(self, answers: RepeatedAnswers, truth: Truth) -> RepeatsEstimate:
+        """Its mean over trainings with several seeds, with an interval for other samples and other seeds."""
+
+    def difference(self, answers: RepeatedAnswers, reference: RepeatedAnswers, truth: Truth) -> RepeatsEstimate:
+        """The mean less that of a reference; the same row of both has the same seed."""
+
+    def others(self, answers: RepeatedAnswers, truth: Truth) -> Mapping[str, float]:
+        """Means of the judge's other figures that are told in lists, by their names."""
+
+    def ground(self, samples: Index, *, train: Index, seed: int) -> Ground:
+        """What is reached without a model on samples, of which there may be none; `seed` is of random controls."""
