@@ -23,7 +23,7 @@ _LIMITS = {
     "exclusiveMaximum": "below {}",
     "maximum": "at most {}",
     "multipleOf": "a multiple of {}",
-    "pattern": "like {}",
+    "like": "like {}",
 }
 
 

@@ -5,6 +5,7 @@ registry's. Only the chosen one's settings are known then, and every other is an
 """
 
 import json
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -13,12 +14,32 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.fields import FieldInfo
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from ..errors import SettingsError
 from ..wording import brief, listed, nearest_hint
+
+
+@dataclass(frozen=True)
+class Like:
+    """Marks a text that must match `pattern` as a whole; people are told `words` and never the pattern."""
+
+    pattern: str
+    words: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._checked, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), "like": self.words}
+
+    def _checked(self, text: str) -> str:
+        if not re.fullmatch(self.pattern, text):
+            raise PydanticCustomError("like", "Input should be like {words}", {"words": self.words})
+        return text
+
 
 Positive = Annotated[int, Field(gt=0)]
 Width = Annotated[int, Field(gt=0, le=16_384)]  # of a layer; a stranger's run must not ask for any amount of memory
@@ -26,7 +47,7 @@ NonNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Limit = Annotated[float, Field(gt=0, le=1e30)]  # well within float32
-Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:[0-9]+)?)$")]
+Device = Annotated[str, Like(r"auto|cpu|mps|cuda(:[0-9]+)?", "auto, cpu, mps, cuda or cuda:1")]
 Rectangle = Annotated[
     tuple[Share, Share, Share, Share], Field(description="Left, top, right and bottom as shares of width and height.")
 ]
@@ -38,9 +59,10 @@ ModelName = Annotated[
         "models than the presets' only with a revision."
     ),
 ]
-StoreName = Annotated[
-    str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=100, description="Name of a feature in the store.")
+PlainName = Annotated[
+    str, Field(max_length=100), Like(r"[a-z][a-z0-9_]*", "image_2: lower-case letters, digits and underscores")
 ]
+StoreName = Annotated[PlainName, Field(description="Name of a feature in the store.")]
 
 AnySection = TypeVar("AnySection", bound="Section")
 

@@ -18,6 +18,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ...cache.targets import DEFECT, NORMAL, TargetSpec, TargetValue
+from ...configs.section import Like, PlainName
 from ...documents import decoded, read_regular_file
 from ...errors import NotFoundError, SourceError, reason_of
 from ...progress import say
@@ -30,7 +31,6 @@ from .listing import composed
 from .source import Sample, Split
 
 Column = Annotated[str, Field(min_length=1)]
-Stream = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)]
 
 _LABELS: Mapping[str, int | None] = {
     **dict.fromkeys(("0", "0.0", "false", "no"), NORMAL),
@@ -49,7 +49,9 @@ class TableSettings(SplitSettings, ClassSettings):
     table: str = Field(
         "table.csv", min_length=1, description="The table's file (csv, tsv or parquet), below data.root."
     )
-    noun: str = Field("sample", pattern=r"^[a-z][a-z ]*$", max_length=40, description="What a row of it is called.")
+    noun: Annotated[str, Field(max_length=40), Like(r"[a-z][a-z ]*", "bird, in lower-case letters")] = Field(
+        "sample", description="What a row of it is called."
+    )
     key: Column = Field("key", description="Column with a name for each row, which no other row has.")
     split: Column | None = Field(None, description="Column that says train, val or test; null: splits are drawn.")
     splits: dict[str, Literal["train", "val", "test", "leave_out"]] = Field(
@@ -63,10 +65,10 @@ class TableSettings(SplitSettings, ClassSettings):
     )
     class_name: Column | None = Field(None, description="Column with the name of the class.")
     attributes: tuple[Column, ...] = Field((), description="Columns of what is known without media.")
-    streams: dict[Stream, Column] = Field(
+    streams: dict[PlainName, Column] = Field(
         {}, description="For each stream the column with its file, or a pattern of files, below data.root."
     )
-    vectors: dict[Stream, tuple[Column, ...]] = Field(
+    vectors: dict[PlainName, tuple[Column, ...]] = Field(
         {}, description="For each stream of numbers its columns, in order; * stands for any characters."
     )
 

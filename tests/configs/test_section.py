@@ -13,7 +13,17 @@ from pydantic import Field, ValidationError
 
 from weldcache.configs.explain import explain
 from weldcache.configs.layers import Layer, described_faults, laid_over, override_layer, validated
-from weldcache.configs.section import ChosenFrom, Positive, Registered, Registry, Section, StoreName, fields, with_paths
+from weldcache.configs.section import (
+    ChosenFrom,
+    Like,
+    Positive,
+    Registered,
+    Registry,
+    Section,
+    StoreName,
+    fields,
+    with_paths,
+)
 from weldcache.errors import SettingsError
 
 
@@ -152,3 +162,20 @@ def test_an_installed_package_adds_a_choice(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("weldcache.configs.section.installed", lambda group: tuple(installed.select(group=group)))
     assert resolved(overrides=("recipe.kind=foreign", "recipe.k=7")).recipe == Foreign.Settings(k=7)
     assert KINDS.code("foreign") is Foreign
+
+
+def test_a_text_that_is_not_like_what_it_should_be_is_told_in_words_and_not_as_a_pattern() -> None:
+    class Placed(Section):
+        array: Annotated[str, Like(r"[a-z]+/[a-z]+", "<set>/<array>")] = Field("set/array", description="Where it is.")
+
+    assert validated(Placed, {"array": "video/tokens"}) == Placed(array="video/tokens")
+    for wrong in ("video", "video/tokens/", "Video/tokens", "video/tokens\n"):
+        with pytest.raises(ValidationError) as fault:
+            validated(Placed, {"array": wrong})
+        told = described_faults(fault.value, [Layer("a file", {"array": wrong})])
+        assert told.startswith("a file: array: ") and "<set>/<array>" in told and "[a-z]" not in told
+    with pytest.raises(SettingsError, match="lower-case letters") as error:
+        resolved({"features": {"Image 2": {"kind": "photographs"}}})
+    assert "[a-z]" not in str(error.value)
+    told = explain("array", settings=Placed())
+    assert "<set>/<array>" in told and "[a-z]" not in told

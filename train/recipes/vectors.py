@@ -13,15 +13,18 @@ from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor, nn
 
+from ...configs.section import Like
 from ...errors import SettingsError, TrainingError
 from ..settings import RecipeSettings
 from ..types import Batch, Encodings, FeatureRequest, Needs, Prediction, Shapes
+
+StoredArray = Annotated[str, Like(r"[a-z0-9_]+(/[a-z0-9_]+)+", "<feature set>/<array>, such as image/block_10/mean")]
 
 
 class VectorSettings(RecipeSettings):
     """Which vectors are looked at."""
 
-    array: Annotated[str, Field(pattern=r"^[a-z0-9_]+(/[a-z0-9_]+)+$")] = Field(
+    array: StoredArray = Field(
         "video/embedding",
         description="Array of the store, such as video/embedding, image/block_10/mean or image/block_10/patch_tokens; "
         "its last axis is the vectors'. Samples without it are neither learned from nor scored.",
