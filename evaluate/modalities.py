@@ -70,7 +70,8 @@ def _result(placed: Placed, modality: str, *, seen_missing: bool) -> ModalityRes
 
 def modalities_seen_missing(run: TrainedRun) -> frozenset[str]:
     """The modalities that some samples lacked in training, by themselves or because training hid them."""
-    needs, lacked = run.recipe.needs(), run.manifest["counts"].get("train_normals_without", {})
+    needs, counts = run.recipe.needs(), run.manifest["counts"]
+    lacked = counts.get("train_without", counts.get("train_normals_without", {}))
     return frozenset(needs.dispensable) & {*needs.hidden, *lacked}
 
 

@@ -84,10 +84,11 @@ def test_a_run_says_what_made_it(toy_settings: MakeSettings, toy_store_path: obj
     assert manifest["backbones_are_random"] is True
     assert (manifest["seed"], manifest["command"]) == (5, "weldcache train --set x=1")
     assert manifest["counts"] == {
-        "train_normals": 37,
-        "train_defects_left_out": 3,
-        "train_normals_lacking": {},
-        "train_normals_without": {},
+        "train": 37,
+        "train_left_out": 3,
+        "train_lacking": {},
+        "train_without": {},
+        "validation": 24,
         "validation_normals": 12,
         "validation_defects": 12,
         "validation_lacking": {},

@@ -124,7 +124,8 @@ def test_classes_are_learned_through_the_same_engine(
     monkeypatch.setattr(pipeline, "make_recipe", lambda settings: LinearProbe())
     settings = toy_settings(task="classification", epochs=5, lr=1e-2, ema_decay=0.5)
     summary = train(settings, run_name="probe", overwrite=False, command="")
-    rows = summary.run.log()
+    rows, counts = summary.run.log(), summary.run.manifest()["counts"]
+    assert (counts["train"], counts["train_left_out"], counts["validation"]) == (40, 0, 24)
     assert {"val_loss", "val_accuracy", "val_macro_f1"} <= rows[0].keys() and "val_auroc" not in rows[0]
     assert rows[-1]["loss"] < 0.9 * rows[0]["loss"]
     assert summary.best.value == max(row["val_accuracy"] for row in rows)

@@ -55,14 +55,18 @@ class Parameters(TypedDict):
 class Counts(TypedDict, total=False):
     """Samples that took part and that were left out; by feature set or modality, where that is why."""
 
-    train_normals: Count
-    train_defects_left_out: Count
-    train_normals_lacking: dict[str, Count]
-    train_normals_without: dict[str, Count]
-    validation_normals: Count
+    train: Count
+    train_left_out: Count
+    train_lacking: dict[str, Count]
+    train_without: dict[str, Count]
+    validation: Count
+    validation_normals: Count  # where the store says which samples are, as `validation_defects`
     validation_defects: Count
     validation_lacking: dict[str, Count]
     validation_without: dict[str, Count]
+    # What earlier versions called `train` and `train_without`, whatever the task was.
+    train_normals: Count
+    train_normals_without: dict[str, Count]
 
 
 class Samples(TypedDict):

@@ -15,6 +15,7 @@ from ...cache.description import has_random_backbones
 from ...cache.provenance import differences, differences_told, library_versions
 from ...cache.splits import OFFICIAL
 from ...cache.store import FeatureStore
+from ...cache.targets import DEFECT, LABEL, NORMAL
 from ...documents import Json
 from ...errors import BusyError, OutputExistsError, SettingsError
 from ...settings import Settings, to_yaml
@@ -169,7 +170,14 @@ def make_manifest(
     store's manifest says of the features that the recipe uses, and `fingerprint` is over that alone: what is added to
     the store later changes neither.
     """
-    labels, used = store.index.labels, recipe.needs().names
+    used = recipe.needs().names
+    labelled = {}
+    if LABEL.name in store.index.targets:
+        labels = store.index.labels[samples.validation]
+        labelled = {
+            "validation_normals": int((labels == NORMAL).sum()),
+            "validation_defects": int((labels == DEFECT).sum()),
+        }
     return {
         "recipe": name,
         "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -183,12 +191,12 @@ def make_manifest(
         "backbones_are_random": has_random_backbones(store.manifest_of(used)),
         "parameters": count_parameters(model),
         "counts": {
-            "train_normals": len(samples.train),
-            "train_defects_left_out": samples.train_left_out,
-            "train_normals_lacking": dict(samples.train_lacking),
-            "train_normals_without": dict(samples.train_without),
-            "validation_normals": int((labels[samples.validation] == 0).sum()),
-            "validation_defects": int((labels[samples.validation] == 1).sum()),
+            "train": len(samples.train),
+            "train_left_out": samples.train_left_out,
+            "train_lacking": dict(samples.train_lacking),
+            "train_without": dict(samples.train_without),
+            "validation": len(samples.validation),
+            **labelled,
             "validation_lacking": dict(samples.validation_lacking),
             "validation_without": dict(samples.validation_without),
         },
