@@ -1,0 +1,31 @@
+"""While tests run, an array of another shape than its annotation says is an error; mypy cannot see that."""
+
+import numpy as np
+import pytest
+import torch
+from jaxtyping import TypeCheckError
+
+from weldcache.metrics.ranking import RocCurve, auroc
+from weldcache.train.nn.pooling import MeanPooling
+from weldcache.wording import brief
+
+
+def test_of_a_functions_arguments() -> None:
+    with pytest.raises(TypeCheckError, match="scores"):
+        auroc(np.zeros((2, 2)), np.array([0, 1]))
+    with pytest.raises(TypeCheckError, match="labels"):
+        auroc(np.zeros(3), np.array([0, 1]))  # one axis is called alike in both
+
+
+def test_of_a_modules_forward() -> None:
+    with pytest.raises(TypeCheckError, match="tokens"):
+        MeanPooling()(torch.zeros(3, 4, dtype=torch.int64))
+
+
+def test_of_a_dataclass() -> None:
+    with pytest.raises(TypeCheckError, match="tpr"):
+        RocCurve(fpr=np.zeros(3), tpr=np.zeros(2))
+
+
+def test_what_names_no_shape_is_left_as_it_is() -> None:
+    assert not hasattr(brief, "__wrapped__")
