@@ -1,7 +1,8 @@
 """Making further splits of a store's rows: whole groups dealt to train, val and test, or to folds, by their labels.
 
 A split tells how well a model does on what it has not seen only if what was recorded together stands together. So rows
-are dealt in groups: sessions, or whatever else is asked for, such as the values of an attribute.
+are dealt in groups: sessions, or whatever else is asked for, such as the values of an attribute. Where a data set says
+no split, its source draws one before there are rows (`extract/sources/group_split.py`), which stores keep as it is.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -25,11 +25,11 @@ def plan(
     A few samples are read, encoded and written for a moment, to measure this machine. The store is not changed; what
     `extract` would refuse is refused.
 
-    --json prints one object. `store`, `workers`, `group_size`; `samples`: asked, to_do; `rows`: by feature set and
-    split; `rows_without_files`: how many of these can only be reported; `bytes`: arrays (by name), features, on_disk,
-    free; `enough_disk`. Measured, null without that: `flops` (a sample, by modality), `flops_per_second`,
-    `seconds_per_sample` (decode and backbones by modality, disk by feature set) and `expected`: seconds =
-    startup_seconds + run_seconds, side_seconds (of each side alone), shared_cores_seconds (of all
+    --json prints one object. `store`, `workers`, `group_size`; `samples`: asked, to_do, with_masks (that show where
+    their defects are); `rows`: by feature set and split; `rows_without_files`: how many of these can only be reported;
+    `bytes`: arrays (by name), features, on_disk, free; `enough_disk`. Measured, null without that: `flops` (a sample,
+    by modality), `flops_per_second`, `seconds_per_sample` (decode and backbones by modality, disk by feature set) and
+    `expected`: seconds = startup_seconds + run_seconds, side_seconds (of each side alone), shared_cores_seconds (of all
     sides' work divided by the cores), bottleneck.
     """
     from ..extract.estimation.estimate import estimate, to_json

@@ -55,6 +55,7 @@ class Estimate:
     store_path: Path
     num_rows: int  # asked for
     num_todo: int
+    num_masked: int  # of those asked for, that have masks of their defects
     rows_todo: Mapping[str, Mapping[str, int]]  # feature set -> split -> rows
     rows_without_files: Mapping[str, int]  # feature set -> rows of these that will be reported, not made
     array_bytes: Mapping[str, int]  # `set/array` -> bytes to write
@@ -152,6 +153,7 @@ def estimate_plan(
         store_path=store_path,
         num_rows=plan.num_rows,
         num_todo=plan.num_todo,
+        num_masked=sum(bool(sample.masks) for sample in request.samples if sample.split in request.splits),
         rows_todo=plan.rows_todo,
         rows_without_files=without_files,
         array_bytes=_array_bytes(specs, rows),
@@ -220,7 +222,7 @@ def to_json(expected: Estimate) -> dict[str, Any]:
     measured, times = expected.speeds, expected.times
     return {
         "store": str(expected.store_path),
-        "samples": {"asked": expected.num_rows, "to_do": expected.num_todo},
+        "samples": {"asked": expected.num_rows, "to_do": expected.num_todo, "with_masks": expected.num_masked},
         "rows": {name: dict(counts) for name, counts in expected.rows_todo.items()},
         "rows_without_files": dict(expected.rows_without_files),
         "bytes": {

@@ -16,6 +16,10 @@ from .speeds import Speeds
 def estimate_tables(expected: Estimate) -> Iterator[RenderableType]:
     """Rows, bytes, backbones, sides and time; what was not measured is left out."""
     yield Text(f"{expected.store_path}: {samples_to_do(expected)}", style="bold")
+    if expected.num_masked:
+        yield Text(
+            f"{count_of(expected.num_masked, expected.noun)} with masks of defects; no feature is made from them."
+        )
     if not expected.num_todo:
         return
     yield _rows_table(expected)

@@ -36,6 +36,9 @@ _UNLABELLED = (
     *("неизвестно", "未知", "未标注", "不明", "未分類"),
 )
 
+# Folders of all that is not normal, whose own folders are classes.
+_DEFECTS = ("defect", "defects", "defective", "bad", "anomaly", "anomalies", "anomalous", "abnormal", "ng", "nok")
+
 # What separates words. Everything else is part of one, also signs such as `<` that tell one class from another.
 _BETWEEN_WORDS = re.compile(r"[\s_/\\.,:;()\[\]{}'\"|\x00-\x1f\x7f\u2010-\u2015-]+")
 
@@ -63,6 +66,11 @@ def is_one_of(written: str, names: Iterable[str], *, without: tuple[str, ...] = 
 def is_unlabelled(written: str, *, without: tuple[str, ...] = ()) -> bool:
     """Whether it says that the class is not known, in which case the sample is neither normal nor a defect."""
     return is_one_of(written, _UNLABELLED, without=without)
+
+
+def is_any_defect(written: str) -> bool:
+    """Whether it says that something is a defect, and not which."""
+    return is_one_of(written, _DEFECTS)
 
 
 def targets_of_classes(written: Sequence[str], *, normal: Collection[str]) -> list[dict[str, TargetValue]]:

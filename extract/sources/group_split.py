@@ -1,6 +1,11 @@
-"""Whole groups into train, validation and test: train holds normal groups only, and no group is in two."""
+"""Splits that a data set does not say: whole groups into train, validation and test, train holding normal ones alone.
+
+`cache/splitting.py` deals groups of a store's rows otherwise, evenly by their sizes. What is drawn here hangs on names
+and classes of groups alone, so that one sample more in a group moves no other into another split.
+"""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from pydantic import Field
@@ -11,6 +16,13 @@ from ...errors import SettingsError
 from .classes import GOOD
 from .source import Sample, Split
 
+SPLIT_WORDS: Mapping[str, Split] = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+"""What splits are called, in small letters."""
+
 
 class SplitSettings(Section):
     """How splits are drawn where the data set does not say them."""
@@ -20,15 +32,15 @@ class SplitSettings(Section):
     split_seed: int = Field(0, ge=0, description="Seed of the splits that are drawn.")
 
 
-def draw_splits(samples: Sequence[Sample], *, val_fraction: float, test_fraction: float, seed: int) -> dict[str, Split]:
-    """The split of each sample by its key, whatever split it has, with all of its group.
+def draw_splits(samples: Sequence[Sample], settings: SplitSettings) -> list[Sample]:
+    """The samples, each in the split that is drawn for it, whatever it was in; all of a group are in one.
 
     What is not known to be normal is never in train. Where there are no labels, classes are shared each by itself.
 
     Raises:
         SettingsError: if the fractions leave nothing for train, or nothing for the defects.
     """
-    check_fractions(val_fraction, test_fraction)
+    check_fractions(settings.val_fraction, settings.test_fraction)
     held: dict[str, set[str]] = {}
     for sample in samples:
         is_normal = sample.targets.get("label") == NORMAL
@@ -38,12 +50,28 @@ def draw_splits(samples: Sequence[Sample], *, val_fraction: float, test_fraction
     if not any("label" in sample.targets for sample in samples):
         kinds = sorted(set(classes_of.values()), key=sorted)
         alike = [{group: frozenset({GOOD}) for group, kind in classes_of.items() if kind == of} for of in kinds]
-    generator, splits = np.random.default_rng(seed), dict[str, Split]()
+    generator, splits = np.random.default_rng(settings.split_seed), dict[str, Split]()
     for groups in alike:
         splits |= split_groups(
-            groups, normal=GOOD, val_fraction=val_fraction, test_fraction=test_fraction, generator=generator
+            groups,
+            normal=GOOD,
+            val_fraction=settings.val_fraction,
+            test_fraction=settings.test_fraction,
+            generator=generator,
         )
-    return {sample.key: splits[sample.group] for sample in samples}
+    return [replace(sample, split=splits[sample.group]) for sample in samples]
+
+
+def draw_validation(samples: Sequence[Sample], settings: SplitSettings) -> list[Sample]:
+    """The samples with validation drawn from the normal ones in train; its defects, which nobody trains on, stay there.
+
+    Raises:
+        SettingsError: if the fraction leaves nothing for train.
+    """
+    normal = [sample for sample in samples if sample.split == "train" and sample.targets.get("label", NORMAL) == NORMAL]
+    drawn = draw_splits(normal, settings.model_copy(update={"test_fraction": 0.0}))
+    split_of = {sample.key: sample.split for sample in drawn}
+    return [replace(sample, split=split_of.get(sample.key, sample.split)) for sample in samples]
 
 
 def check_fractions(val_fraction: float, test_fraction: float) -> None:

@@ -1,4 +1,4 @@
-"""What lies in a folder, told by names alone: no file is opened, so a data set of thousands lists in a second.
+"""What lies in folders, told by names alone: no file is opened, so a data set of thousands lists in a second.
 
 Only regular files are taken. A pipe or a device that bears a recording's name would hold up whoever opens it, so it is
 told as what it is.
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...errors import SourceError
+from ...errors import SourceError, reason_of
 from ...wording import visible
 
 PICTURE_FORMATS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
@@ -58,6 +58,56 @@ def list_folder(folder: Path) -> Listing:
     return Listing(folder, files, folders, others)
 
 
+class PictureTree:
+    """The pictures below a data set's folder. Its methods raise SourceError where a folder cannot be listed.
+
+    Attributes:
+        root: the data set's folder.
+        passed_over: what was found on the way and is no picture, in words for the user.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.passed_over: list[str] = []
+        self._listings: dict[Path, Listing] = {}
+
+    def folders(self, folder: Path) -> Sequence[str]:
+        """Names of the folders in one."""
+        return self._listed(folder).folders
+
+    def pictures(self, folder: Path) -> list[Path]:
+        """The pictures in a folder, in the order of names."""
+        files = self._listed(folder).files
+        found = of_formats(files, PICTURE_FORMATS)
+        self.passed_over += [f"{self.key(folder / name)} is no picture" for name in files if name not in found]
+        return [folder / name for name in found]
+
+    def masks(self, folder: Path) -> dict[Path, Path]:
+        """Pictures anywhere below `folder`, by where the picture that each is a mask of lies in its own: at the same
+        place, by the name without suffix and without `_mask` behind it.
+        """
+        found = {} if not folder.is_dir() else {path: path.relative_to(folder) for path in sorted(folder.rglob("*"))}
+        return {
+            place.with_name(path.stem.removesuffix("_mask")): path
+            for path, place in found.items()
+            if of_formats([path.name], PICTURE_FORMATS)
+        }
+
+    def key(self, path: Path) -> str:
+        """What a file or folder is called: its path below the root, in the composed form of Unicode."""
+        return composed(path.relative_to(self.root).as_posix())
+
+    def _listed(self, folder: Path) -> Listing:
+        if folder not in self._listings:
+            try:
+                self._listings[folder] = listing = list_folder(folder)
+            except OSError as error:
+                raise _unlistable(folder, error) from error
+            others = listing.others.items()
+            self.passed_over += [f"{self.key(folder)}/{visible(name)} is {kind}" for name, kind in others]
+        return self._listings[folder]
+
+
 def names_in(root: Path) -> frozenset[str]:
     """Names in a data set's folder; none where there is no folder.
 
@@ -69,7 +119,11 @@ def names_in(root: Path) -> frozenset[str]:
     except (FileNotFoundError, NotADirectoryError):
         return frozenset()
     except OSError as error:
-        raise SourceError(f"{root} cannot be listed ({error.strerror}); see that you may read it.") from error
+        raise _unlistable(root, error) from error
+
+
+def _unlistable(folder: Path, error: OSError) -> SourceError:
+    return SourceError(f"{folder} cannot be listed ({reason_of(error)}); see that you may read it.")
 
 
 def of_formats(names: Iterable[str], formats: Sequence[str]) -> list[str]:

@@ -29,7 +29,9 @@ class Sample:
     unreadable: frozenset[str] = frozenset()  # streams of `absent` for which something is there that cannot be read
     notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # stream -> what was passed over there
     vectors: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # stream -> numbers, of the file in `files`
-    masks: Mapping[Path, Path] = field(default_factory=dict)  # picture -> where it is defective, as a picture
+    masks: Mapping[Path, Path] = field(
+        default_factory=dict
+    )  # picture -> where it is defective, as a picture; `plan` counts them
 
     def why_absent(self, stream: str) -> str | None:
         """What is missing of a stream, in words; None where it is there."""
@@ -68,7 +70,13 @@ class Source(Protocol):
         ...
 
     def samples(self) -> Sequence[Sample]:
-        """All samples, in a fixed order."""
+        """All samples, in a fixed order.
+
+        Raises:
+            NotFoundError: if there is none.
+            SourceError: if what lies there cannot be read or is not to be trusted; the message says where.
+            SettingsError: if splits are to be drawn, and the fractions leave nothing for train or for the defects.
+        """
         ...
 
 

@@ -9,7 +9,7 @@ import io
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -25,8 +25,7 @@ from ...progress import say
 from ...wording import brief, count_of, listed, nearest_hint
 from ..settings import SOURCE
 from .classes import GOOD, ClassSettings, is_one_of, is_unlabelled, target_specs, targets_of_classes
-from .folder import SPLIT_FOLDERS
-from .group_split import SplitSettings, draw_splits
+from .group_split import SPLIT_WORDS, SplitSettings, draw_splits
 from .listing import composed
 from .source import Sample, Split
 
@@ -87,7 +86,7 @@ class _Row:
 
 @dataclass(frozen=True)
 class TableSource:
-    """Rows in their order; splits are drawn by group where no column says them."""
+    """One sample a row, in their order; splits are drawn by group where no column says them."""
 
     settings: TableSettings
 
@@ -99,12 +98,6 @@ class TableSource:
         return target_specs(self._samples)
 
     def samples(self) -> Sequence[Sample]:
-        """One sample a row.
-
-        Raises:
-            NotFoundError: if there is no table.
-            SourceError: if the table is not to be trusted; the message names row, column, value and the mend.
-        """
         return self._samples
 
     @cached_property
@@ -147,20 +140,11 @@ class TableSource:
         if missing:
             more = f" ({len(missing) - 1:,} more like that)" if len(missing) > 1 else ""
             raise SourceError(f"{str(missing[0]).rstrip('.')}{more}.")
-        return samples if settings.split is not None else self._drawn(samples)
-
-    def _drawn(self, samples: Sequence[Sample]) -> Sequence[Sample]:
-        settings = self.settings
-        splits = draw_splits(
-            samples,
-            val_fraction=settings.val_fraction,
-            test_fraction=settings.test_fraction,
-            seed=settings.split_seed,
-        )
-        say(
-            f"{self._path}: data.split names no column: splits are drawn, with data.split_seed = {settings.split_seed}."
-        )
-        return [replace(sample, split=splits[sample.key]) for sample in samples]
+        if settings.split is not None:
+            return samples
+        seed = settings.split_seed
+        say(f"{self._path}: data.split names no column: splits are drawn, with data.split_seed = {seed}.")
+        return draw_splits(samples, settings)
 
     def _files(self, row: _Row, missing: list[SourceError]) -> dict[str, tuple[Path, ...]]:
         """The files of each stream; those that are not there go to `missing`."""
@@ -264,7 +248,7 @@ def _split(settings: TableSettings, row: _Row) -> Split | Literal["leave_out"] |
     if settings.split is None:
         return None
     word = row.values[settings.split]
-    found = settings.splits.get(word) or SPLIT_FOLDERS.get(word.lower())
+    found = settings.splits.get(word) or SPLIT_WORDS.get(word.lower())
     if found is None:
         raise row.refused(settings.split, "write train, val or test, or say in data.splits which of them it means")
     return found

@@ -4,7 +4,6 @@ The kind of feature `vector` stores them: features.readings: {kind: vector, stre
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -55,13 +54,7 @@ class ReadingsSource:
             )
             for path, known in zip(paths, targets, strict=True)
         ]
-        splits = draw_splits(
-            samples,
-            val_fraction=settings.val_fraction,
-            test_fraction=settings.test_fraction,
-            seed=settings.split_seed,
-        )
-        return [replace(sample, split=splits[sample.key]) for sample in samples]
+        return draw_splits(samples, settings)
 
 
 def _numbers(path: Path) -> tuple[float, ...]:

@@ -34,7 +34,7 @@ class _Run:
 
 @dataclass(frozen=True)
 class FolderSource:
-    """Runs are found by their names, which also give the class; splits are drawn by session.
+    """One sample a run, in the order of keys: found by their names, which also give the class; splits by session.
 
     The session of a run is the folder that holds it, by its path below good_weld/ or defect_data_weld/: a session
     that has welds in both is one session and never in train. `split_seed` fixes the draw for a given set of sessions.
@@ -49,13 +49,6 @@ class FolderSource:
     split_seed: int
 
     def samples(self) -> Sequence[Sample]:
-        """One sample a run, in the order of keys.
-
-        Raises:
-            NotFoundError: if there is no good_weld folder.
-            SourceError: if a run's name gives no known class or contradicts its folder, or there are no good welds.
-            SettingsError: if the fractions leave no session for train, or none for the defects.
-        """
         return self._samples
 
     def targets(self) -> Sequence[TargetSpec]:

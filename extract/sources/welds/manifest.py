@@ -35,7 +35,10 @@ _DEFAULTS = WeldsSettings()
 
 @dataclass(frozen=True)
 class ManifestSource:
-    """A folder with a manifest.csv; the manifest says what there should be, the folders what there is."""
+    """A folder with a manifest.csv; the manifest says what there should be, the folders what there is.
+
+    One sample a row, in the manifest's order; what a row's folder lacks is in `absent`.
+    """
 
     noun: ClassVar[str] = "weld"
 
@@ -45,12 +48,6 @@ class ManifestSource:
     run_codes: Literal["auto", "check", "ignore"] = _DEFAULTS.run_codes
 
     def samples(self) -> Sequence[Sample]:
-        """One sample a row, in the manifest's order; what a row's folder lacks is in `absent`.
-
-        Raises:
-            NotFoundError: if there is no manifest.
-            SourceError: if the manifest is not to be trusted; the message names the line, the value and the mend.
-        """
         return self._samples
 
     def targets(self) -> Sequence[TargetSpec]:

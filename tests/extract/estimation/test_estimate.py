@@ -191,7 +191,7 @@ def test_without_speeds_only_the_bytes_are_told(tmp_path: Path) -> None:
 
 def test_as_json_it_is_whole(tmp_path: Path) -> None:
     told = json.loads(json.dumps(to_json(estimated(tmp_path, measured_speeds())), allow_nan=False))
-    assert told["samples"] == {"asked": 10, "to_do": 10}
+    assert told["samples"] == {"asked": 10, "to_do": 10, "with_masks": 0}
     assert told["bytes"]["features"] == sum(told["bytes"]["arrays"].values())
     assert told["flops_per_second"] == pytest.approx(1_662e9 / 0.75)
     assert told["seconds_per_sample"]["decode"] == {"audio": 0.5, "image": 1.5}

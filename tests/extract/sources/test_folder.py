@@ -145,6 +145,19 @@ def test_what_is_no_picture_is_said(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "._000.png" not in said
 
 
+def test_a_mask_of_no_picture_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mvtec(tmp_path)
+    touch(tmp_path, "ground_truth/scratch/099_mask.png")
+    assert sum(bool(sample.masks) for sample in source(tmp_path).samples()) == 2
+    said = capsys.readouterr().err
+    assert "ground_truth/scratch/099_mask.png is a mask of no picture" in said and "000_mask.png" not in said
+
+
+def test_pictures_of_one_name_in_two_formats_are_both_views(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"train/good/p{n}/a.{suffix}" for n in range(4) for suffix in ("jpg", "png")))
+    assert [path.name for path in by_key(tmp_path)["train/good/p0"].files["image"]] == ["a.jpg", "a.png"]
+
+
 def test_no_picture_at_all_is_refused(tmp_path: Path) -> None:
     touch(tmp_path, "train/good/a.txt")
     with pytest.raises(NotFoundError, match=r"no pictures \(\.jpg"):
