@@ -40,7 +40,7 @@ from .extract.pipeline import extract as fill_store
 from .settings import Settings
 from .train.data.samples import split_rows
 from .train.pipeline import train as train_run
-from .train.runs.folder import find_run
+from .train.runs.names import find_run
 from .train.runs.trained_run import TrainedRun
 from .train.runs.trained_run import load_run as read_run
 from .wording import nearest_hint

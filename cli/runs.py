@@ -42,7 +42,7 @@ def show(
     from ..evaluate.judge import headline_of
     from ..settings import load_settings
     from ..train.runs.catalogue import describe_run_folder
-    from ..train.runs.folder import find_run
+    from ..train.runs.names import find_run
 
     folder = load_settings(config, overrides=settings or []).runs.folder
     details = describe_run_folder(find_run(folder, name), folder=folder, headlines=headline_of)
@@ -92,7 +92,7 @@ def verify(
     Finds what was damaged, edited, exchanged or lost. Exit status 1 if anything is wrong.
     """
     from ..settings import load_settings
-    from ..train.runs.folder import find_run
+    from ..train.runs.names import find_run
     from ..train.runs.verification import as_json as json_of
     from ..train.runs.verification import verification_lines, verify_run, verify_runs
     from ..wording import visible

@@ -16,7 +16,8 @@ from ..errors import MetricError
 from ..progress import say
 from ..settings import Settings
 from ..train.runs.documents import shareable
-from ..train.runs.folder import RunFolder, find_run
+from ..train.runs.folder import RunFolder
+from ..train.runs.names import find_run
 from ..train.runs.trained_run import TrainedRun, load_run
 from .judge import background_of, calibration_of, judge_of, judge_split
 from .report.document import report_document, write_report

@@ -28,16 +28,16 @@ from .recipes.late_fusion import LateFusion, LateFusionRecipe, LateFusionSetting
 from .recipes.recipe import make_recipe
 from .runs.checkpoint import module_tensors
 from .runs.checkpointer import best_checkpoint, write_finished
-from .runs.folder import RunFolder, find_run, relative_name
+from .runs.folder import RunFolder
 from .runs.log import MetricRow
+from .runs.names import find_run, relative_name
 from .runs.start import decide_start, make_manifest
 from .runs.trained_run import TrainedRun, Weights, load_run, weights_of
 from .scoring import score_rows
 from .state import Best
 from .tasks import LOSS, AnomalyTask, Task
-from .validation import ValidationResult, Validator
+from .validation import Validator
 
-_LEAST_MEMBERS = 2
 _FEW_NORMALS = 10  # a chosen limit: their spread is the unit of every score
 
 
@@ -47,7 +47,6 @@ class FusionSummary:
 
     run: RunFolder
     members: tuple[str, ...]
-    weighting: Weighting
     combination: Combination
     num_normals: int
     metrics: MetricRow
@@ -89,7 +88,6 @@ def fuse(
     samples = _samples(store, recipe, runs, task=task)
     targets = {name: target[samples.validation] for name, target in targets_of(store).items()}
     labels = targets["label"]
-
     device = resolve_device(settings.train.device, setting="train.device")
     models: dict[Weights, LateFusion] = {
         weights: LateFusion(member.model(weights, store=store, device=device) for member in runs.values())
@@ -129,7 +127,11 @@ def fuse(
         precision=settings.train.precision,
         without=needs.sets_of(recipe.untrained()),
     )
-    metrics = {**_row(validator(models["averaged"])), "seconds": time.monotonic() - started}
+    result = validator(models["averaged"])
+    # The loss is the members', weighted like their scores: not a number where one of them has none.
+    figures = {name: None if value is None or math.isnan(value) else value for name, value in result.figures.items()}
+    metrics = {"epoch": 1, "step": 0, **figures, **result.spread, "seconds": time.monotonic() - started}
+    value = figures[LOSS] if figures["val_auroc"] is None else figures["val_auroc"]
 
     manifest |= _described(combinations, names=list(runs), weighting=weighting, num_normals=int(np.sum(labels == 0)))
     tensors: dict[str, torch.Tensor] = {}
@@ -140,13 +142,12 @@ def fuse(
         numbered=start.numbered,
         settings=settings,
         manifest=manifest,
-        best=best_checkpoint(Best(epoch=1, value=_monitored(metrics), metrics=metrics), tensors),
+        best=best_checkpoint(Best(epoch=1, value=value, metrics=metrics), tensors),
         stopped="fused",
     )
     return FusionSummary(
         run=run,
         members=tuple(runs),
-        weighting=weighting,
         combination=combinations["averaged"],
         num_normals=int(np.sum(labels == 0)),
         metrics=metrics,
@@ -156,7 +157,7 @@ def fuse(
 def _finished_runs(settings: Settings, members: Sequence[str]) -> dict[str, TrainedRun]:
     """The runs that are meant, by the names that find them."""
     folder = settings.runs.folder
-    if len(members) < _LEAST_MEMBERS:
+    if len(members) < 2:
         raise SettingsError(f"Fusion takes two runs at least; only {', '.join(members) or 'none'} is named.")
     found = [find_run(folder, name) for name in members]
     names = [relative_name(run, folder=folder) for run in found]
@@ -253,15 +254,6 @@ def _calibrate(
     return combinations
 
 
-def _row(result: ValidationResult) -> dict[str, float | int | None]:
-    """The one row of the log; its loss is the members', weighted like their scores."""
-    figures = {
-        name: None if value is None or math.isnan(value) else value  # as a loss is where a member has none
-        for name, value in result.figures.items()
-    }
-    return {"epoch": 1, "step": 0, **figures, **result.spread}
-
-
 def _described(
     combinations: Mapping[Weights, Combination], *, names: Sequence[str], weighting: Weighting, num_normals: int
 ) -> dict[str, Any]:
@@ -284,10 +276,6 @@ def _described(
         "alone: with others they might count otherwise, and no interval holds the error of that."
     )
     return {"fusion": fusion, "caveats": [caveat] if num_normals < _FEW_NORMALS else []}
-
-
-def _monitored(metrics: MetricRow) -> float | None:
-    return metrics["val_loss"] if metrics["val_auroc"] is None else metrics["val_auroc"]
 
 
 def describe_fusion(summary: FusionSummary) -> str:

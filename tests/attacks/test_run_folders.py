@@ -20,7 +20,8 @@ from weldcache.findings import Check
 from weldcache.train.runs.catalogue import list_runs
 from weldcache.train.runs.checkpoint import read_checkpoint
 from weldcache.train.runs.documents import sealed_manifest
-from weldcache.train.runs.folder import RunFolder, find_run
+from weldcache.train.runs.folder import RunFolder
+from weldcache.train.runs.names import find_run
 from weldcache.train.runs.trained_run import load_run
 from weldcache.train.runs.verification import verify_run, verify_runs
 

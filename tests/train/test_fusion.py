@@ -33,7 +33,8 @@ from weldcache.train.recipes.late_fusion import LateFusionRecipe, LateFusionSett
 from weldcache.train.runs import checkpointer
 from weldcache.train.runs.checkpoint import read_checkpoint
 from weldcache.train.runs.documents import sealed_manifest, shareable
-from weldcache.train.runs.folder import RunFolder, latest_run
+from weldcache.train.runs.folder import RunFolder
+from weldcache.train.runs.names import latest_run
 from weldcache.train.runs.trained_run import WEIGHTS, TrainedRun, load_run
 from weldcache.train.scoring import score_rows
 from weldcache.train.tasks import AnomalyTask

@@ -22,7 +22,7 @@ from weldcache.train.pipeline import TrainingSummary, describe_run, train
 from weldcache.train.recipes.recipe import make_recipe
 from weldcache.train.runs import checkpointer
 from weldcache.train.runs.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from weldcache.train.runs.folder import latest_run
+from weldcache.train.runs.names import latest_run
 from weldcache.train.runs.start import make_manifest
 from weldcache.train.runs.trained_run import TrainedRun, load_run
 from weldcache.train.scoring import score_rows

@@ -15,8 +15,9 @@ from weldcache.train import pipeline
 from weldcache.train.pipeline import TrainingSummary, train
 from weldcache.train.runs import checkpointer
 from weldcache.train.runs.checkpoint import Checkpoint, read_checkpoint
-from weldcache.train.runs.folder import RunFolder, named_run
+from weldcache.train.runs.folder import RunFolder
 from weldcache.train.runs.log import MetricRow, append_row, read_log
+from weldcache.train.runs.names import named_run
 from weldcache.train.runs.verification import verify_run
 
 MakeSettings = Callable[..., Settings]

@@ -14,8 +14,9 @@ from ...errors import WeldcacheError
 from ...settings import DEFAULT_PRESET, Settings, load_settings, preset_names
 from ..tasks import monitors_of
 from .documents import RunState, fingerprints_of
-from .folder import RunFolder, relative_name, runs_below, runs_in
+from .folder import RunFolder
 from .log import MetricRow, seconds_of
+from .names import relative_name, runs_below, runs_in
 from .reports import (
     REPORTS,
     Headline,

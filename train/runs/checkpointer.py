@@ -33,8 +33,9 @@ from .checkpoint import (
     write_checkpoint,
 )
 from .documents import Count, Figure, Figures, shareable, typed
-from .folder import RunFolder, named_run, next_name
+from .folder import RunFolder
 from .log import append_row, cut_back, read_log
+from .names import named_run, next_name
 
 _OPTIMIZER = "optimizer"
 _SEEDS = "seeds_of_next_epoch"

@@ -10,7 +10,7 @@ from ...documents import Json
 from ...errors import SettingsError
 from ...wording import shortened
 from .catalogue import UNSEALED, RunDetails, describe_run_folder
-from .folder import find_run
+from .names import find_run
 from .reports import Headlines, ReportedFigure, as_plain, no_headlines
 
 Figure = ReportedFigure | str

@@ -14,7 +14,8 @@ from ...atomic import is_temporary, locked_folder, remove_folder
 from ...errors import BusyError
 from ..tasks import monitors_of
 from .catalogue import UNSEALED, RunEntry, Status, file_sizes, list_runs, read_entry
-from .folder import RunFolder, folders_of_runs
+from .folder import RunFolder
+from .names import folders_of_runs
 
 _KILLED = "left by a kill"
 

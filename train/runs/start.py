@@ -24,7 +24,8 @@ from ..data.samples import ChosenSamples
 from ..recipes.recipe import Recipe
 from .checkpoint import deciding_settings
 from .documents import shareable
-from .folder import RunFolder, all_runs, named_run, next_name
+from .folder import RunFolder
+from .names import all_runs, named_run, next_name
 
 _SHOWN = 10  # differences in a message
 

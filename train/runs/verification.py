@@ -16,7 +16,8 @@ from .catalogue import UNSEALED, tried
 from .checkpoint import read_run_checkpoint
 from .checkpointer import best_of
 from .documents import Manifest, WithFiles, hashes_of, read_object, require_seal, typed
-from .folder import RunFolder, folders_of_runs, relative_name, runs_in
+from .folder import RunFolder
+from .names import folders_of_runs, relative_name, runs_in
 
 # Of evaluation and of a list's trials, beside what training writes.
 _DOCUMENTS = ("calibration.json", "report*.json", "trial_*.json")

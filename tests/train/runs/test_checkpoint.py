@@ -32,8 +32,9 @@ from weldcache.train.runs.checkpoint import (
     write_checkpoint,
 )
 from weldcache.train.runs.documents import sealed_manifest, shareable
-from weldcache.train.runs.folder import RunFolder, named_run
+from weldcache.train.runs.folder import RunFolder
 from weldcache.train.runs.log import append_row
+from weldcache.train.runs.names import named_run
 from weldcache.train.runs.trained_run import load_run
 
 

@@ -6,16 +6,8 @@ from pathlib import Path
 import pytest
 
 from weldcache.errors import NotFoundError, OutputExistsError, SettingsError
-from weldcache.train.runs.folder import (
-    RunFolder,
-    all_runs,
-    find_run,
-    latest_run,
-    named_run,
-    next_name,
-    runs_below,
-    runs_in,
-)
+from weldcache.train.runs.folder import RunFolder
+from weldcache.train.runs.names import all_runs, find_run, latest_run, named_run, next_name, runs_below, runs_in
 
 Make = Callable[..., RunFolder]
 COMMAND = "weldcache train --run half --set 'recipe.blocks=[2, 4]' --overwrite"

@@ -8,7 +8,8 @@ import pytest
 
 from weldcache.errors import BusyError, OutputExistsError, SettingsError
 from weldcache.settings import Settings, to_yaml
-from weldcache.train.runs.folder import RunFolder, named_run
+from weldcache.train.runs.folder import RunFolder
+from weldcache.train.runs.names import named_run
 from weldcache.train.runs.start import RunStart, decide_start, held_run
 
 MakeSettings = Callable[..., Settings]

@@ -12,7 +12,6 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from ...nn.losses import cosine_distance, top_absolute_error
 from .process import AntiGenDecoder, Modulation, ProcessEncoder, Projector, SensorEncoding, SensorModulator, modulate
 from .result import Pooling, ResultEncoder, TargetEncoder, Views
 
@@ -20,8 +19,6 @@ Film = Literal["shared", "split", "off"]
 
 _STARTING_STD = 0.02
 _RESULT_SCALE = 64.0  # an optimizer whose steps are as large as the learning rate moves Z_absent so much faster
-_ERROR_WEIGHT = 10.0
-_ERROR_FRACTION = 0.5
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -234,11 +231,3 @@ class CausalFilm(nn.Module):
         # Rows without photographs are encoded as if they had them: over no views there is neither maximum nor mean.
         encoded = encoder(inputs.patches, view_mask=inputs.view_mask | ~present[:, None])
         return self.absent.fill_result(encoded, present=present)
-
-
-def anomaly_score(
-    z_pred: Float[Tensor, "batch width"], z_result: Float[Tensor, "batch width"]
-) -> Float[Tensor, " batch"]:
-    """How badly the process predicts the result: cosine distance + 10 x mean of the worst half of absolute errors."""
-    errors = top_absolute_error(z_pred, z_result, fraction=_ERROR_FRACTION)
-    return cosine_distance(z_pred, z_result) + _ERROR_WEIGHT * errors

@@ -9,9 +9,9 @@ from ....errors import NotFoundError, SettingsError
 from ...nn.pooling import GeM
 from ...types import Batch, Encodings, Losses, Needs, Prediction, Shapes
 from .augmentation import augment
-from .loss import film_losses
+from .loss import anomaly_score, film_losses
 from .module import CalibratedCausalFilm, film_features
-from .network import CausalFilm, CausalFilmDims, CausalFilmOutput, anomaly_score
+from .network import CausalFilm, CausalFilmDims, CausalFilmOutput
 from .settings import CausalFilmSettings
 
 

@@ -9,13 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from weldcache.train.nn.losses import cosine_loss, gram_loss, l1_loss, top_absolute_error
+from weldcache.train.recipes.causal_film.loss import anomaly_score, cosine_loss, gram_loss, l1_loss, top_absolute_error
 from weldcache.train.recipes.causal_film.network import (
     CausalFilm,
     CausalFilmDims,
     CausalFilmOutput,
     FilmInputs,
-    anomaly_score,
 )
 
 MakeBatch = Callable[..., FilmInputs]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from weldcache.train.nn.losses import (
+from weldcache.train.recipes.causal_film.loss import (
     cosine_distance,
     cosine_loss,
     feature_gram_loss,
