@@ -108,7 +108,7 @@ def scratch_folder(path: Path) -> Iterator[Path]:
     made = [folder for folder in target.parents if not folder.exists()]
     temporary = _temporary_beside(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    remove_abandoned(target)
+    _remove_abandoned(target)
     try:
         temporary.mkdir()
         with locked_folder(temporary, told_as=path):
@@ -172,7 +172,7 @@ def remove_partial(path: Path) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def remove_abandoned(path: Path) -> None:
+def _remove_abandoned(path: Path) -> None:
     """Remove the temporary folders that killed processes left where `path` is to be; a lock says that one lives."""
     # Former versions named them by the whole name, without a suffix behind.
     for folder in path.parent.glob(f"{glob.escape(_around(path)[0])}*.tmp*"):
@@ -184,7 +184,7 @@ def remove_abandoned(path: Path) -> None:
 
 
 def remove_abandoned_files(path: Path) -> None:
-    """As `remove_abandoned`, of a file that several may write at once, each with a lock on the one that is his."""
+    """As `_remove_abandoned`, of a file that several may write at once, each with a lock on the one that is his."""
     for file in _temporaries_of(path):
         if file.is_file() and not file.is_symlink():
             with contextlib.suppress(OSError), file.open("rb") as opened:

@@ -83,7 +83,7 @@ def read_into(folder: int, name: str, target: NDArray[np.uint8]) -> int | None:
 
 
 def read_files(folder_path: Path, names: Sequence[str], *, last_bytes: int = 0) -> list[bytes | None]:
-    """Contents of small files, or their `last_bytes` alone; None where there is nothing, b"" where there is no file."""
+    """Contents of small files, or their `last_bytes` alone; None where there is none, b"" where a link or a pipe is."""
     contents: list[bytes | None] = [None] * len(names)
 
     def read(position: int) -> None:

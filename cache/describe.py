@@ -15,10 +15,10 @@ from ..documents import fingerprint
 from ..errors import StoreError
 from .description import RENEWABLE_VERSION, SCHEMA_VERSION, has_random_backbones
 from .notes import Note, notes_of
-from .splits import LEFT_OUT, Split, parts_in
+from .splits import LEFT_OUT, parts_in
 from .status import Status
 from .store import FeatureStore
-from .targets import DEFECT, NORMAL, UNKNOWN, TargetSpec
+from .targets import DEFECT, NORMAL, UNKNOWN
 from .verification.outcome import ROW_DIGESTS, changed_rows, read_record
 
 _ONSET = "arc_on"  # an array of this name holds the first and last second at which what is recorded goes on
@@ -46,8 +46,23 @@ def describe_store(store: FeatureStore) -> dict[str, Any]:
         "classes": _class_counts(store),
         "normal_classes": sorted(set(store.index.class_names[store.index.labels == NORMAL].tolist())),
         "labels": _describe_labels(store),
-        "targets": {name: _describe_target(target.spec) for name, target in store.index.targets.items()},
-        "splits": {split.name: _describe_split(split, store) for split in store.splits().values()},
+        "targets": {
+            name: {
+                "dtype": spec.dtype,
+                "shape": list(spec.shape),
+                "classes": None if spec.classes is None else list(spec.classes),
+                "unit": spec.unit,
+            }
+            for name, spec in ((name, target.spec) for name, target in store.index.targets.items())
+        },
+        "splits": {
+            split.name: {
+                "rows": split.counts(),
+                "hash": split.hash_of(store.index.keys),
+                "made_by": dict(split.made_by),
+            }
+            for split in store.splits().values()
+        },
         "feature_sets": feature_sets,
         "constants": {
             name: {"made_by": entry["made_by"], "fingerprint": store.fingerprint_of([name])}
@@ -87,15 +102,6 @@ def _schema_note(store: FeatureStore) -> str | None:
     if store.schema_version < RENEWABLE_VERSION:
         return f"{made}: it can be read, trained on and judged, and nothing can be added; extract into another --cache"
     return f"{made}: it can be read; `weldcache extract` brings it up to date without computing anything again"
-
-
-def _describe_target(spec: TargetSpec) -> dict[str, Any]:
-    classes = None if spec.classes is None else list(spec.classes)
-    return {"dtype": spec.dtype, "shape": list(spec.shape), "classes": classes, "unit": spec.unit}
-
-
-def _describe_split(split: Split, store: FeatureStore) -> dict[str, Any]:
-    return {"rows": split.counts(), "hash": split.hash_of(store.index.keys), "made_by": dict(split.made_by)}
 
 
 def _describe_set(store: FeatureStore, name: str, status: UInt8[np.ndarray, " row"]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from .provenance import library_versions
 
 SCHEMA_VERSION = 4
 RENEWABLE_VERSION = 3  # brought up to date by an extraction: only its tables of rows are others, see `row_tables.py`
-READABLE_VERSIONS = (2, RENEWABLE_VERSION, SCHEMA_VERSION)
+_READABLE_VERSIONS = (2, RENEWABLE_VERSION, SCHEMA_VERSION)
 USUAL_NOUN = "sample"  # where the data set has no word of its own
 ATTRIBUTE = "weldcache"  # all of ours lies under this one attribute of the root group
 _MOST_ROW_BYTES = 1 << 30  # of one row in one array; the largest honest ones have 30 MB
@@ -145,11 +145,11 @@ class Description(Told):
 
     def changed(self, **changes: Any) -> "Description":
         """This description with other values in some of its fields, sealed anew."""
-        return parse_description(sealed_description({**self.model_dump(mode="json"), **changes}))
+        return _parse_description(sealed_description({**self.model_dump(mode="json"), **changes}))
 
 
 def empty_description(*, num_rows: int, schema_version: int = SCHEMA_VERSION) -> dict[str, Any]:
-    """That of a store without features, as plain JSON values."""
+    """The description of a store without features, as plain JSON values."""
     return sealed_description(
         {
             "schema_version": schema_version,
@@ -198,7 +198,7 @@ def description_in(document: Any, *, path: Path) -> Description:
     """
     described = document["attributes"][ATTRIBUTE]
     version, intact = described["schema_version"], described == sealed_description(described)
-    if version not in READABLE_VERSIONS:
+    if version not in _READABLE_VERSIONS:
         raise FingerprintError(
             f"{path.parent} has schema version {version}, this weldcache reads {SCHEMA_VERSION}. "
             "Use the weldcache that made it, or extract again into another --cache."
@@ -207,7 +207,7 @@ def description_in(document: Any, *, path: Path) -> Description:
         raise _damaged(path)
     parse_group_metadata(document, path=path)
     try:
-        return parse_description(described)
+        return _parse_description(described)
     except ValueError as error:
         raise StoreError(
             f"{path} describes what no store can hold: {error}. weldcache did not write this: have the store made "
@@ -215,7 +215,7 @@ def description_in(document: Any, *, path: Path) -> Description:
         ) from None
 
 
-def parse_description(described: Any) -> Description:
+def _parse_description(described: Any) -> Description:
     """The description in plain JSON values.
 
     Raises:

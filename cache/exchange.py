@@ -221,7 +221,7 @@ def _nodes(store: FeatureStore) -> dict[str, bool]:
 
 
 def _complete_rows(store: FeatureStore) -> dict[str, NDArray[np.int64]]:
-    """By array of features."""
+    """The complete rows, by array of features."""
     rows: dict[str, NDArray[np.int64]] = {}
     for feature_set in store.feature_sets:
         complete = np.flatnonzero(store.status(feature_set) == Status.COMPLETE)

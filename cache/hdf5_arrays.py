@@ -22,7 +22,7 @@ _BLOCK_BYTES = 32 << 20  # of rows that are in memory together
 _BLOCK_ROWS = 1024
 _BLOCK_CHUNKS = 32  # of records that are written together
 NOTHING_KEPT = "Nothing was left there"
-COLUMN_CHUNK = 4096  # values in a chunk of what is copied whole
+_COLUMN_CHUNK = 4096  # values in a chunk of what is copied whole
 
 
 class Tally:
@@ -138,8 +138,8 @@ def export_whole(source: Path, file: h5py.File, name: str, *, tally: Tally) -> N
 def import_whole(dataset: h5py.Dataset, target: Path, *, tally: Tally) -> None:
     """Copy what `export_whole` wrote to the array at `target`, which has its metadata and no chunk yet."""
     parts: list[Values] = []
-    for start in range(0, dataset.shape[0], COLUMN_CHUNK):  # texts are padded to the longest no longer than that
-        values = dataset[start : start + COLUMN_CHUNK]
+    for start in range(0, dataset.shape[0], _COLUMN_CHUNK):  # texts are padded to the longest no longer than that
+        values = dataset[start : start + _COLUMN_CHUNK]
         tally.add_values(values)
         if not _is_numeric(values.dtype):
             values = np.array([text.decode() for text in values], dtype=object)
@@ -151,7 +151,7 @@ def import_whole(dataset: h5py.Dataset, target: Path, *, tally: Tally) -> None:
 
 def whole_chunks(shape: tuple[int, ...]) -> tuple[int, ...]:
     """How a column, a target or a constant is cut in the file: about as many values a chunk, in whole rows."""
-    return (max(1, min(shape[0], COLUMN_CHUNK // max(1, prod(shape[1:])))), *shape[1:])
+    return (max(1, min(shape[0], _COLUMN_CHUNK // max(1, prod(shape[1:])))), *shape[1:])
 
 
 def _create_dataset(

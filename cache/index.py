@@ -12,8 +12,6 @@ from .targets import CLASS, LABEL, NORMAL, UNKNOWN, UNKNOWN_CLASS, Target, Targe
 
 Column = Shaped[np.ndarray, " row"]  # text or float64
 
-_SHOWN = 10  # differences in a message
-
 
 @dataclass(frozen=True)
 class Index:

@@ -50,6 +50,19 @@ def create_record_array(root: zarr.Group, path: str, dtype: np.dtype[Any], *, nu
     )
 
 
+def write_constant(root: zarr.Group, path: str, values: NDArray[np.float32]) -> None:
+    """Make an array of one chunk that belongs to no row."""
+    array = root.create_array(
+        path,
+        shape=values.shape,
+        chunks=values.shape,
+        dtype="float32",
+        compressors=[Crc32cCodec()],
+        overwrite=True,
+    )
+    array[:] = values
+
+
 def fill_value(dtype: StorageType) -> float | int:
     """What an unwritten value reads as: NaN where the type has it, to be loud where somebody reads past the status."""
     if dtype == "bfloat16":

@@ -133,7 +133,7 @@ class ArrayMetadata(Told):
 
     @property
     def chunk_shape(self) -> tuple[int, ...]:
-        """Of every chunk, also where the array ends inside it."""
+        """Shape of every chunk, also of the last one, inside which the array may end."""
         return self.chunk_grid.configuration.chunk_shape
 
     @property
@@ -143,7 +143,7 @@ class ArrayMetadata(Told):
 
     @property
     def chunk_bytes(self) -> int:
-        """What a chunk file has at least: of texts, as many empty ones as have room in a chunk."""
+        """Bytes that a chunk file has at least: those of a chunk of texts that are all empty."""
         count = prod(self.chunk_shape)
         return 4 + (4 + 4 * count if self.is_text else count * np.dtype(self.data_type).itemsize)
 

@@ -105,7 +105,7 @@ def _shape(reason: str) -> str:
 
 
 def _common(members: Sequence[Note]) -> str:
-    """The reason of one; of several what they have in common."""
+    """The reason of a single note; of several, what their reasons have in common."""
     if len(members) == 1:
         return members[0].reason
     nameless = {_nameless(note) for note in members}

@@ -35,7 +35,7 @@ class RecordArray:
         return f"c.{number}"
 
     def numbers(self) -> list[int]:
-        """Of the chunks that are on the disk."""
+        """Numbers of the chunks that are on the disk."""
         names = (path.name.removeprefix("c.") for path in self.path.glob("c.*"))
         return sorted(int(name) for name in names if name.isdecimal())
 

@@ -82,14 +82,14 @@ def digest_of(record: Record, *, key: str) -> int:
         "feature_set": record.feature_set,
         "key": key,
         "status": int(record.status),
-        "note": storable(record.note),
-        "sources": [[storable(file.path), file.size, file.sha256] for file in record.sources],
+        "note": _storable(record.note),
+        "sources": [[_storable(file.path), file.size, file.sha256] for file in record.sources],
         "checksums": dict(record.checksums),
     }
     return max(int(fingerprint(told)[:16], 16), 1)
 
 
-def storable(text: str) -> str:
+def _storable(text: str) -> str:
     """A text as it is read back: lone surrogates, as in names of files that are not UTF-8, become visible escapes."""
     return text.encode(errors="backslashreplace").decode()
 
@@ -203,7 +203,7 @@ class Records:
         """What stands in each array for a row, by group."""
         values: dict[str, Any] = {
             "status": record.status,
-            "problem": storable(record.note),
+            "problem": _storable(record.note),
             "source": encode_sources(record.sources),
         }
         if self.layout.has_digests:

@@ -56,7 +56,7 @@ class Split:
         return hashlib.sha256("".join(told).encode()).hexdigest()
 
     def counts(self) -> dict[str, int]:
-        """Rows by part."""
+        """Number of rows in each part."""
         return {part: int(np.count_nonzero(self.parts == part)) for part in parts_in(self.parts)}
 
     def extended(self, num_rows: int) -> "Split":
@@ -78,7 +78,7 @@ class Split:
         return codes
 
     def attributes(self, keys: Shaped[np.ndarray, " row"]) -> dict[str, Any]:
-        """What its array says of it, as plain JSON values."""
+        """Attributes of its array in a store: the parts by code, the hash, and what it was made with."""
         return {"parts": parts_in(self.parts), "hash": self.hash_of(keys), "made_by": dict(self.made_by)}
 
 

@@ -21,7 +21,7 @@ from .splits import LEFT_OUT, Split, check_name
 from .store import FeatureStore
 from .targets import CLASS, DEFECT, LABEL
 
-GROUP = "group"  # the name by which the index's own groups are asked for
+_GROUP = "group"  # the name by which the index's own groups are asked for
 _PARTS = ("train", "val", "test")
 
 
@@ -39,7 +39,7 @@ class Dealing:
         val_values, test_values: values of `by` whose rows are validated on and tested on; without any, they are drawn.
     """
 
-    by: str = GROUP
+    by: str = _GROUP
     stratify: str = "auto"
     val: float = 0.2
     test: float = 0.2
@@ -117,7 +117,7 @@ def _by_value(index: Index, dealing: Dealing) -> Column:
     left = np.flatnonzero(~tested)
     if not dealing.val_values and dealing.val > 0 and len(left):
         rest = index.select(left)
-        parts[left] = _drawn(rest, rest.groups, _shares(dealing.val, 0.0), dealing, by=GROUP)
+        parts[left] = _drawn(rest, rest.groups, _shares(dealing.val, 0.0), dealing, by=_GROUP)
     return parts
 
 
@@ -207,14 +207,16 @@ def _shares(val: float, test: float) -> Float64[np.ndarray, " part"]:
 def _column(index: Index, by: str) -> Column:
     """What keeps rows together, as text."""
     with_classes = _with_classes(index)
-    if by == GROUP:
+    if by == _GROUP:
         return index.groups
     if by in index.attributes:
         values = index.attributes[by]
         return values if values.dtype.kind == "U" else np.array([f"{value:g}" for value in values.tolist()])
     if by in with_classes:
         return index.targets[by].class_names()
-    raise SettingsError(f"There is no {by} to split by; there are {listed([GROUP, *index.attributes, *with_classes])}.")
+    raise SettingsError(
+        f"There is no {by} to split by; there are {listed([_GROUP, *index.attributes, *with_classes])}."
+    )
 
 
 def _strata(index: Index, stratify: str) -> tuple[str, Int64[np.ndarray, " row"]]:

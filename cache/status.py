@@ -50,13 +50,13 @@ def source_file(path: Path, *, root: Path) -> SourceFile:
 
 
 def encode_sources(files: Iterable[SourceFile]) -> str:
-    """As the text that a store keeps for a row; empty where there are none."""
+    """Files as the text that a store keeps of a row; an empty text for no file."""
     listed = [astuple(file) for file in files]
     return json.dumps(listed, separators=(",", ":")) if listed else ""
 
 
 def decode_sources(text: str) -> tuple[SourceFile, ...]:
-    """What `encode_sources` was given.
+    """The files in the text that `encode_sources` made.
 
     Raises:
         ValueError: if the text is not that.

@@ -26,7 +26,6 @@ import numpy as np
 import zarr
 from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
-from zarr.codecs import Crc32cCodec
 
 from ..atomic import fsync_path, fsync_tree, new_folder, write_json
 from ..documents import Json, fingerprint, read_document
@@ -45,7 +44,7 @@ from .description import (
 )
 from .following import following
 from .index import Index
-from .layout import create_array, create_record_array, open_root, read_whole, resize_rows
+from .layout import create_array, create_record_array, open_root, read_whole, resize_rows, write_constant
 from .nodes import METADATA_FILE, inside, room_for
 from .record_arrays import Values
 from .records import LAYOUTS, TYPES, Records
@@ -134,7 +133,7 @@ class FeatureStore:
 
     @property
     def schema_version(self) -> int:
-        """Of the store's layout; what is added to it is laid out alike."""
+        """Version of the store's layout; what is added is laid out alike."""
         return self._description.schema_version
 
     @property
@@ -388,15 +387,7 @@ class FeatureStore:
         if name in self.constants:
             self.drop_constant(name)
         room_for(self.path, f"constants/{name}")
-        array = open_root(self.path).create_array(
-            f"constants/{name}",
-            shape=values.shape,
-            chunks=values.shape,
-            dtype="float32",
-            compressors=[Crc32cCodec()],
-            overwrite=True,
-        )
-        array[:] = values
+        write_constant(open_root(self.path), f"constants/{name}", values)
         fsync_tree(self.path / "constants")
         self._describe(manifest=self._manifest_with("constants", name, {"made_by": dict(made_by)}))
 

@@ -86,7 +86,7 @@ class TargetSpec:
         return self.shape[:1] == (None,)
 
     def attributes(self) -> dict[str, Any]:
-        """What its array says of it, as plain JSON values."""
+        """Attributes of its array in a store, under a seal: classes, unit, and whether it is ragged."""
         classes = None if self.classes is None else list(self.classes)
         return sealed({"classes": classes, "unit": self.unit, "ragged": self.is_ragged})
 
@@ -128,7 +128,7 @@ class Target:
         return self.read()
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """What is stored of it, by name."""
+        """The arrays that a store keeps of it, by name."""
         lengths = {} if self.lengths is None else {f"{self.spec.name}{LENGTH_SUFFIX}": self.lengths}
         return {self.spec.name: self.values, **lengths}
 
@@ -186,7 +186,8 @@ def check_spec(spec: TargetSpec) -> None:
         SourceError: with the name and the reason.
     """
     faults = {
-        "its name is not one of lower-case letters, digits and underscores": _is_no_name(spec.name),
+        "its name is not one of lower-case letters, digits and underscores": _NAME.fullmatch(spec.name) is None
+        or spec.name.endswith(LENGTH_SUFFIX),
         f"its type is {spec.dtype}": spec.dtype not in TYPES,
         "only its first axis can be ragged, and no axis is empty": None in spec.shape[1:] or 0 in spec.shape,
         "it has classes and is not of integers": spec.classes is not None and not spec.is_integer,
@@ -234,10 +235,6 @@ def check_values(spec: TargetSpec, values: NDArray[Any], lengths: NDArray[np.int
         len(lengths) != len(values) or (lengths < -1).any() or (lengths > values.shape[1]).any()
     ):
         raise StoreError(f"targets/{spec.name}{LENGTH_SUFFIX} holds lengths that rows cannot have.")
-
-
-def _is_no_name(name: str) -> bool:
-    return _NAME.fullmatch(name) is None or name.endswith(LENGTH_SUFFIX)
 
 
 def _row(spec: TargetSpec, value: TargetValue, *, key: str) -> NDArray[Any] | None:

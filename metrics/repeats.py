@@ -76,7 +76,8 @@ def mean_auroc(
         MetricError: a score is not finite, or a class is empty.
     """
     values = np.array([auroc(row, labels) for row in scores])
-    value, upper = _mean_of_shares(values), 0.5 + confidence / 2
+    # Clipped: exactly 0 or 1 where all repeats are, which rounding of the mean may miss.
+    value, upper = float(np.clip(values.mean(), values.min(), values.max())), 0.5 + confidence / 2
     counts = _class_counts(labels)
     if min(counts) >= SMALLEST_CLASS_FOR_DELONG and 0 < value < 1:
         variance, degrees = _variance_of_mean(values, delong_covariance(scores, labels))
@@ -217,11 +218,6 @@ def _reach_over_seeds(values: Float64[np.ndarray, " repeats"], *, upper: float) 
     """How far the mean may lie from that of all seeds; nothing is known of them from one."""
     num = len(values)
     return float(t.ppf(upper, num - 1) * values.std(ddof=1) / np.sqrt(num)) if num > 1 else 0.0
-
-
-def _mean_of_shares(values: Float64[np.ndarray, " repeats"]) -> float:
-    """The mean; exactly 0 or 1 where all are, which rounding may miss."""
-    return float(np.clip(values.mean(), values.min(), values.max()))
 
 
 def _class_counts(labels: Integer[np.ndarray, " samples"]) -> tuple[int, int]:

@@ -40,7 +40,7 @@ _REMEDY_OF_INDEX = "Who the rows are can only be told from the data set: extract
 Metadata = Mapping[str, Any]
 
 
-def expected_metadata(store: FeatureStore) -> dict[str, dict[str, Any]]:
+def _expected_metadata(store: FeatureStore) -> dict[str, dict[str, Any]]:
     """Contents of every `zarr.json` but the root's, by its folder, for the store's manifest and number of rows.
 
     Made by making such a store, without a row in it, in a temporary folder.
@@ -64,7 +64,7 @@ def expected_metadata(store: FeatureStore) -> dict[str, dict[str, Any]]:
 
 def verify_metadata(store: FeatureStore) -> tuple[list[Finding], int]:
     """Compare every array and group with the manifest; return what differs, and how many were compared."""
-    expected = expected_metadata(store)
+    expected = _expected_metadata(store)
     findings = []
     for name, metadata in expected.items():
         findings += _compare(store.path / name, name, metadata)
@@ -74,7 +74,7 @@ def verify_metadata(store: FeatureStore) -> tuple[list[Finding], int]:
     self_told = [name for name in held if name.startswith(_SELF_TOLD)]
     unknown = [name for name in held if name not in known and name not in self_told]
     if unknown:  # unless somebody gave the store more since it was opened
-        added = expected_metadata(FeatureStore.open(store.path))
+        added = _expected_metadata(FeatureStore.open(store.path))
         findings += [_unknown(store.path / name, name) for name in unknown if name not in added]
     for name in (".", *expected, *self_told, VERIFICATION):
         findings += _foreign(store.path, name)
@@ -86,7 +86,7 @@ def verify_metadata(store: FeatureStore) -> tuple[list[Finding], int]:
 
 def restore_metadata(store: FeatureStore, names: list[str]) -> None:
     """Write the `zarr.json` of these folders as it should be, but for what the manifest does not name any more."""
-    expected = expected_metadata(store)
+    expected = _expected_metadata(store)
     for name in (name for name in names if name in expected):
         write_json(inside(store.path, f"{name}/{METADATA_FILE}"), expected[name])
 
@@ -182,7 +182,7 @@ def _read_metadata(path: Path) -> dict[str, Any]:
 
 
 def _length(path: Path) -> int:
-    """Of a constant, which the manifest does not give; one where it cannot be told."""
+    """Length of a constant, which the manifest does not give; 1 where it cannot be told."""
     try:
         (length,) = read_array_metadata(path).shape
     except (OSError, ValueError):

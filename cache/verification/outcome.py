@@ -72,7 +72,7 @@ class Verification:
 
     @property
     def findings(self) -> list[Finding]:
-        """Of all checks, in their order."""
+        """Findings of all checks, in their order."""
         return [finding for check in self.checks for finding in check.findings]
 
     def count(self, severity: Severity) -> int:
@@ -253,7 +253,7 @@ def _digest(files: Sequence[SourceFile]) -> int:
 
 
 def _decoded(text: object) -> UInt32[np.ndarray, " row"]:
-    """Digests as recorded; none where what is recorded is not that."""
+    """Digests out of a record; none where the record holds something else."""
     try:
         return np.frombuffer(base64.b64decode(str(text or ""), validate=True), dtype=_TYPE)
     except ValueError:

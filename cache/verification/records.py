@@ -39,7 +39,7 @@ _REMEDY_OF_BEGUN = "Nothing needs to be done: `weldcache extract` computes them.
 
 
 @dataclass(frozen=True)
-class UnsoundRow:
+class _UnsoundRow:
     """A row whose digest speaks of something else than what is there.
 
     Attributes:
@@ -72,7 +72,7 @@ def verify_digests(findings: SetFindings) -> None:
     """Find rows whose chunks, note, sources or status were exchanged or edited, whatever their own checksums say."""
     told = findings.rows_with_errors()
     rows = findings.rows_to_judge()
-    unsound = list(unsound_rows(findings.store, findings.feature_set, rows[~np.isin(rows, told)]))
+    unsound = list(_unsound_rows(findings.store, findings.feature_set, rows[~np.isin(rows, told)]))
     for row in unsound:
         if row.status != Status.MISSING:
             _tell_unsound(findings, row)
@@ -119,7 +119,7 @@ def _tell_chunk(findings: SetFindings, group: str, number: int, what: str) -> No
     findings.tell_chunk(evidence, _REMEDY_OF_CHUNK, number=number, file=file, proved=proved["status"])
 
 
-def _tell_unsound(findings: SetFindings, row: UnsoundRow) -> None:
+def _tell_unsound(findings: SetFindings, row: _UnsoundRow) -> None:
     if row.proved:
         evidence = f"its status is {row.status.name}, and its digest proves {row.proved.name}: it was edited"
         findings.tell_row("digests", "error", evidence, _REMEDY_OF_PROVED, row=row.row, mend="salvage")
@@ -128,7 +128,7 @@ def _tell_unsound(findings: SetFindings, row: UnsoundRow) -> None:
         findings.tell_row("digests", "error", evidence, MEND, row=row.row, mend="salvage")
 
 
-def unsound_rows(store: FeatureStore, feature_set: str, rows: Int64[np.ndarray, " row"]) -> Iterator[UnsoundRow]:
+def _unsound_rows(store: FeatureStore, feature_set: str, rows: Int64[np.ndarray, " row"]) -> Iterator[_UnsoundRow]:
     """Those of `rows` whose records and chunks are not the ones that were recorded together.
 
     None of their chunks of records may be damaged. A row that somebody writes meanwhile is not judged: where its digest
@@ -145,7 +145,7 @@ def unsound_rows(store: FeatureStore, feature_set: str, rows: Int64[np.ndarray, 
             if digest_of(_cut(record), key=key) != digest:
                 others = [replace(record, status=status) for status in _MADE if status != record.status]
                 proved = [other.status for other in others if digest_of(_cut(other), key=key) == digest]
-                found[place] = UnsoundRow(record.row, record.status, proved[0] if proved else None)
+                found[place] = _UnsoundRow(record.row, record.status, proved[0] if proved else None)
         same = store.records.statuses(feature_set, block) == statuses
         same &= store.records.digests(feature_set, block) == digests
         yield from (unsound for place, unsound in found.items() if same[place])
@@ -241,7 +241,7 @@ def _records(store: FeatureStore, feature_set: str, rows: Sequence[int], statuse
 
 
 def _checksums(store: FeatureStore, feature_set: str, rows: Sequence[int]) -> list[dict[str, int]]:
-    """Those at the ends of each row's chunks, by array; none for a chunk that is gone."""
+    """The checksum at the end of each of a row's chunks, by array; nothing for a chunk that is gone."""
     found: list[dict[str, int]] = [{} for _ in rows]
     for name, spec in store.arrays(feature_set).items():
         path = inside(store.path, f"features/{feature_set}/{name}")
@@ -253,7 +253,7 @@ def _checksums(store: FeatureStore, feature_set: str, rows: Sequence[int]) -> li
 
 
 def _decoded(text: str) -> tuple[SourceFile, ...] | None:
-    """Sources as they were encoded; None where the text is not that."""
+    """The files that a text names; None where it is not what was encoded."""
     try:
         return decode_sources(text)
     except ValueError:

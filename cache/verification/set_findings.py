@@ -43,15 +43,15 @@ class SetFindings:
         self.damaged_chunks: dict[int, Values] = {}
 
     def folder(self, group: str) -> Path:
-        """Of one of the set's arrays of records."""
+        """Folder of one of the set's arrays of records, such as its statuses."""
         return inside(self.store.path, f"{group}/{self.feature_set}")
 
     def array_folder(self, name: str) -> Path:
-        """Of one of the set's arrays."""
+        """Folder of one of the set's arrays."""
         return inside(self.store.path, f"features/{self.feature_set}/{name}")
 
     def tell(self, check: str, severity: Severity, evidence: str, remedy: str, *, array: str = "") -> None:
-        """Of an array, or of the set as a whole."""
+        """Add a finding about an array, or about the set as a whole."""
         part = f"{self.feature_set}/{array}" if array else self.feature_set
         self.found.append(StoreFinding(check, severity, evidence, remedy, part=part))
 
@@ -67,7 +67,7 @@ class SetFindings:
         file: Path | None = None,
         mend: Mend = "forget",
     ) -> None:
-        """Of a row; computing it again helps unless `mend` says otherwise."""
+        """Add a finding about a row; computing it again helps unless `mend` says otherwise."""
         self.found.append(
             StoreFinding(
                 check,
@@ -84,7 +84,7 @@ class SetFindings:
         )
 
     def tell_chunk(self, evidence: str, remedy: str, *, number: int, file: Path, proved: Values) -> None:
-        """Of a chunk of records that is damaged or lost; `proved` are the statuses of its rows that are known still."""
+        """Add a finding about a damaged or lost chunk of records; `proved` holds the statuses that are known still."""
         self.damaged_chunks[number] = proved
         rows_a_chunk = self.store.records.layout.rows_a_chunk
         row = number * rows_a_chunk
@@ -113,7 +113,7 @@ class SetFindings:
         return [finding.row for finding in self.found if finding.row is not None and finding.severity == "error"]
 
     def statuses(self) -> UInt8[np.ndarray, " row"]:
-        """Of all rows; those of damaged chunks as far as they can be proved."""
+        """Status of every row; in damaged chunks, as far as it can be proved."""
         status = self.store.status(self.feature_set)
         rows_a_chunk = self.store.records.layout.rows_a_chunk
         for number, proved in self.damaged_chunks.items():
@@ -133,7 +133,7 @@ class SetFindings:
         return ", ".join([*named, "..."] if len(rows) > _KEYS_NAMED else named)
 
     def record_chunks(self, group: str) -> list[int]:
-        """Chunks of an array of records that are there; tells of what else lies in its folder."""
+        """Numbers of the chunks that an array of records has; tells of what else lies in its folder."""
         present = self.chunks_in(self.folder(group), num_axes=1, rows_a_chunk=self.store.records.layout.rows_a_chunk)
         self.num_files += int(present.sum())
         return [int(number) for number in np.flatnonzero(present)]

@@ -88,7 +88,9 @@ def mend_store(store: FeatureStore, findings: Sequence[Finding]) -> int:
         if finding.mend == "forget" and finding.row is not None:
             forgotten.setdefault(finding.feature_set, []).append(finding.row)
         elif finding.mend == "sweep":
-            _sweep(inside(store.path, finding.file))
+            folder = inside(store.path, finding.file)
+            for path in [path for path in folder.iterdir() if is_unfinished(path.name) and not path.is_dir()]:
+                path.unlink()
     for name, rows in forgotten.items():
         store.forget(name, sorted(set(rows)))
     for name in {finding.part.removeprefix("constants/") for finding in mendable if finding.mend == "drop"}:
@@ -98,7 +100,7 @@ def mend_store(store: FeatureStore, findings: Sequence[Finding]) -> int:
 
 
 def _num_bytes(store: FeatureStore, statuses: dict[str, np.ndarray]) -> int:
-    """Of features to read."""
+    """Bytes of features that will be read."""
     return sum(
         spec.row_bytes * int(np.sum(status == Status.COMPLETE))
         for name, status in statuses.items()
@@ -108,8 +110,3 @@ def _num_bytes(store: FeatureStore, statuses: dict[str, np.ndarray]) -> int:
 
 def _check(name: str, looked_at: str, findings: Sequence[Finding]) -> Check:
     return Check(name, looked_at, [finding for finding in findings if finding.check == name])
-
-
-def _sweep(folder: Path) -> None:
-    for path in [path for path in folder.iterdir() if is_unfinished(path.name) and not path.is_dir()]:
-        path.unlink()
