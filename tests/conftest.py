@@ -116,6 +116,31 @@ def copy_of(tmp_path: Path) -> Callable[[Path], Path]:
     return copy
 
 
+@pytest.fixture
+def runs_of(tmp_path: Path) -> Callable[[Path], Path]:
+    """A project whose runs a test may change, on the data and the store of another, which it may not."""
+
+    def lay_out(project: Path) -> Path:
+        folder = tmp_path / "project"
+        folder.mkdir()
+        for path in project.iterdir():
+            if path.name == "runs":
+                shutil.copytree(path, folder / "runs")
+            elif path.is_dir():
+                (folder / path.name).symlink_to(path)
+            else:
+                shutil.copy(path, folder)
+        return folder
+
+    return lay_out
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports without their pictures, which take most of an evaluation's time; `judged` and evaluate/report draw."""
+    monkeypatch.setattr("weldcache.evaluate.report.html.draw", lambda figure: "data:,")
+
+
 @pytest.fixture(scope="session")
 def manifest_rows() -> Callable[[Path], list[dict[str, str]]]:
     """The rows of a data set's manifest."""

@@ -1,12 +1,16 @@
 """Small things that many tests are made of."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from weldcache.cache.index import Index, class_and_label, index_with
+from weldcache.cache.records import Record
+from weldcache.cache.status import Status
+from weldcache.cache.store import FeatureStore
+from weldcache.cache.writer import StoreWriter
 from weldcache.extract.decode.image import decode_photographs
 
 
@@ -26,6 +30,14 @@ def index_of(
         groups=groups,
         targets=class_and_label(np.asarray(class_names, dtype=np.str_), np.asarray(labels, dtype=np.int64)),
         attributes=attributes,
+    )
+
+
+def lose(store: FeatureStore, feature_sets: Iterable[str], rows: Iterable[int]) -> None:
+    """Record rows as those of samples that have no such file."""
+    rows = list(rows)
+    StoreWriter(store).record(
+        [Record(name, row, Status.ABSENT, "no file", ()) for name in feature_sets for row in rows]
     )
 
 

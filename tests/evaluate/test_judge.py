@@ -18,12 +18,12 @@ from weldcache.train.runs.folder import RunFolder
 from weldcache.train.runs.trained_run import load_run
 
 Run = Callable[..., Any]
-CopyOf = Callable[[Path], Path]
+RunsOf = Callable[[Path], Path]
 
 
 @pytest.fixture
-def project(judged: Path, copy_of: CopyOf) -> Path:
-    return copy_of(judged)
+def project(judged: Path, runs_of: RunsOf, undrawn: None) -> Path:
+    return runs_of(judged)
 
 
 class TestAnomaly(JudgeContract):
@@ -88,7 +88,8 @@ def test_one_that_does_not_fit_the_run_is_refused_by_name(project: Path, weldcac
     elif kind == "of other features":
         run.write(run.calibration_path, {**told, "rests_on": {**told["rests_on"], "fingerprint": "0"}})
     elif kind == "of another run":
-        assert weldcache("train", "--run", "second", "--set", "train.seed=1", folder=project).code == 0
+        fitted = ["--set", "recipe.name=nearest", "--set", "recipe.array=sensor/values"]
+        assert weldcache("train", "--run", "second", *fitted, folder=project).code == 0
         run.calibration_path.write_bytes((project / "runs/second/calibration.json").read_bytes())
     else:
         run.write(run.calibration_path, {name: value for name, value in told.items() if name != "threshold"})

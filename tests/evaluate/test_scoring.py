@@ -6,15 +6,13 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 import torch
 
-from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
-from weldcache.cache.writer import StoreWriter
 from weldcache.errors import NotFoundError
 from weldcache.evaluate import scale
 from weldcache.evaluate.judge import background_of
@@ -23,12 +21,14 @@ from weldcache.evaluate.scores import ScoreTable
 from weldcache.evaluate.scoring import Models, Scorer, Way, load_models, score_split
 from weldcache.evaluate.tasks.anomaly import AnomalyJudge, placed_by
 from weldcache.metrics.ranking import auroc
+from weldcache.tests.toy import lose
 from weldcache.train.data.resident import FeaturePool
 from weldcache.train.data.streamed import StreamedFeatures
 from weldcache.train.runs.trained_run import TrainedRun, load_run
 
 Run = Callable[..., Any]
 CPU = torch.device("cpu")
+PHOTOGRAPHS = ("image/block_2", "image/block_4")
 MODALITIES = {"video", "audio", "image", "sensor"}
 
 
@@ -47,30 +47,30 @@ class Lacking:
     judged: Any
     run: TrainedRun
     store: FeatureStore
+    models: Models
 
     def scored(self, split: str = "test", *, pool: FeaturePool | None = None) -> Placed:
-        scorer = Scorer(self.run, self.store, models=load_models(self.run, store=self.store, device=CPU), pool=pool)
-        return _placed(scorer, split)
+        return _placed(Scorer(self.run, self.store, models=self.models, pool=pool), split)
 
 
 @pytest.fixture(scope="module")
 def lacking(
-    synthetic: Path, tmp_path_factory: pytest.TempPathFactory, weldcache: Run, weld_keys: Callable[..., list[str]]
+    extracted: Path, tmp_path_factory: pytest.TempPathFactory, weldcache: Run, weld_keys: Callable[..., list[str]]
 ) -> Lacking:
-    project = Path(shutil.copytree(synthetic, tmp_path_factory.mktemp("lacking") / "project"))
+    project = Path(shutil.copytree(extracted, tmp_path_factory.mktemp("lacking") / "project"))
+    store = FeatureStore.open(project / "features.zarr")
     train, val = weld_keys(project, "train"), weld_keys(project, "val", good=False)
     normals, defects = (weld_keys(project, "test", good=good) for good in (True, False))
     keys = {"audio": normals[0], "image": defects[0], "all": defects[1]}
-    for key in (train[0], val[0], defects[0]):
-        shutil.rmtree(project / key / "images")
-    next((project / normals[0]).glob("*.flac")).unlink()
-    shutil.rmtree(project / defects[1])
-    for command in (["extract"], ["train", "--run", "first"]):
-        outcome = weldcache(*command, folder=project)
-        assert outcome.code == 0, outcome.err
+    row_of = store.index.row_of()
+    lose(store, PHOTOGRAPHS, [row_of[key] for key in (train[0], val[0], defects[0])])
+    lose(store, ["audio"], [row_of[normals[0]]])
+    lose(store, store.feature_sets, [row_of[defects[1]]])
+    outcome = weldcache("train", "--run", "first", folder=project)
+    assert outcome.code == 0, outcome.err
     judged = weldcache("eval", "--run", "latest", folder=project)
     run = load_run(project / "runs/first")
-    return Lacking(project, keys, judged, run, FeatureStore.open(project / "features.zarr"))
+    return Lacking(project, keys, judged, run, store, load_models(run, store=store, device=CPU))
 
 
 def sections_of(path: Path) -> dict[str, Any]:
@@ -201,13 +201,7 @@ class Project:
         return np.flatnonzero((index.splits == split) & (index.labels == label)).tolist()
 
     def take_photographs(self, rows: list[int]) -> None:
-        for feature_set in self.photographs:
-            for row in rows:
-                StoreWriter(self.store).report(feature_set, row, Status.ABSENT, reason="no file")
-
-    @property
-    def photographs(self) -> tuple[str, ...]:
-        return self.run.recipe.needs().dispensable["image"]
+        lose(self.store, PHOTOGRAPHS, rows)
 
     def scored(self, split: str = "test") -> Placed:
         return _placed(Scorer(self.run, FeatureStore.open(self.store.path), models=self.models), split)
@@ -217,38 +211,47 @@ class Project:
         return scorer(np.array(rows), variants)
 
 
+@pytest.fixture(scope="module")
+def trained(judged: Path) -> tuple[TrainedRun, Models]:
+    run = load_run(judged / "runs/first")
+    return run, load_models(run, store=FeatureStore.open(judged / "features.zarr"), device=CPU)
+
+
 @pytest.fixture
-def project(judged: Path, copy_of: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch) -> Project:
+def project(
+    judged: Path, trained: tuple[TrainedRun, Models], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Project:
     """Its four validation normals count as enough to know a scale from."""
     monkeypatch.setattr(scale, "FEWEST_NORMALS", 2)
-    folder = copy_of(judged)
-    run, store = load_run(folder / "runs/first"), FeatureStore.open(folder / "features.zarr")
-    return Project(run, store, load_models(run, store=store, device=CPU))
+    run, models = trained
+    store = FeatureStore.open(Path(shutil.copytree(judged / "features.zarr", tmp_path / "features.zarr")))
+    assert run.recipe.needs().dispensable["image"] == PHOTOGRAPHS
+    return Project(run, store, models)
 
 
 def _of(keys: list[str], table: ScoreTable) -> np.ndarray:
     return np.isin(table.keys, keys)
 
 
-@pytest.mark.parametrize("weights", ["averaged", "raw"])
-def test_photographs_that_are_gone_leave_the_scale_where_it_was(project: Project, weights: Any) -> None:
+def test_photographs_that_are_gone_leave_the_scale_where_it_was(project: Project) -> None:
     """By hand from the validation normals, for each kind of weights; the others' scores keep every bit."""
-    column = {"averaged": "scores", "raw": "raw_scores"}[weights]
     before, normals = project.scored(), project.rows("val", label=0)
-    whole, hidden = Way(weights), Way(weights, frozenset(project.photographs))
-    found = project.by_way(normals, whole, hidden)
+    kinds: tuple[tuple[Literal["averaged", "raw"], str], ...] = (("averaged", "scores"), ("raw", "raw_scores"))
+    ways = {kind: (Way(kind), Way(kind, frozenset(PHOTOGRAPHS))) for kind, _ in kinds}
+    found = project.by_way(normals, *(way for of_kind in ways.values() for way in of_kind))
     gone = [*project.rows("test", label=0)[::2], *project.rows("test", label=1)[:2]]
     project.take_photographs(gone)
     after = project.scored()
     mask = _of(project.store.index.keys[gone].tolist(), after.table)
     assert (after.rescaled == mask).all() and (after.scored.whole == ~mask).all()
-
-    scores, raw = getattr(after.table, column), getattr(after.scored.table, column)
-    by_hand = found[whole].mean() + found[whole].std() * (raw[mask] - found[hidden].mean()) / found[hidden].std()
-    np.testing.assert_allclose(scores[mask], by_hand, rtol=1e-12)
-    assert (scores[mask] != raw[mask]).all()
-    for table in (after.table, after.scored.table):
-        np.testing.assert_array_equal(getattr(table, column)[~mask], getattr(before.table, column)[~mask])
+    for kind, column in kinds:
+        whole, hidden = (found[way] for way in ways[kind])
+        scores, raw = getattr(after.table, column), getattr(after.scored.table, column)
+        by_hand = whole.mean() + whole.std() * (raw[mask] - hidden.mean()) / hidden.std()
+        np.testing.assert_allclose(scores[mask], by_hand, rtol=1e-12)
+        assert (scores[mask] != raw[mask]).all()
+        for table in (after.table, after.scored.table):
+            np.testing.assert_array_equal(getattr(table, column)[~mask], getattr(before.table, column)[~mask])
 
 
 def test_normals_without_photographs_score_like_the_same_normals_with_them(project: Project) -> None:
@@ -276,15 +279,16 @@ def test_test_samples_have_no_part_in_the_mapping(project: Project) -> None:
     assert _score_of(key, alone, alone.raw_scores) == _score_of(key, together, together.raw_scores)
 
 
-@pytest.mark.parametrize(("num_whole", "can"), [(2, True), (1, False), (0, False)])
-def test_too_few_whole_validation_normals_leave_scores_as_they_are(project: Project, num_whole: int, can: bool) -> None:
+def test_too_few_whole_validation_normals_leave_scores_as_they_are(project: Project) -> None:
     gone = project.rows("test", label=0)[:2]
-    project.take_photographs([*gone, *project.rows("val", label=0)[num_whole:]])
-    scored = project.scored()
-    mask = _of(project.store.index.keys[gone].tolist(), scored.table)
-    assert scored.rescaled.tolist() == (mask & can).tolist() and scored.num_scale_normals == num_whole
-    assert scored.num_rescaled == {"image": 2 * can} and scored.num_lacking == {"image": 2}
-    assert ((scored.table.scores != scored.scored.table.scores) == (mask & can)).all()
+    project.take_photographs(gone)
+    for num_whole, can in ((2, True), (1, False), (0, False)):
+        project.take_photographs(project.rows("val", label=0)[num_whole:])
+        scored = project.scored()
+        mask = _of(project.store.index.keys[gone].tolist(), scored.table)
+        assert scored.rescaled.tolist() == (mask & can).tolist() and scored.num_scale_normals == num_whole
+        assert scored.num_rescaled == {"image": 2 * can} and scored.num_lacking == {"image": 2}
+        assert ((scored.table.scores != scored.scored.table.scores) == (mask & can)).all()
 
 
 def test_where_nothing_is_lacking_there_is_no_further_pass(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -308,11 +312,11 @@ def test_a_part_of_the_photographs_that_is_gone_counts_as_it_does_for_the_model(
     """One block of several: the welds are not whole, and this model takes them for welds without photographs."""
     first, second = project.rows("test", label=0)[:2]
     project.take_photographs([first])
-    StoreWriter(project.store).report(project.photographs[0], second, Status.ABSENT, reason="no file")
+    lose(project.store, PHOTOGRAPHS[:1], [second])
     scored = project.scored()
     mask = _of(project.store.index.keys[[first, second]].tolist(), scored.table)
     assert (scored.rescaled == mask).all()
-    alone = project.by_way([second], Way("averaged", frozenset(project.photographs)))
+    alone = project.by_way([second], Way("averaged", frozenset(PHOTOGRAPHS)))
     (raw,) = next(iter(alone.values()))
     key = str(project.store.index.keys[second])
     assert _score_of(key, scored.scored.table, scored.scored.table.scores) == pytest.approx(raw, rel=1e-5)
