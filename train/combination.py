@@ -14,7 +14,7 @@ from ..metrics.ranking import auroc
 from ..wording import count_of
 
 Weighting = Literal["equal", "fit"] | tuple[float, ...]
-"""Alike, fitted, or as given."""
+"""What each model counts: all alike, as a fit to validation says, or these numbers."""
 
 Scores = Float64[np.ndarray, "samples members"]
 Labels = Integer[np.ndarray, " samples"]
@@ -125,16 +125,13 @@ def fit_weights(scores: Scores, labels: Labels) -> tuple[tuple[float, ...], floa
             "or give them: --weights 0.37,0.63."
         )
     num_members = scores.shape[1]
-    parts = next(parts for parts in _PARTS if parts == 1 or _num_weightings(num_members, parts) <= _MOST_TRIALS)
+    others = num_members - 1  # whose bars among the parts can stand in comb(parts + others, others) ways
+    parts = next(parts for parts in _PARTS if parts == 1 or comb(parts + others, others) <= _MOST_TRIALS)
     trials = np.array(list(_weightings(num_members, parts)), dtype=np.float64) / parts
     found = np.array([auroc(scores @ weights, labels) for weights in trials])
     best = trials[found == found.max()]
     nearest = best[np.square(best - 1 / num_members).sum(axis=1).argmin()]
     return tuple(nearest.tolist()), 1 / parts
-
-
-def _num_weightings(num_members: int, parts: int) -> int:
-    return comb(parts + num_members - 1, num_members - 1)
 
 
 def _weightings(num_members: int, parts: int) -> Iterator[list[int]]:

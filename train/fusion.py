@@ -174,7 +174,7 @@ def _finished_runs(settings: Settings, members: Sequence[str]) -> dict[str, Trai
 
 
 def _fused_settings(settings: Settings, runs: Mapping[str, TrainedRun], *, split: str) -> Settings:
-    """Those of the fused run: its recipe holds the members' recipes, and it scores as coarsely as the coarsest."""
+    """The fused run's settings: its recipe holds the members' recipes, and it scores as coarsely as the coarsest."""
     recipe = LateFusionSettings(
         members={name: run.settings.recipe for name, run in runs.items()},
         precision={name: run.precision for name, run in runs.items()},

@@ -98,7 +98,9 @@ def train(
     store = FeatureStore.open(settings.cache.path, split=split) if pool is None else pool.store.divided_by(split)
     require_features(store, recipe)
     samples = choose_samples(store, recipe, task=task, monitor=monitor)
-    model = _initial_model(recipe, store, seed=settings.train.seed)
+    # Built on the CPU, so that a seed gives the same weights on every device.
+    with seeded_global_rng(derived_seed(settings.train.seed, Purpose.WEIGHTS), device=torch.device("cpu")):
+        model = recipe.build(shapes_for(store, recipe))
     manifest = make_manifest(
         recipe,
         name=name,
@@ -160,12 +162,6 @@ def train(
         counts=manifest["counts"],
         seconds=time.monotonic() - started,
     )
-
-
-def _initial_model(recipe: Recipe, store: FeatureStore, *, seed: int) -> nn.Module:
-    """Built on the CPU, so that a seed gives the same weights on every device."""
-    with seeded_global_rng(derived_seed(seed, Purpose.WEIGHTS), device=torch.device("cpu")):
-        return recipe.build(shapes_for(store, recipe))
 
 
 def _say_who_takes_part(samples: ChosenSamples, store: FeatureStore, *, recipe: Recipe, task: Task) -> None:

@@ -18,7 +18,7 @@ Direction = Literal["max", "min"]
 """Which values of a figure are better."""
 
 Targets = Mapping[str, NDArray[Any]]
-"""What is to be predicted, one entry a row, by name; -1 where it is not known."""
+"""What is to be predicted, one entry a row, by name; -1 where it is not known, and NaN where it is no whole number."""
 
 LOSS = "val_loss"
 """The loss on those validation rows that training would take, which is measured whatever the task."""
@@ -64,20 +64,16 @@ class AnomalyTask:
     leaves_out = "defect"
 
     def training_rows(self, targets: Targets) -> Bool[np.ndarray, " row"]:
-        """The normals."""
         return np.asarray(targets["label"] == 0)
 
     def judged_rows(self, targets: Targets) -> Bool[np.ndarray, " row"]:
-        """Normals and defects."""
         return np.isin(targets["label"], (0, 1))
 
     def monitors(self) -> Mapping[str, Direction]:
-        """The AUROC needs defects, the loss does not."""
         return {"val_auroc": "max", LOSS: "min"}
 
     def obstacle(self, monitor: str, targets: Targets) -> str:
-        """An AUROC takes defects."""
-        if monitor == LOSS or (targets["label"] == 1).any():
+        if monitor == LOSS or (targets["label"] == 1).any():  # an AUROC takes defects, the loss does not
             return ""
         return (
             "it has no defects there with all features. Where all defects were recorded in one session, a split by "
@@ -86,7 +82,6 @@ class AnomalyTask:
         )
 
     def validate(self, prediction: Prediction, targets: Targets) -> Mapping[str, float | None]:
-        """The AUROC of the scores."""
         known = self.judged_rows(targets)
         labels, scores = targets["label"][known], prediction.score.float().cpu().numpy()[known]
         return {"val_auroc": auroc(scores, labels) if len(np.unique(labels)) == 2 else None}
@@ -104,19 +99,16 @@ class ClassificationTask:
         return np.asarray(targets["class"] >= 0)
 
     def judged_rows(self, targets: Targets) -> Bool[np.ndarray, " row"]:
-        """The same."""
         return self.training_rows(targets)
 
     def monitors(self) -> Mapping[str, Direction]:
-        """Macro F1 counts every class alike, however rare."""
         return {"val_accuracy": "max", "val_macro_f1": "max", LOSS: "min"}
 
     def obstacle(self, monitor: str, targets: Targets) -> str:
-        """None."""
         return ""
 
     def validate(self, prediction: Prediction, targets: Targets) -> Mapping[str, float | None]:
-        """Accuracy, and the mean of the F1 of each class that is there or is predicted."""
+        """Accuracy, and macro F1: the mean over each class that is there or is predicted, however rare."""
         if "logits" not in prediction.outputs:
             raise SettingsError(
                 "The recipe tells no classes apart, which train.task = classification asks for: choose another with "
@@ -157,7 +149,7 @@ def task_for(settings: TrainSettings, recipe: str, learns: Collection[str]) -> T
 
 
 def monitors_of(task: str) -> Mapping[str, Direction]:
-    """Those of the task of this name; none where a run was made for a task that is not known here."""
+    """The monitors of the task of this name; none where a run was made for a task that is not known here."""
     return _TASKS[task]().monitors() if task in _TASKS else {}
 
 

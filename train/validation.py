@@ -87,8 +87,8 @@ class Validator:
     def _losses(
         self, recipe: Measured, model: nn.Module, encodings: Encodings, targets: Mapping[str, Tensor]
     ) -> tuple[Float[Tensor, " rows"], Mapping[str, Float[Tensor, "_ dim"]]]:
-        """Of each row such as training takes the loss of its batch, and what is watched, on the host, of those that
-        have it.
+        """The loss of its batch for each row that training would take; and what is watched of these rows, on the host,
+        without rows that have none of it.
 
         Batches are as large as those of training: some losses compare rows.
         """

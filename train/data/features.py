@@ -71,7 +71,7 @@ def classes_of(store: FeatureStore, recipe: Recipe) -> Mapping[str, tuple[str, .
 
 
 def held_requests(store: FeatureStore, requests: Iterable[FeatureRequest]) -> tuple[FeatureRequest, ...]:
-    """Those arrays that batches have: all but what is asked for where it is held, and is not."""
+    """The requests without those that are made only where an array is held, and it is not."""
     return tuple(
         request for request in requests if not request.where_held or request.array in store.arrays(request.feature_set)
     )
@@ -153,7 +153,7 @@ class FeatureReader:
 
     @cached_property
     def _no_rows(self) -> Batch:
-        """What tells types and shapes."""
+        """A batch without rows, which tells types and shapes."""
         return self.read(np.empty(0, np.int64))
 
     @cached_property
@@ -164,6 +164,6 @@ class FeatureReader:
 
     @cached_property
     def _targets(self) -> Mapping[str, NDArray[np.generic]]:
-        """Those that are asked for, of each row of the store."""
+        """The targets that are asked for, one value a row of the store."""
         known = targets_of(self.store)
         return {name: known[name] for name in self.targets}

@@ -49,7 +49,6 @@ class ResidentFeatures:
 
     @property
     def device(self) -> torch.device:
-        """Where the tensors are."""
         return self.rows.device
 
     def part(self, start: int, stop: int) -> "ResidentFeatures":
@@ -225,7 +224,7 @@ class FeaturePool:
         return ResidentFeatures(wanted, torch.from_numpy(positions).to(self.device))
 
     def _lacking(self, needs: Needs) -> FeatureReader:
-        """Reads what is not held yet; an array too of which only the presence is not."""
+        """Reads what the pool does not hold yet; an array that it holds, too, where it lacks which rows have it."""
         held = self._held
         requests = [
             request

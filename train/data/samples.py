@@ -120,7 +120,7 @@ def split_rows(
 
     A feature set that a row may lack is one that the data set has no readable file for. A row that was not extracted
     yet is left out instead: it would otherwise be trained on as if its files were not there. Modalities that are
-    `untrained` do not matter: who has nothing else has nothing, and who lacks them lacks nothing.
+    `untrained` do not count: a row that has these alone is left out, and one that lacks these alone lacks nothing.
 
     Raises:
         NotFoundError: if the split is not there, or none of its rows can be used.
@@ -190,7 +190,7 @@ def _require_rows(
 
 @dataclass(frozen=True)
 class Twins:
-    """Of rows that were compared with others, those that share files with one of them: key by key.
+    """Rows that share files with one of the rows that they were compared with: the key of that one by their own.
 
     Attributes:
         same: most of the modalities that both have come from the same files: one recording under two names.
@@ -222,7 +222,7 @@ def find_twins(store: FeatureStore, rows: Rows, others: Rows, *, recipe: Recipe)
 
 
 def in_pairs(twins: Mapping[str, str]) -> str:
-    """Who is whom, in words: the first few."""
+    """The first few pairs of names, in words."""
     return shortened([f"{key} = {other}" for key, other in twins.items()], most=3)
 
 

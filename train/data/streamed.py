@@ -26,10 +26,10 @@ class Copies(Protocol):
     """Knows when the device has copied a buffer."""
 
     def asked_for(self) -> None:
-        """The copies that the device was asked for until now are those that count."""
+        """Mark the copies that the device was asked for until now."""
 
     def wait(self) -> None:
-        """Until they are made."""
+        """Wait until the marked copies are made."""
 
 
 class CudaCopies:
@@ -40,11 +40,9 @@ class CudaCopies:
         self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
 
     def asked_for(self) -> None:
-        """The copies that the device was asked for until now are those that count."""
         self._event.record(torch.cuda.current_stream(self._device))
 
     def wait(self) -> None:
-        """Until they are made."""
         self._event.synchronize()
 
 
@@ -83,11 +81,9 @@ class NewMemory:
     device: torch.device
 
     def read(self, rows: Rows) -> Staged:
-        """Read these rows of the store."""
         return Staged(self.reader.read(rows))
 
     def deliver(self, staged: Staged) -> Batch:
-        """The batch on the device."""
         return mapped(lambda tensor: tensor.to(self.device), staged.batch)
 
 
@@ -104,15 +100,14 @@ class ReusedBuffers:
     device: torch.device
 
     def read(self, rows: Rows) -> Staged:
-        """Read these rows of the store."""
         buffer = self.free.popleft()
         buffer.copies.wait()
         batch = mapped(lambda tensor: tensor[: len(rows)], buffer.memory)
         return Staged(self.reader.read(rows, out=batch), buffer)
 
     def deliver(self, staged: Staged) -> Batch:
-        """The batch on the device; the copy is under way, and whatever the device does next waits for it."""
         assert staged.buffer is not None
+        # The copy is under way when this returns, and whatever the device does next waits for it.
         delivered = mapped(lambda tensor: tensor.to(self.device, non_blocking=True), staged.batch)
         staged.buffer.copies.asked_for()
         self.free.append(staged.buffer)

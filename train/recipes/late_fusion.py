@@ -133,7 +133,6 @@ class LateFusionRecipe:
         )
 
     def advice(self, missing: Sequence[str], *, held: Sequence[str]) -> str:
-        """What each member that lacks something advises."""
         found = []
         for member in self.members:
             own = [name for name in missing if name in member.recipe.needs().names]

@@ -94,5 +94,5 @@ class Limited(Protocol):
 
 
 def limits_of(recipe: Recipe, modalities: Collection[str]) -> str:
-    """As `Limited.limits`, of any recipe."""
+    """What `limits` says of a recipe that has it; "" of any other."""
     return recipe.limits(modalities) if isinstance(recipe, Limited) else ""

@@ -84,7 +84,7 @@ class VectorRecipe:
         return shape[-1]
 
     def training_vectors(self, batches: Iterable[Batch]) -> Iterator[Float[Tensor, "vectors width"]]:
-        """Those of each batch, without padding.
+        """The vectors of each batch, without padding.
 
         Raises:
             TrainingError: if one is not finite.
@@ -100,7 +100,7 @@ class VectorRecipe:
             yield learned
 
     def vectors(self, batch: Batch) -> tuple[Float[Tensor, "batch *axes width"], Bool[Tensor, " batch *axes"]]:
-        """Those of each row, no axis between where they are pooled, and which of them there are."""
+        """The vectors of each row, and which of them are no padding; where they are pooled, a row has one."""
         values = batch.features[self._array.name]
         real = self._real(batch, values)
         if values.ndim == 2 or not self.pooled:
@@ -132,7 +132,6 @@ class VectorDetector(VectorRecipe, ABC):
         self.pooled = settings.vectors == "mean"
 
     def build(self, shapes: Shapes) -> nn.Module:
-        """As wide as the vectors."""
         return self.module(self.width(shapes))
 
     @abstractmethod

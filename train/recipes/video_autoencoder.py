@@ -78,14 +78,12 @@ class VideoAutoencoderRecipe:
         )
 
     def advice(self, missing: Sequence[str], *, held: Sequence[str]) -> str:
-        """How to have the frames."""
         return (
             "Add them to the same store, beside what it holds: `weldcache extract --config video_ae`, or with frames "
             "among extract.features; if they are there under another name: --set recipe.frames=<name>."
         )
 
     def build(self, shapes: Shapes) -> Autoencoder:
-        """As wide as the embeddings."""
         width = shapes[self._frames.name][-1]
         return Autoencoder(width, hidden=self._settings.hidden, bottleneck=self._settings.bottleneck)
 
@@ -109,7 +107,6 @@ class VideoAutoencoderRecipe:
         return Losses(self.predict(model, encodings).score.mean(), watched={"code": encodings["code"]})
 
     def predict(self, model: nn.Module, encodings: Encodings) -> Prediction:
-        """Mean squared error of each row."""
         return Prediction(reconstruction_error(encodings["rebuilt"], encodings["target"]))
 
     def _vectors(self, batch: Batch) -> Float[Tensor, "batch width"]:

@@ -204,7 +204,7 @@ def origin_of(run: RunFolder) -> dict[str, Any]:
 
 
 def deciding_settings(settings: Settings) -> dict[str, Any]:
-    """Those settings that decide what training gives, by section, as JSON values."""
+    """The settings that decide what training gives, by section, as JSON values."""
     sections = {name: getattr(settings, name).model_dump(mode="json") for name in _SECTIONS}
     sections["train"] = {name: value for name, value in sections["train"].items() if name not in _HARMLESS}
     return sections

@@ -61,7 +61,7 @@ class TrainedRun:
 
     @property
     def weights(self) -> tuple[Weights, ...]:
-        """Which weights it has; one that was fitted has those alone that it ships."""
+        """The weights that it has: one that was fitted has no others than those that it ships."""
         return weights_of(self.recipe)
 
     def divided(self, store: FeatureStore) -> FeatureStore:

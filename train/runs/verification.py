@@ -61,17 +61,13 @@ def verification_lines(check: Check) -> Iterator[str]:
 def as_json(check: Check) -> dict[str, Any]:
     """As JSON values; `sealed` says whether an edit would be noticed."""
     faults = [finding.evidence for finding in check.findings if finding.severity == "error"]
-    return {"name": check.name, "faults": faults, "sealed": not any(map(_is_of_seal, check.findings))}
+    return {"name": check.name, "faults": faults, "sealed": all(finding.check != "seal" for finding in check.findings)}
 
 
 def _check(name: str, looked_at: str, faults: Iterable[str], *, sealed: bool) -> Check:
     findings = [Finding("files", "error", fault, "") for fault in dict.fromkeys(faults)]
     unsealed = Finding("seal", "note", f"it {UNSEALED}.", "")
     return Check(name, looked_at, findings if sealed else [*findings, unsealed])
-
-
-def _is_of_seal(finding: Finding) -> bool:
-    return finding.check == "seal"
 
 
 def _checks(run: RunFolder) -> Iterator[Callable[[], object]]:

@@ -42,7 +42,6 @@ class CausalFilmRecipe:
         )
 
     def advice(self, missing: Sequence[str], *, held: Sequence[str]) -> str:
-        """Which blocks there are and how to have others, or where the other modalities come from."""
         return self._features.advice(missing, held=held)
 
     def limits(self, modalities: Collection[str]) -> str:
