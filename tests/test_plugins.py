@@ -1,9 +1,10 @@
-"""Sources, recipes and judges of other packages: the example that is shipped, and packages that cannot be used."""
+"""What other packages bring: the example that is shipped, and packages that cannot be used."""
 
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,12 +13,16 @@ import pytest
 import torch
 
 from weldcache.configs.section import installed
-from weldcache.errors import SettingsError
+from weldcache.errors import DecodeError, SettingsError
 from weldcache.evaluate.judge import Judge
 from weldcache.evaluate.settings import JUDGES
-from weldcache.extract.settings import SOURCES
-from weldcache.extract.sources.source import Source
+from weldcache.extract.backbones.load import BackboneLoader
+from weldcache.extract.backbones.pretrained import Placement
+from weldcache.extract.features.kind import Encoder, Tools
+from weldcache.extract.settings import KINDS, SOURCES
+from weldcache.extract.sources.source import Sample, Source
 from weldcache.tests.evaluate.contract import JudgeContract
+from weldcache.tests.extract.features.contract import FeatureKindContract
 from weldcache.tests.extract.sources.contract import SourceContract
 from weldcache.tests.train.recipes.contract import RecipeContract
 from weldcache.train.recipes.recipe import Recipe
@@ -27,8 +32,8 @@ from weldcache.train.types import Batch, Shapes
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = """
 data: {source: readings, root: .}
-features: {readings: {kind: vector, stream: readings, size: 4}}
-extract: {features: [readings]}
+features: {statistics: {kind: statistics, stream: readings}}
+extract: {features: [statistics]}
 recipe: {name: standard_score}
 evaluate: {judge: worst_first}
 """
@@ -90,8 +95,30 @@ class TestReadings(SourceContract):
 
 
 @pytest.mark.usefixtures("example")
+class TestStatistics(FeatureKindContract):
+    def encoder(self, root: Path) -> Encoder:
+        backbones = BackboneLoader(
+            placement=Placement(device=torch.device("cpu"), dtype=torch.float32), demo_folder=root, demo_seed=0
+        )
+        tools = Tools(backbones, "float32", TestReadings().make(root))
+        encoder: Encoder = KINDS.code("statistics")("numbers", KINDS.section("statistics")(), tools)
+        return encoder
+
+    def samples(self, root: Path) -> Sequence[Sample]:
+        return TestReadings().make(root).samples()[:2]
+
+    @pytest.mark.parametrize("written", ["1.5", "one two", "1 inf"])
+    def test_what_is_no_reading_is_told_with_its_file(self, root: Path, loaded: Encoder, written: str) -> None:
+        sample = self.samples(root)[0]
+        (path,) = sample.files["readings"]
+        path.write_text(written)
+        with pytest.raises(DecodeError, match=re.escape(str(path))):
+            loaded.reader(sample)
+
+
+@pytest.mark.usefixtures("example")
 class TestStandardScore(RecipeContract):
-    shapes: ClassVar[Shapes] = {"readings/values": (4,)}
+    shapes: ClassVar[Shapes] = {"statistics/values": (4,)}
 
     def recipe(self) -> Recipe:
         recipe: Recipe = RECIPES.code("standard_score")(RECIPES.section("standard_score")())
@@ -100,7 +127,7 @@ class TestStandardScore(RecipeContract):
     def rows(self, num: int, *, seed: int, unusual: bool = False) -> Batch:
         values = torch.randn(num, 4, generator=torch.Generator().manual_seed(seed))
         values[:, 1] += 8.0 * unusual
-        return Batch({"readings/values": values})
+        return Batch({"statistics/values": values})
 
 
 @pytest.mark.usefixtures("example")
@@ -115,7 +142,7 @@ class TestWorstFirst(JudgeContract):
 
 
 @pytest.mark.usefixtures("example")
-def test_a_package_brings_source_recipe_and_judge(
+def test_a_package_brings_source_kind_recipe_and_judge(
     tmp_path: Path, weldcache: Run, facts_of: Callable[[Path], dict[str, Any]]
 ) -> None:
     write_readings(tmp_path)
@@ -128,7 +155,7 @@ def test_a_package_brings_source_recipe_and_judge(
     assert "Look at these first" in outcome.out
     assert facts_of(tmp_path / "runs/first/report.json")["auroc"]["value"] > 0.95
     explained = weldcache("config", "explain", "recipe.feature", folder=tmp_path)
-    assert explained.code == 0 and 'here: "readings"' in explained.out
+    assert explained.code == 0 and 'here: "statistics"' in explained.out
     assert "standard_score" in weldcache("config", "explain", "recipe.name", folder=tmp_path).out
     told = weldcache("eval", "--set", "evaluate.judge=anomaly", folder=tmp_path)  # by a calibration of its own
     assert told.code == 0 and "Look at these first" not in told.out
@@ -139,7 +166,7 @@ def test_a_package_brings_source_recipe_and_judge(
 def test_the_page_on_extending_shows_the_example_as_it_is() -> None:
     page = (ROOT / "docs" / "extending.md").read_text()
     folder = ROOT / "examples" / "weldcache_example"
-    for path in ("pyproject.toml", *(f"weldcache_example/{name}.py" for name in ("source", "recipe", "judge"))):
+    for path in ("pyproject.toml", *(f"weldcache_example/{name}.py" for name in ("source", "kind", "recipe", "judge"))):
         assert f"\n{(folder / path).read_text()}```\n" in page, path
     assert f"```yaml{SETTINGS}```" in page
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+import torch
 from jaxtyping import Float32
 from torch import Tensor
 
@@ -116,6 +117,36 @@ class Encoder(Protocol):
     def flops(self, prepared: Prepared, *, feature_sets: frozenset[str]) -> int:
         """Floating-point operations that one sample takes; a multiply-add counts as two."""
         ...
+
+
+class StoredAsRead:
+    """An encoder without a backbone: the arrays of its one feature set are what the reader prepares under their names.
+
+    `decoding` and the libraries `decoders` are what changes the numbers, see `made_by`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        reader: Reader,
+        arrays: Sequence[ArraySpec],
+        *,
+        decoding: Mapping[str, object],
+        decoders: Sequence[str] = (),
+    ) -> None:
+        self.reader = reader
+        self.specs = [FeatureSetSpec(name, arrays, made_by(None, decoding=decoding, decoders=decoders))]
+
+    def load(self) -> None:
+        pass  # there are no weights
+
+    def encode(self, prepared: Sequence[Prepared], *, feature_sets: frozenset[str]) -> Features:
+        names = [array.name for array in self.specs[0].arrays]
+        stacked = {name: torch.stack([item.tensors[name] for item in prepared]) for name in names}
+        return dict.fromkeys(feature_sets, stacked)
+
+    def flops(self, prepared: Prepared, *, feature_sets: frozenset[str]) -> int:
+        return 0  # none worth counting
 
 
 @runtime_checkable

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from ...cache.arrays import ArraySpec, FeatureSetSpec
+from ...cache.arrays import ArraySpec
 from ...errors import DecodeError, NotFoundError, SettingsError
 from ..decode.sensor import decode_sensors
 from ..decode.sensor_rows import columns_of_numbers
 from ..sources.source import Sample, SeriesFormat, series_told
-from .kind import Features, Prepared, StreamReader, Tools, arc_on_array, made_by
+from .kind import Prepared, StoredAsRead, StreamReader, Tools, arc_on_array
 from .settings import SeriesSettings
 
 
@@ -30,7 +30,7 @@ class SeriesReader(StreamReader):
         return Prepared(tensors, notes=series.notes)
 
 
-class SeriesEncoder:
+class SeriesEncoder(StoredAsRead):
     """Stores what was read: normalisation belongs to stage two, which knows what is normal.
 
     `series` is what is read, `told` what the data set's source says of the files, if it does.
@@ -39,7 +39,6 @@ class SeriesEncoder:
     def __init__(
         self, name: str, settings: SeriesSettings, series: SeriesFormat, *, told: SeriesFormat | None = None
     ) -> None:
-        self.reader = SeriesReader(settings, series)
         steps, channels = settings.num_steps, list(series.channels)
         values = ArraySpec(
             "values", (steps, len(channels)), ("step", "channel"), "float32", attributes={"channels": channels}
@@ -51,19 +50,7 @@ class SeriesEncoder:
             decoding["limits"] = [None if math.isinf(limit) else limit for limit in series.limits]
         if series.clock != (SeriesFormat.clock if told is None else told.clock):
             decoding["clock"] = series.clock
-        arrays = [values, times, arc_on_array()]
-        self.specs = [FeatureSetSpec(name, arrays, made_by(None, decoding=decoding))]
-
-    def load(self) -> None:
-        pass  # there are no weights
-
-    def encode(self, prepared: Sequence[Prepared], *, feature_sets: frozenset[str]) -> Features:
-        names = [array.name for array in self.specs[0].arrays]
-        stacked = {name: torch.stack([item.tensors[name] for item in prepared]) for name in names}
-        return dict.fromkeys(feature_sets, stacked)
-
-    def flops(self, prepared: Prepared, *, feature_sets: frozenset[str]) -> int:
-        return 0  # none worth counting
+        super().__init__(name, SeriesReader(settings, series), [values, times, arc_on_array()], decoding=decoding)
 
 
 def make(name: str, settings: SeriesSettings, tools: Tools) -> SeriesEncoder:

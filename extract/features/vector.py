@@ -1,15 +1,14 @@
 """Numbers that the data set gives itself, through no decoder and no backbone."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from ...cache.arrays import ArraySpec, FeatureSetSpec
+from ...cache.arrays import ArraySpec
 from ...errors import DecodeError
 from ..sources.source import Sample
-from .kind import Features, Prepared, StreamReader, Tools, made_by
+from .kind import Prepared, StoredAsRead, StreamReader, Tools
 from .settings import VectorSettings
 
 
@@ -38,23 +37,12 @@ class VectorReader(StreamReader):
         return Prepared({"values": values})
 
 
-class VectorEncoder:
+class VectorEncoder(StoredAsRead):
     """Stores the numbers as they are: scaling belongs to stage two, which knows what is normal."""
 
     def __init__(self, name: str, settings: VectorSettings) -> None:
-        self.reader = VectorReader(settings)
         arrays = [ArraySpec("values", (settings.size,), ("dim",), "float32", distinct=False)]
-        self.specs = [FeatureSetSpec(name, arrays, made_by(None, decoding={"size": settings.size}))]
-
-    def load(self) -> None:
-        pass  # there are no weights
-
-    def encode(self, prepared: Sequence[Prepared], *, feature_sets: frozenset[str]) -> Features:
-        values = torch.stack([item.tensors["values"] for item in prepared])
-        return {name: {"values": values} for name in feature_sets}
-
-    def flops(self, prepared: Prepared, *, feature_sets: frozenset[str]) -> int:
-        return 0
+        super().__init__(name, VectorReader(settings), arrays, decoding={"size": settings.size})
 
 
 def make(name: str, settings: VectorSettings, tools: Tools) -> VectorEncoder:

@@ -2,8 +2,9 @@
 
 import re
 import unicodedata
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Annotated
 
 from pydantic import Field
@@ -98,3 +99,21 @@ def target_specs(samples: Sequence[Sample]) -> tuple[TargetSpec, ...]:
     classes = tuple(sorted(labels, key=lambda name: (labels[name] != NORMAL, name)))
     specs = (LABEL,) if any("label" in sample.targets for sample in samples) else ()
     return (*specs, TargetSpec("class", "int16", classes=classes)) if classes else specs
+
+
+class ClassSource(ABC):
+    """What sources share whose targets are `label` and `class`: they list their samples once."""
+
+    @abstractmethod
+    def list_samples(self) -> Sequence[Sample]:
+        """As `Source.samples`."""
+
+    def samples(self) -> Sequence[Sample]:
+        return self._listed
+
+    def targets(self) -> Sequence[TargetSpec]:
+        return target_specs(self._listed)
+
+    @cached_property
+    def _listed(self) -> Sequence[Sample]:
+        return self.list_samples()

@@ -9,18 +9,16 @@ ground_truth/scratch/b_mask.png  where b.png is defective
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
 from pydantic import Field
 
-from ...cache.targets import TargetSpec
 from ...errors import NotFoundError
 from ...progress import say
 from ...wording import count_of, shortened
 from ..settings import SOURCE
-from .classes import ClassSettings, is_any_defect, target_specs, targets_of_classes
+from .classes import ClassSettings, ClassSource, is_any_defect, targets_of_classes
 from .group_split import SPLIT_WORDS, SplitSettings, draw_splits, draw_validation
 from .listing import PICTURE_FORMATS, PictureTree
 from .source import Sample, Split
@@ -46,7 +44,7 @@ class _Found:
 
 
 @dataclass(frozen=True)
-class FolderSource:
+class FolderSource(ClassSource):
     """One sample a picture, or a folder of views, in the order of keys.
 
     What no folder says is drawn by `split_seed`: validation from train, or all splits where none is there.
@@ -55,14 +53,7 @@ class FolderSource:
     noun: ClassVar[str] = "picture"
     settings: FolderSettings
 
-    def targets(self) -> Sequence[TargetSpec]:
-        return target_specs(self._samples)
-
-    def samples(self) -> Sequence[Sample]:
-        return self._samples
-
-    @cached_property
-    def _samples(self) -> Sequence[Sample]:
+    def list_samples(self) -> Sequence[Sample]:
         root, tree = self.settings.root, PictureTree(self.settings.root)
         found, masks = sorted(_find(tree), key=lambda each: each.key), tree.masks(root / _MASKS)
         if not found:

@@ -17,14 +17,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ...cache.targets import DEFECT, NORMAL, TargetSpec, TargetValue
+from ...cache.targets import DEFECT, NORMAL, TargetValue
 from ...configs.section import Like, PlainName
 from ...documents import decoded, read_regular_file
 from ...errors import NotFoundError, SourceError, reason_of
 from ...progress import say
 from ...wording import brief, count_of, listed, nearest_hint
 from ..settings import SOURCE
-from .classes import GOOD, ClassSettings, is_one_of, is_unlabelled, target_specs, targets_of_classes
+from .classes import GOOD, ClassSettings, ClassSource, is_one_of, is_unlabelled, targets_of_classes
 from .group_split import SPLIT_WORDS, SplitSettings, draw_splits
 from .listing import composed
 from .source import Sample, Split
@@ -85,7 +85,7 @@ class _Row:
 
 
 @dataclass(frozen=True)
-class TableSource:
+class TableSource(ClassSource):
     """One sample a row, in their order; splits are drawn by group where no column says them."""
 
     settings: TableSettings
@@ -94,18 +94,11 @@ class TableSource:
     def noun(self) -> str:
         return self.settings.noun
 
-    def targets(self) -> Sequence[TargetSpec]:
-        return target_specs(self._samples)
-
-    def samples(self) -> Sequence[Sample]:
-        return self._samples
-
     @cached_property
     def _path(self) -> Path:
         return self.settings.root / self.settings.table
 
-    @cached_property
-    def _samples(self) -> Sequence[Sample]:
+    def list_samples(self) -> Sequence[Sample]:
         settings = self.settings
         rows = list(_read(self._path))
         if not rows:

@@ -15,7 +15,7 @@ class StandardScoreSettings(RecipeSettings):
     """Distance from the mean in standard deviations."""
 
     name: Literal["standard_score"] = Field("standard_score", description="What is learned, and how it predicts.")
-    feature: str = Field("readings", description="Feature of the kind vector that it looks at.")
+    feature: str = Field("statistics", description="Feature that it looks at: one with an array `values`.")
 
 
 class StandardScoreRecipe:
@@ -30,7 +30,7 @@ class StandardScoreRecipe:
         return Needs((self._values,), modalities={self._values.feature_set: (self._values.feature_set,)})
 
     def advice(self, missing: Sequence[str], *, held: Sequence[str]) -> str:
-        return "Choose a feature of the kind vector that is there, with --set recipe.feature=NAME."
+        return "Choose a feature of the kind statistics or vector that is there, with --set recipe.feature=NAME."
 
     def build(self, shapes: Shapes) -> nn.Module:
         model = nn.Module()

@@ -3,16 +3,14 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
-from ....cache.targets import TargetSpec
 from ....errors import NotFoundError, SourceError
 from ....progress import say
-from ..classes import target_specs
+from ..classes import ClassSource
 from ..group_split import check_fractions, split_groups
 from ..listing import composed
 from ..source import Sample, SeriesFormat, Split
@@ -33,7 +31,7 @@ class _Run:
 
 
 @dataclass(frozen=True)
-class FolderSource:
+class FolderSource(ClassSource):
     """One sample a run, in the order of keys: found by their names, which also give the class; splits by session.
 
     The session of a run is the folder that holds it, by its path below good_weld/ or defect_data_weld/: a session
@@ -48,17 +46,10 @@ class FolderSource:
     test_fraction: float
     split_seed: int
 
-    def samples(self) -> Sequence[Sample]:
-        return self._samples
-
-    def targets(self) -> Sequence[TargetSpec]:
-        return target_specs(self._samples)
-
     def series(self) -> Mapping[str, SeriesFormat]:
         return {"sensor": WELDING_MACHINE}
 
-    @cached_property
-    def _samples(self) -> Sequence[Sample]:
+    def list_samples(self) -> Sequence[Sample]:
         check_fractions(self.val_fraction, self.test_fraction)
         runs = sorted(self._find_runs(), key=lambda run: run.key)
         splits = self._split(runs)

@@ -6,16 +6,14 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import ClassVar, Literal
 
-from ....cache.targets import TargetSpec
 from ....documents import decoded, read_regular_file
 from ....errors import NotFoundError, SourceError, reason_of
 from ....progress import say
 from ....wording import brief, count_of, shortened
-from ..classes import target_specs
+from ..classes import ClassSource
 from ..listing import composed
 from ..source import SPLITS, Sample, SeriesFormat, Split
 from .classes import CLASS_NAMES, GOOD, WeldsSettings, class_code_of, class_name_of, is_unlabelled
@@ -33,7 +31,7 @@ _DEFAULTS = WeldsSettings()
 
 
 @dataclass(frozen=True)
-class ManifestSource:
+class ManifestSource(ClassSource):
     """A folder with a manifest.csv; the manifest says what there should be, the folders what there is.
 
     One sample a row, in the manifest's order; what a row's folder lacks is in `absent`.
@@ -46,17 +44,10 @@ class ManifestSource:
     unlabelled: Literal["refuse", "leave_out"] = _DEFAULTS.unlabelled
     run_codes: Literal["auto", "check", "ignore"] = _DEFAULTS.run_codes
 
-    def samples(self) -> Sequence[Sample]:
-        return self._samples
-
-    def targets(self) -> Sequence[TargetSpec]:
-        return target_specs(self._samples)
-
     def series(self) -> Mapping[str, SeriesFormat]:
         return {"sensor": WELDING_MACHINE}
 
-    @cached_property
-    def _samples(self) -> Sequence[Sample]:
+    def list_samples(self) -> Sequence[Sample]:
         path = self.root / MANIFEST_NAME
         rows = list(_read_rows(path))
         if not rows:
