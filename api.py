@@ -7,58 +7,74 @@
     run = api.train(settings)
     api.evaluate(settings).report
     api.scores(run, split="test").groupby("class")["score"].describe()
+    api.runs(settings)
 
-Every function raises a `WeldcacheError` whose message says what is wrong, where, and what to do.
+Every function raises a `WeldcacheError` whose message says what is wrong, where, and what to do. Without `settings`,
+those of the folder here are meant.
 """
 
+import json
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from torch import Tensor
 
 from . import settings as settings_files
-from .cache.arrays import ArraySpec
-from .cache.splits import OFFICIAL
-from .cache.status import Status
+from .cache.exchange import export_hdf5, import_hdf5
+from .cache.sample_table import Store
+from .cache.splits import OFFICIAL, Split
+from .cache.splitting import Dealing, split_store
 from .cache.store import FeatureStore
-from .cache.targets import Target
-from .cache.tensors import read_tensor
+from .cache.verification.outcome import Verification
 from .configs.layers import Layer
-from .errors import NotFoundError, WeldcacheError
-from .evaluate.pipeline import Evaluation, calibrate, scorer_of
+from .errors import WeldcacheError
+from .evaluate.judge import headline_of
+from .evaluate.pipeline import Evaluation, calibrate, score_samples
 from .evaluate.pipeline import evaluate as judge
-from .evaluate.scoring import AVERAGED, RAW
+from .evaluate.trials.bench import Bench
+from .evaluate.trials.bench import bench as run_bench
+from .evaluate.trials.variant_list import load_variant_list
+from .extract.estimation.estimate import Estimate, estimate
 from .extract.pipeline import ExtractSummary
 from .extract.pipeline import extract as fill_store
+from .extract.verification.verify import verify as verify_store
 from .settings import Settings
-from .train.data.samples import split_rows
+from .train.fusion import fuse as fuse_runs
 from .train.pipeline import train as train_run
+from .train.runs.catalogue import list_runs
 from .train.runs.names import find_run
 from .train.runs.trained_run import TrainedRun
 from .train.runs.trained_run import load_run as read_run
-from .wording import nearest_hint
 
 __all__ = [
+    "Bench",
+    "Dealing",
+    "Estimate",
     "Evaluation",
     "ExtractSummary",
     "Settings",
+    "Split",
     "Store",
     "TrainedRun",
+    "Verification",
     "WeldcacheError",
+    "bench",
     "evaluate",
+    "export_store",
     "extract",
+    "fuse",
+    "import_store",
     "load_run",
     "load_settings",
     "open_store",
+    "plan",
+    "runs",
     "scores",
+    "split",
     "train",
+    "verify",
 ]
 
 
@@ -78,12 +94,25 @@ def load_settings(
         NotFoundError: if `config` is neither a preset nor a file.
     """
     here = Path(folder)
-    plain = {
-        name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in (changes or {}).items()
-    }
-    layer = Layer.of_keys(plain, origin="changes", folder=here.absolute())
+    layer = Layer.of_keys(_plain(changes), origin="changes", folder=here.absolute())
     named = None if config is None else os.fspath(config)
     return settings_files.load_settings(named, layers=[layer], folder=here)
+
+
+def plan(
+    settings: Settings | None = None,
+    *,
+    split: Literal["train", "val", "test", "all"] = "all",
+    measure: bool = True,
+    refresh: bool = False,
+) -> Estimate:
+    """`weldcache plan`: what `extract` would do and cost; without `measure` rows and bytes alone, in no time.
+
+    Raises:
+        NotFoundError: if there is no data set, or nothing of the split.
+        FingerprintError: if the store was made from something else.
+    """
+    return estimate(settings or load_settings(), split=split, measure=measure, refresh=refresh)
 
 
 def extract(
@@ -93,7 +122,7 @@ def extract(
     refresh: bool = False,
     relabel: bool = False,
 ) -> ExtractSummary:
-    """`weldcache extract`: bring the samples into the store that the settings name (None: those of the folder here).
+    """`weldcache extract`: bring the samples into the store that the settings name.
 
     What could not be read is in the summary's notes, and raises nothing.
 
@@ -103,6 +132,56 @@ def extract(
         StoreError: if the disk is too small, or refuses a write.
     """
     return fill_store(settings or load_settings(), split=split, refresh=refresh, relabel=relabel)
+
+
+def verify(
+    settings: Settings | None = None, *, live: int = 0, seed: int = 0, sources: bool = True, mend: bool = False
+) -> Verification:
+    """`weldcache verify`: whether the store can be trusted; `trustworthy` says it, and `findings` why not.
+
+    `live` samples are computed again and compared; `sources`: whether the data set's files are looked at; `mend` marks
+    what is damaged as missing.
+
+    Raises:
+        NotFoundError: if there is no store, or no data set where `live` needs one.
+        BusyError: if somebody else writes to a store that is to be mended.
+    """
+    return verify_store(settings or load_settings(), live=live, seed=seed, sources=sources, mend=mend)
+
+
+def split(
+    name: str, dealing: Dealing | None = None, *, settings: Settings | None = None, overwrite: bool = False
+) -> list[Split]:
+    """`weldcache split`: deal the store's rows anew (None: whole groups, a fifth each for val and test).
+
+    Of folds there are as many splits as folds, `name_1` and so on; {"train.split": name} trains by one.
+
+    Raises:
+        OutputExistsError: if there is a split of that name, and it is not to be overwritten.
+        SettingsError: if there is nothing by that name to deal by, or too little of it.
+    """
+    return split_store((settings or load_settings()).cache.path, name, dealing or Dealing(), overwrite=overwrite)[1]
+
+
+def export_store(to: str | os.PathLike[str], *, settings: Settings | None = None, overwrite: bool = False) -> Path:
+    """`weldcache export`: write the store to one HDF5 file, and return where that is.
+
+    Raises:
+        OutputExistsError: if the file is there, and is not to be overwritten.
+        StoreError: if the store is damaged, or the disk refuses the write.
+    """
+    export_hdf5(FeatureStore.open((settings or load_settings()).cache.path), Path(to), overwrite=overwrite)
+    return Path(to)
+
+
+def import_store(file: str | os.PathLike[str], *, settings: Settings | None = None) -> Store:
+    """`weldcache import`: make the store from a file that `export_store` wrote, bit for bit.
+
+    Raises:
+        OutputExistsError: if there is something already where the store would be.
+        StoreError: if the file is damaged or cut short; nothing is left behind then.
+    """
+    return Store(import_hdf5(Path(file), (settings or load_settings()).cache.path))
 
 
 def train(settings: Settings | None = None, *, run: str | None = None, overwrite: bool = False) -> TrainedRun:
@@ -120,6 +199,74 @@ def train(settings: Settings | None = None, *, run: str | None = None, overwrite
     ).run
     calibrate(trained)
     return read_run(trained.path)
+
+
+def fuse(
+    *members: str,
+    settings: Settings | None = None,
+    run: str | None = None,
+    weights: Literal["equal", "fit"] | Sequence[float] = "equal",
+    overwrite: bool = False,
+) -> TrainedRun:
+    """`weldcache fuse`: one run from the scores of others; `weights` alike, as separates validation best, or given.
+
+    Raises:
+        NotFoundError: if a member is not there or not finished.
+        SettingsError: if there are fewer than two members, or the weights are not for them.
+        TrainingError: if members were validated on other samples.
+    """
+    weighting = weights if weights == "equal" or weights == "fit" else tuple(map(float, weights))
+    fused = fuse_runs(
+        settings or load_settings(),
+        members=members,
+        weighting=weighting,
+        run_name=run,
+        overwrite=overwrite,
+        command="weldcache.api.fuse()",
+    ).run
+    calibrate(fused)
+    return read_run(fused.path)
+
+
+def bench(
+    variants: str | os.PathLike[str],
+    *,
+    changes: Mapping[str, Any] | None = None,
+    seeds: Sequence[int] | None = None,
+    split: Literal["val", "test"] = "test",
+    overwrite: bool = False,
+    keep_weights: bool = False,
+) -> Bench:
+    """`weldcache bench`: train a list of variants, shipped or a YAML file, with several seeds, and compare them.
+
+    `changes` are settings of all variants by dotted name, `seeds` None those of the list. What is done already is not
+    repeated. `pd.DataFrame(bench.document["variants"])` is its table; one that failed is in it, and raises nothing.
+
+    Raises:
+        NotFoundError: if there is no such list or no store.
+        SettingsError: if the list does not go together with the settings, or its variants have several judges.
+        OutputExistsError: if a trial is there already that asks for something else.
+    """
+    return run_bench(
+        load_variant_list(os.fspath(variants)),
+        overrides=[f"{name}={json.dumps(value)}" for name, value in _plain(changes).items()],
+        seeds=seeds,
+        split=split,
+        overwrite=overwrite,
+        keep_weights=keep_weights,
+        command="weldcache.api.bench()",
+    )
+
+
+def runs(settings: Settings | None = None, *, nested: bool = False) -> pd.DataFrame:
+    """`weldcache runs list`: one line a run by its name, the newest last; `nested` with those of a bench.
+
+    `val_auroc` and the like are of the best epoch, `test_auroc` with `_low` and `_high` of the report on test.
+    """
+    entries = list_runs((settings or load_settings()).runs.folder, nested=nested, headlines=headline_of)
+    return pd.DataFrame(
+        [entry.as_row() for entry in entries], index=pd.Index([entry.name for entry in entries], name="run")
+    )
 
 
 def load_run(name: str | None = None, *, settings: Settings | None = None) -> TrainedRun:
@@ -167,15 +314,7 @@ def scores(
         NotFoundError: if there is no such store or split, or it has no sample that can be scored.
         FingerprintError: if the store holds other features than the run was trained on.
     """
-    scorer = scorer_of(run, cache=None if cache is None else Path(cache), device=device)
-    rows = split_rows(scorer.store, split, recipe=run.recipe, untrained=run.untrained).usable
-    found = scorer(rows, scorer.plain_ways)
-    samples = Store(scorer.store).samples.iloc[rows]
-    told = pd.concat([samples["index"], samples["targets"], samples["attributes"]], axis=1)
-    told["score"] = found[AVERAGED]
-    if RAW in found:
-        told["raw_weights_score"] = found[RAW]
-    return told
+    return score_samples(run, split=split, cache=None if cache is None else Path(cache), device=device)
 
 
 def open_store(path: str | os.PathLike[str] | None = None, *, split: str = OFFICIAL) -> "Store":
@@ -190,78 +329,8 @@ def open_store(path: str | os.PathLike[str] | None = None, *, split: str = OFFIC
     return Store(FeatureStore.open(where, split=split))
 
 
-@dataclass(frozen=True, eq=False)
-class Store:
-    """A store as a table of samples and as tensors; `held` is the store itself, with all that it knows."""
-
-    held: FeatureStore
-
-    @cached_property
-    def samples(self) -> pd.DataFrame:
-        """One line a sample, by its key; the columns are those of `index`, `targets`, `attributes` and `status`.
-
-        So `samples["targets"]` is a table too. A target with classes is categorical: its codes are those of the store,
-        and unknown is missing. `status` is by feature set, such as `complete` or `absent`.
-        """
-        index = self.held.index
-        parts = {
-            "index": {"group": index.groups, "split": index.splits},
-            "targets": {name: _column(target) for name, target in index.targets.items()},
-            "attributes": dict(index.attributes),
-            "status": {name: _statuses(self.held.status(name)) for name in self.held.feature_sets},
-        }
-        keys = pd.Index(index.keys.tolist(), name="key")
-        return pd.concat({part: pd.DataFrame(columns, index=keys) for part, columns in parts.items()}, axis=1)
-
-    @property
-    def arrays(self) -> Mapping[str, ArraySpec]:
-        """Every array with its shape and type, by the name that `tensor` takes."""
-        return {
-            f"{feature_set}/{name}": spec
-            for feature_set in self.held.feature_sets
-            for name, spec in self.held.arrays(feature_set).items()
-        }
-
-    def complete(self, *feature_sets: str) -> pd.DataFrame:
-        """The samples that have all of these.
-
-        Raises:
-            StoreError: if the store has no such feature set.
-        """
-        has_all = np.ones(len(self.held.index), dtype=bool)
-        for name in feature_sets:
-            self.held.arrays(name)  # which refuses what the store does not have
-            has_all &= self.held.status(name) == Status.COMPLETE
-        return self.samples.iloc[np.flatnonzero(has_all)]
-
-    def tensor(self, array: str, keys: Iterable[str] | None = None) -> Tensor:
-        """An array such as `video/tokens` on the CPU, one row for each of `keys` (None: all samples), in their order.
-
-        Raises:
-            NotFoundError: if there is no sample of a key.
-            StoreError: if there is no such array, or a sample does not have it: see `complete`.
-        """
-        row_of = self.held.index.row_of()
-        asked = list(row_of if keys is None else keys)
-        for key in asked:
-            if key not in row_of:
-                raise NotFoundError(f"{self.held.path} has no sample {key!r}.{nearest_hint(str(key), row_of)}")
-        return read_tensor(self.held, array, np.array([row_of[key] for key in asked], dtype=np.int64))
-
-
-def _column(target: Target) -> Any:
-    """A target as a column; one array a sample where it is more than a number."""
-    if target.values.ndim > 1:
-        lengths = target.lengths
-        return (
-            list(target.values)
-            if lengths is None
-            else [values[: max(length, 0)] for values, length in zip(target.values, lengths, strict=True)]
-        )
-    if target.spec.classes is None:
-        return target.values
-    return pd.Categorical.from_codes(target.values, categories=pd.Index(target.spec.classes))
-
-
-def _statuses(codes: NDArray[np.uint8]) -> Any:
-    return pd.Categorical.from_codes(codes, categories=pd.Index([status.name.lower() for status in sorted(Status)]))
+def _plain(changes: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Changes as a file of settings would say them, in which a path is text."""
+    return {
+        name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in (changes or {}).items()
+    }

@@ -135,7 +135,7 @@ class _Merge:
                 f"there is no setting {key}.{hint} A new {registry.noun} needs {key}.{registry.key}: "
                 f"{listed(registry.names, last='or')}.",
             )
-        name = chosen.text if isinstance(chosen, _Written) else chosen
+        name = _parsed_text(chosen) if isinstance(chosen, _Written) else chosen
         try:
             section = registry.section(name)
         except SettingsError as error:
@@ -197,8 +197,13 @@ def _parsed(value: Any, field: FieldInfo) -> Any:
         return value
     nothing = field.annotation == (str | None) and value.text in ("", "~", "null")
     is_text = field.annotation in (str, Path, str | None) and not nothing
-    # In YAML a folder called 2024 is a number, and half of `run #3` a comment: text is taken as it is.
-    return value.text if is_text and value.text[:1] not in ("'", '"') else parse_value(value.text, origin=value.origin)
+    return _parsed_text(value) if is_text else parse_value(value.text, origin=value.origin)
+
+
+def _parsed_text(written: _Written) -> Any:
+    """Text as it is, unless it is quoted: in YAML a folder called 2024 is a number, and half of `run #3` a comment."""
+    quoted = written.text[:1] in ("'", '"')
+    return parse_value(written.text, origin=written.origin) if quoted else written.text
 
 
 def _is_path(model: str, where: Path) -> bool:

@@ -7,14 +7,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from rich.console import RenderableType
 
 from ..cache.provenance import library_versions
+from ..cache.sample_table import Store
 from ..cache.store import FeatureStore
 from ..configs.device import resolve_device
 from ..errors import MetricError
 from ..progress import say
 from ..settings import Settings
+from ..train.data.samples import split_rows
 from ..train.runs.documents import shareable
 from ..train.runs.folder import RunFolder
 from ..train.runs.names import find_run
@@ -22,7 +25,7 @@ from ..train.runs.trained_run import TrainedRun, load_run
 from .judge import background_of, calibration_of, judge_of, judge_split
 from .report.document import report_document, write_report
 from .report.terminal import render_terminal
-from .scoring import Scorer, load_models
+from .scoring import AVERAGED, RAW, Scorer, load_models
 from .section import Provenance, Report
 
 
@@ -69,6 +72,24 @@ def calibrate(folder: RunFolder) -> None:
         calibration_of(judge, background_of(judge, scorer, settings=run.settings.evaluate))
     except MetricError as error:
         say(f"Not calibrated, so that scores of {folder.name} come without a threshold: {error}")
+
+
+def score_samples(run: TrainedRun, *, split: str, cache: Path | None, device: str) -> pd.DataFrame:
+    """The scores of every sample of a split that a run can score, beside what is known of the sample, by its key.
+
+    Raises:
+        NotFoundError: as `scorer_of`, or if there is no such split or no sample of it that can be scored.
+        FingerprintError: as `scorer_of`.
+    """
+    scorer = scorer_of(run, cache=cache, device=device)
+    rows = split_rows(scorer.store, split, recipe=run.recipe, untrained=run.untrained).usable
+    found = scorer(rows, scorer.plain_ways)
+    samples = Store(scorer.store).samples.iloc[rows]
+    told = pd.concat([samples["index"], samples["targets"], samples["attributes"]], axis=1)
+    told["score"] = found[AVERAGED]
+    if RAW in found:
+        told["raw_weights_score"] = found[RAW]
+    return told
 
 
 def scorer_of(run: TrainedRun, *, cache: Path | None, device: str) -> Scorer:

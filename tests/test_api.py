@@ -14,7 +14,7 @@ import weldcache
 from weldcache import api
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.tensors import read_tensor
-from weldcache.errors import NotFoundError, SettingsError, StoreError
+from weldcache.errors import NotFoundError, OutputExistsError, SettingsError, StoreError
 
 Keys = Callable[..., list[str]]
 
@@ -111,6 +111,59 @@ def test_scores_of_a_trained_run_are_those_of_its_report(judged: Path) -> None:
     told, written = api.scores(run), pd.read_csv(run.folder.path / "scores_test.csv", index_col="key")
     assert told["raw_weights_score"].loc[written.index].tolist() == written["raw_weights_score"].tolist()
     assert [row["epoch"] for row in run.metrics] == [1, 2, 3]
+
+
+def test_what_a_run_costs_and_whether_a_store_can_be_trusted(extracted: Path) -> None:
+    settings = api.load_settings(folder=extracted)
+    expected = api.plan(settings, measure=False)
+    assert expected.num_todo == 0 and expected.speeds is None and expected.store_path == settings.cache.path
+    found = api.verify(settings, sources=False)
+    assert found.trustworthy
+    with pytest.raises(NotFoundError, match="none"):
+        api.verify(api.load_settings(folder=extracted, changes={"cache.path": "none.zarr"}))
+
+
+def test_a_store_is_dealt_anew_carried_and_opened_by_its_split(
+    extracted: Path, copy_of: Callable[[Path], Path]
+) -> None:
+    project = copy_of(extracted)
+    settings = api.load_settings(folder=project)
+    (made,) = api.split("mine", api.Dealing(stratify="class", seed=3), settings=settings)
+    samples = api.open_store(settings.cache.path, split="mine").samples
+    assert samples["index"]["split"].tolist() == made.parts.tolist() and set(made.parts) == {"train", "val", "test"}
+    with pytest.raises(OutputExistsError, match="mine"):
+        api.split("mine", settings=settings)
+    file = api.export_store(project / "store.h5", settings=settings)
+    elsewhere = api.load_settings(folder=project, changes={"cache.path": "again.zarr"})
+    assert api.import_store(file, settings=elsewhere).samples.equals(api.open_store(settings.cache.path).samples)
+
+
+def test_runs_are_a_table_and_become_one(extracted: Path, copy_of: Callable[[Path], Path]) -> None:
+    project = copy_of(extracted)
+    near = {"recipe.name": "nearest", "recipe.array": "sensor/values"}
+    settings = api.load_settings(folder=project)
+    for name, k in (("one", 1), ("three", 3)):
+        api.train(api.load_settings(folder=project, changes={**near, "recipe.k": k}), run=name)
+    with pytest.raises(NotFoundError, match="thre"):
+        api.fuse("one", "thre", settings=settings)
+    assert api.fuse("one", "three", settings=settings, run="both", weights=(0.25, 0.75)).folder.finished
+    facts = api.evaluate(settings, run="both").report["sections"]["headline"]["facts"]
+    told = api.runs(settings)
+    assert told.index.tolist() == ["one", "three", "both"] and set(told["status"]) == {"finished"}
+    assert told["test_auroc"]["both"] == facts["auroc"]["value"] and pd.isna(told["test_auroc"]["one"])
+    assert told["test_auroc_low"]["both"] <= told["test_auroc"]["both"] <= told["test_auroc_high"]["both"]
+
+    lists = project / "neighbours.yaml"
+    lists.write_text(
+        "set: {recipe.name: gaussian}\nvariants: {one: {}, near: {set: {recipe.name: nearest, recipe.k: 3}}}"
+    )
+    with contextlib.chdir(project):
+        found = api.bench(lists, changes={"recipe.array": "sensor/values"}, seeds=[0])
+        assert found.complete and len(api.runs(nested=True)) == 5
+    table = pd.DataFrame(found.document["variants"]).set_index("name")
+    assert table.index.tolist() == ["one", "near"] and table["auroc"]["one"]["value"] > 0
+    with pytest.raises(NotFoundError, match="nowhere"):
+        api.bench("nowhere.yaml")
 
 
 def test_the_example_notebook_runs(extracted: Path, copy_of: Callable[[Path], Path]) -> None:

@@ -113,6 +113,10 @@ def test_an_override_of_a_text_is_taken_as_it_is_unless_quoted(written: str, pro
     assert load_settings("demo", overrides=[f"features.text.prompt={written}"]).features["text"].prompt == prompt
 
 
+def test_what_chooses_a_section_may_be_quoted() -> None:
+    assert load_settings("demo", overrides=['recipe.name="nearest"', "recipe.k=2"]).recipe.name == "nearest"
+
+
 def test_an_override_can_be_nothing() -> None:
     overrides = [
         "features.image.revision=1234567",

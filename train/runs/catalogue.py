@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar
 from ...configs.section import fields
 from ...documents import Json, fingerprint, is_sealed
 from ...errors import WeldcacheError
+from ...metrics.estimate import Estimate
 from ...settings import DEFAULT_PRESET, Settings, load_settings, preset_names
 from ..tasks import monitors_of
 from .documents import RunState, fingerprints_of
@@ -84,6 +85,18 @@ class RunEntry:
         reached = self.reached("list")
         figures = {f"test_{figure.name}": as_plain(value) for figure, value in reached.items()}
         return {**dict(entries[:first]), **figures, **dict(entries[last + 1 :])}
+
+    def as_row(self) -> dict[str, str | float | int | None]:
+        """What a table has of it: no faults and nothing for programs alone, intervals in columns of their own."""
+        row: dict[str, str | float | int | None] = {
+            name: getattr(self, name)
+            for name in ("recipe", "task", "created", "status", "epochs", "seconds", "num_bytes")
+        }
+        row |= self.validation()
+        for figure, value in self.reached("list").items():
+            ends = vars(value) if isinstance(value, Estimate) else {"value": value}
+            row |= {f"test_{figure.name}{'' if end == 'value' else f'_{end}'}": each for end, each in ends.items()}
+        return row
 
     def reached(self, place: Place, report: RunReport | None = None) -> dict[Headline, ReportedFigure]:
         """The headline figures of a report, or else of that on the test split, that are told in a place."""
