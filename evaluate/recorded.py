@@ -1,61 +1,16 @@
-"""What training recorded: whether the weights still do it on validation, and whether representations collapsed."""
+"""What training recorded: its course over the epochs, and whether representations collapsed."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..metrics.ranking import auroc, part_by_label
 from ..train.runs.log import MetricRow
-from .scores import ScoreTable
+from ..train.runs.reports import Headline
+from ..wording import listed
 from .section import Column, Curve, Curves, Figure, Panel, Rows, Section, Tone
-
-# A score's rounding as a share of the largest score. With the batches of the training, which evaluation takes, and on
-# its device, scores come out equal to the last bit. Batches of other sizes move them by 2e-7 in float32, and bfloat16
-# in place of it by 3e-3 (measured on a CPU); the rest is room for other devices.
-_ROUNDING: Mapping[str, float] = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 2e-2}
-
-
-def reproduction_caveats(
-    validation: ScoreTable, *, recorded: float | None, recorded_keys: Collection[str], precision: str
-) -> tuple[str, ...]:
-    """What to know where validation does not come out as training recorded it.
-
-    The AUROC counts pairs of a defect and a normal, and rounding can turn a pair only if its scores are that close:
-    these pairs' share is the difference that is put down to rounding.
-
-    Args:
-        validation: scores of the validation samples by the averaged weights.
-        recorded: the AUROC that training logged for these weights; None where it logged none.
-        recorded_keys: the samples that training validated on.
-        precision: arithmetic of the scores.
-    """
-    if recorded is None:
-        return ()
-    known = set(recorded_keys)
-    same = validation.select(np.array([key in known for key in validation.keys], dtype=bool))
-    if len(same) < len(known):
-        return (
-            f"{len(known) - len(same)} of the {len(known)} samples that training validated on are not among those that "
-            "can be validated on now: whether the weights still do what training recorded of them cannot be checked.",
-        )
-    found = auroc(same.scores, same.labels)
-    if abs(found - recorded) <= _share_within_rounding(same, rounding=_ROUNDING[precision]) + 1e-12:
-        return ()
-    return (
-        f"On validation these weights reach an AUROC of {found:.4f}, and training recorded {recorded:.4f} for them, a "
-        "difference beyond rounding: weights, features or code are not what they were. Train again.",
-    )
-
-
-def _share_within_rounding(table: ScoreTable, *, rounding: float) -> float:
-    """The share of pairs of a defect and a normal whose scores are less than twice the rounding apart."""
-    defects, normals = part_by_label(table.scores, table.labels)
-    reach, ordered = 2 * rounding * float(np.abs(table.scores).max()), np.sort(normals)
-    below, above = np.searchsorted(ordered, defects - reach, "left"), np.searchsorted(ordered, defects + reach, "right")
-    return float((above - below).sum()) / (defects.size * normals.size)
 
 
 @dataclass(frozen=True)
@@ -148,14 +103,17 @@ def _signs(representation: Representation, *, num_normal: int) -> Iterator[str]:
         yield f"its spread is {best.std / first.std:.1%} of what it was after epoch {first.epoch}"
 
 
-def training_section(metrics: Sequence[MetricRow], found: Mapping[str, Representation]) -> Section:
+def training_section(
+    metrics: Sequence[MetricRow], found: Mapping[str, Representation], *, headline: Sequence[Headline]
+) -> Section:
     """How training went, epoch by epoch, and how far each representation spread.
 
     Args:
         metrics: the rows of the log; may be empty.
         found: the representations that were watched.
+        headline: the judge's figures, of which validation measured some after each epoch.
     """
-    figures = [figure for figure in (_progress(metrics), _spreads(metrics, found)) if figure is not None]
+    figures = [figure for figure in (_progress(metrics, headline), _spreads(metrics, found)) if figure is not None]
     spreads = [
         (name, spread) for name, each in found.items() for spread in dict.fromkeys((each.first, each.best, each.last))
     ]
@@ -177,24 +135,24 @@ def training_section(metrics: Sequence[MetricRow], found: Mapping[str, Represent
     )
 
 
-def _progress(metrics: Sequence[MetricRow]) -> Figure | None:
-    """Loss and validation AUROC over the epochs; None where no epoch recorded either, or there is but one row."""
-    wanted: tuple[tuple[str, str, Tone], ...] = (
-        ("loss", "training loss", "defect"),
-        ("val_auroc", "validation AUROC", "model"),
-        ("val_accuracy", "validation accuracy", "model"),
-        ("val_macro_f1", "validation macro F1", "third"),
-    )
+def _progress(metrics: Sequence[MetricRow], headline: Sequence[Headline]) -> Figure | None:
+    """Loss and validation's figures over the epochs; None where no epoch recorded any, or there is but one row."""
+    told = [figure for figure in headline if "list" in figure.told_in]
+    tones: tuple[Tone, ...] = ("model", "third", "fourth", "control")
+    wanted: list[tuple[str, str, Tone]] = [("loss", "training loss", "contrast")]
+    for figure, tone in zip(told, cycle(tones), strict=False):
+        wanted.append((f"val_{figure.name}", f"validation {figure.label}", tone))
     series = [(axis, tone, _series(metrics, key)) for key, axis, tone in wanted]
     panels = [Panel(axis, [Curve(x, y, tone)]) for axis, tone, (x, y) in series if x.size and len(metrics) > 1]
-    return Curves("Training loss and validation AUROC by epoch", "epoch", panels) if panels else None
+    measured = listed(figure.label for figure in told)
+    return Curves(f"Training loss and validation {measured} by epoch", "epoch", panels) if panels else None
 
 
 def _spreads(metrics: Sequence[MetricRow], found: Mapping[str, Representation]) -> Figure | None:
     """Effective rank and spread of each representation over the epochs."""
     if not found:
         return None
-    tones: tuple[Tone, ...] = ("model", "defect", "third", "fourth", "control")
+    tones: tuple[Tone, ...] = ("model", "contrast", "third", "fourth", "control")
     ranks, deviations = [], []
     for name, tone in zip(found, cycle(tones), strict=False):
         epochs, rank, std, low, high = np.array(

@@ -23,7 +23,8 @@ standing; every fact a tile of its own; closed until somebody opens it."""
 Standing = Literal["good", "doubtful", "bad"]
 """How far a result can be relied on."""
 
-Tone = Literal["model", "defect", "control", "third", "fourth"]
+Tone = Literal["model", "contrast", "control", "third", "fourth"]
+"""What a colour says: the model itself, what is held against it, and further ones."""
 
 
 @dataclass(frozen=True)
@@ -142,13 +143,20 @@ class Group:
 
 @dataclass(frozen=True, eq=False)
 class Spreads:
-    """How the values of groups spread: as histograms over one another, or as boxes below each other."""
+    """How the values of groups spread: as histograms over one another, or as boxes below each other.
+
+    Attributes:
+        mark: a place on the axis; in histograms with its name.
+        share: what the bars of histograms add up to in each group.
+    """
 
     description: str
     axis: str
     groups: Sequence[Group]
     shape: Literal["histograms", "boxes"]
     mark: float | int | None = None
+    mark_name: str = ""
+    share: str = ""
     caption: str = ""
 
     @property

@@ -21,7 +21,7 @@ from ..section import Curves, Figure, Intervals, Panel, Spreads, Tone
 # Mid-tones that hold on white paper and on a dark screen alike.
 _COLOURS: Mapping[Tone, str] = {
     "model": "#3f83d6",
-    "defect": "#e0713b",
+    "contrast": "#e0713b",
     "control": "#8a93a3",
     "third": "#3f9f6b",
     "fourth": "#9b6fc9",
@@ -153,8 +153,9 @@ def _histograms(figure: Spreads) -> Canvas:
         label = f"{group.label} ({group.values.size})"
         axes.hist(group.values, bins=edges, weights=weights, color=_COLOURS[group.tone], alpha=0.55, label=label)
     if figure.mark is not None:
-        axes.axvline(figure.mark, color=_INK, linestyle=":", linewidth=1.5, label="threshold")
-    axes.set(xlabel=figure.axis, ylabel="% of the class")
+        axes.axvline(figure.mark, color=_INK, linestyle=":", linewidth=1.5, label=figure.mark_name)
+    axes.set(xlabel=figure.axis, ylabel=figure.share)
+    axes.set_ylim(top=1.3 * axes.dataLim.ymax)  # room for the legend
     axes.legend(loc="upper right")  # looking for the best place takes seconds on a busy machine, and warns of it
     return canvas
 

@@ -1,21 +1,26 @@
 """What the figures of an anomaly detector amount to, and what to know before believing them, in plain words."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ...metrics.estimate import Estimate, percent, span
+from ...metrics.ranking import auroc, part_by_label
 from ...metrics.threshold import exceedance_p_value
 from ...wording import count_of, from_to
 from ..scores import ScoreTable
-from ..section import Standing
+from ..section import Section, Standing
 from .anomaly_figures import Assessment
 
 # A chosen limit, not a measured one: the averaging must not decide the second figure of the result.
 LARGEST_WEIGHTS_GAP = 0.02
 FEW_NORMALS = 30
 RAREST_CHANCE = 0.05
+# A score's rounding as a share of the largest score. With the batches of the training, which evaluation takes, and on
+# its device, scores come out equal to the last bit. Batches of other sizes move them by 2e-7 in float32, and bfloat16
+# in place of it by 3e-3 (measured on a CPU); the rest is room for other devices.
+_ROUNDING: Mapping[str, float] = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 2e-2}
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,18 @@ class Verdict:
     standing: Standing
     headline: str
     explanation: str
+
+    def section(self, warnings: Sequence[str]) -> Section:
+        """The verdict with the warnings below it, the gravest first."""
+        return Section(
+            id="verdict",
+            title=self.headline,
+            note=[self.explanation],
+            points=warnings or ["No warning was raised."],
+            look="verdict",
+            standing=self.standing,
+            brief=True,
+        )
 
 
 def verdict(assessment: Assessment) -> Verdict:
@@ -196,3 +213,43 @@ def _about_size(assessment: Assessment) -> Iterator[str]:
     small = [name for name, result in assessment.per_class.items() if result.note is not None]
     if small:
         yield f"Too few samples to judge these classes on their own: {', '.join(small)}."
+
+
+def reproduction_caveats(
+    validation: ScoreTable, *, recorded: float | None, recorded_keys: Collection[str], precision: str
+) -> tuple[str, ...]:
+    """What to know where validation does not come out as training recorded it.
+
+    The AUROC counts pairs of a defect and a normal, and rounding can turn a pair only if its scores are that close:
+    these pairs' share is the difference that is put down to rounding.
+
+    Args:
+        validation: scores of the validation samples by the averaged weights.
+        recorded: the AUROC that training logged for these weights; None where it logged none.
+        recorded_keys: the samples that training validated on.
+        precision: arithmetic of the scores.
+    """
+    if recorded is None:
+        return ()
+    known = set(recorded_keys)
+    same = validation.select(np.array([key in known for key in validation.keys], dtype=bool))
+    if len(same) < len(known):
+        return (
+            f"{len(known) - len(same)} of the {len(known)} samples that training validated on are not among those that "
+            "can be validated on now: whether the weights still do what training recorded of them cannot be checked.",
+        )
+    found = auroc(same.scores, same.labels)
+    if abs(found - recorded) <= _share_within_rounding(same, rounding=_ROUNDING[precision]) + 1e-12:
+        return ()
+    return (
+        f"On validation these weights reach an AUROC of {found:.4f}, and training recorded {recorded:.4f} for them, a "
+        "difference beyond rounding: weights, features or code are not what they were. Train again.",
+    )
+
+
+def _share_within_rounding(table: ScoreTable, *, rounding: float) -> float:
+    """The share of pairs of a defect and a normal whose scores are less than twice the rounding apart."""
+    defects, normals = part_by_label(table.scores, table.labels)
+    reach, ordered = 2 * rounding * float(np.abs(table.scores).max()), np.sort(normals)
+    below, above = np.searchsorted(ordered, defects - reach, "left"), np.searchsorted(ordered, defects + reach, "right")
+    return float((above - below).sum()) / (defects.size * normals.size)

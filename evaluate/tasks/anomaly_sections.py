@@ -1,6 +1,6 @@
 """The sections of a report on an anomaly detector, in the order in which they are read."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -20,27 +20,11 @@ _NUM_WORST = 8
 def sections(
     assessment: Assessment, *, test: ScoreTable, warnings: Sequence[str], training: Section
 ) -> tuple[Section, ...]:
-    """Every section.
-
-    Args:
-        assessment: the figures.
-        test: the table that they were made from.
-        warnings: the gravest first.
-        training: how training went.
-    """
-    found = verdict(assessment)
+    """Every section; `test` is the table that the figures were made from, the gravest of the warnings comes first."""
     modalities = modality_section(assessment.modalities)
     return (
         _headline(assessment),
-        Section(
-            id="verdict",
-            title=found.headline,
-            note=[found.explanation],
-            points=warnings or ["No warning was raised."],
-            look="verdict",
-            standing=found.standing,
-            brief=True,
-        ),
+        verdict(assessment).section(warnings),
         _beside_controls(assessment),
         _ranking(test, threshold=assessment.threshold.value),
         _at_threshold(assessment),
@@ -127,13 +111,15 @@ def _ranking(test: ScoreTable, *, threshold: float) -> Section:
         [Panel("detection rate", [steps], kind="shares")],
         caption="ROC curve with a pointwise 95% band",
     )
-    parts: tuple[tuple[int, str, Tone], ...] = ((0, "normal", "model"), (1, "defect", "defect"))
+    parts: tuple[tuple[int, str, Tone], ...] = ((0, "normal", "model"), (1, "defect", "contrast"))
     histograms = Spreads(
         "Histograms of the scores of normals and defects",
         "anomaly score",
         [Group(name, test.scores[test.labels == label], tone) for label, name, tone in parts],
         shape="histograms",
         mark=threshold,
+        mark_name="threshold",
+        share="% of the class",
         caption="Scores of normals and defects, each as a share of its own class",
     )
     return Section(id="ranking", title="Telling defects from normals", figures=[roc, histograms])
@@ -191,16 +177,17 @@ def _by_class(assessment: Assessment, *, test: ScoreTable) -> Section:
     bars = Intervals(
         "AUROC by defect class with intervals",
         "AUROC (dashed: chance)",
-        [(f"{visible(name)} ({found.num})", found.auroc, "defect") for name, found in ranked],
+        [(f"{visible(name)} ({found.num})", found.auroc, "contrast") for name, found in ranked],
         caption="AUROC of each defect class against all normals, number of samples in brackets",
     )
     names = np.array(test.class_names)
     classes = sorted({(int(label), str(name)) for label, name in zip(test.labels, names, strict=True)}, reverse=True)
+    tones: tuple[Tone, Tone] = ("model", "contrast")
     boxes = Spreads(
         "Box plots of the scores by class",
         "anomaly score (dotted: threshold)",
         [
-            Group(visible(name), test.scores[(test.labels == label) & (names == name)], "defect" if label else "model")
+            Group(visible(name), test.scores[(test.labels == label) & (names == name)], tones[label])
             for label, name in classes
         ],
         shape="boxes",
@@ -258,6 +245,9 @@ def _further(assessment: Assessment) -> Section:
     """Figures that need their chance level beside them to mean anything."""
     controls = assessment.controls
     none = "" if assessment.validation_auroc is not None else "one class only"
+    recorded = assessment.recorded_validation_auroc
+    rescaled = assessment.validation_is_rescaled
+    same = "before scores were put on one scale" if rescaled else "equal to the one above"
     fitted = "" if assessment.raw_auroc is not None else "fitted: nothing was averaged"
     facts = (
         Fact("ap", "Average precision", assessment.ap, note=f"chance {controls.chance_ap:.3f}"),
@@ -275,18 +265,14 @@ def _further(assessment: Assessment) -> Section:
         ),
         Fact("raw_auroc", "AUROC with the raw instead of the averaged weights", assessment.raw_auroc, note=fitted),
         Fact("validation_auroc", "AUROC on validation", assessment.validation_auroc, note=none),
-        *_recorded(assessment),
+        *(
+            []
+            if recorded is None
+            else [Fact("recorded_validation_auroc", "AUROC on validation that training recorded", recorded, note=same)]
+        ),
         Fact("chance_ap", None, controls.chance_ap),
     )
     return Section(id="further", title="Further numbers", facts=facts)
-
-
-def _recorded(assessment: Assessment) -> Iterator[Fact]:
-    auroc = assessment.recorded_validation_auroc
-    if auroc is not None:
-        rescaled = assessment.validation_is_rescaled
-        note = "before scores were put on one scale" if rescaled else "equal to the one above"
-        yield Fact("recorded_validation_auroc", "AUROC on validation that training recorded", auroc, note=note)
 
 
 _HOW = Section(

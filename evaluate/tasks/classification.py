@@ -139,7 +139,7 @@ class ClassificationJudge:
             *collapse_caveats(watched, num_normal=len(background.validation.table)),
             *caveats_of_completeness(test, background),
         )
-        training = training_section(background.run.metrics, watched)
+        training = training_section(background.run.metrics, watched, headline=self.headline)
         return Judgement(
             sections=class_sections(found, warnings=warnings, training=training),
             warnings=warnings,

@@ -11,6 +11,7 @@ from weldcache.evaluate.recorded import representations, training_section
 from weldcache.evaluate.scale import WholeSamples
 from weldcache.evaluate.scores import Attributes, ScoreTable
 from weldcache.evaluate.section import Provenance, Report
+from weldcache.evaluate.tasks.anomaly import AnomalyJudge
 from weldcache.evaluate.tasks.anomaly_caveats import caveats
 from weldcache.evaluate.tasks.anomaly_figures import Assessment, alarm_threshold, assess
 from weldcache.evaluate.tasks.anomaly_sections import sections
@@ -177,7 +178,9 @@ def make_report(validation_table: ScoreTable, provenance: Provenance) -> Callabl
         curve: Sequence[dict[str, float | int | None]] = CURVE,
         best_epoch: int = 9,
     ) -> Report:
-        training = training_section(curve, representations(curve, best_epoch=best_epoch))
+        training = training_section(
+            curve, representations(curve, best_epoch=best_epoch), headline=AnomalyJudge().headline
+        )
         warnings = caveats(assessment, validation=validation_table, test=test)
         return Report("anomaly", provenance, sections(assessment, test=test, warnings=warnings, training=training))
 

@@ -12,11 +12,11 @@ from weldcache.evaluate.recorded import (
     Spread,
     collapse_caveats,
     representations,
-    reproduction_caveats,
     spreads_of,
     watched_representations,
 )
 from weldcache.evaluate.scores import ScoreTable
+from weldcache.evaluate.tasks.anomaly_caveats import reproduction_caveats
 from weldcache.metrics.ranking import auroc
 
 

@@ -146,7 +146,11 @@ def write(run: RunFolder, make_assessment: MakeAssessment, make_report: MakeRepo
         assessment = make_assessment(test)
         report, threshold = make_report(assessment, test, curve=[], **options), assessment.threshold.value
         return write_report(
-            run, Judgement(report.sections, (), test, threshold, score_columns(test, threshold=threshold)), report
+            run,
+            Judgement(
+                report.sections, (), test, threshold, score_columns(test, threshold=threshold), test.labels, test.scores
+            ),
+            report,
         )
 
     return written
