@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from weldcache.cache.targets import check_values, target_of
-from weldcache.extract.sources.source import SPLITS, Sample, Source
+from weldcache.extract.sources.source import SPLITS, Sample, Source, series_told
 
 
 class SourceContract(ABC):
@@ -72,3 +72,9 @@ class SourceContract(ABC):
             pictures = {path for files in sample.files.values() for path in files}
             assert sample.masks.keys() <= pictures
             assert all(mask.is_file() for mask in sample.masks.values())
+
+    def test_what_it_tells_of_measurements_fits_together(self, tmp_path: Path) -> None:
+        for series in series_told(self.make(tmp_path)).values():
+            assert len(set(series.channels)) == len(series.channels) == len(series.limits) > 0
+            assert series.clock not in series.channels
+            assert series.active is None or series.active[0] in series.channels
