@@ -95,7 +95,7 @@ def _scan_on_cuda(*arguments: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     schema=f"({_ARGUMENTS}, Tensor ungated, Tensor checkpoints, Tensor output_gradient) -> ({_GRADIENTS})",
 )
 def _differentiate(*tensors: Tensor) -> tuple[Tensor, ...]:
-    from .selective_scan_cpu import differentiate
+    from .selective_scan_cpu_backward import differentiate
 
     *arguments, ungated, checkpoints, output_gradient = tensors
     return differentiate(arguments, ungated=ungated, checkpoints=checkpoints, output_gradient=output_gradient)

@@ -39,7 +39,7 @@ def scan(arguments: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
 def differentiate(
     arguments: Sequence[Tensor], *, ungated: Tensor, checkpoints: Tensor, output_gradient: Tensor
 ) -> tuple[Tensor, ...]:
-    """As `selective_scan_cpu.differentiate`."""
+    """As `selective_scan_cpu_backward.differentiate`."""
     tensors = [argument.contiguous() for argument in arguments]
     inputs, state_decay, skip_weights = tensors[0], tensors[2], tensors[5]
     (num_rows, num_steps, num_channels), num_states = inputs.shape, state_decay.shape[1]
