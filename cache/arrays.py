@@ -47,7 +47,7 @@ class ArraySpec:
         return prod(self.shape) * NUMPY_TYPES[self.dtype].itemsize
 
     def to_manifest(self) -> dict[str, Json]:
-        """As plain JSON values."""
+        """The array as the manifest describes it, in plain JSON values."""
         return {
             "shape": list(self.shape),
             "dims": list(self.dims),
@@ -72,5 +72,5 @@ class FeatureSetSpec:
         return sum(array.row_bytes for array in self.arrays)
 
     def to_manifest(self) -> dict[str, Json]:
-        """As plain JSON values."""
+        """The set as the manifest describes it, in plain JSON values."""
         return {"made_by": dict(self.made_by), "arrays": {array.name: array.to_manifest() for array in self.arrays}}

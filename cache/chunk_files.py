@@ -148,7 +148,7 @@ def replace_files(contents: Contents) -> dict[tuple[Path, str], int]:
 
 
 def num_readers(num_files: int, *, num_bytes: int) -> int:
-    """How many threads reading these files keeps busy."""
+    """Number of threads that reading these files keeps busy."""
     return min(_NUM_THREADS, num_files, (num_bytes + num_files * _WORK_A_FILE) // _WORK_A_THREAD)
 
 

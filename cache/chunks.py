@@ -115,7 +115,7 @@ def _chunk_names(rows: Rows, *, num_axes: int) -> list[str]:
 
 
 def _bytes_of_rows(values: NDArray[np.generic]) -> UInt8[np.ndarray, "row byte"]:
-    """The same memory as bytes."""
+    """The same memory as the bytes of each row."""
     assert values.flags.c_contiguous
     num_bytes = values.dtype.itemsize * int(np.prod(values.shape[1:], dtype=np.int64))
     assert num_bytes, f"rows of shape {values.shape[1:]} hold nothing"

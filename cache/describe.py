@@ -53,7 +53,8 @@ def describe_store(store: FeatureStore) -> dict[str, Any]:
                 "classes": None if spec.classes is None else list(spec.classes),
                 "unit": spec.unit,
             }
-            for name, spec in ((name, target.spec) for name, target in store.index.targets.items())
+            for name, target in store.index.targets.items()
+            for spec in [target.spec]
         },
         "splits": {
             split.name: {

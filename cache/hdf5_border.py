@@ -38,7 +38,7 @@ Node: TypeAlias = h5py.Group | h5py.Dataset
 
 @dataclass(frozen=True)
 class Contents:
-    """An export that may be imported.
+    """What an export holds, looked at and fit to be imported.
 
     Attributes:
         description: of its store.

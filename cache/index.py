@@ -44,7 +44,7 @@ class Index:
         return named | {f"attributes/{name}": column for name, column in self.attributes.items()}
 
     def row_of(self) -> dict[str, int]:
-        """Row by key."""
+        """The row of each sample, by its key."""
         return {str(key): row for row, key in enumerate(self.keys)}
 
     def select(self, rows: NDArray[np.int64]) -> "Index":

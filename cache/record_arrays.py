@@ -113,7 +113,7 @@ class RecordArray:
         return values
 
     def fault(self, number: int, what: str) -> StoreError:
-        """The error that says what a chunk is or has."""
+        """The error about a chunk, with its rows and its file; `what` is such as `is damaged`."""
         first, last = number * self.rows_a_chunk, (number + 1) * self.rows_a_chunk - 1
         rows = f"rows {first} to {last}" if last > first else f"row {first}"
         return StoreError(f"What is recorded of {rows} {what}: {self.path / self.name_of(number)}. {HOW_TO_MEND}")

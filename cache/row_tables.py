@@ -58,7 +58,7 @@ def _write_splits(root: zarr.Group, splits: Iterable[Split], *, keys: Column) ->
 
 
 def write_former_tables(root: zarr.Group, index: Index) -> None:
-    """Write what a store of a former schema has instead."""
+    """Write the index of a store of a former schema, which has class, label and split as columns."""
     root.require_group("index/attributes")
     columns = (index.keys, index.splits, index.class_names, index.groups, index.labels.astype(np.uint8))
     named = dict(zip(FORMER_COLUMNS, columns, strict=True))

@@ -205,7 +205,7 @@ def _shares(val: float, test: float) -> Float64[np.ndarray, " part"]:
 
 
 def _column(index: Index, by: str) -> Column:
-    """What keeps rows together, as text."""
+    """The column in which rows that stay together have one text."""
     with_classes = _with_classes(index)
     if by == _GROUP:
         return index.groups
@@ -232,7 +232,7 @@ def _strata(index: Index, stratify: str) -> tuple[str, Int64[np.ndarray, " row"]
 
 
 def _with_classes(index: Index) -> list[str]:
-    """Targets that say one class a row."""
+    """Names of the targets that say one class for each row."""
     return [name for name, target in index.targets.items() if target.spec.classes and target.spec.shape == ()]
 
 

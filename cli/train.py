@@ -21,7 +21,7 @@ def train(
     ] = False,
     settings: Set = None,
 ) -> None:
-    """Train a head on the cached features of normal samples.
+    """Train the recipe on cached features: of normal samples alone, unless the task is classification.
 
     Keeps the epoch that validates best, raw and averaged (EMA) weights both, in `runs/<name>`; see it with
     `weldcache eval`.

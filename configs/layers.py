@@ -92,7 +92,7 @@ def laid_over(below: Mapping[str, Any], layer: Layer, root: type[Section]) -> di
 
 @dataclass(frozen=True)
 class _Merge:
-    """One layer on its way over those below."""
+    """Lays the settings of one layer over those below."""
 
     layer: Layer
     root: type[Section]

@@ -125,7 +125,7 @@ def dump_yaml(value: Any) -> str:
 
 
 def _parsed(text: str, *, origin: str) -> tuple[Any, str]:
-    """The value, and what follows the last node."""
+    """The value of a document, and the text behind its last node."""
     try:
         loader = _PlainLoader(text)
         try:

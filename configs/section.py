@@ -229,7 +229,7 @@ class Setting:
 
     @property
     def told(self) -> Any:
-        """What it is, as a JSON value."""
+        """Its value, as JSON has it."""
         return self.section.model_dump(mode="json", include={self.name})[self.name]
 
 

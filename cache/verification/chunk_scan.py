@@ -122,7 +122,7 @@ def scan_array(
 
 @dataclass
 class _Looked:
-    """A batch of rows judged."""
+    """What was found in one batch of rows."""
 
     signatures: UInt32[np.ndarray, " row"]
     broken: list[int]

@@ -55,7 +55,7 @@ class StoreFinding(Finding):
 
 @dataclass(frozen=True)
 class Verification:
-    """All that was checked.
+    """What a verification checked, and what it found.
 
     Attributes:
         live: describes the comparison with recomputed features, where one was made.
