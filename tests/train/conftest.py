@@ -143,8 +143,14 @@ def toy_store_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def toy_store(toy_store_path: Path, tmp_path: Path) -> FeatureStore:
     """A copy that a test may change."""
     path = tmp_path / "toy.zarr"
-    shutil.copytree(toy_store_path, path)
+    shutil.copytree(toy_store_path, path, copy_function=shutil.copyfile)
     return FeatureStore.open(path)
+
+
+@pytest.fixture
+def shared_store(toy_store_path: Path) -> FeatureStore:
+    """The one that every test reads. Not to be changed."""
+    return FeatureStore.open(toy_store_path)
 
 
 @pytest.fixture(scope="session")

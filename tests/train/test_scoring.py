@@ -1,6 +1,7 @@
 """Samples through a trained model: scores, validation, and what a model makes of modalities that are hidden from it."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,10 +28,12 @@ CPU = torch.device("cpu")
 VALIDATION = np.arange(40, 64)
 
 
-@pytest.fixture
-def trained(toy_settings: MakeSettings, toy_store: FeatureStore) -> TrainedRun:
-    summary = train(toy_settings(store=toy_store.path, epochs=2), run_name=None, overwrite=False, command="")
-    return load_run(summary.run.path)
+@pytest.fixture(scope="module")
+def trained(
+    settings_for_runs_in: Callable[[Path], MakeSettings], tmp_path_factory: pytest.TempPathFactory
+) -> TrainedRun:
+    settings = settings_for_runs_in(tmp_path_factory.mktemp("trained"))(epochs=2)
+    return load_run(train(settings, run_name=None, overwrite=False, command="").run.path)
 
 
 def scores_of(trained: TrainedRun, store: FeatureStore, *, without: Sequence[str] = ()) -> np.ndarray:

@@ -55,11 +55,11 @@ def test_other_set_points_and_spikes_of_honest_size_are_no_glitch(
     assert training_caveats(toy_store, TRAIN, recipe=recipe, untrained=()) == ()
 
 
-def test_classes_that_training_lacks_are_named(toy_store: FeatureStore) -> None:
+def test_classes_that_training_lacks_are_named(shared_store: FeatureStore) -> None:
     probe = LinearProbeRecipe(LinearProbeSettings(array="video/tokens"))
-    (text,) = training_caveats(toy_store, TRAIN, recipe=probe, untrained=())
+    (text,) = training_caveats(shared_store, TRAIN, recipe=probe, untrained=())
     assert "class broken_link" in text and "weldcache split" in text
-    assert training_caveats(toy_store, np.arange(40), recipe=probe, untrained=()) == ()
+    assert training_caveats(shared_store, np.arange(40), recipe=probe, untrained=()) == ()
 
 
 def test_a_modality_that_few_have_is_counted(toy_store: FeatureStore, recipe: Recipe) -> None:

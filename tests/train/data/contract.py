@@ -30,12 +30,12 @@ class BatchSourceContract(ABC):
         """A source of these rows with what `NEEDS` says."""
 
     @pytest.fixture
-    def rows(self, toy_store: FeatureStore) -> Rows:
-        return toy_store.rows("val", feature_sets=["video", "sensor"])[::-1].copy()
+    def rows(self, shared_store: FeatureStore) -> Rows:
+        return shared_store.rows("val", feature_sets=["video", "sensor"])[::-1].copy()
 
     @pytest.fixture
-    def source(self, toy_store: FeatureStore, rows: Rows) -> BatchSource:
-        return self.make(toy_store, rows)
+    def source(self, shared_store: FeatureStore, rows: Rows) -> BatchSource:
+        return self.make(shared_store, rows)
 
     def test_it_is_a_source_of_its_rows(self, source: BatchSource, rows: Rows) -> None:
         assert isinstance(source, BatchSource) and len(source) == len(rows)
@@ -43,7 +43,7 @@ class BatchSourceContract(ABC):
 
     @pytest.mark.parametrize("shuffled", [False, True])
     def test_batches_are_what_the_store_holds(
-        self, source: BatchSource, rows: Rows, toy_store: FeatureStore, shuffled: bool
+        self, source: BatchSource, rows: Rows, shared_store: FeatureStore, shuffled: bool
     ) -> None:
         generator = torch.Generator().manual_seed(3)
         order: Order = (
@@ -51,7 +51,7 @@ class BatchSourceContract(ABC):
             if shuffled
             else batches_in_order(len(rows), batch_size=5)
         )
-        reader = FeatureReader(toy_store, NEEDS.features, NEEDS.targets)
+        reader = FeatureReader(shared_store, NEEDS.features, NEEDS.targets)
         num = 0
         for places, batch in zip(order, source.batches(order), strict=True):
             assert batch.device.type == source.device.type
@@ -60,10 +60,10 @@ class BatchSourceContract(ABC):
         assert num == len(order)
 
     def test_some_arrays_come_without_the_others_and_without_targets(
-        self, source: BatchSource, rows: Rows, toy_store: FeatureStore
+        self, source: BatchSource, rows: Rows, shared_store: FeatureStore
     ) -> None:
         (batch,) = source.batches([torch.tensor([2, 0])], arrays=["audio/tokens"])
-        reader = FeatureReader(toy_store, NEEDS.features).only(["audio/tokens"])
+        reader = FeatureReader(shared_store, NEEDS.features).only(["audio/tokens"])
         assert_same(batch, reader.read(rows[[2, 0]]))
 
     def test_a_row_may_be_asked_for_again_and_nothing_is_left_over(self, source: BatchSource) -> None:

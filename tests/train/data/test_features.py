@@ -127,13 +127,13 @@ def test_a_pool_reads_each_array_once_however_many_ask(
     assert shared.data_ptr() == first.rows.features[PATCHES[0].name][2].data_ptr()
 
 
-def test_batches_hold_the_targets_that_are_asked_for(toy_store: FeatureStore) -> None:
+def test_batches_hold_the_targets_that_are_asked_for(shared_store: FeatureStore) -> None:
     """The same from memory, from a pool and from the store; for calibration those alone that it measures."""
     rows, needs = np.array([36, 37, 40, 63]), Needs((VIDEO,), targets=("label", "class"))
-    reader = FeatureReader(toy_store, needs.features, needs.targets)
+    reader = FeatureReader(shared_store, needs.features, needs.targets)
     sources = [
         load_resident(reader, rows, device=CPU),
-        FeaturePool(toy_store, np.arange(64), device=CPU).source(rows, needs),
+        FeaturePool(shared_store, np.arange(64), device=CPU).source(rows, needs),
         StreamedFeatures(reader, rows, CPU),
     ]
     for source in sources:
@@ -150,17 +150,17 @@ def test_batches_hold_the_targets_that_are_asked_for(toy_store: FeatureStore) ->
         assert {name: target.tolist() for name, target in measured.targets.items()} == {"class": [0, 1]}
 
 
-def test_a_target_that_the_store_lacks_is_named(toy_store: FeatureStore) -> None:
+def test_a_target_that_the_store_lacks_is_named(shared_store: FeatureStore) -> None:
     class Learns(Wants):
         def needs(self) -> Needs:
             return Needs((VIDEO,), targets=("angle",))
 
     with pytest.raises(NotFoundError, match=r"no target angle.*label, class"):
-        require_features(toy_store, Learns())
+        require_features(shared_store, Learns())
 
 
-def test_neighbours_are_not_copied(toy_store: FeatureStore) -> None:
-    features = load_resident(FeatureReader(toy_store, REQUESTS), np.arange(9), device=CPU)
+def test_neighbours_are_not_copied(shared_store: FeatureStore) -> None:
+    features = load_resident(FeatureReader(shared_store, REQUESTS), np.arange(9), device=CPU)
     run, gathered = features.batches([torch.tensor([3, 4, 5]), torch.tensor([3, 5, 4])])
     assert run.features[VIDEO.name].data_ptr() == features.rows.features[VIDEO.name][3].data_ptr()
     assert torch.equal(gathered.features[VIDEO.name], run.features[VIDEO.name][[0, 2, 1]])
@@ -205,22 +205,22 @@ def test_too_few_normals_are_refused(toy_store: FeatureStore, rows: list[int], s
         choose_samples(toy_store, EVERYTHING, task=AnomalyTask(), monitor="val_auroc")
 
 
-def test_shapes_are_those_of_a_row(toy_store: FeatureStore) -> None:
-    shapes = shapes_for(toy_store, film(blocks=(2, 6)))
+def test_shapes_are_those_of_a_row(shared_store: FeatureStore) -> None:
+    shapes = shapes_for(shared_store, film(blocks=(2, 6)))
     assert shapes["image/block_6/patch_tokens"] == (2, 5, 16)
     assert shapes["audio/tokens_length"] == ()
     assert shapes["text/prompt"] == (24,)
 
 
-def test_blocks_that_are_not_cached_are_named_beside_those_that_are(toy_store: FeatureStore) -> None:
+def test_blocks_that_are_not_cached_are_named_beside_those_that_are(shared_store: FeatureStore) -> None:
     with pytest.raises(NotFoundError) as caught:
-        require_features(toy_store, film(blocks=(2, 3, 5)))
+        require_features(shared_store, film(blocks=(2, 3, 5)))
     message = str(caught.value)
     assert "no features image/block_3, image/block_5; it has" in message
     assert "image/block_4, image/block_6" in message
     assert "--set recipe.blocks=[2,4,6]" in message
     assert "`weldcache extract --set features.image.blocks=[2,3,4,5,6]`" in message
-    require_features(toy_store, film(blocks=(2, 4, 6)))
+    require_features(shared_store, film(blocks=(2, 4, 6)))
 
 
 @pytest.mark.parametrize(
@@ -232,15 +232,15 @@ def test_blocks_that_are_not_cached_are_named_beside_those_that_are(toy_store: F
     ],
 )
 def test_features_that_are_not_cached_name_the_command(
-    toy_store: FeatureStore, names: dict[str, str], missing: str
+    shared_store: FeatureStore, names: dict[str, str], missing: str
 ) -> None:
     with pytest.raises(
         NotFoundError, match=f"no features {missing}.*it has video, audio.*`weldcache extract`.*recipe.image=<name>"
     ):
-        require_features(toy_store, film(blocks=(2,), **names))
+        require_features(shared_store, film(blocks=(2,), **names))
 
 
-def test_an_array_that_a_set_lacks_is_named_beside_those_it_has(toy_store: FeatureStore) -> None:
+def test_an_array_that_a_set_lacks_is_named_beside_those_it_has(shared_store: FeatureStore) -> None:
     class WantsMore:
         def needs(self) -> Needs:
             return Needs((FeatureRequest("video", "grid"),))
@@ -249,44 +249,44 @@ def test_an_array_that_a_set_lacks_is_named_beside_those_it_has(toy_store: Featu
             return getattr(film(loss={"text": 0}), name)
 
     with pytest.raises(NotFoundError, match="no array video/grid; video has tokens"):
-        require_features(toy_store, WantsMore())  # type: ignore[arg-type]
+        require_features(shared_store, WantsMore())  # type: ignore[arg-type]
 
 
-def test_batches_are_the_rows_of_the_store(toy_store: FeatureStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_are_the_rows_of_the_store(shared_store: FeatureStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resident, "_BLOCK_ROWS", 4)  # so that there are several blocks and a rest
     rows = np.array([50, 3, 41, 7, 8, 9, 22, 63, 0])
-    features = load_resident(FeatureReader(toy_store, REQUESTS), rows, device=CPU)
+    features = load_resident(FeatureReader(shared_store, REQUESTS), rows, device=CPU)
     (batch,) = features.batches([torch.tensor([8, 1, 1])])
     for request in REQUESTS:
-        expected = read_tensor(toy_store, request.name, rows[[8, 1, 1]])
+        expected = read_tensor(shared_store, request.name, rows[[8, 1, 1]])
         assert batch.features[request.name].dtype == expected.dtype
         assert torch.equal(batch.features[request.name], expected)
     assert batch.features["audio/tokens"].dtype == torch.bfloat16
 
 
-def test_a_part_is_the_same_memory(toy_store: FeatureStore) -> None:
-    features = load_resident(FeatureReader(toy_store, REQUESTS), np.arange(9), device=CPU)
+def test_a_part_is_the_same_memory(shared_store: FeatureStore) -> None:
+    features = load_resident(FeatureReader(shared_store, REQUESTS), np.arange(9), device=CPU)
     part = features.part(3, 7)
     assert len(part) == 4
     assert part.rows.features[VIDEO.name].data_ptr() == features.rows.features[VIDEO.name][3].data_ptr()
 
 
-def test_the_memory_is_known_before_anything_is_read(toy_store: FeatureStore) -> None:
-    features = load_resident(FeatureReader(toy_store, REQUESTS), np.arange(5), device=CPU)
-    assert FeatureReader(toy_store, REQUESTS).num_bytes(5) == features.rows.num_bytes
+def test_the_memory_is_known_before_anything_is_read(shared_store: FeatureStore) -> None:
+    features = load_resident(FeatureReader(shared_store, REQUESTS), np.arange(5), device=CPU)
+    assert FeatureReader(shared_store, REQUESTS).num_bytes(5) == features.rows.num_bytes
 
 
 def test_features_that_do_not_fit_are_refused_with_both_sizes_and_the_way_out(
-    toy_store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+    shared_store: FeatureStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resident, "available_bytes", lambda device: 4_000)
     with pytest.raises(TrainingError, match=r"take .*B and cpu has 4 kB free.*train\.loading=streamed"):
-        load_resident(FeatureReader(toy_store, REQUESTS), np.arange(5), device=CPU)
+        load_resident(FeatureReader(shared_store, REQUESTS), np.arange(5), device=CPU)
 
 
 @pytest.mark.parametrize(("shown_bytes", "lines"), [(1_000_000, 1), (10_000_000, 0)])
 def test_loading_shows_how_far_it_is_where_it_is_much(
-    toy_store: FeatureStore,
+    shared_store: FeatureStore,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     shown_bytes: int,
@@ -294,6 +294,6 @@ def test_loading_shows_how_far_it_is_where_it_is_much(
 ) -> None:
     monkeypatch.setattr(resident, "_SHOWN_BYTES", shown_bytes)
     monkeypatch.setattr(resident, "_BLOCK_ROWS", 640)
-    load_resident(FeatureReader(toy_store, REQUESTS), np.tile(np.arange(64), 20), device=CPU)
+    load_resident(FeatureReader(shared_store, REQUESTS), np.tile(np.arange(64), 20), device=CPU)
     said = capsys.readouterr().err
     assert said.count("took") == said.count("load features: 1/1 MB") == lines

@@ -23,10 +23,10 @@ Load = Callable[[Loading], tuple[BatchSource, BatchSource]]
 
 
 @pytest.fixture
-def load(toy_store: FeatureStore, toy_settings: MakeSettings) -> Load:
+def load(shared_store: FeatureStore, toy_settings: MakeSettings) -> Load:
     recipe = make_recipe(toy_settings().recipe)
-    samples = choose_samples(toy_store, recipe, task=AnomalyTask(), monitor="val_auroc")
-    reader = FeatureReader(toy_store, recipe.needs().features)
+    samples = choose_samples(shared_store, recipe, task=AnomalyTask(), monitor="val_auroc")
+    reader = FeatureReader(shared_store, recipe.needs().features)
 
     def load(loading: Loading) -> tuple[BatchSource, BatchSource]:
         return load_features(reader, samples, device=torch.device("cpu"), loading=loading, batch_size=8)
@@ -70,7 +70,7 @@ def test_resident_is_refused_where_it_does_not_fit(load: Load, monkeypatch: pyte
 
 @pytest.mark.parametrize("standardise", [True, False])
 def test_statistics_are_the_same_to_the_last_bit(
-    load: Load, toy_store: FeatureStore, toy_settings: MakeSettings, standardise: bool
+    load: Load, shared_store: FeatureStore, toy_settings: MakeSettings, standardise: bool
 ) -> None:
     settings = toy_settings()
     recipe = make_recipe(settings.recipe.model_copy(update={"standardise": standardise}))
@@ -78,8 +78,8 @@ def test_statistics_are_the_same_to_the_last_bit(
     for loading in ("resident", "streamed"):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            film = recipe.build(shapes_for(toy_store, recipe))
-        calibrate(recipe, film, load(loading)[0], store=toy_store)  # type: ignore[arg-type]
+            film = recipe.build(shapes_for(shared_store, recipe))
+        calibrate(recipe, film, load(loading)[0], store=shared_store)  # type: ignore[arg-type]
         found.append(film.state_dict())
     assert found[0].keys() == found[1].keys()
     assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])

@@ -51,7 +51,7 @@ def make_store(path: Path, *, dtypes: list[StorageType], shape: tuple[int, ...],
     return store
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     dtypes=st.lists(st.sampled_from(TYPES), min_size=1, max_size=3),
     shape=st.lists(st.integers(1, 5), max_size=3).map(tuple),
@@ -129,7 +129,7 @@ def test_a_damaged_chunk_is_named_and_batches_before_it_are_not_lost(toy_store: 
 @pytest.mark.parametrize("num_rows", [8, 64])
 @pytest.mark.parametrize(("budget", "ahead"), [(1, 1), (2.5, 2), (1000, 8)])
 def test_no_more_batches_wait_than_the_budget_allows(
-    toy_store: FeatureStore, monkeypatch: pytest.MonkeyPatch, num_rows: int, budget: float, ahead: int
+    shared_store: FeatureStore, monkeypatch: pytest.MonkeyPatch, num_rows: int, budget: float, ahead: int
 ) -> None:
     """However many rows there are; the budget is in batches."""
     num_read = []
@@ -140,16 +140,18 @@ def test_no_more_batches_wait_than_the_budget_allows(
         return read_tensor(store, name, rows, out=out)
 
     monkeypatch.setattr(features, "read_tensor", counting)
-    allowed = int(budget * FeatureReader(toy_store, REQUESTS).num_bytes(2))
-    streamed = StreamedFeatures(FeatureReader(toy_store, REQUESTS), np.arange(num_rows), CPU, read_ahead_bytes=allowed)
+    allowed = int(budget * FeatureReader(shared_store, REQUESTS).num_bytes(2))
+    streamed = StreamedFeatures(
+        FeatureReader(shared_store, REQUESTS), np.arange(num_rows), CPU, read_ahead_bytes=allowed
+    )
     assert streamed.num_ahead(batch_size=2) == ahead
     for position, _ in enumerate(streamed.batches(batches_in_order(num_rows, batch_size=2)), start=1):
         assert position <= len(num_read) <= position + ahead
     assert sum(num_read) == num_rows
 
 
-def test_no_thread_is_left_when_nobody_wants_the_rest(toy_store: FeatureStore) -> None:
-    batches = StreamedFeatures(FeatureReader(toy_store, REQUESTS), np.arange(60), CPU).batches(
+def test_no_thread_is_left_when_nobody_wants_the_rest(shared_store: FeatureStore) -> None:
+    batches = StreamedFeatures(FeatureReader(shared_store, REQUESTS), np.arange(60), CPU).batches(
         batches_in_order(60, batch_size=2)
     )
     next(batches)
@@ -159,7 +161,7 @@ def test_no_thread_is_left_when_nobody_wants_the_rest(toy_store: FeatureStore) -
 
 
 def test_a_buffer_is_not_written_before_the_device_has_copied_it(
-    toy_store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+    shared_store: FeatureStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events = []
 
@@ -175,12 +177,12 @@ def test_a_buffer_is_not_written_before_the_device_has_copied_it(
         return read_tensor(store, name, rows, out=out)
 
     monkeypatch.setattr(features, "read_tensor", noted)
-    reader = FeatureReader(toy_store, [PATCHES])
+    reader = FeatureReader(shared_store, [PATCHES])
     memory = reader.empty(3, device=CPU)
     events.clear()
     reused = ReusedBuffers(reader, deque([Buffer(memory, Noted())]), CPU)
     for rows in ([4, 1, 7], [60, 2]):
         batch = reused.deliver(reused.read(np.array(rows)))
-        assert torch.equal(batch.features[PATCHES.name], read_tensor(toy_store, PATCHES.name, rows))
+        assert torch.equal(batch.features[PATCHES.name], read_tensor(shared_store, PATCHES.name, rows))
         assert batch.features[PATCHES.name].data_ptr() == memory.features[PATCHES.name].data_ptr()
     assert events == ["wait", "read", "copy"] * 2

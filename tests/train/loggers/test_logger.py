@@ -67,6 +67,7 @@ def test_no_loggers_need_no_library(logged_run: MakeRun, row: MakeRow, monkeypat
     assert list(logged_run().folder.path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_package_imports_no_logging_library_unless_asked() -> None:
     code = (
         "import sys, weldcache.train.loggers.logger, weldcache.train.display\n"

@@ -98,6 +98,7 @@ class TestTensorBoard(LoggerContract):
         assert "lr: 0.0003" in settings
 
 
+@pytest.mark.slow
 class TestWandb(LoggerContract):
     name = "wandb"
 
@@ -192,6 +193,7 @@ def _inspected(path: Path, *, size: int) -> Sequence[dict[str, Any]]:
     return [json.loads(line) for line in shown.stdout.splitlines()]
 
 
+@pytest.mark.slow
 class TestMlflow(LoggerContract):
     name = "mlflow"
 

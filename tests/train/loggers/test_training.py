@@ -17,6 +17,7 @@ from weldcache.train.runs.log import MetricRow, append_row, read_log
 MakeSettings = Callable[..., Settings]
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_ends_with_every_epoch_logged_once(
     toy_settings: MakeSettings, empty_database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -229,6 +229,7 @@ def run_python(code: str) -> None:
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=120, env=dict(os.environ))
 
 
+@pytest.mark.slow
 def test_numba_is_imported_at_the_first_scan_only() -> None:
     run_python(
         "import sys, torch; from weldcache.train.recipes.causal_film.network import CausalFilm\n"
@@ -237,6 +238,7 @@ def test_numba_is_imported_at_the_first_scan_only() -> None:
     )
 
 
+@pytest.mark.slow
 def test_forked_child_scans_with_threads_of_its_own() -> None:
     run_python(
         "import os, torch\n"

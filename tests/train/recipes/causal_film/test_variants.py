@@ -128,14 +128,14 @@ def test_learns_and_gives_encodings_of_its_width(variant: Mapping[str, object], 
 
     before = validation_loss()
     model.train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(6)
-        for _ in range(25):
+        for _ in range(10):
             optimizer.zero_grad()
             recipe.loss(model, recipe.encode(model, batch, generator), {}).total.backward()
             optimizer.step()
-    assert validation_loss() < 0.7 * before
+    assert validation_loss() < 0.85 * before
     encodings = recipe.encode(model, batch, None)
     for encoding in recipe.loss(model, encodings, {}).watched.values():
         assert encoding.shape[1] == settings.d_model
