@@ -66,7 +66,7 @@ def media_free_control(table: ScoreTable, *, train_attributes: Attributes) -> Me
 
 
 def file_metadata_control(table: ScoreTable, *, files: Attributes, train_files: Attributes) -> MediaFreeControl:
-    """The same of what is known of the samples' files, as `file_metadata` gives it of both sides."""
+    """AUROC of the distance to the nearest training sample in what is known of the files, by `file_metadata`."""
     return _nearest(table, attributes=files, train=train_files, nothing="nothing is known of the files")
 
 
@@ -122,8 +122,8 @@ def _encoded(values: NDArray[np.float64] | NDArray[np.character], *, num_train: 
 
 
 def file_metadata(store: FeatureStore, rows: Rows, *, recipe: Recipe) -> Attributes:
-    """Of each row and each modality that `recipe` looks at the number of files, their bytes on a logarithmic scale, and
-    how long they are, as far as the store has it; 0 of what a row lacks.
+    """Number of files, logarithm of their bytes, and lengths as far as the store has them, one value a row and modality
+    that `recipe` looks at; 0 where a row lacks the modality.
 
     Bytes of compressed files say a little of what these show, too: a control that takes them is rather too good.
     """

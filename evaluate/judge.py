@@ -68,7 +68,7 @@ class Background:
     Attributes:
         seen: the rows that training knew.
         best: the epoch whose weights scored.
-        validation: its scores.
+        validation: the validation samples with their scores.
         settings: the section `evaluate` that is in force.
     """
 
@@ -136,7 +136,7 @@ class Judge(Protocol[Kept]):
 
     @property
     def outputs(self) -> Collection[str]:
-        """What it reads of predictions beside the scores, by name."""
+        """Names of the outputs of predictions that it reads beside the scores, such as `logits`."""
 
     @property
     def of_scores(self) -> bool:

@@ -36,11 +36,11 @@ class JudgedRows:
         usable: those that may be judged.
         without: those of them that lack a modality, by its name; the model copes with it.
         num_lacking: how many lack features that the model needs.
-        num_unknown: of how many it is not known what they are, so that nothing can be told of a score.
-        trained_on: keys of those that the run was trained on.
-        validated_on: keys of those that it was validated on; of the validation split, where they belong, none.
-        twins: those that are one recording with a sample that training or validation saw, which is named behind each.
-        sharing: those of the usable ones that share some file with such a sample.
+        num_unknown: how many have no known label or class, against which a prediction could be held.
+        trained_on: keys of the samples that the run was trained on.
+        validated_on: keys of the samples that it was validated on; none in the validation split, where they belong.
+        twins: keys of samples with the same files as one that training or validation saw, and the key of that one.
+        sharing: keys of usable samples with some file of such a sample, and the key of that one.
     """
 
     usable: Rows

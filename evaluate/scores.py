@@ -141,7 +141,7 @@ def score_columns(table: ScoreTable, *, threshold: float) -> dict[str, Sequence[
 
 
 def spreadsheet_cells(names: Sequence[str]) -> list[str]:
-    """Each name as one that a spreadsheet takes for text."""
+    """Names for a CSV file, changed where a spreadsheet would run them as formulas."""
     return [spreadsheet_cell(name) for name in names]
 
 

@@ -74,7 +74,7 @@ class Scorer:
         return rows_to_judge(self.store, split, recipe=self.run.recipe, task=self.run.task, seen=self.seen)
 
     def __call__(self, rows: Rows, ways: Collection[Way]) -> dict[Way, Scores]:
-        """Scores of `rows` in each way. Every row is fetched once, and memory does not grow with them."""
+        """Scores of `rows` in each way. Every row is fetched once, and memory does not grow with their number."""
         if not len(rows):
             return dict.fromkeys(ways, np.empty(0))
         scores = score_rows(
@@ -103,8 +103,10 @@ class Scorer:
         )
 
     def lacking(self, rows: Rows) -> list[FeatureSets]:
-        """Of each row the feature sets that it lacks, may lack, and training had: not by modality, of which it may
-        have a part."""
+        """The optional feature sets that each row lacks and training had, one set a row.
+
+        By feature set and not by modality: a row may have a part of one.
+        """
         optional = set(self.run.recipe.needs().optional) - self.hidden
         lacking = {name: (self.store.status(name)[rows] != Status.COMPLETE).tolist() for name in sorted(optional)}
         return [frozenset(name for name, lacks in lacking.items() if lacks[place]) for place in range(len(rows))]
@@ -128,9 +130,9 @@ class Scored:
         table: what is known of them, and their scores by each of the model's weights.
         ways: their scores in each way.
         hidden: by modality the way in which none of them had it.
-        lacking_sets: of each the feature sets that it lacks, and that training had.
-        lacking: by modality which of them lack it; only modalities that some lack.
-        outputs: what the averaged weights predict of each beside its score, as far as it was asked for.
+        lacking_sets: the feature sets that each sample lacks and training had.
+        lacking: which samples lack a modality, by its name; without modalities that all have.
+        outputs: what the averaged weights predict of each sample beside its score, by the names that were asked for.
         normals: scores of those that are normal and lack nothing, in the ways that a scale was asked for; of
             validation alone.
     """

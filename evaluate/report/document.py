@@ -16,7 +16,7 @@ from ..section import Report, Section, Value
 from .html import render_html
 
 SCHEMA_VERSION = 2
-"""Of report.json. 1 had a name of its own for each figure, without sections."""
+"""Version of report.json. In version 1 all figures stood beside each other, without sections."""
 
 
 def report_document(report: Report) -> dict[str, Any]:

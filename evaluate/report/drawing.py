@@ -144,7 +144,7 @@ def _panel(axes: Axes, panel: Panel) -> None:
 
 
 def _histograms(figure: Spreads) -> Canvas:
-    """Each group as a share of itself."""
+    """The values of each group in bars that add up to 100%, one group over the other."""
     edges = np.histogram_bin_edges(np.concatenate([group.values for group in figure.groups]), bins=40).tolist()
     canvas = Canvas(figsize=(4.6, 4.1))
     axes = canvas.subplots()

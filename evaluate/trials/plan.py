@@ -105,7 +105,7 @@ def plain_name(name: str) -> str:
 
 
 def _folder_names(variants: VariantList) -> dict[str, str]:
-    """Each variant's folder; two that differ only in letters' case would be one on some disks."""
+    """The folder's name of each variant; names that differ only in case are refused, being one on some disks."""
     names: dict[str, str] = {}
     taken: dict[str, str] = {}
     for name in variants.variants:

@@ -61,7 +61,7 @@ class TrialScores:
 
 
 class ScoredTrial(NamedTuple):
-    """All that is kept of a trial."""
+    """A trial's figures and its scores, as they are read from its record."""
 
     record: TrialRecord
     scores: TrialScores
