@@ -9,8 +9,10 @@ of a publisher that everybody knows, was fetched before, or is asked for by its 
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub
 import torch
@@ -213,13 +215,17 @@ def weights_sha256(files: Sequence[Path]) -> str:
     Raises:
         BackboneError: if a file is broken, or a tensor holds what is no number.
     """
-    owners = {name: path for path in files for name in _tensor_names(path)}
     digest = hashlib.sha256()
-    for path, name in sorted(((path, name) for name, path in owners.items()), key=lambda owned: owned[1]):
-        tensor = _read_tensor(path, name=name)
-        _require_numbers(tensor, f"{path}: the tensor {name}")
-        digest.update(f"{name}\0{tensor.dtype}\0{list(tensor.shape)}\0".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    with ExitStack() as stack:  # each file is opened once: that parses its whole header, which lists every tensor
+        owners: dict[str, tuple[Path, Any]] = {}
+        for path in files:
+            file, names = _open(path, stack)
+            owners |= dict.fromkeys(names, (path, file))
+        for name, (path, file) in sorted(owners.items()):
+            tensor = _read_tensor(file, name=name)
+            _require_numbers(tensor, f"{path}: the tensor {name}")
+            digest.update(f"{name}\0{tensor.dtype}\0{list(tensor.shape)}\0".encode())
+            digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
@@ -231,10 +237,11 @@ def _stamp(path: Path) -> Stamp:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def _tensor_names(path: Path) -> list[str]:
+def _open(path: Path, stack: ExitStack) -> tuple[Any, list[str]]:
+    """A safetensors file, which is not typed, closed with `stack`; and the names of its tensors."""
     try:
-        with safe_open(path, framework="pt") as file:
-            return list(file.keys())
+        file = stack.enter_context(safe_open(path, framework="pt"))
+        return file, list(file.keys())
     except (SafetensorError, OSError) as error:
         raise BackboneError(f"{path}: not a readable safetensors file ({error}); fetch the model again.") from error
 
@@ -249,7 +256,6 @@ def _require_numbers(tensor: Tensor, what: str) -> None:
         )
 
 
-def _read_tensor(path: Path, *, name: str) -> Tensor:
-    with safe_open(path, framework="pt") as file:
-        tensor: Tensor = file.get_tensor(name)
+def _read_tensor(file: Any, *, name: str) -> Tensor:
+    tensor: Tensor = file.get_tensor(name)
     return tensor
