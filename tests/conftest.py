@@ -1,4 +1,4 @@
-"""One tiny data set, one extracted store and one trained run for the session, and the command line to try on them."""
+"""One tiny data set, one extracted store and one trained run for all workers, and the command line to try on them."""
 
 import contextlib
 import csv
@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 
 from weldcache.cli.main import run
+from weldcache.extract.backbones.random_backbone import demo_backbone_folder
 from weldcache.extract.sources.welds.synth.pipeline import generate
 from weldcache.extract.sources.welds.synth.plan import plan_for_size
 
@@ -31,6 +33,18 @@ class Outcome:
     out: str
     err: str
     raw_out: str
+
+
+def linked_copy(project: Path, folder: Path) -> Path:
+    """`folder`, with the files at the top of a project copied and all below linked."""
+
+    def copy_or_link(source: str, target: str) -> None:
+        if Path(source).parent == project:
+            shutil.copy2(source, target)
+        else:
+            os.link(source, target)
+
+    return Path(shutil.copytree(project, folder, copy_function=copy_or_link))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -65,34 +79,76 @@ def weldcache() -> Callable[..., Outcome]:
 
 
 @pytest.fixture(scope="session")
-def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny synthetic data set: 8 train, 15 val, 15 test welds. Not to be changed."""
-    folder = tmp_path_factory.mktemp("data") / "project"
-    generate(folder, plan=plan_for_size("tiny"), workers=1)
-    with (folder / "weldcache.yaml").open("a") as file:
-        file.write(_SETTINGS)
-    return folder
+def made_once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Callable[..., Path]]:
+    """Make a folder once for all workers of the session: whoever asks first makes it, the others wait for it.
+
+    Nobody may change what is in such a folder, and at the end it is seen that nobody did.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = (base if worker_id == "master" else base.parent) / "shared"
+    shared.mkdir(exist_ok=True)
+    asked: list[Path] = []
+
+    def make(name: str, fill: Callable[[Path], None]) -> Path:
+        """The folder `project` in the shared folder `name`, made by `fill`."""
+        folder, stamps = shared / name / "project", shared / f"{name}.json"
+        with FileLock(shared / f"{name}.lock"):
+            if not stamps.exists():
+                fill(folder)
+                stamps.write_text(json.dumps(_stamps_of(folder)))
+        asked.append(folder)
+        return folder
+
+    yield make
+    for folder in asked:
+        before, after = json.loads((shared / f"{folder.parent.name}.json").read_text()), _stamps_of(folder)
+        changed = sorted(path for path in before if before[path] != after.get(path))
+        assert not changed, f"a test changed {folder}, which all share: {changed[:5]}"
+
+
+def _stamps_of(folder: Path) -> dict[str, list[int]]:
+    """Bytes and the last change of each file below a folder."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): [path.stat().st_size, path.stat().st_mtime_ns] for path in files}
 
 
 @pytest.fixture(scope="session")
-def extracted(synthetic: Path, tmp_path_factory: pytest.TempPathFactory, weldcache: Callable[..., Outcome]) -> Path:
+def synthetic(made_once: Callable[..., Path]) -> Path:
+    """The tiny synthetic data set, 8 train, 15 val, 15 test welds, with its demo backbones. Not to be changed."""
+
+    def fill(folder: Path) -> None:
+        generate(folder, plan=plan_for_size("tiny"), workers=1)
+        with (folder / "weldcache.yaml").open("a") as file:
+            file.write(_SETTINGS)
+        for family in ("vjepa2", "ast", "dinov3", "clip_text"):
+            demo_backbone_folder(folder / "demo_backbones" / f"demo-{family}-seed0", family=family, seed=0)
+
+    return made_once("synthetic", fill)
+
+
+@pytest.fixture(scope="session")
+def extracted(synthetic: Path, made_once: Callable[..., Path], weldcache: Callable[..., Outcome]) -> Path:
     """The data set with its store, features.zarr. Not to be changed."""
-    folder = tmp_path_factory.mktemp("extracted") / "project"
-    shutil.copytree(synthetic, folder)
-    outcome = weldcache("extract", folder=folder)
-    assert outcome.code == 0, outcome.err
-    return folder
+
+    def fill(folder: Path) -> None:
+        linked_copy(synthetic, folder)
+        outcome = weldcache("extract", folder=folder)
+        assert outcome.code == 0, outcome.err
+
+    return made_once("extracted", fill)
 
 
 @pytest.fixture(scope="session")
-def judged(extracted: Path, tmp_path_factory: pytest.TempPathFactory, weldcache: Callable[..., Outcome]) -> Path:
+def judged(extracted: Path, made_once: Callable[..., Path], weldcache: Callable[..., Outcome]) -> Path:
     """The data set with its store and one run, `first`, trained and evaluated. Not to be changed."""
-    folder = tmp_path_factory.mktemp("judged") / "project"
-    shutil.copytree(extracted, folder)
-    for command in (["train", "--run", "first"], ["eval", "--run", "first"]):
-        outcome = weldcache(*command, folder=folder)
-        assert outcome.code == 0, outcome.err
-    return folder
+
+    def fill(folder: Path) -> None:
+        linked_copy(extracted, folder)
+        for command in (["train", "--run", "first"], ["eval", "--run", "first"]):
+            outcome = weldcache(*command, folder=folder)
+            assert outcome.code == 0, outcome.err
+
+    return made_once("judged", fill)
 
 
 @pytest.fixture(scope="session")
@@ -139,6 +195,19 @@ def runs_of(tmp_path: Path) -> Callable[[Path], Path]:
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports without their pictures, which take most of an evaluation's time; `judged` and evaluate/report draw."""
     monkeypatch.setattr("weldcache.evaluate.report.html.draw", lambda figure: "data:,")
+
+
+@pytest.fixture
+def linked_copy_of(tmp_path: Path) -> Callable[[Path], Path]:
+    """A copy of a project, ten times as quick, for tests that add, remove or replace files and never write into one.
+
+    Only what lies at the top, such as the manifest, may be written into. A store replaces its files by itself.
+    """
+
+    def copy(project: Path) -> Path:
+        return linked_copy(project, tmp_path / "project")
+
+    return copy
 
 
 @pytest.fixture(scope="session")

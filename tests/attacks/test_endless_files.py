@@ -11,9 +11,9 @@ SENSOR = ("--set", "extract.features=[sensor]")
 
 
 def test_they_cost_their_own_row_and_the_run_goes_on(
-    weldcache: Run, synthetic: Path, copy_of: Callable[[Path], Path], weld_keys: Callable[..., list[str]]
+    weldcache: Run, synthetic: Path, linked_copy_of: Callable[[Path], Path], weld_keys: Callable[..., list[str]]
 ) -> None:
-    project = copy_of(synthetic)
+    project = linked_copy_of(synthetic)
     pipe, device, loop, folder, *_ = (next((project / key).glob("*.csv")) for key in weld_keys(project, "train"))
     for path in (pipe, device, loop, folder):
         path.unlink()
@@ -30,9 +30,9 @@ def test_they_cost_their_own_row_and_the_run_goes_on(
 
 
 def test_one_in_the_place_of_a_file_that_was_read_is_a_change(
-    weldcache: Run, extracted: Path, copy_of: Callable[[Path], Path], weld_keys: Callable[..., list[str]]
+    weldcache: Run, extracted: Path, linked_copy_of: Callable[[Path], Path], weld_keys: Callable[..., list[str]]
 ) -> None:
-    project = copy_of(extracted)
+    project = linked_copy_of(extracted)
     film = next((project / weld_keys(project, "train")[0]).glob("*.avi"))
     film.unlink()
     os.mkfifo(film)

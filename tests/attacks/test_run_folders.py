@@ -29,9 +29,12 @@ Run = Callable[..., Any]
 
 
 @pytest.fixture
-def project(judged: Path, copy_of: Callable[[Path], Path]) -> Path:
-    """A project with the run `first`, trained and evaluated."""
-    return copy_of(judged)
+def project(judged: Path, linked_copy_of: Callable[[Path], Path]) -> Path:
+    """A project with the run `first`, trained and evaluated, whose files alone are written into."""
+    project = linked_copy_of(judged)
+    shutil.rmtree(project / "runs")
+    shutil.copytree(judged / "runs", project / "runs")
+    return project
 
 
 @pytest.fixture

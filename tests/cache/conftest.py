@@ -1,5 +1,6 @@
 """Small stores to test on."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from weldcache.cache.store import FeatureStore
 from weldcache.tests.toy import index_of
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_index() -> Callable[..., Index]:
     def make(num_rows: int, *, start: int = 0, split: str = "train") -> Index:
         names = range(start, start + num_rows)
@@ -27,7 +28,7 @@ def make_index() -> Callable[..., Index]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def video_spec() -> FeatureSetSpec:
     return FeatureSetSpec(
         "video",
@@ -39,8 +40,17 @@ def video_spec() -> FeatureSetSpec:
     )
 
 
-@pytest.fixture
-def store(tmp_path: Path, make_index: Callable[..., Index], video_spec: FeatureSetSpec) -> FeatureStore:
-    made = FeatureStore.create(tmp_path / "features.zarr", index=make_index(5))
+@pytest.fixture(scope="session")
+def empty_store(
+    tmp_path_factory: pytest.TempPathFactory, make_index: Callable[..., Index], video_spec: FeatureSetSpec
+) -> Path:
+    """Five rows without features. Not to be changed."""
+    made = FeatureStore.create(tmp_path_factory.mktemp("empty") / "features.zarr", index=make_index(5))
     made.add_feature_set(video_spec)
-    return made
+    return made.path
+
+
+@pytest.fixture
+def store(empty_store: Path, tmp_path: Path) -> FeatureStore:
+    """A copy of it that a test may change."""
+    return FeatureStore.open(Path(shutil.copytree(empty_store, tmp_path / "features.zarr")))

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,8 @@ def backbone(model: str, *, random: bool) -> dict[str, Any]:
     return {"model": model, "random_weights": random}
 
 
-@pytest.fixture
-def welds(tmp_path: Path) -> FeatureStore:
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six welds of two classes; video of four, sensors of five, two image blocks of three, with a note on one view."""
     index = index_of(
         keys=[f"day/{row}" for row in range(6)],
@@ -41,7 +42,7 @@ def welds(tmp_path: Path) -> FeatureStore:
         labels=[0, 0, 0, 0, 1, 1],
         attributes={},
     )
-    store = FeatureStore.create(tmp_path / "welds.zarr", index=index)
+    store = FeatureStore.create(tmp_path_factory.mktemp("pristine") / "welds.zarr", index=index)
     store.set_noun("weld")
     video = {"backbone": backbone("demo-vjepa2", random=True), "decoding": {"num_frames": 16, "sampling": "arc_on"}}
     sensor = {"decoding": {"num_steps": 4, "channels": ["Pressure", "Feed"]}}
@@ -66,7 +67,13 @@ def welds(tmp_path: Path) -> FeatureStore:
             {"cls": np.ones((3, 2, 3), "<u2")},
             notes=["", "view 2 is missing", ""],
         )
-    return store
+    return store.path
+
+
+@pytest.fixture
+def welds(pristine: Path, tmp_path: Path) -> FeatureStore:
+    """A copy of them that a test may change."""
+    return FeatureStore.open(Path(shutil.copytree(pristine, tmp_path / "welds.zarr")))
 
 
 def _write(

@@ -1,7 +1,6 @@
 """A store is an ordinary Zarr store: zarr-python and xarray read from it what weldcache reads."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,15 +18,17 @@ from weldcache.cache.writer import StoreWriter
 COMPLETE = [0, 2, 3]
 
 
-@pytest.fixture(params=["float16", "float32", "bfloat16"])
+@pytest.fixture(scope="module", params=["float16", "float32", "bfloat16"])
 def dtype(request: pytest.FixtureRequest) -> StorageType:
     return request.param  # type: ignore[no-any-return]
 
 
-@pytest.fixture
-def store(tmp_path: Path, make_index: Callable[..., Index], dtype: StorageType) -> FeatureStore:
-    """Five rows, three of them complete, with ragged tokens and an embedding."""
-    made = FeatureStore.create(tmp_path / "features.zarr", index=make_index(5))
+@pytest.fixture(scope="module")
+def store(
+    tmp_path_factory: pytest.TempPathFactory, make_index: Callable[..., Index], dtype: StorageType
+) -> FeatureStore:
+    """Five rows, three of them complete, with ragged tokens and an embedding. Not to be changed."""
+    made = FeatureStore.create(tmp_path_factory.mktemp(dtype) / "features.zarr", index=make_index(5))
     arrays = [
         ArraySpec("tokens", (4, 3), ("time", "dim"), dtype, attributes={"unit": "none"}),
         ArraySpec("tokens_length", (), (), "int32"),

@@ -1,6 +1,7 @@
 """Targets and splits are kept with a store's rows, change as a whole, and stores of former schemas tell the same."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -34,9 +35,15 @@ def with_targets(index: Index, *, angle: float | None = 3.5) -> Index:
     return replace(index, targets={**index.targets, "angles": angles, "points": points})
 
 
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory: pytest.TempPathFactory, make_index: MakeIndex) -> Path:
+    path = tmp_path_factory.mktemp("pristine") / "rich.zarr"
+    return FeatureStore.create(path, index=with_targets(make_index(4))).path
+
+
 @pytest.fixture
-def rich(tmp_path: Path, make_index: MakeIndex) -> FeatureStore:
-    return FeatureStore.create(tmp_path / "rich.zarr", index=with_targets(make_index(4)))
+def rich(pristine: Path, tmp_path: Path) -> FeatureStore:
+    return FeatureStore.open(Path(shutil.copytree(pristine, tmp_path / "rich.zarr")))
 
 
 def test_any_targets_are_kept_and_told(rich: FeatureStore, tmp_path: Path) -> None:

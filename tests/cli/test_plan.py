@@ -37,6 +37,7 @@ def test_before_there_is_a_store_it_makes_none(
     weldcache: Run, copy_of: Callable[[Path], Path], synthetic: Path, contents: Contents
 ) -> None:
     project = copy_of(synthetic)
+    shutil.rmtree(project / "demo_backbones")  # which alone it may make
     before = contents(project)
     told = planned(weldcache, project)
     after = {path: content for path, content in contents(project).items() if not path.startswith("demo_backbones/")}

@@ -1,6 +1,7 @@
 """Settings to encoders: those asked for, with all that changes their numbers in their description."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,8 +18,9 @@ from weldcache.settings import Settings, load_settings
 
 
 @pytest.fixture
-def settings_with(tmp_path: Path) -> Callable[..., Settings]:
-    """The demo's settings with overrides."""
+def settings_with(tmp_path: Path, synthetic: Path) -> Callable[..., Settings]:
+    """The demo's settings with overrides, beside demo backbones that are there already."""
+    shutil.copytree(synthetic / "demo_backbones", tmp_path / "demo_backbones", copy_function=os.link)
 
     def settings_with(*overrides: str) -> Settings:
         return load_settings("demo", overrides=[f"cache.path={tmp_path / 'f.zarr'}", *overrides], folder=tmp_path)

@@ -33,9 +33,16 @@ def pictures(draw_pixels: Callable[..., Tensor]) -> Tensor:
     return draw_pixels(2, 3, 112, 112)
 
 
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A demo DINOv3, which is not to be changed."""
+    return demo_backbone_folder(tmp_path_factory.mktemp("drawn") / "dino", family="dinov3", seed=4)
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return demo_backbone_folder(tmp_path / "dino", family="dinov3", seed=4)
+def folder(drawn: Path, tmp_path: Path) -> Path:
+    """A copy of it that a test may change."""
+    return Path(shutil.copytree(drawn, tmp_path / "dino"))
 
 
 @pytest.fixture
@@ -44,9 +51,9 @@ def settings(folder: Path) -> PhotographsSettings:
 
 
 @pytest.fixture
-def runs(loader: BackboneLoader, draw_pixels: Callable[..., Tensor], tmp_path: Path) -> dict[Family, Run]:
+def runs(loader: BackboneLoader, draw_pixels: Callable[..., Tensor], demo_folder: Path) -> dict[Family, Run]:
     """One call of each family's demo model."""
-    dinov2 = demo_backbone_folder(tmp_path / "dinov2", family="dinov2", seed=0)
+    dinov2 = demo_backbone_folder(demo_folder / "dinov2", family="dinov2", seed=0)
     video = loader.clips(BackboneSettings(model="demo"), key="features.video", num_frames=4, size=None)
     audio = loader.sound(BackboneSettings(model="demo"), key="features.audio")
     dino3 = loader.pictures(BackboneSettings(model="demo"), key="features.image", blocks=(3,), size=None)

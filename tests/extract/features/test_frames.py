@@ -66,19 +66,24 @@ def weld(synthetic: Path) -> Sample:
 
 
 @pytest.fixture
+def demo_folder(synthetic: Path) -> Path:
+    return synthetic / "demo_backbones"
+
+
+@pytest.fixture
 def project(synthetic: Path, copy_of: Callable[[Path], Path]) -> Path:
     return copy_of(synthetic)
 
 
-def test_embeddings_are_the_mean_patches_of_evenly_spread_frames(weld: Sample, tmp_path: Path) -> None:
-    encoder = encoder_in(tmp_path)
+def test_embeddings_are_the_mean_patches_of_evenly_spread_frames(weld: Sample, demo_folder: Path) -> None:
+    encoder = encoder_in(demo_folder)
     prepared = encoder.reader(weld)
     made = encoder.encode([prepared, prepared], feature_sets=frozenset({"frames"}))["frames"]
     film = film_of(weld.files["video"][0])
     chosen = [film[round(position)] for position in np.linspace(0, len(film) - 1, 6)]
     preprocessing = PixelPreprocessing(64)
     pixels = preprocessing.normalise(torch.from_numpy(np.stack([preprocessing.resize(frame) for frame in chosen])))
-    model = DINOv3ViTModel.from_pretrained(tmp_path / "demo-dinov3-seed0").eval()
+    model = DINOv3ViTModel.from_pretrained(demo_folder / "demo-dinov3-seed0").eval()
     with torch.no_grad():
         patches = model(pixels, output_hidden_states=True).hidden_states[3][:, NUM_PREFIX:]
     assert made["embedding"].shape == (2, 6, 96) and made["embedding"].dtype == torch.float32
@@ -89,8 +94,8 @@ def test_embeddings_are_the_mean_patches_of_evenly_spread_frames(weld: Sample, t
     assert 0 < first < last
 
 
-def test_it_says_what_it_is_made_of(tmp_path: Path) -> None:
-    (spec,) = encoder_in(tmp_path).specs
+def test_it_says_what_it_is_made_of(demo_folder: Path) -> None:
+    (spec,) = encoder_in(demo_folder).specs
     assert {array.name: (array.shape, array.dtype) for array in spec.arrays} == {
         "embedding": ((6, 96), "float32"),
         "arc_on": ((2,), "float64"),
@@ -101,8 +106,8 @@ def test_it_says_what_it_is_made_of(tmp_path: Path) -> None:
     assert isinstance(backbone, dict) and backbone["family"] == "dinov3"
 
 
-def test_operations_are_those_of_all_frames(weld: Sample, tmp_path: Path) -> None:
-    encoder = encoder_in(tmp_path)
+def test_operations_are_those_of_all_frames(weld: Sample, demo_folder: Path) -> None:
+    encoder = encoder_in(demo_folder)
     prepared = encoder.reader(weld)
     fewer = replace(prepared, tensors={**prepared.tensors, "frames": prepared.tensors["frames"][:2]})
     sets = frozenset({"frames"})
@@ -147,7 +152,10 @@ def test_a_film_that_cannot_be_decoded_is_reported(project: Path, weld_keys: Cal
     assert [(note.key, list(note.statuses)) for note in summary.notes] == [(key, ["frames"])]
 
 
-def test_every_command_of_stage_one_knows_frames(project: Path, weldcache: Callable[..., object]) -> None:
+def test_every_command_of_stage_one_knows_frames(
+    synthetic: Path, linked_copy_of: Callable[[Path], Path], weldcache: Callable[..., object]
+) -> None:
+    project = linked_copy_of(synthetic)
     next(project.glob("*/*/*.avi")).unlink()
     chosen = [argument for override in FRAMES for argument in ("--set", override)]
     told = json.loads(weldcache("plan", *chosen, "--json", folder=project).raw_out)

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,30 @@ from weldcache.extract.verification.comparison import compare, half_ulp
 from weldcache.extract.verification.verify import verify
 from weldcache.settings import load_settings
 
-WELDS = 38
+WELDS = 10  # of the tiny data set: 4 train, 3 val, 3 test
+
+
+@pytest.fixture(scope="module")
+def few(
+    synthetic: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    manifest_rows: Callable[[Path], list[dict[str, str]]],
+    write_rows: Callable[..., None],
+    contents: Callable[[Path], dict[str, bytes]],
+) -> Iterator[Path]:
+    """A data set of a few welds with its store. Not to be changed."""
+    project, rows = tmp_path_factory.mktemp("few") / "project", manifest_rows(synthetic)
+    of_split = {split: [row for row in rows if row["SPLIT"].lower() == split] for split in ("train", "val", "test")}
+    chosen = [*of_split["train"][:4], *of_split["val"][:3], *of_split["test"][-3:]]
+    for row in chosen:
+        shutil.copytree(synthetic / row["SUBDIRS"], project / row["SUBDIRS"])
+    shutil.copytree(synthetic / "demo_backbones", project / "demo_backbones")
+    shutil.copy(synthetic / "weldcache.yaml", project)
+    write_rows(project, [row for row in rows if row in chosen])
+    extract(load_settings(folder=project))
+    before = contents(project)
+    yield project
+    assert before.items() <= contents(project).items()  # to which verifying adds its record
 
 
 def verified(project: Path, *overrides: str, **options: int | bool) -> Verification:
@@ -106,29 +129,27 @@ def test_nan_equals_nan_and_nothing_else() -> None:
 # Whole stores
 
 
-def test_an_extracted_store_is_as_good_as_live(extracted: Path) -> None:
-    verification = verified(extracted, live=3, seed=5)
+def test_an_extracted_store_is_as_good_as_live(few: Path) -> None:
+    verification = verified(few, live=3, seed=5)
     assert verification.findings == [] and verification.trustworthy
     assert verification.live is not None
     live = dict(verification.live)
     assert live["samples"] == 3 and live["passed"] and "half a unit in the last place" in str(live["tolerance"])
     arrays = {array["array"]: array for array in live["arrays"]}
-    store = store_of(extracted)
+    store = store_of(few)
     every = {f"{name}/{array}" for name in store.feature_sets for array in store.arrays(name)} | {"text/prompt"}
     assert arrays.keys() == every
     for array in ("video/tokens", "audio/embedding", "image/block_4/patch_tokens"):
         assert 0 < arrays[array]["difference_of_std"] < 0.01 and 0.1 < arrays[array]["of_tolerance"] <= 1
     assert arrays["sensor/values"]["difference"] == 0
-    again = verified(extracted, live=3, seed=5, sources=False).live
+    again = verified(few, live=3, seed=5, sources=False).live
     assert again is not None and again["keys"] == live["keys"]
-    other = verified(extracted, live=3, seed=6, sources=False).live
+    other = verified(few, live=3, seed=6, sources=False).live
     assert other is not None and other["keys"] != live["keys"]
 
 
-def test_live_finds_one_wrong_value_and_mending_makes_it_right(
-    copy_of: Callable[[Path], Path], extracted: Path
-) -> None:
-    project = copy_of(extracted)
+def test_live_finds_one_wrong_value_and_mending_makes_it_right(copy_of: Callable[[Path], Path], few: Path) -> None:
+    project = copy_of(few)
     store = store_of(project)
     before = store.read("audio/tokens", [7])
 
@@ -146,11 +167,11 @@ def test_live_finds_one_wrong_value_and_mending_makes_it_right(
     np.testing.assert_array_equal(store.read("audio/tokens", [7]), before)
 
 
-def test_live_finds_rows_that_were_swapped(copy_of: Callable[[Path], Path], extracted: Path) -> None:
-    project = copy_of(extracted)
+def test_live_finds_rows_that_were_swapped(copy_of: Callable[[Path], Path], few: Path) -> None:
+    project = copy_of(few)
     store = store_of(project)
-    swap_rows(store, "video", 3, 20)
-    swap_rows(store, "sensor", 4, 21)
+    swap_rows(store, "video", 3, 8)
+    swap_rows(store, "sensor", 4, 9)
     assert verified(project).trustworthy
     found = verified(project, "extract.features=[video, sensor]", live=WELDS, sources=False).findings
     keys = {
@@ -158,16 +179,16 @@ def test_live_finds_rows_that_were_swapped(copy_of: Callable[[Path], Path], extr
         for name in ("video", "sensor")
     }
     assert keys == {
-        "video": set(store.index.keys[[3, 20]].tolist()),
-        "sensor": set(store.index.keys[[4, 21]].tolist()),
+        "video": set(store.index.keys[[3, 8]].tolist()),
+        "sensor": set(store.index.keys[[4, 9]].tolist()),
     }
     assert {finding.part for finding in found if finding.check == "live"} >= {"video/tokens", "sensor/values"}
 
 
 def test_live_skips_what_is_not_complete_and_says_when_a_file_is_gone(
-    copy_of: Callable[[Path], Path], extracted: Path
+    copy_of: Callable[[Path], Path], few: Path
 ) -> None:
-    project = copy_of(extracted)
+    project = copy_of(few)
     store = store_of(project)
     store.forget("video", range(WELDS))
     first = str(store.index.keys[0])
@@ -183,10 +204,8 @@ def test_live_skips_what_is_not_complete_and_says_when_a_file_is_gone(
 # Against the source
 
 
-def test_a_set_that_no_chosen_weld_has_is_not_passed_in_silence(
-    copy_of: Callable[[Path], Path], extracted: Path
-) -> None:
-    project = copy_of(extracted)
+def test_a_set_that_no_chosen_weld_has_is_not_passed_in_silence(copy_of: Callable[[Path], Path], few: Path) -> None:
+    project = copy_of(few)
     store = store_of(project)
     store.forget("video", range(1, len(store.index)))  # one weld has a film, and it is not among the two
     found = [finding for finding in verified(project, live=2, seed=0).findings if finding.check == "live"]
@@ -195,11 +214,11 @@ def test_a_set_that_no_chosen_weld_has_is_not_passed_in_silence(
 
 def test_changes_of_the_data_set_are_named(
     copy_of: Callable[[Path], Path],
-    extracted: Path,
+    few: Path,
     manifest_rows: Callable[[Path], list[dict[str, str]]],
     write_rows: Callable[..., None],
 ) -> None:
-    project = copy_of(extracted)
+    project = copy_of(few)
     rows = manifest_rows(project)
     gone, moved, edited = rows[0], rows[-1], rows[-2]
     moved["SPLIT"] = "VAL" if moved["SPLIT"] == "TEST" else "TEST"
@@ -221,9 +240,9 @@ def test_changes_of_the_data_set_are_named(
 
 
 def test_sets_that_the_settings_do_not_name_are_held_against_their_files_too(
-    copy_of: Callable[[Path], Path], extracted: Path, monkeypatch: pytest.MonkeyPatch
+    copy_of: Callable[[Path], Path], few: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project = copy_of(extracted)
+    project = copy_of(few)
     store = store_of(project)
     keys = store.index.keys.tolist()
     edit_unnoticed(next((project / keys[2]).glob("*.avi")))
@@ -261,9 +280,9 @@ def edit_unnoticed(path: Path) -> None:
 
 
 def test_changes_reach_sets_that_no_encoder_makes_and_a_touched_file_is_renewed(
-    copy_of: Callable[[Path], Path], extracted: Path
+    copy_of: Callable[[Path], Path], few: Path
 ) -> None:
-    project = copy_of(extracted)
+    project = copy_of(few)
     store = store_of(project)
     request = make_request(load_settings(folder=project, overrides=["extract.features=[sensor]"]), split="all")
     keys = store.index.keys.tolist()
@@ -292,9 +311,9 @@ def test_a_recorded_path_that_leaves_the_data_set_is_not_looked_at(tmp_path: Pat
 
 
 def test_a_text_vector_that_is_not_the_live_one_is_dropped_by_mending(
-    copy_of: Callable[[Path], Path], extracted: Path
+    copy_of: Callable[[Path], Path], few: Path
 ) -> None:
-    project = copy_of(extracted)
+    project = copy_of(few)
     store = store_of(project)
     before, made_by = store.constant("text/prompt"), store.manifest["constants"]["text/prompt"]["made_by"]
     store.add_constant("text/prompt", before + np.float32(0.1), made_by=made_by)
@@ -305,34 +324,34 @@ def test_a_text_vector_that_is_not_the_live_one_is_dropped_by_mending(
     np.testing.assert_array_equal(store_of(project).constant("text/prompt"), before)
 
 
-def test_the_same_model_put_to_other_use_is_a_warning_that_names_it(extracted: Path) -> None:
-    (finding,) = verified(extracted, "features.video.num_frames=8").findings
+def test_the_same_model_put_to_other_use_is_a_warning_that_names_it(few: Path) -> None:
+    (finding,) = verified(few, "features.video.num_frames=8").findings
     assert (finding.check, finding.severity, finding.part) == ("made by", "warning", "video")
     assert "made_by.decoding.num_frames: 16 then, 8 now" in finding.evidence
 
 
-def test_settings_that_name_other_models_are_a_note_until_live_needs_the_stores_own(extracted: Path) -> None:
-    verification = verified(extracted, "extract.demo_seed=1", "extract.features=[video, audio, text]")
+def test_settings_that_name_other_models_are_a_note_until_live_needs_the_stores_own(few: Path) -> None:
+    verification = verified(few, "extract.demo_seed=1", "extract.features=[video, audio, text]")
     assert verification.trustworthy
     told = {finding.part: finding.evidence for finding in verification.findings if finding.check == "made by"}
     others = ["image/block_2", "image/block_4", "sensor"]
     assert list(told) == ["video", "audio", "text/prompt", *others]
     assert all("the settings do not ask for it" in told[name] for name in others)
-    verification = verified(extracted, "extract.demo_seed=1", "extract.features=[video]", live=2, sources=False)
+    verification = verified(few, "extract.demo_seed=1", "extract.features=[video]", live=2, sources=False)
     assert not verification.trustworthy
     assert any("nothing could be compared" in finding.evidence for finding in verification.findings)
 
 
-def test_rows_that_are_not_extracted_yet_are_a_note(copy_of: Callable[[Path], Path], extracted: Path) -> None:
-    project = copy_of(extracted)
+def test_rows_that_are_not_extracted_yet_are_a_note(copy_of: Callable[[Path], Path], few: Path) -> None:
+    project = copy_of(few)
     store_of(project).forget("audio", [1, 2])
     verification = verified(project)
     assert verification.trustworthy
     assert any("2 rows missing" in finding.evidence and finding.part == "audio" for finding in verification.findings)
 
 
-def test_without_the_data_set_the_store_alone_is_verified(copy_of: Callable[[Path], Path], extracted: Path) -> None:
-    project = copy_of(extracted)
+def test_without_the_data_set_the_store_alone_is_verified(copy_of: Callable[[Path], Path], few: Path) -> None:
+    project = copy_of(few)
     shutil.rmtree(project / "features.zarr" / "features/video/tokens")
     nowhere = f"data.root={project / 'nowhere'}"
     verification = verified(project, nowhere)
@@ -342,16 +361,16 @@ def test_without_the_data_set_the_store_alone_is_verified(copy_of: Callable[[Pat
         verified(project, nowhere, live=1)
 
 
-def test_another_data_set_is_one_finding(copy_of: Callable[[Path], Path], extracted: Path) -> None:
-    project = copy_of(extracted)
+def test_another_data_set_is_one_finding(copy_of: Callable[[Path], Path], few: Path) -> None:
+    project = copy_of(few)
     text = (project / "manifest.csv").read_text()
     (project / "manifest.csv").write_text(text.replace("shift_1", "shift_8").replace("shift_2", "shift_9"))
     (finding,) = verified(project).findings
     assert finding.severity == "warning" and "none of the" in finding.evidence
 
 
-def test_mending_waits_for_nobody(copy_of: Callable[[Path], Path], extracted: Path) -> None:
-    project = copy_of(extracted)
+def test_mending_waits_for_nobody(copy_of: Callable[[Path], Path], few: Path) -> None:
+    project = copy_of(few)
     with locked_folder(project / "features.zarr"):
         assert verified(project).trustworthy  # looking needs no lock
         with pytest.raises(BusyError):
