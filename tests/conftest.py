@@ -20,6 +20,7 @@ from weldcache.cli.main import run
 from weldcache.extract.backbones.random_backbone import demo_backbone_folder
 from weldcache.extract.sources.welds.synth.pipeline import generate
 from weldcache.extract.sources.welds.synth.plan import plan_for_size
+from weldcache.tests.toy import undraw
 
 # Decoding in the main process: a decode worker spends seconds on imports and milliseconds on a tiny weld.
 _SETTINGS = "\nextract:\n  device: cpu\n  workers: 0\ntrain:\n  device: cpu\n  epochs: 3\n"
@@ -193,8 +194,8 @@ def runs_of(tmp_path: Path) -> Callable[[Path], Path]:
 
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reports without their pictures, which take most of an evaluation's time; `judged` and evaluate/report draw."""
-    monkeypatch.setattr("weldcache.evaluate.report.html.draw", lambda figure: "data:,")
+    """Reports without their pictures."""
+    undraw(monkeypatch)
 
 
 @pytest.fixture

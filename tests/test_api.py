@@ -81,7 +81,7 @@ def test_what_a_store_does_not_have_is_refused_by_name(store: api.Store, tmp_pat
         api.open_store(tmp_path / "none.zarr")
 
 
-def test_from_features_to_scores(extracted: Path, tmp_path: Path, weld_keys: Keys) -> None:
+def test_from_features_to_scores(extracted: Path, tmp_path: Path, weld_keys: Keys, undrawn: None) -> None:
     changes = {"recipe.name": "nearest", "recipe.array": "sensor/values", "runs.folder": tmp_path / "runs"}
     settings = api.load_settings(folder=extracted, changes=changes)
     assert api.extract(settings).num_tried == 0  # all is there
@@ -138,8 +138,8 @@ def test_a_store_is_dealt_anew_carried_and_opened_by_its_split(
     assert api.import_store(file, settings=elsewhere).samples.equals(api.open_store(settings.cache.path).samples)
 
 
-def test_runs_are_a_table_and_become_one(extracted: Path, copy_of: Callable[[Path], Path]) -> None:
-    project = copy_of(extracted)
+def test_runs_are_a_table_and_become_one(extracted: Path, runs_of: Callable[[Path], Path], undrawn: None) -> None:
+    project = runs_of(extracted)
     near = {"recipe.name": "nearest", "recipe.array": "sensor/values"}
     settings = api.load_settings(folder=project)
     for name, k in (("one", 1), ("three", 3)):
@@ -166,11 +166,11 @@ def test_runs_are_a_table_and_become_one(extracted: Path, copy_of: Callable[[Pat
         api.bench("nowhere.yaml")
 
 
-def test_the_example_notebook_runs(extracted: Path, copy_of: Callable[[Path], Path]) -> None:
+def test_the_example_notebook_runs(extracted: Path, runs_of: Callable[[Path], Path], undrawn: None) -> None:
     path = Path(__file__).resolve().parents[1] / "examples" / "first_look.ipynb"
     cells = ["".join(cell["source"]) for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
     names: dict[str, Any] = {}
-    with contextlib.chdir(copy_of(extracted)):
+    with contextlib.chdir(runs_of(extracted)):
         for cell in cells:
             exec(compile(cell, path.name, "exec"), names)
     assert names["run"].folder.finished and len(names["scores"]) == 15

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from weldcache.tests.toy import undraw
+
 Run = Callable[..., Any]
 Facts = Callable[[Path], dict[str, Any]]
 
@@ -35,9 +37,11 @@ def losses_of(run: Path) -> list[dict[str, float]]:
 def seeds(judged: Path, tmp_path_factory: pytest.TempPathFactory, weldcache: Run) -> Path:
     """The run `first` again, as `again`, and with another seed, as `other`."""
     project = Path(shutil.copytree(judged, tmp_path_factory.mktemp("seeds") / "project"))
-    for name, options in (("again", []), ("other", ["--set", "train.seed=1"])):
-        assert weldcache("train", "--run", name, *options, folder=project).code == 0
-        assert weldcache("eval", "--run", name, folder=project).code == 0
+    with pytest.MonkeyPatch.context() as patch:
+        undraw(patch)
+        for name, options in (("again", []), ("other", ["--set", "train.seed=1", "--set", "train.epochs=1"])):
+            assert weldcache("train", "--run", name, *options, folder=project).code == 0
+            assert weldcache("eval", "--run", name, folder=project).code == 0
     return project
 
 
@@ -114,8 +118,10 @@ def test_the_report_says_of_which_features_it_speaks(judged: Path) -> None:
     assert manifest["cache"] == store["attributes"]["weldcache"]["manifest"]
 
 
-def test_random_backbones_are_said_in_words_everywhere(judged: Path, weldcache: Run, tmp_path: Path) -> None:
-    project = Path(shutil.copytree(judged, tmp_path / "project"))
+def test_random_backbones_are_said_in_words_everywhere(
+    judged: Path, weldcache: Run, copy_of: Callable[[Path], Path], undrawn: None
+) -> None:
+    project = copy_of(judged)
     words = "random-weight"
     assert words in weldcache("extract", folder=project).err
     assert words in weldcache("info", folder=project).out
@@ -123,14 +129,16 @@ def test_random_backbones_are_said_in_words_everywhere(judged: Path, weldcache: 
     assert words in (project / "runs/first/report.html").read_text()
 
 
-def test_scores_hang_on_what_is_in_the_files(judged: Path, weldcache: Run, tmp_path: Path) -> None:
+def test_scores_hang_on_what_is_in_the_files(
+    judged: Path, weldcache: Run, copy_of: Callable[[Path], Path], undrawn: None
+) -> None:
     """Every weld with the film of another: every score changes."""
-    project = Path(shutil.copytree(judged, tmp_path / "project"))
+    project = copy_of(judged)
     donors = {path.parent: path for path in judged.glob("*/*/*.avi")}
     films = sorted(donors.values())
     for folder, film in zip(sorted(donors), films[1:] + films[:1], strict=True):
         shutil.copy(film, project / folder.relative_to(judged) / f"{folder.name}.avi")
-    assert weldcache("extract", "--cache", "shifted.zarr", folder=project).code == 0
-    assert weldcache("eval", "--run", "first", "--cache", "shifted.zarr", folder=project).code == 0
+    assert weldcache("extract", "--refresh", folder=project).code == 0
+    assert weldcache("eval", "--run", "first", folder=project).code == 0
     pairs = zip(scores_of(judged), scores_of(project), strict=True)
     assert all(mine["key"] == theirs["key"] and mine["score"] != theirs["score"] for mine, theirs in pairs)

@@ -137,13 +137,13 @@ class TestWorstFirst(JudgeContract):
         return judge
 
     @pytest.fixture
-    def run(self, judged: Path, copy_of: Callable[[Path], Path]) -> Path:
-        return copy_of(judged) / "runs/first"
+    def run(self, judged: Path, runs_of: Callable[[Path], Path]) -> Path:
+        return runs_of(judged) / "runs/first"
 
 
 @pytest.mark.usefixtures("example")
 def test_a_package_brings_source_kind_recipe_and_judge(
-    tmp_path: Path, weldcache: Run, facts_of: Callable[[Path], dict[str, Any]]
+    tmp_path: Path, weldcache: Run, facts_of: Callable[[Path], dict[str, Any]], undrawn: None
 ) -> None:
     write_readings(tmp_path)
     (tmp_path / "weldcache.yaml").write_text(SETTINGS)

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def test_a_small_campaign_finds_nothing(child_environment: dict[str, str], tmp_path: Path) -> None:
     script = ROOT / "benchmarks" / "reliability.py"
     done = subprocess.run(
-        [sys.executable, script, "--kills", "2", "--stores", "11", "--files", "29"],
+        [sys.executable, script, "--kills", "1", "--stores", "11", "--files", "29"],
         capture_output=True,
         text=True,
         env=child_environment,

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from weldcache.cache.index import Index, class_and_label, index_with
@@ -39,6 +40,11 @@ def lose(store: FeatureStore, feature_sets: Iterable[str], rows: Iterable[int]) 
     StoreWriter(store).record(
         [Record(name, row, Status.ABSENT, "no file", ()) for name in feature_sets for row in rows]
     )
+
+
+def undraw(patch: pytest.MonkeyPatch) -> None:
+    """Leave a report's pictures out, which take most of an evaluation's time; the run `judged` and report/ draw."""
+    patch.setattr("weldcache.evaluate.report.html.draw", lambda figure: "data:,")
 
 
 def read_picture(path: Path) -> NDArray[np.uint8]:

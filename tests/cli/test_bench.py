@@ -11,7 +11,7 @@ Run = Callable[..., Any]
 
 LIST = """# Does the gate matter?
 seeds: [0]
-set: {train.epochs: 1}
+set: {train.epochs: 1, recipe.d_model: 8, recipe.hidden_width: 8, recipe.sensor_hidden: 4}
 variants:
   as set: {}
   no gate: {set: {recipe.gate: false}}
@@ -19,8 +19,8 @@ variants:
 
 
 @pytest.fixture
-def project(extracted: Path, copy_of: Callable[[Path], Path]) -> Path:
-    project = copy_of(extracted)
+def project(extracted: Path, runs_of: Callable[[Path], Path]) -> Path:
+    project = runs_of(extracted)
     (project / "gate.yaml").write_text(LIST)
     return project
 
@@ -52,28 +52,24 @@ def test_a_table_and_the_same_again_as_json(weldcache: Run, project: Path) -> No
     assert listed.out.count("weights deleted") == 2
 
 
-def test_a_pipe_gets_names_and_figures_whole(weldcache: Run, project: Path) -> None:
+def test_a_variant_that_cannot_be_tried_exits_one_and_the_others_are_in_the_table(
+    weldcache: Run, project: Path
+) -> None:
+    """A pipe gets names and figures whole."""
     name = "a variant whose name says at some length what is different about it " * 2
-    (project / "gate.yaml").write_text(LIST.replace("as set", name.strip()))
+    more = "  block 9: {set: {recipe.blocks: [9]}}\n"
+    (project / "gate.yaml").write_text(LIST.replace("as set", name.strip()) + more)
     outcome = weldcache("bench", "gate.yaml", folder=project)
-    assert outcome.code == 0, outcome.err
+    assert outcome.code == 1 and "Traceback" not in outcome.err
+    assert "block 9 failed" in outcome.out and "no features image/block_9" in outcome.out
+    assert "no gate 0." in outcome.out
+    assert "features.image.blocks=[2,4,9]" in outcome.err
     (row,) = (line for line in outcome.raw_out.splitlines() if line.strip().startswith("a variant"))
     document = json.loads((project / "runs/gate/table_test.json").read_text())
     figures = document["variants"][0]
     assert name.strip() in row and f"{figures['auroc']['value']:.3f}" in row and "…" not in outcome.raw_out
     assert f"{figures['auroc']['low']:.3f} to {figures['auroc']['high']:.3f}" in outcome.raw_out
     assert all(note in outcome.raw_out for note in document["notes"])
-
-
-def test_a_variant_that_cannot_be_tried_exits_one_and_the_others_are_in_the_table(
-    weldcache: Run, project: Path
-) -> None:
-    (project / "gate.yaml").write_text(LIST + "  block 9: {set: {recipe.blocks: [9]}}\n")
-    outcome = weldcache("bench", "gate.yaml", folder=project)
-    assert outcome.code == 1 and "Traceback" not in outcome.err
-    assert "block 9 failed" in outcome.out and "no features image/block_9" in outcome.out
-    assert "no gate 0." in outcome.out
-    assert "features.image.blocks=[2,4,9]" in outcome.err
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,18 @@ from typing import Any
 
 import pytest
 
+from weldcache.cache.store import FeatureStore
+
 Run = Callable[..., Any]
 Contents = Callable[[Path], dict[str, bytes]]
+RunsOf = Callable[[Path], Path]
 
 
-def test_json_is_the_report(weldcache: Run, judged: Path, copy_of: Callable[[Path], Path]) -> None:
-    project = copy_of(judged)
+pytestmark = pytest.mark.usefixtures("undrawn")
+
+
+def test_json_is_the_report(weldcache: Run, judged: Path, runs_of: RunsOf) -> None:
+    project = runs_of(judged)
     outcome = weldcache("eval", "--json", folder=project)
     assert outcome.code == 0
     kept = json.loads((project / "runs/first/report.json").read_text())
@@ -21,14 +27,15 @@ def test_json_is_the_report(weldcache: Run, judged: Path, copy_of: Callable[[Pat
     assert kept.keys() - json.loads(outcome.raw_out).keys() == {"files", "manifest_checksum", "checksum"}
 
 
-def test_the_latest_run_is_judged_and_named(weldcache: Run, judged: Path, copy_of: Callable[[Path], Path]) -> None:
-    project = copy_of(judged)
-    assert weldcache("train", "--set", "train.epochs=1", folder=project).code == 0
+def test_the_latest_run_is_judged_and_named(weldcache: Run, judged: Path, runs_of: RunsOf) -> None:
+    project = runs_of(judged)
+    fitted = ["--set", "recipe.name=nearest", "--set", "recipe.array=sensor/values"]
+    assert weldcache("train", *fitted, folder=project).code == 0
     outcome = weldcache("eval", "--split", "val", folder=project)
     assert outcome.code == 0
-    assert "causal_film-001 on val" in outcome.out
-    assert (project / "runs/causal_film-001/scores_val.csv").is_file()
-    assert f"Report: {project / 'runs/causal_film-001/report_val.html'}" in outcome.out
+    assert "nearest-001 on val" in outcome.out
+    assert (project / "runs/nearest-001/scores_val.csv").is_file()
+    assert f"Report: {project / 'runs/nearest-001/report_val.html'}" in outcome.out
     assert "validation samples" in outcome.out  # judged on what chose it
 
 
@@ -46,9 +53,9 @@ def test_without_a_run_the_command_that_makes_one(
 
 
 def test_without_the_cache_the_command_that_makes_one(
-    weldcache: Run, judged: Path, copy_of: Callable[[Path], Path], contents: Contents
+    weldcache: Run, judged: Path, runs_of: RunsOf, contents: Contents
 ) -> None:
-    project = copy_of(judged)
+    project = runs_of(judged)
     before = contents(project / "runs")
     outcome = weldcache("eval", "--cache", "nowhere.zarr", folder=project)
     assert outcome.code == 2
@@ -57,11 +64,13 @@ def test_without_the_cache_the_command_that_makes_one(
 
 
 def test_another_cache_is_refused_with_the_difference_named(
-    weldcache: Run, judged: Path, copy_of: Callable[[Path], Path], contents: Contents
+    weldcache: Run, judged: Path, runs_of: RunsOf, contents: Contents
 ) -> None:
-    project = copy_of(judged)
-    other = ["--cache", "other.zarr", "--set", "features.video.num_frames=8"]
-    assert weldcache("extract", *other, folder=project).code == 0
+    project = runs_of(judged)
+    store = FeatureStore.open(Path(shutil.copytree(judged / "features.zarr", project / "other.zarr")))
+    manifest = json.loads(json.dumps(store.manifest))
+    manifest["features"]["video"]["made_by"]["decoding"]["num_frames"] = 8
+    store._describe(manifest=manifest)
     before = contents(project / "runs")
     outcome = weldcache("eval", "--run", "first", "--cache", "other.zarr", folder=project)
     assert outcome.code == 2 and "Traceback" not in outcome.err

@@ -10,22 +10,37 @@ from typing import Any
 import numpy as np
 import pytest
 
+from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
+from weldcache.cache.store import FeatureStore
+from weldcache.cache.writer import StoreWriter
+from weldcache.tests.toy import undraw
+
 Run = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
 def two_runs(weldcache: Run, judged: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with `first`, a Causal-FiLM, and `ae`, both judged on test and on validation. Not to be changed."""
+    """A project with `first`, a Causal-FiLM, and `ae`, both judged on test and on validation. Not to be changed.
+
+    The tokens of the film stand for the frames that the autoencoder asks for.
+    """
     project = Path(shutil.copytree(judged, tmp_path_factory.mktemp("fuse") / "project"))
-    for command in (
-        ["extract", "--config", "video_ae"],
-        ["train", "--config", "video_ae", "--run", "ae"],
-        ["eval", "--run", "ae"],
-        ["eval", "--run", "ae", "--split", "val"],
-        ["eval", "--run", "first", "--split", "val"],
-    ):
-        outcome = weldcache(*command, folder=project)
-        assert outcome.code == 0, (command, outcome.err)
+    store = FeatureStore.open(project / "features.zarr")
+    rows = range(len(store.index))
+    frames = ArraySpec("embedding", store.array_spec("video/tokens").shape, ("frame", "dim"), "float16")
+    store.add_feature_set(FeatureSetSpec("frames", [frames], store.manifest["features"]["video"]["made_by"]))
+    values, sources = {"embedding": store.read("video/tokens", rows)}, store.sources("video", rows)
+    StoreWriter(store).write("frames", rows, values, sources=sources, notes=[""] * len(rows))
+    with pytest.MonkeyPatch.context() as patch:
+        undraw(patch)
+        for command in (
+            ["train", "--config", "video_ae", "--run", "ae"],
+            ["eval", "--run", "ae"],
+            ["eval", "--run", "ae", "--split", "val"],
+            ["eval", "--run", "first", "--split", "val"],
+        ):
+            outcome = weldcache(*command, folder=project)
+            assert outcome.code == 0, (command, outcome.err)
     return project
 
 
@@ -38,9 +53,9 @@ def scores_in(run: Path, split: str) -> dict[str, np.ndarray]:
 
 
 def test_the_fused_run_is_judged_by_the_members_scores(
-    weldcache: Run, two_runs: Path, copy_of: Callable[[Path], Path]
+    weldcache: Run, two_runs: Path, runs_of: Callable[[Path], Path], undrawn: None
 ) -> None:
-    project = copy_of(two_runs)
+    project = runs_of(two_runs)
     outcome = weldcache("fuse", "first", "ae", "--weights", "0.37,0.63", folder=project)
     assert outcome.code == 0, outcome.err
     assert "first: weight 0.37" in outcome.out and "weldcache eval --run late_fusion-001" in outcome.out
@@ -71,8 +86,8 @@ def test_the_fused_run_is_judged_by_the_members_scores(
     assert {name: recipe["name"] for name, recipe in members.items()} == {"first": "causal_film", "ae": "video_ae"}
 
 
-def test_fitted_weights_and_a_name(weldcache: Run, two_runs: Path, copy_of: Callable[[Path], Path]) -> None:
-    project = copy_of(two_runs)
+def test_fitted_weights_and_a_name(weldcache: Run, two_runs: Path, runs_of: Callable[[Path], Path]) -> None:
+    project = runs_of(two_runs)
     outcome = weldcache("fuse", "first", "ae", "--weights", "fit", "--run", "both", folder=project)
     assert outcome.code == 0, outcome.err
     assert "weights were fitted to it" in outcome.out and (project / "runs" / "both" / "manifest.json").is_file()

@@ -97,9 +97,9 @@ def test_what_is_not_there_is_a_sentence(weldcache: Run, project: Path, argument
 
 
 def test_reading_commands_survive_a_damaged_run(
-    weldcache: Run, project: Path, copy_of: Callable[[Path], Path], contents: Contents
+    weldcache: Run, project: Path, runs_of: Callable[[Path], Path], contents: Contents, undrawn: None
 ) -> None:
-    folder = copy_of(project)
+    folder = runs_of(project)
     (folder / "runs/second/manifest.json").write_text("{")
     before = contents(folder)
     for command in (["list"], ["list", "--json"], ["show", "second"], ["compare", "first", "second"], ["prune"]):
@@ -110,9 +110,9 @@ def test_reading_commands_survive_a_damaged_run(
 
 
 def test_pruning_says_first_and_does_it_when_told(
-    weldcache: Run, project: Path, copy_of: Callable[[Path], Path], contents: Contents
+    weldcache: Run, project: Path, runs_of: Callable[[Path], Path], contents: Contents, undrawn: None
 ) -> None:
-    folder = copy_of(project)
+    folder = runs_of(project)
     before = contents(folder)
     said = weldcache("runs", "prune", "--keep-best", "1", folder=folder)
     assert "would be removed" in said.out and "Nothing was changed" in said.out

@@ -62,10 +62,11 @@ def test_what_cannot_be_dealt_exits_with_2(weldcache: Callable[..., Any], projec
 
 
 def test_a_run_is_trained_and_judged_by_the_split_that_its_settings_name(
-    weldcache: Callable[..., Any], extracted: Path, copy_of: Callable[[Path], Path]
+    weldcache: Callable[..., Any], extracted: Path, copy_of: Callable[[Path], Path], undrawn: None
 ) -> None:
     project = copy_of(extracted)
-    train = ("train", "--set", "train.split=mine", "--set", "train.epochs=1", "--run", "mine")
+    fitted = ("--set", "recipe.name=nearest", "--set", "recipe.array=sensor/values")
+    train = ("train", "--set", "train.split=mine", *fitted, "--run", "mine")
     refused = weldcache(*train, folder=project)
     assert refused.code == 2 and "weldcache split mine" in refused.err
     for command in (("split", "mine", "--seed", "4"), train, ("eval", "--run", "mine")):

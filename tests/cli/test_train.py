@@ -1,21 +1,27 @@
 """`weldcache train`: what it cannot train on is a sentence, and no run is ever lost."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+
+from weldcache.cache.store import FeatureStore
 
 Run = Callable[..., Any]
 Contents = Callable[[Path], dict[str, bytes]]
 
 
 @pytest.fixture(scope="module")
-def half_extracted(synthetic: Path, tmp_path_factory: pytest.TempPathFactory, weldcache: Run) -> Path:
+def half_extracted(extracted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache that has the train split alone."""
-    cache = tmp_path_factory.mktemp("half") / "half.zarr"
-    assert weldcache("extract", "--split", "train", "--cache", str(cache), folder=synthetic).code == 0
+    cache = Path(shutil.copytree(extracted / "features.zarr", tmp_path_factory.mktemp("half") / "half.zarr"))
+    store = FeatureStore.open(cache)
+    for feature_set in store.feature_sets:
+        store.forget(feature_set, np.flatnonzero(store.index.splits != "train"))
     return cache
 
 
@@ -53,9 +59,9 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(
 
 
 def test_a_finished_runs_name_is_taken_unless_it_is_given_up(
-    weldcache: Run, judged: Path, copy_of: Callable[[Path], Path], contents: Contents
+    weldcache: Run, judged: Path, runs_of: Callable[[Path], Path], contents: Contents
 ) -> None:
-    project = copy_of(judged)
+    project = runs_of(judged)
     before = contents(project / "runs")
     refused = weldcache("train", "--run", "first", folder=project)
     assert refused.code == 2 and "is finished" in refused.err and "--overwrite" in refused.err

@@ -51,6 +51,7 @@ def test_from_a_damaged_chunk_to_a_whole_store(
     damage(project)
     damage(project, "status/sensor/c.0")
     damage(project, "source/audio/c.0")
+    damage(project, "constants/text/prompt/c/0")
     outcome = weldcache("verify", folder=project)
     assert outcome.code == 1 and "Traceback" not in outcome.err
     assert "features/video/tokens/c.3.0.0" in outcome.out and "weldcache verify --mend" in outcome.out
@@ -58,11 +59,11 @@ def test_from_a_damaged_chunk_to_a_whole_store(
     told = weldcache("verify", "--mend", "--no-sources", "--json", folder=project)
     assert told.code == 1
     report = json.loads(told.raw_out)
-    assert (report["errors"], report["warnings"], report["mended"]) == (3, 0, 3)
+    assert (report["errors"], report["warnings"], report["mended"]) == (4, 0, 4)
     assert {finding["check"] for finding in report["findings"]} == {"checksums"}
-    assert {finding["part"] for finding in report["findings"]} == {"video/tokens", "sensor", "audio"}
+    assert {finding["part"] for finding in report["findings"]} == {"video/tokens", "sensor", "audio", "text/prompt"}
     assert weldcache("extract", folder=project).code == 0
-    assert weldcache("verify", folder=project).code == 0
+    assert weldcache("verify", "--no-sources", folder=project).code == 0
     assert rows_of(contents(project / "features.zarr")) == before
 
 
@@ -89,27 +90,15 @@ def test_without_a_cache_the_command_that_makes_one(weldcache: Run, tmp_path: Pa
     assert "no feature store at" in outcome.err and "weldcache extract" in outcome.err
 
 
-def test_a_damaged_text_vector_is_mended_too(
-    weldcache: Run, copy_of: Callable[[Path], Path], extracted: Path, contents: Callable[[Path], dict[str, bytes]]
-) -> None:
-    project = copy_of(extracted)
-    before = rows_of(contents(project / "features.zarr"))
-    damage(project, "constants/text/prompt/c/0")
-    assert weldcache("verify", "--no-sources", "--mend", folder=project).code == 1
-    assert weldcache("extract", folder=project).code == 0
-    assert rows_of(contents(project / "features.zarr")) == before
-    assert weldcache("verify", "--no-sources", folder=project).code == 0
-
-
-@pytest.mark.parametrize("gone", ["constants/text/prompt/zarr.json", "constants/text/zarr.json"])
 def test_a_text_vector_without_its_description_is_mended(
-    weldcache: Run, copy_of: Callable[[Path], Path], extracted: Path, gone: str
+    weldcache: Run, copy_of: Callable[[Path], Path], extracted: Path
 ) -> None:
     project = copy_of(extracted)
-    (project / "features.zarr" / gone).unlink()
-    outcome = weldcache("verify", "--mend", "--no-sources", "--live", "1", folder=project)
-    assert outcome.code == 1 and "Traceback" not in outcome.err and "mended" in outcome.out
-    assert weldcache("extract", folder=project).code == 0
+    for gone, live in (("prompt/zarr.json", ["--live", "1"]), ("zarr.json", [])):
+        (project / "features.zarr/constants/text" / gone).unlink()
+        outcome = weldcache("verify", "--mend", "--no-sources", *live, folder=project)
+        assert outcome.code == 1 and "Traceback" not in outcome.err and "mended" in outcome.out
+        assert weldcache("extract", folder=project).code == 0
     outcome = weldcache("verify", "--no-sources", folder=project)
     assert outcome.code == 0, outcome.out
 

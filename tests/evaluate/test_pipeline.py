@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from weldcache.cache.arrays import FeatureSetSpec
+from weldcache.cache.store import FeatureStore
+from weldcache.cache.writer import StoreWriter
 from weldcache.train.runs.checkpoint import read_checkpoint, write_checkpoint
 
 Run = Callable[..., Any]
@@ -15,9 +18,18 @@ CopyOf = Callable[[Path], Path]
 
 
 @pytest.fixture
-def project(judged: Path, copy_of: CopyOf) -> Path:
+def project(judged: Path, copy_of: CopyOf, undrawn: None) -> Path:
     """A project with a store and the run `first`, for this test to change."""
     return copy_of(judged)
+
+
+def add_as(store: FeatureStore, name: str, other: str, **made_by: object) -> None:
+    """Give a store the features of a set once more under another name, made by something else."""
+    rows = range(len(store.index))
+    values = {array: store.read(f"{name}/{array}", rows) for array in store.arrays(name)}
+    made = {**store.manifest["features"][name]["made_by"], **made_by}
+    store.add_feature_set(FeatureSetSpec(other, list(store.arrays(name).values()), made))
+    StoreWriter(store).write(other, rows, values, sources=store.sources(name, rows), notes=[""] * len(rows))
 
 
 def report_of(project: Path, run: str) -> dict[str, Any]:
@@ -29,11 +41,11 @@ def test_what_the_store_gains_changes_no_figure_of_a_run(weldcache: Run, project
     """Another block, then another backbone of which a second run is trained: each is judged on its own features."""
     scores = project / "runs/first/scores_test.csv"
     before, report = scores.read_bytes(), report_of(project, "first")
-    assert weldcache("extract", "--set", "features.image.blocks=[2,3,4]", folder=project).code == 0
-    with (project / "weldcache.yaml").open("a") as file:
-        file.write("features:\n  image_b: {kind: photographs, model: demo, blocks: [2, 4], size: 112, num_views: 4}\n")
-    beside = ["--set", "recipe.image=image_b"]
-    assert weldcache("extract", folder=project).code == 0
+    store = FeatureStore.open(project / "features.zarr")
+    add_as(store, "image/block_2", "image/block_3", block=3)
+    for block in (2, 4):
+        add_as(store, f"image/block_{block}", f"image_b/block_{block}", backbone={"model": "b", "random_weights": True})
+    beside = ["--set", "recipe.image=image_b", "--set", "train.epochs=1"]
     for outcome in (
         weldcache("eval", "--run", "first", folder=project),
         weldcache("train", "--run", "second", *beside, folder=project),
@@ -73,8 +85,10 @@ def test_representations_that_training_watched_are_in_the_report(project: Path) 
 
 
 def test_features_made_anew_by_other_weights_are_refused(weldcache: Run, project: Path) -> None:
-    refreshed = weldcache("extract", "--refresh", "--set", "extract.demo_seed=1", folder=project)
-    assert refreshed.code == 0, refreshed.err
+    store = FeatureStore.open(project / "features.zarr")
+    manifest = json.loads(json.dumps(store.manifest))
+    manifest["features"]["video"]["made_by"]["backbone"]["weights_sha256"] = "0" * 64
+    store._describe(manifest=manifest)
     outcome = weldcache("eval", "--run", "first", folder=project)
     assert outcome.code == 2
     assert "trained on other features than" in outcome.err
@@ -82,8 +96,8 @@ def test_features_made_anew_by_other_weights_are_refused(weldcache: Run, project
 
 
 def test_a_store_without_what_the_run_uses_is_refused(weldcache: Run, project: Path) -> None:
-    other = ["--cache", "other.zarr", "--set", "features.image.blocks=[4]"]
-    assert weldcache("extract", *other, folder=project).code == 0
-    outcome = weldcache("eval", "--run", "first", "--cache", "other.zarr", folder=project)
+    store = FeatureStore.open(project / "features.zarr")
+    store._describe(manifest=store._manifest_without("features", "image/block_2"))
+    outcome = weldcache("eval", "--run", "first", folder=project)
     assert outcome.code == 2
     assert "features.image/block_2.arrays" in outcome.err and "(absent) in the cache" in outcome.err

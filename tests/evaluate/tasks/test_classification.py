@@ -44,25 +44,35 @@ def test_no_samples() -> None:
         assess_classes(nothing, nothing, train=np.array([0]), names=NAMES)
 
 
+@pytest.fixture(scope="module")
+def probed(extracted: Path, tmp_path_factory: pytest.TempPathFactory, weldcache: Callable[..., Any]) -> Path:
+    """A project with the trained run `probe`, which is not judged. Not to be changed."""
+    folder = tmp_path_factory.mktemp("probed") / "project"
+    folder.mkdir()
+    for path in extracted.iterdir():
+        (folder / path.name).symlink_to(path)
+    options = ["--set", "recipe.name=linear_probe", "--set", "train.task=classification"]
+    assert weldcache("train", "--run", "probe", *options, folder=folder).code == 0
+    return folder
+
+
 class TestContract(JudgeContract):
     def judge(self) -> ClassificationJudge:
         return ClassificationJudge()
 
     @pytest.fixture
-    def run(self, extracted: Path, copy_of: Callable[[Path], Path], weldcache: Callable[..., Any]) -> Path:
-        project = copy_of(extracted)
-        options = ["--set", "recipe.name=linear_probe", "--set", "train.task=classification"]
-        assert weldcache("train", "--run", "probe", *options, folder=project).code == 0
-        return project / "runs/probe"
+    def run(self, probed: Path, runs_of: Callable[[Path], Path]) -> Path:
+        return runs_of(probed) / "runs/probe"
 
 
 def test_a_split_that_trains_on_normals_alone_gives_the_majority_and_says_so(
     judged: Path,
-    copy_of: Callable[[Path], Path],
+    runs_of: Callable[[Path], Path],
     weldcache: Callable[..., Any],
     facts_of: Callable[[Path], dict[str, Any]],
+    undrawn: None,
 ) -> None:
-    project = copy_of(judged)
+    project = runs_of(judged)
     options = ["--set", "recipe.name=linear_probe", "--set", "train.task=classification"]
     outcome = weldcache("train", "--run", "probe", *options, folder=project)
     assert outcome.code == 0 and "No training sample is of class" in outcome.err, outcome.err
@@ -94,6 +104,7 @@ def test_a_split_with_all_classes_in_train_is_made_trained_on_and_judged(
     copy_of: Callable[[Path], Path],
     weldcache: Callable[..., Any],
     facts_of: Callable[[Path], dict[str, Any]],
+    undrawn: None,
 ) -> None:
     project = copy_of(extracted)
     probe = ("recipe.name=linear_probe", "recipe.array=image/block_4/mean", "recipe.class_weights=balanced")

@@ -39,6 +39,10 @@ RunBench = Callable[..., Bench]
 WriteList = Callable[..., VariantList]
 Trained = list[str]
 
+# Where it is about which trials run and what is kept, the smallest recipe does.
+FRAMES = {"recipe.name": "video_ae"}
+NARROW = {**FRAMES, "recipe.hidden": 4}
+AUTOENCODERS: dict[str, object] = {"reference": {"set": FRAMES}, "narrow": {"set": NARROW}}
 PLAIN = {"reference": {}, "no gate": {"set": {"recipe.gate": False}}}
 
 
@@ -129,7 +133,7 @@ def test_variants_of_several_splits_share_the_features_and_each_goes_by_its_own(
     parts = store.index.splits.copy()
     parts[:4], parts[36:40] = "test", "train"
     store.add_splits([Split("mine", parts)])
-    found = run_bench(write_list({"official": {}, "other": {"set": {"train.split": "mine"}}}), seeds=[0])
+    found = run_bench(write_list({"official": {}, "other": {"set": {"train.split": "mine"}}}, set=FRAMES), seeds=[0])
     assert found.complete
     for name, split in (("official", "official"), ("other", "mine")):
         index = FeatureStore.open(path, split=split).index
@@ -159,22 +163,22 @@ def test_each_array_is_loaded_once(
 def test_features_that_are_not_shared_give_the_same_table(
     run_bench: RunBench, write_list: WriteList, monkeypatch: pytest.MonkeyPatch, project: Path
 ) -> None:
-    shared = run_bench(write_list(PLAIN), seeds=[0])
+    shared = run_bench(write_list(AUTOENCODERS), seeds=[0])
     streamed = ["train.loading=streamed", f"runs.folder={project / 'streamed'}"]
-    assert figures(run_bench(write_list(PLAIN), seeds=[0], overrides=streamed)) == figures(shared)
+    assert figures(run_bench(write_list(AUTOENCODERS), seeds=[0], overrides=streamed)) == figures(shared)
     monkeypatch.setattr(plan, "fits_memory", lambda num_bytes, *, device: False)
-    apart = run_bench(write_list(PLAIN), seeds=[0], overrides=[f"runs.folder={project / 'apart'}"])
+    apart = run_bench(write_list(AUTOENCODERS), seeds=[0], overrides=[f"runs.folder={project / 'apart'}"])
     assert apart.folder == project / "apart/mine" and figures(apart) == figures(shared)
 
 
 def test_what_is_done_is_not_repeated(run_bench: RunBench, write_list: WriteList, trained: Trained) -> None:
-    first = run_bench(write_list(PLAIN), seeds=[0])
-    assert trained == ["reference-seed0", "no_gate-seed0"]
+    first = run_bench(write_list(AUTOENCODERS), seeds=[0])
+    assert trained == ["reference-seed0", "narrow-seed0"]
     trained.clear()
-    assert figures(run_bench(write_list(PLAIN), seeds=[0])) == figures(first)
+    assert figures(run_bench(write_list(AUTOENCODERS), seeds=[0])) == figures(first)
     assert trained == []
-    more = run_bench(write_list({**PLAIN, "mean": {"set": {"recipe.views": "mean"}}}), seeds=[0, 1])
-    assert trained == ["mean-seed0", "reference-seed1", "no_gate-seed1", "mean-seed1"]
+    more = run_bench(write_list({**AUTOENCODERS, "short": {"set": {**FRAMES, "recipe.bottleneck": 2}}}), seeds=[0, 1])
+    assert trained == ["short-seed0", "reference-seed1", "narrow-seed1", "short-seed1"]
     assert [variant["seeds"] for variant in more.document["variants"]] == [(0, 1)] * 3
 
 
@@ -224,21 +228,21 @@ def test_killed_between_training_and_scoring_it_only_scores(
     with monkeypatch.context() as patch:
         patch.setattr(one_trial, "judge_split", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            run_bench(write_list(PLAIN), seeds=[0])
+            run_bench(write_list(AUTOENCODERS), seeds=[0])
     assert trained.pop() == "reference-seed0"
-    assert run_bench(write_list(PLAIN), seeds=[0]).complete
-    assert trained == ["no_gate-seed0"]
+    assert run_bench(write_list(AUTOENCODERS), seeds=[0]).complete
+    assert trained == ["narrow-seed0"]
 
 
 def test_an_overwriting_that_was_interrupted_goes_on(
     run_bench: RunBench, write_list: WriteList, trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    variants = write_list({**PLAIN, "mean": {"set": {"recipe.views": "mean"}}})
+    variants = write_list({**AUTOENCODERS, "short": {"set": {**FRAMES, "recipe.bottleneck": 2}}})
     whole = run_bench(variants, seeds=[0])
     judge_split = one_trial.judge_split
 
     def interrupted(judge: Any, scorer: Any, *positional: Any, **keywords: Any) -> Any:
-        if scorer.run.folder.name == "no_gate-seed0":
+        if scorer.run.folder.name == "narrow-seed0":
             raise KeyboardInterrupt
         return judge_split(judge, scorer, *positional, **keywords)
 
@@ -247,13 +251,13 @@ def test_an_overwriting_that_was_interrupted_goes_on(
         patch.setattr(one_trial, "judge_split", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run_bench(variants, seeds=[0], overwrite=True)
-    assert trained == ["reference-seed0", "no_gate-seed0"]
+    assert trained == ["reference-seed0", "narrow-seed0"]
     trained.clear()
     assert figures(run_bench(variants, seeds=[0], overwrite=True)) == figures(whole)
-    assert trained == ["mean-seed0"]
+    assert trained == ["short-seed0"]
     trained.clear()
     assert run_bench(variants, seeds=[0], overwrite=True).complete  # it came to its end, so this is another one
-    assert trained == ["reference-seed0", "no_gate-seed0", "mean-seed0"]
+    assert trained == ["reference-seed0", "narrow-seed0", "short-seed0"]
 
 
 def test_a_list_that_was_changed_while_overwriting_was_interrupted(
@@ -265,56 +269,58 @@ def test_a_list_that_was_changed_while_overwriting_was_interrupted(
     with monkeypatch.context() as patch:
         patch.setattr(story, "write_tables", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            run_bench(write_list(PLAIN), seeds=[0], overwrite=True)
+            run_bench(write_list(AUTOENCODERS), seeds=[0], overwrite=True)
     trained.clear()
-    changed = write_list({**PLAIN, "no gate": {"set": {"recipe.gate": False, "train.lr": 0.5}}})
-    with pytest.raises(OutputExistsError, match="no_gate-seed0 asks for something else"):
+    changed = write_list({**AUTOENCODERS, "narrow": {"set": {**NARROW, "train.lr": 0.5}}})
+    with pytest.raises(OutputExistsError, match="narrow-seed0 asks for something else"):
         run_bench(changed, seeds=[0])
     assert run_bench(changed, seeds=[0], overwrite=True).complete
-    assert trained == ["no_gate-seed0"]
+    assert trained == ["narrow-seed0"]
 
 
 def test_other_settings_are_refused_and_nothing_is_changed(
     run_bench: RunBench, write_list: WriteList, contents: Callable[[Path], dict[str, bytes]], trained: Trained
 ) -> None:
-    first = run_bench(write_list({"reference": {}, "no gate": {"set": {"recipe.gate": False}}}))
+    first = run_bench(write_list(AUTOENCODERS))
     before = contents(first.folder)
-    changed = {**PLAIN, "no gate": {"set": {"recipe.gate": False, "train.lr": 0.5}}}
+    changed = {**AUTOENCODERS, "narrow": {"set": {**NARROW, "train.lr": 0.5}}}
     with pytest.raises(OutputExistsError) as refusal:
         run_bench(write_list({**changed, "new": {}}))
     for seed in (0, 1):
-        assert f"no_gate-seed{seed} asks for something else" in str(refusal.value)
+        assert f"narrow-seed{seed} asks for something else" in str(refusal.value)
     assert "settings.train.lr: 0.001 there, 0.5 now" in str(refusal.value) and "--overwrite" in str(refusal.value)
     assert "reference-seed" not in str(refusal.value)
     assert contents(first.folder) == before
     trained.clear()
     replaced = run_bench(write_list(changed), overwrite=True, seeds=[0])
-    assert trained == ["reference-seed0", "no_gate-seed0"] and replaced.complete
+    assert trained == ["reference-seed0", "narrow-seed0"] and replaced.complete
     assert replaced.document["variants"][1]["by_seed"] != first.document["variants"][1]["by_seed"][:1]
-    settings = load_run(first.folder / "no_gate-seed0").settings
+    settings = load_run(first.folder / "narrow-seed0").settings
     assert settings.train.lr == 0.5
 
 
 def test_other_features_are_refused(
     run_bench: RunBench, write_list: WriteList, project: Path, toy_store_path: Path
 ) -> None:
-    """The same list on the same folder, and the store says that another backbone made the video."""
-    variants = write_list({"reference": {}})
+    """The same list on the same folder, and the store says that another backbone made the frames."""
+    variants = write_list({"reference": {}}, set=FRAMES)
     run_bench(variants, seeds=[0])
     copy = project / "other.zarr"
     subprocess.run(["cp", "-r", str(toy_store_path), str(copy)], check=True)
     store = FeatureStore.open(copy)
     manifest = json.loads(json.dumps(store.manifest))
-    manifest["features"]["video"]["made_by"]["backbone"]["weights"] = "4567"
+    manifest["features"]["frames"]["made_by"]["backbone"]["weights"] = "4567"
     store._describe(manifest=manifest)
-    with pytest.raises(OutputExistsError, match=r"cache.features.video.made_by.backbone.weights: 0123 there, 4567 now"):
+    with pytest.raises(
+        OutputExistsError, match=r"cache.features.frames.made_by.backbone.weights: 0123 there, 4567 now"
+    ):
         run_bench(variants, seeds=[0], overrides=[f"cache.path={copy}"])
 
 
 def test_weights_go_unless_they_are_to_stay(
     run_bench: RunBench, write_list: WriteList, trained: Trained, project: Path
 ) -> None:
-    variants = write_list({"reference": {}})
+    variants = write_list({"reference": {}}, set=FRAMES)
     gone = run_bench(variants, seeds=[0]).folder / "reference-seed0"
     kept = run_bench(variants, seeds=[1], keep_weights=True).folder / "reference-seed1"
     run_bench(variants, seeds=[0, 1])  # what was to stay stays
@@ -367,7 +373,7 @@ def test_a_fault_of_the_program_costs_one_trial_only(
         return train(settings, **keywords)
 
     monkeypatch.setattr(one_trial, "train", faulty)
-    found = run_bench(write_list({"reference": {}}))
+    found = run_bench(write_list({"reference": {}}, set=FRAMES))
     (failed,) = [variant for variant in found.document["variants"] if variant["failures"]]
     assert failed["failures"] == ("seed 1: RuntimeError: out of memory (a fault of weldcache)",)
     assert failed["seeds"] == (0,) and failed["auroc"] is not None and not found.complete
