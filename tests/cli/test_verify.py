@@ -60,8 +60,13 @@ def test_from_a_damaged_chunk_to_a_whole_store(
     assert told.code == 1
     report = json.loads(told.raw_out)
     assert (report["errors"], report["warnings"], report["mended"]) == (4, 0, 4)
-    assert {finding["check"] for finding in report["findings"]} == {"checksums"}
-    assert {finding["part"] for finding in report["findings"]} == {"video/tokens", "sensor", "audio", "text/prompt"}
+    assert {finding["check"] for finding in report["findings"]} == {"checksums", "metadata"}
+    assert {finding["part"] for finding in report["findings"]} == {
+        "video/tokens",
+        "sensor",
+        "audio",
+        "constants/text/prompt",
+    }
     assert weldcache("extract", folder=project).code == 0
     assert weldcache("verify", "--no-sources", folder=project).code == 0
     assert rows_of(contents(project / "features.zarr")) == before
