@@ -154,7 +154,7 @@ def test_each_array_is_loaded_once(
 
     monkeypatch.setattr(resident, "load_resident", counting)
     variants = {**PLAIN, "block 4": {"set": {"recipe.blocks": [4]}}, "whole": {"set": {"recipe.missing": "leave_out"}}}
-    assert run_bench(write_list(variants), seeds=[0]).complete
+    assert run_bench(write_list(variants, set={"train.epochs": 1}), seeds=[0]).complete
     assert len(loaded) == len(set(loaded))
     assert {"video/tokens", "image/block_2/patch_tokens", "image/block_4/patch_tokens"} <= set(loaded)
     assert "4 trials share them" in capfd.readouterr().err
@@ -338,11 +338,11 @@ def test_a_variant_that_fails_is_in_the_table_and_costs_no_other(
     run_bench: RunBench, write_list: WriteList, trained: Trained, capfd: pytest.CaptureFixture[str]
 ) -> None:
     variants = {
-        "reference": {},
+        "reference": {"set": FRAMES},
         "block 12": {"set": {"recipe.blocks": [2, 12]}},
         "block 13": {"set": {"recipe.blocks": [13]}},
-        "diverges": {"set": {"train.lr": 1e30, "train.gradient_clip": 1e30}},
-        "no gate": {"set": {"recipe.gate": False}},
+        "diverges": {"set": {**FRAMES, "train.lr": 1e30, "train.gradient_clip": 1e30}},
+        "narrow": {"set": NARROW},
     }
     found = run_bench(write_list(variants))
     err = capfd.readouterr().err
@@ -354,7 +354,7 @@ def test_a_variant_that_fails_is_in_the_table_and_costs_no_other(
     assert "weldcache extract --set features.image.blocks=[2,4,12]" in by_name["block 12"]["failures"][0]
     assert len(by_name["diverges"]["failures"]) == 2 and "seed 1: " in by_name["diverges"]["failures"][1]
     assert by_name["diverges"]["auroc"] is None and by_name["block 12"]["auroc"] is None
-    assert by_name["no gate"]["difference"] is not None and len(by_name["no gate"]["seeds"]) == 2
+    assert by_name["narrow"]["difference"] is not None and len(by_name["narrow"]["seeds"]) == 2
     assert not any("block" in name for name in trained)
     rows = rows_of(found.folder / "table_test.csv")
     assert [row["variant"] for row in rows] == list(variants) and "\n" not in rows[1]["failures"]
