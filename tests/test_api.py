@@ -113,14 +113,15 @@ def test_scores_of_a_trained_run_are_those_of_its_report(judged: Path) -> None:
     assert [row["epoch"] for row in run.metrics] == [1, 2, 3]
 
 
-def test_what_a_run_costs_and_whether_a_store_can_be_trusted(extracted: Path) -> None:
-    settings = api.load_settings(folder=extracted)
+def test_what_a_run_costs_and_whether_a_store_can_be_trusted(extracted: Path, copy_of: Callable[[Path], Path]) -> None:
+    project = copy_of(extracted)  # verifying leaves a record in the store
+    settings = api.load_settings(folder=project)
     expected = api.plan(settings, measure=False)
     assert expected.num_todo == 0 and expected.speeds is None and expected.store_path == settings.cache.path
     found = api.verify(settings, sources=False)
     assert found.trustworthy
     with pytest.raises(NotFoundError, match="none"):
-        api.verify(api.load_settings(folder=extracted, changes={"cache.path": "none.zarr"}))
+        api.verify(api.load_settings(folder=project, changes={"cache.path": "none.zarr"}))
 
 
 def test_a_store_is_dealt_anew_carried_and_opened_by_its_split(
@@ -166,11 +167,11 @@ def test_runs_are_a_table_and_become_one(extracted: Path, runs_of: Callable[[Pat
         api.bench("nowhere.yaml")
 
 
-def test_the_example_notebook_runs(extracted: Path, runs_of: Callable[[Path], Path], undrawn: None) -> None:
+def test_the_example_notebook_runs(extracted: Path, copy_of: Callable[[Path], Path], undrawn: None) -> None:
     path = Path(__file__).resolve().parents[1] / "examples" / "first_look.ipynb"
     cells = ["".join(cell["source"]) for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
     names: dict[str, Any] = {}
-    with contextlib.chdir(runs_of(extracted)):
+    with contextlib.chdir(copy_of(extracted)):
         for cell in cells:
             exec(compile(cell, path.name, "exec"), names)
     assert names["run"].folder.finished and len(names["scores"]) == 15
