@@ -7,12 +7,16 @@ that it has changed.
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 from enum import IntEnum
 from pathlib import Path
 
+import numpy as np
+
 from ..documents import open_regular, parse_json
+
+_NUMBERS = "numbers://"  # begins no path below a data set's root: such a path never has two slashes in a row
 
 
 class Status(IntEnum):
@@ -26,15 +30,25 @@ class Status(IntEnum):
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file as it was when a row was made from it.
+    """A file as it was when a row was made from it, or numbers that the data set itself gave of the row.
 
-    Size and time are looked at on every run; the hash decides where one of them differs.
+    Size and time of a file are looked at on every run; the hash decides where one of them differs.
     """
 
-    path: str  # with forward slashes, relative to the data set's root
+    path: str  # with forward slashes, relative to the data set's root; of numbers `numbers://` and their stream
     size: int  # bytes
-    mtime_ns: int
+    mtime_ns: int  # 0 of numbers
     sha256: str
+
+    @property
+    def is_numbers(self) -> bool:
+        """Whether this is no file."""
+        return self.path.startswith(_NUMBERS)
+
+    @property
+    def name(self) -> str:
+        """What a message calls it: the file's path, or the numbers' stream."""
+        return self.path.removeprefix(_NUMBERS)
 
     def same_content(self, other: "SourceFile") -> bool:
         """Whether both are one file with the same bytes."""
@@ -47,6 +61,13 @@ def source_file(path: Path, *, root: Path) -> SourceFile:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         stat = os.fstat(file.fileno())
     return SourceFile(path.relative_to(root).as_posix(), stat.st_size, stat.st_mtime_ns, digest)
+
+
+def source_numbers(stream: str, numbers: Sequence[float]) -> SourceFile:
+    """Describe the numbers that a data set gives as `stream` of one sample, whatever file they stand in: other columns
+    of a table may be corrected, and these are the same."""
+    told = np.asarray(numbers, dtype="<f8").tobytes()
+    return SourceFile(f"{_NUMBERS}{stream}", len(told), 0, hashlib.sha256(told).hexdigest())
 
 
 def encode_sources(files: Iterable[SourceFile]) -> str:

@@ -1,4 +1,7 @@
-"""Files that have changed since rows were made from them: noticed by size and time, proved by their hash."""
+"""Files that have changed since rows were made from them: noticed by size and time, proved by their hash.
+
+Numbers that the data set itself gives, such as columns of a table, are compared by their hash alone.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -67,10 +70,11 @@ def changes_of_feature(
     names = [spec.name for spec in encoder.specs if spec.name in store.feature_sets]
     renewals: dict[str, dict[int, tuple[SourceFile, ...]]] = {name: {} for name in names}
     for sample, row, recorded in _complete_rows(store, samples, names, progress):
-        paths = encoder.reader.files(sample) if sample.why_absent(encoder.reader.stream) is None else ()
+        stream = encoder.reader.stream
+        paths = encoder.reader.files(sample) if sample.why_absent(stream) is None else ()
         present = frozenset(path.relative_to(files.root).as_posix() for path in paths)
         for name, held in recorded.items():
-            what, renewed = files.compare(held, present=present)
+            what, renewed = files.compare(held, present=present, numbers=sample.numbers(stream))
             if what:
                 yield Change(name, row, sample.key, what)
             elif renewed:
@@ -93,7 +97,9 @@ def changes_of_record(
     renewals: dict[int, tuple[SourceFile, ...]] = {}
     for sample, row, recorded in _complete_rows(store, samples, [feature_set], progress):
         held = recorded[feature_set]
-        what, renewed = files.compare(held, present=frozenset(file.path for file in held if files.holds(file.path)))
+        present = frozenset(file.path for file in held if files.holds(file.path))
+        numbers = [one for file in held if file.is_numbers for one in sample.numbers(file.name)]
+        what, renewed = files.compare(held, present=present, numbers=numbers)
         if what:
             yield Change(feature_set, row, sample.key, what)
         elif renewed:
@@ -118,24 +124,31 @@ class CurrentFiles:
         path = PurePosixPath(name)
         return not path.is_absolute() and ".." not in path.parts and (self.root / path).is_file()
 
-    def compare(self, recorded: Sequence[SourceFile], *, present: frozenset[str]) -> tuple[str, tuple[SourceFile, ...]]:
+    def compare(
+        self, recorded: Sequence[SourceFile], *, present: frozenset[str], numbers: Sequence[SourceFile] = ()
+    ) -> tuple[str, tuple[SourceFile, ...]]:
         """What has changed ("" for nothing), and the files as they are now where only their times differ.
 
-        `present` are the names of the files that would be read now.
+        `present` are the names of the files that would be read now, `numbers` what the data set itself gives.
         """
-        before = {file.path: file for file in recorded}
-        if gone := sorted(before.keys() - present):
-            return f"{gone[0]} is gone", ()
+        if numbers and not any(file.is_numbers for file in recorded):
+            # From when the table that numbers stand in was recorded. With its bytes, the numbers are the same as well.
+            kept = tuple(file for file in recorded if file.path in present)
+            what, _ = self.compare(recorded, present=present | {file.path for file in recorded})
+            return what, () if what else (*kept, *numbers)
+        before, given = {file.path: file for file in recorded}, {file.path: file for file in numbers}
+        if gone := sorted(before.keys() - present - given.keys()):
+            return f"{before[gone[0]].name} is gone", ()
         if new := sorted(present - before.keys()):
             return f"{new[0]} is new", ()
         current = []
         for name, held in before.items():
             try:
-                seen = self._look(name, held)
+                seen = given[name] if held.is_numbers else self._look(name, held)
             except OSError as error:
                 return f"{name} cannot be read any more ({error.strerror})", ()
             if not seen.same_content(held):
-                return f"{name} has other bytes", ()
+                return f"{held.name} has other {'numbers' if held.is_numbers else 'bytes'}", ()
             current.append(seen)
         return "", tuple(current) if current != list(recorded) else ()
 

@@ -19,7 +19,7 @@ class VectorReader(StreamReader):
     settings: VectorSettings
 
     def files(self, sample: Sample) -> tuple[Path, ...]:
-        return sample.files.get(self.stream, ())  # the table that they stand in
+        return ()  # what is recorded of a row is its numbers: the table that they stand in says more than these
 
     def __call__(self, sample: Sample) -> Prepared:
         numbers = sample.vectors.get(self.stream, ())

@@ -81,14 +81,14 @@ class SampleFiles:
         self._seen: dict[Path, tuple[SourceFile, tuple[int, int]]] = {}
 
     def of(self, sample: Sample, *, reader: Reader) -> tuple[SourceFile, ...] | Failure:
-        """Describe the files that `reader` takes, or say why one cannot be."""
+        """Describe the files and the numbers that `reader` takes, or say why a file cannot be."""
         described = []
         for path in reader.files(sample):
             try:
                 described.append(self._describe(path))
             except OSError as error:
                 return Failure(Status.UNREADABLE, f"{path} cannot be read: {error.strerror or error}.")
-        return tuple(described)
+        return (*described, *sample.numbers(reader.stream))
 
     def _describe(self, path: Path) -> SourceFile:
         """Raises OSError for what is no regular file: a decoder that opens it by its name would wait for ever."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
+from ...cache.status import SourceFile, source_numbers
 from ...cache.targets import TargetSpec, TargetValue
 
 Split = Literal["train", "val", "test"]
@@ -28,7 +29,7 @@ class Sample:
     absent: Mapping[str, str] = field(default_factory=dict)  # stream -> what is missing
     unreadable: frozenset[str] = frozenset()  # streams of `absent` for which something is there that cannot be read
     notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # stream -> what was passed over there
-    vectors: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # stream -> numbers, of the file in `files`
+    vectors: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # stream -> numbers, of no file alone
     masks: Mapping[Path, Path] = field(
         default_factory=dict
     )  # picture -> where it is defective, as a picture; `plan` counts them
@@ -38,6 +39,10 @@ class Sample:
         if stream in self.files or stream in self.vectors:
             return None
         return self.absent.get(stream, f"the data set has no {stream}")
+
+    def numbers(self, stream: str) -> tuple[SourceFile, ...]:
+        """The numbers of a stream as what a row is made from; nothing where the stream has none."""
+        return (source_numbers(stream, self.vectors[stream]),) if stream in self.vectors else ()
 
 
 @dataclass(frozen=True)

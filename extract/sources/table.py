@@ -1,7 +1,7 @@
 """A table with a row a sample, whose columns are named in the settings: CSV, TSV or Parquet.
 
-Whatever a row says that cannot be followed is refused with the table's name, the row and the column. Rows are counted
-from 1 below the header.
+Whatever a row says that cannot be followed is refused with the table's name, the row and the column; but numbers of a
+vector that are none cost that row its vector alone. Rows are counted from 1 below the header.
 """
 
 import csv
@@ -123,8 +123,14 @@ class TableSource(ClassSource):
                     stream: f"{row.place}: {column} is empty"
                     for stream, column in settings.streams.items()
                     if not row.values[column]
+                }
+                | (faults := _faults(settings, row)),
+                unreadable=frozenset(faults),
+                vectors={
+                    stream: tuple(float(row.values[column]) for column in _columns_of(patterns, row.columns))
+                    for stream, patterns in settings.vectors.items()
+                    if stream not in faults
                 },
-                vectors={stream: _numbers(row, patterns) for stream, patterns in settings.vectors.items()},
             )
             for (row, split), known, attributes in zip(
                 kept, _targets(settings, rows), _attributes(settings, rows), strict=True
@@ -153,8 +159,6 @@ class TableSource(ClassSource):
                 found[stream] = tuple(sorted(path for path in root.glob(name) if path.is_file()))
             if name and not found.get(stream):
                 missing.append(row.refused(column, f"there is no such file below {root}"))
-        if self.settings.vectors:  # numbers are as new as the table that they stand in
-            found |= dict.fromkeys(self.settings.vectors, (self._path,))
         return found
 
 
@@ -279,16 +283,22 @@ def _attributes(settings: TableSettings, rows: Sequence[_Row]) -> Iterator[dict[
         }
 
 
-def _numbers(row: _Row, patterns: Sequence[str]) -> tuple[float, ...]:
-    columns = [column for pattern in patterns for column in _columns_like(pattern, row.columns)]
-    for column in columns:
-        if not _is_number(row.values[column]):
-            raise row.refused(column, "write a number such as 7 or 12.5")
-    return tuple(float(row.values[column]) for column in columns)
+def _faults(settings: TableSettings, row: _Row) -> dict[str, str]:
+    """For each vector that cannot be read, its first column that holds no number; the other rows go on."""
+    faults = {}
+    for stream, patterns in settings.vectors.items():
+        columns = [column for column in _columns_of(patterns, row.columns) if not _is_number(row.values[column])]
+        if columns:
+            faults[stream] = str(row.refused(columns[0], "write a number such as 7 or 12.5"))
+    return faults
 
 
 def _is_number(text: str) -> bool:
     return _NUMBER.fullmatch(text) is not None and math.isfinite(float(text))
+
+
+def _columns_of(patterns: Sequence[str], columns: Sequence[str]) -> list[str]:
+    return [column for pattern in patterns for column in _columns_like(pattern, columns)]
 
 
 def _columns_like(pattern: str, columns: Sequence[str]) -> list[str]:

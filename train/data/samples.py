@@ -240,10 +240,10 @@ def _file_codes(store: FeatureStore, recipe: Recipe, rows: Rows) -> NDArray[np.i
             complete = rows[store.status(name)[rows] == Status.COMPLETE]
             for row, files in zip(complete.tolist(), store.sources(name, complete), strict=True):
                 # Sets of one modality, such as the blocks of the photographs, are made from the same files.
-                if files:
-                    contents = frozenset(file.sha256 for file in files)
+                # Equal numbers of a table are no recording: many samples may have the same few.
+                if contents := frozenset(file.sha256 for file in files if not file.is_numbers):
                     codes[row, place] = numbers.setdefault(contents, len(numbers))
         made = codes[:, place] != _NO_FILES
         if made.sum() > _FEW and len(np.unique(codes[made, place])) == 1:
-            codes[:, place] = _NO_FILES  # of the one table that the numbers of all stand in
+            codes[:, place] = _NO_FILES  # of one file that all are made from, such as a table
     return codes

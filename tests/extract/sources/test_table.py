@@ -68,7 +68,6 @@ def test_columns_become_what_the_settings_say(tmp_path: Path) -> None:
     assert samples["b"].files["image"] == (tmp_path / "pictures/b_1.png", tmp_path / "pictures/b_2.png")
     assert "image" not in samples["e"].files and "row 5" in samples["e"].absent["image"]
     assert samples["b"].vectors == {"spectrum": (3.0, 0.4)}
-    assert samples["b"].files["spectrum"] == (tmp_path / "table.csv",)
     assert samples["a"].attributes == {"temperature": 20.5, "operator": "Ann"}
     assert math.isnan(float(samples["c"].attributes["temperature"])) and samples["d"].attributes["operator"] == ""
 
@@ -89,8 +88,6 @@ def test_other_separators_are_known_by_the_header(tmp_path: Path, separator: str
         ("pictures/c.png", "../c.png", r"row 3: photo .*write a path below"),
         ("pictures/c.png", "/etc/passwd", r"row 3: photo .*write a path below"),
         ("pictures/c.png", "C:\\\\c.png", r"row 3: photo .*write a path below"),
-        ("Bob,5,6", "Bob,five,6", r"row 3: s1 is 'five'; write a number"),
-        ("Bob,5,6", "Bob,,6", r"row 3: s1 is ''; write a number"),
         ("Bob,5,6", "Bob,5,6,7", r"row 3: 10 values for 9 columns"),
         ("Bob,5,6", "Bob,5", r"row 3: 8 values for 9 columns"),
         ("Bob,5,6", 'Bob,"5,6', r"line \d: .*quotation"),
@@ -107,6 +104,14 @@ def test_what_cannot_be_followed_is_refused_with_its_place(
     assert before in TABLE
     with pytest.raises(SourceError, match=rf"table\.csv.*{message}"):
         source(tmp_path, TABLE.replace(before, after, 1)).samples()
+
+
+@pytest.mark.parametrize("word", ["five", "", "nan"])
+def test_a_number_that_is_none_costs_its_row_the_vector(tmp_path: Path, word: str) -> None:
+    samples = by_key(list(source(tmp_path, TABLE.replace("Bob,5,6", f"Bob,{word},6")).samples()))
+    assert "spectrum" in samples["c"].unreadable and "image" not in samples["c"].unreadable
+    assert f"row 3: s1 is '{word}'; write a number" in samples["c"].absent["spectrum"]
+    assert [key for key in "abcde" if "spectrum" in samples[key].vectors] == ["a", "b", "d", "e"]
 
 
 def test_all_missing_files_are_counted(tmp_path: Path) -> None:

@@ -1,0 +1,91 @@
+"""A table whose numbers are features: what is corrected beside them costs nothing, and a changed number is seen."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from weldcache.cache.status import source_file
+from weldcache.cache.store import FeatureStore
+from weldcache.cache.writer import StoreWriter
+from weldcache.errors import FingerprintError
+from weldcache.extract.pipeline import extract
+from weldcache.settings import Settings
+
+TABLE = """\
+key,split,class_name,x1,x2
+a,train,good,1,2
+b,train,good,3,4
+c,val,good,5,6
+d,test,scratch,7,8
+"""
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    (tmp_path / "table.csv").write_text(TABLE)
+    return Settings.model_validate(
+        {
+            "data": {
+                "source": "table",
+                "root": tmp_path,
+                "split": "split",
+                "class_name": "class_name",
+                "vectors": {"vector": ["x*"]},
+            },
+            "cache": {"path": tmp_path / "f.zarr"},
+            "features": {"columns": {"kind": "vector", "size": 2}},
+            "extract": {"workers": 0, "device": "cpu"},
+        }
+    )
+
+
+def rewrite(settings: Settings, before: str, after: str) -> None:
+    path = settings.data.root / "table.csv"
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after))
+
+
+def test_a_corrected_class_is_taken_over_and_nothing_is_computed(settings: Settings) -> None:
+    assert extract(settings).num_tried == 4
+    rewrite(settings, "b,train,good", "b,val,scratch")
+    with pytest.raises(FingerprintError, match="--relabel"):
+        extract(settings)
+    assert extract(settings, relabel=True).num_tried == 0
+    index = FeatureStore.open(settings.cache.path).index
+    assert index.splits.tolist() == ["train", "val", "val", "test"]
+    assert index.targets["label"].values.tolist() == [0, 1, 0, 1]
+
+
+def test_a_changed_number_is_seen_and_computed_again_alone(settings: Settings) -> None:
+    extract(settings)
+    rewrite(settings, "c,val,good,5,6", "c,val,good,5,60")
+    with pytest.raises(FingerprintError, match="c: vector has other numbers"):
+        extract(settings)
+    assert extract(settings, refresh=True).num_tried == 1
+    store = FeatureStore.open(settings.cache.path)
+    np.testing.assert_array_equal(store.read("columns/values", [2]), [[5, 60]])
+
+
+def test_a_number_that_is_lost_costs_its_row_and_no_other(settings: Settings) -> None:
+    rewrite(settings, "c,val,good,5,6", "c,val,good,,6")
+    summary = extract(settings)
+    assert summary.counts == {"columns": {"complete": 3, "unreadable": 1}}
+    (note,) = summary.notes
+    assert note.key == "c" and note.reason.startswith("table.csv, row 3: x1")
+    rewrite(settings, "c,val,good,,6", "c,val,good,5,6")
+    assert extract(settings).counts == {"columns": {"complete": 4}}
+
+
+def test_a_store_that_recorded_the_whole_table_goes_on_while_that_is_unchanged(settings: Settings) -> None:
+    extract(settings)
+    root, store = settings.data.root, FeatureStore.open(settings.cache.path)
+    former = {row: [source_file(root / "table.csv", root=root)] for row in range(4)}
+    StoreWriter(store).renew_sources("columns", former)
+    assert extract(settings).num_tried == 0
+    rewrite(settings, "b,train,good", "b,train,scratch")  # from now on its numbers are recorded
+    assert extract(settings, relabel=True).num_tried == 0
+    StoreWriter(store).renew_sources("columns", former)
+    with pytest.raises(FingerprintError, match=r"table\.csv has other bytes"):
+        extract(settings)
