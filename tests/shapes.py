@@ -16,6 +16,7 @@ from beartype import beartype
 from jaxtyping import AbstractArray, jaxtyped
 
 _PACKAGE = "weldcache"
+_LEFT_ALONE = (f"{_PACKAGE}.tests", f"{_PACKAGE}.testing")  # tests: pytest has its own way of reading those
 _DECORATOR = "_with_its_shapes_checked"
 
 
@@ -62,7 +63,7 @@ class _CheckingLoader(SourceFileLoader):
 
 class _CheckingFinder(MetaPathFinder):
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        if not fullname.startswith(f"{_PACKAGE}.") or fullname.startswith(f"{_PACKAGE}.tests"):
+        if not fullname.startswith(f"{_PACKAGE}.") or fullname.startswith(_LEFT_ALONE):
             return None
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is not None and isinstance(spec.loader, SourceFileLoader):

@@ -21,10 +21,10 @@ from weldcache.extract.backbones.pretrained import Placement
 from weldcache.extract.features.kind import Encoder, Tools
 from weldcache.extract.settings import KINDS, SOURCES
 from weldcache.extract.sources.source import Sample, Source
-from weldcache.tests.evaluate.contract import JudgeContract
-from weldcache.tests.extract.features.contract import FeatureKindContract
-from weldcache.tests.extract.sources.contract import SourceContract
-from weldcache.tests.train.recipes.contract import RecipeContract
+from weldcache.testing.features import FeatureKindContract
+from weldcache.testing.judges import JudgeContract
+from weldcache.testing.recipes import RecipeContract
+from weldcache.testing.sources import SourceContract
 from weldcache.train.recipes.recipe import Recipe
 from weldcache.train.settings import RECIPES
 from weldcache.train.types import Batch, Shapes

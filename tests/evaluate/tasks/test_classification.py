@@ -13,7 +13,7 @@ from weldcache.cache.store import FeatureStore
 from weldcache.errors import MetricError
 from weldcache.evaluate.section import Section
 from weldcache.evaluate.tasks.classification import ClassificationJudge, assess_classes, class_sections
-from weldcache.tests.evaluate.contract import JudgeContract
+from weldcache.testing.judges import JudgeContract
 from weldcache.train.runs.folder import RunFolder
 
 NAMES = ["crack", "good", "pore"]

@@ -13,7 +13,7 @@ from weldcache.extract.request import load_features
 from weldcache.extract.sources.open import open_source
 from weldcache.extract.sources.source import Sample
 from weldcache.settings import load_settings
-from weldcache.tests.extract.features.contract import FeatureKindContract
+from weldcache.testing.features import FeatureKindContract
 
 
 class OfTheDataSet(FeatureKindContract):

@@ -10,8 +10,7 @@ import pytest
 from weldcache.errors import NotFoundError, SettingsError
 from weldcache.extract.sources.folder import FolderSettings, FolderSource
 from weldcache.extract.sources.source import Sample, Source
-
-from .contract import SourceContract
+from weldcache.testing.sources import SourceContract
 
 Touch = Callable[..., None]
 

@@ -11,8 +11,7 @@ import pytest
 from weldcache.errors import NotFoundError, SourceError
 from weldcache.extract.sources.source import Sample, Source
 from weldcache.extract.sources.table import TableSettings, TableSource
-
-from .contract import SourceContract
+from weldcache.testing.sources import SourceContract
 
 TABLE = """\
 id,fold,batch,kind,photo,temperature,operator,s1,s2

@@ -1,29 +1,50 @@
 """Our sources of batches: resident, a part of shared ones, streamed."""
 
+from typing import ClassVar
+
 import numpy as np
+import pytest
 import torch
 
 from weldcache.cache.store import FeatureStore
-from weldcache.tests.train.data.contract import NEEDS, BatchSourceContract
+from weldcache.testing.batches import BatchSourceContract
 from weldcache.train.data.batches import BatchSource
 from weldcache.train.data.features import FeatureReader, Rows
 from weldcache.train.data.resident import FeaturePool, load_resident
 from weldcache.train.data.streamed import StreamedFeatures
+from weldcache.train.types import FeatureRequest, Needs
 
 CPU = torch.device("cpu")
+NEEDS = Needs(
+    (
+        FeatureRequest("video", "tokens"),
+        FeatureRequest("audio", "tokens", optional=True),
+        FeatureRequest("audio", "tokens_length", optional=True),
+        FeatureRequest("sensor", "values"),
+    ),
+    targets=("label",),
+)
 
 
-class TestResident(BatchSourceContract):
+class OfTheToyStore(BatchSourceContract):
+    needs: ClassVar[Needs] = NEEDS
+
+    @pytest.fixture
+    def store(self, shared_store: FeatureStore) -> FeatureStore:
+        return shared_store
+
+
+class TestResident(OfTheToyStore):
     def make(self, store: FeatureStore, rows: Rows) -> BatchSource:
         return load_resident(FeatureReader(store, NEEDS.features, NEEDS.targets), rows, device=CPU)
 
 
-class TestShared(BatchSourceContract):
+class TestShared(OfTheToyStore):
     def make(self, store: FeatureStore, rows: Rows) -> BatchSource:
         everybody = np.sort(np.concatenate([rows, store.rows("train", feature_sets=["video", "sensor"])]))
         return FeaturePool(store, everybody, device=CPU).source(rows, NEEDS)
 
 
-class TestStreamed(BatchSourceContract):
+class TestStreamed(OfTheToyStore):
     def make(self, store: FeatureStore, rows: Rows) -> BatchSource:
         return StreamedFeatures(FeatureReader(store, NEEDS.features, NEEDS.targets), rows, CPU, read_ahead_bytes=1)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from weldcache.tests.train.recipes.contract import RecipeContract
+from weldcache.testing.recipes import RecipeContract
 from weldcache.train.recipes.causal_film.recipe import CausalFilmRecipe
 from weldcache.train.recipes.causal_film.settings import CausalFilmSettings
 from weldcache.train.recipes.gaussian import GaussianRecipe, GaussianSettings

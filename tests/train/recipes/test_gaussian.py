@@ -8,7 +8,7 @@ import torch
 from sklearn.covariance import LedoitWolf
 
 from weldcache.errors import SettingsError, TrainingError
-from weldcache.tests.train.recipes.contract import RecipeContract
+from weldcache.testing.recipes import RecipeContract
 from weldcache.tests.train.recipes.vectors import ARRAY, SHAPES, VIEWS, patches
 from weldcache.train.recipes.gaussian import GaussianRecipe, GaussianSettings
 from weldcache.train.types import Batch, Shapes

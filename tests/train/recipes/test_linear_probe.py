@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_class_weight
 
 from weldcache.errors import SettingsError, TrainingError
-from weldcache.tests.train.recipes.contract import RecipeContract
+from weldcache.testing.recipes import RecipeContract
 from weldcache.tests.train.recipes.vectors import ARRAY, SHAPES, patches
 from weldcache.train.recipes.linear_probe import LinearProbe, LinearProbeRecipe, LinearProbeSettings
 from weldcache.train.types import Batch, Shapes

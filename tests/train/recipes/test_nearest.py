@@ -6,7 +6,7 @@ import torch
 from sklearn.neighbors import NearestNeighbors
 
 from weldcache.errors import SettingsError, TrainingError
-from weldcache.tests.train.recipes.contract import RecipeContract
+from weldcache.testing.recipes import RecipeContract
 from weldcache.tests.train.recipes.vectors import ARRAY, SHAPES, patches
 from weldcache.train.nn.nearest_neighbours import NearestNeighbours
 from weldcache.train.recipes.nearest import NearestRecipe, NearestSettings

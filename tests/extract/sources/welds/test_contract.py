@@ -6,8 +6,7 @@ from pathlib import Path
 from weldcache.extract.sources.source import Source
 from weldcache.extract.sources.welds.folders import FolderSource
 from weldcache.extract.sources.welds.manifest import SETTINGS, ManifestSource
-
-from ..contract import SourceContract
+from weldcache.testing.sources import SourceContract
 
 RUNS = {"TRAIN": "good", "VAL": "undercut", "TEST": "porosity"}
 

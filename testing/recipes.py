@@ -20,8 +20,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from weldcache.train.recipes.recipe import Fitted, Recipe, Trained
-from weldcache.train.runs.checkpoint import (
+from ..train.recipes.recipe import Fitted, Recipe, Trained
+from ..train.runs.checkpoint import (
     AVERAGED,
     Checkpoint,
     load_module,
@@ -29,7 +29,7 @@ from weldcache.train.runs.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
-from weldcache.train.types import Batch, Encodings, Prediction, Shapes
+from ..train.types import Batch, Encodings, Prediction, Shapes
 
 _NUM_TRAIN, _NUM_TEST = 64, 24
 
@@ -65,7 +65,7 @@ class RecipeContract(ABC):
             for _ in range(self.steps):
                 loss = recipe.loss(model, recipe.encode(model, rows.inputs(), generator), rows.targets)
                 optimizer.zero_grad()
-                loss.total.backward()
+                loss.total.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
             return model.eval()
 
@@ -150,7 +150,7 @@ class RecipeContract(ABC):
 
 
 def _parts(rows: Batch) -> Iterator[Batch]:
-    for places in torch.arange(len(rows)).split(16):
+    for places in torch.split(torch.arange(len(rows)), 16):
         yield _rows(rows, places)
 
 

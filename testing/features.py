@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from weldcache.cache.tensors import to_storage
-from weldcache.extract.features.kind import Encoder, Features, Prepared, Reader
-from weldcache.extract.sources.source import Sample
+from ..cache.tensors import to_storage
+from ..extract.features.kind import Encoder, Features, Prepared, Reader
+from ..extract.sources.source import Sample
 
 
 class FeatureKindContract(ABC):

@@ -4,8 +4,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
-from weldcache.cache.targets import check_values, target_of
-from weldcache.extract.sources.source import SPLITS, Sample, Source, series_told
+from ..cache.targets import check_values, target_of
+from ..extract.sources.source import SPLITS, Sample, Source, series_told
 
 
 class SourceContract(ABC):

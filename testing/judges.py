@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from weldcache.evaluate.judge import Background, Judge, Judgement, background_of, calibration_of, judge_of
-from weldcache.evaluate.pipeline import scorer_of
-from weldcache.evaluate.report.document import report_document
-from weldcache.evaluate.report.html import render_html
-from weldcache.evaluate.report.terminal import render_terminal
-from weldcache.evaluate.scoring import Scorer, score_split
-from weldcache.evaluate.section import Provenance, Report
-from weldcache.evaluate.trials.measure import Measure
-from weldcache.metrics.estimate import Estimate
-from weldcache.train.runs.trained_run import TrainedRun, load_run
+from ..evaluate.judge import Background, Judge, Judgement, background_of, calibration_of, judge_of
+from ..evaluate.pipeline import scorer_of
+from ..evaluate.report.document import report_document
+from ..evaluate.report.html import render_html
+from ..evaluate.report.terminal import render_terminal
+from ..evaluate.scoring import Scorer, score_split
+from ..evaluate.section import Provenance, Report
+from ..evaluate.trials.measure import Measure
+from ..metrics.estimate import Estimate
+from ..train.runs.trained_run import TrainedRun, load_run
 
 
 class JudgeContract(ABC):
