@@ -22,7 +22,7 @@ from ..train.runs.trained_run import TrainedRun
 from ..train.state import Best
 from ..train.tasks import make_task
 from ..train.training_caveats import training_caveats
-from ..wording import count_of
+from ..wording import count_of, listed
 from .judged_rows import SeenRows, rows_caveats, split_caveats, withdrawn_caveats
 from .scale import scale_ways
 from .scores import ScoreTable
@@ -166,11 +166,8 @@ class Judge(Protocol[Kept]):
 
 
 def judge_of(run: TrainedRun, settings: EvaluateSettings) -> Judge[Any]:
-    """The judge that the settings name, or else that of the task that the run was trained for.
-
-    Raises:
-        SettingsError: if it cannot be had, or judges another task.
-    """
+    """The judge that the settings name, or else that of the task that the run was trained for; raises what
+    `judge_named` raises."""
     return judge_named(settings.judge, task=run.settings.train.task, of=str(run.folder.path))
 
 
@@ -180,22 +177,53 @@ def judge_named(name: str | None, *, task: str, of: str) -> Judge[Any]:
     Raises:
         SettingsError: if it cannot be had, or judges another task.
     """
-    judge: Judge[Any] = JUDGES.code(name or task)()
+    chosen = name or name_of_judge(task)
+    judge = _made(chosen)
     if judge.task != task:
         raise SettingsError(
-            f"evaluate.judge = {name} judges {judge.task}, and {of} was trained for {task}; choose "
+            f"evaluate.judge = {chosen} judges {judge.task}, and {of} was trained for {task}; choose "
             "another, or null for that of the task."
         )
+    return judge
+
+
+def name_of_judge(task: str) -> str:
+    """The name of the task's own judge: that which the task has too, or else the only one that says it judges the task.
+
+    Raises:
+        SettingsError: if there is none, or there are several.
+    """
+    if task in JUDGES.names:
+        return task
+    found = []
+    for name in JUDGES.names:
+        with suppress(SettingsError):  # of a package that cannot be imported, which nobody has chosen
+            found += [name] if _made(name).task == task else []
+    if len(found) == 1:
+        return found[0]
+    found.sort()
+    if found:
+        raise SettingsError(
+            f"The task {task} has several judges: choose one with --set evaluate.judge={found[0]}, of {listed(found)}."
+        )
+    raise SettingsError(
+        f"The task {task} has no judge: {listed(JUDGES.names)} judge other tasks. Install the package that has one, as "
+        "an entry point in weldcache.judges."
+    )
+
+
+def _made(name: str) -> Judge[Any]:
+    judge: Judge[Any] = JUDGES.code(name)()
     return judge
 
 
 def headline_of(judge: str, task: str) -> Sequence[Headline]:
     """By which figures runs are told: those of the judge of this name, or else of the task's own judge; none where both
     are not known here, as of a run that another installation made."""
-    for name in (judge, task):
-        with suppress(SettingsError):
-            found: Judge[Any] = JUDGES.code(name)()
-            return found.headline
+    with suppress(SettingsError):
+        return _made(judge).headline
+    with suppress(SettingsError):
+        return _made(name_of_judge(task)).headline
     return ()
 
 

@@ -1,5 +1,6 @@
 """What other packages bring: the example that is shipped, and packages that cannot be used."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ import torch
 
 from weldcache.configs.section import installed
 from weldcache.errors import DecodeError, SettingsError
-from weldcache.evaluate.judge import Judge
+from weldcache.evaluate.judge import Judge, headline_of, judge_named
 from weldcache.evaluate.settings import JUDGES
 from weldcache.extract.backbones.load import BackboneLoader
 from weldcache.extract.backbones.pretrained import Placement
@@ -26,7 +27,8 @@ from weldcache.testing.judges import JudgeContract
 from weldcache.testing.recipes import RecipeContract
 from weldcache.testing.sources import SourceContract
 from weldcache.train.recipes.recipe import Recipe
-from weldcache.train.settings import RECIPES
+from weldcache.train.settings import RECIPES, TASKS, TrainSettings
+from weldcache.train.tasks import make_task
 from weldcache.train.types import Batch, Shapes
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,6 +39,39 @@ extract: {features: [statistics]}
 recipe: {name: standard_score}
 evaluate: {judge: worst_first}
 """
+
+GAPS = '''
+"""How far apart the mean scores of the classes lie: a task of its own, and a judge that has another name than it."""
+
+from dataclasses import dataclass
+
+from weldcache.evaluate.tasks.anomaly import AnomalyJudge
+
+
+class GapTask:
+    target, trains_on, leaves_out = "class", "good one", "faulty one"
+
+    def training_rows(self, targets):
+        return targets["label"] == 0
+
+    def judged_rows(self, targets):
+        return targets["class"] >= 0
+
+    def monitors(self):
+        return {"val_gap": "max"}
+
+    def obstacle(self, monitor, targets):
+        return ""
+
+    def validate(self, prediction, targets):
+        scores = prediction.score.cpu().numpy()
+        return {"val_gap": float(scores[targets["label"] == 1].mean() - scores[targets["label"] == 0].mean())}
+
+
+@dataclass(frozen=True)
+class JudgeOfGaps(AnomalyJudge):
+    task: str = "gap"
+'''
 
 Run = Callable[..., Any]
 Offer = Callable[..., None]
@@ -163,12 +198,61 @@ def test_a_package_brings_source_kind_recipe_and_judge(
     assert refused.code == 2 and "evaluate.judge = classification" in refused.err
 
 
+@pytest.mark.usefixtures("example")
+def test_a_package_brings_a_task_that_is_trained_judged_and_benched(
+    tmp_path: Path, offer: Offer, weldcache: Run, facts_of: Callable[[Path], dict[str, Any]]
+) -> None:
+    offer("gaps", "weldcache.tasks", "gap = gaps:GapTask")
+    offer("judges-of-gaps", "weldcache.judges", "far_apart = gaps:JudgeOfGaps")
+    (tmp_path / "site" / "gaps.py").write_text(GAPS)
+    write_readings(tmp_path)
+    (tmp_path / "weldcache.yaml").write_text(
+        f"{SETTINGS.replace('evaluate: {judge: worst_first}', 'train: {task: gap}')}"
+    )
+    (tmp_path / "list.yaml").write_text("seeds: [0]\nvariants: {one: {}, other: {set: {evaluate.judge: far_apart}}}\n")
+    on_cpu = ["--set", "train.device=cpu"]
+    extract = ["extract", "--set", "extract.workers=0", "--set", "extract.device=cpu"]
+    refused = ["train", "--run", "first", "--set", "train.monitor=val_auroc", *on_cpu]
+    for command in (extract, refused, ["train", "--run", "first", *on_cpu], ["eval", *on_cpu]):
+        outcome = weldcache(*command, folder=tmp_path)
+        assert outcome.code == (2 if command is refused else 0), outcome.err
+        assert command is not refused or ("val_auroc" in outcome.err and "val_gap" in outcome.err)
+    assert facts_of(tmp_path / "runs/first/report.json")["auroc"]["value"] > 0.95
+    listed = weldcache("runs", "list", folder=tmp_path).out
+    assert re.search(r"gap \d", listed)
+    outcome = weldcache("bench", "list.yaml", *on_cpu, folder=tmp_path)
+    assert outcome.code == 0, outcome.err
+    records = [json.loads(path.read_text()) for path in tmp_path.rglob("trial_test.json")]
+    assert len(records) == 2 and all(record["val_gap"] > 0 for record in records)
+    outcome = weldcache("eval", "--set", "evaluate.judge=anomaly", *on_cpu, folder=tmp_path)
+    assert outcome.code == 2 and "gap" in outcome.err
+
+
+def test_a_task_whose_judge_is_not_there_or_not_the_only_one_is_told(tmp_path: Path, offer: Offer) -> None:
+    offer("gaps", "weldcache.tasks", "gap = gaps:GapTask")
+    (tmp_path / "site" / "gaps.py").write_text(GAPS)
+    assert make_task(TrainSettings(task="gap")).target == "class"
+    with pytest.raises(SettingsError, match=r"gap.*anomaly.*weldcache\.judges"):
+        judge_named(None, task="gap", of="a run")
+    assert headline_of("", "gap") == ()
+    offer("broken", "weldcache.judges", "broken = module_that_is_not_there:Mine")
+    offer("one", "weldcache.judges", "one = gaps:JudgeOfGaps")
+    assert judge_named(None, task="gap", of="a run").task == "gap"
+    assert headline_of("", "gap") == headline_of("anomaly", "anomaly")
+    offer("two", "weldcache.judges", "two = gaps:JudgeOfGaps")
+    with pytest.raises(SettingsError, match=r"evaluate\.judge=one.*one and two"):
+        judge_named(None, task="gap", of="a run")
+    with pytest.raises(SettingsError, match=r"no task 'gaap'.*gap"):
+        TASKS.checked("gaap")
+
+
 def test_the_page_on_extending_shows_the_example_as_it_is() -> None:
     page = (ROOT / "docs" / "extending.md").read_text()
     folder = ROOT / "examples" / "weldcache_example"
     for path in ("pyproject.toml", *(f"weldcache_example/{name}.py" for name in ("source", "kind", "recipe", "judge"))):
         assert f"\n{(folder / path).read_text()}```\n" in page, path
     assert f"```yaml{SETTINGS}```" in page
+    assert f"```python{GAPS}```" in page
 
 
 @pytest.mark.parametrize(

@@ -184,7 +184,7 @@ def _say_who_takes_part(samples: ChosenSamples, store: FeatureStore, *, recipe: 
     targets = targets_of(store)
     known = task.training_rows(targets) | task.judged_rows(targets)
     if unknown := int(np.sum(~known & np.isin(store.index.splits, (TRAIN_SPLIT, VALIDATION_SPLIT)))):
-        say(f"{count_of(unknown, 'sample')} of train and validation take no part: their {task.needs} is not known.")
+        say(f"{count_of(unknown, 'sample')} of train and validation take no part: their {task.target} is not known.")
     withdrawn = int(np.count_nonzero(store.index.splits == LEFT_OUT))
     if withdrawn:
         say(f"{count_of(withdrawn, 'sample')} of the store are not in the data set any more and take no part.")

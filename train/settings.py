@@ -1,13 +1,23 @@
 """What can be set of stage two: what is learned, chosen by name, and how.
 
-Neither a recipe's section nor its code is imported before it is chosen.
+Neither a recipe's section nor its code is imported before it is chosen, nor is a task.
 """
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from ..configs.section import ChosenFrom, Device, Fraction, NonNegative, Positive, Registered, Registry, Section
+from ..configs.section import (
+    ChosenFrom,
+    Device,
+    Fraction,
+    Named,
+    NonNegative,
+    Positive,
+    Registered,
+    Registry,
+    Section,
+)
 
 _RECIPES = "weldcache.train.recipes"
 
@@ -54,13 +64,23 @@ def usual_recipe() -> RecipeSettings:
     return usual
 
 
+TASKS = Named(
+    "task",
+    group="weldcache.tasks",
+    shipped={
+        "anomaly": "weldcache.train.tasks:AnomalyTask",
+        "classification": "weldcache.train.tasks:ClassificationTask",
+    },
+)
+
+
 class TrainSettings(Section):
     """How stage two trains."""
 
-    task: Literal["anomaly", "classification"] = Field(
+    task: Annotated[str, AfterValidator(TASKS.checked)] = Field(
         "anomaly",
         description="What it is trained for. anomaly: on normals, to tell defects from them; classification: on all "
-        "rows whose class is known.",
+        "rows whose class is known; or a package's.",
     )
     epochs: Positive = Field(100, description="Epochs at most.")
     batch_size: Annotated[int, Field(gt=1)] = Field(32, description="Samples a step.")
@@ -72,10 +92,10 @@ class TrainSettings(Section):
     min_lr: NonNegative = Field(1e-7, description="Learning rate at the end of the cosine.")
     gradient_clip: float = Field(0.5, gt=0, description="Largest norm of the gradient.")
     ema_decay: Fraction = Field(0.9999, description="Decay of the weights' moving average, after its warm-up.")
-    monitor: Literal["val_auroc", "val_accuracy", "val_macro_f1", "val_loss"] | None = Field(
+    monitor: str | None = Field(
         None,
         description="What selects the best epoch: val_auroc or val_loss, which needs no defects, for anomaly; "
-        "val_accuracy, val_macro_f1 or val_loss for classification; null: the first of these.",
+        "val_accuracy, val_macro_f1 or val_loss for classification; null: the first that the task measures.",
     )
     patience: Positive = Field(25, description="Epochs without a better monitor before training stops.")
     split: str = Field(

@@ -1,6 +1,7 @@
 """What the aim of a training is: which rows it takes, which figures watch over it, and what validation measures."""
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -11,7 +12,7 @@ from ..errors import SettingsError
 from ..metrics.classes import class_figures, macro_f1
 from ..metrics.ranking import auroc
 from ..wording import listed
-from .settings import TrainSettings
+from .settings import TASKS, TrainSettings
 from .types import Prediction
 
 Direction = Literal["max", "min"]
@@ -29,8 +30,8 @@ class Task(Protocol):
     """The aim of a training. Rows whose target is not known take part in nothing."""
 
     @property
-    def needs(self) -> str:
-        """The target that it asks for."""
+    def target(self) -> str:
+        """The name of the target that it asks for."""
 
     @property
     def trains_on(self) -> str:
@@ -47,7 +48,8 @@ class Task(Protocol):
         """Which rows validation may measure something on."""
 
     def monitors(self) -> Mapping[str, Direction]:
-        """The figures of validation by which the best epoch may be chosen; the first is the default."""
+        """The figures of validation by which the best epoch may be chosen, each called `val_...`; the first is the
+        default."""
 
     def obstacle(self, monitor: str, targets: Targets) -> str:
         """What validation lacks to measure a monitor, and what helps, as sentences; "" where it lacks nothing."""
@@ -59,7 +61,7 @@ class Task(Protocol):
 class AnomalyTask:
     """Train on normals, and tell defects from them by the score."""
 
-    needs = "label"
+    target = "label"
     trains_on = "normal"
     leaves_out = "defect"
 
@@ -76,8 +78,8 @@ class AnomalyTask:
         if monitor == LOSS or (targets["label"] == 1).any():  # an AUROC takes defects, the loss does not
             return ""
         return (
-            "it has no defects there with all features. Where all defects were recorded in one session, a split by "
-            "sessions has none to give: put some there by a manifest's SPLIT column or in sessions of their own. Or "
+            "it has no defects there with all features. Where all defects belong to one group, a split by whole "
+            "groups has none to give: put some there in the data set, or make another split with `weldcache split`. Or "
             f"use --set train.monitor={LOSS}, which looks at normals alone."
         )
 
@@ -90,7 +92,7 @@ class AnomalyTask:
 class ClassificationTask:
     """Train on all rows whose class is known, and tell the classes by the output `logits`, (row, class)."""
 
-    needs = "class"
+    target = "class"
     trains_on = "labelled sample"
     leaves_out = "other sample"
 
@@ -120,15 +122,18 @@ class ClassificationTask:
         return {"val_accuracy": float(np.mean(true == found)), "val_macro_f1": f1}
 
 
-_TASKS: Mapping[str, type[AnomalyTask] | type[ClassificationTask]] = {
-    "anomaly": AnomalyTask,
-    "classification": ClassificationTask,
-}
-
-
 def make_task(settings: TrainSettings) -> Task:
-    """The task that the settings name."""
-    return _TASKS[settings.task]()
+    """The task that the settings name.
+
+    Raises:
+        SettingsError: if it cannot be imported.
+    """
+    return _made(settings.task)
+
+
+def _made(name: str) -> Task:
+    task: Task = TASKS.code(name)()
+    return task
 
 
 def task_for(settings: TrainSettings, recipe: str, learns: Collection[str]) -> Task:
@@ -139,8 +144,8 @@ def task_for(settings: TrainSettings, recipe: str, learns: Collection[str]) -> T
             normals alone learns no classes.
     """
     task = make_task(settings)
-    others = [name for name, each in _TASKS.items() if each.needs in learns]
-    if others and task.needs not in learns:
+    others = [] if not learns or task.target in learns else _tasks_of(learns)
+    if others:
         raise SettingsError(
             f"The recipe {recipe} learns from the target {listed(sorted(learns))}, which train.task = {settings.task} "
             f"does not ask for. Say --set train.task={others[0]}, or choose another with --set recipe.name=..."
@@ -148,9 +153,20 @@ def task_for(settings: TrainSettings, recipe: str, learns: Collection[str]) -> T
     return task
 
 
+def _tasks_of(targets: Collection[str]) -> list[str]:
+    """Names of the tasks that ask for one of these targets."""
+    found = []
+    for name in TASKS.names:
+        with suppress(SettingsError):  # of a package that cannot be imported, which nobody has chosen
+            found += [name] if _made(name).target in targets else []
+    return found
+
+
 def monitors_of(task: str) -> Mapping[str, Direction]:
     """The monitors of the task of this name; none where a run was made for a task that is not known here."""
-    return _TASKS[task]().monitors() if task in _TASKS else {}
+    with suppress(SettingsError):
+        return _made(task).monitors()
+    return {}
 
 
 def monitor_of(settings: TrainSettings) -> str:

@@ -23,7 +23,7 @@ from ...train.data.resident import FeaturePool, fits_memory
 from ...train.runs.folder import RunFolder
 from ...train.types import Needs
 from ...wording import format_size, homes_hidden, shortened
-from ..judge import Judge, judge_named
+from ..judge import Judge, judge_named, name_of_judge
 from .measure import Measure
 from .trial import Step, Trial, TrialRequest, next_step, request_of
 from .variant_list import VariantList
@@ -148,7 +148,7 @@ def judge_of_all(trials: Sequence[Trial]) -> Judge[Any]:
     """
     judges: dict[str, list[str]] = {}
     for variant, settings in {trial.variant: trial.settings for trial in trials}.items():
-        judges.setdefault(settings.evaluate.judge or settings.train.task, []).append(variant)
+        judges.setdefault(settings.evaluate.judge or name_of_judge(settings.train.task), []).append(variant)
     if len(judges) > 1:
         told = "; ".join(f"{name}: {shortened(variants, most=_NAMED)}" for name, variants in judges.items())
         raise SettingsError(

@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 
 from ...documents import fingerprint
 from ...errors import StoreError, TrainingError
-from ...train.runs.documents import Count, hashes_of
+from ...train.runs.documents import Count, Figures, hashes_of, typed
 from ...train.runs.folder import RunFolder
 
 
@@ -67,13 +67,9 @@ class ScoredTrial(NamedTuple):
     scores: TrialScores
 
 
-class _Validation(TypedDict, total=False):
-    val_auroc: float | None
-    val_accuracy: float | None
-    val_macro_f1: float | None
+class _Figures(TypedDict):
+    """What validation measured stands beside these, under the names of its figures."""
 
-
-class _Figures(_Validation):
     split: str
     num_left_out: Count
     parameters: Count
@@ -121,6 +117,7 @@ def read_trial(run: RunFolder, split: str) -> ScoredTrial | None:
         return None
     try:
         told = run.read(path, _Figures)
+        validation = typed({name: value for name, value in told.items() if name.startswith("val_")}, Figures, path=path)
     except TrainingError as error:
         raise StoreError(f"{error} --overwrite trains it again.") from None
     keys = tuple(told["keys"])
@@ -133,7 +130,7 @@ def read_trial(run: RunFolder, split: str) -> ScoredTrial | None:
         split=told["split"],
         samples=fingerprint(keys),
         num_left_out=told["num_left_out"],
-        validation={name: told[name] for name in _Validation.__annotations__ if name in told},  # type: ignore[literal-required]
+        validation=validation,
         parameters=told["parameters"],
         epochs=told["epochs"],
         seconds=told["seconds"],

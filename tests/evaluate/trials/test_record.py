@@ -21,7 +21,7 @@ from weldcache.evaluate.trials.record import (
 from weldcache.train.runs.folder import RunFolder
 
 KEYS = ("b", "a, with comma")
-RECORD = TrialRecord("test", fingerprint(KEYS), 1, {"val_auroc": None}, 7, 3, 0.5, False)
+RECORD = TrialRecord("test", fingerprint(KEYS), 1, {"val_auroc": None, "val_own": 0.25}, 7, 3, 0.5, False)
 
 
 @pytest.fixture
