@@ -15,12 +15,17 @@ from typing import Any
 import pytest
 import torch
 from filelock import FileLock
+from hypothesis import HealthCheck, settings
 
 from weldcache.cli.main import run
 from weldcache.extract.backbones.random_backbone import demo_backbone_folder
 from weldcache.extract.sources.welds.synth.pipeline import generate
 from weldcache.extract.sources.welds.synth.plan import plan_for_size
 from weldcache.tests.toy import undraw
+
+# How long an example takes says something of the machine alone.
+settings.register_profile("any machine", suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 # Decoding in the main process: a decode worker spends seconds on imports and milliseconds on a tiny weld.
 _SETTINGS = "\nextract:\n  device: cpu\n  workers: 0\ntrain:\n  device: cpu\n  epochs: 3\n"

@@ -98,7 +98,7 @@ def test_the_definition_of_the_checksum_is_right() -> None:
     assert castagnoli(b"123456789") == 0xE3069283  # the value that RFC 3720's polynomial is known by
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(values=arrays(), data=st.data())
 def test_what_zarr_wrote_is_read_the_same_on_every_way(
     tmp_path_factory: pytest.TempPathFactory, values: np.ndarray, data: st.DataObject
@@ -123,7 +123,7 @@ def test_what_zarr_wrote_is_read_the_same_on_every_way(
         assert one_thread.tobytes() == threads.tobytes() == out.tobytes() == expected.tobytes()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(values=arrays(), data=st.data())
 def test_what_is_written_is_read_by_zarr_and_leaves_other_rows_alone(
     tmp_path_factory: pytest.TempPathFactory, values: np.ndarray, data: st.DataObject

@@ -146,7 +146,7 @@ def test_plain_h5py_finds_everything_under_its_name(full_store: FeatureStore, ex
     assert {"schema_version", "created", "versions", "fingerprint"} <= described.keys()
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     shapes=st.lists(st.lists(st.integers(1, 4), max_size=3).map(tuple), min_size=1, max_size=3),
     dtypes=st.lists(st.sampled_from(list(NUMPY_TYPES)), min_size=3, max_size=3),

@@ -34,7 +34,7 @@ def write(array: RecordArray, values: np.ndarray) -> None:
     replace_files({array.path: files})
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(texts=st.lists(st.text(), min_size=NUM_ROWS, max_size=NUM_ROWS), rows_a_chunk=st.sampled_from([1, 4, 256]))
 def test_texts_round_trip_with_and_against_zarr(
     tmp_path_factory: pytest.TempPathFactory, texts: list[str], rows_a_chunk: int

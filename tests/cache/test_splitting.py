@@ -124,7 +124,7 @@ def test_a_split_is_kept_and_replaced_only_on_request(tmp_path: Path) -> None:
     )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(1, 9), min_size=3, max_size=30), st.integers(0, 1000))
 def test_every_part_gets_something_and_shares_are_close(sizes: list[int], seed: int) -> None:
     counts, wanted = np.array(sizes, dtype=np.int64)[:, None], np.array([0.6, 0.2, 0.2])

@@ -52,7 +52,7 @@ def test_rows_read_back_in_the_order_asked_for(store: FeatureStore) -> None:
     np.testing.assert_array_equal(reopened.rows("train", feature_sets=["video"]), [0, 1, 3])
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     shape=st.lists(st.integers(1, 5), min_size=0, max_size=4).map(tuple),
     dtype=st.sampled_from(["float16", "bfloat16", "float32", "float64", "int32", "uint8"]),

@@ -23,7 +23,7 @@ from weldcache.metrics.ranking import (
 
 def test_equals_scikit_learn(scored_samples: SearchStrategy[tuple[np.ndarray, np.ndarray]]) -> None:
     @given(scored_samples)
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=200)
     def check(sample: tuple[np.ndarray, np.ndarray]) -> None:
         scores, labels = sample
         assert auroc(scores, labels) == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
@@ -90,7 +90,7 @@ def test_interval_is_delongs_on_the_logit_scale_for_large_classes() -> None:
 
 
 @given(num_normal=st.integers(1, 30), num_defect=st.integers(1, 30), seed=st.integers(0, 1000))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_interval_holds_the_value_within_the_unit_interval(num_normal: int, num_defect: int, seed: int) -> None:
     scores = np.random.default_rng(seed).integers(0, 8, num_normal + num_defect).astype(np.float64)
     estimate = auroc_interval(scores, np.repeat([0, 1], [num_normal, num_defect]))
@@ -137,7 +137,7 @@ def _slow_covariance(scores: np.ndarray, others: np.ndarray, labels: np.ndarray)
 
 def test_equals_the_slow_definition(scored_samples: SearchStrategy[tuple[np.ndarray, np.ndarray]]) -> None:
     @given(scored_samples)
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     def check(sample: tuple[np.ndarray, np.ndarray]) -> None:
         # The variance needs two samples of each class.
         scores, labels = np.append(sample[0], [24.0, 25.0, 22.0, 23.0]), np.append(sample[1], [1, 1, 0, 0])

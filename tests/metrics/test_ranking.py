@@ -15,7 +15,7 @@ def test_equals_scikit_learn_and_has_the_auroc_as_area(
     scored_samples: SearchStrategy[tuple[np.ndarray, np.ndarray]],
 ) -> None:
     @given(scored_samples)
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     def check(sample: tuple[np.ndarray, np.ndarray]) -> None:
         scores, labels = sample
         curve = roc_curve(scores, labels)
@@ -48,7 +48,7 @@ def test_one_class_is_an_error() -> None:
 
 def test_equals_scikit_learn(scored_samples: SearchStrategy[tuple[np.ndarray, np.ndarray]]) -> None:
     @given(scored_samples)
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=200)
     def check(sample: tuple[np.ndarray, np.ndarray]) -> None:
         scores, labels = sample
         assert average_precision(scores, labels) == pytest.approx(average_precision_score(labels, scores), abs=1e-12)

@@ -170,7 +170,7 @@ def test_one_class_and_broken_scores_are_errors() -> None:
 
 
 @given(num_normal=st.integers(1, 14), num_defect=st.integers(1, 14), num=st.integers(1, 4), seed=st.integers(0, 1000))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_intervals_hold_the_value_and_stay_in_range(num_normal: int, num_defect: int, num: int, seed: int) -> None:
     generator, labels = np.random.default_rng(seed), np.repeat([0, 1], [num_normal, num_defect])
     first, second = generator.integers(0, 4, (2, num, len(labels))).astype(np.float64)

@@ -23,7 +23,7 @@ from weldcache.metrics.threshold import (
     scores=st.lists(st.integers(0, 12), min_size=1, max_size=60),
     target_fpr=st.sampled_from([0.0, 0.01, 0.05, 0.1, 0.25, 0.29, 0.5, 0.99]),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_keeps_the_target_and_nothing_smaller_does(scores: list[int], target_fpr: float) -> None:
     values = np.array(scores, dtype=np.float64)
     threshold = normal_quantile_threshold(values, target_fpr=target_fpr)

@@ -605,7 +605,7 @@ def test_features_that_do_not_depend_on_the_weld_are_found(held: FeatureStore) -
 
 
 @given(data=st.data(), num_rows=st.integers(2, 40), cut=st.integers(1, 39))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_spread_is_that_of_all_rows_however_they_are_batched(data: st.DataObject, num_rows: int, cut: int) -> None:
     generator = np.random.default_rng(data.draw(st.integers(0, 2**31)))
     values = generator.normal(size=(num_rows, 5)) * [1, 1e-6, 1e3, 0, 1] + [1, 1, 1e3, 0, 0]
@@ -629,7 +629,7 @@ def test_spread_is_that_of_all_rows_however_they_are_batched(data: st.DataObject
     shape=st.sampled_from([(1,), (17,), (3, 700), (40, 5000)]),
     seed=st.integers(0, 2**31),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_one_value_that_is_not_finite_is_found_wherever_it_is(
     tmp_path_factory: pytest.TempPathFactory, dtype: str, kind: float, shape: tuple[int, ...], seed: int
 ) -> None:

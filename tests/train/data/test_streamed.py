@@ -51,7 +51,7 @@ def make_store(path: Path, *, dtypes: list[StorageType], shape: tuple[int, ...],
     return store
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(
     dtypes=st.lists(st.sampled_from(TYPES), min_size=1, max_size=3),
     shape=st.lists(st.integers(1, 5), max_size=3).map(tuple),

@@ -151,7 +151,7 @@ def test_files_that_are_cut_short_are_refused(path: Path) -> None:
 
 
 @given(position=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_flipped_bit_goes_unnoticed(path: Path, position: float, bit: int) -> None:
     """In weights and in the record alike; elsewhere, such as in padding, it may change nothing."""
     tensors = {

@@ -85,7 +85,7 @@ wide_shapes = st.tuples(st.just(2), st.integers(1, 20), st.sampled_from([127, 12
 
 
 @given(shape=shapes, seed=st.integers(0, 1000))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_torch_path_is_the_recurrence(shape: tuple[int, int, int, int], seed: int) -> None:
     arguments = with_gradients(make_arguments(*shape, seed=seed), dtype=torch.float64)
     outputs, expected = selective_scan(**arguments), scan_step_by_step(arguments)
@@ -96,7 +96,7 @@ def test_torch_path_is_the_recurrence(shape: tuple[int, int, int, int], seed: in
 
 
 @given(shape=shapes | wide_shapes, seed=st.integers(0, 1000), largest_step=st.sampled_from([0.01, 0.5, 20.0]))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_cpu_kernel_is_the_torch_path(shape: tuple[int, int, int, int], seed: int, largest_step: float) -> None:
     """Below, at and above the interval at which states are kept, and the number of channels that go together."""
     arguments = make_arguments(*shape, seed=seed, largest_step=largest_step)
