@@ -66,7 +66,9 @@ class Request:
 
     @property
     def without_normals(self) -> list[str]:
-        """Splits that `weldcache train` needs normal samples of and that have none."""
+        """Splits that a training on normal samples needs some of and that have none; nothing without labels."""
+        if LABEL.name not in {spec.name for spec in self.targets}:
+            return []
         normal = {sample.split for sample in self.samples if sample.targets.get(LABEL.name) == NORMAL}
         return [split for split in ("train", "val") if split not in normal]
 

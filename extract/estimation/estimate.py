@@ -109,10 +109,10 @@ def plan_and_estimate(
         WeldcacheError: if the device does not hold one sample, or decode processes cannot start.
         StoreError: if the disk refuses to be written to.
     """
-    if request.without_normals:
+    if settings.train.task == "anomaly" and request.without_normals:
         say(
-            f"There is no normal {request.noun} in {listed(request.without_normals)}, and `weldcache train` needs "
-            "some. Say in the data set which are; where splits are drawn, have more groups that are normal throughout."
+            f"There is no normal {request.noun} in {listed(request.without_normals)}, and a training with "
+            "train.task = anomaly needs some. Say in the data set which are; where splits are drawn, have more groups that are normal throughout."
         )
     if measure:
         group_size = choose_group_size(store, request, settings)

@@ -24,6 +24,7 @@ from weldcache.extract.plan import ExtractPlan, plan_extraction
 from weldcache.extract.pool.decoder import Limits
 from weldcache.extract.request import Request
 from weldcache.extract.sources.source import Sample
+from weldcache.settings import Settings
 from weldcache.tests.toy import index_of
 
 IMAGE = [
@@ -201,3 +202,24 @@ def test_as_json_it_is_whole(tmp_path: Path) -> None:
     bare = to_json(estimated(tmp_path))
     assert bare.keys() == told.keys()
     assert bare["flops"] is bare["seconds_per_sample"] is bare["expected"] is None
+
+
+@pytest.mark.parametrize(
+    ("task", "normal", "told"), [("anomaly", "good", True), ("classification", "good", False), ("anomaly", "red", False)]
+)
+def test_missing_normals_are_told_to_a_training_that_needs_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], task: str, normal: str, told: bool
+) -> None:
+    rows = f"a,train,{normal},1\nb,val,scratch,2\nc,test,{normal},3\n"
+    (tmp_path / "table.csv").write_text(f"key,split,class_name,x\n{rows}")
+    table = {"source": "table", "root": tmp_path, "split": "split", "class_name": "class_name"}
+    settings = Settings.model_validate(
+        {
+            "data": {**table, "vectors": {"vector": ["x"]}},
+            "cache": {"path": tmp_path / "f.zarr"},
+            "features": {"columns": {"kind": "vector"}},
+            "train": {"task": task},
+        }
+    )
+    assert estimation.estimate(settings, measure=False).num_todo == 3
+    assert ("no normal sample in val" in capsys.readouterr().err) is told
