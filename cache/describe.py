@@ -191,7 +191,7 @@ def _describe_note(note: Note) -> dict[str, Any]:
 
 
 def _onset_offsets(store: FeatureStore, statuses: Statuses, damage: list[str]) -> list[dict[str, Any]]:
-    """By how much what is recorded begins later in one modality's recording than in another's, in seconds."""
+    """By how much what is recorded begins later in the recording of one feature set than in another's, in seconds."""
     onsets: dict[str, Float64[np.ndarray, " row"]] = {}
     for name in store.feature_sets:
         if _ONSET in store.arrays(name) and store.arrays(name)[_ONSET].shape == (2,):

@@ -20,7 +20,7 @@ _NUMBERS = "numbers://"  # begins no path below a data set's root: such a path n
 
 
 class Status(IntEnum):
-    """State of one row in one modality. Only rows that are COMPLETE are ever read."""
+    """State of one row in one feature set. Only rows that are COMPLETE are ever read."""
 
     MISSING = 0  # never extracted, or interrupted
     COMPLETE = 1

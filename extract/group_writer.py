@@ -24,7 +24,7 @@ _PATIENCE = 1.0  # seconds of work that a kill may cost beside the group under w
 
 
 class GroupWriter:
-    """Writes groups to `store`; `set_names` are the feature sets that each modality makes. Use as a context manager:
+    """Writes groups to `store`; `set_names` are the feature sets that each feature makes. Use as a context manager:
     what waits to be recorded is, at its end.
 
     Attributes:
@@ -35,7 +35,7 @@ class GroupWriter:
     def __init__(self, store: FeatureStore, set_names: Mapping[str, Sequence[str]]) -> None:
         self._store = store
         self._writer = StoreWriter(store)
-        self._modality_of = {name: modality for modality, names in set_names.items() for name in names}
+        self._feature_of = {name: feature for feature, names in set_names.items() for name in names}
         self.encoding_seconds = 0.0
         self.writing_seconds = 0.0
         self._waiting: list[Record] = []
@@ -67,7 +67,7 @@ class GroupWriter:
         self.encoding_seconds += seconds()
 
     def _write_set(self, name: str, made: Encoded, by_row: Mapping[int, ReadTask]) -> None:
-        modality = self._modality_of[name]
+        feature = self._feature_of[name]
         places = [place for place, row in enumerate(made.rows) if name in by_row[row].task.write]
         if not places:
             return
@@ -81,12 +81,12 @@ class GroupWriter:
         rows = [made.rows[place] for place in places]
         started = time.perf_counter()
         if rows:
-            sources = [by_row[row].sources[modality] for row in rows]
-            notes = [_notes(by_row[row], modality) for row in rows]
+            sources = [by_row[row].sources[feature] for row in rows]
+            notes = [_notes(by_row[row], feature) for row in rows]
             self._waiting += self._writer.write_features(name, rows, values, sources=sources, notes=notes)
         for row, reason in lost.items():
             if name in by_row[row].task.write:
-                self._waiting.append(Record(name, row, Status.MISSING, reason, by_row[row].sources[modality]))
+                self._waiting.append(Record(name, row, Status.MISSING, reason, by_row[row].sources[feature]))
         self.writing_seconds += time.perf_counter() - started
 
     def _cast(
@@ -118,9 +118,9 @@ class GroupWriter:
     def _report_failures(self, item: ReadTask, encoded: Mapping[str, Encoded]) -> None:
         row = item.task.row
         for name in sorted(item.task.write):
-            modality = self._modality_of[name]
-            outcome, failed = item.prepared[modality], encoded[modality].failures.get(row)
-            sources = item.sources[modality]
+            feature = self._feature_of[name]
+            outcome, failed = item.prepared[feature], encoded[feature].failures.get(row)
+            sources = item.sources[feature]
             if isinstance(outcome, Failure):
                 self._waiting.append(Record(name, row, outcome.status, outcome.reason, sources))
             elif failed is not None:
@@ -134,6 +134,6 @@ class GroupWriter:
         self._last_flush = time.monotonic()
 
 
-def _notes(item: ReadTask, modality: str) -> str:
-    prepared = item.prepared[modality]
+def _notes(item: ReadTask, feature: str) -> str:
+    prepared = item.prepared[feature]
     return "; ".join(prepared.notes) if isinstance(prepared, Prepared) else ""

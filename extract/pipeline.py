@@ -206,14 +206,14 @@ def _wanted(encoder: Encoder, group: Sequence[ReadTask]) -> frozenset[str]:
     return asked & {spec.name for spec in encoder.specs}
 
 
-def _readable(group: Sequence[ReadTask], modality: str) -> dict[int, Prepared]:
-    """What could be read of a modality, by row."""
-    found = {item.task.row: item.prepared.get(modality) for item in group}
+def _readable(group: Sequence[ReadTask], feature: str) -> dict[int, Prepared]:
+    """What could be read of a feature, by row."""
+    found = {item.task.row: item.prepared.get(feature) for item in group}
     return {row: prepared for row, prepared in found.items() if isinstance(prepared, Prepared)}
 
 
-def _encode(encoder: AdaptiveEncoder, modality: str, group: Sequence[ReadTask]) -> Encoded:
-    readable, wanted = _readable(group, modality), _wanted(encoder.encoder, group)
+def _encode(encoder: AdaptiveEncoder, feature: str, group: Sequence[ReadTask]) -> Encoded:
+    readable, wanted = _readable(group, feature), _wanted(encoder.encoder, group)
     return encode_group(encoder, readable, feature_sets=wanted) if readable and wanted else Encoded([], {})
 
 

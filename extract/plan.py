@@ -22,7 +22,7 @@ Statuses = Mapping[str, NDArray[np.uint8]]
 
 @dataclass(frozen=True)
 class Task:
-    """One row: which modalities to decode, and which feature sets to write (others are computed for their group)."""
+    """One row: which features to decode, and which feature sets to write (others are computed for their group)."""
 
     row: int
     sample: Sample
@@ -59,11 +59,11 @@ def plan_extraction(
     splits: Sequence[str],
     group_size: int,
 ) -> ExtractPlan:
-    """Plan the rows of `splits`; `feature_sets` are those asked for, by the modality that they are made from.
+    """Plan the rows of `splits`; `feature_sets` are those asked for, by the feature that they are made from.
 
     A row that was absent or unreadable is tried again: its file may have been mended since.
     """
-    names = {modality: [spec.name for spec in specs] for modality, specs in feature_sets.items()}
+    names = {feature: [spec.name for spec in specs] for feature, specs in feature_sets.items()}
     groups: list[list[Task]] = []
     num_rows = 0
     for split in splits:
@@ -74,7 +74,7 @@ def plan_extraction(
             tasks = _group_tasks(members, [row_of[sample.key] for sample in members], statuses, names)
             if tasks:
                 groups.append(tasks)
-    specs = [spec for of_modality in feature_sets.values() for spec in of_modality]
+    specs = [spec for of_feature in feature_sets.values() for spec in of_feature]
     counted = {spec.name: _count(groups, spec.name) for spec in specs}
     return ExtractPlan(
         groups=groups,
@@ -88,21 +88,21 @@ def _group_tasks(
     samples: Sequence[Sample], rows: Sequence[int], statuses: Statuses, names: Mapping[str, Sequence[str]]
 ) -> list[Task]:
     interrupted = {
-        modality
-        for modality, sets in names.items()
+        feature
+        for feature, sets in names.items()
         if any(statuses[name][row] == Status.MISSING for name in sets for row in rows)
     }
     tasks = []
     for sample, row in zip(samples, rows, strict=True):
         write = {
-            modality: [name for name in sets if statuses[name][row] != Status.COMPLETE]
-            for modality, sets in names.items()
+            feature: [name for name in sets if statuses[name][row] != Status.COMPLETE]
+            for feature, sets in names.items()
         }
         tasks.append(
             Task(
                 row=row,
                 sample=sample,
-                decode=frozenset(modality for modality, sets in write.items() if sets) | interrupted,
+                decode=frozenset(feature for feature, sets in write.items() if sets) | interrupted,
                 write=frozenset(name for sets in write.values() for name in sets),
             )
         )

@@ -1,1 +1,1 @@
-"""Media files to arrays, one file per modality."""
+"""Media files to arrays, by what they hold."""

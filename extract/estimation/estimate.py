@@ -112,7 +112,8 @@ def plan_and_estimate(
     if settings.train.task == "anomaly" and request.without_normals:
         say(
             f"There is no normal {request.noun} in {listed(request.without_normals)}, and a training with "
-            "train.task = anomaly needs some. Say in the data set which are; where splits are drawn, have more groups that are normal throughout."
+            "train.task = anomaly needs some. Say in the data set which are; where splits are drawn, have more groups "
+            "that are normal throughout."
         )
     if measure:
         group_size = choose_group_size(store, request, settings)
@@ -273,7 +274,7 @@ def _seconds(costs: Mapping[str, Cost]) -> dict[str, float]:
 
 
 def _samples_read(plan: ExtractPlan, streams: Mapping[str, str]) -> Counter[str]:
-    """Samples to read and encode by modality; those known to have no files take no time."""
+    """Samples to read and encode by feature; those known to have no files take no time."""
     tasks = [task for group in plan.groups for task in group]
     return Counter(name for task in tasks for name in task.decode if task.sample.why_absent(streams[name]) is None)
 

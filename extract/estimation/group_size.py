@@ -72,8 +72,8 @@ def measure_group_size(
         BackboneError: if a backbone's weights are not whole.
         WeldcacheError: if the device does not hold one sample.
     """
-    found = {modality: _sample(encoders[modality], modality, few) for modality, few in read.items()}
-    samples = {modality: sample for modality, sample in found.items() if sample is not None}
+    found = {feature: _sample(encoders[feature], feature, few) for feature, few in read.items()}
+    samples = {feature: sample for feature, sample in found.items() if sample is not None}
     if not samples:
         return CPU_GROUP_SIZE
     best, rate, size = 1, 0.0, 1
@@ -106,10 +106,10 @@ def cuda_gauge(device: torch.device) -> Callable[[Work], Trial]:
     return gauge
 
 
-def _sample(encoder: Encoder, modality: str, read: ReadSamples) -> Prepared | None:
+def _sample(encoder: Encoder, feature: str, read: ReadSamples) -> Prepared | None:
     """A sample that the backbone takes; also brings the weights to the device."""
     encoder.load()
-    alone = AdaptiveEncoder(encoder, modality, at_once=1)
+    alone = AdaptiveEncoder(encoder, feature, at_once=1)
     return next(
         (item for item in read.prepared if encode_group(alone, {0: item}, feature_sets=_sets(encoder)).rows), None
     )
@@ -117,8 +117,8 @@ def _sample(encoder: Encoder, modality: str, read: ReadSamples) -> Prepared | No
 
 def _encode_all(encoders: Mapping[str, Encoder], samples: Mapping[str, Prepared], size: int) -> None:
     made = [
-        encoders[modality].encode([sample] * size, feature_sets=_sets(encoders[modality]))
-        for modality, sample in samples.items()
+        encoders[feature].encode([sample] * size, feature_sets=_sets(encoders[feature]))
+        for feature, sample in samples.items()
     ]
     del made  # not before the last: a run has the features of a whole group in memory
 

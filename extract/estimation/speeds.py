@@ -31,7 +31,7 @@ from ..pool.read_task import Failure
 from ..request import Request
 from ..sides import cores_left_to
 
-_SAMPLES = 3  # a modality, of which the first finds caches cold and libraries not yet imported
+_SAMPLES = 3  # a feature, of which the first finds caches cold and libraries not yet imported
 _ROUNDS = 4  # of that many, where all samples of a round are broken
 _PATIENCE = 60.0  # seconds that decoding one may take here; a run gives it more
 _LONG = 5.0  # seconds; where one sample takes longer, once is enough, warm-up and all
@@ -65,25 +65,25 @@ def measure(work: Callable[[], Result]) -> tuple[Result, Cost]:
 
 @dataclass(frozen=True)
 class Speeds:
-    """Speeds of the three sides, each measured alone; without the modalities of which nothing could be read."""
+    """Speeds of the three sides, each measured alone; without the features of which nothing could be read."""
 
-    decode: Mapping[str, Cost]  # of a sample by modality, in one process, hashing its files included
-    encode: Mapping[str, Cost]  # of a sample by modality, in groups as they will run
+    decode: Mapping[str, Cost]  # of a sample by feature, in one process, hashing its files included
+    encode: Mapping[str, Cost]  # of a sample by feature, in groups as they will run
     write: Mapping[str, Cost]  # of a row by feature set, synced
-    flops: Mapping[str, int]  # of a sample by modality, a multiply-add being two
+    flops: Mapping[str, int]  # of a sample by feature, a multiply-add being two
     seconds: float  # that measuring took, loading the backbones included
 
     @property
     def flops_per_second(self) -> float:
         """What the backbones achieve together; 0 where there are none."""
-        timed = [modality for modality in self.encode if self.flops[modality]]
-        seconds = fsum(self.encode[modality].seconds for modality in timed)
-        return sum(self.flops[modality] for modality in timed) / seconds if seconds else 0.0
+        timed = [feature for feature in self.encode if self.flops[feature]]
+        seconds = fsum(self.encode[feature].seconds for feature in timed)
+        return sum(self.flops[feature] for feature in timed) / seconds if seconds else 0.0
 
 
 @dataclass(frozen=True)
 class ReadSamples:
-    """Samples of one modality that could be read, and what that costs."""
+    """Samples of one feature that could be read, and what that costs."""
 
     prepared: Sequence[Prepared]
     decode: Cost  # of one, in one process
@@ -105,18 +105,18 @@ def measure_speeds(
     encode: dict[str, Cost] = {}
     flops: dict[str, int] = {}
     with cores_left_to(workers):
-        for modality, read in samples.items():
-            encoder = request.encoders[modality]
+        for feature, read in samples.items():
+            encoder = request.encoders[feature]
             wanted = todo & {spec.name for spec in encoder.specs}
             encoder.load()
-            flops[modality] = encoder.flops(read.prepared[0], feature_sets=wanted)
-            adaptive = AdaptiveEncoder(encoder, modality, at_once=group_size)
+            flops[feature] = encoder.flops(read.prepared[0], feature_sets=wanted)
+            adaptive = AdaptiveEncoder(encoder, feature, at_once=group_size)
             cost = _encode_cost(adaptive, read.prepared, feature_sets=wanted, group_size=group_size, device=device)
             if cost is not None:
-                encode[modality] = cost
+                encode[feature] = cost
     specs = [spec for encoder in request.encoders.values() for spec in encoder.specs if spec.name in todo]
     return Speeds(
-        decode={modality: read.decode for modality, read in samples.items()},
+        decode={feature: read.decode for feature, read in samples.items()},
         encode=encode,
         write=write_costs(specs, store_path=store_path, group_size=group_size),
         flops=flops,
@@ -125,13 +125,13 @@ def measure_speeds(
 
 
 def read_samples(request: Request, tasks: Sequence[Task], *, workers: int) -> Mapping[str, ReadSamples]:
-    """Read a few of `tasks`, drawn with a fixed seed, one modality at a time; one that nothing can be read of is left
+    """Read a few of `tasks`, drawn with a fixed seed, one feature at a time; one that nothing can be read of is left
     out, and said to be.
 
     Where a run decodes in `workers` processes this does in one, so that a file that kills its decoder costs no more
     here than there.
     """
-    readers = {modality: encoder.reader for modality, encoder in request.encoders.items()}
+    readers = {feature: encoder.reader for feature, encoder in request.encoders.items()}
     limits = replace(request.limits, seconds=min(request.limits.seconds, _PATIENCE))
     with DecodePool(readers, workers=min(workers, 1), root=request.root, limits=limits) as pool:
         read = {
@@ -141,18 +141,18 @@ def read_samples(request: Request, tasks: Sequence[Task], *, workers: int) -> Ma
     return {name: samples for name, samples in read.items() if samples is not None}
 
 
-def _candidates(tasks: Sequence[Task], modality: str, *, stream: str) -> list[Task]:
-    listed = [task for task in tasks if modality in task.decode and task.sample.why_absent(stream) is None]
+def _candidates(tasks: Sequence[Task], feature: str, *, stream: str) -> list[Task]:
+    listed = [task for task in tasks if feature in task.decode and task.sample.why_absent(stream) is None]
     chosen = np.random.default_rng(0).permutation(len(listed))[: _SAMPLES * _ROUNDS]
-    return [replace(listed[place], decode=frozenset({modality})) for place in chosen]
+    return [replace(listed[place], decode=frozenset({feature})) for place in chosen]
 
 
-def _read(pool: DecodePool, modality: str, candidates: Sequence[Task], *, noun: str) -> ReadSamples | None:
+def _read(pool: DecodePool, feature: str, candidates: Sequence[Task], *, noun: str) -> ReadSamples | None:
     why_not = ""
     for start in range(0, len(candidates), _SAMPLES):
         found: list[tuple[Prepared, float]] = []
         for (read,) in pool.read([[task] for task in candidates[start : start + _SAMPLES]]):
-            outcome = read.prepared[modality]
+            outcome = read.prepared[feature]
             if isinstance(outcome, Prepared):
                 found.append((outcome, read.seconds))
             elif isinstance(outcome, Failure):
@@ -163,7 +163,7 @@ def _read(pool: DecodePool, modality: str, candidates: Sequence[Task], *, noun: 
             return ReadSamples([item for item, _ in found], Cost(mean, core_seconds=mean))  # a process has one thread
     if candidates:
         say(
-            f"{modality}: of {count_of(len(candidates), noun)} tried none could be read, so what it costs is not in "
+            f"{feature}: of {count_of(len(candidates), noun)} tried none could be read, so what it costs is not in "
             f"the estimate. {why_not}"
         )
     return None

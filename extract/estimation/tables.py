@@ -54,11 +54,11 @@ def _bytes_table(expected: Estimate) -> Table:
 
 def _speeds_table(measured: Speeds, *, noun: str) -> Table:
     headings = ["to decode", "through the backbone", "operations", "operations/s"]
-    table = make_table(f"each {noun}", left=["modality"], right=headings)
-    for modality, decode in measured.decode.items():
-        flops, encode = measured.flops[modality], measured.encode.get(modality)
+    table = make_table(f"each {noun}", left=["feature"], right=headings)
+    for feature, decode in measured.decode.items():
+        flops, encode = measured.flops[feature], measured.encode.get(feature)
         table.add_row(
-            modality,
+            feature,
             _duration(decode.seconds),
             "fails" if encode is None else _duration(encode.seconds),
             format_size(flops, "FLOP") if flops else "",
@@ -104,7 +104,7 @@ def describe(expected: Estimate) -> list[str]:
     if measured is None or times is None:
         return [todo]
     noun = expected.noun
-    flops = ", ".join(f"{modality} {format_size(count, 'FLOP')}" for modality, count in measured.flops.items() if count)
+    flops = ", ".join(f"{feature} {format_size(count, 'FLOP')}" for feature, count in measured.flops.items() if count)
     speeds = ", ".join(f"{side} {rate:.3g}" for side, rate in expected.samples_per_second.items())
     return [
         todo,

@@ -1,1 +1,1 @@
-"""From a sample's files to the arrays in the store, one file per modality."""
+"""From a sample's files to the arrays in the store, one file a kind."""

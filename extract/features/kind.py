@@ -177,9 +177,8 @@ def arc_on_array() -> ArraySpec:
     """First and last second at which what is recorded goes on, in the recording's own time; NaN twice where it cannot
     be told.
 
-    Kept for each modality, because their clocks and their onsets differ: the difference of two modalities' first
-    entries is the offset of their onsets, 1.2 s in the median of real recordings. The name is that of the field which
-    this was made for: stores have it, and their fingerprints hang on it.
+    Kept for each feature, because recordings have clocks of their own: the difference of two features' first entries is
+    the offset of their onsets.
     """
     attributes = {"unit": "s", "clock": "from the start of this modality's recording"}
     return ArraySpec("arc_on", (2,), ("bound",), "float64", allows_nan=True, distinct=False, attributes=attributes)

@@ -34,14 +34,14 @@ class DecodePool:
     """`workers` processes that decode; 0 decodes in a thread of this process. Use as a context manager.
 
     A decoder that dies (of a damaged file, of memory that ran out, by somebody's hand) is replaced and its sample
-    decoded again. A sample near which two have died is decoded while nothing else is, one modality after the other. The
-    modality that kills its decoder then too is unreadable; or missing, to be tried by the next run, where memory ran
+    decoded again. A sample near which two have died is decoded while nothing else is, one feature after the other. The
+    feature that kills its decoder then too is unreadable; or missing, to be tried by the next run, where memory ran
     out, for that depends on what else runs and is no property of the file. What goes beyond a limit once is unreadable:
     to find out took long enough.
     """
 
     def __init__(self, readers: Mapping[str, Reader], *, workers: int, root: Path, limits: Limits) -> None:
-        """`readers` by modality; the files that they read lie below `root`."""
+        """`readers` by feature; the files that they read lie below `root`."""
         self.busy_seconds = 0.0  # that workers spent on what was delivered so far, summed
         self._readers = readers
         self._workers = workers
@@ -113,30 +113,30 @@ class DecodePool:
                 with self._seats:
                     return _joined(task, [*given_up, self._read(rest)])
             except TooMuchError as error:
-                given_up.append(self._lost(task, error.modality, Status.UNREADABLE, str(error)))
-                rest = replace(rest, decode=rest.decode - {error.modality})
+                given_up.append(self._lost(task, error.feature, Status.UNREADABLE, str(error)))
+                rest = replace(rest, decode=rest.decode - {error.feature})
             except DecoderDiedError as death:
                 deaths += 1
                 say(f"A decoder died ({death}). Another one decodes {task.sample.key} again.")
-        # Each modality for itself, so that only the one that kills its decoder is lost.
+        # Each feature for itself, so that only the one that kills its decoder is lost.
         with self._all_seats():
-            return _joined(task, [*given_up, *(self._decode_modality(rest, name) for name in sorted(rest.decode))])
+            return _joined(task, [*given_up, *(self._decode_feature(rest, name) for name in sorted(rest.decode))])
 
-    def _decode_modality(self, task: Task, modality: str) -> ReadTask:
+    def _decode_feature(self, task: Task, feature: str) -> ReadTask:
         try:
-            return self._read(replace(task, decode=frozenset({modality})))
+            return self._read(replace(task, decode=frozenset({feature})))
         except TooMuchError as error:
-            return self._lost(task, modality, Status.UNREADABLE, str(error))
+            return self._lost(task, feature, Status.UNREADABLE, str(error))
         except DecoderDiedError as death:
             if death.for_memory:
-                reason = f"There was not the memory to decode its {modality} ({death}), also when nothing else was."
-                return self._lost(task, modality, Status.MISSING, reason)
-            reason = f"Decoding its {modality} killed the decode process ({death}), also when nothing else was decoded."
-            return self._lost(task, modality, Status.UNREADABLE, reason)
+                reason = f"There was not the memory to decode its {feature} ({death}), also when nothing else was."
+                return self._lost(task, feature, Status.MISSING, reason)
+            reason = f"Decoding its {feature} killed the decode process ({death}), also when nothing else was decoded."
+            return self._lost(task, feature, Status.UNREADABLE, reason)
 
-    def _lost(self, task: Task, modality: str, status: Status, reason: str) -> ReadTask:
+    def _lost(self, task: Task, feature: str, status: Status, reason: str) -> ReadTask:
         say(f"{task.sample.key}: {reason}")
-        return ReadTask(task, prepared={modality: Failure(status, reason)}, sources={modality: ()})
+        return ReadTask(task, prepared={feature: Failure(status, reason)}, sources={feature: ()})
 
     @contextmanager
     def _all_seats(self) -> Iterator[None]:
@@ -222,10 +222,10 @@ class DecodePool:
 
 
 def _joined(task: Task, parts: Sequence[ReadTask]) -> ReadTask:
-    """The task, read modality by modality."""
+    """The task, read feature by feature."""
     return ReadTask(
         task=task,
-        prepared={modality: item for part in parts for modality, item in part.prepared.items()},
-        sources={modality: files for part in parts for modality, files in part.sources.items()},
+        prepared={feature: item for part in parts for feature, item in part.prepared.items()},
+        sources={feature: files for part in parts for feature, files in part.sources.items()},
         seconds=sum(part.seconds for part in parts),
     )

@@ -36,7 +36,7 @@ _children = threading.Lock()
 
 
 class WorkerTraceback(Exception):
-    """The cause of what a reader raised in a decode process: the traceback there, with sample and modality."""
+    """The cause of what a reader raised in a decode process: the traceback there, with sample and feature."""
 
 
 @dataclass(frozen=True)
@@ -180,10 +180,10 @@ def _with_tensors(task: Task, outcome: _Outcome, *, handle: int) -> ReadTask:
     finally:
         os.close(handle)
     prepared: dict[str, Prepared | Failure] = {}
-    for modality, item in outcome.prepared.items():
+    for feature, item in outcome.prepared.items():
         if isinstance(item, Prepared):
-            item = replace(item, tensors={name: tensors[of, name] for of, name in tensors if of == modality})
-        prepared[modality] = item
+            item = replace(item, tensors={name: tensors[of, name] for of, name in tensors if of == feature})
+        prepared[feature] = item
     return ReadTask(task=task, prepared=prepared, sources=outcome.sources, seconds=outcome.seconds)
 
 
@@ -204,8 +204,8 @@ def _answer(connection: Connection, task: Task, *, readers: Mapping[str, Reader]
     started = time.perf_counter()
     try:
         read = read_task(task, readers=readers, root=root, begin=connection.send)
-        prepared = {modality: item for modality, item in read.prepared.items() if isinstance(item, Prepared)}
-        tensors = {(modality, name): item.tensors[name] for modality, item in prepared.items() for name in item.tensors}
+        prepared = {feature: item for feature, item in read.prepared.items() if isinstance(item, Prepared)}
+        tensors = {(feature, name): item.tensors[name] for feature, item in prepared.items() for name in item.tensors}
         places = lay_out(tensors)
         handle = share(tensors, places)
     except MemoryError:
@@ -213,7 +213,7 @@ def _answer(connection: Connection, task: Task, *, readers: Mapping[str, Reader]
     except Exception as error:
         connection.send(_Raised(_portable(error), traceback.format_exc()))
     else:
-        bare = {modality: replace(item, tensors={}) for modality, item in prepared.items()}
+        bare = {feature: replace(item, tensors={}) for feature, item in prepared.items()}
         seconds = time.perf_counter() - started
         connection.send(_Outcome({**read.prepared, **bare}, read.sources, seconds, places))
         send_handle(connection, handle, None)

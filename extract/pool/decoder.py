@@ -25,7 +25,7 @@ TICK = 0.1  # seconds between two looks at what is being decoded
 
 @dataclass(frozen=True)
 class Limits:
-    """Of decoding one modality of one sample; nothing honest comes near them."""
+    """Of decoding one feature of one sample; nothing honest comes near them."""
 
     seconds: float = ExtractSettings().decode_seconds
     # Bytes that a decode process may take; the main process cannot be held to it.
@@ -39,24 +39,24 @@ class Limits:
 
 
 class TooMuchError(Exception):
-    """Decoding a modality went beyond a limit; the message is the reason why the sample lacks it."""
+    """Decoding a feature went beyond a limit; the message is the reason why the sample lacks it."""
 
-    def __init__(self, reason: str, *, modality: str) -> None:
+    def __init__(self, reason: str, *, feature: str) -> None:
         super().__init__(reason)
-        self.modality = modality
+        self.feature = feature
 
 
 class Watch:
-    """On a decoder that is at one sample: which modality, for how long, with how much memory."""
+    """On a decoder that is at one sample: which feature, for how long, with how much memory."""
 
     def __init__(self, key: str, limits: Limits) -> None:
         self._key = key
         self._limits = limits
         self.begin("files")  # a decoder that has not said what it is at yet
 
-    def begin(self, modality: str) -> None:
-        """The decoder is at this modality from now on."""
-        self.modality = modality
+    def begin(self, feature: str) -> None:
+        """The decoder is at this feature from now on."""
+        self.feature = feature
         self._since = time.monotonic()
         self._named = False
 
@@ -69,20 +69,20 @@ class Watch:
         limits, seconds = self._limits, time.monotonic() - self._since
         if seconds > limits.seconds:
             raise TooMuchError(
-                f"Decoding its {self.modality} was given up after {format_seconds(limits.seconds)} "
+                f"Decoding its {self.feature} was given up after {format_seconds(limits.seconds)} "
                 "(extract.decode_seconds).",
-                modality=self.modality,
+                feature=self.feature,
             )
         if memory > limits.memory:
             raise TooMuchError(
-                f"Decoding its {self.modality} was given up: it took {format_size(memory)} of memory and "
+                f"Decoding its {self.feature} was given up: it took {format_size(memory)} of memory and "
                 f"extract.decode_gigabytes allows {limits.memory / 1e9:g}.",
-                modality=self.modality,
+                feature=self.feature,
             )
         if seconds > limits.named_after and not self._named:
             self._named = True
             say(
-                f"{self._key}: its {self.modality} has been decoded for {format_seconds(seconds)}; "
+                f"{self._key}: its {self.feature} has been decoded for {format_seconds(seconds)}; "
                 f"after {format_seconds(limits.seconds)} it is given up."
             )
 
@@ -114,7 +114,7 @@ class Decoder(Protocol):
 
         Raises:
             DecoderDiedError: if the decoder ended before it had an answer.
-            TooMuchError: if a modality went beyond a limit; the decoder is of no use any more.
+            TooMuchError: if a feature went beyond a limit; the decoder is of no use any more.
             Exception: what a reader raised, other than `DecodeError`.
         """
         ...

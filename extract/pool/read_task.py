@@ -1,4 +1,4 @@
-"""One sample's files read: prepared tensors or the reason for their absence, by modality, and the files behind them."""
+"""One sample's files read: prepared tensors or the reason for their absence, by feature, and the files behind them."""
 
 import errno
 import time
@@ -15,7 +15,7 @@ from ..sources.source import Sample
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a modality of a sample has no features."""
+    """Why a sample lacks a feature."""
 
     status: Status
     reason: str
@@ -23,7 +23,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class ReadTask:
-    """A task with what its files held and which files these were, by modality."""
+    """A task with what its files held and which files these were, by feature."""
 
     task: Task
     prepared: Mapping[str, Prepared | Failure]
@@ -34,9 +34,9 @@ class ReadTask:
 def read_task(
     task: Task, *, readers: Mapping[str, Reader], root: Path, begin: Callable[[str], object] = lambda _: None
 ) -> ReadTask:
-    """Hash and decode the files of every modality in `task.decode`; `root` is what the files' paths are relative to.
+    """Hash and decode the files of every feature in `task.decode`; `root` is what the files' paths are relative to.
 
-    `begin` is told each modality before anything of it is read.
+    `begin` is told each feature before anything of it is read.
 
     Raises:
         MemoryError: if memory ran out, which says nothing about the files.
@@ -46,15 +46,15 @@ def read_task(
     files = SampleFiles(root)
     prepared: dict[str, Prepared | Failure] = {}
     sources: dict[str, tuple[SourceFile, ...]] = {}
-    for modality in sorted(task.decode):
-        begin(modality)
+    for feature in sorted(task.decode):
+        begin(feature)
         try:
-            outcome, sources[modality] = _read(task.sample, reader=readers[modality], files=files)
-            prepared[modality] = _without_root(outcome, root)
+            outcome, sources[feature] = _read(task.sample, reader=readers[feature], files=files)
+            prepared[feature] = _without_root(outcome, root)
         except Exception as error:
             if _is_of_memory(error):
                 raise MemoryError(str(error)) from error
-            error.add_note(f"This happened with the {modality} of {task.sample.key}.")
+            error.add_note(f"This happened with the {feature} of {task.sample.key}.")
             raise
     return ReadTask(task=task, prepared=prepared, sources=sources, seconds=time.perf_counter() - started)
 
@@ -74,7 +74,7 @@ def _is_of_memory(error: Exception) -> bool:
 
 
 class SampleFiles:
-    """The files of one sample, each hashed once, however many modalities read it."""
+    """The files of one sample, each hashed once, however many features read it."""
 
     def __init__(self, root: Path) -> None:
         self._root = root

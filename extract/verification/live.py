@@ -56,14 +56,14 @@ def compare_live(
     Raises:
         BackboneError: if a backbone cannot be loaded.
     """
-    readers = {modality: encoder.reader for modality, encoder in request.encoders.items()}
+    readers = {feature: encoder.reader for feature, encoder in request.encoders.items()}
     with DecodePool(readers, workers=0, root=request.root, limits=request.limits) as pool:
         comparer = _Comparer(store, request, feature_sets, pool)
         rows = comparer.choose(num_samples, seed=seed)
         total = len(rows) * len(request.encoders)
         with Progress("Comparing with live features", total=total, unit="recordings") as progress:
-            for modality, encoder in request.encoders.items():
-                comparer.compare_modality(modality, encoder, rows, progress)
+            for feature, encoder in request.encoders.items():
+                comparer.compare_feature(feature, encoder, rows, progress)
     for constant in request.constants.values():
         comparer.compare_constant(constant)
     if not comparer.arrays:
@@ -94,14 +94,14 @@ def compare_live(
 
 @dataclass(frozen=True)
 class _Read:
-    """A sample's modality decoded again, and the files that it was decoded from."""
+    """A sample's feature decoded again, and the files that it was decoded from."""
 
     prepared: Prepared
     sources: Sequence[SourceFile]
 
 
 class _Comparer:
-    """Decodes, computes and compares, one modality after the other, so that one backbone is at work at a time."""
+    """Decodes, computes and compares, one feature after the other, so that one backbone is at work at a time."""
 
     def __init__(self, store: FeatureStore, request: Request, feature_sets: frozenset[str], pool: DecodePool) -> None:
         self._store = store
@@ -131,8 +131,8 @@ class _Comparer:
         complete = {name: status == Status.COMPLETE for name, status in self._status.items()}
         return [name for name, of_set in complete.items() if of_set.any() and not of_set[list(rows)].any()]
 
-    def compare_modality(self, modality: str, encoder: Encoder, rows: Sequence[int], progress: Progress) -> None:
-        """Compare all feature sets of a modality."""
+    def compare_feature(self, feature: str, encoder: Encoder, rows: Sequence[int], progress: Progress) -> None:
+        """Compare all feature sets of a feature."""
         names = [spec.name for spec in encoder.specs if spec.name in self._sets]
         wanted = {row: frozenset(name for name in names if self._status[name][row] == Status.COMPLETE) for row in rows}
         todo = [row for row in rows if wanted[row]]
@@ -140,10 +140,10 @@ class _Comparer:
         if not todo:
             return
         encoder.load()
-        adaptive = AdaptiveEncoder(encoder, name=modality, at_once=self._group_size)
+        adaptive = AdaptiveEncoder(encoder, name=feature, at_once=self._group_size)
         for start in range(0, len(todo), self._group_size):
             group = todo[start : start + self._group_size]
-            read = {row: self._read(row, modality) for row in group}
+            read = {row: self._read(row, feature) for row in group}
             readable = {row: item for row, item in read.items() if item is not None}
             if readable:
                 self._compare_group(adaptive, readable, wanted)
@@ -172,18 +172,18 @@ class _Comparer:
     def _tell_constant(self, name: str, evidence: str) -> None:
         self.findings.append(StoreFinding("live", "error", evidence, HOW_TO_MEND, part=name, mend="drop"))
 
-    def _read(self, row: int, modality: str) -> _Read | None:
+    def _read(self, row: int, feature: str) -> _Read | None:
         """Decode a sample again; tells of what cannot be decoded any more."""
-        task = Task(row=row, sample=self._sample_of[row], decode=frozenset({modality}), write=frozenset())
+        task = Task(row=row, sample=self._sample_of[row], decode=frozenset({feature}), write=frozenset())
         ((item,),) = self._pool.read([[task]])
-        outcome = item.prepared[modality]
+        outcome = item.prepared[feature]
         if isinstance(outcome, Prepared):
-            return _Read(outcome, item.sources[modality])
+            return _Read(outcome, item.sources[feature])
         evidence = f"complete in the cache, and cannot be read any more: {outcome.reason}"
         key = task.sample.key
         # Where memory ran out, nothing is known of the files.
         severity: Severity = "warning" if outcome.status == Status.MISSING else "error"
-        self.findings.append(Finding("live", severity, evidence, _REMEDY_OF_FILES, key=key, part=modality))
+        self.findings.append(Finding("live", severity, evidence, _REMEDY_OF_FILES, key=key, part=feature))
         return None
 
     def _compare_group(

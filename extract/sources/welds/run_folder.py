@@ -1,4 +1,4 @@
-"""One run's folder: which file belongs to which modality, what is missing, and what the machine's file holds."""
+"""One run's folder: which file belongs to which stream, what is missing, and what the machine's file holds."""
 
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -9,14 +9,14 @@ from ....wording import shortened, visible
 from ..listing import PICTURE_FORMATS, Listing, composed, list_folder, of_formats
 from ..source import SeriesFormat
 
-# Of each modality, the format of the real data first, then the others that are read as well. Film, sound and sensors
+# Of each stream, the format of the real data first, then the others that are read as well. Film, sound and sensors
 # are one file each; the photographs have a folder of their own.
 _FORMATS: Mapping[str, tuple[str, ...]] = {
     "video": (".avi", ".mp4", ".mkv", ".mov", ".m4v", ".webm", ".mpg", ".mpeg", ".wmv"),
     "audio": (".flac", ".wav", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif"),
     "sensor": (".csv",),
 }
-_MODALITIES = ("video", "audio", "image", "sensor")
+_STREAMS = ("video", "audio", "image", "sensor")
 RECORDING_SUFFIXES = _FORMATS["video"] + _FORMATS["audio"]
 
 _SHOWN = 3  # names in a message
@@ -35,12 +35,12 @@ WELDING_MACHINE = SeriesFormat(
 
 @dataclass(frozen=True)
 class RunFiles:
-    """The files of one run, by modality; why a modality has none; and the masks of its photographs."""
+    """The files of one run, by stream; why a stream has none; and the masks of its photographs."""
 
     files: dict[str, tuple[Path, ...]] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
     unreadable: set[str] = field(default_factory=set)  # those of `absent` for which something is there
-    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of files that were passed over, by modality
+    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of files that were passed over, by stream
     masks: dict[Path, Path] = field(default_factory=dict)
 
 
@@ -48,7 +48,7 @@ def collect_run(root: Path, *, key: str) -> RunFiles:
     """List the run in `root / key`.
 
     Of several formats of film or sound, the first that lies there counts; of several files of that format, the one
-    that bears the run's name. Where none does, the modality counts as absent, because a guess might take another
+    that bears the run's name. Where none does, the stream counts as absent, because a guess might take another
     weld's. Photographs may mix formats; of several with one name, the first format counts. Names of folders may be
     written in other cases (`Images`) and in the other normal form of Unicode, as after a copy from a Mac.
     """
@@ -56,14 +56,14 @@ def collect_run(root: Path, *, key: str) -> RunFiles:
     try:
         listing = _list_run(root, key=key)
     except OSError as error:
-        for modality in _MODALITIES:
-            _give_up(found, modality, [f"it cannot be listed: {error.strerror}"], place=key)
+        for stream in _STREAMS:
+            _give_up(found, stream, [f"it cannot be listed: {error.strerror}"], place=key)
         return found
     if listing is None:
-        found.absent.update(dict.fromkeys(_MODALITIES, f"there is no folder {key}"))
+        found.absent.update(dict.fromkeys(_STREAMS, f"there is no folder {key}"))
         return found
-    for modality, formats in _FORMATS.items():
-        _collect_recording(found, modality, formats, listing=listing, key=key)
+    for stream, formats in _FORMATS.items():
+        _collect_recording(found, stream, formats, listing=listing, key=key)
     _collect_photographs(found, listing=listing, key=key)
     return found
 
@@ -78,23 +78,23 @@ def _list_run(root: Path, *, key: str) -> Listing | None:
     return None
 
 
-def _collect_recording(found: RunFiles, modality: str, formats: Sequence[str], *, listing: Listing, key: str) -> None:
-    """Find the one file of a modality."""
+def _collect_recording(found: RunFiles, stream: str, formats: Sequence[str], *, listing: Listing, key: str) -> None:
+    """Find the one file of a stream."""
     candidates, strange = of_formats(listing.files, formats), listing.strange(formats)
     if not candidates:
-        _give_up(found, modality, strange, place=key, otherwise=f"no {formats[0]} in {key}{_other_kinds(listing)}")
+        _give_up(found, stream, strange, place=key, otherwise=f"no {formats[0]} in {key}{_other_kinds(listing)}")
         return
     suffix = formats[min(_rank(name, formats) for name in candidates)]
     of_format, run = of_formats(candidates, [suffix]), listing.folder.name
     chosen = _choose(of_format, run=run)
     if chosen is None:
-        found.absent[modality] = f"{len(of_format)} {suffix} files in {key}, and not exactly one is named {run}{suffix}"
+        found.absent[stream] = f"{len(of_format)} {suffix} files in {key}, and not exactly one is named {run}{suffix}"
         return
-    found.files[modality] = (listing.folder / chosen,)
+    found.files[stream] = (listing.folder / chosen,)
     if passed := [visible(name) for name in candidates if name != chosen]:
         strange.append(f"{visible(chosen)} is read and {shortened(passed, most=_SHOWN)} beside it not")
     if strange:
-        found.notes[modality] = tuple(strange)
+        found.notes[stream] = tuple(strange)
 
 
 def _choose(names: Sequence[str], *, run: str) -> str | None:
@@ -134,11 +134,11 @@ def _collect_photographs(found: RunFiles, *, listing: Listing, key: str) -> None
         found.notes["image"] = tuple(notes)
 
 
-def _give_up(found: RunFiles, modality: str, strange: Sequence[str], *, place: str, otherwise: str = "") -> None:
-    """No file of a modality: something that is none is there, or nothing at all."""
+def _give_up(found: RunFiles, stream: str, strange: Sequence[str], *, place: str, otherwise: str = "") -> None:
+    """No file of a stream: something that is none is there, or nothing at all."""
     if strange:
-        found.unreadable.add(modality)
-    found.absent[modality] = f"{place}: {'; '.join(strange)}" if strange else otherwise
+        found.unreadable.add(stream)
+    found.absent[stream] = f"{place}: {'; '.join(strange)}" if strange else otherwise
 
 
 def _collect_masks(found: RunFiles, *, listing: Listing) -> None:

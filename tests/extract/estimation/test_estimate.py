@@ -205,7 +205,8 @@ def test_as_json_it_is_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("task", "normal", "told"), [("anomaly", "good", True), ("classification", "good", False), ("anomaly", "red", False)]
+    ("task", "normal", "told"),
+    [("anomaly", "good", True), ("classification", "good", False), ("anomaly", "red", False)],
 )
 def test_missing_normals_are_told_to_a_training_that_needs_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], task: str, normal: str, told: bool
