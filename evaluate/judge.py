@@ -24,9 +24,8 @@ from ..train.tasks import make_task
 from ..train.training_caveats import training_caveats
 from ..wording import count_of, listed
 from .judged_rows import SeenRows, rows_caveats, split_caveats, withdrawn_caveats
-from .scale import scale_ways
 from .scores import ScoreTable
-from .scoring import Scored, Scorer, score_split
+from .scoring import Scored, Scorer, score_split, ways_for_scale
 from .section import Section
 from .settings import JUDGES, EvaluateSettings
 from .trials.measure import Answers, Measure, Truth
@@ -251,7 +250,7 @@ def judge_split(
 
 def background_of(judge: Judge[Kept], scorer: Scorer, *, settings: EvaluateSettings) -> Background:
     """Score validation, and gather what else a judge may ask; raises what `judge_split` raises."""
-    ways = scale_ways(scorer) if judge.of_scores else ()
+    ways = ways_for_scale(scorer) if judge.of_scores else ()
     validation = score_split(scorer, VALIDATION_SPLIT, scale_ways=ways, outputs=judge.outputs)
     return Background(scorer.run, scorer.store, scorer.seen, scorer.run.best(), validation, settings)
 

@@ -16,7 +16,8 @@ from ..cache.index import Index
 from ..errors import MetricError
 from ..wording import spreadsheet_cell
 
-# On which scale a score is: of a sample that lacks nothing; put there by `whole_scale`; or on one of its own, which no
+# On which scale a score is: of a sample that lacks nothing; put there by what normals score
+# without what it lacks; or on one of its own, which no
 # threshold speaks of.
 ScoreScale = Literal["whole", "rescaled", "own"]
 
@@ -119,25 +120,6 @@ def score_table(
         scales=tuple(scales or ["whole"] * len(entries)),
         attributes=entries.attributes,
     )
-
-
-def score_columns(table: ScoreTable, *, threshold: float) -> dict[str, Sequence[object]]:
-    """What is told of each sample: `score` is from the averaged weights and `raw_weights_score` from those before
-    averaging, empty where a run has none; `alarm` is 1 where the score is above the threshold."""
-    scores = table.scores.tolist()
-    return {
-        "key": spreadsheet_cells(table.keys),
-        "split": spreadsheet_cells(table.splits),
-        "class_name": spreadsheet_cells(table.class_names),
-        "session": spreadsheet_cells(table.sessions),
-        "label": table.labels.tolist(),
-        "score": scores,
-        "raw_weights_score": [""] * len(table) if table.raw_scores is None else table.raw_scores.tolist(),
-        "lacks": table.lacks,
-        "scale": table.scales,
-        "threshold": [threshold] * len(table),
-        "alarm": [int(score > threshold) for score in scores],
-    }
 
 
 def spreadsheet_cells(names: Sequence[str]) -> list[str]:

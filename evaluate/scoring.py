@@ -174,7 +174,7 @@ def score_split(
         hide: feature sets by the modality that they describe, to be hidden from the model one modality at a time;
             modalities that training never had are hidden anyway.
         outputs: names of what to keep of the predictions beside the scores.
-        scale_ways: in which to score the normals again that lack nothing, see `scale`.
+        scale_ways: in which to score the normals again that lack nothing, as by `ways_for_scale`.
 
     Raises:
         NotFoundError: if the split is not there, none of its samples can be scored, or the store lacks samples that
@@ -208,3 +208,35 @@ def hidden_ways(scorer: Scorer, hide: Mapping[str, Collection[str]]) -> dict[str
         for modality, names in hide.items()
         if modality not in scorer.seen.untrained
     }
+
+
+def ways_to_measure(ways: Collection[Way], *, lacking: Collection[FeatureSets]) -> tuple[Way, ...]:
+    """How the whole validation normals have to be scored to put scores of samples on their scale.
+
+    Args:
+        ways: in which the samples are scored.
+        lacking: the feature sets that a sample lacks, of each.
+
+    Returns:
+        nothing where no sample lacks anything.
+    """
+    patterns = sorted(set(lacking), key=sorted)
+    if not any(patterns):
+        return ()
+    whole = [Way(way.weights) for way in ways]
+    hidden = [Way(way.weights, way.without | pattern) for way in ways for pattern in patterns]
+    return tuple(dict.fromkeys([*whole, *hidden]))
+
+
+def ways_for_scale(scorer: Scorer) -> tuple[Way, ...]:
+    """The ways in which whole normals have to be scored to put any sample of the store on their scale."""
+    needs, store = scorer.run.recipe.needs(), scorer.store
+    required = set(needs.feature_sets) - set(needs.optional)
+    usable = np.ones(len(store.index), dtype=bool)
+    for name in required:
+        usable &= store.status(name) == Status.COMPLETE
+    patterns = set(scorer.lacking(np.flatnonzero(usable)))
+    if not required:  # who has nothing takes no part
+        patterns.discard(frozenset(needs.optional) - scorer.hidden)
+    ways = [*scorer.plain_ways, *hidden_ways(scorer, needs.dispensable).values()]
+    return ways_to_measure(ways, lacking=patterns)

@@ -10,8 +10,8 @@ JUDGES = Named(
     "judge",
     group="weldcache.judges",
     shipped={
-        "anomaly": "weldcache.evaluate.tasks.anomaly:AnomalyJudge",
-        "classification": "weldcache.evaluate.tasks.classification:ClassificationJudge",
+        "anomaly": "weldcache.evaluate.tasks.anomaly.judge:AnomalyJudge",
+        "classification": "weldcache.evaluate.tasks.classification.judge:ClassificationJudge",
     },
 )
 

@@ -14,11 +14,19 @@ from numpy import ndarray
 from ...cache.index import Index
 from ...metrics.estimate import Estimate
 from ...metrics.repeats import Method, RepeatsEstimate
-from ..controls import MediaFreeControl
 
 Truth = Int64[ndarray, " samples"]
 Answers = Float64[ndarray, " samples"]
 RepeatedAnswers = Float64[ndarray, "repeats samples"]
+
+
+@dataclass(frozen=True)
+class MediaFreeControl:
+    """AUROC of a control that sees no recording; None with the `reason` where it cannot be computed."""
+
+    auroc: Estimate | None
+    reason: str | None
+
 
 Control = MediaFreeControl | Estimate | float | None
 

@@ -6,15 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from weldcache.evaluate.modalities import ModalityResult
 from weldcache.evaluate.recorded import representations, training_section
-from weldcache.evaluate.scale import WholeSamples
 from weldcache.evaluate.scores import Attributes, ScoreTable
 from weldcache.evaluate.section import Provenance, Report
-from weldcache.evaluate.tasks.anomaly import AnomalyJudge
-from weldcache.evaluate.tasks.anomaly_caveats import caveats
-from weldcache.evaluate.tasks.anomaly_figures import Assessment, alarm_threshold, assess
-from weldcache.evaluate.tasks.anomaly_sections import sections
+from weldcache.evaluate.tasks.anomaly.caveats import caveats
+from weldcache.evaluate.tasks.anomaly.figures import Assessment, alarm_threshold, assess
+from weldcache.evaluate.tasks.anomaly.judge import AnomalyJudge
+from weldcache.evaluate.tasks.anomaly.modalities import ModalityResult
+from weldcache.evaluate.tasks.anomaly.scale import WholeSamples
+from weldcache.evaluate.tasks.anomaly.sections import sections
 from weldcache.metrics.estimate import Estimate
 from weldcache.metrics.repeats import RepeatsEstimate
 

@@ -12,7 +12,7 @@ from weldcache.cache.store import FeatureStore
 from weldcache.errors import TrainingError
 from weldcache.evaluate.judge import background_of, calibration_of
 from weldcache.evaluate.scoring import Scorer, load_models
-from weldcache.evaluate.tasks.anomaly import AnomalyCalibration, AnomalyJudge
+from weldcache.evaluate.tasks.anomaly.judge import AnomalyCalibration, AnomalyJudge
 from weldcache.testing.judges import JudgeContract
 from weldcache.train.runs.folder import RunFolder
 from weldcache.train.runs.trained_run import load_run

@@ -16,7 +16,7 @@ from weldcache.evaluate.recorded import (
     watched_representations,
 )
 from weldcache.evaluate.scores import ScoreTable
-from weldcache.evaluate.tasks.anomaly_caveats import reproduction_caveats
+from weldcache.evaluate.tasks.anomaly.caveats import reproduction_caveats
 from weldcache.metrics.ranking import auroc
 
 

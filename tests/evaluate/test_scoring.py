@@ -14,12 +14,12 @@ import torch
 
 from weldcache.cache.store import FeatureStore
 from weldcache.errors import NotFoundError
-from weldcache.evaluate import scale
 from weldcache.evaluate.judge import background_of
-from weldcache.evaluate.scale import Placed
 from weldcache.evaluate.scores import ScoreTable
-from weldcache.evaluate.scoring import Models, Scorer, Way, load_models, score_split
-from weldcache.evaluate.tasks.anomaly import AnomalyJudge, placed_by
+from weldcache.evaluate.scoring import Models, Scorer, Way, load_models, score_split, ways_to_measure
+from weldcache.evaluate.tasks.anomaly import scale
+from weldcache.evaluate.tasks.anomaly.judge import AnomalyJudge, placed_by
+from weldcache.evaluate.tasks.anomaly.scale import Placed
 from weldcache.metrics.ranking import auroc
 from weldcache.tests.toy import lose
 from weldcache.train.data.resident import FeaturePool
@@ -320,3 +320,15 @@ def test_a_part_of_the_photographs_that_is_gone_counts_as_it_does_for_the_model(
     (raw,) = next(iter(alone.values()))
     key = str(project.store.index.keys[second])
     assert _score_of(key, scored.scored.table, scored.scored.table.scores) == pytest.approx(raw, rel=1e-5)
+
+
+def test_what_has_to_be_measured() -> None:
+    whole, nothing, image, audio = Way("averaged"), frozenset[str](), frozenset({"image"}), frozenset({"audio"})
+    no_image = Way("averaged", image)
+    raw = Way("raw")
+    assert ways_to_measure([whole, raw, no_image], lacking=[nothing, nothing]) == ()
+    found = ways_to_measure([whole, raw], lacking=[nothing, image, image])
+    assert set(found) == {whole, raw, no_image, Way("raw", image)} and len(found) == 4
+    # A sample without audio has neither where photographs are hidden as well.
+    found = ways_to_measure([whole, no_image], lacking=[nothing, audio])
+    assert set(found) == {whole, no_image, Way("averaged", audio), Way("averaged", audio | image)}

@@ -7,7 +7,7 @@ import numpy as np
 from weldcache.evaluate.judge import Background, Judgement
 from weldcache.evaluate.scoring import Scored
 from weldcache.evaluate.section import Column, Rows, Section
-from weldcache.evaluate.tasks.anomaly import AnomalyCalibration, AnomalyJudge
+from weldcache.evaluate.tasks.anomaly.judge import AnomalyCalibration, AnomalyJudge
 
 _SHOWN = 5
 

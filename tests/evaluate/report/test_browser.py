@@ -12,7 +12,7 @@ import pytest
 from weldcache.evaluate.report.html import render_html
 from weldcache.evaluate.scores import ScoreTable
 from weldcache.evaluate.section import Report
-from weldcache.evaluate.tasks.anomaly_figures import Assessment
+from weldcache.evaluate.tasks.anomaly.figures import Assessment
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 FLAGS = (

@@ -9,7 +9,7 @@ from rich.console import Console
 from weldcache.evaluate.report.terminal import render_terminal
 from weldcache.evaluate.scores import ScoreTable
 from weldcache.evaluate.section import Provenance, Report
-from weldcache.evaluate.tasks.anomaly_figures import Assessment
+from weldcache.evaluate.tasks.anomaly.figures import Assessment
 
 MakeAssessment = Callable[..., Assessment]
 MakeReport = Callable[..., Report]

@@ -24,7 +24,7 @@ from weldcache.cache.store import FeatureStore
 from weldcache.errors import BusyError, OutputExistsError
 from weldcache.evaluate.judge import judge_split
 from weldcache.evaluate.scoring import Scorer, load_models
-from weldcache.evaluate.tasks.anomaly import AnomalyJudge
+from weldcache.evaluate.tasks.anomaly.judge import AnomalyJudge
 from weldcache.evaluate.trials import bench as story
 from weldcache.evaluate.trials import plan
 from weldcache.evaluate.trials import trial as one_trial

@@ -7,9 +7,9 @@ import pytest
 
 from weldcache.cache.index import Index
 from weldcache.errors import MetricError
-from weldcache.evaluate.controls import MediaFreeControl
-from weldcache.evaluate.tasks.anomaly import AnomalyJudge
+from weldcache.evaluate.tasks.anomaly.judge import AnomalyJudge
 from weldcache.evaluate.trials.comparison import Comparison, TrialOutcome, VariantOutcome, compare
+from weldcache.evaluate.trials.measure import MediaFreeControl
 from weldcache.evaluate.trials.record import TrialRecord, TrialScores
 from weldcache.evaluate.trials.variant_list import Recorded
 from weldcache.metrics.ranking import auroc

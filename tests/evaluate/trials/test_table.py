@@ -10,10 +10,9 @@ import pytest
 from rich.console import Console
 
 from weldcache.documents import seal_holds
-from weldcache.evaluate.controls import MediaFreeControl
-from weldcache.evaluate.tasks.anomaly import AnomalyJudge
+from weldcache.evaluate.tasks.anomaly.judge import AnomalyJudge
 from weldcache.evaluate.trials.comparison import Comparison, VariantResult
-from weldcache.evaluate.trials.measure import Ground
+from weldcache.evaluate.trials.measure import Ground, MediaFreeControl
 from weldcache.evaluate.trials.table import (
     BenchHeader,
     bench_document,

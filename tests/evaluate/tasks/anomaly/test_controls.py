@@ -12,7 +12,8 @@ import pytest
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
-from weldcache.evaluate.controls import (
+from weldcache.evaluate.scores import ScoreTable, score_table
+from weldcache.evaluate.tasks.anomaly.controls import (
     file_metadata,
     file_metadata_control,
     majority_accuracy,
@@ -20,7 +21,6 @@ from weldcache.evaluate.controls import (
     nearest_train_distances,
     random_control,
 )
-from weldcache.evaluate.scores import ScoreTable, score_table
 from weldcache.train.runs.trained_run import load_run
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from weldcache.evaluate.controls import MediaFreeControl
 from weldcache.evaluate.scores import ScoreTable
-from weldcache.evaluate.tasks.anomaly_caveats import caveats, verdict
-from weldcache.evaluate.tasks.anomaly_figures import Assessment
+from weldcache.evaluate.tasks.anomaly.caveats import caveats, verdict
+from weldcache.evaluate.tasks.anomaly.figures import Assessment
+from weldcache.evaluate.trials.measure import MediaFreeControl
 from weldcache.metrics.estimate import Estimate
 
 MakeTable = Callable[..., ScoreTable]

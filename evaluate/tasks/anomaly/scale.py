@@ -11,17 +11,16 @@ from which the former are known better. With fewer than ten even these are chanc
 sample elsewhere, so nothing is put anywhere.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..cache.status import Status
-from ..metrics.estimate import Estimate, span
-from ..metrics.ranking import auroc_interval
-from ..wording import count_of
-from .scores import ScoreScale, ScoreTable
-from .scoring import AVERAGED, RAW, FeatureSets, Mask, Scored, Scorer, Scores, Way, hidden_ways
+from ....metrics.estimate import Estimate, span
+from ....metrics.ranking import auroc_interval
+from ....wording import count_of
+from ...scores import ScoreScale, ScoreTable
+from ...scoring import AVERAGED, RAW, FeatureSets, Mask, Scored, Scores, Way, ways_to_measure
 
 FEWEST_NORMALS = 10
 # Of the largest score: normals whose scores, which are float32, spread no further all score alike.
@@ -81,38 +80,6 @@ def scale_of(normals: Scores) -> Scale | None:
 def rescaled(scores: Scores, *, found: Scale, wanted: Scale) -> Scores:
     """Scores on the scale `found`, as they would be on the scale `wanted`; their order stays."""
     return wanted.mean + wanted.deviation * (scores - found.mean) / found.deviation
-
-
-def ways_to_measure(ways: Collection[Way], *, lacking: Collection[FeatureSets]) -> tuple[Way, ...]:
-    """How the whole validation normals have to be scored to put scores of samples on their scale.
-
-    Args:
-        ways: in which the samples are scored.
-        lacking: the feature sets that a sample lacks, of each.
-
-    Returns:
-        nothing where no sample lacks anything.
-    """
-    patterns = sorted(set(lacking), key=sorted)
-    if not any(patterns):
-        return ()
-    whole = [Way(way.weights) for way in ways]
-    hidden = [Way(way.weights, way.without | pattern) for way in ways for pattern in patterns]
-    return tuple(dict.fromkeys([*whole, *hidden]))
-
-
-def scale_ways(scorer: Scorer) -> tuple[Way, ...]:
-    """The ways in which whole normals have to be scored to put any sample of the store on their scale."""
-    needs, store = scorer.run.recipe.needs(), scorer.store
-    required = set(needs.feature_sets) - set(needs.optional)
-    usable = np.ones(len(store.index), dtype=bool)
-    for name in required:
-        usable &= store.status(name) == Status.COMPLETE
-    patterns = set(scorer.lacking(np.flatnonzero(usable)))
-    if not required:  # who has nothing takes no part
-        patterns.discard(frozenset(needs.optional) - scorer.hidden)
-    ways = [*scorer.plain_ways, *hidden_ways(scorer, needs.dispensable).values()]
-    return ways_to_measure(ways, lacking=patterns)
 
 
 def on_whole_scale(scores: Scores, way: Way, *, lacking: Sequence[FeatureSets], scales: Scales) -> tuple[Scores, Mask]:

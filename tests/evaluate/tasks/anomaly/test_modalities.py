@@ -11,7 +11,9 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from weldcache.evaluate.judged_rows import JudgedRows
-from weldcache.evaluate.modalities import (
+from weldcache.evaluate.scores import ScoreTable
+from weldcache.evaluate.scoring import Scored
+from weldcache.evaluate.tasks.anomaly.modalities import (
     ModalityResult,
     change_caveats,
     lacking_caveats,
@@ -19,9 +21,7 @@ from weldcache.evaluate.modalities import (
     modality_results,
     unseen_note,
 )
-from weldcache.evaluate.scale import Placed
-from weldcache.evaluate.scores import ScoreTable
-from weldcache.evaluate.scoring import Scored
+from weldcache.evaluate.tasks.anomaly.scale import Placed
 from weldcache.metrics.estimate import Estimate
 from weldcache.metrics.repeats import RepeatsEstimate
 from weldcache.settings import Settings

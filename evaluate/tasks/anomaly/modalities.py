@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..metrics.estimate import Estimate, with_span
-from ..metrics.ranking import SMALLEST_CLASS_FOR_DELONG, auroc_interval
-from ..metrics.repeats import Method, RepeatsEstimate, mean_auroc_difference
-from ..train.runs.trained_run import TrainedRun
-from ..wording import count_of, listed
+from ....metrics.estimate import Estimate, with_span
+from ....metrics.ranking import SMALLEST_CLASS_FOR_DELONG, auroc_interval
+from ....metrics.repeats import Method, RepeatsEstimate, mean_auroc_difference
+from ....train.runs.trained_run import TrainedRun
+from ....wording import count_of, listed
+from ...section import Column, Rows, Section
 from .scale import Placed
-from .section import Column, Rows, Section
 
 # A chosen limit: a change this small would not decide between two sensors' prices.
 NO_CHANGE = 0.01

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...metrics.estimate import Estimate, clopper_pearson
-from ...metrics.ranking import roc_curve
-from ...metrics.threshold import exceedance_rate
-from ...wording import visible
-from ..modalities import modality_section
-from ..scores import ScoreTable
-from ..section import Column, Curve, Curves, Fact, Group, Intervals, Panel, Rows, Section, Spreads, Tone
-from .anomaly_caveats import verdict
-from .anomaly_figures import Assessment
+from ....metrics.estimate import Estimate, clopper_pearson
+from ....metrics.ranking import roc_curve
+from ....metrics.threshold import exceedance_rate
+from ....wording import visible
+from ...scores import ScoreTable
+from ...section import Column, Curve, Curves, Fact, Group, Intervals, Panel, Rows, Section, Spreads, Tone
+from .caveats import verdict
+from .figures import Assessment
+from .modalities import modality_section
 
 _NUM_WORST = 8
 

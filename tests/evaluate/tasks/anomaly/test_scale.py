@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weldcache.evaluate.judged_rows import JudgedRows
-from weldcache.evaluate.scale import (
+from weldcache.evaluate.scores import ScoreTable
+from weldcache.evaluate.scoring import Scored, Way
+from weldcache.evaluate.tasks.anomaly.scale import (
     Placed,
     Scale,
     Scales,
@@ -18,11 +20,8 @@ from weldcache.evaluate.scale import (
     rescaled,
     scale_caveats,
     scale_of,
-    ways_to_measure,
     whole_samples,
 )
-from weldcache.evaluate.scores import ScoreTable
-from weldcache.evaluate.scoring import Scored, Way
 from weldcache.metrics.estimate import Estimate
 
 WHOLE, NOTHING, IMAGE, AUDIO = Way("averaged"), frozenset[str](), frozenset({"image"}), frozenset({"audio"})
@@ -63,16 +62,6 @@ def test_where_it_cannot_be_done_scores_stay(alike: list[float]) -> None:
         placed, on_scale = on_whole_scale(scores, WHOLE, lacking=[IMAGE, NOTHING], scales=_scales(normals))
         assert placed.tolist() == scores.tolist()
         assert on_scale.tolist() == [False, True]
-
-
-def test_what_has_to_be_measured() -> None:
-    raw = Way("raw")
-    assert ways_to_measure([WHOLE, raw, NO_IMAGE], lacking=[NOTHING, NOTHING]) == ()
-    found = ways_to_measure([WHOLE, raw], lacking=[NOTHING, IMAGE, IMAGE])
-    assert set(found) == {WHOLE, raw, NO_IMAGE, Way("raw", IMAGE)} and len(found) == 4
-    # A sample without audio has neither where photographs are hidden as well.
-    found = ways_to_measure([WHOLE, NO_IMAGE], lacking=[NOTHING, AUDIO])
-    assert set(found) == {WHOLE, NO_IMAGE, Way("averaged", AUDIO), Way("averaged", AUDIO | IMAGE)}
 
 
 def test_the_same_normals_have_like_quantiles_with_and_without() -> None:

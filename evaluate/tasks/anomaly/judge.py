@@ -1,25 +1,15 @@
-"""The judge of anomaly detectors: defects against normals, beside what can be had without a model.
+"""The judge of anomaly detectors: defects against normals, beside what can be had without a model."""
 
-Repeated trainings are compared by AUROC, beside the controls that see no recording.
-"""
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-import numpy as np
 from typing_extensions import TypedDict
 
-from ...cache.index import Index
-from ...errors import MetricError
-from ...metrics.estimate import with_span
-from ...metrics.ranking import SMALLEST_CLASS_FOR_DELONG, auroc
-from ...metrics.repeats import Method, RepeatsEstimate, mean_auroc, mean_auroc_difference
-from ...train.runs.documents import Count, Line
-from ...train.runs.folder import RunFolder
-from ...train.runs.reports import Headline
-from ...train.runs.trained_run import Weights
-from ..controls import file_metadata, media_free_control, random_control
-from ..judge import (
+from ....train.runs.documents import Count, Line
+from ....train.runs.folder import RunFolder
+from ....train.runs.reports import Headline
+from ....train.runs.trained_run import Weights
+from ...judge import (
     Background,
     Calibration,
     Judgement,
@@ -27,15 +17,17 @@ from ..judge import (
     caveats_of_rows,
     caveats_of_training,
 )
-from ..modalities import change_caveats, lacking_caveats, modalities_seen_missing, modality_results
-from ..recorded import collapse_caveats, representations, training_section
-from ..scale import Placed, Scale, Scales, place, scale_caveats, scale_of, whole_samples
-from ..scores import score_columns, score_table
-from ..scoring import Scored, Way
-from ..trials.measure import Answers, Ground, Measure, RepeatedAnswers, Truth
-from .anomaly_caveats import caveats, reproduction_caveats
-from .anomaly_figures import AlarmThreshold, Assessment, alarm_threshold, assess
-from .anomaly_sections import sections
+from ...recorded import collapse_caveats, representations, training_section
+from ...scores import ScoreTable, spreadsheet_cells
+from ...scoring import Scored, Way
+from ...trials.measure import Measure
+from .caveats import caveats, reproduction_caveats
+from .controls import file_metadata
+from .figures import AlarmThreshold, Assessment, alarm_threshold, assess
+from .measure import AnomalyMeasure
+from .modalities import change_caveats, lacking_caveats, modalities_seen_missing, modality_results
+from .scale import Placed, Scale, Scales, place, scale_caveats, scale_of, whole_samples
+from .sections import sections
 
 
 class ScaleOfWay(TypedDict):
@@ -66,70 +58,6 @@ class AnomalyCalibration(Calibration):
     num_normal_above: Count
     scales: list[ScaleOfWay]
     num_scale_normals: Count
-
-
-_WHY_NOT_DELONG = f"fewer than {SMALLEST_CLASS_FOR_DELONG} samples of a class, or complete separation"
-_WAYS_OF_AUROC: Mapping[Method, str] = {
-    "delong": "DeLong's covariances and the spread of the seeds, as by Obuchowski and Rockette, on the logit scale",
-    "newcombe": f"Newcombe's score interval, widened by the spread of the seeds ({_WHY_NOT_DELONG})",
-}
-_WAYS_OF_DIFFERENCE: Mapping[Method, str] = {
-    "delong": "DeLong's covariances and the spread of the seeds, paired by sample and by seed",
-    "newcombe": f"the intervals of both AUROCs as if they were independent, rather too wide ({_WHY_NOT_DELONG})",
-    "equal": "none, where both place every sample alike",
-}
-
-
-@dataclass(frozen=True)
-class AnomalyMeasure:
-    """AUROC of the scores, by the label."""
-
-    plural: str = "AUROCs"
-
-    @property
-    def ways_of_mean(self) -> Mapping[Method, str]:
-        return _WAYS_OF_AUROC
-
-    @property
-    def ways_of_difference(self) -> Mapping[Method, str]:
-        return _WAYS_OF_DIFFERENCE
-
-    def truth(self, samples: Index) -> Truth:
-        return samples.labels.astype(np.int64)
-
-    def require(self, truth: Truth, *, split: str) -> None:
-        num_defect, num = int(np.sum(truth == 1)), len(truth)
-        if num_defect in (0, num):
-            raise MetricError(
-                f"There are {num - num_defect} normals and {num_defect} defects of {split} to score, and AUROC "
-                "compares the two. Choose another split with --split, or extract the others."
-            )
-
-    def value(self, answers: Answers, truth: Truth) -> float:
-        return auroc(answers, truth)
-
-    def mean(self, answers: RepeatedAnswers, truth: Truth) -> RepeatsEstimate:
-        return mean_auroc(answers, truth)
-
-    def difference(self, answers: RepeatedAnswers, reference: RepeatedAnswers, truth: Truth) -> RepeatsEstimate:
-        return mean_auroc_difference(answers, reference, truth)
-
-    def others(self, answers: RepeatedAnswers, truth: Truth) -> Mapping[str, float]:
-        return {}
-
-    def ground(self, samples: Index, *, train: Index, seed: int) -> Ground:
-        num_normal, num_defect = (int(np.count_nonzero(samples.labels == label)) for label in (0, 1))
-        counts = {"num_normal": num_normal, "num_defect": num_defect}
-        told = f"{num_normal} normals and {num_defect} defects"
-        if not len(samples):
-            return Ground(told, counts, beside="", controls={"media_free": None, "random": None})
-        nothing = np.zeros(len(samples))  # the controls make scores of their own
-        table = score_table(samples, scores=nothing, raw_scores=nothing)
-        media_free = media_free_control(table, train_attributes=train.attributes)
-        random = random_control(table, generator=np.random.default_rng(seed))
-        control = f"not to be had ({media_free.reason})" if media_free.auroc is None else with_span(media_free.auroc)
-        beside = f"media-free control {control}, random scores {with_span(random)}"
-        return Ground(told, counts, beside=beside, controls={"media_free": media_free, "random": random})
 
 
 _HEADLINE = (
@@ -250,3 +178,22 @@ def _figures(placed: Placed, validation: Placed, calibration: AnomalyCalibration
         whole=whole_samples(placed),
         validation_is_rescaled=bool(validation.rescaled.any()),
     )
+
+
+def score_columns(table: ScoreTable, *, threshold: float) -> dict[str, Sequence[object]]:
+    """What is told of each sample: `score` is from the averaged weights and `raw_weights_score` from those before
+    averaging, empty where a run has none; `alarm` is 1 where the score is above the threshold."""
+    scores = table.scores.tolist()
+    return {
+        "key": spreadsheet_cells(table.keys),
+        "split": spreadsheet_cells(table.splits),
+        "class_name": spreadsheet_cells(table.class_names),
+        "session": spreadsheet_cells(table.sessions),
+        "label": table.labels.tolist(),
+        "score": scores,
+        "raw_weights_score": [""] * len(table) if table.raw_scores is None else table.raw_scores.tolist(),
+        "lacks": table.lacks,
+        "scale": table.scales,
+        "threshold": [threshold] * len(table),
+        "alarm": [int(score > threshold) for score in scores],
+    }

@@ -6,21 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from ..cache.status import Status
-from ..cache.store import FeatureStore
-from ..metrics.estimate import Estimate
-from ..metrics.ranking import auroc_interval
-from ..train.data.features import Rows
-from ..train.recipes.recipe import Recipe
-from .scores import Attributes, ScoreTable
-
-
-@dataclass(frozen=True)
-class MediaFreeControl:
-    """AUROC of a control that sees no recording; None with the `reason` where it cannot be computed."""
-
-    auroc: Estimate | None
-    reason: str | None
+from ....cache.status import Status
+from ....cache.store import FeatureStore
+from ....metrics.estimate import Estimate
+from ....metrics.ranking import auroc_interval
+from ....train.data.features import Rows
+from ....train.recipes.recipe import Recipe
+from ...scores import Attributes, ScoreTable
+from ...trials.measure import MediaFreeControl
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...metrics.estimate import Estimate, percent, span
-from ...metrics.ranking import auroc, part_by_label
-from ...metrics.threshold import exceedance_p_value
-from ...wording import count_of, from_to
-from ..scores import ScoreTable
-from ..section import Section, Standing
-from .anomaly_figures import Assessment
+from ....metrics.estimate import Estimate, percent, span
+from ....metrics.ranking import auroc, part_by_label
+from ....metrics.threshold import exceedance_p_value
+from ....wording import count_of, from_to
+from ...scores import ScoreTable
+from ...section import Section, Standing
+from .figures import Assessment
 
 # A chosen limit, not a measured one: the averaging must not decide the second figure of the result.
 LARGEST_WEIGHTS_GAP = 0.02

@@ -12,7 +12,9 @@ import pytest
 from weldcache.cache.store import FeatureStore
 from weldcache.errors import MetricError
 from weldcache.evaluate.section import Section
-from weldcache.evaluate.tasks.classification import ClassificationJudge, assess_classes, class_sections
+from weldcache.evaluate.tasks.classification.figures import assess_classes
+from weldcache.evaluate.tasks.classification.judge import ClassificationJudge
+from weldcache.evaluate.tasks.classification.sections import class_sections
 from weldcache.testing.judges import JudgeContract
 from weldcache.train.runs.folder import RunFolder
 

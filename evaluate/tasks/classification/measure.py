@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...cache.index import Index
-from ...errors import MetricError
-from ...metrics.classes import class_figures, macro_f1
-from ...metrics.estimate import clopper_pearson, with_span
-from ...metrics.repeats import SMALLEST_FOR_PAIRS, Method, RepeatsEstimate, mean_share, mean_share_difference
-from ...wording import count_of
-from ..trials.measure import Answers, Ground, RepeatedAnswers, Truth
+from ....cache.index import Index
+from ....errors import MetricError
+from ....metrics.classes import class_figures, macro_f1
+from ....metrics.estimate import clopper_pearson, with_span
+from ....metrics.repeats import SMALLEST_FOR_PAIRS, Method, RepeatsEstimate, mean_share, mean_share_difference
+from ....wording import count_of
+from ...trials.measure import Answers, Ground, RepeatedAnswers, Truth
 
 _WAYS_OF_ACCURACY: Mapping[Method, str] = {
     "clopper_pearson": "Clopper-Pearson's of the mean, widened by the spread of the seeds",

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ...errors import MetricError
-from ...metrics.estimate import Estimate
-from ...metrics.ranking import auroc_interval, average_precision, fpr_at_tpr
-from ...metrics.threshold import Confusion, confusion_at, normal_quantile_threshold
-from ..controls import Controls, file_metadata_control, majority_accuracy, media_free_control, random_control
-from ..modalities import ModalityResult
-from ..scale import WholeSamples
-from ..scores import Attributes, ScoreTable
+from ....errors import MetricError
+from ....metrics.estimate import Estimate
+from ....metrics.ranking import auroc_interval, average_precision, fpr_at_tpr
+from ....metrics.threshold import Confusion, confusion_at, normal_quantile_threshold
+from ...scores import Attributes, ScoreTable
+from .controls import Controls, file_metadata_control, majority_accuracy, media_free_control, random_control
+from .modalities import ModalityResult
+from .scale import WholeSamples
 
 SMALLEST_GROUP = 5
 TOO_SMALL_NOTE = "n too small"

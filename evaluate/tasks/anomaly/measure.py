@@ -1,0 +1,78 @@
+"""How repeated trainings of an anomaly detector are compared: by AUROC, beside the controls that see no recording."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ....cache.index import Index
+from ....errors import MetricError
+from ....metrics.estimate import with_span
+from ....metrics.ranking import SMALLEST_CLASS_FOR_DELONG, auroc
+from ....metrics.repeats import Method, RepeatsEstimate, mean_auroc, mean_auroc_difference
+from ...scores import score_table
+from ...trials.measure import Answers, Ground, RepeatedAnswers, Truth
+from .controls import media_free_control, random_control
+
+_WHY_NOT_DELONG = f"fewer than {SMALLEST_CLASS_FOR_DELONG} samples of a class, or complete separation"
+_WAYS_OF_AUROC: Mapping[Method, str] = {
+    "delong": "DeLong's covariances and the spread of the seeds, as by Obuchowski and Rockette, on the logit scale",
+    "newcombe": f"Newcombe's score interval, widened by the spread of the seeds ({_WHY_NOT_DELONG})",
+}
+_WAYS_OF_DIFFERENCE: Mapping[Method, str] = {
+    "delong": "DeLong's covariances and the spread of the seeds, paired by sample and by seed",
+    "newcombe": f"the intervals of both AUROCs as if they were independent, rather too wide ({_WHY_NOT_DELONG})",
+    "equal": "none, where both place every sample alike",
+}
+
+
+@dataclass(frozen=True)
+class AnomalyMeasure:
+    """AUROC of the scores, by the label."""
+
+    plural: str = "AUROCs"
+
+    @property
+    def ways_of_mean(self) -> Mapping[Method, str]:
+        return _WAYS_OF_AUROC
+
+    @property
+    def ways_of_difference(self) -> Mapping[Method, str]:
+        return _WAYS_OF_DIFFERENCE
+
+    def truth(self, samples: Index) -> Truth:
+        return samples.labels.astype(np.int64)
+
+    def require(self, truth: Truth, *, split: str) -> None:
+        num_defect, num = int(np.sum(truth == 1)), len(truth)
+        if num_defect in (0, num):
+            raise MetricError(
+                f"There are {num - num_defect} normals and {num_defect} defects of {split} to score, and AUROC "
+                "compares the two. Choose another split with --split, or extract the others."
+            )
+
+    def value(self, answers: Answers, truth: Truth) -> float:
+        return auroc(answers, truth)
+
+    def mean(self, answers: RepeatedAnswers, truth: Truth) -> RepeatsEstimate:
+        return mean_auroc(answers, truth)
+
+    def difference(self, answers: RepeatedAnswers, reference: RepeatedAnswers, truth: Truth) -> RepeatsEstimate:
+        return mean_auroc_difference(answers, reference, truth)
+
+    def others(self, answers: RepeatedAnswers, truth: Truth) -> Mapping[str, float]:
+        return {}
+
+    def ground(self, samples: Index, *, train: Index, seed: int) -> Ground:
+        num_normal, num_defect = (int(np.count_nonzero(samples.labels == label)) for label in (0, 1))
+        counts = {"num_normal": num_normal, "num_defect": num_defect}
+        told = f"{num_normal} normals and {num_defect} defects"
+        if not len(samples):
+            return Ground(told, counts, beside="", controls={"media_free": None, "random": None})
+        nothing = np.zeros(len(samples))  # the controls make scores of their own
+        table = score_table(samples, scores=nothing, raw_scores=nothing)
+        media_free = media_free_control(table, train_attributes=train.attributes)
+        random = random_control(table, generator=np.random.default_rng(seed))
+        control = f"not to be had ({media_free.reason})" if media_free.auroc is None else with_span(media_free.auroc)
+        beside = f"media-free control {control}, random scores {with_span(random)}"
+        return Ground(told, counts, beside=beside, controls={"media_free": media_free, "random": random})

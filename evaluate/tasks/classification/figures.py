@@ -1,0 +1,64 @@
+"""The figures of a classifier on samples of known class, from classes alone."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ....errors import MetricError
+from ....metrics.classes import ClassFigures, class_figures, confusion_counts, macro_f1
+from ....metrics.estimate import Estimate, clopper_pearson
+
+Classes = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ClassAssessment:
+    """The figures of a classifier on samples of known class.
+
+    Attributes:
+        accuracy: share of the samples whose class is right.
+        majority: what the class that is most frequent in training reaches on the same samples.
+        majority_f1: macro F1 of always giving that class.
+        by_class: by name, of each class that is there or is predicted.
+        confusion: by true class, how many are predicted to be of each; in the order of `by_class`.
+    """
+
+    num: int
+    accuracy: Estimate
+    macro_f1: float
+    majority: Estimate
+    majority_f1: float
+    majority_class: str
+    by_class: Mapping[str, ClassFigures]
+    confusion: NDArray[np.int64]
+
+
+def assess_classes(true: Classes, predicted: Classes, *, train: Classes, names: Sequence[str]) -> ClassAssessment:
+    """Judge predicted classes.
+
+    Args:
+        true: the class of each sample, by its place in `names`.
+        predicted: what the model takes it for.
+        train: the classes of the samples that the model was trained on.
+        names: of the classes.
+
+    Raises:
+        MetricError: if there are no samples.
+    """
+    if not len(true):
+        raise MetricError("There are no samples of known class to judge a classifier on; choose another split.")
+    figures = class_figures(true, predicted)
+    most = int(np.bincount(train).argmax())
+    always = np.full_like(true, most)
+    return ClassAssessment(
+        num=len(true),
+        accuracy=clopper_pearson(int(np.sum(true == predicted)), trials=len(true)),
+        macro_f1=macro_f1(list(figures.values())),
+        majority=clopper_pearson(int(np.sum(true == always)), trials=len(true)),
+        majority_f1=macro_f1(list(class_figures(true, always).values())),
+        majority_class=names[most],
+        by_class={names[each]: found for each, found in figures.items()},
+        confusion=confusion_counts(true, predicted, classes=list(figures)),
+    )

@@ -1,0 +1,118 @@
+"""The judge of classifiers: how often the class is right, beside always giving the most frequent one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.special import softmax
+
+from ....errors import MetricError
+from ....train.data.features import targets_of
+from ....train.runs.documents import Line
+from ....train.runs.folder import RunFolder
+from ....train.runs.reports import Headline
+from ...judge import (
+    Background,
+    Calibration,
+    Judgement,
+    caveats_of_completeness,
+    caveats_of_rows,
+    caveats_of_training,
+)
+from ...recorded import collapse_caveats, representations, training_section
+from ...scores import spreadsheet_cells
+from ...scoring import Scored
+from ...trials.measure import Measure
+from .caveats import caveats
+from .figures import Classes, assess_classes
+from .measure import ClassificationMeasure
+from .sections import class_sections
+
+
+class ClassCalibration(Calibration):
+    """What outputs are read by: the class that each logit stands for."""
+
+    classes: list[Line]
+
+
+_HEADLINE = (
+    Headline("accuracy", "accuracy", "max", control="majority_accuracy"),
+    Headline("macro_f1", "macro F1", "max", control="majority_macro_f1"),
+    Headline("num_samples", "samples", None, told_in=("page",)),
+)
+
+
+@dataclass(frozen=True)
+class ClassificationJudge:
+    """Judges by accuracy and macro F1, from the output `logits`, (row, class), of the averaged weights."""
+
+    task: str = "classification"
+    headline: Sequence[Headline] = _HEADLINE
+    measure: Measure = field(default_factory=ClassificationMeasure)
+    outputs: tuple[str, ...] = ("logits",)
+    of_scores: bool = False
+
+    def kept_in(self, folder: RunFolder) -> ClassCalibration:
+        return folder.read(folder.calibration_path, ClassCalibration)
+
+    def calibrate(self, background: Background) -> ClassCalibration:
+        names, folder = _classes_of(background), background.run.folder
+        # Logits have no names: those of training are kept, and a data set that has others by now cannot be judged.
+        if folder.calibration_path.exists() and self.kept_in(folder)["classes"] != names:
+            raise MetricError(
+                f"The classes of {background.store.path} are not those that {folder.path} was trained on: train again."
+            )
+        return ClassCalibration(task=self.task, rests_on=background.rests_on, classes=names)
+
+    def assess(self, test: Scored, calibration: ClassCalibration, *, background: Background) -> Judgement:
+        names, logits = calibration["classes"], test.outputs["logits"]
+        if logits.shape[1] != len(names):
+            raise MetricError(
+                f"The model tells {logits.shape[1]} classes apart, and the data set has {len(names)}: train again."
+            )
+        classes, predicted = _codes(background), logits.argmax(axis=1).astype(np.int64)
+        true, train = classes[test.rows.usable], classes[background.seen.train]
+        found = assess_classes(true, predicted, train=train, names=names)
+        watched = representations(background.run.metrics, best_epoch=background.best.epoch)
+        warnings = (
+            *caveats_of_rows(test, background),
+            *caveats_of_training(background),
+            *caveats(found),
+            *collapse_caveats(watched, num_normal=len(background.validation.table)),
+            *caveats_of_completeness(test, background),
+        )
+        training = training_section(background.run.metrics, watched, headline=self.headline)
+        return Judgement(
+            sections=class_sections(found, warnings=warnings, training=training),
+            warnings=warnings,
+            table=test.table,
+            threshold=None,
+            columns={
+                "key": spreadsheet_cells(test.table.keys),
+                "split": spreadsheet_cells(test.table.splits),
+                "class_name": spreadsheet_cells(test.table.class_names),
+                "predicted": spreadsheet_cells([names[each] for each in predicted]),
+                "confidence": softmax(logits, axis=1).max(axis=1).tolist(),
+            },
+            truth=true,
+            answers=predicted.astype(np.float64),
+        )
+
+
+def _codes(background: Background) -> Classes:
+    """The class of each row of the store by its number; -1 where it is not known."""
+    return targets_of(background.store)["class"].astype(np.int64)
+
+
+def _classes_of(background: Background) -> list[str]:
+    """Names of the classes in the order of their numbers.
+
+    Raises:
+        MetricError: if the data set does not name its classes.
+    """
+    target = background.store.index.targets.get("class")
+    if target is None or target.spec.classes is None:
+        raise MetricError(
+            f"{background.store.path} names no classes, so that nothing can be held against a classifier."
+        )
+    return list(target.spec.classes)

@@ -1,0 +1,76 @@
+"""The sections of a report on a classifier, in the order in which they are read."""
+
+from collections.abc import Sequence
+
+from ....wording import count_of, visible
+from ...section import Column, Fact, Intervals, Rows, Section, Standing
+from .figures import ClassAssessment
+
+
+def class_sections(found: ClassAssessment, *, warnings: Sequence[str], training: Section) -> tuple[Section, ...]:
+    """Every section of a report on a classifier, in the order in which they are read."""
+    standing, title = _verdict(found)
+    headline = (
+        Fact("accuracy", "Accuracy", found.accuracy, note=count_of(found.num, "sample")),
+        Fact("majority_accuracy", "Majority control", found.majority, note=f"always {found.majority_class}"),
+        Fact("macro_f1", "Macro F1", found.macro_f1, note="every class counts alike"),
+        Fact("majority_macro_f1", "Macro F1 of the control", found.majority_f1),
+        Fact("num_samples", None, found.num),
+    )
+    explanation = (
+        f"Of 100 samples it gives about {100 * found.accuracy.value:.0f} their class; always answering "
+        f"{found.majority_class}, the most frequent class in training, gets {100 * found.majority.value:.0f}."
+    )
+    by_class = (
+        Column("class", "Class", of_text=True),
+        Column("num", "n"),
+        Column("recall", "found"),
+        Column("precision", "right where predicted"),
+        Column("f1", "F1"),
+    )
+    values = [(name, each.num, each.recall, each.precision, each.f1) for name, each in found.by_class.items()]
+    recalls = [(f"{visible(name)} ({each.num})", each.recall) for name, each in found.by_class.items()]
+    names = list(found.by_class)
+    confusion = [(name, *counts) for name, counts in zip(names, found.confusion.tolist(), strict=True)]
+    columns = (Column("true", "", of_text=True), *(Column(f"predicted_{name}", name) for name in names))
+    figure = Intervals(
+        "Share of each class that is found, with intervals",
+        "share found (dashed: majority control over all)",
+        [(name, recall, "model") for name, recall in recalls if recall is not None],
+        chance=found.majority.value,
+    )
+    return (
+        Section("headline", "The result", facts=headline, look="headline", brief=True),
+        Section(
+            "verdict",
+            title,
+            note=[explanation],
+            points=warnings or ["No warning was raised."],
+            look="verdict",
+            standing=standing,
+            brief=True,
+        ),
+        Section("by_class", "By class", rows=[Rows("by_class", by_class, values)], figures=[figure], brief=True),
+        Section(
+            "confusion", "True classes in rows, predicted ones in columns", rows=[Rows("counts", columns, confusion)]
+        ),
+        training,
+        Section(
+            "how",
+            "How these numbers are made",
+            note=[
+                "Intervals are Clopper-Pearson's and take the samples as independent; samples of one session are not "
+                "quite, so the truth is somewhat wider. Predictions come from the averaged (EMA) weights. The majority "
+                "control always gives the class that is most frequent in training."
+            ],
+            look="folded",
+        ),
+    )
+
+
+def _verdict(found: ClassAssessment) -> tuple[Standing, str]:
+    if found.accuracy.low > found.majority.high:
+        return "good", "The model beats always giving the most frequent class"
+    if found.accuracy.value > found.majority.value:
+        return "doubtful", "The model is not clearly better than always giving the most frequent class"
+    return "bad", "The model does not beat always giving the most frequent class"
