@@ -45,7 +45,7 @@ GAPS = '''
 
 from dataclasses import dataclass
 
-from weldcache.evaluate.tasks.anomaly import AnomalyJudge
+from weldcache.evaluate.tasks.anomaly.judge import AnomalyJudge
 
 
 class GapTask:
