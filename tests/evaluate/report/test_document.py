@@ -13,9 +13,10 @@ import pytest
 
 from weldcache.evaluate.judge import Judgement
 from weldcache.evaluate.report.document import report_document, write_report
-from weldcache.evaluate.scores import ScoreTable, score_columns
+from weldcache.evaluate.scores import ScoreTable
 from weldcache.evaluate.section import Provenance, Report
 from weldcache.evaluate.tasks.anomaly.figures import Assessment
+from weldcache.evaluate.tasks.anomaly.judge import score_columns
 from weldcache.metrics.estimate import Estimate
 from weldcache.train.runs.folder import RunFolder
 
