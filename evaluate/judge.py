@@ -240,6 +240,7 @@ def judge_split(
 
     Raises:
         NotFoundError: as `score_split`, or if the run was interrupted before its first checkpoint.
+        FingerprintError: as `TrainedRun.require_same_classes`.
         MetricError: as `score_split`, `Judge.calibrate` and `Judge.assess`.
         TrainingError: as `calibration_of`.
     """
@@ -250,6 +251,7 @@ def judge_split(
 
 def background_of(judge: Judge[Kept], scorer: Scorer, *, settings: EvaluateSettings) -> Background:
     """Score validation, and gather what else a judge may ask; raises what `judge_split` raises."""
+    scorer.run.require_same_classes(scorer.store)
     ways = ways_for_scale(scorer) if judge.of_scores else ()
     validation = score_split(scorer, VALIDATION_SPLIT, scale_ways=ways, outputs=judge.outputs)
     return Background(scorer.run, scorer.store, scorer.seen, scorer.run.best(), validation, settings)

@@ -100,6 +100,7 @@ class Manifest(TypedDict):
     task: NotRequired[Line]
     split: NotRequired[SplitTold]
     untrained: NotRequired[list[Line]]
+    classes: NotRequired[dict[Line, list[Line]]]  # in the order of their codes, by the target that was learned from
     caveats: NotRequired[list[str]]
     config_sha256: NotRequired[str]
     checksum: NotRequired[str]

@@ -20,6 +20,7 @@ from ...documents import Json
 from ...errors import BusyError, OutputExistsError, SettingsError
 from ...settings import Settings, to_yaml
 from ...wording import lined_up
+from ..data.features import classes_of
 from ..data.samples import ChosenSamples
 from ..recipes.recipe import Recipe
 from .checkpoint import deciding_settings
@@ -143,6 +144,8 @@ def _differences(run: RunFolder, settings: Settings, manifest: Mapping[str, Any]
     before = run.manifest()
     asked = differences(deciding_settings(run.settings()), deciding_settings(settings))
     told = differences(_told(before), _told(manifest))
+    if "classes" in before:  # which runs of former versions do not tell
+        told += differences({"classes": before["classes"]}, {"classes": manifest.get("classes", {})})
     return differences_told([*asked, *told], mine="there", theirs="now")
 
 
@@ -169,7 +172,7 @@ def make_manifest(
 
     `samples` names every row by its key, so that evaluation can hold against them what it scores. `cache` is what the
     store's manifest says of the features that the recipe uses, and `fingerprint` is over that alone: what is added to
-    the store later changes neither.
+    the store later changes neither. `classes` are what the outputs of a recipe that learns some stand for.
     """
     used = recipe.needs().names
     labelled = {}
@@ -179,6 +182,7 @@ def make_manifest(
             "validation_normals": int((labels == NORMAL).sum()),
             "validation_defects": int((labels == DEFECT).sum()),
         }
+    classes = {target: list(names) for target, names in classes_of(store, recipe).items()}
     return {
         "recipe": name,
         "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -202,6 +206,7 @@ def make_manifest(
             "validation_without": dict(samples.validation_without),
         },
         "untrained": sorted(samples.untrained),
+        **({"classes": classes} if classes else {}),
         "samples": {
             "train": store.index.keys[samples.train].tolist(),
             "validation": store.index.keys[samples.validation].tolist(),

@@ -13,8 +13,8 @@ from ...cache.splits import OFFICIAL
 from ...cache.store import FeatureStore
 from ...errors import FingerprintError, NotFoundError, TrainingError
 from ...settings import Settings
-from ...wording import count_of
-from ..data.features import Rows, shapes_for
+from ...wording import count_of, listed
+from ..data.features import Rows, classes_of, shapes_for
 from ..recipes.recipe import Measured, Recipe, make_recipe
 from ..settings import Precision
 from ..state import Best
@@ -82,6 +82,23 @@ class TrainedRun:
                 "trained on. Make the split as it was (with the same seed), or train again."
             )
         return divided
+
+    def require_same_classes(self, store: FeatureStore) -> None:
+        """Refuse a store whose classes are not those that the run learned, in their order; outputs have no names.
+
+        A run of a former version does not tell which it learned, and is not held against any.
+
+        Raises:
+            FingerprintError: the message has both.
+        """
+        now = classes_of(store, self.recipe)
+        for target, names in self.manifest.get("classes", {}).items():
+            if names != list(now.get(target, ())):
+                raise FingerprintError(
+                    f"{self.folder.path} has learned the classes {listed(names)} of the target {target}, and those of "
+                    f"{store.path} are {listed(now.get(target, ('none',)))}: name the cache that it was trained on "
+                    "with --cache, or train again."
+                )
 
     def training_rows(self, store: FeatureStore) -> Rows:
         """Where `store` has the samples that it was trained on.

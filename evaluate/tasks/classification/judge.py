@@ -57,7 +57,7 @@ class ClassificationJudge:
 
     def calibrate(self, background: Background) -> ClassCalibration:
         names, folder = _classes_of(background), background.run.folder
-        # Logits have no names: those of training are kept, and a data set that has others by now cannot be judged.
+        # Runs of former versions do not tell in their manifest which classes they learned, but here they did.
         if folder.calibration_path.exists() and self.kept_in(folder)["classes"] != names:
             raise MetricError(
                 f"The classes of {background.store.path} are not those that {folder.path} was trained on: train again."

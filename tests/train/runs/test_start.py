@@ -212,3 +212,16 @@ def test_what_a_killed_training_left_half_written_is_removed(
     with held_run(decide(toy_settings(), "mine"), settings=toy_settings(), manifest=manifest):
         hidden = [path.name for path in run.path.iterdir() if path.name.startswith(".")]
     assert hidden == [".note"]
+
+
+def test_an_unfinished_run_goes_on_with_the_classes_that_it_was_started_with(
+    toy_settings: MakeSettings, manifest: dict[str, object], put: Put, decide: Decide
+) -> None:
+    settings, classes = toy_settings(), {"class": ["good", "pore"]}
+    put(settings, "former")
+    assert decide(settings, "former", classes=classes).resumes
+    manifest["classes"] = classes
+    put(settings, "mine")
+    assert decide(settings, "mine").resumes
+    with pytest.raises(OutputExistsError, match="pore"):
+        decide(settings, "mine", classes={"class": ["pore", "good"]})

@@ -3,13 +3,16 @@
 import csv
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from weldcache.cache.row_tables import replace_tables
 from weldcache.cache.store import FeatureStore
+from weldcache.cache.targets import Target
 from weldcache.errors import MetricError
 from weldcache.evaluate.section import Section
 from weldcache.evaluate.tasks.classification.figures import assess_classes
@@ -129,3 +132,16 @@ def test_a_split_with_all_classes_in_train_is_made_trained_on_and_judged(
     assert judged.keys() <= set(store.index.keys[splits == "test"].tolist()) and facts["num_samples"] == len(judged)
     assert facts["accuracy"]["value"] == np.mean([row["predicted"] == row["class_name"] for row in judged.values()])
     assert len({row["predicted"] for row in judged.values()}) > 1
+
+    run, target = RunFolder(project / "runs/probe"), store.index.targets["class"]
+    names = target.spec.classes or ()
+    assert run.manifest()["classes"] == {"class": list(names)}
+    run.calibration_path.unlink()
+    spec, codes = replace(target.spec, classes=names[::-1]), len(names) - 1 - target.values
+    targets = {**store.index.targets, "class": Target(spec, lambda: (codes, None), len(codes))}
+    official = FeatureStore.open(store.path)
+    made = [split for name, split in store.splits().items() if name == "classes"]
+    replace_tables(store.path, replace(official.index, targets=targets), made)
+    outcome = weldcache("eval", "--run", "probe", folder=project)
+    assert outcome.code == 2 and not run.calibration_path.exists()
+    assert all(told in outcome.err for told in (str(run.path), "features.zarr", *names, "train again"))
