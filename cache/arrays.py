@@ -21,6 +21,10 @@ NUMPY_TYPES: dict[StorageType, np.dtype[np.generic]] = {
     "uint8": np.dtype("u1"),
 }
 
+ACTIVE = "arc_on"
+"""The array with the first and last second at which what is recorded goes on. It is called as in the field that the
+first stores were made for: their fingerprints hang on the name."""
+
 
 @dataclass(frozen=True)
 class ArraySpec:

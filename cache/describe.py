@@ -13,6 +13,7 @@ from jaxtyping import Float64, UInt8
 
 from ..documents import fingerprint
 from ..errors import StoreError
+from .arrays import ACTIVE
 from .description import RENEWABLE_VERSION, SCHEMA_VERSION, has_random_backbones
 from .notes import Note, notes_of
 from .splits import LEFT_OUT, parts_in
@@ -21,7 +22,6 @@ from .store import FeatureStore
 from .targets import DEFECT, NORMAL, UNKNOWN
 from .verification.outcome import ROW_DIGESTS, changed_rows, read_record
 
-_ONSET = "arc_on"  # an array of this name holds the first and last second at which what is recorded goes on
 _BLOCK_ROWS = 4096  # of onsets that are read together
 
 Statuses = Mapping[str, UInt8[np.ndarray, " row"]]
@@ -194,7 +194,7 @@ def _onset_offsets(store: FeatureStore, statuses: Statuses, damage: list[str]) -
     """By how much what is recorded begins later in the recording of one feature set than in another's, in seconds."""
     onsets: dict[str, Float64[np.ndarray, " row"]] = {}
     for name in store.feature_sets:
-        if _ONSET in store.arrays(name) and store.arrays(name)[_ONSET].shape == (2,):
+        if ACTIVE in store.arrays(name) and store.arrays(name)[ACTIVE].shape == (2,):
             try:
                 onsets[name] = _onsets(store, name, statuses[name])
             except StoreError as error:
@@ -210,7 +210,7 @@ def _onsets(store: FeatureStore, name: str, status: UInt8[np.ndarray, " row"]) -
     complete = np.flatnonzero(status == Status.COMPLETE)
     for start in range(0, len(complete), _BLOCK_ROWS):
         rows = complete[start : start + _BLOCK_ROWS]
-        onsets[rows] = store.read(f"{name}/{_ONSET}", rows)[:, 0]
+        onsets[rows] = store.read(f"{name}/{ACTIVE}", rows)[:, 0]
     return onsets
 
 

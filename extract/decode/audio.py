@@ -203,8 +203,8 @@ def _windows(waveform: Waveform, *, size: int, notes: tuple[str, ...]) -> AudioW
     samples.reshape(-1)[: len(waveform)] = waveform
     num_valid = np.full(count, size, dtype=np.int64)
     num_valid[-1] = len(waveform) - (count - 1) * size
-    arc_on = heard_span(waveform, rate=SAMPLE_RATE)
-    return AudioWindows(samples=samples, num_valid=num_valid, arc_on=arc_on, notes=notes)
+    active = heard_span(waveform, rate=SAMPLE_RATE)
+    return AudioWindows(samples=samples, num_valid=num_valid, active=active, notes=notes)
 
 
 # What a FLAC file says of itself twice, which must agree. libsndfile believes the stream's header: a rate that was

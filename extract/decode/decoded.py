@@ -57,13 +57,13 @@ def _running_median(levels: Float64[np.ndarray, " n"], *, width: int) -> Float64
 class VideoClip:
     """Sampled frames in RGB, and when each was taken, in seconds from the start of the file.
 
-    `arc_on` holds the first and last time at which the process lights the picture, on the same clock, or NaN twice
-    where it never does.
+    `active` holds the first and last time at which the picture is lit, on the same clock, or NaN twice where it never
+    is.
     """
 
     frames: UInt8[np.ndarray, "time height width 3"]
     times: Float64[np.ndarray, " time"]
-    arc_on: Float64[np.ndarray, " 2"] = field(default_factory=never)
+    active: Float64[np.ndarray, " 2"] = field(default_factory=never)
     notes: tuple[str, ...] = ()  # what of the file could not be used, in words for the user
 
 
@@ -71,13 +71,13 @@ class VideoClip:
 class AudioWindows:
     """Consecutive windows over the whole recording, 16 kHz mono in [-1, 1]; the last one is padded with zeros.
 
-    `arc_on` holds onset and end of the sound of what is recorded, in seconds from the first sample, or NaN twice where
+    `active` holds onset and end of the sound of what is recorded, in seconds from the first sample, or NaN twice where
     nothing stands out.
     """
 
     samples: Float32[np.ndarray, "windows samples"]
     num_valid: Int64[np.ndarray, " windows"]  # real samples in each window
-    arc_on: Float64[np.ndarray, " 2"] = field(default_factory=never)
+    active: Float64[np.ndarray, " 2"] = field(default_factory=never)
     notes: tuple[str, ...] = ()  # what of the recording looks wrong, in words for the user
 
 
@@ -98,11 +98,11 @@ class Photographs:
 class SensorSeries:
     """Channels in physical units, resampled evenly in time over the recording.
 
-    `times` are seconds from the first record; `arc_on` holds the first and last time at which what is recorded goes on,
+    `times` are seconds from the first record; `active` holds the first and last time at which what is recorded goes on,
     or NaN twice where no channel tells.
     """
 
     values: Float32[np.ndarray, "steps channels"]
     times: Float64[np.ndarray, " steps"]
-    arc_on: Float64[np.ndarray, " 2"]
+    active: Float64[np.ndarray, " 2"]
     notes: tuple[str, ...] = ()  # what was left out or looks wrong, in words for the user

@@ -71,8 +71,8 @@ class Film:
     times: Float64[np.ndarray, " measures"]  # s
 
     @property
-    def arc_on(self) -> Float64[np.ndarray, " 2"]:
-        """As `VideoClip.arc_on`."""
+    def active(self) -> Float64[np.ndarray, " 2"]:
+        """As `VideoClip.active`."""
         return lit_span(self.brightness, times=self.times)
 
     @property

@@ -54,13 +54,13 @@ def decode_sensors(path: Path, *, num_steps: int, series: SeriesFormat) -> Senso
     if series.active is not None and np.isnan(active).any():
         notes += (_never_active(series),)
     noted = tuple(f"{path}: {what}" for what in notes)
-    return SensorSeries(values=values, times=times, arc_on=active, notes=noted)
+    return SensorSeries(values=values, times=times, active=active, notes=noted)
 
 
 def active_window(path: Path, *, series: SeriesFormat) -> tuple[float, float]:
     """First and last time, in seconds from the first row, at which what is recorded goes on.
 
-    The sensors' clock is not the camera's: onsets of the two differ by 1.2 s in the median.
+    This clock is not a camera's: the onsets of the two may lie a second and more apart.
 
     Raises:
         DecodeError: as `read_sensor_table`, and if it never does.

@@ -83,7 +83,7 @@ def decode_video(
     """Frames evenly spaced from the first to the last of the film, or of those within `window`, both ends included.
 
     `window` is in seconds from the start of the file; what of it lies outside the film is cut off. One that was read
-    from the sensors is on their clock, and the onset there and here differ by 1.2 s in the median.
+    from measurements is on their clock, and the onsets there and here may lie a second and more apart.
 
     The film, or the window, is cut into `num_clips` equal parts, each of which yields `num_frames` frames, evenly
     spaced from its own first to its own last; part follows part along the one time axis of num_clips * num_frames.
@@ -116,16 +116,15 @@ def decode_video(
     return VideoClip(
         frames=film.frames,
         times=film.slots[chosen] / header.rate,
-        arc_on=film.arc_on,
+        active=film.active,
         notes=tuple(f"{path}: {what}" for what in _oddities(film, header, structure, num_frames=num_frames)),
     )
 
 
 def lit_window(path: Path, *, limits: FilmLimits = USUAL_LIMITS) -> Window | None:
-    """First and last time, in seconds from the start of the film, at which the process lights the picture; None if
-    never.
+    """First and last time, in seconds from the start of the film, at which the picture is lit; None if it never is.
 
-    It decodes the film once. What `VideoClip.arc_on` holds, on the same clock as `decode_video`'s `window`.
+    It decodes the film once. What `VideoClip.active` holds, on the same clock as `decode_video`'s `window`.
 
     Raises:
         DecodeError: as `decode_video`.
@@ -135,7 +134,7 @@ def lit_window(path: Path, *, limits: FilmLimits = USUAL_LIMITS) -> Window | Non
         header = read_header(path, limits=limits, complaints=complaints)
         film = read_film(path, header, chosen=np.zeros(0, dtype=np.int64), complaints=complaints)
     _check_decodable(path, film, header)
-    first, last = film.arc_on.tolist()
+    first, last = film.active.tolist()
     return None if math.isnan(first) else (first, last)
 
 

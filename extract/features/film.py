@@ -8,14 +8,14 @@ from pathlib import Path
 import torch
 from einops import rearrange
 
-from ...cache.arrays import ArraySpec, FeatureSetSpec, StorageType
+from ...cache.arrays import ACTIVE, ArraySpec, FeatureSetSpec, StorageType
 from ...errors import DecodeError
 from ..backbones.spec import Preparation, VideoBackbone
 from ..decode.decoded import VideoClip
 from ..decode.sensor import active_window
 from ..decode.video import Window, decode_video, lit_window
 from ..sources.source import Sample, SeriesFormat, series_told
-from .kind import OPENCV, Features, Prepared, StreamReader, Tools, arc_on_array, made_by
+from .kind import OPENCV, Features, Prepared, StreamReader, Tools, active_array, made_by
 from .series import check_limits
 from .settings import FilmSettings
 
@@ -30,7 +30,7 @@ class Activity:
 
 @dataclass(frozen=True)
 class FilmReader(StreamReader):
-    """Sampled frames as the backbone takes them: {"frames": (clips * time, 3, size, size), "arc_on": (2,)}."""
+    """Sampled frames as the backbone takes them: {"frames": (clips * time, 3, size, size), ACTIVE: (2,)}."""
 
     settings: FilmSettings
     preparation: Preparation[VideoClip]
@@ -49,15 +49,15 @@ class FilmReader(StreamReader):
             window=window,
             limits=self.settings,
         )
-        tensors = {"frames": self.preparation(clip), "arc_on": torch.from_numpy(clip.arc_on)}
+        tensors = {"frames": self.preparation(clip), ACTIVE: torch.from_numpy(clip.active)}
         return Prepared(tensors, notes=clip.notes + notes)
 
     def _measurements(self, sample: Sample) -> tuple[Path, ...]:
         return () if self.activity is None else sample.files.get(self.activity.stream, ())
 
     def _window(self, sample: Sample) -> tuple[Window, tuple[str, ...]]:
-        """When something goes on, by the film's own light: the sensors' clock is another, 1.2 s off in the median.
-        Where the film does not tell, the sensors do, and a note says so."""
+        """When something goes on, by the film's own light, since measurements have a clock of their own. Where the film
+        does not tell, they do, and a note says so."""
         (film,) = sample.files[self.stream]
         window = lit_window(film, limits=self.settings)
         if window is not None:
@@ -93,7 +93,7 @@ class FilmEncoder:
         arrays = [
             ArraySpec("tokens", (num_tokens, backbone.dim), ("time", "dim"), dtype),
             ArraySpec("embedding", (backbone.dim,), ("dim",), dtype),
-            arc_on_array(),
+            active_array(),
         ]
         sampling: dict[str, object] = {
             "num_frames": settings.num_frames,
@@ -103,7 +103,7 @@ class FilmEncoder:
         if settings.sampling == "active":
             # In the words that stores have had from the first, so that their fingerprints stay.
             told = "the film's light" if activity is None else "the film's light, else the sensors' current"
-            sampling |= {"sampling": "arc_on", "arc_on": told}
+            sampling |= {"sampling": ACTIVE, ACTIVE: told}
             limits = settings.sensor_limits
             if limits is not None and activity is not None and limits != activity.series.limits:
                 sampling["sensor_limits"] = list(limits)
@@ -122,8 +122,8 @@ class FilmEncoder:
         embedding = rearrange(encoded["embedding"], "(sample clip) dim -> sample clip dim", clip=self._num_clips).mean(
             1
         )
-        arc_on = torch.stack([item.tensors["arc_on"] for item in prepared])
-        return {name: {"tokens": tokens, "embedding": embedding, "arc_on": arc_on} for name in feature_sets}
+        active = torch.stack([item.tensors[ACTIVE] for item in prepared])
+        return {name: {"tokens": tokens, "embedding": embedding, ACTIVE: active} for name in feature_sets}
 
     def flops(self, prepared: Prepared, *, feature_sets: frozenset[str]) -> int:
         return self._num_clips * self._backbone.flops()

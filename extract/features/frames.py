@@ -9,18 +9,18 @@ from dataclasses import dataclass
 import torch
 from einops import rearrange
 
-from ...cache.arrays import ArraySpec, FeatureSetSpec, StorageType
+from ...cache.arrays import ACTIVE, ArraySpec, FeatureSetSpec, StorageType
 from ..backbones.spec import ImageBackbone, Preparation
 from ..decode.decoded import Photographs
 from ..decode.video import decode_video
 from ..sources.source import Sample
-from .kind import OPENCV, Features, Prepared, StreamReader, Tools, arc_on_array, made_by
+from .kind import OPENCV, Features, Prepared, StreamReader, Tools, active_array, made_by
 from .settings import FramesSettings
 
 
 @dataclass(frozen=True)
 class FramesReader(StreamReader):
-    """Frames as the backbone takes pictures: {"frames": (time, 3, size, size), "arc_on": (2,)}."""
+    """Frames as the backbone takes pictures: {"frames": (time, 3, size, size), ACTIVE: (2,)}."""
 
     settings: FramesSettings
     preparation: Preparation[Photographs]
@@ -29,7 +29,7 @@ class FramesReader(StreamReader):
         (film,) = self.files(sample)
         clip = decode_video(film, num_frames=self.settings.num_frames, limits=self.settings)
         pictures = Photographs(tuple(clip.frames))  # to an image backbone a frame is a picture like any other
-        tensors = {"frames": self.preparation(pictures), "arc_on": torch.from_numpy(clip.arc_on)}
+        tensors = {"frames": self.preparation(pictures), ACTIVE: torch.from_numpy(clip.active)}
         return Prepared(tensors, notes=clip.notes)
 
 
@@ -42,7 +42,7 @@ class FramesEncoder:
         self.reader = FramesReader(settings=settings, preparation=backbone.preparation)
         arrays = [
             ArraySpec("embedding", (settings.num_frames, backbone.dim), ("time", "dim"), dtype),
-            arc_on_array(),
+            active_array(),
         ]
         described = made_by(
             backbone.spec,
@@ -61,7 +61,7 @@ class FramesEncoder:
         encoded = self._backbone(rearrange(frames, "sample time ... -> (sample time) ..."))[self._block]
         made = {
             "embedding": rearrange(encoded["mean"], "(sample time) dim -> sample time dim", sample=len(prepared)),
-            "arc_on": torch.stack([item.tensors["arc_on"] for item in prepared]),
+            ACTIVE: torch.stack([item.tensors[ACTIVE] for item in prepared]),
         }
         return dict.fromkeys(feature_sets, made)
 

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
-from ...cache.arrays import ArraySpec, FeatureSetSpec, StorageType
+from ...cache.arrays import ACTIVE, ArraySpec, FeatureSetSpec, StorageType
 from ...cache.provenance import library_versions
 from ...documents import Json
 from ..backbones.load import BackboneLoader
@@ -173,7 +173,7 @@ class Constant(Protocol):
         ...
 
 
-def arc_on_array() -> ArraySpec:
+def active_array() -> ArraySpec:
     """First and last second at which what is recorded goes on, in the recording's own time; NaN twice where it cannot
     be told.
 
@@ -181,7 +181,7 @@ def arc_on_array() -> ArraySpec:
     the offset of their onsets.
     """
     attributes = {"unit": "s", "clock": "from the start of this modality's recording"}
-    return ArraySpec("arc_on", (2,), ("bound",), "float64", allows_nan=True, distinct=False, attributes=attributes)
+    return ArraySpec(ACTIVE, (2,), ("bound",), "float64", allows_nan=True, distinct=False, attributes=attributes)
 
 
 def made_by(

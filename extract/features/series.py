@@ -7,18 +7,18 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from ...cache.arrays import ArraySpec
+from ...cache.arrays import ACTIVE, ArraySpec
 from ...errors import DecodeError, NotFoundError, SettingsError
 from ..decode.sensor import decode_sensors
 from ..decode.sensor_rows import columns_of_numbers
 from ..sources.source import Sample, SeriesFormat, series_told
-from .kind import Prepared, StoredAsRead, StreamReader, Tools, arc_on_array
+from .kind import Prepared, StoredAsRead, StreamReader, Tools, active_array
 from .settings import SeriesSettings
 
 
 @dataclass(frozen=True)
 class SeriesReader(StreamReader):
-    """The series itself: {"values": (steps, channels), "times": (steps,), "arc_on": (2,)}."""
+    """The series itself: {"values": (steps, channels), "times": (steps,), ACTIVE: (2,)}."""
 
     settings: SeriesSettings
     series: SeriesFormat
@@ -26,7 +26,8 @@ class SeriesReader(StreamReader):
     def __call__(self, sample: Sample) -> Prepared:
         path = sample.files[self.stream][0]
         series = decode_sensors(path, num_steps=self.settings.num_steps, series=self.series)
-        tensors = {name: torch.from_numpy(getattr(series, name)) for name in ("values", "times", "arc_on")}
+        told = {"values": series.values, "times": series.times, ACTIVE: series.active}
+        tensors = {name: torch.from_numpy(values) for name, values in told.items()}
         return Prepared(tensors, notes=series.notes)
 
 
@@ -50,7 +51,7 @@ class SeriesEncoder(StoredAsRead):
             decoding["limits"] = [None if math.isinf(limit) else limit for limit in series.limits]
         if series.clock != (SeriesFormat.clock if told is None else told.clock):
             decoding["clock"] = series.clock
-        super().__init__(name, SeriesReader(settings, series), [values, times, arc_on_array()], decoding=decoding)
+        super().__init__(name, SeriesReader(settings, series), [values, times, active_array()], decoding=decoding)
 
 
 def make(name: str, settings: SeriesSettings, tools: Tools) -> SeriesEncoder:

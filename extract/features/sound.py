@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...cache.arrays import ArraySpec, FeatureSetSpec, StorageType
+from ...cache.arrays import ACTIVE, ArraySpec, FeatureSetSpec, StorageType
 from ..backbones.spec import AudioBackbone, Preparation
 from ..decode.audio import decode_audio
 from ..decode.decoded import AudioWindows
 from ..sources.source import Sample
-from .kind import Features, Prepared, StreamReader, Tools, arc_on_array, made_by
+from .kind import Features, Prepared, StreamReader, Tools, active_array, made_by
 from .settings import SoundSettings
 
 WINDOW_SECONDS = 10.24  # what AST was trained on
@@ -22,7 +22,7 @@ WINDOW_SECONDS = 10.24  # what AST was trained on
 
 @dataclass(frozen=True)
 class SoundReader(StreamReader):
-    """What the backbone takes: {"windows": (windows, time, mel), "num_valid": (windows,), "arc_on": (2,)}."""
+    """What the backbone takes: {"windows": (windows, time, mel), "num_valid": (windows,), ACTIVE: (2,)}."""
 
     settings: SoundSettings
     preparation: Preparation[AudioWindows]
@@ -40,7 +40,7 @@ class SoundReader(StreamReader):
             {
                 "windows": self.preparation(windows),
                 "num_valid": torch.from_numpy(windows.num_valid),
-                "arc_on": torch.from_numpy(windows.arc_on),
+                ACTIVE: torch.from_numpy(windows.active),
             },
             notes=windows.notes,
         )
@@ -58,7 +58,7 @@ class SoundEncoder:
             ArraySpec("tokens_length", (), (), "int32", distinct=False),
             ArraySpec("mean", (backbone.dim,), ("dim",), dtype),
             ArraySpec("embedding", (backbone.dim,), ("dim",), dtype),
-            arc_on_array(),
+            active_array(),
         ]
         decoding = {"window_seconds": WINDOW_SECONDS, "max_seconds": settings.max_seconds, "windows": "consecutive"}
         self.specs = [
@@ -92,7 +92,7 @@ class SoundEncoder:
                     for (start, stop), item in zip(spans, prepared, strict=True)
                 ]
             ),
-            "arc_on": torch.stack([item.tensors["arc_on"] for item in prepared]),
+            ACTIVE: torch.stack([item.tensors[ACTIVE] for item in prepared]),
         }
         return dict.fromkeys(feature_sets, made)
 

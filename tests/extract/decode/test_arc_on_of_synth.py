@@ -51,25 +51,25 @@ def errors(found: np.ndarray, clock: Clock) -> list[float]:
 
 def test_every_modality_finds_its_arc(welds: list[tuple[Path, Weld, Recording]]) -> None:
     for stem, weld, recording in welds:
-        video = decode_video(stem.with_suffix(".avi"), num_frames=2).arc_on
+        video = decode_video(stem.with_suffix(".avi"), num_frames=2).active
         late, early = errors(video, recording.video)
         assert 0 <= late < 0.25
         assert -0.25 < early <= 0
 
-        sound = decode_audio(stem.with_suffix(".flac"), max_seconds=60.0).arc_on
+        sound = decode_audio(stem.with_suffix(".flac"), max_seconds=60.0).active
         late, early = errors(sound, recording.audio)
         assert abs(late) < 0.06
         # A crater that cracks goes on ticking after the end.
         assert early > -0.06
         assert early < (0.5 if weld.code == "11" else 0.06)
 
-        sensors = decode_sensors(stem.with_suffix(".csv"), num_steps=16, series=WELDING_MACHINE).arc_on
+        sensors = decode_sensors(stem.with_suffix(".csv"), num_steps=16, series=WELDING_MACHINE).active
         assert np.abs(errors(sensors, recording.sensors)).max() < 0.2
 
 
 def test_onsets_can_be_subtracted(welds: list[tuple[Path, Weld, Recording]]) -> None:
     for stem, _, recording in welds:
-        video = decode_video(stem.with_suffix(".avi"), num_frames=2).arc_on
-        sound = decode_audio(stem.with_suffix(".flac"), max_seconds=60.0).arc_on
+        video = decode_video(stem.with_suffix(".avi"), num_frames=2).active
+        sound = decode_audio(stem.with_suffix(".flac"), max_seconds=60.0).active
         truth = recording.video.lead - recording.audio.lead
         assert video[0] - sound[0] == pytest.approx(truth, abs=0.3)

@@ -136,14 +136,14 @@ def test_the_welding_sound_is_timed_in_the_recordings_own_clock(tmp_path: Path, 
     on = (times >= 6.23) & (times < 24.71)
     sound = np.random.default_rng(0).normal(0.0, np.where(on, 0.1, 0.01))
     soundfile.write(tmp_path / "weld.flac", sound, rate, subtype="PCM_16")
-    arc_on = decode_audio(tmp_path / "weld.flac", max_seconds=40.0).arc_on
-    assert arc_on.dtype == np.float64
-    np.testing.assert_allclose(arc_on, [6.23, 24.71], atol=0.05)
+    active = decode_audio(tmp_path / "weld.flac", max_seconds=40.0).active
+    assert active.dtype == np.float64
+    np.testing.assert_allclose(active, [6.23, 24.71], atol=0.05)
 
 
 def test_a_recording_without_a_weld_has_no_arc_on(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "weld.flac", np.random.default_rng(0).normal(0.0, 0.05, size=160_000), SAMPLE_RATE)
-    assert np.isnan(decode_audio(tmp_path / "weld.flac", max_seconds=40.0).arc_on).all()
+    assert np.isnan(decode_audio(tmp_path / "weld.flac", max_seconds=40.0).active).all()
 
 
 def noise(seconds: float = 1.0, *, seed: int = 0) -> np.ndarray:

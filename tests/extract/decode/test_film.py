@@ -44,13 +44,13 @@ def test_frames_left_empty_do_not_shift_the_others(pictures_film: Path, change_f
     whole = decode_video(pictures_film, num_frames=4)
     change_frames(pictures_film, lambda index, frame: b"" if 5 <= index < 25 else frame)
     clip = decode_video(pictures_film, num_frames=90)
-    np.testing.assert_array_equal(clip.arc_on, whole.arc_on)
+    np.testing.assert_array_equal(clip.active, whole.active)
     assert (clip.times[0], clip.times[-1]) == (0.0, 89 / 30)
     assert (np.diff(clip.times) >= 0).all()
     lit = clip.frames.mean(axis=(1, 2, 3)) > 100
     np.testing.assert_array_equal(lit, (clip.times >= 1) & (clip.times < 2))
     assert (decode_video(pictures_film, num_frames=5, window=(1.0, 1.9)).frames.mean(axis=(1, 2, 3)) > 100).all()
-    assert lit_window(pictures_film) == tuple(whole.arc_on)
+    assert lit_window(pictures_film) == tuple(whole.active)
     (note,) = [note for note in clip.notes if "repeat" not in note]
     assert str(pictures_film) in note and "0.7 s before 0.8 s" in note
 
@@ -203,13 +203,13 @@ def test_a_rate_that_no_camera_has_is_told_and_the_light_is_still_seen(
     clip = decode_video(weld_film, num_frames=90)
     (note,) = clip.notes
     assert str(weld_film) in note and told in note
-    np.testing.assert_allclose(clip.arc_on, clip.times[[FIRST_LIT, LAST_LIT]])
+    np.testing.assert_allclose(clip.active, clip.times[[FIRST_LIT, LAST_LIT]])
 
 
 def test_a_film_of_few_frames_is_not_judged_by_its_first(write_lit_film: WriteFilm) -> None:
     clip = decode_video(write_lit_film(np.where(np.arange(5) > 0, 200.0, 10.0)), num_frames=5)
     assert clip.notes == ()
-    np.testing.assert_allclose(clip.arc_on, [1 / 30, 4 / 30])
+    np.testing.assert_allclose(clip.active, [1 / 30, 4 / 30])
 
 
 def test_a_film_written_twice_is_told(weld_film: Path) -> None:

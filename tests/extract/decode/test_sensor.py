@@ -111,13 +111,13 @@ def test_a_channel_without_any_value_is_an_error(write_csv: WriteCsv) -> None:
 def test_the_arc_is_on_above_fifty_ampere(write_csv: WriteCsv) -> None:
     currents = [0, 50, 50.1, 0, 200, 49.9, ""]
     path = write_csv([line(f"10:00:0{second}", current=current) for second, current in enumerate(currents)])
-    assert decode_sensors(path, num_steps=3).arc_on.tolist() == [2, 4]
+    assert decode_sensors(path, num_steps=3).active.tolist() == [2, 4]
     assert active_window(path) == (2.0, 4.0)
 
 
 def test_an_arc_that_is_never_on(write_csv: WriteCsv) -> None:
     path = write_csv([line("10:00:00", current=0), line("10:00:01", current=50)])
-    assert np.isnan(decode_sensors(path, num_steps=3).arc_on).all()
+    assert np.isnan(decode_sensors(path, num_steps=3).active).all()
     with pytest.raises(DecodeError, match="never above 50"):
         active_window(path)
 
@@ -315,9 +315,9 @@ def test_other_columns_than_the_welding_machines(tmp_path: Path) -> None:
     press = SeriesFormat(("tilt", "force"), limits=(90.0, 500.0), clock="t", active=("force", 2.5), signed=True)
     series = sensor.decode_sensors(path, num_steps=9, series=press)
     np.testing.assert_array_equal(series.values, [[-second, second] for second in range(9)])
-    assert (series.arc_on.tolist(), series.notes) == ([3.0, 8.0], ())
+    assert (series.active.tolist(), series.notes) == ([3.0, 8.0], ())
     still = sensor.decode_sensors(path, num_steps=9, series=replace(press, active=None))
-    assert np.isnan(still.arc_on).all() and still.notes == ()
+    assert np.isnan(still.active).all() and still.notes == ()
     with pytest.raises(DecodeError, match="no channel tells"):
         sensor.active_window(path, series=replace(press, active=None))
 

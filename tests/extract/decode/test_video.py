@@ -101,7 +101,7 @@ def as_a_real_film(num_frames: int = 669, *, first: int = 181, last: int = 509) 
 @pytest.mark.parametrize("fps", [30, 31])
 def test_brightness_tells_when_the_arc_is_on(write_lit_film: WriteFilm, fps: int) -> None:
     path = write_lit_film(as_a_real_film(), fps=fps)
-    first, last = decode_video(path, num_frames=4).arc_on
+    first, last = decode_video(path, num_frames=4).active
     # Measured every 6 frames, so the first lit frame that is measured is up to 6 frames late and the last as early.
     assert 181 <= round(first * fps) <= 186
     assert 504 <= round(last * fps) <= 509
@@ -110,16 +110,16 @@ def test_brightness_tells_when_the_arc_is_on(write_lit_film: WriteFilm, fps: int
 
 def test_when_the_arc_is_on_does_not_depend_on_the_sampling(write_lit_film: WriteFilm) -> None:
     path = write_lit_film(as_a_real_film())
-    whole = decode_video(path, num_frames=5).arc_on
-    np.testing.assert_array_equal(decode_video(path, num_frames=7, num_clips=3).arc_on, whole)
-    np.testing.assert_array_equal(decode_video(path, num_frames=3, window=(1.0, 2.0)).arc_on, whole)
+    whole = decode_video(path, num_frames=5).active
+    np.testing.assert_array_equal(decode_video(path, num_frames=7, num_clips=3).active, whole)
+    np.testing.assert_array_equal(decode_video(path, num_frames=3, window=(1.0, 2.0)).active, whole)
 
 
 def test_the_lit_window_samples_lit_frames_only(write_lit_film: WriteFilm) -> None:
     path = write_lit_film(as_a_real_film())
     clip = decode_video(path, num_frames=16, window=lit_window(path))
     assert clip.frames.mean(axis=(1, 2, 3)).min() > 10
-    np.testing.assert_allclose(clip.times[[0, -1]], clip.arc_on, atol=1e-9)
+    np.testing.assert_allclose(clip.times[[0, -1]], clip.active, atol=1e-9)
 
 
 def test_a_film_lit_throughout_is_all_window(write_lit_film: WriteFilm) -> None:
@@ -130,7 +130,7 @@ def test_a_film_lit_throughout_is_all_window(write_lit_film: WriteFilm) -> None:
 def test_a_dark_film_has_no_lit_window(write_lit_film: WriteFilm) -> None:
     path = write_lit_film(np.full(200, 4.0))
     clip = decode_video(path, num_frames=2)
-    assert np.isnan(clip.arc_on).all()
+    assert np.isnan(clip.active).all()
     assert lit_window(path) is None
     (note,) = clip.notes
     assert str(path) in note and "dark throughout" in note
