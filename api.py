@@ -31,7 +31,7 @@ from .cache.verification.outcome import Verification
 from .configs.layers import Layer
 from .errors import WeldcacheError
 from .evaluate.judge import headline_of
-from .evaluate.pipeline import Evaluation, calibrate, score_samples
+from .evaluate.pipeline import Evaluation, fuse_and_calibrate, score_samples, train_and_calibrate
 from .evaluate.pipeline import evaluate as judge
 from .evaluate.trials.bench import Bench
 from .evaluate.trials.bench import bench as run_bench
@@ -41,8 +41,6 @@ from .extract.pipeline import ExtractSummary
 from .extract.pipeline import extract as fill_store
 from .extract.verification.verify import verify as verify_store
 from .settings import Settings
-from .train.fusion import fuse as fuse_runs
-from .train.pipeline import train as train_run
 from .train.runs.catalogue import list_runs
 from .train.runs.names import find_run
 from .train.runs.trained_run import TrainedRun
@@ -194,10 +192,9 @@ def train(settings: Settings | None = None, *, run: str | None = None, overwrite
         SettingsError: if settings do not fit the store, or those of an unfinished run.
         TrainingError: if training cannot go on.
     """
-    trained = train_run(
+    trained = train_and_calibrate(
         settings or load_settings(), run_name=run, overwrite=overwrite, command="weldcache.api.train()"
     ).run
-    calibrate(trained)
     return read_run(trained.path)
 
 
@@ -216,7 +213,7 @@ def fuse(
         TrainingError: if members were validated on other samples.
     """
     weighting = weights if weights == "equal" or weights == "fit" else tuple(map(float, weights))
-    fused = fuse_runs(
+    fused = fuse_and_calibrate(
         settings or load_settings(),
         members=members,
         weighting=weighting,
@@ -224,7 +221,6 @@ def fuse(
         overwrite=overwrite,
         command="weldcache.api.fuse()",
     ).run
-    calibrate(fused)
     return read_run(fused.path)
 
 

@@ -30,13 +30,12 @@ def fuse(
     Each run's scores are put in units of their spread on the validation normals, and averaged. The result is a run
     like any other, with all weights in it: judge it with `weldcache eval`.
     """
-    from ..evaluate.pipeline import calibrate
+    from ..evaluate.pipeline import fuse_and_calibrate
     from ..settings import load_settings
     from ..train.combination import parse_weighting
     from ..train.fusion import describe_fusion
-    from ..train.fusion import fuse as run_fuse
 
-    fused = run_fuse(
+    fused = fuse_and_calibrate(
         load_settings(config, overrides=overrides(settings, cache_path=cache)),
         members=members,
         weighting=parse_weighting(weights),
@@ -44,5 +43,4 @@ def fuse(
         overwrite=overwrite,
         command=command_line(),
     )
-    calibrate(fused.run)
     typer.echo(describe_fusion(fused))

@@ -26,12 +26,10 @@ def train(
     Keeps the epoch that validates best, raw and averaged (EMA) weights both, in `runs/<name>`; see it with
     `weldcache eval`.
     """
-    from ..evaluate.pipeline import calibrate
+    from ..evaluate.pipeline import train_and_calibrate
     from ..settings import load_settings
     from ..train.pipeline import describe_run
-    from ..train.pipeline import train as run_train
 
     resolved = load_settings(config, overrides=overrides(settings, cache_path=cache))
-    trained = run_train(resolved, run_name=run, overwrite=overwrite, command=command_line())
-    calibrate(trained.run)
+    trained = train_and_calibrate(resolved, run_name=run, overwrite=overwrite, command=command_line())
     typer.echo(describe_run(trained))

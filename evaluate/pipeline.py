@@ -1,7 +1,7 @@
 """Stage three: a trained run and a store become scores, a judge makes sections of them, sections become a report."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,10 @@ from ..configs.device import resolve_device
 from ..errors import MetricError
 from ..progress import say
 from ..settings import Settings
+from ..train.combination import Weighting
 from ..train.data.samples import split_rows
+from ..train.fusion import FusionSummary, fuse
+from ..train.pipeline import TrainingSummary, train
 from ..train.runs.documents import shareable
 from ..train.runs.folder import RunFolder
 from ..train.runs.names import find_run
@@ -59,12 +62,37 @@ def evaluate(settings: Settings, *, run_name: str | None, split: str, cache: Pat
     return Evaluation(report=report_document(report), summary=render_terminal(report), report_path=path)
 
 
-def calibrate(folder: RunFolder) -> None:
-    """Keep in a run by what its scores are read, once it is trained; says so where validation does not allow it.
+def train_and_calibrate(settings: Settings, *, run_name: str | None, overwrite: bool, command: str) -> TrainingSummary:
+    """Train a run, and keep in it by what its scores are read; says so where validation does not allow it.
 
-    Raises:
-        NotFoundError: if its store is not there any more.
+    Raises what `train` raises.
     """
+    trained = train(settings, run_name=run_name, overwrite=overwrite, command=command)
+    _calibrate(trained.run)
+    return trained
+
+
+def fuse_and_calibrate(
+    settings: Settings,
+    *,
+    members: Sequence[str],
+    weighting: Weighting,
+    run_name: str | None,
+    overwrite: bool,
+    command: str,
+) -> FusionSummary:
+    """Fuse runs into one, and keep in it by what its scores are read, as of one that was trained.
+
+    Raises what `fuse` raises.
+    """
+    fused = fuse(
+        settings, members=members, weighting=weighting, run_name=run_name, overwrite=overwrite, command=command
+    )
+    _calibrate(fused.run)
+    return fused
+
+
+def _calibrate(folder: RunFolder) -> None:
     run = load_run(folder.path)
     scorer = scorer_of(run, cache=None, device=run.settings.train.device)
     try:
