@@ -52,7 +52,7 @@ class Sides:
             encoder.load()
         whole = self.request.plan(None, group_size=self.group_size)
         groups = whole.groups[: self.num_groups]
-        self.plan = ExtractPlan(groups, sum(map(len, groups)), whole.rows_todo, whole.bytes_todo)
+        self.plan = ExtractPlan(groups, sum(map(len, groups)), whole.rows_todo)
         self.read: Sequence[Sequence[ReadTask]] = list(self.decoded())
         self.encoded = [self.encode(group) for group in self.read]
         self.stores = iter([self.new_store(number) for number in range(self.num_stores)])

@@ -102,7 +102,6 @@ class Judgement:
         sections: in the order in which they are read.
         warnings: in plain words, the gravest first.
         table: the samples with their scores as they were judged.
-        threshold: above which a score raises an alarm; None where there are no alarms.
         columns: what is told of each sample, by the heading under which it is written.
         truth: what is true of each sample, as the judge's measure has it.
         answers: what the model makes of each, to be held against that.
@@ -111,7 +110,6 @@ class Judgement:
     sections: Sequence[Section]
     warnings: Sequence[str]
     table: ScoreTable
-    threshold: float | None
     columns: Mapping[str, Sequence[object]]
     truth: Truth
     answers: Answers

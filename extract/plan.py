@@ -37,7 +37,6 @@ class ExtractPlan:
     groups: Sequence[Sequence[Task]]
     num_rows: int  # rows asked for
     rows_todo: Mapping[str, Mapping[str, int]]  # feature set -> split -> rows
-    bytes_todo: Mapping[str, int]  # feature set -> bytes of its arrays
 
     @property
     def tasks(self) -> list[Task]:
@@ -75,12 +74,10 @@ def plan_extraction(
             if tasks:
                 groups.append(tasks)
     specs = [spec for of_feature in feature_sets.values() for spec in of_feature]
-    counted = {spec.name: _count(groups, spec.name) for spec in specs}
     return ExtractPlan(
         groups=groups,
         num_rows=num_rows,
-        rows_todo=counted,
-        bytes_todo={spec.name: spec.row_bytes * sum(counted[spec.name].values()) for spec in specs},
+        rows_todo={spec.name: _count(groups, spec.name) for spec in specs},
     )
 
 

@@ -67,7 +67,6 @@ def test_an_empty_store_is_done_split_by_split_in_the_order_of_the_data() -> Non
     found = plan({})
     assert members(found) == [[0, 2], [3, 5], [6], [1], [4]]
     assert (found.num_rows, found.num_todo) == (7, 7)
-    assert found.bytes_todo == {"audio": 70, "image/block_2": 700, "image/block_4": 700}
     assert found.rows_todo["audio"] == {"train": 5, "val": 1, "test": 1}
     assert all(task.decode == {"audio", "image"} and task.write == set(EVERY_SET) for task in found.tasks)
 
@@ -80,7 +79,7 @@ def test_only_the_splits_asked_for() -> None:
 def test_a_complete_store_has_nothing_to_do() -> None:
     found = plan(COMPLETE)
     assert (found.groups, found.num_rows, found.num_todo) == ([], 7, 0)
-    assert not any(found.bytes_todo.values())
+    assert not any(split for of_set in found.rows_todo.values() for split in of_set.values())
 
 
 def test_an_interrupted_group_is_computed_whole_and_written_where_missing() -> None:
@@ -89,7 +88,8 @@ def test_an_interrupted_group_is_computed_whole_and_written_where_missing() -> N
     interrupted, neighbour = found.groups[0]
     assert (interrupted.decode, interrupted.write) == ({"image"}, {"image/block_4"})
     assert (neighbour.decode, neighbour.write) == ({"image"}, frozenset())
-    assert (found.num_todo, found.bytes_todo["image/block_4"], found.bytes_todo["image/block_2"]) == (1, 100, 0)
+    assert found.num_todo == 1
+    assert [sum(found.rows_todo[name].values()) for name in ("image/block_4", "image/block_2")] == [1, 0]
 
 
 def test_another_block_is_added_to_every_row_and_nothing_else() -> None:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ...metrics.estimate import Estimate
-from ..tasks import Direction
 from .documents import Fact, FirstReport, Report
 from .folder import RunFolder
 
@@ -26,14 +25,12 @@ class Headline:
     Attributes:
         name: of the fact in a report; training logs it of the best epoch as `val_<name>`, if validation measures it.
         label: for people.
-        better: which values are better; None where it says nothing of quality, such as a number of samples.
         control: name of the fact that it has to beat; "" where none stands beside it.
         told_in: the places where there is room for it.
     """
 
     name: str
     label: str
-    better: Direction | None
     control: str = ""
     told_in: tuple[Place, ...] = ("list", "page", "comparison")
 

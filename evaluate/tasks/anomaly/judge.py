@@ -61,11 +61,11 @@ class AnomalyCalibration(Calibration):
 
 
 _HEADLINE = (
-    Headline("auroc", "AUROC", "max"),
-    Headline("ap", "AP", "max", told_in=("page", "comparison")),
-    Headline("fpr_at_95_tpr", "FPR at 95% TPR", "min", told_in=("comparison",)),
-    Headline("num_normal", "normals", None, told_in=("page",)),
-    Headline("num_defect", "defects", None, told_in=("page",)),
+    Headline("auroc", "AUROC"),
+    Headline("ap", "AP", told_in=("page", "comparison")),
+    Headline("fpr_at_95_tpr", "FPR at 95% TPR", told_in=("comparison",)),
+    Headline("num_normal", "normals", told_in=("page",)),
+    Headline("num_defect", "defects", told_in=("page",)),
 )
 
 
@@ -126,7 +126,6 @@ class AnomalyJudge:
             sections=sections(assessment, test=placed.table, warnings=warnings, training=training),
             warnings=warnings,
             table=placed.table,
-            threshold=calibration["threshold"],
             columns=score_columns(placed.table, threshold=calibration["threshold"]),
             truth=placed.table.labels,
             answers=placed.table.scores,

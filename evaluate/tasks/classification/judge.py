@@ -36,9 +36,9 @@ class ClassCalibration(Calibration):
 
 
 _HEADLINE = (
-    Headline("accuracy", "accuracy", "max", control="majority_accuracy"),
-    Headline("macro_f1", "macro F1", "max", control="majority_macro_f1"),
-    Headline("num_samples", "samples", None, told_in=("page",)),
+    Headline("accuracy", "accuracy", control="majority_accuracy"),
+    Headline("macro_f1", "macro F1", control="majority_macro_f1"),
+    Headline("num_samples", "samples", told_in=("page",)),
 )
 
 
@@ -86,7 +86,6 @@ class ClassificationJudge:
             sections=class_sections(found, warnings=warnings, training=training),
             warnings=warnings,
             table=test.table,
-            threshold=None,
             columns={
                 "key": spreadsheet_cells(test.table.keys),
                 "split": spreadsheet_cells(test.table.splits),

@@ -24,7 +24,7 @@ def plan_of(num_welds: int, *, group_size: int, absent: int = 0) -> ExtractPlan:
         for row in range(num_welds)
     ]
     groups = [tasks[start : start + group_size] for start in range(0, num_welds, group_size)]
-    return ExtractPlan(groups, num_welds, {name: {"train": num_welds} for name in SETS}, dict.fromkeys(SETS, 0))
+    return ExtractPlan(groups, num_welds, {name: {"train": num_welds} for name in SETS})
 
 
 def measured_speeds(*, decode: float, encode: float, write: float, threads: float = 0) -> Speeds:

@@ -140,7 +140,6 @@ class CausalFilmDims:
 class CausalFilmOutput(NamedTuple):
     """The encodings, (batch, width) each; `z_target` where there is a moving target."""
 
-    z_process: Tensor
     z_result: Tensor
     z_pred: Tensor
     z_target: Tensor | None
@@ -185,9 +184,8 @@ class CausalFilm(nn.Module):
 
     def forward(self, inputs: FilmInputs) -> CausalFilmOutput:
         """Encode and predict a batch."""
-        z_process = self._encode_process(inputs)
+        z_process = self.encode_process(inputs)
         return CausalFilmOutput(
-            z_process=z_process,
             z_result=self._encode_result(inputs, encoder=self.result_encoder),
             z_pred=self.decoder(z_process),
             z_target=None if self.target_encoder is None else self._encode_result(inputs, encoder=self.target_encoder),
@@ -198,7 +196,8 @@ class CausalFilm(nn.Module):
         assert self.target_encoder is not None, "built without a moving target"
         self.target_encoder.follow(self.result_encoder, decay=decay)
 
-    def _encode_process(self, inputs: FilmInputs) -> Float[Tensor, "batch width"]:
+    def encode_process(self, inputs: FilmInputs) -> Float[Tensor, "batch width"]:
+        """The encoding of video, audio and sensors, from which the result is predicted."""
         video, audio = self.video_projector(inputs.video), self.audio_projector(inputs.audio)
         padding, modulations = inputs.audio_padding, self._modulations(inputs)
         if inputs.present:

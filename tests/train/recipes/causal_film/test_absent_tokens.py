@@ -50,7 +50,8 @@ def with_rubbish(inputs: FilmInputs, modality: str) -> FilmInputs:
 
 def outputs_and_gradients(model: CausalFilm, inputs: FilmInputs) -> tuple[list[Tensor], list[Tensor]]:
     model.zero_grad()
-    outputs = [encoding for encoding in model(inputs) if encoding is not None]
+    encodings = (model.encode_process(inputs), *model(inputs))
+    outputs = [encoding for encoding in encodings if encoding is not None]
     sum(output.square().sum() for output in outputs[:3]).backward()
     return outputs, [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
 
@@ -70,10 +71,12 @@ def test_what_lies_in_an_absent_modalitys_place_changes_nothing(
 @pytest.mark.parametrize("modality", MODALITIES)
 def test_absence_shows_in_its_rows_and_only_there(model: CausalFilm, make_batch: MakeBatch, modality: str) -> None:
     inputs = make_batch()
-    whole, partial = model(lacking(inputs)), model(lacking(inputs, modality))
+    complete, incomplete = lacking(inputs), lacking(inputs, modality)
+    whole = {"z_process": model.encode_process(complete), **model(complete)._asdict()}
+    partial = {"z_process": model.encode_process(incomplete), **model(incomplete)._asdict()}
     of_results = {"z_process": False, "z_pred": False, "z_result": True, "z_target": True}
     for name, of_result in of_results.items():
-        differs = (getattr(whole, name) != getattr(partial, name)).any(dim=-1)
+        differs = (whole[name] != partial[name]).any(dim=-1)
         assert torch.equal(differs, ~PRESENT & (of_result == (modality == "image")))
 
 

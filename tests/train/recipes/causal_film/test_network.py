@@ -13,7 +13,6 @@ from weldcache.train.recipes.causal_film.loss import anomaly_score, cosine_loss,
 from weldcache.train.recipes.causal_film.network import (
     CausalFilm,
     CausalFilmDims,
-    CausalFilmOutput,
     FilmInputs,
 )
 
@@ -24,8 +23,9 @@ def count_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def encodings(output: CausalFilmOutput) -> tuple[Tensor, Tensor, Tensor]:
-    return output.z_process, output.z_result, output.z_pred
+def encodings(model: CausalFilm, inputs: FilmInputs) -> tuple[Tensor, Tensor, Tensor]:
+    output = model(inputs)
+    return model.encode_process(inputs), output.z_result, output.z_pred
 
 
 def with_tokens_of(inputs: FilmInputs, dtype: torch.dtype) -> FilmInputs:
@@ -77,9 +77,9 @@ def model(small_dims: CausalFilmDims) -> CausalFilm:
 
 def test_shapes(model: CausalFilm, make_batch: MakeBatch) -> None:
     for batch in (1, 4):
-        output = model(make_batch(batch))
-        assert output.z_process.shape == output.z_result.shape == output.z_pred.shape == (batch, 16)
-        assert model.text_head(output.z_pred).shape == (batch, 8)
+        z_process, z_result, z_pred = encodings(model, make_batch(batch))
+        assert z_process.shape == z_result.shape == z_pred.shape == (batch, 16)
+        assert model.text_head(z_pred).shape == (batch, 8)
 
 
 def test_rows_do_not_mix(model: CausalFilm, make_batch: MakeBatch) -> None:
@@ -92,15 +92,16 @@ def test_rows_do_not_mix(model: CausalFilm, make_batch: MakeBatch) -> None:
         patches=tuple(block[2:3] for block in batch.patches),
         view_mask=batch.view_mask[2:3],
     )
-    for encoding, of_row in zip(encodings(model(batch)), encodings(model(row)), strict=True):
+    for encoding, of_row in zip(encodings(model, batch), encodings(model, row), strict=True):
         torch.testing.assert_close(encoding[2:3], of_row)
 
 
 @pytest.mark.parametrize("name", ["video", "audio", "sensor"])
 def test_process_decides_on_the_prediction_alone(model: CausalFilm, make_batch: MakeBatch, name: str) -> None:
     batch = make_batch()
-    before, after = model(batch), model(replace(batch, **{name: getattr(batch, name) + 1}))
-    assert not torch.allclose(before.z_process, after.z_process)
+    changed = replace(batch, **{name: getattr(batch, name) + 1})
+    before, after = model(batch), model(changed)
+    assert not torch.allclose(model.encode_process(batch), model.encode_process(changed))
     assert not torch.allclose(before.z_pred, after.z_pred)
     assert torch.equal(before.z_result, after.z_result)
 
@@ -115,11 +116,11 @@ def test_result_never_reaches_the_prediction(model: CausalFilm, make_batch: Make
 def test_padding_of_audio_and_absent_views_do_not_matter(model: CausalFilm, make_batch: MakeBatch) -> None:
     batch = make_batch()
     batch.view_mask[:, 1] = False
-    expected = model(batch)
+    expected = encodings(model, batch)
     batch.audio[:, 5:] = 9.0
     for block in batch.patches:
         block[:, 1] = 9.0
-    for encoding, wanted in zip(encodings(model(batch)), encodings(expected), strict=True):
+    for encoding, wanted in zip(encodings(model, batch), expected, strict=True):
         assert torch.equal(encoding, wanted)
 
 
@@ -130,7 +131,7 @@ def test_tokens_from_the_cache_come_in_half_precision(
     batch = make_batch()
     halved = with_tokens_of(batch, dtype)
     restored = with_tokens_of(halved, torch.float32)
-    for encoding, expected in zip(encodings(model(halved)), encodings(model(restored)), strict=True):
+    for encoding, expected in zip(encodings(model, halved), encodings(model, restored), strict=True):
         assert encoding.dtype == torch.float32
         torch.testing.assert_close(encoding, expected)
 
@@ -164,7 +165,7 @@ def test_state_of_one_model_makes_another_the_same(small_dims: CausalFilmDims, m
     batch = make_batch()
     assert not torch.equal(first(batch).z_pred, second(batch).z_pred)
     second.load_state_dict(first.state_dict())
-    for encoding, expected in zip(encodings(second(batch)), encodings(first(batch)), strict=True):
+    for encoding, expected in zip(encodings(second, batch), encodings(first, batch), strict=True):
         assert torch.equal(encoding, expected)
 
 
