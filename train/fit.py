@@ -22,6 +22,7 @@ from .runs.checkpointer import best_checkpoint, write_finished
 from .runs.folder import RunFolder
 from .runs.start import RunStart
 from .state import Best
+from .tasks import monitor_of
 from .types import Batch
 from .validation import Validate
 
@@ -72,7 +73,7 @@ def fit_run(
         "seconds": time.monotonic() - began,
         "samples_per_second": len(samples) / fitted,
     }
-    best = Best(epoch=1, value=next(iter(result.figures.values()), None), metrics=metrics)
+    best = Best(epoch=1, value=result.figures.get(monitor_of(settings.train)), metrics=metrics)
     run = write_finished(
         start.run,
         numbered=start.numbered,

@@ -4,7 +4,7 @@ import copy
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import torch
 from torch import nn
@@ -13,6 +13,12 @@ from .data.batches import num_shuffled_batches
 from .settings import TrainSettings
 
 StopReason = Literal["epochs", "patience", "fitted"]
+
+OF_GRADIENT: Final = frozenset(
+    {"epochs", "patience", "lr", "betas", "weight_decay", "warmup_epochs", "warmup_lr", "min_lr"}
+    | {"gradient_clip", "ema_decay", "compile"}
+)
+"""What of the section `train` is read here and by the loop alone: for a recipe that is fitted it decides nothing."""
 
 
 @dataclass(frozen=True)

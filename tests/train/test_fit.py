@@ -25,6 +25,7 @@ from weldcache.train.runs.checkpoint import read_checkpoint
 from weldcache.train.runs.trained_run import load_run
 from weldcache.train.runs.verification import verify_run
 from weldcache.train.scoring import score_rows
+from weldcache.train.state import OF_GRADIENT
 from weldcache.train.types import Batch
 
 MakeSettings = Callable[..., Settings]
@@ -125,6 +126,26 @@ def test_an_interrupted_replacement_leaves_the_former_run(
     with pytest.raises(KeyboardInterrupt):
         run(settings, name="mine", overwrite=True)
     assert load_run(settings.runs.folder / "mine").manifest == before
+
+
+def test_what_only_gradient_training_reads_decides_nothing(toy_settings: MakeSettings) -> None:
+    usual = toy_settings(recipe="gaussian").train
+    rates = {name: getattr(usual, name) / 2 for name in OF_GRADIENT if isinstance(getattr(usual, name), float)}
+    counts = {name: getattr(usual, name) + 1 for name in OF_GRADIENT if isinstance(getattr(usual, name), int)}
+    others = {**rates, **counts, "betas": (0.5, 0.5), "compile": "default"}
+    assert others.keys() == OF_GRADIENT
+    one, other = run(toy_settings(recipe="gaussian")), run(toy_settings(recipe="gaussian", **others))
+    tensors, same = (read_checkpoint(each.run.best_path).tensors for each in (one, other))
+    assert tensors.keys() == same.keys() and all(torch.equal(tensors[name], same[name]) for name in tensors)
+    assert one.best.value == other.best.value
+
+
+def test_its_best_figure_is_the_monitors(toy_settings: MakeSettings) -> None:
+    value = {
+        monitor: run(toy_settings(recipe="gaussian", monitor=monitor)).best.value
+        for monitor in (None, "val_auroc", "val_loss")
+    }
+    assert value[None] == value["val_auroc"] is not None and value["val_loss"] is None  # a recipe without a loss
 
 
 def test_without_defects_to_validate_on_there_is_no_figure(toy_settings: MakeSettings, toy_store: FeatureStore) -> None:

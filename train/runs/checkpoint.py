@@ -30,7 +30,8 @@ from ...documents import Json, faults_told, parse_json
 from ...errors import FingerprintError, NotFoundError, TrainingError
 from ...settings import Settings, settings_from_record
 from ...wording import count_of, lined_up
-from ..state import schedule_for
+from ..recipes.recipe import Fitted, make_recipe
+from ..state import OF_GRADIENT, schedule_for
 from .documents import Figure, fingerprints_of, shareable, typed
 from .folder import RunFolder
 
@@ -206,7 +207,8 @@ def origin_of(run: RunFolder) -> dict[str, Any]:
 def deciding_settings(settings: Settings) -> dict[str, Any]:
     """The settings that decide what training gives, by section, as JSON values."""
     sections = {name: getattr(settings, name).model_dump(mode="json") for name in _SECTIONS}
-    sections["train"] = {name: value for name, value in sections["train"].items() if name not in _HARMLESS}
+    harmless = _HARMLESS | OF_GRADIENT if isinstance(make_recipe(settings.recipe), Fitted) else _HARMLESS
+    sections["train"] = {name: value for name, value in sections["train"].items() if name not in harmless}
     return sections
 
 

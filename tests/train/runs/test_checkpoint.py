@@ -36,6 +36,7 @@ from weldcache.train.runs.folder import RunFolder
 from weldcache.train.runs.log import append_row
 from weldcache.train.runs.names import named_run
 from weldcache.train.runs.trained_run import load_run
+from weldcache.train.state import OF_GRADIENT
 
 
 @pytest.fixture
@@ -418,3 +419,6 @@ def test_what_decides_is_told_by_section(toy_settings: MakeSettings) -> None:
     told = deciding_settings(toy_settings())
     assert told["train"]["lr"] == 1e-3 and told["recipe"]["d_model"] == 16 and "l1" in told["recipe"]["loss"]
     assert not {"checkpoint_seconds", "loading", "loggers"} & told["train"].keys()
+    assert told["train"].keys() >= OF_GRADIENT
+    fitted = deciding_settings(toy_settings(recipe="gaussian"))
+    assert fitted["train"].keys() == told["train"].keys() - OF_GRADIENT and "precision" in fitted["train"]
