@@ -2,6 +2,8 @@
 
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,19 @@ def write(folder: Path, text: str, name: str = "weldcache.yaml") -> Path:
     path = folder / name
     path.write_text(text)
     return path
+
+
+def test_presets_load_no_more_than_their_sections_need() -> None:
+    code = """
+import sys
+from weldcache.settings import load_settings, preset_names
+heavy = {"torch", "transformers", "zarr", "cv2", "soundfile", "librosa", "pandas", "sklearn"}
+own_file = {"video_ae", "pictures"}  # their recipes' sections stand in the file of the code
+for name in [*(set(preset_names()) - own_file), *own_file]:
+    load_settings(name)
+    assert not heavy & set(sys.modules) - ({"torch"} if name in own_file else set()), name
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_later_layers_win(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """What can be set of a feature, by its kind.
 
 A feature is named by the user (`features: {cells: {kind: photographs}}`) and stored under that name. The sections stand
-apart from the kinds' readers and encoders because they are asked for without any of these: `weldcache config show`
-imports neither torch nor a decoder.
+apart from the kinds' readers and encoders because they are asked for without any of these: for them alone,
+`weldcache config show` needs neither torch nor a decoder.
 """
 
 from typing import Annotated, Literal
