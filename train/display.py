@@ -53,6 +53,7 @@ def training_display(
     *,
     settings: TrainSettings,
     num_samples: int,
+    noun: str,
     history: Sequence[MetricRow],
     best: MetricRow | None,
     console: Console | None = None,
@@ -63,6 +64,7 @@ def training_display(
         name: what the run is called.
         settings: how it trains.
         num_samples: samples of an epoch.
+        noun: what one of them is called.
         history: rows of the epochs that are done already, where the run is gone on with.
         best: the row of the best of them.
         console: where to; by default stderr.
@@ -70,11 +72,11 @@ def training_display(
     console = console or Console(stderr=True)
     if not console.is_terminal or console.is_dumb_terminal or console.options.ascii_only:
         with training_line(
-            name, settings=settings, num_samples=num_samples, history=history, best=best, console=console
+            name, settings=settings, num_samples=num_samples, noun=noun, history=history, best=best, console=console
         ) as line:
             yield line
         return
-    panel = _LivePanel(name, settings=settings, num_samples=num_samples, history=history, best=best)
+    panel = _LivePanel(name, settings=settings, num_samples=num_samples, noun=noun, history=history, best=best)
     with Live(panel, console=console, refresh_per_second=_REFRESHES, vertical_overflow="crop"):
         yield panel
 
@@ -85,13 +87,14 @@ def training_line(
     *,
     settings: TrainSettings,
     num_samples: int,
+    noun: str,
     history: Sequence[MetricRow],
     best: MetricRow | None,
     console: Console | None = None,
 ) -> Iterator[TrainingDisplay]:
     """The same in one line, as every long job has it: for many trainings in a row, and where there is no terminal."""
     total, done = settings.epochs * num_samples, len(history) * num_samples
-    with Progress(f"train {name}", total=total, unit="samples", done=done, console=console) as progress:
+    with Progress(f"train {name}", total=total, unit=f"{noun}s", done=done, console=console) as progress:
         yield _Line(progress)
 
 
@@ -123,9 +126,13 @@ class _Line:
 class _Rate(ProgressColumn):
     """Samples a second, of this process alone where a run is gone on with."""
 
+    def __init__(self, noun: str) -> None:
+        super().__init__()
+        self._noun = noun
+
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:,.1f} samples/s", no_wrap=True)
+        return Text("" if speed is None else f"{speed:,.1f} {self._noun}s/s", no_wrap=True)
 
 
 class _LivePanel:
@@ -137,6 +144,7 @@ class _LivePanel:
         *,
         settings: TrainSettings,
         num_samples: int,
+        noun: str,
         history: Sequence[MetricRow],
         best: MetricRow | None,
     ) -> None:
@@ -144,7 +152,7 @@ class _LivePanel:
         self._settings = settings
         self._rows = list(history)
         self._best = best
-        columns = (TextColumn("{task.description}", style="bold"), BarColumn(None), MofNCompleteColumn(), _Rate())
+        columns = (TextColumn("{task.description}", style="bold"), BarColumn(None), MofNCompleteColumn(), _Rate(noun))
         self._bar = RichProgress(
             *columns, TextColumn("ETA"), TimeRemainingColumn(), expand=True, speed_estimate_period=_RATE_PERIOD
         )

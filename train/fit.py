@@ -31,11 +31,11 @@ FITTED: Final = "fitted"  # why a training is over that has no epochs
 _ROWS_AT_ONCE = 64  # whatever the batch size, so that neither it nor the way of loading changes what is drawn
 
 
-def fit(recipe: Fitted, model: nn.Module, samples: BatchSource, *, seed: int, title: str) -> None:
-    """Show the recipe all samples, part by part; progress under `title` goes to stderr."""
+def fit(recipe: Fitted, model: nn.Module, samples: BatchSource, *, seed: int, title: str, noun: str) -> None:
+    """Show the recipe all samples, part by part; progress under `title`, in samples called `noun`, goes to stderr."""
     cpu = torch.device("cpu")  # where a seed draws the same whatever the features' device
     generator = derived_generator(seed, Purpose.WEIGHTS, epoch=0, device=cpu)
-    with Progress(title, total=len(samples), unit="samples") as progress:
+    with Progress(title, total=len(samples), unit=f"{noun}s") as progress:
         recipe.fit(model, _counted(samples, progress), generator)
 
 
@@ -54,6 +54,7 @@ def fit_run(
     start: RunStart,
     settings: Settings,
     manifest: dict[str, object],
+    noun: str,
 ) -> tuple[RunFolder, Best]:
     """Fit `model`, which is on its device, and write the run that was decided on, with validation's figures.
 
@@ -62,7 +63,7 @@ def fit_run(
         TrainingError, SettingsError: as the recipe's `fit`; nothing is written then.
     """
     began = time.monotonic()
-    fit(recipe, model, samples, seed=settings.train.seed, title=f"fit {start.run.name}")
+    fit(recipe, model, samples, seed=settings.train.seed, title=f"fit {start.run.name}", noun=noun)
     fitted = time.monotonic() - began
     result = validate(model.eval())
     metrics = {

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -127,7 +128,16 @@ def train(
     )
     if isinstance(recipe, Fitted):
         model.to(device)
-        run, best = fit_run(recipe, model, train_samples, validator, start=start, settings=settings, manifest=manifest)
+        run, best = fit_run(
+            recipe,
+            model,
+            train_samples,
+            validator,
+            start=start,
+            settings=settings,
+            manifest=manifest,
+            noun=store.noun,
+        )
         seconds = time.monotonic() - started
         return TrainingSummary(run, 0, 1, FITTED, best, manifest["counts"], seconds)
     calibrate(recipe, model, train_samples, store=store)
@@ -136,7 +146,9 @@ def train(
         resume(state, run=run)
         resumed_from = state.epoch
         try:
-            _train_and_keep(recipe, state, train_samples, validator, run=run, settings=settings, show=show)
+            _train_and_keep(
+                recipe, state, train_samples, validator, run=run, settings=settings, show=partial(show, noun=store.noun)
+            )
         except (TrainingError, SettingsError):
             if not run.last_path.exists():
                 run.remove()  # nothing to go on with, and the name is wanted for the next attempt
@@ -165,35 +177,35 @@ def train(
 
 
 def _say_who_takes_part(samples: ChosenSamples, store: FeatureStore, *, recipe: Recipe, task: Task) -> None:
-    num_train, num_validation = len(samples.train), len(samples.validation)
+    num_train, num_validation, noun = len(samples.train), len(samples.validation), store.noun
     if store.split != OFFICIAL:
-        say(f"Samples are divided by the split {store.split}, not by the data set's own.")
+        say(f"{noun.capitalize()}s are divided by the split {store.split}, not by the data set's own.")
     say(
         f"{count_of(num_train, task.trains_on)} to train on "
         f"({count_of(samples.train_left_out, task.leaves_out)} left out), "
-        f"{count_of(num_validation, 'sample')} to validate on."
+        f"{count_of(num_validation, noun)} to validate on."
     )
     for split, lacking in (("train", samples.train_lacking), ("validation", samples.validation_lacking)):
         for feature_set, count in lacking.items():
-            say(f"Left out of {split}: {count_of(count, 'sample')} without {feature_set} features.")
+            say(f"Left out of {split}: {count_of(count, noun)} without {feature_set} features.")
     parts = (("train", num_train, samples.train_without), ("validation", num_validation, samples.validation_without))
     for split, num, without in parts:
         for modality, count in without.items():
             if modality not in samples.untrained:
-                say(f"Part of {split} although they lack {modality}: {count} of {count_of(num, 'sample')}.")
+                say(f"Part of {split} although they lack {modality}: {count} of {count_of(num, noun)}.")
     targets = targets_of(store)
     known = task.training_rows(targets) | task.judged_rows(targets)
     if unknown := int(np.sum(~known & np.isin(store.index.splits, (TRAIN_SPLIT, VALIDATION_SPLIT)))):
-        say(f"{count_of(unknown, 'sample')} of train and validation take no part: their {task.target} is not known.")
+        say(f"{count_of(unknown, noun)} of train and validation take no part: their {task.target} is not known.")
     withdrawn = int(np.count_nonzero(store.index.splits == LEFT_OUT))
     if withdrawn:
-        say(f"{count_of(withdrawn, 'sample')} of the store are not in the data set any more and take no part.")
+        say(f"{count_of(withdrawn, noun)} of the store are not in the data set any more and take no part.")
     row_of = store.index.row_of()
     splits = {key: str(store.index.splits[row_of[key]]) for key in samples.twins}
     for split in sorted(set(splits.values())):
         twins = {key: normal for key, normal in samples.twins.items() if splits[key] == split}
         say(
-            f"Warning: left out wherever the model is judged: {count_of(len(twins), 'sample')} of {split} that train "
+            f"Warning: left out wherever the model is judged: {count_of(len(twins), noun)} of {split} that train "
             f"has under other names ({in_pairs(twins)})."
         )
     for caveat in training_caveats(store, samples.train, recipe=recipe, untrained=samples.untrained):

@@ -207,6 +207,7 @@ def shown_on(progress: Progress, trial: Trial) -> ShowTraining:
         *,
         settings: TrainSettings,
         num_samples: int,
+        noun: str,
         history: Sequence[MetricRow],
         best: MetricRow | None,
     ) -> Iterator[TrainingDisplay]:

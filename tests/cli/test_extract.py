@@ -147,9 +147,9 @@ def test_train_and_eval_leave_incomplete_welds_out_where_asked_and_say_so(
     options = ("--set", "train.epochs=1", "--set", "recipe.missing=leave_out")
     trained = weldcache("train", "--run", "quirky", *options, folder=quirky.project)
     assert trained.code == 0
-    assert "7 normals to train on" in trained.err and "14 samples to validate on" in trained.err
-    assert "Left out of train: 1 sample without video" in trained.err
-    assert "Left out of validation: 1 sample without image" in trained.err
+    assert "7 normals to train on" in trained.err and "14 welds to validate on" in trained.err
+    assert "Left out of train: 1 weld without video" in trained.err
+    assert "Left out of validation: 1 weld without image" in trained.err
     judged = weldcache("eval", folder=quirky.project)
     assert judged.code == 0
     assert "3 samples of test without features that this model needs" in judged.out
