@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
-from weldcache.cache.status import SourceFile
+from weldcache.cache.status import SourceFile, source_numbers
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
 from weldcache.tests.toy import index_of
-from weldcache.train.data.samples import find_twins
+from weldcache.train.data.samples import Twins, find_twins
 from weldcache.train.types import FeatureRequest, Needs
 
 ROWS = 4
@@ -33,10 +33,16 @@ def store(tmp_path: Path) -> FeatureStore:
     return made
 
 
-def write(store: FeatureStore, contents: list[str]) -> None:
+def write(store: FeatureStore, sources: list[SourceFile]) -> None:
     values = np.arange(2.0 * ROWS, dtype=np.float32).reshape(ROWS, 2)
-    sources = [(SourceFile("a", 1, 0, content * 64),) for content in contents]
-    StoreWriter(store).write("numbers", list(range(ROWS)), {"values": values}, sources=sources, notes=[""] * ROWS)
+    of_rows = [(source,) for source in sources]
+    StoreWriter(store).write("numbers", list(range(ROWS)), {"values": values}, sources=of_rows, notes=[""] * ROWS)
+
+
+def twins_of(store: FeatureStore) -> Twins:
+    """Of the validation rows with those that are trained on."""
+    recipe = Mock(needs=Mock(return_value=Needs((FeatureRequest("numbers", "values"),))))
+    return find_twins(store, np.array([2, 3]), np.array([0, 1]), recipe=recipe)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +51,12 @@ def write(store: FeatureStore, contents: list[str]) -> None:
     ids=["own files", "one under two names", "one table of all"],
 )
 def test_what_shares_a_file_is_a_twin_unless_all_do(store: FeatureStore, contents: str, same: dict[str, str]) -> None:
-    write(store, list(contents))
-    recipe = Mock(needs=Mock(return_value=Needs((FeatureRequest("numbers", "values"),))))
-    twins = find_twins(store, np.array([2, 3]), np.array([0, 1]), recipe=recipe)
+    write(store, [SourceFile("a", 1, 0, content * 64) for content in contents])
+    twins = twins_of(store)
     assert dict(twins.same) == same and not twins.sharing
+
+
+def test_equal_numbers_of_a_table_are_no_recording(store: FeatureStore) -> None:
+    write(store, [source_numbers("vector", [float(number)]) for number in (1, 2, 3, 1)])
+    twins = twins_of(store)
+    assert not twins.same and not twins.sharing
