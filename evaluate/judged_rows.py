@@ -1,4 +1,4 @@
-"""Which rows of a split a run may be judged on, and why others may not: the one place that decides it."""
+"""Which rows of a split a run may be judged on, and why others may not: every report and every bench asks here."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field

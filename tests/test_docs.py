@@ -218,9 +218,13 @@ def test_every_fault_has_a_test_that_would_catch_it() -> None:
 
 
 def quick_start() -> list[list[str]]:
-    """The commands of the README's quick start, of how its store grows and of experiments on it, as their words."""
+    """The README's commands for the start with welds, for a store that grows and for experiments, as their words."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    headings = ("## Quick start", "## A store that grows with your questions", "## Experiments on the same features")
+    headings = (
+        "### Recorded welds",
+        "## A store that grows with your questions",
+        "## Experiments on the same features",
+    )
     shell = [block for heading in headings for block in blocks(section(readme, heading), "sh")]
     return [words for block in shell for line in block.splitlines() for words in words_of(line)]
 
