@@ -152,6 +152,7 @@ def _provenance(run: TrainedRun, store: FeatureStore, *, settings: Settings, spl
         settings=_settings_told(run, store, settings=settings),
         versions=library_versions(),
         backbones_are_random=run.manifest["backbones_are_random"],
+        weights="ema" if "raw" in run.weights else "fitted",
     )
 
 

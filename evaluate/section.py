@@ -213,6 +213,7 @@ class Provenance:
         versions: library versions by name.
         backbones_are_random: whether the features come from random weights, as in a demo: the numbers then say
             nothing about the method.
+        weights: whose scores they are: the moving average of those that were trained, or such as were fitted.
     """
 
     run_name: str
@@ -224,6 +225,7 @@ class Provenance:
     settings: Mapping[str, object]
     versions: Mapping[str, str]
     backbones_are_random: bool
+    weights: Literal["ema", "fitted"]
 
 
 DEMO_SENTENCE = (

@@ -120,5 +120,6 @@ def _report(judgement: Judgement) -> Report:
         settings={},
         versions={},
         backbones_are_random=True,
+        weights="ema",
     )
     return Report("a task", provenance, judgement.sections)

@@ -27,7 +27,7 @@ def report_document(report: Report) -> dict[str, Any]:
         "run": provenance.run_name,
         "split": provenance.split,
         "task": report.task,
-        "weights": "ema",
+        "weights": provenance.weights,
         "confidence": 0.95,
         "backbones_are_random": provenance.backbones_are_random,
         "sections": {section.id: _section(section) for section in report.sections},

@@ -163,6 +163,7 @@ def provenance() -> Provenance:
         settings={"optimizer": {"lr": 2e-5, "betas": [0.9, 0.999]}, "loss": {"gram": {"weight": 1.0}}},
         versions={"weldcache": "0.1.0", "numpy": "2.4.0"},
         backbones_are_random=True,
+        weights="ema",
     )
 
 

@@ -36,7 +36,9 @@ def fitted(extracted: Path, tmp_path_factory: pytest.TempPathFactory, weldcache:
 def test_a_fitted_run_is_judged_without_weights_that_it_does_not_have(weldcache: Run, fitted: Path, name: str) -> None:
     outcome = weldcache("eval", "--run", name, folder=fitted)
     assert outcome.code == 0, outcome.err
-    sections = json.loads((fitted / "runs" / name / "report.json").read_text())["sections"]
+    report = json.loads((fitted / "runs" / name / "report.json").read_text())
+    sections = report["sections"]
+    assert report["weights"] == "fitted"
     further = sections["further"]["facts"]
     assert further["raw_auroc"] is None
     assert further["recorded_validation_auroc"] == pytest.approx(further["validation_auroc"]["value"])

@@ -162,8 +162,8 @@ def _rows_of(store: FeatureStore, split: str) -> Rows:
     has = f"it has {listed(held)}" if held else "it has none"
     raise NotFoundError(
         f"{store.path} has no rows of the split {split} ({has}). If the data set has some, run `weldcache extract "
-        f"--split {split}`. If it has none, give it some: by a manifest's SPLIT column, or, where whole sessions are "
-        "dealt to the splits, by more sessions, of normals and of defects."
+        f"--split {split}`. If it has none, give it some there, or, where whole groups are dealt to the splits, more "
+        "groups, of normals and of defects; or make another split with `weldcache split`."
     )
 
 
