@@ -148,9 +148,7 @@ def write(run: RunFolder, make_assessment: MakeAssessment, make_report: MakeRepo
         report, threshold = make_report(assessment, test, curve=[], **options), assessment.threshold.value
         return write_report(
             run,
-            Judgement(
-                report.sections, (), test, threshold, score_columns(test, threshold=threshold), test.labels, test.scores
-            ),
+            Judgement(report.sections, (), test, score_columns(test, threshold=threshold), test.labels, test.scores),
             report,
         )
 
