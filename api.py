@@ -41,6 +41,7 @@ from .extract.pipeline import ExtractSummary
 from .extract.pipeline import extract as fill_store
 from .extract.verification.verify import verify as verify_store
 from .settings import Settings
+from .train.combination import parse_weighting
 from .train.runs.catalogue import list_runs
 from .train.runs.names import find_run
 from .train.runs.trained_run import TrainedRun
@@ -212,7 +213,7 @@ def fuse(
         SettingsError: if there are fewer than two members, or the weights are not for them.
         TrainingError: if members were validated on other samples.
     """
-    weighting = weights if weights == "equal" or weights == "fit" else tuple(map(float, weights))
+    weighting = parse_weighting(weights) if isinstance(weights, str) else tuple(map(float, weights))
     fused = fuse_and_calibrate(
         settings or load_settings(),
         members=members,

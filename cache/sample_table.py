@@ -13,6 +13,7 @@ from torch import Tensor
 from ..errors import NotFoundError
 from ..wording import nearest_hint
 from .arrays import ArraySpec
+from .splits import LEFT_OUT
 from .status import Status
 from .store import FeatureStore
 from .targets import Target
@@ -64,14 +65,18 @@ class Store:
         return self.samples.iloc[np.flatnonzero(has_all)]
 
     def tensor(self, array: str, keys: Iterable[str] | None = None) -> Tensor:
-        """An array such as `video/tokens` on the CPU, one row for each of `keys` (None: all samples), in their order.
+        """An array such as `video/tokens` on the CPU, one row for each of `keys`, in their order.
+
+        Without `keys`, of all samples that the data set still lists; those of its rows that are not complete are an
+        error, so that no row stands for another sample: `tensor(array, complete(feature_set).index)` leaves them out.
 
         Raises:
             NotFoundError: if there is no sample of a key.
             StoreError: if there is no such array, or a sample does not have it: see `complete`.
         """
         row_of = self.held.index.row_of()
-        asked = list(row_of if keys is None else keys)
+        listed = self.held.index.keys[self.held.index.splits != LEFT_OUT].tolist()
+        asked = list(listed if keys is None else keys)
         for key in asked:
             if key not in row_of:
                 raise NotFoundError(f"{self.held.path} has no sample {key!r}.{nearest_hint(str(key), row_of)}")

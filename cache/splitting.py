@@ -53,11 +53,13 @@ def make_splits(name: str, index: Index, dealing: Dealing) -> Iterator[Split]:
     """The split called `name` of the rows that the data set lists; of folds, `name_1` to `name_k`.
 
     Raises:
-        SettingsError: if there is nothing by that name to deal by, there are too few groups, or shares that leave no
-            rows for train.
+        SettingsError: if there is nothing by that name to deal by, there are too few groups, shares that leave no rows
+            for train, or both folds and values.
     """
     rows = np.flatnonzero(index.splits != LEFT_OUT)
     taking_part = index.select(rows)
+    if dealing.folds and (dealing.val_values or dealing.test_values):
+        raise SettingsError("Folds are drawn, and values are chosen: ask for one of the two.")
     if dealing.folds:
         dealt_to = _folds(taking_part, dealing)
     elif dealing.val_values or dealing.test_values:

@@ -418,7 +418,7 @@ class FeatureStore:
         if len(incomplete):
             raise StoreError(
                 f"{self.path}: {len(incomplete)} of {len(rows)} rows have no {feature_set} features, the first is "
-                f"{self.index.keys[incomplete[0]]}. Run `weldcache extract`."
+                f"{self.index.keys[incomplete[0]]}. Run `weldcache extract`, or leave out what it cannot read."
             )
 
     def _describe(self, **changes: Any) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 
 import weldcache
 from weldcache import api
+from weldcache.cache.splits import LEFT_OUT
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.tensors import read_tensor
 from weldcache.errors import NotFoundError, OutputExistsError, SettingsError, StoreError
@@ -68,6 +70,17 @@ def test_a_store_is_tensors_by_array_and_keys(store: api.Store) -> None:
     assert values.shape == (2, *store.arrays["sensor/values"].shape)
     assert torch.equal(values, read_tensor(store.held, "sensor/values", [3, 1]))
     assert len(store.tensor("video/embedding")) == len(store.samples)
+
+
+def test_what_the_data_set_does_not_list_is_in_no_tensor_unless_asked_for(
+    store: api.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index, withdrawn = store.held.index, store.samples.index[0]
+    splits = index.splits.copy()
+    splits[0] = LEFT_OUT
+    monkeypatch.setattr(store.held, "index", replace(index, splits=splits))
+    assert len(store.tensor("video/embedding")) == len(index) - 1
+    assert len(store.tensor("video/embedding", [withdrawn])) == 1
 
 
 def test_what_a_store_does_not_have_is_refused_by_name(store: api.Store, tmp_path: Path) -> None:
@@ -147,6 +160,8 @@ def test_runs_are_a_table_and_become_one(extracted: Path, runs_of: Callable[[Pat
         api.train(api.load_settings(folder=project, changes={**near, "recipe.k": k}), run=name)
     with pytest.raises(NotFoundError, match="thre"):
         api.fuse("one", "thre", settings=settings)
+    with pytest.raises(SettingsError, match="fti"):
+        api.fuse("one", "three", settings=settings, weights="fti")
     assert api.fuse("one", "three", settings=settings, run="both", weights=(0.25, 0.75)).folder.finished
     facts = api.evaluate(settings, run="both").report["sections"]["headline"]["facts"]
     told = api.runs(settings)

@@ -56,7 +56,7 @@ def parse_weighting(text: str) -> Weighting:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise SettingsError(
-            f"--weights {text}: expected equal, fit, or a number for each run, such as 0.37,0.63."
+            f"weights {text}: expected equal, fit, or a number for each run, such as 0.37,0.63."
         ) from None
 
 

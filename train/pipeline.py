@@ -161,7 +161,9 @@ def train(
             ) from error
         except KeyboardInterrupt:
             if pool is None:
-                say(f"Interrupted in epoch {state.epoch + 1}. {run.how_to_go_on()}")
+                saved = run.state()
+                kept = f"after epoch {saved['epoch']}, the last that was saved" if saved else "from the beginning"
+                say(f"Interrupted in epoch {state.epoch + 1}. {run.how_to_go_on().rstrip('.')}, {kept}.")
             raise
     stopped = stop_reason(state, settings=settings.train)
     assert stopped is not None and state.best is not None

@@ -25,8 +25,8 @@ class VectorReader(StreamReader):
         numbers = sample.vectors.get(self.stream, ())
         if len(numbers) != self.settings.size:
             raise DecodeError(
-                f"{sample.key}: there are {len(numbers)} numbers in {self.stream}, and the feature's size is "
-                f"{self.settings.size}."
+                f"{sample.key}: there are {len(numbers)} numbers in {self.stream}, and the size of the feature is set "
+                f"to {self.settings.size} (features.NAME.size)."
             )
         values = torch.tensor(numbers, dtype=torch.float32)
         if not bool(values.isfinite().all()):

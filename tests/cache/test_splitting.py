@@ -95,6 +95,7 @@ def test_the_values_of_an_attribute_are_dealt_or_chosen() -> None:
         (Dealing(val=0.0, test=0.0), "train"),
         (Dealing(folds=2), "3"),
         (Dealing(folds=100), "24 .*group"),
+        (Dealing(by="MACHINE", folds=3, test_values=["A"]), "one of the two"),
         (Dealing(by="MACHINE", test_values=["D"]), "'D'.*A, B, C"),
         (Dealing(by="MACHINE", test_values=["A"], val_values=["A"]), "MACHINE"),
         (Dealing(by="MACHINE", val_values=["A"]), "tested"),

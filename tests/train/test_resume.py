@@ -109,10 +109,12 @@ def test_interrupted_before_an_epoch_is_logged(
     monkeypatch.setattr(pipeline, "append_row", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(settings, "cut")
-    assert "`weldcache train --run cut --config v5` goes on" in capsys.readouterr().err
+    saved = 0 if epoch == 1 else 1 if checkpoint_seconds else epoch - 1
+    told = f"after epoch {saved}, the last" if saved else "from the beginning"
+    assert f"`weldcache train --run cut --config v5` goes on with it, {told}" in capsys.readouterr().err
     monkeypatch.undo()
     again = run(settings, "cut")
-    assert again.resumed_from == (0 if epoch == 1 else 1 if checkpoint_seconds else epoch - 1)
+    assert again.resumed_from == saved
     assert_same(outcome(again.run), expected)
 
 
