@@ -24,7 +24,7 @@ from weldcache.extract.sources.welds.synth.plan import plan_for_size
 from weldcache.tests.toy import undraw
 
 # How long an example takes says something of the machine alone.
-settings.register_profile("any machine", suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
 # Decoding in the main process: a decode worker spends seconds on imports and milliseconds on a tiny weld.

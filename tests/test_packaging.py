@@ -86,6 +86,7 @@ def test_public_modules_do_nothing_heavy_when_the_command_line_is_imported() -> 
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT.parent)
 
 
+@pytest.mark.slow
 def test_the_package_offers_its_api_and_imports_it_when_asked() -> None:
     code = (
         "import sys, time; before = time.perf_counter()\n"

@@ -94,6 +94,7 @@ class TrainSettings(Section):
     ema_decay: Fraction = Field(0.9999, description="Decay of the weights' moving average, after its warm-up.")
     monitor: str | None = Field(
         None,
+        max_length=100,
         description="What selects the best epoch: val_auroc or val_loss, which needs no defects, for anomaly; "
         "val_accuracy, val_macro_f1 or val_loss for classification; null: the first that the task measures.",
     )

@@ -499,6 +499,7 @@ def test_a_folder_is_no_place_for_a_file(full_store: FeatureStore, tmp_path: Pat
             export_hdf5(full_store, tmp_path, overwrite=overwrite)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_rows(tmp_path: Path, child_environment: dict[str, str]) -> None:
     """Peak memory of a process that exports and imports 16 MB, and of one that does so with 64 MB."""
     code = """

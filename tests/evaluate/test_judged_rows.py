@@ -129,7 +129,7 @@ def test_training_leaves_twins_out_of_validation_and_says_so(project: Path, weld
     outcome = weldcache("train", "--run", "second", "--set", "train.epochs=1", folder=project)
     assert outcome.code == 0, outcome.err
     for split, key in (("val", twin), ("test", other)):
-        assert f"1 sample of {split} that train has under other names ({key} = {normal})" in outcome.err
+        assert f"1 weld of {split} that train has under other names ({key} = {normal})" in outcome.err
 
 
 @pytest.fixture(scope="module")

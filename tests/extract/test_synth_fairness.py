@@ -17,6 +17,8 @@ from weldcache.extract.sources.welds.synth.pipeline import generate
 from weldcache.extract.sources.welds.synth.plan import MediaSize, class_counts, plan_for_size
 from weldcache.extract.sources.welds.synth.roster import Weld, list_welds
 
+pytestmark = pytest.mark.slow  # a whole data set is made and measured
+
 CATEGORICAL = ("weld_type", "steel_type")
 
 

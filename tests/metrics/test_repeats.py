@@ -90,6 +90,7 @@ def test_a_difference_turns_its_sign_with_its_sides() -> None:
 
 
 @pytest.mark.parametrize("of_seeds", [0.0, 0.3])
+@pytest.mark.slow
 def test_coverage_over_other_samples_and_other_seeds(of_seeds: float) -> None:
     separations = np.random.default_rng(0).normal(1.19, of_seeds, 100_000)
     truth = float(norm.cdf(separations / np.sqrt(2 * 1.09)).mean())

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 _ASK = """
 import os, torch
@@ -18,6 +19,7 @@ with ProcessPoolExecutor(1, mp_context=context, initializer=start_worker) as poo
 """
 
 
+@pytest.mark.slow
 def test_workers_have_one_thread_and_the_main_process_keeps_its_own() -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "3"}
     answer = subprocess.run([sys.executable, "-c", _ASK], env=environment, capture_output=True, text=True, check=True)
@@ -32,6 +34,7 @@ input()
 _GENEROUS = 60.0  # seconds until a test gives up waiting; nothing here takes a tenth of it
 
 
+@pytest.mark.slow
 def test_a_fork_server_that_imports_ends_with_its_parent(tmp_path: Path) -> None:
     mark = tmp_path / "imported_by"
     slow = f"import os, pathlib, time\npathlib.Path({str(mark)!r}).write_text(str(os.getpid()))\ntime.sleep(600)\n"
