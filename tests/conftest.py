@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import gc
 import io
 import json
 import os
@@ -23,8 +24,8 @@ from weldcache.extract.sources.welds.synth.pipeline import generate
 from weldcache.extract.sources.welds.synth.plan import plan_for_size
 from weldcache.tests.toy import undraw
 
-# How long an example takes says something of the machine alone.
-settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How long an example takes says something of the machine alone; the same commit is tried on the same examples.
+settings.register_profile("any machine", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
 # Decoding in the main process: a decode worker spends seconds on imports and milliseconds on a tiny weld.
@@ -58,6 +59,7 @@ def one_thread() -> Iterator[None]:
     """A second thread gains nothing on models this small and, on a busy machine, costs minutes; children too."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
+    gc.freeze()  # what is imported by now stays, and need not be looked through again and again
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")
         yield

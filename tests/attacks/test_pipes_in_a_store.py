@@ -19,6 +19,8 @@ from weldcache.cache.verification.verify import mend_store, verify_store
 from weldcache.cache.writer import StoreWriter
 from weldcache.errors import StoreError, WeldcacheError
 
+pytestmark = pytest.mark.slow  # each waits to see that nothing waits for ever
+
 PARTS = [
     "zarr.json",
     "index/keys/zarr.json",

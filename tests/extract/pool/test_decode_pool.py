@@ -29,6 +29,8 @@ from weldcache.extract.pool.decoder import Limits
 from weldcache.extract.pool.read_task import Failure, ReadTask
 from weldcache.extract.sources.source import Sample
 
+pytestmark = pytest.mark.slow  # processes of their own, which are killed and waited for
+
 MakeTask = Callable[..., Task]
 _GENEROUS = 60.0  # seconds until a test gives up waiting; nothing here takes a tenth of it
 
