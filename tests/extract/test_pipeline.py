@@ -580,6 +580,20 @@ def project_with(keys: Sequence[str], cut_to: Callable[..., Path], *overrides: s
     return project
 
 
+def test_a_changed_byte_is_noticed_where_the_size_stays(
+    cut_to: Callable[..., Path], weld_keys: Keys, synthetic: Path
+) -> None:
+    key = weld_keys(synthetic, "train")[0]
+    project = project_with([key], cut_to)
+    film = file_of(project, key, ".avi")
+    whole = bytearray(film.read_bytes())
+    whole[-1] ^= 1
+    film.unlink()  # the project may share its files with others
+    film.write_bytes(whole)
+    with pytest.raises(FingerprintError, match="has other bytes"):
+        extract(settings_in(project))
+
+
 def test_a_changed_file_is_named_and_refused_and_refresh_makes_its_row_anew_and_no_other(
     cut_to: Callable[..., Path], weld_keys: Keys, synthetic: Path, contents: Contents, seen: dict[str, list[int]]
 ) -> None:
