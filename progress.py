@@ -66,6 +66,11 @@ class Progress:
         if not self._console.is_terminal and time.monotonic() - self._last_line > _LINE_INTERVAL:
             self._print_line(final=False)
 
+    def extend(self, count: int) -> None:
+        """Say that `count` more items are to be done than was known."""
+        self._total += count
+        self._bar.update(self._task, total=self._total)
+
     @property
     def rate(self) -> float:
         """Items a second in this run, up to the last that was done: what is under way counts for nothing yet."""

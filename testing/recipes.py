@@ -57,7 +57,7 @@ class RecipeContract(ABC):
             torch.manual_seed(0)
             model = recipe.build(self.shapes)
             if isinstance(recipe, Fitted):
-                recipe.fit(model, _parts(rows), generator)
+                recipe.fit(model, list(_parts(rows)), generator)
                 return model.eval()
             assert isinstance(recipe, Trained)
             recipe.calibrate(model, (part.only(recipe.needs().measures) for part in _parts(rows)), self.constants)

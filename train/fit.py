@@ -1,4 +1,5 @@
-"""Fitting: a recipe goes through the training rows once and is done, so its run appears finished or not at all.
+"""Fitting: a recipe goes through the training rows once or a few times and is done, so its run appears finished or not
+at all.
 
 There is no optimiser, no average of weights and no epoch to interrupt: who interrupts it leaves nothing behind, and the
 same command begins anew. What was fitted stands where other runs keep their averaged weights, and there are no others.
@@ -6,6 +7,7 @@ same command begins anew. What was fitted stands where other runs keep their ave
 
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 import torch
@@ -35,14 +37,22 @@ def fit(recipe: Fitted, model: nn.Module, samples: BatchSource, *, seed: int, ti
     """Show the recipe all samples, part by part; progress under `title`, in samples called `noun`, goes to stderr."""
     cpu = torch.device("cpu")  # where a seed draws the same whatever the features' device
     generator = derived_generator(seed, Purpose.WEIGHTS, epoch=0, device=cpu)
-    with Progress(title, total=len(samples), unit=f"{noun}s") as progress:
-        recipe.fit(model, _counted(samples, progress), generator)
+    with Progress(title, total=0, unit=f"{noun}s") as progress:
+        recipe.fit(model, _Counted(samples, progress), generator)
 
 
-def _counted(samples: BatchSource, progress: Progress) -> Iterator[Batch]:
-    for batch in samples.batches(batches_in_order(len(samples), batch_size=_ROWS_AT_ONCE)):
-        yield batch
-        progress.advance(len(batch))
+@dataclass(frozen=True)
+class _Counted:
+    """All samples in parts, in the same order whenever they are gone through, and every time on the bar."""
+
+    samples: BatchSource
+    progress: Progress
+
+    def __iter__(self) -> Iterator[Batch]:
+        self.progress.extend(len(self.samples))
+        for batch in self.samples.batches(batches_in_order(len(self.samples), batch_size=_ROWS_AT_ONCE)):
+            yield batch
+            self.progress.advance(len(batch))
 
 
 def fit_run(

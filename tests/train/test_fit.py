@@ -128,6 +128,23 @@ def test_an_interrupted_replacement_leaves_the_former_run(
     assert load_run(settings.runs.folder / "mine").manifest == before
 
 
+def test_the_rows_are_the_same_however_often_they_are_gone_through(
+    toy_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Thrice(GaussianRecipe):
+        def fit(self, model: nn.Module, batches: Iterable[Batch], generator: torch.Generator) -> None:
+            first, second = ([next(batch.tensors()).clone() for batch in batches] for _ in range(2))
+            assert len(first) > 0 and all(torch.equal(*pair) for pair in zip(first, second, strict=True))
+            super().fit(model, batches, generator)
+
+    usual = run(toy_settings(recipe="gaussian"))
+    monkeypatch.setattr(gaussian, "GaussianRecipe", Thrice)
+    for loading in ("resident", "streamed"):
+        again = run(toy_settings(recipe="gaussian", loading=loading))
+        tensors, same = (read_checkpoint(each.run.best_path).tensors for each in (usual, again))
+        assert all(torch.equal(tensors[name], same[name]) for name in tensors)
+
+
 def test_what_only_gradient_training_reads_decides_nothing(toy_settings: MakeSettings) -> None:
     usual = toy_settings(recipe="gaussian").train
     rates = {name: getattr(usual, name) / 2 for name in OF_GRADIENT if isinstance(getattr(usual, name), float)}

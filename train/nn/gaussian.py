@@ -96,8 +96,8 @@ class Mahalanobis(nn.Module):
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("whitening", torch.eye(width))
 
-    def use(self, statistics: ShrunkCovariance) -> None:
-        """Measure by these from now on.
+    def use(self, statistics: ShrunkCovariance, *, unit: Float64[Tensor, " width"] | None = None) -> None:
+        """Measure by these from now on, which are of vectors divided by `unit`.
 
         Raises:
             ValueError: if there is a direction in which the vectors do not spread, and nothing was shrunk.
@@ -106,8 +106,9 @@ class Mahalanobis(nn.Module):
         if failed:
             raise ValueError("the covariance has no inverse")
         identity = torch.eye(len(factor), dtype=factor.dtype)
-        self.mean.copy_(statistics.mean)
-        self.whitening.copy_(torch.linalg.solve_triangular(factor, identity, upper=False))
+        whitening = torch.linalg.solve_triangular(factor, identity, upper=False)
+        self.mean.copy_(statistics.mean if unit is None else statistics.mean * unit)
+        self.whitening.copy_(whitening if unit is None else whitening / unit)
 
     def forward(self, vectors: Float[Tensor, "vectors width"]) -> Float[Tensor, " vectors"]:
         """Distance of each vector, in float32 whatever the arithmetic of the rest."""

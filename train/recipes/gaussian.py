@@ -1,6 +1,7 @@
 """One Gaussian over the vectors of normal samples, with a shrunk covariance, and the Mahalanobis distance from it.
 
-The training rows are gone through once; memory holds two matrices as wide as the vectors, in double precision.
+The training rows are gone through once, or twice where each number has its own unit; memory holds two matrices as wide
+as the vectors, in double precision.
 """
 
 from collections.abc import Iterable
@@ -12,6 +13,7 @@ from torch import nn
 
 from ...errors import TrainingError
 from ..nn.gaussian import Mahalanobis, ShrunkCovariance
+from ..nn.standardise import ChannelStatistics
 from ..types import Batch
 from .vectors import DetectorSettings, VectorDetector
 
@@ -20,10 +22,19 @@ class GaussianSettings(DetectorSettings):
     """Mahalanobis distance from the normal samples, by the covariance of Ledoit and Wolf."""
 
     name: Literal["gaussian"] = Field("gaussian", description="What is learned, and how it predicts.")
+    standardise: bool = Field(
+        False,
+        description="Shrink the covariance of the numbers in units of their own spread over the normal samples: for "
+        "vectors whose numbers have units of their own, such as statistics of measurements.",
+    )
 
 
 class GaussianRecipe(VectorDetector):
     """Mean and covariance of the normal vectors."""
+
+    def __init__(self, settings: GaussianSettings) -> None:
+        super().__init__(settings)
+        self._standardise = settings.standardise
 
     def module(self, width: int) -> Mahalanobis:
         return Mahalanobis(width)
@@ -35,11 +46,16 @@ class GaussianRecipe(VectorDetector):
             TrainingError: if the vectors hardly differ.
         """
         assert isinstance(model, Mahalanobis)
-        statistics = ShrunkCovariance(len(model.mean))
+        width = len(model.mean)
+        units = ChannelStatistics(width)
+        if self._standardise:
+            for vectors in self.training_vectors(batches):
+                units.add(vectors)
+        statistics = ShrunkCovariance(width)
         for vectors in self.training_vectors(batches):
-            statistics.add(vectors)
+            statistics.add(vectors / units.std.float().to(vectors.device) if self._standardise else vectors)
         try:
-            model.use(statistics)
+            model.use(statistics, unit=units.std if self._standardise else None)
         except ValueError:
             raise TrainingError(
                 f"The {statistics.count:,} vectors of the normal samples do not spread in every direction, so there is "

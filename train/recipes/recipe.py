@@ -60,14 +60,14 @@ class Trained(Measured, Protocol):
 
 @runtime_checkable
 class Fitted(Recipe, Protocol):
-    """A recipe that goes through the training rows once, and has learned."""
+    """A recipe that goes through the training rows once or a few times, and has learned."""
 
     def fit(self, model: nn.Module, batches: Iterable[Batch], generator: torch.Generator) -> None:
         """Fill the module's buffers, whose sizes may follow from the data.
 
-        `batches` goes through the training rows once, in parts that fit the memory, and memory must not grow with them
-        beyond what the module keeps. `generator`, on the CPU so that a seed draws the same on every device, draws what
-        is chosen by chance.
+        `batches` goes through the training rows, in parts that fit the memory, as often as it is iterated: each time
+        the same rows in the same parts and the same order. Memory must not grow with them beyond what the module keeps.
+        `generator`, on the CPU so that a seed draws the same on every device, draws what is chosen by chance.
         """
 
 

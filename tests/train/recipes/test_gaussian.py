@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 import torch
 from sklearn.covariance import LedoitWolf
+from sklearn.preprocessing import StandardScaler
 
 from weldcache.errors import SettingsError, TrainingError
 from weldcache.testing.recipes import RecipeContract
 from weldcache.tests.train.recipes.vectors import ARRAY, SHAPES, VIEWS, patches
 from weldcache.train.recipes.gaussian import GaussianRecipe, GaussianSettings
 from weldcache.train.types import Batch, Shapes
+
+_NO_DRAW = torch.Generator()
 
 
 def _recipe(**settings: object) -> GaussianRecipe:
@@ -84,3 +87,22 @@ def test_an_array_of_numbers_is_refused() -> None:
 
 def test_advice_names_the_setting() -> None:
     assert "recipe.array" in _recipe().advice(["image/block_4"], held=["video"])
+
+
+def test_numbers_of_unlike_units_are_shrunk_in_units_of_their_spread() -> None:
+    units = torch.tensor([1e-3, 1.0, 1e5, 1.0, 30.0])
+    train, test = (torch.from_numpy(np.random.default_rng(seed).normal(size=(30, 5))) for seed in (0, 1))
+
+    def scores(unit: torch.Tensor, **settings: object) -> np.ndarray:
+        recipe, shapes = _recipe(array="columns/values", **settings), {"columns/values": (5,)}
+        model = recipe.build(shapes)
+        recipe.fit(model, [Batch({"columns/values": part}) for part in (train * unit).float().split(8)], _NO_DRAW)
+        found = recipe.encode(model, Batch({"columns/values": (test * unit).float()}), None)
+        return recipe.predict(model, found).score.numpy()
+
+    scaler = StandardScaler().fit(train.numpy())
+    expected = LedoitWolf().fit(scaler.transform(train.numpy())).mahalanobis(scaler.transform(test.numpy())) ** 0.5
+    one = torch.ones(5)
+    for unit in (one, units):
+        np.testing.assert_allclose(scores(unit, standardise=True), expected, rtol=1e-3)
+    assert np.abs(scores(units) / scores(one) - 1).max() > 0.05
