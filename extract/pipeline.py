@@ -88,6 +88,7 @@ def extract(settings: Settings, *, split: str = "all", refresh: bool = False, re
     with locked_folder(path):
         remove_partial(path / "zarr.json")  # of one that was killed while it replaced the store's description
         store = FeatureStore.open(path)
+        request = request.as_held(store.index)
         with disk_errors(path):
             reconcile(store, request, refresh=refresh, relabel=relabel)
         plan = _plan(store, request, settings)

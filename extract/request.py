@@ -1,7 +1,7 @@
 """What settings ask of stage one: samples, encoders (descriptions alone, no weights yet), the text, and the plan."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -11,12 +11,14 @@ import torch
 from ..cache.description import USUAL_NOUN
 from ..cache.following import following
 from ..cache.index import Index, index_with
+from ..cache.splits import LEFT_OUT
 from ..cache.status import Status
 from ..cache.store import FeatureStore
 from ..cache.targets import LABEL, NORMAL, TargetSpec, target_of
 from ..configs.device import resolve_device
 from ..documents import Json
 from ..errors import NotFoundError
+from ..progress import say
 from ..settings import Settings
 from ..wording import count_of
 from .backbones.load import BackboneLoader
@@ -89,6 +91,26 @@ class Request:
             "features": {spec.name: spec.to_manifest() for spec in specs},
             "constants": {name: {"made_by": constant.made_by} for name, constant in self.constants.items()},
         }
+
+    def as_held(self, held: Index) -> "Request":
+        """The same of a store's rows, which stay in the part that the store has them in, if that part can be drawn.
+
+        Where the data set says no split, what is drawn by other settings, or was by a former version, moves no sample
+        that something may have been trained on; and a new one joins its group.
+        """
+        part_of = dict(zip(held.keys.tolist(), held.splits.tolist(), strict=True))
+        listed = [(sample, part_of.get(sample.key, LEFT_OUT)) for sample in self.samples]
+        part_of_group = {sample.group: part for sample, part in listed if part != LEFT_OUT}
+        samples = []
+        for sample, held_part in listed:
+            part = part_of_group.get(sample.group, sample.split) if held_part == LEFT_OUT else held_part
+            samples.append(replace(sample, split=part) if part in sample.drawn_from else sample)
+        if moved := sum(now.split != before.split for now, before in zip(samples, self.samples, strict=True)):
+            say(
+                f"{count_of(moved, self.noun)} would be drawn into another part now, and stay where the cache's are; "
+                "`weldcache split NAME` draws a split anew."
+            )
+        return replace(self, samples=samples)
 
     def plan(self, store: FeatureStore | None, *, group_size: int) -> ExtractPlan:
         """What of it `store` lacks: everything where there is none yet.

@@ -94,6 +94,7 @@ def estimate(settings: Settings, *, split: str = "all", measure: bool = True, re
     request = make_request(settings, split=split, needs_files=True)
     store = _existing_store(settings.cache.path)
     if store is not None:
+        request = request.as_held(store.index)
         request = replace(request, stale=stale_rows(store, request, refresh=refresh))
     return plan_and_estimate(store, request, settings, measure=measure)[1]
 

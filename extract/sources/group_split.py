@@ -1,20 +1,23 @@
 """Splits that a data set does not say: whole groups into train, validation and test, train holding normal ones alone.
 
-`cache/splitting.py` deals groups of a store's rows otherwise, evenly by their sizes. What is drawn here hangs on names
-and classes of groups alone, so that one sample more in a group moves no other into another split.
+`cache/splitting.py` deals groups of a store's rows otherwise, evenly by their sizes. What is drawn here hangs on a hash
+of each group's own name, so what is added to a data set moves nothing that was there: shares hold on average, not
+exactly. A part that would have nothing of a class is given one of its groups, and only that one moves back when more
+come. Of rows that a store holds not even that: `extract/request.py` leaves them where they are.
 """
 
+import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-import numpy as np
 from pydantic import Field
 
 from ...cache.targets import NORMAL
 from ...configs.section import Fraction, Section
 from ...errors import SettingsError
 from .classes import GOOD
-from .source import Sample, Split
+from .source import SPLITS, Sample, Split
 
 SPLIT_WORDS: Mapping[str, Split] = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -50,16 +53,16 @@ def draw_splits(samples: Sequence[Sample], settings: SplitSettings) -> list[Samp
     if not any("label" in sample.targets for sample in samples):
         kinds = sorted(set(classes_of.values()), key=sorted)
         alike = [{group: frozenset({GOOD}) for group, kind in classes_of.items() if kind == of} for of in kinds]
-    generator, splits = np.random.default_rng(settings.split_seed), dict[str, Split]()
+    drawn = dict[str, Drawn]()
     for groups in alike:
-        splits |= split_groups(
+        drawn |= split_groups(
             groups,
             normal=GOOD,
             val_fraction=settings.val_fraction,
             test_fraction=settings.test_fraction,
-            generator=generator,
+            seed=settings.split_seed,
         )
-    return [replace(sample, split=splits[sample.group]) for sample in samples]
+    return [replace(sample, split=drawn[sample.group].part, drawn_from=drawn[sample.group].parts) for sample in samples]
 
 
 def draw_validation(samples: Sequence[Sample], settings: SplitSettings) -> list[Sample]:
@@ -70,8 +73,8 @@ def draw_validation(samples: Sequence[Sample], settings: SplitSettings) -> list[
     """
     normal = [sample for sample in samples if sample.split == "train" and sample.targets.get("label", NORMAL) == NORMAL]
     drawn = draw_splits(normal, settings.model_copy(update={"test_fraction": 0.0}))
-    split_of = {sample.key: sample.split for sample in drawn}
-    return [replace(sample, split=split_of.get(sample.key, sample.split)) for sample in samples]
+    drawn_of = {sample.key: sample for sample in drawn}
+    return [drawn_of.get(sample.key, sample) for sample in samples]
 
 
 def check_fractions(val_fraction: float, test_fraction: float) -> None:
@@ -88,61 +91,70 @@ def check_fractions(val_fraction: float, test_fraction: float) -> None:
         )
 
 
-def split_groups(
-    classes_of: Mapping[str, frozenset[str]],
-    *,
-    normal: str,
-    val_fraction: float,
-    test_fraction: float,
-    generator: np.random.Generator,
-) -> dict[str, Split]:
-    """The split of each group, from the classes that it holds.
+@dataclass(frozen=True)
+class Drawn:
+    """What was drawn for a group."""
 
-    Groups of normal samples alone are shuffled and cut by the two fractions, train taking the rest. Groups with a
-    defect are shared between validation and test in the ratio of the fractions, class by class. Wherever a fraction
-    is above zero its split gets at least one group of each kind, as far as there are enough: train comes first, then
-    validation, then test. At least one fraction must be above zero, and their sum below one.
+    part: Split
+    parts: frozenset[Split]  # among which it was drawn
+
+
+def split_groups(
+    classes_of: Mapping[str, frozenset[str]], *, normal: str, val_fraction: float, test_fraction: float, seed: int
+) -> dict[str, Drawn]:
+    """What is drawn for each group, from its name and the classes that it holds.
+
+    Groups of normal samples alone are in validation and in test with the probability of the two fractions, and else in
+    train. Groups with a defect are in validation or test, in the ratio of the fractions. Wherever a fraction is above
+    zero its part gets at least one group of each kind, as far as there are enough: of normal ones train comes first,
+    then validation, then test; of each class of defects, and of all together, test comes first. At least one fraction
+    must be above zero, and their sum below one.
     """
-    # Sorted, because the order of a folder's entries differs from disk to disk.
+    shares: dict[Split, float] = {"val": val_fraction, "test": test_fraction}
     pure = sorted(name for name, classes in classes_of.items() if classes == {normal})
     defective = sorted(classes_of.keys() - set(pure))
-    val_share = val_fraction / (val_fraction + test_fraction)
+    of_normal = _by_name(pure, shares | {"train": 1 - val_fraction - test_fraction}, seed=seed)
+    _fill(of_normal, pure, [part for part in SPLITS if part == "train" or shares[part] > 0], seed=seed)
+    of_defective = _by_name(defective, shares, seed=seed)
+    needed = [part for part in reversed(SPLITS) if shares.get(part, 0) > 0]
+    for classes in sorted(set(classes_of.values()), key=sorted):
+        alike = [name for name in defective if classes_of[name] == classes]
+        if len(alike) >= len(needed):
+            _fill(of_defective, alike, needed, seed=seed)
+    _fill(of_defective, defective, needed, seed=seed)
     return {
-        **_split_normal(_shuffled(pure, generator), val_fraction=val_fraction, test_fraction=test_fraction),
-        **_split_defective(_by_class(_shuffled(defective, generator), classes_of), val_share=val_share),
+        name: Drawn(part, frozenset(among))
+        for parts, among in ((of_normal, {"train", *needed}), (of_defective, needed))
+        for name, part in parts.items()
     }
 
 
-def _shuffled(names: list[str], generator: np.random.Generator) -> list[str]:
-    return [names[position] for position in generator.permutation(len(names))]
+def _by_name(groups: Sequence[str], shares: Mapping[Split, float], *, seed: int) -> dict[str, Split]:
+    """The part of each group by its own number alone, which falls into one of the parts' shares of what there is."""
+    total = sum(shares.values())
+    part_of: dict[str, Split] = {}
+    for group in groups:
+        left = _number(seed, group) * total
+        for part, share in shares.items():
+            if share > 0:
+                part_of[group] = part  # the last one's, where rounding leaves a rest
+                if left < share:
+                    break
+            left -= share
+    return part_of
 
 
-def _by_class(names: list[str], classes_of: Mapping[str, frozenset[str]]) -> list[str]:
-    """Groups of one class side by side, else in the order given, for the sort is stable."""
-    return sorted(names, key=lambda name: sorted(classes_of[name]))
+def _fill(part_of: dict[str, Split], groups: Sequence[str], needed: Sequence[Split], *, seed: int) -> None:
+    """Give each part that has none of `groups` one of them, the first of `needed` first, as far as there are enough."""
+    needed = needed[: len(groups)]
+    for part in needed:
+        sizes = Counter(part_of[group] for group in groups)
+        if not sizes[part]:
+            spare = [group for group in groups if sizes[part_of[group]] > 1 or part_of[group] not in needed]
+            part_of[min(spare, key=lambda group: _number(seed, f"{part}\0{group}"))] = part
 
 
-def _split_normal(names: list[str], *, val_fraction: float, test_fraction: float) -> dict[str, Split]:
-    count = len(names)
-    num_val = _share(count, val_fraction, most=count - 1)
-    num_test = _share(count, test_fraction, most=count - 1 - num_val)
-    return {
-        name: "val" if place < num_val else "test" if place < num_val + num_test else "train"
-        for place, name in enumerate(names)
-    }
-
-
-def _split_defective(names: list[str], *, val_share: float) -> dict[str, Split]:
-    """Validation's groups spread evenly over the list, so that every class is shared in the same ratio."""
-    count = len(names)
-    num_val = count if val_share == 1 else _share(count, val_share, most=count - 1)
-    return {
-        name: "val" if (place + 1) * num_val // count > place * num_val // count else "test"
-        for place, name in enumerate(names)
-    }
-
-
-def _share(count: int, fraction: float, *, most: int) -> int:
-    """`fraction` of `count`, at least one where the fraction is above zero, at most `most`."""
-    wanted = max(1, round(count * fraction)) if fraction > 0 else 0
-    return max(0, min(wanted, most))
+def _number(seed: int, name: str) -> float:
+    """A number from 0 to below 1 that is always the same for a name, and as good as drawn."""
+    digest = hashlib.sha256(f"{seed}\0{name}".encode()).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48

@@ -90,6 +90,7 @@ def _has_features(path: Path) -> bool:
 
 def _verify(store: FeatureStore, settings: Settings, *, live: int, seed: int, sources: bool) -> Verification:
     request, why_not = _request(settings, needed=live > 0, wanted=sources)
+    request = None if request is None else request.as_held(store.index)
     digests = row_digests(store)  # first, so that what changes meanwhile counts as changed since
     checks = [*verify_store(store), _check_notes(store)]
     result: LiveResult | None = None

@@ -89,3 +89,43 @@ def test_a_store_that_recorded_the_whole_table_goes_on_while_that_is_unchanged(s
     StoreWriter(store).renew_sources("columns", former)
     with pytest.raises(FingerprintError, match=r"table\.csv has other bytes"):
         extract(settings)
+
+
+def drawn(settings: Settings, **given: object) -> Settings:
+    data = settings.data.model_copy(update={"split": None, "group": "split", **given})
+    return settings.model_copy(update={"data": data})
+
+
+def parts(settings: Settings) -> dict[str, str]:
+    index = FeatureStore.open(settings.cache.path).index
+    return dict(zip(index.keys.tolist(), index.splits.tolist(), strict=True))
+
+
+def test_drawn_splits_of_rows_that_a_store_holds_stay_and_a_new_row_joins_its_group(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (settings.data.root / "table.csv").write_text(TABLE.replace("scratch", "good"))
+    extract(drawn(settings))
+    before = parts(settings)
+    assert set(before.values()) == {"train", "val", "test"}
+    capsys.readouterr()
+    table = "".join(f"{n},g{n},good,1,2\n" for n in range(20)) + "e,train,good,1,2\n"
+    (settings.data.root / "table.csv").write_text(TABLE.replace("scratch", "good") + table)
+    assert extract(drawn(settings, split_seed=3)).num_tried == 21
+    after = parts(settings)
+    assert {key: after[key] for key in before} == before and after["e"] == before["a"] == before["b"]
+    assert "would be drawn into another part" in capsys.readouterr().err
+    assert extract(drawn(settings, split_seed=4), relabel=True).num_tried == 0
+    assert parts(settings) == after
+
+
+def test_a_row_that_the_draw_keeps_out_of_train_leaves_it_only_with_relabel(settings: Settings) -> None:
+    (settings.data.root / "table.csv").write_text(TABLE.replace("scratch", "good"))
+    extract(drawn(settings))
+    key = next(key for key, part in parts(settings).items() if part == "train")
+    line = next(line for line in TABLE.splitlines() if line.startswith(f"{key},")).replace("scratch", "good")
+    rewrite(settings, line, line.replace("good", "scratch"))
+    with pytest.raises(FingerprintError, match="--relabel"):
+        extract(drawn(settings))
+    extract(drawn(settings), relabel=True)
+    assert parts(settings)[key] in ("val", "test")

@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-
 from ....errors import NotFoundError, SourceError
 from ....progress import say
 from ..classes import ClassSource
-from ..group_split import check_fractions, split_groups
+from ..group_split import Drawn, check_fractions, split_groups
 from ..listing import composed
-from ..source import Sample, SeriesFormat, Split
+from ..source import Sample, SeriesFormat
 from .classes import CLASS_NAMES, GOOD, GOOD_CODE, class_code_of
 from .run_folder import RECORDING_SUFFIXES, WELDING_MACHINE, collect_run
 
@@ -35,7 +33,7 @@ class FolderSource(ClassSource):
     """One sample a run, in the order of keys: found by their names, which also give the class; splits by session.
 
     The session of a run is the folder that holds it, by its path below good_weld/ or defect_data_weld/: a session
-    that has welds in both is one session and never in train. `split_seed` fixes the draw for a given set of sessions.
+    that has welds in both is one session and never in train. `split_seed` and its name fix what is drawn for a session.
     Welds have no attributes: without a manifest their settings are not known.
     """
 
@@ -52,8 +50,8 @@ class FolderSource(ClassSource):
     def list_samples(self) -> Sequence[Sample]:
         check_fractions(self.val_fraction, self.test_fraction)
         runs = sorted(self._find_runs(), key=lambda run: run.key)
-        splits = self._split(runs)
-        return [self._sample(run, split=splits[run.session]) for run in runs]
+        drawn = self._draw(runs)
+        return [self._sample(run, drawn[run.session]) for run in runs]
 
     def _find_runs(self) -> Iterator[_Run]:
         tops = [self.root / name for name in (GOOD_FOLDER, DEFECT_FOLDER) if (self.root / name).is_dir()]
@@ -70,29 +68,30 @@ class FolderSource(ClassSource):
                 class_name=_class_name(folder, good=top == GOOD_FOLDER),
             )
 
-    def _split(self, runs: Sequence[_Run]) -> dict[str, Split]:
+    def _draw(self, runs: Sequence[_Run]) -> dict[str, Drawn]:
         classes: dict[str, set[str]] = {}
         for run in runs:
             classes.setdefault(run.session, set()).add(run.class_name)
-        splits = split_groups(
+        drawn = split_groups(
             {session: frozenset(found) for session, found in classes.items()},
             normal=GOOD,
             val_fraction=self.val_fraction,
             test_fraction=self.test_fraction,
-            generator=np.random.default_rng(self.split_seed),
+            seed=self.split_seed,
         )
-        if "train" not in splits.values():
+        if not any(each.part == "train" for each in drawn.values()):
             raise SourceError(
                 f"{self.root / GOOD_FOLDER} has no session of good welds alone, and train needs one; "
                 "expected folders such as good_weld/SESSION/MM-DD-YY-NNNN-00."
             )
-        return splits
+        return drawn
 
-    def _sample(self, run: _Run, *, split: Split) -> Sample:
+    def _sample(self, run: _Run, drawn: Drawn) -> Sample:
         found = collect_run(self.root, key=run.key)
         return Sample(
             key=run.key,
-            split=split,
+            split=drawn.part,
+            drawn_from=drawn.parts,
             group=run.session,
             files=found.files,
             targets={"label": int(run.class_name != GOOD), "class": run.class_name},
