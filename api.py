@@ -42,6 +42,7 @@ from .extract.pipeline import extract as fill_store
 from .extract.verification.verify import verify as verify_store
 from .settings import Settings
 from .train.combination import parse_weighting
+from .train.fit import require_read
 from .train.runs.catalogue import list_runs
 from .train.runs.names import find_run
 from .train.runs.trained_run import TrainedRun
@@ -89,13 +90,16 @@ def load_settings(
     `folder`.
 
     Raises:
-        SettingsError: if a name is unknown or a value out of range.
+        SettingsError: if a name is unknown or a value out of range, or the recipe does not read what `changes` says
+            of training.
         NotFoundError: if `config` is neither a preset nor a file.
     """
     here = Path(folder)
     layer = Layer.of_keys(_plain(changes), origin="changes", folder=here.absolute())
     named = None if config is None else os.fspath(config)
-    return settings_files.load_settings(named, layers=[layer], folder=here)
+    settings = settings_files.load_settings(named, layers=[layer], folder=here)
+    require_read(settings, layer.keys)
+    return settings
 
 
 def plan(

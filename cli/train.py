@@ -26,10 +26,13 @@ def train(
     Keeps the epoch that validates best, raw and averaged (EMA) weights both, in `runs/<name>`; see it with
     `weldcache eval`.
     """
+    from ..configs.layers import override_layer
     from ..evaluate.pipeline import train_and_calibrate
     from ..settings import load_settings
+    from ..train.fit import require_read
     from ..train.pipeline import describe_run
 
     resolved = load_settings(config, overrides=overrides(settings, cache_path=cache))
+    require_read(resolved, override_layer(settings or []).keys)
     trained = train_and_calibrate(resolved, run_name=run, overwrite=overwrite, command=command_line())
     typer.echo(describe_run(trained))

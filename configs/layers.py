@@ -1,7 +1,7 @@
 """Settings as somebody wrote them, laid over what others wrote: names checked, paths made absolute, faults in words."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,6 +32,11 @@ class Layer:
     origin: str
     values: dict[str, Any]
     folder: Path | None = None
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The dotted names of all that it says; within a value that is a mapping, of what stands there."""
+        return tuple(_leaves(self.values))
 
     @staticmethod
     def of_keys(settings: Mapping[str, Any], *, origin: str, folder: Path) -> "Layer":
@@ -219,6 +224,14 @@ def _first_key(key: str, value: Any) -> str:
         name, value = next(iter(value.items()))
         key = f"{key}.{name}"
     return key
+
+
+def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for name, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
 
 
 def _first_leaf(value: Any) -> Any:

@@ -6,15 +6,17 @@ same command begins anew. What was fitted stands where other runs keep their ave
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 import torch
 from torch import nn
 
+from ..errors import SettingsError
 from ..progress import Progress
 from ..settings import Settings
+from ..wording import listed
 from .data.batches import BatchSource, batches_in_order
 from .loggers.logger import LoggedRun, open_loggers
 from .randomness import Purpose, derived_generator
@@ -23,14 +25,46 @@ from .runs.checkpoint import AVERAGED, module_tensors
 from .runs.checkpointer import best_checkpoint, write_finished
 from .runs.folder import RunFolder
 from .runs.start import RunStart
-from .state import Best
+from .settings import RECIPES
+from .state import OF_GRADIENT, Best
 from .tasks import monitor_of
 from .types import Batch
 from .validation import Validate
 
 FITTED: Final = "fitted"  # why a training is over that has no epochs
 
+_OF_GRADIENT = {f"train.{name}" for name in OF_GRADIENT | {"checkpoint_seconds"}}
 _ROWS_AT_ONCE = 64  # whatever the batch size, so that neither it nor the way of loading changes what is drawn
+
+
+def unread(settings: Settings, asked: Collection[str]) -> list[str]:
+    """Which of these settings, given by their dotted names, are for learning by gradient, and the recipe is fitted.
+
+    Raises:
+        SettingsError: if the recipe cannot be imported.
+    """
+    found = [key for key in dict.fromkeys(asked) if key in _OF_GRADIENT]
+    if not found:
+        return []
+    code = RECIPES.code(settings.recipe.name)
+    return found if isinstance(code, type) and issubclass(code, Fitted) else []
+
+
+def require_read(settings: Settings, asked: Collection[str]) -> None:
+    """Refuse what was asked for, by dotted names, and is read nowhere.
+
+    What a preset or a file says is not asked for: it is written for whatever recipe is chosen, and `weldcache config
+    show` writes all there is.
+
+    Raises:
+        SettingsError: the message names all of it.
+    """
+    if found := unread(settings, asked):
+        raise SettingsError(
+            f"The recipe {settings.recipe.name} does not read {listed(found, last='or')}: it is fitted, "
+            "without a gradient, epochs or checkpoints. Leave that out, or choose a recipe that learns by gradient "
+            "with --set recipe.name=..."
+        )
 
 
 def fit(recipe: Fitted, model: nn.Module, samples: BatchSource, *, seed: int, title: str, noun: str) -> None:

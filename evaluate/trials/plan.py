@@ -15,11 +15,13 @@ import numpy as np
 from ...atomic import remove_partial, write_text
 from ...cache.store import FeatureStore
 from ...configs.device import resolve_device
+from ...configs.layers import override_layer
 from ...errors import OutputExistsError, SettingsError, WeldcacheError
 from ...progress import say
 from ...settings import Settings
 from ...train.data.features import Rows
 from ...train.data.resident import FeaturePool, fits_memory
+from ...train.fit import require_read, unread
 from ...train.runs.folder import RunFolder
 from ...train.types import Needs
 from ...wording import format_size, homes_hidden, shortened
@@ -68,8 +70,8 @@ def plan_trials(
     Nothing is written. In that order an interrupted list has figures of every variant early.
 
     Raises:
-        SettingsError: if a setting is unknown or out of range, if variants differ in what they have to share, or if
-            two would be one folder.
+        SettingsError: if a setting is unknown, out of range or not read by the recipe that it is said of, if variants
+            differ in what they have to share, or if two would be one folder.
         OutputExistsError: if the list's folder is a run.
     """
     if any(text.startswith("train.seed=") for text in overrides):
@@ -82,6 +84,7 @@ def plan_trials(
     resolved = {name: variants.resolve(name, overrides=overrides) for name in names}
     for name, settings in resolved.items():
         _require_shared(settings, shared, where=f"{variants.origin}, variant {name!r}")
+    _require_read(variants, resolved, overrides=override_layer(overrides).keys)
     trials = [
         _trial(name, seed, settings, path=folder / f"{names[name]}-seed{seed}")
         for seed in seeds
@@ -128,6 +131,16 @@ def _require_shared(settings: Settings, shared: Settings, *, where: str) -> None
                 f"{where}: {key} is {mine}, and {theirs} for the list; all variants share it. Set it for all, in the "
                 f"list's own `set` or with --set {key}=..."
             )
+
+
+def _require_read(variants: VariantList, resolved: Mapping[str, Settings], *, overrides: Sequence[str]) -> None:
+    """What is said of all variants has to be read by one of them; what is said of one, by that one."""
+    of_all = [key for key in (*variants.settings, *overrides) if all(unread(each, [key]) for each in resolved.values())]
+    for name, settings in resolved.items():
+        try:
+            require_read(settings, (*of_all, *variants.variants[name].settings))
+        except SettingsError as error:
+            raise SettingsError(f"{variants.origin}, variant {name!r}: {error}") from None
 
 
 def _trial(variant: str, seed: int, settings: Settings, *, path: Path) -> Trial:

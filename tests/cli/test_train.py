@@ -41,6 +41,14 @@ def test_a_split_that_was_not_extracted_is_named_with_its_command(
     assert not (synthetic / "runs").exists()
 
 
+def test_what_a_fitted_recipe_does_not_read_is_refused_where_it_was_asked_for(weldcache: Run, extracted: Path) -> None:
+    fitted = ("--set", "recipe.name=nearest", "--set", "recipe.array=sensor/values")
+    outcome = weldcache("train", *fitted, "--set", "train.lr=1e-3", "--set", "train.epochs=3", folder=extracted)
+    assert outcome.code == 2 and "Traceback" not in outcome.err
+    assert all(name in outcome.err for name in ("nearest", "train.lr", "train.epochs"))
+    assert not (extracted / "runs").exists()
+
+
 @pytest.mark.parametrize(
     ("setting", "said"),
     [

@@ -16,6 +16,7 @@ from weldcache.train import fit as fitting
 from weldcache.train.data.features import FeatureReader
 from weldcache.train.data.resident import FeaturePool
 from weldcache.train.data.streamed import StreamedFeatures
+from weldcache.train.fit import require_read
 from weldcache.train.fusion import describe_fusion, fuse
 from weldcache.train.pipeline import TrainingSummary, describe_run, train
 from weldcache.train.recipes import gaussian
@@ -155,6 +156,17 @@ def test_what_only_gradient_training_reads_decides_nothing(toy_settings: MakeSet
     tensors, same = (read_checkpoint(each.run.best_path).tensors for each in (one, other))
     assert tensors.keys() == same.keys() and all(torch.equal(tensors[name], same[name]) for name in tensors)
     assert one.best.value == other.best.value
+
+
+def test_what_is_asked_for_and_not_read_is_refused(toy_settings: MakeSettings) -> None:
+    fitted, trained = toy_settings(recipe="gaussian"), toy_settings(recipe="causal_film")
+    asked = ["recipe.array", "train.seed", "train.split", *(f"train.{name}" for name in OF_GRADIENT)]
+    with pytest.raises(SettingsError) as refused:
+        require_read(fitted, [*asked, "train.checkpoint_seconds"])
+    assert all(f"train.{name}" in str(refused.value) for name in (*OF_GRADIENT, "checkpoint_seconds"))
+    assert "gaussian" in str(refused.value) and "train.seed" not in str(refused.value)
+    require_read(trained, asked)
+    require_read(fitted, asked[:3])
 
 
 def test_its_best_figure_is_the_monitors(toy_settings: MakeSettings) -> None:

@@ -62,6 +62,19 @@ def test_what_variants_have_to_share_is_not_theirs_to_set(key: str, value: str, 
     plan_trials(write_list({"a": {}, "b": {}}, set={key: value}), overrides=[], seeds=[0])
 
 
+def test_what_a_variant_does_not_read_is_not_for_it_to_set(write_list: WriteList) -> None:
+    fitted = {"recipe.name": "gaussian"}
+    with pytest.raises(SettingsError, match=r"variant 'b': .*gaussian .*train\.lr"):
+        plan_trials(write_list({"a": {}, "b": {"set": {**fitted, "train.lr": 0.1}}}), overrides=[], seeds=[0])
+    plan_trials(
+        write_list({"a": {}, "b": {"set": fitted}}, set={"train.lr": 0.1}), overrides=["train.epochs=3"], seeds=[0]
+    )
+    for told in ({"set": {**fitted, "train.lr": 0.1}}, {"set": fitted, "overrides": ["train.lr=0.1"]}):
+        overrides = told.pop("overrides", [])
+        with pytest.raises(SettingsError, match=r"gaussian .*train\.lr"):
+            plan_trials(write_list({"a": {}, "b": {}}, **told), overrides=overrides, seeds=[0])
+
+
 def test_a_seed_is_not_a_setting_of_a_list(write_list: WriteList) -> None:
     with pytest.raises(SettingsError, match="--seeds 0,1,2"):
         plan_trials(write_list({"a": {}}), overrides=["train.seed=3"], seeds=[0])
