@@ -154,8 +154,12 @@ class Scored:
 
 
 def load_models(run: TrainedRun, *, store: FeatureStore, device: torch.device) -> Models:
-    """The model of a run's best epoch with each of the weights that it has; raises what `TrainedRun.model` raises."""
-    return {weights: run.model(weights, store=store, device=device) for weights in run.weights}
+    """The model of a run's best epoch with each of the weights that it has, to score `store`.
+
+    Raises what `TrainedRun.require_same_features` and `TrainedRun.model` raise.
+    """
+    run.require_same_features(store)
+    return {weights: run.model(weights, device=device, shapes=run.shapes(store)) for weights in run.weights}
 
 
 def score_split(

@@ -21,7 +21,7 @@ from ..progress import say
 from ..settings import Settings
 from ..wording import count_of, format_seconds
 from .combination import Combination, Labels, Weighting, combine, require_convex
-from .data.features import FeatureReader, Rows, require_features, targets_of
+from .data.features import FeatureReader, Rows, require_features, shapes_for, targets_of
 from .data.samples import ChosenSamples, choose_samples
 from .data.streamed import StreamedFeatures
 from .recipes.late_fusion import LateFusion, LateFusionRecipe, LateFusionSettings
@@ -89,8 +89,12 @@ def fuse(
     targets = {name: target[samples.validation] for name, target in targets_of(store).items()}
     labels = targets["label"]
     device = resolve_device(settings.train.device, setting="train.device")
+    for member in runs.values():
+        member.require_same_features(store)
     models: dict[Weights, LateFusion] = {
-        weights: LateFusion(member.model(weights, store=store, device=device) for member in runs.values())
+        weights: LateFusion(
+            member.model(weights, device=device, shapes=member.shapes(store)) for member in runs.values()
+        )
         .to(device)
         .eval()
         for weights in weights_of(recipe)
@@ -99,6 +103,7 @@ def fuse(
         recipe,
         name=settings.recipe.name,
         model=models["averaged"],
+        shapes=shapes_for(store, recipe),
         store=store,
         samples=samples,
         task=settings.train.task,

@@ -99,13 +99,15 @@ def train(
     store = FeatureStore.open(settings.cache.path, split=split) if pool is None else pool.store.divided_by(split)
     require_features(store, recipe)
     samples = choose_samples(store, recipe, task=task, monitor=monitor)
+    shapes = shapes_for(store, recipe)
     # Built on the CPU, so that a seed gives the same weights on every device.
     with seeded_global_rng(derived_seed(settings.train.seed, Purpose.WEIGHTS), device=torch.device("cpu")):
-        model = recipe.build(shapes_for(store, recipe))
+        model = recipe.build(shapes)
     manifest = make_manifest(
         recipe,
         name=name,
         model=model,
+        shapes=shapes,
         store=store,
         samples=samples,
         task=settings.train.task,

@@ -67,7 +67,7 @@ def test_it_scores_like_any_other_and_has_no_weights_before_averaging(toy_settin
     summary = run(toy_settings(recipe="nearest"))
     trained, store = load_run(summary.run.path), FeatureStore.open(toy_settings().cache.path)
     assert trained.weights == ("averaged",)
-    models = {kind: trained.model(kind, store=store, device=CPU) for kind in ("averaged", "raw")}
+    models = {kind: trained.model(kind, device=CPU) for kind in ("averaged", "raw")}
     rows = np.flatnonzero(store.index.splits == "val")
     samples = StreamedFeatures(FeatureReader(store, trained.recipe.needs().features), rows, CPU)
     scores = score_rows(trained.recipe, models, samples, batch_size=8, precision="bfloat16")

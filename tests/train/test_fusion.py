@@ -137,7 +137,7 @@ def fused(
 
 def scores_of(run: TrainedRun, store: FeatureStore, rows: np.ndarray) -> dict[str, np.ndarray]:
     """By averaged and by raw weights."""
-    models = {weights: run.model(weights, store=store, device=torch.device("cpu")) for weights in WEIGHTS}
+    models = {weights: run.model(weights, device=torch.device("cpu")) for weights in WEIGHTS}
     source = StreamedFeatures(FeatureReader(store, run.recipe.needs().features), rows, torch.device("cpu"))
     return score_rows(run.recipe, models, source, batch_size=8, precision="float32")
 
@@ -236,7 +236,7 @@ def test_what_validation_recorded_comes_out_again(project: Path) -> None:
         batch_size=8,
         precision="float32",
     )
-    result = validator(run.model("averaged", store=store, device=torch.device("cpu")))
+    result = validator(run.model("averaged", device=torch.device("cpu")))
     assert dict(result.figures) == {name: run.metrics[0][name] for name in ("val_loss", "val_auroc")}
     # The validation loss of a fusion is the members', weighted like their scores.
     losses = [
@@ -253,7 +253,7 @@ def test_members_are_scored_in_the_arithmetic_that_they_were_trained_in(project:
     store, normals = FeatureStore.open(project / "toy.zarr"), np.arange(24, 36)
     for name, told in run.manifest["fusion"]["scores"].items():
         member = load_run(project / "runs" / name)
-        model = {"averaged": member.model("averaged", store=store, device=torch.device("cpu"))}
+        model = {"averaged": member.model("averaged", device=torch.device("cpu"))}
         source = StreamedFeatures(FeatureReader(store, member.recipe.needs().features), normals, torch.device("cpu"))
         scores = score_rows(member.recipe, model, source, batch_size=8, precision=member.precision)["averaged"]
         assert told["averaged"]["mean"] == pytest.approx(scores.astype(np.float64).mean(), rel=1e-6)

@@ -37,7 +37,7 @@ def run(settings: Settings, *, name: str | None = None, overwrite: bool = False)
 
 
 def scores(trained: TrainedRun, store: FeatureStore, rows: np.ndarray, *, batch_size: int = 8) -> dict[str, np.ndarray]:
-    models = {kind: trained.model(kind, store=store, device=CPU) for kind in ("averaged", "raw")}
+    models = {kind: trained.model(kind, device=CPU) for kind in ("averaged", "raw")}
     samples = StreamedFeatures(FeatureReader(store, trained.recipe.needs().features), rows, CPU)
     return score_rows(trained.recipe, models, samples, batch_size=batch_size, precision="float32")
 
@@ -163,10 +163,10 @@ def test_scores_do_not_depend_on_the_batch_size(finished: TrainingSummary, toy_s
     assert scores(trained, store, rows[:0])["averaged"].shape == (0,)
 
 
-def test_reading_a_run_draws_no_random_numbers(finished: TrainingSummary, toy_store_path: Path) -> None:
-    trained, store = load_run(finished.run.path), FeatureStore.open(toy_store_path)
+def test_reading_a_run_draws_no_random_numbers(finished: TrainingSummary) -> None:
+    trained = load_run(finished.run.path)
     before = torch.get_rng_state()
-    trained.model("raw", store=store, device=CPU)
+    trained.model("raw", device=CPU)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -178,7 +178,7 @@ def test_a_store_of_other_features_is_refused_with_the_differences(
     with pytest.raises(
         FingerprintError, match=r"text/prompt\.made_by\.backbone\.model: toy in the run, another in the cache"
     ):
-        trained.model("averaged", store=toy_store, device=CPU)
+        trained.require_same_features(toy_store)
 
 
 def test_what_the_store_gains_later_does_not_matter_to_a_run(
@@ -210,12 +210,12 @@ def test_other_weights_under_the_same_name_do_matter(toy_settings: MakeSettings,
         toy_store.replace_feature_set(FeatureSetSpec("image/block_6", arrays, {**made_by, "backbone": backbone}))
         trained = load_run(summary.run.path)
         if not refused:
-            trained.model("averaged", store=toy_store, device=CPU)
+            trained.require_same_features(toy_store)
             continue
         with pytest.raises(
             FingerprintError, match=r"block_6\.made_by\.backbone\.weights: 0123 in the run, 4567 in the"
         ):
-            trained.model("averaged", store=toy_store, device=CPU)
+            trained.require_same_features(toy_store)
 
 
 @pytest.mark.parametrize("used_is_random", [True, False])
@@ -232,6 +232,7 @@ def test_random_backbones_count_where_they_are_used(
         make_recipe(toy_settings().recipe),
         name="causal_film",
         model=torch.nn.Linear(1, 1),
+        shapes={},
         store=toy_store,
         samples=ChosenSamples(nobody, nobody, 0, {}, {}, {}, {}, frozenset(), {}),
         task="anomaly",

@@ -38,7 +38,7 @@ def trained(
 
 def scores_of(trained: TrainedRun, store: FeatureStore, *, without: Sequence[str] = ()) -> np.ndarray:
     samples = StreamedFeatures(FeatureReader(store, trained.recipe.needs().features), VALIDATION, CPU)
-    model = trained.model("averaged", store=store, device=CPU)
+    model = trained.model("averaged", device=CPU)
     encodings = [
         encode(trained.recipe, model, batch, precision="float32", without=without)
         for batch in passes(samples, batch_size=8)
@@ -61,7 +61,7 @@ def test_a_hidden_modality_is_one_that_no_row_has(trained: TrainedRun, toy_store
 def test_validation_sees_what_scoring_sees(trained: TrainedRun, toy_store: FeatureStore) -> None:
     recipe: Trained = trained.recipe
     samples = load_resident(FeatureReader(toy_store, recipe.needs().features, ["label"]), VALIDATION, device=CPU)
-    model: nn.Module = trained.model("averaged", store=toy_store, device=CPU)
+    model: nn.Module = trained.model("averaged", device=CPU)
     labels = toy_store.index.labels[VALIDATION]
     judging = {"task": AnomalyTask(), "targets": {"label": labels}}
     found = Validator(recipe, samples, **judging, batch_size=8, precision="float32")(model)

@@ -3,9 +3,9 @@
 Weights as the optimiser left them are called `raw/<name>`, their moving average `averaged/<name>`. A checksum over all
 of it is in the file too: safetensors has none, and a weight that lost a bit would score without a word.
 
-What a checkpoint belongs to, its origin, is held against the run's folder and the cache before it is used: the files of
-a run can be exchanged or edited one by one, and weights score features that they were not trained on without a word.
-So a checkpoint trusts no file beside it.
+What a checkpoint belongs to, its origin, is held against the run's folder before it is used, and the folder against the
+cache: the files of a run can be exchanged or edited one by one, and weights score features that they were not trained
+on without a word. So a checkpoint trusts no file beside it.
 """
 
 import json
@@ -25,7 +25,6 @@ from typing_extensions import TypedDict
 
 from ...atomic import replaced_file
 from ...cache.provenance import differences, differences_told
-from ...cache.store import FeatureStore
 from ...documents import Json, faults_told, parse_json
 from ...errors import FingerprintError, NotFoundError, TrainingError
 from ...settings import Settings, settings_from_record
@@ -229,33 +228,15 @@ def read_run_checkpoint(path: Path, *, run: RunFolder) -> Checkpoint:
     checkpoint = read_checkpoint(path)
     typed(checkpoint.origin, _Origin, path=path)
     found = differences(_comparable(checkpoint.origin, path=path), _comparable(origin_of(run), path=path))
+    told = differences_told(found, mine="in the checkpoint", theirs="in the folder")
     if found:
         raise FingerprintError(
             f"{path} was not made by the run that its folder describes:\n"
-            f"{_lines(found, mine='in the checkpoint', theirs='in the folder')}\n"
+            f"{lined_up(told, most=_SHOWN)}\n"
             f"The checkpoint, {run.config_path.name} or {run.manifest_path.name} was exchanged or edited: restore it, "
             "or train again with --overwrite."
         )
     return checkpoint
-
-
-def require_same_features(checkpoint: Checkpoint, store: FeatureStore, *, path: Path) -> None:
-    """Refuse a store whose features are not those that a checkpoint was trained on.
-
-    What the store holds beyond them does not matter.
-
-    Raises:
-        FingerprintError: the message names each difference.
-    """
-    trained_on = checkpoint.origin["cache"]
-    used = [name for entries in trained_on.values() for name in entries]
-    found = differences(trained_on, store.manifest_of(used))
-    if found:
-        raise FingerprintError(
-            f"{path} was trained on other features than {store.path} holds:\n"
-            f"{_lines(found, mine='in the run', theirs='in the cache')}\n"
-            "Use the cache that it was trained on, or train again."
-        )
 
 
 def _comparable(origin: Mapping[str, Any], *, path: Path) -> Json:
@@ -267,7 +248,3 @@ def _comparable(origin: Mapping[str, Any], *, path: Path) -> Json:
         raise TrainingError(
             f"{path} is of a version with other settings ({faults_told(error)}); train again."
         ) from None
-
-
-def _lines(found: list[tuple[str, Json, Json]], *, mine: str, theirs: str) -> str:
-    return lined_up(differences_told(found, mine=mine, theirs=theirs), most=_SHOWN)

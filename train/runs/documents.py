@@ -14,6 +14,7 @@ from typing import Annotated, Any, NotRequired, TypeVar, cast
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
+from ...cache.nodes import MOST_ROWS
 from ...configs.section import with_paths
 from ...documents import (
     faults_told,
@@ -39,6 +40,7 @@ Figure = Annotated[int, Field(ge=-_LARGEST, le=_LARGEST)] | float
 Figures = dict[Annotated[str, StringConstraints(pattern=r"^[\w./+-]+$", max_length=500)], Figure | None]
 Line = Annotated[str, StringConstraints(max_length=10_000)]
 PlainName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=255)]
+Shape = Annotated[list[Annotated[int, Field(ge=0, le=MOST_ROWS)]], Field(max_length=9)]  # as an array of a store has
 
 Document = TypeVar("Document")
 
@@ -101,6 +103,7 @@ class Manifest(TypedDict):
     split: NotRequired[SplitTold]
     untrained: NotRequired[list[Line]]
     classes: NotRequired[dict[Line, list[Line]]]  # in the order of their codes, by the target that was learned from
+    shapes: NotRequired[dict[Line, Shape]]  # what the module is built from; former versions did not tell
     caveats: NotRequired[list[str]]
     config_sha256: NotRequired[str]
     checksum: NotRequired[str]

@@ -23,6 +23,7 @@ from ...wording import lined_up
 from ..data.features import classes_of
 from ..data.samples import ChosenSamples
 from ..recipes.recipe import Recipe
+from ..types import Shapes
 from .checkpoint import deciding_settings
 from .documents import shareable
 from .folder import RunFolder
@@ -162,6 +163,7 @@ def make_manifest(
     *,
     name: str,
     model: nn.Module,
+    shapes: Shapes,
     store: FeatureStore,
     samples: ChosenSamples,
     task: str,
@@ -172,7 +174,8 @@ def make_manifest(
 
     `samples` names every row by its key, so that evaluation can hold against them what it scores. `cache` is what the
     store's manifest says of the features that the recipe uses, and `fingerprint` is over that alone: what is added to
-    the store later changes neither. `classes` are what the outputs of a recipe that learns some stand for.
+    the store later changes neither. `shapes` are those that `model` was built from, so that scoring needs no store.
+    `classes` are what the outputs of a recipe that learns some stand for.
     """
     used = recipe.needs().names
     labelled = {}
@@ -207,6 +210,7 @@ def make_manifest(
         },
         "untrained": sorted(samples.untrained),
         **({"classes": classes} if classes else {}),
+        "shapes": {name: list(shape) for name, shape in shapes.items()},
         "samples": {
             "train": store.index.keys[samples.train].tolist(),
             "validation": store.index.keys[samples.validation].tolist(),

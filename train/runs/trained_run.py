@@ -9,17 +9,19 @@ import numpy as np
 import torch
 from torch import nn
 
+from ...cache.provenance import differences, differences_told
 from ...cache.splits import OFFICIAL
 from ...cache.store import FeatureStore
 from ...errors import FingerprintError, NotFoundError, TrainingError
 from ...settings import Settings
-from ...wording import count_of, listed
+from ...wording import count_of, lined_up, listed
 from ..data.features import Rows, classes_of, shapes_for
 from ..recipes.recipe import Measured, Recipe, make_recipe
 from ..settings import Precision
 from ..state import Best
 from ..tasks import Task, make_task
-from .checkpoint import load_module, read_run_checkpoint, require_same_features
+from ..types import Shapes
+from .checkpoint import load_module, read_run_checkpoint
 from .checkpointer import best_of
 from .documents import Manifest
 from .folder import RunFolder
@@ -27,6 +29,8 @@ from .log import MetricRow
 
 Weights = Literal["averaged", "raw"]
 WEIGHTS: tuple[Weights, ...] = ("averaged", "raw")
+
+_SHOWN = 10  # differences in a message
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +87,24 @@ class TrainedRun:
             )
         return divided
 
+    def require_same_features(self, store: FeatureStore) -> None:
+        """Refuse a store whose features are not those that it was trained on; what else is there does not matter.
+
+        Raises:
+            FingerprintError: the message names each difference.
+        """
+        trained_on = self.manifest["cache"]
+        used = [name for entries in trained_on.values() for name in entries]
+        found = differences_told(
+            differences(trained_on, store.manifest_of(used)), mine="in the run", theirs="in the cache"
+        )
+        if found:
+            raise FingerprintError(
+                f"{self.folder.path} was trained on other features than {store.path} holds:\n"
+                f"{lined_up(found, most=_SHOWN)}\n"
+                "Use the cache that it was trained on, or train again."
+            )
+
     def require_same_classes(self, store: FeatureStore) -> None:
         """Refuse a store whose classes are not those that the run learned, in their order; outputs have no names.
 
@@ -123,20 +145,37 @@ class TrainedRun:
         path = self.folder.best_path
         return best_of(read_run_checkpoint(path, run=self.folder), path=path)
 
-    def model(self, weights: Weights, *, store: FeatureStore, device: torch.device) -> nn.Module:
+    def shapes(self, store: FeatureStore | None = None) -> Shapes:
+        """What its module is built from. A run of a former version does not tell, and takes it from a store of the
+        same features.
+
+        Raises:
+            NotFoundError: if neither tells.
+        """
+        if "shapes" in self.manifest:
+            return {name: tuple(shape) for name, shape in self.manifest["shapes"].items()}
+        if store is None:
+            raise NotFoundError(
+                f"{self.folder.path} is of a version that did not keep the shapes of its features: its model takes the "
+                "cache that it was trained on, or train again."
+            )
+        return shapes_for(store, self.recipe)
+
+    def model(self, weights: Weights, *, device: torch.device, shapes: Shapes | None = None) -> nn.Module:
         """The model of the best epoch in evaluation mode: with `averaged` weights, which validation chose and the run
         ships, or `raw`, as the optimiser left them, which are the same where it was fitted.
 
+        It is built from `shapes`, or else from its own. Who scores a store asks `require_same_features` first.
+
         Raises:
-            FingerprintError: if what the recipe uses of `store` is not what it was trained on; names each difference.
-            NotFoundError: if the run was interrupted before its first checkpoint.
+            FingerprintError: if the checkpoint is of another run.
+            NotFoundError: if the run does not tell its shapes, or was interrupted before its first checkpoint.
             TrainingError: if the checkpoint is damaged or does not fit.
         """
         path = self.folder.best_path
         checkpoint = read_run_checkpoint(path, run=self.folder)
-        require_same_features(checkpoint, store, path=path)
         with torch.random.fork_rng(devices=[]):  # its initial weights are replaced, so the caller's draws are spared
-            model = self.recipe.build(shapes_for(store, self.recipe))
+            model = self.recipe.build(self.shapes() if shapes is None else shapes)
         load_module(model, checkpoint, prefix=weights if weights in self.weights else "averaged", path=path)
         return model.to(device).eval()
 

@@ -28,7 +28,6 @@ from weldcache.train.runs.checkpoint import (
     module_tensors,
     read_checkpoint,
     read_run_checkpoint,
-    require_same_features,
     write_checkpoint,
 )
 from weldcache.train.runs.documents import sealed_manifest, shareable
@@ -351,30 +350,31 @@ def test_a_checkpoint_that_says_nothing_of_itself_is_refused(run: RunFolder) -> 
         read_run_checkpoint(run.best_path, run=run)
 
 
-def test_a_checkpoint_refuses_other_features_by_itself(run: RunFolder, toy_store: FeatureStore) -> None:
-    checkpoint = read_run_checkpoint(run.best_path, run=run)
-    require_same_features(checkpoint, toy_store, path=run.best_path)
+def test_a_run_refuses_other_features_by_itself(run: RunFolder, toy_store: FeatureStore) -> None:
+    trained = load_run(run.path)
+    trained.require_same_features(toy_store)
     other_text(toy_store)
     with pytest.raises(
         FingerprintError, match=r"text/prompt\.made_by\.backbone\.model: toy in the run, another in the cache"
     ):
-        require_same_features(checkpoint, toy_store, path=run.best_path)
+        trained.require_same_features(toy_store)
 
 
 def test_a_model_is_not_loaded_for_other_features_even_if_the_manifest_says_so(
     run: RunFolder, toy_store: FeatureStore
 ) -> None:
     trained, before = load_run(run.path), run.manifest()
-    trained.model("averaged", store=toy_store, device=CPU)
+    trained.model("averaged", device=CPU)
+    trained.require_same_features(toy_store)
     other_text(toy_store)
     used = [*before["cache"]["features"], *before["cache"]["constants"]]
     swapped = {"cache": toy_store.manifest_of(used), "fingerprint": toy_store.fingerprint_of(used)}
     forge(run, **swapped)
     with pytest.raises(FingerprintError, match="toy in the checkpoint, another in the folder"):
-        load_run(run.path).model("averaged", store=toy_store, device=CPU)
+        load_run(run.path).model("averaged", device=CPU)
     forge(run, **before)
     with pytest.raises(FingerprintError, match="toy in the run, another in the cache"):
-        load_run(run.path).model("averaged", store=toy_store, device=CPU)
+        load_run(run.path).require_same_features(toy_store)
 
 
 def test_a_run_does_not_go_on_with_other_features_even_if_its_manifest_says_so(
