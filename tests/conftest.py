@@ -1,4 +1,8 @@
-"""One tiny data set, one extracted store and one trained run for all workers, and the command line to try on them."""
+"""One tiny data set, one extracted store and one trained run for all workers, and the command line to try on them.
+
+What is slow to import, torch and transformers above all, is imported by the fixture that uses it: the process that hands
+the tests out to the workers reads this file first, and needs none of it.
+"""
 
 import contextlib
 import csv
@@ -14,15 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
 from weldcache.cli.main import run
-from weldcache.extract.backbones.random_backbone import demo_backbone_folder
-from weldcache.extract.sources.welds.synth.pipeline import generate
-from weldcache.extract.sources.welds.synth.plan import plan_for_size
-from weldcache.tests.toy import undraw
 
 # How long an example takes says something of the machine alone; the same commit is tried on the same examples.
 settings.register_profile("any machine", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -57,6 +56,8 @@ def linked_copy(project: Path, folder: Path) -> Path:
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> Iterator[None]:
     """A second thread gains nothing on models this small and, on a busy machine, costs minutes; children too."""
+    import torch
+
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     gc.freeze()  # what is imported by now stays, and need not be looked through again and again
@@ -123,6 +124,9 @@ def _stamps_of(folder: Path) -> dict[str, list[int]]:
 @pytest.fixture(scope="session")
 def synthetic(made_once: Callable[..., Path]) -> Path:
     """The tiny synthetic data set, 8 train, 15 val, 15 test welds, with its demo backbones. Not to be changed."""
+    from weldcache.extract.backbones.random_backbone import demo_backbone_folder
+    from weldcache.extract.sources.welds.synth.pipeline import generate
+    from weldcache.extract.sources.welds.synth.plan import plan_for_size
 
     def fill(folder: Path) -> None:
         generate(folder, plan=plan_for_size("tiny"), workers=1)
@@ -202,6 +206,8 @@ def runs_of(tmp_path: Path) -> Callable[[Path], Path]:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports without their pictures."""
+    from weldcache.tests.toy import undraw
+
     undraw(monkeypatch)
 
 

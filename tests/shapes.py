@@ -6,7 +6,7 @@ costs; the types of all others are mypy's. Here only what names a shape is wrapp
 
 import ast
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import ModuleType
@@ -38,23 +38,29 @@ def _arguments(annotation: Any) -> Sequence[Any]:
     return [part for each in inner for part in (each if isinstance(each, list) else [each])]
 
 
-class _Decorating(ast.NodeTransformer):
-    """Puts the decorator where jaxtyping's does: under all others of a function, above all others of a class."""
+def _definitions(holder: ast.AST) -> Iterator[ast.FunctionDef | ast.ClassDef]:
+    """Functions and classes at any depth; they stand among statements, so no expression need be looked through."""
+    for field in ("body", "orelse", "finalbody", "handlers", "cases"):
+        inner = getattr(holder, field, ())
+        for statement in inner if isinstance(inner, list) else ():
+            if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+                yield statement
+            yield from _definitions(statement)
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        node.decorator_list.append(ast.copy_location(ast.Name(_DECORATOR, ast.Load()), node))
-        return self.generic_visit(node)
 
-    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
-        node.decorator_list.insert(0, ast.copy_location(ast.Name(_DECORATOR, ast.Load()), node))
-        return self.generic_visit(node)
+def _decorate(node: ast.FunctionDef | ast.ClassDef) -> None:
+    """Put the decorator where jaxtyping's stands: under all others of a function, above all others of a class."""
+    place = len(node.decorator_list) if isinstance(node, ast.FunctionDef) else 0
+    node.decorator_list.insert(place, ast.copy_location(ast.Name(_DECORATOR, ast.Load()), node))
 
 
 class _CheckingLoader(SourceFileLoader):
     def get_code(self, fullname: str) -> Any:
         """Compiled anew each time: the bytecode on the disk is that of users, without any check."""
-        tree = _Decorating().visit(ast.parse(self.get_data(self.path)))
-        return compile(ast.fix_missing_locations(tree), self.path, "exec", dont_inherit=True)
+        tree = ast.parse(self.get_data(self.path))
+        for definition in list(_definitions(tree)):
+            _decorate(definition)
+        return compile(tree, self.path, "exec", dont_inherit=True)
 
     def exec_module(self, module: ModuleType) -> None:
         vars(module)[_DECORATOR] = with_its_shapes_checked
