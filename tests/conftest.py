@@ -1,7 +1,7 @@
 """One tiny data set, one extracted store and one trained run for all workers, and the command line to try on them.
 
-What is slow to import, torch and transformers above all, is imported by the fixture that uses it: the process that hands
-the tests out to the workers reads this file first, and needs none of it.
+What is slow to import, torch and transformers above all, is imported by the fixture that uses it: the process that
+hands the tests out to the workers reads this file first, and needs none of it.
 """
 
 import contextlib

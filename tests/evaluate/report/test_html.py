@@ -66,6 +66,7 @@ def test_pictures_are_sound_and_load_nothing(
         assert all(link.startswith("#") for link in links)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_says_the_numbers(table: ScoreTable, make_assessment: MakeAssessment, make_report: MakeReport) -> None:
     assessment = make_assessment(table)
     text = render_html(make_report(assessment, table))
@@ -79,6 +80,7 @@ def test_says_the_numbers(table: ScoreTable, make_assessment: MakeAssessment, ma
     assert "<td>loss.gram.weight</td><td>1.0</td>" in text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_most_confident_errors_are_listed(
     table: ScoreTable, make_assessment: MakeAssessment, make_report: MakeReport
 ) -> None:
@@ -90,6 +92,7 @@ def test_the_most_confident_errors_are_listed(
     assert f"<td>{loud_normal}</td>" in text.split("Normals with the highest scores")[1]
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("random_backbones", [True, False])
 def test_banner_only_for_random_backbones(
     random_backbones: bool,
@@ -130,6 +133,7 @@ def test_every_text_is_escaped(
     assert len(re.findall("&lt;script&gt;", text)) > 20
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_says_what_is_missing(table: ScoreTable, make_assessment: MakeAssessment, make_report: MakeReport) -> None:
     bare = replace(table, attributes={}, sessions=("",) * len(table))
     text = render_html(make_report(make_assessment(bare), bare, curve=[]))
@@ -159,6 +163,7 @@ def test_training_curves_with_gaps(
     assert ("Training loss and validation AUROC by epoch" in text) == drawn
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_what_the_model_does_without_each_modality(
     table: ScoreTable, rich_assessment: Assessment, make_report: MakeReport
 ) -> None:
@@ -173,6 +178,7 @@ def test_what_the_model_does_without_each_modality(
     assert "interval is DeLong&#39;s for pairs. Where" in section
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_intervals_are_called_what_they_are_and_what_nobody_has_is_no_number(
     table: ScoreTable, rich_assessment: Assessment, make_report: MakeReport
 ) -> None:
@@ -189,6 +195,7 @@ def test_intervals_are_called_what_they_are_and_what_nobody_has_is_no_number(
     assert "or complete separation), of sensor; DeLong&#39;s for pairs, of audio. Where" in section
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_model_that_can_do_without_nothing_has_no_such_section(
     table: ScoreTable, make_assessment: MakeAssessment, make_report: MakeReport
 ) -> None:
@@ -233,6 +240,7 @@ def test_a_representation_that_is_constant_is_drawn(
     assert len(_Page(text).loads) == 7
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_recorded_validation_stands_beside_the_one_found(
     table: ScoreTable, rich_assessment: Assessment, make_report: MakeReport
 ) -> None:
@@ -243,6 +251,7 @@ def test_the_recorded_validation_stands_beside_the_one_found(
     assert f"{recorded}before scores were put on one scale" in rescaled
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_whole_samples_stand_beside_all(
     table: ScoreTable, make_assessment: MakeAssessment, rich_assessment: Assessment, make_report: MakeReport
 ) -> None:
