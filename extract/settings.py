@@ -53,6 +53,9 @@ _KINDS = {
     "frames": "FramesSettings",
     "sound": "SoundSettings",
     "series": "SeriesSettings",
+    "pixels": "PixelsSettings",
+    "sound_statistics": "SoundStatisticsSettings",
+    "series_statistics": "SeriesStatisticsSettings",
     "vector": "VectorSettings",
     "text": "TextSettings",
 }

@@ -13,7 +13,7 @@ from ..decode.decoded import Photographs
 from ..decode.image import MASK_COLOUR, decode_photographs
 from ..sources.source import Sample
 from .kind import OPENCV, Features, Prepared, StreamReader, Tools, made_by
-from .settings import PhotographsSettings
+from .settings import PhotographsSettings, PicturesSettings
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class PhotographsEncoder:
             ArraySpec("cls", (views, dim), ("view", "dim"), dtype),
             ArraySpec("views_present", (views,), ("view",), "uint8", distinct=False),
         ]
-        decoding = _describe_decoding(settings)
+        decoding = describe_pictures(settings)
         self.specs = [
             FeatureSetSpec(of_block, arrays, made_by(backbone.spec, decoding=decoding, decoders=[OPENCV], block=block))
             for of_block, block in self._block_of.items()
@@ -89,7 +89,8 @@ def make(name: str, settings: PhotographsSettings, tools: Tools) -> PhotographsE
     return PhotographsEncoder(name, settings, backbone=backbone, dtype=tools.dtype)
 
 
-def _describe_decoding(settings: PhotographsSettings) -> dict[str, object]:
+def describe_pictures(settings: PicturesSettings) -> dict[str, object]:
+    """What of the pictures is used, as far as it is set."""
     described: dict[str, object] = {"num_views": settings.num_views}
     if settings.crop is not None:
         described["crop"] = list(settings.crop)

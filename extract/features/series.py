@@ -11,9 +11,9 @@ from ...cache.arrays import ACTIVE, ArraySpec
 from ...errors import DecodeError, NotFoundError, SettingsError
 from ..decode.sensor import decode_sensors
 from ..decode.sensor_rows import columns_of_numbers
-from ..sources.source import Sample, SeriesFormat, series_told
+from ..sources.source import Sample, SeriesFormat, Source, series_told
 from .kind import Prepared, StoredAsRead, StreamReader, Tools, active_array
-from .settings import SeriesSettings
+from .settings import MeasurementsSettings, SeriesSettings
 
 
 @dataclass(frozen=True)
@@ -45,28 +45,47 @@ class SeriesEncoder(StoredAsRead):
             "values", (steps, len(channels)), ("step", "channel"), "float32", attributes={"channels": channels}
         )
         times = ArraySpec("times", (steps,), ("step",), "float64", distinct=False, attributes={"unit": "s"})
-        decoding: dict[str, object] = {"num_steps": steps, "resampling": "linear", "channels": channels}
-        # What a source tells is not described: its limits change nothing but what cannot be a measurement.
-        if told is None or series.limits != told.limits:
-            decoding["limits"] = [None if math.isinf(limit) else limit for limit in series.limits]
-        if series.clock != (SeriesFormat.clock if told is None else told.clock):
-            decoding["clock"] = series.clock
+        decoding = {"num_steps": steps, "resampling": "linear", **describe_series(series, told)}
         super().__init__(name, SeriesReader(settings, series), [values, times, active_array()], decoding=decoding)
 
 
 def make(name: str, settings: SeriesSettings, tools: Tools) -> SeriesEncoder:
-    told = series_told(tools.source).get(settings.stream)
+    series, told = measured_series(name, settings, tools.source)
+    return SeriesEncoder(name, settings, series, told=told)
+
+
+def measured_series(
+    name: str, settings: MeasurementsSettings, source: Source
+) -> tuple[SeriesFormat, SeriesFormat | None]:
+    """What of the files is read for the feature `name`, and what the source says of them, if it does.
+
+    Raises:
+        NotFoundError: if nobody tells the columns, and no file has one of numbers.
+        SettingsError: if there are not as many limits as channels.
+    """
+    told = series_told(source).get(settings.stream)
     series = told
     if series is None or settings.channels is not None:
         # Of columns that only the settings or the files name, nothing is known but perhaps their limits.
-        channels = settings.channels or _found_columns(name, settings.stream, tools.source.samples())
+        channels = settings.channels or _found_columns(name, settings.stream, source.samples())
         limit_of = {} if told is None else dict(zip(told.channels, told.limits, strict=True))
         clock = SeriesFormat.clock if told is None else told.clock
         limits = tuple(limit_of.get(channel, math.inf) for channel in channels)
         series = SeriesFormat(channels, limits, clock=clock, signed=True)
     series = replace(series, limits=settings.limits or series.limits, clock=settings.clock or series.clock)
     check_limits(series, key=f"features.{name}.limits")
-    return SeriesEncoder(name, settings, series, told=told)
+    return series, told
+
+
+def describe_series(series: SeriesFormat, told: SeriesFormat | None) -> dict[str, object]:
+    """The channels that are read; limits and clock where the source does not tell them, as they change nothing else but
+    what cannot be a measurement."""
+    described: dict[str, object] = {"channels": list(series.channels)}
+    if told is None or series.limits != told.limits:
+        described["limits"] = [None if math.isinf(limit) else limit for limit in series.limits]
+    if series.clock != (SeriesFormat.clock if told is None else told.clock):
+        described["clock"] = series.clock
+    return described
 
 
 def check_limits(series: SeriesFormat, *, key: str) -> None:

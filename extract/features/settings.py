@@ -5,7 +5,7 @@ apart from the kinds' readers and encoders because they are asked for without an
 `weldcache config show` needs neither torch nor a decoder.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -82,12 +82,10 @@ class FramesSettings(FilmLimits, BackboneSettings, StreamSettings):
     size: Positive | None = Field(224, description="Side in pixels fed to the model; null: the model's own.")
 
 
-class SoundSettings(BackboneSettings, StreamSettings):
-    """Sound through the Audio Spectrogram Transformer (AST)."""
+class RecordingSettings(StreamSettings):
+    """Which recordings of sound are believed."""
 
-    kind: Literal["sound"] = Field("sound", description=_KIND)
     stream: StoreName = Field("audio", description=_STREAM)
-    model: ModelName = "MIT/ast-finetuned-audioset-14-14-0.443"
     max_seconds: float = Field(
         40.96, gt=0, description="Longest recording that the store has room for; a longer one is reported, never cut."
     )
@@ -98,18 +96,26 @@ class SoundSettings(BackboneSettings, StreamSettings):
     max_channels: Positive = Field(8, description="Most channels that a file is believed.")
 
 
-class PhotographsSettings(BackboneSettings, StreamSettings):
-    """Photographs through DINOv3 or DINOv2."""
+class SoundSettings(BackboneSettings, RecordingSettings):
+    """Sound through the Audio Spectrogram Transformer (AST)."""
 
-    kind: Literal["photographs"] = Field("photographs", description=_KIND)
-    stream: StoreName = Field("image", description=_STREAM)
-    model: ModelName = "facebook/dinov3-vith16plus-pretrain-lvd1689m"
-    blocks: tuple[Positive, ...] = Field(
-        (10, 21, 32),
-        min_length=1,
-        description="Blocks whose outputs are cached, from 1; deeper ones never run.",
+    kind: Literal["sound"] = Field("sound", description=_KIND)
+    model: ModelName = "MIT/ast-finetuned-audioset-14-14-0.443"
+
+
+class SoundStatisticsSettings(RecordingSettings):
+    """Statistics of a sound's level in bands of frequency (log-mel), through no backbone."""
+
+    kind: Literal["sound_statistics"] = Field("sound_statistics", description=_KIND)
+    num_bands: Annotated[int, Field(ge=1, le=128)] = Field(
+        64, description="Bands from 50 to 8,000 hertz, of equal width on the mel scale."
     )
-    size: Positive | None = Field(224, description="Side in pixels fed to the model; null: the model's own.")
+
+
+class PicturesSettings(StreamSettings):
+    """Which pictures of a sample are used, and what of them."""
+
+    stream: StoreName = Field("image", description=_STREAM)
     num_views: Positive = Field(5, le=100, description="Photographs a sample.")
     max_megapixels: float = Field(
         100.0, gt=0, description="Largest photograph that is decoded; a larger one is reported as unreadable."
@@ -120,25 +126,44 @@ class PhotographsSettings(BackboneSettings, StreamSettings):
     )
 
     @model_validator(mode="after")
-    def _blocks_ascend(self) -> "PhotographsSettings":
-        if list(self.blocks) != sorted(set(self.blocks)):
-            raise ValueError(f"blocks must ascend without repeats, got {list(self.blocks)}")
-        return self
-
-    @model_validator(mode="after")
-    def _rectangles_have_an_area(self) -> "PhotographsSettings":
+    def _rectangles_have_an_area(self) -> Self:
         for name, rectangle in [("crop", self.crop), *(("masks", mask) for mask in self.masks)]:
             if rectangle is not None and not (rectangle[0] < rectangle[2] and rectangle[1] < rectangle[3]):
                 raise ValueError(f"{name}: {list(rectangle)} must be left < right and top < bottom")
         return self
 
 
-class SeriesSettings(StreamSettings):
-    """Measurements over time: resampled, stored raw."""
+class PhotographsSettings(BackboneSettings, PicturesSettings):
+    """Photographs through DINOv3 or DINOv2."""
 
-    kind: Literal["series"] = Field("series", description=_KIND)
+    kind: Literal["photographs"] = Field("photographs", description=_KIND)
+    model: ModelName = "facebook/dinov3-vith16plus-pretrain-lvd1689m"
+    blocks: tuple[Positive, ...] = Field(
+        (10, 21, 32),
+        min_length=1,
+        description="Blocks whose outputs are cached, from 1; deeper ones never run.",
+    )
+    size: Positive | None = Field(224, description="Side in pixels fed to the model; null: the model's own.")
+
+    @model_validator(mode="after")
+    def _blocks_ascend(self) -> Self:
+        if list(self.blocks) != sorted(set(self.blocks)):
+            raise ValueError(f"blocks must ascend without repeats, got {list(self.blocks)}")
+        return self
+
+
+class PixelsSettings(PicturesSettings):
+    """Photographs shrunken to a few pixels, through no backbone: what these tell, no backbone is needed for."""
+
+    kind: Literal["pixels"] = Field("pixels", description=_KIND)
+    width: Annotated[int, Field(ge=1, le=64)] = Field(16, description="Pixels from left to right.")
+    height: Annotated[int, Field(ge=1, le=64)] = Field(8, description="Pixels from top to bottom.")
+
+
+class MeasurementsSettings(StreamSettings):
+    """Which measurements of a file are used, and what of them is believed."""
+
     stream: StoreName = Field("sensor", description=_STREAM)
-    num_steps: Annotated[int, Field(gt=1)] = Field(128, description="Steps that a recording is resampled to.")
     channels: tuple[Annotated[str, Field(min_length=1)], ...] | None = Field(
         None,
         min_length=1,
@@ -158,10 +183,23 @@ class SeriesSettings(StreamSettings):
     )
 
     @model_validator(mode="after")
-    def _one_limit_a_channel(self) -> "SeriesSettings":
+    def _one_limit_a_channel(self) -> Self:
         if self.channels is not None and self.limits is not None and len(self.limits) != len(self.channels):
             raise ValueError(f"limits are {len(self.limits)} for {len(self.channels)} channels; give each channel one")
         return self
+
+
+class SeriesSettings(MeasurementsSettings):
+    """Measurements over time: resampled, stored raw."""
+
+    kind: Literal["series"] = Field("series", description=_KIND)
+    num_steps: Annotated[int, Field(gt=1)] = Field(128, description="Steps that a recording is resampled to.")
+
+
+class SeriesStatisticsSettings(MeasurementsSettings):
+    """Statistics of each channel of measurements over time."""
+
+    kind: Literal["series_statistics"] = Field("series_statistics", description=_KIND)
 
 
 class VectorSettings(StreamSettings):

@@ -7,9 +7,15 @@ from typing import ClassVar
 import pytest
 
 from weldcache.extract.features.kind import Encoder
-from weldcache.extract.features.settings import VectorSettings
+from weldcache.extract.features.settings import (
+    PixelsSettings,
+    SeriesStatisticsSettings,
+    SoundStatisticsSettings,
+    VectorSettings,
+)
 from weldcache.extract.features.vector import VectorEncoder
 from weldcache.extract.request import load_features
+from weldcache.extract.settings import FeatureSettings
 from weldcache.extract.sources.open import open_source
 from weldcache.extract.sources.source import Sample
 from weldcache.settings import load_settings
@@ -49,6 +55,27 @@ class TestFrames(OfTheDataSet):
 
 class TestSeries(OfTheDataSet):
     name = "sensor"
+
+
+class WithoutABackbone(OfTheDataSet):
+    kind: ClassVar[FeatureSettings]
+
+    def encoder(self, root: Path) -> Encoder:
+        settings = load_settings(folder=root)
+        named = settings.model_copy(update={"features": {**settings.features, self.name: self.kind}})
+        return load_features(named, [self.name], open_source(settings.data)).encoders[self.name]
+
+
+class TestPixels(WithoutABackbone):
+    name, kind = "pixels", PixelsSettings()
+
+
+class TestSoundStatistics(WithoutABackbone):
+    name, kind = "sound_statistics", SoundStatisticsSettings()
+
+
+class TestSeriesStatistics(WithoutABackbone):
+    name, kind = "sensor_statistics", SeriesStatisticsSettings()
 
 
 class TestVector(FeatureKindContract):
