@@ -144,7 +144,7 @@ def preset_summary(name: str) -> str:
 
 
 def to_yaml(settings: Settings) -> str:
-    """The settings as YAML that loads back equal."""
+    """The settings as YAML that loads back equal, where no preset below it has features that these took out."""
     return dump_yaml(settings.model_dump(mode="json"))
 
 

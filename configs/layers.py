@@ -87,7 +87,8 @@ def override_layer(overrides: Sequence[str]) -> Layer:
 def laid_over(below: Mapping[str, Any], layer: Layer, root: type[Section]) -> dict[str, Any]:
     """The settings `below` with those of `layer` instead, as values of `root`.
 
-    Where the layer chooses another section by its name, nothing of the former's settings is left.
+    Where the layer chooses another section by its name, nothing of the former's settings is left. An entry of a
+    mapping, such as a feature, that is said to be null is taken out.
 
     Raises:
         SettingsError: if a name is not known, or a path cannot be one.
@@ -117,11 +118,14 @@ class _Merge:
         if (registry := entry_choices(field)) is not None:
             if not isinstance(value, dict):
                 raise self._refused(value, f"{key} is a section of sections; give their settings as {key}.NAME.key.")
-            entries: dict[str, Any] = below or {}
-            return entries | {
-                name: self._chosen(entries.get(name, {}), entry, registry, key=f"{key}.{name}", siblings=entries)
-                for name, entry in value.items()
-            }
+            entries: dict[str, Any] = dict(below or {})
+            for name, entry in value.items():
+                if _is_nothing(entry):
+                    entries.pop(name, None)
+                else:
+                    before = entries.get(name, {})
+                    entries[name] = self._chosen(before, entry, registry, key=f"{key}.{name}", siblings=entries)
+            return entries
         if (registry := choices(field)) is not None:
             return self._chosen(below or {}, value, registry, key=key)
         if (inner := inner_section(field)) is not None:
@@ -200,9 +204,13 @@ def _parsed(value: Any, field: FieldInfo) -> Any:
         return {name: _parsed(inner, field) for name, inner in value.items()}
     if not isinstance(value, _Written):
         return value
-    nothing = field.annotation == (str | None) and value.text in ("", "~", "null")
+    nothing = field.annotation == (str | None) and _is_nothing(value)
     is_text = field.annotation in (str, Path, str | None) and not nothing
     return _parsed_text(value) if is_text else parse_value(value.text, origin=value.origin)
+
+
+def _is_nothing(value: Any) -> bool:
+    return value is None or (isinstance(value, _Written) and value.text in ("", "~", "null"))
 
 
 def _parsed_text(written: _Written) -> Any:

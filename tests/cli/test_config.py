@@ -29,6 +29,18 @@ def test_what_is_shown_loads_back_equal(weldcache: Callable[..., Any], synthetic
     assert load_settings(str(tmp_path / "shown.yaml"), folder=tmp_path) == expected
 
 
+def test_the_preset_of_pictures_shows_what_pictures_have_alone(weldcache: Callable[..., Any], tmp_path: Path) -> None:
+    outcome = weldcache("config", "show", "--config", "pictures", folder=tmp_path)
+    shown = yaml.safe_load(outcome.raw_out)
+    assert list(shown["features"]) == ["image"] and "weld" not in outcome.raw_out.replace("weldcache", "")
+
+
+def test_a_feature_that_is_null_is_taken_out_and_may_come_back(tmp_path: Path) -> None:
+    (tmp_path / "weldcache.yaml").write_text("features: {audio: null, text: null, none_such: null}")
+    features = load_settings(folder=tmp_path, overrides=["features.video=null", "features.text.kind=text"]).features
+    assert {"audio", "video", "none_such"}.isdisjoint(features) and {"image", "text"} <= features.keys()
+
+
 def test_a_setting_is_explained(weldcache: Callable[..., Any], synthetic: Path) -> None:
     outcome = weldcache("config", "explain", "train.epochs", folder=synthetic)
     assert outcome.code == 0
