@@ -17,6 +17,7 @@ from .arrays import ACTIVE
 from .description import RENEWABLE_VERSION, SCHEMA_VERSION, has_random_backbones
 from .notes import Note, notes_of
 from .splits import LEFT_OUT, parts_in
+from .splitting import torn_groups
 from .status import Status
 from .store import FeatureStore
 from .targets import DEFECT, NORMAL, UNKNOWN
@@ -61,6 +62,7 @@ def describe_store(store: FeatureStore) -> dict[str, Any]:
                 "rows": split.counts(),
                 "hash": split.hash_of(store.index.keys),
                 "made_by": dict(split.made_by),
+                "torn_groups": torn_groups(store.index, split, noun=store.noun),
             }
             for split in store.splits().values()
         },
@@ -191,7 +193,7 @@ def _describe_note(note: Note) -> dict[str, Any]:
 
 
 def _onset_offsets(store: FeatureStore, statuses: Statuses, damage: list[str]) -> list[dict[str, Any]]:
-    """By how much what is recorded begins later in the recording of one feature set than in another's, in seconds."""
+    """By how much what is recorded begins later in the files of one feature set than in another's, in seconds."""
     onsets: dict[str, Float64[np.ndarray, " row"]] = {}
     for name in store.feature_sets:
         if ACTIVE in store.arrays(name) and store.arrays(name)[ACTIVE].shape == (2,):

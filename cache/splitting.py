@@ -1,10 +1,11 @@
 """Making further splits of a store's rows: whole groups dealt to train, val and test, or to folds, by their labels.
 
 A split tells how well a model does on what it has not seen only if what was recorded together stands together. So rows
-are dealt in groups: sessions, or whatever else is asked for, such as the values of an attribute. Where a data set says
-no split, its source draws one before there are rows (`extract/sources/group_split.py`), which stores keep as it is.
+are dealt in groups: the data set's own, or whatever else is asked for, such as the values of an attribute. Where a data
+set says no split, its source draws one before there are rows (`extract/sources/group_split.py`), which stores keep.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +16,15 @@ from numpy.typing import NDArray
 
 from ..atomic import locked_folder
 from ..errors import OutputExistsError, SettingsError, disk_errors
-from ..wording import listed, shortened
+from ..wording import count_of, listed, shortened
 from .index import Column, Index
-from .splits import LEFT_OUT, Split, check_name
+from .splits import LEFT_OUT, Split, check_name, parts_in
 from .store import FeatureStore
 from .targets import CLASS, DEFECT, LABEL
 
 _GROUP = "group"  # the name by which the index's own groups are asked for
 _PARTS = ("train", "val", "test")
+_SHOWN = 3  # groups in a sentence
 
 
 @dataclass(frozen=True)
@@ -191,13 +193,19 @@ def split_store(path: Path, name: str, dealing: Dealing, *, overwrite: bool) -> 
     return store, made
 
 
-def torn_groups(index: Index, split: Split) -> list[str]:
-    """The index's own groups that stand in several parts of a split."""
-    parts_of: dict[str, set[str]] = {}
+def torn_groups(index: Index, split: Split, *, noun: str) -> str | None:
+    """The index's own groups that stand in several parts of a split, as a sentence; None where each is whole."""
+    parts_of: dict[str, Counter[str]] = {}
     for group, part in zip(index.groups.tolist(), split.parts.tolist(), strict=True):
         if part != LEFT_OUT:
-            parts_of.setdefault(group, set()).add(part)
-    return sorted(group for group, parts in parts_of.items() if len(parts) > 1)
+            parts_of.setdefault(group, Counter())[part] += 1
+    torn = {group: parts for group, parts in sorted(parts_of.items()) if len(parts) > 1}
+    if not torn:
+        return None
+    several = count_of(len(torn), "group stands", "groups stand")
+    rows = count_of(sum(parts.total() for parts in torn.values()), noun)
+    examples = [f"{group} in {listed(parts_in(np.array(list(parts))))}" for group, parts in torn.items()]
+    return f"{several} in several parts of the split {split.name}, with {rows}: {shortened(examples, most=_SHOWN)}."
 
 
 def _shares(val: float, test: float) -> Float64[np.ndarray, " part"]:

@@ -33,6 +33,9 @@ def store_tables(description: Mapping[str, Any]) -> Iterator[RenderableType]:
         yield Text(f"targets beside label and class: {', '.join(further)}\n")
     if len(description["splits"]) > 1:
         yield _split_table(description["splits"])
+    for split in description["splits"].values():
+        if split["torn_groups"]:
+            yield Text(f"{split['torn_groups']}\n", style="yellow")
     if description["feature_sets"]:
         yield _set_table(description["feature_sets"], num_rows=description["num_rows"])
         yield _backbone_table({**description["feature_sets"], **description["constants"]})
@@ -98,9 +101,8 @@ def split_tables(store: FeatureStore, splits: Sequence[Split]) -> Iterator[Rende
             numbers += [int((index.labels[rows] == label).sum()) for _, label in told]
             table.add_row(part, *map(_count, numbers))
         yield table
-        if torn := torn_groups(index, split):
-            several = count_of(len(torn), "group stands", "groups stand")
-            yield Text(f"{several} in several parts: {shortened(torn, most=3)}", style="yellow")
+        if torn := torn_groups(index, split, noun=store.noun):
+            yield Text(torn, style="yellow")
 
 
 def _split_table(splits: Mapping[str, Any]) -> Table:
@@ -241,7 +243,7 @@ def _notes(notes: Sequence[Mapping[str, Any]], *, noun: str) -> Iterator[Text]:
 
 
 def _onset_table(offsets: Sequence[Mapping[str, Any]], *, noun: str) -> Table:
-    title = "when what is recorded begins, by one recording against another, in seconds"
+    title = "when what is recorded begins, by one feature set against another, in seconds"
     table = make_table(
         title, left=["between"], right=[f"{noun}s", "later by", "apart (median)", "apart (P95)"], whole=True
     )

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ...cache.arrays import FeatureSetSpec
+from ...cache.splits import OFFICIAL, Split
+from ...cache.splitting import torn_groups
 from ...cache.store import FeatureStore
 from ...configs.device import resolve_device
 from ...errors import OutputExistsError, StoreError
@@ -116,6 +118,8 @@ def plan_and_estimate(
             "train.task = anomaly needs some. Say in the data set which are; where splits are drawn, have more groups "
             "that are normal throughout."
         )
+    if torn := torn_groups(request.index, Split(OFFICIAL, request.index.splits), noun=request.noun):
+        say(f"{torn} A model may know them again in test; `weldcache split NAME` deals whole groups.")
     if measure:
         group_size = choose_group_size(store, request, settings)
     else:

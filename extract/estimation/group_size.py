@@ -18,7 +18,7 @@ from ..sides import num_workers
 from .speeds import ReadSamples, read_samples
 
 _LARGEST = 64  # beyond it a batch gains nothing, and an interruption costs a group
-_MEMORY_SHARE = 0.8  # of the device; the rest is for recordings longer than those that are tried
+_MEMORY_SHARE = 0.8  # of the device; the rest is for samples larger than those that are tried
 _GAIN = 1.05  # of throughput that doubling must bring
 
 Work: TypeAlias = Callable[[], object]

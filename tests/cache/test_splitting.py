@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weldcache.cache.index import Index
-from weldcache.cache.splits import LEFT_OUT, OFFICIAL
+from weldcache.cache.splits import LEFT_OUT, OFFICIAL, Split
 from weldcache.cache.splitting import Dealing, dealt, make_splits, split_store, torn_groups
 from weldcache.cache.store import FeatureStore
 from weldcache.errors import OutputExistsError, SettingsError
@@ -42,7 +42,7 @@ def shares(index: Index, parts: np.ndarray, label: int) -> dict[str, float]:
 def test_sessions_stay_whole_and_labels_are_shared_out() -> None:
     index = sessions()
     (split,) = make_splits("mine", index, Dealing(seed=1))
-    assert torn_groups(index, split) == [] and split.parts[0] == LEFT_OUT
+    assert torn_groups(index, split, noun="row") is None and split.parts[0] == LEFT_OUT
     normal = shares(index, split.parts, 0)
     assert normal["train"] == pytest.approx(0.6, abs=0.1) and normal["val"] == pytest.approx(0.2, abs=0.1)
     only_defects = np.isin(index.groups, [f"session {number}" for number in range(18, 24)])
@@ -69,7 +69,7 @@ def test_every_row_is_tested_once_in_folds() -> None:
     parts = np.stack([fold.parts for fold in folds])[:, 1:]
     for part in ("val", "test"):
         assert ((parts == part).sum(axis=0) == 1).all()
-    assert all(torn_groups(index, fold) == [] for fold in folds)
+    assert all(torn_groups(index, fold, noun="row") is None for fold in folds)
     assert len({fold.hash_of(index.keys) for fold in folds}) == 4
 
 
@@ -81,9 +81,11 @@ def test_the_values_of_an_attribute_are_dealt_or_chosen() -> None:
     (chosen,) = make_splits("mine", index, Dealing(by="MACHINE", test_values=["B"]))
     listed = index.splits != LEFT_OUT
     assert ((chosen.parts == "test") == ((index.attributes["MACHINE"] == "B") & listed)).all()
-    assert {"train", "val"} < set(chosen.parts) and torn_groups(index, chosen) == []
+    assert {"train", "val"} < set(chosen.parts) and torn_groups(index, chosen, noun="row") is None
     (numbers,) = make_splits("mine", index, Dealing(by="CURRENT_A", test_values=["3"], val_values=["2"]))
-    assert set(index.attributes["CURRENT_A"][numbers.parts == "val"]) == {2.0} and torn_groups(index, numbers)
+    assert set(index.attributes["CURRENT_A"][numbers.parts == "val"]) == {2.0} and torn_groups(
+        index, numbers, noun="row"
+    )
 
 
 @pytest.mark.parametrize(
@@ -133,3 +135,17 @@ def test_every_part_gets_something_and_shares_are_close(sizes: list[int], seed: 
     held = np.bincount(parts, weights=counts[:, 0], minlength=3) / counts.sum()
     assert set(parts) == {0, 1, 2}
     assert (np.abs(held - wanted) <= 2 * counts.max() / counts.sum()).all()
+
+
+def test_torn_groups_are_told_with_their_rows_and_examples() -> None:
+    index = index_of(
+        keys=list("012345"),
+        splits=["train"] * 6,
+        groups=["a", "a", "b", "b", "b", "c"],
+        class_names=["good"] * 6,
+        labels=[0] * 6,
+        attributes={},
+    )
+    told = torn_groups(index, Split("s", np.array(["train", "test", "val", "train", LEFT_OUT, "test"])), noun="part")
+    assert told is not None and "2 groups" in told and "4 parts" in told
+    assert "a in train and test" in told and "b in train and val" in told and " c in" not in told

@@ -47,6 +47,8 @@ def test_values_are_chosen_and_torn_groups_are_told(weldcache: Callable[..., Any
     assert outcome.code == 0 and "several parts" not in outcome.out
     torn = weldcache("split", "cracks", "--by", "class", "--test-value", "crack", "--val", "0", folder=project)
     assert torn.code == 0
+    told = weldcache("info", folder=project)
+    assert ("several parts of the split cracks" in told.out) == ("several parts" in torn.out)
     assert (
         FeatureStore.open(project / "features.zarr", split="cracks").index.splits.tolist()
         == ["test"] * 8 + ["train"] * 32

@@ -223,4 +223,22 @@ def test_missing_normals_are_told_to_a_training_that_needs_them(
         }
     )
     assert estimation.estimate(settings, measure=False).num_todo == 3
-    assert ("no normal sample in val" in capsys.readouterr().err) is told
+    said = capsys.readouterr().err
+    assert ("no normal sample in val" in said) is told and "several parts" not in said
+
+
+def test_groups_in_several_parts_of_the_data_sets_own_split_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "table.csv").write_text("key,split,day,x\na,train,mon,1\nb,test,mon,2\nc,test,tue,3\n")
+    table = {"source": "table", "root": tmp_path, "split": "split", "group": "day"}
+    settings = Settings.model_validate(
+        {
+            "data": {**table, "vectors": {"vector": ["x"]}},
+            "cache": {"path": tmp_path / "f.zarr"},
+            "features": {"columns": {"kind": "vector"}},
+        }
+    )
+    estimation.estimate(settings, measure=False)
+    said = capsys.readouterr().err
+    assert "1 group" in said and "2 samples" in said and "mon in train and test" in said
