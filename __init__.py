@@ -1,4 +1,4 @@
-"""Cache frozen foundation-model features of multimodal recordings once; train and evaluate on them in seconds."""
+"""Cache frozen foundation-model features of any samples once; train and evaluate on them in seconds."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -15,7 +15,7 @@ def extract(
     refresh: Refresh = False,
     relabel: Annotated[
         bool,
-        typer.Option("--relabel", help="Take over what the data set says now of a sample's split, class or session."),
+        typer.Option("--relabel", help="Take over what the data set says now of a sample's split, class or group."),
     ] = False,
     settings: Set = None,
 ) -> None:

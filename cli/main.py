@@ -41,7 +41,7 @@ app.add_typer(config.app, name="config")
 def weldcache(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error; works anywhere.")] = False,
 ) -> None:
-    """Cache frozen foundation-model features of recordings once; train and evaluate on them in seconds.
+    """Cache frozen foundation-model features of any samples once; train and evaluate on them in seconds.
 
     A first run, without any data of your own:
 

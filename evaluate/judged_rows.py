@@ -83,7 +83,7 @@ def rows_to_judge(store: FeatureStore, split: str, *, recipe: Recipe, task: Task
     trained_on = known[np.isin(known, seen.train)]
     validated_on = known[np.isin(known, seen.validation) & (not validating)]
     unseen = np.setdiff1d(known, np.concatenate([trained_on, validated_on]))
-    # Validation of today gives the threshold, so its recordings are seen too, whatever the run was validated on.
+    # Validation of today gives the threshold, so its samples are seen too, whatever the run was validated on.
     thresholds = np.flatnonzero(store.index.splits == VALIDATION_SPLIT)
     others = seen.train if validating else np.unique(np.concatenate([seen.train, seen.validation, thresholds]))
     twins = find_twins(store, unseen, others, recipe=recipe)

@@ -33,7 +33,7 @@ class ScoreTable:
         keys: unique identifiers.
         splits: the split that each sample belongs to.
         class_names: "what it is" in the data set's own words; normals have one too.
-        sessions: recording session, "" where unknown.
+        groups: what was recorded together, such as in one session; "" where unknown.
         labels: 0 normal, 1 defect, -1 unknown.
         scores: from the averaged (EMA) weights, the ones a run ships.
         raw_scores: from the weights of the same epoch as the optimiser left them, before averaging; None for a run that
@@ -49,7 +49,7 @@ class ScoreTable:
     keys: tuple[str, ...]
     splits: tuple[str, ...]
     class_names: tuple[str, ...]
-    sessions: tuple[str, ...]
+    groups: tuple[str, ...]
     labels: NDArray[np.int64]
     scores: NDArray[np.float64]
     raw_scores: NDArray[np.float64] | None
@@ -89,7 +89,7 @@ class ScoreTable:
             keys=tuple(compress(self.keys, mask)),
             splits=tuple(compress(self.splits, mask)),
             class_names=tuple(compress(self.class_names, mask)),
-            sessions=tuple(compress(self.sessions, mask)),
+            groups=tuple(compress(self.groups, mask)),
             labels=self.labels[mask],
             scores=self.scores[mask],
             raw_scores=None if self.raw_scores is None else self.raw_scores[mask],
@@ -112,7 +112,7 @@ def score_table(
         keys=tuple(entries.keys.tolist()),
         splits=tuple(entries.splits.tolist()),
         class_names=tuple(entries.class_names.tolist()),
-        sessions=tuple(entries.groups.tolist()),
+        groups=tuple(entries.groups.tolist()),
         labels=entries.labels.astype(np.int64),
         scores=scores,
         raw_scores=raw_scores,

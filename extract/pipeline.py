@@ -1,4 +1,4 @@
-"""Stage one, from a folder of recordings to complete rows in the store.
+"""Stage one, from a data set's files to complete rows in the store.
 
     request -> plan -> decode workers -> encoders -> writer -> status
 
@@ -73,7 +73,7 @@ def extract(settings: Settings, *, split: str = "all", refresh: bool = False, re
     """Bring the rows of `split` (train, val, test or all) into the store that `settings` name.
 
     With `refresh`, rows whose files have changed and feature sets that something else made are computed again. With
-    `relabel`, what the data set says now of a row (its split, class, label, session) is taken over.
+    `relabel`, what the data set says now of a row (its split, class, label, group) is taken over.
 
     Raises:
         NotFoundError: if there is no data set, it has no such split, or nothing of it is there.

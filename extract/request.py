@@ -186,7 +186,7 @@ def _require_files(root: Path, samples: Sequence[Sample], streams: Sequence[str]
     why = samples[0].why_absent(streams[0])
     raise NotFoundError(
         f"Not one file is there of the {count_of(len(samples), noun)} that {root} lists (the first: {why}). Check "
-        "data.root, and whether the recordings are in it."
+        "data.root, and whether the files are in it."
     )
 
 

@@ -87,7 +87,7 @@ def auroc_interval(
     (Pepe 2003, The Statistical Evaluation of Medical Tests, chapter 5). With fewer, or where DeLong's variance is
     zero (perfect separation, or all scores equal), it is often too narrow or a point: then Newcombe's score interval.
     Both are approximate for small classes, see the figures above.
-    Samples count as independent; where they come in sessions the truth is wider.
+    Samples count as independent; where they come in groups the truth is wider.
 
     Raises:
         MetricError: a score is not finite, or a class is empty.

@@ -20,7 +20,7 @@ is Clopper and Pearson's of as many right as there are on average, which takes t
 Simulated coverage of nominal 95 % intervals, true AUROC 0.72 to 0.79, 60/110 and 121/1600 samples of the two classes,
 seeds without effect to seeds that move the AUROC three times as far as the samples do: 0.93 to 0.97 of a mean and 0.94
 to 0.99 of a difference with three repeats, 0.92 to 0.97 and 0.89 to 0.98 with two. Samples count as independent; where
-they come in sessions the truth is wider.
+they come in groups the truth is wider.
 """
 
 from dataclasses import dataclass

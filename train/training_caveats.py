@@ -102,7 +102,7 @@ def _outliers_of(store: FeatureStore, name: str, rows: Rows) -> Iterator[str]:
             yield (
                 f"The channel {title} reaches {furthest:.3g} in {count_of(len(deviating), 'sample')} to train on "
                 f"({keys}), and in no other less than {others.min():.3g} or more than {others.max():.3g}. Standardised "
-                "by this, it hardly changes in any other sample, and the model cannot see it. Mend the recording or "
+                "by this, it hardly changes in any other sample, and the model cannot see it. Mend its files or "
                 "leave it out, and train again."
             )
 

@@ -19,13 +19,13 @@ from .set_findings import SetFindings
 
 _REMEDY_OF_LEFTOVERS = "Nothing needs to be done: nobody reads them, and `weldcache extract` replaces them."
 _REMEDY_OF_EVEN_ROW = (
-    "Look at the sample's files: a recording of nothing gives such features, and so does one that is decoded wrongly."
+    "Look at the sample's files: one that holds nothing gives such features, and so does one that is decoded wrongly."
 )
 _REMEDY_OF_NO_SPREAD = "Look at the backbone's weights and at what it is fed: nothing can be learned from these values."
-_REMEDY_OF_EQUAL_FILES = "Take one of the two out of the data set, or give it its own recording."
+_REMEDY_OF_EQUAL_FILES = "Take one of the two out of the data set, or give it its own files."
 _REMEDY_OF_EQUAL_ROWS = (
-    "Look at both recordings: two of nothing, such as silence of one length, give equal features, and so does one that "
-    "is decoded wrongly. Computing them again gives the same."
+    "Look at the files of both: two of nothing, such as silence of one length, give equal features, and so does one "
+    "that is decoded wrongly. Computing them again gives the same."
 )
 
 
@@ -130,11 +130,11 @@ def _tell_twins(findings: SetFindings, twins: Mapping[tuple[int, int], list[str]
         equal = f"{one} and {other} have equal values in {', '.join(arrays)}"
         severity: Severity = "warning"
         if _have_equal_files(findings, first, second):
-            evidence = f"{equal}; their files are equal too, so the data set holds one recording twice"
+            evidence = f"{equal}; their files are equal too, so the data set holds one sample twice"
             remedy = _REMEDY_OF_EQUAL_FILES
         else:
             evidence, remedy = f"{equal}; their files differ", _REMEDY_OF_EQUAL_ROWS
-            # Of two silent recordings it is said in their notes already, and it is so whenever they are read.
+            # Of two that hold nothing it is said in their notes already, and it is so whenever they are read.
             if (notes.read([first, second], damaged_as_blank=True) != "").all():
                 severity = "note"
         findings.tell_row("duplicates", severity, evidence, remedy, row=second, mend="")

@@ -22,7 +22,7 @@ RepeatedAnswers = Float64[ndarray, "repeats samples"]
 
 @dataclass(frozen=True)
 class MediaFreeControl:
-    """AUROC of a control that sees no recording; None with the `reason` where it cannot be computed."""
+    """AUROC of a control that sees no media; None with the `reason` where it cannot be computed."""
 
     auroc: Estimate | None
     reason: str | None

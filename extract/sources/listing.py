@@ -1,6 +1,6 @@
 """What lies in folders, told by names alone: no file is opened, so a data set of thousands lists in a second.
 
-Only regular files are taken. A pipe or a device that bears a recording's name would hold up whoever opens it, so it is
+Only regular files are taken. A pipe or a device that bears a file's name would hold up whoever opens it, so it is
 told as what it is.
 """
 

@@ -16,7 +16,7 @@ SPLITS: tuple[Split, ...] = ("train", "val", "test")
 class Sample:
     """One thing recorded and judged.
 
-    A recording that the data set should have and does not is not in `files`; `absent` then says why, in words for the
+    A stream that the data set should have and does not is not in `files`; `absent` then says why, in words for the
     user. So every listed sample can be reported, and none is skipped in silence.
     """
 

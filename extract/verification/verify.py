@@ -36,7 +36,7 @@ _REMEDY_OF_DAMAGE = "Restore it from a copy, or extract again into another --cac
 _REMEDY_OF_NEW = "`weldcache extract` gives them rows and computes them."
 _REMEDY_OF_GONE = "Restore them in the data set; or `weldcache extract` leaves them out, and keeps their features."
 _REMEDY_OF_BACK = "`weldcache extract` takes them in again."
-_REMEDY_OF_NOTE = "Look at the recordings; `weldcache info --json` names every sample."
+_REMEDY_OF_NOTE = "Look at the files; `weldcache info --json` names every sample."
 _REMEDY_OF_MISSING = "`weldcache extract` computes what is missing, and tries again what was absent or unreadable."
 _REMEDY_OF_OTHER_ENTRY = "Restore the data as it was; or take over what it says now: `weldcache extract --relabel`."
 _REMEDY_OF_CHANGE = "Restore the file, or compute the sample from it as it is now: `weldcache extract --refresh`."
@@ -201,7 +201,7 @@ def _check_files(store: FeatureStore, request: Request) -> Check:
     files, others = CurrentFiles(request.root, rehash=True), sets_of_others(store, request.encoders)
     made = [[spec.name for spec in encoder.specs] for encoder in request.encoders.values()]
     total = sum(_num_complete(store, request, names) for names in [*made, *([name] for name in others)])
-    with Progress("Hashing source files", total=total, unit="recordings") as progress:
+    with Progress("Hashing source files", total=total, unit=f"{request.noun}s") as progress:
         for name, encoder in request.encoders.items():
             changes = changes_of_feature(store, request.samples, encoder, files=files, progress=progress)
             findings += _told(changes, part=name)

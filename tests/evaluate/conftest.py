@@ -29,11 +29,11 @@ def _make_table(
     split: str = "test",
     shift: float = 1.5,
     confounded: bool = False,
-    num_sessions: int = 10,
+    num_groups: int = 10,
     classes: tuple[str, ...] = ("porosity", "undercut", "spatter"),
     seed: int = 0,
 ) -> ScoreTable:
-    """Normal scores from N(30, 1), defects `shift` above; sessions are named by the split, so splits share none."""
+    """Normal scores from N(30, 1), defects `shift` above; groups are named by the split, so splits share none."""
     generator = np.random.default_rng(seed)
     num = num_normal + num_defect
     labels = np.repeat([0, 1], [num_normal, num_defect]).astype(np.int64)
@@ -43,7 +43,7 @@ def _make_table(
         keys=tuple(f"{split}/{row:04d}" for row in range(num)),
         splits=(split,) * num,
         class_names=tuple("good" if label == 0 else classes[row % len(classes)] for row, label in enumerate(labels)),
-        sessions=tuple(f"{split}-session-{row % num_sessions}" for row in range(num)),
+        groups=tuple(f"{split}-group-{row % num_groups}" for row in range(num)),
         labels=labels,
         scores=scores,
         raw_scores=scores + generator.normal(0, 0.05, num),
@@ -96,7 +96,7 @@ def make_assessment(validation_table: ScoreTable, train_table: ScoreTable) -> Ca
             train_attributes=train.attributes,
             files=files or {},
             train_files=train_files or {},
-            train_sessions=train.sessions,
+            train_groups=train.groups,
             threshold=alarm_threshold(validation, target_fpr=target),
             seed=0,
         )

@@ -33,8 +33,8 @@ def test_a_score_that_is_not_finite_names_its_sample(table: ScoreTable, name: st
 
 
 def test_a_column_of_another_length_is_named(table: ScoreTable) -> None:
-    with pytest.raises(MetricError, match="150 keys but 149 values of sessions"):
-        replace(table, sessions=table.sessions[1:])
+    with pytest.raises(MetricError, match="150 keys but 149 values of groups"):
+        replace(table, groups=table.groups[1:])
     with pytest.raises(MetricError, match="150 keys but 2 values of attribute 'gas'"):
         replace(table, attributes={"gas": np.array([1.0, 2.0])})
 

@@ -1,6 +1,6 @@
 """Which rows of a store take part: those that the task trains on, and of the validation split those it measures on.
 
-A recording that is trained on judges nothing under another name: such twins are found by the hashes that the store
+What is trained on judges nothing under another name: such twins are found by the hashes that the store
 keeps of the files that its rows were made from.
 """
 
@@ -24,7 +24,7 @@ TRAIN_SPLIT = "train"
 VALIDATION_SPLIT = "val"
 
 _NO_FILES = -1
-_FEW = 2  # rows; what more are all made from is no recording of any of them
+_FEW = 2  # rows; what more are all made from tells nothing of any of them
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ class ChosenSamples:
         train_without: rows that take part although they lack a modality, by its name.
         validation_without: the same of the validation split.
         untrained: modalities that no row to train on has; the model is shown them of no sample.
-        twins: samples of other splits that are one recording with one that is trained on, which is named behind each.
+        twins: samples of other splits that are the same as one that is trained on, which is named behind each.
             Those of the validation split are left out of it.
     """
 
@@ -193,7 +193,7 @@ class Twins:
     """Rows that share files with one of the rows that they were compared with: the key of that one by their own.
 
     Attributes:
-        same: most of the modalities that both have come from the same files: one recording under two names.
+        same: most of the modalities that both have come from the same files: one sample under two names.
         sharing: fewer do. One file that stands for many, such as the silence of a failed microphone, is no recording
             that was seen before.
     """

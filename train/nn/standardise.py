@@ -1,4 +1,4 @@
-"""Standardisation: with statistics measured on the training set in one pass, or of each recording by its own."""
+"""Standardisation: with statistics measured on the training set in one pass, or of each sample by its own."""
 
 import torch
 from jaxtyping import Bool, Float, Float64
@@ -75,19 +75,19 @@ class Standardise(nn.Module):
     def use(self, statistics: ChannelStatistics) -> None:
         """Standardise by these from now on.
 
-        They are of the whole training set, never of one recording: that would erase what is constant within it.
+        They are of the whole training set, never of one sample: that would erase what is constant within it.
         """
         self.mean.copy_(statistics.mean)
         self.std.copy_(statistics.std)
 
 
-def standardise_each(recordings: Float[Tensor, "batch time channels"]) -> Float[Tensor, "batch time channels"]:
-    """Each channel of each recording to mean 0 and standard deviation 1 over time (population form), in float32.
+def standardise_each(series: Float[Tensor, "batch time channels"]) -> Float[Tensor, "batch time channels"]:
+    """Each channel of each sample to mean 0 and standard deviation 1 over time (population form), in float32.
 
-    A channel that does not change within the recording becomes 0, and set-points are erased: samples made at other
+    A channel that does not change within the sample becomes 0, and set-points are erased: samples made at other
     settings look alike. `Standardise` keeps them.
     """
-    values = recordings.float()
+    values = series.float()
     deviations = values - values.mean(dim=1, keepdim=True)
     std = deviations.square().mean(dim=1, keepdim=True).sqrt()
     # Equal values may have a deviation of a rounding error, so equality itself is asked for.

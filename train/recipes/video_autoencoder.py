@@ -1,4 +1,4 @@
-"""The video autoencoder: a recording's mean frame embedding, rebuilt through a bottleneck; what is lost is the score.
+"""The video autoencoder: a film's mean frame embedding, rebuilt through a bottleneck; what is lost is the score.
 
 A published approach to such audio and video scores reconstruction errors of each modality and fuses them late.
 """

@@ -11,6 +11,8 @@ from .folder import RunFolder
 REPORTS = {"test": "report.json", "val": "report_val.json"}
 """Reports that an evaluation leaves in a run's folder, by split."""
 
+_FORMER_FACT = ("session_disjoint", "group_disjoint")  # what reports of former versions call a group
+
 ReportedFigure = Estimate | float | int | None
 """A figure, with its interval where it has one; None where it is not there, undefined or out of order."""
 
@@ -85,7 +87,11 @@ def read_report(run: RunFolder, *, split: str) -> RunReport | None:
     if "sections" not in report:
         first = run.read(path, FirstReport)
         return RunReport({name: first[name] for name in FirstReport.__annotations__}, judge="")  # type: ignore[literal-required]
-    facts = {name: fact for section in report["sections"].values() for name, fact in section.get("facts", {}).items()}
+    facts = {
+        name.replace(*_FORMER_FACT): fact
+        for section in report["sections"].values()
+        for name, fact in section.get("facts", {}).items()
+    }
     match report:
         case {"provenance": {"settings": {"evaluate": {"judge": str(judge)}}}}:
             return RunReport(facts, judge)

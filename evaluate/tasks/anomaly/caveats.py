@@ -45,7 +45,7 @@ class Verdict:
 
 
 def verdict(assessment: Assessment) -> Verdict:
-    """Judge the model against chance first, then against the stronger of the controls that see no recording."""
+    """Judge the model against chance first, then against the stronger of the controls that see no media."""
     model, media_free, files = assessment.auroc, assessment.controls.media_free, assessment.controls.file_metadata
     pairs = (
         f"Of 100 pairs of one defect and one normal sample, it gives the defect the higher score in about "
@@ -63,7 +63,7 @@ def verdict(assessment: Assessment) -> Verdict:
     name, told, control = "media-free control", "settings", media_free.auroc
     if files.auroc is not None and files.auroc.value > control.value:
         name, told, control = "file-metadata control", "number, size and length of files", files.auroc
-    reaches = f"A control that never sees a recording, but the {told}, gets {100 * control.value:.0f}"
+    reaches = f"A control that never sees the media, but the {told}, gets {100 * control.value:.0f}"
     if control.value >= model.value:
         why = f"{reaches}, so on these data the result does not show that the model sees defects."
         return Verdict("bad", f"The model does not beat the {name}", f"{pairs} {why}")
@@ -82,7 +82,7 @@ def caveats(assessment: Assessment, *, validation: ScoreTable, test: ScoreTable)
         *_about_chance(assessment.auroc, test=test),
         *_about_media_free(assessment),
         *_about_file_metadata(assessment),
-        *_about_sessions(assessment),
+        *_about_groups(assessment),
         *_about_validation(assessment),
         *_about_weights(assessment),
         *_about_threshold(assessment),
@@ -109,7 +109,7 @@ def _about_media_free(assessment: Assessment) -> Iterator[str]:
     elif control.auroc.value >= model.value:
         yield (
             f"The media-free control is as good as the model or better ({control.auroc.value:.3f} against "
-            f"{model.value:.3f}) without looking at any recording: on these data the model is not shown to see defects."
+            f"{model.value:.3f}) without looking at any media: on these data the model is not shown to see defects."
         )
     elif control.auroc.overlaps(model):
         yield (
@@ -152,14 +152,14 @@ def _about_overlap(*, validation: ScoreTable, test: ScoreTable) -> Iterator[str]
         )
 
 
-def _about_sessions(assessment: Assessment) -> Iterator[str]:
-    disjoint = assessment.session_disjoint
+def _about_groups(assessment: Assessment) -> Iterator[str]:
+    disjoint = assessment.group_disjoint
     total, alone = assessment.num_normal + assessment.num_defect, disjoint.num_normal + disjoint.num_defect
     if disjoint.auroc is None:
-        yield f"There is no session-disjoint AUROC: {disjoint.note}."
+        yield f"There is no group-disjoint AUROC: {disjoint.note}."
     elif alone < total:
         yield (
-            f"{total - alone} of the {total} evaluated samples come from sessions that training or validation saw, or "
+            f"{total - alone} of the {total} evaluated samples come from groups that training or validation saw, or "
             f"from unknown ones. Over the other {alone} the AUROC is {disjoint.auroc.value:.3f} "
             f"({span(disjoint.auroc)})."
         )

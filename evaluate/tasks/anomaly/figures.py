@@ -45,8 +45,8 @@ class AlarmThreshold:
 
 
 @dataclass(frozen=True)
-class SessionDisjoint:
-    """AUROC over the samples from sessions that neither training nor validation saw; `note` says what limits it."""
+class GroupDisjoint:
+    """AUROC over the samples from groups that neither training nor validation saw; `note` says what limits it."""
 
     auroc: Estimate | None
     num_normal: int
@@ -84,7 +84,7 @@ class Assessment:
     threshold: AlarmThreshold
     confusion: Confusion
     controls: Controls
-    session_disjoint: SessionDisjoint
+    group_disjoint: GroupDisjoint
     validation_auroc: Estimate | None
     recorded_validation_auroc: float | None = None
     modalities: Mapping[str, ModalityResult] = field(default_factory=dict)
@@ -99,7 +99,7 @@ def assess(
     train_attributes: Attributes,
     files: Attributes,
     train_files: Attributes,
-    train_sessions: Collection[str],
+    train_groups: Collection[str],
     threshold: AlarmThreshold,
     seed: int,
 ) -> Assessment:
@@ -111,7 +111,7 @@ def assess(
         train_attributes: the attributes of the samples that the model trained on, one value a sample.
         files: what is known of the files of the samples of `test`.
         train_files: the same of those that the model trained on.
-        train_sessions: the recording sessions of those samples.
+        train_groups: the groups of those samples.
         threshold: from the normals of `validation`.
         seed: of the random control.
 
@@ -136,7 +136,7 @@ def assess(
             chance_ap=float(np.mean(test.labels)),
             majority_accuracy=majority_accuracy(test.labels),
         ),
-        session_disjoint=_session_disjoint(test, seen={*train_sessions, *validation.sessions}),
+        group_disjoint=_group_disjoint(test, seen={*train_groups, *validation.groups}),
         validation_auroc=_auroc_if_defined(validation),
     )
 
@@ -178,17 +178,17 @@ def alarm_threshold(validation: ScoreTable, *, target_fpr: float) -> AlarmThresh
     return AlarmThreshold(value, target_fpr, normal_scores.size, int(np.count_nonzero(normal_scores > value)))
 
 
-def _session_disjoint(test: ScoreTable, *, seen: Collection[str]) -> SessionDisjoint:
-    # An unknown session may be any session, so it counts as seen.
-    alone = test.select(np.array([session != "" and session not in seen for session in test.sessions], dtype=bool))
+def _group_disjoint(test: ScoreTable, *, seen: Collection[str]) -> GroupDisjoint:
+    # An unknown group may be any group, so it counts as seen.
+    alone = test.select(np.array([group != "" and group not in seen for group in test.groups], dtype=bool))
     num_normal, num_defect = (int(np.count_nonzero(alone.labels == label)) for label in (0, 1))
     note = None
-    if not any(test.sessions):
-        note = "no sessions are recorded"
+    if not any(test.groups):
+        note = "no groups are recorded"
     elif min(num_normal, num_defect) == 0:
-        note = f"{num_normal} normal and {num_defect} defect samples come from sessions of their own"
+        note = f"{num_normal} normal and {num_defect} defect samples come from groups of their own"
     elif min(num_normal, num_defect) < SMALLEST_GROUP:
         note = TOO_SMALL_NOTE
     elif len(alone) == len(test):
         note = "whole split"
-    return SessionDisjoint(auroc=_auroc_if_defined(alone), num_normal=num_normal, num_defect=num_defect, note=note)
+    return GroupDisjoint(auroc=_auroc_if_defined(alone), num_normal=num_normal, num_defect=num_defect, note=note)

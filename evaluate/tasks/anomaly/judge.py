@@ -161,7 +161,7 @@ def _figures(placed: Placed, validation: Placed, calibration: AnomalyCalibration
         train_attributes=trained_on.attributes,
         files=file_metadata(store, placed.scored.rows.usable, recipe=run.recipe),
         train_files=file_metadata(store, seen.train, recipe=run.recipe),
-        train_sessions=trained_on.groups.tolist(),
+        train_groups=trained_on.groups.tolist(),
         threshold=AlarmThreshold(
             calibration["threshold"],
             calibration["target_fpr"],
@@ -187,7 +187,7 @@ def score_columns(table: ScoreTable, *, threshold: float) -> dict[str, Sequence[
         "key": spreadsheet_cells(table.keys),
         "split": spreadsheet_cells(table.splits),
         "class_name": spreadsheet_cells(table.class_names),
-        "session": spreadsheet_cells(table.sessions),
+        "group": spreadsheet_cells(table.groups),
         "label": table.labels.tolist(),
         "score": scores,
         "raw_weights_score": [""] * len(table) if table.raw_scores is None else table.raw_scores.tolist(),

@@ -1,4 +1,4 @@
-"""How repeated trainings of an anomaly detector are compared: by AUROC, beside the controls that see no recording."""
+"""How repeated trainings of an anomaly detector are compared: by AUROC, beside the controls that see no media."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -40,14 +40,14 @@ def sections(
 def _headline(assessment: Assessment) -> Section:
     """The model's AUROC with what it has to be compared with."""
     media_free, files, whole = assessment.controls.media_free, assessment.controls.file_metadata, assessment.whole
-    disjoint = assessment.session_disjoint
+    disjoint = assessment.group_disjoint
     facts = [
         Fact("auroc", "AUROC", assessment.auroc, note=_counts(assessment.num_normal, assessment.num_defect)),
         Fact(
             "media_free_control",
             "Media-free control",
             media_free.auroc,
-            note=media_free.reason or "settings alone, no recordings",
+            note=media_free.reason or "settings alone, no media",
         ),
         Fact(
             "file_metadata_control",
@@ -57,15 +57,15 @@ def _headline(assessment: Assessment) -> Section:
         ),
         Fact("random_control", "Random scores", assessment.controls.random, note="canary: belongs near 0.5"),
         Fact(
-            "session_disjoint",
-            "Unseen sessions only",
+            "group_disjoint",
+            "Unseen groups only",
             disjoint.auroc,
             note="; ".join(filter(None, [_counts(disjoint.num_normal, disjoint.num_defect), disjoint.note])),
         ),
         Fact("num_normal", None, assessment.num_normal),
         Fact("num_defect", None, assessment.num_defect),
-        Fact("session_disjoint_num_normal", None, disjoint.num_normal),
-        Fact("session_disjoint_num_defect", None, disjoint.num_defect),
+        Fact("group_disjoint_num_normal", None, disjoint.num_normal),
+        Fact("group_disjoint_num_defect", None, disjoint.num_defect),
     ]
     if whole is not None:
         note = f"{_counts(whole.num_normal, whole.num_defect)} that lack no modality"
@@ -91,7 +91,7 @@ def _beside_controls(assessment: Assessment) -> Section:
         ("Media-free control", assessment.controls.media_free.auroc, "control"),
         ("File-metadata control", assessment.controls.file_metadata.auroc, "control"),
         ("Random scores", assessment.controls.random, "control"),
-        ("Model, unseen sessions only", assessment.session_disjoint.auroc, "model"),
+        ("Model, unseen groups only", assessment.group_disjoint.auroc, "model"),
         ("Model, raw weights", assessment.raw_auroc, "model"),
         ("Model, on validation", assessment.validation_auroc, "model"),
     ]
@@ -283,11 +283,11 @@ _HOW = Section(
         "AUROC is the probability that a random defect scores above a random normal sample; 0.5 is guessing. Its 95% "
         "interval is DeLong's on the logit scale, or Newcombe's score interval where a class has fewer than 10 samples "
         "or the variance is zero. Both are approximate for classes of fewer than some twenty samples, where the truth "
-        "may be wider. It takes the samples as independent; samples of one session are not quite, so the truth is "
+        "may be wider. It takes the samples as independent; samples of one group are not quite, so the truth is "
         "somewhat wider.",
         "The media-free control scores a sample by its distance to the nearest training sample in the recorded "
-        "settings. It sees no recording, so whatever it reaches can be had without looking at one.",
-        "Unseen sessions only: the samples whose session occurs in neither training nor validation.",
+        "settings. It sees no media, so whatever it reaches can be had without looking at them.",
+        "Unseen groups only: the samples whose group occurs in neither training nor validation.",
         "Shares in brackets are Clopper-Pearson intervals. Scores of a trained model come from the averaged (EMA) "
         "weights.",
     ),

@@ -59,7 +59,7 @@ def class_sections(found: ClassAssessment, *, warnings: Sequence[str], training:
             "how",
             "How these numbers are made",
             note=[
-                "Intervals are Clopper-Pearson's and take the samples as independent; samples of one session are not "
+                "Intervals are Clopper-Pearson's and take the samples as independent; samples of one group are not "
                 "quite, so the truth is somewhat wider. Predictions of a trained model come from the averaged (EMA) "
                 "weights. The majority control always gives the class that is most frequent in training."
             ],

@@ -121,13 +121,13 @@ def test_modalities_and_representations(
 def test_what_is_undefined_is_null_with_a_reason(
     table: ScoreTable, make_table: MakeTable, make_assessment: MakeAssessment, make_report: MakeReport
 ) -> None:
-    bare = replace(table, attributes={}, sessions=("",) * len(table))
+    bare = replace(table, attributes={}, groups=("",) * len(table))
     assessment = make_assessment(bare, validation=make_table(split="val", num_defect=0))
     sections = _document(make_report(assessment, bare))["sections"]
     headline = sections["headline"]
-    assert headline["facts"]["media_free_control"] is None and headline["facts"]["session_disjoint"] is None
+    assert headline["facts"]["media_free_control"] is None and headline["facts"]["group_disjoint"] is None
     assert headline["fact_notes"]["media_free_control"] == "the data set records no attributes beside the media"
-    assert headline["fact_notes"]["session_disjoint"].endswith("no sessions are recorded")
+    assert headline["fact_notes"]["group_disjoint"].endswith("no groups are recorded")
     assert sections["further"]["facts"]["validation_auroc"] is None
     assert "without_modality" not in sections and "rows" not in sections["training"]
 

@@ -135,11 +135,11 @@ def test_every_text_is_escaped(
 
 @pytest.mark.usefixtures("undrawn")
 def test_says_what_is_missing(table: ScoreTable, make_assessment: MakeAssessment, make_report: MakeReport) -> None:
-    bare = replace(table, attributes={}, sessions=("",) * len(table))
+    bare = replace(table, attributes={}, groups=("",) * len(table))
     text = render_html(make_report(make_assessment(bare), bare, curve=[]))
     assert "The run recorded no training curve." in text
     assert "The model beats chance, but a control is missing" in text
-    assert "no sessions are recorded" in text
+    assert "no groups are recorded" in text
     assert "NaN" not in text and "None" not in text
 
 

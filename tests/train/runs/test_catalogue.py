@@ -12,6 +12,7 @@ from weldcache.metrics.estimate import Estimate
 from weldcache.tests.train.runs.report import REPORT
 from weldcache.train.runs.catalogue import list_runs, read_entry
 from weldcache.train.runs.folder import RunFolder
+from weldcache.train.runs.reports import read_report
 
 MakeRun = Callable[..., RunFolder]
 
@@ -92,3 +93,10 @@ def test_runs_of_lists_are_told_when_asked_for(make_run: MakeRun, tmp_path: Path
 
 def test_no_folder_no_runs(tmp_path: Path) -> None:
     assert list_runs(tmp_path / "runs", nested=True) == []
+
+
+def test_a_report_of_a_former_version_is_read_by_the_names_of_today(tmp_path: Path, make_run: MakeRun) -> None:
+    facts = {"auroc": REPORT["auroc"], "session_disjoint": REPORT["auroc"], "session_disjoint_num_normal": 7}
+    run = make_run(tmp_path / "a", report={"sections": {"headline": {"title": "The result", "facts": facts}}})
+    read = read_report(run, split="test")
+    assert read is not None and set(read.facts) == {"auroc", "group_disjoint", "group_disjoint_num_normal"}

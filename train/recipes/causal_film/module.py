@@ -106,7 +106,7 @@ def _listed(blocks: Sequence[int]) -> str:
 class CalibratedCausalFilm(nn.Module):
     """Turns batches of the cache into the film's inputs, and puts those through the film.
 
-    Sensors are standardised by the training set or each recording by its own, tokens where the settings ask for it.
+    Sensors are standardised by the training set or each sample by its own, tokens where the settings ask for it.
     `text_anchor` is empty where the text loss is off.
     """
 

@@ -93,13 +93,13 @@ def test_random_scores_raise_no_false_alarm(make_table: MakeTable, warnings_of: 
 def test_evaluating_validation_itself(validation_table: ScoreTable, warnings_of: WarningsOf) -> None:
     texts = warnings_of(validation_table)
     assert "150 of the 150 evaluated samples are also validation samples" in texts[0]
-    assert any("no session-disjoint AUROC" in text for text in texts)
+    assert any("no group-disjoint AUROC" in text for text in texts)
 
 
-def test_shared_sessions(table: ScoreTable, train_table: ScoreTable, warnings_of: WarningsOf) -> None:
-    sessions = (*(train_table.sessions[0],) * 20, *table.sessions[20:])
-    (text,) = warnings_of(replace(table, sessions=sessions))
-    assert "20 of the 150 evaluated samples come from sessions" in text
+def test_shared_groups(table: ScoreTable, train_table: ScoreTable, warnings_of: WarningsOf) -> None:
+    groups = (*(train_table.groups[0],) * 20, *table.groups[20:])
+    (text,) = warnings_of(replace(table, groups=groups))
+    assert "20 of the 150 evaluated samples come from groups" in text
 
 
 def test_validation_far_better(table: ScoreTable, make_table: MakeTable, warnings_of: WarningsOf) -> None:

@@ -74,15 +74,15 @@ def test_normal_only_validation_gives_a_high_threshold(
     assert assessment.validation_auroc is None
 
 
-def test_session_disjoint_keeps_only_unseen_sessions(
+def test_group_disjoint_keeps_only_unseen_groups(
     table: ScoreTable, validation_table: ScoreTable, train_table: ScoreTable, make_assessment: MakeAssessment
 ) -> None:
-    sessions = list(table.sessions)
-    for row in range(0, len(sessions), 3):
-        sessions[row] = train_table.sessions[0]
-    for row in range(1, len(sessions), 3):
-        sessions[row] = validation_table.sessions[0] if row % 2 else ""
-    disjoint = make_assessment(replace(table, sessions=tuple(sessions))).session_disjoint
+    groups = list(table.groups)
+    for row in range(0, len(groups), 3):
+        groups[row] = train_table.groups[0]
+    for row in range(1, len(groups), 3):
+        groups[row] = validation_table.groups[0] if row % 2 else ""
+    disjoint = make_assessment(replace(table, groups=tuple(groups))).group_disjoint
     alone = np.arange(len(table)) % 3 == 2
     assert disjoint.auroc is not None
     assert disjoint.auroc.value == pytest.approx(roc_auc_score(table.labels[alone], table.scores[alone]))
@@ -90,16 +90,16 @@ def test_session_disjoint_keeps_only_unseen_sessions(
     assert disjoint.note is None
 
 
-def test_session_disjoint_notes(
+def test_group_disjoint_notes(
     table: ScoreTable, train_table: ScoreTable, make_table: MakeTable, make_assessment: MakeAssessment
 ) -> None:
-    whole = make_assessment(table).session_disjoint
+    whole = make_assessment(table).group_disjoint
     assert whole.note is not None and whole.note.startswith("whole split")
-    unknown = make_assessment(replace(table, sessions=("",) * len(table))).session_disjoint
-    assert unknown.auroc is None and unknown.note == "no sessions are recorded"
-    seen = make_assessment(replace(table, sessions=(train_table.sessions[0],) * len(table))).session_disjoint
-    assert seen.auroc is None and seen.note == "0 normal and 0 defect samples come from sessions of their own"
-    few = make_assessment(make_table(num_normal=4)).session_disjoint
+    unknown = make_assessment(replace(table, groups=("",) * len(table))).group_disjoint
+    assert unknown.auroc is None and unknown.note == "no groups are recorded"
+    seen = make_assessment(replace(table, groups=(train_table.groups[0],) * len(table))).group_disjoint
+    assert seen.auroc is None and seen.note == "0 normal and 0 defect samples come from groups of their own"
+    few = make_assessment(make_table(num_normal=4)).group_disjoint
     assert few.auroc is not None and few.note == TOO_SMALL_NOTE
 
 

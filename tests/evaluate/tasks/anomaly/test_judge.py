@@ -18,7 +18,7 @@ def test_csv_reads_back_to_the_same_numbers(table: ScoreTable, tmp_path: Path) -
     write_columns(tmp_path / "runs" / "scores_test.csv", score_columns(awkward, threshold=31.5))
     with (tmp_path / "runs" / "scores_test.csv").open(newline="") as handle:
         rows = list(csv.DictReader(handle))
-    assert list(rows[0])[:6] == ["key", "split", "class_name", "session", "label", "score"]
+    assert list(rows[0])[:6] == ["key", "split", "class_name", "group", "label", "score"]
     assert tuple(row["key"] for row in rows) == table.keys
     assert rows[0]["class_name"] == 'a, "quoted" name'
     scores, raw_scores = (np.array([float(row[name]) for row in rows]) for name in ("score", "raw_weights_score"))
@@ -30,11 +30,11 @@ def test_csv_reads_back_to_the_same_numbers(table: ScoreTable, tmp_path: Path) -
 
 @pytest.mark.parametrize("name", ["=cmd|' /C calc'!A0", "+1+1", "@SUM(A1)", "-2", "\tx"])
 def test_names_that_a_spreadsheet_would_run_are_text(table: ScoreTable, tmp_path: Path, name: str) -> None:
-    hostile = replace(table, keys=(name, *table.keys[1:]), sessions=(name, *table.sessions[1:]))
+    hostile = replace(table, keys=(name, *table.keys[1:]), groups=(name, *table.groups[1:]))
     write_columns(tmp_path / "scores.csv", score_columns(hostile, threshold=0.0))
     with (tmp_path / "scores.csv").open(newline="") as handle:
         first = next(csv.DictReader(handle))
-    assert first["key"] == first["session"] and first["key"][0] in "'\\" and name.strip() in first["key"]
+    assert first["key"] == first["group"] and first["key"][0] in "'\\" and name.strip() in first["key"]
 
 
 def test_csv_says_who_lacks_what_on_which_scale_and_who_raises_an_alarm(
