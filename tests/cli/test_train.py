@@ -41,6 +41,13 @@ def test_a_split_that_was_not_extracted_is_named_with_its_command(
     assert not (synthetic / "runs").exists()
 
 
+def test_a_film_is_no_row_of_frames(weldcache: Run, extracted: Path) -> None:
+    frames = ("--set", "recipe.name=video_ae", "--set", "recipe.frames=video")
+    outcome = weldcache("train", *frames, folder=extracted)
+    assert outcome.code == 2 and "fault of weldcache" not in outcome.err
+    assert "video/embedding" in outcome.err and "recipe.frames" in outcome.err
+
+
 def test_what_a_fitted_recipe_does_not_read_is_refused_where_it_was_asked_for(weldcache: Run, extracted: Path) -> None:
     fitted = ("--set", "recipe.name=nearest", "--set", "recipe.array=sensor/values")
     outcome = weldcache("train", *fitted, "--set", "train.lr=1e-3", "--set", "train.epochs=3", folder=extracted)

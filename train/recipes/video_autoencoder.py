@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ...configs.section import StoreName, Width
+from ...errors import SettingsError
 from ..nn.standardise import ChannelStatistics, Standardise
 from ..settings import RecipeSettings
 from ..types import Batch, Encodings, FeatureRequest, Losses, Needs, Prediction, Shapes
@@ -84,7 +85,18 @@ class VideoAutoencoderRecipe:
         )
 
     def build(self, shapes: Shapes) -> Autoencoder:
-        width = shapes[self._frames.name][-1]
+        """An autoencoder as wide as a frame's embedding.
+
+        Raises:
+            SettingsError: if the feature has one vector a sample, and not one a frame.
+        """
+        shape = shapes[self._frames.name]
+        if len(shape) != 2:
+            raise SettingsError(
+                f"{self._frames.name} is no row of frames: it has the shape {list(shape)} a sample. Choose a feature "
+                "of the kind frames with --set recipe.frames=<name>."
+            )
+        width = shape[-1]
         return Autoencoder(width, hidden=self._settings.hidden, bottleneck=self._settings.bottleneck)
 
     def calibrate(self, model: nn.Module, train: Iterable[Batch], constants: Mapping[str, Tensor]) -> None:

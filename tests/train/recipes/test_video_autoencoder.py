@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from weldcache.errors import SettingsError
 from weldcache.settings import load_settings
 from weldcache.train.nn.standardise import ChannelStatistics
 from weldcache.train.recipes.recipe import Recipe
@@ -44,6 +45,11 @@ def test_it_is_a_recipe_that_asks_for_frames_alone() -> None:
     assert list(recipe.needs().constants) == [] and list(recipe.needs().measures) == []
     assert list(recipe_of(standardise=True).needs().measures) == [ARRAY]
     assert "`weldcache extract --config video_ae`" in recipe.advice(["film_frames"], held=["video"])
+
+
+def test_a_feature_without_frames_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"film_frames/embedding.*recipe\.frames"):
+        recipe_of().build({ARRAY: (12,)})
 
 
 def test_score_and_loss_by_hand() -> None:
