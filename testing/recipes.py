@@ -123,6 +123,7 @@ class RecipeContract(ABC):
 
     def test_a_prediction_has_a_row_for_each_row(self, model: nn.Module) -> None:
         prediction = _predicted(self.recipe(), model, self.rows(5, seed=1))
+        assert set(self.recipe().needs().outputs) <= set(prediction.outputs)
         for values in (*prediction.outputs.values(), *prediction.maps.values()):
             assert len(values) == 5
 

@@ -26,9 +26,10 @@ from weldcache.testing.features import FeatureKindContract
 from weldcache.testing.judges import JudgeContract
 from weldcache.testing.recipes import RecipeContract
 from weldcache.testing.sources import SourceContract
+from weldcache.testing.tasks import TaskContract
 from weldcache.train.recipes.recipe import Recipe
 from weldcache.train.settings import RECIPES, TASKS, TrainSettings
-from weldcache.train.tasks import make_task
+from weldcache.train.tasks import Targets, Task, make_task
 from weldcache.train.types import Batch, Shapes
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,6 +51,7 @@ from weldcache.evaluate.tasks.anomaly.judge import AnomalyJudge
 
 class GapTask:
     target, trains_on, leaves_out = "class", "good one", "faulty one"
+    outputs = ()
 
     def training_rows(self, targets):
         return targets["label"] == 0
@@ -72,6 +74,18 @@ class GapTask:
 class JudgeOfGaps(AnomalyJudge):
     task: str = "gap"
 '''
+
+
+class TestGaps(TaskContract):
+    targets: ClassVar[Targets] = {"class": np.array([0, 1, -1, 2]), "label": np.array([0, 1, -1, 1])}
+    unknown = (2,)
+
+    def task(self) -> Task:
+        module: dict[str, Any] = {"__name__": "gaps"}
+        exec(GAPS, module)
+        task: Task = module["GapTask"]()
+        return task
+
 
 Run = Callable[..., Any]
 Offer = Callable[..., None]

@@ -61,8 +61,8 @@ def require_read(settings: Settings, asked: Collection[str]) -> None:
     """
     if found := unread(settings, asked):
         raise SettingsError(
-            f"The recipe {settings.recipe.name} does not read {listed(found, last='or')}: it is fitted, "
-            "without a gradient, epochs or checkpoints. Leave that out, or choose a recipe that learns by gradient "
+            f"The recipe {settings.recipe.name} does not read {listed(found, last='or')}: it is fitted, without a "
+            "gradient, epochs or checkpoints. Leave that out, or choose a recipe that learns by gradient "
             "with --set recipe.name=..."
         )
 

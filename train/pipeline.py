@@ -19,7 +19,7 @@ from ..progress import say
 from ..settings import Settings
 from ..wording import count_of, format_seconds
 from .data.batches import BatchSource, batches_in_order
-from .data.features import FeatureReader, load_constants, require_features, shapes_for, targets_of
+from .data.features import FeatureReader, chosen_for, load_constants, require_features, shapes_for, targets_of
 from .data.resident import FeaturePool, load_features
 from .data.samples import TRAIN_SPLIT, VALIDATION_SPLIT, ChosenSamples, choose_samples, in_pairs
 from .display import ShowTraining, describe_epoch, figures_found, training_display
@@ -92,11 +92,13 @@ def train(
     require_loggers(settings.train.loggers)
     name, device = settings.recipe.name, resolve_device(settings.train.device, setting="train.device")
     recipe, monitor = make_recipe(settings.recipe), monitor_of(settings.train)
-    task = task_for(settings.train, name, recipe.needs().targets)
+    task = task_for(settings.train, name, recipe.needs())
     if not isinstance(recipe, Trained | Fitted):
         raise SettingsError(f"The recipe {name} does not learn itself; `weldcache fuse` makes it of finished runs.")
     split = settings.train.split
     store = FeatureStore.open(settings.cache.path, split=split) if pool is None else pool.store.divided_by(split)
+    asked, settings = settings.recipe, chosen_for(store, settings)
+    recipe = make_recipe(settings.recipe)
     require_features(store, recipe)
     samples = choose_samples(store, recipe, task=task, monitor=monitor)
     shapes = shapes_for(store, recipe)
@@ -117,6 +119,9 @@ def train(
     start = decide_start(settings, manifest, run_name=run_name, overwrite=overwrite)
 
     if pool is None:  # whoever shares features among trainings says it once
+        for name, value in settings.recipe:
+            if value != getattr(asked, name):
+                say(f"Chosen for this store: recipe.{name} = {value}.")
         _say_who_takes_part(samples, store, recipe=recipe, task=task)
     train_samples, validation_samples = _features(recipe, samples, store=store, pool=pool, settings=settings.train)
     validator = Validator(

@@ -3,7 +3,8 @@
 Neither a recipe's section nor its code is imported before it is chosen, nor is a task.
 """
 
-from typing import Annotated, Literal
+from collections.abc import Collection
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field
 
@@ -29,6 +30,11 @@ class RecipeSettings(Section):
     """What is said of every recipe; each has a section of its own beside its code."""
 
     name: str
+
+    def for_store(self, arrays: Collection[str]) -> Self:
+        """The same, with what was left open chosen for a store that holds these arrays, `<feature set>/<array>`: a run
+        is of these settings, and keeps them."""
+        return self
 
 
 RECIPES = Registry(

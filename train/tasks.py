@@ -13,7 +13,7 @@ from ..metrics.classes import class_figures, macro_f1
 from ..metrics.ranking import auroc
 from ..wording import listed
 from .settings import TASKS, TrainSettings
-from .types import Prediction
+from .types import Needs, Prediction
 
 Direction = Literal["max", "min"]
 """Which values of a figure are better."""
@@ -41,6 +41,10 @@ class Task(Protocol):
     def leaves_out(self) -> str:
         """The word for what is there to be judged, and never trained on."""
 
+    @property
+    def outputs(self) -> Collection[str]:
+        """Names of the outputs of predictions that it measures beside the scores: a recipe has to have them."""
+
     def training_rows(self, targets: Targets) -> Bool[np.ndarray, " row"]:
         """Which rows may be trained on; the validation loss is of them alone, too."""
 
@@ -64,6 +68,7 @@ class AnomalyTask:
     target = "label"
     trains_on = "normal"
     leaves_out = "defect"
+    outputs = ()
 
     def training_rows(self, targets: Targets) -> Bool[np.ndarray, " row"]:
         return np.asarray(targets["label"] == 0)
@@ -95,6 +100,7 @@ class ClassificationTask:
     target = "class"
     trains_on = "labelled sample"
     leaves_out = "other sample"
+    outputs = ("logits",)
 
     def training_rows(self, targets: Targets) -> Bool[np.ndarray, " row"]:
         """All whose class is known."""
@@ -111,11 +117,6 @@ class ClassificationTask:
 
     def validate(self, prediction: Prediction, targets: Targets) -> Mapping[str, float | None]:
         """Accuracy, and macro F1: the mean over each class that is there or is predicted, however rare."""
-        if "logits" not in prediction.outputs:
-            raise SettingsError(
-                "The recipe tells no classes apart, which train.task = classification asks for: choose another with "
-                "--set recipe.name=..., or --set train.task=anomaly."
-            )
         known = self.judged_rows(targets)
         true, found = targets["class"][known], prediction.outputs["logits"].argmax(dim=1).cpu().numpy()[known]
         f1 = macro_f1(list(class_figures(true, found).values()))
@@ -136,19 +137,24 @@ def _made(name: str) -> Task:
     return task
 
 
-def task_for(settings: TrainSettings, recipe: str, learns: Collection[str]) -> Task:
-    """The task that the settings name, for a recipe of this name that learns from these targets.
+def task_for(settings: TrainSettings, recipe: str, needs: Needs) -> Task:
+    """The task that the settings name, for a recipe of this name that needs this.
 
     Raises:
         SettingsError: if the recipe learns what another task asks for, and not what this one does: who trains on
-            normals alone learns no classes.
+            normals alone learns no classes. If the recipe does not predict what the task measures.
     """
-    task = make_task(settings)
+    task, learns = make_task(settings), needs.targets
     others = [] if not learns or task.target in learns else _tasks_of(learns)
     if others:
         raise SettingsError(
             f"The recipe {recipe} learns from the target {listed(sorted(learns))}, which train.task = {settings.task} "
             f"does not ask for. Say --set train.task={others[0]}, or choose another with --set recipe.name=..."
+        )
+    if lacking := [name for name in task.outputs if name not in needs.outputs]:
+        raise SettingsError(
+            f"The recipe {recipe} does not predict {listed(lacking)}, which train.task = {settings.task} measures: "
+            "choose another with --set recipe.name=..., or another task with --set train.task=..."
         )
     return task
 

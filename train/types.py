@@ -46,6 +46,7 @@ class Needs:
         constants: constants of the store, which calibration gets.
         measures: names of those arrays and targets that calibration gets of the training rows.
         targets: what the loss learns from; a recipe never sees them while it encodes.
+        outputs: names of what its predictions hold beside the score, such as `logits`: a task may ask for some.
     """
 
     features: tuple[FeatureRequest, ...]
@@ -54,6 +55,7 @@ class Needs:
     constants: tuple[str, ...] = ()
     measures: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
 
     @property
     def feature_sets(self) -> tuple[str, ...]:

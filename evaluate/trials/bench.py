@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from ...atomic import locked_folder
 from ...cache.provenance import library_versions
 from ...cache.store import FeatureStore
 from ...progress import Progress, say
+from ...train.data.features import chosen_for
 from ...train.data.resident import FeaturePool
 from ...train.display import ShowTraining, TrainingDisplay, describe_epoch
 from ...train.runs.folder import refuse_links
@@ -84,6 +85,7 @@ def bench(
     """
     shared, trials = plan_trials(variants, overrides=overrides, seeds=variants.seeds if seeds is None else seeds)
     judge, store = judge_of_all(trials), FeatureStore.open(shared.cache.path)
+    trials = [replace(trial, settings=chosen_for(store, trial.settings)) for trial in trials]
     plan = make_plan(trials, store, split=split, overwrite=overwrite, measure=judge.measure)
     for name, reason in plan.failures.items():
         say(f"Not tried: {name}: {reason}")

@@ -82,7 +82,7 @@ def request_of(settings: Settings, store: FeatureStore, *, split: str, measure: 
     """
     recipe, store = make_recipe(settings.recipe), store.divided_by(settings.train.split)
     require_features(store, recipe)
-    task = task_for(settings.train, settings.recipe.name, recipe.needs().targets)
+    task = task_for(settings.train, settings.recipe.name, recipe.needs())
     samples = choose_samples(store, recipe, task=task, monitor=monitor_of(settings.train))
     seen = SeenRows(samples.train, samples.validation, samples.untrained)
     scored = rows_to_judge(store, split, recipe=recipe, seen=seen, task=task).usable

@@ -21,6 +21,9 @@ from weldcache.train.fusion import describe_fusion, fuse
 from weldcache.train.pipeline import TrainingSummary, describe_run, train
 from weldcache.train.recipes import gaussian
 from weldcache.train.recipes.gaussian import GaussianRecipe, GaussianSettings
+from weldcache.train.recipes.linear_probe import LinearProbeSettings
+from weldcache.train.recipes.nearest import NearestSettings
+from weldcache.train.recipes.vectors import VectorSettings
 from weldcache.train.runs.catalogue import read_entry
 from weldcache.train.runs.checkpoint import read_checkpoint
 from weldcache.train.runs.trained_run import load_run
@@ -204,6 +207,29 @@ def test_fitted_runs_are_fused_with_one_another_and_with_trained_ones(toy_settin
     both, mixed = fused("nearest", "gaussian"), fused("gaussian", "causal_film")
     assert "val_loss" not in both and mixed["val_loss"] is None
     assert both["val_auroc"] is not None and mixed["val_auroc"] is not None
+
+
+@pytest.mark.parametrize("recipe", [GaussianSettings(), NearestSettings(), LinearProbeSettings()])
+def test_an_array_is_chosen_in_a_told_order(recipe: VectorSettings) -> None:
+    pictures = ["image/block_2/patch_tokens", "image/block_2/mean", "image/block_2/cls", "image/block_4/mean"]
+    film = ["video/tokens", "video/embedding"]
+    for held, chosen in (
+        (["other/embedding", *pictures, *film], "video/embedding"),
+        ([*pictures, "frames/embedding"], "frames/embedding"),
+        (["sensor/values", *pictures], "image/block_2/mean"),
+        (["sensor/values"], "sensor/values"),
+        (["audio/tokens"], "video/embedding"),  # which is missed then
+    ):
+        assert recipe.for_store(held).array == chosen
+    said = recipe.model_copy(update={"array": "audio/tokens"})
+    assert said.for_store(film) == said
+
+
+def test_a_run_keeps_the_array_that_was_chosen(toy_settings: MakeSettings, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = toy_settings().model_copy(update={"recipe": GaussianSettings()})
+    kept = run(settings).run.settings().recipe
+    assert kept == GaussianSettings(array="sensor/values")
+    assert "recipe.array = sensor/values" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Tasks: which rows they take, what they measure, and a recipe that learns classes through the same engine."""
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -11,11 +12,12 @@ from torch import Tensor, nn
 from weldcache.cache.store import FeatureStore
 from weldcache.errors import SettingsError
 from weldcache.settings import Settings
+from weldcache.testing.tasks import TaskContract
 from weldcache.train import pipeline
 from weldcache.train.data.samples import choose_samples
 from weldcache.train.pipeline import train
 from weldcache.train.settings import TrainSettings
-from weldcache.train.tasks import AnomalyTask, ClassificationTask, Task, make_task, monitor_of, task_for
+from weldcache.train.tasks import AnomalyTask, ClassificationTask, Targets, make_task, monitor_of, task_for
 from weldcache.train.types import Batch, Encodings, FeatureRequest, Losses, Needs, Prediction, Shapes
 
 VIDEO, PATCHES = FeatureRequest("video", "tokens"), FeatureRequest("image/block_2", "patch_tokens")
@@ -28,7 +30,9 @@ class LinearProbe:
 
     def needs(self) -> Needs:
         return Needs(
-            (FeatureRequest("image/block_2", "patch_tokens"), FeatureRequest("video", "tokens")), targets=("class",)
+            (FeatureRequest("image/block_2", "patch_tokens"), FeatureRequest("video", "tokens")),
+            targets=("class",),
+            outputs=("logits",),
         )
 
     def advice(self, missing: object, *, held: object) -> str:
@@ -58,9 +62,20 @@ def scored(scores: list[float]) -> Prediction:
     return Prediction(torch.tensor(scores))
 
 
-@pytest.mark.parametrize("task", [AnomalyTask(), ClassificationTask()])
-def test_is_a_task(task: Task) -> None:
-    assert isinstance(task, Task)
+class TestAnomaly(TaskContract):
+    targets: ClassVar[Targets] = LABELS
+    unknown = (2, 5)
+
+    def task(self) -> AnomalyTask:
+        return AnomalyTask()
+
+
+class TestClassification(TaskContract):
+    targets: ClassVar[Targets] = {"class": np.array([2, 0, -1, 3, 1, 0, -1])}
+    unknown = (2, 6)
+
+    def task(self) -> ClassificationTask:
+        return ClassificationTask()
 
 
 def test_anomalies_are_told_by_normals_and_the_unknown_take_no_part() -> None:
@@ -92,16 +107,27 @@ def test_classes_are_measured_as_scikit_learn_does() -> None:
 
 
 def test_a_recipe_without_classes_is_refused_for_telling_them() -> None:
-    with pytest.raises(SettingsError, match=r"train\.task"):
-        ClassificationTask().validate(Prediction(torch.zeros(2)), {"class": np.array([0, 1])})
+    with pytest.raises(SettingsError, match=r"nearest.*logits.*train\.task"):
+        task_for(TrainSettings(task="classification"), "nearest", Needs(()))
+    assert isinstance(task_for(TrainSettings(), "nearest", Needs(())), AnomalyTask)
+
+
+@pytest.mark.parametrize("recipe", ["causal_film", "nearest", "gaussian"])
+def test_it_is_refused_before_anything_is_opened(
+    toy_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, recipe: str
+) -> None:
+    monkeypatch.setattr(FeatureStore, "open", lambda *_, **__: pytest.fail("the store is opened"))
+    with pytest.raises(SettingsError, match=f"{recipe}.*logits"):
+        train(toy_settings(recipe=recipe, task="classification"), run_name="r", overwrite=False, command="")
 
 
 def test_a_recipe_that_learns_classes_is_refused_for_anomalies() -> None:
+    needs = Needs((), targets=("class",), outputs=("logits",))
     with pytest.raises(SettingsError, match=r"linear_probe.*class.*train\.task=classification"):
-        task_for(TrainSettings(), "linear_probe", ("class",))
-    assert isinstance(task_for(TrainSettings(task="classification"), "linear_probe", ("class",)), ClassificationTask)
+        task_for(TrainSettings(), "linear_probe", needs)
+    assert isinstance(task_for(TrainSettings(task="classification"), "linear_probe", needs), ClassificationTask)
     for learns in ((), ("angle",), ("label", "class")):
-        assert isinstance(task_for(TrainSettings(), "any", learns), AnomalyTask)
+        assert isinstance(task_for(TrainSettings(), "any", Needs((), targets=learns)), AnomalyTask)
 
 
 def test_the_monitor_is_the_tasks_first_or_one_of_its_own() -> None:

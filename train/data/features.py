@@ -17,11 +17,18 @@ from ...cache.store import FeatureStore
 from ...cache.targets import LABEL
 from ...cache.tensors import read_tensor
 from ...errors import NotFoundError
+from ...settings import Settings
 from ..recipes.recipe import Recipe
 from ..types import Batch, FeatureRequest, Shapes, mapped
 
 Rows = NDArray[np.int64]
 """Row numbers in a store."""
+
+
+def chosen_for(store: FeatureStore, settings: Settings) -> Settings:
+    """The settings with what their recipe leaves open chosen for this store."""
+    arrays = [f"{name}/{array}" for name in store.feature_sets for array in store.arrays(name)]
+    return settings.model_copy(update={"recipe": settings.recipe.for_store(arrays)})
 
 
 def require_features(store: FeatureStore, recipe: Recipe) -> None:

@@ -5,8 +5,8 @@ training rows, and the largest of a row's distances is its score.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Annotated, Literal
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Annotated, Literal, Self
 
 import torch
 from jaxtyping import Bool, Float
@@ -18,17 +18,32 @@ from ...errors import SettingsError, TrainingError
 from ..settings import RecipeSettings
 from ..types import Batch, Encodings, FeatureRequest, Needs, Prediction, Shapes
 
-StoredArray = Annotated[str, Like(r"[a-z0-9_]+(/[a-z0-9_]+)+", "<feature set>/<array>, such as image/block_10/mean")]
+_AUTO = "auto"
+_USUAL = "video/embedding"
+_FIRST_OF = ("embedding", "mean", "values")  # arrays whose vectors stand for a sample, a view or a step
+
+StoredArray = Annotated[
+    str, Like(r"auto|[a-z0-9_]+(/[a-z0-9_]+)+", "auto, or <feature set>/<array>, such as image/block_10/mean")
+]
 
 
 class VectorSettings(RecipeSettings):
     """Which vectors are looked at."""
 
     array: StoredArray = Field(
-        "video/embedding",
+        _AUTO,
         description="Array of the store, such as video/embedding, image/block_10/mean or image/block_10/patch_tokens; "
-        "its last axis is the vectors'. Samples without it are neither learned from nor scored.",
+        "its last axis is the vectors'. Samples without it are neither learned from nor scored. auto: video/embedding "
+        "where the store holds it, or else its first array called embedding, mean or values, in this order.",
     )
+
+    def for_store(self, arrays: Collection[str]) -> Self:
+        """With an array that the store holds; where it holds none that will do, the usual one, which is missed then."""
+        if self.array != _AUTO:
+            return self
+        found = [array for name in _FIRST_OF for array in arrays if array.rpartition("/")[2] == name]
+        chosen = _USUAL if _USUAL in arrays or not found else found[0]
+        return self.model_copy(update={"array": chosen})
 
 
 class DetectorSettings(VectorSettings):
@@ -51,7 +66,7 @@ class VectorRecipe:
     pooled = True
 
     def __init__(self, settings: VectorSettings) -> None:
-        feature_set, _, array = settings.array.rpartition("/")
+        feature_set, _, array = settings.for_store(()).array.rpartition("/")
         self._array = FeatureRequest(feature_set, array)
         self._length = FeatureRequest(feature_set, f"{array}_length", where_held=True)
         self._views = FeatureRequest(feature_set, "views_present", where_held=True)
