@@ -91,14 +91,12 @@ def train(
     started = time.monotonic()
     require_loggers(settings.train.loggers)
     name, device = settings.recipe.name, resolve_device(settings.train.device, setting="train.device")
-    recipe, monitor = make_recipe(settings.recipe), monitor_of(settings.train)
+    recipe, monitor = _learner(settings), monitor_of(settings.train)
     task = task_for(settings.train, name, recipe.needs())
-    if not isinstance(recipe, Trained | Fitted):
-        raise SettingsError(f"The recipe {name} does not learn itself; `weldcache fuse` makes it of finished runs.")
     split = settings.train.split
     store = FeatureStore.open(settings.cache.path, split=split) if pool is None else pool.store.divided_by(split)
     asked, settings = settings.recipe, chosen_for(store, settings)
-    recipe = make_recipe(settings.recipe)
+    recipe = _learner(settings)
     require_features(store, recipe)
     samples = choose_samples(store, recipe, task=task, monitor=monitor)
     shapes = shapes_for(store, recipe)
@@ -183,6 +181,13 @@ def train(
         counts=manifest["counts"],
         seconds=time.monotonic() - started,
     )
+
+
+def _learner(settings: Settings) -> Trained | Fitted:
+    recipe, name = make_recipe(settings.recipe), settings.recipe.name
+    if not isinstance(recipe, Trained | Fitted):
+        raise SettingsError(f"The recipe {name} does not learn itself; `weldcache fuse` makes it of finished runs.")
+    return recipe
 
 
 def _say_who_takes_part(samples: ChosenSamples, store: FeatureStore, *, recipe: Recipe, task: Task) -> None:
