@@ -5,13 +5,15 @@ There is no optimiser, no average of weights and no epoch to interrupt: who inte
 same command begins anew. What was fitted stands where other runs keep their averaged weights, and there are no others.
 """
 
+import math
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..errors import SettingsError
 from ..progress import Progress
@@ -21,12 +23,13 @@ from .data.batches import BatchSource, batches_in_order
 from .loggers.logger import LoggedRun, open_loggers
 from .randomness import Purpose, derived_generator
 from .recipes.recipe import Fitted
-from .runs.checkpoint import AVERAGED, module_tensors
+from .runs.checkpoint import module_tensors
 from .runs.checkpointer import best_checkpoint, write_finished
 from .runs.folder import RunFolder
 from .runs.start import RunStart
+from .runs.trained_run import Weights
 from .settings import RECIPES
-from .state import OF_GRADIENT, Best
+from .state import OF_GRADIENT, Best, StopReason
 from .tasks import monitor_of
 from .types import Batch
 from .validation import Validate
@@ -108,24 +111,53 @@ def fit_run(
     """
     began = time.monotonic()
     fit(recipe, model, samples, seed=settings.train.seed, title=f"fit {start.run.name}", noun=noun)
-    fitted = time.monotonic() - began
-    result = validate(model.eval())
-    metrics = {
-        "epoch": 1,
-        "step": 0,
-        **result.figures,
-        **result.spread,
-        "seconds": time.monotonic() - began,
-        "samples_per_second": len(samples) / fitted,
-    }
-    best = Best(epoch=1, value=result.figures.get(monitor_of(settings.train)), metrics=metrics)
+    speed = len(samples) / (time.monotonic() - began)
+    return finish_run(
+        {"averaged": model.eval()},
+        validate,
+        start=start,
+        settings=settings,
+        manifest=manifest,
+        stopped=FITTED,
+        began=began,
+        rates={"samples_per_second": speed},
+    )
+
+
+def finish_run(
+    models: Mapping[Weights, nn.Module],
+    validate: Validate,
+    *,
+    start: RunStart,
+    settings: Settings,
+    manifest: Mapping[str, object],
+    stopped: StopReason,
+    began: float,
+    rates: Mapping[str, float] = MappingProxyType({}),
+) -> tuple[RunFolder, Best]:
+    """Write the run that was decided on, of models by weights that have no epochs, with validation's figures.
+
+    `began` is when the work on them did, by `time.monotonic`; `rates` are for the row of the log.
+
+    Raises:
+        OutputExistsError: if another process has taken the run's name meanwhile.
+    """
+    result = validate(models["averaged"])
+    # A fusion, one of whose members has no loss, has one that is not a number.
+    figures = {name: None if value is None or math.isnan(value) else value for name, value in result.figures.items()}
+    seconds = time.monotonic() - began
+    metrics = {"epoch": 1, "step": 0, **figures, **result.spread, "seconds": seconds, **rates}
+    best = Best(epoch=1, value=figures.get(monitor_of(settings.train)), metrics=metrics)
+    tensors: dict[str, Tensor] = {}
+    for weights, model in models.items():
+        tensors |= module_tensors(model, prefix=weights)
     run = write_finished(
         start.run,
         numbered=start.numbered,
         settings=settings,
         manifest=manifest,
-        best=best_checkpoint(best, module_tensors(model, prefix=AVERAGED)),
-        stopped=FITTED,
+        best=best_checkpoint(best, tensors),
+        stopped=stopped,
     )
     logged = LoggedRun(folder=run, settings=settings, manifest=run.manifest(), history=[], best=None)
     with open_loggers(settings.train.loggers, logged) as loggers:

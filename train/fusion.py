@@ -4,7 +4,6 @@ What is measured here is measured on the validation split alone: mean and standa
 its normals, and weights, where they are fitted, on its normals and defects. The test split has no part in it.
 """
 
-import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,31 +11,32 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from ..cache.store import FeatureStore
+from ..cache.targets import LABEL, NORMAL
 from ..configs.device import resolve_device
 from ..errors import NotFoundError, OutputExistsError, SettingsError, TrainingError
-from ..progress import say
 from ..settings import Settings
 from ..wording import count_of, format_seconds
 from .combination import Combination, Labels, Weighting, combine, require_convex
-from .data.features import FeatureReader, Rows, require_features, shapes_for, targets_of
+from .data.batches import BatchSource
+from .data.features import FeatureReader, require_features, shapes_for, targets_of
+from .data.resident import load_rows
 from .data.samples import ChosenSamples, choose_samples
-from .data.streamed import StreamedFeatures
-from .recipes.late_fusion import LateFusion, LateFusionRecipe, LateFusionSettings
+from .display import figures_found
+from .fit import finish_run
+from .loggers.logger import require_loggers
+from .pipeline import say_left_out, validator_of
+from .recipes.late_fusion import MEMBER_SCORES, LateFusion, LateFusionRecipe, LateFusionSettings
 from .recipes.recipe import make_recipe
-from .runs.checkpoint import module_tensors
-from .runs.checkpointer import best_checkpoint, write_finished
 from .runs.folder import RunFolder
 from .runs.log import MetricRow
 from .runs.names import find_run, relative_name
 from .runs.start import decide_start, make_manifest
 from .runs.trained_run import TrainedRun, Weights, load_run, weights_of
-from .scoring import score_rows
-from .state import Best
-from .tasks import LOSS, AnomalyTask, Task
-from .validation import Validator
+from .scoring import output_rows
+from .settings import TrainSettings
+from .tasks import LOSS, Targets, Task
 
 _FEW_NORMALS = 10  # a chosen limit: their spread is the unit of every score
 
@@ -74,88 +74,57 @@ def fuse(
         TrainingError: if members were validated on other samples, or validation tells nothing of one's scores.
     """
     started = time.monotonic()
+    require_loggers(settings.train.loggers)
     runs = _finished_runs(settings, members)
     if isinstance(weighting, tuple):
         require_convex(weighting, num_members=len(runs))
     if run_name in runs:
         raise OutputExistsError(f"{run_name} is one of the runs that are fused; choose another --run.")
+    task = next(iter(runs.values())).task
     store = _divided(FeatureStore.open(settings.cache.path), runs)
-    settings = _fused_settings(settings, runs, split=store.split)
-    recipe = make_recipe(settings.recipe)
+    chosen = _recipe_of(runs)
+    recipe = make_recipe(chosen)
     assert isinstance(recipe, LateFusionRecipe)
     require_features(store, recipe)
-    task = AnomalyTask()  # what is fused are scores of anomaly
     samples = _samples(store, recipe, runs, task=task)
     targets = {name: target[samples.validation] for name, target in targets_of(store).items()}
-    labels = targets["label"]
-    device = resolve_device(settings.train.device, setting="train.device")
-    for member in runs.values():
-        member.require_same_features(store)
-    models: dict[Weights, LateFusion] = {
-        weights: LateFusion(
-            member.model(weights, device=device, shapes=member.shapes(store)) for member in runs.values()
-        )
-        .to(device)
-        .eval()
-        for weights in weights_of(recipe)
-    }
+    train = _training_of(runs, settings=settings.train, store=store, task=task, validation=targets)
+    settings = settings.model_copy(update={"recipe": chosen, "train": train})
+    device = resolve_device(train.device, setting="train.device")
+    models = {each: _side_by_side(runs, each, store=store).to(device).eval() for each in weights_of(recipe)}
     manifest = make_manifest(
         recipe,
-        name=settings.recipe.name,
+        settings=settings,
         model=models["averaged"],
         shapes=shapes_for(store, recipe),
         store=store,
         samples=samples,
-        task=settings.train.task,
-        seed=settings.train.seed,
         command=command,
     )
     start = decide_start(settings, manifest, run_name=run_name, overwrite=overwrite)
-    for feature_set, count in samples.validation_lacking.items():
-        say(f"Left out of validation: {count_of(count, 'sample')} without {feature_set} features.")
-    combinations = _calibrate(
-        recipe,
-        models,
-        samples.validation,
-        labels=labels,
-        weighting=weighting,
-        store=store,
-        batch_size=settings.train.batch_size,
-    )
+    say_left_out(samples, noun=store.noun)
     needs = recipe.needs()
-    validator = Validator(
-        recipe,
-        StreamedFeatures(FeatureReader(store, needs.features, needs.targets), samples.validation, device),
-        task=task,
-        targets=targets,
-        batch_size=settings.train.batch_size,
-        precision=settings.train.precision,
-        without=needs.sets_of(recipe.untrained()),
+    reader = FeatureReader(store, needs.features, needs.targets)
+    validation = load_rows(reader, samples.validation, device=device, loading=train.loading)
+    combinations = _combine(
+        recipe, models, validation, labels=targets[task.target], weighting=weighting, settings=train
     )
-    result = validator(models["averaged"])
-    # The loss is the members', weighted like their scores: not a number where one of them has none.
-    figures = {name: None if value is None or math.isnan(value) else value for name, value in result.figures.items()}
-    metrics = {"epoch": 1, "step": 0, **figures, **result.spread, "seconds": time.monotonic() - started}
-    value = figures[LOSS] if figures["val_auroc"] is None else figures["val_auroc"]
-
-    manifest |= _described(combinations, names=list(runs), weighting=weighting, num_normals=int(np.sum(labels == 0)))
-    tensors: dict[str, torch.Tensor] = {}
-    for weights, model in models.items():
-        tensors |= module_tensors(model, prefix=weights)
-    run = write_finished(
-        start.run,
-        numbered=start.numbered,
+    num_normals = int(np.sum(targets[task.target] == NORMAL))
+    run, best = finish_run(
+        models,
+        validator_of(recipe, validation, samples, store=store, task=task, settings=train),
+        start=start,
         settings=settings,
-        manifest=manifest,
-        best=best_checkpoint(Best(epoch=1, value=value, metrics=metrics), tensors),
+        manifest=manifest | _described(combinations, names=list(runs), weighting=weighting, num_normals=num_normals),
         stopped="fused",
+        began=started,
     )
     return FusionSummary(
         run=run,
         members=tuple(runs),
         combination=combinations["averaged"],
-        num_normals=int(np.sum(labels == 0)),
-        metrics=metrics,
+        num_normals=num_normals,
+        metrics=best.metrics,
     )
 
 
@@ -172,32 +141,56 @@ def _finished_runs(settings: Settings, members: Sequence[str]) -> dict[str, Trai
         if not run.finished:
             raise NotFoundError(f"The run {run.path} is not finished: {run.how_to_go_on()}")
     runs = {name: load_run(run.path) for name, run in zip(names, found, strict=True)}
+    tasks = {name: trained.settings.train.task for name, trained in runs.items()}
     for name, trained in runs.items():
-        if (task := trained.settings.train.task) != "anomaly":
-            raise SettingsError(f"The run {name} was trained for {task}, and only scores of anomaly can be fused.")
+        if trained.task.target != LABEL.name:
+            raise SettingsError(
+                f"The run {name} was trained for {tasks[name]}, and only scores of anomaly can be fused."
+            )
+    _require_one("task", tasks)
     return runs
 
 
-def _fused_settings(settings: Settings, runs: Mapping[str, TrainedRun], *, split: str) -> Settings:
-    """The fused run's settings: its recipe holds the members' recipes, and it scores as coarsely as the coarsest."""
-    recipe = LateFusionSettings(
+def _require_one(what: str, of_each: Mapping[str, str]) -> None:
+    if len(set(of_each.values())) > 1:
+        told = ", ".join(f"{name} on {which}" for name, which in of_each.items())
+        raise SettingsError(f"Only runs of one {what} can be fused: these were trained on several ({told}).")
+
+
+def _recipe_of(runs: Mapping[str, TrainedRun]) -> LateFusionSettings:
+    """The fused run's recipe, which holds the members' recipes."""
+    return LateFusionSettings(
         members={name: run.settings.recipe for name, run in runs.items()},
         precision={name: run.precision for name, run in runs.items()},
         untrained={name: tuple(sorted(run.untrained)) for name, run in runs.items()},
     )
+
+
+def _training_of(
+    runs: Mapping[str, TrainedRun], *, settings: TrainSettings, store: FeatureStore, task: Task, validation: Targets
+) -> TrainSettings:
+    """What the fused run says of its training: the members' task and split, the coarsest of their arithmetics, and the
+    first monitor that validation can measure."""
+    first = next(iter(runs.values()))
+    monitor = next((name for name in task.monitors() if not task.obstacle(name, validation)), None)
     precision = max((run.precision for run in runs.values()), key=("float32", "float16", "bfloat16").index)
-    train = settings.train.model_copy(update={"task": "anomaly", "split": split, "precision": precision})
-    return settings.model_copy(update={"recipe": recipe, "train": train})
+    told = {"task": first.settings.train.task, "split": store.split, "precision": precision, "monitor": monitor}
+    return settings.model_copy(update=told)
 
 
 def _divided(store: FeatureStore, runs: Mapping[str, TrainedRun]) -> FeatureStore:
     """The store as it was divided for every member."""
     divided = {name: run.divided(store) for name, run in runs.items()}
-    first, *others = divided.values()
-    if any(other.split != first.split for other in others):
-        told = ", ".join(f"{name} on {each.split}" for name, each in divided.items())
-        raise SettingsError(f"Only runs of one split can be fused: these were trained on several ({told}).")
-    return first
+    _require_one("split", {name: each.split for name, each in divided.items()})
+    return next(iter(divided.values()))
+
+
+def _side_by_side(runs: Mapping[str, TrainedRun], weights: Weights, *, store: FeatureStore) -> LateFusion:
+    """The members' models with these weights, or with the only ones that they have."""
+    cpu = torch.device("cpu")
+    for run in runs.values():
+        run.require_same_features(store)
+    return LateFusion(run.model(weights, device=cpu, shapes=run.shapes(store)) for run in runs.values())
 
 
 def _samples(
@@ -225,37 +218,31 @@ def _samples(
     )
 
 
-def _calibrate(
+def _combine(
     recipe: LateFusionRecipe,
     models: Mapping[Weights, LateFusion],
-    validation: Rows,
+    validation: BatchSource,
     *,
     labels: Labels,
     weighting: Weighting,
-    store: FeatureStore,
-    batch_size: int,
+    settings: TrainSettings,
 ) -> dict[Weights, Combination]:
     """Measure the members' validation scores, raw and averaged weights each for themselves, and tell the models."""
-    columns: dict[Weights, list[NDArray[np.float32]]] = {weights: [] for weights in models}
-    for place, member in enumerate(recipe.members):
-        scored = score_rows(
-            member.recipe,
-            {weights: model.members[place] for weights, model in models.items()},
-            StreamedFeatures(
-                FeatureReader(store, member.recipe.needs().features), validation, models["averaged"].mean.device
-            ),
-            batch_size=batch_size,
-            precision=member.precision,
-            without=dict.fromkeys(models, member.hidden),
-        )
-        for weights, parts in columns.items():
-            parts.append(scored[weights])
     names = [member.name for member in recipe.members]
     combinations = {}
-    for weights, parts in columns.items():
-        scores = np.stack(parts, axis=1).astype(np.float64)
-        found = combinations[weights] = combine(scores, labels, names=names, weighting=weighting)
-        models[weights].use(mean=found.mean, std=found.std, weight=found.weight)
+    for weights, model in models.items():
+        found = output_rows(
+            recipe,
+            model,
+            validation,
+            outputs=[MEMBER_SCORES],
+            batch_size=settings.batch_size,
+            precision=settings.precision,
+            without=recipe.needs().sets_of(recipe.untrained()),
+        )
+        scores = found[MEMBER_SCORES].astype(np.float64)
+        combined = combinations[weights] = combine(scores, labels, names=names, weighting=weighting)
+        model.use(mean=combined.mean, std=combined.std, weight=combined.weight)
     return combinations
 
 
@@ -285,7 +272,7 @@ def _described(
 
 def describe_fusion(summary: FusionSummary) -> str:
     """The end of a fusion in a few lines: the run, the members' units and weights, what validation finds."""
-    combination, auroc, seconds = summary.combination, summary.metrics["val_auroc"], summary.metrics["seconds"]
+    combination, seconds = summary.combination, summary.metrics["seconds"]
     assert seconds is not None
     members = [
         f"  {name}: weight {weight:.3g}; normals score {mean:.4g} +- {std:.3g}"
@@ -293,7 +280,7 @@ def describe_fusion(summary: FusionSummary) -> str:
             summary.members, combination.weight, combination.mean, combination.std, strict=True
         )
     ]
-    found = "no AUROC, as it has no defects" if auroc is None else f"AUROC {auroc:.3f}"
+    found = ", ".join(figures_found(summary.metrics)) or "nothing to measure"
     flattered = f"; weights were fitted to it, in steps of {combination.step:g}" if combination.step is not None else ""
     return "\n".join(
         [

@@ -105,13 +105,11 @@ def train(
         model = recipe.build(shapes)
     manifest = make_manifest(
         recipe,
-        name=name,
+        settings=settings,
         model=model,
         shapes=shapes,
         store=store,
         samples=samples,
-        task=settings.train.task,
-        seed=settings.train.seed,
         command=command,
     )
     start = decide_start(settings, manifest, run_name=run_name, overwrite=overwrite)
@@ -122,15 +120,7 @@ def train(
                 say(f"Chosen for this store: recipe.{name} = {value}.")
         _say_who_takes_part(samples, store, recipe=recipe, task=task)
     train_samples, validation_samples = _features(recipe, samples, store=store, pool=pool, settings=settings.train)
-    validator = Validator(
-        recipe,
-        validation_samples,
-        task=task,
-        targets={name: target[samples.validation] for name, target in targets_of(store).items()},
-        batch_size=settings.train.batch_size,
-        precision=settings.train.precision,
-        without=recipe.needs().sets_of(samples.untrained),
-    )
+    validator = validator_of(recipe, validation_samples, samples, store=store, task=task, settings=settings.train)
     if isinstance(recipe, Fitted):
         model.to(device)
         run, best = fit_run(
@@ -199,9 +189,7 @@ def _say_who_takes_part(samples: ChosenSamples, store: FeatureStore, *, recipe: 
         f"({count_of(samples.train_left_out, task.leaves_out)} left out), "
         f"{count_of(num_validation, noun)} to validate on."
     )
-    for split, lacking in (("train", samples.train_lacking), ("validation", samples.validation_lacking)):
-        for feature_set, count in lacking.items():
-            say(f"Left out of {split}: {count_of(count, noun)} without {feature_set} features.")
+    say_left_out(samples, noun=noun)
     parts = (("train", num_train, samples.train_without), ("validation", num_validation, samples.validation_without))
     for split, num, without in parts:
         for modality, count in without.items():
@@ -226,6 +214,13 @@ def _say_who_takes_part(samples: ChosenSamples, store: FeatureStore, *, recipe: 
         say(f"Warning: {caveat}")
 
 
+def say_left_out(samples: ChosenSamples, *, noun: str) -> None:
+    """Say of each split how many samples, called `noun`, lack features."""
+    for split, lacking in (("train", samples.train_lacking), ("validation", samples.validation_lacking)):
+        for feature_set, count in lacking.items():
+            say(f"Left out of {split}: {count_of(count, noun)} without {feature_set} features.")
+
+
 def _features(
     recipe: Recipe, samples: ChosenSamples, *, store: FeatureStore, pool: FeaturePool | None, settings: TrainSettings
 ) -> tuple[BatchSource, BatchSource]:
@@ -239,6 +234,27 @@ def _features(
         device=resolve_device(settings.device, setting="train.device"),
         loading=settings.loading,
         batch_size=settings.batch_size,
+    )
+
+
+def validator_of(
+    recipe: Recipe,
+    features: BatchSource,
+    samples: ChosenSamples,
+    *,
+    store: FeatureStore,
+    task: Task,
+    settings: TrainSettings,
+) -> Validator:
+    """Judges models by the validation samples, whose `features` these are."""
+    return Validator(
+        recipe,
+        features,
+        task=task,
+        targets={name: target[samples.validation] for name, target in targets_of(store).items()},
+        batch_size=settings.batch_size,
+        precision=settings.precision,
+        without=recipe.needs().sets_of(samples.untrained),
     )
 
 

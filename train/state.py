@@ -12,7 +12,7 @@ from torch import nn
 from .data.batches import num_shuffled_batches
 from .settings import TrainSettings
 
-StopReason = Literal["epochs", "patience", "fitted"]
+StopReason = Literal["epochs", "patience", "fitted", "fused"]
 
 OF_GRADIENT: Final = frozenset(
     {"epochs", "patience", "lr", "betas", "weight_decay", "warmup_epochs", "warmup_lr", "min_lr"}

@@ -2,9 +2,9 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -37,7 +37,9 @@ from weldcache.train.runs.folder import RunFolder
 from weldcache.train.runs.names import latest_run
 from weldcache.train.runs.trained_run import WEIGHTS, TrainedRun, load_run
 from weldcache.train.scoring import score_rows
-from weldcache.train.tasks import AnomalyTask
+from weldcache.train.settings import TASKS
+from weldcache.train.tasks import AnomalyTask, Direction, Targets
+from weldcache.train.types import Prediction
 from weldcache.train.validation import Validator
 
 SETS = ("near", "far")
@@ -292,8 +294,14 @@ def test_without_defects_weights_cannot_be_fitted(tmp_path: Path) -> None:
         fused(tmp_path, weighting="fit")
     summary = fused(tmp_path)
     assert summary.metrics["val_auroc"] is None
-    assert "no AUROC, as it has no defects" in describe_fusion(summary)
+    assert "val loss" in describe_fusion(summary) and "AUROC" not in describe_fusion(summary)
     assert load_run(summary.run.path).best().value == summary.metrics["val_loss"]
+    for name in SETS:
+        settings = settings_in(tmp_path).model_dump(mode="json")
+        settings["recipe"] = {"name": "nearest", "array": f"{name}/embedding"}
+        train(Settings.model_validate(settings), run_name=f"{name}-fitted", overwrite=False, command="test")
+    summary = fused(tmp_path, "near-fitted", "far-fitted")  # which have no loss either
+    assert load_run(summary.run.path).best().value is None and describe_fusion(summary)
 
 
 def unfinished(project: Path) -> None:
@@ -331,6 +339,39 @@ def test_what_cannot_be_fused_is_refused(
     with pytest.raises(error, match=message):
         fused(project, *members)
     assert sorted(path.name for path in (project / "runs").iterdir()) == ["far", "near"]
+
+
+class MarginTask(AnomalyTask):
+    """Another task on scores of anomaly, with a monitor of its own."""
+
+    def monitors(self) -> Mapping[str, Direction]:
+        return {"val_margin": "max", "val_loss": "min"}
+
+    def validate(self, prediction: Prediction, targets: Targets) -> Mapping[str, float | None]:
+        scores = prediction.score.numpy()
+        return {"val_margin": float(scores[targets["label"] == 1].mean() - scores[targets["label"] == 0].mean())}
+
+
+def test_the_task_is_that_of_all_members(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(cast(dict[str, str], TASKS._shipped), "margin", f"{__name__}:MarginTask")
+    for name in SETS:
+        settings = settings_in(project, frames=name, task="margin", epochs=1)
+        train(settings, run_name=f"{name}-margin", overwrite=False, command="test")
+    summary = fused(project, "near-margin", "far-margin")
+    run = load_run(summary.run.path)
+    assert (run.manifest["task"], run.settings.train.monitor) == ("margin", "val_margin")
+    assert run.best().value == summary.metrics["val_margin"] is not None and "val_auroc" not in summary.metrics
+    assert "val margin" in describe_fusion(summary)
+    with pytest.raises(SettingsError, match="near on anomaly, far-margin on margin"):
+        fused(project, "near", "far-margin")
+
+
+def test_who_tells_classes_is_not_fused(project: Path) -> None:
+    settings = settings_in(project, task="classification", epochs=1).model_dump(mode="json")
+    settings["recipe"] = {"name": "linear_probe", "array": "near/embedding"}
+    train(Settings.model_validate(settings), run_name="probe", overwrite=False, command="test")
+    with pytest.raises(SettingsError, match="probe was trained for classification"):
+        fused(project, "near", "probe")
 
 
 def test_other_features_are_refused_with_the_difference(project: Path, tmp_path: Path) -> None:

@@ -230,13 +230,11 @@ def test_random_backbones_count_where_they_are_used(
     nobody = np.empty(0, np.int64)
     manifest = make_manifest(
         make_recipe(toy_settings().recipe),
-        name="causal_film",
+        settings=toy_settings(),
         model=torch.nn.Linear(1, 1),
         shapes={},
         store=toy_store,
         samples=ChosenSamples(nobody, nobody, 0, {}, {}, {}, {}, frozenset(), {}),
-        task="anomaly",
-        seed=0,
         command="",
     )
     assert toy_store.random_backbones

@@ -165,7 +165,7 @@ def load_features(
     num_train, num_validation = len(samples.train), len(samples.validation)
     num_bytes = reader.num_bytes(num_train + num_validation)
     size = f"{format_size(num_bytes)} of features"
-    if loading == "resident" or (loading == "auto" and fits_memory(num_bytes, device=device)):
+    if _stays(num_bytes, loading=loading, device=device):
         features = load_resident(reader, np.concatenate([samples.train, samples.validation]), device=device)
         say(f"{size} stay on {device}.")
         return features.part(0, num_train), features.part(num_train, num_train + num_validation)
@@ -178,6 +178,21 @@ def load_features(
         f"{format_size(reader.num_bytes(batch_size))} each read ahead."
     )
     return train, validation
+
+
+def load_rows(reader: FeatureReader, rows: Rows, *, device: torch.device, loading: Loading) -> BatchSource:
+    """Samples that models go through several times, in one order, as validation's.
+
+    Raises:
+        TrainingError: if they are to stay on the device and do not fit its memory.
+    """
+    if _stays(reader.num_bytes(len(rows)), loading=loading, device=device):
+        return load_resident(reader, rows, device=device)
+    return StreamedFeatures(reader, rows, device)
+
+
+def _stays(num_bytes: int, *, loading: Loading, device: torch.device) -> bool:
+    return loading == "resident" or (loading == "auto" and fits_memory(num_bytes, device=device))
 
 
 class FeaturePool:

@@ -17,6 +17,9 @@ from ..settings import AnyRecipe, Precision, RecipeSettings
 from ..types import Batch, Encodings, FeatureRequest, Losses, Needs, Prediction, Shapes
 from .recipe import Measured, Recipe, make_recipe
 
+MEMBER_SCORES = "member_scores"
+"""The output that holds the members' own scores, (row, member)."""
+
 
 class LateFusionSettings(RecipeSettings):
     """Scores of several recipes, averaged: what `weldcache fuse` makes of finished runs, by the names of these."""
@@ -91,14 +94,15 @@ class FusionMember:
 
 
 class LateFusionRecipe:
-    """The members' recipes side by side; their embeddings are named `<member>/<name>`."""
+    """The members' recipes side by side; their embeddings are named `<member>/<name>`.
+
+    Of members some of which have a loss it is a `MeasuredLateFusion`: see `fused_recipe`.
+    """
 
     def __init__(self, members: Sequence[FusionMember]) -> None:
         assert len({member.name for member in members}) == len(members) > 1
         self.members = tuple(members)
         self._optional = _optional_sets(members)
-        if any(isinstance(member.recipe, Measured) for member in members):
-            self.loss = self._loss  # without it, this recipe is not `Measured` either
 
     def untrained(self) -> frozenset[str]:
         """The modalities that no member knows which looks at them."""
@@ -155,31 +159,12 @@ class LateFusionRecipe:
             encodings |= {f"{place}/{name}": encoding for name, encoding in own.items()}
         return encodings
 
-    def _loss(self, model: nn.Module, encodings: Encodings, targets: Mapping[str, Tensor]) -> Losses:
-        """The members' losses, weighted like their scores: a figure to watch, which nothing minimises. NaN where a
-        member has none."""
-        assert isinstance(model, LateFusion)
-        losses = {
-            member.name: member.recipe.loss(module, own, targets)
-            for member, module, own in self._each(model, encodings)
-            if isinstance(member.recipe, Measured)
-        }
-        totals = {name: each.total for name, each in losses.items()}
-        total = torch.tensor(torch.nan)
-        if len(totals) == len(self.members):
-            total = (torch.stack(list(totals.values())) * model.weight).sum()
-        return Losses(
-            total=total,
-            terms=totals,
-            watched={f"{name}/{what}": rows for name, each in losses.items() for what, rows in each.watched.items()},
-        )
-
     def predict(self, model: nn.Module, encodings: Encodings) -> Prediction:
-        """The members' scores, each in units of its spread on normals, averaged by their weights."""
+        """The members' scores, each in units of its spread on normals, averaged by their weights; and as they are."""
         assert isinstance(model, LateFusion)
-        scores = [member.recipe.predict(module, own).score for member, module, own in self._each(model, encodings)]
-        fused: Tensor = model(torch.stack(scores, dim=1))
-        return Prediction(fused)
+        each = [member.recipe.predict(module, own).score for member, module, own in self._each(model, encodings)]
+        scores = torch.stack(each, dim=1)
+        return Prediction(model(scores), outputs={MEMBER_SCORES: scores})
 
     def _each(self, model: LateFusion, encodings: Encodings) -> Iterator[tuple[FusionMember, nn.Module, Encodings]]:
         for place, (member, module) in enumerate(zip(self.members, model.members, strict=True)):
@@ -198,9 +183,38 @@ class LateFusionRecipe:
         return shown.without(member.hidden)
 
 
+class MeasuredLateFusion(LateFusionRecipe):
+    """With the losses of those members that have one."""
+
+    def loss(self, model: nn.Module, encodings: Encodings, targets: Mapping[str, Tensor]) -> Losses:
+        """The members' losses, weighted like their scores: a figure to watch, which nothing minimises. NaN where a
+        member has none."""
+        assert isinstance(model, LateFusion)
+        losses = {
+            member.name: member.recipe.loss(module, own, targets)
+            for member, module, own in self._each(model, encodings)
+            if isinstance(member.recipe, Measured)
+        }
+        totals = {name: each.total for name, each in losses.items()}
+        total = torch.tensor(torch.nan)
+        if len(totals) == len(self.members):
+            total = (torch.stack(list(totals.values())) * model.weight).sum()
+        return Losses(
+            total=total,
+            terms=totals,
+            watched={f"{name}/{what}": rows for name, each in losses.items() for what, rows in each.watched.items()},
+        )
+
+
+def fused_recipe(members: Sequence[FusionMember]) -> LateFusionRecipe:
+    """The members' recipes side by side, with a loss where some of them have one."""
+    has_loss = any(isinstance(member.recipe, Measured) for member in members)
+    return MeasuredLateFusion(members) if has_loss else LateFusionRecipe(members)
+
+
 def late_fusion(settings: LateFusionSettings) -> LateFusionRecipe:
     """The recipe with its members, whose settings made theirs."""
-    return LateFusionRecipe(
+    return fused_recipe(
         [
             FusionMember(name, make_recipe(member), settings.precision[name], frozenset(settings.untrained[name]))
             for name, member in settings.members.items()

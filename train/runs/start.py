@@ -161,16 +161,14 @@ def _told(manifest: Mapping[str, Any]) -> Json:
 def make_manifest(
     recipe: Recipe,
     *,
-    name: str,
+    settings: Settings,
     model: nn.Module,
     shapes: Shapes,
     store: FeatureStore,
     samples: ChosenSamples,
-    task: str,
-    seed: int,
     command: str,
 ) -> dict[str, Any]:
-    """The manifest of a run of `recipe`, which is called `name`, for the `task` of that name, as plain JSON values.
+    """The manifest of a run of `recipe`, which `settings` made, as plain JSON values.
 
     `samples` names every row by its key, so that evaluation can hold against them what it scores. `cache` is what the
     store's manifest says of the features that the recipe uses, and `fingerprint` is over that alone: what is added to
@@ -187,12 +185,12 @@ def make_manifest(
         }
     classes = {target: list(names) for target, names in classes_of(store, recipe).items()}
     return {
-        "recipe": name,
+        "recipe": settings.recipe.name,
         "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "command": command,
-        "task": task,
+        "task": settings.train.task,
         "split": {"name": store.split, "hash": store.split_hash},
-        "seed": seed,
+        "seed": settings.train.seed,
         "versions": library_versions(),
         "fingerprint": store.fingerprint_of(used),
         "cache": store.manifest_of(used),

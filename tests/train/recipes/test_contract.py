@@ -1,5 +1,6 @@
 """The recipes that learn by gradient against the contract of recipes, and the fusion of some."""
 
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -10,7 +11,7 @@ from weldcache.testing.recipes import RecipeContract
 from weldcache.train.recipes.causal_film.recipe import CausalFilmRecipe
 from weldcache.train.recipes.causal_film.settings import CausalFilmSettings
 from weldcache.train.recipes.gaussian import GaussianRecipe, GaussianSettings
-from weldcache.train.recipes.late_fusion import FusionMember, LateFusionRecipe
+from weldcache.train.recipes.late_fusion import FusionMember, LateFusionRecipe, fused_recipe
 from weldcache.train.recipes.recipe import Fitted, Measured, Recipe, Trained
 from weldcache.train.recipes.video_autoencoder import VideoAutoencoderRecipe, VideoAutoencoderSettings
 from weldcache.train.types import Batch, Shapes
@@ -75,14 +76,15 @@ class TestLateFusion(TestVideoAutoencoder):
     def recipe(self) -> LateFusionRecipe:
         """One that was trained and one that was fitted."""
         detector = GaussianRecipe(GaussianSettings(array="frames/embedding"))
-        return LateFusionRecipe(
+        return fused_recipe(
             [FusionMember("autoencoder", super().recipe(), "float32"), FusionMember("gaussian", detector, "float32")]
         )
 
     def test_it_learns_by_gradient_or_is_fitted(self) -> None:
-        """It does neither: its members have. It has a loss where all of them have one."""
+        """It does neither: its members have. It has a loss where some of them have one."""
         recipe = self.recipe()
         assert isinstance(recipe, Measured) and not isinstance(recipe, Trained | Fitted)
+        assert not isinstance(fused_recipe([replace(recipe.members[1], name=name) for name in ("a", "b")]), Measured)
 
     def learned(self, recipe: Recipe) -> nn.Module:
         assert isinstance(recipe, LateFusionRecipe)

@@ -15,7 +15,7 @@ from weldcache.cache.writer import StoreWriter
 from weldcache.train.data.samples import split_rows
 from weldcache.train.recipes.causal_film.module import CalibratedCausalFilm
 from weldcache.train.recipes.causal_film.recipe import CausalFilmRecipe
-from weldcache.train.recipes.late_fusion import FusionMember, LateFusion, LateFusionRecipe
+from weldcache.train.recipes.late_fusion import FusionMember, LateFusion, LateFusionRecipe, MeasuredLateFusion
 from weldcache.train.recipes.recipe import Recipe
 from weldcache.train.recipes.video_autoencoder import VideoAutoencoderRecipe, VideoAutoencoderSettings
 from weldcache.train.scoring import encode
@@ -76,8 +76,8 @@ class Summing:
         return Prediction(encodings["sum"])
 
 
-def fusion(**members: Summing) -> LateFusionRecipe:
-    return LateFusionRecipe([FusionMember(name, recipe, "float32") for name, recipe in members.items()])
+def fusion(**members: Summing) -> MeasuredLateFusion:
+    return MeasuredLateFusion([FusionMember(name, recipe, "float32") for name, recipe in members.items()])
 
 
 def requested(recipe: Recipe) -> dict[str, bool]:
@@ -185,7 +185,9 @@ def test_scores_loss_and_embeddings_by_hand() -> None:
     encodings = recipe.encode(model, batch, None)
     assert all(len(encoding) == 2 for encoding in encodings.values())
     expected = [0.25 * (1 - 1) / 2 + 0.75 * (2 - 2) / 10, 0.25 * (5 - 1) / 2 + 0.75 * (12 - 2) / 10]
-    assert recipe.predict(model, encodings).score.tolist() == pytest.approx(expected)
+    prediction = recipe.predict(model, encodings)
+    assert prediction.score.tolist() == pytest.approx(expected)
+    assert prediction.outputs["member_scores"].tolist() == [[1.0, 2.0], [5.0, 12.0]]
     losses = recipe.loss(model, encodings, {})
     assert losses.total.item() == pytest.approx(0.25 * 3 + 0.75 * 7)
     assert {name: loss.item() for name, loss in losses.terms.items()} == {"a": 3.0, "b": 7.0}
