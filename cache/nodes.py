@@ -198,6 +198,11 @@ def parse_group_metadata(value: Any, *, path: Path) -> GroupMetadata:
         raise StoreError(f"{path} is not a group as weldcache writes them: {faults_told(error)}.") from None
 
 
+def chunk_of_rows(path: Path, metadata: ArrayMetadata, number: int) -> Path:
+    """The file of a chunk that holds whole rows."""
+    return inside(path, f"c/{number}" + "/0" * (len(metadata.shape) - 1))
+
+
 def require_chunks(path: Path, metadata: ArrayMetadata) -> None:
     """See that every chunk of an array is there, a regular file and as long as what it must hold; chunks hold whole
     rows.
@@ -209,10 +214,9 @@ def require_chunks(path: Path, metadata: ArrayMetadata) -> None:
     """
     if not metadata.shape or metadata.shape[1:] != metadata.chunk_shape[1:]:
         raise ValueError(f"it has chunks of {metadata.chunk_shape}, which do not hold whole rows")
-    folder, rest = inside(path, "c"), "/0" * (len(metadata.shape) - 1)
     for number in range(-(-metadata.shape[0] // metadata.chunk_shape[0])):
         try:
-            with open_regular(inside(folder, f"{number}{rest}")) as file:
+            with open_regular(chunk_of_rows(path, metadata, number)) as file:
                 head, num_bytes = file.read(_COUNT.size), os.fstat(file.fileno()).st_size
         except FileNotFoundError:
             raise ValueError("a chunk is gone") from None

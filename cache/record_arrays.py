@@ -5,7 +5,7 @@ was damaged, never look alike here.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,19 @@ from .chunks import Rows
 Values = NDArray[Any]  # one a row: numbers, or texts as objects
 
 _LENGTH = struct.Struct("<I")
+
+
+def texts_in(content: bytes, *, most: int) -> Iterator[bytes]:
+    """The first `most` texts of a chunk as Zarr's `vlen-utf8` codes them, up to one that is not whole."""
+    position = _LENGTH.size
+    for _ in range(most):
+        start = position + _LENGTH.size
+        if start > len(content):
+            return
+        position = start + _LENGTH.unpack_from(content, position)[0]
+        if position > len(content):
+            return
+        yield content[start:position]
 
 
 class RecordArray:
@@ -101,15 +114,8 @@ class RecordArray:
             whole = np.frombuffer(body[: len(body) // self.dtype.itemsize * self.dtype.itemsize], dtype=self.dtype)
             values[: len(whole)] = whole[: len(values)]
             return values
-        position = _LENGTH.size
-        for place in range(len(values)):
-            start = position + _LENGTH.size
-            if start > len(body):
-                break
-            position = start + _LENGTH.unpack_from(body, position)[0]
-            if position > len(body):
-                break
-            values[place] = body[start:position].decode(errors="replace")
+        for place, text in enumerate(texts_in(body, most=len(values))):
+            values[place] = text.decode(errors="replace")
         return values
 
     def fault(self, number: int, what: str) -> StoreError:
