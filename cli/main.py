@@ -12,7 +12,7 @@ import typer
 
 from ..errors import Refusal, WeldcacheError, refusal_of
 from ..wording import visible
-from . import bench, config, evaluate, exchange, extract, fuse, info, plan, runs, split, synth, train, verify
+from . import bench, config, evaluate, exchange, extract, fuse, info, plan, runs, split, synth, train, verify, weights
 
 app = typer.Typer(
     name="weldcache",
@@ -35,6 +35,7 @@ app.command("bench")(bench.bench)
 app.command("fuse")(fuse.fuse)
 app.add_typer(runs.app, name="runs")
 app.add_typer(config.app, name="config")
+app.add_typer(weights.app, name="weights")
 
 
 @app.callback()

@@ -221,7 +221,7 @@ def _parsed_text(written: _Written) -> Any:
 
 def _is_path(model: str, where: Path) -> bool:
     """Whether a model is meant as a path: written as only a path is, or something is there of that name."""
-    if model == "demo" or model.startswith("demo-"):
+    if model == "demo" or model.startswith(("demo-", "weights:")):
         return False
     return model.startswith(_PATH_STARTS) or model.count("/") > 1 or "\\" in model or where.exists()
 

@@ -54,8 +54,9 @@ Rectangle = Annotated[
 ModelName = Annotated[
     str,
     Field(
-        description="Hugging Face id, local folder (in a file, relative to it), or `demo` for a tiny model with random "
-        "weights (`demo-dinov2`: the tiny DINOv2, for photographs and frames). The hub is asked for other publishers' "
+        description="Hugging Face id, local folder (in a file, relative to it), `weights:NAME` for what `weldcache "
+        "weights` fetches, or `demo` for a tiny model with random weights (`demo-dinov2`: the tiny DINOv2, for "
+        "photographs and frames). The hub is asked for other publishers' "
         "models than the presets' only with a revision."
     ),
 ]

@@ -68,12 +68,17 @@ def test_only_meant_modules_stand_at_the_root() -> None:
 
 
 def test_nothing_unpickles() -> None:
+    """The one exception reads tensors alone, of a file whose hash is known: see extract/weights/conversion.py."""
     forbidden = ("pickle", "torch.load", "yaml.load(", "allow_pickle", "weights_only=False", "joblib")
+    restricted = 'torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)'
     for name in tracked_files():
         if name.endswith((".py", ".sh", ".toml")) and name != "tests/test_packaging.py":
             code = (ROOT / name).read_text()
             if name.startswith("tests/"):  # a test may show that such a file is refused
                 continue
+            if name == "extract/weights/conversion.py":
+                assert code.count(restricted) == 1
+                code = code.replace(restricted, "")
             assert not [word for word in forbidden if word in code], name
 
 

@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from torch import Tensor
 from ...documents import Json, read_document
 from ...errors import BackboneError
 from ...wording import written_path
+from ..weights.catalogue import PREFIX, installed_entry
 from .spec import FAMILY_OF_MODEL_TYPE
 
 MARKER_FILE = "weldcache_backbone.json"  # written into a folder whose weights were drawn at random
@@ -40,18 +41,23 @@ class Checkpoint:
     """A folder with config.json and safetensors weights, and what is known of its origin."""
 
     folder: Path
-    model: str  # hub id, or the folder's own name
+    model: str  # hub id, weights:NAME, or the folder's own name
     revision: str  # the hub's commit, or "local"
     model_type: str  # as config.json says
     random_weights: bool
+    origin: Mapping[str, Json] | None = None  # source and licence, where the catalogue knows them
 
 
 def open_checkpoint(model: str, *, revision: str | None, setting: str) -> Checkpoint:
-    """Find the files of `model`, a local folder or a hub id; `revision` is for the hub alone.
+    """Find the files of `model`: a local folder, weights of the catalogue, or a hub id, which alone has a `revision`.
 
     `setting` is the name of the setting that `model` comes from, for messages. Raises BackboneError where the files
     cannot be had or are not a model in safetensors.
     """
+    if model.startswith(PREFIX):
+        entry = installed_entry(model, setting=setting)
+        origin = {"source": entry.wheel.release, "licence": entry.licence}
+        return replace(_describe(entry.folder, model=model, revision=LOCAL_REVISION), origin=origin)
     try:
         folder = written_path(model)
     except ValueError as error:

@@ -6,14 +6,16 @@ What it gives is described but not in memory yet; see `Backbone.load`.
 from pathlib import Path
 
 from ...errors import BackboneError
+from ...wording import listed
 from ..features.settings import BackboneSettings
 from .audio_spectrogram import AudioSpectrogramTransformer, load_ast
 from .checkpoint import Checkpoint, open_checkpoint
 from .clip_text import TextEncoder, load_clip_text
+from .efficientnet_lite import load_efficientnet_lite
 from .pretrained import Models, Placement
 from .random_backbone import demo_backbone_folder
-from .spec import FAMILY_OF_MODEL_TYPE, TITLES, Family
-from .vision_transformer import VisionTransformer, load_vision_transformer
+from .spec import FAMILY_OF_MODEL_TYPE, TITLES, Family, ImageBackbone
+from .vision_transformer import load_vision_transformer
 from .vjepa2 import VJepa2, load_vjepa2
 
 DEMO = "demo"
@@ -42,9 +44,11 @@ class BackboneLoader:
 
     def pictures(
         self, settings: BackboneSettings, *, key: str, blocks: tuple[int, ...] | None, size: int | None
-    ) -> VisionTransformer:
+    ) -> ImageBackbone:
         """A backbone for pictures of `size` pixels, with the outputs of `blocks`; None: the last, the model's own."""
-        checkpoint = self._find(settings, key=key, families=("dinov3", "dinov2"))
+        checkpoint = self._find(settings, key=key, families=("dinov3", "dinov2", "efficientnet_lite"))
+        if FAMILY_OF_MODEL_TYPE[checkpoint.model_type] == "efficientnet_lite":
+            return load_efficientnet_lite(checkpoint, key=key, blocks=blocks, size=size, models=self._models)
         return load_vision_transformer(checkpoint, key=key, blocks=blocks, size=size, models=self._models)
 
     def text(self, settings: BackboneSettings, *, key: str) -> TextEncoder:
@@ -62,7 +66,7 @@ class BackboneLoader:
         checkpoint = open_checkpoint(model, revision=settings.revision, setting=setting)
         family = FAMILY_OF_MODEL_TYPE.get(checkpoint.model_type)
         if family not in families:
-            known = " or ".join(TITLES[family] for family in families)
+            known = listed([TITLES[family] for family in families], last="or")
             raise BackboneError(
                 f"{setting} = {settings.model}: is a model of type {checkpoint.model_type}, and {key} needs {known}; "
                 f"choose one, or `--set {setting}={DEMO}`."

@@ -115,6 +115,7 @@ class LazyModel(Generic[Part]):
             arithmetic=str(self.placement.dtype).removeprefix("torch."),
             preprocessing=preprocessing,
             output=output,
+            origin=self._checkpoint.origin,
         )
 
 
@@ -233,9 +234,8 @@ def _own(model: nn.Module, *, device: torch.device) -> None:
     Weights that need no cast stay mapped: a file that is written to in place would change them in the middle of a run,
     and one that is cut short would end the process.
     """
-    for parameter in model.parameters():
-        parameter.data = parameter.data.to(device, copy=True)
-    model.to(device)  # what is not a parameter: constants, such as rotary frequencies, which keep their own type
+    for values in (*model.parameters(), *model.buffers()):
+        values.data = values.data.to(device, copy=True)
 
 
 def patch_side(patch_size: int | Sequence[int]) -> int:
@@ -244,6 +244,25 @@ def patch_side(patch_size: int | Sequence[int]) -> int:
     if len(sides) != 1:
         raise BackboneError(f"patch_size = {patch_size}: only square patches are known; choose another model.")
     return sides.pop()
+
+
+def checked_blocks(blocks: tuple[int, ...] | None, *, num_blocks: int, model: str, key: str) -> tuple[int, ...]:
+    """The blocks, counted from 1; raises BackboneError unless a model of `num_blocks` has them."""
+    chosen = (num_blocks,) if blocks is None else blocks
+    beyond = [block for block in chosen if not 1 <= block <= num_blocks]
+    if beyond or not chosen:
+        raise BackboneError(
+            f"{model}: has {num_blocks} blocks, counted from 1, and {key} asks for {list(chosen)}; choose among 1 to "
+            f"{num_blocks}."
+        )
+    return chosen
+
+
+def chosen_among(offered: Sequence[int], blocks: Sequence[int] | None) -> Sequence[int]:
+    """Some of the blocks that a backbone offers; None: all of them."""
+    chosen = offered if blocks is None else blocks
+    assert chosen and set(chosen) <= set(offered), f"blocks {chosen} are not among {offered}"
+    return chosen
 
 
 @contextlib.contextmanager

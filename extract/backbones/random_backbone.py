@@ -38,6 +38,7 @@ from ...documents import Json
 from ...errors import BackboneError, OutputExistsError, WeldcacheError, reason_of
 from .audio_spectrogram import published_extractor
 from .checkpoint import MARKER_FILE, read_marker
+from .efficientnet_lite import EfficientNetLite, EfficientNetLiteConfig
 from .preprocessing import EIGHT_BIT, IMAGENET_MEAN, IMAGENET_STD, PUBLISHED_IMAGE_SIZE
 from .pretrained import quiet_transformers
 from .spec import Family
@@ -49,6 +50,7 @@ MODEL_CLASSES: Mapping[Family, Callable[[Any], PreTrainedModel]] = {
     "ast": ASTModel,
     "dinov3": DINOv3ViTModel,
     "dinov2": Dinov2Model,
+    "efficientnet_lite": EfficientNetLite,
     "clip_text": CLIPTextModelWithProjection,
 }
 
@@ -122,6 +124,15 @@ _ARCHITECTURES: Mapping[tuple[Family, Scale], Callable[[], PreTrainedConfig]] = 
     ("dinov2", "demo"): partial(
         Dinov2Config, image_size=112, hidden_size=96, num_hidden_layers=12, num_attention_heads=4, mlp_ratio=2
     ),
+    ("efficientnet_lite", "full"): EfficientNetLiteConfig,  # Lite0
+    ("efficientnet_lite", "demo"): partial(
+        EfficientNetLiteConfig,
+        stem_channels=16,
+        stage_channels=(16, 24, 32, 48, 64, 80, 96),
+        stage_repeats=(1,) * 7,
+        head_channels=96,
+        num_classes=2,
+    ),
 }
 
 
@@ -192,7 +203,7 @@ def _write_model(folder: Path, *, family: Family, scale: Scale, seed: int) -> No
     config = architecture(family, scale=scale, end_token=int(tokenizer.eos_token_id))
     with torch.device("meta"):
         model = MODEL_CLASSES[family](config)
-    model.load_state_dict(draw_weights(model, seed=seed), strict=False, assign=True)
+    model.load_state_dict(draw_weights(model, seed=seed) | _statistics(model), strict=False, assign=True)
     with quiet_transformers():
         model.save_pretrained(folder)
     if family == "clip_text":
@@ -215,7 +226,7 @@ def _write_pixel_values(folder: Path, *, family: Family, config: PreTrainedConfi
         side = config.crop_size
         write_json(folder / "video_preprocessor_config.json", {**shared, "crop_size": {"height": side, "width": side}})
     else:
-        side = min(config.image_size, PUBLISHED_IMAGE_SIZE)
+        side = min(getattr(config, "image_size", PUBLISHED_IMAGE_SIZE), PUBLISHED_IMAGE_SIZE)
         write_json(folder / "preprocessor_config.json", {**shared, "size": {"height": side, "width": side}})
 
 
@@ -264,6 +275,15 @@ def _draw(name: str, shape: tuple[int, ...], *, seed: int) -> Float32[Tensor, ".
     values = np.random.default_rng([seed, own_seed]).standard_normal(shape, dtype=np.float32) * np.float32(std)
     is_picture_filter = len(shape) >= 4 and shape[1] == _PICTURE_CHANNELS
     return _see_contrast(torch.from_numpy(values)) if is_picture_filter else torch.from_numpy(values)
+
+
+def _statistics(module: nn.Module) -> dict[str, Tensor]:
+    """What batch normalisation is to have seen: inputs that ReLU halved, so that each layer keeps the scale of its own
+    (He et al., "Delving deep into rectifiers", 2015)."""
+    means = {
+        name: torch.zeros(values.shape) for name, values in module.named_buffers() if name.endswith("running_mean")
+    }
+    return means | {name.replace("_mean", "_var"): torch.full(zero.shape, 0.5) for name, zero in means.items()}
 
 
 def _branch_scale(block: int) -> float:

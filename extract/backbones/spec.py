@@ -12,13 +12,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from ...documents import Json
 from ..decode.decoded import AudioWindows, Photographs, VideoClip
 
-Family = Literal["vjepa2", "ast", "dinov3", "dinov2", "clip_text"]
+Family = Literal["vjepa2", "ast", "dinov3", "dinov2", "efficientnet_lite", "clip_text"]
 
 FAMILY_OF_MODEL_TYPE: Mapping[str, Family] = {
     "vjepa2": "vjepa2",
     "audio-spectrogram-transformer": "ast",
     "dinov3_vit": "dinov3",
     "dinov2": "dinov2",
+    "efficientnet_lite": "efficientnet_lite",
     "clip": "clip_text",
     "clip_text_model": "clip_text",
 }
@@ -29,6 +30,7 @@ TITLES: Mapping[Family, str] = {
     "ast": "Audio Spectrogram Transformer",
     "dinov3": "DINOv3 ViT",
     "dinov2": "DINOv2",
+    "efficientnet_lite": "EfficientNet-Lite",
     "clip_text": "CLIP",
 }
 
@@ -40,17 +42,19 @@ Parameters = ParamSpec("Parameters")
 class BackboneSpec:
     """What made a feature: enough to tell whether another extraction would give the same numbers."""
 
-    family: str  # vjepa2, ast, dinov3, dinov2, clip_text
-    model: str  # hub id or the folder's name
+    family: str  # one of `Family`
+    model: str  # hub id, weights:NAME or the folder's name
     revision: str  # the hub's commit, or "local"
     weights_sha256: str  # of the weights as loaded
     random_weights: bool  # true for demo backbones, which know nothing
     arithmetic: str  # the type it computes in: float32, bfloat16, float16
     preprocessing: Mapping[str, Json]  # size, mean, std, rescale factor, interpolation, ... as applied
     output: Mapping[str, Json]  # which hidden states, pooled how, before or after the final norm
+    origin: Mapping[str, Json] | None = None  # source and licence, where they are known
 
     def to_manifest(self) -> dict[str, Json]:
-        """As plain JSON values."""
+        """As plain JSON values; without an origin, where it is not known."""
+        origin: dict[str, Json] = {} if self.origin is None else {"origin": dict(self.origin)}
         return {
             "family": self.family,
             "model": self.model,
@@ -60,6 +64,7 @@ class BackboneSpec:
             "arithmetic": self.arithmetic,
             "preprocessing": dict(self.preprocessing),
             "output": dict(self.output),
+            **origin,
         }
 
 
@@ -90,11 +95,6 @@ class Backbone(Protocol[Decoded]):
         """Its preprocessing up to the transport."""
         ...
 
-    @property
-    def dim(self) -> int:
-        """Width of a token."""
-        ...
-
     def load(self) -> None:
         """Bring the weights into memory, unless they are there.
 
@@ -113,6 +113,11 @@ class VideoBackbone(Backbone[VideoClip], Protocol):
     """Clips to features of each tubelet and of the whole."""
 
     @property
+    def dim(self) -> int:
+        """Width of a token."""
+        ...
+
+    @property
     def num_tokens(self) -> int:
         """Tokens a clip."""
         ...
@@ -125,6 +130,11 @@ class VideoBackbone(Backbone[VideoClip], Protocol):
 @runtime_checkable
 class AudioBackbone(Backbone[AudioWindows], Protocol):
     """Windows of sound to features of each stretch of time and of the whole."""
+
+    @property
+    def dim(self) -> int:
+        """Width of a token."""
+        ...
 
     @property
     def num_tokens(self) -> int:
@@ -146,12 +156,14 @@ class ImageBackbone(Backbone[Photographs], Protocol):
 
     @property
     def blocks(self) -> tuple[int, ...]:
-        """The blocks whose outputs it gives, from 1."""
+        """The blocks whose outputs it gives, from 1; of a convolutional network, its stages."""
         ...
 
-    @property
-    def num_patches(self) -> int:
-        """Patches a picture."""
+    def shapes(self, block: int) -> Mapping[str, tuple[int, ...]]:
+        """Of each array that it gives of a block, without the axis of pictures.
+
+        `patch_tokens` (patches, dim) and `mean` (dim,) are always among them; a transformer has `cls` (dim,).
+        """
         ...
 
     def __call__(
@@ -159,7 +171,7 @@ class ImageBackbone(Backbone[Photographs], Protocol):
     ) -> dict[int, dict[str, Tensor]]:
         """By block, for some or all of its own, none deeper being run.
 
-        `patch_tokens` (pictures, num_patches, dim), `cls` (pictures, dim), and `mean` (pictures, dim) in float32.
+        Arrays of `shapes`, pictures first: `patch_tokens` in the model's arithmetic, what is pooled in float32.
         """
         ...
 

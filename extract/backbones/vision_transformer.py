@@ -4,7 +4,7 @@ Block k means the output of the k-th block, counted from 1, before the final nor
 `hidden_states[k]`, index 0 being the embedding.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
 import torch
@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from transformers import Dinov2Config, Dinov2Model, DINOv3ViTConfig, DINOv3ViTModel
 
 from ...documents import Json
-from ...errors import BackboneError
 from ..decode.decoded import Photographs
 from .checkpoint import Checkpoint
 from .preprocessing import (
@@ -24,7 +23,7 @@ from .preprocessing import (
     check_divides,
     read_pixel_preprocessing,
 )
-from .pretrained import LazyModel, Models, load_config, patch_side
+from .pretrained import LazyModel, Models, checked_blocks, chosen_among, load_config, patch_side
 from .spec import FAMILY_OF_MODEL_TYPE, BackboneSpec, Preparation, count_flops
 
 _OUTPUT: dict[str, Json] = {
@@ -96,6 +95,10 @@ class VisionTransformer:
         self._trunk = trunk
         self._pixels = pixels
 
+    def shapes(self, block: int) -> Mapping[str, tuple[int, ...]]:
+        """Of a block's arrays, without the axis of pictures: the same for every block."""
+        return {"patch_tokens": (self.num_patches, self.dim), "mean": (self.dim,), "cls": (self.dim,)}
+
     def load(self) -> None:
         """Bring the weights into memory, unless they are there; raises BackboneError where that cannot be done."""
         self._trunk.get()
@@ -108,18 +111,15 @@ class VisionTransformer:
         `patch_tokens` (pictures, patches, dim), by rows from the top left, without CLS and register tokens; `cls`
         (pictures, dim); both in the backbone's arithmetic. `mean` (pictures, dim), over patches, in float32.
         """
-        return self._encode(self._trunk.get(), self._trunk.placement.move(batch), blocks=self._chosen(blocks))
+        return self._encode(
+            self._trunk.get(), self._trunk.placement.move(batch), blocks=chosen_among(self.blocks, blocks)
+        )
 
     def flops(self, *, blocks: Sequence[int] | None = None) -> int:
         """What one picture costs, for `blocks` or for all of the backbone's own; takes no weights."""
         side = self._pixels.size
         picture = torch.empty((1, 3, side, side), dtype=torch.uint8, device="meta")
-        return count_flops(self._encode, self._trunk.outline(), picture, blocks=self._chosen(blocks))
-
-    def _chosen(self, blocks: Sequence[int] | None) -> Sequence[int]:
-        chosen = self.blocks if blocks is None else blocks
-        assert chosen and set(chosen) <= set(self.blocks), f"blocks {chosen} are not among {self.blocks}"
-        return chosen
+        return count_flops(self._encode, self._trunk.outline(), picture, blocks=chosen_among(self.blocks, blocks))
 
     @torch.inference_mode()
     def _encode(
@@ -143,7 +143,7 @@ def load_vision_transformer(
     Raises BackboneError where it has no such block or its patches do not fit the size; `key` is for messages.
     """
     config = _load_config(checkpoint)
-    chosen = _checked_blocks(blocks, num_blocks=config.num_hidden_layers, model=checkpoint.model, key=key)
+    chosen = checked_blocks(blocks, num_blocks=config.num_hidden_layers, model=checkpoint.model, key=key)
     config.num_hidden_layers = max(chosen)  # deeper ones are not even loaded
     pixels = read_pixel_preprocessing(
         checkpoint.folder, files=IMAGE_FILES, size=size, default_size=PUBLISHED_IMAGE_SIZE
@@ -171,15 +171,3 @@ def _features(
 ) -> dict[str, Float[Tensor, "pictures *patches dim"]]:
     patches = tokens[:, num_prefix_tokens:]
     return {"patch_tokens": patches, "cls": tokens[:, 0], "mean": patches.mean(dim=1, dtype=torch.float32)}
-
-
-def _checked_blocks(blocks: tuple[int, ...] | None, *, num_blocks: int, model: str, key: str) -> tuple[int, ...]:
-    """The blocks, counted from 1; raises BackboneError unless a model of `num_blocks` has them."""
-    chosen = (num_blocks,) if blocks is None else blocks
-    beyond = [block for block in chosen if not 1 <= block <= num_blocks]
-    if beyond or not chosen:
-        raise BackboneError(
-            f"{model}: has {num_blocks} blocks, counted from 1, and {key} asks for {list(chosen)}; choose among 1 to "
-            f"{num_blocks}."
-        )
-    return chosen

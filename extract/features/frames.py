@@ -41,7 +41,9 @@ class FramesEncoder:
         (self._block,) = backbone.blocks
         self.reader = FramesReader(settings=settings, preparation=backbone.preparation)
         arrays = [
-            ArraySpec("embedding", (settings.num_frames, backbone.dim), ("time", "dim"), dtype),
+            ArraySpec(
+                "embedding", (settings.num_frames, *backbone.shapes(self._block)["mean"]), ("time", "dim"), dtype
+            ),
             active_array(),
         ]
         described = made_by(

@@ -1,4 +1,4 @@
-"""Photographs: patch tokens, their mean and CLS of the chosen blocks, for every view, and which views there are."""
+"""Photographs: patch tokens of the chosen blocks and what is pooled of them, for every view; which views there are."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +14,8 @@ from ..decode.image import MASK_COLOUR, decode_photographs
 from ..sources.source import Sample
 from .kind import OPENCV, Features, Prepared, StreamReader, Tools, made_by
 from .settings import PhotographsSettings, PicturesSettings
+
+_AXES = ("patch", "dim")
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class PhotographsReader(StreamReader):
 
 
 class PhotographsEncoder:
-    """A feature set for each block: patch tokens (views, patches, dim), their mean and CLS (views, dim).
+    """A feature set for each block: patch tokens (views, patches, dim), their mean and, where there is one, CLS
+    (views, dim).
 
     Absent views are zeros, and marked.
     """
@@ -48,16 +51,20 @@ class PhotographsEncoder:
         self._backbone = backbone
         self.reader = PhotographsReader(settings=settings, preparation=backbone.preparation)
         self._block_of = {f"{name}/block_{block}": block for block in settings.blocks}
-        views, dim = settings.num_views, backbone.dim
-        arrays = [
-            ArraySpec("patch_tokens", (views, backbone.num_patches, dim), ("view", "patch", "dim"), dtype),
-            ArraySpec("mean", (views, dim), ("view", "dim"), dtype),
-            ArraySpec("cls", (views, dim), ("view", "dim"), dtype),
-            ArraySpec("views_present", (views,), ("view",), "uint8", distinct=False),
-        ]
-        decoding = describe_pictures(settings)
+        views, decoding = settings.num_views, describe_pictures(settings)
+        present = ArraySpec("views_present", (views,), ("view",), "uint8", distinct=False)
         self.specs = [
-            FeatureSetSpec(of_block, arrays, made_by(backbone.spec, decoding=decoding, decoders=[OPENCV], block=block))
+            FeatureSetSpec(
+                of_block,
+                [
+                    *(
+                        ArraySpec(array, (views, *shape), ("view", *_AXES[-len(shape) :]), dtype)
+                        for array, shape in backbone.shapes(block).items()
+                    ),
+                    present,
+                ],
+                made_by(backbone.spec, decoding=decoding, decoders=[OPENCV], block=block),
+            )
             for of_block, block in self._block_of.items()
         ]
 

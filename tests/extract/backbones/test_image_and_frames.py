@@ -96,5 +96,5 @@ def test_no_block_is_the_last(loader: BackboneLoader, tmp_path: Path) -> None:
 
 def test_another_kind_of_model_is_refused(loader: BackboneLoader, tmp_path: Path) -> None:
     folder = demo_backbone_folder(tmp_path / "text", family="clip_text", seed=0)
-    with pytest.raises(BackboneError, match=r"needs DINOv3 ViT or DINOv2; .*`--set features\.frames\.model=demo"):
+    with pytest.raises(BackboneError, match=r"needs DINOv3 ViT, DINOv2 .*`--set features\.frames\.model=demo"):
         loader.pictures(BackboneSettings(model=str(folder)), key="features.frames", blocks=None, size=224)

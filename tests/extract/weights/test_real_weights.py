@@ -1,0 +1,127 @@
+"""The real weights, where this machine has them (`weldcache weights add`): they know what models of their name know."""
+
+import os
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+from torch import Tensor
+
+from weldcache.extract.backbones.checkpoint import open_checkpoint, weights_sha256
+from weldcache.extract.backbones.efficientnet_lite import EfficientNetLite, EfficientNetLiteConfig
+from weldcache.extract.backbones.load import BackboneLoader
+from weldcache.extract.backbones.preprocessing import IMAGE_FILES, read_pixel_preprocessing
+from weldcache.extract.backbones.pretrained import Placement, load_config, load_pretrained
+from weldcache.extract.features.settings import BackboneSettings
+from weldcache.extract.weights.catalogue import ENTRIES
+from weldcache.extract.weights.installation import check
+
+PHOTOGRAPHS_VARIABLE = "WELDCACHE_TEST_PHOTOGRAPHS"  # a folder with scikit-image's chelsea.png and others
+
+pytestmark = pytest.mark.slow
+
+
+def needs(name: str) -> pytest.MarkDecorator:
+    """Skips a test where the weights are not on this machine."""
+    missing = not ENTRIES[name].folder.is_dir()
+    return pytest.mark.skipif(missing, reason=f"{name} is not here: weldcache weights add {name}")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def placement() -> Placement:
+    return Placement(device=torch.device("cpu"), dtype=torch.float32)
+
+
+@pytest.fixture(scope="module")
+def photograph() -> Callable[[str], Path]:
+    """One of scikit-image's photographs, from the folder that the environment names or an installed scikit-image."""
+    package = find_spec("skimage")
+    folders = [os.environ.get(PHOTOGRAPHS_VARIABLE)]
+    folders += [] if package is None or package.origin is None else [str(Path(package.origin).parent / "data")]
+    folder = next((Path(each) for each in folders if each and Path(each, "chelsea.png").is_file()), None)
+    if folder is None:
+        pytest.skip(f"neither scikit-image nor a folder of its photographs in {PHOTOGRAPHS_VARIABLE}")
+    return lambda name: folder / name
+
+
+def lite0(placement: Placement) -> EfficientNetLite:
+    checkpoint = open_checkpoint("weights:efficientnet-lite0", revision=None, setting="model")
+    config = load_config(EfficientNetLiteConfig, checkpoint=checkpoint)
+    return load_pretrained(EfficientNetLite, checkpoint=checkpoint, config=config, placement=placement).eval()
+
+
+def pixels_of(path: Path, *, folder: Path, size: int) -> Tensor:
+    """The middle square of a photograph as a classifier sees it, (1, 3, size, size)."""
+    picture = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+    side = min(picture.shape[:2])
+    top, left = ((length - side) // 2 for length in picture.shape[:2])
+    preprocessing = read_pixel_preprocessing(folder, files=IMAGE_FILES, size=size, default_size=size)
+    resized = preprocessing.resize(picture[top : top + side, left : left + side])
+    return preprocessing.normalise(torch.from_numpy(resized)[None])
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_what_is_here_is_what_the_catalogue_says(name: str) -> None:
+    if not ENTRIES[name].folder.is_dir():
+        pytest.skip(f"{name} is not here: weldcache weights add {name}")
+    assert check(ENTRIES[name]).state == "here"
+    assert weights_sha256([ENTRIES[name].folder / "model.safetensors"]) == ENTRIES[name].tensors_sha256
+
+
+# Numbers of ImageNet's classes.
+CLASSES = {
+    "chelsea.png": {281: "tabby", 282: "tiger cat", 285: "Egyptian cat"},
+    "coffee.png": {967: "espresso", 968: "cup"},
+    "camera.png": {872: "tripod"},
+    "rocket.jpg": {657: "missile", 744: "projectile"},
+}
+
+
+@needs("efficientnet-lite0")
+@pytest.mark.parametrize("name", CLASSES)
+def test_lite0_tells_what_is_on_photographs(name: str, photograph: Callable[[str], Path], placement: Placement) -> None:
+    model = lite0(placement)
+    with torch.inference_mode():
+        pixels = pixels_of(photograph(name), folder=ENTRIES["efficientnet-lite0"].folder, size=224)
+        probabilities = model(pixels).softmax(dim=-1)[0]
+    expected, best = CLASSES[name], probabilities.topk(len(CLASSES[name]))
+    print(name, [(int(index), round(float(share), 3)) for share, index in zip(*best, strict=True)])
+    assert set(best.indices.tolist()) == set(expected)
+
+
+@needs("efficientnet-lite0")
+def test_lite0_has_the_logits_of_timm(placement: Placement) -> None:
+    try:
+        import timm
+    except Exception as error:  # beside some builds of torch, torchvision, which timm imports, fails as it likes
+        pytest.skip(f"timm cannot be imported here: {error!r}")
+    theirs = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
+    mine = lite0(placement)
+    theirs.load_state_dict(mine.state_dict() | {k: v for k, v in theirs.state_dict().items() if "num_batches" in k})
+    pixels = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        assert torch.equal(mine(pixels), theirs(pixels))
+
+
+@needs("efficientnet-lite0")
+def test_lite0_is_a_backbone_for_pictures(placement: Placement, tmp_path: Path) -> None:
+    loader = BackboneLoader(placement=placement, demo_folder=tmp_path, demo_seed=0)
+    settings = BackboneSettings(model="weights:efficientnet-lite0")
+    backbone = loader.pictures(settings, key="features.image", blocks=(5, 7), size=224)
+    assert backbone.spec.weights_sha256 == ENTRIES["efficientnet-lite0"].tensors_sha256
+    assert not backbone.spec.random_weights
+    backbone.load()
+    generator = torch.Generator().manual_seed(0)
+    made = backbone(torch.randint(0, 256, (2, 3, 224, 224), dtype=torch.uint8, generator=generator))
+    assert {block: made[block]["patch_tokens"].shape[1:] for block in made} == {5: (196, 112), 7: (49, 320)}
