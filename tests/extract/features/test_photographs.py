@@ -33,8 +33,9 @@ class Telling:
     spec = BackboneSpec("dinov3", "telling", "local", "0" * 64, True, "float32", {}, {})
     preparation = staticmethod(mean_of_each_view)
     blocks = (2, 5)
-    num_patches = 4
-    dim = 3
+
+    def shapes(self, block: int) -> dict[str, tuple[int, ...]]:
+        return {"patch_tokens": (4, 3), "mean": (3,), "cls": (3,)}
 
     def load(self) -> None:
         """Nothing to load."""
