@@ -4,7 +4,7 @@ A calibration is what scores of new samples are read by: alarm thresholds, the s
 calibration.json, says what it rests on, and is made again where that is something else by now.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -132,20 +132,16 @@ class Judge(Protocol[Kept]):
         """How a bench compares trainings with several seeds."""
 
     @property
+    def kept_as(self) -> type[Kept]:
+        """What its calibration is in a run's calibration.json."""
+
+    @property
     def outputs(self) -> Collection[str]:
         """Names of the outputs of predictions that it reads beside the scores, such as `logits`."""
 
     @property
     def of_scores(self) -> bool:
         """Whether it reads the scores, which are then put on one scale, and looked at without each modality."""
-
-    def kept_in(self, folder: RunFolder) -> Kept:
-        """The calibration that a run keeps.
-
-        Raises:
-            TrainingError: if it is damaged, was edited, or is of another run.
-            OSError: if there is none.
-        """
 
     def calibrate(self, background: Background) -> Kept:
         """What scores are read by, from the validation samples alone.
@@ -255,6 +251,15 @@ def background_of(judge: Judge[Kept], scorer: Scorer, *, settings: EvaluateSetti
     return Background(scorer.run, scorer.store, scorer.seen, scorer.run.best(), validation, settings)
 
 
+def kept_calibration(judge: Judge[Kept], folder: RunFolder) -> Kept | None:
+    """The calibration that a run keeps; None where it keeps none.
+
+    Raises:
+        TrainingError: if it is damaged, was edited, or is of another run.
+    """
+    return folder.read(folder.calibration_path, judge.kept_as) if folder.calibration_path.exists() else None
+
+
 def calibration_of(judge: Judge[Kept], background: Background) -> Kept:
     """The calibration that the run keeps; made, and kept, where there is none or it rests on something else by now.
 
@@ -266,7 +271,7 @@ def calibration_of(judge: Judge[Kept], background: Background) -> Kept:
     """
     folder = background.run.folder
     of_run = background.settings == background.run.settings.evaluate  # another judge could not even read what is kept
-    kept = judge.kept_in(folder) if of_run and folder.calibration_path.exists() else None
+    kept = kept_calibration(judge, folder) if of_run else None
     if kept is not None and kept["rests_on"]["fingerprint"] != background.run.manifest["fingerprint"]:
         raise TrainingError(
             f"{folder.calibration_path} rests on other features than {folder.path} was trained on; delete it, and "
@@ -280,21 +285,26 @@ def calibration_of(judge: Judge[Kept], background: Background) -> Kept:
     return made
 
 
-def caveats_of_rows(test: Scored, background: Background) -> tuple[str, ...]:
-    """What to know of the samples that take no part, whatever is judged."""
-    return rows_caveats(test.rows, background.validation.rows, split=test.split)
-
-
-def caveats_of_training(background: Background) -> Iterator[str]:
-    """What to know of the samples that the run was trained on, whatever is judged."""
+def warnings_of(
+    test: Scored, background: Background, own: Iterable[str], *, of_validation: Iterable[str] = ()
+) -> tuple[str, ...]:
+    """All that is to be known of a judgement, the gravest first: what holds whatever is judged, around what the judge
+    has to say of its `own` figures, and `of_validation`, by which these were calibrated.
+    """
     run, store, seen = background.run, background.store, background.seen
-    yield from training_caveats(store, seen.train, recipe=run.recipe, untrained=seen.untrained)
-    yield from withdrawn_caveats(seen, store, task=make_task(run.settings.train))
-    yield from split_caveats(store)
+    return (
+        *rows_caveats(test.rows, background.validation.rows, split=test.split),
+        *of_validation,
+        *training_caveats(store, seen.train, recipe=run.recipe, untrained=seen.untrained),
+        *withdrawn_caveats(seen, store, task=make_task(run.settings.train)),
+        *split_caveats(store),
+        *own,
+        *_about_completeness(test, background),
+    )
 
 
-def caveats_of_completeness(test: Scored, background: Background) -> Iterator[str]:
-    """What to know of samples without a score, and of a training that is not over, whatever is judged."""
+def _about_completeness(test: Scored, background: Background) -> Iterator[str]:
+    """What to know of samples without a score, and of a training that is not over."""
     if test.rows.num_lacking:
         yield (
             f"Not scored, and in no figure: {count_of(test.rows.num_lacking, 'sample')} of {test.split} without "

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ..evaluate.judge import Background, Judge, Judgement, background_of, calibration_of, judge_of
+from ..evaluate.judge import Background, Judge, Judgement, background_of, calibration_of, judge_of, kept_calibration
 from ..evaluate.pipeline import scorer_of
 from ..evaluate.report.document import report_document
 from ..evaluate.report.html import render_html
@@ -56,8 +56,8 @@ class JudgeContract(ABC):
         made = judge.calibrate(background)
         assert made["task"] == judge.task and made["rests_on"] == background.rests_on
         assert made == judge.calibrate(background) == calibration_of(judge, background)
-        kept = judge.kept_in(trained.folder)  # and what it is sealed with
-        assert {name: kept[name] for name in made} == made
+        kept = kept_calibration(judge, trained.folder)  # and what it is sealed with
+        assert kept is not None and {name: kept[name] for name in made} == made
 
     def test_it_says_the_same_of_the_same(self, scorer: Scorer, background: Background) -> None:
         first, second = self.assessed(scorer, background), self.assessed(scorer, background)

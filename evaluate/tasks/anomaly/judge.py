@@ -6,17 +6,9 @@ from dataclasses import dataclass, field, replace
 from typing_extensions import TypedDict
 
 from ....train.runs.documents import Count, Line
-from ....train.runs.folder import RunFolder
 from ....train.runs.reports import Headline
 from ....train.runs.trained_run import Weights
-from ...judge import (
-    Background,
-    Calibration,
-    Judgement,
-    caveats_of_completeness,
-    caveats_of_rows,
-    caveats_of_training,
-)
+from ...judge import Background, Calibration, Judgement, warnings_of
 from ...recorded import collapse_caveats, representations, training_section
 from ...scores import ScoreTable, spreadsheet_cells
 from ...scoring import Scored, Way
@@ -76,11 +68,9 @@ class AnomalyJudge:
     task: str = "anomaly"
     headline: Sequence[Headline] = _HEADLINE
     measure: Measure = field(default_factory=AnomalyMeasure)
+    kept_as: type[AnomalyCalibration] = AnomalyCalibration
     outputs: tuple[str, ...] = ()
     of_scores: bool = True
-
-    def kept_in(self, folder: RunFolder) -> AnomalyCalibration:
-        return folder.read(folder.calibration_path, AnomalyCalibration)
 
     def calibrate(self, background: Background) -> AnomalyCalibration:
         validation, target_fpr = background.validation, background.settings.target_fpr
@@ -104,23 +94,21 @@ class AnomalyJudge:
         assessment = _figures(placed, validation, calibration, background)
         watched = representations(background.run.metrics, best_epoch=background.best.epoch)
         seen_missing = modalities_seen_missing(background.run)
-        warnings = (
-            *caveats_of_rows(test, background),
-            *reproduction_caveats(
-                background.validation.table,
-                recorded=assessment.recorded_validation_auroc,
-                recorded_keys=background.run.manifest["samples"]["validation"],
-                precision=background.run.precision,
-            ),
-            *caveats_of_training(background),
+        reproduced = reproduction_caveats(
+            background.validation.table,
+            recorded=assessment.recorded_validation_auroc,
+            recorded_keys=background.run.manifest["samples"]["validation"],
+            precision=background.run.precision,
+        )
+        own = (
             *scale_caveats(placed, validation=validation, auroc=assessment.auroc, whole=assessment.whole),
             *caveats(assessment, validation=validation.table, test=placed.table),
             *background.run.manifest.get("caveats", ()),
             *lacking_caveats(placed, seen_missing=seen_missing),
             *change_caveats(assessment.modalities),
             *collapse_caveats(watched, num_normal=assessment.threshold.num_normal),
-            *caveats_of_completeness(test, background),
         )
+        warnings = warnings_of(test, background, own, of_validation=reproduced)
         training = training_section(background.run.metrics, watched, headline=self.headline)
         return Judgement(
             sections=sections(assessment, test=placed.table, warnings=warnings, training=training),

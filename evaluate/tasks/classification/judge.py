@@ -9,16 +9,8 @@ from scipy.special import softmax
 from ....errors import MetricError
 from ....train.data.features import targets_of
 from ....train.runs.documents import Line
-from ....train.runs.folder import RunFolder
 from ....train.runs.reports import Headline
-from ...judge import (
-    Background,
-    Calibration,
-    Judgement,
-    caveats_of_completeness,
-    caveats_of_rows,
-    caveats_of_training,
-)
+from ...judge import Background, Calibration, Judgement, kept_calibration, warnings_of
 from ...recorded import collapse_caveats, representations, training_section
 from ...scores import spreadsheet_cells
 from ...scoring import Scored
@@ -49,16 +41,15 @@ class ClassificationJudge:
     task: str = "classification"
     headline: Sequence[Headline] = _HEADLINE
     measure: Measure = field(default_factory=ClassificationMeasure)
+    kept_as: type[ClassCalibration] = ClassCalibration
     outputs: tuple[str, ...] = ("logits",)
     of_scores: bool = False
-
-    def kept_in(self, folder: RunFolder) -> ClassCalibration:
-        return folder.read(folder.calibration_path, ClassCalibration)
 
     def calibrate(self, background: Background) -> ClassCalibration:
         names, folder = _classes_of(background), background.run.folder
         # Runs of former versions do not tell in their manifest which classes they learned, but here they did.
-        if folder.calibration_path.exists() and self.kept_in(folder)["classes"] != names:
+        kept = kept_calibration(self, folder)
+        if kept is not None and kept["classes"] != names:
             raise MetricError(
                 f"The classes of {background.store.path} are not those that {folder.path} was trained on: train again."
             )
@@ -74,13 +65,8 @@ class ClassificationJudge:
         true, train = classes[test.rows.usable], classes[background.seen.train]
         found = assess_classes(true, predicted, train=train, names=names)
         watched = representations(background.run.metrics, best_epoch=background.best.epoch)
-        warnings = (
-            *caveats_of_rows(test, background),
-            *caveats_of_training(background),
-            *caveats(found),
-            *collapse_caveats(watched, num_normal=len(background.validation.table)),
-            *caveats_of_completeness(test, background),
-        )
+        collapsed = collapse_caveats(watched, num_normal=len(background.validation.table))
+        warnings = warnings_of(test, background, (*caveats(found), *collapsed))
         training = training_section(background.run.metrics, watched, headline=self.headline)
         return Judgement(
             sections=class_sections(found, warnings=warnings, training=training),
