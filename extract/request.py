@@ -145,7 +145,8 @@ def make_request(settings: Settings, *, split: str, needs_files: bool = False) -
         NotFoundError: if there is no data set, it has no such split, or not one file of it is there.
         BackboneError: if a backbone cannot be had, or does not offer what is asked.
     """
-    source = open_source(settings.data)
+    cache = settings.cache.path
+    source = open_source(settings.data, written=(cache, cache.parent / DEMO_FOLDER, settings.runs.folder))
     samples = source.samples()
     splits = SPLITS if split == "all" else (split,)
     asked = [sample for sample in samples if sample.split in splits]

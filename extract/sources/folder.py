@@ -8,7 +8,7 @@ ground_truth/scratch/b_mask.png  where b.png is defective
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -52,9 +52,13 @@ class FolderSource(ClassSource):
 
     noun: ClassVar[str] = "picture"
     settings: FolderSettings
+    passed_over: frozenset[Path] = frozenset()  # resolved
+
+    def without(self, paths: frozenset[Path]) -> "FolderSource":
+        return replace(self, passed_over=paths)
 
     def list_samples(self) -> Sequence[Sample]:
-        root, tree = self.settings.root, PictureTree(self.settings.root)
+        root, tree = self.settings.root, PictureTree(self.settings.root, without=self.passed_over)
         found, masks = sorted(_find(tree), key=lambda each: each.key), tree.masks(root / _MASKS)
         if not found:
             raise NotFoundError(f"{root} has no pictures ({', '.join(PICTURE_FORMATS)}) in folders of classes.")

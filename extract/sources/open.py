@@ -1,6 +1,7 @@
 """Settings to source: the one that `data.source` names, or the one whose layout lies in the folder."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from pathlib import Path
 
 from pydantic import Field
 
@@ -11,7 +12,7 @@ from .classes import GOOD, is_one_of
 from .folder import FolderSettings, FolderSource
 from .group_split import SPLIT_WORDS
 from .listing import names_in
-from .source import Source
+from .source import LooksAround, Source
 from .welds.classes import WeldsSettings
 from .welds.folders import GOOD_FOLDER
 from .welds.open import find_welds
@@ -28,8 +29,8 @@ class AutoSettings(WeldsSettings, FolderSettings):
     source: str = Field("auto", description=SOURCE)
 
 
-def open_source(settings: DataSettings) -> Source:
-    """The data set that the settings name.
+def open_source(settings: DataSettings, *, written: Collection[Path] = ()) -> Source:
+    """The data set that the settings name, without what weldcache has `written` itself, which may lie in its folder.
 
     Raises:
         NotFoundError: if there is none of that source in `data.root`.
@@ -38,7 +39,7 @@ def open_source(settings: DataSettings) -> Source:
     if not settings.root.is_dir():
         raise NotFoundError(f"There is no folder {settings.root}. {_MEND}")
     source: Source = SOURCES.code(settings.source)(settings)
-    return source
+    return source.without(frozenset(map(Path.resolve, written))) if isinstance(source, LooksAround) else source
 
 
 def open_auto(settings: AutoSettings) -> Source:

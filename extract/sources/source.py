@@ -95,6 +95,15 @@ class TellsSeries(Protocol):
         ...
 
 
+@runtime_checkable
+class LooksAround(Protocol):
+    """What a source has besides that takes what lies in its folder for what it is, whoever put it there."""
+
+    def without(self, paths: frozenset[Path]) -> Source:
+        """The same source, which passes over these files and folders, without a word: weldcache wrote them itself."""
+        ...
+
+
 def series_told(source: Source) -> Mapping[str, SeriesFormat]:
     """What a source tells of files of measurements, by stream."""
     return source.series() if isinstance(source, TellsSeries) else {}

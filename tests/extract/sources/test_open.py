@@ -95,6 +95,19 @@ def test_a_source_that_is_chosen_knows_its_own_settings_alone() -> None:
             load_settings(overrides=[f"data.source={source}", f"data.{unknown}=x"])
 
 
+def test_what_weldcache_wrote_into_the_data_sets_folder_is_passed_over_and_nothing_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("good/1.png", "good/notes.txt", "runs/first/report.html", "cache.zarr/zarr.json", "other/readme.md"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    settings = load_settings(folder=tmp_path, overrides=["data.source=folder", f"data.root={tmp_path}"]).data
+    source = open_source(settings, written=[tmp_path / "runs", tmp_path / "good" / ".." / "cache.zarr"])
+    assert [sample.key for sample in source.samples()] == ["good/1.png"]
+    said = capsys.readouterr().err
+    assert "good/notes.txt" in said and "other/readme.md" in said and "runs" not in said and "zarr" not in said
+
+
 def test_the_root_stays_when_another_source_is_chosen(tmp_path: Path) -> None:
     (tmp_path / "weldcache.yaml").write_text("data: {root: pictures, val_fraction: 0.3}")
     data = load_settings(folder=tmp_path, overrides=["data.source=folder"]).data
