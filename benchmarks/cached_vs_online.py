@@ -46,7 +46,7 @@ from weldcache.train.data.batches import BatchSource, Order
 from weldcache.train.data.features import FeatureReader, shapes_for
 from weldcache.train.data.resident import ResidentFeatures, load_resident
 from weldcache.train.loop import train_epochs
-from weldcache.train.pipeline import calibrate
+from weldcache.train.pipeline import measure
 from weldcache.train.recipes.recipe import make_recipe
 from weldcache.train.state import new_state
 from weldcache.train.types import Batch, FeatureRequest
@@ -155,7 +155,7 @@ def measure_demo(folder: Path) -> dict[str, list[float]]:
         require_same_batches(online, cached)
         sources: Mapping[str, BatchSource] = {CACHED: cached, ONLINE: online, PREPARED: prepared}
         epochs = {
-            name: epoch_runner(store, source, calibration=cached, settings=settings) for name, source in sources.items()
+            name: epoch_runner(store, source, measured=cached, settings=settings) for name, source in sources.items()
         }
         return measure_in_turns(epochs, num_rounds=DEMO_ROUNDS)
 
@@ -182,7 +182,7 @@ def measure_full_size(folder: Path) -> dict[str, list[float]]:
     store = FeatureStore.open(settings.cache.path)
     batch_size = settings.train.batch_size
     cached = resident_features(store, np.zeros(batch_size, dtype=np.int64), settings=settings)
-    step = epoch_runner(store, cached, calibration=cached, settings=settings)  # an epoch of one batch
+    step = epoch_runner(store, cached, measured=cached, settings=settings)  # an epoch of one batch
     step()
     seconds: dict[str, list[float]] = {STEP: []}
     for name, modality, image in (
@@ -257,12 +257,12 @@ def resident_features(store: FeatureStore, rows: NDArray[np.int64], *, settings:
 
 
 def epoch_runner(
-    store: FeatureStore, source: BatchSource, *, calibration: ResidentFeatures, settings: Settings
+    store: FeatureStore, source: BatchSource, *, measured: ResidentFeatures, settings: Settings
 ) -> Callable[[], object]:
     """A function that trains one more epoch on `source` each time it is called, by the real training loop."""
     recipe = make_recipe(settings.recipe)
     model = recipe.build(shapes_for(store, recipe))
-    calibrate(recipe, model, calibration, store=store)
+    measure(recipe, model, measured, store=store)
     epochs = train_epochs(
         recipe,
         state=new_state(model, settings=settings.train),

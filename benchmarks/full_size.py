@@ -66,5 +66,5 @@ def v5_state(settings: Settings, features: ResidentFeatures) -> tuple[Trained, T
         model = recipe.build({**ROW_SHAPES, TEXT: (TEXT_WIDTH,)})
     model.to(features.device)
     text = torch.ones(TEXT_WIDTH, device=features.device)
-    recipe.calibrate(model, features.part(0, 64).batches([torch.arange(min(64, len(features)))]), {TEXT: text})
+    recipe.measure(model, features.part(0, 64).batches([torch.arange(min(64, len(features)))]), {TEXT: text})
     return recipe, new_state(model, settings=settings.train)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from weldcache.train.data.resident import ResidentFeatures
 from weldcache.train.recipes.causal_film.augmentation import augment
-from weldcache.train.recipes.causal_film.module import CalibratedCausalFilm
+from weldcache.train.recipes.causal_film.module import StandardisedCausalFilm
 from weldcache.train.recipes.causal_film.network import CausalFilm
 from weldcache.train.recipes.causal_film.process import Modulation, modulate
 from weldcache.train.recipes.recipe import Trained
@@ -109,7 +109,7 @@ def module_parts(
 ) -> dict[str, Part]:
     """Each of the film's modules on the arrays that it gets in a step, forward and backward."""
     model = state.model
-    assert isinstance(model, CalibratedCausalFilm)
+    assert isinstance(model, StandardisedCausalFilm)
     film, inputs = recipe.film, model.inputs(batch)
     assert isinstance(film, CausalFilm) and film.sensor_modulator is not None and inputs.sensor is not None
     assert film.absent is not None

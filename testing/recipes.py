@@ -60,7 +60,7 @@ class RecipeContract(ABC):
                 recipe.fit(model, list(_parts(rows)), generator)
                 return model.eval()
             assert isinstance(recipe, Trained)
-            recipe.calibrate(model, (part.only(recipe.needs().measures) for part in _parts(rows)), self.constants)
+            recipe.measure(model, (part.only(recipe.needs().measures) for part in _parts(rows)), self.constants)
             optimizer = torch.optim.AdamW(model.train().parameters(), lr=self.lr)
             for _ in range(self.steps):
                 loss = recipe.loss(model, recipe.encode(model, rows.inputs(), generator), rows.targets)

@@ -38,7 +38,7 @@ from .tasks import Task, monitor_of, task_for
 from .training_caveats import training_caveats
 from .validation import Validator
 
-_CALIBRATION_ROWS = 64  # a part, whatever the batch size, so that neither it nor the way of loading changes a statistic
+_MEASURED_ROWS = 64  # a part, whatever the batch size, so that neither it nor the way of loading changes a statistic
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def train(
         )
         seconds = time.monotonic() - started
         return TrainingSummary(run, 0, 1, FITTED, best, manifest["counts"], seconds)
-    calibrate(recipe, model, train_samples, store=store)
+    measure(recipe, model, train_samples, store=store)
     state = new_state(model.to(device), settings=settings.train)
     with held_run(start, settings=settings, manifest=manifest) as run:
         resume(state, run=run)
@@ -258,10 +258,10 @@ def validator_of(
     )
 
 
-def calibrate(recipe: Trained, model: nn.Module, train: BatchSource, *, store: FeatureStore) -> None:
+def measure(recipe: Trained, model: nn.Module, train: BatchSource, *, store: FeatureStore) -> None:
     """Give the recipe all training rows to measure, part by part, of those arrays alone that it measures."""
-    order = batches_in_order(len(train), batch_size=_CALIBRATION_ROWS)
-    recipe.calibrate(model, train.batches(order, arrays=recipe.needs().measures), load_constants(store, recipe))
+    order = batches_in_order(len(train), batch_size=_MEASURED_ROWS)
+    recipe.measure(model, train.batches(order, arrays=recipe.needs().measures), load_constants(store, recipe))
 
 
 def _train_and_keep(

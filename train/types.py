@@ -40,11 +40,12 @@ class Needs:
 
     Attributes:
         features: the arrays that batches hold.
-        modalities: feature sets by the modality that they describe, required ones too; a row has a modality where it
-            has all of its sets.
+        modalities: feature sets by the modality that they describe, required ones too. A feature is what was made of
+            one stream, such as the pooled and the patch tokens of photographs; a modality is what a recipe takes as one
+            kind of evidence, and may rest on several feature sets: a row has it where it has all of them.
         hidden: modalities that training hides of some rows, so that the model knows what their absence is like.
-        constants: constants of the store, which calibration gets.
-        measures: names of those arrays and targets that calibration gets of the training rows.
+        constants: constants of the store, which `measure` gets.
+        measures: names of those arrays and targets that `measure` gets of the training rows.
         targets: what the loss learns from; a recipe never sees them while it encodes.
         outputs: names of what its predictions hold beside the score, such as `logits`: a task may ask for some.
     """

@@ -32,7 +32,7 @@ class LineRecipe:
     def advice(self, missing: Sequence[str], *, held: Sequence[str]) -> str:
         return "Draw points."
 
-    def calibrate(self, model: nn.Module, train: Iterable[Batch], constants: Mapping[str, Tensor]) -> None:
+    def measure(self, model: nn.Module, train: Iterable[Batch], constants: Mapping[str, Tensor]) -> None:
         pass
 
     def encode(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> Encodings:

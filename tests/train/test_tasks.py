@@ -41,7 +41,7 @@ class LinearProbe:
     def build(self, shapes: Shapes) -> nn.Module:
         return nn.Linear(2 * shapes[VIDEO.name][-1] + 2 * shapes[PATCHES.name][-1], 2)
 
-    def calibrate(self, model: nn.Module, train: Iterable[Batch], constants: Mapping[str, Tensor]) -> None:
+    def measure(self, model: nn.Module, train: Iterable[Batch], constants: Mapping[str, Tensor]) -> None:
         assert all(not batch.targets for batch in train)
 
     def encode(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> Encodings:

@@ -114,7 +114,7 @@ class LateFusionRecipe:
         )
 
     def needs(self) -> Needs:
-        """The members' together, but nothing to measure: they are calibrated. A feature set is optional where all who
+        """The members' together, but nothing to measure: they are trained. A feature set is optional where all who
         ask for it can do without; a modality is all that any of them knows of it, and is left out of all at once."""
         each = [member.recipe.needs() for member in self.members]
         where_held: dict[tuple[str, str], bool] = {}

@@ -73,7 +73,7 @@ class LinearProbeRecipe(VectorRecipe):
         (num_classes,) = shapes[f"classes/{TARGET}"]
         return LinearProbe(self.width(shapes), num_classes=num_classes)
 
-    def calibrate(self, model: nn.Module, train: Iterable[Batch], constants: Mapping[str, Tensor]) -> None:
+    def measure(self, model: nn.Module, train: Iterable[Batch], constants: Mapping[str, Tensor]) -> None:
         """Mean and deviation of each channel; and of each class its weight, or else where its bias begins."""
         assert isinstance(model, LinearProbe)
         statistics, counts = ChannelStatistics(len(model.standardise.mean)), torch.zeros(len(model.class_weights))

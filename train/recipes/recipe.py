@@ -50,7 +50,7 @@ class Measured(Recipe, Protocol):
 class Trained(Measured, Protocol):
     """A recipe that learns by gradient, epoch by epoch."""
 
-    def calibrate(self, model: nn.Module, train: Iterable[Batch], constants: Mapping[str, Tensor]) -> None:
+    def measure(self, model: nn.Module, train: Iterable[Batch], constants: Mapping[str, Tensor]) -> None:
         """Fill the module's buffers with what is measured on all training rows rather than learned by gradient.
 
         A parameter may begin at what was measured. `train` goes through the training rows once, in parts that fit the

@@ -99,7 +99,7 @@ class VideoAutoencoderRecipe:
         width = shape[-1]
         return Autoencoder(width, hidden=self._settings.hidden, bottleneck=self._settings.bottleneck)
 
-    def calibrate(self, model: nn.Module, train: Iterable[Batch], constants: Mapping[str, Tensor]) -> None:
+    def measure(self, model: nn.Module, train: Iterable[Batch], constants: Mapping[str, Tensor]) -> None:
         """Statistics of the vectors that the autoencoder gets, over all training rows."""
         assert isinstance(model, Autoencoder)
         if not self._settings.standardise:

@@ -422,7 +422,7 @@ class _DistanceRecipe:
     def build(self, shapes: Any) -> _Centre:
         return _Centre(shapes["frames/embedding"][-1])
 
-    def calibrate(self, model: Any, train: Any, constants: Any) -> None:
+    def measure(self, model: Any, train: Any, constants: Any) -> None:
         pass
 
     def encode(self, model: _Centre, batch: Batch, generator: Any) -> dict[str, Tensor]:

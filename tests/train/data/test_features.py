@@ -128,7 +128,7 @@ def test_a_pool_reads_each_array_once_however_many_ask(
 
 
 def test_batches_hold_the_targets_that_are_asked_for(shared_store: FeatureStore) -> None:
-    """The same from memory, from a pool and from the store; for calibration those alone that it measures."""
+    """The same from memory, from a pool and from the store; for what is measured those arrays alone."""
     rows, needs = np.array([36, 37, 40, 63]), Needs((VIDEO,), targets=("label", "class"))
     reader = FeatureReader(shared_store, needs.features, needs.targets)
     sources = [

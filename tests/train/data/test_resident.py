@@ -14,7 +14,7 @@ from weldcache.train.data.features import FeatureReader, shapes_for
 from weldcache.train.data.resident import Loading, ResidentFeatures, load_features
 from weldcache.train.data.samples import choose_samples
 from weldcache.train.data.streamed import StreamedFeatures
-from weldcache.train.pipeline import calibrate
+from weldcache.train.pipeline import measure
 from weldcache.train.recipes.recipe import make_recipe
 from weldcache.train.tasks import AnomalyTask
 
@@ -79,7 +79,7 @@ def test_statistics_are_the_same_to_the_last_bit(
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             film = recipe.build(shapes_for(shared_store, recipe))
-        calibrate(recipe, film, load(loading)[0], store=shared_store)  # type: ignore[arg-type]
+        measure(recipe, film, load(loading)[0], store=shared_store)  # type: ignore[arg-type]
         found.append(film.state_dict())
     assert found[0].keys() == found[1].keys()
     assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])

@@ -9,7 +9,7 @@ import torch
 
 from weldcache.cache.store import FeatureStore
 from weldcache.train.data.features import FeatureReader, load_constants, shapes_for
-from weldcache.train.recipes.causal_film.module import CalibratedCausalFilm, film_features
+from weldcache.train.recipes.causal_film.module import StandardisedCausalFilm, film_features
 from weldcache.train.recipes.causal_film.recipe import CausalFilmRecipe
 from weldcache.train.recipes.causal_film.settings import CausalFilmSettings
 from weldcache.train.types import Batch
@@ -33,20 +33,20 @@ def film_batch(film_store: FeatureStore) -> Batch:
 @pytest.fixture
 def make_film(
     film_store: FeatureStore, film_batch: Batch
-) -> Callable[..., tuple[CausalFilmRecipe, CalibratedCausalFilm]]:
-    """A recipe and its module, calibrated and in evaluation mode, with a FiLM that has left the identity.
+) -> Callable[..., tuple[CausalFilmRecipe, StandardisedCausalFilm]]:
+    """A recipe and its module, its buffers measured, in evaluation mode, with a FiLM that has left the identity.
 
     `changes` replaces settings of the recipe, keywords those of its loss.
     """
 
-    def make(changes: Mapping[str, object] = {}, **loss: object) -> tuple[CausalFilmRecipe, CalibratedCausalFilm]:
+    def make(changes: Mapping[str, object] = {}, **loss: object) -> tuple[CausalFilmRecipe, StandardisedCausalFilm]:
         recipe = CausalFilmRecipe(CausalFilmSettings.model_validate(_SHAPE | dict(changes) | {"loss": loss}))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             film = recipe.build(shapes_for(film_store, recipe))
         if film.film.sensor_modulator is not None:
             torch.nn.init.normal_(film.film.sensor_modulator.head.weight, std=0.1, generator=torch.Generator())
-        recipe.calibrate(film, [film_batch], load_constants(film_store, recipe))
+        recipe.measure(film, [film_batch], load_constants(film_store, recipe))
         return recipe, film.eval()
 
     return make

@@ -13,7 +13,7 @@ from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
 from weldcache.train.data.samples import split_rows
-from weldcache.train.recipes.causal_film.module import CalibratedCausalFilm
+from weldcache.train.recipes.causal_film.module import StandardisedCausalFilm
 from weldcache.train.recipes.causal_film.recipe import CausalFilmRecipe
 from weldcache.train.recipes.late_fusion import FusionMember, LateFusion, LateFusionRecipe, MeasuredLateFusion
 from weldcache.train.recipes.recipe import Recipe
@@ -22,7 +22,7 @@ from weldcache.train.scoring import encode
 from weldcache.train.settings import Precision
 from weldcache.train.types import Batch, Encodings, FeatureRequest, Losses, Needs, Prediction, Shapes
 
-MakeFilm = Callable[..., tuple[CausalFilmRecipe, CalibratedCausalFilm]]
+MakeFilm = Callable[..., tuple[CausalFilmRecipe, StandardisedCausalFilm]]
 
 
 class Told(nn.Module):
@@ -58,7 +58,7 @@ class Summing:
     def build(self, shapes: Shapes) -> nn.Module:
         return Told(shapes)
 
-    def calibrate(self, model: nn.Module, train: Iterable[Batch], constants: Mapping[str, Tensor]) -> None:
+    def measure(self, model: nn.Module, train: Iterable[Batch], constants: Mapping[str, Tensor]) -> None:
         """Nothing."""
 
     def encode(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> Encodings:

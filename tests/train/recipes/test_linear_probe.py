@@ -31,9 +31,9 @@ def _flat(num: int = 120, *, seed: int = 0) -> Batch:
     return Batch({EMBEDDING: torch.from_numpy(values).float()}, targets={"class": torch.from_numpy(classes)})
 
 
-def _calibrated(recipe: LinearProbeRecipe, rows: Batch, shapes: Shapes = FLAT) -> LinearProbe:
+def _measured(recipe: LinearProbeRecipe, rows: Batch, shapes: Shapes = FLAT) -> LinearProbe:
     model = recipe.build(shapes)
-    recipe.calibrate(model, [rows.only(recipe.needs().measures)], {})
+    recipe.measure(model, [rows.only(recipe.needs().measures)], {})
     return model
 
 
@@ -60,7 +60,7 @@ class TestBalanced(TestPatches):
 @pytest.mark.parametrize("class_weights", ["none", "balanced"])
 def test_its_optimum_is_that_of_scikit_learn(class_weights: str) -> None:
     recipe, rows = _recipe(class_weights=class_weights), _flat()
-    model = _calibrated(recipe, rows)
+    model = _measured(recipe, rows)
     optimizer = torch.optim.LBFGS(model.parameters(), max_iter=200, line_search_fn="strong_wolfe")
 
     def loss() -> torch.Tensor:
@@ -85,11 +85,11 @@ def test_its_optimum_is_that_of_scikit_learn(class_weights: str) -> None:
 def test_it_begins_at_how_often_each_class_is_there_or_at_none_where_they_are_balanced() -> None:
     rows = _flat()
     classes = rows.targets["class"].numpy()
-    begun = _calibrated(_recipe(), rows)
+    begun = _measured(_recipe(), rows)
     expected = (np.bincount(classes) + 1) / (len(classes) + 3)
     np.testing.assert_allclose(begun.linear.bias.detach().softmax(dim=0), expected, rtol=1e-5)
     assert begun.class_weights.tolist() == [1, 1, 1]
-    balanced = _calibrated(_recipe(class_weights="balanced"), rows)
+    balanced = _measured(_recipe(class_weights="balanced"), rows)
     weights = compute_class_weight("balanced", classes=np.arange(3), y=classes)
     np.testing.assert_allclose(balanced.class_weights, weights, rtol=1e-5)
     assert not balanced.linear.bias.any() and not balanced.linear.weight.any()
@@ -98,7 +98,7 @@ def test_it_begins_at_how_often_each_class_is_there_or_at_none_where_they_are_ba
 @pytest.mark.parametrize("class_weights", ["none", "balanced"])
 def test_a_class_that_training_lacks_is_not_told_and_its_loss_is_a_number(class_weights: str) -> None:
     recipe, rows = _recipe(class_weights=class_weights), _flat()
-    model = _calibrated(recipe, rows, {**FLAT, "classes/class": (5,)})
+    model = _measured(recipe, rows, {**FLAT, "classes/class": (5,)})
     assert model.class_weights[3:].tolist() == [1, 1]
     encodings = recipe.encode(model, rows.inputs(), None)
     assert recipe.loss(model, encodings, {"class": torch.full((len(rows),), 4)}).total.isfinite()
@@ -110,7 +110,7 @@ def test_rows_of_unknown_class_have_no_part_in_counts_and_loss(class_weights: st
     recipe, rows = _recipe(class_weights=class_weights), _flat()
     unknown = torch.arange(len(rows)) % 3 == 0
     partly = {"class": rows.targets["class"].masked_fill(unknown, -1)}
-    model = _calibrated(recipe, Batch(rows.features, targets=partly))
+    model = _measured(recipe, Batch(rows.features, targets=partly))
     known = rows.targets["class"][~unknown]
     if class_weights == "none":
         np.testing.assert_allclose(model.linear.bias.detach().exp() * (len(known) + 3), known.bincount() + 1, rtol=1e-5)
@@ -131,4 +131,4 @@ def test_vectors_that_are_not_finite_are_refused() -> None:
     rows = _flat()
     rows.features[EMBEDDING][3] = torch.nan
     with pytest.raises(TrainingError, match=EMBEDDING):
-        _calibrated(_recipe(), rows)
+        _measured(_recipe(), rows)

@@ -74,7 +74,7 @@ def test_only_asked_for_inputs_are_standardised() -> None:
     for standardise in (False, True):
         recipe = recipe_of(standardise=standardise)
         model = recipe.build(SHAPES)
-        recipe.calibrate(model, iter(parts), {})
+        recipe.measure(model, iter(parts), {})
         target = recipe.encode(model, Batch({ARRAY: frames}), None)["target"]
         expected = (means - means.mean(dim=0)) / means.std(dim=0, correction=0) if standardise else means
         torch.testing.assert_close(target, expected, atol=1e-5, rtol=1e-5)

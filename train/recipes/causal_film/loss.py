@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ...types import Encodings, Losses
-from .module import CalibratedCausalFilm
+from .module import StandardisedCausalFilm
 from .settings import LossSettings
 
 _ABSENT_WEIGHT = 1e-4  # Adam's steps do not depend on it; a large one would use up the limit of the gradient's norm
@@ -30,7 +30,7 @@ _ERROR_WEIGHT = 10.0
 _ERROR_FRACTION = 0.5
 
 
-def film_losses(encodings: Encodings, *, model: CalibratedCausalFilm, settings: LossSettings) -> Losses:
+def film_losses(encodings: Encodings, *, model: StandardisedCausalFilm, settings: LossSettings) -> Losses:
     """The weighted sum of the terms that have a weight.
 
     Rows without photographs do not enter the terms that look at results. Where there are absent tokens, the term

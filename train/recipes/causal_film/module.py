@@ -103,7 +103,7 @@ def _listed(blocks: Sequence[int]) -> str:
     return f"[{','.join(str(block) for block in blocks)}]"
 
 
-class CalibratedCausalFilm(nn.Module):
+class StandardisedCausalFilm(nn.Module):
     """Turns batches of the cache into the film's inputs, and puts those through the film.
 
     Sensors are standardised by the training set or each sample by its own, tokens where the settings ask for it.

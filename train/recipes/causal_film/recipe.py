@@ -10,7 +10,7 @@ from ...nn.pooling import GeM
 from ...types import Batch, Encodings, Losses, Needs, Prediction, Shapes
 from .augmentation import augment
 from .loss import anomaly_score, film_losses
-from .module import CalibratedCausalFilm, film_features
+from .module import StandardisedCausalFilm, film_features
 from .network import CausalFilm, CausalFilmDims, CausalFilmOutput
 from .settings import CausalFilmSettings
 
@@ -59,17 +59,17 @@ class CausalFilmRecipe:
             )
         return ""
 
-    def build(self, shapes: Shapes) -> CalibratedCausalFilm:
+    def build(self, shapes: Shapes) -> StandardisedCausalFilm:
         """Causal-FiLM as wide as the features."""
         film = CausalFilm(self._dims(shapes))
         for module in film.result_encoder.modules():
             if isinstance(module, GeM):
                 module.requires_grad_(self._settings.learnable_gem)
-        return CalibratedCausalFilm(film, features=self._features, shapes=shapes, settings=self._settings)
+        return StandardisedCausalFilm(film, features=self._features, shapes=shapes, settings=self._settings)
 
-    def calibrate(self, model: nn.Module, train: Iterable[Batch], constants: Mapping[str, Tensor]) -> None:
+    def measure(self, model: nn.Module, train: Iterable[Batch], constants: Mapping[str, Tensor]) -> None:
         """Statistics over all training rows, and the text vector."""
-        assert isinstance(model, CalibratedCausalFilm)
+        assert isinstance(model, StandardisedCausalFilm)
         model.measure(train)
         if self._features.text in constants:
             model.text_anchor.copy_(constants[self._features.text])
@@ -80,7 +80,7 @@ class CausalFilmRecipe:
         With a generator, as in training, the inputs are augmented and a moving target moves on by a step. Rows of one
         batch may then be mixed with one another; without they do not touch.
         """
-        assert isinstance(model, CalibratedCausalFilm)
+        assert isinstance(model, StandardisedCausalFilm)
         inputs = model.inputs(batch)
         if generator is not None:
             inputs = augment(inputs, settings=self._settings, spreads=model.spreads(), generator=generator)
@@ -97,7 +97,7 @@ class CausalFilmRecipe:
     def loss(self, model: nn.Module, encodings: Encodings, targets: Mapping[str, Tensor]) -> Losses:
         """The weighted sum and the terms that have a weight; Z_result and Z_pred are watched: either may become a
         constant."""
-        assert isinstance(model, CalibratedCausalFilm)
+        assert isinstance(model, StandardisedCausalFilm)
         return film_losses(encodings, model=model, settings=self._settings.loss)
 
     def predict(self, model: nn.Module, encodings: Encodings) -> Prediction:

@@ -10,20 +10,20 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from weldcache.train.recipes.causal_film.augmentation import mix
-from weldcache.train.recipes.causal_film.module import CalibratedCausalFilm
+from weldcache.train.recipes.causal_film.module import StandardisedCausalFilm
 from weldcache.train.recipes.causal_film.network import FilmInputs
 from weldcache.train.recipes.causal_film.recipe import CausalFilmRecipe
 from weldcache.train.types import Batch, mapped
 
 MakeBatch = Callable[..., FilmInputs]
-MakeFilm = Callable[..., tuple[CausalFilmRecipe, CalibratedCausalFilm]]
+MakeFilm = Callable[..., tuple[CausalFilmRecipe, StandardisedCausalFilm]]
 
 NOTHING = {"feature_mask": 0.0}
 EVERYTHING = {"feature_mask": 0.3, "noise": 0.1, "mixup": 0.2, "modality_dropout": 0.3}
 
 
 def inputs_seen(
-    made: tuple[CausalFilmRecipe, CalibratedCausalFilm], batch: Batch, generator: torch.Generator | None
+    made: tuple[CausalFilmRecipe, StandardisedCausalFilm], batch: Batch, generator: torch.Generator | None
 ) -> FilmInputs:
     """What the film is given."""
     recipe, film = made
@@ -41,7 +41,7 @@ def features_of(inputs: FilmInputs) -> dict[str, Tensor]:
 
 
 def changed_by(
-    made: tuple[CausalFilmRecipe, CalibratedCausalFilm], batch: Batch, generator: torch.Generator
+    made: tuple[CausalFilmRecipe, StandardisedCausalFilm], batch: Batch, generator: torch.Generator
 ) -> set[str]:
     plain, augmented = (features_of(inputs_seen(made, batch, drawn)) for drawn in (None, generator))
     return {name for name in plain if not torch.equal(plain[name].float(), augmented[name].float())}

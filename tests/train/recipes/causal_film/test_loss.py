@@ -8,18 +8,18 @@ import torch
 from torch import Tensor
 
 from weldcache.cache.store import FeatureStore
-from weldcache.train.recipes.causal_film.module import CalibratedCausalFilm
+from weldcache.train.recipes.causal_film.module import StandardisedCausalFilm
 from weldcache.train.recipes.causal_film.recipe import CausalFilmRecipe
 from weldcache.train.recipes.causal_film.result import ResultEncoder
 from weldcache.train.types import Batch, mapped
 
-MakeFilm = Callable[..., tuple[CausalFilmRecipe, CalibratedCausalFilm]]
+MakeFilm = Callable[..., tuple[CausalFilmRecipe, StandardisedCausalFilm]]
 
 TEXT = "text/prompt"
 BLOCKS = ("image/block_2", "image/block_6")
 
 
-def losses_of(made: tuple[CausalFilmRecipe, CalibratedCausalFilm], film_batch: Batch) -> dict[str, Tensor]:
+def losses_of(made: tuple[CausalFilmRecipe, StandardisedCausalFilm], film_batch: Batch) -> dict[str, Tensor]:
     recipe, film = made
     losses = recipe.loss(film, recipe.encode(film, film_batch, None), {})
     return {"total": losses.total, **losses.terms}
@@ -81,7 +81,7 @@ def test_kinds_of_terms_differ(make_film: MakeFilm, film_batch: Batch) -> None:
     assert not torch.equal(over_batch, over_features)
 
 
-def gradients_by(term: str, made: tuple[CausalFilmRecipe, CalibratedCausalFilm], batch: Batch) -> set[str]:
+def gradients_by(term: str, made: tuple[CausalFilmRecipe, StandardisedCausalFilm], batch: Batch) -> set[str]:
     """Parts of the model that a term gives a gradient."""
     recipe, film = made
     film.zero_grad()

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from weldcache.train.recipes.causal_film.module import CalibratedCausalFilm
+from weldcache.train.recipes.causal_film.module import StandardisedCausalFilm
 from weldcache.train.recipes.causal_film.recipe import CausalFilmRecipe
 from weldcache.train.types import Batch, mapped
 
-MakeFilm = Callable[..., tuple[CausalFilmRecipe, CalibratedCausalFilm]]
+MakeFilm = Callable[..., tuple[CausalFilmRecipe, StandardisedCausalFilm]]
 
 HAVE = torch.arange(10) % 3 > 0
 SETS = {"video": ["video"], "audio": ["audio"], "image": ["image/block_2", "image/block_6"], "sensor": ["sensor"]}
@@ -26,7 +26,7 @@ def lacking(batch: Batch, *feature_sets: str) -> Batch:
     return batch.beside(Batch(zeros, dict.fromkeys(feature_sets, HAVE)))
 
 
-def scores_of(made: tuple[CausalFilmRecipe, CalibratedCausalFilm], batch: Batch) -> Tensor:
+def scores_of(made: tuple[CausalFilmRecipe, StandardisedCausalFilm], batch: Batch) -> Tensor:
     recipe, film = made
     return recipe.predict(film, recipe.encode(film, batch, None)).score
 
@@ -72,12 +72,12 @@ def test_the_score_without_photographs_is_the_distance_from_the_absent_result(
 def test_statistics_are_of_what_is_there(make_film: MakeFilm, film_batch: Batch) -> None:
     recipe, film = make_film({"standardise": True})
     every_set = [name for names in SETS.values() for name in names]
-    recipe.calibrate(film, [lacking(film_batch, *every_set)], {})
+    recipe.measure(film, [lacking(film_batch, *every_set)], {})
     statistics = {
         name: tensor.clone() for name, tensor in film.state_dict().items() if name.endswith((".mean", ".std"))
     }
     assert len(statistics) == 10
-    recipe.calibrate(film, [mapped(lambda values: values[HAVE], film_batch)], {})
+    recipe.measure(film, [mapped(lambda values: values[HAVE], film_batch)], {})
     for name, expected in statistics.items():
         torch.testing.assert_close(film.state_dict()[name], expected)
 
@@ -85,6 +85,6 @@ def test_statistics_are_of_what_is_there(make_film: MakeFilm, film_batch: Batch)
 def test_nobody_having_a_modality_leaves_it_as_it_is(make_film: MakeFilm, film_batch: Batch) -> None:
     made = recipe, film = make_film()
     nobody = film_batch.without(["sensor"])
-    recipe.calibrate(film, [nobody], {})
+    recipe.measure(film, [nobody], {})
     assert film.sensor is not None and film.sensor.std.tolist() == [1.0] * 6
     assert scores_of(made, nobody).isfinite().all()

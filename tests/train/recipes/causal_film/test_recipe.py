@@ -9,14 +9,14 @@ from torch import Tensor
 
 from weldcache.errors import SettingsError
 from weldcache.settings import Settings
-from weldcache.train.recipes.causal_film.module import CalibratedCausalFilm
+from weldcache.train.recipes.causal_film.module import StandardisedCausalFilm
 from weldcache.train.recipes.causal_film.recipe import CausalFilmRecipe
 from weldcache.train.recipes.causal_film.settings import CausalFilmSettings
 from weldcache.train.recipes.recipe import Trained, make_recipe
 from weldcache.train.settings import RECIPES
 from weldcache.train.types import Batch, Encodings, mapped
 
-MakeFilm = Callable[..., tuple[CausalFilmRecipe, CalibratedCausalFilm]]
+MakeFilm = Callable[..., tuple[CausalFilmRecipe, StandardisedCausalFilm]]
 
 VIDEO, AUDIO, AUDIO_LENGTH = "video/tokens", "audio/tokens", "audio/tokens_length"
 SENSOR, TEXT = "sensor/values", "text/prompt"
@@ -28,7 +28,7 @@ def recipe_of(**settings: object) -> CausalFilmRecipe:
     return CausalFilmRecipe(CausalFilmSettings.model_validate(settings))
 
 
-def scores_of(made: tuple[CausalFilmRecipe, CalibratedCausalFilm], film_batch: Batch) -> Tensor:
+def scores_of(made: tuple[CausalFilmRecipe, StandardisedCausalFilm], film_batch: Batch) -> Tensor:
     recipe, film = made
     return recipe.predict(film, recipe.encode(film, film_batch, None)).score
 
@@ -78,7 +78,7 @@ def test_statistics_do_not_depend_on_how_the_rows_come(make_film: MakeFilm, film
     recipe, film = make_film({"standardise": True})
     whole = {name: tensor.clone() for name, tensor in film.state_dict().items()}
     parts = [rows_of_batch(film_batch, rows) for rows in (slice(0, 3), slice(3, 4), slice(4, 10))]
-    recipe.calibrate(film, parts, {})
+    recipe.measure(film, parts, {})
     for name, tensor in film.state_dict().items():
         torch.testing.assert_close(tensor, whole[name], rtol=1e-6, atol=1e-7)
 
@@ -104,7 +104,7 @@ def test_asks_for_no_more_than_it_measures(
     recipe, film = make_film({**model, **train})
     assert {request.name for request in film.measured()} == measured
     assert set(recipe.needs().measures) - {AUDIO_LENGTH, *VIEWS} == measured
-    recipe.calibrate(film, [film_batch.only(recipe.needs().measures)], {})
+    recipe.measure(film, [film_batch.only(recipe.needs().measures)], {})
 
 
 def test_features_are_found_under_the_names_that_they_are_stored_as() -> None:
@@ -152,7 +152,7 @@ def test_set_points_are_not_normalised_away(make_film: MakeFilm, film_batch: Bat
     assert film.sensor is not None
     shifted = film_batch.beside(Batch({SENSOR: film_batch.features[SENSOR] + 2 * film.sensor.std}))
 
-    def moved(film: CalibratedCausalFilm) -> float:
+    def moved(film: StandardisedCausalFilm) -> float:
         encoded, other = (film.film.encode_process(film.inputs(batch)) for batch in (shifted, film_batch))
         return float((encoded - other).abs().max().detach())
 
@@ -244,7 +244,7 @@ def test_the_default_settings_build_the_published_model() -> None:
     }
     with torch.device("meta"):
         film = recipe_of().build(shapes)
-    assert isinstance(film, CalibratedCausalFilm) and film.film.absent is not None
+    assert isinstance(film, StandardisedCausalFilm) and film.film.absent is not None
     tokens = sum(parameter.numel() for parameter in film.film.absent.parameters())
     assert tokens == 3 * 512
     assert sum(parameter.numel() for parameter in film.parameters()) == 13_508_864 + 2 + tokens

@@ -111,7 +111,7 @@ def built(settings: CausalFilmSettings, batch: Batch, generator: torch.Generator
         torch.manual_seed(5)
         model = recipe.build(shapes_of(recipe, SMALL_WIDTHS))
     text = torch.randn(SMALL_WIDTHS["text"], generator=generator)
-    recipe.calibrate(model, [batch], dict.fromkeys(recipe.needs().constants, text))
+    recipe.measure(model, [batch], dict.fromkeys(recipe.needs().constants, text))
     return recipe, model
 
 
