@@ -20,7 +20,7 @@ from .splits import LEFT_OUT, parts_in
 from .splitting import torn_groups
 from .status import Status
 from .store import FeatureStore
-from .targets import DEFECT, NORMAL, UNKNOWN
+from .targets import DEFECT, LABEL, NORMAL, UNKNOWN
 from .verification.outcome import ROW_DIGESTS, changed_rows, read_record
 
 _BLOCK_ROWS = 4096  # of onsets that are read together
@@ -87,7 +87,9 @@ def _class_counts(store: FeatureStore) -> dict[str, dict[str, int]]:
 
 
 def _describe_labels(store: FeatureStore) -> dict[str, Any]:
-    """How many rows are normal, defects, or neither is known, and of which classes."""
+    """How many rows are normal, defects, or neither is known, and of which classes; nothing where there is no label."""
+    if LABEL.name not in store.index.targets:
+        return {}
     listed = store.index.splits != LEFT_OUT
     described = {}
     for name, label in (("normal", NORMAL), ("defects", DEFECT), ("unknown", UNKNOWN)):

@@ -68,7 +68,8 @@ def _heading(description: Mapping[str, Any]) -> Iterator[Text]:
 
 def _class_table(classes: Mapping[str, Mapping[str, int]], *, labels: Mapping[str, Any], noun: str) -> Table:
     splits = list(next(iter(classes.values())))
-    title = Text(_class_title(labels, noun=noun), style="table.title")
+    total = count_of(sum(sum(counts.values()) for counts in classes.values()), noun)
+    title = Text(f"{total}: {_labels_told(labels)}" if labels else total, style="table.title")
     table = make_table(title, left=["class"], right=splits, whole=True)
     for name, counts in classes.items():
         table.add_row(Text(visible(name)), *(_count(counts[split]) for split in splits))
@@ -77,14 +78,14 @@ def _class_table(classes: Mapping[str, Mapping[str, int]], *, labels: Mapping[st
     return table
 
 
-def _class_title(labels: Mapping[str, Any], *, noun: str) -> str:
-    """Which classes are normal: `38 parts: 16 normal (good), 22 defects (crack, hole)`."""
+def _labels_told(labels: Mapping[str, Any]) -> str:
+    """Which classes are normal: `16 normal (good), 22 defects (crack, hole)`."""
     told = []
     for name, entry in labels.items():
         shown = shortened([visible(name) for name in entry["classes"]], most=_CLASSES_SHOWN)
         if entry["rows"] or name != "unknown":
             told.append(f"{entry['rows']:,} {name}{f' ({shown})' if shown else ''}")
-    return f"{count_of(sum(entry['rows'] for entry in labels.values()), noun)}: {', '.join(told)}"
+    return ", ".join(told)
 
 
 def split_tables(store: FeatureStore, splits: Sequence[Split]) -> Iterator[RenderableType]:

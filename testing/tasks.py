@@ -62,6 +62,10 @@ class TaskContract(ABC):
         task = self.task()
         assert (task.training_rows(self.targets) & task.judged_rows(self.targets)).any()
 
+    def test_it_counts_rows_of_validation(self) -> None:
+        counts = self.task().counts(_rows(self.targets, self._judged()))
+        assert all(name.startswith("validation_") and type(count) is int for name, count in counts.items())
+
     def test_its_monitors_have_a_direction_and_are_what_it_measures(self) -> None:
         monitors, measured = self.task().monitors(), self._measured(self._judged())
         assert monitors and all(name.startswith("val_") for name in monitors)

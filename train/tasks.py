@@ -51,6 +51,9 @@ class Task(Protocol):
     def judged_rows(self, targets: Targets) -> Bool[np.ndarray, " row"]:
         """Which rows validation may measure something on."""
 
+    def counts(self, targets: Targets) -> Mapping[str, int]:
+        """What a run's manifest tells of its validation rows beside their number, each called `validation_...`."""
+
     def monitors(self) -> Mapping[str, Direction]:
         """The figures of validation by which the best epoch may be chosen, each called `val_...`; the first is the
         default."""
@@ -75,6 +78,10 @@ class AnomalyTask:
 
     def judged_rows(self, targets: Targets) -> Bool[np.ndarray, " row"]:
         return np.isin(targets["label"], (0, 1))
+
+    def counts(self, targets: Targets) -> Mapping[str, int]:
+        labels = targets["label"]
+        return {"validation_normals": int(np.sum(labels == 0)), "validation_defects": int(np.sum(labels == 1))}
 
     def monitors(self) -> Mapping[str, Direction]:
         return {"val_auroc": "max", LOSS: "min"}
@@ -108,6 +115,10 @@ class ClassificationTask:
 
     def judged_rows(self, targets: Targets) -> Bool[np.ndarray, " row"]:
         return self.training_rows(targets)
+
+    def counts(self, targets: Targets) -> Mapping[str, int]:
+        classes = targets["class"]
+        return {"validation_classes": len(np.unique(classes[classes >= 0]))}
 
     def monitors(self) -> Mapping[str, Direction]:
         return {"val_accuracy": "max", "val_macro_f1": "max", LOSS: "min"}

@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,24 @@ def test_rows_classes_and_bytes_are_counted(welds: FeatureStore) -> None:
     assert told["disk"] == {"bytes": sum(path.stat().st_blocks for path in files) * 512, "files": len(files)}
     assert told["health"]["num_complete"] == 3  # rows 0 to 2; row 4 has no photographs
     assert told["health"]["complete_share"] == 0.5
+
+
+def test_a_store_without_labels_speaks_of_its_classes_alone(tmp_path: Path) -> None:
+    index = index_of(
+        keys=["a", "b", "c"],
+        splits=["train"] * 3,
+        groups=[""] * 3,
+        class_names=["red", "blue", "red"],
+        labels=[-1, -1, -1],
+        attributes={},
+    )
+    index = replace(index, targets={"class": index.targets["class"]})
+    told = describe_store(FeatureStore.create(tmp_path / "birds.zarr", index=index))
+    assert told["labels"] == {} and told["classes"] == {"blue": {"train": 1}, "red": {"train": 2}}
+    console = Console(file=io.StringIO(), width=80)
+    console.print(*store_tables(told))
+    printed = console.file.getvalue()
+    assert "3 samples" in printed and "normal" not in printed and "defect" not in printed
 
 
 def test_what_made_each_set_is_told_with_its_fingerprint(welds: FeatureStore) -> None:

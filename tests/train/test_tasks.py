@@ -83,6 +83,7 @@ def test_anomalies_are_told_by_normals_and_the_unknown_take_no_part() -> None:
     assert task.training_rows(LABELS).tolist() == [True, False, False, True, False, False]
     assert task.judged_rows(LABELS).tolist() == [True, True, False, True, True, False]
     assert list(task.monitors().items()) == [("val_auroc", "max"), ("val_loss", "min")]
+    assert task.counts(LABELS) == {"validation_normals": 2, "validation_defects": 2}
     unknown_between = scored([0.1, 0.9, 5.0, 0.5, 0.4, -5.0])
     assert task.validate(unknown_between, LABELS) == {"val_auroc": 0.75}
     normals = {"label": np.array([0, 0, -1], np.int8)}
@@ -98,6 +99,7 @@ def test_classes_are_measured_as_scikit_learn_does() -> None:
     logits = torch.from_numpy(rng.normal(size=(60, 4)))
     known = classes >= 0
     assert task.training_rows({"class": classes}).tolist() == known.tolist()
+    assert task.counts({"class": classes}) == {"validation_classes": 3}
     true, found = classes[known], logits.argmax(dim=1).numpy()[known]
     prediction = Prediction(torch.zeros(60), outputs={"logits": logits})
     assert task.validate(prediction, {"class": classes}) == {

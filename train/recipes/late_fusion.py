@@ -134,6 +134,7 @@ class LateFusionRecipe:
             hidden=_hidden(each),
             constants=tuple(dict.fromkeys(name for needs in each for name in needs.constants)),
             targets=tuple(dict.fromkeys(name for needs in each for name in needs.targets)),
+            outputs=(MEMBER_SCORES,),
         )
 
     def advice(self, missing: Sequence[str], *, held: Sequence[str]) -> str:

@@ -62,8 +62,9 @@ class Counts(TypedDict, total=False):
     train_lacking: dict[str, Count]
     train_without: dict[str, Count]
     validation: Count
-    validation_normals: Count  # where the store says which samples are, as `validation_defects`
+    validation_normals: Count  # as the task counts its samples: these two are of anomaly, the next of classification
     validation_defects: Count
+    validation_classes: Count
     validation_lacking: dict[str, Count]
     validation_without: dict[str, Count]
     # What earlier versions called `train` and `train_without`, whatever the task was.

@@ -15,14 +15,14 @@ from ...cache.description import has_random_backbones
 from ...cache.provenance import differences, differences_told, library_versions
 from ...cache.splits import OFFICIAL
 from ...cache.store import FeatureStore
-from ...cache.targets import DEFECT, LABEL, NORMAL
 from ...documents import Json
 from ...errors import BusyError, OutputExistsError, SettingsError
 from ...settings import Settings, to_yaml
 from ...wording import lined_up
-from ..data.features import classes_of
+from ..data.features import classes_of, targets_of
 from ..data.samples import ChosenSamples
 from ..recipes.recipe import Recipe
+from ..tasks import make_task
 from ..types import Shapes
 from .checkpoint import deciding_settings
 from .documents import shareable
@@ -176,13 +176,7 @@ def make_manifest(
     `classes` are what the outputs of a recipe that learns some stand for.
     """
     used = recipe.needs().names
-    labelled = {}
-    if LABEL.name in store.index.targets:
-        labels = store.index.labels[samples.validation]
-        labelled = {
-            "validation_normals": int((labels == NORMAL).sum()),
-            "validation_defects": int((labels == DEFECT).sum()),
-        }
+    targets = {name: target[samples.validation] for name, target in targets_of(store).items()}
     classes = {target: list(names) for target, names in classes_of(store, recipe).items()}
     return {
         "recipe": settings.recipe.name,
@@ -202,7 +196,7 @@ def make_manifest(
             "train_lacking": dict(samples.train_lacking),
             "train_without": dict(samples.train_without),
             "validation": len(samples.validation),
-            **labelled,
+            **make_task(settings.train).counts(targets),
             "validation_lacking": dict(samples.validation_lacking),
             "validation_without": dict(samples.validation_without),
         },
