@@ -84,14 +84,9 @@ class Store:
 
 
 def _column(target: Target) -> Any:
-    """A target as a column; one array a sample where it is more than a number."""
+    """A target as a column; one array a sample where it is more than a number, and None where a list is not known."""
     if target.values.ndim > 1:
-        lengths = target.lengths
-        return (
-            list(target.values)
-            if lengths is None
-            else [values[: max(length, 0)] for values, length in zip(target.values, lengths, strict=True)]
-        )
+        return [target.real(row) for row in range(target.num_rows)]
     if target.spec.classes is None:
         return target.values
     return pd.Categorical.from_codes(target.values, categories=pd.Index(target.spec.classes))

@@ -141,13 +141,22 @@ class Target:
         return Target(self.spec, read, len(rows))
 
     def told(self, row: int) -> str:
-        """The value of one row for a message: the class's name, or the number."""
-        value = self.values[row]
+        """The value of one row for a message: the class's name, the number, or what is real of a list."""
+        value = self.real(row)
+        if value is None:
+            return UNKNOWN_CLASS
         if value.ndim:
             return brief(value.tolist())
         if self.spec.classes is not None:
             return UNKNOWN_CLASS if value < 0 else self.spec.classes[int(value)]
         return "unknown" if value == self.spec.unknown or value != value else f"{value:g}"
+
+    def real(self, row: int) -> Shaped[np.ndarray, "..."] | np.generic | None:
+        """The value of one row without padding; a list may be empty, and None is one that is not known."""
+        if self.lengths is None:
+            return self.values[row]
+        length = int(self.lengths[row])
+        return None if length < 0 else self.values[row][:length]
 
     def class_names(self) -> Shaped[np.ndarray, " row"]:
         """The class of each row by its name; UNKNOWN_CLASS where it is not known."""
@@ -245,7 +254,7 @@ def _row(spec: TargetSpec, value: TargetValue, *, key: str) -> NDArray[Any] | No
             raise SourceError(f"{key}: {value!r} is no class of the target {spec.name}.")
         return np.array(spec.classes.index(value), dtype=spec.dtype)
     given = np.asarray(value)
-    if not given.size and spec.is_ragged:  # an empty list has neither type nor axes
+    if given.shape == (0,) and spec.is_ragged:  # an empty list has neither type nor other axes
         given = np.empty((0, *cast(tuple[int, ...], spec.shape[1:])), dtype=spec.dtype)
     wanted = (given.shape[:1] + spec.shape[1:]) if spec.is_ragged else spec.shape
     if given.dtype.kind not in ("iub" if spec.is_integer else "iubf") or given.shape != wanted:

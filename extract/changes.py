@@ -14,6 +14,10 @@ from ..progress import Progress
 from .features.kind import Encoder
 from .sources.source import Sample
 
+_TABLE_RECORDED = (
+    "an earlier version recorded the whole table, so that whether these numbers changed cannot be told: restore the "
+    "table for one `weldcache extract`, which records the numbers alone, or read them again with --refresh"
+)
 _ROWS_AT_ONCE = 1024  # whose sources are in memory together
 
 
@@ -135,7 +139,7 @@ class CurrentFiles:
             # From when the table that numbers stand in was recorded. With its bytes, the numbers are the same as well.
             kept = tuple(file for file in recorded if file.path in present)
             what, _ = self.compare(recorded, present=present | {file.path for file in recorded})
-            return what, () if what else (*kept, *numbers)
+            return (f"{what} ({_TABLE_RECORDED})", ()) if what else ("", (*kept, *numbers))
         before, given = {file.path: file for file in recorded}, {file.path: file for file in numbers}
         if gone := sorted(before.keys() - present - given.keys()):
             return f"{before[gone[0]].name} is gone", ()

@@ -13,7 +13,7 @@ from ..decode.sensor import decode_sensors
 from ..decode.sensor_rows import columns_of_numbers
 from ..sources.source import Sample, SeriesFormat, Source, series_told
 from .kind import Prepared, StoredAsRead, StreamReader, Tools, active_array
-from .settings import MeasurementsSettings, SeriesSettings
+from .settings import MeasurementsSettings, SeriesSettings, limits_told
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def describe_series(series: SeriesFormat, told: SeriesFormat | None) -> dict[str
 def check_limits(series: SeriesFormat, *, key: str) -> None:
     """Refuse limits, set by `key`, that are not one a channel; raises SettingsError."""
     if len(series.limits) != len(series.channels):
-        raise SettingsError(f"{key} has {len(series.limits)} for {len(series.channels)} channels; give each one.")
+        raise SettingsError(f"{key}: {limits_told(len(series.limits), series.channels)}.")
 
 
 def _found_columns(name: str, stream: str, samples: Sequence[Sample]) -> tuple[str, ...]:

@@ -5,11 +5,13 @@ apart from the kinds' readers and encoders because they are asked for without an
 `weldcache config show` needs neither torch nor a decoder.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from ...configs.section import Limit, ModelName, Positive, Rectangle, Section, StoreName
+from ...wording import listed
 from ..settings import FeatureSettings
 
 _KIND = "What makes the feature, and from what."
@@ -185,7 +187,7 @@ class MeasurementsSettings(StreamSettings):
     @model_validator(mode="after")
     def _one_limit_a_channel(self) -> Self:
         if self.channels is not None and self.limits is not None and len(self.limits) != len(self.channels):
-            raise ValueError(f"limits are {len(self.limits)} for {len(self.channels)} channels; give each channel one")
+            raise ValueError(limits_told(len(self.limits), self.channels))
         return self
 
 
@@ -200,6 +202,15 @@ class SeriesStatisticsSettings(MeasurementsSettings):
     """Statistics of each channel of measurements over time."""
 
     kind: Literal["series_statistics"] = Field("series_statistics", description=_KIND)
+
+
+def limits_told(number: int, channels: Sequence[str]) -> str:
+    """What is wrong with so many limits for these channels, and what to write."""
+    example = [1000.0] * len(channels)
+    return (
+        f"limits are {number} for {len(channels)} channels ({listed(channels)}); give each channel one in this order, "
+        f"such as `limits: {example}`, the largest magnitude that is a measurement, or write `limits: null` for none"
+    )
 
 
 class VectorSettings(StreamSettings):

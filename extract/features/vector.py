@@ -17,6 +17,7 @@ class VectorReader(StreamReader):
     """{"values": (size,)}, float32."""
 
     settings: VectorSettings
+    name: str
 
     def files(self, sample: Sample) -> tuple[Path, ...]:
         return ()  # what is recorded of a row is its numbers: the table that they stand in says more than these
@@ -25,8 +26,9 @@ class VectorReader(StreamReader):
         numbers = sample.vectors.get(self.stream, ())
         if len(numbers) != self.settings.size:
             raise DecodeError(
-                f"{sample.key}: there are {len(numbers)} numbers in {self.stream}, and the size of the feature is set "
-                f"to {self.settings.size} (features.NAME.size)."
+                f"{sample.key}: there are {len(numbers)} numbers in {self.stream}, and features.{self.name}.size is "
+                f"{self.settings.size}. Say --set features.{self.name}.size={len(numbers)}; or, where they are columns "
+                f"of a table, name others in data.vectors.{self.stream}."
             )
         values = torch.tensor(numbers, dtype=torch.float32)
         if not bool(values.isfinite().all()):
@@ -42,7 +44,7 @@ class VectorEncoder(StoredAsRead):
 
     def __init__(self, name: str, settings: VectorSettings) -> None:
         arrays = [ArraySpec("values", (settings.size,), ("dim",), "float32", distinct=False)]
-        super().__init__(name, VectorReader(settings), arrays, decoding={"size": settings.size})
+        super().__init__(name, VectorReader(settings, name), arrays, decoding={"size": settings.size})
 
 
 def make(name: str, settings: VectorSettings, tools: Tools) -> VectorEncoder:

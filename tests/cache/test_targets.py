@@ -45,8 +45,19 @@ def test_ragged_rows_are_padded_with_the_unknown_and_keep_their_lengths() -> Non
     assert target.values.shape == (3, 3, 2) and (target.values[1:] == -1).all()
     assert target.lengths is not None and target.lengths.tolist() == [3, -1, 0]
     assert target.arrays().keys() == {"points", "points_length"}
+    assert [target.told(row) for row in range(3)] == ["[[1, 1], [1, 1], [1, 1]]", "unknown", "[]"]
+    assert target.real(1) is None and [len(known) for row in (0, 2) if (known := target.real(row)) is not None] == [
+        3,
+        0,
+    ]
     chosen = target.select(np.array([2, 0])).lengths
     assert chosen is not None and chosen.tolist() == [0, 3]
+
+
+@pytest.mark.parametrize("value", [np.zeros((5, 0), int), np.zeros((0, 3), int), [[]], [[1, 2], [3]], [1, 2]])
+def test_a_list_of_other_axes_is_not_an_empty_one(value: Any) -> None:
+    with pytest.raises((SourceError, ValueError), match=r"b: |inhomogeneous"):
+        target_of(POINTS, [[[1, 2]], value, []], keys=KEYS)
 
 
 @pytest.mark.parametrize("value", ["crack", 2, -2, 0.5, [0, 1]])

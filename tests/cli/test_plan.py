@@ -110,6 +110,20 @@ def test_what_extract_would_refuse_is_refused(weldcache: Run, extracted: Path, c
     assert contents(extracted) == before
 
 
+def test_without_measuring_another_making_is_refused_or_planned_anew(
+    weldcache: Run, extracted: Path, contents: Contents
+) -> None:
+    before, other = contents(extracted), ("--set", "features.video.num_frames=8")
+    outcome = weldcache("plan", "--no-probe", *other, folder=extracted)
+    assert outcome.code == 2 and "num_frames: the cache has 16, the request 8" in outcome.err
+    assert "--refresh" in outcome.err and not outcome.out
+    anew = planned(weldcache, extracted, "--no-probe", "--refresh", *other)
+    assert {name for name, rows in anew["rows"].items() if rows} == {"video"}
+    assert sum(anew["rows"]["video"].values()) == anew["samples"]["to_do"] == 38
+    assert anew["expected"] is None and anew["flops"] is None
+    assert contents(extracted) == before
+
+
 def test_a_changed_file_is_told(
     weldcache: Run, extracted: Path, copy_of: Callable[[Path], Path], weld_keys: Callable[..., list[str]]
 ) -> None:

@@ -113,8 +113,18 @@ def test_a_source_tells_what_its_files_hold_and_when_something_goes_on(press: Pa
     assert prepared.tensors["arc_on"].tolist() == [3.0, 8.0]
 
 
+def test_many_channels_need_no_limits(tmp_path: Path) -> None:
+    path, channels = tmp_path / "wide.csv", tuple(f"c{number}" for number in range(8))
+    rows = [f"10:00:0{second},{','.join(str(second + number) for number in range(8))}\n" for second in range(9)]
+    path.write_text(f"Time,{','.join(channels)}\n" + "".join(rows))
+    for settings in (SeriesSettings(num_steps=9), SeriesSettings(num_steps=9, channels=channels)):
+        for source in (Press([path]), TellingPress([path])) if settings.channels else (Press([path]),):
+            encoder = encoder_of(settings, source)
+            assert encoder.specs[0].arrays[0].shape == (9, 8)
+
+
 def test_each_channel_has_a_limit() -> None:
-    with pytest.raises(ValidationError, match="limits are 6 for 2 channels"):
+    with pytest.raises(ValidationError, match=r"limits are 6 for 2 channels.*tilt.*force.*limits: \[1000.0, 1000.0\]"):
         SeriesSettings(channels=("tilt", "force"), limits=WELDING_MACHINE.limits)
-    with pytest.raises(SettingsError, match=r"features\.sensor\.limits.* 2 for 6 channels"):
+    with pytest.raises(SettingsError, match=r"features\.sensor\.limits.* 2 for 6 channels.*Feed.*limits: null"):
         encoder_of(SeriesSettings(limits=(1.0, 2.0)))

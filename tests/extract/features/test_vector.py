@@ -52,7 +52,9 @@ def test_numbers_of_a_source_are_stored_as_they_are(tmp_path: Path, monkeypatch:
     )
     summary = extract(settings)
     assert summary.counts == {"columns": {"complete": 1, "absent": 1, "unreadable": 1}}
-    assert {note.key: note.reason for note in summary.notes}.keys() == {"row 1", "row 2"}
+    told = {note.key: note.reason for note in summary.notes}
+    assert told.keys() == {"row 1", "row 2"}
+    assert "features.columns.size=1" in told["row 2"] and "data.vectors.vector" in told["row 2"]
     store = FeatureStore.open(tmp_path / "f.zarr")
     np.testing.assert_array_equal(store.read("columns/values", [0]), np.array([[0.1, 2.0, 3e7]], np.float32))
 
