@@ -151,7 +151,7 @@ class Target:
             return UNKNOWN_CLASS if value < 0 else self.spec.classes[int(value)]
         return "unknown" if value == self.spec.unknown or value != value else f"{value:g}"
 
-    def real(self, row: int) -> Shaped[np.ndarray, "..."] | np.generic | None:
+    def real(self, row: int) -> Any:
         """The value of one row without padding; a list may be empty, and None is one that is not known."""
         if self.lengths is None:
             return self.values[row]
