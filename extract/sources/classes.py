@@ -74,18 +74,24 @@ def is_any_defect(written: str) -> bool:
     return is_one_of(written, _DEFECTS)
 
 
-def targets_of_classes(written: Sequence[str], *, normal: Collection[str]) -> list[dict[str, TargetValue]]:
-    """Class and label of each sample from its class as somebody wrote it: a class has its first writing throughout.
-
-    Nothing is known of a sample whose class is empty or a word for not knowing. Where no class at all is normal there
-    are no labels: classes of birds are no defects.
-    """
+def classes_as_written(written: Sequence[str]) -> list[str | None]:
+    """The class of each sample as somebody wrote it: a class has its first writing throughout. None where there is
+    nothing, or a word for not knowing."""
     spelling: dict[tuple[str, ...], str] = {}
-    classes = [
+    return [
         spelling.setdefault(words_of(name), name.strip()) if words_of(name) and not is_unlabelled(name) else None
         for name in written
     ]
-    labels = {name: NORMAL if is_one_of(name, (GOOD, *normal)) else DEFECT for name in spelling.values()}
+
+
+def targets_of_classes(written: Sequence[str], *, normal: Collection[str]) -> list[dict[str, TargetValue]]:
+    """Class and label of each sample from its class as somebody wrote it; nothing where that is not known.
+
+    Where no class at all is normal there
+    are no labels: classes of birds are no defects.
+    """
+    classes = classes_as_written(written)
+    labels = {name: NORMAL if is_one_of(name, (GOOD, *normal)) else DEFECT for name in classes if name is not None}
     if NORMAL not in labels.values():
         labels = {}
     return [{} if name is None else {"class": name} | ({"label": labels[name]} if labels else {}) for name in classes]

@@ -1,11 +1,9 @@
 """A table with a row a sample, whose columns are named in the settings: CSV, TSV or Parquet.
 
 Whatever a row says that cannot be followed is refused with the table's name, the row and the column; but numbers of a
-vector that are none cost that row its vector alone. Rows are counted from 1 below the header.
+vector that are none cost that row its vector alone.
 """
 
-import csv
-import io
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,19 +15,20 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ...cache.targets import DEFECT, NORMAL, TargetValue
+from ...cache.targets import DEFECT, NORMAL, TargetSpec, TargetValue
 from ...configs.section import Like, PlainName
-from ...documents import decoded, read_regular_file
-from ...errors import NotFoundError, SourceError, reason_of
+from ...errors import SourceError
 from ...progress import say
-from ...wording import brief, count_of, listed, nearest_hint
+from ...wording import count_of, listed, nearest_hint
 from ..settings import SOURCE
-from .classes import GOOD, ClassSettings, ClassSource, is_one_of, is_unlabelled, targets_of_classes
+from .classes import GOOD, ClassSettings, ClassSource, classes_as_written, is_one_of, is_unlabelled, targets_of_classes
 from .group_split import SPLIT_WORDS, SplitSettings, draw_splits
 from .listing import composed
 from .source import Sample, Split
+from .table_rows import TableRow, read_rows
 
 Column = Annotated[str, Field(min_length=1)]
+TargetName = Annotated[str, Like(r"(?!(label|class)$)[a-z][a-z0-9_]{0,99}", "colour, in lower-case letters")]
 
 _LABELS: Mapping[str, int | None] = {
     **dict.fromkeys(("0", "0.0", "false", "no"), NORMAL),
@@ -37,7 +36,6 @@ _LABELS: Mapping[str, int | None] = {
     **dict.fromkeys(("", "-1", "-1.0", "nan", "none", "null", "unknown"), None),
 }
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?")
-_SEPARATORS = (",", ";", "\t", "|")
 _PATTERN = re.compile(r"[*?\[]")
 
 
@@ -63,6 +61,9 @@ class TableSettings(SplitSettings, ClassSettings):
         None, description="Column with 0 or false for normal and 1 or true for a defect; null: as the class says."
     )
     class_name: Column | None = Field(None, description="Column with the name of the class.")
+    targets: dict[TargetName, Column] = Field(
+        {}, description="For each further target the column with its classes, by name; nothing where it is not known."
+    )
     attributes: tuple[Column, ...] = Field((), description="Columns of what is known without media.")
     streams: dict[PlainName, Column] = Field(
         {}, description="For each stream the column with its file, or a pattern of files, below data.root."
@@ -70,18 +71,6 @@ class TableSettings(SplitSettings, ClassSettings):
     vectors: dict[PlainName, tuple[Column, ...]] = Field(
         {}, description="For each stream of numbers its columns, in order; * stands for any characters."
     )
-
-
-@dataclass(frozen=True, eq=False)
-class _Row:
-    """A row's values by column, as text, with its place for messages."""
-
-    values: Mapping[str, str]
-    place: str
-    columns: tuple[str, ...]  # as in the header, of which two may have one name
-
-    def refused(self, column: str, why: str) -> SourceError:
-        return SourceError(f"{self.place}: {column} is {brief(self.values[column])}; {why}.")
 
 
 @dataclass(frozen=True)
@@ -98,9 +87,14 @@ class TableSource(ClassSource):
     def _path(self) -> Path:
         return self.settings.root / self.settings.table
 
+    def targets(self) -> Sequence[TargetSpec]:
+        found = {name: {sample.targets[name] for sample in self.samples()} - {None} for name in self.settings.targets}
+        classes = {name: tuple(sorted(map(str, values))) for name, values in found.items() if values}
+        return (*super().targets(), *(TargetSpec(name, "int16", classes=each) for name, each in classes.items()))
+
     def list_samples(self) -> Sequence[Sample]:
         settings = self.settings
-        rows = list(_read(self._path))
+        rows = list(read_rows(self._path))
         if not rows:
             raise SourceError(f"{self._path} has no row below its header.")
         _check_columns(settings, rows[0].columns, path=self._path)
@@ -145,7 +139,7 @@ class TableSource(ClassSource):
         say(f"{self._path}: data.split names no column: splits are drawn, with data.split_seed = {seed}.")
         return draw_splits(samples, settings)
 
-    def _files(self, row: _Row, missing: list[SourceError]) -> dict[str, tuple[Path, ...]]:
+    def _files(self, row: TableRow, missing: list[SourceError]) -> dict[str, tuple[Path, ...]]:
         """The files of each stream; those that are not there go to `missing`."""
         root, found = self.settings.root, dict[str, tuple[Path, ...]]()
         for stream, column in self.settings.streams.items():
@@ -162,59 +156,13 @@ class TableSource(ClassSource):
         return found
 
 
-def _read(path: Path) -> Iterator[_Row]:
-    if path.suffix.lower() == ".parquet":
-        yield from _read_parquet(path)
-        return
-    try:
-        text = decoded(read_regular_file(path), encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise NotFoundError(f"There is no {path}: name the table in data.table.") from error
-    except (OSError, ValueError) as error:
-        raise SourceError(f"{path} cannot be read: {reason_of(error)}.") from error
-    header = text.partition("\n")[0]
-    separator = max(_SEPARATORS, key=header.count)
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
-    try:
-        columns = [name.strip() for name in next(reader, [])]
-        for number, fields in enumerate((fields for fields in reader if any(map(str.strip, fields))), start=1):
-            place = f"{path}, row {number}"
-            if len(fields) != len(columns):
-                raise SourceError(
-                    f"{place}: {len(fields)} values for {len(columns)} columns; give each column one value, and put a "
-                    f"value that holds {separator!r} in quotation marks."
-                )
-            yield _Row(dict(zip(columns, map(str.strip, fields), strict=True)), place, columns=tuple(columns))
-    except csv.Error as error:
-        raise SourceError(f"{path}, line {reader.line_num}: {error}; check the quotation marks.") from error
-
-
-def _read_parquet(path: Path) -> Iterator[_Row]:
-    import pandas as pd
-
-    if not path.is_file():
-        raise NotFoundError(f"There is no {path}: name the table in data.table.")
-    try:
-        frame = pd.read_parquet(path)
-    except ImportError as error:
-        raise SourceError(
-            f"{path} is read by pyarrow, which is not installed: pip install weldcache[parquet]."
-        ) from error
-    except (OSError, ValueError) as error:  # those of pyarrow are of these kinds
-        raise SourceError(f"{path} cannot be read: {error}.") from error
-    columns = tuple(map(str, frame.columns))
-    empty = frame.isna().to_numpy()
-    for number, values in enumerate(frame.itertuples(index=False, name=None)):
-        told = ["" if none else str(value).strip() for value, none in zip(values, empty[number], strict=True)]
-        yield _Row(dict(zip(columns, told, strict=True)), f"{path}, row {number + 1}", columns=columns)
-
-
 def _check_columns(settings: TableSettings, columns: Sequence[str], *, path: Path) -> None:
     """Refuse columns that are named in the settings and not in the table, and names that several columns have."""
     named = {f"data.{name}": getattr(settings, name) for name in ("key", "split", "group", "label", "class_name")}
     asked = [(setting, column) for setting, column in named.items() if column is not None]
     asked += [("data.attributes", column) for column in settings.attributes]
     asked += [(f"data.streams.{stream}", column) for stream, column in settings.streams.items()]
+    asked += [(f"data.targets.{target}", column) for target, column in settings.targets.items()]
     for setting, column in asked:
         if column not in columns:
             raise SourceError(
@@ -231,8 +179,8 @@ def _check_columns(settings: TableSettings, columns: Sequence[str], *, path: Pat
         raise SourceError(f"{path}: name the columns of files in data.streams, such as data.streams.image=photo.")
 
 
-def _check_keys(settings: TableSettings, rows: Sequence[_Row]) -> None:
-    seen: dict[str, _Row] = {}
+def _check_keys(settings: TableSettings, rows: Sequence[TableRow]) -> None:
+    seen: dict[str, TableRow] = {}
     for row in rows:
         key = composed(row.values[settings.key])
         if not key.isprintable() or not key:
@@ -241,7 +189,7 @@ def _check_keys(settings: TableSettings, rows: Sequence[_Row]) -> None:
             raise row.refused(settings.key, f"as in {seen[key].place}; give each row a key of its own")
 
 
-def _split(settings: TableSettings, row: _Row) -> Split | Literal["leave_out"] | None:
+def _split(settings: TableSettings, row: TableRow) -> Split | Literal["leave_out"] | None:
     if settings.split is None:
         return None
     word = row.values[settings.split]
@@ -251,9 +199,12 @@ def _split(settings: TableSettings, row: _Row) -> Split | Literal["leave_out"] |
     return found
 
 
-def _targets(settings: TableSettings, rows: Sequence[_Row]) -> list[dict[str, TargetValue]]:
+def _targets(settings: TableSettings, rows: Sequence[TableRow]) -> list[dict[str, TargetValue]]:
     names = [row.values[settings.class_name] if settings.class_name else "" for row in rows]
     targets = targets_of_classes(names, normal=settings.normal_classes)
+    for name, column in settings.targets.items():
+        for known, value in zip(targets, classes_as_written([row.values[column] for row in rows]), strict=True):
+            known[name] = value
     if settings.label is None:
         return targets
     for row, known in zip(rows, targets, strict=True):
@@ -271,7 +222,7 @@ def _targets(settings: TableSettings, rows: Sequence[_Row]) -> list[dict[str, Ta
     return targets
 
 
-def _attributes(settings: TableSettings, rows: Sequence[_Row]) -> Iterator[dict[str, float | str]]:
+def _attributes(settings: TableSettings, rows: Sequence[TableRow]) -> Iterator[dict[str, float | str]]:
     """What is known of each row without media: numbers where a column holds nothing else, and NaN for none."""
     numeric = {
         name: all(_is_number(row.values[name]) for row in rows if row.values[name]) for name in settings.attributes
@@ -283,7 +234,7 @@ def _attributes(settings: TableSettings, rows: Sequence[_Row]) -> Iterator[dict[
         }
 
 
-def _faults(settings: TableSettings, row: _Row) -> dict[str, str]:
+def _faults(settings: TableSettings, row: TableRow) -> dict[str, str]:
     """For each vector that cannot be read, its first column that holds no number; the other rows go on."""
     faults = {}
     for stream, patterns in settings.vectors.items():

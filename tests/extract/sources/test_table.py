@@ -7,6 +7,7 @@ from unittest.mock import Mock
 
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
 from weldcache.errors import NotFoundError, SourceError
 from weldcache.extract.sources.source import Sample, Source
@@ -168,3 +169,29 @@ def test_no_table_is_said(tmp_path: Path) -> None:
     for name in ("x.csv", "x.parquet"):
         with pytest.raises(NotFoundError, match=rf"no .*{name}.*data\.table"):
             TableSource(TableSettings(root=tmp_path, table=name, streams={"image": "photo"})).samples()
+
+
+def test_further_targets_have_columns_of_their_own(tmp_path: Path) -> None:
+    made = source(tmp_path, targets={"worker": "operator", "batch": "batch"})
+    told = [sample.targets.get("worker") for sample in made.samples()]
+    assert told == ["Ann", "Bob", "Bob", None, "Eve"]
+    specs = {spec.name: spec.classes for spec in made.targets()}
+    assert list(specs) == ["label", "class", "worker", "batch"]
+    assert (specs["worker"], specs["batch"]) == (("Ann", "Bob", "Eve"), ("b1", "b2", "b3"))
+    text = TABLE.replace("Ann", "").replace("Bob", "unknown").replace("Eve", "")
+    assert [spec.name for spec in source(tmp_path, text, targets={"worker": "operator"}).targets()] == [
+        "label",
+        "class",
+    ]
+    for named, message in (
+        ({"colour": "hue"}, "data.targets.colour"),
+        ({"class": "kind"}, "colour"),
+        ({"A": "b"}, "A"),
+    ):
+        with pytest.raises((SourceError, ValidationError), match=message):
+            source(tmp_path, targets=named).samples()
+
+
+class TestContractWithFurtherTargets(SourceContract):
+    def make(self, root: Path) -> Source:
+        return source(root, targets={"worker": "operator"})
