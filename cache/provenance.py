@@ -1,5 +1,6 @@
 """What made an artefact: library versions, and the differences between two descriptions."""
 
+import functools
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
@@ -27,7 +28,13 @@ _LIBRARIES = (
 
 def library_versions(libraries: Sequence[str] = _LIBRARIES) -> dict[str, str]:
     """Versions of installed libraries, read from their metadata without importing them, and of Python."""
-    return {"python": platform.python_version()} | {name: metadata.version(name) for name in libraries}
+    return {"python": platform.python_version()} | {name: _version(name) for name in libraries}
+
+
+@functools.cache
+def _version(library: str) -> str:
+    """Read once: all that a library says of itself is parsed for it, which takes milliseconds."""
+    return metadata.version(library)
 
 
 def differences(mine: Json, theirs: Json) -> list[tuple[str, Json, Json]]:

@@ -8,6 +8,7 @@ word; aliases, of which nine can stand for a billion values; tags that are not t
 deep or too long to be a setting.
 """
 
+import functools
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -127,11 +128,7 @@ def dump_yaml(value: Any) -> str:
 def _parsed(text: str, *, origin: str) -> tuple[Any, str]:
     """The value of a document, and the text behind its last node."""
     try:
-        loader = _PlainLoader(text)
-        try:
-            node = loader.get_single_node()
-        finally:
-            loader.dispose()
+        node = _composed(text)
         return (None, text.strip()) if node is None else (_value(node), text[node.end_mark.index :].strip())
     except _Refused as error:
         raise SettingsError(f"{origin}{_line(error)}: {error.problem}.") from None
@@ -142,6 +139,17 @@ def _parsed(text: str, *, origin: str) -> tuple[Any, str]:
         raise SettingsError(
             f"{origin} is not valid YAML, line {line}: the character {text[error.position]!a} may not stand there."
         ) from None
+
+
+@functools.lru_cache(maxsize=16)
+def _composed(text: str) -> yaml.Node | None:
+    """The nodes of a document, which nobody changes: a command reads the same settings several times."""
+    loader = _PlainLoader(text)
+    try:
+        node: yaml.Node | None = loader.get_single_node()
+    finally:
+        loader.dispose()
+    return node
 
 
 def _line(error: yaml.MarkedYAMLError) -> str:

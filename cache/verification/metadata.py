@@ -86,7 +86,7 @@ def verify_metadata(store: FeatureStore) -> tuple[list[Finding], int]:
 
 def restore_metadata(store: FeatureStore, names: list[str]) -> None:
     """Write the `zarr.json` of these folders as it should be, but for what the manifest does not name any more."""
-    expected = _expected_metadata(store)
+    expected = _expected_metadata(store) if names else {}
     for name in (name for name in names if name in expected):
         write_json(inside(store.path, f"{name}/{METADATA_FILE}"), expected[name])
 

@@ -575,7 +575,7 @@ def test_recordings_with_equal_features_are_told_and_not_to_be_computed_again(
     (found,) = findings_of(held)
     assert (found.check, found.severity, found.mend) == ("duplicates", severity, "")
     assert "day/1 and day/4 have equal values in tokens, embedding" in found.evidence
-    assert ("one recording twice" in found.evidence) == same_files
+    assert ("one sample twice" in found.evidence) == same_files
 
 
 def test_a_copied_row_is_found_and_so_is_what_it_equals(held: FeatureStore) -> None:
