@@ -232,6 +232,7 @@ def fuse(
 def bench(
     variants: str | os.PathLike[str],
     *,
+    settings: Settings | None = None,
     changes: Mapping[str, Any] | None = None,
     seeds: Sequence[int] | None = None,
     split: Literal["val", "test"] = "test",
@@ -240,8 +241,9 @@ def bench(
 ) -> Bench:
     """`weldcache bench`: train a list of variants, shipped or a YAML file, with several seeds, and compare them.
 
-    `changes` are settings of all variants by dotted name, `seeds` None those of the list. What is done already is not
-    repeated. `pd.DataFrame(bench.document["variants"])` is its table; one that failed is in it, and raises nothing.
+    The list is laid over `settings`, and `changes`, by dotted name, over both; `seeds` None are those of the list. What
+    is done already is not repeated. `pd.DataFrame(bench.document["variants"])` is its table; one that failed is in it,
+    and raises nothing.
 
     Raises:
         NotFoundError: if there is no such list or no store.
@@ -251,6 +253,7 @@ def bench(
     return run_bench(
         load_variant_list(os.fspath(variants)),
         overrides=[f"{name}={json.dumps(value)}" for name, value in _plain(changes).items()],
+        base=settings,
         seeds=seeds,
         split=split,
         overwrite=overwrite,

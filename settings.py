@@ -93,10 +93,11 @@ def load_settings(
     layers: Sequence[Layer] = (),
     overrides: Sequence[str] = (),
     folder: Path | None = None,
+    base: Settings | None = None,
 ) -> Settings:
     """Resolve settings: preset < `weldcache.yaml` in `folder` (default: here) < `config` < `layers` < `overrides`.
 
-    Paths that nobody sets are in `folder`.
+    Paths that nobody sets are in `folder`. With a `base`, that stands for all below `config`.
 
     `config` is the name of a preset or the path of a YAML file. A file may name the preset that everything builds on
     with a top-level `preset:`. Overrides are written `section.key=value`: text and paths as they are, unless they are
@@ -106,12 +107,13 @@ def load_settings(
         SettingsError: if a name is unknown, a value is out of range, or a file is not YAML.
         NotFoundError: if `config` is neither a preset nor a file.
     """
-    files = _file_layers(config, folder or Path())
+    files = _file_layers(config, (folder or Path()) if base is None else None)
     named = [layer.values.pop("preset") for layer in files if "preset" in layer.values]
-    base = _preset_layer(named[-1] if named else DEFAULT_PRESET)
+    beneath = [_preset_layer(name) for name in named[-1:] or ([DEFAULT_PRESET] if base is None else [])]
     over_folder = [_preset_layer(config)] if config in preset_names() else []
-    above = [base, *files, *over_folder, *layers, override_layer(overrides)]
-    merged: dict[str, Any] = with_paths(Settings(), (folder or Path()).absolute().joinpath).model_dump(mode="json")
+    above = [*beneath, *files, *over_folder, *layers, override_layer(overrides)]
+    start = with_paths(Settings(), (folder or Path()).absolute().joinpath) if base is None else base
+    merged: dict[str, Any] = start.model_dump(mode="json")
     for layer in above:
         merged = laid_over(merged, layer, Settings)
     return _checked(merged, above)
@@ -155,9 +157,9 @@ def _preset_layer(name: Any) -> Layer:
     return Layer(origin=f"preset {name}", values=parse_yaml(text, origin=f"preset {name}") or {})
 
 
-def _file_layers(config: str | None, folder: Path) -> list[Layer]:
+def _file_layers(config: str | None, folder: Path | None) -> list[Layer]:
     # What is called so and cannot be read is an error there, and not as if there were no such file.
-    paths = [folder / FOLDER_FILE] if os.path.lexists(folder / FOLDER_FILE) else []
+    paths = [folder / FOLDER_FILE] if folder is not None and os.path.lexists(folder / FOLDER_FILE) else []
     if config is not None and config not in preset_names():
         path = user_path(config, origin="--config")
         if not path.exists() or path.is_dir():

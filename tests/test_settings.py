@@ -400,3 +400,13 @@ def test_off_is_a_word_and_no_boolean(tmp_path: Path, key: str) -> None:
 def test_who_asks_for_a_fusion_by_settings_learns_of_the_command(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="weldcache fuse"):
         load_settings("demo", overrides=["recipe.name=late_fusion"], folder=tmp_path)
+
+
+def test_a_base_stands_for_all_that_the_folder_says(tmp_path: Path) -> None:
+    (tmp_path / "weldcache.yaml").write_text("train: {epochs: 3}\nfeatures: {cells: {kind: photographs}}")
+    base = load_settings("demo", overrides=["train.lr=0.5", f"cache.path={tmp_path / 'x.zarr'}"], folder=tmp_path)
+    assert load_settings(base=base, folder=tmp_path) == base
+    (tmp_path / "weldcache.yaml").write_text("train: {epochs: 9}")
+    laid = load_settings("stage1", overrides=["train.seed=4"], folder=tmp_path, base=base)
+    assert laid.train.epochs == load_settings("stage1").train.epochs and laid.train.seed == 4
+    assert laid.cache == base.cache and "cells" in laid.features

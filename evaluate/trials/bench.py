@@ -14,6 +14,7 @@ from ...atomic import locked_folder
 from ...cache.provenance import library_versions
 from ...cache.store import FeatureStore
 from ...progress import Progress, say
+from ...settings import Settings
 from ...train.data.features import chosen_for
 from ...train.data.resident import FeaturePool
 from ...train.display import ShowTraining, TrainingDisplay, describe_epoch
@@ -60,6 +61,7 @@ def bench(
     variants: VariantList,
     *,
     overrides: Sequence[str],
+    base: Settings | None = None,
     seeds: Sequence[int] | None,
     split: str,
     overwrite: bool,
@@ -72,7 +74,7 @@ def bench(
     settings on the same features and samples, is not repeated; an interrupted one goes on. With `overwrite` only those
     count as done that were trained since the overwriting began, if it was interrupted. A variant that fails is
     reported, and the others go on. The table goes to `<runs.folder>/<list>/table_<split>.{csv,json,md}`, progress to
-    stderr.
+    stderr. The list is laid over `base`, or over what the folder says.
 
     Raises:
         NotFoundError: if there is no cache.
@@ -83,7 +85,9 @@ def bench(
         BusyError: if the same list is running already.
         KeyboardInterrupt: on Ctrl-C; what is done is kept, and the same command goes on.
     """
-    shared, trials = plan_trials(variants, overrides=overrides, seeds=variants.seeds if seeds is None else seeds)
+    shared, trials = plan_trials(
+        variants, overrides=overrides, seeds=variants.seeds if seeds is None else seeds, base=base
+    )
     judge, store = judge_of_all(trials), FeatureStore.open(shared.cache.path)
     trials = [replace(trial, settings=chosen_for(store, trial.settings)) for trial in trials]
     plan = make_plan(trials, store, split=split, overwrite=overwrite, measure=judge.measure)

@@ -63,9 +63,11 @@ class Plan:
 
 
 def plan_trials(
-    variants: VariantList, *, overrides: Sequence[str], seeds: Sequence[int]
+    variants: VariantList, *, overrides: Sequence[str], seeds: Sequence[int], base: Settings | None = None
 ) -> tuple[Settings, list[Trial]]:
     """The settings that all variants share, and every trial, the first seed of all variants first.
+
+    `base` is what the list is laid over; None: what the folder says.
 
     Nothing is written. In that order an interrupted list has figures of every variant early.
 
@@ -76,12 +78,12 @@ def plan_trials(
     """
     if any(text.startswith("train.seed=") for text in overrides):
         raise SettingsError("--set train.seed: a list trains each variant with several; name them with --seeds 0,1,2.")
-    shared = variants.shared(overrides=overrides)
+    shared = variants.shared(overrides=overrides, base=base)
     folder = shared.runs.folder / plain_name(variants.name)
     if RunFolder(folder).exists:
         raise OutputExistsError(f"{folder} is a run, and the list's runs would lie in it; rename one of the two.")
     names = _folder_names(variants)
-    resolved = {name: variants.resolve(name, overrides=overrides) for name in names}
+    resolved = {name: variants.resolve(name, overrides=overrides, base=base) for name in names}
     for name, settings in resolved.items():
         _require_shared(settings, shared, where=f"{variants.origin}, variant {name!r}")
     _require_read(variants, resolved, overrides=override_layer(overrides).keys)

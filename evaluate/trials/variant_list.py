@@ -80,16 +80,20 @@ class VariantList:
     settings: Mapping[str, Any]
     variants: Mapping[str, Variant]
 
-    def shared(self, *, overrides: Sequence[str] = (), folder: Path | None = None) -> Settings:
-        """The settings of no variant in particular; `overrides` and `folder` as for `load_settings`.
+    def shared(
+        self, *, overrides: Sequence[str] = (), folder: Path | None = None, base: Settings | None = None
+    ) -> Settings:
+        """The settings of no variant in particular; keywords as for `load_settings`.
 
         Raises:
             SettingsError: if a value is out of range; the message names the list.
         """
-        return self._load(None, {}, overrides=overrides, folder=folder, where=self.origin)
+        return self._load(None, {}, overrides=overrides, folder=folder, base=base, where=self.origin)
 
-    def resolve(self, variant: str, *, overrides: Sequence[str] = (), folder: Path | None = None) -> Settings:
-        """All settings of a variant; `overrides` and `folder` as for `load_settings`.
+    def resolve(
+        self, variant: str, *, overrides: Sequence[str] = (), folder: Path | None = None, base: Settings | None = None
+    ) -> Settings:
+        """All settings of a variant; keywords as for `load_settings`.
 
         Raises:
             SettingsError: if a value is out of range; the message names list and variant.
@@ -100,7 +104,7 @@ class VariantList:
         if config is not None and config not in preset_names():
             config = str(self.folder / user_path(config, origin=f"{self.origin}, variant {variant!r}: config"))
         where = f"{self.origin}, variant {variant!r}"
-        return self._load(config, chosen.settings, overrides=overrides, folder=folder, where=where)
+        return self._load(config, chosen.settings, overrides=overrides, folder=folder, base=base, where=where)
 
     def _load(
         self,
@@ -109,11 +113,12 @@ class VariantList:
         *,
         overrides: Sequence[str],
         folder: Path | None,
+        base: Settings | None,
         where: str,
     ) -> Settings:
         try:
             layers = [Layer.of_keys(part, origin="set", folder=self.folder) for part in (self.settings, settings)]
-            return load_settings(config, layers=layers, overrides=overrides, folder=folder)
+            return load_settings(config, layers=layers, overrides=overrides, folder=folder, base=base)
         except (SettingsError, NotFoundError) as error:
             raise type(error)(f"{where}: {error}") from None
 
