@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from weldcache.cache.store import FeatureStore
-from weldcache.errors import NotFoundError, OutputExistsError, SettingsError
+from weldcache.errors import NotFoundError, OutputExistsError, SettingsError, TrainingError
 from weldcache.settings import Settings
 from weldcache.train import fit as fitting
 from weldcache.train.data.features import FeatureReader
@@ -24,6 +24,7 @@ from weldcache.train.recipes.gaussian import GaussianRecipe, GaussianSettings
 from weldcache.train.recipes.linear_probe import LinearProbeSettings
 from weldcache.train.recipes.nearest import NearestSettings
 from weldcache.train.recipes.vectors import VectorSettings
+from weldcache.train.runs import folder as run_folder
 from weldcache.train.runs.catalogue import read_entry
 from weldcache.train.runs.checkpoint import read_checkpoint
 from weldcache.train.runs.trained_run import load_run
@@ -170,6 +171,25 @@ def test_what_is_asked_for_and_not_read_is_refused(toy_settings: MakeSettings) -
     assert "gaussian" in str(refused.value) and "train.seed" not in str(refused.value)
     require_read(trained, asked)
     require_read(fitted, asked[:3])
+
+
+def test_the_settings_of_a_run_are_parsed_once(toy_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed, read = [], run_folder.read_settings
+
+    def counted(path: Path) -> Settings:
+        parsed.append(path)
+        return read(path)
+
+    monkeypatch.setattr(run_folder, "read_settings", counted)
+    for recipe in ("gaussian", "causal_film"):
+        summary = run(toy_settings(recipe=recipe, epochs=1))
+        assert load_run(summary.run.path).settings == summary.run.settings()
+    names = [path.parent.name for path in parsed]
+    assert names[-2:] == ["gaussian-001", "causal_film-001"]
+    assert len(names) == len(set(names)) == 3  # what is fitted is written elsewhere, and appears when it is whole
+    summary.run.config_path.write_text("train: {}")
+    with pytest.raises(TrainingError, match="edited"):
+        summary.run.settings()
 
 
 def test_its_best_figure_is_the_monitors(toy_settings: MakeSettings) -> None:

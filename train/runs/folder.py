@@ -13,6 +13,7 @@
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
@@ -112,11 +113,10 @@ class RunFolder:
             TrainingError: if the file was edited since.
             SettingsError: if it is of a version with other settings.
         """
-        self.require_unedited_settings()
-        return read_settings(self.config_path)
+        return _settings_of(self.config_path.absolute(), self.require_unedited_settings(), Path.home())
 
-    def require_unedited_settings(self) -> None:
-        """Refuse settings that are not those which the run was started with.
+    def require_unedited_settings(self) -> bytes:
+        """The file of the settings, which is refused where these are not those that the run was started with.
 
         Raises:
             TrainingError: as `settings`.
@@ -134,6 +134,7 @@ class RunFolder:
                 f"{self.config_path} was edited or exchanged since the run began. Restore it; what another command is "
                 "to do otherwise is said with --cache and --set."
             )
+        return written
 
     def log(self) -> Sequence[MetricRow]:
         """The row of every epoch, in order.
@@ -197,6 +198,13 @@ class RunFolder:
         if not self.exists:
             raise OutputExistsError(f"{self.path} is not a run and will not be deleted; choose another --run.")
         remove_folder(self.path)
+
+
+@lru_cache(maxsize=32)
+def _settings_of(path: Path, written: bytes, home: Path) -> Settings:
+    """The settings in the file at `path`, which a training asks for again and again: parsed once, as long as the same
+    is `written` there and paths that begin with `~` lead to the same `home`."""
+    return read_settings(path)
 
 
 def refuse_links(paths: Iterable[Path]) -> None:
