@@ -32,8 +32,8 @@ def plan(
     `expected`: seconds = startup_seconds + run_seconds, side_seconds (of each side alone), shared_cores_seconds (of all
     sides' work divided by the cores), bottleneck.
     """
-    from ..extract.estimation.estimate import estimate, to_json
-    from ..extract.estimation.tables import estimate_tables
+    from ..extract.estimation.estimate import estimate
+    from ..extract.estimation.told import estimate_tables, to_json
     from ..settings import load_settings
     from ..tables import print_tables
 

@@ -30,7 +30,7 @@ from ..settings import Settings
 from ..wording import count_of, first_of, format_seconds
 from .batching import AdaptiveEncoder, Encoded, encode_group
 from .estimation.estimate import plan_and_estimate, require_disk_space
-from .estimation.tables import describe
+from .estimation.told import describe
 from .features.kind import Encoder, Prepared
 from .group_writer import GroupWriter
 from .plan import ExtractPlan

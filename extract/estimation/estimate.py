@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import fsum
 from pathlib import Path
-from typing import Any
 
 from ...cache.arrays import FeatureSetSpec
 from ...cache.splits import OFFICIAL, Split
@@ -223,45 +222,6 @@ def require_disk_space(expected: Estimate) -> None:
         )
 
 
-def to_json(expected: Estimate) -> dict[str, Any]:
-    """As plain JSON values, for `weldcache plan --json`, whose help lists the keys."""
-    measured, times = expected.speeds, expected.times
-    return {
-        "store": str(expected.store_path),
-        "samples": {"asked": expected.num_rows, "to_do": expected.num_todo, "with_masks": expected.num_masked},
-        "rows": {name: dict(counts) for name, counts in expected.rows_todo.items()},
-        "rows_without_files": dict(expected.rows_without_files),
-        "bytes": {
-            "arrays": dict(expected.array_bytes),
-            "features": expected.feature_bytes,
-            "on_disk": expected.disk_bytes,
-            "free": expected.free_bytes,
-        },
-        "enough_disk": expected.enough_disk,
-        "workers": expected.workers,
-        "group_size": expected.group_size,
-        "flops": None if measured is None else dict(measured.flops),
-        "flops_per_second": None if measured is None else measured.flops_per_second,
-        "seconds_per_sample": None
-        if measured is None
-        else {
-            "decode": _seconds(measured.decode),
-            "backbones": _seconds(measured.encode),
-            "disk": _seconds(measured.write),
-        },
-        "expected": None
-        if times is None
-        else {
-            "seconds": times.startup + times.run,
-            "startup_seconds": times.startup,
-            "run_seconds": times.run,
-            "side_seconds": dict(times.sides),
-            "shared_cores_seconds": times.shared,
-            "bottleneck": times.bottleneck,
-        },
-    }
-
-
 def _rows_without_files(request: Request, plan: ExtractPlan) -> dict[str, int]:
     stream_of = {spec.name: encoder.reader.stream for encoder in request.encoders.values() for spec in encoder.specs}
     counted = Counter(
@@ -272,10 +232,6 @@ def _rows_without_files(request: Request, plan: ExtractPlan) -> dict[str, int]:
 
 def _array_bytes(specs: Sequence[FeatureSetSpec], rows: Mapping[str, int]) -> dict[str, int]:
     return {f"{spec.name}/{array.name}": array.row_bytes * rows[spec.name] for spec in specs for array in spec.arrays}
-
-
-def _seconds(costs: Mapping[str, Cost]) -> dict[str, float]:
-    return {name: cost.seconds for name, cost in costs.items()}
 
 
 def _samples_read(plan: ExtractPlan, streams: Mapping[str, str]) -> Counter[str]:

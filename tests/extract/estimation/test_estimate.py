@@ -16,9 +16,9 @@ from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
 from weldcache.errors import StoreError
 from weldcache.extract.estimation import estimate as estimation
-from weldcache.extract.estimation.estimate import Estimate, estimate_plan, require_disk_space, to_json
+from weldcache.extract.estimation.estimate import Estimate, estimate_plan, require_disk_space
 from weldcache.extract.estimation.speeds import Cost, Speeds
-from weldcache.extract.estimation.tables import describe
+from weldcache.extract.estimation.told import describe, to_json
 from weldcache.extract.features.kind import Features, Prepared, Reader
 from weldcache.extract.plan import ExtractPlan, plan_extraction
 from weldcache.extract.pool.decoder import Limits

@@ -1,6 +1,7 @@
-"""What an extraction will cost, as tables for a terminal of eighty columns."""
+"""What an extraction will cost, as it is told: tables for a terminal of eighty columns, JSON, and a few lines."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -10,7 +11,7 @@ from ...tables import make_table
 from ...wording import count_of, format_seconds, format_size
 from ..sources.source import SPLITS
 from .estimate import Estimate, Times
-from .speeds import Speeds
+from .speeds import Cost, Speeds
 
 
 def estimate_tables(expected: Estimate) -> Iterator[RenderableType]:
@@ -92,6 +93,49 @@ def _expected_time(times: Times) -> Iterator[Text]:
 
 def _duration(seconds: float) -> str:
     return f"{seconds * 1000:.3g} ms" if seconds < 1 else format_seconds(seconds)
+
+
+def to_json(expected: Estimate) -> dict[str, Any]:
+    """As plain JSON values, for `weldcache plan --json`, whose help lists the keys."""
+    measured, times = expected.speeds, expected.times
+    return {
+        "store": str(expected.store_path),
+        "samples": {"asked": expected.num_rows, "to_do": expected.num_todo, "with_masks": expected.num_masked},
+        "rows": {name: dict(counts) for name, counts in expected.rows_todo.items()},
+        "rows_without_files": dict(expected.rows_without_files),
+        "bytes": {
+            "arrays": dict(expected.array_bytes),
+            "features": expected.feature_bytes,
+            "on_disk": expected.disk_bytes,
+            "free": expected.free_bytes,
+        },
+        "enough_disk": expected.enough_disk,
+        "workers": expected.workers,
+        "group_size": expected.group_size,
+        "flops": None if measured is None else dict(measured.flops),
+        "flops_per_second": None if measured is None else measured.flops_per_second,
+        "seconds_per_sample": None
+        if measured is None
+        else {
+            "decode": _seconds(measured.decode),
+            "backbones": _seconds(measured.encode),
+            "disk": _seconds(measured.write),
+        },
+        "expected": None
+        if times is None
+        else {
+            "seconds": times.startup + times.run,
+            "startup_seconds": times.startup,
+            "run_seconds": times.run,
+            "side_seconds": dict(times.sides),
+            "shared_cores_seconds": times.shared,
+            "bottleneck": times.bottleneck,
+        },
+    }
+
+
+def _seconds(costs: Mapping[str, Cost]) -> dict[str, float]:
+    return {name: cost.seconds for name, cost in costs.items()}
 
 
 def describe(expected: Estimate) -> list[str]:
