@@ -12,8 +12,8 @@ from breaking import HANGS, Tally
 
 from weldcache.errors import WeldcacheError
 from weldcache.extract.features.kind import Prepared
-from weldcache.extract.plan import Task
-from weldcache.extract.pool.read_task import read_task
+from weldcache.extract.plan import Job
+from weldcache.extract.pool.read_job import read_job
 from weldcache.extract.request import make_request
 from weldcache.extract.sources.open import open_source
 from weldcache.settings import Settings, load_settings
@@ -94,8 +94,8 @@ class _Trials:
         return ("same", "") if listed == self._listed else ("silent", "other samples")
 
     def _read(self, modality: str) -> Any:
-        task = Task(row=0, sample=self._sample, decode=frozenset({modality}), write=frozenset())
-        return read_task(task, readers=self._readers, root=self._root).prepared[modality]
+        job = Job(row=0, sample=self._sample, decode=frozenset({modality}), write=frozenset())
+        return read_job(job, readers=self._readers, root=self._root).prepared[modality]
 
     def _judge(self, found: Any, sound: Any) -> tuple[str, str]:
         if not isinstance(found, Prepared):

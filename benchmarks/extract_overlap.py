@@ -26,7 +26,7 @@ from weldcache.extract.group_writer import GroupWriter
 from weldcache.extract.pipeline import run_plan
 from weldcache.extract.plan import ExtractPlan
 from weldcache.extract.pool.decode_pool import DecodePool
-from weldcache.extract.pool.read_task import ReadTask
+from weldcache.extract.pool.read_job import ReadJob
 from weldcache.extract.reconcile import reconcile
 from weldcache.extract.request import Request, make_request
 from weldcache.settings import Settings, load_settings
@@ -53,21 +53,21 @@ class Sides:
         whole = self.request.plan(None, group_size=self.group_size)
         groups = whole.groups[: self.num_groups]
         self.plan = ExtractPlan(groups, sum(map(len, groups)), whole.rows_todo)
-        self.read: Sequence[Sequence[ReadTask]] = list(self.decoded())
+        self.read: Sequence[Sequence[ReadJob]] = list(self.decoded())
         self.encoded = [self.encode(group) for group in self.read]
         self.stores = iter([self.new_store(number) for number in range(self.num_stores)])
 
-    def decoded(self) -> Sequence[Sequence[ReadTask]]:
+    def decoded(self) -> Sequence[Sequence[ReadJob]]:
         """The decode side alone."""
         readers = {name: encoder.reader for name, encoder in self.request.encoders.items()}
         with DecodePool(readers, workers=1, root=self.request.root, limits=self.request.limits) as pool:
             return list(pool.read(self.plan.groups))
 
-    def encode(self, group: Sequence[ReadTask]) -> dict[str, Encoded]:
+    def encode(self, group: Sequence[ReadJob]) -> dict[str, Encoded]:
         """A group through every backbone."""
         made = {}
         for name, encoder in self.request.encoders.items():
-            readable = {item.task.row: item.prepared[name] for item in group}
+            readable = {item.job.row: item.prepared[name] for item in group}
             prepared = {row: found for row, found in readable.items() if isinstance(found, Prepared)}
             sets = frozenset(spec.name for spec in encoder.specs)
             made[name] = encode_group(AdaptiveEncoder(encoder, name, self.group_size), prepared, feature_sets=sets)

@@ -186,7 +186,7 @@ def extract(path: Path, request: Request) -> None:
     reconcile(store, request, refresh=False, relabel=False)
     store.set_batching({"group_size": GROUP_SIZE})
     plan = request.plan(store, group_size=GROUP_SIZE)
-    if plan.tasks:
+    if plan.jobs:
         run_plan(plan, store, request, settings)
 
 

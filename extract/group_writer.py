@@ -18,7 +18,7 @@ from ..cache.writer import StoreWriter
 from ..errors import PrecisionError
 from .batching import Encoded
 from .features.kind import Prepared
-from .pool.read_task import Failure, ReadTask
+from .pool.read_job import Failure, ReadJob
 
 _PATIENCE = 1.0  # seconds of work that a kill may cost beside the group under way
 
@@ -47,7 +47,7 @@ class GroupWriter:
     def __exit__(self, *_: object) -> None:
         self._flush()
 
-    def write(self, group: Sequence[ReadTask], encoded: Mapping[str, Encoded], seconds: Callable[[], float]) -> None:
+    def write(self, group: Sequence[ReadJob], encoded: Mapping[str, Encoded], seconds: Callable[[], float]) -> None:
         """Write what every row of the group lacks; `seconds` tells how long the backbones were at work on it.
 
         A row with a value that does not fit its storage type is reported missing, and costs the others nothing.
@@ -56,7 +56,7 @@ class GroupWriter:
             PrecisionError: if no row of several fits: the storage type is at fault. The sets before it are written.
             StoreError: if the disk is full or refuses the write.
         """
-        by_row = {item.task.row: item for item in group}
+        by_row = {item.job.row: item for item in group}
         for made in encoded.values():
             for name in made.features:
                 self._write_set(name, made, by_row)
@@ -66,9 +66,9 @@ class GroupWriter:
             self._flush()
         self.encoding_seconds += seconds()
 
-    def _write_set(self, name: str, made: Encoded, by_row: Mapping[int, ReadTask]) -> None:
+    def _write_set(self, name: str, made: Encoded, by_row: Mapping[int, ReadJob]) -> None:
         feature = self._feature_of[name]
-        places = [place for place, row in enumerate(made.rows) if name in by_row[row].task.write]
+        places = [place for place, row in enumerate(made.rows) if name in by_row[row].job.write]
         if not places:
             return
         lost: dict[int, str] = {}
@@ -85,22 +85,22 @@ class GroupWriter:
             notes = [_notes(by_row[row], feature) for row in rows]
             self._waiting += self._writer.write_features(name, rows, values, sources=sources, notes=notes)
         for row, reason in lost.items():
-            if name in by_row[row].task.write:
+            if name in by_row[row].job.write:
                 self._waiting.append(Record(name, row, Status.MISSING, reason, by_row[row].sources[feature]))
         self.writing_seconds += time.perf_counter() - started
 
     def _cast(
-        self, name: str, made: Encoded, by_row: Mapping[int, ReadTask], *, places: Sequence[int]
+        self, name: str, made: Encoded, by_row: Mapping[int, ReadJob], *, places: Sequence[int]
     ) -> dict[str, NDArray[np.generic]]:
         """Every array of the set in its storage type, for the rows at `places` of the batch."""
-        owners = [f"{by_row[made.rows[place]].task.sample.key}, {name}" for place in places]
+        owners = [f"{by_row[made.rows[place]].job.sample.key}, {name}" for place in places]
         specs, whole = self._store.arrays(name), len(places) == len(made.rows)
         return {
             array: to_storage(tensor if whole else tensor[list(places)], specs[array], owners=owners)
             for array, tensor in made.features[name].items()
         }
 
-    def _lost_rows(self, name: str, made: Encoded, by_row: Mapping[int, ReadTask]) -> dict[int, str]:
+    def _lost_rows(self, name: str, made: Encoded, by_row: Mapping[int, ReadJob]) -> dict[int, str]:
         """Rows of the batch that do not fit the storage types, each with the reason.
 
         Rows that need no writing are looked at too: where these fit, the storage type is not at fault.
@@ -115,9 +115,9 @@ class GroupWriter:
             raise PrecisionError(lost[made.rows[0]])
         return lost
 
-    def _report_failures(self, item: ReadTask, encoded: Mapping[str, Encoded]) -> None:
-        row = item.task.row
-        for name in sorted(item.task.write):
+    def _report_failures(self, item: ReadJob, encoded: Mapping[str, Encoded]) -> None:
+        row = item.job.row
+        for name in sorted(item.job.write):
             feature = self._feature_of[name]
             outcome, failed = item.prepared[feature], encoded[feature].failures.get(row)
             sources = item.sources[feature]
@@ -134,6 +134,6 @@ class GroupWriter:
         self._last_flush = time.monotonic()
 
 
-def _notes(item: ReadTask, feature: str) -> str:
+def _notes(item: ReadJob, feature: str) -> str:
     prepared = item.prepared[feature]
     return "; ".join(prepared.notes) if isinstance(prepared, Prepared) else ""

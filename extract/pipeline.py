@@ -35,7 +35,7 @@ from .features.kind import Encoder, Prepared
 from .group_writer import GroupWriter
 from .plan import ExtractPlan
 from .pool.decode_pool import DecodePool
-from .pool.read_task import ReadTask
+from .pool.read_job import ReadJob
 from .reconcile import reconcile
 from .request import Request, make_request
 from .sides import bottleneck, cores_left_to, describe_busy, device_clock, num_workers
@@ -92,7 +92,7 @@ def extract(settings: Settings, *, split: str = "all", refresh: bool = False, re
         with disk_errors(path):
             reconcile(store, request, refresh=refresh, relabel=relabel)
         plan = _plan(store, request, settings)
-        busy = run_plan(plan, store, request, settings) if plan.tasks else {}
+        busy = run_plan(plan, store, request, settings) if plan.jobs else {}
     return _summarise(store, request, plan, busy=busy, seconds=time.monotonic() - started)
 
 
@@ -114,7 +114,7 @@ def _plan(store: FeatureStore, request: Request, settings: Settings) -> ExtractP
         store.set_batching({"group_size": expected.group_size})
     if store.random_backbones:
         say("These are random-weight demo backbones: they show that everything works, not what a trained one can do.")
-    if not plan.tasks:
+    if not plan.jobs:
         say(f"{store.path}: all of {count_of(plan.num_rows, request.noun)} is done.")
         return plan
     for line in describe(expected):
@@ -134,7 +134,7 @@ def run_plan(plan: ExtractPlan, store: FeatureStore, request: Request, settings:
     readers = {name: encoder.reader for name, encoder in request.encoders.items()}
     set_names = {name: tuple(spec.name for spec in encoder.specs) for name, encoder in request.encoders.items()}
     pending: deque[Future[None]] = deque()
-    written = frozenset(name for task in plan.tasks for name in task.write)
+    written = frozenset(name for job in plan.jobs for name in job.write)
     for name, encoder in request.encoders.items():
         if written & set(set_names[name]):
             encoder.load()
@@ -165,7 +165,7 @@ def run_plan(plan: ExtractPlan, store: FeatureStore, request: Request, settings:
             pending.append(disk.submit(writer.write, group, encoded, seconds))
             while len(pending) > _WRITES_AHEAD or (pending and pending[0].done()):
                 pending.popleft().result()
-            progress.advance(sum(bool(item.task.write) for item in group), note=f"busy: {describe_busy(shares())}")
+            progress.advance(sum(bool(item.job.write) for item in group), note=f"busy: {describe_busy(shares())}")
             raise_if_interrupted()
         while pending:
             pending.popleft().result()
@@ -201,19 +201,19 @@ def kept_interrupt() -> Iterator[Callable[[], None]]:
         signal.signal(signal.SIGINT, before)
 
 
-def _wanted(encoder: Encoder, group: Sequence[ReadTask]) -> frozenset[str]:
+def _wanted(encoder: Encoder, group: Sequence[ReadJob]) -> frozenset[str]:
     """Feature sets of the encoder that some row of the group lacks."""
-    asked = frozenset(name for item in group for name in item.task.write)
+    asked = frozenset(name for item in group for name in item.job.write)
     return asked & {spec.name for spec in encoder.specs}
 
 
-def _readable(group: Sequence[ReadTask], feature: str) -> dict[int, Prepared]:
+def _readable(group: Sequence[ReadJob], feature: str) -> dict[int, Prepared]:
     """What could be read of a feature, by row."""
-    found = {item.task.row: item.prepared.get(feature) for item in group}
+    found = {item.job.row: item.prepared.get(feature) for item in group}
     return {row: prepared for row, prepared in found.items() if isinstance(prepared, Prepared)}
 
 
-def _encode(encoder: AdaptiveEncoder, feature: str, group: Sequence[ReadTask]) -> Encoded:
+def _encode(encoder: AdaptiveEncoder, feature: str, group: Sequence[ReadJob]) -> Encoded:
     readable, wanted = _readable(group, feature), _wanted(encoder.encoder, group)
     return encode_group(encoder, readable, feature_sets=wanted) if readable and wanted else Encoded([], {})
 

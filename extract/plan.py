@@ -21,7 +21,7 @@ Statuses = Mapping[str, NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
-class Task:
+class Job:
     """One row: which features to decode, and which feature sets to write (others are computed for their group)."""
 
     row: int
@@ -34,19 +34,19 @@ class Task:
 class ExtractPlan:
     """Groups to do, and how much was done before."""
 
-    groups: Sequence[Sequence[Task]]
+    groups: Sequence[Sequence[Job]]
     num_rows: int  # rows asked for
     rows_todo: Mapping[str, Mapping[str, int]]  # feature set -> split -> rows
 
     @property
-    def tasks(self) -> list[Task]:
+    def jobs(self) -> list[Job]:
         """Rows with something to write."""
-        return [task for group in self.groups for task in group if task.write]
+        return [job for group in self.groups for job in group if job.write]
 
     @property
     def num_todo(self) -> int:
         """How many rows have something to write."""
-        return len(self.tasks)
+        return len(self.jobs)
 
 
 def plan_extraction(
@@ -63,16 +63,16 @@ def plan_extraction(
     A row that was absent or unreadable is tried again: its file may have been mended since.
     """
     names = {feature: [spec.name for spec in specs] for feature, specs in feature_sets.items()}
-    groups: list[list[Task]] = []
+    groups: list[list[Job]] = []
     num_rows = 0
     for split in splits:
         chosen = [sample for sample in samples if sample.split == split]
         num_rows += len(chosen)
         for start in range(0, len(chosen), group_size):
             members = chosen[start : start + group_size]
-            tasks = _group_tasks(members, [row_of[sample.key] for sample in members], statuses, names)
-            if tasks:
-                groups.append(tasks)
+            jobs = _group_jobs(members, [row_of[sample.key] for sample in members], statuses, names)
+            if jobs:
+                groups.append(jobs)
     specs = [spec for of_feature in feature_sets.values() for spec in of_feature]
     return ExtractPlan(
         groups=groups,
@@ -81,30 +81,30 @@ def plan_extraction(
     )
 
 
-def _group_tasks(
+def _group_jobs(
     samples: Sequence[Sample], rows: Sequence[int], statuses: Statuses, names: Mapping[str, Sequence[str]]
-) -> list[Task]:
+) -> list[Job]:
     interrupted = {
         feature
         for feature, sets in names.items()
         if any(statuses[name][row] == Status.MISSING for name in sets for row in rows)
     }
-    tasks = []
+    jobs = []
     for sample, row in zip(samples, rows, strict=True):
         write = {
             feature: [name for name in sets if statuses[name][row] != Status.COMPLETE]
             for feature, sets in names.items()
         }
-        tasks.append(
-            Task(
+        jobs.append(
+            Job(
                 row=row,
                 sample=sample,
                 decode=frozenset(feature for feature, sets in write.items() if sets) | interrupted,
                 write=frozenset(name for sets in write.values() for name in sets),
             )
         )
-    return [task for task in tasks if task.decode] if any(task.write for task in tasks) else []
+    return [job for job in jobs if job.decode] if any(job.write for job in jobs) else []
 
 
-def _count(groups: Sequence[Sequence[Task]], feature_set: str) -> dict[str, int]:
-    return dict(Counter(task.sample.split for group in groups for task in group if feature_set in task.write))
+def _count(groups: Sequence[Sequence[Job]], feature_set: str) -> dict[str, int]:
+    return dict(Counter(job.sample.split for group in groups for job in group if feature_set in job.write))

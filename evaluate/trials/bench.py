@@ -26,7 +26,7 @@ from ...wording import format_seconds, visible
 from ..judge import Judge
 from .comparison import TrialOutcome, VariantOutcome, compare
 from .plan import (
-    Plan,
+    BenchPlan,
     begin_overwriting,
     end_overwriting,
     judge_of_all,
@@ -122,7 +122,7 @@ def bench(
 
 
 def _run_all(
-    plan: Plan,
+    plan: BenchPlan,
     variants: VariantList,
     store: FeatureStore,
     judge: Judge[Any],

@@ -39,7 +39,7 @@ _LONGEST_NAME = 160  # the seed is added to it, and a run's name has bounds of i
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class BenchPlan:
     """What is to be done.
 
     Attributes:
@@ -174,7 +174,9 @@ def judge_of_all(trials: Sequence[Trial]) -> Judge[Any]:
     return judge_named(settings.evaluate.judge, task=settings.train.task, of="the list")
 
 
-def make_plan(trials: Sequence[Trial], store: FeatureStore, *, split: str, overwrite: bool, measure: Measure) -> Plan:
+def make_plan(
+    trials: Sequence[Trial], store: FeatureStore, *, split: str, overwrite: bool, measure: Measure
+) -> BenchPlan:
     """Look at the store for every variant, and at what is there of every trial; nothing is written.
 
     `overwrite`: every trial is trained again, but for those that an interrupted overwriting has made already.
@@ -204,7 +206,7 @@ def make_plan(trials: Sequence[Trial], store: FeatureStore, *, split: str, overw
             f"What is there already is not what is asked for:\n{listed}\n"
             "Give the list another name or set another runs.folder, or replace the trials with --overwrite."
         )
-    return Plan(requests, steps, failures)
+    return BenchPlan(requests, steps, failures)
 
 
 def _step(trial: Trial, request: TrialRequest, store: FeatureStore, *, split: str, overwrite: bool) -> Step:
@@ -217,7 +219,7 @@ def _step(trial: Trial, request: TrialRequest, store: FeatureStore, *, split: st
         raise
 
 
-def load_shared_features(plan: Plan, store: FeatureStore, *, settings: Settings) -> FeaturePool | None:
+def load_shared_features(plan: BenchPlan, store: FeatureStore, *, settings: Settings) -> FeaturePool | None:
     """Load every array that some trial still needs, once; None where all together do not fit, or none is needed."""
     needed = [plan.requests[trial.variant] for trial, step in plan.steps if step != "done"]
     if not needed or settings.train.loading == "streamed":

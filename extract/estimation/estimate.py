@@ -225,7 +225,7 @@ def require_disk_space(expected: Estimate) -> None:
 def _rows_without_files(request: Request, plan: ExtractPlan) -> dict[str, int]:
     stream_of = {spec.name: encoder.reader.stream for encoder in request.encoders.values() for spec in encoder.specs}
     counted = Counter(
-        name for task in plan.tasks for name in task.write if task.sample.why_absent(stream_of[name]) is not None
+        name for job in plan.jobs for name in job.write if job.sample.why_absent(stream_of[name]) is not None
     )
     return {name: counted[name] for name in stream_of}
 
@@ -236,8 +236,8 @@ def _array_bytes(specs: Sequence[FeatureSetSpec], rows: Mapping[str, int]) -> di
 
 def _samples_read(plan: ExtractPlan, streams: Mapping[str, str]) -> Counter[str]:
     """Samples to read and encode by feature; those known to have no files take no time."""
-    tasks = [task for group in plan.groups for task in group]
-    return Counter(name for task in tasks for name in task.decode if task.sample.why_absent(streams[name]) is None)
+    jobs = [job for group in plan.groups for job in group]
+    return Counter(name for job in jobs for name in job.decode if job.sample.why_absent(streams[name]) is None)
 
 
 def _total(costs: Mapping[str, Cost], counts: Mapping[str, int]) -> Cost:

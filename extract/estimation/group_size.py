@@ -43,8 +43,8 @@ def choose_group_size(store: FeatureStore | None, request: Request, settings: Se
     known = known_group_size(store, settings)
     if known is not None:
         return known
-    tasks = request.plan(store, group_size=1).tasks
-    read = read_samples(request, tasks, workers=num_workers(settings.extract))
+    jobs = request.plan(store, group_size=1).jobs
+    read = read_samples(request, jobs, workers=num_workers(settings.extract))
     gauge = cuda_gauge(resolve_device(settings.extract.device, setting="extract.device"))
     size = measure_group_size(request.encoders, read, gauge=gauge)
     torch.cuda.empty_cache()  # the size that did not fit has filled the device

@@ -25,9 +25,9 @@ from ...progress import say
 from ...wording import count_of
 from ..batching import AdaptiveEncoder, encode_group
 from ..features.kind import Prepared
-from ..plan import ExtractPlan, Task
+from ..plan import ExtractPlan, Job
 from ..pool.decode_pool import DecodePool
-from ..pool.read_task import Failure
+from ..pool.read_job import Failure
 from ..request import Request
 from ..sides import cores_left_to
 
@@ -100,7 +100,7 @@ def measure_speeds(
         StoreError: if the disk refuses to be written to.
     """
     started = time.perf_counter()
-    samples = read_samples(request, [task for group in plan.groups for task in group], workers=workers)
+    samples = read_samples(request, [job for group in plan.groups for job in group], workers=workers)
     todo = frozenset(name for name, rows in plan.rows_todo.items() if rows)
     encode: dict[str, Cost] = {}
     flops: dict[str, int] = {}
@@ -124,8 +124,8 @@ def measure_speeds(
     )
 
 
-def read_samples(request: Request, tasks: Sequence[Task], *, workers: int) -> Mapping[str, ReadSamples]:
-    """Read a few of `tasks`, drawn with a fixed seed, one feature at a time; one that nothing can be read of is left
+def read_samples(request: Request, jobs: Sequence[Job], *, workers: int) -> Mapping[str, ReadSamples]:
+    """Read a few of `jobs`, drawn with a fixed seed, one feature at a time; one that nothing can be read of is left
     out, and said to be.
 
     Where a run decodes in `workers` processes this does in one, so that a file that kills its decoder costs no more
@@ -135,28 +135,28 @@ def read_samples(request: Request, tasks: Sequence[Task], *, workers: int) -> Ma
     limits = replace(request.limits, seconds=min(request.limits.seconds, _PATIENCE))
     with DecodePool(readers, workers=min(workers, 1), root=request.root, limits=limits) as pool:
         read = {
-            name: _read(pool, name, _candidates(tasks, name, stream=reader.stream), noun=request.noun)
+            name: _read(pool, name, _candidates(jobs, name, stream=reader.stream), noun=request.noun)
             for name, reader in readers.items()
         }
     return {name: samples for name, samples in read.items() if samples is not None}
 
 
-def _candidates(tasks: Sequence[Task], feature: str, *, stream: str) -> list[Task]:
-    listed = [task for task in tasks if feature in task.decode and task.sample.why_absent(stream) is None]
+def _candidates(jobs: Sequence[Job], feature: str, *, stream: str) -> list[Job]:
+    listed = [job for job in jobs if feature in job.decode and job.sample.why_absent(stream) is None]
     chosen = np.random.default_rng(0).permutation(len(listed))[: _SAMPLES * _ROUNDS]
     return [replace(listed[place], decode=frozenset({feature})) for place in chosen]
 
 
-def _read(pool: DecodePool, feature: str, candidates: Sequence[Task], *, noun: str) -> ReadSamples | None:
+def _read(pool: DecodePool, feature: str, candidates: Sequence[Job], *, noun: str) -> ReadSamples | None:
     why_not = ""
     for start in range(0, len(candidates), _SAMPLES):
         found: list[tuple[Prepared, float]] = []
-        for (read,) in pool.read([[task] for task in candidates[start : start + _SAMPLES]]):
+        for (read,) in pool.read([[job] for job in candidates[start : start + _SAMPLES]]):
             outcome = read.prepared[feature]
             if isinstance(outcome, Prepared):
                 found.append((outcome, read.seconds))
             elif isinstance(outcome, Failure):
-                why_not = f"{read.task.sample.key}: {outcome.reason}"
+                why_not = f"{read.job.sample.key}: {outcome.reason}"
         if found:
             timed = [seconds for _, seconds in found[1:] or found]
             mean = sum(timed) / len(timed)

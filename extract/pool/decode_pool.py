@@ -19,10 +19,10 @@ from ...cache.status import Status
 from ...errors import WeldcacheError
 from ...progress import say
 from ..features.kind import Reader
-from ..plan import Task
+from ..plan import Job
 from .decode_process import DecodeProcess, decode_context
 from .decoder import Decoder, DecoderDiedError, DecodeThread, Limits, TooMuchError
-from .read_task import Failure, ReadTask
+from .read_job import Failure, ReadJob
 
 _GROUPS_AHEAD = 2  # beside the one that is waited for
 _TASKS_AHEAD = 3  # for each worker, where groups are smaller than that
@@ -74,7 +74,7 @@ class DecodePool:
         for decoder in list(self._decoders):
             self._forget(decoder)
 
-    def read(self, groups: Sequence[Sequence[Task]]) -> Iterator[list[ReadTask]]:
+    def read(self, groups: Sequence[Sequence[Job]]) -> Iterator[list[ReadJob]]:
         """Decode and prepare every group, in order.
 
         Raises:
@@ -84,14 +84,14 @@ class DecodePool:
         """
         if self._workers == 0:
             for group in groups:
-                yield [self._charge(self._decode(task)) for task in group]
+                yield [self._charge(self._decode(job)) for job in group]
             return
-        pending: deque[list[Future[ReadTask]]] = deque()
+        pending: deque[list[Future[ReadJob]]] = deque()
         upcoming = deque(groups)
         try:
             while upcoming or pending:
                 while upcoming and self._has_room(pending):
-                    pending.append([self._threads.submit(self._decode, task) for task in upcoming.popleft()])
+                    pending.append([self._threads.submit(self._decode, job) for job in upcoming.popleft()])
                 yield [self._charge(future.result()) for future in pending.popleft()]
         finally:
             for future in chain.from_iterable(pending):
@@ -100,43 +100,43 @@ class DecodePool:
     def _has_room(self, pending: Collection[Collection[object]]) -> bool:
         return len(pending) <= _GROUPS_AHEAD or sum(map(len, pending)) < _TASKS_AHEAD * self._workers
 
-    def _charge(self, read: ReadTask) -> ReadTask:
+    def _charge(self, read: ReadJob) -> ReadJob:
         self.busy_seconds += read.seconds
         return read
 
-    def _decode(self, task: Task) -> ReadTask:
+    def _decode(self, job: Job) -> ReadJob:
         """Runs in a thread of the pool, or in the caller's where there are no processes."""
-        given_up: list[ReadTask] = []
-        rest, deaths = task, 0
+        given_up: list[ReadJob] = []
+        rest, deaths = job, 0
         while deaths < _CHANCES:
             try:
                 with self._seats:
-                    return _joined(task, [*given_up, self._read(rest)])
+                    return _joined(job, [*given_up, self._read(rest)])
             except TooMuchError as error:
-                given_up.append(self._lost(task, error.feature, Status.UNREADABLE, str(error)))
+                given_up.append(self._lost(job, error.feature, Status.UNREADABLE, str(error)))
                 rest = replace(rest, decode=rest.decode - {error.feature})
             except DecoderDiedError as death:
                 deaths += 1
-                say(f"A decoder died ({death}). Another one decodes {task.sample.key} again.")
+                say(f"A decoder died ({death}). Another one decodes {job.sample.key} again.")
         # Each feature for itself, so that only the one that kills its decoder is lost.
         with self._all_seats():
-            return _joined(task, [*given_up, *(self._decode_feature(rest, name) for name in sorted(rest.decode))])
+            return _joined(job, [*given_up, *(self._decode_feature(rest, name) for name in sorted(rest.decode))])
 
-    def _decode_feature(self, task: Task, feature: str) -> ReadTask:
+    def _decode_feature(self, job: Job, feature: str) -> ReadJob:
         try:
-            return self._read(replace(task, decode=frozenset({feature})))
+            return self._read(replace(job, decode=frozenset({feature})))
         except TooMuchError as error:
-            return self._lost(task, feature, Status.UNREADABLE, str(error))
+            return self._lost(job, feature, Status.UNREADABLE, str(error))
         except DecoderDiedError as death:
             if death.for_memory:
                 reason = f"There was not the memory to decode its {feature} ({death}), also when nothing else was."
-                return self._lost(task, feature, Status.MISSING, reason)
+                return self._lost(job, feature, Status.MISSING, reason)
             reason = f"Decoding its {feature} killed the decode process ({death}), also when nothing else was decoded."
-            return self._lost(task, feature, Status.UNREADABLE, reason)
+            return self._lost(job, feature, Status.UNREADABLE, reason)
 
-    def _lost(self, task: Task, feature: str, status: Status, reason: str) -> ReadTask:
-        say(f"{task.sample.key}: {reason}")
-        return ReadTask(task, prepared={feature: Failure(status, reason)}, sources={feature: ()})
+    def _lost(self, job: Job, feature: str, status: Status, reason: str) -> ReadJob:
+        say(f"{job.sample.key}: {reason}")
+        return ReadJob(job, prepared={feature: Failure(status, reason)}, sources={feature: ()})
 
     @contextmanager
     def _all_seats(self) -> Iterator[None]:
@@ -149,11 +149,11 @@ class DecodePool:
             finally:
                 self._seats.release(self._at_once)
 
-    def _read(self, task: Task) -> ReadTask:
+    def _read(self, job: Job) -> ReadJob:
         """Read with any decoder; raises CancelledError where one died because the pool ends."""
         decoder = self._idle_decoder()
         try:
-            read = decoder.read(task)
+            read = decoder.read(job)
         except (DecoderDiedError, TooMuchError, KeyboardInterrupt):
             self._forget(decoder)
             self._raise_if_stopping()
@@ -221,10 +221,10 @@ class DecodePool:
             raise CancelledError
 
 
-def _joined(task: Task, parts: Sequence[ReadTask]) -> ReadTask:
-    """The task, read feature by feature."""
-    return ReadTask(
-        task=task,
+def _joined(job: Job, parts: Sequence[ReadJob]) -> ReadJob:
+    """The job, read feature by feature."""
+    return ReadJob(
+        job=job,
         prepared={feature: item for part in parts for feature, item in part.prepared.items()},
         sources={feature: files for part in parts for feature, files in part.sources.items()},
         seconds=sum(part.seconds for part in parts),

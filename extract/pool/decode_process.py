@@ -17,9 +17,9 @@ import psutil
 from ...cache.status import SourceFile
 from ...errors import WeldcacheError
 from ..features.kind import Prepared, Reader
-from ..plan import Task
+from ..plan import Job
 from .decoder import TICK, DecoderDiedError, Limits, Watch
-from .read_task import Failure, ReadTask, read_task
+from .read_job import Failure, ReadJob, read_job
 from .shared_tensors import Place, TensorKey, lay_out, map_shared, share
 from .workers import start_worker, worker_context
 
@@ -41,7 +41,7 @@ class WorkerTraceback(Exception):
 
 @dataclass(frozen=True)
 class _Outcome:
-    """A `ReadTask` less its task, which the main process has, and less its tensors, which lie in shared memory."""
+    """A `ReadJob` less its job, which the main process has, and less its tensors, which lie in shared memory."""
 
     prepared: Mapping[str, Prepared | Failure]
     sources: Mapping[str, tuple[SourceFile, ...]]
@@ -71,12 +71,12 @@ def _modules_of(value: object) -> Iterator[str]:
 
 
 class DecodeProcess:
-    """A process that reads tasks: a `Decoder`."""
+    """A process that reads jobs: a `Decoder`."""
 
     def __init__(
         self, context: ForkServerContext, *, readers: Mapping[str, Reader], root: Path, limits: Limits
     ) -> None:
-        """Start the process; see `decode_context`, `read_task`."""
+        """Start the process; see `decode_context`, `read_job`."""
         self._readers = readers
         self._root = root
         self._limits = limits
@@ -106,13 +106,13 @@ class DecodeProcess:
         self._receive()
         self._memory_at_rest = self._memory()
 
-    def read(self, task: Task) -> ReadTask:
-        self._send(task)
-        answer = self._watched_answer(Watch(task.sample.key, self._limits))
+    def read(self, job: Job) -> ReadJob:
+        self._send(job)
+        answer = self._watched_answer(Watch(job.sample.key, self._limits))
         if isinstance(answer, _Raised):
             raise answer.error from WorkerTraceback(f"in a decode process:\n{answer.trace}")
         assert isinstance(answer, _Outcome)
-        return _with_tensors(task, answer, handle=self._receive_handle())
+        return _with_tensors(job, answer, handle=self._receive_handle())
 
     def _watched_answer(self, watch: Watch) -> object:
         while True:
@@ -174,7 +174,7 @@ class DecodeProcess:
         return DecoderDiedError(f"signal {signal.Signals(-code).name}")
 
 
-def _with_tensors(task: Task, outcome: _Outcome, *, handle: int) -> ReadTask:
+def _with_tensors(job: Job, outcome: _Outcome, *, handle: int) -> ReadJob:
     try:
         tensors = map_shared(handle, outcome.places)
     finally:
@@ -184,7 +184,7 @@ def _with_tensors(task: Task, outcome: _Outcome, *, handle: int) -> ReadTask:
         if isinstance(item, Prepared):
             item = replace(item, tensors={name: tensors[of, name] for of, name in tensors if of == feature})
         prepared[feature] = item
-    return ReadTask(task=task, prepared=prepared, sources=outcome.sources, seconds=outcome.seconds)
+    return ReadJob(job=job, prepared=prepared, sources=outcome.sources, seconds=outcome.seconds)
 
 
 def _serve(connection: Connection) -> None:
@@ -200,10 +200,10 @@ def _serve(connection: Connection) -> None:
         return
 
 
-def _answer(connection: Connection, task: Task, *, readers: Mapping[str, Reader], root: Path) -> None:
+def _answer(connection: Connection, job: Job, *, readers: Mapping[str, Reader], root: Path) -> None:
     started = time.perf_counter()
     try:
-        read = read_task(task, readers=readers, root=root, begin=connection.send)
+        read = read_job(job, readers=readers, root=root, begin=connection.send)
         prepared = {feature: item for feature, item in read.prepared.items() if isinstance(item, Prepared)}
         tensors = {(feature, name): item.tensors[name] for feature, item in prepared.items() for name in item.tensors}
         places = lay_out(tensors)

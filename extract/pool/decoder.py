@@ -15,9 +15,9 @@ from typing import Protocol, runtime_checkable
 from ...progress import say
 from ...wording import format_seconds, format_size
 from ..features.kind import Reader
-from ..plan import Task
+from ..plan import Job
 from ..settings import ExtractSettings
-from .read_task import ReadTask, read_task
+from .read_job import ReadJob, read_job
 
 ABANDONED = "abandoned decoder"  # name of a thread that hangs in a library; `cli/main.py` looks for it
 TICK = 0.1  # seconds between two looks at what is being decoded
@@ -103,14 +103,14 @@ class DecoderDiedError(Exception):
 
 @runtime_checkable
 class Decoder(Protocol):
-    """Reads tasks; used by one thread at a time."""
+    """Reads jobs; used by one thread at a time."""
 
     def wait_until_ready(self) -> None:
-        """Return when it can take a task; raises `DecoderDiedError`."""
+        """Return when it can take a job; raises `DecoderDiedError`."""
         ...
 
-    def read(self, task: Task) -> ReadTask:
-        """Hash and decode the task's files, see `read_task`.
+    def read(self, job: Job) -> ReadJob:
+        """Hash and decode the job's files, see `read_job`.
 
         Raises:
             DecoderDiedError: if the decoder ended before it had an answer.
@@ -129,19 +129,19 @@ class Decoder(Protocol):
 
 
 class DecodeThread:
-    """A thread that reads tasks: a `Decoder` without a process.
+    """A thread that reads jobs: a `Decoder` without a process.
 
     One that is killed while it reads ends when it next comes back to Python, which is between two frames of a film;
     until then it is left behind, under the name `ABANDONED`.
     """
 
     def __init__(self, readers: Mapping[str, Reader], *, root: Path, limits: Limits) -> None:
-        """Start the thread; see `read_task`."""
+        """Start the thread; see `read_job`."""
         self._readers = readers
         self._root = root
         self._limits = limits
-        self._tasks: SimpleQueue[Task | None] = SimpleQueue()
-        self._messages: SimpleQueue[str | ReadTask | Exception] = SimpleQueue()
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._messages: SimpleQueue[str | ReadJob | Exception] = SimpleQueue()
         self._reading = False
         self._thread = Thread(target=self._serve, name="decode", daemon=True)
         self._thread.start()
@@ -149,10 +149,10 @@ class DecodeThread:
     def wait_until_ready(self) -> None:
         pass
 
-    def read(self, task: Task) -> ReadTask:
-        watch = Watch(task.sample.key, self._limits)
+    def read(self, job: Job) -> ReadJob:
+        watch = Watch(job.sample.key, self._limits)
         self._reading = True
-        self._tasks.put(task)
+        self._jobs.put(job)
         while True:
             try:
                 message = self._messages.get(timeout=TICK)
@@ -170,7 +170,7 @@ class DecodeThread:
             return message
 
     def kill(self) -> None:
-        self._tasks.put(None)
+        self._jobs.put(None)
         if self._reading and self._thread.ident is not None:
             self._thread.name = ABANDONED
             set_exception = ctypes.pythonapi.PyThreadState_SetAsyncExc
@@ -182,9 +182,9 @@ class DecodeThread:
 
     def _serve(self) -> None:
         with suppress(SystemExit):  # see `kill`
-            while (task := self._tasks.get()) is not None:
+            while (job := self._jobs.get()) is not None:
                 try:
-                    read = read_task(task, readers=self._readers, root=self._root, begin=self._messages.put)
+                    read = read_job(job, readers=self._readers, root=self._root, begin=self._messages.put)
                     self._messages.put(read)
                 except Exception as error:
                     self._messages.put(error)

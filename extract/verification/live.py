@@ -22,7 +22,7 @@ from ...wording import count_of
 from ..batching import CPU_GROUP_SIZE, AdaptiveEncoder
 from ..changes import sets_of_others
 from ..features.kind import Constant, Encoder, Prepared
-from ..plan import Task
+from ..plan import Job
 from ..pool.decode_pool import DecodePool
 from ..request import Request
 from ..sources.source import Sample
@@ -174,13 +174,13 @@ class _Comparer:
 
     def _read(self, row: int, feature: str) -> _Read | None:
         """Decode a sample again; tells of what cannot be decoded any more."""
-        task = Task(row=row, sample=self._sample_of[row], decode=frozenset({feature}), write=frozenset())
-        ((item,),) = self._pool.read([[task]])
+        job = Job(row=row, sample=self._sample_of[row], decode=frozenset({feature}), write=frozenset())
+        ((item,),) = self._pool.read([[job]])
         outcome = item.prepared[feature]
         if isinstance(outcome, Prepared):
             return _Read(outcome, item.sources[feature])
         evidence = f"complete in the cache, and cannot be read any more: {outcome.reason}"
-        key = task.sample.key
+        key = job.sample.key
         # Where memory ran out, nothing is known of the files.
         severity: Severity = "warning" if outcome.status == Status.MISSING else "error"
         self.findings.append(Finding("live", severity, evidence, _REMEDY_OF_FILES, key=key, part=feature))

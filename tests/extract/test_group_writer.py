@@ -14,8 +14,8 @@ from weldcache.errors import PrecisionError
 from weldcache.extract.batching import Encoded
 from weldcache.extract.features.kind import Prepared
 from weldcache.extract.group_writer import GroupWriter
-from weldcache.extract.plan import Task
-from weldcache.extract.pool.read_task import ReadTask
+from weldcache.extract.plan import Job
+from weldcache.extract.pool.read_job import ReadJob
 from weldcache.extract.sources.source import Sample
 from weldcache.tests.toy import index_of
 
@@ -53,11 +53,11 @@ def features(*rows: int) -> dict[str, torch.Tensor]:
     return {"tokens": tokens, "mean": tokens.mean(1)}
 
 
-def group_of(*rows: int, wanted: tuple[int, ...] = ()) -> list[ReadTask]:
+def group_of(*rows: int, wanted: tuple[int, ...] = ()) -> list[ReadJob]:
     """Tasks of rows whose film could be read."""
     return [
-        ReadTask(
-            task=Task(
+        ReadJob(
+            job=Job(
                 row=row,
                 sample=Sample(f"day/{row:03d}", "train", "day", {}),
                 decode=frozenset({"video"}),

@@ -60,7 +60,7 @@ def plan(
 
 
 def members(found: ExtractPlan) -> list[list[int]]:
-    return [[task.row for task in group] for group in found.groups]
+    return [[job.row for job in group] for group in found.groups]
 
 
 def test_an_empty_store_is_done_split_by_split_in_the_order_of_the_data() -> None:
@@ -68,7 +68,7 @@ def test_an_empty_store_is_done_split_by_split_in_the_order_of_the_data() -> Non
     assert members(found) == [[0, 2], [3, 5], [6], [1], [4]]
     assert (found.num_rows, found.num_todo) == (7, 7)
     assert found.rows_todo["audio"] == {"train": 5, "val": 1, "test": 1}
-    assert all(task.decode == {"audio", "image"} and task.write == set(EVERY_SET) for task in found.tasks)
+    assert all(job.decode == {"audio", "image"} and job.write == set(EVERY_SET) for job in found.jobs)
 
 
 def test_only_the_splits_asked_for() -> None:
@@ -95,7 +95,7 @@ def test_an_interrupted_group_is_computed_whole_and_written_where_missing() -> N
 def test_another_block_is_added_to_every_row_and_nothing_else() -> None:
     found = plan({place: state for place, state in COMPLETE.items() if place[0] != "image/block_4"})
     assert found.num_todo == 7
-    assert all((task.decode, task.write) == ({"image"}, {"image/block_4"}) for task in found.tasks)
+    assert all((job.decode, job.write) == ({"image"}, {"image/block_4"}) for job in found.jobs)
 
 
 @pytest.mark.parametrize("status", [Status.ABSENT, Status.UNREADABLE])
@@ -114,15 +114,15 @@ def test_what_could_not_be_had_is_tried_again_alone(status: Status) -> None:
 def test_whatever_is_done_the_rest_is_planned_once_in_the_same_groups(states: States, group_size: int) -> None:
     found = plan(states, group_size=group_size)
     fresh = {tuple(group) for group in members(plan({}, group_size=group_size))}
-    tasks = [task for group in found.groups for task in group]
-    assert len({task.row for task in tasks}) == len(tasks)
-    written = {(name, task.row) for task in tasks for name in task.write}
+    jobs = [job for group in found.groups for job in group]
+    assert len({job.row for job in jobs}) == len(jobs)
+    written = {(name, job.row) for job in jobs for name in job.write}
     every = {(name, row) for name in EVERY_SET for row in range(len(SPLIT_OF))}
     assert written == {place for place in every if states.get(place, Status.MISSING) != Status.COMPLETE}
     for group in found.groups:
         whole = next(rows for rows in fresh if group[0].row in rows)
         for modality, names in NAMES.items():
-            decoded = tuple(task.row for task in group if modality in task.decode)
+            decoded = tuple(job.row for job in group if modality in job.decode)
             if any(states.get((name, row), Status.MISSING) == Status.MISSING for name in names for row in whole):
                 assert decoded == whole
 

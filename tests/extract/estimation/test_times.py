@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from weldcache.extract.estimation.estimate import Times, expected_times
 from weldcache.extract.estimation.speeds import Cost, Speeds
-from weldcache.extract.plan import ExtractPlan, Task
+from weldcache.extract.plan import ExtractPlan, Job
 from weldcache.extract.sources.source import Sample
 
 SETS = ("video", "image/block_2", "image/block_4")
@@ -14,8 +14,8 @@ SETS = ("video", "image/block_2", "image/block_4")
 
 def plan_of(num_welds: int, *, group_size: int, absent: int = 0) -> ExtractPlan:
     """Welds of video and image, of which the first `absent` have no photographs."""
-    tasks = [
-        Task(
+    jobs = [
+        Job(
             row=row,
             sample=Sample(f"weld {row}", "train", "day", {"video": (), **({} if row < absent else {"image": ()})}),
             decode=frozenset({"video", "image"}),
@@ -23,7 +23,7 @@ def plan_of(num_welds: int, *, group_size: int, absent: int = 0) -> ExtractPlan:
         )
         for row in range(num_welds)
     ]
-    groups = [tasks[start : start + group_size] for start in range(0, num_welds, group_size)]
+    groups = [jobs[start : start + group_size] for start in range(0, num_welds, group_size)]
     return ExtractPlan(groups, num_welds, {name: {"train": num_welds} for name in SETS})
 
 

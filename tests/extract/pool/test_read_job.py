@@ -14,8 +14,8 @@ from weldcache.extract.features.kind import Prepared
 from weldcache.extract.features.series import SeriesReader
 from weldcache.extract.features.settings import SeriesSettings, SoundSettings
 from weldcache.extract.features.sound import SoundReader
-from weldcache.extract.plan import Task
-from weldcache.extract.pool.read_task import Failure, ReadTask, read_task
+from weldcache.extract.plan import Job
+from weldcache.extract.pool.read_job import Failure, ReadJob, read_job
 from weldcache.extract.sources.source import Sample
 from weldcache.extract.sources.welds.run_folder import WELDING_MACHINE, collect_run
 
@@ -26,7 +26,7 @@ def samples_of(windows: AudioWindows) -> torch.Tensor:
     return torch.from_numpy(windows.samples)
 
 
-def read(root: Path) -> ReadTask:
+def read(root: Path) -> ReadJob:
     """The run `weld` below `root`, its sound and its sensors."""
     run = collect_run(root, key="weld")
     sample = Sample(
@@ -40,7 +40,7 @@ def read(root: Path) -> ReadTask:
     )
     sensors = SeriesReader(SeriesSettings(), WELDING_MACHINE)
     readers = {"audio": SoundReader(SoundSettings(), samples_of), "sensor": sensors}
-    return read_task(Task(0, sample, frozenset(readers), frozenset()), readers=readers, root=root)
+    return read_job(Job(0, sample, frozenset(readers), frozenset()), readers=readers, root=root)
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def weld(tmp_path: Path) -> Path:
     return folder
 
 
-def notes(read: ReadTask, modality: str) -> tuple[str, ...]:
+def notes(read: ReadJob, modality: str) -> tuple[str, ...]:
     prepared = read.prepared[modality]
     assert isinstance(prepared, Prepared)
     return prepared.notes

@@ -9,7 +9,7 @@ from pathlib import Path
 from ...cache.status import SourceFile, Status, source_file
 from ...errors import DecodeError
 from ..features.kind import Prepared, Reader
-from ..plan import Task
+from ..plan import Job
 from ..sources.source import Sample
 
 
@@ -22,19 +22,19 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class ReadTask:
-    """A task with what its files held and which files these were, by feature."""
+class ReadJob:
+    """A job with what its files held and which files these were, by feature."""
 
-    task: Task
+    job: Job
     prepared: Mapping[str, Prepared | Failure]
     sources: Mapping[str, tuple[SourceFile, ...]]  # empty where no file could be read to its end
     seconds: float = field(default=0.0, compare=False)  # how long it took to read
 
 
-def read_task(
-    task: Task, *, readers: Mapping[str, Reader], root: Path, begin: Callable[[str], object] = lambda _: None
-) -> ReadTask:
-    """Hash and decode the files of every feature in `task.decode`; `root` is what the files' paths are relative to.
+def read_job(
+    job: Job, *, readers: Mapping[str, Reader], root: Path, begin: Callable[[str], object] = lambda _: None
+) -> ReadJob:
+    """Hash and decode the files of every feature in `job.decode`; `root` is what the files' paths are relative to.
 
     `begin` is told each feature before anything of it is read.
 
@@ -46,17 +46,17 @@ def read_task(
     files = SampleFiles(root)
     prepared: dict[str, Prepared | Failure] = {}
     sources: dict[str, tuple[SourceFile, ...]] = {}
-    for feature in sorted(task.decode):
+    for feature in sorted(job.decode):
         begin(feature)
         try:
-            outcome, sources[feature] = _read(task.sample, reader=readers[feature], files=files)
+            outcome, sources[feature] = _read(job.sample, reader=readers[feature], files=files)
             prepared[feature] = _without_root(outcome, root)
         except Exception as error:
             if _is_of_memory(error):
                 raise MemoryError(str(error)) from error
-            error.add_note(f"This happened with the {feature} of {task.sample.key}.")
+            error.add_note(f"This happened with the {feature} of {job.sample.key}.")
             raise
-    return ReadTask(task=task, prepared=prepared, sources=sources, seconds=time.perf_counter() - started)
+    return ReadJob(job=job, prepared=prepared, sources=sources, seconds=time.perf_counter() - started)
 
 
 def _without_root(outcome: Prepared | Failure, root: Path) -> Prepared | Failure:
