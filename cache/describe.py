@@ -43,7 +43,7 @@ def describe_store(store: FeatureStore) -> dict[str, Any]:
         "batching": dict(store.batching),
         "random_backbones": store.random_backbones,
         "num_rows": len(store.index),
-        "num_left_out": int(np.sum(store.index.splits == LEFT_OUT)),
+        "num_left_out": int(np.sum(store.index.parts == LEFT_OUT)),
         "classes": _class_counts(store),
         "normal_classes": sorted(set(store.index.class_names[store.index.labels == NORMAL].tolist())),
         "labels": _describe_labels(store),
@@ -78,19 +78,19 @@ def describe_store(store: FeatureStore) -> dict[str, Any]:
 
 
 def _class_counts(store: FeatureStore) -> dict[str, dict[str, int]]:
-    counted = Counter(zip(store.index.splits.tolist(), store.index.class_names.tolist(), strict=True))
-    listed = store.index.select(np.flatnonzero(store.index.splits != LEFT_OUT))
+    counted = Counter(zip(store.index.parts.tolist(), store.index.class_names.tolist(), strict=True))
+    listed = store.index.select(np.flatnonzero(store.index.parts != LEFT_OUT))
     # Normal classes first, unknown ones (-1) last, each by name, so that equal stores print equal tables.
     order = sorted(set(zip(listed.labels.astype(np.uint8).tolist(), listed.class_names.tolist(), strict=True)))
-    splits = parts_in(store.index.splits)
-    return {name: {split: counted[split, name] for split in splits} for _, name in order}
+    parts = parts_in(store.index.parts)
+    return {name: {part: counted[part, name] for part in parts} for _, name in order}
 
 
 def _describe_labels(store: FeatureStore) -> dict[str, Any]:
     """How many rows are normal, defects, or neither is known, and of which classes; nothing where there is no label."""
     if LABEL.name not in store.index.targets:
         return {}
-    listed = store.index.splits != LEFT_OUT
+    listed = store.index.parts != LEFT_OUT
     described = {}
     for name, label in (("normal", NORMAL), ("defects", DEFECT), ("unknown", UNKNOWN)):
         chosen = listed & (store.index.labels == label)
@@ -148,7 +148,7 @@ def _disk_usage(folder: Path) -> dict[str, int]:
 
 
 def _describe_health(store: FeatureStore, statuses: Statuses) -> dict[str, Any]:
-    listed = store.index.splits != LEFT_OUT
+    listed = store.index.parts != LEFT_OUT
     complete = listed.copy()
     for status in statuses.values():
         complete &= status == Status.COMPLETE

@@ -56,7 +56,7 @@ def following(held: Index, data_set: Index, *, relabel: bool = False) -> Index:
     gone[rows] = False
     changed = (
         not known.all()
-        or (held.splits[gone] != LEFT_OUT).any()
+        or (held.parts[gone] != LEFT_OUT).any()
         or bool(disagreements(mine, theirs, even_left_out=True))
         or held.targets.keys() != data_set.targets.keys()
         or any(not held.targets[name].spec.holds(target.spec) for name, target in data_set.targets.items())
@@ -66,7 +66,7 @@ def following(held: Index, data_set: Index, *, relabel: bool = False) -> Index:
     return Index(
         keys=np.concatenate([held.keys, data_set.keys[~known]]),
         groups=_column_taken_over(held.groups, data_set.groups, rows=rows, known=known),
-        splits=_column_taken_over(np.where(gone, LEFT_OUT, held.splits), data_set.splits, rows=rows, known=known),
+        parts=_column_taken_over(np.where(gone, LEFT_OUT, held.parts), data_set.parts, rows=rows, known=known),
         targets={
             name: _target_taken_over(held.targets.get(name), target, num_rows=len(held), rows=rows, known=known)
             for name, target in data_set.targets.items()
@@ -81,7 +81,7 @@ def following(held: Index, data_set: Index, *, relabel: bool = False) -> Index:
 def disagreements(held: Index, other: Index, *, even_left_out: bool = False) -> dict[str, list[str]]:
     """What `other`, of the same keys, says otherwise, in words by key; not of rows that `held` leaves out, unless
     these are asked for too."""
-    compared = np.ones(len(held), dtype=bool) if even_left_out else held.splits != LEFT_OUT
+    compared = np.ones(len(held), dtype=bool) if even_left_out else held.parts != LEFT_OUT
     found: dict[str, list[str]] = {}
     mine, theirs = _plain_columns(held), _plain_columns(other)
     for name in mine:
@@ -123,7 +123,7 @@ def _declared_otherwise(held: Index, asked: Index) -> Iterator[str]:
 
 def _plain_columns(index: Index) -> dict[str, Column]:
     attributes = {f"attributes/{name}": column for name, column in index.attributes.items()}
-    return {"split": index.splits, "group": index.groups, **attributes}
+    return {"split": index.parts, "group": index.groups, **attributes}
 
 
 def _columns_differ(mine: Column, theirs: Column) -> Bool[np.ndarray, " row"]:

@@ -19,7 +19,7 @@ class Index:
 
     keys: Column
     groups: Column  # what was recorded together, such as a session: it should not cross the parts of a split
-    splits: Column  # the part of each row in the split that the store was opened with
+    parts: Column  # of each row in the split that the store was opened with
     targets: Mapping[str, Target]
     attributes: Mapping[str, Column] = field(default_factory=dict)
 
@@ -52,7 +52,7 @@ class Index:
         return Index(
             keys=self.keys[rows],
             groups=self.groups[rows],
-            splits=self.splits[rows],
+            parts=self.parts[rows],
             targets={name: target.select(rows) for name, target in self.targets.items()},
             attributes={name: column[rows] for name, column in self.attributes.items()},
         )
@@ -82,7 +82,7 @@ def class_and_label(class_names: Column, labels: Integer[np.ndarray, " row"]) ->
 def index_with(
     *,
     keys: Sequence[str],
-    splits: Sequence[str],
+    parts: Sequence[str],
     groups: Sequence[str],
     targets: Mapping[str, Target],
     attributes: Mapping[str, Sequence[float | str]],
@@ -98,7 +98,7 @@ def index_with(
     return Index(
         keys=np.asarray(keys, dtype=np.str_),
         groups=np.asarray(groups, dtype=np.str_),
-        splits=np.asarray(splits, dtype=np.str_),
+        parts=np.asarray(parts, dtype=np.str_),
         targets=targets,
         attributes={name: _column(values) for name, values in attributes.items()},
     )

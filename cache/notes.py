@@ -68,7 +68,7 @@ def notes_of(
             continue
         for key, reason in noted.items():
             row = row_of[key]
-            if store.index.splits[row] != LEFT_OUT:
+            if store.index.parts[row] != LEFT_OUT:
                 grouped.setdefault((row, reason), {})[name] = Status(int(statuses[row]))
     return [
         Note(str(store.index.keys[row]), reason, statuses_of)

@@ -49,7 +49,7 @@ def write_tables(root: zarr.Group, index: Index, splits: Iterable[Split] = ()) -
         for name, values in target.arrays().items():
             attributes = target.spec.attributes() if name == target.spec.name else {}
             _write(root, f"targets/{name}", values, attributes=attributes)
-    _write_splits(root, [Split(OFFICIAL, index.splits), *splits], keys=index.keys)
+    _write_splits(root, [Split(OFFICIAL, index.parts), *splits], keys=index.keys)
 
 
 def _write_splits(root: zarr.Group, splits: Iterable[Split], *, keys: Column) -> None:
@@ -60,7 +60,7 @@ def _write_splits(root: zarr.Group, splits: Iterable[Split], *, keys: Column) ->
 def write_former_tables(root: zarr.Group, index: Index) -> None:
     """Write the index of a store of a former schema, which has class, label and split as columns."""
     root.require_group("index/attributes")
-    columns = (index.keys, index.splits, index.class_names, index.groups, index.labels.astype(np.uint8))
+    columns = (index.keys, index.parts, index.class_names, index.groups, index.labels.astype(np.uint8))
     named = dict(zip(FORMER_COLUMNS, columns, strict=True))
     for name, column in {**index.columns(), **named}.items():
         if name != "groups":
@@ -124,7 +124,7 @@ def read_index(path: Path, *, num_rows: int, split: str = OFFICIAL) -> Index:
         _require_rows(path / f"index/{name}", len(column), num_rows=num_rows)
     for name, target in targets.items():
         _require_rows(path / f"targets/{name}", target.num_rows, num_rows=num_rows)
-    read = Index(keys=keys, groups=groups, splits=splits, targets=targets, attributes=attributes)
+    read = Index(keys=keys, groups=groups, parts=splits, targets=targets, attributes=attributes)
     return read.select(np.arange(num_rows))
 
 
@@ -139,7 +139,7 @@ def _require_rows(array: Path, size: int, *, num_rows: int) -> None:
 def read_splits(path: Path, *, num_rows: int) -> dict[str, Split]:
     """Every split of the store at `path` as it was made, by name, the data set's own first; errors as `read_index`."""
     if has_former_tables(path):
-        return {OFFICIAL: Split(OFFICIAL, read_index(path, num_rows=num_rows).splits)}
+        return {OFFICIAL: Split(OFFICIAL, read_index(path, num_rows=num_rows).parts)}
     keys, folder = _read(_table(path, "index") / "keys"), _table(path, "splits")
     names = sorted(_arrays_in(folder), key=lambda name: (name != OFFICIAL, name))
     splits = [_stored_split(folder, name, keys=keys) for name in names]

@@ -35,7 +35,7 @@ class Store:
         """
         index = self.held.index
         parts = {
-            "index": {"group": index.groups, "split": index.splits},
+            "index": {"group": index.groups, "split": index.parts},
             "targets": {name: _column(target) for name, target in index.targets.items()},
             "attributes": dict(index.attributes),
             "status": {name: _statuses(self.held.status(name)) for name in self.held.feature_sets},
@@ -75,7 +75,7 @@ class Store:
             StoreError: if there is no such array, or a sample does not have it: see `complete`.
         """
         row_of = self.held.index.row_of()
-        listed = self.held.index.keys[self.held.index.splits != LEFT_OUT].tolist()
+        listed = self.held.index.keys[self.held.index.parts != LEFT_OUT].tolist()
         asked = list(listed if keys is None else keys)
         for key in asked:
             if key not in row_of:

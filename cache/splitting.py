@@ -58,7 +58,7 @@ def make_splits(name: str, index: Index, dealing: Dealing) -> Iterator[Split]:
         SettingsError: if there is nothing by that name to deal by, there are too few groups, shares that leave no rows
             for train, or both folds and values.
     """
-    rows = np.flatnonzero(index.splits != LEFT_OUT)
+    rows = np.flatnonzero(index.parts != LEFT_OUT)
     taking_part = index.select(rows)
     if dealing.folds and (dealing.val_values or dealing.test_values):
         raise SettingsError("Folds are drawn, and values are chosen: ask for one of the two.")

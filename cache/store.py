@@ -67,7 +67,7 @@ class FeatureStore:
 
     def __init__(self, path: Path, description: Description, *, split: str) -> None:
         self.path = path
-        self.split = split  # the name of the split that `index.splits` tells
+        self.split = split  # the name of the split that `index.parts` tells
         self._description = description
         self.index = read_index(path, num_rows=description.num_rows, split=split)
         self.records = Records(path, self.index.keys, LAYOUTS[description.schema_version])
@@ -221,9 +221,9 @@ class FeatureStore:
         """The files that each of `rows` was made from; none where it was not made."""
         return self.records.sources(feature_set, rows)
 
-    def rows(self, split: str, *, feature_sets: Sequence[str]) -> NDArray[np.int64]:
-        """Rows of `split` that are complete in all of `feature_sets`."""
-        chosen = self.index.splits == split
+    def rows(self, part: str, *, feature_sets: Sequence[str]) -> NDArray[np.int64]:
+        """Rows of `part` that are complete in all of `feature_sets`."""
+        chosen = self.index.parts == part
         for name in feature_sets:
             chosen &= self.status(name) == Status.COMPLETE
         return np.flatnonzero(chosen)

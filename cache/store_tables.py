@@ -67,14 +67,14 @@ def _heading(description: Mapping[str, Any]) -> Iterator[Text]:
 
 
 def _class_table(classes: Mapping[str, Mapping[str, int]], *, labels: Mapping[str, Any], noun: str) -> Table:
-    splits = list(next(iter(classes.values())))
+    parts = list(next(iter(classes.values())))
     total = count_of(sum(sum(counts.values()) for counts in classes.values()), noun)
     title = Text(f"{total}: {_labels_told(labels)}" if labels else total, style="table.title")
-    table = make_table(title, left=["class"], right=splits, whole=True)
+    table = make_table(title, left=["class"], right=parts, whole=True)
     for name, counts in classes.items():
-        table.add_row(Text(visible(name)), *(_count(counts[split]) for split in splits))
+        table.add_row(Text(visible(name)), *(_count(counts[part]) for part in parts))
     table.add_section()
-    table.add_row("all", *(f"{sum(counts[split] for counts in classes.values()):,}" for split in splits), style="bold")
+    table.add_row("all", *(f"{sum(counts[part] for counts in classes.values()):,}" for part in parts), style="bold")
     return table
 
 
@@ -91,7 +91,7 @@ def _labels_told(labels: Mapping[str, Any]) -> str:
 def split_tables(store: FeatureStore, splits: Sequence[Split]) -> Iterator[RenderableType]:
     """What was dealt where, for each split a table, and what is to be known of it."""
     index, labels = store.index, (("normal", NORMAL), ("defects", DEFECT), ("unknown", UNKNOWN))
-    told = [(heading, label) for heading, label in labels if (index.labels[index.splits != LEFT_OUT] == label).any()]
+    told = [(heading, label) for heading, label in labels if (index.labels[index.parts != LEFT_OUT] == label).any()]
     for split in splits:
         title = f"split {split.name}, hash {split.hash_of(index.keys)[:_FINGERPRINT_SHOWN]}"
         headings = ["rows", "groups", *(heading for heading, _ in told)]

@@ -84,14 +84,14 @@ def rows_to_judge(store: FeatureStore, split: str, *, recipe: Recipe, task: Task
     validated_on = known[np.isin(known, seen.validation) & (not validating)]
     unseen = np.setdiff1d(known, np.concatenate([trained_on, validated_on]))
     # Validation of today gives the threshold, so its samples are seen too, whatever the run was validated on.
-    thresholds = np.flatnonzero(store.index.splits == VALIDATION_SPLIT)
+    thresholds = np.flatnonzero(store.index.parts == VALIDATION_SPLIT)
     others = seen.train if validating else np.unique(np.concatenate([seen.train, seen.validation, thresholds]))
     twins = find_twins(store, unseen, others, recipe=recipe)
     usable = unseen[~np.isin(store.index.keys[unseen], list(twins.same))]
     judged = JudgedRows(
         usable=usable,
         without={modality: np.intersect1d(rows, usable) for modality, rows in found.without.items()},
-        num_lacking=int(np.count_nonzero(store.index.splits == split)) - len(found.usable),
+        num_lacking=int(np.count_nonzero(store.index.parts == split)) - len(found.usable),
         num_unknown=len(found.usable) - len(known),
         trained_on=tuple(store.index.keys[trained_on].tolist()),
         validated_on=tuple(store.index.keys[validated_on].tolist()),
@@ -127,7 +127,7 @@ def withdrawn_caveats(seen: SeenRows, store: FeatureStore, *, task: Task) -> Ite
     trains on."""
     entries, targets = store.index.select(seen.train), targets_of(store)
     never = (task.judged_rows(targets) & ~task.training_rows(targets))[seen.train]
-    withdrawn, others = (entries.keys[mask].tolist() for mask in (entries.splits == LEFT_OUT, never))
+    withdrawn, others = (entries.keys[mask].tolist() for mask in (entries.parts == LEFT_OUT, never))
     if withdrawn:
         yield (
             f"{len(withdrawn)} of the {count_of(len(seen.train), 'sample')} that this run was trained on are not in "

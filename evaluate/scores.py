@@ -31,7 +31,7 @@ class ScoreTable:
 
     Attributes:
         keys: unique identifiers.
-        splits: the split that each sample belongs to.
+        parts: the part of the split, such as test, that each sample belongs to.
         class_names: "what it is" in the data set's own words; normals have one too.
         groups: what was recorded together, such as in one session; "" where unknown.
         labels: 0 normal, 1 defect, -1 unknown.
@@ -47,7 +47,7 @@ class ScoreTable:
     """
 
     keys: tuple[str, ...]
-    splits: tuple[str, ...]
+    parts: tuple[str, ...]
     class_names: tuple[str, ...]
     groups: tuple[str, ...]
     labels: NDArray[np.int64]
@@ -87,7 +87,7 @@ class ScoreTable:
         assert mask.shape == (len(self),), mask.shape
         return ScoreTable(
             keys=tuple(compress(self.keys, mask)),
-            splits=tuple(compress(self.splits, mask)),
+            parts=tuple(compress(self.parts, mask)),
             class_names=tuple(compress(self.class_names, mask)),
             groups=tuple(compress(self.groups, mask)),
             labels=self.labels[mask],
@@ -110,7 +110,7 @@ def score_table(
     """The table of an index's samples, in their order, with these scores; where not told, none lacks anything."""
     return ScoreTable(
         keys=tuple(entries.keys.tolist()),
-        splits=tuple(entries.splits.tolist()),
+        parts=tuple(entries.parts.tolist()),
         class_names=tuple(entries.class_names.tolist()),
         groups=tuple(entries.groups.tolist()),
         labels=entries.labels.astype(np.int64),

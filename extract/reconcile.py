@@ -187,7 +187,7 @@ def _follow(store: FeatureStore, request: Request, *, relabel: bool) -> None:
         say(f"{store.path} is brought up to date: schema version {former} becomes {store.schema_version}.")
     if new := len(after) - len(before):
         say(f"{_are(new, request.noun)} new and {'gets a row' if new == 1 else 'get rows'} of their own.")
-    was_out, is_out = before.splits == LEFT_OUT, after.splits[: len(before)] == LEFT_OUT
+    was_out, is_out = before.parts == LEFT_OUT, after.parts[: len(before)] == LEFT_OUT
     if gone := before.keys[is_out & ~was_out].tolist():
         say(
             f"{_are(len(gone), request.noun)} not in the data set any more and left out of everything: "
@@ -224,4 +224,4 @@ def _forget(store: FeatureStore, request: Request, changes: Sequence[Change]) ->
 
 
 def _asked_for(changes: Sequence[Change], store: FeatureStore, request: Request) -> list[Change]:
-    return [change for change in changes if store.index.splits[change.row] in request.splits]
+    return [change for change in changes if store.index.parts[change.row] in request.splits]

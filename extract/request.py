@@ -57,7 +57,7 @@ class Request:
         keys = [sample.key for sample in self.samples]
         return index_with(
             keys=keys,
-            splits=[sample.split for sample in self.samples],
+            parts=[sample.split for sample in self.samples],
             groups=[sample.group for sample in self.samples],
             targets={
                 spec.name: target_of(spec, [sample.targets.get(spec.name) for sample in self.samples], keys=keys)
@@ -98,7 +98,7 @@ class Request:
         Where the data set says no split, what is drawn by other settings, or was by a former version, moves no sample
         that something may have been trained on; and a new one joins its group.
         """
-        part_of = dict(zip(held.keys.tolist(), held.splits.tolist(), strict=True))
+        part_of = dict(zip(held.keys.tolist(), held.parts.tolist(), strict=True))
         listed = [(sample, part_of.get(sample.key, LEFT_OUT)) for sample in self.samples]
         part_of_group = {sample.group: part for sample, part in listed if part != LEFT_OUT}
         samples = []

@@ -66,7 +66,7 @@ class JudgeContract(ABC):
 
     def test_it_has_a_line_for_each_sample(self, scorer: Scorer, background: Background) -> None:
         judgement = self.assessed(scorer, background)
-        assert set(judgement.table.splits) == {"test"}
+        assert set(judgement.table.parts) == {"test"}
         assert {len(column) for column in judgement.columns.values()} == {len(judgement.table)}
         assert list(judgement.columns["key"]) == list(judgement.table.keys)
 

@@ -60,7 +60,7 @@ def test_a_store_is_a_table_of_its_samples(store: api.Store, extracted: Path, we
     assert sorted(test.index) == sorted(weld_keys(extracted, "test"))
     labels = test["targets"]["label"]
     assert sorted(labels.index[labels == "normal"]) == sorted(weld_keys(extracted, "test", good=True))
-    assert labels.cat.codes.tolist() == held.index.labels[held.index.splits == "test"].tolist()
+    assert labels.cat.codes.tolist() == held.index.labels[held.index.parts == "test"].tolist()
     assert (samples["status"]["video"] == "complete").all()
     assert samples["attributes"].columns.tolist() == list(held.index.attributes)
 
@@ -78,9 +78,9 @@ def test_what_the_data_set_does_not_list_is_in_no_tensor_unless_asked_for(
     store: api.Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index, withdrawn = store.held.index, store.samples.index[0]
-    splits = index.splits.copy()
+    splits = index.parts.copy()
     splits[0] = LEFT_OUT
-    monkeypatch.setattr(store.held, "index", replace(index, splits=splits))
+    monkeypatch.setattr(store.held, "index", replace(index, parts=splits))
     assert len(store.tensor("video/embedding")) == len(index) - 1
     assert len(store.tensor("video/embedding", [withdrawn])) == 1
 

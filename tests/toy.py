@@ -27,7 +27,7 @@ def index_of(
     """The index of samples whose targets are a class and a label."""
     return index_with(
         keys=keys,
-        splits=splits,
+        parts=splits,
         groups=groups,
         targets=class_and_label(np.asarray(class_names, dtype=np.str_), np.asarray(labels, dtype=np.int64)),
         attributes=attributes,

@@ -197,13 +197,13 @@ def _say_who_takes_part(samples: ChosenSamples, store: FeatureStore, *, recipe: 
                 say(f"Part of {split} although they lack {modality}: {count} of {count_of(num, noun)}.")
     targets = targets_of(store)
     known = task.training_rows(targets) | task.judged_rows(targets)
-    if unknown := int(np.sum(~known & np.isin(store.index.splits, (TRAIN_SPLIT, VALIDATION_SPLIT)))):
+    if unknown := int(np.sum(~known & np.isin(store.index.parts, (TRAIN_SPLIT, VALIDATION_SPLIT)))):
         say(f"{count_of(unknown, noun)} of train and validation take no part: their {task.target} is not known.")
-    withdrawn = int(np.count_nonzero(store.index.splits == LEFT_OUT))
+    withdrawn = int(np.count_nonzero(store.index.parts == LEFT_OUT))
     if withdrawn:
         say(f"{count_of(withdrawn, noun)} of the store are not in the data set any more and take no part.")
     row_of = store.index.row_of()
-    splits = {key: str(store.index.splits[row_of[key]]) for key in samples.twins}
+    splits = {key: str(store.index.parts[row_of[key]]) for key in samples.twins}
     for split in sorted(set(splits.values())):
         twins = {key: normal for key, normal in samples.twins.items() if splits[key] == split}
         say(

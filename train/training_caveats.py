@@ -43,7 +43,7 @@ def _about_classes(store: FeatureStore, train: Rows, *, recipe: Recipe) -> Itera
     """What the loss cannot learn although the store has samples of it."""
     for target, names in classes_of(store, recipe).items():
         codes = targets_of(store)[target].astype(np.int64)
-        elsewhere = codes[(store.index.splits != LEFT_OUT) & (codes >= 0)]
+        elsewhere = codes[(store.index.parts != LEFT_OUT) & (codes >= 0)]
         lacking = [names[code] for code in np.setdiff1d(elsewhere, codes[train])]
         if lacking:
             yield (

@@ -117,7 +117,7 @@ def plan_and_estimate(
             "train.task = anomaly needs some. Say in the data set which are; where splits are drawn, have more groups "
             "that are normal throughout."
         )
-    if torn := torn_groups(request.index, Split(OFFICIAL, request.index.splits), noun=request.noun):
+    if torn := torn_groups(request.index, Split(OFFICIAL, request.index.parts), noun=request.noun):
         say(f"{torn} A model may know them again in test; `weldcache split NAME` deals whole groups.")
     if measure:
         group_size = choose_group_size(store, request, settings)

@@ -145,7 +145,7 @@ def _check_rows(store: FeatureStore, request: Request) -> Check:
     if new := sorted(asked.keys() - held.keys()):
         evidence = _told_of(new, request.noun, "in the data set and not in the store")
         findings.append(Finding("data set", "warning", evidence, _REMEDY_OF_NEW))
-    left_out = set(store.index.keys[store.index.splits == LEFT_OUT].tolist())
+    left_out = set(store.index.keys[store.index.parts == LEFT_OUT].tolist())
     if gone := sorted(held.keys() - asked.keys() - left_out):
         evidence = _told_of(gone, request.noun, "in the store and not in the data set")
         findings.append(Finding("data set", "warning", evidence, _REMEDY_OF_GONE))

@@ -31,10 +31,10 @@ def test_rows_that_are_not_listed_are_left_out_until_they_are_again(make_index: 
     index = make_index(4)
     without = following(index, make_index(6).select(np.array([0, 2, 5])))
     assert without.keys.tolist() == ["day/000", "day/001", "day/002", "day/003", "day/005"]
-    assert without.splits.tolist() == ["train", LEFT_OUT, "train", LEFT_OUT, "train"]
+    assert without.parts.tolist() == ["train", LEFT_OUT, "train", LEFT_OUT, "train"]
     assert without.attributes["CURRENT_A"].tolist() == [100, 101, 102, 103, 105]
     again = following(without, make_index(4))
-    assert again.splits.tolist() == ["train", "train", "train", "train", LEFT_OUT]
+    assert again.parts.tolist() == ["train", "train", "train", "train", LEFT_OUT]
     assert following(without, make_index(6).select(np.array([0, 2, 5]))) is without
 
 

@@ -100,7 +100,7 @@ def test_rows_join_with_their_targets_and_classes(rich: FeatureStore, make_index
     rich.follow(others, relabel=True)
     index = FeatureStore.open(rich.path).index
     assert index.class_names.tolist() == ["good"] * 6 + ["crack"] and index.labels.tolist() == [0] * 6 + [1]
-    assert index.splits.tolist() == [LEFT_OUT] * 5 + ["train"] * 2
+    assert index.parts.tolist() == [LEFT_OUT] * 5 + ["train"] * 2
     rich.follow(others)
 
 
@@ -123,12 +123,12 @@ def test_a_split_is_opened_by_its_name_and_follows_who_is_left_out(store: Featur
     parts = np.array(["test", "train", "val", "train", "train"])
     store.add_splits([Split("mine", parts, {"seed": 3})])
     mine = FeatureStore.open(store.path, split="mine")
-    assert mine.index.splits.tolist() == parts.tolist() and mine.split == "mine"
-    assert store.index.splits.tolist() == ["train"] * 5 and list(store.splits()) == ["official", "mine"]
+    assert mine.index.parts.tolist() == parts.tolist() and mine.split == "mine"
+    assert store.index.parts.tolist() == ["train"] * 5 and list(store.splits()) == ["official", "mine"]
     known = mine.split_hash
     store.follow(make_index(7).select(np.array([0, 2, 3, 4, 5, 6])))
     mine = FeatureStore.open(store.path, split="mine")
-    assert mine.index.splits.tolist() == ["test", LEFT_OUT, "val", "train", "train", LEFT_OUT, LEFT_OUT]
+    assert mine.index.parts.tolist() == ["test", LEFT_OUT, "val", "train", "train", LEFT_OUT, LEFT_OUT]
     assert mine.split_hash == known  # over what was assigned, whatever joined or left the store
     store.add_splits([Split("mine", np.array(["train"] * 7))])
     assert FeatureStore.open(store.path, split="mine").split_hash != known

@@ -79,7 +79,7 @@ def test_the_values_of_an_attribute_are_dealt_or_chosen() -> None:
     machines = {part: set(index.attributes["MACHINE"][dealt_out.parts == part]) for part in ("train", "val", "test")}
     assert sorted(map(len, machines.values())) == [1, 1, 1]
     (chosen,) = make_splits("mine", index, Dealing(by="MACHINE", test_values=["B"]))
-    listed = index.splits != LEFT_OUT
+    listed = index.parts != LEFT_OUT
     assert ((chosen.parts == "test") == ((index.attributes["MACHINE"] == "B") & listed)).all()
     assert {"train", "val"} < set(chosen.parts) and torn_groups(index, chosen, noun="row") is None
     (numbers,) = make_splits("mine", index, Dealing(by="CURRENT_A", test_values=["3"], val_values=["2"]))

@@ -161,7 +161,7 @@ def test_a_row_whose_split_changed_is_refused(store: FeatureStore, make_index: C
 def told(index: Index) -> dict[str, list[object]]:
     """All that an index says of rows, in plain values."""
     columns = {name: column.tolist() for name, column in index.columns().items()}
-    return columns | {"splits": index.splits.tolist(), "labels": index.labels.tolist()}
+    return columns | {"splits": index.parts.tolist(), "labels": index.labels.tolist()}
 
 
 def test_an_index_is_replaced_as_a_whole_wherever_it_is_interrupted(

@@ -254,7 +254,7 @@ def test_a_changed_split_is_refused_and_taken_over_on_request_without_computing_
         "splits/official/c/0",
         "splits/official/zarr.json",
     }
-    assert FeatureStore.open(project / "features.zarr").index.splits[0] == "test"
+    assert FeatureStore.open(project / "features.zarr").index.parts[0] == "test"
 
 
 def test_a_store_of_the_former_schema_is_brought_up_to_date_without_computing_anything(
@@ -288,7 +288,7 @@ def test_a_weld_that_is_not_listed_any_more_takes_no_part_until_it_is_again(
     outcome = weldcache("extract", folder=project)
     assert outcome.code == 0 and "1 weld is not in the data set any more" in outcome.err and key in outcome.err
     store = FeatureStore.open(project / "features.zarr")
-    assert 0 not in store.rows("train", feature_sets=["video"]) and store.index.splits[0] == "left_out"
+    assert 0 not in store.rows("train", feature_sets=["video"]) and store.index.parts[0] == "left_out"
     assert "1 of them is left out" in weldcache("info", folder=project).out
     write_rows(project, rows)
     back = weldcache("extract", folder=project)

@@ -79,7 +79,7 @@ def test_beside_a_half_store_the_rest_is_planned_and_nothing_changed(
     project = copy_of(extracted)
     store = FeatureStore.open(project / "features.zarr")
     for feature_set in store.feature_sets:
-        store.forget(feature_set, np.flatnonzero(store.index.splits != "val"))
+        store.forget(feature_set, np.flatnonzero(store.index.parts != "val"))
     before = contents(project)
     told = planned(weldcache, project)
     assert told["rows"]["audio"] == {"train": 8, "test": 15}

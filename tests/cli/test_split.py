@@ -50,7 +50,7 @@ def test_values_are_chosen_and_torn_groups_are_told(weldcache: Callable[..., Any
     told = weldcache("info", folder=project)
     assert ("several parts of the split cracks" in told.out) == ("several parts" in torn.out)
     assert (
-        FeatureStore.open(project / "features.zarr", split="cracks").index.splits.tolist()
+        FeatureStore.open(project / "features.zarr", split="cracks").index.parts.tolist()
         == ["test"] * 8 + ["train"] * 32
     )
 
@@ -77,7 +77,7 @@ def test_a_run_is_trained_and_judged_by_the_split_that_its_settings_name(
     store = FeatureStore.open(project / "features.zarr", split="mine")
     with (project / "runs/mine/scores_test.csv").open(newline="") as file:
         judged = {row["key"] for row in csv.DictReader(file)}
-    assert judged == set(store.index.keys[store.index.splits == "test"].tolist())
+    assert judged == set(store.index.keys[store.index.parts == "test"].tolist())
     assert f"the split mine (hash {store.split_hash[:8]})" in (project / "runs/mine/report.json").read_text()
     assert weldcache("split", "mine", "--seed", "5", "--overwrite", folder=project).code == 0
     other = weldcache("eval", "--run", "mine", folder=project)

@@ -21,7 +21,7 @@ def half_extracted(extracted: Path, tmp_path_factory: pytest.TempPathFactory) ->
     cache = Path(shutil.copytree(extracted / "features.zarr", tmp_path_factory.mktemp("half") / "half.zarr"))
     store = FeatureStore.open(cache)
     for feature_set in store.feature_sets:
-        store.forget(feature_set, np.flatnonzero(store.index.splits != "train"))
+        store.forget(feature_set, np.flatnonzero(store.index.parts != "train"))
     return cache
 
 

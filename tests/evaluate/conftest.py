@@ -41,7 +41,7 @@ def _make_table(
     thickness = np.where(labels == 1, 3.0, 7.0) if confounded else generator.choice([3.0, 7.0], num)
     return ScoreTable(
         keys=tuple(f"{split}/{row:04d}" for row in range(num)),
-        splits=(split,) * num,
+        parts=(split,) * num,
         class_names=tuple("good" if label == 0 else classes[row % len(classes)] for row, label in enumerate(labels)),
         groups=tuple(f"{split}-group-{row % num_groups}" for row in range(num)),
         labels=labels,

@@ -28,11 +28,9 @@ PHOTOGRAPHS = ("image/block_2", "image/block_4")
 
 def redivide(store: FeatureStore, splits: Mapping[str, str]) -> FeatureStore:
     """The store with other splits for some of its keys."""
-    changed = np.array(
-        [splits.get(key, split) for key, split in zip(store.index.keys, store.index.splits, strict=True)]
-    )
+    changed = np.array([splits.get(key, split) for key, split in zip(store.index.keys, store.index.parts, strict=True)])
     listed = np.flatnonzero(changed != LEFT_OUT)
-    store.follow(replace(store.index.select(listed), splits=changed[listed]), relabel=True)
+    store.follow(replace(store.index.select(listed), parts=changed[listed]), relabel=True)
     return FeatureStore.open(store.path)
 
 
@@ -46,7 +44,7 @@ def give_files_of(store: FeatureStore, row: int, other: int, *, feature_sets: li
 
 
 def keys_of(store: FeatureStore, split: str, *, label: int) -> list[str]:
-    return store.index.keys[(store.index.splits == split) & (store.index.labels == label)].tolist()
+    return store.index.keys[(store.index.parts == split) & (store.index.labels == label)].tolist()
 
 
 @pytest.fixture
@@ -137,7 +135,7 @@ def unphotographed(judged: Path, tmp_path_factory: pytest.TempPathFactory, weldc
     """Trained where only the defects of test have photographs."""
     project = Path(shutil.copytree(judged, tmp_path_factory.mktemp("unphotographed") / "project"))
     store = FeatureStore.open(project / "features.zarr")
-    rows = np.flatnonzero((store.index.splits != "test") | (store.index.labels == 0)).tolist()
+    rows = np.flatnonzero((store.index.parts != "test") | (store.index.labels == 0)).tolist()
     lose(store, PHOTOGRAPHS, rows)
     outcome = weldcache("train", "--run", "first", "--overwrite", "--set", "train.epochs=1", folder=project)
     assert outcome.code == 0, outcome.err

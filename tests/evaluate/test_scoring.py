@@ -153,7 +153,7 @@ def test_hiding_what_a_weld_lacks_changes_nothing_for_it(lacking: Lacking) -> No
 
 
 def test_a_pool_gives_the_same_scores(lacking: Lacking) -> None:
-    rows = np.flatnonzero(lacking.store.index.splits != "train")
+    rows = np.flatnonzero(lacking.store.index.parts != "train")
     streamed, pooled = lacking.scored(), lacking.scored(pool=FeaturePool(lacking.store, rows, device=CPU))
     np.testing.assert_array_equal(streamed.table.scores, pooled.table.scores)
     np.testing.assert_array_equal(streamed.table.raw_scores, pooled.table.raw_scores)
@@ -171,7 +171,7 @@ def test_every_sample_is_fetched_once(lacking: Lacking, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(StreamedFeatures, "batches", counted)
     scored = lacking.scored()
-    validation = lacking.store.index.splits == "val"
+    validation = lacking.store.index.parts == "val"
     normals = validation & (lacking.store.index.labels == 0)
     assert fetched == [*range(validation.sum()), *range(normals.sum()), *range(len(scored.table))]
     assert set(scored.without) == MODALITIES
@@ -198,7 +198,7 @@ class Project:
 
     def rows(self, split: str, *, label: int) -> list[int]:
         index = self.store.index
-        return np.flatnonzero((index.splits == split) & (index.labels == label)).tolist()
+        return np.flatnonzero((index.parts == split) & (index.labels == label)).tolist()
 
     def take_photographs(self, rows: list[int]) -> None:
         lose(self.store, PHOTOGRAPHS, rows)
@@ -300,7 +300,7 @@ def test_where_nothing_is_lacking_there_is_no_further_pass(project: Project, mon
         return batches(self, order, **options)
 
     monkeypatch.setattr(StreamedFeatures, "batches", counted)
-    scored, num_validation = project.scored(), int(np.sum(project.store.index.splits == "val"))
+    scored, num_validation = project.scored(), int(np.sum(project.store.index.parts == "val"))
     assert passes == [num_validation, len(scored.table)]
     assert scored.table.scores.tolist() == scored.scored.table.scores.tolist() and not scored.rescaled.any()
     project.take_photographs(project.rows("test", label=0)[:1])

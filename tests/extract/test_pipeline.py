@@ -478,7 +478,7 @@ def test_new_welds_get_rows_and_old_ones_keep_theirs(
     assert (summary.num_rows, summary.num_tried) == (6, 3)
     store = store_of(project)
     assert store.index.keys.tolist() == [*old, *new]
-    assert store.index.splits.tolist() == ["train"] * 5 + ["val"]
+    assert store.index.parts.tolist() == ["train"] * 5 + ["val"]
     for name in store.feature_sets:
         assert (store.status(name) == Status.COMPLETE).all()
     for key in old:

@@ -54,7 +54,7 @@ def test_a_corrected_class_is_taken_over_and_nothing_is_computed(settings: Setti
         extract(settings)
     assert extract(settings, relabel=True).num_tried == 0
     index = FeatureStore.open(settings.cache.path).index
-    assert index.splits.tolist() == ["train", "val", "val", "test"]
+    assert index.parts.tolist() == ["train", "val", "val", "test"]
     assert index.targets["label"].values.tolist() == [0, 1, 0, 1]
 
 
@@ -98,7 +98,7 @@ def drawn(settings: Settings, **given: object) -> Settings:
 
 def parts(settings: Settings) -> dict[str, str]:
     index = FeatureStore.open(settings.cache.path).index
-    return dict(zip(index.keys.tolist(), index.splits.tolist(), strict=True))
+    return dict(zip(index.keys.tolist(), index.parts.tolist(), strict=True))
 
 
 def test_drawn_splits_of_rows_that_a_store_holds_stay_and_a_new_row_joins_its_group(

@@ -72,7 +72,7 @@ def test_it_scores_like_any_other_and_has_no_weights_before_averaging(toy_settin
     trained, store = load_run(summary.run.path), FeatureStore.open(toy_settings().cache.path)
     assert trained.weights == ("averaged",)
     models = {kind: trained.model(kind, device=CPU) for kind in ("averaged", "raw")}
-    rows = np.flatnonzero(store.index.splits == "val")
+    rows = np.flatnonzero(store.index.parts == "val")
     samples = StreamedFeatures(FeatureReader(store, trained.recipe.needs().features), rows, CPU)
     scores = score_rows(trained.recipe, models, samples, batch_size=8, precision="bfloat16")
     assert np.array_equal(scores["averaged"], scores["raw"]) and np.isfinite(scores["raw"]).all()
@@ -202,8 +202,8 @@ def test_its_best_figure_is_the_monitors(toy_settings: MakeSettings) -> None:
 
 def test_without_defects_to_validate_on_there_is_no_figure(toy_settings: MakeSettings, toy_store: FeatureStore) -> None:
     index = toy_store.index
-    splits = np.where((index.splits == "val") & (index.labels == 1), "test", index.splits)
-    toy_store.follow(replace(index, splits=splits), relabel=True)
+    splits = np.where((index.parts == "val") & (index.labels == 1), "test", index.parts)
+    toy_store.follow(replace(index, parts=splits), relabel=True)
     summary = run(toy_settings(store=toy_store.path, recipe="nearest"))
     assert summary.best.value is None and summary.best.metrics["val_auroc"] is None
     assert load_run(summary.run.path).best() == summary.best

@@ -124,7 +124,7 @@ def test_trains_on_normals_only(toy_settings: MakeSettings, toy_store: FeatureSt
     """A defect of the train split full of nonsense changes not one bit of the weights."""
     settings = toy_settings(store=toy_store.path, epochs=1)
     before = weights(run(settings, name="before"))
-    defect = int(np.flatnonzero((toy_store.index.splits == "train") & (toy_store.index.labels == 1))[0])
+    defect = int(np.flatnonzero((toy_store.index.parts == "train") & (toy_store.index.labels == 1))[0])
     write_features(toy_store, "video", [defect], {"tokens": np.full((1, 4, 16), 6e4)})
     write_features(toy_store, "sensor", [defect], {"values": np.full((1, 10, 6), 1e30)})
     assert same(before, weights(run(settings, name="after")))

@@ -21,7 +21,7 @@ from weldcache.train.runs.trained_run import load_run
 @pytest.fixture
 def settings(settings_for_runs_in: Callable[[Path], Callable[..., Settings]], toy_store: FeatureStore) -> Settings:
     """A short training on a copy of the toy store, by a split of its own: what was train is validated on."""
-    parts = np.select([toy_store.index.splits == "train"], ["val"], "train")
+    parts = np.select([toy_store.index.parts == "train"], ["val"], "train")
     parts[::5] = "test"
     toy_store.add_splits([Split("mine", parts)])
     asked = settings_for_runs_in(toy_store.path.parent / "runs")(epochs=1)
@@ -45,12 +45,12 @@ def test_a_run_goes_by_its_split_and_refuses_another_of_that_name(
     mine = store.divided_by("mine")
     trained_on = mine.index.row_of()
     for part, keys in run.manifest["samples"].items():
-        assert {mine.index.splits[trained_on[key]] for key in keys} == {"val" if part == "validation" else part}
+        assert {mine.index.parts[trained_on[key]] for key in keys} == {"val" if part == "validation" else part}
     assert run.manifest["split"] == {"name": "mine", "hash": mine.split_hash}
     assert pooled.manifest["samples"] == run.manifest["samples"]
-    assert run.divided(store).index.splits.tolist() == mine.index.splits.tolist()
+    assert run.divided(store).index.parts.tolist() == mine.index.parts.tolist()
 
-    parts = mine.index.splits.copy()
+    parts = mine.index.parts.copy()
     parts[0] = "val"
     store.add_splits([Split("mine", parts)])
     with pytest.raises(FingerprintError, match="mine"):
@@ -68,7 +68,7 @@ def test_an_unfinished_run_does_not_go_on_by_another_split(settings: Settings, m
         with pytest.raises(KeyboardInterrupt):
             train(settings, run_name="run", overwrite=False, command="")
     store = FeatureStore.open(settings.cache.path, split="mine")
-    parts = store.index.splits.copy()
+    parts = store.index.parts.copy()
     parts[0] = "left_out"  # which was tested on: what is trained and validated on is the same
     store.add_splits([Split("mine", parts)])
     with pytest.raises(OutputExistsError, match=r"split\.hash"):
@@ -78,7 +78,7 @@ def test_an_unfinished_run_does_not_go_on_by_another_split(settings: Settings, m
 def test_what_is_not_known_takes_no_part_and_is_counted(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     store = FeatureStore.open(settings.cache.path)
     unknown = [
-        *np.flatnonzero(store.divided_by("mine").index.splits == "val")[:3],
+        *np.flatnonzero(store.divided_by("mine").index.parts == "val")[:3],
         np.flatnonzero(store.index.labels)[-1],
     ]
     labels = [None if row in unknown else int(label) for row, label in enumerate(store.index.labels)]

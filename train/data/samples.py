@@ -78,7 +78,7 @@ def choose_samples(store: FeatureStore, recipe: Recipe, *, task: Task, monitor: 
             that there are teach the recipe nothing.
         SettingsError: if validation lacks what the monitor needs.
     """
-    targets, splits = targets_of(store), store.index.splits
+    targets, splits = targets_of(store), store.index.parts
     trainable, judged = task.training_rows(targets), task.judged_rows(targets)
     train = split_rows(store, TRAIN_SPLIT, recipe=recipe)
     _rows_of(store, VALIDATION_SPLIT)
@@ -155,10 +155,10 @@ def split_rows(
 
 
 def _rows_of(store: FeatureStore, split: str) -> Rows:
-    rows: Rows = np.flatnonzero(store.index.splits == split)
+    rows: Rows = np.flatnonzero(store.index.parts == split)
     if len(rows):
         return rows
-    held = sorted(set(store.index.splits.tolist()) - {LEFT_OUT})
+    held = sorted(set(store.index.parts.tolist()) - {LEFT_OUT})
     has = f"it has {listed(held)}" if held else "it has none"
     raise NotFoundError(
         f"{store.path} has no rows of the split {split} ({has}). If the data set has some, run `weldcache extract "
@@ -180,7 +180,7 @@ def _require_rows(
     store: FeatureStore, rows: Rows, split: str, *, of_task: NDArray[np.bool_], called: str, least: int
 ) -> None:
     if len(rows) < least:
-        there = count_of(int(np.count_nonzero((store.index.splits == split) & of_task)), called)
+        there = count_of(int(np.count_nonzero((store.index.parts == split) & of_task)), called)
         raise NotFoundError(
             f"{store.path} has {count_of(len(rows), called)} with all features in the split {split}, out of "
             f"{there} there; at least {least} are needed. Run `weldcache extract --split {split}` if some were not "

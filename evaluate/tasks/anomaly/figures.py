@@ -144,9 +144,9 @@ def assess(
 def _require_both_labels(test: ScoreTable) -> None:
     if len(set(test.labels.tolist())) < 2:
         held = "no samples" if not len(test) else f"only {'defects' if test.labels[0] else 'normals'}"
-        splits = " and ".join(sorted(set(test.splits))) or "to evaluate"
+        parts = " and ".join(sorted(set(test.parts))) or "to evaluate"
         raise MetricError(
-            f"The split {splits} holds {held}: AUROC compares defects with normals, so it needs both. "
+            f"The part {parts} holds {held}: AUROC compares defects with normals, so it needs both. "
             "Choose another split, or mend the labels of the data set."
         )
 

@@ -173,7 +173,7 @@ def score_columns(table: ScoreTable, *, threshold: float) -> dict[str, Sequence[
     scores = table.scores.tolist()
     return {
         "key": spreadsheet_cells(table.keys),
-        "split": spreadsheet_cells(table.splits),
+        "split": spreadsheet_cells(table.parts),
         "class_name": spreadsheet_cells(table.class_names),
         "group": spreadsheet_cells(table.groups),
         "label": table.labels.tolist(),

@@ -74,7 +74,7 @@ class ClassificationJudge:
             table=test.table,
             columns={
                 "key": spreadsheet_cells(test.table.keys),
-                "split": spreadsheet_cells(test.table.splits),
+                "split": spreadsheet_cells(test.table.parts),
                 "class_name": spreadsheet_cells(test.table.class_names),
                 "predicted": spreadsheet_cells([names[each] for each in predicted]),
                 "confidence": softmax(logits, axis=1).max(axis=1).tolist(),

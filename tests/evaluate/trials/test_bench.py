@@ -130,7 +130,7 @@ def test_variants_of_several_splits_share_the_features_and_each_goes_by_its_own(
     settings = (project / "weldcache.yaml").read_text().replace(str(toy_store_path), str(path))
     (project / "weldcache.yaml").write_text(settings)
     store = FeatureStore.open(path)
-    parts = store.index.splits.copy()
+    parts = store.index.parts.copy()
     parts[:4], parts[36:40] = "test", "train"
     store.add_splits([Split("mine", parts)])
     found = run_bench(write_list({"official": {}, "other": {"set": {"train.split": "mine"}}}, set=FRAMES), seeds=[0])
@@ -138,7 +138,7 @@ def test_variants_of_several_splits_share_the_features_and_each_goes_by_its_own(
     for name, split in (("official", "official"), ("other", "mine")):
         index = FeatureStore.open(path, split=split).index
         scored = {row["key"] for row in rows_of(found.folder / f"{name}-seed0/scores_test.csv")}
-        assert scored <= set(index.keys[index.splits == "test"].tolist()) and len(scored) > 20
+        assert scored <= set(index.keys[index.parts == "test"].tolist()) and len(scored) > 20
         assert load_run(found.folder / f"{name}-seed0").manifest["split"]["name"] == split
 
 
@@ -394,7 +394,7 @@ def test_a_split_without_defects_is_said_before_anything_runs(
 
     def without_defects(path: Path) -> FeatureStore:
         store = opened(path)
-        store.index.labels[store.index.splits == "test"] = 0
+        store.index.labels[store.index.parts == "test"] = 0
         return store
 
     monkeypatch.setattr(FeatureStore, "open", without_defects)

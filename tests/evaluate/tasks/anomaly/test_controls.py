@@ -140,7 +140,7 @@ def test_what_is_not_there_tells_on_its_own(judged: Path, tmp_path: Path) -> Non
     """All defects without a film: the control finds them all."""
     store = FeatureStore.open(Path(shutil.copytree(judged / "features.zarr", tmp_path / "features.zarr")))
     recipe = load_run(judged / "runs/first").recipe
-    test, train = (np.flatnonzero(store.index.splits == split) for split in ("test", "train"))
+    test, train = (np.flatnonzero(store.index.parts == split) for split in ("test", "train"))
     for row in test[store.index.labels[test] == 1].tolist():
         StoreWriter(store).report("video", row, Status.ABSENT, reason="no file")
     entries = store.index.select(test)

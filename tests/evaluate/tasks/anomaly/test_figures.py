@@ -111,7 +111,7 @@ def test_the_seed_fixes_everything(table: ScoreTable, make_assessment: MakeAsses
 def test_a_split_with_one_label_is_refused(
     label: int, held: str, table: ScoreTable, make_assessment: MakeAssessment
 ) -> None:
-    with pytest.raises(MetricError, match=f"The split test holds {held}"):
+    with pytest.raises(MetricError, match=f"The part test holds {held}"):
         make_assessment(table.select(table.labels == label))
 
 

@@ -124,7 +124,7 @@ def test_a_split_with_all_classes_in_train_is_made_trained_on_and_judged(
         assert outcome.code == 0, outcome.err
     assert "as normal" not in outcome.out and "the split classes" in outcome.out
     store = FeatureStore.open(project / "features.zarr", split="classes")
-    classes, splits = store.index.class_names, store.index.splits
+    classes, splits = store.index.class_names, store.index.parts
     assert len(set(classes[splits == "train"].tolist())) > 2
     with (project / "runs/probe/scores_test.csv").open(newline="") as file:
         judged = {row["key"]: row for row in csv.DictReader(file)}
