@@ -16,7 +16,8 @@ MakeIndex = Callable[..., Index]
 
 def changed(index: Index, **columns: list[object]) -> Index:
     """The index with other values in some columns."""
-    plain = {name: getattr(index, name).tolist() for name in ("keys", "splits", "class_names", "groups", "labels")}
+    plain = {name: getattr(index, name).tolist() for name in ("keys", "class_names", "groups", "labels")}
+    plain["splits"] = index.parts.tolist()
     attributes = {name: column.tolist() for name, column in index.attributes.items()}
     return index_of(**plain | columns, attributes=attributes)  # type: ignore[arg-type]
 
