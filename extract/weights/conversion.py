@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from ...errors import BackboneError
 from .catalogue import Entry
+from .onnx_file import read_onnx
 
 Tensors = dict[str, Tensor]
 
@@ -91,4 +93,28 @@ def _lite0(files: Mapping[str, bytes]) -> Tensors:
     return {renamed(name): values for name, values in read_torch(data).items()}
 
 
-_CONVERSIONS: Mapping[str, Callable[[Mapping[str, bytes]], Tensors]] = {"efficientnet-lite0": _lite0}
+# The positions of CLS and of the 37 x 37 patches, to which an exporter that takes any size gives no names.
+_DINOV2_POSITIONS = ((1, 1, 384), (1, 37 * 37, 384))
+_DINOV2_PRODUCT = re.compile(r"/backbone/(encoder/layer\.[0-9]+/[a-z0-9/]+)/MatMul")
+
+
+def _dinov2_small(files: Mapping[str, bytes]) -> Tensors:
+    """Of what the file holds, the backbone: the decoder behind it is another's work and is left out."""
+    (data,) = files.values()
+    found = read_onnx(data)
+    tensors, positions = {}, {}
+    for name, array in found.arrays.items():
+        if name.startswith("backbone."):
+            tensors[name.removeprefix("backbone.")] = array
+        elif product := _DINOV2_PRODUCT.fullmatch(found.products.get(name, "")):
+            tensors[product[1].replace("/", ".") + ".weight"] = array.T  # a layer multiplies from the other side
+        elif array.shape in _DINOV2_POSITIONS:
+            positions[array.shape] = array
+    tensors["embeddings.position_embeddings"] = np.concatenate([positions[each] for each in _DINOV2_POSITIONS], axis=1)
+    return {name: torch.tensor(array) for name, array in tensors.items()}
+
+
+_CONVERSIONS: Mapping[str, Callable[[Mapping[str, bytes]], Tensors]] = {
+    "efficientnet-lite0": _lite0,
+    "dinov2-small": _dinov2_small,
+}

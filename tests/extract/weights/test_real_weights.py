@@ -15,11 +15,12 @@ from weldcache.extract.backbones.efficientnet_lite import EfficientNetLite, Effi
 from weldcache.extract.backbones.load import BackboneLoader
 from weldcache.extract.backbones.preprocessing import IMAGE_FILES, read_pixel_preprocessing
 from weldcache.extract.backbones.pretrained import Placement, load_config, load_pretrained
+from weldcache.extract.decode.decoded import Photographs
 from weldcache.extract.features.settings import BackboneSettings
 from weldcache.extract.weights.catalogue import ENTRIES
 from weldcache.extract.weights.installation import check
 
-PHOTOGRAPHS_VARIABLE = "WELDCACHE_TEST_PHOTOGRAPHS"  # a folder with scikit-image's chelsea.png and others
+PHOTOGRAPHS_VARIABLE = "WELDCACHE_TEST_PHOTOGRAPHS"  # a folder with scikit-image's photographs
 
 pytestmark = pytest.mark.slow
 
@@ -125,3 +126,28 @@ def test_lite0_is_a_backbone_for_pictures(placement: Placement, tmp_path: Path) 
     generator = torch.Generator().manual_seed(0)
     made = backbone(torch.randint(0, 256, (2, 3, 224, 224), dtype=torch.uint8, generator=generator))
     assert {block: made[block]["patch_tokens"].shape[1:] for block in made} == {5: (196, 112), 7: (49, 320)}
+
+
+HALVES = (
+    *("astronaut.png", "brick.png", "chelsea.png", "coffee.png", "coins.png", "grass.png", "gravel.png"),
+    *("hubble_deep_field.jpg", "ihc.png", "moon.png", "motorcycle_left.png", "page.png", "retina.jpg", "rocket.jpg"),
+)
+
+
+@needs("dinov2-small")
+def test_dinov2_loads_whole_and_knows_the_halves_of_a_photograph_for_one(
+    photograph: Callable[[str], Path], placement: Placement, tmp_path: Path
+) -> None:
+    """Nothing is missing, or it would not load; each left half is most like its own right half. A network of the same
+    shape with random weights knows 6 of the 14."""
+    loader = BackboneLoader(placement=placement, demo_folder=tmp_path, demo_seed=0)
+    settings = BackboneSettings(model="weights:dinov2-small")
+    backbone = loader.pictures(settings, key="features.image", blocks=(9,), size=112)
+    assert backbone.spec.weights_sha256 == ENTRIES["dinov2-small"].tensors_sha256
+    pictures = [cv2.cvtColor(cv2.imread(str(photograph(name))), cv2.COLOR_BGR2RGB) for name in HALVES]
+    halves = [half for each in pictures for half in (each[:, : each.shape[1] // 2], each[:, each.shape[1] // 2 :])]
+    made = backbone(backbone.preparation(Photographs(tuple(halves))))[9]["mean"]
+    directions = torch.nn.functional.normalize(made, dim=-1)
+    right = (directions[::2] @ directions[1::2].T).argmax(dim=1) == torch.arange(len(HALVES))
+    print("halves found", int(right.sum()), "of", len(HALVES))
+    assert right.all()
