@@ -22,7 +22,7 @@ from ..wording import listed
 from .data.batches import BatchSource, batches_in_order
 from .loggers.logger import LoggedRun, open_loggers
 from .randomness import Purpose, derived_generator
-from .recipes.recipe import Fitted
+from .recipes.recipe import Fitted, figures_of
 from .runs.checkpoint import module_tensors
 from .runs.checkpointer import best_checkpoint, write_finished
 from .runs.folder import RunFolder
@@ -112,6 +112,7 @@ def fit_run(
     began = time.monotonic()
     fit(recipe, model, samples, seed=settings.train.seed, title=f"fit {start.run.name}", noun=noun)
     speed = len(samples) / (time.monotonic() - began)
+    told = {f"{FITTED}/{name}": figure for name, figure in figures_of(recipe, model).items()}
     return finish_run(
         {"averaged": model.eval()},
         validate,
@@ -120,7 +121,7 @@ def fit_run(
         manifest=manifest,
         stopped=FITTED,
         began=began,
-        rates={"samples_per_second": speed},
+        told={**told, "samples_per_second": speed},
     )
 
 
@@ -133,11 +134,11 @@ def finish_run(
     manifest: Mapping[str, object],
     stopped: StopReason,
     began: float,
-    rates: Mapping[str, float] = MappingProxyType({}),
+    told: Mapping[str, float] = MappingProxyType({}),
 ) -> tuple[RunFolder, Best]:
     """Write the run that was decided on, of models by weights that have no epochs, with validation's figures.
 
-    `began` is when the work on them did, by `time.monotonic`; `rates` are for the row of the log.
+    `began` is when the work on them did, by `time.monotonic`; `told` is of the work, for the row of the log.
 
     Raises:
         OutputExistsError: if another process has taken the run's name meanwhile.
@@ -146,7 +147,7 @@ def finish_run(
     # A fusion, one of whose members has no loss, has one that is not a number.
     figures = {name: None if value is None or math.isnan(value) else value for name, value in result.figures.items()}
     seconds = time.monotonic() - began
-    metrics = {"epoch": 1, "step": 0, **figures, **result.spread, "seconds": seconds, **rates}
+    metrics = {"epoch": 1, "step": 0, **figures, **result.spread, "seconds": seconds, **told}
     best = Best(epoch=1, value=figures.get(monitor_of(settings.train)), metrics=metrics)
     tensors: dict[str, Tensor] = {}
     for weights, model in models.items():

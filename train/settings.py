@@ -53,6 +53,10 @@ RECIPES = Registry(
         "nearest": Registered(f"{_RECIPES}.nearest:NearestSettings", f"{_RECIPES}.nearest:NearestRecipe"),
         "late_fusion": Registered(f"{_RECIPES}.late_fusion:LateFusionSettings", f"{_RECIPES}.late_fusion:late_fusion"),
         "gaussian": Registered(f"{_RECIPES}.gaussian:GaussianSettings", f"{_RECIPES}.gaussian:GaussianRecipe"),
+        "match": Registered(f"{_RECIPES}.match:MatchSettings", f"{_RECIPES}.match:MatchRecipe"),
+        "match_fusion": Registered(
+            f"{_RECIPES}.match_fusion:MatchFusionSettings", f"{_RECIPES}.match_fusion:match_fusion"
+        ),
         "linear_probe": Registered(
             f"{_RECIPES}.linear_probe:LinearProbeSettings", f"{_RECIPES}.linear_probe:LinearProbeRecipe"
         ),

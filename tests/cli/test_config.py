@@ -14,7 +14,16 @@ def test_presets_are_listed_with_a_word_each(weldcache: Callable[..., Any], tmp_
     outcome = weldcache("config", "list", folder=tmp_path)
     lines = outcome.raw_out.splitlines()
     assert outcome.code == 0
-    assert [line.split()[0] for line in lines] == ["demo", "pictures", "stage1", "stage2", "stage3", "v5", "video_ae"]
+    assert [line.split()[0] for line in lines] == [
+        "demo",
+        "match",
+        "pictures",
+        "stage1",
+        "stage2",
+        "stage3",
+        "v5",
+        "video_ae",
+    ]
     assert all(len(line.split()) > 5 for line in lines)
 
 

@@ -52,7 +52,7 @@ class ShrunkCovariance:
     @property
     def shrinkage(self) -> float:
         """Share of the covariance that is replaced by its mean variance on the diagonal, from 0 to 1."""
-        covariance, width = self._unshrunk(), len(self._sum)
+        covariance, width = self.unshrunk, len(self._sum)
         variance = covariance.trace() / width
         spread = (covariance.square().sum() - width * variance.square()) / width  # around the identity's multiple
         noise = (self._fourth_central() / self.count - covariance.square().sum()) / (width * self.count)
@@ -62,12 +62,14 @@ class ShrunkCovariance:
     @property
     def covariance(self) -> Float64[Tensor, "width width"]:
         """Covariance (population form), shrunk."""
-        covariance, shrinkage = self._unshrunk(), self.shrinkage
+        covariance, shrinkage = self.unshrunk, self.shrinkage
         shrunk = (1 - shrinkage) * covariance
         shrunk.diagonal().add_(shrinkage * covariance.trace() / len(covariance))
         return shrunk
 
-    def _unshrunk(self) -> Float64[Tensor, "width width"]:
+    @property
+    def unshrunk(self) -> Float64[Tensor, "width width"]:
+        """Covariance (population form) as it is."""
         mean = self._sum / self.count
         return self._products / self.count - torch.outer(mean, mean)
 

@@ -96,3 +96,16 @@ class Limited(Protocol):
 def limits_of(recipe: Recipe, modalities: Collection[str]) -> str:
     """What `limits` says of a recipe that has it; "" of any other."""
     return recipe.limits(modalities) if isinstance(recipe, Limited) else ""
+
+
+@runtime_checkable
+class TellsFigures(Protocol):
+    """What a recipe that is fitted has beside the others where figures say how well it fits."""
+
+    def figures(self, model: nn.Module) -> Mapping[str, float]:
+        """Figures of a module that is fitted, by name; they are kept in the run and shown in its reports."""
+
+
+def figures_of(recipe: Recipe, model: nn.Module) -> Mapping[str, float]:
+    """What `figures` says of a recipe that has it; nothing of any other."""
+    return recipe.figures(model) if isinstance(recipe, TellsFigures) else {}

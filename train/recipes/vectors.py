@@ -22,6 +22,7 @@ _AUTO = "auto"
 _USUAL = "video/embedding"
 _FIRST_OF = ("embedding", "mean", "values")  # arrays whose vectors stand for a sample, a view or a step
 
+NamedArray = Annotated[str, Like(r"[a-z0-9_]+(/[a-z0-9_]+)+", "<feature set>/<array>, such as image/block_10/mean")]
 StoredArray = Annotated[
     str, Like(r"auto|[a-z0-9_]+(/[a-z0-9_]+)+", "auto, or <feature set>/<array>, such as image/block_10/mean")
 ]
@@ -107,12 +108,20 @@ class VectorRecipe:
         for batch in batches:
             vectors, real = self.vectors(batch)
             learned = vectors[real]
-            if not learned.isfinite().all():
-                raise TrainingError(
-                    f"{self._array.name} of some sample to train on is not finite, or all of it is padding; look at "
-                    "`weldcache verify`, or choose another array with --set recipe.array=..."
-                )
+            self.require_finite(learned)
             yield learned
+
+    def require_finite(self, vectors: Float[Tensor, "vectors width"]) -> None:
+        """Refuse to learn from vectors that are not.
+
+        Raises:
+            TrainingError: names the array.
+        """
+        if not vectors.isfinite().all():
+            raise TrainingError(
+                f"{self._array.name} of some sample to train on is not finite, or all of it is padding; look at "
+                "`weldcache verify`, or choose another array with --set recipe.array=..."
+            )
 
     def vectors(self, batch: Batch) -> tuple[Float[Tensor, "batch *axes width"], Bool[Tensor, " batch *axes"]]:
         """The vectors of each row, and which of them are no padding; where they are pooled, a row has one."""

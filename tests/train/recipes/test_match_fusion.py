@@ -1,0 +1,167 @@
+"""Detectors fitted together: scores in the units of new normals, of rows that may lack what some members look at."""
+
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+
+from weldcache.errors import SettingsError, TrainingError
+from weldcache.testing.recipes import RecipeContract
+from weldcache.tests.train.recipes.test_match import FILM, PICTURES, SHAPES, SOUND, VIEWS, welds
+from weldcache.train.nn.joined_scores import JoinedScores, ScoreMoments
+from weldcache.train.recipes.match_fusion import MatchFusionRecipe, MatchFusionSettings, match_fusion
+from weldcache.train.types import Batch, Shapes
+
+MATCH = {"name": "match", "process": [FILM, SOUND], "result": [PICTURES]}
+MEMBERS = {
+    "film": {"name": "gaussian", "array": FILM},
+    "sound": {"name": "nearest", "array": SOUND, "metric": "l2"},
+    "pictures": {"name": "gaussian", "array": PICTURES},
+    "match": MATCH,
+}
+
+
+def recipe(members: dict[str, object] | None = None, **settings: object) -> MatchFusionRecipe:
+    return match_fusion(MatchFusionSettings.model_validate({"members": members or MEMBERS, **settings}))
+
+
+def with_presence(rows: Batch, **lacking: list[int]) -> Batch:
+    """The rows, of which some lack a feature set and hold zeros there."""
+    sets = {"film": "film", "sound": "sound", "pictures": "picture/block_2"}
+    present = {name: torch.ones(len(rows), dtype=torch.bool) for name in sets.values()}
+    features = dict(rows.features)
+    for modality, places in lacking.items():
+        present[sets[modality]][places] = False
+        for name in [name for name in features if name.startswith(f"{sets[modality]}/")]:
+            features[name] = features[name].clone()
+            features[name][places] = 0
+    return Batch(features, present)
+
+
+class TestMatchFusion(RecipeContract):
+    shapes: ClassVar[Shapes] = SHAPES
+
+    def recipe(self) -> MatchFusionRecipe:
+        return recipe()
+
+    def rows(self, num: int, *, seed: int, unusual: bool = False) -> Batch:
+        return with_presence(welds(num, seed=seed, unusual=unusual), film=[1], sound=[2, 4])
+
+
+def _fitted(chosen: MatchFusionRecipe, rows: Batch, *, shapes: Shapes = SHAPES) -> JoinedScores:
+    model = chosen.build(shapes)
+    parts = [
+        Batch(
+            {name: values[start : start + 25] for name, values in rows.features.items()},
+            {name: values[start : start + 25] for name, values in rows.present.items()},
+        )
+        for start in range(0, len(rows), 25)
+    ]
+    chosen.fit(model, parts, torch.Generator().manual_seed(0))
+    return model
+
+
+def _gaussians(num: int, *, seed: int) -> Batch:
+    rng = np.random.default_rng(seed)
+    shared = rng.normal(size=(num, 1))
+    wide, narrow = shared + rng.normal(size=(num, 40)), 3 * shared + rng.normal(size=(num, 5))
+    return with_presence(Batch({FILM: torch.from_numpy(wide).float(), SOUND: torch.from_numpy(narrow).float()}))
+
+
+def test_new_normals_have_standard_scores_of_mean_0_and_deviation_1() -> None:
+    """Of 120 rows in 40 dimensions; by the distances of the rows themselves the mean would be near 2."""
+    members = {
+        "wide": {"name": "gaussian", "array": FILM},
+        "wide_nearest": {"name": "nearest", "array": FILM, "metric": "l2"},
+        "narrow": {"name": "gaussian", "array": SOUND},
+    }
+    chosen, shapes = recipe(members), {FILM: (40,), SOUND: (5,)}
+    model = _fitted(chosen, _gaussians(120, seed=0), shapes=shapes)
+    prediction = chosen.predict(model, chosen.encode(model, _gaussians(4000, seed=1), None))
+    each = prediction.outputs["members"]
+    assert each.mean(dim=0).abs().max() < 0.3 and (each.std(dim=0) - 1).abs().max() < 0.25
+    assert prediction.score.mean().abs() < 0.3 and abs(prediction.score.std() - 1) < 0.25
+    assert model.correlation[0, 1] > 0.5  # the same vectors: the sum of the two spreads by more than root 2
+
+
+def test_a_member_that_a_row_has_nothing_for_is_left_out_and_the_scale_stays() -> None:
+    chosen = recipe()
+    model = _fitted(chosen, with_presence(welds(200, seed=0)))
+    normal = welds(600, seed=1)
+    whole = chosen.predict(model, chosen.encode(model, with_presence(normal), None))
+    lacking = chosen.predict(model, chosen.encode(model, with_presence(normal, sound=list(range(600))), None))
+    assert not whole.outputs["members"].isnan().any()
+    without = lacking.outputs["members"]
+    assert without[:, [1, 3]].isnan().all() and torch.equal(without[:, [0, 2]], whole.outputs["members"][:, [0, 2]])
+    for score in (whole.score, lacking.score):
+        assert score.mean().abs() < 0.3 and abs(score.std() - 1) < 0.25
+
+
+def test_the_match_alone_finds_what_each_side_takes_for_usual() -> None:
+    chosen = recipe()
+    model = _fitted(chosen, with_presence(welds(200, seed=0)))
+    rows = with_presence(welds(100, seed=1, unusual=True))
+    standard = chosen.predict(model, chosen.encode(model, rows, None)).outputs["members"]
+    assert (standard[:, 3] > 3).all()
+    assert (standard[:, :3] < 3).double().mean() > 0.95
+
+
+def test_rows_without_a_modality_are_learned_from_by_the_others() -> None:
+    rows = with_presence(welds(200, seed=0), sound=list(range(150, 200)))
+    model = _fitted(recipe(), rows)
+    assert model.known.all() and len(model.members[1].bank) == 150
+
+
+def test_a_modality_that_hardly_any_row_has_takes_no_part(capsys: pytest.CaptureFixture[str]) -> None:
+    rows, chosen = with_presence(welds(60, seed=0), sound=list(range(5, 60))), recipe()
+    model = _fitted(chosen, rows)
+    assert model.known.tolist() == [True, False, True, False]
+    assert "sound takes no part" in capsys.readouterr().err
+    score = chosen.predict(model, chosen.encode(model, with_presence(welds(20, seed=1)), None)).score
+    assert score.isfinite().all()
+    with pytest.raises(TrainingError, match=r"recipe\.folds"):
+        _fitted(chosen, with_presence(welds(15, seed=0)))
+
+
+def test_only_sets_that_a_member_is_content_with_are_optional() -> None:
+    assert set(recipe().needs().optional) == {"film", "sound", "picture/block_2"}
+    assert set(recipe({"film": MEMBERS["film"], "match": MATCH}).needs().optional) == {"film"}
+    assert VIEWS in [request.name for request in recipe().needs().features]
+
+
+def test_members_choose_among_what_a_store_holds() -> None:
+    settings = MatchFusionSettings.model_validate({"members": {"some": {"name": "gaussian"}, "match": MATCH}})
+    needs = match_fusion(settings.for_store([SOUND])).needs()
+    assert "sound" in needs.optional
+
+
+def test_figures_of_the_members_are_told() -> None:
+    chosen = recipe()
+    figures = chosen.figures(_fitted(chosen, with_presence(welds(100, seed=0))))
+    assert figures.keys() == {"match/explained_variance"} and figures["match/explained_variance"] > 0.8
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [({"film": MEMBERS["film"]}, "--config match"), ({**MEMBERS, "ae": {"name": "video_ae"}}, r"members\.ae")],
+)
+def test_members_are_two_at_least_and_fitted(members: dict[str, object], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        recipe(members)
+
+
+def test_moments_are_those_of_numpy_over_the_rows_that_have_both() -> None:
+    rng = np.random.default_rng(0)
+    scores = 1e4 + rng.normal(size=(50, 1)) + rng.normal(size=(50, 3))
+    scores[:10, 1] = np.nan
+    moments = ScoreMoments(3)
+    for part in np.split(scores, 5):
+        moments.add(torch.from_numpy(part))
+    np.testing.assert_allclose(moments.mean, np.nanmean(scores, axis=0), rtol=1e-10)
+    np.testing.assert_allclose(moments.std, np.nanstd(scores, axis=0), rtol=1e-6)
+    assert moments.count.tolist() == [50, 40, 50]
+    expected = np.corrcoef(scores[:, 0], scores[:, 2])[0, 1]
+    np.testing.assert_allclose(moments.correlation[0, 2], expected, rtol=1e-6)
+    partly = np.cov(scores[10:, :2].T, bias=True)[0, 1] / np.prod(np.nanstd(scores[:, :2], axis=0))
+    np.testing.assert_allclose(moments.correlation[0, 1], partly, rtol=1e-6)

@@ -1,0 +1,94 @@
+"""Scores of several detectors as one, each in units of its own spread on normal samples that it was not fitted to."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+
+class ScoreMoments:
+    """Sums over rows of the scores of several members, and of their products; NaN where a member has no score."""
+
+    def __init__(self, num_members: int) -> None:
+        self._origin: Tensor | None = None  # of each member, so that large scores that hardly differ keep their digits
+        self._count = torch.zeros(num_members, num_members, dtype=torch.float64)
+        self._sum = torch.zeros(num_members, num_members, dtype=torch.float64)  # of a row's member, where a column's is
+        self._products = torch.zeros(num_members, num_members, dtype=torch.float64)
+
+    def add(self, scores: Float[Tensor, "rows members"]) -> None:
+        """Take more rows in."""
+        exact = scores.detach().cpu().double()
+        if self._origin is None:
+            self._origin = exact.nanmean(dim=0).nan_to_num()
+        there = (~exact.isnan()).double()
+        moved = (exact - self._origin).nan_to_num()
+        self._count += there.T @ there
+        self._sum += moved.T @ there
+        self._products += moved.T @ moved
+
+    @property
+    def count(self) -> Tensor:
+        """In how many rows each member has a score."""
+        return self._count.diagonal()
+
+    @property
+    def mean(self) -> Tensor:
+        """Mean score of each member."""
+        assert self._origin is not None
+        return self._origin + self._sum.diagonal() / self.count
+
+    @property
+    def std(self) -> Tensor:
+        """Standard deviation (population form) of each member's scores."""
+        variance = self._products.diagonal() / self.count - (self._sum.diagonal() / self.count).square()
+        return variance.clamp(min=0).sqrt()
+
+    @property
+    def correlation(self) -> Tensor:
+        """Of each two members, over the rows that have scores of both, from 0 to 1: negative ones, and those of members
+        that are never together, count as 0."""
+        number = self._count.clamp(min=1)
+        covariance = self._products / number - (self._sum / number) * (self._sum.T / number)
+        correlation = covariance / torch.outer(self.std, self.std)
+        return correlation.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).clamp(0, 1).fill_diagonal_(1.0)
+
+
+class JoinedScores(nn.Module):
+    """Detectors side by side; their standard scores are added up, and the sum is in units of its own spread again.
+
+    How far a sum spreads follows from how the members' scores correlate on normals, so that the sum of those that a row
+    has is on one scale with that of all. Members whose spread is not known are left out.
+    """
+
+    mean: Tensor
+    std: Tensor
+    correlation: Tensor
+
+    def __init__(self, members: nn.ModuleList) -> None:
+        super().__init__()
+        self.members = members
+        self.register_buffer("mean", torch.zeros(len(members)))
+        self.register_buffer("std", torch.zeros(len(members)))
+        self.register_buffer("correlation", torch.eye(len(members)))
+
+    @property
+    def known(self) -> Bool[Tensor, " members"]:
+        """Whose scores have a unit."""
+        return self.std > 0
+
+    def use(self, moments: ScoreMoments, *, known: Bool[Tensor, " members"]) -> None:
+        """Take the units from these, of the members that are `known`."""
+        self.mean.copy_(torch.where(known, moments.mean, 0.0))
+        self.std.copy_(torch.where(known, moments.std, 0.0))
+        self.correlation.copy_(moments.correlation)
+
+    def standard(self, scores: Float[Tensor, "batch members"]) -> Float[Tensor, "batch members"]:
+        """Each score in standard deviations from the mean of normals; NaN where there is none."""
+        return torch.where(self.known, (scores - self.mean) / self.std, torch.nan)
+
+    def forward(self, standard: Float[Tensor, "batch members"]) -> Float[Tensor, " batch"]:
+        """The standard scores that a row has as one; NaN where it has none."""
+        there = (~standard.isnan()).float()
+        # Sums and not matrix products, whose rounding may depend on how many rows there are.
+        both = there.unsqueeze(1) * there.unsqueeze(2) * self.correlation
+        total: Tensor = standard.nan_to_num().sum(dim=1)
+        return total / both.sum(dim=(1, 2)).sqrt()
