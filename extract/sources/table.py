@@ -97,7 +97,7 @@ class TableSource(ClassSource):
         rows = list(read_rows(self._path))
         if not rows:
             raise SourceError(f"{self._path} has no row below its header.")
-        _check_columns(settings, rows[0].columns, path=self._path)
+        _check_columns(settings, rows, path=self._path)
         _check_keys(settings, rows)
         splits = [_split(settings, row) for row in rows]
         if left_out := splits.count("leave_out"):
@@ -156,8 +156,10 @@ class TableSource(ClassSource):
         return found
 
 
-def _check_columns(settings: TableSettings, columns: Sequence[str], *, path: Path) -> None:
-    """Refuse columns that are named in the settings and not in the table, and names that several columns have."""
+def _check_columns(settings: TableSettings, rows: Sequence[TableRow], *, path: Path) -> None:
+    """Refuse columns that are named in the settings and not in the table, or hold lists, and names that several columns
+    have."""
+    columns = rows[0].columns
     named = {f"data.{name}": getattr(settings, name) for name in ("key", "split", "group", "label", "class_name")}
     asked = [(setting, column) for setting, column in named.items() if column is not None]
     asked += [("data.attributes", column) for column in settings.attributes]
@@ -173,6 +175,12 @@ def _check_columns(settings: TableSettings, columns: Sequence[str], *, path: Pat
         for pattern in patterns:
             if not _columns_like(pattern, columns):
                 raise SourceError(f"{path} has no column {pattern!r}, which data.vectors.{stream} names.")
+        asked += [(f"data.vectors.{stream}", column) for column in _columns_of(patterns, columns)]
+    # As text, a list would be a class or an attribute of its own, and an empty one would not be told from no value.
+    for row in (row for row in rows if row.lists):
+        for setting, column in asked:
+            if column in row.lists:
+                raise row.refused(column, f"{setting} takes one value a row, so give each its own column")
     if repeated := [name for name in dict.fromkeys(columns) if columns.count(name) > 1]:
         raise SourceError(f"{path}: several columns are called {listed(repeated)}; keep one of each.")
     if not (settings.streams or settings.vectors):

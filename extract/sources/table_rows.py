@@ -2,8 +2,9 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sized
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 
 from ...documents import decoded, read_regular_file
@@ -20,6 +21,7 @@ class TableRow:
     values: Mapping[str, str]
     place: str
     columns: tuple[str, ...]  # as in the header, of which two may have one name
+    lists: frozenset[str] = frozenset()  # columns that hold several values or none here, as those of Parquet may
 
     def refused(self, column: str, why: str) -> SourceError:
         return SourceError(f"{self.place}: {column} is {brief(self.values[column])}; {why}.")
@@ -75,4 +77,10 @@ def _read_parquet(path: Path) -> Iterator[TableRow]:
     empty = frame.isna().to_numpy()
     for number, values in enumerate(frame.itertuples(index=False, name=None)):
         told = ["" if none else str(value).strip() for value, none in zip(values, empty[number], strict=True)]
-        yield TableRow(dict(zip(columns, told, strict=True)), f"{path}, row {number + 1}", columns=columns)
+        several = (isinstance(value, Sized) and not isinstance(value, str) for value in values)
+        yield TableRow(
+            dict(zip(columns, told, strict=True)),
+            f"{path}, row {number + 1}",
+            columns=columns,
+            lists=frozenset(compress(columns, several)),
+        )

@@ -46,6 +46,8 @@ def test_four_commands_lead_from_files_to_a_report(parts: Path, weldcache: Calla
         outcome = weldcache(*line.split()[1:], folder=parts)
         assert outcome.code == 0, outcome.err
         printed += outcome.out + outcome.err
+    outcome = weldcache("train", "--set", "recipe.array=auto", "--run", "means", folder=parts)
+    assert outcome.code == 0 and "recipe.array = image/block_2/mean" in outcome.err, outcome.err
     assert "data.source is folder" in printed and "30 of 30 pictures to do" in printed
     assert "30 pictures: 24 normal (good), 6 defects (stain)" in printed
     (report,) = parts.glob("runs/*/report.html")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
+import numpy as np
 import pandas as pd
 import pytest
 from pydantic import ValidationError
@@ -157,6 +158,21 @@ def test_parquet_says_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert [sample.files for sample in told] == [sample.files for sample in expected]
     assert [sample.targets for sample in told] == [sample.targets for sample in expected]
     assert [str(sample.attributes) for sample in told] == [str(sample.attributes) for sample in expected]
+
+
+@pytest.mark.parametrize("value", [[], [1, 2], np.array([]), np.array([1.0, 2.0])])
+@pytest.mark.parametrize("column", ["kind", "temperature", "s1", "photo"])
+def test_a_list_in_parquet_is_no_value_and_no_missing_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, column: str, value: object
+) -> None:
+    source(tmp_path)
+    frame = pd.read_csv(tmp_path / "table.csv").astype(object)
+    frame["boxes"] = [[], [1], None, [2, 3], np.array([4])]  # which nothing names
+    monkeypatch.setattr(pd, "read_parquet", Mock(return_value=frame))
+    assert len(source(tmp_path, table="table.parquet").samples()) == 5
+    frame.at[2, column] = value
+    with pytest.raises(SourceError, match=rf"row 3: {column} is .*one value a row"):
+        source(tmp_path, table="table.parquet").samples()
 
 
 def test_parquet_without_its_library_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
