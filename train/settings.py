@@ -51,6 +51,9 @@ RECIPES = Registry(
             f"{_RECIPES}.video_autoencoder:VideoAutoencoderRecipe",
         ),
         "nearest": Registered(f"{_RECIPES}.nearest:NearestSettings", f"{_RECIPES}.nearest:NearestRecipe"),
+        "patch_memory": Registered(
+            f"{_RECIPES}.patch_memory:PatchMemorySettings", f"{_RECIPES}.patch_memory:PatchMemoryRecipe"
+        ),
         "late_fusion": Registered(f"{_RECIPES}.late_fusion:LateFusionSettings", f"{_RECIPES}.late_fusion:late_fusion"),
         "gaussian": Registered(f"{_RECIPES}.gaussian:GaussianSettings", f"{_RECIPES}.gaussian:GaussianRecipe"),
         "match": Registered(f"{_RECIPES}.match:MatchSettings", f"{_RECIPES}.match:MatchRecipe"),

@@ -74,14 +74,14 @@ class NearestNeighbours(nn.Module):
         assert len(vectors) >= self.num_neighbours
         if self.metric == "l2":  # which a common offset does not change; without it the products keep their digits
             self.centre.copy_(vectors.double().mean(dim=0))
-        self.bank = self._placed(vectors.to(self.centre.device))
+        self.bank = self.placed(vectors.to(self.centre.device))
 
     def forward(self, vectors: Float[Tensor, "queries width"]) -> Float[Tensor, " queries"]:
         """Distance of each vector, in float32 whatever the arithmetic of the rest."""
         width = vectors.shape[-1]
         at_once = max(1, _VALUES_AT_ONCE // max(min(len(self.bank), _BANK_AT_ONCE), self.num_neighbours * width))
         with torch.autocast(vectors.device.type, enabled=False):
-            return torch.cat([self._distances(self._placed(part)) for part in torch.split(vectors, at_once)])
+            return torch.cat([self._distances(self.placed(part)) for part in torch.split(vectors, at_once)])
 
     def _distances(self, queries: Float[Tensor, "queries width"]) -> Float[Tensor, " queries"]:
         """Products find the neighbours; their distances are those of the differences, in which no digits cancel."""
@@ -102,8 +102,8 @@ class NearestNeighbours(nn.Module):
         chosen = torch.cat(closeness, dim=1).topk(self.num_neighbours, dim=1).indices
         return torch.cat(places, dim=1).gather(1, chosen)
 
-    def _placed(self, vectors: Float[Tensor, "vectors width"]) -> Float[Tensor, "vectors width"]:
-        """As they are compared: around the bank's centre, or of length 1."""
+    def placed(self, vectors: Float[Tensor, "vectors width"]) -> Float[Tensor, "vectors width"]:
+        """Vectors as they are compared: around the bank's centre, or of length 1."""
         if self.metric == "cosine":
             return nn.functional.normalize(vectors.float(), dim=-1)
         return vectors.float() - self.centre

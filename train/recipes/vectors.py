@@ -79,6 +79,11 @@ class VectorRecipe:
             (self._array, self._length, self._views), modalities={feature_set.partition("/")[0]: (feature_set,)}
         )
 
+    @property
+    def array(self) -> str:
+        """The array's name in the store and in a batch."""
+        return self._array.name
+
     def advice(self, missing: Sequence[str], *, held: Sequence[str]) -> str:
         """Which features there are instead, and how to have these."""
         return (
