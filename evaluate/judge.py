@@ -15,6 +15,7 @@ from ..cache.store import FeatureStore
 from ..documents import fingerprint
 from ..errors import SettingsError, TrainingError
 from ..train.data.samples import VALIDATION_SPLIT
+from ..train.recipes.recipe import MEMBERS, Joined
 from ..train.runs.documents import Count, Line
 from ..train.runs.folder import RunFolder
 from ..train.runs.reports import Headline
@@ -239,7 +240,8 @@ def judge_split(
         TrainingError: as `calibration_of`.
     """
     background = background_of(judge, scorer, settings=settings)
-    test = score_split(scorer, split, hide=hide if judge.of_scores else None, outputs=judge.outputs)
+    members = (MEMBERS,) if judge.of_scores and isinstance(scorer.run.recipe, Joined) else ()
+    test = score_split(scorer, split, hide=hide if judge.of_scores else None, outputs=(*judge.outputs, *members))
     return judge.assess(test, calibration_of(judge, background), background=background)
 
 

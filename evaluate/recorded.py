@@ -7,10 +7,11 @@ from itertools import cycle
 import numpy as np
 from numpy.typing import NDArray
 
+from ..train.fit import FITTED
 from ..train.runs.log import MetricRow
 from ..train.runs.reports import Headline
 from ..wording import listed
-from .section import Column, Curve, Curves, Figure, Panel, Rows, Section, Tone
+from .section import Column, Curve, Curves, Fact, Figure, Panel, Rows, Section, Tone
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class Representation:
 COLLAPSED_RANK = 2.0
 COLLAPSED_SHARE = 0.05
 FEWEST_FOR_RANK = 10  # samples fill one direction less than there are of them, so that few say nothing by their rank
+
+_OF_FITTING = f"{FITTED}/"  # begins the names of figures that a fitted recipe tells of itself
 
 _FIGURES = ("effective_rank", "std", "std_min", "std_max")
 
@@ -126,9 +129,16 @@ def training_section(
         Column("std_max", "most", style=".2g"),
     )
     values = [(name, each.epoch, each.effective_rank, each.std, each.std_min, each.std_max) for name, each in spreads]
+    told = [
+        Fact(key.replace("/", "_"), key.removeprefix(_OF_FITTING).replace("_", " ").replace("/", ": "), figure)
+        for row in metrics
+        for key, figure in row.items()
+        if key.startswith(_OF_FITTING) and isinstance(figure, float)
+    ]
     return Section(
         id="training",
         title="Training",
+        facts=told,
         figures=figures,
         rows=[Rows("representations", columns, values)] if values else (),
         note=() if figures else ["The run recorded no training curve."],

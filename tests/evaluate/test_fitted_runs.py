@@ -16,6 +16,15 @@ RECIPES = {
     "nearest": ["--set", "recipe.name=nearest", "--set", "recipe.array=image/block_4/mean"],
     "gaussian": ["--set", "recipe.name=gaussian"],
 }
+JOINED = """
+recipe:
+  name: match_fusion
+  folds: 2
+  members:
+    film: {name: gaussian, array: video/embedding}
+    pictures: {name: gaussian, array: image/block_4/mean}
+    match: {name: match, process: [video/embedding], result: [image/block_4/mean], folds: 2}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +55,22 @@ def test_a_fitted_run_is_judged_without_weights_that_it_does_not_have(weldcache:
     with (fitted / "runs" / name / "scores_test.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert {row["raw_weights_score"] for row in rows} == {""} and all(float(row["score"]) >= 0 for row in rows)
+
+
+def test_detectors_that_are_fitted_together_are_shown_one_by_one(weldcache: Run, fitted: Path, tmp_path: Path) -> None:
+    (tmp_path / "joined.yaml").write_text(JOINED)
+    outcome = weldcache("train", "--config", str(tmp_path / "joined.yaml"), "--run", "joined", folder=fitted)
+    assert outcome.code == 0, outcome.err
+    outcome = weldcache("eval", "--run", "joined", folder=fitted)
+    assert outcome.code == 0, outcome.err
+    assert "Each member by itself" in outcome.out and "modality_dropout" not in outcome.out
+    report = json.loads((fitted / "runs/joined/report.json").read_text())
+    table = report["sections"]["members"]["rows"]["by_member"]
+    assert [row["member"] for row in table] == ["film", "pictures", "match"]
+    assert all(0 <= row["auroc"]["value"] <= 1 and row["num_without"] == 0 for row in table)
+    assert report["sections"]["training"]["facts"].keys() == {"fitted_match_explained_variance"}
+    modalities = {row["modality"] for row in report["sections"]["without_modality"]["rows"]["by_modality"]}
+    assert modalities == {"video", "image"}
 
 
 def test_a_finished_one_is_not_fitted_twice(weldcache: Run, fitted: Path) -> None:

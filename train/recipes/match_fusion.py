@@ -22,10 +22,7 @@ from ..nn.joined_scores import JoinedScores, ScoreMoments
 from ..settings import AnyRecipe, RecipeSettings
 from ..types import Batch, Encodings, FeatureRequest, Needs, Prediction, Shapes, mapped
 from .folds import Folds
-from .recipe import Fitted, figures_of, make_recipe
-
-MEMBERS = "members"
-"""The output of a prediction that holds the standard score of each member."""
+from .recipe import MEMBERS, Fitted, figures_of, make_recipe
 
 
 class MatchFusionSettings(RecipeSettings):
@@ -111,6 +108,11 @@ class MatchFusionRecipe:
         # Whoever has one of these has a score, whatever else is missing: a member asks for nothing beside it.
         self._optional = {member.required[0] for member in members if len(member.required) == 1}
 
+    @property
+    def member_names(self) -> tuple[str, ...]:
+        """The members' names, by which their scores are told."""
+        return tuple(member.name for member in self.members)
+
     def needs(self) -> Needs:
         """The members' together. A feature set is optional where a member is content with it alone, others are not."""
         where_held: dict[tuple[str, str], bool] = {}
@@ -127,6 +129,8 @@ class MatchFusionRecipe:
                 for (name, array), held in sorted(where_held.items())
             ),
             modalities=modalities,
+            # Who lacks something is scored by members that know nothing of it: its absence is not strange to them.
+            hidden=tuple(name for name, sets in modalities.items() if self._optional.issuperset(sets)),
             constants=tuple(dict.fromkeys(name for member in self.members for name in member.needs.constants)),
         )
 

@@ -109,3 +109,16 @@ class TellsFigures(Protocol):
 def figures_of(recipe: Recipe, model: nn.Module) -> Mapping[str, float]:
     """What `figures` says of a recipe that has it; nothing of any other."""
     return recipe.figures(model) if isinstance(recipe, TellsFigures) else {}
+
+
+MEMBERS = "members"
+"""The output of a recipe's predictions that holds a score of each of several members, (row, member)."""
+
+
+@runtime_checkable
+class Joined(Protocol):
+    """What a recipe has beside the others that puts scores of several members together and tells them too."""
+
+    @property
+    def member_names(self) -> Sequence[str]:
+        """Names of the members, in the order of the output `MEMBERS`."""

@@ -11,6 +11,7 @@ from ....metrics.ranking import auroc_interval, average_precision, fpr_at_tpr
 from ....metrics.threshold import Confusion, confusion_at, normal_quantile_threshold
 from ...scores import Attributes, ScoreTable
 from .controls import Controls, file_metadata_control, majority_accuracy, media_free_control, random_control
+from .members import MemberResult
 from .modalities import ModalityResult
 from .scale import WholeSamples
 
@@ -69,6 +70,7 @@ class Assessment:
         validation_auroc: None where validation has one class only.
         recorded_validation_auroc: what training's log says of the same weights; None where it says nothing.
         modalities: by modality the model without it; empty where it can do without none.
+        members: by name each of several models that are put together; empty where the model is one.
         whole: the samples that lack nothing; None where all are such, so that there is nothing to compare.
         validation_is_rescaled: whether `validation_auroc` is over scores that were put on one scale, unlike what
             training's log says.
@@ -88,6 +90,7 @@ class Assessment:
     validation_auroc: Estimate | None
     recorded_validation_auroc: float | None = None
     modalities: Mapping[str, ModalityResult] = field(default_factory=dict)
+    members: Mapping[str, MemberResult] = field(default_factory=dict)
     whole: WholeSamples | None = None
     validation_is_rescaled: bool = False
 

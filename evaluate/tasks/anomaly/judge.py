@@ -17,6 +17,7 @@ from .caveats import caveats, reproduction_caveats
 from .controls import file_metadata
 from .figures import AlarmThreshold, Assessment, alarm_threshold, assess
 from .measure import AnomalyMeasure
+from .members import member_results
 from .modalities import change_caveats, lacking_caveats, modalities_seen_missing, modality_results
 from .scale import Placed, Scale, Scales, place, scale_caveats, scale_of, whole_samples
 from .sections import sections
@@ -162,6 +163,7 @@ def _figures(placed: Placed, validation: Placed, calibration: AnomalyCalibration
         assessment,
         recorded_validation_auroc=background.best.metrics.get("val_auroc"),
         modalities=modality_results(placed, seen_missing=modalities_seen_missing(run)),
+        members=member_results(placed, run),
         whole=whole_samples(placed),
         validation_is_rescaled=bool(validation.rescaled.any()),
     )

@@ -12,6 +12,7 @@ from ...scores import ScoreTable
 from ...section import Column, Curve, Curves, Fact, Group, Intervals, Panel, Rows, Section, Spreads, Tone
 from .caveats import verdict
 from .figures import Assessment
+from .members import member_section
 from .modalities import modality_section
 
 _NUM_WORST = 8
@@ -21,11 +22,13 @@ def sections(
     assessment: Assessment, *, test: ScoreTable, warnings: Sequence[str], training: Section
 ) -> tuple[Section, ...]:
     """Every section; `test` is the table that the figures were made from, the gravest of the warnings comes first."""
+    members = member_section(assessment.members, whole=assessment.auroc)
     modalities = modality_section(assessment.modalities)
     return (
         _headline(assessment),
         verdict(assessment).section(warnings),
         _beside_controls(assessment),
+        *([] if members is None else [members]),
         _ranking(test, threshold=assessment.threshold.value),
         _at_threshold(assessment),
         _by_class(assessment, test=test),
