@@ -19,11 +19,11 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from ...documents import Json
 from ..decode.decoded import Photographs
 from .checkpoint import Checkpoint
+from .convolution import FrozenNorm, SameConvolution
 from .preprocessing import IMAGE_FILES, PUBLISHED_IMAGE_SIZE, PhotographPreparation, read_pixel_preprocessing
 from .pretrained import LazyModel, Models, checked_blocks, chosen_among, load_config, whole
 from .spec import BackboneSpec, Preparation, count_flops
 
-_NORM_EPSILON = 1e-3  # as trained
 # Kernel, stride and expansion of the stages; a stage strides in its first block.
 _STAGES = ((3, 1, 1), (3, 2, 6), (5, 2, 6), (3, 2, 6), (5, 1, 6), (5, 2, 6), (3, 1, 6))
 
@@ -55,39 +55,6 @@ class EfficientNetLiteConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
             raise ValueError(f"stage_channels and stage_repeats are {len(_STAGES)} positive numbers each")
         if not 1 <= self.num_hidden_layers <= len(_STAGES):
             raise ValueError(f"num_hidden_layers is from 1 to {len(_STAGES)}")
-
-
-class SameConvolution(nn.Conv2d):
-    """A convolution that pads as TensorFlow does: an odd pixel of padding goes to the right and below."""
-
-    def __init__(self, inputs: int, outputs: int, *, kernel: int, stride: int = 1, groups: int = 1) -> None:
-        super().__init__(inputs, outputs, kernel, stride=stride, groups=groups, bias=False)
-
-    def forward(self, maps: Float[Tensor, "batch inputs height width"]) -> Float[Tensor, "batch outputs rows columns"]:
-        return super().forward(functional.pad(maps, [*self._padding(maps.shape[3]), *self._padding(maps.shape[2])]))
-
-    def _padding(self, length: int) -> tuple[int, int]:
-        kernel, stride = self.kernel_size[0], self.stride[0]
-        total = max((-(-length // stride) - 1) * stride + kernel - length, 0)
-        return total // 2, total - total // 2
-
-
-class FrozenNorm(nn.Module):
-    """Batch normalisation by the statistics of training, which never change here."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
-        self.running_mean: Tensor
-        self.running_var: Tensor
-        self.register_buffer("running_mean", torch.zeros(channels))
-        self.register_buffer("running_var", torch.ones(channels))
-
-    def forward(self, maps: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels ..."]:
-        return functional.batch_norm(
-            maps, self.running_mean, self.running_var, self.weight, self.bias, eps=_NORM_EPSILON
-        )
 
 
 class SeparableBlock(nn.Module):

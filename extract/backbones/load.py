@@ -8,15 +8,16 @@ from pathlib import Path
 from ...errors import BackboneError
 from ...wording import listed
 from ..features.settings import BackboneSettings
-from .audio_spectrogram import AudioSpectrogramTransformer, load_ast
+from .audio_spectrogram import load_ast
 from .checkpoint import Checkpoint, open_checkpoint
 from .clip_text import TextEncoder, load_clip_text
 from .efficientnet_lite import load_efficientnet_lite
 from .pretrained import Models, Placement
 from .random_backbone import demo_backbone_folder
-from .spec import FAMILY_OF_MODEL_TYPE, TITLES, Family, ImageBackbone
+from .spec import FAMILY_OF_MODEL_TYPE, TITLES, AudioBackbone, Family, ImageBackbone
 from .vision_transformer import load_vision_transformer
 from .vjepa2 import VJepa2, load_vjepa2
+from .yamnet import load_yamnet
 
 DEMO = "demo"
 
@@ -38,9 +39,17 @@ class BackboneLoader:
         checkpoint = self._find(settings, key=key, families=("vjepa2",))
         return load_vjepa2(checkpoint, num_frames=num_frames, size=size, models=self._models)
 
-    def sound(self, settings: BackboneSettings, *, key: str) -> AudioSpectrogramTransformer:
-        """A backbone for windows of sound."""
-        return load_ast(self._find(settings, key=key, families=("ast",)), models=self._models)
+    def sound(self, settings: BackboneSettings, *, key: str, block: int | None = None) -> AudioBackbone:
+        """A backbone for windows of sound, with the output of `block`; None: the last, which alone AST offers."""
+        checkpoint = self._find(settings, key=key, families=("ast", "yamnet"))
+        if FAMILY_OF_MODEL_TYPE[checkpoint.model_type] == "yamnet":
+            return load_yamnet(checkpoint, key=key, block=block, models=self._models)
+        if block is not None:
+            raise BackboneError(
+                f"{key}.block = {block}: the {TITLES['ast']} gives its last block alone; leave it out, or choose "
+                f"another {key}.model, such as weights:yamnet."
+            )
+        return load_ast(checkpoint, models=self._models)
 
     def pictures(
         self, settings: BackboneSettings, *, key: str, blocks: tuple[int, ...] | None, size: int | None

@@ -42,6 +42,7 @@ from .efficientnet_lite import EfficientNetLite, EfficientNetLiteConfig
 from .preprocessing import EIGHT_BIT, IMAGENET_MEAN, IMAGENET_STD, PUBLISHED_IMAGE_SIZE
 from .pretrained import quiet_transformers
 from .spec import Family
+from .yamnet import Yamnet, YamnetConfig
 
 Scale = Literal["demo", "full"]
 
@@ -51,6 +52,7 @@ MODEL_CLASSES: Mapping[Family, Callable[[Any], PreTrainedModel]] = {
     "dinov3": DINOv3ViTModel,
     "dinov2": Dinov2Model,
     "efficientnet_lite": EfficientNetLite,
+    "yamnet": Yamnet,
     "clip_text": CLIPTextModelWithProjection,
 }
 
@@ -124,6 +126,8 @@ _ARCHITECTURES: Mapping[tuple[Family, Scale], Callable[[], PreTrainedConfig]] = 
     ("dinov2", "demo"): partial(
         Dinov2Config, image_size=112, hidden_size=96, num_hidden_layers=12, num_attention_heads=4, mlp_ratio=2
     ),
+    ("yamnet", "full"): YamnetConfig,
+    ("yamnet", "demo"): partial(YamnetConfig, widths=(16,) * 6 + (32,) * 6 + (64,) * 2, num_classes=2),
     ("efficientnet_lite", "full"): EfficientNetLiteConfig,  # Lite0
     ("efficientnet_lite", "demo"): partial(
         EfficientNetLiteConfig,
@@ -210,7 +214,7 @@ def _write_model(folder: Path, *, family: Family, scale: Scale, seed: int) -> No
         tokenizer.save_pretrained(folder)
     elif family == "ast":
         published_extractor(num_mel_bins=config.num_mel_bins, max_length=config.max_length).save_pretrained(folder)
-    else:
+    elif family != "yamnet":  # whose preprocessing is part of the family
         _write_pixel_values(folder, family=family, config=config)
 
 

@@ -12,11 +12,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from ...documents import Json
 from ..decode.decoded import AudioWindows, Photographs, VideoClip
 
-Family = Literal["vjepa2", "ast", "dinov3", "dinov2", "efficientnet_lite", "clip_text"]
+Family = Literal["vjepa2", "ast", "yamnet", "dinov3", "dinov2", "efficientnet_lite", "clip_text"]
 
 FAMILY_OF_MODEL_TYPE: Mapping[str, Family] = {
     "vjepa2": "vjepa2",
     "audio-spectrogram-transformer": "ast",
+    "yamnet": "yamnet",
     "dinov3_vit": "dinov3",
     "dinov2": "dinov2",
     "efficientnet_lite": "efficientnet_lite",
@@ -28,6 +29,7 @@ FAMILY_OF_MODEL_TYPE: Mapping[str, Family] = {
 TITLES: Mapping[Family, str] = {
     "vjepa2": "V-JEPA 2",
     "ast": "Audio Spectrogram Transformer",
+    "yamnet": "YAMNet",
     "dinov3": "DINOv3 ViT",
     "dinov2": "DINOv2",
     "efficientnet_lite": "EfficientNet-Lite",

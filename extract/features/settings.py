@@ -99,10 +99,13 @@ class RecordingSettings(StreamSettings):
 
 
 class SoundSettings(BackboneSettings, RecordingSettings):
-    """Sound through the Audio Spectrogram Transformer (AST)."""
+    """Sound through the Audio Spectrogram Transformer (AST) or YAMNet."""
 
     kind: Literal["sound"] = Field("sound", description=_KIND)
     model: ModelName = "MIT/ast-finetuned-audioset-14-14-0.443"
+    block: Positive | None = Field(
+        None, description="Layer of YAMNet whose tokens are cached, 1 to 14; null: the last, which alone AST gives."
+    )
 
 
 class SoundStatisticsSettings(RecordingSettings):

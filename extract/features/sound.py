@@ -47,7 +47,7 @@ class SoundReader(StreamReader):
 
 
 class SoundEncoder:
-    """Tokens (time, dim), padded to the longest recording, their number, their mean, and AST's own pooling (dim,)."""
+    """Tokens (time, dim), padded to the longest recording, their number, their mean, and the model's pooling (dim,)."""
 
     def __init__(self, name: str, settings: SoundSettings, *, backbone: AudioBackbone, dtype: StorageType) -> None:
         self._backbone = backbone
@@ -111,5 +111,5 @@ def _weighted_mean(embeddings: Tensor, num_valid: Tensor) -> Tensor:
 
 
 def make(name: str, settings: SoundSettings, tools: Tools) -> SoundEncoder:
-    backbone = tools.backbones.sound(settings, key=f"features.{name}")
+    backbone = tools.backbones.sound(settings, key=f"features.{name}", block=settings.block)
     return SoundEncoder(name, settings, backbone=backbone, dtype=tools.dtype)

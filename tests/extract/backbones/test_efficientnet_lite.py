@@ -10,12 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from weldcache.errors import BackboneError
-from weldcache.extract.backbones.efficientnet_lite import (
-    EfficientNetLite,
-    EfficientNetLiteConfig,
-    FrozenNorm,
-    SameConvolution,
-)
+from weldcache.extract.backbones.convolution import FrozenNorm, SameConvolution
+from weldcache.extract.backbones.efficientnet_lite import EfficientNetLite, EfficientNetLiteConfig
 from weldcache.extract.backbones.load import BackboneLoader
 from weldcache.extract.backbones.random_backbone import demo_backbone_folder
 from weldcache.extract.backbones.spec import ImageBackbone

@@ -20,7 +20,7 @@ from weldcache.extract.backbones.spec import Family
 from weldcache.extract.features.settings import BackboneSettings
 from weldcache.train.validation import effective_rank
 
-FAMILIES: tuple[Family, ...] = ("vjepa2", "ast", "dinov3", "dinov2", "efficientnet_lite", "clip_text")
+FAMILIES: tuple[Family, ...] = ("vjepa2", "ast", "yamnet", "dinov3", "dinov2", "efficientnet_lite", "clip_text")
 
 
 def _contents(folder: Path) -> dict[str, bytes]:

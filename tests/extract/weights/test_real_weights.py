@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from weldcache.extract.backbones.efficientnet_lite import EfficientNetLite, Effi
 from weldcache.extract.backbones.load import BackboneLoader
 from weldcache.extract.backbones.preprocessing import IMAGE_FILES, read_pixel_preprocessing
 from weldcache.extract.backbones.pretrained import Placement, load_config, load_pretrained
+from weldcache.extract.backbones.yamnet import PIECE_FRAMES, Yamnet, YamnetConfig, log_mel
 from weldcache.extract.decode.decoded import Photographs
 from weldcache.extract.features.settings import BackboneSettings
 from weldcache.extract.weights.catalogue import ENTRIES
@@ -151,3 +153,37 @@ def test_dinov2_loads_whole_and_knows_the_halves_of_a_photograph_for_one(
     right = (directions[::2] @ directions[1::2].T).argmax(dim=1) == torch.arange(len(HALVES))
     print("halves found", int(right.sum()), "of", len(HALVES))
     assert right.all()
+
+
+# Numbers of AudioSet's classes, and sounds of four seconds that need no recording.
+SOUNDS = {
+    494: ("Silence", lambda seconds, noise: 0 * seconds),
+    387: ("Dial tone", lambda seconds, noise: 0.3 * np.sin(2 * np.pi * 440 * seconds)),
+    514: ("White noise", lambda seconds, noise: 0.3 * noise),
+}
+
+
+@needs("yamnet")
+@pytest.mark.parametrize("number", SOUNDS)
+def test_yamnet_tells_what_sounds(number: int, placement: Placement) -> None:
+    checkpoint = open_checkpoint("weights:yamnet", revision=None, setting="model")
+    config = load_config(YamnetConfig, checkpoint=checkpoint)
+    model = load_pretrained(Yamnet, checkpoint=checkpoint, config=config, placement=placement).eval()
+    seconds = np.arange(4 * 16_000) / 16_000
+    noise = np.random.default_rng(0).uniform(-1, 1, len(seconds))
+    frames = log_mel(SOUNDS[number][1](seconds, noise).astype(np.float32))
+    pieces = torch.from_numpy(frames).unfold(0, PIECE_FRAMES, PIECE_FRAMES // 2).transpose(1, 2)
+    with torch.inference_mode():
+        shares = model(pieces).sigmoid().mean(dim=0)
+    best = shares.topk(3)
+    print(SOUNDS[number][0], [(int(i), round(float(share), 2)) for share, i in zip(*best, strict=True)])
+    assert number in best.indices.tolist() and shares[number] > 0.2
+
+
+@needs("yamnet")
+def test_yamnet_is_a_backbone_for_sound(placement: Placement, tmp_path: Path) -> None:
+    loader = BackboneLoader(placement=placement, demo_folder=tmp_path, demo_seed=0)
+    backbone = loader.sound(BackboneSettings(model="weights:yamnet"), key="features.audio", block=6)
+    assert backbone.spec.weights_sha256 == ENTRIES["yamnet"].tensors_sha256
+    assert (backbone.dim, backbone.num_tokens) == (256, 128)
+    backbone.load()

@@ -40,3 +40,34 @@ def onnx_product(name: str, *inputs: str, operation: str = "MatMul") -> bytes:
 def onnx_file(*parts: bytes) -> bytes:
     """A model whose graph has these nodes and initializers."""
     return field(1, 7) + field(2, "test") + field(7, b"".join(parts)) + field(8, field(2, 14))
+
+
+def checkpoint_entry(
+    shape: Sequence[int], offset: int, size: int, *, data_type: int = 1, shard: int = 0, more: bytes = b""
+) -> bytes:
+    """What the index of a checkpoint of TensorFlow says of one array."""
+    axes = b"".join(field(2, field(1, length)) for length in shape)
+    return field(1, data_type) + field(2, axes) + field(3, shard) + field(4, offset) + field(5, size) + more
+
+
+def table_block(entries: Sequence[tuple[bytes, bytes]], *, kind: int = 0) -> bytes:
+    """Keys without their common beginnings, one restart, the kind of compression and room for a checksum."""
+    written, before = b"", b""
+    for key, value in entries:
+        shared = 0
+        while shared < min(len(key), len(before)) and key[shared] == before[shared]:
+            shared += 1
+        written += varint(shared) + varint(len(key) - shared) + varint(len(value)) + key[shared:] + value
+        before = key
+    return written + bytes(4) + (1).to_bytes(4, "little") + bytes([kind]) + bytes(4)
+
+
+def sorted_table(*blocks: bytes) -> bytes:
+    """An index of these blocks."""
+    table, handles = b"", []
+    for number, block in enumerate(blocks):
+        handles.append((bytes([number]), varint(len(table)) + varint(len(block) - 5)))
+        table += block
+    listing = table_block(handles)
+    footer = varint(0) + varint(0) + varint(len(table)) + varint(len(listing) - 5)
+    return table + listing + footer.ljust(40, b"\0") + bytes.fromhex("57fb808b247547db")
