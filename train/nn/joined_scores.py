@@ -1,8 +1,12 @@
 """Scores of several detectors as one, each in units of its own spread on normal samples that it was not fitted to."""
 
+from typing import Literal
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+
+Combine = Literal["excess", "sum"]
 
 
 class ScoreMoments:
@@ -53,19 +57,22 @@ class ScoreMoments:
 
 
 class JoinedScores(nn.Module):
-    """Detectors side by side; their standard scores are added up, and the sum is in units of its own spread again.
+    """Detectors side by side, whose standard scores become one; members whose spread is not known are left out.
 
-    How far a sum spreads follows from how the members' scores correlate on normals, so that the sum of those that a row
-    has is on one scale with that of all. Members whose spread is not known are left out.
+    By `excess` it is the root of the mean square of what is above the mean of normals: one member that finds a sample
+    strange is heard although all others take it for usual. By `sum` it is their sum in units of its own spread, which
+    follows from how the scores correlate on normals. Either way, the score from those that a row has is on one scale
+    with the score from all.
     """
 
     mean: Tensor
     std: Tensor
     correlation: Tensor
 
-    def __init__(self, members: nn.ModuleList) -> None:
+    def __init__(self, members: nn.ModuleList, *, combine: Combine) -> None:
         super().__init__()
         self.members = members
+        self.combine = combine
         self.register_buffer("mean", torch.zeros(len(members)))
         self.register_buffer("std", torch.zeros(len(members)))
         self.register_buffer("correlation", torch.eye(len(members)))
@@ -88,6 +95,9 @@ class JoinedScores(nn.Module):
     def forward(self, standard: Float[Tensor, "batch members"]) -> Float[Tensor, " batch"]:
         """The standard scores that a row has as one; NaN where it has none."""
         there = (~standard.isnan()).float()
+        if self.combine == "excess":
+            mean_square: Tensor = standard.nan_to_num().clamp(min=0).square().sum(dim=1) / there.sum(dim=1)
+            return mean_square.sqrt()
         # Sums and not matrix products, whose rounding may depend on how many rows there are.
         both = there.unsqueeze(1) * there.unsqueeze(2) * self.correlation
         total: Tensor = standard.nan_to_num().sum(dim=1)

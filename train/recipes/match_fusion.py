@@ -1,6 +1,6 @@
 """Several detectors as one recipe, each fitted to the same normal samples: how usual every modality is, and the match.
 
-Each member's scores are taken in units of their spread on normals, and added up. That spread is measured on rows that
+Each member's scores are taken in units of their spread on normals, and become one. That spread is measured on rows that
 the member was not fitted to, part by part: of its own rows a model thinks too well.
 """
 
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ...configs.section import StoreName
 from ...errors import SettingsError, TrainingError
 from ...progress import say
-from ..nn.joined_scores import JoinedScores, ScoreMoments
+from ..nn.joined_scores import Combine, JoinedScores, ScoreMoments
 from ..settings import AnyRecipe, RecipeSettings
 from ..types import Batch, Encodings, FeatureRequest, Needs, Prediction, Shapes, mapped
 from .folds import Folds
@@ -26,11 +26,16 @@ from .recipe import MEMBERS, Fitted, figures_of, make_recipe
 
 
 class MatchFusionSettings(RecipeSettings):
-    """Detectors by name, fitted together: their scores in standard deviations of normal samples, added up."""
+    """Detectors by name, fitted together: their scores, in standard deviations of normal samples, as one."""
 
     name: Literal["match_fusion"] = Field("match_fusion", description="What is learned, and how it predicts.")
     # A default, so that who asks for it by name alone is told how it is made, and not which fields are missing.
     members: Mapping[StoreName, AnyRecipe] = Field({}, description="Recipes that are fitted, by names.")
+    combine: Combine = Field(
+        "excess",
+        description="excess: root of the mean square of what is above the mean of normals, so that one member alone "
+        "can raise an alarm; sum: of all standard scores.",
+    )
     folds: Annotated[int, Field(ge=2, le=100)] = Field(
         10,
         description="Parts of the normal samples, each scored by members fitted to the others, to measure the units of "
@@ -102,8 +107,9 @@ class _Shown:
 class MatchFusionRecipe:
     """The members' recipes side by side. A row that lacks what a member looks at is scored by the others."""
 
-    def __init__(self, members: Sequence[JoinedMember], *, folds: int) -> None:
+    def __init__(self, members: Sequence[JoinedMember], *, combine: Combine, folds: int) -> None:
         self.members = tuple(members)
+        self._combine: Combine = combine
         self._num_folds = folds
         # Whoever has one of these has a score, whatever else is missing: a member asks for nothing beside it.
         self._optional = {member.required[0] for member in members if len(member.required) == 1}
@@ -141,7 +147,8 @@ class MatchFusionRecipe:
         )
 
     def build(self, shapes: Shapes) -> JoinedScores:
-        return JoinedScores(nn.ModuleList(member.recipe.build(shapes) for member in self.members))
+        members = nn.ModuleList(member.recipe.build(shapes) for member in self.members)
+        return JoinedScores(members, combine=self._combine)
 
     def fit(self, model: nn.Module, batches: Iterable[Batch], generator: torch.Generator) -> None:
         """Fit every member, and measure the units of its scores on rows that it was not fitted to; what is drawn are
@@ -241,4 +248,4 @@ def match_fusion(settings: MatchFusionSettings) -> MatchFusionRecipe:
                 "fusion is for runs of any recipe: see `weldcache fuse --help`."
             )
         members.append(JoinedMember(name, recipe))
-    return MatchFusionRecipe(members, folds=settings.folds)
+    return MatchFusionRecipe(members, combine=settings.combine, folds=settings.folds)

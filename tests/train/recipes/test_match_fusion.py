@@ -5,6 +5,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from weldcache.errors import SettingsError, TrainingError
 from weldcache.testing.recipes import RecipeContract
@@ -39,7 +40,7 @@ def with_presence(rows: Batch, **lacking: list[int]) -> Batch:
     return Batch(features, present)
 
 
-class TestMatchFusion(RecipeContract):
+class TestExcess(RecipeContract):
     shapes: ClassVar[Shapes] = SHAPES
 
     def recipe(self) -> MatchFusionRecipe:
@@ -47,6 +48,11 @@ class TestMatchFusion(RecipeContract):
 
     def rows(self, num: int, *, seed: int, unusual: bool = False) -> Batch:
         return with_presence(welds(num, seed=seed, unusual=unusual), film=[1], sound=[2, 4])
+
+
+class TestSum(TestExcess):
+    def recipe(self) -> MatchFusionRecipe:
+        return recipe(combine="sum")
 
 
 def _fitted(chosen: MatchFusionRecipe, rows: Batch, *, shapes: Shapes = SHAPES) -> JoinedScores:
@@ -76,7 +82,7 @@ def test_new_normals_have_standard_scores_of_mean_0_and_deviation_1() -> None:
         "wide_nearest": {"name": "nearest", "array": FILM, "metric": "l2"},
         "narrow": {"name": "gaussian", "array": SOUND},
     }
-    chosen, shapes = recipe(members), {FILM: (40,), SOUND: (5,)}
+    chosen, shapes = recipe(members, combine="sum"), {FILM: (40,), SOUND: (5,)}
     model = _fitted(chosen, _gaussians(120, seed=0), shapes=shapes)
     prediction = chosen.predict(model, chosen.encode(model, _gaussians(4000, seed=1), None))
     each = prediction.outputs["members"]
@@ -85,8 +91,9 @@ def test_new_normals_have_standard_scores_of_mean_0_and_deviation_1() -> None:
     assert model.correlation[0, 1] > 0.5  # the same vectors: the sum of the two spreads by more than root 2
 
 
-def test_a_member_that_a_row_has_nothing_for_is_left_out_and_the_scale_stays() -> None:
-    chosen = recipe()
+@pytest.mark.parametrize("combine", ["excess", "sum"])
+def test_a_member_that_a_row_has_nothing_for_is_left_out_and_the_scale_stays(combine: str) -> None:
+    chosen = recipe(combine=combine)
     model = _fitted(chosen, with_presence(welds(200, seed=0)))
     normal = welds(600, seed=1)
     whole = chosen.predict(model, chosen.encode(model, with_presence(normal), None))
@@ -95,7 +102,10 @@ def test_a_member_that_a_row_has_nothing_for_is_left_out_and_the_scale_stays() -
     without = lacking.outputs["members"]
     assert without[:, [1, 3]].isnan().all() and torch.equal(without[:, [0, 2]], whole.outputs["members"][:, [0, 2]])
     for score in (whole.score, lacking.score):
-        assert score.mean().abs() < 0.3 and abs(score.std() - 1) < 0.25
+        if combine == "sum":
+            assert score.mean().abs() < 0.3 and abs(score.std() - 1) < 0.25
+        else:  # half of a standard normal's square lies above its mean
+            assert score.square().mean() == pytest.approx(0.5, abs=0.15)
 
 
 def test_the_match_alone_finds_what_each_side_takes_for_usual() -> None:
@@ -105,6 +115,15 @@ def test_the_match_alone_finds_what_each_side_takes_for_usual() -> None:
     standard = chosen.predict(model, chosen.encode(model, rows, None)).outputs["members"]
     assert (standard[:, 3] > 3).all()
     assert (standard[:, :3] < 3).double().mean() > 0.95
+
+
+def test_one_strange_member_is_heard_by_excess_and_dilutes_in_a_sum() -> None:
+    standard = torch.tensor([[4.0, -1.0, -1.0, -1.0], [1.5, 1.5, 1.5, 1.5], [torch.nan, 3.0, torch.nan, 4.0]])
+    excess, total = (
+        JoinedScores(nn.ModuleList([nn.Identity()] * 4), combine=way)(standard) for way in ("excess", "sum")
+    )
+    torch.testing.assert_close(excess, torch.tensor([2.0, 1.5, 12.5**0.5]))
+    torch.testing.assert_close(total, torch.tensor([0.5, 3.0, 7 / 2**0.5]))
 
 
 def test_rows_without_a_modality_are_learned_from_by_the_others() -> None:
