@@ -236,5 +236,15 @@ def _damaged(path: Path) -> StoreError:
 
 def has_random_backbones(manifest: Mapping[str, Any]) -> bool:
     """Whether a manifest, or a part of one, names a backbone with random weights."""
-    entries = [entry for kind in manifest.values() for entry in kind.values()]
-    return any((entry["made_by"].get("backbone") or {}).get("random_weights", False) for entry in entries)
+    return bool(made_with_random_weights(manifest)[0])
+
+
+def made_with_random_weights(manifest: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Names of what backbones with random weights made, and of what others did; what none made is in neither."""
+    random: list[str] = []
+    trained: list[str] = []
+    for kind in manifest.values():
+        for name, entry in kind.items():
+            if backbone := entry["made_by"].get("backbone"):
+                (random if backbone.get("random_weights", False) else trained).append(name)
+    return random, trained

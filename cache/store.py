@@ -39,7 +39,7 @@ from .description import (
     SCHEMA_VERSION,
     Description,
     empty_description,
-    has_random_backbones,
+    made_with_random_weights,
     read_description,
 )
 from .following import following
@@ -180,7 +180,12 @@ class FeatureStore:
     @property
     def random_backbones(self) -> bool:
         """Whether any backbone that made features had random weights."""
-        return has_random_backbones(self.manifest)
+        return bool(self.made_with_random_weights[0])
+
+    @property
+    def made_with_random_weights(self) -> tuple[list[str], list[str]]:
+        """Names of what backbones with random weights made, and of what others did; what none made is in neither."""
+        return made_with_random_weights(self.manifest)
 
     def arrays(self, feature_set: str) -> Mapping[str, ArraySpec]:
         """The arrays of a feature set by name.

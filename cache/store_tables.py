@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ..tables import make_table
-from ..wording import count_of, first_of, format_size, shortened, visible
+from ..wording import count_of, first_of, format_size, listed, shortened, visible
+from .description import made_with_random_weights
 from .notes import Note, grouped
 from .splits import LEFT_OUT, Split
 from .splitting import torn_groups
@@ -63,7 +64,11 @@ def _heading(description: Mapping[str, Any]) -> Iterator[Text]:
     if description["batching"]:
         yield Text(f"computed in groups: {_listed(description['batching'])}")
     if description["random_backbones"]:
-        yield Text("Made by random-weight demo backbones: for trying things out, not for results.", style="yellow")
+        manifest = {"features": description["feature_sets"], "constants": description["constants"]}
+        random, trained = made_with_random_weights(manifest)
+        which = f"{listed(random)} made" if trained else "Made"
+        told = f"{which} by random-weight demo backbones: for trying things out, not for results."
+        yield Text(told, style="yellow")
 
 
 def _class_table(classes: Mapping[str, Mapping[str, int]], *, labels: Mapping[str, Any], noun: str) -> Table:

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 from rich.console import RenderableType
 
+from ..cache.description import made_with_random_weights
 from ..cache.provenance import library_versions
 from ..cache.sample_table import Store
 from ..cache.store import FeatureStore
@@ -142,6 +143,7 @@ def _cache_of(run: TrainedRun) -> Path:
 
 
 def _provenance(run: TrainedRun, store: FeatureStore, *, settings: Settings, split: str, command: str) -> Provenance:
+    random, trained = made_with_random_weights(run.manifest["cache"])
     return Provenance(
         run_name=run.folder.name,
         split=split,
@@ -151,7 +153,8 @@ def _provenance(run: TrainedRun, store: FeatureStore, *, settings: Settings, spl
         fingerprint=run.manifest["fingerprint"],
         settings=_settings_told(run, store, settings=settings),
         versions=library_versions(),
-        backbones_are_random=run.manifest["backbones_are_random"],
+        random_features=random,
+        trained_features=trained,
         weights="ema" if "raw" in run.weights else "fitted",
     )
 

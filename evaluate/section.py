@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..metrics.estimate import Estimate
-from ..wording import from_to
+from ..wording import from_to, listed
 
 Value = Estimate | float | int | str | None
 
@@ -211,8 +211,8 @@ class Provenance:
         fingerprint: of the features that the run was trained on, of all that the store holds.
         settings: resolved settings as JSON values: sections of named values.
         versions: library versions by name.
-        backbones_are_random: whether the features come from random weights, as in a demo: the numbers then say
-            nothing about the method.
+        random_features: those that backbones with random weights made, as in a demo: of them the numbers say nothing.
+        trained_features: those that trained ones made.
         weights: whose scores they are: the moving average of those that were trained, or such as were fitted.
     """
 
@@ -224,14 +224,24 @@ class Provenance:
     fingerprint: str
     settings: Mapping[str, object]
     versions: Mapping[str, str]
-    backbones_are_random: bool
+    random_features: Sequence[str]
+    trained_features: Sequence[str]
     weights: Literal["ema", "fitted"]
 
 
-DEMO_SENTENCE = (
-    "Demo with random-weight backbones: the features come from untrained networks. The numbers show that the pipeline "
-    "works, not what the method can do."
-)
+def demo_sentence(random_features: Sequence[str], trained_features: Sequence[str]) -> str:
+    """What is to be kept in mind where random weights made features; empty where they made none."""
+    if not random_features:
+        return ""
+    if not trained_features:
+        return (
+            "Demo with random-weight backbones: the features come from untrained networks. The numbers show that the "
+            "pipeline works, not what the method can do."
+        )
+    return (
+        f"Partly a demo with random-weight backbones: {listed(random_features)} come from untrained networks, "
+        f"{listed(trained_features)} from trained ones. The numbers do not show what the method can do."
+    )
 
 
 @dataclass(frozen=True, eq=False)

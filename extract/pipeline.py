@@ -27,7 +27,7 @@ from ..configs.device import resolve_device
 from ..errors import OutputExistsError, disk_errors
 from ..progress import Progress, say
 from ..settings import Settings
-from ..wording import count_of, first_of, format_seconds
+from ..wording import count_of, first_of, format_seconds, listed
 from .batching import AdaptiveEncoder, Encoded, encode_group
 from .estimation.estimate import plan_and_estimate, require_disk_space
 from .estimation.told import describe
@@ -113,7 +113,11 @@ def _plan(store: FeatureStore, request: Request, settings: Settings) -> ExtractP
         store.set_noun(request.noun)
         store.set_batching({"group_size": expected.group_size})
     if store.random_backbones:
-        say("These are random-weight demo backbones: they show that everything works, not what a trained one can do.")
+        random, trained = store.made_with_random_weights
+        which = f"Those of {listed(random)}" if trained else "These"
+        say(
+            f"{which} are random-weight demo backbones: they show that everything works, not what a trained one can do."
+        )
     if not plan.jobs:
         say(f"{store.path}: all of {count_of(plan.num_rows, request.noun)} is done.")
         return plan

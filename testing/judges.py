@@ -119,7 +119,8 @@ def _report(judgement: Judgement) -> Report:
         fingerprint="f",
         settings={},
         versions={},
-        backbones_are_random=True,
+        random_features=["video", "image/block_2"],
+        trained_features=[],
         weights="ema",
     )
     return Report("a task", provenance, judgement.sections)

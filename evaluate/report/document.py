@@ -29,7 +29,8 @@ def report_document(report: Report) -> dict[str, Any]:
         "task": report.task,
         "weights": provenance.weights,
         "confidence": 0.95,
-        "backbones_are_random": provenance.backbones_are_random,
+        "backbones_are_random": bool(provenance.random_features),
+        "random_features": list(provenance.random_features),
         "sections": {section.id: _section(section) for section in report.sections},
         "provenance": {
             "fingerprint": provenance.fingerprint,

@@ -6,7 +6,7 @@ from importlib.resources import files
 from jinja2 import Environment, StrictUndefined
 
 from ...wording import visible
-from ..section import DEMO_SENTENCE, Column, Provenance, Report, Rows, Section, cell, interval, number
+from ..section import Column, Provenance, Report, Rows, Section, cell, demo_sentence, interval, number
 from .drawing import draw
 
 
@@ -18,7 +18,7 @@ def render_html(report: Report) -> str:
     provenance = report.provenance
     page = template.render(
         provenance=provenance,
-        banner=DEMO_SENTENCE if provenance.backbones_are_random else "",
+        banner=demo_sentence(provenance.random_features, provenance.trained_features),
         sections=[*report.sections, _provenance_section(provenance)],
     )
     # Names come from data sets, and a page that is opened in a terminal acts on them as a listing would.
@@ -34,7 +34,8 @@ def _provenance_section(provenance: Provenance) -> Section:
         "command": provenance.command,
         "seed": str(provenance.seed),
         "fingerprint of the features": provenance.fingerprint,
-        "backbones": "random weights (demo)" if provenance.backbones_are_random else "pretrained weights",
+        "features of random weights (demo)": ", ".join(provenance.random_features) or "none",
+        "features of trained weights": ", ".join(provenance.trained_features) or "none",
     }
     versions = dict(sorted(provenance.versions.items()))
     columns = (Column("name", "", of_text=True), Column("value", "", of_text=True))

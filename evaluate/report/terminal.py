@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from ...tables import literal, make_table
-from ..section import DEMO_SENTENCE, Report, Rows, Section, interval, number
+from ..section import Report, Rows, Section, demo_sentence, interval, number
 
 
 def render_terminal(report: Report) -> RenderableType:
@@ -16,8 +16,8 @@ def render_terminal(report: Report) -> RenderableType:
     for section in report.sections:
         if section.brief:
             shown += _section(section)
-    if provenance.backbones_are_random:
-        shown.append(literal(DEMO_SENTENCE))
+    if sentence := demo_sentence(provenance.random_features, provenance.trained_features):
+        shown.append(literal(sentence))
     return Group(*shown)
 
 

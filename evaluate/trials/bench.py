@@ -24,6 +24,7 @@ from ...train.runs.start import make_folder_of_runs
 from ...train.settings import TrainSettings
 from ...wording import format_seconds, visible
 from ..judge import Judge
+from ..section import demo_sentence
 from .comparison import TrialOutcome, VariantOutcome, compare
 from .plan import (
     BenchPlan,
@@ -179,7 +180,7 @@ def _header(variants: VariantList, store: FeatureStore, *, split: str, command: 
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         command=command,
         fingerprint=store.fingerprint,
-        backbones_are_random=store.random_backbones,
+        demo_sentence=demo_sentence(*store.made_with_random_weights),
         versions=library_versions(),
     )
 

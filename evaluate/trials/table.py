@@ -18,7 +18,6 @@ from ...metrics.estimate import span
 from ...metrics.repeats import Method, RepeatsEstimate
 from ...train.runs.documents import hashes_of
 from ...wording import from_to, spreadsheet_cell, visible
-from ..section import DEMO_SENTENCE
 from .comparison import Comparison, VariantResult
 from .variant_list import Recorded
 
@@ -29,7 +28,7 @@ class BenchHeader:
 
     Attributes:
         fingerprint: of all that the store holds.
-        backbones_are_random: whether any of its features come from random weights, as in a demo.
+        demo_sentence: what is to be kept in mind where random weights made some of it; else empty.
     """
 
     list_name: str
@@ -38,7 +37,7 @@ class BenchHeader:
     created: str
     command: str
     fingerprint: str
-    backbones_are_random: bool
+    demo_sentence: str
     versions: Mapping[str, str]
 
     @property
@@ -84,8 +83,8 @@ def _notes(comparison: Comparison, *, header: BenchHeader) -> Iterator[str]:
         yield f"Samples that only some variants scored, and that are in no figure: {comparison.num_not_shared}."
     if any(len(variant.seeds) == 1 for variant in comparison.variants):
         yield "The interval of a single seed says nothing about other seeds."
-    if header.backbones_are_random:
-        yield DEMO_SENTENCE
+    if header.demo_sentence:
+        yield header.demo_sentence
 
 
 def _ways(estimates: Mapping[str, RepeatsEstimate], words: Mapping[Method, str]) -> str:

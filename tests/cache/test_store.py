@@ -215,7 +215,8 @@ def test_constants_and_randomness_are_described(store: FeatureStore) -> None:
     store.add_constant("text/prompt", vector, made_by={"prompt": "a normal weld"})
     reopened = FeatureStore.open(store.path)
     np.testing.assert_array_equal(reopened.constant("text/prompt"), vector)
-    assert reopened.random_backbones
+    assert reopened.random_backbones and not reopened.made_with_random_weights[1]
+    assert "text/prompt" not in reopened.made_with_random_weights[0]  # no backbone made it
     assert reopened.fingerprint == store.fingerprint
     with pytest.raises(StoreError, match="no constant other/vector"):
         reopened.constant("other/vector")

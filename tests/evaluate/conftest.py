@@ -162,7 +162,8 @@ def provenance() -> Provenance:
         fingerprint="b3a9c1d2e4f5",
         settings={"optimizer": {"lr": 2e-5, "betas": [0.9, 0.999]}, "loss": {"gram": {"weight": 1.0}}},
         versions={"weldcache": "0.1.0", "numpy": "2.4.0"},
-        backbones_are_random=True,
+        random_features=["video", "image/block_2"],
+        trained_features=[],
         weights="ema",
     )
 

@@ -101,7 +101,7 @@ def test_banner_only_for_random_backbones(
     provenance: Provenance,
     make_report: MakeReport,
 ) -> None:
-    named = replace(provenance, backbones_are_random=random_backbones)
+    named = replace(provenance, random_features=["video"] if random_backbones else [])
     text = render_html(make_report(make_assessment(table), table, provenance=named))
     assert ("Demo with random-weight backbones" in text) == random_backbones
 

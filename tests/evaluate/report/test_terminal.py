@@ -40,8 +40,11 @@ def test_holds_the_numbers_and_the_warnings(
     assert _line(text, "spatter").startswith(f"30 {assessment.per_class['spatter'].auroc.value:.3f} (")
     assert "Demo with random-weight backbones" in text
     assert "- There is no media-free control" in text
-    pretrained = make_report(assessment, table, provenance=replace(provenance, backbones_are_random=False))
-    assert "Demo" not in _printed(pretrained)
+    pretrained = make_report(assessment, table, provenance=replace(provenance, random_features=[]))
+    assert "random-weight" not in _printed(pretrained)
+    partly = replace(provenance, random_features=["video", "audio"], trained_features=["image/block_7"])
+    told = " ".join(_printed(make_report(assessment, table, provenance=partly)).split())
+    assert "video and audio come from untrained networks, image/block_7 from trained ones" in told
 
 
 def test_the_model_without_each_modality(

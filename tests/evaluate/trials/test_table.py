@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from weldcache.documents import seal_holds
+from weldcache.evaluate.section import demo_sentence
 from weldcache.evaluate.tasks.anomaly.judge import AnomalyJudge
 from weldcache.evaluate.trials.comparison import Comparison, VariantResult
 from weldcache.evaluate.trials.measure import Ground, MediaFreeControl
@@ -32,7 +33,7 @@ HEADER = BenchHeader(
     created="2025-01-31T12:00:00+00:00",
     command="weldcache bench blocks",
     fingerprint="abc",
-    backbones_are_random=True,
+    demo_sentence=demo_sentence(["video"], []),
     versions={"weldcache": "0.1.0"},
 )
 
