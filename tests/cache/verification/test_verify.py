@@ -578,6 +578,16 @@ def test_recordings_with_equal_features_are_told_and_not_to_be_computed_again(
     assert ("one sample twice" in found.evidence) == same_files
 
 
+def test_what_is_not_listed_any_more_is_nobodys_twin(held: FeatureStore) -> None:
+    """A file that was renamed leaves the row of its former name behind."""
+    values = {name: np.repeat(value[:1], 3, axis=0) for name, value in features_of("video", [1]).items()}
+    held.forget("video", [1, 3, 4])
+    StoreWriter(held).write("video", [1, 3, 4], values, sources=[sources_of(1)] * 3, notes=[""] * 3)
+    held.follow(held.index.select(np.array([0, 2, 3, 4, 5])))
+    (found,) = findings_of(held)
+    assert found.check == "duplicates" and "day/3 and day/4" in found.evidence
+
+
 def test_a_copied_row_is_found_and_so_is_what_it_equals(held: FeatureStore) -> None:
     shutil.copy(chunk(held, "video/tokens", 1), chunk(held, "video/tokens", 4))
     found = faults_of(held)
