@@ -26,6 +26,8 @@ SPLIT_WORDS: Mapping[str, Split] = {
 }
 """What splits are called, in small letters."""
 
+_UNKNOWN = ""  # the class of what is not known
+
 
 class SplitSettings(Section):
     """How splits are drawn where the data set does not say them."""
@@ -46,8 +48,10 @@ def draw_splits(samples: Sequence[Sample], settings: SplitSettings) -> list[Samp
     check_fractions(settings.val_fraction, settings.test_fraction)
     held: dict[str, set[str]] = {}
     for sample in samples:
-        is_normal = sample.targets.get("label") == NORMAL
-        held.setdefault(sample.group, set()).add(GOOD if is_normal else f"not {GOOD}: {sample.targets.get('class')}")
+        is_normal, name = sample.targets.get("label") == NORMAL, sample.targets.get("class")
+        held.setdefault(sample.group, set()).add(
+            GOOD if is_normal else _UNKNOWN if name is None and "label" not in sample.targets else f"not {GOOD}: {name}"
+        )
     classes_of = {group: frozenset(classes) for group, classes in held.items()}
     alike = [classes_of]
     if not any("label" in sample.targets for sample in samples):
@@ -107,8 +111,8 @@ def split_groups(
     Groups of normal samples alone are in validation and in test with the probability of the two fractions, and else in
     train. Groups with a defect are in validation or test, in the ratio of the fractions. Wherever a fraction is above
     zero its part gets at least one group of each kind, as far as there are enough: of normal ones train comes first,
-    then validation, then test; of each class of defects, and of all together, test comes first. At least one fraction
-    must be above zero, and their sum below one.
+    then validation, then test; of each class of defects, and of all together, test comes first. What is not known is
+    treated as a defect, and stands for none. At least one fraction must be above zero, and their sum below one.
     """
     shares: dict[Split, float] = {"val": val_fraction, "test": test_fraction}
     pure = sorted(name for name, classes in classes_of.items() if classes == {normal})
@@ -121,7 +125,7 @@ def split_groups(
         alike = [name for name in defective if classes_of[name] == classes]
         if len(alike) >= len(needed):
             _fill(of_defective, alike, needed, seed=seed)
-    _fill(of_defective, defective, needed, seed=seed)
+    _fill(of_defective, [name for name in defective if classes_of[name] - {normal, _UNKNOWN}], needed, seed=seed)
     return {
         name: Drawn(part, frozenset(among))
         for parts, among in ((of_normal, {"train", *needed}), (of_defective, needed))

@@ -72,3 +72,23 @@ def test_a_group_is_in_one_part_and_its_samples_say_among_which_it_was_drawn() -
     first, second, third = draw_splits(samples, SplitSettings())
     assert first.split == second.split != "train" and third.split == "train"
     assert [each.drawn_from for each in (first, third)] == [{"val", "test"}, {"train", "val", "test"}]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_is_not_known_stands_for_no_defect(seed: int) -> None:
+    """Two groups of defects are one for validation and one for test, however many there are of what nobody knows."""
+    kinds = {"dented": ("dent",), "scratched": ("good", "scratch"), **{f"new {n}": ("good", None) for n in range(9)}}
+    samples = [
+        Sample(
+            key=f"{group}/{kind}",
+            split="train",
+            group=group,
+            files={},
+            targets={} if kind is None else {"class": kind, "label": int(kind != "good")},
+        )
+        for group, held in {**kinds, "whole": ("good",)}.items()
+        for kind in held
+    ]
+    drawn = draw_splits(samples, SplitSettings(split_seed=seed))
+    assert {each.split for each in drawn if each.targets.get("label") == 1} == {"val", "test"}
+    assert all(each.group == "whole" for each in drawn if each.split == "train")
