@@ -71,4 +71,5 @@ def test_run_again_it_has_nothing_to_do_and_keeps_the_users_settings(
     before = contents(project)
     outcome = weldcache("synth", ".", "--size", "tiny", folder=project)
     assert outcome.code == 0 and "Complete already" in outcome.out and "38 welds" in outcome.out
+    assert "AUROC on test" in outcome.out and "the process" in outcome.out
     assert contents(project) == before

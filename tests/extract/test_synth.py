@@ -146,6 +146,7 @@ def test_flaws_that_have_a_place_are_outlined_and_others_are_not(tiny: Path) -> 
 def test_record_and_settings_lie_beside_the_data(tiny: Path) -> None:
     record = json.loads((tiny / "synth.json").read_text())
     assert record["seed"] == 0 and record["welds"]["train"] == {"good": 8}
+    assert set(record["ceilings"]) == {"process", "result", "joint"}
     text = (tiny / "weldcache.yaml").read_text()
     assert text.startswith("# Written by `weldcache synth`")
     assert yaml.safe_load(text) == {

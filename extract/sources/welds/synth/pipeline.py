@@ -3,9 +3,9 @@
 import json
 import multiprocessing
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .....atomic import locked_folder, write_json, write_text
@@ -15,9 +15,10 @@ from .....errors import OutputExistsError
 from .....progress import Progress
 from .....wording import count_of, format_seconds, format_size
 from ....pool.workers import start_worker
+from .ceilings import Ceiling, ceilings, ceilings_as_json
 from .plan import SPLITS, SynthPlan
 from .roster import Weld, list_welds
-from .tables import SETTINGS_TEXT, counts_by_split, latents_text, manifest_text
+from .tables import LATENTS_NAME, SETTINGS_TEXT, counts_by_split, latents_text, manifest_text
 from .weld import write_weld
 
 # Raise it when the same plan makes other data.
@@ -28,13 +29,15 @@ DONE_FILE = "synth.json"
 
 @dataclass(frozen=True)
 class SynthSummary:
-    """What `generate` left behind: welds by split, the classes' names, bytes of media, and what this run did."""
+    """What `generate` left behind: welds by split, the classes' names, bytes of media, what this run did, and how well
+    the true states tell defects."""
 
     num_welds: dict[str, int]
     classes: tuple[str, ...]
     num_bytes: int
     num_written: int
     seconds: float
+    ceilings: Mapping[str, Ceiling] = field(default_factory=dict)
 
 
 def generate(out: Path, *, plan: SynthPlan, workers: int) -> SynthSummary:
@@ -50,7 +53,7 @@ def generate(out: Path, *, plan: SynthPlan, workers: int) -> SynthSummary:
     out.mkdir(parents=True, exist_ok=True)
     with locked_folder(out):
         _claim_folder(out, plan=plan)
-        write_text(out / "latents.csv", latents_text(welds, plan=plan))
+        write_text(out / LATENTS_NAME, latents_text(welds, plan=plan))
         missing = [weld for weld in welds if not (out / weld.key).is_dir()]
         with Progress("synth", total=len(welds), unit="welds", done=len(welds) - len(missing)) as progress:
             for _ in _write_welds(out, welds=missing, plan=plan, workers=workers):
@@ -130,6 +133,7 @@ def _finish(out: Path, *, welds: Sequence[Weld], plan: SynthPlan, num_written: i
         num_bytes=num_bytes,
         num_written=num_written,
         seconds=time.monotonic() - started,
+        ceilings=ceilings((out / LATENTS_NAME).read_text(encoding="utf-8")),
     )
     write_json(
         out / DONE_FILE,
@@ -141,6 +145,7 @@ def _finish(out: Path, *, welds: Sequence[Weld], plan: SynthPlan, num_written: i
             "confounded": plan.confounded,
             "num_bytes": num_bytes,
             "welds": counts,
+            "ceilings": ceilings_as_json(summary.ceilings),
         },
     )
     return summary
