@@ -110,7 +110,7 @@ def read_index(path: Path, *, num_rows: int, split: str = OFFICIAL) -> Index:
     attributes_folder = inside(index, "attributes")
     attributes = {name: _read(attributes_folder / name) for name in _arrays_in(attributes_folder)}
     if has_former_tables(path):
-        keys, splits, class_names, groups, labels = (_read(index / name) for name in FORMER_COLUMNS)
+        keys, parts, class_names, groups, labels = (_read(index / name) for name in FORMER_COLUMNS)
         if split != OFFICIAL:
             raise _no_split(path, split, held=[OFFICIAL])
         try:
@@ -119,12 +119,14 @@ def read_index(path: Path, *, num_rows: int, split: str = OFFICIAL) -> Index:
             raise StoreError(f"The index of the store is damaged ({path}: {error})") from None
     else:
         keys, groups, targets = _read(index / "keys"), _read(index / "groups"), _read_targets(path)
-        splits = _read_split(path, split, keys=keys)
-    for name, column in {"keys": keys, "groups": groups, "splits": splits, **attributes}.items():
-        _require_rows(path / f"index/{name}", len(column), num_rows=num_rows)
-    for name, target in targets.items():
-        _require_rows(path / f"targets/{name}", target.num_rows, num_rows=num_rows)
-    read = Index(keys=keys, groups=groups, parts=splits, targets=targets, attributes=attributes)
+        parts = _read_split(path, split, keys=keys)
+    of_split = "index/splits" if has_former_tables(path) else f"splits/{split}"
+    sizes = {"index/keys": len(keys), "index/groups": len(groups), of_split: len(parts)}
+    sizes |= {f"index/attributes/{name}": len(column) for name, column in attributes.items()}
+    sizes |= {f"targets/{name}": target.num_rows for name, target in targets.items()}
+    for array, size in sizes.items():
+        _require_rows(path / array, size, num_rows=num_rows)
+    read = Index(keys=keys, groups=groups, parts=parts, targets=targets, attributes=attributes)
     return read.select(np.arange(num_rows))
 
 

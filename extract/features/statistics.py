@@ -1,4 +1,4 @@
-"""Statistics of levels over time: what a series of any number of channels amounts to, however long it is."""
+"""Statistics over time: what a series of any number of channels amounts to, however long it is."""
 
 from collections.abc import Sequence
 
@@ -27,7 +27,7 @@ def statistics_of(
             exact.min(axis=0),
             np.median(exact, axis=0),
             exact.max(axis=0),
-            times @ exact / max(float(times @ times), 1e-300),
+            times @ exact / max(float(times @ times), 1e-300),  # of a single step 0 / 0
             steps.sum(axis=0) / max(len(steps), 1),
         ]
     )

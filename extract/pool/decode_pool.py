@@ -25,7 +25,7 @@ from .decoder import Decoder, DecoderDiedError, DecodeThread, Limits, TooMuchErr
 from .read_job import Failure, ReadJob
 
 _GROUPS_AHEAD = 2  # beside the one that is waited for
-_TASKS_AHEAD = 3  # for each worker, where groups are smaller than that
+_JOBS_AHEAD = 3  # for each worker, where groups are smaller than that
 _CHANCES = 2  # deaths of a process that a sample may be near before it is decoded alone
 _FAILED_STARTS = 5  # in a row, and the machine is at fault
 
@@ -98,7 +98,7 @@ class DecodePool:
                 future.cancel()
 
     def _has_room(self, pending: Collection[Collection[object]]) -> bool:
-        return len(pending) <= _GROUPS_AHEAD or sum(map(len, pending)) < _TASKS_AHEAD * self._workers
+        return len(pending) <= _GROUPS_AHEAD or sum(map(len, pending)) < _JOBS_AHEAD * self._workers
 
     def _charge(self, read: ReadJob) -> ReadJob:
         self.busy_seconds += read.seconds

@@ -52,13 +52,13 @@ class FolderSource(ClassSource):
 
     noun: ClassVar[str] = "picture"
     settings: FolderSettings
-    passed_over: frozenset[Path] = frozenset()  # resolved
+    written: frozenset[Path] = frozenset()  # by weldcache itself; resolved
 
     def without(self, paths: frozenset[Path]) -> "FolderSource":
-        return replace(self, passed_over=paths)
+        return replace(self, written=paths)
 
     def list_samples(self) -> Sequence[Sample]:
-        root, tree = self.settings.root, PictureTree(self.settings.root, without=self.passed_over)
+        root, tree = self.settings.root, PictureTree(self.settings.root, written=self.written)
         found, masks = sorted(_find(tree), key=lambda each: each.key), tree.masks(root / _MASKS)
         if not found:
             raise NotFoundError(f"{root} has no pictures ({', '.join(PICTURE_FORMATS)}) in folders of classes.")

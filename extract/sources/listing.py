@@ -59,7 +59,7 @@ def list_folder(folder: Path) -> Listing:
 
 
 class PictureTree:
-    """The pictures below a data set's folder, without what lies at the resolved paths `without`. Its methods raise
+    """The pictures below a data set's folder, without what weldcache has `written` itself. Its methods raise
     SourceError where a folder cannot be listed.
 
     Attributes:
@@ -67,9 +67,9 @@ class PictureTree:
         passed_over: what was found on the way and is no picture, in words for the user.
     """
 
-    def __init__(self, root: Path, *, without: frozenset[Path] = frozenset()) -> None:
+    def __init__(self, root: Path, *, written: frozenset[Path] = frozenset()) -> None:
         self.root = root
-        self._without = without
+        self._written = written  # resolved, since the data set's folder may be a link
         self.passed_over: list[str] = []
         self._listings: dict[Path, Listing] = {}
 
@@ -102,15 +102,15 @@ class PictureTree:
     def _listed(self, folder: Path) -> Listing:
         if folder not in self._listings:
             try:
-                self._listings[folder] = listing = self._of_others(list_folder(folder))
+                self._listings[folder] = listing = self._not_written(list_folder(folder))
             except OSError as error:
                 raise _unlistable(folder, error) from error
             others = listing.others.items()
             self.passed_over += [f"{self.key(folder)}/{visible(name)} is {kind}" for name, kind in others]
         return self._listings[folder]
 
-    def _of_others(self, listing: Listing) -> Listing:
-        ours = {path.name for path in self._without if path.parent == listing.folder.resolve()}
+    def _not_written(self, listing: Listing) -> Listing:
+        ours = {path.name for path in self._written if path.parent == listing.folder.resolve()}
         files, folders = ([name for name in names if name not in ours] for names in (listing.files, listing.folders))
         return replace(listing, files=files, folders=folders)
 

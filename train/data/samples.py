@@ -1,7 +1,7 @@
 """Which rows of a store take part: those that the task trains on, and of the validation split those it measures on.
 
-What is trained on judges nothing under another name: such twins are found by the hashes that the store
-keeps of the files that its rows were made from.
+What is trained on judges nothing under another name: such twins are found by the hashes that the store keeps of the
+files that its rows were made from.
 """
 
 from collections.abc import Collection, Mapping
@@ -78,7 +78,7 @@ def choose_samples(store: FeatureStore, recipe: Recipe, *, task: Task, monitor: 
             that there are teach the recipe nothing.
         SettingsError: if validation lacks what the monitor needs.
     """
-    targets, splits = targets_of(store), store.index.parts
+    targets, parts = targets_of(store), store.index.parts
     trainable, judged = task.training_rows(targets), task.judged_rows(targets)
     train = split_rows(store, TRAIN_SPLIT, recipe=recipe)
     _rows_of(store, VALIDATION_SPLIT)
@@ -90,7 +90,7 @@ def choose_samples(store: FeatureStore, recipe: Recipe, *, task: Task, monitor: 
     limits_of(recipe, recipe.needs().modalities.keys() - untrained)
 
     validation = split_rows(store, VALIDATION_SPLIT, recipe=recipe, untrained=untrained)
-    elsewhere = np.flatnonzero(~np.isin(splits, (TRAIN_SPLIT, LEFT_OUT)))
+    elsewhere = np.flatnonzero(~np.isin(parts, (TRAIN_SPLIT, LEFT_OUT)))
     twins = find_twins(store, elsewhere, trained_on, recipe=recipe).same
     known = validation.usable[judged[validation.usable]]
     validated = known[~np.isin(store.index.keys[known], list(twins))]
@@ -103,7 +103,7 @@ def choose_samples(store: FeatureStore, recipe: Recipe, *, task: Task, monitor: 
     return ChosenSamples(
         train=trained_on,
         validation=validated,
-        train_left_out=int(np.sum((splits == TRAIN_SPLIT) & judged & ~trainable)),
+        train_left_out=int(np.sum((parts == TRAIN_SPLIT) & judged & ~trainable)),
         train_lacking={name: int(trainable[rows].sum()) for name, rows in train.left_out.items()},
         validation_lacking={name: int(judged[rows].sum()) for name, rows in validation.left_out.items()},
         train_without=train_without,

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from typing import Literal
 
 import torch
+from jaxtyping import Float64
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
 from ...errors import TrainingError
 from ..nn.gaussian import Mahalanobis, ShrunkCovariance
@@ -47,17 +48,21 @@ class GaussianRecipe(VectorDetector):
         """
         assert isinstance(model, Mahalanobis)
         width = len(model.mean)
-        units = ChannelStatistics(width)
-        if self._standardise:
-            for vectors in self.training_vectors(batches):
-                units.add(vectors)
+        unit = self._spread(batches, width) if self._standardise else None
         statistics = ShrunkCovariance(width)
         for vectors in self.training_vectors(batches):
-            statistics.add(vectors / units.std.float().to(vectors.device) if self._standardise else vectors)
+            statistics.add(vectors if unit is None else vectors / unit.float().to(vectors.device))
         try:
-            model.use(statistics, unit=units.std if self._standardise else None)
+            model.use(statistics, unit=unit)
         except ValueError:
             raise TrainingError(
                 f"The {statistics.count:,} vectors of the normal samples do not spread in every direction, so there is "
                 "no distance from them; train on more samples, or choose another array with --set recipe.array=..."
             ) from None
+
+    def _spread(self, batches: Iterable[Batch], width: int) -> Float64[Tensor, " width"]:
+        """Standard deviation of each number over the normal vectors."""
+        statistics = ChannelStatistics(width)
+        for vectors in self.training_vectors(batches):
+            statistics.add(vectors)
+        return statistics.std

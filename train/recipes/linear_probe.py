@@ -5,6 +5,7 @@ the training rows, and nothing between. Its loss has no local minima, so that no
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -62,9 +63,7 @@ class LinearProbeRecipe(VectorRecipe):
         """The array, and the class of each training row; both are measured."""
         needs = super().needs()
         measures = (*(request.name for request in needs.features), TARGET)
-        return Needs(
-            needs.features, modalities=needs.modalities, measures=measures, targets=(TARGET,), outputs=("logits",)
-        )
+        return replace(needs, measures=measures, targets=(TARGET,), outputs=("logits",))
 
     def build(self, shapes: Shapes) -> LinearProbe:
         """As wide as the vectors, and a logit for each class that the data set names, trained on or not."""

@@ -22,10 +22,13 @@ _AUTO = "auto"
 _USUAL = "video/embedding"
 _FIRST_OF = ("embedding", "mean", "values")  # arrays whose vectors stand for a sample, a view or a step
 
-NamedArray = Annotated[str, Like(r"[a-z0-9_]+(/[a-z0-9_]+)+", "<feature set>/<array>, such as image/block_10/mean")]
-StoredArray = Annotated[
-    str, Like(r"auto|[a-z0-9_]+(/[a-z0-9_]+)+", "auto, or <feature set>/<array>, such as image/block_10/mean")
-]
+_PATH = r"[a-z0-9_]+(/[a-z0-9_]+)+"
+_SUCH_AS = "<feature set>/<array>, such as image/block_10/mean"
+
+NamedArray = Annotated[str, Like(_PATH, _SUCH_AS)]
+"""An array of the store by its name."""
+StoredArray = Annotated[str, Like(f"{_AUTO}|{_PATH}", f"{_AUTO}, or {_SUCH_AS}")]
+"""The same, or one that is chosen when the store is known."""
 
 
 class VectorSettings(RecipeSettings):
@@ -67,6 +70,7 @@ class VectorRecipe:
     pooled = True
 
     def __init__(self, settings: VectorSettings) -> None:
+        # Of one that is still to be chosen, the usual one: a recipe is asked for its task before there is a store.
         feature_set, _, array = settings.for_store(()).array.rpartition("/")
         self._array = FeatureRequest(feature_set, array)
         self._length = FeatureRequest(feature_set, f"{array}_length", where_held=True)
