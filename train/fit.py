@@ -19,7 +19,7 @@ from ..errors import SettingsError
 from ..progress import Progress
 from ..settings import Settings
 from ..wording import listed
-from .data.batches import BatchSource, batches_in_order
+from .data.batches import BatchSource, parts_in_order
 from .loggers.logger import LoggedRun, open_loggers
 from .randomness import Purpose, derived_generator
 from .recipes.recipe import Fitted, figures_of
@@ -37,7 +37,6 @@ from .validation import Validate
 FITTED: Final = "fitted"  # why a training is over that has no epochs
 
 _OF_GRADIENT = {f"train.{name}" for name in OF_GRADIENT | {"checkpoint_seconds"}}
-_ROWS_AT_ONCE = 64  # whatever the batch size, so that neither it nor the way of loading changes what is drawn
 
 
 def unread(settings: Settings, asked: Collection[str]) -> list[str]:
@@ -87,7 +86,7 @@ class _Counted:
 
     def __iter__(self) -> Iterator[Batch]:
         self.progress.extend(len(self.samples))
-        for batch in self.samples.batches(batches_in_order(len(self.samples), batch_size=_ROWS_AT_ONCE)):
+        for batch in self.samples.batches(parts_in_order(len(self.samples))):
             yield batch
             self.progress.advance(len(batch))
 

@@ -26,7 +26,7 @@ from .data.samples import ChosenSamples, choose_samples
 from .display import figures_found
 from .fit import finish_run
 from .loggers.logger import require_loggers
-from .pipeline import say_left_out, validator_of
+from .pipeline import validator_of
 from .recipes.late_fusion import MEMBER_SCORES, LateFusion, LateFusionRecipe, LateFusionSettings
 from .recipes.recipe import make_recipe
 from .runs.folder import RunFolder
@@ -36,6 +36,7 @@ from .runs.start import decide_start, make_manifest
 from .runs.trained_run import TrainedRun, Weights, load_run, weights_of
 from .scoring import output_rows
 from .settings import TrainSettings
+from .taking_part import say_left_out
 from .tasks import LOSS, Targets, Task
 
 _FEW_NORMALS = 10  # a chosen limit: their spread is the unit of every score

@@ -6,22 +6,20 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from ..cache.splits import LEFT_OUT, OFFICIAL
 from ..cache.store import FeatureStore
 from ..configs.device import resolve_device
 from ..errors import SettingsError, TrainingError, WeldcacheError
 from ..progress import say
 from ..settings import Settings
-from ..wording import count_of, format_seconds
-from .data.batches import BatchSource, batches_in_order
+from ..wording import format_seconds
+from .data.batches import BatchSource, parts_in_order
 from .data.features import FeatureReader, chosen_for, load_constants, require_features, shapes_for, targets_of
 from .data.resident import FeaturePool, load_features
-from .data.samples import TRAIN_SPLIT, VALIDATION_SPLIT, ChosenSamples, choose_samples, in_pairs
+from .data.samples import ChosenSamples, choose_samples
 from .display import ShowTraining, describe_epoch, figures_found, training_display
 from .fit import FITTED, fit_run
 from .loggers.logger import LoggedRun, open_loggers, require_loggers
@@ -34,11 +32,9 @@ from .runs.log import append_row
 from .runs.start import decide_start, held_run, make_manifest
 from .settings import TrainSettings
 from .state import Best, StopReason, TrainingState, new_state
+from .taking_part import say_who_takes_part
 from .tasks import Task, monitor_of, task_for
-from .training_caveats import training_caveats
 from .validation import Validator
-
-_MEASURED_ROWS = 64  # a part, whatever the batch size, so that neither it nor the way of loading changes a statistic
 
 
 @dataclass(frozen=True)
@@ -115,10 +111,10 @@ def train(
     start = decide_start(settings, manifest, run_name=run_name, overwrite=overwrite)
 
     if pool is None:  # whoever shares features among trainings says it once
-        for name, value in settings.recipe:
-            if value != getattr(asked, name):
-                say(f"Chosen for this store: recipe.{name} = {value}.")
-        _say_who_takes_part(samples, store, recipe=recipe, task=task)
+        for key, value in settings.recipe:
+            if value != getattr(asked, key):
+                say(f"Chosen for this store: recipe.{key} = {value}.")
+        say_who_takes_part(samples, store, recipe=recipe, task=task)
     train_samples, validation_samples = _features(recipe, samples, store=store, pool=pool, settings=settings.train)
     validator = validator_of(recipe, validation_samples, samples, store=store, task=task, settings=settings.train)
     if isinstance(recipe, Fitted):
@@ -180,47 +176,6 @@ def _learner(settings: Settings) -> Trained | Fitted:
     return recipe
 
 
-def _say_who_takes_part(samples: ChosenSamples, store: FeatureStore, *, recipe: Recipe, task: Task) -> None:
-    num_train, num_validation, noun = len(samples.train), len(samples.validation), store.noun
-    if store.split != OFFICIAL:
-        say(f"{noun.capitalize()}s are divided by the split {store.split}, not by the data set's own.")
-    say(
-        f"{count_of(num_train, task.trains_on)} to train on "
-        f"({count_of(samples.train_left_out, task.leaves_out)} left out), "
-        f"{count_of(num_validation, noun)} to validate on."
-    )
-    say_left_out(samples, noun=noun)
-    parts = (("train", num_train, samples.train_without), ("validation", num_validation, samples.validation_without))
-    for split, num, without in parts:
-        for modality, count in without.items():
-            if modality not in samples.untrained:
-                say(f"Part of {split} although they lack {modality}: {count} of {count_of(num, noun)}.")
-    targets = targets_of(store)
-    known = task.training_rows(targets) | task.judged_rows(targets)
-    if unknown := int(np.sum(~known & np.isin(store.index.parts, (TRAIN_SPLIT, VALIDATION_SPLIT)))):
-        say(f"{count_of(unknown, noun)} of train and validation take no part: their {task.target} is not known.")
-    withdrawn = int(np.count_nonzero(store.index.parts == LEFT_OUT))
-    if withdrawn:
-        say(f"{count_of(withdrawn, noun)} of the store are not in the data set any more and take no part.")
-    row_of = store.index.row_of()
-    splits = {key: str(store.index.parts[row_of[key]]) for key in samples.twins}
-    for split in sorted(set(splits.values())):
-        twins = {key: normal for key, normal in samples.twins.items() if splits[key] == split}
-        say(
-            f"Warning: left out wherever the model is judged: {count_of(len(twins), noun)} of {split} that train "
-            f"has under other names ({in_pairs(twins)})."
-        )
-    for caveat in training_caveats(store, samples.train, recipe=recipe, untrained=samples.untrained):
-        say(f"Warning: {caveat}")
-
-
-def say_left_out(samples: ChosenSamples, *, noun: str) -> None:
-    """Say of each split how many samples, called `noun`, lack features."""
-    for split, lacking in (("train", samples.train_lacking), ("validation", samples.validation_lacking)):
-        for feature_set, count in lacking.items():
-            say(f"Left out of {split}: {count_of(count, noun)} without {feature_set} features.")
-
-
 def _features(
     recipe: Recipe, samples: ChosenSamples, *, store: FeatureStore, pool: FeaturePool | None, settings: TrainSettings
 ) -> tuple[BatchSource, BatchSource]:
@@ -260,8 +215,8 @@ def validator_of(
 
 def measure(recipe: Trained, model: nn.Module, train: BatchSource, *, store: FeatureStore) -> None:
     """Give the recipe all training rows to measure, part by part, of those arrays alone that it measures."""
-    order = batches_in_order(len(train), batch_size=_MEASURED_ROWS)
-    recipe.measure(model, train.batches(order, arrays=recipe.needs().measures), load_constants(store, recipe))
+    parts = train.batches(parts_in_order(len(train)), arrays=recipe.needs().measures)
+    recipe.measure(model, parts, load_constants(store, recipe))
 
 
 def _train_and_keep(

@@ -10,6 +10,7 @@ from torch import Tensor
 from ..types import Batch
 
 _SMALLEST_BATCH = 2  # losses that compare the samples of a batch need two
+_ROWS_OF_A_PART = 64
 
 Order = Sequence[Int64[Tensor, " _"]]
 """Positions of the samples of each batch, one batch after another."""
@@ -47,3 +48,9 @@ def num_shuffled_batches(num_samples: int, *, batch_size: int) -> int:
 def batches_in_order(num_samples: int, *, batch_size: int) -> Order:
     """Every sample once, in the order in which they stand."""
     return list(torch.split(torch.arange(num_samples), batch_size)) if num_samples else []
+
+
+def parts_in_order(num_samples: int) -> Order:
+    """Every sample once, in parts of a fixed size: neither the batch size nor the way of loading changes what is
+    measured or drawn of them."""
+    return batches_in_order(num_samples, batch_size=_ROWS_OF_A_PART)
