@@ -1,4 +1,4 @@
-"""Sensors: a CSV file of measurements to channels, evenly resampled over real time."""
+"""Sensors: a file of measurements, CSV or Parquet, to channels, evenly resampled over real time."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,8 @@ from ...wording import count_of, listed, shortened
 from ..sources.source import SeriesFormat
 from .decoded import SensorSeries, never
 from .sensor_clock import read_clock
-from .sensor_rows import MOST_SHOWN, read_sensor_rows
+from .sensor_parquet import is_parquet, parquet_columns_of_numbers, read_parquet_rows
+from .sensor_rows import MOST_SHOWN, csv_columns_of_numbers, read_sensor_rows
 
 _OFFSET = 0.1  # a sensor's zero may lie so far below 0
 _NEARLY_ALL = 0.9  # of a channel's values other than 0
@@ -75,11 +76,11 @@ def read_sensor_table(path: Path, *, series: SeriesFormat) -> SensorTable:
     """Read a sensor file.
 
     Raises:
-        DecodeError: as `read_sensor_rows` and `read_clock`, and if a channel has no value at all or most of its values
-            are beyond its limit.
+        DecodeError: as `read_sensor_rows`, `read_parquet_rows` and `read_clock`, and if a channel has no value at all
+            or most of its values are beyond its limit.
     """
-    rows = read_sensor_rows(path, series=series)
-    timing = read_clock(rows.seconds, lines=rows.lines, path=path)
+    rows = (read_parquet_rows if is_parquet(path) else read_sensor_rows)(path, series=series)
+    timing = read_clock(rows.stamps, lines=rows.lines, max_seconds=series.max_seconds, path=path)
     values, beyond = _within_limits(rows.values, series=series, lines=rows.lines, path=path)
     kept, lines = values[timing.rows], rows.lines[timing.rows]
     doubts = [
@@ -92,11 +93,20 @@ def read_sensor_table(path: Path, *, series: SeriesFormat) -> SensorTable:
     return SensorTable(timing.times, kept, (*rows.notes, *timing.notes, *beyond, *doubts))
 
 
+def columns_of_numbers(path: Path, *, series: SeriesFormat) -> tuple[str, ...]:
+    """Names of the columns of a sensor file that hold numbers alone, and some, in the file's order, without its clock.
+
+    Raises:
+        DecodeError: if the file is unreadable.
+    """
+    return (parquet_columns_of_numbers if is_parquet(path) else csv_columns_of_numbers)(path, series=series)
+
+
 def _within_limits(
     values: Float64[np.ndarray, "rows channels"], *, series: SeriesFormat, lines: Int64[np.ndarray, " rows"], path: Path
 ) -> tuple[Float64[np.ndarray, "rows channels"], list[str]]:
     """What is no measurement becomes an empty cell: one such value would outweigh all others of a data set."""
-    beyond = np.abs(values) > np.array(series.limits)
+    beyond = (np.abs(values) > np.array(series.limits)) | np.isinf(values)
     notes = []
     for name, limit, column, wrong in zip(series.channels, series.limits, values.T, beyond.T, strict=True):
         num_known, found = int(np.sum(~np.isnan(column))), np.flatnonzero(wrong)

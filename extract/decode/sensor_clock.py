@@ -13,12 +13,10 @@ from jaxtyping import Bool, Float64, Int64
 
 from ...errors import DecodeError
 from ...wording import count_of, format_seconds, shortened
+from ..sources.source import SeriesFormat
 from .sensor_rows import MOST_SHOWN, is_coarse, lines_told
+from .sensor_times import Stamps
 
-# Real recordings last 21 to 43 s, and minutes with their gaps; hours mean wrong time stamps or several recordings.
-MAX_SECONDS = 3600.0
-
-_DAY_SECONDS = 86_400.0
 _MOST_SET_BACKS = 5  # of a clock, in one recording, and one in so many rows; more, and the file is in no order
 _ROWS_A_SET_BACK = 20
 _GAP_SECONDS = 1.0
@@ -36,22 +34,25 @@ class Timing:
     notes: tuple[str, ...]
 
 
-def read_clock(seconds: Float64[np.ndarray, " rows"], *, lines: Int64[np.ndarray, " rows"], path: Path) -> Timing:
-    """Put rows in the order of time; `seconds` are times of day in the order of the file, `lines` their lines there.
+def read_clock(
+    stamps: Stamps, *, lines: Int64[np.ndarray, " rows"], max_seconds: float = SeriesFormat.max_seconds, path: Path
+) -> Timing:
+    """Put rows in the order of time; `stamps` are in the order of the file, `lines` their lines there.
 
-    Time unrolls over midnight: a step of more than half a day is a step into another day, which needs no guess at the
-    format of `Date`. Where a clock counts more slowly than rows follow, those of one stamp are spread evenly up to the
-    next. Of rows with one time otherwise, the first is kept.
+    Times of day unroll over midnight: a step of more than half a day is a step into another day, which needs no guess
+    at the format of `Date`. Where a clock counts more slowly than rows follow, those of one stamp are spread evenly up
+    to the next. Of rows with one time otherwise, the first is kept.
 
     Raises:
-        DecodeError: if there are not two times, the clock goes back again and again, or the times span more than an
-            hour.
+        DecodeError: if there are not two times, the clock goes back again and again, or the times span more than
+            `max_seconds`: hours are wrong time stamps or several recordings, unless somebody says otherwise.
     """
+    seconds = stamps.seconds
     if len(np.unique(seconds)) < 2:
         raise DecodeError(
             f"{path}: the sensor file has {len(np.unique(seconds))} distinct times, and at least 2 are needed."
         )
-    times, notes = _spread_over_stamps(np.unwrap(seconds, period=_DAY_SECONDS))
+    times, notes = _spread_over_stamps(seconds if stamps.period is None else np.unwrap(seconds, period=stamps.period))
     usual = float(np.median(np.abs(steps := np.diff(times))[steps != 0]))
     times, set_backs = _undo_set_backs(times, usual=usual, lines=lines, path=path)
     notes += set_backs
@@ -65,12 +66,12 @@ def read_clock(seconds: Float64[np.ndarray, " rows"], *, lines: Int64[np.ndarray
         where = count_of(len(repeated), "row has", "rows have")
         notes.append(f"{where} the time of another and no part in this ({lines_told(lines[repeated].tolist())})")
     ordered -= ordered[0]
-    if ordered[-1] > MAX_SECONDS:
+    if ordered[-1] > max_seconds:
         raise DecodeError(
-            f"{path}: the times span {ordered[-1] / 3600:.1f} h; no recording takes that long, so the time stamps are "
-            "wrong or the file holds several."
+            f"{path}: the times span {ordered[-1] / 3600:.1f} h, so the time stamps are wrong or the file holds "
+            f"several recordings; if it is one, raise max_seconds, which is {max_seconds:g}."
         )
-    return Timing(rows, ordered, (*notes, *_gaps(ordered, lines=lines[rows], usual=usual)))
+    return Timing(rows, ordered, (*stamps.notes, *notes, *_gaps(ordered, lines=lines[rows], usual=usual)))
 
 
 def _spread_over_stamps(times: Float64[np.ndarray, " rows"]) -> tuple[Float64[np.ndarray, " rows"], list[str]]:

@@ -1,4 +1,4 @@
-"""The rows of a sensor file: fields under their columns' names, numbers, and what cannot be one.
+"""The rows of a sensor file as text: fields under their columns' names, numbers, and what cannot be one.
 
 Columns are found by name and fields by their place in the header, counted from the left. The real files end every
 data row one field before their header does (`Remarks ` is never filled), which shifts the columns of a reader that
@@ -9,10 +9,9 @@ many pushes to the right, so rows are compared with each other and not with the 
 import csv
 import io
 import math
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,14 +20,13 @@ from jaxtyping import Float64, Int64
 from ...documents import foreign_kind
 from ...errors import DecodeError
 from ...wording import count_of, shortened
+from ..features.settings import Delimiter
 from ..sources.source import SeriesFormat
 from .media import read_content
+from .sensor_times import NUMBER, Stamps, parse_stamps
 
 MOST_BYTES = 64 << 20  # an hour at 200 rows a second; real files have 15 to 50 kB
 
-# Of ASCII digits alone: float() and \d also take 1_000 and the digits of other scripts.
-_TIME = re.compile(r"(\d{1,2}):(\d{2}):(\d{2}(?:\.\d+)?)", re.ASCII)
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _COMMA = "A comma too many, as in 2,361.7? Write numbers with a decimal point and without thousands separators."
 
 MOST_SHOWN = 3  # places in a note
@@ -40,6 +38,9 @@ _COARSE_SHARE = 0.1  # of rows with the stamp of the row before them: above it t
 
 _NOT_UTF8 = "\ufffd"  # what such bytes are decoded to
 
+_DELIMITERS: Mapping[Delimiter, str] = {"comma": ",", "semicolon": ";", "tab": "\t"}
+_POINT_FOR_COMMA = str.maketrans(",.", ".,")
+
 _Line = tuple[int, list[str]]  # its number in the file, its fields
 
 
@@ -48,7 +49,7 @@ class SensorRows:
     """Rows in the order of the file; an empty cell is NaN."""
 
     lines: Int64[np.ndarray, " rows"]
-    seconds: Float64[np.ndarray, " rows"]  # since midnight
+    stamps: Stamps
     values: Float64[np.ndarray, "rows channels"]
     notes: tuple[str, ...]  # what was left out, in words for the user
 
@@ -57,53 +58,64 @@ def read_sensor_rows(path: Path, *, series: SeriesFormat) -> SensorRows:
     """Read a sensor file as it stands.
 
     Raises:
-        DecodeError: if the file is unreadable or empty, a column is missing, fields have moved to other columns, a
-            field is neither empty nor a number, or a time is malformed.
+        DecodeError: if the file is unreadable or empty, a column is missing, fields have moved to other columns, or a
+            field is neither empty nor a number; and as `parse_stamps`.
     """
     text = _read_text(path)
-    (_, fields), *lines = _split(text, path=path) or [(1, [])]
+    (_, fields), *lines = _split(text, series=series, path=path) or [(1, [])]
     header = [name.strip() for name in fields]
     if not any(header):
         raise DecodeError(f"{path}: the sensor file is empty.")
-    columns = {name: _find_column(header, name=name, path=path) for name in (series.clock, *series.channels)}
-    needed = 1 + max(columns.values())
+    columns = {name: find_column(header, name=column, path=path) for name, column in series.column_of.items()}
+    clock = find_column(header, name=series.clock, path=path) if series.rate is None else 0
+    needed = 1 + max(*columns.values(), clock)
     notes = []
     if lines and not text.endswith(("\n", "\r")) and _may_be_cut(lines, needed=needed):
         number, _ = lines.pop()
         notes.append(f"line {number} is left out: the file ends in it, and its last number may be cut")
     _check_columns(lines, header=header, needed=needed, path=path)
     places = [f"{path}, line {number}" for number, _ in lines]
-    times = [
-        _parse_time(row[columns[series.clock]], name=series.clock, place=place)
-        for (_, row), place in zip(lines, places, strict=True)
-    ]
+    stamps, once, repeats = _timed(lines, clock, series=series, places=places)
     values = [
-        [_parse_value(row[columns[name]], name=name, place=place) for name in series.channels]
+        [_parse_value(row[columns[name]], name=column, place=place) for name, column in series.column_of.items()]
         for (_, row), place in zip(lines, places, strict=True)
     ]
-    seconds = np.array(times, dtype=np.float64)
-    once, repeats = _each_once(lines, seconds)
+    if stamps.period is not None:  # dates and numbers may leave out decimals that are zero
+        columns = {series.clock: clock, **columns}
     return SensorRows(
         lines=np.array([number for number, _ in lines], dtype=np.int64)[once],
-        seconds=seconds[once],
+        stamps=stamps,
         values=np.array(values, dtype=np.float64).reshape(-1, len(series.channels))[once],
         notes=(*notes, *repeats, *_odd_numbers(lines, columns)),
     )
 
 
-def columns_of_numbers(path: Path) -> tuple[str, ...]:
-    """Names of the columns of a sensor file that hold numbers alone, and some, in the file's order.
+def _timed(
+    lines: Sequence[_Line], clock: int, *, series: SeriesFormat, places: Sequence[str]
+) -> tuple[Stamps, Int64[np.ndarray, " kept"], list[str]]:
+    """The stamps of the rows that stay, which these are, and what to say of the others."""
+    if series.rate is not None:  # rows that are counted are no repeats, whatever they hold
+        return evenly(len(lines), rate=series.rate), np.arange(len(lines)), []
+    written = [row[clock] for _, row in lines]
+    stamps = parse_stamps(written, unit=series.times, name=series.clock, places=places)
+    once, repeats = _each_once(lines, stamps.seconds)
+    return replace(stamps, seconds=stamps.seconds[once]), once, repeats
 
-    Raises:
-        DecodeError: if the file is unreadable.
-    """
-    (_, fields), *lines = _split(_read_text(path), path=path) or [(1, [])]
+
+def csv_columns_of_numbers(path: Path, *, series: SeriesFormat) -> tuple[str, ...]:
+    """As `columns_of_numbers` of any file."""
+    (_, fields), *lines = _split(_read_text(path), series=series, path=path) or [(1, [])]
     written = {
         name.strip(): [row[place].strip() for _, row in lines if place < len(row) and row[place].strip()]
         for place, name in enumerate(fields)
-        if name.strip()
+        if name.strip() and not (series.rate is None and name.strip() == series.clock)
     }
-    return tuple(name for name, cells in written.items() if cells and all(map(_NUMBER.fullmatch, cells)))
+    return tuple(name for name, cells in written.items() if cells and all(map(NUMBER.fullmatch, cells)))
+
+
+def evenly(number: int, *, rate: float) -> Stamps:
+    """Stamps of rows that follow each other without a clock, `rate` a second."""
+    return Stamps(np.arange(number) / rate)
 
 
 def is_coarse(seconds: Float64[np.ndarray, " rows"]) -> bool:
@@ -125,21 +137,32 @@ def _read_text(path: Path) -> str:
     return content.decode("utf-8-sig", errors="replace")
 
 
-def _split(text: str, *, path: Path) -> list[_Line]:
-    """Every row that is not blank."""
-    rows = csv.reader(io.StringIO(text, newline=""))
+def _split(text: str, *, series: SeriesFormat, path: Path) -> list[_Line]:
+    """Every row that is not blank; where rows are counted instead of timed, those too that are blank in between."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_DELIMITERS[series.delimiter])
     try:
-        return [(rows.line_num, row) for row in rows if any(field.strip() for field in row)]
+        rows = [(reader.line_num, row) for row in reader]
     except csv.Error as error:
-        raise DecodeError(f"{path}, line {rows.line_num}: not a line of a CSV file ({error}).") from error
+        raise DecodeError(f"{path}, line {reader.line_num}: not a line of a CSV file ({error}).") from error
+    filled = [place for place, (_, row) in enumerate(rows) if any(field.strip() for field in row)]
+    if series.rate is None:
+        rows = [rows[place] for place in filled]
+    else:
+        rows = rows[min(filled, default=0) : max(filled, default=-1) + 1]
+        rows = [(number, row or [""] * len(rows[0][1])) for number, row in rows]
+    if series.decimal == "comma":
+        rows[1:] = [(number, [field.translate(_POINT_FOR_COMMA) for field in row]) for number, row in rows[1:]]
+    return rows
 
 
-def _find_column(header: list[str], *, name: str, path: Path) -> int:
+def find_column(header: list[str], *, name: str, path: Path) -> int:
     if header.count(name) != 1:
         found = "is missing" if name not in header else "occurs more than once"
         if _NOT_UTF8 in "".join(header):
             raise DecodeError(f"{path}: the column {name} {found}, and the header holds bytes that are not UTF-8.")
-        raise DecodeError(f"{path}: the column {name} {found}; the header is {', '.join(header)!r}.")
+        others = [word for word, sign in _DELIMITERS.items() if len(header) == 1 and sign in header[0]]
+        hint = f" Is it parted otherwise? Then set delimiter={others[0]} for the feature." if others else ""
+        raise DecodeError(f"{path}: the column {name} {found}; the header is {', '.join(header)!r}.{hint}")
     return header.index(name)
 
 
@@ -216,7 +239,7 @@ def _check_columns(lines: Sequence[_Line], *, header: Sequence[str], needed: int
             raise DecodeError(f"{place}: the row has {len(row)} fields, the header {len(header)}. {_COMMA}")
         for column in range(needed, len(row)):
             of_numbers = 2 * filled[column] > len(lines) and not header[column].lower().startswith("remark")
-            if _NUMBER.fullmatch(row[column].strip()) and not of_numbers:
+            if NUMBER.fullmatch(row[column].strip()) and not of_numbers:
                 raise DecodeError(f"{place}: {header[column]} is the number {row[column].strip()}. {_COMMA}")
         if lengths_differ and has_gaps and _padding(row, needed=needed) != usual:
             raise DecodeError(f"{place}: the row has {len(row)} fields, unlike the others. {_COMMA}")
@@ -230,20 +253,9 @@ def _padding(row: Sequence[str], *, needed: int) -> int:
     return blank
 
 
-def _parse_time(text: str, *, name: str, place: str) -> float:
-    """Seconds since midnight."""
-    found = _TIME.fullmatch(text.strip())
-    if found is None:
-        raise DecodeError(f"{place}: {name} is {text!r}, expected HH:MM:SS.mmm.")
-    hours, minutes, seconds = int(found[1]), int(found[2]), float(found[3])
-    if hours > 23 or minutes > 59 or seconds >= 60:
-        raise DecodeError(f"{place}: {name} is {text!r}, which is no time of day.")
-    return hours * 3600 + minutes * 60 + seconds
-
-
 def _parse_value(text: str, *, name: str, place: str) -> float:
     """The number, infinite where it is too large for one, or NaN for an empty cell."""
     stripped = text.strip()
-    if stripped and not _NUMBER.fullmatch(stripped):
+    if stripped and not NUMBER.fullmatch(stripped):
         raise DecodeError(f"{place}: {name} is {text!r}, expected a number or nothing.")
     return float(stripped) if stripped else math.nan

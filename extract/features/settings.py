@@ -17,6 +17,10 @@ from ..settings import FeatureSettings
 _KIND = "What makes the feature, and from what."
 _STREAM = "Files of a sample that it is made from."
 
+TimeUnit = Literal["seconds", "milliseconds", "microseconds", "nanoseconds"]
+Delimiter = Literal["comma", "semicolon", "tab"]
+Column = Annotated[str, Field(min_length=1)]
+
 
 class StreamSettings(FeatureSettings):
     """What is said of a feature that every sample has of its own."""
@@ -169,11 +173,10 @@ class MeasurementsSettings(StreamSettings):
     """Which measurements of a file are used, and what of them is believed."""
 
     stream: StoreName = Field("sensor", description=_STREAM)
-    channels: tuple[Annotated[str, Field(min_length=1)], ...] | None = Field(
+    channels: Annotated[tuple[Column, ...] | dict[Column, Column], Field(min_length=1)] | None = Field(
         None,
-        min_length=1,
-        description="Columns that are stored; null: those that the data set's source names, or else all columns of "
-        "numbers.",
+        description="Columns that are stored, or names to store them under and the column of each, such as "
+        "{pressure: P1}; null: those that the data set's source names, or else all columns of numbers.",
     )
     limits: tuple[Limit, ...] | None = Field(
         None,
@@ -181,16 +184,39 @@ class MeasurementsSettings(StreamSettings):
         description="Largest magnitude of each channel, in the file's units; a value beyond is no measurement: it is "
         "reported and taken as empty. null: as the data set's source says, or else none.",
     )
-    clock: str | None = Field(
+    clock: Column | None = Field(
         None,
-        min_length=1,
-        description="Column of times of day, HH:MM:SS.mmm; null: that which the data set's source names, or else Time.",
+        description="Column of times, such as 10:00:00.000 or 2026-01-31T10:00:00.000Z; null: that which the data "
+        "set's source names, or else Time.",
+    )
+    times: TimeUnit | None = Field(
+        None,
+        description="Unit of a clock that is a number, counted from 1970, from the recording's start or from "
+        "anywhere; null: it is no number, or has the size of Unix time.",
+    )
+    rate: float | None = Field(
+        None, gt=0, le=1e9, description="Rows a second of files without a clock; null: they have one."
+    )
+    max_seconds: float = Field(
+        3600.0, gt=0, le=1e9, description="Longest recording whose times are believed; a longer one is reported."
+    )
+    delimiter: Delimiter = Field("comma", description="What stands between the fields of a line.")
+    decimal: Literal["point", "comma"] = Field(
+        "point", description="What stands before a number's decimals; thousands are never parted."
     )
 
     @model_validator(mode="after")
     def _one_limit_a_channel(self) -> Self:
         if self.channels is not None and self.limits is not None and len(self.limits) != len(self.channels):
-            raise ValueError(limits_told(len(self.limits), self.channels))
+            raise ValueError(limits_told(len(self.limits), tuple(self.channels)))
+        return self
+
+    @model_validator(mode="after")
+    def _written_in_one_way(self) -> Self:
+        if self.rate is not None and (self.clock is not None or self.times is not None):
+            raise ValueError("rate is of files without a clock: leave out clock and times, or rate")
+        if self.decimal == "comma" == self.delimiter:
+            raise ValueError("a comma cannot stand between fields and in numbers: set delimiter, such as semicolon")
         return self
 
 

@@ -7,6 +7,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from ...cache.status import SourceFile, source_numbers
 from ...cache.targets import TargetSpec, TargetValue
+from ..features.settings import Delimiter, TimeUnit
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -50,13 +51,24 @@ class Sample:
 class SeriesFormat:
     """What the files of a stream of measurements hold."""
 
-    channels: tuple[str, ...]  # names of their columns
+    channels: tuple[str, ...]  # names of their columns, unless `columns` has those
     limits: tuple[float, ...]  # largest magnitude of each that is taken for a measurement, in the file's units
-    clock: str = "Time"  # column of times of day
+    clock: str = "Time"  # column of times
     active: tuple[str, float] | None = None  # a channel, and above which value what is recorded goes on
     # That channel, another, and between which values the other is then: so it is told when the two were exchanged.
     exchangeable: tuple[str, str, float, float] | None = None
     signed: bool = False  # whether values below 0 are usual
+    columns: tuple[str, ...] | None = None  # of the channels, where these have other names than their columns
+    times: TimeUnit | None = None  # of a clock that is a number; None: it is none, or of the size of Unix time
+    rate: float | None = None  # rows a second of files without a clock
+    max_seconds: float = 3600.0  # of the longest recording whose times are believed
+    delimiter: Delimiter = "comma"
+    decimal: Literal["point", "comma"] = "point"
+
+    @property
+    def column_of(self) -> Mapping[str, str]:
+        """The column of each channel."""
+        return dict(zip(self.channels, self.columns or self.channels, strict=True))
 
 
 @runtime_checkable

@@ -7,6 +7,7 @@ import pytest
 
 from weldcache.errors import DecodeError
 from weldcache.extract.decode.sensor_clock import Timing, read_clock
+from weldcache.extract.decode.sensor_times import DAY_SECONDS, Stamps
 
 STEP = 0.111
 START = 10 * 3600.0
@@ -19,7 +20,11 @@ def ticks(number: int = 60, *, jitter: float = 0.02, seed: int = 0) -> np.ndarra
 
 def clock(seconds: np.ndarray) -> Timing:
     """Lines are counted from 2, behind the header."""
-    return read_clock(np.asarray(seconds) % 86_400, lines=np.arange(len(seconds)) + 2, path=Path("weld.csv"))
+    return read_clock(
+        Stamps(np.asarray(seconds) % 86_400, period=DAY_SECONDS),
+        lines=np.arange(len(seconds)) + 2,
+        path=Path("weld.csv"),
+    )
 
 
 def test_a_good_clock_is_left_alone_and_not_remarked_on() -> None:

@@ -179,7 +179,7 @@ def test_rows_that_are_all_written_twice_are_taken_once(write: Write, written: s
     once = rows_of()
     twice = [row for row in once for _ in range(2)] if written == "in pairs" else [*once, *once]
     expected, found = read_sensor_rows(write(once)), read_sensor_rows(write(twice))
-    np.testing.assert_array_equal(found.seconds, expected.seconds)
+    np.testing.assert_array_equal(found.stamps.seconds, expected.stamps.seconds)
     np.testing.assert_array_equal(found.values, expected.values)
     assert expected.notes == ()
     assert found.notes == ("each row occurs twice and is taken once",)
@@ -188,7 +188,7 @@ def test_rows_that_are_all_written_twice_are_taken_once(write: Write, written: s
 def test_rows_that_are_written_again_are_taken_once_and_counted(write: Write) -> None:
     once = rows_of()
     found = read_sensor_rows(write([*once[:3], once[2], once[1], *once[3:]]))
-    assert found.seconds.tolist() == read_sensor_rows(write(once)).seconds.tolist()
+    assert found.stamps.seconds.tolist() == read_sensor_rows(write(once)).stamps.seconds.tolist()
     assert found.notes == ("2 rows repeat another and count once (lines 5, 6)",)
 
 
@@ -197,7 +197,7 @@ def test_equal_rows_of_a_coarse_clock_stay(write: Write) -> None:
     idle = "10/04/22,10:00:00,HX-1,1.5,20,0,0,2361.7,0"
     rows = [idle] * 3 + [idle.replace(":00,", f":{1 + row // 3:02d},").replace("1.5", f"1.{row}") for row in range(9)]
     found = read_sensor_rows(write(rows))
-    assert len(found.seconds) == 12
+    assert len(found.stamps.seconds) == 12
     assert found.notes == ()
 
 

@@ -94,6 +94,41 @@ def test_other_columns_are_read_by_their_names(press: Path) -> None:
     assert encoder.specs[0].arrays[0].shape == (9, 2)
 
 
+def test_a_map_gives_columns_other_names(press: Path) -> None:
+    settings = SeriesSettings.model_validate(
+        {"kind": "series", "channels": {"angle": "tilt", "force": "force"}, "clock": "t", "num_steps": 9}
+    )
+    encoder = encoder_of(settings)
+    prepared = encoder.reader(Sample("a", "train", "a", {"sensor": (press,)}))
+    assert prepared.tensors["values"].tolist() == [[-second, second] for second in range(9)]
+    assert encoder.specs[0].arrays[0].attributes == {"channels": ["angle", "force"]}
+    assert decoding(settings).items() >= {"channels": ["angle", "force"], "columns": ["tilt", "force"]}.items()
+    same = SeriesSettings(channels={"tilt": "tilt"})
+    assert decoding(same) == decoding(SeriesSettings(channels=("tilt",)))
+
+
+def test_how_files_are_written_is_part_of_what_made_the_features(tmp_path: Path) -> None:
+    path = tmp_path / "press.csv"
+    path.write_text("s;force\n" + "".join(f"{second};{second},5\n" for second in range(0, 9000, 1000)))
+    settings = SeriesSettings(
+        clock="s", times="milliseconds", delimiter="semicolon", decimal="comma", max_seconds=5000.0, num_steps=9
+    )
+    encoder = encoder_of(settings, Press([path]))
+    assert encoder.reader(Press([path]).samples()[0]).tensors["times"].tolist() == list(range(9))
+    said = {"clock": "s", "times": "milliseconds", "delimiter": "semicolon", "decimal": "comma"}
+    expected = {"num_steps": 9, "resampling": "linear", "channels": ["force"], "limits": [None]}
+    assert decoding(settings, Press([path])) == expected | said
+    counted = SeriesSettings(rate=2.0, delimiter="semicolon", decimal="comma", channels=("force",), num_steps=9)
+    assert encoder_of(counted).reader(Press([path]).samples()[0]).tensors["times"].tolist() == [n / 2 for n in range(9)]
+    assert decoding(counted)["rate"] == 2.0 and "clock" not in decoding(counted)
+
+
+@pytest.mark.parametrize("said", [{"rate": 5.0, "clock": "t"}, {"rate": 5.0, "times": "seconds"}, {"decimal": "comma"}])
+def test_settings_that_contradict_each_other_are_refused(said: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=r"rate is of files|a comma cannot"):
+        SeriesSettings(**said)
+
+
 def test_where_nobody_tells_the_columns_all_those_of_numbers_are_read(press: Path, tmp_path: Path) -> None:
     damaged = tmp_path / "damaged.csv"
     damaged.write_bytes(b"\x00\x01")
