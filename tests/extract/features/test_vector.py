@@ -42,7 +42,7 @@ class Numbers:
 
 
 def test_numbers_of_a_source_are_stored_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request, "open_source", lambda settings: Numbers())
+    monkeypatch.setattr(request, "open_source", lambda settings, **_: Numbers())
     settings = Settings.model_validate(
         {
             "cache": {"path": tmp_path / "f.zarr"},
