@@ -114,7 +114,7 @@ def score_samples(run: TrainedRun, *, split: str, cache: Path | None, device: st
     rows = split_rows(scorer.store, split, recipe=run.recipe, untrained=run.untrained).usable
     found = scorer(rows, scorer.plain_ways)
     samples = Store(scorer.store).samples.iloc[rows]
-    told = pd.concat([samples["index"], samples["targets"], samples["attributes"]], axis=1)
+    told = samples.drop(columns="status", level=0).droplevel(0, axis="columns")
     told["score"] = found[AVERAGED]
     if RAW in found:
         told["raw_weights_score"] = found[RAW]

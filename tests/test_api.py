@@ -7,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 import weldcache
 from weldcache import api
@@ -119,6 +121,21 @@ def test_from_features_to_scores(extracted: Path, tmp_path: Path, weld_keys: Key
         api.scores(run, split="night")
     with pytest.raises(NotFoundError, match="mine"):
         api.load_run("mien", settings=settings)
+
+
+def test_scores_of_samples_of_which_nothing_more_is_known(tmp_path: Path) -> None:
+    """Pictures in folders have no attributes beside the media."""
+    for number in range(9):
+        path = tmp_path / "parts" / ("good" if number < 7 else "dent") / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 255, (32, 32, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path)
+    changes = {"data.root": "parts", "features.image": None, "features.pixels": {"kind": "pixels", "num_views": 1}}
+    changes |= {"extract.features": ["pixels"], "recipe.array": "pixels/values"}
+    settings = api.load_settings("pictures", folder=tmp_path, changes=changes)
+    api.extract(settings)
+    told = api.scores(api.train(settings))
+    assert told.columns.tolist() == ["group", "split", "class", "label", "score"] and set(told["split"]) == {"test"}
 
 
 def test_scores_of_a_trained_run_are_those_of_its_report(judged: Path) -> None:
