@@ -7,6 +7,7 @@ files that its rows were made from.
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,7 +95,8 @@ def choose_samples(store: FeatureStore, recipe: Recipe, *, task: Task, monitor: 
     twins = find_twins(store, elsewhere, trained_on, recipe=recipe).same
     known = validation.usable[judged[validation.usable]]
     validated = known[~np.isin(store.index.keys[known], list(twins))]
-    require(validated[trainable[validated]], VALIDATION_SPLIT, least=1)
+    lost = {key: twins[key] for key in store.index.keys[known[trainable[known]]].tolist() if key in twins}
+    require(validated[trainable[validated]], VALIDATION_SPLIT, least=1, twins=lost)
     obstacle = task.obstacle(monitor, {name: target[validated] for name, target in targets.items()})
     if obstacle and not isinstance(recipe, Fitted):  # which has no epochs to choose among
         raise SettingsError(
@@ -177,14 +179,22 @@ def _how_to_have_them(split: str, *, never: bool) -> str:
 
 
 def _require_rows(
-    store: FeatureStore, rows: Rows, split: str, *, of_task: NDArray[np.bool_], called: str, least: int
+    store: FeatureStore,
+    rows: Rows,
+    split: str,
+    *,
+    of_task: NDArray[np.bool_],
+    called: str,
+    least: int,
+    twins: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     if len(rows) < least:
         there = count_of(int(np.count_nonzero((store.index.parts == split) & of_task)), called)
+        known = f", and {len(twins):,} that train has under other names ({in_pairs(twins)})" if twins else ""
         raise NotFoundError(
             f"{store.path} has {count_of(len(rows), called)} with all features in the split {split}, out of "
-            f"{there} there; at least {least} are needed. Run `weldcache extract --split {split}` if some were not "
-            "extracted yet; otherwise look at `weldcache info` for what they lack, and at how the data is split."
+            f"{there} there{known}; at least {least} are needed. Run `weldcache extract --split {split}` if some were "
+            "not extracted yet; otherwise look at `weldcache info` for what they lack, and at how the data is split."
         )
 
 

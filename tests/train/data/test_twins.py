@@ -10,11 +10,14 @@ from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
 from weldcache.cache.status import SourceFile, source_numbers
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
+from weldcache.errors import NotFoundError
 from weldcache.tests.toy import index_of
-from weldcache.train.data.samples import Twins, find_twins
+from weldcache.train.data.samples import Twins, choose_samples, find_twins
+from weldcache.train.tasks import AnomalyTask
 from weldcache.train.types import FeatureRequest, Needs
 
 ROWS = 4
+RECIPE = Mock(needs=Mock(return_value=Needs((FeatureRequest("numbers", "values"),))))
 
 
 @pytest.fixture
@@ -41,8 +44,7 @@ def write(store: FeatureStore, sources: list[SourceFile]) -> None:
 
 def twins_of(store: FeatureStore) -> Twins:
     """Of the validation rows with those that are trained on."""
-    recipe = Mock(needs=Mock(return_value=Needs((FeatureRequest("numbers", "values"),))))
-    return find_twins(store, np.array([2, 3]), np.array([0, 1]), recipe=recipe)
+    return find_twins(store, np.array([2, 3]), np.array([0, 1]), recipe=RECIPE)
 
 
 @pytest.mark.parametrize(
@@ -60,3 +62,9 @@ def test_equal_numbers_of_a_table_are_no_recording(store: FeatureStore) -> None:
     write(store, [source_numbers("vector", [float(number)]) for number in (1, 2, 3, 1)])
     twins = twins_of(store)
     assert not twins.same and not twins.sharing
+
+
+def test_validation_that_train_has_under_other_names_is_said_to_be_that(store: FeatureStore) -> None:
+    write(store, [SourceFile("a", 1, 0, content * 64) for content in "abab"])
+    with pytest.raises(NotFoundError, match=r"2 normals there, and 2 .*\(part 2 = part 0, part 3 = part 1\)"):
+        choose_samples(store, RECIPE, task=AnomalyTask(), monitor="val_loss")
