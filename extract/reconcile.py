@@ -186,7 +186,7 @@ def _follow(store: FeatureStore, request: Request, *, relabel: bool) -> None:
     if former != store.schema_version:
         say(f"{store.path} is brought up to date: schema version {former} becomes {store.schema_version}.")
     if new := len(after) - len(before):
-        say(f"{_are(new, request.noun)} new and {'gets a row' if new == 1 else 'get rows'} of their own.")
+        say(f"{_are(new, request.noun)} new and {'gets a row of its' if new == 1 else 'get rows of their'} own.")
     was_out, is_out = before.parts == LEFT_OUT, after.parts[: len(before)] == LEFT_OUT
     if gone := before.keys[is_out & ~was_out].tolist():
         say(

@@ -32,10 +32,11 @@ def say_who_takes_part(samples: ChosenSamples, store: FeatureStore, *, recipe: R
     targets = targets_of(store)
     known = task.training_rows(targets) | task.judged_rows(targets)
     if unknown := int(np.sum(~known & np.isin(store.index.parts, (TRAIN_SPLIT, VALIDATION_SPLIT)))):
-        say(f"{count_of(unknown, noun)} of train and validation take no part: their {task.target} is not known.")
-    withdrawn = int(np.count_nonzero(store.index.parts == LEFT_OUT))
-    if withdrawn:
-        say(f"{count_of(withdrawn, noun)} of the store are not in the data set any more and take no part.")
+        say(f"No part is taken by {count_of(unknown, noun)} of train and validation whose {task.target} is not known.")
+    if left_out := int(np.count_nonzero(store.index.parts == LEFT_OUT)):
+        # Rows that joined the store after a split was made are listed, and in no part of it.
+        why = "" if store.split == OFFICIAL else f" or the split {store.split} does not divide"
+        say(f"No part is taken by {count_of(left_out, noun)} that the data set does not list any more{why}.")
     row_of = store.index.row_of()
     splits = {key: str(store.index.parts[row_of[key]]) for key in samples.twins}
     for split in sorted(set(splits.values())):

@@ -75,6 +75,18 @@ def test_an_unfinished_run_does_not_go_on_by_another_split(settings: Settings, m
         train(settings, run_name="run", overwrite=False, command="")
 
 
+def test_rows_that_joined_after_the_split_are_not_said_to_be_gone(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = FeatureStore.open(settings.cache.path, split="mine")
+    parts = store.index.parts.copy()
+    parts[np.flatnonzero(parts == "test")[0]] = "left_out"
+    store.add_splits([Split("mine", parts)])
+    train(settings, run_name="run", overwrite=False, command="")
+    told = " ".join(capsys.readouterr().err.split())
+    assert "1 sample that the data set does not list any more or the split mine does not divide" in told
+
+
 def test_what_is_not_known_takes_no_part_and_is_counted(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     store = FeatureStore.open(settings.cache.path)
     unknown = [
@@ -90,4 +102,4 @@ def test_what_is_not_known_takes_no_part_and_is_counted(settings: Settings, caps
     used = {key for keys in run.manifest["samples"].values() for key in keys}
     assert used.isdisjoint(store.index.keys[unknown].tolist())
     told = " ".join(capsys.readouterr().err.split())
-    assert "4 samples of train and validation take no part: their label is not known" in told
+    assert "4 samples of train and validation whose label is not known" in told
