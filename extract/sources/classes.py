@@ -3,17 +3,22 @@
 import re
 import unicodedata
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
 from ...cache.targets import DEFECT, LABEL, NORMAL, TargetSpec, TargetValue
+from ...progress import say
+from ...wording import shortened
 from ..settings import DataSettings
 from .source import Sample
 
 GOOD = "good"  # means normal without being listed
+
+_SHOWN = 5  # names in a message
 
 
 class ClassSettings(DataSettings):
@@ -94,6 +99,14 @@ def targets_of_classes(written: Sequence[str], *, normal: Collection[str]) -> li
     if NORMAL not in labels.values():
         labels = {}
     return [{} if name is None else {"class": name} | ({"label": labels[name]} if labels else {}) for name in classes]
+
+
+def tell_if_none_is_normal(place: Path, targets: Sequence[Mapping[str, TargetValue]]) -> None:
+    """Say which classes there are where they give no labels, so that nothing can be called a defect."""
+    names = sorted({str(known["class"]) for known in targets if "class" in known})
+    if names and not any("label" in known for known in targets):
+        told = shortened(names, most=_SHOWN)
+        say(f"{place}: no class is normal of {told}; if one is, name it in data.normal_classes.")
 
 
 def target_specs(samples: Sequence[Sample]) -> tuple[TargetSpec, ...]:

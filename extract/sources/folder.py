@@ -18,7 +18,7 @@ from ...errors import NotFoundError
 from ...progress import say
 from ...wording import count_of, shortened
 from ..settings import SOURCE
-from .classes import ClassSettings, ClassSource, is_any_defect, targets_of_classes
+from .classes import ClassSettings, ClassSource, is_any_defect, targets_of_classes, tell_if_none_is_normal
 from .group_split import SPLIT_WORDS, SplitSettings, draw_splits, draw_validation
 from .listing import PICTURE_FORMATS, PictureTree
 from .source import Sample, Split
@@ -67,9 +67,7 @@ class FolderSource(ClassSource):
         if passed_over := [*tree.passed_over, *stray]:
             say(f"{root}: not read: {shortened(passed_over, most=_SHOWN)}.")
         targets = targets_of_classes([each.class_name for each in found], normal=self.settings.normal_classes)
-        if not any("label" in known for known in targets):
-            names = sorted({each.class_name for each in found})
-            say(f"{root}: no class is normal of {shortened(names, most=_SHOWN)}; name it in data.normal_classes.")
+        tell_if_none_is_normal(root, targets)
         samples = [
             Sample(
                 key=each.key,

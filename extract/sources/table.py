@@ -21,7 +21,16 @@ from ...errors import SourceError
 from ...progress import say
 from ...wording import count_of, listed, nearest_hint
 from ..settings import SOURCE
-from .classes import GOOD, ClassSettings, ClassSource, classes_as_written, is_one_of, is_unlabelled, targets_of_classes
+from .classes import (
+    GOOD,
+    ClassSettings,
+    ClassSource,
+    classes_as_written,
+    is_one_of,
+    is_unlabelled,
+    targets_of_classes,
+    tell_if_none_is_normal,
+)
 from .group_split import SPLIT_WORDS, SplitSettings, draw_splits
 from .listing import composed
 from .source import Sample, Split
@@ -104,6 +113,8 @@ class TableSource(ClassSource):
             say(f"{self._path}: {count_of(left_out, 'row')} left out, as data.splits says.")
         kept = [(row, split) for row, split in zip(rows, splits, strict=True) if split != "leave_out"]
         rows = [row for row, _ in kept]
+        targets = _targets(settings, rows)
+        tell_if_none_is_normal(self._path, targets)
         missing: list[SourceError] = []
         samples = [
             Sample(
@@ -126,9 +137,7 @@ class TableSource(ClassSource):
                     if stream not in faults
                 },
             )
-            for (row, split), known, attributes in zip(
-                kept, _targets(settings, rows), _attributes(settings, rows), strict=True
-            )
+            for (row, split), known, attributes in zip(kept, targets, _attributes(settings, rows), strict=True)
         ]
         if missing:
             more = f" ({len(missing) - 1:,} more like that)" if len(missing) > 1 else ""

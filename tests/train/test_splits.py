@@ -103,3 +103,12 @@ def test_what_is_not_known_takes_no_part_and_is_counted(settings: Settings, caps
     assert used.isdisjoint(store.index.keys[unknown].tolist())
     told = " ".join(capsys.readouterr().err.split())
     assert "4 samples of train and validation whose label is not known" in told
+
+
+def test_classes_of_which_none_is_normal_are_named(settings: Settings) -> None:
+    store = FeatureStore.open(settings.cache.path)
+    others = {name: target for name, target in store.index.targets.items() if name != LABEL.name}
+    unlabelled = target_of(LABEL, [None] * len(store.index), keys=store.index.keys.tolist())
+    store.follow(replace(store.index, targets={**others, LABEL.name: unlabelled}), relabel=True)
+    with pytest.raises(NotFoundError, match=r"data\.normal_classes.*train\.task=classification"):
+        train(settings, run_name="run", overwrite=False, command="")

@@ -25,6 +25,7 @@ TRAIN_SPLIT = "train"
 VALIDATION_SPLIT = "val"
 
 _NO_FILES = -1
+_CLASSES_SHOWN = 5  # in a message
 _FEW = 2  # rows; what more are all made from tells nothing of any of them
 
 
@@ -81,6 +82,8 @@ def choose_samples(store: FeatureStore, recipe: Recipe, *, task: Task, monitor: 
     """
     targets, parts = targets_of(store), store.index.parts
     trainable, judged = task.training_rows(targets), task.judged_rows(targets)
+    if not judged.any():
+        raise NotFoundError(_nothing_known(store, task))
     train = split_rows(store, TRAIN_SPLIT, recipe=recipe)
     _rows_of(store, VALIDATION_SPLIT)
     trained_on = train.usable[trainable[train.usable]]
@@ -166,6 +169,19 @@ def _rows_of(store: FeatureStore, split: str) -> Rows:
         f"{store.path} has no rows of the split {split} ({has}). If the data set has some, run `weldcache extract "
         f"--split {split}`. If it has none, give it some there, or, where whole groups are dealt to the splits, more "
         "groups, of normals and of defects; or make another split with `weldcache split`."
+    )
+
+
+def _nothing_known(store: FeatureStore, task: Task) -> str:
+    told = f"{store.path} knows the {task.target} of no {store.noun}"
+    classes = store.index.targets.get("class")
+    if task.target != "label" or classes is None or classes.spec.classes is None:
+        return f"{told}; say it in the data set, and run `weldcache extract` again."
+    names = shortened([repr(name) for name in classes.spec.classes], most=_CLASSES_SHOWN)
+    return (
+        f"{told}, as none of its classes is normal ({names}). Name those that are in data.normal_classes and run "
+        "`weldcache extract --relabel`, or train to tell them apart: --set train.task=classification with "
+        "--set recipe.name=linear_probe."
     )
 
 

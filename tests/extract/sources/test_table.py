@@ -211,3 +211,9 @@ def test_further_targets_have_columns_of_their_own(tmp_path: Path) -> None:
 class TestContractWithFurtherTargets(SourceContract):
     def make(self, root: Path) -> Source:
         return source(root, targets={"worker": "operator"})
+
+
+def test_classes_of_which_none_is_normal_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    samples = source(tmp_path, TABLE.replace("good", "finch").replace("Good", "finch")).samples()
+    assert not any("label" in sample.targets for sample in samples)
+    assert "data.normal_classes" in (told := capsys.readouterr().err) and "finch" in told
