@@ -3,6 +3,8 @@
 import errno
 import hashlib
 import math
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +14,9 @@ from jaxtyping import Float32, Float64, Int32
 from ...errors import DecodeError
 from ...wording import count_of
 from ..features.settings import SoundSettings
+from .audio_streams import check_mp3, check_ogg, conversion
 from .decoded import AudioWindows, high_span, never
-from .media import require_readable
+from .media import complaints_unheard, require_readable
 
 SAMPLE_RATE = 16_000
 RATES, MAX_CHANNELS = SoundSettings().rates, SoundSettings().max_channels
@@ -30,6 +33,10 @@ _FORMATS = {  # by the end of a name, in libsndfile's words
     ".aiff": ("AIFF",),
     ".aif": ("AIFF",),
 }
+# What libsndfile says of a WAV that is shorter or longer than its header says.
+_CUT = re.compile(r"data : (\d+) \(should be (\d+)\)")
+_OF_A_PIPE = 0x7FFFF000  # bytes; such headers are full of ones
+MIN_DECODABLE_SHARE = 0.5  # of a recording cut short that is used
 _SHORT_SECONDS = 0.5
 _CANCELS = 1 / 3  # of the level that the mean of channels has which know nothing of each other
 _LOUDEST = 2.0  # of full scale: decoders of lossy formats may overshoot it a little
@@ -96,7 +103,7 @@ def _read(
     """All channels, and their rate. What a header asks for is checked before memory is given to it."""
     require_readable(path, what="audio file")
     try:
-        with soundfile.SoundFile(path) as file:
+        with complaints_unheard(), soundfile.SoundFile(path) as file:
             rate, announced = int(file.samplerate), int(file.frames)
             if not (rates[0] <= rate <= rates[1] and file.channels <= max_channels):
                 raise DecodeError(
@@ -104,17 +111,26 @@ def _read(
                     f"and max_channels is {max_channels}, rates {rates[0]:,} to {rates[1]:,}."
                 )
             _check_length(path, announced=announced, rate=rate, max_seconds=max_seconds)
-            channels = _read_flac(path, file) if file.format == "FLAC" else file.read(dtype="float32", always_2d=True)
+            if file.format == "MP3":
+                check_mp3(path, announced=announced, notes=notes)
+            elif file.format == "OGG":
+                check_ogg(path, notes=notes)
+            if file.format == "FLAC":
+                channels = _read_flac(path, file)
+            else:  # as many as announced: some codecs cannot tell how many are left
+                channels = file.read(announced, dtype="float32", always_2d=True)
             if file.format not in _FORMATS.get(path.suffix.lower(), (file.format,)):
                 notes.append(f"it is {file.format_info}, although its name ends in {path.suffix}")
             if complaints := [line.strip(" *") for line in file.extra_info.splitlines() if "(should be" in line]:
                 notes.append(f"the header does not fit the file: {'; '.join(complaints)}")
+                _check_cut(path, complaints)
     except (soundfile.LibsndfileError, OSError) as error:
         if getattr(error, "code", None) == _NO_MEMORY or getattr(error, "errno", None) == errno.ENOMEM:
             raise MemoryError(str(error)) from error  # which says nothing about the file
         why = str(error).rstrip(".")
         raise DecodeError(
-            f"{path}: the audio cannot be decoded ({why}): truncated, damaged or another format."
+            f"{path}: the audio cannot be decoded ({why}): truncated, damaged or another format. What FFmpeg reads is "
+            f"converted by {conversion(path)}"
         ) from error
     if len(channels) < announced:
         raise DecodeError(
@@ -136,6 +152,16 @@ def _read_flac(path: Path, file: soundfile.SoundFile) -> Channels:
             "damaged."
         )
     return np.asarray(samples.astype(np.float32) / np.float32(2**31))
+
+
+def _check_cut(path: Path, complaints: Sequence[str]) -> None:
+    """Refuse a WAV of which more than half is missing; one that was written to a pipe announces any size."""
+    for said, there in (map(int, found.groups()) for line in complaints if (found := _CUT.fullmatch(line))):
+        if said < _OF_A_PIPE and there < MIN_DECODABLE_SHARE * said:
+            raise DecodeError(
+                f"{path}: the header announces {said:,} bytes of sound and only {there:,} are there, less than "
+                f"{MIN_DECODABLE_SHARE:.0%}; it is cut short."
+            )
 
 
 def _check_length(path: Path, *, announced: int, rate: int, max_seconds: float) -> None:

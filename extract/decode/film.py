@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64, UInt8
 
 from ...errors import DecodeError
+from ...wording import visible
 from ..features.settings import FilmLimits
 from .decoded import high_span, never
 from .media import Complaints, check_memory, memory_told, open_capture, require_readable
@@ -56,6 +57,7 @@ class FilmHeader:
     announced: int  # frames; 0 where the file names no number
     num_pixels: int  # of a frame
     most_frames: int  # that the limits allow at this size
+    codec: str  # four characters
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ def read_header(path: Path, *, limits: FilmLimits, complaints: Complaints) -> Fi
     capture = _open(path, complaints=complaints)
     rate, announced = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
     width, height = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
+    codec = int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little", signed=True).decode("latin-1")
     capture.release()
     if not (math.isfinite(rate) and rate > 0):
         raise DecodeError(f"{path}: the video does not say its frame rate (got {rate}).")
@@ -109,7 +112,8 @@ def read_header(path: Path, *, limits: FilmLimits, complaints: Complaints) -> Fi
             f"{limits.max_megapixels:g} allows; raise that if they are so large."
         )
     most_frames = int(limits.max_gigapixels * 1e9 / (width * height))
-    header = FilmHeader(rate, max(0, int(announced)) if math.isfinite(announced) else 0, width * height, most_frames)
+    num_announced = max(0, int(announced)) if math.isfinite(announced) else 0
+    header = FilmHeader(rate, num_announced, width * height, most_frames, visible(codec.strip("\0 ")) or "unnamed")
     _check_length(path, header.announced, most_frames=most_frames)
     return header
 
@@ -174,8 +178,15 @@ def _open(path: Path, *, complaints: Complaints) -> cv2.VideoCapture:
     complaints.take()
     if not capture.isOpened():
         check_memory(_PIXELS_UNKNOWN)
-        raise DecodeError(f"{path}: not a video that FFmpeg can open: truncated, damaged or another format.")
+        raise DecodeError(
+            f"{path}: not a video that FFmpeg can open: truncated, damaged or another format. {mend_told(path)}"
+        )
     return capture
+
+
+def mend_told(path: Path) -> str:
+    """How a film may be brought into a format that is read."""
+    return f"If it plays elsewhere, write it anew: ffmpeg -i {path.name} -c:v libx264 {path.stem}.new.mp4"
 
 
 def _grab(capture: cv2.VideoCapture, header: FilmHeader, *, complaints: Complaints) -> Iterator[_Grabbed]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8, UInt16
+from jaxtyping import UInt8
 
 from ...configs.section import Rectangle
 from ...errors import DecodeError
@@ -16,9 +16,7 @@ from ..features.settings import PhotographsSettings
 from .decoded import Photographs
 from .media import check_memory, complaints_unheard, memory_told, read_content
 from .picture_file import check_picture
-
-Picture = UInt8[np.ndarray, "height width 3"]
-DeepPicture = UInt8[np.ndarray, "height width 3"] | UInt16[np.ndarray, "height width 3"]
+from .tiff import DeepPicture, Picture, as_meant, decode_by_pillow, read_layout
 
 # "3", "..._3", "..._view3", "...-3": not "...-03", which is how a run's name ends in its class code.
 _VIEW_NUMBER = re.compile(r"(?:^|(?<=[_\s])|(?<=view)|(?<=cam))\d{1,2}$|(?<=-)\d$", re.IGNORECASE)
@@ -108,12 +106,15 @@ def _read(path: Path, *, max_megapixels: float) -> DeepPicture:
 
 def _decoded(path: Path, content: bytes, *, max_megapixels: float) -> DeepPicture:
     num_pixels = check_picture(path, content, max_megapixels=max_megapixels)
+    layout = read_layout(content)
+    if layout is not None and layout.is_by_pillow:
+        return decode_by_pillow(content)
     try:
         with memory_told():
             # As deep as it is: of 16 bits, OpenCV cuts the lower 8 off in a PNG and rounds in a TIFF.
             pixels = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
             if pixels is not None and pixels.dtype in (np.uint8, np.uint16):
-                return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
+                return as_meant(np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)), layout)
     except cv2.error as error:
         raise DecodeError(f"{path}: the photograph cannot be decoded ({error.err}).") from error
     check_memory(num_pixels)

@@ -16,6 +16,7 @@ import simplejpeg
 from PIL import Image
 
 from ...errors import DecodeError
+from .tiff import read_layout
 
 # Cameras write 1 scan, or about 10 where a picture is progressive. Each costs a pass over all of the picture, however
 # few bytes it has.
@@ -163,6 +164,9 @@ def _decode_strictly(path: Path, content: bytes) -> None:
 
 
 def _check_other(path: Path, content: bytes, *, max_megapixels: float) -> int:
+    layout = read_layout(content)
+    if layout is not None:
+        layout.require_readable(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of sizes, which are looked at below, and of odd metadata

@@ -15,7 +15,7 @@ from ...errors import DecodeError
 from ...wording import count_of
 from ..features.settings import FilmLimits
 from .decoded import VideoClip
-from .film import DARK, SECONDS_BETWEEN_MEASURES, USUAL_LIMITS, Film, FilmHeader, read_film, read_header
+from .film import DARK, SECONDS_BETWEEN_MEASURES, USUAL_LIMITS, Film, FilmHeader, mend_told, read_film, read_header
 from .media import complaints_heard, refusals_told
 from .picture_file import jpeg_size
 
@@ -142,12 +142,16 @@ def _check_decodable(path: Path, film: Film, header: FilmHeader) -> None:
     """Frames that were left out, or left empty, by the recorder are no damage."""
     decodable, announced = len(film.slots), header.announced
     if decodable == 0:
-        raise DecodeError(f"{path}: the header announces {count_of(announced, 'frame')} and none of them decodes.")
+        raise DecodeError(
+            f"{path}: the header announces {count_of(announced, 'frame')} and none of them decodes: "
+            f"damaged, or of a codec ({header.codec}) that is not read here. {mend_told(path)}"
+        )
     lost = film.num_failed + _cut_off(film, header)
     if announced - lost < MIN_DECODABLE_SHARE * announced:
         raise DecodeError(
             f"{path}: the header announces {count_of(announced, 'frame')} and only {decodable:,} decode, "
-            f"less than {MIN_DECODABLE_SHARE:.0%}; the file is damaged or cut short."
+            f"less than {MIN_DECODABLE_SHARE:.0%}; the file is damaged or cut short, or begins late, which "
+            f"ffmpeg -i {path.name} -c copy {path.stem}.new{path.suffix} mends."
         )
 
 
