@@ -7,7 +7,7 @@ set says no split, its source draws one before there are rows (`extract/sources/
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +39,7 @@ class Dealing:
         val, test: shares of validation and of test; train has the rest.
         folds: of how many splits every row is in test once, and in val once; 0: one split by the shares.
         val_values, test_values: values of `by` whose rows are validated on and tested on; without any, they are drawn.
+        only: values by what has them, as in `by`; rows that have others take no part.
     """
 
     by: str = _GROUP
@@ -49,6 +50,7 @@ class Dealing:
     val_values: Sequence[str] = ()
     test_values: Sequence[str] = ()
     seed: int = 0
+    only: Mapping[str, str] = field(default_factory=dict)
 
 
 def make_splits(name: str, index: Index, dealing: Dealing) -> Iterator[Split]:
@@ -58,17 +60,20 @@ def make_splits(name: str, index: Index, dealing: Dealing) -> Iterator[Split]:
         SettingsError: if there is nothing by that name to deal by, there are too few groups, shares that leave no rows
             for train, or both folds and values.
     """
-    rows = np.flatnonzero(index.parts != LEFT_OUT)
-    taking_part = index.select(rows)
+    taking_part = index.parts != LEFT_OUT
+    for column, value in dealing.only.items():
+        taking_part &= _chosen(_column(index, column), [value], by=column)
+    rows = np.flatnonzero(taking_part)
+    dealt_rows = index.select(rows)
     if dealing.folds and (dealing.val_values or dealing.test_values):
         raise SettingsError("Folds are drawn, and values are chosen: ask for one of the two.")
     if dealing.folds:
-        dealt_to = _folds(taking_part, dealing)
+        dealt_to = _folds(dealt_rows, dealing)
     elif dealing.val_values or dealing.test_values:
-        dealt_to = {"": _by_value(taking_part, dealing)}
+        dealt_to = {"": _by_value(dealt_rows, dealing)}
     else:
         shares = _shares(dealing.val, dealing.test)
-        dealt_to = {"": _drawn(taking_part, _column(taking_part, dealing.by), shares, dealing, by=dealing.by)}
+        dealt_to = {"": _drawn(dealt_rows, _column(dealt_rows, dealing.by), shares, dealing, by=dealing.by)}
     for suffix, parts in dealt_to.items():
         if "train" not in parts:
             raise SettingsError(
@@ -274,6 +279,7 @@ def _made_by(dealing: Dealing, suffix: str) -> Mapping[str, str | float | int | 
         "stratify": dealing.stratify,
         "seed": dealing.seed,
         **fold,
+        **({"only": [f"{column}={value}" for column, value in dealing.only.items()]} if dealing.only else {}),
     }
     if dealing.folds:
         return told | {"folds": dealing.folds}

@@ -1,9 +1,11 @@
 """`weldcache split`: further splits of a store's rows into train, val and test."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
+from ..errors import SettingsError
 from .options import Cache, Config, Set, overrides
 
 
@@ -38,6 +40,16 @@ def split(
         list[str] | None,
         typer.Option("--test-value", help="Value of --by that is tested on; repeat for more.", show_default=False),
     ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--only",
+            metavar="NAME=VALUE",
+            help="Deal the rows alone that have this value of an attribute or of a target with classes, such as "
+            "kind=mono; the others take no part. Repeat it for a further name.",
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Draws another split of the same shares.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a split of this name.")] = False,
     config: Config = None,
@@ -64,5 +76,17 @@ def split(
         val_values=tuple(val_values or ()),
         test_values=tuple(test_values or ()),
         seed=seed,
+        only=_values_by_name(only or ()),
     )
     print_tables(split_tables(*split_store(path, name, dealing, overwrite=overwrite)))
+
+
+def _values_by_name(told: Sequence[str]) -> dict[str, str]:
+    """What --only says; raises SettingsError where that is no NAME=VALUE, or a name has two values."""
+    values: dict[str, str] = {}
+    for each in told:
+        name, equals, value = each.partition("=")
+        if not (name and equals) or name in values:
+            raise SettingsError(f"--only {each!a}: write NAME=VALUE, such as kind=mono, and each name once.")
+        values[name] = value
+    return values

@@ -88,6 +88,17 @@ def test_the_values_of_an_attribute_are_dealt_or_chosen() -> None:
     )
 
 
+def test_rows_that_are_not_asked_for_take_no_part() -> None:
+    index = sessions()
+    for dealing in (Dealing(only={"MACHINE": "A"}), Dealing(only={"MACHINE": "A"}, folds=3)):
+        for split in make_splits("mine", index, dealing):
+            is_of_a = (index.attributes["MACHINE"] == "A") & (index.parts != LEFT_OUT)
+            assert ((split.parts != LEFT_OUT) == is_of_a).all()
+            assert set(split.parts[is_of_a]) == {"train", "val", "test"} and split.made_by["only"] == ["MACHINE=A"]
+    (whole,) = make_splits("mine", index, Dealing())
+    assert "only" not in whole.made_by
+
+
 @pytest.mark.parametrize(
     ("dealing", "told"),
     [
@@ -102,6 +113,9 @@ def test_the_values_of_an_attribute_are_dealt_or_chosen() -> None:
         (Dealing(by="MACHINE", test_values=["A"], val_values=["A"]), "MACHINE"),
         (Dealing(by="MACHINE", val_values=["A"]), "tested"),
         (Dealing(by="MACHINE", test_values=["A", "B"], val_values=["C"]), "train"),
+        (Dealing(only={"COLOUR": "red"}), "COLOUR.*MACHINE"),
+        (Dealing(only={"MACHINE": "D"}), "'D'.*A, B, C"),
+        (Dealing(only={"MACHINE": "A", "group": "session 1"}), "0 .*group"),
     ],
 )
 def test_what_cannot_be_dealt_is_refused(dealing: Dealing, told: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from weldcache.cache.splits import LEFT_OUT
 from weldcache.cache.store import FeatureStore
 from weldcache.tests.toy import index_of
 
@@ -42,6 +43,15 @@ def test_a_split_is_made_and_told(weldcache: Callable[..., Any], project: Path) 
     assert list(FeatureStore.open(store.path).splits()) == ["official", "fold_1", "fold_2", "fold_3", "mine"]
 
 
+def test_rows_of_another_value_take_no_part(weldcache: Callable[..., Any], project: Path) -> None:
+    outcome = weldcache("split", "a", "--only", "MACHINE=A", "--only", "class=good", folder=project)
+    assert outcome.code == 0, outcome.err
+    store = FeatureStore.open(project / "features.zarr", split="a")
+    dealt = store.index.parts != LEFT_OUT
+    assert set(store.index.attributes["MACHINE"][dealt]) == {"A"} and set(store.index.labels[dealt]) == {0}
+    assert store.splits()["a"].made_by["only"] == ["MACHINE=A", "class=good"]
+
+
 def test_values_are_chosen_and_torn_groups_are_told(weldcache: Callable[..., Any], project: Path) -> None:
     outcome = weldcache("split", "b", "--by", "MACHINE", "--test-value", "B", folder=project)
     assert outcome.code == 0 and "several parts" not in outcome.out
@@ -56,7 +66,17 @@ def test_values_are_chosen_and_torn_groups_are_told(weldcache: Callable[..., Any
 
 
 @pytest.mark.parametrize(
-    "arguments", [["official"], ["Mine"], ["mine", "--by", "COLOUR"], ["mine", "--folds", "2"], ["mine", "--val", "1"]]
+    "arguments",
+    [
+        ["official"],
+        ["Mine"],
+        ["mine", "--by", "COLOUR"],
+        ["mine", "--folds", "2"],
+        ["mine", "--val", "1"],
+        ["mine", "--only", "MACHINE"],
+        ["mine", "--only", "MACHINE=C"],
+        ["mine", "--only", "MACHINE=A", "--only", "MACHINE=B"],
+    ],
 )
 def test_what_cannot_be_dealt_exits_with_2(weldcache: Callable[..., Any], project: Path, arguments: list[str]) -> None:
     outcome = weldcache("split", *arguments, folder=project)
