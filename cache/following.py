@@ -24,9 +24,9 @@ _SHOWN = 10  # disagreements in a message
 def following(held: Index, data_set: Index, *, relabel: bool = False) -> Index:
     """A store's index as `data_set` is now, or `held` itself where nothing has changed.
 
-    Rows that only `data_set` has are appended. Rows that it does not have are left out: their split becomes
-    `LEFT_OUT`, until it has them again. With `relabel`, what it says otherwise of a row (its split, group, targets
-    or attributes) is taken over; no feature depends on it.
+    Rows that only `data_set` has are appended, and targets that only it has taken over. Rows that it does not have
+    are left out: their split becomes `LEFT_OUT`, until it has them again. With `relabel`, what it says otherwise of
+    a row (its split, group, targets or attributes) is taken over; no feature depends on it.
 
     Raises:
         FingerprintError: without `relabel`, if a key that both have differs in anything but its row: a sample would
@@ -112,11 +112,13 @@ def targets_differ(mine: Target, theirs: Target) -> Bool[np.ndarray, " row"]:
 
 
 def _declared_otherwise(held: Index, asked: Index) -> Iterator[str]:
-    """Targets that only one of two indices has, or that are something else by now, in words."""
+    """Targets that only the store has, or that are something else by now, in words."""
     for name in sorted(held.targets.keys() | asked.targets.keys()):
         mine, theirs = held.targets.get(name), asked.targets.get(name)
-        if mine is None or theirs is None:
-            yield f"only the {'data' if mine is None else 'cache'} has the target {name}"
+        if mine is None:
+            continue  # what is said for the first time contradicts nothing
+        if theirs is None:
+            yield f"only the cache has the target {name}"
         elif not mine.spec.is_like(theirs.spec):
             yield f"the target {name} is declared as {mine.spec} in the cache, {theirs.spec} in the data"
 

@@ -1,8 +1,9 @@
 """What is to be predicted or judged of each row: labels, classes, angles, labels of points. Never an input of a model.
 
-A target is an array `targets/<name>` beside the index, and says in its attributes which classes its codes mean and in
-which unit it is. What is not known of a row is -1 in a target of integers and NaN in one of floats. A ragged target is
-padded with that too, and `<name>_length` says how much of each row is real.
+A target is an array `targets/<name>` beside the index, and says in its attributes which classes its codes mean, in
+which unit it is, and what there is to know before figures by it are believed.
+What is not known of a row is -1 in a target of integers and NaN in one of floats. A ragged target is padded with that
+too, and `<name>_length` says how much of each row is real.
 """
 
 import math
@@ -43,6 +44,7 @@ class ToldTarget(Told):
     classes: Annotated[tuple[Text, ...], Field(strict=False)] | None
     unit: Text | None
     ragged: bool
+    caveat: Text | None = None
     checksum: Text  # over the rest, for what is edited here changes what every code means
 
     @model_validator(mode="after")
@@ -62,6 +64,7 @@ class TargetSpec:
         shape: of one row; None as the first length for a ragged axis, such as the points of a cloud.
         classes: what the codes 0, 1, ... of integers mean; None where numbers are no codes.
         unit: of the numbers, such as "degree".
+        caveat: what to know before figures by this target are believed; reports tell it.
     """
 
     name: str
@@ -69,6 +72,7 @@ class TargetSpec:
     shape: tuple[int | None, ...] = ()
     classes: tuple[str, ...] | None = None
     unit: str | None = None
+    caveat: str | None = None
 
     @property
     def unknown(self) -> int | float:
@@ -86,9 +90,10 @@ class TargetSpec:
         return self.shape[:1] == (None,)
 
     def attributes(self) -> dict[str, Any]:
-        """Attributes of its array in a store, under a seal: classes, unit, and whether it is ragged."""
+        """Attributes of its array in a store, under a seal: classes, unit, whether it is ragged, and any caveat."""
         classes = None if self.classes is None else list(self.classes)
-        return sealed({"classes": classes, "unit": self.unit, "ragged": self.is_ragged})
+        caveat = {} if self.caveat is None else {"caveat": self.caveat}
+        return sealed({"classes": classes, "unit": self.unit, "ragged": self.is_ragged, **caveat})
 
     def is_like(self, other: "TargetSpec") -> bool:
         """Whether values of both mean the same kind of thing; classes may come and go."""
@@ -202,6 +207,7 @@ def check_spec(spec: TargetSpec) -> None:
         "it has classes and is not of integers": spec.classes is not None and not spec.is_integer,
         f"one of its classes has a name of more than {_LONGEST_NAME} characters": spec.classes is not None
         and max(map(len, spec.classes), default=0) > _LONGEST_NAME,
+        f"its caveat has more than {_LONGEST_NAME} characters": len(spec.caveat or "") > _LONGEST_NAME,
         "its classes are too many for its type, or two have one name": spec.classes is not None
         and not len(set(spec.classes)) == len(spec.classes) <= _NUM_CLASSES.get(spec.dtype, 0),
     }
@@ -220,7 +226,7 @@ def read_spec(name: str, metadata: ArrayMetadata) -> TargetSpec:
         if not seal_holds(metadata.attributes):
             raise ValueError("it does not agree with its own checksum")
         shape = (None, *metadata.shape[2:]) if told.ragged else metadata.shape[1:]
-        spec = TargetSpec(name, metadata.data_type, shape, told.classes, told.unit)
+        spec = TargetSpec(name, metadata.data_type, shape, told.classes, told.unit, told.caveat)
         if told.ragged and len(metadata.shape) < 2:
             raise ValueError("it is ragged and has no axis")
         check_spec(spec)

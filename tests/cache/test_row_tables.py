@@ -82,6 +82,20 @@ def test_corrected_targets_are_refused_and_taken_over_on_request(rich: FeatureSt
     assert FeatureStore.open(rich.path).index.targets.keys() == {"label", "class"}
 
 
+def test_a_target_that_is_said_for_the_first_time_is_taken_over_by_itself(
+    tmp_path: Path, make_index: MakeIndex
+) -> None:
+    store = FeatureStore.create(tmp_path / "bare.zarr", index=make_index(4))
+    fingerprint = store.fingerprint
+    store.follow(with_targets(make_index(4)))
+    held = FeatureStore.open(store.path)
+    assert held.fingerprint == fingerprint
+    assert (
+        held.index.targets["angles"].values[3].tolist()
+        == with_targets(make_index(4)).targets["angles"].values[3].tolist()
+    )
+
+
 def test_rows_join_with_their_targets_and_classes(rich: FeatureStore, make_index: MakeIndex) -> None:
     grown = with_targets(make_index(6))
     rich.follow(grown)

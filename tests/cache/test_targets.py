@@ -133,3 +133,12 @@ def test_targets_are_compared_by_what_they_say_whatever_their_codes() -> None:
     shorter, longer = (target_of(ragged, rows, keys=KEYS) for rows in ([[1], [1], []], [[1], [1, -1], None]))
     assert targets_differ(shorter, longer).tolist() == [False, True, True]
     assert targets_differ(first, target_of(LABEL, [0, 0, 0], keys=KEYS)).all()
+
+
+def test_what_there_is_to_know_of_a_target_is_told_where_there_is_some_and_changes_nothing_else() -> None:
+    spec = TargetSpec("broken", "int8", classes=("no", "yes"), caveat="made up")
+    assert read_spec("broken", metadata_of(spec, (3,))) == spec
+    bare = TargetSpec("broken", "int8", classes=("no", "yes"))
+    assert bare.is_like(spec) and bare.holds(spec) and "caveat" not in bare.attributes()
+    with pytest.raises(SourceError, match="caveat"):
+        target_of(TargetSpec("broken", "int8", caveat="a" * 1001), [1] * 3, keys=KEYS)

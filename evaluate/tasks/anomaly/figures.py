@@ -11,21 +11,10 @@ from ....metrics.ranking import auroc_interval, average_precision, fpr_at_tpr
 from ....metrics.threshold import Confusion, confusion_at, normal_quantile_threshold
 from ...scores import Attributes, ScoreTable
 from .controls import Controls, file_metadata_control, majority_accuracy, media_free_control, random_control
+from .defects import SMALLEST_GROUP, TOO_SMALL_NOTE, ClassResult, TargetResult, class_results
 from .members import MemberResult
 from .modalities import ModalityResult
 from .scale import WholeSamples
-
-SMALLEST_GROUP = 5
-TOO_SMALL_NOTE = "n too small"
-
-
-@dataclass(frozen=True)
-class ClassResult:
-    """AUROC of one defect class, `num` samples, against all normals; `note` says where `num` is too small to judge."""
-
-    auroc: Estimate
-    num: int
-    note: str | None
 
 
 @dataclass(frozen=True)
@@ -70,6 +59,7 @@ class Assessment:
         validation_auroc: None where validation has one class only.
         recorded_validation_auroc: what training's log says of the same weights; None where it says nothing.
         modalities: by modality the model without it; empty where it can do without none.
+        by_target: the defects by each further target that tells them apart; empty where none does.
         members: by name each of several models that are put together; empty where the model is one.
         whole: the samples that lack nothing; None where all are such, so that there is nothing to compare.
         validation_is_rescaled: whether `validation_auroc` is over scores that were put on one scale, unlike what
@@ -90,6 +80,7 @@ class Assessment:
     validation_auroc: Estimate | None
     recorded_validation_auroc: float | None = None
     modalities: Mapping[str, ModalityResult] = field(default_factory=dict)
+    by_target: Mapping[str, TargetResult] = field(default_factory=dict)
     members: Mapping[str, MemberResult] = field(default_factory=dict)
     whole: WholeSamples | None = None
     validation_is_rescaled: bool = False
@@ -129,7 +120,7 @@ def assess(
         fpr_at_95_tpr=fpr_at_tpr(test.scores, test.labels, tpr=0.95),
         num_normal=int(np.count_nonzero(test.labels == 0)),
         num_defect=int(np.count_nonzero(test.labels == 1)),
-        per_class=_per_class(test),
+        per_class=class_results(test, test.class_names),
         threshold=threshold,
         confusion=confusion_at(threshold.value, scores=test.scores, labels=test.labels),
         controls=Controls(
@@ -156,18 +147,6 @@ def _require_both_labels(test: ScoreTable) -> None:
 
 def _auroc_if_defined(table: ScoreTable) -> Estimate | None:
     return auroc_interval(table.scores, table.labels) if len(set(table.labels.tolist())) == 2 else None
-
-
-def _per_class(test: ScoreTable) -> Mapping[str, ClassResult]:
-    names = np.array(test.class_names)
-    normal, defect = test.labels == 0, test.labels == 1
-    results = {}
-    for name in sorted(set(names[defect].tolist())):
-        of_class = defect & (names == name)
-        num, among = int(np.count_nonzero(of_class)), normal | of_class
-        note = TOO_SMALL_NOTE if num < SMALLEST_GROUP else None
-        results[name] = ClassResult(auroc_interval(test.scores[among], test.labels[among]), num=num, note=note)
-    return results
 
 
 def alarm_threshold(validation: ScoreTable, *, target_fpr: float) -> AlarmThreshold:

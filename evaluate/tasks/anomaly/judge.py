@@ -15,6 +15,7 @@ from ...scoring import Scored, Way
 from ...trials.measure import Measure
 from .caveats import caveats, reproduction_caveats
 from .controls import file_metadata
+from .defects import target_results
 from .figures import AlarmThreshold, Assessment, alarm_threshold, assess
 from .measure import AnomalyMeasure
 from .members import member_results
@@ -162,6 +163,7 @@ def _figures(placed: Placed, validation: Placed, calibration: AnomalyCalibration
     return replace(
         assessment,
         recorded_validation_auroc=background.best.metrics.get("val_auroc"),
+        by_target=target_results(placed.table, store.index.select(placed.scored.rows.usable).targets),
         modalities=modality_results(placed, seen_missing=modalities_seen_missing(run)),
         members=member_results(placed, run),
         whole=whole_samples(placed),

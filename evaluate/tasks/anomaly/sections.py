@@ -11,6 +11,7 @@ from ....wording import visible
 from ...scores import ScoreTable
 from ...section import Column, Curve, Curves, Fact, Group, Intervals, Panel, Rows, Section, Spreads, Tone
 from .caveats import verdict
+from .defects import target_section
 from .figures import Assessment
 from .members import member_section
 from .modalities import modality_section
@@ -23,6 +24,7 @@ def sections(
 ) -> tuple[Section, ...]:
     """Every section; `test` is the table that the figures were made from, the gravest of the warnings comes first."""
     members = member_section(assessment.members, whole=assessment.auroc)
+    by_target = target_section(assessment.by_target)
     modalities = modality_section(assessment.modalities)
     return (
         _headline(assessment),
@@ -32,6 +34,7 @@ def sections(
         _ranking(test, threshold=assessment.threshold.value),
         _at_threshold(assessment),
         _by_class(assessment, test=test),
+        *([] if by_target is None else [by_target]),
         *([] if modalities is None else [modalities]),
         _worst(test, threshold=assessment.threshold.value),
         _further(assessment),

@@ -6,9 +6,11 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import ClassVar, Literal
 
+from ....cache.targets import TargetSpec, TargetValue
 from ....documents import decoded, read_regular_file
 from ....errors import NotFoundError, SourceError, reason_of
 from ....progress import say
@@ -17,6 +19,7 @@ from ..classes import ClassSource
 from ..listing import composed
 from ..source import SPLITS, Sample, SeriesFormat, Split
 from .classes import CLASS_NAMES, GOOD, WeldsSettings, class_code_of, class_name_of, is_unlabelled
+from .latents import CAUSAL_BREAK, read_causal_breaks
 from .run_folder import WELDING_MACHINE, collect_run
 
 MANIFEST_NAME = "manifest.csv"
@@ -46,6 +49,14 @@ class ManifestSource(ClassSource):
 
     def series(self) -> Mapping[str, SeriesFormat]:
         return {"sensor": WELDING_MACHINE}
+
+    def targets(self) -> Sequence[TargetSpec]:
+        is_known = any(CAUSAL_BREAK.name in sample.targets for sample in self.samples())
+        return (*super().targets(), *([CAUSAL_BREAK] if is_known else []))
+
+    @cached_property
+    def _causal_breaks(self) -> Mapping[str, dict[str, TargetValue]]:
+        return read_causal_breaks(self.root)
 
     def list_samples(self) -> Sequence[Sample]:
         path = self.root / MANIFEST_NAME
@@ -87,7 +98,11 @@ class ManifestSource(ClassSource):
             split=_split(row),
             group=composed(row["DIRECTORY"]),
             files=run.files,
-            targets={"label": int(class_name != GOOD), "class": class_name},
+            targets={
+                "label": int(class_name != GOOD),
+                "class": class_name,
+                **self._causal_breaks.get(key, {}),
+            },
             absent=run.absent,
             unreadable=frozenset(run.unreadable),
             notes=run.notes,

@@ -15,10 +15,11 @@ from .....errors import OutputExistsError
 from .....progress import Progress
 from .....wording import count_of, format_seconds, format_size
 from ....pool.workers import start_worker
+from ..latents import LATENTS_NAME
 from .ceilings import Ceiling, ceilings, ceilings_as_json
 from .plan import SPLITS, SynthPlan
 from .roster import Weld, list_welds
-from .tables import LATENTS_NAME, SETTINGS_TEXT, counts_by_split, latents_text, manifest_text
+from .tables import SETTINGS_TEXT, counts_by_split, latents_text, manifest_text
 from .weld import write_weld
 
 # Raise it when the same plan makes other data.

@@ -25,8 +25,6 @@ MANIFEST_COLUMNS = (
     "SPLIT",
 )
 
-LATENTS_NAME = "latents.csv"
-
 SETTINGS_TEXT = """\
 # Written by `weldcache synth`: in this folder, `weldcache extract`, `train` and `eval` use the data made here.
 preset: demo

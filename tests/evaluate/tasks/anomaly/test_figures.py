@@ -9,7 +9,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from weldcache.errors import MetricError
 from weldcache.evaluate.scores import ScoreTable
-from weldcache.evaluate.tasks.anomaly.figures import TOO_SMALL_NOTE, Assessment
+from weldcache.evaluate.tasks.anomaly.defects import TOO_SMALL_NOTE
+from weldcache.evaluate.tasks.anomaly.figures import Assessment
 
 MakeTable = Callable[..., ScoreTable]
 MakeAssessment = Callable[..., Assessment]

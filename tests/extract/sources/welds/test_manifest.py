@@ -395,3 +395,25 @@ def test_a_value_in_two_lines_is_refused_where_it_is_used(tmp_path: Path, row: R
 def test_no_manifest_names_the_way_to_get_one(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match=r"data\.root.*weldcache synth"):
         ManifestSource(tmp_path).samples()
+
+
+def test_what_a_generator_knows_of_its_welds_is_a_target(tmp_path: Path, row: Row, write_manifest: Write) -> None:
+    runs = [f"10-04-22-000{number}-01" for number in range(3)]
+    write_manifest([row(run, "day", CATEGORY="excessive penetration") for run in runs])
+    assert [spec.name for spec in ManifestSource(tmp_path).targets()] == ["label", "class"]
+    (tmp_path / "latents.csv").write_text(f"key,causal_break,fps\nday/{runs[0]},1,30\nday/{runs[1]},0,31\nelse,1,30\n")
+    source = ManifestSource(tmp_path)
+    assert [spec.name for spec in source.targets()] == ["label", "class", "causal_break"]
+    assert [sample.targets.get("causal_break") for sample in source.samples()] == [1, 0, None]
+    assert all("causal_break" not in sample.attributes for sample in source.samples())
+
+
+def test_a_file_of_that_name_with_other_columns_says_nothing_and_one_that_cannot_be_read_is_named(
+    tmp_path: Path, row: Row, write_manifest: Write
+) -> None:
+    write_manifest([row()])
+    (tmp_path / "latents.csv").write_text("key,mine\nday/1,0.5\n")
+    assert [spec.name for spec in ManifestSource(tmp_path).targets()] == ["label", "class"]
+    (tmp_path / "latents.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SourceError, match=r"latents\.csv"):
+        ManifestSource(tmp_path).targets()
