@@ -18,6 +18,26 @@ def synth(
     confounded: Annotated[
         bool, typer.Option("--confounded", help="Let settings and sessions give the class away, as in the real data.")
     ] = False,
+    severity: Annotated[
+        tuple[float, float],
+        typer.Option(metavar="LOW HIGH", help="Between which severities defects are drawn, in (0, 1]."),
+    ] = (0.3, 1.0),
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME=WEIGHT,...",
+            help="Proportions of the defect classes, such as burnthrough=2,porosity=1; those left out are not made.",
+        ),
+    ] = None,
+    observable: Annotated[
+        bool, typer.Option("--observable", help="Write speed and plate thickness into the sensor files, too.")
+    ] = False,
+    missing: Annotated[
+        float, typer.Option(metavar="SHARE", help="Share of recordings whose files are not there.")
+    ] = 0.0,
+    damage: Annotated[
+        float, typer.Option(metavar="SHARE", help="Share of recordings whose files are broken; planted.csv lists them.")
+    ] = 0.0,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
 ) -> None:
     """Write synthetic welds in the real files' formats: AVI, FLAC, CSV, JPEG and manifest.csv.
@@ -26,15 +46,23 @@ def synth(
     `weldcache.yaml` beside the data, so that the other commands need no further words there. At the end it tells how
     well the true states, in `latents.csv`, tell defects: what is above that cannot be had from these data.
     """
+    from dataclasses import replace
+
     from ..configs.layers import user_path
     from ..extract.sources.welds.synth.ceilings import ceilings_table
     from ..extract.sources.welds.synth.pipeline import describe, generate
-    from ..extract.sources.welds.synth.plan import plan_for_size
+    from ..extract.sources.welds.synth.plan import DEFECTS_ALIKE, parse_mix, plan_for_size
     from ..tables import print_tables
 
-    summary = generate(
-        user_path(str(out), origin="OUT"), plan=plan_for_size(size, seed=seed, confounded=confounded), workers=workers
+    mix = DEFECTS_ALIKE if classes is None else parse_mix(classes)
+    plan = replace(
+        plan_for_size(size, seed=seed, confounded=confounded, mix=mix),
+        severity=severity,
+        observable=observable,
+        missing=missing,
+        damage=damage,
     )
+    summary = generate(user_path(str(out), origin="OUT"), plan=plan, workers=workers)
     typer.echo(describe(summary))
     if summary.ceilings:
         print_tables([ceilings_table(summary.ceilings)])

@@ -10,7 +10,7 @@ from ....metrics.estimate import Estimate
 from ....metrics.ranking import auroc_interval
 from ....wording import visible
 from ...scores import ScoreTable
-from ...section import Column, Intervals, Rows, Section
+from ...section import Column, Intervals, Rows, Section, Tone
 
 SMALLEST_GROUP = 5
 TOO_SMALL_NOTE = "n too small"
@@ -71,7 +71,8 @@ def target_section(results: Mapping[str, TargetResult]) -> Section | None:
         Column("auroc", "AUROC"),
         Column("note", "note", of_text=True),
     )
-    tables, bars = [], []
+    tables: list[Rows] = []
+    bars: list[tuple[str, Estimate, Tone]] = []
     for target, found in results.items():
         values = [(value, each.num, each.auroc, each.note) for value, each in found.by_value.items()]
         tables.append(Rows(target, columns, values, title=f"Defects by {visible(target)}"))

@@ -5,7 +5,7 @@ be set of how they are read.
 import re
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -59,6 +59,11 @@ class WeldsSettings(SplitSettings, ClassSettings):
         description="Whether the last two digits of a run called MM-DD-YY-NNNN-CC are held against CATEGORY, which is "
         "what counts: check: a contradiction is refused; ignore: they mean something else; auto: check where more than "
         "nine in ten bear out that they are class codes (manifest layout only).",
+    )
+    further_channels: dict[Annotated[str, Field(min_length=1)], Annotated[float, Field(gt=0)]] = Field(
+        {},
+        description="Further columns of the machine's files that are read, each with the largest magnitude that is a "
+        "measurement, such as {Robot Speed: 300}.",
     )
 
 

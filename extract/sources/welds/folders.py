@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,7 +13,7 @@ from ..group_split import Drawn, check_fractions, split_groups
 from ..listing import composed
 from ..source import Sample, SeriesFormat
 from .classes import CLASS_NAMES, GOOD, GOOD_CODE, class_code_of
-from .run_folder import RECORDING_SUFFIXES, WELDING_MACHINE, collect_run
+from .run_folder import RECORDING_SUFFIXES, collect_run, machine_with
 
 GOOD_FOLDER = "good_weld"
 DEFECT_FOLDER = "defect_data_weld"
@@ -43,9 +43,10 @@ class FolderSource(ClassSource):
     val_fraction: float
     test_fraction: float
     split_seed: int
+    further_channels: Mapping[str, float] = field(default_factory=dict)
 
     def series(self) -> Mapping[str, SeriesFormat]:
-        return {"sensor": WELDING_MACHINE}
+        return {"sensor": machine_with(self.further_channels)}
 
     def list_samples(self) -> Sequence[Sample]:
         check_fractions(self.val_fraction, self.test_fraction)

@@ -5,7 +5,7 @@ import io
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import ClassVar, Literal
@@ -20,7 +20,7 @@ from ..listing import composed
 from ..source import SPLITS, Sample, SeriesFormat, Split
 from .classes import CLASS_NAMES, GOOD, WeldsSettings, class_code_of, class_name_of, is_unlabelled
 from .latents import CAUSAL_BREAK, read_causal_breaks
-from .run_folder import WELDING_MACHINE, collect_run
+from .run_folder import collect_run, machine_with
 
 MANIFEST_NAME = "manifest.csv"
 TEXT_SETTINGS = ("WELD_TYPE", "STEEL_TYPE")
@@ -46,9 +46,10 @@ class ManifestSource(ClassSource):
     normal_classes: tuple[str, ...] = _DEFAULTS.normal_classes
     unlabelled: Literal["refuse", "leave_out"] = _DEFAULTS.unlabelled
     run_codes: Literal["auto", "check", "ignore"] = _DEFAULTS.run_codes
+    further_channels: Mapping[str, float] = field(default_factory=dict)
 
     def series(self) -> Mapping[str, SeriesFormat]:
-        return {"sensor": WELDING_MACHINE}
+        return {"sensor": machine_with(self.further_channels)}
 
     def targets(self) -> Sequence[TargetSpec]:
         is_known = any(CAUSAL_BREAK.name in sample.targets for sample in self.samples())

@@ -39,6 +39,7 @@ def find_welds(settings: WeldsSettings, names: Collection[str]) -> Source | None
             normal_classes=settings.normal_classes,
             unlabelled=settings.unlabelled,
             run_codes=settings.run_codes,
+            further_channels=settings.further_channels,
         )
     if settings.layout != "manifest" and {GOOD_FOLDER, DEFECT_FOLDER} & set(names):
         return FolderSource(
@@ -46,5 +47,6 @@ def find_welds(settings: WeldsSettings, names: Collection[str]) -> Source | None
             val_fraction=settings.val_fraction,
             test_fraction=settings.test_fraction,
             split_seed=settings.split_seed,
+            further_channels=settings.further_channels,
         )
     return None

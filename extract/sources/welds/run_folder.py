@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ....wording import shortened, visible
@@ -31,6 +31,15 @@ WELDING_MACHINE = SeriesFormat(
     active=(_CURRENT, 50.0),
     exchangeable=(_CURRENT, _VOLTAGE, 10.0, 45.0),  # volts between which arcs burn; a waiting source may hold more
 )
+
+
+def machine_with(further: Mapping[str, float]) -> SeriesFormat:
+    """What the machine's file holds, with `further` columns of it and their limits."""
+    return replace(
+        WELDING_MACHINE,
+        channels=(*WELDING_MACHINE.channels, *further),
+        limits=(*WELDING_MACHINE.limits, *further.values()),
+    )
 
 
 @dataclass(frozen=True)

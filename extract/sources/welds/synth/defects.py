@@ -7,7 +7,7 @@ from types import MappingProxyType
 import numpy as np
 
 from ..classes import GOOD_CODE
-from .plan import Purpose, stream
+from .plan import SEVERITIES, Purpose, stream
 from .roster import Weld
 from .state import MAX_CURRENT_A, PROFILE_POINTS, ArcState, Profile, WeldState, normal_state
 
@@ -15,14 +15,16 @@ from .state import MAX_CURRENT_A, PROFILE_POINTS, ArcState, Profile, WeldState, 
 CAUSAL_BREAK_CODES = ("01", "06", "07")
 CAUSAL_BREAK_SHARE = 0.35
 _MIN_HEAT_JUMP = 0.45
-MIN_SEVERITY = 0.3
 
 
-def weld_state(weld: Weld, *, seed: int, severity: float | None = None) -> WeldState:
-    """The latent truth of `weld`. `severity` replaces the drawn one: 0 gives the weld's sound twin."""
+def weld_state(
+    weld: Weld, *, seed: int, severities: tuple[float, float] = SEVERITIES, severity: float | None = None
+) -> WeldState:
+    """The latent truth of `weld`; a defect's severity is drawn between the two of `severities`. `severity` replaces the
+    drawn one: 0 gives the weld's sound twin."""
     sound = normal_state(weld.settings, generator=stream(seed, purpose=Purpose.NORMAL_STATE, index=weld.index))
     generator = stream(seed, purpose=Purpose.DEFECT_STATE, index=weld.index)
-    drawn = float(generator.uniform(MIN_SEVERITY, 1.0))
+    drawn = float(generator.uniform(*severities))
     wants_break = bool(generator.random() < CAUSAL_BREAK_SHARE)
     sites = np.sort(generator.uniform(0.1, 0.9, size=1 + int(4 * drawn)))
     severity = drawn if severity is None else severity

@@ -18,14 +18,16 @@ from ....pool.workers import start_worker
 from ..latents import LATENTS_NAME
 from .ceilings import Ceiling, ceilings, ceilings_as_json
 from .plan import SPLITS, SynthPlan
+from .planting import Faults, list_faults
 from .roster import Weld, list_welds
-from .tables import SETTINGS_TEXT, counts_by_split, latents_text, manifest_text
+from .tables import counts_by_split, latents_text, manifest_text, planted_text, settings_text
 from .weld import write_weld
 
 # Raise it when the same plan makes other data.
 GENERATOR_VERSION = 1
 PLAN_FILE = "synth_plan.json"
 DONE_FILE = "synth.json"
+PLANTED_FILE = "planted.csv"
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class SynthSummary:
     classes: tuple[str, ...]
     num_bytes: int
     num_written: int
+    num_planted: int
     seconds: float
     ceilings: Mapping[str, Ceiling] = field(default_factory=dict)
 
@@ -50,6 +53,7 @@ def generate(out: Path, *, plan: SynthPlan, workers: int) -> SynthSummary:
     """
     started = time.monotonic()
     welds = list_welds(plan)
+    faults = list_faults(welds, plan=plan)
     _refuse_foreign(out)
     out.mkdir(parents=True, exist_ok=True)
     with locked_folder(out):
@@ -57,9 +61,9 @@ def generate(out: Path, *, plan: SynthPlan, workers: int) -> SynthSummary:
         write_text(out / LATENTS_NAME, latents_text(welds, plan=plan))
         missing = [weld for weld in welds if not (out / weld.key).is_dir()]
         with Progress("synth", total=len(welds), unit="welds", done=len(welds) - len(missing)) as progress:
-            for _ in _write_welds(out, welds=missing, plan=plan, workers=workers):
+            for _ in _write_welds(out, welds=missing, plan=plan, faults=faults, workers=workers):
                 progress.advance()
-        return _finish(out, welds=welds, plan=plan, num_written=len(missing), started=started)
+        return _finish(out, welds=welds, plan=plan, faults=faults, num_written=len(missing), started=started)
 
 
 def describe(summary: SynthSummary) -> str:
@@ -68,6 +72,10 @@ def describe(summary: SynthSummary) -> str:
     total = sum(summary.num_welds.values())
     classes = count_of(len(summary.classes), "class", "classes")
     media = f"{count_of(total, 'weld')} of {classes} ({welds}), {format_size(summary.num_bytes)}"
+    if summary.num_planted:
+        media += (
+            f"; {count_of(summary.num_planted, 'recording')} missing or broken on purpose, listed in {PLANTED_FILE}"
+        )
     if summary.num_written == 0:
         return f"Complete already, nothing to do: {media}."
     return (
@@ -105,27 +113,41 @@ def _claim_folder(out: Path, *, plan: SynthPlan) -> None:
     (out / DONE_FILE).unlink(missing_ok=True)
 
 
-def _write_welds(out: Path, *, welds: Sequence[Weld], plan: SynthPlan, workers: int) -> Iterator[int]:
+def _write_welds(
+    out: Path, *, welds: Sequence[Weld], plan: SynthPlan, faults: Mapping[str, Faults], workers: int
+) -> Iterator[int]:
     """Write `welds` in any order and yield the bytes of each when it is done."""
     if workers <= 1 or len(welds) <= 1:
         for weld in welds:
-            yield write_weld(out, weld=weld, plan=plan)
+            yield write_weld(out, weld=weld, plan=plan, faults=faults.get(weld.key, {}))
         return
     # Forked children would share OpenCV's threads with the parent; a fork server is clean of them.
     context = multiprocessing.get_context("forkserver")
     pool = ProcessPoolExecutor(min(workers, len(welds)), mp_context=context, initializer=start_worker)
     try:
-        futures = [pool.submit(write_weld, out, weld=weld, plan=plan) for weld in welds]
+        futures = [
+            pool.submit(write_weld, out, weld=weld, plan=plan, faults=faults.get(weld.key, {})) for weld in welds
+        ]
         for future in as_completed(futures):
             yield future.result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _finish(out: Path, *, welds: Sequence[Weld], plan: SynthPlan, num_written: int, started: float) -> SynthSummary:
+def _finish(
+    out: Path,
+    *,
+    welds: Sequence[Weld],
+    plan: SynthPlan,
+    faults: Mapping[str, Faults],
+    num_written: int,
+    started: float,
+) -> SynthSummary:
     write_text(out / "manifest.csv", manifest_text(welds))
     if not (out / "weldcache.yaml").exists():
-        write_text(out / "weldcache.yaml", SETTINGS_TEXT)
+        write_text(out / "weldcache.yaml", settings_text(plan))
+    if faults:
+        write_text(out / PLANTED_FILE, planted_text(faults))
     num_bytes = sum(path.stat().st_size for weld in welds for path in (out / weld.key).rglob("*") if path.is_file())
     counts = counts_by_split(welds)
     summary = SynthSummary(
@@ -133,6 +155,7 @@ def _finish(out: Path, *, welds: Sequence[Weld], plan: SynthPlan, num_written: i
         classes=tuple(dict.fromkeys(name for split in SPLITS for name in counts[split])),
         num_bytes=num_bytes,
         num_written=num_written,
+        num_planted=sum(map(len, faults.values())),
         seconds=time.monotonic() - started,
         ceilings=ceilings((out / LATENTS_NAME).read_text(encoding="utf-8")),
     )
@@ -146,6 +169,7 @@ def _finish(out: Path, *, welds: Sequence[Weld], plan: SynthPlan, num_written: i
             "confounded": plan.confounded,
             "num_bytes": num_bytes,
             "welds": counts,
+            **({"planted": summary.num_planted} if faults else {}),
             "ceilings": ceilings_as_json(summary.ceilings),
         },
     )

@@ -1,6 +1,7 @@
 """What is to be made: how many welds of each class in each split, how large the media are, and from which seed."""
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -10,12 +11,17 @@ from typing import Literal
 import numpy as np
 
 from .....errors import SettingsError
-from ..classes import CLASS_NAMES, DEFECT_CODES, GOOD_CODE
+from .....wording import listed, nearest_hint
+from ..classes import CLASS_NAMES, DEFECT_CODES, GOOD_CODE, class_name_of
 
 SPLITS = ("train", "val", "test")
 MAX_SESSION_WELDS = 20
 
 Size = Literal["tiny", "small", "full"]
+
+SEVERITIES = (0.3, 1.0)
+_PROPORTION = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
+DEFECTS_ALIKE: Mapping[str, float] = MappingProxyType(dict.fromkeys(DEFECT_CODES, 1.0))
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,8 @@ class SynthPlan:
     """Everything that decides what `generate` writes. Equal plans make equal data, whatever the number of workers.
 
     `train`, `val` and `test` map class codes (`"00"` is good) to numbers of welds; `class_counts` makes such mappings.
+    Severities of defects are drawn between the two of `severity`. `observable` writes speed and thickness into the
+    sensor files. `missing` and `damage` are the shares of recordings of which no file is there, or a broken one.
     """
 
     size: Size
@@ -51,6 +59,10 @@ class SynthPlan:
     media: MediaSize
     session_welds: int
     duplicate_runs: int
+    severity: tuple[float, float] = SEVERITIES
+    observable: bool = False
+    missing: float = 0.0
+    damage: float = 0.0
 
     def __post_init__(self) -> None:
         if self.seed < 0:
@@ -58,6 +70,17 @@ class SynthPlan:
         if not 1 <= self.session_welds <= MAX_SESSION_WELDS:
             raise SettingsError(
                 f"session_welds is {self.session_welds}: a session holds between 1 and {MAX_SESSION_WELDS} welds."
+            )
+        low, high = self.severity
+        if not 0 < low <= high <= 1:
+            raise SettingsError(
+                f"Severities are to be drawn from {low:g} to {high:g}: give two numbers above 0 and at most 1, the "
+                "lower first."
+            )
+        if not (self.missing >= 0 <= self.damage and self.missing + self.damage <= 1):  # nor are they NaN
+            raise SettingsError(
+                f"missing is {self.missing:g} and damage {self.damage:g}: give shares of at least 0 that make up no "
+                "more than 1 together."
             )
         for split in SPLITS:
             for code, number in self.counts(split).items():
@@ -77,24 +100,55 @@ class SynthPlan:
         return sum(sum(self.counts(split).values()) for split in SPLITS)
 
     def to_json(self) -> dict[str, object]:
-        """The plan as plain JSON values, for `synth.json` and for comparison with an earlier plan."""
-        return dataclasses.asdict(self)
+        """The plan as plain JSON values, for comparison with an earlier one. Of what has a default there is only what
+        differs from it, so that plans of former versions stay the same."""
+        usual = {field.name: field.default for field in dataclasses.fields(self)}
+        return {name: value for name, value in dataclasses.asdict(self).items() if value != usual[name]}
 
 
-def class_counts(*, good: int, defects: int) -> dict[str, int]:
-    """`good` normal welds and `defects` defective ones, spread over the eleven defect classes as evenly as possible."""
-    share, rest = divmod(defects, len(DEFECT_CODES))
-    return {GOOD_CODE: good, **{code: share + (place < rest) for place, code in enumerate(DEFECT_CODES)}}
+def class_counts(*, good: int, defects: int, mix: Mapping[str, float] = DEFECTS_ALIKE) -> dict[str, int]:
+    """`good` normal welds and `defects` defective ones, spread over the classes of `mix` in its proportions, as closely
+    as whole welds allow; what is left over goes to the largest remainders, in the order of the codes."""
+    shares = {code: defects * weight / sum(mix.values()) for code, weight in sorted(mix.items())}
+    counts = {code: int(share) for code, share in shares.items()}
+    by_remainder = sorted(shares, key=lambda code: counts[code] - shares[code])
+    for code in by_remainder[: defects - sum(counts.values())]:
+        counts[code] += 1
+    return {GOOD_CODE: good, **counts}
 
 
-def plan_for_size(size: Size, *, seed: int = 0, confounded: bool = False) -> SynthPlan:
+def parse_mix(written: str) -> dict[str, float]:
+    """The proportions of classes that `burnthrough=2,porosity=1` asks for, by code; others have none.
+
+    Raises:
+        SettingsError: if it names no defect class, or a proportion that is none.
+    """
+    codes = {CLASS_NAMES[code]: code for code in DEFECT_CODES}
+    mix: dict[str, float] = {}
+    for part in written.split(","):
+        name, _, weight = part.partition("=")
+        code = codes.get(class_name_of(name))
+        if code is None:
+            hint = nearest_hint(name.strip(), codes)
+            raise SettingsError(f"There is no defect class {name.strip()!r}.{hint} There are {listed(list(codes))}.")
+        if not _PROPORTION.fullmatch(weight.strip()) or float(weight) == 0 or code in mix:
+            raise SettingsError(
+                f"{part.strip()!r}: write each class once, with a number above 0, as in burnthrough=2,porosity=1."
+            )
+        mix[code] = float(weight)
+    return mix
+
+
+def plan_for_size(
+    size: Size, *, seed: int = 0, confounded: bool = False, mix: Mapping[str, float] = DEFECTS_ALIKE
+) -> SynthPlan:
     """The plan behind `weldcache synth --size`: `tiny` for tests, `small` for the demo, `full` like the real data.
 
     `full` has the real data's 4,040 welds in the official proportions; how its defect welds spread over the classes is
-    not published, so they are spread evenly.
+    not published, so they are spread evenly, or in the proportions of `mix`, by code.
     """
     scale = _SCALES[size]
-    train, val, test = (class_counts(good=good, defects=defects) for good, defects in scale.counts)
+    train, val, test = (class_counts(good=good, defects=defects, mix=mix) for good, defects in scale.counts)
     return SynthPlan(
         size=size,
         seed=seed,
@@ -142,6 +196,7 @@ class Purpose(IntEnum):
     SEAM = 9
     SEAM_DEFECTS = 10
     OTHER_NORMAL_STATE = 11
+    PLANTED = 12
 
 
 def stream(seed: int, *, purpose: Purpose, index: int = 0) -> np.random.Generator:

@@ -1,6 +1,8 @@
 """The machine's sensor file: six channels about nine times a second, in the real header's quirky form."""
 
 import datetime
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 from jaxtyping import Float
@@ -10,9 +12,11 @@ from .state import MAX_CURRENT_A, OPEN_CIRCUIT_V, WeldState, along
 
 SAMPLES_PER_SECOND = 9.0
 # The trailing space and the one field fewer in each data row are the real files' own.
-HEADER = (
-    "Date,Time,Part No,Pressure,CO2 Weld Flow,Feed,Primary Weld Current,Wire Consumed,Secondary Weld Voltage,Remarks "
-)
+_COLUMNS = "Date,Time,Part No,Pressure,CO2 Weld Flow,Feed,Primary Weld Current,Wire Consumed,Secondary Weld Voltage"
+_LAST_COLUMN = "Remarks "
+# What the real files lack and a plan may ask for: the speed (cm/min) and the plate's thickness (mm), with the largest
+# magnitude of each that is a measurement.
+OBSERVED: Mapping[str, float] = MappingProxyType({"Robot Speed": 300.0, "Plate Thickness": 100.0})
 _PART_NUMBER = "HX-1207"
 
 Readings = Float[np.ndarray, "rows 6"]
@@ -64,15 +68,32 @@ def sensor_readings(
     return np.stack(columns, axis=1)
 
 
-def sensor_csv(readings: Readings, *, times: Float[np.ndarray, " rows"], start: datetime.datetime) -> str:
-    """The file's text; `start` is the wall-clock time of second 0."""
-    lines = [HEADER]
-    for seconds, row in zip(times.tolist(), readings.tolist(), strict=True):
+def observed_readings(
+    state: WeldState, *, clock: Clock, times: Float[np.ndarray, " rows"], generator: np.random.Generator
+) -> Float[np.ndarray, "rows 2"]:
+    """The columns of `OBSERVED` at `times`: without the arc the robot stands still; the plate is gauged always."""
+    arc, place = state.process, clock.progress(times)
+    noise = generator.standard_normal((2, len(times)))
+    speed = np.where((place >= 0) & (place <= 1), arc.speed * (1 + 0.01 * noise[0]), 0.0)
+    return np.stack([speed, arc.thickness + 0.02 * noise[1]], axis=1)
+
+
+def sensor_csv(
+    readings: Readings,
+    *,
+    times: Float[np.ndarray, " rows"],
+    start: datetime.datetime,
+    further: Float[np.ndarray, "rows 2"] | None = None,
+) -> str:
+    """The file's text; `start` is the wall-clock time of second 0, `further` are the columns of `OBSERVED`."""
+    lines = [",".join([_COLUMNS, *([] if further is None else OBSERVED), _LAST_COLUMN])]
+    more = [""] * len(times) if further is None else [f",{speed:.2f},{thick:.3f}" for speed, thick in further.tolist()]
+    for seconds, row, tail in zip(times.tolist(), readings.tolist(), more, strict=True):
         stamp = start + datetime.timedelta(seconds=seconds)
         pressure, flow, feed, current, consumed, voltage = row
         moment = f"{stamp:%m/%d/%y},{stamp:%H:%M:%S}.{stamp.microsecond // 1000:03d}"
         gas = f"{pressure:.3f},{flow:.2f}"
-        lines.append(f"{moment},{_PART_NUMBER},{gas},{feed:.1f},{current:.1f},{consumed:.1f},{voltage:.2f}")
+        lines.append(f"{moment},{_PART_NUMBER},{gas},{feed:.1f},{current:.1f},{consumed:.1f},{voltage:.2f}{tail}")
     return "\n".join(lines) + "\n"
 
 

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from ..classes import CLASS_NAMES
 from .defects import weld_state
 from .plan import SPLITS, SynthPlan
+from .planting import Faults
 from .recording import recording_of, session_look
 from .roster import Weld
+from .sensors import OBSERVED
 
 MANIFEST_COLUMNS = (
     "CATEGORY",
@@ -25,16 +27,22 @@ MANIFEST_COLUMNS = (
     "SPLIT",
 )
 
-SETTINGS_TEXT = """\
+_SETTINGS_TEXT = """\
 # Written by `weldcache synth`: in this folder, `weldcache extract`, `train` and `eval` use the data made here.
 preset: demo
 data:
   root: .
-cache:
+{further}cache:
   path: features.zarr
 runs:
   folder: runs
 """
+_FURTHER_CHANNELS = f"  further_channels: {{{', '.join(f'{name}: {limit:g}' for name, limit in OBSERVED.items())}}}\n"
+
+
+def settings_text(plan: SynthPlan) -> str:
+    """`weldcache.yaml`, so that the other commands use the data made here, and all channels of them."""
+    return _SETTINGS_TEXT.format(further=_FURTHER_CHANNELS if plan.observable else "")
 
 
 def manifest_text(welds: Iterable[Weld]) -> str:
@@ -71,6 +79,12 @@ def latents_text(welds: Sequence[Weld], *, plan: SynthPlan) -> str:
     return _csv_text(columns, [tuple(row.values()) for row in rows])
 
 
+def planted_text(faults: Mapping[str, Faults]) -> str:
+    """`planted.csv`: what is missing or broken on purpose, one row a recording."""
+    rows = [(key, stream, fault) for key, of_weld in faults.items() for stream, fault in of_weld.items()]
+    return _csv_text(("key", "stream", "fault"), rows)
+
+
 def counts_by_split(welds: Iterable[Weld]) -> dict[str, dict[str, int]]:
     """Welds by split and class name, classes that do not occur left out."""
     counts: dict[str, dict[str, int]] = {split: {} for split in SPLITS}
@@ -81,7 +95,7 @@ def counts_by_split(welds: Iterable[Weld]) -> dict[str, dict[str, int]]:
 
 
 def _latents_of(weld: Weld, *, plan: SynthPlan) -> Mapping[str, object]:
-    state = weld_state(weld, seed=plan.seed)
+    state = weld_state(weld, seed=plan.seed, severities=plan.severity)
     look = session_look(weld.session, seed=plan.seed)
     recording = recording_of(weld.index, seed=plan.seed, look=look, media=plan.media)
     numbers = {

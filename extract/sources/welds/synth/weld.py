@@ -16,9 +16,10 @@ from .audio import SAMPLE_RATE, weld_sound
 from .defects import weld_state
 from .photographs import draw_sticker, weld_photographs
 from .plan import Purpose, SynthPlan, stream
+from .planting import Faults, plant
 from .recording import recording_of, session_look
 from .roster import Weld
-from .sensors import sensor_csv, sensor_readings, sensor_times
+from .sensors import observed_readings, sensor_csv, sensor_readings, sensor_times
 from .video import weld_frames
 
 _JPEG_QUALITY = 92
@@ -26,8 +27,8 @@ _SHIFT_STARTS = (datetime.time(7, 5), datetime.time(14, 20))
 _MINUTES_BETWEEN_WELDS = 9
 
 
-def write_weld(out: Path, *, weld: Weld, plan: SynthPlan) -> int:
-    """Write the folder of `weld` under `out` and return its size in bytes.
+def write_weld(out: Path, *, weld: Weld, plan: SynthPlan, faults: Faults) -> int:
+    """Write the folder of `weld` under `out`, with `faults` planted, and return its size in bytes.
 
     The folder is filled under a temporary name and renamed. Files are not synced one by one: after a power cut, delete
     the folder and generate again.
@@ -35,6 +36,7 @@ def write_weld(out: Path, *, weld: Weld, plan: SynthPlan) -> int:
     folder = out / weld.key
     with disk_named(folder), scratch_folder(folder) as temporary:
         _write_files(temporary, weld=weld, plan=plan)
+        plant(temporary, run=weld.run, faults=faults)
         size = sum(path.stat().st_size for path in temporary.rglob("*") if path.is_file())
         temporary.rename(folder)
     return size
@@ -44,12 +46,13 @@ def _write_files(folder: Path, *, weld: Weld, plan: SynthPlan) -> None:
     seed, index = plan.seed, weld.index
     look = session_look(weld.session, seed=seed)
     recording = recording_of(index, seed=seed, look=look, media=plan.media)
-    state = weld_state(weld, seed=seed)
+    state = weld_state(weld, seed=seed, severities=plan.severity)
 
     generator = stream(seed, purpose=Purpose.SENSORS, index=index)
     times = sensor_times(recording.sensors, generator=generator)
     readings = sensor_readings(state, clock=recording.sensors, times=times, generator=generator)
-    text = sensor_csv(readings, times=times, start=_start_of(weld))
+    further = observed_readings(state, clock=recording.sensors, times=times, generator=generator)
+    text = sensor_csv(readings, times=times, start=_start_of(weld), further=further if plan.observable else None)
     (folder / f"{weld.run}.csv").write_text(text, encoding="ascii", newline="")
 
     generator = stream(seed, purpose=Purpose.AUDIO, index=index)
@@ -73,7 +76,7 @@ def _write_photographs(folder: Path, *, weld: Weld, plan: SynthPlan) -> None:
     """Photographs of every weld; masks of defective welds only, empty where a view shows no flaw."""
     look = session_look(weld.session, seed=plan.seed)
     photographs = weld_photographs(
-        weld_state(weld, seed=plan.seed),
+        weld_state(weld, seed=plan.seed, severities=plan.severity),
         recording=recording_of(weld.index, seed=plan.seed, look=look, media=plan.media),
         look=look,
         media=plan.media,
