@@ -14,7 +14,7 @@ from ..errors import SettingsError
 from ..wording import brief, first_of, listed, nearest_hint, written_path
 from .moved import moved_to
 from .plain_yaml import parse_value
-from .section import Registry, Section, choices, entry_choices, inner_section
+from .section import MODEL_WAY, Registry, Section, choices, entry_choices, inner_section
 
 _FAULTS_SHOWN = 10
 _PATH_STARTS = ("/", "./", "../", "~", "$")
@@ -157,8 +157,12 @@ class _Merge:
         is_model = key.rpartition(".")[2] == "model"
         if self.layer.folder is None or not isinstance(value, str) or not (field.annotation is Path or is_model):
             return value
-        where = self.layer.folder / user_path(value, origin=f"{self.layer.origin}: {key}")
-        return str(where) if field.annotation is Path or _is_path(value, where) else value
+        # A model's name may begin with the way that it is read: hf:FOLDER is a folder, too.
+        way = MODEL_WAY.match(value) if is_model else None
+        name = value.removeprefix(way[0]) if way else value
+        where = self.layer.folder / user_path(name, origin=f"{self.layer.origin}: {key}")
+        is_path = field.annotation is Path or _is_path(name, where)
+        return f"{way[0] if way else ''}{where}" if is_path else value
 
     def _unknown(self, key: str, value: Any, known: Sequence[str]) -> SettingsError:
         if (told := moved_to(_first_key(key, value))) is not None:

@@ -41,7 +41,28 @@ class Like:
         return text
 
 
+@dataclass(frozen=True)
+class NumberOrName:
+    """Marks a whole number above 0, or else a name: what is written as a number is one, and is told as one."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_wrap_validator_function(
+            self._checked,
+            core_schema.int_schema(gt=0),
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda value: value),
+        )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [{"type": "integer", "exclusiveMinimum": 0}, {"type": "string"}]}
+
+    def _checked(self, value: Any, number: core_schema.ValidatorFunctionWrapHandler) -> int | str:
+        is_name = isinstance(value, str) and value != "" and not value.isdecimal()
+        checked: int | str = value if is_name else number(value)
+        return checked
+
+
 Positive = Annotated[int, Field(gt=0)]
+Block = Annotated[int | str, NumberOrName()]
 Width = Annotated[int, Field(gt=0, le=16_384)]  # of a layer; a stranger's run must not ask for any amount of memory
 NonNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -56,10 +77,12 @@ ModelName = Annotated[
     Field(
         description="Hugging Face id, local folder (in a file, relative to it), `weights:NAME` for what `weldcache "
         "weights` fetches, or `demo` for a tiny model with random weights (`demo-dinov2`: the tiny DINOv2, for "
-        "photographs and frames). The hub is asked for other publishers' "
-        "models than the presets' only with a revision."
+        "photographs and frames). For photographs and frames also any other model: `hf:ID_OR_FOLDER` of transformers. "
+        "The hub is asked for other publishers' models than the presets' only with a revision."
     ),
 ]
+MODEL_WAY = re.compile(r"(hf):")  # what a model's name begins with that is read in another way than by its family
+Triple = tuple[float, float, float]
 PlainName = Annotated[
     str, Field(max_length=100), Like(r"[a-z][a-z0-9_]*", "image_2: lower-case letters, digits and underscores")
 ]

@@ -203,7 +203,7 @@ def _features(maps: Float[Tensor, "pictures channels rows columns"]) -> dict[str
 
 
 def load_efficientnet_lite(
-    checkpoint: Checkpoint, *, key: str, blocks: tuple[int, ...] | None, size: int | None, models: Models
+    checkpoint: Checkpoint, *, key: str, blocks: tuple[int | str, ...] | None, size: int | None, models: Models
 ) -> StagesOfEfficientNet:
     """The network in `checkpoint` up to the deepest of the stages `blocks` (None: its last), for pictures of `size`
     pixels (None: its own).

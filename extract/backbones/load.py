@@ -3,8 +3,10 @@
 What it gives is described but not in memory yet; see `Backbone.load`.
 """
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from ...configs.section import MODEL_WAY
 from ...errors import BackboneError
 from ...wording import listed
 from ..features.settings import BackboneSettings
@@ -12,14 +14,19 @@ from .audio_spectrogram import load_ast
 from .checkpoint import Checkpoint, open_checkpoint
 from .clip_text import TextEncoder, load_clip_text
 from .efficientnet_lite import load_efficientnet_lite
+from .hidden_states import load_hidden_states
 from .pretrained import Models, Placement
 from .random_backbone import demo_backbone_folder
 from .spec import FAMILY_OF_MODEL_TYPE, TITLES, AudioBackbone, Family, ImageBackbone
+from .token_maps import Asked, Normalisation
 from .vision_transformer import load_vision_transformer
 from .vjepa2 import VJepa2, load_vjepa2
 from .yamnet import load_yamnet
 
 DEMO = "demo"
+
+# How a model of any kind is read, by what its name begins with.
+_WAYS: Mapping[str, Callable[..., ImageBackbone]] = {"hf": load_hidden_states}
 
 
 class BackboneLoader:
@@ -52,9 +59,28 @@ class BackboneLoader:
         return load_ast(checkpoint, models=self._models)
 
     def pictures(
-        self, settings: BackboneSettings, *, key: str, blocks: tuple[int, ...] | None, size: int | None
+        self,
+        settings: BackboneSettings,
+        *,
+        key: str,
+        blocks: tuple[int | str, ...] | None,
+        size: int | None,
+        normalisation: Normalisation | None = None,
     ) -> ImageBackbone:
-        """A backbone for pictures of `size` pixels, with the outputs of `blocks`; None: the last, the model's own."""
+        """A backbone for pictures of `size` pixels, with the outputs of `blocks`; None: the last, the model's own.
+
+        `normalisation` is for a model that does not say its own.
+        """
+        way = MODEL_WAY.match(settings.model)
+        if way is not None:
+            name = settings.model.removeprefix(way[0])
+            asked = Asked(key, name, settings.revision, blocks=blocks, size=size, normalisation=normalisation)
+            return _WAYS[way[1]](asked, models=self._models)
+        if normalisation is not None:
+            raise BackboneError(
+                f"{key}.mean and {key}.std are for models whose names begin with {_ways_told()}; {settings.model} has "
+                "its own: leave them out."
+            )
         checkpoint = self._find(settings, key=key, families=("dinov3", "dinov2", "efficientnet_lite"))
         if FAMILY_OF_MODEL_TYPE[checkpoint.model_type] == "efficientnet_lite":
             return load_efficientnet_lite(checkpoint, key=key, blocks=blocks, size=size, models=self._models)
@@ -67,6 +93,10 @@ class BackboneLoader:
     def _find(self, settings: BackboneSettings, *, key: str, families: tuple[Family, ...]) -> Checkpoint:
         """The checkpoint, known to be of one of `families`; `demo` is of the first, `demo-<family>` of any of them."""
         setting = f"{key}.model"
+        if way := MODEL_WAY.match(settings.model):
+            raise BackboneError(
+                f"{setting} = {settings.model}: {way[0]} is for photographs and frames; name the model without it."
+            )
         demos = {DEMO: families[0], **{f"{DEMO}-{family}": family for family in families}}
         model = settings.model
         if model in demos:
@@ -76,8 +106,13 @@ class BackboneLoader:
         family = FAMILY_OF_MODEL_TYPE.get(checkpoint.model_type)
         if family not in families:
             known = listed([TITLES[family] for family in families], last="or")
+            other = f" Its hidden states are had by {setting}=hf:{settings.model}." if "dinov2" in families else ""
             raise BackboneError(
                 f"{setting} = {settings.model}: is a model of type {checkpoint.model_type}, and {key} needs {known}; "
-                f"choose one, or `--set {setting}={DEMO}`."
+                f"choose one, or `--set {setting}={DEMO}`.{other}"
             )
         return checkpoint
+
+
+def _ways_told() -> str:
+    return listed([f"{way}:" for way in _WAYS], last="or")

@@ -126,6 +126,34 @@ def read_pixel_preprocessing(
     )
 
 
+def stated_pixel_preprocessing(
+    folder: Path,
+    *,
+    files: Sequence[str],
+    key: str,
+    size: int | None,
+    normalisation: tuple[Triple, Triple] | None,
+) -> PixelPreprocessing:
+    """As `read_pixel_preprocessing`, for a model of which nothing is known that neither its files nor settings say.
+
+    `normalisation` is the mean and standard deviation that the settings at `key` state, and overrides the files'.
+    """
+    path = next((folder / name for name in files if (folder / name).is_file()), None)
+    values = {} if path is None else read_json_object(path)
+    if normalisation is None and values.get("do_normalize") is not False:
+        absent = [name for name in ("image_mean", "image_std") if values.get(name) is None]
+        if absent:
+            lack = f"says no {absent[0]}" if path else "missing"
+            raise BackboneError(
+                f"{path or folder / files[0]}: {lack}, so that it is not known what pixels the model takes; take "
+                f"the model with it, or state {key}.mean and {key}.std, three numbers each."
+            )
+    if size is None and (path is None or _input_side(values, path=path) is None):
+        raise BackboneError(f"{folder}: does not say the size of its pictures; state {key}.size in pixels.")
+    read = read_pixel_preprocessing(folder, files=files, size=size, default_size=PUBLISHED_IMAGE_SIZE)
+    return read if normalisation is None else PixelPreprocessing(read.size, *normalisation)
+
+
 def check_divides(size: int, *, patch: int, model: str) -> None:
     """Raise BackboneError unless a side of `size` pixels is a whole number of patches."""
     if size % patch:

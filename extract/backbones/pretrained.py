@@ -4,7 +4,7 @@ import contextlib
 import json
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
@@ -25,8 +25,10 @@ from .spec import FAMILY_OF_MODEL_TYPE, BackboneSpec
 Model = TypeVar("Model", bound=PreTrainedModel)
 Config = TypeVar("Config", bound=PreTrainedConfig)
 Part = TypeVar("Part", bound=nn.Module)
+Made = TypeVar("Made")
 
 _WEIGHTS_SHOWN = 3
+_NAMES_SHOWN = 12
 
 
 @dataclass(frozen=True)
@@ -104,10 +106,12 @@ class LazyModel(Generic[Part]):
         """The part on the meta device: its operations and their shapes, without a number."""
         return self._outline().eval().to(self.placement.dtype)
 
-    def describe(self, *, preprocessing: Mapping[str, Json], output: Mapping[str, Json]) -> BackboneSpec:
+    def describe(
+        self, *, preprocessing: Mapping[str, Json], output: Mapping[str, Json], family: str | None = None
+    ) -> BackboneSpec:
         """What makes a feature: the checkpoint with the hash of its weights, and what is done before and after it."""
         return BackboneSpec(
-            family=FAMILY_OF_MODEL_TYPE[self._checkpoint.model_type],
+            family=family or FAMILY_OF_MODEL_TYPE[self._checkpoint.model_type],
             model=self._checkpoint.model,
             revision=self._checkpoint.revision,
             weights_sha256=self._weights.sha256,
@@ -125,6 +129,7 @@ class Models:
     def __init__(self, placement: Placement) -> None:
         self.placement = placement
         self._found: dict[tuple[type, Path, str], LazyModel[Any]] = {}
+        self._made: dict[Hashable, Any] = {}
 
     def of(
         self,
@@ -154,6 +159,13 @@ class Models:
         elif not found.is_loaded:
             found.config.num_hidden_layers = max(found.config.num_hidden_layers, depth)
         return found
+
+    def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
+        """What was made for `key` in this run, or what `make` makes now: a model that is always whole."""
+        if key not in self._made:
+            self._made[key] = make()
+        made: Made = self._made[key]
+        return made
 
 
 def whole(model: Model) -> Model:
@@ -191,7 +203,7 @@ def load_pretrained(
                 checkpoint.folder,
                 config=config,
                 dtype=placement.dtype,
-                attn_implementation="sdpa",
+                attn_implementation=attention(model_class),
                 use_safetensors=True,
                 local_files_only=True,
                 trust_remote_code=False,
@@ -216,6 +228,11 @@ def load_pretrained(
             "extract.device, or extract.precision = bfloat16."
         ) from error
     return model
+
+
+def attention(model_class: type[PreTrainedModel]) -> str:
+    """The kind of attention that a class runs with: SDPA, if it has it."""
+    return "sdpa" if model_class._supports_sdpa else "eager"
 
 
 def _require_shapes(wrong: set[tuple[str, Sequence[int], Sequence[int]]], *, model_class: type, folder: Path) -> None:
@@ -246,16 +263,23 @@ def patch_side(patch_size: int | Sequence[int]) -> int:
     return sides.pop()
 
 
-def checked_blocks(blocks: tuple[int, ...] | None, *, num_blocks: int, model: str, key: str) -> tuple[int, ...]:
-    """The blocks, counted from 1; raises BackboneError unless a model of `num_blocks` has them."""
+def checked_blocks(
+    blocks: tuple[int | str, ...] | None, *, num_blocks: int, model: str, key: str, names: Sequence[str] = ()
+) -> tuple[int, ...]:
+    """The blocks, counted from 1 and ascending; `names` are those by which a model knows its blocks, if it does.
+
+    Raises BackboneError unless a model of `num_blocks` has them, each asked for once.
+    """
     chosen = (num_blocks,) if blocks is None else blocks
-    beyond = [block for block in chosen if not 1 <= block <= num_blocks]
-    if beyond or not chosen:
+    numbers = [names.index(block) + 1 if block in names else block for block in chosen]
+    known = [number for number in numbers if isinstance(number, int) and 1 <= number <= num_blocks]
+    if not chosen or len(set(known)) < len(chosen):
+        named = f", or by name {shortened(names, most=_NAMES_SHOWN)}" if names else ""
         raise BackboneError(
             f"{model}: has {num_blocks} blocks, counted from 1, and {key} asks for {list(chosen)}; choose among 1 to "
-            f"{num_blocks}."
+            f"{num_blocks}{named}, each once."
         )
-    return chosen
+    return tuple(sorted(known))
 
 
 def chosen_among(offered: Sequence[int], blocks: Sequence[int] | None) -> Sequence[int]:

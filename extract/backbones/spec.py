@@ -44,7 +44,7 @@ Parameters = ParamSpec("Parameters")
 class BackboneSpec:
     """What made a feature: enough to tell whether another extraction would give the same numbers."""
 
-    family: str  # one of `Family`
+    family: str  # one of `Family`, or what the model calls its kind itself
     model: str  # hub id, weights:NAME or the folder's name
     revision: str  # the hub's commit, or "local"
     weights_sha256: str  # of the weights as loaded

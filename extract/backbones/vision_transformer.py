@@ -135,7 +135,7 @@ class VisionTransformer:
 
 
 def load_vision_transformer(
-    checkpoint: Checkpoint, *, key: str, blocks: tuple[int, ...] | None, size: int | None, models: Models
+    checkpoint: Checkpoint, *, key: str, blocks: tuple[int | str, ...] | None, size: int | None, models: Models
 ) -> VisionTransformer:
     """The DINOv2 or DINOv3 in `checkpoint` up to the deepest of `blocks` (None: its last), for pictures of `size`
     pixels (None: its own).

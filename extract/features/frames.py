@@ -73,5 +73,11 @@ class FramesEncoder:
 
 def make(name: str, settings: FramesSettings, tools: Tools) -> FramesEncoder:
     blocks = None if settings.block is None else (settings.block,)
-    backbone = tools.backbones.pictures(settings, key=f"features.{name}", blocks=blocks, size=settings.size)
+    backbone = tools.backbones.pictures(
+        settings,
+        key=f"features.{name}",
+        blocks=blocks,
+        size=settings.size,
+        normalisation=settings.normalisation,
+    )
     return FramesEncoder(name, settings, backbone=backbone, dtype=tools.dtype)

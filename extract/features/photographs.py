@@ -50,7 +50,7 @@ class PhotographsEncoder:
     ) -> None:
         self._backbone = backbone
         self.reader = PhotographsReader(settings=settings, preparation=backbone.preparation)
-        self._block_of = {f"{name}/block_{block}": block for block in settings.blocks}
+        self._block_of = {f"{name}/block_{block}": block for block in backbone.blocks}
         views, decoding = settings.num_views, describe_pictures(settings)
         present = ArraySpec("views_present", (views,), ("view",), "uint8", distinct=False)
         self.specs = [
@@ -92,7 +92,13 @@ class PhotographsEncoder:
 
 
 def make(name: str, settings: PhotographsSettings, tools: Tools) -> PhotographsEncoder:
-    backbone = tools.backbones.pictures(settings, key=f"features.{name}", blocks=settings.blocks, size=settings.size)
+    backbone = tools.backbones.pictures(
+        settings,
+        key=f"features.{name}",
+        blocks=settings.blocks,
+        size=settings.size,
+        normalisation=settings.normalisation,
+    )
     return PhotographsEncoder(name, settings, backbone=backbone, dtype=tools.dtype)
 
 

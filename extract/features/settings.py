@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from ...configs.section import Limit, ModelName, Positive, Rectangle, Section, StoreName
+from ...configs.section import Block, Limit, ModelName, Positive, Rectangle, Section, StoreName, Triple
 from ...wording import listed
 from ..settings import FeatureSettings
 
@@ -20,6 +20,7 @@ _STREAM = "Files of a sample that it is made from."
 TimeUnit = Literal["seconds", "milliseconds", "microseconds", "nanoseconds"]
 Delimiter = Literal["comma", "semicolon", "tab"]
 Column = Annotated[str, Field(min_length=1)]
+Spread = Annotated[float, Field(gt=0)]
 
 
 class StreamSettings(FeatureSettings):
@@ -33,6 +34,30 @@ class BackboneSettings(Section):
 
     model: ModelName
     revision: str | None = Field(None, description="Commit, tag or branch on the hub; pin it for repeatable features.")
+
+
+class PictureBackboneSettings(BackboneSettings):
+    """Which frozen model makes a feature of pictures, and what it takes them to be."""
+
+    mean: Triple | None = Field(
+        None,
+        description="What is taken off red, green and blue, each from 0 to 1, for a model that does not say it itself; "
+        "null: the model's own.",
+    )
+    std: tuple[Spread, Spread, Spread] | None = Field(
+        None, description="What red, green and blue are divided by after that; null: the model's own."
+    )
+
+    @model_validator(mode="after")
+    def _mean_has_std(self) -> Self:
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std are stated together, or neither is")
+        return self
+
+    @property
+    def normalisation(self) -> tuple[Triple, Triple] | None:
+        """Mean and standard deviation where they are set."""
+        return None if self.mean is None or self.std is None else (self.mean, self.std)
 
 
 class FilmLimits(Section):
@@ -77,13 +102,15 @@ class FilmSettings(FilmLimits, BackboneSettings, StreamSettings):
         return "active" if value == "arc_on" else value
 
 
-class FramesSettings(FilmLimits, BackboneSettings, StreamSettings):
+class FramesSettings(FilmLimits, PictureBackboneSettings, StreamSettings):
     """A film frame by frame through an image backbone: what the video autoencoder is trained on."""
 
     kind: Literal["frames"] = Field("frames", description=_KIND)
     stream: StoreName = Field("video", description=_STREAM)
     model: ModelName = "facebook/dinov3-vith16plus-pretrain-lvd1689m"
-    block: Positive | None = Field(None, description="Block whose patch tokens are averaged; null: the last.")
+    block: Block | None = Field(
+        None, description="Block whose patch tokens are averaged, by number or by name; null: the last."
+    )
     num_frames: Positive = Field(32, le=10_000, description="Frames a recording, spread evenly over all of it.")
     size: Positive | None = Field(224, description="Side in pixels fed to the model; null: the model's own.")
 
@@ -142,21 +169,23 @@ class PicturesSettings(StreamSettings):
         return self
 
 
-class PhotographsSettings(BackboneSettings, PicturesSettings):
-    """Photographs through DINOv3 or DINOv2."""
+class PhotographsSettings(PictureBackboneSettings, PicturesSettings):
+    """Photographs through a backbone of pictures, such as DINOv3 or DINOv2."""
 
     kind: Literal["photographs"] = Field("photographs", description=_KIND)
     model: ModelName = "facebook/dinov3-vith16plus-pretrain-lvd1689m"
-    blocks: tuple[Positive, ...] = Field(
+    blocks: tuple[Block, ...] = Field(
         (10, 21, 32),
         min_length=1,
-        description="Blocks whose outputs are cached, from 1; deeper ones never run.",
+        description="Blocks whose outputs are cached, from 1, or by the names that a model gives its stages; of the "
+        "families that weldcache knows itself, deeper ones never run.",
     )
     size: Positive | None = Field(224, description="Side in pixels fed to the model; null: the model's own.")
 
     @model_validator(mode="after")
     def _blocks_ascend(self) -> Self:
-        if list(self.blocks) != sorted(set(self.blocks)):
+        numbers = [block for block in self.blocks if isinstance(block, int)]
+        if numbers != sorted(numbers) or len(set(self.blocks)) < len(self.blocks):
             raise ValueError(f"blocks must ascend without repeats, got {list(self.blocks)}")
         return self
 
