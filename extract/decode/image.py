@@ -108,7 +108,7 @@ def _decoded(path: Path, content: bytes, *, max_megapixels: float) -> DeepPictur
     num_pixels = check_picture(path, content, max_megapixels=max_megapixels)
     layout = read_layout(content)
     if layout is not None and layout.is_by_pillow:
-        return decode_by_pillow(content)
+        return decode_by_pillow(path, content)
     try:
         with memory_told():
             # As deep as it is: of 16 bits, OpenCV cuts the lower 8 off in a PNG and rounds in a TIFF.

@@ -5,6 +5,7 @@ the opposite; tiles of 16 pixels and more than four values a pixel it refuses. P
 """
 
 import io
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,7 +75,9 @@ def read_layout(content: bytes) -> TiffLayout | None:
         tags = ImageFileDirectory_v2(content[: _BIG_HEADER if b"+" in content[:4] else _HEADER])
         file = io.BytesIO(content)
         file.seek(tags.next)
-        tags.load(file)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of tags that are damaged
+            tags.load(file)
         bits, kinds = tags.get(_BITS, (1,)), tags.get(_FORMAT, (1,))
         width = tags.get(_TILE_WIDTH)
         return TiffLayout(
@@ -90,10 +93,22 @@ def read_layout(content: bytes) -> TiffLayout | None:
         return None
 
 
-def decode_by_pillow(content: bytes) -> Picture:
-    """The first picture in RGB, upright, without its opacity; of a file that Pillow has decoded before."""
-    with Image.open(io.BytesIO(content), formats=("TIFF",)) as picture:
-        return np.array(ImageOps.exif_transpose(picture).convert("RGB"))
+def decode_by_pillow(path: Path, content: bytes) -> Picture:
+    """The first picture in RGB, upright, without its opacity.
+
+    Raises:
+        DecodeError: if it cannot be decoded.
+        MemoryError: if there is not enough to decode it.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(content), formats=("TIFF",)) as picture:
+                return np.array(ImageOps.exif_transpose(picture).convert("RGB"))
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise DecodeError(f"{path}: the TIFF is damaged ({error}).") from error
 
 
 def as_meant(picture: DeepPicture, layout: TiffLayout | None) -> DeepPicture:

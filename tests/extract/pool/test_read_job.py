@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import soundfile
@@ -11,12 +12,14 @@ import torch
 from weldcache.cache.status import Status
 from weldcache.extract.decode.decoded import AudioWindows
 from weldcache.extract.features.kind import Prepared
+from weldcache.extract.features.pixels import PixelsReader
 from weldcache.extract.features.series import SeriesReader
-from weldcache.extract.features.settings import SeriesSettings, SoundSettings
+from weldcache.extract.features.settings import PixelsSettings, SeriesSettings, SoundSettings, SoundStatisticsSettings
 from weldcache.extract.features.sound import SoundReader
+from weldcache.extract.features.sound_statistics import SoundStatisticsReader
 from weldcache.extract.plan import Job
 from weldcache.extract.pool.read_job import Failure, ReadJob, read_job
-from weldcache.extract.sources.source import Sample
+from weldcache.extract.sources.source import Sample, SeriesFormat
 from weldcache.extract.sources.welds.run_folder import WELDING_MACHINE, collect_run
 
 HEADER = "Time,Pressure,CO2 Weld Flow,Feed,Primary Weld Current,Wire Consumed,Secondary Weld Voltage"
@@ -106,3 +109,30 @@ def test_what_is_noted_names_files_by_their_place_in_the_data_set(weld: Path) ->
     for outcome in read(weld.parent).prepared.values():
         assert isinstance(outcome, Failure)
         assert "weld/weld." in outcome.reason and str(weld.parent) not in outcome.reason
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_files_of_any_format_are_a_row_or_a_reason(tmp_path: Path, damaged: bool) -> None:
+    """Sixteen bits, GSM and a clock of numbers are read; a float, a header alone and text for numbers are not."""
+    picture = np.arange(1200, dtype=np.uint16).reshape(30, 40) * 50
+    kind = np.float32 if damaged else np.uint16
+    cv2.imwrite(str(tmp_path / "a.tif"), picture.astype(kind))
+    soundfile.write(tmp_path / "a.wav", np.sin(np.arange(16_000) / 9), 16_000, subtype="GSM610")
+    (tmp_path / "a.wav").write_bytes((tmp_path / "a.wav").read_bytes()[: 60 if damaged else None])
+    rows = [f"{1_769_853_600_000 + 100 * row};{row},5{'?' if damaged else ''}" for row in range(30)]
+    (tmp_path / "a.csv").write_text("\n".join(["t;P1", *rows, ""]))
+    series = SeriesFormat(("pressure",), (np.inf,), "t", columns=("P1",), delimiter="semicolon", decimal="comma")
+    readers = {
+        "image": PixelsReader(PixelsSettings(kind="pixels", num_views=1)),
+        "audio": SoundStatisticsReader(SoundStatisticsSettings(kind="sound_statistics")),
+        "sensor": SeriesReader(SeriesSettings(num_steps=30), series),
+    }
+    endings = {"image": "tif", "audio": "wav", "sensor": "csv"}
+    files = {stream: (tmp_path / f"a.{ending}",) for stream, ending in endings.items()}
+    job = Job(0, Sample("a", "train", "a", files), frozenset(readers), frozenset())
+    for stream, found in read_job(job, readers=readers, root=tmp_path).prepared.items():
+        if damaged:
+            assert isinstance(found, Failure) and found.status == Status.UNREADABLE
+            assert f"a.{endings[stream]}" in found.reason
+        else:
+            assert isinstance(found, Prepared) and found.tensors["values"].any()
