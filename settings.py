@@ -26,7 +26,7 @@ from pydantic import Field, ValidationError, model_validator
 from . import configs
 from .configs.layers import Layer, described_faults, laid_over, override_layer, user_path, validated
 from .configs.moved import upgraded
-from .configs.plain_yaml import dump_yaml, parse_yaml, read_text
+from .configs.plain_yaml import dump_yaml, parse_yaml, read_text, text_of
 from .configs.section import Section, with_paths
 from .errors import NotFoundError, SettingsError
 from .evaluate.settings import EvaluateSettings
@@ -119,14 +119,13 @@ def load_settings(
     return _checked(merged, above)
 
 
-def settings_from_file(path: Path) -> Settings:
-    """Settings saved with an artefact: complete, so no preset is involved.
+def settings_from_saved(content: bytes, *, origin: str) -> Settings:
+    """Settings saved with an artefact, in the file `origin`: complete, so no preset is involved.
 
     Raises:
-        NotFoundError: if there is no such file.
-        SettingsError: if the file was not written by this version of the schema.
+        SettingsError: if they were not written by this version of the schema.
     """
-    layer = Layer(origin=str(path), values=upgraded(_parse_file(path)))
+    layer = Layer(origin=origin, values=upgraded(_parsed(text_of(content, origin=origin), origin=origin)))
     return _checked(laid_over({}, layer, Settings), [layer])
 
 
@@ -167,16 +166,19 @@ def _file_layers(config: str | None, folder: Path | None) -> list[Layer]:
                 f"--config {config} is neither a file nor a preset; the presets are {', '.join(preset_names())}."
             )
         paths += [] if paths and os.path.realpath(path) == os.path.realpath(paths[0]) else [path]
-    return [Layer(origin=str(path), values=_parse_file(path), folder=path.absolute().parent) for path in paths]
+    return [
+        Layer(origin=str(path), values=_parsed(read_text(path), origin=str(path)), folder=path.absolute().parent)
+        for path in paths
+    ]
 
 
-def _parse_file(path: Path) -> dict[str, Any]:
-    values = parse_yaml(read_text(path), origin=str(path))
+def _parsed(text: str, *, origin: str) -> dict[str, Any]:
+    values = parse_yaml(text, origin=origin)
     if values is None:
         return {}
     if not isinstance(values, dict):
         raise SettingsError(
-            f"{path} must hold `section:` and indented `key: value` lines, not a {type(values).__name__}."
+            f"{origin} must hold `section:` and indented `key: value` lines, not a {type(values).__name__}."
         )
     return values
 

@@ -67,7 +67,7 @@ def first_of(lines: Sequence[str], *, most: int, rest: str = "") -> list[str]:
     return [*lines[:most], f"... and {len(lines) - most:,} more{rest}"] if len(lines) > most else list(lines)
 
 
-def lined_up(lines: Sequence[str], *, most: int) -> str:
+def lined_up(lines: Sequence[str], *, most: int = 10) -> str:
     """The first of many lines, indented, each below the other, and how many more there are."""
     return "\n".join(f"  {line}" for line in first_of(lines, most=most))
 

@@ -18,8 +18,6 @@ from .index import Column, Index
 from .splits import LEFT_OUT
 from .targets import UNKNOWN, Target, TargetSpec, check_spec
 
-_SHOWN = 10  # disagreements in a message
-
 
 def following(held: Index, data_set: Index, *, relabel: bool = False) -> Index:
     """A store's index as `data_set` is now, or `held` itself where nothing has changed.
@@ -48,7 +46,7 @@ def following(held: Index, data_set: Index, *, relabel: bool = False) -> Index:
         if lines:
             raise FingerprintError(
                 f"The cache and the data disagree on {count_of(len(lines), 'entry', 'entries')}:\n"
-                f"{lined_up(lines, most=_SHOWN)}\n"
+                f"{lined_up(lines)}\n"
                 "Restore the data as it was; or take over what it says now, without computing a feature again, with "
                 "`weldcache extract --relabel`."
             )

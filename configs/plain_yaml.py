@@ -92,10 +92,21 @@ def read_text(path: Path) -> str:
         raise NotFoundError(f"There is no {path}.") from None
     except (OSError, ValueError) as error:
         raise SettingsError(f"{path} cannot be read: {reason_of(error)}.") from None
+    return text_of(content, origin=str(path))
+
+
+def text_of(content: bytes, *, origin: str) -> str:
+    """The text that was read from a settings file, which `origin` is.
+
+    Raises:
+        SettingsError: if it is not UTF-8, or too large to hold settings.
+    """
+    if len(content) > _MOST_BYTES:
+        raise SettingsError(f"{origin} cannot be read: it has more than {_MOST_BYTES:,} bytes.")
     try:
         return decoded(content)
     except ValueError as error:
-        raise SettingsError(f"{path} is not valid YAML, {error}.") from None
+        raise SettingsError(f"{origin} is not valid YAML, {error}.") from None
 
 
 def parse_yaml(text: str, *, origin: str) -> Any:

@@ -26,7 +26,8 @@ from ..train.runs.documents import shareable
 from ..train.runs.folder import RunFolder
 from ..train.runs.names import find_run
 from ..train.runs.trained_run import TrainedRun, load_run
-from .judge import background_of, calibration_of, judge_of, judge_split
+from .judge import judge_of
+from .judging import background_of, calibration_of, judge_split
 from .report.document import report_document, write_report
 from .report.terminal import render_terminal
 from .scoring import AVERAGED, RAW, Scorer, load_models

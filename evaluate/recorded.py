@@ -7,7 +7,7 @@ from itertools import cycle
 import numpy as np
 from numpy.typing import NDArray
 
-from ..train.fit import FITTED
+from ..train.fit import OF_FITTING
 from ..train.runs.log import MetricRow
 from ..train.runs.reports import Headline
 from ..wording import listed
@@ -47,8 +47,6 @@ class Representation:
 COLLAPSED_RANK = 2.0
 COLLAPSED_SHARE = 0.05
 FEWEST_FOR_RANK = 10  # samples fill one direction less than there are of them, so that few say nothing by their rank
-
-_OF_FITTING = f"{FITTED}/"  # begins the names of figures that a fitted recipe tells of itself
 
 _FIGURES = ("effective_rank", "std", "std_min", "std_max")
 
@@ -130,10 +128,10 @@ def training_section(
     )
     values = [(name, each.epoch, each.effective_rank, each.std, each.std_min, each.std_max) for name, each in spreads]
     told = [
-        Fact(key.replace("/", "_"), key.removeprefix(_OF_FITTING).replace("_", " ").replace("/", ": "), figure)
+        Fact(key.replace("/", "_"), key.removeprefix(OF_FITTING).replace("_", " ").replace("/", ": "), figure)
         for row in metrics
         for key, figure in row.items()
-        if key.startswith(_OF_FITTING) and isinstance(figure, float)
+        if key.startswith(OF_FITTING) and isinstance(figure, float)
     ]
     return Section(
         id="training",

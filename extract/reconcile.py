@@ -19,7 +19,7 @@ from .changes import Change, find_changes
 from .request import Request
 from .sources.source import SPLITS
 
-_SHOWN = 10  # differences in a message
+_SHOWN = 10  # keys in a sentence
 
 
 def made_otherwise(store: FeatureStore, request: Request) -> dict[str, list[str]]:
@@ -153,7 +153,7 @@ def _refuse_other_making(path: Path, otherwise: Mapping[str, Sequence[str]]) -> 
     lines = [f"{name}, {line}" for name, found in otherwise.items() for line in found]
     if lines:
         raise FingerprintError(
-            f"{path} was made by something else than what is asked for:\n{lined_up(lines, most=_SHOWN)}\n"
+            f"{path} was made by something else than what is asked for:\n{lined_up(lines)}\n"
             "Ask for what it was made with; or keep both, as a feature of another name (such as "
             "features.image_2, of the same kind) or in another --cache; or make what differs anew with --refresh."
         )
@@ -173,7 +173,7 @@ def _refuse_changes(path: Path, changes: Sequence[Change]) -> None:
         # A file that several sets were made from is told once.
         lines = list(dict.fromkeys(f"{change.key}: {change.what}" for change in changes))
         raise FingerprintError(
-            f"Files have changed since {path} was made from them:\n{lined_up(lines, most=_SHOWN)}\n"
+            f"Files have changed since {path} was made from them:\n{lined_up(lines)}\n"
             "Restore them; or compute what was made of them again with --refresh."
         )
 
@@ -199,7 +199,7 @@ def _follow(store: FeatureStore, request: Request, *, relabel: bool) -> None:
     if changed := disagreements(before.select(kept), after.select(kept)):
         lines = [f"{key}: {', '.join(told)}" for key, told in changed.items()]
         relabelled = _are(len(lines), request.noun)
-        say(f"{relabelled} relabelled as the data set says now:\n{lined_up(lines, most=_SHOWN)}")
+        say(f"{relabelled} relabelled as the data set says now:\n{lined_up(lines)}")
 
 
 def _are(number: int, noun: str) -> str:

@@ -107,8 +107,8 @@ class Request:
             samples.append(replace(sample, split=part) if part in sample.drawn_from else sample)
         if moved := sum(now.split != before.split for now, before in zip(samples, self.samples, strict=True)):
             say(
-                f"{count_of(moved, self.noun)} would be drawn into another part now, and stay where the cache's are; "
-                "`weldcache split NAME` draws a split anew."
+                f"{count_of(moved, self.noun)} would be drawn into another part of the split now. Each stays in that "
+                "in which the cache has it, or others of its group; `weldcache split NAME` draws a split anew."
             )
         return replace(self, samples=samples)
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ..evaluate.judge import Background, Judge, Judgement, background_of, calibration_of, judge_of, kept_calibration
+from ..evaluate.judge import Background, Judge, Judgement, judge_of
+from ..evaluate.judging import background_of, calibration_of, kept_calibration
 from ..evaluate.pipeline import scorer_of
 from ..evaluate.report.document import report_document
 from ..evaluate.report.html import render_html

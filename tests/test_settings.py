@@ -20,8 +20,8 @@ from weldcache.settings import (
     load_settings,
     preset_names,
     preset_summary,
-    settings_from_file,
     settings_from_record,
+    settings_from_saved,
     to_yaml,
 )
 
@@ -173,7 +173,9 @@ def test_settings_survive_being_saved(tmp_path: Path) -> None:
     ]
     settings = load_settings("demo", overrides=overrides, folder=tmp_path)
     path = write(tmp_path, to_yaml(settings), "config.yaml")
-    assert settings_from_file(path) == settings
+    assert settings_from_saved(path.read_bytes(), origin=path.name) == settings
+    with pytest.raises(SettingsError, match="saved"):
+        settings_from_saved(b"#" * (1 << 20), origin="saved")
 
 
 @pytest.mark.parametrize(
@@ -366,7 +368,7 @@ def test_settings_that_an_earlier_version_saved_mean_what_they_meant(tmp_path: P
         "extract": {"modalities": ["audio", "image"], "device": "cpu"},
         "model": {"blocks": [8, 12]},
     }
-    settings = settings_from_file(write(tmp_path, dump_yaml(saved), "config.yaml"))
+    settings = settings_from_saved(dump_yaml(saved).encode(), origin="config.yaml")
     assert list(settings.features) == ["video", "audio_b", "image_dinov2", "sensor", "frames", "text"]
     assert settings.features["image_dinov2"] == PhotographsSettings(model="facebook/dinov2-base", blocks=(8, 12))
     assert settings.features["frames"] == FramesSettings(model="demo", max_megapixels=5.0, by_default=False)

@@ -75,7 +75,7 @@ def require_convex(weights: Sequence[float], *, num_members: int) -> None:
         raise SettingsError(f"--weights {given}: weights must lie between 0 and 1 and sum to 1.")
 
 
-def combine(scores: Scores, labels: Labels, *, names: Sequence[str], weighting: Weighting) -> Combination:
+def weigh(scores: Scores, labels: Labels, *, names: Sequence[str], weighting: Weighting) -> Combination:
     """Measure validation scores of the models called `names`, and weigh them.
 
     Raises:
@@ -96,11 +96,11 @@ def combine(scores: Scores, labels: Labels, *, names: Sequence[str], weighting: 
                 f"The run {name} gives all {len(normals)} validation normals one score, so its scores have no unit to "
                 "be compared in; leave it out."
             )
-    weight, step = _weigh((scores - mean) / std, labels, weighting=weighting)
+    weight, step = _weights((scores - mean) / std, labels, weighting=weighting)
     return Combination(tuple(mean.tolist()), tuple(std.tolist()), weight, step)
 
 
-def _weigh(standardised: Scores, labels: Labels, *, weighting: Weighting) -> tuple[tuple[float, ...], float | None]:
+def _weights(standardised: Scores, labels: Labels, *, weighting: Weighting) -> tuple[tuple[float, ...], float | None]:
     if weighting == "fit":
         return fit_weights(standardised, labels)
     if weighting == "equal":

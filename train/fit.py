@@ -35,6 +35,7 @@ from .types import Batch
 from .validation import Validate
 
 FITTED: Final = "fitted"  # why a training is over that has no epochs
+OF_FITTING = f"{FITTED}/"  # begins the names of figures that a fitted recipe tells of itself
 
 _OF_GRADIENT = {f"train.{name}" for name in OF_GRADIENT | {"checkpoint_seconds"}}
 
@@ -111,7 +112,7 @@ def fit_run(
     began = time.monotonic()
     fit(recipe, model, samples, seed=settings.train.seed, title=f"fit {start.run.name}", noun=noun)
     speed = len(samples) / (time.monotonic() - began)
-    told = {f"{FITTED}/{name}": figure for name, figure in figures_of(recipe, model).items()}
+    told = {f"{OF_FITTING}{name}": figure for name, figure in figures_of(recipe, model).items()}
     return finish_run(
         {"averaged": model.eval()},
         validate,

@@ -18,7 +18,7 @@ from ..configs.device import resolve_device
 from ..errors import NotFoundError, OutputExistsError, SettingsError, TrainingError
 from ..settings import Settings
 from ..wording import count_of, format_seconds
-from .combination import Combination, Labels, Weighting, combine, require_convex
+from .combination import Combination, Labels, Weighting, require_convex, weigh
 from .data.batches import BatchSource
 from .data.features import FeatureReader, require_features, shapes_for, targets_of
 from .data.resident import load_rows
@@ -27,8 +27,8 @@ from .display import figures_found
 from .fit import finish_run
 from .loggers.logger import require_loggers
 from .pipeline import validator_of
-from .recipes.late_fusion import MEMBER_SCORES, LateFusion, LateFusionRecipe, LateFusionSettings
-from .recipes.recipe import make_recipe
+from .recipes.late_fusion import LateFusion, LateFusionRecipe, LateFusionSettings
+from .recipes.recipe import MEMBERS, make_recipe
 from .runs.folder import RunFolder
 from .runs.log import MetricRow
 from .runs.names import find_run, relative_name
@@ -107,7 +107,7 @@ def fuse(
     needs = recipe.needs()
     reader = FeatureReader(store, needs.features, needs.targets)
     validation = load_rows(reader, samples.validation, device=device, loading=train.loading)
-    combinations = _combine(
+    combinations = _weigh_members(
         recipe, models, validation, labels=targets[task.target], weighting=weighting, settings=train
     )
     num_normals = int(np.sum(targets[task.target] == NORMAL))
@@ -219,7 +219,7 @@ def _samples(
     )
 
 
-def _combine(
+def _weigh_members(
     recipe: LateFusionRecipe,
     models: Mapping[Weights, LateFusion],
     validation: BatchSource,
@@ -236,14 +236,14 @@ def _combine(
             recipe,
             model,
             validation,
-            outputs=[MEMBER_SCORES],
+            outputs=[MEMBERS],
             batch_size=settings.batch_size,
             precision=settings.precision,
             without=recipe.needs().sets_of(recipe.untrained()),
         )
-        scores = found[MEMBER_SCORES].astype(np.float64)
-        combined = combinations[weights] = combine(scores, labels, names=names, weighting=weighting)
-        model.use(mean=combined.mean, std=combined.std, weight=combined.weight)
+        scores = found[MEMBERS].astype(np.float64)
+        weighed = combinations[weights] = weigh(scores, labels, names=names, weighting=weighting)
+        model.use(mean=weighed.mean, std=weighed.std, weight=weighed.weight)
     return combinations
 
 

@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
+from ..cache.provenance import differences
 from ..cache.store import FeatureStore
 from ..configs.device import resolve_device
 from ..errors import SettingsError, TrainingError, WeldcacheError
@@ -111,9 +112,8 @@ def train(
     start = decide_start(settings, manifest, run_name=run_name, overwrite=overwrite)
 
     if pool is None:  # whoever shares features among trainings says it once
-        for key, value in settings.recipe:
-            if value != getattr(asked, key):
-                say(f"Chosen for this store: recipe.{key} = {value}.")
+        for key, _, chosen in differences(asked.model_dump(mode="json"), settings.recipe.model_dump(mode="json")):
+            say(f"Chosen for this store: recipe.{key} = {chosen}.")
         say_who_takes_part(samples, store, recipe=recipe, task=task)
     train_samples, validation_samples = _features(recipe, samples, store=store, pool=pool, settings=settings.train)
     validator = validator_of(recipe, validation_samples, samples, store=store, task=task, settings=settings.train)

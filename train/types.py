@@ -79,6 +79,31 @@ class Needs:
         optional = set(self.optional)
         return {modality: sets for modality, sets in self.modalities.items() if optional.issuperset(sets)}
 
+    @staticmethod
+    def of_all(each: Collection["Needs"], *, optional: Collection[str] = ()) -> "Needs":
+        """What several models need that look at the same rows, but for what is measured; `optional` sets may be lacked.
+
+        An array that may be missing where its set is there is one of which all who ask for it say so. A modality is
+        all that any of them knows of it.
+        """
+        where_held: dict[tuple[str, str], bool] = {}
+        modalities: dict[str, tuple[str, ...]] = {}
+        for needs in each:
+            for request in needs.features:
+                array = (request.feature_set, request.array)
+                where_held[array] = where_held.get(array, True) and request.where_held
+            for modality, names in needs.modalities.items():
+                modalities[modality] = tuple(dict.fromkeys([*modalities.get(modality, ()), *names]))
+        return Needs(
+            tuple(
+                FeatureRequest(name, array, optional=name in optional, where_held=held)
+                for (name, array), held in sorted(where_held.items())
+            ),
+            modalities=modalities,
+            constants=tuple(dict.fromkeys(name for needs in each for name in needs.constants)),
+            targets=tuple(dict.fromkeys(name for needs in each for name in needs.targets)),
+        )
+
     def sets_of(self, modalities: Collection[str]) -> frozenset[str]:
         """The feature sets that describe some of the modalities."""
         return frozenset(name for modality in modalities for name in self.modalities[modality])

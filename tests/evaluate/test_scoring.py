@@ -14,7 +14,7 @@ import torch
 
 from weldcache.cache.store import FeatureStore
 from weldcache.errors import NotFoundError
-from weldcache.evaluate.judge import background_of
+from weldcache.evaluate.judging import background_of
 from weldcache.evaluate.scores import ScoreTable
 from weldcache.evaluate.scoring import Models, Scorer, Way, load_models, score_split, ways_to_measure
 from weldcache.evaluate.tasks.anomaly import scale

@@ -7,7 +7,7 @@ import pytest
 
 from weldcache.errors import MetricError, SettingsError, TrainingError
 from weldcache.metrics.ranking import auroc
-from weldcache.train.combination import combine, fit_weights, parse_weighting, require_convex
+from weldcache.train.combination import fit_weights, parse_weighting, require_convex, weigh
 
 NAMES = ["first", "second"]
 LABELS = np.array([0, 0, 0, 1, 1], dtype=np.uint8)
@@ -15,37 +15,37 @@ SCORES = np.array([[1.0, 10.0], [2.0, 40.0], [3.0, 40.0], [7.0, 10.0], [0.0, 100
 
 
 def test_units_are_those_of_the_normals() -> None:
-    found = combine(SCORES, LABELS, names=NAMES, weighting="equal")
+    found = weigh(SCORES, LABELS, names=NAMES, weighting="equal")
     assert found.mean == pytest.approx((2.0, 30.0))
     assert found.std == pytest.approx((np.sqrt(2 / 3), np.sqrt(200)))
     assert (found.weight, found.step) == ((0.5, 0.5), None)
     moved = SCORES.copy()
     moved[LABELS == 1] += 1e6  # defects have no part in it
-    assert combine(moved, LABELS, names=NAMES, weighting="equal") == found
+    assert weigh(moved, LABELS, names=NAMES, weighting="equal") == found
 
 
 def test_given_weights_are_taken() -> None:
-    assert combine(SCORES, LABELS, names=NAMES, weighting=(0.37, 0.63)).weight == (0.37, 0.63)
+    assert weigh(SCORES, LABELS, names=NAMES, weighting=(0.37, 0.63)).weight == (0.37, 0.63)
 
 
 def test_a_score_without_spread_is_refused() -> None:
     flat = SCORES.copy()
     flat[:3, 1] = 4.0
     with pytest.raises(TrainingError, match="The run second gives all 3 validation normals one score"):
-        combine(flat, LABELS, names=NAMES, weighting="equal")
+        weigh(flat, LABELS, names=NAMES, weighting="equal")
     with pytest.raises(TrainingError, match="1 normal sample"):
-        combine(SCORES[2:], LABELS[2:], names=NAMES, weighting="equal")
+        weigh(SCORES[2:], LABELS[2:], names=NAMES, weighting="equal")
     broken = SCORES.copy()
     broken[4, 0] = np.nan
     with pytest.raises(MetricError):
-        combine(broken, LABELS, names=NAMES, weighting="fit")
+        weigh(broken, LABELS, names=NAMES, weighting="fit")
 
 
 def test_a_model_that_knows_nothing_gets_nothing() -> None:
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1], 200).astype(np.uint8)
     knows = labels * 2.0 + rng.normal(size=400)
-    combined = combine(np.stack([rng.normal(size=400), knows], axis=1), labels, names=NAMES, weighting="fit")
+    combined = weigh(np.stack([rng.normal(size=400), knows], axis=1), labels, names=NAMES, weighting="fit")
     assert combined.step == 0.01
     assert combined.weight[0] < 0.2 and sum(combined.weight) == pytest.approx(1)
 
@@ -83,7 +83,7 @@ def test_of_equally_good_weights_the_evenest() -> None:
 
 def test_fitting_takes_defects() -> None:
     with pytest.raises(SettingsError, match=r"--weights fit .* has normals alone"):
-        combine(SCORES[:3], LABELS[:3], names=NAMES, weighting="fit")
+        weigh(SCORES[:3], LABELS[:3], names=NAMES, weighting="fit")
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from weldcache.train.pipeline import TrainingSummary, describe_run, train
 from weldcache.train.recipes import gaussian
 from weldcache.train.recipes.gaussian import GaussianRecipe, GaussianSettings
 from weldcache.train.recipes.linear_probe import LinearProbeSettings
+from weldcache.train.recipes.match_fusion import MatchFusionSettings
 from weldcache.train.recipes.nearest import NearestSettings
 from weldcache.train.recipes.vectors import VectorSettings
 from weldcache.train.runs import folder as run_folder
@@ -176,9 +177,9 @@ def test_what_is_asked_for_and_not_read_is_refused(toy_settings: MakeSettings) -
 def test_the_settings_of_a_run_are_parsed_once(toy_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     parsed, read = [], run_folder.read_settings
 
-    def counted(path: Path) -> Settings:
+    def counted(path: Path, content: bytes) -> Settings:
         parsed.append(path)
-        return read(path)
+        return read(path, content)
 
     monkeypatch.setattr(run_folder, "read_settings", counted)
     for recipe in ("gaussian", "causal_film"):
@@ -250,6 +251,16 @@ def test_a_run_keeps_the_array_that_was_chosen(toy_settings: MakeSettings, capsy
     kept = run(settings).run.settings().recipe
     assert kept == GaussianSettings(array="sensor/values")
     assert "recipe.array = sensor/values" in capsys.readouterr().err
+
+
+def test_of_what_members_leave_open_only_that_is_told(
+    toy_settings: MakeSettings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    members = {"open": {"name": "gaussian"}, "said": {"name": "nearest", "array": "sensor/values"}}
+    chosen = MatchFusionSettings.model_validate({"members": members, "folds": 2})
+    run(toy_settings().model_copy(update={"recipe": chosen}))
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Chosen")]
+    assert told == ["Chosen for this store: recipe.members.open.array = sensor/values."]
 
 
 @pytest.mark.parametrize(

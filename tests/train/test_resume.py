@@ -200,10 +200,10 @@ def test_early_stopping_counts_over_an_interruption(
 _KILLED_AGAIN_AND_AGAIN = """
 import os, signal, sys, time
 from pathlib import Path
-from weldcache.settings import settings_from_file
+from weldcache.settings import settings_from_saved
 from weldcache.train.pipeline import train
 
-settings = settings_from_file(Path(sys.argv[1]))
+settings = settings_from_saved(Path(sys.argv[1]).read_bytes(), origin=sys.argv[1])
 log = settings.runs.folder / "cut" / "metrics.jsonl"
 
 def trained(name):

@@ -67,7 +67,7 @@ class JoinedScores(nn.Module):
 
     mean: Tensor
     std: Tensor
-    correlation: Tensor
+    correlation: Tensor  # of a `sum`, which alone reads it
 
     def __init__(self, members: nn.ModuleList, *, combine: Combine) -> None:
         super().__init__()
@@ -86,7 +86,8 @@ class JoinedScores(nn.Module):
         """Take the units from these, of the members that are `known`."""
         self.mean.copy_(torch.where(known, moments.mean, 0.0))
         self.std.copy_(torch.where(known, moments.std, 0.0))
-        self.correlation.copy_(moments.correlation)
+        if self.combine == "sum":
+            self.correlation.copy_(moments.correlation)
 
     def standard(self, scores: Float[Tensor, "batch members"]) -> Float[Tensor, "batch members"]:
         """Each score in standard deviations from the mean of normals; NaN where there is none."""

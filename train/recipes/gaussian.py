@@ -57,7 +57,7 @@ class GaussianRecipe(VectorDetector):
         except ValueError:
             raise TrainingError(
                 f"The {statistics.count:,} vectors of the normal samples do not spread in every direction, so there is "
-                "no distance from them; train on more samples, or choose another array with --set recipe.array=..."
+                f"no distance from them; train on more samples, or choose another array with --set {self.setting}=..."
             ) from None
 
     def _spread(self, batches: Iterable[Batch], width: int) -> Float64[Tensor, " width"]:

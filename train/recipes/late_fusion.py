@@ -14,11 +14,8 @@ from torch import Tensor, nn
 
 from ..scoring import arithmetic
 from ..settings import AnyRecipe, Precision, RecipeSettings
-from ..types import Batch, Encodings, FeatureRequest, Losses, Needs, Prediction, Shapes
-from .recipe import Measured, Recipe, make_recipe
-
-MEMBER_SCORES = "member_scores"
-"""The output that holds the members' own scores, (row, member)."""
+from ..types import Batch, Encodings, Losses, Needs, Prediction, Shapes
+from .recipe import MEMBERS, Measured, Recipe, make_recipe
 
 
 class LateFusionSettings(RecipeSettings):
@@ -104,6 +101,10 @@ class LateFusionRecipe:
         self.members = tuple(members)
         self._optional = _optional_sets(members)
 
+    @property
+    def member_names(self) -> tuple[str, ...]:
+        return tuple(member.name for member in self.members)
+
     def untrained(self) -> frozenset[str]:
         """The modalities that no member knows which looks at them."""
         known = [(member.recipe.needs().modalities, member.untrained) for member in self.members]
@@ -115,27 +116,10 @@ class LateFusionRecipe:
 
     def needs(self) -> Needs:
         """The members' together, but nothing to measure: they are trained. A feature set is optional where all who
-        ask for it can do without; a modality is all that any of them knows of it, and is left out of all at once."""
+        ask for it can do without; a modality is left out of all at once."""
         each = [member.recipe.needs() for member in self.members]
-        where_held: dict[tuple[str, str], bool] = {}
-        for request in (request for needs in each for request in needs.features):
-            array = (request.feature_set, request.array)
-            where_held[array] = where_held.get(array, True) and request.where_held
-        modalities: dict[str, tuple[str, ...]] = {}
-        for needs in each:
-            for modality, names in needs.modalities.items():
-                modalities[modality] = tuple(dict.fromkeys([*modalities.get(modality, ()), *names]))
-        return Needs(
-            tuple(
-                FeatureRequest(name, array, optional=name in self._optional, where_held=where_held[name, array])
-                for name, array in sorted(where_held)
-            ),
-            modalities=modalities,
-            hidden=_hidden(each),
-            constants=tuple(dict.fromkeys(name for needs in each for name in needs.constants)),
-            targets=tuple(dict.fromkeys(name for needs in each for name in needs.targets)),
-            outputs=(MEMBER_SCORES,),
-        )
+        together = Needs.of_all(each, optional=self._optional)
+        return replace(together, hidden=_hidden(each), outputs=(MEMBERS,))
 
     def advice(self, missing: Sequence[str], *, held: Sequence[str]) -> str:
         found = []
@@ -165,7 +149,7 @@ class LateFusionRecipe:
         assert isinstance(model, LateFusion)
         each = [member.recipe.predict(module, own).score for member, module, own in self._each(model, encodings)]
         scores = torch.stack(each, dim=1)
-        return Prediction(model(scores), outputs={MEMBER_SCORES: scores})
+        return Prediction(model(scores), outputs={MEMBERS: scores})
 
     def _each(self, model: LateFusion, encodings: Encodings) -> Iterator[tuple[FusionMember, nn.Module, Encodings]]:
         for place, (member, module) in enumerate(zip(self.members, model.members, strict=True)):

@@ -56,22 +56,20 @@ class MatchRecipe:
 
     def __init__(self, settings: MatchSettings) -> None:
         self._settings = settings
-        both = (*settings.process, *settings.result)
-        self._arrays = [VectorRecipe(VectorSettings(name=settings.name, array=array)) for array in both]
+        sides = (("recipe.process", settings.process), ("recipe.result", settings.result))
+        self._arrays = [
+            VectorRecipe(VectorSettings(name=settings.name, array=array), setting=setting)
+            for setting, arrays in sides
+            for array in arrays
+        ]
 
     def needs(self) -> Needs:
-        each = [array.needs() for array in self._arrays]
-        modalities: dict[str, tuple[str, ...]] = {}
-        for needs in each:
-            for modality, names in needs.modalities.items():
-                modalities[modality] = tuple(dict.fromkeys([*modalities.get(modality, ()), *names]))
-        features = {request.name: request for needs in each for request in needs.features}
-        return Needs(tuple(features.values()), modalities=modalities)
+        return Needs.of_all([array.needs() for array in self._arrays])
 
     def advice(self, missing: Sequence[str], *, held: Sequence[str]) -> str:
         return (
             "Choose features that are there with --set recipe.process=[<feature set>/<array>,...] and recipe.result, "
-            "or run `weldcache extract --config match`, which makes those that the preset looks at."
+            "or run `weldcache extract` with these among extract.features."
         )
 
     def build(self, shapes: Shapes) -> Match:

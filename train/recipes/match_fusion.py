@@ -2,11 +2,17 @@
 
 Each member's scores are taken in units of their spread on normals, and become one. That spread is measured on rows that
 the member was not fitted to, part by part: of its own rows a model thinks too well.
+
+So the training rows are gone through as often as all members together do it, once for each fold and once for all, and
+once more a fold for the scores: 150 times for six members and ten folds. That is soon done where features are loaded;
+where they are too large for that, such as patch tokens, each time reads them from the disk.
 """
 
 import copy
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Annotated, Literal, Self
 
@@ -18,9 +24,10 @@ from torch import Tensor, nn
 from ...configs.section import StoreName
 from ...errors import SettingsError, TrainingError
 from ...progress import say
+from ...wording import listed
 from ..nn.joined_scores import Combine, JoinedScores, ScoreMoments
 from ..settings import AnyRecipe, RecipeSettings
-from ..types import Batch, Encodings, FeatureRequest, Needs, Prediction, Shapes, mapped
+from ..types import Batch, Encodings, Needs, Prediction, Shapes, mapped
 from .folds import Folds
 from .recipe import MEMBERS, Fitted, figures_of, make_recipe
 
@@ -50,7 +57,12 @@ class MatchFusionSettings(RecipeSettings):
 
 @dataclass(frozen=True)
 class JoinedMember:
-    """One of the detectors, and the feature sets without which it has no score of a row."""
+    """One of the detectors.
+
+    Attributes:
+        name: by which its scores are told.
+        recipe: what it looks at, and how it is fitted and scores.
+    """
 
     name: str
     recipe: Fitted
@@ -67,23 +79,33 @@ class JoinedMember:
 
     def has(self, batch: Batch) -> Bool[Tensor, " batch"]:
         """Which rows it can score: those that have all that it requires, and something that it looks at."""
-        everywhere = torch.ones(len(batch), dtype=torch.bool, device=batch.device)
-        there = everywhere.clone()
-        for name in self.required:
-            there &= batch.present.get(name, everywhere)
         if not self.required:
-            there &= torch.stack([batch.present.get(name, everywhere) for name in self.needs.optional]).any(dim=0)
-        return there
+            return torch.stack([_presence(batch, name) for name in self.needs.optional]).any(dim=0)
+        return torch.stack([_presence(batch, name) for name in self.required]).all(dim=0)
 
     def rows(self, batch: Batch, chosen: Bool[Tensor, " batch"]) -> Batch:
         """The chosen rows as it is shown them."""
-        everywhere = torch.ones(len(batch), dtype=torch.bool, device=batch.device)
         arrays = {request.name for request in self.needs.features}
         own = Batch(
             {name: values for name, values in batch.features.items() if name in arrays},
-            {name: batch.present.get(name, everywhere) for name in self.needs.optional},
+            {name: _presence(batch, name) for name in self.needs.optional},
         )
         return mapped(lambda values: values[chosen], own)
+
+
+def _presence(batch: Batch, feature_set: str) -> Bool[Tensor, " batch"]:
+    """Which rows have a feature set; all where none may lack it."""
+    return batch.present.get(feature_set, torch.ones(len(batch), dtype=torch.bool, device=batch.device))
+
+
+@contextmanager
+def _as_member(name: str) -> Iterator[None]:
+    """Errors name a member's settings as they are set here: `recipe.k` is `recipe.members.NAME.k`."""
+    try:
+        yield
+    except (SettingsError, TrainingError) as error:
+        told = re.sub(r"\brecipe\.(?=[a-z])", f"recipe.members.{name}.", str(error))
+        raise type(error)(told) from error
 
 
 @dataclass(frozen=True)
@@ -121,34 +143,24 @@ class MatchFusionRecipe:
 
     def needs(self) -> Needs:
         """The members' together. A feature set is optional where a member is content with it alone, others are not."""
-        where_held: dict[tuple[str, str], bool] = {}
-        modalities: dict[str, tuple[str, ...]] = {}
-        for member in self.members:
-            for request in member.needs.features:
-                array = (request.feature_set, request.array)
-                where_held[array] = where_held.get(array, True) and request.where_held
-            for modality, names in member.needs.modalities.items():
-                modalities[modality] = tuple(dict.fromkeys([*modalities.get(modality, ()), *names]))
-        return Needs(
-            tuple(
-                FeatureRequest(name, array, optional=name in self._optional, where_held=held)
-                for (name, array), held in sorted(where_held.items())
-            ),
-            modalities=modalities,
-            # Who lacks something is scored by members that know nothing of it: its absence is not strange to them.
-            hidden=tuple(name for name, sets in modalities.items() if self._optional.issuperset(sets)),
-            constants=tuple(dict.fromkeys(name for member in self.members for name in member.needs.constants)),
-        )
+        together = Needs.of_all([member.needs for member in self.members], optional=self._optional)
+        # Who lacks something is scored by members that know nothing of it: its absence is not strange to them.
+        hidden = tuple(name for name, sets in together.modalities.items() if self._optional.issuperset(sets))
+        return replace(together, hidden=hidden, outputs=(MEMBERS,))
 
     def advice(self, missing: Sequence[str], *, held: Sequence[str]) -> str:
+        lacking = [f"recipe.members.{each.name}" for each in self.members if {*each.needs.names} & {*missing}]
         return (
-            "Run `weldcache extract --config match`, which makes what the preset looks at, or say in recipe.members "
-            "what is there to look at."
+            "Run `weldcache extract` with these among extract.features, or say in "
+            f"{listed(lacking)} what is there to look at."
         )
 
     def build(self, shapes: Shapes) -> JoinedScores:
-        members = nn.ModuleList(member.recipe.build(shapes) for member in self.members)
-        return JoinedScores(members, combine=self._combine)
+        modules = nn.ModuleList()
+        for member in self.members:
+            with _as_member(member.name):
+                modules.append(member.recipe.build(shapes))
+        return JoinedScores(modules, combine=self._combine)
 
     def fit(self, model: nn.Module, batches: Iterable[Batch], generator: torch.Generator) -> None:
         """Fit every member, and measure the units of its scores on rows that it was not fitted to; what is drawn are
@@ -199,7 +211,8 @@ class MatchFusionRecipe:
     ) -> None:
         for member, module, takes_part in zip(self.members, modules, known, strict=True):
             if takes_part:
-                member.recipe.fit(module, _Shown(member, batches, folds, without), generator)
+                with _as_member(member.name):
+                    member.recipe.fit(module, _Shown(member, batches, folds, without), generator)
 
     def _scores(
         self, modules: Iterable[nn.Module], batch: Batch, *, known: Sequence[bool]
@@ -241,7 +254,8 @@ def match_fusion(settings: MatchFusionSettings) -> MatchFusionRecipe:
         raise SettingsError("recipe.members names two recipes at least; `weldcache train --config match` names some.")
     members = []
     for name, section in settings.members.items():
-        recipe = make_recipe(section)
+        with _as_member(name):
+            recipe = make_recipe(section)
         if not isinstance(recipe, Fitted):
             raise SettingsError(
                 f"recipe.members.{name} is {section.name}, which is not fitted in passes through the samples; late "

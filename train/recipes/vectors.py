@@ -65,11 +65,13 @@ class VectorRecipe:
 
     Attributes:
         pooled: whether a row that has many vectors is their mean.
+        setting: the one that chooses the array, for messages.
     """
 
     pooled = True
 
-    def __init__(self, settings: VectorSettings) -> None:
+    def __init__(self, settings: VectorSettings, *, setting: str = "recipe.array") -> None:
+        self.setting = setting
         # Of one that is still to be chosen, the usual one: a recipe is asked for its task before there is a store.
         feature_set, _, array = settings.for_store(()).array.rpartition("/")
         self._array = FeatureRequest(feature_set, array)
@@ -91,8 +93,8 @@ class VectorRecipe:
     def advice(self, missing: Sequence[str], *, held: Sequence[str]) -> str:
         """Which features there are instead, and how to have these."""
         return (
-            "Choose features that are there with --set recipe.array=<feature set>/<array>, or run `weldcache extract` "
-            "with these among extract.features."
+            f"Choose features that are there with --set {self.setting}=<feature set>/<array>, or run "
+            "`weldcache extract` with these among extract.features."
         )
 
     def width(self, shapes: Shapes) -> int:
@@ -104,7 +106,7 @@ class VectorRecipe:
         shape = shapes[self._array.name]
         if not shape:
             raise SettingsError(
-                f"{self._array.name} is a number a sample and no vector; choose another with --set recipe.array=..."
+                f"{self._array.name} is a number a sample and no vector; choose another with --set {self.setting}=..."
             )
         return shape[-1]
 
@@ -129,7 +131,7 @@ class VectorRecipe:
         if not vectors.isfinite().all():
             raise TrainingError(
                 f"{self._array.name} of some sample to train on is not finite, or all of it is padding; look at "
-                "`weldcache verify`, or choose another array with --set recipe.array=..."
+                f"`weldcache verify`, or choose another array with --set {self.setting}=..."
             )
 
     def vectors(self, batch: Batch) -> tuple[Float[Tensor, "batch *axes width"], Bool[Tensor, " batch *axes"]]:

@@ -39,7 +39,6 @@ AVERAGED = "averaged"
 _TEXT = "weldcache"  # safetensors keeps text by name beside the tensors; ours is under these two
 _CHECKSUM = "crc32c"
 _LONGEST_HEADER = 64 << 20  # bytes; tensors' names and shapes, and the text, which lists no samples
-_SHOWN = 10  # tensors or differences in a message
 _SECTIONS = ("recipe", "train")  # these and the features decide what training gives
 _HARMLESS = {"checkpoint_seconds", "loading", "loggers"}
 
@@ -149,7 +148,7 @@ def load_module(module: nn.Module, checkpoint: Checkpoint, *, prefix: str, path:
     if faults:
         raise TrainingError(
             f"{path} does not fit the model in {count_of(len(faults), 'tensor')}:\n"
-            f"{lined_up(sorted(faults), most=_SHOWN)}\n"
+            f"{lined_up(sorted(faults))}\n"
             "It was made by other settings or another version; train again."
         )
     try:
@@ -232,7 +231,7 @@ def read_run_checkpoint(path: Path, *, run: RunFolder) -> Checkpoint:
     if found:
         raise FingerprintError(
             f"{path} was not made by the run that its folder describes:\n"
-            f"{lined_up(told, most=_SHOWN)}\n"
+            f"{lined_up(told)}\n"
             f"The checkpoint, {run.config_path.name} or {run.manifest_path.name} was exchanged or edited: restore it, "
             "or train again with --overwrite."
         )

@@ -27,7 +27,7 @@ from ...documents import (
     write_sealed,
 )
 from ...errors import TrainingError
-from ...settings import Settings, settings_from_file
+from ...settings import Settings, settings_from_saved
 from ...wording import under_home
 
 BELONGS_TO = "manifest_checksum"
@@ -277,13 +277,13 @@ def shareable(settings: Settings) -> Settings:
     return with_paths(settings, shared)
 
 
-def read_settings(path: Path) -> Settings:
-    """The settings of the run in whose folder `path` is, with the paths as they are on this machine.
+def read_settings(path: Path, content: bytes) -> Settings:
+    """The settings that the file `path` of a run holds as `content`, with the paths as they are on this machine.
 
     Raises:
-        SettingsError: if the file is not of this version of the schema.
-        OSError: if it cannot be read.
+        SettingsError: if they are not of this version of the schema.
     """
     here = path.parent.absolute()
     # Without `..` by the names alone: the run's folder may be a link to another disk, and the project is where it is.
-    return with_paths(settings_from_file(path), lambda told: Path(os.path.normpath(here / told.expanduser())))
+    saved = settings_from_saved(content, origin=str(path))
+    return with_paths(saved, lambda told: Path(os.path.normpath(here / told.expanduser())))

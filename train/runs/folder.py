@@ -201,10 +201,10 @@ class RunFolder:
 
 
 @lru_cache(maxsize=32)
-def _settings_of(path: Path, written: bytes, home: Path) -> Settings:
-    """The settings in the file at `path`, which a training asks for again and again: parsed once, as long as the same
-    is `written` there and paths that begin with `~` lead to the same `home`."""
-    return read_settings(path)
+def _settings_of(path: Path, content: bytes, home: Path) -> Settings:
+    """The settings in the file at `path`, which a training asks for again and again: parsed once, as long as its
+    `content` is the same and paths that begin with `~` lead to the same `home`."""
+    return read_settings(path, content)
 
 
 def refuse_links(paths: Iterable[Path]) -> None:

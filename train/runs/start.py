@@ -29,8 +29,6 @@ from .documents import shareable
 from .folder import RunFolder
 from .names import all_runs, named_run, next_name
 
-_SHOWN = 10  # differences in a message
-
 
 @dataclass(frozen=True)
 class RunStart:
@@ -76,7 +74,7 @@ def decide_start(settings: Settings, manifest: Mapping[str, Any], *, run_name: s
     found = _differences(run, settings, manifest)
     if found:
         raise OutputExistsError(
-            f"The run {run.path} is not finished and asks for something else:\n{lined_up(found, most=_SHOWN)}\n"
+            f"The run {run.path} is not finished and asks for something else:\n{lined_up(found)}\n"
             "Go on with what it was started with, choose another --run, or replace it with --overwrite."
         )
     return RunStart(run, resumes=True, replaces=False)

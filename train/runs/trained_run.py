@@ -30,8 +30,6 @@ from .log import MetricRow
 Weights = Literal["averaged", "raw"]
 WEIGHTS: tuple[Weights, ...] = ("averaged", "raw")
 
-_SHOWN = 10  # differences in a message
-
 
 @dataclass(frozen=True, eq=False)
 class TrainedRun:
@@ -101,7 +99,7 @@ class TrainedRun:
         if found:
             raise FingerprintError(
                 f"{self.folder.path} was trained on other features than {store.path} holds:\n"
-                f"{lined_up(found, most=_SHOWN)}\n"
+                f"{lined_up(found)}\n"
                 "Use the cache that it was trained on, or train again."
             )
 

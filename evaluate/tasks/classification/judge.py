@@ -10,7 +10,8 @@ from ....errors import MetricError
 from ....train.data.features import targets_of
 from ....train.runs.documents import Line
 from ....train.runs.reports import Headline
-from ...judge import Background, Calibration, Judgement, kept_calibration, warnings_of
+from ...judge import Background, Calibration, Judgement, warnings_of
+from ...judging import kept_calibration
 from ...recorded import collapse_caveats, representations, training_section
 from ...scores import spreadsheet_cells
 from ...scoring import Scored

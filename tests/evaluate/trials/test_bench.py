@@ -22,7 +22,7 @@ from weldcache.atomic import locked_folder
 from weldcache.cache.splits import Split
 from weldcache.cache.store import FeatureStore
 from weldcache.errors import BusyError, OutputExistsError
-from weldcache.evaluate.judge import judge_split
+from weldcache.evaluate.judging import judge_split
 from weldcache.evaluate.scoring import Scorer, load_models
 from weldcache.evaluate.tasks.anomaly.judge import AnomalyJudge
 from weldcache.evaluate.trials import bench as story

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from weldcache.extract.backbones.checkpoint import weights_sha256
-from weldcache.extract.weights import catalogue, conversion
+from weldcache.extract.weights import catalogue
 from weldcache.extract.weights.catalogue import ENTRIES, Entry, File, Wheel
 
 
@@ -93,5 +93,4 @@ def tiny(
         tensors_sha256=weights_sha256([tmp_path / "expected.safetensors"]),
     )
     monkeypatch.setitem(catalogue.ENTRIES, "tiny", entry)
-    monkeypatch.setitem(conversion._CONVERSIONS, "tiny", conversion._lite0)
     return Tiny(entry, wheel, file, tensors)

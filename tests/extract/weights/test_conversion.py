@@ -14,6 +14,8 @@ from weldcache.extract.weights.catalogue import ENTRIES
 from weldcache.extract.weights.conversion import converted, read_torch
 from weldcache.tests.extract.weights.conftest import Tiny, torch_file
 
+ENTRY = ENTRIES["efficientnet-lite0"]
+
 
 class RunsCode:
     """What a hostile file would ask to be called when it is read."""
@@ -80,11 +82,11 @@ def test_lite0_is_renamed_to_every_parameter_of_the_family() -> None:
         else:
             part, rest = name.split(".")
             published[f"{ends[part]}.{rest}"] = torch.tensor([float(number)])
-    found = converted(ENTRIES["efficientnet-lite0"], {"model.pth": torch_file(published)})
+    found = converted({"model.pth": torch_file(published)}, convert=ENTRY.convert, name=ENTRY.name)
     assert [(name, int(values)) for name, values in found.items()] == [(name, n) for n, name in enumerate(mine)]
 
 
 @pytest.mark.parametrize("name", ["_blocks.16._bn0.bias", "_blocks.x._bn0.bias", "_head.bias", "_blocks.0", "blocks"])
 def test_names_of_another_model_are_refused(tiny: Tiny, name: str) -> None:
     with pytest.raises(BackboneError, match="tiny: its file is not what it should be"):
-        converted(tiny.entry, {"tiny.pth": torch_file({name: torch.zeros(1)})})
+        converted({"tiny.pth": torch_file({name: torch.zeros(1)})}, convert=tiny.entry.convert, name="tiny")

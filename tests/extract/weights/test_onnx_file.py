@@ -16,6 +16,8 @@ from weldcache.extract.weights.onnx_file import read_onnx
 from weldcache.extract.weights.protobuf import fields, numbers_in
 from weldcache.tests.extract.weights.wire import field, onnx_array, onnx_file, onnx_product, varint
 
+ENTRY = ENTRIES["dinov2-small"]
+
 A = np.arange(6, dtype=np.float32).reshape(2, 3)
 
 
@@ -100,10 +102,14 @@ def test_the_backbone_is_taken_out_of_the_file_of_dinov2(monkeypatch: pytest.Mon
         onnx_array("backbone.encoder.layer.10.attention.attention.query.bias", bias),
         onnx_array("decoder.bias", bias),
     )
-    found = converted(ENTRIES["dinov2-small"], {"model.onnx": data})
+    found = converted({"model.onnx": data}, convert=ENTRY.convert, name=ENTRY.name)
     layer = "encoder.layer.10.attention.attention.query"
     assert found.keys() == {f"{layer}.weight", f"{layer}.bias", "embeddings.position_embeddings"}
     assert torch.equal(found[f"{layer}.weight"], torch.tensor([[1.0, 3.0], [2.0, 4.0]]))
     assert torch.equal(found["embeddings.position_embeddings"][0, :2], torch.tensor([[7.0, 8.0], [0.0, 1.0]]))
     with pytest.raises(BackboneError, match="dinov2-small: its file is not what it should be"):
-        converted(ENTRIES["dinov2-small"], {"model.onnx": onnx_file(onnx_array("decoder.bias", bias))})
+        converted(
+            {"model.onnx": onnx_file(onnx_array("decoder.bias", bias))},
+            convert=ENTRY.convert,
+            name=ENTRY.name,
+        )

@@ -14,6 +14,8 @@ from weldcache.extract.weights.conversion import converted
 from weldcache.extract.weights.tensorflow_checkpoint import read_checkpoint
 from weldcache.tests.extract.weights.wire import checkpoint_entry, field, sorted_table, table_block
 
+YAMNET = ENTRIES["yamnet"]
+
 A = np.arange(6, dtype=np.float32).reshape(2, 3)
 B = np.array([7, 8], dtype=np.int64)
 HEADER = (b"", field(1, 1) + field(3, field(1, 1)))
@@ -93,7 +95,9 @@ def test_the_layers_of_yamnet_are_named_and_turned() -> None:
         key = f"layer-1/layer/_func/_yamnet/{name}/.ATTRIBUTES/VARIABLE_VALUE".encode()
         entries.append((key, checkpoint_entry(shape, len(data), arrays[name].nbytes)))
         data += arrays[name].tobytes()
-    found = converted(ENTRIES["yamnet"], {"index": sorted_table(table_block(entries)), "data": data})
+    found = converted(
+        {"index": sorted_table(table_block(entries)), "data": data}, convert=YAMNET.convert, name=YAMNET.name
+    )
     assert found.keys() == {
         "layers.0.convolution.weight",
         "layers.0.norm.bias",
@@ -110,4 +114,4 @@ def test_the_layers_of_yamnet_are_named_and_turned() -> None:
     assert torch.equal(found["layers.13.pointwise_norm.weight"], torch.ones(2))
     assert torch.equal(found["classifier.weight"], torch.tensor(arrays["layer_with_weights-54/kernel"].T))
     with pytest.raises(BackboneError, match="yamnet: its file is not what it should be"):
-        converted(ENTRIES["yamnet"], {"index": b"", "data": data})
+        converted({"index": b"", "data": data}, convert=YAMNET.convert, name=YAMNET.name)

@@ -187,7 +187,7 @@ def test_scores_loss_and_embeddings_by_hand() -> None:
     expected = [0.25 * (1 - 1) / 2 + 0.75 * (2 - 2) / 10, 0.25 * (5 - 1) / 2 + 0.75 * (12 - 2) / 10]
     prediction = recipe.predict(model, encodings)
     assert prediction.score.tolist() == pytest.approx(expected)
-    assert prediction.outputs["member_scores"].tolist() == [[1.0, 2.0], [5.0, 12.0]]
+    assert prediction.outputs["members"].tolist() == [[1.0, 2.0], [5.0, 12.0]]
     losses = recipe.loss(model, encodings, {})
     assert losses.total.item() == pytest.approx(0.25 * 3 + 0.75 * 7)
     assert {name: loss.item() for name, loss in losses.terms.items()} == {"a": 3.0, "b": 7.0}

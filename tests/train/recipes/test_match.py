@@ -10,7 +10,7 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
-from weldcache.errors import TrainingError
+from weldcache.errors import SettingsError, TrainingError
 from weldcache.testing.recipes import RecipeContract
 from weldcache.train.nn.match import Match
 from weldcache.train.recipes.folds import Folds
@@ -140,3 +140,5 @@ def test_what_is_not_finite_is_refused() -> None:
 
 def test_advice_names_the_settings() -> None:
     assert "recipe.process" in recipe().advice(["film"], held=["video"])
+    with pytest.raises(SettingsError, match=r"recipe\.result="):
+        recipe().build({**SHAPES, PICTURES: ()})

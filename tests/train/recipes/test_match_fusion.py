@@ -170,6 +170,26 @@ def test_members_are_two_at_least_and_fitted(members: dict[str, object], message
         recipe(members)
 
 
+def test_members_settings_are_named_as_they_are_set_here() -> None:
+    chosen = recipe({"film": MEMBERS["film"], "match": {**MATCH, "folds": 50}})
+    advice = chosen.advice(["sound"], held=["film"])
+    assert "recipe.members.match" in advice and "recipe.members.film" not in advice
+    with pytest.raises(SettingsError, match=r"recipe\.members\.film\.array="):
+        chosen.build({**SHAPES, FILM: ()})
+    with pytest.raises(TrainingError, match=r"recipe\.members\.match\.folds = 50"):
+        _fitted(chosen, with_presence(welds(40, seed=0)))
+    rows = with_presence(welds(60, seed=0))
+    rows.features[SOUND][3, 2] = torch.nan
+    with pytest.raises(TrainingError, match=r"recipe\.members\.match\.process="):
+        _fitted(chosen, rows)
+
+
+def test_only_a_sum_measures_how_scores_correlate() -> None:
+    rows = with_presence(welds(100, seed=0))
+    assert torch.equal(_fitted(recipe(), rows).correlation, torch.eye(4))
+    assert not torch.equal(_fitted(recipe(combine="sum"), rows).correlation, torch.eye(4))
+
+
 def test_moments_are_those_of_numpy_over_the_rows_that_have_both() -> None:
     rng = np.random.default_rng(0)
     scores = 1e4 + rng.normal(size=(50, 1)) + rng.normal(size=(50, 3))

@@ -29,9 +29,10 @@ def test_paths_in_the_project_are_told_from_the_runs_folder(home: Path, runs: st
     assert "carla" not in text
     config = project / runs / "first/config.yaml"
     write_text(config, text)
-    assert read_settings(config) == kept
+    assert read_settings(config, config.read_bytes()) == kept
     moved = shutil.move(project, home / "moved")
-    found = read_settings(Path(moved) / runs / "first/config.yaml")
+    config = Path(moved) / runs / "first/config.yaml"
+    found = read_settings(config, config.read_bytes())
     assert found == settings(root=moved / "data", cache=moved / "features.zarr", runs=moved / runs)
 
 
@@ -41,7 +42,7 @@ def test_paths_elsewhere_in_the_home_are_told_from_there(home: Path) -> None:
     assert "carla" not in text and "~/scratch/x.zarr" in text
     config = home / "project/runs/first/config.yaml"
     write_text(config, text)
-    assert read_settings(config) == kept
+    assert read_settings(config, config.read_bytes()) == kept
 
 
 def test_a_run_that_is_a_link_to_another_disk_finds_its_project(home: Path, tmp_path: Path) -> None:
@@ -50,4 +51,5 @@ def test_a_run_that_is_a_link_to_another_disk_finds_its_project(home: Path, tmp_
     write_text(tmp_path / "disk/first/config.yaml", to_yaml(shareable(kept)))
     (project / "runs").mkdir(parents=True)
     (project / "runs/first").symlink_to(tmp_path / "disk/first")
-    assert read_settings(project / "runs/first/config.yaml") == kept
+    config = project / "runs/first/config.yaml"
+    assert read_settings(config, config.read_bytes()) == kept

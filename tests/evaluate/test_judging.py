@@ -10,7 +10,7 @@ import torch
 
 from weldcache.cache.store import FeatureStore
 from weldcache.errors import TrainingError
-from weldcache.evaluate.judge import background_of, calibration_of
+from weldcache.evaluate.judging import background_of, calibration_of
 from weldcache.evaluate.scoring import Scorer, load_models
 from weldcache.evaluate.tasks.anomaly.judge import AnomalyCalibration, AnomalyJudge
 from weldcache.testing.judges import JudgeContract

@@ -1,0 +1,77 @@
+"""A split is judged: validation is scored, the run's calibration is read or made again, and the judge is asked."""
+
+from collections.abc import Collection, Mapping
+
+from ..errors import TrainingError
+from ..train.data.samples import VALIDATION_SPLIT
+from ..train.recipes.recipe import MEMBERS, Joined
+from ..train.runs.folder import RunFolder
+from .judge import Background, Judge, Judgement, Kept
+from .scoring import Scorer, score_split, ways_for_scale
+from .settings import EvaluateSettings
+
+
+def judge_split(
+    judge: Judge[Kept],
+    scorer: Scorer,
+    split: str,
+    *,
+    settings: EvaluateSettings,
+    hide: Mapping[str, Collection[str]] | None = None,
+) -> Judgement:
+    """Score a split and judge the scores, by the calibration that the run keeps.
+
+    `hide` are the feature sets by modality that are to be hidden from the model, one modality at a time.
+
+    Raises:
+        NotFoundError: as `score_split`, or if the run was interrupted before its first checkpoint.
+        FingerprintError: as `TrainedRun.require_same_classes`.
+        MetricError: as `score_split`, `Judge.calibrate` and `Judge.assess`.
+        TrainingError: as `calibration_of`.
+    """
+    background = background_of(judge, scorer, settings=settings)
+    members = (MEMBERS,) if judge.of_scores and isinstance(scorer.run.recipe, Joined) else ()
+    test = score_split(scorer, split, hide=hide if judge.of_scores else None, outputs=(*judge.outputs, *members))
+    return judge.assess(test, calibration_of(judge, background), background=background)
+
+
+def background_of(judge: Judge[Kept], scorer: Scorer, *, settings: EvaluateSettings) -> Background:
+    """Score validation, and gather what else a judge may ask; raises what `judge_split` raises."""
+    scorer.run.require_same_classes(scorer.store)
+    ways = ways_for_scale(scorer) if judge.of_scores else ()
+    validation = score_split(scorer, VALIDATION_SPLIT, scale_ways=ways, outputs=judge.outputs)
+    return Background(scorer.run, scorer.store, scorer.seen, scorer.run.best(), validation, settings)
+
+
+def kept_calibration(judge: Judge[Kept], folder: RunFolder) -> Kept | None:
+    """The calibration that a run keeps; None where it keeps none.
+
+    Raises:
+        TrainingError: if it is damaged, was edited, or is of another run.
+    """
+    return folder.read(folder.calibration_path, judge.kept_as) if folder.calibration_path.exists() else None
+
+
+def calibration_of(judge: Judge[Kept], background: Background) -> Kept:
+    """The calibration that the run keeps; made, and kept, where there is none or it rests on something else by now.
+
+    With other settings of the section `evaluate` than the run's own it is made for this once and not kept.
+
+    Raises:
+        TrainingError: if what the run keeps is damaged, was edited, or is not of this run.
+        MetricError: as `Judge.calibrate`.
+    """
+    folder = background.run.folder
+    of_run = background.settings == background.run.settings.evaluate  # another judge could not even read what is kept
+    kept = kept_calibration(judge, folder) if of_run else None
+    if kept is not None and kept["rests_on"]["fingerprint"] != background.run.manifest["fingerprint"]:
+        raise TrainingError(
+            f"{folder.calibration_path} rests on other features than {folder.path} was trained on; delete it, and "
+            "`weldcache eval` makes it again."
+        )
+    if kept is not None and kept["task"] == judge.task and kept["rests_on"] == background.rests_on:
+        return kept
+    made = judge.calibrate(background)
+    if of_run:
+        folder.write(folder.calibration_path, made)
+    return made
