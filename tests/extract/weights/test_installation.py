@@ -178,7 +178,7 @@ def test_the_folder_is_that_of_the_environment_or_the_users_caches(
     monkeypatch.setenv("WELDCACHE_WEIGHTS", "~/models")
     assert entry.folder == tmp_path / "models" / "efficientnet-lite0"
     monkeypatch.setenv("WELDCACHE_WEIGHTS", "$HOME/models")
-    with pytest.raises(BackboneError, match="WELDCACHE_WEIGHTS.*unset"):
+    with pytest.raises(BackboneError, match=r"WELDCACHE_WEIGHTS.*unset"):
         _ = entry.folder
 
 
