@@ -158,7 +158,7 @@ class _Merge:
         if self.layer.folder is None or not isinstance(value, str) or not (field.annotation is Path or is_model):
             return value
         # A model's name may begin with the way that it is read: hf:FOLDER is a folder, too.
-        way = MODEL_WAY.match(value) if is_model else None
+        way = MODEL_WAY.match(value) if is_model and not value.startswith("torch:") else None
         name = value.removeprefix(way[0]) if way else value
         where = self.layer.folder / user_path(name, origin=f"{self.layer.origin}: {key}")
         is_path = field.annotation is Path or _is_path(name, where)

@@ -77,11 +77,14 @@ ModelName = Annotated[
     Field(
         description="Hugging Face id, local folder (in a file, relative to it), `weights:NAME` for what `weldcache "
         "weights` fetches, or `demo` for a tiny model with random weights (`demo-dinov2`: the tiny DINOv2, for "
-        "photographs and frames). For photographs and frames also any other model: `hf:ID_OR_FOLDER` of transformers. "
+        "photographs and frames). For photographs and frames also any other model: `hf:ID_OR_FOLDER` of transformers, "
+        "`timm:NAME`, `onnx:FILE`, or `torch:NAME` of an installed package. "
         "The hub is asked for other publishers' models than the presets' only with a revision."
     ),
 ]
-MODEL_WAY = re.compile(r"(hf):")  # what a model's name begins with that is read in another way than by its family
+MODEL_WAY = re.compile(
+    r"(hf|timm|onnx|torch):"
+)  # what a model's name begins with that is read in another way than by its family
 Triple = tuple[float, float, float]
 PlainName = Annotated[
     str, Field(max_length=100), Like(r"[a-z][a-z0-9_]*", "image_2: lower-case letters, digits and underscores")

@@ -113,6 +113,27 @@ def test_a_model_that_is_a_folder_beside_the_file_is_that_folder(
     assert load_settings("stage1").features["image_dinov2"].model == "facebook/dinov2-base"  # a preset's is an id
 
 
+@pytest.mark.parametrize("way", ["hf", "timm", "onnx"])
+def test_the_way_that_a_model_is_read_stands_before_its_folder(tmp_path: Path, way: str) -> None:
+    (tmp_path / "net").mkdir()
+    file = write(tmp_path, f"features: {{image: {{model: '{way}:net'}}, frames: {{model: 'torch:net'}}}}\n")
+    settings = load_settings(str(file))
+    assert settings.features["image"].model == f"{way}:{tmp_path / 'net'}"
+    assert settings.features["frames"].model == "torch:net"  # what is installed by that name, and no folder
+
+
+def test_blocks_are_numbers_or_names(tmp_path: Path) -> None:
+    file = write(tmp_path, "features: {image: {blocks: [2, stage4]}, frames: {block: layer3}}\n")
+    settings = load_settings(str(file))
+    assert (settings.features["image"].blocks, settings.features["frames"].block) == ((2, "stage4"), "layer3")
+    with pytest.raises(SettingsError, match="valid integer"):
+        load_settings(str(file), overrides=["features.image.blocks=['2']"])
+    with pytest.raises(SettingsError, match="blocks must ascend without repeats"):
+        load_settings(str(file), overrides=["features.image.blocks=[a, a]"])
+    with pytest.raises(SettingsError, match="mean and std are stated together"):
+        load_settings(str(file), overrides=["features.image.mean=[0.5, 0.5, 0.5]"])
+
+
 @pytest.mark.parametrize(
     ("written", "prompt"),
     [

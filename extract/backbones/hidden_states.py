@@ -6,10 +6,9 @@ knows texts, too, the tower for pictures is taken. No class comes from the check
 """
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import torch
 from huggingface_hub.errors import StrictDataclassError
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -17,11 +16,10 @@ from transformers import MODEL_MAPPING, AutoConfig, PreTrainedConfig, PreTrained
 
 from ...documents import Json
 from ...errors import BackboneError
-from .checkpoint import Checkpoint, open_checkpoint
+from .checkpoint import Checkpoint, open_checkpoint, read_json_object
 from .preprocessing import IMAGE_FILES, stated_pixel_preprocessing
 from .pretrained import LazyModel, Models, attention, checked_blocks, patch_side, quiet_transformers
-from .spec import count_flops
-from .token_maps import ARRAYS, Asked, Outline, TokenMap, TokenMapBackbone, shapes_of, token_map
+from .token_maps import ARRAYS, Asked, Outline, TokenMap, TokenMapBackbone, outline_without_weights, token_map
 
 _DISTILLED = {"deit"}  # model types with a token of distillation beside CLS
 
@@ -38,8 +36,8 @@ class HiddenStates(nn.Module):
         registers = getattr(config, "num_register_tokens", 0) or 0
         self._prefixes = {0, 1 + registers + (config.model_type in _DISTILLED)}
 
-    def forward(self, pictures: Float[Tensor, "pictures 3 size size"]) -> list[TokenMap]:
-        """A map for each block."""
+    def forward(self, pictures: Float[Tensor, "pictures 3 size size"]) -> dict[str, TokenMap]:
+        """A map for each block, by the name of a stage where it has one."""
         size = pictures.shape[-1]
         options = {}
         if self._takes_any_size and getattr(self.model.config, "image_size", size) not in (size, [size] * 2):
@@ -50,11 +48,12 @@ class HiddenStates(nn.Module):
         if not states:
             raise BackboneError(f"{type(self.model).__name__}: gives no hidden states; choose another model.")
         side = None if self._patch is None else size // patch_side(self._patch)
-        return [
-            token_map(state, name=f"block {block} of {type(self.model).__name__}", side=side, prefixes=self._prefixes)
-            for block, state in enumerate(states)
-            if block > 0
-        ]
+        stages = list(getattr(self.model.config, "stage_names", None) or [])
+        named = stages if len(stages) == len(states) else [f"block_{block}" for block in range(len(states))]
+        return {
+            name: token_map(state, name=f"{name} of {type(self.model).__name__}", side=side, prefixes=self._prefixes)
+            for name, state in list(zip(named, states, strict=True))[1:]
+        }
 
 
 class HiddenStatesSource:
@@ -68,27 +67,15 @@ class HiddenStatesSource:
     def load(self) -> None:
         self.model.get()
 
-    def maps(self, pictures: Float[Tensor, "pictures 3 size size"]) -> Sequence[TokenMap]:
-        made: Sequence[TokenMap] = self.model.get()(pictures)
+    def maps(self, pictures: Float[Tensor, "pictures 3 size size"]) -> Mapping[str, TokenMap]:
+        made: Mapping[str, TokenMap] = self.model.get()(pictures)
         return made
 
-    @torch.inference_mode()
     def outline(self, size: int) -> Outline:
-        maps: list[TokenMap] = []
-        picture = torch.empty((1, 3, size, size), dtype=self.placement.dtype, device="meta")
-        try:
-            with quiet_transformers():
-                outlined = self.model.outline()
-                flops = count_flops(lambda: maps.extend(outlined(picture)))
-        except BackboneError as error:
-            raise BackboneError(f"{self._checkpoint.model}: {error}") from error
-        except Exception as error:  # whatever any of some hundred kinds of models raises
-            raise BackboneError(
-                f"{self._checkpoint.model}: a model of type {self.model.config.model_type} does not take pictures of "
-                f"{size} pixels ({type(error).__name__}: {error}); choose another size or model."
-            ) from error
-        stages = list(getattr(self.model.config, "stage_names", None) or [])[1:]
-        return Outline(shapes_of(maps), stages if len(stages) == len(maps) else [], flops)
+        with quiet_transformers():
+            return outline_without_weights(
+                self.model.outline(), size=size, dtype=self.placement.dtype, model=self._checkpoint.model
+            )
 
 
 def load_hidden_states(asked: Asked, *, models: Models) -> TokenMapBackbone:
@@ -120,13 +107,18 @@ def load_hidden_states(asked: Asked, *, models: Models) -> TokenMapBackbone:
 
 def _class_of(checkpoint: Checkpoint, *, setting: str) -> tuple[PreTrainedConfig, type[PreTrainedModel]]:
     """Configuration and class of the model, or of its tower for pictures."""
+    path = checkpoint.folder / "config.json"
+    if _fetches(read_json_object(path)):
+        raise BackboneError(
+            f"{path}: has a part that is fetched from elsewhere, by timm or the hub; choose another model."
+        )
     try:
         found: Any = AutoConfig.from_pretrained(checkpoint.folder, local_files_only=True, trust_remote_code=False)
         config: PreTrainedConfig = getattr(found, "vision_config", None) or found
         model_class = MODEL_MAPPING.get(type(config), None)
         takes_pictures = getattr(model_class, "main_input_name", "") == "pixel_values"
     except (StrictDataclassError, OSError, ValueError, TypeError, KeyError, ImportError) as error:
-        raise BackboneError(f"{checkpoint.folder / 'config.json'}: {error}") from error
+        raise BackboneError(f"{path}: {error}") from error
     if not (isinstance(model_class, type) and takes_pictures):
         raise BackboneError(
             f"{setting} = hf:{checkpoint.model}: is a model of type {checkpoint.model_type}, which takes no pictures; "
@@ -134,3 +126,14 @@ def _class_of(checkpoint: Checkpoint, *, setting: str) -> tuple[PreTrainedConfig
         )
     config._attn_implementation = attention(model_class)
     return config, model_class
+
+
+def _fetches(config: Json) -> bool:
+    """Whether a model, or a part of it, is made by timm or brings weights of its own, neither of which is looked at."""
+    if isinstance(config, list):
+        return any(map(_fetches, config))
+    if not isinstance(config, dict):
+        return False
+    is_timm = str(config.get("model_type", "")).startswith("timm")
+    brings = any(config.get(name) for name in ("use_timm_backbone", "use_pretrained_backbone"))
+    return is_timm or brings or any(map(_fetches, config.values()))

@@ -15,10 +15,13 @@ from .checkpoint import Checkpoint, open_checkpoint
 from .clip_text import TextEncoder, load_clip_text
 from .efficientnet_lite import load_efficientnet_lite
 from .hidden_states import load_hidden_states
+from .onnx_model import load_onnx
 from .pretrained import Models, Placement
 from .random_backbone import demo_backbone_folder
 from .spec import FAMILY_OF_MODEL_TYPE, TITLES, AudioBackbone, Family, ImageBackbone
+from .timm_model import load_timm
 from .token_maps import Asked, Normalisation
+from .torch_model import load_installed
 from .vision_transformer import load_vision_transformer
 from .vjepa2 import VJepa2, load_vjepa2
 from .yamnet import load_yamnet
@@ -26,7 +29,12 @@ from .yamnet import load_yamnet
 DEMO = "demo"
 
 # How a model of any kind is read, by what its name begins with.
-_WAYS: Mapping[str, Callable[..., ImageBackbone]] = {"hf": load_hidden_states}
+_WAYS: Mapping[str, Callable[..., ImageBackbone]] = {
+    "hf": load_hidden_states,
+    "timm": load_timm,
+    "onnx": load_onnx,
+    "torch": load_installed,
+}
 
 
 class BackboneLoader:

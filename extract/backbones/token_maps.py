@@ -5,7 +5,7 @@ blocks by number or name, arrays of the store, cost. Such a model is run whole, 
 where it could stop is its own affair.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import isqrt
 from typing import Protocol
@@ -18,11 +18,11 @@ from torch import Tensor
 from ...documents import Json
 from ...errors import BackboneError
 from ..decode.decoded import Photographs
-from .preprocessing import PhotographPreparation, PixelPreprocessing
+from .preprocessing import PhotographPreparation, PixelPreprocessing, Triple
 from .pretrained import Placement, chosen_among
-from .spec import BackboneSpec, Preparation
+from .spec import BackboneSpec, Preparation, count_flops
 
-Normalisation = tuple[tuple[float, float, float], tuple[float, float, float]]  # mean and standard deviation
+Normalisation = tuple[Triple, Triple]  # mean and standard deviation
 
 ARRAYS: Mapping[str, Json] = {
     "patch_tokens": "positions by rows, without tokens that are no position",
@@ -69,9 +69,15 @@ class TokenMap:
 class Outline:
     """What a model gives of one picture, found without its weights where that can be done."""
 
-    shapes: Sequence[Mapping[str, tuple[int, ...]]]  # of each block's arrays, without the axis of pictures
-    names: Sequence[str]  # of the blocks; empty where they have none
+    shapes: Mapping[
+        str, Mapping[str, tuple[int, ...]]
+    ]  # of each block's arrays by its name, without the axis of pictures
     flops: int
+
+    @property
+    def names(self) -> list[str]:
+        """Of the blocks, the first first."""
+        return list(self.shapes)
 
 
 class MapSource(Protocol):
@@ -83,8 +89,9 @@ class MapSource(Protocol):
         """Bring the weights into memory, unless they are there; raises BackboneError where that cannot be done."""
         ...
 
-    def maps(self, pictures: Float[Tensor, "pictures 3 size size"]) -> Sequence[TokenMap]:
-        """All maps of normalised pictures, which are on the device and in the arithmetic of `placement`."""
+    def maps(self, pictures: Float[Tensor, "pictures 3 size size"]) -> Mapping[str, TokenMap]:
+        """All maps of normalised pictures, which are on the device and in the arithmetic of `placement`, by the name
+        of their block, the first first."""
         ...
 
     def outline(self, size: int) -> Outline:
@@ -116,7 +123,7 @@ class TokenMapBackbone:
         self._pixels = pixels
 
     def shapes(self, block: int) -> Mapping[str, tuple[int, ...]]:
-        return self._outline.shapes[block - 1]
+        return self._outline.shapes[self._outline.names[block - 1]]
 
     def load(self) -> None:
         self._source.load()
@@ -127,7 +134,7 @@ class TokenMapBackbone:
     ) -> dict[int, dict[str, Tensor]]:
         placement = self._source.placement
         pictures = self._pixels.normalise(placement.move(batch)).to(placement.dtype)
-        maps = self._source.maps(pictures)
+        maps = list(self._source.maps(pictures).values())
         return {block: maps[block - 1].arrays() for block in chosen_among(self.blocks, blocks)}
 
     def flops(self, *, blocks: Sequence[int] | None = None) -> int:
@@ -172,6 +179,28 @@ def _rows(values: Float[Tensor, "pictures a b c"], *, name: str) -> Float[Tensor
     raise BackboneError(f"{name}: is of the shape {list(values.shape)}, which is no square grid; choose another block.")
 
 
-def shapes_of(maps: Sequence[TokenMap]) -> list[Mapping[str, tuple[int, ...]]]:
-    """Of the arrays of each map, without the axis of pictures."""
-    return [{name: tuple(values.shape[1:]) for name, values in each.arrays().items()} for each in maps]
+def outline_of(maps: Mapping[str, TokenMap], *, flops: int) -> Outline:
+    """What the maps of one picture tell."""
+    shapes = {
+        block: {name: tuple(values.shape[1:]) for name, values in made.arrays().items()} for block, made in maps.items()
+    }
+    return Outline(shapes, flops)
+
+
+@torch.inference_mode()
+def outline_without_weights(
+    run: Callable[[Tensor], Mapping[str, TokenMap]], *, size: int, dtype: torch.dtype, model: str
+) -> Outline:
+    """The outline of a module on the meta device, which `run` runs; raises BackboneError where that cannot be done."""
+    made: dict[str, TokenMap] = {}
+    picture = torch.empty((1, 3, size, size), dtype=dtype, device="meta")
+    try:
+        flops = count_flops(lambda: made.update(run(picture)))
+    except BackboneError as error:
+        raise BackboneError(f"{model}: {error}") from error
+    except Exception as error:  # whatever a model that nobody here knows raises
+        raise BackboneError(
+            f"{model}: does not take pictures of {size} pixels ({type(error).__name__}: {error}); choose another size "
+            "or model."
+        ) from error
+    return outline_of(made, flops=flops)

@@ -13,6 +13,7 @@ from torch import Tensor
 from weldcache.extract.backbones.checkpoint import Checkpoint
 from weldcache.extract.backbones.load import BackboneLoader
 from weldcache.extract.backbones.pretrained import Models, Placement
+from weldcache.extract.backbones.spec import ImageBackbone
 
 
 class AnewEachTime(BackboneLoader):
@@ -21,6 +22,10 @@ class AnewEachTime(BackboneLoader):
     def _find(self, *arguments: Any, **options: Any) -> Checkpoint:
         self._models = Models(self._models.placement)
         return super()._find(*arguments, **options)
+
+    def pictures(self, *arguments: Any, **options: Any) -> ImageBackbone:
+        self._models = Models(self._models.placement)
+        return super().pictures(*arguments, **options)
 
 
 @pytest.fixture(autouse=True)

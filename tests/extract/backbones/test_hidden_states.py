@@ -222,6 +222,20 @@ def test_a_model_that_brings_code_is_refused(loader: BackboneLoader, tmp_path: P
         backbone_of(loader, model)
 
 
+@pytest.mark.parametrize(
+    "part",
+    [{"model_type": "timm_wrapper"}, {"backbone_config": {"model_type": "timm_backbone"}}, {"use_timm_backbone": True}],
+)
+def test_a_model_with_a_part_from_elsewhere_is_refused(
+    loader: BackboneLoader, tmp_path: Path, part: dict[str, object]
+) -> None:
+    model = saved(drawn("resnet"), tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | part))
+    with pytest.raises(BackboneError, match=r"config\.json: .*fetched from elsewhere"):
+        backbone_of(loader, model)
+
+
 def test_one_model_is_loaded_for_several_features(tmp_path: Path, loader: BackboneLoader) -> None:
     plain = BackboneLoader(placement=loader._models.placement, demo_folder=tmp_path, demo_seed=0)
     model = saved(drawn("resnet"), tmp_path / "model")
