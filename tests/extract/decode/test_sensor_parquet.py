@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from weldcache.errors import DecodeError, SourceError
 from weldcache.extract.decode.sensor import columns_of_numbers, decode_sensors, read_sensor_table
@@ -30,8 +32,6 @@ def test_without_its_library_the_extra_is_named(tmp_path: Path, monkeypatch: pyt
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    pytest.importorskip("pyarrow")
-
     def to_file(clock: Any, **columns: Any) -> Path:
         path = tmp_path / "press.parquet"
         frame = {"t": clock, "force": np.arange(10) + 0.5, "tilt": -np.arange(10), "name": list("abcdefghij")}
@@ -145,7 +145,6 @@ def test_damaged_and_foreign_files_are_refused(write: Write, tmp_path: Path) -> 
 
 
 def test_rows_beyond_all_measure_are_refused_before_they_are_read(tmp_path: Path) -> None:
-    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     path = tmp_path / "zeros.parquet"
     zeros = pyarrow.array(np.zeros(1 << 20))
     table = pyarrow.table({name: pyarrow.chunked_array([zeros] * 24) for name in ("t", "force", "tilt")})

@@ -149,11 +149,15 @@ def test_a_label_counts_before_the_class_and_may_not_contradict_it(tmp_path: Pat
         source(tmp_path, "\n".join([lines[0], lines[1][:-1] + "maybe", *lines[2:]]), label="bad").samples()
 
 
-def test_parquet_says_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def in_parquet(root: Path, frame: pd.DataFrame, **given: Any) -> TableSource:
+    table = source(root, table="table.parquet", **given)
+    frame.to_parquet(root / "table.parquet", index=False)
+    return table
+
+
+def test_parquet_says_the_same(tmp_path: Path) -> None:
     expected = source(tmp_path, vectors={}).samples()
-    frame = pd.read_csv(tmp_path / "table.csv")
-    monkeypatch.setattr(pd, "read_parquet", Mock(return_value=frame))
-    told = source(tmp_path, table="table.parquet", vectors={}).samples()
+    told = in_parquet(tmp_path, pd.read_csv(tmp_path / "table.csv"), vectors={}).samples()
     assert [sample.key for sample in told] == [sample.key for sample in expected]
     assert [sample.files for sample in told] == [sample.files for sample in expected]
     assert [sample.targets for sample in told] == [sample.targets for sample in expected]
@@ -162,17 +166,14 @@ def test_parquet_says_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("value", [[], [1, 2], np.array([]), np.array([1.0, 2.0])])
 @pytest.mark.parametrize("column", ["kind", "temperature", "s1", "photo"])
-def test_a_list_in_parquet_is_no_value_and_no_missing_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, column: str, value: object
-) -> None:
+def test_a_list_in_parquet_is_no_value_and_no_missing_one(tmp_path: Path, column: str, value: object) -> None:
     source(tmp_path)
-    frame = pd.read_csv(tmp_path / "table.csv").astype(object)
+    frame = pd.read_csv(tmp_path / "table.csv")
     frame["boxes"] = [[], [1], None, [2, 3], np.array([4])]  # which nothing names
-    monkeypatch.setattr(pd, "read_parquet", Mock(return_value=frame))
-    assert len(source(tmp_path, table="table.parquet").samples()) == 5
-    frame.at[2, column] = value
+    assert len(in_parquet(tmp_path, frame).samples()) == 5
+    frame[column] = [None, None, value, None, None]
     with pytest.raises(SourceError, match=rf"row 3: {column} is .*one value a row"):
-        source(tmp_path, table="table.parquet").samples()
+        in_parquet(tmp_path, frame).samples()
 
 
 def test_parquet_without_its_library_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
