@@ -66,11 +66,19 @@ def log_mel(waveform: Float32[np.ndarray, " samples"], *, num_bands: int) -> Flo
     return levels
 
 
+def _mel(hertz: float) -> float:
+    return float(2595 * np.log10(1 + hertz / 700))
+
+
+def _hertz(mel: Float64[np.ndarray, " _"]) -> Float64[np.ndarray, " _"]:
+    return np.asarray(700 * (10 ** (mel / 2595) - 1))
+
+
 @cache
 def _mel_filters(num_bands: int) -> Float64[np.ndarray, "bands frequencies"]:
     """Triangles of height 1 that overlap by half, evenly spread on the mel scale."""
-    corners = np.linspace(2595 * np.log10(1 + _LOWEST / 700), 2595 * np.log10(1 + _HIGHEST / 700), num_bands + 2)
-    low, middle, high = (700 * (10 ** (corners[first : first + num_bands] / 2595) - 1) for first in range(3))
+    corners = _hertz(np.linspace(_mel(_LOWEST), _mel(_HIGHEST), num_bands + 2))
+    low, middle, high = (corners[first : first + num_bands] for first in range(3))
     frequencies = np.fft.rfftfreq(_FRAME, d=1 / SAMPLE_RATE)[:, np.newaxis]
     rising, falling = (frequencies - low) / (middle - low), (high - frequencies) / (high - middle)
     return np.asarray(np.clip(np.minimum(rising, falling), 0.0, None).T)
