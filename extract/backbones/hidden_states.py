@@ -74,7 +74,7 @@ class HiddenStatesSource:
     def outline(self, size: int) -> Outline:
         with quiet_transformers():
             return outline_without_weights(
-                self.model.outline(), size=size, dtype=self.placement.dtype, model=self._checkpoint.model
+                self.model.outline, size=size, dtype=self.placement.dtype, model=self._checkpoint.model
             )
 
 

@@ -189,12 +189,13 @@ def outline_of(maps: Mapping[str, TokenMap], *, flops: int) -> Outline:
 
 @torch.inference_mode()
 def outline_without_weights(
-    run: Callable[[Tensor], Mapping[str, TokenMap]], *, size: int, dtype: torch.dtype, model: str
+    make: Callable[[], Callable[[Tensor], Mapping[str, TokenMap]]], *, size: int, dtype: torch.dtype, model: str
 ) -> Outline:
-    """The outline of a module on the meta device, which `run` runs; raises BackboneError where that cannot be done."""
+    """The outline of what `make` makes on the meta device; raises BackboneError where that cannot be done."""
     made: dict[str, TokenMap] = {}
     picture = torch.empty((1, 3, size, size), dtype=dtype, device="meta")
     try:
+        run = make()
         flops = count_flops(lambda: made.update(run(picture)))
     except BackboneError as error:
         raise BackboneError(f"{model}: {error}") from error

@@ -6,6 +6,7 @@ installed and never a module, so that a stranger's file runs nothing.
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -81,14 +82,12 @@ class TorchSource:
         return self._named_maps(self._loaded, pictures)
 
     def outline(self, size: int) -> Outline:
+        return outline_without_weights(self._on_meta, size=size, dtype=self.placement.dtype, model=self._name)
+
+    def _on_meta(self) -> Callable[[Tensor], Mapping[str, TokenMap]]:
         with torch.device("meta"):
             module = self.model.build().eval().to(self.placement.dtype)
-        return outline_without_weights(
-            lambda pictures: self._named_maps(module, pictures),
-            size=size,
-            dtype=self.placement.dtype,
-            model=self._name,
-        )
+        return partial(self._named_maps, module)
 
     def _named_maps(self, module: nn.Module, pictures: Tensor) -> dict[str, TokenMap]:
         return {

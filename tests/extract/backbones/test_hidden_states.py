@@ -29,7 +29,11 @@ from transformers import (
     SiglipVisionModel,
     SwinConfig,
     SwinModel,
+    VideoMAEConfig,
+    VideoMAEModel,
     ViTConfig,
+    ViTMAEConfig,
+    ViTMAEModel,
     ViTModel,
 )
 
@@ -170,6 +174,17 @@ def test_tokens_that_are_no_grid_are_refused(loader: BackboneLoader, tmp_path: P
     )
     with pytest.raises(BackboneError, match="LevitModel"):
         backbone_of(loader, saved(LevitModel(config), tmp_path), 1)
+
+
+def test_what_the_library_cannot_make_or_run_is_told(loader: BackboneLoader, tmp_path: Path) -> None:
+    """Of some kinds of models the library itself wants more than pictures, or hides most of a picture at random."""
+    small = {**BLOCKS, "decoder_num_hidden_layers": 1, "decoder_hidden_size": 8, "decoder_num_attention_heads": 1}
+    hides = saved(ViTMAEModel(ViTMAEConfig(**small)), tmp_path / "hides")
+    with pytest.raises(BackboneError, match=r"hides: block_1 of ViTMAEModel: has \d+ tokens"):
+        backbone_of(loader, hides, 1)
+    films = saved(VideoMAEModel(VideoMAEConfig(**small, num_frames=2)), tmp_path / "films")
+    with pytest.raises(BackboneError, match=r"films: does not take pictures of 64 pixels"):
+        backbone_of(loader, films, 1)
 
 
 def test_what_takes_no_pictures_is_refused(loader: BackboneLoader, tmp_path: Path) -> None:
