@@ -138,6 +138,13 @@ def settings_from_record(told: Mapping[str, Any]) -> Settings:
     return Settings.model_validate(upgraded(told))
 
 
+def checked_preset(name: Any) -> str:
+    """The name, if it is that of a preset; raises SettingsError, which lists those there are."""
+    if name not in preset_names():
+        raise SettingsError(f"There is no preset {brief(name)}; there are {', '.join(preset_names())}.")
+    return str(name)
+
+
 def preset_summary(name: str) -> str:
     """The comment that a preset's file begins with."""
     text = resources.files(configs).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
@@ -150,8 +157,7 @@ def to_yaml(settings: Settings) -> str:
 
 
 def _preset_layer(name: Any) -> Layer:
-    if name not in preset_names():
-        raise SettingsError(f"There is no preset {brief(name)}; there are {', '.join(preset_names())}.")
+    name = checked_preset(name)
     text = resources.files(configs).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
     return Layer(origin=f"preset {name}", values=parse_yaml(text, origin=f"preset {name}") or {})
 

@@ -140,7 +140,7 @@ def main() -> None:
 def measure_demo(folder: Path) -> dict[str, list[float]]:
     """Seconds of an epoch on each source of batches."""
     plan = dataclasses.replace(plan_for_size("tiny"), train={"00": NUM_DEMO_WELDS}, val={}, test={})
-    settings, samples = make_data(folder, plan=plan, preset="demo")
+    settings, samples = make_data(folder, plan=plan, preset="demo-random")
     extract(settings)
     store = FeatureStore.open(settings.cache.path)
     encoders, requests = loaded_encoders(settings), make_recipe(settings.recipe).needs().features

@@ -45,7 +45,7 @@ def matmul_flops_per_second(device: torch.device, dtype: torch.dtype, *, side: i
 def settings_for(folder: Path, project: Path, *, scale: str, device: str) -> Settings:
     """Those of v5 with random weights, or of the demo."""
     if scale == "demo":
-        return load_settings("demo", folder=project, overrides=[f"extract.device={device}"])
+        return load_settings("demo-random", folder=project, overrides=[f"extract.device={device}"])
     models = {
         section: save_random_backbone(folder / family, family=family, scale="full", seed=0)
         for section, family in _FAMILIES.items()

@@ -126,6 +126,7 @@ def main() -> None:
         project = folder / "project"
         # In a process of its own: the fork server that it would leave here has not imported what decoding needs.
         synth = [sys.executable, "-m", "weldcache", "synth", str(project), "--size", arguments.size]
+        synth += ["--preset", "demo-random"]
         subprocess.run(synth, check=True)
         cases: dict[str, tuple[tuple[str, ...], int | None]] = {"demo": ((), None)}
         if not arguments.skip_full_size:

@@ -68,7 +68,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for quarter in (True, False):
             project = Path(folder, "quarter" if quarter else "whole")
-            made = generate(project, plan=plan_for_size(arguments.size), workers=2)
+            made = generate(project, plan=plan_for_size(arguments.size), workers=2, preset="demo-random")
             num_welds.append(cut_to_a_quarter(project) if quarter else sum(made.num_welds.values()))
             for name, command in COMMANDS.items():
                 peaks[name].append(peak_memory(command, folder=project))

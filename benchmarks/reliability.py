@@ -37,7 +37,7 @@ def main() -> int:
     os.environ["OMP_NUM_THREADS"] = "1"
     with tempfile.TemporaryDirectory() as folder, Commands() as commands:
         scratch, project = Path(folder), Path(folder, "project")
-        generate(project, plan=plan_for_size("tiny", seed=asked.seed), workers=1)
+        generate(project, plan=plan_for_size("tiny", seed=asked.seed), workers=1, preset="demo-random")
         with (project / "weldcache.yaml").open("a") as file:
             file.write(_SETTINGS)
         if asked.files:

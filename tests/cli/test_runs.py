@@ -53,7 +53,7 @@ def test_no_runs_is_a_sentence(weldcache: Run, extracted: Path) -> None:
 
 def test_a_run_is_shown_with_what_was_set(weldcache: Run, project: Path) -> None:
     shown = parsed(weldcache("runs", "show", "second", "--json", folder=project))
-    assert shown["preset"] == "demo"
+    assert shown["preset"] == "demo-random"
     assert shown["changed"]["train.lr"] == {"here": 2e-3, "preset": 1e-3}
     assert "train.batch_size" not in shown["changed"]
     outcome = weldcache("runs", "show", "first", folder=project)

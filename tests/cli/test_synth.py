@@ -73,3 +73,29 @@ def test_run_again_it_has_nothing_to_do_and_keeps_the_users_settings(
     assert outcome.code == 0 and "Complete already" in outcome.out and "38 welds" in outcome.out
     assert "AUROC on test" in outcome.out and "the process" in outcome.out
     assert contents(project) == before
+
+
+def test_another_preset_is_written_only_where_nobody_changed_the_settings(
+    weldcache: Callable[..., Any], synthetic: Path, copy_of: Callable[[Path], Path]
+) -> None:
+    project = copy_of(synthetic)
+    written = project / "weldcache.yaml"
+    own = written.read_text()
+    synth = ("synth", ".", "--size", "tiny")
+    assert weldcache(*synth, "--preset", "demo", folder=project).code == 0 and written.read_text() == own
+    written.unlink()
+    assert weldcache(*synth, folder=project).code == 0 and "preset: demo\n" in written.read_text()
+    assert weldcache(*synth, "--preset", "demo-random", folder=project).code == 0
+    assert weldcache(*synth, folder=project).code == 0 and "preset: demo-random\n" in written.read_text()
+    outcome = weldcache(*synth, "--preset", "demo-rundom", folder=project)
+    assert outcome.code == 2 and "demo-random" in outcome.err
+
+
+def test_without_its_weights_the_demo_says_both_ways_on(
+    weldcache: Callable[..., Any], synthetic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WELDCACHE_WEIGHTS", str(tmp_path / "none"))
+    store = f"cache.path={tmp_path / 'f.zarr'}"
+    outcome = weldcache("extract", "--config", "demo", "--set", store, folder=synthetic)
+    assert outcome.code == 2 and "weldcache weights add efficientnet-lite0" in outcome.err
+    assert "--config demo-random" in outcome.err and not (tmp_path / "f.zarr").exists()

@@ -26,7 +26,7 @@ def half_extracted(extracted: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def test_without_a_cache_the_command_that_makes_one(weldcache: Run, tmp_path: Path) -> None:
-    outcome = weldcache("train", "--config", "demo", "--cache", "nowhere.zarr", folder=tmp_path)
+    outcome = weldcache("train", "--config", "demo-random", "--cache", "nowhere.zarr", folder=tmp_path)
     assert outcome.code == 2 and "Traceback" not in outcome.err
     assert "nowhere.zarr" in outcome.err and "weldcache extract" in outcome.err
     assert list(tmp_path.iterdir()) == []

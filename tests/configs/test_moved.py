@@ -37,7 +37,7 @@ def saved(recipe: str, **model: object) -> dict[str, Any]:
 )
 def test_a_former_name_is_refused_with_the_new_one(tmp_path: Path, key: str, now: str) -> None:
     with pytest.raises(SettingsError, match=rf"{key.partition('=')[0]} is {now} now"):
-        load_settings("demo", overrides=[key], folder=tmp_path)
+        load_settings("demo-random", overrides=[key], folder=tmp_path)
 
 
 def test_a_setting_that_the_recipe_does_not_read_is_refused(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_what_a_run_saved_means_the_same() -> None:
 def test_a_whole_file_of_an_earlier_version_is_what_the_same_command_gives_now(tmp_path: Path) -> None:
     content = (_ASSETS / "settings_of_an_earlier_version.yaml").read_bytes()
     then = settings_from_saved(content, origin="an earlier version").model_dump(mode="json")
-    now = load_settings("demo", overrides=["train.epochs=2", "extract.features=null"], folder=tmp_path)
+    now = load_settings("demo-random", overrides=["train.epochs=2", "extract.features=null"], folder=tmp_path)
     expected = now.model_dump(mode="json")
     assert then["data"].pop("source") == "welds"
     assert then["extract"].pop("features") == ["video", "audio", "image", "sensor", "text"]

@@ -23,7 +23,9 @@ def settings_with(tmp_path: Path, synthetic: Path) -> Callable[..., Settings]:
     shutil.copytree(synthetic / "demo_backbones", tmp_path / "demo_backbones", copy_function=os.link)
 
     def settings_with(*overrides: str) -> Settings:
-        return load_settings("demo", overrides=[f"cache.path={tmp_path / 'f.zarr'}", *overrides], folder=tmp_path)
+        return load_settings(
+            "demo-random", overrides=[f"cache.path={tmp_path / 'f.zarr'}", *overrides], folder=tmp_path
+        )
 
     return settings_with
 

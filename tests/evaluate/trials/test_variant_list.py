@@ -43,7 +43,7 @@ def test_the_recorded_history_is_what_the_originals_wrote_down() -> None:
 
 
 def test_later_settings_win(tmp_path: Path) -> None:
-    write(tmp_path, "preset: demo\ntrain: {epochs: 7, patience: 3}\n", "weldcache.yaml")
+    write(tmp_path, "preset: demo-random\ntrain: {epochs: 7, patience: 3}\n", "weldcache.yaml")
     write(tmp_path, "recipe: {d_model: 32}\n", "own.yaml")
     path = write(
         tmp_path,

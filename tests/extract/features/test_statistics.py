@@ -10,7 +10,7 @@ import soundfile
 from weldcache.extract.decode.audio import SAMPLE_RATE
 from weldcache.extract.features.series_statistics import SeriesStatisticsEncoder
 from weldcache.extract.features.settings import SeriesStatisticsSettings, SoundStatisticsSettings
-from weldcache.extract.features.sound_statistics import SoundStatisticsEncoder, log_mel
+from weldcache.extract.features.sound_statistics import SoundStatisticsEncoder, SoundStatisticsReader, log_mel
 from weldcache.extract.features.statistics import NAMES, names_of, statistics_of
 from weldcache.extract.sources.source import Sample, SeriesFormat
 
@@ -78,3 +78,17 @@ def test_a_sound_is_told_over_the_time_in_which_it_is_heard(tmp_path: Path) -> N
         found.append(encoder.reader(Sample("a", "train", "a", {"audio": (path,)})).tensors["values"][:8].numpy())
     assert found[0].shape == (8,) and encoder.specs[0].arrays[0].shape == (56,)
     np.testing.assert_allclose(found[0], found[1], atol=1.0)
+
+
+def test_tokens_are_mean_levels_over_time_and_leave_the_statistics_as_they_are(tmp_path: Path) -> None:
+    waveform = np.random.default_rng(0).normal(0, 0.1, 2 * SAMPLE_RATE).astype(np.float32)
+    soundfile.write(tmp_path / "noise.wav", waveform, SAMPLE_RATE)
+    sample = Sample("a", "train", "a", {"audio": (tmp_path / "noise.wav",)})
+    settings = SoundStatisticsSettings(num_bands=4, max_seconds=3.0, token_seconds=0.25)
+    plain = settings.model_copy(update={"token_seconds": None})
+    read, without = (SoundStatisticsReader(each)(sample).tensors for each in (settings, plain))
+    assert without.keys() == {"values"} and without["values"].equal(read["values"])
+    specs = {array.name: array for array in SoundStatisticsEncoder("sound", settings).specs[0].arrays}
+    assert specs["tokens"].shape == tuple(read["tokens"].shape) == (12, 4)
+    assert 0 < (length := int(read["tokens_length"])) <= 8 and not read["tokens"][length:].any()
+    assert read["tokens"][:length].mean(0).numpy() == pytest.approx(read["values"][:4].numpy(), abs=1.0)

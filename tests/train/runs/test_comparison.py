@@ -25,10 +25,10 @@ MakeRun = Callable[..., RunFolder]
 
 
 def test_settings_are_told_where_they_are_not_a_presets(make_run: MakeRun, tmp_path: Path) -> None:
-    values = load_settings("demo", folder=tmp_path).model_dump()
+    values = load_settings("demo-random", folder=tmp_path).model_dump()
     values["train"] |= {"lr": 0.5, "seed": 3}
     details = describe_run_folder(make_run(tmp_path / "a", settings=values, report=REPORT), folder=tmp_path)
-    assert details.preset == "demo"
+    assert details.preset == "demo-random"
     assert details.changed == {"train.lr": 1e-3, "train.seed": 0}
     assert (details.settings["train.lr"], details.settings["train.seed"]) == (0.5, 3)
     assert not {"cache.path", "data.root", "runs.folder"} & details.settings.keys()

@@ -86,8 +86,9 @@ def film_features(settings: CausalFilmSettings) -> FilmFeatures:
     def request(feature_set: str, array: str) -> FeatureRequest:
         return FeatureRequest(feature_set, array, optional=optional)
 
+    video, _, array = settings.video.partition("/")
     return FilmFeatures(
-        video=request(settings.video, "tokens"),
+        video=request(video, array or "tokens"),
         audio=request(settings.audio, "tokens"),
         audio_length=request(settings.audio, "tokens_length"),
         patches=tuple(request(name, "patch_tokens") for name in sets),

@@ -1,11 +1,16 @@
 """What can be set of Causal-FiLM."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from ....configs.section import Fraction, NonNegative, Positive, Section, StoreName, Width
+from ....configs.section import Fraction, Like, NonNegative, Positive, Section, StoreName, Width
 from ...settings import RecipeSettings
+
+FeatureOrArray = Annotated[
+    str,
+    Like(r"[a-z][a-z0-9_]*(/[a-z0-9_]+)?", "video, a feature that has tokens, or video/embedding, one of its arrays"),
+]
 
 Pooling = Literal["gem", "mean", "max", "mean+gem", "mean+max"]
 
@@ -35,7 +40,11 @@ class CausalFilmSettings(RecipeSettings):
     """Causal-FiLM: its features, its shape, what is done to its inputs while training, and its loss."""
 
     name: Literal["causal_film"] = Field("causal_film", description="What is learned, and how it predicts.")
-    video: StoreName = Field("video", description="Feature that the process is seen in.")
+    video: FeatureOrArray = Field(
+        "video",
+        description="Feature that the process is seen in: its tokens over time, or another array, such as "
+        "video/embedding of frames.",
+    )
     audio: StoreName = Field("audio", description="Feature that the process is heard in.")
     sensor: StoreName = Field("sensor", description="Feature that modulates both: measurements over time.")
     image: StoreName = Field("image", description="Feature that the result is seen in: photographs.")

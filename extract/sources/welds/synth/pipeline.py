@@ -20,7 +20,7 @@ from .ceilings import Ceiling, ceilings, ceilings_as_json
 from .plan import SPLITS, SynthPlan
 from .planting import Faults, list_faults
 from .roster import Weld, list_welds
-from .tables import counts_by_split, latents_text, manifest_text, planted_text, settings_text
+from .tables import counts_by_split, latents_text, manifest_text, planted_text, preset_written, settings_text
 from .weld import write_weld
 
 # Raise it when the same plan makes other data.
@@ -28,6 +28,7 @@ GENERATOR_VERSION = 1
 PLAN_FILE = "synth_plan.json"
 DONE_FILE = "synth.json"
 PLANTED_FILE = "planted.csv"
+USUAL_PRESET = "demo"
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,10 @@ class SynthSummary:
     ceilings: Mapping[str, Ceiling] = field(default_factory=dict)
 
 
-def generate(out: Path, *, plan: SynthPlan, workers: int) -> SynthSummary:
+def generate(out: Path, *, plan: SynthPlan, workers: int, preset: str | None = None) -> SynthSummary:
     """Write the data set of `plan` into the folder `out`, with `workers` processes.
+
+    `preset` is what the settings beside it build on; None: `USUAL_PRESET`, or as they are, where there are some.
 
     `synth_plan.json` is written first and says what the folder is meant to hold; `synth.json` is written last and says
     that it does. Run again, it writes only the welds that are missing, so an interrupted run can be finished. Raises
@@ -63,6 +66,7 @@ def generate(out: Path, *, plan: SynthPlan, workers: int) -> SynthSummary:
         with Progress("synth", total=len(welds), unit="welds", done=len(welds) - len(missing)) as progress:
             for _ in _write_welds(out, welds=missing, plan=plan, faults=faults, workers=workers):
                 progress.advance()
+        _write_settings(out / "weldcache.yaml", plan=plan, preset=preset)
         return _finish(out, welds=welds, plan=plan, faults=faults, num_written=len(missing), started=started)
 
 
@@ -134,6 +138,14 @@ def _write_welds(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+def _write_settings(path: Path, *, plan: SynthPlan, preset: str | None) -> None:
+    """Write them where there are none, or those there are of another preset and not changed by anybody."""
+    if not path.exists():
+        write_text(path, settings_text(plan, preset=preset or USUAL_PRESET))
+    elif preset is not None and preset_written(path.read_text(encoding="utf-8", errors="replace"), plan) is not None:
+        write_text(path, settings_text(plan, preset=preset))
+
+
 def _finish(
     out: Path,
     *,
@@ -144,8 +156,6 @@ def _finish(
     started: float,
 ) -> SynthSummary:
     write_text(out / "manifest.csv", manifest_text(welds))
-    if not (out / "weldcache.yaml").exists():
-        write_text(out / "weldcache.yaml", settings_text(plan))
     if faults:
         write_text(out / PLANTED_FILE, planted_text(faults))
     num_bytes = sum(path.stat().st_size for weld in welds for path in (out / weld.key).rglob("*") if path.is_file())
