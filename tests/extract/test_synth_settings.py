@@ -16,13 +16,17 @@ import pytest
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.errors import SettingsError
+from weldcache.extract.sources.open import open_source
+from weldcache.extract.sources.source import series_told
 from weldcache.extract.sources.welds.classes import DEFECT_CODES
+from weldcache.extract.sources.welds.run_folder import WELDING_MACHINE
 from weldcache.extract.sources.welds.synth.defects import weld_state
 from weldcache.extract.sources.welds.synth.pipeline import generate
 from weldcache.extract.sources.welds.synth.plan import MediaSize, class_counts, parse_mix, plan_for_size
 from weldcache.extract.sources.welds.synth.planting import list_faults
 from weldcache.extract.sources.welds.synth.roster import list_welds
 from weldcache.extract.sources.welds.synth.tables import latents_text, manifest_text
+from weldcache.settings import load_settings
 
 FEW = replace(
     plan_for_size("tiny", seed=3),
@@ -119,6 +123,17 @@ def test_speed_and_thickness_are_two_columns_more_and_change_no_other_byte(plain
         assert table["Robot Speed"][on].median() == pytest.approx(truth["process_speed"], rel=0.03)
         assert table["Plate Thickness"].mean() == pytest.approx(truth["process_thickness"], abs=0.05)
         assert (table["Robot Speed"].iloc[[0, -1]] == 0).all()
+
+
+def test_the_settings_beside_the_data_have_both_columns_read(
+    plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generate(tmp_path / "seen", plan=replace(FEW, observable=True), workers=1)
+    for folder, further in ((plain, ()), (tmp_path / "seen", ("Robot Speed", "Plate Thickness"))):
+        monkeypatch.chdir(folder)
+        series = series_told(open_source(load_settings().data))["sensor"]
+        assert series.channels == (*WELDING_MACHINE.channels, *further) and len(series.limits) == len(series.channels)
+        assert (series == WELDING_MACHINE) is (not further)
 
 
 def test_faults_are_as_many_as_asked_for_and_the_same_for_a_seed() -> None:
