@@ -22,20 +22,14 @@ from .targets import UNKNOWN, Target, TargetSpec, check_spec
 def following(held: Index, data_set: Index, *, relabel: bool = False) -> Index:
     """A store's index as `data_set` is now, or `held` itself where nothing has changed.
 
-    Rows that only `data_set` has are appended, and targets that only it has taken over. Rows that it does not have
-    are left out: their split becomes `LEFT_OUT`, until it has them again. With `relabel`, what it says otherwise of
-    a row (its split, group, targets or attributes) is taken over; no feature depends on it.
+    Rows that only `data_set` has are appended, and targets and attributes that only it has taken over. Rows that it
+    does not have are left out: their split becomes `LEFT_OUT`, until it has them again. With `relabel`, what it says
+    otherwise of a row (its split, group, targets or attributes) is taken over; no feature depends on it.
 
     Raises:
         FingerprintError: without `relabel`, if a key that both have differs in anything but its row: a sample would
-            be trained on that was held back before. Always, if they have different attributes.
+            be trained on that was held back before. So are attributes and targets that it does not have any more.
     """
-    if held.attributes.keys() != data_set.attributes.keys():
-        names = ", ".join(sorted(held.attributes.keys() ^ data_set.attributes.keys()))
-        raise FingerprintError(
-            f"Only one of the cache and the data has the attributes {names}: the data set has another layout. "
-            "Extract into another cache with --cache."
-        )
     row_of = held.row_of()
     known = np.array([str(key) in row_of for key in data_set.keys], dtype=bool)
     rows = np.array([row_of[str(key)] for key in data_set.keys[known]], dtype=np.int64)
@@ -57,6 +51,7 @@ def following(held: Index, data_set: Index, *, relabel: bool = False) -> Index:
         or (held.parts[gone] != LEFT_OUT).any()
         or bool(disagreements(mine, theirs, even_left_out=True))
         or held.targets.keys() != data_set.targets.keys()
+        or held.attributes.keys() != data_set.attributes.keys()
         or any(not held.targets[name].spec.holds(target.spec) for name, target in data_set.targets.items())
     )
     if not changed:
@@ -70,8 +65,10 @@ def following(held: Index, data_set: Index, *, relabel: bool = False) -> Index:
             for name, target in data_set.targets.items()
         },
         attributes={
-            name: _column_taken_over(column, data_set.attributes[name], rows=rows, known=known)
-            for name, column in held.attributes.items()
+            name: _column_taken_over(
+                held.attributes.get(name, _unknown(column, len(held))), column, rows=rows, known=known
+            )
+            for name, column in data_set.attributes.items()
         },
     )
 
@@ -82,7 +79,7 @@ def disagreements(held: Index, other: Index, *, even_left_out: bool = False) -> 
     compared = np.ones(len(held), dtype=bool) if even_left_out else held.parts != LEFT_OUT
     found: dict[str, list[str]] = {}
     mine, theirs = _plain_columns(held), _plain_columns(other)
-    for name in mine:
+    for name in (name for name in mine if name in theirs):
         for row in np.flatnonzero(_columns_differ(mine[name], theirs[name]) & compared).tolist():
             told = f"{name} is {mine[name][row]} in the cache, {theirs[name][row]} in the data"
             found.setdefault(str(held.keys[row]), []).append(told)
@@ -110,7 +107,9 @@ def targets_differ(mine: Target, theirs: Target) -> Bool[np.ndarray, " row"]:
 
 
 def _declared_otherwise(held: Index, asked: Index) -> Iterator[str]:
-    """Targets that only the store has, or that are something else by now, in words."""
+    """Attributes and targets that only the store has, or targets that are something else by now, in words."""
+    for name in sorted(held.attributes.keys() - asked.attributes.keys()):
+        yield f"only the cache has the attribute {name}"
     for name in sorted(held.targets.keys() | asked.targets.keys()):
         mine, theirs = held.targets.get(name), asked.targets.get(name)
         if mine is None:
@@ -139,6 +138,11 @@ def _column_taken_over(
     column = np.concatenate([mine, theirs[~known]])
     column[rows] = theirs[known]
     return column
+
+
+def _unknown(like: NDArray[Any], num_rows: int) -> NDArray[Any]:
+    """An attribute of which nothing is known: NaN, or nothing where it is text."""
+    return np.full(num_rows, np.nan if like.dtype.kind == "f" else "", dtype=like.dtype)
 
 
 def _target_taken_over(

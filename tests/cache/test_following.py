@@ -1,6 +1,7 @@
 """Who the rows are, as the data set changes: appended, left out, taken in again, relabelled; never by accident."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -60,9 +61,23 @@ def test_what_the_data_set_says_otherwise_is_refused_with_the_mend_and_taken_ove
     )
 
 
-def test_other_columns_are_another_layout(make_index: MakeIndex) -> None:
-    index = make_index(2)
-    bare = index_of(keys=["day/000"], splits=["train"], class_names=["good"], groups=["day"], labels=[0], attributes={})
-    for relabel in (False, True):
-        with pytest.raises(FingerprintError, match="CURRENT_A, STEEL_TYPE"):
-            following(index, bare, relabel=relabel)
+def test_other_attributes_are_refused_with_the_mend_and_taken_over_on_request(make_index: MakeIndex) -> None:
+    index, two = make_index(3), np.array([0, 1])
+    plain = {name: getattr(index, name).tolist() for name in ("keys", "class_names", "groups", "labels")}
+    steel = index.attributes["STEEL_TYPE"].tolist()
+    attributes = {"STEEL_TYPE": steel, "RATE": [1.0, 2.0, 3.0], "LINE": ["a", "b", "c"]}
+    other = index_of(**plain, splits=index.parts.tolist(), attributes=attributes)
+    for data_set in (other, other.select(two)):
+        with pytest.raises(FingerprintError, match="only the cache has the attribute CURRENT_A") as error:
+            following(index, data_set)
+        assert "--relabel" in str(error.value)
+    followed = following(index, other, relabel=True)
+    assert {name: column.tolist() for name, column in followed.attributes.items()} == attributes
+    assert following(followed, other) is followed
+    # What is said for the first time contradicts nothing.
+    assert following(
+        replace(index, attributes={"STEEL_TYPE": other.attributes["STEEL_TYPE"]}), other
+    ).attributes.keys() == {*attributes}
+    # Of a row that the data set does not have nothing is known.
+    gone = following(index, other.select(two), relabel=True).attributes
+    assert gone["LINE"].tolist() == ["a", "b", ""] and np.isnan(gone["RATE"][2]) and gone["STEEL_TYPE"][2] == steel[2]
