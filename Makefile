@@ -25,6 +25,7 @@ check: .venv/installed-test  ## linter, types, layers, then the whole test suite
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy benchmarks/*.py
 	PYTHONPATH=.import $(BIN)/lint-imports
 	$(MAKE) test-all
 

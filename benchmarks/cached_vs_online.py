@@ -47,7 +47,8 @@ from weldcache.train.data.features import FeatureReader, shapes_for
 from weldcache.train.data.resident import ResidentFeatures, load_resident
 from weldcache.train.loop import train_epochs
 from weldcache.train.pipeline import measure
-from weldcache.train.recipes.recipe import make_recipe
+from weldcache.train.recipes.causal_film.settings import CausalFilmSettings
+from weldcache.train.recipes.recipe import Trained, make_recipe
 from weldcache.train.state import new_state
 from weldcache.train.types import Batch, FeatureRequest
 from weldcache.train.validation import ValidationResult
@@ -100,7 +101,7 @@ class OnlineSource:
         prepared, wanted = self.prepare(chosen), {request.feature_set for request in requests}
         features: dict[str, Mapping[str, Tensor]] = {}
         for name, encoder in self.encoders.items():
-            features |= encoder.encode([item[name] for item in prepared], feature_sets=wanted & made_by(encoder))
+            features |= encoder.encode([item[name] for item in prepared], feature_sets=made_by(encoder) & wanted)
         return {request.name: features[request.feature_set][request.array].cpu() for request in requests}
 
 
@@ -177,6 +178,8 @@ def measure_full_size(folder: Path) -> dict[str, list[float]]:
     """
     plan = dataclasses.replace(plan_for_size("full"), train={"00": 1}, val={}, test={}, duplicate_runs=0)
     settings, samples = make_data(folder, plan=plan, preset="v5", overrides=random_models(folder / "models"))
+    recipe = settings.recipe
+    assert isinstance(recipe, CausalFilmSettings)
     for name in settings.asked_features:
         extract(changed(settings, extract={"features": (name,), "workers": 0}))
     store = FeatureStore.open(settings.cache.path)
@@ -188,7 +191,7 @@ def measure_full_size(folder: Path) -> dict[str, list[float]]:
     for name, modality, image in (
         (VIDEO, "video", {}),
         (AUDIO, "audio", {}),
-        (IMAGE_TRAINED_ON, "image", {"blocks": settings.recipe.blocks}),  # what training without a cache would run
+        (IMAGE_TRAINED_ON, "image", {"blocks": recipe.blocks}),  # what training without a cache would run
         (IMAGE_CACHED, "image", {}),  # what extraction runs, for any choice of blocks later
     ):
         features = {**settings.features, "image": settings.features["image"].model_copy(update=image)}
@@ -228,7 +231,7 @@ def make_data(
         loaded,
         train={"device": "cpu", "epochs": ENDLESS, "patience": ENDLESS},
         extract={"device": "cpu"},
-        model={"missing": "leave_out"},  # all welds are whole, and so is every batch of the online side
+        recipe={"missing": "leave_out"},  # all welds are whole, and so is every batch of the online side
     )
     return settings, open_source(settings.data).samples()
 
@@ -261,6 +264,7 @@ def epoch_runner(
 ) -> Callable[[], object]:
     """A function that trains one more epoch on `source` each time it is called, by the real training loop."""
     recipe = make_recipe(settings.recipe)
+    assert isinstance(recipe, Trained)
     model = recipe.build(shapes_for(store, recipe))
     measure(recipe, model, measured, store=store)
     epochs = train_epochs(

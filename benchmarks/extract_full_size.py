@@ -67,26 +67,27 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         project = folder / "project"
-        few = {"train": class_counts(good=arguments.welds, defects=0), "val": {}, "test": {}, "duplicate_runs": 0}
-        generate(project, plan=replace(plan_for_size(arguments.size), **few), workers=arguments.workers)
+        train = class_counts(good=arguments.welds, defects=0)
+        plan = replace(plan_for_size(arguments.size), train=train, val={}, test={}, duplicate_runs=0)
+        generate(project, plan=plan, workers=arguments.workers)
         settings = settings_for(folder, project, scale=arguments.scale, device=arguments.device)
         request = make_request(settings, split="all")
         store = FeatureStore.create(folder / "features.zarr", index=request.index)
-        reconcile(store, request, refresh=False)
-        plan, expected = plan_and_estimate(store, request, settings)
+        reconcile(store, request, refresh=False, relabel=False)
+        todo, expected = plan_and_estimate(store, request, settings)
         store.set_batching({"group_size": expected.group_size})
         started = time.perf_counter()
-        busy = run_plan(plan, store, request, settings)
+        busy = run_plan(todo, store, request, settings)
         seconds = time.perf_counter() - started
         assert expected.speeds is not None
         flops = sum(expected.speeds.flops.values())
         arithmetic = torch.bfloat16 if device.type == "cuda" else torch.float32
         peak = matmul_flops_per_second(device, arithmetic, side=_SIDE if device.type == "cuda" else 1024)
-    rate = plan.num_todo / seconds
+    rate = todo.num_todo / seconds
     print(describe_machine())
     if device.type == "cuda":
         print(torch.cuda.get_device_name(device))
-    print(f"{plan.num_todo} welds in {seconds:.1f} s: {rate:.2f} welds/s in groups of {expected.group_size}")
+    print(f"{todo.num_todo} welds in {seconds:.1f} s: {rate:.2f} welds/s in groups of {expected.group_size}")
     print(f"{flops / 1e12:.3f} TFLOP a weld: {flops * rate / 1e12:.2f} of {peak / 1e12:.2f} TFLOP/s in matrix products")
     print(f"{expected.feature_bytes / seconds / 1e9:.3f} GB/s written")
     print("busy: " + ", ".join(f"{side} {share:.0%}" for side, share in busy.items()))

@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -94,14 +95,14 @@ class Sides:
         """An empty store."""
         path = self.folder / f"features-{number}.zarr"
         store = FeatureStore.create(path, index=self.request.index)
-        reconcile(store, self.request, refresh=False)
+        reconcile(store, self.request, refresh=False, relabel=False)
         store.set_batching({"group_size": self.group_size})
         return store
 
 
 def measured(sides: Sides, *, num_rounds: int) -> dict[str, list[float]]:
     """Seconds of each side and of the whole, in turns."""
-    runs: dict[str, Callable[[], object]] = {name: lambda name=name: sides.run(name) for name in (*SIDES, WHOLE)}
+    runs: dict[str, Callable[[], object]] = {name: partial(sides.run, name) for name in (*SIDES, WHOLE)}
     return measure_in_turns(runs, num_rounds=num_rounds, num_warm_ups=_WARM_UPS)
 
 
@@ -128,11 +129,11 @@ def main() -> None:
         synth = [sys.executable, "-m", "weldcache", "synth", str(project), "--size", arguments.size]
         synth += ["--preset", "demo-random"]
         subprocess.run(synth, check=True)
-        cases: dict[str, tuple[tuple[str, ...], int | None]] = {"demo": ((), None)}
+        cases: dict[str, tuple[Sequence[str], int | None]] = {"demo": ((), None)}
         if not arguments.skip_full_size:
             audio = save_random_backbone(folder / "ast", family="ast", scale="full", seed=0)
-            overrides = ("extract.features=[audio]", f"features.audio.model={audio}")
-            cases["full_size"] = overrides, arguments.full_size_groups
+            only_audio = ["extract.features=[audio]", f"features.audio.model={audio}"]
+            cases["full_size"] = only_audio, arguments.full_size_groups
         for kind, (overrides, num_groups) in cases.items():
             num_stores = 2 * (arguments.rounds + _WARM_UPS)  # of the disk alone and of the whole
             stores = Path(tempfile.mkdtemp(dir=folder))

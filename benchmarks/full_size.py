@@ -62,6 +62,7 @@ def _random(name: str, num_rows: int, generator: torch.Generator) -> Tensor:
 def v5_state(settings: Settings, features: ResidentFeatures) -> tuple[Trained, TrainingState]:
     """The recipe, and its state before the first step."""
     recipe = make_recipe(settings.recipe)
+    assert isinstance(recipe, Trained)
     with seeded_global_rng(derived_seed(settings.train.seed, Purpose.WEIGHTS), device=torch.device("cpu")):
         model = recipe.build({**ROW_SHAPES, TEXT: (TEXT_WIDTH,)})
     model.to(features.device)

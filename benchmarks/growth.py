@@ -101,28 +101,18 @@ class CopyingEncoder:
         return 0
 
 
-class NoText:
-    """Stands for the text model."""
-
-    name = "text/prompt"
-    made_by = {"decoding": {}}  # noqa: RUF012
-
-    def vector(self) -> np.ndarray:
-        """A vector."""
-        return np.ones(4, dtype=np.float32)
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="numbers of rows, the smallest first")
     parser.add_argument("--folder", type=Path, help="the disk to measure on; default is that of temporary files")
     arguments = parser.parse_args()
-    seconds, files = {}, {}
+    seconds: dict[int, dict[str, float]] = {}
+    files: dict[int, int] = {}
     for num_rows in (_WARM_UP, *arguments.sizes):
         with tempfile.TemporaryDirectory(prefix="growth-", dir=arguments.folder) as folder:
             seconds[num_rows], files[num_rows] = measure(Path(folder), num_rows=num_rows)
-    tell(*({size: of_size[size] for size in arguments.sizes} for of_size in (seconds, files)))
+    tell({size: seconds[size] for size in arguments.sizes}, {size: files[size] for size in arguments.sizes})
 
 
 def measure(folder: Path, *, num_rows: int) -> tuple[dict[str, float], int]:
@@ -197,7 +187,7 @@ def tell(seconds: dict[int, dict[str, float]], files: dict[int, int]) -> None:
     for num_rows, of_size in seconds.items():
         cells = (f"{of_size[step]:8.2f} s {of_size[step] / num_rows * 1e3:7.3f} ms" for step in STEPS)
         print(f"{num_rows:9,}  {files[num_rows] / num_rows:11.2f}  " + "  ".join(cells))
-    ratios = {}
+    ratios: dict[str, float] = {}
     for few, many in pairwise(seconds):
         exponents = {step: math.log(seconds[many][step] / seconds[few][step]) / math.log(many / few) for step in STEPS}
         print(f"{'exponent':>9}  {'':11}  " + "  ".join(f"{exponent:20.2f}" for exponent in exponents.values()))

@@ -157,7 +157,7 @@ def step_over_floor(settings: Settings, train: ResidentFeatures, *, step_seconds
 
     flops = count_flops(forward_and_backward)
     # Features are read from where they stay, written to the batch and read from there.
-    moved = 3 * num_bytes(*batch.values()) + WEIGHT_PASSES * num_bytes(*state.model.parameters())
+    moved = 3 * num_bytes(*batch.tensors()) + WEIGHT_PASSES * num_bytes(*state.model.parameters())
     floor = rates.floor(num_bytes=moved, gemm_flops=flops)
     print(
         f"a step of {len(order[0])} welds: {step_seconds * 1e3:.2f} ms; it moves {moved / 1e9:.2f} GB and computes "

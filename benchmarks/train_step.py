@@ -18,13 +18,14 @@ from full_size import random_features, v5_settings, v5_state
 from harness import describe_machine, measure_in_turns, print_json
 from torch import Tensor, nn
 
+from weldcache.settings import Settings
 from weldcache.train.data.resident import ResidentFeatures
 from weldcache.train.recipes.causal_film.augmentation import augment
 from weldcache.train.recipes.causal_film.module import StandardisedCausalFilm
-from weldcache.train.recipes.causal_film.network import CausalFilm
 from weldcache.train.recipes.causal_film.process import Modulation, modulate
+from weldcache.train.recipes.causal_film.settings import CausalFilmSettings
 from weldcache.train.recipes.recipe import Trained
-from weldcache.train.settings import TrainSettings
+from weldcache.train.settings import RecipeSettings
 from weldcache.train.state import TrainingState, update_average
 from weldcache.train.types import Batch
 
@@ -60,7 +61,7 @@ def main() -> None:
     settings = v5_settings(*arguments.overrides)
     features = random_features(NUM_WELDS, device=device, seed=0)
     recipe, state = v5_state(settings, features)
-    parts = step_parts(recipe, state, features, settings=settings.train)
+    parts = step_parts(recipe, state, features, settings=settings)
     sides = {name: waited_for(part.run, device) for name, part in parts.items()}
     seconds = measure_in_turns(sides, num_rounds=arguments.rounds, num_warm_ups=2)
     report_parts(parts, seconds, rates=rates)
@@ -77,14 +78,14 @@ def waited_for(run: Callable[[], object], device: torch.device) -> Callable[[], 
 
 
 def step_parts(
-    recipe: Trained, state: TrainingState, features: ResidentFeatures, *, settings: TrainSettings
+    recipe: Trained, state: TrainingState, features: ResidentFeatures, *, settings: Settings
 ) -> dict[str, Part]:
     """The parts in the order in which a step goes through them, and the step itself."""
     draws = torch.Generator().manual_seed(0)
     noise = torch.Generator(features.device).manual_seed(0)
 
     def gather() -> Batch:
-        (batch,) = features.batches([torch.randperm(len(features), generator=draws)[: settings.batch_size]])
+        (batch,) = features.batches([torch.randperm(len(features), generator=draws)[: settings.train.batch_size]])
         return batch
 
     def train() -> None:
@@ -97,7 +98,7 @@ def step_parts(
     train()  # so that there are gradients and moments
     batch = gather()
     parts = {"gather": Part(gather, num_bytes=2 * batch.num_bytes)}
-    parts |= module_parts(recipe, state, batch, noise=noise, settings=settings)
+    parts |= module_parts(recipe, state, batch, noise=noise, settings=settings.recipe)
     parts |= update_parts(state)
     total_bytes = sum(part.num_bytes for part in parts.values())
     parts[STEP] = Part(train, num_bytes=total_bytes, vector_flops=sum(part.vector_flops for part in parts.values()))
@@ -105,23 +106,23 @@ def step_parts(
 
 
 def module_parts(
-    recipe: Trained, state: TrainingState, batch: Batch, *, noise: torch.Generator, settings: TrainSettings
+    recipe: Trained, state: TrainingState, batch: Batch, *, noise: torch.Generator, settings: RecipeSettings
 ) -> dict[str, Part]:
     """Each of the film's modules on the arrays that it gets in a step, forward and backward."""
     model = state.model
-    assert isinstance(model, StandardisedCausalFilm)
-    film, inputs = recipe.film, model.inputs(batch)
-    assert isinstance(film, CausalFilm) and film.sensor_modulator is not None and inputs.sensor is not None
-    assert film.absent is not None
-    (modulation,) = (Modulation(leaf(part.gamma), leaf(part.beta)) for part in film.sensor_modulator(inputs.sensor))
-    result, blocks = film.result_encoder, film.result_encoder.blocks
+    assert isinstance(model, StandardisedCausalFilm) and isinstance(settings, CausalFilmSettings)
+    film, inputs = model.film, model.inputs(batch)
+    sensors, modulator, absent = inputs.sensor, film.sensor_modulator, film.absent
+    result, blocks, gate = film.result_encoder, film.result_encoder.blocks, film.result_encoder.gate
+    assert sensors is not None and modulator is not None and absent is not None and gate is not None
+    (modulation,) = (Modulation(leaf(part.gamma), leaf(part.beta)) for part in modulator(sensors))
     video, audio = (leaf(film.video_projector(inputs.video)), leaf(film.audio_projector(inputs.audio)))
     pooled = leaf(torch.cat([block(patches) for block, patches in zip(blocks, inputs.patches, strict=True)], dim=-1))
     encodings = {
         name: leaf(encoding) if encoding.is_floating_point() else encoding
         for name, encoding in recipe.encode(model, batch, noise).items()
     }
-    sensors, hidden = inputs.sensor, film.sensor_modulator.head.in_features
+    hidden = modulator.head.in_features
     num_states = 2 * 16 * 2 * hidden * sensors.shape[0] * sensors.shape[1]  # layers, states, channels
     num_activations = 2 * 6 * 2 * hidden * sensors.shape[0] * sensors.shape[1] * 4  # layers, arrays, channels
 
@@ -133,8 +134,8 @@ def module_parts(
 
     def modulate_tokens() -> list[Tensor]:
         augmented = augment(inputs, settings=settings, spreads=model.spreads(), generator=noise)
-        filled, _ = film.absent.fill_audio(audio, padding=inputs.audio_padding, present=inputs.present["audio"])
-        seen = film.absent.fill_video(video, present=inputs.present["video"])
+        filled, _ = absent.fill_audio(audio, padding=inputs.audio_padding, present=inputs.present["audio"])
+        seen = absent.fill_video(video, present=inputs.present["video"])
         tokens = [modulate(seen, modulation), modulate(filled, modulation)]
         return [*tokens, augmented.video[0, 0, 0].float(), augmented.audio[0, 0, 0].float()]
 
@@ -142,12 +143,12 @@ def module_parts(
         return [block(patches) for block, patches in zip(blocks, inputs.patches, strict=True)]
 
     def encode_result() -> list[Tensor]:
-        return [result.head(pooled * result.gate(pooled)).amax(dim=1)]
+        return [result.head(pooled * gate(pooled)).amax(dim=1)]
 
     return {
         "sensors (scan)": differentiated(
             lambda: list(film._modulations(inputs)[0]),
-            [film.sensor_modulator],
+            [modulator],
             num_arrays_bytes=5 * num_activations,
             vector_flops=SCAN_FLOPS * num_states,
         ),
@@ -158,7 +159,7 @@ def module_parts(
         ),
         "masks and modulation": differentiated(
             modulate_tokens,
-            [film.absent],
+            [absent],
             num_arrays_bytes=2 * num_bytes(inputs.video, inputs.audio) + 4 * num_bytes(video, audio),
         ),
         "process encoder (attention)": differentiated(
@@ -170,9 +171,7 @@ def module_parts(
             num_arrays_bytes=num_bytes(*inputs.patches) + 3 * num_bytes(pooled),
             vector_flops=GEM_FLOPS * sum(patches.numel() for patches in inputs.patches),
         ),
-        "gate and head": differentiated(
-            encode_result, [result.gate, result.head], num_arrays_bytes=6 * num_bytes(pooled)
-        ),
+        "gate and head": differentiated(encode_result, [gate, result.head], num_arrays_bytes=6 * num_bytes(pooled)),
         "loss": differentiated(lambda: [recipe.loss(model, encodings, {}).total], [], num_arrays_bytes=0),
     }
 
