@@ -100,7 +100,6 @@ def test_outputs_are_maps(
     draw_pixels: Callable[..., Tensor],
     batch: int | str,
 ) -> None:
-    pytest.importorskip("onnxruntime")
     backbone = backbone_of(loader, onnx_file(tmp_path / "net.onnx", *weights, batch=batch), "stage2", 1)
     pixels = draw_pixels(2, 3, SIZE, SIZE)
     mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
@@ -120,7 +119,6 @@ def test_outputs_are_maps(
 def test_a_block_or_size_that_the_file_has_not_is_told(
     loader: BackboneLoader, tmp_path: Path, weights: tuple[Tensor, Tensor]
 ) -> None:
-    pytest.importorskip("onnxruntime")
     model = onnx_file(tmp_path / "net.onnx", *weights)
     with pytest.raises(BackboneError, match=r"has 2 blocks, .* by name stage1, stage2"):
         backbone_of(loader, model, "stage3")
