@@ -30,7 +30,7 @@ check: .venv/installed-test  ## linter, types, layers, then the whole test suite
 	$(MAKE) test-all
 
 clean:  ## remove the environment and what the demo made
-	rm -rf .venv demo
+	rm -rf .venv demo demo-random
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "weldcache needs Python 3.11 or newer, and no python3 is on the PATH."; exit 2; }

@@ -8,8 +8,8 @@ Three passes: the components; sums for the regressions of each fold and of all; 
 as each array in double precision, and one of all components a fold.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Literal
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Annotated, Literal, Self
 
 import torch
 from jaxtyping import Float
@@ -23,8 +23,9 @@ from ..nn.match import FoldedRidge, Match, PrincipalComponents
 from ..settings import RecipeSettings
 from ..types import Batch, Encodings, Needs, Prediction, Shapes
 from .folds import Folds
-from .vectors import NamedArray, VectorRecipe, VectorSettings
+from .vectors import NamedArray, VectorRecipe, VectorSettings, of_last_block
 
+_SIDES = ("process", "result")
 _ARRAYS = "arrays of the store; where one has many vectors a sample, their mean is looked at."
 
 
@@ -38,7 +39,7 @@ class MatchSettings(RecipeSettings):
         description=f"What is known of the process: {_ARRAYS}",
     )
     result: tuple[NamedArray, ...] = Field(
-        ("image/block_4/mean", "pixels/values"), min_length=1, description=f"What came of it: {_ARRAYS}"
+        ("image/last/mean", "pixels/values"), min_length=1, description=f"What came of it: {_ARRAYS}"
     )
     process_components: Positive = Field(12, description="Principal components of each array of the process.")
     result_components: Positive = Field(32, description="Principal components of each array of the result.")
@@ -49,6 +50,11 @@ class MatchSettings(RecipeSettings):
         10,
         description="Parts of the normal samples, each predicted by a regression on the others.",
     )
+
+    def for_store(self, arrays: Collection[str]) -> Self:
+        """With the deepest blocks that the store holds."""
+        both = {side: tuple(of_last_block(array, arrays) for array in getattr(self, side)) for side in _SIDES}
+        return self.model_copy(update=both)
 
 
 class MatchRecipe:

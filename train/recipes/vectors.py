@@ -31,20 +31,33 @@ StoredArray = Annotated[str, Like(f"{_AUTO}|{_PATH}", f"{_AUTO}, or {_SUCH_AS}")
 """The same, or one that is chosen when the store is known."""
 
 
+def of_last_block(array: str, arrays: Collection[str]) -> str:
+    """An array such as image/last/mean with the deepest block of the feature that the store holds in place of `last`;
+    any other as it is."""
+    feature, found, name = array.partition("/last/")
+    if not found:
+        return array
+    prefix, suffix = f"{feature}/block_", f"/{name}"
+    blocks = [held[len(prefix) : -len(suffix)] for held in arrays if held.startswith(prefix) and held.endswith(suffix)]
+    numbers = [int(block) for block in blocks if block.isdecimal()]
+    return f"{prefix}{max(numbers)}{suffix}" if numbers else array
+
+
 class VectorSettings(RecipeSettings):
     """Which vectors are looked at."""
 
     array: StoredArray = Field(
         _AUTO,
         description="Array of the store, such as video/embedding, image/block_10/mean or image/block_10/patch_tokens; "
-        "its last axis is the vectors'. Samples without it are neither learned from nor scored. auto: video/embedding "
-        "where the store holds it, or else its first array called embedding, mean or values, in this order.",
+        "its last axis is the vectors'; image/last/mean is that of the deepest block that the store holds. Samples "
+        "without it are neither learned from nor scored. auto: video/embedding where the store holds it, or else its "
+        "first array called embedding, mean or values, in this order.",
     )
 
     def for_store(self, arrays: Collection[str]) -> Self:
         """With an array that the store holds; where it holds none that will do, the usual one, which is missed then."""
         if self.array != _AUTO:
-            return self
+            return self.model_copy(update={"array": of_last_block(self.array, arrays)})
         found = [array for name in _FIRST_OF for array in arrays if array.rpartition("/")[2] == name]
         chosen = _USUAL if _USUAL in arrays or not found else found[0]
         return self.model_copy(update={"array": chosen})

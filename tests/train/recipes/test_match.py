@@ -15,6 +15,7 @@ from weldcache.testing.recipes import RecipeContract
 from weldcache.train.nn.match import Match
 from weldcache.train.recipes.folds import Folds
 from weldcache.train.recipes.match import MatchRecipe, MatchSettings
+from weldcache.train.recipes.vectors import VectorSettings
 from weldcache.train.types import Batch, Shapes
 
 FILM, SOUND, PICTURES, VIEWS = "film/embedding", "sound/values", "picture/block_2/mean", "picture/block_2/views_present"
@@ -142,3 +143,11 @@ def test_advice_names_the_settings() -> None:
     assert "recipe.process" in recipe().advice(["film"], held=["video"])
     with pytest.raises(SettingsError, match=r"recipe\.result="):
         recipe().build({**SHAPES, PICTURES: ()})
+
+
+def test_the_last_block_is_the_deepest_that_a_store_holds() -> None:
+    arrays = ["image/block_2/mean", "image/block_10/mean", "image/block_21/cls", "image/block_last/mean"]
+    settings = MatchSettings(process=("video/embedding",), result=("image/last/mean", "image/block_2/mean"))
+    assert settings.for_store(arrays).result == ("image/block_10/mean", "image/block_2/mean")
+    assert settings.for_store(()).result == settings.result
+    assert VectorSettings(name="gaussian", array="image/last/cls").for_store(arrays).array == "image/block_21/cls"
