@@ -1,21 +1,37 @@
-"""A benchmark that is small enough to be run here says what it should: a row costs no more files than it has arrays."""
+"""Benchmarks that are small enough to be run here say what they should; mypy guards the others."""
 
 import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks/growth.py"
+SCRIPTS = Path(__file__).parents[1] / "benchmarks"
+
+pytestmark = pytest.mark.slow
 
 
-@pytest.mark.slow
-def test_growth(child_environment: dict[str, str]) -> None:
-    command = [sys.executable, str(SCRIPT), "--sizes", "40", "400"]
-    ran = subprocess.run(command, env=child_environment, capture_output=True, text=True, check=True)
-    told = json.loads(ran.stdout.splitlines()[-1])
-    assert told["benchmark"] == "growth"
+def told_by(name: str, *arguments: str, environment: dict[str, str], folder: Path) -> dict[str, Any]:
+    """The JSON line that a script ends with."""
+    command = [sys.executable, str(SCRIPTS / f"{name}.py"), *arguments]
+    ran = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    told: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
+    assert told["benchmark"] == name
+    return told
+
+
+def test_extract_overlap(child_environment: dict[str, str], tmp_path: Path) -> None:
+    smallest = ("--size", "tiny", "--rounds", "1", "--skip-full-size")
+    told = told_by("extract_overlap", *smallest, environment=child_environment, folder=tmp_path)
+    assert told["ratios"].keys() == told["targets"].keys() == {"demo_over_slowest_side"}
+
+
+def test_growth(child_environment: dict[str, str], tmp_path: Path) -> None:
+    """A row costs no more files than it has arrays."""
+    told = told_by("growth", "--sizes", "40", "400", environment=child_environment, folder=tmp_path)
     assert {f"exponent_{step}" for step in ("extract", "resume", "open", "info", "verify")} < told["ratios"].keys()
     # Two arrays of a set without a gap, and of one with every tenth row absent; 256 rows share all other files.
     assert 3.8 <= told["ratios"]["files_a_row"] < 4.1
