@@ -15,7 +15,6 @@ import csv
 import json
 import re
 import statistics
-import sys
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -250,4 +249,4 @@ def tell(found: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]) -> None
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
