@@ -46,9 +46,11 @@ def weldcache(
 
     A first run, without any data of your own:
 
+        weldcache weights add efficientnet-lite0
+
         weldcache synth demo --size small && cd demo
 
-        weldcache extract && weldcache train && weldcache eval
+        weldcache extract && weldcache train --config match && weldcache eval
     """
 
 

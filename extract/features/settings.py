@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from ...configs.section import Block, Limit, ModelName, Positive, Rectangle, Section, StoreName, Triple
-from ...wording import listed
+from ...wording import brief, listed
 from ..settings import FeatureSettings
 
 _KIND = "What makes the feature, and from what."
@@ -193,7 +193,7 @@ class PhotographsSettings(PictureBackboneSettings, PicturesSettings):
     def _blocks_ascend(self) -> Self:
         numbers = [block for block in self.blocks if isinstance(block, int)]
         if numbers != sorted(numbers) or len(set(self.blocks)) < len(self.blocks):
-            raise ValueError(f"blocks must ascend without repeats, got {list(self.blocks)}")
+            raise ValueError(f"blocks must ascend without repeats, got {brief(list(self.blocks))}")
         return self
 
 

@@ -15,7 +15,8 @@ BOMBS = {
     "digits": "train: {seed: " + 5_000 * "9" + "}",
     "size": "#" * (1 << 20),
     "a long key": "{" + 1_000 * "k" + ": 1}",
-    "many faults": "features: {image: {blocks: [" + 1_000 * "x," + "]}}",
+    "many faults": "features: {image: {blocks: [" + 1_000 * "[]," + "]}}",
+    "many repeats": "features: {image: {blocks: [" + 1_000 * "x," + "]}}",
     "a long text": "train: {monitor: " + 100_000 * "x" + "}",
 }
 

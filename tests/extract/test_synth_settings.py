@@ -164,6 +164,8 @@ def test_extract_reports_exactly_what_was_planted_and_loses_nothing_else(
         "0.06",
         "--damage",
         "0.2",
+        "--preset",
+        "demo-random",
         folder=tmp_path,
     )
     assert made.code == 0 and "planted.csv" in made.out
