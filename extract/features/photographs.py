@@ -19,21 +19,31 @@ _AXES = ("patch", "dim")
 
 
 @dataclass(frozen=True)
-class PhotographsReader(StreamReader):
+class PicturesReader(StreamReader):
+    """What readers of photographs share: which views are decoded, and what of them is used."""
+
+    settings: PicturesSettings
+
+    def decoded(self, sample: Sample) -> Photographs:
+        settings = self.settings
+        return decode_photographs(
+            self.files(sample),
+            num_views=settings.num_views,
+            crop=settings.crop,
+            masks=settings.masks,
+            max_megapixels=settings.max_megapixels,
+        )
+
+
+@dataclass(frozen=True)
+class PhotographsReader(PicturesReader):
     """Views as the backbone takes them: {"views": (views, 3, size, size), "present": (views,)}."""
 
     settings: PhotographsSettings
     preparation: Preparation[Photographs]
 
     def __call__(self, sample: Sample) -> Prepared:
-        settings = self.settings
-        photographs = decode_photographs(
-            sample.files[self.stream],
-            num_views=settings.num_views,
-            crop=settings.crop,
-            masks=settings.masks,
-            max_megapixels=settings.max_megapixels,
-        )
+        photographs = self.decoded(sample)
         tensors = {"views": self.preparation(photographs), "present": torch.from_numpy(photographs.present)}
         return Prepared(tensors, notes=photographs.notes)
 

@@ -7,28 +7,20 @@ import numpy as np
 import torch
 
 from ...cache.arrays import ArraySpec
-from ..decode.image import decode_photographs
 from ..sources.source import Sample
-from .kind import OPENCV, Prepared, StoredAsRead, StreamReader, Tools
-from .photographs import describe_pictures
+from .kind import OPENCV, Prepared, StoredAsRead, Tools
+from .photographs import PicturesReader, describe_pictures
 from .settings import PixelsSettings
 
 
 @dataclass(frozen=True)
-class PixelsReader(StreamReader):
+class PixelsReader(PicturesReader):
     """{"values": (views, numbers), from 0 to 1, "views_present": (views,)}; absent views are zeros, and marked."""
 
     settings: PixelsSettings
 
     def __call__(self, sample: Sample) -> Prepared:
-        settings = self.settings
-        photographs = decode_photographs(
-            sample.files[self.stream],
-            num_views=settings.num_views,
-            crop=settings.crop,
-            masks=settings.masks,
-            max_megapixels=settings.max_megapixels,
-        )
+        settings, photographs = self.settings, self.decoded(sample)
         values = np.zeros((settings.num_views, settings.height * settings.width * 3), dtype=np.float32)
         for row, view in zip(values, photographs.views, strict=True):
             if view is not None:
