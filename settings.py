@@ -5,6 +5,7 @@ the text of each field is what `weldcache config explain` prints. Checking setti
 behind the user's back: what `weldcache config show` prints is what runs.
 
 They come from a preset, the folder's weldcache.yaml, --config and overrides, in that order; the later one wins.
+A preset may build on another one, which it names as a file does, with a top-level `preset:`.
 
 A preset that --config names is laid over all that the folder says, and leaves the rest as it is. So `--config stage1`
 in a demo's folder trains stage 1, and nothing else, on the demo's features. Where a later layer chooses another kind or
@@ -18,6 +19,7 @@ file's folder, those of an override from the current one; `~` is the home folder
 import os
 from collections.abc import Mapping, Sequence
 from importlib import resources
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -109,9 +111,9 @@ def load_settings(
     """
     files = _file_layers(config, (folder or Path()) if base is None else None)
     named = [layer.values.pop("preset") for layer in files if "preset" in layer.values]
-    beneath = [_preset_layer(name) for name in named[-1:] or ([DEFAULT_PRESET] if base is None else [])]
-    over_folder = [_preset_layer(config)] if config in preset_names() else []
-    above = [*beneath, *files, *over_folder, *layers, override_layer(overrides)]
+    beneath = [_preset_layers(name) for name in named[-1:] or ([DEFAULT_PRESET] if base is None else [])]
+    over_folder = _preset_layers(config) if config in preset_names() else []
+    above = [*chain.from_iterable(beneath), *files, *over_folder, *layers, override_layer(overrides)]
     start = with_paths(Settings(), (folder or Path()).absolute().joinpath) if base is None else base
     merged: dict[str, Any] = start.model_dump(mode="json")
     for layer in above:
@@ -156,10 +158,20 @@ def to_yaml(settings: Settings) -> str:
     return dump_yaml(settings.model_dump(mode="json"))
 
 
-def _preset_layer(name: Any) -> Layer:
+def _preset_layers(name: Any, *, above: tuple[str, ...] = ()) -> list[Layer]:
+    """What a preset says, after what those say that it builds on; `above` are the presets that build on it.
+
+    Raises:
+        SettingsError: if there is no such preset, or one builds on itself.
+    """
     name = checked_preset(name)
+    if name in above:
+        raise SettingsError(f"Presets build on each other in a circle: {' on '.join([*above, name])}.")
+    origin = f"preset {name}"
     text = resources.files(configs).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
-    return Layer(origin=f"preset {name}", values=parse_yaml(text, origin=f"preset {name}") or {})
+    layer = Layer(origin=origin, values=_parsed(text, origin=origin))
+    bases = _preset_layers(layer.values.pop("preset"), above=(*above, name)) if "preset" in layer.values else []
+    return [*bases, layer]
 
 
 def _file_layers(config: str | None, folder: Path | None) -> list[Layer]:

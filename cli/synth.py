@@ -41,7 +41,8 @@ def synth(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="What weldcache.yaml builds on: demo, real weights; demo-random, no download.", show_default="demo"
+            help="What weldcache.yaml builds on: demo and demo-dinov2, real weights; demo-random, no download.",
+            show_default="demo",
         ),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,

@@ -288,6 +288,80 @@ def test_presets_load_and_introduce_themselves(name: str) -> None:
     assert preset_summary(name)
 
 
+@pytest.mark.parametrize(
+    ("name", "base", "changed"),
+    [
+        (
+            "demo-dinov2",
+            "demo",
+            {
+                "features.image.model": "weights:dinov2-small",
+                "features.image.blocks": [12],
+                "features.image.size": 112,
+                "recipe.blocks": [12],
+            },
+        ),
+        (
+            "stage2",
+            "stage1",
+            {"recipe.decoder_dropout": 0.1, "recipe.feature_mask": 0.2, "recipe.loss.text": 0.01},
+        ),
+        ("stage3", "v5", {"recipe.blocks": [21, 32], "recipe.pooling": "mean"}),
+    ],
+)
+@pytest.mark.parametrize("built_on", [None, "pictures"])
+def test_a_preset_that_builds_on_another_changes_what_it_names_alone(
+    name: str, base: str, changed: dict[str, object], built_on: str | None, tmp_path: Path
+) -> None:
+    """By themselves, and laid over what a folder says."""
+    if built_on is not None:
+        write(tmp_path, f"preset: {built_on}\n")
+    mine, theirs = (
+        {setting.key: setting.told for setting in fields(load_settings(preset, folder=tmp_path))}
+        for preset in (name, base)
+    )
+    assert mine.keys() == theirs.keys()
+    assert {key: value for key, value in mine.items() if value != theirs[key]} == changed
+
+
+@pytest.fixture
+def own_presets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that presets come from."""
+    folder = tmp_path / "presets"
+    folder.mkdir()
+    monkeypatch.setattr("weldcache.settings.resources.files", lambda package: folder)
+    return folder
+
+
+def test_presets_build_on_presets_and_the_last_wins(own_presets: Path, tmp_path: Path) -> None:
+    write(own_presets, "train:\n  epochs: 7\n  patience: 3\n  lr: 0.5\n", "v5.yaml")
+    write(own_presets, "preset: v5\ntrain:\n  patience: 4\n  lr: 0.25\n", "middle.yaml")
+    write(own_presets, "preset: middle\ntrain:\n  lr: 0.125\n", "top.yaml")
+    by_name = load_settings("top", folder=tmp_path)
+    write(tmp_path, "preset: top\n")
+    for settings in (by_name, load_settings(folder=tmp_path)):
+        assert (settings.train.epochs, settings.train.patience, settings.train.lr) == (7, 4, 0.125)
+
+
+@pytest.mark.parametrize(
+    ("base", "message"),
+    [("top", "top on top"), ("middle", "top on middle on top"), ("nobody", "nobody.*middle, top"), ("null", "None")],
+)
+def test_presets_that_build_on_none_or_on_themselves_are_refused(own_presets: Path, base: str, message: str) -> None:
+    write(own_presets, f"preset: {base}\n", "top.yaml")
+    write(own_presets, "preset: top\n", "middle.yaml")
+    write(own_presets, "train:\n  epochs: 7\n", "v5.yaml")
+    with pytest.raises(SettingsError, match=message):
+        load_settings("top")
+
+
+def test_an_unknown_setting_of_a_base_is_told_with_its_name(own_presets: Path) -> None:
+    write(own_presets, "train:\n  epoch: 7\n", "v5.yaml")
+    write(own_presets, "preset: v5\n", "top.yaml")
+    with pytest.raises(SettingsError, match=r"preset v5: .*train\.epochs"):
+        load_settings("top")
+
+
 def test_v5_is_the_recorded_configuration() -> None:
     """SPEC 4: the values of the best recorded experiment."""
     settings = load_settings("v5")

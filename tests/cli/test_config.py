@@ -16,6 +16,7 @@ def test_presets_are_listed_with_a_word_each(weldcache: Callable[..., Any], tmp_
     assert outcome.code == 0
     assert [line.split()[0] for line in lines] == [
         "demo",
+        "demo-dinov2",
         "demo-random",
         "match",
         "pictures",
