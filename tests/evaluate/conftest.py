@@ -10,7 +10,9 @@ from weldcache.evaluate.recorded import representations, training_section
 from weldcache.evaluate.scores import Attributes, ScoreTable
 from weldcache.evaluate.section import Provenance, Report
 from weldcache.evaluate.tasks.anomaly.caveats import caveats
-from weldcache.evaluate.tasks.anomaly.figures import Assessment, alarm_threshold, assess
+from weldcache.evaluate.tasks.anomaly.controls.chance import controls_with_chance
+from weldcache.evaluate.tasks.anomaly.controls.nearest import file_metadata_control, media_free_control
+from weldcache.evaluate.tasks.anomaly.figures import Assessment, alarm_threshold, assess, require_both_labels
 from weldcache.evaluate.tasks.anomaly.judge import AnomalyJudge
 from weldcache.evaluate.tasks.anomaly.modalities import ModalityResult
 from weldcache.evaluate.tasks.anomaly.scale import WholeSamples
@@ -90,15 +92,17 @@ def make_assessment(validation_table: ScoreTable, train_table: ScoreTable) -> Ca
         files: Attributes | None = None,
         train_files: Attributes | None = None,
     ) -> Assessment:
+        require_both_labels(test)
+        rivals = {
+            "media_free_control": media_free_control(test, train_attributes=train.attributes),
+            "file_metadata_control": file_metadata_control(test, files=files or {}, train_files=train_files or {}),
+        }
         return assess(
             test=test,
             validation=validation,
-            train_attributes=train.attributes,
-            files=files or {},
-            train_files=train_files or {},
+            controls=controls_with_chance(rivals, test, seed=0),
             train_groups=train.groups,
             threshold=alarm_threshold(validation, target_fpr=target),
-            seed=0,
         )
 
     return make

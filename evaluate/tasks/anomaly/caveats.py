@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ....metrics.estimate import Estimate, percent, span
+from ....metrics.estimate import Estimate, percent, span, with_span
 from ....metrics.ranking import auroc, part_by_label
 from ....metrics.threshold import exceedance_p_value
-from ....wording import count_of, from_to
+from ....wording import count_of, from_to, listed
 from ...scores import ScoreTable
 from ...section import Section, Standing
+from .controls.control import Control, Controls, Rival
 from .figures import Assessment
 
 # A chosen limit, not a measured one: the averaging must not decide the second figure of the result.
@@ -45,8 +46,8 @@ class Verdict:
 
 
 def verdict(assessment: Assessment) -> Verdict:
-    """Judge the model against chance first, then against the stronger of the controls that see no media."""
-    model, media_free, files = assessment.auroc, assessment.controls.media_free, assessment.controls.file_metadata
+    """Judge the model against chance first, then against the strongest of the controls."""
+    model, controls = assessment.auroc, assessment.controls
     pairs = (
         f"Of 100 pairs of one defect and one normal sample, it gives the defect the higher score in about "
         f"{100 * model.value:.0f} ({from_to(100 * model.low, 100 * model.high, '.0f')}); guessing gives 50."
@@ -57,21 +58,39 @@ def verdict(assessment: Assessment) -> Verdict:
         return Verdict("bad", "The scores are on several scales, so the AUROC misleads", f"{why} {pairs}")
     if model.low <= 0.5:
         return Verdict("bad", "The model is not shown to be better than chance", pairs)
-    if media_free.auroc is None:
-        why = "Whether it sees the defects or only the settings cannot be told, because there is no media-free control."
+    nearest = controls.nearest_to(model)
+    if nearest is not None and nearest.auroc is not None:
+        return _beside(nearest, nearest.auroc, model=model, pairs=pairs)
+    missing = [each.rival.name for each in controls.rivals.values() if each.rival.needed and each.auroc is None]
+    if missing:
+        why = (
+            "Whether it sees the defects or only what goes with them cannot be told, because there is no "
+            f"{listed(missing, last='or')}."
+        )
         return Verdict("doubtful", "The model beats chance, but a control is missing", f"{pairs} {why}")
-    name, told, control = "media-free control", "settings", media_free.auroc
-    if files.auroc is not None and files.auroc.value > control.value:
-        name, told, control = "file-metadata control", "number, size and length of files", files.auroc
-    reaches = f"A control that never sees the media, but the {told}, gets {100 * control.value:.0f}"
-    if control.value >= model.value:
-        why = f"{reaches}, so on these data the result does not show that the model sees defects."
-        return Verdict("bad", f"The model does not beat the {name}", f"{pairs} {why}")
-    if control.overlaps(model):
-        why = f"{reaches}, and the two intervals overlap: part of the result may come from the {told}."
-        return Verdict("doubtful", f"The model beats chance, but not clearly the {name}", f"{pairs} {why}")
-    why = f"{reaches}, clearly less."
-    return Verdict("good", "The model beats chance and the media-free control", f"{pairs} {why}")
+    return Verdict("good", "The model beats chance and every control", f"{pairs} {_best_told(controls)}")
+
+
+def _beside(control: Control, reached: Estimate, *, model: Estimate, pairs: str) -> Verdict:
+    """What to make of a model that a control beats or comes close to."""
+    rival = control.rival
+    reaches = f"The {rival.name}, which sees {rival.sees} alone, gets {100 * reached.value:.0f}"
+    if control.beats(model):
+        why = f"{reaches}, so on these data the result does not show that {_not_shown(rival)}."
+        standing: Standing = "doubtful" if rival.of_media else "bad"
+        return Verdict(standing, f"The model does not beat the {rival.name}", f"{pairs} {why}")
+    why = f"{reaches}, which is not clearly less: part of the result may come from that."
+    return Verdict("doubtful", f"The model beats chance, but not clearly the {rival.name}", f"{pairs} {why}")
+
+
+def _not_shown(rival: Rival) -> str:
+    return "training adds anything" if rival.of_media else "the model sees defects"
+
+
+def _best_told(controls: Controls) -> str:
+    reached = [(each.auroc.value, each.rival) for each in controls.rivals.values() if each.auroc is not None]
+    value, rival = max(reached, key=lambda pair: pair[0])
+    return f"The strongest control, the {rival.name}, gets {100 * value:.0f}, clearly less."
 
 
 def caveats(assessment: Assessment, *, validation: ScoreTable, test: ScoreTable) -> tuple[str, ...]:
@@ -80,8 +99,7 @@ def caveats(assessment: Assessment, *, validation: ScoreTable, test: ScoreTable)
         *_about_random(test, control=assessment.controls.random),
         *_about_overlap(validation=validation, test=test),
         *_about_chance(assessment.auroc, test=test),
-        *_about_media_free(assessment),
-        *_about_file_metadata(assessment),
+        *_about_controls(assessment.controls, model=assessment.auroc),
         *_about_groups(assessment),
         *_about_validation(assessment),
         *_about_weights(assessment),
@@ -102,35 +120,21 @@ def _about_chance(auroc: Estimate, *, test: ScoreTable) -> Iterator[str]:
         yield f"The AUROC's interval ({span(auroc)}) includes 0.5: this model is not shown to be better than chance."
 
 
-def _about_media_free(assessment: Assessment) -> Iterator[str]:
-    control, model = assessment.controls.media_free, assessment.auroc
-    if control.auroc is None:
-        yield f"There is no media-free control, because {control.reason}: a confound in the settings would go unseen."
-    elif control.auroc.value >= model.value:
-        yield (
-            f"The media-free control is as good as the model or better ({control.auroc.value:.3f} against "
-            f"{model.value:.3f}) without looking at any media: on these data the model is not shown to see defects."
-        )
-    elif control.auroc.overlaps(model):
-        yield (
-            f"The media-free control's interval ({span(control.auroc)}) overlaps the model's ({span(model)}): "
-            "the settings alone may explain much of the result."
-        )
-
-
-def _about_file_metadata(assessment: Assessment) -> Iterator[str]:
-    control, model = assessment.controls.file_metadata.auroc, assessment.auroc
-    if control is not None and control.value > 0.5 and control.value >= model.value:
-        yield (
-            f"The file-metadata control is as good as the model or better ({control.value:.3f} against "
-            f"{model.value:.3f}) from the number, the size and the length of files alone: on these data the model is "
-            "not shown to see defects."
-        )
-    elif control is not None and control.low > 0.5 and control.overlaps(model):
-        yield (
-            f"The file-metadata control's interval ({span(control)}) overlaps the model's ({span(model)}): the number, "
-            "the size and the length of files give classes away, and may explain much of the result."
-        )
+def _about_controls(controls: Controls, *, model: Estimate) -> Iterator[str]:
+    for control in controls.rivals.values():
+        rival, reached = control.rival, control.auroc
+        if reached is None and rival.needed:
+            yield f"There is no {rival.name}, because {control.reason}: a confound in {rival.sees} would go unseen."
+        elif reached is not None and control.beats(model):
+            yield (
+                f"The {rival.name} is as good as the model or better ({reached.value:.3f} against {model.value:.3f}) "
+                f"and sees {rival.sees} alone: on these data it is not shown that {_not_shown(rival)}."
+            )
+        elif reached is not None and control.comes_close(model):
+            yield (
+                f"The {rival.name} comes close to the model ({with_span(reached)} against {with_span(model)}): "
+                f"{rival.sees} alone may explain much of the result."
+            )
 
 
 def _about_random(test: ScoreTable, *, control: Estimate) -> Iterator[str]:

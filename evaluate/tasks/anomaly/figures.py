@@ -9,8 +9,8 @@ from ....errors import MetricError
 from ....metrics.estimate import Estimate
 from ....metrics.ranking import auroc_interval, average_precision, fpr_at_tpr
 from ....metrics.threshold import Confusion, confusion_at, normal_quantile_threshold
-from ...scores import Attributes, ScoreTable
-from .controls import Controls, file_metadata_control, majority_accuracy, media_free_control, random_control
+from ...scores import ScoreTable
+from .controls.control import Controls
 from .defects import SMALLEST_GROUP, TOO_SMALL_NOTE, ClassResult, TargetResult, class_results
 from .members import MemberResult
 from .modalities import ModalityResult
@@ -90,29 +90,22 @@ def assess(
     *,
     test: ScoreTable,
     validation: ScoreTable,
-    train_attributes: Attributes,
-    files: Attributes,
-    train_files: Attributes,
+    controls: Controls,
     train_groups: Collection[str],
     threshold: AlarmThreshold,
-    seed: int,
 ) -> Assessment:
     """Judge the scores of `test`.
 
     Args:
         test: the samples to report on, of both labels.
         validation: the samples that chose the weights and gave the threshold; they may hold no defects.
-        train_attributes: the attributes of the samples that the model trained on, one value a sample.
-        files: what is known of the files of the samples of `test`.
-        train_files: the same of those that the model trained on.
-        train_groups: the groups of those samples.
+        controls: what can be had of `test` without the model.
+        train_groups: the groups of the samples that the model trained on.
         threshold: from the normals of `validation`.
-        seed: of the random control.
 
     Raises:
         MetricError: `test` has one label only.
     """
-    _require_both_labels(test)
     return Assessment(
         auroc=auroc_interval(test.scores, test.labels),
         raw_auroc=None if test.raw_scores is None else auroc_interval(test.raw_scores, test.labels),
@@ -123,19 +116,18 @@ def assess(
         per_class=class_results(test, test.class_names),
         threshold=threshold,
         confusion=confusion_at(threshold.value, scores=test.scores, labels=test.labels),
-        controls=Controls(
-            random=random_control(test, generator=np.random.default_rng(seed)),
-            media_free=media_free_control(test, train_attributes=train_attributes),
-            file_metadata=file_metadata_control(test, files=files, train_files=train_files),
-            chance_ap=float(np.mean(test.labels)),
-            majority_accuracy=majority_accuracy(test.labels),
-        ),
+        controls=controls,
         group_disjoint=_group_disjoint(test, seen={*train_groups, *validation.groups}),
         validation_auroc=_auroc_if_defined(validation),
     )
 
 
-def _require_both_labels(test: ScoreTable) -> None:
+def require_both_labels(test: ScoreTable) -> None:
+    """Refuse samples that no AUROC can be had of.
+
+    Raises:
+        MetricError: `test` has one label only.
+    """
     if len(set(test.labels.tolist())) < 2:
         held = "no samples" if not len(test) else f"only {'defects' if test.labels[0] else 'normals'}"
         parts = " and ".join(sorted(set(test.parts))) or "to evaluate"

@@ -14,9 +14,9 @@ from ...scores import ScoreTable, spreadsheet_cells
 from ...scoring import Scored, Way
 from ...trials.measure import Measure
 from .caveats import caveats, reproduction_caveats
-from .controls import file_metadata
+from .controls.gather import gather_controls
 from .defects import target_results
-from .figures import AlarmThreshold, Assessment, alarm_threshold, assess
+from .figures import AlarmThreshold, Assessment, alarm_threshold, assess, require_both_labels
 from .measure import AnomalyMeasure
 from .members import member_results
 from .modalities import change_caveats, lacking_caveats, modalities_seen_missing, modality_results
@@ -144,21 +144,18 @@ def _as_document(way: Way, scale: Scale | None) -> ScaleOfWay:
 
 def _figures(placed: Placed, validation: Placed, calibration: AnomalyCalibration, background: Background) -> Assessment:
     run, store, seen = background.run, background.store, background.seen
-    trained_on = store.index.select(seen.train)
+    require_both_labels(placed.table)
     assessment = assess(
         test=placed.table,
         validation=validation.table,
-        train_attributes=trained_on.attributes,
-        files=file_metadata(store, placed.scored.rows.usable, recipe=run.recipe),
-        train_files=file_metadata(store, seen.train, recipe=run.recipe),
-        train_groups=trained_on.groups.tolist(),
+        controls=gather_controls(placed.table, placed.scored.rows.usable, background=background),
+        train_groups=store.index.select(seen.train).groups.tolist(),
         threshold=AlarmThreshold(
             calibration["threshold"],
             calibration["target_fpr"],
             calibration["num_normal"],
             calibration["num_normal_above"],
         ),
-        seed=background.settings.seed,
     )
     return replace(
         assessment,

@@ -11,8 +11,9 @@ from ....metrics.estimate import with_span
 from ....metrics.ranking import SMALLEST_CLASS_FOR_DELONG, auroc
 from ....metrics.repeats import Method, RepeatsEstimate, mean_auroc, mean_auroc_difference
 from ...scores import score_table
-from ...trials.measure import Answers, Ground, RepeatedAnswers, Truth
-from .controls import media_free_control, random_control
+from ...trials.measure import Answers, Ground, MediaFreeControl, RepeatedAnswers, Truth
+from .controls.chance import random_control
+from .controls.nearest import media_free_control
 
 _WHY_NOT_DELONG = f"fewer than {SMALLEST_CLASS_FOR_DELONG} samples of a class, or complete separation"
 _WAYS_OF_AUROC: Mapping[Method, str] = {
@@ -71,7 +72,8 @@ class AnomalyMeasure:
             return Ground(told, counts, beside="", controls={"media_free": None, "random": None})
         nothing = np.zeros(len(samples))  # the controls make scores of their own
         table = score_table(samples, scores=nothing, raw_scores=nothing)
-        media_free = media_free_control(table, train_attributes=train.attributes)
+        found = media_free_control(table, train_attributes=train.attributes)
+        media_free = MediaFreeControl(found.auroc, found.reason)
         random = random_control(table, generator=np.random.default_rng(seed))
         control = f"not to be had ({media_free.reason})" if media_free.auroc is None else with_span(media_free.auroc)
         beside = f"media-free control {control}, random scores {with_span(random)}"

@@ -45,21 +45,14 @@ def sections(
 
 def _headline(assessment: Assessment) -> Section:
     """The model's AUROC with what it has to be compared with."""
-    media_free, files, whole = assessment.controls.media_free, assessment.controls.file_metadata, assessment.whole
+    whole = assessment.whole
     disjoint = assessment.group_disjoint
     facts = [
         Fact("auroc", "AUROC", assessment.auroc, note=_counts(assessment.num_normal, assessment.num_defect)),
-        Fact(
-            "media_free_control",
-            "Media-free control",
-            media_free.auroc,
-            note=media_free.reason or "settings alone, no media",
-        ),
-        Fact(
-            "file_metadata_control",
-            "File-metadata control",
-            files.auroc,
-            note=files.reason or "number, size and length of files alone",
+        *(
+            Fact(name, each.rival.heading, each.auroc, note=each.note)
+            for name, each in assessment.controls.rivals.items()
+            if each.rival.leads
         ),
         Fact("random_control", "Random scores", assessment.controls.random, note="canary: belongs near 0.5"),
         Fact(
@@ -94,8 +87,7 @@ def _beside_controls(assessment: Assessment) -> Section:
     rows: list[tuple[str, Estimate | None, Tone]] = [
         ("This model", assessment.auroc, "model"),
         ("Model, whole samples only", None if whole is None else whole.auroc, "model"),
-        ("Media-free control", assessment.controls.media_free.auroc, "control"),
-        ("File-metadata control", assessment.controls.file_metadata.auroc, "control"),
+        *((each.rival.heading, each.auroc, "control") for each in assessment.controls.rivals.values()),
         ("Random scores", assessment.controls.random, "control"),
         ("Model, unseen groups only", assessment.group_disjoint.auroc, "model"),
         ("Model, raw weights", assessment.raw_auroc, "model"),

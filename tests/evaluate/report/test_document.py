@@ -45,7 +45,7 @@ def test_every_figure_has_a_name_and_all_its_digits(
     assert headline["auroc"] == _interval(assessment.auroc)
     assert (headline["num_normal"], headline["num_defect"]) == (60, 90)
     assert headline["random_control"] == _interval(assessment.controls.random)
-    assert headline["media_free_control"] == _interval(assessment.controls.media_free.auroc)
+    assert headline["media_free_control"] == _interval(assessment.controls.rivals["media_free_control"].auroc)
     assert (further["ap"], further["raw_auroc"]) == (assessment.ap, _interval(assessment.raw_auroc))
     assert further["chance_ap"] == pytest.approx(0.6)
     spatter = next(row for row in sections["by_class"]["rows"]["by_class"] if row["class"] == "spatter")

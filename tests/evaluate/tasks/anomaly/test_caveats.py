@@ -9,13 +9,20 @@ import pytest
 
 from weldcache.evaluate.scores import ScoreTable
 from weldcache.evaluate.tasks.anomaly.caveats import caveats, verdict
+from weldcache.evaluate.tasks.anomaly.controls.control import Control, Controls, Rival
 from weldcache.evaluate.tasks.anomaly.figures import Assessment
-from weldcache.evaluate.trials.measure import MediaFreeControl
 from weldcache.metrics.estimate import Estimate
+from weldcache.metrics.repeats import RepeatsEstimate
 
 MakeTable = Callable[..., ScoreTable]
 MakeAssessment = Callable[..., Assessment]
 WarningsOf = Callable[..., tuple[str, ...]]
+
+
+def _with_rival(controls: Controls, name: str, auroc: Estimate | None) -> Controls:
+    """The controls with another figure in the place of one, of which nothing else is known."""
+    found = replace(controls.rivals[name], auroc=auroc, reason=None if auroc else "none", difference=None)
+    return replace(controls, rivals={**controls.rivals, name: found})
 
 
 @pytest.fixture
@@ -48,7 +55,7 @@ def test_equal_scores(table: ScoreTable, warnings_of: WarningsOf) -> None:
 def test_media_free_control_beats_the_model(make_table: MakeTable, warnings_of: WarningsOf) -> None:
     train = make_table(split="train", num_defect=0, confounded=True)
     (text,) = warnings_of(make_table(confounded=True), train=train)
-    assert "media-free control is as good as the model or better" in text
+    assert "media-free control is as good as the model or better" in text and "sees defects" in text
 
 
 @pytest.mark.parametrize(("control", "raised"), [(Estimate(0.7, 0.6, 0.8), False), (Estimate(0.8, 0.7, 0.9), True)])
@@ -56,9 +63,9 @@ def test_media_free_control_comes_close(
     control: Estimate, raised: bool, table: ScoreTable, validation_table: ScoreTable, make_assessment: MakeAssessment
 ) -> None:
     assessment = replace(make_assessment(table), auroc=Estimate(0.85, 0.81, 0.89))
-    close = replace(assessment.controls, media_free=replace(assessment.controls.media_free, auroc=control))
+    close = _with_rival(assessment.controls, "media_free_control", control)
     texts = caveats(replace(assessment, controls=close), validation=validation_table, test=table)
-    assert any("overlaps the model's" in text for text in texts) == raised
+    assert any("comes close to the model" in text for text in texts) == raised
 
 
 def test_no_media_free_control(table: ScoreTable, warnings_of: WarningsOf) -> None:
@@ -70,7 +77,7 @@ def test_file_metadata_that_give_classes_away(table: ScoreTable, warnings_of: Wa
     """As good as the model, close to it, and no better than chance, of which nothing is said."""
     longer = table.labels.astype(float)
     files = {"audio tokens": longer}
-    for worth, words in ((1.0, "as good as the model or better (1.000"), (0.75, "give classes away"), (0.0, None)):
+    for worth, words in ((1.0, "as good as the model or better (1.000"), (0.75, "comes close"), (0.0, None)):
         half = np.where(np.random.default_rng(0).random(len(table)) < worth, longer, 0.0)
         files = {"audio tokens": half}
         texts = warnings_of(table, files=files, train_files={"audio tokens": np.zeros(5)})
@@ -132,7 +139,7 @@ def test_few_normals_and_small_classes(make_table: MakeTable, warnings_of: Warni
 @pytest.mark.parametrize(
     ("model", "control", "standing", "words"),
     [
-        (Estimate(0.85, 0.8, 0.9), Estimate(0.5, 0.4, 0.6), "good", "beats chance and the media-free control"),
+        (Estimate(0.85, 0.8, 0.9), Estimate(0.5, 0.4, 0.6), "good", "beats chance and every control"),
         (Estimate(0.85, 0.8, 0.9), Estimate(0.8, 0.7, 0.9), "doubtful", "not clearly the media-free"),
         (Estimate(0.85, 0.8, 0.9), Estimate(0.86, 0.8, 0.9), "bad", "does not beat the media-free control"),
         (Estimate(0.85, 0.8, 0.9), None, "doubtful", "control is missing"),
@@ -149,9 +156,7 @@ def test_standing(
     make_assessment: Callable[..., Assessment],
 ) -> None:
     assessment = make_assessment(table)
-    controls = replace(
-        assessment.controls, media_free=MediaFreeControl(auroc=control, reason=None if control else "none")
-    )
+    controls = _with_rival(assessment.controls, "media_free_control", control)
     judged = verdict(replace(assessment, auroc=model, controls=controls))
     assert judged.standing == standing
     assert words in judged.headline
@@ -160,15 +165,14 @@ def test_standing(
 
 def test_the_stronger_control_counts(table: ScoreTable, make_assessment: Callable[..., Assessment]) -> None:
     assessment = make_assessment(table)
-    beaten = MediaFreeControl(auroc=Estimate(0.5, 0.4, 0.6), reason=None)
+    beaten = _with_rival(assessment.controls, "media_free_control", Estimate(0.5, 0.4, 0.6))
     model = Estimate(0.85, 0.8, 0.9)
     for control, standing, words in (
         (Estimate(0.6, 0.5, 0.7), "good", "beats chance and"),
         (Estimate(0.8, 0.7, 0.9), "doubtful", "not clearly the file-metadata control"),
         (Estimate(0.9, 0.8, 0.95), "bad", "does not beat the file-metadata control"),
     ):
-        files = MediaFreeControl(auroc=control, reason=None)
-        controls = replace(assessment.controls, media_free=beaten, file_metadata=files)
+        controls = _with_rival(beaten, "file_metadata_control", control)
         judged = verdict(replace(assessment, auroc=model, controls=controls))
         assert judged.standing == standing and words in judged.headline
 
@@ -178,3 +182,41 @@ def test_scores_on_several_scales_show_nothing(rich_assessment: Assessment) -> N
     judged = verdict(replace(rich_assessment, whole=replace(rich_assessment.whole, num_own_scale=3)))
     assert judged.standing == "bad" and "several scales" in judged.headline
     assert "3 samples" in judged.explanation
+
+
+def test_a_control_that_sees_media_says_nothing_against_the_defects(
+    table: ScoreTable, validation_table: ScoreTable, make_assessment: Callable[..., Assessment]
+) -> None:
+    assessment = replace(make_assessment(table), auroc=Estimate(0.85, 0.8, 0.9))
+    probe = Control(Rival("untrained score", "the film", of_media=True), auroc=Estimate(0.86, 0.8, 0.9))
+    found = replace(assessment, controls=replace(assessment.controls, rivals={"probe": probe}))
+    judged = verdict(found)
+    assert judged.standing == "doubtful" and "does not beat the untrained score" in judged.headline
+    (text,) = caveats(found, validation=validation_table, test=table)
+    assert "training adds" in text and "sees defects" not in text
+
+
+@pytest.mark.parametrize(
+    ("control", "difference", "beats", "close"),
+    [
+        (0.86, (-0.05, 0.03), True, True),
+        (0.81, (0.01, 0.07), False, True),  # within the model's interval
+        (0.75, (-0.02, 0.22), False, True),  # may be no difference
+        (0.75, (0.05, 0.15), False, False),  # its interval overlaps the model's, but the pairs tell them apart
+        (0.40, (0.35, 0.55), False, False),
+    ],
+)
+def test_what_is_close(control: float, difference: tuple[float, float], *, beats: bool, close: bool) -> None:
+    model, value = Estimate(0.85, 0.8, 0.9), 0.85 - control
+    found = Control(
+        Rival("control", "nothing"),
+        auroc=Estimate(control, control - 0.08, control + 0.08),
+        difference=RepeatsEstimate(value, low=difference[0], high=difference[1], method="delong"),
+    )
+    assert (found.beats(model), found.comes_close(model)) == (beats, close)
+
+
+def test_near_chance_nothing_is_close() -> None:
+    control = Control(Rival("control", "nothing"), auroc=Estimate(0.55, 0.45, 0.65))
+    assert not control.comes_close(Estimate(0.6, 0.48, 0.7))
+    assert not control.beats(Estimate(0.6, 0.48, 0.7))

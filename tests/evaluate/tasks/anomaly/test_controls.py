@@ -13,13 +13,12 @@ from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
 from weldcache.evaluate.scores import ScoreTable, score_table
-from weldcache.evaluate.tasks.anomaly.controls import (
-    file_metadata,
+from weldcache.evaluate.tasks.anomaly.controls.chance import majority_accuracy, random_control
+from weldcache.evaluate.tasks.anomaly.controls.files import file_metadata
+from weldcache.evaluate.tasks.anomaly.controls.nearest import (
     file_metadata_control,
-    majority_accuracy,
     media_free_control,
     nearest_train_distances,
-    random_control,
 )
 from weldcache.train.runs.trained_run import load_run
 

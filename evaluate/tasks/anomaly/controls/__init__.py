@@ -1,0 +1,1 @@
+"""Controls of an anomaly detector: what can be had without it."""
