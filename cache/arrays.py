@@ -46,6 +46,11 @@ class ArraySpec:
         assert len(self.shape) == len(self.dims), f"{self.name}: {self.shape} against {self.dims}"
 
     @property
+    def tells_of_others(self) -> bool:
+        """Whether it is a mask, a length or times, which say what of other arrays is real, or when it was."""
+        return not self.distinct and (self.dtype in ("uint8", "int32") or self.attributes.get("unit") == "s")
+
+    @property
     def row_bytes(self) -> int:
         """Bytes of one row without its checksum."""
         return prod(self.shape) * NUMPY_TYPES[self.dtype].itemsize

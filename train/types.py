@@ -20,13 +20,15 @@ class FeatureRequest:
     """One cached array that a recipe looks at.
 
     A row takes part only if its `feature_set` is complete, or if that is `optional` and another set is there. What is
-    asked for `where_held`, such as the lengths of an array that may be ragged, batches lack where the set has none.
+    asked for `where_held`, such as the lengths of an array that may be ragged, batches lack where the set has none. Of
+    an array that is `compared` the numbers are evidence, which those of masks, lengths and times are not.
     """
 
     feature_set: str
     array: str
     optional: bool = False
     where_held: bool = False
+    compared: bool = False
 
     @property
     def name(self) -> str:
@@ -87,6 +89,7 @@ class Needs:
         all that any of them knows of it.
         """
         where_held: dict[tuple[str, str], bool] = {}
+        compared = {(r.feature_set, r.array) for needs in each for r in needs.features if r.compared}
         modalities: dict[str, tuple[str, ...]] = {}
         for needs in each:
             for request in needs.features:
@@ -96,7 +99,9 @@ class Needs:
                 modalities[modality] = tuple(dict.fromkeys([*modalities.get(modality, ()), *names]))
         return Needs(
             tuple(
-                FeatureRequest(name, array, optional=name in optional, where_held=held)
+                FeatureRequest(
+                    name, array, optional=name in optional, where_held=held, compared=(name, array) in compared
+                )
                 for (name, array), held in sorted(where_held.items())
             ),
             modalities=modalities,

@@ -37,12 +37,15 @@ MakeRun = Callable[..., RunFolder]
 
 def _specs() -> list[FeatureSetSpec]:
     made_by = {"backbone": {"model": "toy", "random_weights": True, "weights": "0123"}}
-    views = ArraySpec("views_present", (2,), ("view",), "uint8")
+    views = ArraySpec("views_present", (2,), ("view",), "uint8", distinct=False)
     return [
         FeatureSetSpec("video", [ArraySpec("tokens", (4, 16), ("time", "dim"), "float16")], made_by),
         FeatureSetSpec(
             "audio",
-            [ArraySpec("tokens", (6, 12), ("time", "dim"), "bfloat16"), ArraySpec("tokens_length", (), (), "int32")],
+            [
+                ArraySpec("tokens", (6, 12), ("time", "dim"), "bfloat16"),
+                ArraySpec("tokens_length", (), (), "int32", distinct=False),
+            ],
             made_by,
         ),
         *(

@@ -16,13 +16,16 @@ from ...cache.status import Status
 from ...cache.store import FeatureStore
 from ...cache.targets import LABEL
 from ...cache.tensors import read_tensor
-from ...errors import NotFoundError
+from ...errors import NotFoundError, SettingsError
 from ...settings import Settings
+from ...wording import shortened
 from ..recipes.recipe import Recipe
 from ..types import Batch, FeatureRequest, Shapes, mapped
 
 Rows = NDArray[np.int64]
 """Row numbers in a store."""
+
+_ARRAYS_SHOWN = 8  # in a message
 
 
 def chosen_for(store: FeatureStore, settings: Settings) -> Settings:
@@ -36,6 +39,7 @@ def require_features(store: FeatureStore, recipe: Recipe) -> None:
 
     Raises:
         NotFoundError: the message names what is missing, what is there, and what to do.
+        SettingsError: if what it is to compare tells of other arrays alone; the message names some that will do.
     """
     needs, held = recipe.needs(), (*store.feature_sets, *store.constants)
     missing = [name for name in needs.names if name not in held]
@@ -51,12 +55,26 @@ def require_features(store: FeatureStore, recipe: Recipe) -> None:
                 f"{store.path} has no array {request.name}; {request.feature_set} has {', '.join(arrays)}. Choose one "
                 "of these, if the recipe lets you, or run `weldcache extract` of this version into another --cache."
             )
+        if request.compared and arrays[request.array].tells_of_others:
+            raise SettingsError(
+                f"{request.name} is a mask, a length or times, which only say of other arrays what of them is real, or "
+                f"when; have the recipe look at {_that_can_be_compared(store, request.feature_set)}."
+            )
     targets = targets_of(store)
     if unknown := [name for name in needs.targets if name not in targets]:
         raise NotFoundError(
             f"{store.path} has no target {', '.join(unknown)}, from which the recipe learns; it has "
             f"{', '.join(targets)}. Choose one of these, or a data set that tells it."
         )
+
+
+def _that_can_be_compared(store: FeatureStore, feature_set: str) -> str:
+    """The arrays that hold evidence, those of this feature set first."""
+    sets = sorted(store.feature_sets, key=lambda name: name != feature_set)
+    arrays = [
+        f"{name}/{array}" for name in sets for array, spec in store.arrays(name).items() if not spec.tells_of_others
+    ]
+    return shortened(arrays, most=_ARRAYS_SHOWN)
 
 
 def targets_of(store: FeatureStore) -> Mapping[str, NDArray[np.generic]]:

@@ -87,7 +87,7 @@ class VectorRecipe:
         self.setting = setting
         # Of one that is still to be chosen, the usual one: a recipe is asked for its task before there is a store.
         feature_set, _, array = settings.for_store(()).array.rpartition("/")
-        self._array = FeatureRequest(feature_set, array)
+        self._array = FeatureRequest(feature_set, array, compared=True)
         self._length = FeatureRequest(feature_set, f"{array}_length", where_held=True)
         self._views = FeatureRequest(feature_set, "views_present", where_held=True)
 

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from weldcache.cache.arrays import ArraySpec
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.tensors import read_tensor
 from weldcache.cache.writer import StoreWriter
 from weldcache.errors import NotFoundError, SettingsError, StoreError, TrainingError
+from weldcache.extract.features.kind import active_array
 from weldcache.tests.toy import index_of
 from weldcache.train.data import features, resident
 from weldcache.train.data.features import FeatureReader, require_features, shapes_for
@@ -17,6 +19,8 @@ from weldcache.train.data.samples import choose_samples
 from weldcache.train.data.streamed import StreamedFeatures
 from weldcache.train.recipes.causal_film.recipe import CausalFilmRecipe
 from weldcache.train.recipes.causal_film.settings import CausalFilmSettings
+from weldcache.train.recipes.match_fusion import MatchFusionSettings, match_fusion
+from weldcache.train.recipes.nearest import NearestRecipe, NearestSettings
 from weldcache.train.recipes.recipe import Recipe
 from weldcache.train.tasks import AnomalyTask
 from weldcache.train.types import FeatureRequest, Needs
@@ -250,6 +254,27 @@ def test_an_array_that_a_set_lacks_is_named_beside_those_it_has(shared_store: Fe
 
     with pytest.raises(NotFoundError, match="no array video/grid; video has tokens"):
         require_features(shared_store, WantsMore())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("array", ["image/block_4/views_present", "audio/tokens_length"])
+def test_masks_and_lengths_are_no_vectors_and_some_arrays_that_are_are_named(
+    shared_store: FeatureStore, array: str
+) -> None:
+    alone = NearestRecipe(NearestSettings.model_validate({"array": array}))
+    members = {"one": {"name": "nearest", "array": array}, "other": {"name": "nearest", "array": "video/tokens"}}
+    together = match_fusion(MatchFusionSettings.model_validate({"members": members}))
+    for recipe in (alone, together):
+        with pytest.raises(SettingsError, match=rf"{array} is a mask.*tokens.*video/tokens"):
+            require_features(shared_store, recipe)
+    require_features(
+        shared_store, NearestRecipe(NearestSettings.model_validate({"array": "image/block_4/patch_tokens"}))
+    )
+
+
+def test_times_tell_of_others_and_equal_numbers_of_a_table_do_not() -> None:
+    times = ArraySpec("times", (9,), ("step",), "float64", distinct=False, attributes={"unit": "s"})
+    table = ArraySpec("values", (9,), ("dim",), "float32", distinct=False)
+    assert (active_array().tells_of_others, times.tells_of_others, table.tells_of_others) == (True, True, False)
 
 
 def test_batches_are_the_rows_of_the_store(shared_store: FeatureStore, monkeypatch: pytest.MonkeyPatch) -> None:
