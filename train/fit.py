@@ -8,9 +8,9 @@ same command begins anew. What was fitted stands where other runs keep their ave
 import math
 import time
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Self
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from ..progress import Progress
 from ..settings import Settings
 from ..wording import listed
 from .data.batches import BatchSource, parts_in_order
+from .data.kept import kept_where_it_fits
 from .loggers.logger import LoggedRun, open_loggers
 from .randomness import Purpose, derived_generator
 from .recipes.recipe import Fitted, figures_of
@@ -84,12 +85,19 @@ class _Counted:
 
     samples: BatchSource
     progress: Progress
+    arrays: Collection[str] | None = None
 
     def __iter__(self) -> Iterator[Batch]:
         self.progress.extend(len(self.samples))
-        for batch in self.samples.batches(parts_in_order(len(self.samples))):
+        for batch in self.samples.batches(parts_in_order(len(self.samples)), arrays=self.arrays):
             yield batch
             self.progress.advance(len(batch))
+
+    def only(self, arrays: Collection[str]) -> Self:
+        return replace(self, arrays=arrays)
+
+    def kept(self) -> Self:
+        return replace(self, samples=kept_where_it_fits(self.samples))
 
 
 def fit_run(

@@ -1,8 +1,10 @@
 """Runs of recipes that are fitted: finished or not there at all, and otherwise runs like any other."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,8 @@ from weldcache.cache.store import FeatureStore
 from weldcache.errors import NotFoundError, OutputExistsError, SettingsError, TrainingError
 from weldcache.settings import Settings
 from weldcache.train import fit as fitting
-from weldcache.train.data.features import FeatureReader
+from weldcache.train.data import kept
+from weldcache.train.data.features import FeatureReader, Rows
 from weldcache.train.data.resident import FeaturePool
 from weldcache.train.data.streamed import StreamedFeatures
 from weldcache.train.fit import require_read
@@ -32,7 +35,7 @@ from weldcache.train.runs.trained_run import load_run
 from weldcache.train.runs.verification import verify_run
 from weldcache.train.scoring import score_rows
 from weldcache.train.state import OF_GRADIENT
-from weldcache.train.types import Batch
+from weldcache.train.types import Batch, FeatureRequest
 
 MakeSettings = Callable[..., Settings]
 CPU = torch.device("cpu")
@@ -149,6 +152,41 @@ def test_the_rows_are_the_same_however_often_they_are_gone_through(
         again = run(toy_settings(recipe="gaussian", loading=loading))
         tensors, same = (read_checkpoint(each.run.best_path).tensors for each in (usual, again))
         assert all(torch.equal(tensors[name], same[name]) for name in tensors)
+
+
+def test_a_recipe_of_many_passes_reads_once_what_fits_and_the_rest_member_by_member(
+    toy_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Streamed in full, kept in part and kept in full; with the numbers of a resident run."""
+    members = {
+        "film": {"name": "nearest", "array": "video/tokens"},
+        "sensors": {"name": "gaussian", "array": "sensor/values", "standardise": True},
+        "match": {"name": "match", "process": ["video/tokens"], "result": ["image/block_6/patch_tokens"], "folds": 3},
+    }
+    fused = MatchFusionSettings.model_validate({"members": members, "folds": 2})
+    fit_to = toy_settings().train.model_copy(update={"loading": "streamed"})
+    settings = toy_settings().model_copy(update={"recipe": fused})
+    usual = read_checkpoint(run(settings).run.best_path).tensors
+    settings = settings.model_copy(update={"train": fit_to})
+    read, whole = Counter[str](), FeatureReader._array
+
+    def counted(reader: FeatureReader, request: FeatureRequest, rows: Rows, **out: Any) -> torch.Tensor:
+        read[request.name] += len(rows)
+        return whole(reader, request, rows, **out)
+
+    monkeypatch.setattr(FeatureReader, "_array", counted)
+    num_train, num_val = 37, 24
+    # Three fits, of two folds and of all, and the scores of two folds; a gaussian of standardised numbers takes two
+    # passes, a match three; and who takes part is counted once.
+    film, sensors, patches = 3 * (1 + 3) + 2 + 1, 3 * 2 + 2 + 1, 3 * 3 + 2 + 1
+    for limit, passes in ((0, (film, sensors, patches)), (6_000, (1, sensors, patches)), (1_000_000, (1, 1, 1))):
+        monkeypatch.setattr(kept, "_KEPT_BYTES", limit)
+        read.clear()
+        tensors = read_checkpoint(run(settings).run.best_path).tensors
+        assert all(torch.equal(usual[name], tensors[name]) for name in usual)
+        names = ("video/tokens", "sensor/values", "image/block_6/patch_tokens")
+        assert tuple((read[name] - num_val) / num_train for name in names) == passes
+        assert ("read once" in capsys.readouterr().err) == (limit > 0)
 
 
 def test_what_only_gradient_training_reads_decides_nothing(toy_settings: MakeSettings) -> None:

@@ -23,6 +23,7 @@ from ..nn.match import FoldedRidge, Match, PrincipalComponents
 from ..settings import RecipeSettings
 from ..types import Batch, Encodings, Needs, Prediction, Shapes
 from .folds import Folds
+from .recipe import kept
 from .vectors import NamedArray, VectorRecipe, VectorSettings, of_last_block
 
 _SIDES = ("process", "result")
@@ -94,6 +95,7 @@ class MatchRecipe:
             TrainingError: if there are fewer rows than folds, a vector is not finite, or nothing is left to explain.
         """
         assert isinstance(model, Match)
+        batches = kept(batches)
         folds = Folds(self._settings.folds, generator=generator)
         self._fit_components(model, batches)
         ridge = FoldedRidge(*model.weight.shape, folds=folds.number, alpha=self._settings.alpha)

@@ -4,7 +4,7 @@ The engine (loop, checkpoints, scoring) works with these interfaces alone; only 
 goes through the module once: losses, predictions and the watch for collapse all follow from its encodings.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -66,9 +66,34 @@ class Fitted(Recipe, Protocol):
         """Fill the module's buffers, whose sizes may follow from the data.
 
         `batches` goes through the training rows, in parts that fit the memory, as often as it is iterated: each time
-        the same rows in the same parts and the same order. Memory must not grow with them beyond what the module keeps.
+        the same rows in the same parts and the same order; see `kept`. Memory must not grow with them beyond what the
+        module keeps.
         `generator`, on the CPU so that a seed draws the same on every device, draws what is chosen by chance.
         """
+
+
+@runtime_checkable
+class ReadFromStore(Protocol):
+    """What `fit` is given by the engine: batches of which a recipe may say how often and what of them it goes through,
+    so that less is read. The numbers are the same."""
+
+    def __iter__(self) -> Iterator[Batch]: ...
+
+    def only(self, arrays: Collection[str]) -> "ReadFromStore":
+        """Batches of these arrays, their presence, and targets of these names."""
+
+    def kept(self) -> "ReadFromStore":
+        """To go through often: what of them fits the memory is read once."""
+
+
+def kept(batches: Iterable[Batch]) -> Iterable[Batch]:
+    """What `ReadFromStore.kept` says of batches that have it; others as they are."""
+    return batches.kept() if isinstance(batches, ReadFromStore) else batches
+
+
+def only(batches: Iterable[Batch], arrays: Collection[str]) -> Iterable[Batch]:
+    """What `ReadFromStore.only` says of batches that have it; others whole."""
+    return batches.only(arrays) if isinstance(batches, ReadFromStore) else batches
 
 
 def make_recipe(settings: RecipeSettings) -> Recipe:
