@@ -80,7 +80,7 @@ class Scorer:
         scores = score_rows(
             self.run.recipe,
             {way: self.models[way.weights] for way in ways},
-            self._samples(rows),
+            self.samples(rows),
             # The batches of validation, so that on a CPU what it recorded comes out again to the last bit.
             batch_size=self.run.settings.train.batch_size,
             precision=self.run.precision,
@@ -95,7 +95,7 @@ class Scorer:
         return output_rows(
             self.run.recipe,
             self.models["averaged"],
-            self._samples(rows),
+            self.samples(rows),
             outputs=names,
             batch_size=self.run.settings.train.batch_size,
             precision=self.run.precision,
@@ -111,7 +111,8 @@ class Scorer:
         lacking = {name: (self.store.status(name)[rows] != Status.COMPLETE).tolist() for name in sorted(optional)}
         return [frozenset(name for name, lacks in lacking.items() if lacks[place]) for place in range(len(rows))]
 
-    def _samples(self, rows: Rows) -> BatchSource:
+    def samples(self, rows: Rows) -> BatchSource:
+        """What the models look at of `rows`, batch by batch, on the models' device."""
         needs = self.run.recipe.needs()
         if self.pool is not None:
             return self.pool.source(rows, needs)

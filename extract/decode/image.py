@@ -162,13 +162,17 @@ def paint_over(
 
 
 def crop_to(picture: UInt8[np.ndarray, "height width 3"], *, crop: Rectangle) -> UInt8[np.ndarray, "_height _width 3"]:
-    """The pixels that lie within `crop` as a whole, so that nothing from outside it shows.
+    """The pixels of `crop_slices`."""
+    return picture[crop_slices(*picture.shape[:2], crop=crop)].copy()
+
+
+def crop_slices(height: int, width: int, *, crop: Rectangle) -> tuple[slice, slice]:
+    """Rows and columns of the pixels that lie within `crop` as a whole, so that nothing from outside it shows.
 
     Where no row or column does, the one at the middle of the crop is taken: no crop is empty.
     """
-    height, width = picture.shape[:2]
     left, top, right, bottom = crop
-    return picture[_within(top, bottom, size=height), _within(left, right, size=width)].copy()
+    return _within(top, bottom, size=height), _within(left, right, size=width)
 
 
 def _within(start: float, end: float, *, size: int) -> slice:

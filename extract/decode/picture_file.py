@@ -15,7 +15,9 @@ from pathlib import Path
 import simplejpeg
 from PIL import Image
 
+from ...documents import open_regular
 from ...errors import DecodeError
+from .media import refusals_told
 from .tiff import read_layout
 
 # Cameras write 1 scan, or about 10 where a picture is progressive. Each costs a pass over all of the picture, however
@@ -32,6 +34,8 @@ _PROGRESSIVE = 0xC2
 _BY_HUFFMAN = frozenset({0xC0, 0xC1, _PROGRESSIVE})
 _BY_COEFFICIENTS = _BY_HUFFMAN | {0xC9, 0xCA}  # all but the lossless ones
 _COEFFICIENTS = 64
+
+_ORIENTATION, _LYING = 0x0112, range(5, 9)  # of EXIF; what is turned by a quarter
 
 # Where zeros are the code of some coefficient, as in nearly all JPEGs, and not that of the end of a block, so many in a
 # row would be blocks of equal coefficients, which no picture has: they are a hole, out of which a decoder may find.
@@ -60,6 +64,26 @@ def jpeg_size(head: bytes) -> tuple[int, int] | None:
         return None
     frames = (segment for mark, segment, _ in _segments(head) if mark in _FRAMES and len(segment) >= 6)
     return next(((int.from_bytes(frame[3:5]), int.from_bytes(frame[1:3])) for frame in frames), None)
+
+
+def upright_size(path: Path) -> tuple[int, int]:
+    """Width and height of a picture as it is seen, turned as its EXIF says; nothing but its header is decoded.
+
+    Raises:
+        DecodeError: if it is not there, or not a picture.
+    """
+    with refusals_told(path, what="photograph"), open_regular(path) as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of sizes, and of odd metadata
+        try:
+            with Image.open(file, formats=("JPEG", *_FORMATS)) as picture:
+                width, height = picture.size
+                # Of a TIFF, Pillow's size is that of the turned picture already.
+                turned = picture.format != "TIFF" and picture.getexif().get(_ORIENTATION) in _LYING
+                return (height, width) if turned else (width, height)
+        except MemoryError:
+            raise
+        except Exception as error:  # a decoder's own of any kind: it was given bytes that are not what they say
+            raise DecodeError(f"{path}: not a picture that can be decoded: damaged or another format.") from error
 
 
 def _check_size(path: Path, width: int, height: int, *, max_megapixels: float) -> int:

@@ -20,6 +20,7 @@ from .settings import SoundStatisticsSettings
 from .statistics import names_of, statistics_of
 
 _FRAME, _HOP = 1024, 256  # samples: 64 ms every 16 ms
+HOP_SECONDS = _HOP / SAMPLE_RATE
 _LOWEST, _HIGHEST = 50.0, SAMPLE_RATE / 2  # hertz
 _FLOOR_DB = -100.0  # of a tone at full scale: a step of 16 bits spread over all bands is not far above
 _FRAMES_AT_ONCE = 2048  # so that an hour of sound does not take gigabytes

@@ -12,7 +12,7 @@ from PIL import Image
 
 from weldcache.errors import DecodeError
 from weldcache.extract.decode.image import decode_photographs
-from weldcache.extract.decode.picture_file import MOST_SCANS, check_picture
+from weldcache.extract.decode.picture_file import MOST_SCANS, check_picture, upright_size
 from weldcache.tests.toy import read_picture
 
 PATH = Path("weld_1.jpg")
@@ -230,3 +230,22 @@ def test_a_pipe_is_no_photograph(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "weld_1.jpg")
     with pytest.raises(DecodeError, match="not a regular file"):
         read_picture(tmp_path / "weld_1.jpg")
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tiff", "webp", "bmp"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_the_size_by_the_header_is_that_of_the_decoded_picture(tmp_path: Path, suffix: str, orientation: int) -> None:
+    path = tmp_path / f"picture.{suffix}"
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    told = {} if suffix == "bmp" else {"exif": exif}
+    Image.new("RGB", (48, 20), (200, 10, 10)).save(path, **told)
+    height, width = read_picture(path).shape[:2]
+    assert upright_size(path) == (width, height)
+
+
+def test_a_size_of_no_picture_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("no picture")
+    for name in ("text.png", "gone.png"):
+        with pytest.raises(DecodeError, match=name):
+            upright_size(tmp_path / name)
