@@ -87,7 +87,7 @@ def auroc_interval(
     (Pepe 2003, The Statistical Evaluation of Medical Tests, chapter 5). With fewer, or where DeLong's variance is
     zero (perfect separation, or all scores equal), it is often too narrow or a point: then Newcombe's score interval.
     Both are approximate for small classes, see the figures above.
-    Samples count as independent; where they come in groups the truth is wider.
+    Samples count as independent; where they come in groups, `clustered.grouped_auroc` knows these.
 
     Raises:
         MetricError: a score is not finite, or a class is empty.
@@ -162,13 +162,14 @@ def delong_covariance(
     return np.asarray(np.atleast_2d(covariance), dtype=np.float64)
 
 
-def newcombe_interval(value: float, *, num_defect: int, num_normal: int, confidence: float = 0.95) -> Estimate:
+def newcombe_interval(value: float, *, num_defect: float, num_normal: float, confidence: float = 0.95) -> Estimate:
     """Every true AUROC from which `value` lies within the normal quantile times its own standard error.
 
     For the AUROC what Wilson's interval is for a proportion; the two agree with one sample of each class. The variance
     is Hanley and McNeil's with both class sizes in its numerator replaced by their mean: method 5 of Newcombe (2006),
     "Confidence intervals for an effect size measure based on the Mann-Whitney statistic, part 2", Statistics in
     Medicine 25, 559-573. That is a model of the scores, so DeLong's variance is better where the classes are large.
+    The numbers may be effective ones, not whole.
     """
     quantile = float(norm.ppf(0.5 + confidence / 2))
     surplus = (num_defect + num_normal) / 2 - 1

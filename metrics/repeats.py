@@ -19,10 +19,12 @@ is Clopper and Pearson's of as many right as there are on average, which takes t
 
 Simulated coverage of nominal 95 % intervals, true AUROC 0.72 to 0.79, 60/110 and 121/1600 samples of the two classes,
 seeds without effect to seeds that move the AUROC three times as far as the samples do: 0.93 to 0.97 of a mean and 0.94
-to 0.99 of a difference with three repeats, 0.92 to 0.97 and 0.89 to 0.98 with two. Samples count as independent; where
-they come in groups the truth is wider.
+to 0.99 of a difference with three repeats, 0.92 to 0.97 and 0.89 to 0.98 with two. Where samples come in groups, the
+covariances of AUROCs are those of `clustered`, and the degrees of freedom of samples and of seeds are put together
+after Satterthwaite. Shares take samples as independent; where they come in groups the truth is wider.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,6 +32,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Integer, Shaped
 from scipy.stats import rankdata, t
 
+from .clustered import FEWEST_GROUPS, NO_VARIANCE, GroupParts, group_parts
 from .estimate import Estimate, clopper_pearson
 from .ranking import (
     SMALLEST_CLASS_FOR_DELONG,
@@ -40,7 +43,7 @@ from .ranking import (
     structural_components,
 )
 
-Method = Literal["delong", "newcombe", "clopper_pearson", "pairs", "equal"]
+Method = Literal["delong", "clustered", "newcombe", "clopper_pearson", "pairs", "equal"]
 
 SMALLEST_FOR_PAIRS = 10  # samples; a judgement, as that of classes for DeLong's variance
 
@@ -50,10 +53,10 @@ class RepeatsEstimate(Estimate):
     """An estimate over repeats, and what made its interval.
 
     Attributes:
-        method: `delong`: the variance above; `newcombe`: Newcombe's interval of each mean, where DeLong's variance says
-            too little; `clopper_pearson`: Clopper and Pearson's interval of each share; `pairs`: the variance above
-            of differences of shares; `equal`, of differences alone: both sides place each of many samples alike, so
-            there is nothing to estimate.
+        method: `delong`: the variance above; `clustered`: the same with groups; `newcombe`: Newcombe's interval of each
+            mean, where that variance says too little; `clopper_pearson`: Clopper and Pearson's interval of each share;
+            `pairs`: the variance above of differences of shares; `equal`, of differences alone: both sides place each
+            of many samples alike, so there is nothing to estimate.
     """
 
     method: Method
@@ -63,6 +66,7 @@ def mean_auroc(
     scores: Shaped[np.ndarray, "repeats samples"],
     labels: Integer[np.ndarray, " samples"],
     *,
+    groups: Sequence[str] | None = None,
     confidence: float = 0.95,
 ) -> RepeatsEstimate:
     """Mean AUROC of the repeats with a two-sided interval inside [0, 1], for other samples and other seeds.
@@ -72,20 +76,26 @@ def mean_auroc(
     the seeds' part is added to its square. One repeat says nothing about other seeds: its interval is for other samples
     alone, as by `auroc_interval`.
 
+    Args:
+        groups: of each sample, "" where unknown; None where samples are independent. Where two samples share one, the
+            samples' part is that of `clustered.grouped_auroc`.
+
     Raises:
         MetricError: a score is not finite, or a class is empty.
     """
     values = np.array([auroc(row, labels) for row in scores])
     # Clipped: exactly 0 or 1 where all repeats are, which rounding of the mean may miss.
     value, upper = float(np.clip(values.mean(), values.min(), values.max())), 0.5 + confidence / 2
-    counts = _class_counts(labels)
-    if min(counts) >= SMALLEST_CLASS_FOR_DELONG and 0 < value < 1:
-        variance, degrees = _variance_of_mean(values, delong_covariance(scores, labels))
+    samples = _SamplesPart.of(scores, labels, groups=groups)
+    if samples.enough and 0 < value < 1:
+        weights = np.full(len(scores), 1 / len(scores))
+        variance, degrees = _variance_of_mean(values, samples.covariance, of_samples=samples.degrees(weights))
         if variance > 0:
             quantile = float(t.ppf(upper, degrees))
             found = logit_interval(value, standard_error=float(np.sqrt(variance)), quantile=quantile)
-            return RepeatsEstimate(value, low=found.low, high=found.high, method="delong")
-    over_samples = newcombe_interval(value, num_defect=counts[0], num_normal=counts[1], confidence=confidence)
+            return RepeatsEstimate(value, low=found.low, high=found.high, method=samples.method)
+    num_defect, num_normal = samples.counts
+    over_samples = newcombe_interval(value, num_defect=num_defect, num_normal=num_normal, confidence=confidence)
     over_seeds = _reach_over_seeds(values, upper=upper)
     return RepeatsEstimate(
         value,
@@ -100,35 +110,95 @@ def mean_auroc_difference(
     reference: Shaped[np.ndarray, "repeats samples"],
     labels: Integer[np.ndarray, " samples"],
     *,
+    groups: Sequence[str] | None = None,
     confidence: float = 0.95,
 ) -> RepeatsEstimate:
     """Mean AUROC of `scores` less that of `reference`, with a two-sided interval inside [-1, 1].
 
     Paired by sample and by repeat: a row of one and the same row of the other have one seed. Symmetric, and cut at the
-    ends. Where a class has fewer than `SMALLEST_CLASS_FOR_DELONG` samples, or both sides separate the classes, the
-    intervals of the two means are combined as if they were independent (Newcombe's square-and-add), which is too wide
-    rather than too narrow. Two that place each of more samples alike among those of the other class differ by exactly
-    nothing; of a few that says little, as those who order them differently are not among them.
+    ends. Where a class has fewer than `SMALLEST_CLASS_FOR_DELONG` samples (of groups: comes from too few), or both
+    sides separate the classes, the intervals of the two means are combined as if they were independent (Newcombe's
+    square-and-add), which is too wide rather than too narrow. Two that place each of more samples alike among those of
+    the other class differ by exactly nothing; of a few that says little, as those who order them differently are not
+    among them.
+
+    Args:
+        groups: as of `mean_auroc`.
 
     Raises:
         MetricError: a score is not finite, or a class is empty.
     """
     assert scores.shape == reference.shape, (scores.shape, reference.shape)
-    first, second = (mean_auroc(side, labels, confidence=confidence) for side in (scores, reference))
-    enough = min(_class_counts(labels)) >= SMALLEST_CLASS_FOR_DELONG
-    if enough and _place_alike(scores, reference, labels):
+    first, second = (mean_auroc(side, labels, groups=groups, confidence=confidence) for side in (scores, reference))
+    samples = _SamplesPart.of(np.concatenate([scores, reference]), labels, groups=groups)
+    if samples.enough_for_equal and _place_alike(scores, reference, labels):
         return RepeatsEstimate(0.0, low=0.0, high=0.0, method="equal")
     differences = np.array([auroc(a, labels) - auroc(b, labels) for a, b in zip(scores, reference, strict=True)])
     value = float(differences.mean())
-    if enough:
+    if samples.enough:
         contrast = np.hstack([np.eye(len(scores)), -np.eye(len(scores))])
-        covariance = contrast @ delong_covariance(np.concatenate([scores, reference]), labels) @ contrast.T
-        variance, degrees = _variance_of_mean(differences, covariance)
+        variance, degrees = _variance_of_mean(
+            differences,
+            contrast @ samples.covariance @ contrast.T,
+            of_samples=samples.degrees(contrast.mean(axis=0)),
+        )
         if variance > 0:
             reach = float(t.ppf(0.5 + confidence / 2, degrees) * np.sqrt(variance))
             low, high = max(-1.0, value - reach), min(1.0, value + reach)
-            return RepeatsEstimate(value, low=low, high=high, method="delong")
+            return RepeatsEstimate(value, low=low, high=high, method=samples.method)
     return _as_if_independent(value, first, second, method="newcombe")
+
+
+@dataclass(frozen=True, eq=False)
+class _SamplesPart:
+    """What the choice of samples adds to the errors of AUROCs; `parts` is None where samples are independent."""
+
+    scores: Shaped[np.ndarray, "models samples"]
+    labels: Integer[np.ndarray, " samples"]
+    parts: GroupParts | None
+
+    @classmethod
+    def of(
+        cls,
+        scores: Shaped[np.ndarray, "models samples"],
+        labels: Integer[np.ndarray, " samples"],
+        *,
+        groups: Sequence[str] | None,
+    ) -> "_SamplesPart":
+        parts = None if groups is None else group_parts(scores, labels, groups=groups)
+        return cls(scores, labels, None if parts is None or parts.is_of_single_samples else parts)
+
+    @property
+    def method(self) -> Method:
+        return "delong" if self.parts is None else "clustered"
+
+    @property
+    def enough(self) -> bool:
+        """Whether there are enough for a variance."""
+        if self.parts is not None:
+            return self.parts.enough_for_variance
+        return min(_class_counts(self.labels)) >= SMALLEST_CLASS_FOR_DELONG
+
+    @property
+    def enough_for_equal(self) -> bool:
+        """Whether that all keep their places says that there is no difference."""
+        enough = min(_class_counts(self.labels)) >= SMALLEST_CLASS_FOR_DELONG
+        if self.parts is None:
+            return enough
+        return enough and min(self.parts.num_defect_groups, self.parts.num_normal_groups) >= FEWEST_GROUPS
+
+    @property
+    def counts(self) -> tuple[float, float]:
+        """How many defects and normals there are, as far as they say something of their own."""
+        return _class_counts(self.labels) if self.parts is None else self.parts.effective_counts
+
+    @property
+    def covariance(self) -> Float64[np.ndarray, "models models"]:
+        return delong_covariance(self.scores, self.labels) if self.parts is None else self.parts.inflated_covariance
+
+    def degrees(self, weights: Float64[np.ndarray, " models"]) -> float:
+        """Degrees of freedom of the samples' part of a weighted sum of the AUROCs."""
+        return np.inf if self.parts is None else self.parts.degrees(weights)
 
 
 def mean_share(right: Bool[np.ndarray, "repeats samples"], *, confidence: float = 0.95) -> RepeatsEstimate:
@@ -163,7 +233,7 @@ def mean_share_difference(
     value = float(each.mean(axis=1).mean())
     if enough:
         covariance = np.asarray(np.atleast_2d(np.cov(each)), dtype=np.float64) / right.shape[1]
-        variance, degrees = _variance_of_mean(each.mean(axis=1), covariance)
+        variance, degrees = _variance_of_mean(each.mean(axis=1), covariance, of_samples=np.inf)
         if variance > 0:
             reach = float(t.ppf(0.5 + confidence / 2, degrees) * np.sqrt(variance))
             low, high = max(-1.0, value - reach), min(1.0, value + reach)
@@ -200,18 +270,24 @@ def _place_alike(
 
 
 def _variance_of_mean(
-    values: Float64[np.ndarray, " repeats"], covariance: Float64[np.ndarray, "repeats repeats"]
+    values: Float64[np.ndarray, " repeats"], covariance: Float64[np.ndarray, "repeats repeats"], *, of_samples: float
 ) -> tuple[float, float]:
-    """Variance of the mean over samples and seeds, and its degrees of freedom; zero where rounding is all there is."""
+    """Variance of the mean over samples and seeds, and its degrees of freedom; zero where rounding is all there is.
+
+    `of_samples` are the degrees of freedom of the samples' part.
+    """
     num = len(values)
     if num == 1:
-        variance, of_seeds, degrees = float(covariance[0, 0]), 0.0, np.inf
+        variance, degrees = float(covariance[0, 0]), of_samples
     else:
         of_seeds = float(values.var(ddof=1)) / num
         shared = float(covariance.sum() - np.trace(covariance)) / (num * (num - 1))
         variance = max(max(shared, 0.0) + of_seeds, float(covariance.mean()))
         degrees = (num - 1) * (variance / of_seeds) ** 2 if of_seeds > 1e-12 * variance else np.inf
-    return (variance if variance > 1e-18 else 0.0), degrees
+        if np.isfinite(of_samples) and variance > 0:
+            noise = 1 / degrees + (1 - min(1.0, of_seeds / variance)) ** 2 / of_samples
+            degrees = 1 / noise if noise > 0 else np.inf
+    return (variance if variance > NO_VARIANCE else 0.0), degrees
 
 
 def _reach_over_seeds(values: Float64[np.ndarray, " repeats"], *, upper: float) -> float:
