@@ -30,6 +30,8 @@ from .cache.store import FeatureStore
 from .cache.verification.outcome import Verification
 from .configs.layers import Layer
 from .errors import WeldcacheError
+from .evaluate.audit.audit import Audit
+from .evaluate.audit.audit import audit as run_audit
 from .evaluate.judge import headline_of
 from .evaluate.pipeline import Evaluation, fuse_and_calibrate, score_samples, train_and_calibrate
 from .evaluate.pipeline import evaluate as judge
@@ -49,6 +51,7 @@ from .train.runs.trained_run import TrainedRun
 from .train.runs.trained_run import load_run as read_run
 
 __all__ = [
+    "Audit",
     "Bench",
     "Dealing",
     "Estimate",
@@ -60,6 +63,7 @@ __all__ = [
     "TrainedRun",
     "Verification",
     "WeldcacheError",
+    "audit",
     "bench",
     "evaluate",
     "export_store",
@@ -150,6 +154,17 @@ def verify(
         BusyError: if somebody else writes to a store that is to be mended.
     """
     return verify_store(settings or load_settings(), live=live, seed=seed, sources=sources, mend=mend)
+
+
+def audit(settings: Settings | None = None) -> Audit:
+    """`weldcache audit`: mistakes that software can catch, in whatever there is of a data set and a store.
+
+    `trustworthy` says whether nothing severe was found, `findings` what was.
+
+    Raises:
+        NotFoundError: if there is neither.
+    """
+    return run_audit(settings or load_settings())
 
 
 def split(

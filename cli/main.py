@@ -12,7 +12,23 @@ import typer
 
 from ..errors import Refusal, WeldcacheError, refusal_of
 from ..wording import visible
-from . import bench, config, evaluate, exchange, extract, fuse, info, plan, runs, split, synth, train, verify, weights
+from . import (
+    audit,
+    bench,
+    config,
+    evaluate,
+    exchange,
+    extract,
+    fuse,
+    info,
+    plan,
+    runs,
+    split,
+    synth,
+    train,
+    verify,
+    weights,
+)
 
 app = typer.Typer(
     name="weldcache",
@@ -27,6 +43,7 @@ app.command("extract")(extract.extract)
 app.command("info")(info.info)
 app.command("split")(split.split)
 app.command("verify")(verify.verify)
+app.command("audit")(audit.audit)
 app.command("export")(exchange.export_store)
 app.command("import")(exchange.import_store)
 app.command("train")(train.train)

@@ -1,0 +1,204 @@
+"""What gives the answer away without the media: an attribute, all attributes together, the group, a code in a picture.
+
+What goes together by chance is no finding: a rule is found on some samples and counted on others, and its odds are held
+against as many rules as were tried.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import fisher_exact
+
+from ...cache.index import Column
+from ...cache.targets import NORMAL, UNKNOWN
+from ...errors import DecodeError
+from ...extract.decode.image import decode_photographs
+from ...metrics.estimate import with_span
+from ...metrics.ranking import auroc_interval
+from ...wording import count_of
+from ..tasks.anomaly.controls import nearest_train_distances
+from .check import AuditCheck, Tell, few
+from .listing import Listing
+
+_CHANCE = 0.001  # of a finding where there is nothing, over all rules or groups of one check
+_READABLE = 0.95  # balanced accuracy of a rule, AUROC of a control: the answer can be read off
+_TELLING = 0.75  # of either: it is right much more often than not
+_FEWEST = 5  # samples of a kind, or groups: fewer tell nothing
+_DRAWS = 2_000  # of shuffled labels
+_MOST_VIEWS = 100  # that a picture's name may number
+_PICTURES = 24  # that are looked at for codes, spread over the samples
+
+_LEAVE_IT_OUT = (
+    "Give no model this attribute, record more samples in which it varies within each kind, and believe no result that "
+    "is not clearly better than the media-free control."
+)
+_MIX_GROUPS = "Record both kinds in each group. Until then, judge models on groups that training has not seen."
+_COVER_CODES = "Paint over the codes or crop the pictures, unless they hold nothing that goes with the answer."
+
+
+def _attributes(listing: Listing, tell: Tell) -> str:
+    """A threshold of a number, or the kind that goes with a text."""
+    names, codes = listing.kinds
+    halves = _halves(listing, codes)
+    if not listing.index.attributes or halves is None:
+        return f"not looked at: {_why_not(listing)}"
+    fit, judge = halves
+    kinds = np.unique(codes[judge])
+    of_two = kinds[1:] if len(kinds) == 2 else kinds
+    num_rules = len(listing.index.attributes) * len(of_two)
+    for attribute, column in listing.index.attributes.items():
+        for kind in of_two:
+            is_kind = codes == kind
+            if not is_kind[fit].any() or is_kind[judge].sum() < _FEWEST:
+                continue
+            said = _answers_of_rule(column, is_kind, fit=fit, judge=judge)
+            accuracy, odds = _balanced_accuracy(said, is_kind[judge])
+            if accuracy >= _TELLING and odds * num_rules < _CHANCE:
+                evidence = (
+                    f"{attribute} alone tells {names[kind]} from the rest with a balanced accuracy of {accuracy:.2f}, "
+                    f"by a rule that was counted on {len(judge):,} {listing.noun}s and found on others"
+                )
+                tell("error" if accuracy >= _READABLE else "warning", evidence, _LEAVE_IT_OUT, part=attribute)
+    return f"a rule on each of {count_of(len(listing.index.attributes), 'attribute')}"
+
+
+def _why_not(listing: Listing) -> str:
+    if not listing.index.attributes:
+        return "the data set records no attributes"
+    return "too few samples are known to be of two kinds"
+
+
+def _halves(listing: Listing, codes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+    """Samples to find rules on and others to count them on: train and val, and test; or where one of these has a single
+    kind, every other sample."""
+    known = np.flatnonzero(codes != UNKNOWN)
+    is_test = listing.index.parts[known] == "test"
+    for fit, judge in ((known[~is_test], known[is_test]), (known[::2], known[1::2])):
+        if len(np.unique(codes[fit])) > 1 and (np.unique(codes[judge], return_counts=True)[1] >= _FEWEST).sum() > 1:
+            return fit, judge
+    return None
+
+
+def _answers_of_rule(
+    column: Column, is_kind: NDArray[np.bool_], *, fit: NDArray[np.int64], judge: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Whether a rule that is best on `fit` takes each of `judge` to be of the kind."""
+    weights = np.where(is_kind[fit], 1 / is_kind[fit].sum(), -1 / (~is_kind[fit]).sum())
+    if column.dtype.kind != "f":
+        values, places = np.unique(column[fit], return_inverse=True)
+        likely = values[np.bincount(places, weights=weights) > 0]
+        return np.isin(column[judge], likely)
+    # Sums of weights up to each cut; a value that is not known is below all others.
+    values, places = np.unique(np.nan_to_num(column[fit], nan=-np.inf), return_inverse=True)
+    below = np.cumsum(np.bincount(places, weights=weights))
+    best = int(np.abs(below).argmax())
+    cut = (values[best] + values[min(best + 1, len(values) - 1)]) / 2
+    is_below = np.nan_to_num(column[judge], nan=-np.inf) <= cut
+    return np.asarray(is_below if below[best] > 0 else ~is_below)
+
+
+def _balanced_accuracy(said: NDArray[np.bool_], true: NDArray[np.bool_]) -> tuple[float, float]:
+    """Of answers that a rule gave; and how probable as good ones are by chance (Fisher's exact test)."""
+    counts = np.array([[np.sum(true & said), np.sum(true & ~said)], [np.sum(~true & said), np.sum(~true & ~said)]])
+    shares = said[true].mean(), (~said[~true]).mean()
+    return float(sum(shares) / 2), float(fisher_exact(counts, alternative="greater").pvalue)
+
+
+def _media_free(listing: Listing, tell: Tell) -> str:
+    """The distance from normal samples of train in all attributes together: what a report holds beside every model."""
+    names, codes = listing.kinds
+    train = listing.rows("train")[codes[listing.rows("train")] == NORMAL]
+    test = listing.rows("test")[codes[listing.rows("test")] != UNKNOWN]
+    columns = {
+        name: column
+        for name, column in listing.index.attributes.items()
+        if column.dtype.kind != "f" or np.isfinite(column[np.union1d(train, test)]).all()
+    }
+    counts = np.bincount((codes[test] != NORMAL).astype(np.int64), minlength=2)
+    if names != ("normal", "defect") or not columns or not len(train) or counts.min() < _FEWEST:
+        return "not looked at: it takes attributes, normal samples in train, and some of both kinds in test"
+    distances = nearest_train_distances(
+        {name: column[test] for name, column in columns.items()},
+        train={name: column[train] for name, column in columns.items()},
+    )
+    found = auroc_interval(distances, codes[test])
+    if found.low > 0.5:
+        tell(
+            "error" if found.value >= _READABLE and found.low > _TELLING else "warning",
+            f"the distance from normal samples in {count_of(len(columns), 'attribute')} tells defects with an AUROC of "
+            f"{with_span(found)}, without any media",
+            _LEAVE_IT_OUT,
+        )
+    return f"{count_of(len(columns), 'attribute')} of {count_of(len(test), listing.noun)} of test"
+
+
+def _group_tells(listing: Listing, tell: Tell) -> str:
+    """Whether groups hold one kind each, more often than shuffled kinds would."""
+    codes = listing.kinds[1]
+    known = (codes != UNKNOWN) & (listing.index.groups != "")
+    # A part of one kind, such as train of normals alone, has groups of one kind by intention.
+    mixed = [part for part in listing.parts if len(np.unique(codes[known & (listing.index.parts == part)])) > 1]
+    rows = np.flatnonzero(known & np.isin(listing.index.parts, mixed))
+    _, groups, sizes = np.unique(listing.index.groups[rows], return_inverse=True, return_counts=True)
+    several = sizes[groups] > 1
+    groups, kinds = np.unique(groups[several], return_inverse=True)[1], codes[rows][several]
+    num_groups = int(groups.max(initial=-1)) + 1
+    if num_groups < _FEWEST:
+        return "not looked at: there are too few groups of several samples"
+    found, generator = _num_pure(groups, kinds), np.random.default_rng(0)
+    if found < num_groups / 2:
+        return f"{num_groups:,} groups of several {listing.noun}s"
+    as_pure = sum(_num_pure(groups, generator.permutation(kinds)) >= found for _ in range(_DRAWS))
+    if as_pure <= _CHANCE * _DRAWS:
+        evidence = (
+            f"{found:,} of {num_groups:,} groups of several {listing.noun}s hold one kind alone, so that who knows the "
+            "group knows the answer"
+        )
+        tell("warning", evidence, _MIX_GROUPS)
+    return f"{num_groups:,} groups of several {listing.noun}s"
+
+
+def _num_pure(groups: NDArray[np.int64], kinds: NDArray[np.int64]) -> int:
+    """How many groups hold one kind alone."""
+    pairs = np.unique(np.stack([groups, kinds]), axis=1)
+    return int((np.bincount(pairs[0]) == 1).sum())
+
+
+def _codes(listing: Listing, tell: Tell) -> str:
+    """QR and bar codes in pictures; written text takes a model of its own to be read, and is not looked for."""
+    having = [row for row, paths in enumerate(listing.pictures) if paths]
+    chosen = having[:: max(1, len(having) // _PICTURES)][:_PICTURES]
+    if not chosen:
+        return "not looked at: there are no pictures at hand"
+    squares, bars, found = cv2.QRCodeDetector(), cv2.barcode.BarcodeDetector(), []
+    for row in chosen:
+        picture = _picture(listing.pictures[row][0])
+        if picture is not None:
+            texts = [*squares.detectAndDecodeMulti(picture)[1], *bars.detectAndDecodeMulti(picture)[1]]
+            if any(texts):
+                found.append(row)
+    if found:
+        evidence = f"{len(found)} of {len(chosen)} pictures hold a code for machines: {few(listing.named(found))}"
+        tell("warning", evidence, _COVER_CODES)
+    return f"{count_of(len(chosen), 'picture')}: QR and bar codes"
+
+
+def _picture(path: Path) -> NDArray[np.uint8] | None:
+    """A picture of 8 bits; None where it has more, or cannot be read, of which `extract` tells."""
+    with suppress(DecodeError):
+        for picture in decode_photographs([path], num_views=_MOST_VIEWS).views:
+            if picture is not None and picture.dtype == np.uint8:
+                return picture.astype(np.uint8, copy=False)
+    return None
+
+
+GIVEAWAY_CHECKS: Sequence[AuditCheck[Listing]] = (
+    AuditCheck("attributes", "data", _attributes),
+    AuditCheck("media-free control", "data", _media_free),
+    AuditCheck("groups and kinds", "data", _group_tells),
+    AuditCheck("codes", "data", _codes),
+)
