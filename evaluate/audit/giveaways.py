@@ -20,7 +20,7 @@ from ...extract.decode.image import decode_photographs
 from ...metrics.estimate import with_span
 from ...metrics.ranking import auroc_interval
 from ...wording import count_of
-from ..tasks.anomaly.controls import nearest_train_distances
+from ..tasks.anomaly.controls.nearest import nearest_train_distances
 from .check import AuditCheck, Tell, few
 from .listing import Listing
 
