@@ -50,6 +50,11 @@ def count_of(number: int, noun: str, plural: str | None = None) -> str:
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
+def is_are(number: int) -> str:
+    """The verb of a number of things: `1 of 5 is`, `3 of 5 are`."""
+    return "is" if number == 1 else "are"
+
+
 def listed(names: Iterable[str], *, last: str = "and") -> str:
     """Names in a sentence: `video, audio and image`."""
     *others, final = names

@@ -13,7 +13,7 @@ from ..train.data.samples import VALIDATION_SPLIT, find_twins, in_pairs, split_r
 from ..train.recipes.recipe import Recipe
 from ..train.runs.trained_run import TrainedRun
 from ..train.tasks import Task
-from ..wording import count_of, shortened
+from ..wording import count_of, is_are, shortened
 
 _NAMED = 3
 
@@ -130,14 +130,15 @@ def withdrawn_caveats(seen: SeenRows, store: FeatureStore, *, task: Task) -> Ite
     withdrawn, others = (entries.keys[mask].tolist() for mask in (entries.parts == LEFT_OUT, never))
     if withdrawn:
         yield (
-            f"{len(withdrawn)} of the {count_of(len(seen.train), 'sample')} that this run was trained on are not in "
-            f"the data set any more ({shortened(withdrawn, most=_NAMED)}): train again to have a model without them."
+            f"{len(withdrawn)} of the {count_of(len(seen.train), 'sample')} that this run was trained on "
+            f"{is_are(len(withdrawn))} not in the data set any more ({shortened(withdrawn, most=_NAMED)}): train again "
+            "to have a model without them."
         )
     if others:
         yield (
-            f"{len(others)} of the {count_of(len(seen.train), 'sample')} that this run was trained on as "
-            f"{task.trains_on} are {task.leaves_out}s by now ({shortened(others, most=_NAMED)}): train again to have a "
-            "model without them."
+            f"Called {task.leaves_out} by now: {len(others)} of the {count_of(len(seen.train), 'sample')} that this "
+            f"run was trained on as {task.trains_on} ({shortened(others, most=_NAMED)}). Train again to have a model "
+            "without them."
         )
 
 

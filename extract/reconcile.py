@@ -14,7 +14,7 @@ from ..cache.store import FeatureStore
 from ..cache.writer import StoreWriter
 from ..errors import FingerprintError, StoreError
 from ..progress import say
-from ..wording import count_of, format_size, lined_up, shortened
+from ..wording import count_of, format_size, is_are, lined_up, shortened
 from .changes import Change, find_changes
 from .request import Request
 from .sources.source import SPLITS
@@ -191,7 +191,8 @@ def _follow(store: FeatureStore, request: Request, *, relabel: bool) -> None:
     if gone := before.keys[is_out & ~was_out].tolist():
         say(
             f"{_are(len(gone), request.noun)} not in the data set any more and left out of everything: "
-            f"{shortened(gone, most=_SHOWN)}. Their features stay in {store.path}, for when it lists them again."
+            f"{shortened(gone, most=_SHOWN)}. The features stay in {store.path}, for when it lists "
+            f"{'it' if len(gone) == 1 else 'them'} again."
         )
     if back := before.keys[was_out & ~is_out].tolist():
         say(f"{_are(len(back), request.noun)} listed again: {shortened(back, most=_SHOWN)}.")
@@ -204,7 +205,7 @@ def _follow(store: FeatureStore, request: Request, *, relabel: bool) -> None:
 
 def _are(number: int, noun: str) -> str:
     """`1 part is`, `12 parts are`."""
-    return count_of(number, f"{noun} is", f"{noun}s are")
+    return f"{count_of(number, noun)} {is_are(number)}"
 
 
 def _forget(store: FeatureStore, request: Request, changes: Sequence[Change]) -> None:

@@ -15,6 +15,7 @@ from weldcache.wording import (
     homes_hidden,
     homes_restored,
     in_words,
+    is_are,
     lined_up,
     listed,
     shortened,
@@ -46,6 +47,7 @@ def test_no_cell_is_a_formula(text: str) -> None:
 
 
 def test_numbers_and_lists_of_things() -> None:
+    assert (is_are(1), is_are(0), is_are(2)) == ("is", "are", "are")
     assert (count_of(1, "note"), count_of(2361, "note"), count_of(2, "process", "processes")) == (
         "1 note",
         "2,361 notes",

@@ -99,7 +99,7 @@ def test_rows_that_training_saw_are_in_no_figure(project: Path, weldcache: Run) 
     for text, (start, named) in zip(heads, expected, strict=False):
         assert text.startswith(start) and named in text
         assert start in outcome.out and start.replace("'", "&#39;") in page
-    assert any(text.startswith("1 of the 8 samples that this run was trained on are not in the") for text in heads)
+    assert any(text.startswith("1 of the 8 samples that this run was trained on is not in the") for text in heads)
 
 
 def test_where_no_normal_is_left_there_is_no_judgement(project: Path, weldcache: Run) -> None:

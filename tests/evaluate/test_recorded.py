@@ -59,7 +59,7 @@ def test_samples_that_came_later_do_not_count(validation_table: ScoreTable) -> N
 
 def test_samples_that_are_gone_leave_nothing_to_check(validation_table: ScoreTable) -> None:
     (text,) = _caveats(validation_table, 0.1, keys=(*validation_table.keys, "val/lost"))
-    assert "1 of the 151 samples that training validated on are not among" in text
+    assert "1 of the 151 samples that training validated on is not among" in text
 
 
 def _row(epoch: int, *, name: str = "z_result", rank: float = 20.0, std: float = 0.07) -> dict[str, Any]:

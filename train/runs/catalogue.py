@@ -13,6 +13,7 @@ from ...documents import Json, fingerprint, is_sealed
 from ...errors import WeldcacheError
 from ...metrics.estimate import Estimate
 from ...settings import DEFAULT_PRESET, Settings, load_settings, preset_names
+from ..fit import unread
 from ..tasks import monitors_of
 from .documents import RunState, fingerprints_of
 from .folder import RunFolder
@@ -201,6 +202,7 @@ class RunDetails:
         cache: the store that they were in; empty where the settings cannot be read.
         samples: fingerprint of the keys in each split, which tells whether two runs saw the same.
         settings: by dotted name, all but the paths.
+        unread: names of those that decide nothing, as a recipe that is fitted has no epochs.
         preset: the preset that they are nearest to.
         changed: names of those that are not as in `preset`, with the preset's value.
         reports: what evaluations found, by split.
@@ -214,6 +216,7 @@ class RunDetails:
     cache: str
     samples: Mapping[str, str]
     settings: Mapping[str, Json]
+    unread: frozenset[str]
     preset: str
     changed: Mapping[str, Json]
     reports: Mapping[str, RunReport]
@@ -244,6 +247,7 @@ def describe_run_folder(run: RunFolder, *, folder: Path, headlines: Headlines = 
     found = {split: tried(partial(read_report, run, split=split), None, faults=faults) for split in REPORTS}
     preset, changed = ("", {}) if settings is None else _nearest_preset(settings, run=run)
     facts: Mapping[str, Any] = {} if manifest is None else manifest
+    told = {} if settings is None else _told(settings)
     return RunDetails(
         entry=replace(entry, faults=tuple(dict.fromkeys(faults)), status="damaged" if faults else entry.status),
         path=run.path,
@@ -251,7 +255,8 @@ def describe_run_folder(run: RunFolder, *, folder: Path, headlines: Headlines = 
         features={} if manifest is None else manifest["cache"],
         cache="" if settings is None else str(settings.cache.path),
         samples={} if manifest is None else fingerprints_of(manifest["samples"]),
-        settings={} if settings is None else _told(settings),
+        settings=told,
+        unread=frozenset() if settings is None else frozenset(unread(settings, told)),
         preset=preset,
         changed=changed,
         reports={split: report for split, report in found.items() if report is not None},

@@ -23,7 +23,7 @@ class Comparison:
     """Two or more runs; every sequence has one value a run, in the order of `runs`.
 
     Attributes:
-        settings: those in which at least two runs that have them differ, by dotted name.
+        settings: those in which at least two runs that read them differ, by dotted name.
         figures: what each run is and reached, by name.
         notes: why figures may not be compared, in sentences.
     """
@@ -70,7 +70,7 @@ def compare(folder: Path, names: Sequence[str], *, headlines: Headlines = no_hea
 def _differing_settings(runs: Sequence[RunDetails]) -> dict[str, list[Json]]:
     differing = {}
     for name in dict.fromkeys(name for run in runs for name in run.settings):
-        values = [run.settings.get(name, ABSENT) for run in runs]
+        values = [ABSENT if name in run.unread else run.settings.get(name, ABSENT) for run in runs]
         told = [value for value in values if value != ABSENT]
         if any(value != told[0] for value in told):
             differing[name] = values

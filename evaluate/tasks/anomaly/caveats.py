@@ -8,7 +8,7 @@ import numpy as np
 from ....metrics.estimate import Estimate, percent, span, with_span
 from ....metrics.ranking import auroc, part_by_label
 from ....metrics.threshold import exceedance_p_value
-from ....wording import count_of, from_to, listed
+from ....wording import count_of, from_to, is_are, listed
 from ...scores import ScoreTable
 from ...section import Section, Standing
 from .controls.control import Control, Controls, Rival
@@ -54,7 +54,8 @@ def verdict(assessment: Assessment) -> Verdict:
     )
     whole = assessment.whole
     if whole is not None and whole.num_own_scale:
-        why = f"{count_of(whole.num_own_scale, 'sample')} that lack a modality score on a scale of their own."
+        one, several = "sample that lacks a modality scores", "samples that lack a modality score"
+        why = f"{count_of(whole.num_own_scale, one, several)} on another scale."
         return Verdict("bad", "The scores are on several scales, so the AUROC misleads", f"{why} {pairs}")
     if model.low <= 0.5:
         return Verdict("bad", "The model is not shown to be better than chance", pairs)
@@ -151,8 +152,8 @@ def _about_overlap(*, validation: ScoreTable, test: ScoreTable) -> Iterator[str]
     shared = len(set(validation.keys) & set(test.keys))
     if shared:
         yield (
-            f"{shared} of the {len(test)} evaluated samples are also validation samples, which chose the weights and "
-            "the threshold: the numbers are too good by an unknown amount."
+            f"{shared} of the {len(test)} evaluated samples {is_are(shared)} also validation samples, which chose the "
+            "weights and the threshold: the numbers are too good by an unknown amount."
         )
 
 
@@ -192,8 +193,8 @@ def _about_threshold(assessment: Assessment) -> Iterator[str]:
     threshold, confusion = assessment.threshold, assessment.confusion
     if threshold.num_normal * threshold.target_fpr < 1:
         yield (
-            f"{count_of(threshold.num_normal, 'validation normal')} are too few to set a false-alarm rate of "
-            f"{threshold.target_fpr:.1%}: the threshold is simply the highest of their scores."
+            f"{count_of(threshold.num_normal, 'validation normal is', 'validation normals are')} too few to set a "
+            f"false-alarm rate of {threshold.target_fpr:.1%}: the threshold is simply the highest of their scores."
         )
     p_value = exceedance_p_value(
         confusion.false_alarms,
@@ -211,8 +212,8 @@ def _about_threshold(assessment: Assessment) -> Iterator[str]:
 def _about_size(assessment: Assessment) -> Iterator[str]:
     if assessment.num_normal < FEW_NORMALS:
         yield (
-            f"Only {count_of(assessment.num_normal, 'normal sample')} were evaluated. Every number rests on them, and "
-            "they share whatever is particular about them."
+            f"Only {count_of(assessment.num_normal, 'normal sample was', 'normal samples were')} evaluated. Every "
+            "number rests on so few and shares whatever is particular about them."
         )
     small = [name for name, result in assessment.per_class.items() if result.note is not None]
     if small:
@@ -237,10 +238,10 @@ def reproduction_caveats(
         return ()
     known = set(recorded_keys)
     same = validation.select(np.array([key in known for key in validation.keys], dtype=bool))
-    if len(same) < len(known):
+    if lost := len(known) - len(same):
         return (
-            f"{len(known) - len(same)} of the {len(known)} samples that training validated on are not among those that "
-            "can be validated on now: whether the weights still do what training recorded of them cannot be checked.",
+            f"{lost} of the {len(known)} samples that training validated on {is_are(lost)} not among those that can be "
+            "validated on now: whether the weights still do what training recorded of them cannot be checked.",
         )
     found = auroc(same.scores, same.labels)
     if abs(found - recorded) <= _share_within_rounding(same, rounding=_ROUNDING[precision]) + 1e-12:

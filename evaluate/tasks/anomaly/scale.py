@@ -190,8 +190,9 @@ def _about_own_scales(judged: Placed) -> Iterator[str]:
 def _why_not_joined(judged: Placed) -> str:
     if judged.num_scale_normals < FEWEST_NORMALS:
         return (
-            f"validation has {count_of(judged.num_scale_normals, 'normal')} that lack nothing, and this takes "
-            f"{FEWEST_NORMALS} at least"
+            "validation has "
+            f"{count_of(judged.num_scale_normals, 'normal that lacks nothing', 'normals that lack nothing')}, and this "
+            f"takes {FEWEST_NORMALS} at least"
         )
     return "the validation normals that lack nothing all get the same score, whole or with the same modality hidden"
 

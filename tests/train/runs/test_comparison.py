@@ -133,6 +133,16 @@ def test_only_what_differs_is_told_of_the_settings(make_run: MakeRun, tmp_path: 
     assert document["figures"]["test_auroc"] == [{"value": 0.7, "low": 0.6, "high": 0.8}, None, None]
 
 
+def test_a_setting_that_a_fitted_run_does_not_read_is_no_difference(make_run: MakeRun, tmp_path: Path) -> None:
+    nearest = {"name": "nearest", "array": "sensor/values"}
+    make_run(tmp_path / "fitted", settings={"train": {"epochs": 7, "batch_size": 8}, "recipe": nearest})
+    make_run(tmp_path / "trained", settings={"train": {"epochs": 60, "batch_size": 4}})
+    differing = compare(tmp_path, ["fitted", "trained"]).settings
+    assert differing["train.batch_size"] == [8, 4] and "train.epochs" not in differing
+    make_run(tmp_path / "other", settings={"train": {"epochs": 30}})
+    assert compare(tmp_path, ["fitted", "trained", "other"]).settings["train.epochs"] == ["(absent)", 60, 30]
+
+
 def test_what_forbids_comparing_is_said(make_run: MakeRun, tmp_path: Path) -> None:
     make_run(tmp_path / "a")
     make_run(tmp_path / "b", features="g", validated_on=("z",))
