@@ -1,5 +1,6 @@
 """Nearest neighbours in a bank of vectors, searched in blocks: the memory that it takes grows with neither."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -107,6 +108,34 @@ class NearestNeighbours(nn.Module):
         if self.metric == "cosine":
             return nn.functional.normalize(vectors.float(), dim=-1)
         return vectors.float() - self.centre
+
+
+class NeighboursOfParts(NearestNeighbours):
+    """The nearest neighbour of vectors that are made of several parts, each in units of its own spread.
+
+    Else the part with the largest numbers would decide alone: distances of one network's stages are of any size.
+    """
+
+    scale: Tensor
+
+    def __init__(self, widths: Sequence[int], *, metric: Metric) -> None:
+        super().__init__(sum(widths), num_neighbours=1, metric=metric)
+        self._widths = list(widths)
+        self.register_buffer("scale", torch.ones(sum(widths)))
+
+    def measure(self, vectors: Float[Tensor, "vectors width"]) -> None:
+        """Take the spread of each part from these: the root of its summed variance. A part that never differs has none,
+        and stays as it is."""
+        spreads = [
+            part.var(dim=0, correction=0).sum().sqrt() for part in torch.split(vectors.double(), self._widths, dim=1)
+        ]
+        scales = [1 / spread if spread > 0 else torch.ones_like(spread) for spread in spreads]
+        self.scale.copy_(torch.repeat_interleave(torch.stack(scales), torch.tensor(self._widths)))
+
+    def placed(self, vectors: Float[Tensor, "vectors width"]) -> Float[Tensor, "vectors width"]:
+        if self.metric == "cosine":
+            return super().placed(vectors.float() * self.scale)
+        return super().placed(vectors) * self.scale
 
 
 def _require_neighbours(module: nn.Module, keys: object) -> None:

@@ -3,13 +3,19 @@
 Roth et al., "Towards Total Recall in Industrial Anomaly Detection" (CVPR 2022). A picture's score is the mean over its
 strangest patches. It is for any stored map: patches of photographs, tokens of sound, steps of a film.
 
+Maps of photographs of several blocks may be looked at as one, as PatchCore looks at two stages of a network: a patch is
+then its vector of each of them, in units of that block's spread, with all maps resized to one grid.
+
 The training rows are gone through once; memory holds the candidates and the bank that is chosen of them.
 """
 
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+from math import isqrt
+from typing import Literal, Self
 
 import torch
+from einops import rearrange
 from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor, nn
@@ -18,9 +24,9 @@ from ...configs.section import Positive
 from ...errors import SettingsError
 from ...progress import say
 from ..nn.coreset import greedy_coreset
-from ..nn.nearest_neighbours import NearestNeighbours, Reservoir
-from ..types import Batch, Encodings, Prediction, Shapes
-from .vectors import DetectorSettings, NamedArray, VectorDetector
+from ..nn.nearest_neighbours import NearestNeighbours, NeighboursOfParts, Reservoir
+from ..types import Batch, Encodings, FeatureRequest, Needs, Prediction, Shapes
+from .vectors import DetectorSettings, NamedArray, VectorDetector, of_last_block
 
 
 class PatchMemorySettings(DetectorSettings):
@@ -31,6 +37,11 @@ class PatchMemorySettings(DetectorSettings):
         "image/block_4/patch_tokens",
         description="Array of the store that has vectors by place, such as image/block_10/patch_tokens or "
         "audio/tokens. Samples without it are neither learned from nor scored.",
+    )
+    beside: tuple[NamedArray, ...] = Field(
+        (),
+        description="Patch tokens of further blocks of the same photographs: resized to the grid of recipe.array, they "
+        "are compared as one vector with it.",
     )
     vectors: Literal["each"] = Field("each", description="Each vector is compared; their mean has no place.")
     metric: Literal["cosine", "l2"] = Field("l2", description="1 - cosine of the angle, or Euclid's distance.")
@@ -53,6 +64,10 @@ class PatchMemorySettings(DetectorSettings):
         "max", description="Of a sample with several pictures: the strangest counts, or the mean of all."
     )
 
+    def for_store(self, arrays: Collection[str]) -> Self:
+        beside = tuple(of_last_block(array, arrays) for array in self.beside)
+        return super().for_store(arrays).model_copy(update={"beside": beside})
+
 
 class PatchMemoryRecipe(VectorDetector):
     """A bank of normal patches."""
@@ -60,6 +75,17 @@ class PatchMemoryRecipe(VectorDetector):
     def __init__(self, settings: PatchMemorySettings) -> None:
         super().__init__(settings)
         self._settings = settings
+
+    def needs(self) -> Needs:
+        """The arrays, and what says of the first what is padding: the others are of the same photographs."""
+        needs = super().needs()
+        named = [array.rpartition("/") for array in self._settings.beside]
+        beside = [FeatureRequest(feature_set, array, compared=True) for feature_set, _, array in named]
+        modalities = {
+            name: (*sets, *dict.fromkeys(request.feature_set for request in beside))
+            for name, sets in needs.modalities.items()
+        }
+        return replace(needs, features=(*needs.features, *beside), modalities=modalities)
 
     def module(self, width: int) -> NearestNeighbours:
         return NearestNeighbours(width, num_neighbours=1, metric=self._settings.metric)
@@ -70,7 +96,37 @@ class PatchMemoryRecipe(VectorDetector):
                 f"{self.array} is one vector a sample, which has no places; choose another with --set "
                 "recipe.array=..., or the recipe nearest."
             )
-        return super().build(shapes)
+        beside = self._settings.beside
+        if not beside:
+            return super().build(shapes)
+        for array in beside:
+            self._require_maps_of_the_same_pictures(array, shapes)
+        return NeighboursOfParts(
+            [self.width(shapes), *(shapes[array][-1] for array in beside)], metric=self._settings.metric
+        )
+
+    def _require_maps_of_the_same_pictures(self, array: str, shapes: Shapes) -> None:
+        """Only photographs have maps whose places are a grid; a square one, as pictures are made square.
+
+        Raises:
+            SettingsError: names the array.
+        """
+        first, other = shapes[self.array], shapes[array]
+        grids = all(len(shape) == 3 and isqrt(shape[1]) ** 2 == shape[1] for shape in (first, other))
+        if not grids or self._views.name not in shapes or first[0] != other[0] or array == self.array:
+            raise SettingsError(
+                f"{array} cannot stand beside {self.array}: recipe.beside names patch tokens of other blocks of the "
+                "same photographs, such as image/block_5/patch_tokens beside image/block_3/patch_tokens."
+            )
+
+    def vectors(self, batch: Batch) -> tuple[Float[Tensor, "batch *axes width"], Bool[Tensor, " batch *axes"]]:
+        """With those of the other blocks behind them, where there are some."""
+        values, real = super().vectors(batch)
+        if not self._settings.beside:
+            return values, real
+        side = isqrt(values.shape[2])
+        others = [resized(batch.features[array], side=side) for array in self._settings.beside]
+        return torch.cat([values.float(), *others], dim=-1), real
 
     def fit(self, model: nn.Module, batches: Iterable[Batch], generator: torch.Generator) -> None:
         """Fill the bank."""
@@ -81,6 +137,8 @@ class PatchMemoryRecipe(VectorDetector):
         for vectors in self.training_vectors(batches):
             kept.add(vectors)
         bank = kept.vectors
+        if isinstance(model, NeighboursOfParts):
+            model.measure(bank)
         if len(bank) > settings.bank:
             bank = bank[greedy_coreset(model.placed(bank), size=settings.bank, generator=generator)]
         if kept.seen > len(bank):
@@ -99,6 +157,18 @@ class PatchMemoryRecipe(VectorDetector):
                 pictures = pictures.masked_fill(~there, 0.0).sum(dim=-1) / there.sum(dim=-1)
             there = there.any(dim=-1)
         return Prediction(pictures.masked_fill(~there, torch.nan), maps={"distance": distances})
+
+
+def resized(
+    maps: Float[Tensor, "batch views places dim"], *, side: int
+) -> Float[Tensor, "batch views {side}*{side} dim"]:
+    """Square maps with `side` places a row, as a picture is resized: between places on the way up, and over all that a
+    place covers on the way down."""
+    num_views, before = maps.shape[1], isqrt(maps.shape[2])
+    pictures = rearrange(maps.float(), "batch view (row column) dim -> (batch view) dim row column", row=before)
+    if before != side:
+        pictures = nn.functional.interpolate(pictures, (side, side), mode="bilinear", antialias=True)
+    return rearrange(pictures, "(batch view) dim row column -> batch view (row column) dim", view=num_views)
 
 
 def top_mean(
