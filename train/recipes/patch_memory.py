@@ -140,7 +140,9 @@ class PatchMemoryRecipe(VectorDetector):
         if isinstance(model, NeighboursOfParts):
             model.measure(bank)
         if len(bank) > settings.bank:
-            bank = bank[greedy_coreset(model.placed(bank), size=settings.bank, generator=generator)]
+            bank = bank[
+                greedy_coreset(model.placed(bank.to(model.centre.device)), size=settings.bank, generator=generator)
+            ]
         if kept.seen > len(bank):
             say(f"The memory holds {len(bank):,} of {kept.seen:,} patches ({settings.subset}; recipe.bank).")
         model.fill(bank)
