@@ -1,6 +1,7 @@
 """`weldcache audit`: mistakes that software can catch."""
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,21 +13,50 @@ def audit(
     config: Config = None,
     data: Data = None,
     cache: Cache = None,
+    log: Annotated[
+        Path | None,
+        typer.Option(
+            "--log", metavar="FILE", help="Audit a log of epochs alone, of any program: CSV, JSON, JSON lines, text."
+        ),
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option("--column", metavar="ROLE=NAME", help="Which column of the log is loss, val_accuracy, ..."),
+    ] = None,
+    pattern: Annotated[
+        str | None,
+        typer.Option("--pattern", metavar="REGEX", help="How epochs stand in a text; named groups are the roles."),
+    ] = None,
+    base_rate: Annotated[
+        str | None,
+        typer.Option("--base-rate", metavar="SHARES", help="Of the log: share of positives, or of each class."),
+    ] = None,
+    anchor: Annotated[
+        list[str] | None,
+        typer.Option("--anchor", metavar="FIGURE=VALUE", help="What is known to be reached, such as auroc=0.91."),
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List every check and what it looked at.")] = False,
     settings: Set = None,
     as_json: AsJson = False,
 ) -> None:
     """Look for mistakes that make results wrong in silence: in data and splits, in features, in training, in results.
 
-    Looks at whatever there is: a data set alone, a store, a run. Each finding names its evidence and what to do;
-    docs/audit.md explains every check. Exit status 1 if one of them is severe, an error; warnings and notes are not.
+    Looks at whatever there is, a data set alone or a store; or with `--log` at how another program's training went.
+    Each finding names its evidence and what to do; docs/audit.md explains every check. Exit status 1 if one of them is
+    severe, an error; warnings and notes are not.
     """
     from ..evaluate.audit.audit import audit as run_audit
-    from ..evaluate.audit.audit import audit_tables
+    from ..evaluate.audit.audit import audit_log, audit_tables
+    from ..evaluate.audit.epochs import parse_anchors, parse_assignments, parse_shares, read_epochs
     from ..settings import load_settings
     from ..tables import print_tables
 
-    audited = run_audit(load_settings(config, overrides=overrides(settings, data_root=data, cache_path=cache)))
+    columns, anchors = parse_assignments(column or [], option="--column"), parse_anchors(anchor or [])
+    if log is not None:
+        shares = parse_shares(base_rate)
+        audited = audit_log(read_epochs(log, columns=columns, pattern=pattern, shares=shares, anchors=anchors))
+    else:
+        audited = run_audit(load_settings(config, overrides=overrides(settings, data_root=data, cache_path=cache)))
     if as_json:
         typer.echo(json.dumps(audited.to_json(), indent=2))
     else:

@@ -19,6 +19,8 @@ from ...settings import Settings
 from ...tables import literal
 from ...wording import count_of
 from .check import GROUPS, Group, answers
+from .curves import CURVE_CHECKS
+from .epochs import Epochs
 from .giveaways import GIVEAWAY_CHECKS
 from .listing import Listing, listing_of_data, listing_of_store
 from .parts import PART_CHECKS
@@ -84,6 +86,11 @@ def audit(settings: Settings) -> Audit:
     checks = [*answers([*PART_CHECKS, *GIVEAWAY_CHECKS], listing)]
     looked_at = [f"{listing.where}: {count_of(len(listing.index), listing.noun)}"]
     return Audit(looked_at, missing, checks)
+
+
+def audit_log(epochs: Epochs) -> Audit:
+    """Look at the log of a training alone, whoever wrote it."""
+    return Audit([f"{epochs.where}: {count_of(epochs.num, 'epoch')}"], (), [*answers(CURVE_CHECKS, epochs)])
 
 
 def _data(settings: Settings, missing: list[str]) -> Listing | None:

@@ -42,3 +42,19 @@ def test_a_recording_under_two_names_in_two_parts_is_severe(
 def test_where_there_is_nothing_it_says_so(weldcache: Run, tmp_path: Path) -> None:
     outcome = weldcache("audit", "--data", str(tmp_path / "none"), folder=tmp_path)
     assert outcome.code == 2 and "nothing to audit" in outcome.err and "none" in outcome.err
+
+
+def test_a_foreign_log_is_judged_alone(weldcache: Run, tmp_path: Path) -> None:
+    (tmp_path / "log.txt").write_text("".join(f"[{epoch}] bce 0.3313 acc 90.12%\n" for epoch in range(5)))
+    pattern = r"bce (?P<loss>\S+) acc (?P<val_accuracy>\S+)"
+    arguments = ["audit", "--log", "log.txt", "--pattern", pattern, "--base-rate", "0.0988"]
+    outcome = weldcache(*arguments, "--json", folder=tmp_path)
+    assert outcome.code == 1 and {each["check"] for each in json.loads(outcome.raw_out)["findings"]} == {
+        "loss",
+        "base rate",
+    }
+    (tmp_path / "log.csv").write_text("bce,valid_acc\n0.4,0.8\n0.3,0.9\n0.2,0.95\n")
+    outcome = weldcache("audit", "--log", "log.csv", "--column", "loss=bce", folder=tmp_path)
+    assert outcome.code == 0 and outcome.out.startswith("Nothing is wrong")
+    outcome = weldcache("audit", "--log", "log.csv", "--column", "los=bce", folder=tmp_path)
+    assert outcome.code == 2 and "val_" in outcome.err
