@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..metrics.estimate import Estimate
 from ..wording import from_to, listed
+from .exhibits import Exhibit, SampleBook
 
 Value = Estimate | float | int | str | None
 
@@ -107,13 +108,15 @@ class Panel:
     """Lines over one axis.
 
     Attributes:
-        kind: `shares` are steps in the unit square above the diagonal of chance; the others run freely, from zero or
-            on a logarithmic axis.
+        kind: `shares` are steps in the unit square above the diagonal of chance, `unit` steps in the unit square
+            without it; the others run freely, from zero or on a logarithmic axis.
+        chance: a height to be marked as what chance gives; None where there is none.
     """
 
     axis: str
     curves: Sequence[Curve]
-    kind: Literal["free", "from_zero", "logarithmic", "shares"] = "free"
+    kind: Literal["free", "from_zero", "logarithmic", "shares", "unit"] = "free"
+    chance: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +132,7 @@ class Curves:
     @property
     def narrow(self) -> bool:
         """Whether another figure has room beside it."""
-        return self.panels[0].kind == "shares"
+        return self.panels[0].kind in ("shares", "unit")
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,6 +180,7 @@ class Section:
         title: a heading, or of a verdict what it comes to.
         note: paragraphs.
         points: sentences of equal standing, such as warnings.
+        exhibits: what it shows of single samples; for people alone, as programs find these in files of their own.
         standing: of a verdict.
         brief: whether it is shown where there is little room, such as a terminal.
     """
@@ -188,6 +192,7 @@ class Section:
     figures: Sequence[Figure] = ()
     note: Sequence[str] = ()
     points: Sequence[str] = ()
+    exhibits: Sequence[Exhibit] = ()
     look: Look = "card"
     standing: Standing | None = None
     brief: bool = False
@@ -246,11 +251,12 @@ def demo_sentence(random_features: Sequence[str], trained_features: Sequence[str
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """Everything that is written of one evaluation, whatever it judges."""
+    """Everything that is written of one evaluation, whatever it judges; `book` is what its samples look like."""
 
     task: str
     provenance: Provenance
     sections: Sequence[Section] = field(default=())
+    book: SampleBook = field(default_factory=SampleBook)
 
 
 def number(value: Value, style: str) -> str:

@@ -8,6 +8,7 @@ import io
 import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from typing import Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -31,6 +32,7 @@ _CONTROL = _COLOURS["control"]
 _INK = "#010203"
 _STYLE_SHEET = "<style>svg{color:#2b3440}@media screen and (prefers-color-scheme:dark){svg{color:#d5dbe3}}</style>"
 _FEW_POINTS = 30  # so few that each is marked
+_LONGEST_NAME = 40  # characters
 _WIDE = 200  # a range with room for powers of ten alone
 
 
@@ -79,6 +81,11 @@ def _style() -> AbstractContextManager[None]:
     )
 
 
+def _short(name: str) -> str:
+    """A name that leaves room for the picture; tables have it whole."""
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}\N{HORIZONTAL ELLIPSIS}"
+
+
 def _intervals(figure: Intervals) -> Canvas:
     """Dots with their intervals, first row on top, the numbers at the right, and chance as a dashed line."""
     rows = figure.rows
@@ -93,13 +100,13 @@ def _intervals(figure: Intervals) -> Canvas:
         axes.text(1.02, height, label, transform=axes.get_yaxis_transform(), va="center", fontsize=9)
     axes.set(xlabel=figure.axis, ylim=(0.4, len(rows) + 0.6))
     axes.set_xlim(min(figure.chance - 0.1, *(estimate.low for _, estimate, _ in rows)) - 0.02, 1.01)
-    axes.set_yticks(list(range(len(rows), 0, -1)), labels=[name for name, _, _ in rows])
+    axes.set_yticks(list(range(len(rows), 0, -1)), labels=[_short(name) for name, _, _ in rows])
     axes.grid(visible=False, axis="y")
     return canvas
 
 
 def _curves(figure: Curves) -> Canvas:
-    alone = figure.panels[0].kind == "shares"
+    alone = figure.narrow
     canvas = Canvas(figsize=(4.6, 4.1) if alone else (7.2, 0.6 + 1.9 * len(figure.panels)))
     all_axes = canvas.subplots(len(figure.panels), 1, sharex=True, squeeze=False)[:, 0]
     for axes, panel in zip(all_axes, figure.panels, strict=True):
@@ -107,14 +114,17 @@ def _curves(figure: Curves) -> Canvas:
         if figure.mark is not None:
             axes.axvline(figure.mark, color=_INK, linestyle=":", linewidth=1.5)
         if any(curve.label for curve in panel.curves):
-            axes.legend(loc="lower right" if alone else "lower left")
+            axes.legend(loc="lower right" if panel.kind == "shares" else "lower left")
     all_axes[-1].set(xlabel=figure.axis)
     canvas.align_ylabels()
     return canvas
 
 
 def _panel(axes: Axes, panel: Panel) -> None:
-    shares = panel.kind == "shares"
+    shares = panel.kind in ("shares", "unit")
+    drawn: Literal["default", "steps-post", "steps-pre"] = "default"
+    if shares:  # precision is that of the cut which reaches a share, and a rate that of the cut before it
+        drawn = "steps-post" if panel.kind == "shares" else "steps-pre"
     for curve in panel.curves:
         if curve.low is not None and curve.high is not None:
             colour = _COLOURS[curve.tone]
@@ -127,11 +137,14 @@ def _panel(axes: Axes, panel: Panel) -> None:
             color=_COLOURS[curve.tone],
             label=curve.label,
             marker="." if curve.x.size < _FEW_POINTS and not shares else "",
-            drawstyle="steps-post" if shares else "default",
+            drawstyle=drawn,
         )
     axes.set(ylabel=panel.axis)
-    if shares:
+    if panel.kind == "shares":
         axes.plot([0, 1], [0, 1], color=_CONTROL, linestyle="--", linewidth=1, label="chance")
+    if panel.chance is not None:
+        axes.axhline(panel.chance, color=_CONTROL, linestyle="--", linewidth=1, label="chance")
+    if shares:
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
     elif panel.kind == "from_zero":
         axes.set(ylim=(0, 1.15 * axes.dataLim.ymax or 1))
@@ -173,7 +186,7 @@ def _boxes(figure: Spreads) -> Canvas:
         medianprops={"color": _INK},
         whiskerprops={"color": _CONTROL},
         capprops={"color": _CONTROL},
-        tick_labels=[group.label for group in figure.groups],
+        tick_labels=[_short(group.label) for group in figure.groups],
         flierprops={"marker": ".", "markersize": 3, "markeredgecolor": _CONTROL},
     )
     for patch, group in zip(boxes["boxes"], figure.groups, strict=True):

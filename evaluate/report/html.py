@@ -1,28 +1,54 @@
-"""report.html: one file that any browser opens without network or scripts, for readers who want the answer first."""
+"""report.html: one file that any browser opens without network, for readers who want the answer first.
 
+Its one script sorts, filters, moves the threshold and opens panels. It is named by its hash in the page's policy, so no
+other runs, and it makes no markup of text: what a data set calls its samples stays text. Without it the page still
+reads from top to bottom.
+"""
+
+import base64
+import hashlib
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
 
 from ...wording import visible
+from ..exhibits import SampleTable
 from ..section import Column, Provenance, Report, Rows, Section, cell, demo_sentence, interval, number
 from .drawing import draw
+from .inline import FILTERS, picture_uri
 
 
 def render_html(report: Report) -> str:
     """The whole page."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(draw=draw, number=number, interval=interval, cell=cell)
-    template = environment.from_string(files(__package__).joinpath("report.html").read_text(encoding="utf-8"))
-    provenance = report.provenance
-    page = template.render(
+    environment = Environment(
+        loader=FunctionLoader(_part), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(draw=draw, number=number, interval=interval, cell=cell, **FILTERS)
+    provenance, book, script = report.provenance, report.book, _part("report.js")
+    exhibits = [exhibit for section in report.sections for exhibit in section.exhibits]
+    table = next((exhibit for exhibit in exhibits if isinstance(exhibit, SampleTable)), None)
+    media = [medium for panel in book.panels.values() for each in panel.media.values() for medium in each]
+    page = environment.get_template("report.html").render(
         provenance=provenance,
         banner=demo_sentence(provenance.random_features, provenance.trained_features),
         sections=[*report.sections, _provenance_section(provenance)],
+        style=Markup(_part("report.css")),
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        book=book,
+        table=table,
+        names=[] if table is None else table.names,
+        thumbnails={row: picture_uri(picture) for row, picture in book.thumbnails.items()},
+        overlaid=any(getattr(medium, "overlay", b"") for medium in media),
     )
     # Names come from data sets, and a page that is opened in a terminal acts on them as a listing would.
     return "\n".join(map(visible, page.split("\n")))
+
+
+def _part(name: str) -> str:
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 def _provenance_section(provenance: Provenance) -> Section:

@@ -15,6 +15,7 @@ from .defects import target_section
 from .figures import Assessment
 from .members import member_section
 from .modalities import modality_section
+from .samples import gallery_section, table_section, threshold_slider
 
 _NUM_WORST = 8
 
@@ -32,11 +33,13 @@ def sections(
         _beside_controls(assessment),
         *([] if members is None else [members]),
         _ranking(test, threshold=assessment.threshold.value),
-        _at_threshold(assessment),
+        _at_threshold(assessment, test=test),
         _by_class(assessment, test=test),
         *([] if by_target is None else [by_target]),
         *([] if modalities is None else [modalities]),
         _worst(test, threshold=assessment.threshold.value),
+        gallery_section(test, threshold=assessment.threshold.value),
+        table_section(test, threshold=assessment.threshold.value),
         _further(assessment),
         training,
         _HOW,
@@ -109,6 +112,16 @@ def _ranking(test: ScoreTable, *, threshold: float) -> Section:
         [Panel("detection rate", [steps], kind="shares")],
         caption="ROC curve with a pointwise 95% band",
     )
+    num_normal = len(test) - num_defect
+    # No sample alarms at the strictest cut, where precision has no value.
+    precision = num_defect * curve.tpr[1:] / (num_defect * curve.tpr[1:] + num_normal * curve.fpr[1:])
+    found = Curve(np.append(0.0, curve.tpr[1:]), np.append(precision[0], precision), "model", label="model")
+    recall = Curves(
+        "Precision over the share of defects found",
+        "share of defects found",
+        [Panel("share of alarms that are defects", [found], kind="unit", chance=num_defect / len(test))],
+        caption="Precision-recall curve; chance is the share of defects among all",
+    )
     parts: tuple[tuple[int, str, Tone], ...] = ((0, "normal", "model"), (1, "defect", "contrast"))
     histograms = Spreads(
         "Histograms of the scores of normals and defects",
@@ -120,10 +133,10 @@ def _ranking(test: ScoreTable, *, threshold: float) -> Section:
         share="% of the class",
         caption="Scores of normals and defects, each as a share of its own class",
     )
-    return Section(id="ranking", title="Telling defects from normals", figures=[roc, histograms])
+    return Section(id="ranking", title="Telling defects from normals", figures=[roc, recall, histograms])
 
 
-def _at_threshold(assessment: Assessment) -> Section:
+def _at_threshold(assessment: Assessment, *, test: ScoreTable) -> Section:
     threshold, confusion = assessment.threshold, assessment.confusion
     expected = exceedance_rate(threshold.num_normal_above, num_reference=threshold.num_normal)
     facts = (
@@ -165,6 +178,7 @@ def _at_threshold(assessment: Assessment) -> Section:
         facts=facts,
         rows=[Rows("confusion", columns, values)],
         note=[note],
+        exhibits=[threshold_slider(test, threshold=threshold.value)],
         look="tiles",
         brief=True,
     )

@@ -1,10 +1,14 @@
 """The report in a real browser: it renders, its pictures decode, and nothing asks for the network."""
 
+import html
+import json
 import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import pytest
@@ -27,7 +31,7 @@ FLAGS = (
     "--no-first-run",
     "--window-size=1100,1400",
 )
-# The page forbids scripts to itself; a copy without that rule measures what the browser made of it.
+# The page allows its own script alone; a copy without that rule measures what the browser made of it, and uses it.
 POLICY = re.compile(r"<meta http-equiv=\"Content-Security-Policy\"[^>]*>")
 MEASURE = """<script>addEventListener("load", () => {
   for (const image of document.images) image.dataset.width = image.complete ? image.naturalWidth : 0;
@@ -65,11 +69,110 @@ def test_pictures_decode_and_nothing_is_requested(report: Path, table: ScoreTabl
     measured.write_text(text.replace("</body>", f"{MEASURE}</body>"))
     page = _browse(measured, profile=tmp_path / "profile", action="--dump-dom")
     widths = [int(width) for width in re.findall(r'data-width="(\d+)"', page)]
-    assert len(widths) == 7
+    assert len(widths) == 8
     assert min(widths) > 200
     assert 'data-requests="0"' in page
     assert 'data-overflow="0"' in page
     assert re.search(r'<strong id="auroc">0\.\d{3}</strong>', page)
+
+
+# What somebody does with the page, and what they see: kept as data of its body.
+USE = """<script>
+const errors = [];
+addEventListener("error", (event) => errors.push(event.message));
+addEventListener("load", () => {
+  const all = (selector) => [...document.querySelectorAll(selector)];
+  const at = (selector) => document.querySelector(selector);
+  const told = {};
+  const input = (element, value) => { element.value = value; element.dispatchEvent(new Event("input")); };
+  const scores = () => all("table.samples td[data-value]").filter((cell) => cell.classList.contains("number"))
+    .map((cell) => Number(cell.dataset.value));
+  const range = at("#slider-range");
+  told.own = [at("#slider-found").textContent, at("#slider-alarms").textContent];
+  input(range, 0);
+  told.lowest = [at("#slider-recall").textContent, at("#slider-fpr").textContent];
+  input(range, range.max);
+  told.highest = [at("#slider-recall").textContent, at("#slider-fpr").textContent];
+  at("#slider-back").click();
+  told.back = [at("#slider-found").textContent, at("#slider-alarms").textContent];
+  const heading = all("table.samples thead th").find((each) => each.dataset.kind === "number");
+  const sorted = (found, sign) => found.every((score, place) => !place || sign * (score - found[place - 1]) >= 0);
+  heading.querySelector("button").click();
+  told.ascending = [heading.getAttribute("aria-sort"), sorted(scores(), 1)];
+  heading.querySelector("button").click();
+  told.descending = [heading.getAttribute("aria-sort"), sorted(scores(), -1)];
+  input(at(".search"), "0007");
+  told.found = all("table.samples tbody tr").filter((row) => !row.hidden).map((row) => row.cells[0].textContent);
+  told.count = at(".count").textContent;
+  input(at(".search"), "");
+  const outcome = all("select[data-column]").find((select) => select.textContent.includes("missed"));
+  input(outcome, "=missed");
+  told.missed = all("table.samples tbody tr").filter((row) => !row.hidden).length;
+  input(outcome, "");
+  const opener = at("table.samples tbody button.opens");
+  opener.click();
+  told.open = [at("#panel").open, at("#panel-title").textContent === opener.textContent];
+  at("#panel-after").click();
+  told.stepped = at("#panel-title").textContent !== opener.textContent;
+  at("#panel").close();
+  told.errors = errors;
+  document.body.dataset.told = JSON.stringify(told);
+})</script>"""
+
+
+def _used(report: Path, tmp_path: Path) -> dict[str, Any]:
+    copy = report.with_name("used.html")
+    copy.write_text(POLICY.sub("", report.read_text()).replace("<body>", f"<body>{USE}"))
+    page = _browse(copy, profile=tmp_path / "profile", action="--dump-dom")
+    (found,) = re.findall(r'data-told="([^"]*)"', page)
+    told: dict[str, Any] = json.loads(html.unescape(found))
+    return told
+
+
+def test_the_threshold_moves_and_the_table_sorts_filters_and_opens_panels(
+    report: Path, table: ScoreTable, rich_assessment: Assessment, tmp_path: Path
+) -> None:
+    told, confusion = _used(report, tmp_path), rich_assessment.confusion
+    assert told["errors"] == []
+    own = [f"{confusion.detected} of 90 defects", f"{confusion.false_alarms} of 60 normals"]
+    assert told["own"] == told["back"] == own
+    assert (told["lowest"], told["highest"]) == (["100.0%", "100.0%"], ["0.0%", "0.0%"])
+    assert (told["ascending"], told["descending"]) == (["ascending", True], ["descending", True])
+    assert told["found"] == ["test/0007"] and told["count"] == "1 of 150 samples"
+    assert told["missed"] == confusion.missed
+    assert told["open"] == [True, True] and told["stepped"]
+
+
+def test_the_page_s_policy_lets_its_own_script_run(report: Path, tmp_path: Path) -> None:
+    page = _browse(report, profile=tmp_path / "profile", action="--dump-dom")
+    assert re.search(r'<html[^>]* class="live"', page)
+    assert "of 90 defects" in page
+
+
+def test_hostile_names_run_nothing(
+    table: ScoreTable, make_assessment: Callable[..., Assessment], make_report: Callable[..., Report], tmp_path: Path
+) -> None:
+    attacks = (
+        "</script><script>document.title='broken'</script>",
+        "\" onload=\"document.title='broken'\" x='",
+        "<img src=x onerror=\"document.title='broken'\">",
+        "\u202eright to left\u202c\u05d0",
+        "two\nlines\x1b[31m",
+        "long" * 500,
+        "{{ 7 * 7 }}<!--",
+    )
+    keys = tuple(f"{key} {attacks[row % len(attacks)]}" for row, key in enumerate(table.keys))
+    groups = tuple(attacks[row % len(attacks)] for row in range(len(table)))
+    classes = tuple(
+        "good" if label == 0 else attacks[row % len(attacks)] for row, label in enumerate(table.labels.tolist())
+    )
+    nasty = replace(table, keys=keys, groups=groups, class_names=classes)
+    path = tmp_path / "nasty.html"
+    path.write_text(render_html(make_report(make_assessment(nasty), nasty)))
+    told = _used(path, tmp_path)
+    assert told["errors"] == [] and told["open"] == [True, True]
+    page = _browse(path, profile=tmp_path / "profile", action="--dump-dom")
+    assert "<title>demo-run on test</title>" in page and ">49<" not in page
 
 
 def test_draws_in_colour_without_scripts(report: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """report.html as text: whole, offline, escaped, and what it says when something is missing."""
 
 import base64
+import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,22 +18,27 @@ from weldcache.metrics.repeats import RepeatsEstimate
 
 MakeAssessment = Callable[..., Assessment]
 MakeReport = Callable[..., Report]
-VOID_TAGS = {"meta", "img"}
+VOID_TAGS = {"meta", "img", "input", "br"}
+_SCRIPT = re.compile(r"<script>.*?</script>", re.DOTALL)
 
 
 class _Page(HTMLParser):
-    """Collects attributes that load something, and fails on tags that do not match."""
+    """Collects attributes that load something, and scripts; fails on tags that do not match."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.open_tags: list[str] = []
         self.loads: list[str] = []
         self.tags: set[str] = set()
+        self.scripts: list[str | None] = []
+        self.handlers: list[str] = []
         self.feed(text)
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
+        self.scripts += [dict(attrs).get("type")] if tag == "script" else []
+        self.handlers += [name for name, _ in attrs if name.startswith("on")]
         self.loads += [value or "" for name, value in attrs if name in {"src", "href", "srcset", "data", "action"}]
         if tag not in VOID_TAGS:
             self.open_tags.append(tag)
@@ -41,17 +47,29 @@ class _Page(HTMLParser):
         assert self.open_tags.pop() == tag
 
 
-def test_one_offline_file_with_six_pictures(
+def test_one_offline_file_with_seven_pictures(
     table: ScoreTable, make_assessment: MakeAssessment, make_report: MakeReport
 ) -> None:
     text = render_html(make_report(make_assessment(table), table))
     page = _Page(text)
     assert page.open_tags == []
-    assert len(page.loads) == 6
+    assert len(page.loads) == 7
     assert all(load.startswith("data:image/svg+xml;base64,") for load in page.loads)
-    assert not page.tags & {"script", "link", "iframe", "object"}
+    assert not page.tags & {"link", "iframe", "object"}
     assert "http://" not in text and "https://" not in text and "url(" not in text and "@import" not in text
-    assert "$" not in text
+    assert "$" not in _SCRIPT.sub("", text)
+
+
+def test_no_script_runs_but_the_page_s_own(
+    table: ScoreTable, make_assessment: MakeAssessment, make_report: MakeReport
+) -> None:
+    text = render_html(make_report(make_assessment(table), table))
+    page = _Page(text)
+    assert page.scripts == ["application/json", None] and page.handlers == []
+    (own,) = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    hashed = base64.b64encode(hashlib.sha256(own.encode()).digest()).decode()
+    assert f"script-src 'sha256-{hashed}'\"" in text
+    assert not re.search(r"innerHTML|insertAdjacentHTML|document\.write|\beval\b|Function\(", own)
 
 
 def test_pictures_are_sound_and_load_nothing(
@@ -128,8 +146,8 @@ def test_every_text_is_escaped(
     text = render_html(make_report(make_assessment(nasty), nasty, provenance=named))
     page = _Page(text)
     assert page.open_tags == []
-    assert "script" not in page.tags
-    assert len(page.loads) == 6
+    assert page.scripts == ["application/json", None] and page.handlers == []
+    assert len(page.loads) == 7
     assert len(re.findall("&lt;script&gt;", text)) > 20
 
 
@@ -212,7 +230,7 @@ def test_watched_representations_have_curves_and_a_table(
 ) -> None:
     text = render_html(make_report(rich_assessment, table, curve=training_curve))
     page = _Page(text)
-    assert page.open_tags == [] and len(page.loads) == 7
+    assert page.open_tags == [] and len(page.loads) == 8
     svg = base64.b64decode(page.loads[-1].split(",", 1)[1]).decode()
     assert ElementTree.fromstring(svg).tag == "{http://www.w3.org/2000/svg}svg"
     assert "<!-- 0.001 -->" in svg and "mathdefault" not in svg  # numbers as numbers, not as formulas
@@ -237,7 +255,7 @@ def test_a_representation_that_is_constant_is_drawn(
     nothing = {f"code_{figure}": 0.0 for figure in ("effective_rank", "std", "std_min", "std_max")}
     curve = [{"epoch": epoch, "loss": 1.0, **nothing} for epoch in (1, 2)]
     text = render_html(make_report(make_assessment(table), table, curve=curve, best_epoch=1))
-    assert len(_Page(text).loads) == 7
+    assert len(_Page(text).loads) == 8
 
 
 @pytest.mark.usefixtures("undrawn")
