@@ -16,6 +16,12 @@ def evaluate(
         typer.Option("--run", help="Name of the run; latest: the newest finished one.", show_default="latest"),
     ] = None,
     split: Annotated[Literal["val", "test"], typer.Option(help="Samples to judge it on.")] = "test",
+    media: Annotated[
+        Literal["none", "thumbnails", "full"] | None,
+        typer.Option(
+            help="What of the samples' files the report shows; the same as --set evaluate.media=...", show_default=False
+        ),
+    ] = None,
     settings: Set = None,
     as_json: AsJson = False,
 ) -> None:
@@ -28,7 +34,8 @@ def evaluate(
     from ..evaluate.pipeline import evaluate as run_evaluate
     from ..settings import load_settings
 
-    resolved = load_settings(config, overrides=overrides(settings, cache_path=cache))
+    shown = [] if media is None else [f"evaluate.media={media}"]
+    resolved = load_settings(config, overrides=[*overrides(settings, cache_path=cache), *shown])
     named = cache is not None or any(setting.startswith("cache.path=") for setting in settings or [])
     evaluation = run_evaluate(
         resolved,

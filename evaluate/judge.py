@@ -88,7 +88,7 @@ class Background:
             samples=fingerprint(
                 [list(table.keys), table.labels.tolist(), list(table.lacks), list(table.class_names), ways]
             ),
-            settings=fingerprint(self.settings.model_dump(mode="json")),
+            settings=fingerprint(self.settings.deciding),
         )
 
 

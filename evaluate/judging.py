@@ -62,7 +62,9 @@ def calibration_of(judge: Judge[Kept], background: Background) -> Kept:
         MetricError: as `Judge.calibrate`.
     """
     folder = background.run.folder
-    of_run = background.settings == background.run.settings.evaluate  # another judge could not even read what is kept
+    of_run = (
+        background.settings.deciding == background.run.settings.evaluate.deciding
+    )  # another judge could not even read what is kept
     kept = kept_calibration(judge, folder) if of_run else None
     if kept is not None and kept["rests_on"]["fingerprint"] != background.run.manifest["fingerprint"]:
         raise TrainingError(

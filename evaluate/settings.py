@@ -1,6 +1,6 @@
 """What can be set of judging: who judges, chosen by name, and how."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -16,6 +16,9 @@ JUDGES = Named(
 )
 
 
+Media = Literal["none", "thumbnails", "full"]
+
+
 class EvaluateSettings(Section):
     """How a run is judged."""
 
@@ -24,3 +27,13 @@ class EvaluateSettings(Section):
     )
     target_fpr: float = Field(0.05, gt=0, lt=1, description="False-alarm rate that the threshold aims at.")
     seed: int = Field(0, ge=0, description="Seed of the random-score control.")
+    media: Media = Field(
+        "thumbnails",
+        description="What of the samples' files report.html shows: none; thumbnails: all of those worth seeing, "
+        "a small photograph of others; full: all of every sample, however large the page becomes.",
+    )
+
+    @property
+    def deciding(self) -> dict[str, object]:
+        """All that can change a figure: what a calibration rests on."""
+        return self.model_dump(mode="json", exclude={"media"})

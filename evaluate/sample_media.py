@@ -1,0 +1,266 @@
+"""What samples look like: photographs, a strip of the film, the sound's spectrogram, measurements over normals' band.
+
+Files are read once more for this, by the paths that the store recorded below the data set's folder; measurements are
+in the store itself. What is gone or does not decode is said in the sample's panel, and fails nothing: a report is about
+scores.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+import cv2
+import numpy as np
+from jaxtyping import Float64, UInt8
+from numpy.typing import NDArray
+
+from ..cache.status import Status
+from ..cache.store import FeatureStore
+from ..configs.section import Section as SettingsSection
+from ..errors import DecodeError
+from ..extract.decode.audio import SAMPLE_RATE, decode_audio
+from ..extract.decode.image import decode_photographs
+from ..extract.decode.video import decode_video
+from ..extract.features.settings import FilmLimits, PicturesSettings, RecordingSettings, SeriesSettings
+from ..extract.features.sound_statistics import log_mel
+from ..train.data.features import Rows
+from .exhibits import Medium, Panel, Picture, SampleBook, Trace, Traces
+from .settings import Media
+
+_LARGE, _SMALL, _THUMBNAIL = 420, 200, 112  # pixels of the longer side: a first photograph, further ones, of a table
+_NUM_FRAMES, _FRAME_HEIGHT, _GAP = 6, 90, 2
+_SOUND_COLUMNS, _NUM_BANDS, _DECIBELS = 480, 64, 70.0
+_MOST_NORMALS = 2000  # whose measurements make a band
+_THUMBNAIL_BYTES = 7_000_000  # of all small pictures together, which leaves a page below 15 MB
+_QUALITY = 72
+
+RGB = UInt8[np.ndarray, "height width 3"]
+
+
+@dataclass(frozen=True)
+class _Stream:
+    """Files of one kind that samples have: what they are, and the feature set whose records name them."""
+
+    name: str
+    section: SettingsSection
+    feature_set: str
+
+
+@dataclass(frozen=True, eq=False)
+class SampleMedia:
+    """Reads what samples of a store look like.
+
+    Attributes:
+        root: folder of the data set.
+        features: the settings of the features, by name: they say what is in which stream.
+        normals: rows that are normal for sure, such as those that were trained on.
+    """
+
+    store: FeatureStore
+    root: Path
+    features: Mapping[str, SettingsSection]
+    normals: Rows
+
+    @cached_property
+    def streams(self) -> Sequence[_Stream]:
+        """The streams that can be shown, each once, as the first feature of the store that is made of it says; pictures
+        first."""
+        found: dict[str, _Stream] = {}
+        for feature, section in self.features.items():
+            sets = [name for name in self.store.feature_sets if name.partition("/")[0] == feature]
+            stream = getattr(section, "stream", None)
+            if sets and isinstance(stream, str) and isinstance(section, tuple(_SHOWN)):
+                found.setdefault(stream, _Stream(stream, section, sets[0]))
+        kinds = list(_SHOWN)
+
+        def place(stream: _Stream) -> int:
+            return next(place for place, kind in enumerate(kinds) if isinstance(stream.section, kind))
+
+        return sorted(found.values(), key=place)
+
+    def files(self, row: int) -> dict[str, list[Path]]:
+        """The files of a row by stream, as far as their paths lead nowhere else than below the data set's folder."""
+        sources = {each.name: self.store.sources(each.feature_set, [row])[0] for each in self.streams}
+        return {
+            name: [self.root / file.path for file in files if not file.is_numbers and _stays_below(file.path)]
+            for name, files in sources.items()
+        }
+
+    def panel(self, row: int) -> Panel:
+        """All that can be shown of a row."""
+        media: dict[str, Sequence[Medium]] = {}
+        notes: list[str] = []
+        files, is_there = self.files(row), self.root.is_dir()
+        if not is_there:
+            notes.append(f"Files cannot be shown: the data set's folder {self.root.name} is not there any more.")
+        for stream in self.streams:
+            if not is_there and not isinstance(stream.section, SeriesSettings):
+                continue
+            try:
+                shown = list(self._shown(stream, row, files[stream.name]))
+            except (DecodeError, MemoryError, OSError) as error:
+                # Reports are passed on: paths are told from the data set's folder.
+                notes.append(f"{stream.name} cannot be shown: {str(error).replace(f'{self.root}/', '')}")
+                continue
+            if shown:
+                media[stream.name] = shown
+            else:
+                notes.append(f"There is no {stream.name} of this sample.")
+        return Panel(media, notes)
+
+    def thumbnail(self, row: int) -> Picture | None:
+        """The first photograph of a row, small; None where there is none that can be read."""
+        for stream in self.streams:
+            if isinstance(stream.section, PicturesSettings) and (files := self.files(row)[stream.name]):
+                try:
+                    shown = decode_photographs(
+                        files[:1],
+                        num_views=1,
+                        masks=stream.section.masks,
+                        max_megapixels=stream.section.max_megapixels,
+                    )
+                except (DecodeError, MemoryError, OSError):
+                    return None
+                return next(
+                    (_picture(view, _THUMBNAIL, "photograph") for view in shown.views if view is not None), None
+                )
+        return None
+
+    def _shown(self, stream: _Stream, row: int, files: Sequence[Path]) -> Iterator[Medium]:
+        if isinstance(stream.section, SeriesSettings):
+            yield from self._measured(stream, row)
+        elif files:
+            show: Callable[..., Iterable[Medium]] = next(
+                show for kind, show in _SHOWN.items() if isinstance(stream.section, kind)
+            )
+            yield from show(files, stream.section)
+
+    def _measured(self, stream: _Stream, row: int) -> Iterator[Traces]:
+        """Measurements as the store holds them, over the band of normals."""
+        if self.store.status(stream.feature_set)[row] != Status.COMPLETE:
+            return
+        values, times = (np.asarray(self.store.read(f"{stream.feature_set}/{name}", [row])[0]) for name in _SERIES)
+        low, high, num_normals = self._bands(stream.feature_set)
+        names = self.store.array_spec(f"{stream.feature_set}/values").attributes.get("channels", ())
+        channels = [str(name) for name in names] if isinstance(names, list) else []
+        traces = [
+            Trace(name, column.astype(np.float64), *((low[:, place], high[:, place]) if num_normals else ()))
+            for place, (name, column) in enumerate(zip(channels, values.T, strict=True))
+        ]
+        band = f"; the band holds nine in ten of {num_normals} training normals" if num_normals else ""
+        seconds = float(times[-1])
+        yield Traces(f"{stream.name} over {seconds:.3g} s", seconds, traces, caption=f"{seconds:.3g} s{band}")
+
+    def _bands(self, feature_set: str) -> tuple[Float64[np.ndarray, "..."], Float64[np.ndarray, "..."], int]:
+        """Between what values nine in ten normals lie, step by step, all stretched to one length; and of how many."""
+        if feature_set not in self._known_bands:
+            complete = self.normals[self.store.status(feature_set)[self.normals] == Status.COMPLETE]
+            chosen = complete[:: max(1, -(-len(complete) // _MOST_NORMALS))]
+            values = np.asarray(self.store.read(f"{feature_set}/values", chosen), dtype=np.float64)
+            low, high = np.percentile(values, (5, 95), axis=0) if len(chosen) else (np.empty((0, 0)),) * 2
+            self._known_bands[feature_set] = (low, high, len(chosen))
+        return self._known_bands[feature_set]
+
+    @cached_property
+    def _known_bands(self) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64], int]]:
+        return {}
+
+
+_SERIES = ("values", "times")
+
+
+def sample_book(media: SampleMedia, rows: Rows, *, worth_seeing: Collection[int], shown: Media) -> SampleBook:
+    """Panels and small pictures of `rows`, by their places among them.
+
+    Args:
+        media: reads them.
+        rows: of the store.
+        worth_seeing: places of those that have a panel in any case.
+        shown: none: no media; thumbnails: panels of these, and of all others a small photograph, as long as there is
+            room; full: panels of all, however large the page becomes.
+    """
+    if shown == "none" or not media.streams:
+        return SampleBook()
+    places = sorted(set(range(len(rows))) if shown == "full" else set(worth_seeing))
+    panels = {place: media.panel(int(rows[place])) for place in places}
+    thumbnails: dict[int, Picture] = {}
+    room = _THUMBNAIL_BYTES
+    for place in range(len(rows)):
+        if place not in panels and room > 0 and (small := media.thumbnail(int(rows[place]))) is not None:
+            thumbnails[place] = small
+            room -= len(small.content) * 4 // 3
+    return SampleBook(panels, thumbnails)
+
+
+def _stays_below(path: str) -> bool:
+    """Whether a path of a store, which a stranger may have made, leads to what lies below a folder."""
+    parts = PurePosixPath(path)
+    return not parts.is_absolute() and ".." not in parts.parts
+
+
+def _photographs(files: Sequence[Path], section: PicturesSettings) -> Iterator[Picture]:
+    """Every view, without what the settings paint over; not cropped, so that what was cut away is seen too."""
+    shown = decode_photographs(
+        files, num_views=section.num_views, masks=section.masks, max_megapixels=section.max_megapixels
+    )
+    present = [(view, picture) for view, picture in enumerate(shown.views, start=1) if picture is not None]
+    for place, (view, picture) in enumerate(present):
+        caption = f"view {view}" if section.num_views > 1 else ""
+        yield _picture(picture, _LARGE if place == 0 else _SMALL, f"photograph, view {view}", caption=caption)
+
+
+def _strip(files: Sequence[Path], section: FilmLimits) -> Iterator[Picture]:
+    """Frames beside each other, evenly spread over the film."""
+    limits = FilmLimits(max_megapixels=section.max_megapixels, max_gigapixels=section.max_gigapixels)
+    clip = decode_video(files[0], num_frames=_NUM_FRAMES, limits=limits)
+    height, width = clip.frames.shape[1:3]
+    size = (max(1, round(width * _FRAME_HEIGHT / height)), _FRAME_HEIGHT)
+    frames = [cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in clip.frames]
+    gap = np.full((_FRAME_HEIGHT, _GAP, 3), 128, dtype=np.uint8)
+    strip = np.concatenate([part for frame in frames for part in (frame, gap)][:-1], axis=1)
+    told = f"from {clip.times[0]:.1f} to {clip.times[-1]:.1f} s"
+    yield _encoded(strip, f"{len(frames)} frames of the film, {told}", caption=f"film {told}")
+
+
+def _spectrogram(files: Sequence[Path], section: RecordingSettings) -> Iterator[Picture]:
+    """Level by frequency, on the mel scale, over time."""
+    windows = decode_audio(
+        files[0], max_seconds=section.max_seconds, rates=section.rates, max_channels=section.max_channels
+    )
+    waveform = windows.samples.ravel()[: int(windows.num_valid.sum())]
+    levels = log_mel(waveform, num_bands=_NUM_BANDS)
+    starts = np.unique(np.linspace(0, len(levels), _SOUND_COLUMNS, endpoint=False).astype(int))
+    columns = np.maximum.reduceat(levels, starts, axis=0)
+    loudest = float(columns.max())
+    shares = np.clip((columns - loudest + _DECIBELS) / _DECIBELS, 0, 1)
+    grey = np.ascontiguousarray((255 * shares.T[::-1]).astype(np.uint8))
+    enlarged = cv2.resize(grey, (_SOUND_COLUMNS, 2 * _NUM_BANDS), interpolation=cv2.INTER_LINEAR)
+    coloured = cv2.cvtColor(cv2.applyColorMap(enlarged, cv2.COLORMAP_CIVIDIS), cv2.COLOR_BGR2RGB)
+    seconds = len(waveform) / SAMPLE_RATE
+    caption = f"sound over {seconds:.3g} s, 50 to 8,000 Hz from bottom to top; brightest: {loudest:.0f} dB"
+    yield _encoded(np.asarray(coloured), f"spectrogram of the sound over {seconds:.3g} s", caption=caption)
+
+
+_SHOWN: Mapping[type[SettingsSection], Callable[..., Iterable[Medium]]] = {
+    PicturesSettings: _photographs,
+    FilmLimits: _strip,
+    RecordingSettings: _spectrogram,
+    SeriesSettings: lambda *_: (),  # read from the store
+}
+
+
+def _picture(picture: RGB, side: int, description: str, *, caption: str = "") -> Picture:
+    """A picture shrunken so that its longer side has `side` pixels; never enlarged."""
+    height, width = picture.shape[:2]
+    scale = min(1.0, side / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return _encoded(np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA)), description, caption=caption)
+
+
+def _encoded(picture: RGB, description: str, *, caption: str = "") -> Picture:
+    done, content = cv2.imencode(
+        ".webp", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_WEBP_QUALITY, _QUALITY]
+    )
+    assert done
+    return Picture(content.tobytes(), picture.shape[1], picture.shape[0], description, caption)

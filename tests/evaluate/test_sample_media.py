@@ -1,0 +1,103 @@
+"""What samples look like in a report: every stream of a real store, and what is said where files are gone."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from weldcache.cache.status import SourceFile
+from weldcache.cache.store import FeatureStore
+from weldcache.evaluate.exhibits import Picture, Traces
+from weldcache.evaluate.sample_media import SampleMedia, sample_book
+from weldcache.settings import load_settings
+
+
+@pytest.fixture(scope="module")
+def media(extracted: Path) -> SampleMedia:
+    store = FeatureStore.open(extracted / "features.zarr")
+    features = load_settings(None, folder=extracted).features
+    normals = np.flatnonzero((store.index.parts == "train") & (store.index.labels == 0))
+    return SampleMedia(store, extracted, features, normals)
+
+
+def test_a_panel_shows_every_stream(media: SampleMedia) -> None:
+    panel = media.panel(0)
+    assert list(panel.media) == ["image", "video", "audio", "sensor"] and not panel.notes
+    pictures = [each for stream in ("image", "video", "audio") for each in panel.media[stream]]
+    for picture in pictures:
+        assert isinstance(picture, Picture)
+        decoded = cv2.imdecode(np.frombuffer(picture.content, dtype=np.uint8), cv2.IMREAD_COLOR)
+        assert decoded is not None and decoded.shape == (picture.height, picture.width, 3)
+        assert max(decoded.shape) <= 1000 and picture.description
+    (traces,) = panel.media["sensor"]
+    assert isinstance(traces, Traces) and traces.seconds > 0 and len(traces.traces) == 6
+    for trace in traces.traces:
+        assert trace.low is not None and trace.high is not None and (trace.low <= trace.high).all()
+        assert trace.values.shape == trace.low.shape == trace.high.shape
+
+
+def test_most_normals_lie_within_their_own_band(media: SampleMedia) -> None:
+    inside = []
+    for row in media.normals:
+        (traces,) = media.panel(int(row)).media["sensor"]
+        assert isinstance(traces, Traces)
+        for trace in traces.traces:
+            assert trace.low is not None and trace.high is not None
+            inside.append(((trace.low <= trace.values) & (trace.values <= trace.high)).mean())
+    assert np.mean(inside) > 0.7
+
+
+def test_what_is_gone_is_said_and_fails_nothing(media: SampleMedia, tmp_path: Path) -> None:
+    gone = replace(media, root=tmp_path / "gone").panel(0)
+    assert list(gone.media) == ["sensor"]
+    (note,) = gone.notes
+    assert "gone" in note and str(tmp_path) not in note
+    empty = replace(media, root=tmp_path).panel(0)
+    assert list(empty.media) == ["sensor"] and len(empty.notes) == 3
+    assert not any(str(tmp_path) in note for note in empty.notes)
+    assert replace(media, root=tmp_path).thumbnail(0) is None
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../secret.jpg", "a/../../secret.jpg"])
+def test_a_path_that_leads_out_of_the_data_set_is_not_followed(
+    path: str, media: SampleMedia, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = [(SourceFile(path, 1, 1, "0" * 64),)]
+    monkeypatch.setattr(media.store, "sources", lambda *_: told)
+    assert not any(media.files(0).values())
+
+
+def test_how_much_is_shown_is_chosen(media: SampleMedia) -> None:
+    rows = np.arange(4)
+    none, some, full = (
+        sample_book(media, rows, worth_seeing={1}, shown=shown)
+        for shown in ("none", "thumbnails", "full")  # type: ignore[arg-type]
+    )
+    assert not none.panels and not none.thumbnails
+    assert set(some.panels) == {1} and set(some.thumbnails) == {0, 2, 3}
+    assert set(full.panels) == {0, 1, 2, 3} and not full.thumbnails
+    assert all(
+        max(small.width, small.height) <= 112 and len(small.content) < 6000 for small in some.thumbnails.values()
+    )
+
+
+def test_what_is_shown_changes_no_figure_and_no_calibration(
+    judged: Path, copy_of: Callable[[Path], Path], weldcache: Callable[..., Any]
+) -> None:
+    project = copy_of(judged)
+    run = project / "runs/first"
+    names = ("calibration.json", "scores_test.csv")
+    before, with_media = [(run / name).read_bytes() for name in names], (run / "report.html").stat().st_size
+    facts = json.loads((run / "report.json").read_text())["sections"]
+    assert "data:image/webp;base64," in (run / "report.html").read_text()
+    outcome = weldcache("eval", "--run", "first", "--media", "none", folder=project)
+    assert outcome.code == 0, outcome.err
+    assert [(run / name).read_bytes() for name in names] == before
+    assert json.loads((run / "report.json").read_text())["sections"] == facts
+    assert (run / "report.html").stat().st_size < with_media
+    assert "data:image/webp;base64," not in (run / "report.html").read_text()
