@@ -26,7 +26,10 @@ class EvaluateSettings(Section):
         None, description="Who judges: anomaly, classification, or a package's; null: the judge of train.task."
     )
     target_fpr: float = Field(0.05, gt=0, lt=1, description="False-alarm rate that the threshold aims at.")
-    seed: int = Field(0, ge=0, description="Seed of the random-score control.")
+    seed: int = Field(0, ge=0, description="Seed of the controls that are random: scores, and labels dealt out anew.")
+    probes: bool = Field(
+        True, description="Whether each modality is looked at by itself too, without training, as a control."
+    )
     media: Media = Field(
         "thumbnails",
         description="What of the samples' files report.html shows: none; thumbnails: all of those worth seeing, "
@@ -35,5 +38,5 @@ class EvaluateSettings(Section):
 
     @property
     def deciding(self) -> dict[str, object]:
-        """All that can change a figure: what a calibration rests on."""
-        return self.model_dump(mode="json", exclude={"media"})
+        """All that can change what scores are read by: what a calibration rests on."""
+        return self.model_dump(mode="json", exclude={"media", "probes"})

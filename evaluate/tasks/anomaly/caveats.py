@@ -12,6 +12,7 @@ from ....wording import count_of, from_to, is_are, listed
 from ...scores import ScoreTable
 from ...section import Section, Standing
 from .controls.control import Control, Controls, Rival
+from .controls.labelled import separating_told
 from .figures import Assessment
 
 # A chosen limit, not a measured one: the averaging must not decide the second figure of the result.
@@ -57,9 +58,13 @@ def verdict(assessment: Assessment) -> Verdict:
         one, several = "sample that lacks a modality scores", "samples that lack a modality score"
         why = f"{count_of(whole.num_own_scale, one, several)} on another scale."
         return Verdict("bad", "The scores are on several scales, so the AUROC misleads", f"{why} {pairs}")
-    if model.low <= 0.5:
-        return Verdict("bad", "The model is not shown to be better than chance", pairs)
     nearest = controls.nearest_to(model)
+    if model.low <= 0.5:
+        more = "" if nearest is None or nearest.auroc is None else f" {_reaches(nearest.rival, nearest.auroc)}."
+        return Verdict("bad", "The model is not shown to be better than chance", f"{pairs}{more}")
+    if controls.permutation.p_value > RAREST_CHANCE:
+        why = f"With {controls.permutation.told}, chance alone reaches as much in {controls.permutation.p_value:.0%}."
+        return Verdict("doubtful", "The model may be no better than chance", f"{pairs} {why}")
     if nearest is not None and nearest.auroc is not None:
         return _beside(nearest, nearest.auroc, model=model, pairs=pairs)
     missing = [each.rival.name for each in controls.rivals.values() if each.rival.needed and each.auroc is None]
@@ -75,13 +80,17 @@ def verdict(assessment: Assessment) -> Verdict:
 def _beside(control: Control, reached: Estimate, *, model: Estimate, pairs: str) -> Verdict:
     """What to make of a model that a control beats or comes close to."""
     rival = control.rival
-    reaches = f"The {rival.name}, which sees {rival.sees} alone, gets {100 * reached.value:.0f}"
+    reaches = _reaches(rival, reached)
     if control.beats(model):
         why = f"{reaches}, so on these data the result does not show that {_not_shown(rival)}."
         standing: Standing = "doubtful" if rival.of_media else "bad"
         return Verdict(standing, f"The model does not beat the {rival.name}", f"{pairs} {why}")
     why = f"{reaches}, which is not clearly less: part of the result may come from that."
     return Verdict("doubtful", f"The model beats chance, but not clearly the {rival.name}", f"{pairs} {why}")
+
+
+def _reaches(rival: Rival, reached: Estimate) -> str:
+    return f"The {rival.name}, which sees {rival.sees} alone, gets {100 * reached.value:.0f}"
 
 
 def _not_shown(rival: Rival) -> str:
@@ -101,6 +110,7 @@ def caveats(assessment: Assessment, *, validation: ScoreTable, test: ScoreTable)
         *_about_overlap(validation=validation, test=test),
         *_about_chance(assessment.auroc, test=test),
         *_about_controls(assessment.controls, model=assessment.auroc),
+        *_about_permutation(assessment),
         *_about_groups(assessment),
         *_about_validation(assessment),
         *_about_weights(assessment),
@@ -122,20 +132,43 @@ def _about_chance(auroc: Estimate, *, test: ScoreTable) -> Iterator[str]:
 
 
 def _about_controls(controls: Controls, *, model: Estimate) -> Iterator[str]:
+    """What the controls that see no media leave of the result, then what those leave that are not trained."""
     for control in controls.rivals.values():
-        rival, reached = control.rival, control.auroc
-        if reached is None and rival.needed:
+        if control.rival.needed and control.auroc is None:
+            rival = control.rival
             yield f"There is no {rival.name}, because {control.reason}: a confound in {rival.sees} would go unseen."
-        elif reached is not None and control.beats(model):
+    for of_media in (False, True):
+        some = [each for each in controls.rivals.values() if each.rival.of_media == of_media]
+        beating = [each for each in some if each.beats(model)]
+        close = [each for each in some if each not in beating and each.comes_close(model)]
+        if beating:
             yield (
-                f"The {rival.name} is as good as the model or better ({reached.value:.3f} against {model.value:.3f}) "
-                f"and sees {rival.sees} alone: on these data it is not shown that {_not_shown(rival)}."
+                f"As good as the model ({model.value:.3f}) or better: {_named(beating)}. On these data it is not shown "
+                f"that {_not_shown(beating[0].rival)}."
             )
-        elif reached is not None and control.comes_close(model):
+        if close:
             yield (
-                f"The {rival.name} comes close to the model ({with_span(reached)} against {with_span(model)}): "
-                f"{rival.sees} alone may explain much of the result."
+                f"Close to the model ({with_span(model)}): {_named(close)}. It is not clearly shown that "
+                f"{_not_shown(close[0].rival)}."
             )
+
+
+def _named(controls: Sequence[Control]) -> str:
+    """The controls with what they see and reach, the strongest first."""
+    reached = [(each.auroc, each.rival) for each in controls if each.auroc is not None]
+    reached.sort(key=lambda pair: -pair[0].value)
+    return listed(f"the {rival.name} ({with_span(auroc)}), which sees {rival.sees} alone" for auroc, rival in reached)
+
+
+def _about_permutation(assessment: Assessment) -> Iterator[str]:
+    permutation, separating = assessment.controls.permutation, assessment.controls.separating
+    if permutation.p_value > RAREST_CHANCE and assessment.auroc.low > 0.5:
+        yield (
+            f"With {permutation.told}, the model's scores reach its AUROC in {permutation.p_value:.0%} of the cases "
+            f"({span(permutation.null)} by chance): it is not shown to be better than chance."
+        )
+    if separating:
+        yield separating_told(separating)
 
 
 def _about_random(test: ScoreTable, *, control: Estimate) -> Iterator[str]:

@@ -98,7 +98,38 @@ def _beside_controls(assessment: Assessment) -> Section:
     ]
     shown = [(name, estimate, tone) for name, estimate, tone in rows if estimate is not None]
     figure = Intervals("AUROC of the model and of the controls, with intervals", "AUROC (dashed: chance)", shown)
-    return Section(id="controls", title="The model beside its controls", figures=[figure])
+    controls = assessment.controls
+    columns = (
+        Column("control", "control", of_text=True),
+        Column("sees", "sees alone", of_text=True),
+        Column("auroc", "AUROC"),
+        Column("difference", "model less control", style="+.3f"),
+        Column("note", "", of_text=True),
+    )
+    values = [
+        (each.rival.name, each.rival.sees, each.auroc, each.difference, each.reason or each.told)
+        for each in controls.rivals.values()
+    ]
+    permutation = controls.permutation
+    facts = (
+        Fact("permutation_null", "AUROC where labels are dealt out anew", permutation.null, note=permutation.told),
+        Fact("permutation_p_value", "Share of these that reach the model's", permutation.p_value),
+    )
+    return Section(
+        id="controls",
+        title="The model beside its controls",
+        facts=facts,
+        rows=[Rows("by_control", columns, values)],
+        figures=[figure],
+        note=[_ABOUT_CONTROLS],
+    )
+
+
+_ABOUT_CONTROLS = (
+    "A control looks at what stands beside its name, and at nothing else. What it reaches can be had without this "
+    "model; what counts is the difference on the same samples. Controls that know labels know those of training and "
+    "validation alone."
+)
 
 
 def _ranking(test: ScoreTable, *, threshold: float) -> Section:

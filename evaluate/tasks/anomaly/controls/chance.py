@@ -4,15 +4,21 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from .....metrics.estimate import Estimate
 from .....metrics.ranking import auroc_interval
 from ....scores import ScoreTable
-from .control import Control, Controls
+from .control import Control, Controls, Permutation
+
+NUM_PERMUTATIONS = 1000
 
 
-def controls_with_chance(rivals: Mapping[str, Control], table: ScoreTable, *, seed: int) -> Controls:
-    """These controls of the samples of `table`, and what guessing reaches there; `seed` is of the random scores.
+def controls_with_chance(
+    rivals: Mapping[str, Control], table: ScoreTable, *, seed: int, separating: Mapping[str, str] | None = None
+) -> Controls:
+    """These controls of the samples of `table`, and what guessing reaches there; `seed` is of the random scores and of
+    the permutations, `separating` as in `Controls`.
 
     Raises:
         MetricError: the table has one class only.
@@ -20,6 +26,8 @@ def controls_with_chance(rivals: Mapping[str, Control], table: ScoreTable, *, se
     return Controls(
         random=random_control(table, generator=np.random.default_rng(seed)),
         rivals=rivals,
+        permutation=permutation_of(table, seed=seed),
+        separating={} if separating is None else separating,
         chance_ap=float(np.mean(table.labels)),
         majority_accuracy=majority_accuracy(table.labels),
     )
@@ -38,3 +46,42 @@ def majority_accuracy(labels: NDArray[np.int64]) -> float:
     """Accuracy of always answering the more frequent label."""
     prevalence = float(np.mean(labels))
     return max(prevalence, 1 - prevalence)
+
+
+def permutation_of(table: ScoreTable, *, seed: int) -> Permutation:
+    """Deal labels anew: those of groups where each group of several samples holds one label alone, because then samples
+    of a group are no witnesses of their own; or else those of samples.
+
+    Raises:
+        MetricError: the table has one class only.
+    """
+    by_group = _grouped(table)
+    ranks = rankdata(table.scores)
+    members = np.arange(len(table)) if by_group is None else by_group
+    sizes, sums = np.bincount(members), np.bincount(members, weights=ranks).astype(np.float64)
+    first = np.unique(members, return_index=True)[1]
+    generator, labels = np.random.default_rng(seed), table.labels[first]
+    dealt = np.array([_auroc_of(generator.permutation(labels), sizes, sums) for _ in range(NUM_PERMUTATIONS)])
+    reached = np.count_nonzero(dealt >= _auroc_of(labels, sizes, sums) - 1e-12)
+    low, middle, high = (float(value) for value in np.quantile(dealt, [0.025, 0.5, 0.975]))
+    return Permutation(
+        Estimate(middle, low, high),
+        p_value=float(reached + 1) / (NUM_PERMUTATIONS + 1),
+        number=NUM_PERMUTATIONS,
+        of_groups=by_group is not None,
+    )
+
+
+def _grouped(table: ScoreTable) -> NDArray[np.int64] | None:
+    """The number of each sample's group; None where groups are not known, hold both labels or are all of one sample."""
+    names, numbers = np.unique(np.asarray(table.groups), return_inverse=True)
+    defects = np.bincount(numbers, weights=table.labels)
+    mixed = (defects > 0) & (defects < np.bincount(numbers))
+    return None if "" in names or mixed.any() or len(names) == len(table) else numbers.astype(np.int64)
+
+
+def _auroc_of(labels: NDArray[np.int64], sizes: NDArray[np.int64], sums: NDArray[np.float64]) -> float:
+    """AUROC where members of these sizes and sums of ranks have these labels."""
+    num_defect, num = int(sizes[labels == 1].sum()), int(sizes.sum())
+    wins = float(sums[labels == 1].sum()) - num_defect * (num_defect + 1) / 2
+    return wins / (num_defect * (num - num_defect))

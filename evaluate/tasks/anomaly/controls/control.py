@@ -11,7 +11,8 @@ from .....metrics.ranking import auroc_interval
 from .....metrics.repeats import RepeatsEstimate, mean_auroc_difference
 from ....scores import ScoreTable
 
-# The scores of a control, higher where a sample is more likely a defect; or why there are none, in words.
+# The scores of a control, higher where a sample is more likely a defect, NaN where it has none of a sample; or why it
+# has none at all, in words.
 Found = NDArray[np.float64] | str
 
 
@@ -42,12 +43,18 @@ class Rival:
         """The control on the samples of `table`, whose scores are the model's.
 
         Raises:
-            MetricError: if the samples are of one label, or a score is not finite.
+            MetricError: if the samples are of one label, or a score is infinite.
         """
         if isinstance(found, str):
             return Control(self, auroc=None, reason=found)
-        difference = mean_auroc_difference(table.scores[np.newaxis], found[np.newaxis], table.labels)
-        return Control(self, auroc_interval(found, table.labels), difference=difference, told=told)
+        there = ~np.isnan(found)
+        own, model, labels = found[there], table.scores[there], table.labels[there]
+        if not there.all():
+            told = f"{told}; of the {int(there.sum())} of {len(table)} samples that have it".removeprefix("; ")
+            if len(set(labels.tolist())) < 2:
+                return Control(self, auroc=None, reason="the samples that have it are of one label")
+        difference = mean_auroc_difference(model[np.newaxis], own[np.newaxis], labels)
+        return Control(self, auroc_interval(own, labels), difference=difference, told=told)
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,7 @@ class Control:
 
     Attributes:
         auroc: None where it cannot be had, for the `reason` given.
-        difference: the model's AUROC less this one, on the same samples; None where it is not known.
+        difference: the model's AUROC less this one, on the samples that it has a score of; None where it is not known.
         told: what the control found, in words, such as a rule; empty where there is nothing to tell.
     """
 
@@ -88,18 +95,45 @@ class Control:
 
 
 @dataclass(frozen=True)
+class Permutation:
+    """What the model's own scores reach where the labels are dealt out again at random.
+
+    Attributes:
+        null: the median of these AUROCs, with the range that holds 95 % of them.
+        p_value: how often at least the model's AUROC is reached so, the truth counted as one of the deals.
+        number: how many deals there were.
+        of_groups: whether whole groups were dealt a label, because each holds one label alone.
+    """
+
+    null: Estimate
+    p_value: float
+    number: int
+    of_groups: bool
+
+    @property
+    def told(self) -> str:
+        """How it was made."""
+        dealt = "whole groups dealt the labels anew" if self.of_groups else "samples dealt the labels anew"
+        return f"{dealt} {self.number} times"
+
+
+@dataclass(frozen=True)
 class Controls:
     """What can be had without a model.
 
     Attributes:
         random: AUROC of seeded random scores.
         rivals: by the name of their figure in a report, in the order in which they are told.
+        permutation: what the model's scores reach where labels are dealt out anew.
+        separating: rules in words, by attribute, each of which alone tells all defects from all normals.
         chance_ap: average precision of random scores, which is the share of defects.
         majority_accuracy: accuracy of always answering the more frequent label.
     """
 
     random: Estimate
     rivals: Mapping[str, Control]
+    permutation: Permutation
+    separating: Mapping[str, str]
     chance_ap: float
     majority_accuracy: float
 

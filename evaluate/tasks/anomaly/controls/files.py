@@ -1,4 +1,6 @@
-"""What is known of the files of samples without looking into them."""
+"""What is known of samples without looking into their files: which modalities they have, and how large these are."""
+
+from pathlib import PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,16 +9,37 @@ from .....cache.status import Status
 from .....cache.store import FeatureStore
 from .....train.data.features import Rows
 from .....train.recipes.recipe import Recipe
-from ....scores import Attributes
+from ....scores import Attributes, ScoreTable
+from .control import Control, Rival
+from .nearest import nearest_train_distances
+
+PRESENCE = Rival("presence control", "which modalities a sample has")
+
+
+def presence_control(table: ScoreTable, *, present: Attributes, train_present: Attributes) -> Control:
+    """How many modalities fewer or more a sample has than the training sample that is most like it in this; see
+    `modalities_present`."""
+    together = [np.concatenate([train_present[name], each]) for name, each in present.items()]
+    if not together or all(np.ptp(each) == 0 for each in together):
+        return PRESENCE.measured("all samples have the same modalities", table)
+    return PRESENCE.measured(nearest_train_distances(present, train=train_present), table)
+
+
+def modalities_present(store: FeatureStore, rows: Rows, *, recipe: Recipe) -> Attributes:
+    """Which of the rows have each modality that `recipe` looks at, all of it: 1, or 0."""
+    return {
+        modality: np.all([store.status(name)[rows] == Status.COMPLETE for name in names], axis=0).astype(np.float64)
+        for modality, names in recipe.needs().modalities.items()
+    }
 
 
 def file_metadata(store: FeatureStore, rows: Rows, *, recipe: Recipe) -> Attributes:
-    """Number of files, logarithm of their bytes, and lengths as far as the store has them, one value a row and modality
-    that `recipe` looks at; 0 where a row lacks the modality.
+    """Number of files, logarithm of their bytes and of the largest one's, their endings, and lengths as far as the
+    store has them, one value a row and modality that `recipe` looks at; 0 or "" where a row lacks the modality.
 
     Bytes of compressed files say a little of what these show, too: a control that takes them is rather too good.
     """
-    columns: dict[str, NDArray[np.float64]] = {}
+    columns: dict[str, NDArray[np.float64] | NDArray[np.character]] = {}
     for modality, names in recipe.needs().modalities.items():
         name = names[0]  # sets of one modality are made from the same files
         complete = store.status(name)[rows] == Status.COMPLETE
@@ -24,6 +47,11 @@ def file_metadata(store: FeatureStore, rows: Rows, *, recipe: Recipe) -> Attribu
         columns[f"{modality} files"] = _spread(np.array([len(files) for files in sources]), complete)
         num_bytes = np.array([sum(file.size for file in files) for files in sources])
         columns[f"{modality} bytes"] = _spread(np.log1p(num_bytes), complete)
+        largest = np.array([max((file.size for file in files), default=0) for files in sources])
+        columns[f"{modality} largest bytes"] = _spread(np.log1p(largest), complete)
+        endings = iter([sorted({PurePosixPath(file.path).suffix.lower() for file in files}) for files in sources])
+        named = ["+".join(next(endings)) if there else "" for there in complete]
+        columns[f"{modality} endings"] = np.array(named, dtype=np.str_)
         for array, lengths in _lengths(store, name, rows[complete]).items():
             columns[f"{modality} {array}"] = _spread(lengths, complete)
     return columns

@@ -1,12 +1,16 @@
 """The controls of a report, gathered from what the store knows beside the model."""
 
+import numpy as np
+
 from .....train.data.features import Rows
 from ....judge import Background
 from ....scores import ScoreTable
 from .chance import controls_with_chance
-from .control import Controls
-from .files import file_metadata
+from .control import Control, Controls
+from .files import file_metadata, modalities_present, presence_control
+from .labelled import Known, attribute_rule_control, group_only_control, separating_attributes
 from .nearest import file_metadata_control, media_free_control
+from .probes import ProbedRows, probe_controls
 
 
 def gather_controls(table: ScoreTable, rows: Rows, *, background: Background) -> Controls:
@@ -15,10 +19,27 @@ def gather_controls(table: ScoreTable, rows: Rows, *, background: Background) ->
     Raises:
         MetricError: if the samples are of one label.
     """
-    run, store, seen = background.run, background.store, background.seen
-    files, train_files = (file_metadata(store, each, recipe=run.recipe) for each in (rows, seen.train))
-    rivals = {
-        "media_free_control": media_free_control(table, train_attributes=store.index.select(seen.train).attributes),
+    store, train, recipe = background.store, background.seen.train, background.run.recipe
+    files, train_files = (file_metadata(store, each, recipe=recipe) for each in (rows, train))
+    present, train_present = (modalities_present(store, each, recipe=recipe) for each in (rows, train))
+    known = _known(rows, background)
+    rivals: dict[str, Control] = {
+        "media_free_control": media_free_control(table, train_attributes=store.index.select(train).attributes),
         "file_metadata_control": file_metadata_control(table, files=files, train_files=train_files),
+        "presence_control": presence_control(table, present=present, train_present=train_present),
+        "group_only_control": group_only_control(table, known=known),
+        "attribute_rule_control": attribute_rule_control(table, known=known),
     }
-    return controls_with_chance(rivals, table, seed=background.settings.seed)
+    if background.settings.probes:
+        rivals |= probe_controls(table, ProbedRows(store, train, rows), recipe=recipe)
+    separating = separating_attributes(table, known=known)
+    return controls_with_chance(rivals, table, seed=background.settings.seed, separating=separating)
+
+
+def _known(judged: Rows, background: Background) -> Known:
+    """The samples of training and validation that are not judged, as far as their labels are known."""
+    seen = [background.seen.train, background.seen.validation, background.validation.rows.usable]
+    rows = np.setdiff1d(np.concatenate(seen), judged)
+    rows = rows[background.store.index.labels[rows] >= 0]
+    entries = background.store.index.select(rows)
+    return Known(entries.labels.astype(np.int64), entries.groups.tolist(), entries.attributes)

@@ -8,7 +8,7 @@ from ....scores import Attributes, ScoreTable
 from .control import Control, Found, Rival
 
 MEDIA_FREE = Rival("media-free control", "the settings", leads=True, needed=True)
-FILE_METADATA = Rival("file-metadata control", "number, size and length of files", leads=True)
+FILE_METADATA = Rival("file-metadata control", "number, size, kind and length of files", leads=True)
 
 
 def media_free_control(table: ScoreTable, *, train_attributes: Attributes) -> Control:
