@@ -58,9 +58,9 @@ def permutation_of(table: ScoreTable, *, seed: int) -> Permutation:
     by_group = _grouped(table)
     ranks = rankdata(table.scores)
     members = np.arange(len(table)) if by_group is None else by_group
-    sizes, sums = np.bincount(members), np.bincount(members, weights=ranks).astype(np.float64)
+    sizes, sums = (np.bincount(members, weights=each).astype(np.float64) for each in (np.ones(len(table)), ranks))
     first = np.unique(members, return_index=True)[1]
-    generator, labels = np.random.default_rng(seed), table.labels[first]
+    generator, labels = np.random.default_rng(seed), table.labels[first].astype(np.float64)
     dealt = np.array([_auroc_of(generator.permutation(labels), sizes, sums) for _ in range(NUM_PERMUTATIONS)])
     reached = np.count_nonzero(dealt >= _auroc_of(labels, sizes, sums) - 1e-12)
     low, middle, high = (float(value) for value in np.quantile(dealt, [0.025, 0.5, 0.975]))
@@ -80,8 +80,8 @@ def _grouped(table: ScoreTable) -> NDArray[np.int64] | None:
     return None if "" in names or mixed.any() or len(names) == len(table) else numbers.astype(np.int64)
 
 
-def _auroc_of(labels: NDArray[np.int64], sizes: NDArray[np.int64], sums: NDArray[np.float64]) -> float:
+def _auroc_of(labels: NDArray[np.float64], sizes: NDArray[np.float64], sums: NDArray[np.float64]) -> float:
     """AUROC where members of these sizes and sums of ranks have these labels."""
-    num_defect, num = int(sizes[labels == 1].sum()), int(sizes.sum())
-    wins = float(sums[labels == 1].sum()) - num_defect * (num_defect + 1) / 2
+    num_defect, num = float(labels @ sizes), float(sizes.sum())
+    wins = float(labels @ sums) - num_defect * (num_defect + 1) / 2
     return wins / (num_defect * (num - num_defect))
