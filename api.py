@@ -32,6 +32,7 @@ from .configs.layers import Layer
 from .errors import WeldcacheError
 from .evaluate.audit.audit import Audit
 from .evaluate.audit.audit import audit as run_audit
+from .evaluate.comparison.compare import ComparedRuns, compare_runs
 from .evaluate.judge import headline_of
 from .evaluate.pipeline import Evaluation, fuse_and_calibrate, score_samples, train_and_calibrate
 from .evaluate.pipeline import evaluate as judge
@@ -53,6 +54,7 @@ from .train.runs.trained_run import load_run as read_run
 __all__ = [
     "Audit",
     "Bench",
+    "ComparedRuns",
     "Dealing",
     "Estimate",
     "Evaluation",
@@ -65,6 +67,7 @@ __all__ = [
     "WeldcacheError",
     "audit",
     "bench",
+    "compare",
     "evaluate",
     "export_store",
     "extract",
@@ -318,6 +321,19 @@ def evaluate(
     return judge(
         settings or load_settings(), run_name=run, split=split, cache=store, command="weldcache.api.evaluate()"
     )
+
+
+def compare(*runs: str, settings: Settings | None = None, split: Literal["val", "test"] = "test") -> ComparedRuns:
+    """`weldcache compare`: runs held against each other on the same samples of a split, beside their settings.
+
+    `pd.DataFrame(found.paired.as_json()["ranking"])` is who is ahead. Where runs cannot be held against each other,
+    `found.paired` is None and `found.refused` the error that says why.
+
+    Raises:
+        NotFoundError: if there is no such run.
+        SettingsError: if there are fewer than two different ones.
+    """
+    return compare_runs(settings or load_settings(), runs, split=split)
 
 
 def scores(

@@ -15,6 +15,7 @@ from ..wording import visible
 from . import (
     audit,
     bench,
+    compare,
     config,
     evaluate,
     exchange,
@@ -48,6 +49,7 @@ app.command("export")(exchange.export_store)
 app.command("import")(exchange.import_store)
 app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)
+app.command("compare")(compare.compare)
 app.command("bench")(bench.bench)
 app.command("fuse")(fuse.fuse)
 app.add_typer(runs.app, name="runs")

@@ -7,7 +7,9 @@ import typer
 
 from .options import AsJson, Config, Set
 
-app = typer.Typer(no_args_is_help=True, help="List, show, compare, verify and prune runs.")
+app = typer.Typer(
+    no_args_is_help=True, help="List, show, verify and prune runs; `weldcache compare` holds some against each other."
+)
 
 Nested = Annotated[bool, typer.Option("--all", help="Also those one folder deeper, such as a bench's.")]
 
@@ -53,29 +55,6 @@ def show(
     from ..train.runs.tables import run_page
 
     print_tables(run_page(details))
-
-
-@app.command()
-def compare(
-    names: Annotated[list[str], typer.Argument(metavar="NAME NAME...", help="Two or more runs.")],
-    config: Config = None,
-    settings: Set = None,
-    as_json: AsJson = False,
-) -> None:
-    """Compare runs: what they reached, and only the settings in which they differ, side by side."""
-    from ..evaluate.judge import headline_of
-    from ..settings import load_settings
-    from ..train.runs.comparison import compare as compare_runs
-
-    folder = load_settings(config, overrides=settings or []).runs.folder
-    comparison = compare_runs(folder, names, headlines=headline_of)
-    if as_json:
-        typer.echo(json.dumps(comparison.as_json(), indent=2))
-        return
-    from ..tables import print_tables
-    from ..train.runs.tables import comparison_tables
-
-    print_tables(comparison_tables(comparison))
 
 
 @app.command()

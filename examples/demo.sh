@@ -31,6 +31,6 @@ step match train --config match --run match --overwrite
 step eval eval --run match
 step film train --run causal_film --overwrite
 step eval eval --run causal_film
-step compare runs compare match causal_film
+step compare compare match causal_film
 
 printf '\nWhere the time went:\n%s' "$times"

@@ -93,6 +93,18 @@ class JudgeContract(ABC):
         controls = {figure.control: facts[figure.control] for figure in judge.headline if figure.control}
         assert controls.items() <= ground.controls.items()
 
+    def test_its_measure_reads_what_was_written_and_looks_at_classes(
+        self, scorer: Scorer, background: Background
+    ) -> None:
+        measure, judgement = self.judge().measure, self.assessed(scorer, background)
+        written = {heading: [str(value) for value in values] for heading, values in judgement.columns.items()}
+        (truth, answers), again = measure.read([written, written])
+        assert measure.value(answers, truth) == measure.value(judgement.answers, judgement.truth)
+        assert truth.tolist() == again[0].tolist() and answers.tolist() == again[1].tolist()
+        classes = measure.classes(truth, written["class_name"])
+        assert set(classes) <= set(written["class_name"])
+        assert all(chosen.shape == truth.shape and chosen.any() for chosen in classes.values())
+
     def test_sections_are_found_by_their_ids_and_shown_by_every_renderer(
         self, scorer: Scorer, background: Background
     ) -> None:

@@ -4,11 +4,11 @@ What a trained variant answers is one number a sample: how anomalous it is, or t
 a sample is a whole number, which the judge reads from the store: its label, or its class.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 from numpy import ndarray
 
 from ...cache.index import Index
@@ -18,6 +18,8 @@ from ...metrics.repeats import Method, RepeatsEstimate
 Truth = Int64[ndarray, " samples"]
 Answers = Float64[ndarray, " samples"]
 RepeatedAnswers = Float64[ndarray, "repeats samples"]
+Columns = Mapping[str, Sequence[str]]
+"""What is told of each sample in `scores_<split>.csv`, by heading."""
 
 
 @dataclass(frozen=True)
@@ -76,14 +78,36 @@ class Measure(Protocol):
     def value(self, answers: Answers, truth: Truth) -> float:
         """The figure of one training."""
 
-    def mean(self, answers: RepeatedAnswers, truth: Truth) -> RepeatsEstimate:
-        """Its mean over trainings with several seeds, with an interval for other samples and other seeds."""
+    def mean(self, answers: RepeatedAnswers, truth: Truth, *, groups: Sequence[str] | None = None) -> RepeatsEstimate:
+        """Its mean over trainings with several seeds, with an interval for other samples and other seeds.
 
-    def difference(self, answers: RepeatedAnswers, reference: RepeatedAnswers, truth: Truth) -> RepeatsEstimate:
+        `groups` are those that the samples come from ("": unknown); None where samples are taken as independent.
+        """
+
+    def difference(
+        self,
+        answers: RepeatedAnswers,
+        reference: RepeatedAnswers,
+        truth: Truth,
+        *,
+        groups: Sequence[str] | None = None,
+        confidence: float = 0.95,
+    ) -> RepeatsEstimate:
         """The mean less that of a reference; the same row of both has the same seed."""
 
     def others(self, answers: RepeatedAnswers, truth: Truth) -> Mapping[str, float]:
         """Means of the judge's other figures that are told in lists, by their names."""
+
+    def read(self, tables: Sequence[Columns]) -> Sequence[tuple[Truth, Answers]]:
+        """What is true of each sample and what was answered, from what several evaluations of the judge wrote; whole
+        numbers mean the same in all of them.
+
+        Raises:
+            KeyError, ValueError: if a table is not of this judge.
+        """
+
+    def classes(self, truth: Truth, class_names: Sequence[str]) -> Mapping[str, Bool[ndarray, " samples"]]:
+        """Of each class that is looked at by itself, the samples on which its figure is measured."""
 
     def ground(self, samples: Index, *, train: Index, seed: int) -> Ground:
         """What is reached without a model on samples, of which there may be none; `seed` is of random controls."""

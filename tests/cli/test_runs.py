@@ -67,26 +67,11 @@ def test_the_latest_is_the_newest_finished_one(weldcache: Run, project: Path, na
     assert parsed(weldcache("runs", "show", *name, "--json", folder=project))["name"] == "second"
 
 
-def test_runs_are_compared_by_what_differs(weldcache: Run, project: Path) -> None:
-    names = ["first", "second", "ablation/gate-seed0"]
-    compared = parsed(weldcache("runs", "compare", *names, "--json", folder=project))
-    assert compared["settings"] == {
-        "recipe.gate": [True, True, False],
-        "train.epochs": [3, 1, 1],
-        "train.lr": [1e-3, 2e-3, 2e-3],
-    }
-    assert compared["figures"]["test_auroc"][0] is not None and compared["figures"]["test_auroc"][1:] == [None, None]
-    outcome = weldcache("runs", "compare", *names, folder=project)
-    assert "train.lr 0.001 0.002 0.002" in outcome.out and "recipe.gate True True False" in outcome.out
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["show", "firts"], "Did you mean first?"),
         (["show", "../x"], "A run's name"),
-        (["compare", "first", "secnd"], "Did you mean second?"),
-        (["compare", "first"], "two or more"),
         (["prune", "--keep-best", "0"], "keep-best"),
     ],
 )
@@ -102,7 +87,7 @@ def test_reading_commands_survive_a_damaged_run(
     folder = runs_of(project)
     (folder / "runs/second/manifest.json").write_text("{")
     before = contents(folder)
-    for command in (["list"], ["list", "--json"], ["show", "second"], ["compare", "first", "second"], ["prune"]):
+    for command in (["list"], ["list", "--json"], ["show", "second"], ["prune"]):
         outcome = weldcache("runs", *command, folder=folder)
         assert outcome.code == 0, outcome.err
         assert "manifest.json is damaged" in outcome.out

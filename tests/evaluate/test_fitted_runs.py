@@ -84,7 +84,7 @@ def test_fitted_runs_are_fused_listed_verified_and_compared(weldcache: Run, fitt
         ["eval", "--run", "both"],
         ["runs", "list"],
         ["runs", "show", "nearest"],
-        ["runs", "compare", "nearest", "gaussian", "both"],
+        ["compare", "nearest", "gaussian", "both"],
         ["runs", "verify"],
     ):
         outcome = weldcache(*command, folder=fitted)

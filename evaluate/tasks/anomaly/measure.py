@@ -1,9 +1,10 @@
 """How repeated trainings of an anomaly detector are compared: by AUROC, beside the controls that see no media."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool
 
 from ....cache.index import Index
 from ....errors import MetricError
@@ -11,17 +12,19 @@ from ....metrics.estimate import with_span
 from ....metrics.ranking import SMALLEST_CLASS_FOR_DELONG, auroc
 from ....metrics.repeats import Method, RepeatsEstimate, mean_auroc, mean_auroc_difference
 from ...scores import score_table
-from ...trials.measure import Answers, Ground, MediaFreeControl, RepeatedAnswers, Truth
+from ...trials.measure import Answers, Columns, Ground, MediaFreeControl, RepeatedAnswers, Truth
 from .controls.chance import random_control
 from .controls.nearest import media_free_control
 
 _WHY_NOT_DELONG = f"fewer than {SMALLEST_CLASS_FOR_DELONG} samples of a class, or complete separation"
 _WAYS_OF_AUROC: Mapping[Method, str] = {
     "delong": "DeLong's covariances and the spread of the seeds, as by Obuchowski and Rockette, on the logit scale",
+    "clustered": "Obuchowski's covariances between groups and the spread of the seeds, on the logit scale",
     "newcombe": f"Newcombe's score interval, widened by the spread of the seeds ({_WHY_NOT_DELONG})",
 }
 _WAYS_OF_DIFFERENCE: Mapping[Method, str] = {
     "delong": "DeLong's covariances and the spread of the seeds, paired by sample and by seed",
+    "clustered": "Obuchowski's covariances between groups and the spread of the seeds, paired by sample and by seed",
     "newcombe": f"the intervals of both AUROCs as if they were independent, rather too wide ({_WHY_NOT_DELONG})",
     "equal": "none, where both place every sample alike",
 }
@@ -55,14 +58,31 @@ class AnomalyMeasure:
     def value(self, answers: Answers, truth: Truth) -> float:
         return auroc(answers, truth)
 
-    def mean(self, answers: RepeatedAnswers, truth: Truth) -> RepeatsEstimate:
-        return mean_auroc(answers, truth)
+    def mean(self, answers: RepeatedAnswers, truth: Truth, *, groups: Sequence[str] | None = None) -> RepeatsEstimate:
+        return mean_auroc(answers, truth, groups=groups)
 
-    def difference(self, answers: RepeatedAnswers, reference: RepeatedAnswers, truth: Truth) -> RepeatsEstimate:
-        return mean_auroc_difference(answers, reference, truth)
+    def difference(
+        self,
+        answers: RepeatedAnswers,
+        reference: RepeatedAnswers,
+        truth: Truth,
+        *,
+        groups: Sequence[str] | None = None,
+        confidence: float = 0.95,
+    ) -> RepeatsEstimate:
+        return mean_auroc_difference(answers, reference, truth, groups=groups, confidence=confidence)
 
     def others(self, answers: RepeatedAnswers, truth: Truth) -> Mapping[str, float]:
         return {}
+
+    def read(self, tables: Sequence[Columns]) -> Sequence[tuple[Truth, Answers]]:
+        return [
+            (np.array(table["label"]).astype(np.int64), np.array(table["score"]).astype(np.float64)) for table in tables
+        ]
+
+    def classes(self, truth: Truth, class_names: Sequence[str]) -> Mapping[str, Bool[np.ndarray, " samples"]]:
+        names = np.asarray(class_names)
+        return {name: (truth == 0) | (names == name) for name in np.unique(names[truth == 1]).tolist()}
 
     def ground(self, samples: Index, *, train: Index, seed: int) -> Ground:
         num_normal, num_defect = (int(np.count_nonzero(samples.labels == label)) for label in (0, 1))

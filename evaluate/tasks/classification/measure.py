@@ -1,9 +1,10 @@
 """How repeated trainings of a classifier are compared: by accuracy, beside always giving the most frequent class."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool
 
 from ....cache.index import Index
 from ....errors import MetricError
@@ -11,7 +12,7 @@ from ....metrics.classes import class_figures, macro_f1
 from ....metrics.estimate import clopper_pearson, with_span
 from ....metrics.repeats import SMALLEST_FOR_PAIRS, Method, RepeatsEstimate, mean_share, mean_share_difference
 from ....wording import count_of
-from ...trials.measure import Answers, Ground, RepeatedAnswers, Truth
+from ...trials.measure import Answers, Columns, Ground, RepeatedAnswers, Truth
 
 _WAYS_OF_ACCURACY: Mapping[Method, str] = {
     "clopper_pearson": "Clopper-Pearson's of the mean, widened by the spread of the seeds",
@@ -50,16 +51,39 @@ class ClassificationMeasure:
         _require_samples(truth)
         return float(np.mean(answers == truth))
 
-    def mean(self, answers: RepeatedAnswers, truth: Truth) -> RepeatsEstimate:
+    def mean(self, answers: RepeatedAnswers, truth: Truth, *, groups: Sequence[str] | None = None) -> RepeatsEstimate:
         _require_samples(truth)
         return mean_share(answers == truth)
 
-    def difference(self, answers: RepeatedAnswers, reference: RepeatedAnswers, truth: Truth) -> RepeatsEstimate:
+    def difference(
+        self,
+        answers: RepeatedAnswers,
+        reference: RepeatedAnswers,
+        truth: Truth,
+        *,
+        groups: Sequence[str] | None = None,
+        confidence: float = 0.95,
+    ) -> RepeatsEstimate:
         _require_samples(truth)
-        return mean_share_difference(answers == truth, reference == truth)
+        return mean_share_difference(answers == truth, reference == truth, confidence=confidence)
 
     def others(self, answers: RepeatedAnswers, truth: Truth) -> Mapping[str, float]:
         return {"macro_f1": float(np.mean([_macro_f1(truth, each.astype(np.int64)) for each in answers]))}
+
+    def read(self, tables: Sequence[Columns]) -> Sequence[tuple[Truth, Answers]]:
+        told = [name for table in tables for heading in ("class_name", "predicted") for name in table[heading]]
+        number = {name: position for position, name in enumerate(sorted(set(told)))}
+        return [
+            (
+                np.array([number[name] for name in table["class_name"]], np.int64),
+                np.array([number[name] for name in table["predicted"]], np.float64),
+            )
+            for table in tables
+        ]
+
+    def classes(self, truth: Truth, class_names: Sequence[str]) -> Mapping[str, Bool[np.ndarray, " samples"]]:
+        names = np.asarray(class_names)
+        return {name: names == name for name in np.unique(names).tolist()}
 
     def ground(self, samples: Index, *, train: Index, seed: int) -> Ground:
         truth, trained_on = self.truth(samples), self.truth(train)

@@ -70,9 +70,14 @@ def test_two_probes_are_compared_by_accuracy(
     assert by_name["balanced-seed0"]["test_accuracy"] is None
     shown = weldcache("runs", "list", *setting, folder=project).out
     assert f"accuracy {first['by_seed'][0]:.3f} (control 0.467)" in shown and "macro F1" in shown and "AUROC" in shown
-    compared = weldcache("runs", "compare", "plain-seed0", "detector", *setting, "--json", folder=project)
+    compared = weldcache("compare", "plain-seed0", "detector", *setting, "--json", folder=project)
+    assert compared.code == 2 and "classification" in compared.err and "anomaly" in compared.err
     figures = json.loads(compared.raw_out)["figures"]
     assert figures["test_accuracy"][0] and figures["test_accuracy"][1] is None and figures["test_auroc"][0] is None
+    both = weldcache("compare", "plain-seed0", "balanced-seed0", *setting, "--json", folder=project)
+    ranking = {each["run"]: each["figure"]["value"] for each in json.loads(both.raw_out)["paired"]["ranking"]}
+    assert ranking == {"plain-seed0": plain.mean(axis=1)[0], "balanced-seed0": balanced.mean(axis=1)[0]}
+    assert json.loads(both.raw_out)["paired"]["scored_now"] == []  # a bench writes scores, too
     page = weldcache("runs", "show", "plain-seed0", *setting, folder=project).out
     assert "macro F1" in page and "AUROC" not in page
 
