@@ -15,7 +15,7 @@ from .arrays import ArraySpec, StorageType
 from .chunks import Rows
 from .store import FeatureStore
 
-_TORCH_TYPES: dict[StorageType, torch.dtype] = {
+TORCH_TYPES: dict[StorageType, torch.dtype] = {
     "float16": torch.float16,
     "bfloat16": torch.bfloat16,
     "float32": torch.float32,
@@ -38,7 +38,7 @@ def to_storage(values: Tensor, spec: ArraySpec, *, owners: Sequence[str]) -> NDA
         raise ValueError(
             f"array {spec.name}: shape {tuple(values.shape)}, the store expects {len(owners)}, {spec.shape}"
         )
-    cast = values.to(_TORCH_TYPES[spec.dtype])
+    cast = values.to(TORCH_TYPES[spec.dtype])
     # A value that is too large becomes infinite in the cast, so one look at its result finds all that can be wrong.
     if cast.is_floating_point() and not spec.allows_nan and not bool(cast.isfinite().all()):
         raise _lost_value(values, cast, spec, owners=owners)

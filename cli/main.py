@@ -24,6 +24,7 @@ from . import (
     info,
     plan,
     runs,
+    score,
     split,
     synth,
     train,
@@ -50,6 +51,7 @@ app.command("import")(exchange.import_store)
 app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)
 app.command("compare")(compare.compare)
+app.command("score")(score.score)
 app.command("bench")(bench.bench)
 app.command("fuse")(fuse.fuse)
 app.add_typer(runs.app, name="runs")

@@ -113,6 +113,20 @@ class Judgement:
     answers: Answers
 
 
+@dataclass(frozen=True, eq=False)
+class Told:
+    """What a judge says of samples of which nothing is known.
+
+    Attributes:
+        columns: what is told of each, by the heading under which it is written; None where there is nothing to tell.
+            Their headings hang on the run alone, so that samples may be told a few at a time.
+        alarms: which of them somebody should look at.
+    """
+
+    columns: Mapping[str, Sequence[str | float | int | None]]
+    alarms: Sequence[bool]
+
+
 @runtime_checkable
 class Judge(Protocol[Kept]):
     """Judges runs of one task."""
@@ -153,6 +167,13 @@ class Judge(Protocol[Kept]):
 
         Raises:
             MetricError: if the samples cannot be judged, such as those of one label alone.
+        """
+
+    def tell(self, scored: Scored, calibration: Kept | None, *, run: TrainedRun) -> Told:
+        """What new samples are, of which nothing is known: no more than the scores and outputs say where the run keeps
+        no calibration.
+
+        `scored` has, where the judge reads scores, the way without each modality that the run can do without.
         """
 
 

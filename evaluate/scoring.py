@@ -57,7 +57,7 @@ class Scorer:
     @cached_property
     def hidden(self) -> FeatureSets:
         """The feature sets that the models are never shown."""
-        return self.run.recipe.needs().sets_of(self.run.untrained)
+        return hidden_from(self.run)
 
     @cached_property
     def seen(self) -> SeenRows:
@@ -77,30 +77,11 @@ class Scorer:
         """Scores of `rows` in each way. Every row is fetched once, and memory does not grow with their number."""
         if not len(rows):
             return dict.fromkeys(ways, np.empty(0))
-        scores = score_rows(
-            self.run.recipe,
-            {way: self.models[way.weights] for way in ways},
-            self.samples(rows),
-            # The batches of validation, so that on a CPU what it recorded comes out again to the last bit.
-            batch_size=self.run.settings.train.batch_size,
-            precision=self.run.precision,
-            without={way: way.without | self.hidden for way in ways},
-        )
-        return {way: values.astype(np.float64) for way, values in scores.items()}
+        return score_in_ways(self.run, self.models, self.samples(rows), ways)
 
     def outputs(self, rows: Rows, names: Collection[str]) -> dict[str, NDArray[np.float32]]:
         """What the averaged weights predict of each row beside its score, by name."""
-        if not names:
-            return {}
-        return output_rows(
-            self.run.recipe,
-            self.models["averaged"],
-            self.samples(rows),
-            outputs=names,
-            batch_size=self.run.settings.train.batch_size,
-            precision=self.run.precision,
-            without=self.hidden,
-        )
+        return predicted_outputs(self.run, self.models, self.samples(rows), names) if names else {}
 
     def lacking(self, rows: Rows) -> list[FeatureSets]:
         """The optional feature sets that each row lacks and training had, one set a row.
@@ -119,6 +100,41 @@ class Scorer:
         model = self.models["averaged"]
         device = next(chain(model.parameters(), model.buffers())).device  # what is fitted has buffers alone
         return StreamedFeatures(FeatureReader(self.store, needs.features), rows, device)
+
+
+def hidden_from(run: TrainedRun) -> FeatureSets:
+    """The feature sets that a run's models are never shown: of modalities that none of its training samples had."""
+    return run.recipe.needs().sets_of(run.untrained)
+
+
+def score_in_ways(run: TrainedRun, models: Models, samples: BatchSource, ways: Collection[Way]) -> dict[Way, Scores]:
+    """Scores of samples, wherever they come from, in each way."""
+    hidden = hidden_from(run)
+    scores = score_rows(
+        run.recipe,
+        {way: models[way.weights] for way in ways},
+        samples,
+        # The batches of validation, so that on a CPU what it recorded comes out again to the last bit.
+        batch_size=run.settings.train.batch_size,
+        precision=run.precision,
+        without={way: way.without | hidden for way in ways},
+    )
+    return {way: values.astype(np.float64) for way, values in scores.items()}
+
+
+def predicted_outputs(
+    run: TrainedRun, models: Models, samples: BatchSource, names: Collection[str]
+) -> dict[str, NDArray[np.float32]]:
+    """What the averaged weights predict of samples beside their scores, by name."""
+    return output_rows(
+        run.recipe,
+        models["averaged"],
+        samples,
+        outputs=names,
+        batch_size=run.settings.train.batch_size,
+        precision=run.precision,
+        without=hidden_from(run),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,14 +250,20 @@ def ways_to_measure(ways: Collection[Way], *, lacking: Collection[FeatureSets]) 
 
 
 def ways_for_scale(scorer: Scorer) -> tuple[Way, ...]:
-    """The ways in which whole normals have to be scored to put any sample of the store on their scale."""
+    """The ways in which whole normals have to be scored to put on their scale any sample of the store, and any new one
+    that lacks one modality."""
     needs, store = scorer.run.recipe.needs(), scorer.store
     required = set(needs.feature_sets) - set(needs.optional)
     usable = np.ones(len(store.index), dtype=bool)
     for name in required:
         usable &= store.status(name) == Status.COMPLETE
     patterns = set(scorer.lacking(np.flatnonzero(usable)))
+    everything = frozenset(needs.optional) - scorer.hidden
     if not required:  # who has nothing takes no part
-        patterns.discard(frozenset(needs.optional) - scorer.hidden)
-    ways = [*scorer.plain_ways, *hidden_ways(scorer, needs.dispensable).values()]
-    return ways_to_measure(ways, lacking=patterns)
+        patterns.discard(everything)
+    hidden = hidden_ways(scorer, needs.dispensable).values()
+    of_store = ways_to_measure([*scorer.plain_ways, *hidden], lacking=patterns)
+    one_less = {frozenset(sets) - scorer.hidden for sets in needs.dispensable.values()}
+    of_new = ways_to_measure([AVERAGED, *hidden], lacking=one_less)
+    told = [way for way in of_new if required or way.without != everything]
+    return tuple(dict.fromkeys([*of_store, *told]))

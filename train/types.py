@@ -113,6 +113,11 @@ class Needs:
         """The feature sets that describe some of the modalities."""
         return frozenset(name for modality in modalities for name in self.modalities[modality])
 
+    def sets_shown(self, untrained: Collection[str]) -> tuple[str, ...]:
+        """The feature sets without those of the modalities that training never had, of which no model is shown any."""
+        hidden = self.sets_of(untrained)
+        return tuple(name for name in self.feature_sets if name not in hidden)
+
 
 @dataclass(frozen=True, eq=False)
 class Batch:

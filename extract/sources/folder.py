@@ -7,20 +7,28 @@ train/good/c.png                 the same in train/, val/ and test/, where the d
 ground_truth/scratch/b_mask.png  where b.png is defective
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
 from pydantic import Field
 
-from ...errors import NotFoundError
+from ...errors import NotFoundError, SourceError
 from ...progress import say
 from ...wording import count_of, shortened
 from ..settings import SOURCE
-from .classes import ClassSettings, ClassSource, is_any_defect, targets_of_classes, tell_if_none_is_normal
+from .classes import (
+    GOOD,
+    ClassSettings,
+    ClassSource,
+    is_any_defect,
+    is_one_of,
+    targets_of_classes,
+    tell_if_none_is_normal,
+)
 from .group_split import SPLIT_WORDS, SplitSettings, draw_splits, draw_validation
-from .listing import PICTURE_FORMATS, PictureTree
+from .listing import PICTURE_FORMATS, PictureTree, of_formats
 from .source import Sample, Split
 
 _MASKS = "ground_truth"
@@ -110,3 +118,44 @@ def _find(tree: PictureTree) -> Iterator[_Found]:
                 if pictures:
                     places = {picture: picture.relative_to(top).with_suffix("") for picture in pictures}
                     yield _Found(tree.key(path), places, class_name, splits.get(top))
+
+
+def name_that_tells(names: Iterable[str], *, normal: Iterable[str]) -> str | None:
+    """The first name in a data set's folder that tells of pictures in folders: that of a split or of a normal class."""
+    known = (name for name in sorted(names) if name.lower() in SPLIT_WORDS or is_one_of(name, (GOOD, *normal)))
+    return next(known, None)
+
+
+def new_pictures(settings: FolderSettings, path: Path, *, num_views: int) -> tuple[list[Sample], list[str]]:
+    """Pictures that nobody has judged yet, of a file or of a folder, and what was passed over.
+
+    A folder of this layout is listed as a data set is. In any other each picture is a sample; but where `num_views`
+    are looked at, a folder of no more pictures than that is one, and these are its views.
+
+    Raises:
+        SourceError: if the file is no picture, or a folder cannot be listed.
+    """
+    if not path.is_dir():
+        if not of_formats([path.name], PICTURE_FORMATS):
+            raise SourceError(f"{path} is no picture ({', '.join(PICTURE_FORMATS)}).")
+        return [_new(path.name, [path])], []
+    tree = PictureTree(path)
+    if name_that_tells(tree.folders(path), normal=settings.normal_classes) is not None:
+        found = [_new(each.key, list(each.pictures)) for each in _find(tree)]
+    else:
+        found = list(_new_below(tree, path, num_views=num_views))
+    return sorted(found, key=lambda sample: sample.key), tree.passed_over
+
+
+def _new_below(tree: PictureTree, folder: Path, *, num_views: int) -> Iterator[Sample]:
+    pictures = tree.pictures(folder)
+    if num_views > 1 and 0 < len(pictures) <= num_views:
+        yield _new(folder.name if folder == tree.root else tree.key(folder), pictures)
+    else:
+        yield from (_new(tree.key(picture), [picture]) for picture in pictures)
+    for name in tree.folders(folder):
+        yield from _new_below(tree, folder / name, num_views=num_views)
+
+
+def _new(key: str, pictures: Sequence[Path]) -> Sample:
+    return Sample(key=key, split="test", group=key, files={"image": tuple(pictures)})

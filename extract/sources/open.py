@@ -1,6 +1,6 @@
 """Settings to source: the one that `data.source` names, or the one whose layout lies in the folder."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from pathlib import Path
 
 from pydantic import Field
@@ -8,9 +8,7 @@ from pydantic import Field
 from ...errors import NotFoundError
 from ...progress import say
 from ..settings import SOURCE, SOURCES, DataSettings
-from .classes import GOOD, is_one_of
-from .folder import FolderSettings, FolderSource
-from .group_split import SPLIT_WORDS
+from .folder import FolderSettings, FolderSource, name_that_tells
 from .listing import names_in
 from .source import LooksAround, Source
 from .welds.classes import WeldsSettings
@@ -47,16 +45,10 @@ def open_auto(settings: AutoSettings) -> Source:
     names = names_in(settings.root)
     if (welds := find_welds(settings, names)) is not None:
         return welds
-    if (told := _tells_folders(names, normal=settings.normal_classes)) is not None:
+    if (told := name_that_tells(names, normal=settings.normal_classes)) is not None:
         say(f"{settings.root} has the folder {told}/, so data.source is folder.")
         return FolderSource(settings)
     raise NotFoundError(
         f"{settings.root} holds nothing that tells a data set: neither manifest.csv, {GOOD_FOLDER}/, good/ nor train/ "
         f"(data.source is auto). {_MEND}"
     )
-
-
-def _tells_folders(names: Iterable[str], *, normal: Iterable[str]) -> str | None:
-    """The first name in a data set's folder that tells of pictures in folders: that of a split or of a normal class."""
-    known = (name for name in sorted(names) if name.lower() in SPLIT_WORDS or is_one_of(name, (GOOD, *normal)))
-    return next(known, None)

@@ -7,7 +7,7 @@ vector that are none cost that row its vector alone.
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -102,6 +102,15 @@ class TableSource(ClassSource):
         return (*super().targets(), *(TargetSpec(name, "int16", classes=each) for name, each in classes.items()))
 
     def list_samples(self) -> Sequence[Sample]:
+        settings, samples = self.settings, self.listed_rows()
+        if settings.split is not None:
+            return samples
+        seed = settings.split_seed
+        say(f"{self._path}: data.split names no column: splits are drawn, with data.split_seed = {seed}.")
+        return draw_splits(samples, settings)
+
+    def listed_rows(self) -> Sequence[Sample]:
+        """A sample a row, all of them in train where no column says their splits."""
         settings = self.settings
         rows = list(read_rows(self._path))
         if not rows:
@@ -142,11 +151,7 @@ class TableSource(ClassSource):
         if missing:
             more = f" ({len(missing) - 1:,} more like that)" if len(missing) > 1 else ""
             raise SourceError(f"{str(missing[0]).rstrip('.')}{more}.")
-        if settings.split is not None:
-            return samples
-        seed = settings.split_seed
-        say(f"{self._path}: data.split names no column: splits are drawn, with data.split_seed = {seed}.")
-        return draw_splits(samples, settings)
+        return samples
 
     def _files(self, row: TableRow, missing: list[SourceError]) -> dict[str, tuple[Path, ...]]:
         """The files of each stream; those that are not there go to `missing`."""
@@ -163,6 +168,38 @@ class TableSource(ClassSource):
             if name and not found.get(stream):
                 missing.append(row.refused(column, f"there is no such file below {root}"))
         return found
+
+
+def new_rows(settings: TableSettings, path: Path) -> tuple[Path, Sequence[Sample], list[str]]:
+    """The rows of a table of samples that nobody has judged yet: the folder that their files lie below, the samples,
+    and which columns are not looked at.
+
+    A folder holds it under the name that data.table says. The columns of labels, classes, targets, attributes, groups
+    and splits need not be there.
+
+    Raises:
+        NotFoundError: if there is no such file.
+        SourceError: as `TableSource.samples`.
+    """
+    named = Path(settings.table)
+    file = path / named if path.is_dir() else path
+    # Files are named from the data set's folder, of which the table may lie in a folder of its own.
+    root = file.parents[len(named.parts) - 1] if file.parts[-len(named.parts) :] == named.parts else file.parent
+    known = [settings.split, settings.group, settings.label, settings.class_name, *settings.targets.values()]
+    plain = settings.model_copy(
+        update={
+            "root": root,
+            "table": str(file.relative_to(root)),
+            "splits": {},
+            "targets": {},
+            "attributes": (),
+            **dict.fromkeys(("split", "group", "label", "class_name")),
+        }
+    )
+    samples = [replace(sample, split="test") for sample in TableSource(plain).listed_rows()]
+    columns = next(read_rows(file)).columns
+    there = [name for name in dict.fromkeys(known) if name in columns]
+    return root, samples, [f"{file}: not looked at: {listed(map(str, there))}"] if there else []
 
 
 def _check_columns(settings: TableSettings, rows: Sequence[TableRow], *, path: Path) -> None:

@@ -19,6 +19,7 @@ from ...errors import NotFoundError, SettingsError
 from ...wording import count_of, listed, shortened
 from ..recipes.recipe import Fitted, Recipe, limits_of
 from ..tasks import Task
+from ..types import Needs
 from .features import Rows, targets_of
 
 TRAIN_SPLIT = "train"
@@ -132,20 +133,8 @@ def split_rows(
     """
     rows = _rows_of(store, split)
     needs = recipe.needs()
-    hidden = needs.sets_of(untrained)
-    optional = {name: name in needs.optional for name in needs.feature_sets if name not in hidden}
-    status = {name: store.status(name)[rows] for name in optional}
-    lacking = {
-        name: codes == Status.MISSING if optional[name] else codes != Status.COMPLETE for name, codes in status.items()
-    }
-    absent = {
-        modality: np.any([status[name] != Status.COMPLETE for name in names], axis=0)
-        for modality, names in needs.dispensable.items()
-        if modality not in untrained
-    }
-    if all(optional.values()):  # a row that has nothing at all lacks everything
-        nothing = np.all([status[name] != Status.COMPLETE for name in optional], axis=0)
-        lacking = {name: missing | nothing for name, missing in lacking.items()}
+    status = {name: store.status(name)[rows] for name in needs.sets_shown(untrained)}
+    lacking, absent = who_lacks(needs, status, untrained=untrained)
     out = np.any(list(lacking.values()), axis=0)
     left_out = {name: rows[missing] for name, missing in lacking.items() if missing.any()}
     if out.all():
@@ -157,6 +146,26 @@ def split_rows(
         )
     without = {modality: rows[missing & ~out] for modality, missing in absent.items()}
     return SplitRows(rows[~out], left_out, {name: found for name, found in without.items() if len(found)})
+
+
+def who_lacks(
+    needs: Needs, status: Mapping[str, NDArray[np.uint8]], *, untrained: Collection[str]
+) -> tuple[dict[str, NDArray[np.bool_]], dict[str, NDArray[np.bool_]]]:
+    """Which rows cannot be used, by the feature set that they lack; and which do not have all of a modality, by its
+    name. `status` is that of the rows, by each feature set that the recipe is shown."""
+    optional = {name: name in needs.optional for name in status}
+    lacking = {
+        name: codes == Status.MISSING if optional[name] else codes != Status.COMPLETE for name, codes in status.items()
+    }
+    absent = {
+        modality: np.any([status[name] != Status.COMPLETE for name in names], axis=0)
+        for modality, names in needs.dispensable.items()
+        if modality not in untrained
+    }
+    if all(optional.values()):  # a row that has nothing at all lacks everything
+        nothing = np.all([codes != Status.COMPLETE for codes in status.values()], axis=0)
+        lacking = {name: missing | nothing for name, missing in lacking.items()}
+    return lacking, absent
 
 
 def _rows_of(store: FeatureStore, split: str) -> Rows:

@@ -7,8 +7,8 @@ from typing_extensions import TypedDict
 
 from ....train.runs.documents import Count, Line
 from ....train.runs.reports import Headline
-from ....train.runs.trained_run import Weights
-from ...judge import Background, Calibration, Judgement, warnings_of
+from ....train.runs.trained_run import TrainedRun, Weights
+from ...judge import Background, Calibration, Judgement, Told, warnings_of
 from ...recorded import collapse_caveats, representations, training_section
 from ...scores import ScoreTable, spreadsheet_cells
 from ...scoring import Scored, Way
@@ -18,8 +18,8 @@ from .controls.gather import gather_controls
 from .defects import target_results
 from .figures import AlarmThreshold, Assessment, alarm_threshold, assess, require_both_labels
 from .measure import AnomalyMeasure
-from .members import member_results
-from .modalities import change_caveats, lacking_caveats, modalities_seen_missing, modality_results
+from .members import member_columns, member_results
+from .modalities import change_caveats, contributions, lacking_caveats, modalities_seen_missing, modality_results
 from .scale import Placed, Scale, Scales, place, scale_caveats, scale_of, whole_samples
 from .sections import sections
 
@@ -121,16 +121,42 @@ class AnomalyJudge:
             answers=placed.table.scores,
         )
 
+    def tell(self, scored: Scored, calibration: AnomalyCalibration | None, *, run: TrainedRun) -> Told:
+        scales = {} if calibration is None else _scales_of(calibration)
+        placed = place(scored, scales=scales, num_scale_normals=0)
+        threshold = None if calibration is None else calibration["threshold"]
+        comparable = placed.table.scales
+        alarms = [
+            threshold is not None and scale != "own" and score > threshold
+            for score, scale in zip(placed.table.scores.tolist(), comparable, strict=True)
+        ]
+        judged = [threshold is not None and scale != "own" for scale in comparable]
+        return Told(
+            columns={
+                "score": placed.table.scores.tolist(),
+                "threshold": [threshold] * len(alarms),
+                "alarm": [int(alarm) if known else None for alarm, known in zip(alarms, judged, strict=True)],
+                "lacks": placed.table.lacks,
+                "scale": placed.table.scales,
+                **contributions(placed, scales=scales),
+                **member_columns(scored, run),
+            },
+            alarms=alarms,
+        )
+
 
 def placed_by(calibration: AnomalyCalibration, scored: Scored) -> Placed:
     """Scores of a split on the scale that a calibration knows."""
-    scales: Scales = {
+    return place(scored, scales=_scales_of(calibration), num_scale_normals=calibration["num_scale_normals"])
+
+
+def _scales_of(calibration: AnomalyCalibration) -> Scales:
+    return {
         Way(each["weights"], frozenset(each["without"])): None
         if each["mean"] is None or each["deviation"] is None
         else Scale(each["mean"], each["deviation"])
         for each in calibration["scales"]
     }
-    return place(scored, scales=scales, num_scale_normals=calibration["num_scale_normals"])
 
 
 def _as_document(way: Way, scale: Scale | None) -> ScaleOfWay:

@@ -1,5 +1,6 @@
 """Each member of a model that puts several together: what its scores tell by themselves, on the same samples."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from ....metrics.ranking import auroc_interval
 from ....metrics.repeats import RepeatsEstimate, mean_auroc_difference
 from ....train.recipes.recipe import MEMBERS, Joined
 from ....train.runs.trained_run import TrainedRun
+from ...scoring import Scored
 from ...section import Column, Intervals, Rows, Section, Tone
 from .scale import Placed
 
@@ -40,6 +42,18 @@ def member_results(placed: Placed, run: TrainedRun) -> dict[str, MemberResult]:
         return {}
     columns = zip(recipe.member_names, scores.astype(np.float64).T, strict=True)
     return {name: _result(placed, column) for name, column in columns}
+
+
+def member_columns(scored: Scored, run: TrainedRun) -> dict[str, list[float | None]]:
+    """Each member's score of each sample, `member_<name>`; None where it has none, no column where the run has no
+    members."""
+    recipe, scores = run.recipe, scored.outputs.get(MEMBERS)
+    if scores is None or not isinstance(recipe, Joined):
+        return {}
+    return {
+        f"member_{name}": [None if math.isnan(score) else score for score in column.tolist()]
+        for name, column in zip(recipe.member_names, scores.T, strict=True)
+    }
 
 
 def _result(placed: Placed, scores: np.ndarray[tuple[int], np.dtype[np.float64]]) -> MemberResult:

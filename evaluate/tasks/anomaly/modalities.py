@@ -11,7 +11,7 @@ from ....metrics.repeats import Method, RepeatsEstimate, mean_auroc_difference
 from ....train.runs.trained_run import TrainedRun
 from ....wording import count_of, listed
 from ...section import Column, Rows, Section
-from .scale import Placed
+from .scale import Placed, Scales, on_whole_scale
 
 # A chosen limit: a change this small would not decide between two sensors' prices.
 NO_CHANGE = 0.01
@@ -66,6 +66,21 @@ def _result(placed: Placed, modality: str, *, seen_missing: bool) -> ModalityRes
         num_rescaled=placed.num_rescaled.get(modality, 0),
         seen_missing=seen_missing,
     )
+
+
+def contributions(placed: Placed, *, scales: Scales) -> dict[str, list[float | None]]:
+    """By how much each sample's score is higher than without a modality, `contribution_<modality>`: both on the scale
+    of whole samples, so None where either is not on it, or the sample lacks the modality anyway."""
+    scored, scores, found = placed.scored, placed.table.scores, dict[str, list[float | None]]()
+    for modality, way in scored.hidden.items():
+        without, known = on_whole_scale(scored.ways[way], way, lacking=scored.lacking_sets, scales=scales)
+        known &= scored.whole | placed.rescaled
+        known &= ~scored.lacking.get(modality, np.zeros(len(scores), dtype=bool))
+        change = (scores - without).tolist()
+        found[f"contribution_{modality}"] = [
+            value if is_known else None for value, is_known in zip(change, known.tolist(), strict=True)
+        ]
+    return found
 
 
 def modalities_seen_missing(run: TrainedRun) -> frozenset[str]:

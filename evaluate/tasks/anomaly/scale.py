@@ -88,13 +88,13 @@ def on_whole_scale(scores: Scores, way: Way, *, lacking: Sequence[FeatureSets], 
     Args:
         scores: of some samples, in the way `way`; what that hides, each sample counts as lacking.
         lacking: of each sample the feature sets that it lacks by itself.
-        scales: in the ways that `ways_to_measure` names.
+        scales: in the ways that `ways_to_measure` names; of others nothing is known.
     """
     missed = [way.without | own for own in lacking]
-    wanted = scales[Way(way.weights)]
+    wanted = scales.get(Way(way.weights))
     placed, on_scale = scores.copy(), np.array([not names for names in missed], dtype=bool)
     for pattern in {names for names in missed if names}:
-        found = scales[Way(way.weights, pattern)]
+        found = scales.get(Way(way.weights, pattern))
         if wanted is None or found is None:
             continue
         chosen = np.array([names == pattern for names in missed], dtype=bool)

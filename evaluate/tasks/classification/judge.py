@@ -10,7 +10,8 @@ from ....errors import MetricError
 from ....train.data.features import targets_of
 from ....train.runs.documents import Line
 from ....train.runs.reports import Headline
-from ...judge import Background, Calibration, Judgement, warnings_of
+from ....train.runs.trained_run import TrainedRun
+from ...judge import Background, Calibration, Judgement, Told, warnings_of
 from ...judging import kept_calibration
 from ...recorded import collapse_caveats, representations, training_section
 from ...scores import spreadsheet_cells
@@ -82,6 +83,24 @@ class ClassificationJudge:
             },
             truth=true,
             answers=predicted.astype(np.float64),
+        )
+
+    def tell(self, scored: Scored, calibration: ClassCalibration | None, *, run: TrainedRun) -> Told:
+        logits = scored.outputs["logits"]
+        names = run.manifest.get("classes", {}).get("class") or (calibration or {"classes": []})["classes"]
+        if logits.shape[1] != len(names):
+            raise MetricError(
+                f"The model tells {logits.shape[1]} classes apart, and {run.folder.path} names {len(names)}: train "
+                "again."
+            )
+        shares = softmax(logits, axis=1)
+        return Told(
+            columns={
+                "class": [names[code] for code in logits.argmax(axis=1).tolist()],
+                "confidence": shares.max(axis=1, initial=0).tolist(),
+                **{f"probability_{name}": share.tolist() for name, share in zip(names, shares.T, strict=True)},
+            },
+            alarms=[False] * len(logits),
         )
 
 

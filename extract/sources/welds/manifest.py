@@ -123,12 +123,26 @@ class _Row:
         return self.values[column]
 
 
-def _read_rows(path: Path) -> Iterator[_Row]:
+def keys_of_new(path: Path) -> tuple[list[str], list[str]]:
+    """Keys of the welds of a manifest that needs no more than the column SUBDIRS; and which others of a data set's
+    manifest it has.
+
+    Raises:
+        NotFoundError: if there is no such file.
+        SourceError: as `ManifestSource.samples`.
+    """
+    rows = list(_read_rows(path, needed=("SUBDIRS",)))
+    _check_unique(rows)
+    others = [name for name in _COLUMNS if name != "SUBDIRS" and rows and name in rows[0].values]
+    return [_key(row) for row in rows], others
+
+
+def _read_rows(path: Path, *, needed: Sequence[str] = _COLUMNS) -> Iterator[_Row]:
     text = _read_text(path)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         columns = [name.strip() for name in next(reader, [])]
-        _check_columns(columns, path=path)
+        _check_columns(columns, needed=needed, path=path)
         # No split is the beginning of another one; a number cut short is a number.
         if columns[-1] in _COLUMNS and columns[-1] != "SPLIT" and not text.endswith(("\n", "\r")):
             raise SourceError(
@@ -157,8 +171,8 @@ def _read_text(path: Path) -> str:
         raise SourceError(f"{path}, {error}.") from error
 
 
-def _check_columns(columns: Sequence[str], *, path: Path) -> None:
-    missing = [name for name in _COLUMNS if name not in columns]
+def _check_columns(columns: Sequence[str], *, needed: Sequence[str], path: Path) -> None:
+    missing = [name for name in needed if name not in columns]
     separator = next((sign for sign in ";\t|" if len(columns) == 1 and columns[0].count(sign) > 2), None)
     if missing and separator:
         raise SourceError(
@@ -218,7 +232,8 @@ def _key(row: _Row) -> str:
 
     A file system may hold the name in the other form, as after a copy from a Mac; `collect_run` finds it under both.
     """
-    key, directory = composed(row["SUBDIRS"]), composed(row["DIRECTORY"])
+    key = composed(row["SUBDIRS"])
+    directory = composed(row.values.get("DIRECTORY", key.rpartition("/")[0]))  # which one of new welds may lack
     parts = key.split("/")
     if PureWindowsPath(key).anchor or "\\" in key or any(part in ("", ".", "..") for part in parts):
         raise SourceError(

@@ -1,0 +1,315 @@
+"""New samples, in no store and without a label, scored by a run: files -> features in memory -> model -> calibration.
+
+All that is needed beside the samples is the run's folder and its backbones. What a run was trained on is the law: files
+are decoded and put through the backbones as its manifest says, or refused.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..cache.arrays import ArraySpec
+from ..cache.description import ToldFeatureSet
+from ..cache.index import Index, index_with
+from ..cache.provenance import differences, differences_told
+from ..cache.status import Status
+from ..cache.tensors import TORCH_TYPES
+from ..configs.device import resolve_device
+from ..documents import Json
+from ..errors import FingerprintError, NotFoundError
+from ..extract.features.kind import Encoder
+from ..extract.features.settings import PicturesSettings, StreamSettings
+from ..extract.in_memory import MemoryExtraction, MemoryRow
+from ..extract.request import load_features
+from ..extract.sources.new import NewSamples, new_samples
+from ..extract.sources.source import Sample
+from ..progress import say
+from ..settings import Settings
+from ..train.data.resident import ResidentFeatures
+from ..train.data.samples import who_lacks
+from ..train.recipes.recipe import MEMBERS, Joined
+from ..train.runs.trained_run import TrainedRun
+from ..train.types import Batch, Needs, mapped
+from ..wording import lined_up, listed
+from .judge import Judge, Told, judge_of
+from .judged_rows import JudgedRows
+from .judging import kept_calibration
+from .scores import score_table
+from .scoring import AVERAGED, Models, Scored, Way, predicted_outputs, score_in_ways
+
+_NO_SPLIT = ""
+
+
+@dataclass(frozen=True)
+class ScoredSample:
+    """One new sample.
+
+    Attributes:
+        columns: what the run's judge tells of it, by heading; nothing where it could not be scored.
+        alarm: whether somebody should look at it.
+        problem: why it could not be scored; "" where it was.
+        notes: what it lacks, and what of its files was not used, in words.
+    """
+
+    sample: Sample
+    columns: Mapping[str, str | float | int | None]
+    alarm: bool
+    problem: str
+    notes: tuple[str, ...]
+
+
+class NewSampleScorer:
+    """Scores new samples by a run. Use as a context manager: its decode processes end with it.
+
+    Nothing is loaded before the first sample comes, but what a run and its backbones say of themselves is checked.
+    """
+
+    def __init__(self, run: TrainedRun, found: NewSamples, *, settings: Settings, at_most: int | None = None) -> None:
+        """`found` are the samples, or the folder that they will come to, `at_most` so many of them (None: nobody
+        knows); `settings` are the run's, or others that make the same features on this machine.
+
+        Raises:
+            NotFoundError: if the settings do not say how a feature is made that the run needs.
+            FingerprintError: if they make it otherwise than that which the run was trained on.
+            BackboneError: if a backbone cannot be had.
+            TrainingError: if the run's calibration is damaged or of another run.
+        """
+        self.run = run
+        self.judge: Judge[Any] = judge_of(run, run.settings.evaluate)
+        self.calibration = kept_calibration(self.judge, run.folder)
+        if self.calibration is None:
+            say(
+                f"{run.folder.path} keeps no calibration, so that nothing is known of what its scores mean; `weldcache "
+                f"eval --run {run.folder.name}` makes one where validation allows it."
+            )
+        self._needs = run.recipe.needs()
+        self._shown = frozenset(self._needs.sets_shown(run.untrained))
+        device = resolve_device(settings.train.device, setting="train.device")
+        self._models: Models = {"averaged": run.model("averaged", device=device)}
+        self._device = device
+        self._hidden = {
+            modality: Way("averaged", frozenset(sets))
+            for modality, sets in self._needs.dispensable.items()
+            if self.judge.of_scores and modality not in run.untrained
+        }
+        self._arrays = _arrays_of(run)
+        self._extraction = MemoryExtraction(
+            _encoders_of(run, found, self._shown, settings=settings),
+            wanted=self._shown,
+            settings=settings,
+            root=found.root,
+            at_most=at_most,
+        )
+        self._stack = ExitStack()
+
+    def __enter__(self) -> "NewSampleScorer":
+        self._stack.enter_context(self._extraction)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    @property
+    def streams(self) -> frozenset[str]:
+        """What the run looks at, of which a sample may lack some."""
+        return self._extraction.streams
+
+    def __call__(self, samples: Sequence[Sample]) -> Iterator[ScoredSample]:
+        """The samples in their order, as soon as a batch of the model is full.
+
+        Grouped like the rows of a split they get, on a CPU, the scores that `eval` gives these, to the last bit.
+
+        Raises:
+            Exception: as `MemoryExtraction.rows`.
+        """
+        size, waiting = self.run.settings.train.batch_size, list[tuple[MemoryRow, str]]()
+        for group in self._extraction.rows(samples):
+            waiting += zip(group, self._problems(group), strict=True)
+            while len(usable := [place for place, (_, problem) in enumerate(waiting) if not problem]) >= size:
+                batch = waiting[: usable[size - 1] + 1]
+                waiting = waiting[len(batch) :]
+                yield from self._scored(batch)
+        yield from self._scored(waiting)
+
+    def _problems(self, rows: Sequence[MemoryRow]) -> list[str]:
+        """Why each row cannot be scored; "" where it can."""
+        lacking, _ = who_lacks(self._needs, self._statuses(rows), untrained=self.run.untrained)
+        return [
+            "; ".join(
+                dict.fromkeys(row.problems[name] for name, mask in lacking.items() if mask[place])  # a set of several
+            )
+            for place, row in enumerate(rows)
+        ]
+
+    def _statuses(self, rows: Sequence[MemoryRow]) -> dict[str, NDArray[np.uint8]]:
+        return {name: np.array([row.statuses[name] for row in rows], dtype=np.uint8) for name in sorted(self._shown)}
+
+    def _scored(self, rows: Sequence[tuple[MemoryRow, str]]) -> Iterator[ScoredSample]:
+        """Score the rows that can be as one batch, and give all in their order."""
+        usable = [row for row, problem in rows if not problem]
+        told = self._told(usable) if usable else Told({}, [])
+        columns = [{name: values[place] for name, values in told.columns.items()} for place in range(len(usable))]
+        scored = iter(zip(columns, told.alarms, strict=True))
+        for row, problem in rows:
+            of_row, alarm = ({}, False) if problem else next(scored)
+            lacks = () if problem else dict.fromkeys(row.problems.values())
+            yield ScoredSample(row.sample, of_row, alarm, problem, (*lacks, *row.notes))
+
+    def _told(self, rows: Sequence[MemoryRow]) -> Told:
+        run, needs = self.run, self._needs
+        ways = [AVERAGED, *self._hidden.values()]
+        batch = _batch_of(rows, needs, self._arrays)
+        samples = ResidentFeatures(mapped(partial(Tensor.to, device=self._device), batch))
+        scores = score_in_ways(run, self._models, samples, ways)
+        members = (MEMBERS,) if self.judge.of_scores and isinstance(run.recipe, Joined) else ()
+        names = (*self.judge.outputs, *members)
+        statuses = self._statuses(rows)
+        _, absent = who_lacks(needs, statuses, untrained=run.untrained)
+        optional = sorted(self._shown & set(needs.optional))
+        lacking_sets = [
+            frozenset(name for name in optional if statuses[name][place] != Status.COMPLETE)
+            for place in range(len(rows))
+        ]
+        scored = Scored(
+            split=_NO_SPLIT,
+            rows=JudgedRows(np.arange(len(rows))),
+            table=score_table(
+                _index_of(rows),
+                scores=scores[AVERAGED],
+                raw_scores=None,
+                lacks=["+".join(name for name, mask in absent.items() if mask[place]) for place in range(len(rows))],
+            ),
+            ways=scores,
+            hidden=self._hidden,
+            lacking_sets=lacking_sets,
+            lacking={name: mask for name, mask in absent.items() if mask.any()},
+            outputs=predicted_outputs(run, self._models, samples, names) if names else {},
+        )
+        return self.judge.tell(scored, self.calibration, run=run)
+
+
+def samples_at(run: TrainedRun, paths: Sequence[Path], *, settings: Settings) -> NewSamples:
+    """The samples that somebody named, read as the run's data set was; says nothing.
+
+    Raises:
+        NotFoundError: if a path is not there.
+        SourceError: if one cannot be read as the run's source reads it.
+    """
+    names = run.recipe.needs().feature_sets
+    pictures = [
+        section.num_views
+        for name, section in settings.features.items()
+        if isinstance(section, PicturesSettings) and _makes(name, names)
+    ]
+    return new_samples(settings.data, paths, num_views=max(pictures, default=1))
+
+
+def _makes(feature: str, sets: Sequence[str] | frozenset[str]) -> bool:
+    """Whether some of the feature sets are of this feature: a set is called as it, or `<feature>/<part>`."""
+    return any(name == feature or name.startswith(f"{feature}/") for name in sets)
+
+
+def settings_here(run: TrainedRun, settings: Settings) -> Settings:
+    """Settings with the arithmetic that the run's features were made in, whatever this machine would choose, and with
+    the store's place as seen from the run: demo backbones lie beside it."""
+    arithmetic = {
+        str(backbone["arithmetic"])
+        for entry in run.manifest["cache"].get("features", {}).values()
+        if (backbone := entry["made_by"].get("backbone")) and "arithmetic" in backbone
+    }
+    extract = settings.extract
+    if extract.precision == "auto" and len(arithmetic) == 1:
+        extract = extract.model_validate(extract.model_dump() | {"precision": arithmetic.pop()})
+    recorded = run.settings.cache.path
+    from_run = os.path.relpath(recorded, run.settings.runs.folder / run.folder.name)
+    moved = Path(os.path.normpath(run.folder.path / from_run))
+    cache = settings.cache
+    if cache.path == recorded and moved.parent.is_dir():
+        cache = cache.model_copy(update={"path": moved})
+    return settings.model_copy(update={"extract": extract, "cache": cache})
+
+
+def _encoders_of(
+    run: TrainedRun, found: NewSamples, shown: frozenset[str], *, settings: Settings
+) -> dict[str, Encoder]:
+    """What makes the feature sets `shown`, by feature; see `NewSampleScorer`."""
+    names = [
+        name
+        for name, section in settings.features.items()
+        if isinstance(section, StreamSettings) and _makes(name, shown)
+    ]
+    encoders = load_features(settings, names, found).encoders
+    made = {spec.name: spec.to_manifest() for encoder in encoders.values() for spec in encoder.specs}
+    if missing := sorted(shown - made.keys()):
+        raise NotFoundError(
+            f"The settings of {run.folder.path} do not say how {listed(missing)} is made: name the settings by which "
+            "`weldcache extract` made it, with --config or --set."
+        )
+    trained_on = run.manifest["cache"]["features"]
+    other, libraries = list[tuple[str, Json, Json]](), list[tuple[str, Json, Json]]()
+    for name in sorted(shown):
+        for difference in differences(trained_on[name], made[name]):
+            (libraries if difference[0].startswith("made_by.libraries.") else other).append(
+                (f"{name}, {difference[0]}", *difference[1:])
+            )
+    if other:
+        raise FingerprintError(
+            f"{run.folder.path} was trained on other features than would be made here:\n"
+            f"{lined_up(differences_told(other, mine='in the run', theirs='here'))}\n"
+            "Score with the backbones and the settings that the run was trained with, or train again."
+        )
+    if libraries:
+        each = {path.partition(", made_by.libraries.")[2]: (held, here) for path, held, here in libraries}
+        told = differences_told(
+            [(name, *versions) for name, versions in each.items()], mine="in the run", theirs="here"
+        )
+        say("Not all is of the same versions, so that last digits of scores may differ:\n" + lined_up(told))
+    return {name: encoder for name, encoder in encoders.items() if _makes_any(encoder, shown)}
+
+
+def _makes_any(encoder: Encoder, shown: frozenset[str]) -> bool:
+    return any(spec.name in shown for spec in encoder.specs)
+
+
+def _arrays_of(run: TrainedRun) -> dict[str, Mapping[str, ArraySpec]]:
+    """The arrays of each feature set that the run was trained on, by name."""
+    told = run.manifest["cache"]["features"]
+    return {name: ToldFeatureSet.model_validate(entry).specs for name, entry in told.items()}
+
+
+def _batch_of(rows: Sequence[MemoryRow], needs: Needs, arrays: Mapping[str, Mapping[str, ArraySpec]]) -> Batch:
+    """The rows as `FeatureReader` reads those of a store: zeros for what a row lacks."""
+    features = dict[str, Tensor]()
+    for request in needs.features:
+        spec = arrays[request.feature_set].get(request.array)
+        if spec is None:
+            continue  # asked for only where it is held
+        values = torch.zeros((len(rows), *spec.shape), dtype=TORCH_TYPES[spec.dtype])
+        for place, row in enumerate(rows):
+            if request.name in row.arrays:
+                values[place] = row.arrays[request.name]
+        features[request.name] = values
+    present = {
+        name: torch.tensor([row.statuses.get(name) == Status.COMPLETE for row in rows], dtype=torch.bool)
+        for name in needs.optional
+    }
+    return Batch(features, present)
+
+
+def _index_of(rows: Sequence[MemoryRow]) -> Index:
+    keys = [row.sample.key for row in rows]
+    return index_with(
+        keys=keys, parts=[_NO_SPLIT] * len(keys), groups=[row.sample.group for row in rows], targets={}, attributes={}
+    )

@@ -1,0 +1,151 @@
+"""A folder that new samples come to: each is scored once, as soon as it is whole and nobody writes to it any more."""
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from ..atomic import write_text
+from ..documents import fingerprint, parse_json, read_regular_file
+from ..errors import NotFoundError, SettingsError, SourceError
+from ..extract.sources.new import NewSamples
+from ..extract.sources.source import Sample
+from ..progress import say
+from ..settings import Settings
+from ..train.runs.trained_run import TrainedRun
+from ..wording import count_of
+from .new_samples import NewSampleScorer, samples_at, settings_here
+from .score_lines import Emit, Tally
+
+
+class WatchState:
+    """What was scored already, in a file of one line a sample, so that who starts again repeats nothing.
+
+    The first line says by which run; what another run scored is scored again.
+    """
+
+    def __init__(self, path: Path, *, run: TrainedRun) -> None:
+        """Raises SettingsError if the file is something else."""
+        self._path = path
+        self._stamps: dict[str, str] = {}
+        head = {"scored_by": run.folder.name, "manifest": fingerprint(run.manifest)}
+        if path.exists():
+            try:
+                first, *lines = read_regular_file(path).decode().splitlines()
+                by, told = parse_json(first), [parse_json(line) for line in lines if line.endswith("}")]
+                if "manifest" not in by:
+                    raise ValueError("its first line names no run")
+                stamps = {str(line["key"]): str(line["stamp"]) for line in told}
+            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+                raise SettingsError(
+                    f"{path} is not what `weldcache score --watch` writes ({error}); name another file with --state."
+                ) from error
+            if by == head:
+                self._stamps = stamps
+            else:
+                say(f"{path} is of another run than {run.folder.path}: all that lies in the folder is scored again.")
+        # Written anew, so that it has one line a sample, and none that a kill has cut short.
+        lines = [json.dumps({"key": key, "stamp": stamp}) for key, stamp in self._stamps.items()]
+        write_text(path, "".join(f"{line}\n" for line in [json.dumps(head), *lines]))
+
+    def __len__(self) -> int:
+        return len(self._stamps)
+
+    def has(self, key: str, stamp: str) -> bool:
+        """Whether a sample was scored with just these files."""
+        return self._stamps.get(key) == stamp
+
+    def add(self, key: str, stamp: str) -> None:
+        """Remember that a sample was told."""
+        self._stamps[key] = stamp
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"key": key, "stamp": stamp}) + "\n")
+
+
+def watch_folder(
+    run: TrainedRun,
+    folder: Path,
+    *,
+    settings: Settings,
+    emit: Emit,
+    state: WatchState,
+    every: float,
+    patience: float,
+    sleep: Callable[[float], object] = time.sleep,
+) -> Tally:
+    """Look into `folder` every so many seconds and score what has come, until Ctrl-C.
+
+    A sample that has all that the run looks at is scored once two looks find it the same; one that lacks something,
+    once nothing of it has changed for `patience` seconds. What is replaced by other files is another sample.
+
+    Raises what `score_paths` raises, but for what is wrong with the samples or the folder now and may be mended.
+    """
+    settings = settings_here(run, settings)
+    found = _looked(run, folder, settings)
+    tally, said = Tally(found.noun), set[str]()
+    watcher = _Watcher(state, looks=max(1, math.ceil(patience / every)))
+    say(f"Watching {folder}; {count_of(len(state), 'sample')} scored before. Ctrl-C ends.")
+    try:
+        with NewSampleScorer(run, found, settings=settings) as scorer:
+            while True:
+                ready = dict(watcher.ready(found.listed, streams=scorer.streams))
+                stamps = {sample.key: stamp for stamp, sample in ready.values()}
+                for scored in scorer([sample for _, sample in ready.values()]) if ready else ():
+                    emit(scored)
+                    tally.add(scored)
+                    state.add(scored.sample.key, stamps[scored.sample.key])
+                if ready:
+                    say(tally.told())
+                sleep(every)
+                try:
+                    found = _looked(run, folder, settings)
+                except (NotFoundError, SourceError) as error:  # such as a manifest that is being written
+                    found = NewSamples(found.noun, folder, [], told=[str(error)])
+                for line in found.told:
+                    if line not in said:
+                        say(line)
+                        said.add(line)
+    except KeyboardInterrupt:
+        say(f"Ended. {tally.told()}")
+    return tally
+
+
+def _looked(run: TrainedRun, folder: Path, settings: Settings) -> NewSamples:
+    if not folder.is_dir():
+        raise NotFoundError(f"There is no folder {folder} to watch.")
+    return samples_at(run, [folder], settings=settings)
+
+
+class _Watcher:
+    """Tells which samples are not changing any more, by how many looks in a row found them the same."""
+
+    def __init__(self, state: WatchState, *, looks: int) -> None:
+        self._state = state
+        self._looks = looks
+        self._seen: dict[str, tuple[str, int]] = {}
+
+    def ready(self, samples: Sequence[Sample], *, streams: frozenset[str]) -> Iterator[tuple[str, tuple[str, Sample]]]:
+        """By key the samples to score now, each with a stamp of its files."""
+        seen = {}
+        for sample in samples:
+            stamp = _stamp(sample)
+            if stamp is None or self._state.has(sample.key, stamp):
+                continue
+            before, looks = self._seen.get(sample.key, ("", 0))
+            seen[sample.key] = stamp, looks + 1 if stamp == before else 0
+            is_whole = all(sample.why_absent(stream) is None for stream in streams)
+            if seen[sample.key][1] >= (1 if is_whole else self._looks):
+                yield sample.key, (stamp, sample)
+        self._seen = seen
+
+
+def _stamp(sample: Sample) -> str | None:
+    """What tells a sample's files from others; None where it has none yet, or one is just being replaced."""
+    files = [path for of_stream in sample.files.values() for path in of_stream]
+    try:
+        status = [(str(path), (found := path.stat()).st_size, found.st_mtime_ns) for path in files]
+    except OSError:
+        return None
+    numbers = {name: list(values) for name, values in sample.vectors.items()}
+    return fingerprint([[list(each) for each in status], numbers]) if status or numbers else None

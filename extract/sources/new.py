@@ -1,0 +1,116 @@
+"""Files, folders and tables that somebody names, as samples of which nothing is known: no split, no label, no store.
+
+What a name means follows from the source that a model's training data came from; of sources of other packages a folder
+is opened as one of their data sets, and what these say of splits and targets is passed over.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ...cache.targets import TargetSpec
+from ...errors import NotFoundError, SourceError
+from ...wording import listed
+from ..settings import SOURCES, DataSettings
+from .folder import FolderSettings, new_pictures
+from .open import AutoSettings
+from .source import Sample, SeriesFormat, Source, series_told
+from .table import TableSettings, new_rows
+from .welds.classes import WeldsSettings
+from .welds.manifest import ManifestSource
+from .welds.new import holds_welds, new_welds
+from .welds.run_folder import machine_with
+
+_PICTURE = "picture"
+
+
+@dataclass(frozen=True)
+class NewSamples:
+    """A `Source` of samples that no data set has.
+
+    Attributes:
+        root: a folder that all of their files lie below.
+        told: what was passed over or is not looked at, in words for the user.
+    """
+
+    noun: str
+    root: Path
+    listed: Sequence[Sample]
+    formats: Mapping[str, SeriesFormat] = field(default_factory=dict)
+    told: Sequence[str] = ()
+
+    def targets(self) -> Sequence[TargetSpec]:
+        return ()
+
+    def samples(self) -> Sequence[Sample]:
+        return self.listed
+
+    def series(self) -> Mapping[str, SeriesFormat]:
+        return self.formats
+
+
+def new_samples(settings: DataSettings, paths: Sequence[Path], *, num_views: int) -> NewSamples:
+    """The samples at all of `paths`, read as the data set of `settings` was; keys are told from each path.
+
+    `num_views` is how many pictures of a sample are looked at.
+
+    Raises:
+        NotFoundError: if a path is not there.
+        SourceError: if one cannot be read as a sample, a folder or a table of the source.
+    """
+    each = []
+    for path in dict.fromkeys(Path(os.path.normpath(path.absolute())) for path in paths):
+        if not os.path.lexists(path):
+            raise NotFoundError(f"There is no {path}: name files, folders or a table of new samples.")
+        each.append(_at(settings, path, num_views=num_views))
+    keys = [sample.key for found in each for sample in found.listed]
+    if len(set(keys)) < len(keys):  # as of two folders that are laid out alike
+        each = [_by_whole_path(found) for found in each]
+    return NewSamples(
+        noun=each[0].noun,
+        root=Path(os.path.commonpath([found.root for found in each])),
+        listed=[sample for found in each for sample in found.listed],
+        formats={name: one for found in each for name, one in found.formats.items()},
+        told=[line for found in each for line in found.told],
+    )
+
+
+def _at(settings: DataSettings, path: Path, *, num_views: int) -> NewSamples:
+    if isinstance(settings, AutoSettings) and not holds_welds(path):
+        return _pictures(settings, path, num_views=num_views)
+    if isinstance(settings, WeldsSettings):  # as those of `auto` are too
+        root, samples, told = new_welds(path)
+        formats = {"sensor": machine_with(settings.further_channels)}
+        return NewSamples(ManifestSource.noun, root, samples, formats, told)
+    if isinstance(settings, FolderSettings):
+        return _pictures(settings, path, num_views=num_views)
+    if isinstance(settings, TableSettings):
+        root, rows, told = new_rows(settings, path)
+        return NewSamples(settings.noun, root, rows, told=told)
+    return _data_set(settings, path)
+
+
+def _pictures(settings: FolderSettings, path: Path, *, num_views: int) -> NewSamples:
+    samples, passed_over = new_pictures(settings, path, num_views=num_views)
+    # Of a run whose features read series these are those of `auto`, whose machine they may be of.
+    formats = {"sensor": machine_with(settings.further_channels)} if isinstance(settings, AutoSettings) else {}
+    told = [f"not read: {line}" for line in passed_over]
+    return NewSamples(_PICTURE, path if path.is_dir() else path.parent, samples, formats, told)
+
+
+def _data_set(settings: DataSettings, path: Path) -> NewSamples:
+    """A folder as a data set of a package's source."""
+    if not path.is_dir():
+        raise SourceError(f"{path} is no folder: what is of the source {settings.source} is listed from its folder.")
+    make: Callable[[DataSettings], Source] = SOURCES.code(settings.source)
+    source = make(settings.model_copy(update={"root": path}))
+    samples = [replace(sample, split="test", targets={}) for sample in source.samples()]
+    names = [target.name for target in source.targets()]
+    told = [f"{path}: not looked at: {listed(names)}"] if names else []
+    return NewSamples(source.noun, path, samples, series_told(source), told)
+
+
+def _by_whole_path(found: NewSamples) -> NewSamples:
+    samples = [replace(sample, key=(found.root / sample.key).as_posix()) for sample in found.listed]
+    return replace(found, listed=samples)

@@ -1,0 +1,77 @@
+"""Welds that nobody has judged yet: a run's folder, folders of such, or a manifest that says where they are."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from ....errors import SourceError, reason_of
+from ....wording import listed
+from ..listing import Listing, composed, list_folder, of_formats
+from ..source import Sample
+from .manifest import MANIFEST_NAME, keys_of_new
+from .run_folder import RECORDING_SUFFIXES, collect_run
+
+
+def new_welds(path: Path) -> tuple[Path, list[Sample], list[str]]:
+    """The welds at `path`: the folder that their keys are told from, the samples, and what is not looked at.
+
+    Raises:
+        SourceError: if `path` is neither a manifest nor a folder, or cannot be read.
+    """
+    manifest = path / MANIFEST_NAME if path.is_dir() else path
+    if manifest.suffix.lower() == ".csv" and os.path.lexists(manifest):
+        keys, others = keys_of_new(manifest)
+        told = [f"{manifest}: not looked at: {listed(others)}"] if others else []
+        return manifest.parent, [_sample(manifest.parent, key) for key in keys], told
+    if not path.is_dir():
+        raise SourceError(f"{path} is no manifest, and a file alone is no weld: name the folder of its recordings.")
+    folders = list(_run_folders(path, seen=set()))
+    root = path.parent if folders == [path] else path
+    keys = [composed(folder.relative_to(root).as_posix()) for folder in folders]
+    return root, [_sample(root, key) for key in keys], []
+
+
+def holds_welds(path: Path) -> bool:
+    """Whether a file is a manifest, or a folder has one or a run's recordings somewhere in it."""
+    if not path.is_dir():
+        return path.suffix.lower() == ".csv"
+    return os.path.lexists(path / MANIFEST_NAME) or next(_run_folders(path, seen=set()), None) is not None
+
+
+def _run_folders(folder: Path, *, seen: set[tuple[int, int]]) -> Iterator[Path]:
+    """Folders with recordings, each once, whatever links lead to it."""
+    try:
+        status = folder.stat()
+        if (status.st_dev, status.st_ino) in seen:
+            return
+        seen.add((status.st_dev, status.st_ino))
+        listing = list_folder(folder)
+    except OSError as error:
+        raise SourceError(f"{folder} cannot be listed ({reason_of(error)}); see that you may read it.") from error
+    if _is_run(listing):
+        yield folder
+        return
+    for name in listing.folders:
+        yield from _run_folders(folder / name, seen=seen)
+
+
+def _is_run(listing: Listing) -> bool:
+    own = composed(listing.folder.name)
+    return (
+        bool(of_formats(listing.files, RECORDING_SUFFIXES))
+        or "images" in [name.lower() for name in listing.folders]
+        or f"{own}.csv" in [composed(name) for name in listing.files]
+    )
+
+
+def _sample(root: Path, key: str) -> Sample:
+    run = collect_run(root, key=key)
+    return Sample(
+        key=key,
+        split="test",
+        group=key,
+        files=run.files,
+        absent=run.absent,
+        unreadable=frozenset(run.unreadable),
+        notes=run.notes,
+    )
