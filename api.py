@@ -34,8 +34,10 @@ from .evaluate.audit.audit import Audit
 from .evaluate.audit.audit import audit as run_audit
 from .evaluate.comparison.compare import ComparedRuns, compare_runs
 from .evaluate.judge import headline_of
+from .evaluate.new_samples import ScoredSample
 from .evaluate.pipeline import Evaluation, fuse_and_calibrate, score_samples, train_and_calibrate
 from .evaluate.pipeline import evaluate as judge
+from .evaluate.score import score_paths
 from .evaluate.trials.bench import Bench
 from .evaluate.trials.bench import bench as run_bench
 from .evaluate.trials.variant_list import load_variant_list
@@ -78,6 +80,7 @@ __all__ = [
     "open_store",
     "plan",
     "runs",
+    "score",
     "scores",
     "split",
     "train",
@@ -350,6 +353,26 @@ def scores(
         FingerprintError: if the store holds other features than the run was trained on.
     """
     return score_samples(run, split=split, cache=None if cache is None else Path(cache), device=device)
+
+
+def score(run: TrainedRun, *paths: str | os.PathLike[str], changes: Mapping[str, Any] | None = None) -> pd.DataFrame:
+    """`weldcache score`: what a run says of new samples, files, folders or a table, one line a sample by its key.
+
+    No store is needed and no label. `problem` says why a sample has no score, `notes` what it lacks. `changes`, by
+    dotted name, are to the run's settings: what would make other features is refused.
+
+    Raises:
+        NotFoundError: if a path is not there, or holds no sample.
+        SourceError: if one cannot be read as the run's data set was.
+        FingerprintError: if other features would be made than those that the run was trained on.
+        BackboneError: if a backbone cannot be had.
+    """
+    layer = Layer.of_keys(_plain(changes), origin="changes", folder=Path().absolute())
+    settings = settings_files.load_settings(layers=[layer], base=run.settings)
+    scored: list[ScoredSample] = []
+    score_paths(run, [Path(path) for path in paths], settings=settings, emit=scored.append)
+    told = [{**each.columns, "problem": each.problem, "notes": "; ".join(each.notes)} for each in scored]
+    return pd.DataFrame(told, index=pd.Index([each.sample.key for each in scored], name="key"))
 
 
 def open_store(path: str | os.PathLike[str] | None = None, *, split: str = OFFICIAL) -> "Store":

@@ -140,7 +140,7 @@ class Named:
                 imported.
         """
         point = self._point(name)
-        return _imported(self._shipped[str(name)]) if point is None else self._loaded(point)
+        return imported(self._shipped[str(name)]) if point is None else self._loaded(point)
 
     def checked(self, name: str) -> str:
         """The name, if it chooses something; raises as `code`, and imports nothing."""
@@ -206,7 +206,7 @@ class Registry(Named):
         """The section that `name` chooses; raises as `code`."""
         point = self._point(name)
         if point is None:
-            shipped: type[Section] = _imported(self._sections[str(name)])
+            shipped: type[Section] = imported(self._sections[str(name)])
             return shipped
         found = getattr(self._loaded(point), "Settings", None)
         if not (isinstance(found, type) and issubclass(found, self._base)):
@@ -312,6 +312,7 @@ def _package(point: EntryPoint) -> str:
     return point.module if point.dist is None else point.dist.name
 
 
-def _imported(where: str) -> Any:
+def imported(where: str) -> Any:
+    """What code, and never a file of settings, names as `module:name`."""
     module, _, name = where.partition(":")
     return getattr(import_module(module), name)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from time import sleep
 
 from ..atomic import replaced_file
 from ..errors import NotFoundError, OutputExistsError, SettingsError
@@ -68,6 +69,7 @@ def score_to(
             state=state,
             every=watching.every,
             patience=watching.patience,
+            sleep=sleep,
         )
 
 

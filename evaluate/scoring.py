@@ -258,12 +258,10 @@ def ways_for_scale(scorer: Scorer) -> tuple[Way, ...]:
     for name in required:
         usable &= store.status(name) == Status.COMPLETE
     patterns = set(scorer.lacking(np.flatnonzero(usable)))
-    everything = frozenset(needs.optional) - scorer.hidden
-    if not required:  # who has nothing takes no part
-        patterns.discard(everything)
     hidden = hidden_ways(scorer, needs.dispensable).values()
     of_store = ways_to_measure([*scorer.plain_ways, *hidden], lacking=patterns)
     one_less = {frozenset(sets) - scorer.hidden for sets in needs.dispensable.values()}
     of_new = ways_to_measure([AVERAGED, *hidden], lacking=one_less)
-    told = [way for way in of_new if required or way.without != everything]
-    return tuple(dict.fromkeys([*of_store, *told]))
+    everything = frozenset(needs.optional) - scorer.hidden
+    ways = dict.fromkeys([*of_store, *of_new])
+    return tuple(way for way in ways if required or not everything <= way.without)  # of nothing there is no score

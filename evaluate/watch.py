@@ -2,8 +2,7 @@
 
 import json
 import math
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 from ..atomic import write_text
@@ -72,7 +71,7 @@ def watch_folder(
     state: WatchState,
     every: float,
     patience: float,
-    sleep: Callable[[float], object] = time.sleep,
+    sleep: Callable[[float], object],
 ) -> Tally:
     """Look into `folder` every so many seconds and score what has come, until Ctrl-C.
 
@@ -84,14 +83,14 @@ def watch_folder(
     settings = settings_here(run, settings)
     found = _looked(run, folder, settings)
     tally, said = Tally(found.noun), set[str]()
-    watcher = _Watcher(state, looks=max(1, math.ceil(patience / every)))
+    arrivals = Arrivals(state, looks=max(1, math.ceil(patience / every)))
     say(f"Watching {folder}; {count_of(len(state), 'sample')} scored before. Ctrl-C ends.")
     try:
         with NewSampleScorer(run, found, settings=settings) as scorer:
             while True:
-                ready = dict(watcher.ready(found.listed, streams=scorer.streams))
-                stamps = {sample.key: stamp for stamp, sample in ready.values()}
-                for scored in scorer([sample for _, sample in ready.values()]) if ready else ():
+                ready = list(arrivals.ready(found.listed, streams=scorer.streams))
+                stamps = {sample.key: stamp for stamp, sample in ready}
+                for scored in scorer([sample for _, sample in ready]) if ready else ():
                     emit(scored)
                     tally.add(scored)
                     state.add(scored.sample.key, stamps[scored.sample.key])
@@ -117,16 +116,17 @@ def _looked(run: TrainedRun, folder: Path, settings: Settings) -> NewSamples:
     return samples_at(run, [folder], settings=settings)
 
 
-class _Watcher:
-    """Tells which samples are not changing any more, by how many looks in a row found them the same."""
+class Arrivals:
+    """Tells which samples are not changing any more: who is whole after one look that found it the same, who lacks
+    something after `looks` of them."""
 
     def __init__(self, state: WatchState, *, looks: int) -> None:
         self._state = state
         self._looks = looks
         self._seen: dict[str, tuple[str, int]] = {}
 
-    def ready(self, samples: Sequence[Sample], *, streams: frozenset[str]) -> Iterator[tuple[str, tuple[str, Sample]]]:
-        """By key the samples to score now, each with a stamp of its files."""
+    def ready(self, samples: Sequence[Sample], *, streams: Collection[str]) -> Iterator[tuple[str, Sample]]:
+        """The samples to score now, each with a stamp of its files; `streams` make one whole."""
         seen = {}
         for sample in samples:
             stamp = _stamp(sample)
@@ -136,7 +136,7 @@ class _Watcher:
             seen[sample.key] = stamp, looks + 1 if stamp == before else 0
             is_whole = all(sample.why_absent(stream) is None for stream in streams)
             if seen[sample.key][1] >= (1 if is_whole else self._looks):
-                yield sample.key, (stamp, sample)
+                yield stamp, sample
         self._seen = seen
 
 

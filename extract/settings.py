@@ -5,7 +5,7 @@ Sources and kinds of features are chosen by name. Neither a section nor what is 
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import Annotated, ClassVar, Literal, cast
 
 from pydantic import Field
 
@@ -18,6 +18,10 @@ _SOURCES, _FEATURES = "weldcache.extract.sources", "weldcache.extract.features"
 
 class DataSettings(Section):
     """What is said of every data set; each source has its own settings beside these."""
+
+    # What lists samples that no data set has (see `sources/new.py`), as `module:function`, for which neither need be
+    # imported before; nothing: a folder of them is opened as a data set.
+    lists_new: ClassVar[str] = ""
 
     source: str
     root: Path = Field(Path("data"), description="Folder of the data set.")

@@ -71,6 +71,17 @@ class JudgeContract(ABC):
         assert {len(column) for column in judgement.columns.values()} == {len(judgement.table)}
         assert list(judgement.columns["key"]) == list(judgement.table.keys)
 
+    def test_it_tells_new_samples_with_and_without_a_calibration(self, scorer: Scorer, background: Background) -> None:
+        judge, run = self.judge(), scorer.run
+        hide = run.recipe.needs().dispensable if judge.of_scores else None
+        new = score_split(scorer, "test", hide=hide, outputs=judge.outputs)
+        told = judge.tell(new, calibration_of(judge, background), run=run)
+        assert {len(column) for column in told.columns.values()} == {len(told.alarms)} == {len(new.table)}
+        assert told.columns and all(heading.isprintable() for heading in told.columns)
+        json.dumps({name: list(column) for name, column in told.columns.items()}, allow_nan=False)
+        unread = judge.tell(new, None, run=run)
+        assert list(unread.columns) == list(told.columns) and not any(unread.alarms)
+
     def test_its_headline_is_in_its_report_and_follows_from_its_answers(
         self, scorer: Scorer, background: Background
     ) -> None:

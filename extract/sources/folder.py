@@ -29,6 +29,7 @@ from .classes import (
 )
 from .group_split import SPLIT_WORDS, SplitSettings, draw_splits, draw_validation
 from .listing import PICTURE_FORMATS, PictureTree, of_formats
+from .new import NewSamples
 from .source import Sample, Split
 
 _MASKS = "ground_truth"
@@ -37,6 +38,8 @@ _SHOWN = 5  # names in a message
 
 class FolderSettings(SplitSettings, ClassSettings):
     """Pictures in folders: good/ and defects/, or train/, test/ and ground_truth/ as in MVTec AD."""
+
+    lists_new: ClassVar[str] = "weldcache.extract.sources.folder:new_pictures"
 
     source: str = Field("folder", description=SOURCE)
 
@@ -126,8 +129,8 @@ def name_that_tells(names: Iterable[str], *, normal: Iterable[str]) -> str | Non
     return next(known, None)
 
 
-def new_pictures(settings: FolderSettings, path: Path, *, num_views: int) -> tuple[list[Sample], list[str]]:
-    """Pictures that nobody has judged yet, of a file or of a folder, and what was passed over.
+def new_pictures(settings: FolderSettings, path: Path, *, num_views: int) -> NewSamples:
+    """Pictures that nobody has judged yet, of a file or of a folder.
 
     A folder of this layout is listed as a data set is. In any other each picture is a sample; but where `num_views`
     are looked at, a folder of no more pictures than that is one, and these are its views.
@@ -138,13 +141,14 @@ def new_pictures(settings: FolderSettings, path: Path, *, num_views: int) -> tup
     if not path.is_dir():
         if not of_formats([path.name], PICTURE_FORMATS):
             raise SourceError(f"{path} is no picture ({', '.join(PICTURE_FORMATS)}).")
-        return [_new(path.name, [path])], []
+        return NewSamples(FolderSource.noun, path.parent, [_new(path.name, [path])])
     tree = PictureTree(path)
     if name_that_tells(tree.folders(path), normal=settings.normal_classes) is not None:
         found = [_new(each.key, list(each.pictures)) for each in _find(tree)]
     else:
         found = list(_new_below(tree, path, num_views=num_views))
-    return sorted(found, key=lambda sample: sample.key), tree.passed_over
+    told = [f"{path}: not read: {shortened(tree.passed_over, most=_SHOWN)}."] if tree.passed_over else []
+    return NewSamples(FolderSource.noun, path, sorted(found, key=lambda sample: sample.key), told=told)
 
 
 def _new_below(tree: PictureTree, folder: Path, *, num_views: int) -> Iterator[Sample]:

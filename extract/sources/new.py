@@ -1,7 +1,8 @@
 """Files, folders and tables that somebody names, as samples of which nothing is known: no split, no label, no store.
 
-What a name means follows from the source that a model's training data came from; of sources of other packages a folder
-is opened as one of their data sets, and what these say of splits and targets is passed over.
+What a name means follows from the source that a model's training data came from: its settings name what lists new ones
+(`DataSettings.lists_new`), a function of the settings, a path and how many pictures of a sample are looked at. Where
+they name nothing, a folder is opened as one of its data sets, and what that says of splits and targets is passed over.
 """
 
 import os
@@ -10,19 +11,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ...cache.targets import TargetSpec
+from ...configs.section import imported
 from ...errors import NotFoundError, SourceError
 from ...wording import listed
 from ..settings import SOURCES, DataSettings
-from .folder import FolderSettings, new_pictures
-from .open import AutoSettings
 from .source import Sample, SeriesFormat, Source, series_told
-from .table import TableSettings, new_rows
-from .welds.classes import WeldsSettings
-from .welds.manifest import ManifestSource
-from .welds.new import holds_welds, new_welds
-from .welds.run_folder import machine_with
-
-_PICTURE = "picture"
 
 
 @dataclass(frozen=True)
@@ -77,26 +70,10 @@ def new_samples(settings: DataSettings, paths: Sequence[Path], *, num_views: int
 
 
 def _at(settings: DataSettings, path: Path, *, num_views: int) -> NewSamples:
-    if isinstance(settings, AutoSettings) and not holds_welds(path):
-        return _pictures(settings, path, num_views=num_views)
-    if isinstance(settings, WeldsSettings):  # as those of `auto` are too
-        root, samples, told = new_welds(path)
-        formats = {"sensor": machine_with(settings.further_channels)}
-        return NewSamples(ManifestSource.noun, root, samples, formats, told)
-    if isinstance(settings, FolderSettings):
-        return _pictures(settings, path, num_views=num_views)
-    if isinstance(settings, TableSettings):
-        root, rows, told = new_rows(settings, path)
-        return NewSamples(settings.noun, root, rows, told=told)
+    if settings.lists_new:
+        list_new: Callable[..., NewSamples] = imported(settings.lists_new)
+        return list_new(settings, path, num_views=num_views)
     return _data_set(settings, path)
-
-
-def _pictures(settings: FolderSettings, path: Path, *, num_views: int) -> NewSamples:
-    samples, passed_over = new_pictures(settings, path, num_views=num_views)
-    # Of a run whose features read series these are those of `auto`, whose machine they may be of.
-    formats = {"sensor": machine_with(settings.further_channels)} if isinstance(settings, AutoSettings) else {}
-    told = [f"not read: {line}" for line in passed_over]
-    return NewSamples(_PICTURE, path if path.is_dir() else path.parent, samples, formats, told)
 
 
 def _data_set(settings: DataSettings, path: Path) -> NewSamples:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -33,6 +33,7 @@ from .classes import (
 )
 from .group_split import SPLIT_WORDS, SplitSettings, draw_splits
 from .listing import composed
+from .new import NewSamples
 from .source import Sample, Split
 from .table_rows import TableRow, read_rows
 
@@ -50,6 +51,8 @@ _PATTERN = re.compile(r"[*?\[]")
 
 class TableSettings(SplitSettings, ClassSettings):
     """A table with a row a sample: where it is, and what its columns mean."""
+
+    lists_new: ClassVar[str] = "weldcache.extract.sources.table:new_rows"
 
     source: str = Field("table", description=SOURCE)
     table: str = Field(
@@ -170,9 +173,8 @@ class TableSource(ClassSource):
         return found
 
 
-def new_rows(settings: TableSettings, path: Path) -> tuple[Path, Sequence[Sample], list[str]]:
-    """The rows of a table of samples that nobody has judged yet: the folder that their files lie below, the samples,
-    and which columns are not looked at.
+def new_rows(settings: TableSettings, path: Path, *, num_views: int) -> NewSamples:
+    """The rows of a table of samples that nobody has judged yet; a pattern may name any number of views.
 
     A folder holds it under the name that data.table says. The columns of labels, classes, targets, attributes, groups
     and splits need not be there.
@@ -199,7 +201,8 @@ def new_rows(settings: TableSettings, path: Path) -> tuple[Path, Sequence[Sample
     samples = [replace(sample, split="test") for sample in TableSource(plain).listed_rows()]
     columns = next(read_rows(file)).columns
     there = [name for name in dict.fromkeys(known) if name in columns]
-    return root, samples, [f"{file}: not looked at: {listed(map(str, there))}"] if there else []
+    told = [f"{file}: not looked at: {listed(map(str, there))}"] if there else []
+    return NewSamples(settings.noun, root, samples, told=told)
 
 
 def _check_columns(settings: TableSettings, rows: Sequence[TableRow], *, path: Path) -> None:

@@ -49,7 +49,7 @@ def modality_results(placed: Placed, *, seen_missing: Collection[str]) -> dict[s
         seen_missing: modalities that training left out now and then.
 
     Raises:
-        MetricError: if a score without a modality is not finite.
+        MetricError: if a score without a modality is not finite, of a sample that lacks nothing.
     """
     return {modality: _result(placed, modality, seen_missing=modality in seen_missing) for modality in placed.without}
 
@@ -58,9 +58,14 @@ def _result(placed: Placed, modality: str, *, seen_missing: bool) -> ModalityRes
     whole, labels, scores = placed.table.scores, placed.table.labels, placed.without[modality]
     having = ~placed.scored.lacking.get(modality, np.zeros(len(labels), dtype=bool))
     num_normal, num_defect = (int(np.count_nonzero(having & (labels == label))) for label in (0, 1))
+    # Who lacks all the others has nothing left to be scored by.
+    lacking = np.any([~having, *placed.scored.lacking.values()], axis=0)
+    left = np.isfinite(scores) | ~lacking
+    scores, whole, labels = scores[left], whole[left], labels[left]
+    tells = having.any() and len(set(labels.tolist())) > 1
     return ModalityResult(
-        auroc=auroc_interval(scores, labels) if having.any() else None,
-        change=mean_auroc_difference(scores[np.newaxis], whole[np.newaxis], labels) if having.any() else None,
+        auroc=auroc_interval(scores, labels) if tells else None,
+        change=mean_auroc_difference(scores[np.newaxis], whole[np.newaxis], labels) if tells else None,
         num_having=(num_normal, num_defect),
         num_lacking=placed.num_lacking.get(modality, 0),
         num_rescaled=placed.num_rescaled.get(modality, 0),

@@ -5,7 +5,7 @@ be set of how they are read.
 import re
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -42,6 +42,8 @@ _RUN_NAME = re.compile(r"\d{2}-\d{2}-\d{2}-\d+-(\d{2})", re.ASCII)  # MM-DD-YY-N
 
 class WeldsSettings(SplitSettings, ClassSettings):
     """How a data set of welds is organised and read."""
+
+    lists_new: ClassVar[str] = "weldcache.extract.sources.welds.new:new_welds"
 
     source: str = Field("welds", description=SOURCE)
     layout: Literal["auto", "manifest", "folders"] = Field(

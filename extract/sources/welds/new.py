@@ -7,28 +7,38 @@ from pathlib import Path
 from ....errors import SourceError, reason_of
 from ....wording import listed
 from ..listing import Listing, composed, list_folder, of_formats
-from ..source import Sample
-from .manifest import MANIFEST_NAME, keys_of_new
-from .run_folder import RECORDING_SUFFIXES, collect_run
+from ..new import NewSamples
+from ..source import Sample, SeriesFormat
+from .classes import WeldsSettings
+from .manifest import MANIFEST_NAME, ManifestSource, keys_of_new
+from .run_folder import RECORDING_SUFFIXES, collect_run, machine_with
 
 
-def new_welds(path: Path) -> tuple[Path, list[Sample], list[str]]:
-    """The welds at `path`: the folder that their keys are told from, the samples, and what is not looked at.
+def new_welds(settings: WeldsSettings, path: Path, *, num_views: int) -> NewSamples:
+    """The welds at `path`, a manifest, a run's folder or one above several; a run's photographs are its views.
 
     Raises:
         SourceError: if `path` is neither a manifest nor a folder, or cannot be read.
     """
     manifest = path / MANIFEST_NAME if path.is_dir() else path
+    told: list[str] = []
     if manifest.suffix.lower() == ".csv" and os.path.lexists(manifest):
+        root = manifest.parent
         keys, others = keys_of_new(manifest)
-        told = [f"{manifest}: not looked at: {listed(others)}"] if others else []
-        return manifest.parent, [_sample(manifest.parent, key) for key in keys], told
-    if not path.is_dir():
+        told += [f"{manifest}: not looked at: {listed(others)}."] if others else []
+    elif path.is_dir():
+        folders = list(_run_folders(path, seen=set()))
+        root = path.parent if folders == [path] else path
+        keys = [composed(folder.relative_to(root).as_posix()) for folder in folders]
+    else:
         raise SourceError(f"{path} is no manifest, and a file alone is no weld: name the folder of its recordings.")
-    folders = list(_run_folders(path, seen=set()))
-    root = path.parent if folders == [path] else path
-    keys = [composed(folder.relative_to(root).as_posix()) for folder in folders]
-    return root, [_sample(root, key) for key in keys], []
+    samples = [_sample(root, key) for key in keys]
+    return NewSamples(ManifestSource.noun, root, samples, machine_formats(settings), told)
+
+
+def machine_formats(settings: WeldsSettings) -> dict[str, SeriesFormat]:
+    """What the machine's files hold, by the name of their stream."""
+    return {"sensor": machine_with(settings.further_channels)}
 
 
 def holds_welds(path: Path) -> bool:
