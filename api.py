@@ -31,6 +31,7 @@ from .cache.verification.outcome import Verification
 from .configs.layers import Layer
 from .errors import WeldcacheError
 from .evaluate.audit.audit import Audit
+from .evaluate.audit.audit import Request as AuditRequest
 from .evaluate.audit.audit import audit as run_audit
 from .evaluate.comparison.compare import ComparedRuns, compare_runs
 from .evaluate.judge import headline_of
@@ -162,15 +163,26 @@ def verify(
     return verify_store(settings or load_settings(), live=live, seed=seed, sources=sources, mend=mend)
 
 
-def audit(settings: Settings | None = None) -> Audit:
-    """`weldcache audit`: mistakes that software can catch, in whatever there is of a data set and a store.
+def audit(
+    settings: Settings | None = None,
+    *,
+    run: str | None = None,
+    split: Literal["val", "test"] = "test",
+    live: int = 0,
+    seed: int = 0,
+    sources: bool = True,
+    anchors: Mapping[str, float] | None = None,
+) -> Audit:
+    """`weldcache audit`: mistakes that software can catch, in whatever there is of a data set, a store and a run.
 
-    `trustworthy` says whether nothing severe was found, `findings` what was.
+    `trustworthy` says whether nothing severe was found, `findings` what was. `run` None is the newest finished one, if
+    there is one; `live` and `sources` are as in `verify`; `anchors` are what is known to be reached, by figure.
 
     Raises:
-        NotFoundError: if there is neither.
+        NotFoundError: if there is neither data set nor store, or not the run that is asked for.
     """
-    return run_audit(settings or load_settings())
+    request = AuditRequest(run=run, part=split, live=live, seed=seed, sources=sources, anchors=anchors or {})
+    return run_audit(settings or load_settings(), request)
 
 
 def split(

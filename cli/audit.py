@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,6 +13,16 @@ def audit(
     config: Config = None,
     data: Data = None,
     cache: Cache = None,
+    run: Annotated[
+        str | None,
+        typer.Option("--run", help="Name of the run; without, the newest finished one.", show_default=False),
+    ] = None,
+    split: Annotated[Literal["val", "test"], typer.Option(help="Samples to judge the run on.")] = "test",
+    live: Annotated[
+        int, typer.Option("--live", min=0, metavar="K", help="Recompute K random samples and compare.")
+    ] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Which samples --live takes.")] = 0,
+    no_sources: Annotated[bool, typer.Option("--no-sources", help="Hash no file of the data set again.")] = False,
     log: Annotated[
         Path | None,
         typer.Option(
@@ -41,12 +51,12 @@ def audit(
 ) -> None:
     """Look for mistakes that make results wrong in silence: in data and splits, in features, in training, in results.
 
-    Looks at whatever there is, a data set alone or a store; or with `--log` at how another program's training went.
+    Looks at whatever there is, a data set alone, a store, a run; or with `--log` at the training of another program.
     Each finding names its evidence and what to do; docs/audit.md explains every check. Exit status 1 if one of them is
     severe, an error; warnings and notes are not.
     """
+    from ..evaluate.audit.audit import Request, audit_log, audit_tables
     from ..evaluate.audit.audit import audit as run_audit
-    from ..evaluate.audit.audit import audit_log, audit_tables
     from ..evaluate.audit.epochs import parse_anchors, parse_assignments, parse_shares, read_epochs
     from ..settings import load_settings
     from ..tables import print_tables
@@ -56,7 +66,9 @@ def audit(
         shares = parse_shares(base_rate)
         audited = audit_log(read_epochs(log, columns=columns, pattern=pattern, shares=shares, anchors=anchors))
     else:
-        audited = run_audit(load_settings(config, overrides=overrides(settings, data_root=data, cache_path=cache)))
+        request = Request(run=run, part=split, live=live, seed=seed, sources=not no_sources, anchors=anchors)
+        resolved = load_settings(config, overrides=overrides(settings, data_root=data, cache_path=cache))
+        audited = run_audit(resolved, request)
     if as_json:
         typer.echo(json.dumps(audited.to_json(), indent=2))
     else:

@@ -1,10 +1,15 @@
 """Listings of samples without a fault, into which a test of the audit plants one."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
+from weldcache.cache.status import SourceFile
+from weldcache.cache.store import FeatureStore
+from weldcache.cache.writer import StoreWriter
 from weldcache.evaluate.audit.listing import Listing
 from weldcache.findings import Check
 from weldcache.tests.toy import index_of
@@ -40,3 +45,23 @@ def listing_of(columns: Columns, *, digests: Sequence[frozenset[str]] | None = N
 def counts(check: Check) -> Mapping[str, int]:
     """How many findings of each severity there are, without those of which there are none."""
     return {name: number for name, number in check.counts().items() if number}
+
+
+def store_of(
+    path: Path, columns: Columns, features: Mapping[str, np.ndarray], *, files: Sequence[str] = ()
+) -> FeatureStore:
+    """A store of these samples with a feature `<name>/values` for each array of `features`, row axis first; each row is
+    said to be made from the file of the content that `files` tells, or else from one of its own."""
+    store = FeatureStore.create(path, index=index_of(**columns))
+    contents = files or columns["keys"]
+    sources = [
+        (SourceFile(f"{key}.bin", 9, 1, content),) for key, content in zip(columns["keys"], contents, strict=True)
+    ]
+    for name, values in features.items():
+        dims = ("step", "channel")[-(values.ndim - 1) :]
+        spec = ArraySpec("values", values.shape[1:], dims, "float32")
+        store.add_feature_set(FeatureSetSpec(name, [spec], {"backbone": {"model": "toy"}}))
+        rows = list(range(len(values)))
+        arrays = {"values": values.astype(np.float32)}
+        StoreWriter(store).write(name, rows, arrays, sources=sources, notes=[""] * len(rows))
+    return store

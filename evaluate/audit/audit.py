@@ -3,8 +3,8 @@
 data set or store: who the samples are -> store: what is kept of them -> run: how it was trained, what it answers
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +13,28 @@ from rich.text import Text
 
 from ...cache.splits import OFFICIAL
 from ...cache.store import FeatureStore
-from ...errors import NotFoundError
+from ...errors import FingerprintError, NotFoundError
+from ...extract.verification.verify import verification_of
 from ...findings import Check, Finding, Severity, check_table, finding_texts
 from ...settings import Settings
 from ...tables import literal
+from ...train.recipes.recipe import Trained
+from ...train.runs.names import find_run
+from ...train.runs.trained_run import TrainedRun, load_run
+from ...train.runs.verification import verify_run
 from ...wording import count_of
+from ..pipeline import scorer_of
 from .check import GROUPS, Group, answers
 from .curves import CURVE_CHECKS
-from .epochs import Epochs
+from .epochs import Epochs, epochs_of_run
+from .features import STORE_CHECKS
 from .giveaways import GIVEAWAY_CHECKS
+from .judgement import RESULT_CHECKS, Result
 from .listing import Listing, listing_of_data, listing_of_store
 from .parts import PART_CHECKS
+from .weights import TRAINING_CHECKS, Training
 
+_TRAIN_AGAIN = "Audit the run on the store that it was trained on (--cache), or train again."
 _SEVERITIES: Sequence[Severity] = ("error", "warning", "note")
 
 
@@ -72,20 +82,81 @@ class Audit:
         }
 
 
-def audit(settings: Settings) -> Audit:
+@dataclass(frozen=True)
+class Request:
+    """How far an audit goes.
+
+    Attributes:
+        run: name of the run; None: the newest finished one, where there is one.
+        part: the part of the split that the run is judged on.
+        live: how many samples are computed again and compared with the store.
+        seed: which these are.
+        sources: whether files of the data set are hashed again.
+        anchors: by figure what is known to be reached.
+    """
+
+    run: str | None = None
+    part: str = "test"
+    live: int = 0
+    seed: int = 0
+    sources: bool = True
+    anchors: Mapping[str, float] = field(default_factory=dict)
+
+
+def audit(settings: Settings, request: Request | None = None) -> Audit:
     """Look at all that the settings name: the data set, the store, and a run.
 
     Raises:
-        NotFoundError: if there is neither.
+        NotFoundError: if there is neither data set nor store, or not the run that is asked for.
+        StoreError: if the store cannot be opened.
+        TrainingError: if the run cannot be read.
     """
-    missing: list[str] = []
+    asked, missing = request or Request(), list[str]()
     data, store = _data(settings, missing), _store(settings, missing)
     listing = _listing(data, store)
     if listing is None:
         raise NotFoundError(f"There is nothing to audit. {' '.join(missing)}")
-    checks = [*answers([*PART_CHECKS, *GIVEAWAY_CHECKS], listing)]
+    run = None if store is None else _run(settings, asked, missing)
     looked_at = [f"{listing.where}: {count_of(len(listing.index), listing.noun)}"]
+    checks = [*answers([*PART_CHECKS, *GIVEAWAY_CHECKS], listing)]
+    if store is not None:
+        checks += [*answers(STORE_CHECKS, store), *_verified(store, settings, asked)]
+    if run is not None and store is not None:
+        looked_at.append(f"{run.folder.path}: {run.manifest['recipe']}, judged on {asked.part}")
+        checks += _of_run(run, settings, asked)
     return Audit(looked_at, missing, checks)
+
+
+def _verified(store: FeatureStore, settings: Settings, asked: Request) -> Iterator[tuple[Group, Check]]:
+    """What `weldcache verify` finds: bytes, values, what made them, the data set as it is now, live features."""
+    found = verification_of(store, settings, live=asked.live, seed=asked.seed, sources=asked.sources)
+    yield from (("cache", check) for check in found.checks)
+
+
+def _of_run(run: TrainedRun, settings: Settings, asked: Request) -> Iterator[tuple[Group, Check]]:
+    yield "training", replace(verify_run(run.folder, folder=run.folder.path.parent), name="run files")
+    epochs = epochs_of_run(run.folder.name, run.metrics, anchors=asked.anchors)
+    yield from answers([check for check in CURVE_CHECKS if check.group == "training"], epochs)
+    try:
+        scorer = scorer_of(run, cache=settings.cache.path, device=settings.train.device)
+    except (FingerprintError, NotFoundError) as error:
+        stale = Finding("fingerprint", "error", str(error), _TRAIN_AGAIN)
+        yield "cache", Check("fingerprint", "what the run was trained on, and what the store holds", [stale])
+        return
+    yield "cache", Check("fingerprint", "what the run was trained on, and what the store holds")
+    if isinstance(run.recipe, Trained):
+        yield from answers(TRAINING_CHECKS, Training(run, run.recipe, scorer.store))
+    yield from answers(RESULT_CHECKS, Result(scorer, asked.part, settings.evaluate, asked.anchors))
+
+
+def _run(settings: Settings, asked: Request, missing: list[str]) -> TrainedRun | None:
+    try:
+        return load_run(find_run(settings.runs.folder, asked.run).path)
+    except NotFoundError as error:
+        if asked.run is not None:
+            raise
+        missing.append(f"No run: {error}")
+        return None
 
 
 def audit_log(epochs: Epochs) -> Audit:

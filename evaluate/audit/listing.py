@@ -65,12 +65,17 @@ class Listing:
 
     @cached_property
     def kinds(self) -> tuple[Sequence[str], Integer[np.ndarray, " row"]]:
-        """What the samples are told apart by: the names, and the code of each, -1 where it is not known. These are
-        labels where some are known, and otherwise classes."""
-        labels, classes = self.index.labels.astype(np.int64), self.index.targets.get(CLASS)
-        if (labels != UNKNOWN).any() or classes is None or classes.spec.classes is None:
-            return ("normal", "defect"), labels
-        return classes.spec.classes, classes.values.astype(np.int64)
+        """What the samples are told apart by, see `kinds_of`."""
+        return kinds_of(self.index)
+
+
+def kinds_of(index: Index) -> tuple[Sequence[str], Integer[np.ndarray, " row"]]:
+    """What samples are told apart by: the names, and the code of each sample, -1 where it is not known. These are
+    labels where some are known, and otherwise classes."""
+    labels, classes = index.labels.astype(np.int64), index.targets.get(CLASS)
+    if (labels != UNKNOWN).any() or classes is None or classes.spec.classes is None:
+        return ("normal", "defect"), labels
+    return classes.spec.classes, classes.values.astype(np.int64)
 
 
 def listing_of_store(store: FeatureStore) -> Listing:

@@ -73,7 +73,7 @@ def verify(
                 raise
             damaged = Finding("metadata", "error", str(error), _REMEDY_OF_DAMAGE, file="zarr.json")
             return Verification(path, "", 0, [Check("metadata", "the store's description and its index", [damaged])])
-        verification = _verify(store, settings, live=live, seed=seed, sources=sources)
+        verification = verification_of(store, settings, live=live, seed=seed, sources=sources)
         if mend:
             verification = replace(verification, num_mended=mend_store(store, verification.findings))
         try:
@@ -88,7 +88,8 @@ def _has_features(path: Path) -> bool:
     return (path / "features").is_dir()
 
 
-def _verify(store: FeatureStore, settings: Settings, *, live: int, seed: int, sources: bool) -> Verification:
+def verification_of(store: FeatureStore, settings: Settings, *, live: int, seed: int, sources: bool) -> Verification:
+    """What `verify` finds of a store that is open, without leaving anything in it; raises what `verify` raises."""
     request, why_not = _request(settings, needed=live > 0, wanted=sources)
     request = None if request is None else request.as_held(store.index)
     digests = row_digests(store)  # first, so that what changes meanwhile counts as changed since
