@@ -9,11 +9,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+import numpy as np
 from typing_extensions import TypedDict
 
 from ..cache.store import FeatureStore
 from ..documents import fingerprint
 from ..errors import SettingsError
+from ..train.data.features import Rows
 from ..train.runs.documents import Count, Line
 from ..train.runs.reports import Headline
 from ..train.runs.trained_run import TrainedRun
@@ -75,6 +77,11 @@ class Background:
     best: Best
     validation: Scored
     settings: EvaluateSettings
+
+    def known_beside(self, judged: Rows) -> Rows:
+        """The rows of training and validation that are not judged: a control may know what these are."""
+        seen = (self.seen.train, self.seen.validation, self.validation.rows.usable)
+        return np.setdiff1d(np.concatenate(seen), judged)
 
     @property
     def rests_on(self) -> RestsOn:

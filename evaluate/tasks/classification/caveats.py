@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 
-from ....metrics.estimate import span
-from ....wording import shortened
+from ....metrics.estimate import span, with_span
+from ....wording import listed, shortened
+from .controls import ClassControl, close_controls
 from .figures import ClassAssessment
 
+RAREST_CHANCE = 0.05
 _FEW = 5
 _NAMED = 3
 
@@ -16,6 +18,22 @@ def caveats(found: ClassAssessment) -> Iterator[str]:
             f"The accuracy's interval ({span(found.accuracy)}) is not above that of always answering "
             f"{found.majority_class} ({span(found.majority)}): the model is not shown to tell the classes apart."
         )
+    close = close_controls(found.controls)
+    if close:
+        named = listed(f"the {each.name} ({_reached(each)}), which sees {each.sees} alone" for each in close)
+        yield (
+            f"As good as the model ({with_span(found.accuracy)}), better or not clearly worse: {named}. It is not "
+            "clearly shown that the model tells the classes by what it is shown."
+        )
+    if found.permutation is not None and found.permutation.p_value > RAREST_CHANCE:
+        yield (
+            f"Where the true classes are dealt out anew, the model's answers are as right in "
+            f"{found.permutation.p_value:.0%} of {found.permutation.number} cases: it is not shown to know them."
+        )
     few = [name for name, each in found.by_class.items() if each.num < _FEW]
     if few:
         yield f"Fewer than {_FEW} samples of these classes were evaluated: {shortened(few, most=_NAMED)}."
+
+
+def _reached(control: ClassControl) -> str:
+    return "" if control.accuracy is None else with_span(control.accuracy)

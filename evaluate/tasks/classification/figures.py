@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from ....errors import MetricError
 from ....metrics.classes import ClassFigures, class_figures, confusion_counts, macro_f1
 from ....metrics.estimate import Estimate, clopper_pearson
-
-Classes = NDArray[np.int64]
+from .controls import ClassControl, Classes, ClassPermutation
 
 
 @dataclass(frozen=True)
@@ -23,6 +22,8 @@ class ClassAssessment:
         majority_f1: macro F1 of always giving that class.
         by_class: by name, of each class that is there or is predicted.
         confusion: by true class, how many are predicted to be of each; in the order of `by_class`.
+        controls: what other things than the samples' features tell of their classes.
+        permutation: what the model's answers reach where the true classes are dealt out anew; None where nobody asked.
     """
 
     num: int
@@ -33,6 +34,8 @@ class ClassAssessment:
     majority_class: str
     by_class: Mapping[str, ClassFigures]
     confusion: NDArray[np.int64]
+    controls: Sequence[ClassControl] = ()
+    permutation: ClassPermutation | None = None
 
 
 def assess_classes(true: Classes, predicted: Classes, *, train: Classes, names: Sequence[str]) -> ClassAssessment:

@@ -1,7 +1,7 @@
 """The judge of classifiers: how often the class is right, beside always giving the most frequent one."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.special import softmax
@@ -18,7 +18,8 @@ from ...scores import spreadsheet_cells
 from ...scoring import Scored
 from ...trials.measure import Measure
 from .caveats import caveats
-from .figures import Classes, assess_classes
+from .controls import ClassControl, Classes, class_controls, permuted_classes
+from .figures import assess_classes
 from .measure import ClassificationMeasure
 from .sections import class_sections
 
@@ -65,7 +66,11 @@ class ClassificationJudge:
             )
         classes, predicted = _codes(background), logits.argmax(axis=1).astype(np.int64)
         true, train = classes[test.rows.usable], classes[background.seen.train]
-        found = assess_classes(true, predicted, train=train, names=names)
+        found = replace(
+            assess_classes(true, predicted, train=train, names=names),
+            controls=_controls(true, predicted, test, background),
+            permutation=permuted_classes(true, predicted, seed=background.settings.seed),
+        )
         watched = representations(background.run.metrics, best_epoch=background.best.epoch)
         collapsed = collapse_caveats(watched, num_normal=len(background.validation.table))
         warnings = warnings_of(test, background, (*caveats(found), *collapsed))
@@ -102,6 +107,21 @@ class ClassificationJudge:
             },
             alarms=[False] * len(logits),
         )
+
+
+def _controls(true: Classes, predicted: Classes, test: Scored, background: Background) -> tuple[ClassControl, ...]:
+    codes, index = _codes(background), background.store.index
+    known = background.known_beside(test.rows.usable)
+    known = known[codes[known] >= 0]
+    return class_controls(
+        true,
+        predicted,
+        judged=index.select(test.rows.usable),
+        train=index.select(background.seen.train),
+        train_classes=codes[background.seen.train],
+        known=index.select(known),
+        known_classes=codes[known],
+    )
 
 
 def _codes(background: Background) -> Classes:

@@ -1,9 +1,10 @@
 """The sections of a report on a classifier, in the order in which they are read."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ....wording import count_of, visible
 from ...section import Column, Fact, Intervals, Rows, Section, Standing
+from .controls import close_controls
 from .figures import ClassAssessment
 
 
@@ -50,6 +51,7 @@ def class_sections(found: ClassAssessment, *, warnings: Sequence[str], training:
             standing=standing,
             brief=True,
         ),
+        *_beside_controls(found),
         Section("by_class", "By class", rows=[Rows("by_class", by_class, values)], figures=[figure], brief=True),
         Section(
             "confusion", "True classes in rows, predicted ones in columns", rows=[Rows("counts", columns, confusion)]
@@ -68,7 +70,40 @@ def class_sections(found: ClassAssessment, *, warnings: Sequence[str], training:
     )
 
 
+def _beside_controls(found: ClassAssessment) -> Iterator[Section]:
+    """What is told beside the samples' features; no section where nobody asked."""
+    if found.permutation is None:
+        return
+    columns = (
+        Column("control", "control", of_text=True),
+        Column("sees", "sees alone", of_text=True),
+        Column("accuracy", "accuracy"),
+        Column("difference", "model less control", style="+.3f"),
+        Column("note", "", of_text=True),
+    )
+    values = [(each.name, each.sees, each.accuracy, each.difference, each.reason) for each in found.controls]
+    told = f"true classes dealt out anew {found.permutation.number} times"
+    facts = (
+        Fact("permutation_null", "Accuracy where true classes are dealt out anew", found.permutation.null, note=told),
+        Fact("permutation_p_value", "Share of these that reach the model's", found.permutation.p_value),
+    )
+    note = (
+        "The media-free control gives a sample the class of the training sample that is nearest in its settings; the "
+        "group-only control the most frequent class that training and validation hold of its group."
+    )
+    yield Section(
+        "controls",
+        "The model beside its controls",
+        facts=facts,
+        rows=[Rows("by_control", columns, values)],
+        note=[note],
+    )
+
+
 def _verdict(found: ClassAssessment) -> tuple[Standing, str]:
+    close = close_controls(found.controls)
+    if found.accuracy.low > found.majority.high and close:
+        return "doubtful", f"The model is not clearly better than the {close[0].name}"
     if found.accuracy.low > found.majority.high:
         return "good", "The model beats always giving the most frequent class"
     if found.accuracy.value > found.majority.value:

@@ -38,8 +38,7 @@ def gather_controls(table: ScoreTable, rows: Rows, *, background: Background) ->
 
 def _known(judged: Rows, background: Background) -> Known:
     """The samples of training and validation that are not judged, as far as their labels are known."""
-    seen = [background.seen.train, background.seen.validation, background.validation.rows.usable]
-    rows = np.setdiff1d(np.concatenate(seen), judged)
+    rows = background.known_beside(judged)
     rows = rows[background.store.index.labels[rows] >= 0]
     entries = background.store.index.select(rows)
     return Known(entries.labels.astype(np.int64), entries.groups.tolist(), entries.attributes)

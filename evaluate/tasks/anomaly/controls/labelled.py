@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from .....wording import count_of, in_words, listed
 from ....scores import Attributes, ScoreTable
 from .control import Control, Found, Rival
+from .nearest import NO_ATTRIBUTES
 
 GROUP_ONLY = Rival("group-only control", "the group of a sample")
 ATTRIBUTE_RULE = Rival("attribute-rule control", "one attribute of a sample")
@@ -81,15 +82,18 @@ class AttributeRule:
     def scores(self, attributes: Attributes) -> Float64[np.ndarray, " samples"]:
         """The share of defects on each sample's side."""
         values = attributes[self.attribute]
-        holds = values == self.limit if isinstance(self.limit, str) else _as_tree_reads(values) <= self.limit
-        return np.where(holds, self.share_if, self.share_else)
+        if isinstance(self.limit, str):
+            return np.where(values == self.limit, self.share_if, self.share_else)
+        numbers = _as_tree_reads(values)
+        shares = np.where(numbers <= self.limit, self.share_if, self.share_else)
+        return np.where(np.isnan(numbers), 0.5, shares)  # as likely as not, each label weighing alike
 
 
 def attribute_rule_control(table: ScoreTable, *, known: Known) -> Control:
     """The best rule of one attribute that tells the known defects from the known normals, put to the judged samples."""
     rules = attribute_rules({name: each for name, each in known.attributes.items() if name in table.attributes}, known)
     if not known.attributes:
-        return ATTRIBUTE_RULE.measured("the data set records no attributes beside the media", table)
+        return ATTRIBUTE_RULE.measured(NO_ATTRIBUTES, table)
     if len(set(known.labels.tolist())) < 2:
         return ATTRIBUTE_RULE.measured("training and validation hold no defects to find a rule by", table)
     if not rules:
@@ -110,10 +114,16 @@ def attribute_rules(attributes: Attributes, known: Known) -> list[AttributeRule]
 def _rule_of(
     name: str, values: NDArray[np.float64] | NDArray[np.character], labels: Int64[np.ndarray, " known"]
 ) -> tuple[float, AttributeRule] | None:
-    """The rule of a tree of depth 1, and how much purer it leaves the labels; each label weighs alike."""
+    """The rule of a tree of depth 1 over the samples of known value, and how much purer it leaves their labels, each of
+    which weighs alike; None where it leaves them as they are."""
     from sklearn.tree import DecisionTreeClassifier  # half a second to import, for evaluations alone
 
     numeric = np.issubdtype(values.dtype, np.number)
+    has_value = np.isfinite(_as_tree_reads(values)) if numeric else np.ones(len(values), dtype=bool)
+    is_whole = bool(has_value.all())
+    values, labels = values[has_value], labels[has_value]
+    if len(set(labels.tolist())) < 2:
+        return None
     choices = [] if numeric else np.unique(values).tolist()
     # 1 - is: so that the side up to the limit, as of numbers, is the one of which the sentence is true.
     columns = _as_tree_reads(values)[:, np.newaxis] if numeric else 1.0 - (values[:, np.newaxis] == choices)
@@ -122,15 +132,17 @@ def _rule_of(
         return None
     if_side, else_side = (float(tree.value[node, 0, 1] / tree.value[node, 0].sum()) for node in (1, 2))
     limit = float(tree.threshold[0]) if numeric else str(choices[int(tree.feature[0])])
-    rule = AttributeRule(name, limit, if_side, else_side, is_perfect={if_side, else_side} == {0.0, 1.0})
+    rule = AttributeRule(name, limit, if_side, else_side, is_perfect=is_whole and {if_side, else_side} == {0.0, 1.0})
     impure = [float(tree.impurity[node] * tree.weighted_n_node_samples[node]) for node in range(3)]
     gain = impure[0] - impure[1] - impure[2]
     return (gain, rule) if gain > 1e-9 else None
 
 
 def _as_tree_reads(values: NDArray[np.float64] | NDArray[np.character]) -> NDArray[np.float32]:
-    """Numbers in the precision in which the tree compares them."""
-    return values.astype(np.float32)
+    """Numbers in the precision in which the tree compares them; what is beyond that is not known."""
+    with np.errstate(over="ignore"):
+        numbers = values.astype(np.float32)
+    return np.where(np.isinf(numbers), np.nan, numbers)
 
 
 def separating_attributes(table: ScoreTable, *, known: Known) -> Mapping[str, str]:

@@ -8,6 +8,7 @@ from ....scores import Attributes, ScoreTable
 from .control import Control, Found, Rival
 
 MEDIA_FREE = Rival("media-free control", "the settings", leads=True, needed=True)
+NO_ATTRIBUTES = "the data set records no attributes beside the media"
 FILE_METADATA = Rival("file-metadata control", "number, size, kind and length of files", leads=True)
 
 
@@ -21,8 +22,7 @@ def media_free_control(table: ScoreTable, *, train_attributes: Attributes) -> Co
     Raises:
         MetricError: the table has one class only.
     """
-    nothing = "the data set records no attributes beside the media"
-    return MEDIA_FREE.measured(_nearest(table.attributes, train=train_attributes, nothing=nothing), table)
+    return MEDIA_FREE.measured(_nearest(table.attributes, train=train_attributes), table)
 
 
 def file_metadata_control(table: ScoreTable, *, files: Attributes, train_files: Attributes) -> Control:
@@ -30,13 +30,19 @@ def file_metadata_control(table: ScoreTable, *, files: Attributes, train_files: 
     return FILE_METADATA.measured(_nearest(files, train=train_files, nothing="nothing is known of the files"), table)
 
 
-def _nearest(attributes: Attributes, *, train: Attributes, nothing: str) -> Found:
-    reason = nothing if not train or not attributes else _why_not(train, attributes)
-    return nearest_train_distances(attributes, train=train) if reason is None else reason
+def _nearest(attributes: Attributes, *, train: Attributes, nothing: str = NO_ATTRIBUTES) -> Found:
+    reason = why_no_distances(attributes, train=train, nothing=nothing)
+    return reason or nearest_train_distances(attributes, train=train)
 
 
 def nearest_train_distances(attributes: Attributes, *, train: Attributes) -> NDArray[np.float64]:
-    """Euclidean distance from each sample to the nearest training sample; both sides name the same attributes.
+    """Euclidean distance from each sample to the nearest training sample; see `nearest_train_rows`."""
+    return nearest_train_rows(attributes, train=train)[0]
+
+
+def nearest_train_rows(attributes: Attributes, *, train: Attributes) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Euclidean distance from each sample to the nearest training sample, and which that is; both sides name the same
+    attributes.
 
     Numbers are standardised with the mean and standard deviation of train, where a deviation of 0 counts as 1. Strings
     are one-hot over all values that occur on either side, so that a value unseen in train is as far from the known ones
@@ -45,11 +51,14 @@ def nearest_train_distances(attributes: Attributes, *, train: Attributes) -> NDA
     num_train = len(next(iter(train.values())))
     columns = [_encoded(np.concatenate([train[name], attributes[name]]), num_train=num_train) for name in sorted(train)]
     rows = np.hstack(columns)
-    distances, _ = KDTree(rows[:num_train]).query(rows[num_train:])
-    return np.asarray(distances, dtype=np.float64)
+    distances, places = KDTree(rows[:num_train]).query(rows[num_train:])
+    return np.asarray(distances, dtype=np.float64), np.asarray(places, dtype=np.int64)
 
 
-def _why_not(train: Attributes, attributes: Attributes) -> str | None:
+def why_no_distances(attributes: Attributes, *, train: Attributes, nothing: str = NO_ATTRIBUTES) -> str | None:
+    """Why there are no such distances, `nothing` where nothing is known; None where there are."""
+    if not train or not attributes:
+        return nothing
     if train.keys() != attributes.keys():
         only_one_side = ", ".join(sorted(train.keys() ^ attributes.keys()))
         return f"these attributes are not recorded for both training and evaluated samples: {only_one_side}"

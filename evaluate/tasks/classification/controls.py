@@ -1,0 +1,119 @@
+"""Controls of a classifier: the class as it is told by what is known of samples beside what they show."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ....cache.index import Index
+from ....metrics.estimate import Estimate, clopper_pearson
+from ....metrics.repeats import RepeatsEstimate, mean_share_difference
+from ..anomaly.controls.nearest import nearest_train_rows, why_no_distances
+
+Classes = NDArray[np.int64]  # by their numbers
+
+NUM_PERMUTATIONS = 1000
+
+
+@dataclass(frozen=True)
+class ClassControl:
+    """What a control reaches on the judged samples.
+
+    Attributes:
+        name: as it stands in a sentence behind "the".
+        sees: all that it looks at.
+        accuracy: None where it cannot be had, for the `reason` given.
+        difference: the model's accuracy less this one, paired by sample.
+    """
+
+    name: str
+    sees: str
+    accuracy: Estimate | None
+    difference: RepeatsEstimate | None = None
+    reason: str = ""
+
+    @property
+    def comes_close(self) -> bool:
+        """Whether the model may be no better."""
+        return self.difference is not None and self.difference.low <= 0
+
+
+@dataclass(frozen=True)
+class ClassPermutation:
+    """The accuracy of the model's own answers where the true classes are dealt out anew: its median with the range that
+    holds 95 %, how often the model's is reached, and in how many deals."""
+
+    null: Estimate
+    p_value: float
+    number: int
+
+
+def class_controls(
+    true: Classes,
+    predicted: Classes,
+    *,
+    judged: Index,
+    train: Index,
+    train_classes: Classes,
+    known: Index,
+    known_classes: Classes,
+) -> tuple[ClassControl, ...]:
+    """The controls of the `judged` samples.
+
+    Args:
+        true: their classes.
+        predicted: what the model takes them for.
+        train: the samples that the model was trained on.
+        train_classes: their classes.
+        known: the samples of training and validation that are not judged, and so may tell a control their class.
+        known_classes: their classes.
+    """
+    return (
+        _measured("media-free control", "the settings", _by_settings(judged, train, train_classes), true, predicted),
+        _measured("group-only control", "the group", _by_group(judged, known, known_classes), true, predicted),
+    )
+
+
+def _measured(name: str, sees: str, answers: Classes | str, true: Classes, predicted: Classes) -> ClassControl:
+    if isinstance(answers, str):
+        return ClassControl(name, sees, accuracy=None, reason=answers)
+    right, of_model = ((each == true)[np.newaxis] for each in (answers, predicted))
+    accuracy = clopper_pearson(int(right.sum()), trials=len(true))
+    return ClassControl(name, sees, accuracy, difference=mean_share_difference(of_model, right))
+
+
+def _by_settings(judged: Index, train: Index, classes: Classes) -> Classes | str:
+    """The class of the training sample that is nearest in the attributes."""
+    reason = why_no_distances(judged.attributes, train=train.attributes)
+    return reason or classes[nearest_train_rows(judged.attributes, train=train.attributes)[1]]
+
+
+def _by_group(judged: Index, known: Index, classes: Classes) -> Classes | str:
+    """The most frequent class among the known samples of the same group; of no such group, among all of them."""
+    if not (judged.groups != "").any():
+        return "no groups are recorded"
+    if not len(classes):
+        return "there are no samples of known class to learn from"
+    of_group = {name: _most(classes[known.groups == name]) for name in np.unique(known.groups).tolist() if name}
+    most = _most(classes)
+    return np.array([of_group.get(name, most) for name in judged.groups.tolist()], dtype=np.int64)
+
+
+def _most(classes: Classes) -> int:
+    return int(np.bincount(classes).argmax())
+
+
+def permuted_classes(true: Classes, predicted: Classes, *, seed: int) -> ClassPermutation:
+    """Deal the true classes anew among the samples."""
+    generator = np.random.default_rng(seed)
+    dealt = np.array([np.mean(generator.permutation(true) == predicted) for _ in range(NUM_PERMUTATIONS)])
+    reached = int(np.count_nonzero(dealt >= np.mean(true == predicted)))
+    low, middle, high = (float(value) for value in np.quantile(dealt, [0.025, 0.5, 0.975]))
+    return ClassPermutation(Estimate(middle, low, high), (reached + 1) / (NUM_PERMUTATIONS + 1), NUM_PERMUTATIONS)
+
+
+def close_controls(controls: Sequence[ClassControl]) -> list[ClassControl]:
+    """Those that the model may be no better than, the strongest first."""
+    close = [(each.accuracy.value, each) for each in controls if each.accuracy is not None and each.comes_close]
+    return [each for _, each in sorted(close, key=lambda pair: -pair[0])]

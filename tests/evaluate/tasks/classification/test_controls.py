@@ -1,0 +1,81 @@
+"""Controls of a classifier: each by hand, none that knows a judged sample's own class, and what is said of them."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from weldcache.cache.index import Index, index_with
+from weldcache.evaluate.section import Section
+from weldcache.evaluate.tasks.classification.caveats import caveats
+from weldcache.evaluate.tasks.classification.controls import class_controls, permuted_classes
+from weldcache.evaluate.tasks.classification.figures import assess_classes
+from weldcache.evaluate.tasks.classification.sections import class_sections
+
+NAMES = ["crack", "good", "pore"]
+
+
+def _index(groups: list[str], speeds: list[float]) -> Index:
+    keys = [str(place) for place in range(len(groups))]
+    attributes = {"speed": speeds} if speeds else {}
+    return index_with(keys=keys, parts=[""] * len(keys), groups=groups, targets={}, attributes=attributes)
+
+
+def _codes(*codes: int) -> np.ndarray:
+    return np.array(codes, dtype=np.int64)
+
+
+def test_controls_by_hand() -> None:
+    judged, true, predicted = _index(["a", "b", "x", ""], [1.0, 2.0, 9.0, 9.0]), _codes(0, 2, 1, 1), _codes(0, 2, 1, 0)
+    train, known = _index(["a", "a"], [1.5, 8.0]), _index(["a", "a", "b", "c", "c"], [1.5, 8.0, 3.0, 4.0, 5.0])
+    settings, group = class_controls(
+        true,
+        predicted,
+        judged=judged,
+        train=train,
+        train_classes=_codes(0, 1),
+        known=known,
+        known_classes=_codes(0, 1, 2, 1, 1),
+    )
+    # Nearest: 0, 0, 1, 1. Groups: a: 0 (the first of two as frequent), b: 2, else the most frequent: 1.
+    assert settings.accuracy is not None and settings.accuracy.value == 3 / 4
+    assert group.accuracy is not None and group.accuracy.value == 1
+    assert group.difference is not None and group.difference.value == -1 / 4 and group.comes_close
+
+
+def test_no_control_and_why() -> None:
+    judged = _index(["", ""], [])
+    settings, group = class_controls(
+        _codes(0, 1), _codes(0, 1), judged=judged, train=judged, train_classes=_codes(0, 1), known=judged,
+        known_classes=_codes(0, 1),
+    )  # fmt: skip
+    assert (settings.accuracy, group.accuracy) == (None, None)
+    assert "no attributes" in settings.reason and "no groups" in group.reason
+
+
+def test_classes_dealt_anew() -> None:
+    true = np.repeat([0, 1, 2], 20)
+    found = permuted_classes(true, true, seed=0)
+    assert found.p_value == pytest.approx(1 / 1001) and found.null.contains(1 / 3)
+    always = permuted_classes(true, np.ones_like(true), seed=0)
+    assert always.p_value == 1 and always.null.value == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize(("told_by_group", "standing"), [(True, "doubtful"), (False, "good")])
+def test_the_verdict_knows_them(told_by_group: bool, standing: str) -> None:
+    true = np.tile([0, 1], 30)
+    judged = _index([f"g{code}" for code in true], [0.0] * 60)
+    known = judged if told_by_group else replace(judged, groups=np.roll(judged.groups, 1))
+    controls = class_controls(
+        true, true, judged=judged, train=judged, train_classes=np.roll(true, 2) * 0, known=known, known_classes=true
+    )
+    found = replace(
+        assess_classes(true, true, train=_codes(1), names=NAMES),
+        controls=controls,
+        permutation=permuted_classes(true, true, seed=0),
+    )
+    parts = {part.id: part for part in class_sections(found, warnings=(), training=Section("training", "Training"))}
+    assert parts["verdict"].standing == standing
+    assert ("group-only control" in parts["verdict"].title) == told_by_group
+    assert any("the group-only control" in text for text in caveats(found)) == told_by_group
+    assert [row[0] for row in parts["controls"].rows[0].values] == ["media-free control", "group-only control"]
