@@ -22,14 +22,21 @@ def evaluate(
             help="What of the samples' files the report shows; the same as --set evaluate.media=...", show_default=False
         ),
     ] = None,
+    figures: Annotated[
+        Literal["png", "svg"] | None,
+        typer.Option(
+            help="Write the report's figures as files too, into figures_<split> in the run's folder.",
+            show_default=False,
+        ),
+    ] = None,
     settings: Set = None,
     as_json: AsJson = False,
 ) -> None:
     """Judge a run: of a detector AUROC with its interval, every defect, a threshold that saw no test label, the
     controls, and what the model does without each modality; of a classifier accuracy, macro F1 and every class.
 
-    Writes `report.html` (one file, offline), `report.json` and `scores_<split>.csv` into the run's folder
-    (`report_val.html` and so on for another split than test).
+    Writes `report.html` (one file, offline), `report.json`, `scores_<split>.csv` and, where pyarrow is installed,
+    `samples_<split>.parquet` into the run's folder (`report_val.html` and so on for another split than test).
     """
     from ..evaluate.pipeline import evaluate as run_evaluate
     from ..settings import load_settings
@@ -43,6 +50,7 @@ def evaluate(
         split=split,
         cache=resolved.cache.path if named else None,
         command=command_line(),
+        figures=figures,
     )
     if as_json:
         typer.echo(json.dumps(evaluation.report, indent=2))

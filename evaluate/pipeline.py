@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from rich.console import RenderableType
 
@@ -27,15 +26,14 @@ from ..train.runs.documents import shareable
 from ..train.runs.folder import RunFolder
 from ..train.runs.names import find_run
 from ..train.runs.trained_run import TrainedRun, load_run
-from .exhibits import Gallery, SampleBook
-from .judge import Judgement, judge_of
+from .judge import judge_of
 from .judging import background_of, calibration_of, judge_split
 from .report.document import report_document, write_report
+from .report.drawing import FigureFormat
 from .report.terminal import render_terminal
-from .sample_media import SampleMedia, sample_book
 from .scoring import AVERAGED, RAW, Scorer, load_models
 from .section import Provenance, Report
-from .settings import Media
+from .shown import shown_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,11 +45,20 @@ class Evaluation:
     report_path: Path
 
 
-def evaluate(settings: Settings, *, run_name: str | None, split: str, cache: Path | None, command: str) -> Evaluation:
+def evaluate(
+    settings: Settings,
+    *,
+    run_name: str | None,
+    split: str,
+    cache: Path | None,
+    command: str,
+    figures: FigureFormat | None = None,
+) -> Evaluation:
     """Score `split` with a run (None or `latest`: the newest finished one) and write its report into the run's folder.
 
     The features come from `cache`, or else from the store that the run was trained on: where it stands as seen from
     the run (so that a copied project is judged on its own store), or else where it stood.
+    `figures`: in which format the report's figures are written as files too; None: they are not.
 
     Raises:
         NotFoundError: if there is no such run, store or split.
@@ -63,28 +70,10 @@ def evaluate(settings: Settings, *, run_name: str | None, split: str, cache: Pat
     scorer, judge = scorer_of(run, cache=cache, device=settings.train.device), judge_of(run, settings.evaluate)
     judgement = judge_split(judge, scorer, split, settings=settings.evaluate, hide=run.recipe.needs().dispensable)
     provenance = _provenance(run, scorer.store, settings=settings, split=split, command=command)
-    book = book_of(run, scorer, judgement, root=settings.data.root, shown=settings.evaluate.media)
-    report = Report(judge.task, provenance, judgement.sections, book)
-    path = write_report(run.folder, judgement, report)
+    shown = shown_of(scorer, judgement, split=split, root=settings.data.root, media=settings.evaluate.media)
+    report = Report(judge.task, provenance, shown.sections, shown.book)
+    path = write_report(run.folder, judgement, report, samples=shown.frame, figures=figures)
     return Evaluation(report=report_document(report), summary=render_terminal(report), report_path=path)
-
-
-def book_of(run: TrainedRun, scorer: Scorer, judgement: Judgement, *, root: Path, shown: Media) -> SampleBook:
-    """What the judged samples look like, by their places in the judgement's table.
-
-    Their files are looked for in the folder of the data set that the run names, or else, where that is gone, in `root`.
-    """
-    store, recorded = scorer.store, run.settings.data.root
-    row_of = store.index.row_of()
-    rows = np.array([row_of[key] for key in judgement.table.keys], dtype=np.int64)
-    train = scorer.seen.train
-    normals = train[store.index.labels[train] == 0]
-    media = SampleMedia(
-        store, recorded if recorded.is_dir() else root, run.settings.features, normals if len(normals) else train
-    )
-    exhibits = [exhibit for section in judgement.sections for exhibit in section.exhibits]
-    shelves = [shelf for exhibit in exhibits if isinstance(exhibit, Gallery) for shelf in exhibit.shelves]
-    return sample_book(media, rows, worth_seeing={row for shelf in shelves for row in shelf.rows}, shown=shown)
 
 
 def train_and_calibrate(settings: Settings, *, run_name: str | None, overwrite: bool, command: str) -> TrainingSummary:

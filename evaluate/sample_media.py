@@ -6,7 +6,7 @@ scores.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
@@ -26,6 +26,7 @@ from ..extract.features.settings import FilmLimits, PicturesSettings, RecordingS
 from ..extract.features.sound_statistics import log_mel
 from ..train.data.features import Rows
 from .exhibits import Medium, Panel, Picture, SampleBook, Trace, Traces
+from .localise.maps import PictureMap, SampleMaps, TimeMap
 from .settings import Media
 
 _LARGE, _SMALL, _THUMBNAIL = 420, 200, 112  # pixels of the longer side: a first photograph, further ones, of a table
@@ -34,6 +35,7 @@ _SOUND_COLUMNS, _NUM_BANDS, _DECIBELS = 480, 64, 70.0
 _MOST_NORMALS = 2000  # whose measurements make a band
 _THUMBNAIL_BYTES = 7_000_000  # of all small pictures together, which leaves a page below 15 MB
 _QUALITY = 72
+_STRANGE, _OPAQUE = (0, 60, 255), 190  # blue, green and red of what is laid over a picture; of 255
 
 RGB = UInt8[np.ndarray, "height width 3"]
 
@@ -55,12 +57,14 @@ class SampleMedia:
         root: folder of the data set.
         features: the settings of the features, by name: they say what is in which stream.
         normals: rows that are normal for sure, such as those that were trained on.
+        maps: where the model finds rows strange, by row; of as many as it is known of.
     """
 
     store: FeatureStore
     root: Path
     features: Mapping[str, SettingsSection]
     normals: Rows
+    maps: Mapping[int, SampleMaps] = field(default_factory=dict)
 
     @cached_property
     def streams(self) -> Sequence[_Stream]:
@@ -107,6 +111,8 @@ class SampleMedia:
                 media[stream.name] = shown
             else:
                 notes.append(f"There is no {stream.name} of this sample.")
+        if times := self.maps.get(row, SampleMaps()).times:
+            media["score over time"] = [_over_time(times)]
         return Panel(media, notes)
 
     def thumbnail(self, row: int) -> Picture | None:
@@ -130,11 +136,52 @@ class SampleMedia:
     def _shown(self, stream: _Stream, row: int, files: Sequence[Path]) -> Iterator[Medium]:
         if isinstance(stream.section, SeriesSettings):
             yield from self._measured(stream, row)
+        elif files and isinstance(stream.section, PicturesSettings):
+            yield from self._photographs(files, stream.section, row)
         elif files:
             show: Callable[..., Iterable[Medium]] = next(
                 show for kind, show in _SHOWN.items() if isinstance(stream.section, kind)
             )
             yield from show(files, stream.section)
+
+    def _photographs(self, files: Sequence[Path], section: PicturesSettings, row: int) -> Iterator[Picture]:
+        """Every view, without what the settings paint over; not cropped, so that what was cut away is seen too."""
+        shown = decode_photographs(
+            files, num_views=section.num_views, masks=section.masks, max_megapixels=section.max_megapixels
+        )
+        mapped: dict[int, PictureMap] = {}
+        for each in self.maps.get(row, SampleMaps()).pictures:
+            mapped.setdefault(each.view, each)
+        present = [(view, picture) for view, picture in enumerate(shown.views) if picture is not None]
+        for place, (view, picture) in enumerate(present):
+            caption = f"view {view + 1}" if section.num_views > 1 else ""
+            small = _picture(picture, _SMALL if place else _LARGE, f"photograph, view {view + 1}", caption=caption)
+            yield replace(small, overlay=self._overlay(mapped[view], picture, small)) if view in mapped else small
+
+    def _overlay(self, found: PictureMap, picture: RGB, small: Picture) -> bytes:
+        """A picture of one colour, the less translucent the stranger a place; of the size of the `small` one."""
+        low, high = self._map_limits
+        height, width = picture.shape[:2]
+        left, top, right, bottom = found.box
+        across, down = small.width / width, small.height / height
+        columns = slice(round(left * across), max(round(right * across), round(left * across) + 1))
+        rows = slice(round(top * down), max(round(bottom * down), round(top * down) + 1))
+        layer = np.zeros((small.height, small.width, 4), dtype=np.uint8)
+        layer[..., :3] = _STRANGE
+        part = layer[rows, columns]
+        shares = np.clip((found.scores - low) / ((high - low) or 1.0), 0, 1).astype(np.float32)
+        spread = cv2.resize(shares, (part.shape[1], part.shape[0]), interpolation=cv2.INTER_LINEAR)
+        part[..., 3] = np.round(_OPAQUE * spread).astype(np.uint8)
+        done, content = cv2.imencode(".webp", layer, [cv2.IMWRITE_WEBP_QUALITY, _QUALITY])
+        assert done
+        return content.tobytes()
+
+    @cached_property
+    def _map_limits(self) -> tuple[float, float]:
+        """Scores of places at which colour begins and is full: alike for all samples, so that they compare."""
+        scores = [each.scores.ravel() for maps in self.maps.values() for each in maps.pictures]
+        low, high = np.percentile(np.concatenate(scores), (60, 99.8)).tolist()
+        return low, high
 
     def _measured(self, stream: _Stream, row: int) -> Iterator[Traces]:
         """Measurements as the store holds them, over the band of normals."""
@@ -199,17 +246,6 @@ def _stays_below(path: str) -> bool:
     return not parts.is_absolute() and ".." not in parts.parts
 
 
-def _photographs(files: Sequence[Path], section: PicturesSettings) -> Iterator[Picture]:
-    """Every view, without what the settings paint over; not cropped, so that what was cut away is seen too."""
-    shown = decode_photographs(
-        files, num_views=section.num_views, masks=section.masks, max_megapixels=section.max_megapixels
-    )
-    present = [(view, picture) for view, picture in enumerate(shown.views, start=1) if picture is not None]
-    for place, (view, picture) in enumerate(present):
-        caption = f"view {view}" if section.num_views > 1 else ""
-        yield _picture(picture, _LARGE if place == 0 else _SMALL, f"photograph, view {view}", caption=caption)
-
-
 def _strip(files: Sequence[Path], section: FilmLimits) -> Iterator[Picture]:
     """Frames beside each other, evenly spread over the film."""
     limits = FilmLimits(max_megapixels=section.max_megapixels, max_gigapixels=section.max_gigapixels)
@@ -242,8 +278,15 @@ def _spectrogram(files: Sequence[Path], section: RecordingSettings) -> Iterator[
     yield _encoded(np.asarray(coloured), f"spectrogram of the sound over {seconds:.3g} s", caption=caption)
 
 
+def _over_time(found: Sequence[TimeMap]) -> Traces:
+    """What each moment adds to the score, of each recording on a clock of its own."""
+    seconds = max(float(each.seconds[-1]) for each in found)
+    traces = [Trace(each.feature, each.scores.astype(np.float64)) for each in found]
+    return Traces("score by moment", seconds, traces, caption="what each moment adds to the score; higher is stranger")
+
+
 _SHOWN: Mapping[type[SettingsSection], Callable[..., Iterable[Medium]]] = {
-    PicturesSettings: _photographs,
+    PicturesSettings: lambda *_: (),  # may have maps laid over them
     FilmLimits: _strip,
     RecordingSettings: _spectrogram,
     SeriesSettings: lambda *_: (),  # read from the store

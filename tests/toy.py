@@ -12,7 +12,7 @@ from weldcache.cache.records import Record
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
-from weldcache.evaluate.exhibits import SampleBook
+from weldcache.evaluate.shown import Shown
 from weldcache.extract.decode.image import decode_photographs
 
 
@@ -46,7 +46,7 @@ def lose(store: FeatureStore, feature_sets: Iterable[str], rows: Iterable[int]) 
 def undraw(patch: pytest.MonkeyPatch) -> None:
     """Leave a report's pictures out, which take most of an evaluation's time; the run `judged` and report/ draw."""
     patch.setattr("weldcache.evaluate.report.html.draw", lambda figure: "data:,")
-    patch.setattr("weldcache.evaluate.pipeline.book_of", lambda *_, **__: SampleBook())
+    patch.setattr("weldcache.evaluate.pipeline.shown_of", lambda _, judgement, **__: Shown(judgement.sections))
 
 
 def read_picture(path: Path) -> NDArray[np.uint8]:

@@ -5,14 +5,18 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from ...atomic import locked_folder, remove_partial, write_text
 from ...errors import BusyError
 from ...metrics.estimate import Estimate
 from ...train.runs.documents import hashes_of
 from ...train.runs.folder import RunFolder
 from ..judge import Judgement
+from ..sample_frame import write_parquet
 from ..scores import write_columns
 from ..section import Report, Section, Value
+from .drawing import FigureFormat, write_figures
 from .html import render_html
 
 SCHEMA_VERSION = 2
@@ -65,20 +69,33 @@ def _value(value: Value) -> object:
     return dict(vars(value)) if isinstance(value, Estimate) else value
 
 
-def write_report(run: RunFolder, judgement: Judgement, report: Report) -> Path:
+def write_report(
+    run: RunFolder,
+    judgement: Judgement,
+    report: Report,
+    *,
+    samples: pd.DataFrame | None = None,
+    figures: FigureFormat | None = None,
+) -> Path:
     """Write `scores_<split>.csv`, `report.html` and, last, `report.json` into a run's folder; return the HTML's path.
 
     Splits other than test have reports of their own, `report_<split>`. Files of an earlier report are replaced, each in
-    one step.
+    one step. `samples` is written as `samples_<split>.parquet` where pyarrow is installed, and every figure of the
+    report into the folder `figures_<split>` where a format of `figures` is named.
     """
     html, split = render_html(report), report.provenance.split
     name = "report" if split == "test" else f"report_{split}"
     html_path, json_path = run.path / f"{name}.html", run.path / f"{name}.json"
-    scores_path = run.path / f"scores_{split}.csv"
-    with _held_if_free(run, writing=(scores_path, html_path, json_path)):
+    scores_path, samples_path = run.path / f"scores_{split}.csv", run.path / f"samples_{split}.parquet"
+    with _held_if_free(run, writing=(scores_path, html_path, json_path, samples_path)):
         write_columns(scores_path, judgement.columns)
         write_text(html_path, html)
-        run.write(json_path, {**report_document(report), "files": hashes_of([html_path, scores_path])})
+        written = [html_path, scores_path]
+        if samples is not None and write_parquet(samples_path, samples):
+            written.append(samples_path)
+        if figures is not None:
+            write_figures(run.path / f"figures_{split}", report.sections, form=figures)
+        run.write(json_path, {**report_document(report), "files": hashes_of(written)})
     return html_path
 
 

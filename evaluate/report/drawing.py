@@ -6,8 +6,9 @@ A picture carries its own style sheet, so that axes and text follow the reader's
 import base64
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Literal
 
 import matplotlib as mpl
@@ -16,8 +17,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from ...atomic import replaced_file
 from ...metrics.estimate import span
-from ..section import Curves, Figure, Intervals, Panel, Spreads, Tone
+from ..section import Curves, Figure, Intervals, Panel, Section, Spreads, Tone
+
+FigureFormat = Literal["png", "svg"]
 
 # Mid-tones that hold on white paper and on a dark screen alike.
 _COLOURS: Mapping[Tone, str] = {
@@ -38,6 +42,23 @@ _WIDE = 200  # a range with room for powers of ten alone
 
 def draw(figure: Figure) -> str:
     """The picture, for the source of an HTML image."""
+    return f"data:image/svg+xml;base64,{base64.b64encode(_drawn(figure, 'svg')).decode()}"
+
+
+def write_figures(folder: Path, sections: Sequence[Section], *, form: FigureFormat) -> None:
+    """Every figure of a report as a file in `folder`, named by its section and its place there: `ranking_1.png`.
+
+    A picture in PNG is on white; one in SVG has no ground, and follows the reader's light or dark theme.
+    """
+    folder.mkdir(exist_ok=True)
+    for section in sections:
+        for number, figure in enumerate(section.figures, start=1):
+            with replaced_file(folder / f"{section.id}_{number}.{form}") as temporary:
+                temporary.write_bytes(_drawn(figure, form))
+
+
+def _drawn(figure: Figure, form: FigureFormat) -> bytes:
+    """The file of a picture."""
     with _style():
         match figure:
             case Intervals():
@@ -47,11 +68,14 @@ def draw(figure: Figure) -> str:
             case Spreads():
                 canvas = _histograms(figure) if figure.shape == "histograms" else _boxes(figure)
         # Settings are read while drawing, so saving belongs inside.
-        buffer = io.StringIO()
+        buffer = io.BytesIO()
+        if form == "png":
+            canvas.savefig(buffer, format="png", facecolor="white", dpi=160, metadata={"Software": None})
+            return buffer.getvalue()
         canvas.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    svg = buffer.getvalue()
+    svg = buffer.getvalue().decode()
     svg = svg[svg.index("<svg") :].replace(_INK, "currentColor").replace("<defs>", f"{_STYLE_SHEET}<defs>", 1)
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
+    return svg.encode()
 
 
 def _style() -> AbstractContextManager[None]:

@@ -77,7 +77,7 @@ def _traced(trace: Trace, *, seconds: float) -> DrawnTrace:
         band = f"M{'L'.join([*points(trace.high), *points(trace.low)[::-1]])}z"
     line = points(trace.values)
     return DrawnTrace(
-        trace.name, described, f"M{'L'.join(line)}" if line else "", band, low=f"{low:.4g}", high=f"{high:.4g}"
+        trace.name, described, f"M{'L'.join(line)}" if line else "", band, low=f"{low:.3g}", high=f"{high:.3g}"
     )
 
 

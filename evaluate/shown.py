@@ -1,0 +1,98 @@
+"""What a report shows of single samples beside the judge's sections: looks, places in a plane, one table."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..errors import WeldcacheError
+from ..progress import say
+from ..train.data.features import Rows
+from .exhibits import Gallery, SampleBook, SampleColumn, SampleTable
+from .judge import Judgement
+from .localise.localiser import Localiser
+from .localise.maps import SampleMaps
+from .parts_told import parts_section
+from .projection import project, scatter_section
+from .sample_frame import sample_frame
+from .sample_media import SampleMedia, sample_book
+from .scores import ScoreTable
+from .scoring import Scorer
+from .section import Section
+from .settings import Media
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """What of the samples goes into a report: the sections, with those of the judge among them, what samples look like,
+    and a table of all that is known of each, None for none."""
+
+    sections: Sequence[Section]
+    book: SampleBook = field(default_factory=SampleBook)
+    frame: pd.DataFrame | None = None
+
+
+def shown_of(scorer: Scorer, judgement: Judgement, *, split: str, root: Path, media: Media) -> Shown:
+    """What of the judged samples is shown.
+
+    Their files are looked for in the folder of the data set that the run names, or else, where that is gone, in `root`.
+    """
+    run, store, table = scorer.run, scorer.store, judgement.table
+    row_of = store.index.row_of()
+    rows = np.array([row_of[key] for key in table.keys], dtype=np.int64)
+    train = scorer.seen.train
+    normals = train[store.index.labels[train] == 0]
+    folder = run.settings.data.root if run.settings.data.root.is_dir() else root
+    exhibits = [exhibit for section in judgement.sections for exhibit in section.exhibits]
+    worth_seeing = sorted(
+        {row for each in exhibits if isinstance(each, Gallery) for shelf in each.shelves for row in shelf.rows}
+    )
+    maps = {} if media == "none" else _maps(scorer, rows[worth_seeing], root=folder)
+    looks = SampleMedia(store, folder, run.settings.features, normals if len(normals) else train, maps)
+    told = next((exhibit for exhibit in exhibits if isinstance(exhibit, SampleTable)), None)
+    own = [] if told is not None else [Section("samples", "Every sample", exhibits=[_plain_table(table)])]
+    told = told or _plain_table(table)
+    plane = project(store, rows, train=train, feature_sets=run.recipe.needs().feature_sets)
+    added = [
+        *own,
+        *([] if plane is None else [scatter_section(plane, told)]),
+        parts_section(store, judged=rows, split=split),
+    ]
+    frame = sample_frame(
+        told,
+        judgement.columns,
+        projection=plane,
+        files=[looks.files(int(row)) for row in rows],
+        folder=run.folder.path,
+    )
+    book = sample_book(looks, rows, worth_seeing=worth_seeing, shown=media)
+    return Shown(_before_what_is_folded(judgement.sections, added), book, frame)
+
+
+def _maps(scorer: Scorer, rows: Rows, *, root: Path) -> Mapping[int, SampleMaps]:
+    """Where the model finds these rows strange; nothing, with a word, where that cannot be told."""
+    try:
+        return dict(zip(rows.tolist(), Localiser(scorer, root)(rows), strict=True))
+    except WeldcacheError as error:
+        say(f"The report shows no maps: {error}")
+        return {}
+
+
+def _plain_table(table: ScoreTable) -> SampleTable:
+    """Of a judge that makes none: who the samples are."""
+    columns = (
+        SampleColumn("key", "sample"),
+        SampleColumn("class_name", "class", choice=True),
+        SampleColumn("group", "group", choice=True),
+    )
+    return SampleTable(columns, list(zip(table.keys, table.class_names, table.groups, strict=True)))
+
+
+def _before_what_is_folded(sections: Sequence[Section], added: Sequence[Section]) -> list[Section]:
+    """Sections with others before the last ones that are folded."""
+    end = len(sections)
+    while end and sections[end - 1].look == "folded":
+        end -= 1
+    return [*sections[:end], *added, *sections[end:]]
