@@ -188,6 +188,11 @@ def test_runs_are_a_table_and_become_one(extracted: Path, runs_of: Callable[[Pat
     assert told["test_auroc"]["both"] == facts["auroc"]["value"] and pd.isna(told["test_auroc"]["one"])
     assert told["test_auroc_low"]["both"] <= told["test_auroc"]["both"] <= told["test_auroc_high"]["both"]
 
+    held = api.compare("one", "both", settings=settings).paired
+    assert held is not None and held.scored_now == ("one",)
+    ranking = pd.DataFrame(held.as_json()["ranking"]).set_index("run")
+    assert ranking["figure"]["both"]["value"] == facts["auroc"]["value"] and set(ranking.index) == {"one", "both"}
+
     lists = project / "neighbours.yaml"
     lists.write_text(
         "set: {recipe.name: gaussian}\nvariants: {one: {}, near: {set: {recipe.name: nearest, recipe.k: 3}}}"
