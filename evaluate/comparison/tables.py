@@ -6,6 +6,7 @@ from rich.console import RenderableType
 
 from ...metrics.estimate import span
 from ...tables import literal, make_table
+from ...train.data.samples import VALIDATION_SPLIT
 from ...train.runs.tables import comparison_tables
 from ...wording import count_of, listed
 from .compare import ComparedRuns
@@ -65,6 +66,8 @@ def _notes(found: Paired, *, first: str) -> Iterator[str]:
         "A tie: the 95% interval of the difference holds 0. Differences are paired, sample by sample. p values are "
         "corrected after Holm: of runs, for every two of them; of classes, for those of one table."
     )
+    if found.split == VALIDATION_SPLIT:
+        yield "Validation chose the weights of these runs, so that figures on it flatter them."
     if len(found.ranking) > 2:
         yield f"{first} was found to be first on these very samples: the best of several is partly the luckiest."
     yield from found.ways

@@ -83,6 +83,7 @@ class ClassificationJudge:
                 "key": spreadsheet_cells(test.table.keys),
                 "split": spreadsheet_cells(test.table.parts),
                 "class_name": spreadsheet_cells(test.table.class_names),
+                "group": spreadsheet_cells(test.table.groups),
                 "predicted": spreadsheet_cells([names[each] for each in predicted]),
                 "confidence": softmax(logits, axis=1).max(axis=1).tolist(),
             },

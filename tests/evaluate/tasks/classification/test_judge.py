@@ -89,6 +89,8 @@ def test_a_split_that_trains_on_normals_alone_gives_the_majority_and_says_so(
     with (run / "scores_test.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == facts["num_samples"] == 15
+    group_of = dict(zip(store.index.keys.tolist(), store.index.groups.tolist(), strict=True))
+    assert [row["group"] for row in rows] == [group_of[row["key"]] for row in rows]
     assert facts["accuracy"]["value"] == np.mean([row["predicted"] == row["class_name"] for row in rows])
     assert facts["majority_accuracy"]["value"] == np.mean([row["class_name"] == "good" for row in rows])
     assert "Majority control" in (run / "report.html").read_text()
