@@ -35,19 +35,21 @@ from ..extract.sources.new import NewSamples, new_samples
 from ..extract.sources.source import Sample
 from ..progress import say
 from ..settings import Settings
+from ..train.data.batches import BatchSource
 from ..train.data.resident import ResidentFeatures
 from ..train.data.samples import who_lacks
 from ..train.recipes.recipe import MEMBERS, Joined
 from ..train.runs.trained_run import TrainedRun
 from ..train.types import Batch, Needs, mapped
 from ..wording import lined_up, listed
-from .judge import Judge, Told, judge_of
+from .judge import Calibration, Judge, Told, judge_of
 from .judged_rows import JudgedRows
 from .judging import kept_calibration
 from .scores import score_table
-from .scoring import AVERAGED, Models, Scored, Way, predicted_outputs, score_in_ways
+from .scoring import AVERAGED, Models, Scored, Scores, Way, predicted_outputs, score_in_ways
 
 _NO_SPLIT = ""
+_NO_NUMBER = "the model's score of it is not a finite number"
 
 
 @dataclass(frozen=True)
@@ -86,12 +88,7 @@ class NewSampleScorer:
         """
         self.run = run
         self.judge: Judge[Any] = judge_of(run, run.settings.evaluate)
-        self.calibration = kept_calibration(self.judge, run.folder)
-        if self.calibration is None:
-            say(
-                f"{run.folder.path} keeps no calibration, so that nothing is known of what its scores mean; `weldcache "
-                f"eval --run {run.folder.name}` makes one where validation allows it."
-            )
+        self.calibration = _calibration_of(self.judge, run)
         self._needs = run.recipe.needs()
         self._shown = frozenset(self._needs.sets_shown(run.untrained))
         device = resolve_device(settings.train.device, setting="train.device")
@@ -159,7 +156,20 @@ class NewSampleScorer:
     def _scored(self, rows: Sequence[tuple[MemoryRow, str]]) -> Iterator[ScoredSample]:
         """Score the rows that can be as one batch, and give all in their order."""
         usable = [row for row, problem in rows if not problem]
-        told = self._told(usable) if usable else Told({}, [])
+        told = Told({}, [])
+        if usable:
+            samples = ResidentFeatures(
+                mapped(partial(Tensor.to, device=self._device), _batch_of(usable, self._needs, self._arrays))
+            )
+            scores = score_in_ways(self.run, self._models, samples, [AVERAGED, *self._hidden.values()])
+            broken = ~np.isfinite(scores[AVERAGED])
+            if broken.any():  # which costs the others nothing, but that they are scored again without it
+                spoiled = iter(broken.tolist())
+                yield from self._scored(
+                    [(row, problem or (_NO_NUMBER if next(spoiled) else "")) for row, problem in rows]
+                )
+                return
+            told = self._told(usable, samples, scores)
         columns = [{name: values[place] for name, values in told.columns.items()} for place in range(len(usable))]
         scored = iter(zip(columns, told.alarms, strict=True))
         for row, problem in rows:
@@ -167,12 +177,8 @@ class NewSampleScorer:
             lacks = () if problem else dict.fromkeys(row.problems.values())
             yield ScoredSample(row.sample, of_row, alarm, problem, (*lacks, *row.notes))
 
-    def _told(self, rows: Sequence[MemoryRow]) -> Told:
+    def _told(self, rows: Sequence[MemoryRow], samples: BatchSource, scores: Mapping[Way, Scores]) -> Told:
         run, needs = self.run, self._needs
-        ways = [AVERAGED, *self._hidden.values()]
-        batch = _batch_of(rows, needs, self._arrays)
-        samples = ResidentFeatures(mapped(partial(Tensor.to, device=self._device), batch))
-        scores = score_in_ways(run, self._models, samples, ways)
         members = (MEMBERS,) if self.judge.of_scores and isinstance(run.recipe, Joined) else ()
         names = (*self.judge.outputs, *members)
         statuses = self._statuses(rows)
@@ -198,6 +204,20 @@ class NewSampleScorer:
             outputs=predicted_outputs(run, self._models, samples, names) if names else {},
         )
         return self.judge.tell(scored, self.calibration, run=run)
+
+
+def _calibration_of(judge: Judge[Any], run: TrainedRun) -> Calibration | None:
+    """The calibration that a run keeps, if it is of the weights that score; else None, and it is said."""
+    kept: Calibration | None = kept_calibration(judge, run.folder)
+    of_run = (run.manifest["fingerprint"], run.best().epoch)
+    if kept is not None and (kept["rests_on"]["fingerprint"], kept["rests_on"]["epoch"]) == of_run:
+        return kept
+    told = "keeps no calibration" if kept is None else "keeps a calibration of other weights"
+    say(
+        f"{run.folder.path} {told}, so that nothing is known of what its scores mean; `weldcache eval --run "
+        f"{run.folder.name}` makes one where validation allows it."
+    )
+    return None
 
 
 def samples_at(run: TrainedRun, paths: Sequence[Path], *, settings: Settings) -> NewSamples:

@@ -8,6 +8,7 @@ from pathlib import Path
 from ..atomic import write_text
 from ..documents import fingerprint, parse_json, read_regular_file
 from ..errors import NotFoundError, SettingsError, SourceError
+from ..extract.pipeline import kept_interrupt
 from ..extract.sources.new import NewSamples
 from ..extract.sources.source import Sample
 from ..progress import say
@@ -86,7 +87,7 @@ def watch_folder(
     arrivals = Arrivals(state, looks=max(1, math.ceil(patience / every)))
     say(f"Watching {folder}; {count_of(len(state), 'sample')} scored before. Ctrl-C ends.")
     try:
-        with NewSampleScorer(run, found, settings=settings) as scorer:
+        with NewSampleScorer(run, found, settings=settings) as scorer, kept_interrupt() as raise_if_interrupted:
             while True:
                 ready = list(arrivals.ready(found.listed, streams=scorer.streams))
                 stamps = {sample.key: stamp for stamp, sample in ready}
@@ -94,6 +95,7 @@ def watch_folder(
                     emit(scored)
                     tally.add(scored)
                     state.add(scored.sample.key, stamps[scored.sample.key])
+                    raise_if_interrupted()
                 if ready:
                     say(tally.told())
                 sleep(every)

@@ -14,7 +14,9 @@ import pytest
 
 from weldcache import api
 from weldcache.errors import FingerprintError, NotFoundError, SettingsError
+from weldcache.evaluate import new_samples
 from weldcache.evaluate.score_lines import Tally
+from weldcache.evaluate.tasks.anomaly.judge import AnomalyJudge
 from weldcache.evaluate.watch import Arrivals, WatchState, watch_folder
 from weldcache.extract.sources.source import Sample
 from weldcache.tests.toy import undraw
@@ -347,3 +349,55 @@ def test_the_command_that_watches_goes_on_with_its_file(
         rows = list(csv.DictReader(file))
     assert [row["key"] for row in rows] == ["a.png", "b.png"] and rows[0]["score"]
     assert weldcache(*command, str(inbox), folder=parts).code == 2
+
+
+@pytest.mark.slow
+def test_recordings_are_scored_as_eval_does_from_a_manifest_of_folders(
+    weldcache: Run, judged: Path, weld_keys: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    project, inbox, keys = tmp_path / "project", tmp_path / "inbox", weld_keys(judged, "test")
+    shutil.copytree(judged / "runs", project / "runs")
+    (project / "demo_backbones").symlink_to(judged / "demo_backbones")
+    for key in keys:
+        (inbox / key).parent.mkdir(parents=True, exist_ok=True)
+        (inbox / key).symlink_to(judged / key)
+    (inbox / "manifest.csv").write_text("SUBDIRS\n" + "".join(f"{key}\n" for key in keys))
+    rows = _rows(weldcache("score", "../inbox", "--run", "first", folder=project))
+    judged_rows = _judged(judged, "first")
+    assert [row["key"] for row in rows] == list(judged_rows)
+    assert all(row[name] == judged_rows[row["key"]][name] for row in rows for name in COMPARED)
+    (single,) = _rows(weldcache("score", f"../inbox/{keys[0]}", "--run", "first", folder=project))
+    assert float(single["score"]) == pytest.approx(float(rows[0]["score"]), rel=1e-3)
+
+
+def test_a_score_that_is_no_number_costs_its_sample_alone(
+    weldcache: Run, parts: Path, table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored = new_samples.score_in_ways
+
+    def spoiled(*given: Any) -> Any:
+        found = scored(*given)
+        for scores in found.values():
+            scores[:] = np.where(scores == first, np.nan, scores)
+        return found
+
+    rows = _rows(weldcache("score", str(table), "--run", "joined", folder=parts))
+    first = float(rows[1]["score"])
+    monkeypatch.setattr(new_samples, "score_in_ways", spoiled)
+    outcome = weldcache("score", str(table), "--run", "joined", folder=parts)
+    again = _rows(outcome)
+    assert outcome.code == 1 and [bool(row["problem"]) for row in again] == [place == 1 for place in range(len(rows))]
+    assert [row["score"] for row in again if not row["problem"]] == [
+        rows[place]["score"] for place in (0, *range(2, 11))
+    ]
+
+
+def test_a_calibration_of_other_weights_is_not_used(
+    weldcache: Run, parts: Path, table: Path, runs_of: Callable[[Path], Path]
+) -> None:
+    folder = runs_of(parts)
+    run = api.load_run("joined", settings=api.load_settings(folder=folder))
+    kept = run.folder.read(run.folder.calibration_path, AnomalyJudge().kept_as)
+    run.folder.write(run.folder.calibration_path, {**kept, "rests_on": {**kept["rests_on"], "epoch": 7}})
+    outcome = weldcache("score", str(table), "--run", "joined", folder=folder)
+    assert outcome.code == 0 and "other weights" in outcome.err and {row["alarm"] for row in _rows(outcome)} == {""}
