@@ -38,6 +38,15 @@ def synth(
     damage: Annotated[
         float, typer.Option(metavar="SHARE", help="Share of recordings whose files are broken; planted.csv lists them.")
     ] = 0.0,
+    plant: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--plant",
+            metavar="MISTAKE",
+            help="Plant what `weldcache audit` finds: duplicate, group-in-two-parts, val-is-test, one-class-test, "
+            "label-in-attribute, code-in-picture; repeat for more.",
+        ),
+    ] = None,
     preset: Annotated[
         str | None,
         typer.Option(
@@ -70,6 +79,7 @@ def synth(
         observable=observable,
         missing=missing,
         damage=damage,
+        plant=tuple(plant or ()),
     )
     chosen = None if preset is None else checked_preset(preset)
     summary = generate(user_path(str(out), origin="OUT"), plan=plan, workers=workers, preset=chosen)

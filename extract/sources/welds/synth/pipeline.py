@@ -17,6 +17,7 @@ from .....wording import count_of, format_seconds, format_size
 from ....pool.workers import start_worker
 from ..latents import LATENTS_NAME
 from .ceilings import Ceiling, ceilings, ceilings_as_json
+from .mistakes import with_mistakes
 from .plan import SPLITS, SynthPlan
 from .planting import Faults, list_faults
 from .roster import Weld, list_welds
@@ -55,7 +56,7 @@ def generate(out: Path, *, plan: SynthPlan, workers: int, preset: str | None = N
     `OutputExistsError` if `out` holds another plan's data or files of another origin.
     """
     started = time.monotonic()
-    welds = list_welds(plan)
+    welds = with_mistakes(list_welds(plan), plan=plan)
     faults = list_faults(welds, plan=plan)
     _refuse_foreign(out)
     out.mkdir(parents=True, exist_ok=True)

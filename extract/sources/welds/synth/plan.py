@@ -21,6 +21,12 @@ Size = Literal["tiny", "small", "full"]
 
 SEVERITIES = (0.3, 1.0)
 _PROPORTION = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
+CODE_IN_PICTURE = "code-in-picture"
+MISTAKES = (
+    *("duplicate", "group-in-two-parts", "val-is-test", "one-class-test", "label-in-attribute"),
+    CODE_IN_PICTURE,
+)
+"""What can be planted for `weldcache audit` to find, see `mistakes`."""
 DEFECTS_ALIKE: Mapping[str, float] = MappingProxyType(dict.fromkeys(DEFECT_CODES, 1.0))
 
 
@@ -48,6 +54,7 @@ class SynthPlan:
     `train`, `val` and `test` map class codes (`"00"` is good) to numbers of welds; `class_counts` makes such mappings.
     Severities of defects are drawn between the two of `severity`. `observable` writes speed and thickness into the
     sensor files. `missing` and `damage` are the shares of recordings of which no file is there, or a broken one.
+    `plant` names mistakes of the data set as a whole, of `MISTAKES`.
     """
 
     size: Size
@@ -63,6 +70,7 @@ class SynthPlan:
     observable: bool = False
     missing: float = 0.0
     damage: float = 0.0
+    plant: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.seed < 0:
@@ -82,6 +90,10 @@ class SynthPlan:
                 f"missing is {self.missing:g} and damage {self.damage:g}: give shares of at least 0 that make up no "
                 "more than 1 together."
             )
+        for name in self.plant:
+            if name not in MISTAKES:
+                hint = nearest_hint(name, MISTAKES)
+                raise SettingsError(f"There is no mistake {name!r} to plant.{hint} There are {listed(MISTAKES)}.")
         for split in SPLITS:
             for code, number in self.counts(split).items():
                 if code not in CLASS_NAMES or number < 0:

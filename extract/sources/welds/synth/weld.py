@@ -14,8 +14,9 @@ from .....errors import WeldcacheError, disk_named
 from ..classes import GOOD_CODE
 from .audio import SAMPLE_RATE, weld_sound
 from .defects import weld_state
+from .mistakes import draw_code
 from .photographs import draw_sticker, weld_photographs
-from .plan import Purpose, SynthPlan, stream
+from .plan import CODE_IN_PICTURE, Purpose, SynthPlan, stream
 from .planting import Faults, plant
 from .recording import recording_of, session_look
 from .roster import Weld
@@ -86,6 +87,8 @@ def _write_photographs(folder: Path, *, weld: Weld, plan: SynthPlan) -> None:
     for number, photograph in enumerate(photographs, start=1):
         if plan.confounded:
             draw_sticker(photograph.pixels, text=weld.run)
+        if CODE_IN_PICTURE in plan.plant:
+            draw_code(photograph.pixels, text=weld.code)
         _write_image(folder / "images" / f"{weld.run}_view{number}.jpg", photograph.pixels)
         if weld.code != GOOD_CODE:
             mask = photograph.flawed.astype(np.uint8) * np.uint8(255)

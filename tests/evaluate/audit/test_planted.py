@@ -1,0 +1,64 @@
+"""What `weldcache synth --plant` plants, the audit finds."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from weldcache.errors import SettingsError
+from weldcache.evaluate.audit.audit import audit
+from weldcache.extract.sources.welds.synth.mistakes import with_mistakes
+from weldcache.extract.sources.welds.synth.pipeline import generate
+from weldcache.extract.sources.welds.synth.plan import MISTAKES, MediaSize, SynthPlan, plan_for_size
+from weldcache.extract.sources.welds.synth.roster import list_welds
+from weldcache.settings import load_settings
+
+FEW = replace(
+    plan_for_size("tiny", seed=3),
+    train={"00": 4},
+    val={"00": 5, "03": 5},
+    test={"00": 8, "03": 8},
+    media=MediaSize(64, 40, 240, 108, 1.0, 1.3),
+)
+
+
+def findings_of(plan: SynthPlan, folder: Path) -> dict[str, str]:
+    generate(folder, plan=plan, workers=1, preset="demo-random")
+    found = audit(load_settings(folder=folder)).findings
+    return {finding.check: finding.severity for finding in found if finding.severity != "note"}
+
+
+@pytest.mark.slow
+def test_without_mistakes_nothing_is_found(tmp_path: Path) -> None:
+    assert findings_of(FEW, tmp_path / "data") == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("mistakes", "checks"),
+    [
+        (("duplicate", "group-in-two-parts"), {"files": "error", "groups": "error"}),
+        (("val-is-test", "code-in-picture"), {"files": "error", "codes": "warning"}),
+        (("label-in-attribute",), {"attributes": "error"}),
+        (("one-class-test",), {"kinds": "error"}),
+    ],
+)
+def test_what_is_planted_is_found(mistakes: tuple[str, ...], checks: dict[str, str], tmp_path: Path) -> None:
+    found = findings_of(replace(FEW, plant=mistakes), tmp_path / "data")
+    assert found.items() >= checks.items(), found
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_changes_no_name_and_a_plan_without_has_none(name: str) -> None:
+    plan = plan_for_size("tiny")
+    welds = list_welds(plan)
+    assert with_mistakes(welds, plan=plan) == welds and "plant" not in plan.to_json()
+    made = with_mistakes(welds, plan=replace(plan, plant=(name,)))
+    assert {weld.run for weld in made} <= {weld.run for weld in welds}
+    assert len({weld.key for weld in made}) == len(made)
+    assert (made != welds) is (name != "code-in-picture")
+
+
+def test_a_mistake_that_there_is_not() -> None:
+    with pytest.raises(SettingsError, match="duplicate"):
+        replace(FEW, plant=("duplicates",))
