@@ -15,6 +15,7 @@ from typing_extensions import TypedDict
 from ..cache.store import FeatureStore
 from ..documents import fingerprint
 from ..errors import SettingsError
+from ..metrics.estimate import METRICS_VERSION
 from ..train.data.features import Rows
 from ..train.runs.documents import Count, Line
 from ..train.runs.reports import Headline
@@ -38,9 +39,10 @@ class RestsOn(TypedDict):
         fingerprint: of the features that the run was trained on.
         epoch: whose weights scored.
         split: hash of the split that divided the samples.
-        samples: fingerprint of the validation samples that were scored, of their labels and classes, of what each
-            lacks, and of the ways in which the normals among them were scored.
+        samples: fingerprint of the validation samples that were scored, of their labels, classes and groups, of what
+            each lacks, and of the ways in which the normals among them were scored.
         settings: fingerprint of the section `evaluate`.
+        metrics_version: of the definitions of the figures, `metrics.estimate.METRICS_VERSION`.
     """
 
     fingerprint: Line
@@ -48,6 +50,7 @@ class RestsOn(TypedDict):
     split: Line
     samples: Line
     settings: Line
+    metrics_version: Count
 
 
 class Calibration(TypedDict):
@@ -93,9 +96,17 @@ class Background:
             epoch=self.best.epoch,
             split=self.store.split_hash,
             samples=fingerprint(
-                [list(table.keys), table.labels.tolist(), list(table.lacks), list(table.class_names), ways]
+                [
+                    list(table.keys),
+                    table.labels.tolist(),
+                    list(table.lacks),
+                    list(table.class_names),
+                    list(table.groups),
+                    ways,
+                ]
             ),
             settings=fingerprint(self.settings.deciding),
+            metrics_version=METRICS_VERSION,
         )
 
 

@@ -1,14 +1,24 @@
 """A split is judged: validation is scored, the run's calibration is read or made again, and the judge is asked."""
 
 from collections.abc import Collection, Mapping
+from typing import Any
+
+from typing_extensions import TypedDict
 
 from ..errors import TrainingError
+from ..metrics.estimate import METRICS_VERSION
 from ..train.data.samples import VALIDATION_SPLIT
 from ..train.recipes.recipe import MEMBERS, Joined
 from ..train.runs.folder import RunFolder
 from .judge import Background, Judge, Judgement, Kept
 from .scoring import Scorer, score_split, ways_for_scale
 from .settings import EvaluateSettings
+
+
+class OfSomeVersion(TypedDict):
+    """What a calibration of any version says."""
+
+    rests_on: dict[str, Any]
 
 
 def judge_split(
@@ -44,12 +54,18 @@ def background_of(judge: Judge[Kept], scorer: Scorer, *, settings: EvaluateSetti
 
 
 def kept_calibration(judge: Judge[Kept], folder: RunFolder) -> Kept | None:
-    """The calibration that a run keeps; None where it keeps none.
+    """The calibration that a run keeps; None where it keeps none, or one of other definitions of the figures, as
+    another version of weldcache made it: that is made again.
 
     Raises:
         TrainingError: if it is damaged, was edited, or is of another run.
     """
-    return folder.read(folder.calibration_path, judge.kept_as) if folder.calibration_path.exists() else None
+    if not folder.calibration_path.exists():
+        return None
+    made = folder.read(folder.calibration_path, OfSomeVersion)
+    if made["rests_on"].get("metrics_version") != METRICS_VERSION:
+        return None
+    return folder.read(folder.calibration_path, judge.kept_as)
 
 
 def calibration_of(judge: Judge[Kept], background: Background) -> Kept:

@@ -37,11 +37,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float64, Integer, Shaped
+from jaxtyping import Bool, Float64, Integer, Shaped
 from scipy.stats import t
 
 from ..errors import MetricError
-from .estimate import Estimate
+from .estimate import Estimate, clopper_pearson
 from .ranking import auroc_interval, logit_interval, newcombe_interval, structural_components
 
 # Simulated coverage of nominal 95 % intervals, true AUROC 0.90, correlation within a group 0 / .2 / .5, 600 draws each,
@@ -57,14 +57,21 @@ class ClusteredEstimate(Estimate):
     """An AUROC with an interval that knows groups.
 
     Attributes:
-        independent: the same with the interval that takes samples as independent.
+        independent_low: of the interval that takes samples as independent.
+        independent_high: the same.
         num_defect_groups: how many groups hold defects, a sample of unknown group being one.
         num_normal_groups: how many hold normals.
     """
 
-    independent: Estimate
+    independent_low: float
+    independent_high: float
     num_defect_groups: int
     num_normal_groups: int
+
+    @property
+    def independent(self) -> Estimate:
+        """The same with the interval that takes samples as independent."""
+        return Estimate(self.value, low=self.independent_low, high=self.independent_high)
 
     @property
     def of_too_few(self) -> bool:
@@ -122,11 +129,7 @@ class GroupParts:
     def effective_counts(self) -> tuple[float, float]:
         """How many defects and how many normals say as much, if a group says no more than one sample; after Kish, the
         number of groups of one size that would have the same sum of squared sizes."""
-        of_defects, of_normals = (
-            float(counts.sum()) ** 2 / float(np.sum(counts.astype(np.float64) ** 2))
-            for counts in (self.num_defects, self.num_normals)
-        )
-        return of_defects, of_normals
+        return _effective_number(self.num_defects), _effective_number(self.num_normals)
 
     @cached_property
     def covariance(self) -> Float64[np.ndarray, "models models"]:
@@ -167,6 +170,10 @@ class GroupParts:
         )
         noise = float(np.sum(factors * parts**2))
         return float(parts.sum()) ** 2 / noise if noise > 0 else np.inf
+
+
+def _effective_number(counts: Integer[np.ndarray, " groups"]) -> float:
+    return float(counts.sum()) ** 2 / float(np.sum(counts.astype(np.float64) ** 2))
 
 
 def _shares(values: Float64[np.ndarray, " groups"]) -> Float64[np.ndarray, " groups"]:
@@ -249,7 +256,8 @@ def grouped_auroc(
         found.value,
         low=found.low,
         high=found.high,
-        independent=independent,
+        independent_low=independent.low,
+        independent_high=independent.high,
         num_defect_groups=parts.num_defect_groups,
         num_normal_groups=parts.num_normal_groups,
     )
@@ -263,3 +271,63 @@ def _interval(value: float, parts: GroupParts, *, confidence: float) -> Estimate
             return logit_interval(value, standard_error=float(np.sqrt(variance)), quantile=quantile)
     num_defect, num_normal = parts.effective_counts
     return newcombe_interval(value, num_defect=num_defect, num_normal=num_normal, confidence=confidence)
+
+
+def grouped_share(hits: Bool[np.ndarray, " samples"], *, groups: Sequence[str], confidence: float = 0.95) -> Estimate:
+    """The share of samples that are hits, with an interval that knows which samples come from one group.
+
+    Clopper and Pearson's of as many samples as say as much when they are independent (`effective_fraction`). Source:
+    Korn and Graubard (1998), Survey Methodology 24, 193-201. Where no two samples share a group it is `clopper_pearson`
+    itself.
+    """
+    num_hits, scale = int(hits.sum()), effective_fraction(hits, groups=groups, confidence=confidence)
+    if scale == 1:
+        return clopper_pearson(num_hits, trials=hits.size, confidence=confidence)
+    found, value = (
+        clopper_pearson(num_hits * scale, trials=hits.size * scale, confidence=confidence),
+        num_hits / hits.size,
+    )
+    return Estimate(value, low=min(found.low, value), high=max(found.high, value))
+
+
+def effective_fraction(
+    values: Shaped[np.ndarray, " samples"], *, groups: Sequence[str], confidence: float = 0.95
+) -> float:
+    """By how much fewer independent samples would leave the mean of values in [0, 1], such as hits, as open; at most 1.
+
+    From the variance between groups over that of independent samples, scaled down for the few groups that it is known
+    from. Where that variance is zero, or there are fewer than `SMALLEST_FOR_VARIANCE` groups, a group counts as one
+    sample.
+    """
+    counts = np.bincount(group_numbers(groups))
+    if counts.max() == 1:
+        return 1.0
+    value = float(np.mean(values))
+    if counts.size >= SMALLEST_FOR_VARIANCE and 0 < value < 1:
+        covariance, degrees = covariance_of_means(np.asarray(values, dtype=np.float64)[np.newaxis], groups=groups)
+        variance, upper = float(covariance[0, 0]), 0.5 + confidence / 2
+        if variance > NO_VARIANCE:
+            scale = (t.ppf(upper, values.size - 1) / t.ppf(upper, degrees)) ** 2
+            return min(1.0, float(scale) * value * (1 - value) / (variance * values.size))
+    return _effective_number(counts) / values.size
+
+
+def covariance_of_means(
+    values: Float64[np.ndarray, "models samples"], *, groups: Sequence[str] | None
+) -> tuple[Float64[np.ndarray, "models models"], float]:
+    """Covariances of means over the same samples, and their degrees of freedom: infinite where samples are independent.
+
+    Between groups the squares of their summed errors, with the correction for unequal sizes of the module's text. Fewer
+    groups than `SMALLEST_FOR_VARIANCE` say nothing of their variance, and it is told to be zero.
+    """
+    counts = np.ones(values.shape[1], dtype=np.int64) if groups is None else np.bincount(group_numbers(groups))
+    if counts.max() == 1:
+        return np.asarray(np.atleast_2d(np.cov(values)), dtype=np.float64) / values.shape[1], np.inf
+    if counts.size < SMALLEST_FOR_VARIANCE:
+        return np.zeros((len(values), len(values))), 1.0
+    numbers = group_numbers(groups or ())
+    errors = (values - values.mean(axis=1, keepdims=True)) / values.shape[1]
+    sums = np.stack([np.bincount(numbers, weights=row, minlength=counts.size) for row in errors])
+    degrees = 1 / float(np.sum(_factor(counts.size) * _shares(counts.astype(np.float64) ** 2) ** 2))
+    covariance = _inflation(counts) * _factor(counts.size) * sums @ sums.T
+    return np.asarray(covariance, dtype=np.float64), degrees

@@ -6,6 +6,11 @@ from scipy.stats import beta
 
 from ..wording import from_to
 
+METRICS_VERSION = 2
+"""Of the definitions of all figures and intervals, so that two reports can be told to be of the same. Raised where one
+changes its meaning. 1: intervals took samples as independent. 2: those of AUROCs and of shares at a threshold know
+groups, and calibrations say what they promise."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -27,10 +32,10 @@ class Estimate:
         return self.low <= other.high and other.low <= self.high
 
 
-def clopper_pearson(successes: float | int, *, trials: int, confidence: float = 0.95) -> Estimate:
+def clopper_pearson(successes: float, *, trials: float, confidence: float = 0.95) -> Estimate:
     """The share `successes / trials` with an interval that covers at least `confidence`, however small the counts.
 
-    A mean of several counts is taken as a count between them.
+    A mean of several counts is taken as a count between them, and so is an effective number of trials.
 
     Source: Clopper and Pearson (1934), Biometrika 26, 404-413, through quantiles of the beta distribution.
     """

@@ -229,6 +229,19 @@ def fpr_at_tpr(
     return float(curve.fpr[curve.tpr >= tpr - 1e-12].min())
 
 
+def equal_error_rate(scores: Shaped[np.ndarray, " samples"], labels: Integer[np.ndarray, " samples"]) -> float:
+    """Where the ROC curve, its points joined by straight lines, has as large a share of misses as of false alarms.
+
+    Raises:
+        MetricError: a score is not finite, or a class is empty.
+    """
+    curve = roc_curve(scores, labels)
+    surplus = curve.fpr + curve.tpr - 1  # ascends from -1 to 1
+    after = int(np.argmax(surplus >= 0))
+    share = -surplus[after - 1] / (surplus[after] - surplus[after - 1])
+    return float(curve.fpr[after - 1] + share * (curve.fpr[after] - curve.fpr[after - 1]))
+
+
 def average_precision(scores: Shaped[np.ndarray, " samples"], labels: Integer[np.ndarray, " samples"]) -> float:
     """Mean precision over the steps of recall, defects being the positives; tied samples form one step.
 

@@ -21,7 +21,7 @@ Simulated coverage of nominal 95 % intervals, true AUROC 0.72 to 0.79, 60/110 an
 seeds without effect to seeds that move the AUROC three times as far as the samples do: 0.93 to 0.97 of a mean and 0.94
 to 0.99 of a difference with three repeats, 0.92 to 0.97 and 0.89 to 0.98 with two. Where samples come in groups, the
 covariances of AUROCs are those of `clustered`, and the degrees of freedom of samples and of seeds are put together
-after Satterthwaite. Shares take samples as independent; where they come in groups the truth is wider.
+after Satterthwaite. Of shares it is the covariances between groups' sums.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,14 @@ import numpy as np
 from jaxtyping import Bool, Float64, Integer, Shaped
 from scipy.stats import rankdata, t
 
-from .clustered import FEWEST_GROUPS, NO_VARIANCE, GroupParts, group_parts
+from .clustered import (
+    FEWEST_GROUPS,
+    NO_VARIANCE,
+    GroupParts,
+    covariance_of_means,
+    effective_fraction,
+    group_parts,
+)
 from .estimate import Estimate, clopper_pearson
 from .ranking import (
     SMALLEST_CLASS_FOR_DELONG,
@@ -53,7 +60,8 @@ class RepeatsEstimate(Estimate):
     """An estimate over repeats, and what made its interval.
 
     Attributes:
-        method: `delong`: the variance above; `clustered`: the same with groups; `newcombe`: Newcombe's interval of each
+        method: `delong`: the variance above; `clustered`: the same where samples come in groups, of AUROCs or of
+            shares; `newcombe`: Newcombe's interval of each
             mean, where that variance says too little; `clopper_pearson`: Clopper and Pearson's interval of each share;
             `pairs`: the variance above of differences of shares; `equal`, of differences alone: both sides place each
             of many samples alike, so there is nothing to estimate.
@@ -201,13 +209,17 @@ class _SamplesPart:
         return np.inf if self.parts is None else self.parts.degrees(weights)
 
 
-def mean_share(right: Bool[np.ndarray, "repeats samples"], *, confidence: float = 0.95) -> RepeatsEstimate:
+def mean_share(
+    right: Bool[np.ndarray, "repeats samples"], *, groups: Sequence[str] | None = None, confidence: float = 0.95
+) -> RepeatsEstimate:
     """Mean share of what is right in the repeats, with a two-sided interval inside [0, 1], for other samples and other
     seeds; of one repeat, for other samples alone."""
     values, (num_repeats, num_samples) = right.mean(axis=1), right.shape
-    over_samples = clopper_pearson(int(right.sum()) / num_repeats, trials=num_samples, confidence=confidence)
+    num_right = int(right.sum()) / num_repeats
+    scale = 1.0 if groups is None else effective_fraction(right.mean(axis=0), groups=groups, confidence=confidence)
+    over_samples = clopper_pearson(scale * num_right, trials=scale * num_samples, confidence=confidence)
     over_seeds = _reach_over_seeds(values, upper=0.5 + confidence / 2)
-    value = over_samples.value
+    value = num_right / num_samples
     return RepeatsEstimate(
         value,
         low=max(0.0, value - float(np.hypot(value - over_samples.low, over_seeds))),
@@ -220,24 +232,25 @@ def mean_share_difference(
     right: Bool[np.ndarray, "repeats samples"],
     reference: Bool[np.ndarray, "repeats samples"],
     *,
+    groups: Sequence[str] | None = None,
     confidence: float = 0.95,
 ) -> RepeatsEstimate:
     """Mean share of `right` less that of `reference`, with a two-sided interval inside [-1, 1], paired by sample and
     by repeat; where it cannot be had from pairs, as `mean_auroc_difference` of independent means."""
     assert right.shape == reference.shape, (right.shape, reference.shape)
-    first, second = (mean_share(side, confidence=confidence) for side in (right, reference))
+    first, second = (mean_share(side, groups=groups, confidence=confidence) for side in (right, reference))
     enough = right.shape[1] >= SMALLEST_FOR_PAIRS
     if enough and np.array_equal(right, reference):
         return RepeatsEstimate(0.0, low=0.0, high=0.0, method="equal")
     each = right.astype(np.float64) - reference
     value = float(each.mean(axis=1).mean())
     if enough:
-        covariance = np.asarray(np.atleast_2d(np.cov(each)), dtype=np.float64) / right.shape[1]
-        variance, degrees = _variance_of_mean(each.mean(axis=1), covariance, of_samples=np.inf)
+        covariance, of_samples = covariance_of_means(each, groups=groups)
+        variance, degrees = _variance_of_mean(each.mean(axis=1), covariance, of_samples=of_samples)
         if variance > 0:
             reach = float(t.ppf(0.5 + confidence / 2, degrees) * np.sqrt(variance))
             low, high = max(-1.0, value - reach), min(1.0, value + reach)
-            return RepeatsEstimate(value, low=low, high=high, method="pairs")
+            return RepeatsEstimate(value, low=low, high=high, method="pairs" if np.isinf(of_samples) else "clustered")
     return _as_if_independent(value, first, second, method="clopper_pearson")
 
 

@@ -90,7 +90,7 @@ class JudgeContract(ABC):
         facts = {fact.id: fact.value for section in judgement.sections for fact in section.facts}
         assert {figure.name for figure in judge.headline} <= facts.keys()
         assert {figure.control for figure in judge.headline if figure.control} <= facts.keys()
-        measured = judge.measure.mean(judgement.answers[np.newaxis], judgement.truth)
+        measured = judge.measure.mean(judgement.answers[np.newaxis], judgement.truth, groups=judgement.table.groups)
         told = facts[judge.headline[0].name]
         assert isinstance(told, Estimate) and told.value == measured.value
         assert (told.low, told.high) == pytest.approx((measured.low, measured.high), abs=1e-12)

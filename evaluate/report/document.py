@@ -9,7 +9,7 @@ import pandas as pd
 
 from ...atomic import locked_folder, remove_partial, write_text
 from ...errors import BusyError
-from ...metrics.estimate import Estimate
+from ...metrics.estimate import METRICS_VERSION, Estimate
 from ...train.runs.documents import hashes_of
 from ...train.runs.folder import RunFolder
 from ..judge import Judgement
@@ -33,6 +33,7 @@ def report_document(report: Report) -> dict[str, Any]:
         "task": report.task,
         "weights": provenance.weights,
         "confidence": 0.95,
+        "metrics_version": METRICS_VERSION,
         "backbones_are_random": bool(provenance.random_features),
         "random_features": list(provenance.random_features),
         "sections": {section.id: _section(section) for section in report.sections},

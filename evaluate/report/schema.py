@@ -67,6 +67,7 @@ class ReportDocument(BaseModel):
     task: str
     weights: Literal["ema", "fitted"] = Field(description="Averaged weights of a training, or what was fitted.")
     confidence: float = Field(description="Of every interval.")
+    metrics_version: int = Field(1, description="Of the definitions of figures and intervals; 1 where it is left out.")
     backbones_are_random: bool = Field(description="Whether figures say nothing, as untrained networks made features.")
     random_features: list[str]
     sections: dict[str, SectionDocument]

@@ -118,7 +118,7 @@ def compare(
     shared = set.intersection(*(set(scores.keys) for scores in done)) if done else set()
     rows = np.flatnonzero(np.isin(index.keys, sorted(shared)))
     entries = index.select(rows)
-    truth = judge.measure.truth(entries)
+    truth, groups = judge.measure.truth(entries), entries.groups.tolist()
     aligned = {
         outcome.name: {trial.seed: _aligned(trial.scores, entries.keys.tolist()) for trial in outcome.trials}
         for outcome in outcomes
@@ -128,7 +128,7 @@ def compare(
         judge=judge,
         reference=reference,
         variants=tuple(
-            _result(outcome, aligned[outcome.name], judge, reference=aligned[reference], truth=truth)
+            _result(outcome, aligned[outcome.name], judge, reference=aligned[reference], truth=truth, groups=groups)
             for outcome in outcomes
         ),
         ground=judge.measure.ground(entries, train=train, seed=seed),
@@ -170,6 +170,7 @@ def _result(
     *,
     reference: Mapping[int, NDArray[np.float64]],
     truth: Truth,
+    groups: Sequence[str],
 ) -> VariantResult:
     measure, records = judge.measure, [trial.record for trial in outcome.trials]
     validated = [record.validation.get(f"val_{judge.headline[0].name}") for record in records]
@@ -181,9 +182,9 @@ def _result(
         name=outcome.name,
         recorded=outcome.recorded,
         seeds=tuple(scores),
-        mean=None if answers is None else measure.mean(answers, truth),
+        mean=None if answers is None else measure.mean(answers, truth, groups=groups),
         by_seed=tuple(measure.value(values, truth) for values in scores.values()),
-        difference=None if mine is None or theirs is None else measure.difference(mine, theirs, truth),
+        difference=None if mine is None or theirs is None else measure.difference(mine, theirs, truth, groups=groups),
         others={} if answers is None else measure.others(answers, truth),
         validation=float(np.mean(known)) if known else None,
         parameters=records[0].parameters if records else None,

@@ -5,20 +5,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ....metrics.estimate import Estimate, percent, span, with_span
+from ....metrics.clustered import FEWEST_GROUPS
+from ....metrics.estimate import Estimate, span, with_span
 from ....metrics.ranking import auroc, part_by_label
-from ....metrics.threshold import exceedance_p_value
 from ....wording import count_of, from_to, is_are, listed
 from ...scores import ScoreTable
 from ...section import Section, Standing
 from .controls.control import Control, Controls, Rival
 from .controls.labelled import separating_told
+from .defects import TOO_SMALL_NOTE
 from .figures import Assessment
+from .thresholds import RAREST_CHANCE, threshold_caveats
 
 # A chosen limit, not a measured one: the averaging must not decide the second figure of the result.
 LARGEST_WEIGHTS_GAP = 0.02
 FEW_NORMALS = 30
-RAREST_CHANCE = 0.05
 # A score's rounding as a share of the largest score. With the batches of the training, which evaluation takes, and on
 # its device, scores come out equal to the last bit. Batches of other sizes move them by 2e-7 in float32, and bfloat16
 # in place of it by 3e-3 (measured on a CPU); the rest is room for other devices.
@@ -114,7 +115,7 @@ def caveats(assessment: Assessment, *, validation: ScoreTable, test: ScoreTable)
         *_about_groups(assessment),
         *_about_validation(assessment),
         *_about_weights(assessment),
-        *_about_threshold(assessment),
+        *threshold_caveats(assessment.chosen, assessment.shifts),
         *_about_size(assessment),
     )
 
@@ -191,7 +192,12 @@ def _about_overlap(*, validation: ScoreTable, test: ScoreTable) -> Iterator[str]
 
 
 def _about_groups(assessment: Assessment) -> Iterator[str]:
-    disjoint = assessment.group_disjoint
+    disjoint, unknown = assessment.group_disjoint, assessment.num_unknown_group
+    if 0 < unknown < assessment.num_normal + assessment.num_defect:
+        yield (
+            f"The group of {count_of(unknown, 'sample')} is not known: each counts as a group of its own, so that "
+            "intervals are too narrow if some of them were recorded together."
+        )
     total, alone = assessment.num_normal + assessment.num_defect, disjoint.num_normal + disjoint.num_defect
     if disjoint.auroc is None:
         yield f"There is no group-disjoint AUROC: {disjoint.note}."
@@ -222,33 +228,20 @@ def _about_weights(assessment: Assessment) -> Iterator[str]:
         )
 
 
-def _about_threshold(assessment: Assessment) -> Iterator[str]:
-    threshold, confusion = assessment.threshold, assessment.confusion
-    if threshold.num_normal * threshold.target_fpr < 1:
-        yield (
-            f"{count_of(threshold.num_normal, 'validation normal is', 'validation normals are')} too few to set a "
-            f"false-alarm rate of {threshold.target_fpr:.1%}: the threshold is simply the highest of their scores."
-        )
-    p_value = exceedance_p_value(
-        confusion.false_alarms,
-        num_new=assessment.num_normal,
-        num_reference_above=threshold.num_normal_above,
-        num_reference=threshold.num_normal,
-    )
-    if p_value < RAREST_CHANCE:
-        yield (
-            f"The threshold aimed at {threshold.target_fpr:.1%} false alarms and gave {percent(confusion.fpr)}, which "
-            "chance alone does less than one time in twenty: validation normals may not resemble these."
-        )
-
-
 def _about_size(assessment: Assessment) -> Iterator[str]:
     if assessment.num_normal < FEW_NORMALS:
         yield (
             f"Only {count_of(assessment.num_normal, 'normal sample was', 'normal samples were')} evaluated. Every "
             "number rests on so few and shares whatever is particular about them."
         )
-    small = [name for name, result in assessment.per_class.items() if result.note is not None]
+    found = assessment.auroc
+    if found.of_too_few and min(assessment.num_normal, assessment.num_defect) >= FEWEST_GROUPS:
+        yield (
+            f"The normals come from {count_of(found.num_normal_groups, 'group')} and the defects from "
+            f"{found.num_defect_groups}: fewer than {FEWEST_GROUPS} groups of a class say little of how groups differ, "
+            "and every interval is rough."
+        )
+    small = [name for name, result in assessment.per_class.items() if result.note == TOO_SMALL_NOTE]
     if small:
         yield f"Too few samples to judge these classes on their own: {', '.join(small)}."
 

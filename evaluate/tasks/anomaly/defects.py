@@ -6,14 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from ....cache.targets import CLASS, LABEL, UNKNOWN_CLASS, Target
+from ....metrics.clustered import FEWEST_GROUPS, grouped_auroc
 from ....metrics.estimate import Estimate
-from ....metrics.ranking import auroc_interval
 from ....wording import visible
 from ...scores import ScoreTable
 from ...section import Column, Intervals, Rows, Section, Tone
 
 SMALLEST_GROUP = 5
 TOO_SMALL_NOTE = "n too small"
+TOO_FEW_GROUPS_NOTE = f"fewer than {FEWEST_GROUPS} groups"
 _MOST_VALUES = 12  # of a target, beyond which it tells rather which sample than which kind of defect
 
 
@@ -43,7 +44,11 @@ def class_results(test: ScoreTable, names: Sequence[str]) -> dict[str, ClassResu
         of_name = defect & (named == name)
         num, among = int(np.count_nonzero(of_name)), normal | of_name
         note = TOO_SMALL_NOTE if num < SMALLEST_GROUP else None
-        results[name] = ClassResult(auroc_interval(test.scores[among], test.labels[among]), num=num, note=note)
+        part = test.select(among)
+        found = grouped_auroc(part.scores, part.labels, groups=part.groups)
+        if note is None and found.of_too_few:
+            note = TOO_FEW_GROUPS_NOTE
+        results[name] = ClassResult(found, num=num, note=note)
     return results
 
 

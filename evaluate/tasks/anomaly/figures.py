@@ -1,44 +1,28 @@
 """The figures of an anomaly detector on a scored split, from scores alone."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ....errors import MetricError
-from ....metrics.estimate import Estimate
-from ....metrics.ranking import auroc_interval, average_precision, fpr_at_tpr
-from ....metrics.threshold import Confusion, confusion_at, normal_quantile_threshold
+from ....metrics.clustered import ClusteredEstimate, grouped_auroc
+from ....metrics.ranking import average_precision, equal_error_rate, fpr_at_tpr
+from ....metrics.threshold import Confusion
 from ...scores import ScoreTable
 from .controls.control import Controls
 from .defects import SMALLEST_GROUP, TOO_SMALL_NOTE, ClassResult, TargetResult, class_results
 from .members import MemberResult
 from .modalities import ModalityResult
 from .scale import WholeSamples
-
-
-@dataclass(frozen=True)
-class AlarmThreshold:
-    """A threshold from validation normals.
-
-    Attributes:
-        value: in the unit of the scores; scores strictly above raise an alarm.
-        target_fpr: the false-alarm rate that was asked for.
-        num_normal: how many validation normals it was taken from.
-        num_normal_above: how many of them score above it.
-    """
-
-    value: float
-    target_fpr: float
-    num_normal: int
-    num_normal_above: int
+from .thresholds import AlarmThreshold, AtThreshold, GroupShift, at_threshold, group_shifts
 
 
 @dataclass(frozen=True)
 class GroupDisjoint:
     """AUROC over the samples from groups that neither training nor validation saw; `note` says what limits it."""
 
-    auroc: Estimate | None
+    auroc: ClusteredEstimate | None
     num_normal: int
     num_defect: int
     note: str | None
@@ -54,8 +38,12 @@ class Assessment:
             fitted and there are no others.
         ap: average precision, defects being the positives.
         fpr_at_95_tpr: false-alarm rate where 95 % of the defects are found.
+        eer: equal error rate.
+        num_unknown_group: samples whose group is not known, each of which counts as a group of its own.
         per_class: by defect class, in alphabetical order.
-        confusion: alarms at the threshold among the samples.
+        chosen: what the threshold of the settings does to the samples.
+        thresholds: the same of several targets, the strictest first.
+        shifts: where the normals of each group lie.
         validation_auroc: None where validation has one class only.
         recorded_validation_auroc: what training's log says of the same weights; None where it says nothing.
         modalities: by modality the model without it; empty where it can do without none.
@@ -66,24 +54,37 @@ class Assessment:
             training's log says.
     """
 
-    auroc: Estimate
-    raw_auroc: Estimate | None
+    auroc: ClusteredEstimate
+    raw_auroc: ClusteredEstimate | None
     ap: float
     fpr_at_95_tpr: float
+    eer: float
     num_normal: int
     num_defect: int
+    num_unknown_group: int
     per_class: Mapping[str, ClassResult]
-    threshold: AlarmThreshold
-    confusion: Confusion
+    chosen: AtThreshold
+    thresholds: Sequence[AtThreshold]
+    shifts: Sequence[GroupShift]
     controls: Controls
     group_disjoint: GroupDisjoint
-    validation_auroc: Estimate | None
+    validation_auroc: ClusteredEstimate | None
     recorded_validation_auroc: float | None = None
     modalities: Mapping[str, ModalityResult] = field(default_factory=dict)
     by_target: Mapping[str, TargetResult] = field(default_factory=dict)
     members: Mapping[str, MemberResult] = field(default_factory=dict)
     whole: WholeSamples | None = None
     validation_is_rescaled: bool = False
+
+    @property
+    def threshold(self) -> AlarmThreshold:
+        """That of the settings, by which alarms are raised."""
+        return self.chosen.threshold
+
+    @property
+    def confusion(self) -> Confusion:
+        """Alarms at that threshold among the samples."""
+        return self.chosen.confusion
 
 
 def assess(
@@ -93,6 +94,7 @@ def assess(
     controls: Controls,
     train_groups: Collection[str],
     threshold: AlarmThreshold,
+    thresholds: Sequence[AlarmThreshold] = (),
 ) -> Assessment:
     """Judge the scores of `test`.
 
@@ -102,20 +104,24 @@ def assess(
         controls: what can be had of `test` without the model.
         train_groups: the groups of the samples that the model trained on.
         threshold: from the normals of `validation`.
+        thresholds: further ones, of other targets.
 
     Raises:
         MetricError: `test` has one label only.
     """
     return Assessment(
-        auroc=auroc_interval(test.scores, test.labels),
-        raw_auroc=None if test.raw_scores is None else auroc_interval(test.raw_scores, test.labels),
+        auroc=grouped_auroc(test.scores, test.labels, groups=test.groups),
+        raw_auroc=None if test.raw_scores is None else grouped_auroc(test.raw_scores, test.labels, groups=test.groups),
         ap=average_precision(test.scores, test.labels),
         fpr_at_95_tpr=fpr_at_tpr(test.scores, test.labels, tpr=0.95),
+        eer=equal_error_rate(test.scores, test.labels),
         num_normal=int(np.count_nonzero(test.labels == 0)),
         num_defect=int(np.count_nonzero(test.labels == 1)),
+        num_unknown_group=test.groups.count(""),
         per_class=class_results(test, test.class_names),
-        threshold=threshold,
-        confusion=confusion_at(threshold.value, scores=test.scores, labels=test.labels),
+        chosen=at_threshold(threshold, test),
+        thresholds=[at_threshold(each, test) for each in thresholds],
+        shifts=group_shifts(validation=validation, test=test),
         controls=controls,
         group_disjoint=_group_disjoint(test, seen={*train_groups, *validation.groups}),
         validation_auroc=_auroc_if_defined(validation),
@@ -137,19 +143,10 @@ def require_both_labels(test: ScoreTable) -> None:
         )
 
 
-def _auroc_if_defined(table: ScoreTable) -> Estimate | None:
-    return auroc_interval(table.scores, table.labels) if len(set(table.labels.tolist())) == 2 else None
-
-
-def alarm_threshold(validation: ScoreTable, *, target_fpr: float) -> AlarmThreshold:
-    """The threshold above which at most the share `target_fpr` of the validation normals lies.
-
-    Raises:
-        MetricError: as `normal_quantile_threshold`.
-    """
-    normal_scores = validation.scores[validation.labels == 0]
-    value = normal_quantile_threshold(normal_scores, target_fpr=target_fpr)
-    return AlarmThreshold(value, target_fpr, normal_scores.size, int(np.count_nonzero(normal_scores > value)))
+def _auroc_if_defined(table: ScoreTable) -> ClusteredEstimate | None:
+    return (
+        grouped_auroc(table.scores, table.labels, groups=table.groups) if len(set(table.labels.tolist())) == 2 else None
+    )
 
 
 def _group_disjoint(test: ScoreTable, *, seen: Collection[str]) -> GroupDisjoint:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 from typing_extensions import TypedDict
 
 from ....train.runs.documents import Count, Line
@@ -16,12 +17,21 @@ from ...trials.measure import Measure
 from .caveats import caveats, reproduction_caveats
 from .controls.gather import gather_controls
 from .defects import target_results
-from .figures import AlarmThreshold, Assessment, alarm_threshold, assess, require_both_labels
+from .figures import Assessment, assess, require_both_labels
 from .measure import AnomalyMeasure
 from .members import member_columns, member_results
 from .modalities import change_caveats, contributions, lacking_caveats, modalities_seen_missing, modality_results
 from .scale import Placed, Scale, Scales, place, scale_caveats, scale_of, whole_samples
 from .sections import sections
+from .thresholds import (
+    AlarmThreshold,
+    BankedNormal,
+    ThresholdKept,
+    alarm_thresholds,
+    bank_columns,
+    bank_of,
+    bank_p_values,
+)
 
 
 class ScaleOfWay(TypedDict):
@@ -44,6 +54,8 @@ class AnomalyCalibration(Calibration):
         num_normal_above: how many of them score above it.
         scales: see `scale`; empty where no sample of the store lacks anything.
         num_scale_normals: on how many whole validation normals these rest.
+        thresholds: for several targets, with what each promises; that of the settings is among them.
+        bank: the scores of the whole validation normals, lowest first, for p-values of new samples.
     """
 
     threshold: float
@@ -52,6 +64,8 @@ class AnomalyCalibration(Calibration):
     num_normal_above: Count
     scales: list[ScaleOfWay]
     num_scale_normals: Count
+    thresholds: list[ThresholdKept]
+    bank: list[BankedNormal]
 
 
 _HEADLINE = (
@@ -79,7 +93,8 @@ class AnomalyJudge:
         scales = {way: scale_of(scores) for way, scores in validation.normals.items()}
         num_scale_normals = max(map(len, validation.normals.values()), default=0)
         placed = place(validation, scales=scales, num_scale_normals=num_scale_normals)
-        threshold = alarm_threshold(placed.table, target_fpr=target_fpr)
+        thresholds = alarm_thresholds(placed.table, target_fpr=target_fpr)
+        threshold = next(each for each in thresholds if each.target_fpr == target_fpr)
         return AnomalyCalibration(
             task=self.task,
             rests_on=background.rests_on,
@@ -89,6 +104,8 @@ class AnomalyJudge:
             num_normal_above=threshold.num_normal_above,
             scales=[_as_document(way, scale) for way, scale in scales.items()],
             num_scale_normals=num_scale_normals,
+            thresholds=[each.kept() for each in thresholds],
+            bank=bank_of(placed.table),
         )
 
     def assess(self, test: Scored, calibration: AnomalyCalibration, *, background: Background) -> Judgement:
@@ -116,7 +133,7 @@ class AnomalyJudge:
             sections=sections(assessment, test=placed.table, warnings=warnings, training=training),
             warnings=warnings,
             table=placed.table,
-            columns=score_columns(placed.table, threshold=calibration["threshold"]),
+            columns=score_columns(placed.table, threshold=calibration["threshold"], bank=calibration["bank"]),
             truth=placed.table.labels,
             answers=placed.table.scores,
         )
@@ -125,7 +142,10 @@ class AnomalyJudge:
         scales = {} if calibration is None else _scales_of(calibration)
         placed = place(scored, scales=scales, num_scale_normals=0)
         threshold = None if calibration is None else calibration["threshold"]
-        comparable = placed.table.scales
+        comparable, p_values = (
+            placed.table.scales,
+            bank_p_values(placed.table, calibration["bank"] if calibration else ()),
+        )
         alarms = [
             threshold is not None and scale != "own" and score > threshold
             for score, scale in zip(placed.table.scores.tolist(), comparable, strict=True)
@@ -136,6 +156,7 @@ class AnomalyJudge:
                 "score": placed.table.scores.tolist(),
                 "threshold": [threshold] * len(alarms),
                 "alarm": [int(alarm) if known else None for alarm, known in zip(alarms, judged, strict=True)],
+                "p_value": [None if np.isnan(value) else value for value in p_values.tolist()],
                 "lacks": placed.table.lacks,
                 "scale": placed.table.scales,
                 **contributions(placed, scales=scales),
@@ -176,12 +197,8 @@ def _figures(placed: Placed, validation: Placed, calibration: AnomalyCalibration
         validation=validation.table,
         controls=gather_controls(placed.table, placed.scored.rows.usable, background=background),
         train_groups=store.index.select(seen.train).groups.tolist(),
-        threshold=AlarmThreshold(
-            calibration["threshold"],
-            calibration["target_fpr"],
-            calibration["num_normal"],
-            calibration["num_normal_above"],
-        ),
+        threshold=_chosen_threshold(calibration),
+        thresholds=[AlarmThreshold.read(each) for each in calibration["thresholds"]],
     )
     return replace(
         assessment,
@@ -194,9 +211,18 @@ def _figures(placed: Placed, validation: Placed, calibration: AnomalyCalibration
     )
 
 
-def score_columns(table: ScoreTable, *, threshold: float) -> dict[str, Sequence[object]]:
+def _chosen_threshold(calibration: AnomalyCalibration) -> AlarmThreshold:
+    """The threshold by which alarms are raised, which somebody may have set by hand."""
+    kept = next(each for each in calibration["thresholds"] if each["target_fpr"] == calibration["target_fpr"])
+    return replace(AlarmThreshold.read(kept), value=calibration["threshold"])
+
+
+def score_columns(
+    table: ScoreTable, *, threshold: float, bank: Sequence[BankedNormal] = ()
+) -> dict[str, Sequence[object]]:
     """What is told of each sample: `score` is from the averaged weights and `raw_weights_score` from those before
-    averaging, empty where a run has none; `alarm` is 1 where the score is above the threshold."""
+    averaging, empty where a run has none; `alarm` is 1 where the score is above the threshold; the p-values are those
+    of `bank_columns`."""
     scores = table.scores.tolist()
     return {
         "key": spreadsheet_cells(table.keys),
@@ -210,4 +236,5 @@ def score_columns(table: ScoreTable, *, threshold: float) -> dict[str, Sequence[
         "scale": table.scales,
         "threshold": [threshold] * len(table),
         "alarm": [int(score > threshold) for score in scores],
+        **bank_columns(table, bank),
     }

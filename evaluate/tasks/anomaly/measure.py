@@ -16,7 +16,7 @@ from ...trials.measure import Answers, Columns, Ground, MediaFreeControl, Repeat
 from .controls.chance import random_control
 from .controls.nearest import media_free_control
 
-_WHY_NOT_DELONG = f"fewer than {SMALLEST_CLASS_FOR_DELONG} samples of a class, or complete separation"
+_WHY_NOT_DELONG = f"fewer than {SMALLEST_CLASS_FOR_DELONG} samples of a class, few groups, or complete separation"
 _WAYS_OF_AUROC: Mapping[Method, str] = {
     "delong": "DeLong's covariances and the spread of the seeds, as by Obuchowski and Rockette, on the logit scale",
     "clustered": "Obuchowski's covariances between groups and the spread of the seeds, on the logit scale",

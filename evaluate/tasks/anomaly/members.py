@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ....metrics.clustered import grouped_auroc
 from ....metrics.estimate import Estimate
-from ....metrics.ranking import auroc_interval
 from ....metrics.repeats import RepeatsEstimate, mean_auroc_difference
 from ....train.recipes.recipe import MEMBERS, Joined
 from ....train.runs.trained_run import TrainedRun
@@ -58,12 +58,13 @@ def member_columns(scored: Scored, run: TrainedRun) -> dict[str, list[float | No
 
 def _result(placed: Placed, scores: np.ndarray[tuple[int], np.dtype[np.float64]]) -> MemberResult:
     there = ~np.isnan(scores)
-    own, whole, labels = scores[there], placed.table.scores[there], placed.table.labels[there]
+    of_member = placed.table.select(there)
+    own, whole, labels = scores[there], of_member.scores, of_member.labels
     num_without = int(np.count_nonzero(~there))
     if len(set(labels.tolist())) < 2:
         return MemberResult(None, None, num_without)
-    change = mean_auroc_difference(own[np.newaxis], whole[np.newaxis], labels)
-    return MemberResult(auroc_interval(own, labels), change, num_without)
+    change = mean_auroc_difference(own[np.newaxis], whole[np.newaxis], labels, groups=of_member.groups)
+    return MemberResult(grouped_auroc(own, labels, groups=of_member.groups), change, num_without)
 
 
 def member_section(results: Mapping[str, MemberResult], *, whole: Estimate) -> Section | None:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ....metrics.clustered import grouped_auroc
 from ....metrics.estimate import Estimate, with_span
-from ....metrics.ranking import SMALLEST_CLASS_FOR_DELONG, auroc_interval
+from ....metrics.ranking import SMALLEST_CLASS_FOR_DELONG
 from ....metrics.repeats import Method, RepeatsEstimate, mean_auroc_difference
 from ....train.runs.trained_run import TrainedRun
 from ....wording import count_of, listed
@@ -62,10 +63,11 @@ def _result(placed: Placed, modality: str, *, seen_missing: bool) -> ModalityRes
     lacking = np.any([~having, *placed.scored.lacking.values()], axis=0)
     left = np.isfinite(scores) | ~lacking
     scores, whole, labels = scores[left], whole[left], labels[left]
+    groups = placed.table.select(left).groups
     tells = having.any() and len(set(labels.tolist())) > 1
     return ModalityResult(
-        auroc=auroc_interval(scores, labels) if tells else None,
-        change=mean_auroc_difference(scores[np.newaxis], whole[np.newaxis], labels) if tells else None,
+        auroc=grouped_auroc(scores, labels, groups=groups) if tells else None,
+        change=mean_auroc_difference(scores[np.newaxis], whole[np.newaxis], labels, groups=groups) if tells else None,
         num_having=(num_normal, num_defect),
         num_lacking=placed.num_lacking.get(modality, 0),
         num_rescaled=placed.num_rescaled.get(modality, 0),
@@ -155,8 +157,9 @@ def _tells(result: ModalityResult) -> bool:
 
 _METHODS: Mapping[Method, str] = {
     "delong": "DeLong's for pairs",
+    "clustered": "Obuchowski's for pairs, which knows groups",
     "newcombe": "Newcombe's of both AUROCs, put together as if these were independent, so rather too wide (fewer than "
-    f"{SMALLEST_CLASS_FOR_DELONG} samples of a class, or complete separation)",
+    f"{SMALLEST_CLASS_FOR_DELONG} samples of a class, few groups, or complete separation)",
     "equal": "of no width, as every sample keeps its place",
 }
 

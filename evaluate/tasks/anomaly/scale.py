@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ....metrics.clustered import grouped_auroc
 from ....metrics.estimate import Estimate, span
-from ....metrics.ranking import auroc_interval
 from ....wording import count_of
 from ...scores import ScoreScale, ScoreTable
 from ...scoring import AVERAGED, RAW, FeatureSets, Mask, Scored, Scores, Way, ways_to_measure
@@ -154,7 +154,7 @@ def whole_samples(placed: Placed) -> WholeSamples | None:
     whole = placed.table.select(is_whole)
     num_normal, num_defect = (int(np.count_nonzero(whole.labels == label)) for label in (0, 1))
     return WholeSamples(
-        auroc=auroc_interval(whole.scores, whole.labels) if min(num_normal, num_defect) else None,
+        auroc=grouped_auroc(whole.scores, whole.labels, groups=whole.groups) if min(num_normal, num_defect) else None,
         num_normal=num_normal,
         num_defect=num_defect,
         num_scale_normals=placed.num_scale_normals,

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ....metrics.estimate import Estimate, clopper_pearson
+from ....metrics.estimate import Estimate, clopper_pearson, span
 from ....metrics.ranking import roc_curve
-from ....metrics.threshold import exceedance_rate
 from ....wording import visible
 from ...scores import ScoreTable
 from ...section import Column, Curve, Curves, Fact, Group, Intervals, Panel, Rows, Section, Spreads, Tone
@@ -16,6 +15,7 @@ from .figures import Assessment
 from .members import member_section
 from .modalities import modality_section
 from .samples import gallery_section, table_section, threshold_slider
+from .thresholds import threshold_section
 
 _NUM_WORST = 8
 
@@ -33,7 +33,12 @@ def sections(
         _beside_controls(assessment),
         *([] if members is None else [members]),
         _ranking(test, threshold=assessment.threshold.value),
-        _at_threshold(assessment, test=test),
+        threshold_section(
+            assessment.chosen,
+            assessment.thresholds,
+            assessment.shifts,
+            slider=threshold_slider(test, threshold=assessment.threshold.value),
+        ),
         _by_class(assessment, test=test),
         *([] if by_target is None else [by_target]),
         *([] if modalities is None else [modalities]),
@@ -51,7 +56,7 @@ def _headline(assessment: Assessment) -> Section:
     whole = assessment.whole
     disjoint = assessment.group_disjoint
     facts = [
-        Fact("auroc", "AUROC", assessment.auroc, note=_counts(assessment.num_normal, assessment.num_defect)),
+        Fact("auroc", "AUROC", assessment.auroc, note=_of_groups(assessment)),
         *(
             Fact(name, each.rival.heading, each.auroc, note=each.note)
             for name, each in assessment.controls.rivals.items()
@@ -79,6 +84,16 @@ def _headline(assessment: Assessment) -> Section:
             Fact("num_scale_normals", None, whole.num_scale_normals),
         ]
     return Section(id="headline", title="The result", facts=facts, look="headline", brief=True)
+
+
+def _of_groups(assessment: Assessment) -> str:
+    """The samples, their groups, and what the interval would be without these where that differs visibly."""
+    found, counts = assessment.auroc, _counts(assessment.num_normal, assessment.num_defect)
+    if (found.num_normal_groups, found.num_defect_groups) == (assessment.num_normal, assessment.num_defect):
+        return counts
+    told = f"{counts}, from {found.num_normal_groups} and {found.num_defect_groups} groups"
+    alone = span(found.independent)
+    return told if alone == span(found) else f"{told}; {alone} if samples were independent"
 
 
 def _counts(num_normal: int, num_defect: int) -> str:
@@ -167,54 +182,6 @@ def _ranking(test: ScoreTable, *, threshold: float) -> Section:
     return Section(id="ranking", title="Telling defects from normals", figures=[roc, recall, histograms])
 
 
-def _at_threshold(assessment: Assessment, *, test: ScoreTable) -> Section:
-    threshold, confusion = assessment.threshold, assessment.confusion
-    expected = exceedance_rate(threshold.num_normal_above, num_reference=threshold.num_normal)
-    facts = (
-        Fact("threshold", "Threshold", threshold.value, style="#.4g", note="a score above raises an alarm"),
-        Fact(
-            "achieved_fpr",
-            "False alarms here",
-            confusion.fpr,
-            style=".1%",
-            note=f"{confusion.false_alarms} of {assessment.num_normal} normals",
-        ),
-        Fact(
-            "recall",
-            "Defects found",
-            confusion.recall,
-            style=".1%",
-            note=f"{confusion.detected} of {assessment.num_defect} defects",
-        ),
-        Fact("balanced_accuracy", "Balanced accuracy", confusion.balanced_accuracy, note="chance 0.5"),
-        Fact("f1", "F1", confusion.f1),
-        Fact("expected_fpr", None, expected, style=".1%"),
-        Fact("target_fpr", None, threshold.target_fpr, style=".1%"),
-        Fact("num_validation_normal", None, threshold.num_normal),
-        Fact("validation_fpr", None, threshold.num_normal_above / threshold.num_normal),
-    )
-    columns = (Column("truth", "", of_text=True), Column("alarm", "alarm"), Column("no_alarm", "no alarm"))
-    values = (
-        ("Defects", confusion.detected, confusion.missed),
-        ("Normals", confusion.false_alarms, confusion.passed),
-    )
-    note = (
-        f"The threshold comes from {threshold.num_normal} normal validation samples alone, for a false-alarm rate of "
-        f"{threshold.target_fpr:.1%}; with so many, the true rate lies between {expected.low:.1%} and "
-        f"{expected.high:.1%} nineteen times in twenty."
-    )
-    return Section(
-        id="threshold",
-        title="At the alarm threshold",
-        facts=facts,
-        rows=[Rows("confusion", columns, values)],
-        note=[note],
-        exhibits=[threshold_slider(test, threshold=threshold.value)],
-        look="tiles",
-        brief=True,
-    )
-
-
 def _by_class(assessment: Assessment, *, test: ScoreTable) -> Section:
     ranked = sorted(assessment.per_class.items(), key=lambda item: item[1].auroc.value, reverse=True)
     bars = Intervals(
@@ -301,6 +268,12 @@ def _further(assessment: Assessment) -> Section:
             note="chance 0.950",
         ),
         Fact(
+            "eer",
+            "Equal error rate",
+            assessment.eer,
+            note="chance 0.5",
+        ),
+        Fact(
             "majority_accuracy",
             "Accuracy of always giving the more frequent answer",
             controls.majority_accuracy,
@@ -323,15 +296,21 @@ _HOW = Section(
     title="How these numbers are made",
     look="folded",
     note=(
-        "AUROC is the probability that a random defect scores above a random normal sample; 0.5 is guessing. Its 95% "
-        "interval is DeLong's on the logit scale, or Newcombe's score interval where a class has fewer than 10 samples "
-        "or the variance is zero. Both are approximate for classes of fewer than some twenty samples, where the truth "
-        "may be wider. It takes the samples as independent; samples of one group are not quite, so the truth is "
-        "somewhat wider.",
+        "AUROC is the probability that a random defect scores above a random normal sample; 0.5 is guessing. Samples "
+        "of one group, such as a session, resemble each other, so its 95% interval is of the variance between groups "
+        "(Obuchowski 1997), on the logit scale with Student's t; where a class comes from fewer than three groups, or "
+        "nothing varies, it is Newcombe's score interval of as many samples as there are groups. Where each sample is "
+        "a group of its own, or groups are not known, it is DeLong's, or Newcombe's where a class has fewer than 10 "
+        "samples. All are approximate for few samples or few groups.",
+        "Average precision is the mean precision over the steps of recall (no interpolation); the equal error rate is "
+        "read from the ROC curve with its points joined by lines.",
+        "A p-value of a sample is the share of validation's whole normals, itself among them, that score as high; "
+        "adjusted, after Benjamini and Hochberg, it says what share of the samples told as defects may be normals.",
         "The media-free control scores a sample by its distance to the nearest training sample in the recorded "
         "settings. It sees no media, so whatever it reaches can be had without looking at them.",
         "Unseen groups only: the samples whose group occurs in neither training nor validation.",
-        "Shares in brackets are Clopper-Pearson intervals. Scores of a trained model come from the averaged (EMA) "
+        "Shares have Clopper-Pearson intervals, of as many samples as say as much when they are independent, where "
+        "samples come in groups (Korn and Graubard). Scores of a trained model come from the averaged (EMA) "
         "weights.",
     ),
 )

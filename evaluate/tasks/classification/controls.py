@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....cache.index import Index
-from ....metrics.estimate import Estimate, clopper_pearson
+from ....metrics.clustered import grouped_share
+from ....metrics.estimate import Estimate
 from ....metrics.repeats import RepeatsEstimate, mean_share_difference
 from ..anomaly.controls.nearest import nearest_train_rows, why_no_distances
 
@@ -69,18 +70,22 @@ def class_controls(
         known: the samples of training and validation that are not judged, and so may tell a control their class.
         known_classes: their classes.
     """
-    return (
-        _measured("media-free control", "the settings", _by_settings(judged, train, train_classes), true, predicted),
-        _measured("group-only control", "the group", _by_group(judged, known, known_classes), true, predicted),
+    found = (
+        ("media-free control", "the settings", _by_settings(judged, train, train_classes)),
+        ("group-only control", "the group", _by_group(judged, known, known_classes)),
     )
+    groups = judged.groups.tolist()
+    return tuple(_measured(name, sees, answers, true, predicted, groups=groups) for name, sees, answers in found)
 
 
-def _measured(name: str, sees: str, answers: Classes | str, true: Classes, predicted: Classes) -> ClassControl:
+def _measured(
+    name: str, sees: str, answers: Classes | str, true: Classes, predicted: Classes, *, groups: Sequence[str]
+) -> ClassControl:
     if isinstance(answers, str):
         return ClassControl(name, sees, accuracy=None, reason=answers)
     right, of_model = ((each == true)[np.newaxis] for each in (answers, predicted))
-    accuracy = clopper_pearson(int(right.sum()), trials=len(true))
-    return ClassControl(name, sees, accuracy, difference=mean_share_difference(of_model, right))
+    accuracy = grouped_share(right[0], groups=groups)
+    return ClassControl(name, sees, accuracy, difference=mean_share_difference(of_model, right, groups=groups))
 
 
 def _by_settings(judged: Index, train: Index, classes: Classes) -> Classes | str:

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from ....errors import MetricError
 from ....metrics.classes import ClassFigures, class_figures, confusion_counts, macro_f1
-from ....metrics.estimate import Estimate, clopper_pearson
+from ....metrics.clustered import grouped_share
+from ....metrics.estimate import Estimate
 from .controls import ClassControl, Classes, ClassPermutation
 
 
@@ -38,7 +39,9 @@ class ClassAssessment:
     permutation: ClassPermutation | None = None
 
 
-def assess_classes(true: Classes, predicted: Classes, *, train: Classes, names: Sequence[str]) -> ClassAssessment:
+def assess_classes(
+    true: Classes, predicted: Classes, *, train: Classes, names: Sequence[str], groups: Sequence[str]
+) -> ClassAssessment:
     """Judge predicted classes.
 
     Args:
@@ -46,6 +49,7 @@ def assess_classes(true: Classes, predicted: Classes, *, train: Classes, names: 
         predicted: what the model takes it for.
         train: the classes of the samples that the model was trained on.
         names: of the classes.
+        groups: of each sample the group that it comes from, "" where unknown.
 
     Raises:
         MetricError: if there are no samples.
@@ -57,9 +61,9 @@ def assess_classes(true: Classes, predicted: Classes, *, train: Classes, names: 
     always = np.full_like(true, most)
     return ClassAssessment(
         num=len(true),
-        accuracy=clopper_pearson(int(np.sum(true == predicted)), trials=len(true)),
+        accuracy=grouped_share(true == predicted, groups=groups),
         macro_f1=macro_f1(list(figures.values())),
-        majority=clopper_pearson(int(np.sum(true == always)), trials=len(true)),
+        majority=grouped_share(true == always, groups=groups),
         majority_f1=macro_f1(list(class_figures(true, always).values())),
         majority_class=names[most],
         by_class={names[each]: found for each, found in figures.items()},

@@ -67,7 +67,7 @@ class ClassificationJudge:
         classes, predicted = _codes(background), logits.argmax(axis=1).astype(np.int64)
         true, train = classes[test.rows.usable], classes[background.seen.train]
         found = replace(
-            assess_classes(true, predicted, train=train, names=names),
+            assess_classes(true, predicted, train=train, names=names, groups=test.table.groups),
             controls=_controls(true, predicted, test, background),
             permutation=permuted_classes(true, predicted, seed=background.settings.seed),
         )

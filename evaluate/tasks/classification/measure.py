@@ -9,7 +9,8 @@ from jaxtyping import Bool
 from ....cache.index import Index
 from ....errors import MetricError
 from ....metrics.classes import class_figures, macro_f1
-from ....metrics.estimate import clopper_pearson, with_span
+from ....metrics.clustered import grouped_share
+from ....metrics.estimate import with_span
 from ....metrics.repeats import SMALLEST_FOR_PAIRS, Method, RepeatsEstimate, mean_share, mean_share_difference
 from ....wording import count_of
 from ...trials.measure import Answers, Columns, Ground, RepeatedAnswers, Truth
@@ -19,6 +20,7 @@ _WAYS_OF_ACCURACY: Mapping[Method, str] = {
 }
 _WAYS_OF_DIFFERENCE: Mapping[Method, str] = {
     "pairs": "the spread over samples and over seeds of what both get right, paired by sample and by seed",
+    "clustered": "the same between groups",
     "clopper_pearson": "the intervals of both accuracies as if they were independent, rather too wide (fewer than "
     f"{SMALLEST_FOR_PAIRS} samples, or all differ alike)",
     "equal": "none, where both get the same samples right",
@@ -53,7 +55,7 @@ class ClassificationMeasure:
 
     def mean(self, answers: RepeatedAnswers, truth: Truth, *, groups: Sequence[str] | None = None) -> RepeatsEstimate:
         _require_samples(truth)
-        return mean_share(answers == truth)
+        return mean_share(answers == truth, groups=groups)
 
     def difference(
         self,
@@ -65,7 +67,7 @@ class ClassificationMeasure:
         confidence: float = 0.95,
     ) -> RepeatsEstimate:
         _require_samples(truth)
-        return mean_share_difference(answers == truth, reference == truth, confidence=confidence)
+        return mean_share_difference(answers == truth, reference == truth, groups=groups, confidence=confidence)
 
     def others(self, answers: RepeatedAnswers, truth: Truth) -> Mapping[str, float]:
         return {"macro_f1": float(np.mean([_macro_f1(truth, each.astype(np.int64)) for each in answers]))}
@@ -92,7 +94,7 @@ class ClassificationMeasure:
             return Ground(told, counts, beside="", controls={"majority_accuracy": None, "majority_macro_f1": None})
         most = int(np.bincount(trained_on[trained_on >= 0]).argmax())
         always = np.full_like(truth, most)
-        accuracy = clopper_pearson(int(np.sum(truth == always)), trials=len(truth))
+        accuracy = grouped_share(truth == always, groups=samples.groups.tolist())
         f1 = _macro_f1(truth, always)
         names = samples.targets["class"].spec.classes
         name = most if names is None else names[most]

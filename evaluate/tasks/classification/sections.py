@@ -61,8 +61,9 @@ def class_sections(found: ClassAssessment, *, warnings: Sequence[str], training:
             "how",
             "How these numbers are made",
             note=[
-                "Intervals are Clopper-Pearson's and take the samples as independent; samples of one group are not "
-                "quite, so the truth is somewhat wider. Predictions of a trained model come from the averaged (EMA) "
+                "Intervals are Clopper-Pearson's; those of shares of all samples are of as many samples as say as much "
+                "when they are independent, where samples come in groups (Korn and Graubard), those of single classes "
+                "take the samples as independent. Predictions of a trained model come from the averaged (EMA) "
                 "weights. The majority control always gives the class that is most frequent in training."
             ],
             look="folded",

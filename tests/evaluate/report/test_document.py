@@ -30,9 +30,9 @@ def _document(report: Report) -> dict[str, Any]:
     return found
 
 
-def _interval(estimate: Estimate | None) -> dict[str, float]:
+def _interval(estimate: Estimate | None) -> dict[str, Any]:
     assert estimate is not None
-    return {"value": estimate.value, "low": estimate.low, "high": estimate.high}
+    return dict(vars(estimate))
 
 
 def test_every_figure_has_a_name_and_all_its_digits(

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from .....metrics.clustered import grouped_auroc
 from .....metrics.estimate import Estimate
-from .....metrics.ranking import auroc_interval
 from ....scores import ScoreTable
 from .control import Control, Controls, Permutation
 
@@ -39,7 +39,7 @@ def random_control(table: ScoreTable, *, generator: np.random.Generator) -> Esti
     Raises:
         MetricError: the table has one class only.
     """
-    return auroc_interval(generator.random(len(table)), table.labels)
+    return grouped_auroc(generator.random(len(table)), table.labels, groups=table.groups)
 
 
 def majority_accuracy(labels: NDArray[np.int64]) -> float:

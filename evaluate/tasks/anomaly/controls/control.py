@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .....metrics.clustered import grouped_auroc
 from .....metrics.estimate import Estimate
-from .....metrics.ranking import auroc_interval
 from .....metrics.repeats import RepeatsEstimate, mean_auroc_difference
 from ....scores import ScoreTable
 
@@ -48,13 +48,14 @@ class Rival:
         if isinstance(found, str):
             return Control(self, auroc=None, reason=found)
         there = ~np.isnan(found)
-        own, model, labels = found[there], table.scores[there], table.labels[there]
+        part = table.select(there)
+        own, model, labels = found[there], part.scores, part.labels
         if not there.all():
             told = f"{told}; of the {int(there.sum())} of {len(table)} samples that have it".removeprefix("; ")
             if len(set(labels.tolist())) < 2:
                 return Control(self, auroc=None, reason="the samples that have it are of one label")
-        difference = mean_auroc_difference(model[np.newaxis], own[np.newaxis], labels)
-        return Control(self, auroc_interval(own, labels), difference=difference, told=told)
+        difference = mean_auroc_difference(model[np.newaxis], own[np.newaxis], labels, groups=part.groups)
+        return Control(self, grouped_auroc(own, labels, groups=part.groups), difference=difference, told=told)
 
 
 @dataclass(frozen=True)

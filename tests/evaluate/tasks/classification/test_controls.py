@@ -70,7 +70,7 @@ def test_the_verdict_knows_them(told_by_group: bool, standing: str) -> None:
         true, true, judged=judged, train=judged, train_classes=np.roll(true, 2) * 0, known=known, known_classes=true
     )
     found = replace(
-        assess_classes(true, true, train=_codes(1), names=NAMES),
+        assess_classes(true, true, train=_codes(1), names=NAMES, groups=[""] * 60),
         controls=controls,
         permutation=permuted_classes(true, true, seed=0),
     )

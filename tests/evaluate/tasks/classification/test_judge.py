@@ -27,7 +27,7 @@ TRAINING = Section("training", "Training")
 
 def test_figures_by_hand() -> None:
     true, predicted = np.array([1, 1, 1, 1, 0, 2]), np.array([1, 1, 1, 0, 0, 1])
-    found = assess_classes(true, predicted, train=np.array([1, 1, 0]), names=NAMES)
+    found = assess_classes(true, predicted, train=np.array([1, 1, 0]), names=NAMES, groups=[""] * len(true))
     assert found.accuracy.value == found.majority.value == 4 / 6 and found.majority_class == "good"
     assert found.confusion.tolist() == [[1, 0, 0], [1, 3, 0], [0, 1, 0]]
     assert found.by_class["good"].num == 4 and found.by_class["pore"].f1 == 0
@@ -38,7 +38,7 @@ def test_figures_by_hand() -> None:
 def test_the_verdict_is_against_always_answering_the_most_frequent_class(num_right: int, standing: str) -> None:
     true = np.repeat([0, 1], 50)
     predicted = np.where(np.arange(100) < num_right, true, 1 - true)
-    found = assess_classes(true, predicted, train=np.array([1]), names=NAMES)
+    found = assess_classes(true, predicted, train=np.array([1]), names=NAMES, groups=[""] * len(true))
     verdict = next(part for part in class_sections(found, warnings=(), training=TRAINING) if part.id == "verdict")
     assert verdict.standing == standing
 
@@ -46,7 +46,7 @@ def test_the_verdict_is_against_always_answering_the_most_frequent_class(num_rig
 def test_no_samples() -> None:
     nothing = np.empty(0, dtype=np.int64)
     with pytest.raises(MetricError, match="no samples"):
-        assess_classes(nothing, nothing, train=np.array([0]), names=NAMES)
+        assess_classes(nothing, nothing, train=np.array([0]), names=NAMES, groups=[])
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,378 @@
+"""Alarm thresholds of validation normals, what these promise of others, and how much new scores stand out from them.
+
+A promise counts independent normals: groups, where the data set knows these. The bank of whole normals' scores is kept
+in calibration.json, so that a score of a new sample has a p-value without the validation samples.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import TypedDict
+
+from ....metrics.clustered import grouped_share
+from ....metrics.conformal import CONFIDENCE, Promise, benjamini_hochberg, p_values, promise
+from ....metrics.estimate import Estimate, percent
+from ....metrics.threshold import (
+    Confusion,
+    confusion_at,
+    exceedance_p_value,
+    exceedance_rate,
+    normal_quantile_threshold,
+)
+from ....train.runs.documents import Count, Line
+from ....wording import count_of, visible
+from ...exhibits import ThresholdSlider
+from ...scores import ScoreTable
+from ...section import Column, Fact, Rows, Section
+
+TOLD_RATES = (0.01, 0.05)
+"""Targets that every calibration has thresholds for, beside the one of the settings."""
+RAREST_CHANCE = 0.05
+
+
+class BankedNormal(TypedDict):
+    """The score of a validation normal that lacks nothing, and the group that it comes from ("": unknown)."""
+
+    score: float
+    group: Line
+
+
+class ThresholdKept(TypedDict):
+    """A threshold as calibration.json keeps it: the fields of `AlarmThreshold` and of its promise."""
+
+    target_fpr: float
+    threshold: float
+    num_normal: Count
+    num_normal_above: Count
+    num_independent: Count
+    num_independent_above: Count
+    fpr_held: float
+    num_needed: Count
+    threshold_that_holds: float | None
+
+
+@dataclass(frozen=True)
+class AlarmThreshold:
+    """A threshold from validation normals.
+
+    Attributes:
+        value: in the unit of the scores; scores strictly above raise an alarm.
+        target_fpr: the false-alarm rate that was asked for.
+        num_normal: how many validation normals it was taken from.
+        num_normal_above: how many of them score above it.
+        promise: what these say of other normals.
+    """
+
+    value: float
+    target_fpr: float
+    num_normal: int
+    num_normal_above: int
+    promise: Promise
+
+    def kept(self) -> ThresholdKept:
+        """As calibration.json keeps it."""
+        return ThresholdKept(
+            target_fpr=self.target_fpr,
+            threshold=self.value,
+            num_normal=self.num_normal,
+            num_normal_above=self.num_normal_above,
+            num_independent=self.promise.num,
+            num_independent_above=self.promise.num_above,
+            fpr_held=self.promise.rate,
+            num_needed=self.promise.num_needed,
+            threshold_that_holds=self.promise.threshold,
+        )
+
+    @classmethod
+    def read(cls, kept: ThresholdKept) -> "AlarmThreshold":
+        """What calibration.json keeps."""
+        return cls(
+            kept["threshold"],
+            kept["target_fpr"],
+            kept["num_normal"],
+            kept["num_normal_above"],
+            Promise(
+                num=kept["num_independent"],
+                num_above=kept["num_independent_above"],
+                rate=kept["fpr_held"],
+                num_needed=kept["num_needed"],
+                threshold=kept["threshold_that_holds"],
+            ),
+        )
+
+
+def alarm_threshold(validation: ScoreTable, *, target_fpr: float) -> AlarmThreshold:
+    """The threshold above which at most the share `target_fpr` of the validation normals lies.
+
+    Raises:
+        MetricError: as `normal_quantile_threshold`.
+    """
+    normals = validation.select(validation.labels == 0)
+    value = normal_quantile_threshold(normals.scores, target_fpr=target_fpr)
+    return AlarmThreshold(
+        value,
+        target_fpr,
+        len(normals),
+        int(np.count_nonzero(normals.scores > value)),
+        promise(normals.scores, groups=normals.groups, threshold=value, target_fpr=target_fpr),
+    )
+
+
+def alarm_thresholds(validation: ScoreTable, *, target_fpr: float) -> tuple[AlarmThreshold, ...]:
+    """Those of the `TOLD_RATES` and of the settings' target, strictest first; raises what `alarm_threshold` raises."""
+    return tuple(alarm_threshold(validation, target_fpr=rate) for rate in sorted({*TOLD_RATES, target_fpr}))
+
+
+def bank_of(validation: ScoreTable) -> list[BankedNormal]:
+    """The scores of the whole normals of validation, lowest first."""
+    normals = validation.select((validation.labels == 0) & (np.array(validation.scales, dtype=np.str_) == "whole"))
+    return [
+        BankedNormal(score=float(normals.scores[row]), group=normals.groups[row])
+        for row in np.argsort(normals.scores, kind="stable").tolist()
+    ]
+
+
+def bank_p_values(table: ScoreTable, bank: Sequence[BankedNormal]) -> NDArray[np.float64]:
+    """The conformal p-value of each sample, see `metrics.conformal`; NaN of samples on a scale of their own, and of all
+    where the bank is empty."""
+    found = p_values(table.scores, calibration=np.array([each["score"] for each in bank], dtype=np.float64))
+    found[np.array(table.scales, dtype=np.str_) == "own"] = np.nan
+    return found if bank else np.full(len(table), np.nan)
+
+
+def bank_columns(table: ScoreTable, bank: Sequence[BankedNormal]) -> dict[str, Sequence[object]]:
+    """Of each sample its p-value, and that adjusted for telling many samples at once (Benjamini and Hochberg): of those
+    at most q, the share q at most is of normals, in the mean. Empty where there is none."""
+    found = bank_p_values(table, bank)
+    known, adjusted = ~np.isnan(found), found.copy()
+    adjusted[known] = benjamini_hochberg(found[known])
+    return {
+        name: ["" if np.isnan(value) else value for value in values.tolist()]
+        for name, values in (("p_value", found), ("adjusted_p_value", adjusted))
+    }
+
+
+@dataclass(frozen=True)
+class AtThreshold:
+    """What a threshold does to the judged samples; the intervals of both rates know groups."""
+
+    threshold: AlarmThreshold
+    confusion: Confusion
+    fpr: Estimate
+    recall: Estimate
+
+    @property
+    def misses_target(self) -> bool:
+        """Whether the interval of the false-alarm rate excludes the one that was asked for, from above."""
+        return self.fpr.low > self.threshold.target_fpr
+
+
+def at_threshold(threshold: AlarmThreshold, table: ScoreTable) -> AtThreshold:
+    """Count the alarms among the samples of `table`; raises what `confusion_at` raises."""
+    fpr, recall = (
+        grouped_share(part.scores > threshold.value, groups=part.groups)
+        for part in (table.select(table.labels == label) for label in (0, 1))
+    )
+    confusion = confusion_at(threshold.value, scores=table.scores, labels=table.labels)
+    return AtThreshold(threshold, confusion, fpr=fpr, recall=recall)
+
+
+@dataclass(frozen=True)
+class GroupShift:
+    """Where the scores of one group's normals lie.
+
+    Attributes:
+        part: of the split, such as test.
+        median: in standard deviations of validation's normals, from the median of these.
+    """
+
+    group: str
+    part: str
+    num: int
+    median: float
+
+
+def group_shifts(*, validation: ScoreTable, test: ScoreTable) -> tuple[GroupShift, ...]:
+    """Of each group that is known, in validation and in the judged samples, where its normals lie; highest first.
+
+    Empty where validation's normals do not spread.
+    """
+    of_validation = validation.scores[validation.labels == 0]
+    deviation = float(of_validation.std()) if of_validation.size else 0.0
+    if not deviation:
+        return ()
+    centre, found = float(np.median(of_validation)), []
+    for table in (validation, test):
+        parts, groups = np.array(table.parts, dtype=np.str_), np.array(table.groups, dtype=np.str_)
+        normal = (table.labels == 0) & (groups != "")
+        for part, group in sorted(set(zip(parts[normal].tolist(), groups[normal].tolist(), strict=True))):
+            scores = table.scores[normal & (parts == part) & (groups == group)]
+            median = (float(np.median(scores)) - centre) / deviation
+            found.append(GroupShift(group, part, scores.size, median))
+    return tuple(sorted(found, key=lambda shift: shift.median, reverse=True))
+
+
+_MOST_SHIFTS = 16  # rows; of more groups those that lie highest and lowest
+
+
+def shift_rows(shifts: Sequence[GroupShift]) -> Rows | None:
+    """A table of where the normals of each group lie; None where no group is known."""
+    if not shifts:
+        return None
+    half = _MOST_SHIFTS // 2
+    told = shifts if len(shifts) <= _MOST_SHIFTS else (*shifts[:half], *shifts[-half:])
+    columns = (
+        Column("group", "group", of_text=True),
+        Column("part", "of", of_text=True),
+        Column("num", "normals"),
+        Column("median", "median score", style="+.2f"),
+    )
+    title = "Where the normals of each group lie, in standard deviations of validation's from their median"
+    if len(told) < len(shifts):
+        title += f" (the highest and the lowest {half} of {len(shifts)} groups)"
+    return Rows("normals_by_group", columns, [(each.group, each.part, each.num, each.median) for each in told], title)
+
+
+def promise_sentence(threshold: AlarmThreshold) -> str:
+    """What validation's normals promise of a threshold, and how many it would take."""
+    kept, target = threshold.promise, threshold.target_fpr
+    of_groups = "" if kept.num == threshold.num_normal else " (groups are counted, each by its highest score)"
+    held = (
+        f"With {CONFIDENCE:.0%} confidence at most {kept.rate:.1%} of all normals score above the threshold for "
+        f"{target:.1%}: it rests on {count_of(kept.num, 'independent normal')}{of_groups}."
+    )
+    if kept.threshold is None:
+        return f"{held} No threshold promises {target:.1%} from so few; that takes {kept.num_needed}."
+    return f"{held} A threshold of {kept.threshold:#.4g} promises {target:.1%}."
+
+
+def threshold_section(
+    chosen: AtThreshold,
+    all_told: Sequence[AtThreshold],
+    shifts: Sequence[GroupShift],
+    *,
+    slider: ThresholdSlider | None = None,
+) -> Section:
+    """At the alarm threshold: its rates, what it promises, and those for other targets."""
+    threshold, confusion = chosen.threshold, chosen.confusion
+    expected = exceedance_rate(threshold.promise.num_above, num_reference=threshold.promise.num)
+    facts = (
+        Fact("threshold", "Threshold", threshold.value, style="#.4g", note="a score above raises an alarm"),
+        Fact(
+            "achieved_fpr",
+            "False alarms here",
+            chosen.fpr,
+            style=".1%",
+            note=f"{confusion.false_alarms} of {confusion.false_alarms + confusion.passed} normals",
+        ),
+        Fact(
+            "recall",
+            "Defects found",
+            chosen.recall,
+            style=".1%",
+            note=f"{confusion.detected} of {confusion.detected + confusion.missed} defects",
+        ),
+        Fact("balanced_accuracy", "Balanced accuracy", confusion.balanced_accuracy, note="chance 0.5"),
+        Fact("f1", "F1", confusion.f1),
+        Fact("expected_fpr", None, expected, style=".1%"),
+        Fact("target_fpr", None, threshold.target_fpr, style=".1%"),
+        Fact("fpr_held", None, threshold.promise.rate, style=".1%"),
+        Fact("threshold_that_holds", None, threshold.promise.threshold, style="#.4g"),
+        Fact("num_validation_normal", None, threshold.num_normal),
+        Fact("num_independent_normal", None, threshold.promise.num),
+        Fact("num_independent_normal_needed", None, threshold.promise.num_needed),
+        Fact("validation_fpr", None, threshold.num_normal_above / threshold.num_normal),
+    )
+    shifted = shift_rows(shifts)
+    return Section(
+        id="threshold",
+        title="At the alarm threshold",
+        facts=facts,
+        rows=[_confusion(confusion), _by_target(all_told), *([] if shifted is None else [shifted])],
+        note=[
+            f"The threshold comes from {threshold.num_normal} normal validation samples alone, for a false-alarm rate "
+            f"of {threshold.target_fpr:.1%}; with so many the true rate lies between {expected.low:.1%} and "
+            f"{expected.high:.1%} nineteen times in twenty.",
+            promise_sentence(threshold),
+        ],
+        exhibits=[] if slider is None else [slider],
+        look="tiles",
+        brief=True,
+    )
+
+
+def _confusion(confusion: Confusion) -> Rows:
+    columns = (Column("truth", "", of_text=True), Column("alarm", "alarm"), Column("no_alarm", "no alarm"))
+    values = (
+        ("Defects", confusion.detected, confusion.missed),
+        ("Normals", confusion.false_alarms, confusion.passed),
+    )
+    return Rows("confusion", columns, values)
+
+
+def _by_target(all_told: Sequence[AtThreshold]) -> Rows:
+    columns = (
+        Column("target_fpr", "target", style=".1%"),
+        Column("threshold", "threshold", style="#.4g"),
+        Column("achieved_fpr", "false alarms", style=".1%"),
+        Column("recall", "defects found", style=".1%"),
+        Column("fpr_held", f"held with {CONFIDENCE:.0%} confidence", style=".1%"),
+        Column("num_independent", "independent normals"),
+        Column("num_needed", "needed for the target"),
+        Column("threshold_that_holds", None),
+    )
+    values = [
+        (
+            each.threshold.target_fpr,
+            each.threshold.value,
+            each.fpr,
+            each.recall,
+            each.threshold.promise.rate,
+            each.threshold.promise.num,
+            each.threshold.promise.num_needed,
+            each.threshold.promise.threshold,
+        )
+        for each in all_told
+    ]
+    return Rows("by_target_fpr", columns, values, title="Thresholds for several false-alarm rates")
+
+
+def threshold_caveats(chosen: AtThreshold, shifts: Sequence[GroupShift]) -> Iterator[str]:
+    """What to know before relying on the threshold."""
+    threshold, confusion = chosen.threshold, chosen.confusion
+    if threshold.num_normal * threshold.target_fpr < 1:
+        yield (
+            f"{count_of(threshold.num_normal, 'validation normal is', 'validation normals are')} too few to set a "
+            f"false-alarm rate of {threshold.target_fpr:.1%}: the threshold is simply the highest of their scores."
+        )
+    excluded = not chosen.fpr.contains(threshold.target_fpr)
+    by_chance = exceedance_p_value(
+        confusion.false_alarms,
+        num_new=confusion.false_alarms + confusion.passed,
+        num_reference_above=threshold.num_normal_above,
+        num_reference=threshold.num_normal,
+    )
+    if excluded or by_chance < RAREST_CHANCE:
+        why = (
+            "an interval that excludes the target"
+            if excluded
+            else "which chance alone does less than one time in twenty where samples are independent"
+        )
+        yield (
+            f"The threshold aimed at {threshold.target_fpr:.1%} false alarms and gave {percent(chosen.fpr)}, {why}: "
+            f"validation normals may not resemble these.{_reason(shifts)}"
+        )
+
+
+def _reason(shifts: Sequence[GroupShift]) -> str:
+    """How the groups differ, where they do."""
+    if len(shifts) < 2:
+        return ""
+    highest, lowest = shifts[0], shifts[-1]
+    return (
+        f" Groups differ: the normals of {visible(highest.group)} ({highest.part}, n = {highest.num}) have their "
+        f"median {highest.median:+.1f} standard deviations of validation's from its own, those of "
+        f"{visible(lowest.group)} ({lowest.part}, n = {lowest.num}) {lowest.median:+.1f}."
+    )
