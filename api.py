@@ -322,19 +322,26 @@ def evaluate(
     run: str | None = None,
     split: Literal["val", "test"] = "test",
     cache: str | os.PathLike[str] | None = None,
+    maps: str | os.PathLike[str] | None = None,
 ) -> Evaluation:
     """`weldcache eval`: judge a run (None: the newest finished one), and write its report.
 
-    Features come from the store `cache`, or from the one that the run was trained on.
+    Features come from the store `cache`, or from the one that the run was trained on. `maps` is a new folder for where
+    each sample is strange.
 
     Raises:
-        NotFoundError: if there is no such run, store or split.
+        NotFoundError: if there is no such run, store or split, or no maps.
         FingerprintError: if the store holds other features than the run was trained on.
         MetricError: if the split cannot be judged.
     """
     store = None if cache is None else Path(cache)
     return judge(
-        settings or load_settings(), run_name=run, split=split, cache=store, command="weldcache.api.evaluate()"
+        settings or load_settings(),
+        run_name=run,
+        split=split,
+        cache=store,
+        command="weldcache.api.evaluate()",
+        maps=None if maps is None else Path(maps),
     )
 
 

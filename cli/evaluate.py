@@ -1,6 +1,7 @@
 """`weldcache eval`: stage three."""
 
 import json
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -29,6 +30,15 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    maps: Annotated[
+        Path | None,
+        typer.Option(
+            "--maps",
+            metavar="FOLDER",
+            help="Write where each sample is strange into a new folder: pictures overlaid, and the scores as .npy.",
+            show_default=False,
+        ),
+    ] = None,
     settings: Set = None,
     as_json: AsJson = False,
 ) -> None:
@@ -51,6 +61,7 @@ def evaluate(
         cache=resolved.cache.path if named else None,
         command=command_line(),
         figures=figures,
+        maps=maps,
     )
     if as_json:
         typer.echo(json.dumps(evaluation.report, indent=2))

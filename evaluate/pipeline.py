@@ -15,7 +15,8 @@ from ..cache.provenance import library_versions
 from ..cache.sample_table import Store
 from ..cache.store import FeatureStore
 from ..configs.device import resolve_device
-from ..errors import MetricError
+from ..errors import MetricError, NotFoundError
+from ..extract.settings import DataSettings
 from ..progress import say
 from ..settings import Settings
 from ..train.combination import Weighting
@@ -26,13 +27,17 @@ from ..train.runs.documents import shareable
 from ..train.runs.folder import RunFolder
 from ..train.runs.names import find_run
 from ..train.runs.trained_run import TrainedRun, load_run
-from .judge import judge_of
+from ..wording import count_of
+from .judge import Judgement, judge_of
 from .judging import background_of, calibration_of, judge_split
+from .localise.export import export_maps
+from .localise.judged import localisation_section
+from .localise.localiser import Localiser, localiser_of
 from .report.document import report_document, write_report
 from .report.drawing import FigureFormat
 from .report.terminal import render_terminal
 from .scoring import AVERAGED, RAW, Scorer, load_models
-from .section import Provenance, Report
+from .section import Provenance, Report, Section
 from .shown import shown_of
 
 
@@ -53,15 +58,19 @@ def evaluate(
     cache: Path | None,
     command: str,
     figures: FigureFormat | None = None,
+    maps: Path | None = None,
 ) -> Evaluation:
     """Score `split` with a run (None or `latest`: the newest finished one) and write its report into the run's folder.
+
+    With `maps`, a new folder of that name is filled with the maps of all samples: overlays and scores of pixels.
 
     The features come from `cache`, or else from the store that the run was trained on: where it stands as seen from
     the run (so that a copied project is judged on its own store), or else where it stood.
     `figures`: in which format the report's figures are written as files too; None: they are not.
 
     Raises:
-        NotFoundError: if there is no such run, store or split.
+        NotFoundError: if there is no such run, store or split, or no map of those that are asked for.
+        OutputExistsError: if something is at `maps` already.
         FingerprintError: if the store holds other features than those that the run was trained on, or another split
             of the name that it was trained with.
         MetricError: if the split holds only normals or only defects.
@@ -71,9 +80,43 @@ def evaluate(
     judgement = judge_split(judge, scorer, split, settings=settings.evaluate, hide=run.recipe.needs().dispensable)
     provenance = _provenance(run, scorer.store, settings=settings, split=split, command=command)
     shown = shown_of(scorer, judgement, split=split, root=settings.data.root, media=settings.evaluate.media)
-    report = Report(judge.task, provenance, shown.sections, shown.book)
+    localised = localiser_of(scorer, data=(run.settings.data, settings.data))
+    sections = shown.sections
+    if judge.of_scores:
+        sections = _behind_classes(sections, _localisation(scorer, localised, judgement, settings=settings))
+    report = Report(judge.task, provenance, sections, shown.book)
     path = write_report(run.folder, judgement, report, samples=shown.frame, figures=figures)
+    if maps is not None:
+        _export(localised, judgement, maps, run_name=run.folder.name)
     return Evaluation(report=report_document(report), summary=render_terminal(report), report_path=path)
+
+
+def _localisation(
+    scorer: Scorer, localised: tuple[Localiser, DataSettings] | None, judgement: Judgement, *, settings: Settings
+) -> Section:
+    localiser, data = (None, settings.data) if localised is None else localised
+    written = (scorer.store.path, scorer.run.folder.path.parent)
+    return localisation_section(localiser, judgement.table, data=data, written=written, seed=settings.evaluate.seed)
+
+
+def _behind_classes(sections: Sequence[Section], localisation: Section) -> tuple[Section, ...]:
+    """Where somebody looks for it who has read which classes are found; last where no section tells of classes."""
+    places = [place for place, section in enumerate(sections, start=1) if section.id == "by_class"]
+    place = places[0] if places else len(sections)
+    return (*sections[:place], localisation, *sections[place:])
+
+
+def _export(
+    localised: tuple[Localiser, DataSettings] | None, judgement: Judgement, folder: Path, *, run_name: str
+) -> None:
+    if localised is None:
+        raise NotFoundError(
+            f"There are no maps of {run_name}: the files that its features were made from are not in data.root any "
+            "more; name the data set's folder with --set data.root=PATH."
+        )
+    localiser, _ = localised
+    num = export_maps(localiser, judgement.table.keys, folder, run_name=run_name)
+    say(f"{folder}: {count_of(num, 'map')}, listed in maps.json.")
 
 
 def train_and_calibrate(settings: Settings, *, run_name: str | None, overwrite: bool, command: str) -> TrainingSummary:

@@ -12,10 +12,11 @@ from jaxtyping import Float32
 from ...cache.status import SourceFile, Status
 from ...cache.store import FeatureStore
 from ...errors import DecodeError
+from ...extract.settings import DataSettings
 from ...train.attribution import place_scores
 from ...train.data.features import Rows
 from ...train.scoring import passes
-from ..scoring import FeatureSets, Scorer
+from ..scoring import Scorer
 from .maps import PictureMap, SampleMaps, TimeMap
 from .places import PictureGrid, TimeAxis
 
@@ -126,12 +127,12 @@ class _Known:
         self.files = store.sources(feature_set, rows)
 
 
-def media_root(store: FeatureStore, *, feature_sets: FeatureSets, candidates: Sequence[Path]) -> Path | None:
-    """The first of some folders in which the files lie that a store was made from; None where none of them has any."""
-    for name in sorted(feature_sets):
-        rows = np.flatnonzero(store.status(name) == Status.COMPLETE)[:1]
-        for files in store.sources(name, rows):
-            for root in candidates:
-                if any(not file.is_numbers and (root / file.path).is_file() for file in files):
-                    return root
+def localiser_of(scorer: Scorer, *, data: Sequence[DataSettings]) -> tuple[Localiser, DataSettings] | None:
+    """Maps by a run, and in the first of these data sets its pictures and films lie; None where they are in none."""
+    for name in scorer.run.recipe.needs().feature_sets:
+        rows = np.flatnonzero(scorer.store.status(name) == Status.COMPLETE)[:1]
+        for files in scorer.store.sources(name, rows):
+            for each in data:
+                if any(not file.is_numbers and (each.root / file.path).is_file() for file in files):
+                    return Localiser(scorer, each.root), each
     return None

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from weldcache.evaluate.localise.localiser import Localiser, media_root
+from weldcache.evaluate.localise.localiser import Localiser, localiser_of
 from weldcache.evaluate.localise.maps import PictureMap
 from weldcache.evaluate.pipeline import scorer_of
+from weldcache.extract.sources.folder import FolderSettings
 from weldcache.tests.evaluate.localise.conftest import HEIGHT, SQUARE, WIDTH, Planted
 from weldcache.train.runs.trained_run import load_run
 
@@ -83,14 +84,10 @@ def test_pictures_that_are_gone_have_no_maps_and_are_no_root(make_planted: Make,
     localiser = planted.localiser()
     elsewhere = Localiser(localiser.scorer, tmp_path)
     assert [sample.pictures for sample in elsewhere(np.array([0, 1]))] == [(), ()]
-    found = media_root(
-        localiser.scorer.store,
-        feature_sets=frozenset({"image/block_2"}),
-        candidates=[tmp_path, planted.folder / "parts"],
-    )
-    assert found == planted.folder / "parts"
-    sets = frozenset({"image/block_2"})
-    assert media_root(localiser.scorer.store, feature_sets=sets, candidates=[tmp_path]) is None
+    there, gone = FolderSettings(root=planted.folder / "parts"), FolderSettings(root=tmp_path)
+    found = localiser_of(localiser.scorer, data=[gone, there])
+    assert found is not None and found[1] == there and found[0].root == there.root
+    assert localiser_of(localiser.scorer, data=[gone]) is None
 
 
 def test_a_trained_run_has_maps_of_all_that_has_places(judged: Any) -> None:
