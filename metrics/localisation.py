@@ -216,10 +216,12 @@ def _area(x: Float64[np.ndarray, " points"], y: Float64[np.ndarray, " points"], 
     return float(min(1.0, np.diff(x) @ (y[1:] + y[:-1]) / 2 / limit))
 
 
-def _off_by(counts: _Counts, *, limits: Sequence[float]) -> float:
-    """How far the worst of the figures may be from the exact one."""
+def _off_by(counts: _Counts, *, limits: Sequence[float], tied: NDArray[np.bool_] | None = None) -> float:
+    """How far the worst of the figures may be from the exact one; bins whose scores are `tied` leave no doubt."""
     across, up, overlap = counts.steps
     before = np.cumsum(across) - across
+    if tied is not None:
+        up, overlap = np.where(tied, 0.0, up), np.where(tied, 0.0, overlap)
     worst = [float(across @ up) / 2]
     for limit in limits:
         inside = before < limit
@@ -343,7 +345,20 @@ def _counted(
         binning = _cut(binning, counts, limits=limits)
         counts = _read(pictures, binning)
         off_by = _off_by(counts, limits=limits)
+    if off_by > tolerance:
+        off_by = _off_by(counts, limits=limits, tied=_tied(pictures, binning)[counts.bins])
     return counts, off_by, binning
+
+
+def _tied(pictures: Iterable[ScoredPicture], binning: _Binning) -> NDArray[np.bool_]:
+    """In which bins all scores are one."""
+    lowest, highest = np.full(binning.num_bins, np.inf), np.full(binning.num_bins, -np.inf)
+    for picture in pictures:
+        scores, _, _ = _parts(picture)
+        bins = binning(scores)
+        np.minimum.at(lowest, bins, scores)
+        np.maximum.at(highest, bins, scores)
+    return lowest == highest
 
 
 def _read(pictures: Iterable[ScoredPicture], binning: _Binning) -> _Counts:

@@ -35,3 +35,10 @@ def test_growth(child_environment: dict[str, str], tmp_path: Path) -> None:
     assert {f"exponent_{step}" for step in ("extract", "resume", "open", "info", "verify")} < told["ratios"].keys()
     # Two arrays of a set without a gap, and of one with every tenth row absent; 256 rows share all other files.
     assert 3.8 <= told["ratios"]["files_a_row"] < 4.1
+
+
+def test_metrics(child_environment: dict[str, str], tmp_path: Path) -> None:
+    """So small, it tells only that the figures are those of a sort."""
+    told = told_by("metrics", "--small", environment=child_environment, folder=tmp_path)
+    assert told["ratios"].keys() == told["targets"].keys()
+    assert told["ratios"]["allowed_over_largest_difference"] > 1

@@ -138,6 +138,15 @@ def test_what_may_be_off_is_known_and_bounds_what_is() -> None:
     assert max(*differences, abs(streamed.auroc - exact.auroc)) <= streamed.off_by <= 1e-6
 
 
+@pytest.mark.parametrize(("change", "dtype"), [(0.0, "float16"), (1e4, "float32")])
+def test_ties_leave_no_doubt(change: float, dtype: str) -> None:
+    pictures = [
+        ScoredPicture(np.round(each.scores + change, 1).astype(dtype), each.mask) for each in made(seed=7, size=64)
+    ]
+    streamed, exact = localise(pictures), exact_localisation(pictures)
+    assert streamed.off_by <= 1e-6 and abs(streamed.auroc - exact.auroc) < 1e-9
+
+
 def test_heavy_tails_and_one_outlier_cost_no_digits() -> None:
     pictures = [ScoredPicture(picture.scores**9, picture.mask) for picture in made(seed=3)]
     pictures[0].scores[0, 0] = 1e35
