@@ -358,7 +358,7 @@ def _tied(pictures: Iterable[ScoredPicture], binning: _Binning) -> NDArray[np.bo
         bins = binning(scores)
         np.minimum.at(lowest, bins, scores)
         np.maximum.at(highest, bins, scores)
-    return lowest == highest
+    return np.asarray(lowest == highest)
 
 
 def _read(pictures: Iterable[ScoredPicture], binning: _Binning) -> _Counts:
