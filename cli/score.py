@@ -72,5 +72,5 @@ def score(
     tally = score_to(out, trained, paths, settings=asked, form=form, overwrite=overwrite, watching=watching)
     if fail_on_alarm and tally.num_alarms:
         raise typer.Exit(_ALARMED)
-    if tally.num_failed:
+    if tally.num_failed and not watch:
         raise WeldcacheError(f"{count_of(tally.num_failed, tally.noun)} could not be scored; each line says why.")

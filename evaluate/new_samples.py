@@ -99,9 +99,10 @@ class NewSampleScorer:
             for modality, sets in self._needs.dispensable.items()
             if self.judge.of_scores and modality not in run.untrained
         }
+        encoders = _encoders_of(run, found, self._shown, settings=settings)
         self._arrays = _arrays_of(run)
         self._extraction = MemoryExtraction(
-            _encoders_of(run, found, self._shown, settings=settings),
+            encoders,
             wanted=self._shown,
             settings=settings,
             root=found.root,

@@ -38,13 +38,17 @@ class Tally:
         if self.first_after is None:
             self.first_after = time.monotonic() - self.started
 
-    def told(self) -> str:
-        """All of it in a sentence or two."""
+    def counted(self) -> str:
+        """How many there were, without a full stop."""
         parts = [f"{count_of(self.num_scored, self.noun)} scored, {count_of(self.num_alarms, 'alarm')}"]
         parts += [f"{count_of(self.num_failed, self.noun)} could not be scored"] if self.num_failed else []
+        return listed(parts)
+
+    def told(self) -> str:
+        """How many there were, and how long it took."""
         took = f"It took {format_seconds(time.monotonic() - self.started)}"
         took += "" if self.first_after is None else f", until the first score {format_seconds(self.first_after)}"
-        return f"{listed(parts)}. {took}."
+        return f"{self.counted()}. {took}."
 
 
 class ScoreLines:

@@ -97,7 +97,7 @@ def watch_folder(
                     state.add(scored.sample.key, stamps[scored.sample.key])
                     raise_if_interrupted()
                 if ready:
-                    say(tally.told())
+                    say(f"{tally.counted()} so far.")
                 sleep(every)
                 try:
                     found = _looked(run, folder, settings)
@@ -108,7 +108,7 @@ def watch_folder(
                         say(line)
                         said.add(line)
     except KeyboardInterrupt:
-        say(f"Ended. {tally.told()}")
+        say(f"Ended: {tally.counted()}.")
     return tally
 
 
