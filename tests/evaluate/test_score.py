@@ -55,7 +55,7 @@ GAUSSIAN = ["--set", "recipe.name=gaussian", "--set", "recipe.array=spectrum/val
 NEAREST = ["--set", "recipe.name=nearest", "--set", "recipe.array=image/block_2/mean"]
 PROBE = ["--set", "recipe.name=linear_probe", "--set", "recipe.array=spectrum/values"]
 COLUMNS = ("id", "photo", "s1", "s2", "s3")
-COMPARED = ("score", "alarm", "lacks", "scale", "threshold")
+COMPARED = ("score", "alarm", "lacks", "scale", "threshold", "p_value")
 
 
 def _write(path: Path, rows: list[Row], columns: tuple[str, ...] = COLUMNS) -> Path:
@@ -228,7 +228,9 @@ def test_a_run_without_a_calibration_gives_scores_alone(
     outcome = weldcache("score", str(table), "--run", "joined", folder=folder)
     rows, judged = _rows(outcome), _judged(parts, "joined")
     assert outcome.code == 0 and "keeps no calibration" in outcome.err
-    assert {row["alarm"] for row in rows} == {row["threshold"] for row in rows} == {""}
+    assert (
+        {row["alarm"] for row in rows} == {row["threshold"] for row in rows} == {row["p_value"] for row in rows} == {""}
+    )
     assert {row["scale"] for row in rows} == {"whole", "own"}
     assert all(row["score"] == judged[row["key"]]["score"] for row in rows if row["scale"] == "whole")
 

@@ -142,27 +142,23 @@ class AnomalyJudge:
         scales = {} if calibration is None else _scales_of(calibration)
         placed = place(scored, scales=scales, num_scale_normals=0)
         threshold = None if calibration is None else calibration["threshold"]
-        comparable, p_values = (
-            placed.table.scales,
-            bank_p_values(placed.table, calibration["bank"] if calibration else ()),
-        )
+        p_values = bank_p_values(placed.table, [] if calibration is None else calibration["bank"])
         alarms = [
-            threshold is not None and scale != "own" and score > threshold
-            for score, scale in zip(placed.table.scores.tolist(), comparable, strict=True)
+            None if threshold is None or scale == "own" else score > threshold
+            for score, scale in zip(placed.table.scores.tolist(), placed.table.scales, strict=True)
         ]
-        judged = [threshold is not None and scale != "own" for scale in comparable]
         return Told(
             columns={
                 "score": placed.table.scores.tolist(),
                 "threshold": [threshold] * len(alarms),
-                "alarm": [int(alarm) if known else None for alarm, known in zip(alarms, judged, strict=True)],
+                "alarm": [None if alarm is None else int(alarm) for alarm in alarms],
                 "p_value": [None if np.isnan(value) else value for value in p_values.tolist()],
                 "lacks": placed.table.lacks,
                 "scale": placed.table.scales,
                 **contributions(placed, scales=scales),
                 **member_columns(scored, run),
             },
-            alarms=alarms,
+            alarms=[alarm is True for alarm in alarms],
         )
 
 
