@@ -64,7 +64,7 @@ def test_classes_dealt_anew() -> None:
 @pytest.mark.parametrize(("told_by_group", "standing"), [(True, "doubtful"), (False, "good")])
 def test_the_verdict_knows_them(told_by_group: bool, standing: str) -> None:
     true = np.tile([0, 1], 30)
-    judged = _index([f"g{code}" for code in true], [0.0] * 60)
+    judged = _index([f"g{code}-{row // 6}" for row, code in enumerate(true)], [0.0] * 60)
     known = judged if told_by_group else replace(judged, groups=np.roll(judged.groups, 1))
     controls = class_controls(
         true, true, judged=judged, train=judged, train_classes=np.roll(true, 2) * 0, known=known, known_classes=true
