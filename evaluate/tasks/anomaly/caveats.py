@@ -1,12 +1,12 @@
 """What the figures of an anomaly detector amount to, and what to know before believing them, in plain words."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ....metrics.clustered import FEWEST_GROUPS
-from ....metrics.estimate import Estimate, span, with_span
+from ....metrics.estimate import Estimate, percent, span, with_span
 from ....metrics.ranking import auroc, part_by_label
 from ....wording import count_of, from_to, is_are, listed
 from ...scores import ScoreTable
@@ -28,17 +28,18 @@ _ROUNDING: Mapping[str, float] = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A headline and the sentences that explain it."""
+    """A headline and the sentences that explain it, headed by what the alarms do."""
 
     standing: Standing
     headline: str
     explanation: str
+    alarms: str = ""
 
     def section(self, warnings: Sequence[str]) -> Section:
         """The verdict with the warnings below it, the gravest first."""
         return Section(
             id="verdict",
-            title=self.headline,
+            title=f"{self.alarms}. {self.headline}" if self.alarms else self.headline,
             note=[self.explanation],
             points=warnings or ["No warning was raised."],
             look="verdict",
@@ -48,7 +49,37 @@ class Verdict:
 
 
 def verdict(assessment: Assessment) -> Verdict:
-    """Judge the model against chance first, then against the strongest of the controls."""
+    """What the alarms do; and the model against chance first, then against the strongest of the controls, then its
+    threshold against the target."""
+    chosen = assessment.chosen
+    alarms = f"{chosen.recall.value:.0%} of the defects found at {chosen.fpr.value:.1%} false alarms"
+    told = (
+        f"Of the defects {percent(chosen.recall)} raise an alarm, and of the normals {percent(chosen.fpr)}, where the "
+        f"threshold aims at {chosen.threshold.target_fpr:.1%}."
+    )
+    found = _ranking_verdict(assessment)
+    if found.standing == "good" and chosen.misses_target:
+        found = replace(
+            found,
+            standing="doubtful",
+            headline=f"{found.headline}, but its threshold misses the false-alarm target",
+        )
+    return replace(found, explanation=f"{told} {found.explanation}{_of_few(assessment)}", alarms=alarms)
+
+
+def _of_few(assessment: Assessment) -> str:
+    """That the place of samples that lack something rests on few, where it does."""
+    whole = assessment.whole
+    if whole is None or whole.num_own_scale or whole.num_scale_normals >= FEW_NORMALS:
+        return ""
+    return (
+        " Samples that lack a modality have their place by what "
+        f"{count_of(whole.num_scale_normals, 'validation normal')} score without it, which is few."
+    )
+
+
+def _ranking_verdict(assessment: Assessment) -> Verdict:
+    """The model against chance, and against the strongest of the controls."""
     model, controls = assessment.auroc, assessment.controls
     pairs = (
         f"Of 100 pairs of one defect and one normal sample, it gives the defect the higher score in about "

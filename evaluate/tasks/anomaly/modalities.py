@@ -137,7 +137,14 @@ def change_caveats(results: Mapping[str, ModalityResult]) -> Iterator[str]:
             f"{listed(few, last='or')}: what changes without is not to be judged from so few."
         )
     changes = {name: result.change for name, result in results.items() if result.change is not None and _tells(result)}
-    idle = [name for name, found in changes.items() if max(-found.low, found.high) <= NO_CHANGE]
+    unmoved = [name for name, found in changes.items() if found.low == found.high]
+    if unmoved:
+        yield (
+            f"Leaving out {listed(unmoved, last='or')} moves no sample past one of the other class: with these samples "
+            "nothing can be told of what it is worth."
+        )
+    idle = [name for name, found in changes.items() if found.low < found.high]
+    idle = [name for name in idle if max(-changes[name].low, changes[name].high) <= NO_CHANGE]
     if idle:
         yield (
             f"Leaving out {listed(idle, last='or')} changes nothing (the AUROC by less than {NO_CHANGE:g}): this model "

@@ -222,3 +222,29 @@ def test_near_chance_nothing_is_close() -> None:
     control = Control(Rival("control", "nothing"), auroc=Estimate(0.55, 0.45, 0.65))
     assert not control.comes_close(Estimate(0.6, 0.48, 0.7))
     assert not control.beats(Estimate(0.6, 0.48, 0.7))
+
+
+def test_the_verdict_is_headed_by_what_the_alarms_do(table: ScoreTable, make_assessment: MakeAssessment) -> None:
+    assessment = make_assessment(table)
+    judged, chosen = verdict(assessment), assessment.chosen
+    assert judged.standing == "good" and judged.section(()).title.endswith(judged.headline)
+    assert judged.section(()).title.startswith(f"{chosen.recall.value:.0%} of the defects found at ")
+    assert judged.explanation.startswith("Of the defects")
+
+
+def test_a_missed_target_is_never_good(
+    table: ScoreTable, make_table: MakeTable, make_assessment: MakeAssessment
+) -> None:
+    low = make_table(split="val", seed=4)
+    low = replace(low, scores=low.scores - 1.0)
+    assessment = make_assessment(table, validation=low)
+    assert assessment.chosen.misses_target
+    judged = verdict(assessment)
+    assert judged.standing == "doubtful" and "misses the false-alarm target" in judged.headline
+
+
+def test_groups_that_are_known_of_some_samples_alone(table: ScoreTable, warnings_of: WarningsOf) -> None:
+    (text,) = [text for text in warnings_of(replace(table, groups=("",) * 9 + table.groups[9:])) if "not known" in text]
+    assert "9 samples" in text
+    few = replace(table, groups=tuple(f"g{row % 3}" for row in range(len(table))))
+    assert any("fewer than 5 groups" in text for text in warnings_of(few))

@@ -84,8 +84,14 @@ def test_a_modality_that_is_not_looked_at_changes_exactly_nothing(table: ScoreTa
 def test_what_changes_nothing_is_said() -> None:
     needed = replace(NOTHING, change=_change(-0.1, -0.15, -0.05))
     unclear = replace(NOTHING, change=_change(0.0, -0.02, 0.02))
-    (text,) = change_caveats({"video": needed, "audio": NOTHING, "image": unclear, "sensor": NOTHING})
+    idle = replace(NOTHING, change=_change(0.001, -0.004, 0.006))
+    (text,) = change_caveats({"video": needed, "audio": idle, "image": unclear, "sensor": idle})
     assert text.startswith("Leaving out audio or sensor changes nothing")
+
+
+def test_an_interval_of_no_width_is_not_read_as_doing_without() -> None:
+    (text,) = change_caveats({"audio": NOTHING})
+    assert "nothing can be told" in text and "does without" not in text
 
 
 @pytest.mark.parametrize("having", [(9, 90), (60, 9)])
