@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..cache.status import Status
 from ..cache.store import FeatureStore
 from ..configs.section import Section as SettingsSection
-from ..errors import DecodeError
+from ..errors import WeldcacheError
 from ..extract.decode.audio import SAMPLE_RATE, decode_audio
 from ..extract.decode.image import decode_photographs
 from ..extract.decode.video import decode_video
@@ -103,7 +103,7 @@ class SampleMedia:
                 continue
             try:
                 shown = list(self._shown(stream, row, files[stream.name]))
-            except (DecodeError, MemoryError, OSError) as error:
+            except (WeldcacheError, MemoryError, OSError) as error:
                 # Reports are passed on: paths are told from the data set's folder.
                 notes.append(f"{stream.name} cannot be shown: {str(error).replace(f'{self.root}/', '')}")
                 continue
@@ -126,7 +126,7 @@ class SampleMedia:
                         masks=stream.section.masks,
                         max_megapixels=stream.section.max_megapixels,
                     )
-                except (DecodeError, MemoryError, OSError):
+                except (WeldcacheError, MemoryError, OSError):
                     return None
                 return next(
                     (_picture(view, _THUMBNAIL, "photograph") for view in shown.views if view is not None), None
@@ -187,17 +187,22 @@ class SampleMedia:
         """Measurements as the store holds them, over the band of normals."""
         if self.store.status(stream.feature_set)[row] != Status.COMPLETE:
             return
-        values, times = (np.asarray(self.store.read(f"{stream.feature_set}/{name}", [row])[0]) for name in _SERIES)
+        held = self.store.arrays(stream.feature_set)
+        values = np.asarray(self.store.read(f"{stream.feature_set}/values", [row])[0])
         low, high, num_normals = self._bands(stream.feature_set)
-        names = self.store.array_spec(f"{stream.feature_set}/values").attributes.get("channels", ())
+        names = held["values"].attributes.get("channels")
         channels = [str(name) for name in names] if isinstance(names, list) else []
+        if len(channels) != values.shape[1]:
+            channels = [f"channel {number}" for number in range(1, values.shape[1] + 1)]
         traces = [
             Trace(name, column.astype(np.float64), *((low[:, place], high[:, place]) if num_normals else ()))
             for place, (name, column) in enumerate(zip(channels, values.T, strict=True))
         ]
         band = f"; the band holds nine in ten of {num_normals} training normals" if num_normals else ""
-        seconds = float(times[-1])
-        yield Traces(f"{stream.name} over {seconds:.3g} s", seconds, traces, caption=f"{seconds:.3g} s{band}")
+        # Stores that others made may not say when a step was.
+        seconds = float(self.store.read(f"{stream.feature_set}/times", [row])[0][-1]) if "times" in held else 0.0
+        length = f"{seconds:.3g} s" if seconds else f"{len(values)} steps"
+        yield Traces(f"{stream.name} over {length}", seconds, traces, caption=f"{length}{band}")
 
     def _bands(self, feature_set: str) -> tuple[Float64[np.ndarray, "..."], Float64[np.ndarray, "..."], int]:
         """Between what values nine in ten normals lie, step by step, all stretched to one length; and of how many."""
@@ -212,9 +217,6 @@ class SampleMedia:
     @cached_property
     def _known_bands(self) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64], int]]:
         return {}
-
-
-_SERIES = ("values", "times")
 
 
 def sample_book(media: SampleMedia, rows: Rows, *, worth_seeing: Collection[int], shown: Media) -> SampleBook:

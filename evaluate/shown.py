@@ -14,7 +14,7 @@ from .exhibits import Gallery, SampleBook, SampleColumn, SampleTable
 from .judge import Judgement
 from .localise.localiser import Localiser
 from .localise.maps import SampleMaps
-from .parts_told import parts_section
+from .parts_told import audit_section, parts_section
 from .projection import project, scatter_section
 from .sample_frame import sample_frame
 from .sample_media import SampleMedia, sample_book
@@ -59,6 +59,7 @@ def shown_of(scorer: Scorer, judgement: Judgement, *, split: str, root: Path, me
         *own,
         *([] if plane is None else [scatter_section(plane, told)]),
         parts_section(store, judged=rows, split=split),
+        audit_section(store),
     ]
     frame = sample_frame(
         told,

@@ -13,17 +13,16 @@ def render_terminal(report: Report) -> RenderableType:
     """Something that `rich` prints. All texts are literal: square brackets in a class name are no markup."""
     provenance = report.provenance
     shown: list[RenderableType] = [literal(f"{provenance.run_name} on {provenance.split}", "bold")]
-    for section in report.sections:
-        if section.brief:
-            shown += _section(section)
+    brief = [section for section in report.sections if section.brief]
+    shown += [literal(f"{section.title}.", "bold") for section in brief if section.look == "verdict"]
+    for section in brief:
+        shown += _section(section)
     if sentence := demo_sentence(provenance.random_features, provenance.trained_features):
         shown.append(literal(sentence))
     return Group(*shown)
 
 
 def _section(section: Section) -> Iterator[RenderableType]:
-    if section.look == "verdict":
-        yield literal(f"{section.title}.", "bold")
     if section.shown:
         yield _facts(section)
     for rows in section.rows:

@@ -63,6 +63,16 @@ def test_what_is_gone_is_said_and_fails_nothing(media: SampleMedia, tmp_path: Pa
     assert replace(media, root=tmp_path).thumbnail(0) is None
 
 
+def test_measurements_of_which_the_store_tells_no_times_and_no_names_are_shown(
+    media: SampleMedia, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = {"values": replace(media.store.arrays("sensor")["values"], attributes={})}
+    monkeypatch.setattr(media.store, "arrays", lambda _: held)
+    (traces,) = media.panel(0).media["sensor"]
+    assert isinstance(traces, Traces) and [each.name for each in traces.traces][:2] == ["channel 1", "channel 2"]
+    assert traces.caption.startswith("128 steps")
+
+
 @pytest.mark.parametrize("path", ["/etc/passwd", "../secret.jpg", "a/../../secret.jpg"])
 def test_a_path_that_leads_out_of_the_data_set_is_not_followed(
     path: str, media: SampleMedia, monkeypatch: pytest.MonkeyPatch

@@ -21,6 +21,7 @@ from .caveats import caveats
 from .controls import ClassControl, Classes, class_controls, permuted_classes
 from .figures import assess_classes
 from .measure import ClassificationMeasure
+from .samples import sample_sections
 from .sections import class_sections
 
 
@@ -75,8 +76,10 @@ class ClassificationJudge:
         collapsed = collapse_caveats(watched, num_normal=len(background.validation.table))
         warnings = warnings_of(test, background, (*caveats(found), *collapsed))
         training = training_section(background.run.metrics, watched, headline=self.headline)
+        shares = softmax(logits, axis=1)
+        samples = sample_sections(test.table, true, shares, names)
         return Judgement(
-            sections=class_sections(found, warnings=warnings, training=training),
+            sections=class_sections(found, warnings=warnings, training=training, samples=samples),
             warnings=warnings,
             table=test.table,
             columns={
@@ -85,7 +88,7 @@ class ClassificationJudge:
                 "class_name": spreadsheet_cells(test.table.class_names),
                 "group": spreadsheet_cells(test.table.groups),
                 "predicted": spreadsheet_cells([names[each] for each in predicted]),
-                "confidence": softmax(logits, axis=1).max(axis=1).tolist(),
+                "confidence": shares.max(axis=1).tolist(),
             },
             truth=true,
             answers=predicted.astype(np.float64),

@@ -8,8 +8,10 @@ from .controls import close_controls
 from .figures import ClassAssessment
 
 
-def class_sections(found: ClassAssessment, *, warnings: Sequence[str], training: Section) -> tuple[Section, ...]:
-    """Every section of a report on a classifier, in the order in which they are read."""
+def class_sections(
+    found: ClassAssessment, *, warnings: Sequence[str], training: Section, samples: Sequence[Section] = ()
+) -> tuple[Section, ...]:
+    """Every section of a report on a classifier, in the order in which they are read; `samples` are of single ones."""
     standing, title = _verdict(found)
     headline = (
         Fact("accuracy", "Accuracy", found.accuracy, note=count_of(found.num, "sample")),
@@ -56,6 +58,7 @@ def class_sections(found: ClassAssessment, *, warnings: Sequence[str], training:
         Section(
             "confusion", "True classes in rows, predicted ones in columns", rows=[Rows("counts", columns, confusion)]
         ),
+        *samples,
         training,
         Section(
             "how",

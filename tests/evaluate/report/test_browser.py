@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 
+from weldcache.evaluate.exhibits import Colouring, Panel, Picture, SampleBook, Scatter, Trace, Traces
 from weldcache.evaluate.report.html import render_html
 from weldcache.evaluate.scores import ScoreTable
-from weldcache.evaluate.section import Report
+from weldcache.evaluate.section import Report, Section
 from weldcache.evaluate.tasks.anomaly.figures import Assessment
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
@@ -168,7 +170,14 @@ def test_hostile_names_run_nothing(
     )
     nasty = replace(table, keys=keys, groups=groups, class_names=classes)
     path = tmp_path / "nasty.html"
-    path.write_text(render_html(make_report(make_assessment(nasty), nasty)))
+    report = make_report(make_assessment(nasty), nasty)
+    white = Picture(cv2.imencode(".webp", np.full((4, 8, 3), 255, dtype=np.uint8))[1].tobytes(), 8, 4, attacks[1])
+    wave = Traces(attacks[1], 1.0, [Trace(attacks[2], np.array([0.0, np.nan, 1.0]))], caption=attacks[0])
+    panel = Panel({attacks[0]: [white, replace(white, caption=attacks[2], overlay=white.content), wave]}, attacks)
+    plane = Scatter(attacks[1], table.scores, table.scores, [Colouring(attacks[0], classes)], attacks[2])
+    sections = [*report.sections, Section("plane", attacks[0], exhibits=[plane])]
+    book = SampleBook(dict.fromkeys(range(len(table)), panel), {0: white})
+    path.write_text(render_html(replace(report, sections=sections, book=book)))
     told = _used(path, tmp_path)
     assert told["errors"] == [] and told["open"] == [True, True]
     page = _browse(path, profile=tmp_path / "profile", action="--dump-dom")
