@@ -4,12 +4,10 @@ All that is needed beside the samples is the run's folder and its backbones. Wha
 are decoded and put through the backbones as its manifest says, or refused.
 """
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -19,19 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..cache.arrays import ArraySpec
-from ..cache.description import ToldFeatureSet
 from ..cache.index import Index, index_with
-from ..cache.provenance import differences, differences_told
 from ..cache.status import Status
 from ..cache.tensors import TORCH_TYPES
 from ..configs.device import resolve_device
-from ..documents import Json
-from ..errors import FingerprintError, NotFoundError
-from ..extract.features.kind import Encoder
-from ..extract.features.settings import PicturesSettings, StreamSettings
 from ..extract.in_memory import MemoryExtraction, MemoryRow
-from ..extract.request import load_features
-from ..extract.sources.new import NewSamples, new_samples
+from ..extract.sources.new import NewSamples
 from ..extract.sources.source import Sample
 from ..progress import say
 from ..settings import Settings
@@ -41,10 +32,10 @@ from ..train.data.samples import who_lacks
 from ..train.recipes.recipe import MEMBERS, Joined
 from ..train.runs.trained_run import TrainedRun
 from ..train.types import Batch, Needs, mapped
-from ..wording import lined_up, listed
 from .judge import Calibration, Judge, Told, judge_of
 from .judged_rows import JudgedRows
 from .judging import kept_calibration
+from .run_features import arrays_of, encoders_of
 from .scores import score_table
 from .scoring import AVERAGED, Models, Scored, Scores, Way, predicted_outputs, score_in_ways
 
@@ -99,8 +90,8 @@ class NewSampleScorer:
             for modality, sets in self._needs.dispensable.items()
             if self.judge.of_scores and modality not in run.untrained
         }
-        encoders = _encoders_of(run, found, self._shown, settings=settings)
-        self._arrays = _arrays_of(run)
+        encoders = encoders_of(run, found, self._shown, settings=settings)
+        self._arrays = arrays_of(run)
         self._extraction = MemoryExtraction(
             encoders,
             wanted=self._shown,
@@ -219,95 +210,6 @@ def _calibration_of(judge: Judge[Any], run: TrainedRun) -> Calibration | None:
         f"{run.folder.name}` makes one where validation allows it."
     )
     return None
-
-
-def samples_at(run: TrainedRun, paths: Sequence[Path], *, settings: Settings) -> NewSamples:
-    """The samples that somebody named, read as the run's data set was; says nothing.
-
-    Raises:
-        NotFoundError: if a path is not there.
-        SourceError: if one cannot be read as the run's source reads it.
-    """
-    names = run.recipe.needs().feature_sets
-    pictures = [
-        section.num_views
-        for name, section in settings.features.items()
-        if isinstance(section, PicturesSettings) and _makes(name, names)
-    ]
-    return new_samples(settings.data, paths, num_views=max(pictures, default=1))
-
-
-def _makes(feature: str, sets: Sequence[str] | frozenset[str]) -> bool:
-    """Whether some of the feature sets are of this feature: a set is called as it, or `<feature>/<part>`."""
-    return any(name == feature or name.startswith(f"{feature}/") for name in sets)
-
-
-def settings_here(run: TrainedRun, settings: Settings) -> Settings:
-    """Settings with the arithmetic that the run's features were made in, whatever this machine would choose, and with
-    the store's place as seen from the run: demo backbones lie beside it."""
-    arithmetic = {
-        str(backbone["arithmetic"])
-        for entry in run.manifest["cache"].get("features", {}).values()
-        if (backbone := entry["made_by"].get("backbone")) and "arithmetic" in backbone
-    }
-    extract = settings.extract
-    if extract.precision == "auto" and len(arithmetic) == 1:
-        extract = extract.model_validate(extract.model_dump() | {"precision": arithmetic.pop()})
-    recorded = run.settings.cache.path
-    from_run = os.path.relpath(recorded, run.settings.runs.folder / run.folder.name)
-    moved = Path(os.path.normpath(run.folder.path / from_run))
-    cache = settings.cache
-    if cache.path == recorded and moved.parent.is_dir():
-        cache = cache.model_copy(update={"path": moved})
-    return settings.model_copy(update={"extract": extract, "cache": cache})
-
-
-def _encoders_of(
-    run: TrainedRun, found: NewSamples, shown: frozenset[str], *, settings: Settings
-) -> dict[str, Encoder]:
-    """What makes the feature sets `shown`, by feature; see `NewSampleScorer`."""
-    names = [
-        name
-        for name, section in settings.features.items()
-        if isinstance(section, StreamSettings) and _makes(name, shown)
-    ]
-    encoders = load_features(settings, names, found).encoders
-    made = {spec.name: spec.to_manifest() for encoder in encoders.values() for spec in encoder.specs}
-    if missing := sorted(shown - made.keys()):
-        raise NotFoundError(
-            f"The settings of {run.folder.path} do not say how {listed(missing)} is made: name the settings by which "
-            "`weldcache extract` made it, with --config or --set."
-        )
-    trained_on = run.manifest["cache"]["features"]
-    other, libraries = list[tuple[str, Json, Json]](), list[tuple[str, Json, Json]]()
-    for name in sorted(shown):
-        for difference in differences(trained_on[name], made[name]):
-            (libraries if difference[0].startswith("made_by.libraries.") else other).append(
-                (f"{name}, {difference[0]}", *difference[1:])
-            )
-    if other:
-        raise FingerprintError(
-            f"{run.folder.path} was trained on other features than would be made here:\n"
-            f"{lined_up(differences_told(other, mine='in the run', theirs='here'))}\n"
-            "Score with the backbones and the settings that the run was trained with, or train again."
-        )
-    if libraries:
-        each = {path.partition(", made_by.libraries.")[2]: (held, here) for path, held, here in libraries}
-        told = differences_told(
-            [(name, *versions) for name, versions in each.items()], mine="in the run", theirs="here"
-        )
-        say("Not all is of the same versions, so that last digits of scores may differ:\n" + lined_up(told))
-    return {name: encoder for name, encoder in encoders.items() if _makes_any(encoder, shown)}
-
-
-def _makes_any(encoder: Encoder, shown: frozenset[str]) -> bool:
-    return any(spec.name in shown for spec in encoder.specs)
-
-
-def _arrays_of(run: TrainedRun) -> dict[str, Mapping[str, ArraySpec]]:
-    """The arrays of each feature set that the run was trained on, by name."""
-    told = run.manifest["cache"]["features"]
-    return {name: ToldFeatureSet.model_validate(entry).specs for name, entry in told.items()}
 
 
 def _batch_of(rows: Sequence[MemoryRow], needs: Needs, arrays: Mapping[str, Mapping[str, ArraySpec]]) -> Batch:

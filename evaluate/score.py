@@ -15,7 +15,8 @@ from ..progress import Progress, say
 from ..settings import Settings
 from ..train.runs.trained_run import TrainedRun
 from ..wording import count_of, first_of, listed
-from .new_samples import NewSampleScorer, samples_at, settings_here
+from .new_samples import NewSampleScorer
+from .run_features import samples_at, settings_here
 from .score_lines import Emit, Form, ScoreLines, Tally
 from .watch import WatchState, watch_folder
 

@@ -15,7 +15,8 @@ from ..progress import say
 from ..settings import Settings
 from ..train.runs.trained_run import TrainedRun
 from ..wording import count_of
-from .new_samples import NewSampleScorer, samples_at, settings_here
+from .new_samples import NewSampleScorer
+from .run_features import samples_at, settings_here
 from .score_lines import Emit, Tally
 
 

@@ -403,3 +403,12 @@ def test_a_calibration_of_other_weights_is_not_used(
     run.folder.write(run.folder.calibration_path, {**kept, "rests_on": {**kept["rests_on"], "epoch": 7}})
     outcome = weldcache("score", str(table), "--run", "joined", folder=folder)
     assert outcome.code == 0 and "other weights" in outcome.err and {row["alarm"] for row in _rows(outcome)} == {""}
+
+
+def test_other_versions_of_libraries_are_told_and_do_not_stop(
+    weldcache: Run, parts: Path, table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("weldcache.extract.features.kind.library_versions", lambda _: {"python": "3", "numpy": "9.9"})
+    outcome = weldcache("score", str(table), "--run", "joined", folder=parts)
+    assert outcome.code == 0 and "9.9 here" in outcome.err
+    assert [row["score"] for row in _rows(outcome)] == [row["score"] for row in _judged(parts, "joined").values()]
