@@ -144,6 +144,8 @@ def localisation_intervals(
         found: what `localise` found of them: the intervals hold it.
     """
     limits = tuple(found.aupro)
+    if len(set(groups)) < SMALLEST_NUMBER_OF_GROUPS:
+        return None
     drawn = _counts_by_group(pictures, groups=groups, limits=limits)
     with_regions = int(np.count_nonzero(drawn.num_regions))
     if with_regions < SMALLEST_NUMBER_OF_GROUPS:
@@ -314,10 +316,10 @@ class _Cut:
         return numbers
 
 
-def _cut(binning: _Binning, counts: _Counts, *, limits: Sequence[float]) -> _Cut:
+def _cut(binning: _Binning, counts: _Counts, *, limits: Sequence[float], tied: NDArray[np.bool_]) -> _Cut:
     """Each bin that holds scores in as many parts as leave the least doubt in the sum of all figures: by the root of
-    its own."""
-    doubt = np.sqrt(_doubt(counts, limits=limits))
+    its own; those that are `tied` in one."""
+    doubt = np.where(tied, 0.0, np.sqrt(_doubt(counts, limits=limits)))
     parts = 1 + np.floor(_FINE * doubt / max(doubt.sum(), np.finfo(float).tiny)).astype(np.int64)
     return _Cut(binning, counts.bins[::-1], parts[::-1], extent=counts.extent)
 
@@ -337,28 +339,30 @@ def _counted(
     binning: _Binning = _LeadingBits(np.dtype(np.float32) if first is None else _as_compared(first.scores).dtype)
     counts = _read(pictures, binning)
     _require_both(counts)
-    off_by, held = _off_by(counts, limits=limits), 0
+    off_by = _off_by(counts, limits=limits)
+    tied = np.zeros(len(counts.bins), dtype=bool)
     for _ in range(_MOST_READINGS - 1):
-        if off_by <= tolerance or len(counts.bins) == held:  # bins that no cut parts hold ties
+        if off_by <= tolerance:
             break
-        held = len(counts.bins)
-        binning = _cut(binning, counts, limits=limits)
+        binning = _cut(binning, counts, limits=limits, tied=tied)
         counts = _read(pictures, binning)
-        off_by = _off_by(counts, limits=limits)
-    if off_by > tolerance:
-        off_by = _off_by(counts, limits=limits, tied=_tied(pictures, binning)[counts.bins])
+        off_by, tied = _off_by(counts, limits=limits), np.zeros(len(counts.bins), dtype=bool)
+        if off_by > tolerance:  # which ties may be all the reason of, that no cut parts
+            tied = _tied(pictures, binning)[counts.bins]
+            off_by = _off_by(counts, limits=limits, tied=tied)
     return counts, off_by, binning
 
 
 def _tied(pictures: Iterable[ScoredPicture], binning: _Binning) -> NDArray[np.bool_]:
     """In which bins all scores are one."""
-    lowest, highest = np.full(binning.num_bins, np.inf), np.full(binning.num_bins, -np.inf)
+    one, tied = np.full(binning.num_bins, np.nan), np.ones(binning.num_bins, dtype=bool)
     for picture in pictures:
         scores, _, _ = _parts(picture)
         bins = binning(scores)
-        np.minimum.at(lowest, bins, scores)
-        np.maximum.at(highest, bins, scores)
-    return np.asarray(lowest == highest)
+        new = np.isnan(one[bins])
+        one[bins[new]] = scores[new]
+        tied[bins[one[bins] != scores]] = False
+    return tied
 
 
 def _read(pictures: Iterable[ScoredPicture], binning: _Binning) -> _Counts:
@@ -438,7 +442,7 @@ def _counts_by_group(
     pictures: Iterable[ScoredPicture], *, groups: Sequence[str], limits: Sequence[float]
 ) -> _GroupCounts:
     """In bins that share what leaves doubt about evenly: as many as are needed for three digits."""
-    counts, _, binning = _counted(pictures, limits=limits, tolerance=1e-5)
+    counts, _, binning = _counted(pictures, limits=limits, tolerance=1e-2)
     # No two bins are joined that are far from one another, of normal pixels either.
     weight = np.sqrt(_doubt(counts, limits=limits)) + counts.steps[0] / len(counts.bins)
     joined = np.zeros(binning.num_bins, dtype=np.int64)

@@ -51,6 +51,11 @@ class MaskedPictures:
     num_unmasked: int
     num_unfit: int
 
+    @property
+    def num_masked_groups(self) -> int:
+        """How many groups have a mask."""
+        return len({group for group, (_, mask) in zip(self.groups, self.pictures, strict=True) if mask is not None})
+
     def __iter__(self) -> Iterator[ScoredPicture]:
         for each, path in self.pictures:
             if path is None:
@@ -84,7 +89,9 @@ def localisation_section(
         found = localise(gathered)
     except MetricError as error:
         return _without(f"There are masks, and no figure can be had from them: {error}")
-    intervals = localisation_intervals(gathered, groups=gathered.groups, found=found, seed=seed)
+    intervals = None
+    if gathered.num_masked_groups >= SMALLEST_NUMBER_OF_GROUPS:  # else it would be found out by reading all of them
+        intervals = localisation_intervals(gathered, groups=gathered.groups, found=found, seed=seed)
     return _with_figures(found, intervals, gathered)
 
 

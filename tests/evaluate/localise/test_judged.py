@@ -22,7 +22,13 @@ from weldcache.tests.evaluate.localise.conftest import Planted, write_picture
 Make = Callable[..., Planted]
 Run = Callable[..., Any]
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("masks_alone")
+
+
+@pytest.fixture
+def masks_alone(undrawn: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports without their pictures, and with what masks tell."""
+    monkeypatch.setattr("weldcache.evaluate.localise.judged.find_masks", find_masks)
 
 
 def table_of(planted: Planted) -> ScoreTable:
