@@ -234,13 +234,13 @@ def _make_run(
 ) -> RunFolder:
     run = RunFolder(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    manifest = run_manifest(
-        created=created,
-        fingerprint=features,
-        cache={"features": {"video": {"made_by": {"model": features}}}},
-        samples={"train": ["t"], "validation": list(validated_on)},
-        **(manifest or {}),
-    )
+    entries = {
+        "created": created,
+        "fingerprint": features,
+        "cache": {"features": {"video": {"made_by": {"model": features}}}},
+        "samples": {"train": ["t"], "validation": list(validated_on)},
+    }
+    manifest = run_manifest(**{**entries, **(manifest or {})})
     run.create(config=to_yaml(Settings.model_validate(settings or {})), manifest=manifest)
     best = {"epoch": 1, "step": 4, "loss": 2.0, "val_loss": loss, "val_auroc": auroc, "seconds": 1.5}
     for row in (best, best | {"epoch": 2, "step": 8}):

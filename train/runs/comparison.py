@@ -103,8 +103,20 @@ def _notes(runs: Sequence[RunDetails]) -> Iterator[str]:
     for run in runs[1:]:
         pair = f"{first.entry.name} and {run.entry.name}"
         if first.facts.get("fingerprint") != run.facts.get("fingerprint"):
-            found = [name for name, _, _ in differences(first.features, run.features)]
-            yield f"{pair} were trained on different features{f' ({shortened(found, most=3)})' if found else ''}."
+            yield f"{pair} {_other_features(first, run)}."
         for split, what in (("train", "trained"), ("validation", "validated")):
             if first.samples.get(split) != run.samples.get(split):
                 yield f"{pair} were {what} on different samples."
+
+
+def _other_features(first: RunDetails, run: RunDetails) -> str:
+    """What is not the same of the features that two runs were trained on; of recipes that look at others, which."""
+    mine, theirs = (each.features.get("features", {}) for each in (first, run))
+    shared = sorted(mine.keys() & theirs.keys())
+    found = differences(*({"features": {name: sets[name] for name in shared}} for sets in (mine, theirs)))
+    names = [name for name, _, _ in found]
+    if names or mine.keys() == theirs.keys():
+        return f"were trained on different features{f' ({shortened(names, most=3)})' if names else ''}"
+    alone = [(first, sorted(mine.keys() - theirs.keys())), (run, sorted(theirs.keys() - mine.keys()))]
+    told = [f"{each.entry.name} alone at {shortened(sets, most=3)}" for each, sets in alone if sets]
+    return f"do not look at the same features: {' and '.join(told)}"

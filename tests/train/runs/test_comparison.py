@@ -152,6 +152,16 @@ def test_what_forbids_comparing_is_said(make_run: MakeRun, tmp_path: Path) -> No
     )
 
 
+def test_of_recipes_that_look_at_other_features_it_is_said_at_which(make_run: MakeRun, tmp_path: Path) -> None:
+    made = {"made_by": {"model": "f"}}
+    for name, sets in (("a", ("video", "pixels")), ("b", ("video", "sensor")), ("c", ("video",))):
+        make_run(tmp_path / name, manifest={"fingerprint": name, "cache": {"features": dict.fromkeys(sets, made)}})
+    assert compare(tmp_path, ["a", "b", "c"]).notes == (
+        "a and b do not look at the same features: a alone at pixels and b alone at sensor.",
+        "a and c do not look at the same features: a alone at pixels.",
+    )
+
+
 def test_latest_is_a_name(make_run: MakeRun, tmp_path: Path) -> None:
     make_run(tmp_path / "a", created="2026-01-01")
     make_run(tmp_path / "b", created="2026-01-02")
