@@ -53,15 +53,15 @@ class Detector:
     recipe: Mapping[str, Any]
 
 
-def _pictures(model: str, *, block: int, size: int) -> dict[str, Any]:
-    return {"kind": "photographs", "model": model, "blocks": [block], "num_views": 1, "size": size}
+def _pictures(model: str, *, blocks: Sequence[int], size: int) -> dict[str, Any]:
+    return {"kind": "photographs", "model": model, "blocks": blocks, "num_views": 1, "size": size}
 
 
 FEATURES: Mapping[str, Mapping[str, Any]] = {
     "pixels": {"kind": "pixels", "width": 12, "height": 12, "num_views": 1},
-    "random": _pictures("demo-dinov2", block=12, size=168),
-    "lite0": {**_pictures("weights:efficientnet-lite0", block=7, size=224), "blocks": [5, 7]},
-    "dinov2": _pictures("weights:dinov2-small", block=12, size=168),
+    "random": _pictures("demo-dinov2", blocks=[12], size=168),
+    "lite0": _pictures("weights:efficientnet-lite0", blocks=[3, 5, 7], size=224),
+    "dinov2": _pictures("weights:dinov2-small", blocks=[9, 12], size=168),
 }
 
 
@@ -69,8 +69,8 @@ def _nearest(array: str, metric: str) -> dict[str, Any]:
     return {"name": "nearest", "array": array, "metric": metric}
 
 
-def _patches(array: str, *, top_percent: float) -> dict[str, Any]:
-    return {"name": "patch_memory", "array": array, "top_percent": top_percent}
+def _patches(array: str, *, top_percent: float, beside: Sequence[str] = ()) -> dict[str, Any]:
+    return {"name": "patch_memory", "array": array, "top_percent": top_percent, "beside": beside}
 
 
 # Blocks and shares of patches were chosen beforehand, but by somebody who had seen figures of these very cells.
@@ -88,6 +88,38 @@ DETECTORS: Mapping[str, Detector] = {
     "dinov2_nearest": Detector("dinov2", "DINOv2 ViT-S/14, nearest", _nearest("dinov2/block_12/mean", "cosine")),
     "dinov2_patches": Detector(
         "dinov2", "DINOv2 ViT-S/14, patches", _patches("dinov2/block_12/patch_tokens", top_percent=10.0)
+    ),
+}
+
+
+def _map(feature: str, block: int) -> str:
+    return f"{feature}/block_{block}/patch_tokens"
+
+
+def _of_lite0(*blocks: int) -> dict[str, Any]:
+    first, *others = (_map("lite0", block) for block in blocks)
+    return _patches(first, beside=others, top_percent=2.0)
+
+
+# What else could have been looked at, beside which the choices above are to be seen. A table to choose nothing from:
+# whoever chooses by it chooses by the cells that are judged.
+OTHERS: Mapping[str, Detector] = {
+    "lite0_patches_7": Detector("lite0", "EfficientNet-Lite0, patches of stage 7", _of_lite0(7)),
+    "lite0_patches_5_3": Detector("lite0", "EfficientNet-Lite0, patches of 5 with 3", _of_lite0(5, 3)),
+    "lite0_patches_5_7": Detector("lite0", "EfficientNet-Lite0, patches of 5 with 7", _of_lite0(5, 7)),
+    "lite0_patches_5_3_7": Detector("lite0", "EfficientNet-Lite0, patches of 5, 3, 7", _of_lite0(5, 3, 7)),
+    "dinov2_mean_9": Detector(
+        "dinov2", "DINOv2, nearest by the mean of block 9", _nearest("dinov2/block_9/mean", "cosine")
+    ),
+    "dinov2_cls_12": Detector(
+        "dinov2", "DINOv2, nearest by CLS of block 12", _nearest("dinov2/block_12/cls", "cosine")
+    ),
+    "dinov2_cls_9": Detector("dinov2", "DINOv2, nearest by CLS of block 9", _nearest("dinov2/block_9/cls", "cosine")),
+    "dinov2_patches_9": Detector("dinov2", "DINOv2, patches of block 9", _patches(_map("dinov2", 9), top_percent=10.0)),
+    "dinov2_patches_12_9": Detector(
+        "dinov2",
+        "DINOv2, patches of 12 with 9",
+        _patches(_map("dinov2", 12), beside=[_map("dinov2", 9)], top_percent=10.0),
     ),
 }
 # How much more AUROC (certain defects) than the better one of the two rows of pixels.
@@ -114,6 +146,7 @@ def main() -> None:
     parser.add_argument("--features", nargs="+", choices=FEATURES, default=["pixels", "random", "lite0"])
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--splits", type=int, default=3)
+    parser.add_argument("--others", action="store_true", help="Other blocks and tokens too, alone and side by side.")
     asked = parser.parse_args()
     out = asked.out.absolute()
     out.mkdir(parents=True, exist_ok=True)
@@ -121,20 +154,21 @@ def main() -> None:
     write_table(pictures, out / "cells.csv")
     settings = {**described(pictures, out), "features": FEATURES, "extract.features": asked.features}
     api.extract(api.load_settings("pictures", folder=out, changes=settings))
-    chosen = [name for name, detector in DETECTORS.items() if detector.feature in asked.features]
+    detectors = {**DETECTORS, **(OTHERS if asked.others else {})}
+    chosen = {name: detector for name, detector in detectors.items() if detector.feature in asked.features}
     found: dict[str, dict[str, list[Mapping[str, Any]]]] = {name: {} for name in chosen}
     for kind in asked.kinds:
         for seed in range(asked.splits):
             split = deal(kind, seed, out=out)
-            for name in chosen:
+            for name, detector in chosen.items():
                 changes = {
                     **settings,
-                    "recipe": DETECTORS[name].recipe,
+                    "recipe": detector.recipe,
                     "train.split": split,
                     "train.seed": seed,
                 }
                 found[name].setdefault(kind, []).append(judged(f"{split}_{name}", changes, out=out))
-    tell(found)
+    tell(found, of=chosen)
 
 
 def brought(source: Path | None, out: Path) -> Path:
@@ -227,11 +261,11 @@ def figures(reports: Sequence[Mapping[str, Any]]) -> dict[str, Figure]:
     }
 
 
-def tell(found: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]) -> None:
+def tell(found: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]], *, of: Mapping[str, Detector]) -> None:
     """Print a table a kind of cell, and the JSON line."""
     print(describe_machine())
     ratios: dict[str, float] = {}
-    width = max(len(DETECTORS[name].title) for name in found)
+    width = max(len(of[name].title) for name in found)
     for kind in next(iter(found.values())):
         facts = [report["sections"]["headline"]["facts"] for report in found[next(iter(found))][kind]]
         normal, defect = facts[0]["num_normal"], facts[0]["num_defect"]
@@ -239,11 +273,11 @@ def tell(found: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]) -> None
         print(f"{'':{width}}  {'certain defects':24}  likely ones too")
         for name, by_kind in found.items():
             told = figures(by_kind[kind])
-            print(f"{DETECTORS[name].title:{width}}  {told['certain']!s:24}  {told['likely']}")
+            print(f"{of[name].title:{width}}  {told['certain']!s:24}  {told['likely']}")
             ratios |= {f"{name}_{kind}_{sureness}": figure.value for sureness, figure in told.items()}
         control = max(ratios.get(f"{name}_{kind}_certain", 0.0) for name in ("pixels_l2", "pixels_cosine"))
         for name in found:
-            if control and DETECTORS[name].feature != "pixels":
+            if control and of[name].feature != "pixels":
                 ratios[f"{name}_over_pixels_{kind}"] = ratios[f"{name}_{kind}_certain"] - control
     print_json("elpv", ratios=ratios, targets={name: at for name, at in TARGETS.items() if name in ratios})
 
