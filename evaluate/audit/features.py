@@ -61,13 +61,14 @@ def _near_duplicates(store: FeatureStore, tell: Tell) -> str:
         if is_train.sum() < _FEWEST:
             continue
         looked_at.append(array)
-        usual, limit, pairs = _too_near(_standardised(_summaries(store, array, rows), is_train), is_train)
+        together = np.unique(np.stack([index.parts[rows], index.groups[rows]]), axis=1, return_inverse=True)[1]
+        values = _standardised(_summaries(store, array, rows), is_train)
+        usual, pairs = _too_near(values, is_train, together=together.reshape(-1))
         for first, second, distance in pairs:
             pair = (int(rows[first]), int(rows[second]))
-            if distance < limit and not _belong_together(index.parts, index.groups, *pair):
-                found[pair].append(array)
-                if distance <= _COPY * usual:
-                    copies.add(pair)
+            found[pair].append(array)
+            if distance <= _COPY * usual:
+                copies.add(pair)
     by_parts: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
     for pair in found:
         one, other = sorted(str(index.parts[row]) for row in pair)
@@ -88,11 +89,6 @@ def _near_duplicates(store: FeatureStore, tell: Tell) -> str:
     if not looked_at:
         return "not looked at: there are too few samples in train to tell what distance is usual"
     return f"nearest neighbours in {count_of(len(looked_at), 'array')}"
-
-
-def _belong_together(parts: NDArray[np.str_], groups: NDArray[np.str_], first: int, second: int) -> bool:
-    """Of one group in one part: samples there may well be alike."""
-    return bool(parts[first] == parts[second] and groups[first] == groups[second])
 
 
 def _summaries(store: FeatureStore, array: str, rows: NDArray[np.int64]) -> Float32[np.ndarray, "row dim"]:
@@ -116,27 +112,29 @@ def _standardised(
 
 
 def _too_near(
-    values: Float64[np.ndarray, "row dim"], is_train: NDArray[np.bool_]
-) -> tuple[float, float, list[tuple[int, int, float]]]:
-    """The usual distance of a sample of train from its neighbour there, the distance below which a pair is too near,
-    and all pairs of such a distance."""
+    values: Float64[np.ndarray, "row dim"], is_train: NDArray[np.bool_], *, together: NDArray[np.int64]
+) -> tuple[float, list[tuple[int, int, float]]]:
+    """The usual distance of a sample of train from its neighbour there; and of each row and its nearest one that is not
+    in the same group of the same part, with the number of which in `together`, those pairs that are too near."""
     of_train = values[is_train]
     nearest = np.concatenate([_distances(of_train, start, of_train).min(axis=1) for start in _starts(of_train)])
     apart = nearest[nearest > 0]
     if len(apart) < _FEWEST / 2:
-        return 0.0, 0.0, []
+        return 0.0, []
     logarithms = np.log(apart)
     middle = float(np.median(logarithms))
     deviation = 1.4826 * float(np.median(np.abs(logarithms - middle)))
     usual = float(np.exp(middle))
     limit = min(float(np.exp(middle - _DEVIATIONS * deviation)), _SHARE * usual)
-    pairs = []
+    pairs = set()
     for start in _starts(values):
         distances = _distances(values, start, values)
-        for first, second in np.argwhere(distances < limit).tolist():
-            if start + first < second:
-                pairs.append((start + first, second, float(distances[first, second])))
-    return usual, limit, pairs
+        distances[together[start : start + _AT_ONCE, np.newaxis] == together] = np.inf
+        for place in np.flatnonzero(distances.min(axis=1) < limit).tolist():
+            other = int(distances[place].argmin())
+            first, second = sorted((start + place, other))
+            pairs.add((first, second, float(distances[place, other])))
+    return usual, sorted(pairs)
 
 
 def _starts(values: Float64[np.ndarray, "row dim"]) -> range:

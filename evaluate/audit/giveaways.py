@@ -17,8 +17,8 @@ from ...cache.index import Column
 from ...cache.targets import NORMAL, UNKNOWN
 from ...errors import DecodeError
 from ...extract.decode.image import decode_photographs
+from ...metrics.clustered import grouped_auroc
 from ...metrics.estimate import with_span
-from ...metrics.ranking import auroc_interval
 from ...wording import count_of
 from ..tasks.anomaly.controls.nearest import nearest_train_distances
 from .check import AuditCheck, Tell, few
@@ -26,7 +26,7 @@ from .listing import Listing
 
 _CHANCE = 0.001  # of a finding where there is nothing, over all rules or groups of one check
 _READABLE = 0.95  # balanced accuracy of a rule, AUROC of a control: the answer can be read off
-_TELLING = 0.75  # of either: it is right much more often than not
+_TELLING = 0.75  # of a rule: it is right much more often than not
 _FEWEST = 5  # samples of a kind, or groups: fewer tell nothing
 _DRAWS = 2_000  # of shuffled labels
 _MOST_VIEWS = 100  # that a picture's name may number
@@ -125,10 +125,10 @@ def _media_free(listing: Listing, tell: Tell) -> str:
         {name: column[test] for name, column in columns.items()},
         train={name: column[train] for name, column in columns.items()},
     )
-    found = auroc_interval(distances, codes[test])
+    found = grouped_auroc(distances, codes[test], groups=listing.index.groups[test].tolist())
     if found.low > 0.5:
         tell(
-            "error" if found.value >= _READABLE and found.low > _TELLING else "warning",
+            "error" if found.value >= _READABLE else "warning",
             f"the distance from normal samples in {count_of(len(columns), 'attribute')} tells defects with an AUROC of "
             f"{with_span(found)}, without any media",
             _LEAVE_IT_OUT,

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from weldcache.errors import NotFoundError
+from weldcache.cache.store import FeatureStore
+from weldcache.errors import FingerprintError, NotFoundError
 from weldcache.evaluate.audit.audit import Request, audit
 from weldcache.evaluate.audit.judgement import RESULT_CHECKS, Result
 from weldcache.evaluate.audit.weights import TRAINING_CHECKS, Training
@@ -175,12 +176,35 @@ def test_what_a_result_is_worth(result: Result) -> None:
         assert counts(asked(check, faulty)) == severities
 
 
-def test_the_whole_of_a_project_is_audited(judged: Path, runs_of: Callable[[Path], Path]) -> None:
-    found = audit(load_settings(folder=runs_of(judged), overrides=["features.sensor.num_steps=7"]))
+def test_the_whole_of_a_project_is_audited(
+    judged: Path,
+    runs_of: Callable[[Path], Path],
+    manifest_rows: Callable[[Path], list[dict[str, str]]],
+    write_rows: Callable[[Path, list[dict[str, str]]], None],
+) -> None:
+    """Where an attribute is another one in the data set than in the store, and a setting is not what features had."""
+    project = runs_of(judged)
+    rows = manifest_rows(project)
+    rows[-1]["GAS_BAR"] = "9.5"
+    write_rows(project, rows)
+    found = audit(load_settings(folder=project, overrides=["features.sensor.num_steps=7"]))
     assert {group for group, _ in found.checks} == {"data", "cache", "training", "result"}
     severe = {finding.check for finding in found.findings if finding.severity == "error"}
-    assert severe <= {"verdict"}  # so small a run is no better than chance
+    assert "data set" in severe and severe <= {"data set", "verdict"}  # so small a run is no better than chance
     assert ("made by", "warning") in {(finding.check, finding.severity) for finding in found.findings}
+
+
+@pytest.mark.slow
+def test_a_run_of_other_features_is_not_judged(
+    judged: Path, runs_of: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: TrainedRun, store: FeatureStore) -> None:
+        raise FingerprintError("other features")
+
+    monkeypatch.setattr(TrainedRun, "require_same_features", refuse)
+    found = audit(load_settings(folder=runs_of(judged)))
+    assert ("fingerprint", "error") in {(finding.check, finding.severity) for finding in found.findings}
+    assert "verdict" not in {check.name for _, check in found.checks}
 
 
 def test_where_there_is_no_such_thing(judged: Path, runs_of: Callable[[Path], Path]) -> None:
