@@ -219,17 +219,6 @@ def group_parts(
     return GroupParts(np.stack(sums[0]), np.stack(sums[1]), num_defects, num_normals)
 
 
-def clustered_covariance(
-    scores: Shaped[np.ndarray, "models samples"], labels: Integer[np.ndarray, " samples"], *, groups: Sequence[str]
-) -> Float64[np.ndarray, "models models"]:
-    """Covariances of the AUROCs of several models that scored the same samples, which come in groups.
-
-    Raises:
-        MetricError: a score is not finite, or a class has fewer than two groups.
-    """
-    return group_parts(scores, labels, groups=groups).covariance
-
-
 def grouped_auroc(
     scores: Shaped[np.ndarray, " samples"],
     labels: Integer[np.ndarray, " samples"],

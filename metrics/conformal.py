@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float64, Shaped
+from jaxtyping import Float64, Shaped
 from scipy.stats import beta, binom
 
 from ..errors import MetricError
@@ -60,11 +60,6 @@ def holm(p: Shaped[np.ndarray, " tests"]) -> Float64[np.ndarray, " tests"]:
     left = np.arange(values.size, 0, -1)
     adjusted[order] = np.minimum(1.0, np.maximum.accumulate(values[order] * left))
     return adjusted
-
-
-def discoveries(p: Shaped[np.ndarray, " tests"], *, rate: float) -> Bool[np.ndarray, " tests"]:
-    """Which tests are told as findings, where in the mean at most the share `rate` of these may be false."""
-    return np.asarray(benjamini_hochberg(p) <= rate)
 
 
 def rank_that_holds(num: int, *, rate: float, confidence: float = CONFIDENCE) -> int | None:

@@ -1,14 +1,19 @@
-"""The p value that belongs to an interval, however that is made."""
+"""P values: the one that belongs to an interval, however that is made, and that of labels dealt out anew."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float64
 from scipy.optimize import brentq
 
 from .estimate import Estimate
 
 SMALLEST_P = 1e-9
 """Below which nothing is told apart: the far tails of no approximation deserve it."""
+RAREST_CHANCE = 0.05
+"""A p value above it says that chance alone may have done it: reports warn."""
+NUM_PERMUTATIONS = 1000
 
 _LARGEST_P = 0.999  # of which the interval is all but the value itself
 
@@ -31,3 +36,27 @@ def p_value_of(difference: Callable[[float], Estimate]) -> float:
     if reach(smallest) > 0:
         return SMALLEST_P
     return float(np.exp(brentq(reach, smallest, largest, xtol=1e-6)))
+
+
+@dataclass(frozen=True)
+class Permutation:
+    """What a model's own answers reach where the truth is dealt out again at random.
+
+    Attributes:
+        null: the median of the figures so reached, with the range that holds 95 % of them.
+        p_value: how often at least the model's figure is reached so, the truth counted as one of the deals: it is one
+            of those that are equally likely where the model knows nothing, and no p value is 0.
+        number: how many deals there were.
+    """
+
+    null: Estimate
+    p_value: float
+    number: int
+
+
+def permutation_of(figure: float, *, deal: Callable[[], float]) -> Permutation:
+    """Hold a model's figure against `NUM_PERMUTATIONS` of those that `deal` reaches with the truth dealt out anew."""
+    dealt: Float64[np.ndarray, " deals"] = np.array([deal() for _ in range(NUM_PERMUTATIONS)])
+    reached = int(np.count_nonzero(dealt >= figure - 1e-12))  # equal ones, which rounding may part
+    low, middle, high = (float(value) for value in np.quantile(dealt, [0.025, 0.5, 0.975]))
+    return Permutation(Estimate(middle, low, high), (reached + 1) / (NUM_PERMUTATIONS + 1), NUM_PERMUTATIONS)

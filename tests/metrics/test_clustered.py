@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from numpy.typing import NDArray
 
-from weldcache.metrics.clustered import clustered_covariance, group_numbers, group_parts, grouped_auroc
+from weldcache.metrics.clustered import group_numbers, group_parts, grouped_auroc
 from weldcache.metrics.ranking import auroc_interval, delong_covariance
 from weldcache.metrics.repeats import mean_auroc, mean_auroc_difference
 
@@ -67,7 +67,7 @@ def test_covariance_is_that_of_the_paper(
     grouped_samples: SearchStrategy[tuple[NDArray[np.float64], NDArray[np.int64], list[str]]],
 ) -> None:
     scores, labels, groups = data.draw(grouped_samples)
-    found = clustered_covariance(scores, labels, groups=groups)
+    found = group_parts(scores, labels, groups=groups).covariance
     np.testing.assert_allclose(found, slow_covariance(scores, labels, groups), atol=1e-12)
     assert np.linalg.eigvalsh(found).min() > -1e-12
     parts = group_parts(scores, labels, groups=groups)
@@ -88,7 +88,7 @@ def test_without_groups_it_is_delong_to_the_last_bit(
     if min(labels.sum(), (1 - labels).sum()) >= 2:
         both = np.stack([scores, scores[::-1]])
         np.testing.assert_allclose(
-            clustered_covariance(both, labels, groups=apart), delong_covariance(both, labels), atol=1e-15
+            group_parts(both, labels, groups=apart).covariance, delong_covariance(both, labels), atol=1e-15
         )
         assert mean_auroc(both, labels, groups=apart) == mean_auroc(both, labels)
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from ....metrics.clustered import FEWEST_GROUPS
 from ....metrics.estimate import Estimate, percent, span, with_span
+from ....metrics.p_value import RAREST_CHANCE
 from ....metrics.ranking import auroc, part_by_label
 from ....wording import count_of, from_to, is_are, listed
 from ...scores import ScoreTable
@@ -15,7 +16,7 @@ from .controls.control import Control, Controls, Rival
 from .controls.labelled import separating_told
 from .defects import TOO_SMALL_NOTE
 from .figures import Assessment
-from .thresholds import RAREST_CHANCE, threshold_caveats
+from .thresholds import threshold_caveats
 
 # A chosen limit, not a measured one: the averaging must not decide the second figure of the result.
 LARGEST_WEIGHTS_GAP = 0.02

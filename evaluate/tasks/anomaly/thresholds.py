@@ -14,6 +14,7 @@ from typing_extensions import TypedDict
 from ....metrics.clustered import grouped_share
 from ....metrics.conformal import CONFIDENCE, Promise, benjamini_hochberg, p_values, promise
 from ....metrics.estimate import Estimate, percent
+from ....metrics.p_value import RAREST_CHANCE
 from ....metrics.threshold import (
     Confusion,
     confusion_at,
@@ -29,7 +30,6 @@ from ...section import Column, Fact, Rows, Section
 
 TOLD_RATES = (0.01, 0.05)
 """Targets that every calibration has thresholds for, beside the one of the settings."""
-RAREST_CHANCE = 0.05
 
 
 class BankedNormal(TypedDict):

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 from ....metrics.estimate import span, with_span
+from ....metrics.p_value import RAREST_CHANCE
 from ....wording import listed, shortened
 from .controls import ClassControl, close_controls
 from .figures import ClassAssessment
 
-RAREST_CHANCE = 0.05
 _FEW = 5
 _NAMED = 3
 

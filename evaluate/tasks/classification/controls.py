@@ -9,12 +9,11 @@ from numpy.typing import NDArray
 from ....cache.index import Index
 from ....metrics.clustered import grouped_share
 from ....metrics.estimate import Estimate
+from ....metrics.p_value import Permutation, permutation_of
 from ....metrics.repeats import RepeatsEstimate, mean_share_difference
 from ..anomaly.controls.nearest import nearest_train_rows, why_no_distances
 
 Classes = NDArray[np.int64]  # by their numbers
-
-NUM_PERMUTATIONS = 1000
 
 
 @dataclass(frozen=True)
@@ -38,16 +37,6 @@ class ClassControl:
     def comes_close(self) -> bool:
         """Whether the model may be no better."""
         return self.difference is not None and self.difference.low <= 0
-
-
-@dataclass(frozen=True)
-class ClassPermutation:
-    """The accuracy of the model's own answers where the true classes are dealt out anew: its median with the range that
-    holds 95 %, how often the model's is reached, and in how many deals."""
-
-    null: Estimate
-    p_value: float
-    number: int
 
 
 def class_controls(
@@ -109,13 +98,12 @@ def _most(classes: Classes) -> int:
     return int(np.bincount(classes).argmax())
 
 
-def permuted_classes(true: Classes, predicted: Classes, *, seed: int) -> ClassPermutation:
-    """Deal the true classes anew among the samples."""
+def permuted_classes(true: Classes, predicted: Classes, *, seed: int) -> Permutation:
+    """The accuracy of the model's own answers where the true classes are dealt out anew among the samples."""
     generator = np.random.default_rng(seed)
-    dealt = np.array([np.mean(generator.permutation(true) == predicted) for _ in range(NUM_PERMUTATIONS)])
-    reached = int(np.count_nonzero(dealt >= np.mean(true == predicted)))
-    low, middle, high = (float(value) for value in np.quantile(dealt, [0.025, 0.5, 0.975]))
-    return ClassPermutation(Estimate(middle, low, high), (reached + 1) / (NUM_PERMUTATIONS + 1), NUM_PERMUTATIONS)
+    return permutation_of(
+        float(np.mean(true == predicted)), deal=lambda: float(np.mean(generator.permutation(true) == predicted))
+    )
 
 
 def close_controls(controls: Sequence[ClassControl]) -> list[ClassControl]:

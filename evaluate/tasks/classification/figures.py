@@ -10,7 +10,8 @@ from ....errors import MetricError
 from ....metrics.classes import ClassFigures, class_figures, confusion_counts, macro_f1
 from ....metrics.clustered import grouped_share
 from ....metrics.estimate import Estimate
-from .controls import ClassControl, Classes, ClassPermutation
+from ....metrics.p_value import Permutation
+from .controls import ClassControl, Classes
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class ClassAssessment:
     by_class: Mapping[str, ClassFigures]
     confusion: NDArray[np.int64]
     controls: Sequence[ClassControl] = ()
-    permutation: ClassPermutation | None = None
+    permutation: Permutation | None = None
 
 
 def assess_classes(

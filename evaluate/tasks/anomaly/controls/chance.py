@@ -8,10 +8,9 @@ from scipy.stats import rankdata
 
 from .....metrics.clustered import grouped_auroc
 from .....metrics.estimate import Estimate
+from .....metrics.p_value import permutation_of
 from ....scores import ScoreTable
-from .control import Control, Controls, Permutation
-
-NUM_PERMUTATIONS = 1000
+from .control import Control, Controls, LabelPermutation
 
 
 def controls_with_chance(
@@ -26,7 +25,7 @@ def controls_with_chance(
     return Controls(
         random=random_control(table, generator=np.random.default_rng(seed)),
         rivals=rivals,
-        permutation=permutation_of(table, seed=seed),
+        permutation=permuted_labels(table, seed=seed),
         separating={} if separating is None else separating,
         chance_ap=float(np.mean(table.labels)),
         majority_accuracy=majority_accuracy(table.labels),
@@ -48,7 +47,7 @@ def majority_accuracy(labels: NDArray[np.int64]) -> float:
     return max(prevalence, 1 - prevalence)
 
 
-def permutation_of(table: ScoreTable, *, seed: int) -> Permutation:
+def permuted_labels(table: ScoreTable, *, seed: int) -> LabelPermutation:
     """Deal labels anew: those of groups where each group of several samples holds one label alone, because then samples
     of a group are no witnesses of their own; or else those of samples.
 
@@ -61,15 +60,10 @@ def permutation_of(table: ScoreTable, *, seed: int) -> Permutation:
     sizes, sums = (np.bincount(members, weights=each).astype(np.float64) for each in (np.ones(len(table)), ranks))
     first = np.unique(members, return_index=True)[1]
     generator, labels = np.random.default_rng(seed), table.labels[first].astype(np.float64)
-    dealt = np.array([_auroc_of(generator.permutation(labels), sizes, sums) for _ in range(NUM_PERMUTATIONS)])
-    reached = np.count_nonzero(dealt >= _auroc_of(labels, sizes, sums) - 1e-12)
-    low, middle, high = (float(value) for value in np.quantile(dealt, [0.025, 0.5, 0.975]))
-    return Permutation(
-        Estimate(middle, low, high),
-        p_value=float(reached + 1) / (NUM_PERMUTATIONS + 1),
-        number=NUM_PERMUTATIONS,
-        of_groups=by_group is not None,
+    found = permutation_of(
+        _auroc_of(labels, sizes, sums), deal=lambda: _auroc_of(generator.permutation(labels), sizes, sums)
     )
+    return LabelPermutation(found.null, found.p_value, found.number, of_groups=by_group is not None)
 
 
 def _grouped(table: ScoreTable) -> NDArray[np.int64] | None:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from .....metrics.clustered import grouped_auroc
 from .....metrics.estimate import Estimate
+from .....metrics.p_value import Permutation
 from .....metrics.repeats import RepeatsEstimate, mean_auroc_difference
 from ....scores import ScoreTable
 
@@ -96,19 +97,10 @@ class Control:
 
 
 @dataclass(frozen=True)
-class Permutation:
-    """What the model's own scores reach where the labels are dealt out again at random.
+class LabelPermutation(Permutation):
+    """The AUROCs of the model's own scores where the labels are dealt out anew; `of_groups`: whole groups were dealt a
+    label, because each holds one label alone."""
 
-    Attributes:
-        null: the median of these AUROCs, with the range that holds 95 % of them.
-        p_value: how often at least the model's AUROC is reached so, the truth counted as one of the deals.
-        number: how many deals there were.
-        of_groups: whether whole groups were dealt a label, because each holds one label alone.
-    """
-
-    null: Estimate
-    p_value: float
-    number: int
     of_groups: bool
 
     @property
@@ -133,7 +125,7 @@ class Controls:
 
     random: Estimate
     rivals: Mapping[str, Control]
-    permutation: Permutation
+    permutation: LabelPermutation
     separating: Mapping[str, str]
     chance_ap: float
     majority_accuracy: float

@@ -19,7 +19,7 @@ from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
 from weldcache.evaluate.scores import ScoreTable, score_table
-from weldcache.evaluate.tasks.anomaly.controls.chance import majority_accuracy, permutation_of, random_control
+from weldcache.evaluate.tasks.anomaly.controls.chance import majority_accuracy, permuted_labels, random_control
 from weldcache.evaluate.tasks.anomaly.controls.files import file_metadata, presence_control
 from weldcache.evaluate.tasks.anomaly.controls.labelled import (
     Known,
@@ -266,17 +266,17 @@ def test_presence_that_gives_the_label_away(make_table: Callable[..., ScoreTable
 
 
 def test_labels_dealt_anew(make_table: Callable[..., ScoreTable]) -> None:
-    strong, nothing = (permutation_of(make_table(shift=shift), seed=0) for shift in (1.5, 0.0))
+    strong, nothing = (permuted_labels(make_table(shift=shift), seed=0) for shift in (1.5, 0.0))
     assert strong.p_value == pytest.approx(1 / 1001) and not strong.of_groups
     assert nothing.p_value > 0.01 and nothing.null.contains(0.5)
-    assert permutation_of(make_table(), seed=0) == permutation_of(make_table(), seed=0)
-    assert permutation_of(make_table(), seed=0) != permutation_of(make_table(), seed=1)
+    assert permuted_labels(make_table(), seed=0) == permuted_labels(make_table(), seed=0)
+    assert permuted_labels(make_table(), seed=0) != permuted_labels(make_table(), seed=1)
 
 
 def test_the_null_is_that_of_scipy(make_table: Callable[..., ScoreTable]) -> None:
     """The exact null of the rank sum has this spread."""
     table = make_table(num_normal=12, num_defect=9, shift=0.6)
-    found = permutation_of(table, seed=0)
+    found = permuted_labels(table, seed=0)
     exact = mannwhitneyu(
         table.scores[table.labels == 1], table.scores[table.labels == 0], alternative="greater", method="exact"
     )
@@ -287,9 +287,9 @@ def test_groups_of_one_label_are_dealt_whole(make_table: Callable[..., ScoreTabl
     """Six groups of 25: of 20 ways to choose three, one or so is as good, however many samples there are."""
     table = make_table(num_normal=75, num_defect=75, shift=6.0)
     grouped = replace(table, groups=tuple(f"g{row // 25}" for row in range(150)))
-    found = permutation_of(grouped, seed=0)
+    found = permuted_labels(grouped, seed=0)
     assert found.of_groups and 0.02 < found.p_value < 0.1
-    assert permutation_of(table, seed=0).p_value == pytest.approx(1 / 1001)
+    assert permuted_labels(table, seed=0).p_value == pytest.approx(1 / 1001)
 
 
 def test_a_probe_is_the_gaussian_recipe_by_itself(judged: Path) -> None:
