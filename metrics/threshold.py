@@ -85,9 +85,16 @@ def confusion_at(
     )
 
 
-def exceedance_rate(num_reference_above: int, *, num_reference: int, confidence: float = 0.95) -> Estimate:
-    """Share of all normals above the threshold: its mean over repeated draws of the reference, and where it lies."""
-    share, tail = beta(num_reference_above + 1, num_reference - num_reference_above), (1 - confidence) / 2
+def exceedance_rate(num_reference_above: float, *, num_reference: float, confidence: float = 0.95) -> Estimate:
+    """Share of all normals above the threshold: its mean over repeated draws of the reference, and where it lies.
+
+    The numbers may be effective ones, not whole. Where every reference normal is above, the threshold is none of their
+    scores, and the share is at least that of the lowest.
+    """
+    tail = (1 - confidence) / 2
+    if num_reference_above >= num_reference:
+        return Estimate(1.0, low=float(beta.ppf(tail, num_reference, 1)), high=1.0)
+    share = beta(num_reference_above + 1, num_reference - num_reference_above)
     return Estimate(float(share.mean()), low=float(share.ppf(tail)), high=float(share.ppf(1 - tail)))
 
 

@@ -112,6 +112,11 @@ def test_rate_covers_the_truth_of_thresholds_from_few_normals() -> None:
     assert exceedance_rate(3, num_reference=60).value == pytest.approx(4 / 61)
 
 
+def test_rate_where_every_reference_normal_is_above() -> None:
+    found = exceedance_rate(20, num_reference=20)
+    assert (found.value, found.high) == (1, 1) and 0.8 < found.low < 1
+
+
 def test_rule_of_three_and_its_mirror() -> None:
     none, every = clopper_pearson(0, trials=30), clopper_pearson(30, trials=30)
     assert (none.value, none.low) == (0, 0)

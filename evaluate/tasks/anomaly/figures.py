@@ -7,6 +7,7 @@ import numpy as np
 
 from ....errors import MetricError
 from ....metrics.clustered import ClusteredEstimate, grouped_auroc
+from ....metrics.estimate import Estimate
 from ....metrics.ranking import average_precision, equal_error_rate, fpr_at_tpr
 from ....metrics.threshold import Confusion
 from ...scores import ScoreTable
@@ -15,7 +16,7 @@ from .defects import SMALLEST_GROUP, TOO_SMALL_NOTE, ClassResult, TargetResult, 
 from .members import MemberResult
 from .modalities import ModalityResult
 from .scale import WholeSamples
-from .thresholds import AlarmThreshold, AtThreshold, GroupShift, at_threshold, group_shifts
+from .thresholds import AlarmThreshold, AtThreshold, GroupShift, at_threshold, expected_fpr, group_shifts
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Assessment:
         per_class: by defect class, in alphabetical order.
         chosen: what the threshold of the settings does to the samples.
         thresholds: the same of several targets, the strictest first.
+        expected_fpr: of other normals at the threshold of the settings, from validation's alone.
         shifts: where the normals of each group lie.
         validation_auroc: None where validation has one class only.
         recorded_validation_auroc: what training's log says of the same weights; None where it says nothing.
@@ -65,6 +67,7 @@ class Assessment:
     per_class: Mapping[str, ClassResult]
     chosen: AtThreshold
     thresholds: Sequence[AtThreshold]
+    expected_fpr: Estimate
     shifts: Sequence[GroupShift]
     controls: Controls
     group_disjoint: GroupDisjoint
@@ -121,6 +124,7 @@ def assess(
         per_class=class_results(test, test.class_names),
         chosen=at_threshold(threshold, test),
         thresholds=[at_threshold(each, test) for each in thresholds],
+        expected_fpr=expected_fpr(threshold, validation),
         shifts=group_shifts(validation=validation, test=test),
         controls=controls,
         group_disjoint=_group_disjoint(test, seen={*train_groups, *validation.groups}),

@@ -37,6 +37,7 @@ def sections(
             assessment.chosen,
             assessment.thresholds,
             assessment.shifts,
+            expected=assessment.expected_fpr,
             slider=threshold_slider(test, threshold=assessment.threshold.value),
         ),
         _by_class(assessment, test=test),

@@ -14,6 +14,7 @@ from weldcache.evaluate.tasks.anomaly.thresholds import (
     alarm_thresholds,
     at_threshold,
     bank_of,
+    expected_fpr,
     group_shifts,
     promise_sentence,
     threshold_caveats,
@@ -40,6 +41,30 @@ def test_thresholds_of_one_and_five_percent_and_the_chosen_target(make_table: Ma
 def test_a_promise_counts_groups(make_table: MakeTable) -> None:
     kept = alarm_threshold(make_table(split="val", num_groups=10), target_fpr=0.05).promise
     assert kept.num == 10 and kept.threshold is None and kept.rate > 0.2
+
+
+def test_the_rate_to_be_expected_knows_groups_and_does_not_count_them_by_their_highest(make_table: MakeTable) -> None:
+    """Of groups that are alike nearly each has a normal above the threshold, and still few normals are above it."""
+    validation = make_table(split="val", num_normal=400, num_groups=20)
+    found = alarm_threshold(validation, target_fpr=0.05)
+    assert found.promise.num_above > 8
+    alike = expected_fpr(found, validation)
+    assert alike.contains(0.05) and alike.high < 0.12
+    # Alarms of one group come together: less is known.
+    order = np.argsort(np.argsort(-validation.scores[:400]))
+    together = replace(validation, groups=(*(f"g{rank // 20}" for rank in order.tolist()), *validation.groups[400:]))
+    apart = expected_fpr(found, together)
+    assert apart.contains(0.05) and apart.high > alike.high + 0.05
+
+
+def test_validation_normals_of_one_group_alone_say_next_to_nothing(make_table: MakeTable) -> None:
+    validation = make_table(split="val", num_groups=1)
+    found = alarm_threshold(validation, target_fpr=0.05)
+    assert (found.promise.num, found.promise.num_above, found.promise.rate) == (1, 1, 1.0)
+    expected = expected_fpr(found, validation)
+    assert expected.contains(0.05) and expected.high > 0.9
+    chosen = at_threshold(found, make_table())
+    threshold_section(chosen, [chosen], (), expected=expected)
 
 
 def test_p_values_come_from_the_bank_of_whole_normals(table: ScoreTable, validation_table: ScoreTable) -> None:
@@ -82,7 +107,7 @@ def test_a_missed_target_is_said_with_the_shift_of_groups(make_table: MakeTable)
     assert chosen.misses_target
     (text,) = threshold_caveats(chosen, shifts)
     assert "excludes the target" in text and "test-group-3" in text
-    rows = {each.id: each for each in threshold_section(chosen, [chosen], shifts).rows}
+    rows = {each.id: each for each in threshold_section(chosen, [chosen], shifts, expected=chosen.fpr).rows}
     assert len(rows["normals_by_group"].values) == 16 and rows["normals_by_group"].values[0][0] == "test-group-3"
 
 
