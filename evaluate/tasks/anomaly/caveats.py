@@ -95,7 +95,9 @@ def _ranking_verdict(assessment: Assessment) -> Verdict:
     if model.low <= 0.5:
         more = "" if nearest is None or nearest.auroc is None else f" {_reaches(nearest.rival, nearest.auroc)}."
         return Verdict("bad", "The model is not shown to be better than chance", f"{pairs}{more}")
-    if controls.permutation.p_value > RAREST_CHANCE:
+    # Few groups can be dealt in few ways, so that chance explains much: no reason to pass over a control that is ahead.
+    is_beaten = nearest is not None and nearest.beats(model)
+    if controls.permutation.p_value > RAREST_CHANCE and not is_beaten:
         why = f"With {controls.permutation.told}, chance alone reaches as much in {controls.permutation.p_value:.0%}."
         return Verdict("doubtful", "The model may be no better than chance", f"{pairs} {why}")
     if nearest is not None and nearest.auroc is not None:

@@ -164,9 +164,21 @@ class AtThreshold:
     recall: Estimate
 
     @property
+    def by_chance(self) -> float:
+        """How often chance alone makes a false-alarm rate as odd as this, if samples are independent."""
+        return exceedance_p_value(
+            self.confusion.false_alarms,
+            num_new=self.confusion.false_alarms + self.confusion.passed,
+            num_reference_above=self.threshold.num_normal_above,
+            num_reference=self.threshold.num_normal,
+        )
+
+    @property
     def misses_target(self) -> bool:
-        """Whether the interval of the false-alarm rate excludes the one that was asked for, from above."""
-        return self.fpr.low > self.threshold.target_fpr
+        """Whether more normals raise an alarm than was asked for, and that is warned of: the interval excludes the
+        target, or chance hardly explains it. Of few groups an interval may hold nearly any rate."""
+        target = self.threshold.target_fpr
+        return self.fpr.value > target and (self.fpr.low > target or self.by_chance < RAREST_CHANCE)
 
 
 def at_threshold(threshold: AlarmThreshold, table: ScoreTable) -> AtThreshold:
@@ -356,20 +368,14 @@ def _by_target(all_told: Sequence[AtThreshold]) -> Rows:
 
 def threshold_caveats(chosen: AtThreshold, shifts: Sequence[GroupShift]) -> Iterator[str]:
     """What to know before relying on the threshold."""
-    threshold, confusion = chosen.threshold, chosen.confusion
+    threshold = chosen.threshold
     if threshold.num_normal * threshold.target_fpr < 1:
         yield (
             f"{count_of(threshold.num_normal, 'validation normal is', 'validation normals are')} too few to set a "
             f"false-alarm rate of {threshold.target_fpr:.1%}: the threshold is simply the highest of their scores."
         )
     excluded = not chosen.fpr.contains(threshold.target_fpr)
-    by_chance = exceedance_p_value(
-        confusion.false_alarms,
-        num_new=confusion.false_alarms + confusion.passed,
-        num_reference_above=threshold.num_normal_above,
-        num_reference=threshold.num_normal,
-    )
-    if excluded or by_chance < RAREST_CHANCE:
+    if excluded or chosen.by_chance < RAREST_CHANCE:
         why = (
             "an interval that excludes the target"
             if excluded

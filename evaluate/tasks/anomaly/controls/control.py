@@ -131,6 +131,12 @@ class Controls:
     majority_accuracy: float
 
     def nearest_to(self, model: Estimate) -> Control | None:
-        """The strongest of those that beat the model or come close to it; None where none does."""
+        """The gravest of those that beat the model or come close to it, which is not always the one of the highest
+        AUROC: one that beats it before one that is close, one that sees no media before one that does; None where none
+        does."""
         near = [each for each in self.rivals.values() if each.beats(model) or each.comes_close(model)]
-        return max(near, key=lambda each: each.auroc.value if each.auroc else 0.0, default=None)
+
+        def gravity(each: Control) -> tuple[bool, bool, float]:
+            return each.beats(model), not each.rival.of_media, each.auroc.value if each.auroc else 0.0
+
+        return max(near, key=gravity, default=None)

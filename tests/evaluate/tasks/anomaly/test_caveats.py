@@ -198,6 +198,21 @@ def test_a_control_that_sees_media_says_nothing_against_the_defects(
     assert "training adds" in text and "sees defects" not in text
 
 
+def test_a_probe_that_is_stronger_does_not_hide_a_control_that_sees_no_media(
+    table: ScoreTable, make_assessment: MakeAssessment
+) -> None:
+    made = make_assessment(table)
+    model = replace(made.auroc, value=0.85, low=0.8, high=0.9)
+    probe = Control(Rival("untrained score", "the film", of_media=True), auroc=Estimate(0.93, 0.9, 0.95))
+    settings = Control(Rival("media-free control", "the settings"), auroc=Estimate(0.86, 0.8, 0.9))
+    controls = replace(made.controls, rivals={"probe": probe, "media_free_control": settings})
+    judged = verdict(replace(made, auroc=model, controls=controls))
+    assert judged.standing == "bad" and "media-free control" in judged.headline
+    # Nor do deals of labels that reach as much, as they do where few groups can be dealt in few ways.
+    few = replace(controls, permutation=replace(controls.permutation, p_value=0.1))
+    assert verdict(replace(made, auroc=model, controls=few)).standing == "bad"
+
+
 @pytest.mark.parametrize(
     ("control", "difference", "beats", "close"),
     [
@@ -241,6 +256,19 @@ def test_a_missed_target_is_never_good(
     assert assessment.chosen.misses_target
     judged = verdict(assessment)
     assert judged.standing == "doubtful" and "misses the false-alarm target" in judged.headline
+
+
+def test_a_missed_target_is_not_good_where_few_groups_leave_the_interval_wide(
+    table: ScoreTable, make_table: MakeTable, make_assessment: MakeAssessment
+) -> None:
+    low = make_table(split="val", seed=4)
+    low = replace(low, scores=low.scores - 0.9)
+    groups = tuple("a" if score > 31.2 else f"g{row % 4}" for row, score in enumerate(table.scores[:60].tolist()))
+    test = replace(table, groups=(*groups, *table.groups[60:]))
+    assessment = make_assessment(test, validation=low)
+    chosen = assessment.chosen
+    assert chosen.fpr.value > 0.1 and chosen.fpr.contains(0.05)
+    assert chosen.misses_target and verdict(assessment).standing != "good"
 
 
 def test_groups_that_are_known_of_some_samples_alone(table: ScoreTable, warnings_of: WarningsOf) -> None:
