@@ -55,6 +55,7 @@ def test_a_run_has_all_its_files(judged: Path) -> None:
         "state.json",
         "calibration.json",
         "scores_test.csv",
+        "samples_test.parquet",
         "report.html",
         "report.json",
     }
