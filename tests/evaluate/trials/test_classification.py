@@ -46,8 +46,9 @@ def test_two_probes_are_compared_by_accuracy(
     )
     document = json.loads((found.folder / "table_test.json").read_text())
     first, second = document["variants"]
-    assert first["accuracy"] == vars(mean_share(plain)) and first["by_seed"] == plain.mean(axis=1).tolist()
-    assert second["difference"] == vars(mean_share_difference(balanced, plain))
+    day = ["day"] * plain.shape[1]  # all of the toy's samples are of one group
+    assert first["accuracy"] == vars(mean_share(plain, groups=day)) and first["by_seed"] == plain.mean(axis=1).tolist()
+    assert second["difference"] == vars(mean_share_difference(balanced, plain, groups=day))
     assert 0 < first["macro_f1"] <= 1 and 0 < first["val_accuracy"] <= 1 and "auroc" not in first
     assert document["num_samples"] == plain.shape[1] and document["majority_accuracy"]["value"] == 14 / 30
     notes = " ".join(document["notes"])
