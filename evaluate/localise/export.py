@@ -105,7 +105,7 @@ def export_maps(localiser: Localiser, keys: Sequence[str], folder: Path, *, run_
                 )
             for over_time in sample.times:
                 name = f"{number:05d}_{_plain(over_time.feature)}_times.npy"
-                np.save(temporary / name, np.stack([over_time.seconds, over_time.scores]), allow_pickle=False)
+                np.save(temporary / name, np.stack([over_time.seconds, over_time.scores]))
                 told["times"].append({"key": key, "feature": over_time.feature, "scores": name})
         write_json(
             temporary / "maps.json",
@@ -121,7 +121,7 @@ def _write_picture(folder: Path, name: str, each: PictureMap, path: Path, *, sca
     except DecodeError:
         picture = None
     height, width = (each.box[3], each.box[2]) if picture is None else picture.shape[:2]
-    np.save(folder / f"{name}.npy", on_whole_picture(each, height=height, width=width), allow_pickle=False)
+    np.save(folder / f"{name}.npy", on_whole_picture(each, height=height, width=width))
     if picture is None:
         return None
     _, encoded = cv2.imencode(".png", np.ascontiguousarray(overlay(picture, each, scale=scale)[..., ::-1]))

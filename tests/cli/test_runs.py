@@ -38,7 +38,8 @@ def test_the_list_tells_each_run(weldcache: Run, project: Path) -> None:
     first, second = entries
     report = json.loads((project / "runs/first/report.json").read_text())
     auroc = report["sections"]["headline"]["facts"]["auroc"]
-    assert first["test_auroc"] == auroc and second["test_auroc"] is None
+    assert first["test_auroc"] == {name: auroc[name] for name in ("value", "low", "high")}
+    assert second["test_auroc"] is None
     assert f"{auroc['value']:.3f}" in outcome.out
     assert (first["epochs"], second["epochs"]) == (3, 1)
     named = [entry["name"] for entry in parsed(weldcache("runs", "list", "--all", "--json", folder=project))["runs"]]

@@ -99,7 +99,8 @@ def test_the_table_says_what_the_trials_scored(run_bench: RunBench, write_list: 
     rows = rows_of(found.folder / "table_test.csv")
     assert [row["variant"] for row in rows] == ["reference", "no gate"]
     assert float(rows[1]["auroc"]) == means["no gate"]
-    assert [row["auroc_method"] for row in rows] == ["delong", "delong"]
+    # The toy has too few groups for a variance between them.
+    assert [row["auroc_method"] for row in rows] == ["newcombe", "newcombe"]
 
 
 def test_a_trial_is_a_run_like_any_other(run_bench: RunBench, write_list: WriteList) -> None:

@@ -159,7 +159,7 @@ def test_the_notes_tell_what_made_the_intervals(comparison: Comparison) -> None:
     mixed = " ".join(notes_below(comparison, header=HEADER))
     assert "intervals of AUROCs, for other samples and other seeds: DeLong's" in mixed
     assert "on the logit scale, for 10+21 [b]|; Newcombe's score interval" in mixed
-    assert "(fewer than 10 samples of a class, or complete separation), for 21." in mixed
+    assert "complete separation), for 21." in mixed
     assert "their 95% intervals: the intervals of both AUROCs as if they were independent" in mixed
     few = " ".join(notes_below(replace(comparison, variants=comparison.variants[1:]), header=HEADER))
     assert "other seeds: Newcombe's" in few and "DeLong" not in few and "logit" not in few
