@@ -1,8 +1,8 @@
 """What a report shows of single samples: their table, pictures and curves of some, a map of all, a threshold to move.
 
 A judge says which samples are worth seeing, by their place in the table of scores that it judged; what a sample looks
-like is found by `media/` and stands beside the sections in the report's `SampleBook`. Renderers know
-these shapes alone.
+like is read by `sample_media.py` and stands beside the sections in the report's `SampleBook`. Renderers know these
+shapes alone.
 """
 
 from collections.abc import Mapping, Sequence

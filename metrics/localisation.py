@@ -17,7 +17,7 @@ asked for, or further readings do not help: then ties remain, of which the strai
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -28,18 +28,16 @@ from ..errors import MetricError
 from ..wording import count_of
 from .estimate import Estimate
 from .ranking import require_finite
+from .score_bins import Binning, CutBins, LeadingBits
 
 FPR_LIMITS = (0.3, 0.1, 0.05, 0.01)
 SMALLEST_NUMBER_OF_GROUPS = 5
 """With masks, below which a bootstrap says nothing."""
 
-_LEADING = 20  # bits of a score, in the first reading
 _FINE = 1 << 20
 _COUNTED_TOGETHER = 1 << 20  # pixels: a count of fewer would take longer to begin than to do
 _MOST_READINGS = 4
-_TYPES: tuple[type[np.float32], type[np.float64]] = (np.float32, np.float64)  # that scores are compared in
 _RESAMPLED_BINS = 1000  # a picture, in the bootstrap
-_SLIGHTLY_ABOVE_ONE = 1 + 1e-6  # so that rounding in single precision does not lead out of a bin
 
 
 class ScoredPicture(NamedTuple):
@@ -233,95 +231,12 @@ def _off_by(counts: _Counts, *, limits: Sequence[float], tied: NDArray[np.bool_]
     return max(worst)
 
 
-class _Binning(Protocol):
-    """Bins of scores, which keep their order."""
-
-    num_bins: int
-
-    def from_the_top(self) -> NDArray[np.int64]:
-        """The bins from the highest scores to the lowest."""
-
-    def ends(self, bins: NDArray[np.int64]) -> tuple[Float64[np.ndarray, " bins"], Float64[np.ndarray, " bins"]]:
-        """The lowest score of each of some bins, and where the next bin begins."""
-
-    def __call__(self, scores: NDArray[np.floating]) -> NDArray[np.int64]:
-        """The bin of each score."""
-
-
-class _LeadingBits:
-    """The leading 20 bits of a score: of a float32 2,048 bins between a number and its double, of a float64 256,
-    whatever its size."""
-
-    num_bins = 1 << _LEADING
-
-    def __init__(self, dtype: np.dtype[Any]) -> None:
-        self._dtype, self._bits = dtype, np.dtype(f"u{dtype.itemsize}")
-        self._shift = 8 * dtype.itemsize - _LEADING
-
-    def from_the_top(self) -> NDArray[np.int64]:
-        """Of negative numbers, whose first bit is set, those with the larger bits are the lower ones."""
-        half = self.num_bins // 2
-        return np.concatenate([np.arange(half)[::-1], np.arange(half, self.num_bins)])
-
-    def ends(self, bins: NDArray[np.int64]) -> tuple[Float64[np.ndarray, " bins"], Float64[np.ndarray, " bins"]]:
-        half = self.num_bins // 2
-        size = (bins % half).astype(self._bits)
-        sizes = [np.nan_to_num((each << self._shift).view(self._dtype)) for each in (size, size + 1)]
-        low, high = np.where(bins < half, sizes, [-sizes[1], -sizes[0]]).astype(np.float64)
-        return low, high
-
-    def __call__(self, scores: NDArray[np.floating]) -> NDArray[np.int64]:
-        plain = scores.astype(self._dtype) + self._dtype.type(0)  # 0 and -0 are one score and have other bits
-        return np.asarray(plain.view(self._bits) >> self._shift, dtype=np.int64)
-
-
-class _Cut:
-    """Some bins of another binning, which hold all scores, from the lowest to the highest, cut into so many of equal
-    width."""
-
-    def __init__(
-        self, parent: _Binning, bins: NDArray[np.int64], parts: NDArray[np.int64], *, extent: tuple[float, float]
-    ) -> None:
-        """`extent` is from the lowest to the highest score."""
-        low, high = (np.clip(ends, *extent) for ends in parent.ends(bins))
-        self.num_bins = int(parts.sum())
-        self._parent, self._starts = parent, np.cumsum(parts) - parts
-        self._low, self._width = low, (high - low) / parts * _SLIGHTLY_ABOVE_ONE
-
-        def table(values: NDArray[Any], kind: type[np.number[Any]]) -> NDArray[Any]:
-            """By the numbers of the other binning, most of which hold no score."""
-            spread: NDArray[Any] = np.zeros(parent.num_bins, dtype=kind)
-            spread[bins] = values
-            return spread
-
-        scale = np.divide(1.0, self._width, out=np.zeros(len(low)), where=(self._width > 0) & (parts > 1))
-        scale = np.minimum(scale, np.finfo(np.float32).max)  # of bins around 0, which hold next to nothing else
-        self._first, self._last = table(self._starts, np.int64), table(parts - 1, np.float32)
-        self._tables = {np.dtype(kind): (table(low, kind), table(scale, kind)) for kind in _TYPES}
-
-    def from_the_top(self) -> NDArray[np.int64]:
-        return np.arange(self.num_bins)[::-1]
-
-    def ends(self, bins: NDArray[np.int64]) -> tuple[Float64[np.ndarray, " bins"], Float64[np.ndarray, " bins"]]:
-        cut = np.searchsorted(self._starts, bins, side="right") - 1
-        low = self._low[cut] + (bins - self._starts[cut]) * self._width[cut]
-        return low, low + self._width[cut]
-
-    def __call__(self, scores: NDArray[np.floating]) -> NDArray[np.int64]:
-        bins = self._parent(scores)
-        low, scale = self._tables[scores.dtype]
-        # What rounding would lead out of a bin stays at its end.
-        within = np.clip((scores - low[bins]) * scale[bins], 0, self._last[bins])
-        numbers: NDArray[np.int64] = self._first[bins] + within.astype(np.int64)
-        return numbers
-
-
-def _cut(binning: _Binning, counts: _Counts, *, limits: Sequence[float], tied: NDArray[np.bool_]) -> _Cut:
+def _cut(binning: Binning, counts: _Counts, *, limits: Sequence[float], tied: NDArray[np.bool_]) -> CutBins:
     """Each bin that holds scores in as many parts as leave the least doubt in the sum of all figures: by the root of
     its own; those that are `tied` in one."""
     doubt = np.where(tied, 0.0, np.sqrt(_doubt(counts, limits=limits)))
     parts = 1 + np.floor(_FINE * doubt / max(doubt.sum(), np.finfo(float).tiny)).astype(np.int64)
-    return _Cut(binning, counts.bins[::-1], parts[::-1], extent=counts.extent)
+    return CutBins(binning, counts.bins[::-1], parts[::-1], extent=counts.extent)
 
 
 def _doubt(counts: _Counts, *, limits: Sequence[float]) -> Float64[np.ndarray, " bins"]:
@@ -334,9 +249,9 @@ def _doubt(counts: _Counts, *, limits: Sequence[float]) -> Float64[np.ndarray, "
 
 def _counted(
     pictures: Iterable[ScoredPicture], *, limits: Sequence[float], tolerance: float
-) -> tuple[_Counts, float, _Binning]:
+) -> tuple[_Counts, float, Binning]:
     first = next(iter(pictures), None)
-    binning: _Binning = _LeadingBits(np.dtype(np.float32) if first is None else _as_compared(first.scores).dtype)
+    binning: Binning = LeadingBits(np.dtype(np.float32) if first is None else _as_compared(first.scores).dtype)
     counts = _read(pictures, binning)
     _require_both(counts)
     off_by = _off_by(counts, limits=limits)
@@ -353,7 +268,7 @@ def _counted(
     return counts, off_by, binning
 
 
-def _tied(pictures: Iterable[ScoredPicture], binning: _Binning) -> NDArray[np.bool_]:
+def _tied(pictures: Iterable[ScoredPicture], binning: Binning) -> NDArray[np.bool_]:
     """In which bins all scores are one."""
     one, tied = np.full(binning.num_bins, np.nan), np.ones(binning.num_bins, dtype=bool)
     for picture in pictures:
@@ -365,7 +280,7 @@ def _tied(pictures: Iterable[ScoredPicture], binning: _Binning) -> NDArray[np.bo
     return tied
 
 
-def _read(pictures: Iterable[ScoredPicture], binning: _Binning) -> _Counts:
+def _read(pictures: Iterable[ScoredPicture], binning: Binning) -> _Counts:
     """Count all pixels in bins."""
     background, defective = np.zeros((2, binning.num_bins), dtype=np.int64)
     overlap = np.zeros(binning.num_bins)
