@@ -46,6 +46,12 @@ def to_storage(values: Tensor, spec: ArraySpec, *, owners: Sequence[str]) -> NDA
     return (host.view(torch.uint16) if spec.dtype == "bfloat16" else host).numpy()
 
 
+def from_storage(values: NDArray[np.generic], spec: ArraySpec) -> Tensor:
+    """What `to_storage` gave as a tensor, which shares its memory: bfloat16 again, where it is its bits in uint16."""
+    tensor = torch.from_numpy(values)
+    return tensor.view(torch.bfloat16) if spec.dtype == "bfloat16" else tensor
+
+
 def _lost_value(values: Tensor, cast: Tensor, spec: ArraySpec, *, owners: Sequence[str]) -> PrecisionError:
     flat = cast.reshape(len(owners), -1)
     row = int(torch.nonzero(~flat.isfinite().all(dim=1))[0])
@@ -73,5 +79,4 @@ def read_tensor(store: FeatureStore, array: str, rows: Rows, *, out: Tensor | No
     if out is not None:
         store.read(array, rows, out=(out.view(torch.uint16) if reduced else out).numpy())
         return out
-    values = torch.from_numpy(store.read(array, rows))
-    return values.view(torch.bfloat16) if reduced else values
+    return from_storage(store.read(array, rows), store.array_spec(array))

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from ..cache.arrays import FeatureSetSpec
 from ..cache.status import Status
-from ..cache.tensors import to_storage
+from ..cache.tensors import from_storage, to_storage
 from ..errors import PrecisionError
 from ..settings import Settings
 from .batching import CPU_GROUP_SIZE, AdaptiveEncoder, encode_group
@@ -153,10 +151,7 @@ def _stored(
         for name, spec in sets.items():
             for array in spec.arrays:
                 values = to_storage(arrays[name][array.name].unsqueeze(0), array, owners=[f"{key}, {name}"])
-                stored = torch.from_numpy(np.asarray(values))
-                held[f"{name}/{array.name}"] = (
-                    stored.view(torch.bfloat16) if array.dtype == "bfloat16" else stored
-                ).squeeze(0)
+                held[f"{name}/{array.name}"] = from_storage(values, array).squeeze(0)
     except PrecisionError as error:
         return _Made(sets, problem=str(error), status=Status.MISSING)
     return _Made(sets, arrays=held, notes=notes)
