@@ -5,7 +5,6 @@ are decoded and put through the backbones as its manifest says, or refused.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -99,16 +98,15 @@ class NewSampleScorer:
             root=found.root,
             at_most=at_most,
         )
-        self._stack = ExitStack()
 
     def __enter__(self) -> "NewSampleScorer":
-        self._stack.enter_context(self._extraction)
+        self._extraction.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stack.__exit__(kind, error, trace)
+        self._extraction.__exit__(kind, error, trace)
 
     @property
     def streams(self) -> frozenset[str]:

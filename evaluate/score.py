@@ -3,7 +3,7 @@
 import csv
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import sleep
@@ -77,31 +77,31 @@ def score_to(
 @contextmanager
 def _replaced(out: Path | None, form: Form, *, overwrite: bool) -> Iterator[Emit]:
     if out is None:
-        yield from _lines(ScoreLines(sys.stdout, form))
+        with closing(ScoreLines(sys.stdout, form)) as lines:
+            yield lines
         return
     if out.exists() and not overwrite:
         raise OutputExistsError(f"{out} exists already; replace it with --overwrite, or choose another name.")
-    with replaced_file(out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        yield from _lines(ScoreLines(file, form))
+    with (
+        replaced_file(out) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as file,
+        closing(ScoreLines(file, form)) as lines,
+    ):
+        yield lines
 
 
 @contextmanager
 def _added_to(out: Path | None, form: Form) -> Iterator[Emit]:
     if out is None:
-        yield from _lines(ScoreLines(sys.stdout, form))
+        with closing(ScoreLines(sys.stdout, form)) as lines:
+            yield lines
         return
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("a+", newline="", encoding="utf-8") as file:
         file.seek(0)
         header = next(csv.reader(file), None) if form == "csv" else None
-        yield from _lines(ScoreLines(file, form, header=header))
-
-
-def _lines(lines: ScoreLines) -> Iterator[Emit]:
-    try:
-        yield lines
-    finally:
-        lines.close()
+        with closing(ScoreLines(file, form, header=header)) as lines:
+            yield lines
 
 
 def score_paths(run: TrainedRun, paths: Sequence[Path], *, settings: Settings, emit: Emit) -> Tally:
