@@ -13,6 +13,9 @@ GROUPS: Sequence[Group] = ("data", "cache", "training", "result")
 
 Evidence = TypeVar("Evidence", contravariant=True)
 
+NEAR_MAJORITY = 0.005
+"""In accuracy: so close to always giving the most frequent answer, nothing else was learned."""
+
 _NAMED = 3  # samples in a finding
 _REMEDY_OF_UNASKED = "Mend what it says, and audit again."
 

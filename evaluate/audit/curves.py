@@ -5,14 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...wording import count_of, listed
-from .check import AuditCheck, Tell
+from .check import NEAR_MAJORITY, AuditCheck, Tell
 from .epochs import FIGURES, Epochs
 
 _FEWEST = 3  # epochs, before one speaks of a course
 _STILL = 1e-6  # of its size that a loss may move by rounding alone
 _HARDLY = 1e-3  # of its size
 _NEAR_ENTROPY = 0.03  # of it
-_NEAR_MAJORITY = 0.005  # in accuracy
 _NEAR_CHANCE = 0.02  # in AUROC
 _SUSPICIOUS = 0.5  # of the error that an anchor makes: less is too good to be taken as it is
 _SHARES = [figure for figure in FIGURES if figure not in ("loss", "positives")]
@@ -77,7 +76,7 @@ def _base_rate(epochs: Epochs, tell: Tell) -> str:
             evidence = f"{name} gets no lower than {best:.4f} and, if it is a cross-entropy, is above {known}"
             tell("warning", evidence, _SEE_LABELS, part=name)
     for name, values in epochs.of("accuracy"):
-        if abs(values[-1] - majority) <= _NEAR_MAJORITY:
+        if abs(values[-1] - majority) <= NEAR_MAJORITY:
             evidence = f"{name} ends at {values[-1]:.4f}, and always giving the most frequent answer has {majority:.4f}"
             tell("error", evidence, _SEE_LABELS, part=name)
     if len(epochs.shares) == 2:
@@ -92,7 +91,7 @@ def _without_shares(epochs: Epochs, tell: Tell) -> None:
     """An accuracy that never moves is the share of the most frequent kind, if the loss is the entropy of that share."""
     for (name, losses), (other, accuracies) in zip(epochs.of("loss"), epochs.of("accuracy"), strict=False):
         share = float(np.median(accuracies))
-        still = len(accuracies) >= _FEWEST and np.ptp(accuracies) <= 2 * _NEAR_MAJORITY and 0.5 <= share < 1
+        still = len(accuracies) >= _FEWEST and np.ptp(accuracies) <= 2 * NEAR_MAJORITY and 0.5 <= share < 1
         if still and abs(losses.min() - _entropy((share, 1 - share))) <= _NEAR_ENTROPY * losses.min():
             evidence = (
                 f"{other} stays at {share:.4f}, and {name} gets no lower than {losses.min():.4f}, the entropy of two "

@@ -28,14 +28,13 @@ from ..judging import judge_split
 from ..scoring import Scorer
 from ..section import Fact, Standing
 from ..settings import EvaluateSettings
-from .check import AuditCheck, Tell, few
+from .check import NEAR_MAJORITY, AuditCheck, Tell, few
 from .curves import told_of
 
 _FEWEST = 4  # samples, before one of them can be given what is another's
 _SHUFFLED = 128  # samples that a modality is exchanged between
 _NOTHING = 0.01  # of the scores' spread
 _ROUNDING = {"float32": 1e-3, "float16": 2e-2, "bfloat16": 2e-2}  # of a figure, for other devices
-_NEAR_MAJORITY = 0.005  # in accuracy
 
 _TRAIN_AGAIN = "Train again, and keep the store and the code that the run was trained with."
 _HOLD_OUT = "Choose weights on a validation part taken from train, and judge on samples that chose nothing."
@@ -124,7 +123,7 @@ def _verdict(result: Result, tell: Tell) -> str:
         if section.standing in severities:
             tell(severities[section.standing], f"{section.title}. {' '.join(section.note)}", _SEE_REPORT)
     accuracy, majority = result.figure("accuracy"), result.figure("majority_accuracy")
-    if accuracy is not None and majority is not None and abs(accuracy - majority) <= _NEAR_MAJORITY:
+    if accuracy is not None and majority is not None and abs(accuracy - majority) <= NEAR_MAJORITY:
         evidence = f"the accuracy is {accuracy:.4f}, and always giving the most frequent answer has {majority:.4f}"
         tell("error", evidence, _SEE_SCORES)
     if result.figure("recall") == 0:

@@ -1,10 +1,11 @@
-"""What to know of a classifier's figures before believing them, in plain words."""
+"""What the figures of a classifier amount to, and what to know before believing them, in plain words."""
 
 from collections.abc import Iterator
 
 from ....metrics.estimate import span, with_span
 from ....metrics.p_value import RAREST_CHANCE
 from ....wording import listed, shortened
+from ...section import Standing
 from .controls import ClassControl, close_controls
 from .figures import ClassAssessment
 
@@ -12,7 +13,20 @@ _FEW = 5
 _NAMED = 3
 
 
+def verdict(found: ClassAssessment) -> tuple[Standing, str]:
+    """The model against the majority, then against the other controls: how far to rely on it, and the headline."""
+    close = close_controls(found.controls)
+    if found.accuracy.low > found.majority.high and close:
+        return "doubtful", f"The model is not clearly better than the {close[0].name}"
+    if found.accuracy.low > found.majority.high:
+        return "good", "The model beats always giving the most frequent class"
+    if found.accuracy.value > found.majority.value:
+        return "doubtful", "The model is not clearly better than always giving the most frequent class"
+    return "bad", "The model does not beat always giving the most frequent class"
+
+
 def caveats(found: ClassAssessment) -> Iterator[str]:
+    """Everything about the figures that calls for care, the gravest first."""
     if found.accuracy.low <= found.majority.high:
         yield (
             f"The accuracy's interval ({span(found.accuracy)}) is not above that of always answering "

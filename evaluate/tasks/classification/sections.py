@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from ....wording import count_of, visible
-from ...section import Column, Fact, Intervals, Rows, Section, Standing
-from .controls import close_controls
+from ...section import Column, Fact, Intervals, Rows, Section
+from .caveats import verdict
 from .figures import ClassAssessment
 
 
@@ -12,7 +12,7 @@ def class_sections(
     found: ClassAssessment, *, warnings: Sequence[str], training: Section, samples: Sequence[Section] = ()
 ) -> tuple[Section, ...]:
     """Every section of a report on a classifier, in the order in which they are read; `samples` are of single ones."""
-    standing, title = _verdict(found)
+    standing, title = verdict(found)
     headline = (
         Fact("accuracy", "Accuracy", found.accuracy, note=count_of(found.num, "sample")),
         Fact("majority_accuracy", "Majority control", found.majority, note=f"always {found.majority_class}"),
@@ -102,14 +102,3 @@ def _beside_controls(found: ClassAssessment) -> Iterator[Section]:
         rows=[Rows("by_control", columns, values)],
         note=[note],
     )
-
-
-def _verdict(found: ClassAssessment) -> tuple[Standing, str]:
-    close = close_controls(found.controls)
-    if found.accuracy.low > found.majority.high and close:
-        return "doubtful", f"The model is not clearly better than the {close[0].name}"
-    if found.accuracy.low > found.majority.high:
-        return "good", "The model beats always giving the most frequent class"
-    if found.accuracy.value > found.majority.value:
-        return "doubtful", "The model is not clearly better than always giving the most frequent class"
-    return "bad", "The model does not beat always giving the most frequent class"
