@@ -16,7 +16,7 @@ from .controls.control import Control, Controls, Rival
 from .controls.labelled import separating_told
 from .defects import TOO_SMALL_NOTE
 from .figures import Assessment
-from .thresholds import threshold_caveats
+from .threshold_section import threshold_caveats
 
 # A chosen limit, not a measured one: the averaging must not decide the second figure of the result.
 LARGEST_WEIGHTS_GAP = 0.02

@@ -15,7 +15,7 @@ from .figures import Assessment
 from .members import member_section
 from .modalities import modality_section
 from .samples import gallery_section, table_section, threshold_slider
-from .thresholds import threshold_section
+from .threshold_section import threshold_section
 
 _NUM_WORST = 8
 

@@ -8,6 +8,7 @@ import pytest
 
 from weldcache.evaluate.scores import ScoreTable
 from weldcache.evaluate.tasks.anomaly.judge import score_columns
+from weldcache.evaluate.tasks.anomaly.threshold_section import promise_sentence, threshold_caveats, threshold_section
 from weldcache.evaluate.tasks.anomaly.thresholds import (
     AlarmThreshold,
     alarm_threshold,
@@ -16,9 +17,6 @@ from weldcache.evaluate.tasks.anomaly.thresholds import (
     bank_of,
     expected_fpr,
     group_shifts,
-    promise_sentence,
-    threshold_caveats,
-    threshold_section,
 )
 from weldcache.metrics.conformal import p_values
 from weldcache.metrics.estimate import clopper_pearson
