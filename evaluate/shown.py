@@ -12,7 +12,7 @@ from ..progress import say
 from ..train.data.features import Rows
 from .exhibits import Gallery, SampleBook, SampleColumn, SampleTable
 from .judge import Judgement
-from .localise.localiser import Localiser
+from .localise.localiser import Localiser, folder_of_files
 from .localise.maps import SampleMaps
 from .parts_told import audit_section, parts_section
 from .projection import project, scatter_section
@@ -37,14 +37,15 @@ class Shown:
 def shown_of(scorer: Scorer, judgement: Judgement, *, split: str, root: Path, media: Media) -> Shown:
     """What of the judged samples is shown.
 
-    Their files are looked for in the folder of the data set that the run names, or else, where that is gone, in `root`.
+    Their files are looked for where maps of the run find them: in the folder of the data set that the run names, or else
+    in `root`. Where they are in neither, a report tells of the first.
     """
     run, store, table = scorer.run, scorer.store, judgement.table
     row_of = store.index.row_of()
     rows = np.array([row_of[key] for key in table.keys], dtype=np.int64)
     train = scorer.seen.train
     normals = train[store.index.labels[train] == 0]
-    folder = run.settings.data.root if run.settings.data.root.is_dir() else root
+    folder = folder_of_files(scorer, folders=(run.settings.data.root, root)) or run.settings.data.root
     exhibits = [exhibit for section in judgement.sections for exhibit in section.exhibits]
     worth_seeing = sorted(
         {row for each in exhibits if isinstance(each, Gallery) for shelf in each.shelves for row in shelf.rows}

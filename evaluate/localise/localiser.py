@@ -22,6 +22,7 @@ from .places import PictureGrid, TimeAxis
 
 Place = PictureGrid | TimeAxis
 _Scores = Float32[np.ndarray, "*places"]
+_ROWS_LOOKED_FOR = 8  # of whose files one is enough: some may have been taken away
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,10 +130,18 @@ class _Known:
 
 def localiser_of(scorer: Scorer, *, data: Sequence[DataSettings]) -> tuple[Localiser, DataSettings] | None:
     """Maps by a run, and in the first of these data sets its pictures and films lie; None where they are in none."""
-    for name in scorer.run.recipe.needs().feature_sets:
-        rows = np.flatnonzero(scorer.store.status(name) == Status.COMPLETE)[:1]
-        for files in scorer.store.sources(name, rows):
-            for each in data:
-                if any(not file.is_numbers and (each.root / file.path).is_file() for file in files):
-                    return Localiser(scorer, each.root), each
+    folder = folder_of_files(scorer, folders=[each.root for each in data])
+    return next(((Localiser(scorer, each.root), each) for each in data if each.root == folder), None)
+
+
+def folder_of_files(scorer: Scorer, *, folders: Sequence[Path]) -> Path | None:
+    """The first of these folders in which files lie that features were made from, those that the model looks at before
+    others; None for none of them."""
+    store = scorer.store
+    for name in dict.fromkeys((*scorer.run.recipe.needs().feature_sets, *store.feature_sets)):
+        rows = np.flatnonzero(store.status(name) == Status.COMPLETE)[:_ROWS_LOOKED_FOR]
+        for files in store.sources(name, rows):
+            for folder in folders:
+                if any(not file.is_numbers and (folder / file.path).is_file() for file in files):
+                    return folder
     return None

@@ -1,12 +1,13 @@
 """Maps of patches and steps: they lie on the original pixels and seconds, whatever was cropped, resized and padded."""
 
+import shutil
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
-from weldcache.evaluate.localise.localiser import Localiser, localiser_of
+from weldcache.evaluate.localise.localiser import Localiser, folder_of_files, localiser_of
 from weldcache.evaluate.localise.maps import PictureMap
 from weldcache.evaluate.pipeline import scorer_of
 from weldcache.extract.sources.folder import FolderSettings
@@ -88,6 +89,11 @@ def test_pictures_that_are_gone_have_no_maps_and_are_no_root(make_planted: Make,
     found = localiser_of(localiser.scorer, data=[gone, there])
     assert found is not None and found[1] == there and found[0].root == there.root
     assert localiser_of(localiser.scorer, data=[gone]) is None
+    assert folder_of_files(localiser.scorer, folders=[tmp_path, there.root]) == there.root
+    first = localiser.scorer.store.sources("image/block_2", np.array([0]))[0][0]
+    copy = shutil.copytree(there.root, tmp_path / "copy")
+    (copy / first.path).unlink()
+    assert folder_of_files(localiser.scorer, folders=[copy]) == copy
 
 
 def test_a_trained_run_has_maps_of_all_that_has_places(judged: Any) -> None:
