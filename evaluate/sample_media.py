@@ -125,6 +125,7 @@ class SampleMedia:
                         num_views=1,
                         masks=stream.section.masks,
                         max_megapixels=stream.section.max_megapixels,
+                        smallest_side=_THUMBNAIL,
                     )
                 except (WeldcacheError, MemoryError, OSError):
                     return None

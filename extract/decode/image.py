@@ -15,7 +15,7 @@ from ...wording import count_of
 from ..features.settings import PhotographsSettings
 from .decoded import Photographs
 from .media import check_memory, complaints_unheard, memory_told, read_content
-from .picture_file import check_picture
+from .picture_file import check_picture, jpeg_size
 from .tiff import DeepPicture, Picture, as_meant, decode_by_pillow, read_layout
 
 # "3", "..._3", "..._view3", "...-3": not "...-03", which is how a run's name ends in its class code.
@@ -26,6 +26,9 @@ _MAX_MEGAPIXELS = PhotographsSettings().max_megapixels
 _DARK = 16  # of 255; the brightest of those
 _ONE_COLOUR = 8  # of 255; between the darkest and the brightest of those, in any channel
 _PIXELS_LOOKED_AT = 50_000
+
+# libjpeg leaves out what it would not show. Its JPEGs have 8 bits a value, so that no depth is lost by it.
+_REDUCED = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2}
 
 # ImageNet's mean colour in RGB, the mean that vision backbones subtract: about zero once normalised.
 MASK_COLOUR = (124, 116, 104)
@@ -38,6 +41,7 @@ def decode_photographs(
     crop: Rectangle | None = None,
     masks: Sequence[Rectangle] = (),
     max_megapixels: float = _MAX_MEGAPIXELS,
+    smallest_side: int | None = None,
 ) -> Photographs:
     """Decode a sample's pictures to RGB, upright as their EXIF says, of whatever size they are.
 
@@ -47,6 +51,9 @@ def decode_photographs(
     Each picture goes to the view that `view_of_each` gives it. A view without a readable picture is None, and
     `notes` says why; so it does for pictures beyond `num_views`, which are not used, and for pictures that show
     nothing, which are.
+
+    With `smallest_side`, to show pictures and not to make features of them, a JPEG may come as a half, a quarter or an
+    eighth of its width and height, as long as its longer side keeps so many pixels: that takes less time and memory.
 
     Raises:
         DecodeError: if not one view can be read.
@@ -59,7 +66,7 @@ def decode_photographs(
             notes.append(f"{path}: it is not used, as photograph {view + 1}, and num_views is {num_views}")
             continue
         try:
-            deep = _read(path, max_megapixels=max_megapixels)
+            deep = _read(path, max_megapixels=max_megapixels, smallest_side=smallest_side)
         except DecodeError as error:
             notes.append(str(error))
             continue
@@ -91,8 +98,8 @@ def view_of_each(paths: Sequence[Path], *, num_views: int) -> dict[Path, int]:
     return {path: number - first for path, number in zip(ordered, numbers, strict=True)}
 
 
-def _read(path: Path, *, max_megapixels: float) -> DeepPicture:
-    """One picture as RGB, as deep as it is.
+def _read(path: Path, *, max_megapixels: float, smallest_side: int | None) -> DeepPicture:
+    """One picture as RGB, as deep as it is, and as large but where a `smallest_side` allows less.
 
     Raises:
         DecodeError: if the file is missing, not a regular file, empty, cut short, damaged, not a picture or larger
@@ -101,10 +108,10 @@ def _read(path: Path, *, max_megapixels: float) -> DeepPicture:
     """
     content = read_content(path, what="photograph")
     with complaints_unheard():
-        return _decoded(path, content, max_megapixels=max_megapixels)
+        return _decoded(path, content, max_megapixels=max_megapixels, smallest_side=smallest_side)
 
 
-def _decoded(path: Path, content: bytes, *, max_megapixels: float) -> DeepPicture:
+def _decoded(path: Path, content: bytes, *, max_megapixels: float, smallest_side: int | None) -> DeepPicture:
     num_pixels = check_picture(path, content, max_megapixels=max_megapixels)
     layout = read_layout(content)
     if layout is not None and layout.is_by_pillow:
@@ -112,7 +119,8 @@ def _decoded(path: Path, content: bytes, *, max_megapixels: float) -> DeepPictur
     try:
         with memory_told():
             # As deep as it is: of 16 bits, OpenCV cuts the lower 8 off in a PNG and rounds in a TIFF.
-            pixels = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+            how = _jpeg_reduction(content, smallest_side=smallest_side) or cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
+            pixels = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), how)
             if pixels is not None and pixels.dtype in (np.uint8, np.uint16):
                 return as_meant(np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)), layout)
     except cv2.error as error:
@@ -121,6 +129,14 @@ def _decoded(path: Path, content: bytes, *, max_megapixels: float) -> DeepPictur
     raise DecodeError(
         f"{path}: not a picture that can be decoded: damaged, of another format, or not of 8 or 16 bits a value."
     )
+
+
+def _jpeg_reduction(content: bytes, *, smallest_side: int | None) -> int | None:
+    """How OpenCV is asked for less of a JPEG; None for all of it, and for anything else."""
+    size = jpeg_size(content)
+    if size is None or smallest_side is None:
+        return None
+    return next((flag for factor, flag in _REDUCED.items() if max(size) >= factor * smallest_side), None)
 
 
 def _in_8_bits(picture: DeepPicture) -> Picture:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from weldcache.errors import DecodeError
 from weldcache.extract.backbones.preprocessing import IMAGENET_MEAN, IMAGENET_STD
@@ -259,3 +260,25 @@ def test_a_crop_is_never_empty_and_shows_nothing_from_outside(
         else:
             assert start - 1e-5 <= first + 1
             assert first <= end + 1e-5
+
+
+@pytest.mark.parametrize(("smallest", "size"), [(None, (96, 160)), (81, (96, 160)), (80, (48, 80)), (20, (12, 20))])
+def test_a_large_jpeg_may_come_smaller_upright_and_alike(
+    smallest: int | None, size: tuple[int, int], tmp_path: Path
+) -> None:
+    path, picture = tmp_path / "1.jpg", Image.fromarray(cv2.resize(np.eye(2, dtype=np.uint8) * 200, (96, 160)))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    picture.convert("RGB").save(path, exif=exif)
+    whole, small = (decode_photographs([path], num_views=1, smallest_side=each).views[0] for each in (None, smallest))
+    assert whole is not None and small is not None
+    assert small.shape == (*size, 3)
+    shrunken = cv2.resize(whole, size[::-1], interpolation=cv2.INTER_AREA)
+    assert np.abs(small.astype(int) - shrunken).mean() < 3
+
+
+def test_only_a_jpeg_comes_smaller(tmp_path: Path) -> None:
+    path = tmp_path / "1.png"
+    cv2.imwrite(str(path), np.full((64, 64, 3), 9000, dtype=np.uint16))
+    (view,) = decode_photographs([path], num_views=1, smallest_side=8).views
+    assert view is not None and view.shape == (64, 64, 3) and view.max() == 35
