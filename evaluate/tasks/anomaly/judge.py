@@ -129,8 +129,9 @@ class AnomalyJudge:
         )
         warnings = warnings_of(test, background, own, of_validation=reproduced)
         training = training_section(background.run.metrics, watched, headline=self.headline)
+        p_values = bank_p_values(placed.table, calibration["bank"])
         return Judgement(
-            sections=sections(assessment, test=placed.table, warnings=warnings, training=training),
+            sections=sections(assessment, test=placed.table, warnings=warnings, training=training, p_values=p_values),
             warnings=warnings,
             table=placed.table,
             columns=score_columns(placed.table, threshold=calibration["threshold"], bank=calibration["bank"]),

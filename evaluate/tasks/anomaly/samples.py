@@ -18,6 +18,7 @@ _COLUMNS = (
     SampleColumn("truth", "truth", choice=True),
     SampleColumn("score", "score", style="#.4g"),
     SampleColumn("outcome", "outcome", choice=True),
+    SampleColumn("p_value", "p-value", style=".3g"),
     SampleColumn("lacks", "lacks", choice=True),
 )
 _OUTCOMES = {(1, True): "found", (1, False): "missed", (0, True): "false alarm", (0, False): "passed"}
@@ -49,8 +50,8 @@ def _typical(test: ScoreTable, rows: NDArray[np.int64]) -> Sequence[int]:
     return nearest
 
 
-def table_section(test: ScoreTable, *, threshold: float) -> Section:
-    """Every sample with its score and what became of it at the threshold."""
+def table_section(test: ScoreTable, *, threshold: float, p_values: NDArray[np.float64] | None = None) -> Section:
+    """Every sample with its score, what became of it at the threshold, and its p-value; NaN where there is none."""
     alarms = (test.scores > threshold).tolist()
     values = {
         "key": test.keys,
@@ -59,6 +60,7 @@ def table_section(test: ScoreTable, *, threshold: float) -> Section:
         "truth": ["defect" if label == 1 else "normal" for label in test.labels.tolist()],
         "score": test.scores.tolist(),
         "outcome": [_OUTCOMES[label, alarm] for label, alarm in zip(test.labels.tolist(), alarms, strict=True)],
+        "p_value": [] if p_values is None else [None if np.isnan(value) else value for value in p_values.tolist()],
         "lacks": test.lacks,
     }
     told = [column for column in _COLUMNS if column.id in ("key", "score") or any(values[column.id])]

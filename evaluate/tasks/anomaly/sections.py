@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ....metrics.estimate import Estimate, clopper_pearson, span
 from ....metrics.ranking import roc_curve
@@ -21,9 +22,15 @@ _NUM_WORST = 8
 
 
 def sections(
-    assessment: Assessment, *, test: ScoreTable, warnings: Sequence[str], training: Section
+    assessment: Assessment,
+    *,
+    test: ScoreTable,
+    warnings: Sequence[str],
+    training: Section,
+    p_values: NDArray[np.float64] | None = None,
 ) -> tuple[Section, ...]:
-    """Every section; `test` is the table that the figures were made from, the gravest of the warnings comes first."""
+    """Every section; `test` is the table that the figures were made from, with a p-value each where these are known;
+    the gravest of the warnings comes first."""
     members = member_section(assessment.members, whole=assessment.auroc)
     by_target = target_section(assessment.by_target)
     modalities = modality_section(assessment.modalities)
@@ -43,11 +50,11 @@ def sections(
         _by_class(assessment, test=test),
         *([] if by_target is None else [by_target]),
         *([] if modalities is None else [modalities]),
-        _worst(test, threshold=assessment.threshold.value),
         gallery_section(test, threshold=assessment.threshold.value),
-        table_section(test, threshold=assessment.threshold.value),
+        table_section(test, threshold=assessment.threshold.value, p_values=p_values),
         _further(assessment),
         training,
+        _worst(test, threshold=assessment.threshold.value),
         _HOW,
     )
 
@@ -222,7 +229,10 @@ def _by_class(assessment: Assessment, *, test: ScoreTable) -> Section:
 
 
 def _worst(test: ScoreTable, *, threshold: float) -> Section:
-    """The most confident errors: the normals that score highest and the defects that score lowest."""
+    """The most confident errors: the normals that score highest and the defects that score lowest.
+
+    Folded, as the gallery shows nearly the same samples by what they look like; programs read them here.
+    """
     by_score = np.argsort(test.scores, kind="stable").tolist()
     lowest_defects = [row for row in by_score if test.labels[row] == 1][:_NUM_WORST]
     highest_normals = [row for row in by_score[::-1] if test.labels[row] == 0][:_NUM_WORST]
@@ -249,7 +259,7 @@ def _worst(test: ScoreTable, *, threshold: float) -> Section:
         table("lowest_defects", "Defects with the lowest scores", lowest_defects),
         table("highest_normals", "Normals with the highest scores", highest_normals),
     )
-    return Section(id="errors", title="The most confident errors", rows=tables)
+    return Section(id="errors", title="The most confident errors, by name", rows=tables, look="folded")
 
 
 def _further(assessment: Assessment) -> Section:

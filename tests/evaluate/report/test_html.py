@@ -8,12 +8,15 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
+from weldcache.evaluate.exhibits import SampleTable
 from weldcache.evaluate.report.html import render_html
 from weldcache.evaluate.scores import ScoreTable
 from weldcache.evaluate.section import Provenance, Report
 from weldcache.evaluate.tasks.anomaly.figures import Assessment
+from weldcache.evaluate.tasks.anomaly.samples import table_section
 from weldcache.metrics.repeats import RepeatsEstimate
 
 MakeAssessment = Callable[..., Assessment]
@@ -106,8 +109,8 @@ def test_the_most_confident_errors_are_listed(
     rows = sorted(zip(table.scores, table.keys, table.labels, strict=True))
     quiet_defect = next(key for _, key, label in rows if label == 1)
     loud_normal = next(key for _, key, label in reversed(rows) if label == 0)
-    assert f"<td>{quiet_defect}</td>" in text.split("Defects with the lowest scores")[1]
-    assert f"<td>{loud_normal}</td>" in text.split("Normals with the highest scores")[1]
+    assert f"<td>{quiet_defect}</td>" in text.rpartition("Defects with the lowest scores")[2]
+    assert f"<td>{loud_normal}</td>" in text.rpartition("Normals with the highest scores")[2]
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -291,3 +294,22 @@ def test_equal_scores_still_make_a_page(
 ) -> None:
     flat = replace(table, scores=table.scores * 0)
     assert "All scores are equal" in render_html(make_report(make_assessment(flat), flat))
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_p_values_stand_in_the_table_of_samples(
+    table: ScoreTable, make_assessment: MakeAssessment, make_report: MakeReport
+) -> None:
+    p_values = np.linspace(0.0123, 1, len(table))
+    p_values[1] = np.nan
+    threshold = make_assessment(table).threshold.value
+    told, untold = (table_section(table, threshold=threshold, p_values=each) for each in (p_values, None))
+    (shown,), (plain,) = told.exhibits, untold.exhibits
+    assert isinstance(shown, SampleTable) and isinstance(plain, SampleTable)
+    assert shown.column("p_value")[:2] == [pytest.approx(0.0123), None]
+    assert "p_value" not in {column.id for column in plain.columns}
+    report = make_report(make_assessment(table), table)
+    sections = [told if section.id == "samples" else section for section in report.sections]
+    page = render_html(replace(report, sections=sections))
+    assert '<td class="number" data-value="0.0123">0.0123</td>' in page
+    assert '<td class="number" data-value=""></td>' in page
