@@ -37,8 +37,8 @@ class Shown:
 def shown_of(scorer: Scorer, judgement: Judgement, *, split: str, root: Path, media: Media) -> Shown:
     """What of the judged samples is shown.
 
-    Their files are looked for where maps of the run find them: in the folder of the data set that the run names, or else
-    in `root`. Where they are in neither, a report tells of the first.
+    Their files are looked for where maps of the run find them: in the folder of the data set that the run names, or
+    else in `root`. Where they are in neither, a report tells of the first.
     """
     run, store, table = scorer.run, scorer.store, judgement.table
     row_of = store.index.row_of()
