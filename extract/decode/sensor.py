@@ -22,6 +22,8 @@ _FEW_ROWS = 8
 _FEW_SECONDS = 1.0
 _FAR = 5  # times the spread of all other values of a recording, or their middle value, whichever is more
 _FAR_SHARE = 0.01  # of a channel's values, at most, that may be far from the others; more are no glitch
+_LARGEST = float(np.finfo(np.float32).max)  # that can be stored
+_ROUNDING = 0.01  # of the range of a channel: from there on, steps of float32 change what is made of it
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ def read_sensor_table(path: Path, *, series: SeriesFormat) -> SensorTable:
         *_few(timing.times),
         *_far_values(kept, lines=lines, channels=series.channels),
         *_still_channels(kept, series.channels),
+        *_rounded(kept, series.channels),
         *(() if series.signed else _negative(kept, series.channels)),
         *_exchanged(kept, series),
     ]
@@ -106,9 +109,10 @@ def _within_limits(
     values: Float64[np.ndarray, "rows channels"], *, series: SeriesFormat, lines: Int64[np.ndarray, " rows"], path: Path
 ) -> tuple[Float64[np.ndarray, "rows channels"], list[str]]:
     """What is no measurement becomes an empty cell: one such value would outweigh all others of a data set."""
-    beyond = (np.abs(values) > np.array(series.limits)) | np.isinf(values)
+    limits = [min(limit, _LARGEST) for limit in series.limits]
+    beyond = np.abs(values) > np.array(limits)
     notes = []
-    for name, limit, column, wrong in zip(series.channels, series.limits, values.T, beyond.T, strict=True):
+    for name, limit, column, wrong in zip(series.channels, limits, values.T, beyond.T, strict=True):
         num_known, found = int(np.sum(~np.isnan(column))), np.flatnonzero(wrong)
         if not num_known:
             raise DecodeError(f"{path}: the channel {name} has no value in any row.")
@@ -156,6 +160,18 @@ def _still_channels(values: Float64[np.ndarray, "rows channels"], channels: Sequ
     for name, number in zip(channels, empty.tolist(), strict=True):
         if 2 * number > len(values):
             yield f"{name} is empty in {number} of {count_of(len(values), 'row')}"
+
+
+def _rounded(values: Float64[np.ndarray, "rows channels"], channels: Sequence[str]) -> Iterator[str]:
+    """Channels that lie so far from 0 that float32, in which they are stored, leaves little of how they vary."""
+    low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
+    steps = np.spacing(np.maximum(np.abs(low), np.abs(high)).astype(np.float32))
+    for name, least, most, step in zip(channels, low.tolist(), high.tolist(), steps.tolist(), strict=True):
+        if 0 < most - least < step / _ROUNDING:
+            yield (
+                f"{name} varies by {most - least:.3g} around {least:.3g} and is rounded to steps of {step:.3g}: take "
+                "an offset off beforehand, or leave it out if it is a count or a clock"
+            )
 
 
 def _negative(values: Float64[np.ndarray, "rows channels"], channels: Sequence[str]) -> Iterator[str]:

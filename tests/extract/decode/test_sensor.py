@@ -246,6 +246,38 @@ def test_a_value_beyond_the_limit_is_an_empty_cell_and_told(weld: WriteCsv, glit
     assert "line 22" in note
 
 
+PLAIN = SeriesFormat(("count",), limits=(np.inf,), clock="t", times="seconds", signed=True)
+
+
+@pytest.fixture
+def write_counts(tmp_path: Path) -> Callable[[Sequence[float | str]], Path]:
+    def write(counts: Sequence[float | str]) -> Path:
+        path = tmp_path / "counts.csv"
+        path.write_text("\n".join(["t,count", *(f"{row / 10},{count}" for row, count in enumerate(counts))]) + "\n")
+        return path
+
+    return write
+
+
+def test_what_float32_cannot_hold_is_an_empty_cell_although_there_is_no_limit(
+    write_counts: Callable[[Sequence[float | str]], Path],
+) -> None:
+    series = sensor.decode_sensors(write_counts([1.0] * 10 + ["1e39", 2.0, "-1e300"]), num_steps=64, series=PLAIN)
+    assert np.isfinite(series.values).all()
+    assert any("2 values of count" in note and "line 12" in note for note in series.notes)
+    with pytest.raises(DecodeError, match=r"count beyond 3.4.*line 2"):
+        sensor.decode_sensors(write_counts(["1e39"] * 20), num_steps=64, series=PLAIN)
+
+
+@pytest.mark.parametrize(("offset", "step", "told"), [(1.7e9, 1, True), (2.0**24, 0.25, True), (1e6, 1, False)])
+def test_a_channel_whose_course_is_lost_in_rounding_is_told(
+    write_counts: Callable[[Sequence[float | str]], Path], offset: float, step: float, told: bool
+) -> None:
+    path = write_counts([offset + step * row for row in range(20)])
+    notes = sensor.decode_sensors(path, num_steps=64, series=PLAIN).notes
+    assert [("count varies by" in note, "rounded" in note) for note in notes] == [(True, True)] * told
+
+
 def test_limits_are_those_of_the_settings(weld: WriteCsv) -> None:
     limits = (100.0, 1000.0, 1000.0, 100.0, 1e6, 1000.0)
     with pytest.raises(DecodeError, match=r"Primary Weld Current.*limits"):
