@@ -58,6 +58,11 @@ def macro_f1(figures: Sequence[ClassFigures]) -> float:
     return float(np.mean([each.f1 for each in figures]))
 
 
+def balanced_accuracy(figures: Sequence[ClassFigures]) -> float:
+    """The mean of the share that is found of each class of which there are samples; chance is one over their number."""
+    return float(np.mean([each.num_found / each.num for each in figures if each.num]))
+
+
 def confusion_counts(
     true: Integer[np.ndarray, " samples"], predicted: Integer[np.ndarray, " samples"], *, classes: Sequence[int]
 ) -> Integer[np.ndarray, "classes classes"]:

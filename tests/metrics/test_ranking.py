@@ -8,7 +8,7 @@ from sklearn.metrics import average_precision_score
 from sklearn.metrics import roc_curve as sklearn_roc_curve
 
 from weldcache.errors import MetricError
-from weldcache.metrics.ranking import auroc, average_precision, fpr_at_tpr, roc_curve
+from weldcache.metrics.ranking import auroc, average_precision, equal_error_rate, fpr_at_tpr, roc_curve
 
 
 def test_equals_scikit_learn_and_has_the_auroc_as_area(
@@ -68,3 +68,23 @@ def test_equal_scores_give_the_share_of_defects() -> None:
 def test_not_finite_is_an_error() -> None:
     with pytest.raises(MetricError):
         average_precision(np.array([np.nan, 1.0]), np.array([0, 1]))
+
+
+def test_the_equal_error_rate_is_that_of_scikit_learns_curve(
+    scored_samples: SearchStrategy[tuple[np.ndarray, np.ndarray]],
+) -> None:
+    @given(scored_samples)
+    @settings(max_examples=40)
+    def check(sample: tuple[np.ndarray, np.ndarray]) -> None:
+        scores, labels = sample
+        fpr, tpr, _ = sklearn_roc_curve(labels, scores, drop_intermediate=False)
+        # Where misses are as many as false alarms: by bisection along the length of the curve.
+        along = np.arange(len(fpr), dtype=np.float64)
+        low, high = 0.0, float(along[-1])
+        for _ in range(60):
+            middle = (low + high) / 2
+            surplus = np.interp(middle, along, fpr) + np.interp(middle, along, tpr) - 1
+            low, high = (low, middle) if surplus >= 0 else (middle, high)
+        assert equal_error_rate(scores, labels) == pytest.approx(np.interp(high, along, fpr), abs=1e-9)
+
+    check()
