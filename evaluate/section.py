@@ -109,13 +109,14 @@ class Panel:
 
     Attributes:
         kind: `shares` are steps in the unit square above the diagonal of chance, `unit` steps in the unit square
-            without it; the others run freely, from zero or on a logarithmic axis.
+            without it, `promise` lines there that should be the diagonal; the others run freely, from zero or on a
+            logarithmic axis.
         chance: a height to be marked as what chance gives; None where there is none.
     """
 
     axis: str
     curves: Sequence[Curve]
-    kind: Literal["free", "from_zero", "logarithmic", "shares", "unit"] = "free"
+    kind: Literal["free", "from_zero", "logarithmic", "shares", "unit", "promise"] = "free"
     chance: float | None = None
 
 
@@ -132,7 +133,7 @@ class Curves:
     @property
     def narrow(self) -> bool:
         """Whether another figure has room beside it."""
-        return self.panels[0].kind in ("shares", "unit")
+        return self.panels[0].kind in ("shares", "unit", "promise")
 
 
 @dataclass(frozen=True, eq=False)

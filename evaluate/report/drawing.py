@@ -138,7 +138,7 @@ def _curves(figure: Curves) -> Canvas:
         if figure.mark is not None:
             axes.axvline(figure.mark, color=_INK, linestyle=":", linewidth=1.5)
         if any(curve.label for curve in panel.curves):
-            axes.legend(loc="lower right" if panel.kind == "shares" else "lower left")
+            axes.legend(loc="lower right" if panel.kind in ("shares", "promise") else "lower left")
     all_axes[-1].set(xlabel=figure.axis)
     canvas.align_ylabels()
     return canvas
@@ -164,11 +164,12 @@ def _panel(axes: Axes, panel: Panel) -> None:
             drawstyle=drawn,
         )
     axes.set(ylabel=panel.axis)
-    if panel.kind == "shares":
-        axes.plot([0, 1], [0, 1], color=_CONTROL, linestyle="--", linewidth=1, label="chance")
+    if panel.kind in ("shares", "promise"):
+        label = "chance" if panel.kind == "shares" else "as promised"
+        axes.plot([0, 1], [0, 1], color=_CONTROL, linestyle="--", linewidth=1, label=label)
     if panel.chance is not None:
         axes.axhline(panel.chance, color=_CONTROL, linestyle="--", linewidth=1, label="chance")
-    if shares:
+    if shares or panel.kind == "promise":
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
     elif panel.kind == "from_zero":
         axes.set(ylim=(0, 1.15 * axes.dataLim.ymax or 1))

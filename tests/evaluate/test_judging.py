@@ -1,10 +1,12 @@
 """What scores are read by: kept in the run when it is trained, resting on what it names, made again or refused."""
 
+import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,6 +15,7 @@ from weldcache.errors import TrainingError
 from weldcache.evaluate.judging import background_of, calibration_of
 from weldcache.evaluate.scoring import Scorer, load_models
 from weldcache.evaluate.tasks.anomaly.judge import AnomalyCalibration, AnomalyJudge
+from weldcache.metrics.calibration import LogisticCurve
 from weldcache.testing.judges import JudgeContract
 from weldcache.train.runs.folder import RunFolder
 from weldcache.train.runs.trained_run import load_run
@@ -51,9 +54,20 @@ def test_training_keeps_it_and_evaluation_reads_it(
     assert (told["task"], told["threshold"]) == ("anomaly", facts["threshold"])
     assert (told["target_fpr"], told["num_normal"]) == (0.05, facts["num_validation_normal"])
     assert told["rests_on"]["fingerprint"] == run.manifest()["fingerprint"]
-    run.write(run.calibration_path, {**told, "threshold": 123.0})
+    held = json.loads((run.path / "report.json").read_text())["sections"]["calibration"]
+    # A former version told no probabilities: these are fitted again, on the same validation.
+    former = {name: value for name, value in told.items() if name != "probabilities"}
+    run.write(run.calibration_path, {**former, "threshold": 123.0})
     assert weldcache("eval", "--run", "first", folder=project).code == 0
     assert facts_of(run.path / "report.json")["threshold"] == 123.0
+    assert json.loads((run.path / "report.json").read_text())["sections"]["calibration"] == held
+    kept = told["probabilities"]
+    assert kept is not None and held["rows"]["reliability"]
+    with (run.path / "scores_test.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    curve = LogisticCurve(**kept["logistic"])
+    expected = curve.at(np.array([float(row["score"]) for row in rows]))
+    assert [float(row["probability"]) for row in rows] == pytest.approx(expected)
 
 
 def test_a_run_without_one_gets_the_same_again(project: Path, weldcache: Run) -> None:

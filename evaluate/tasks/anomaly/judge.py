@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import NotRequired
 
 import numpy as np
 from typing_extensions import TypedDict
@@ -14,6 +15,7 @@ from ...recorded import collapse_caveats, representations, training_section
 from ...scores import ScoreTable, spreadsheet_cells
 from ...scoring import Scored, Way
 from ...trials.measure import Measure
+from ..probabilities import ProbabilitiesKept, probabilities_of, sample_probabilities, section_of_scores
 from .caveats import caveats, reproduction_caveats
 from .controls.gather import gather_controls
 from .defects import target_results
@@ -56,6 +58,8 @@ class AnomalyCalibration(Calibration):
         num_scale_normals: on how many whole validation normals these rest.
         thresholds: for several targets, with what each promises; that of the settings is among them.
         bank: the scores of the whole validation normals, lowest first, for p-values of new samples.
+        probabilities: how scores become probabilities of a defect; None where validation does not hold both kinds.
+            Former versions did not tell.
     """
 
     threshold: float
@@ -66,6 +70,7 @@ class AnomalyCalibration(Calibration):
     num_scale_normals: Count
     thresholds: list[ThresholdKept]
     bank: list[BankedNormal]
+    probabilities: NotRequired[ProbabilitiesKept | None]
 
 
 _HEADLINE = (
@@ -106,6 +111,7 @@ class AnomalyJudge:
             num_scale_normals=num_scale_normals,
             thresholds=[each.kept() for each in thresholds],
             bank=bank_of(placed.table),
+            probabilities=probabilities_of(_comparable(placed.table)),
         )
 
     def assess(self, test: Scored, calibration: AnomalyCalibration, *, background: Background) -> Judgement:
@@ -130,11 +136,29 @@ class AnomalyJudge:
         warnings = warnings_of(test, background, own, of_validation=reproduced)
         training = training_section(background.run.metrics, watched, headline=self.headline)
         p_values = bank_p_values(placed.table, calibration["bank"])
+        # A calibration of a former version does not tell these, and rests on this same validation.
+        probabilities = (
+            calibration["probabilities"]
+            if "probabilities" in calibration
+            else probabilities_of(_comparable(validation.table))
+        )
         return Judgement(
-            sections=sections(assessment, test=placed.table, warnings=warnings, training=training, p_values=p_values),
+            sections=sections(
+                assessment,
+                test=placed.table,
+                warnings=warnings,
+                training=training,
+                p_values=p_values,
+                probabilities=[section_of_scores(_comparable(placed.table), probabilities)],
+            ),
             warnings=warnings,
             table=placed.table,
-            columns=score_columns(placed.table, threshold=calibration["threshold"], bank=calibration["bank"]),
+            columns={
+                **score_columns(placed.table, threshold=calibration["threshold"], bank=calibration["bank"]),
+                "probability": [
+                    "" if each is None else each for each in sample_probabilities(placed.table, probabilities)
+                ],
+            },
             truth=placed.table.labels,
             answers=placed.table.scores,
         )
@@ -154,6 +178,9 @@ class AnomalyJudge:
                 "threshold": [threshold] * len(alarms),
                 "alarm": [None if alarm is None else int(alarm) for alarm in alarms],
                 "p_value": [None if np.isnan(value) else value for value in p_values.tolist()],
+                "probability": sample_probabilities(
+                    placed.table, None if calibration is None else calibration.get("probabilities")
+                ),
                 "lacks": placed.table.lacks,
                 "scale": placed.table.scales,
                 **contributions(placed, scales=scales),
@@ -166,6 +193,11 @@ class AnomalyJudge:
 def placed_by(calibration: AnomalyCalibration, scored: Scored) -> Placed:
     """Scores of a split on the scale that a calibration knows."""
     return place(scored, scales=_scales_of(calibration), num_scale_normals=calibration["num_scale_normals"])
+
+
+def _comparable(table: ScoreTable) -> ScoreTable:
+    """The samples whose scores are on the scale of whole ones."""
+    return table.select(np.array(table.scales, dtype=np.str_) != "own")
 
 
 def _scales_of(calibration: AnomalyCalibration) -> Scales:

@@ -28,6 +28,7 @@ def sections(
     warnings: Sequence[str],
     training: Section,
     p_values: NDArray[np.float64] | None = None,
+    probabilities: Sequence[Section] = (),
 ) -> tuple[Section, ...]:
     """Every section; `test` is the table that the figures were made from, with a p-value each where these are known;
     the gravest of the warnings comes first."""
@@ -53,6 +54,7 @@ def sections(
         gallery_section(test, threshold=assessment.threshold.value),
         table_section(test, threshold=assessment.threshold.value, p_values=p_values),
         _further(assessment),
+        *probabilities,
         training,
         _worst(test, threshold=assessment.threshold.value),
         _HOW,

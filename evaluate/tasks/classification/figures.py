@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....errors import MetricError
-from ....metrics.classes import ClassFigures, class_figures, confusion_counts, macro_f1
+from ....metrics.classes import ClassFigures, balanced_accuracy, class_figures, confusion_counts, macro_f1
 from ....metrics.clustered import grouped_share
 from ....metrics.estimate import Estimate
 from ....metrics.p_value import Permutation
@@ -20,6 +20,7 @@ class ClassAssessment:
 
     Attributes:
         accuracy: share of the samples whose class is right.
+        balanced_accuracy: mean of the shares that are found of the classes that are there.
         majority: what the class that is most frequent in training reaches on the same samples.
         majority_f1: macro F1 of always giving that class.
         by_class: by name, of each class that is there or is predicted.
@@ -31,6 +32,7 @@ class ClassAssessment:
     num: int
     accuracy: Estimate
     macro_f1: float
+    balanced_accuracy: float
     majority: Estimate
     majority_f1: float
     majority_class: str
@@ -64,6 +66,7 @@ def assess_classes(
         num=len(true),
         accuracy=grouped_share(true == predicted, groups=groups),
         macro_f1=macro_f1(list(figures.values())),
+        balanced_accuracy=balanced_accuracy(list(figures.values())),
         majority=grouped_share(true == always, groups=groups),
         majority_f1=macro_f1(list(class_figures(true, always).values())),
         majority_class=names[most],

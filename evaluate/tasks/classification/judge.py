@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import NotRequired
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import softmax
 
 from ....errors import MetricError
@@ -17,6 +19,7 @@ from ...recorded import collapse_caveats, representations, training_section
 from ...scores import spreadsheet_cells
 from ...scoring import Scored
 from ...trials.measure import Measure
+from ..probabilities import section_of_logits, temperature_of
 from .caveats import caveats
 from .controls import ClassControl, Classes, class_controls, permuted_classes
 from .figures import assess_classes
@@ -26,9 +29,16 @@ from .sections import class_sections
 
 
 class ClassCalibration(Calibration):
-    """What outputs are read by: the class that each logit stands for."""
+    """What outputs are read by.
+
+    Attributes:
+        classes: that each logit stands for.
+        temperature: by what logits are divided so that validation is the likeliest; None where it tells none.
+            Former versions did not tell.
+    """
 
     classes: list[Line]
+    temperature: NotRequired[float | None]
 
 
 _HEADLINE = (
@@ -57,14 +67,16 @@ class ClassificationJudge:
             raise MetricError(
                 f"The classes of {background.store.path} are not those that {folder.path} was trained on: train again."
             )
-        return ClassCalibration(task=self.task, rests_on=background.rests_on, classes=names)
+        return ClassCalibration(
+            task=self.task,
+            rests_on=background.rests_on,
+            classes=names,
+            temperature=_validation_temperature(background, num_classes=len(names)),
+        )
 
     def assess(self, test: Scored, calibration: ClassCalibration, *, background: Background) -> Judgement:
         names, logits = calibration["classes"], test.outputs["logits"]
-        if logits.shape[1] != len(names):
-            raise MetricError(
-                f"The model tells {logits.shape[1]} classes apart, and the data set has {len(names)}: train again."
-            )
+        _require_as_many(logits, num_classes=len(names))
         classes, predicted = _codes(background), logits.argmax(axis=1).astype(np.int64)
         true, train = classes[test.rows.usable], classes[background.seen.train]
         found = replace(
@@ -78,8 +90,17 @@ class ClassificationJudge:
         training = training_section(background.run.metrics, watched, headline=self.headline)
         shares = softmax(logits, axis=1)
         samples = sample_sections(test.table, true, shares, names)
+        # A calibration of a former version does not tell the temperature, and rests on this same validation.
+        temperature = (
+            calibration["temperature"]
+            if "temperature" in calibration
+            else _validation_temperature(background, num_classes=len(names))
+        )
+        probabilities = section_of_logits(logits, true, temperature=temperature)
         return Judgement(
-            sections=class_sections(found, warnings=warnings, training=training, samples=samples),
+            sections=class_sections(
+                found, warnings=warnings, training=training, samples=samples, probabilities=[probabilities]
+            ),
             warnings=warnings,
             table=test.table,
             columns={
@@ -89,6 +110,9 @@ class ClassificationJudge:
                 "group": spreadsheet_cells(test.table.groups),
                 "predicted": spreadsheet_cells([names[each] for each in predicted]),
                 "confidence": shares.max(axis=1).tolist(),
+                "calibrated_confidence": [""] * len(true)
+                if temperature is None
+                else softmax(logits / temperature, axis=1).max(axis=1).tolist(),
             },
             truth=true,
             answers=predicted.astype(np.float64),
@@ -103,10 +127,14 @@ class ClassificationJudge:
                 "again."
             )
         shares = softmax(logits, axis=1)
+        temperature = None if calibration is None else calibration.get("temperature")
         return Told(
             columns={
                 "class": [names[code] for code in logits.argmax(axis=1).tolist()],
                 "confidence": shares.max(axis=1, initial=0).tolist(),
+                "calibrated_confidence": [None] * len(logits)
+                if temperature is None
+                else softmax(logits / temperature, axis=1).max(axis=1, initial=0).tolist(),
                 **{f"probability_{name}": share.tolist() for name, share in zip(names, shares.T, strict=True)},
             },
             alarms=[False] * len(logits),
@@ -126,6 +154,19 @@ def _controls(true: Classes, predicted: Classes, test: Scored, background: Backg
         known=index.select(known),
         known_classes=codes[known],
     )
+
+
+def _require_as_many(logits: NDArray[np.floating], *, num_classes: int) -> None:
+    if logits.shape[1] != num_classes:
+        raise MetricError(
+            f"The model tells {logits.shape[1]} classes apart, and the data set has {num_classes}: train again."
+        )
+
+
+def _validation_temperature(background: Background, *, num_classes: int) -> float | None:
+    logits = background.validation.outputs["logits"]
+    _require_as_many(logits, num_classes=num_classes)
+    return temperature_of(logits, _codes(background)[background.validation.rows.usable])
 
 
 def _codes(background: Background) -> Classes:

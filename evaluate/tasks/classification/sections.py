@@ -9,15 +9,28 @@ from .figures import ClassAssessment
 
 
 def class_sections(
-    found: ClassAssessment, *, warnings: Sequence[str], training: Section, samples: Sequence[Section] = ()
+    found: ClassAssessment,
+    *,
+    warnings: Sequence[str],
+    training: Section,
+    samples: Sequence[Section] = (),
+    probabilities: Sequence[Section] = (),
 ) -> tuple[Section, ...]:
-    """Every section of a report on a classifier, in the order in which they are read; `samples` are of single ones."""
+    """Every section of a report on a classifier, in the order in which they are read; `samples` are of single ones,
+    `probabilities` how far confidences can be taken at their word."""
     standing, title = verdict(found)
+    num_there = sum(each.num > 0 for each in found.by_class.values())
     headline = (
         Fact("accuracy", "Accuracy", found.accuracy, note=count_of(found.num, "sample")),
         Fact("majority_accuracy", "Majority control", found.majority, note=f"always {found.majority_class}"),
         Fact("macro_f1", "Macro F1", found.macro_f1, note="every class counts alike"),
         Fact("majority_macro_f1", "Macro F1 of the control", found.majority_f1),
+        Fact(
+            "balanced_accuracy",
+            "Balanced accuracy",
+            found.balanced_accuracy,
+            note=f"mean share found of the classes; chance is {1 / num_there:.3f}",
+        ),
         Fact("num_samples", None, found.num),
     )
     explanation = (
@@ -59,6 +72,7 @@ def class_sections(
             "confusion", "True classes in rows, predicted ones in columns", rows=[Rows("counts", columns, confusion)]
         ),
         *samples,
+        *probabilities,
         training,
         Section(
             "how",

@@ -31,6 +31,7 @@ def test_figures_by_hand() -> None:
     assert found.accuracy.value == found.majority.value == 4 / 6 and found.majority_class == "good"
     assert found.confusion.tolist() == [[1, 0, 0], [1, 3, 0], [0, 1, 0]]
     assert found.by_class["good"].num == 4 and found.by_class["pore"].f1 == 0
+    assert found.balanced_accuracy == pytest.approx((1 + 3 / 4 + 0) / 3)
     assert found.majority_f1 == pytest.approx((0 + 0.8 + 0) / 3)
 
 
@@ -140,6 +141,12 @@ def test_a_split_with_all_classes_in_train_is_made_trained_on_and_judged(
     assert judged.keys() <= set(store.index.keys[splits == "test"].tolist()) and facts["num_samples"] == len(judged)
     assert facts["accuracy"]["value"] == np.mean([row["predicted"] == row["class_name"] for row in judged.values()])
     assert len({row["predicted"] for row in judged.values()}) > 1
+    report = json.loads((project / "runs/probe/report.json").read_text())["sections"]["calibration"]
+    temperature = json.loads((project / "runs/probe/calibration.json").read_text())["temperature"]
+    as_predicted, cooled = report["rows"]["probabilities"]
+    assert temperature > 0 and as_predicted.keys() == cooled.keys() and report["rows"]["reliability"]
+    surer = {float(row["calibrated_confidence"]) > float(row["confidence"]) for row in judged.values()}
+    assert surer == {temperature < 1}
 
     run, target = RunFolder(project / "runs/probe"), store.index.targets["class"]
     names = target.spec.classes or ()
