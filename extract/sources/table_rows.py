@@ -66,7 +66,8 @@ def _read_parquet(path: Path) -> Iterator[TableRow]:
     if not path.is_file():
         raise NotFoundError(f"There is no {path}: name the table in data.table.")
     try:
-        frame = pd.read_parquet(path)
+        # Whole numbers stay whole beside missing ones: as floats, key 7 would be another than in a CSV of the same.
+        frame = pd.read_parquet(path, dtype_backend="numpy_nullable")
     except ImportError as error:
         raise SourceError(
             f"{path} is read by pyarrow, which is not installed: pip install weldcache[parquet]."

@@ -154,7 +154,7 @@ class MatchFusionRecipe:
         lacking = [f"recipe.members.{each.name}" for each in self.members if {*each.needs.names} & {*missing}]
         return (
             "Run `weldcache extract` with these among extract.features, or say in "
-            f"{listed(lacking)} what is there to look at."
+            f"{listed(lacking)} what is there to look at; --set {lacking[0]}=null leaves a member out."
         )
 
     def build(self, shapes: Shapes) -> JoinedScores:

@@ -221,7 +221,7 @@ class GroupShift:
 def group_shifts(*, validation: ScoreTable, test: ScoreTable) -> tuple[GroupShift, ...]:
     """Of each group that is known, in validation and in the judged samples, where its normals lie; highest first.
 
-    Empty where validation's normals do not spread.
+    Empty where validation's normals do not spread, and where each group has one normal, which says nothing of it.
     """
     of_validation = validation.scores[validation.labels == 0]
     deviation = float(of_validation.std()) if of_validation.size else 0.0
@@ -235,4 +235,6 @@ def group_shifts(*, validation: ScoreTable, test: ScoreTable) -> tuple[GroupShif
             scores = table.scores[normal & (parts == part) & (groups == group)]
             median = (float(np.median(scores)) - centre) / deviation
             found.append(GroupShift(group, part, scores.size, median))
+    if all(shift.num == 1 for shift in found):
+        return ()
     return tuple(sorted(found, key=lambda shift: shift.median, reverse=True))

@@ -164,6 +164,14 @@ def test_parquet_says_the_same(tmp_path: Path) -> None:
     assert [str(sample.attributes) for sample in told] == [str(sample.attributes) for sample in expected]
 
 
+def test_whole_numbers_in_parquet_stay_whole_beside_missing_ones(tmp_path: Path) -> None:
+    source(tmp_path)
+    frame = pd.read_csv(tmp_path / "table.csv")
+    frame["batch"] = pd.array([7, None, 8, 8, 9], dtype="Int64")
+    told = [sample.targets.get("lot") for sample in in_parquet(tmp_path, frame, targets={"lot": "batch"}).samples()]
+    assert told == ["7", None, "8", "8", "9"]
+
+
 @pytest.mark.parametrize("value", [[], [1, 2], np.array([]), np.array([1.0, 2.0])])
 @pytest.mark.parametrize("column", ["kind", "temperature", "s1", "photo"])
 def test_a_list_in_parquet_is_no_value_and_no_missing_one(tmp_path: Path, column: str, value: object) -> None:
