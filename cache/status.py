@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 from enum import IntEnum
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -50,9 +50,20 @@ class SourceFile:
         """What a message calls it: the file's path, or the numbers' stream."""
         return self.path.removeprefix(_NUMBERS)
 
+    def below(self, root: Path) -> Path | None:
+        """Where it lies in a folder of the data set; None of numbers, and of a path that leads out of any folder, as
+        one in a stranger's store may."""
+        return None if self.is_numbers or not stays_below(self.path) else root / self.path
+
     def same_content(self, other: "SourceFile") -> bool:
         """Whether both are one file with the same bytes."""
         return (self.path, self.size, self.sha256) == (other.path, other.size, other.sha256)
+
+
+def stays_below(path: str) -> bool:
+    """Whether a path that a store records, relative to a folder, leads to what lies below that folder."""
+    pure = PurePosixPath(path)
+    return "\0" not in path and not pure.is_absolute() and ".." not in pure.parts
 
 
 def source_file(path: Path, *, root: Path) -> SourceFile:

@@ -8,7 +8,7 @@ scores.
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -87,7 +87,7 @@ class SampleMedia:
         """The files of a row by stream, as far as their paths lead nowhere else than below the data set's folder."""
         sources = {each.name: self.store.sources(each.feature_set, [row])[0] for each in self.streams}
         return {
-            name: [self.root / file.path for file in files if not file.is_numbers and _stays_below(file.path)]
+            name: [path for file in files if (path := file.below(self.root)) is not None]
             for name, files in sources.items()
         }
 
@@ -241,12 +241,6 @@ def sample_book(media: SampleMedia, rows: Rows, *, worth_seeing: Collection[int]
             thumbnails[place] = small
             room -= len(small.content) * 4 // 3
     return SampleBook(panels, thumbnails)
-
-
-def _stays_below(path: str) -> bool:
-    """Whether a path of a store, which a stranger may have made, leads to what lies below a folder."""
-    parts = PurePosixPath(path)
-    return not parts.is_absolute() and ".." not in parts.parts
 
 
 def _strip(files: Sequence[Path], section: FilmLimits) -> Iterator[Picture]:

@@ -5,9 +5,9 @@ Numbers that the data set itself gives, such as columns of a table, are compared
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from ..cache.status import SourceFile, Status, source_file
+from ..cache.status import SourceFile, Status, source_file, stays_below
 from ..cache.store import FeatureStore
 from ..cache.writer import StoreWriter
 from ..progress import Progress
@@ -125,8 +125,7 @@ class CurrentFiles:
 
     def holds(self, name: str) -> bool:
         """Whether `name` is a file below the root."""
-        path = PurePosixPath(name)
-        return not path.is_absolute() and ".." not in path.parts and (self.root / path).is_file()
+        return stays_below(name) and (self.root / name).is_file()
 
     def compare(
         self, recorded: Sequence[SourceFile], *, present: frozenset[str], numbers: Sequence[SourceFile] = ()

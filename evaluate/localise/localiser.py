@@ -85,7 +85,8 @@ class Localiser:
         names: dict[tuple[str, int], str] = {}
         for array, values in scores.items():
             feature, place = array.partition("/")[0], self.places[array]
-            paths = [file.path for file in files[array] if not file.is_numbers]
+            # Everything that reads files of a map joins these to a folder, so no path that leads out becomes one.
+            paths = [file.path for file in files[array] if file.below(self.root) is not None]
             if isinstance(place, TimeAxis):
                 times += self._over_time(row, array, place, values, paths)
                 continue
@@ -142,6 +143,6 @@ def folder_of_files(scorer: Scorer, *, folders: Sequence[Path]) -> Path | None:
         rows = np.flatnonzero(store.status(name) == Status.COMPLETE)[:_ROWS_LOOKED_FOR]
         for files in store.sources(name, rows):
             for folder in folders:
-                if any(not file.is_numbers and (folder / file.path).is_file() for file in files):
+                if any((path := file.below(folder)) is not None and path.is_file() for file in files):
                     return folder
     return None
