@@ -36,6 +36,7 @@ _ALIASES = {
 }
 _PREFIXES = {"validation_": "val_", "valid_": "val_", "training_": "", "train_": "", "tr_": ""}
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf(?:inity)?)", re.IGNORECASE)
+_WITH_COMMA, _WITH_POINT = re.compile(r",(?=\d)"), re.compile(r"\.\d")
 _NOT_JSON = re.compile(r"(?<=[\s:,\[])(?:NaN|-?Infinity)(?=[\s,}\]])")  # which many a log has all the same
 _HOW = (
     "Say which column is what with --column ROLE=NAME, or how text is read with --pattern, whose named groups are "
@@ -96,7 +97,8 @@ def read_epochs(
 
     Raises:
         NotFoundError: if there is no such file.
-        SourceError: if no figure of any epoch can be read from it.
+        SourceError: if it is empty, if its decimal commas are not to be told from others, or if no figure of any epoch
+            can be read from it.
         SettingsError: if a role or the pattern is none.
     """
     how = _HOW.format(roles=listed(FIGURES))
@@ -106,7 +108,13 @@ def read_epochs(
         text = read_regular_file(path).decode("utf-8-sig", errors="replace")
     except (FileNotFoundError, IsADirectoryError):
         raise NotFoundError(f"There is no log {path}. Check the path.") from None
-    rows = list(_rows(text, path=path, pattern=pattern))
+    if not text.strip():
+        raise SourceError(f"{path} is empty: give the log of a training that wrote one.")
+    told = list(_rows(text, path=path, pattern=pattern))
+    # Of figures alone: a note may hold any commas.
+    figures = [row[name] for row in told for name in row if _role_of(name) is not None or name in columns.values()]
+    sign = _sign_of_decimals(figures, path=path)
+    rows = [{name: _number(value, sign_of_decimals=sign) for name, value in row.items()} for row in told]
     found = _columns(rows, columns)
     if lost := [name for role, name in columns.items() if role not in found]:
         there = shortened(sorted({name for row in rows for name in row}), most=12)
@@ -117,23 +125,23 @@ def read_epochs(
     return Epochs(str(path), found, shares=shares, anchors=anchors or {})
 
 
-def _rows(text: str, *, path: Path, pattern: str | None) -> Iterator[Mapping[str, float]]:
+def _rows(text: str, *, path: Path, pattern: str | None) -> Iterator[Mapping[str, object]]:
     if pattern is not None:
         try:
             matches = [match.groupdict() for match in re.finditer(pattern, text)]
         except re.error as error:
             raise SettingsError(f"--pattern {pattern!r} is no regular expression: {error}.") from None
-        yield from ({name: _number(value) for name, value in match.items()} for match in matches)
+        yield from matches
     elif text.lstrip().startswith(("{", "[")):
         yield from _rows_of_json(text, path=path)
     else:
         heading = text.partition("\n")[0]
         delimiter = max(",;\t", key=heading.count)
         for row in csv.DictReader(io.StringIO(text), delimiter=delimiter):
-            yield {name.strip(): _number(value) for name, value in row.items() if name and isinstance(value, str)}
+            yield {name.strip(): value for name, value in row.items() if name and isinstance(value, str)}
 
 
-def _rows_of_json(text: str, *, path: Path) -> Iterator[Mapping[str, float]]:
+def _rows_of_json(text: str, *, path: Path) -> Iterator[Mapping[str, object]]:
     text = _NOT_JSON.sub(r'"\g<0>"', text)
     try:
         document = parse_json(text)
@@ -151,11 +159,31 @@ def _rows_of_json(text: str, *, path: Path) -> Iterator[Mapping[str, float]]:
             document = [{name: values[at] for name, values in lists.items() if at < len(values)} for at in range(num)]
     for row in document:
         if isinstance(row, dict):
-            yield {str(name): _number(value) for name, value in row.items()}
+            yield {str(name): value for name, value in row.items()}
 
 
-def _number(value: object) -> float:
+def _sign_of_decimals(values: Iterable[object], *, path: Path) -> str:
+    """The sign before the decimals of all figures of a log: a point, or a comma as in `0,325`.
+
+    Raises:
+        SourceError: if there are both, or two commas in a number: then one of them parts thousands, or a number more.
+    """
+    texts = [value for value in values if isinstance(value, str)]
+    with_comma = next((text for text in texts if _WITH_COMMA.search(text)), None)
+    with_point = next((text for text in texts if _WITH_POINT.search(text)), None)
+    twice = next((text for text in texts if len(_WITH_COMMA.findall(text)) > 1), None)
+    if twice is not None or (with_comma is not None and with_point is not None):
+        both = repr(twice) if twice is not None else f"{with_comma!r} and {with_point!r}"
+        raise SourceError(
+            f"{path}: {both} may be read in more than one way. Write all figures with a point before their decimals."
+        )
+    return "." if with_comma is None else ","
+
+
+def _number(value: object, *, sign_of_decimals: str) -> float:
     """A number as logs write it, `0.91`, `85.01 %` or `loss: 0.3`; NaN where there is none."""
+    if isinstance(value, str):
+        value = value.replace(sign_of_decimals, ".")
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     found = _NUMBER.search(value) if isinstance(value, str) else None

@@ -1,5 +1,6 @@
 """Logs of trainings that learned nothing, as they were met, and of one that did."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,8 @@ def test_a_best_epoch_chosen_on_test() -> None:
 LOGS = {
     "table.csv": "epoch,train_loss,val_acc,Note\n1,0.50,80.5 %,a\n2,0.25,90 %,b\n",
     "semicolons.csv": "epoch;Loss;val acc\n1;0.50;0.805\n2;0.25;0.9\n",
+    "decimal_commas.csv": "epoch;Loss;val acc;Note\n1;0,50;80,5 %;a, b\n2;,25;9e-1;3,4,5 and 0.7 left\n",
+    "tabs.tsv": "epoch\tLoss\tval acc\n1\t0,50\t0,805\n2\t2,5e-1\t0,9\n",
     "lines.jsonl": '{"epoch": 1, "loss": 0.5, "val/accuracy": 0.805}\n{"loss": 0.25, "val/accuracy": 0.9}\n',
     "list.json": '[{"training_loss": 0.5, "valid_acc": 0.805}, {"training_loss": 0.25, "valid_acc": 0.9}]',
     "history.json": '{"loss": [0.5, 0.25], "val_acc": [0.805, 0.9], "params": {"epochs": 2}}',
@@ -134,6 +137,23 @@ def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
         with pytest.raises(SettingsError, match="base-rate"):
             parse_shares(text)
     assert parse_shares("0.1") == (0.1, 0.9) and parse_shares(None) == ()
+
+
+@pytest.mark.parametrize("value", ["1,250.5", "1.250,5", "1,250,500"])
+def test_a_number_that_may_be_either_is_refused(value: str, tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text(f"epoch;loss\n1;{value}\n")
+    with pytest.raises(SourceError, match=re.escape(repr(value))):
+        read_epochs(path, columns={})
+
+
+@pytest.mark.parametrize("text", ["", "\ufeff", " \n\n"])
+def test_a_log_of_nothing_is_said_to_be_empty(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text(text, encoding="utf-8")
+    for pattern in (None, r"L=(?P<loss>\S+)"):
+        with pytest.raises(SourceError, match="is empty"):
+            read_epochs(path, columns={}, pattern=pattern)
 
 
 def test_our_own_log_is_one_of_these() -> None:
