@@ -378,9 +378,10 @@ def score(run: TrainedRun, *paths: str | os.PathLike[str], changes: Mapping[str,
     """`weldcache score`: what a run says of new samples, files, folders or a table, one line a sample by its key.
 
     No store is needed and no label. `problem` says why a sample has no score, `notes` what it lacks. `changes`, by
-    dotted name, are to the run's settings: what would make other features is refused.
+    dotted name, are to the run's settings: what would make other features or judge otherwise is refused.
 
     Raises:
+        SettingsError: if the changes are no settings, or would judge otherwise than the run was calibrated.
         NotFoundError: if a path is not there, or holds no sample.
         SourceError: if one cannot be read as the run's data set was.
         FingerprintError: if other features would be made than those that the run was trained on.

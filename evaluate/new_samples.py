@@ -4,6 +4,7 @@ All that is needed beside the samples is the run's folder and its backbones. Wha
 are decoded and put through the backbones as its manifest says, or refused.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +21,7 @@ from ..cache.index import Index, index_with
 from ..cache.status import Status
 from ..cache.tensors import TORCH_TYPES
 from ..configs.device import resolve_device
+from ..errors import SettingsError
 from ..extract.in_memory import MemoryExtraction, MemoryRow
 from ..extract.sources.new import NewSamples
 from ..extract.sources.source import Sample
@@ -31,6 +33,7 @@ from ..train.data.samples import who_lacks
 from ..train.recipes.recipe import MEMBERS, Joined
 from ..train.runs.trained_run import TrainedRun
 from ..train.types import Batch, Needs, mapped
+from ..wording import listed
 from .judge import Calibration, Judge, Told, judge_of
 from .judged_rows import JudgedRows
 from .judging import kept_calibration
@@ -71,11 +74,13 @@ class NewSampleScorer:
         knows); `settings` are the run's, or others that make the same features on this machine.
 
         Raises:
-            NotFoundError: if the settings do not say how a feature is made that the run needs.
+            SettingsError: if the settings would judge otherwise than the run was calibrated.
+            NotFoundError: if they do not say how a feature is made that the run needs.
             FingerprintError: if they make it otherwise than that which the run was trained on.
             BackboneError: if a backbone cannot be had.
             TrainingError: if the run's calibration is damaged or of another run.
         """
+        _require_same_judging(run, settings)
         self.run = run
         self.judge: Judge[Any] = judge_of(run, run.settings.evaluate)
         self.calibration = _calibration_of(self.judge, run)
@@ -194,6 +199,22 @@ class NewSampleScorer:
             outputs=predicted_outputs(run, self._models, samples, names) if names else {},
         )
         return self.judge.tell(scored, self.calibration, run=run)
+
+
+def _require_same_judging(run: TrainedRun, settings: Settings) -> None:
+    """Refuse settings that would need another calibration: that takes validation samples, and here is no store.
+
+    Raises:
+        SettingsError: names what differs, and how it is had.
+    """
+    own, asked = run.settings.evaluate.deciding, settings.evaluate.deciding
+    changes = [f"evaluate.{name}={json.dumps(value)}" for name, value in asked.items() if value != own[name]]
+    if changes:
+        sets = " ".join(f"--set {change}" for change in changes)
+        raise SettingsError(
+            f"{listed(changes)} cannot be had in scoring: {run.folder.path} was calibrated otherwise. `weldcache eval "
+            f"--run {run.folder.name} {sets}` judges it so; to score by it, train the run again with {sets}."
+        )
 
 
 def _calibration_of(judge: Judge[Any], run: TrainedRun) -> Calibration | None:

@@ -112,7 +112,8 @@ def score_paths(run: TrainedRun, paths: Sequence[Path], *, settings: Settings, e
     Raises:
         NotFoundError: if a path is not there, or none of them holds a sample.
         SourceError: if one cannot be read as the run's source reads it.
-        FingerprintError: if the settings make other features than those that the run was trained on.
+        SettingsError: if the settings would judge otherwise than the run was calibrated.
+        FingerprintError: if they make other features than those that the run was trained on.
         BackboneError: if a backbone cannot be had, or is another one.
     """
     settings = settings_here(run, settings)
