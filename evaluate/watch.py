@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
@@ -147,7 +148,8 @@ def _stamp(sample: Sample) -> str | None:
     """What tells a sample's files from others; None where it has none yet, or one is just being replaced."""
     files = [path for of_stream in sample.files.values() for path in of_stream]
     try:
-        status = [(str(path), (found := path.stat()).st_size, found.st_mtime_ns) for path in files]
+        # However the folder was called, its files are the same.
+        status = [(os.path.realpath(path), (found := path.stat()).st_size, found.st_mtime_ns) for path in files]
     except OSError:
         return None
     numbers = {name: list(values) for name, values in sample.vectors.items()}

@@ -347,6 +347,25 @@ def test_what_lacks_something_is_waited_for(tmp_path: Path, parts: Path) -> None
     assert ready == [[], ["whole"], ["whole"], ["whole", "half"]]
 
 
+def test_a_watched_folder_is_the_same_however_it_is_called(
+    tmp_path: Path, parts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = api.load_run("joined", settings=api.load_settings(folder=parts))
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / "inbox/film").touch()
+    (tmp_path / "link").symlink_to("inbox")
+    monkeypatch.chdir(tmp_path)
+    ready = []
+    for folder in (Path("inbox"), tmp_path / "inbox", Path("inbox/../inbox"), Path("link")):
+        state = WatchState(tmp_path / "state", run=run)
+        sample = Sample(key="a", split="test", group="a", files={"film": (folder / "film",)})
+        arrivals = Arrivals(state, looks=1)
+        for stamp, arrived in [*arrivals.ready([sample], streams={"film"}), *arrivals.ready([sample], streams={"film"})]:
+            state.add(arrived.key, stamp)
+            ready.append(folder)
+    assert ready == [Path("inbox")]
+
+
 def test_the_command_that_watches_goes_on_with_its_file(
     weldcache: Run, parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
