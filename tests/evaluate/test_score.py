@@ -360,7 +360,10 @@ def test_a_watched_folder_is_the_same_however_it_is_called(
         state = WatchState(tmp_path / "state", run=run)
         sample = Sample(key="a", split="test", group="a", files={"film": (folder / "film",)})
         arrivals = Arrivals(state, looks=1)
-        for stamp, arrived in [*arrivals.ready([sample], streams={"film"}), *arrivals.ready([sample], streams={"film"})]:
+        for stamp, arrived in [
+            *arrivals.ready([sample], streams={"film"}),
+            *arrivals.ready([sample], streams={"film"}),
+        ]:
             state.add(arrived.key, stamp)
             ready.append(folder)
     assert ready == [Path("inbox")]

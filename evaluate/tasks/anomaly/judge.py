@@ -30,6 +30,7 @@ from .thresholds import (
     BankedNormal,
     ThresholdKept,
     alarm_thresholds,
+    alarms,
     bank_columns,
     bank_of,
     bank_p_values,
@@ -168,15 +169,12 @@ class AnomalyJudge:
         placed = place(scored, scales=scales, num_scale_normals=0)
         threshold = None if calibration is None else calibration["threshold"]
         p_values = bank_p_values(placed.table, [] if calibration is None else calibration["bank"])
-        alarms = [
-            None if threshold is None or scale == "own" else score > threshold
-            for score, scale in zip(placed.table.scores.tolist(), placed.table.scales, strict=True)
-        ]
+        found = [None] * len(placed.table) if threshold is None else alarms(placed.table, threshold=threshold)
         return Told(
             columns={
                 "score": placed.table.scores.tolist(),
-                "threshold": [threshold] * len(alarms),
-                "alarm": [None if alarm is None else int(alarm) for alarm in alarms],
+                "threshold": [threshold] * len(found),
+                "alarm": [None if alarm is None else int(alarm) for alarm in found],
                 "p_value": [None if np.isnan(value) else value for value in p_values.tolist()],
                 "probability": sample_probabilities(
                     placed.table, None if calibration is None else calibration.get("probabilities")
@@ -186,7 +184,7 @@ class AnomalyJudge:
                 **contributions(placed, scales=scales),
                 **member_columns(scored, run),
             },
-            alarms=[alarm is True for alarm in alarms],
+            alarms=[alarm is True for alarm in found],
         )
 
 
@@ -250,20 +248,19 @@ def score_columns(
     table: ScoreTable, *, threshold: float, bank: Sequence[BankedNormal] = ()
 ) -> dict[str, Sequence[object]]:
     """What is told of each sample: `score` is from the averaged weights and `raw_weights_score` from those before
-    averaging, empty where a run has none; `alarm` is 1 where the score is above the threshold; the p-values are those
-    of `bank_columns`."""
-    scores = table.scores.tolist()
+    averaging, empty where a run has none; `alarm` is 1 where the score is above the threshold, 0 where it is not, and
+    empty where the threshold says nothing of it; the p-values are those of `bank_columns`."""
     return {
         "key": spreadsheet_cells(table.keys),
         "split": spreadsheet_cells(table.parts),
         "class_name": spreadsheet_cells(table.class_names),
         "group": spreadsheet_cells(table.groups),
         "label": table.labels.tolist(),
-        "score": scores,
+        "score": table.scores.tolist(),
         "raw_weights_score": [""] * len(table) if table.raw_scores is None else table.raw_scores.tolist(),
         "lacks": table.lacks,
         "scale": table.scales,
         "threshold": [threshold] * len(table),
-        "alarm": [int(score > threshold) for score in scores],
+        "alarm": ["" if alarm is None else int(alarm) for alarm in alarms(table, threshold=threshold)],
         **bank_columns(table, bank),
     }

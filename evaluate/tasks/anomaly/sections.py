@@ -17,6 +17,7 @@ from .members import member_section
 from .modalities import modality_section
 from .samples import gallery_section, table_section, threshold_slider
 from .threshold_section import threshold_section
+from .thresholds import alarms
 
 _NUM_WORST = 8
 
@@ -245,13 +246,16 @@ def _worst(test: ScoreTable, *, threshold: float) -> Section:
         Column("alarm", "", of_text=True),
     )
 
+    told = {None: "", True: "alarm", False: "no alarm"}
+    raised = alarms(test, threshold=threshold)
+
     def table(name: str, title: str, rows: Sequence[int]) -> Rows:
         values = [
             (
                 test.keys[row],
                 test.class_names[row],
                 float(test.scores[row]),
-                "alarm" if test.scores[row] > threshold else "no alarm",
+                told[raised[row]],
             )
             for row in rows
         ]

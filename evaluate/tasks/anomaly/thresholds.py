@@ -122,6 +122,12 @@ def alarm_thresholds(validation: ScoreTable, *, target_fpr: float) -> tuple[Alar
     return tuple(alarm_threshold(validation, target_fpr=rate) for rate in sorted({*TOLD_RATES, target_fpr}))
 
 
+def alarms(table: ScoreTable, *, threshold: float) -> list[bool | None]:
+    """Whether each sample raises an alarm; None on a scale of its own, of which no threshold says anything."""
+    above = (table.scores > threshold).tolist()
+    return [None if scale == "own" else is_above for is_above, scale in zip(above, table.scales, strict=True)]
+
+
 def bank_of(validation: ScoreTable) -> list[BankedNormal]:
     """The scores of the whole normals of validation, lowest first."""
     normals = validation.select((validation.labels == 0) & (np.array(validation.scales, dtype=np.str_) == "whole"))

@@ -46,7 +46,7 @@ def test_csv_says_who_lacks_what_on_which_scale_and_who_raises_an_alarm(
     write_columns(tmp_path / "scores.csv", score_columns(table, threshold=2.0))
     with (tmp_path / "scores.csv").open(newline="") as handle:
         rows = list(csv.DictReader(handle))
-    assert [row["alarm"] for row in rows] == ["0", "1", "0", "1"]
+    assert [row["alarm"] for row in rows] == ["0", "1", "0", ""]  # no threshold speaks of a scale of its own
     assert {row["threshold"] for row in rows} == {"2.0"}
     assert tuple(row["lacks"] for row in rows) == lacks
     assert tuple(row["scale"] for row in rows) == table.scales
