@@ -1,10 +1,10 @@
 """P values: the one that belongs to an interval, however that is made, and that of labels dealt out anew."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 from scipy.optimize import brentq
 
 from .estimate import Estimate
@@ -47,16 +47,35 @@ class Permutation:
         p_value: how often at least the model's figure is reached so, the truth counted as one of the deals: it is one
             of those that are equally likely where the model knows nothing, and no p value is 0.
         number: how many deals there were.
+        of_groups: whether whole groups were dealt, because the truth of each is one.
     """
 
     null: Estimate
     p_value: float
     number: int
+    of_groups: bool
+
+    @property
+    def told(self) -> str:
+        """How it was made, as it stands behind "with"."""
+        return f"{'whole groups' if self.of_groups else 'samples'} dealt the labels anew {self.number} times"
 
 
-def permutation_of(figure: float, *, deal: Callable[[], float]) -> Permutation:
+def dealt_members(truth: Int64[np.ndarray, " samples"], *, groups: Sequence[str]) -> Int64[np.ndarray, " samples"]:
+    """Of each sample the number of what the truth is dealt out to: its group, where each group of several samples holds
+    one truth alone, because then samples of a group are no witnesses of their own; or else the sample itself.
+
+    Groups are not dealt where the one of some sample is not known ("").
+    """
+    names, first, numbers = np.unique(np.asarray(groups, dtype=np.str_), return_index=True, return_inverse=True)
+    mixed = truth[first][numbers] != truth
+    of_samples = "" in names or mixed.any() or len(names) == len(truth)
+    return np.arange(len(truth)) if of_samples else numbers.astype(np.int64)
+
+
+def permutation_of(figure: float, *, deal: Callable[[], float], of_groups: bool) -> Permutation:
     """Hold a model's figure against `NUM_PERMUTATIONS` of those that `deal` reaches with the truth dealt out anew."""
     dealt: Float64[np.ndarray, " deals"] = np.array([deal() for _ in range(NUM_PERMUTATIONS)])
     reached = int(np.count_nonzero(dealt >= figure - 1e-12))  # equal ones, which rounding may part
     low, middle, high = (float(value) for value in np.quantile(dealt, [0.025, 0.5, 0.975]))
-    return Permutation(Estimate(middle, low, high), (reached + 1) / (NUM_PERMUTATIONS + 1), NUM_PERMUTATIONS)
+    return Permutation(Estimate(middle, low, high), (reached + 1) / (NUM_PERMUTATIONS + 1), NUM_PERMUTATIONS, of_groups)

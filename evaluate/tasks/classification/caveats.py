@@ -41,8 +41,8 @@ def caveats(found: ClassAssessment) -> Iterator[str]:
         )
     if found.permutation is not None and found.permutation.p_value > RAREST_CHANCE:
         yield (
-            f"Where the true classes are dealt out anew, the model's answers are as right in "
-            f"{found.permutation.p_value:.0%} of {found.permutation.number} cases: it is not shown to know them."
+            f"With {found.permutation.told}, the model's answers are as right in {found.permutation.p_value:.0%} of "
+            "the cases: it is not shown to know the classes."
         )
     few = [name for name, each in found.by_class.items() if each.num < _FEW]
     if few:

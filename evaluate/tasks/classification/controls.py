@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ....cache.index import Index
 from ....metrics.clustered import grouped_share
 from ....metrics.estimate import Estimate
-from ....metrics.p_value import Permutation, permutation_of
+from ....metrics.p_value import Permutation, dealt_members, permutation_of
 from ....metrics.repeats import RepeatsEstimate, mean_share_difference
 from ..anomaly.controls.nearest import nearest_train_rows, why_no_distances
 
@@ -98,11 +98,16 @@ def _most(classes: Classes) -> int:
     return int(np.bincount(classes).argmax())
 
 
-def permuted_classes(true: Classes, predicted: Classes, *, seed: int) -> Permutation:
-    """The accuracy of the model's own answers where the true classes are dealt out anew among the samples."""
-    generator = np.random.default_rng(seed)
+def permuted_classes(true: Classes, predicted: Classes, *, groups: Sequence[str], seed: int) -> Permutation:
+    """The accuracy of the model's own answers where the true classes are dealt out anew, to whole groups or to samples
+    as `dealt_members` has it."""
+    members = dealt_members(true, groups=groups)
+    first = np.unique(members, return_index=True)[1]
+    generator, dealt = np.random.default_rng(seed), true[first]
     return permutation_of(
-        float(np.mean(true == predicted)), deal=lambda: float(np.mean(generator.permutation(true) == predicted))
+        float(np.mean(true == predicted)),
+        deal=lambda: float(np.mean(generator.permutation(dealt)[members] == predicted)),
+        of_groups=len(first) < len(true),
     )
 
 

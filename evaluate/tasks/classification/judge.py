@@ -82,7 +82,7 @@ class ClassificationJudge:
         found = replace(
             assess_classes(true, predicted, train=train, names=names, groups=test.table.groups),
             controls=_controls(true, predicted, test, background),
-            permutation=permuted_classes(true, predicted, seed=background.settings.seed),
+            permutation=permuted_classes(true, predicted, groups=test.table.groups, seed=background.settings.seed),
         )
         watched = representations(background.run.metrics, best_epoch=background.best.epoch)
         collapsed = collapse_caveats(watched, num_normal=len(background.validation.table))

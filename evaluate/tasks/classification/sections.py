@@ -100,9 +100,13 @@ def _beside_controls(found: ClassAssessment) -> Iterator[Section]:
         Column("note", "", of_text=True),
     )
     values = [(each.name, each.sees, each.accuracy, each.difference, each.reason) for each in found.controls]
-    told = f"true classes dealt out anew {found.permutation.number} times"
     facts = (
-        Fact("permutation_null", "Accuracy where true classes are dealt out anew", found.permutation.null, note=told),
+        Fact(
+            "permutation_null",
+            "Accuracy where true classes are dealt out anew",
+            found.permutation.null,
+            note=found.permutation.told,
+        ),
         Fact("permutation_p_value", "Share of these that reach the model's", found.permutation.p_value),
     )
     note = (

@@ -8,9 +8,9 @@ from scipy.stats import rankdata
 
 from .....metrics.clustered import grouped_auroc
 from .....metrics.estimate import Estimate
-from .....metrics.p_value import permutation_of
+from .....metrics.p_value import Permutation, dealt_members, permutation_of
 from ....scores import ScoreTable
-from .control import Control, Controls, LabelPermutation
+from .control import Control, Controls
 
 
 def controls_with_chance(
@@ -47,31 +47,23 @@ def majority_accuracy(labels: NDArray[np.int64]) -> float:
     return max(prevalence, 1 - prevalence)
 
 
-def permuted_labels(table: ScoreTable, *, seed: int) -> LabelPermutation:
-    """Deal labels anew: those of groups where each group of several samples holds one label alone, because then samples
-    of a group are no witnesses of their own; or else those of samples.
+def permuted_labels(table: ScoreTable, *, seed: int) -> Permutation:
+    """The AUROCs of the model's own scores where labels are dealt anew, to whole groups or to samples as
+    `dealt_members` has it.
 
     Raises:
         MetricError: the table has one class only.
     """
-    by_group = _grouped(table)
+    members = dealt_members(table.labels, groups=table.groups)
     ranks = rankdata(table.scores)
-    members = np.arange(len(table)) if by_group is None else by_group
     sizes, sums = (np.bincount(members, weights=each).astype(np.float64) for each in (np.ones(len(table)), ranks))
     first = np.unique(members, return_index=True)[1]
     generator, labels = np.random.default_rng(seed), table.labels[first].astype(np.float64)
-    found = permutation_of(
-        _auroc_of(labels, sizes, sums), deal=lambda: _auroc_of(generator.permutation(labels), sizes, sums)
+    return permutation_of(
+        _auroc_of(labels, sizes, sums),
+        deal=lambda: _auroc_of(generator.permutation(labels), sizes, sums),
+        of_groups=len(first) < len(table),
     )
-    return LabelPermutation(found.null, found.p_value, found.number, of_groups=by_group is not None)
-
-
-def _grouped(table: ScoreTable) -> NDArray[np.int64] | None:
-    """The number of each sample's group; None where groups are not known, hold both labels or are all of one sample."""
-    names, numbers = np.unique(np.asarray(table.groups), return_inverse=True)
-    defects = np.bincount(numbers, weights=table.labels)
-    mixed = (defects > 0) & (defects < np.bincount(numbers))
-    return None if "" in names or mixed.any() or len(names) == len(table) else numbers.astype(np.int64)
 
 
 def _auroc_of(labels: NDArray[np.float64], sizes: NDArray[np.float64], sums: NDArray[np.float64]) -> float:

@@ -97,20 +97,6 @@ class Control:
 
 
 @dataclass(frozen=True)
-class LabelPermutation(Permutation):
-    """The AUROCs of the model's own scores where the labels are dealt out anew; `of_groups`: whole groups were dealt a
-    label, because each holds one label alone."""
-
-    of_groups: bool
-
-    @property
-    def told(self) -> str:
-        """How it was made."""
-        dealt = "whole groups dealt the labels anew" if self.of_groups else "samples dealt the labels anew"
-        return f"{dealt} {self.number} times"
-
-
-@dataclass(frozen=True)
 class Controls:
     """What can be had without a model.
 
@@ -125,7 +111,7 @@ class Controls:
 
     random: Estimate
     rivals: Mapping[str, Control]
-    permutation: LabelPermutation
+    permutation: Permutation
     separating: Mapping[str, str]
     chance_ap: float
     majority_accuracy: float

@@ -55,10 +55,20 @@ def test_no_control_and_why() -> None:
 
 def test_classes_dealt_anew() -> None:
     true = np.repeat([0, 1, 2], 20)
-    found = permuted_classes(true, true, seed=0)
+    found = permuted_classes(true, true, groups=[""] * len(true), seed=0)
     assert found.p_value == pytest.approx(1 / 1001) and found.null.contains(1 / 3)
-    always = permuted_classes(true, np.ones_like(true), seed=0)
+    always = permuted_classes(true, np.ones_like(true), groups=[""] * len(true), seed=0)
     assert always.p_value == 1 and always.null.value == pytest.approx(1 / 3)
+
+
+def test_groups_of_one_class_are_dealt_whole() -> None:
+    """Four groups of 15: of six ways to choose two, one is as right, however many samples there are."""
+    true, groups = np.repeat([0, 1, 0, 1], 15), [f"g{row // 15}" for row in range(60)]
+    found = permuted_classes(true, true, groups=groups, seed=0)
+    assert found.of_groups and 0.1 < found.p_value < 0.25
+    for others in (["", *groups[1:]], ["g1", *groups[1:]], [str(row) for row in range(60)]):
+        single = permuted_classes(true, true, groups=others, seed=0)
+        assert not single.of_groups and single.p_value == pytest.approx(1 / 1001)
 
 
 @pytest.mark.parametrize(("told_by_group", "standing"), [(True, "doubtful"), (False, "good")])
@@ -72,7 +82,7 @@ def test_the_verdict_knows_them(told_by_group: bool, standing: str) -> None:
     found = replace(
         assess_classes(true, true, train=_codes(1), names=NAMES, groups=[""] * 60),
         controls=controls,
-        permutation=permuted_classes(true, true, seed=0),
+        permutation=permuted_classes(true, true, groups=[""] * len(true), seed=0),
     )
     parts = {part.id: part for part in class_sections(found, warnings=(), training=Section("training", "Training"))}
     assert parts["verdict"].standing == standing
