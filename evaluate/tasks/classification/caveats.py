@@ -14,15 +14,23 @@ _NAMED = 3
 
 
 def verdict(found: ClassAssessment) -> tuple[Standing, str]:
-    """The model against the majority, then against the other controls: how far to rely on it, and the headline."""
-    close = close_controls(found.controls)
-    if found.accuracy.low > found.majority.high and close:
-        return "doubtful", f"The model is not clearly better than the {close[0].name}"
-    if found.accuracy.low > found.majority.high:
-        return "good", "The model beats always giving the most frequent class"
-    if found.accuracy.value > found.majority.value:
+    """The model against the majority, then against chance and the other controls, in the order in which an anomaly
+    detector is held against them: how far to rely on it, and the headline."""
+    if found.accuracy.value <= found.majority.value:
+        return "bad", "The model does not beat always giving the most frequent class"
+    if found.accuracy.low <= found.majority.high:
         return "doubtful", "The model is not clearly better than always giving the most frequent class"
-    return "bad", "The model does not beat always giving the most frequent class"
+    close = close_controls(found.controls)
+    if close and close[0].beats(found.accuracy):
+        return "bad", f"The model does not beat the {close[0].name}"
+    # Few groups can be dealt in few ways, so that chance explains much: no reason to pass over a control that is ahead.
+    if found.permutation is not None and found.permutation.p_value > RAREST_CHANCE:
+        return "doubtful", "The model may be no better than chance"
+    if close:
+        return "doubtful", f"The model is not clearly better than the {close[0].name}"
+    if any(each.is_missed for each in found.controls):
+        return "doubtful", "The model beats always giving the most frequent class, but a control is missing"
+    return "good", "The model beats always giving the most frequent class"
 
 
 def caveats(found: ClassAssessment) -> Iterator[str]:
@@ -32,6 +40,9 @@ def caveats(found: ClassAssessment) -> Iterator[str]:
             f"The accuracy's interval ({span(found.accuracy)}) is not above that of always answering "
             f"{found.majority_class} ({span(found.majority)}): the model is not shown to tell the classes apart."
         )
+    for each in found.controls:
+        if each.is_missed:
+            yield f"There is no {each.name}, because {each.reason}: a confound in {each.sees} would go unseen."
     close = close_controls(found.controls)
     if close:
         named = listed(f"the {each.name} ({_reached(each)}), which sees {each.sees} alone" for each in close)

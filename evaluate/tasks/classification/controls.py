@@ -1,7 +1,7 @@
 """Controls of a classifier: the class as it is told by what is known of samples beside what they show."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ class ClassControl:
         sees: all that it looks at.
         accuracy: None where it cannot be had, for the `reason` given.
         difference: the model's accuracy less this one, paired by sample.
+        needed: whether a result without it is doubtful.
     """
 
     name: str
@@ -32,6 +33,16 @@ class ClassControl:
     accuracy: Estimate | None
     difference: RepeatsEstimate | None = None
     reason: str = ""
+    needed: bool = False
+
+    @property
+    def is_missed(self) -> bool:
+        """Whether it should be there and is not."""
+        return self.needed and self.accuracy is None
+
+    def beats(self, model: Estimate) -> bool:
+        """Whether it is as good as the model or better."""
+        return self.accuracy is not None and self.accuracy.value >= model.value
 
     @property
     def comes_close(self) -> bool:
@@ -64,7 +75,8 @@ def class_controls(
         ("group-only control", "the group", _by_group(judged, known, known_classes)),
     )
     groups = judged.groups.tolist()
-    return tuple(_measured(name, sees, answers, true, predicted, groups=groups) for name, sees, answers in found)
+    settings, group = (_measured(name, sees, answers, true, predicted, groups=groups) for name, sees, answers in found)
+    return replace(settings, needed=True), group  # a group is not known everywhere
 
 
 def _measured(

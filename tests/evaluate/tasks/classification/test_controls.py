@@ -7,10 +7,12 @@ import pytest
 
 from weldcache.cache.index import Index, index_with
 from weldcache.evaluate.section import Section
-from weldcache.evaluate.tasks.classification.caveats import caveats
-from weldcache.evaluate.tasks.classification.controls import class_controls, permuted_classes
+from weldcache.evaluate.tasks.classification.caveats import caveats, verdict
+from weldcache.evaluate.tasks.classification.controls import ClassControl, class_controls, permuted_classes
 from weldcache.evaluate.tasks.classification.figures import assess_classes
 from weldcache.evaluate.tasks.classification.sections import class_sections
+from weldcache.metrics.estimate import Estimate
+from weldcache.metrics.repeats import RepeatsEstimate
 
 NAMES = ["crack", "good", "pore"]
 
@@ -71,7 +73,7 @@ def test_groups_of_one_class_are_dealt_whole() -> None:
         assert not single.of_groups and single.p_value == pytest.approx(1 / 1001)
 
 
-@pytest.mark.parametrize(("told_by_group", "standing"), [(True, "doubtful"), (False, "good")])
+@pytest.mark.parametrize(("told_by_group", "standing"), [(True, "bad"), (False, "good")])
 def test_the_verdict_knows_them(told_by_group: bool, standing: str) -> None:
     true = np.tile([0, 1], 30)
     judged = _index([f"g{code}-{row // 6}" for row, code in enumerate(true)], [0.0] * 60)
@@ -89,3 +91,24 @@ def test_the_verdict_knows_them(told_by_group: bool, standing: str) -> None:
     assert ("group-only control" in parts["verdict"].title) == told_by_group
     assert any("the group-only control" in text for text in caveats(found)) == told_by_group
     assert [row[0] for row in parts["controls"].rows[0].values] == ["media-free control", "group-only control"]
+
+
+def _beside(*controls: ClassControl, p_value: float = 0.001) -> tuple[str, str]:
+    true = np.tile([0, 1], 30)
+    found = assess_classes(true, true, train=_codes(1), names=NAMES, groups=[""] * 60)
+    permutation = replace(permuted_classes(true, true, groups=[""] * 60, seed=0), p_value=p_value)
+    return verdict(replace(found, controls=controls, permutation=permutation))
+
+
+def test_the_verdict_asks_chance_and_misses_the_media_free_control() -> None:
+    weak = ClassControl("media-free control", "the settings", Estimate(0.4, 0.3, 0.5), needed=True)
+    strong = replace(weak, accuracy=Estimate(1.0, 0.9, 1.0), difference=RepeatsEstimate(0.0, 0.0, 0.0, method="equal"))
+    missed = replace(weak, accuracy=None, reason="the data set records no attributes")
+    assert _beside(weak)[0] == "good"
+    assert _beside(weak, p_value=0.2) == ("doubtful", "The model may be no better than chance")
+    standing, title = _beside(missed)
+    assert standing == "doubtful" and "missing" in title
+    assert _beside(replace(missed, needed=False))[0] == "good"
+    # A control that is ahead is told before chance, which explains much where groups are few.
+    standing, title = _beside(strong, p_value=0.2)
+    assert standing == "bad" and "media-free control" in title
