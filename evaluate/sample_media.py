@@ -21,9 +21,9 @@ from ..configs.section import Section as SettingsSection
 from ..errors import WeldcacheError
 from ..extract.decode.audio import SAMPLE_RATE, decode_audio
 from ..extract.decode.image import decode_photographs
+from ..extract.decode.mel_levels import log_mel
 from ..extract.decode.video import decode_video
 from ..extract.features.settings import FilmLimits, PicturesSettings, RecordingSettings, SeriesSettings
-from ..extract.features.sound_statistics import log_mel
 from ..train.data.features import Rows
 from .exhibits import Medium, Panel, Picture, SampleBook, Trace, Traces
 from .localise.maps import PictureMap, SampleMaps, TimeMap

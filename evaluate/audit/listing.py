@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import file_digest
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Integer
@@ -16,11 +17,12 @@ from ...cache.status import Status
 from ...cache.store import FeatureStore
 from ...cache.targets import CLASS, UNKNOWN
 from ...documents import open_regular
-from ...extract.pool.decoder import Limits
-from ...extract.request import DEMO_FOLDER, Request
 from ...extract.sources.open import open_source
 from ...extract.sources.source import SPLITS, Sample
 from ...settings import Settings
+
+if TYPE_CHECKING:
+    from ...extract.request import Request
 
 Digests = Sequence[frozenset[str]]
 """For each sample, what stands for the contents of each of its files: equal for equal contents, and for no others."""
@@ -112,8 +114,12 @@ def listing_of_data(settings: Settings) -> Listing:
     )
 
 
-def _listed(settings: Settings) -> Request:
+def _listed(settings: Settings) -> "Request":
     """A request for nothing: of a data set's listing it knows all."""
+    # Not at the top: it brings the library of backbones along, seconds that a report on a store's listing can spare.
+    from ...extract.pool.decoder import Limits
+    from ...extract.request import DEMO_FOLDER, Request
+
     cache = settings.cache.path
     source = open_source(settings.data, written=(cache, cache.parent / DEMO_FOLDER, settings.runs.folder))
     return Request(

@@ -1,10 +1,13 @@
 """How well maps find defective pixels, as a section of a report: figures where there are masks, and else why not."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Bool
+from numpy.typing import NDArray
 
 from ...errors import DecodeError, MetricError
 from ...extract.decode.picture_file import upright_size
@@ -26,6 +29,7 @@ from .maps import PictureMap
 from .masks import MaskFiles, find_masks, read_mask
 
 _TITLE = "Where the defects are"
+_MOST_KEPT = 256 * 2**20  # bytes of masks
 
 _HOW = (
     "Pixel AUROC is the probability that a random defective pixel has a higher score than a random other one. AUPRO is "
@@ -37,7 +41,10 @@ _HOW = (
 
 @dataclass(frozen=True, eq=False)
 class MaskedPictures:
-    """Maps with the masks that they are held against; masks are read whenever they are iterated over.
+    """Maps with the masks that they are held against.
+
+    Figures read them several times, and decoding masks is most of that: within a bound they are kept, eight pixels in
+    a byte; what is beyond it is decoded whenever it is iterated over.
 
     Attributes:
         pictures: a map and the file of its mask; None: the sample is normal.
@@ -50,6 +57,7 @@ class MaskedPictures:
     groups: Sequence[str]
     num_unmasked: int
     num_unfit: int
+    _kept: dict[Path, tuple[tuple[int, ...], NDArray[np.uint8]]] = field(default_factory=dict, repr=False)
 
     @property
     def num_masked_groups(self) -> int:
@@ -62,7 +70,16 @@ class MaskedPictures:
                 yield ScoredPicture(each.on_pixels(), None)
             else:
                 left, top, right, bottom = each.box
-                yield ScoredPicture(each.on_pixels(), read_mask(path)[top:bottom, left:right])
+                yield ScoredPicture(each.on_pixels(), self._mask(path)[top:bottom, left:right])
+
+    def _mask(self, path: Path) -> Bool[np.ndarray, "height width"]:
+        if path not in self._kept:
+            mask = read_mask(path)
+            if len(self._kept) * mask.size // 8 > _MOST_KEPT:  # those of a data set are mostly of one size
+                return mask
+            self._kept[path] = mask.shape, np.packbits(mask)
+        shape, bits = self._kept[path]
+        return np.unpackbits(bits, count=math.prod(shape)).reshape(shape).astype(bool)
 
 
 def localisation_section(

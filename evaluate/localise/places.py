@@ -22,8 +22,8 @@ from ...errors import DecodeError
 from ...extract.decode.film import USUAL_LIMITS, read_header
 from ...extract.decode.image import crop_slices, view_of_each
 from ...extract.decode.media import complaints_heard
+from ...extract.decode.mel_levels import HOP_SECONDS
 from ...extract.decode.picture_file import upright_size
-from ...extract.features.sound_statistics import HOP_SECONDS
 from .maps import Box
 
 Seconds = Float64[np.ndarray, " steps"]

@@ -1,29 +1,20 @@
-"""Sound in bands of frequency, through no backbone: levels on the mel scale, how these run, and the levels over time.
-
-The mel scale is O'Shaughnessy's, m = 2595 log10(1 + f / 700), as in HTK.
-"""
+"""Sound in bands of frequency, through no backbone: statistics of levels on the mel scale, and the levels over time."""
 
 from dataclasses import dataclass
-from functools import cache
 from math import ceil
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32
 
 from ...cache.arrays import ArraySpec
 from ..decode.audio import SAMPLE_RATE, decode_audio
 from ..decode.decoded import AudioWindows
+from ..decode.mel_levels import FLOOR_DB, FRAME, HIGHEST, HOP, LOWEST, log_mel
 from ..sources.source import Sample
 from .kind import Prepared, StoredAsRead, StreamReader, Tools
 from .settings import SoundStatisticsSettings
 from .statistics import names_of, statistics_of
-
-_FRAME, _HOP = 1024, 256  # samples: 64 ms every 16 ms
-HOP_SECONDS = _HOP / SAMPLE_RATE
-_LOWEST, _HIGHEST = 50.0, SAMPLE_RATE / 2  # hertz
-_FLOOR_DB = -100.0  # of a tone at full scale: a step of 16 bits spread over all bands is not far above
-_FRAMES_AT_ONCE = 2048  # so that an hour of sound does not take gigabytes
 
 
 @dataclass(frozen=True)
@@ -41,7 +32,7 @@ class SoundStatisticsReader(StreamReader):
             max_channels=settings.max_channels,
         )
         levels = log_mel(_heard(windows), num_bands=settings.num_bands)
-        values = statistics_of(levels, step_seconds=_HOP / SAMPLE_RATE).ravel().astype(np.float32)
+        values = statistics_of(levels, step_seconds=HOP / SAMPLE_RATE).ravel().astype(np.float32)
         tensors = {"values": torch.from_numpy(values)}
         if settings.token_seconds is not None:
             tokens, capacity = _means_over_time(levels, hops=hops_of(settings)), capacity_of(settings)
@@ -54,12 +45,12 @@ class SoundStatisticsReader(StreamReader):
 
 def hops_of(settings: SoundStatisticsSettings) -> int:
     """How many levels one after another a token is the mean of; 0: there are no tokens."""
-    return 0 if settings.token_seconds is None else max(1, round(settings.token_seconds * SAMPLE_RATE / _HOP))
+    return 0 if settings.token_seconds is None else max(1, round(settings.token_seconds * SAMPLE_RATE / HOP))
 
 
 def capacity_of(settings: SoundStatisticsSettings) -> int:
     """Tokens of the longest recording."""
-    return ceil(settings.max_seconds * SAMPLE_RATE / (_HOP * hops_of(settings)))
+    return ceil(settings.max_seconds * SAMPLE_RATE / (HOP * hops_of(settings)))
 
 
 def _means_over_time(levels: Float32[np.ndarray, "frames bands"], *, hops: int) -> Float32[np.ndarray, "tokens bands"]:
@@ -77,38 +68,6 @@ def _heard(windows: AudioWindows) -> Float32[np.ndarray, " samples"]:
     return waveform[first:last]
 
 
-def log_mel(waveform: Float32[np.ndarray, " samples"], *, num_bands: int) -> Float32[np.ndarray, "frames bands"]:
-    """Level of each band in decibels over time; 0 is a tone at full scale. What is shorter than a frame is one."""
-    padded = np.pad(waveform, (0, max(0, _FRAME - len(waveform))))
-    frames = np.lib.stride_tricks.sliding_window_view(padded, _FRAME)[::_HOP]
-    window = np.hanning(_FRAME + 1)[:-1]
-    filters = _mel_filters(num_bands)
-    levels = np.empty((len(frames), num_bands), dtype=np.float32)
-    for start in range(0, len(frames), _FRAMES_AT_ONCE):
-        part = frames[start : start + _FRAMES_AT_ONCE]
-        power = np.abs(np.fft.rfft(part * window, axis=1) / (window.sum() / 2)) ** 2
-        levels[start : start + len(part)] = 10 * np.log10(power @ filters.T + 10 ** (_FLOOR_DB / 10))
-    return levels
-
-
-def _mel(hertz: float) -> float:
-    return float(2595 * np.log10(1 + hertz / 700))
-
-
-def _hertz(mel: Float64[np.ndarray, " _"]) -> Float64[np.ndarray, " _"]:
-    return np.asarray(700 * (10 ** (mel / 2595) - 1))
-
-
-@cache
-def _mel_filters(num_bands: int) -> Float64[np.ndarray, "bands frequencies"]:
-    """Triangles of height 1 that overlap by half, evenly spread on the mel scale."""
-    corners = _hertz(np.linspace(_mel(_LOWEST), _mel(_HIGHEST), num_bands + 2))
-    low, middle, high = (corners[first : first + num_bands] for first in range(3))
-    frequencies = np.fft.rfftfreq(_FRAME, d=1 / SAMPLE_RATE)[:, np.newaxis]
-    rising, falling = (frequencies - low) / (middle - low), (high - frequencies) / (high - middle)
-    return np.asarray(np.clip(np.minimum(rising, falling), 0.0, None).T)
-
-
 class SoundStatisticsEncoder(StoredAsRead):
     """Statistics of the levels over the time in which something is heard, in decibels; and these levels over time."""
 
@@ -117,11 +76,11 @@ class SoundStatisticsEncoder(StoredAsRead):
         values = ArraySpec("values", (len(names),), ("dim",), "float32", attributes={"names": names})
         arrays = [values]
         decoding: dict[str, object] = {
-            "frame": _FRAME,
-            "hop": _HOP,
+            "frame": FRAME,
+            "hop": HOP,
             "bands": settings.num_bands,
-            "hertz": [_LOWEST, _HIGHEST],
-            "floor_db": _FLOOR_DB,
+            "hertz": [LOWEST, HIGHEST],
+            "floor_db": FLOOR_DB,
             "statistics": "over the time in which something is heard",
             "max_seconds": settings.max_seconds,
         }

@@ -8,9 +8,12 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from weldcache.evaluate.localise.judged import gather, localisation_section
+from weldcache.evaluate.localise import judged
+from weldcache.evaluate.localise.judged import MaskedPictures, gather, localisation_section
 from weldcache.evaluate.localise.localiser import localiser_of
+from weldcache.evaluate.localise.maps import PictureMap
 from weldcache.evaluate.localise.masks import MaskFiles, find_masks, read_mask
 from weldcache.evaluate.scores import ScoreTable
 from weldcache.evaluate.scoring import score_split
@@ -134,3 +137,23 @@ def test_pictures_that_are_gone_are_told(make_planted: Make, runs_of: Callable[[
         None, table_of(planted), data=FolderSettings(root=Path("nowhere")), written=[], seed=0
     )
     assert section.facts == () and "not there any more" in section.note[0]
+
+
+def test_masks_are_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mask = np.zeros((6, 10, 3), dtype=np.uint8)
+    mask[1:3, 2:7] = 255
+    cv2.imwrite(str(tmp_path / "mask.png"), mask)
+    reads: list[Path] = []
+
+    def counting(path: Path) -> NDArray[np.bool_]:
+        reads.append(path)
+        return read_mask(path)
+
+    monkeypatch.setattr(judged, "read_mask", counting)
+    scores = np.arange(15, dtype=np.float32).reshape(3, 5)
+    each = PictureMap("image", "x.png", 0, scores, box=(0, 0, 10, 6))
+    pictures = MaskedPictures([(each, tmp_path / "mask.png"), (each, None)], ["a", "b"], num_unmasked=0, num_unfit=0)
+    first, second = list(pictures), list(pictures)
+    assert len(reads) == 1 and first[1].mask is None
+    for found in (first[0].mask, second[0].mask):
+        assert found is not None and np.array_equal(found, mask[..., 0] > 0)

@@ -8,9 +8,10 @@ import pytest
 import soundfile
 
 from weldcache.extract.decode.audio import SAMPLE_RATE
+from weldcache.extract.decode.mel_levels import log_mel
 from weldcache.extract.features.series_statistics import SeriesStatisticsEncoder
 from weldcache.extract.features.settings import SeriesStatisticsSettings, SoundStatisticsSettings
-from weldcache.extract.features.sound_statistics import SoundStatisticsEncoder, SoundStatisticsReader, log_mel
+from weldcache.extract.features.sound_statistics import SoundStatisticsEncoder, SoundStatisticsReader
 from weldcache.extract.features.statistics import NAMES, names_of, statistics_of
 from weldcache.extract.sources.source import Sample, SeriesFormat
 
