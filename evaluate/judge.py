@@ -90,7 +90,7 @@ class Background:
     def rests_on(self) -> RestsOn:
         """What a calibration on this validation rests on."""
         table = self.validation.table
-        ways = sorted([way.weights, *sorted(way.without)] for way in self.validation.normals)
+        ways = sorted([way.weights, *sorted(way.without)] for way in self.validation.scale_ways)
         return RestsOn(
             fingerprint=self.run.manifest["fingerprint"],
             epoch=self.best.epoch,

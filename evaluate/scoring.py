@@ -1,6 +1,6 @@
 """Scores of one split by a trained run, in several ways: by averaged or raw weights, and without some feature sets."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -150,8 +150,8 @@ class Scored:
         lacking_sets: the feature sets that each sample lacks and training had.
         lacking: which samples lack a modality, by its name; without modalities that all have.
         outputs: what the averaged weights predict of each sample beside its score, by the names that were asked for.
-        normals: scores of those that are normal and lack nothing, in the ways that a scale was asked for; of
-            validation alone.
+        scale_ways: in which a scale was asked for; of validation alone.
+        score_normals: scores those that are normal and lack nothing, in these ways.
     """
 
     split: str
@@ -162,7 +162,16 @@ class Scored:
     lacking_sets: Sequence[FeatureSets] = ()
     lacking: Mapping[str, Mask] = field(default_factory=dict)
     outputs: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
-    normals: Mapping[Way, Scores] = field(default_factory=dict)
+    scale_ways: Sequence[Way] = ()
+    score_normals: Callable[[], Mapping[Way, Scores]] = dict
+
+    @cached_property
+    def normals(self) -> Mapping[Way, Scores]:
+        """Scores of those that are normal and lack nothing, in `scale_ways`.
+
+        They are scored when first asked for, as who keeps a calibration needs none: it is a pass a modality.
+        """
+        return self.score_normals()
 
     @property
     def whole(self) -> Mask:
@@ -187,7 +196,7 @@ def score_split(
     scale_ways: Collection[Way] = (),
     outputs: Collection[str] = (),
 ) -> Scored:
-    """Score what may be judged of a split; every sample is fetched once, and whole normals again for a scale.
+    """Score what may be judged of a split; every sample is fetched once, and whole normals again if a scale is made.
 
     Args:
         scorer: by the models of a run.
@@ -218,7 +227,8 @@ def score_split(
         lacking_sets=lacking_sets,
         lacking=lacking,
         outputs=scorer.outputs(rows.usable, outputs),
-        normals=scorer(rows.usable[is_whole_normal], scale_ways) if scale_ways else {},
+        scale_ways=tuple(scale_ways),
+        score_normals=lambda: scorer(rows.usable[is_whole_normal], scale_ways) if scale_ways else {},
     )
 
 

@@ -12,6 +12,7 @@ import torch
 
 from weldcache.cache.store import FeatureStore
 from weldcache.errors import TrainingError
+from weldcache.evaluate.judge import Background
 from weldcache.evaluate.judging import background_of, calibration_of
 from weldcache.evaluate.scoring import Scorer, load_models
 from weldcache.evaluate.tasks.anomaly.judge import AnomalyCalibration, AnomalyJudge
@@ -38,11 +39,24 @@ class TestAnomaly(JudgeContract):
         return project / "runs/first"
 
 
-def _calibrated(project: Path, *, target_fpr: float = 0.05) -> AnomalyCalibration:
+def _background(project: Path, *, target_fpr: float = 0.05) -> Background:
     run, store = load_run(project / "runs/first"), FeatureStore.open(project / "features.zarr")
     scorer = Scorer(run, store, models=load_models(run, store=store, device=torch.device("cpu")))
     settings = run.settings.evaluate.model_copy(update={"target_fpr": target_fpr})
-    return calibration_of(AnomalyJudge(), background_of(AnomalyJudge(), scorer, settings=settings))
+    return background_of(AnomalyJudge(), scorer, settings=settings)
+
+
+def _calibrated(project: Path, *, target_fpr: float = 0.05) -> AnomalyCalibration:
+    return calibration_of(AnomalyJudge(), _background(project, target_fpr=target_fpr))
+
+
+def test_normals_are_scored_for_a_scale_only_where_one_is_made(project: Path) -> None:
+    kept = _background(project)
+    assert calibration_of(AnomalyJudge(), kept)["scales"] and "normals" not in vars(kept.validation)
+    RunFolder(project / "runs/first").calibration_path.unlink()
+    made = _background(project)
+    calibration_of(AnomalyJudge(), made)
+    assert set(vars(made.validation)["normals"]) == set(made.validation.scale_ways) != set()
 
 
 def test_training_keeps_it_and_evaluation_reads_it(
