@@ -35,10 +35,10 @@ from .evaluate.audit.audit import Request as AuditRequest
 from .evaluate.audit.audit import audit as run_audit
 from .evaluate.comparison.compare import ComparedRuns, compare_runs
 from .evaluate.judge import headline_of
-from .evaluate.new_samples import ScoredSample
+from .evaluate.new.score import score_paths
+from .evaluate.new.scorer import ScoredSample
 from .evaluate.pipeline import Evaluation, fuse_and_calibrate, score_samples, train_and_calibrate
 from .evaluate.pipeline import evaluate as judge
-from .evaluate.score import score_paths
 from .evaluate.trials.bench import Bench
 from .evaluate.trials.bench import bench as run_bench
 from .evaluate.trials.variant_list import load_variant_list

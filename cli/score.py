@@ -59,7 +59,7 @@ def score(
     scored, 1 some could not be, 2 what was named cannot be used, 3 an alarm, with --fail-on-alarm.
     """
     from ..errors import WeldcacheError
-    from ..evaluate.score import Watching, score_to
+    from ..evaluate.new.score import Watching, score_to
     from ..settings import load_settings
     from ..train.runs.names import find_run
     from ..train.runs.trained_run import load_run

@@ -16,30 +16,30 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..cache.arrays import ArraySpec
-from ..cache.index import Index, index_with
-from ..cache.status import Status
-from ..cache.tensors import TORCH_TYPES
-from ..configs.device import resolve_device
-from ..errors import SettingsError
-from ..extract.in_memory import MemoryExtraction, MemoryRow
-from ..extract.sources.new import NewSamples
-from ..extract.sources.source import Sample
-from ..progress import say
-from ..settings import Settings
-from ..train.data.batches import BatchSource
-from ..train.data.resident import ResidentFeatures
-from ..train.data.samples import who_lacks
-from ..train.recipes.recipe import MEMBERS, Joined
-from ..train.runs.trained_run import TrainedRun
-from ..train.types import Batch, Needs, mapped
-from ..wording import listed
-from .judge import Calibration, Judge, Told, judge_of
-from .judged_rows import JudgedRows
-from .judging import kept_calibration
-from .run_features import arrays_of, encoders_of
-from .scores import score_table
-from .scoring import AVERAGED, Models, Scored, Scores, Way, predicted_outputs, score_in_ways
+from ...cache.arrays import ArraySpec
+from ...cache.index import Index, index_with
+from ...cache.status import Status
+from ...cache.tensors import TORCH_TYPES
+from ...configs.device import resolve_device
+from ...errors import SettingsError
+from ...extract.in_memory import MemoryExtraction, MemoryRow
+from ...extract.sources.new import NewSamples
+from ...extract.sources.source import Sample
+from ...progress import say
+from ...settings import Settings
+from ...train.data.batches import BatchSource
+from ...train.data.resident import ResidentFeatures
+from ...train.data.samples import who_lacks
+from ...train.recipes.recipe import MEMBERS, Joined
+from ...train.runs.trained_run import TrainedRun
+from ...train.types import Batch, Needs, mapped
+from ...wording import listed
+from ..judge import Calibration, Judge, Told, judge_of
+from ..judged_rows import JudgedRows
+from ..judging import kept_calibration
+from ..scores import score_table
+from ..scoring import AVERAGED, Models, Scored, Scores, Way, predicted_outputs, score_in_ways
+from .features import arrays_of, encoders_of
 
 _NO_SPLIT = ""
 _NO_NUMBER = "the model's score of it is not a finite number"

@@ -4,19 +4,19 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..cache.arrays import ArraySpec
-from ..cache.description import ToldFeatureSet
-from ..cache.provenance import differences, differences_told
-from ..documents import Json
-from ..errors import FingerprintError, NotFoundError
-from ..extract.features.kind import Encoder
-from ..extract.features.settings import PicturesSettings
-from ..extract.request import load_features
-from ..extract.sources.new import NewSamples, new_samples
-from ..progress import say
-from ..settings import Settings
-from ..train.runs.trained_run import TrainedRun
-from ..wording import lined_up, listed
+from ...cache.arrays import ArraySpec
+from ...cache.description import ToldFeatureSet
+from ...cache.provenance import differences, differences_told
+from ...documents import Json
+from ...errors import FingerprintError, NotFoundError
+from ...extract.features.kind import Encoder
+from ...extract.features.settings import PicturesSettings
+from ...extract.request import load_features
+from ...extract.sources.new import NewSamples, new_samples
+from ...progress import say
+from ...settings import Settings
+from ...train.runs.trained_run import TrainedRun
+from ...wording import lined_up, listed
 
 
 def samples_at(run: TrainedRun, paths: Sequence[Path], *, settings: Settings) -> NewSamples:

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import sleep
 
-from ..atomic import replaced_file
-from ..errors import NotFoundError, OutputExistsError, SettingsError
-from ..extract.pipeline import kept_interrupt
-from ..progress import Progress, say
-from ..settings import Settings
-from ..train.runs.trained_run import TrainedRun
-from ..wording import count_of, first_of, listed
-from .new_samples import NewSampleScorer
-from .run_features import samples_at, settings_here
-from .score_lines import Emit, Form, ScoreLines, Tally
+from ...atomic import replaced_file
+from ...errors import NotFoundError, OutputExistsError, SettingsError
+from ...extract.pipeline import kept_interrupt
+from ...progress import Progress, say
+from ...settings import Settings
+from ...train.runs.trained_run import TrainedRun
+from ...wording import count_of, first_of, listed
+from .features import samples_at, settings_here
+from .lines import Emit, Form, ScoreLines, Tally
+from .scorer import NewSampleScorer
 from .watch import WatchState, watch_folder
 
 _TOLD = 5  # lines of what is not looked at

@@ -7,9 +7,9 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TextIO
 
-from ..errors import OutputExistsError
-from ..wording import count_of, format_seconds, listed, spreadsheet_cell
-from .new_samples import ScoredSample
+from ...errors import OutputExistsError
+from ...wording import count_of, format_seconds, listed, spreadsheet_cell
+from .scorer import ScoredSample
 
 Form = Literal["csv", "jsonl"]
 Emit = Callable[[ScoredSample], None]

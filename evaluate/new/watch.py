@@ -6,19 +6,19 @@ import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
-from ..atomic import write_text
-from ..documents import fingerprint, parse_json, read_regular_file
-from ..errors import NotFoundError, SettingsError, SourceError
-from ..extract.pipeline import kept_interrupt
-from ..extract.sources.new import NewSamples
-from ..extract.sources.source import Sample
-from ..progress import say
-from ..settings import Settings
-from ..train.runs.trained_run import TrainedRun
-from ..wording import count_of
-from .new_samples import NewSampleScorer
-from .run_features import samples_at, settings_here
-from .score_lines import Emit, Tally
+from ...atomic import write_text
+from ...documents import fingerprint, parse_json, read_regular_file
+from ...errors import NotFoundError, SettingsError, SourceError
+from ...extract.pipeline import kept_interrupt
+from ...extract.sources.new import NewSamples
+from ...extract.sources.source import Sample
+from ...progress import say
+from ...settings import Settings
+from ...train.runs.trained_run import TrainedRun
+from ...wording import count_of
+from .features import samples_at, settings_here
+from .lines import Emit, Tally
+from .scorer import NewSampleScorer
 
 
 class WatchState:
