@@ -5,84 +5,105 @@ from typing import Annotated, Literal
 
 import typer
 
+_SEVERITY = (0.3, 1.0)
+
 
 def synth(
     out: Annotated[
         Path, typer.Argument(metavar="OUT", help="Folder to write; a run that was interrupted is gone on with.")
     ],
+    field: Annotated[str, typer.Option(help="What is made: welds.")] = "welds",
     size: Annotated[
         Literal["tiny", "small", "full"],
-        typer.Option(help="tiny: for tests, seconds. small: for the demo. full: 4,040 welds at real sizes."),
+        typer.Option(help="tiny: for tests, seconds. small: for a demo. full: as many as the real data has."),
     ] = "small",
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same welds.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same data.")] = 0,
     confounded: Annotated[
-        bool, typer.Option("--confounded", help="Let settings and sessions give the class away, as in the real data.")
+        bool,
+        typer.Option("--confounded", help="Welds: let settings and sessions give the class away, as in the real data."),
     ] = False,
     severity: Annotated[
         tuple[float, float],
-        typer.Option(metavar="LOW HIGH", help="Between which severities defects are drawn, in (0, 1]."),
-    ] = (0.3, 1.0),
+        typer.Option(metavar="LOW HIGH", help="Welds: between which severities defects are drawn, in (0, 1]."),
+    ] = _SEVERITY,
     classes: Annotated[
         str | None,
         typer.Option(
             metavar="NAME=WEIGHT,...",
-            help="Proportions of the defect classes, such as burnthrough=2,porosity=1; those left out are not made.",
+            help="Welds: proportions of the defect classes, such as burnthrough=2,porosity=1; others are not made.",
         ),
     ] = None,
     observable: Annotated[
-        bool, typer.Option("--observable", help="Write speed and plate thickness into the sensor files, too.")
+        bool, typer.Option("--observable", help="Welds: write speed and plate thickness into the sensor files, too.")
     ] = False,
     missing: Annotated[
-        float, typer.Option(metavar="SHARE", help="Share of recordings whose files are not there.")
+        float, typer.Option(metavar="SHARE", help="Welds: share of recordings whose files are not there.")
     ] = 0.0,
     damage: Annotated[
-        float, typer.Option(metavar="SHARE", help="Share of recordings whose files are broken; planted.csv lists them.")
+        float,
+        typer.Option(
+            metavar="SHARE", help="Welds: share of recordings whose files are broken; planted.csv lists them."
+        ),
     ] = 0.0,
     plant: Annotated[
         list[str] | None,
         typer.Option(
             "--plant",
             metavar="MISTAKE",
-            help="Plant what `weldcache audit` finds: duplicate, group-in-two-parts, val-is-test, one-class-test, "
-            "label-in-attribute, code-in-picture; repeat for more.",
+            help="Plant what `weldcache audit` finds; repeat for more. Welds: duplicate, group-in-two-parts, "
+            "val-is-test, one-class-test, label-in-attribute, code-in-picture.",
         ),
     ] = None,
     preset: Annotated[
         str | None,
         typer.Option(
-            help="What weldcache.yaml builds on: demo and demo-dinov2, real weights; demo-random, no download.",
-            show_default="demo",
+            help="What weldcache.yaml builds on. Welds: demo and demo-dinov2, real weights; demo-random, no download.",
+            show_default="the field's",
         ),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
 ) -> None:
-    """Write synthetic welds in the real files' formats: AVI, FLAC, CSV, JPEG and manifest.csv.
+    """Write synthetic data in the real files' formats: of welds AVI, FLAC, CSV, JPEG and manifest.csv.
 
     One latent weld state drives video, audio, sensors and photographs; twelve classes act on it. Writes a
     `weldcache.yaml` beside the data, so that the other commands need no further words there; run again with another
-    --preset, it writes that there, unless you changed the file. At the end it tells how well the true states, in
-    `latents.csv`, tell defects: what is above that cannot be had from these data.
+    --preset, it writes that there, unless you changed the file. Of welds it tells at the end how well the true states,
+    in `latents.csv`, tell defects: what is above that cannot be had from these data.
     """
     from dataclasses import replace
 
     from ..configs.layers import user_path
-    from ..extract.sources.welds.synth.ceilings import ceilings_table
-    from ..extract.sources.welds.synth.pipeline import describe, generate
+    from ..errors import SettingsError
+    from ..extract.sources.synth import GENERATORS, Made
     from ..extract.sources.welds.synth.plan import DEFECTS_ALIKE, parse_mix, plan_for_size
     from ..settings import checked_preset
     from ..tables import print_tables
+    from ..wording import listed
 
-    mix = DEFECTS_ALIKE if classes is None else parse_mix(classes)
-    plan = replace(
-        plan_for_size(size, seed=seed, confounded=confounded, mix=mix),
-        severity=severity,
-        observable=observable,
-        missing=missing,
-        damage=damage,
-        plant=tuple(plant or ()),
-    )
+    of_welds = {
+        "--confounded": confounded,
+        "--severity": severity != _SEVERITY,
+        "--classes": classes is not None,
+        "--observable": observable,
+        "--missing": missing != 0,
+        "--damage": damage != 0,
+    }
+    generator, planted = GENERATORS.code(field)(), tuple(plant or ())
+    if field == "welds":
+        mix = DEFECTS_ALIKE if classes is None else parse_mix(classes)
+        plan = replace(
+            plan_for_size(size, seed=seed, confounded=confounded, mix=mix),
+            severity=severity,
+            observable=observable,
+            missing=missing,
+            damage=damage,
+            plant=planted,
+        )
+    elif asked := [option for option, is_given in of_welds.items() if is_given]:
+        raise SettingsError(f"{listed(asked)}: only `--field welds` has that, and this is {field}.")
+    else:
+        plan = generator.plan_for_size(size, seed=seed, plant=planted)
     chosen = None if preset is None else checked_preset(preset)
-    summary = generate(user_path(str(out), origin="OUT"), plan=plan, workers=workers, preset=chosen)
-    typer.echo(describe(summary))
-    if summary.ceilings:
-        print_tables([ceilings_table(summary.ceilings)])
+    made: Made = generator.generate(user_path(str(out), origin="OUT"), plan=plan, workers=workers, preset=chosen)
+    typer.echo(made.told)
+    print_tables(made.tables)

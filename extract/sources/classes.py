@@ -92,7 +92,7 @@ def classes_as_written(written: Sequence[str]) -> list[str | None]:
 def targets_of_classes(written: Sequence[str], *, normal: Collection[str]) -> list[dict[str, TargetValue]]:
     """Class and label of each sample from its class as somebody wrote it; nothing where that is not known.
 
-    Where no class at all is normal there are no labels: classes of birds are no defects.
+    Where no class at all is normal there are no labels: classes of animals are no defects.
     """
     classes = classes_as_written(written)
     labels = {name: NORMAL if is_one_of(name, (GOOD, *normal)) else DEFECT for name in classes if name is not None}

@@ -58,7 +58,7 @@ class TableSettings(SplitSettings, ClassSettings):
     table: str = Field(
         "table.csv", min_length=1, description="The table's file (csv, tsv or parquet), below data.root."
     )
-    noun: Annotated[str, Field(max_length=40), Like(r"[a-z][a-z ]*", "bird, in lower-case letters")] = Field(
+    noun: Annotated[str, Field(max_length=40), Like(r"[a-z][a-z ]*", "picture, in lower-case letters")] = Field(
         "sample", description="What a row of it is called."
     )
     key: Column = Field("key", description="Column with a name for each row, which no other row has.")

@@ -99,3 +99,16 @@ def test_without_its_weights_the_demo_says_both_ways_on(
     outcome = weldcache("extract", "--config", "demo", "--set", store, folder=synthetic)
     assert outcome.code == 2 and "weldcache weights add efficientnet-lite0" in outcome.err
     assert "--config demo-random" in outcome.err and not (tmp_path / "f.zarr").exists()
+
+
+def test_a_field_that_is_not_there_is_refused_with_those_there_are(
+    weldcache: Callable[..., Any], tmp_path: Path
+) -> None:
+    outcome = weldcache("synth", "data", "--field", "weld", folder=tmp_path)
+    assert outcome.code == 2 and "'weld'" in outcome.err and "Did you mean welds?" in outcome.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_mistake_that_is_not_there_is_refused(weldcache: Callable[..., Any], tmp_path: Path) -> None:
+    outcome = weldcache("synth", "data", "--plant", "duplicat", folder=tmp_path)
+    assert outcome.code == 2 and "Did you mean duplicate?" in outcome.err and not list(tmp_path.iterdir())

@@ -6,18 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from types import MappingProxyType
-from typing import Literal
 
 import numpy as np
 
 from .....errors import SettingsError
 from .....wording import listed, nearest_hint
+from ...synth import Size, check_mistakes
 from ..classes import CLASS_NAMES, DEFECT_CODES, GOOD_CODE, class_name_of
 
 SPLITS = ("train", "val", "test")
 MAX_SESSION_WELDS = 20
-
-Size = Literal["tiny", "small", "full"]
 
 SEVERITIES = (0.3, 1.0)
 _PROPORTION = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
@@ -90,10 +88,7 @@ class SynthPlan:
                 f"missing is {self.missing:g} and damage {self.damage:g}: give shares of at least 0 that make up no "
                 "more than 1 together."
             )
-        for name in self.plant:
-            if name not in MISTAKES:
-                hint = nearest_hint(name, MISTAKES)
-                raise SettingsError(f"There is no mistake {name!r} to plant.{hint} There are {listed(MISTAKES)}.")
+        check_mistakes(self.plant, known=MISTAKES)
         for split in SPLITS:
             for code, number in self.counts(split).items():
                 if code not in CLASS_NAMES or number < 0:

@@ -1,8 +1,7 @@
-"""The tables beside the media: manifest, latents, settings for `weldcache`, and the record of what made them."""
+"""The tables beside the media: manifest, latents, what is planted."""
 
 import csv
 import io
-import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from ..classes import CLASS_NAMES
@@ -28,28 +27,8 @@ MANIFEST_COLUMNS = (
     "SPLIT",
 )
 
-_SETTINGS_TEXT = """\
-# Written by `weldcache synth`: in this folder, `weldcache extract`, `train` and `eval` use the data made here.
-preset: {preset}
-data:
-  root: .
-{further}cache:
-  path: features.zarr
-runs:
-  folder: runs
-"""
-_FURTHER_CHANNELS = f"  further_channels: {{{', '.join(f'{name}: {limit:g}' for name, limit in OBSERVED.items())}}}\n"
-
-
-def settings_text(plan: SynthPlan, *, preset: str) -> str:
-    """`weldcache.yaml`, so that the other commands use the data made here, and all channels of them."""
-    return _SETTINGS_TEXT.format(preset=preset, further=_FURTHER_CHANNELS if plan.observable else "")
-
-
-def preset_written(text: str, plan: SynthPlan) -> str | None:
-    """The preset that a `weldcache.yaml` was written with; None: somebody changed it since."""
-    found = re.search(r"^preset: (\S+)$", text, re.MULTILINE)
-    return found[1] if found is not None and text == settings_text(plan, preset=found[1]) else None
+FURTHER_CHANNELS = f"  further_channels: {{{', '.join(f'{name}: {limit:g}' for name, limit in OBSERVED.items())}}}\n"
+"""What the settings beside the data say where all channels of them are to be read."""
 
 
 def manifest_text(welds: Iterable[Weld]) -> str:

@@ -1,7 +1,7 @@
 """Writes one weld: its sensor file, sound, film, photographs and masks, in a folder that is whole or absent."""
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import cv2
@@ -28,8 +28,8 @@ _SHIFT_STARTS = (datetime.time(7, 5), datetime.time(14, 20))
 _MINUTES_BETWEEN_WELDS = 9
 
 
-def write_weld(out: Path, *, weld: Weld, plan: SynthPlan, faults: Faults) -> int:
-    """Write the folder of `weld` under `out`, with `faults` planted, and return its size in bytes.
+def write_weld(out: Path, weld: Weld, *, plan: SynthPlan, faults: Mapping[str, Faults]) -> int:
+    """Write the folder of `weld` under `out`, with what `faults` has for its key planted; return its size in bytes.
 
     The folder is filled under a temporary name and renamed. Files are not synced one by one: after a power cut, delete
     the folder and generate again.
@@ -37,7 +37,7 @@ def write_weld(out: Path, *, weld: Weld, plan: SynthPlan, faults: Faults) -> int
     folder = out / weld.key
     with disk_named(folder), scratch_folder(folder) as temporary:
         _write_files(temporary, weld=weld, plan=plan)
-        plant(temporary, run=weld.run, faults=faults)
+        plant(temporary, run=weld.run, faults=faults.get(weld.key, {}))
         size = sum(path.stat().st_size for path in temporary.rglob("*") if path.is_file())
         temporary.rename(folder)
     return size
