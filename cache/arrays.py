@@ -42,6 +42,11 @@ class ArraySpec:
     distinct: bool = True  # false where two rows may well hold equal values, such as lengths
     attributes: Mapping[str, Json] = field(default_factory=dict)  # kept with the array
 
+    @property
+    def is_target(self) -> bool:
+        """Whether it is to be predicted or judged, such as a label of each point: it is an input of no model."""
+        return self.attributes.get("target") is True
+
     def __post_init__(self) -> None:
         assert len(self.shape) == len(self.dims), f"{self.name}: {self.shape} against {self.dims}"
 

@@ -61,6 +61,7 @@ _KINDS = {
     "sound_statistics": "SoundStatisticsSettings",
     "series_statistics": "SeriesStatisticsSettings",
     "vector": "VectorSettings",
+    "cloud": "CloudSettings",
     "text": "TextSettings",
 }
 

@@ -286,6 +286,66 @@ class VectorSettings(StreamSettings):
     size: Positive = Field(1, le=1_000_000, description="How many numbers there are of each sample.")
 
 
+class CloudSettings(StreamSettings):
+    """Points in space, such as those on the surface of a shape, and which of them lie together."""
+
+    kind: Literal["cloud"] = Field("cloud", description=_KIND)
+    stream: StoreName = Field("points", description=_STREAM)
+    num_points: Positive = Field(1024, le=10_000_000, description="Points of a sample that there is room for.")
+    sampling: Literal["all", "random", "farthest"] = Field(
+        "farthest",
+        description="Which points of a file are taken. all: each, and a file with more than num_points is reported; "
+        "random: drawn by seed and key; farthest: each the farthest from those before it. Files with fewer points are "
+        "padded, and say so.",
+    )
+    seed: int = Field(0, ge=0, description="Seed of what is drawn, beside each sample's key.")
+    surface_points: Positive = Field(
+        4096,
+        le=10_000_000,
+        description="Points that are drawn on the surface of a mesh, evenly by area, for sampling = farthest to choose "
+        "from; the others draw num_points.",
+    )
+    normalise: Literal["none", "unit_sphere"] = Field(
+        "unit_sphere",
+        description="unit_sphere: the mean of the points that are taken in the origin, the farthest at 1.",
+    )
+    channels: tuple[Column, ...] = Field(
+        ("x", "y", "z"), min_length=3, description="Columns of a point that are kept: x, y, z, and then any others."
+    )
+    columns: tuple[Column, ...] | None = Field(
+        None,
+        min_length=1,
+        description="Columns of files that do not name them; null: x, y, z, then intensity where there is one more, or "
+        "nx, ny, nz where there are three.",
+    )
+    labels: StoreName | None = Field(
+        None,
+        description="Files with a whole number for each point, which is a target and shown to no model: the last "
+        "column of as many rows as the cloud has points, or the column `label` of the cloud's own stream.",
+    )
+    centres: tuple[Positive, ...] = Field(
+        (),
+        description="How many points are centres of neighbourhoods, level by level; those of a level are the farthest "
+        "points among those of the level before it.",
+    )
+    radii: tuple[Annotated[float, Field(gt=0)], ...] = Field((), description="Radius of the neighbourhoods, by level.")
+    neighbours: tuple[Positive, ...] = Field((), description="Points that a neighbourhood has, by level.")
+
+    @model_validator(mode="after")
+    def _first_come_places(self) -> Self:
+        if self.channels[:3] != ("x", "y", "z") or len(set(self.channels)) < len(self.channels):
+            raise ValueError("channels begin with x, y and z, and no two are the same")
+        return self
+
+    @model_validator(mode="after")
+    def _levels_fit_together(self) -> Self:
+        if not len(self.centres) == len(self.radii) == len(self.neighbours):
+            raise ValueError("centres, radii and neighbours have one number for each level")
+        if list(self.centres) != sorted(self.centres, reverse=True):
+            raise ValueError("centres become fewer from level to level")
+        return self
+
+
 class TextSettings(BackboneSettings, FeatureSettings):
     """A text through CLIP's text tower: one vector for the whole store."""
 

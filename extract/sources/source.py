@@ -30,7 +30,9 @@ class Sample:
     absent: Mapping[str, str] = field(default_factory=dict)  # stream -> what is missing
     unreadable: frozenset[str] = frozenset()  # streams of `absent` for which something is there that cannot be read
     notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # stream -> what was passed over there
-    vectors: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # stream -> numbers, of no file alone
+    vectors: Mapping[str, tuple[float, ...]] = field(
+        default_factory=dict
+    )  # stream -> numbers, of no file alone; beside files of points: the rotation by which they are turned
     drawn_from: frozenset[Split] = frozenset()  # among which its split was drawn; none: the data set says it
     masks: Mapping[Path, Path] = field(
         default_factory=dict

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ...cache.status import Status
 from ...cache.store import FeatureStore
-from ...cache.targets import LABEL
+from ...cache.targets import LABEL, UNKNOWN
 from ...cache.tensors import read_tensor
 from ...errors import NotFoundError, SettingsError
 from ...settings import Settings
@@ -55,12 +55,16 @@ def require_features(store: FeatureStore, recipe: Recipe) -> None:
                 f"{store.path} has no array {request.name}; {request.feature_set} has {', '.join(arrays)}. Choose one "
                 "of these, if the recipe lets you, or run `weldcache extract` of this version into another --cache."
             )
+        if request.array in arrays and arrays[request.array].is_target:
+            raise SettingsError(
+                f"{request.name} is to be predicted or judged, and no model may look at it; choose another array."
+            )
         if request.compared and arrays[request.array].tells_of_others:
             raise SettingsError(
                 f"{request.name} is a mask, a length or times, which only say of other arrays what of them is real, or "
                 f"when; have the recipe look at {_that_can_be_compared(store, request.feature_set)}."
             )
-    targets = targets_of(store)
+    targets = [*targets_of(store), *target_arrays(store)]
     if unknown := [name for name in needs.targets if name not in targets]:
         raise NotFoundError(
             f"{store.path} has no target {', '.join(unknown)}, from which the recipe learns; it has "
@@ -87,6 +91,14 @@ def targets_of(store: FeatureStore) -> Mapping[str, NDArray[np.generic]]:
         for name, target in others.items()
         if not target.spec.is_ragged
     }
+
+
+def target_arrays(store: FeatureStore) -> Sequence[str]:
+    """The arrays that are targets, such as a label of each point, by `<feature set>/<array>`; they stay in the store
+    until they are asked for, and -1 is what is not known."""
+    return [
+        f"{name}/{array}" for name in store.feature_sets for array, spec in store.arrays(name).items() if spec.is_target
+    ]
 
 
 def classes_of(store: FeatureStore, recipe: Recipe) -> Mapping[str, tuple[str, ...]]:
@@ -155,11 +167,11 @@ class FeatureReader:
                 for request in held_requests(self.store, self.requests)
             },
             {name: torch.from_numpy(held[rows]) for name, held in self._present.items()},
-            {name: torch.from_numpy(values[rows]) for name, values in self._targets.items()},
+            {name: self._target(name, rows) for name in self.targets},
         )
         if out is None:
             return read
-        # A byte or so a row: the detour through memory of their own costs nothing.
+        # Little beside the features: the detour through memory of their own costs nothing.
         for values, memory in ((read.present, out.present), (read.targets, out.targets)):
             for name, tensor in values.items():
                 memory[name].copy_(tensor)
@@ -176,6 +188,18 @@ class FeatureReader:
         filled[torch.from_numpy(held)] = values
         return filled
 
+    def _target(self, name: str, rows: Rows) -> Tensor:
+        """A target of the index; or one that is an array, which is not known of rows without its feature set."""
+        if name in self._targets:
+            return torch.from_numpy(self._targets[name][rows])
+        complete = self.store.status(name.rpartition("/")[0])[rows] == Status.COMPLETE
+        held = read_tensor(self.store, name, rows[complete])
+        if complete.all():
+            return held
+        values = held.new_full((len(rows), *held.shape[1:]), UNKNOWN)
+        values[torch.from_numpy(complete)] = held
+        return values
+
     @cached_property
     def _no_rows(self) -> Batch:
         """A batch without rows, which tells types and shapes."""
@@ -189,6 +213,6 @@ class FeatureReader:
 
     @cached_property
     def _targets(self) -> Mapping[str, NDArray[np.generic]]:
-        """The targets that are asked for, one value a row of the store."""
+        """The targets of the index that are asked for, one entry a row of the store."""
         known = targets_of(self.store)
-        return {name: known[name] for name in self.targets}
+        return {name: known[name] for name in self.targets if name in known}
