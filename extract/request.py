@@ -22,7 +22,7 @@ from ..progress import say
 from ..settings import Settings
 from ..wording import count_of
 from .backbones.load import BackboneLoader
-from .backbones.pretrained import Placement
+from .backbones.spec import Placement
 from .features.kind import Constant, Encoder, Tools
 from .features.settings import StreamSettings
 from .plan import ExtractPlan, plan_extraction

@@ -18,7 +18,7 @@ from weldcache.errors import DecodeError, SettingsError
 from weldcache.evaluate.judge import Judge, headline_of, judge_named
 from weldcache.evaluate.settings import JUDGES
 from weldcache.extract.backbones.load import BackboneLoader
-from weldcache.extract.backbones.pretrained import Placement
+from weldcache.extract.backbones.spec import Placement
 from weldcache.extract.features.kind import Encoder, Tools
 from weldcache.extract.settings import KINDS, SOURCES
 from weldcache.extract.sources.source import Sample, Source

@@ -21,8 +21,8 @@ from ..decode.decoded import Photographs
 from .checkpoint import Checkpoint
 from .convolution import FrozenNorm, SameConvolution
 from .preprocessing import IMAGE_FILES, PUBLISHED_IMAGE_SIZE, PhotographPreparation, read_pixel_preprocessing
-from .pretrained import LazyModel, Models, checked_blocks, chosen_among, load_config, whole
-from .spec import BackboneSpec, Preparation, count_flops
+from .pretrained import LazyModel, Models, load_config, whole
+from .spec import BackboneSpec, Preparation, checked_blocks, chosen_among, count_flops
 
 # Kernel, stride and expansion of the stages; a stage strides in its first block.
 _STAGES = ((3, 1, 1), (3, 2, 6), (5, 2, 6), (3, 2, 6), (5, 1, 6), (5, 2, 6), (3, 1, 6))

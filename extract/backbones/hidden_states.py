@@ -18,7 +18,8 @@ from ...documents import Json
 from ...errors import BackboneError
 from .checkpoint import Checkpoint, open_checkpoint, read_json_object
 from .preprocessing import IMAGE_FILES, stated_pixel_preprocessing
-from .pretrained import LazyModel, Models, attention, checked_blocks, patch_side, quiet_transformers
+from .pretrained import LazyModel, Models, attention, patch_side, quiet_transformers
+from .spec import checked_blocks
 from .token_maps import ARRAYS, Asked, Outline, TokenMap, TokenMapBackbone, outline_without_weights, token_map
 
 _DISTILLED = {"deit"}  # model types with a token of distillation beside CLS

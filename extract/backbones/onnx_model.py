@@ -22,8 +22,8 @@ from ...wording import written_path
 from ..weights.onnx_file import check_stands_alone
 from .checkpoint import LOCAL_REVISION, hash_file
 from .preprocessing import PixelPreprocessing
-from .pretrained import Models, Placement, checked_blocks
-from .spec import BackboneSpec
+from .pretrained import Models
+from .spec import BackboneSpec, Placement, checked_blocks
 from .token_maps import ARRAYS, Asked, Outline, TokenMap, TokenMapBackbone, outline_of, token_map
 
 _NUMBERS = ("tensor(float)", "tensor(float16)")

@@ -5,14 +5,13 @@ import json
 import logging
 import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
-from torch import Tensor, nn
+from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
@@ -20,7 +19,7 @@ from ...documents import Json
 from ...errors import BackboneError
 from ...wording import count_of, shortened
 from .checkpoint import Checkpoint, hash_weights, weight_files
-from .spec import FAMILY_OF_MODEL_TYPE, BackboneSpec
+from .spec import FAMILY_OF_MODEL_TYPE, BackboneSpec, Placement
 
 Model = TypeVar("Model", bound=PreTrainedModel)
 Config = TypeVar("Config", bound=PreTrainedConfig)
@@ -28,19 +27,6 @@ Part = TypeVar("Part", bound=nn.Module)
 Made = TypeVar("Made")
 
 _WEIGHTS_SHOWN = 3
-_NAMES_SHOWN = 12
-
-
-@dataclass(frozen=True)
-class Placement:
-    """Where a backbone runs and in which arithmetic."""
-
-    device: torch.device
-    dtype: torch.dtype  # float32; or bfloat16 or float16, where the device is fast at it
-
-    def move(self, batch: Tensor) -> Tensor:
-        """The batch on the device, in its own type; a pinned one must be left alone until its features are read."""
-        return batch.to(self.device, non_blocking=True)
 
 
 class LazyModel(Generic[Part]):
@@ -261,32 +247,6 @@ def patch_side(patch_size: int | Sequence[int]) -> int:
     if len(sides) != 1:
         raise BackboneError(f"patch_size = {patch_size}: only square patches are known; choose another model.")
     return sides.pop()
-
-
-def checked_blocks(
-    blocks: tuple[int | str, ...] | None, *, num_blocks: int, model: str, key: str, names: Sequence[str] = ()
-) -> tuple[int, ...]:
-    """The blocks, counted from 1 and ascending; `names` are those by which a model knows its blocks, if it does.
-
-    Raises BackboneError unless a model of `num_blocks` has them, each asked for once.
-    """
-    chosen = (num_blocks,) if blocks is None else blocks
-    numbers = [names.index(block) + 1 if block in names else block for block in chosen]
-    known = [number for number in numbers if isinstance(number, int) and 1 <= number <= num_blocks]
-    if not chosen or len(set(known)) < len(chosen):
-        named = f", or by name {shortened(names, most=_NAMES_SHOWN)}" if names else ""
-        raise BackboneError(
-            f"{model}: has {num_blocks} blocks, counted from 1, and {key} asks for {list(chosen)}; choose among 1 to "
-            f"{num_blocks}{named}, each once."
-        )
-    return tuple(sorted(known))
-
-
-def chosen_among(offered: Sequence[int], blocks: Sequence[int] | None) -> Sequence[int]:
-    """Some of the blocks that a backbone offers; None: all of them."""
-    chosen = offered if blocks is None else blocks
-    assert chosen and set(chosen) <= set(offered), f"blocks {chosen} are not among {offered}"
-    return chosen
 
 
 @contextlib.contextmanager

@@ -1,4 +1,7 @@
-"""What a backbone is: the interface that every model family offers, and the description that the store keeps."""
+"""What a backbone is: the interface that every model family offers, and the description that the store keeps.
+
+Nothing here imports transformers, which takes two seconds: decode processes need none of it.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +13,8 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from ...documents import Json
+from ...errors import BackboneError
+from ...wording import shortened
 from ..decode.decoded import AudioWindows, Photographs, VideoClip
 
 Family = Literal["vjepa2", "ast", "yamnet", "dinov3", "dinov2", "efficientnet_lite", "clip_text"]
@@ -38,6 +43,20 @@ TITLES: Mapping[Family, str] = {
 
 Decoded = TypeVar("Decoded", contravariant=True)
 Parameters = ParamSpec("Parameters")
+
+_NAMES_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a backbone runs and in which arithmetic."""
+
+    device: torch.device
+    dtype: torch.dtype  # float32; or bfloat16 or float16, where the device is fast at it
+
+    def move(self, batch: Tensor) -> Tensor:
+        """The batch on the device, in its own type; a pinned one must be left alone until its features are read."""
+        return batch.to(self.device, non_blocking=True)
 
 
 @dataclass(frozen=True)
@@ -180,6 +199,32 @@ class ImageBackbone(Backbone[Photographs], Protocol):
     def flops(self, *, blocks: Sequence[int] | None = None) -> int:
         """Floating-point operations of one picture up to the deepest of `blocks`, or of all of its own."""
         ...
+
+
+def checked_blocks(
+    blocks: tuple[int | str, ...] | None, *, num_blocks: int, model: str, key: str, names: Sequence[str] = ()
+) -> tuple[int, ...]:
+    """The blocks, counted from 1 and ascending; `names` are those by which a model knows its blocks, if it does.
+
+    Raises BackboneError unless a model of `num_blocks` has them, each asked for once.
+    """
+    chosen = (num_blocks,) if blocks is None else blocks
+    numbers = [names.index(block) + 1 if block in names else block for block in chosen]
+    known = [number for number in numbers if isinstance(number, int) and 1 <= number <= num_blocks]
+    if not chosen or len(set(known)) < len(chosen):
+        named = f", or by name {shortened(names, most=_NAMES_SHOWN)}" if names else ""
+        raise BackboneError(
+            f"{model}: has {num_blocks} blocks, counted from 1, and {key} asks for {list(chosen)}; choose among 1 to "
+            f"{num_blocks}{named}, each once."
+        )
+    return tuple(sorted(known))
+
+
+def chosen_among(offered: Sequence[int], blocks: Sequence[int] | None) -> Sequence[int]:
+    """Some of the blocks that a backbone offers; None: all of them."""
+    chosen = offered if blocks is None else blocks
+    assert chosen and set(chosen) <= set(offered), f"blocks {chosen} are not among {offered}"
+    return chosen
 
 
 def count_flops(function: Callable[Parameters, object], *args: Parameters.args, **kwargs: Parameters.kwargs) -> int:

@@ -19,8 +19,7 @@ from ...documents import Json
 from ...errors import BackboneError
 from ..decode.decoded import Photographs
 from .preprocessing import PhotographPreparation, PixelPreprocessing, Triple
-from .pretrained import Placement, chosen_among
-from .spec import BackboneSpec, Preparation, count_flops
+from .spec import BackboneSpec, Placement, Preparation, chosen_among, count_flops
 
 Normalisation = tuple[Triple, Triple]  # mean and standard deviation
 

@@ -19,8 +19,8 @@ from ...documents import Json
 from ...errors import BackboneError
 from .checkpoint import hash_weights
 from .preprocessing import PixelPreprocessing, Triple
-from .pretrained import Models, Placement, checked_blocks
-from .spec import BackboneSpec
+from .pretrained import Models
+from .spec import BackboneSpec, Placement, checked_blocks
 from .token_maps import ARRAYS, Asked, Outline, TokenMap, TokenMapBackbone, outline_without_weights, token_map
 
 BACKBONES = Named("backbone", group="weldcache.backbones", shipped={})

@@ -23,8 +23,8 @@ from .preprocessing import (
     check_divides,
     read_pixel_preprocessing,
 )
-from .pretrained import LazyModel, Models, checked_blocks, chosen_among, load_config, patch_side
-from .spec import FAMILY_OF_MODEL_TYPE, BackboneSpec, Preparation, count_flops
+from .pretrained import LazyModel, Models, load_config, patch_side
+from .spec import FAMILY_OF_MODEL_TYPE, BackboneSpec, Preparation, checked_blocks, chosen_among, count_flops
 
 _OUTPUT: dict[str, Json] = {
     "hidden_state": "output of the block, before the final norm",

@@ -23,8 +23,8 @@ from ...documents import Json
 from ..decode.decoded import AudioWindows
 from .checkpoint import Checkpoint
 from .convolution import FrozenNorm, SameConvolution
-from .pretrained import LazyModel, Models, checked_blocks, load_config, whole
-from .spec import BackboneSpec, Preparation, count_flops
+from .pretrained import LazyModel, Models, load_config, whole
+from .spec import BackboneSpec, Preparation, checked_blocks, count_flops
 
 SAMPLE_RATE = 16_000  # Hz
 FRAME_SAMPLES, HOP_SAMPLES = 400, 160  # 25 and 10 ms

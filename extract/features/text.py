@@ -1,14 +1,17 @@
 """A text: one vector, which belongs to the whole store."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float32
 
 from ...documents import Json
-from ..backbones.clip_text import TextEncoder
 from .kind import Tools, made_by
 from .settings import TextSettings
+
+if TYPE_CHECKING:
+    from ..backbones.clip_text import TextEncoder
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,7 @@ class TextVector:
 
     name: str
     prompt: str
-    encoder: TextEncoder
+    encoder: "TextEncoder"
 
     @property
     def made_by(self) -> dict[str, Json]:

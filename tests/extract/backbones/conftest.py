@@ -12,8 +12,8 @@ from torch import Tensor
 
 from weldcache.extract.backbones.checkpoint import Checkpoint
 from weldcache.extract.backbones.load import BackboneLoader
-from weldcache.extract.backbones.pretrained import Models, Placement
-from weldcache.extract.backbones.spec import ImageBackbone
+from weldcache.extract.backbones.pretrained import Models
+from weldcache.extract.backbones.spec import ImageBackbone, Placement
 
 
 class AnewEachTime(BackboneLoader):

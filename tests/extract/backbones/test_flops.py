@@ -9,9 +9,8 @@ from torch import Tensor, nn
 from transformers import ASTConfig, PreTrainedConfig
 
 from weldcache.extract.backbones.load import BackboneLoader
-from weldcache.extract.backbones.pretrained import Placement
 from weldcache.extract.backbones.random_backbone import architecture
-from weldcache.extract.backbones.spec import count_flops
+from weldcache.extract.backbones.spec import Placement, count_flops
 from weldcache.extract.features.settings import BackboneSettings
 
 

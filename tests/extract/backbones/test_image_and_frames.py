@@ -11,8 +11,8 @@ from transformers import PreTrainedModel
 
 from weldcache.errors import BackboneError
 from weldcache.extract.backbones.load import BackboneLoader
-from weldcache.extract.backbones.pretrained import Placement
 from weldcache.extract.backbones.random_backbone import demo_backbone_folder
+from weldcache.extract.backbones.spec import Placement
 from weldcache.extract.backbones.vision_transformer import VisionTransformer
 from weldcache.extract.features.settings import BackboneSettings
 

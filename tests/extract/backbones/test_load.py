@@ -2,6 +2,8 @@
 
 import json
 import logging
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +18,9 @@ from weldcache.errors import BackboneError
 from weldcache.extract.backbones.audio_spectrogram import AudioSpectrogramTransformer
 from weldcache.extract.backbones.clip_text import TextEncoder
 from weldcache.extract.backbones.load import BackboneLoader
-from weldcache.extract.backbones.pretrained import Placement, quiet_transformers
+from weldcache.extract.backbones.pretrained import quiet_transformers
 from weldcache.extract.backbones.random_backbone import demo_backbone_folder
-from weldcache.extract.backbones.spec import AudioBackbone, BackboneSpec, ImageBackbone, VideoBackbone
+from weldcache.extract.backbones.spec import AudioBackbone, BackboneSpec, ImageBackbone, Placement, VideoBackbone
 from weldcache.extract.backbones.vision_transformer import VisionTransformer
 from weldcache.extract.backbones.vjepa2 import VJepa2
 from weldcache.extract.features.settings import (
@@ -208,3 +210,10 @@ def test_hash_survives_sharding_and_reloading(
     model.save_pretrained(tmp_path / "changed")
     changed = pictures_of(loader, settings.model_copy(update={"model": str(tmp_path / "changed")}))
     assert changed.spec.weights_sha256 != first.spec.weights_sha256
+
+
+def test_decode_processes_need_not_wait_for_transformers(child_environment: dict[str, str]) -> None:
+    modules = "weldcache.extract.pool.decode_process, weldcache.extract.features.photographs"
+    found = f"import sys, {modules}; print('transformers' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", found], env=child_environment, check=True, capture_output=True)
+    assert told.stdout.strip() == b"False"

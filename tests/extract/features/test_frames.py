@@ -16,7 +16,7 @@ from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.extract.backbones.load import BackboneLoader
 from weldcache.extract.backbones.preprocessing import PixelPreprocessing
-from weldcache.extract.backbones.pretrained import Placement
+from weldcache.extract.backbones.spec import Placement
 from weldcache.extract.features.frames import FramesEncoder, make
 from weldcache.extract.features.kind import Tools
 from weldcache.extract.features.settings import FramesSettings

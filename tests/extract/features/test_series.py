@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from weldcache.cache.targets import TargetSpec
 from weldcache.errors import NotFoundError, SettingsError
 from weldcache.extract.backbones.load import BackboneLoader
-from weldcache.extract.backbones.pretrained import Placement
+from weldcache.extract.backbones.spec import Placement
 from weldcache.extract.features.kind import Tools
 from weldcache.extract.features.series import SeriesEncoder, make
 from weldcache.extract.features.settings import SeriesSettings

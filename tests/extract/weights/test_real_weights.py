@@ -15,7 +15,8 @@ from weldcache.extract.backbones.checkpoint import open_checkpoint, weights_sha2
 from weldcache.extract.backbones.efficientnet_lite import EfficientNetLite, EfficientNetLiteConfig
 from weldcache.extract.backbones.load import BackboneLoader
 from weldcache.extract.backbones.preprocessing import IMAGE_FILES, read_pixel_preprocessing
-from weldcache.extract.backbones.pretrained import Placement, load_config, load_pretrained
+from weldcache.extract.backbones.pretrained import load_config, load_pretrained
+from weldcache.extract.backbones.spec import Placement
 from weldcache.extract.backbones.yamnet import PIECE_FRAMES, Yamnet, YamnetConfig, log_mel
 from weldcache.extract.decode.decoded import Photographs
 from weldcache.extract.features.settings import BackboneSettings
