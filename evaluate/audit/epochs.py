@@ -97,8 +97,8 @@ def read_epochs(
 
     Raises:
         NotFoundError: if there is no such file.
-        SourceError: if it is empty, if its decimal commas are not to be told from others, or if no figure of any epoch
-            can be read from it.
+        SourceError: if it is empty, if its decimal commas are not to be told from others, if a row of a table has more
+            cells than the heading, or if no figure of any epoch can be read from it.
         SettingsError: if a role or the pattern is none.
     """
     how = _HOW.format(roles=listed(FIGURES))
@@ -137,7 +137,14 @@ def _rows(text: str, *, path: Path, pattern: str | None) -> Iterator[Mapping[str
     else:
         heading = text.partition("\n")[0]
         delimiter = max(",;\t", key=heading.count)
-        for row in csv.DictReader(io.StringIO(text), delimiter=delimiter):
+        reader = csv.DictReader(io.StringIO(text), delimiter=delimiter)
+        for row in reader:
+            if any(cell.strip() for cell in row.pop(None, ())):  # an empty one stands behind a last comma
+                raise SourceError(
+                    f"{path}, line {reader.line_num}: there are more cells than the heading has names, as where the "
+                    "comma of 0,325 stands between others. Write figures with a point before their decimals, put them "
+                    "in quotes, or have semicolons between cells; and name every column in the heading."
+                )
             yield {name.strip(): value for name, value in row.items() if name and isinstance(value, str)}
 
 

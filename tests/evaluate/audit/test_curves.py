@@ -147,6 +147,15 @@ def test_a_number_that_may_be_either_is_refused(value: str, tmp_path: Path) -> N
         read_epochs(path, columns={})
 
 
+def test_unquoted_decimal_commas_between_commas_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text("epoch,loss,val_acc\n1,0.325,0.81,\n2,0,25,0,9\n")
+    with pytest.raises(SourceError, match=r"log\.csv, line 3.*semicolons"):
+        read_epochs(path, columns={})
+    path.write_text("epoch,loss,val_acc\n1,0.325,0.81,\n")  # a last comma, behind which nothing stands
+    assert read_epochs(path, columns={}).columns["val_accuracy"].tolist() == [0.81]
+
+
 @pytest.mark.parametrize("text", ["", "\ufeff", " \n\n"])
 def test_a_log_of_nothing_is_said_to_be_empty(text: str, tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
