@@ -29,7 +29,7 @@ from ..train.runs.names import find_run
 from ..train.runs.trained_run import TrainedRun, load_run
 from ..wording import count_of
 from .judge import Judgement, judge_of
-from .judging import background_of, calibration_of, judge_split
+from .judging import background_of, judge_split, keep_calibration
 from .localise.export import export_maps
 from .localise.judged import localisation_section
 from .localise.localiser import Localiser, localiser_of
@@ -77,7 +77,9 @@ def evaluate(
     """
     run = load_run(find_run(settings.runs.folder, run_name).path)
     scorer, judge = scorer_of(run, cache=cache, device=settings.train.device), judge_of(run, settings.evaluate)
-    judgement = judge_split(judge, scorer, split, settings=settings.evaluate, hide=run.recipe.needs().dispensable)
+    background = background_of(judge, scorer, settings=settings.evaluate)
+    keep_calibration(judge, background)
+    judgement = judge_split(judge, scorer, split, background=background, hide=run.recipe.needs().dispensable)
     provenance = _provenance(run, scorer.store, settings=settings, split=split, command=command)
     shown = shown_of(scorer, judgement, split=split, root=settings.data.root, media=settings.evaluate.media)
     localised = localiser_of(scorer, data=(run.settings.data, settings.data))
@@ -154,7 +156,7 @@ def _calibrate(folder: RunFolder) -> None:
     scorer = scorer_of(run, cache=None, device=run.settings.train.device)
     try:
         judge = judge_of(run, run.settings.evaluate)
-        calibration_of(judge, background_of(judge, scorer, settings=run.settings.evaluate))
+        keep_calibration(judge, background_of(judge, scorer, settings=run.settings.evaluate))
     except MetricError as error:
         say(f"Not calibrated, so that scores of {folder.name} come without a threshold: {error}")
 

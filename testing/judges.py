@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ..evaluate.judge import Background, Judge, Judgement, judge_of
-from ..evaluate.judging import background_of, calibration_of, kept_calibration
+from ..evaluate.judging import background_of, calibration_of, keep_calibration, kept_calibration
 from ..evaluate.pipeline import scorer_of
 from ..evaluate.report.document import report_document
 from ..evaluate.report.html import render_html
@@ -57,6 +57,8 @@ class JudgeContract(ABC):
         made = judge.calibrate(background)
         assert made["task"] == judge.task and made["rests_on"] == background.rests_on
         assert made == judge.calibrate(background) == calibration_of(judge, background)
+        assert kept_calibration(judge, trained.folder) is None  # who looks at a run writes nothing
+        keep_calibration(judge, background)
         kept = kept_calibration(judge, trained.folder)  # and what it is sealed with
         assert kept is not None and {name: kept[name] for name in made} == made
 

@@ -24,7 +24,7 @@ from ...train.tasks import monitor_of
 from ...train.types import Batch
 from ...wording import count_of, listed
 from ..judge import Judge, Judgement, judge_of
-from ..judging import judge_split
+from ..judging import background_of, judge_split
 from ..scoring import Scorer
 from ..section import Fact, Standing
 from ..settings import EvaluateSettings
@@ -61,7 +61,8 @@ class Result:
     def judgement(self) -> Judgement:
         """What the judge of its task says, as in a report."""
         hide = self.scorer.run.recipe.needs().dispensable
-        return judge_split(self.judge, self.scorer, self.part, settings=self.settings, hide=hide)
+        background = background_of(self.judge, self.scorer, settings=self.settings)
+        return judge_split(self.judge, self.scorer, self.part, background=background, hide=hide)
 
     @cached_property
     def facts(self) -> Mapping[str, Fact]:

@@ -18,7 +18,7 @@ from ...train.runs.reports import REPORTS, read_report
 from ...train.runs.trained_run import TrainedRun, load_run
 from ...wording import count_of, shortened
 from ..judge import Judge, judge_named
-from ..judging import judge_split
+from ..judging import background_of, judge_split
 from ..pipeline import scorer_of
 from ..trials.measure import Columns
 from ..trials.record import record_path, scores_path
@@ -90,7 +90,8 @@ def _division_of(trained: TrainedRun) -> str:
 def _scored(trained: TrainedRun, judge: Judge[Any], *, name: str, split: str, device: str) -> Columns:
     say(f"No evaluation of {name} on {split} is written in the run: its samples are scored now.")
     scorer = scorer_of(trained, cache=None, device=device)
-    judgement = judge_split(judge, scorer, split, settings=trained.settings.evaluate)
+    background = background_of(judge, scorer, settings=trained.settings.evaluate)
+    judgement = judge_split(judge, scorer, split, background=background)
     return {heading: [str(value) for value in values] for heading, values in judgement.columns.items()}
 
 

@@ -33,7 +33,7 @@ from ...train.types import Needs
 from ...wording import lined_up
 from ..judge import judge_of
 from ..judged_rows import SeenRows, rows_to_judge
-from ..judging import judge_split
+from ..judging import background_of, judge_split, keep_calibration
 from ..scores import write_columns
 from ..scoring import Scorer, load_models
 from .measure import Measure
@@ -186,7 +186,9 @@ def _score(trial: Trial, store: FeatureStore, *, pool: FeaturePool | None, split
     device = resolve_device(run.settings.train.device, setting="train.device")
     scorer = Scorer(run, store, models=load_models(run, store=store, device=device), pool=pool)
     judge = judge_of(run, run.settings.evaluate)
-    judgement = judge_split(judge, scorer, split, settings=run.settings.evaluate)
+    background = background_of(judge, scorer, settings=run.settings.evaluate)
+    keep_calibration(judge, background)
+    judgement = judge_split(judge, scorer, split, background=background)
     table, state = judgement.table, trial.run.state()
     assert state is not None and state["best"] is not None
     for path in (scores_path(trial.run, split), record_path(trial.run, split)):

@@ -13,7 +13,7 @@ import torch
 from weldcache.cache.store import FeatureStore
 from weldcache.errors import TrainingError
 from weldcache.evaluate.judge import Background
-from weldcache.evaluate.judging import background_of, calibration_of
+from weldcache.evaluate.judging import background_of, calibration_of, keep_calibration
 from weldcache.evaluate.scoring import Scorer, load_models
 from weldcache.evaluate.tasks.anomaly.judge import AnomalyCalibration, AnomalyJudge
 from weldcache.metrics.calibration import LogisticCurve
@@ -47,7 +47,9 @@ def _background(project: Path, *, target_fpr: float = 0.05) -> Background:
 
 
 def _calibrated(project: Path, *, target_fpr: float = 0.05) -> AnomalyCalibration:
-    return calibration_of(AnomalyJudge(), _background(project, target_fpr=target_fpr))
+    background = _background(project, target_fpr=target_fpr)
+    keep_calibration(AnomalyJudge(), background)
+    return calibration_of(AnomalyJudge(), background)
 
 
 def test_normals_are_scored_for_a_scale_only_where_one_is_made(project: Path) -> None:

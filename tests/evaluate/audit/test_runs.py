@@ -181,9 +181,12 @@ def test_the_whole_of_a_project_is_audited(
     runs_of: Callable[[Path], Path],
     manifest_rows: Callable[[Path], list[dict[str, str]]],
     write_rows: Callable[[Path, list[dict[str, str]]], None],
+    contents: Callable[[Path], dict[str, bytes]],
 ) -> None:
     """Where an attribute is another one in the data set than in the store, and a setting is not what features had."""
     project = runs_of(judged)
+    (project / "runs/first/calibration.json").unlink()  # which is for who evaluates to write again
+    before = contents(project / "runs")
     rows = manifest_rows(project)
     rows[-1]["GAS_BAR"] = "9.5"
     write_rows(project, rows)
@@ -192,6 +195,7 @@ def test_the_whole_of_a_project_is_audited(
     severe = {finding.check for finding in found.findings if finding.severity == "error"}
     assert "data set" in severe and severe <= {"data set", "verdict"}  # so small a run is no better than chance
     assert ("made by", "warning") in {(finding.check, finding.severity) for finding in found.findings}
+    assert contents(project / "runs") == before
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ from weldcache.atomic import locked_folder
 from weldcache.cache.splits import Split
 from weldcache.cache.store import FeatureStore
 from weldcache.errors import BusyError, OutputExistsError
-from weldcache.evaluate.judging import judge_split
+from weldcache.evaluate.judging import background_of, judge_split
 from weldcache.evaluate.scoring import Scorer, load_models
 from weldcache.evaluate.tasks.anomaly.judge import AnomalyJudge
 from weldcache.evaluate.trials import bench as story
@@ -115,7 +115,8 @@ def test_a_trial_is_a_run_like_any_other(run_bench: RunBench, write_list: WriteL
     tables = []
     for run in (together, alone):
         scorer = Scorer(run, store, models=load_models(run, store=store, device=torch.device("cpu")))
-        tables.append(judge_split(AnomalyJudge(), scorer, "test", settings=run.settings.evaluate).table)
+        background = background_of(AnomalyJudge(), scorer, settings=run.settings.evaluate)
+        tables.append(judge_split(AnomalyJudge(), scorer, "test", background=background).table)
     assert tables[0].scores.tolist() == tables[1].scores.tolist()
     kept = rows_of(found.folder / "no_gate-seed3/scores_test.csv")
     assert [float(row["score"]) for row in kept] == tables[1].scores.tolist()
