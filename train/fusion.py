@@ -232,6 +232,7 @@ def _weigh_members(
     names = [member.name for member in recipe.members]
     combinations = {}
     for weights, model in models.items():
+        # Of models that were told no units yet, standard scores are the members' own.
         found = output_rows(
             recipe,
             model,

@@ -61,10 +61,14 @@ class LateFusion(nn.Module):
         for buffer, values in ((self.mean, mean), (self.std, std), (self.weight, weight)):
             buffer.copy_(torch.tensor(values))
 
-    def forward(self, scores: Float[Tensor, "batch members"]) -> Float[Tensor, " batch"]:
-        """The members' scores as one: the weighted mean of (score - mean) / std."""
+    def standard(self, scores: Float[Tensor, "batch members"]) -> Float[Tensor, "batch members"]:
+        """Each score in standard deviations from the mean of normals."""
+        return (scores - self.mean) / self.std
+
+    def forward(self, standard: Float[Tensor, "batch members"]) -> Float[Tensor, " batch"]:
+        """The members' standard scores as one: their weighted mean."""
         # A sum and not a matrix product, whose rounding may depend on how many rows there are.
-        combined: Tensor = ((scores - self.mean) / self.std * self.weight).sum(dim=1)
+        combined: Tensor = (standard * self.weight).sum(dim=1)
         return combined
 
 
@@ -145,11 +149,11 @@ class LateFusionRecipe:
         return encodings
 
     def predict(self, model: nn.Module, encodings: Encodings) -> Prediction:
-        """The members' scores, each in units of its spread on normals, averaged by their weights; and as they are."""
+        """The members' scores, each in units of its spread on normals, averaged by their weights; and each of these."""
         assert isinstance(model, LateFusion)
         each = [member.recipe.predict(module, own).score for member, module, own in self._each(model, encodings)]
-        scores = torch.stack(each, dim=1)
-        return Prediction(model(scores), outputs={MEMBERS: scores})
+        standard = model.standard(torch.stack(each, dim=1))
+        return Prediction(model(standard), outputs={MEMBERS: standard})
 
     def _each(self, model: LateFusion, encodings: Encodings) -> Iterator[tuple[FusionMember, nn.Module, Encodings]]:
         for place, (member, module) in enumerate(zip(self.members, model.members, strict=True)):

@@ -137,7 +137,8 @@ def figures_of(recipe: Recipe, model: nn.Module) -> Mapping[str, float]:
 
 
 MEMBERS = "members"
-"""The output of a recipe's predictions that holds a score of each of several members, (row, member)."""
+"""The output of a recipe's predictions that holds a score of each of several members, (row, member), as their joint
+score puts them together: in standard deviations from the mean of normals."""
 
 
 @runtime_checkable

@@ -156,9 +156,8 @@ class AnomalyJudge:
             table=placed.table,
             columns={
                 **score_columns(placed.table, threshold=calibration["threshold"], bank=calibration["bank"]),
-                "probability": [
-                    "" if each is None else each for each in sample_probabilities(placed.table, probabilities)
-                ],
+                "probability": _cells(sample_probabilities(placed.table, probabilities)),
+                **{name: _cells(values) for name, values in member_columns(test, background.run).items()},
             },
             truth=placed.table.labels,
             answers=placed.table.scores,
@@ -191,6 +190,11 @@ class AnomalyJudge:
 def placed_by(calibration: AnomalyCalibration, scored: Scored) -> Placed:
     """Scores of a split on the scale that a calibration knows."""
     return place(scored, scales=_scales_of(calibration), num_scale_normals=calibration["num_scale_normals"])
+
+
+def _cells(values: Sequence[float | None]) -> list[object]:
+    """For a table in which what is not known is empty."""
+    return ["" if value is None else value for value in values]
 
 
 def _comparable(table: ScoreTable) -> ScoreTable:

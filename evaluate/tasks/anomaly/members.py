@@ -45,8 +45,8 @@ def member_results(placed: Placed, run: TrainedRun) -> dict[str, MemberResult]:
 
 
 def member_columns(scored: Scored, run: TrainedRun) -> dict[str, list[float | None]]:
-    """Each member's score of each sample, `member_<name>`; None where it has none, no column where the run has no
-    members."""
+    """Each member's score of each sample, `member_<name>`, in standard deviations of normals, as the joint score puts
+    them together; None where it has none, no column where the run has no members."""
     recipe, scores = run.recipe, scored.outputs.get(MEMBERS)
     if scores is None or not isinstance(recipe, Joined):
         return {}

@@ -187,7 +187,7 @@ def test_scores_loss_and_embeddings_by_hand() -> None:
     expected = [0.25 * (1 - 1) / 2 + 0.75 * (2 - 2) / 10, 0.25 * (5 - 1) / 2 + 0.75 * (12 - 2) / 10]
     prediction = recipe.predict(model, encodings)
     assert prediction.score.tolist() == pytest.approx(expected)
-    assert prediction.outputs["members"].tolist() == [[1.0, 2.0], [5.0, 12.0]]
+    assert prediction.outputs["members"].tolist() == [[0.0, 0.0], [2.0, 1.0]]
     losses = recipe.loss(model, encodings, {})
     assert losses.total.item() == pytest.approx(0.25 * 3 + 0.75 * 7)
     assert {name: loss.item() for name, loss in losses.terms.items()} == {"a": 3.0, "b": 7.0}
@@ -227,14 +227,17 @@ def test_advice_is_that_of_the_members_that_lack_something() -> None:
 
 def test_equal_and_unscaled_until_told() -> None:
     model = LateFusion([nn.Linear(1, 1), nn.Linear(1, 1)])
-    assert model(torch.tensor([[1.0, 3.0], [-2.0, 2.0]])).tolist() == [2.0, 0.0]
+    scores = torch.tensor([[1.0, 3.0], [-2.0, 2.0]])
+    assert torch.equal(model.standard(scores), scores) and model(scores).tolist() == [2.0, 0.0]
 
 
 def test_standardised_and_weighted_by_hand() -> None:
     model = LateFusion([nn.Identity(), nn.Identity(), nn.Identity()])
     model.use(mean=[1.0, 10.0, -1.0], std=[2.0, 5.0, 0.5], weight=[0.5, 0.25, 0.25])
     scores = torch.tensor([[3.0, 20.0, -1.0], [1.0, 0.0, 1.0]])
-    assert model(scores).tolist() == pytest.approx([0.5 * 1 + 0.25 * 2 + 0.25 * 0, 0.5 * 0 + 0.25 * -2 + 0.25 * 4])
+    standard = model.standard(scores)
+    assert standard.tolist() == [[1.0, 2.0, 0.0], [0.0, -2.0, 4.0]]
+    assert model(standard).tolist() == pytest.approx([0.5 * 1 + 0.25 * 2 + 0.25 * 0, 0.5 * 0 + 0.25 * -2 + 0.25 * 4])
 
 
 def test_a_row_does_not_depend_on_the_others() -> None:
