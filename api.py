@@ -16,6 +16,7 @@ those of the folder here are meant.
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -374,15 +375,22 @@ def scores(
     return score_samples(run, split=split, cache=None if cache is None else Path(cache), device=device)
 
 
-def score(run: TrainedRun, *paths: str | os.PathLike[str], changes: Mapping[str, Any] | None = None) -> pd.DataFrame:
+def score(
+    run: TrainedRun,
+    *paths: str | os.PathLike[str],
+    changes: Mapping[str, Any] | None = None,
+    maps: str | os.PathLike[str] | None = None,
+) -> pd.DataFrame:
     """`weldcache score`: what a run says of new samples, files, folders or a table, one line a sample by its key.
 
     No store is needed and no label. `problem` says why a sample has no score, `notes` what it lacks. `changes`, by
-    dotted name, are to the run's settings: what would make other features or judge otherwise is refused.
+    dotted name, are to the run's settings: what would make other features or judge otherwise is refused. With `maps`, a
+    new folder of that name is filled with where each sample is strange, as `weldcache eval --maps` does.
 
     Raises:
         SettingsError: if the changes are no settings, or would judge otherwise than the run was calibrated.
-        NotFoundError: if a path is not there, or holds no sample.
+        NotFoundError: if a path is not there, or holds no sample, or there are no maps.
+        OutputExistsError: if something is at `maps` already.
         SourceError: if one cannot be read as the run's data set was.
         FingerprintError: if other features would be made than those that the run was trained on.
         BackboneError: if a backbone cannot be had.
@@ -390,7 +398,13 @@ def score(run: TrainedRun, *paths: str | os.PathLike[str], changes: Mapping[str,
     layer = Layer.of_keys(_plain(changes), origin="changes", folder=Path().absolute())
     settings = settings_files.load_settings(layers=[layer], base=run.settings)
     scored: list[ScoredSample] = []
-    score_paths(run, [Path(path) for path in paths], settings=settings, emit=scored.append)
+    score_paths(
+        run,
+        [Path(path) for path in paths],
+        settings=settings,
+        lines=nullcontext(scored.append),
+        maps=None if maps is None else Path(maps),
+    )
     told = [{**each.columns, "problem": each.problem, "notes": "; ".join(each.notes)} for each in scored]
     return pd.DataFrame(told, index=pd.Index([each.sample.key for each in scored], name="key"))
 

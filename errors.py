@@ -105,6 +105,12 @@ class TrainingError(WeldcacheError, RuntimeError):
     """Training cannot go on, for example because the loss is not finite."""
 
 
+class StoppedError(WeldcacheError):
+    """Ctrl-C ended what does not go on where it was."""
+
+    exit_code = 130
+
+
 @dataclass(frozen=True)
 class Refusal:
     """A sentence for the user, and the exit status: 2 where what was given is at fault, 1 where the run failed."""

@@ -29,6 +29,15 @@ def score(
         typer.Option("--format", help="csv or jsonl (a JSON object a line).", show_default="as --out ends, else csv"),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out if it is there.")] = False,
+    maps: Annotated[
+        Path | None,
+        typer.Option(
+            "--maps",
+            metavar="FOLDER",
+            help="Write where each sample is strange into a new folder: pictures overlaid, and the scores as .npy.",
+            show_default=False,
+        ),
+    ] = None,
     fail_on_alarm: Annotated[
         bool, typer.Option("--fail-on-alarm", help=f"Exit status {_ALARMED} if some sample raises an alarm.")
     ] = False,
@@ -69,7 +78,7 @@ def score(
     trained = load_run(find_run(load_settings(config, overrides=changes).runs.folder, run).path)
     asked = load_settings(config, overrides=changes, base=trained.settings)
     watching = Watching(every, patience, state) if watch else None
-    tally = score_to(out, trained, paths, settings=asked, form=form, overwrite=overwrite, watching=watching)
+    tally = score_to(out, trained, paths, settings=asked, form=form, overwrite=overwrite, maps=maps, watching=watching)
     if fail_on_alarm and tally.num_alarms:
         raise typer.Exit(_ALARMED)
     if tally.num_failed and not watch:

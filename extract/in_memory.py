@@ -10,7 +10,7 @@ from types import TracebackType
 from torch import Tensor
 
 from ..cache.arrays import FeatureSetSpec
-from ..cache.status import Status
+from ..cache.status import SourceFile, Status
 from ..cache.tensors import from_storage, to_storage
 from ..errors import PrecisionError
 from ..settings import Settings
@@ -32,6 +32,7 @@ class MemoryRow:
         arrays: by `<set>/<array>`, of the sets that are complete; in their storage types.
         statuses: by feature set.
         problems: by feature set why it is not complete.
+        sources: by feature set the files that it was made from, of those that are complete.
         notes: what is not whole about those that are.
     """
 
@@ -39,6 +40,7 @@ class MemoryRow:
     arrays: Mapping[str, Tensor]
     statuses: Mapping[str, Status]
     problems: Mapping[str, str]
+    sources: Mapping[str, Sequence[SourceFile]]
     notes: tuple[str, ...]
 
 
@@ -103,8 +105,11 @@ class MemoryExtraction:
         groups = [jobs[start : start + self.group_size] for start in range(0, len(jobs), self.group_size)]
         with cores_left_to(self._workers):
             for group in self._pool.read(groups):
-                made = [self._made(feature, group) for feature in self._encoders]
-                yield [_row(item, [of_feature[item.job.row] for of_feature in made]) for item in group]
+                made = {feature: self._made(feature, group) for feature in self._encoders}
+                yield [
+                    _row(item, {feature: of_feature[item.job.row] for feature, of_feature in made.items()})
+                    for item in group
+                ]
 
     def _made(self, feature: str, group: Sequence[ReadJob]) -> dict[int, "_Made"]:
         """What a feature's encoder makes of every sample of the group."""
@@ -157,12 +162,19 @@ def _stored(
     return _Made(sets, arrays=held, notes=notes)
 
 
-def _row(item: ReadJob, made: Sequence[_Made]) -> MemoryRow:
-    lost = [each for each in made if each.arrays is None]
+def _row(item: ReadJob, made: Mapping[str, _Made]) -> MemoryRow:
+    """Of what was made of each feature."""
+    lost = [each for each in made.values() if each.arrays is None]
     return MemoryRow(
         sample=item.job.sample,
-        arrays={name: values for each in made for name, values in (each.arrays or {}).items()},
-        statuses={name: each.status for each in made for name in each.sets},
+        arrays={name: values for each in made.values() for name, values in (each.arrays or {}).items()},
+        statuses={name: each.status for each in made.values() for name in each.sets},
         problems={name: each.problem for each in lost for name in each.sets},
-        notes=tuple(note for each in made for note in each.notes),
+        sources={
+            name: item.sources[feature]
+            for feature, each in made.items()
+            if each.arrays is not None
+            for name in each.sets
+        },
+        notes=tuple(note for each in made.values() for note in each.notes),
     )

@@ -7,7 +7,7 @@ maps.json           what each file is, and the scale of the colours
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,43 +75,53 @@ def export_maps(localiser: Localiser, keys: Sequence[str], folder: Path, *, run_
         OSError: if the disk is full or fails.
     """
     row_of = localiser.scorer.store.index.row_of()
-    maps = list(localiser(np.array([row_of[key] for key in keys], dtype=np.int64)))
-    num_maps = sum(len(sample.pictures) + len(sample.times) for sample in maps)
-    if not num_maps:
-        raise NotFoundError(
-            f"There are no maps of {run_name}: its model looks at nothing that has places, or the files that the "
-            f"features were made from are not in {localiser.root} any more."
-        )
-    scale = Scale.of(maps)
-    told: dict[str, list[dict[str, object]]] = {"pictures": [], "times": []}
+    maps = localiser(np.array([row_of[key] for key in keys], dtype=np.int64))
     with new_folder(folder) as temporary:
-        for number, (key, sample) in enumerate(zip(keys, maps, strict=True), start=1):
-            for each in sample.pictures:
-                name = f"{number:05d}_{_plain(f'{each.feature}{each.view + 1}_{Path(each.file).stem}')}"
-                overlaid = _write_picture(temporary, name, each, localiser.root / each.file, scale=scale)
-                told["pictures"].append(
-                    {
-                        "key": key,
-                        "file": each.file,
-                        "feature": each.feature,
-                        "view": each.view,
-                        "box": list(each.box),
-                        "grid": list(each.scores.shape),
-                        "lowest": float(each.scores.min()),
-                        "highest": float(each.scores.max()),
-                        "overlay": overlaid,
-                        "scores": f"{name}.npy",
-                    }
-                )
-            for over_time in sample.times:
-                name = f"{number:05d}_{_plain(over_time.feature)}_times.npy"
-                np.save(temporary / name, np.stack([over_time.seconds, over_time.scores]))
-                told["times"].append({"key": key, "feature": over_time.feature, "scores": name})
-        write_json(
-            temporary / "maps.json",
-            {"version": _VERSION, "run": run_name, "colours": {"from": scale.low, "to": scale.high}, **told},
-        )
+        num_maps = write_maps(temporary, dict(zip(keys, maps, strict=True)), root=localiser.root, run_name=run_name)
+        if not num_maps:
+            raise NotFoundError(
+                f"There are no maps of {run_name}: its model looks at nothing that has places, or the files that the "
+                f"features were made from are not in {localiser.root} any more."
+            )
     return num_maps
+
+
+def write_maps(folder: Path, samples: Mapping[str, SampleMaps], *, root: Path, run_name: str) -> int:
+    """Write the maps of samples, by their keys, into an empty folder; how many maps there are. Files are numbered by
+    the sample, from 1. `root` is the folder in which the pictures lie.
+
+    Raises:
+        OSError: if the disk is full or fails.
+    """
+    scale = Scale.of(list(samples.values()))
+    told: dict[str, list[dict[str, object]]] = {"pictures": [], "times": []}
+    for number, (key, sample) in enumerate(samples.items(), start=1):
+        for each in sample.pictures:
+            name = f"{number:05d}_{_plain(f'{each.feature}{each.view + 1}_{Path(each.file).stem}')}"
+            overlaid = _write_picture(folder, name, each, root / each.file, scale=scale)
+            told["pictures"].append(
+                {
+                    "key": key,
+                    "file": each.file,
+                    "feature": each.feature,
+                    "view": each.view,
+                    "box": list(each.box),
+                    "grid": list(each.scores.shape),
+                    "lowest": float(each.scores.min()),
+                    "highest": float(each.scores.max()),
+                    "overlay": overlaid,
+                    "scores": f"{name}.npy",
+                }
+            )
+        for over_time in sample.times:
+            name = f"{number:05d}_{_plain(over_time.feature)}_times.npy"
+            np.save(folder / name, np.stack([over_time.seconds, over_time.scores]))
+            told["times"].append({"key": key, "feature": over_time.feature, "scores": name})
+    write_json(
+        folder / "maps.json",
+        {"version": _VERSION, "run": run_name, "colours": {"from": scale.low, "to": scale.high}, **told},
+    )
+    return len(told["pictures"]) + len(told["times"])
 
 
 def _write_picture(folder: Path, name: str, each: PictureMap, path: Path, *, scale: Scale) -> str | None:

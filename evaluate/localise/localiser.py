@@ -1,22 +1,28 @@
-"""From rows of a store to maps of their scores: the model is asked by place, and the store where the places lie."""
+"""From samples to maps of their scores: the model is asked by place, and a store, or who holds them in memory, where
+the places lie."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from jaxtyping import Float32
+from numpy.typing import NDArray
+from torch import nn
 
 from ...cache.status import SourceFile, Status
 from ...cache.store import FeatureStore
 from ...errors import DecodeError
 from ...extract.settings import DataSettings
 from ...train.attribution import place_scores
+from ...train.data.batches import BatchSource
 from ...train.data.features import Rows
+from ...train.runs.trained_run import TrainedRun
 from ...train.scoring import passes
-from ..scoring import Scorer
+from ..scoring import Scorer, hidden_from
 from .maps import PictureMap, SampleMaps, TimeMap
 from .places import PictureGrid, TimeAxis
 
@@ -25,70 +31,87 @@ _Scores = Float32[np.ndarray, "*places"]
 _ROWS_LOOKED_FOR = 8  # of whose files one is enough: some may have been taken away
 
 
-@dataclass(frozen=True, eq=False)
-class Localiser:
-    """Maps of the samples of a store, by the model of a run.
+class Held(Protocol):
+    """What is known of samples that are mapped, each by its place among them."""
 
-    Attributes:
-        root: the data set's folder, in which its pictures and films still lie.
+    def has(self, feature_set: str, place: int) -> bool:
+        """Whether the sample has this feature set."""
+
+    def files(self, feature_set: str, place: int) -> Sequence[SourceFile]:
+        """What the feature set was made from, which the sample has."""
+
+    def read(self, array: str, place: int) -> NDArray[Any]:
+        """The array `<set>/<name>` of the sample, which has it."""
+
+
+def places_of(run: TrainedRun) -> Mapping[str, Place]:
+    """The arrays that a run's model looks at of which it is known where they lie; those that it is never shown are not
+    among them.
+
+    Raises:
+        TrainingError: as `TrainedRun.feature_sets`.
     """
+    sets, hidden = run.feature_sets, hidden_from(run)
+    found: dict[str, Place] = {}
+    for request in run.recipe.needs().features:
+        told = sets.get(request.feature_set)
+        spec = None if told is None or request.feature_set in hidden else told.specs.get(request.array)
+        if told is not None and spec is not None:
+            decoding: Any = told.made_by.get("decoding", {})
+            ragged = f"{request.array}_length" in told.specs
+            place = PictureGrid.of(spec, decoding) or TimeAxis.of(spec, decoding, ragged=ragged)
+            if place is not None:
+                found[request.name] = place
+    return found
 
-    scorer: Scorer
+
+def sample_maps(
+    run: TrainedRun, model: nn.Module, samples: BatchSource, *, held: Held, root: Path
+) -> Iterator[SampleMaps]:
+    """The maps of samples by a model of the run, in their order; memory holds those of one batch.
+
+    `held` is what is known of them, and `root` the folder in which their pictures and films lie.
+
+    Raises:
+        TrainingError: as `places_of`.
+    """
+    places, done = places_of(run), 0
+    for batch in passes(samples, batch_size=run.settings.train.batch_size):
+        scores = place_scores(
+            run.recipe, model, batch, arrays=list(places), precision=run.precision, without=hidden_from(run)
+        )
+        by_array = {name: of_array.cpu().numpy() for name, of_array in scores.items()}
+        for place in range(len(batch)):
+            each = {
+                name: (places[name], values[place])
+                for name, values in by_array.items()
+                if held.has(name.rpartition("/")[0], done)
+            }
+            yield _OfSample(held, done, root).maps(each)
+            done += 1
+
+
+@dataclass(frozen=True, eq=False)
+class _OfSample:
+    """Draws the maps of the sample at `place` among those that are held."""
+
+    held: Held
+    place: int
     root: Path
 
-    @cached_property
-    def places(self) -> Mapping[str, Place]:
-        """The arrays that the model looks at of which it is known where they lie; those that it is never shown are not
-        among them."""
-        store = self.scorer.store
-        found: dict[str, Place] = {}
-        for request in self.scorer.run.recipe.needs().features:
-            if request.array in store.arrays(request.feature_set) and request.feature_set not in self.scorer.hidden:
-                decoding = store.manifest["features"][request.feature_set]["made_by"].get("decoding", {})
-                spec = store.array_spec(request.name)
-                place = PictureGrid.of(spec, decoding) or TimeAxis.of(request.feature_set, spec, decoding)
-                if place is not None:
-                    found[request.name] = place
-        return found
-
-    @property
-    def grids(self) -> Mapping[str, PictureGrid]:
-        """Those of the places that are patches of pictures."""
-        return {name: place for name, place in self.places.items() if isinstance(place, PictureGrid)}
-
-    def __call__(self, rows: Rows) -> Iterator[SampleMaps]:
-        """The maps of each of `rows`, in their order; memory holds those of one batch."""
-        if not self.places or not len(rows):
-            yield from (SampleMaps() for _ in rows)
-            return
-        scorer, done = self.scorer, 0
-        known = {name: _Known(scorer.store, name.rpartition("/")[0], rows) for name in self.places}
-        for batch in passes(scorer.samples(rows), batch_size=scorer.run.settings.train.batch_size):
-            scores = place_scores(
-                scorer.run.recipe,
-                scorer.models["averaged"],
-                batch,
-                arrays=list(self.places),
-                precision=scorer.run.precision,
-                without=scorer.hidden,
-            )
-            by_array = {name: of_array.cpu().numpy() for name, of_array in scores.items()}
-            for place in range(len(batch)):
-                each = {name: values[place] for name, values in by_array.items() if known[name].held[done]}
-                yield self._maps(int(rows[done]), each, {name: known[name].files[done] for name in each})
-                done += 1
-
-    def _maps(self, row: int, scores: Mapping[str, _Scores], files: Mapping[str, Sequence[SourceFile]]) -> SampleMaps:
-        """Blocks of one feature have one grid, and what they add to a score adds up."""
+    def maps(self, scores: Mapping[str, tuple[Place, _Scores]]) -> SampleMaps:
+        """By array its places and their scores. Blocks of one feature have one grid, and what they add to a score adds
+        up."""
         pictures: dict[tuple[str, int, PictureGrid], list[_Scores]] = defaultdict(list)
         times: list[TimeMap] = []
         names: dict[tuple[str, int], str] = {}
-        for array, values in scores.items():
-            feature, place = array.partition("/")[0], self.places[array]
+        for array, (place, values) in scores.items():
+            feature, feature_set = array.partition("/")[0], array.rpartition("/")[0]
             # Everything that reads files of a map joins these to a folder, so no path that leads out becomes one.
-            paths = [file.path for file in files[array] if file.below(self.root) is not None]
+            files = self.held.files(feature_set, self.place)
+            paths = [file.path for file in files if file.below(self.root) is not None]
             if isinstance(place, TimeAxis):
-                times += self._over_time(row, array, place, values, paths)
+                times += self._over_time(feature_set, place, values, paths)
                 continue
             for view, path in place.files(paths).items():
                 pictures[feature, view, place].append(values[view].reshape(place.side, place.side))
@@ -110,23 +133,65 @@ class Localiser:
             return None
 
     def _over_time(
-        self, row: int, array: str, axis: TimeAxis, values: Float32[np.ndarray, " steps"], paths: Sequence[str]
+        self, feature_set: str, axis: TimeAxis, values: Float32[np.ndarray, " steps"], paths: Sequence[str]
     ) -> Iterator[TimeMap]:
-        store, lengths = self.scorer.store, f"{array}_length"
-        length = len(values)
-        if lengths.rpartition("/")[2] in store.arrays(axis.feature_set):
-            length = int(store.read(lengths, [row])[0])
-        seconds = axis.seconds(store, row, length=length, files=[self.root / path for path in paths])
-        if seconds is not None and np.isfinite(values[:length]).all():
-            yield TimeMap(array.partition("/")[0], seconds, values[:length])
+        def read(name: str) -> NDArray[Any]:
+            return self.held.read(f"{feature_set}/{name}", self.place)
+
+        real = values[: axis.length(read)]
+        seconds = axis.seconds(read, files=[self.root / path for path in paths])
+        if seconds is not None and np.isfinite(real).all():
+            yield TimeMap(feature_set.partition("/")[0], seconds, real)
 
 
-class _Known:
-    """What a store knows of rows in a feature set: which have it, and the files that they were made from."""
+@dataclass(frozen=True, eq=False)
+class Localiser:
+    """Maps of the samples of a store, by the model of a run.
 
-    def __init__(self, store: FeatureStore, feature_set: str, rows: Rows) -> None:
-        self.held = store.status(feature_set)[rows] == Status.COMPLETE
-        self.files = store.sources(feature_set, rows)
+    Attributes:
+        root: the data set's folder, in which its pictures and films still lie.
+    """
+
+    scorer: Scorer
+    root: Path
+
+    @cached_property
+    def places(self) -> Mapping[str, Place]:
+        """Those of `places_of` its run."""
+        return places_of(self.scorer.run)
+
+    @property
+    def grids(self) -> Mapping[str, PictureGrid]:
+        """Those of the places that are patches of pictures."""
+        return {name: place for name, place in self.places.items() if isinstance(place, PictureGrid)}
+
+    def __call__(self, rows: Rows) -> Iterator[SampleMaps]:
+        """The maps of each of `rows`, in their order; memory holds those of one batch."""
+        if not self.places or not len(rows):
+            yield from (SampleMaps() for _ in rows)
+            return
+        scorer = self.scorer
+        held = _Stored(scorer.store, rows, sets={name.rpartition("/")[0] for name in self.places})
+        yield from sample_maps(scorer.run, scorer.models["averaged"], scorer.samples(rows), held=held, root=self.root)
+
+
+class _Stored:
+    """What a store knows of rows: a `Held`."""
+
+    def __init__(self, store: FeatureStore, rows: Rows, *, sets: Collection[str]) -> None:
+        self._store = store
+        self._rows = rows
+        self._has = {name: store.status(name)[rows] == Status.COMPLETE for name in sets}
+        self._files = {name: store.sources(name, rows) for name in sets}
+
+    def has(self, feature_set: str, place: int) -> bool:
+        return bool(self._has[feature_set][place])
+
+    def files(self, feature_set: str, place: int) -> Sequence[SourceFile]:
+        return self._files[feature_set][place]
+
+    def read(self, array: str, place: int) -> NDArray[Any]:
+        return np.asarray(self._store.read(array, [int(self._rows[place])])[0])
 
 
 def localiser_of(scorer: Scorer, *, data: Sequence[DataSettings]) -> tuple[Localiser, DataSettings] | None:

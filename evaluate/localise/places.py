@@ -6,7 +6,7 @@ Where a network's grid has a part of a patch more than its picture, as convoluti
 one that covers the picture: off by less than one patch.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, isqrt
 from pathlib import Path
@@ -14,9 +14,9 @@ from typing import Any, Self
 
 import numpy as np
 from jaxtyping import Float64
+from numpy.typing import NDArray
 
 from ...cache.arrays import ACTIVE, ArraySpec
-from ...cache.store import FeatureStore
 from ...configs.section import Rectangle
 from ...errors import DecodeError
 from ...extract.decode.film import USUAL_LIMITS, read_header
@@ -27,6 +27,8 @@ from ...extract.decode.picture_file import upright_size
 from .maps import Box
 
 Seconds = Float64[np.ndarray, " steps"]
+Read = Callable[[str], NDArray[Any]]
+"""Reads an array of a sample's feature set by its name."""
 
 
 @dataclass(frozen=True)
@@ -71,38 +73,45 @@ class PictureGrid:
 
 @dataclass(frozen=True, eq=False)
 class TimeAxis:
-    """The steps of an array (time, dim) or (step, channel), of a store whose set says in `decoding` how it was made."""
+    """The steps of an array (time, dim) or (step, channel), whose feature set says in `decoding` how it was made.
 
-    feature_set: str
+    `ragged`: a second array, `<name>_length`, says how many of them are real.
+    """
+
     spec: ArraySpec
     decoding: Mapping[str, Any]
+    ragged: bool
 
     @classmethod
-    def of(cls, feature_set: str, spec: ArraySpec, decoding: Mapping[str, Any]) -> Self | None:
+    def of(cls, spec: ArraySpec, decoding: Mapping[str, Any], *, ragged: bool) -> Self | None:
         """None of an array that has no steps, or whose making does not tell when they are."""
         known = {"resampling", "sampling", "window_seconds", "levels_per_token"}
         has_steps = len(spec.dims) == 2 and spec.dims[0] in ("time", "step")
-        return cls(feature_set, spec, decoding) if has_steps and known & set(decoding) else None
+        return cls(spec, decoding, ragged) if has_steps and known & set(decoding) else None
 
-    def seconds(self, store: FeatureStore, row: int, *, length: int, files: Sequence[Path]) -> Seconds | None:
-        """The middle of each of the first `length` steps of a row, from the start of its recording; None where that is
-        not known, as of a film that is not there any more."""
+    def length(self, read: Read) -> int:
+        """How many of a sample's steps are real."""
+        return int(read(f"{self.spec.name}_length")) if self.ragged else self.spec.shape[0]
+
+    def seconds(self, read: Read, *, files: Sequence[Path]) -> Seconds | None:
+        """The middle of each of a sample's steps, from the start of its recording; None where that is not known, as of
+        a film that is not there any more."""
         if "resampling" in self.decoding:
-            return np.asarray(store.read(f"{self.feature_set}/times", [row])[0], dtype=np.float64)
-        steps = np.arange(length) + 0.5
+            return np.asarray(read("times"), dtype=np.float64)
+        steps = np.arange(self.length(read)) + 0.5
         if "window_seconds" in self.decoding:
             window = float(self.decoding["window_seconds"])
             num_windows = ceil(float(self.decoding["max_seconds"]) / window)
             return np.asarray(steps * window / (self.spec.shape[0] // num_windows))
         if "levels_per_token" in self.decoding:  # which begin where something is first heard
             return np.asarray(steps * int(self.decoding["levels_per_token"]) * HOP_SECONDS)
-        return self._of_film(store, row, files=files)
+        return self._of_film(read, files=files)
 
-    def _of_film(self, store: FeatureStore, row: int, *, files: Sequence[Path]) -> Seconds | None:
+    def _of_film(self, read: Read, *, files: Sequence[Path]) -> Seconds | None:
         """Frames are spread evenly over each clip, from its first to its last; a token stands for some of them."""
         num_clips, num_frames = int(self.decoding.get("num_clips", 1)), int(self.decoding["num_frames"])
         if self.decoding["sampling"] == ACTIVE:
-            first, last = np.asarray(store.read(f"{self.feature_set}/{ACTIVE}", [row])[0], dtype=np.float64).tolist()
+            first, last = np.asarray(read(ACTIVE), dtype=np.float64).tolist()
         else:
             first, last = 0.0, _seconds_of_film(files)
         if not np.isfinite([first, last]).all():

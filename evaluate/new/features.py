@@ -1,11 +1,9 @@
 """What a run's features are made of and by, where there is no store: its manifest is the law, its settings say how."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from ...cache.arrays import ArraySpec
-from ...cache.description import ToldFeatureSet
 from ...cache.provenance import differences, differences_told
 from ...documents import Json
 from ...errors import FingerprintError, NotFoundError
@@ -97,9 +95,3 @@ def encoders_of(run: TrainedRun, found: NewSamples, shown: frozenset[str], *, se
         )
         say("Not all is of the same versions, so that last digits of scores may differ:\n" + lined_up(told))
     return encoders
-
-
-def arrays_of(run: TrainedRun) -> dict[str, Mapping[str, ArraySpec]]:
-    """The arrays of each feature set that the run was trained on, by name."""
-    told = run.manifest["cache"]["features"]
-    return {name: ToldFeatureSet.model_validate(entry).specs for name, entry in told.items()}

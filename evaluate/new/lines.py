@@ -1,13 +1,20 @@
-"""How new samples are told: a line each, of CSV or of JSON, and in the end how many there were."""
+"""How new samples are told: a line each, of CSV or of JSON, p-values of a set adjusted, and in the end how many there
+were.
+"""
 
 import csv
 import json
+import math
 import time
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Literal, TextIO
 
+import numpy as np
+
 from ...errors import OutputExistsError
+from ...metrics.conformal import benjamini_hochberg
 from ...wording import count_of, format_seconds, listed, spreadsheet_cell
 from .scorer import ScoredSample
 
@@ -15,6 +22,7 @@ Form = Literal["csv", "jsonl"]
 Emit = Callable[[ScoredSample], None]
 
 _BEFORE, _BEHIND = ("key",), ("problem", "notes")  # what the run's judge tells of a sample
+_P_VALUE, _ADJUSTED = "p_value", "adjusted_p_value"
 
 
 @dataclass
@@ -49,6 +57,45 @@ class Tally:
         took = f"It took {format_seconds(time.monotonic() - self.started)}"
         took += "" if self.first_after is None else f", until the first score {format_seconds(self.first_after)}"
         return f"{self.counted()}. {took}."
+
+
+@contextmanager
+def adjusted_over_set(emit: Emit) -> Iterator[Emit]:
+    """Hand samples on to `emit`, with their p-values adjusted for there being many (Benjamini and Hochberg), as in what
+    `eval` writes: of those at most q, the share q at most is of normals, in the mean.
+
+    That takes all of a set, so those that have a p-value wait for the end. If it never comes, they are handed on
+    without.
+    """
+    waiting: list[ScoredSample] = []
+
+    def take(scored: ScoredSample) -> None:
+        if waiting or scored.columns.get(_P_VALUE) is not None:
+            waiting.append(scored)
+        else:
+            emit(_with_adjusted(scored, None))
+
+    try:
+        yield take
+    except BaseException:
+        for scored in waiting:
+            emit(_with_adjusted(scored, None))
+        raise
+    found = np.array([scored.columns.get(_P_VALUE) for scored in waiting], dtype=np.float64)
+    known = ~np.isnan(found)
+    found[known] = benjamini_hochberg(found[known])
+    for scored, value in zip(waiting, found.tolist(), strict=True):
+        emit(_with_adjusted(scored, None if math.isnan(value) else value))
+
+
+def _with_adjusted(scored: ScoredSample, value: float | None) -> ScoredSample:
+    """The sample with this behind its p-value; as it is where none is told."""
+    columns = dict[str, str | float | int | None]()
+    for name, told in scored.columns.items():
+        columns[name] = told
+        if name == _P_VALUE:
+            columns[_ADJUSTED] = value
+    return replace(scored, columns=columns)
 
 
 class ScoreLines:

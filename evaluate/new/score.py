@@ -1,22 +1,25 @@
-"""`weldcache score` as a story: named files become samples, a run scores them, and each is told as soon as it is."""
+"""`weldcache score` as a story: named files become samples, a run scores them, and each is told, with its maps."""
 
 import csv
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import sleep
 
-from ...atomic import replaced_file
-from ...errors import NotFoundError, OutputExistsError, SettingsError
+from ...atomic import new_folder, replaced_file
+from ...errors import NotFoundError, OutputExistsError, SettingsError, StoppedError, disk_named
 from ...extract.pipeline import kept_interrupt
 from ...progress import Progress, say
 from ...settings import Settings
 from ...train.runs.trained_run import TrainedRun
 from ...wording import count_of, first_of, listed
+from ..localise.export import write_maps
+from ..localise.localiser import places_of
+from ..localise.maps import SampleMaps
 from .features import samples_at, settings_here
-from .lines import Emit, Form, ScoreLines, Tally
+from .lines import Emit, Form, ScoreLines, Tally, adjusted_over_set
 from .scorer import NewSampleScorer
 from .watch import WatchState, watch_folder
 
@@ -41,20 +44,31 @@ def score_to(
     settings: Settings,
     form: Form | None = None,
     overwrite: bool = False,
+    maps: Path | None = None,
     watching: Watching | None = None,
 ) -> Tally:
     """Score the samples at `paths`, or those that come to the one folder that is watched, and write a line for each to
-    `out` (None: stdout), which is whole or absent; a folder that is watched adds to it.
+    `out` (None: stdout), which is whole or absent; a folder that is watched adds to it. `maps` as in `score_paths`.
 
     Raises:
-        OutputExistsError: if `out` is there, and is neither to be replaced nor added to.
-        SettingsError: if several paths are to be watched, or the file of what was scored is something else.
+        OutputExistsError: if `out` is there, and is neither to be replaced nor added to, or something is at `maps`.
+        SettingsError: if several paths are to be watched, or maps are asked for that cannot be had so, or the file of
+            what was scored is something else.
+        StoppedError: if Ctrl-C came before all of a set were scored.
         Exception: as `score_paths`.
     """
     written = form or ("jsonl" if out is not None and out.suffix in (".jsonl", ".ndjson", ".json") else "csv")
     if watching is None:
-        with _replaced(out, written, overwrite=overwrite) as emit:
-            return score_paths(run, paths, settings=settings, emit=emit)
+        if maps is not None and out is not None and out.resolve().is_relative_to(maps.resolve()):
+            raise SettingsError(f"--maps makes the folder {maps}, which holds nothing else: write {out} elsewhere.")
+        try:
+            return score_paths(
+                run, paths, settings=settings, lines=_replaced(out, written, overwrite=overwrite), maps=maps
+            )
+        except KeyboardInterrupt:
+            raise StoppedError("Interrupted; the same command scores all of them from the beginning.") from None
+    if maps is not None:
+        raise SettingsError("--maps takes all samples at once, which share their colours: it goes without --watch.")
     if len(paths) != 1:
         raise SettingsError("--watch takes one folder, and not several paths.")
     (folder,) = paths
@@ -76,18 +90,23 @@ def score_to(
 
 @contextmanager
 def _replaced(out: Path | None, form: Form, *, overwrite: bool) -> Iterator[Emit]:
+    """Lines of a set; what Ctrl-C left of them stands beside `out`."""
     if out is None:
         with closing(ScoreLines(sys.stdout, form)) as lines:
             yield lines
         return
     if out.exists() and not overwrite:
         raise OutputExistsError(f"{out} exists already; replace it with --overwrite, or choose another name.")
-    with (
-        replaced_file(out) as temporary,
-        temporary.open("w", newline="", encoding="utf-8") as file,
-        closing(ScoreLines(file, form)) as lines,
-    ):
-        yield lines
+    with replaced_file(out) as temporary:
+        try:
+            with temporary.open("w", newline="", encoding="utf-8") as file, closing(ScoreLines(file, form)) as lines:
+                yield lines
+        except KeyboardInterrupt:
+            if temporary.stat().st_size:
+                kept = out.with_name(f"{out.stem}.interrupted{out.suffix}")
+                temporary.replace(kept)
+                say(f"{kept} has the lines of what was scored.")
+            raise
 
 
 @contextmanager
@@ -97,20 +116,29 @@ def _added_to(out: Path | None, form: Form) -> Iterator[Emit]:
             yield lines
         return
     out.parent.mkdir(parents=True, exist_ok=True)
-    with out.open("a+", newline="", encoding="utf-8") as file:
+    with disk_named(out), out.open("a+", newline="", encoding="utf-8") as file:
         file.seek(0)
         header = next(csv.reader(file), None) if form == "csv" else None
         with closing(ScoreLines(file, form, header=header)) as lines:
             yield lines
 
 
-def score_paths(run: TrainedRun, paths: Sequence[Path], *, settings: Settings, emit: Emit) -> Tally:
-    """Score every sample at `paths`, each handed to `emit` as soon as it is scored, in their order.
+def score_paths(
+    run: TrainedRun,
+    paths: Sequence[Path],
+    *,
+    settings: Settings,
+    lines: AbstractContextManager[Emit],
+    maps: Path | None = None,
+) -> Tally:
+    """Score every sample at `paths` as one set: in their order they go to `lines`, and their maps, if asked for, to the
+    new folder `maps`, which appears whole once the lines are written.
 
     `settings` are the run's, or others that make the same features here.
 
     Raises:
-        NotFoundError: if a path is not there, or none of them holds a sample.
+        NotFoundError: if a path is not there, or none of them holds a sample, or there are no maps.
+        OutputExistsError: if something is at `maps` already.
         SourceError: if one cannot be read as the run's source reads it.
         SettingsError: if the settings would judge otherwise than the run was calibrated.
         FingerprintError: if they make other features than those that the run was trained on.
@@ -122,16 +150,27 @@ def score_paths(run: TrainedRun, paths: Sequence[Path], *, settings: Settings, e
         say(line)
     if not found.listed:
         raise NotFoundError(f"There is no {found.noun} in {listed(map(str, paths))}.")
-    tally, total = Tally(found.noun), len(found.listed)
-    with (
-        NewSampleScorer(run, found, settings=settings, at_most=total) as scorer,
-        Progress("score", total=total, unit=f"{found.noun}s") as progress,
-        kept_interrupt() as raise_if_interrupted,
-    ):
-        for scored in scorer(found.listed):
-            emit(scored)
-            tally.add(scored)
-            progress.advance(note=count_of(tally.num_alarms, "alarm"))
-            raise_if_interrupted()
-    say(tally.told())
+    if maps is not None and not places_of(run):
+        raise NotFoundError(f"There are no maps of {run.folder.name}: its model looks at nothing that has places.")
+    tally, total, mapped = Tally(found.noun), len(found.listed), dict[str, SampleMaps]()
+    with new_folder(maps) if maps is not None else nullcontext() as folder:
+        with (
+            lines as emit,
+            adjusted_over_set(emit) as tell,
+            NewSampleScorer(run, found, settings=settings, at_most=total, with_maps=maps is not None) as scorer,
+            Progress("score", total=total, unit=f"{found.noun}s") as progress,
+            kept_interrupt() as raise_if_interrupted,
+        ):
+            for scored in scorer(found.listed):
+                mapped[scored.sample.key] = scored.maps
+                tell(replace(scored, maps=SampleMaps()))
+                tally.add(scored)
+                progress.advance(note=count_of(tally.num_alarms, "alarm"))
+                raise_if_interrupted()
+        say(tally.told())
+        if folder is not None:
+            num_maps = write_maps(folder, mapped, root=found.root, run_name=run.folder.name)
+            if not num_maps:
+                raise NotFoundError(f"There are no maps: of no {found.noun} is it known where it is strange.")
+            say(f"{maps}: {count_of(num_maps, 'map')}, listed in maps.json.")
     return tally

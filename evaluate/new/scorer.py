@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ...cache.arrays import ArraySpec
 from ...cache.index import Index, index_with
-from ...cache.status import Status
+from ...cache.status import SourceFile, Status
 from ...cache.tensors import TORCH_TYPES
 from ...configs.device import resolve_device
 from ...errors import SettingsError
@@ -37,9 +37,11 @@ from ...wording import listed
 from ..judge import Calibration, Judge, Told, judge_of
 from ..judged_rows import JudgedRows
 from ..judging import kept_calibration
+from ..localise.localiser import sample_maps
+from ..localise.maps import SampleMaps
 from ..scores import score_table
 from ..scoring import AVERAGED, Models, Scored, Scores, Way, predicted_outputs, score_in_ways
-from .features import arrays_of, encoders_of
+from .features import encoders_of
 
 _NO_SPLIT = ""
 _NO_NUMBER = "the model's score of it is not a finite number"
@@ -54,6 +56,7 @@ class ScoredSample:
         alarm: whether somebody should look at it.
         problem: why it could not be scored; "" where it was.
         notes: what it lacks, and what of its files was not used, in words.
+        maps: where it is strange; none where that was not asked for.
     """
 
     sample: Sample
@@ -61,6 +64,7 @@ class ScoredSample:
     alarm: bool
     problem: str
     notes: tuple[str, ...]
+    maps: SampleMaps
 
 
 class NewSampleScorer:
@@ -69,7 +73,15 @@ class NewSampleScorer:
     Nothing is loaded before the first sample comes, but what a run and its backbones say of themselves is checked.
     """
 
-    def __init__(self, run: TrainedRun, found: NewSamples, *, settings: Settings, at_most: int | None = None) -> None:
+    def __init__(
+        self,
+        run: TrainedRun,
+        found: NewSamples,
+        *,
+        settings: Settings,
+        at_most: int | None = None,
+        with_maps: bool = False,
+    ) -> None:
         """`found` are the samples, or the folder that they will come to, `at_most` so many of them (None: nobody
         knows); `settings` are the run's, or others that make the same features on this machine.
 
@@ -78,7 +90,7 @@ class NewSampleScorer:
             NotFoundError: if they do not say how a feature is made that the run needs.
             FingerprintError: if they make it otherwise than that which the run was trained on.
             BackboneError: if a backbone cannot be had.
-            TrainingError: if the run's calibration is damaged or of another run.
+            TrainingError: if the run's manifest or calibration is damaged, or the calibration of another run.
         """
         _require_same_judging(run, settings)
         self.run = run
@@ -95,7 +107,9 @@ class NewSampleScorer:
             if self.judge.of_scores and modality not in run.untrained
         }
         encoders = encoders_of(run, found, self._shown, settings=settings)
-        self._arrays = arrays_of(run)
+        self._arrays = {name: told.specs for name, told in run.feature_sets.items()}
+        self._root = found.root
+        self._with_maps = with_maps
         self._extraction = MemoryExtraction(
             encoders,
             wanted=self._shown,
@@ -151,7 +165,7 @@ class NewSampleScorer:
     def _scored(self, rows: Sequence[tuple[MemoryRow, str]]) -> Iterator[ScoredSample]:
         """Score the rows that can be as one batch, and give all in their order."""
         usable = [row for row, problem in rows if not problem]
-        told = Told({}, [])
+        told, maps = Told({}, []), iter([SampleMaps() for _ in usable])
         if usable:
             samples = ResidentFeatures(
                 mapped(partial(Tensor.to, device=self._device), _batch_of(usable, self._needs, self._arrays))
@@ -165,12 +179,18 @@ class NewSampleScorer:
                 )
                 return
             told = self._told(usable, samples, scores)
+            if self._with_maps:
+                model, held = self._models["averaged"], _HeldInMemory(usable)
+                maps = sample_maps(self.run, model, samples, held=held, root=self._root)
         columns = [{name: values[place] for name, values in told.columns.items()} for place in range(len(usable))]
-        scored = iter(zip(columns, told.alarms, strict=True))
+        scored = zip(columns, told.alarms, maps, strict=True)
         for row, problem in rows:
-            of_row, alarm = ({}, False) if problem else next(scored)
-            lacks = () if problem else dict.fromkeys(row.problems.values())
-            yield ScoredSample(row.sample, of_row, alarm, problem, (*lacks, *row.notes))
+            if problem:
+                yield ScoredSample(row.sample, {}, False, problem, row.notes, SampleMaps())
+                continue
+            of_row, alarm, of_maps = next(scored)
+            notes = (*dict.fromkeys(row.problems.values()), *row.notes)
+            yield ScoredSample(row.sample, of_row, alarm, "", notes, of_maps)
 
     def _told(self, rows: Sequence[MemoryRow], samples: BatchSource, scores: Mapping[Way, Scores]) -> Told:
         run, needs = self.run, self._needs
@@ -199,6 +219,23 @@ class NewSampleScorer:
             outputs=predicted_outputs(run, self._models, samples, names) if names else {},
         )
         return self.judge.tell(scored, self.calibration, run=run)
+
+
+@dataclass(frozen=True, eq=False)
+class _HeldInMemory:
+    """What is known of the rows of a batch: a `Held`."""
+
+    rows: Sequence[MemoryRow]
+
+    def has(self, feature_set: str, place: int) -> bool:
+        return self.rows[place].statuses[feature_set] == Status.COMPLETE
+
+    def files(self, feature_set: str, place: int) -> Sequence[SourceFile]:
+        return self.rows[place].sources[feature_set]
+
+    def read(self, array: str, place: int) -> NDArray[Any]:
+        values: NDArray[Any] = self.rows[place].arrays[array].numpy()
+        return values
 
 
 def _require_same_judging(run: TrainedRun, settings: Settings) -> None:

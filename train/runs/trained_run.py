@@ -1,17 +1,20 @@
 """A run that was trained, read back: its settings, manifest, log, and the model of its best epoch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 from torch import nn
 
+from ...cache.description import ToldFeatureSet
 from ...cache.provenance import differences, differences_told
 from ...cache.splits import OFFICIAL
 from ...cache.store import FeatureStore
+from ...documents import faults_told
 from ...errors import FingerprintError, NotFoundError, TrainingError
 from ...settings import Settings
 from ...wording import count_of, lined_up, listed
@@ -60,6 +63,21 @@ class TrainedRun:
         lacked = counts.get("train_normals_without", {})
         never = {modality for modality, num in lacked.items() if num == counts.get("train_normals")}
         return frozenset(never & self.recipe.needs().dispensable.keys())
+
+    @property
+    def feature_sets(self) -> Mapping[str, ToldFeatureSet]:
+        """The feature sets that it was trained on, by name: what made them, and their arrays.
+
+        Raises:
+            TrainingError: if its manifest describes what no store can hold.
+        """
+        try:
+            told = self.manifest["cache"].get("features", {})
+            return {name: ToldFeatureSet.model_validate(entry) for name, entry in told.items()}
+        except ValidationError as error:
+            raise TrainingError(
+                f"{self.folder.manifest_path} does not describe features of a store: {faults_told(error)}. Train again."
+            ) from None
 
     @property
     def weights(self) -> tuple[Weights, ...]:

@@ -44,6 +44,7 @@ recipe: {name: nearest, array: image/block_2/mean}
 """
 GAUSSIAN = ["--set", "recipe.name=gaussian", "--set", "recipe.array=spectrum/values"]
 NEAREST = ["--set", "recipe.name=nearest", "--set", "recipe.array=image/block_2/mean"]
+PATCHES = ["--set", "recipe.name=patch_memory", "--set", "recipe.array=image/block_2/patch_tokens"]
 PROBE = ["--set", "recipe.name=linear_probe", "--set", "recipe.array=spectrum/values"]
 COLUMNS = ("id", "photo", "s1", "s2", "s3")
 
@@ -101,11 +102,13 @@ def parts(made_once: Callable[..., Path], weldcache: Run) -> Path:
             ["train", "--run", "joined"],
             ["train", "--run", "numbers", *GAUSSIAN],
             ["train", "--run", "looks", *NEAREST],
+            ["train", "--run", "patches", *PATCHES],
             ["train", "--run", "classes", *PROBE, *classes],
             ["fuse", "--run", "fused", "numbers", "looks"],
             ["extract", *pictures],
             ["train", "--run", "pictures", *pictures],
             *(["eval", "--run", run] for run in ("joined", "numbers", "looks", "classes", "fused", "pictures")),
+            ["eval", "--run", "patches", "--maps", "maps"],
         ):
             with pytest.MonkeyPatch.context() as patch:
                 undraw(patch)

@@ -15,9 +15,10 @@ from weldcache import api
 from weldcache.errors import FingerprintError, NotFoundError, SettingsError
 from weldcache.evaluate.new import scorer
 from weldcache.evaluate.tasks.anomaly.judge import AnomalyJudge
+from weldcache.progress import Progress
 from weldcache.tests.evaluate.new.conftest import Row, Run
 
-COMPARED = ("score", "alarm", "lacks", "scale", "threshold", "p_value")
+COMPARED = ("score", "alarm", "lacks", "scale", "threshold", "p_value", "adjusted_p_value")
 
 
 def _judged(project: Path, run: str) -> dict[str, Row]:
@@ -36,10 +37,16 @@ def test_scores_are_those_of_eval_to_the_last_bit(weldcache: Run, parts: Path, t
     rows, judged = _rows(outcome), _judged(parts, run)
     failed = [row for row in rows if row["problem"]]
     assert [row["key"] for row in rows if not row["problem"]] == list(judged)
+    members = [name for name in rows[0] if name.startswith("member_")]
     assert len(rows) == 11 and outcome.code == bool(failed), outcome.err
+    assert len(members) == (2 if run in ("joined", "fused") else 0)
     for row in rows:
         if not row["problem"]:
-            assert [row[name] for name in COMPARED] == [judged[row["key"]][name] for name in COMPARED]
+            assert [row[name] for name in (*COMPARED, *members)] == [
+                judged[row["key"]][name] for name in (*COMPARED, *members)
+            ]
+            if run == "fused":  # which puts them together as they are told
+                assert float(row["score"]) == pytest.approx(np.mean([float(row[name]) for name in members]), rel=1e-5)
     if run == "joined":
         assert not failed and {row["lacks"] for row in rows} == {"", "image", "spectrum"}
         assert {row["scale"] for row in rows} == {"whole", "rescaled"}
@@ -128,9 +135,7 @@ def test_a_run_without_a_calibration_gives_scores_alone(
     outcome = weldcache("score", str(table), "--run", "joined", folder=folder)
     rows, judged = _rows(outcome), _judged(parts, "joined")
     assert outcome.code == 0 and "keeps no calibration" in outcome.err
-    assert (
-        {row["alarm"] for row in rows} == {row["threshold"] for row in rows} == {row["p_value"] for row in rows} == {""}
-    )
+    assert {row[name] for row in rows for name in ("alarm", "threshold", "p_value", "adjusted_p_value")} == {""}
     assert {row["scale"] for row in rows} == {"whole", "own"}
     assert all(row["score"] == judged[row["key"]]["score"] for row in rows if row["scale"] == "whole")
 
@@ -222,3 +227,26 @@ def test_other_versions_of_libraries_are_told_and_do_not_stop(
     outcome = weldcache("score", str(table), "--run", "joined", folder=parts)
     assert outcome.code == 0 and "9.9 here" in outcome.err
     assert [row["score"] for row in _rows(outcome)] == [row["score"] for row in _judged(parts, "joined").values()]
+
+
+def test_ctrl_c_keeps_what_was_scored_beside_the_file_that_it_did_not_become(
+    weldcache: Run, parts: Path, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(progress: Progress, *_: Any, **__: Any) -> None:
+        counted.append(progress)
+        if len(counted) == 3:
+            raise KeyboardInterrupt
+
+    counted: list[Progress] = []
+    monkeypatch.setattr(Progress, "advance", interrupt)
+    out = tmp_path / "scores.csv"
+    outcome = weldcache("score", str(table), "--run", "joined", "--out", str(out), folder=parts)
+    assert outcome.code == 130 and "scores.interrupted.csv" in outcome.err and not out.exists()
+    with (tmp_path / "scores.interrupted.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    judged = _judged(parts, "joined")
+    assert [row["p_value"] for row in rows] == [row["p_value"] for row in list(judged.values())[:3]]
+    assert {row["adjusted_p_value"] for row in rows} == {""}
+    monkeypatch.setattr(Progress, "advance", interrupt)
+    counted.clear()
+    assert weldcache("score", str(table), "--run", "joined", folder=parts).raw_out.count("\n") == 1 + 3
