@@ -12,7 +12,7 @@ def synth(
     out: Annotated[
         Path, typer.Argument(metavar="OUT", help="Folder to write; a run that was interrupted is gone on with.")
     ],
-    field: Annotated[str, typer.Option(help="What is made: welds.")] = "welds",
+    field: Annotated[str, typer.Option(help="What is made: welds, or cub (birds with attributes).")] = "welds",
     size: Annotated[
         Literal["tiny", "small", "full"],
         typer.Option(help="tiny: for tests, seconds. small: for a demo. full: as many as the real data has."),
@@ -51,13 +51,15 @@ def synth(
             "--plant",
             metavar="MISTAKE",
             help="Plant what `weldcache audit` finds; repeat for more. Welds: duplicate, group-in-two-parts, "
-            "val-is-test, one-class-test, label-in-attribute, code-in-picture.",
+            "val-is-test, one-class-test, label-in-attribute, code-in-picture. Birds: readable-attributes, "
+            "random-pictures.",
         ),
     ] = None,
     preset: Annotated[
         str | None,
         typer.Option(
-            help="What weldcache.yaml builds on. Welds: demo and demo-dinov2, real weights; demo-random, no download.",
+            help="What weldcache.yaml builds on. Welds: demo and demo-dinov2, real weights; demo-random, no download. "
+            "Birds: cub-demo; cub-pixels, no download.",
             show_default="the field's",
         ),
     ] = None,

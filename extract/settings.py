@@ -44,6 +44,7 @@ SOURCES = Registry(
         "auto": Registered(f"{_SOURCES}.open:AutoSettings", f"{_SOURCES}.open:open_auto"),
         "welds": Registered(f"{_SOURCES}.welds.classes:WeldsSettings", f"{_SOURCES}.welds.open:open_welds"),
         "folder": Registered(f"{_SOURCES}.folder:FolderSettings", f"{_SOURCES}.folder:FolderSource"),
+        "cub": Registered(f"{_SOURCES}.cub.source:CubSettings", f"{_SOURCES}.cub.source:CubSource"),
         "table": Registered(f"{_SOURCES}.table:TableSettings", f"{_SOURCES}.table:TableSource"),
     },
 )

@@ -40,6 +40,7 @@ GENERATORS = Named(
     group="weldcache.generators",
     shipped={
         "welds": f"{_SOURCES}.welds.synth.pipeline:WeldGenerator",
+        "cub": f"{_SOURCES}.cub.synth:CubGenerator",
     },
 )
 """The generators by the names that `weldcache synth --field` takes."""
