@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float64, UInt8
 from numpy.typing import NDArray
 
-from ..cache.status import Status
+from ..cache.status import SourceFile, Status
 from ..cache.store import FeatureStore
 from ..configs.section import Section as SettingsSection
 from ..errors import WeldcacheError
@@ -56,6 +56,7 @@ class SampleMedia:
     Attributes:
         root: folder of the data set.
         features: the settings of the features, by name: they say what is in which stream.
+        rows: those that may be asked for.
         normals: rows that are normal for sure, such as those that were trained on.
         maps: where the model finds rows strange, by row; of as many as it is known of.
     """
@@ -63,6 +64,7 @@ class SampleMedia:
     store: FeatureStore
     root: Path
     features: Mapping[str, SettingsSection]
+    rows: Rows
     normals: Rows
     maps: Mapping[int, SampleMaps] = field(default_factory=dict)
 
@@ -85,10 +87,17 @@ class SampleMedia:
 
     def files(self, row: int) -> dict[str, list[Path]]:
         """The files of a row by stream, as far as their paths lead nowhere else than below the data set's folder."""
-        sources = {each.name: self.store.sources(each.feature_set, [row])[0] for each in self.streams}
         return {
-            name: [path for file in files if (path := file.below(self.root)) is not None]
-            for name, files in sources.items()
+            name: [path for file in of_row[row] if (path := file.below(self.root)) is not None]
+            for name, of_row in self._sources.items()
+        }
+
+    @cached_property
+    def _sources(self) -> Mapping[str, Mapping[int, Sequence[SourceFile]]]:
+        """What each row was made from, by stream; read at once, as a chunk of these records holds many rows."""
+        return {
+            each.name: dict(zip(self.rows.tolist(), self.store.sources(each.feature_set, self.rows), strict=True))
+            for each in self.streams
         }
 
     def panel(self, row: int) -> Panel:
@@ -220,18 +229,18 @@ class SampleMedia:
         return {}
 
 
-def sample_book(media: SampleMedia, rows: Rows, *, worth_seeing: Collection[int], shown: Media) -> SampleBook:
-    """Panels and small pictures of `rows`, by their places among them.
+def sample_book(media: SampleMedia, *, worth_seeing: Collection[int], shown: Media) -> SampleBook:
+    """Panels and small pictures of the rows of `media`, by their places among them.
 
     Args:
         media: reads them.
-        rows: of the store.
         worth_seeing: places of those that have a panel in any case.
         shown: none: no media; thumbnails: panels of these, and of all others a small photograph, as long as there is
             room; full: panels of all, however large the page becomes.
     """
     if shown == "none" or not media.streams:
         return SampleBook()
+    rows = media.rows
     places = sorted(set(range(len(rows))) if shown == "full" else set(worth_seeing))
     panels = {place: media.panel(int(rows[place])) for place in places}
     thumbnails: dict[int, Picture] = {}

@@ -51,7 +51,7 @@ def shown_of(scorer: Scorer, judgement: Judgement, *, split: str, root: Path, me
         {row for each in exhibits if isinstance(each, Gallery) for shelf in each.shelves for row in shelf.rows}
     )
     maps = {} if media == "none" else _maps(scorer, rows[worth_seeing], root=folder)
-    looks = SampleMedia(store, folder, run.settings.features, normals if len(normals) else train, maps)
+    looks = SampleMedia(store, folder, run.settings.features, rows, normals if len(normals) else train, maps)
     told = next((exhibit for exhibit in exhibits if isinstance(exhibit, SampleTable)), None)
     own = [] if told is not None else [Section("samples", "Every sample", exhibits=[_plain_table(table)])]
     told = told or _plain_table(table)
@@ -69,7 +69,7 @@ def shown_of(scorer: Scorer, judgement: Judgement, *, split: str, root: Path, me
         files=[looks.files(int(row)) for row in rows],
         folder=run.folder.path,
     )
-    book = sample_book(looks, rows, worth_seeing=worth_seeing, shown=media)
+    book = sample_book(looks, worth_seeing=worth_seeing, shown=media)
     return Shown(_before_what_is_folded(judgement.sections, added), book, frame)
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -118,7 +118,8 @@ def gather(localiser: Localiser, masks: MaskFiles, table: ScoreTable) -> MaskedP
     groups: list[str] = []
     num_unmasked, num_unfit = 0, 0
     row_of = localiser.scorer.store.index.row_of()
-    for place, maps in enumerate(localiser(np.array([row_of[key] for key in table.keys], dtype=np.int64))):
+    of_pictures = replace(localiser, over_time=False)
+    for place, maps in enumerate(of_pictures(np.array([row_of[key] for key in table.keys], dtype=np.int64))):
         key, label, group = table.keys[place], table.labels[place], table.groups[place]
         of_sample: Mapping[str, Path] = masks.of.get(key, {})
         for each in maps.pictures:

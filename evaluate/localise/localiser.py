@@ -66,16 +66,20 @@ def places_of(run: TrainedRun) -> Mapping[str, Place]:
 
 
 def sample_maps(
-    run: TrainedRun, model: nn.Module, samples: BatchSource, *, held: Held, root: Path
+    run: TrainedRun,
+    model: nn.Module,
+    samples: BatchSource,
+    *,
+    places: Mapping[str, Place],
+    held: Held,
+    root: Path,
 ) -> Iterator[SampleMaps]:
     """The maps of samples by a model of the run, in their order; memory holds those of one batch.
 
-    `held` is what is known of them, and `root` the folder in which their pictures and films lie.
-
-    Raises:
-        TrainingError: as `places_of`.
+    `places` are those of `places_of` that maps are asked of, `held` is what is known of the samples, and `root` the
+    folder in which their pictures and films lie.
     """
-    places, done = places_of(run), 0
+    done = 0
     for batch in passes(samples, batch_size=run.settings.train.batch_size):
         scores = place_scores(
             run.recipe, model, batch, arrays=list(places), precision=run.precision, without=hidden_from(run)
@@ -150,15 +154,18 @@ class Localiser:
 
     Attributes:
         root: the data set's folder, in which its pictures and films still lie.
+        over_time: whether there are maps of recordings, for each of which a film's header is read.
     """
 
     scorer: Scorer
     root: Path
+    over_time: bool = True
 
     @cached_property
     def places(self) -> Mapping[str, Place]:
-        """Those of `places_of` its run."""
-        return places_of(self.scorer.run)
+        """Those of `places_of` its run that it makes maps of."""
+        found = places_of(self.scorer.run)
+        return {name: place for name, place in found.items() if self.over_time or isinstance(place, PictureGrid)}
 
     @property
     def grids(self) -> Mapping[str, PictureGrid]:
@@ -172,7 +179,8 @@ class Localiser:
             return
         scorer = self.scorer
         held = _Stored(scorer.store, rows, sets={name.rpartition("/")[0] for name in self.places})
-        yield from sample_maps(scorer.run, scorer.models["averaged"], scorer.samples(rows), held=held, root=self.root)
+        model, samples = scorer.models["averaged"], scorer.samples(rows)
+        yield from sample_maps(scorer.run, model, samples, places=self.places, held=held, root=self.root)
 
 
 class _Stored:

@@ -37,7 +37,7 @@ from ...wording import listed
 from ..judge import Calibration, Judge, Told, judge_of
 from ..judged_rows import JudgedRows
 from ..judging import kept_calibration
-from ..localise.localiser import sample_maps
+from ..localise.localiser import places_of, sample_maps
 from ..localise.maps import SampleMaps
 from ..scores import score_table
 from ..scoring import AVERAGED, Models, Scored, Scores, Way, predicted_outputs, score_in_ways
@@ -181,7 +181,7 @@ class NewSampleScorer:
             told = self._told(usable, samples, scores)
             if self._with_maps:
                 model, held = self._models["averaged"], _HeldInMemory(usable)
-                maps = sample_maps(self.run, model, samples, held=held, root=self._root)
+                maps = sample_maps(self.run, model, samples, places=places_of(self.run), held=held, root=self._root)
         columns = [{name: values[place] for name, values in told.columns.items()} for place in range(len(usable))]
         scored = zip(columns, told.alarms, maps, strict=True)
         for row, problem in rows:
