@@ -6,10 +6,11 @@ from scipy.stats import beta
 
 from ..wording import from_to
 
-METRICS_VERSION = 2
+METRICS_VERSION = 3
 """Of the definitions of all figures and intervals, so that two reports can be told to be of the same. Raised where one
 changes its meaning. 1: intervals took samples as independent. 2: those of AUROCs and of shares at a threshold know
-groups, and calibrations say what they promise."""
+groups, and calibrations say what they promise. 3: a promise counts a group by the share of its normals above the
+threshold, and no longer by its highest score."""
 
 
 @dataclass(frozen=True)

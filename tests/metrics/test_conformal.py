@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import beta, false_discovery_control
+from scipy.stats import beta, false_discovery_control, norm
 
 from weldcache.errors import MetricError
 from weldcache.metrics.conformal import (
@@ -13,9 +13,9 @@ from weldcache.metrics.conformal import (
     num_needed,
     p_values,
     promise,
-    rank_that_holds,
     rate_held,
 )
+from weldcache.metrics.threshold import normal_quantile_threshold
 
 PROBABILITIES = st.lists(st.floats(0, 1), min_size=1, max_size=30)
 
@@ -52,31 +52,50 @@ def test_holm_steps_down(p: list[float]) -> None:
 
 
 def test_what_122_normals_can_promise() -> None:
-    assert [rank_that_holds(122, rate=rate) for rate in (0.05, 0.02, 0.01)] == [3, 1, None]
+    scores = np.arange(122.0)
+    found = [promise(scores, groups=[""] * 122, threshold=0.0, target_fpr=rate) for rate in (0.05, 0.02, 0.01)]
+    assert [each.threshold for each in found] == [scores[-3], scores[-1], None]
     assert [num_needed(rate) for rate in (0.1, 0.05, 0.01)] == [22, 45, 230]
 
 
 @given(num=st.integers(1, 250), rate=st.sampled_from([0.01, 0.02, 0.05, 0.1, 0.5]))
-def test_the_rank_is_the_lowest_threshold_that_holds(num: int, rate: float) -> None:
-    rank = rank_that_holds(num, rate=rate)
+def test_the_threshold_is_the_lowest_that_holds(num: int, rate: float) -> None:
+    scores = np.arange(float(num))
+    found = promise(scores, groups=[""] * num, threshold=0.0, target_fpr=rate).threshold
     held = [bool(beta.cdf(rate, r, num - r + 1) >= 0.9 - 1e-12) for r in range(1, num + 1)]
-    assert held == [r <= (rank or 0) for r in range(1, num + 1)]
-    assert (rank is not None) == (num >= num_needed(rate))
-    if rank is not None:
+    rank = 0 if found is None else num - int(found)
+    assert held == [r <= rank for r in range(1, num + 1)]
+    assert (found is not None) == (num >= num_needed(rate))
+    if rank:
         assert rate_held(rank - 1, num=num) <= rate + 1e-9
 
 
-def test_a_promise_counts_groups_by_their_highest_score() -> None:
+def test_a_promise_counts_groups_by_the_share_of_their_normals_that_are_above() -> None:
     scores = np.arange(100.0)
     apart = promise(scores, groups=[""] * 100, threshold=95.0, target_fpr=0.05)
     assert (apart.num, apart.num_above, apart.num_needed) == (100, 4, 45)
     assert apart.threshold == 98.0 and apart.rate == pytest.approx(beta.ppf(0.9, 5, 96))
-    together = promise(scores, groups=[str(row // 2) for row in range(100)], threshold=95.0, target_fpr=0.05)
+    pairs = [str(row // 2) for row in range(100)]
+    together = promise(scores, groups=pairs, threshold=95.0, target_fpr=0.05)
     assert (together.num, together.num_above, together.threshold) == (50, 2, 99.0)
+    half = promise(scores, groups=pairs, threshold=96.0, target_fpr=0.05)
+    assert half.num_above == 1.5 and half.rate == pytest.approx(beta.ppf(0.9, 2.5, 48.5))
     few = promise(scores[:8], groups=["a"] * 4 + ["b"] * 4, threshold=6.0, target_fpr=0.05)
-    assert few.num == 2 and few.threshold is None and few.rate > 0.9
+    assert (few.num, few.num_above, few.threshold) == (2, 0.25, None) and few.rate > 0.7
     with pytest.raises(MetricError, match="normals"):
         promise(np.array([]), groups=[], threshold=0.0, target_fpr=0.05)
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.5, 1.0])
+def test_a_promise_holds_in_nine_of_ten_calibrations(correlation: float) -> None:
+    generator, groups, held = np.random.default_rng(0), np.repeat(np.arange(20), 6), []
+    for _ in range(300):
+        common, own = generator.normal(size=20), generator.normal(size=120)
+        scores = np.sqrt(correlation) * common[groups] + np.sqrt(1 - correlation) * own
+        threshold = normal_quantile_threshold(scores, target_fpr=0.05)
+        found = promise(scores, groups=groups.astype(str).tolist(), threshold=threshold, target_fpr=0.05)
+        held.append(norm.sf(threshold) <= found.rate)
+    assert np.mean(held) > 0.9 - 3 * np.sqrt(0.09 / 300)
 
 
 def test_nothing_is_promised_where_all_are_above() -> None:
