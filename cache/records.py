@@ -83,7 +83,10 @@ def digest_of(record: Record, *, key: str) -> int:
         "key": key,
         "status": int(record.status),
         "note": _storable(record.note),
-        "sources": [[_storable(file.path), file.size, file.sha256] for file in record.sources],
+        "sources": [
+            [_storable(file.path), file.size, file.sha256, *([dict(file.extent)] if file.extent else [])]
+            for file in record.sources
+        ],
         "checksums": dict(record.checksums),
     }
     return max(int(fingerprint(told)[:16], 16), 1)

@@ -7,8 +7,8 @@ that it has changed.
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path, PurePosixPath
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from ..documents import open_regular, parse_json
 
+_MOST_EXTENT = 1e15  # of a file, in any unit; a store may come from anybody
 _NUMBERS = "numbers://"  # begins no path below a data set's root: such a path never has two slashes in a row
 
 
@@ -32,13 +33,16 @@ class Status(IntEnum):
 class SourceFile:
     """A file as it was when a row was made from it, or numbers that the data set itself gave of the row.
 
-    Size and time of a file are looked at on every run; the hash decides where one of them differs.
+    Size and time of a file are looked at on every run; the hash decides where one of them differs. `extent` is how
+    much there is in it, as decoding told, by name: `width` and `height` in pixels, `frames`, `seconds`; empty where
+    that was not told, as in rows that former versions made.
     """
 
     path: str  # with forward slashes, relative to the data set's root; of numbers `numbers://` and their stream
     size: int  # bytes
     mtime_ns: int  # 0 of numbers
     sha256: str
+    extent: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     @property
     def is_numbers(self) -> bool:
@@ -83,7 +87,10 @@ def source_numbers(stream: str, numbers: Sequence[float]) -> SourceFile:
 
 def encode_sources(files: Iterable[SourceFile]) -> str:
     """Files as the text that a store keeps of a row; an empty text for no file."""
-    listed = [astuple(file) for file in files]
+    listed = [
+        [file.path, file.size, file.mtime_ns, file.sha256, *([dict(file.extent)] if file.extent else [])]
+        for file in files
+    ]
     return json.dumps(listed, separators=(",", ":")) if listed else ""
 
 
@@ -100,4 +107,14 @@ def decode_sources(text: str) -> tuple[SourceFile, ...]:
 
 
 def _is_encoded(fields: object) -> bool:
-    return isinstance(fields, list) and [type(field) for field in fields] == [str, int, int, str]
+    if not isinstance(fields, list) or [type(each) for each in fields[:4]] != [str, int, int, str]:
+        return False
+    further = fields[4:]  # rows that former versions made, and files of which nothing was told, have none
+    return not further or (len(further) == 1 and _is_extent(further[0]))
+
+
+def _is_extent(told: object) -> bool:
+    return isinstance(told, dict) and all(
+        isinstance(name, str) and name.isidentifier() and isinstance(value, float) and 0 <= value < _MOST_EXTENT
+        for name, value in told.items()
+    )

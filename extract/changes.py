@@ -4,7 +4,7 @@ Numbers that the data set itself gives, such as columns of a table, are compared
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..cache.status import SourceFile, Status, source_file, stays_below
@@ -152,7 +152,7 @@ class CurrentFiles:
                 return f"{name} cannot be read any more ({error.strerror})", ()
             if not seen.same_content(held):
                 return f"{held.name} has other {'numbers' if held.is_numbers else 'bytes'}", ()
-            current.append(seen)
+            current.append(replace(seen, extent=held.extent))  # which were told by decoding these very bytes
         return "", tuple(current) if current != list(recorded) else ()
 
     def _look(self, name: str, held: SourceFile) -> SourceFile:

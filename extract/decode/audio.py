@@ -5,6 +5,7 @@ import hashlib
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -87,14 +88,14 @@ def decode_audio(
         raise DecodeError(f"{path}: the recording holds values that are not finite.")
     if len(channels) < _SHORT_SECONDS * rate:
         notes.append(f"the recording lasts only {len(channels) / rate:.3g} s")
+    extents = {path: {"seconds": len(channels) / rate}}
     waveform = _within_full_scale(_to_mono(channels, notes=notes), path=path, notes=notes)
     if np.ptp(waveform) <= 2 * FLOOR:
         notes.append("the recording is silent")
     if rate != SAMPLE_RATE:
         waveform = _resample(waveform, rate=rate)
-    return _windows(
-        waveform, size=round(window_seconds * SAMPLE_RATE), notes=tuple(f"{path}: {what}" for what in notes)
-    )
+    windows = _windows(waveform, size=round(window_seconds * SAMPLE_RATE))
+    return replace(windows, notes=tuple(f"{path}: {what}" for what in notes), extents=extents)
 
 
 def _read(
@@ -223,14 +224,14 @@ def _resample(waveform: Float32[np.ndarray, " samples_in"], *, rate: int) -> Flo
     return np.asarray(np.clip(resampled, -1.0, 1.0), dtype=np.float32)
 
 
-def _windows(waveform: Waveform, *, size: int, notes: tuple[str, ...]) -> AudioWindows:
+def _windows(waveform: Waveform, *, size: int) -> AudioWindows:
     count = math.ceil(len(waveform) / size)
     samples = np.zeros((count, size), dtype=np.float32)
     samples.reshape(-1)[: len(waveform)] = waveform
     num_valid = np.full(count, size, dtype=np.int64)
     num_valid[-1] = len(waveform) - (count - 1) * size
     active = heard_span(waveform, rate=SAMPLE_RATE)
-    return AudioWindows(samples=samples, num_valid=num_valid, active=active, notes=notes)
+    return AudioWindows(samples=samples, num_valid=num_valid, active=active)
 
 
 # What a FLAC file says of itself twice, which must agree. libsndfile believes the stream's header: a rate that was

@@ -1,6 +1,8 @@
 """What decoding yields: plain arrays, before a backbone's own preprocessing; and when what is recorded goes on."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64, UInt8
@@ -8,6 +10,10 @@ from jaxtyping import Bool, Float32, Float64, Int64, UInt8
 # How far apart the two levels' means are, in pooled standard deviations about them. Halves of one bell are 2.7 apart,
 # halves of an even spread 3.5: what is not further apart is one level that fluctuates.
 MIN_SEPARATION = 4.0
+
+
+Extents = Mapping[Path, Mapping[str, float]]
+"""Of files that were decoded, how much there is of each: `width` and `height` in pixels, `frames`, `seconds`."""
 
 
 # From a level over time, such as brightness or loudness, to the span in which it is high.
@@ -65,6 +71,7 @@ class VideoClip:
     times: Float64[np.ndarray, " time"]
     active: Float64[np.ndarray, " 2"] = field(default_factory=never)
     notes: tuple[str, ...] = ()  # what of the file could not be used, in words for the user
+    extents: Extents = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -79,6 +86,7 @@ class AudioWindows:
     num_valid: Int64[np.ndarray, " windows"]  # real samples in each window
     active: Float64[np.ndarray, " 2"] = field(default_factory=never)
     notes: tuple[str, ...] = ()  # what of the recording looks wrong, in words for the user
+    extents: Extents = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -87,6 +95,7 @@ class Photographs:
 
     views: tuple[UInt8[np.ndarray, "_height _width 3"] | None, ...]
     notes: tuple[str, ...] = ()  # why views are not there, in words for the user
+    extents: Extents = field(default_factory=dict)  # of whole pictures, before anything is cut away
 
     @property
     def present(self) -> Bool[np.ndarray, " views"]:

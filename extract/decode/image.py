@@ -59,7 +59,7 @@ def decode_photographs(
         DecodeError: if not one view can be read.
     """
     views: list[Picture | None] = [None] * num_views
-    notes = []
+    notes, extents = [], dict[Path, dict[str, float]]()
     placed = view_of_each(paths, num_views=num_views)
     for path, view in placed.items():
         if view >= num_views:
@@ -71,6 +71,7 @@ def decode_photographs(
             notes.append(str(error))
             continue
         whole = _in_8_bits(deep)
+        extents[path] = {"width": float(whole.shape[1]), "height": float(whole.shape[0])}
         notes.extend(f"{path}: {what}" for what in (*_depth_told(deep), *_shows_nothing(whole)))
         picture = paint_over(whole, masks=masks)
         views[view] = picture if crop is None else crop_to(picture, crop=crop)
@@ -79,7 +80,7 @@ def decode_photographs(
     )
     if all(view is None for view in views):
         raise DecodeError(f"None of {count_of(len(paths), 'photograph')} can be read: {'; '.join(notes)}")
-    return Photographs(views=tuple(views), notes=tuple(notes))
+    return Photographs(views=tuple(views), notes=tuple(notes), extents=extents)
 
 
 def view_of_each(paths: Sequence[Path], *, num_views: int) -> dict[Path, int]:

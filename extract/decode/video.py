@@ -113,11 +113,14 @@ def decode_video(
         raise DecodeError(
             f"{path}: the window {window} s does not meet the clip, which lasts {film.end / header.rate:.2f} s."
         )
+    height, width = map(float, film.frames.shape[1:3])
+    extent = {"width": width, "height": height, "frames": float(len(film.slots)), "seconds": film.end / header.rate}
     return VideoClip(
         frames=film.frames,
         times=film.slots[chosen] / header.rate,
         active=film.active,
         notes=tuple(f"{path}: {what}" for what in _oddities(film, header, structure, num_frames=num_frames)),
+        extents={path: extent},
     )
 
 

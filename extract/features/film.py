@@ -50,7 +50,7 @@ class FilmReader(StreamReader):
             limits=self.settings,
         )
         tensors = {"frames": self.preparation(clip), ACTIVE: torch.from_numpy(clip.active)}
-        return Prepared(tensors, notes=clip.notes + notes)
+        return Prepared(tensors, notes=clip.notes + notes, extents=clip.extents)
 
     def _measurements(self, sample: Sample) -> tuple[Path, ...]:
         return () if self.activity is None else sample.files.get(self.activity.stream, ())

@@ -30,7 +30,7 @@ class FramesReader(StreamReader):
         clip = decode_video(film, num_frames=self.settings.num_frames, limits=self.settings)
         pictures = Photographs(tuple(clip.frames))  # to an image backbone a frame is a picture like any other
         tensors = {"frames": self.preparation(pictures), ACTIVE: torch.from_numpy(clip.active)}
-        return Prepared(tensors, notes=clip.notes)
+        return Prepared(tensors, notes=clip.notes, extents=clip.extents)
 
 
 class FramesEncoder:

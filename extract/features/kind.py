@@ -5,7 +5,7 @@ a `Constant` where the feature belongs to no sample. `KINDS` names both.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -19,6 +19,7 @@ from ...cache.provenance import library_versions
 from ...documents import Json
 from ..backbones.load import BackboneLoader
 from ..backbones.spec import BackboneSpec
+from ..decode.decoded import Extents
 from ..sources.source import Sample, Source
 from .settings import StreamSettings
 
@@ -43,10 +44,15 @@ class Tools:
 
 @dataclass(frozen=True)
 class Prepared:
-    """One sample as the encoder takes it, and what of its files could not be used, in words for the user."""
+    """One sample as the encoder takes it, and what of its files could not be used, in words for the user.
+
+    `extents` is how much there is in each file, by name, such as `seconds`: reports hold what files alone give away
+    against the model.
+    """
 
     tensors: Mapping[str, Tensor]
     notes: tuple[str, ...] = ()
+    extents: Extents = field(default_factory=dict)
 
 
 @runtime_checkable

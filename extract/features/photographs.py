@@ -45,7 +45,7 @@ class PhotographsReader(PicturesReader):
     def __call__(self, sample: Sample) -> Prepared:
         photographs = self.decoded(sample)
         tensors = {"views": self.preparation(photographs), "present": torch.from_numpy(photographs.present)}
-        return Prepared(tensors, notes=photographs.notes)
+        return Prepared(tensors, notes=photographs.notes, extents=photographs.extents)
 
 
 class PhotographsEncoder:

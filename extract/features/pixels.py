@@ -28,7 +28,8 @@ class PixelsReader(PicturesReader):
                 whole = view.astype(np.float32) / 255
                 row[:] = cv2.resize(whole, (settings.width, settings.height), interpolation=cv2.INTER_AREA).ravel()
         present = torch.from_numpy(photographs.present.astype(np.uint8))
-        return Prepared({"values": torch.from_numpy(values), "views_present": present}, notes=photographs.notes)
+        tensors = {"values": torch.from_numpy(values), "views_present": present}
+        return Prepared(tensors, notes=photographs.notes, extents=photographs.extents)
 
 
 class PixelsEncoder(StoredAsRead):

@@ -43,6 +43,7 @@ class SoundReader(StreamReader):
                 ACTIVE: torch.from_numpy(windows.active),
             },
             notes=windows.notes,
+            extents=windows.extents,
         )
 
 

@@ -40,7 +40,7 @@ class SoundStatisticsReader(StreamReader):
             padded[: len(tokens)] = tokens[:capacity]  # a last frame may begin where the longest recording ends
             tensors["tokens"] = torch.from_numpy(padded)
             tensors["tokens_length"] = torch.tensor(min(len(tokens), capacity), dtype=torch.int32)
-        return Prepared(tensors, notes=windows.notes)
+        return Prepared(tensors, notes=windows.notes, extents=windows.extents)
 
 
 def hops_of(settings: SoundStatisticsSettings) -> int:

@@ -2,12 +2,13 @@
 
 import errno
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ...cache.status import SourceFile, Status, source_file
 from ...errors import DecodeError
+from ..decode.decoded import Extents
 from ..features.kind import Prepared, Reader
 from ..plan import Job
 from ..sources.source import Sample
@@ -90,6 +91,11 @@ class SampleFiles:
                 return Failure(Status.UNREADABLE, f"{path} cannot be read: {error.strerror or error}.")
         return (*described, *sample.numbers(reader.stream))
 
+    def measured(self, sources: Sequence[SourceFile], extents: Extents) -> tuple[SourceFile, ...]:
+        """The files with what decoding told of their extent."""
+        told = {path.relative_to(self._root).as_posix(): each for path, each in extents.items()}
+        return tuple(replace(file, extent=told.get(file.path, {})) for file in sources)
+
     def _describe(self, path: Path) -> SourceFile:
         """Raises OSError for what is no regular file: a decoder that opens it by its name would wait for ever."""
         if path not in self._seen:
@@ -121,6 +127,7 @@ def _read(sample: Sample, *, reader: Reader, files: SampleFiles) -> tuple[Prepar
     outcome: Prepared | Failure
     try:
         outcome = reader(sample)
+        sources = files.measured(sources, outcome.extents)
         outcome = replace(outcome, notes=outcome.notes + sample.notes.get(stream, ()))
     except DecodeError as error:
         outcome = Failure(Status.UNREADABLE, "; ".join((str(error), *sample.notes.get(stream, ()))))

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,9 +64,10 @@ def test_the_digest_is_of_everything_that_belongs_together() -> None:
             }.items()
         ),
         Record(**{**vars(RECORD), "sources": (SourceFile("day/Schweiß.avi", 12, 34, "ac" * 32),)}),
+        Record(**{**vars(RECORD), "sources": (replace(FILE, extent={"frames": 9.0}),)}),
     ]
     digests = {digest_of(other, key="day/1") for other in others} | {digest_of(RECORD, key="day/2")}
-    assert len(digests) == 7 and DIGEST not in digests
+    assert len(digests) == 8 and DIGEST not in digests
     touched = Record(**{**vars(RECORD), "row": 7, "sources": (SourceFile(FILE.path, FILE.size, 99, FILE.sha256),)})
     assert digest_of(touched, key="day/1") == DIGEST
 
@@ -188,9 +190,18 @@ VALUES = {
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "{}", "7", "[7]", '[["a", 1, 2]]', '[["a", 1.5, 2, "b"]]', '[["a", true, 2, "b"]]', "[" * 9000]
+    "text",
+    [
+        *("{", "{}", "7", "[7]", '[["a", 1, 2]]', '[["a", 1.5, 2, "b"]]', '[["a", true, 2, "b"]]', "[" * 9000),
+        *(
+            f'[["a", 1, 2, "b", {further}]]'
+            for further in ("[]", "7", "{}, {}", '{"a b": 1.0}', '{"a": "1"}', '{"a": -1.0}')
+        ),
+        '[["a", 1, 2, "b", {"a": 1e300}]]',
+    ],
 )
 def test_what_is_no_list_of_files_makes_no_files(text: str) -> None:
-    assert decode_sources(encode_sources([FILE])) == (FILE,) and decode_sources("") == ()
+    measured = replace(FILE, extent={"width": 640.0, "seconds": 0.1 + 0.2})
+    assert decode_sources(encode_sources([FILE, measured])) == (FILE, measured) and decode_sources("") == ()
     with pytest.raises(ValueError):
         decode_sources(text)
