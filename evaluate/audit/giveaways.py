@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import fisher_exact
 
-from ...cache.index import Column
 from ...cache.targets import NORMAL, UNKNOWN
 from ...errors import DecodeError
 from ...extract.decode.image import decode_photographs
@@ -21,6 +20,7 @@ from ...metrics.clustered import grouped_auroc
 from ...metrics.estimate import with_span
 from ...wording import count_of
 from ..tasks.anomaly.controls.nearest import nearest_train_distances
+from ..tasks.anomaly.controls.rule import best_rule
 from .check import AuditCheck, Tell, few
 from .listing import Listing
 
@@ -55,12 +55,16 @@ def _attributes(listing: Listing, tell: Tell) -> str:
             is_kind = codes == kind
             if not is_kind[fit].any() or is_kind[judge].sum() < _FEWEST:
                 continue
-            said = _answers_of_rule(column, is_kind, fit=fit, judge=judge)
+            rule = best_rule(attribute, column[fit], is_kind[fit])
+            if rule is None:
+                continue
+            said = rule.scores({attribute: column[judge]}) > 0.5
             accuracy, odds = _balanced_accuracy(said, is_kind[judge])
             if accuracy >= _TELLING and odds * num_rules < _CHANCE:
                 evidence = (
-                    f"{attribute} alone tells {names[kind]} from the rest with a balanced accuracy of {accuracy:.2f}, "
-                    f"by a rule that was counted on {len(judge):,} {listing.noun}s and found on others"
+                    f"{attribute} alone tells {names[kind]} from the rest with a balanced accuracy of {accuracy:.2f}: "
+                    f"it is where {rule.words}, a rule that was counted on {len(judge):,} {listing.noun}s and found on "
+                    "others"
                 )
                 tell("error" if accuracy >= _READABLE else "warning", evidence, _LEAVE_IT_OUT, part=attribute)
     return f"a rule on each of {count_of(len(listing.index.attributes), 'attribute')}"
@@ -81,24 +85,6 @@ def _halves(listing: Listing, codes: NDArray[np.int64]) -> tuple[NDArray[np.int6
         if len(np.unique(codes[fit])) > 1 and (np.unique(codes[judge], return_counts=True)[1] >= _FEWEST).sum() > 1:
             return fit, judge
     return None
-
-
-def _answers_of_rule(
-    column: Column, is_kind: NDArray[np.bool_], *, fit: NDArray[np.int64], judge: NDArray[np.int64]
-) -> NDArray[np.bool_]:
-    """Whether a rule that is best on `fit` takes each of `judge` to be of the kind."""
-    weights = np.where(is_kind[fit], 1 / is_kind[fit].sum(), -1 / (~is_kind[fit]).sum())
-    if column.dtype.kind != "f":
-        values, places = np.unique(column[fit], return_inverse=True)
-        likely = values[np.bincount(places, weights=weights) > 0]
-        return np.isin(column[judge], likely)
-    # Sums of weights up to each cut; a value that is not known is below all others.
-    values, places = np.unique(np.nan_to_num(column[fit], nan=-np.inf), return_inverse=True)
-    below = np.cumsum(np.bincount(places, weights=weights))
-    best = int(np.abs(below).argmax())
-    cut = (values[best] + values[min(best + 1, len(values) - 1)]) / 2
-    is_below = np.nan_to_num(column[judge], nan=-np.inf) <= cut
-    return np.asarray(is_below if below[best] > 0 else ~is_below)
 
 
 def _balanced_accuracy(said: NDArray[np.bool_], true: NDArray[np.bool_]) -> tuple[float, float]:
@@ -200,5 +186,5 @@ GIVEAWAY_CHECKS: Sequence[AuditCheck[Listing]] = (
     AuditCheck("attributes", "data", _attributes),
     AuditCheck("media-free control", "data", _media_free),
     AuditCheck("groups and kinds", "data", _group_tells),
-    AuditCheck("codes", "data", _codes),
+    AuditCheck("codes", "data", _codes, in_report=False),
 )

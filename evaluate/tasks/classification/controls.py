@@ -11,7 +11,15 @@ from ....metrics.clustered import grouped_share
 from ....metrics.estimate import Estimate
 from ....metrics.p_value import Permutation, dealt_members, permutation_of
 from ....metrics.repeats import RepeatsEstimate, mean_share_difference
-from ..anomaly.controls.nearest import nearest_train_rows, why_no_distances
+from ...scores import Attributes
+from ..anomaly.controls.nearest import (
+    FILE_METADATA,
+    MEDIA_FREE,
+    NO_ATTRIBUTES,
+    NO_FILES,
+    nearest_train_rows,
+    why_no_distances,
+)
 
 Classes = NDArray[np.int64]  # by their numbers
 
@@ -59,6 +67,8 @@ def class_controls(
     train_classes: Classes,
     known: Index,
     known_classes: Classes,
+    files: Attributes,
+    train_files: Attributes,
 ) -> tuple[ClassControl, ...]:
     """The controls of the `judged` samples.
 
@@ -69,14 +79,20 @@ def class_controls(
         train_classes: their classes.
         known: the samples of training and validation that are not judged, and so may tell a control their class.
         known_classes: their classes.
+        files: what is told of the files of the judged samples, as by `file_metadata`.
+        train_files: the same of the samples that the model was trained on.
     """
+    by_settings = _by_nearest(judged.attributes, train.attributes, train_classes, nothing=NO_ATTRIBUTES)
+    by_files = _by_nearest(files, train_files, train_classes, nothing=NO_FILES)
     found = (
-        ("media-free control", "the settings", _by_settings(judged, train, train_classes)),
+        ("media-free control", MEDIA_FREE.sees, by_settings),
+        ("file-metadata control", FILE_METADATA.sees, by_files),
         ("group-only control", "the group", _by_group(judged, known, known_classes)),
     )
     groups = judged.groups.tolist()
-    settings, group = (_measured(name, sees, answers, true, predicted, groups=groups) for name, sees, answers in found)
-    return replace(settings, needed=True), group  # a group is not known everywhere
+    measured = [_measured(name, sees, answers, true, predicted, groups=groups) for name, sees, answers in found]
+    settings, *others = measured
+    return replace(settings, needed=True), *others  # files and groups are not known everywhere
 
 
 def _measured(
@@ -89,10 +105,10 @@ def _measured(
     return ClassControl(name, sees, accuracy, difference=mean_share_difference(of_model, right, groups=groups))
 
 
-def _by_settings(judged: Index, train: Index, classes: Classes) -> Classes | str:
-    """The class of the training sample that is nearest in the attributes."""
-    reason = why_no_distances(judged.attributes, train=train.attributes)
-    return reason or classes[nearest_train_rows(judged.attributes, train=train.attributes)[1]]
+def _by_nearest(attributes: Attributes, train: Attributes, classes: Classes, *, nothing: str) -> Classes | str:
+    """The class of the training sample that is nearest in the attributes; `nothing` where none are known."""
+    reason = why_no_distances(attributes, train=train, nothing=nothing)
+    return reason or classes[nearest_train_rows(attributes, train=train)[1]]
 
 
 def _by_group(judged: Index, known: Index, classes: Classes) -> Classes | str:

@@ -19,6 +19,7 @@ from ...recorded import collapse_caveats, representations, training_section
 from ...scores import spreadsheet_cells
 from ...scoring import Scored
 from ...trials.measure import Measure
+from ..anomaly.controls.files import file_metadata_of_parts
 from ..probabilities import section_of_logits, temperature_of
 from .caveats import caveats
 from .controls import ClassControl, Classes, class_controls, permuted_classes
@@ -145,6 +146,8 @@ def _controls(true: Classes, predicted: Classes, test: Scored, background: Backg
     codes, index = _codes(background), background.store.index
     known = background.known_beside(test.rows.usable)
     known = known[codes[known] >= 0]
+    parts = (test.rows.usable, background.seen.train)
+    files, train_files = file_metadata_of_parts(background.store, parts, recipe=background.run.recipe)
     return class_controls(
         true,
         predicted,
@@ -153,6 +156,8 @@ def _controls(true: Classes, predicted: Classes, test: Scored, background: Backg
         train_classes=codes[background.seen.train],
         known=index.select(known),
         known_classes=codes[known],
+        files=files,
+        train_files=train_files,
     )
 
 

@@ -61,7 +61,7 @@ def class_sections(
             "verdict",
             title,
             note=[explanation],
-            points=warnings or ["No warning was raised."],
+            points=warnings,
             look="verdict",
             standing=standing,
             brief=True,
@@ -110,8 +110,9 @@ def _beside_controls(found: ClassAssessment) -> Iterator[Section]:
         Fact("permutation_p_value", "Share of these that reach the model's", found.permutation.p_value),
     )
     note = (
-        "The media-free control gives a sample the class of the training sample that is nearest in its settings; the "
-        "group-only control the most frequent class that training and validation hold of its group."
+        "The media-free control gives a sample the class of the training sample that is nearest in its settings, the "
+        "file-metadata control of the one whose files are most like its own; the group-only control the most frequent "
+        "class that training and validation hold of its group."
     )
     yield Section(
         "controls",

@@ -1,11 +1,13 @@
 """What is known of samples without looking into their files: which modalities they have, and how large these are."""
 
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .....cache.status import Status
+from .....cache.status import SourceFile, Status
 from .....cache.store import FeatureStore
 from .....train.data.features import Rows
 from .....train.recipes.recipe import Recipe
@@ -34,10 +36,13 @@ def modalities_present(store: FeatureStore, rows: Rows, *, recipe: Recipe) -> At
 
 
 def file_metadata(store: FeatureStore, rows: Rows, *, recipe: Recipe) -> Attributes:
-    """Number of files, logarithm of their bytes and of the largest one's, their endings, and lengths as far as the
-    store has them, one value a row and modality that `recipe` looks at; 0 or "" where a row lacks the modality.
+    """Number of files, logarithm of their bytes and of the largest one's, their endings, how much there is in them
+    (pixels of width and height, frames, seconds; the mean of a row's files) and lengths as far as the store has them,
+    one value a row and modality that `recipe` looks at; 0 or "" where a row lacks the modality.
 
-    Bytes of compressed files say a little of what these show, too: a control that takes them is rather too good.
+    Bytes of compressed files say a little of what these show, too: a control that takes them is rather too good. What
+    is not told of every row that has the modality, as of rows that a former version made, is left out: else it would
+    tell when a row was made.
     """
     columns: dict[str, NDArray[np.float64] | NDArray[np.character]] = {}
     for modality, names in recipe.needs().modalities.items():
@@ -52,9 +57,25 @@ def file_metadata(store: FeatureStore, rows: Rows, *, recipe: Recipe) -> Attribu
         endings = iter([sorted({PurePosixPath(file.path).suffix.lower() for file in files}) for files in sources])
         named = ["+".join(next(endings)) if there else "" for there in complete]
         columns[f"{modality} endings"] = np.array(named, dtype=np.str_)
+        for extent in _told_of_all(sources):
+            means = [np.mean([file.extent[extent] for file in files if extent in file.extent]) for files in sources]
+            columns[f"{modality} {extent}"] = _spread(np.array(means), complete)
         for array, lengths in _lengths(store, name, rows[complete]).items():
             columns[f"{modality} {array}"] = _spread(lengths, complete)
     return columns
+
+
+def file_metadata_of_parts(store: FeatureStore, parts: Sequence[Rows], *, recipe: Recipe) -> list[Attributes]:
+    """`file_metadata` of each of the parts, looked at together so that all have the same columns."""
+    told = file_metadata(store, np.concatenate(parts), recipe=recipe)
+    ends = np.cumsum([0, *map(len, parts)])
+    return [{name: each[first:end] for name, each in told.items()} for first, end in pairwise(ends.tolist())]
+
+
+def _told_of_all(sources: Sequence[Sequence[SourceFile]]) -> list[str]:
+    """The extents that are known of a file of each row."""
+    of_rows = [{name for file in files for name in file.extent} for files in sources]
+    return sorted(set.intersection(*of_rows)) if of_rows else []
 
 
 def _lengths(store: FeatureStore, feature_set: str, rows: Rows) -> dict[str, NDArray[np.generic]]:

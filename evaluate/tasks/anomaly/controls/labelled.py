@@ -5,19 +5,20 @@ never tells a control its own label.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float64, Int64
 from numpy.typing import NDArray
 
-from .....wording import count_of, in_words, listed
+from .....wording import count_of, listed
 from ....scores import Attributes, ScoreTable
 from .control import Control, Found, Rival
-from .nearest import NO_ATTRIBUTES
+from .nearest import NO_ATTRIBUTES, NO_FILES
+from .rule import AttributeRule, best_rule
 
 GROUP_ONLY = Rival("group-only control", "the group of a sample")
 ATTRIBUTE_RULE = Rival("attribute-rule control", "one attribute of a sample")
+FILE_RULE = Rival("file-rule control", "one property of a sample's files")
 
 _FEWEST_TO_SEPARATE = 5  # of each label; a judgement: of one defect among ten normals chance makes a rule every time
 
@@ -54,95 +55,36 @@ def _groups_told(table: ScoreTable, known: Known) -> str:
     return f"{num_seen} of {count_of(len(table), 'sample')} are of groups that training or validation saw"
 
 
-@dataclass(frozen=True)
-class AttributeRule:
-    """Defects are above, or at most, a limit of a number; or they are, or are not, of one value of a text.
-
-    Attributes:
-        share_if: share of defects among the known samples of which the rule's sentence is true, each label weighing
-            alike.
-        share_else: the same of the others.
-        is_perfect: whether it tells every known defect from every known normal.
-    """
-
-    attribute: str
-    limit: float | str
-    share_if: float
-    share_else: float
-    is_perfect: bool
-
-    @property
-    def words(self) -> str:
-        """The side on which the defects are: `speed > 5.5`."""
-        defects_first = self.share_if > self.share_else
-        if isinstance(self.limit, str):
-            return f"{in_words(self.attribute)} is {'' if defects_first else 'not '}{self.limit}"
-        return f"{in_words(self.attribute)} {'<=' if defects_first else '>'} {self.limit:.4g}"
-
-    def scores(self, attributes: Attributes) -> Float64[np.ndarray, " samples"]:
-        """The share of defects on each sample's side."""
-        values = attributes[self.attribute]
-        if isinstance(self.limit, str):
-            return np.where(values == self.limit, self.share_if, self.share_else)
-        numbers = _as_tree_reads(values)
-        shares = np.where(numbers <= self.limit, self.share_if, self.share_else)
-        return np.where(np.isnan(numbers), 0.5, shares)  # as likely as not, each label weighing alike
-
-
 def attribute_rule_control(table: ScoreTable, *, known: Known) -> Control:
     """The best rule of one attribute that tells the known defects from the known normals, put to the judged samples."""
-    rules = attribute_rules({name: each for name, each in known.attributes.items() if name in table.attributes}, known)
+    attributes = {name: each for name, each in known.attributes.items() if name in table.attributes}
+    return _by_rule(ATTRIBUTE_RULE, table, table.attributes, known=replace(known, attributes=attributes))
+
+
+def file_rule_control(table: ScoreTable, *, files: Attributes, known: Known) -> Control:
+    """The same of what is told of files; `files` are of the judged samples, the attributes of `known` are those of
+    theirs. What a recording weighs is left out: of compressed files it tells of what they show."""
+    told = {name: each for name, each in known.attributes.items() if name in files and not name.endswith(" bytes")}
+    return _by_rule(FILE_RULE, table, files, known=replace(known, attributes=told))
+
+
+def _by_rule(rival: Rival, table: ScoreTable, attributes: Attributes, *, known: Known) -> Control:
+    rules = attribute_rules(known.attributes, known)
     if not known.attributes:
-        return ATTRIBUTE_RULE.measured(NO_ATTRIBUTES, table)
+        return rival.measured(NO_ATTRIBUTES if rival is ATTRIBUTE_RULE else NO_FILES, table)
     if len(set(known.labels.tolist())) < 2:
-        return ATTRIBUTE_RULE.measured("training and validation hold no defects to find a rule by", table)
+        return rival.measured("training and validation hold no defects to find a rule by", table)
     if not rules:
-        return ATTRIBUTE_RULE.measured("no attribute differs between the samples of training and validation", table)
-    return ATTRIBUTE_RULE.measured(rules[0].scores(table.attributes), table, told=f"defect where {rules[0].words}")
+        return rival.measured(f"{rival.sees} is alike in all defects and normals of training and validation", table)
+    return rival.measured(rules[0].scores(attributes), table, told=f"defect where {rules[0].words}")
 
 
 def attribute_rules(attributes: Attributes, known: Known) -> list[AttributeRule]:
     """The best rule of each attribute, the best of all first; none of attributes that are alike everywhere, or where
     the labels are."""
-    if len(set(known.labels.tolist())) < 2:
-        return []
-    found = [_rule_of(name, values, known.labels) for name, values in attributes.items()]
-    rules = [(purity, rule) for each in found if each is not None for purity, rule in [each]]
-    return [rule for _, rule in sorted(rules, key=lambda pair: -pair[0])]
-
-
-def _rule_of(
-    name: str, values: NDArray[np.float64] | NDArray[np.character], labels: Int64[np.ndarray, " known"]
-) -> tuple[float, AttributeRule] | None:
-    """The rule of a tree of depth 1 over the samples of known value, and how much purer it leaves their labels, each of
-    which weighs alike; None where it leaves them as they are."""
-    from sklearn.tree import DecisionTreeClassifier  # half a second to import, for evaluations alone
-
-    numeric = np.issubdtype(values.dtype, np.number)
-    has_value = np.isfinite(_as_tree_reads(values)) if numeric else np.ones(len(values), dtype=bool)
-    is_whole = bool(has_value.all())
-    values, labels = values[has_value], labels[has_value]
-    if len(set(labels.tolist())) < 2:
-        return None
-    choices = [] if numeric else np.unique(values).tolist()
-    # 1 - is: so that the side up to the limit, as of numbers, is the one of which the sentence is true.
-    columns = _as_tree_reads(values)[:, np.newaxis] if numeric else 1.0 - (values[:, np.newaxis] == choices)
-    tree = DecisionTreeClassifier(max_depth=1, class_weight="balanced", random_state=0).fit(columns, labels).tree_
-    if tree.node_count < 3:
-        return None
-    if_side, else_side = (float(tree.value[node, 0, 1] / tree.value[node, 0].sum()) for node in (1, 2))
-    limit = float(tree.threshold[0]) if numeric else str(choices[int(tree.feature[0])])
-    rule = AttributeRule(name, limit, if_side, else_side, is_perfect=is_whole and {if_side, else_side} == {0.0, 1.0})
-    impure = [float(tree.impurity[node] * tree.weighted_n_node_samples[node]) for node in range(3)]
-    gain = impure[0] - impure[1] - impure[2]
-    return (gain, rule) if gain > 1e-9 else None
-
-
-def _as_tree_reads(values: NDArray[np.float64] | NDArray[np.character]) -> NDArray[np.float32]:
-    """Numbers in the precision in which the tree compares them; what is beyond that is not known."""
-    with np.errstate(over="ignore"):
-        numbers = values.astype(np.float32)
-    return np.where(np.isinf(numbers), np.nan, numbers)
+    found = [best_rule(name, values, known.labels == 1) for name, values in attributes.items()]
+    rules = [rule for rule in found if rule is not None]
+    return sorted(rules, key=lambda rule: -rule.balanced_accuracy)
 
 
 def separating_attributes(table: ScoreTable, *, known: Known) -> Mapping[str, str]:
@@ -156,7 +98,8 @@ def separating_attributes(table: ScoreTable, *, known: Known) -> Mapping[str, st
     together = Known(np.concatenate([known.labels, table.labels]), (*known.groups, *table.groups), shared)
     if np.bincount(together.labels, minlength=2).min() < _FEWEST_TO_SEPARATE:
         return {}
-    return {rule.attribute: rule.words for rule in attribute_rules(shared, together) if rule.is_perfect}
+    rules = attribute_rules(shared, together)
+    return {rule.attribute: rule.words for rule in rules if rule.is_perfect and rule.names_few}
 
 
 def separating_told(rules: Mapping[str, str]) -> str:

@@ -9,6 +9,7 @@ from .control import Control, Found, Rival
 
 MEDIA_FREE = Rival("media-free control", "the settings", leads=True, needed=True)
 NO_ATTRIBUTES = "the data set records no attributes beside the media"
+NO_FILES = "nothing is known of the files"
 FILE_METADATA = Rival("file-metadata control", "number, size, kind and length of files", leads=True)
 
 
@@ -27,7 +28,7 @@ def media_free_control(table: ScoreTable, *, train_attributes: Attributes) -> Co
 
 def file_metadata_control(table: ScoreTable, *, files: Attributes, train_files: Attributes) -> Control:
     """AUROC of the distance to the nearest training sample in what is known of the files, by `file_metadata`."""
-    return FILE_METADATA.measured(_nearest(files, train=train_files, nothing="nothing is known of the files"), table)
+    return FILE_METADATA.measured(_nearest(files, train=train_files, nothing=NO_FILES), table)
 
 
 def _nearest(attributes: Attributes, *, train: Attributes, nothing: str = NO_ATTRIBUTES) -> Found:

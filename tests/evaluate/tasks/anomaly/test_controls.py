@@ -7,15 +7,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu
 from sklearn.covariance import LedoitWolf
 from sklearn.metrics import roc_auc_score
 
-from weldcache.cache.status import Status
+from weldcache.cache.status import SourceFile, Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
 from weldcache.evaluate.scores import ScoreTable, score_table
@@ -141,6 +143,9 @@ def test_numbers_are_those_of_the_files(judged: Path) -> None:
             for modality in ("video", "audio", "image", "sensor")
             for what in ("files", "bytes", "largest bytes", "endings")
         ),
+        *(f"video {what}" for what in ("width", "height", "frames", "seconds")),
+        *(f"image {what}" for what in ("width", "height")),
+        "audio seconds",
         "audio tokens_length",
         "sensor times",
     }
@@ -152,8 +157,25 @@ def test_numbers_are_those_of_the_files(judged: Path) -> None:
             np.testing.assert_allclose(found[f"{modality} bytes"][position], np.log1p(sum(sizes)))
             np.testing.assert_allclose(found[f"{modality} largest bytes"][position], np.log1p(max(sizes)))
             assert found[f"{modality} endings"][position] == f".{suffix}"
+        film, sound = cv2.VideoCapture(str(files["avi"][0])), soundfile.info(files["flac"][0])
+        assert found["video frames"][position] == film.get(cv2.CAP_PROP_FRAME_COUNT)
+        assert found["video width"][position] == film.get(cv2.CAP_PROP_FRAME_WIDTH)
+        assert found["audio seconds"][position] == sound.frames / sound.samplerate
+        assert found["image height"][position] == np.mean([cv2.imread(str(path)).shape[0] for path in files["jpg"]])
         times = store.read("sensor/times", [int(rows[position])])[0]
         assert found["sensor times"][position] == times[-1] - times[0] > 0
+
+
+def test_what_is_told_of_some_rows_alone_tells_when_they_were_made_and_is_left_out(
+    judged: Path, tmp_path: Path
+) -> None:
+    store = FeatureStore.open(Path(shutil.copytree(judged / "features.zarr", tmp_path / "features.zarr")))
+    recipe = load_run(judged / "runs/first").recipe
+    ((film, *_),) = store.sources("video", [3])
+    former = SourceFile(film.path, film.size, film.mtime_ns, film.sha256)
+    StoreWriter(store).renew_sources("video", {3: [former]})
+    assert "video frames" in file_metadata(store, np.array([0, 9]), recipe=recipe)
+    assert "video frames" not in file_metadata(store, np.array([0, 3, 9]), recipe=recipe)
 
 
 def test_what_is_not_there_tells_on_its_own(judged: Path, tmp_path: Path) -> None:
@@ -243,7 +265,7 @@ def test_no_rule_and_why(table: ScoreTable) -> None:
     for known, reason in (
         (_known([0, 1]), "records no attributes"),
         (_known([0, 0], thickness_mm=[3.0, 7.0]), "no defects to find a rule by"),
-        (_known([0, 1], thickness_mm=[3.0, 3.0]), "no attribute differs"),
+        (_known([0, 1], thickness_mm=[3.0, 3.0]), "is alike in all"),
     ):
         found = attribute_rule_control(table, known=known)
         assert found.auroc is None and found.reason is not None and reason in found.reason

@@ -30,7 +30,7 @@ def _codes(*codes: int) -> np.ndarray:
 def test_controls_by_hand() -> None:
     judged, true, predicted = _index(["a", "b", "x", ""], [1.0, 2.0, 9.0, 9.0]), _codes(0, 2, 1, 1), _codes(0, 2, 1, 0)
     train, known = _index(["a", "a"], [1.5, 8.0]), _index(["a", "a", "b", "c", "c"], [1.5, 8.0, 3.0, 4.0, 5.0])
-    settings, group = class_controls(
+    settings, files, group = class_controls(
         true,
         predicted,
         judged=judged,
@@ -38,21 +38,24 @@ def test_controls_by_hand() -> None:
         train_classes=_codes(0, 1),
         known=known,
         known_classes=_codes(0, 1, 2, 1, 1),
+        files={"image width": np.array([64.0, 64.0, 640.0, 64.0])},
+        train_files={"image width": np.array([64.0, 640.0])},
     )
     # Nearest: 0, 0, 1, 1. Groups: a: 0 (the first of two as frequent), b: 2, else the most frequent: 1.
     assert settings.accuracy is not None and settings.accuracy.value == 3 / 4
+    assert files.accuracy is not None and files.accuracy.value == 2 / 4  # 0, 0, 1, 0
     assert group.accuracy is not None and group.accuracy.value == 1
     assert group.difference is not None and group.difference.value == -1 / 4 and group.comes_close
 
 
 def test_no_control_and_why() -> None:
     judged = _index(["", ""], [])
-    settings, group = class_controls(
+    settings, files, group = class_controls(
         _codes(0, 1), _codes(0, 1), judged=judged, train=judged, train_classes=_codes(0, 1), known=judged,
-        known_classes=_codes(0, 1),
+        known_classes=_codes(0, 1), files={}, train_files={},
     )  # fmt: skip
-    assert (settings.accuracy, group.accuracy) == (None, None)
-    assert "no attributes" in settings.reason and "no groups" in group.reason
+    assert (settings.accuracy, files.accuracy, group.accuracy) == (None, None, None)
+    assert "no attributes" in settings.reason and "files" in files.reason and "no groups" in group.reason
 
 
 def test_classes_dealt_anew() -> None:
@@ -79,8 +82,9 @@ def test_the_verdict_knows_them(told_by_group: bool, standing: str) -> None:
     judged = _index([f"g{code}-{row // 6}" for row, code in enumerate(true)], [0.0] * 60)
     known = judged if told_by_group else replace(judged, groups=np.roll(judged.groups, 1))
     controls = class_controls(
-        true, true, judged=judged, train=judged, train_classes=np.roll(true, 2) * 0, known=known, known_classes=true
-    )
+        true, true, judged=judged, train=judged, train_classes=np.roll(true, 2) * 0, known=known, known_classes=true,
+        files={}, train_files={},
+    )  # fmt: skip
     found = replace(
         assess_classes(true, true, train=_codes(1), names=NAMES, groups=[""] * 60),
         controls=controls,
@@ -90,7 +94,11 @@ def test_the_verdict_knows_them(told_by_group: bool, standing: str) -> None:
     assert parts["verdict"].standing == standing
     assert ("group-only control" in parts["verdict"].title) == told_by_group
     assert any("the group-only control" in text for text in caveats(found)) == told_by_group
-    assert [row[0] for row in parts["controls"].rows[0].values] == ["media-free control", "group-only control"]
+    assert [row[0] for row in parts["controls"].rows[0].values] == [
+        "media-free control",
+        "file-metadata control",
+        "group-only control",
+    ]
 
 
 def _beside(*controls: ClassControl, p_value: float = 0.001) -> tuple[str, str]:
