@@ -58,12 +58,14 @@ class Column:
 
 @dataclass(frozen=True)
 class Rows:
-    """A table: each row has one value a column."""
+    """A table: each row has one value a column; of `detail`, it is left out where there is little room unless somebody
+    asks for it."""
 
     id: str
     columns: Sequence[Column]
     values: Sequence[Sequence[Value]]
     title: str = ""
+    detail: bool = False
 
     @property
     def shown(self) -> Sequence[Column]:
@@ -81,7 +83,12 @@ class Rows:
 
 @dataclass(frozen=True)
 class Intervals:
-    """Estimates below each other, each a dot on its interval; `chance` is marked."""
+    """Estimates below each other, each a dot on its interval; `chance` is marked.
+
+    Attributes:
+        marks: a further value of each row, None where it has none; empty where no row has one.
+        mark_name: what these are.
+    """
 
     description: str
     axis: str
@@ -89,6 +96,8 @@ class Intervals:
     chance: float = 0.5
     caption: str = ""
     narrow: bool = False
+    marks: Sequence[float | None] = ()
+    mark_name: str = ""
 
 
 @dataclass(frozen=True, eq=False)

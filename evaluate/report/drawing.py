@@ -113,7 +113,8 @@ def _short(name: str) -> str:
 def _intervals(figure: Intervals) -> Canvas:
     """Dots with their intervals, first row on top, the numbers at the right, and chance as a dashed line."""
     rows = figure.rows
-    canvas = Canvas(figsize=(7.2, 0.6 + 0.36 * len(rows)))
+    marked = [(len(rows) - place, mark) for place, mark in enumerate(figure.marks) if mark is not None]
+    canvas = Canvas(figsize=(7.2, 0.6 + 0.36 * len(rows) + 0.3 * bool(marked)))
     axes = canvas.subplots()
     axes.axvline(figure.chance, color=_CONTROL, linestyle="--", linewidth=1)
     for height, (_, estimate, tone) in zip(range(len(rows), 0, -1), rows, strict=True):
@@ -122,8 +123,22 @@ def _intervals(figure: Intervals) -> Canvas:
         axes.plot(estimate.value, height, marker="o", color=colour, markersize=7)
         label = f"{estimate.value:.3f}  ({span(estimate)})"
         axes.text(1.02, height, label, transform=axes.get_yaxis_transform(), va="center", fontsize=9)
+    if marked:
+        heights, values = zip(*marked, strict=True)
+        axes.plot(
+            values,
+            heights,
+            label=figure.mark_name,
+            linestyle="",
+            marker="D",
+            markersize=5.5,
+            markerfacecolor="none",
+            markeredgecolor=_INK,
+        )
+        canvas.legend(loc="outside upper right")
     axes.set(xlabel=figure.axis, ylim=(0.4, len(rows) + 0.6))
-    axes.set_xlim(min(figure.chance - 0.1, *(estimate.low for _, estimate, _ in rows)) - 0.02, 1.01)
+    lowest = [*(estimate.low for _, estimate, _ in rows), *(mark for _, mark in marked)]
+    axes.set_xlim(min(figure.chance - 0.1, *lowest) - 0.02, 1.01)
     axes.set_yticks(list(range(len(rows), 0, -1)), labels=[_short(name) for name, _, _ in rows])
     axes.grid(visible=False, axis="y")
     return canvas

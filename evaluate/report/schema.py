@@ -38,7 +38,11 @@ class SectionDocument(BaseModel):
     standing: Literal["good", "doubtful", "bad"] = Field("good", description="Of a verdict: how far to rely on it.")
     facts: dict[str, Value] = Field({}, description="Figures by name; a name occurs in one section of a report alone.")
     fact_notes: dict[str, str] = Field({}, description="What belongs beside a figure, such as why there is none.")
-    rows: dict[str, list[dict[str, Value]]] = Field({}, description="Tables by name: one object a row.")
+    rows: dict[str, list[dict[str, Value]]] = Field(
+        {},
+        description="Tables by name: one object a row. In by_class, reference is a figure that others published, of "
+        "other data.",
+    )
     note: list[str] = Field([], description="Paragraphs.")
     points: list[str] = Field([], description="Sentences of equal standing, such as warnings, the gravest first.")
 

@@ -17,6 +17,7 @@ from ...errors import SettingsError
 from ..nn.standardise import ChannelStatistics, Standardise
 from ..settings import RecipeSettings
 from ..types import Batch, Encodings, FeatureRequest, Losses, Needs, Prediction, Shapes
+from .published import Reference, published
 
 
 class VideoAutoencoderSettings(RecipeSettings):
@@ -69,6 +70,10 @@ class VideoAutoencoderRecipe:
     def __init__(self, settings: VideoAutoencoderSettings) -> None:
         self._frames = FeatureRequest(settings.frames, "embedding")
         self._settings = settings
+
+    @property
+    def references(self) -> Sequence[Reference]:
+        return published("video_ae")
 
     def needs(self) -> Needs:
         """The embeddings of the frames, and their statistics where they are standardised."""

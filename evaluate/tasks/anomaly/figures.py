@@ -10,6 +10,7 @@ from ....metrics.clustered import ClusteredEstimate, grouped_auroc
 from ....metrics.estimate import Estimate
 from ....metrics.ranking import average_precision, equal_error_rate, fpr_at_tpr
 from ....metrics.threshold import Confusion
+from ....train.recipes.published import Reference
 from ...scores import ScoreTable
 from .controls.control import Controls
 from .defects import SMALLEST_GROUP, TOO_SMALL_NOTE, ClassResult, TargetResult, class_results
@@ -52,6 +53,7 @@ class Assessment:
         by_target: the defects by each further target that tells them apart; empty where none does.
         members: by name each of several models that are put together; empty where the model is one.
         whole: the samples that lack nothing; None where all are such, so that there is nothing to compare.
+        references: published AUROCs by the name of their class, of whatever classes somebody knows.
         validation_is_rescaled: whether `validation_auroc` is over scores that were put on one scale, unlike what
             training's log says.
     """
@@ -77,6 +79,7 @@ class Assessment:
     by_target: Mapping[str, TargetResult] = field(default_factory=dict)
     members: Mapping[str, MemberResult] = field(default_factory=dict)
     whole: WholeSamples | None = None
+    references: Mapping[str, Reference] = field(default_factory=dict)
     validation_is_rescaled: bool = False
 
     @property

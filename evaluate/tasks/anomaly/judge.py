@@ -7,6 +7,7 @@ from typing import NotRequired
 import numpy as np
 from typing_extensions import TypedDict
 
+from ....train.recipes.published import references_of
 from ....train.runs.documents import Count, Line
 from ....train.runs.reports import Headline
 from ....train.runs.trained_run import TrainedRun, Weights
@@ -238,6 +239,7 @@ def _figures(placed: Placed, validation: Placed, calibration: AnomalyCalibration
         modalities=modality_results(placed, seen_missing=modalities_seen_missing(run)),
         members=member_results(placed, run),
         whole=whole_samples(placed),
+        references={each.class_name: each for each in references_of(run.recipe) if each.metric == "auroc"},
         validation_is_rescaled=bool(validation.rescaled.any()),
     )
 

@@ -1,13 +1,14 @@
 """The sections of a report on an anomaly detector, in the order in which they are read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ....metrics.estimate import Estimate, clopper_pearson, span
 from ....metrics.ranking import roc_curve
-from ....wording import visible
+from ....train.recipes.published import Reference
+from ....wording import listed, visible
 from ...scores import ScoreTable
 from ...section import Column, Curve, Curves, Fact, Group, Intervals, Panel, Rows, Section, Spreads, Tone
 from .caveats import verdict
@@ -194,12 +195,15 @@ def _ranking(test: ScoreTable, *, threshold: float) -> Section:
 
 
 def _by_class(assessment: Assessment, *, test: ScoreTable) -> Section:
+    references = {name: each for name, each in assessment.references.items() if name in assessment.per_class}
     ranked = sorted(assessment.per_class.items(), key=lambda item: item[1].auroc.value, reverse=True)
     bars = Intervals(
         "AUROC by defect class with intervals",
         "AUROC (dashed: chance)",
         [(f"{visible(name)} ({found.num})", found.auroc, "contrast") for name, found in ranked],
         caption="AUROC of each defect class against all normals, number of samples in brackets",
+        marks=[references[name].value if name in references else None for name, _ in ranked] if references else (),
+        mark_name="published, of other data",
     )
     names = np.array(test.class_names)
     classes = sorted({(int(label), str(name)) for label, name in zip(test.labels, names, strict=True)}, reverse=True)
@@ -219,16 +223,39 @@ def _by_class(assessment: Assessment, *, test: ScoreTable) -> Section:
         Column("class", "Defect class", of_text=True),
         Column("num", "n"),
         Column("auroc", "AUROC"),
+        *([Column("reference", "published")] if references else []),
         Column("note", "note", of_text=True),
     )
-    values = [(name, found.num, found.auroc, found.note) for name, found in assessment.per_class.items()]
+    values = [
+        (name, found.num, found.auroc, *_published(references, name), found.note)
+        for name, found in assessment.per_class.items()
+    ]
     return Section(
         id="by_class",
         title="By defect class",
         rows=[Rows("by_class", columns, values)],
         figures=[bars, boxes],
+        note=_about_references(references),
         brief=True,
     )
+
+
+def _published(references: Mapping[str, Reference], name: str) -> tuple[float | None, ...]:
+    """The cell of a class in the column of published figures; none where there is no such column."""
+    if not references:
+        return ()
+    return (references[name].value if name in references else None,)
+
+
+def _about_references(references: Mapping[str, Reference]) -> list[str]:
+    """Where published figures come from, and what they do not say."""
+    if not references:
+        return []
+    sources = listed(dict.fromkeys(each.source for each in references.values()))
+    return [
+        f"Published figures ({sources}) are of another model on other data, or on the same data divided otherwise. "
+        "They show which classes others found hard; that one is higher or lower than the figure here decides nothing."
+    ]
 
 
 def _worst(test: ScoreTable, *, threshold: float) -> Section:

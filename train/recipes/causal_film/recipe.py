@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from ....errors import NotFoundError, SettingsError
 from ...nn.pooling import GeM
 from ...types import Batch, Encodings, Losses, Needs, Prediction, Shapes
+from ..published import Reference, published
 from .augmentation import augment
 from .loss import anomaly_score, film_losses
 from .module import StandardisedCausalFilm, film_features
@@ -26,6 +27,10 @@ class CausalFilmRecipe:
         _require_sense(settings)
         self._features = film_features(settings)
         self._settings = settings
+
+    @property
+    def references(self) -> Sequence[Reference]:
+        return published("causal_film")
 
     def needs(self) -> Needs:
         """Tokens of the modalities that the model looks at, which of them are real, and the text vector, where the loss
