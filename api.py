@@ -31,9 +31,9 @@ from .cache.store import FeatureStore
 from .cache.verification.outcome import Verification
 from .configs.layers import Layer
 from .errors import WeldcacheError
-from .evaluate.audit.audit import Audit
 from .evaluate.audit.audit import Request as AuditRequest
 from .evaluate.audit.audit import audit as run_audit
+from .evaluate.audit.outcome import Audit
 from .evaluate.comparison.compare import ComparedRuns, compare_runs
 from .evaluate.judge import headline_of
 from .evaluate.new.score import score_paths

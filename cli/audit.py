@@ -55,9 +55,10 @@ def audit(
     Each finding names its evidence and what to do; docs/audit.md explains every check. Exit status 1 if one of them is
     severe, an error; warnings and notes are not.
     """
-    from ..evaluate.audit.audit import Request, audit_log, audit_tables
+    from ..evaluate.audit.audit import Request, audit_log
     from ..evaluate.audit.audit import audit as run_audit
     from ..evaluate.audit.epochs import parse_anchors, parse_assignments, parse_shares, read_epochs
+    from ..evaluate.audit.outcome import audit_tables
     from ..settings import load_settings
     from ..tables import print_tables
 

@@ -39,6 +39,7 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show every table of what is told here.")] = False,
     settings: Set = None,
     as_json: AsJson = False,
 ) -> None:
@@ -62,6 +63,7 @@ def evaluate(
         command=command_line(),
         figures=figures,
         maps=maps,
+        details=verbose,
     )
     if as_json:
         typer.echo(json.dumps(evaluation.report, indent=2))

@@ -1,4 +1,4 @@
-"""How the samples of a store are divided: who is in which part of the split, and what an audit finds of that."""
+"""How the samples of a store are divided: who is in which part of the split."""
 
 import numpy as np
 
@@ -6,9 +6,6 @@ from ..cache.splits import LEFT_OUT
 from ..cache.store import FeatureStore
 from ..train.data.features import Rows
 from ..wording import count_of
-from .audit.check import answers
-from .audit.listing import listing_of_store
-from .audit.parts import PART_CHECKS
 from .section import Column, Section
 from .section import Rows as Table
 
@@ -48,17 +45,3 @@ def parts_section(store: FeatureStore, *, judged: Rows, split: str) -> Section:
         f"{count_of(len(judged), 'sample')} of {split}. {groups_told}"
     )
     return Section("parts", "Splits and groups", rows=[Table("by_part", _COLUMNS, values)], note=[note])
-
-
-def audit_section(store: FeatureStore) -> Section:
-    """What the audit's questions about the parts find in the store's index; the others are for `weldcache audit`."""
-    checks = [check for _, check in answers(PART_CHECKS, listing_of_store(store))]
-    columns = (
-        Column("check", "check", of_text=True),
-        Column("looked_at", "looked at", of_text=True),
-        Column("num_findings", "found"),
-    )
-    values = [(check.name, check.looked_at, len(check.findings)) for check in checks]
-    points = [f"{each.severity}: {each.evidence} {each.remedy}" for check in checks for each in check.findings]
-    note = "Of the parts of the split alone; `weldcache audit` asks more, of features and of training too."
-    return Section("audit", "Audit", rows=[Table("checks", columns, values)], note=[note], points=points)

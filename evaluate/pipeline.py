@@ -1,6 +1,5 @@
 """Stage three: a trained run and a store become scores, a judge makes sections of them, sections become a report."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +13,6 @@ from ..cache.description import made_with_random_weights
 from ..cache.provenance import library_versions
 from ..cache.sample_table import Store
 from ..cache.store import FeatureStore
-from ..configs.device import resolve_device
 from ..errors import MetricError, NotFoundError
 from ..extract.settings import DataSettings
 from ..progress import say
@@ -36,7 +34,7 @@ from .localise.localiser import Localiser, localiser_of
 from .report.document import report_document, write_report
 from .report.drawing import FigureFormat
 from .report.terminal import render_terminal
-from .scoring import AVERAGED, RAW, Scorer, load_models
+from .scoring import AVERAGED, RAW, Scorer, scorer_of
 from .section import Provenance, Report, Section
 from .shown import shown_of
 
@@ -59,6 +57,7 @@ def evaluate(
     command: str,
     figures: FigureFormat | None = None,
     maps: Path | None = None,
+    details: bool = False,
 ) -> Evaluation:
     """Score `split` with a run (None or `latest`: the newest finished one) and write its report into the run's folder.
 
@@ -66,7 +65,8 @@ def evaluate(
 
     The features come from `cache`, or else from the store that the run was trained on: where it stands as seen from
     the run (so that a copied project is judged on its own store), or else where it stood.
-    `figures`: in which format the report's figures are written as files too; None: they are not.
+    `figures`: in which format the report's figures are written as files too; None: they are not. With `details` the
+    summary has every table of the sections that it shows.
 
     Raises:
         NotFoundError: if there is no such run, store or split, or no map of those that are asked for.
@@ -81,7 +81,7 @@ def evaluate(
     keep_calibration(judge, background)
     judgement = judge_split(judge, scorer, split, background=background, hide=run.recipe.needs().dispensable)
     provenance = _provenance(run, scorer.store, settings=settings, split=split, command=command)
-    shown = shown_of(scorer, judgement, split=split, root=settings.data.root, media=settings.evaluate.media)
+    shown = shown_of(scorer, judgement, split=split, root=settings.data.root, settings=settings.evaluate)
     localised = localiser_of(scorer, data=(run.settings.data, settings.data))
     sections = shown.sections
     if judge.of_scores:
@@ -90,7 +90,9 @@ def evaluate(
     path = write_report(run.folder, judgement, report, samples=shown.frame, figures=figures)
     if maps is not None:
         _export(localised, judgement, maps, run_name=run.folder.name)
-    return Evaluation(report=report_document(report), summary=render_terminal(report), report_path=path)
+    return Evaluation(
+        report=report_document(report), summary=render_terminal(report, details=details), report_path=path
+    )
 
 
 def _localisation(
@@ -177,27 +179,6 @@ def score_samples(run: TrainedRun, *, split: str, cache: Path | None, device: st
     if RAW in found:
         told["raw_weights_score"] = found[RAW]
     return told
-
-
-def scorer_of(run: TrainedRun, *, cache: Path | None, device: str) -> Scorer:
-    """Scores by the run's models what lies in `cache`, or else in the store that it was trained on; `device` is the
-    setting train.device.
-
-    Raises:
-        NotFoundError: if there is no such store, or the run was interrupted before its first checkpoint.
-        FingerprintError: if the store holds other features than those that the run was trained on, or another split
-            of the name that it was trained with.
-    """
-    store = run.divided(FeatureStore.open(cache or _cache_of(run)))
-    models = load_models(run, store=store, device=resolve_device(device, setting="train.device"))
-    return Scorer(run, store, models=models)
-
-
-def _cache_of(run: TrainedRun) -> Path:
-    recorded = run.settings.cache.path
-    from_run = os.path.relpath(recorded, run.settings.runs.folder / run.folder.name)
-    moved_along = Path(os.path.normpath(run.folder.path / from_run))
-    return moved_along if moved_along.exists() else recorded
 
 
 def _provenance(run: TrainedRun, store: FeatureStore, *, settings: Settings, split: str, command: str) -> Provenance:

@@ -1,9 +1,11 @@
 """Scores of one split by a trained run, in several ways: by averaged or raw weights, and without some feature sets."""
 
+import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,6 +14,7 @@ from torch import nn
 
 from ..cache.status import Status
 from ..cache.store import FeatureStore
+from ..configs.device import resolve_device
 from ..train.data.batches import BatchSource
 from ..train.data.features import FeatureReader, Rows
 from ..train.data.resident import FeaturePool
@@ -186,6 +189,27 @@ def load_models(run: TrainedRun, *, store: FeatureStore, device: torch.device) -
     """
     run.require_same_features(store)
     return {weights: run.model(weights, device=device, shapes=run.shapes(store)) for weights in run.weights}
+
+
+def scorer_of(run: TrainedRun, *, cache: Path | None, device: str) -> Scorer:
+    """Scores by the run's models what lies in `cache`, or else in the store that it was trained on; `device` is the
+    setting train.device.
+
+    Raises:
+        NotFoundError: if there is no such store, or the run was interrupted before its first checkpoint.
+        FingerprintError: if the store holds other features than those that the run was trained on, or another split
+            of the name that it was trained with.
+    """
+    store = run.divided(FeatureStore.open(cache or _cache_of(run)))
+    models = load_models(run, store=store, device=resolve_device(device, setting="train.device"))
+    return Scorer(run, store, models=models)
+
+
+def _cache_of(run: TrainedRun) -> Path:
+    recorded = run.settings.cache.path
+    from_run = os.path.relpath(recorded, run.settings.runs.folder / run.folder.name)
+    moved_along = Path(os.path.normpath(run.folder.path / from_run))
+    return moved_along if moved_along.exists() else recorded
 
 
 def score_split(

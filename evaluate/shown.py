@@ -10,18 +10,19 @@ import pandas as pd
 from ..errors import WeldcacheError
 from ..progress import say
 from ..train.data.features import Rows
+from .audit.in_report import audit_in_report, audit_section, told_in_verdict
 from .exhibits import Gallery, SampleBook, SampleColumn, SampleTable
 from .judge import Judgement
 from .localise.localiser import Localiser, folder_of_files
 from .localise.maps import SampleMaps
-from .parts_told import audit_section, parts_section
+from .parts_told import parts_section
 from .projection import project, scatter_section
 from .sample_frame import sample_frame
 from .sample_media import SampleMedia, sample_book
 from .scores import ScoreTable
 from .scoring import Scorer
 from .section import Section
-from .settings import Media
+from .settings import EvaluateSettings
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +35,8 @@ class Shown:
     frame: pd.DataFrame | None = None
 
 
-def shown_of(scorer: Scorer, judgement: Judgement, *, split: str, root: Path, media: Media) -> Shown:
-    """What of the judged samples is shown.
+def shown_of(scorer: Scorer, judgement: Judgement, *, split: str, root: Path, settings: EvaluateSettings) -> Shown:
+    """What of the judged samples is shown, and what an audit finds beside the judge.
 
     Their files are looked for where maps of the run find them: in the folder of the data set that the run names, or
     else in `root`. Where they are in neither, a report tells of the first.
@@ -50,6 +51,7 @@ def shown_of(scorer: Scorer, judgement: Judgement, *, split: str, root: Path, me
     worth_seeing = sorted(
         {row for each in exhibits if isinstance(each, Gallery) for shelf in each.shelves for row in shelf.rows}
     )
+    media, audited = settings.media, audit_in_report(scorer, judgement, part=split, settings=settings)
     maps = {} if media == "none" else _maps(scorer, rows[worth_seeing], root=folder)
     looks = SampleMedia(store, folder, run.settings.features, rows, normals if len(normals) else train, maps)
     told = next((exhibit for exhibit in exhibits if isinstance(exhibit, SampleTable)), None)
@@ -60,7 +62,7 @@ def shown_of(scorer: Scorer, judgement: Judgement, *, split: str, root: Path, me
         *own,
         *([] if plane is None else [scatter_section(plane, told)]),
         parts_section(store, judged=rows, split=split),
-        audit_section(store),
+        audit_section(audited),
     ]
     frame = sample_frame(
         told,
@@ -70,7 +72,8 @@ def shown_of(scorer: Scorer, judgement: Judgement, *, split: str, root: Path, me
         folder=run.folder.path,
     )
     book = sample_book(looks, worth_seeing=worth_seeing, shown=media)
-    return Shown(_before_what_is_folded(judgement.sections, added), book, frame)
+    judged = told_in_verdict(judgement.sections, audited)
+    return Shown(_before_what_is_folded(judged, added), book, frame)
 
 
 def _maps(scorer: Scorer, rows: Rows, *, root: Path) -> Mapping[int, SampleMaps]:

@@ -10,11 +10,10 @@ import pytest
 
 from ..evaluate.judge import Background, Judge, Judgement, judge_of
 from ..evaluate.judging import background_of, calibration_of, keep_calibration, kept_calibration
-from ..evaluate.pipeline import scorer_of
 from ..evaluate.report.document import report_document
 from ..evaluate.report.html import render_html
 from ..evaluate.report.terminal import render_terminal
-from ..evaluate.scoring import Scorer, score_split
+from ..evaluate.scoring import Scorer, score_split, scorer_of
 from ..evaluate.section import Provenance, Report
 from ..evaluate.trials.measure import Measure
 from ..metrics.estimate import Estimate

@@ -6,80 +6,31 @@ data set or store: who the samples are -> store: what is kept of them -> run: ho
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
-
-from rich.console import RenderableType
-from rich.text import Text
 
 from ...cache.splits import OFFICIAL
 from ...cache.store import FeatureStore
 from ...errors import FingerprintError, NotFoundError
 from ...extract.verification.verify import verification_of
-from ...findings import Check, Finding, Severity, check_table, finding_texts
+from ...findings import Check, Finding
 from ...settings import Settings
-from ...tables import literal
 from ...train.recipes.recipe import Trained
 from ...train.runs.names import find_run
 from ...train.runs.trained_run import TrainedRun, load_run
 from ...train.runs.verification import verify_run
 from ...wording import count_of
-from ..pipeline import scorer_of
-from .check import GROUPS, Group, answers
+from ..scoring import scorer_of
+from .check import Group, answers
 from .curves import CURVE_CHECKS
 from .epochs import Epochs, epochs_of_run
-from .features import STORE_CHECKS
+from .features import STORE_CHECKS, Stored
 from .giveaways import GIVEAWAY_CHECKS
 from .judgement import RESULT_CHECKS, Result
 from .listing import Listing, listing_of_data, listing_of_store
+from .outcome import Audit
 from .parts import PART_CHECKS
 from .weights import TRAINING_CHECKS, Training
 
 _TRAIN_AGAIN = "Audit the run on the store that it was trained on (--cache), or train again."
-_SEVERITIES: Sequence[Severity] = ("error", "warning", "note")
-
-
-@dataclass(frozen=True)
-class Audit:
-    """What an audit looked at, and what it found.
-
-    Attributes:
-        looked_at: the evidence, in words.
-        missing: what there was not, and why not.
-        checks: by the group that they are of, in the order in which they were asked.
-    """
-
-    looked_at: Sequence[str]
-    missing: Sequence[str]
-    checks: Sequence[tuple[Group, Check]]
-
-    @property
-    def findings(self) -> Sequence[Finding]:
-        """All findings, the gravest first."""
-        found = [finding for _, check in self.checks for finding in check.findings]
-        return sorted(found, key=lambda finding: _SEVERITIES.index(finding.severity))
-
-    def count(self, severity: Severity) -> int:
-        """How many findings are of this severity; errors are the severe ones."""
-        return sum(check.count(severity) for _, check in self.checks)
-
-    @property
-    def trustworthy(self) -> bool:
-        """Whether nothing severe was found."""
-        return not self.count("error")
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON values, every finding included."""
-        return {
-            "verdict": "severe" if not self.trustworthy else "warnings" if self.count("warning") else "clean",
-            **{f"{severity}s": self.count(severity) for severity in _SEVERITIES},
-            "looked_at": list(self.looked_at),
-            "missing": list(self.missing),
-            "checks": [
-                {"group": group, "name": check.name, "looked_at": check.looked_at, **check.counts()}
-                for group, check in self.checks
-            ],
-            "findings": [finding.to_json() for finding in self.findings],
-        }
 
 
 @dataclass(frozen=True)
@@ -120,7 +71,7 @@ def audit(settings: Settings, request: Request | None = None) -> Audit:
     looked_at = [f"{listing.where}: {count_of(len(listing.index), listing.noun)}"]
     checks = [*answers([*PART_CHECKS, *GIVEAWAY_CHECKS], listing)]
     if store is not None:
-        checks += [*answers(STORE_CHECKS, store), *_verified(store, settings, asked)]
+        checks += [*answers(STORE_CHECKS, Stored(store)), *_verified(store, settings, asked)]
     if run is not None and store is not None:
         looked_at.append(f"{run.folder.path}: {run.manifest['recipe']}, judged on {asked.part}")
         checks += _of_run(run, settings, asked)
@@ -193,30 +144,3 @@ def _listing(data: Listing | None, store: FeatureStore | None) -> Listing | None
 def _pictures(data: Listing, kept: Listing) -> Sequence[Sequence[Path]]:
     found = dict(zip(data.index.keys.tolist(), data.pictures, strict=True))
     return [found.get(key, ()) for key in kept.index.keys.tolist()]
-
-
-def audit_tables(audited: Audit, *, details: bool) -> Iterator[RenderableType]:
-    """An audit for a terminal: the verdict first, then what was found and, with `details`, all that was looked at."""
-    yield _verdict(audited)
-    for finding in audited.looked_at:
-        yield literal(f"Looked at {finding}.")
-    for reason in audited.missing:
-        yield literal(reason, style="dim")
-    for severity in _SEVERITIES:
-        yield from finding_texts([finding for finding in audited.findings if finding.severity == severity])
-    if details:
-        for group in GROUPS:
-            of_group = [check for each, check in audited.checks if each == group]
-            if of_group:
-                yield Text(group, style="bold")
-                yield check_table(of_group)
-
-
-def _verdict(audited: Audit) -> Text:
-    counted = [count_of(audited.count(severity), severity) for severity in _SEVERITIES if audited.count(severity)]
-    asked = count_of(len(audited.checks), "check")
-    if not audited.trustworthy:
-        return Text(f"Not to be believed as it is: {', '.join(counted)} in {asked}.", style="bold red")
-    if audited.count("warning"):
-        return Text(f"To be read with care: {', '.join(counted)} in {asked}.", style="bold yellow")
-    return Text(f"Nothing is wrong with what was looked at, in {asked}.", style="bold green")

@@ -34,11 +34,14 @@ class AuditCheck(Generic[Evidence]):
         name: by which findings are told and docs/audit.md explains it.
         group: of which kind the mistake is.
         ask: looks at the evidence, tells what it finds, and returns in words what it looked at.
+        in_report: whether a report asks it, too: not what takes the data set's files or much time, or is the report's;
+            and what takes the model's time only where model and features are small.
     """
 
     name: str
     group: Group
     ask: Callable[[Evidence, Tell], str]
+    in_report: Literal["always", "where small", "never"] = "always"
 
     def answered(self, evidence: Evidence) -> Check:
         """What was found. What cannot be looked at, such as a damaged file, is a warning and ends no audit."""

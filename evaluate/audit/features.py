@@ -5,7 +5,9 @@ from train: pairs in two parts or two groups that are far nearer than that are t
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 import torch
@@ -27,6 +29,7 @@ _DEVIATIONS = 6.0  # robust ones, of the logarithm of distances, below which a p
 _SHARE = 0.25  # of the usual distance to a neighbour that it must be below, too
 _COPY = 0.01  # of it: nothing but another encoding lies between
 _FEWEST = 8  # samples of train, before their distances tell what is usual
+_ROUNDING = 1e-12  # of squares in double precision, by products
 _AT_ONCE = 256  # rows in memory
 _LARGEST_TABLE = 1 << 20  # bytes of a row
 _OF_FILES = 0.02  # of a deviation that features of equal files may differ, by how they were grouped
@@ -42,21 +45,60 @@ _NOT_OF_FILES = (
 )
 
 
-def _arrays(store: FeatureStore) -> Iterator[tuple[str, ArraySpec, NDArray[np.int64]]]:
-    """Every array that describes samples, with the rows that have it and take part."""
-    part = store.index.parts != LEFT_OUT
-    for name in store.feature_sets:
-        rows = np.flatnonzero((store.status(name) == Status.COMPLETE) & part)
-        for array, spec in store.arrays(name).items():
-            if spec.distinct and spec.dtype not in ("uint8", "int32") and len(rows):
-                yield f"{name}/{array}", spec, rows
+Array = tuple[str, ArraySpec, NDArray[np.int64]]
+"""`<set>/<name>`, what it is, and the rows that have it and take part."""
 
 
-def _near_duplicates(store: FeatureStore, tell: Tell) -> str:
-    index, looked_at = store.index, []
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """A store, and how much of it is looked at.
+
+    Attributes:
+        most_work: multiply-adds that all arrays together may take; those that take the least come first, and what goes
+            beyond is passed over. None: all are looked at.
+    """
+
+    store: FeatureStore
+    most_work: float | None = None
+
+    def arrays(self) -> list[Array]:
+        """Every array that describes samples and is not passed over."""
+        of_all = self._all_arrays()
+        if self.most_work is None:
+            return of_all
+        order = sorted(range(len(of_all)), key=lambda place: _work_of(of_all[place]))
+        spent = np.cumsum([_work_of(of_all[place]) for place in order])
+        affordable = {place for place, so_far in zip(order, spent.tolist(), strict=True) if so_far <= self.most_work}
+        return [array for place, array in enumerate(of_all) if place in affordable]
+
+    @property
+    def passed_over(self) -> str:
+        """In words, that there are arrays which are not looked at; empty where there are none."""
+        num = len(self._all_arrays()) - len(self.arrays())
+        return f"; {count_of(num, 'larger one is', 'larger ones are')} left to `weldcache audit`" if num else ""
+
+    def _all_arrays(self) -> list[Array]:
+        part, found = self.store.index.parts != LEFT_OUT, list[Array]()
+        for name in self.store.feature_sets:
+            rows = np.flatnonzero((self.store.status(name) == Status.COMPLETE) & part)
+            for array, spec in self.store.arrays(name).items():
+                if spec.distinct and spec.dtype not in ("uint8", "int32") and len(rows):
+                    found.append((f"{name}/{array}", spec, rows))
+        return found
+
+
+def _work_of(array: Array) -> float:
+    """Multiply-adds that nearest neighbours take; a number that is read and summarised counts as ten of them."""
+    _, spec, rows = array
+    width = spec.shape[-1] if spec.shape else 1
+    return 10.0 * len(rows) * prod(spec.shape) + 2.0 * len(rows) ** 2 * width
+
+
+def _near_duplicates(stored: Stored, tell: Tell) -> str:
+    store, index, looked_at = stored.store, stored.store.index, []
     found: dict[tuple[int, int], list[str]] = defaultdict(list)
     copies: set[tuple[int, int]] = set()
-    for array, _, rows in _arrays(store):
+    for array, _, rows in stored.arrays():
         is_train = index.parts[rows] == "train"
         if is_train.sum() < _FEWEST:
             continue
@@ -86,9 +128,9 @@ def _near_duplicates(store: FeatureStore, tell: Tell) -> str:
             _ONE_OF_TWO,
             part=listed(arrays),
         )
-    if not looked_at:
+    if not looked_at and not stored.passed_over:
         return "not looked at: there are too few samples in train to tell what distance is usual"
-    return f"nearest neighbours in {count_of(len(looked_at), 'array')}"
+    return f"nearest neighbours in {count_of(len(looked_at), 'array')}{stored.passed_over}"
 
 
 def _summaries(store: FeatureStore, array: str, rows: NDArray[np.int64]) -> Float32[np.ndarray, "row dim"]:
@@ -146,16 +188,18 @@ def _distances(
 ) -> Float64[np.ndarray, "some other"]:
     """Euclidean distances of some rows from all; a row's own is infinite."""
     some = values[start : start + _AT_ONCE]
-    exact = "donot_use_mm_for_euclid_dist"  # by products, small distances are lost in rounding
-    distances = torch.cdist(torch.from_numpy(some), torch.from_numpy(others), compute_mode=exact)
-    distances[torch.arange(len(some)), torch.arange(start, start + len(some))] = torch.inf
-    return np.asarray(distances.numpy())
+    lengths = (some**2).sum(axis=1)[:, np.newaxis] + (others**2).sum(axis=1)
+    squares = lengths - 2 * some @ others.T
+    squares[squares < _ROUNDING * lengths] = 0  # of equal rows
+    distances = np.sqrt(squares)
+    distances[np.arange(len(some)), np.arange(start, start + len(some))] = np.inf
+    return np.asarray(distances)
 
 
-def _holds_the_answer(store: FeatureStore, tell: Tell) -> str:
+def _holds_the_answer(stored: Stored, tell: Tell) -> str:
     """Values that all samples of a class share, and no sample of another: a table of classes, and no media."""
-    codes, looked_at = kinds_of(store.index)[1], 0
-    for array, spec, rows in _arrays(store):
+    store, codes, looked_at = stored.store, kinds_of(stored.store.index)[1], 0
+    for array, spec, rows in stored.arrays():
         known = rows[codes[rows] != UNKNOWN]
         if len(known) < _FEWEST or len(np.unique(codes[known])) < 2 or spec.row_bytes > _LARGEST_TABLE:
             continue
@@ -170,19 +214,15 @@ def _holds_the_answer(store: FeatureStore, tell: Tell) -> str:
                 "samples of one kind: who sees it knows the answer"
             )
             tell("error", evidence, _LABEL_INSIDE, part=array)
-    return f"{count_of(looked_at, 'array')} of rows that are small enough for a table"
+    return f"{count_of(looked_at, 'array')} of rows that are small enough for a table{stored.passed_over}"
 
 
-def _follow_files(store: FeatureStore, tell: Tell) -> str:
+def _follow_files(stored: Stored, tell: Tell) -> str:
     """Rows that were made from equal files are equal; features that were drawn by chance are not."""
-    looked_at = 0
-    for array, _, rows in _arrays(store):
-        made_from: dict[frozenset[str], list[int]] = defaultdict(list)
-        for row, files in zip(rows.tolist(), store.sources(array.rpartition("/")[0], rows), strict=True):
-            made_from[frozenset(file.sha256 for file in files)].append(row)
-        for contents, alike in made_from.items():
-            if not contents or len(alike) < 2:
-                continue
+    store, looked_at = stored.store, 0
+    alike_in = {name: _made_from_equal_files(store, name) for name in store.feature_sets}
+    for array, _, _ in stored.arrays():
+        for alike in alike_in[array.rpartition("/")[0]]:
             looked_at += 1
             pair = np.array(alike[:2], dtype=np.int64)
             first, second = read_tensor(store, array, pair).float().nan_to_num()
@@ -190,10 +230,19 @@ def _follow_files(store: FeatureStore, tell: Tell) -> str:
                 told = " and ".join(store.index.keys[pair].tolist())
                 tell("error", f"{told} were made from equal files and have other features", _NOT_OF_FILES, part=array)
                 break
-    return f"{count_of(looked_at, 'pair')} of rows that were made from equal files"
+    return f"{count_of(looked_at, 'pair')} of rows that were made from equal files{stored.passed_over}"
 
 
-STORE_CHECKS: Sequence[AuditCheck[FeatureStore]] = (
+def _made_from_equal_files(store: FeatureStore, feature_set: str) -> list[list[int]]:
+    """Rows of a feature set that take part, in groups of those whose files have the same contents."""
+    is_there = (store.status(feature_set) == Status.COMPLETE) & (store.index.parts != LEFT_OUT)
+    rows, made_from = np.flatnonzero(is_there), defaultdict[frozenset[str], list[int]](list)
+    for row, files in zip(rows.tolist(), store.sources(feature_set, rows), strict=True):
+        made_from[frozenset(file.sha256 for file in files)].append(row)
+    return [alike for contents, alike in made_from.items() if contents and len(alike) > 1]
+
+
+STORE_CHECKS: Sequence[AuditCheck[Stored]] = (
     AuditCheck("near duplicates", "data", _near_duplicates),
     AuditCheck("answer among the features", "data", _holds_the_answer),
     AuditCheck("features follow files", "cache", _follow_files),

@@ -45,12 +45,14 @@ _DO_WITHOUT = "Leave the modality out and save its cost, or see why nothing is l
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """A run on a store, and the part of its split that it is judged on."""
+    """A run on a store, and the part of its split that it is judged on; `judged` is what the judge said of it already,
+    None where it is still to be asked."""
 
     scorer: Scorer
     part: str
     settings: EvaluateSettings
     anchors: Mapping[str, float] = field(default_factory=dict)
+    judged: Judgement | None = None
 
     @cached_property
     def judge(self) -> Judge[Any]:
@@ -60,6 +62,8 @@ class Result:
     @cached_property
     def judgement(self) -> Judgement:
         """What the judge of its task says, as in a report."""
+        if self.judged is not None:
+            return self.judged
         hide = self.scorer.run.recipe.needs().dispensable
         background = background_of(self.judge, self.scorer, settings=self.settings)
         return judge_split(self.judge, self.scorer, self.part, background=background, hide=hide)
@@ -196,10 +200,10 @@ def _too_good(result: Result, tell: Tell) -> str:
 
 
 RESULT_CHECKS: Sequence[AuditCheck[Result]] = (
-    AuditCheck("reproduced", "training", _reproduced),
+    AuditCheck("reproduced", "training", _reproduced, in_report="never"),
     AuditCheck("chosen on test", "training", _chosen_on_test),
-    AuditCheck("verdict", "result", _verdict),
-    AuditCheck("modalities", "result", _modalities),
+    AuditCheck("verdict", "result", _verdict, in_report="never"),
+    AuditCheck("modalities", "result", _modalities, in_report="where small"),
     AuditCheck("too good", "result", _too_good),
-    AuditCheck("report", "result", _report),
+    AuditCheck("report", "result", _report, in_report="never"),
 )

@@ -129,7 +129,7 @@ def _average(training: Training, tell: Tell) -> str:
 
 
 TRAINING_CHECKS: Sequence[AuditCheck[Training]] = (
-    AuditCheck("parameters", "training", _parameters),
-    AuditCheck("labels matter", "training", _labels_matter),
+    AuditCheck("parameters", "training", _parameters, in_report="where small"),
+    AuditCheck("labels matter", "training", _labels_matter, in_report="where small"),
     AuditCheck("average", "training", _average),
 )

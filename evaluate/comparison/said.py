@@ -19,7 +19,7 @@ from ...train.runs.trained_run import TrainedRun, load_run
 from ...wording import count_of, shortened
 from ..judge import Judge, judge_named
 from ..judging import background_of, judge_split
-from ..pipeline import scorer_of
+from ..scoring import scorer_of
 from ..trials.measure import Columns
 from ..trials.record import record_path, scores_path
 

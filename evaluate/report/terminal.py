@@ -9,23 +9,26 @@ from ...tables import literal, make_table
 from ..section import Report, Rows, Section, demo_sentence, interval, number
 
 
-def render_terminal(report: Report) -> RenderableType:
-    """Something that `rich` prints. All texts are literal: square brackets in a class name are no markup."""
+def render_terminal(report: Report, *, details: bool = False) -> RenderableType:
+    """Something that `rich` prints, with `details` all tables of the brief sections. All texts are literal: square
+    brackets in a class name are no markup."""
     provenance = report.provenance
     shown: list[RenderableType] = [literal(f"{provenance.run_name} on {provenance.split}", "bold")]
     brief = [section for section in report.sections if section.brief]
     shown += [literal(f"{section.title}.", "bold") for section in brief if section.look == "verdict"]
     for section in brief:
-        shown += _section(section)
+        shown += _section(section, details=details)
     if sentence := demo_sentence(provenance.random_features, provenance.trained_features):
         shown.append(literal(sentence))
     return Group(*shown)
 
 
-def _section(section: Section) -> Iterator[RenderableType]:
+def _section(section: Section, *, details: bool) -> Iterator[RenderableType]:
     if section.shown:
         yield _facts(section)
     for rows in section.rows:
+        if rows.detail and not details:
+            continue
         yield _rows(rows, title=rows.title or ("" if section.shown else section.title))
     for point in section.points:
         yield literal(f"- {point}")

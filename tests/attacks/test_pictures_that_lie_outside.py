@@ -10,7 +10,7 @@ from weldcache.cache.status import SourceFile
 from weldcache.cache.store import FeatureStore
 from weldcache.evaluate.localise.export import export_maps
 from weldcache.evaluate.localise.localiser import Localiser, folder_of_files
-from weldcache.evaluate.pipeline import scorer_of
+from weldcache.evaluate.scoring import scorer_of
 from weldcache.tests.toy import read_picture
 from weldcache.train.runs.trained_run import load_run
 

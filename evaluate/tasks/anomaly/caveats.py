@@ -42,7 +42,7 @@ class Verdict:
             id="verdict",
             title=f"{self.alarms}. {self.headline}" if self.alarms else self.headline,
             note=[self.explanation],
-            points=warnings or ["No warning was raised."],
+            points=warnings,
             look="verdict",
             standing=self.standing,
             brief=True,

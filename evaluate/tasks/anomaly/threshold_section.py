@@ -29,13 +29,18 @@ def shift_rows(shifts: Sequence[GroupShift]) -> Rows | None:
     title = "Where the normals of each group lie, in standard deviations of validation's from their median"
     if len(told) < len(shifts):
         title += f" (the highest and the lowest {half} of {len(shifts)} groups)"
-    return Rows("normals_by_group", columns, [(each.group, each.part, each.num, each.median) for each in told], title)
+    values = [(each.group, each.part, each.num, each.median) for each in told]
+    return Rows("normals_by_group", columns, values, title, detail=True)
 
 
 def promise_sentence(threshold: AlarmThreshold) -> str:
     """What validation's normals promise of a threshold, and how many it would take."""
     kept, target = threshold.promise, threshold.target_fpr
-    of_groups = "" if kept.num == threshold.num_normal else " (groups are counted, each by its highest score)"
+    of_groups = (
+        ""
+        if kept.num == threshold.num_normal
+        else " (a group counts as one, by the share of its normals that are above)"
+    )
     held = (
         f"With {CONFIDENCE:.0%} confidence at most {kept.rate:.1%} of all normals score above the threshold for "
         f"{target:.1%}: it rests on {count_of(kept.num, 'independent normal')}{of_groups}."
@@ -133,7 +138,7 @@ def _by_target(all_told: Sequence[AtThreshold]) -> Rows:
         )
         for each in all_told
     ]
-    return Rows("by_target_fpr", columns, values, title="Thresholds for several false-alarm rates")
+    return Rows("by_target_fpr", columns, values, title="Thresholds for several false-alarm rates", detail=True)
 
 
 def threshold_caveats(chosen: AtThreshold, shifts: Sequence[GroupShift]) -> Iterator[str]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from weldcache.cache.store import FeatureStore
-from weldcache.evaluate.audit.features import STORE_CHECKS
+from weldcache.evaluate.audit.features import STORE_CHECKS, Stored
 from weldcache.findings import Check
 from weldcache.tests.listings import Columns, counts, store_of
 
@@ -14,7 +14,7 @@ CHECKS = {check.name: check for check in STORE_CHECKS}
 
 
 def asked(name: str, store: FeatureStore) -> Check:
-    return CHECKS[name].answered(store)
+    return CHECKS[name].answered(Stored(store))
 
 
 def features(seed: int = 0) -> np.ndarray:

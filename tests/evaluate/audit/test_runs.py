@@ -16,7 +16,7 @@ from weldcache.evaluate.audit.audit import Request, audit
 from weldcache.evaluate.audit.judgement import RESULT_CHECKS, Result
 from weldcache.evaluate.audit.weights import TRAINING_CHECKS, Training
 from weldcache.evaluate.judge import Judgement
-from weldcache.evaluate.pipeline import scorer_of
+from weldcache.evaluate.scoring import scorer_of
 from weldcache.evaluate.section import Fact, Section
 from weldcache.evaluate.settings import EvaluateSettings
 from weldcache.findings import Check

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from weldcache.evaluate.localise.localiser import Localiser
-from weldcache.evaluate.pipeline import scorer_of
+from weldcache.evaluate.scoring import scorer_of
 from weldcache.train.runs.trained_run import load_run
 
 HEIGHT, WIDTH = 120, 200

@@ -9,7 +9,7 @@ import pytest
 
 from weldcache.evaluate.localise.localiser import Localiser, folder_of_files, localiser_of
 from weldcache.evaluate.localise.maps import PictureMap
-from weldcache.evaluate.pipeline import scorer_of
+from weldcache.evaluate.scoring import scorer_of
 from weldcache.extract.sources.folder import FolderSettings
 from weldcache.tests.evaluate.localise.conftest import HEIGHT, SQUARE, WIDTH, Planted
 from weldcache.train.runs.trained_run import load_run

@@ -15,9 +15,9 @@ MakeAssessment = Callable[..., Assessment]
 MakeReport = Callable[..., Report]
 
 
-def _printed(report: Report) -> str:
+def _printed(report: Report, *, details: bool = False) -> str:
     console = Console(file=io.StringIO(), width=140)
-    console.print(render_terminal(report))
+    console.print(render_terminal(report, details=details))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -45,6 +45,14 @@ def test_holds_the_numbers_and_the_warnings(
     partly = replace(provenance, random_features=["video", "audio"], trained_features=["image/block_7"])
     told = " ".join(_printed(make_report(assessment, table, provenance=partly)).split())
     assert "video and audio come from untrained networks, image/block_7 from trained ones" in told
+
+
+def test_tables_of_detail_are_shown_to_who_asks(
+    table: ScoreTable, make_assessment: MakeAssessment, make_report: MakeReport
+) -> None:
+    report = make_report(make_assessment(table), table)
+    title = "Where the normals of each group lie"
+    assert title not in _printed(report) and title in _printed(report, details=True)
 
 
 def test_the_model_without_each_modality(
