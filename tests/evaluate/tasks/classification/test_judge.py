@@ -96,7 +96,7 @@ def test_a_split_that_trains_on_normals_alone_gives_the_majority_and_says_so(
     assert facts["majority_accuracy"]["value"] == np.mean([row["class_name"] == "good" for row in rows])
     assert "Majority control" in (run / "report.html").read_text()
     beside = json.loads((run / "report.json").read_text())["sections"]["controls"]
-    settings, group = beside["rows"]["by_control"]
+    settings, _, group = beside["rows"]["by_control"]
     # All training samples are good, so the nearest is; groups of defects of validation are known.
     assert settings["accuracy"]["value"] == facts["majority_accuracy"]["value"]
     assert group["accuracy"]["value"] >= settings["accuracy"]["value"]
