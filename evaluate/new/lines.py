@@ -6,15 +6,17 @@ import csv
 import json
 import math
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Literal, TextIO
 
 import numpy as np
 
+from ...documents import parse_json
 from ...errors import OutputExistsError
 from ...metrics.conformal import benjamini_hochberg
+from ...progress import say
 from ...wording import count_of, format_seconds, listed, spreadsheet_cell
 from .scorer import ScoredSample
 
@@ -101,47 +103,103 @@ def _with_adjusted(scored: ScoredSample, value: float | None) -> ScoredSample:
 class ScoreLines:
     """Writes samples as lines of a CSV or JSON lines file.
 
-    What could not be scored has no columns: in a new CSV file such samples wait for the first that has some.
+    What could not be scored has no columns. In a CSV it waits for the first sample that has some; in a file that is
+    added to it is written at once, and once more below the whole heading when that is known.
     """
 
-    def __init__(self, file: TextIO, form: Form, *, header: Sequence[str] | None = None) -> None:
-        """`header` is the first row of a CSV file that is gone on with."""
+    def __init__(self, file: TextIO, form: Form) -> None:
         self._file = file
         self._form = form
-        self._columns = None if header is None else tuple(header[len(_BEFORE) : -len(_BEHIND)])
-        self._waiting: list[ScoredSample] = []
+        self._columns: tuple[str, ...] | None = None
+        self._bare: list[list[str]] = []  # key, problem and notes of what came before any columns were known
+        self._is_added_to = False
+
+    @classmethod
+    def behind(cls, file: TextIO, form: Form) -> "ScoreLines":
+        """Lines behind those of a file, which is open to be read and written.
+
+        A last line that a full disk or a kill has cut short is taken away; its sample does not count as told.
+
+        Raises:
+            OutputExistsError: if the file is something else.
+        """
+        lines = cls(file, form)
+        lines._is_added_to = True
+        try:
+            file.seek(0)
+            content = file.read()
+            whole, _, last = content.rpartition("\n")
+            if content:
+                lines._learn((whole if whole else last).split("\n"))
+            if last and lines._is_whole(last):
+                file.write("\n")
+            elif last:
+                file.seek(len(whole.encode()) + 1)
+                file.truncate()
+                say("The last line of what is added to was cut short, and is taken away.")
+        except (ValueError, LookupError, TypeError, csv.Error):
+            raise OutputExistsError(
+                f"What is there is not {form} of new samples, and is not added to; name another --out or --format."
+            ) from None
+        return lines
+
+    def _learn(self, told: Sequence[str]) -> None:
+        """What columns there are; raises ValueError, LookupError, TypeError or csv.Error where it is something else."""
+        if self._form == "jsonl":
+            parse_json(told[0])["key"]
+            return
+        heading, *rows = csv.reader(told)
+        if (*heading[:1], *heading[-2:]) != (*_BEFORE, *_BEHIND):
+            raise ValueError(heading)
+        self._columns = tuple(heading[1:-2]) or None
+        self._bare = [] if self._columns else [row for row in rows if row]
+
+    def _is_whole(self, line: str) -> bool:
+        try:
+            if self._form == "jsonl":
+                return isinstance(parse_json(line), dict)
+            (row,) = csv.reader([line], strict=True)
+        except (ValueError, csv.Error):
+            return False
+        return len(row) == len(_BEFORE) + len(self._columns or ()) + len(_BEHIND)
 
     def __call__(self, scored: ScoredSample) -> None:
         """Write a sample, so that whoever reads the file sees it.
 
         Raises:
-            OutputExistsError: if the file that is gone on with has other columns.
+            OutputExistsError: if the file that is added to has other columns.
         """
+        key, notes = scored.sample.key, "; ".join(scored.notes)
+        headings = tuple(map(spreadsheet_cell, scored.columns))
         if self._form == "jsonl":
-            told = {"key": scored.sample.key, **scored.columns, "problem": scored.problem, "notes": scored.notes}
+            told = {"key": key, **scored.columns, "problem": scored.problem, "notes": scored.notes}
             self._file.write(json.dumps(told) + "\n")
+        elif not headings and self._columns is None:
+            self._bare.append([key, scored.problem, notes])
+            if self._is_added_to:
+                self._write([*_BEFORE, *_BEHIND], *self._bare, anew=True)
         else:
-            self._waiting.append(scored)
-            if scored.columns or self._columns is not None:
-                self._write_rows(scored.columns)
+            if self._columns is None:
+                self._columns = headings
+                blank = [""] * len(headings)
+                bare = [[each[0], *blank, *each[1:]] for each in self._bare]
+                self._write([*_BEFORE, *headings, *_BEHIND], *bare, anew=self._is_added_to)
+            elif headings and headings != self._columns:
+                raise OutputExistsError("The file to add to has other columns than this run tells; name another --out.")
+            values = list(scored.columns.values()) or [None] * len(self._columns)
+            self._write([key, *values, scored.problem, notes])
         self._file.flush()
 
     def close(self) -> None:
         """Write what waits for columns that have not come."""
-        if self._waiting:
-            self._write_rows({})
+        if self._bare and self._columns is None and not self._is_added_to:
+            self._write([*_BEFORE, *_BEHIND], *self._bare)
             self._file.flush()
 
-    def _write_rows(self, columns: Collection[str]) -> None:
-        writer = csv.writer(self._file, lineterminator="\n")
-        headings = tuple(map(spreadsheet_cell, columns))
-        if self._columns is None:
-            self._columns = headings
-            writer.writerow([*_BEFORE, *headings, *_BEHIND])
-        elif columns and headings != self._columns:
-            raise OutputExistsError("The file to go on with has other columns than this run tells; name another --out.")
-        for scored in self._waiting:
-            values = list(scored.columns.values()) or [None] * len(self._columns)
-            cells = [scored.sample.key, *values, scored.problem, "; ".join(scored.notes)]
-            writer.writerow([spreadsheet_cell(cell) if isinstance(cell, str) else cell for cell in cells])
-        self._waiting = []
+    def _write(self, *rows: Sequence[object], anew: bool = False) -> None:
+        if anew:
+            self._file.seek(0)
+            self._file.truncate()
+        csv.writer(self._file, lineterminator="\n").writerows(
+            [spreadsheet_cell(cell) if isinstance(cell, str) else cell for cell in row] for row in rows
+        )

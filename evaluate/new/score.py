@@ -1,6 +1,5 @@
 """`weldcache score` as a story: named files become samples, a run scores them, and each is told, with its maps."""
 
-import csv
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
@@ -9,7 +8,7 @@ from pathlib import Path
 from time import sleep
 
 from ...atomic import new_folder, replaced_file
-from ...errors import NotFoundError, OutputExistsError, SettingsError, StoppedError, disk_named
+from ...errors import NotFoundError, OutputExistsError, SettingsError, StoppedError, WeldcacheError, disk_named
 from ...extract.pipeline import kept_interrupt
 from ...progress import Progress, say
 from ...settings import Settings
@@ -95,6 +94,8 @@ def _replaced(out: Path | None, form: Form, *, overwrite: bool) -> Iterator[Emit
         with closing(ScoreLines(sys.stdout, form)) as lines:
             yield lines
         return
+    if out.exists() and not out.is_file():  # a device would be replaced too
+        raise OutputExistsError(f"{out} is no file, but a folder, a pipe or a device; name a file for the scores.")
     if out.exists() and not overwrite:
         raise OutputExistsError(f"{out} exists already; replace it with --overwrite, or choose another name.")
     with replaced_file(out) as temporary:
@@ -116,11 +117,12 @@ def _added_to(out: Path | None, form: Form) -> Iterator[Emit]:
             yield lines
         return
     out.parent.mkdir(parents=True, exist_ok=True)
-    with disk_named(out), out.open("a+", newline="", encoding="utf-8") as file:
-        file.seek(0)
-        header = next(csv.reader(file), None) if form == "csv" else None
-        with closing(ScoreLines(file, form, header=header)) as lines:
-            yield lines
+    with (
+        disk_named(out),
+        out.open("a+", newline="", encoding="utf-8") as file,
+        closing(ScoreLines.behind(file, form)) as lines,
+    ):
+        yield lines
 
 
 def score_paths(
@@ -168,6 +170,8 @@ def score_paths(
                 progress.advance(note=count_of(tally.num_alarms, "alarm"))
                 raise_if_interrupted()
         say(tally.told())
+        if folder is not None and not tally.num_scored:
+            raise WeldcacheError(f"There are no maps, as nothing could be scored: {scored.problem}")
         if folder is not None:
             num_maps = write_maps(folder, mapped, root=found.root, run_name=run.folder.name)
             if not num_maps:

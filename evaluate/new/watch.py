@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...atomic import write_text
 from ...documents import fingerprint, parse_json, read_regular_file
-from ...errors import NotFoundError, SettingsError, SourceError
+from ...errors import NotFoundError, SettingsError, SourceError, WeldcacheError, disk_named, reason_of
 from ...extract.pipeline import kept_interrupt
 from ...extract.sources.new import NewSamples
 from ...extract.sources.source import Sample
@@ -28,7 +28,7 @@ class WatchState:
     """
 
     def __init__(self, path: Path, *, run: TrainedRun) -> None:
-        """Raises SettingsError if the file is something else."""
+        """Raises SettingsError if the file is something else, WeldcacheError if it cannot be written."""
         self._path = path
         self._stamps: dict[str, str] = {}
         head = {"scored_by": run.folder.name, "manifest": fingerprint(run.manifest)}
@@ -49,7 +49,13 @@ class WatchState:
                 say(f"{path} is of another run than {run.folder.path}: all that lies in the folder is scored again.")
         # Written anew, so that it has one line a sample, and none that a kill has cut short.
         lines = [json.dumps({"key": key, "stamp": stamp}) for key, stamp in self._stamps.items()]
-        write_text(path, "".join(f"{line}\n" for line in [json.dumps(head), *lines]))
+        try:
+            write_text(path, "".join(f"{line}\n" for line in [json.dumps(head), *lines]))
+        except OSError as error:
+            raise WeldcacheError(
+                f"{path}, which is to remember what was scored, cannot be written ({reason_of(error)}); name another "
+                "file with --state."
+            ) from error
 
     def __len__(self) -> int:
         return len(self._stamps)
@@ -61,7 +67,7 @@ class WatchState:
     def add(self, key: str, stamp: str) -> None:
         """Remember that a sample was told."""
         self._stamps[key] = stamp
-        with self._path.open("a", encoding="utf-8") as file:
+        with disk_named(self._path), self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"key": key, "stamp": stamp}) + "\n")
 
 

@@ -6,7 +6,7 @@ they name nothing, a folder is opened as one of its data sets, and what that say
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -50,7 +50,7 @@ def new_samples(settings: DataSettings, paths: Sequence[Path], *, num_views: int
 
     Raises:
         NotFoundError: if a path is not there.
-        SourceError: if one cannot be read as a sample, a folder or a table of the source.
+        SourceError: if one cannot be read as a sample, a folder or a table of the source, or two samples have one key.
     """
     each = []
     for path in dict.fromkeys(Path(os.path.normpath(path.absolute())) for path in paths):
@@ -63,7 +63,7 @@ def new_samples(settings: DataSettings, paths: Sequence[Path], *, num_views: int
     return NewSamples(
         noun=each[0].noun,
         root=Path(os.path.commonpath([found.root for found in each])),
-        listed=[sample for found in each for sample in found.listed],
+        listed=_once(sample for found in each for sample in found.listed),
         formats={name: one for found in each for name, one in found.formats.items()},
         told=[line for found in each for line in found.told],
     )
@@ -86,6 +86,19 @@ def _data_set(settings: DataSettings, path: Path) -> NewSamples:
     names = [target.name for target in source.targets()]
     told = [f"{path}: not looked at: {listed(names)}"] if names else []
     return NewSamples(source.noun, path, samples, series_told(source), told)
+
+
+def _once(samples: Iterable[Sample]) -> list[Sample]:
+    """Each sample once, that several paths may lead to."""
+    by_key: dict[str, Sample] = {}
+    for sample in samples:
+        first = by_key.setdefault(sample.key, sample)
+        if (first.files, first.vectors) != (sample.files, sample.vectors):
+            raise SourceError(
+                f"Two samples are called {sample.key}, as of two tables in one folder: give each a key of its own, or "
+                "name one table at a time."
+            )
+    return list(by_key.values())
 
 
 def _by_whole_path(found: NewSamples) -> NewSamples:

@@ -42,6 +42,11 @@ def find_run(folder: Path, name: str | None) -> RunFolder:
     """
     if name is None or name == LATEST:
         return latest_run(folder)
+    if name.startswith(("/", ".", "~")):
+        path = Path(name)
+        raise SettingsError(
+            f"{name} is a path: name the run {path.name}, and its folder: --set runs.folder={path.parent}."
+        )
     *lists, last = name.split("/")
     below = folder
     for part in lists:

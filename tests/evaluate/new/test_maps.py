@@ -59,6 +59,18 @@ def test_maps_that_cannot_be_had_are_refused_before_anything_is_scored(
     assert outcome.code == 2 and told in outcome.err and outcome.raw_out == "" and not list(tmp_path.iterdir())
 
 
+def test_where_nothing_can_be_scored_there_are_lines_and_no_maps(weldcache: Run, parts: Path, tmp_path: Path) -> None:
+    (tmp_path / "new.csv").write_text("key,photo,s1,s2,s3\nx,,1,2,3\n")
+    outcome = weldcache("score", "new.csv", "--run", "patches", "--maps", "maps", "--out", "o.csv", folder=tmp_path)
+    assert outcome.code == 2 and "runs" in outcome.err
+    options = ["--set", f"runs.folder={parts / 'runs'}", "--maps", "maps", "--out", "o.csv"]
+    outcome = weldcache("score", "new.csv", "--run", "patches", *options, folder=tmp_path)
+    assert (
+        outcome.code == 1 and "photo is empty" in outcome.err and "photo is empty" in (tmp_path / "o.csv").read_text()
+    )
+    assert not (tmp_path / "maps").exists()
+
+
 def test_a_notebook_may_ask_for_maps(parts: Path, table: Path, tmp_path: Path) -> None:
     run = api.load_run("joined", settings=api.load_settings(folder=parts))
     with pytest.raises(NotFoundError, match="places"):

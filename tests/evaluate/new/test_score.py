@@ -84,6 +84,8 @@ def test_scores_go_to_a_file_and_alarms_to_the_exit_status(
     assert outcome.code == 3 and outcome.out == "" and "11 parts scored, 4 alarms" in outcome.err
     assert sum(each["alarm"] for each in told) == 4 and told[2]["contribution_image"] is None and told[2]["notes"]
     assert weldcache(*command, folder=parts).code == 2  # it is there
+    folder = ["score", str(table), "--run", "joined", "--out", str(tmp_path), "--overwrite"]
+    assert "folder" in weldcache(*folder, folder=parts).err
     assert weldcache(*command, "--overwrite", folder=parts).code == 3
     assert weldcache("score", str(table), "--run", "joined", folder=parts).code == 0
 

@@ -64,6 +64,7 @@ def test_equal_names_in_two_folders_are_told_apart_by_whole_paths(tmp_path: Path
         f"{tmp_path}/two/a.png",
     ]
     assert _keys(FolderSettings(), tmp_path / "one", tmp_path / "one") == ["a.png"]
+    assert _keys(FolderSettings(), tmp_path / "one", tmp_path / "one/a.png") == [f"{tmp_path}/one/a.png"]
 
 
 def test_what_is_not_there_or_no_picture_is_refused(tmp_path: Path) -> None:
@@ -88,6 +89,9 @@ def test_a_table_needs_no_column_but_keys_and_streams(tmp_path: Path) -> None:
         assert "kind" in found.told[0] and "fold" not in found.told[0]
     (tmp_path / "one.csv").write_text("id,photo\nz,pictures/a.png\n")
     assert _keys(settings, tmp_path / "one.csv") == ["z"]
+    (tmp_path / "two.csv").write_text("id,photo\nz,\n")
+    with pytest.raises(SourceError, match=r"called.*z"):
+        new_samples(settings, [tmp_path / "one.csv", tmp_path / "two.csv"], num_views=1)
     (tmp_path / "bad.csv").write_text("id\nz\n")
     with pytest.raises(SourceError, match="photo"):
         new_samples(settings, [tmp_path / "bad.csv"], num_views=1)

@@ -82,6 +82,12 @@ def test_a_run_is_found_by_its_name_or_below_its_list(make: Make, tmp_path: Path
     assert {run.name for run in runs_below(tmp_path)} == {"film-001", "gate-seed0"}
 
 
+@pytest.mark.parametrize("name", ["/elsewhere/runs/first", "./runs/first", "~/runs/first"])
+def test_a_path_is_no_name_and_it_is_said_how_to_name_its_run(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SettingsError, match=r"runs\.folder=.*runs"):
+        find_run(tmp_path, name)
+
+
 @pytest.mark.parametrize(
     ("name", "nearest"),
     [("film-01", "film-001"), ("ablation/gate-seed1", "ablation/gate-seed0"), ("gate-seed0", "ablation/gate-seed0")],
