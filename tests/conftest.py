@@ -67,6 +67,24 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def fork_server(one_thread: None) -> None:
+    """A process has one fork server, which keeps the modules that it was started with: started by a test that needs few
+    of them, it would let each decode process of later ones import the rest, for seconds."""
+    from weldcache.extract.pool.workers import worker_context
+
+    kinds = ("film", "frames", "photographs", "pixels", "series", "sound", "sound_statistics")
+    readers = [f"weldcache.extract.features.{kind}" for kind in kinds]
+    worker_context(
+        preload=[
+            "weldcache.extract.pool.decode_process",
+            "weldcache.extract.backbones.audio_spectrogram",
+            "weldcache.extract.sources.welds.synth.pipeline",
+            *readers,
+        ]
+    )
+
+
 @pytest.fixture(scope="session")
 def weldcache() -> Callable[..., Outcome]:
     """Run `weldcache` with some arguments in `folder`, within this process."""
