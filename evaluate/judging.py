@@ -67,12 +67,14 @@ def kept_calibration(judge: Judge[Kept], folder: RunFolder) -> Kept | None:
     Raises:
         TrainingError: if it is damaged, was edited, or is of another run.
     """
-    if not folder.calibration_path.exists():
+    path = folder.calibration_path
+    if not path.exists():
         return None
-    made = folder.read(folder.calibration_path, OfSomeVersion)
-    if made["rests_on"].get("metrics_version") != METRICS_VERSION:
-        return None
-    return folder.read(folder.calibration_path, judge.kept_as)
+    try:
+        made = folder.read(path, OfSomeVersion)
+        return folder.read(path, judge.kept_as) if made["rests_on"].get("metrics_version") == METRICS_VERSION else None
+    except TrainingError as error:
+        raise TrainingError(f"{error} Deleting {path.name} is enough: `weldcache eval` makes it again.") from error
 
 
 def calibration_of(judge: Judge[Kept], background: Background) -> Kept:

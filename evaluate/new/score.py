@@ -165,7 +165,7 @@ def score_paths(
         ):
             for scored in scorer(found.listed):
                 mapped[scored.sample.key] = scored.maps
-                tell(replace(scored, maps=SampleMaps()))
+                tell(replace(scored, maps=SampleMaps()))  # of which lines say nothing, while they wait
                 tally.add(scored)
                 progress.advance(note=count_of(tally.num_alarms, "alarm"))
                 raise_if_interrupted()

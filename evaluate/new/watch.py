@@ -89,12 +89,13 @@ def watch_folder(
 
     Raises what `score_paths` raises, but for what is wrong with the samples or the folder now and may be mended.
     """
-    settings = settings_here(run, settings)
-    found = _looked(run, folder, settings)
-    tally, said = Tally(found.noun), set[str]()
+    settings, tally, said = settings_here(run, settings), Tally("sample"), set[str]()
     arrivals = Arrivals(state, looks=max(1, math.ceil(patience / every)))
     say(f"Watching {folder}; {count_of(len(state), 'sample')} scored before. Ctrl-C ends.")
     try:
+        while (found := _looked_if_there(run, folder, settings, said=said)) is None:
+            sleep(every)
+        tally.noun = found.noun
         with NewSampleScorer(run, found, settings=settings) as scorer, kept_interrupt() as raise_if_interrupted:
             while True:
                 ready = list(arrivals.ready(found.listed, streams=scorer.streams))
@@ -118,6 +119,19 @@ def watch_folder(
     except KeyboardInterrupt:
         say(f"Ended: {tally.counted()}.")
     return tally
+
+
+def _looked_if_there(run: TrainedRun, folder: Path, settings: Settings, *, said: set[str]) -> NewSamples | None:
+    """What a first look finds; None where what it takes, such as a table, has not come yet, which is said once."""
+    try:
+        return _looked(run, folder, settings)
+    except NotFoundError as error:
+        if not folder.is_dir():
+            raise
+        if str(error) not in said:
+            say(f"{error} It is waited for.")
+            said.add(str(error))
+        return None
 
 
 def _looked(run: TrainedRun, folder: Path, settings: Settings) -> NewSamples:

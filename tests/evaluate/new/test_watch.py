@@ -110,6 +110,21 @@ def test_a_watched_folder_is_the_same_however_it_is_called(
     assert ready == [Path("inbox")]
 
 
+def test_a_table_that_is_not_there_yet_is_waited_for(
+    weldcache: Run, parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def come() -> None:
+        (tmp_path / "table.csv").write_text("key,photo,s1,s2,s3\na,,1,2,3\n")
+
+    command = ["score", str(tmp_path), "--run", "numbers", "--watch"]
+    monkeypatch.setattr("weldcache.evaluate.new.score.sleep", Looks(_nothing))
+    outcome = weldcache(*command, folder=parts)
+    assert outcome.code == 0 and outcome.err.count("waited for") == 1 and outcome.raw_out == ""
+    monkeypatch.setattr("weldcache.evaluate.new.score.sleep", Looks(_nothing, come, _nothing, _nothing))
+    outcome = weldcache(*command, folder=parts)
+    assert outcome.code == 0 and "1 part scored" in outcome.err and "\na," in outcome.raw_out
+
+
 def test_the_command_that_watches_goes_on_with_its_file(
     weldcache: Run, parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
