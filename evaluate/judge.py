@@ -137,7 +137,8 @@ class Told:
 
     Attributes:
         columns: what is told of each, by the heading under which it is written; None where there is nothing to tell.
-            Their headings hang on the run alone, so that samples may be told a few at a time.
+            Their headings hang on the run alone, so that samples may be told a few at a time. Of a set that is scored
+            as a whole, `p_value` gets `adjusted_p_value` behind it.
         alarms: which of them somebody should look at.
     """
 
