@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ...errors import DecodeError, MetricError
 from ...extract.decode.picture_file import upright_size
 from ...extract.settings import DataSettings
+from ...metrics.estimate import Estimate
 from ...metrics.localisation import (
     FPR_LIMITS,
     SMALLEST_NUMBER_OF_GROUPS,
@@ -175,10 +176,25 @@ def _with_figures(found: Localisation, intervals: LocalisationIntervals | None, 
         id="localisation",
         title=_TITLE,
         facts=facts,
-        note=[" ".join([looked_at, *_left_out(gathered)]), _about_intervals(intervals), _HOW],
+        note=[
+            *_about_chance(auroc),
+            " ".join([looked_at, *_left_out(gathered)]),
+            _about_intervals(intervals),
+            _HOW,
+        ],
         look="tiles",
         brief=True,
     )
+
+
+def _about_chance(auroc: float | Estimate) -> Iterator[str]:
+    """A warning where a map is no evidence of where a defect is, however good the samples' scores are."""
+    surely = auroc if isinstance(auroc, float) else auroc.low
+    if surely <= 0.5:
+        yield (
+            "These maps are not shown to find defective pixels better than chance does: do not read from them where a "
+            "defect is. A recipe that scores patches, such as patch_memory, has maps of its own."
+        )
 
 
 def _left_out(gathered: MaskedPictures) -> Iterator[str]:

@@ -56,6 +56,15 @@ def test_masks_of_a_folder_give_figures_with_intervals(make_planted: Make) -> No
     assert found["pixel_auroc"].low > 0.7 and found["aupro_30"].value > 0.5
 
 
+def test_maps_no_better_than_chance_are_said_to_be_so(make_planted: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Turned round, the best map is the worst."""
+    planted = make_planted()
+    on_pixels = PictureMap.on_pixels
+    assert "chance does" not in " ".join(section_of(planted).note)
+    monkeypatch.setattr(PictureMap, "on_pixels", lambda each: -on_pixels(each))
+    assert "chance does" in section_of(planted).note[0]
+
+
 def test_a_data_set_without_masks_has_no_figures_and_says_so(make_planted: Make, tmp_path: Path) -> None:
     planted = make_planted()
     without = tmp_path / "parts"
