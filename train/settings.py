@@ -63,6 +63,15 @@ RECIPES = Registry(
         "linear_probe": Registered(
             f"{_RECIPES}.linear_probe:LinearProbeSettings", f"{_RECIPES}.linear_probe:LinearProbeRecipe"
         ),
+        "anovox_scene": Registered(
+            f"{_RECIPES}.anovox.settings:AnoVoxSceneSettings", f"{_RECIPES}.anovox.scene:AnoVoxSceneRecipe"
+        ),
+        "anovox_point": Registered(
+            f"{_RECIPES}.anovox.settings:AnoVoxPointSettings", f"{_RECIPES}.anovox.pointwise:AnoVoxPointRecipe"
+        ),
+        "anovox_mil": Registered(
+            f"{_RECIPES}.anovox.settings:AnoVoxMilSettings", f"{_RECIPES}.anovox.pointwise:AnoVoxMilRecipe"
+        ),
     },
 )
 
@@ -82,6 +91,8 @@ TASKS = Named(
     group="weldcache.tasks",
     shipped={
         "anomaly": "weldcache.train.tasks:AnomalyTask",
+        "detection": "weldcache.train.tasks:DetectionTask",
+        "points": "weldcache.train.tasks:PointsTask",
         "classification": "weldcache.train.tasks:ClassificationTask",
     },
 )
@@ -92,8 +103,9 @@ class TrainSettings(Section):
 
     task: Annotated[str, AfterValidator(TASKS.checked)] = Field(
         "anomaly",
-        description="What it is trained for. anomaly: on normals, to tell defects from them; classification: on all "
-        "rows whose class is known; or a package's.",
+        description="What it is trained for. anomaly: on normals, to tell defects from them; detection: on all rows "
+        "whose label is known; points: the same, point by point; classification: on all rows whose class is known; or "
+        "a package's.",
     )
     epochs: Positive = Field(100, description="Epochs at most.")
     batch_size: Annotated[int, Field(gt=1)] = Field(32, description="Samples a step.")

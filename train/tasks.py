@@ -71,7 +71,7 @@ class AnomalyTask:
     target = "label"
     trains_on = "normal"
     leaves_out = "defect"
-    outputs = ()
+    outputs: Collection[str] = ()
 
     def training_rows(self, targets: Targets) -> Bool[np.ndarray, " row"]:
         return np.asarray(targets["label"] == 0)
@@ -99,6 +99,34 @@ class AnomalyTask:
         known = self.judged_rows(targets)
         labels, scores = targets["label"][known], prediction.score.float().cpu().numpy()[known]
         return {"val_auroc": auroc(scores, labels) if len(np.unique(labels)) == 2 else None}
+
+
+class DetectionTask(AnomalyTask):
+    """Train on normals and defects alike, all whose label is known, and tell them apart by the score."""
+
+    trains_on = "labelled sample"
+    leaves_out = "unlabelled sample"
+
+    def training_rows(self, targets: Targets) -> Bool[np.ndarray, " row"]:
+        return self.judged_rows(targets)
+
+    def obstacle(self, monitor: str, targets: Targets) -> str:
+        if monitor == LOSS or len(np.unique(targets["label"][self.judged_rows(targets)])) == 2:
+            return ""
+        return (
+            "it has not both normals and defects there with all features. Give it some in the data set, or make "
+            f"another split with `weldcache split`; or use --set train.monitor={LOSS}, which takes whatever is there."
+        )
+
+
+class PointsTask(DetectionTask):
+    """Tell which points of a row are defective, by the output `point_scores`, (row, point), NaN where there is none;
+    the score of a row says whether any is."""
+
+    outputs = ("point_scores",)
+
+    def monitors(self) -> Mapping[str, Direction]:
+        return {LOSS: "min", "val_auroc": "max"}
 
 
 class ClassificationTask:
