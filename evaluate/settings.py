@@ -11,6 +11,8 @@ JUDGES = Named(
     group="weldcache.judges",
     shipped={
         "anomaly": "weldcache.evaluate.tasks.anomaly.judge:AnomalyJudge",
+        "detection": "weldcache.evaluate.tasks.detection.judge:DetectionJudge",
+        "points": "weldcache.evaluate.tasks.points.judge:PointsJudge",
         "classification": "weldcache.evaluate.tasks.classification.judge:ClassificationJudge",
     },
 )
@@ -23,7 +25,8 @@ class EvaluateSettings(Section):
     """How a run is judged."""
 
     judge: Annotated[str, AfterValidator(JUDGES.checked)] | None = Field(
-        None, description="Who judges: anomaly, classification, or a package's; null: the judge of train.task."
+        None,
+        description="Who judges: anomaly, detection, points, classification, or a package's; null: that of train.task.",
     )
     target_fpr: float = Field(0.05, gt=0, lt=1, description="False-alarm rate that the threshold aims at.")
     seed: int = Field(0, ge=0, description="Seed of the controls that are random: scores, and labels dealt out anew.")

@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float64, Integer, Shaped
+from jaxtyping import Float64, Integer, Shaped
 from scipy.stats import rankdata, t
 
 from .clustered import (
@@ -210,12 +210,13 @@ class _SamplesPart:
 
 
 def mean_share(
-    right: Bool[np.ndarray, "repeats samples"], *, groups: Sequence[str] | None = None, confidence: float = 0.95
+    right: Shaped[np.ndarray, "repeats samples"], *, groups: Sequence[str] | None = None, confidence: float = 0.95
 ) -> RepeatsEstimate:
     """Mean share of what is right in the repeats, with a two-sided interval inside [0, 1], for other samples and other
-    seeds; of one repeat, for other samples alone."""
+    seeds; of one repeat, for other samples alone. Shares from 0 to 1 of each sample do, too: no values there have a
+    larger variance than right and wrong, so that the interval is rather too wide."""
     values, (num_repeats, num_samples) = right.mean(axis=1), right.shape
-    num_right = int(right.sum()) / num_repeats
+    num_right = float(right.sum()) / num_repeats
     scale = 1.0 if groups is None else effective_fraction(right.mean(axis=0), groups=groups, confidence=confidence)
     over_samples = clopper_pearson(scale * num_right, trials=scale * num_samples, confidence=confidence)
     over_seeds = _reach_over_seeds(values, upper=0.5 + confidence / 2)
@@ -229,8 +230,8 @@ def mean_share(
 
 
 def mean_share_difference(
-    right: Bool[np.ndarray, "repeats samples"],
-    reference: Bool[np.ndarray, "repeats samples"],
+    right: Shaped[np.ndarray, "repeats samples"],
+    reference: Shaped[np.ndarray, "repeats samples"],
     *,
     groups: Sequence[str] | None = None,
     confidence: float = 0.95,

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float64
 from numpy.typing import NDArray
 
-_LEADING = 20  # bits of a score
+_LEADING = 20  # bits of a score, unless somebody asks for others
 _TYPES: tuple[type[np.float32], type[np.float64]] = (np.float32, np.float64)  # that scores are compared in
 _SLIGHTLY_ABOVE_ONE = 1 + 1e-6  # so that rounding in single precision does not lead out of a bin
 
@@ -28,14 +28,13 @@ class Binning(Protocol):
 
 
 class LeadingBits:
-    """The leading 20 bits of a score: of a float32 2,048 bins between a number and its double, of a float64 256,
+    """The `leading` bits of a score: with 20 of a float32 2,048 bins between a number and its double, of a float64 256,
     whatever its size."""
 
-    num_bins = 1 << _LEADING
-
-    def __init__(self, dtype: np.dtype[Any]) -> None:
+    def __init__(self, dtype: np.dtype[Any], *, leading: int = _LEADING) -> None:
+        self.num_bins = 1 << leading
         self._dtype, self._bits = dtype, np.dtype(f"u{dtype.itemsize}")
-        self._shift = 8 * dtype.itemsize - _LEADING
+        self._shift = 8 * dtype.itemsize - leading
 
     def from_the_top(self) -> NDArray[np.int64]:
         """Of negative numbers, whose first bit is set, those with the larger bits are the lower ones."""

@@ -7,6 +7,7 @@ from typing import NotRequired
 import numpy as np
 from typing_extensions import TypedDict
 
+from ....train.data.features import Rows
 from ....train.recipes.published import references_of
 from ....train.runs.documents import Count, Line
 from ....train.runs.reports import Headline
@@ -18,6 +19,7 @@ from ...scoring import Scored, Way
 from ...trials.measure import Measure
 from ..probabilities import ProbabilitiesKept, probabilities_of, sample_probabilities, section_of_scores
 from .caveats import caveats, reproduction_caveats
+from .controls.control import Controls
 from .controls.gather import gather_controls
 from .defects import target_results
 from .figures import Assessment, assess, require_both_labels
@@ -118,7 +120,8 @@ class AnomalyJudge:
 
     def assess(self, test: Scored, calibration: AnomalyCalibration, *, background: Background) -> Judgement:
         placed, validation = (placed_by(calibration, scored) for scored in (test, background.validation))
-        assessment = _figures(placed, validation, calibration, background)
+        controls = self.controls(placed.table, test.rows.usable, background=background)
+        assessment = _figures(placed, validation, calibration, controls, background)
         watched = representations(background.run.metrics, best_epoch=background.best.epoch)
         seen_missing = modalities_seen_missing(background.run)
         reproduced = reproduction_caveats(
@@ -163,6 +166,15 @@ class AnomalyJudge:
             truth=placed.table.labels,
             answers=placed.table.scores,
         )
+
+    def controls(self, table: ScoreTable, rows: Rows, *, background: Background) -> Controls:
+        """What can be had of the samples of `table` without the model, which are the `rows` of the store.
+
+        Raises:
+            MetricError: if they are of one label.
+        """
+        require_both_labels(table)
+        return gather_controls(table, rows, background=background)
 
     def tell(self, scored: Scored, calibration: AnomalyCalibration | None, *, run: TrainedRun) -> Told:
         scales = {} if calibration is None else _scales_of(calibration)
@@ -221,13 +233,14 @@ def _as_document(way: Way, scale: Scale | None) -> ScaleOfWay:
     )
 
 
-def _figures(placed: Placed, validation: Placed, calibration: AnomalyCalibration, background: Background) -> Assessment:
+def _figures(
+    placed: Placed, validation: Placed, calibration: AnomalyCalibration, controls: Controls, background: Background
+) -> Assessment:
     run, store, seen = background.run, background.store, background.seen
-    require_both_labels(placed.table)
     assessment = assess(
         test=placed.table,
         validation=validation.table,
-        controls=gather_controls(placed.table, placed.scored.rows.usable, background=background),
+        controls=controls,
         train_groups=store.index.select(seen.train).groups.tolist(),
         threshold=_chosen_threshold(calibration),
         thresholds=[AlarmThreshold.read(each) for each in calibration["thresholds"]],

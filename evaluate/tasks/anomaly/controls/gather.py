@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from .....cache.targets import NORMAL
 from .....train.data.features import Rows
 from ....judge import Background
 from ....scores import ScoreTable
@@ -21,7 +22,9 @@ def gather_controls(table: ScoreTable, rows: Rows, *, background: Background) ->
     Raises:
         MetricError: if the samples are of one label.
     """
-    store, train, recipe = background.store, background.seen.train, background.run.recipe
+    store, recipe = background.store, background.run.recipe
+    # Where defects are trained on too: these controls learn what is normal.
+    train = background.seen.train[store.index.labels[background.seen.train] == NORMAL]
     known_rows = _known_rows(rows, background)
     files, train_files, known_files = file_metadata_of_parts(store, (rows, train, known_rows), recipe=recipe)
     present, train_present = (modalities_present(store, each, recipe=recipe) for each in (rows, train))

@@ -87,17 +87,17 @@ def probe_controls(table: ScoreTable, rows: ProbedRows, *, recipe: Recipe) -> di
     if not isinstance(recipe, Joined | GaussianRecipe):
         for modality, sets in needs.modalities.items():
             rival = Rival(f"{modality} probe", f"{modality} without any training", of_media=True)
-            array = _array_to_probe(rows.store, sets)
+            array = array_to_probe(rows.store, sets)
             told = "" if array is None else f"a Gaussian over {array}"
             scores = "it has no vectors" if array is None else rows.probe(array)
             found[f"{modality}_probe"] = rival.measured(scores, table, told=told)
-    pixels = _pixels_of(rows.store)
+    pixels = pixels_of(rows.store)
     if pixels is not None and pixels.rpartition("/")[0] not in needs.feature_sets:
         found["pixels_control"] = PIXELS.measured(rows.probe(pixels), table, told=f"a Gaussian over {pixels}")
     return found
 
 
-def _array_to_probe(store: FeatureStore, feature_sets: tuple[str, ...]) -> str | None:
+def array_to_probe(store: FeatureStore, feature_sets: tuple[str, ...]) -> str | None:
     """The pooled array of the last of these sets, which of several blocks is the deepest; or else the smallest."""
     arrays = {
         f"{name}/{array}": spec
@@ -112,7 +112,7 @@ def _array_to_probe(store: FeatureStore, feature_sets: tuple[str, ...]) -> str |
     return min(arrays, key=lambda name: arrays[name].row_bytes, default=None)
 
 
-def _pixels_of(store: FeatureStore) -> str | None:
+def pixels_of(store: FeatureStore) -> str | None:
     """The array of a feature of the kind `pixels`; None where the store has none."""
     for name in store.feature_sets:
         spec = store.arrays(name).get("values")

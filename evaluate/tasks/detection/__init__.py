@@ -1,0 +1,1 @@
+"""Judge of detectors that are trained on defects too."""

@@ -1,0 +1,1 @@
+"""Judge of detectors that score each point of a sample."""

@@ -1,0 +1,104 @@
+"""How repeated trainings that score points are compared: by the AUROC of each sample's points, mean over samples."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool
+
+from ....cache.index import Index
+from ....errors import MetricError
+from ....metrics.repeats import SMALLEST_FOR_PAIRS, Method, RepeatsEstimate, mean_share, mean_share_difference
+from ....wording import count_of
+from ...trials.measure import Answers, Columns, Ground, RepeatedAnswers, Truth
+
+_WAYS_OF_MEAN: Mapping[Method, str] = {
+    "clopper_pearson": "Clopper-Pearson's of the mean, widened by the spread of the seeds",
+}
+_WAYS_OF_DIFFERENCE: Mapping[Method, str] = {
+    "pairs": "the spread over samples and over seeds, paired by sample and by seed",
+    "clustered": "the same between groups",
+    "clopper_pearson": "the intervals of both means as if they were independent, rather too wide (fewer than "
+    f"{SMALLEST_FOR_PAIRS} samples, or all differ alike)",
+    "equal": "none, where both are the same of every sample",
+}
+
+
+NONE = -1.0
+"""What stands for the AUROC of a sample whose points are not of both kinds."""
+
+
+@dataclass(frozen=True)
+class PointsMeasure:
+    """The AUROC of each sample's points; samples that have not both kinds are in no mean."""
+
+    plural: str = "AUROCs of points"
+
+    @property
+    def ways_of_mean(self) -> Mapping[Method, str]:
+        return _WAYS_OF_MEAN
+
+    @property
+    def ways_of_difference(self) -> Mapping[Method, str]:
+        return _WAYS_OF_DIFFERENCE
+
+    def truth(self, samples: Index) -> Truth:
+        return samples.labels.astype(np.int64)
+
+    def require(self, truth: Truth, *, split: str) -> None:
+        if not (truth == 1).any():
+            raise MetricError(f"No sample of {split} has a defect, so that none of its points can be found.")
+
+    def value(self, answers: Answers, truth: Truth) -> float:
+        return self.mean(answers[np.newaxis], truth).value
+
+    def mean(self, answers: RepeatedAnswers, truth: Truth, *, groups: Sequence[str] | None = None) -> RepeatsEstimate:
+        there = _there(answers)
+        return mean_share(answers[:, there], groups=_some(groups, there))
+
+    def difference(
+        self,
+        answers: RepeatedAnswers,
+        reference: RepeatedAnswers,
+        truth: Truth,
+        *,
+        groups: Sequence[str] | None = None,
+        confidence: float = 0.95,
+    ) -> RepeatsEstimate:
+        there = _there(np.concatenate([answers, reference]))
+        return mean_share_difference(
+            answers[:, there], reference[:, there], groups=_some(groups, there), confidence=confidence
+        )
+
+    def others(self, answers: RepeatedAnswers, truth: Truth) -> Mapping[str, float]:
+        return {}
+
+    def read(self, tables: Sequence[Columns]) -> Sequence[tuple[Truth, Answers]]:
+        return [
+            (
+                np.array(table["label"]).astype(np.int64),
+                np.array([float(value or NONE) for value in table["sample_auroc"]]),
+            )
+            for table in tables
+        ]
+
+    def classes(self, truth: Truth, class_names: Sequence[str]) -> Mapping[str, Bool[np.ndarray, " samples"]]:
+        names = np.asarray(class_names)
+        return {name: names == name for name in np.unique(names[truth == 1]).tolist()}
+
+    def ground(self, samples: Index, *, train: Index, seed: int) -> Ground:
+        num_normal, num_defect = (int(np.count_nonzero(samples.labels == label)) for label in (0, 1))
+        told = f"{num_normal} normals and {count_of(num_defect, 'sample')} with a defect"
+        counts = {"num_normal": num_normal, "num_defect": num_defect}
+        return Ground(told, counts, beside="scores at random have 0.500", controls={})
+
+
+def _there(answers: RepeatedAnswers) -> Bool[np.ndarray, " samples"]:
+    there = (answers > NONE).all(axis=0)
+    if not there.any():
+        raise MetricError("No sample has both normal and defective points, so that no AUROC of points can be had.")
+    return np.asarray(there)
+
+
+def _some(groups: Sequence[str] | None, there: Bool[np.ndarray, " samples"]) -> Sequence[str] | None:
+    return None if groups is None else [group for group, has in zip(groups, there.tolist(), strict=True) if has]
