@@ -46,6 +46,7 @@ SOURCES = Registry(
         "folder": Registered(f"{_SOURCES}.folder:FolderSettings", f"{_SOURCES}.folder:FolderSource"),
         "cub": Registered(f"{_SOURCES}.cub.source:CubSettings", f"{_SOURCES}.cub.source:CubSource"),
         "table": Registered(f"{_SOURCES}.table:TableSettings", f"{_SOURCES}.table:TableSource"),
+        "anovox": Registered(f"{_SOURCES}.anovox.settings:AnoVoxSettings", f"{_SOURCES}.anovox.source:AnoVoxSource"),
     },
 )
 

@@ -36,6 +36,13 @@ FIELDS = {
             r"WeldGenerator"
         ),
     ),
+    "anovox": Field(
+        ("extract/sources/anovox/", "train/recipes/anovox/", "cli/synth.py"),
+        re.compile(r"anovox|(?<![a-z])(lidars?|scenarios?|traffic)(?![a-z])", re.IGNORECASE),
+        re.compile(
+            r"(?:sources|_SOURCES}|_RECIPES})\.anovox[\w.:]*|\"anovox(_\w+)?\"|\w*AnoVox\w*(?=Settings|Source|Recipe)"
+        ),
+    ),
     "cub": Field(
         ("extract/sources/cub/", "train/recipes/cub_", "cli/synth.py"),
         re.compile(r"(?<![a-z])(cub|birds?|beaks?|bills?|plumage|wings?|feathers?)(?![a-z])", re.IGNORECASE),

@@ -24,7 +24,7 @@ from ...errors import DecodeError
 from ...wording import count_of, listed
 from ..decode.cloud_files import Mesh, PointRows, read_cloud_file
 from ..decode.cloud_geometry import farthest_points, in_unit_sphere, neighbours_within, points_on_surface, turned
-from ..sources.source import Sample
+from ..sources.source import LabelsPoints, PointLabeller, Sample
 from .kind import Prepared, StoredAsRead, StreamReader, Tools
 from .settings import CloudSettings
 
@@ -49,6 +49,7 @@ class CloudReader(StreamReader):
     they are asked for; "order" (centres,) and "neighbours_<level>" (centres, neighbours) where there are levels."""
 
     settings: CloudSettings
+    labeller: PointLabeller | None = None  # reads labels that are no list of one for each point
 
     def files(self, sample: Sample) -> tuple[Path, ...]:
         """Those of the cloud, and those of its labels."""
@@ -76,6 +77,8 @@ class CloudReader(StreamReader):
         }
         if settings.labels is not None:
             labels = np.full(len(whole.index), _NOTHING) if whole.labels is None else whole.labels
+            if settings.positive is not None:
+                labels = np.where(labels == _NOTHING, _NOTHING, np.isin(labels, settings.positive))
             tensors["labels"] = _padded(labels[chosen], settings.num_points)
         tensors |= self._neighbourhoods(values[:, :3])
         padded = lacking > 0 and settings.sampling != "all"
@@ -122,12 +125,15 @@ class CloudReader(StreamReader):
         stream = self.settings.labels
         if stream is None or sample.why_absent(stream) is not None:
             return None
+        columns = rows.columns or ()
         if stream == self.stream:
-            columns = rows.columns or ()
             if _LABEL not in columns:
                 raise DecodeError(f"{path}: there is no column {_LABEL}; it has {listed(columns)}.")
             return _whole(rows.values[:, columns.index(_LABEL)], path)
         labels = _only(sample, stream)
+        if self.labeller is not None:
+            axes = [columns.index(name) for name in ("x", "y", "z")]
+            return self.labeller(rows.values[:, axes], labels)
         found = read_cloud_file(labels)
         if isinstance(found, Mesh) or len(found.values) != len(rows.values):
             told = "a mesh" if isinstance(found, Mesh) else count_of(len(found.values), "label")
@@ -206,7 +212,10 @@ class CloudEncoder(StoredAsRead):
 
 
 def make(name: str, settings: CloudSettings, tools: Tools) -> CloudEncoder:
-    return CloudEncoder(name, settings)
+    source, labels = tools.source, settings.labels
+    labellers = source.point_labellers() if isinstance(source, LabelsPoints) else {}
+    labeller = None if labels is None else labellers.get(labels)
+    return CloudEncoder(name, settings, reader=CloudReader(settings, labeller))
 
 
 def _only(sample: Sample, stream: str) -> Path:

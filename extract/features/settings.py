@@ -321,7 +321,13 @@ class CloudSettings(StreamSettings):
     labels: StoreName | None = Field(
         None,
         description="Files with a whole number for each point, which is a target and shown to no model: the last "
-        "column of as many rows as the cloud has points, or the column `label` of the cloud's own stream.",
+        "column of as many rows as the cloud has points, or the column `label` of the cloud's own stream; or as the "
+        "data set's source reads them.",
+    )
+    positive: tuple[int, ...] | None = Field(
+        None,
+        min_length=1,
+        description="Labels that are stored as 1, every other one that is known as 0; null: as the files have them.",
     )
     centres: tuple[Positive, ...] = Field(
         (),

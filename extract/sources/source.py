@@ -1,9 +1,12 @@
 """A data set as stage one sees it: a source says what one of its samples is called, and lists them with their files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ...cache.status import SourceFile, source_numbers
 from ...cache.targets import TargetSpec, TargetValue
@@ -115,6 +118,20 @@ class LooksAround(Protocol):
 
     def without(self, paths: frozenset[Path]) -> Source:
         """The same source, which passes over these files and folders, without a word: weldcache wrote them itself."""
+        ...
+
+
+PointLabeller = Callable[[NDArray[np.float64], Path], NDArray[np.int64]]
+"""A whole number for each point, (points, 3), from a file of labels; -1 where it says nothing of one."""
+
+
+@runtime_checkable
+class LabelsPoints(Protocol):
+    """What a source has besides whose files of labels are no list of one for each point, such as a grid in space."""
+
+    def point_labellers(self) -> Mapping[str, PointLabeller]:
+        """By stream of labels, what reads them, which is sent to the decode workers and raises a DecodeError where a
+        file cannot be read."""
         ...
 
 

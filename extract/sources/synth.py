@@ -41,6 +41,7 @@ GENERATORS = Named(
     shipped={
         "welds": f"{_SOURCES}.welds.synth.pipeline:WeldGenerator",
         "cub": f"{_SOURCES}.cub.synth:CubGenerator",
+        "anovox": f"{_SOURCES}.anovox.synth.pipeline:SceneGenerator",
     },
 )
 """The generators by the names that `weldcache synth --field` takes."""
