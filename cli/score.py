@@ -78,7 +78,17 @@ def score(
     trained = load_run(find_run(load_settings(config, overrides=changes).runs.folder, run).path)
     asked = load_settings(config, overrides=changes, base=trained.settings)
     watching = Watching(every, patience, state) if watch else None
-    tally = score_to(out, trained, paths, settings=asked, form=form, overwrite=overwrite, maps=maps, watching=watching)
+    tally = score_to(
+        out,
+        trained,
+        paths,
+        settings=asked,
+        form=form,
+        overwrite=overwrite,
+        maps=maps,
+        watching=watching,
+        fail_on_alarm=fail_on_alarm,
+    )
     if fail_on_alarm and tally.num_alarms:
         raise typer.Exit(_ALARMED)
     if tally.num_failed and not watch:

@@ -14,12 +14,13 @@ from ...progress import Progress, say
 from ...settings import Settings
 from ...train.runs.trained_run import TrainedRun
 from ...wording import count_of, first_of, listed
+from ..judge import judge_of
 from ..localise.export import write_maps
 from ..localise.localiser import places_of
 from ..localise.maps import SampleMaps
 from .features import samples_at, settings_here
 from .lines import Emit, Form, ScoreLines, Tally, adjusted_over_set
-from .scorer import NewSampleScorer
+from .scorer import NewSampleScorer, calibration_for
 from .watch import WatchState, watch_folder
 
 _TOLD = 5  # lines of what is not looked at
@@ -45,17 +46,21 @@ def score_to(
     overwrite: bool = False,
     maps: Path | None = None,
     watching: Watching | None = None,
+    fail_on_alarm: bool = False,
 ) -> Tally:
     """Score the samples at `paths`, or those that come to the one folder that is watched, and write a line for each to
     `out` (None: stdout), which is whole or absent; a folder that is watched adds to it. `maps` as in `score_paths`.
+    `fail_on_alarm`: an alarm is what this is done for, so that a run by which none can be raised is refused.
 
     Raises:
         OutputExistsError: if `out` is there, and is neither to be replaced nor added to, or something is at `maps`.
         SettingsError: if several paths are to be watched, or maps are asked for that cannot be had so, or the file of
-            what was scored is something else.
+            what was scored is something else, or no alarm can be raised that is waited for.
         StoppedError: if Ctrl-C came before all of a set were scored.
         Exception: as `score_paths`.
     """
+    if fail_on_alarm and calibration_for(judge_of(run, run.settings.evaluate), run) is None:
+        raise SettingsError("Without a calibration no sample raises an alarm, so that --fail-on-alarm would find none.")
     written = form or ("jsonl" if out is not None and out.suffix in (".jsonl", ".ndjson", ".json") else "csv")
     if watching is None:
         if maps is not None and out is not None and out.resolve().is_relative_to(maps.resolve()):

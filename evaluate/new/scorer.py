@@ -95,7 +95,7 @@ class NewSampleScorer:
         _require_same_judging(run, settings)
         self.run = run
         self.judge: Judge[Any] = judge_of(run, run.settings.evaluate)
-        self.calibration = _calibration_of(self.judge, run)
+        self.calibration = calibration_for(self.judge, run)
         self._needs = run.recipe.needs()
         self._shown = frozenset(self._needs.sets_shown(run.untrained))
         device = resolve_device(settings.train.device, setting="train.device")
@@ -254,13 +254,19 @@ def _require_same_judging(run: TrainedRun, settings: Settings) -> None:
         )
 
 
-def _calibration_of(judge: Judge[Any], run: TrainedRun) -> Calibration | None:
-    """The calibration that a run keeps, if it is of the weights that score; else None, and it is said."""
+def calibration_for(judge: Judge[Any], run: TrainedRun) -> Calibration | None:
+    """The calibration that a run keeps, if it is of the weights that score; else None, and it is said.
+
+    Raises:
+        TrainingError: as `kept_calibration`.
+    """
     kept: Calibration | None = kept_calibration(judge, run.folder)
     of_run = (run.manifest["fingerprint"], run.best().epoch)
     if kept is not None and (kept["rests_on"]["fingerprint"], kept["rests_on"]["epoch"]) == of_run:
         return kept
-    told = "keeps no calibration" if kept is None else "keeps a calibration of other weights"
+    told = "keeps no calibration"
+    if run.folder.calibration_path.exists():
+        told = f"keeps a calibration of {'another version of weldcache' if kept is None else 'other weights'}"
     say(
         f"{run.folder.path} {told}, so that nothing is known of what its scores mean; `weldcache eval --run "
         f"{run.folder.name}` makes one where validation allows it."

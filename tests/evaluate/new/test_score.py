@@ -140,6 +140,8 @@ def test_a_run_without_a_calibration_gives_scores_alone(
     assert {row[name] for row in rows for name in ("alarm", "threshold", "p_value", "adjusted_p_value")} == {""}
     assert {row["scale"] for row in rows} == {"whole", "own"}
     assert all(row["score"] == judged[row["key"]]["score"] for row in rows if row["scale"] == "whole")
+    outcome = weldcache("score", str(table), "--run", "joined", "--fail-on-alarm", folder=folder)
+    assert outcome.code == 2 and "--fail-on-alarm" in outcome.err and outcome.raw_out == ""
 
 
 def test_a_data_set_s_folder_and_single_pictures_are_scored_alike(weldcache: Run, parts: Path) -> None:
