@@ -68,7 +68,7 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def fork_server(one_thread: None) -> None:
+def fork_server() -> None:
     """A process has one fork server, which keeps the modules that it was started with: started by a test that needs few
     of them, it would let each decode process of later ones import the rest, for seconds."""
     from weldcache.extract.pool.workers import worker_context

@@ -72,7 +72,7 @@ def test_the_latest_is_the_newest_finished_one(weldcache: Run, project: Path, na
     ("arguments", "said"),
     [
         (["show", "firts"], "Did you mean first?"),
-        (["show", "../x"], "A run's name"),
+        (["show", "../x"], "../x is a path"),
         (["prune", "--keep-best", "0"], "keep-best"),
     ],
 )
