@@ -194,6 +194,8 @@ def _section(
                 "reliability",
                 bins,
                 [(kind, each.mean, each.share, each.num) for kind, found in kinds.items() for each in found.bins],
+                title="Samples by their probability in ten parts, and what came true",
+                detail=True,
             ),
         ],
         figures=[figure] if curves else [],

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ....metrics.clustered import FEWEST_GROUPS
+from ....metrics.conformal import CONFIDENCE
 from ....metrics.estimate import Estimate, percent, span, with_span
 from ....metrics.p_value import RAREST_CHANCE
 from ....metrics.ranking import auroc, part_by_label
@@ -56,7 +57,8 @@ def verdict(assessment: Assessment) -> Verdict:
     alarms = f"{chosen.recall.value:.0%} of the defects found at {chosen.fpr.value:.1%} false alarms"
     told = (
         f"Of the defects {percent(chosen.recall)} raise an alarm, and of the normals {percent(chosen.fpr)}, where the "
-        f"threshold aims at {chosen.threshold.target_fpr:.1%}."
+        f"threshold aims at {chosen.threshold.target_fpr:.1%} and promises, with {CONFIDENCE:.0%} confidence, at most "
+        f"{chosen.threshold.promise.rate:.1%}."
     )
     found = _ranking_verdict(assessment)
     if found.standing == "good" and chosen.misses_target:

@@ -26,9 +26,9 @@ def shift_rows(shifts: Sequence[GroupShift]) -> Rows | None:
         Column("num", "normals"),
         Column("median", "median score", style="+.2f"),
     )
-    title = "Where the normals of each group lie, in standard deviations of validation's from their median"
+    title = "Where the normals of each group lie, in standard deviations from validation's median"
     if len(told) < len(shifts):
-        title += f" (the highest and the lowest {half} of {len(shifts)} groups)"
+        title += f" ({half} highest and {half} lowest of {len(shifts)} groups)"
     values = [(each.group, each.part, each.num, each.median) for each in told]
     return Rows("normals_by_group", columns, values, title, detail=True)
 
@@ -138,7 +138,7 @@ def _by_target(all_told: Sequence[AtThreshold]) -> Rows:
         )
         for each in all_told
     ]
-    return Rows("by_target_fpr", columns, values, title="Thresholds for several false-alarm rates", detail=True)
+    return Rows("by_target_fpr", columns, values, title="Thresholds for several false-alarm rates")
 
 
 def threshold_caveats(chosen: AtThreshold, shifts: Sequence[GroupShift]) -> Iterator[str]:

@@ -31,7 +31,7 @@ FLAGS = (
     "--disable-component-update",
     "--hide-scrollbars",
     "--no-first-run",
-    "--window-size=1100,1400",
+    "--window-size=1100,2000",
 )
 # The page allows its own script alone; a copy without that rule measures what the browser made of it, and uses it.
 POLICY = re.compile(r"<meta http-equiv=\"Content-Security-Policy\"[^>]*>")
@@ -189,7 +189,7 @@ def test_draws_in_colour_without_scripts(report: Path, tmp_path: Path) -> None:
     _browse(report, profile=tmp_path / "profile", action=f"--screenshot={picture_path}")
     picture = cv2.imread(str(picture_path))
     assert picture is not None
-    assert picture.shape == (1400, 1100, 3)
+    assert picture.shape == (2000, 1100, 3)
     # The model's blue dots and curve are drawn by the embedded pictures alone.
     blue, green, red = (picture[..., channel].astype(int) for channel in range(3))
     assert ((abs(red - 0x3F) < 12) & (abs(green - 0x83) < 12) & (abs(blue - 0xD6) < 12)).sum() > 300
