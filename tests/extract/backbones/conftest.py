@@ -43,15 +43,6 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     assert not attempts
 
 
-@pytest.fixture(scope="package", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Models this small lose more by waiting for a second thread than they gain: minutes, on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="session")
 def placement() -> Placement:
     return Placement(device=torch.device("cpu"), dtype=torch.float32)

@@ -1,7 +1,7 @@
 """The real weights, where this machine has them (`weldcache weights add`): they know what models of their name know."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -32,14 +32,6 @@ def needs(name: str) -> pytest.MarkDecorator:
     """Skips a test where the weights are not on this machine."""
     missing = not ENTRIES[name].folder.is_dir()
     return pytest.mark.skipif(missing, reason=f"{name} is not here: weldcache weights add {name}")
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
