@@ -5,13 +5,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ....errors import SourceError, reason_of
-from ....wording import listed
+from ....wording import listed, shortened
 from ..listing import Listing, composed, list_folder, of_formats
 from ..new import NewSamples
 from ..source import Sample, SeriesFormat
 from .classes import WeldsSettings
 from .manifest import MANIFEST_NAME, ManifestSource, keys_of_new
 from .run_folder import RECORDING_SUFFIXES, collect_run, machine_with
+
+_SHOWN = 5  # names in a message
 
 
 def new_welds(settings: WeldsSettings, path: Path, *, num_views: int) -> NewSamples:
@@ -27,7 +29,11 @@ def new_welds(settings: WeldsSettings, path: Path, *, num_views: int) -> NewSamp
         keys, others = keys_of_new(manifest)
         told += [f"{manifest}: not looked at: {listed(others)}."] if others else []
     elif path.is_dir():
-        folders = list(_run_folders(path, seen=set()))
+        passed_over: list[Path] = []
+        folders = list(_run_folders(path, seen=set(), passed_over=passed_over))
+        others = [file.relative_to(path).as_posix() for file in passed_over]
+        if others:
+            told.append(f"{path}: not read: {shortened(others, most=_SHOWN)}, in no folder of recordings.")
         root = path.parent if folders == [path] else path
         keys = [composed(folder.relative_to(root).as_posix()) for folder in folders]
     else:
@@ -45,11 +51,12 @@ def holds_welds(path: Path) -> bool:
     """Whether a file is a manifest, or a folder has one or a run's recordings somewhere in it."""
     if not path.is_dir():
         return path.suffix.lower() == ".csv"
-    return os.path.lexists(path / MANIFEST_NAME) or next(_run_folders(path, seen=set()), None) is not None
+    run_folders = _run_folders(path, seen=set(), passed_over=[])
+    return os.path.lexists(path / MANIFEST_NAME) or next(run_folders, None) is not None
 
 
-def _run_folders(folder: Path, *, seen: set[tuple[int, int]]) -> Iterator[Path]:
-    """Folders with recordings, each once, whatever links lead to it."""
+def _run_folders(folder: Path, *, seen: set[tuple[int, int]], passed_over: list[Path]) -> Iterator[Path]:
+    """Folders with recordings, each once, whatever links lead to it; files in no such folder are `passed_over`."""
     try:
         status = folder.stat()
         if (status.st_dev, status.st_ino) in seen:
@@ -61,8 +68,9 @@ def _run_folders(folder: Path, *, seen: set[tuple[int, int]]) -> Iterator[Path]:
     if _is_run(listing):
         yield folder
         return
+    passed_over += [folder / name for name in listing.files]
     for name in listing.folders:
-        yield from _run_folders(folder / name, seen=seen)
+        yield from _run_folders(folder / name, seen=seen, passed_over=passed_over)
 
 
 def _is_run(listing: Listing) -> bool:

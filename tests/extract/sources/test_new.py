@@ -129,6 +129,15 @@ def test_auto_takes_for_pictures_what_holds_no_recordings(tmp_path: Path) -> Non
         new_samples(WeldsSettings(), [tmp_path / "a.png"], num_views=1)
 
 
+def test_what_lies_in_no_folder_of_recordings_is_told(tmp_path: Path) -> None:
+    _touch(tmp_path, "day/run-1/x.avi", "day/run-1/notes.txt", "day/loose.png", "junk/b.png", ".hidden")
+    found = new_samples(AutoSettings(), [tmp_path], num_views=1)
+    assert [sample.key for sample in found.listed] == ["day/run-1"]
+    (told,) = found.told
+    assert "day/loose.png" in told and "junk/b.png" in told and "notes" not in told and "hidden" not in told
+    assert new_samples(AutoSettings(), [tmp_path / "day/run-1"], num_views=1).told == []
+
+
 class Packaged(DataSettings):
     """The section of a source that says nothing of new samples."""
 
