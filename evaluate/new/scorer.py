@@ -22,6 +22,7 @@ from ...cache.status import SourceFile, Status
 from ...cache.tensors import TORCH_TYPES
 from ...configs.device import resolve_device
 from ...errors import SettingsError
+from ...extract.features.settings import PicturesSettings
 from ...extract.in_memory import MemoryExtraction, MemoryRow
 from ...extract.sources.new import NewSamples
 from ...extract.sources.source import Sample
@@ -107,6 +108,11 @@ class NewSampleScorer:
             if self.judge.of_scores and modality not in run.untrained
         }
         encoders = encoders_of(run, found, self._shown, settings=settings)
+        self._num_views = {
+            section.stream: section.num_views
+            for name in encoders
+            if isinstance(section := settings.features[name], PicturesSettings)
+        }
         self._arrays = {name: told.specs for name, told in run.feature_sets.items()}
         self._root = found.root
         self._with_maps = with_maps
@@ -128,9 +134,9 @@ class NewSampleScorer:
         self._extraction.__exit__(kind, error, trace)
 
     @property
-    def streams(self) -> frozenset[str]:
-        """What the run looks at, of which a sample may lack some."""
-        return self._extraction.streams
+    def streams(self) -> Mapping[str, int]:
+        """The streams that the run looks at, with how many files of each a sample has that lacks nothing."""
+        return {stream: self._num_views.get(stream, 1) for stream in self._extraction.streams}
 
     def __call__(self, samples: Sequence[Sample]) -> Iterator[ScoredSample]:
         """The samples in their order, as soon as a batch of the model is full.

@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ...atomic import write_text
@@ -149,8 +149,8 @@ class Arrivals:
         self._looks = looks
         self._seen: dict[str, tuple[str, int]] = {}
 
-    def ready(self, samples: Sequence[Sample], *, streams: Collection[str]) -> Iterator[tuple[str, Sample]]:
-        """The samples to score now, each with a stamp of its files; `streams` make one whole."""
+    def ready(self, samples: Sequence[Sample], *, streams: Mapping[str, int]) -> Iterator[tuple[str, Sample]]:
+        """The samples to score now, each with a stamp of its files; so many files of `streams` make one whole."""
         seen = {}
         for sample in samples:
             stamp = _stamp(sample)
@@ -158,7 +158,9 @@ class Arrivals:
                 continue
             before, looks = self._seen.get(sample.key, ("", 0))
             seen[sample.key] = stamp, looks + 1 if stamp == before else 0
-            is_whole = all(sample.why_absent(stream) is None for stream in streams)
+            is_whole = all(
+                stream in sample.vectors or len(sample.files.get(stream, ())) >= num for stream, num in streams.items()
+            )
             if seen[sample.key][1] >= (1 if is_whole else self._looks):
                 yield stamp, sample
         self._seen = seen

@@ -77,15 +77,19 @@ def test_what_lacks_something_is_waited_for(tmp_path: Path, parts: Path) -> None
     (tmp_path / "film").touch()
     (tmp_path / "sound").touch()
     film, sound = (tmp_path / "film",), (tmp_path / "sound",)
-    whole, half, none = (
+    whole, half, view, none = (
         Sample(key=key, split="test", group=key, files=files)
-        for key, files in (("whole", {"film": film, "sound": sound}), ("half", {"film": film}), ("none", {}))
+        for key, files in (
+            ("whole", {"film": film * 2, "sound": sound}),
+            ("half", {"film": film * 2}),
+            ("view", {"film": film, "sound": sound}),
+            ("none", {}),
+        )
     )
+    streams = {"film": 2, "sound": 1}
     arrivals = Arrivals(WatchState(tmp_path / "state", run=run), looks=3)
-    ready = [
-        [sample.key for _, sample in arrivals.ready([whole, half, none], streams={"film", "sound"})] for _ in "1234"
-    ]
-    assert ready == [[], ["whole"], ["whole"], ["whole", "half"]]
+    ready = [[sample.key for _, sample in arrivals.ready([whole, half, view, none], streams=streams)] for _ in "1234"]
+    assert ready == [[], ["whole"], ["whole"], ["whole", "half", "view"]]
 
 
 def test_a_watched_folder_is_the_same_however_it_is_called(
@@ -102,8 +106,8 @@ def test_a_watched_folder_is_the_same_however_it_is_called(
         sample = Sample(key="a", split="test", group="a", files={"film": (folder / "film",)})
         arrivals = Arrivals(state, looks=1)
         for stamp, arrived in [
-            *arrivals.ready([sample], streams={"film"}),
-            *arrivals.ready([sample], streams={"film"}),
+            *arrivals.ready([sample], streams={"film": 1}),
+            *arrivals.ready([sample], streams={"film": 1}),
         ]:
             state.add(arrived.key, stamp)
             ready.append(folder)
