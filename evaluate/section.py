@@ -178,7 +178,25 @@ class Spreads:
         return self.shape == "histograms"
 
 
-Figure = Intervals | Curves | Spreads
+@dataclass(frozen=True, eq=False)
+class Circle:
+    """Densities over a circle, in equal steps from the right anticlockwise, by tone and name."""
+
+    label: str
+    densities: Sequence[tuple[Tone, str, NDArray[np.float64]]]
+
+
+@dataclass(frozen=True, eq=False)
+class Circles:
+    """Densities of angles of several samples, each on a circle of its own."""
+
+    description: str
+    circles: Sequence[Circle]
+    caption: str = ""
+    narrow: bool = False
+
+
+Figure = Intervals | Curves | Spreads | Circles
 
 
 @dataclass(frozen=True, eq=False)

@@ -47,6 +47,9 @@ SOURCES = Registry(
         "cub": Registered(f"{_SOURCES}.cub.source:CubSettings", f"{_SOURCES}.cub.source:CubSource"),
         "table": Registered(f"{_SOURCES}.table:TableSettings", f"{_SOURCES}.table:TableSource"),
         "anovox": Registered(f"{_SOURCES}.anovox.settings:AnoVoxSettings", f"{_SOURCES}.anovox.source:AnoVoxSource"),
+        "modelnet": Registered(
+            f"{_SOURCES}.modelnet.source:ModelnetSettings", f"{_SOURCES}.modelnet.source:ModelnetSource"
+        ),
     },
 )
 

@@ -32,6 +32,7 @@ import numpy as np
 from jaxtyping import Float64, Integer, Shaped
 from scipy.stats import rankdata, t
 
+from ..errors import MetricError
 from .clustered import (
     FEWEST_GROUPS,
     NO_VARIANCE,
@@ -50,7 +51,7 @@ from .ranking import (
     structural_components,
 )
 
-Method = Literal["delong", "clustered", "newcombe", "clopper_pearson", "pairs", "equal"]
+Method = Literal["delong", "clustered", "newcombe", "clopper_pearson", "pairs", "equal", "spread", "range"]
 
 SMALLEST_FOR_PAIRS = 10  # samples; a judgement, as that of classes for DeLong's variance
 
@@ -64,7 +65,8 @@ class RepeatsEstimate(Estimate):
             shares; `newcombe`: Newcombe's interval of each
             mean, where that variance says too little; `clopper_pearson`: Clopper and Pearson's interval of each share;
             `pairs`: the variance above of differences of shares; `equal`, of differences alone: both sides place each
-            of many samples alike, so there is nothing to estimate.
+            of many samples alike, so there is nothing to estimate; `spread`: the variance above of a value that each
+            sample has; `range`: from its lowest to its highest, where samples or groups are too few for a variance.
     """
 
     method: Method
@@ -253,6 +255,34 @@ def mean_share_difference(
             low, high = max(-1.0, value - reach), min(1.0, value + reach)
             return RepeatsEstimate(value, low=low, high=high, method="pairs" if np.isinf(of_samples) else "clustered")
     return _as_if_independent(value, first, second, method="clopper_pearson")
+
+
+def mean_value(
+    values: Float64[np.ndarray, "repeats samples"], *, groups: Sequence[str] | None = None, confidence: float = 0.95
+) -> RepeatsEstimate:
+    """Mean of a value that each sample has, such as a divergence or the difference of two, with a two-sided interval
+    for other samples and other seeds; from the lowest to the highest value where samples are too few, or their groups
+    are, to tell how they vary.
+
+    Raises:
+        MetricError: there are no samples, or a value is not finite.
+    """
+    num_samples = values.shape[1]
+    if not num_samples or not np.isfinite(values).all():
+        raise MetricError("A mean takes samples, and a finite value of each of them.")
+    of_samples = values.mean(axis=0)
+    value = float(of_samples.mean())
+    if num_samples > 1:
+        covariance, degrees = covariance_of_means(values, groups=groups)
+        variance, degrees = _variance_of_mean(
+            values.mean(axis=1), covariance, of_samples=num_samples - 1.0 if np.isinf(degrees) else degrees
+        )
+        if variance > 0:
+            reach = float(t.ppf(0.5 + confidence / 2, degrees) * np.sqrt(variance))
+            grouped = groups is not None and len(set(groups) - {""}) + list(groups).count("") < num_samples
+            return RepeatsEstimate(value, value - reach, value + reach, method="clustered" if grouped else "spread")
+    low, high = min(float(of_samples.min()), value), max(float(of_samples.max()), value)
+    return RepeatsEstimate(value, low=low, high=high, method="range")
 
 
 def _as_if_independent(value: float, first: Estimate, second: Estimate, *, method: Method) -> RepeatsEstimate:

@@ -39,7 +39,9 @@ def columns_of(*, seed: int = 0) -> Columns:
 def listing_of(columns: Columns, *, digests: Sequence[frozenset[str]] | None = None, **further: Any) -> Listing:
     """A listing of these columns; where not told, no two samples share a file."""
     contents = [frozenset({f"film {key}", f"sound {key}"}) for key in columns["keys"]] if digests is None else digests
-    return Listing("there", "part", index_of(**columns), lambda: contents, **further)
+    return Listing(
+        "there", "part", index_of(**columns), lambda: contents, lambda: [frozenset()] * len(contents), **further
+    )
 
 
 def counts(check: Check) -> Mapping[str, int]:

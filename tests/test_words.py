@@ -48,6 +48,11 @@ FIELDS = {
         re.compile(r"(?<![a-z])(cub|birds?|beaks?|bills?|plumage|wings?|feathers?)(?![a-z])", re.IGNORECASE),
         re.compile(r"(?:sources|_SOURCES})\.cub[\w.:]*|\"cub(_\w+)?\"|\w*[Cc]ub\w*:?(?=Settings)|recipes\.cub_[\w.:]*"),
     ),
+    "modelnet": Field(
+        ("extract/sources/modelnet/", "train/recipes/orientation_mvm/", "cli/synth.py"),
+        re.compile(r"modelnet|glass_?box|(?<![a-z])(chairs?|sofas?|furniture)(?![a-z])", re.IGNORECASE),
+        re.compile(r"(?:sources|_SOURCES})\.modelnet[\w.:]*|\"modelnet\"|Modelnet(?=Settings|Source)"),
+    ),
 }
 
 # What stores and settings of earlier versions say, in the one place each that reads or writes it.

@@ -72,6 +72,10 @@ RECIPES = Registry(
         "anovox_mil": Registered(
             f"{_RECIPES}.anovox.settings:AnoVoxMilSettings", f"{_RECIPES}.anovox.pointwise:AnoVoxMilRecipe"
         ),
+        "orientation_mvm": Registered(
+            f"{_RECIPES}.orientation_mvm.recipe:OrientationMvmSettings",
+            f"{_RECIPES}.orientation_mvm.recipe:OrientationMvmRecipe",
+        ),
     },
 )
 
@@ -94,6 +98,7 @@ TASKS = Named(
         "detection": "weldcache.train.tasks:DetectionTask",
         "points": "weldcache.train.tasks:PointsTask",
         "classification": "weldcache.train.tasks:ClassificationTask",
+        "orientation": "weldcache.train.orientation:OrientationTask",
     },
 )
 
@@ -104,8 +109,8 @@ class TrainSettings(Section):
     task: Annotated[str, AfterValidator(TASKS.checked)] = Field(
         "anomaly",
         description="What it is trained for. anomaly: on normals, to tell defects from them; detection: on all rows "
-        "whose label is known; points: the same, point by point; classification: on all rows whose class is known; or "
-        "a package's.",
+        "whose label is known; points: the same, point by point; classification: on all rows whose class is known; "
+        "orientation: on all whose orientation is known; or a package's.",
     )
     epochs: Positive = Field(100, description="Epochs at most.")
     batch_size: Annotated[int, Field(gt=1)] = Field(32, description="Samples a step.")
@@ -121,7 +126,8 @@ class TrainSettings(Section):
         None,
         max_length=100,
         description="What selects the best epoch: val_auroc or val_loss, which needs no defects, for anomaly; "
-        "val_accuracy, val_macro_f1 or val_loss for classification; null: the first that the task measures.",
+        "val_accuracy, val_macro_f1 or val_loss for classification; val_kl or val_loss for orientation; null: the "
+        "first that the task measures.",
     )
     patience: Positive = Field(25, description="Epochs without a better monitor before training stops.")
     split: str = Field(

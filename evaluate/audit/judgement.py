@@ -191,12 +191,19 @@ def _answers(result: Result, batch: Batch) -> NDArray[np.float64]:
 
 def _too_good(result: Result, tell: Tell) -> str:
     """Against what is known to be reached, and against perfection."""
-    names = [each.name for each in result.judge.headline if not each.name.startswith("num_")]
-    for name in dict.fromkeys([*names, *result.anchors]):
+    names = [
+        each.name
+        for each in result.judge.headline
+        if not (each.lower_is_better or each.name.startswith("num_"))  # these are not perfect at 1
+    ]
+    asked = list(dict.fromkeys([*names, *result.anchors]))
+    if not asked:
+        return "not looked at: no figure of its judge is perfect at 1"
+    for name in asked:
         value = result.figure(name)
         if value is not None and 0 <= value <= 1 and not name.startswith("fpr"):
             told_of(name, value, anchor=result.anchors.get(name), tell=tell)
-    return f"{listed(names)}, against {count_of(len(result.anchors), 'anchor')} (--anchor) and against perfection"
+    return f"{listed(asked)}, against {count_of(len(result.anchors), 'anchor')} (--anchor) and against perfection"
 
 
 RESULT_CHECKS: Sequence[AuditCheck[Result]] = (

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import file_digest
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +36,7 @@ class Listing:
         where: what tells of them, for messages.
         index: of those that take part in the split.
         read_digests: of their files.
+        read_numbers: of what the data set gives of them beside their files, such as how a copy of an object is turned.
         readings: reads the data set twice; None where there is none.
         pictures: photographs of each, as far as the data set itself is there.
     """
@@ -44,6 +45,7 @@ class Listing:
     noun: str
     index: Index
     read_digests: Callable[[], Digests]
+    read_numbers: Callable[[], Digests]
     readings: Callable[[], tuple[Index, Index]] | None = None
     pictures: Sequence[Sequence[Path]] = ()
 
@@ -51,6 +53,11 @@ class Listing:
     def digests(self) -> Digests:
         """Read when they are first asked for."""
         return self.read_digests()
+
+    @cached_property
+    def numbers(self) -> Digests:
+        """Read when they are first asked for."""
+        return self.read_numbers()
 
     @property
     def parts(self) -> Sequence[str]:
@@ -84,15 +91,16 @@ def listing_of_store(store: FeatureStore) -> Listing:
     """The samples of a store as it is divided, without those that take no part; contents by its hashes."""
     rows = np.flatnonzero(store.index.parts != LEFT_OUT)
 
-    def digests() -> Digests:
+    def digests(*, of_numbers: bool) -> Digests:
         found: dict[int, set[str]] = defaultdict(set)
         for name in store.feature_sets:
             complete = rows[store.status(name)[rows] == Status.COMPLETE]
             for row, files in zip(complete.tolist(), store.sources(name, complete), strict=True):
-                found[row].update(file.sha256 for file in files if not file.is_numbers and file.size)
+                found[row].update(file.sha256 for file in files if file.is_numbers == of_numbers and file.size)
         return [frozenset(found[row]) for row in rows.tolist()]
 
-    return Listing(f"{store.path}", store.noun, store.index.select(rows), digests)
+    read, read_numbers = (partial(digests, of_numbers=of_numbers) for of_numbers in (False, True))
+    return Listing(f"{store.path}", store.noun, store.index.select(rows), read, read_numbers)
 
 
 def listing_of_data(settings: Settings) -> Listing:
@@ -109,6 +117,10 @@ def listing_of_data(settings: Settings) -> Listing:
         noun=request.noun,
         index=request.index,
         read_digests=lambda: _digests([_files_of(sample) for sample in request.samples]),
+        read_numbers=lambda: [
+            frozenset(file.sha256 for stream in sample.vectors for file in sample.numbers(stream))
+            for sample in request.samples
+        ],
         readings=lambda: (_listed(settings).index, _listed(settings).index),
         pictures=[sample.files.get("image", ()) for sample in request.samples],
     )

@@ -53,6 +53,8 @@ def _files(listing: Listing, tell: Tell) -> str:
     pairs_of: dict[tuple[str, str, bool], list[tuple[int, int]]] = defaultdict(list)
     for first, second, same in _twins(listing.digests):
         one, other = sorted((str(parts[first]), str(parts[second])))
+        if one == other and _is_of_one_group(listing, first, second):
+            continue
         pairs_of[one, other, same].append((first, second))
     for (one, other, same), pairs in pairs_of.items():
         severity: Severity = "error" if same and one != other else "warning"
@@ -64,6 +66,12 @@ def _files(listing: Listing, tell: Tell) -> str:
             _tell_of_copy(listing, one, other, rows={row for pair in pairs for row in pair}, tell=tell)
     with_files = sum(bool(digests) for digests in listing.digests)
     return f"files of {count_of(with_files, listing.noun)}, by their contents"
+
+
+def _is_of_one_group(listing: Listing, first: int, second: int) -> bool:
+    """Whether two samples of one file are known to be: of one group, and told apart by numbers beside the file."""
+    groups, numbers = listing.index.groups, listing.numbers
+    return bool(groups[first] == groups[second] != "") and numbers[first] != numbers[second]
 
 
 def _tell_of_copy(listing: Listing, one: str, other: str, *, rows: set[int], tell: Tell) -> None:

@@ -138,7 +138,8 @@ def paired(said: Sequence[Said], *, split: str) -> Paired:
     judge = said[0].judge
     samples = _Samples.of(said, judge, split=split)
     figures = {run.name: samples.figure_of(run.name) for run in said}
-    order = sorted(figures, key=lambda name: -figures[name].value)
+    sign = 1 if judge.headline[0].lower_is_better else -1
+    order = sorted(figures, key=lambda name: sign * figures[name].value)
     couples = [(lower, higher) for higher, lower in combinations(order, 2)]
     differences = _with_holm([samples.difference(*couple) for couple in couples])
     pairs = tuple(

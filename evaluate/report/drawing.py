@@ -19,7 +19,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from ...atomic import replaced_file
 from ...metrics.estimate import span
-from ..section import Curves, Figure, Intervals, Panel, Section, Spreads, Tone
+from ..section import Circles, Curves, Figure, Intervals, Panel, Section, Spreads, Tone
 
 FigureFormat = Literal["png", "svg"]
 
@@ -37,6 +37,7 @@ _INK = "#010203"
 _STYLE_SHEET = "<style>svg{color:#2b3440}@media screen and (prefers-color-scheme:dark){svg{color:#d5dbe3}}</style>"
 _FEW_POINTS = 30  # so few that each is marked
 _LONGEST_NAME = 40  # characters
+_ACROSS = 4  # circles beside each other
 _WIDE = 200  # a range with room for powers of ten alone
 
 
@@ -67,6 +68,8 @@ def _drawn(figure: Figure, form: FigureFormat) -> bytes:
                 canvas = _curves(figure)
             case Spreads():
                 canvas = _histograms(figure) if figure.shape == "histograms" else _boxes(figure)
+            case Circles():
+                canvas = _circles(figure)
         # Settings are read while drawing, so saving belongs inside.
         buffer = io.BytesIO()
         if form == "png":
@@ -234,4 +237,25 @@ def _boxes(figure: Spreads) -> Canvas:
     if figure.mark is not None:
         axes.axvline(figure.mark, color=_INK, linestyle=":", linewidth=1.5)
     axes.set(xlabel=figure.axis)
+    return canvas
+
+
+def _circles(figure: Circles) -> Canvas:
+    """Densities as distances from the centre of a circle, each circle to a scale of its own."""
+    across = min(_ACROSS, len(figure.circles))
+    down = -(-len(figure.circles) // across)
+    canvas = Canvas(figsize=(1.8 * across, 2.05 * down + 0.4))
+    places = canvas.subplots(down, across, squeeze=False, subplot_kw={"projection": "polar"}).ravel()
+    for axes, circle in zip(places, figure.circles, strict=False):
+        for tone, name, density in circle.densities:
+            angles = np.linspace(0, 2 * np.pi, len(density) + 1)
+            closed, colour = np.append(density, density[0]), _COLOURS[tone]
+            axes.plot(angles, closed, color=colour, label=name, linewidth=1.3)
+            axes.fill(angles, closed, color=colour, alpha=0.15)
+        axes.set_title(_short(circle.label), fontsize=7)
+        axes.set(xticks=np.radians([0, 90, 180, 270]), xticklabels=["", "", "", ""], yticklabels=[])
+    for axes in places[len(figure.circles) :]:
+        axes.set_visible(False)
+    handles, names = places[0].get_legend_handles_labels()
+    canvas.legend(handles, names, loc="outside lower center", ncols=len(names), fontsize=8)
     return canvas

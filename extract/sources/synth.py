@@ -42,6 +42,7 @@ GENERATORS = Named(
         "welds": f"{_SOURCES}.welds.synth.pipeline:WeldGenerator",
         "cub": f"{_SOURCES}.cub.synth:CubGenerator",
         "anovox": f"{_SOURCES}.anovox.synth.pipeline:SceneGenerator",
+        "modelnet": f"{_SOURCES}.modelnet.synth:ShapesGenerator",
     },
 )
 """The generators by the names that `weldcache synth --field` takes."""

@@ -29,12 +29,14 @@ class Headline:
         label: for people.
         control: name of the fact that it has to beat; "" where none stands beside it.
         told_in: the places where there is room for it.
+        lower_is_better: as of an error or a divergence.
     """
 
     name: str
     label: str
     control: str = ""
     told_in: tuple[Place, ...] = ("list", "page", "comparison")
+    lower_is_better: bool = False
 
 
 @dataclass(frozen=True)

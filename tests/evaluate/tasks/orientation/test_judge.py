@@ -1,0 +1,152 @@
+"""Orientations are judged through the same engine: the page's commands, figures by hand, what beats what."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from weldcache.evaluate.report.drawing import draw
+from weldcache.evaluate.scores import score_table
+from weldcache.evaluate.section import Section
+from weldcache.evaluate.tasks.orientation.figures import OrientationAssessment, assess_orientations
+from weldcache.evaluate.tasks.orientation.judge import OrientationJudge
+from weldcache.evaluate.tasks.orientation.sections import caveats, orientation_sections, verdict
+from weldcache.metrics.von_mises import symmetric_mixtures
+from weldcache.testing.judges import JudgeContract
+from weldcache.tests.evaluate.tasks.orientation.conftest import SMALLER
+from weldcache.tests.toy import index_of
+from weldcache.train.orientation import true_mixtures
+
+NUM = 24
+TARGETS = {
+    "orientation": np.linspace(0, 350, NUM).astype(np.float32),
+    "symmetry": np.tile(np.array([4, 2, 1, 0], np.int8), NUM // 4),
+    "concentration": np.full(NUM, 8.0, np.float32),
+}
+TRUTH = true_mixtures(TARGETS)
+GROUPS = [f"object {row // 2}" for row in range(NUM)]
+UNIFORM = symmetric_mixtures(np.zeros(NUM), np.zeros(NUM, int), np.zeros(NUM))
+
+
+def assessed(predicted: np.ndarray) -> OrientationAssessment:
+    names = ["box" if symmetry == 4 else "other" for symmetry in TARGETS["symmetry"]]
+    return assess_orientations(TARGETS, predicted, train=TARGETS, untrained=UNIFORM, class_names=names, groups=GROUPS)
+
+
+def one_peak() -> np.ndarray:
+    """All weight on the first true peak."""
+    found = TRUTH.copy()
+    found[..., 2] = np.eye(4)[0]
+    return found
+
+
+def test_the_truth_itself_is_found_and_beats_every_control() -> None:
+    found = assessed(TRUTH)
+    assert found.kl.value == pytest.approx(0, abs=1e-12) and found.share_right == 1
+    assert found.angle_error is not None and found.angle_error.value < 0.5  # modes are found in steps of half a degree
+    assert verdict(found)[0] == "good" and list(caveats(found)) == []
+    assert {each.name for each in found.by_symmetry} == {"0", "1", "2", "4"}
+    four = next(each for each in found.by_symmetry if each.name == "4")
+    assert four.uniform.value == pytest.approx(0.1306, abs=5e-5) and four.num == NUM // 4
+    assert found.uniform.value == pytest.approx(np.mean([each.uniform.value for each in found.by_symmetry]))
+    assert all(each.ahead is not None and each.ahead.low > 0 for each in found.controls)
+
+
+def test_one_peak_with_all_the_weight_is_told_and_worse_than_nothing() -> None:
+    found = assessed(one_peak())
+    four = next(each for each in found.by_symmetry if each.name == "4")
+    assert four.kl.value == pytest.approx(6.19, abs=5e-3)
+    assert found.is_collapsed and found.largest_weight == 1
+    assert found.counts[4] == {1: NUM // 4} and found.counts[2] == {1: NUM // 4}
+    assert verdict(found)[0] == "bad" and "uniform" in verdict(found)[1]
+    told = " ".join(caveats(found))
+    assert "recipe.loss = original" in told and "uniform" in told
+
+
+def test_what_knows_nothing_is_no_better_than_its_controls() -> None:
+    found = assessed(UNIFORM)
+    assert found.kl.value == pytest.approx(found.uniform.value) and found.angle_error is None
+    assert verdict(found)[0] == "bad"
+    assert found.counts == {symmetry: {0: NUM // 4} for symmetry in (0, 1, 2, 4)}
+
+
+def test_circles_are_drawn_and_nothing_else_is_needed_for_it() -> None:
+    index = index_of(
+        keys=[f"a/b/{row:02d}" for row in range(NUM)],
+        splits=["test"] * NUM,
+        groups=GROUPS,
+        class_names=["box"] * NUM,
+        labels=[-1] * NUM,
+        attributes={},
+    )
+    table = score_table(index, scores=np.zeros(NUM), raw_scores=None)
+    sections = orientation_sections(
+        assessed(TRUTH), table, TARGETS, TRUTH, warnings=(), training=Section("training", "Training")
+    )
+    (circles,) = next(section for section in sections if section.id == "circles").figures
+    assert draw(circles).startswith("data:image/svg+xml;base64,")
+
+
+class TestContract(JudgeContract):
+    def judge(self) -> OrientationJudge:
+        return OrientationJudge()
+
+    @pytest.fixture
+    def run(self, oriented: Path, runs_of: Callable[[Path], Path]) -> Path:
+        (run,) = (runs_of(oriented / "shapes") / "runs").iterdir()
+        return run
+
+
+def test_the_page_leads_from_files_to_a_report(oriented: Path) -> None:
+    printed = (oriented / "printed.txt").read_text()
+    assert "56 shapes of 4 classes" in printed and "oriented samples to train on" in printed
+    (report,) = (oriented / "shapes").glob("runs/*/report.json")
+    sections = json.loads(report.read_text())["sections"]
+    assert sections["headline"]["facts"]["num_samples"] == 24 * 4
+    assert [row["control"] for row in sections["controls"]["rows"]["by_control"]] == [
+        "uniform control",
+        "constant control",
+        "untrained control",
+    ]
+    assert (report.parent / "report.html").stat().st_size > 100_000
+
+
+def judged_sections(project: Path, weldcache: Callable[..., Any], name: str, *settings: str) -> dict[str, Any]:
+    """The sections of the report on a run that is trained with these settings."""
+    options = [word for each in settings for word in ("--set", each)]
+    for command in (["train", *options], ["eval", "--set", SMALLER["eval"][0]]):
+        outcome = weldcache(*command, "--run", name, folder=project)
+        assert outcome.code == 0, outcome.err
+    sections: dict[str, Any] = json.loads((project / f"runs/{name}/report.json").read_text())["sections"]
+    return sections
+
+
+@pytest.mark.slow
+def test_the_repaired_loss_beats_every_control(
+    oriented: Path, runs_of: Callable[[Path], Path], weldcache: Callable[..., Any]
+) -> None:
+    sections = judged_sections(runs_of(oriented / "shapes"), weldcache, "repaired", "train.epochs=80")
+    controls = sections["controls"]["rows"]["by_control"]
+    assert len(controls) == 3 and all(control["ahead"]["low"] > 0 for control in controls), controls
+    assert sections["verdict"]["standing"] == "good"
+
+
+@pytest.mark.slow
+def test_the_original_loss_is_low_where_its_prediction_is_worse_than_nothing_and_the_report_says_why(
+    oriented: Path, runs_of: Callable[[Path], Path], weldcache: Callable[..., Any]
+) -> None:
+    """As published: one class of four-fold symmetry, angles that begin at zero, weights chosen by the loss itself."""
+    project = runs_of(oriented / "shapes")
+    settings = ("cache.path=boxes.zarr", "data.classes=[glass_box]", *SMALLER["extract"])
+    outcome = weldcache("extract", *[word for each in settings for word in ("--set", each)], folder=project)
+    assert outcome.code == 0, outcome.err
+    exploited = ("cache.path=boxes.zarr", "recipe.loss=original", "recipe.init=zeros", "train.monitor=val_loss")
+    sections = judged_sections(project, weldcache, "original", *exploited, "train.epochs=60", "train.patience=60")
+    facts, best = sections["headline"]["facts"], json.loads((project / "runs/original/state.json").read_text())["best"]
+    assert best["val_loss"] < 0.7 * best["val_kl"]
+    assert facts["kl"]["low"] > 5 * facts["uniform_kl"]["high"] and facts["largest_weight"] > 0.75
+    assert sections["verdict"]["standing"] == "bad"
+    assert any("recipe.loss = original" in point for point in sections["verdict"]["points"])

@@ -1,0 +1,190 @@
+"""The recipe: a cloud becomes the peaks of a mixture, which the true mixture is held against."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Literal
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor, nn
+
+from ....configs.section import StoreName, Width
+from ....errors import SettingsError
+from ...nn.point_sets import PointNetPlusPlus
+from ...orientation import CONCENTRATION, MIXTURE, ORIENTATION, SYMMETRY
+from ...settings import RecipeSettings
+from ...types import Batch, Encodings, FeatureRequest, Losses, Needs, Prediction, Shapes
+from .loss import LOSSES, Peaks, entropy, true_peaks
+
+_AXES = {"x": 0, "y": 1, "z": 2}
+_SYMMETRIES = (0, 1, 2, 4)  # that `peaks: by_symmetry` knows
+
+
+class OrientationMvmSettings(RecipeSettings):
+    """A mixture of von Mises peaks from a point cloud; for train.task=orientation."""
+
+    name: Literal["orientation_mvm"] = Field("orientation_mvm", description="What is learned, and how it predicts.")
+    feature: StoreName = Field("cloud", description="Feature of the kind cloud that it looks at, with two levels.")
+    width: Width = Field(64, description="Width of the first layers, after which all others go; 64 is the original's.")
+    peaks: Literal["free", "by_symmetry"] = Field(
+        "free",
+        description="free: num_peaks peaks, each with an angle, a kappa and a weight of its own; by_symmetry: how "
+        "likely none, one, two opposite and four crossed peaks are, with an angle and a kappa for each.",
+    )
+    num_peaks: Annotated[int, Field(ge=1, le=32)] = Field(4, description="Peaks of a mixture (peaks = free only).")
+    max_kappa: float = Field(80.0, gt=0, le=500, description="Largest concentration of a peak.")
+    loss: Literal["mixture_kl", "matched_kl", "original"] = Field(
+        "mixture_kl",
+        description="mixture_kl: KL(truth || prediction) of the densities; matched_kl: of matched peaks, by their true "
+        "weights; original: of matched peaks, by their predicted weights, which costs nothing where one peak has all.",
+    )
+    init: Literal["preset", "random", "zeros"] = Field(
+        "preset",
+        description="Where angles begin. preset: evenly around the circle; random: as layers are drawn; zeros: at a "
+        "vector of length 0, which has no angle and no gradient, so that no angle ever moves.",
+    )
+    turn: bool = Field(
+        True, description="Whether training turns each cloud about the vertical by an angle that is drawn anew."
+    )
+    vertical: Literal["x", "y", "z"] = Field("z", description="Axis that clouds are turned about.")
+
+
+class OrientationNet(nn.Module):
+    """The network, and heads for groups of peaks: of each group an angle, a concentration and a share.
+
+    A group of fold n is n peaks evenly around the circle, of one concentration, which share what the group has; its
+    vector stands for n times their angle. Fold 0 is the uniform distribution.
+    """
+
+    folds: Tensor
+    group: Tensor
+    offset: Tensor
+
+    def __init__(self, width: int, *, folds: Sequence[int], max_kappa: float) -> None:
+        super().__init__()
+        self.body = PointNetPlusPlus(width)
+        self.angles = nn.Linear(4 * width, 2 * len(folds))
+        self.kappas = nn.Linear(4 * width, len(folds))
+        self.shares = nn.Linear(4 * width, len(folds))
+        self.max_kappa = max_kappa
+        peaks = [
+            (group, 2 * math.pi * place / max(1, fold))
+            for group, fold in enumerate(folds)
+            for place in range(max(1, fold))
+        ]
+        for name, values in (
+            ("folds", list(folds)),
+            ("group", [group for group, _ in peaks]),
+            ("offset", [offset for _, offset in peaks]),
+        ):
+            self.register_buffer(name, torch.tensor(values), persistent=False)
+
+    def begin(self, init: Literal["preset", "random", "zeros"]) -> None:
+        """Where angles begin; `random` leaves the layers as they were drawn."""
+        if init == "random":
+            return
+        with torch.no_grad():
+            if init == "zeros":
+                self.angles.weight.zero_()
+                self.angles.bias.zero_()
+                return
+            start = 2 * math.pi * torch.arange(len(self.folds)) / len(self.folds)
+            self.angles.bias.copy_(torch.stack([start.cos(), start.sin()], dim=1).flatten())
+
+    def forward(self, vector: Float[Tensor, "batch width"]) -> Peaks:
+        """The peaks, in float32 whatever the arithmetic."""
+        across, along = self.angles(vector).float().unflatten(1, (-1, 2)).unbind(dim=2)
+        angle = torch.atan2(along, across) / self.folds.clamp(min=1)
+        kappa = nn.functional.softplus(self.kappas(vector).float()).clamp(max=self.max_kappa) * (self.folds > 0)
+        log_share = self.shares(vector).float().log_softmax(dim=1) - self.folds.clamp(min=1).log()
+        return Peaks(angle[:, self.group] + self.offset, kappa[:, self.group], log_share[:, self.group])
+
+
+class OrientationMvmRecipe:
+    """Settings turned into a module, a loss and a prediction."""
+
+    def __init__(self, settings: OrientationMvmSettings) -> None:
+        self._settings = settings
+        self._points, self._order, self._first, self._second = (
+            FeatureRequest(settings.feature, array) for array in ("points", "order", "neighbours_1", "neighbours_2")
+        )
+
+    def needs(self) -> Needs:
+        """The points, and which of them lie together."""
+        feature = self._settings.feature
+        return Needs(
+            (self._points, self._order, self._first, self._second),
+            modalities={feature: (feature,)},
+            targets=(ORIENTATION, SYMMETRY, CONCENTRATION),
+            outputs=(MIXTURE,),
+        )
+
+    def advice(self, missing: Sequence[str], *, held: Sequence[str]) -> str:
+        return (
+            "Make a feature of the kind cloud with two levels, as the preset modelnet does, or name the one that is "
+            "there with --set recipe.feature=NAME."
+        )
+
+    def build(self, shapes: Shapes) -> OrientationNet:
+        """A network of the settings' width; how many points there are does not matter to it.
+
+        Raises:
+            SettingsError: if the vertical is none of the channels.
+        """
+        if shapes[self._points.name][-1] < 3:
+            raise SettingsError(f"{self._points.name} has no three channels x, y and z.")
+        settings = self._settings
+        folds = [1] * settings.num_peaks if settings.peaks == "free" else _SYMMETRIES
+        net = OrientationNet(settings.width, folds=folds, max_kappa=settings.max_kappa)
+        net.begin(settings.init)
+        return net
+
+    def measure(self, model: nn.Module, train: Iterable[Batch], constants: Mapping[str, Tensor]) -> None:
+        """Nothing: clouds are normalised as they are read."""
+
+    def encode(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> Encodings:
+        """The peaks, the vector that they are made of, and by how many degrees each cloud was turned."""
+        assert isinstance(model, OrientationNet)
+        points = batch.features[self._points.name][..., :3].float()
+        degrees = points.new_zeros(len(points))
+        if generator is not None and self._settings.turn:
+            degrees = torch.rand(len(points), generator=generator, device=points.device) * 360
+            points = turned(points, degrees, axis=_AXES[self._settings.vertical])
+        arrays = (batch.features[each.name] for each in (self._order, self._first, self._second))
+        vector = model.body(points, *arrays)
+        peaks = model(vector)
+        return {
+            "angle": peaks.angle,
+            "kappa": peaks.kappa,
+            "log_weight": peaks.log_weight,
+            "vector": vector.float(),
+            "turned": degrees,
+        }
+
+    def loss(self, model: nn.Module, encodings: Encodings, targets: Mapping[str, Tensor]) -> Losses:
+        """Mean over rows of the loss that the settings name; the vector is watched."""
+        truth = true_peaks(targets[ORIENTATION] + encodings["turned"], targets[SYMMETRY], targets[CONCENTRATION])
+        found = LOSSES[self._settings.loss](truth, _peaks(encodings))
+        return Losses(found.mean(), watched={"vector": encodings["vector"]})
+
+    def predict(self, model: nn.Module, encodings: Encodings) -> Prediction:
+        """The mixture; the score is its entropy, how unsure it is."""
+        peaks = _peaks(encodings)
+        return Prediction(entropy(peaks), outputs={MIXTURE: peaks.stacked()})
+
+
+def _peaks(encodings: Encodings) -> Peaks:
+    return Peaks(encodings["angle"], encodings["kappa"], encodings["log_weight"])
+
+
+def turned(
+    points: Float[Tensor, "batch points 3"], degrees: Float[Tensor, " batch"], *, axis: int
+) -> Float[Tensor, "batch points 3"]:
+    """Clouds turned about an axis, anticlockwise for who looks against it."""
+    radians = torch.deg2rad(degrees).unsqueeze(1)
+    right, up = (axis + 1) % 3, (axis + 2) % 3
+    found = points.clone()
+    found[..., right] = radians.cos() * points[..., right] - radians.sin() * points[..., up]
+    found[..., up] = radians.sin() * points[..., right] + radians.cos() * points[..., up]
+    return found
