@@ -27,8 +27,8 @@ class EvaluateSettings(Section):
 
     judge: Annotated[str, AfterValidator(JUDGES.checked)] | None = Field(
         None,
-        description="Who judges: anomaly, detection, points, classification, orientation, or a package's; null: that of "
-        "train.task.",
+        description="Who judges: anomaly, detection, points, classification, orientation, or a package's; null: that "
+        "of train.task.",
     )
     target_fpr: float = Field(0.05, gt=0, lt=1, description="False-alarm rate that the threshold aims at.")
     seed: int = Field(0, ge=0, description="Seed of the controls that are random: scores, and labels dealt out anew.")

@@ -73,7 +73,7 @@ RECIPES = Registry(
             f"{_RECIPES}.anovox.settings:AnoVoxMilSettings", f"{_RECIPES}.anovox.pointwise:AnoVoxMilRecipe"
         ),
         "orientation_mvm": Registered(
-            f"{_RECIPES}.orientation_mvm.recipe:OrientationMvmSettings",
+            f"{_RECIPES}.orientation_mvm.settings:OrientationMvmSettings",
             f"{_RECIPES}.orientation_mvm.recipe:OrientationMvmRecipe",
         ),
     },

@@ -2,52 +2,21 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Float
-from pydantic import Field
 from torch import Tensor, nn
 
-from ....configs.section import StoreName, Width
 from ....errors import SettingsError
 from ...nn.point_sets import PointNetPlusPlus
 from ...orientation import CONCENTRATION, MIXTURE, ORIENTATION, SYMMETRY
-from ...settings import RecipeSettings
 from ...types import Batch, Encodings, FeatureRequest, Losses, Needs, Prediction, Shapes
 from .loss import LOSSES, Peaks, entropy, true_peaks
+from .settings import OrientationMvmSettings
 
 _AXES = {"x": 0, "y": 1, "z": 2}
 _SYMMETRIES = (0, 1, 2, 4)  # that `peaks: by_symmetry` knows
-
-
-class OrientationMvmSettings(RecipeSettings):
-    """A mixture of von Mises peaks from a point cloud; for train.task=orientation."""
-
-    name: Literal["orientation_mvm"] = Field("orientation_mvm", description="What is learned, and how it predicts.")
-    feature: StoreName = Field("cloud", description="Feature of the kind cloud that it looks at, with two levels.")
-    width: Width = Field(64, description="Width of the first layers, after which all others go; 64 is the original's.")
-    peaks: Literal["free", "by_symmetry"] = Field(
-        "free",
-        description="free: num_peaks peaks, each with an angle, a kappa and a weight of its own; by_symmetry: how "
-        "likely none, one, two opposite and four crossed peaks are, with an angle and a kappa for each.",
-    )
-    num_peaks: Annotated[int, Field(ge=1, le=32)] = Field(4, description="Peaks of a mixture (peaks = free only).")
-    max_kappa: float = Field(80.0, gt=0, le=500, description="Largest concentration of a peak.")
-    loss: Literal["mixture_kl", "matched_kl", "original"] = Field(
-        "mixture_kl",
-        description="mixture_kl: KL(truth || prediction) of the densities; matched_kl: of matched peaks, by their true "
-        "weights; original: of matched peaks, by their predicted weights, which costs nothing where one peak has all.",
-    )
-    init: Literal["preset", "random", "zeros"] = Field(
-        "preset",
-        description="Where angles begin. preset: evenly around the circle; random: as layers are drawn; zeros: at a "
-        "vector of length 0, which has no angle and no gradient, so that no angle ever moves.",
-    )
-    turn: bool = Field(
-        True, description="Whether training turns each cloud about the vertical by an angle that is drawn anew."
-    )
-    vertical: Literal["x", "y", "z"] = Field("z", description="Axis that clouds are turned about.")
 
 
 class OrientationNet(nn.Module):

@@ -11,7 +11,8 @@ from weldcache.testing.recipes import RecipeContract
 from weldcache.testing.tasks import TaskContract
 from weldcache.train.nn.point_sets import PointNetPlusPlus
 from weldcache.train.orientation import CONCENTRATION, MIXTURE, ORIENTATION, SYMMETRY, OrientationTask
-from weldcache.train.recipes.orientation_mvm.recipe import OrientationMvmRecipe, OrientationMvmSettings, turned
+from weldcache.train.recipes.orientation_mvm.recipe import OrientationMvmRecipe, turned
+from weldcache.train.recipes.orientation_mvm.settings import OrientationMvmSettings
 from weldcache.train.tasks import Targets
 from weldcache.train.types import Batch, Prediction, Shapes
 

@@ -1,0 +1,37 @@
+"""What can be set of the recipe; shown and checked without torch."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ....configs.section import StoreName, Width
+from ...settings import RecipeSettings
+
+
+class OrientationMvmSettings(RecipeSettings):
+    """A mixture of von Mises peaks from a point cloud; for train.task=orientation."""
+
+    name: Literal["orientation_mvm"] = Field("orientation_mvm", description="What is learned, and how it predicts.")
+    feature: StoreName = Field("cloud", description="Feature of the kind cloud that it looks at, with two levels.")
+    width: Width = Field(64, description="Width of the first layers, after which all others go; 64 is the original's.")
+    peaks: Literal["free", "by_symmetry"] = Field(
+        "free",
+        description="free: num_peaks peaks, each with an angle, a kappa and a weight of its own; by_symmetry: how "
+        "likely none, one, two opposite and four crossed peaks are, with an angle and a kappa for each.",
+    )
+    num_peaks: Annotated[int, Field(ge=1, le=32)] = Field(4, description="Peaks of a mixture (peaks = free only).")
+    max_kappa: float = Field(80.0, gt=0, le=500, description="Largest concentration of a peak.")
+    loss: Literal["mixture_kl", "matched_kl", "original"] = Field(
+        "mixture_kl",
+        description="mixture_kl: KL(truth || prediction) of the densities; matched_kl: of matched peaks, by their true "
+        "weights; original: of matched peaks, by their predicted weights, which costs nothing where one peak has all.",
+    )
+    init: Literal["preset", "random", "zeros"] = Field(
+        "preset",
+        description="Where angles begin. preset: evenly around the circle; random: as layers are drawn; zeros: at a "
+        "vector of length 0, which has no angle and no gradient, so that no angle ever moves.",
+    )
+    turn: bool = Field(
+        True, description="Whether training turns each cloud about the vertical by an angle that is drawn anew."
+    )
+    vertical: Literal["x", "y", "z"] = Field("z", description="Axis that clouds are turned about.")
