@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, NoReturn, Self
 
 import torch
 from jaxtyping import Bool, Float
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from ...configs.section import StoreName
 from ...errors import SettingsError, TrainingError
 from ...progress import say
-from ...wording import listed
+from ...wording import count_of, listed
 from ..nn.joined_scores import Combine, JoinedScores, ScoreMoments
 from ..settings import AnyRecipe, RecipeSettings
 from ..types import Batch, Encodings, Needs, Prediction, Shapes, mapped
@@ -169,12 +169,13 @@ class MatchFusionRecipe:
         the folds, and what members draw.
 
         Raises:
-            SettingsError, TrainingError: as the members' `fit`, and if no member has rows enough to be fitted to.
+            TrainingError: if members cannot be fitted, of which each is named with its reason, or if no member has rows
+                enough to be fitted to.
         """
         assert isinstance(model, JoinedScores)
         batches = kept(batches)
         folds = Folds(self._num_folds, generator=generator)
-        known = self._with_rows(batches)
+        known = self._with_rows(model, batches, generator=generator)
         blank = [copy.deepcopy(module) for module in model.members]
         moments = ScoreMoments(len(self.members))
         for fold in range(folds.number):
@@ -187,20 +188,37 @@ class MatchFusionRecipe:
         self._fit_members(list(model.members), batches, folds=folds, known=known, without=None, generator=generator)
         model.use(moments, known=torch.tensor(known))
 
-    def _with_rows(self, batches: Iterable[Batch]) -> list[bool]:
+    def _with_rows(
+        self, model: JoinedScores, batches: Iterable[Batch], *, generator: torch.Generator
+    ) -> list[bool]:
         """Which members have training rows enough for the folds."""
-        counts = torch.zeros(len(self.members), dtype=torch.int64)
+        counted = torch.zeros(len(self.members), dtype=torch.int64)
         for batch in batches:
-            counts += torch.stack([member.has(batch).sum().cpu() for member in self.members])
+            counted += torch.stack([member.has(batch).sum().cpu() for member in self.members])
+        counts: list[int] = counted.tolist()
         fewest = 2 * self._num_folds
-        for member, count in zip(self.members, counts.tolist(), strict=True):
+        if max(counts) < fewest:
+            self._refuse_few(model, batches, counts=counts, generator=generator)
+        for member, count in zip(self.members, counts, strict=True):
             if count < fewest:
                 say(f"{member.name} takes no part: {count:,} normal samples have what it looks at, and not {fewest}.")
-        if (counts < fewest).all():
-            raise TrainingError(
-                f"No member has {fewest} normal samples with what it looks at; lower recipe.folds, or train on more."
-            )
-        return (counts >= fewest).tolist()
+        return [count >= fewest for count in counts]
+
+    def _refuse_few(
+        self, model: JoinedScores, batches: Iterable[Batch], *, counts: Sequence[int], generator: torch.Generator
+    ) -> NoReturn:
+        """Say how many folds there may be, and at once what members would ask for then."""
+        told = f"No member has {2 * self._num_folds} normal samples with what it looks at"
+        possible = max(counts) // 2
+        if possible < 2:
+            raise TrainingError(f"{told}: the most are {max(counts)}, and 2 folds take 4. Train on more.")
+        told += f"; lower recipe.folds to {possible}, or train on more."
+        folds, known = Folds(possible, generator=generator), [count >= 2 * possible for count in counts]
+        try:
+            self._fit_members(list(model.members), batches, folds=folds, known=known, without=0, generator=generator)
+        except TrainingError as error:
+            raise TrainingError(f"{told} With {possible} folds more is to be set. {error}") from error
+        raise TrainingError(told)
 
     def _fit_members(
         self,
@@ -212,10 +230,26 @@ class MatchFusionRecipe:
         without: int | None,
         generator: torch.Generator,
     ) -> None:
+        """Fit the members that take part to the rows of all folds but one.
+
+        Raises:
+            TrainingError: says of every member that cannot be fitted why, and how to do without it.
+        """
+        failed: dict[str, str] = {}
         for member, module, takes_part in zip(self.members, modules, known, strict=True):
             if takes_part:
-                with _as_member(member.name):
-                    member.recipe.fit(module, _Shown(member, batches, folds, without), generator)
+                try:
+                    with _as_member(member.name):
+                        member.recipe.fit(module, _Shown(member, batches, folds, without), generator)
+                except (SettingsError, TrainingError) as error:
+                    failed[member.name] = str(error)
+        if failed:
+            rows = "" if without is None else f" to the normal samples of {folds.number - 1} of {folds.number} folds"
+            reasons = " ".join(f"{name}: {reason}" for name, reason in failed.items())
+            out = " ".join(f"--set recipe.members.{name}=null" for name in failed)
+            raise TrainingError(
+                f"{count_of(len(failed), 'member')} cannot be fitted{rows}. {reasons} Or leave out with {out}."
+            )
 
     def _scores(
         self, modules: Iterable[nn.Module], batch: Batch, *, known: Sequence[bool]

@@ -139,8 +139,31 @@ def test_a_modality_that_hardly_any_row_has_takes_no_part(capsys: pytest.Capture
     assert "sound takes no part" in capsys.readouterr().err
     score = chosen.predict(model, chosen.encode(model, with_presence(welds(20, seed=1)), None)).score
     assert score.isfinite().all()
-    with pytest.raises(TrainingError, match=r"recipe\.folds"):
-        _fitted(chosen, with_presence(welds(15, seed=0)))
+
+
+def test_all_that_few_rows_ask_for_is_told_at_once() -> None:
+    """15 rows are 7 folds, without one of which match has 12 rows for folds of its own."""
+    members = {**MEMBERS, "match": {**MATCH, "folds": 14}}
+    with pytest.raises(TrainingError, match=r"lower recipe\.folds to 7.*recipe\.members\.match\.folds = 14"):
+        _fitted(recipe(members), with_presence(welds(15, seed=0)))
+    _fitted(recipe(folds=7), with_presence(welds(15, seed=0)))
+    with pytest.raises(TrainingError, match="2 folds take 4"):
+        _fitted(recipe(), with_presence(welds(3, seed=0)))
+
+
+def test_all_members_that_cannot_be_fitted_are_named_and_how_to_do_without_them() -> None:
+    rows = with_presence(welds(60, seed=0))
+    still = Batch(
+        {name: torch.ones_like(values) if name in (FILM, SOUND) else values for name, values in rows.features.items()},
+        rows.present,
+    )
+    members = {**MEMBERS, "sound": {"name": "gaussian", "array": SOUND}}
+    with pytest.raises(TrainingError) as told:
+        _fitted(recipe(members), still)
+    for member in ("film", "sound"):
+        assert f"recipe.members.{member}.array" in str(told.value)
+        assert f"--set recipe.members.{member}=null" in str(told.value)
+    assert "pictures" not in str(told.value)
 
 
 def test_only_sets_that_a_member_is_content_with_are_optional() -> None:
