@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 from safetensors.torch import save_file
 
-from ...atomic import new_folder, write_json
+from ...atomic import is_empty_folder, new_folder, write_json
 from ...documents import Json
-from ...errors import BackboneError
+from ...errors import BackboneError, OutputExistsError
 from ...progress import say
 from ...tables import make_table
 from ...wording import format_size, under_home
@@ -42,13 +42,15 @@ def add_weights(entry: Entry, *, source: Path | None = None) -> None:
 
     Raises:
         BackboneError: if they cannot be had, or are not those of the catalogue.
-        OutputExistsError: if something else is in the folder.
+        OutputExistsError: if something else is in the folder, or weights that are damaged.
     """
     folder = entry.folder
     before = check(entry)
     if before.state == "here":
         say(f"{entry.name} is here already, whole: {under_home(folder)}")
         return
+    if before.state == "damaged":  # told before anything is fetched
+        raise OutputExistsError(_told(before))
     if source is not None:
         _write(entry, source)
     else:
@@ -62,7 +64,7 @@ def add_weights(entry: Entry, *, source: Path | None = None) -> None:
 def check(entry: Entry) -> Check:
     """Compute the hash of the entry's tensors again, and compare what lies beside them."""
     folder = entry.folder
-    if not folder.exists():
+    if not folder.exists() or is_empty_folder(folder):
         return Check(entry, "absent")
     try:
         for name, expected in _documents(entry).items():
@@ -83,27 +85,29 @@ def check_all() -> list[Check]:
 
 def check_lines(checks: list[Check]) -> Iterator[str]:
     """What was found, a line each."""
-    for found in checks:
-        where = under_home(found.entry.folder)
-        if found.state == "damaged":
-            yield (
-                f"{found.entry.name}: DAMAGED, {found.fault.rstrip('.')}. Remove {where} and run `weldcache weights "
-                f"add {found.entry.name}`."
-            )
-        elif found.state == "absent":
-            yield f"{found.entry.name}: not on this machine; `weldcache weights add {found.entry.name}` fetches it."
-        else:
-            yield f"{found.entry.name}: whole, in {where}"
+    yield from map(_told, checks)
+
+
+def _told(found: Check) -> str:
+    name, where = found.entry.name, under_home(found.entry.folder)
+    if found.state == "damaged":
+        return f"{name}: DAMAGED, {found.fault.rstrip('.')}. Remove {where} and run `weldcache weights add {name}`."
+    if found.state == "absent":
+        return f"{name}: not on this machine; `weldcache weights add {name}` fetches it."
+    return f"{name}: whole, in {where}"
 
 
 def catalogue_table() -> Table:
-    """The catalogue, and which of it is here."""
+    """The catalogue, and which of it is here and whole."""
     table = make_table("weights", left=["name", "model", "licence", "from", "here"], right=["fetched"], whole=True)
     for entry in ENTRIES.values():
-        here = under_home(entry.folder) if entry.folder.is_dir() else "no"
-        table.add_row(
-            entry.name, entry.title, entry.licence, entry.wheel.release, Text(here), format_size(entry.wheel.size)
-        )
+        where = under_home(entry.folder)
+        here = {
+            "absent": Text("no"),
+            "here": Text(where),
+            "damaged": Text(f"DAMAGED: {where}", style="red"),
+        }[check(entry).state]
+        table.add_row(entry.name, entry.title, entry.licence, entry.wheel.release, here, format_size(entry.wheel.size))
     return table
 
 
@@ -112,7 +116,10 @@ def catalogue_json() -> list[dict[str, Json]]:
     told = []
     for entry in ENTRIES.values():
         fields = {name: value for name, value in asdict(entry).items() if name != "convert"}
-        told.append({**fields, "folder": str(entry.folder), "is_here": entry.folder.is_dir()})
+        found = check(entry)
+        told.append(
+            {**fields, "folder": str(entry.folder), "is_here": found.state == "here", "fault": found.fault or None}
+        )
     return told
 
 

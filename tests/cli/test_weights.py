@@ -41,8 +41,12 @@ def test_verify_says_what_is_here_and_fails_where_it_is_damaged(
     outcome = weldcache("weights", "verify", "efficientnet-lite0", folder=tmp_path)
     assert outcome.code == 1 and "weldcache weights add efficientnet-lite0" in outcome.out
     (folder / "efficientnet-lite0").mkdir(parents=True)
+    (folder / "efficientnet-lite0" / "config.json").write_text("{}")
     outcome = weldcache("weights", "verify", folder=tmp_path)
     assert outcome.code == 1 and "DAMAGED" in outcome.out
+    assert weldcache("weights", "list", folder=tmp_path).out.count("DAMAGED") == 1
+    told = json.loads(weldcache("weights", "list", "--json", folder=tmp_path).raw_out)["weights"]
+    assert not any(entry["is_here"] for entry in told) and [bool(entry["fault"]) for entry in told].count(True) == 1
 
 
 def test_extract_says_how_to_fetch_what_is_missing(

