@@ -100,13 +100,19 @@ def _nameless(note: Note) -> str:
     return nameless
 
 
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+
+
 def _shape(reason: str) -> str:
-    return re.sub(r"\d+(?:[.,]\d+)*", "…", reason)
+    return _NUMBER.sub("…", reason)
 
 
 def _common(members: Sequence[Note]) -> str:
     """The reason of a single note; of several, what their reasons have in common."""
     if len(members) == 1:
         return members[0].reason
-    nameless = {_nameless(note) for note in members}
-    return nameless.pop() if len(nameless) == 1 else _shape(nameless.pop())
+    nameless = [_nameless(note) for note in members]
+    # Numbers that all of them have stay: a setting to write, or a limit, is one mostly.
+    numbers = zip(*map(_NUMBER.findall, nameless), strict=True)
+    common = iter(each[0] if len(set(each)) == 1 else "…" for each in numbers)
+    return _NUMBER.sub(lambda _: next(common), nameless[0])

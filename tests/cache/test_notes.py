@@ -40,6 +40,8 @@ def test_reasons_that_differ_in_names_and_numbers_alone_are_alike() -> None:
     assert other.told("part") == "day/c, video (unreadable): /data/day/c/c.avi is empty."
     same = grouped([noted("a", "it lasts 2.5 s"), noted("b", "it lasts 2.5 s")])
     assert same[0].reason == "it lasts 2.5 s"  # numbers that agree stay
+    (some,) = grouped([noted(key, f"{value} does not fit float16") for key, value in (("a", "7e4"), ("b", "8e4"))])
+    assert some.reason == "…e4 does not fit float16"  # beside those that do not
 
 
 def test_the_worst_come_first_and_kinds_are_not_mixed() -> None:
