@@ -139,6 +139,13 @@ def refusal_of(error: BaseException) -> Refusal | None:
         return Refusal(
             f"A name holds bytes that are not UTF-8 ({visible(error.object)}); rename it (convmv does whole trees).", 2
         )
+    if isinstance(error, ModuleNotFoundError) and str(error).startswith("Could not import module"):
+        # Transformers' own words for a class behind which a library does not fit: torchvision, nearly always.
+        return Refusal(
+            f"transformers cannot be imported ({error.__cause__ or error}). If torchvision is installed, it has to be "
+            "the one that belongs to the torch that is installed; weldcache does without: pip uninstall torchvision.",
+            1,
+        )
     if isinstance(error, ValueError) and "embedded null" in str(error):
         return Refusal("A path holds a NUL character; write it without.", 2)
     return _refusal_of_system(error) if isinstance(error, OSError) and error.errno is not None else None

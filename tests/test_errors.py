@@ -57,9 +57,18 @@ def test_depth_bytes_and_nul_are_bad_input() -> None:
 
 def test_a_fault_of_the_program_is_none_of_these() -> None:
     assert refusal_of(ZeroDivisionError("oops")) is None
+    assert refusal_of(ModuleNotFoundError("No module named 'weldcache.lost'")) is None
     assert refusal_of(ValueError("some value")) is None
     assert refusal_of(OSError("a sentence of some library")) is None
 
 
 def _recurse() -> None:
     _recurse()
+
+
+def test_a_torchvision_that_does_not_fit_is_told_as_such() -> None:
+    """Transformers imports what is asked of it late, and says of any failure behind it that a module is not found."""
+    error = ModuleNotFoundError("Could not import module 'ASTModel'. Are this object's requirements defined correctly?")
+    error.__cause__ = RuntimeError("operator torchvision::nms does not exist")
+    refusal = refusal_of(error)
+    assert refusal is not None and "torchvision::nms" in refusal.sentence and "uninstall" in refusal.sentence

@@ -122,8 +122,9 @@ def _describe(folder: Path, *, model: str, revision: str) -> Checkpoint:
         timm = "architecture" in config or "pretrained_cfg" in config
         raise BackboneError(
             f"{folder / 'config.json'}: names no model_type, so its model class is unknown. "
-            f"{'It is a model of timm; take' if timm else 'Take'} the model as transformers saves it: a config.json "
-            f"with model_type, one of {', '.join(FAMILY_OF_MODEL_TYPE)}, and model.safetensors beside it."
+            f"{'It is a model of timm: name it as timm:FOLDER, or take' if timm else 'Take'} the model as transformers "
+            f"saves it: a config.json with model_type, one of {', '.join(FAMILY_OF_MODEL_TYPE)}, and model.safetensors "
+            "beside it."
         )
     weight_files(folder)  # a folder without safetensors is refused before anything is loaded
     marker = read_marker(folder) or {}

@@ -23,6 +23,8 @@ from .spec import checked_blocks
 from .token_maps import ARRAYS, Asked, Outline, TokenMap, TokenMapBackbone, outline_without_weights, token_map
 
 _DISTILLED = {"deit"}  # model types with a token of distillation beside CLS
+# Behind all hidden states; many checkpoints of a classifier, such as google/vit-base-patch16-224, have none.
+_NOT_LOOKED_AT = ("pooler.",)
 
 
 class HiddenStates(nn.Module):
@@ -82,14 +84,22 @@ class HiddenStatesSource:
 def load_hidden_states(asked: Asked, *, models: Models) -> TokenMapBackbone:
     """The model, described; raises BackboneError where it cannot be had or does not offer what is asked."""
     checkpoint = open_checkpoint(asked.name, revision=asked.revision, setting=asked.setting)
+    config, model_class = _class_of(checkpoint, setting=asked.setting)
     pixels = stated_pixel_preprocessing(
         checkpoint.folder, files=IMAGE_FILES, key=asked.key, size=asked.size, normalisation=asked.normalisation
     )
-    config, model_class = _class_of(checkpoint, setting=asked.setting)
     source = models.once(
         (HiddenStates, checkpoint.folder),
         lambda: HiddenStatesSource(
-            LazyModel(model_class, part=HiddenStates, checkpoint=checkpoint, config=config, placement=models.placement),
+            LazyModel(
+                model_class,
+                part=HiddenStates,
+                checkpoint=checkpoint,
+                config=config,
+                placement=models.placement,
+                may_miss=_NOT_LOOKED_AT,
+                all_blocks=True,
+            ),
             checkpoint=checkpoint,
         ),
     )
@@ -119,7 +129,8 @@ def _class_of(checkpoint: Checkpoint, *, setting: str) -> tuple[PreTrainedConfig
         model_class = MODEL_MAPPING.get(type(config), None)
         takes_pictures = getattr(model_class, "main_input_name", "") == "pixel_values"
     except (StrictDataclassError, OSError, ValueError, TypeError, KeyError, ImportError) as error:
-        raise BackboneError(f"{path}: {error}") from error
+        reason = " ".join(str(error).partition("\n\n")[0].split())  # what may follow is advice on other libraries
+        raise BackboneError(f"{path}: {reason} Choose another model, or fetch this one again.") from error
     if not (isinstance(model_class, type) and takes_pictures):
         raise BackboneError(
             f"{setting} = hf:{checkpoint.model}: is a model of type {checkpoint.model_type}, which takes no pictures; "

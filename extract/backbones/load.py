@@ -14,6 +14,7 @@ from ...configs.section import MODEL_WAY
 from ...errors import BackboneError
 from ...wording import listed
 from ..features.settings import BackboneSettings
+from ..weights.catalogue import PREFIX
 from .checkpoint import Checkpoint, open_checkpoint
 from .spec import FAMILY_OF_MODEL_TYPE, TITLES, AudioBackbone, Family, ImageBackbone, Placement
 from .token_maps import Asked, Normalisation
@@ -133,7 +134,8 @@ class BackboneLoader:
         family = FAMILY_OF_MODEL_TYPE.get(checkpoint.model_type)
         if family not in families:
             known = listed([TITLES[family] for family in families], last="or")
-            other = f" Its hidden states are had by {setting}=hf:{settings.model}." if "dinov2" in families else ""
+            own = "dinov2" not in families or settings.model.startswith(PREFIX)
+            other = "" if own else f" Its hidden states are had by {setting}=hf:{settings.model}."
             raise BackboneError(
                 f"{setting} = {settings.model}: is a model of type {checkpoint.model_type}, and {key} needs {known}; "
                 f"choose one, or `--set {setting}={DEMO}`.{other}"

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...documents import Json
-from ...errors import BackboneError
+from ...errors import BackboneError, reason_of
 from ...wording import written_path
 from ..weights.onnx_file import check_stands_alone
 from .checkpoint import LOCAL_REVISION, hash_file
@@ -172,9 +172,13 @@ def _checked(asked: Asked) -> Path:
     try:
         path = written_path(asked.name)
         check_stands_alone(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise BackboneError(
+            f"{asked.setting} = onnx:{asked.name}: cannot be read ({reason_of(error)}); name the model's file."
+        ) from error
+    except ValueError as error:
         raise BackboneError(
             f"{asked.setting} = onnx:{asked.name}: no ONNX file that is read here ({error}); export the model into "
-            "one file, with the standard operations alone."
+            "one file, with the standard operations alone, as torch.onnx.export does with external_data=False."
         ) from error
     return path

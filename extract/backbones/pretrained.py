@@ -3,8 +3,9 @@
 import contextlib
 import json
 import logging
+import re
 import warnings
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
@@ -27,6 +28,7 @@ Part = TypeVar("Part", bound=nn.Module)
 Made = TypeVar("Made")
 
 _WEIGHTS_SHOWN = 3
+_NUMBER = re.compile(r"(?<=\.)[0-9]+(?=\.)")  # of a block, in the name of a weight
 
 
 class LazyModel(Generic[Part]):
@@ -44,8 +46,9 @@ class LazyModel(Generic[Part]):
         config: PreTrainedConfig,
         placement: Placement,
         may_miss: tuple[str, ...] = (),
+        all_blocks: bool = False,
     ) -> None:
-        """Take the hash; `may_miss` are beginnings of the names of weights that `part` leaves out.
+        """Take the hash; `may_miss` and `all_blocks` are as for `load_pretrained`.
 
         Raises:
             BackboneError: if the weights cannot be read.
@@ -59,7 +62,12 @@ class LazyModel(Generic[Part]):
         def load() -> Part:
             return part(
                 load_pretrained(
-                    model_class, checkpoint=checkpoint, config=config, placement=placement, may_miss=may_miss
+                    model_class,
+                    checkpoint=checkpoint,
+                    config=config,
+                    placement=placement,
+                    may_miss=may_miss,
+                    all_blocks=all_blocks,
                 )
             )
 
@@ -177,11 +185,14 @@ def load_pretrained(
     config: PreTrainedConfig,
     placement: Placement,
     may_miss: tuple[str, ...] = (),
+    all_blocks: bool = False,
 ) -> Model:
     """The model in its arithmetic on its device, in memory of its own, with SDPA attention.
 
     Transformers fills weights that a checkpoint lacks with random numbers and goes on. Here that is an error, but for
-    names that start with one of `may_miss`: parts that are never run.
+    names that start with one of `may_miss`: parts that are never looked at. It also passes over what it has no place
+    for, such as a classifier; with `all_blocks`, further blocks than `config` asks for are an error: a model that is
+    cut short is then not what the checkpoint is.
     """
     try:
         with quiet_transformers():
@@ -206,6 +217,8 @@ def load_pretrained(
             f"{checkpoint.folder}: lacks {len(absent)} weights of {model_class.__name__}, {absent[0]} among them; it "
             "is another model's checkpoint, or not whole."
         )
+    if all_blocks:
+        _require_no_more_blocks(report["unexpected_keys"], model=model, folder=checkpoint.folder)
     try:
         _own(model, device=placement.device)
     except torch.OutOfMemoryError as error:
@@ -228,6 +241,17 @@ def _require_shapes(wrong: set[tuple[str, Sequence[int], Sequence[int]]], *, mod
         raise BackboneError(
             f"{folder}: {count_of(len(told), 'weight')} of {model_class.__name__} not of the shape that config.json "
             f"asks for: {shortened(told, most=_WEIGHTS_SHOWN)}. The two files are not of one model; fetch it again."
+        )
+
+
+def _require_no_more_blocks(unused: Iterable[str], *, model: nn.Module, folder: Path) -> None:
+    """Raise BackboneError for weights that are named as those of the model's blocks are, but for the number."""
+    used = {_NUMBER.sub("#", name) for name in model.state_dict()}
+    further = sorted(name for name in unused if _NUMBER.search(name) and _NUMBER.sub("#", name) in used)
+    if further:
+        raise BackboneError(
+            f"{folder}: has more blocks than its config.json asks for: {shortened(further, most=_WEIGHTS_SHOWN)}. The "
+            "two files are not of one model; fetch it again."
         )
 
 

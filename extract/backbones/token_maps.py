@@ -158,7 +158,7 @@ def token_map(values: Tensor, *, name: str, side: int | None, prefixes: Collecti
     if num_prefix not in prefixes or side == 0:
         raise BackboneError(
             f"{name}: has {num_tokens} tokens, which are no grid of {side} x {side}, so that it is not known which of "
-            "them are places of the picture; choose another block, size or model."
+            "them are places of the picture; choose another block, size or model, or export the tokens of places alone."
         )
     return TokenMap(values[:, num_prefix:].contiguous(), values[:, 0] if num_prefix else None)
 

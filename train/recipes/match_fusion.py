@@ -188,9 +188,7 @@ class MatchFusionRecipe:
         self._fit_members(list(model.members), batches, folds=folds, known=known, without=None, generator=generator)
         model.use(moments, known=torch.tensor(known))
 
-    def _with_rows(
-        self, model: JoinedScores, batches: Iterable[Batch], *, generator: torch.Generator
-    ) -> list[bool]:
+    def _with_rows(self, model: JoinedScores, batches: Iterable[Batch], *, generator: torch.Generator) -> list[bool]:
         """Which members have training rows enough for the folds."""
         counted = torch.zeros(len(self.members), dtype=torch.int64)
         for batch in batches:

@@ -32,6 +32,7 @@ from transformers import (
     VideoMAEConfig,
     VideoMAEModel,
     ViTConfig,
+    ViTForImageClassification,
     ViTMAEConfig,
     ViTMAEModel,
     ViTModel,
@@ -192,6 +193,9 @@ def test_what_takes_no_pictures_is_refused(loader: BackboneLoader, tmp_path: Pat
     model = saved(BertModel(config), tmp_path)
     with pytest.raises(BackboneError, match=r"features\.image\.model = hf:.*bert, which takes no pictures"):
         backbone_of(loader, model)
+    (tmp_path / "preprocessor_config.json").unlink()  # which nobody has to bring in vain
+    with pytest.raises(BackboneError, match="takes no pictures"):
+        backbone_of(loader, model)
     with pytest.raises(BackboneError, match=r"features\.audio\.model.*photographs and frames"):
         loader.sound(BackboneSettings(model=model), key="features.audio")
 
@@ -218,14 +222,29 @@ def test_preprocessing_is_the_models_own_or_stated(loader: BackboneLoader, tmp_p
 def test_weights_that_are_not_all_there_are_refused(loader: BackboneLoader, tmp_path: Path) -> None:
     model = saved(drawn("vit"), tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 5}))
-    with pytest.raises(BackboneError, match=r"lacks .* weights of ViTModel"):
-        backbone_of(loader, model).load()
+    for number, message in ((5, r"lacks .* weights of ViTModel"), (2, r"more blocks than .*layers\.2\.")):
+        (tmp_path / "config.json").write_text(json.dumps({**config, "num_hidden_layers": number}))
+        with pytest.raises(BackboneError, match=message):
+            backbone_of(loader, model).load()
     (tmp_path / "model.safetensors").rename(tmp_path / "pytorch_model.bin")
     with pytest.raises(BackboneError, match="could run code"):
         backbone_of(loader, model)
     with pytest.raises(BackboneError, match=r"features\.image\.model = .*there is no such folder"):
         backbone_of(loader, "hf:/nowhere/at all")
+
+
+def test_a_classifier_without_a_pooler_gives_its_hidden_states(
+    loader: BackboneLoader, tmp_path: Path, draw_pixels: Callable[..., Tensor]
+) -> None:
+    """Most ViTs of the hub are classifiers: they have a head that is not used, and no pooler."""
+    plain, classifier = drawn("vit"), ViTForImageClassification(ViTConfig(**BLOCKS, num_labels=3))
+    classifier.vit.load_state_dict(plain.state_dict(), strict=False)
+    expected, made = (
+        backbone_of(loader, saved(model, tmp_path / name), 1, 3)(draw_pixels(1, 3, SIZE, SIZE))
+        for name, model in (("plain", plain), ("classifier", classifier))
+    )
+    for block, arrays in made.items():
+        torch.testing.assert_close(arrays["patch_tokens"], expected[block]["patch_tokens"])
 
 
 def test_a_model_that_brings_code_is_refused(loader: BackboneLoader, tmp_path: Path) -> None:
