@@ -26,7 +26,7 @@ from ..extract.decode.video import decode_video
 from ..extract.features.settings import FilmLimits, PicturesSettings, RecordingSettings, SeriesSettings
 from ..train.data.features import Rows
 from .exhibits import Medium, Panel, Picture, SampleBook, Trace, Traces
-from .localise.maps import PictureMap, SampleMaps, TimeMap
+from .localise.maps import ColourScale, PictureMap, SampleMaps, TimeMap
 from .settings import Media
 
 _LARGE, _SMALL, _THUMBNAIL = 420, 200, 112  # pixels of the longer side: a first photograph, further ones, of a table
@@ -170,7 +170,6 @@ class SampleMedia:
 
     def _overlay(self, found: PictureMap, picture: RGB, small: Picture) -> bytes:
         """A picture of one colour, the less translucent the stranger a place; of the size of the `small` one."""
-        low, high = self._map_limits
         height, width = picture.shape[:2]
         left, top, right, bottom = found.box
         across, down = small.width / width, small.height / height
@@ -179,19 +178,17 @@ class SampleMedia:
         layer = np.zeros((small.height, small.width, 4), dtype=np.uint8)
         layer[..., :3] = _STRANGE
         part = layer[rows, columns]
-        shares = np.clip((found.scores - low) / ((high - low) or 1.0), 0, 1).astype(np.float32)
-        spread = cv2.resize(shares, (part.shape[1], part.shape[0]), interpolation=cv2.INTER_LINEAR)
+        spread = cv2.resize(
+            self._scale.shares(found.scores), (part.shape[1], part.shape[0]), interpolation=cv2.INTER_LINEAR
+        )
         part[..., 3] = np.round(_OPAQUE * spread).astype(np.uint8)
         done, content = cv2.imencode(".webp", layer, [cv2.IMWRITE_WEBP_QUALITY, _QUALITY])
         assert done
         return content.tobytes()
 
     @cached_property
-    def _map_limits(self) -> tuple[float, float]:
-        """Scores of places at which colour begins and is full: alike for all samples, so that they compare."""
-        scores = [each.scores.ravel() for maps in self.maps.values() for each in maps.pictures]
-        low, high = np.percentile(np.concatenate(scores), (60, 99.8)).tolist()
-        return low, high
+    def _scale(self) -> ColourScale:
+        return ColourScale.of(self.maps.values())
 
     def _measured(self, stream: _Stream, row: int) -> Iterator[Traces]:
         """Measurements as the store holds them, over the band of normals."""

@@ -8,7 +8,6 @@ maps.json           what each file is, and the scale of the colours
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -19,37 +18,20 @@ from ...atomic import new_folder, write_json
 from ...errors import DecodeError, NotFoundError
 from ...extract.decode.image import decode_photographs
 from .localiser import Localiser
-from .maps import PictureMap, SampleMaps
+from .maps import ColourScale, PictureMap, SampleMaps
 
 _VERSION = 1
-_SHARES = (0.5, 0.999)  # of all patches, below which a score has no colour, and above which the strongest
 _STRONGEST = 0.65  # of what a place shows is its colour; the rest is the picture
 _LONGEST = 60  # characters of a name
 _ODD = re.compile(r"[^A-Za-z0-9._-]+")
 
 
-@dataclass(frozen=True)
-class Scale:
-    """From which score to which the colours go."""
-
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, maps: Sequence[SampleMaps]) -> "Scale":
-        """By the patches of all pictures, so that they can be held against one another."""
-        grids = [each.scores.ravel() for sample in maps for each in sample.pictures]
-        low, high = np.quantile(np.concatenate(grids), _SHARES) if grids else (0.0, 1.0)
-        return cls(float(low), float(high))
-
-
 def overlay(
-    picture: UInt8[np.ndarray, "height width 3"], each: PictureMap, *, scale: Scale
+    picture: UInt8[np.ndarray, "height width 3"], each: PictureMap, *, scale: ColourScale
 ) -> UInt8[np.ndarray, "height width 3"]:
     """The picture in RGB with its strangest places coloured, from violet to yellow."""
     left, top, right, bottom = each.box
-    range_of_colours = max(scale.high - scale.low, 1e-30)  # of maps that are the same everywhere
-    strength = np.clip((each.on_pixels() - scale.low) / range_of_colours, 0, 1)
+    strength = scale.shares(each.on_pixels())
     colours = cv2.applyColorMap(np.rint(255 * strength).astype(np.uint8), cv2.COLORMAP_PLASMA)[..., ::-1]
     share = _STRONGEST * strength[..., np.newaxis]
     drawn = picture.copy()
@@ -93,7 +75,7 @@ def write_maps(folder: Path, samples: Mapping[str, SampleMaps], *, root: Path, r
     Raises:
         OSError: if the disk is full or fails.
     """
-    scale = Scale.of(list(samples.values()))
+    scale = ColourScale.of(samples.values())
     told: dict[str, list[dict[str, object]]] = {"pictures": [], "times": []}
     for number, (key, sample) in enumerate(samples.items(), start=1):
         for each in sample.pictures:
@@ -124,7 +106,7 @@ def write_maps(folder: Path, samples: Mapping[str, SampleMaps], *, root: Path, r
     return len(told["pictures"]) + len(told["times"])
 
 
-def _write_picture(folder: Path, name: str, each: PictureMap, path: Path, *, scale: Scale) -> str | None:
+def _write_picture(folder: Path, name: str, each: PictureMap, path: Path, *, scale: ColourScale) -> str | None:
     """Scores, and the overlay where the picture can be decoded; the name of that file."""
     try:
         (picture,) = decode_photographs([path], num_views=1).views

@@ -1,10 +1,13 @@
 """Scores by place, as they lie on the original picture or over a recording's time."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from jaxtyping import Float32, Float64
+
+_SHARES = (0.5, 0.999)  # of all patches, below which a score has no colour, and above which the strongest
 
 Box = tuple[int, int, int, int]
 """Left, top, right and bottom of some pixels, the last two excluded, of a picture upright as its EXIF says."""
@@ -57,3 +60,22 @@ class SampleMaps:
 
     pictures: tuple[PictureMap, ...] = ()
     times: tuple[TimeMap, ...] = ()
+
+
+@dataclass(frozen=True)
+class ColourScale:
+    """From which score to which colours go: alike for all samples that are shown together, so that they compare."""
+
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, maps: Iterable[SampleMaps]) -> "ColourScale":
+        """By the patches of all pictures."""
+        grids = [each.scores.ravel() for sample in maps for each in sample.pictures]
+        low, high = np.quantile(np.concatenate(grids), _SHARES) if grids else (0.0, 1.0)
+        return cls(float(low), float(high))
+
+    def shares(self, scores: Float32[np.ndarray, "rows columns"]) -> Float32[np.ndarray, "rows columns"]:
+        """How strong the colour of each score is, from 0 to 1; 0 everywhere where all scores are alike."""
+        return np.asarray(np.clip((scores - self.low) / max(self.high - self.low, 1e-30), 0, 1), dtype=np.float32)

@@ -72,7 +72,7 @@ def point_sections(found: PointAssessment, *, warnings: Sequence[str], training:
                 f"Of 100 pairs of a defective and a normal point of one sample it gives the defective one the higher "
                 f"score in about {100 * found.sample_auroc.value:.0f}; guessing gives 50."
             ],
-            points=warnings or ["No warning was raised."],
+            points=warnings,
             look="verdict",
             standing=standing,
             brief=True,

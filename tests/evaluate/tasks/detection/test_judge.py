@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from weldcache.evaluate.judging import background_of
-from weldcache.evaluate.pipeline import scorer_of
-from weldcache.evaluate.scoring import score_split
+from weldcache.evaluate.scoring import score_split, scorer_of
 from weldcache.evaluate.tasks.detection.judge import DetectionJudge, background_control
 from weldcache.testing.judges import JudgeContract
 from weldcache.train.runs.trained_run import load_run
