@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Int64
 from torch import Tensor
 
 from ..errors import TrainingError
-from .data.batches import BatchSource, shuffled_batches
+from .data.batches import BatchSource, balanced_batches, shuffled_batches
 from .randomness import Purpose, derived_generator, derived_seed, seeded_global_rng
 from .recipes.recipe import Trained
 from .runs.log import MetricRow
@@ -52,8 +53,11 @@ def train_epochs(
     validate: Validate,
     settings: TrainSettings,
     on_batch: Callable[[int], None],
+    balance: Int64[Tensor, " samples"] | None = None,
 ) -> Iterator[EpochResult]:
     """Train from `state` on until `stop_reason`, changing it in place; `on_batch` is told each batch's size.
+
+    With a label of each sample to `balance`, an epoch draws the samples so that all labels are as frequent.
 
     All randomness of an epoch follows from the seed and the epoch's number, and torch's global generators are as
     before after each epoch.
@@ -66,7 +70,13 @@ def train_epochs(
         started, epoch = time.monotonic(), state.epoch + 1
         with seeded_global_rng(derived_seed(settings.seed, Purpose.DROPOUT, epoch=epoch), device=samples.device):
             steps = _train_epoch(
-                recipe, state=state, samples=samples, schedule=schedule, settings=settings, on_batch=on_batch
+                recipe,
+                state=state,
+                samples=samples,
+                schedule=schedule,
+                settings=settings,
+                on_batch=on_batch,
+                balance=balance,
             )
         means = _means(steps, state=state, epoch=epoch, first_step=state.step - len(steps) + 1)
         trained, result = time.monotonic() - started, validate(state.averaged)
@@ -90,6 +100,7 @@ def _train_epoch(
     schedule: Schedule,
     settings: TrainSettings,
     on_batch: Callable[[int], None],
+    balance: Int64[Tensor, " samples"] | None,
 ) -> list[Mapping[str, Tensor]]:
     """One pass over the samples; the losses stay on the device, so that no step waits for them."""
     epoch, cpu = state.epoch + 1, torch.device("cpu")
@@ -97,7 +108,11 @@ def _train_epoch(
     noise = derived_generator(settings.seed, Purpose.LOSS, epoch=epoch, device=samples.device)
     steps = []
     state.model.train()
-    batches = shuffled_batches(len(samples), batch_size=settings.batch_size, generator=order)
+    batches = (
+        shuffled_batches(len(samples), batch_size=settings.batch_size, generator=order)
+        if balance is None
+        else balanced_batches(balance, batch_size=settings.batch_size, generator=order)
+    )
     for chosen, batch in zip(batches, samples.batches(batches), strict=True):
         for group in state.optimizer.param_groups:
             group["lr"] = schedule.at(state.step)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from torch import nn
+from torch import Tensor, nn
 
 from ..cache.provenance import differences
 from ..cache.store import FeatureStore
@@ -138,7 +138,14 @@ def train(
         resumed_from = state.epoch
         try:
             _train_and_keep(
-                recipe, state, train_samples, validator, run=run, settings=settings, show=partial(show, noun=store.noun)
+                recipe,
+                state,
+                train_samples,
+                validator,
+                run=run,
+                settings=settings,
+                show=partial(show, noun=store.noun),
+                balance=_to_balance(store, samples, task=task, settings=settings.train),
             )
         except (TrainingError, SettingsError):
             if not run.last_path.exists():
@@ -213,6 +220,22 @@ def validator_of(
     )
 
 
+def _to_balance(store: FeatureStore, samples: ChosenSamples, *, task: Task, settings: TrainSettings) -> Tensor | None:
+    """The label or class of each sample to train on, where all of these are to be as frequent.
+
+    Raises:
+        SettingsError: if what the task asks for has no few values that could be.
+    """
+    if settings.sampling != "balanced":
+        return None
+    values = targets_of(store)[task.target][samples.train]
+    if values.ndim != 1 or values.dtype.kind != "i":
+        raise SettingsError(
+            f"train.sampling = balanced needs labels or classes, and {task.target} is none; leave it at each_once."
+        )
+    return torch.from_numpy(values.astype("int64"))
+
+
 def measure(recipe: Trained, model: nn.Module, train: BatchSource, *, store: FeatureStore) -> None:
     """Give the recipe all training rows to measure, part by part, of those arrays alone that it measures."""
     parts = train.batches(parts_in_order(len(train)), arrays=recipe.needs().measures)
@@ -228,6 +251,7 @@ def _train_and_keep(
     run: RunFolder,
     settings: Settings,
     show: ShowTraining,
+    balance: Tensor | None,
 ) -> None:
     """Epochs go to the log and the loggers, weights to the checkpoints, both to the terminal."""
     checkpointer = Checkpointer(run, seconds=settings.train.checkpoint_seconds)
@@ -242,6 +266,7 @@ def _train_and_keep(
                 validate=validator,
                 settings=settings.train,
                 on_batch=display.advance,
+                balance=balance,
             ):
                 append_row(run.metrics_path, epoch.metrics)
                 checkpointer.epoch_done(state, improved=epoch.improved)

@@ -114,6 +114,11 @@ class TrainSettings(Section):
     )
     epochs: Positive = Field(100, description="Epochs at most.")
     batch_size: Annotated[int, Field(gt=1)] = Field(32, description="Samples a step.")
+    sampling: Literal["each_once", "balanced"] = Field(
+        "each_once",
+        description="Which samples an epoch takes. each_once: all, in random order; balanced: as many, drawn so that "
+        "each label or class is as frequent as any other.",
+    )
     lr: float = Field(2e-5, gt=0, description="Peak learning rate of AdamW.")
     betas: tuple[Fraction, Fraction] = Field((0.9, 0.999), description="Betas of AdamW.")
     weight_decay: NonNegative = Field(1e-2, description="Weight decay of AdamW.")

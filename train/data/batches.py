@@ -39,6 +39,15 @@ def shuffled_batches(num_samples: int, *, batch_size: int, generator: torch.Gene
     return [batch for batch in batches if len(batch) >= _SMALLEST_BATCH]
 
 
+def balanced_batches(labels: Int64[Tensor, " samples"], *, batch_size: int, generator: torch.Generator) -> Order:
+    """As many samples as there are, drawn with replacement so that each label is as likely as any other, however rare;
+    as many batches as `shuffled_batches` gives."""
+    _, places, counts = torch.unique(labels, return_inverse=True, return_counts=True)
+    chances = (1 / counts.double())[places]
+    drawn = torch.multinomial(chances, len(labels), replacement=True, generator=generator)
+    return [batch for batch in torch.split(drawn, batch_size) if len(batch) >= _SMALLEST_BATCH]
+
+
 def num_shuffled_batches(num_samples: int, *, batch_size: int) -> int:
     """How many batches `shuffled_batches` gives."""
     full, rest = divmod(num_samples, batch_size)

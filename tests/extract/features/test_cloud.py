@@ -12,7 +12,7 @@ from weldcache.cache.store import FeatureStore
 from weldcache.cache.targets import LABEL, TargetSpec
 from weldcache.errors import DecodeError, SettingsError
 from weldcache.extract import request
-from weldcache.extract.features.cloud import CloudEncoder
+from weldcache.extract.features.cloud import CloudEncoder, CloudReader
 from weldcache.extract.features.kind import Encoder
 from weldcache.extract.features.settings import CloudSettings
 from weldcache.extract.pipeline import extract
@@ -224,3 +224,21 @@ def test_labels_of_points_reach_the_loss_and_no_model(
     assert (batch.targets["cloud/labels"][1:] == -1).all()  # not known, and a cloud that is not there
     memory = reader.empty(3, device=batch.device)
     assert (reader.read(np.arange(3), out=memory).targets["cloud/labels"] == batch.targets["cloud/labels"]).all()
+
+
+def test_labels_that_count_are_one_and_what_is_not_known_stays_so(cloud: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "ids.npy", np.resize([30, 14, -1], 40))
+    settings = CloudSettings(num_points=40, sampling="all", normalise="none", labels="labels", positive=(30, 100))
+    found = CloudReader(settings)(sample_of(cloud, labels=tmp_path / "ids.npy"))
+    assert found.tensors["labels"].tolist() == np.resize([1, 0, -1], 40).tolist()
+
+
+def above(points: NDArray[np.float64], path: Path) -> NDArray[np.int64]:
+    return (points[:, 2] > float(path.read_text())).astype(np.int64)
+
+
+def test_a_source_may_read_labels_of_its_own(cloud: Path, tmp_path: Path) -> None:
+    (tmp_path / "plane.txt").write_text("0")
+    settings = CloudSettings(num_points=30, sampling="random", normalise="none", labels="labels")
+    found = CloudReader(settings, above)(sample_of(cloud, labels=tmp_path / "plane.txt")).tensors
+    assert found["labels"].tolist() == (found["points"][:, 2] > 0).long().tolist()

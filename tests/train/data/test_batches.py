@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weldcache.train.data.batches import batches_in_order, num_shuffled_batches, shuffled_batches
+from weldcache.train.data.batches import balanced_batches, batches_in_order, num_shuffled_batches, shuffled_batches
 
 
 @given(num_samples=st.integers(2, 70), batch_size=st.integers(2, 40), seed=st.integers(0, 5))
@@ -15,6 +15,14 @@ def test_every_sample_once_and_never_alone(num_samples: int, batch_size: int, se
     assert len(batches) == num_shuffled_batches(num_samples, batch_size=batch_size)
     assert all(2 <= len(batch) <= batch_size for batch in batches)
     assert len(set(seen)) == len(seen) == num_samples - (num_samples % batch_size == 1)
+
+
+def test_balanced_batches_have_each_label_as_often_and_as_many_samples() -> None:
+    labels, generator = torch.tensor([0] * 950 + [1] * 50), torch.Generator().manual_seed(0)
+    batches = balanced_batches(labels, batch_size=64, generator=generator)
+    drawn = labels[torch.cat(list(batches))]
+    assert len(batches) == num_shuffled_batches(1000, batch_size=64) and len(drawn) == 1000
+    assert 0.44 < drawn.double().mean() < 0.56
 
 
 def test_the_order_follows_the_generator() -> None:
