@@ -1,6 +1,6 @@
 """What the store holds for each row: arrays with a name, a shape and a storage type, in sets that are made together."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Literal
@@ -24,6 +24,14 @@ NUMPY_TYPES: dict[StorageType, np.dtype[np.generic]] = {
 ACTIVE = "arc_on"
 """The array with the first and last second at which what is recorded goes on. It is called as in the field that the
 first stores were made for: their fingerprints hang on the name."""
+
+_ORACLE = "oracle_"
+
+
+def oracles_among(names: Iterable[str]) -> list[str]:
+    """Those features, feature sets or arrays that hold what nobody knows of a new sample, such as what people saw in
+    it: their names begin so."""
+    return [name for name in names if name.startswith(_ORACLE)]
 
 
 @dataclass(frozen=True)

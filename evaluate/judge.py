@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import numpy as np
 from typing_extensions import TypedDict
 
+from ..cache.arrays import oracles_among
 from ..cache.store import FeatureStore
 from ..documents import fingerprint
 from ..errors import SettingsError
@@ -266,6 +267,7 @@ def warnings_of(
     """
     run, store, seen = background.run, background.store, background.seen
     return (
+        *_about_oracles(run),
         *rows_caveats(test.rows, background.validation.rows, split=test.split),
         *of_validation,
         *training_caveats(store, seen.train, recipe=run.recipe, untrained=seen.untrained),
@@ -274,6 +276,15 @@ def warnings_of(
         *own,
         *_about_completeness(test, background),
     )
+
+
+def _about_oracles(run: TrainedRun) -> Iterator[str]:
+    """What to know of figures that rest on what nobody knows of a new sample."""
+    if oracles := oracles_among(run.recipe.needs().feature_sets):
+        yield (
+            f"An oracle's result: the model reads {listed(oracles)}, which nobody knows of a new sample. These figures "
+            "say what could be had if it were known, and nothing of what the model does with new samples."
+        )
 
 
 def _about_completeness(test: Scored, background: Background) -> Iterator[str]:

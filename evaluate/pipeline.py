@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 from rich.console import RenderableType
 
+from ..cache.arrays import oracles_among
 from ..cache.description import made_with_random_weights
 from ..cache.provenance import library_versions
 from ..cache.sample_table import Store
@@ -195,6 +196,7 @@ def _provenance(run: TrainedRun, store: FeatureStore, *, settings: Settings, spl
         random_features=random,
         trained_features=trained,
         weights="ema" if "raw" in run.weights else "fitted",
+        oracles=oracles_among(run.recipe.needs().feature_sets),
     )
 
 

@@ -1,7 +1,7 @@
 """Scores of one split by a trained run, in several ways: by averaged or raw weights, and without some feature sets."""
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -9,18 +9,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Int64
 from numpy.typing import NDArray
 from torch import nn
 
 from ..cache.status import Status
 from ..cache.store import FeatureStore
 from ..configs.device import resolve_device
-from ..train.data.batches import BatchSource
+from ..train.data.batches import BatchSource, Order
 from ..train.data.features import FeatureReader, Rows
 from ..train.data.resident import FeaturePool
 from ..train.data.streamed import StreamedFeatures
 from ..train.runs.trained_run import TrainedRun, Weights
 from ..train.scoring import output_rows, score_rows
+from ..train.types import Batch
 from .judged_rows import JudgedRows, SeenRows, rows_to_judge, seen_rows
 from .scores import ScoreTable, score_table
 
@@ -39,6 +41,28 @@ class Way:
 
 
 AVERAGED, RAW = Way("averaged"), Way("raw")
+
+
+@dataclass(frozen=True, eq=False)
+class DealtOut:
+    """A `BatchSource` of samples that have some of their `arrays` of the `others`, one for each."""
+
+    samples: BatchSource
+    others: Int64[torch.Tensor, " samples"]
+    arrays: frozenset[str]
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    @property
+    def device(self) -> torch.device:
+        return self.samples.device
+
+    def batches(self, order: Order, *, arrays: Collection[str] | None = None) -> Iterator[Batch]:
+        dealt = self.arrays if arrays is None else self.arrays.intersection(arrays)
+        theirs = self.samples.batches([self.others[places] for places in order], arrays=dealt)
+        for batch, other in zip(self.samples.batches(order, arrays=arrays), theirs, strict=True):
+            yield batch.beside(other)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +109,20 @@ class Scorer:
     def outputs(self, rows: Rows, names: Collection[str]) -> dict[str, NDArray[np.float32]]:
         """What the averaged weights predict of each row beside its score, by name."""
         return predicted_outputs(self.run, self.models, self.samples(rows), names) if names else {}
+
+    def dealt_outputs(
+        self, rows: Rows, names: Collection[str], generator: np.random.Generator
+    ) -> dict[str, dict[str, NDArray[np.float32]]]:
+        """What `outputs` gives where each row has one modality of another of them, by the name of the modality."""
+        needs, samples = self.run.recipe.needs(), self.samples(rows)
+        found = {}
+        for modality, sets in needs.modalities.items():
+            if modality not in self.run.untrained:
+                arrays = [request.name for request in needs.features if request.feature_set in sets]
+                others = torch.from_numpy(generator.permutation(len(rows)))
+                dealt = DealtOut(samples, others, frozenset(arrays))
+                found[modality] = predicted_outputs(self.run, self.models, dealt, names)
+        return found
 
     def lacking(self, rows: Rows) -> list[FeatureSets]:
         """The optional feature sets that each row lacks and training had, one set a row.
@@ -155,6 +193,8 @@ class Scored:
         outputs: what the averaged weights predict of each sample beside its score, by the names that were asked for.
         scale_ways: in which a scale was asked for; of validation alone.
         score_normals: scores those that are normal and lack nothing, in these ways.
+        deal_out: outputs, by their names, where the samples have one modality of one another, dealt out by chance; of
+            each modality by its name.
     """
 
     split: str
@@ -167,6 +207,7 @@ class Scored:
     outputs: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     scale_ways: Sequence[Way] = ()
     score_normals: Callable[[], Mapping[Way, Scores]] = dict
+    deal_out: Callable[[np.random.Generator], Mapping[str, Mapping[str, NDArray[np.float32]]]] = lambda generator: {}
 
     @cached_property
     def normals(self) -> Mapping[Way, Scores]:
@@ -253,6 +294,7 @@ def score_split(
         outputs=scorer.outputs(rows.usable, outputs),
         scale_ways=tuple(scale_ways),
         score_normals=lambda: scorer(rows.usable[is_whole_normal], scale_ways) if scale_ways else {},
+        deal_out=lambda generator: scorer.dealt_outputs(rows.usable, outputs, generator),
     )
 
 

@@ -247,6 +247,7 @@ class Provenance:
         random_features: those that backbones with random weights made, as in a demo: of them the numbers say nothing.
         trained_features: those that trained ones made.
         weights: whose scores they are: the moving average of those that were trained, or such as were fitted.
+        oracles: feature sets that the run read of which nobody knows anything of a new sample.
     """
 
     run_name: str
@@ -260,6 +261,12 @@ class Provenance:
     random_features: Sequence[str]
     trained_features: Sequence[str]
     weights: Literal["ema", "fitted"]
+    oracles: Sequence[str] = ()
+
+    @property
+    def title(self) -> str:
+        """The run's name, and that it is an oracle's result where it is one."""
+        return f"{self.run_name}, an oracle told {listed(self.oracles)}" if self.oracles else self.run_name
 
 
 def demo_sentence(random_features: Sequence[str], trained_features: Sequence[str]) -> str:

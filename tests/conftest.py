@@ -319,3 +319,20 @@ def run_manifest() -> Callable[..., dict[str, Any]]:
 def child_environment() -> dict[str, str]:
     """Environment of a child process: wide lines, one thread, no colours."""
     return {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200", "NO_COLOR": "1"}
+
+
+@pytest.fixture(scope="session")
+def birds(made_once: Callable[..., Path], weldcache: Callable[..., Outcome]) -> Path:
+    """156 tiny synthetic birds with their store, of shrunken pixels and of what oracles know. Not to be changed."""
+
+    def fill(folder: Path) -> None:
+        options = ["--field", "cub", "--size", "tiny", "--preset", "cub-pixels", "--workers", "1"]
+        outcome = weldcache("synth", str(folder), *options, folder=folder.parent.parent)
+        assert outcome.code == 0, outcome.err
+        with (folder / "weldcache.yaml").open("a") as file:
+            file.write(_SETTINGS.replace("epochs: 3", "epochs: 4") + "evaluate:\n  media: none\n")
+        features = "extract.features=[image,oracle_attributes,oracle_class_attributes]"
+        outcome = weldcache("extract", "--set", features, folder=folder)
+        assert outcome.code == 0, outcome.err
+
+    return made_once("birds", fill)

@@ -46,7 +46,9 @@ FIELDS = {
     "cub": Field(
         ("extract/sources/cub/", "train/recipes/cub_", "cli/synth.py"),
         re.compile(r"(?<![a-z])(cub|birds?|beaks?|bills?|plumage|wings?|feathers?)(?![a-z])", re.IGNORECASE),
-        re.compile(r"(?:sources|_SOURCES})\.cub[\w.:]*|\"cub(_\w+)?\"|\w*[Cc]ub\w*:?(?=Settings)|recipes\.cub_[\w.:]*"),
+        re.compile(
+            r"(?:sources|_SOURCES})\.cub[\w.:]*|\"cub(_\w+)?\"|\w*[Cc]ub\w*:?(?=Settings)|(?:recipes|_RECIPES})\.cub_[\w.:]*"
+        ),
     ),
     "modelnet": Field(
         ("extract/sources/modelnet/", "train/recipes/orientation_mvm/", "cli/synth.py"),

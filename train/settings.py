@@ -76,6 +76,10 @@ RECIPES = Registry(
             f"{_RECIPES}.orientation_mvm.settings:OrientationMvmSettings",
             f"{_RECIPES}.orientation_mvm.recipe:OrientationMvmRecipe",
         ),
+        "cub_fusion": Registered(f"{_RECIPES}.cub_fusion:CubFusionSettings", f"{_RECIPES}.cub_fusion:CubFusionRecipe"),
+        "cub_bottleneck": Registered(
+            f"{_RECIPES}.cub_bottleneck:CubBottleneckSettings", f"{_RECIPES}.cub_bottleneck:CubBottleneckRecipe"
+        ),
     },
 )
 

@@ -11,8 +11,8 @@ Encodings = Mapping[str, Tensor]
 """What a module makes of a batch, by name, row axis first: all that loss and prediction ask for."""
 
 Shapes = Mapping[str, tuple[int, ...]]
-"""Shape of one row by `<feature set>/<array>`, shape of each constant, and by `classes/<target>` how many classes there
-are in a target that the loss learns from."""
+"""Shape of one row by `<feature set>/<array>`, shape of each constant, by `classes/<target>` how many classes there are
+in a target that the loss learns from, and by `targets/<target>` the shape of one that has several values a row."""
 
 
 @dataclass(frozen=True)

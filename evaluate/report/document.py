@@ -36,6 +36,7 @@ def report_document(report: Report) -> dict[str, Any]:
         "metrics_version": METRICS_VERSION,
         "backbones_are_random": bool(provenance.random_features),
         "random_features": list(provenance.random_features),
+        "oracles": list(provenance.oracles),
         "sections": {section.id: _section(section) for section in report.sections},
         "provenance": {
             "fingerprint": provenance.fingerprint,

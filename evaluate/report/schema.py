@@ -74,6 +74,7 @@ class ReportDocument(BaseModel):
     metrics_version: int = Field(1, description="Of the definitions of figures and intervals; 1 where it is left out.")
     backbones_are_random: bool = Field(description="Whether figures say nothing, as untrained networks made features.")
     random_features: list[str]
+    oracles: list[str] = Field([], description="Features that were read and that nobody knows of a new sample.")
     sections: dict[str, SectionDocument]
     provenance: ProvenanceDocument
     files: Annotated[dict[str, str], Field(description="SHA-256 of the files that were written with it.")] = {}

@@ -13,7 +13,7 @@ def render_terminal(report: Report, *, details: bool = False) -> RenderableType:
     """Something that `rich` prints, with `details` all tables of the brief sections. All texts are literal: square
     brackets in a class name are no markup."""
     provenance = report.provenance
-    shown: list[RenderableType] = [literal(f"{provenance.run_name} on {provenance.split}", "bold")]
+    shown: list[RenderableType] = [literal(f"{provenance.title} on {provenance.split}", "bold")]
     brief = [section for section in report.sections if section.brief]
     shown += [literal(f"{section.title}.", "bold") for section in brief if section.look == "verdict"]
     for section in brief:

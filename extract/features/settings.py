@@ -283,7 +283,9 @@ class VectorSettings(StreamSettings):
 
     kind: Literal["vector"] = Field("vector", description=_KIND)
     stream: StoreName = Field("vector", description="Numbers of a sample that it is made from.")
-    size: Positive = Field(1, le=1_000_000, description="How many numbers there are of each sample.")
+    size: Annotated[int, Field(gt=0, le=1_000_000)] | None = Field(
+        1, description="How many numbers there are of each sample; null: as many as the data set has of its first one."
+    )
 
 
 class CloudSettings(StreamSettings):

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import torch
 
-from ...cache.arrays import ArraySpec
-from ...errors import DecodeError
+from ...cache.arrays import ArraySpec, oracles_among
+from ...errors import DecodeError, SettingsError
 from ..sources.source import Sample
 from .kind import Prepared, StoredAsRead, StreamReader, Tools
 from .settings import VectorSettings
@@ -40,12 +40,37 @@ class VectorReader(StreamReader):
 
 
 class VectorEncoder(StoredAsRead):
-    """Stores the numbers as they are: scaling belongs to stage two, which knows what is normal."""
+    """Stores the numbers as they are, of settings that tell how many: scaling belongs to stage two, which knows what is
+    normal."""
 
     def __init__(self, name: str, settings: VectorSettings) -> None:
+        assert settings.size is not None
         arrays = [ArraySpec("values", (settings.size,), ("dim",), "float32", distinct=False)]
         super().__init__(name, VectorReader(settings, name), arrays, decoding={"size": settings.size})
 
 
 def make(name: str, settings: VectorSettings, tools: Tools) -> VectorEncoder:
+    """The kind of these settings.
+
+    Raises:
+        SettingsError: if numbers that nobody knows of a new sample get a name that does not say so, or the data set has
+            none of which the size is to be told.
+    """
+    if oracles_among([settings.stream]) and not oracles_among([name]):
+        raise SettingsError(
+            f"features.{name} is made of {settings.stream}, which nobody knows of a new sample, and what a model "
+            f"reaches with it is an oracle's result: call it features.{settings.stream}, or by another name that "
+            "begins so."
+        )
+    if settings.size is None:
+        found = next(
+            (len(each.vectors[settings.stream]) for each in tools.source.samples() if settings.stream in each.vectors),
+            0,
+        )
+        if not found:
+            raise SettingsError(
+                f"No {tools.source.noun} has numbers {settings.stream}, of which features.{name} is made and "
+                f"features.{name}.size is to be told; name another stream with --set features.{name}.stream=..."
+            )
+        settings = settings.model_copy(update={"size": found})
     return VectorEncoder(name, settings)

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor, nn
 
+from ...cache.arrays import oracles_among
 from ...configs.section import Like
 from ...errors import SettingsError, TrainingError
 from ..settings import RecipeSettings
@@ -51,14 +52,15 @@ class VectorSettings(RecipeSettings):
         description="Array of the store, such as video/embedding, image/block_10/mean or image/block_10/patch_tokens; "
         "its last axis is the vectors'; image/last/mean is that of the deepest block that the store holds. Samples "
         "without it are neither learned from nor scored. auto: video/embedding where the store holds it, or else its "
-        "first array called embedding, mean or values, in this order.",
+        "first array called embedding, mean or values, in this order, but for an oracle's.",
     )
 
     def for_store(self, arrays: Collection[str]) -> Self:
         """With an array that the store holds; where it holds none that will do, the usual one, which is missed then."""
         if self.array != _AUTO:
             return self.model_copy(update={"array": of_last_block(self.array, arrays)})
-        found = [array for name in _FIRST_OF for array in arrays if array.rpartition("/")[2] == name]
+        known = [array for array in arrays if array not in oracles_among(arrays)]
+        found = [array for name in _FIRST_OF for array in known if array.rpartition("/")[2] == name]
         chosen = _USUAL if _USUAL in arrays or not found else found[0]
         return self.model_copy(update={"array": chosen})
 

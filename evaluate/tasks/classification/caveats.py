@@ -8,6 +8,7 @@ from ....wording import listed, shortened
 from ...section import Standing
 from .controls import ClassControl, close_controls
 from .figures import ClassAssessment
+from .modalities import modality_caveats
 
 _FEW = 5
 _NAMED = 3
@@ -20,6 +21,8 @@ def verdict(found: ClassAssessment) -> tuple[Standing, str]:
         return "bad", "The model does not beat always giving the most frequent class"
     if found.accuracy.low <= found.majority.high:
         return "doubtful", "The model is not clearly better than always giving the most frequent class"
+    if found.oracles:
+        return "doubtful", f"An oracle's result: the model is told {listed(found.oracles)}"
     close = close_controls(found.controls)
     if close and close[0].beats(found.accuracy):
         return "bad", f"The model does not beat the {close[0].name}"
@@ -55,6 +58,7 @@ def caveats(found: ClassAssessment) -> Iterator[str]:
             f"With {found.permutation.told}, the model's answers are as right in {found.permutation.p_value:.0%} of "
             "the cases: it is not shown to know the classes."
         )
+    yield from modality_caveats(found.modalities)
     few = [name for name, each in found.by_class.items() if each.num < _FEW]
     if few:
         yield f"Fewer than {_FEW} samples of these classes were evaluated: {shortened(few, most=_NAMED)}."

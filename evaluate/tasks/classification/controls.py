@@ -34,6 +34,7 @@ class ClassControl:
         accuracy: None where it cannot be had, for the `reason` given.
         difference: the model's accuracy less this one, paired by sample.
         needed: whether a result without it is doubtful.
+        is_oracle: whether it is told what nobody knows of a new sample, so that no model has to beat it.
     """
 
     name: str
@@ -42,6 +43,7 @@ class ClassControl:
     difference: RepeatsEstimate | None = None
     reason: str = ""
     needed: bool = False
+    is_oracle: bool = False
 
     @property
     def is_missed(self) -> bool:
@@ -55,7 +57,7 @@ class ClassControl:
     @property
     def comes_close(self) -> bool:
         """Whether the model may be no better."""
-        return self.difference is not None and self.difference.low <= 0
+        return self.difference is not None and self.difference.low <= 0 and not self.is_oracle
 
 
 def class_controls(
@@ -90,19 +92,27 @@ def class_controls(
         ("group-only control", "the group", _by_group(judged, known, known_classes)),
     )
     groups = judged.groups.tolist()
-    measured = [_measured(name, sees, answers, true, predicted, groups=groups) for name, sees, answers in found]
+    measured = [measured_control(name, sees, answers, true, predicted, groups=groups) for name, sees, answers in found]
     settings, *others = measured
     return replace(settings, needed=True), *others  # files and groups are not known everywhere
 
 
-def _measured(
-    name: str, sees: str, answers: Classes | str, true: Classes, predicted: Classes, *, groups: Sequence[str]
+def measured_control(
+    name: str,
+    sees: str,
+    answers: Classes | str,
+    true: Classes,
+    predicted: Classes,
+    *,
+    groups: Sequence[str],
+    is_oracle: bool = False,
 ) -> ClassControl:
+    """The control that gives these answers, or gives none for the reason that stands in their place."""
     if isinstance(answers, str):
-        return ClassControl(name, sees, accuracy=None, reason=answers)
+        return ClassControl(name, sees, accuracy=None, reason=answers, is_oracle=is_oracle)
     right, of_model = ((each == true)[np.newaxis] for each in (answers, predicted))
-    accuracy = grouped_share(right[0], groups=groups)
-    return ClassControl(name, sees, accuracy, difference=mean_share_difference(of_model, right, groups=groups))
+    accuracy, difference = grouped_share(right[0], groups=groups), mean_share_difference(of_model, right, groups=groups)
+    return ClassControl(name, sees, accuracy, difference=difference, is_oracle=is_oracle)
 
 
 def _by_nearest(attributes: Attributes, train: Attributes, classes: Classes, *, nothing: str) -> Classes | str:

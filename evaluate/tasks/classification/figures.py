@@ -12,6 +12,7 @@ from ....metrics.clustered import grouped_share
 from ....metrics.estimate import Estimate
 from ....metrics.p_value import Permutation
 from .controls import ClassControl, Classes
+from .modalities import DealtModality
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class ClassAssessment:
         confusion: by true class, how many are predicted to be of each; in the order of `by_class`.
         controls: what other things than the samples' features tell of their classes.
         permutation: what the model's answers reach where the true classes are dealt out anew; None where nobody asked.
+        modalities: what they reach where the samples have a modality of one another.
+        oracles: features that the model reads and that nobody knows of a new sample.
     """
 
     num: int
@@ -40,6 +43,8 @@ class ClassAssessment:
     confusion: NDArray[np.int64]
     controls: Sequence[ClassControl] = ()
     permutation: Permutation | None = None
+    modalities: Sequence[DealtModality] = ()
+    oracles: Sequence[str] = ()
 
 
 def assess_classes(

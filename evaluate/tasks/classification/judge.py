@@ -1,6 +1,6 @@
 """The judge of classifiers: how often the class is right, beside always giving the most frequent one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NotRequired
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from ....cache.arrays import oracles_among
 from ....errors import MetricError
 from ....train.data.features import targets_of
 from ....train.runs.documents import Line
@@ -25,6 +26,8 @@ from .caveats import caveats
 from .controls import ClassControl, Classes, class_controls, permuted_classes
 from .figures import assess_classes
 from .measure import ClassificationMeasure
+from .modalities import dealt_modalities
+from .oracles import oracle_controls
 from .samples import sample_sections
 from .sections import class_sections
 
@@ -82,8 +85,15 @@ class ClassificationJudge:
         true, train = classes[test.rows.usable], classes[background.seen.train]
         found = replace(
             assess_classes(true, predicted, train=train, names=names, groups=test.table.groups),
-            controls=_controls(true, predicted, test, background),
+            controls=(*_controls(true, predicted, test, background), *_oracles(true, predicted, test, background)),
             permutation=permuted_classes(true, predicted, groups=test.table.groups, seed=background.settings.seed),
+            oracles=oracles_among(background.run.recipe.needs().feature_sets),
+            modalities=dealt_modalities(
+                true,
+                predicted,
+                test.deal_out(np.random.default_rng(background.settings.seed)),
+                groups=test.table.groups,
+            ),
         )
         watched = representations(background.run.metrics, best_epoch=background.best.epoch)
         collapsed = collapse_caveats(watched, num_normal=len(background.validation.table))
@@ -158,6 +168,17 @@ def _controls(true: Classes, predicted: Classes, test: Scored, background: Backg
         known_classes=codes[known],
         files=files,
         train_files=train_files,
+    )
+
+
+def _oracles(true: Classes, predicted: Classes, test: Scored, background: Background) -> Iterator[ClassControl]:
+    index, train = background.store.index, background.seen.train
+    return oracle_controls(
+        true,
+        predicted,
+        judged=index.select(test.rows.usable),
+        train=index.select(train),
+        train_classes=_codes(background)[train],
     )
 
 

@@ -6,6 +6,7 @@ from ....wording import count_of, visible
 from ...section import Column, Fact, Intervals, Rows, Section
 from .caveats import verdict
 from .figures import ClassAssessment
+from .modalities import modalities_section
 
 
 def class_sections(
@@ -67,6 +68,7 @@ def class_sections(
             brief=True,
         ),
         *_beside_controls(found),
+        *([modalities_section(found.modalities)] if found.modalities else []),
         Section("by_class", "By class", rows=[Rows("by_class", by_class, values)], figures=[figure], brief=True),
         Section(
             "confusion", "True classes in rows, predicted ones in columns", rows=[Rows("counts", columns, confusion)]
@@ -114,6 +116,11 @@ def _beside_controls(found: ClassAssessment) -> Iterator[Section]:
         "file-metadata control of the one whose files are most like its own; the group-only control the most frequent "
         "class that training and validation hold of its group."
     )
+    if any(each.is_oracle for each in found.controls):
+        note += (
+            " An oracle control gives it the class whose mean in training is nearest to what a target says of the "
+            "sample itself: so much can be read off that target, and no model that is not told it has to reach as much."
+        )
     yield Section(
         "controls",
         "The model beside its controls",

@@ -159,6 +159,11 @@ class CubGenerator:
     def generate(self, out: Path, *, plan: CubPlan, workers: int, preset: str | None) -> Made:
         pictures, folder = list_pictures(plan), out / FOLDER
         written = {"field": "cub", "generator_version": GENERATOR_VERSION, **dataclasses.asdict(plan)}
+        counts = {
+            "pictures": len(pictures),
+            "classes": plan.num_classes,
+            "attributes": sum(len(trait.values) for trait in plan.traits),
+        }
         with claimed_folder(out, plan=written):
             missing = [each for each in pictures if not (folder / PICTURES / each.name).is_file()]
             with Progress("synth", total=len(pictures), unit="birds", done=len(pictures) - len(missing)) as progress:
@@ -170,11 +175,6 @@ class CubGenerator:
             write_settings(out, preset=preset, usual=USUAL_PRESET)
             num_bytes = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
             ceiling = attribute_ceiling(plan, pictures, birds)
-            counts = {
-                "pictures": len(pictures),
-                "classes": plan.num_classes,
-                "attributes": sum(len(trait.values) for trait in plan.traits),
-            }
             told = {"field": "cub", "size": plan.size, "seed": plan.seed, **counts, "accuracy_ceiling": ceiling}
             write_record(out, told)
         return Made(
