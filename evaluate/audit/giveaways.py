@@ -150,8 +150,9 @@ def _group_tells(listing: Listing, tell: Tell) -> str:
 
 def _num_pure(groups: NDArray[np.int64], kinds: NDArray[np.int64]) -> int:
     """How many groups hold one kind alone."""
-    pairs = np.unique(np.stack([groups, kinds]), axis=1)
-    return int((np.bincount(pairs[0]) == 1).sum())
+    there = np.zeros((groups.max() + 1, kinds.max() + 1), dtype=bool)
+    there[groups, kinds] = True
+    return int((there.sum(axis=1) == 1).sum())
 
 
 def _codes(listing: Listing, tell: Tell) -> str:
