@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...cache.following import disagreements
-from ...cache.targets import UNKNOWN
+from ...cache.targets import CLASS, LABEL, UNKNOWN
 from ...findings import Severity
 from ...wording import count_of, listed
 from .check import AuditCheck, Tell, few
@@ -111,6 +111,9 @@ def _kinds(listing: Listing, tell: Tell) -> str:
     if not known.any():
         return f"no label and no class is known of any {listing.noun}"
     there = np.unique(codes[known])
+    others = sorted(listing.index.targets.keys() - {LABEL.name, CLASS})
+    if len(there) == 1 and others and names != ("normal", "defect"):
+        return f"{names[there[0]]} alone, and {listed(others)} to be told"
     if len(there) == 1:
         tell(
             "error",

@@ -98,7 +98,8 @@ def _parameters(training: Training, tell: Tell) -> str:
         if names:
             share = number / total
             evidence = f"{number:,} of {total:,} values to train ({share:.2%}) {told}: {few(sorted(names))}"
-            tell("error" if share > _MANY else "note", evidence, _REACH_THEM)
+            dead = names <= without & unmoved  # and not only at the start, or of a gradient too small to move them
+            tell("error" if share > _MANY else "warning" if dead else "note", evidence, _REACH_THEM)
     return f"{count_of(len(trained), 'parameter')} in {_STEPS} steps and after training"
 
 

@@ -17,6 +17,7 @@ from weldcache.metrics.repeats import (
     mean_auroc_difference,
     mean_share,
     mean_share_difference,
+    mean_value,
 )
 
 EQUAL = RepeatsEstimate(0.0, low=0.0, high=0.0, method="equal")
@@ -224,3 +225,39 @@ def test_intervals_of_shares_cover() -> None:
         mean, difference = mean_share(sides[0]), mean_share_difference(sides[1], sides[0])
         draw[:] = mean.contains(0.6), difference.contains(0.1)
     assert held.mean(axis=0).min() > 0.93
+
+
+def test_the_mean_of_a_value_has_students_interval_where_samples_are_independent() -> None:
+    values = np.random.default_rng(0).exponential(size=(1, 12))
+    found = mean_value(values)
+    reach = t.ppf(0.975, 11) * values.std(ddof=1) / np.sqrt(12)
+    assert (found.value, found.low, found.high) == pytest.approx(
+        (values.mean(), values.mean() - reach, values.mean() + reach)
+    )
+    assert found.method == "spread" and mean_value(values, groups=[""] * 12) == found
+
+
+def test_copies_of_one_object_say_no_more_than_the_object() -> None:
+    of_objects = np.random.default_rng(0).normal(size=(1, 8))
+    objects = mean_value(of_objects)
+    copied = mean_value(np.repeat(of_objects, 5, axis=1), groups=np.repeat([f"{row}" for row in range(8)], 5).tolist())
+    assert copied.method == "clustered"
+    assert (copied.value, copied.low, copied.high) == pytest.approx((objects.value, objects.low, objects.high))
+
+
+def test_seeds_that_differ_widen_the_interval_of_a_value() -> None:
+    values = np.random.default_rng(0).normal(size=(1, 30))
+    alike, apart = (mean_value(np.concatenate([values - step, values, values + step])) for step in (0.0, 1.0))
+    assert apart.value == pytest.approx(alike.value) and apart.high - apart.low > 2 * (alike.high - alike.low)
+
+
+@pytest.mark.parametrize(("values", "groups"), [([[1.0]], None), ([[0.0, 1, 2, 3]], ["a", "a", "b", "b"])])
+def test_too_few_to_vary_have_their_range(values: list[list[float]], groups: list[str] | None) -> None:
+    found = mean_value(np.array(values), groups=groups)
+    assert (found.low, found.high, found.method) == (min(values[0]), max(values[0]), "range")
+
+
+@pytest.mark.parametrize("values", [np.empty((1, 0)), np.array([[1.0, np.nan]])])
+def test_a_mean_takes_finite_values(values: np.ndarray) -> None:
+    with pytest.raises(MetricError, match="finite"):
+        mean_value(values)

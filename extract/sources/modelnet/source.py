@@ -24,9 +24,11 @@ from ....configs.section import Positive
 from ....errors import NotFoundError, SourceError, reason_of
 from ....progress import say
 from ....wording import count_of, listed, shortened
+from ...decode.cloud_files import CLOUD_FORMATS
 from ...settings import DataSettings
 from ..group_split import SplitSettings, draw_splits, draw_validation
 from ..listing import Listing, list_folder, of_formats
+from ..new import NewSamples
 from ..source import Sample, Split
 
 POINTS = "points"
@@ -45,6 +47,8 @@ ClassName = Annotated[str, Field(min_length=1, max_length=100)]
 
 class ModelnetSettings(SplitSettings, DataSettings):
     """Shapes of ModelNet40: which classes, how often each is turned, and what is true of a turned one."""
+
+    lists_new: ClassVar[str] = "weldcache.extract.sources.modelnet.source:new_shapes"
 
     source: Literal["modelnet"] = Field("modelnet", description="What the data set is.")
     classes: tuple[ClassName, ...] | None = Field(None, min_length=1, description="Classes that are read; null: all.")
@@ -140,6 +144,30 @@ class ModelnetSource:
                 targets=known,
                 vectors={POINTS: (0.0, degrees, 0.0) if vertical == "y" else (0.0, 0.0, degrees)},
             )
+
+
+def new_shapes(settings: ModelnetSettings, path: Path, *, num_views: int) -> NewSamples:
+    """Shapes that nobody has turned, of a file or of all files below a folder: each a sample as it stands.
+
+    Raises:
+        SourceError: if the file is no mesh and no points, or a folder cannot be listed.
+    """
+    if not path.is_dir():
+        if not of_formats([path.name], CLOUD_FORMATS):
+            raise SourceError(f"{path} is no shape ({', '.join(CLOUD_FORMATS)}).")
+        return NewSamples(ModelnetSource.noun, path.parent, [_new(path, path.parent)])
+    found, folders, told = [], [path], []
+    while folders:
+        listing = _listing(folders.pop())
+        found += [listing.folder / name for name in of_formats(listing.files, CLOUD_FORMATS)]
+        told += [f"{listing.folder}: not read: {strange}." for strange in listing.strange(CLOUD_FORMATS)]
+        folders += [listing.folder / name for name in listing.folders]
+    return NewSamples(ModelnetSource.noun, path, [_new(each, path) for each in sorted(found)], told=told)
+
+
+def _new(path: Path, root: Path) -> Sample:
+    key = path.relative_to(root).as_posix()
+    return Sample(key=key, split="test", group=key, files={POINTS: (path,)})
 
 
 def _angles(name: str, settings: ModelnetSettings) -> list[float]:

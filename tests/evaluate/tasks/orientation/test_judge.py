@@ -100,6 +100,16 @@ class TestContract(JudgeContract):
         return run
 
 
+def test_new_shapes_are_told_their_peaks(oriented: Path, weldcache: Callable[..., Any]) -> None:
+    options = [word for each in SMALLER["extract"] for word in ("--set", each)]
+    outcome = weldcache("score", "chair/test/chair_0009.off", *options, folder=oriented / "shapes")
+    header, line = outcome.raw_out.splitlines()
+    told = dict(zip(header.split(","), line.split(","), strict=True))
+    weights = [float(told[f"weight_{place}"]) for place in (1, 2, 3, 4)]
+    assert sum(weights) == pytest.approx(1) and weights == sorted(weights, reverse=True)
+    assert 0 <= float(told["angle_1"]) <= 360
+
+
 def test_the_page_leads_from_files_to_a_report(oriented: Path) -> None:
     printed = (oriented / "printed.txt").read_text()
     assert "56 shapes of 4 classes" in printed and "oriented samples to train on" in printed
@@ -128,10 +138,15 @@ def judged_sections(project: Path, weldcache: Callable[..., Any], name: str, *se
 def test_the_repaired_loss_beats_every_control(
     oriented: Path, runs_of: Callable[[Path], Path], weldcache: Callable[..., Any]
 ) -> None:
-    sections = judged_sections(runs_of(oriented / "shapes"), weldcache, "repaired", "train.epochs=80")
+    project = runs_of(oriented / "shapes")
+    (barely_trained,) = (run.name for run in (project / "runs").iterdir())
+    sections = judged_sections(project, weldcache, "repaired", "train.epochs=80")
     controls = sections["controls"]["rows"]["by_control"]
     assert len(controls) == 3 and all(control["ahead"]["low"] > 0 for control in controls), controls
     assert sections["verdict"]["standing"] == "good"
+    compared = weldcache("compare", barely_trained, "repaired", folder=project)
+    (ranking, *_) = compared.raw_out.partition("A tie:")[0].split("p (Holm)")[1:]
+    assert ranking.index("repaired") < ranking.index(barely_trained), compared.raw_out
 
 
 @pytest.mark.slow
@@ -150,3 +165,7 @@ def test_the_original_loss_is_low_where_its_prediction_is_worse_than_nothing_and
     assert facts["kl"]["low"] > 5 * facts["uniform_kl"]["high"] and facts["largest_weight"] > 0.75
     assert sections["verdict"]["standing"] == "bad"
     assert any("recipe.loss = original" in point for point in sections["verdict"]["points"])
+    options = [word for each in ("cache.path=boxes.zarr", "data.classes=[glass_box]") for word in ("--set", each)]
+    outcome = weldcache("audit", "--run", "original", *options, folder=project)
+    assert outcome.code == 1 and "does not beat the uniform distribution" in outcome.out
+    assert "warning: parameters" in outcome.out and "angles.bias, angles.weight" in outcome.out

@@ -8,6 +8,7 @@ import pytest
 from weldcache.errors import NotFoundError, SourceError
 from weldcache.extract.sources.modelnet import source
 from weldcache.extract.sources.modelnet.source import ModelnetSettings, ModelnetSource
+from weldcache.extract.sources.new import new_samples
 from weldcache.extract.sources.source import Sample
 from weldcache.testing.sources import SourceContract
 
@@ -127,3 +128,14 @@ def test_folders_that_hold_no_shapes_are_passed_over(tmp_path: Path, listed: Lis
     meshes(tmp_path, "chair")
     write(tmp_path, "runs/train/best.safetensors", "features.zarr/zarr.json", "notes/readme.txt")
     assert len(listed(copies=1)) == 6
+
+
+def test_new_shapes_are_taken_as_they_stand(tmp_path: Path) -> None:
+    write(tmp_path, "new/a.off", "new/deeper/b.TXT", "new/notes.md")
+    settings = ModelnetSettings(root=tmp_path, copies=12)
+    found = new_samples(settings, [tmp_path / "new"], num_views=1)
+    assert [sample.key for sample in found.listed] == ["a.off", "deeper/b.TXT"]
+    assert not any(sample.vectors or sample.targets for sample in found.listed)
+    assert [sample.key for sample in new_samples(settings, [tmp_path / "new/a.off"], num_views=1).listed] == ["a.off"]
+    with pytest.raises(SourceError, match=r"notes\.md is no shape"):
+        new_samples(settings, [tmp_path / "new/notes.md"], num_views=1)
