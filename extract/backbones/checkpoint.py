@@ -168,7 +168,8 @@ def _download(model: str, *, revision: str | None, setting: str, ask: bool) -> P
             ) from error
         raise BackboneError(
             f"{wanted}: not in the local Hugging Face cache, and the hub cannot be reached. Connect once, or give a "
-            f"local folder with config.json and model.safetensors, or try the program with `--set {setting}=demo`."
+            f"local folder with config.json and model.safetensors, or take one of `weldcache weights list`, or try the "
+            f"program with `--set {setting}=demo`."
         ) from error
     except ValueError as error:
         raise BackboneError(f"{wanted}: not a valid hub id. {_advice(setting)}") from error

@@ -15,6 +15,7 @@ from ...errors import SourceError, reason_of
 from ...wording import visible
 
 PICTURE_FORMATS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
+_OTHER_PICTURES = (".gif", ".heic", ".heif", ".avif", ".jp2", ".psd", ".svg", ".dng", ".cr2", ".nef", ".arw")
 
 _IN_BYTES = "not named in UTF-8: rename it"
 
@@ -81,7 +82,11 @@ class PictureTree:
         """The pictures in a folder, in the order of names."""
         files = self._listed(folder).files
         found = of_formats(files, PICTURE_FORMATS)
-        self.passed_over += [f"{self.key(folder / name)} is no picture" for name in files if name not in found]
+        others = of_formats(files, _OTHER_PICTURES)
+        for name in files:
+            if name not in found:
+                what = "is of a format that is not read (save it as PNG)" if name in others else "is no picture"
+                self.passed_over.append(f"{self.key(folder / name)} {what}")
         return [folder / name for name in found]
 
     def masks(self, folder: Path) -> dict[Path, Path]:

@@ -136,11 +136,12 @@ def test_an_unknown_class_stays_unknown(tmp_path: Path) -> None:
 
 def test_what_is_no_picture_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mvtec(tmp_path)
-    touch(tmp_path, "train/good/notes.txt", "train/good/._000.png")
+    touch(tmp_path, "train/good/notes.txt", "train/good/._000.png", "train/good/film.GIF")
     (tmp_path / "test/good/gone.png").symlink_to(tmp_path / "nowhere")
     assert len(source(tmp_path).samples()) == 14
     said = capsys.readouterr().err
     assert "train/good/notes.txt is no picture" in said and "test/good/gone.png is a link to nothing" in said
+    assert "train/good/film.GIF is of a format that is not read (save it as PNG)" in said
     assert "._000.png" not in said
 
 
