@@ -125,7 +125,8 @@ def shapes_for(store: FeatureStore, recipe: Recipe) -> Shapes:
     arrays = {request.name: store.array_spec(request.name).shape for request in requests}
     constants = {name: tuple(value.shape) for name, value in load_constants(store, recipe).items()}
     classes = {f"classes/{target}": (len(names),) for target, names in classes_of(store, recipe).items()}
-    learned = {f"targets/{name}": targets_of(store)[name].shape[1:] for name in recipe.needs().targets}
+    known = targets_of(store)  # a target that is an array of the store has its shape in that
+    learned = {f"targets/{name}": known[name].shape[1:] for name in recipe.needs().targets if name in known}
     return {**arrays, **constants, **classes, **{name: shape for name, shape in learned.items() if shape}}
 
 
