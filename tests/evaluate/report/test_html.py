@@ -102,6 +102,15 @@ def test_says_the_numbers(table: ScoreTable, make_assessment: MakeAssessment, ma
 
 
 @pytest.mark.usefixtures("undrawn")
+def test_tables_of_detail_are_closed_until_somebody_opens_them(
+    table: ScoreTable, make_assessment: MakeAssessment, make_report: MakeReport
+) -> None:
+    text = render_html(make_report(make_assessment(table), table))
+    (closed,) = re.findall(r'<details class="detail"><summary>([^<]*)</summary>', text)
+    assert closed.startswith("Where the normals of each group lie") and "Thresholds for several" not in closed
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_the_most_confident_errors_are_listed(
     table: ScoreTable, make_assessment: MakeAssessment, make_report: MakeReport
 ) -> None:
