@@ -37,7 +37,12 @@ def _close(controls: Sequence[PointControl]) -> list[PointControl]:
 
 def caveats(found: PointAssessment) -> Iterator[str]:
     """Everything about the figures that calls for care, the gravest first."""
-    if found.sample_auroc.low <= 0.5:
+    if found.sample_auroc.high < 0.5:
+        yield (
+            f"The AUROC of points is below 0.5 ({span(found.sample_auroc)}): normal points score higher than defective "
+            "ones. What was learned finds samples, if anything, and not their points."
+        )
+    elif found.sample_auroc.low <= 0.5:
         yield (
             f"The interval of the AUROC of points ({span(found.sample_auroc)}) holds 0.5: this model is not shown to "
             "be better than chance."

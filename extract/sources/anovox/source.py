@@ -2,14 +2,12 @@
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import ClassVar, Literal
-
-import numpy as np
 
 from ....cache.targets import DEFECT, LABEL, NORMAL, TargetSpec, TargetValue
 from ....errors import DecodeError, SourceError
@@ -26,6 +24,7 @@ _NORMAL = "normal"
 _SEEN_BY = ("nothing", "camera", "lidar", "both")
 _STREAMS = ("image", "points", "semantic_points", "voxels")
 _MOST_THREADS = 8
+_MOST_KEPT = 100_000  # files whose counts are kept in memory
 _SHOWN = 3
 
 
@@ -140,19 +139,38 @@ class AnoVoxSource:
 
 def _look_at(scenario: Scenario, tick: int, *, anomalous: Sequence[int]) -> _Seen:
     """Read what the frame says of itself; raises SourceError where a file of it cannot be read."""
-    pixels = [semantic_pixels(path) for path in _whole(scenario, "semantic_image", tick)]
+    pixels = _whole(scenario, "semantic_image", tick)
     clouds = _whole(scenario, "semantic_points", tick) or _whole(scenario, "voxels", tick)
-    try:
-        ids = [semantic_points(path)[:, 3] for path in clouds]
-    except DecodeError as error:
-        raise SourceError(f"{error} Copy it again.") from None
     sheets = [read_sheet(path) for path in _whole(scenario, "anomaly", tick)]
     told = [alive for alive in map(is_alive, sheets) if alive is not None]
     return _Seen(
-        pixels=anomalous_among(np.concatenate([each.ravel() for each in pixels]), anomalous) if pixels else None,
-        points=anomalous_among(np.concatenate(ids), anomalous) if ids else None,
+        pixels=_counted(_in_pixels, pixels, anomalous) if pixels else None,
+        points=_counted(_in_points, clouds, anomalous) if clouds else None,
         alive=any(told) if told else None,
     )
+
+
+def _counted(
+    count: Callable[[Path, int, tuple[int, ...]], Mapping[int, int]], paths: Sequence[Path], anomalous: Sequence[int]
+) -> Mapping[int, int]:
+    counts = Counter[int]()
+    for path in paths:
+        counts.update(count(path, path.stat().st_mtime_ns, tuple(anomalous)))
+    return counts
+
+
+# A command opens its data set several times, and these files are most of what is read of it.
+@lru_cache(maxsize=_MOST_KEPT)
+def _in_pixels(path: Path, changed: int, anomalous: tuple[int, ...]) -> Mapping[int, int]:
+    return anomalous_among(semantic_pixels(path), anomalous)
+
+
+@lru_cache(maxsize=_MOST_KEPT)
+def _in_points(path: Path, changed: int, anomalous: tuple[int, ...]) -> Mapping[int, int]:
+    try:
+        return anomalous_among(semantic_points(path)[:, 3], anomalous)
+    except DecodeError as error:
+        raise SourceError(f"{error} Copy it again.") from None
 
 
 def _whole(scenario: Scenario, stream: str, tick: int) -> tuple[Path, ...]:

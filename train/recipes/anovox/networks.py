@@ -1,7 +1,5 @@
 """The networks of the recipes: tensors in, tensors out."""
 
-from typing import Literal
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -109,25 +107,34 @@ class SceneNetwork(nn.Module):
 
 
 class PointNetwork(nn.Module):
-    """The logit of each point, from itself and from the largest features of all of its scene; with `pooling` =
-    attention also a weight of each, which add up to 1 over a scene (Ilse et al. 2018)."""
+    """The logit of each point.
 
-    def __init__(self, channels: int, *, width: int, dropout: float, pooling: Literal["max", "attention"]) -> None:
+    Args:
+        channels: of a point.
+        sees_scene: whether the largest features of all points of the scene are looked at beside a point's own. One that
+            learns from labels of scenes must not: any point could then tell of the scene what another one is.
+        weighs: whether points have weights, too, which add up to 1 over a scene (Ilse et al. 2018).
+    """
+
+    def __init__(self, channels: int, *, width: int, dropout: float, sees_scene: bool, weighs: bool) -> None:
         super().__init__()
         self.scale = Standardise(channels)
         self.points = _point_network(channels, width)
-        self.head = nn.Sequential(nn.Linear(2 * width, width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, 1))
-        self.weights = (
-            nn.Sequential(nn.Linear(width, 64), nn.Tanh(), nn.Linear(64, 1)) if pooling == "attention" else None
-        )
+        self.sees_scene = sees_scene
+        seen = 2 * width if sees_scene else width
+        self.head = nn.Sequential(nn.Linear(seen, width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, 1))
+        self.weights = nn.Sequential(nn.Linear(width, 64), nn.Tanh(), nn.Linear(64, 1)) if weighs else None
 
     def forward(
         self, points: Float[Tensor, "batch points channels"], real: Bool[Tensor, "batch points"]
     ) -> tuple[Float[Tensor, "batch points"], Float[Tensor, "batch points"] | None]:
         """Logits and weights; those of padding mean nothing, and are weighed 0."""
         features = self.points(self.scale(points))
-        scene = masked_max(features, real)
-        logits = self.head(torch.cat([features, scene.unsqueeze(1).expand_as(features)], dim=-1))[..., 0]
+        seen = features
+        if self.sees_scene:
+            scene = masked_max(features, real).unsqueeze(1).expand_as(features)
+            seen = torch.cat([features, scene], dim=-1)
+        logits = self.head(seen)[..., 0]
         if self.weights is None:
             return logits, None
         weights = self.weights(features)[..., 0].float().masked_fill(~real, -torch.inf).softmax(dim=1)

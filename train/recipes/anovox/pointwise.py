@@ -57,9 +57,14 @@ class AnoVoxPointRecipe:
 
     def build(self, shapes: Shapes) -> PointwiseModule:
         settings = self._settings
-        pooling = settings.pooling if isinstance(settings, AnoVoxMilSettings) else "max"
-        channels = self._points.num_channels(shapes)
-        return PointwiseModule(PointNetwork(channels, width=settings.width, dropout=settings.dropout, pooling=pooling))
+        network = PointNetwork(
+            self._points.num_channels(shapes),
+            width=settings.width,
+            dropout=settings.dropout,
+            sees_scene=not isinstance(settings, AnoVoxMilSettings),
+            weighs=isinstance(settings, AnoVoxMilSettings) and settings.pooling == "attention",
+        )
+        return PointwiseModule(network)
 
     def measure(self, model: nn.Module, train: Iterable[Batch], constants: Mapping[str, Tensor]) -> None:
         """Statistics of the points, and how many negatives there are of each positive."""
