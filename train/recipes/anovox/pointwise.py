@@ -117,18 +117,21 @@ class AnoVoxMilRecipe(AnoVoxPointRecipe):
         return _LABEL
 
     def loss(self, model: nn.Module, encodings: Encodings, targets: Mapping[str, Tensor]) -> Losses:
-        """By attention the loss of the scenes' logits; else each positive scene gives its largest logit, and each
-        negative one all of its points', which together count as one."""
+        """The loss of the scenes' logits, which with pooling = max are those of their strangest points, and with that
+        the mean loss of all points of negative scenes.
+
+        The mean alone, as the original had it beside the largest of positive scenes, is no hindrance: one point of a
+        thousand that is called positive in every scene costs it next to nothing.
+        """
         labels = targets[_LABEL]
+        scenes = self._loss(model, self._scenes(encodings), labels)
         if self._by_attention:
-            return Losses(self._loss(model, self._scenes(encodings), labels))
-        assert isinstance(model, PointwiseModule)
+            return Losses(scenes)
         logits, real = encodings["logits"], encodings["real"]
-        largest = self._loss(model, self._scenes(encodings), labels.masked_fill(labels == 0, -1))
         each = nn.functional.softplus(logits).masked_fill(~real, 0.0).sum(dim=1) / real.sum(dim=1).clamp(min=1)
         is_negative = labels == 0
         of_negatives = each[is_negative].sum() / is_negative.sum().clamp(min=1)
-        return Losses(largest + of_negatives, terms={"positives": largest, "negatives": of_negatives})
+        return Losses(scenes + of_negatives, terms={"scenes": scenes, "negatives": of_negatives})
 
     def predict(self, model: nn.Module, encodings: Encodings) -> Prediction:
         prediction = super().predict(model, encodings)

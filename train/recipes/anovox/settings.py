@@ -77,6 +77,6 @@ class AnoVoxMilSettings(PointwiseSettings):
     name: Literal["anovox_mil"] = Field("anovox_mil", description="What is learned, and how it predicts.")
     pooling: Literal["max", "attention"] = Field(
         "max",
-        description="max: the largest score of a positive scene is learned, and all scores of a negative one; "
-        "attention: the scene's score is a mean of the points' by learned weights.",
+        description="max: a scene's score is the largest of its points', and all points of negative scenes are held "
+        "down; attention: it is a mean of the points' by learned weights.",
     )
