@@ -50,10 +50,16 @@ def counts(check: Check) -> Mapping[str, int]:
 
 
 def store_of(
-    path: Path, columns: Columns, features: Mapping[str, np.ndarray], *, files: Sequence[str] = ()
+    path: Path,
+    columns: Columns,
+    features: Mapping[str, np.ndarray],
+    *,
+    files: Sequence[str] = (),
+    distinct: bool = True,
 ) -> FeatureStore:
     """A store of these samples with a feature `<name>/values` for each array of `features`, row axis first; each row is
-    said to be made from the file of the content that `files` tells, or else from one of its own."""
+    said to be made from the file of the content that `files` tells, or else from one of its own; `distinct` as of
+    `ArraySpec`."""
     store = FeatureStore.create(path, index=index_of(**columns))
     contents = files or columns["keys"]
     sources = [
@@ -61,7 +67,7 @@ def store_of(
     ]
     for name, values in features.items():
         dims = ("step", "channel")[-(values.ndim - 1) :]
-        spec = ArraySpec("values", values.shape[1:], dims, "float32")
+        spec = ArraySpec("values", values.shape[1:], dims, "float32", distinct=distinct)
         store.add_feature_set(FeatureSetSpec(name, [spec], {"backbone": {"model": "toy"}}))
         rows = list(range(len(values)))
         arrays = {"values": values.astype(np.float32)}

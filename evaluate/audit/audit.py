@@ -71,7 +71,8 @@ def audit(settings: Settings, request: Request | None = None) -> Audit:
     looked_at = [f"{listing.where}: {count_of(len(listing.index), listing.noun)}"]
     checks = [*answers([*PART_CHECKS, *GIVEAWAY_CHECKS], listing)]
     if store is not None:
-        checks += [*answers(STORE_CHECKS, Stored(store)), *_verified(store, settings, asked)]
+        read = None if run is None else {request.feature_set for request in run.recipe.needs().features}
+        checks += [*answers(STORE_CHECKS, Stored(store, read=read)), *_verified(store, settings, asked)]
     if run is not None and store is not None:
         looked_at.append(f"{run.folder.path}: {run.manifest['recipe']}, judged on {asked.part}")
         checks += _of_run(run, settings, asked)
@@ -86,7 +87,7 @@ def _verified(store: FeatureStore, settings: Settings, asked: Request) -> Iterat
 
 def _of_run(run: TrainedRun, settings: Settings, asked: Request) -> Iterator[tuple[Group, Check]]:
     yield "training", replace(verify_run(run.folder, folder=run.folder.path.parent), name="run files")
-    epochs = epochs_of_run(run.folder.name, run.metrics, anchors=asked.anchors)
+    epochs = epochs_of_run(run.folder.name, run.metrics, anchors=asked.anchors, monitors=run.task.monitors())
     yield from answers([check for check in CURVE_CHECKS if check.group == "training"], epochs)
     try:
         scorer = scorer_of(run, cache=settings.cache.path, device=settings.train.device)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.stats import spearmanr
 
 from ...wording import count_of, listed
 from .check import NEAR_MAJORITY, AuditCheck, Tell
@@ -13,6 +14,9 @@ _STILL = 1e-6  # of its size that a loss may move by rounding alone
 _HARDLY = 1e-3  # of its size
 _NEAR_ENTROPY = 0.03  # of it
 _NEAR_CHANCE = 0.02  # in AUROC
+_COURSE = 6  # epochs, before two figures are said to go against each other
+_FALLEN = 0.5  # of its first value that a loss is at most, which improved
+_OPPOSED = -0.5  # rank correlation
 _SUSPICIOUS = 0.5  # of the error that an anchor makes: less is too good to be taken as it is
 _SHARES = [figure for figure in FIGURES if figure not in ("loss", "positives")]
 
@@ -27,6 +31,10 @@ _SEE_LABELS = (
 )
 _SEE_VALIDATION = "See which samples validation reads: compare keys and files of both."
 _HOLD_OUT = "Choose the epoch on a validation part taken from train, and look at test once."
+_SEE_OBJECTIVE = (
+    "Look for a way to a small loss without a good answer, such as a term that is weighted by what is predicted; "
+    "minimise what is measured, or a bound of it, and choose the epoch by the figure."
+)
 _SEE_LEAK = (
     "Look for the answer among the inputs (`weldcache audit` on the data), for test samples in training, and whether "
     "the anchor was measured on samples like these."
@@ -139,6 +147,27 @@ def _validation(epochs: Epochs, tell: Tell) -> str:
     return f"{count_of(len(epochs.columns), 'figure')} of {count_of(epochs.num, 'epoch')}"
 
 
+def _opposed(epochs: Epochs, tell: Tell) -> str:
+    """A loss that can be had without what it stands for: it falls, and the figure gets worse."""
+    losses, looked_at = epochs.columns.get("val_loss", np.empty(0)), []
+    for name, better in epochs.measured() if losses.size else ():
+        known = np.isfinite(losses) & np.isfinite(epochs.columns[name])
+        loss, figure = losses[known], epochs.columns[name][known]
+        if len(loss) < _COURSE:
+            continue
+        looked_at.append(name)
+        worse, last = -figure if better == "max" else figure, int(loss.argmin())
+        if loss[last] > _FALLEN * loss[0] or worse[last] <= worse[0]:
+            continue
+        if spearmanr(loss, worse).statistic <= _OPPOSED:
+            evidence = (
+                f"val_loss falls from {loss[0]:.4g} to {loss[last]:.4g}, and {name} gets worse with it, from "
+                f"{figure[0]:.4g} to {figure[last]:.4g}"
+            )
+            tell("warning", evidence, _SEE_OBJECTIVE, part=name)
+    return f"val_loss against {listed(looked_at) if looked_at else 'no figure of enough epochs'}"
+
+
 def _too_good(epochs: Epochs, tell: Tell) -> str:
     for figure in _SHARES:
         for name, values in epochs.of(figure):
@@ -170,5 +199,6 @@ CURVE_CHECKS: Sequence[AuditCheck[Epochs]] = (
     AuditCheck("nothing found", "training", _nothing_found),
     AuditCheck("chance", "training", _chance),
     AuditCheck("validation", "training", _validation),
+    AuditCheck("loss and figures", "training", _opposed),
     AuditCheck("too good", "result", _too_good),
 )

@@ -13,6 +13,7 @@ from jaxtyping import Float64
 from ...documents import parse_json, read_regular_file
 from ...errors import NotFoundError, SettingsError, SourceError
 from ...train.runs.log import MetricRow
+from ...train.tasks import LOSS, Direction
 from ...wording import listed, shortened
 
 FIGURES = ("loss", "accuracy", "recall", "precision", "f1", "auroc", "auprc", "positives")
@@ -53,12 +54,14 @@ class Epochs:
         columns: one value an epoch, by role; NaN where an epoch does not tell it, infinity where it tells NaN, too.
         shares: of each kind or class among the samples, where these are known.
         anchors: by figure what is known to be reached, such as by a published model.
+        monitors: further columns, which are no role, and which of their values are better.
     """
 
     where: str
     columns: Mapping[str, Float64[np.ndarray, " epoch"]]
     shares: Sequence[float] = ()
     anchors: Mapping[str, float] = field(default_factory=dict)
+    monitors: Mapping[str, Direction] = field(default_factory=dict)
 
     def of(self, figure: str) -> Iterator[tuple[str, Float64[np.ndarray, " epoch"]]]:
         """The columns of a figure, of training, validation and test, with the finite values alone."""
@@ -67,16 +70,27 @@ class Epochs:
             if (known := values[np.isfinite(values)]).size:
                 yield f"{part}{figure}", known
 
+    def measured(self) -> Iterator[tuple[str, Direction]]:
+        """Columns of validation that are no loss, and which of their values are better."""
+        shares = [f"val_{figure}" for figure in FIGURES if figure not in ("loss", "positives")]
+        yield from ((name, "max") for name in shares if name in self.columns)
+        yield from ((name, better) for name, better in self.monitors.items() if name not in (LOSS, *shares))
+
     @property
     def num(self) -> int:
         """How many epochs there are."""
         return max(map(len, self.columns.values()), default=0)
 
 
-def epochs_of_run(where: str, metrics: Sequence[MetricRow], *, anchors: Mapping[str, float]) -> Epochs:
-    """The log of a run of our own."""
+def epochs_of_run(
+    where: str, metrics: Sequence[MetricRow], *, anchors: Mapping[str, float], monitors: Mapping[str, Direction]
+) -> Epochs:
+    """The log of a run of our own, whose task has these monitors."""
     rows = [{name: np.nan if value is None else float(value) for name, value in row.items()} for row in metrics]
-    return Epochs(where, _columns(rows, {}), anchors=anchors)
+    columns = _columns(rows, {name: name for name in monitors})
+    return Epochs(
+        where, columns, anchors=anchors, monitors={name: monitors[name] for name in monitors if name in columns}
+    )
 
 
 def read_epochs(
@@ -207,7 +221,7 @@ def _columns(rows: Sequence[Mapping[str, float]], asked: Mapping[str, str]) -> d
     for role, name in chosen.items():
         values = np.array([row.get(name, np.nan) for row in rows], dtype=np.float64)
         if not np.isnan(values).all():
-            is_share = not role.endswith(("loss", "positives"))
+            is_share = role in ROLES and not role.endswith(("loss", "positives"))
             columns[role] = values / 100 if is_share and 1 < np.nanmax(values) <= 100 else values  # of percent
     return columns
 

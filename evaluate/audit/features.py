@@ -5,7 +5,7 @@ from train: pairs in two parts or two groups that are far nearer than that are t
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -32,12 +32,18 @@ _FEWEST = 8  # samples of train, before their distances tell what is usual
 _ROUNDING = 1e-12  # of squares in double precision, by products
 _AT_ONCE = 256  # rows in memory
 _LARGEST_TABLE = 1 << 20  # bytes of a row
+_FEWEST_COLUMNS, _MOST_COLUMNS, _MOST_ROWS = 32, 512, 1000  # whose correlations are looked at
+_OF_CHANCE = 4.0  # deviations within which the mean square of correlations is what chance makes it
 _OF_FILES = 0.02  # of a deviation that features of equal files may differ, by how they were grouped
 
 _ONE_OF_TWO = "Look at both. If they show one thing, put both into one part and one group, or keep one."
 _LABEL_INSIDE = (
     "Do not learn from it: it holds the answer. Predict it from media instead, or declare results with it as those of "
     "an oracle."
+)
+_DRAWN = (
+    "Look at what makes it: numbers that were drawn instead of read come out otherwise when they are made again "
+    "(`weldcache audit --live 3`). Learn nothing from it."
 )
 _NOT_OF_FILES = (
     "Extract again: `weldcache extract --refresh`. If it stays so, what makes the features draws at random or reads "
@@ -56,10 +62,12 @@ class Stored:
     Attributes:
         most_work: multiply-adds that all arrays together may take; those that take the least come first, and what goes
             beyond is passed over. None: all are looked at.
+        read: the feature sets that the run reads which is looked at, too; None: there is none.
     """
 
     store: FeatureStore
     most_work: float | None = None
+    read: Collection[str] | None = None
 
     def arrays(self) -> list[Array]:
         """Every array that describes samples and is not passed over."""
@@ -82,7 +90,8 @@ class Stored:
         for name in self.store.feature_sets:
             rows = np.flatnonzero((self.store.status(name) == Status.COMPLETE) & part)
             for array, spec in self.store.arrays(name).items():
-                if spec.distinct and spec.dtype not in ("uint8", "int32") and len(rows):
+                describes = not spec.tells_of_others and not spec.is_target
+                if describes and spec.dtype not in ("uint8", "int32") and len(rows):
                     found.append((f"{name}/{array}", spec, rows))
         return found
 
@@ -98,7 +107,9 @@ def _near_duplicates(stored: Stored, tell: Tell) -> str:
     store, index, looked_at = stored.store, stored.store.index, []
     found: dict[tuple[int, int], list[str]] = defaultdict(list)
     copies: set[tuple[int, int]] = set()
-    for array, _, rows in stored.arrays():
+    for array, spec, rows in stored.arrays():
+        if not spec.distinct:
+            continue
         is_train = index.parts[rows] == "train"
         if is_train.sum() < _FEWEST:
             continue
@@ -213,8 +224,34 @@ def _holds_the_answer(stored: Stored, tell: Tell) -> str:
                 f"{len(kinds_of_value):,} different rows stand for {count_of(len(known), store.noun)}, each for "
                 "samples of one kind: who sees it knows the answer"
             )
-            tell("error", evidence, _LABEL_INSIDE, part=array)
+            is_read = stored.read is None or array.rpartition("/")[0] in stored.read
+            tell("error" if is_read else "note", evidence, _LABEL_INSIDE, part=array)
     return f"{count_of(looked_at, 'array')} of rows that are small enough for a table{stored.passed_over}"
+
+
+def _noise(stored: Stored, tell: Tell) -> str:
+    """Samples differ in a few ways, in which many columns go together; those of numbers drawn one by one do not."""
+    looked_at = []
+    for array, spec, rows in stored.arrays():
+        if not spec.dtype.startswith(("float", "bfloat")):
+            continue
+        values = _summaries(stored.store, array, rows[:: -(-len(rows) // _MOST_ROWS)]).astype(np.float64)
+        # Of a code of ones and zeros little can be told: that it has no correlations may be how it was made.
+        continuous = [column for column in values.T if len(np.unique(column)) > len(values) / 2][:_MOST_COLUMNS]
+        if len(values) < _FEWEST or len(continuous) < _FEWEST_COLUMNS:
+            continue
+        looked_at.append(array)
+        squares = np.corrcoef(continuous)[np.triu_indices(len(continuous), k=1)] ** 2
+        # Of independent columns a squared correlation has this mean, whatever they are distributed as, and about this
+        # deviation. Columns made uncorrelated on purpose, by whitening, lie far below.
+        mean, by_chance = float(squares.mean()), 1 / (len(values) - 1)
+        if abs(mean - by_chance) <= _OF_CHANCE * by_chance * (2 / len(squares)) ** 0.5:
+            evidence = (
+                f"its columns have no more to do with each other than numbers drawn at random: of {len(continuous)} "
+                f"the mean squared correlation is {mean:.3g}, and {by_chance:.3g} by chance"
+            )
+            tell("error", evidence, _DRAWN, part=array)
+    return f"correlations of columns in {count_of(len(looked_at), 'array')}{stored.passed_over}"
 
 
 def _follow_files(stored: Stored, tell: Tell) -> str:
@@ -246,4 +283,5 @@ STORE_CHECKS: Sequence[AuditCheck[Stored]] = (
     AuditCheck("near duplicates", "data", _near_duplicates),
     AuditCheck("answer among the features", "data", _holds_the_answer),
     AuditCheck("features follow files", "cache", _follow_files),
+    AuditCheck("noise", "cache", _noise),
 )

@@ -128,7 +128,10 @@ def _group_tells(listing: Listing, tell: Tell) -> str:
     known = (codes != UNKNOWN) & (listing.index.groups != "")
     # A part of one kind, such as train of normals alone, has groups of one kind by intention.
     mixed = [part for part in listing.parts if len(np.unique(codes[known & (listing.index.parts == part)])) > 1]
-    rows = np.flatnonzero(known & np.isin(listing.index.parts, mixed))
+    of_mixed = np.flatnonzero(known & np.isin(listing.index.parts, mixed)).tolist()
+    # What was made of the same files, such as an object in several turns, is one thing, and of one kind by nature.
+    things = {(listing.index.groups[row], listing.digests[row] or row, codes[row]): row for row in of_mixed}
+    rows = np.array(list(things.values()), dtype=np.int64)
     _, groups, sizes = np.unique(listing.index.groups[rows], return_inverse=True, return_counts=True)
     several = sizes[groups] > 1
     groups, kinds = np.unique(groups[several], return_inverse=True)[1], codes[rows][several]

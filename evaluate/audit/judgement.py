@@ -20,6 +20,7 @@ from ...train.data.samples import choose_samples
 from ...train.data.streamed import StreamedFeatures
 from ...train.pipeline import validator_of
 from ...train.scoring import encode
+from ...train.settings import Precision
 from ...train.tasks import monitor_of
 from ...train.types import Batch
 from ...wording import count_of, listed
@@ -37,6 +38,10 @@ _NOTHING = 0.01  # of the scores' spread
 _ROUNDING = {"float32": 1e-3, "float16": 2e-2, "bfloat16": 2e-2}  # of a figure, for other devices
 
 _TRAIN_AGAIN = "Train again, and keep the store and the code that the run was trained with."
+_COPY_TENSORS = (
+    "Keep a copy of the tensors of the best epoch, each cloned: a dictionary of references holds whatever they become. "
+    "Then train again."
+)
 _HOLD_OUT = "Choose weights on a validation part taken from train, and judge on samples that chose nothing."
 _SEE_REPORT = "`weldcache eval` writes the report that says more of it."
 _SEE_SCORES = "Look at the scores and the threshold in the report; weigh the rare kind in training."
@@ -96,13 +101,31 @@ def _reproduced(result: Result, tell: Tell) -> str:
         return "which samples are validated on"
     features = result.source(samples.validation)
     validator = validator_of(run.recipe, features, samples, store=store, task=run.task, settings=run.settings.train)
-    now, recorded = validator(result.scorer.models["averaged"]).figures, run.best().metrics
-    for name, value in now.items():
-        then, tolerance = recorded.get(name), _ROUNDING[run.precision]
-        if value is not None and then is not None and abs(value - then) > tolerance * max(1.0, abs(then)):
-            evidence = f"the best epoch's weights have {name} {value:.5g} now, and had {then:.5g} when they were kept"
-            tell("error", evidence, _TRAIN_AGAIN, part=name)
+    now, best = validator(result.scorer.models["averaged"]).figures, run.best()
+    changed = _changed(now, best.metrics, precision=run.precision)
+    others = [row for row in run.metrics if row["epoch"] != best.epoch]
+    same = [row for row in others if changed and not _changed(now, row, precision=run.precision)]
+    which = f"; so has epoch {same[-1]['epoch']}{', the last' if same[-1] is run.metrics[-1] else ''}" if same else ""
+    for name in changed:
+        evidence = (
+            f"the best epoch's weights have {name} {now[name]:.5g} now{which}, and had {best.metrics[name]:.5g} when "
+            "they were kept"
+        )
+        tell("error", evidence, _COPY_TENSORS if same else _TRAIN_AGAIN, part=name)
     return f"{listed(now)} of {count_of(len(samples.validation), store.noun)}"
+
+
+def _changed(
+    now: Mapping[str, float | None], then: Mapping[str, float | int | None], *, precision: Precision
+) -> list[str]:
+    """The figures that are others than those of a row of the log, by more than devices differ."""
+    return [
+        name
+        for name, value in now.items()
+        if value is not None
+        and (was := then.get(name)) is not None
+        and abs(value - was) > _ROUNDING[precision] * max(1.0, abs(was))
+    ]
 
 
 def _chosen_on_test(result: Result, tell: Tell) -> str:

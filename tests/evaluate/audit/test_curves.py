@@ -72,6 +72,29 @@ def test_a_planted_fault_is_found(
     assert all(finding.remedy and finding.evidence for finding in found)
 
 
+_FALLING = 2.0 * 0.6**_EPOCHS
+
+
+@pytest.mark.parametrize(
+    ("name", "better", "figure"),
+    [
+        ("val_auroc", "max", 0.9 - 0.03 * _EPOCHS),
+        ("val_divergence", "min", np.minimum(0.5 + 0.5 * _EPOCHS, 2.1)),  # it rises, and stays there
+    ],
+)
+def test_a_loss_that_falls_while_what_it_stands_for_gets_worse(name: str, better: str, figure: np.ndarray) -> None:
+    (found,) = found_in({"val_loss": _FALLING, name: figure}, monitors={name: better})
+    assert (found.check, found.severity, found.part) == ("loss and figures", "warning", name)
+    for loss, other in (
+        (_FALLING, -figure if better == "min" else 1 - figure),
+        (_FALLING[::-1], figure),  # a loss that rises with overfitting
+        (0.5 + 0.1 * _FALLING, figure),  # and one that hardly falls
+    ):
+        assert "loss and figures" not in {
+            each.check for each in found_in({"val_loss": loss, name: other}, monitors={name: better})
+        }
+
+
 def test_half_the_error_of_an_anchor_is_suspicious() -> None:
     (found,) = found_in({}, anchors={"auroc": 0.8, "accuracy": 0.95})
     assert (found.check, found.part) == ("too good", "val_auroc")
@@ -166,5 +189,9 @@ def test_a_log_of_nothing_is_said_to_be_empty(text: str, tmp_path: Path) -> None
 
 
 def test_our_own_log_is_one_of_these() -> None:
-    epochs = epochs_of_run("run", [{"epoch": 1, "loss": 0.5, "val_auroc": None, "lr": 1e-3}], anchors={})
-    assert list(epochs.columns) == ["loss"]
+    epochs = epochs_of_run("run", [{"epoch": 1, "loss": 0.5, "val_auroc": None, "lr": 1e-3}], anchors={}, monitors={})
+    assert list(epochs.columns) == ["loss"] and list(epochs.measured()) == []
+    rows = [{"epoch": 1, "val_loss": 0.5, "val_kl": 7.5, "val_auroc": 0.5}]
+    epochs = epochs_of_run("run", rows, anchors={}, monitors={"val_kl": "min", "val_loss": "min"})
+    assert list(epochs.measured()) == [("val_auroc", "max"), ("val_kl", "min")]
+    assert epochs.columns["val_kl"].tolist() == [7.5]  # no share in percent

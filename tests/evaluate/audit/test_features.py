@@ -65,6 +65,37 @@ def test_features_that_are_a_code_of_the_class_hold_the_answer(columns: Columns,
     assert counts(asked("answer among the features", mixed)) == {}
 
 
+def test_a_table_that_no_run_reads_is_worth_a_note(columns: Columns, tmp_path: Path) -> None:
+    table = np.random.default_rng(0).normal(size=(2, 12))
+    given = {"film": features(), "marks": table[columns["labels"]]}
+    store = store_of(tmp_path / "s.zarr", columns, given, distinct=False)
+    for read, severity in ((None, "errors"), ({"marks"}, "errors"), ({"film"}, "notes")):
+        found = CHECKS["answer among the features"].answered(Stored(store, read=read))
+        assert counts(found) == {severity: 1} and found.findings[0].part == "marks/values"
+
+
+def drawn(seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(160, 64))
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("draw", ["normal", "uniform", "exponential"])
+def test_numbers_drawn_at_random_are_no_features(seed: int, draw: str, columns: Columns, tmp_path: Path) -> None:
+    values = getattr(np.random.default_rng(seed), draw)(size=(160, 64))
+    found = asked("noise", store_of(tmp_path / "s.zarr", columns, {"image": values}))
+    assert counts(found) == {"errors": 1} and found.findings[0].part == "image/values"
+
+
+def test_features_without_correlations_that_are_no_noise(columns: Columns, tmp_path: Path) -> None:
+    whitened = drawn() - drawn().mean(axis=0)
+    whitened = whitened @ np.linalg.inv(np.linalg.cholesky(np.cov(whitened.T))).T
+    codes = np.eye(64)[np.arange(160) % 64]
+    weak = drawn() + 0.5 * drawn(1)[:, :1]  # one thing in common, a fifth of what each column has
+    given = {"whitened": whitened, "codes": codes, "weak": weak, "narrow": drawn()[:, :16]}
+    found = asked("noise", store_of(tmp_path / "s.zarr", columns, given))
+    assert counts(found) == {} and found.looked_at == "correlations of columns in 2 arrays"
+
+
 def test_random_features_do_not_follow_their_files(columns: Columns, tmp_path: Path) -> None:
     files = list(columns["keys"])
     files[130] = files[3]

@@ -59,6 +59,12 @@ def test_groups_of_one_kind_each(columns: Columns) -> None:
     assert counts(found) == {"warnings": 1} and "24 of 24" in found.findings[0].evidence
 
 
+def test_turns_of_one_object_are_one_thing_of_one_kind(columns: Columns) -> None:
+    columns["groups"] = [f"{group}-{label}" for group, label in zip(columns["groups"], columns["labels"], strict=True)]
+    digests = [frozenset({group}) for group in columns["groups"]]
+    assert counts(asked("groups and kinds", columns, digests=digests)) == {}
+
+
 def test_without_attributes_or_kinds_there_is_nothing_to_look_at(columns: Columns) -> None:
     columns["attributes"] = {}
     for name in ("attributes", "media-free control"):

@@ -39,8 +39,14 @@ class Changed:
         targets: tuple[str, ...] = (),
         loss: Callable[[Losses, Mapping[str, Tensor], nn.Module], Tensor] = lambda losses, *_: losses.total,
         look: Callable[[Batch], Batch] = lambda batch: batch,
+        change: Callable[[nn.Module], None] = lambda model: None,
     ) -> None:
-        self._recipe, self._targets, self._loss, self._look = recipe, targets, loss, look
+        self._recipe, self._targets, self._loss, self._look, self._change = recipe, targets, loss, look, change
+
+    def build(self, shapes: Any) -> nn.Module:
+        model: nn.Module = self._recipe.build(shapes)
+        self._change(model)
+        return model
 
     def needs(self) -> Needs:
         return replace(self._recipe.needs(), targets=self._targets)
@@ -56,7 +62,7 @@ class Changed:
 
 
 # Found by an attribute of the object alone, these would not count as those of a recipe.
-for _name in ("advice", "build", "predict", "measure"):
+for _name in ("advice", "predict", "measure"):
     setattr(Changed, _name, lambda self, *given, name=_name, **named: getattr(self._recipe, name)(*given, **named))
 
 
@@ -80,7 +86,7 @@ def asked(name: str, evidence: object) -> Check:
 
 def test_a_training_that_did_what_it_says_has_nothing_wrong(result: Result) -> None:
     training = training_of(result, targets=("label",), loss=_with_labels)
-    for name in ("parameters", "labels matter", "average"):
+    for name in ("parameters", "beginning", "labels matter", "average"):
         found = asked(name, training)
         assert counts(found).keys() <= {"notes"}, found.findings
     for name in ("reproduced", "chosen on test", "modalities"):
@@ -96,6 +102,27 @@ def test_parameters_that_no_gradient_reaches(result: Result) -> None:
     one = training_of(result, loss=lambda losses, _, model: losses.total.detach() + next(model.parameters()).sum())
     found = asked("parameters", one)
     assert counts(found)["errors"] == 1 and "have no gradient" in found.findings[0].evidence
+
+
+def dials(start: float) -> Callable[[nn.Module], None]:
+    """Adds two numbers to a model, whose product `turned_dials` adds to the loss, and one that nothing uses."""
+
+    def change(model: nn.Module) -> None:
+        for name in ("one_dial", "other_dial", "no_dial"):
+            model.register_parameter(name, nn.Parameter(torch.full((3,), start)))
+
+    return change
+
+
+def turned_dials(losses: Losses, targets: Mapping[str, Tensor], model: nn.Module) -> Tensor:
+    return losses.total + (model.one_dial * model.other_dial).sum()  # type: ignore[operator]
+
+
+def test_a_head_that_begins_where_its_gradient_is_zero(result: Result) -> None:
+    found = asked("beginning", training_of(result, loss=turned_dials, change=dials(0.0)))
+    assert counts(found) == {"errors": 1}
+    assert "6 values" in found.findings[0].evidence and "no_dial" not in found.findings[0].evidence
+    assert counts(asked("beginning", training_of(result, loss=turned_dials, change=dials(0.5)))) == {}
 
 
 def test_parameters_that_are_where_they_began(result: Result, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,6 +152,31 @@ def test_weights_that_are_not_those_that_were_validated(result: Result) -> None:
             parameter.mul_(1.5)
     found = asked("reproduced", result)
     assert "errors" in counts(found) and "val_loss" in {finding.part for finding in found.findings}
+
+
+def test_best_weights_that_are_those_of_another_epoch(result: Result, monkeypatch: pytest.MonkeyPatch) -> None:
+    best = result.scorer.run.best()
+    last = {name: value for name, value in best.metrics.items() if name != "epoch"} | {"epoch": 9}
+    earlier = {**last, "epoch": 1, "val_loss": 99.0, "val_auroc": 1.0}
+    run = replace(result.scorer.run, metrics=[earlier, last])
+    monkeypatch.setattr(TrainedRun, "best", lambda self: replace(best, epoch=1, metrics=earlier))
+    found = asked("reproduced", replace(result, scorer=replace(result.scorer, run=run)))
+    assert "errors" in counts(found) and all("epoch 9, the last" in each.evidence for each in found.findings)
+
+
+def test_a_head_of_zeros_answers_the_same_to_all_and_yet_learns(
+    result: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a classifier's: at its start no label matters."""
+
+    def with_head(losses: Losses, targets: Mapping[str, Tensor], model: nn.Module) -> Tensor:
+        weights = torch.arange(1.0, 1.0 + len(targets["label"]))
+        return losses.total.detach() + model.one_dial.sum() * (weights * targets["label"]).sum()  # type: ignore[operator]
+
+    everybody = np.flatnonzero(result.scorer.store.index.parts != "train")
+    monkeypatch.setattr(TrainedRun, "training_rows", lambda self, store: everybody)
+    training = training_of(result, targets=("label",), loss=with_head, change=dials(0.0))
+    assert counts(asked("labels matter", training)) == {}
 
 
 def test_validation_on_samples_of_test(result: Result) -> None:

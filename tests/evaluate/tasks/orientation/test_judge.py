@@ -168,4 +168,4 @@ def test_the_original_loss_is_low_where_its_prediction_is_worse_than_nothing_and
     options = [word for each in ("cache.path=boxes.zarr", "data.classes=[glass_box]") for word in ("--set", each)]
     outcome = weldcache("audit", "--run", "original", *options, folder=project)
     assert outcome.code == 1 and "does not beat the uniform distribution" in outcome.out
-    assert "warning: parameters" in outcome.out and "angles.bias, angles.weight" in outcome.out
+    assert "error: beginning" in outcome.out and "angles.bias, angles.weight" in outcome.out
