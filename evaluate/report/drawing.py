@@ -253,7 +253,7 @@ def _circles(figure: Circles) -> Canvas:
             axes.plot(angles, closed, color=colour, label=name, linewidth=1.3)
             axes.fill(angles, closed, color=colour, alpha=0.15)
         axes.set_title(_short(circle.label), fontsize=7)
-        axes.set(xticks=np.radians([0, 90, 180, 270]), xticklabels=["", "", "", ""], yticklabels=[])
+        axes.set(ylim=(0, None), xticks=np.radians([0, 90, 180, 270]), xticklabels=[""] * 4, yticklabels=[])
     for axes in places[len(figure.circles) :]:
         axes.set_visible(False)
     handles, names = places[0].get_legend_handles_labels()

@@ -26,6 +26,7 @@ from ....train.orientation import CONCENTRATION, ORIENTATION, SYMMETRY, known_or
 Mixtures = Float64[np.ndarray, "rows _ 3"]
 Values = Float64[np.ndarray, " rows"]
 
+_FLAT = 1.0  # largest concentration of a peak that does not stand out
 _COLLAPSED = 0.75  # of the weight in one peak, on average, where several are true: none of these has more than half
 
 
@@ -75,7 +76,8 @@ class OrientationAssessment:
         symmetry: what is true of it.
         by_symmetry, by_class: the same of some of them.
         counts: by true symmetry, how many predictions have how many modes.
-        largest_weight: mean weight of the heaviest peak where more than one is true; None where none are.
+        largest_weight: mean weight of the heaviest peak that stands out where more than one is true, 0 of a sample
+            without any; None where nowhere more than one is.
     """
 
     kl: Estimate
@@ -159,7 +161,7 @@ def assess_orientations(
         by_symmetry=[of_kind(str(each), symmetry == each) for each in np.unique(symmetry).tolist()],
         by_class=[of_kind(name, names == name) for name in np.unique(names).tolist()],
         counts={each: Counter(num_modes[symmetry == each].tolist()) for each in np.unique(symmetry).tolist()},
-        largest_weight=float(predicted[several, :, WEIGHT].max(axis=1).mean()) if several.any() else None,
+        largest_weight=float(_weights_of_peaks(predicted[several]).max(axis=1).mean()) if several.any() else None,
         controls=list(_controls(truth, kl_of, train=train, untrained=untrained, groups=groups)),
     )
 
@@ -205,6 +207,11 @@ def _of_constant(truth: Mixtures, log_answer: Float64[np.ndarray, " steps"]) -> 
     """KL(truth || answer) of each row, of one density on the circle for all of them."""
     true = log_density(truth, circle(len(log_answer)))
     return np.asarray((np.exp(true) * (true - log_answer)).sum(axis=1) * (2 * np.pi / len(log_answer)))
+
+
+def _weights_of_peaks(mixtures: Mixtures) -> Float64[np.ndarray, "rows _"]:
+    """Weights of those that stand out; a flat one, which spreads what it has over the circle, is no peak."""
+    return np.where(mixtures[..., KAPPA] > _FLAT, mixtures[..., WEIGHT], 0.0)
 
 
 def _mean_of_known(values: Values, *, groups: Sequence[str]) -> Estimate | None:

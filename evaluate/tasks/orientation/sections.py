@@ -87,7 +87,12 @@ def orientation_sections(
         Fact("uniform_kl", "Uniform control", found.uniform, note="nats"),
         Fact("angle_error", "Angle error", found.angle_error, style=".1f", note="degrees to the nearest mode"),
         Fact("share_right", "Right number of peaks", found.share_right),
-        Fact("largest_weight", "Heaviest peak", found.largest_weight, note="mean weight where several are true"),
+        Fact(
+            "largest_weight",
+            "Heaviest peak",
+            found.largest_weight,
+            note="mean weight where several are true; flat ones count nothing",
+        ),
         Fact("num_samples", None, len(table)),
     )
     explanation = (

@@ -69,7 +69,7 @@ def test_one_peak_with_all_the_weight_is_told_and_worse_than_nothing() -> None:
 def test_what_knows_nothing_is_no_better_than_its_controls() -> None:
     found = assessed(UNIFORM)
     assert found.kl.value == pytest.approx(found.uniform.value) and found.angle_error is None
-    assert verdict(found)[0] == "bad"
+    assert verdict(found)[0] == "bad" and not found.is_collapsed  # one flat peak with all the weight is no peak
     assert found.counts == {symmetry: {0: NUM // 4} for symmetry in (0, 1, 2, 4)}
 
 
