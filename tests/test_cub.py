@@ -49,6 +49,32 @@ def test_the_variants_of_the_list_are_recipes_that_there_are() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("mistake", "recipe", "low", "high"),
+    [
+        ("random-pictures", ["recipe.name=cub_fusion"], 0.0, 0.35),
+        ("readable-attributes", ["recipe.name=cub_fusion", "recipe.attributes=oracle_attributes/values"], 0.9, 1.0),
+    ],
+)
+def test_what_the_original_did_can_be_planted(
+    mistake: str, recipe: list[str], low: float, high: float, weldcache: Run, tmp_path: Path, undrawn: None
+) -> None:
+    """A class is one of six; nothing of this is ever judged good."""
+    project = tmp_path / "birds"
+    options = ["--size", "tiny", "--preset", "cub-pixels", "--workers", "1", "--plant", mistake]
+    assert weldcache("synth", str(project), "--field", "cub", *options, folder=tmp_path).code == 0
+    features = ["extract.features=[image,oracle_attributes,oracle_class_attributes]", "extract.workers=0"]
+    training = [*recipe, "train.epochs=20", "train.batch_size=16"]
+    for command, settings in (("extract", features), ("train", training), ("eval", ["evaluate.media=none"])):
+        said = [word for setting in settings for word in ("--set", setting)]
+        outcome = weldcache(command, *(["--run", "mine"] if command != "extract" else []), *said, folder=project)
+        assert outcome.code == 0, outcome.err
+    sections = json.loads((project / "runs/mine/report.json").read_text())["sections"]
+    assert low <= sections["headline"]["facts"]["accuracy"]["value"] <= high
+    assert sections["verdict"]["standing"] != "good"
+
+
+@pytest.mark.slow
 def test_honest_recipes_beat_their_controls_and_the_oracle_is_a_leak(
     weldcache: Run, tmp_path: Path, undrawn: None
 ) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, cast
 
 import numpy as np
 from jaxtyping import Int8
@@ -23,9 +23,8 @@ from ....progress import say
 from ....wording import count_of
 from ...settings import SOURCE, DataSettings
 from ..folder import FolderSettings, new_pictures
-from ..group_split import SplitSettings, draw_validation
 from ..new import NewSamples
-from ..source import Sample
+from ..source import Sample, Split
 from ..synth import DONE_FILE
 from .tables import DEFINITELY, IMAGES, PICTURES, PUBLISHED, CubTables, read_tables
 
@@ -145,22 +144,30 @@ class CubSource:
             )
 
     def _with_validation(self, samples: Sequence[Sample]) -> Sequence[Sample]:
-        """Validation out of train, class by class; test as it is."""
+        """Validation out of train, as large a share of each class, and one picture at the least; test as it is."""
         settings = self.settings
         if not settings.val_fraction:
             return samples
-        drawn = draw_validation(
-            samples,
-            SplitSettings(val_fraction=settings.val_fraction, test_fraction=0.0, split_seed=settings.split_seed),
-        )
-        taken, of = (
-            sum(each.split == part for each in part_of) for part, part_of in (("val", drawn), ("train", samples))
-        )
+        of_class: dict[object, list[int]] = {}
+        for place, sample in enumerate(samples):
+            if sample.split == "train":
+                of_class.setdefault(sample.targets["class"], []).append(place)
+        taken = set[int]()
+        for number, places in of_class.items():
+            order = np.random.default_rng([settings.split_seed, cast(int, number)]).permutation(places)
+            taken.update(order[: max(1, round(settings.val_fraction * len(places)))].tolist())
         say(
-            f"{self._folder}: {count_of(taken, self.noun)} of {of:,} in the official train are drawn for validation, "
-            f"with data.split_seed = {settings.split_seed}; the official test is left as it is."
+            f"{self._folder}: {count_of(len(taken), self.noun)} of {sum(map(len, of_class.values())):,} in the "
+            f"official train are drawn for validation, with data.split_seed = {settings.split_seed}; the official test "
+            "is left as it is."
         )
-        return drawn
+        drawn_from = frozenset[Split](("train", "val"))
+        return [
+            sample
+            if sample.split == "test"
+            else replace(sample, split="val" if place in taken else "train", drawn_from=drawn_from)
+            for place, sample in enumerate(samples)
+        ]
 
 
 def known_attributes(tables: CubTables, *, min_certainty: int) -> Int8[np.ndarray, "picture attribute"]:

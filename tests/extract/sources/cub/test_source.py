@@ -97,9 +97,13 @@ def test_the_official_test_stays_and_validation_is_of_every_class_of_train(made:
     for found in (samples, others):
         assert all((sample.split == "test") is (official[sample.key] == "0") for sample in found)
         classes = Counter(sample.targets["class"] for sample in found if sample.split == "val")
-        assert set(classes) == set(range(6)) and max(classes.values()) < 4
+        assert classes == dict.fromkeys(range(6), 1)  # of four each
     assert [sample.split for sample in samples] != [sample.split for sample in others]
     assert {sample.split for sample in source(made, val_fraction=0.0).samples()} == {"train", "test"}
+    half = Counter(
+        sample.targets["class"] for sample in source(made, val_fraction=0.5).samples() if sample.split == "val"
+    )
+    assert half == dict.fromkeys(range(6), 2)
 
 
 @pytest.mark.parametrize("quirk", ["crlf", "inside", "attributes", "folder", "long", "shuffled"])
