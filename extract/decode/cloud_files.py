@@ -8,9 +8,9 @@
 Whatever a file says is checked before memory is asked for: a header may promise more than the file has.
 """
 
-import io
 import math
 import re
+import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +39,12 @@ _PCD_TYPES: Mapping[tuple[str, str], str] = {
     **{("I", size): f"<i{size}" for size in ("1", "2", "4", "8")},
     **{("U", size): f"<u{size}" for size in ("1", "2", "4", "8")},
 }
+
+_NPY_MAGIC = b"\x93NUMPY"  # then two bytes of version, the length of the header, and the header as a dict of Python
+_NPY_HEADER = re.compile(
+    r"\{\s*'descr':\s*'(?P<dtype>[<>|=]?[a-zA-Z][0-9]+)',\s*'fortran_order':\s*(?P<order>True|False),\s*"
+    r"'shape':\s*\((?P<shape>[0-9, ]*)\),?\s*\}"
+)
 
 _Lines = Iterator[tuple[int, str]]
 
@@ -96,19 +102,26 @@ def read_cloud_file(path: Path) -> PointRows | Mesh:
 
 
 def _npy(path: Path, content: bytes) -> PointRows:
-    stream = io.BytesIO(content)
+    """NumPy reads the header of its files with `ast`, by which threads of CPython 3.11 trip each other up."""
+    size = struct.Struct("<H" if content[6:7] == b"\x01" else "<I")
+    start = len(_NPY_MAGIC) + 2 + size.size
+    if not content.startswith(_NPY_MAGIC) or len(content) < start:
+        raise DecodeError(f"{path}: is no array of NumPy.")
+    end = start + size.unpack_from(content, start - size.size)[0]
+    header = _NPY_HEADER.fullmatch(content[start:end].decode("latin-1").strip())
+    if header is None:
+        raise DecodeError(f"{path}: is no array of NumPy, as its header says none.")
     try:
-        version = np.lib.format.read_magic(stream)
-        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
-        shape, is_fortran, dtype = read(stream)
-    except (ValueError, KeyError) as error:
+        dtype = np.dtype(header["dtype"])
+    except (TypeError, ValueError) as error:
         raise DecodeError(f"{path}: is no array of NumPy ({error}).") from None
+    shape = tuple(int(number) for number in re.findall(r"\d+", header["shape"]))
     if dtype.kind not in "fiu" or len(shape) not in (1, 2):
         raise DecodeError(f"{path}: holds {dtype} of shape {shape}; points are numbers in rows, (points, columns).")
-    promised, there = math.prod(shape) * dtype.itemsize, len(content) - stream.tell()
+    promised, there = math.prod(shape) * dtype.itemsize, len(content) - end
     if promised != there:
         raise DecodeError(f"{path}: holds {there:,} bytes of points, and its header promises {promised:,}.")
-    values = np.frombuffer(content, dtype, offset=stream.tell()).reshape(shape, order="F" if is_fortran else "C")
+    values = np.frombuffer(content, dtype, offset=end).reshape(shape, order="F" if header["order"] == "True" else "C")
     return PointRows((values if values.ndim == 2 else values[:, np.newaxis]).astype(np.float64), None)
 
 

@@ -8,6 +8,7 @@ import ast
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import cv2
@@ -22,6 +23,7 @@ VOXEL_METRES = 0.5
 GRID = (1000, 1000, 64)
 _GRID_ORIGIN = np.array([250.0, 250.0, 16.0]) - np.array([0.0, 0.0, 1.8])  # of the grid, less where the lidar hangs
 
+_PARSING = Lock()  # threads that parse at once trip each other up in CPython 3.11 ("AST constructor recursion depth")
 _LARGEST_SHEET = 1 << 20  # bytes; the real ones have a few hundred
 
 
@@ -114,7 +116,8 @@ def read_sheet(path: Path) -> Mapping[str, Sequence[Any]]:
 
 def _value_of(text: str) -> Any:
     try:
-        return ast.literal_eval(text) if len(text) < 1000 else text
+        with _PARSING:
+            return ast.literal_eval(text) if len(text) < 1000 else text
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return text
 
