@@ -76,7 +76,7 @@ class AnoVoxMilSettings(PointwiseSettings):
 
     name: Literal["anovox_mil"] = Field("anovox_mil", description="What is learned, and how it predicts.")
     pooling: Literal["max", "attention"] = Field(
-        "max",
+        "attention",
         description="max: a scene's score is the largest of its points', and all points of negative scenes are held "
-        "down; attention: it is a mean of the points' by learned weights.",
+        "down, which may hang on the wrong points for good; attention: it is a mean of the points' by learned weights.",
     )

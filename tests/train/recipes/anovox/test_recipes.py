@@ -78,12 +78,12 @@ class TestBags(TestPoints):
     steps = 60
 
     def recipe(self) -> AnoVoxMilRecipe:
-        return AnoVoxMilRecipe(AnoVoxMilSettings(width=16))
+        return AnoVoxMilRecipe(AnoVoxMilSettings(width=16, pooling="max"))
 
 
 class TestBagsByAttention(TestBags):
     def recipe(self) -> AnoVoxMilRecipe:
-        return AnoVoxMilRecipe(AnoVoxMilSettings(width=16, pooling="attention"))
+        return AnoVoxMilRecipe(AnoVoxMilSettings(width=16))
 
 
 def scored(recipe: object, model: nn.Module, rows: Batch) -> torch.Tensor:
