@@ -21,9 +21,8 @@ from jaxtyping import Float64, Int64
 from ...documents import decoded
 from ...errors import DecodeError
 from ...wording import brief, count_of, listed
+from ..sources.listing import CLOUD_FORMATS
 from .media import read_content
-
-CLOUD_FORMATS = (".npy", ".txt", ".xyz", ".csv", ".pcd", ".off")
 
 _WHAT = "cloud"
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?|[-+]?(?:nan|inf)", re.IGNORECASE)

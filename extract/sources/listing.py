@@ -15,6 +15,7 @@ from ...errors import SourceError, reason_of
 from ...wording import visible
 
 PICTURE_FORMATS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
+CLOUD_FORMATS = (".npy", ".txt", ".xyz", ".csv", ".pcd", ".off")
 _OTHER_PICTURES = (".gif", ".heic", ".heif", ".avif", ".jp2", ".psd", ".svg", ".dng", ".cr2", ".nef", ".arw")
 
 _IN_BYTES = "not named in UTF-8: rename it"

@@ -24,10 +24,9 @@ from ....configs.section import Positive
 from ....errors import NotFoundError, SourceError, reason_of
 from ....progress import say
 from ....wording import count_of, listed, shortened
-from ...decode.cloud_files import CLOUD_FORMATS
 from ...settings import DataSettings
 from ..group_split import SplitSettings, draw_splits, draw_validation
-from ..listing import Listing, list_folder, of_formats
+from ..listing import CLOUD_FORMATS, Listing, list_folder, of_formats
 from ..new import NewSamples
 from ..source import Sample, Split
 
