@@ -33,7 +33,7 @@ def test_what_is_shown_loads_back_equal(weldcache: Callable[..., Any], synthetic
 def test_the_preset_of_pictures_shows_what_pictures_have_alone(weldcache: Callable[..., Any], tmp_path: Path) -> None:
     outcome = weldcache("config", "show", "--config", "pictures", folder=tmp_path)
     shown = yaml.safe_load(outcome.raw_out)
-    assert list(shown["features"]) == ["image"] and "weld" not in outcome.raw_out.replace("weldcache", "")
+    assert list(shown["features"]) == ["image", "pixels"] and "weld" not in outcome.raw_out.replace("weldcache", "")
 
 
 def test_a_feature_that_is_null_is_taken_out_and_may_come_back(tmp_path: Path) -> None:
