@@ -1,6 +1,9 @@
 """Progress of long jobs: a live bar with rate and ETA on a terminal, now and then one readable line elsewhere."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from types import TracebackType
 
 from rich.console import Console
@@ -123,6 +126,23 @@ class ByteProgress:
         self._num_shown = num_megabytes
 
 
+_said: ContextVar[set[str] | None] = ContextVar("_said", default=None)
+
+
+@contextmanager
+def said_once() -> Iterator[None]:
+    """Within the block no sentence is said twice: a job that lists its data set several times tells once what it is."""
+    token = _said.set(set())
+    try:
+        yield
+    finally:
+        _said.reset(token)
+
+
 def say(text: str) -> None:
     """Print a sentence about the job to stderr; control characters, as in odd names, are shown as escapes."""
+    if (said := _said.get()) is not None:
+        if text in said:
+            return
+        said.add(text)
     Console(stderr=True).print(visible(text, keep="\n"), markup=False, highlight=False, soft_wrap=True)

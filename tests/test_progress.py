@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from weldcache import progress
-from weldcache.progress import ByteProgress, Progress, say
+from weldcache.progress import ByteProgress, Progress, said_once, say
 
 
 class Clock:
@@ -131,3 +131,11 @@ def test_bytes_of_what_fails_are_not_said_to_be_done(capsys: pytest.CaptureFixtu
     with pytest.raises(OSError), ByteProgress("copy", num_bytes=2_600_000):
         raise OSError
     assert "3/3" not in capsys.readouterr().err
+
+
+def test_within_a_block_nothing_is_said_twice(capsys: pytest.CaptureFixture[str]) -> None:
+    with said_once():
+        for sentence in ("one", "other", "one"):
+            say(sentence)
+    say("one")
+    assert capsys.readouterr().err.split() == ["one", "other", "one"]

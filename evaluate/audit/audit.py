@@ -12,6 +12,7 @@ from ...cache.store import FeatureStore
 from ...errors import FingerprintError, NotFoundError
 from ...extract.verification.verify import verification_of
 from ...findings import Check, Finding
+from ...progress import said_once
 from ...settings import Settings
 from ...train.recipes.recipe import Trained
 from ...train.runs.names import find_run
@@ -54,6 +55,7 @@ class Request:
     anchors: Mapping[str, float] = field(default_factory=dict)
 
 
+@said_once()
 def audit(settings: Settings, request: Request | None = None) -> Audit:
     """Look at all that the settings name: the data set, the store, and a run.
 
