@@ -12,7 +12,13 @@ def synth(
     out: Annotated[
         Path, typer.Argument(metavar="OUT", help="Folder to write; a run that was interrupted is gone on with.")
     ],
-    field: Annotated[str, typer.Option(help="What is made: welds, or cub (birds with attributes).")] = "welds",
+    field: Annotated[
+        str,
+        typer.Option(
+            help="What is made: welds, cub (birds with attributes), anovox (driving scenes), modelnet (turned shapes), "
+            "or what an installed package makes."
+        ),
+    ] = "welds",
     size: Annotated[
         Literal["tiny", "small", "full"],
         typer.Option(help="tiny: for tests, seconds. small: for a demo. full: as many as the real data has."),
@@ -52,14 +58,16 @@ def synth(
             metavar="MISTAKE",
             help="Plant what `weldcache audit` finds; repeat for more. Welds: duplicate, group-in-two-parts, "
             "val-is-test, one-class-test, label-in-attribute, code-in-picture. Birds: readable-attributes, "
-            "random-pictures.",
+            "random-pictures. Scenes: coin-flip-labels, background-tells, all-positive, val-is-train. Shapes: "
+            "train-in-test, object-in-two-parts.",
         ),
     ] = None,
     preset: Annotated[
         str | None,
         typer.Option(
             help="What weldcache.yaml builds on. Welds: demo and demo-dinov2, real weights; demo-random, no download. "
-            "Birds: cub-demo; cub-pixels, no download.",
+            "Birds: cub-demo; cub-pixels, no download. Scenes: anovox; anovox-points, no download. Shapes: "
+            "modelnet-demo.",
             show_default="the field's",
         ),
     ] = None,

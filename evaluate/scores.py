@@ -127,6 +127,16 @@ def spreadsheet_cells(names: Sequence[str]) -> list[str]:
     return [spreadsheet_cell(name) for name in names]
 
 
+def sample_columns(table: ScoreTable) -> dict[str, Sequence[object]]:
+    """Who each sample is: with these columns, in this order, begins what a judge tells in `scores_<split>.csv`."""
+    return {
+        "key": spreadsheet_cells(table.keys),
+        "split": spreadsheet_cells(table.parts),
+        "class_name": spreadsheet_cells(table.class_names),
+        "group": spreadsheet_cells(table.groups),
+    }
+
+
 def write_columns(path: Path, columns: Mapping[str, Sequence[object]]) -> None:
     """Write columns of one length as CSV; each number reads back as the very same float."""
     with replaced_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as handle:

@@ -14,7 +14,7 @@ from ....train.runs.reports import Headline
 from ....train.runs.trained_run import TrainedRun, Weights
 from ...judge import Background, Calibration, Judgement, Told, warnings_of
 from ...recorded import collapse_caveats, representations, training_section
-from ...scores import ScoreTable, spreadsheet_cells
+from ...scores import ScoreTable, sample_columns
 from ...scoring import Scored, Way
 from ...trials.measure import Measure
 from ..probabilities import ProbabilitiesKept, probabilities_of, sample_probabilities, section_of_scores
@@ -270,10 +270,7 @@ def score_columns(
     averaging, empty where a run has none; `alarm` is 1 where the score is above the threshold, 0 where it is not, and
     empty where the threshold says nothing of it; the p-values are those of `bank_columns`."""
     return {
-        "key": spreadsheet_cells(table.keys),
-        "split": spreadsheet_cells(table.parts),
-        "class_name": spreadsheet_cells(table.class_names),
-        "group": spreadsheet_cells(table.groups),
+        **sample_columns(table),
         "label": table.labels.tolist(),
         "score": table.scores.tolist(),
         "raw_weights_score": [""] * len(table) if table.raw_scores is None else table.raw_scores.tolist(),

@@ -1,7 +1,6 @@
 """How repeated trainings of an anomaly detector are compared: by AUROC, beside the controls that see no media."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool
@@ -17,32 +16,24 @@ from .controls.chance import random_control
 from .controls.nearest import media_free_control
 
 _WHY_NOT_DELONG = f"fewer than {SMALLEST_CLASS_FOR_DELONG} samples of a class, few groups, or complete separation"
-_WAYS_OF_AUROC: Mapping[Method, str] = {
-    "delong": "DeLong's covariances and the spread of the seeds, as by Obuchowski and Rockette, on the logit scale",
-    "clustered": "Obuchowski's covariances between groups and the spread of the seeds, on the logit scale",
-    "newcombe": f"Newcombe's score interval, widened by the spread of the seeds ({_WHY_NOT_DELONG})",
-}
-_WAYS_OF_DIFFERENCE: Mapping[Method, str] = {
-    "delong": "DeLong's covariances and the spread of the seeds, paired by sample and by seed",
-    "clustered": "Obuchowski's covariances between groups and the spread of the seeds, paired by sample and by seed",
-    "newcombe": f"the intervals of both AUROCs as if they were independent, rather too wide ({_WHY_NOT_DELONG})",
-    "equal": "none, where both place every sample alike",
-}
 
 
-@dataclass(frozen=True)
 class AnomalyMeasure:
     """AUROC of the scores, by the label."""
 
-    plural: str = "AUROCs"
-
-    @property
-    def ways_of_mean(self) -> Mapping[Method, str]:
-        return _WAYS_OF_AUROC
-
-    @property
-    def ways_of_difference(self) -> Mapping[Method, str]:
-        return _WAYS_OF_DIFFERENCE
+    plural = "AUROCs"
+    ways_of_mean: Mapping[Method, str] = {
+        "delong": "DeLong's covariances and the spread of the seeds, as by Obuchowski and Rockette, on the logit scale",
+        "clustered": "Obuchowski's covariances between groups and the spread of the seeds, on the logit scale",
+        "newcombe": f"Newcombe's score interval, widened by the spread of the seeds ({_WHY_NOT_DELONG})",
+    }
+    ways_of_difference: Mapping[Method, str] = {
+        "delong": "DeLong's covariances and the spread of the seeds, paired by sample and by seed",
+        "clustered": "Obuchowski's covariances between groups and the spread of the seeds, paired by sample and by "
+        "seed",
+        "newcombe": f"the intervals of both AUROCs as if they were independent, rather too wide ({_WHY_NOT_DELONG})",
+        "equal": "none, where both place every sample alike",
+    }
 
     def truth(self, samples: Index) -> Truth:
         return samples.labels.astype(np.int64)

@@ -17,7 +17,7 @@ from ....train.runs.trained_run import TrainedRun
 from ...judge import Background, Calibration, Judgement, Told, warnings_of
 from ...judging import kept_calibration
 from ...recorded import collapse_caveats, representations, training_section
-from ...scores import spreadsheet_cells
+from ...scores import sample_columns, spreadsheet_cells
 from ...scoring import Scored
 from ...trials.measure import Measure
 from ..anomaly.controls.files import file_metadata_of_parts
@@ -115,10 +115,7 @@ class ClassificationJudge:
             warnings=warnings,
             table=test.table,
             columns={
-                "key": spreadsheet_cells(test.table.keys),
-                "split": spreadsheet_cells(test.table.parts),
-                "class_name": spreadsheet_cells(test.table.class_names),
-                "group": spreadsheet_cells(test.table.groups),
+                **sample_columns(test.table),
                 "predicted": spreadsheet_cells([names[each] for each in predicted]),
                 "confidence": shares.max(axis=1).tolist(),
                 "calibrated_confidence": [""] * len(true)

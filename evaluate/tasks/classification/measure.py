@@ -1,7 +1,6 @@
 """How repeated trainings of a classifier are compared: by accuracy, beside always giving the most frequent class."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool
@@ -15,31 +14,21 @@ from ....metrics.repeats import SMALLEST_FOR_PAIRS, Method, RepeatsEstimate, mea
 from ....wording import count_of
 from ...trials.measure import Answers, Columns, Ground, RepeatedAnswers, Truth
 
-_WAYS_OF_ACCURACY: Mapping[Method, str] = {
-    "clopper_pearson": "Clopper-Pearson's of the mean, widened by the spread of the seeds",
-}
-_WAYS_OF_DIFFERENCE: Mapping[Method, str] = {
-    "pairs": "the spread over samples and over seeds of what both get right, paired by sample and by seed",
-    "clustered": "the same between groups",
-    "clopper_pearson": "the intervals of both accuracies as if they were independent, rather too wide (fewer than "
-    f"{SMALLEST_FOR_PAIRS} samples, or all differ alike)",
-    "equal": "none, where both get the same samples right",
-}
 
-
-@dataclass(frozen=True)
 class ClassificationMeasure:
     """Accuracy of the predicted class, by the target `class`."""
 
-    plural: str = "accuracies"
-
-    @property
-    def ways_of_mean(self) -> Mapping[Method, str]:
-        return _WAYS_OF_ACCURACY
-
-    @property
-    def ways_of_difference(self) -> Mapping[Method, str]:
-        return _WAYS_OF_DIFFERENCE
+    plural = "accuracies"
+    ways_of_mean: Mapping[Method, str] = {
+        "clopper_pearson": "Clopper-Pearson's of the mean, widened by the spread of the seeds",
+    }
+    ways_of_difference: Mapping[Method, str] = {
+        "pairs": "the spread over samples and over seeds of what both get right, paired by sample and by seed",
+        "clustered": "the same between groups",
+        "clopper_pearson": "the intervals of both accuracies as if they were independent, rather too wide (fewer than "
+        f"{SMALLEST_FOR_PAIRS} samples, or all differ alike)",
+        "equal": "none, where both get the same samples right",
+    }
 
     def truth(self, samples: Index) -> Truth:
         target = samples.targets.get("class")

@@ -13,7 +13,7 @@ from ....train.runs.reports import Headline
 from ....train.runs.trained_run import TrainedRun
 from ...judge import Background, Calibration, Judgement, Told, warnings_of
 from ...recorded import collapse_caveats, representations, training_section
-from ...scores import spreadsheet_cells
+from ...scores import sample_columns
 from ...scoring import Scored, Scorer
 from ...trials.measure import Measure
 from .figures import Mixtures, assess_orientations, heaviest_first, truth_of
@@ -67,10 +67,7 @@ class OrientationJudge:
             warnings=warnings,
             table=table,
             columns={
-                "key": spreadsheet_cells(table.keys),
-                "split": spreadsheet_cells(table.parts),
-                "class_name": spreadsheet_cells(table.class_names),
-                "group": spreadsheet_cells(table.groups),
+                **sample_columns(table),
                 "symmetry": found.symmetry.tolist(),
                 "kl": found.kl_of.tolist(),
                 "num_modes": found.num_modes.tolist(),

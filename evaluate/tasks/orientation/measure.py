@@ -1,7 +1,7 @@
 """How repeated trainings are compared: by the divergence of each sample, beside that of the uniform distribution."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Bool
@@ -22,19 +22,12 @@ _WAYS: Mapping[Method, str] = {
 }
 
 
-@dataclass(frozen=True)
 class OrientationMeasure:
     """Mean KL(truth || prediction); an answer is the divergence of a sample, the truth its symmetry."""
 
-    plural: str = "divergences"
-
-    @property
-    def ways_of_mean(self) -> Mapping[Method, str]:
-        return _WAYS
-
-    @property
-    def ways_of_difference(self) -> Mapping[Method, str]:
-        return _WAYS
+    plural = "divergences"
+    ways_of_mean: Mapping[Method, str] = _WAYS
+    ways_of_difference: Mapping[Method, str] = _WAYS
 
     def truth(self, samples: Index) -> Truth:
         target = samples.targets.get(SYMMETRY)

@@ -12,11 +12,11 @@ from ....train.runs.reports import Headline
 from ....train.runs.trained_run import TrainedRun
 from ...judge import Background, Calibration, Judgement, Told, warnings_of
 from ...recorded import collapse_caveats, representations, training_section
-from ...scores import spreadsheet_cells
+from ...scores import sample_columns
 from ...scoring import Scored
 from ...trials.measure import Measure
 from .figures import PlaceControl, PointArrays, SplitCounts, assess_points, auroc_of_sample, count_points
-from .measure import NONE, PointsMeasure
+from .measure import NO_AUROC, PointsMeasure
 from .sections import caveats, point_sections
 
 _OUTPUT = "point_scores"
@@ -89,10 +89,7 @@ class PointsJudge:
             warnings=warnings,
             table=table,
             columns={
-                "key": spreadsheet_cells(table.keys),
-                "split": spreadsheet_cells(table.parts),
-                "class_name": spreadsheet_cells(table.class_names),
-                "group": spreadsheet_cells(groups),
+                **sample_columns(table),
                 "label": table.labels.tolist(),
                 "score": table.scores.tolist(),
                 "num_points": counted.num_points.tolist(),
@@ -100,7 +97,7 @@ class PointsJudge:
                 "sample_auroc": ["" if np.isnan(each) else each for each in counted.sample_auroc.tolist()],
             },
             truth=table.labels,
-            answers=np.nan_to_num(counted.sample_auroc, nan=NONE),
+            answers=np.nan_to_num(counted.sample_auroc, nan=NO_AUROC),
         )
 
     def tell(self, scored: Scored, calibration: PointsCalibration | None, *, run: TrainedRun) -> Told:

@@ -1,7 +1,6 @@
 """How repeated trainings that score points are compared: by the AUROC of each sample's points, mean over samples."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool
@@ -12,35 +11,24 @@ from ....metrics.repeats import SMALLEST_FOR_PAIRS, Method, RepeatsEstimate, mea
 from ....wording import count_of
 from ...trials.measure import Answers, Columns, Ground, RepeatedAnswers, Truth
 
-_WAYS_OF_MEAN: Mapping[Method, str] = {
-    "clopper_pearson": "Clopper-Pearson's of the mean, widened by the spread of the seeds",
-}
-_WAYS_OF_DIFFERENCE: Mapping[Method, str] = {
-    "pairs": "the spread over samples and over seeds, paired by sample and by seed",
-    "clustered": "the same between groups",
-    "clopper_pearson": "the intervals of both means as if they were independent, rather too wide (fewer than "
-    f"{SMALLEST_FOR_PAIRS} samples, or all differ alike)",
-    "equal": "none, where both are the same of every sample",
-}
-
-
-NONE = -1.0
+NO_AUROC = -1.0
 """What stands for the AUROC of a sample whose points are not of both kinds."""
 
 
-@dataclass(frozen=True)
 class PointsMeasure:
     """The AUROC of each sample's points; samples that have not both kinds are in no mean."""
 
-    plural: str = "AUROCs of points"
-
-    @property
-    def ways_of_mean(self) -> Mapping[Method, str]:
-        return _WAYS_OF_MEAN
-
-    @property
-    def ways_of_difference(self) -> Mapping[Method, str]:
-        return _WAYS_OF_DIFFERENCE
+    plural = "AUROCs of points"
+    ways_of_mean: Mapping[Method, str] = {
+        "clopper_pearson": "Clopper-Pearson's of the mean, widened by the spread of the seeds",
+    }
+    ways_of_difference: Mapping[Method, str] = {
+        "pairs": "the spread over samples and over seeds, paired by sample and by seed",
+        "clustered": "the same between groups",
+        "clopper_pearson": "the intervals of both means as if they were independent, rather too wide (fewer than "
+        f"{SMALLEST_FOR_PAIRS} samples, or all differ alike)",
+        "equal": "none, where both are the same of every sample",
+    }
 
     def truth(self, samples: Index) -> Truth:
         return samples.labels.astype(np.int64)
@@ -77,7 +65,7 @@ class PointsMeasure:
         return [
             (
                 np.array(table["label"]).astype(np.int64),
-                np.array([float(value or NONE) for value in table["sample_auroc"]]),
+                np.array([float(value or NO_AUROC) for value in table["sample_auroc"]]),
             )
             for table in tables
         ]
@@ -94,7 +82,7 @@ class PointsMeasure:
 
 
 def _there(answers: RepeatedAnswers) -> Bool[np.ndarray, " samples"]:
-    there = (answers > NONE).all(axis=0)
+    there = (answers > NO_AUROC).all(axis=0)
     if not there.any():
         raise MetricError("No sample has both normal and defective points, so that no AUROC of points can be had.")
     return np.asarray(there)
