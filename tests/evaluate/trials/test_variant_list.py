@@ -24,10 +24,10 @@ def field_of(name: str) -> str:
 def test_shipped_lists_hold_for_every_variant_on_every_preset_of_their_field(name: str, tmp_path: Path) -> None:
     variants = load_variant_list(name)
     assert variants.question and variants.seeds == (0, 1, 2)
-    for preset in (preset for preset in preset_names() if field_of(preset) == field_of(name)):
+    for preset in (preset for preset in preset_names() if name == "seeds" or field_of(preset) == field_of(name)):
         write(tmp_path, f"preset: {preset}\n", "weldcache.yaml")
         found = [variants.resolve(variant, folder=tmp_path) for variant in variants.variants]
-        assert len(found) >= 4
+        assert len(found) >= 4 or name == "seeds"  # which asks nothing of any field
         if preset == DEFAULT_PRESET:  # two names for the same
             assert all(one != other for position, one in enumerate(found) for other in found[:position])
 
