@@ -12,6 +12,7 @@ from ..configs.section import (
     ChosenFrom,
     Device,
     Fraction,
+    Like,
     Named,
     NonNegative,
     Positive,
@@ -35,6 +36,28 @@ class RecipeSettings(Section):
         """The same, with what was left open chosen for a store that holds these arrays, `<feature set>/<array>`: a run
         is of these settings, and keeps them."""
         return self
+
+
+AUTO = "auto"
+_PATH = r"[a-z0-9_]+(/[a-z0-9_]+)+"
+_SUCH_AS = "<feature set>/<array>, such as image/block_10/mean"
+
+NamedArray = Annotated[str, Like(_PATH, _SUCH_AS)]
+"""An array of the store by its name."""
+StoredArray = Annotated[str, Like(f"{AUTO}|{_PATH}", f"{AUTO}, or {_SUCH_AS}")]
+"""The same, or one that is chosen when the store is known."""
+
+
+def of_last_block(array: str, arrays: Collection[str]) -> str:
+    """An array such as image/last/mean with the deepest block of the feature that the store holds in place of `last`;
+    any other as it is."""
+    feature, found, name = array.partition("/last/")
+    if not found:
+        return array
+    prefix, suffix = f"{feature}/block_", f"/{name}"
+    blocks = [held[len(prefix) : -len(suffix)] for held in arrays if held.startswith(prefix) and held.endswith(suffix)]
+    numbers = [int(block) for block in blocks if block.isdecimal()]
+    return f"{prefix}{max(numbers)}{suffix}" if numbers else array
 
 
 RECIPES = Registry(
@@ -134,9 +157,9 @@ class TrainSettings(Section):
     monitor: str | None = Field(
         None,
         max_length=100,
-        description="What selects the best epoch: val_auroc or val_loss, which needs no defects, for anomaly; "
-        "val_accuracy, val_macro_f1 or val_loss for classification; val_kl or val_loss for orientation; null: the "
-        "first that the task measures.",
+        description="What selects the best epoch: val_auroc or val_loss, which needs no defects, for anomaly and "
+        "detection; val_loss or val_auroc for points; val_accuracy, val_macro_f1 or val_loss for classification; "
+        "val_kl or val_loss for orientation; null: the first of these.",
     )
     patience: Positive = Field(25, description="Epochs without a better monitor before training stops.")
     split: str = Field(

@@ -73,7 +73,7 @@ def audit(settings: Settings, request: Request | None = None) -> Audit:
     looked_at = [f"{listing.where}: {count_of(len(listing.index), listing.noun)}"]
     checks = [*answers([*PART_CHECKS, *GIVEAWAY_CHECKS], listing)]
     if store is not None:
-        read = None if run is None else {request.feature_set for request in run.recipe.needs().features}
+        read = None if run is None else run.recipe.needs().feature_sets
         checks += [*answers(STORE_CHECKS, Stored(store, read=read)), *_verified(store, settings, asked)]
     if run is not None and store is not None:
         looked_at.append(f"{run.folder.path}: {run.manifest['recipe']}, judged on {asked.part}")

@@ -37,10 +37,9 @@ def audit_in_report(scorer: Scorer, judgement: Judgement, *, part: str, settings
     """The questions that a report on `part` asks, with what was found; `missing` names those that are left out."""
     run, store = scorer.run, scorer.store
     epochs = epochs_of_run(run.folder.name, run.metrics, anchors={}, monitors=run.task.monitors())
-    read = {request.feature_set for request in run.recipe.needs().features}
     asked: list[tuple[Iterable[AuditCheck[Any]], object]] = [
         ([*PART_CHECKS, *GIVEAWAY_CHECKS], listing_of_store(store)),
-        (STORE_CHECKS, Stored(store, most_work=_MOST_WORK, read=read)),
+        (STORE_CHECKS, Stored(store, most_work=_MOST_WORK, read=run.recipe.needs().feature_sets)),
         ([check for check in CURVE_CHECKS if check.group == "training"], epochs),
     ]
     if isinstance(run.recipe, Trained):

@@ -17,11 +17,12 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
+from ...cache.targets import UNKNOWN
 from ...configs.section import NonNegative, PlainName, Width
 from ..nn.standardise import ChannelStatistics, Standardise
 from ..types import Batch, Encodings, Losses, Needs, Prediction, Shapes
 from .attributes import as_input, attribute_loss, num_attributes
-from .linear_probe import TARGET, UNKNOWN, classes_predicted, hidden_layers, num_classes_of
+from .linear_probe import TARGET, classes_predicted, hidden_layers, num_classes_of
 from .vectors import VectorRecipe, VectorSettings
 
 

@@ -18,12 +18,13 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
+from ...cache.targets import UNKNOWN
 from ...configs.section import Like, NonNegative, PlainName
-from ..settings import RecipeSettings
+from ..settings import RecipeSettings, StoredArray
 from ..types import Batch, Encodings, Losses, Needs, Prediction, Shapes
 from .attributes import attribute_loss, num_attributes
-from .linear_probe import TARGET, UNKNOWN, classes_predicted, num_classes_of
-from .vectors import StoredArray, VectorRecipe, VectorSettings
+from .linear_probe import TARGET, classes_predicted, num_classes_of
+from .vectors import VectorRecipe, VectorSettings
 
 _WIDTH, _FUSED = 512, 256
 _DROPOUT = 0.1

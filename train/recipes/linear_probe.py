@@ -14,6 +14,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
+from ...cache.targets import UNKNOWN
 from ...configs.section import Width
 from ...errors import SettingsError
 from ..nn.standardise import ChannelStatistics, Standardise
@@ -21,7 +22,6 @@ from ..types import Batch, Encodings, Losses, Needs, Prediction, Shapes
 from .vectors import VectorRecipe, VectorSettings
 
 TARGET = "class"
-UNKNOWN = -1
 _DROPOUT = 0.1  # of hidden units
 
 

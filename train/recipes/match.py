@@ -20,11 +20,11 @@ from ...configs.section import NonNegative, Positive
 from ...errors import TrainingError
 from ..nn.gaussian import ShrunkCovariance
 from ..nn.match import FoldedRidge, Match, PrincipalComponents
-from ..settings import RecipeSettings
+from ..settings import NamedArray, RecipeSettings, of_last_block
 from ..types import Batch, Encodings, Needs, Prediction, Shapes
 from .folds import Folds
 from .recipe import kept
-from .vectors import NamedArray, VectorRecipe, VectorSettings, of_last_block
+from .vectors import VectorRecipe, VectorSettings
 
 _SIDES = ("process", "result")
 _ARRAYS = "arrays of the store; where one has many vectors a sample, their mean is looked at."

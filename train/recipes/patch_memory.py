@@ -25,8 +25,9 @@ from ...errors import SettingsError
 from ...progress import say
 from ..nn.coreset import greedy_coreset
 from ..nn.nearest_neighbours import NearestNeighbours, NeighboursOfParts, Reservoir
+from ..settings import NamedArray, of_last_block
 from ..types import Batch, Encodings, FeatureRequest, Needs, Prediction, Shapes
-from .vectors import DetectorSettings, NamedArray, VectorDetector, of_last_block
+from .vectors import DetectorSettings, VectorDetector
 
 
 class PatchMemorySettings(DetectorSettings):

@@ -6,7 +6,7 @@ training rows, and the largest of a row's distances is its score.
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 import torch
 from jaxtyping import Bool, Float
@@ -14,41 +14,19 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ...cache.arrays import oracles_among
-from ...configs.section import Like
 from ...errors import SettingsError, TrainingError
-from ..settings import RecipeSettings
+from ..settings import AUTO, RecipeSettings, StoredArray, of_last_block
 from ..types import Batch, Encodings, FeatureRequest, Needs, Prediction, Shapes
 
-_AUTO = "auto"
 _USUAL = "video/embedding"
 _FIRST_OF = ("embedding", "mean", "values")  # arrays whose vectors stand for a sample, a view or a step
-
-_PATH = r"[a-z0-9_]+(/[a-z0-9_]+)+"
-_SUCH_AS = "<feature set>/<array>, such as image/block_10/mean"
-
-NamedArray = Annotated[str, Like(_PATH, _SUCH_AS)]
-"""An array of the store by its name."""
-StoredArray = Annotated[str, Like(f"{_AUTO}|{_PATH}", f"{_AUTO}, or {_SUCH_AS}")]
-"""The same, or one that is chosen when the store is known."""
-
-
-def of_last_block(array: str, arrays: Collection[str]) -> str:
-    """An array such as image/last/mean with the deepest block of the feature that the store holds in place of `last`;
-    any other as it is."""
-    feature, found, name = array.partition("/last/")
-    if not found:
-        return array
-    prefix, suffix = f"{feature}/block_", f"/{name}"
-    blocks = [held[len(prefix) : -len(suffix)] for held in arrays if held.startswith(prefix) and held.endswith(suffix)]
-    numbers = [int(block) for block in blocks if block.isdecimal()]
-    return f"{prefix}{max(numbers)}{suffix}" if numbers else array
 
 
 class VectorSettings(RecipeSettings):
     """Which vectors are looked at."""
 
     array: StoredArray = Field(
-        _AUTO,
+        AUTO,
         description="Array of the store, such as video/embedding, image/block_10/mean or image/block_10/patch_tokens; "
         "its last axis is the vectors'; image/last/mean is that of the deepest block that the store holds. Samples "
         "without it are neither learned from nor scored. auto: video/embedding where the store holds it, or else its "
@@ -57,7 +35,7 @@ class VectorSettings(RecipeSettings):
 
     def for_store(self, arrays: Collection[str]) -> Self:
         """With an array that the store holds; where it holds none that will do, the usual one, which is missed then."""
-        if self.array != _AUTO:
+        if self.array != AUTO:
             return self.model_copy(update={"array": of_last_block(self.array, arrays)})
         known = [array for array in arrays if array not in oracles_among(arrays)]
         found = [array for name in _FIRST_OF for array in known if array.rpartition("/")[2] == name]

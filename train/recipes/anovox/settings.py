@@ -6,8 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from ....configs.section import Fraction, NonNegative, Positive, StoreName, Width
-from ...settings import RecipeSettings
-from ..vectors import StoredArray, of_last_block
+from ...settings import RecipeSettings, StoredArray, of_last_block
 
 
 class BinarySettings(RecipeSettings):

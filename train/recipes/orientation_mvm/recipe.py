@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ....errors import SettingsError
+from ....metrics.von_mises import SYMMETRIES
 from ...nn.point_sets import PointNetPlusPlus
 from ...orientation import CONCENTRATION, MIXTURE, ORIENTATION, SYMMETRY
 from ...types import Batch, Encodings, FeatureRequest, Losses, Needs, Prediction, Shapes
@@ -16,7 +17,6 @@ from .loss import LOSSES, Peaks, entropy, true_peaks
 from .settings import OrientationMvmSettings
 
 _AXES = {"x": 0, "y": 1, "z": 2}
-_SYMMETRIES = (0, 1, 2, 4)  # that `peaks: by_symmetry` knows
 
 
 class OrientationNet(nn.Module):
@@ -104,7 +104,7 @@ class OrientationMvmRecipe:
         if shapes[self._points.name][-1] < 3:
             raise SettingsError(f"{self._points.name} has no three channels x, y and z.")
         settings = self._settings
-        folds = [1] * settings.num_peaks if settings.peaks == "free" else _SYMMETRIES
+        folds = [1] * settings.num_peaks if settings.peaks == "free" else SYMMETRIES
         net = OrientationNet(settings.width, folds=folds, max_kappa=settings.max_kappa)
         net.begin(settings.init)
         return net
