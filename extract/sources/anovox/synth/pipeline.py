@@ -33,7 +33,7 @@ from .plan import (
     list_scenarios,
     plan_for_size,
 )
-from .street import CAR, KINDS, SILENT_KIND, Boxes, draw_anomaly, draw_cars, draw_street
+from .street import CAR, KINDS, SILENT_KIND, Boxes, Street, draw_anomaly, draw_cars, draw_street
 
 USUAL_PRESET = "anovox"
 _LANE, _METRES_A_FRAME = -2.0, 1.5  # where the camera drives
@@ -101,42 +101,16 @@ def _write_scenario(out: Path, plan: ScenePlan, scenario: ScenarioPlan) -> int:
     with new_folder(out / scenario.name) as folder:
         names = _folder_names(folder, np.random.default_rng([plan.seed, _HASH, scenario.index]))
         for number in range(plan.num_frames):
-            along = start + _METRES_A_FRAME * number
-            alive = scenario.has_anomaly and number >= late
-            moved = Boxes(
-                cars.low + speeds * number, cars.high + speeds * number, cars.colour, cars.reflectivity, cars.ids
-            )
-            boxes = Boxes.together([street.boxes, moved, *([strange] if alive else [])])
-            boxes = boxes.moved(np.array([-along, -_LANE, -HEIGHT]))
-            generator = np.random.default_rng([plan.seed, _FRAME, scenario.index, number])
-            pixels, pixel_ids = photograph(
-                boxes,
+            is_alive = scenario.has_anomaly and number >= late
+            things = Boxes.together([street.boxes, cars.moved(speeds * number), *([strange] if is_alive else [])])
+            frame = _record(
+                things,
                 street,
-                width=plan.width,
-                height=plan.height,
-                along=along,
-                across=_LANE,
-                generator=generator,
-            )
-            measured = [
-                scan(
-                    boxes,
-                    channels=plan.channels,
-                    azimuths=plan.azimuths,
-                    turned=turned,
-                    along=along,
-                    across=_LANE,
-                    generator=generator,
-                )
-                for turned in (0.0, 0.5)  # each lidar casts rays of its own
-            ]
-            frame = _Frame(
-                tick + number,
-                pixels,
-                pixel_ids,
-                *measured[0],
-                np.column_stack([measured[1][0][:, :3], measured[1][1]]),
-                alive if scenario.has_anomaly else None,
+                tick=tick + number,
+                along=start + _METRES_A_FRAME * number,
+                is_alive=is_alive if scenario.has_anomaly else None,
+                plan=plan,
+                generator=np.random.default_rng([plan.seed, _FRAME, scenario.index, number]),
             )
             if COIN_FLIPS in plan.plant:
                 frame = _flipped(frame, np.random.default_rng([plan.seed, _COIN, scenario.index, number]))
@@ -145,6 +119,36 @@ def _write_scenario(out: Path, plan: ScenePlan, scenario: ScenarioPlan) -> int:
             sensors = [{"type": name, "mount": _MOUNT} for name in ("RGB-CAM", "LIDAR")]
             (folder / "sensor_setup.json").write_text(json.dumps({"sensors": sensors}, indent=2), encoding="utf-8")
     return sum(path.stat().st_size for path in (out / scenario.name).rglob("*") if path.is_file())
+
+
+def _record(
+    things: Boxes,
+    street: Street,
+    *,
+    tick: int,
+    along: float,
+    is_alive: bool | None,
+    plan: ScenePlan,
+    generator: Randomness,
+) -> _Frame:
+    """What both sensors see of things, from `along` metres down the street."""
+    things = things.moved(np.array([-along, -_LANE, -HEIGHT]))
+    pixels, pixel_ids = photograph(
+        things, street, width=plan.width, height=plan.height, along=along, across=_LANE, generator=generator
+    )
+    (points, point_ids), (others, their_ids) = (
+        scan(
+            things,
+            channels=plan.channels,
+            azimuths=plan.azimuths,
+            turned=turned,
+            along=along,
+            across=_LANE,
+            generator=generator,
+        )
+        for turned in (0.0, 0.5)  # each lidar casts rays of its own
+    )
+    return _Frame(tick, pixels, pixel_ids, points, point_ids, np.column_stack([others[:, :3], their_ids]), is_alive)
 
 
 def _folder_names(folder: Path, generator: Randomness) -> Mapping[str, str]:

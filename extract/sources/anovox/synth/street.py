@@ -40,8 +40,8 @@ class Boxes:
     reflectivity: Float[np.ndarray, " boxes"]
     ids: Int64[np.ndarray, " boxes"]
 
-    def moved(self, by: Float[np.ndarray, "3"]) -> "Boxes":
-        """All of them, moved."""
+    def moved(self, by: Float[np.ndarray, "*boxes 3"]) -> "Boxes":
+        """All of them moved by one vector, or each by its own."""
         return Boxes(self.low + by, self.high + by, self.colour, self.reflectivity, self.ids)
 
     @staticmethod
