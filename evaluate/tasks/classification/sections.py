@@ -8,6 +8,13 @@ from .caveats import verdict
 from .figures import ClassAssessment
 from .modalities import modalities_section
 
+_HOW = (
+    "Intervals are Clopper-Pearson's; those of shares of all samples are of as many samples as say as much "
+    "when they are independent, where samples come in groups (Korn and Graubard), those of single classes "
+    "take the samples as independent. Predictions of a trained model come from the averaged (EMA) "
+    "weights. The majority control always gives the class that is most frequent in training."
+)
+
 
 def class_sections(
     found: ClassAssessment,
@@ -20,8 +27,35 @@ def class_sections(
     """Every section of a report on a classifier, in the order in which they are read; `samples` are of single ones,
     `probabilities` how far confidences can be taken at their word."""
     standing, title = verdict(found)
+    explanation = (
+        f"Of 100 samples it gives about {100 * found.accuracy.value:.0f} their class; always answering "
+        f"{found.majority_class}, the most frequent class in training, gets {100 * found.majority.value:.0f}."
+    )
+    return (
+        _headline(found),
+        Section(
+            "verdict",
+            title,
+            note=[explanation],
+            points=warnings,
+            look="verdict",
+            standing=standing,
+            brief=True,
+        ),
+        *_beside_controls(found),
+        *([modalities_section(found.modalities)] if found.modalities else []),
+        _by_class(found),
+        _confusion(found),
+        *samples,
+        *probabilities,
+        training,
+        Section("how", "How these numbers are made", note=[_HOW], look="folded"),
+    )
+
+
+def _headline(found: ClassAssessment) -> Section:
     num_there = sum(each.num > 0 for each in found.by_class.values())
-    headline = (
+    facts = (
         Fact("accuracy", "Accuracy", found.accuracy, note=count_of(found.num, "sample")),
         Fact("majority_accuracy", "Majority control", found.majority, note=f"always {found.majority_class}"),
         Fact("macro_f1", "Macro F1", found.macro_f1, note="every class counts alike"),
@@ -34,11 +68,11 @@ def class_sections(
         ),
         Fact("num_samples", None, found.num),
     )
-    explanation = (
-        f"Of 100 samples it gives about {100 * found.accuracy.value:.0f} their class; always answering "
-        f"{found.majority_class}, the most frequent class in training, gets {100 * found.majority.value:.0f}."
-    )
-    by_class = (
+    return Section("headline", "The result", facts=facts, look="headline", brief=True)
+
+
+def _by_class(found: ClassAssessment) -> Section:
+    columns = (
         Column("class", "Class", of_text=True),
         Column("num", "n"),
         Column("recall", "found"),
@@ -47,46 +81,21 @@ def class_sections(
     )
     values = [(name, each.num, each.recall, each.precision, each.f1) for name, each in found.by_class.items()]
     recalls = [(f"{visible(name)} ({each.num})", each.recall) for name, each in found.by_class.items()]
-    names = list(found.by_class)
-    confusion = [(name, *counts) for name, counts in zip(names, found.confusion.tolist(), strict=True)]
-    columns = (Column("true", "", of_text=True), *(Column(f"predicted_{name}", name) for name in names))
     figure = Intervals(
         "Share of each class that is found, with intervals",
         "share found (dashed: majority control over all)",
         [(name, recall, "model") for name, recall in recalls if recall is not None],
         chance=found.majority.value,
     )
-    return (
-        Section("headline", "The result", facts=headline, look="headline", brief=True),
-        Section(
-            "verdict",
-            title,
-            note=[explanation],
-            points=warnings,
-            look="verdict",
-            standing=standing,
-            brief=True,
-        ),
-        *_beside_controls(found),
-        *([modalities_section(found.modalities)] if found.modalities else []),
-        Section("by_class", "By class", rows=[Rows("by_class", by_class, values)], figures=[figure], brief=True),
-        Section(
-            "confusion", "True classes in rows, predicted ones in columns", rows=[Rows("counts", columns, confusion)]
-        ),
-        *samples,
-        *probabilities,
-        training,
-        Section(
-            "how",
-            "How these numbers are made",
-            note=[
-                "Intervals are Clopper-Pearson's; those of shares of all samples are of as many samples as say as much "
-                "when they are independent, where samples come in groups (Korn and Graubard), those of single classes "
-                "take the samples as independent. Predictions of a trained model come from the averaged (EMA) "
-                "weights. The majority control always gives the class that is most frequent in training."
-            ],
-            look="folded",
-        ),
+    return Section("by_class", "By class", rows=[Rows("by_class", columns, values)], figures=[figure], brief=True)
+
+
+def _confusion(found: ClassAssessment) -> Section:
+    names = list(found.by_class)
+    columns = (Column("true", "", of_text=True), *(Column(f"predicted_{name}", name) for name in names))
+    values = [(name, *counts) for name, counts in zip(names, found.confusion.tolist(), strict=True)]
+    return Section(
+        "confusion", "True classes in rows, predicted ones in columns", rows=[Rows("counts", columns, values)]
     )
 
 
