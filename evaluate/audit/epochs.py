@@ -112,7 +112,7 @@ def read_epochs(
     Raises:
         NotFoundError: if there is no such file.
         SourceError: if it is empty, if its decimal commas are not to be told from others, if a row of a table has more
-            cells than the heading, or if no figure of any epoch can be read from it.
+            cells than the heading, if several columns may be one role, or if no figure can be read from it.
         SettingsError: if a role or the pattern is none.
     """
     how = _HOW.format(roles=listed(FIGURES))
@@ -129,6 +129,7 @@ def read_epochs(
     figures = [row[name] for row in told for name in row if _role_of(name) is not None or name in columns.values()]
     sign = _sign_of_decimals(figures, path=path)
     rows = [{name: _number(value, sign_of_decimals=sign) for name, value in row.items()} for row in told]
+    _require_one_each(rows, columns, path=path)
     found = _columns(rows, columns)
     if lost := [name for role, name in columns.items() if role not in found]:
         there = shortened(sorted({name for row in rows for name in row}), most=12)
@@ -149,9 +150,16 @@ def _rows(text: str, *, path: Path, pattern: str | None) -> Iterator[Mapping[str
     elif text.lstrip().startswith(("{", "[")):
         yield from _rows_of_json(text, path=path)
     else:
-        heading = text.partition("\n")[0]
-        delimiter = max(",;\t", key=heading.count)
-        reader = csv.DictReader(io.StringIO(text), delimiter=delimiter)
+        yield from _rows_of_table(text, path=path)
+
+
+def _rows_of_table(text: str, *, path: Path) -> Iterator[Mapping[str, object]]:
+    heading = text.partition("\n")[0]
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=heading.count))
+    try:
+        names = [name.strip() for name in reader.fieldnames or ()]
+        if twice := [name for name in names if names.count(name) > 1 and _role_of(name) is not None]:
+            raise SourceError(f"{path} has several columns {twice[0]!r}: give each a name of its own.")
         for row in reader:
             if any(cell.strip() for cell in row.pop(None, ())):  # an empty one stands behind a last comma
                 raise SourceError(
@@ -160,6 +168,10 @@ def _rows(text: str, *, path: Path, pattern: str | None) -> Iterator[Mapping[str
                     "in quotes, or have semicolons between cells; and name every column in the heading."
                 )
             yield {name.strip(): value for name, value in row.items() if name and isinstance(value, str)}
+    except csv.Error as error:
+        raise SourceError(
+            f"{path}, line {reader.line_num}: this is no table ({error}). Give a log of epochs as CSV, JSON or text."
+        ) from None
 
 
 def _rows_of_json(text: str, *, path: Path) -> Iterator[Mapping[str, object]]:
@@ -214,9 +226,21 @@ def _number(value: object, *, sign_of_decimals: str) -> float:
     return np.inf if np.isnan(number) else number
 
 
+def _require_one_each(rows: Sequence[Mapping[str, float]], asked: Mapping[str, str], *, path: Path) -> None:
+    """Raise SourceError if several columns may be one role, none of them by its very name."""
+    by_role: dict[str, list[str]] = {}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        if (role := _role_of(name)) is not None and role not in asked:
+            by_role.setdefault(role, []).append(name)
+    for role, names in by_role.items():
+        if len(names) > 1 and role not in names:
+            raise SourceError(f"{path}: {listed(names)} may each be {role}. Say which is with --column {role}=NAME.")
+
+
 def _columns(rows: Sequence[Mapping[str, float]], asked: Mapping[str, str]) -> dict[str, Float64[np.ndarray, " epoch"]]:
-    names = dict.fromkeys(name for row in rows for name in row)
-    chosen = {role: name for name in names if (role := _role_of(name)) is not None} | dict(asked)
+    roles = {name: role for row in rows for name in row if (role := _role_of(name)) is not None}
+    by_their_names_last = sorted(roles, key=lambda name: name == roles[name])
+    chosen = {roles[name]: name for name in by_their_names_last} | dict(asked)
     columns = {}
     for role, name in chosen.items():
         values = np.array([row.get(name, np.nan) for row in rows], dtype=np.float64)

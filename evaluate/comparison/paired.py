@@ -9,7 +9,7 @@ import numpy as np
 
 from ...errors import MetricError, TrainingError
 from ...metrics.conformal import holm
-from ...metrics.p_value import p_value_of
+from ...metrics.p_value import RAREST_CHANCE, p_value_of
 from ...metrics.repeats import RepeatsEstimate
 from ...train.runs.reports import Headline
 from ...wording import listed
@@ -34,8 +34,8 @@ class Difference:
 
     @property
     def is_tie(self) -> bool:
-        """Whether the interval holds 0, so that it is not known which is ahead."""
-        return self.value.contains(0.0)
+        """Whether it is not known which is ahead, as many differences as are told of beside it taken into account."""
+        return self.p_holm >= RAREST_CHANCE
 
     def as_json(self) -> dict[str, Any]:
         """As JSON values."""

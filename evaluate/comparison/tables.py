@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from rich.console import RenderableType
 
 from ...metrics.estimate import span
+from ...metrics.p_value import RAREST_CHANCE
 from ...tables import literal, make_table
 from ...train.data.samples import VALIDATION_SPLIT
 from ...train.runs.tables import comparison_tables
@@ -63,8 +64,9 @@ def _p_value(value: float) -> str:
 
 def _notes(found: Paired, *, first: str) -> Iterator[str]:
     yield (
-        "A tie: the 95% interval of the difference holds 0. Differences are paired, sample by sample. p values are "
-        "corrected after Holm: of runs, for every two of them; of classes, for those of one table."
+        f"A tie: p (Holm) is {RAREST_CHANCE} or more; the interval of the difference alone may leave out 0 all the "
+        "same. Differences are paired, sample by sample. p values are corrected after Holm: of runs, for every two of "
+        "them; of classes, for those of one table."
     )
     if found.split == VALIDATION_SPLIT:
         yield "Validation chose the weights of these runs, so that figures on it flatter them."

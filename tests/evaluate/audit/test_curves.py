@@ -179,6 +179,21 @@ def test_unquoted_decimal_commas_between_commas_are_refused(tmp_path: Path) -> N
     assert read_epochs(path, columns={}).columns["val_accuracy"].tolist() == [0.81]
 
 
+@pytest.mark.parametrize("text", ["epoch,loss,loss\n1,2,3\n", "train_loss,bce\n1,2\n", 'loss\n"' + "9" * 200_000])
+def test_columns_of_one_role_and_what_is_no_table_are_refused(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_bytes(text.encode())
+    with pytest.raises(SourceError, match=r"log\.csv"):
+        read_epochs(path, columns={})
+
+
+def test_a_column_that_has_the_name_of_its_role_is_it(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text("loss,bce\n1,2\n")
+    assert read_epochs(path, columns={}).columns["loss"].tolist() == [1]
+    assert read_epochs(path, columns={"loss": "bce"}).columns["loss"].tolist() == [2]
+
+
 @pytest.mark.parametrize("text", ["", "\ufeff", " \n\n"])
 def test_a_log_of_nothing_is_said_to_be_empty(text: str, tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
