@@ -20,6 +20,7 @@ from ...cache.provenance import differences, differences_told
 from ...configs.section import Named
 from ...documents import read_document
 from ...errors import OutputExistsError, SettingsError
+from ...progress import Progress
 from ...wording import listed, nearest_hint
 from ..pool.workers import start_worker
 
@@ -132,8 +133,17 @@ def write_settings(out: Path, *, preset: str | None, usual: str, further: str = 
             write_text(path, settings_text(preset, further=further))
 
 
-def write_each(write: Callable[[Item], int], items: Sequence[Item], *, workers: int) -> Iterator[int]:
-    """Write `items` in any order, with `workers` processes, and yield the bytes of each when it is done."""
+def write_each(write: Callable[[Item], object], items: Sequence[Item], *, workers: int, unit: str, total: int) -> None:
+    """Write `items`, which are missing of `total`, in any order, with `workers` processes, and show how far it is.
+
+    `unit` is what several are called in the bar, such as `pictures`.
+    """
+    with Progress("synth", total=total, unit=unit, done=total - len(items)) as progress:
+        for _ in _each_written(write, items, workers=workers):
+            progress.advance()
+
+
+def _each_written(write: Callable[[Item], object], items: Sequence[Item], *, workers: int) -> Iterator[object]:
     if workers <= 1 or len(items) <= 1:
         yield from map(write, items)
         return

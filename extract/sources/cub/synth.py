@@ -14,7 +14,6 @@ from jaxtyping import Int64
 
 from ....atomic import replaced_file, write_text
 from ....errors import SettingsError
-from ....progress import Progress
 from ....wording import count_of, format_size
 from ..synth import Made, Size, check_mistakes, claimed_folder, write_each, write_record, write_settings
 from .birds import (
@@ -166,9 +165,8 @@ class CubGenerator:
         }
         with claimed_folder(out, plan=written):
             missing = [each for each in pictures if not (folder / PICTURES / each.name).is_file()]
-            with Progress("synth", total=len(pictures), unit="birds", done=len(pictures) - len(missing)) as progress:
-                for _ in write_each(partial(write_picture, folder, plan=plan), missing, workers=workers):
-                    progress.advance()
+            write = partial(write_picture, folder, plan=plan)
+            write_each(write, missing, workers=workers, unit="birds", total=len(pictures))
             birds = [bird_of(each, plan=plan) for each in pictures]
             for name, text in tables_of(plan, pictures, birds).items():
                 write_text(out / name, text)

@@ -14,7 +14,6 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from ....atomic import write_text
-from ....progress import Progress
 from ....wording import count_of, format_seconds, format_size
 from ...decode.cloud_geometry import turned
 from ..synth import Made, Size, check_mistakes, claimed_folder, write_each, write_record, write_settings
@@ -82,9 +81,7 @@ class ShapesGenerator:
         with claimed_folder(out, plan={"generator_version": GENERATOR_VERSION, **asdict(plan)}):
             shapes = list_shapes(plan)
             missing = [shape for shape in shapes if not (out / shape.path).is_file()]
-            with Progress("synth", total=len(shapes), unit="shapes", done=len(shapes) - len(missing)) as progress:
-                for _ in write_each(partial(_write, out, plan.seed), missing, workers=workers):
-                    progress.advance()
+            write_each(partial(_write, out, plan.seed), missing, workers=workers, unit="shapes", total=len(shapes))
             write_settings(out, preset=preset, usual=USUAL_PRESET)
             num_bytes = sum((out / shape.path).stat().st_size for shape in shapes)
             counts = {split: sum(shape.split == split for shape in shapes) for split in ("train", "test")}

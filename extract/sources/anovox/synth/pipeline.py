@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from .....atomic import new_folder, write_json
 from .....errors import WeldcacheError
-from .....progress import Progress
 from .....wording import count_of, format_seconds, format_size
 from ...synth import Made, Size, claimed_folder, write_each, write_record, write_settings
 from ..labels import voxels_of_points
@@ -53,11 +52,8 @@ class SceneGenerator:
         started, scenarios = time.monotonic(), list_scenarios(plan)
         with claimed_folder(out, plan=plan.to_json()):
             missing = [scenario for scenario in scenarios if not (out / scenario.name).is_dir()]
-            with Progress(
-                "synth", total=len(scenarios), unit="scenarios", done=len(scenarios) - len(missing)
-            ) as progress:
-                for _ in write_each(partial(_write_scenario, out, plan), missing, workers=workers):
-                    progress.advance()
+            write = partial(_write_scenario, out, plan)
+            write_each(write, missing, workers=workers, unit="scenarios", total=len(scenarios))
             write_json(
                 out / CONFIGURATION / "AnoVox_Dynamic_Mono_Synthetic.json", {"scenarios": [s.name for s in scenarios]}
             )

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 
 from .....atomic import write_text
-from .....progress import Progress
 from .....wording import count_of, format_seconds, format_size
 from ...synth import Made, Size, claimed_folder, write_each, write_record, write_settings
 from ..latents import LATENTS_NAME
@@ -53,9 +52,8 @@ def generate(out: Path, *, plan: SynthPlan, workers: int, preset: str | None = N
     with claimed_folder(out, plan={"generator_version": GENERATOR_VERSION, **plan.to_json()}):
         write_text(out / LATENTS_NAME, latents_text(welds, plan=plan))
         missing = [weld for weld in welds if not (out / weld.key).is_dir()]
-        with Progress("synth", total=len(welds), unit="welds", done=len(welds) - len(missing)) as progress:
-            for _ in write_each(partial(write_weld, out, plan=plan, faults=faults), missing, workers=workers):
-                progress.advance()
+        write = partial(write_weld, out, plan=plan, faults=faults)
+        write_each(write, missing, workers=workers, unit="welds", total=len(welds))
         further = FURTHER_CHANNELS if plan.observable else ""
         write_settings(out, preset=preset, usual=USUAL_PRESET, further=further)
         return _finish(out, welds=welds, plan=plan, faults=faults, num_written=len(missing), started=started)
