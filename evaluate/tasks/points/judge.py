@@ -97,6 +97,7 @@ class PointsJudge:
                 "sample_auroc": ["" if np.isnan(each) else each for each in counted.sample_auroc.tolist()],
             },
             truth=table.labels,
+            # Finite, since answers of several trainings are compared; the measure leaves these out.
             answers=np.nan_to_num(counted.sample_auroc, nan=NO_AUROC),
         )
 

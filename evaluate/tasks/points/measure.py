@@ -62,6 +62,7 @@ class PointsMeasure:
         return {}
 
     def read(self, tables: Sequence[Columns]) -> Sequence[tuple[Truth, Answers]]:
+        # The cell of a sample without an AUROC is empty.
         return [
             (
                 np.array(table["label"]).astype(np.int64),

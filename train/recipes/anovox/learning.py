@@ -1,6 +1,7 @@
-"""What the recipes share: points without their padding, and a loss of two kinds of unequal number."""
+"""What the recipes share: a module, points without their padding, and a loss of two kinds of unequal number."""
 
 from collections.abc import Sequence
+from typing import Generic, TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Shaped
@@ -8,6 +9,19 @@ from torch import Tensor, nn
 
 from ....errors import SettingsError, TrainingError
 from ...types import Batch, FeatureRequest, Shapes
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+class BinaryModule(nn.Module, Generic[Network]):
+    """A network with what a positive counts in its loss."""
+
+    pos_weight: Tensor
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("pos_weight", torch.ones(()))
 
 
 class PointRequests:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ...nn.standardise import ChannelStatistics
 from ...types import Batch, Encodings, Losses, Needs, Prediction, Shapes
-from .learning import PointRequests, Ratio, binary_loss, points_advice
+from .learning import BinaryModule, PointRequests, Ratio, binary_loss, points_advice
 from .networks import PointNetwork
 from .settings import AnoVoxMilSettings, AnoVoxPointSettings
 
@@ -16,17 +16,6 @@ POINT_SCORES = "point_scores"
 
 _LABEL = "label"
 _NO_POINTS = -30.0  # the logit of a scene without a point
-
-
-class PointwiseModule(nn.Module):
-    """A network with what a positive counts in its loss."""
-
-    pos_weight: Tensor
-
-    def __init__(self, network: PointNetwork) -> None:
-        super().__init__()
-        self.network = network
-        self.register_buffer("pos_weight", torch.ones(()))
 
 
 class AnoVoxPointRecipe:
@@ -55,7 +44,7 @@ class AnoVoxPointRecipe:
     def advice(self, missing: Sequence[str], *, held: Sequence[str]) -> str:
         return points_advice(missing)
 
-    def build(self, shapes: Shapes) -> PointwiseModule:
+    def build(self, shapes: Shapes) -> BinaryModule[PointNetwork]:
         settings = self._settings
         network = PointNetwork(
             self._points.num_channels(shapes),
@@ -64,11 +53,11 @@ class AnoVoxPointRecipe:
             sees_scene=not isinstance(settings, AnoVoxMilSettings),
             weighs=isinstance(settings, AnoVoxMilSettings) and settings.pooling == "attention",
         )
-        return PointwiseModule(network)
+        return BinaryModule(network)
 
     def measure(self, model: nn.Module, train: Iterable[Batch], constants: Mapping[str, Tensor]) -> None:
         """Statistics of the points, and how many negatives there are of each positive."""
-        assert isinstance(model, PointwiseModule)
+        assert isinstance(model, BinaryModule)
         statistics, ratio = ChannelStatistics(len(model.network.scale.mean)), Ratio()
         for batch in train:
             points, real = self._points.read(batch)
@@ -81,7 +70,7 @@ class AnoVoxPointRecipe:
 
     def encode(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> Encodings:
         """Logits and weights of points; nothing is drawn from the generator."""
-        assert isinstance(model, PointwiseModule)
+        assert isinstance(model, BinaryModule)
         points, real = self._points.read(batch)
         logits, weights = model.network(points, real)
         weights = {} if weights is None else {"weights": weights.float()}
@@ -101,7 +90,7 @@ class AnoVoxPointRecipe:
         )
 
     def _loss(self, model: nn.Module, logits: Tensor, labels: Tensor) -> Tensor:
-        assert isinstance(model, PointwiseModule)
+        assert isinstance(model, BinaryModule)
         return binary_loss(logits, labels, pos_weight=model.pos_weight, focal=self._settings.focal)
 
 

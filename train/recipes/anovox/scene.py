@@ -11,23 +11,12 @@ from torch import Tensor, nn
 from ....errors import SettingsError
 from ...nn.standardise import ChannelStatistics
 from ...types import Batch, Encodings, FeatureRequest, Losses, Needs, Prediction, Shapes
-from .learning import PointRequests, Ratio, binary_loss, points_advice
+from .learning import BinaryModule, PointRequests, Ratio, binary_loss, points_advice
 from .networks import OriginalSceneNetwork, SceneNetwork
 from .settings import AnoVoxSceneSettings
 
 _LABEL = "label"
 _PICTURE = (48, 64)  # rows and columns that the original takes
-
-
-class SceneModule(nn.Module):
-    """A network with what a positive counts in its loss."""
-
-    pos_weight: Tensor
-
-    def __init__(self, network: OriginalSceneNetwork | SceneNetwork) -> None:
-        super().__init__()
-        self.network = network
-        self.register_buffer("pos_weight", torch.ones(()))
 
 
 class AnoVoxSceneRecipe:
@@ -61,7 +50,7 @@ class AnoVoxSceneRecipe:
     def advice(self, missing: Sequence[str], *, held: Sequence[str]) -> str:
         return points_advice(missing)
 
-    def build(self, shapes: Shapes) -> SceneModule:
+    def build(self, shapes: Shapes) -> BinaryModule[OriginalSceneNetwork | SceneNetwork]:
         """As wide as the tokens and the points are.
 
         Raises:
@@ -77,7 +66,7 @@ class AnoVoxSceneRecipe:
                     f"set features.{settings.pixels}.height={rows}, features.{settings.pixels}.width={columns}, and "
                     f"features.{settings.points}.channels=[x,y,z,intensity]."
                 )
-            return SceneModule(OriginalSceneNetwork())
+            return BinaryModule(OriginalSceneNetwork())
         tokens = None
         if settings.looks_at != "points":
             shape = shapes[self._tokens.name]
@@ -92,11 +81,11 @@ class AnoVoxSceneRecipe:
             attention=settings.attention,
             dropout=settings.dropout,
         )
-        return SceneModule(network)
+        return BinaryModule(network)
 
     def measure(self, model: nn.Module, train: Iterable[Batch], constants: Mapping[str, Tensor]) -> None:
         """Statistics of tokens and points, without padding, and of how many normals there are of each anomaly."""
-        assert isinstance(model, SceneModule)
+        assert isinstance(model, BinaryModule)
         network, ratio = model.network, Ratio()
         scales = {}
         if isinstance(network, SceneNetwork):
@@ -117,7 +106,7 @@ class AnoVoxSceneRecipe:
 
     def encode(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> Encodings:
         """The logit, and what the head gets; nothing is drawn from the generator."""
-        assert isinstance(model, SceneModule)
+        assert isinstance(model, BinaryModule)
         network = model.network
         if isinstance(network, OriginalSceneNetwork):
             rows, columns = _PICTURE
@@ -134,7 +123,7 @@ class AnoVoxSceneRecipe:
 
     def loss(self, model: nn.Module, encodings: Encodings, targets: Mapping[str, Tensor]) -> Losses:
         """Cross-entropy or focal loss of the scenes whose label is known; what the head gets is watched."""
-        assert isinstance(model, SceneModule)
+        assert isinstance(model, BinaryModule)
         loss = binary_loss(encodings["logit"], targets[_LABEL], pos_weight=model.pos_weight, focal=self._settings.focal)
         return Losses(loss, watched={"joined": encodings["joined"]})
 

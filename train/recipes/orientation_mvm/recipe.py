@@ -47,7 +47,7 @@ class OrientationNet(nn.Module):
             ("group", [group for group, _ in peaks]),
             ("offset", [offset for _, offset in peaks]),
         ):
-            self.register_buffer(name, torch.tensor(values), persistent=False)
+            self.register_buffer(name, torch.tensor(values), persistent=False)  # settings say these, not weights
 
     def begin(self, init: Literal["preset", "random", "zeros"]) -> None:
         """Where angles begin; `random` leaves the layers as they were drawn."""
@@ -64,6 +64,7 @@ class OrientationNet(nn.Module):
     def forward(self, vector: Float[Tensor, "batch width"]) -> Peaks:
         """The peaks, in float32 whatever the arithmetic."""
         across, along = self.angles(vector).float().unflatten(1, (-1, 2)).unbind(dim=2)
+        # Of a vector of length 0 the angle is 0, and so is its gradient: from there it never moves.
         angle = torch.atan2(along, across) / self.folds.clamp(min=1)
         kappa = nn.functional.softplus(self.kappas(vector).float()).clamp(max=self.max_kappa) * (self.folds > 0)
         log_share = self.shares(vector).float().log_softmax(dim=1) - self.folds.clamp(min=1).log()
