@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -138,7 +139,7 @@ def assess_orientations(
     names, several = np.asarray(class_names), symmetry > 1
 
     def of_kind(name: str, chosen: np.ndarray) -> OfKind:
-        there = [group for group, is_chosen in zip(groups, chosen, strict=True) if is_chosen]
+        there = list(compress(groups, chosen))
         errors = error_of[chosen & np.isfinite(error_of)]
         return OfKind(
             name,
@@ -216,7 +217,7 @@ def _weights_of_peaks(mixtures: Mixtures) -> Float64[np.ndarray, "rows _"]:
 
 def _mean_of_known(values: Values, *, groups: Sequence[str]) -> Estimate | None:
     known = np.isfinite(values)
-    there = [group for group, is_known in zip(groups, known, strict=True) if is_known]
+    there = list(compress(groups, known))
     return _plain(mean_value(values[known][np.newaxis], groups=there)) if there else None
 
 

@@ -43,9 +43,9 @@ class OrientationJudge:
 
     def assess(self, test: Scored, calibration: Calibration, *, background: Background) -> Judgement:
         index, table = background.store.index, test.table
-        predicted = test.outputs[MIXTURE].astype(np.float64)
+        truth, predicted = truth_of(index.select(test.rows.usable)), test.outputs[MIXTURE].astype(np.float64)
         found = assess_orientations(
-            truth_of(index.select(test.rows.usable)),
+            truth,
             predicted,
             train=truth_of(index.select(background.seen.train)),
             untrained=_untrained(test, background),
@@ -59,7 +59,7 @@ class OrientationJudge:
             sections=orientation_sections(
                 found,
                 table,
-                truth_of(index.select(test.rows.usable)),
+                truth,
                 predicted,
                 warnings=warnings,
                 training=training_section(background.run.metrics, watched, headline=self.headline),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 
 import numpy as np
 from jaxtyping import Float64
@@ -169,7 +170,7 @@ def assess_points(
             "No sample has both normal and defective points whose labels are known, and AUROC compares the two; choose "
             "another split, or look at the labels of the points."
         )
-    named = [group for group, has in zip(groups, there.tolist(), strict=True) if has]
+    named = list(compress(groups, there))
     own = found.sample_auroc[there][np.newaxis]
     whole = together(found.by_group.values())
     fpr, recall = (None, None) if threshold is None else whole.share_above(threshold)

@@ -1,6 +1,7 @@
 """How repeated trainings that score points are compared: by the AUROC of each sample's points, mean over samples."""
 
 from collections.abc import Mapping, Sequence
+from itertools import compress
 
 import numpy as np
 from jaxtyping import Bool
@@ -90,4 +91,4 @@ def _there(answers: RepeatedAnswers) -> Bool[np.ndarray, " samples"]:
 
 
 def _some(groups: Sequence[str] | None, there: Bool[np.ndarray, " samples"]) -> Sequence[str] | None:
-    return None if groups is None else [group for group, has in zip(groups, there.tolist(), strict=True) if has]
+    return None if groups is None else list(compress(groups, there))
