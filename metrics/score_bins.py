@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 _LEADING = 20  # bits of a score, unless somebody asks for others
 _TYPES: tuple[type[np.float32], type[np.float64]] = (np.float32, np.float64)  # that scores are compared in
+_TINY = 2.0**-60  # scores all below are made larger before they are cut: single precision has no parts of 1e-35
 _SLIGHTLY_ABOVE_ONE = 1 + 1e-6  # so that rounding in single precision does not lead out of a bin
 
 
@@ -66,16 +67,23 @@ class CutBins:
         self._parent, self._starts = parent, np.cumsum(parts) - parts
         self._low, self._width = low, (high - low) / parts * _SLIGHTLY_ABOVE_ONE
 
+        largest = max(map(abs, extent))
+        self._factor = float(2.0 ** min(-np.floor(np.log2(largest)) - 30, 1000)) if 0 < largest < _TINY else 1.0
+
         def table(values: NDArray[Any], kind: type[np.number[Any]]) -> NDArray[Any]:
             """By the numbers of the other binning, most of which hold no score."""
             spread: NDArray[Any] = np.zeros(parent.num_bins, dtype=kind)
             spread[bins] = values
             return spread
 
-        scale = np.divide(1.0, self._width, out=np.zeros(len(low)), where=(self._width > 0) & (parts > 1))
-        scale = np.minimum(scale, np.finfo(np.float32).max)  # of bins around 0, which hold next to nothing else
+        width = np.maximum(self._width * self._factor, np.finfo(np.float64).tiny)
+        scale = np.where((self._width > 0) & (parts > 1), 1 / width, 0.0)
         self._first, self._last = table(self._starts, np.int64), table(parts - 1, np.float32)
-        self._tables = {np.dtype(kind): (table(low, kind), table(scale, kind)) for kind in _TYPES}
+        self._tables = {
+            # Bins around 0 are as narrow as numbers can be, and hold next to nothing else.
+            np.dtype(kind): (table(low * self._factor, kind), table(np.minimum(scale, np.finfo(kind).max), kind))
+            for kind in _TYPES
+        }
 
     def from_the_top(self) -> NDArray[np.int64]:
         return np.arange(self.num_bins)[::-1]
@@ -89,6 +97,7 @@ class CutBins:
         bins = self._parent(scores)
         low, scale = self._tables[scores.dtype]
         # What rounding would lead out of a bin stays at its end.
-        within = np.clip((scores - low[bins]) * scale[bins], 0, self._last[bins])
+        enlarged = scores if self._factor == 1 else scores * scores.dtype.type(self._factor)
+        within = np.clip((enlarged - low[bins]) * scale[bins], 0, self._last[bins])
         numbers: NDArray[np.int64] = self._first[bins] + within.astype(np.int64)
         return numbers

@@ -125,6 +125,8 @@ def test_any_scores_give_the_figures_of_the_slow_reference(drawn: Sequence[tuple
         (1.0, 1e9, "float64"),
         (1e-12, 1.0, "float64"),
         (1e30, 0.0, "float32"),
+        (1e-42, 0.0, "float32"),
+        (1e-100, 0.0, "float64"),
     ],
 )
 def test_scores_of_any_size_are_told_apart(scale: float, offset: float, dtype: str) -> None:
