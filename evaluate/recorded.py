@@ -16,7 +16,7 @@ from .section import Column, Curve, Curves, Fact, Figure, Panel, Rows, Section, 
 
 @dataclass(frozen=True)
 class Spread:
-    """How far a representation of the validation normals spreads, after one epoch.
+    """How far a representation spreads after one epoch, of the validation samples such as are trained on.
 
     Attributes:
         epoch: counted from 1.
@@ -79,14 +79,15 @@ def representations(metrics: Sequence[MetricRow], *, best_epoch: int) -> dict[st
     return found
 
 
-def collapse_caveats(found: Mapping[str, Representation], *, num_normal: int) -> tuple[str, ...]:
-    """What to know of representations of `num_normal` validation normals that collapsed by the best epoch."""
-    return tuple(_about_collapse(found, num_normal=num_normal))
+def collapse_caveats(found: Mapping[str, Representation], *, num_samples: int) -> tuple[str, ...]:
+    """What to know of representations that collapsed by the best epoch, of `num_samples` validation samples such as are
+    trained on."""
+    return tuple(_about_collapse(found, num_samples=num_samples))
 
 
-def _about_collapse(found: Mapping[str, Representation], *, num_normal: int) -> Iterator[str]:
+def _about_collapse(found: Mapping[str, Representation], *, num_samples: int) -> Iterator[str]:
     for name, representation in found.items():
-        signs = list(_signs(representation, num_normal=num_normal))
+        signs = list(_signs(representation, num_samples=num_samples))
         if signs:
             yield (
                 f"The representation {name} shows signs of collapse at the best epoch, {representation.best.epoch}: "
@@ -96,9 +97,9 @@ def _about_collapse(found: Mapping[str, Representation], *, num_normal: int) -> 
             )
 
 
-def _signs(representation: Representation, *, num_normal: int) -> Iterator[str]:
+def _signs(representation: Representation, *, num_samples: int) -> Iterator[str]:
     first, best = representation.first, representation.best
-    if best.effective_rank < COLLAPSED_RANK and num_normal >= FEWEST_FOR_RANK:
+    if best.effective_rank < COLLAPSED_RANK and num_samples >= FEWEST_FOR_RANK:
         yield f"its effective rank is {best.effective_rank:.1f} (fewer than two directions are in use)"
     if best.std < COLLAPSED_SHARE * first.std:
         yield f"its spread is {best.std / first.std:.1%} of what it was after epoch {first.epoch}"
@@ -177,8 +178,8 @@ def _spreads(metrics: Sequence[MetricRow], found: Mapping[str, Representation]) 
         "epoch (dotted: the best)",
         [Panel("effective rank", ranks, kind="from_zero"), Panel("standard deviation", deviations, kind="logarithmic")],
         mark=next(iter(found.values())).best.epoch,
-        caption="Representations of the validation normals: how many directions they fill, and how far their "
-        "dimensions spread (mean, with a band from the least to the most)",
+        caption="Representations of the validation samples such as are trained on: how many directions they fill, "
+        "and how far their dimensions spread (mean, with a band from the least to the most)",
     )
 
 

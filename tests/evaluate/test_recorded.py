@@ -97,7 +97,7 @@ def test_a_log_that_tells_nothing_or_not_enough() -> None:
 )
 def test_what_counts_as_collapse(rank: float, std: float, signs: list[str]) -> None:
     found = representations([_row(1), _row(2, rank=rank, std=std), _row(3)], best_epoch=2)
-    texts = collapse_caveats(found, num_normal=60)
+    texts = collapse_caveats(found, num_samples=60)
     assert len(texts) == bool(signs)
     assert all(sign in texts[0] for sign in signs)
     assert all("a sign, not a verdict" in text and "epoch, 2" in text for text in texts)
@@ -105,11 +105,11 @@ def test_what_counts_as_collapse(rank: float, std: float, signs: list[str]) -> N
 
 def test_a_constant_from_the_start_is_collapse_by_its_rank() -> None:
     constant = Spread(1, effective_rank=0.0, std=0.0, std_min=0.0, std_max=0.0)
-    (text,) = collapse_caveats({"code": Representation(constant, constant, constant)}, num_normal=60)
+    (text,) = collapse_caveats({"code": Representation(constant, constant, constant)}, num_samples=60)
     assert "The representation code" in text and "its spread" not in text
 
 
 def test_few_normals_fill_few_directions_whatever_the_model_does() -> None:
     found = representations([_row(1, rank=1.9)], best_epoch=1)
-    assert collapse_caveats(found, num_normal=3) == ()
-    assert len(collapse_caveats(found, num_normal=10)) == 1
+    assert collapse_caveats(found, num_samples=3) == ()
+    assert len(collapse_caveats(found, num_samples=10)) == 1

@@ -136,7 +136,7 @@ class AnomalyJudge:
             *background.run.manifest.get("caveats", ()),
             *lacking_caveats(placed, seen_missing=seen_missing),
             *change_caveats(assessment.modalities),
-            *collapse_caveats(watched, num_normal=assessment.threshold.num_normal),
+            *collapse_caveats(watched, num_samples=assessment.threshold.num_normal),
         )
         warnings = warnings_of(test, background, own, of_validation=reproduced)
         training = training_section(background.run.metrics, watched, headline=self.headline)

@@ -96,7 +96,7 @@ class ClassificationJudge:
             ),
         )
         watched = representations(background.run.metrics, best_epoch=background.best.epoch)
-        collapsed = collapse_caveats(watched, num_normal=len(background.validation.table))
+        collapsed = collapse_caveats(watched, num_samples=len(background.validation.table))
         warnings = warnings_of(test, background, (*caveats(found), *collapsed))
         training = training_section(background.run.metrics, watched, headline=self.headline)
         shares = softmax(logits, axis=1)

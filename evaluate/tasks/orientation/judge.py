@@ -53,7 +53,7 @@ class OrientationJudge:
             groups=table.groups,
         )
         watched = representations(background.run.metrics, best_epoch=background.best.epoch)
-        collapsed = collapse_caveats(watched, num_normal=len(background.validation.table))
+        collapsed = collapse_caveats(watched, num_samples=len(background.validation.table))
         warnings = warnings_of(test, background, (*caveats(found), *collapsed))
         return Judgement(
             sections=orientation_sections(
