@@ -37,10 +37,11 @@ def _groups(listing: Listing, tell: Tell) -> str:
         found = [group for group, parts in crossing.items() if bool(parts - set(_LEARNED_FROM)) is judged]
         if found:
             touched = int(np.isin(listing.index.groups, found).sum())
+            lie = "lies" if len(found) == 1 else "lie"
             between = listed(sorted(set().union(*(crossing[group] for group in found))))
             tell(
                 severity,
-                f"{count_of(len(found), 'group')} of {len(parts_of):,} lie in several of {between} ({few(found)}), "
+                f"{count_of(len(found), 'group')} of {len(parts_of):,} {lie} in several of {between} ({few(found)}), "
                 f"with {count_of(touched, listing.noun)}",
                 _DEAL,
             )

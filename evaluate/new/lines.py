@@ -34,6 +34,7 @@ class Tally:
     noun: str
     num_scored: int = 0
     num_alarms: int = 0
+    num_held_against_threshold: int = 0  # no other can raise an alarm
     num_failed: int = 0
     started: float = field(default_factory=time.monotonic)
     first_after: float | None = None  # seconds until the first score
@@ -45,12 +46,17 @@ class Tally:
             return
         self.num_scored += 1
         self.num_alarms += scored.alarm
+        self.num_held_against_threshold += scored.columns.get("threshold") is not None
         if self.first_after is None:
             self.first_after = time.monotonic() - self.started
 
+    def alarms(self) -> str:
+        """How many alarms there were, or that there is no threshold that would raise one."""
+        return count_of(self.num_alarms, "alarm") if self.num_held_against_threshold else "no threshold for alarms"
+
     def counted(self) -> str:
         """How many there were, without a full stop."""
-        parts = [f"{count_of(self.num_scored, self.noun)} scored, {count_of(self.num_alarms, 'alarm')}"]
+        parts = [f"{count_of(self.num_scored, self.noun)} scored, {self.alarms()}"]
         parts += [f"{count_of(self.num_failed, self.noun)} could not be scored"] if self.num_failed else []
         return listed(parts)
 

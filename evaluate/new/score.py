@@ -172,7 +172,7 @@ def score_paths(
                 mapped[scored.sample.key] = scored.maps
                 tell(replace(scored, maps=SampleMaps()))  # of which lines say nothing, while they wait
                 tally.add(scored)
-                progress.advance(note=count_of(tally.num_alarms, "alarm"))
+                progress.advance(note=tally.alarms())
                 raise_if_interrupted()
         say(tally.told())
         if folder is not None and not tally.num_scored:

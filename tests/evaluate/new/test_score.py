@@ -137,6 +137,7 @@ def test_a_run_without_a_calibration_gives_scores_alone(
     outcome = weldcache("score", str(table), "--run", "joined", folder=folder)
     rows, judged = _rows(outcome), _judged(parts, "joined")
     assert outcome.code == 0 and "keeps no calibration" in outcome.err
+    assert "no threshold for alarms" in outcome.err and "0 alarms" not in outcome.err
     assert {row[name] for row in rows for name in ("alarm", "threshold", "p_value", "adjusted_p_value")} == {""}
     assert {row["scale"] for row in rows} == {"whole", "own"}
     assert all(row["score"] == judged[row["key"]]["score"] for row in rows if row["scale"] == "whole")
