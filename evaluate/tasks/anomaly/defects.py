@@ -8,6 +8,7 @@ import numpy as np
 from ....cache.targets import CLASS, LABEL, UNKNOWN_CLASS, Target
 from ....metrics.clustered import FEWEST_GROUPS, grouped_auroc
 from ....metrics.estimate import Estimate
+from ....metrics.ranking import average_precision, fpr_at_tpr
 from ....wording import visible
 from ...scores import ScoreTable
 from ...section import Column, Intervals, Rows, Section, Tone
@@ -20,9 +21,15 @@ _MOST_VALUES = 12  # of a target, beyond which it tells rather which sample than
 
 @dataclass(frozen=True)
 class ClassResult:
-    """AUROC of one kind of defect, `num` samples, against all normals; `note` says where these are too few to judge."""
+    """How one kind of defect, `num` samples, is told from all normals; `note` says where these are too few to judge.
+
+    `ap` is its average precision, whose chance level is the share of the kind, and `fpr_at_95_tpr` the false-alarm rate
+    where 95 % of it are found.
+    """
 
     auroc: Estimate
+    ap: float
+    fpr_at_95_tpr: float
     num: int
     note: str | None
 
@@ -48,7 +55,13 @@ def class_results(test: ScoreTable, names: Sequence[str]) -> dict[str, ClassResu
         found = grouped_auroc(part.scores, part.labels, groups=part.groups)
         if note is None and found.of_too_few:
             note = TOO_FEW_GROUPS_NOTE
-        results[name] = ClassResult(found, num=num, note=note)
+        results[name] = ClassResult(
+            found,
+            ap=average_precision(part.scores, part.labels),
+            fpr_at_95_tpr=fpr_at_tpr(part.scores, part.labels, tpr=0.95),
+            num=num,
+            note=note,
+        )
     return results
 
 

@@ -224,19 +224,36 @@ def _by_class(assessment: Assessment, *, test: ScoreTable) -> Section:
         Column("num", "n"),
         Column("auroc", "AUROC"),
         *([Column("reference", "published")] if references else []),
+        Column("ap", "AP"),
+        Column("fpr_at_95_tpr", "FPR at 95% TPR"),
         Column("note", "note", of_text=True),
     )
     values = [
-        (name, found.num, found.auroc, *_published(references, name), found.note)
+        (name, found.num, found.auroc, *_published(references, name), found.ap, found.fpr_at_95_tpr, found.note)
         for name, found in assessment.per_class.items()
     ]
+    macro = {
+        f"macro_{name}": float(np.mean([getattr(found, name) for found in assessment.per_class.values()]))
+        for name in ("ap", "fpr_at_95_tpr")
+    }
+    macro["macro_auroc"] = float(np.mean([found.auroc.value for found in assessment.per_class.values()]))
     return Section(
         id="by_class",
         title="By defect class",
         rows=[Rows("by_class", columns, values)],
+        facts=[Fact(name, None, value) for name, value in macro.items()],
         figures=[bars, boxes],
-        note=_about_references(references),
+        note=[*_about_references(references), _about_macro(assessment, macro)],
         brief=True,
+    )
+
+
+def _about_macro(assessment: Assessment, macro: Mapping[str, float]) -> str:
+    of_classes = f"AUROC {macro['macro_auroc']:.3f}, AP {macro['macro_ap']:.3f}"
+    of_all = f"{assessment.auroc.value:.3f}, {assessment.ap:.3f}, {assessment.fpr_at_95_tpr:.3f}"
+    return (
+        f"Each class against all normals. Macro, the mean over classes however rare: {of_classes}, FPR at 95% TPR "
+        f"{macro['macro_fpr_at_95_tpr']:.3f}; micro, over all defects together: {of_all}."
     )
 
 

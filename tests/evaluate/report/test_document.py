@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score
 
 from weldcache.evaluate.judge import Judgement
 from weldcache.evaluate.report.document import report_document, write_report
@@ -53,8 +55,15 @@ def test_every_figure_has_a_name_and_all_its_digits(
         "class": "spatter",
         "num": 30,
         "auroc": _interval(assessment.per_class["spatter"].auroc),
+        "ap": assessment.per_class["spatter"].ap,
+        "fpr_at_95_tpr": assessment.per_class["spatter"].fpr_at_95_tpr,
         "note": None,
     }
+    among = (table.labels == 0) | (np.array(table.class_names) == "spatter")
+    part = table.select(among)
+    assert spatter["ap"] == pytest.approx(average_precision_score(part.labels, part.scores))
+    macro = np.mean([each.auroc.value for each in assessment.per_class.values()])
+    assert sections["by_class"]["facts"]["macro_auroc"] == pytest.approx(macro)
     assert (threshold["threshold"], threshold["target_fpr"]) == (assessment.threshold.value, 0.05)
     assert threshold["achieved_fpr"]["value"] == assessment.confusion.false_alarms / 60
     assert threshold["validation_fpr"] == 0.05
