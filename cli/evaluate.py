@@ -1,12 +1,11 @@
 """`weldcache eval`: stage three."""
 
 import json
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from .options import AsJson, Cache, Config, Set, command_line, overrides
+from .options import AsJson, Cache, Config, Maps, Set, command_line, overrides
 
 
 def evaluate(
@@ -30,15 +29,7 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
-    maps: Annotated[
-        Path | None,
-        typer.Option(
-            "--maps",
-            metavar="FOLDER",
-            help="Write where each sample is strange into a new folder: pictures overlaid, and the scores as .npy.",
-            show_default=False,
-        ),
-    ] = None,
+    maps: Maps = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show every table of what is told here.")] = False,
     settings: Set = None,
     as_json: AsJson = False,

@@ -38,6 +38,15 @@ Set = Annotated[
         show_default=False,
     ),
 ]
+Maps = Annotated[
+    Path | None,
+    typer.Option(
+        "--maps",
+        metavar="FOLDER",
+        help="Write where each sample is strange into a new folder: pictures overlaid, and the scores as .npy.",
+        show_default=False,
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from .options import Config, Set, overrides
+from .options import Config, Maps, Set, overrides
 
 _ALARMED = 3  # the exit status
 
@@ -29,15 +29,7 @@ def score(
         typer.Option("--format", help="csv or jsonl (a JSON object a line).", show_default="as --out ends, else csv"),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out if it is there.")] = False,
-    maps: Annotated[
-        Path | None,
-        typer.Option(
-            "--maps",
-            metavar="FOLDER",
-            help="Write where each sample is strange into a new folder: pictures overlaid, and the scores as .npy.",
-            show_default=False,
-        ),
-    ] = None,
+    maps: Maps = None,
     fail_on_alarm: Annotated[
         bool, typer.Option("--fail-on-alarm", help=f"Exit status {_ALARMED} if some sample raises an alarm.")
     ] = False,
