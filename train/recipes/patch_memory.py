@@ -27,10 +27,11 @@ from ..nn.coreset import greedy_coreset
 from ..nn.nearest_neighbours import NearestNeighbours, NeighboursOfParts, Reservoir
 from ..settings import NamedArray, of_last_block
 from ..types import Batch, Encodings, FeatureRequest, Needs, Prediction, Shapes
+from .places import PlaceSettings, require_places, scored_places
 from .vectors import DetectorSettings, VectorDetector
 
 
-class PatchMemorySettings(DetectorSettings):
+class PatchMemorySettings(PlaceSettings, DetectorSettings):
     """Distance of patches from the nearest ones of normal samples; the strangest patches of a picture decide."""
 
     name: Literal["patch_memory"] = Field("patch_memory", description="What is learned, and how it predicts.")
@@ -59,10 +60,7 @@ class PatchMemorySettings(DetectorSettings):
         2.0,
         gt=0,
         le=100,
-        description="Part of a picture's patches, the strangest, over which the distance is averaged.",
-    )
-    views: Literal["max", "mean"] = Field(
-        "max", description="Of a sample with several pictures: the strangest counts, or the mean of all."
+        description="Part of a picture's patches, the strangest, over which the distance is averaged; one at least.",
     )
 
     def for_store(self, arrays: Collection[str]) -> Self:
@@ -92,11 +90,7 @@ class PatchMemoryRecipe(VectorDetector):
         return NearestNeighbours(width, num_neighbours=1, metric=self._settings.metric)
 
     def build(self, shapes: Shapes) -> nn.Module:
-        if len(shapes[self.array]) < 2:
-            raise SettingsError(
-                f"{self.array} is one vector a sample, which has no places; choose another with --set "
-                "recipe.array=..., or the recipe nearest."
-            )
+        require_places(self.array, shapes, instead="the recipe nearest")
         beside = self._settings.beside
         if not beside:
             return super().build(shapes)
@@ -149,17 +143,7 @@ class PatchMemoryRecipe(VectorDetector):
         model.fill(bank)
 
     def predict(self, model: nn.Module, encodings: Encodings) -> Prediction:
-        """The mean over the strangest patches of each picture; by patch too, NaN where there is padding."""
-        distances, real = encodings["distance"], encodings["real"]
-        pictures = top_mean(distances, real, percent=self._settings.top_percent)
-        there = real.any(dim=-1)
-        while pictures.ndim > 1:
-            if self._settings.views == "max":
-                pictures = pictures.masked_fill(~there, -torch.inf).amax(dim=-1)
-            else:
-                pictures = pictures.masked_fill(~there, 0.0).sum(dim=-1) / there.sum(dim=-1)
-            there = there.any(dim=-1)
-        return Prediction(pictures.masked_fill(~there, torch.nan), maps={"distance": distances})
+        return scored_places(encodings["distance"], encodings["real"], settings=self._settings)
 
 
 def resized(
@@ -172,13 +156,3 @@ def resized(
     if before != side:
         pictures = nn.functional.interpolate(pictures, (side, side), mode="bilinear", antialias=True)
     return rearrange(pictures, "(batch view) dim row column -> batch view (row column) dim", view=num_views)
-
-
-def top_mean(
-    values: Float[Tensor, "rows *axes places"], real: Bool[Tensor, "rows *axes places"], *, percent: float
-) -> Float[Tensor, " rows *axes"]:
-    """Mean of the largest `percent` of the values that are `real` along the last axis, of one at least; NaN of none."""
-    ordered = values.masked_fill(~real, -torch.inf).sort(dim=-1, descending=True).values
-    wanted = (real.sum(dim=-1, keepdim=True) * percent / 100).ceil().clamp(max=real.shape[-1])
-    among = (torch.arange(real.shape[-1], device=real.device) < wanted) & ordered.isfinite()
-    return torch.where(among, ordered, 0.0).sum(dim=-1) / among.sum(dim=-1)
