@@ -79,6 +79,16 @@ RECIPES = Registry(
         ),
         "late_fusion": Registered(f"{_RECIPES}.late_fusion:LateFusionSettings", f"{_RECIPES}.late_fusion:late_fusion"),
         "gaussian": Registered(f"{_RECIPES}.gaussian:GaussianSettings", f"{_RECIPES}.gaussian:GaussianRecipe"),
+        "local_outlier_factor": Registered(
+            f"{_RECIPES}.local_outlier_factor:LocalOutlierFactorSettings",
+            f"{_RECIPES}.local_outlier_factor:LocalOutlierFactorRecipe",
+        ),
+        "one_class_svm": Registered(
+            f"{_RECIPES}.one_class_svm:OneClassSvmSettings", f"{_RECIPES}.one_class_svm:OneClassSvmRecipe"
+        ),
+        "isolation_forest": Registered(
+            f"{_RECIPES}.isolation_forest:IsolationForestSettings", f"{_RECIPES}.isolation_forest:IsolationForestRecipe"
+        ),
         "match": Registered(f"{_RECIPES}.match:MatchSettings", f"{_RECIPES}.match:MatchRecipe"),
         "match_fusion": Registered(
             f"{_RECIPES}.match_fusion:MatchFusionSettings", f"{_RECIPES}.match_fusion:match_fusion"

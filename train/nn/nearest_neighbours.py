@@ -11,6 +11,7 @@ Metric = Literal["cosine", "l2"]
 
 _BANK_AT_ONCE = 2**14  # vectors of the bank that are searched together
 _VALUES_AT_ONCE = 2**24  # products or differences in memory at a time: 64 MB of float32
+_LEAST_UNIT = 1e-6  # of the mean unit
 
 
 class Reservoir:
@@ -50,8 +51,64 @@ class Reservoir:
         self._draws[places] = draws[chosen]
 
 
+def nearest(
+    queries: Float[Tensor, "queries width"],
+    bank: Float[Tensor, "bank width"],
+    *,
+    num: int,
+    unit: Float[Tensor, " bank"] | None = None,
+) -> tuple[Float[Tensor, "queries num"], Int64[Tensor, "queries num"]]:
+    """Squared distances from the nearest vectors of the bank, nearest first, and their places in it; `queries` are as
+    many as memory holds products of.
+
+    With a `unit` for each vector of the bank, squared distances are in that of the one they are from.
+    """
+    closeness, places = [], []
+    for number, block in enumerate(torch.split(bank, _BANK_AT_ONCE)):
+        # |q - b|^2 = |q|^2 - 2 (q.b - |b|^2 / 2), and |q|^2 is the same for all of the bank
+        products = torch.addmm(-block.square().sum(dim=1) / 2, queries, block.T)
+        if unit is not None:
+            units = torch.split(unit, _BANK_AT_ONCE)[number]
+            products = (products - queries.square().sum(dim=1, keepdim=True) / 2) / units
+        closest = products.topk(min(num, len(block)), dim=1)
+        closeness.append(closest.values)
+        places.append(closest.indices + number * _BANK_AT_ONCE)
+    chosen = torch.cat(closeness, dim=1).topk(num, dim=1).indices
+    found = torch.cat(places, dim=1).gather(1, chosen)
+    # Products find the neighbours; their distances are those of the differences, in which no digits cancel.
+    squared = (queries.unsqueeze(1) - bank[found]).square().sum(dim=-1)
+    return (squared if unit is None else squared / unit[found]), found
+
+
+def nearest_others(
+    bank: Float[Tensor, "bank width"], *, num: int
+) -> tuple[Float[Tensor, "bank num"], Int64[Tensor, "bank num"]]:
+    """As `nearest`, of each vector of a bank among the others."""
+    assert num < len(bank)
+    squared, places = [], []
+    for start in range(0, len(bank), step := queries_at_once(bank, num=num + 1)):
+        queries = bank[start : start + step]
+        found, where = nearest(queries, bank, num=num + 1)
+        own = where == torch.arange(start, start + len(queries), device=bank.device).unsqueeze(1)
+        # One that is there twice may not have found itself; then the furthest is left out.
+        own[:, -1] |= ~own.any(dim=1)
+        squared.append(found[~own].reshape(-1, num))
+        places.append(where[~own].reshape(-1, num))
+    return torch.cat(squared), torch.cat(places)
+
+
+def queries_at_once(bank: Float[Tensor, "bank width"], *, num: int) -> int:
+    """How many vectors are searched together: their products with a block of the bank, or the differences from `num`
+    neighbours, are then within what memory is given."""
+    return max(1, _VALUES_AT_ONCE // max(min(len(bank), _BANK_AT_ONCE), num * bank.shape[1]))
+
+
 class NearestNeighbours(nn.Module):
     """Distance of vectors from a bank: the mean over the nearest `num_neighbours`, by Euclid or as 1 - cosine.
+
+    With `density_neighbours` above 0 a distance is in units of the mean distance that the bank's vector has from so
+    many others of the bank, and the nearest are so by that: Wilkinghoff et al., "Local density-based anomaly score
+    normalization for domain generalization" (arXiv 2509.10951).
 
     The bank is empty, of no rows, until it is filled or loaded.
 
@@ -61,47 +118,61 @@ class NearestNeighbours(nn.Module):
 
     centre: Tensor
     bank: Tensor
+    unit: Tensor
 
-    def __init__(self, width: int, *, num_neighbours: int, metric: Metric) -> None:
+    def __init__(self, width: int, *, num_neighbours: int, metric: Metric, density_neighbours: int = 0) -> None:
         super().__init__()
         self.num_neighbours = num_neighbours
+        self.density_neighbours = density_neighbours
         self.metric = metric
         self.register_buffer("centre", torch.zeros(width))
         self.register_buffer("bank", torch.zeros(0, width))
+        if density_neighbours:
+            self.register_buffer("unit", torch.zeros(0, 1))
         self.register_load_state_dict_post_hook(_require_neighbours)  # type: ignore[no-untyped-call]
 
     def fill(self, vectors: Float[Tensor, "bank width"]) -> None:
-        """Compare with these from now on."""
+        """Compare with these from now on.
+
+        Raises:
+            ValueError: if densities are asked for and all vectors are equal.
+        """
         assert len(vectors) >= self.num_neighbours
         if self.metric == "l2":  # which a common offset does not change; without it the products keep their digits
             self.centre.copy_(vectors.double().mean(dim=0))
         self.bank = self.placed(vectors.to(self.centre.device))
+        if self.density_neighbours:
+            squared, _ = nearest_others(self.bank, num=self.density_neighbours)
+            unit = self.distances(squared).mean(dim=1, keepdim=True)
+            if not unit.any():
+                raise ValueError("all vectors are equal")
+            # Of one that is there many times nothing would be near but itself.
+            self.unit = unit.clamp(min=_LEAST_UNIT * float(unit.mean()))
 
     def forward(self, vectors: Float[Tensor, "queries width"]) -> Float[Tensor, " queries"]:
         """Distance of each vector, in float32 whatever the arithmetic of the rest."""
-        width = vectors.shape[-1]
-        at_once = max(1, _VALUES_AT_ONCE // max(min(len(self.bank), _BANK_AT_ONCE), self.num_neighbours * width))
+        return self.search(vectors)[0].mean(dim=1)
+
+    def search(
+        self, vectors: Float[Tensor, "queries width"]
+    ) -> tuple[Float[Tensor, "queries neighbours"], Int64[Tensor, "queries neighbours"]]:
+        """Distances from the nearest `num_neighbours`, nearest first, and their places in the bank; in float32."""
+        unit = None
+        if self.density_neighbours:  # of squared distances, which by Euclid are those of distances squared
+            unit = self.unit[:, 0].square() if self.metric == "l2" else self.unit[:, 0]
+        at_once = queries_at_once(self.bank, num=self.num_neighbours)
         with torch.autocast(vectors.device.type, enabled=False):
-            return torch.cat([self._distances(self.placed(part)) for part in torch.split(vectors, at_once)])
+            found = [
+                nearest(self.placed(part), self.bank, num=self.num_neighbours, unit=unit)
+                for part in torch.split(vectors, at_once)
+            ]
+            squared, places = (torch.cat(part) for part in zip(*found, strict=True))
+            return self.distances(squared), places
 
-    def _distances(self, queries: Float[Tensor, "queries width"]) -> Float[Tensor, " queries"]:
-        """Products find the neighbours; their distances are those of the differences, in which no digits cancel."""
-        differences = queries.unsqueeze(1) - self.bank[self._nearest(queries)]
-        squared = differences.square().sum(dim=-1)
+    def distances(self, squared: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+        """What squared distances of `placed` vectors come to in the metric."""
         # Of vectors of length 1, half the squared distance is 1 - cosine.
-        return (squared / 2 if self.metric == "cosine" else squared.sqrt()).mean(dim=1)
-
-    def _nearest(self, queries: Float[Tensor, "queries width"]) -> Int64[Tensor, "queries neighbours"]:
-        """Places in the bank."""
-        closeness, places = [], []
-        for number, block in enumerate(torch.split(self.bank, _BANK_AT_ONCE)):
-            # |q - b|^2 = |q|^2 - 2 (q.b - |b|^2 / 2), and |q|^2 is the same for all of the bank
-            products = torch.addmm(-block.square().sum(dim=1) / 2, queries, block.T)
-            closest = products.topk(min(self.num_neighbours, len(block)), dim=1)
-            closeness.append(closest.values)
-            places.append(closest.indices + number * _BANK_AT_ONCE)
-        chosen = torch.cat(closeness, dim=1).topk(self.num_neighbours, dim=1).indices
-        return torch.cat(places, dim=1).gather(1, chosen)
+        return squared / 2 if self.metric == "cosine" else squared.sqrt()
 
     def placed(self, vectors: Float[Tensor, "vectors width"]) -> Float[Tensor, "vectors width"]:
         """Vectors as they are compared: around the bank's centre, or of length 1."""

@@ -11,9 +11,8 @@ from pydantic import Field
 from torch import nn
 
 from ...configs.section import Positive
-from ...errors import SettingsError
-from ...progress import say
-from ..nn.nearest_neighbours import NearestNeighbours, Reservoir
+from ...errors import SettingsError, TrainingError
+from ..nn.nearest_neighbours import NearestNeighbours
 from ..types import Batch
 from .vectors import DetectorSettings, VectorDetector
 
@@ -29,6 +28,12 @@ class NearestSettings(DetectorSettings):
         description="Most vectors of normal samples that are kept, 4 bytes a number; of more, as many are drawn with "
         "train.seed.",
     )
+    density_neighbours: int = Field(
+        0,
+        ge=0,
+        description="Above 0: a distance is in units of the mean distance of that normal vector from so many others, "
+        "so that sparse and dense regions of normal samples count alike.",
+    )
 
 
 class NearestRecipe(VectorDetector):
@@ -39,22 +44,33 @@ class NearestRecipe(VectorDetector):
         self._settings = settings
 
     def module(self, width: int) -> NearestNeighbours:
-        return NearestNeighbours(width, num_neighbours=self._settings.k, metric=self._settings.metric)
+        settings = self._settings
+        return NearestNeighbours(
+            width, num_neighbours=settings.k, metric=settings.metric, density_neighbours=settings.density_neighbours
+        )
 
     def fit(self, model: nn.Module, batches: Iterable[Batch], generator: torch.Generator) -> None:
         """Fill the bank.
 
         Raises:
             SettingsError: if there are fewer vectors than neighbours are asked for.
+            TrainingError: if densities are asked for and all vectors are equal.
         """
         assert isinstance(model, NearestNeighbours)
-        bank = Reservoir(model.bank.shape[1], limit=self._settings.bank, generator=generator)
-        for vectors in self.training_vectors(batches):
-            bank.add(vectors)
-        if len(bank.vectors) < self._settings.k:
+        settings = self._settings
+        width = model.bank.shape[1]
+        bank = self.sampled_vectors(batches, width=width, limit=settings.bank, generator=generator)
+        if len(bank) < settings.k:
+            raise SettingsError(f"The bank holds {len(bank):,} vectors, fewer than recipe.k = {settings.k}; lower it.")
+        if len(bank) <= settings.density_neighbours:
             raise SettingsError(
-                f"The bank holds {len(bank.vectors):,} vectors, fewer than recipe.k = {self._settings.k}; lower it."
+                f"The bank holds {len(bank):,} vectors, each of which has fewer others than "
+                f"recipe.density_neighbours = {settings.density_neighbours}; lower it."
             )
-        if bank.seen > len(bank.vectors):
-            say(f"The bank holds {len(bank.vectors):,} of {bank.seen:,} vectors, drawn at random (recipe.bank).")
-        model.fill(bank.vectors)
+        try:
+            model.fill(bank)
+        except ValueError:
+            raise TrainingError(
+                f"All {len(bank):,} vectors of the normal samples are equal, so there is no density around them; "
+                f"choose another array with --set {self.setting}=..."
+            ) from None

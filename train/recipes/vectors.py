@@ -5,6 +5,7 @@ training rows, and the largest of a row's distances is its score.
 """
 
 from abc import ABC, abstractmethod
+from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Literal, Self
 
@@ -14,7 +15,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ...cache.arrays import oracles_among
+from ...configs.section import Positive
 from ...errors import SettingsError, TrainingError
+from ...progress import say
+from ..nn.nearest_neighbours import Reservoir
+from ..nn.standardise import ChannelStatistics, Standardise
 from ..settings import AUTO, RecipeSettings, StoredArray, of_last_block
 from ..types import Batch, Encodings, FeatureRequest, Needs, Prediction, Shapes
 
@@ -115,6 +120,17 @@ class VectorRecipe:
             self.require_finite(learned)
             yield learned
 
+    def sampled_vectors(
+        self, batches: Iterable[Batch], *, width: int, limit: int, generator: torch.Generator, what: str = "vectors"
+    ) -> Float[Tensor, "vectors width"]:
+        """The vectors of all batches, on the CPU: of more than `limit` as many are drawn, and that is said."""
+        kept = Reservoir(width, limit=limit, generator=generator)
+        for vectors in self.training_vectors(batches):
+            kept.add(vectors)
+        if kept.seen > len(kept.vectors):
+            say(f"The bank holds {len(kept.vectors):,} of {kept.seen:,} {what}, drawn at random (recipe.bank).")
+        return kept.vectors
+
     def require_finite(self, vectors: Float[Tensor, "vectors width"]) -> None:
         """Refuse to learn from vectors that are not.
 
@@ -181,3 +197,55 @@ class VectorDetector(VectorRecipe, ABC):
         distances, real = encodings["distance"], encodings["real"]
         largest = distances.masked_fill(~real, -torch.inf).reshape(len(distances), -1).amax(dim=1)
         return Prediction(largest, maps={} if self.pooled else {"distance": distances})
+
+
+class SampledSettings(DetectorSettings):
+    """What is set of every detector that learns from a sample of the vectors, which memory holds."""
+
+    bank: Positive
+    standardise: bool = Field(
+        False,
+        description="Look at each number in units of its spread over the normal samples: for vectors whose numbers "
+        "have units of their own, such as statistics of measurements.",
+    )
+
+
+class SampledDetector(VectorDetector):
+    """A module that learns from all vectors at once, or from as many as are drawn; subclasses say which."""
+
+    def __init__(self, settings: SampledSettings) -> None:
+        super().__init__(settings)
+        self._sampled = settings
+
+    @abstractmethod
+    def detector(self, width: int) -> nn.Module:
+        """What gives each vector a distance."""
+
+    @abstractmethod
+    def learn(self, detector: nn.Module, vectors: Float[Tensor, "vectors width"], generator: torch.Generator) -> None:
+        """Fill the detector's buffers from vectors that are not all equal."""
+
+    def module(self, width: int) -> nn.Module:
+        return nn.Sequential(OrderedDict(standardise=Standardise(width), detector=self.detector(width)))
+
+    def fit(self, model: nn.Module, batches: Iterable[Batch], generator: torch.Generator) -> None:
+        """Gather the vectors and learn from them.
+
+        Raises:
+            SettingsError: if there are fewer than settings ask for.
+            TrainingError: if all vectors are equal.
+        """
+        standardise, detector = model.get_submodule("standardise"), model.get_submodule("detector")
+        assert isinstance(standardise, Standardise)
+        width, device = len(standardise.mean), standardise.mean.device
+        vectors = self.sampled_vectors(batches, width=width, limit=self._sampled.bank, generator=generator)
+        if (vectors == vectors[0]).all():
+            raise TrainingError(
+                f"All {len(vectors):,} vectors of the normal samples are equal, so there is nothing to learn; "
+                f"choose another array with --set {self.setting}=..."
+            )
+        if self._sampled.standardise:
+            statistics = ChannelStatistics(width)
+            statistics.add(vectors)
+            standardise.use(statistics)
+        self.learn(detector, standardise(vectors.to(device)), generator)

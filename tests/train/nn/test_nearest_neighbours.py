@@ -3,7 +3,7 @@ import torch
 from sklearn.neighbors import NearestNeighbors
 
 from weldcache.train.nn import nearest_neighbours
-from weldcache.train.nn.nearest_neighbours import NearestNeighbours, Reservoir
+from weldcache.train.nn.nearest_neighbours import NearestNeighbours, Reservoir, nearest_others
 
 
 def _vectors(count: int, *, width: int = 24, seed: int = 0) -> torch.Tensor:
@@ -64,6 +64,18 @@ def test_half_precision_around_it_changes_nothing() -> None:
         assert torch.equal(search(queries), search(queries.float()))
         inside = search(queries)
     assert torch.equal(inside, search(queries))
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_the_nearest_others_of_a_bank_leave_each_itself_out(twice: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    bank = _vectors(40).repeat(2, 1) if twice else _vectors(80)
+    monkeypatch.setattr(nearest_neighbours, "_BANK_AT_ONCE", 16)
+    monkeypatch.setattr(nearest_neighbours, "_VALUES_AT_ONCE", 7 * 4 * 24)
+    squared, places = nearest_others(bank, num=3)
+    finder = NearestNeighbors(n_neighbors=3, algorithm="brute").fit(bank.double().numpy())
+    expected = torch.from_numpy(finder.kneighbors()[0]).float()
+    torch.testing.assert_close(squared.sqrt(), expected, rtol=1e-5, atol=1e-4)
+    assert (places != torch.arange(80).unsqueeze(1)).all()
 
 
 def test_a_reservoir_within_its_limit_is_everything_in_order() -> None:

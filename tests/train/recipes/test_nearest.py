@@ -39,6 +39,11 @@ class TestEachVector(TestMeanVectors):
         return _recipe(vectors="each", metric="l2", bank=500)
 
 
+class TestByDensity(TestMeanVectors):
+    def recipe(self) -> NearestRecipe:
+        return _recipe(density_neighbours=4, metric="l2")
+
+
 def test_scores_of_every_patch_are_those_of_scikit_learn() -> None:
     train, test = patches(20, seed=0), patches(6, seed=1, unusual=True)
     recipe = _recipe(vectors="each", metric="l2", k=2)
@@ -91,3 +96,27 @@ def test_a_vector_that_is_not_finite_is_refused() -> None:
     rows.features[ARRAY][1, 0, 0, 0] = torch.inf
     with pytest.raises(TrainingError, match=ARRAY):
         _fitted(_recipe(), rows)
+
+
+@pytest.mark.parametrize("metric", ["l2", "cosine"])
+def test_by_density_a_distance_is_in_units_of_that_vector_s_own(metric: str) -> None:
+    train, test = patches(30, seed=0), patches(6, seed=1, unusual=True)
+    recipe, plain = _recipe(density_neighbours=3, metric=metric, k=2), _recipe(metric=metric)
+    model = _fitted(recipe, train)
+    bank, queries = (plain.vectors(rows)[0].double().numpy() for rows in (train, test))
+    theirs = "euclidean" if metric == "l2" else "cosine"
+    finder = NearestNeighbors(n_neighbors=3, metric=theirs, algorithm="brute").fit(bank)
+    units = finder.kneighbors()[0].mean(axis=1)  # of each among the others
+    every = NearestNeighbors(n_neighbors=30, metric=theirs, algorithm="brute").fit(bank)
+    distances, places = every.kneighbors(queries)
+    expected = np.sort(distances / units[places], axis=1)[:, :2].mean(axis=1)
+    np.testing.assert_allclose(recipe.predict(model, recipe.encode(model, test, None)).score, expected, rtol=1e-3)
+
+
+def test_densities_that_are_not_there_are_refused() -> None:
+    with pytest.raises(SettingsError, match=r"recipe\.density_neighbours = 4"):
+        _fitted(_recipe(density_neighbours=4), patches(4, seed=0))
+    rows = patches(4, seed=0)
+    rows.features[ARRAY][:] = 1.0
+    with pytest.raises(TrainingError, match="equal"):
+        _fitted(_recipe(density_neighbours=2), rows)
