@@ -4,7 +4,7 @@ A calibration is what scores of new samples are read by: alarm thresholds, the s
 calibration.json, says what it rests on, and is made again where that is something else by now (`judging.py`).
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -12,7 +12,6 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import numpy as np
 from typing_extensions import TypedDict
 
-from ..cache.arrays import oracles_among
 from ..cache.store import FeatureStore
 from ..documents import fingerprint
 from ..errors import SettingsError
@@ -22,10 +21,8 @@ from ..train.runs.documents import Count, Line
 from ..train.runs.reports import Headline
 from ..train.runs.trained_run import TrainedRun
 from ..train.state import Best
-from ..train.tasks import make_task
-from ..train.training_caveats import training_caveats
-from ..wording import count_of, listed
-from .judged_rows import SeenRows, rows_caveats, split_caveats, withdrawn_caveats
+from ..wording import listed
+from .judged_rows import SeenRows
 from .scores import ScoreTable
 from .scoring import Scored
 from .section import Section
@@ -257,45 +254,3 @@ def headline_of(judge: str, task: str) -> Sequence[Headline]:
     with suppress(SettingsError):
         return _made(name_of_judge(task)).headline
     return ()
-
-
-def warnings_of(
-    test: Scored, background: Background, own: Iterable[str], *, of_validation: Iterable[str] = ()
-) -> tuple[str, ...]:
-    """All that is to be known of a judgement, the gravest first: what holds whatever is judged, around what the judge
-    has to say of its `own` figures, and `of_validation`, by which these were calibrated.
-    """
-    run, store, seen = background.run, background.store, background.seen
-    return (
-        *_about_oracles(run),
-        *rows_caveats(test.rows, background.validation.rows, split=test.split),
-        *of_validation,
-        *training_caveats(store, seen.train, recipe=run.recipe, untrained=seen.untrained),
-        *withdrawn_caveats(seen, store, task=make_task(run.settings.train)),
-        *split_caveats(store),
-        *own,
-        *_about_completeness(test, background),
-    )
-
-
-def _about_oracles(run: TrainedRun) -> Iterator[str]:
-    """What to know of figures that rest on what nobody knows of a new sample."""
-    if oracles := oracles_among(run.recipe.needs().feature_sets):
-        yield (
-            f"An oracle's result: the model reads {listed(oracles)}, which nobody knows of a new sample. These figures "
-            "say what could be had if it were known, and nothing of what the model does with new samples."
-        )
-
-
-def _about_completeness(test: Scored, background: Background) -> Iterator[str]:
-    """What to know of samples without a score, and of a training that is not over."""
-    if test.rows.num_lacking:
-        yield (
-            f"Not scored, and in no figure: {count_of(test.rows.num_lacking, 'sample')} of {test.split} without "
-            "features that this model needs."
-        )
-    if not background.run.folder.finished:
-        yield (
-            f"Training is not finished, this is epoch {background.best.epoch} of at most "
-            f"{background.run.settings.train.epochs}: {background.run.folder.how_to_go_on()}"
-        )

@@ -1,14 +1,16 @@
 """Listings of samples without a fault, into which a test of the audit plants one."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
+from weldcache.cache.arrays import ArraySpec, FeatureSetSpec, StorageType
 from weldcache.cache.status import SourceFile
 from weldcache.cache.store import FeatureStore
+from weldcache.cache.targets import Target
 from weldcache.cache.writer import StoreWriter
 from weldcache.evaluate.audit.listing import Listing
 from weldcache.findings import Check
@@ -52,24 +54,36 @@ def counts(check: Check) -> Mapping[str, int]:
 def store_of(
     path: Path,
     columns: Columns,
-    features: Mapping[str, np.ndarray],
+    features: Mapping[str, np.ndarray | Mapping[str, np.ndarray]],
     *,
     files: Sequence[str] = (),
     distinct: bool = True,
+    targets: Mapping[str, Target] | None = None,
 ) -> FeatureStore:
-    """A store of these samples with a feature `<name>/values` for each array of `features`, row axis first; each row is
-    said to be made from the file of the content that `files` tells, or else from one of its own; `distinct` as of
-    `ArraySpec`."""
-    store = FeatureStore.create(path, index=index_of(**columns))
+    """A store of these samples with a feature `<name>/values` for each array of `features`, row axis first, or with
+    several arrays by name; each row is said to be made from the file of the content that `files` tells, or else from
+    one of its own; `distinct` as of `ArraySpec`; `targets` beside class and label."""
+    index = index_of(**columns)
+    index = replace(index, targets={**index.targets, **(targets or {})})
+    store = FeatureStore.create(path, index=index)
     contents = files or columns["keys"]
     sources = [
         (SourceFile(f"{key}.bin", 9, 1, content),) for key, content in zip(columns["keys"], contents, strict=True)
     ]
-    for name, values in features.items():
-        dims = ("step", "channel")[-(values.ndim - 1) :]
-        spec = ArraySpec("values", values.shape[1:], dims, "float32", distinct=distinct)
-        store.add_feature_set(FeatureSetSpec(name, [spec], {"backbone": {"model": "toy"}}))
-        rows = list(range(len(values)))
-        arrays = {"values": values.astype(np.float32)}
+    rows = list(range(len(columns["keys"])))
+    for name, given in features.items():
+        arrays = {
+            array: values.astype(np.int32 if values.dtype.kind == "i" else np.float32)
+            for array, values in (given.items() if isinstance(given, Mapping) else [("values", given)])
+        }
+        specs = [_spec(array, values, distinct=distinct) for array, values in arrays.items()]
+        store.add_feature_set(FeatureSetSpec(name, specs, {"backbone": {"model": "toy"}}))
         StoreWriter(store).write(name, rows, arrays, sources=sources, notes=[""] * len(rows))
     return store
+
+
+def _spec(array: str, values: np.ndarray, *, distinct: bool) -> ArraySpec:
+    dims = ("step", "channel")[-(values.ndim - 1) :]
+    is_integer = values.dtype.kind == "i"
+    dtype: StorageType = "int32" if is_integer else "float32"
+    return ArraySpec(array, values.shape[1:], dims, dtype, distinct=distinct and not is_integer)

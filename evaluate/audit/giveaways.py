@@ -36,7 +36,14 @@ _LEAVE_IT_OUT = (
     "Give no model this attribute, record more samples in which it varies within each kind, and believe no result that "
     "is not clearly better than the media-free control."
 )
-_MIX_GROUPS = "Record both kinds in each group. Until then, judge models on groups that training has not seen."
+_MIX_GROUPS = (
+    "Record both kinds in each group. Until then, judge models on groups that training has not seen, several of each "
+    "kind."
+)
+_BY_NATURE = (
+    "Where a group is of one kind by nature, there is nothing to do: intervals and controls go by groups. Otherwise "
+    "record both kinds in each."
+)
 _COVER_CODES = "Paint over the codes or crop the pictures, unless they hold nothing that goes with the answer."
 
 
@@ -143,12 +150,23 @@ def _group_tells(listing: Listing, tell: Tell) -> str:
         return f"{num_groups:,} groups of several {listing.noun}s"
     as_pure = sum(_num_pure(groups, generator.permutation(kinds)) >= found for _ in range(_DRAWS))
     if as_pure <= _CHANCE * _DRAWS:
-        evidence = (
-            f"{found:,} of {num_groups:,} groups of several {listing.noun}s hold one kind alone, so that who knows the "
-            "group knows the answer"
-        )
-        tell("warning", evidence, _MIX_GROUPS)
+        evidence = f"{found:,} of {num_groups:,} groups of several {listing.noun}s hold one kind alone"
+        if _test_is_of_unseen_groups(listing):
+            tell("note", f"{evidence}; test has several of each kind that no other part has", _BY_NATURE)
+        else:
+            tell("warning", f"{evidence}, so that who knows the group knows the answer", _MIX_GROUPS)
     return f"{num_groups:,} groups of several {listing.noun}s"
+
+
+def _test_is_of_unseen_groups(listing: Listing) -> bool:
+    """Whether no group lies in two parts, and so many of each kind lie in test that no single one speaks for a kind."""
+    groups, parts, codes = listing.index.groups, listing.index.parts, listing.kinds[1]
+    known = (codes != UNKNOWN) & (groups != "")
+    if len(set(zip(groups[known].tolist(), parts[known].tolist(), strict=True))) > len(np.unique(groups[known])):
+        return False
+    of_test = known & (parts == "test")
+    there = [len(np.unique(groups[of_test & (codes == kind)])) for kind in np.unique(codes[of_test])]
+    return min(there, default=0) >= _FEWEST
 
 
 def _num_pure(groups: NDArray[np.int64], kinds: NDArray[np.int64]) -> int:

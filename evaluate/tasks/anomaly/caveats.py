@@ -1,7 +1,7 @@
 """What the figures of an anomaly detector amount to, and what to know before believing them, in plain words."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,7 +12,8 @@ from ....metrics.p_value import RAREST_CHANCE
 from ....metrics.ranking import auroc, part_by_label
 from ....wording import count_of, from_to, is_are, listed
 from ...scores import ScoreTable
-from ...section import Section, Standing
+from ...section import Standing
+from ..alike import Verdict
 from .controls.control import Control, Controls, Rival
 from .controls.labelled import separating_told
 from .defects import TOO_SMALL_NOTE
@@ -26,28 +27,6 @@ FEW_NORMALS = 30
 # its device, scores come out equal to the last bit. Batches of other sizes move them by 2e-7 in float32, and bfloat16
 # in place of it by 3e-3 (measured on a CPU); the rest is room for other devices.
 _ROUNDING: Mapping[str, float] = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 2e-2}
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """A headline and the sentences that explain it, headed by what the alarms do."""
-
-    standing: Standing
-    headline: str
-    explanation: str
-    alarms: str = ""
-
-    def section(self, warnings: Sequence[str]) -> Section:
-        """The verdict with the warnings below it, the gravest first."""
-        return Section(
-            id="verdict",
-            title=f"{self.alarms}. {self.headline}" if self.alarms else self.headline,
-            note=[self.explanation],
-            points=warnings,
-            look="verdict",
-            standing=self.standing,
-            brief=True,
-        )
 
 
 def verdict(assessment: Assessment) -> Verdict:

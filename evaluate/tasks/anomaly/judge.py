@@ -12,11 +12,11 @@ from ....train.recipes.published import references_of
 from ....train.runs.documents import Count, Line
 from ....train.runs.reports import Headline
 from ....train.runs.trained_run import TrainedRun, Weights
-from ...judge import Background, Calibration, Judgement, Told, warnings_of
-from ...recorded import collapse_caveats, representations, training_section
+from ...judge import Background, Calibration, Judgement, Told
 from ...scores import ScoreTable, sample_columns
 from ...scoring import Scored, Way
 from ...trials.measure import Measure
+from ..alike import warnings_and_training
 from ..probabilities import ProbabilitiesKept, probabilities_of, sample_probabilities, section_of_scores
 from .caveats import caveats, reproduction_caveats
 from .controls.control import Controls
@@ -122,7 +122,6 @@ class AnomalyJudge:
         placed, validation = (placed_by(calibration, scored) for scored in (test, background.validation))
         controls = self.controls(placed.table, test.rows.usable, background=background)
         assessment = _figures(placed, validation, calibration, controls, background)
-        watched = representations(background.run.metrics, best_epoch=background.best.epoch)
         seen_missing = modalities_seen_missing(background.run)
         reproduced = reproduction_caveats(
             background.validation.table,
@@ -136,10 +135,10 @@ class AnomalyJudge:
             *background.run.manifest.get("caveats", ()),
             *lacking_caveats(placed, seen_missing=seen_missing),
             *change_caveats(assessment.modalities),
-            *collapse_caveats(watched, num_samples=assessment.threshold.num_normal),
         )
-        warnings = warnings_of(test, background, own, of_validation=reproduced)
-        training = training_section(background.run.metrics, watched, headline=self.headline)
+        warnings, training = warnings_and_training(
+            test, background, own, headline=self.headline, of_validation=reproduced
+        )
         p_values = bank_p_values(placed.table, calibration["bank"])
         # A calibration of a former version does not tell these, and rests on this same validation.
         probabilities = (

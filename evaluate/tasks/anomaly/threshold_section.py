@@ -59,8 +59,27 @@ def threshold_section(
     slider: ThresholdSlider | None = None,
 ) -> Section:
     """At the alarm threshold: its rates, those to be `expected`, what it promises, and those for other targets."""
+    threshold, shifted = chosen.threshold, shift_rows(shifts)
+    return Section(
+        id="threshold",
+        title="At the alarm threshold",
+        facts=_facts(chosen, expected=expected),
+        rows=[_confusion(chosen.confusion), _by_target(all_told), *([] if shifted is None else [shifted])],
+        note=[
+            f"The threshold comes from {threshold.num_normal} normal validation samples alone, for a false-alarm rate "
+            f"of {threshold.target_fpr:.1%}; with so many the true rate lies between {expected.low:.1%} and "
+            f"{expected.high:.1%} nineteen times in twenty.",
+            promise_sentence(threshold),
+        ],
+        exhibits=[] if slider is None else [slider],
+        look="tiles",
+        brief=True,
+    )
+
+
+def _facts(chosen: AtThreshold, *, expected: Estimate) -> Sequence[Fact]:
     threshold, confusion = chosen.threshold, chosen.confusion
-    facts = (
+    return (
         Fact("threshold", "Threshold", threshold.value, style="#.4g", note="a score above raises an alarm"),
         Fact(
             "achieved_fpr",
@@ -86,22 +105,6 @@ def threshold_section(
         Fact("num_independent_normal", None, threshold.promise.num),
         Fact("num_independent_normal_needed", None, threshold.promise.num_needed),
         Fact("validation_fpr", None, threshold.num_normal_above / threshold.num_normal),
-    )
-    shifted = shift_rows(shifts)
-    return Section(
-        id="threshold",
-        title="At the alarm threshold",
-        facts=facts,
-        rows=[_confusion(confusion), _by_target(all_told), *([] if shifted is None else [shifted])],
-        note=[
-            f"The threshold comes from {threshold.num_normal} normal validation samples alone, for a false-alarm rate "
-            f"of {threshold.target_fpr:.1%}; with so many the true rate lies between {expected.low:.1%} and "
-            f"{expected.high:.1%} nineteen times in twenty.",
-            promise_sentence(threshold),
-        ],
-        exhibits=[] if slider is None else [slider],
-        look="tiles",
-        brief=True,
     )
 
 

@@ -19,7 +19,10 @@ def verdict(found: ClassAssessment) -> tuple[Standing, str]:
     detector is held against them: how far to rely on it, and the headline."""
     if found.accuracy.value <= found.majority.value:
         return "bad", "The model does not beat always giving the most frequent class"
+    by_chance = found.permutation is not None and found.permutation.p_value > RAREST_CHANCE
     if found.accuracy.low <= found.majority.high:
+        if by_chance:
+            return "bad", "The model is not shown to be better than chance"
         return "doubtful", "The model is not clearly better than always giving the most frequent class"
     if found.oracles:
         return "doubtful", f"An oracle's result: the model is told {listed(found.oracles)}"
@@ -27,7 +30,7 @@ def verdict(found: ClassAssessment) -> tuple[Standing, str]:
     if close and close[0].beats(found.accuracy):
         return "bad", f"The model does not beat the {close[0].name}"
     # Few groups can be dealt in few ways, so that chance explains much: no reason to pass over a control that is ahead.
-    if found.permutation is not None and found.permutation.p_value > RAREST_CHANCE:
+    if by_chance:
         return "doubtful", "The model may be no better than chance"
     if close:
         return "doubtful", f"The model is not clearly better than the {close[0].name}"

@@ -14,12 +14,12 @@ from ....train.data.features import targets_of
 from ....train.runs.documents import Line
 from ....train.runs.reports import Headline
 from ....train.runs.trained_run import TrainedRun
-from ...judge import Background, Calibration, Judgement, Told, warnings_of
+from ...judge import Background, Calibration, Judgement, Told
 from ...judging import kept_calibration
-from ...recorded import collapse_caveats, representations, training_section
 from ...scores import sample_columns, spreadsheet_cells
 from ...scoring import Scored
 from ...trials.measure import Measure
+from ..alike import warnings_and_training
 from ..anomaly.controls.files import file_metadata_of_parts
 from ..probabilities import section_of_logits, temperature_of
 from .caveats import caveats
@@ -95,10 +95,7 @@ class ClassificationJudge:
                 groups=test.table.groups,
             ),
         )
-        watched = representations(background.run.metrics, best_epoch=background.best.epoch)
-        collapsed = collapse_caveats(watched, num_samples=len(background.validation.table))
-        warnings = warnings_of(test, background, (*caveats(found), *collapsed))
-        training = training_section(background.run.metrics, watched, headline=self.headline)
+        warnings, training = warnings_and_training(test, background, caveats(found), headline=self.headline)
         shares = softmax(logits, axis=1)
         samples = sample_sections(test.table, true, shares, names)
         # A calibration of a former version does not tell the temperature, and rests on this same validation.

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from ....wording import count_of, visible
 from ...section import Column, Fact, Intervals, Rows, Section
+from ..alike import Verdict
 from .caveats import verdict
 from .figures import ClassAssessment
 from .modalities import modalities_section
@@ -33,15 +34,7 @@ def class_sections(
     )
     return (
         _headline(found),
-        Section(
-            "verdict",
-            title,
-            note=[explanation],
-            points=warnings,
-            look="verdict",
-            standing=standing,
-            brief=True,
-        ),
+        Verdict(standing, title, explanation).section(warnings),
         *_beside_controls(found),
         *([modalities_section(found.modalities)] if found.modalities else []),
         _by_class(found),

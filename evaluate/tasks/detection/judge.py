@@ -1,5 +1,5 @@
-"""The judge of detectors that are trained on defects too: as of anomalies, and beside what each group's background
-tells."""
+"""The judge of detectors that are trained on defects too: as of anomalies, and beside what surrounds defects in their
+groups."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ from ..anomaly.controls.control import Control, Controls, Found, Rival
 from ..anomaly.controls.probes import array_to_probe, pixels_of
 from ..anomaly.judge import AnomalyJudge
 
-BACKGROUND = Rival("background-only control", "one sample of each group, which shows nothing where one does")
+SURROUNDINGS = Rival("background-only control", "one sample of each group, which shows nothing where one does")
 
 _FEWEST = 2  # groups of a kind to learn from
 _STRENGTH = 0.1  # of the logistic regression's freedom: groups are few, and vectors long
@@ -36,11 +36,11 @@ class DetectionJudge(AnomalyJudge):
 
     def controls(self, table: ScoreTable, rows: Rows, *, background: Background) -> Controls:
         controls = super().controls(table, rows, background=background)
-        found = background_control(table, rows, background=background)
-        return replace(controls, rivals={**controls.rivals, "background_control": found})
+        found = surroundings_control(table, rows, background=background)
+        return replace(controls, rivals={**controls.rivals, "surroundings_control": found})
 
 
-def background_control(table: ScoreTable, rows: Rows, *, background: Background) -> Control:
+def surroundings_control(table: ScoreTable, rows: Rows, *, background: Background) -> Control:
     """Whether a group has any defect, learned from one sample of each group of training and validation, by logistic
     regression on pooled features and on pixels; every judged sample gets what is found of its group.
 
@@ -56,7 +56,7 @@ def background_control(table: ScoreTable, rows: Rows, *, background: Background)
         else _scores_of_groups(store, rows, arrays, background)
     )
     told = "" if isinstance(found, str) else f"learned from {listed(arrays)}"
-    return BACKGROUND.measured(found, table, told=told)
+    return SURROUNDINGS.measured(found, table, told=told)
 
 
 def _scores_of_groups(store: FeatureStore, rows: Rows, arrays: Sequence[str], background: Background) -> Found:

@@ -108,7 +108,7 @@ def truth_of(index: Index) -> Mapping[str, np.ndarray]:
 
 def uniform_kl(targets: Mapping[str, np.ndarray], *, groups: Sequence[str]) -> Estimate:
     """Mean divergence of the uniform distribution from what is true."""
-    return _plain(mean_value(_of_constant(true_mixtures(targets), _UNIFORM)[np.newaxis], groups=groups))
+    return _mean(_of_constant(true_mixtures(targets), _UNIFORM), groups=groups)
 
 
 def assess_orientations(
@@ -136,32 +136,32 @@ def assess_orientations(
     error_of, _ = angle_errors(truth, modes)
     symmetry, num_modes = targets[SYMMETRY].astype(np.int64), count_modes(modes)
     uniform_of = _of_constant(truth, _UNIFORM)
-    names, several = np.asarray(class_names), symmetry > 1
+    symmetries, names, several = np.unique(symmetry).tolist(), np.asarray(class_names), symmetry > 1
 
     def of_kind(name: str, chosen: np.ndarray) -> OfKind:
         there = list(compress(groups, chosen))
         errors = error_of[chosen & np.isfinite(error_of)]
         return OfKind(
             name,
-            int(chosen.sum()),
-            kl=_plain(mean_value(kl_of[chosen][np.newaxis], groups=there)),
-            uniform=_plain(mean_value(uniform_of[chosen][np.newaxis], groups=there)),
+            num=int(chosen.sum()),
+            kl=_mean(kl_of[chosen], groups=there),
+            uniform=_mean(uniform_of[chosen], groups=there),
             angle_error=float(errors.mean()) if len(errors) else None,
             share_right=float(np.mean(num_modes[chosen] == symmetry[chosen])),
         )
 
     return OrientationAssessment(
-        kl=_plain(mean_value(kl_of[np.newaxis], groups=groups)),
-        uniform=uniform_kl(targets, groups=groups),
+        kl=_mean(kl_of, groups=groups),
+        uniform=_mean(uniform_of, groups=groups),
         angle_error=_mean_of_known(error_of, groups=groups),
         share_right=float(np.mean(num_modes == symmetry)),
         kl_of=kl_of,
         error_of=error_of,
         num_modes=num_modes,
         symmetry=symmetry,
-        by_symmetry=[of_kind(str(each), symmetry == each) for each in np.unique(symmetry).tolist()],
+        by_symmetry=[of_kind(str(each), symmetry == each) for each in symmetries],
         by_class=[of_kind(name, names == name) for name in np.unique(names).tolist()],
-        counts={each: Counter(num_modes[symmetry == each].tolist()) for each in np.unique(symmetry).tolist()},
+        counts={each: Counter(num_modes[symmetry == each].tolist()) for each in symmetries},
         largest_weight=float(_weights_of_peaks(predicted[several]).max(axis=1).mean()) if several.any() else None,
         controls=list(_controls(truth, kl_of, train=train, untrained=untrained, groups=groups)),
     )
@@ -199,7 +199,7 @@ def _controls(
         yield OrientationControl(
             name,
             says,
-            kl=_plain(mean_value(of_control[np.newaxis], groups=groups)),
+            kl=_mean(of_control, groups=groups),
             ahead=mean_value((of_control - kl_of)[np.newaxis], groups=groups),
         )
 
@@ -218,11 +218,12 @@ def _weights_of_peaks(mixtures: Mixtures) -> Float64[np.ndarray, "rows _"]:
 def _mean_of_known(values: Values, *, groups: Sequence[str]) -> Estimate | None:
     known = np.isfinite(values)
     there = list(compress(groups, known))
-    return _plain(mean_value(values[known][np.newaxis], groups=there)) if there else None
+    return _mean(values[known], groups=there) if there else None
 
 
-def _plain(found: Estimate) -> Estimate:
-    """An estimate of what is never below 0, without how it was made."""
+def _mean(values: Values, *, groups: Sequence[str]) -> Estimate:
+    """Of what is never below 0, without how its interval was made."""
+    found = mean_value(values[np.newaxis], groups=groups)
     return Estimate(found.value, low=max(0.0, found.low), high=found.high)
 
 

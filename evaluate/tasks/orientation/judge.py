@@ -11,11 +11,11 @@ from ....train.orientation import MIXTURE
 from ....train.randomness import Purpose, derived_seed, seeded_global_rng
 from ....train.runs.reports import Headline
 from ....train.runs.trained_run import TrainedRun
-from ...judge import Background, Calibration, Judgement, Told, warnings_of
-from ...recorded import collapse_caveats, representations, training_section
+from ...judge import Background, Calibration, Judgement, Told
 from ...scores import sample_columns
 from ...scoring import Scored, Scorer
 from ...trials.measure import Measure
+from ..alike import warnings_and_training
 from .figures import Mixtures, assess_orientations, heaviest_first, truth_of
 from .measure import OrientationMeasure
 from .sections import caveats, orientation_sections
@@ -52,18 +52,9 @@ class OrientationJudge:
             class_names=table.class_names,
             groups=table.groups,
         )
-        watched = representations(background.run.metrics, best_epoch=background.best.epoch)
-        collapsed = collapse_caveats(watched, num_samples=len(background.validation.table))
-        warnings = warnings_of(test, background, (*caveats(found), *collapsed))
+        warnings, training = warnings_and_training(test, background, caveats(found), headline=self.headline)
         return Judgement(
-            sections=orientation_sections(
-                found,
-                table,
-                truth,
-                predicted,
-                warnings=warnings,
-                training=training_section(background.run.metrics, watched, headline=self.headline),
-            ),
+            sections=orientation_sections(found, table, truth, predicted, warnings=warnings, training=training),
             warnings=warnings,
             table=table,
             columns={

@@ -12,6 +12,7 @@ from ....wording import count_of, listed
 from ...exhibits import SampleColumn, SampleTable
 from ...scores import ScoreTable
 from ...section import Circle, Circles, Column, Fact, Rows, Section, Standing, Value
+from ..alike import Verdict
 from .figures import Mixtures, OfKind, OrientationAssessment, OrientationControl
 
 _SHOWN = 3  # samples of each symmetry: the best, one amid, the worst
@@ -41,7 +42,7 @@ def verdict(found: OrientationAssessment) -> tuple[Standing, str]:
 
 def _close(found: OrientationAssessment) -> list[OrientationControl]:
     """Controls that the model may be no better than."""
-    return [each for each in found.controls if each.ahead is not None and each.ahead.low <= 0]
+    return [each for each in found.controls if each.ahead is not None and each.ahead.contains(0)]
 
 
 def caveats(found: OrientationAssessment) -> Iterator[str]:
@@ -57,9 +58,11 @@ def caveats(found: OrientationAssessment) -> Iterator[str]:
             "on average. A loss that weighs matched peaks by what is predicted allows that at no cost "
             "(recipe.loss = original); choose mixture_kl or matched_kl."
         )
-    if close := _close(found):
-        told = listed(f"the {each.name} (ahead by {span(each.ahead, sign='+')})" for each in close if each.ahead)
-        yield f"It is not clearly shown that the model is better than {told}."
+    behind = [each for each in found.controls if each.ahead is not None and each.ahead.high < 0]
+    for controls, what in ((behind, "The model is worse than"), (_close(found), "The model is not clearly better than")):
+        told = [f"the {each.name} (ahead by {span(each.ahead, sign='+')})" for each in controls if each.ahead]
+        if told:
+            yield f"{what} {listed(told)}."
     wrong = [each for each in found.by_symmetry if each.kl.value >= each.uniform.value and each.uniform.value > 0]
     if wrong and found.kl.value < found.uniform.value:
         told = listed(each.name for each in wrong)
@@ -101,15 +104,7 @@ def orientation_sections(
     )
     return (
         Section("headline", "The result", facts=headline, look="headline", brief=True),
-        Section(
-            "verdict",
-            title,
-            note=[explanation],
-            points=warnings or ["No warning was raised."],
-            look="verdict",
-            standing=standing,
-            brief=True,
-        ),
+        Verdict(standing, title, explanation).section(warnings),
         _beside_controls(found),
         _by_kind("by_symmetry", "By true symmetry", found.by_symmetry),
         _peaks(found),

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from ....metrics.streamed import together
 from ....train.runs.reports import Headline
 from ....train.runs.trained_run import TrainedRun
-from ...judge import Background, Calibration, Judgement, Told, warnings_of
-from ...recorded import collapse_caveats, representations, training_section
+from ...judge import Background, Calibration, Judgement, Told
 from ...scores import sample_columns
 from ...scoring import Scored
 from ...trials.measure import Measure
+from ..alike import warnings_and_training
 from .figures import PlaceControl, PointArrays, SplitCounts, assess_points, auroc_of_sample, count_points
 from .measure import NO_AUROC, PointsMeasure
 from .sections import caveats, point_sections
@@ -79,10 +79,7 @@ class PointsJudge:
             threshold=calibration["threshold"],
             controls=_controls(test, background),
         )
-        watched = representations(background.run.metrics, best_epoch=background.best.epoch)
-        collapsed = collapse_caveats(watched, num_samples=len(background.validation.table))
-        warnings = warnings_of(test, background, (*caveats(found), *collapsed))
-        training = training_section(background.run.metrics, watched, headline=self.headline)
+        warnings, training = warnings_and_training(test, background, caveats(found), headline=self.headline)
         table = test.table
         return Judgement(
             sections=point_sections(found, warnings=warnings, training=training),

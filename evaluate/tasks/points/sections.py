@@ -7,6 +7,7 @@ import numpy as np
 from ....metrics.estimate import Estimate, span, with_span
 from ....wording import count_of
 from ...section import Column, Curve, Curves, Fact, Intervals, Panel, Rows, Section, Standing
+from ..alike import Verdict
 from .figures import PointAssessment, PointControl
 
 _MOST_CURVE_POINTS = 400
@@ -68,20 +69,13 @@ def caveats(found: PointAssessment) -> Iterator[str]:
 def point_sections(found: PointAssessment, *, warnings: Sequence[str], training: Section) -> tuple[Section, ...]:
     """Every section of a report on a detector of points, in the order in which they are read."""
     standing, title = verdict(found)
+    explanation = (
+        "Of 100 pairs of a defective and a normal point of one sample it gives the defective one the higher score in "
+        f"about {100 * found.sample_auroc.value:.0f}; guessing gives 50."
+    )
     return (
         _headline(found),
-        Section(
-            "verdict",
-            title,
-            note=[
-                f"Of 100 pairs of a defective and a normal point of one sample it gives the defective one the higher "
-                f"score in about {100 * found.sample_auroc.value:.0f}; guessing gives 50."
-            ],
-            points=warnings,
-            look="verdict",
-            standing=standing,
-            brief=True,
-        ),
+        Verdict(standing, title, explanation).section(warnings),
         _figures(found),
         _controls(found),
         _threshold(found),

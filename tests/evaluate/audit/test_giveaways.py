@@ -53,10 +53,14 @@ def test_all_settings_together_tell_defects(columns: Columns) -> None:
     assert counts(asked("media-free control", columns)) == {"errors": 1}
 
 
-def test_groups_of_one_kind_each(columns: Columns) -> None:
+def test_groups_of_one_kind_each_are_by_nature_where_test_has_several_of_its_own(columns: Columns) -> None:
     columns["groups"] = [f"{group}-{label}" for group, label in zip(columns["groups"], columns["labels"], strict=True)]
     found = asked("groups and kinds", columns)
-    assert counts(found) == {"warnings": 1} and "24 of 24" in found.findings[0].evidence
+    assert counts(found) == {"notes": 1} and "24 of 24" in found.findings[0].evidence
+    crossing = [group.replace("test-5", "val-5") for group in columns["groups"]]
+    single = [f"test-{group[-1]}" if group.startswith("test-") else group for group in columns["groups"]]
+    for groups in (crossing, single):
+        assert counts(asked("groups and kinds", {**columns, "groups": groups})) == {"warnings": 1}
 
 
 def test_turns_of_one_object_are_one_thing_of_one_kind(columns: Columns) -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from weldcache.cache.index import Index, index_with
 from weldcache.evaluate.section import Section
@@ -101,9 +102,11 @@ def test_the_verdict_knows_them(told_by_group: bool, standing: str) -> None:
     ]
 
 
-def _beside(*controls: ClassControl, p_value: float = 0.001) -> tuple[str, str]:
+def _beside(
+    *controls: ClassControl, p_value: float = 0.001, predicted: NDArray[np.int64] | None = None
+) -> tuple[str, str]:
     true = np.tile([0, 1], 30)
-    found = assess_classes(true, true, train=_codes(1), names=NAMES, groups=[""] * 60)
+    found = assess_classes(true, true if predicted is None else predicted, train=_codes(1), names=NAMES, groups=[""] * 60)
     permutation = replace(permuted_classes(true, true, groups=[""] * 60, seed=0), p_value=p_value)
     return verdict(replace(found, controls=controls, permutation=permutation))
 
@@ -114,6 +117,9 @@ def test_the_verdict_asks_chance_and_misses_the_media_free_control() -> None:
     missed = replace(weak, accuracy=None, reason="the data set records no attributes")
     assert _beside(weak)[0] == "good"
     assert _beside(weak, p_value=0.2) == ("doubtful", "The model may be no better than chance")
+    hardly = np.where(np.arange(60) < 34, np.tile([0, 1], 30), np.tile([1, 0], 30))
+    assert _beside(weak, p_value=0.2, predicted=hardly) == ("bad", "The model is not shown to be better than chance")
+    assert _beside(weak, p_value=0.01, predicted=hardly)[0] == "doubtful"
     standing, title = _beside(missed)
     assert standing == "doubtful" and "missing" in title
     assert _beside(replace(missed, needed=False))[0] == "good"

@@ -1,4 +1,4 @@
-"""A detector that learned from defects is judged as an anomaly detector is, and beside each group's background."""
+"""A detector that learned from defects is judged as an anomaly detector is, and beside what surrounds defects."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 from weldcache.evaluate.judging import background_of
 from weldcache.evaluate.scoring import score_split, scorer_of
-from weldcache.evaluate.tasks.detection.judge import DetectionJudge, background_control
+from weldcache.evaluate.tasks.detection.judge import DetectionJudge, surroundings_control
 from weldcache.testing.judges import JudgeContract
 from weldcache.train.runs.trained_run import load_run
 
@@ -22,14 +22,14 @@ class TestContract(JudgeContract):
         return runs_of(scenes) / "runs/detector"
 
 
-def test_the_background_control_gives_all_of_a_group_the_same_and_says_what_it_saw(
+def test_the_surroundings_control_gives_all_of_a_group_the_same_and_says_what_it_saw(
     scenes: Path, runs_of: Callable[[Path], Path]
 ) -> None:
     run = load_run(runs_of(scenes) / "runs/detector")
     judge, scorer = DetectionJudge(), scorer_of(run, cache=None, device="cpu")
     background = background_of(judge, scorer, settings=run.settings.evaluate)
     test = score_split(scorer, "test")
-    control = background_control(test.table, test.rows.usable, background=background)
+    control = surroundings_control(test.table, test.rows.usable, background=background)
     assert control.auroc is not None and control.told == "learned from pixels/values"
     assert control.difference is not None
 
