@@ -59,10 +59,10 @@ def caveats(found: OrientationAssessment) -> Iterator[str]:
             "(recipe.loss = original); choose mixture_kl or matched_kl."
         )
     behind = [each for each in found.controls if each.ahead is not None and each.ahead.high < 0]
-    for controls, what in ((behind, "The model is worse than"), (_close(found), "The model is not clearly better than")):
-        told = [f"the {each.name} (ahead by {span(each.ahead, sign='+')})" for each in controls if each.ahead]
-        if told:
-            yield f"{what} {listed(told)}."
+    for controls, stands in ((behind, "worse than"), (_close(found), "not clearly better than")):
+        if controls:
+            told = listed(f"the {each.name} (ahead by {span(each.ahead, sign='+')})" for each in controls if each.ahead)
+            yield f"The model is {stands} {told}."
     wrong = [each for each in found.by_symmetry if each.kl.value >= each.uniform.value and each.uniform.value > 0]
     if wrong and found.kl.value < found.uniform.value:
         told = listed(each.name for each in wrong)

@@ -106,7 +106,8 @@ def _beside(
     *controls: ClassControl, p_value: float = 0.001, predicted: NDArray[np.int64] | None = None
 ) -> tuple[str, str]:
     true = np.tile([0, 1], 30)
-    found = assess_classes(true, true if predicted is None else predicted, train=_codes(1), names=NAMES, groups=[""] * 60)
+    told = true if predicted is None else predicted
+    found = assess_classes(true, told, train=_codes(1), names=NAMES, groups=[""] * 60)
     permutation = replace(permuted_classes(true, true, groups=[""] * 60, seed=0), p_value=p_value)
     return verdict(replace(found, controls=controls, permutation=permutation))
 
