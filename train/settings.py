@@ -69,9 +69,11 @@ RECIPES = Registry(
         "causal_film": Registered(
             f"{_RECIPES}.causal_film.settings:CausalFilmSettings", f"{_RECIPES}.causal_film.recipe:CausalFilmRecipe"
         ),
+        "reconstruction": Registered(
+            f"{_RECIPES}.reconstruction:ReconstructionSettings", f"{_RECIPES}.reconstruction:ReconstructionRecipe"
+        ),
         "video_ae": Registered(
-            f"{_RECIPES}.video_autoencoder:VideoAutoencoderSettings",
-            f"{_RECIPES}.video_autoencoder:VideoAutoencoderRecipe",
+            f"{_RECIPES}.reconstruction:VideoAutoencoderSettings", f"{_RECIPES}.reconstruction:VideoAutoencoderRecipe"
         ),
         "nearest": Registered(f"{_RECIPES}.nearest:NearestSettings", f"{_RECIPES}.nearest:NearestRecipe"),
         "patch_memory": Registered(

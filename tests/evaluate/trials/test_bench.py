@@ -31,7 +31,7 @@ from weldcache.evaluate.trials import trial as one_trial
 from weldcache.evaluate.trials.bench import Bench
 from weldcache.evaluate.trials.variant_list import VariantList, load_variant_list
 from weldcache.train.data import resident
-from weldcache.train.recipes import video_autoencoder
+from weldcache.train.recipes import reconstruction
 from weldcache.train.runs.trained_run import load_run
 from weldcache.train.types import Batch, FeatureRequest, Losses, Needs, Prediction
 
@@ -440,7 +440,7 @@ class _DistanceRecipe:
 def test_another_recipe_is_one_more_row(
     run_bench: RunBench, write_list: WriteList, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(video_autoencoder, "VideoAutoencoderRecipe", lambda settings: _DistanceRecipe())
+    monkeypatch.setattr(reconstruction, "VideoAutoencoderRecipe", lambda settings: _DistanceRecipe())
     other = {"recipe.name": "video_ae", "train.lr": 0.3, "train.ema_decay": 0, "train.epochs": 20}
     found = run_bench(write_list({"film": {}, "distance": {"set": other}}), seeds=[0])
     by_name = {variant["name"]: variant for variant in found.document["variants"]}

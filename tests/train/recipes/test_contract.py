@@ -13,7 +13,7 @@ from weldcache.train.recipes.causal_film.settings import CausalFilmSettings
 from weldcache.train.recipes.gaussian import GaussianRecipe, GaussianSettings
 from weldcache.train.recipes.late_fusion import FusionMember, LateFusionRecipe, fused_recipe
 from weldcache.train.recipes.recipe import Fitted, Measured, Recipe, Trained
-from weldcache.train.recipes.video_autoencoder import VideoAutoencoderRecipe, VideoAutoencoderSettings
+from weldcache.train.recipes.reconstruction import VideoAutoencoderRecipe, VideoAutoencoderSettings
 from weldcache.train.types import Batch, Shapes
 
 

@@ -17,7 +17,7 @@ from weldcache.train.recipes.causal_film.module import StandardisedCausalFilm
 from weldcache.train.recipes.causal_film.recipe import CausalFilmRecipe
 from weldcache.train.recipes.late_fusion import FusionMember, LateFusion, LateFusionRecipe, MeasuredLateFusion
 from weldcache.train.recipes.recipe import Recipe
-from weldcache.train.recipes.video_autoencoder import VideoAutoencoderRecipe, VideoAutoencoderSettings
+from weldcache.train.recipes.reconstruction import VideoAutoencoderRecipe, VideoAutoencoderSettings
 from weldcache.train.scoring import encode
 from weldcache.train.settings import Precision
 from weldcache.train.types import Batch, Encodings, FeatureRequest, Losses, Needs, Prediction, Shapes
