@@ -95,9 +95,10 @@ def reconstruction_error(
     output: AutoencoderOutput, known: Bool[Tensor, "batch width"], *, widths: Sequence[int]
 ) -> Float[Tensor, " batch"]:
     """Mean squared error of each array over what is known of it, and their mean; NaN of a row of which nothing is."""
-    squares = torch.where(known, output.rebuilt.float() - output.target, 0.0).square().split(list(widths), dim=1)
-    counts = torch.stack([part.sum(dim=1) for part in known.split(list(widths), dim=1)], dim=1)
-    errors = torch.stack([part.sum(dim=1) for part in squares], dim=1) / counts.clamp(min=1)
+    squares = torch.where(known, output.rebuilt.float() - output.target, 0.0).square()
+    counts = torch.stack([part.sum(dim=1) for part in torch.split(known, list(widths), dim=1)], dim=1)
+    sums = torch.stack([part.sum(dim=1) for part in torch.split(squares, list(widths), dim=1)], dim=1)
+    errors = sums / counts.clamp(min=1)
     return errors.sum(dim=1) / (counts > 0).sum(dim=1)
 
 
