@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64, Integer, Shaped
-from scipy.special import i0e, i1e, logsumexp
+from scipy.special import i0e, logsumexp
 
 ANGLE, KAPPA, WEIGHT = range(3)
 """Places in the last axis of a mixture."""
@@ -23,17 +23,8 @@ NUM_STEPS = 360
 Mixtures = Float[np.ndarray, "rows _ 3"]
 
 _MODE_SHARE = 0.5  # of the highest mode's height above the lowest density: what is lower is no mode
+_ROUNDING = 1e-6
 _FLAT = 1.25  # highest density over lowest, below which there is no mode
-
-
-def log_bessel(kappa: Float[np.ndarray, "..."]) -> Float64[np.ndarray, "..."]:
-    """log I0(kappa), of the modified Bessel function of order 0."""
-    return np.asarray(np.log(i0e(kappa)) + kappa, dtype=np.float64)
-
-
-def mean_length(kappa: Float[np.ndarray, "..."]) -> Float64[np.ndarray, "..."]:
-    """A(kappa) = I1(kappa) / I0(kappa): the length of the mean of unit vectors at the angles."""
-    return np.asarray(i1e(kappa) / i0e(kappa), dtype=np.float64)
 
 
 def circle(num_steps: int = NUM_STEPS) -> Float64[np.ndarray, " steps"]:
@@ -53,16 +44,16 @@ def log_density(mixtures: Mixtures, angles: Float64[np.ndarray, " angles"]) -> F
 def kl_divergence(truth: Mixtures, predicted: Mixtures, *, num_steps: int = NUM_STEPS) -> Float64[np.ndarray, " rows"]:
     """KL(truth || predicted) of each row in nats."""
     angles = circle(num_steps)
-    true, found = log_density(truth, angles), log_density(predicted, angles)
-    return np.asarray((np.exp(true) * (true - found)).sum(axis=1) * (2 * math.pi / num_steps))
+    return kl_of_densities(log_density(truth, angles), log_density(predicted, angles))
 
 
-def kl_of_peaks(
-    kappa: Float64[np.ndarray, "..."], other_kappa: Float64[np.ndarray, "..."], apart: Float64[np.ndarray, "..."]
-) -> Float64[np.ndarray, "..."]:
-    """KL of one von Mises distribution to another in nats, whose angles are `apart` radians."""
-    lengths = log_bessel(other_kappa) - log_bessel(kappa)
-    return np.asarray(lengths + mean_length(kappa) * (kappa - other_kappa * np.cos(apart)))
+def kl_of_densities(
+    log_true: Float64[np.ndarray, "rows steps"], log_predicted: Float64[np.ndarray, "*rows steps"]
+) -> Float64[np.ndarray, " rows"]:
+    """KL in nats of densities to others, by the logarithms of each at equal steps around the circle."""
+    found = (np.exp(log_true) * (log_true - log_predicted)).sum(axis=1) * (2 * math.pi / log_true.shape[1])
+    # Predicted weights are of single precision: where both are the same, their sum may leave a little below 0.
+    return np.where(np.abs(found) < _ROUNDING, np.maximum(found, 0.0), found)
 
 
 def symmetric_mixtures(

@@ -19,6 +19,7 @@ from ....metrics.von_mises import (
     circle,
     count_modes,
     kl_divergence,
+    kl_of_densities,
     log_density,
     modes_of,
 )
@@ -206,8 +207,7 @@ def _controls(
 
 def _of_constant(truth: Mixtures, log_answer: Float64[np.ndarray, " steps"]) -> Values:
     """KL(truth || answer) of each row, of one density on the circle for all of them."""
-    true = log_density(truth, circle(len(log_answer)))
-    return np.asarray((np.exp(true) * (true - log_answer)).sum(axis=1) * (2 * np.pi / len(log_answer)))
+    return kl_of_densities(log_density(truth, circle(len(log_answer))), log_answer)
 
 
 def _weights_of_peaks(mixtures: Mixtures) -> Float64[np.ndarray, "rows _"]:

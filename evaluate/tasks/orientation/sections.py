@@ -56,7 +56,7 @@ def caveats(found: OrientationAssessment) -> Iterator[str]:
         yield (
             f"Where several peaks are true, the heaviest predicted peak has {found.largest_weight:.0%} of the weight "
             "on average. A loss that weighs matched peaks by what is predicted allows that at no cost "
-            "(recipe.loss = original); choose mixture_kl or matched_kl."
+            "(recipe.loss = original); choose another."
         )
     behind = [each for each in found.controls if each.ahead is not None and each.ahead.high < 0]
     for controls, stands in ((behind, "worse than"), (_close(found), "not clearly better than")):

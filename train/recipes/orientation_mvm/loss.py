@@ -1,14 +1,15 @@
 """Losses of predicted mixtures of von Mises peaks, in torch.
 
-`mixture_kl` is what is wanted itself: KL(truth || prediction) of the whole densities, by quadrature. `matched_kl` is an
-upper bound on it (the chain rule of divergences) that takes each true peak with one predicted peak, by the cheapest
-matching. `original_loss` is what a published experiment minimised: each matched peak's divergence from the truth,
-weighted by what the *prediction* gives it. Whoever gives one peak all the weight need care for no other, so that
-weights (1, 0, 0, 0) cost nothing: it is here so that this can be shown.
+`mixture_kl` is what is wanted itself: KL(truth || prediction) of the whole densities, by quadrature. Two losses are
+upper bounds on it: the same of the peaks that `of_symmetry` leaves, and `matched_kl` (the chain rule of divergences),
+which takes each true peak with one predicted peak, by the cheapest matching. `original_loss` is what a published
+experiment minimised: each matched peak's divergence from the truth, weighted by what the *prediction* gives it. Whoever
+gives one peak all the weight need care for no other, so that weights (1, 0, 0, 0) cost nothing: it is here so that this
+can be shown.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -45,6 +46,18 @@ def true_peaks(
     return Peaks(angle.float(), kappas.float(), log_weight)
 
 
+def of_symmetry(predicted: Peaks, symmetry: Shaped[Tensor, " batch"], *, folds: Shaped[Tensor, " peaks"]) -> Peaks:
+    """The peaks of the fold that a row truly has, with the weights that they have; the others lose theirs, and with it
+    density, so that the divergence from what is left is an upper bound. Where no peak is of that fold all are left.
+
+    While a network does not know yet which fold is right, its peaks of the right one have little weight in the mixture
+    and hardly a gradient; here they have the whole, and what their weight lacks is the cross-entropy of the folds.
+    """
+    own = folds == symmetry.unsqueeze(1)
+    lost = own.any(dim=1, keepdim=True) & ~own
+    return replace(predicted, log_weight=predicted.log_weight.masked_fill(lost, -torch.inf))
+
+
 def log_bessel(kappa: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
     """log I0(kappa), scaled on the way: I0 itself overflows in float32 at kappa 89."""
     found: Tensor = torch.special.i0e(kappa).log() + kappa
@@ -52,9 +65,17 @@ def log_bessel(kappa: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
 
 
 def mean_length(kappa: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
-    """A(kappa) = I1(kappa) / I0(kappa)."""
+    """A(kappa) = I1(kappa) / I0(kappa): the length of the mean of unit vectors at the angles."""
     found: Tensor = torch.special.i1e(kappa) / torch.special.i0e(kappa)
     return found
+
+
+def kl_of_peaks(
+    kappa: Float[Tensor, "*#axes"], other_kappa: Float[Tensor, "*#axes"], apart: Float[Tensor, "*#axes"]
+) -> Tensor:
+    """KL of one von Mises distribution to another in nats, whose angles are `apart` radians."""
+    lengths = log_bessel(other_kappa) - log_bessel(kappa)
+    return lengths + mean_length(kappa) * (kappa - other_kappa * apart.cos())
 
 
 def log_density(peaks: Peaks, angles: Float[Tensor, " angles"]) -> Float[Tensor, "batch angles"]:
@@ -88,7 +109,7 @@ def matched_kl(truth: Peaks, predicted: Peaks) -> Float[Tensor, " batch"]:
     that peak's weight lacks. Never less than `mixture_kl`."""
     there = truth.log_weight.isfinite()
     weight = truth.log_weight.exp()
-    costs = _kl_of_peaks(truth.kappa.unsqueeze(2), predicted.kappa.unsqueeze(1), _apart(truth, predicted))
+    costs = kl_of_peaks(truth.kappa.unsqueeze(2), predicted.kappa.unsqueeze(1), _apart(truth, predicted))
     costs = costs + truth.log_weight.where(there, 0.0).unsqueeze(2) - predicted.log_weight.unsqueeze(1)
     places = _matched(weight.unsqueeze(2) * costs, there)
     return (weight * costs.gather(2, places).squeeze(2)).sum(dim=1)
@@ -97,7 +118,7 @@ def matched_kl(truth: Peaks, predicted: Peaks) -> Float[Tensor, " batch"]:
 def original_loss(truth: Peaks, predicted: Peaks) -> Float[Tensor, " batch"]:
     """By the *predicted* weights: of each matched predicted peak the divergence from its true one."""
     there = truth.log_weight.isfinite()
-    costs = _kl_of_peaks(predicted.kappa.unsqueeze(1), truth.kappa.unsqueeze(2), _apart(truth, predicted))
+    costs = kl_of_peaks(predicted.kappa.unsqueeze(1), truth.kappa.unsqueeze(2), _apart(truth, predicted))
     places = _matched(costs, there)
     weight = predicted.log_weight.exp().gather(1, places.squeeze(2)) * there
     return (weight * costs.gather(2, places).squeeze(2)).sum(dim=1)
@@ -105,11 +126,6 @@ def original_loss(truth: Peaks, predicted: Peaks) -> Float[Tensor, " batch"]:
 
 def _apart(truth: Peaks, predicted: Peaks) -> Float[Tensor, "batch true predicted"]:
     return truth.angle.unsqueeze(2) - predicted.angle.unsqueeze(1)
-
-
-def _kl_of_peaks(kappa: Tensor, other: Tensor, apart: Tensor) -> Tensor:
-    """KL of von Mises distributions to others, whose angles are `apart`."""
-    return log_bessel(other) - log_bessel(kappa) + mean_length(kappa) * (kappa - other * apart.cos())
 
 
 @torch.no_grad()
@@ -125,5 +141,10 @@ def _matched(
     return torch.from_numpy(found).to(costs.device)
 
 
-LOSSES = {"mixture_kl": mixture_kl, "matched_kl": matched_kl, "original": original_loss}
+LOSSES = {
+    "mixture_kl": mixture_kl,
+    "symmetry_kl": mixture_kl,  # of what `of_symmetry` leaves
+    "matched_kl": matched_kl,
+    "original": original_loss,
+}
 """The losses by the names that settings choose them by."""

@@ -9,11 +9,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ....errors import SettingsError
-from ....metrics.von_mises import SYMMETRIES
 from ...nn.point_sets import PointNetPlusPlus
 from ...orientation import CONCENTRATION, MIXTURE, ORIENTATION, SYMMETRY
 from ...types import Batch, Encodings, FeatureRequest, Losses, Needs, Prediction, Shapes
-from .loss import LOSSES, Peaks, entropy, true_peaks
+from .loss import LOSSES, Peaks, entropy, of_symmetry, true_peaks
 from .settings import OrientationMvmSettings
 
 _AXES = {"x": 0, "y": 1, "z": 2}
@@ -37,16 +36,9 @@ class OrientationNet(nn.Module):
         self.kappas = nn.Linear(4 * width, len(folds))
         self.shares = nn.Linear(4 * width, len(folds))
         self.max_kappa = max_kappa
-        peaks = [
-            (group, 2 * math.pi * place / max(1, fold))
-            for group, fold in enumerate(folds)
-            for place in range(max(1, fold))
-        ]
-        for name, values in (
-            ("folds", list(folds)),
-            ("group", [group for group, _ in peaks]),
-            ("offset", [offset for _, offset in peaks]),
-        ):
+        group = [group for group, fold in enumerate(folds) for _ in range(max(1, fold))]
+        offset = [2 * math.pi * place / max(1, fold) for fold in folds for place in range(max(1, fold))]
+        for name, values in (("folds", list(folds)), ("group", group), ("offset", offset)):
             self.register_buffer(name, torch.tensor(values), persistent=False)  # settings say these, not weights
 
     def begin(self, init: Literal["preset", "random", "zeros"]) -> None:
@@ -105,7 +97,7 @@ class OrientationMvmRecipe:
         if shapes[self._points.name][-1] < 3:
             raise SettingsError(f"{self._points.name} has no three channels x, y and z.")
         settings = self._settings
-        folds = [1] * settings.num_peaks if settings.peaks == "free" else SYMMETRIES
+        folds = [1] * settings.num_peaks if settings.peaks == "free" else settings.symmetries
         net = OrientationNet(settings.width, folds=folds, max_kappa=settings.max_kappa)
         net.begin(settings.init)
         return net
@@ -135,7 +127,11 @@ class OrientationMvmRecipe:
     def loss(self, model: nn.Module, encodings: Encodings, targets: Mapping[str, Tensor]) -> Losses:
         """Mean over rows of the loss that the settings name; the vector is watched."""
         truth = true_peaks(targets[ORIENTATION] + encodings["turned"], targets[SYMMETRY], targets[CONCENTRATION])
-        found = LOSSES[self._settings.loss](truth, _peaks(encodings))
+        predicted = _peaks(encodings)
+        if self._settings.loss == "symmetry_kl":
+            assert isinstance(model, OrientationNet)
+            predicted = of_symmetry(predicted, targets[SYMMETRY], folds=model.folds[model.group])
+        found = LOSSES[self._settings.loss](truth, predicted)
         return Losses(found.mean(), watched={"vector": encodings["vector"]})
 
     def predict(self, model: nn.Module, encodings: Encodings) -> Prediction:

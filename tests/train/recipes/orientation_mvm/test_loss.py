@@ -13,8 +13,12 @@ from weldcache.train.recipes.orientation_mvm.loss import (
     LOSSES,
     Peaks,
     entropy,
+    kl_of_peaks,
+    log_bessel,
     matched_kl,
+    mean_length,
     mixture_kl,
+    of_symmetry,
     original_loss,
     true_peaks,
 )
@@ -66,6 +70,28 @@ def test_the_truth_itself_costs_nothing(loss: Callable[[Peaks, Peaks], Tensor]) 
         assert float(loss(truth, truth)) == pytest.approx(0, abs=1e-4)
 
 
+def test_the_peaks_of_the_true_symmetry_alone_bound_the_divergence_by_what_their_weight_lacks() -> None:
+    folds = torch.tensor([0, 1, 2, 2, 4, 4, 4, 4])
+    angle = torch.deg2rad(torch.tensor([[0.0, 70, 340, 160, 12, 102, 192, 282]])).expand(4, -1)
+    shares = torch.tensor([0.1, 0.2, 0.3, 0.4])
+    weights = (shares / torch.tensor([1, 1, 2, 4]))[[0, 1, 2, 2, 3, 3, 3, 3]].log().expand(4, -1)
+    predicted = Peaks(angle, torch.tensor([0.0] + 7 * [6]).expand(4, -1), weights)
+    left = of_symmetry(predicted, SYMMETRY, folds=folds)
+    assert [int(row.isfinite().sum()) for row in left.log_weight] == [4, 2, 1, 1]
+    found = mixture_kl(TRUTH, left)
+    assert (found > mixture_kl(TRUTH, predicted)).all()
+    for which, share in enumerate([0.4, 0.3, 0.2, 0.1]):
+        there = left.log_weight[which].isfinite()
+        alone = Peaks(
+            angle[which : which + 1, there],
+            predicted.kappa[which : which + 1, there],
+            weights[which : which + 1, there] - math.log(share),
+        )
+        assert float(found[which]) == pytest.approx(float(mixture_kl(row(which), alone)) - math.log(share), abs=1e-5)
+    # Where no peak has the true fold, nothing is taken away: the loss stays finite.
+    assert torch.equal(of_symmetry(predicted, torch.tensor([3] * 4), folds=folds).log_weight, weights)
+
+
 def test_by_the_original_loss_one_peak_with_all_the_weight_costs_nothing() -> None:
     exploited = fourfold(weights=[1.0, 0, 0, 0], degrees=[10.0, 10, 10, 10])
     assert float(original_loss(row(0), exploited)) == pytest.approx(0, abs=1e-5)
@@ -73,6 +99,29 @@ def test_by_the_original_loss_one_peak_with_all_the_weight_costs_nothing() -> No
     assert float(matched_kl(row(0), exploited)) > 6.19
     # Nor does it matter to it how the weight is shared out among peaks that are right.
     assert float(original_loss(row(0), fourfold(weights=[0.7, 0.1, 0.1, 0.1]))) == pytest.approx(0, abs=1e-5)
+
+
+def test_closed_forms_of_the_published_experiment() -> None:
+    """Peaks of kappa 8 at four right angles."""
+    eight = torch.tensor(8.0, dtype=torch.float64)
+    gap = 8 * float(mean_length(eight))
+    assert gap == pytest.approx(7.4819, abs=5e-5)
+    # All predicted peaks in one place: the mean over four true ones of 1 - cos is 1.
+    quarters = torch.deg2rad(torch.tensor([0.0, 90, 180, 270], dtype=torch.float64))
+    assert float(kl_of_peaks(eight, eight, quarters).mean()) == pytest.approx(gap, abs=1e-12)
+    # One fixed peak against the nearest of four that are turned evenly.
+    turns = torch.deg2rad(torch.linspace(-45, 45, 20_001, dtype=torch.float64))
+    share = 2 * math.sqrt(2) / math.pi
+
+    def mean_over_turns(kappa: float) -> float:
+        found = kl_of_peaks(torch.tensor(kappa, dtype=torch.float64), eight, turns)
+        return float(torch.trapezoid(found, turns)) / (math.pi / 2)
+
+    assert mean_over_turns(8.0) == pytest.approx(gap * (1 - share), abs=1e-6)
+    assert gap * (1 - share) == pytest.approx(0.7458, abs=5e-5)
+    # The same with the kappa that is best there, 8 times the mean cosine.
+    assert 8 * share == pytest.approx(7.20, abs=5e-3)
+    assert mean_over_turns(8 * share) == pytest.approx(0.7429, abs=5e-5)
 
 
 def test_closed_forms_of_the_original_loss() -> None:
@@ -97,6 +146,7 @@ def test_closed_forms_of_the_original_loss() -> None:
 
 
 def test_gradients_are_finite_up_to_the_largest_concentration() -> None:
+    assert float(log_bessel(torch.tensor(500.0))) == pytest.approx(495.974, abs=1e-3)
     for loss in LOSSES.values():
         angle, kappa = torch.rand(4, 4).requires_grad_(), torch.tensor([[0.0, 1.0, 89.0, 500.0]] * 4).requires_grad_()
         shares = torch.zeros(4, 4).requires_grad_()

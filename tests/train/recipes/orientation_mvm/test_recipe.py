@@ -1,12 +1,13 @@
 """The recipe against the contract of recipes; its angles by init; turned clouds; padding."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from weldcache.metrics.von_mises import WEIGHT, circle, log_density
 from weldcache.testing.recipes import RecipeContract
 from weldcache.testing.tasks import TaskContract
 from weldcache.train.nn.point_sets import PointNetPlusPlus
@@ -70,7 +71,9 @@ class TestContract(RecipeContract):
 
 class TestBySymmetry(TestContract):
     def recipe(self) -> OrientationMvmRecipe:
-        return OrientationMvmRecipe(OrientationMvmSettings(width=8, turn=False, peaks="by_symmetry"))
+        return OrientationMvmRecipe(
+            OrientationMvmSettings(width=8, turn=False, peaks="by_symmetry", loss="symmetry_kl")
+        )
 
 
 class TestTask(TaskContract):
@@ -110,6 +113,41 @@ def gradients_of(init: str) -> tuple[float, float]:
 def test_angles_that_begin_at_a_vector_of_no_length_have_no_gradient_at_all(init: str, is_dead: bool) -> None:
     of_angles, of_others = gradients_of(init)
     assert (of_angles == 0.0) == is_dead and of_others > 0
+
+
+@pytest.mark.parametrize("symmetry", [0, 1, 2, 4])
+def test_peaks_of_a_known_symmetry_look_the_same_after_each_of_its_turns(symmetry: Literal[0, 1, 2, 4]) -> None:
+    settings = OrientationMvmSettings(width=8, peaks="by_symmetry", symmetries=(symmetry,), loss="symmetry_kl")
+    recipe, rows = OrientationMvmRecipe(settings), clouds(3, seed=0)
+    model = recipe.build(SHAPES).eval()
+    mixture = recipe.predict(model, recipe.encode(model, rows, None)).outputs[MIXTURE].detach().double().numpy()
+    assert mixture.shape == (3, max(1, symmetry), 3)
+    density = log_density(mixture, circle())
+    np.testing.assert_allclose(density, np.roll(density, 360 // max(1, symmetry), axis=1), atol=1e-5)
+    assert (np.ptp(density, axis=1) < 1e-6).all() == (symmetry == 0)
+
+
+def test_the_number_of_peaks_is_learned_from_clouds_of_several_symmetries() -> None:
+    """Sticks have one peak, round clouds none: each symmetry's share grows where it is true."""
+    recipe = TestBySymmetry().recipe()
+    rows = TestContract().rows(32, seed=0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = recipe.build(SHAPES)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for _ in range(60):
+        optimizer.zero_grad()
+        recipe.loss(model, recipe.encode(model, rows.inputs(), None), rows.targets).total.backward()
+        optimizer.step()
+    mixture = recipe.predict(model, recipe.encode(model, rows.inputs(), None)).outputs[MIXTURE].detach().numpy()
+    flat, single = mixture[:, 0, WEIGHT], mixture[:, 1, WEIGHT]
+    assert np.array_equal(flat > 0.9, rows.targets[SYMMETRY].numpy() == 0)
+    assert np.array_equal(single > 0.9, rows.targets[SYMMETRY].numpy() == 1)
+
+
+def test_a_loss_of_true_symmetries_is_not_for_free_peaks() -> None:
+    with pytest.raises(ValueError, match="by_symmetry"):
+        OrientationMvmSettings(loss="symmetry_kl")
 
 
 def test_turning_a_cloud_in_training_turns_its_truth_with_it() -> None:
