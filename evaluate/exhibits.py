@@ -7,6 +7,7 @@ shapes alone.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float64
@@ -51,7 +52,15 @@ class Traces:
     caption: str = ""
 
 
-Medium = Picture | Traces
+@dataclass(frozen=True, eq=False)
+class Circle:
+    """Densities over a circle, in equal steps from the right anticlockwise, by tone and name."""
+
+    label: str
+    densities: Sequence[tuple[Literal["model", "contrast"], str, NDArray[np.float64]]]
+
+
+Medium = Picture | Traces | Circle
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,9 +82,11 @@ class Shelf:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Shelves of samples, each shown by its panel."""
+    """Shelves of samples, each shown by its panel; `media` is what the judge itself has to show there, by place in the
+    table and by name."""
 
     shelves: Sequence[Shelf]
+    media: Mapping[int, Mapping[str, Sequence[Medium]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

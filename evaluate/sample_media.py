@@ -1,14 +1,16 @@
-"""What samples look like: photographs, a strip of the film, the sound's spectrogram, measurements over normals' band.
+"""What samples look like: photographs, a strip of the film, the sound's spectrogram, measurements over normals' band,
+clouds of points from above.
 
-Files are read once more for this, by the paths that the store recorded below the data set's folder; measurements are
-in the store itself. What is gone or does not decode is said in the sample's panel, and fails nothing: a report is about
-scores.
+Files are read once more for this, by the paths that the store recorded below the data set's folder; measurements and
+points are in the store itself. What is gone or does not decode is said in the sample's panel, and fails nothing: a
+report is about scores.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 
 import cv2
 import numpy as np
@@ -23,7 +25,7 @@ from ..extract.decode.audio import SAMPLE_RATE, decode_audio
 from ..extract.decode.image import decode_photographs
 from ..extract.decode.mel_levels import log_mel
 from ..extract.decode.video import decode_video
-from ..extract.features.settings import FilmLimits, PicturesSettings, RecordingSettings, SeriesSettings
+from ..extract.features.settings import CloudSettings, FilmLimits, PicturesSettings, RecordingSettings, SeriesSettings
 from ..train.data.features import Rows
 from .exhibits import Medium, Panel, Picture, SampleBook, Trace, Traces
 from .localise.maps import ColourScale, PictureMap, SampleMaps, TimeMap
@@ -32,6 +34,7 @@ from .settings import Media
 _LARGE, _SMALL, _THUMBNAIL = 420, 200, 112  # pixels of the longer side: a first photograph, further ones, of a table
 _NUM_FRAMES, _FRAME_HEIGHT, _GAP = 6, 90, 2
 _SOUND_COLUMNS, _NUM_BANDS, _DECIBELS = 480, 64, 70.0
+_MOST_DOTS = 2000  # of a cloud
 _MOST_NORMALS = 2000  # whose measurements make a band
 _THUMBNAIL_BYTES = 7_000_000  # of all small pictures together, which leaves a page below 15 MB
 _QUALITY = 72
@@ -108,7 +111,7 @@ class SampleMedia:
         if not is_there:
             notes.append(f"Files cannot be shown: the data set's folder {self.root.name} is not there any more.")
         for stream in self.streams:
-            if not is_there and not isinstance(stream.section, SeriesSettings):
+            if not is_there and not isinstance(stream.section, SeriesSettings | CloudSettings):
                 continue
             try:
                 shown = list(self._shown(stream, row, files[stream.name]))
@@ -125,8 +128,10 @@ class SampleMedia:
         return Panel(media, notes)
 
     def thumbnail(self, row: int) -> Picture | None:
-        """The first photograph of a row, small; None where there is none that can be read."""
+        """The first photograph of a row, or else its cloud, small; None where there is none that can be read."""
         for stream in self.streams:
+            if isinstance(stream.section, CloudSettings):
+                return next(self._from_above(stream, row, side=_THUMBNAIL), None)
             if isinstance(stream.section, PicturesSettings) and (files := self.files(row)[stream.name]):
                 try:
                     shown = decode_photographs(
@@ -146,6 +151,8 @@ class SampleMedia:
     def _shown(self, stream: _Stream, row: int, files: Sequence[Path]) -> Iterator[Medium]:
         if isinstance(stream.section, SeriesSettings):
             yield from self._measured(stream, row)
+        elif isinstance(stream.section, CloudSettings):
+            yield from self._from_above(stream, row, side=_SMALL)
         elif files and isinstance(stream.section, PicturesSettings):
             yield from self._photographs(files, stream.section, row)
         elif files:
@@ -211,6 +218,18 @@ class SampleMedia:
         length = f"{seconds:.3g} s" if seconds else f"{len(values)} steps"
         yield Traces(f"{stream.name} over {length}", seconds, traces, caption=f"{length}{band}")
 
+    def _from_above(self, stream: _Stream, row: int, *, side: int) -> Iterator[Picture]:
+        """A cloud as the store holds it, seen against z: x to the right, y upwards, the brighter the higher."""
+        channels = self.store.arrays(stream.feature_set)["points"].attributes.get("channels")
+        is_complete = self.store.status(stream.feature_set)[row] == Status.COMPLETE
+        if not is_complete or not isinstance(channels, list) or not {"x", "y", "z"} <= set(channels):
+            return
+        points = np.asarray(self.store.read(f"{stream.feature_set}/points", [row])[0], dtype=np.float64)
+        points = points[np.isfinite(points).all(axis=1)][:, [channels.index(name) for name in ("x", "y", "z")]]
+        if len(points):
+            caption = f"{len(points):,} points from above; the brighter, the higher" if side > _THUMBNAIL else ""
+            yield _dotted(points[:: -(-len(points) // _MOST_DOTS)], side=side, caption=caption)
+
     def _bands(self, feature_set: str) -> tuple[Float64[np.ndarray, "..."], Float64[np.ndarray, "..."], int]:
         """Between what values nine in ten normals lie, step by step, all stretched to one length; and of how many."""
         if feature_set not in self._known_bands:
@@ -226,7 +245,13 @@ class SampleMedia:
         return {}
 
 
-def sample_book(media: SampleMedia, *, worth_seeing: Collection[int], shown: Media) -> SampleBook:
+def sample_book(
+    media: SampleMedia,
+    *,
+    worth_seeing: Collection[int],
+    shown: Media,
+    of_judge: Mapping[int, Mapping[str, Sequence[Medium]]] = MappingProxyType({}),
+) -> SampleBook:
     """Panels and small pictures of the rows of `media`, by their places among them.
 
     Args:
@@ -234,12 +259,15 @@ def sample_book(media: SampleMedia, *, worth_seeing: Collection[int], shown: Med
         worth_seeing: places of those that have a panel in any case.
         shown: none: no media; thumbnails: panels of these, and of all others a small photograph, as long as there is
             room; full: panels of all, however large the page becomes.
+        of_judge: what a judge itself has to show of some of them, which stands behind the rest of their panels.
     """
     if shown == "none" or not media.streams:
         return SampleBook()
     rows = media.rows
     places = sorted(set(range(len(rows))) if shown == "full" else set(worth_seeing))
     panels = {place: media.panel(int(rows[place])) for place in places}
+    for place in of_judge.keys() & panels.keys():
+        panels[place] = replace(panels[place], media={**panels[place].media, **of_judge[place]})
     thumbnails: dict[int, Picture] = {}
     room = _THUMBNAIL_BYTES
     for place in range(len(rows)):
@@ -292,8 +320,26 @@ _SHOWN: Mapping[type[SettingsSection], Callable[..., Iterable[Medium]]] = {
     PicturesSettings: lambda *_: (),  # may have maps laid over them
     FilmLimits: _strip,
     RecordingSettings: _spectrogram,
+    CloudSettings: lambda *_: (),  # read from the store
     SeriesSettings: lambda *_: (),  # read from the store
 }
+
+
+def _dotted(points: Float64[np.ndarray, "points 3"], *, side: int, caption: str) -> Picture:
+    """Points as dots on nothing, so that they stand on a page of any colour; the highest are drawn last."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    span = float((high - low)[:2].max()) or 1.0
+    middle, dot = (low + high)[:2] / 2, max(1, side // 100)
+    order = np.argsort(points[:, 2], kind="stable")
+    places = np.round(side / 2 + (points[order, :2] - middle) * [1, -1] * (side - 4 * dot - 1) / span).astype(int)
+    levels = np.round(255 * (points[order, 2] - low[2]) / ((high - low)[2] or 1.0)).astype(np.uint8)
+    colours = cv2.applyColorMap(levels, cv2.COLORMAP_VIRIDIS).reshape(-1, 3)
+    layer = np.zeros((side, side, 4), dtype=np.uint8)
+    for place, colour in zip(places.tolist(), colours.tolist(), strict=True):
+        cv2.circle(layer, place, dot, (*colour, 255), thickness=-1)
+    done, content = cv2.imencode(".webp", layer, [cv2.IMWRITE_WEBP_QUALITY, _QUALITY])
+    assert done
+    return Picture(content.tobytes(), side, side, f"{len(points)} points from above", caption)
 
 
 def _picture(picture: RGB, side: int, description: str, *, caption: str = "") -> Picture:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..metrics.estimate import Estimate
 from ..wording import from_to, listed
-from .exhibits import Exhibit, SampleBook
+from .exhibits import Circle, Exhibit, SampleBook
 
 Value = Estimate | float | int | str | None
 
@@ -176,14 +176,6 @@ class Spreads:
     def narrow(self) -> bool:
         """Whether another figure has room beside it."""
         return self.shape == "histograms"
-
-
-@dataclass(frozen=True, eq=False)
-class Circle:
-    """Densities over a circle, in equal steps from the right anticlockwise, by tone and name."""
-
-    label: str
-    densities: Sequence[tuple[Tone, str, NDArray[np.float64]]]
 
 
 @dataclass(frozen=True, eq=False)

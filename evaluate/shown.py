@@ -48,9 +48,8 @@ def shown_of(scorer: Scorer, judgement: Judgement, *, split: str, root: Path, se
     normals = train[store.index.labels[train] == 0]
     folder = folder_of_files(scorer, folders=(run.settings.data.root, root)) or run.settings.data.root
     exhibits = [exhibit for section in judgement.sections for exhibit in section.exhibits]
-    worth_seeing = sorted(
-        {row for each in exhibits if isinstance(each, Gallery) for shelf in each.shelves for row in shelf.rows}
-    )
+    galleries = [each for each in exhibits if isinstance(each, Gallery)]
+    worth_seeing = sorted({row for each in galleries for shelf in each.shelves for row in shelf.rows})
     media, audited = settings.media, audit_in_report(scorer, judgement, part=split, settings=settings)
     maps = {} if media == "none" else _maps(scorer, rows[worth_seeing], root=folder)
     looks = SampleMedia(store, folder, run.settings.features, rows, normals if len(normals) else train, maps)
@@ -71,7 +70,8 @@ def shown_of(scorer: Scorer, judgement: Judgement, *, split: str, root: Path, se
         files=[looks.files(int(row)) for row in rows],
         folder=run.folder.path,
     )
-    book = sample_book(looks, worth_seeing=worth_seeing, shown=media)
+    of_judge = {row: shown for each in galleries for row, shown in each.media.items()}
+    book = sample_book(looks, worth_seeing=worth_seeing, shown=media, of_judge=of_judge)
     judged = told_in_verdict(judgement.sections, audited)
     return Shown(_before_what_is_folded(judged, added), book, frame)
 

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from ...documents import Json
 from ...wording import visible
-from ..exhibits import Colouring, Picture, SampleColumn, SampleTable, Scatter, ThresholdSlider, Trace, Traces
+from ..exhibits import Circle, Colouring, Picture, SampleColumn, SampleTable, Scatter, ThresholdSlider, Trace, Traces
 
 _TRACE_WIDTH, _TRACE_HEIGHT = 300, 44
+_RING_POINTS = 120
 _MARGIN = 12  # round a plane, so that no dot is cut
 _PLANE_WIDTH, _PLANE_HEIGHT = 760, 460
 _KINDS = {b"\x89PNG": "png", b"RIFF": "webp", b"\xff\xd8\xff\xe0": "jpeg"}
@@ -81,6 +82,20 @@ def _traced(trace: Trace, *, seconds: float) -> DrawnTrace:
     )
 
 
+def ringed(circle: Circle) -> list[tuple[str, str, str]]:
+    """Tone, name and path of each density, as a distance from the centre of a box from -50 to 50, the highest of all on
+    its rim."""
+    highest = max(float(density.max()) for _, _, density in circle.densities)
+    found = []
+    for tone, name, density in circle.densities:
+        chosen = np.arange(0, len(density), max(1, len(density) // _RING_POINTS))
+        angles, lengths = 2 * np.pi * chosen / len(density), 48 * density[chosen] / highest
+        # An SVG's y grows downwards.
+        places = zip(lengths * np.cos(angles), -lengths * np.sin(angles), strict=True)
+        found.append((tone, name, f"M{'L'.join(f'{x:.1f} {y:.1f}' for x, y in places)}z"))
+    return found
+
+
 def plane(scatter: Scatter) -> Plane:
     """The dots, as far apart in both directions as the first direction asks for."""
     x, y = scatter.x - scatter.x.min(), scatter.y - scatter.y.min()
@@ -132,6 +147,7 @@ FILTERS: Mapping[str, Callable[..., object]] = {
     "overlay_uri": overlay_uri,
     "picture_uri": picture_uri,
     "plane": plane,
+    "ringed": ringed,
     "shape": shape,
     "slider_data": slider_data,
     "told": told,

@@ -10,10 +10,12 @@ import cv2
 import numpy as np
 import pytest
 
+from weldcache.cache.arrays import ArraySpec
 from weldcache.cache.status import SourceFile
 from weldcache.cache.store import FeatureStore
-from weldcache.evaluate.exhibits import Picture, Traces
+from weldcache.evaluate.exhibits import Circle, Picture, Traces
 from weldcache.evaluate.sample_media import SampleMedia, sample_book
+from weldcache.extract.features.settings import CloudSettings
 from weldcache.settings import load_settings
 
 
@@ -71,6 +73,36 @@ def test_measurements_of_which_the_store_tells_no_times_and_no_names_are_shown(
     (traces,) = media.panel(0).media["sensor"]
     assert isinstance(traces, Traces) and [each.name for each in traces.traces][:2] == ["channel 1", "channel 2"]
     assert traces.caption.startswith("128 steps")
+
+
+def test_a_cloud_is_seen_from_above_the_brighter_the_higher(
+    media: SampleMedia, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its file is not asked for: the store holds the points, with padding."""
+    points = np.array([[-1.0, -1, 0], [1, 1, 5], [1, -1, 0], [np.nan] * 3])
+    held = {"points": ArraySpec("points", (4, 3), ("point", "channel"), "float32", attributes={"channels": [*"xyz"]})}
+    monkeypatch.setattr(media.store, "arrays", lambda _: held)
+    monkeypatch.setattr(media.store, "read", lambda *_: points[np.newaxis])
+    clouds = replace(media, features={"sensor": CloudSettings(stream="sensor")}, root=Path("gone"))
+    (picture,) = clouds.panel(0).media["sensor"]
+    assert isinstance(picture, Picture) and clouds.thumbnail(0) is not None
+    decoded = cv2.imdecode(np.frombuffer(picture.content, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
+    first, last = slice(0, 9), slice(-9, None)
+    dots = [[bool((decoded[down, across, 3] > 128).any()) for across in (first, last)] for down in (first, last)]
+    assert dots == [[False, True], [True, True]]  # from the upper left corner to the lower right one
+    brightness = decoded[..., :3].sum(axis=2)
+    assert brightness[first, last].max() > brightness[last].max()
+
+
+def test_what_a_judge_shows_stands_behind_what_the_sample_looks_like(media: SampleMedia) -> None:
+    circle = Circle("angles", [("model", "predicted", np.ones(360))])
+    book = sample_book(
+        replace(media, rows=np.arange(2)),
+        worth_seeing={1},
+        shown="thumbnails",
+        of_judge={0: {"angles": [circle]}, 1: {"angles": [circle]}},
+    )
+    assert set(book.panels) == {1} and list(book.panels[1].media) == ["image", "video", "audio", "sensor", "angles"]
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../secret.jpg", "a/../../secret.jpg"])

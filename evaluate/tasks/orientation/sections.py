@@ -3,19 +3,21 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+from jaxtyping import Int64
 
 from ....metrics.clustered import FEWEST_GROUPS
 from ....metrics.estimate import span, with_span
 from ....metrics.von_mises import circle, log_density
 from ....train.orientation import true_mixtures
 from ....wording import count_of, listed
-from ...exhibits import SampleColumn, SampleTable
+from ...exhibits import Circle, Gallery, SampleColumn, SampleTable, Shelf
 from ...scores import ScoreTable
-from ...section import Circle, Circles, Column, Fact, Rows, Section, Standing, Value
+from ...section import Circles, Column, Fact, Rows, Section, Standing, Value
 from ..alike import Verdict
 from .figures import Mixtures, OfKind, OrientationAssessment, OrientationControl
 
 _SHOWN = 3  # samples of each symmetry: the best, one amid, the worst
+_WORST = 6  # samples on a shelf
 _HOW = (
     "The divergence of a sample is KL(truth || prediction) in nats, over the whole circle in 360 equal steps: 0 where "
     "both are the same, and without a bound where the prediction leaves no room for what is true. A true mixture has a "
@@ -110,6 +112,7 @@ def orientation_sections(
         _peaks(found),
         *([_by_kind("by_class", "By class", found.by_class)] if len(found.by_class) > 1 else []),
         _circles(found, table, targets, predicted),
+        _gallery(found, table, targets, predicted),
         _samples(found, table),
         training,
         Section("how", "How these numbers are made", note=[_HOW], look="folded"),
@@ -164,31 +167,61 @@ def _circles(
 ) -> Section:
     """Of each symmetry the best, one amid and the worst sample: what is true, and what is predicted."""
     places: list[int] = []
-    for symmetry in np.unique(found.symmetry):
-        rows = np.flatnonzero(found.symmetry == symmetry)
-        order = rows[np.argsort(found.kl_of[rows], kind="stable")]
+    for order in _by_divergence(found):
         places += order[np.unique(np.linspace(0, len(order) - 1, _SHOWN).round().astype(int))].tolist()
-    angles = circle()
-    true, said = (np.exp(log_density(mixtures[places], angles)) for mixtures in (true_mixtures(targets), predicted))
-    circles = [
-        Circle(
-            f"{'/'.join(table.keys[place].split('/')[-2:])}: {found.kl_of[place]:.2f}",
-            [("contrast", "true", true[row]), ("model", "predicted", said[row])],
-        )
-        for row, place in enumerate(places)
-    ]
     return Section(
         "circles",
         "What is true and what is predicted",
         figures=[
             Circles(
                 "Densities of angles of some samples, true and predicted, each on a circle",
-                circles,
+                list(_drawn(places, found, table, targets, predicted).values()),
                 caption="Of each symmetry the sample with the least divergence, one amid, and that with the most (nats "
                 "behind the name); 0 degrees is to the right, and each circle has a scale of its own",
             )
         ],
     )
+
+
+def _gallery(
+    found: OrientationAssessment, table: ScoreTable, targets: Mapping[str, np.ndarray], predicted: Mixtures
+) -> Section:
+    """The samples that are predicted worst, and those of each symmetry that are predicted as well as most."""
+    worst = np.argsort(-found.kl_of, kind="stable")[:_WORST].tolist()
+    typical = [int(order[len(order) // 2]) for order in _by_divergence(found)]
+    shelves = (
+        Shelf("Furthest from the truth", worst, "Their divergences are the largest of all."),
+        Shelf("Typical of each symmetry", typical, "Their divergences are the medians of all of their symmetry."),
+    )
+    drawn = _drawn([*worst, *typical], found, table, targets, predicted)
+    media = {place: {"angles": [densities]} for place, densities in drawn.items()}
+    return Section("gallery", "Samples worth seeing", exhibits=[Gallery(shelves, media)])
+
+
+def _by_divergence(found: OrientationAssessment) -> Iterator[Int64[np.ndarray, " _"]]:
+    """Of each symmetry the places of its samples, the least divergence first."""
+    for symmetry in np.unique(found.symmetry):
+        places = np.flatnonzero(found.symmetry == symmetry)
+        yield places[np.argsort(found.kl_of[places], kind="stable")]
+
+
+def _drawn(
+    places: Sequence[int],
+    found: OrientationAssessment,
+    table: ScoreTable,
+    targets: Mapping[str, np.ndarray],
+    predicted: Mixtures,
+) -> dict[int, Circle]:
+    """Densities of samples by their places in the table, true and predicted."""
+    angles, chosen = circle(), list(dict.fromkeys(places))
+    true, said = (np.exp(log_density(mixtures[chosen], angles)) for mixtures in (true_mixtures(targets), predicted))
+    return {
+        place: Circle(
+            f"{'/'.join(table.keys[place].split('/')[-2:])}: {found.kl_of[place]:.2f}",
+            [("contrast", "true", true[row]), ("model", "predicted", said[row])],
+        )
+        for row, place in enumerate(chosen)
+    }
 
 
 def _samples(found: OrientationAssessment, table: ScoreTable) -> Section:

@@ -1,14 +1,17 @@
-"""ModelNet40 on disk, in either layout; each object is several samples, turned about the vertical.
+"""ModelNet40 on disk, in either layout; each object is several samples, turned about the vertical and set upright.
 
 <class>/{train,test}/<class>_0001.off       meshes, whose vertical is z, split as they lie
 <class>/<class>_0001.txt                    modelnet40_normal_resampled: points with normals, whose vertical is y
 modelnet40_{train,test}.txt                 beside the latter: which object is in which split
+
+Whatever the vertical of the files, that of samples is z, so that nobody else has to know.
 
 An object is a group: its turned copies are in one split. What a class looks like after part of a turn is its symmetry,
 and where nobody says it, nothing is known of the orientation of its objects.
 """
 
 import hashlib
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -58,7 +61,9 @@ class ModelnetSettings(SplitSettings, DataSettings):
         "equal steps, from 0.",
     )
     vertical: Literal["y", "z"] | None = Field(
-        None, description="Axis that objects are turned about; null: z of meshes, y of resampled points."
+        None,
+        description="Axis that stands upright in the files; null: z of meshes, y of resampled points. In the store it "
+        "is z.",
     )
     symmetry: dict[ClassName, Literal[0, 1, 2, 4]] = Field(
         {
@@ -129,7 +134,7 @@ class ModelnetSource:
     def _copies(self, found: _Object) -> Iterator[Sample]:
         settings = self.settings
         symmetry = settings.symmetry.get(found.class_name)
-        vertical = settings.vertical or ("z" if found.path.suffix.lower() == ".off" else "y")
+        vertical = _vertical(found.path, settings)
         key = found.path.relative_to(settings.root).with_suffix("").as_posix()
         for number, degrees in enumerate(_angles(found.name, settings)):
             known: dict[str, TargetValue] = {"class": found.class_name}
@@ -141,7 +146,7 @@ class ModelnetSource:
                 group=found.name,
                 files={POINTS: (found.path,)},
                 targets=known,
-                vectors={POINTS: (0.0, degrees, 0.0) if vertical == "y" else (0.0, 0.0, degrees)},
+                vectors={POINTS: _upright(degrees, vertical=vertical)},
             )
 
 
@@ -154,19 +159,43 @@ def new_shapes(settings: ModelnetSettings, path: Path, *, num_views: int) -> New
     if not path.is_dir():
         if not of_formats([path.name], CLOUD_FORMATS):
             raise SourceError(f"{path} is no shape ({', '.join(CLOUD_FORMATS)}).")
-        return NewSamples(ModelnetSource.noun, path.parent, [_new(path, path.parent)])
+        return NewSamples(ModelnetSource.noun, path.parent, [_new(path, path.parent, settings)])
     found, folders, told = [], [path], []
     while folders:
         listing = _listing(folders.pop())
         found += [listing.folder / name for name in of_formats(listing.files, CLOUD_FORMATS)]
         told += [f"{listing.folder}: not read: {strange}." for strange in listing.strange(CLOUD_FORMATS)]
         folders += [listing.folder / name for name in listing.folders]
-    return NewSamples(ModelnetSource.noun, path, [_new(each, path) for each in sorted(found)], told=told)
+    return NewSamples(ModelnetSource.noun, path, [_new(each, path, settings) for each in sorted(found)], told=told)
 
 
-def _new(path: Path, root: Path) -> Sample:
-    key = path.relative_to(root).as_posix()
-    return Sample(key=key, split="test", group=key, files={POINTS: (path,)})
+def _new(path: Path, root: Path, settings: ModelnetSettings) -> Sample:
+    key, rotation = path.relative_to(root).as_posix(), _upright(0.0, vertical=_vertical(path, settings))
+    return Sample(
+        key=key,
+        split="test",
+        group=key,
+        files={POINTS: (path,)},
+        vectors={POINTS: rotation} if any(rotation) else {},
+    )
+
+
+def _vertical(path: Path, settings: ModelnetSettings) -> Literal["y", "z"]:
+    """The axis that stands upright in a file."""
+    return settings.vertical or ("z" if path.suffix.lower() == ".off" else "y")
+
+
+def _upright(degrees: float, *, vertical: Literal["y", "z"]) -> tuple[float, float, float]:
+    """The rotation vector in degrees of a turn about the vertical, after which the vertical is z."""
+    if vertical == "z":
+        return 0.0, 0.0, degrees
+    # A quarter turn about x, which brings y to z, and then the turn about z: the product of their quaternions.
+    half = math.radians(degrees) / 2
+    quarter = math.sqrt(0.5)
+    axis = math.cos(half) * quarter, math.sin(half) * quarter, math.sin(half) * quarter
+    angle = 2 * math.atan2(math.hypot(*axis), math.cos(half) * quarter)
+    length = math.degrees(angle) / math.hypot(*axis)
+    return axis[0] * length, axis[1] * length, axis[2] * length
 
 
 def _angles(name: str, settings: ModelnetSettings) -> list[float]:

@@ -42,7 +42,7 @@ class OrientationMvmSettings(RecipeSettings):
     turn: bool = Field(
         True, description="Whether training turns each cloud about the vertical by an angle that is drawn anew."
     )
-    vertical: Literal["x", "y", "z"] = Field("z", description="Axis that clouds are turned about.")
+    vertical: Literal["x", "y", "z"] = Field("z", description="Axis that clouds are turned about; z of shapes.")
 
     @model_validator(mode="after")
     def _check_loss(self) -> Self:

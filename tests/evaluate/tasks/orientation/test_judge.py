@@ -1,14 +1,17 @@
 """Orientations are judged through the same engine: the page's commands, figures by hand, what beats what."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy.signal import find_peaks
 
+from weldcache.evaluate.exhibits import Circle, Gallery
 from weldcache.evaluate.report.drawing import draw
+from weldcache.evaluate.report.inline import ringed
 from weldcache.evaluate.scores import score_table
 from weldcache.evaluate.section import Section
 from weldcache.evaluate.tasks.orientation.figures import OrientationAssessment, assess_orientations
@@ -83,7 +86,7 @@ def test_an_answer_that_is_right_but_for_rounding_is_judged() -> None:
     assert (kl_divergence(TRUTH, rounded) < -0.05).all()
 
 
-def test_circles_are_drawn_and_nothing_else_is_needed_for_it() -> None:
+def sections_of(predicted: np.ndarray) -> Mapping[str, Section]:
     index = index_of(
         keys=[f"a/b/{row:02d}" for row in range(NUM)],
         splits=["test"] * NUM,
@@ -93,11 +96,46 @@ def test_circles_are_drawn_and_nothing_else_is_needed_for_it() -> None:
         attributes={},
     )
     table = score_table(index, scores=np.zeros(NUM), raw_scores=None)
-    sections = orientation_sections(
-        assessed(TRUTH), table, TARGETS, TRUTH, warnings=(), training=Section("training", "Training")
-    )
-    (circles,) = next(section for section in sections if section.id == "circles").figures
+    training = Section("training", "Training")
+    sections = orientation_sections(assessed(predicted), table, TARGETS, predicted, warnings=(), training=training)
+    return {section.id: section for section in sections}
+
+
+def test_circles_are_drawn_and_nothing_else_is_needed_for_it() -> None:
+    (circles,) = sections_of(TRUTH)["circles"].figures
     assert draw(circles).startswith("data:image/svg+xml;base64,")
+
+
+def test_the_gallery_shows_what_is_furthest_from_the_truth_and_its_angles_beside_it() -> None:
+    wrong = TRUTH.copy()
+    wrong[[4, 13], :, 0] += np.radians(45)  # one of four directions and one of two
+    (gallery,) = sections_of(wrong)["gallery"].exhibits
+    assert isinstance(gallery, Gallery)
+    worst, typical = (shelf.rows for shelf in gallery.shelves)
+    assert list(worst[:2]) == [13, 4] and {int(TARGETS["symmetry"][row]) for row in typical} == {0, 1, 2, 4}
+    assert set(gallery.media) == {*worst, *typical}
+    (medium,) = gallery.media[13]["angles"]
+    assert isinstance(medium, Circle)
+    tops = {name: set(find_peaks(np.tile(density, 2))[0] % 360) for _, name, density in medium.densities}
+    assert all(len(tops[name]) == 2 for name in tops)
+    assert {(degrees + 45) % 360 for degrees in tops["true"]} == tops["predicted"]
+    # Upwards is 90 degrees, where an SVG's y is least; a density that is alike everywhere is a ring.
+    ((_, _, path),) = ringed(Circle("up", [("model", "predicted", np.exp(8 * np.sin(np.radians(np.arange(360)))))]))
+    places = [tuple(map(float, place.split())) for place in path.strip("Mz").split("L")]
+    assert min(places, key=lambda place: place[1]) == (0, -48) and max(abs(x) for x, _ in places) < 20
+    ((_, _, path),) = ringed(Circle("any", [("model", "predicted", np.ones(360))]))
+    lengths = [np.hypot(*map(float, place.split())) for place in path.strip("Mz").split("L")]
+    np.testing.assert_allclose(lengths, 48, atol=0.1)
+
+
+def test_a_report_shows_each_cloud_from_above_beside_its_angles(
+    oriented: Path, runs_of: Callable[[Path], Path], weldcache: Callable[..., Any]
+) -> None:
+    project = runs_of(oriented / "shapes")
+    outcome = weldcache("eval", folder=project)
+    assert outcome.code == 0, outcome.err
+    (page,) = (path.read_text() for path in project.glob("runs/*/report.html"))
+    assert page.count('alt="96 points from above"') == page.count('<figure class="ring">') == 10
 
 
 class TestContract(JudgeContract):
@@ -115,7 +153,8 @@ def test_new_shapes_are_told_their_peaks(oriented: Path, weldcache: Callable[...
     outcome = weldcache("score", "chair/test/chair_0009.off", *options, folder=oriented / "shapes")
     header, line = outcome.raw_out.splitlines()
     told = dict(zip(header.split(","), line.split(","), strict=True))
-    weights = [float(told[f"weight_{place}"]) for place in (1, 2, 3, 4)]
+    weights = [float(value) for name, value in told.items() if name.startswith("weight_")]
+    assert len(weights) == 8  # of no, one, two and four peaks
     assert sum(weights) == pytest.approx(1) and weights == sorted(weights, reverse=True)
     assert 0 <= float(told["angle_1"]) <= 360
 

@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from weldcache.errors import NotFoundError, SourceError
+from weldcache.extract.decode import cloud_geometry
 from weldcache.extract.sources.modelnet import source
 from weldcache.extract.sources.modelnet.source import ModelnetSettings, ModelnetSource
 from weldcache.extract.sources.new import new_samples
@@ -79,11 +81,26 @@ def test_of_a_class_without_a_symmetry_no_orientation_is_known(
     assert all(sample.targets["symmetry"] == 1 for sample in listed(symmetry={"radio": 1}))
 
 
-def test_resampled_points_are_turned_about_y_and_split_by_their_lists(tmp_path: Path, listed: Listed) -> None:
+@pytest.mark.parametrize("degrees", [0.0, 30.0, 180.0, 350.0])
+def test_whatever_stands_upright_in_a_file_a_sample_is_the_same(degrees: float) -> None:
+    """A thing in a mesh, and the same in resampled points, where z is -y and y is z."""
+    mesh = np.random.default_rng(0).normal(size=(20, 3))
+    resampled = np.stack([mesh[:, 0], mesh[:, 2], -mesh[:, 1]], axis=1)
+    of_mesh, of_resampled = (
+        cloud_geometry.turned(points, source._upright(degrees, vertical=vertical))
+        for points, vertical in ((mesh, "z"), (resampled, "y"))
+    )
+    np.testing.assert_allclose(of_resampled, of_mesh, atol=1e-12)
+
+
+def test_resampled_points_are_set_upright_and_split_by_their_lists(tmp_path: Path, listed: Listed) -> None:
     write(tmp_path, *(f"chair/chair_{number:04d}.txt" for number in range(1, 11)))
     drawn = listed(copies=1)
     assert {sample.split for sample in drawn} == {"train", "val", "test"} and drawn[0].key == "chair/chair_0001"
-    assert all(angle[0] == angle[2] == 0 for sample in drawn for angle in sample.vectors.values())
+    assert {sample.vectors["points"] for sample in drawn} == {
+        source._upright(float(sample.targets["orientation"]), vertical="y") for sample in drawn
+    }
+    assert {sample.vectors["points"][:2] for sample in listed(copies=1, vertical="z")} == {(0.0, 0.0)}
     train, test = ([f"chair_{number:04d}" for number in numbers] for numbers in (range(1, 8), range(8, 11)))
     lists = [tmp_path / f"modelnet40_{split}.txt" for split in ("train", "test")]
     for path, names in zip(lists, (train, test), strict=True):
@@ -130,12 +147,14 @@ def test_folders_that_hold_no_shapes_are_passed_over(tmp_path: Path, listed: Lis
     assert len(listed(copies=1)) == 6
 
 
-def test_new_shapes_are_taken_as_they_stand(tmp_path: Path) -> None:
+def test_new_shapes_are_not_turned(tmp_path: Path) -> None:
     write(tmp_path, "new/a.off", "new/deeper/b.TXT", "new/notes.md")
     settings = ModelnetSettings(root=tmp_path, copies=12)
     found = new_samples(settings, [tmp_path / "new"], num_views=1)
     assert [sample.key for sample in found.listed] == ["a.off", "deeper/b.TXT"]
-    assert not any(sample.vectors or sample.targets for sample in found.listed)
+    mesh, resampled = found.listed
+    assert not mesh.vectors and not mesh.targets and not resampled.targets
+    assert resampled.vectors["points"] == pytest.approx((90, 0, 0))  # set upright, as those of the store are
     assert [sample.key for sample in new_samples(settings, [tmp_path / "new/a.off"], num_views=1).listed] == ["a.off"]
     with pytest.raises(SourceError, match=r"notes\.md is no shape"):
         new_samples(settings, [tmp_path / "new/notes.md"], num_views=1)
