@@ -53,7 +53,7 @@ def kl_of_densities(
     """KL in nats of densities to others, by the logarithms of each at equal steps around the circle."""
     found = (np.exp(log_true) * (log_true - log_predicted)).sum(axis=1) * (2 * math.pi / log_true.shape[1])
     # Predicted weights are of single precision: where both are the same, their sum may leave a little below 0.
-    return np.where(np.abs(found) < _ROUNDING, np.maximum(found, 0.0), found)
+    return np.asarray(np.where(np.abs(found) < _ROUNDING, np.maximum(found, 0.0), found))
 
 
 def symmetric_mixtures(

@@ -82,7 +82,7 @@ def _traced(trace: Trace, *, seconds: float) -> DrawnTrace:
     )
 
 
-def ringed(circle: Circle) -> list[tuple[str, str, str]]:
+def ringed(circle: Circle) -> Sequence[tuple[str, str, str]]:
     """Tone, name and path of each density, as a distance from the centre of a box from -50 to 50, the highest of all on
     its rim."""
     highest = max(float(density.max()) for _, _, density in circle.densities)
