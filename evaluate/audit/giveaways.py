@@ -16,6 +16,7 @@ from scipy.stats import fisher_exact
 from ...cache.targets import NORMAL, UNKNOWN
 from ...errors import DecodeError
 from ...extract.decode.image import decode_photographs
+from ...findings import Severity
 from ...metrics.clustered import grouped_auroc
 from ...metrics.estimate import with_span
 from ...wording import count_of
@@ -35,6 +36,9 @@ _PICTURES = 24  # that are looked at for codes, spread over the samples
 _LEAVE_IT_OUT = (
     "Give no model this attribute, record more samples in which it varies within each kind, and believe no result that "
     "is not clearly better than the media-free control."
+)
+_ONE_OF_SEVERAL = (
+    "Hold models against the media-free control, which stands in each report on classes and sees all attributes."
 )
 _MIX_GROUPS = (
     "Record both kinds in each group. Until then, judge models on groups that training has not seen, several of each "
@@ -58,6 +62,7 @@ def _attributes(listing: Listing, tell: Tell) -> str:
     of_two = kinds[1:] if len(kinds) == 2 else kinds
     num_rules = len(listing.index.attributes) * len(of_two)
     for attribute, column in listing.index.attributes.items():
+        found: dict[Severity, list[str]] = {}
         for kind in of_two:
             is_kind = codes == kind
             if not is_kind[fit].any() or is_kind[judge].sum() < _FEWEST:
@@ -68,13 +73,22 @@ def _attributes(listing: Listing, tell: Tell) -> str:
             said = rule.scores({attribute: column[judge]}) > 0.5
             accuracy, odds = _balanced_accuracy(said, is_kind[judge])
             if accuracy >= _TELLING and odds * num_rules < _CHANCE:
-                evidence = (
-                    f"{attribute} alone tells {names[kind]} from the rest with a balanced accuracy of {accuracy:.2f}: "
-                    f"it is where {rule.words}, a rule that was counted on {len(judge):,} {listing.noun}s and found on "
-                    "others"
-                )
-                tell("error" if accuracy >= _READABLE else "warning", evidence, _LEAVE_IT_OUT, part=attribute)
+                told = f"{names[kind]} from the rest with a balanced accuracy of {accuracy:.2f}, where {rule.words}"
+                found.setdefault(_severity(accuracy, num_kinds=len(kinds)), []).append(told)
+        for severity, rules in found.items():
+            evidence = (
+                f"{attribute} alone tells {few(rules)}; rules were counted on {len(judge):,} {listing.noun}s and found "
+                "on others"
+            )
+            tell(severity, evidence, _LEAVE_IT_OUT if severity != "note" else _ONE_OF_SEVERAL, part=attribute)
     return f"a rule on each of {count_of(len(listing.index.attributes), 'attribute')}"
+
+
+def _severity(accuracy: float, *, num_kinds: int) -> Severity:
+    """Of a rule on one kind: among several, one that is told better than by chance is far from the answer."""
+    if accuracy >= _READABLE:
+        return "error"
+    return "warning" if num_kinds == 2 else "note"
 
 
 def _why_not(listing: Listing) -> str:

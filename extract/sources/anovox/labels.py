@@ -21,6 +21,7 @@ from ...decode.cloud_files import Mesh, read_cloud_file
 
 VOXEL_METRES = 0.5
 GRID = (1000, 1000, 64)
+_LARGEST_ID = (1 << 16) - 1  # that voxels have room for
 _GRID_ORIGIN = np.array([250.0, 250.0, 16.0]) - np.array([0.0, 0.0, 1.8])  # of the grid, less where the lidar hangs
 
 _PARSING = Lock()  # threads that parse at once trip each other up in CPython 3.11 ("AST constructor recursion depth")
@@ -55,7 +56,11 @@ def semantic_points(path: Path) -> Float64[np.ndarray, "rows 4"]:
     columns = found.columns or ("x", "y", "z", "label")
     # The former release's .pcd names its columns.
     label = columns.index("label") if "label" in columns else len(columns) - 1
-    return found.values[:, [0, 1, 2, label]]
+    rows = found.values[:, [0, 1, 2, label]]
+    # Of an id that is none, a frame would be called normal.
+    if not ((rows[:, 3] >= 0) & (rows[:, 3] <= _LARGEST_ID) & (rows[:, 3] == np.floor(rows[:, 3]))).all():
+        raise DecodeError(f"{path}: a semantic id is no whole number from 0 to {_LARGEST_ID:,}.")
+    return rows
 
 
 def anomalous_among(ids: Shaped[np.ndarray, "..."], known: Collection[int]) -> Mapping[int, int]:
@@ -87,8 +92,12 @@ def labels_by_voxel(
 
 
 def voxel_labels(points: Float64[np.ndarray, "points 3"], path: Path) -> Int64[np.ndarray, " points"]:
-    """The semantic ids of points by a file of voxels; raises as `semantic_points`."""
-    return labels_by_voxel(points, semantic_points(path))
+    """The semantic ids of points by a file of voxels; raises as `semantic_points`, and where a voxel is none of the
+    grid."""
+    voxels = semantic_points(path)
+    if not ((voxels[:, :3] >= 0) & (voxels[:, :3] < GRID)).all():
+        raise DecodeError(f"{path}: has a voxel outside the grid of {' x '.join(map(str, GRID))}.")
+    return labels_by_voxel(points, voxels)
 
 
 def read_sheet(path: Path) -> Mapping[str, Sequence[Any]]:

@@ -107,6 +107,8 @@ def find_scenarios(root: Path, *, refuse_incomplete: bool) -> list[Scenario]:
             f"{root} mixes two releases of AnoVox: {count_of(len(named), 'scenario')} of the {rarest} one "
             f"({shortened(named, most=_SHOWN)}) among {len(scenarios)}. Keep each release in a folder of its own."
         )
+    if not any(scenario.ticks for scenario in scenarios):
+        raise SourceError(f"{root} has {count_of(len(scenarios), 'scenario')} and no frame: copy the data set again.")
     missing = list(_what_is_missing(scenarios))
     if missing and refuse_incomplete:
         raise SourceError(
@@ -188,6 +190,8 @@ def _what_is_missing(scenarios: Sequence[Scenario]) -> Iterator[str]:
     streams += ["voxels"] if any("voxels" in scenario.files for scenario in scenarios) else []
     for scenario in scenarios:
         ticks = scenario.ticks
+        if not ticks:
+            yield f"{scenario.name} has no file of camera or lidar"
         for stream in streams:
             held = scenario.files.get(stream)
             if held is None:

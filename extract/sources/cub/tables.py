@@ -15,6 +15,7 @@ Birds-200-2011 Dataset, 2011).
 
 import csv
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -43,6 +44,7 @@ _FIELDS = 5  # of a line of image attributes
 _WIDEST = 24  # fields of one that is read at all
 _MOST_BYTES = 1 << 30
 _SHOWN = 3  # names in a message
+_ID = re.compile("[0-9]{1,9}")
 _FETCH = "Unpack the whole archive CUB_200_2011.tgz once more."
 
 
@@ -102,7 +104,7 @@ def read_tables(folder: Path, *, expected: Mapping[str, int]) -> CubTables:
         attribute_names=attribute_names,
         classes=classes,
         is_train=_whole_numbers(folder / SPLIT, len(pictures), lowest=0, highest=1) == 1,
-        boxes=_numbers(folder / BOXES, len(pictures), width=4),
+        boxes=_boxes(folder / BOXES, len(pictures)),
         present=present,
         certainty=certainty,
         class_attributes=_class_attributes(folder / CLASS_ATTRIBUTES, len(class_names), len(attribute_names)),
@@ -134,10 +136,10 @@ def _by_id(path: Path, *, num: int | None = None) -> list[str]:
     found: dict[int, str] = {}
     for number, line in enumerate(lines, start=1):
         told, _, rest = line.strip().partition(" ")
-        if not (told.isascii() and told.isdecimal() and rest.strip()):
+        if not (_ID.fullmatch(told) and rest.strip()):
+            why = "the table is cut short" if number == len(lines) > 1 else "CUB-200 of 2010 has no ids"
             raise SourceError(
-                f"{path}, line {number}: {brief(line)} is not an id and what it stands for; CUB-200 of 2010 has no "
-                "ids, and is another data set."
+                f"{path}, line {number}: {brief(line)} is not an id and what it stands for; {why}. {_FETCH}"
             )
         if int(told) in found:
             raise SourceError(f"{path}, line {number}: the id {told} stands there twice.")
@@ -176,6 +178,13 @@ def _are_numbers(row: str, *, width: int) -> bool:
         return len(row.split()) == width and bool(np.isfinite([float(word) for word in row.split()]).all())
     except ValueError:
         return False
+
+
+def _boxes(path: Path, num: int) -> Float[np.ndarray, "picture 4"]:
+    boxes = _numbers(path, num, width=4)
+    if len(wrong := np.flatnonzero((boxes[:, 2:] <= 0).any(axis=1))):
+        raise SourceError(f"{path}: the box of the picture {wrong[0] + 1} has no width or no height. {_FETCH}")
+    return boxes
 
 
 def _whole_numbers(path: Path, num: int, *, lowest: int, highest: int) -> Int64[np.ndarray, " picture"]:
@@ -258,7 +267,7 @@ def _image_attributes(
         raise SourceError(
             f"{path}, line {wrong + 1}: {brief(text.splitlines()[wrong])} does not begin with a picture up to "
             f"{num_pictures:,}, an attribute up to {num_attributes}, 0 or 1, and a certainty from {NOT_VISIBLE} to "
-            f"{DEFINITELY}."
+            f"{DEFINITELY}. {_FETCH}"
         )
     picture, attribute, present, certainty = values.astype(np.int64).T
     place = (picture - 1) * num_attributes + attribute - 1

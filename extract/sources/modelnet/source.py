@@ -13,6 +13,7 @@ and where nobody says it, nothing is known of the orientation of its objects.
 import hashlib
 import math
 import re
+import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -26,7 +27,7 @@ from ....cache.targets import TargetSpec, TargetValue
 from ....configs.section import Positive
 from ....errors import NotFoundError, SourceError, reason_of
 from ....progress import say
-from ....wording import count_of, listed, shortened
+from ....wording import count_of, is_are, listed, shortened
 from ...settings import DataSettings
 from ..group_split import SplitSettings, draw_splits, draw_validation
 from ..listing import CLOUD_FORMATS, Listing, list_folder, of_formats
@@ -39,6 +40,7 @@ _SHOWN = 5  # names in a message
 _SPLITS: tuple[Split, ...] = ("train", "test")
 _NUM_CLASSES, _NUM_OBJECTS = 40, {"train": 9_843, "test": 2_468}  # of the whole release
 _LISTS = "modelnet40_{}.txt"
+_SHORT = 0.8  # of the usual size of a file: signs and digits alone make a twentieth
 _CAVEAT = (
     "The orientation is the angle by which a file was turned: objects of a class are taken to stand alike in their "
     "files, and to be as symmetric as data.symmetry says."
@@ -214,16 +216,36 @@ def _find(root: Path, classes: Sequence[str] | None) -> Iterator[_Object]:
         raise NotFoundError(f"{root} has no folder {listed(missing)}, which data.classes names.")
     for class_name in folders if classes is None else classes:
         listing = _listing(root / class_name)
-        for split in _SPLITS:
-            if split in listing.folders:
-                inner = _listing(root / class_name / split)
-                yield from _objects(inner, of_formats(inner.files, (".off",)), class_name, split)
+        yield from _meshes(listing, class_name)
         if classes is not None or any(name.startswith(f"{class_name}_") for name in listing.files):
             yield from _objects(listing, of_formats(listing.files, (".txt",)), class_name, None)
 
 
+def _meshes(listing: Listing, class_name: str) -> Iterator[_Object]:
+    """The objects in train/ and test/ of a folder, which a run of the name train may be, too; of a class with one of
+    the two alone the copy is cut."""
+    parts = {split: _listing(listing.folder / split) for split in _SPLITS if split in listing.folders}
+    found = {
+        split: list(_objects(inner, of_formats(inner.files, (".off",)), class_name, split))
+        for split, inner in parts.items()
+    }
+    are_empty = len(parts) == len(_SPLITS) and not any(
+        inner.files or inner.folders or inner.others for inner in parts.values()
+    )
+    if are_empty or (any(found.values()) and not all(found.get(split) for split in _SPLITS)):
+        lacking = listed(split for split in _SPLITS if not found.get(split))
+        raise SourceError(
+            f"{listing.folder} has no shapes in {lacking}: the copy is cut. Copy it again, or leave the class out with "
+            "--set data.classes=[...]."
+        )
+    for split in found:
+        yield from found[split]
+
+
 def _objects(listing: Listing, names: Iterable[str], class_name: str, split: Split | None) -> Iterator[_Object]:
     pattern = re.compile(rf"{re.escape(class_name)}_[0-9]+")
+    if strange := listing.strange((".off" if split else ".txt",)):
+        raise SourceError(f"{listing.folder}: {listed(strange)}. Move it away, or copy the data set again.")
     for name in names:
         path = listing.folder / name
         if not pattern.fullmatch(path.stem):
@@ -258,7 +280,7 @@ def _as_listed(root: Path, objects: Sequence[_Object]) -> list[_Object]:
     split_of: dict[str, Split] = {}
     for split, path in lists.items():
         try:
-            names = path.read_text(encoding="utf-8").split()
+            names = path.read_text(encoding="utf-8-sig").split()
         except (OSError, UnicodeDecodeError) as error:
             raise SourceError(f"{path} cannot be read ({reason_of(error)}); it is one of two lists.") from error
         if both := [name for name in names if name in split_of]:
@@ -274,7 +296,18 @@ def _as_listed(root: Path, objects: Sequence[_Object]) -> list[_Object]:
 
 
 def _require_whole(root: Path, objects: Sequence[_Object]) -> None:
-    """Refuse a release with all classes and not all objects; some classes alone are somebody's choice."""
+    """Refuse a release with all classes and not all objects, where some classes alone are somebody's choice; and files
+    of resampled points that are cut, which all have as many lines."""
+    if objects[0].path.suffix.lower() == ".txt":
+        sizes = [each.path.stat().st_size for each in objects]
+        short = [
+            each.name for each, size in zip(objects, sizes, strict=True) if size < _SHORT * statistics.median(sizes)
+        ]
+        if short:
+            raise SourceError(
+                f"{root}: {shortened(short, most=_SHOWN)} {is_are(len(short))} far shorter than other files, and all "
+                "have as many points: the copy is cut. Copy it again, or move it away."
+            )
     classes = {each.class_name for each in objects}
     counts = {split: sum(each.split == split for each in objects) for split in _NUM_OBJECTS}
     if len(classes) == _NUM_CLASSES and any(counts.values()) and counts != _NUM_OBJECTS:

@@ -43,6 +43,15 @@ def test_attributes_that_are_not_known_of_defects_alone_are_a_giveaway(columns: 
     assert counts(asked("attributes", columns)) == {"errors": 1}
 
 
+@pytest.mark.parametrize(("gap", "severity"), [(25.0, "notes"), (60.0, "errors")])
+def test_one_class_of_several_that_an_attribute_hints_at_is_a_note(gap: float, severity: str, columns: Columns) -> None:
+    generator, classes = np.random.default_rng(0), np.arange(160) % 4
+    columns["labels"], columns["class_names"] = [-1] * 160, [f"kind {code}" for code in classes]
+    columns["attributes"] = {"current": [generator.normal(200 + gap * (code == 3), 10) for code in classes]}
+    found = asked("attributes", columns)
+    assert counts(found) == {severity: 1} and "kind 3" in found.findings[0].evidence
+
+
 def test_all_settings_together_tell_defects(columns: Columns) -> None:
     generator = np.random.default_rng(0)
     for name in ("thickness", "current"):

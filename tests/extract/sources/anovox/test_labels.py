@@ -15,6 +15,7 @@ from weldcache.extract.sources.anovox.labels import (
     read_sheet,
     semantic_pixels,
     semantic_points,
+    voxel_labels,
     voxels_of_points,
 )
 from weldcache.extract.sources.anovox.settings import ANOMALOUS
@@ -76,6 +77,20 @@ def test_points_that_were_cut_short_or_have_no_ids_are_named(tmp_path: Path) -> 
     for path in (cut, other):
         with pytest.raises(DecodeError, match=path.name):
             semantic_points(path)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, -1.0, 2.5, 1e30])
+def test_ids_that_are_none_are_not_normal(wrong: float, tmp_path: Path) -> None:
+    np.save(tmp_path / "points.npy", np.array([[0.0, 0, 0, 7], [1, 1, 1, wrong]]))
+    with pytest.raises(DecodeError, match=r"points\.npy: a semantic id"):
+        semantic_points(tmp_path / "points.npy")
+
+
+@pytest.mark.parametrize("voxel", [(-1, 0, 0), (0, 0, 64)])
+def test_a_voxel_outside_the_grid_is_named(voxel: tuple[int, int, int], tmp_path: Path) -> None:
+    np.save(tmp_path / "voxels.npy", np.array([[*voxel, 7]]))
+    with pytest.raises(DecodeError, match=r"voxels\.npy: has a voxel outside"):
+        voxel_labels(np.zeros((2, 3)), tmp_path / "voxels.npy")
 
 
 def test_ids_in_a_pcd_are_in_the_column_that_says_so(tmp_path: Path) -> None:

@@ -205,6 +205,22 @@ def test_a_copy_that_was_cut_short_is_refused_or_told_frame_by_frame(copied: Pat
     assert "image" not in samples[f"{second.name}/{tick}"].files
 
 
+def test_scenarios_whose_folders_are_empty_are_named(copied: Path, open_scenes: Open) -> None:
+    first, *others = scenarios_of(copied)
+    for path in first.rglob("*_*.*"):
+        if path.is_file():
+            path.unlink()
+    with pytest.raises(SourceError, match="has no file of camera or lidar"):
+        find_scenarios(copied, refuse_incomplete=True)
+    assert {sample.group for sample in open_scenes(copied, incomplete="absent").samples()} == {
+        folder.name for folder in others
+    }
+    for folder in others:
+        shutil.rmtree(folder)
+    with pytest.raises(SourceError, match="no frame"):
+        find_scenarios(copied, refuse_incomplete=False)
+
+
 def test_an_empty_scenario_is_named(copied: Path) -> None:
     (copied / "Scenario_empty").mkdir()
     with pytest.raises(SourceError, match="Scenario_empty"):

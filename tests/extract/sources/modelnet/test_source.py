@@ -1,5 +1,6 @@
 """ModelNet40 in both layouts: what is listed, what is drawn, and what is refused by name."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -104,7 +105,7 @@ def test_resampled_points_are_set_upright_and_split_by_their_lists(tmp_path: Pat
     train, test = ([f"chair_{number:04d}" for number in numbers] for numbers in (range(1, 8), range(8, 11)))
     lists = [tmp_path / f"modelnet40_{split}.txt" for split in ("train", "test")]
     for path, names in zip(lists, (train, test), strict=True):
-        path.write_text("\r\n".join([*names, "desk_0001" if path is lists[0] else ""]))
+        path.write_text("\ufeff" + "\r\n".join([*names, "desk_0001" if path is lists[0] else ""]))
     assert {sample.group for sample in listed() if sample.split == "test"} == set(test)
     lists[1].write_text("\n".join(test[1:]))
     with pytest.raises(SourceError, match="chair_0008 in no list"):
@@ -139,6 +140,33 @@ def test_what_is_cut_mixed_or_misplaced_is_named(
     write(tmp_path, "chair/train/table_0003.off")
     with pytest.raises(SourceError, match=r"table_0003\.off is not called chair_"):
         listed(classes=["chair"])
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda chair: shutil.rmtree(chair / "test"), r"chair has no shapes in test.*data\.classes"),
+        (lambda chair: [path.unlink() for path in chair.rglob("*.off")], r"chair has no shapes in train and test"),
+        (lambda chair: (chair / "train/chair_0009.off").mkdir(), r"chair_0009\.off is a folder"),
+    ],
+)
+def test_a_class_of_which_a_part_was_not_copied_is_named(
+    change: Callable[[Path], object], named: str, tmp_path: Path, listed: Listed
+) -> None:
+    for name in ("chair", "table"):
+        meshes(tmp_path, name)
+    change(tmp_path / "chair")
+    with pytest.raises(SourceError, match=named):
+        listed()
+    assert len(listed(classes=["table"], copies=1)) == 6
+
+
+def test_resampled_points_that_are_cut_are_told_by_their_size(tmp_path: Path, listed: Listed) -> None:
+    (tmp_path / "chair").mkdir()
+    for number in range(1, 9):
+        (tmp_path / f"chair/chair_{number:04d}.txt").write_text("0.1,0.2,0.3,0,0,1\n" * (100 if number != 5 else 70))
+    with pytest.raises(SourceError, match=r"chair_0005 is far shorter"):
+        listed()
 
 
 def test_folders_that_hold_no_shapes_are_passed_over(tmp_path: Path, listed: Listed) -> None:
