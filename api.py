@@ -40,6 +40,7 @@ from .evaluate.new.score import score_paths
 from .evaluate.new.scorer import ScoredSample
 from .evaluate.pipeline import Evaluation, fuse_and_calibrate, score_samples, train_and_calibrate
 from .evaluate.pipeline import evaluate as judge
+from .evaluate.sweeps.space import load_request, require_optuna
 from .evaluate.trials.bench import Bench
 from .evaluate.trials.bench import bench as run_bench
 from .evaluate.trials.variant_list import load_variant_list
@@ -85,6 +86,7 @@ __all__ = [
     "score",
     "scores",
     "split",
+    "sweep",
     "train",
     "verify",
 ]
@@ -294,6 +296,42 @@ def bench(
         keep_weights=keep_weights,
         command="weldcache.api.bench()",
     )
+
+
+def sweep(
+    space: str | os.PathLike[str] | None = None,
+    *,
+    ranges: Mapping[str, str] | None = None,
+    settings: Settings | None = None,
+    changes: Mapping[str, Any] | None = None,
+    trials: int | None = None,
+    jobs: int = 1,
+    name: str | None = None,
+    keep_weights: bool = False,
+) -> Mapping[str, Any]:
+    """`weldcache sweep`: search settings by validation, and judge the best on the split test, which no trial saw.
+
+    `space` is a file; `ranges` are what `--sweep` takes, such as {"train.lr": "1e-5..1e-2"}. What is returned is what
+    sweep.json says: `pd.DataFrame(found["trials"])` is its table.
+
+    Raises:
+        SettingsError: if the space holds no settings, or Optuna, which draws, is not installed.
+        NotFoundError: if there is no such file or no store.
+        OutputExistsError: if the folder holds trials of another sweep.
+        TrainingError: if every trial failed.
+    """
+    require_optuna()
+    from .evaluate.sweeps.sweep import begun_with
+    from .evaluate.sweeps.sweep import sweep as run_sweep
+
+    request = load_request(None if space is None else os.fspath(space), name=name, trials=trials)
+    quick = [f"{key}={text}" for key, text in (ranges or {}).items()]
+    overrides = [f"{key}={json.dumps(value)}" for key, value in _plain(changes).items()]
+    request, base = begun_with(request, quick=quick, overrides=overrides, base=settings)
+    found = run_sweep(
+        request, base, jobs=jobs, keep_weights=keep_weights, command="weldcache.api.sweep()", overrides=overrides
+    )
+    return found.document
 
 
 def runs(settings: Settings | None = None, *, nested: bool = False) -> pd.DataFrame:

@@ -26,6 +26,7 @@ from . import (
     runs,
     score,
     split,
+    sweep,
     synth,
     train,
     verify,
@@ -53,6 +54,7 @@ app.command("eval")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("score")(score.score)
 app.command("bench")(bench.bench)
+app.command("sweep")(sweep.sweep)
 app.command("fuse")(fuse.fuse)
 app.add_typer(runs.app, name="runs")
 app.add_typer(config.app, name="config")

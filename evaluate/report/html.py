@@ -23,10 +23,10 @@ from .inline import FILTERS, picture_uri
 def render_html(report: Report) -> str:
     """The whole page."""
     environment = Environment(
-        loader=FunctionLoader(_part), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FunctionLoader(part), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(draw=draw, number=number, interval=interval, cell=cell, **FILTERS)
-    provenance, book, script = report.provenance, report.book, _part("report.js")
+    provenance, book, script = report.provenance, report.book, part("report.js")
     exhibits = [exhibit for section in report.sections for exhibit in section.exhibits]
     table = next((exhibit for exhibit in exhibits if isinstance(exhibit, SampleTable)), None)
     media = [medium for panel in book.panels.values() for each in panel.media.values() for medium in each]
@@ -34,7 +34,7 @@ def render_html(report: Report) -> str:
         provenance=provenance,
         banner=demo_sentence(provenance.random_features, provenance.trained_features),
         sections=[*report.sections, _provenance_section(provenance)],
-        style=Markup(_part("report.css")),
+        style=Markup(part("report.css")),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         book=book,
@@ -47,7 +47,8 @@ def render_html(report: Report) -> str:
     return "\n".join(map(visible, page.split("\n")))
 
 
-def _part(name: str) -> str:
+def part(name: str) -> str:
+    """A file that pages are made of, such as report.css."""
     return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 

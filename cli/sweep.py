@@ -1,0 +1,63 @@
+"""`weldcache sweep`: settings drawn from a space, trained on one cache, and the best of them judged."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from .options import AsJson, Cache, Config, Set, command_line, overrides
+
+_NARROWEST = 80  # the table is laid out for so many columns
+
+
+def sweep(
+    file: Annotated[
+        str | None, typer.Argument(metavar="[FILE]", help="A space in YAML (docs/sweeps.md).", show_default=False)
+    ] = None,
+    quick: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--sweep",
+            metavar="KEY=LOW..HIGH|A,B",
+            help="A setting to draw, without a file or beside one; repeat for more.",
+            show_default=False,
+        ),
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option("--trials", min=1, help="How many are tried in all.", show_default="the file's, or 30")
+    ] = None,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, max=256, help="Processes that try them.")] = 1,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Folder in that of the runs.", show_default="the file's, or sweep")
+    ] = None,
+    config: Config = None,
+    cache: Cache = None,
+    keep_weights: Annotated[
+        bool, typer.Option("--keep-weights", help="Keep the weights of every trial, and not of the best alone.")
+    ] = False,
+    settings: Set = None,
+    as_json: AsJson = False,
+) -> None:
+    """Search settings by validation, and judge the best on the split test, which no trial saw.
+
+    Interrupt it, kill it, run it again: what was tried is kept. More --trials add to it. Trials, the page sweep.html
+    and sweep.json are in `runs/<name>`. Exit status 1 if the best could not be judged.
+    """
+    from ..evaluate.sweeps.space import load_request, require_optuna
+
+    require_optuna()
+    from ..evaluate.sweeps.sweep import begun_with
+    from ..evaluate.sweeps.sweep import sweep as run_sweep
+
+    asked = overrides(settings, cache_path=cache)
+    request = load_request(file, name=name, trials=trials)
+    request, base = begun_with(request, config, quick=quick or (), overrides=asked)
+    found = run_sweep(request, base, jobs=jobs, keep_weights=keep_weights, command=command_line(), overrides=asked)
+    if as_json:
+        typer.echo(json.dumps(found.document, indent=2))
+    else:
+        from ..tables import print_tables
+
+        print_tables([found.summary], narrowest=_NARROWEST)
+        typer.echo(f"Page and trials: {found.folder}")
+    raise typer.Exit(0 if found.complete else 1)

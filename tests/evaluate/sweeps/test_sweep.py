@@ -1,0 +1,259 @@
+"""Sweeps that really train, on the toy store: what is tried, what is kept, what is judged, and what no trial sees."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from weldcache import api
+from weldcache.cache.store import FeatureStore
+from weldcache.errors import SettingsError, TrainingError
+from weldcache.evaluate.sweeps import space, worker
+from weldcache.evaluate.sweeps.page import render_page
+from weldcache.evaluate.sweeps.study import SweepStudy
+from weldcache.evaluate.sweeps.sweep import Swept
+from weldcache.train.data import resident
+from weldcache.train.runs.folder import RunFolder
+
+RunSweep = Callable[..., Swept]
+WriteRequest = Callable[..., Any]
+Trained = list[str]
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> Trained:
+    """Names of the runs that trials train from here on."""
+    names: Trained = []
+    train = worker.train
+
+    def counting(settings: Any, **keywords: Any) -> Any:
+        names.append(keywords["run_name"])
+        return train(settings, **keywords)
+
+    monkeypatch.setattr(worker, "train", counting)
+    return names
+
+
+def values_of(found: Swept) -> dict[str, Any]:
+    return {trial["run"]: trial["value"] for trial in found.document["trials"]}
+
+
+def test_the_best_trial_is_a_run_that_is_judged_on_what_no_trial_saw(
+    run_sweep: RunSweep, write_request: WriteRequest, project: Path, trained: Trained
+) -> None:
+    found = run_sweep(write_request(seeds=2))
+    assert found.complete and found.folder == project / "runs/pace"
+    values = values_of(found)
+    assert trained == list(values) == ["trial-0000", "trial-0001", "trial-0002"]
+    best = max(values, key=lambda run: values[run])
+    assert found.document["best"] == best
+    for run in values:
+        state = json.loads((found.folder / run / "state.json").read_text())
+        assert state["finished"] and state["best"]["val_auroc"] == values[run]
+        assert RunFolder(found.folder / run).best_path.is_file() == (run == best)
+    winner = found.document["winner"]
+    assert winner["run"] == best and winner["seeds"] == (1, 2)  # the trials had seed 0
+    table = json.loads((project / "runs/pace-winner/table_test.json").read_text())
+    judged = {each["name"]: each for each in table["variants"]}
+    assert list(judged) == ["start", best] and judged[best]["seeds"] == [1, 2]
+    assert winner["test"]["value"] == judged[best]["auroc"]["value"]
+    assert winner["optimism"] == pytest.approx(values[best] - judged[best]["auroc"]["value"])
+    assert winner["luck"] == pytest.approx(values[best] - judged[best]["val_auroc"])
+    assert winner["gain"]["value"] == pytest.approx(judged[best]["difference"]["value"])
+    settings = api.load_run(f"pace-winner/{best}-seed1").settings
+    assert settings.train.lr == dict(_drawn(found))[best]["train.lr"]
+    assert any("Optimism" in sentence for sentence in found.document["sentences"])
+
+
+def _drawn(found: Swept) -> list[tuple[str, Mapping[str, Any]]]:
+    return [(trial["run"], trial["values"]) for trial in found.document["trials"]]
+
+
+def test_what_was_tried_is_not_repeated_and_more_trials_add_to_it(
+    run_sweep: RunSweep, write_request: WriteRequest, trained: Trained
+) -> None:
+    first = run_sweep(write_request())
+    trained.clear()
+    assert values_of(run_sweep(write_request())) == values_of(first) and trained == []
+    more = run_sweep(write_request(trials=5))
+    assert trained == ["trial-0003", "trial-0004"]
+    assert values_of(first).items() <= values_of(more).items()
+
+
+def test_no_trial_sees_the_split_test(
+    run_sweep: RunSweep, write_request: WriteRequest, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With all labels of test turned round, the same is drawn, reached and chosen; and no row of it is even loaded."""
+    opened, load_resident, loaded = FeatureStore.open, resident.load_resident, []
+
+    def counting(reader: Any, rows: Any, **keywords: Any) -> Any:
+        loaded.extend(np.asarray(rows).tolist())
+        return load_resident(reader, rows, **keywords)
+
+    def turned(path: Path, **keywords: Any) -> FeatureStore:
+        store = opened(path, **keywords)
+        of_test = store.index.parts == "test"
+        store.index.labels[of_test] = 1 - store.index.labels[of_test]
+        return store
+
+    monkeypatch.setattr(resident, "load_resident", counting)
+    honest = run_sweep(write_request())
+    monkeypatch.setattr(FeatureStore, "open", turned)
+    blind = run_sweep(write_request(name="blind"))
+    assert values_of(blind) == values_of(honest) and blind.document["best"] == honest.document["best"]
+    parts = opened(api.load_settings().cache.path).index.parts
+    assert loaded and set(parts[loaded]) == {"train", "val"}
+
+
+def test_a_trial_that_fails_is_told_and_costs_no_other(run_sweep: RunSweep, write_request: WriteRequest) -> None:
+    lr = {
+        "train.lr": {"kind": "choice", "values": [1e-3, 1e30]},
+        "train.gradient_clip": {"kind": "choice", "values": [1e30]},
+    }
+    found = run_sweep(write_request(lr, sampler="grid"))
+    assert [trial["state"] for trial in found.document["trials"]] == ["complete", "failed"]
+    assert "Epoch 1" in found.document["trials"][1]["reason"]
+    with pytest.raises(TrainingError, match="trial-0000: "):
+        run_sweep(write_request({**lr, "train.lr": {"kind": "choice", "values": [1e30]}}, name="none", sampler="grid"))
+
+
+def test_a_trial_that_is_ended_early_leaves_no_run(
+    run_sweep: RunSweep, write_request: WriteRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = SweepStudy.report
+
+    def hopeless(study: SweepStudy, claim: Any, *, epoch: int, value: float) -> bool:
+        report(study, claim, epoch=epoch, value=value)
+        return bool(claim.run == "trial-0001" and epoch == 1)
+
+    monkeypatch.setattr(SweepStudy, "report", hopeless)
+    found = run_sweep(write_request(pruner="median"))
+    assert [trial["state"] for trial in found.document["trials"]] == ["complete", "pruned", "complete"]
+    assert list(found.document["trials"][1]["course"]) == ["1"] and list(found.document["trials"][0]["course"]) == [
+        "1",
+        "2",
+    ]
+    assert not (found.folder / "trial-0001").exists()
+
+
+def test_an_interrupted_trial_goes_on_from_its_checkpoint_and_ends_the_same(
+    run_sweep: RunSweep, write_request: WriteRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seldom = {"set": {**write_request().settings, "train.epochs": 4, "train.checkpoint_seconds": 0}}
+    whole = run_sweep(write_request(name="whole", pruner="hyperband", **seldom))
+    report = SweepStudy.report
+
+    def interrupted(study: SweepStudy, claim: Any, *, epoch: int, value: float) -> bool:
+        if claim.run == "trial-0001" and epoch == 3:
+            raise KeyboardInterrupt
+        return report(study, claim, epoch=epoch, value=value)
+
+    request = write_request(pruner="hyperband", **seldom)
+    with monkeypatch.context() as patch:
+        patch.setattr(SweepStudy, "report", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run_sweep(request)
+    found = run_sweep(request)
+    assert values_of(found) == values_of(whole) and _drawn(found) == _drawn(whole)
+
+
+def test_what_cannot_be_compared_is_refused(run_sweep: RunSweep, write_request: WriteRequest, project: Path) -> None:
+    weight = {"recipe.loss.l1": {"kind": "float", "low": 1.0, "high": 10.0}}
+    with pytest.raises(SettingsError, match=r"recipe\.loss\.l1.*val_loss"):
+        run_sweep(write_request(weight, set={"train.monitor": "val_loss"}))
+    assert not (project / "runs/pace").exists()
+
+
+def test_the_page_needs_no_network_and_shows_every_trial(run_sweep: RunSweep, write_request: WriteRequest) -> None:
+    width = {"kind": "choice", "values": [2, 3], "when": {"recipe.standardise": [True]}}
+    drawn = {"recipe.standardise": {"kind": "choice", "values": [True, False]}, "recipe.bottleneck": width}
+    found = run_sweep(
+        write_request({**drawn, "train.lr": {"kind": "choice", "values": [0.001, 0.01]}}, sampler="grid", trials=6)
+    )
+    page = (found.folder / "sweep.html").read_text()
+    assert not re.search(r"(src|href)=|url\(|<script", page) and "default-src 'none'" in page
+    assert all(trial["run"] in page for trial in found.document["trials"]) and page.count("<svg") == 2
+    assert page.count('<circle class="dot complete"') == 6
+    assert 0.99 < sum(found.document["importances"].values()) < 1.01
+    markup = {**found.document, "name": "<b>", "sentences": ["<script>"]}
+    assert "<b>" not in render_page(markup).replace("<b>", "", page.count("<b>")) and "<script" not in render_page(
+        markup
+    )
+
+
+def test_the_command_prints_what_it_found_and_names_the_extra_where_it_lacks(
+    weldcache: Callable[..., Any], project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = [
+        "sweep",
+        "--sweep",
+        "train.lr=0.001,0.01",
+        "--trials",
+        "2",
+        "--name",
+        "quick",
+        "--set",
+        "recipe.name=video_ae",
+    ]
+    outcome = weldcache(*quick, folder=project)
+    assert outcome.code == 0, outcome.err
+    for part in ("the best of 2 trials", "train.lr", "retrained with 3 seeds", "Optimism", str(project / "runs/quick")):
+        assert part in outcome.out, part
+    again = weldcache(*quick, "--json", folder=project)
+    assert json.loads(again.raw_out)["best"] in ("trial-0000", "trial-0001")
+    other = weldcache(*[word.replace("0.01", "0.02") for word in quick], folder=project)
+    assert other.code == 2 and "--name" in other.err
+    monkeypatch.setattr(space, "find_spec", lambda name: None)
+    lacking = weldcache(*quick, folder=project)
+    assert lacking.code == 2 and "weldcache[sweep]" in lacking.err
+
+
+_SWEEP = "set: {recipe.name: video_ae, train.epochs: 60, train.patience: 60, train.checkpoint_seconds: 0.05}\n"
+
+
+@pytest.mark.slow
+def test_with_a_process_and_then_all_of_them_killed_it_goes_on_and_no_trial_counts_twice(
+    project: Path, child_environment: dict[str, str], run_sweep: RunSweep
+) -> None:
+    (project / "kill.yaml").write_text(
+        f"trials: 6\nseeds: 0\npruner: none\nsampler: random\n{_SWEEP}"
+        "space: {train.lr: {kind: float, low: 1.0e-4, high: 1.0e-2, log: true}}\n"
+    )
+    paths = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    command = [sys.executable, "-m", "weldcache", "sweep", "kill.yaml", "--jobs", "2"]
+    environment = {**child_environment, **paths}
+    parent = subprocess.Popen(command, cwd=project, env=environment, stderr=subprocess.PIPE, text=True)
+    journal = project / "runs/kill/journal.log"
+    _await(lambda: len(_owners(journal)) >= 2, parent)
+    victims = _owners(journal)
+    os.kill(victims[0], signal.SIGKILL)
+    _await(lambda: len(set(_owners(journal)) - set(victims)) >= 1, parent)  # another one took its place
+    parent.kill()
+    parent.communicate()
+    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    trials = json.loads((project / "runs/kill/sweep.json").read_text())["trials"]
+    assert [trial["state"] for trial in trials] == ["complete"] * 6
+    assert len({trial["run"] for trial in trials}) == len({trial["values"]["train.lr"] for trial in trials}) == 6
+    assert all(trial["epochs"] == 60 for trial in trials)
+
+
+def _owners(journal: Path) -> list[int]:
+    found = re.findall(r'"owner":\{[^}]*"pid":(\d+)', journal.read_text() if journal.exists() else "")
+    return list(dict.fromkeys(map(int, found)))
+
+
+def _await(done: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
+    deadline = time.monotonic() + 240
+    while not done():
+        assert process.poll() is None and time.monotonic() < deadline, process.stderr and process.stderr.read()
+        time.sleep(0.02)
