@@ -79,6 +79,19 @@ RECIPES = Registry(
         "patch_memory": Registered(
             f"{_RECIPES}.patch_memory:PatchMemorySettings", f"{_RECIPES}.patch_memory:PatchMemoryRecipe"
         ),
+        "patchcore": Registered(
+            f"{_RECIPES}.patch_memory:PatchCoreSettings", f"{_RECIPES}.patch_memory:PatchMemoryRecipe"
+        ),
+        "mh_patchcore": Registered(
+            f"{_RECIPES}.mh_patchcore:MhPatchCoreSettings", f"{_RECIPES}.mh_patchcore:MhPatchCoreRecipe"
+        ),
+        "superadd": Registered(f"{_RECIPES}.superadd:SuperAddSettings", f"{_RECIPES}.superadd:SuperAddRecipe"),
+        "subspace": Registered(f"{_RECIPES}.subspace:SubspaceSettings", f"{_RECIPES}.subspace:SubspaceRecipe"),
+        "padim": Registered(f"{_RECIPES}.padim:PadimSettings", f"{_RECIPES}.padim:PadimRecipe"),
+        "positional_nearest": Registered(
+            f"{_RECIPES}.positional_nearest:PositionalNearestSettings",
+            f"{_RECIPES}.positional_nearest:PositionalNearestRecipe",
+        ),
         "late_fusion": Registered(f"{_RECIPES}.late_fusion:LateFusionSettings", f"{_RECIPES}.late_fusion:late_fusion"),
         "gaussian": Registered(f"{_RECIPES}.gaussian:GaussianSettings", f"{_RECIPES}.gaussian:GaussianRecipe"),
         "local_outlier_factor": Registered(

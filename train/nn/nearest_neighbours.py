@@ -169,6 +169,25 @@ class NearestNeighbours(nn.Module):
             squared, places = (torch.cat(part) for part in zip(*found, strict=True))
             return self.distances(squared), places
 
+    def weights(self, vectors: Float[Tensor, "queries width"], *, num: int) -> Float[Tensor, " queries"]:
+        """How much the distance of each vector says: 1 less the share that it has, as exponentials, of its distances
+        from the nearest of the bank and those around that one, `num` in all.
+
+        Where these are as near as the nearest itself, usual vectors vary in all directions: 1 - 1 / num. Roth et al.,
+        "Towards Total Recall in Industrial Anomaly Detection" (CVPR 2022), equation 7.
+        """
+        num = min(num, len(self.bank))
+        with torch.autocast(vectors.device.type, enabled=False):
+            parts = torch.split(vectors, queries_at_once(self.bank, num=num))
+            return torch.cat([self._weights(self.placed(part), num=num) for part in parts])
+
+    def _weights(self, queries: Float[Tensor, "queries width"], *, num: int) -> Float[Tensor, " queries"]:
+        squared, places = nearest(queries, self.bank, num=1)
+        _, around = nearest(self.bank[places[:, 0]], self.bank, num=num)
+        others = (queries.unsqueeze(1) - self.bank[around]).square().sum(dim=-1)
+        shares = (self.distances(squared[:, 0]) - self.distances(others).logsumexp(dim=1)).exp()
+        return 1 - shares
+
     def distances(self, squared: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """What squared distances of `placed` vectors come to in the metric."""
         # Of vectors of length 1, half the squared distance is 1 - cosine.

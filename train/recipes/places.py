@@ -51,11 +51,17 @@ def require_places(array: str, shapes: Shapes, *, instead: str) -> None:
 
 
 def scored_places(
-    distances: Float[Tensor, "batch *axes places"], real: Bool[Tensor, "batch *axes places"], *, settings: PlaceSettings
+    distances: Float[Tensor, "batch *axes places"],
+    real: Bool[Tensor, "batch *axes places"],
+    *,
+    settings: PlaceSettings,
+    weights: Float[Tensor, " batch *axes"] | None = None,
 ) -> Prediction:
-    """The mean over the strangest places of each picture, and of a sample's pictures what the settings say; by place
-    too, NaN where there is padding."""
+    """The mean over the strangest places of each picture, by its weight where there are some, and of a sample's
+    pictures what the settings say; by place too, NaN where there is padding."""
     pictures = top_mean(distances, real, percent=settings.top_percent)
+    if weights is not None:
+        pictures = pictures * weights
     there = real.any(dim=-1)
     while pictures.ndim > 1:
         if settings.views == "max":

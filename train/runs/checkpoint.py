@@ -128,7 +128,8 @@ def module_tensors(module: nn.Module, *, prefix: str) -> dict[str, Tensor]:
 def load_module(module: nn.Module, checkpoint: Checkpoint, *, prefix: str, path: Path) -> None:
     """Put the tensors named `<prefix>/<name>` into a module; `path` is for the message.
 
-    A buffer that has no rows yet, as in a module that is fitted and not trained, takes as many as there are.
+    A buffer that has no rows yet, as in a module that is fitted and not trained, takes as many as there are; so
+    it does along other axes.
 
     Raises:
         TrainingError: if names or shapes differ from the module's, and nothing is loaded then; or if the module refuses
@@ -158,12 +159,14 @@ def load_module(module: nn.Module, checkpoint: Checkpoint, *, prefix: str, path:
 
 
 def _size_by_data(module: nn.Module, named: Mapping[str, Tensor]) -> None:
-    """Give buffers without rows, all else of whose shape fits, the number of rows that is there, if it is not 0."""
+    """Give buffers without rows, all else of whose shape fits, the number of rows that is there, if it is not 0; and so
+    along any other axis."""
     for name, buffer in module.named_buffers():
         found = named.get(name)
-        if found is None or not _is_bank(buffer) or found.shape[1:] != buffer.shape[1:]:
+        if found is None or not _is_bank(buffer) or found.ndim != buffer.ndim:
             continue
-        if len(found) and not len(buffer):
+        fits = all(own in (0, there) for own, there in zip(buffer.shape, found.shape, strict=True))
+        if fits and found.numel() and not buffer.numel():
             owner, _, own_name = name.rpartition(".")
             setattr(module.get_submodule(owner), own_name, buffer.new_empty(found.shape))
 

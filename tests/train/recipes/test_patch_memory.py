@@ -10,7 +10,8 @@ from weldcache.errors import SettingsError
 from weldcache.testing.recipes import RecipeContract
 from weldcache.tests.train.recipes.vectors import ARRAY, SHAPES, VIEWS, patches
 from weldcache.train.nn.nearest_neighbours import NearestNeighbours
-from weldcache.train.recipes.patch_memory import PatchMemoryRecipe, PatchMemorySettings, resized
+from weldcache.train.recipes.blocks import resized
+from weldcache.train.recipes.patch_memory import PatchMemoryRecipe, PatchMemorySettings
 from weldcache.train.recipes.places import top_mean
 from weldcache.train.types import Batch, Shapes
 
