@@ -75,6 +75,15 @@ RECIPES = Registry(
         "video_ae": Registered(
             f"{_RECIPES}.reconstruction:VideoAutoencoderSettings", f"{_RECIPES}.reconstruction:VideoAutoencoderRecipe"
         ),
+        "cfm": Registered(f"{_RECIPES}.cross_mapping:CfmSettings", f"{_RECIPES}.cross_mapping:CrossMappingRecipe"),
+        "l2bt": Registered(f"{_RECIPES}.cross_mapping:L2btSettings", f"{_RECIPES}.cross_mapping:CrossMappingRecipe"),
+        "simplenet": Registered(f"{_RECIPES}.simplenet:SimpleNetSettings", f"{_RECIPES}.simplenet:SimpleNetRecipe"),
+        "dinomaly": Registered(
+            f"{_RECIPES}.token_decoder:DinomalySettings", f"{_RECIPES}.token_decoder:TokenDecoderRecipe"
+        ),
+        "inp_former": Registered(
+            f"{_RECIPES}.token_decoder:InpFormerSettings", f"{_RECIPES}.token_decoder:TokenDecoderRecipe"
+        ),
         "nearest": Registered(f"{_RECIPES}.nearest:NearestSettings", f"{_RECIPES}.nearest:NearestRecipe"),
         "patch_memory": Registered(
             f"{_RECIPES}.patch_memory:PatchMemorySettings", f"{_RECIPES}.patch_memory:PatchMemoryRecipe"

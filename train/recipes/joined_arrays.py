@@ -1,6 +1,6 @@
-"""Several arrays of a store as one vector a sample: each array's own vector, or all of its vectors, one after another.
+"""Several arrays of a store as one: side by side in a vector of each sample, or in a vector of each of its places.
 
-A sample that lacks an array, and padding, leave entries that are not known: they are zeros, and are said to be none.
+What is padding, or of an array that a sample lacks, is not known: it is zeros, and is said to be none.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,37 +12,58 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from ...errors import SettingsError
 from ..nn.standardise import ChannelStatistics, Standardise
 from ..types import Batch, Needs, Shapes
 from .vectors import VectorRecipe, VectorSettings
 
 
-class JoinedArrays:
-    """Arrays side by side.
-
-    Attributes:
-        vectors: of an array that has many a sample, such as views, patches or steps, their mean, or all of them.
-        optional: whether a sample takes part that has some of the arrays only.
-    """
+class _Joined:
+    """Arrays side by side; `pooled` ones have one vector a sample."""
 
     def __init__(
-        self, arrays: Sequence[str], *, recipe: str, setting: str, vectors: Literal["mean", "all"], optional: bool
+        self,
+        arrays: Sequence[str],
+        *,
+        recipe: str,
+        setting: str,
+        pooled: bool,
+        measured: bool,
+        optional: bool = False,
     ) -> None:
         self._arrays = [VectorRecipe(VectorSettings(name=recipe, array=array), setting=setting) for array in arrays]
         for array in self._arrays:
-            array.pooled = vectors == "mean"
+            array.pooled = pooled
+        self._measured = measured
         self._optional = optional and len(arrays) > 1
 
     def needs(self) -> Needs:
-        """The arrays, and what says of them what is padding."""
+        """The arrays, and what says of them what is padding; all of it is measured, or nothing."""
         each = [array.needs() for array in self._arrays]
         sets = [name for needs in each for name in needs.feature_sets]
-        return Needs.of_all(each, optional=sets if self._optional else ())
+        needs = Needs.of_all(each, optional=sets if self._optional else ())
+        return replace(needs, measures=tuple(request.name for request in needs.features) if self._measured else ())
 
-    def measured(self) -> Needs:
-        """The same, where all of it is measured."""
-        needs = self.needs()
-        return replace(needs, measures=tuple(request.name for request in needs.features))
+
+class JoinedArrays(_Joined):
+    """A vector of each sample: of each array its mean vector, or all of its vectors, one after another.
+
+    A sample may lack some of the arrays where they are `optional`.
+    """
+
+    def __init__(
+        self,
+        arrays: Sequence[str],
+        *,
+        recipe: str,
+        setting: str,
+        vectors: Literal["mean", "all"],
+        measured: bool,
+        optional: bool,
+    ) -> None:
+        super().__init__(
+            arrays, recipe=recipe, setting=setting, pooled=vectors == "mean", measured=measured, optional=optional
+        )
 
     def widths(self, shapes: Shapes) -> list[int]:
         """Entries of each array.
@@ -67,23 +88,24 @@ class JoinedArrays:
             known.append(real.flatten(1))
         return torch.cat(values, dim=1), torch.cat(known, dim=1)
 
-    def measure(self, standardise: Standardise, train: Iterable[Batch], *, widths: Sequence[int]) -> None:
+    def measure(self, standardise: Standardise, train: Iterable[Batch]) -> None:
         """Let `standardise` take each channel in units of its spread over all vectors of the training rows.
 
         Raises:
             TrainingError: if one is not finite.
         """
         statistics: dict[str, ChannelStatistics] = {}
+        copies: dict[str, int] = {}
         for batch in train:
             for array in self._arrays:
                 found, real = self._real(array, batch)
                 learned = found[real]
                 array.require_finite(learned)
                 statistics.setdefault(array.array, ChannelStatistics(found.shape[-1])).add(learned)
-        each = list(statistics.values())
-        copies = [width // len(of.mean) for of, width in zip(each, widths, strict=True)]  # more than 1 of all vectors
-        standardise.mean.copy_(torch.cat([of.mean.repeat(count) for of, count in zip(each, copies, strict=True)]))
-        standardise.std.copy_(torch.cat([of.std.repeat(count) for of, count in zip(each, copies, strict=True)]))
+                copies[array.array] = real[0].numel()  # 1 of a pooled array
+        each = [(statistics[name], copies[name]) for name in statistics]
+        standardise.mean.copy_(torch.cat([of.mean.repeat(count) for of, count in each]))
+        standardise.std.copy_(torch.cat([of.std.repeat(count) for of, count in each]))
 
     def _real(
         self, array: VectorRecipe, batch: Batch
@@ -94,3 +116,55 @@ class JoinedArrays:
         if present is not None:
             real = real & present.reshape(-1, *[1] * (real.ndim - 1))
         return found, real
+
+
+class JoinedPlaces(_Joined):
+    """A vector of each place of a sample, of arrays with the same places: patches in several blocks of a network."""
+
+    def __init__(self, arrays: Sequence[str], *, recipe: str, setting: str, measured: bool) -> None:
+        super().__init__(arrays, recipe=recipe, setting=setting, pooled=False, measured=measured)
+
+    def widths(self, shapes: Shapes) -> list[int]:
+        """Numbers that each array has at a place.
+
+        Raises:
+            SettingsError: if one has no places, or others than the first.
+        """
+        names = [array.array for array in self._arrays]
+        first = shapes[names[0]]
+        for name in names:
+            if len(shapes[name]) < 2:
+                raise SettingsError(
+                    f"{name} is one vector a sample, which has no places; choose patches, tokens or steps with --set "
+                    f"{self._arrays[0].setting}=..."
+                )
+            if shapes[name][:-1] != first[:-1]:
+                raise SettingsError(
+                    f"{names[0]} and {name} do not have the same places ({list(first[:-1])} and "
+                    f"{list(shapes[name][:-1])} a sample); choose blocks of one network whose maps are of one size, "
+                    f"with --set {self._arrays[0].setting}=..."
+                )
+        return [shapes[name][-1] for name in names]
+
+    def read(
+        self, batch: Batch
+    ) -> tuple[Float[Tensor, "batch *axes places width"], Bool[Tensor, "batch *axes places"]]:
+        """The vectors, zeros where there is padding in some array, and where there is none in any."""
+        found = [array.vectors(batch) for array in self._arrays]
+        real = torch.stack([each for _, each in found]).all(dim=0)
+        joined = torch.cat([values.float() for values, _ in found], dim=-1)
+        return torch.where(real.unsqueeze(-1), joined, 0.0), real
+
+    def measure(self, standardise: Standardise, train: Iterable[Batch]) -> None:
+        """Let `standardise` take each channel in units of its spread over all places of the training rows.
+
+        Raises:
+            TrainingError: if one is not finite.
+        """
+        statistics = ChannelStatistics(len(standardise.mean))
+        for batch in train:
+            values, real = self.read(batch)
+            learned = values[real]
+            self._arrays[0].require_finite(learned)
+            statistics.add(learned)
+        standardise.use(statistics)

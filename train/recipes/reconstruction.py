@@ -113,6 +113,7 @@ class ReconstructionRecipe:
             recipe=settings.name,
             setting="recipe.array",
             vectors=settings.vectors,
+            measured=settings.standardise,
             optional=True,
         )
 
@@ -122,8 +123,7 @@ class ReconstructionRecipe:
         return published(_PUBLISHED[feature]) if feature in _PUBLISHED and not self._settings.beside else ()
 
     def needs(self) -> Needs:
-        """The arrays, and their statistics where they are standardised."""
-        return self._joined.measured() if self._settings.standardise else self._joined.needs()
+        return self._joined.needs()
 
     def advice(self, missing: Sequence[str], *, held: Sequence[str]) -> str:
         return (
@@ -140,7 +140,7 @@ class ReconstructionRecipe:
         """Statistics of the vectors that the autoencoder gets, over all training rows."""
         assert isinstance(model, Autoencoder)
         if self._settings.standardise:
-            self._joined.measure(model.standardise, train, widths=model.widths)
+            self._joined.measure(model.standardise, train)
 
     def encode(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> Encodings:
         """The codes and the error of what is rebuilt from them; nothing is drawn from the generator."""
