@@ -89,7 +89,13 @@ def _verified(store: FeatureStore, settings: Settings, asked: Request) -> Iterat
 
 def _of_run(run: TrainedRun, settings: Settings, asked: Request) -> Iterator[tuple[Group, Check]]:
     yield "training", replace(verify_run(run.folder, folder=run.folder.path.parent), name="run files")
-    epochs = epochs_of_run(run.folder.name, run.metrics, anchors=asked.anchors, monitors=run.task.monitors())
+    epochs = epochs_of_run(
+        run.folder.name,
+        run.metrics,
+        anchors=asked.anchors,
+        monitors=run.task.monitors(),
+        counts=run.manifest["counts"],
+    )
     yield from answers([check for check in CURVE_CHECKS if check.group == "training"], epochs)
     try:
         scorer = scorer_of(run, cache=settings.cache.path, device=settings.train.device)

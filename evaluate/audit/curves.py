@@ -14,6 +14,7 @@ _STILL = 1e-6  # of its size that a loss may move by rounding alone
 _HARDLY = 1e-3  # of its size
 _NEAR_ENTROPY = 0.03  # of it
 _NEAR_CHANCE = 0.02  # in AUROC
+_WIDE = 0.1  # standard deviation of an AUROC by chance
 _COURSE = 6  # epochs, before two figures are said to go against each other
 _FALLEN = 0.5  # of its first value that a loss is at most, which improved
 _OPPOSED = -0.5  # rank correlation
@@ -30,6 +31,7 @@ _SEE_LABELS = (
     "by chance, and that the rare kind has weight."
 )
 _SEE_VALIDATION = "See which samples validation reads: compare keys and files of both."
+_VALIDATE_ON_MORE = "Validate on more samples, where there are more; the report says what test comes to."
 _HOLD_OUT = "Choose the epoch on a validation part taken from train, and look at test once."
 _SEE_OBJECTIVE = (
     "Look for a way to a small loss without a good answer, such as a term that is weighted by what is predicted; "
@@ -126,9 +128,19 @@ def _chance(epochs: Epochs, tell: Tell) -> str:
     for name, values in epochs.of("auroc"):
         late = values[len(values) // 2 :]
         if np.abs(late - 0.5).max() <= _NEAR_CHANCE:
-            evidence = f"{name} stays between {late.min():.3f} and {late.max():.3f}: no better than chance"
-            tell("error", evidence, _SEE_LABELS, part=name)
+            evidence = f"{name} stays between {late.min():.3f} and {late.max():.3f}"
+            if name == "val_auroc" and epochs.validated is not None and _says_little(*epochs.validated):
+                normals, defects = epochs.validated
+                few = f"{evidence}, as by chance; of {count_of(normals, 'normal')} and {count_of(defects, 'defect')}"
+                tell("note", f"{few} that says little", _VALIDATE_ON_MORE, part=name)
+            else:
+                tell("error", f"{evidence}: no better than chance", _SEE_LABELS, part=name)
     return _looked_at(epochs, ["auroc"])
+
+
+def _says_little(num_normal: int, num_defect: int) -> bool:
+    """Whether the AUROC of so few samples may well be near 0.5 though that of many is not."""
+    return bool(np.sqrt((num_normal + num_defect + 1) / (12 * num_normal * num_defect)) > _WIDE)
 
 
 def _validation(epochs: Epochs, tell: Tell) -> str:

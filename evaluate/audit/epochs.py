@@ -55,6 +55,7 @@ class Epochs:
         shares: of each kind or class among the samples, where these are known.
         anchors: by figure what is known to be reached, such as by a published model.
         monitors: further columns, which are no role, and which of their values are better.
+        validated: how many normals and defects validation has, where that is known.
     """
 
     where: str
@@ -62,6 +63,7 @@ class Epochs:
     shares: Sequence[float] = ()
     anchors: Mapping[str, float] = field(default_factory=dict)
     monitors: Mapping[str, Direction] = field(default_factory=dict)
+    validated: tuple[int, int] | None = None
 
     def of(self, figure: str) -> Iterator[tuple[str, Float64[np.ndarray, " epoch"]]]:
         """The columns of a figure, of training, validation and test, with the finite values alone."""
@@ -83,13 +85,24 @@ class Epochs:
 
 
 def epochs_of_run(
-    where: str, metrics: Sequence[MetricRow], *, anchors: Mapping[str, float], monitors: Mapping[str, Direction]
+    where: str,
+    metrics: Sequence[MetricRow],
+    *,
+    anchors: Mapping[str, float],
+    monitors: Mapping[str, Direction],
+    counts: Mapping[str, object],
 ) -> Epochs:
-    """The log of a run of our own, whose task has these monitors."""
+    """The log of a run of our own, whose task has these monitors, and whose manifest counts its samples so."""
     rows = [{name: np.nan if value is None else float(value) for name, value in row.items()} for row in metrics]
     columns = _columns(rows, {name: name for name in monitors})
+    kinds = [counts.get(f"validation_{kind}") for kind in ("normals", "defects")]
+    normals, defects = (kind if isinstance(kind, int) else 0 for kind in kinds)
     return Epochs(
-        where, columns, anchors=anchors, monitors={name: monitors[name] for name in monitors if name in columns}
+        where,
+        columns,
+        anchors=anchors,
+        monitors={name: monitors[name] for name in monitors if name in columns},
+        validated=(normals, defects) if normals and defects else None,
     )
 
 

@@ -36,7 +36,9 @@ _MOST_WORK = 4e9  # multiply-adds on features: about a second of one core
 def audit_in_report(scorer: Scorer, judgement: Judgement, *, part: str, settings: EvaluateSettings) -> Audit:
     """The questions that a report on `part` asks, with what was found; `missing` names those that are left out."""
     run, store = scorer.run, scorer.store
-    epochs = epochs_of_run(run.folder.name, run.metrics, anchors={}, monitors=run.task.monitors())
+    epochs = epochs_of_run(
+        run.folder.name, run.metrics, anchors={}, monitors=run.task.monitors(), counts=run.manifest["counts"]
+    )
     asked: list[tuple[Iterable[AuditCheck[Any]], object]] = [
         ([*PART_CHECKS, *GIVEAWAY_CHECKS], listing_of_store(store)),
         (STORE_CHECKS, Stored(store, most_work=_MOST_WORK, read=run.recipe.needs().feature_sets)),

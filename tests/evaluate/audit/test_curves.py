@@ -72,6 +72,13 @@ def test_a_planted_fault_is_found(
     assert all(finding.remedy and finding.evidence for finding in found)
 
 
+@pytest.mark.parametrize(("few", "severity"), [((5, 7), "note"), ((60, 90), "error")])
+def test_of_few_samples_an_auroc_by_chance_is_a_note(few: tuple[int, int], severity: str) -> None:
+    (found,) = found_in({"val_auroc": 0.5}, validated=few)
+    assert (found.check, found.severity) == ("chance", severity)
+    assert ("5 normals and 7 defects" in found.evidence) is (severity == "note")
+
+
 _FALLING = 2.0 * 0.6**_EPOCHS
 
 
@@ -204,9 +211,11 @@ def test_a_log_of_nothing_is_said_to_be_empty(text: str, tmp_path: Path) -> None
 
 
 def test_our_own_log_is_one_of_these() -> None:
-    epochs = epochs_of_run("run", [{"epoch": 1, "loss": 0.5, "val_auroc": None, "lr": 1e-3}], anchors={}, monitors={})
+    row = {"epoch": 1, "loss": 0.5, "val_auroc": None, "lr": 1e-3}
+    epochs = epochs_of_run("run", [row], anchors={}, monitors={}, counts={"train": 9})
+    assert epochs.validated is None
     assert list(epochs.columns) == ["loss"] and list(epochs.measured()) == []
     rows = [{"epoch": 1, "val_loss": 0.5, "val_kl": 7.5, "val_auroc": 0.5}]
-    epochs = epochs_of_run("run", rows, anchors={}, monitors={"val_kl": "min", "val_loss": "min"})
+    epochs = epochs_of_run("run", rows, anchors={}, monitors={"val_kl": "min", "val_loss": "min"}, counts={})
     assert list(epochs.measured()) == [("val_auroc", "max"), ("val_kl", "min")]
     assert epochs.columns["val_kl"].tolist() == [7.5]  # no share in percent

@@ -1,7 +1,10 @@
 """What `weldcache synth --plant` plants, the audit finds."""
 
+import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,3 +65,28 @@ def test_a_mistake_changes_no_name_and_a_plan_without_has_none(name: str) -> Non
 def test_a_mistake_that_there_is_not() -> None:
     with pytest.raises(SettingsError, match="duplicate"):
         replace(FEW, plant=("duplicates",))
+
+
+FIELDS = [
+    ("anovox", "anovox-points", None, ""),
+    ("anovox", "anovox-points", "all-positive", "kinds"),
+    ("modelnet", "modelnet-demo", None, ""),
+    ("modelnet", "modelnet-demo", "train-in-test", "files"),
+    ("modelnet", "modelnet-demo", "object-in-two-parts", "groups"),
+    ("cub", "cub-pixels", None, ""),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("field", "preset", "mistake", "check"), FIELDS)
+def test_data_of_other_fields_are_spared_but_for_what_is_planted(
+    field: str, preset: str, mistake: str | None, check: str, tmp_path: Path, weldcache: Callable[..., Any]
+) -> None:
+    """That a scenario or an object is of one kind is its nature, and no mistake."""
+    planted = ["--plant", mistake] if mistake else []
+    options = ["--field", field, "--size", "tiny", "--preset", preset, "--workers", "1", *planted]
+    assert weldcache("synth", "data", *options, folder=tmp_path).code == 0
+    outcome = weldcache("audit", "--json", folder=tmp_path / "data")
+    found = [each for each in json.loads(outcome.raw_out)["findings"] if each["severity"] != "note"]
+    assert outcome.code == bool(mistake) and bool(found) == bool(mistake), found
+    assert not mistake or check in {each["check"] for each in found if each["severity"] == "error"}
