@@ -24,6 +24,7 @@ GRID = (1000, 1000, 64)
 _LARGEST_ID = (1 << 16) - 1  # that voxels have room for
 _GRID_ORIGIN = np.array([250.0, 250.0, 16.0]) - np.array([0.0, 0.0, 1.8])  # of the grid, less where the lidar hangs
 
+_TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 _PARSING = Lock()  # threads that parse at once trip each other up in CPython 3.11 ("AST constructor recursion depth")
 _LARGEST_SHEET = 1 << 20  # bytes; the real ones have a few hundred
 
@@ -133,6 +134,6 @@ def _value_of(text: str) -> Any:
 
 def is_alive(sheet: Mapping[str, Sequence[Any]]) -> bool | None:
     """Whether a sheet says that an anomaly is alive; None where it does not say."""
-    told = sheet.get("anomaly_is_alive")
     # Written as a truth value by one release, and as a text by another.
-    return None if told is None else any(str(value).lower() in ("true", "1") for value in told)
+    told = [_TRUTHS.get(str(value).lower()) for value in sheet.get("anomaly_is_alive", ())]
+    return None if all(truth is None for truth in told) else any(told)

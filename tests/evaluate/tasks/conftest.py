@@ -26,3 +26,22 @@ def scenes(made_once: Callable[..., Path], weldcache: Callable[..., Any]) -> Pat
         assert weldcache(*train[:3], *of_points, "--run", "points", folder=folder).code == 0
 
     return made_once("scenes", fill)
+
+
+@pytest.fixture
+def evaluated(
+    scenes: Path,
+    runs_of: Callable[[Path], Path],
+    weldcache: Callable[..., Any],
+    facts_of: Callable[[Path], dict[str, Any]],
+    undrawn: None,
+) -> Callable[[str], tuple[dict[str, Any], str]]:
+    """The facts of the report on a run of `scenes`, and what the list of runs says then."""
+
+    def of(run: str) -> tuple[dict[str, Any], str]:
+        project = runs_of(scenes)
+        outcome = weldcache("eval", "--run", run, "--set", "evaluate.media=none", folder=project)
+        assert outcome.code == 0, outcome.err
+        return facts_of(project / f"runs/{run}/report.json"), weldcache("runs", "list", folder=project).out
+
+    return of

@@ -89,16 +89,7 @@ def test_a_split_without_defective_points_cannot_be_judged() -> None:
         assess_points(counts, groups=["a"], target_fpr=0.05, threshold=None, controls={})
 
 
-def test_eval_and_the_list_of_runs_tell_the_figure(
-    scenes: Path,
-    runs_of: Callable[[Path], Path],
-    weldcache: Callable[..., Any],
-    facts_of: Callable[[Path], dict[str, Any]],
-    undrawn: None,
-) -> None:
-    project = runs_of(scenes)
-    outcome = weldcache("eval", "--run", "points", "--set", "evaluate.media=none", folder=project)
-    assert outcome.code == 0, outcome.err
-    facts = facts_of(project / "runs/points/report.json")
+def test_eval_and_the_list_of_runs_tell_the_figure(evaluated: Callable[[str], tuple[dict[str, Any], str]]) -> None:
+    facts, runs = evaluated("points")
     assert facts["num_detectable"] > 0 and 0 <= facts["sample_auroc"]["value"] <= 1
-    assert "AUROC of points" in weldcache("runs", "list", folder=project).out
+    assert "AUROC of points" in runs

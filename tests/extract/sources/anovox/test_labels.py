@@ -56,6 +56,8 @@ def test_alive_is_read_however_it_is_written(tmp_path: Path, written: str, alive
 
 def test_a_sheet_that_does_not_say_is_not_normal(tmp_path: Path) -> None:
     path = tmp_path / "ANOMALY_7.csv"
+    path.write_text("frame_id ; 7\nanomaly_is_alive ; (((\n")
+    assert is_alive(read_sheet(path)) is None
     path.write_text("frame_id ; 7\nanomaly_id ; falling object\n")
     assert is_alive(read_sheet(path)) is None
     assert read_sheet(path)["anomaly_id"] == ["falling object"]
