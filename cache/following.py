@@ -116,6 +116,8 @@ def _declared_otherwise(held: Index, asked: Index) -> Iterator[str]:
             continue  # what is said for the first time contradicts nothing
         if theirs is None:
             yield f"only the cache has the target {name}"
+        elif mine.spec.names_others(theirs.spec):
+            yield f"the values of the target {name} have other names in the cache than in the data"
         elif not mine.spec.is_like(theirs.spec):
             yield f"the target {name} is declared as {mine.spec} in the cache, {theirs.spec} in the data"
 

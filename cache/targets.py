@@ -45,6 +45,7 @@ class ToldTarget(Told):
     unit: Text | None
     ragged: bool
     caveat: Text | None = None
+    value_names: Annotated[tuple[Text, ...], Field(strict=False)] | None = None
     checksum: Text  # over the rest, for what is edited here changes what every code means
 
     @model_validator(mode="after")
@@ -65,6 +66,7 @@ class TargetSpec:
         classes: what the codes 0, 1, ... of integers mean; None where numbers are no codes.
         unit: of the numbers, such as "degree".
         caveat: what to know before figures by this target are believed; reports tell it.
+        value_names: of a target with several values a row, what each of them says; None where they have no names.
     """
 
     name: str
@@ -73,6 +75,7 @@ class TargetSpec:
     classes: tuple[str, ...] | None = None
     unit: str | None = None
     caveat: str | None = None
+    value_names: tuple[str, ...] | None = None
 
     @property
     def unknown(self) -> int | float:
@@ -90,19 +93,26 @@ class TargetSpec:
         return self.shape[:1] == (None,)
 
     def attributes(self) -> dict[str, Any]:
-        """Attributes of its array in a store, under a seal: classes, unit, whether it is ragged, and any caveat."""
+        """Attributes of its array in a store, under a seal: classes, unit, whether it is ragged, and any caveat
+        and names of values."""
         classes = None if self.classes is None else list(self.classes)
         caveat = {} if self.caveat is None else {"caveat": self.caveat}
-        return sealed({"classes": classes, "unit": self.unit, "ragged": self.is_ragged, **caveat})
+        names = {} if self.value_names is None else {"value_names": list(self.value_names)}
+        return sealed({"classes": classes, "unit": self.unit, "ragged": self.is_ragged, **caveat, **names})
 
     def is_like(self, other: "TargetSpec") -> bool:
-        """Whether values of both mean the same kind of thing; classes may come and go."""
+        """Whether values of both mean the same kind of thing; classes may come and go, and names may be missing."""
         kinds = [(spec.dtype, spec.shape, spec.classes is None, spec.unit) for spec in (self, other)]
-        return kinds[0] == kinds[1]
+        return kinds[0] == kinds[1] and not self.names_others(other)
+
+    def names_others(self, other: "TargetSpec") -> bool:
+        """Whether both name their values, and name them otherwise."""
+        return None not in (self.value_names, other.value_names) and self.value_names != other.value_names
 
     def holds(self, other: "TargetSpec") -> bool:
         """Whether every value of the other can be told with this one."""
-        return self.is_like(other) and set(other.classes or ()) <= set(self.classes or ())
+        has_names = other.value_names in (None, self.value_names)
+        return self.is_like(other) and has_names and set(other.classes or ()) <= set(self.classes or ())
 
 
 LABEL = TargetSpec("label", "int8", classes=("normal", "defect"))
@@ -208,6 +218,12 @@ def check_spec(spec: TargetSpec) -> None:
         f"one of its classes has a name of more than {_LONGEST_NAME} characters": spec.classes is not None
         and max(map(len, spec.classes), default=0) > _LONGEST_NAME,
         f"its caveat has more than {_LONGEST_NAME} characters": len(spec.caveat or "") > _LONGEST_NAME,
+        "its values have names, and are not as many, or one name stands twice or is too long": spec.value_names
+        is not None
+        and not (
+            spec.shape == (len(set(spec.value_names)),) == (len(spec.value_names),)
+            and max(map(len, spec.value_names), default=0) <= _LONGEST_NAME
+        ),
         "its classes are too many for its type, or two have one name": spec.classes is not None
         and not len(set(spec.classes)) == len(spec.classes) <= _NUM_CLASSES.get(spec.dtype, 0),
     }
@@ -226,7 +242,7 @@ def read_spec(name: str, metadata: ArrayMetadata) -> TargetSpec:
         if not seal_holds(metadata.attributes):
             raise ValueError("it does not agree with its own checksum")
         shape = (None, *metadata.shape[2:]) if told.ragged else metadata.shape[1:]
-        spec = TargetSpec(name, metadata.data_type, shape, told.classes, told.unit, told.caveat)
+        spec = TargetSpec(name, metadata.data_type, shape, told.classes, told.unit, told.caveat, told.value_names)
         if told.ragged and len(metadata.shape) < 2:
             raise ValueError("it is ragged and has no axis")
         check_spec(spec)

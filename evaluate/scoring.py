@@ -193,6 +193,7 @@ class Scored:
         outputs: what the averaged weights predict of each sample beside its score, by the names that were asked for.
         scale_ways: in which a scale was asked for; of validation alone.
         score_normals: scores those that are normal and lack nothing, in these ways.
+        further: outputs of other names, which costs another pass.
         deal_out: outputs, by their names, where the samples have one modality of one another, dealt out by chance; of
             each modality by its name.
     """
@@ -207,6 +208,7 @@ class Scored:
     outputs: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     scale_ways: Sequence[Way] = ()
     score_normals: Callable[[], Mapping[Way, Scores]] = dict
+    further: Callable[[Collection[str]], Mapping[str, NDArray[np.float32]]] = lambda names: {}
     deal_out: Callable[[np.random.Generator], Mapping[str, Mapping[str, NDArray[np.float32]]]] = lambda generator: {}
 
     @cached_property
@@ -294,6 +296,7 @@ def score_split(
         outputs=scorer.outputs(rows.usable, outputs),
         scale_ways=tuple(scale_ways),
         score_normals=lambda: scorer(rows.usable[is_whole_normal], scale_ways) if scale_ways else {},
+        further=lambda names: scorer.outputs(rows.usable, names),
         deal_out=lambda generator: scorer.dealt_outputs(rows.usable, outputs, generator),
     )
 

@@ -135,7 +135,8 @@ def micro_figures(
     without = [each.figures(budget=budget) for each in left if each.has_both]
     names = ("auroc", "ap", "fpr_at_95_tpr", "recall")
     return found, {
-        name: _jackknife(getattr(found, name), np.array([getattr(each, name) for each in without])) for name in names
+        name: jackknife_interval(getattr(found, name), np.array([getattr(each, name) for each in without]))
+        for name in names
     }
 
 
@@ -147,7 +148,8 @@ def macro_figures(by_group: Mapping[str, ScoreCounts], *, budget: float) -> tupl
     return len(each), {name: _mean(np.array([getattr(one, name) for one in each])) for name in names} if each else {}
 
 
-def _jackknife(value: float, without: NDArray[np.float64]) -> Estimate:
+def jackknife_interval(value: float, without: NDArray[np.float64]) -> Estimate:
+    """A share with the interval that the jackknife gives it; `without` is what it is where each part is left out."""
     num = len(without)
     if num < _FEWEST:
         return Estimate(value, 0.0, 1.0)

@@ -1,5 +1,6 @@
 """What a source says of its samples becomes arrays that say what is unknown, and what no target is gets refused."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,10 @@ def test_a_value_that_the_target_cannot_hold_is_refused_with_the_sample(value: A
         TargetSpec("kind", "int8", classes=("a", "a")),
         TargetSpec("kind", "int8", classes=tuple(str(number) for number in range(129))),
         TargetSpec("cloud", "int8", (3, None)),
+        TargetSpec("named", "int8", value_names=("a",)),
+        TargetSpec("named", "int8", (3,), value_names=("a", "b")),
+        TargetSpec("named", "int8", (2,), value_names=("a", "a")),
+        TargetSpec("named", "int8", (None,), value_names=("a", "b")),
     ],
 )
 def test_a_declaration_that_no_store_can_keep_is_refused_with_its_name(spec: TargetSpec) -> None:
@@ -142,3 +147,13 @@ def test_what_there_is_to_know_of_a_target_is_told_where_there_is_some_and_chang
     assert bare.is_like(spec) and bare.holds(spec) and "caveat" not in bare.attributes()
     with pytest.raises(SourceError, match="caveat"):
         target_of(TargetSpec("broken", "int8", caveat="a" * 1001), [1] * 3, keys=KEYS)
+
+
+def test_values_with_names_are_those_of_nothing_else_and_may_get_their_names_later() -> None:
+    bare = TargetSpec("seen", "int8", (2,))
+    named, others = (replace(bare, value_names=names) for names in (("red", "blue"), ("blue", "red")))
+    assert read_spec("seen", metadata_of(named, (4, 2))) == named
+    assert named.is_like(bare) and bare.is_like(named) and not named.is_like(others)
+    assert named.holds(bare) and named.holds(named) and not bare.holds(named) and not named.holds(others)
+    first, again, changed = (target_of(spec, [[1, 0]] * 3, keys=KEYS) for spec in (bare, named, others))
+    assert not targets_differ(first, again).any() and targets_differ(again, changed).all()

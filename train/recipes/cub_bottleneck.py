@@ -79,7 +79,9 @@ class CubBottleneckRecipe(VectorRecipe):
     def needs(self) -> Needs:
         needs = super().needs()
         measures = tuple(request.name for request in needs.features)
-        return replace(needs, measures=measures, targets=(TARGET, self._settings.target), outputs=("logits",))
+        return replace(
+            needs, measures=measures, targets=(TARGET, self._settings.target), outputs=("logits", self._settings.target)
+        )
 
     def build(self, shapes: Shapes) -> Bottleneck:
         return Bottleneck(
@@ -119,4 +121,4 @@ class CubBottleneckRecipe(VectorRecipe):
         """Classes by the predicted attributes, whatever the classifier learned from."""
         assert isinstance(model, Bottleneck)
         attributes = encodings["attributes"].sigmoid()
-        return classes_predicted(model.classify(attributes), {"attributes": attributes})
+        return classes_predicted(model.classify(attributes), {self._settings.target: attributes})

@@ -134,9 +134,9 @@ class CubFusionRecipe:
         return [*([self._image] if reads_image else []), *([] if self._given is None else [self._given])]
 
     def needs(self) -> Needs:
-        targets = (TARGET, self._settings.target) if self._predicts else (TARGET,)
+        predicted = (self._settings.target,) if self._predicts else ()
         needs = Needs.of_all([array.needs() for array in self._arrays])
-        return replace(needs, targets=targets, outputs=("logits",))
+        return replace(needs, targets=(TARGET, *predicted), outputs=("logits", *predicted))
 
     def advice(self, missing: Sequence[str], *, held: Sequence[str]) -> str:
         return (
@@ -184,5 +184,5 @@ class CubFusionRecipe:
         return Losses(total, {"class": of_class, "attributes": of_attributes})
 
     def predict(self, model: nn.Module, encodings: Encodings) -> Prediction:
-        predicted = {name: logits.sigmoid() for name, logits in encodings.items() if name == "attributes"}
+        predicted = {self._settings.target: encodings["attributes"].sigmoid()} if self._predicts else {}
         return classes_predicted(encodings["logits"], predicted)

@@ -9,6 +9,7 @@ from ...section import Standing
 from .controls import ClassControl, close_controls
 from .figures import ClassAssessment
 from .modalities import modality_caveats
+from .predicted_values import predicted_caveats
 
 _FEW = 5
 _NAMED = 3
@@ -62,6 +63,7 @@ def caveats(found: ClassAssessment) -> Iterator[str]:
             "the cases: it is not shown to know the classes."
         )
     yield from modality_caveats(found.modalities)
+    yield from predicted_caveats(found.predicted)
     few = [name for name, each in found.by_class.items() if each.num < _FEW]
     if few:
         yield f"Fewer than {_FEW} samples of these classes were evaluated: {shortened(few, most=_NAMED)}."

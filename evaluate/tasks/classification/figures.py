@@ -13,6 +13,7 @@ from ....metrics.estimate import Estimate
 from ....metrics.p_value import Permutation
 from .controls import ClassControl, Classes
 from .modalities import DealtModality
+from .predicted_values import PredictedValues
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class ClassAssessment:
         permutation: what the model's answers reach where the true classes are dealt out anew; None where nobody asked.
         modalities: what they reach where the samples have a modality of one another.
         oracles: features that the model reads and that nobody knows of a new sample.
+        predicted: other targets that the model predicts.
     """
 
     num: int
@@ -45,6 +47,7 @@ class ClassAssessment:
     permutation: Permutation | None = None
     modalities: Sequence[DealtModality] = ()
     oracles: Sequence[str] = ()
+    predicted: Sequence[PredictedValues] = ()
 
 
 def assess_classes(

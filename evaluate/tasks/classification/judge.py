@@ -28,6 +28,7 @@ from .figures import assess_classes
 from .measure import ClassificationMeasure
 from .modalities import dealt_modalities
 from .oracles import oracle_controls
+from .predicted_values import PredictedValues, predicted_values, targets_predicted
 from .samples import sample_sections
 from .sections import class_sections
 
@@ -94,6 +95,7 @@ class ClassificationJudge:
                 test.deal_out(np.random.default_rng(background.settings.seed)),
                 groups=test.table.groups,
             ),
+            predicted=tuple(_predicted(test, background)),
         )
         warnings, training = warnings_and_training(test, background, caveats(found), headline=self.headline)
         shares = softmax(logits, axis=1)
@@ -173,6 +175,17 @@ def _oracles(true: Classes, predicted: Classes, test: Scored, background: Backgr
         judged=index.select(test.rows.usable),
         train=index.select(train),
         train_classes=_codes(background)[train],
+    )
+
+
+def _predicted(test: Scored, background: Background) -> Iterator[PredictedValues]:
+    index = background.store.index
+    names = targets_predicted(background.run.recipe.needs().outputs, index)
+    return predicted_values(
+        test.further(names),
+        judged=index.select(test.rows.usable),
+        train=index.select(background.seen.train),
+        seed=background.settings.seed,
     )
 
 

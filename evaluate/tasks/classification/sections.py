@@ -8,6 +8,7 @@ from ..alike import Verdict
 from .caveats import verdict
 from .figures import ClassAssessment
 from .modalities import modalities_section
+from .predicted_values import predicted_section
 
 _HOW = (
     "Intervals are Clopper-Pearson's; those of shares of all samples are of as many samples as say as much "
@@ -37,6 +38,7 @@ def class_sections(
         Verdict(standing, title, explanation).section(warnings),
         *_beside_controls(found),
         *([modalities_section(found.modalities)] if found.modalities else []),
+        *map(predicted_section, found.predicted),
         _by_class(found),
         _confusion(found),
         *samples,

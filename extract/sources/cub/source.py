@@ -62,11 +62,11 @@ class CubSource:
     settings: CubSettings
 
     def targets(self) -> Sequence[TargetSpec]:
-        num_attributes = len(self._tables.attribute_names)
+        names = tuple(self._tables.attribute_names)
         return (
             TargetSpec("class", "int16", classes=tuple(self._tables.class_names)),
-            TargetSpec("attributes", "int8", shape=(num_attributes,)),
-            TargetSpec("class_attributes", "float32", shape=(num_attributes,)),
+            TargetSpec("attributes", "int8", shape=(len(names),), value_names=names),
+            TargetSpec("class_attributes", "float32", shape=(len(names),), value_names=names),
         )
 
     def samples(self) -> Sequence[Sample]:

@@ -62,6 +62,8 @@ def test_pictures_have_their_class_and_attributes_as_targets(made: Path) -> None
     samples, targets = source(made).samples(), {spec.name: spec for spec in source(made).targets()}
     assert len(samples) == 36 and set(targets) == {"class", "attributes", "class_attributes"}
     assert targets["attributes"].shape == targets["class_attributes"].shape == (NUM_ATTRIBUTES,)
+    assert targets["attributes"].value_names == targets["class_attributes"].value_names
+    assert "has_size::very_large" in (targets["attributes"].value_names or ())
     names = targets["class"].classes
     assert names is not None and len(names) == 6
     for sample in samples:
