@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64, Integer
+from numpy.typing import NDArray
 
 from .clustered import group_numbers
 from .estimate import Estimate
@@ -47,7 +48,8 @@ class MultilabelFigures:
     @property
     def ranked(self) -> Bool[np.ndarray, " values"]:
         """Which values some known samples have and others have not."""
-        return np.isfinite(self.auroc)
+        ranked: NDArray[np.bool_] = np.isfinite(self.auroc)
+        return ranked
 
 
 def multilabel_figures(

@@ -27,7 +27,7 @@ def _section(section: Section, *, details: bool) -> Iterator[RenderableType]:
     if section.shown:
         yield _facts(section)
     for rows in section.rows:
-        if rows.detail and not details:
+        if not rows.shown or (rows.detail and not details):
             continue
         yield _rows(rows, title=rows.title or ("" if section.shown else section.title))
     for point in section.points:

@@ -38,6 +38,26 @@ def attribute_loss(
     return (losses * known).sum() / known.sum().clamp(min=1)
 
 
+class Prevalence:
+    """How many of the training rows have each attribute, of those of which it is known."""
+
+    def __init__(self, num: int) -> None:
+        self._present, self._known = torch.zeros(num), torch.zeros(num)
+
+    def add(self, attributes: Shaped[Tensor, "batch attributes"]) -> None:
+        known, values = _known(attributes.cpu())
+        self._known += known.sum(dim=0)
+        self._present += values.sum(dim=0)
+
+    def begin(self, layer: nn.Linear) -> None:
+        """Make a layer's first logits say of each attribute how frequent it is, whatever it is shown; of one that is
+        never known, that it may be there or not."""
+        share = (self._present + 1) / (self._known + 2)  # as no logarithm is of 0
+        with torch.no_grad():
+            layer.weight.zero_()
+            layer.bias.copy_(share.logit())
+
+
 def as_input(attributes: Shaped[Tensor, "batch attributes"]) -> Float[Tensor, "batch attributes"]:
     """Attributes of the target as a classifier is shown them while it learns, UNSEEN where they are not known."""
     known, values = _known(attributes)

@@ -21,7 +21,7 @@ from ...cache.targets import UNKNOWN
 from ...configs.section import NonNegative, PlainName, Width
 from ..nn.standardise import ChannelStatistics, Standardise
 from ..types import Batch, Encodings, Losses, Needs, Prediction, Shapes
-from .attributes import as_input, attribute_loss, num_attributes
+from .attributes import Prevalence, as_input, attribute_loss, num_attributes
 from .linear_probe import TARGET, classes_predicted, hidden_layers, num_classes_of
 from .vectors import VectorRecipe, VectorSettings
 
@@ -78,7 +78,7 @@ class CubBottleneckRecipe(VectorRecipe):
 
     def needs(self) -> Needs:
         needs = super().needs()
-        measures = tuple(request.name for request in needs.features)
+        measures = (*(request.name for request in needs.features), self._settings.target)
         return replace(
             needs, measures=measures, targets=(TARGET, self._settings.target), outputs=("logits", self._settings.target)
         )
@@ -92,12 +92,16 @@ class CubBottleneckRecipe(VectorRecipe):
         )
 
     def measure(self, model: nn.Module, train: Iterable[Batch], constants: Mapping[str, Tensor]) -> None:
-        """Mean and deviation of each channel."""
+        """Mean and deviation of each channel, and how frequent each attribute is."""
         assert isinstance(model, Bottleneck)
         statistics = ChannelStatistics(len(model.standardise.mean))
-        for vectors in self.training_vectors(train):
-            statistics.add(vectors)
+        prevalence = Prevalence(model.attributes.out_features)
+        for batch in train:
+            for vectors in self.training_vectors([batch]):
+                statistics.add(vectors)
+            prevalence.add(batch.targets[self._settings.target])
         model.standardise.use(statistics)
+        prevalence.begin(model.attributes)
 
     def encode(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> Encodings:
         vectors, _ = self.vectors(batch)

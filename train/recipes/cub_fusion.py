@@ -22,7 +22,7 @@ from ...cache.targets import UNKNOWN
 from ...configs.section import Like, NonNegative, PlainName
 from ..settings import RecipeSettings, StoredArray
 from ..types import Batch, Encodings, Losses, Needs, Prediction, Shapes
-from .attributes import attribute_loss, num_attributes
+from .attributes import Prevalence, attribute_loss, num_attributes
 from .linear_probe import TARGET, classes_predicted, num_classes_of
 from .vectors import VectorRecipe, VectorSettings
 
@@ -136,7 +136,7 @@ class CubFusionRecipe:
     def needs(self) -> Needs:
         predicted = (self._settings.target,) if self._predicts else ()
         needs = Needs.of_all([array.needs() for array in self._arrays])
-        return replace(needs, targets=(TARGET, *predicted), outputs=("logits", *predicted))
+        return replace(needs, measures=predicted, targets=(TARGET, *predicted), outputs=("logits", *predicted))
 
     def advice(self, missing: Sequence[str], *, held: Sequence[str]) -> str:
         return (
@@ -160,7 +160,13 @@ class CubFusionRecipe:
         )
 
     def measure(self, model: nn.Module, train: Iterable[Batch], constants: Mapping[str, Tensor]) -> None:
-        """Nothing: the original takes the vectors as they are."""
+        """How frequent each attribute is, where they are predicted; the original takes the vectors as they are."""
+        assert isinstance(model, Fusion)
+        if self._predicts:
+            prevalence = Prevalence(model.predictor.out_features)
+            for batch in train:
+                prevalence.add(batch.targets[self._settings.target])
+            prevalence.begin(model.predictor)
 
     def encode(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> Encodings:
         """Logits of the classes and, where they are predicted, of the attributes; nothing is drawn."""

@@ -16,6 +16,7 @@ from ....wording import count_of
 from ...section import Column, Fact, Group, Rows, Section, Spreads
 
 _SHOWN = 5  # values at either end of the table for people
+_FEW = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,10 +88,18 @@ def predicted_section(each: PredictedValues) -> Section:
     ranked = np.flatnonzero(figures.ranked)
     best = ranked[np.argsort(-figures.auroc[ranked], kind="stable")]
     unranked = np.setdiff1d(np.arange(len(each.names)), best)
-    shown = min(_SHOWN, len(best) // 2)
+    # By the AUROC of a value that hardly any sample has, or hardly any has not, it would be last or first by chance.
+    rarer = figures.num_known * np.minimum(figures.prevalence, 1 - figures.prevalence)
+    sound = best[rarer[best] >= _FEW - 0.5]
+    shown = min(_SHOWN, len(sound) // 2)
+    ends = [*sound[:shown], *sound[len(sound) - shown :]]
     tables = [
-        Rows("best", _COLUMNS, [_row(each, place) for place in best[:shown]], "Told best"),
-        Rows("worst", _COLUMNS, [_row(each, place) for place in best[len(best) - shown :]], "Told worst"),
+        Rows(
+            "best_and_worst",
+            _COLUMNS,
+            [_row(each, place) for place in ends],
+            f"The {shown} told best and worst, of those that {_FEW} samples have and {_FEW} have not",
+        ),
         Rows(
             "by_value",
             _COLUMNS,
@@ -106,22 +115,29 @@ def predicted_section(each: PredictedValues) -> Section:
         shape="histograms",
         mark=0.5,
         mark_name="chance",
-        share="share of the values",
+        share="% of the values",
     )
     return Section(
-        f"predicted_{each.target}", title, facts=_facts(each), rows=tables, figures=[spread], note=[_HOW], brief=True
+        f"predicted_{each.target}",
+        title,
+        facts=_facts(each),
+        rows=tables,
+        figures=[spread],
+        note=[_HOW],
+        look="tiles",
+        brief=True,
     )
 
 
 _COLUMNS = (
     Column("value", "value", of_text=True),
-    Column("num_known", "known of"),
-    Column("prevalence", "present in"),
+    Column("num_known", "known"),
+    Column("prevalence", "present"),
     Column("auroc", "AUROC"),
-    Column("ap", "average precision"),
+    Column("ap", "AP"),
     Column("f1", "F1"),
     Column("accuracy", "accuracy"),
-    Column("usual", "the usual answer's"),
+    Column("usual", "usual"),
 )
 _HOW = (
     "Each value is judged on the samples of which it is known. Means take all values alike that some of these have and "

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from ....wording import count_of, visible
-from ...section import Column, Fact, Intervals, Rows, Section
+from ....wording import count_of
+from ...section import Column, Fact, Rows, Section
 from ..alike import Verdict
+from .by_class import by_class_section, confusion_section
 from .caveats import verdict
 from .figures import ClassAssessment
 from .modalities import modalities_section
@@ -39,8 +40,8 @@ def class_sections(
         *_beside_controls(found),
         *([modalities_section(found.modalities)] if found.modalities else []),
         *map(predicted_section, found.predicted),
-        _by_class(found),
-        _confusion(found),
+        by_class_section(found.by_class, chance=found.majority.value),
+        confusion_section(list(found.by_class), found.confusion),
         *samples,
         *probabilities,
         training,
@@ -64,34 +65,6 @@ def _headline(found: ClassAssessment) -> Section:
         Fact("num_samples", None, found.num),
     )
     return Section("headline", "The result", facts=facts, look="headline", brief=True)
-
-
-def _by_class(found: ClassAssessment) -> Section:
-    columns = (
-        Column("class", "Class", of_text=True),
-        Column("num", "n"),
-        Column("recall", "found"),
-        Column("precision", "right where predicted"),
-        Column("f1", "F1"),
-    )
-    values = [(name, each.num, each.recall, each.precision, each.f1) for name, each in found.by_class.items()]
-    recalls = [(f"{visible(name)} ({each.num})", each.recall) for name, each in found.by_class.items()]
-    figure = Intervals(
-        "Share of each class that is found, with intervals",
-        "share found (dashed: majority control over all)",
-        [(name, recall, "model") for name, recall in recalls if recall is not None],
-        chance=found.majority.value,
-    )
-    return Section("by_class", "By class", rows=[Rows("by_class", columns, values)], figures=[figure], brief=True)
-
-
-def _confusion(found: ClassAssessment) -> Section:
-    names = list(found.by_class)
-    columns = (Column("true", "", of_text=True), *(Column(f"predicted_{name}", name) for name in names))
-    values = [(name, *counts) for name, counts in zip(names, found.confusion.tolist(), strict=True)]
-    return Section(
-        "confusion", "True classes in rows, predicted ones in columns", rows=[Rows("counts", columns, values)]
-    )
 
 
 def _beside_controls(found: ClassAssessment) -> Iterator[Section]:

@@ -52,7 +52,7 @@ def bottleneck(**settings: object) -> CubBottleneckRecipe:
 class TestFusion(RecipeContract):
     shapes: ClassVar[Shapes] = SHAPES
     arrays: ClassVar[tuple[str, ...]] = (IMAGE,)
-    steps, lr = 25, 1e-3
+    steps, lr = 50, 1e-3
 
     def recipe(self) -> CubFusionRecipe:
         return fusion()

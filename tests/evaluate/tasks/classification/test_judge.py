@@ -18,6 +18,7 @@ from weldcache.evaluate.section import Section
 from weldcache.evaluate.tasks.classification.figures import assess_classes
 from weldcache.evaluate.tasks.classification.judge import ClassificationJudge
 from weldcache.evaluate.tasks.classification.sections import class_sections
+from weldcache.metrics.estimate import Estimate
 from weldcache.testing.judges import JudgeContract
 from weldcache.train.runs.folder import RunFolder
 
@@ -42,6 +43,26 @@ def test_the_verdict_is_against_always_answering_the_most_frequent_class(num_rig
     found = assess_classes(true, predicted, train=np.array([1]), names=NAMES, groups=[""] * len(true))
     verdict = next(part for part in class_sections(found, warnings=(), training=TRAINING) if part.id == "verdict")
     assert verdict.standing == standing
+
+
+def test_of_many_classes_people_see_what_is_worth_a_look_and_programs_all() -> None:
+    true = np.repeat(np.arange(200), 10)
+    predicted = np.where(np.arange(2000) % 10 < 1 + true // 25, true, (true + 1) % 200)
+    predicted[true == 7] = 9
+    names = [f"kind {number}" for number in range(200)]
+    found = assess_classes(true, predicted, train=true, names=names, groups=[""] * len(true))
+    sections = {part.id: part for part in class_sections(found, warnings=(), training=TRAINING)}
+    classes = {rows.id: rows for rows in sections["by_class"].rows}
+    assert len(classes["by_class"].values) == 200 and classes["by_class"].detail
+    found_of = {str(row[0]): row[2] for row in classes["found_least_and_most"].values}
+    shares = [each.value for each in found_of.values() if isinstance(each, Estimate)]
+    assert len(shares) == 24 and shares == sorted(shares) and shares[::12] == [0.0, 0.8]
+    confused, counts = sections["confusion"].rows
+    assert next(iter(confused.values)) == ("kind 7", "kind 9", 10, 1.0)
+    assert len(counts.values) == 200 and not counts.shown and len(counts.columns) == 201
+    few = assess_classes(true[:200], predicted[:200], train=true, names=names, groups=[""] * 200)
+    (table,) = next(part for part in class_sections(few, warnings=(), training=TRAINING) if part.id == "confusion").rows
+    assert table.shown
 
 
 def test_no_samples() -> None:

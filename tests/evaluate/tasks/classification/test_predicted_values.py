@@ -54,10 +54,10 @@ def test_values_are_told_by_name_the_best_and_the_worst_first_and_all_of_them_fo
     found = judged(1.0)
     section = predicted_section(found)
     facts = {fact.id: fact for fact in section.facts}
-    best, worst, every = section.rows
-    assert [row[0] for row in best.values] == ["red", "blue"] and [row[0] for row in worst.values][-1] == "spotted"
+    ends, every = section.rows
+    assert [row[0] for row in ends.values] == ["red", "blue", "striped", "spotted"]
     assert [row[0] for row in every.values] == [*NAMES] and every.detail
-    assert best.values[0][3] == 1.0 and every.values[-1][3] is None
+    assert ends.values[0][3] == 1.0 and every.values[-1][3] is None
     mean = found.figures.means["auroc"]
     assert facts["mean_auroc"].value == mean and mean.low > 0.5
     # Where a value is rare, a model that is little worth says less than that it is absent.
