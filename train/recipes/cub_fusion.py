@@ -1,7 +1,9 @@
 """Photograph and attributes in one classifier: the original architecture on cached features, and honest inputs for it.
 
 A hidden layer of the photograph, two of the attributes, a scalar gate on both, two layers on what comes of it. With 312
-attributes, 200 classes and vectors of 2,048 numbers these are 2,709,449 parameters, to ResNet-50's 23,508,032.
+attributes, 200 classes and vectors of 2,048 numbers these are 2,709,449 parameters, to ResNet-50's 23,508,032. The gate
+is read as one number of both hidden layers together, 1024-512-tanh-1-sigmoid, that multiplies both alike: a number for
+each of the two would be 513 parameters more than were recorded.
 
 The original read the attributes that people had seen in the very photograph that was to be classified, in which one can
 look up the class. Here they are those that a linear map predicts of the photograph; or they come from a feature that is

@@ -147,20 +147,28 @@ _HOW = (
 
 
 def _facts(each: PredictedValues) -> list[Fact]:
+    """The means beside what they are without any knowledge of the samples."""
     figures, means = each.figures, each.figures.means
-    ranked = figures.ranked
-    prevalence, usual = figures.prevalence[ranked], figures.usual[ranked]
+    prevalence = figures.prevalence[figures.ranked]
+    chance = float(prevalence.mean())
+    present_f1 = float((2 * prevalence / (1 + prevalence)).mean())
+    usual = float(figures.usual[figures.ranked].mean())
+    num = len(prevalence)
     return [
-        Fact("mean_auroc", "Mean AUROC", means["auroc"], note=f"{count_of(int(ranked.sum()), 'value')}; chance is 0.5"),
-        Fact("mean_ap", "Mean average precision", means["ap"], note=f"chance is {prevalence.mean():.3f}"),
+        Fact("mean_auroc", "Mean AUROC", means["auroc"], note=f"{count_of(num, 'value')}; chance is 0.5"),
+        Fact("mean_ap", "Mean average precision", means["ap"], note=f"chance is {chance:.3f}"),
+        Fact("mean_f1", "Mean F1", means["f1"], note=f"always saying present gives {present_f1:.3f}"),
+        Fact("mean_accuracy", "Mean accuracy", means["accuracy"], note=f"the usual answer gives {usual:.3f}"),
         Fact(
-            "mean_f1",
-            "Mean F1",
-            means["f1"],
-            note=f"always saying present gives {(2 * prevalence / (1 + prevalence)).mean():.3f}",
+            "num_no_better",
+            "No more often right than the usual answer",
+            int(each.no_better.sum()),
+            note=f"of {count_of(num, 'value')}",
         ),
-        Fact("mean_accuracy", "Mean accuracy", means["accuracy"], note=f"the usual answer gives {usual.mean():.3f}"),
-        Fact("num_no_better", "No more often right than the usual answer", int(each.no_better.sum()), note="values"),
+        Fact("num_values", None, num),
+        Fact("mean_prevalence", None, chance),
+        Fact("always_present_f1", None, present_f1),
+        Fact("usual_accuracy", None, usual),
     ]
 
 
