@@ -271,15 +271,16 @@ def bench(
     settings: Settings | None = None,
     changes: Mapping[str, Any] | None = None,
     seeds: Sequence[int] | None = None,
+    splits: Sequence[str] | None = None,
     split: Literal["val", "test"] = "test",
     overwrite: bool = False,
     keep_weights: bool = False,
 ) -> Bench:
-    """`weldcache bench`: train a list of variants, shipped or a YAML file, with several seeds, and compare them.
+    """`weldcache bench`: train a list of variants, shipped or a YAML file, with several seeds, and rank them.
 
-    The list is laid over `settings`, and `changes`, by dotted name, over both; `seeds` None are those of the list. What
-    is done already is not repeated. `pd.DataFrame(bench.document["variants"])` is its table; one that failed is in it,
-    and raises nothing.
+    The list is laid over `settings`, and `changes`, by dotted name, over both; `seeds` and `splits` (of the store) None
+    are those of the list. What is done already is not repeated. `pd.DataFrame(table["variants"])` is a table of each of
+    `bench.document["leaderboards"]`, one a split; a variant that failed is in it, and raises nothing.
 
     Raises:
         NotFoundError: if there is no such list or no store.
@@ -291,6 +292,7 @@ def bench(
         overrides=[f"{name}={json.dumps(value)}" for name, value in _plain(changes).items()],
         base=settings,
         seeds=seeds,
+        divisions=splits,
         split=split,
         overwrite=overwrite,
         keep_weights=keep_weights,

@@ -19,6 +19,15 @@ def bench(
         str | None,
         typer.Option("--seeds", metavar="0,1,2", help="Seeds to train each with.", show_default="the list's"),
     ] = None,
+    splits: Annotated[
+        str | None,
+        typer.Option(
+            "--splits",
+            metavar="official,NAME",
+            help="Splits of the store to train and judge each by, a table each.",
+            show_default="the list's",
+        ),
+    ] = None,
     split: Annotated[Literal["val", "test"], typer.Option(help="Samples to compare them on.")] = "test",
     keep_weights: Annotated[
         bool, typer.Option("--keep-weights", help="Keep the weights of every trial once it is scored.")
@@ -30,13 +39,13 @@ def bench(
     settings: Set = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train every variant of a list with several seeds on one copy of the features, and compare them.
+    """Train every variant of a list with several seeds on one copy of the features, and rank them.
 
     Without LIST, the shipped lists are shown. Interrupt it and run it again: what is done is not repeated. The table
-    is kept in `runs/<LIST>` as CSV, JSON and Markdown, every trial as a run beside it. Exit status 1 if a variant
-    failed.
+    is kept in `runs/<LIST>` as a page, CSV, JSON and Markdown, every trial as a run beside it. Exit status 1 if a
+    variant failed.
     """
-    from ..evaluate.trials.variant_list import load_variant_list, parse_seeds, shipped_lists
+    from ..evaluate.trials.variant_list import load_variant_list, parse_seeds, parse_splits, shipped_lists
 
     if variants is None:
         for name, question in shipped_lists().items():
@@ -48,6 +57,7 @@ def bench(
         load_variant_list(variants),
         overrides=overrides(settings, cache_path=cache),
         seeds=None if seeds is None else parse_seeds(seeds),
+        divisions=None if splits is None else parse_splits(splits),
         split=split,
         overwrite=overwrite,
         keep_weights=keep_weights,

@@ -38,6 +38,11 @@ def p_value_of(difference: Callable[[float], Estimate]) -> float:
     return float(np.exp(brentq(reach, smallest, largest, xtol=1e-6)))
 
 
+def p_told(value: float) -> str:
+    """A p value as people read it."""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
 @dataclass(frozen=True)
 class Permutation:
     """What a model's own answers reach where the truth is dealt out again at random.

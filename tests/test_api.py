@@ -200,15 +200,15 @@ def test_runs_are_a_table_and_become_one(extracted: Path, runs_of: Callable[[Pat
     with contextlib.chdir(project):
         found = api.bench(lists, changes={"recipe.array": "sensor/values"}, seeds=[0])
         assert found.complete and len(api.runs(nested=True)) == 5
-    table = pd.DataFrame(found.document["variants"]).set_index("name")
-    assert table.index.tolist() == ["one", "near"] and table["auroc"]["one"]["value"] > 0
+    table = pd.DataFrame(found.document["leaderboards"][0]["variants"]).set_index("name")
+    assert set(table.index) == {"one", "near"} and table["auroc"]["one"]["value"] > 0
     with pytest.raises(NotFoundError, match="nowhere"):
         api.bench("nowhere.yaml")
     changes = {"recipe.name": "linear_probe", "recipe.array": "sensor/values", "runs.folder": "others", "train.seed": 7}
     elsewhere = api.load_settings(folder=project, changes=changes)
     again = api.bench(lists, settings=elsewhere, changes={"recipe.array": "sensor/values"}, seeds=[0])
     assert again.folder == project / "others" / "neighbours" and again.complete
-    assert [each["auroc"] for each in again.document["variants"]] == list(table["auroc"])
+    assert [each["auroc"] for each in again.document["leaderboards"][0]["variants"]] == list(table["auroc"])
 
 
 def test_the_example_notebook_runs(extracted: Path, copy_of: Callable[[Path], Path], undrawn: None) -> None:

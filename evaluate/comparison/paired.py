@@ -8,38 +8,12 @@ from typing import Any
 import numpy as np
 
 from ...errors import MetricError, TrainingError
-from ...metrics.conformal import holm
-from ...metrics.p_value import RAREST_CHANCE, p_value_of
 from ...metrics.repeats import RepeatsEstimate
 from ...train.runs.reports import Headline
 from ...wording import listed
 from ..judge import Judge
-from ..trials.measure import Answers, Measure, Truth
+from ..trials.measure import Answers, Difference, Measure, Truth, measured_difference, with_holm
 from .said import Said
-
-
-@dataclass(frozen=True)
-class Difference:
-    """By how much one run is ahead of another.
-
-    Attributes:
-        value: with the 95 % interval.
-        p_value: of no difference; below 0.05 just where the interval leaves out 0.
-        p_holm: the same after Holm's step-down, for as many differences as are told of beside it.
-    """
-
-    value: RepeatsEstimate
-    p_value: float
-    p_holm: float
-
-    @property
-    def is_tie(self) -> bool:
-        """Whether it is not known which is ahead, as many differences as are told of beside it taken into account."""
-        return self.p_holm >= RAREST_CHANCE
-
-    def as_json(self) -> dict[str, Any]:
-        """As JSON values."""
-        return {"difference": dict(vars(self.value)), "p_value": self.p_value, "p_holm": self.p_holm}
 
 
 @dataclass(frozen=True)
@@ -141,7 +115,7 @@ def paired(said: Sequence[Said], *, split: str) -> Paired:
     sign = 1 if judge.headline[0].lower_is_better else -1
     order = sorted(figures, key=lambda name: sign * figures[name].value)
     couples = [(lower, higher) for higher, lower in combinations(order, 2)]
-    differences = _with_holm([samples.difference(*couple) for couple in couples])
+    differences = with_holm([samples.difference(*couple) for couple in couples])
     pairs = tuple(
         Pair(run, reference, found, samples.by_class(run, reference))
         for (run, reference), found in zip(couples, differences, strict=True)
@@ -191,12 +165,8 @@ class _Samples:
         mine, theirs, truth = (values[mask] for values in (self.answers[run], self.answers[reference], self.truth))
         groups = None if self.groups is None else np.asarray(self.groups)[mask].tolist()
 
-        def found(confidence: float) -> RepeatsEstimate:
-            sides = mine[np.newaxis], theirs[np.newaxis]
-            return self.measure.difference(*sides, truth, groups=groups, confidence=confidence)
-
-        p_value = p_value_of(found)
-        return Difference(found(0.95), p_value, p_value)
+        sides = mine[np.newaxis], theirs[np.newaxis]
+        return measured_difference(self.measure, *sides, truth, groups=groups)
 
     def by_class(self, run: str, reference: str) -> tuple[OfClass, ...]:
         """The difference on each class, with Holm's correction over those that can be had."""
@@ -208,13 +178,8 @@ class _Samples:
                 found.append(OfClass(name, num, self.difference(run, reference, chosen)))
             except MetricError as error:
                 found.append(OfClass(name, num, None, str(error)))
-        adjusted = iter(_with_holm([each.difference for each in found if each.difference is not None]))
+        adjusted = iter(with_holm([each.difference for each in found if each.difference is not None]))
         return tuple(each if each.difference is None else replace(each, difference=next(adjusted)) for each in found)
-
-
-def _with_holm(found: Sequence[Difference]) -> list[Difference]:
-    adjusted = holm(np.array([each.p_value for each in found]))
-    return [replace(each, p_holm=float(p)) for each, p in zip(found, adjusted, strict=True)]
 
 
 def _ranked(name: str, figure: RepeatsEstimate, pairs: Sequence[Pair]) -> Ranked:

@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from rich.console import RenderableType
 
 from ...metrics.estimate import span
-from ...metrics.p_value import RAREST_CHANCE
+from ...metrics.p_value import RAREST_CHANCE, p_told
 from ...tables import literal, make_table
 from ...train.data.samples import VALIDATION_SPLIT
 from ...train.runs.tables import comparison_tables
 from ...wording import count_of, listed
+from ..trials.measure import Difference
 from .compare import ComparedRuns
-from .paired import Difference, Pair, Paired
+from .paired import Pair, Paired
 
 
 def compared_tables(compared: ComparedRuns) -> Iterator[RenderableType]:
@@ -55,11 +56,7 @@ def _class_table(pair: Pair, *, label: str) -> Iterator[RenderableType]:
 
 
 def _cells(found: Difference) -> list[str]:
-    return [f"{found.value.value:+.3f}", span(found.value, sign="+"), _p_value(found.p_holm)]
-
-
-def _p_value(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+    return [f"{found.value.value:+.3f}", span(found.value, sign="+"), p_told(found.p_holm)]
 
 
 def _notes(found: Paired, *, first: str) -> Iterator[str]:

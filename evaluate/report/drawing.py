@@ -19,6 +19,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from ...atomic import replaced_file
 from ...metrics.estimate import span
+from ...wording import visible
 from ..section import Circles, Curves, Figure, Intervals, Panel, Section, Spreads, Tone
 
 FigureFormat = Literal["png", "svg"]
@@ -109,8 +110,9 @@ def _style() -> AbstractContextManager[None]:
 
 
 def _short(name: str) -> str:
-    """A name that leaves room for the picture; tables have it whole."""
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}\N{HORIZONTAL ELLIPSIS}"
+    """A name that leaves room for the picture, without what no font has; tables have it whole."""
+    shown = visible(name)
+    return shown if len(shown) <= _LONGEST_NAME else f"{shown[: _LONGEST_NAME - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
 def _intervals(figure: Intervals) -> Canvas:

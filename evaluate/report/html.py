@@ -1,4 +1,5 @@
-"""report.html: one file that any browser opens without network, for readers who want the answer first.
+"""report.html and other pages of sections: each one file that any browser opens without network, for readers who want
+the answer first.
 
 Its one script sorts, filters, moves the threshold and opens panels. It is named by its hash in the page's policy, so no
 other runs, and it makes no markup of text: what a data set calls its samples stays text. Without it the page still
@@ -7,33 +8,62 @@ reads from top to bottom.
 
 import base64
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from ...wording import visible
-from ..exhibits import SampleTable
+from ..exhibits import SampleBook, SampleTable
 from ..section import Column, Provenance, Report, Rows, Section, cell, demo_sentence, interval, number
 from .drawing import draw
 from .inline import FILTERS, picture_uri
 
 
 def render_html(report: Report) -> str:
-    """The whole page."""
+    """The whole page of a report."""
+    provenance = report.provenance
+    return render_page(
+        [*report.sections, provenance_section(_made_by(provenance), provenance.versions, provenance.settings)],
+        title=provenance.title,
+        on=provenance.split,
+        kind="report",
+        created=provenance.created,
+        banner=demo_sentence(provenance.random_features, provenance.trained_features),
+        book=report.book,
+    )
+
+
+def render_page(
+    sections: Sequence[Section],
+    *,
+    title: str,
+    on: str,
+    kind: str,
+    created: str,
+    banner: str,
+    book: SampleBook | None = None,
+) -> str:
+    """A page of sections under a heading: what (`kind`) of what (`title`) it is, `on` which split.
+
+    `banner` is what has to be kept in mind throughout; "" where there is nothing.
+    """
     environment = Environment(
         loader=FunctionLoader(part), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(draw=draw, number=number, interval=interval, cell=cell, **FILTERS)
-    provenance, book, script = report.provenance, report.book, part("report.js")
-    exhibits = [exhibit for section in report.sections for exhibit in section.exhibits]
+    book, script = book or SampleBook(), part("report.js")
+    exhibits = [exhibit for section in sections for exhibit in section.exhibits]
     table = next((exhibit for exhibit in exhibits if isinstance(exhibit, SampleTable)), None)
     media = [medium for panel in book.panels.values() for each in panel.media.values() for medium in each]
     page = environment.get_template("report.html").render(
-        provenance=provenance,
-        banner=demo_sentence(provenance.random_features, provenance.trained_features),
-        sections=[*report.sections, _provenance_section(provenance)],
+        title=title,
+        on=on,
+        kind=kind,
+        created=created,
+        banner=banner,
+        sections=sections,
         style=Markup(part("report.css")),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -52,9 +82,8 @@ def part(name: str) -> str:
     return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
-def _provenance_section(provenance: Provenance) -> Section:
-    """How to make these numbers again: command, seed, store, versions and every setting."""
-    this = {
+def _made_by(provenance: Provenance) -> dict[str, str]:
+    return {
         "run": provenance.run_name,
         "split": provenance.split,
         "created": provenance.created,
@@ -64,14 +93,19 @@ def _provenance_section(provenance: Provenance) -> Section:
         "features of random weights (demo)": ", ".join(provenance.random_features) or "none",
         "features of trained weights": ", ".join(provenance.trained_features) or "none",
     }
-    versions = dict(sorted(provenance.versions.items()))
+
+
+def provenance_section(
+    made_by: Mapping[str, str], versions: Mapping[str, str], settings: Mapping[str, object]
+) -> Section:
+    """How to make these numbers again: command, seeds, store, versions and every setting."""
     columns = (Column("name", "", of_text=True), Column("value", "", of_text=True))
     tables = [
         Rows(name, columns, [(key, str(value)) for key, value in values.items()], title=title)
         for name, title, values in (
-            ("report", "This report", this),
-            ("versions", "Versions", versions),
-            ("settings", "Settings", dict(_flattened(provenance.settings))),
+            ("report", "This page", made_by),
+            ("versions", "Versions", dict(sorted(versions.items()))),
+            ("settings", "Settings", dict(_flattened(settings))),
         )
         if values
     ]

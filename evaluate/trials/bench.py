@@ -25,7 +25,7 @@ from ...train.settings import TrainSettings
 from ...wording import format_seconds, visible
 from ..judge import Judge
 from ..section import demo_sentence
-from .comparison import TrialOutcome, VariantOutcome, compare
+from .comparison import Comparison, TrialOutcome, VariantOutcome, compare
 from .plan import (
     BenchPlan,
     begin_overwriting,
@@ -36,8 +36,9 @@ from .plan import (
     one_line,
     plan_trials,
 )
-from .table import BenchHeader, bench_document, bench_summary, write_tables
-from .trial import Trial, run_trial
+from .table import BenchHeader, bench_summary
+from .table_files import bench_document, write_tables
+from .trial import Entry, Trial, run_trial
 from .variant_list import VariantList
 
 
@@ -46,9 +47,9 @@ class Bench:
     """What a bench found.
 
     Attributes:
-        document: the table as JSON values.
-        summary: the table as something that `rich` prints.
-        folder: where the table and the trials are.
+        document: the tables as JSON values.
+        summary: the tables as something that `rich` prints.
+        folder: where the tables and the trials are.
         complete: whether every trial was done.
     """
 
@@ -64,21 +65,23 @@ def bench(
     overrides: Sequence[str],
     base: Settings | None = None,
     seeds: Sequence[int] | None,
+    divisions: Sequence[str] | None = None,
     split: str,
     overwrite: bool,
     keep_weights: bool,
     command: str,
 ) -> Bench:
-    """Train every variant of a list with every seed (None: the list's own), score them on `split` and compare.
+    """Train every variant of a list with every seed by every split of the store (None: the list's own), score them on
+    the part `split` of each and compare, a table a split of the store.
 
     All trials share one copy of the features, where it fits the device. A trial that is done already, with the same
     settings on the same features and samples, is not repeated; an interrupted one goes on. With `overwrite` only those
     count as done that were trained since the overwriting began, if it was interrupted. A variant that fails is
-    reported, and the others go on. The table goes to `<runs.folder>/<list>/table_<split>.{csv,json,md}`, progress to
-    stderr. The list is laid over `base`, or over what the folder says.
+    reported, and the others go on. The table goes to `<runs.folder>/<list>/table_<split>.{csv,html,json,md}`,
+    progress to stderr. The list is laid over `base`, or over what the folder says.
 
     Raises:
-        NotFoundError: if there is no cache.
+        NotFoundError: if there is no cache, or no such split of it.
         SettingsError: if the list does not go together with the settings, or its variants have several judges.
         OutputExistsError: if a trial is there already that asks for something else.
         MetricError: if the judge can measure nothing on the samples that all variants scored, such as an AUROC on
@@ -87,13 +90,26 @@ def bench(
         KeyboardInterrupt: on Ctrl-C; what is done is kept, and the same command goes on.
     """
     shared, trials = plan_trials(
-        variants, overrides=overrides, seeds=variants.seeds if seeds is None else seeds, base=base
+        variants,
+        overrides=overrides,
+        seeds=variants.seeds if seeds is None else seeds,
+        divisions=variants.divisions if divisions is None else divisions,
+        base=base,
     )
     judge, store = judge_of_all(trials), FeatureStore.open(shared.cache.path)
+    for division in dict.fromkeys(trial.division for trial in trials if trial.division):
+        store.divided_by(division)  # or else every variant would fail for the same reason
     trials = [replace(trial, settings=chosen_for(store, trial.settings)) for trial in trials]
-    plan = make_plan(trials, store, split=split, overwrite=overwrite, measure=judge.measure)
-    for name, reason in plan.failures.items():
-        say(f"Not tried: {name}: {reason}")
+    plan = make_plan(
+        trials,
+        store,
+        split=split,
+        overwrite=overwrite,
+        measure=judge.measure,
+        pass_over_lacking=variants.passes_over_lacking,
+    )
+    for entry, reason in plan.failures.items():
+        say(f"Not tried: {entry_title(entry)}: {reason}")
     folder = shared.runs.folder
     make_folder_of_runs(folder)
     with locked_folder(folder):
@@ -104,21 +120,41 @@ def bench(
         outcomes = _run_all(
             plan, variants, store, judge, pool=pool, split=split, keep_weights=keep_weights, command=command
         )
-        comparison = compare(
-            outcomes,
-            judge=judge,
-            index=store.index,
-            train=store.index.select(plan.train_rows()),
-            seed=shared.evaluate.seed,
-        )
+        comparisons = [
+            _compared(outcomes[division], division, plan, trials, store=store, judge=judge, seed=shared.evaluate.seed)
+            for division in outcomes
+        ]
         header = _header(variants, store, split=split, command=command)
-        write_tables(folder, comparison, header=header)
+        write_tables(folder, comparisons, header=header)
         end_overwriting(folder)
     return Bench(
-        document=bench_document(comparison, header=header),
-        summary=bench_summary(comparison, header=header),
+        document=bench_document(comparisons, header=header),
+        summary=bench_summary(comparisons, header=header),
         folder=folder,
-        complete=not any(outcome.failures for outcome in outcomes),
+        complete=not any(outcome.failures for of_split in outcomes.values() for outcome in of_split),
+    )
+
+
+def _compared(
+    outcomes: Sequence[VariantOutcome],
+    division: str,
+    plan: BenchPlan,
+    trials: Sequence[Trial],
+    *,
+    store: FeatureStore,
+    judge: Judge[Any],
+    seed: int,
+) -> Comparison:
+    """The table of one split of the store."""
+    splits = {trial.settings.train.split for trial in trials if trial.division == division}
+    return compare(
+        outcomes,
+        judge=judge,
+        index=store.index,
+        train=store.index.select(plan.train_rows(division)),
+        seed=seed,
+        divided_by=splits.pop() if len(splits) == 1 else "",
+        passed_over={variant: why for (asked, variant), why in plan.passed_over.items() if asked == division},
     )
 
 
@@ -132,10 +168,10 @@ def _run_all(
     split: str,
     keep_weights: bool,
     command: str,
-) -> list[VariantOutcome]:
-    """Do what is left of every trial; one that fails is noted, and the next one starts."""
-    done: dict[str, list[TrialOutcome]] = defaultdict(list)
-    failures: dict[str, list[str]] = defaultdict(list, {name: [reason] for name, reason in plan.failures.items()})
+) -> dict[str, list[VariantOutcome]]:
+    """Do what is left of every trial; one that fails is noted, and the next one starts. By the store's split."""
+    done: dict[Entry, list[TrialOutcome]] = defaultdict(list)
+    failures: dict[Entry, list[str]] = defaultdict(list, {entry: [reason] for entry, reason in plan.failures.items()})
     title = f"bench {variants.name}"
     with Progress(title, total=len(plan.steps), unit="trials", done=plan.num_done) as progress:
         for trial, step in plan.steps:
@@ -153,17 +189,21 @@ def _run_all(
                 outcome = TrialOutcome(trial.seed, kept.record, kept.scores)
             except Exception as error:  # whatever it is, it costs the list no other trial
                 note = one_line(error)
-                failures[trial.variant].append(f"seed {trial.seed}: {note}")
+                failures[trial.entry].append(f"seed {trial.seed}: {note}")
             else:
                 note = _found(outcome, judge, split=split)
-                done[trial.variant].append(outcome)
+                done[trial.entry].append(outcome)
             if step != "done":
                 say(f"{trial_title(trial)}: {note}")
                 progress.advance(note="")
-    return [
-        VariantOutcome(name, variant.recorded, tuple(done[name]), tuple(failures[name]))
-        for name, variant in variants.variants.items()
-    ]
+    return {
+        division: [
+            VariantOutcome(name, variant.recorded, tuple(done[division, name]), tuple(failures[division, name]))
+            for name, variant in variants.variants.items()
+            if (division, name) not in plan.passed_over
+        ]
+        for division in dict.fromkeys(division for division, _ in plan.entries)
+    }
 
 
 def _found(outcome: TrialOutcome, judge: Judge[Any], *, split: str) -> str:
@@ -200,9 +240,15 @@ class _Note:
         self.progress.advance(0, note=f"{self.title}: {describe_epoch(metrics)}")
 
 
+def entry_title(entry: Entry) -> str:
+    """The name of a variant by a split wherever a person reads it."""
+    division, variant = entry
+    return visible(f"{variant}, {division}" if division else variant)
+
+
 def trial_title(trial: Trial) -> str:
     """A trial's name wherever a person reads it."""
-    return f"{visible(trial.variant)}, seed {trial.seed}"
+    return f"{entry_title(trial.entry)}, seed {trial.seed}"
 
 
 def shown_on(progress: Progress, trial: Trial) -> ShowTraining:

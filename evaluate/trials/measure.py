@@ -5,14 +5,16 @@ a sample is a whole number, which the judge reads from the store: its label, or 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Bool, Float64, Int64
-from numpy import ndarray
+from numpy import array, ndarray
 
 from ...cache.index import Index
+from ...metrics.conformal import holm
 from ...metrics.estimate import Estimate
+from ...metrics.p_value import RAREST_CHANCE, p_value_of
 from ...metrics.repeats import Method, RepeatsEstimate
 
 Truth = Int64[ndarray, " samples"]
@@ -42,12 +44,40 @@ class Ground:
         counts: the same by name, such as `num_normal`.
         beside: the controls in words.
         controls: the same by name.
+        rival: what the control that variants are held against is called; "" where there is none.
+        rival_answers: what that control answers of each sample, as a variant would.
     """
 
     samples: str
     counts: Mapping[str, int]
     beside: str
     controls: Mapping[str, Control]
+    rival: str = ""
+    rival_answers: Answers | None = None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """By how much one is ahead of another on the same samples.
+
+    Attributes:
+        value: with the 95 % interval.
+        p_value: of no difference; below 0.05 just where the interval leaves out 0.
+        p_holm: the same after Holm's step-down, for as many differences as are told of beside it.
+    """
+
+    value: RepeatsEstimate
+    p_value: float
+    p_holm: float
+
+    @property
+    def is_tie(self) -> bool:
+        """Whether it is not known which is ahead, as many differences as are told of beside it taken into account."""
+        return self.p_holm >= RAREST_CHANCE
+
+    def as_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {"difference": dict(vars(self.value)), "p_value": self.p_value, "p_holm": self.p_holm}
 
 
 @runtime_checkable
@@ -111,3 +141,26 @@ class Measure(Protocol):
 
     def ground(self, samples: Index, *, train: Index, seed: int) -> Ground:
         """What is reached without a model on samples, of which there may be none; `seed` is of random controls."""
+
+
+def measured_difference(
+    measure: Measure,
+    answers: RepeatedAnswers,
+    reference: RepeatedAnswers,
+    truth: Truth,
+    *,
+    groups: Sequence[str] | None,
+) -> Difference:
+    """The difference by this measure, whose p value is by itself; raises as `Measure.difference`."""
+
+    def found(confidence: float) -> RepeatsEstimate:
+        return measure.difference(answers, reference, truth, groups=groups, confidence=confidence)
+
+    p_value = p_value_of(found)
+    return Difference(found(0.95), p_value, p_value)
+
+
+def with_holm(found: Sequence[Difference]) -> list[Difference]:
+    """Differences that are told of beside each other."""
+    adjusted = holm(array([each.p_value for each in found]))
+    return [replace(each, p_holm=float(p)) for each, p in zip(found, adjusted, strict=True)]

@@ -13,27 +13,31 @@ from typing import Any
 import numpy as np
 
 from ...atomic import remove_partial, write_text
+from ...cache.splits import OFFICIAL
 from ...cache.store import FeatureStore
 from ...configs.device import resolve_device
 from ...configs.layers import override_layer
-from ...errors import OutputExistsError, SettingsError, WeldcacheError
+from ...errors import NotFoundError, OutputExistsError, SettingsError, WeldcacheError
 from ...progress import say
 from ...settings import Settings
-from ...train.data.features import Rows
+from ...train.data.features import Rows, require_features
 from ...train.data.resident import FeaturePool, fits_memory
 from ...train.fit import require_read, unread
+from ...train.recipes.recipe import make_recipe
 from ...train.runs.folder import RunFolder
 from ...train.types import Needs
 from ...wording import format_size, homes_hidden, shortened
 from ..judge import Judge, judge_named, name_of_judge
 from .measure import Measure
-from .trial import Step, Trial, TrialRequest, next_step, request_of
+from .trial import Entry, Step, Trial, TrialRequest, next_step, request_of
 from .variant_list import VariantList
 
 # One copy of the features on one device is what makes a list quick, and its runs lie together.
 _SHARED = ("cache.path", "train.device", "runs.folder")
 
 _NAMED = 3  # variants in a message
+
+_SPLIT = "train.split"
 
 _LONGEST_NAME = 160  # the seed is added to it, and a run's name has bounds of its own
 
@@ -43,31 +47,44 @@ class BenchPlan:
     """What is to be done.
 
     Attributes:
-        requests: by variant what it asks of the store; only those that can be tried.
+        requests: by split and variant what it asks of the store; only those that can be tried.
         steps: the trials of those variants in their order, with what is left of each.
-        failures: by variant why it cannot be tried, in one line.
+        failures: by split and variant why it cannot be tried, in one line.
+        passed_over: the same of those that the store lacks the features of, where the list passes over such.
     """
 
-    requests: Mapping[str, TrialRequest]
+    requests: Mapping[Entry, TrialRequest]
     steps: Sequence[tuple[Trial, Step]]
-    failures: Mapping[str, str]
+    failures: Mapping[Entry, str]
+    passed_over: Mapping[Entry, str]
+
+    @property
+    def entries(self) -> Sequence[Entry]:
+        """All of them, whatever became of them."""
+        return [*self.requests, *self.failures, *self.passed_over]
 
     @property
     def num_done(self) -> int:
         """Trials of which nothing is left."""
         return sum(step == "done" for _, step in self.steps)
 
-    def train_rows(self) -> Rows:
-        """Rows that some variant trains on."""
-        return _union([request.train for request in self.requests.values()])
+    def train_rows(self, division: str) -> Rows:
+        """Rows that some variant trains on by this split."""
+        return _union([request.train for (asked, _), request in self.requests.items() if asked == division])
 
 
 def plan_trials(
-    variants: VariantList, *, overrides: Sequence[str], seeds: Sequence[int], base: Settings | None = None
+    variants: VariantList,
+    *,
+    overrides: Sequence[str],
+    seeds: Sequence[int],
+    divisions: Sequence[str] = (),
+    base: Settings | None = None,
 ) -> tuple[Settings, list[Trial]]:
-    """The settings that all variants share, and every trial, the first seed of all variants first.
+    """The settings that all variants share, and every trial, the first seed of all variants by all splits first.
 
-    `base` is what the list is laid over; None: what the folder says.
+    `divisions` are the splits of the store; none: each variant goes by its own. `base` is what the list is laid over;
+    None: what the folder says.
 
     Nothing is written. In that order an interrupted list has figures of every variant early.
 
@@ -86,10 +103,16 @@ def plan_trials(
     resolved = {name: variants.resolve(name, overrides=overrides, base=base) for name in names}
     for name, settings in resolved.items():
         _require_shared(settings, shared, where=f"{variants.origin}, variant {name!r}")
-    _require_read(variants, resolved, overrides=override_layer(overrides).keys)
+    keys = override_layer(overrides).keys
+    _require_read(variants, resolved, overrides=keys)
+    if divisions:
+        _require_no_split(variants, overrides=keys)
+    asked = list(divisions) or [""]
+    folders = _run_folders(names, asked, origin=variants.origin)
     trials = [
-        _trial(name, seed, settings, path=folder / f"{names[name]}-seed{seed}")
+        _trial(name, seed, settings, division=division, path=folder / f"{folders[division, name]}-seed{seed}")
         for seed in seeds
+        for division in asked
         for name, settings in resolved.items()
     ]
     return _with(shared, "runs", folder=folder), trials
@@ -124,6 +147,27 @@ def _folder_names(variants: VariantList) -> dict[str, str]:
     return names
 
 
+def _run_folders(names: Mapping[str, str], divisions: Sequence[str], *, origin: str) -> dict[Entry, str]:
+    """Folders without their seeds: the split stands behind the variant's name, but for the data set's own."""
+    found: dict[Entry, str] = {}
+    for division in divisions:
+        for name, plain in names.items():
+            found[division, name] = plain if division in ("", OFFICIAL) else f"{plain}-{division}"
+    if len({folder.casefold() for folder in found.values()}) < len(found):
+        raise SettingsError(f"{origin}: a variant has the name of another one by one of the splits; rename it.")
+    return found
+
+
+def _require_no_split(variants: VariantList, *, overrides: Sequence[str]) -> None:
+    """Where the list is gone through split by split, nothing else says a split."""
+    of_variants = [key for variant in variants.variants.values() for key in variant.settings]
+    if _SPLIT in (*overrides, *variants.settings, *of_variants):
+        raise SettingsError(
+            f"{variants.origin}: {_SPLIT} is set, and the splits are asked for, too (--splits, or `splits` of the "
+            "list); leave one of the two out."
+        )
+
+
 def _require_shared(settings: Settings, shared: Settings, *, where: str) -> None:
     for key in _SHARED:
         section, _, name = key.partition(".")
@@ -145,9 +189,10 @@ def _require_read(variants: VariantList, resolved: Mapping[str, Settings], *, ov
             raise SettingsError(f"{variants.origin}, variant {name!r}: {error}") from None
 
 
-def _trial(variant: str, seed: int, settings: Settings, *, path: Path) -> Trial:
-    settings = _with(_with(settings, "train", seed=seed), "runs", folder=path.parent)
-    return Trial(variant, seed, settings, RunFolder(path))
+def _trial(variant: str, seed: int, settings: Settings, *, division: str, path: Path) -> Trial:
+    split = division or settings.train.split
+    settings = _with(_with(settings, "train", seed=seed, split=split), "runs", folder=path.parent)
+    return Trial(variant, seed, settings, RunFolder(path), division)
 
 
 def _with(settings: Settings, section: str, **values: object) -> Settings:
@@ -175,27 +220,38 @@ def judge_of_all(trials: Sequence[Trial]) -> Judge[Any]:
 
 
 def make_plan(
-    trials: Sequence[Trial], store: FeatureStore, *, split: str, overwrite: bool, measure: Measure
+    trials: Sequence[Trial],
+    store: FeatureStore,
+    *,
+    split: str,
+    overwrite: bool,
+    measure: Measure,
+    pass_over_lacking: bool = False,
 ) -> BenchPlan:
     """Look at the store for every variant, and at what is there of every trial; nothing is written.
 
     `overwrite`: every trial is trained again, but for those that an interrupted overwriting has made already.
+    `pass_over_lacking`: a variant whose features the store lacks is no failure.
 
     Raises:
         OutputExistsError: if trials are there already that ask for something else; the message names them all.
     """
-    requests: dict[str, TrialRequest] = {}
-    failures: dict[str, str] = {}
-    for variant, settings in {trial.variant: trial.settings for trial in trials}.items():
+    requests: dict[Entry, TrialRequest] = {}
+    failures: dict[Entry, str] = {}
+    passed_over: dict[Entry, str] = {}
+    for entry, settings in {trial.entry: trial.settings for trial in trials}.items():
         try:
-            requests[variant] = request_of(settings, store, split=split, measure=measure)
+            if pass_over_lacking and (why := _why_lacking(settings, store)):
+                passed_over[entry] = why
+            else:
+                requests[entry] = request_of(settings, store, split=split, measure=measure)
         except WeldcacheError as error:
-            failures[variant] = one_line(error)
+            failures[entry] = one_line(error)
     steps: list[tuple[Trial, Step]] = []
     refusals = []
     for trial in trials:
-        if trial.variant in requests:
-            request = requests[trial.variant]
+        if trial.entry in requests:
+            request = requests[trial.entry]
             try:
                 steps.append((trial, _step(trial, request, store, split=split, overwrite=overwrite)))
             except OutputExistsError as error:
@@ -206,7 +262,16 @@ def make_plan(
             f"What is there already is not what is asked for:\n{listed}\n"
             "Give the list another name or set another runs.folder, or replace the trials with --overwrite."
         )
-    return BenchPlan(requests, steps, failures)
+    return BenchPlan(requests, steps, failures, passed_over)
+
+
+def _why_lacking(settings: Settings, store: FeatureStore) -> str:
+    """What the store lacks of what a recipe needs, in one line; "" where it lacks nothing."""
+    try:
+        require_features(store, make_recipe(settings.recipe))
+    except NotFoundError as error:
+        return one_line(error)
+    return ""
 
 
 def _step(trial: Trial, request: TrialRequest, store: FeatureStore, *, split: str, overwrite: bool) -> Step:
@@ -221,7 +286,7 @@ def _step(trial: Trial, request: TrialRequest, store: FeatureStore, *, split: st
 
 def load_shared_features(plan: BenchPlan, store: FeatureStore, *, settings: Settings) -> FeaturePool | None:
     """Load every array that some trial still needs, once; None where all together do not fit, or none is needed."""
-    needed = [plan.requests[trial.variant] for trial, step in plan.steps if step != "done"]
+    needed = [plan.requests[trial.entry] for trial, step in plan.steps if step != "done"]
     if not needed or settings.train.loading == "streamed":
         return None
     device = resolve_device(settings.train.device, setting="train.device")

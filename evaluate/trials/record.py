@@ -29,9 +29,12 @@ class TrialRecord:
         num_left_out: samples of the split that could not be scored.
         validation: what validation measured of the best epoch with averaged weights, by the task's monitors but the
             loss, such as `val_auroc`; None where validation does not allow it.
-        parameters: that are trained.
+        parameters: that are trained; of what is fitted, the numbers that it keeps.
         epochs: that were trained.
         seconds: of those epochs, validation included, interruptions not.
+        score_seconds: of scoring the split once, features in memory; None where an earlier version did not measure it.
+        peak_bytes: memory that it took beside what was there before; None where it was not trained at one go, or the
+            machine does not say.
         weights_kept: whether the weights were to stay on the disk.
         warnings: what `weldcache eval` says of it.
     """
@@ -45,6 +48,8 @@ class TrialRecord:
     seconds: float
     weights_kept: bool
     warnings: tuple[str, ...] = ()
+    score_seconds: float | None = None
+    peak_bytes: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +82,8 @@ class _Figures(TypedDict):
     seconds: float
     weights_kept: bool
     warnings: NotRequired[list[str]]
+    score_seconds: NotRequired[float | None]
+    peak_bytes: NotRequired[Count | None]
     keys: list[str]
     labels: list[Count]
     scores: list[float]
@@ -136,5 +143,7 @@ def read_trial(run: RunFolder, split: str) -> ScoredTrial | None:
         seconds=told["seconds"],
         weights_kept=told["weights_kept"],
         warnings=tuple(told.get("warnings", ())),
+        score_seconds=told.get("score_seconds"),
+        peak_bytes=told.get("peak_bytes"),
     )
     return ScoredTrial(record, scores)

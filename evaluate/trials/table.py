@@ -1,24 +1,21 @@
-"""The table of a bench for a terminal and in files (JSON, CSV, Markdown), and the notes that stand below it."""
+"""The tables of a bench for people, one a split: on a terminal and in Markdown, and the notes that stand below them."""
 
-import csv
-import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, is_dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from typing import Literal
 
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ...atomic import remove_partial, write_text
-from ...documents import write_sealed
+from ...cache.splits import OFFICIAL
 from ...metrics.estimate import span
+from ...metrics.p_value import RAREST_CHANCE, p_told
 from ...metrics.repeats import Method, RepeatsEstimate
-from ...train.runs.documents import hashes_of
-from ...wording import from_to, spreadsheet_cell, visible
+from ...wording import count_of, format_size, from_to, listed, visible
 from .comparison import Comparison, VariantResult
+from .measure import Difference
 from .variant_list import Recorded
 
 
@@ -40,10 +37,10 @@ class BenchHeader:
     demo_sentence: str
     versions: Mapping[str, str]
 
-    @property
-    def title(self) -> str:
+    def title(self, comparison: Comparison) -> str:
         """The list, the split and the list's question."""
-        return f"{self.list_name} on {self.split}" + (f": {self.question}" if self.question else "")
+        divided = f", divided by {comparison.divided_by}" if comparison.divided_by not in ("", OFFICIAL) else ""
+        return f"{self.list_name} on {self.split}{divided}" + (f": {self.question}" if self.question else "")
 
 
 def notes_below(comparison: Comparison, *, header: BenchHeader) -> list[str]:
@@ -71,13 +68,35 @@ def method_notes(comparison: Comparison) -> list[str]:
     return notes
 
 
+def ranking_note(comparison: Comparison) -> str:
+    """How far the ranking can be believed; "" where there is one variant at most."""
+    scored = [variant for variant in comparison.variants if variant.rank is not None]
+    if len(scored) < 2:
+        return ""
+    best, tied = scored[0], [variant.name for variant in scored if variant.ties_with_best]
+    if tied:
+        told = f"It is not known whether {best.name} is ahead of {count_of(len(tied), 'other')}: {listed(tied)}"
+    else:
+        told = f"{best.name} is ahead of all others"
+    lucky = "found to be first on these very samples, the best of several is partly the luckiest"
+    rival = f", as those of being no better than the {comparison.ground.rival}" if comparison.ground.rival else ""
+    return (
+        f"{told} (a tie: p is {RAREST_CHANCE} or more). p values are of no difference, paired by sample and by seed "
+        f"and corrected after Holm over the table{rival}. {lucky[0].upper()}{lucky[1:]}."
+    )
+
+
 def _notes(comparison: Comparison, *, header: BenchHeader) -> Iterator[str]:
     yield from (f"{variant.name}: {failure}" for variant in comparison.variants for failure in variant.failures)
+    if comparison.passed_over:
+        yield f"Passed over, as the store lacks what they look at: {listed(comparison.passed_over)}."
     ground = comparison.ground
     if not ground.beside:
         return
     yield from comparison.caveats
     yield f"On {ground.samples} of {header.split}: {ground.beside}."
+    if note := ranking_note(comparison):
+        yield note
     yield from method_notes(comparison)
     if comparison.num_not_shared:
         yield f"Samples that only some variants scored, and that are in no figure: {comparison.num_not_shared}."
@@ -95,63 +114,29 @@ def _ways(estimates: Mapping[str, RepeatsEstimate], words: Mapping[Method, str])
     return "; ".join(f"{words[method]}, for {', '.join(names)}" for method, names in used.items())
 
 
-def write_tables(folder: Path, comparison: Comparison, *, header: BenchHeader) -> None:
-    """Write `table_<split>.csv`, `.md` and, last, `.json` into `folder`."""
-    stem = f"table_{header.split}"
-    for suffix in ("csv", "md", "json"):
-        remove_partial(folder / f"{stem}.{suffix}")
-    csv_path, markdown_path = folder / f"{stem}.csv", folder / f"{stem}.md"
-    write_text(csv_path, _as_csv(comparison))
-    write_text(markdown_path, bench_markdown(comparison, header=header))
-    files = {"files": hashes_of([csv_path, markdown_path])}
-    write_sealed(folder / f"{stem}.json", {**bench_document(comparison, header=header), **files})
+def bench_markdown(comparisons: Sequence[Comparison], *, header: BenchHeader) -> str:
+    """A table a split for a page of documentation."""
+    return "\n".join(_markdown(comparison, header=header) for comparison in comparisons)
 
 
-def bench_document(comparison: Comparison, *, header: BenchHeader) -> dict[str, Any]:
-    """Everything as JSON values."""
-    name, ground = comparison.figure.name, comparison.ground
-    notes = {"method": " ".join(method_notes(comparison)), "notes": notes_below(comparison, header=header)}
-    return {
-        **asdict(header),
-        **notes,
-        "reference": comparison.reference,
-        "variants": [_variant_document(variant, name) for variant in comparison.variants],
-        **ground.counts,
-        "num_not_shared": comparison.num_not_shared,
-        **{each: asdict(found) if is_dataclass(found) else found for each, found in ground.controls.items()},
-        "caveats": comparison.caveats,
-    }
-
-
-def _variant_document(variant: VariantResult, name: str) -> dict[str, Any]:
-    """A row, with its figures under the names that reports and logs have for them."""
-    figures: dict[str, Any] = {}
-    for key, value in asdict(variant).items():
-        match key:
-            case "mean":
-                figures[name] = value
-            case "validation":
-                figures[f"val_{name}"] = value
-            case "others":
-                figures |= value
-            case _:
-                figures[key] = value
-    return figures | {"recorded": variant.recorded.model_dump()}
-
-
-def bench_markdown(comparison: Comparison, *, header: BenchHeader) -> str:
-    """A table for a page of documentation."""
-    label, others = comparison.figure.label, [figure.label for figure in comparison.others]
-    columns = [
-        "variant", "seeds", f"{header.split} {label}", "95% interval", "by seed", "difference", "95% interval",
-        f"val {label}", "parameters", "seconds", "recorded val/test", *(f"{header.split} {name}" for name in others),
-    ]  # fmt: skip
-    rows = [[*cells(variant), *_others(variant, comparison)] for variant in comparison.variants]
-    head, *rows = without_empty_columns([columns, *rows])
-    rule = ["---", *["---:"] * (len(head) - 1)]
+def _markdown(comparison: Comparison, *, header: BenchHeader) -> str:
+    rows = [cells(variant, comparison) for variant in comparison.variants]
+    head, *rows = without_empty_columns([headings(comparison, split=header.split), *rows])
+    rule = ["---:", "---", *["---:"] * (len(head) - 2)]
     lines = ["| " + " | ".join(visible(cell).replace("|", r"\|") for cell in row) + " |" for row in [head, rule, *rows]]
     notes = [f"{visible(note)}\n" for note in notes_below(comparison, header=header)]
-    return "\n".join([f"**{visible(header.title)}**\n", *lines, "", *notes])
+    return "\n".join([f"**{visible(header.title(comparison))}**\n", *lines, "", *notes])
+
+
+def headings(comparison: Comparison, *, split: str) -> list[str]:
+    """Of the columns of `cells`."""
+    label, interval, rival = comparison.figure.label, "95% interval", comparison.ground.rival or "control"
+    others = [f"{split} {figure.label}" for figure in comparison.others]
+    return [
+        "rank", "variant", "seeds", f"{split} {label}", interval, "by seed", "less the best", interval, "p", "",
+        f"less the {rival}", interval, "p", f"less {comparison.reference}", interval, f"val {label}", "parameters",
+        "train s", "score s", "memory", "recorded val/test", *others,
+    ]  # fmt: skip
 
 
 def without_empty_columns(rows: Sequence[Sequence[str]]) -> list[list[str]]:
@@ -161,28 +146,40 @@ def without_empty_columns(rows: Sequence[Sequence[str]]) -> list[list[str]]:
     return [[row[position] for position in filled] for row in rows]
 
 
-def cells(variant: VariantResult) -> list[str]:
-    """A row: name, number of seeds, mean and interval, extremes by seed, difference and interval, validation's figure,
-    parameters, seconds, what was recorded; "" for what could not be had."""
+def cells(variant: VariantResult, comparison: Comparison) -> list[str]:
+    """A row, one cell a heading; "" for what could not be had."""
+    others = [variant.others.get(figure.name) for figure in comparison.others]
     return [
+        "" if variant.rank is None else str(variant.rank),
         variant.name,
         str(len(variant.seeds)),
         "failed" if variant.mean is None else f"{variant.mean.value:.3f}",
         "" if variant.mean is None else span(variant.mean),
         _by_seed(variant.by_seed),
-        "" if variant.difference is None else f"{variant.difference.value:+.3f}",
-        "" if variant.difference is None else span(variant.difference, sign="+"),
-        "" if variant.validation is None else f"{variant.validation:.3f}",
+        *_difference_cells(variant.behind),
+        "tie" if variant.ties_with_best else "",
+        *_difference_cells(variant.beside_rival),
+        *_estimate_cells(variant.difference),
+        _number(variant.validation),
         "" if variant.parameters is None else f"{variant.parameters:,}",
         "" if variant.seconds is None else f"{variant.seconds:.1f}",
+        _number(variant.score_seconds),
+        "" if variant.peak_bytes is None else format_size(variant.peak_bytes),
         _recorded(variant.recorded),
+        *map(_number, others),
     ]
 
 
-def _others(variant: VariantResult, comparison: Comparison) -> list[str]:
-    """The cells of the figures beside the first."""
-    found = [variant.others.get(figure.name) for figure in comparison.others]
-    return ["" if value is None else f"{value:.3f}" for value in found]
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _estimate_cells(found: RepeatsEstimate | None) -> list[str]:
+    return ["", ""] if found is None else [f"{found.value:+.3f}", span(found, sign="+")]
+
+
+def _difference_cells(found: Difference | None) -> list[str]:
+    return ["", "", ""] if found is None else [*_estimate_cells(found.value), p_told(found.p_holm)]
 
 
 def _by_seed(values: Sequence[float]) -> str:
@@ -196,61 +193,23 @@ def _recorded(recorded: Recorded) -> str:
     return " / ".join("-" if value is None else f"{value:.3f}" for value in (recorded.val, recorded.test))
 
 
-def _as_csv(comparison: Comparison) -> str:
-    text, name = io.StringIO(), comparison.figure.name
-    others = [figure.name for figure in comparison.others]
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        [
-            "variant",
-            "seeds",
-            f"val_{name}",
-            *(f"{name}{end}" for end in ("", "_low", "_high", "_method", "_lowest_seed", "_highest_seed")),
-            *(f"difference{end}" for end in ("", "_low", "_high", "_method")),
-            "parameters",
-            "seconds",
-            f"recorded_val_{name}",
-            f"recorded_test_{name}",
-            "failures",
-            *others,
-        ]
-    )
-    for variant in comparison.variants:
-        writer.writerow(
-            [
-                spreadsheet_cell(variant.name),
-                " ".join(map(str, variant.seeds)),
-                variant.validation,
-                *_columns(variant.mean),
-                min(variant.by_seed, default=None),
-                max(variant.by_seed, default=None),
-                *_columns(variant.difference),
-                variant.parameters,
-                variant.seconds,
-                variant.recorded.val,
-                variant.recorded.test,
-                spreadsheet_cell("; ".join(variant.failures)),
-                *(variant.others.get(other) for other in others),
-            ]
-        )
-    return text.getvalue()
+_MILLIONS = 100_000
 
 
-def _columns(estimate: RepeatsEstimate | None) -> tuple[float | str | None, ...]:
-    return (None,) * 4 if estimate is None else (estimate.value, estimate.low, estimate.high, estimate.method)
-
-
-_MILLIONS = 100_000  # parameters from here on are counted in millions
-
-
-def bench_summary(comparison: Comparison, *, header: BenchHeader) -> RenderableType:
+def bench_summary(comparisons: Sequence[Comparison], *, header: BenchHeader) -> RenderableType:
     """Something that `rich` prints; names of variants are literal text."""
+    return Group(*(_summary(comparison, header=header) for comparison in comparisons))
+
+
+def _summary(comparison: Comparison, *, header: BenchHeader) -> RenderableType:
     stacked = [_stacked(variant, comparison, split=header.split) for variant in comparison.variants]
     head, *rows = without_empty_columns([_head(comparison, split=header.split), *stacked])
-    title = Text(visible(header.title))
+    title = Text(visible(header.title(comparison)))
     table = Table(title=title, title_justify="left", box=box.SIMPLE, show_lines=True, padding=(0, 1, 0, 0))
     for position, name in enumerate(head):
-        table.add_column(Text(name), justify="right" if position else "left", no_wrap=position > 0, overflow="fold")
+        of_names = position == 1
+        justify: Literal["left", "right"] = "left" if of_names else "right"
+        table.add_column(Text(name), justify=justify, no_wrap=not of_names, overflow="fold")
     for row in rows:
         table.add_row(*(Text(visible(cell, keep="\n")) for cell in row))
     notes = notes_below(comparison, header=header)
@@ -262,27 +221,38 @@ def bench_summary(comparison: Comparison, *, header: BenchHeader) -> RenderableT
 def _head(comparison: Comparison, *, split: str) -> list[str]:
     interval, others = "95% interval", [figure.label for figure in comparison.others]
     first = f"{split} {comparison.figure.label}\n{interval}"
-    return ["variant", "val", first, "min\nmax", f"difference\n{interval}", *others, "params", "s"]
+    difference = f"difference\n{interval}"
+    return ["", "variant", "val", first, difference, "less the best\nless control", *others, "cost"]
 
 
 def _stacked(variant: VariantResult, comparison: Comparison, *, split: str) -> list[str]:
-    """The cells of a row, with intervals below their values."""
-    named, num_seeds, value, span, _, difference, difference_span, validated, parameters, seconds, _ = cells(variant)
-    name = visible(named)  # in one line, whatever is in it
-    if variant.parameters is not None and variant.parameters >= _MILLIONS:
-        parameters = f"{variant.parameters / 1e6:.2f}M"
-    extremes = [min(variant.by_seed), max(variant.by_seed)] if len(variant.by_seed) > 1 else []
+    """The cells of a row, with what belongs to a value below it; a name is in one line, whatever is in it."""
+    num_seeds, cost = len(variant.seeds), [_parameters(variant.parameters)]
+    cost += ["" if variant.seconds is None else f"{variant.seconds + (variant.score_seconds or 0):.1f} s"]
+    cost += ["" if variant.peak_bytes is None else format_size(variant.peak_bytes)]
+    figure = ["failed"] if variant.mean is None else [f"{variant.mean.value:.3f}", span(variant.mean)]
+    recorded = variant.recorded.test if split == "test" else None
     stacks = [
-        [name, f"{num_seeds} seed" if num_seeds == "1" else f"{num_seeds} seeds"],
-        [validated, _bracketed(variant.recorded.val)],
-        [value, span, _bracketed(variant.recorded.test if split == "test" else None)],
-        [f"{extreme:.3f}" for extreme in extremes],
-        [difference, difference_span],
-        *([other] for other in _others(variant, comparison)),
-        [parameters],
-        [seconds],
+        ["" if variant.rank is None else str(variant.rank)],
+        [visible(variant.name), count_of(num_seeds, "seed")],
+        [_number(variant.validation), _bracketed(variant.recorded.val)],
+        [*figure, _bracketed(recorded)],
+        _estimate_cells(variant.difference),
+        ["the best" if variant.rank == 1 else _in_a_line(variant.behind), _in_a_line(variant.beside_rival)],
+        *([_number(variant.others.get(figure.name))] for figure in comparison.others),
+        cost,
     ]
     return ["\n".join(filter(None, lines)) for lines in stacks]
+
+
+def _in_a_line(found: Difference | None) -> str:
+    """A difference, and whether it may be none; files have its interval and its p value."""
+    return "" if found is None else f"{found.value.value:+.3f}{' tie' if found.is_tie else ''}"
+
+
+def _parameters(number: int | None) -> str:
+    """In millions from a hundred thousand on."""
+    return "" if number is None else f"{number / 1e6:.2f}M" if number >= _MILLIONS else f"{number:,}"
 
 
 def _bracketed(recorded: float | None) -> str:

@@ -4,11 +4,13 @@ Before anything runs, `next_step` says what is left of a trial; `run_trial` does
 on from its last checkpoint, and one that was trained is only scored.
 """
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from torch import nn
 
 from ...atomic import is_empty_folder, remove_partial
 from ...cache.provenance import differences, differences_told
@@ -35,23 +37,37 @@ from ..judge import judge_of
 from ..judged_rows import SeenRows, rows_to_judge
 from ..judging import background_of, judge_split, keep_calibration
 from ..scores import write_columns
-from ..scoring import Scorer, load_models
+from ..scoring import AVERAGED, Scorer, load_models
 from .measure import Measure
+from .peak_memory import PeakMemory
 from .record import ScoredTrial, TrialRecord, TrialScores, read_trial, record_path, scores_path, write_trial
 
 _SHOWN = 5
 
 Step = Literal["train", "go on", "score", "done"]
 
+Entry = tuple[str, str]
+"""A split of the store and a variant."""
+
 
 @dataclass(frozen=True)
 class Trial:
-    """One variant with one seed; `settings` are complete, seed and folder of runs included."""
+    """One variant with one seed; `settings` are complete, seed and folder of runs included.
+
+    Attributes:
+        division: the split of the store that the list was asked for; "" where each variant goes by its own setting.
+    """
 
     variant: str
     seed: int
     settings: Settings
     run: RunFolder
+    division: str = ""
+
+    @property
+    def entry(self) -> Entry:
+        """What the trials of other seeds have in common with it."""
+        return self.division, self.variant
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,6 +179,7 @@ def run_trial(
         WeldcacheError: whatever training and scoring raise.
     """
     if step != "done":
+        peak = PeakMemory.from_now(resolve_device(trial.settings.train.device, setting="train.device"))
         if step != "score":
             train(
                 trial.settings,
@@ -172,7 +189,8 @@ def run_trial(
                 pool=pool,
                 show=show,
             )
-        _score(trial, store, pool=pool, split=split, keep_weights=keep_weights)
+        whole = peak if step == "train" else None
+        _score(trial, store, pool=pool, split=split, keep_weights=keep_weights, peak=whole)
     done = read_trial(trial.run, split)
     assert done is not None
     if not done.record.weights_kept:
@@ -180,11 +198,23 @@ def run_trial(
     return done
 
 
-def _score(trial: Trial, store: FeatureStore, *, pool: FeaturePool | None, split: str, keep_weights: bool) -> None:
+def _score(
+    trial: Trial,
+    store: FeatureStore,
+    *,
+    pool: FeaturePool | None,
+    split: str,
+    keep_weights: bool,
+    peak: PeakMemory | None,
+) -> None:
+    """`peak` is of all that was done of the trial; None where that was not done at one go."""
     run = load_run(trial.run.path)
     store = run.divided(store)
     device = resolve_device(run.settings.train.device, setting="train.device")
     scorer = Scorer(run, store, models=load_models(run, store=store, device=device), pool=pool)
+    rows, started = scorer.rows_of(split), time.perf_counter()
+    scorer(rows.usable, [AVERAGED])  # the judge scores them in other ways too, so that its time would say little
+    score_seconds, peak_bytes = time.perf_counter() - started, None if peak is None else peak.num_bytes()
     judge = judge_of(run, run.settings.evaluate)
     background = background_of(judge, scorer, settings=run.settings.evaluate)
     keep_calibration(judge, background)
@@ -197,15 +227,21 @@ def _score(trial: Trial, store: FeatureStore, *, pool: FeaturePool | None, split
     record = TrialRecord(
         split=split,
         samples=fingerprint(table.keys),
-        num_left_out=scorer.rows_of(split).num_left_out,
+        num_left_out=rows.num_left_out,
         validation={name: state["best"].get(name) for name in run.task.monitors() if name != LOSS},
-        parameters=run.manifest["parameters"]["trainable"],
+        parameters=run.manifest["parameters"]["trainable"] or _numbers_kept(scorer.models["averaged"]),
         epochs=len(run.metrics),
         seconds=seconds_of(run.metrics),
         weights_kept=keep_weights,
         warnings=tuple(judgement.warnings),
+        score_seconds=score_seconds,
+        peak_bytes=peak_bytes,
     )
     write_trial(trial.run, record, TrialScores(table.keys, judgement.truth, judgement.answers))
+
+
+def _numbers_kept(model: nn.Module) -> int:
+    return sum(buffer.numel() for buffer in model.buffers())
 
 
 def _delete_weights(run: RunFolder) -> None:

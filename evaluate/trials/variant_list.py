@@ -2,6 +2,8 @@
 
     # What the list asks, in one line.
     seeds: [0, 1, 2]
+    splits: [official, session_disjoint]    each variant is trained and judged by each; left out: by its own train.split
+    pass_over_lacking: true                 a variant whose features the store lacks is passed over, and is no failure
     set: {train.epochs: 50}                 settings of all variants
     variants:
       a name:
@@ -54,6 +56,8 @@ class _File(Section):
     """A list's file."""
 
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0, 1, 2), min_length=1)
+    splits: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    pass_over_lacking: bool = False
     settings: dict[str, Any] = Field({}, alias="set")
     variants: dict[str, Variant] = Field(min_length=1)
 
@@ -68,6 +72,8 @@ class VariantList:
         origin: where it was read, for messages.
         folder: files that variants name are meant from here.
         seeds: each variant is trained once with each.
+        divisions: splits of the store that each is trained and judged by; none: each by its own setting.
+        passes_over_lacking: whether a variant whose features the store lacks is passed over, and is no failure.
         settings: of all variants, by dotted name.
         variants: by name; the first is what the others are compared with.
     """
@@ -77,6 +83,8 @@ class VariantList:
     origin: str
     folder: Path
     seeds: tuple[int, ...]
+    divisions: tuple[str, ...]
+    passes_over_lacking: bool
     settings: Mapping[str, Any]
     variants: Mapping[str, Variant]
 
@@ -163,6 +171,25 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     return tuple(map(int, parts))
 
 
+def parse_splits(text: str) -> tuple[str, ...]:
+    """Names of splits as they are written on a command line: `official,session_disjoint`.
+
+    Raises:
+        SettingsError: if one is empty or stands twice.
+    """
+    names = tuple(part.strip() for part in text.split(","))
+    if not all(names):
+        raise SettingsError(f"--splits {text}: expected names of splits such as official,session_disjoint.")
+    require_different(names, origin=f"--splits {text}")
+    return names
+
+
+def require_different(names: Sequence[str], *, origin: str) -> None:
+    """Refuse a name that stands twice."""
+    if len(set(names)) < len(names):
+        raise SettingsError(f"{origin}: {', '.join(names)} name one twice.")
+
+
 def _parsed(text: str, *, name: str, origin: str, folder: Path) -> VariantList:
     values = parse_yaml(text, origin=origin)
     if not isinstance(values, dict):
@@ -172,12 +199,23 @@ def _parsed(text: str, *, name: str, origin: str, folder: Path) -> VariantList:
     except ValidationError as error:
         lines = [_fault(fault, origin) for fault in error.errors()]
         raise SettingsError("\n".join(first_of(lines, most=_FAULTS_SHOWN))) from None
+    require_different(file.splits, origin=f"{origin}: splits")
     _refuse_undotted(file.settings, origin=origin)
     for variant, entry in file.variants.items():
         _refuse_undotted(entry.settings, origin=f"{origin}, variant {variant!r}")
     if len(set(file.seeds)) < len(file.seeds):
         raise SettingsError(f"{origin}: seeds {list(file.seeds)} name one twice.")
-    return VariantList(name, _question(text), origin, folder, file.seeds, file.settings, file.variants)
+    return VariantList(
+        name,
+        _question(text),
+        origin,
+        folder,
+        file.seeds,
+        file.splits,
+        file.pass_over_lacking,
+        file.settings,
+        file.variants,
+    )
 
 
 def _question(text: str) -> str:
@@ -189,7 +227,11 @@ def _fault(fault: ErrorDetails, origin: str) -> str:
     """One line a fault: file, key, what is wrong, and the nearest key where one is not known."""
     location = [str(part) for part in fault["loc"]]
     if fault["type"] == "extra_forbidden":
-        known = {1: ["seeds", "set", "variants"], 3: ["config", "set", "recorded"], 4: ["val", "test"]}[len(location)]
+        known = {
+            1: ["seeds", "splits", "pass_over_lacking", "set", "variants"],
+            3: ["config", "set", "recorded"],
+            4: ["val", "test"],
+        }[len(location)]
         hint = nearest_hint(location[-1], known) or f" There are {', '.join(known)}."
         return f"{origin}: there is no key {'.'.join(location)}.{hint}"
     return fault_told(fault, where=f"{origin}: {'.'.join(location)}")

@@ -36,7 +36,7 @@ def test_without_a_list_the_shipped_ones_are_shown(weldcache: Run, tmp_path: Pat
 def test_a_table_and_the_same_again_as_json(weldcache: Run, project: Path) -> None:
     outcome = weldcache("bench", "gate.yaml", folder=project)
     assert outcome.code == 0, outcome.err
-    for part in ("gate on test: Does the gate matter?", "as set 0.", "no gate 0.", "media-free control"):
+    for part in ("gate on test: Does the gate matter?", " as set 0.", " no gate 0.", "media-free control"):
         assert part in outcome.out, part
     assert f"Table and trials: {project / 'runs/gate'}" in outcome.out
     assert "no gate, seed 0: test AUROC" in outcome.err
@@ -45,7 +45,9 @@ def test_a_table_and_the_same_again_as_json(weldcache: Run, project: Path) -> No
     document = json.loads(again.raw_out)
     assert document.items() <= json.loads((project / "runs/gate/table_test.json").read_text()).items()
     assert document["command"] == "weldcache bench gate.yaml --json"
-    assert [variant["name"] for variant in document["variants"]] == ["as set", "no gate"]
+    (table,) = document["leaderboards"]
+    assert document["schema_version"] == 2 and {each["name"] for each in table["variants"]} == {"as set", "no gate"}
+    assert "</html>" in (project / "runs/gate/table_test.html").read_text()
     shown = weldcache("eval", "--run", "gate/no_gate-seed0", folder=project)
     assert shown.code == 2 and "its weights were deleted" in shown.err and "--keep-weights" in shown.err
     listed = weldcache("runs", "list", "--all", folder=project)
@@ -64,9 +66,9 @@ def test_a_variant_that_cannot_be_tried_exits_one_and_the_others_are_in_the_tabl
     assert "block 9 failed" in outcome.out and "no features image/block_9" in outcome.out
     assert "no gate 0." in outcome.out
     assert "features.image.blocks=[2,4,9]" in outcome.err
-    (row,) = (line for line in outcome.raw_out.splitlines() if line.strip().startswith("a variant"))
-    document = json.loads((project / "runs/gate/table_test.json").read_text())
-    figures = document["variants"][0]
+    (row,) = (line for line in outcome.raw_out.splitlines() if "a variant whose" in line and line.strip()[0].isdigit())
+    (document,) = json.loads((project / "runs/gate/table_test.json").read_text())["leaderboards"]
+    (figures,) = (each for each in document["variants"] if each["name"] == name.strip())
     assert name.strip() in row and f"{figures['auroc']['value']:.3f}" in row and "…" not in outcome.raw_out
     assert f"{figures['auroc']['low']:.3f} to {figures['auroc']['high']:.3f}" in outcome.raw_out
     assert all(note in outcome.raw_out for note in document["notes"])

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from ....cache.index import Index
+from ....cache.targets import NORMAL
 from ....errors import MetricError
 from ....metrics.estimate import with_span
 from ....metrics.ranking import SMALLEST_CLASS_FOR_DELONG, auroc
@@ -13,7 +14,7 @@ from ....metrics.repeats import Method, RepeatsEstimate, mean_auroc, mean_auroc_
 from ...scores import score_table
 from ...trials.measure import Answers, Columns, Ground, MediaFreeControl, RepeatedAnswers, Truth
 from .controls.chance import random_control
-from .controls.nearest import media_free_control
+from .controls.nearest import MEDIA_FREE, media_free_control, nearest_train_distances
 
 _WHY_NOT_DELONG = f"fewer than {SMALLEST_CLASS_FOR_DELONG} samples of a class, few groups, or complete separation"
 
@@ -83,9 +84,18 @@ class AnomalyMeasure:
             return Ground(told, counts, beside="", controls={"media_free": None, "random": None})
         nothing = np.zeros(len(samples))  # the controls make scores of their own
         table = score_table(samples, scores=nothing, raw_scores=nothing)
-        found = media_free_control(table, train_attributes=train.attributes)
+        # Where defects are trained on too: the control learns what is normal.
+        learned = train.select(np.flatnonzero(train.labels == NORMAL)).attributes
+        found = media_free_control(table, train_attributes=learned)
         media_free = MediaFreeControl(found.auroc, found.reason)
         random = random_control(table, generator=np.random.default_rng(seed))
         control = f"not to be had ({media_free.reason})" if media_free.auroc is None else with_span(media_free.auroc)
         beside = f"media-free control {control}, random scores {with_span(random)}"
-        return Ground(told, counts, beside=beside, controls={"media_free": media_free, "random": random})
+        return Ground(
+            told,
+            counts,
+            beside=beside,
+            controls={"media_free": media_free, "random": random},
+            rival=MEDIA_FREE.name,
+            rival_answers=None if found.auroc is None else nearest_train_distances(table.attributes, train=learned),
+        )

@@ -12,7 +12,7 @@ from ....metrics.clustered import grouped_share
 from ....metrics.estimate import with_span
 from ....metrics.repeats import SMALLEST_FOR_PAIRS, Method, RepeatsEstimate, mean_share, mean_share_difference
 from ....wording import count_of
-from ...trials.measure import Answers, Columns, Ground, RepeatedAnswers, Truth
+from ...trials.measure import Answers, Columns, Control, Ground, RepeatedAnswers, Truth
 
 
 class ClassificationMeasure:
@@ -88,7 +88,8 @@ class ClassificationMeasure:
         names = samples.targets["class"].spec.classes
         name = most if names is None else names[most]
         beside = f"always answering {name} has an accuracy of {with_span(accuracy)} and a macro F1 of {f1:.3f}"
-        return Ground(told, counts, beside, controls={"majority_accuracy": accuracy, "majority_macro_f1": f1})
+        controls: dict[str, Control] = {"majority_accuracy": accuracy, "majority_macro_f1": f1}
+        return Ground(told, counts, beside, controls, rival="majority", rival_answers=always.astype(np.float64))
 
 
 def _require_samples(truth: Truth) -> None:

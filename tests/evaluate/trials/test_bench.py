@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from weldcache.atomic import locked_folder
 from weldcache.cache.splits import Split
 from weldcache.cache.store import FeatureStore
-from weldcache.errors import BusyError, OutputExistsError
+from weldcache.errors import BusyError, NotFoundError, OutputExistsError
 from weldcache.evaluate.judging import background_of, judge_split
 from weldcache.evaluate.scoring import Scorer, load_models
 from weldcache.evaluate.tasks.anomaly.judge import AnomalyJudge
@@ -60,11 +60,22 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> Trained:
     return names
 
 
+def table_of(found: Bench) -> dict[str, Any]:
+    """Of one split."""
+    (table,) = found.document["leaderboards"]
+    return dict(table)
+
+
+def by_name_of(found: Bench) -> dict[str, dict[str, Any]]:
+    return {variant["name"]: variant for variant in table_of(found)["variants"]}
+
+
 def figures(found: Bench) -> dict[str, Any]:
-    """All of the table that does not depend on the clock."""
+    """All of the table that does not depend on the clock or on what else the process holds."""
     document = json.loads(json.dumps(found.document))
-    for variant in document["variants"]:
-        variant.pop("seconds")
+    for variant in document["leaderboards"][0]["variants"]:
+        for cost in ("seconds", "score_seconds", "peak_bytes"):
+            variant.pop(cost)
     return {name: value for name, value in document.items() if name != "created"}
 
 
@@ -75,7 +86,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 def test_the_table_says_what_the_trials_scored(run_bench: RunBench, write_list: WriteList, project: Path) -> None:
     found = run_bench(write_list({**PLAIN, "reference": {"recorded": {"val": 0.9, "test": 0.87}}}))
     assert found.complete and found.folder == project / "runs/mine"
-    by_name = {variant["name"]: variant for variant in found.document["variants"]}
+    by_name = by_name_of(found)
     for name, folder in (("reference", "reference"), ("no gate", "no_gate")):
         expected = []
         for seed in (0, 1):
@@ -92,13 +103,23 @@ def test_the_table_says_what_the_trials_scored(run_bench: RunBench, write_list: 
     means = {name: variant["auroc"]["value"] for name, variant in by_name.items()}
     assert by_name["no gate"]["difference"]["value"] == pytest.approx(means["no gate"] - means["reference"])
     assert by_name["no gate"]["parameters"] < by_name["reference"]["parameters"]
-    assert (found.document["num_normal"], found.document["num_defect"]) == (14, 16)
-    assert found.document["media_free"]["auroc"]["value"] != 0.5
+    table = table_of(found)
+    assert (table["num_normal"], table["num_defect"]) == (14, 16) and table["divided_by"] == "official"
+    assert table["media_free"]["auroc"]["value"] != 0.5
+    ranked = sorted(means.values(), reverse=True)
+    assert [variant["auroc"]["value"] for variant in table["variants"]] == ranked
+    first, second = table["variants"]
+    assert (first["rank"], second["rank"], first["behind"]) == (1, 2, None) and not first["ties_with_best"]
+    assert second["behind"]["difference"]["value"] == pytest.approx(ranked[1] - ranked[0])
+    for variant in table["variants"]:
+        control = variant["auroc"]["value"] - table["media_free"]["auroc"]["value"]
+        assert variant["beside_rival"]["difference"]["value"] == pytest.approx(control)
+        assert variant["seconds"] > 0 and variant["score_seconds"] > 0 and variant["peak_bytes"] >= 0
     kept = json.loads((found.folder / "table_test.json").read_text())
     assert json.loads(json.dumps(found.document)).items() <= kept.items()
     rows = rows_of(found.folder / "table_test.csv")
-    assert [row["variant"] for row in rows] == ["reference", "no gate"]
-    assert float(rows[1]["auroc"]) == means["no gate"]
+    assert [row["variant"] for row in rows] == [variant["name"] for variant in table["variants"]]
+    assert [float(row["auroc"]) for row in rows] == ranked
     # The toy has too few groups for a variance between them.
     assert [row["auroc_method"] for row in rows] == ["newcombe", "newcombe"]
 
@@ -122,12 +143,24 @@ def test_a_trial_is_a_run_like_any_other(run_bench: RunBench, write_list: WriteL
     assert [float(row["score"]) for row in kept] == tables[1].scores.tolist()
     warnings = json.loads((found.folder / "no_gate-seed3/trial_test.json").read_text())["warnings"]
     assert any(text.startswith("Only 14 normal samples were evaluated") for text in warnings)
-    assert any("Only 14 normal samples were evaluated" in note for note in found.document["notes"])
+    assert any("Only 14 normal samples were evaluated" in note for note in table_of(found)["notes"])
 
 
 def test_variants_of_several_splits_share_the_features_and_each_goes_by_its_own(
-    run_bench: RunBench, write_list: WriteList, project: Path, toy_store_path: Path
+    run_bench: RunBench, write_list: WriteList, divided: FeatureStore
 ) -> None:
+    found = run_bench(write_list({"official": {}, "other": {"set": {"train.split": "mine"}}}, set=FRAMES), seeds=[0])
+    assert found.complete
+    for name, split in (("official", "official"), ("other", "mine")):
+        index = FeatureStore.open(divided.path, split=split).index
+        scored = {row["key"] for row in rows_of(found.folder / f"{name}-seed0/scores_test.csv")}
+        assert scored <= set(index.keys[index.parts == "test"].tolist()) and len(scored) > 20
+        assert load_run(found.folder / f"{name}-seed0").manifest["split"]["name"] == split
+
+
+@pytest.fixture
+def divided(project: Path, toy_store_path: Path) -> FeatureStore:
+    """The project's store with a second split, `mine`, of which four welds to train on are tested on."""
     path = Path(shutil.copytree(toy_store_path, project / "toy.zarr"))
     settings = (project / "weldcache.yaml").read_text().replace(str(toy_store_path), str(path))
     (project / "weldcache.yaml").write_text(settings)
@@ -135,13 +168,41 @@ def test_variants_of_several_splits_share_the_features_and_each_goes_by_its_own(
     parts = store.index.parts.copy()
     parts[:4], parts[36:40] = "test", "train"
     store.add_splits([Split("mine", parts)])
-    found = run_bench(write_list({"official": {}, "other": {"set": {"train.split": "mine"}}}, set=FRAMES), seeds=[0])
-    assert found.complete
-    for name, split in (("official", "official"), ("other", "mine")):
-        index = FeatureStore.open(path, split=split).index
-        scored = {row["key"] for row in rows_of(found.folder / f"{name}-seed0/scores_test.csv")}
-        assert scored <= set(index.keys[index.parts == "test"].tolist()) and len(scored) > 20
-        assert load_run(found.folder / f"{name}-seed0").manifest["split"]["name"] == split
+    return store
+
+
+def test_a_list_is_gone_through_split_by_split(
+    run_bench: RunBench, write_list: WriteList, divided: FeatureStore, trained: Trained
+) -> None:
+    found = run_bench(write_list({"a": {}, "b": {"set": NARROW}}, set=FRAMES, splits=["official", "mine"]), seeds=[0])
+    assert found.complete and trained == ["a-seed0", "b-seed0", "a-mine-seed0", "b-mine-seed0"]
+    official, mine = found.document["leaderboards"]
+    assert (official["divided_by"], mine["divided_by"]) == ("official", "mine")
+    for table, folder in ((official, "a-seed0"), (mine, "a-mine-seed0")):
+        index = FeatureStore.open(divided.path, split=table["divided_by"]).index
+        rows = rows_of(found.folder / f"{folder}/scores_test.csv")
+        assert {row["key"] for row in rows} <= set(index.keys[index.parts == "test"].tolist())
+        auroc = roc_auc_score([int(row["label"]) for row in rows], [float(row["score"]) for row in rows])
+        (variant,) = (each for each in table["variants"] if each["name"] == "a")
+        assert variant["auroc"]["value"] == pytest.approx(auroc)
+    lines = rows_of(found.folder / "table_test.csv")
+    assert [line["divided_by"] for line in lines] == ["official"] * 2 + ["mine"] * 2
+    trained.clear()
+    alone = run_bench(write_list({"a": {}, "b": {"set": NARROW}}, set=FRAMES), seeds=[0])  # what is there is taken over
+    assert trained == [] and alone.document["leaderboards"][0]["variants"] == official["variants"]
+    with pytest.raises(NotFoundError, match="nowhere"):
+        run_bench(write_list({"a": {}}, set=FRAMES), seeds=[0], divisions=["official", "nowhere"])
+
+
+def test_a_variant_is_passed_over_where_the_store_lacks_its_features(
+    run_bench: RunBench, write_list: WriteList, capfd: pytest.CaptureFixture[str]
+) -> None:
+    variants = {"frames": {"set": FRAMES}, "block 12": {"set": {"recipe.blocks": [2, 12]}}}
+    found = run_bench(write_list(variants, pass_over_lacking=True), seeds=[0])
+    table = table_of(found)
+    assert found.complete and [variant["name"] for variant in table["variants"]] == ["frames"]
+    assert "image/block_12" in table["passed_over"]["block 12"] and "block 12" not in capfd.readouterr().err
+    assert any(note.startswith("Passed over") and "block 12" in note for note in table["notes"])
 
 
 def test_each_array_is_loaded_once(
@@ -181,7 +242,7 @@ def test_what_is_done_is_not_repeated(run_bench: RunBench, write_list: WriteList
     assert trained == []
     more = run_bench(write_list({**AUTOENCODERS, "short": {"set": {**FRAMES, "recipe.bottleneck": 2}}}), seeds=[0, 1])
     assert trained == ["short-seed0", "reference-seed1", "narrow-seed1", "short-seed1"]
-    assert [variant["seeds"] for variant in more.document["variants"]] == [(0, 1)] * 3
+    assert [variant["seeds"] for variant in table_of(more)["variants"]] == [(0, 1)] * 3
 
 
 _CHILD = """
@@ -296,7 +357,7 @@ def test_other_settings_are_refused_and_nothing_is_changed(
     trained.clear()
     replaced = run_bench(write_list(changed), overwrite=True, seeds=[0])
     assert trained == ["reference-seed0", "narrow-seed0"] and replaced.complete
-    assert replaced.document["variants"][1]["by_seed"] != first.document["variants"][1]["by_seed"][:1]
+    assert by_name_of(replaced)["narrow"]["by_seed"] != by_name_of(first)["narrow"]["by_seed"][:1]
     settings = load_run(first.folder / "narrow-seed0").settings
     assert settings.train.lr == 0.5
 
@@ -330,7 +391,7 @@ def test_weights_go_unless_they_are_to_stay(
     assert {path.name for path in kept.glob("*.safetensors")} == {"best.safetensors", "last.safetensors"}
     trained.clear()
     on_val = run_bench(variants, seeds=[1], split="val", keep_weights=True)
-    assert any("20 evaluated samples are also validation samples" in note for note in on_val.document["notes"])
+    assert any("20 evaluated samples are also validation samples" in note for note in table_of(on_val)["notes"])
     assert trained == [] and (on_val.folder / "table_val.json").is_file() and (kept / "scores_val.csv").is_file()
     with pytest.raises(OutputExistsError, match="reference-seed0 was not scored on val, and its weights were deleted"):
         run_bench(variants, seeds=[0, 1], split="val")
@@ -352,16 +413,18 @@ def test_a_variant_that_fails_is_in_the_table_and_costs_no_other(
         assert err.index(f"Not tried: block {block}: ") < err.index("reference, seed 0: ")
         assert f"has no features image/block_{block}" in err
     assert not found.complete
-    by_name = {variant["name"]: variant for variant in found.document["variants"]}
+    by_name = by_name_of(found)
     assert "weldcache extract --set features.image.blocks=[2,4,12]" in by_name["block 12"]["failures"][0]
     assert len(by_name["diverges"]["failures"]) == 2 and "seed 1: " in by_name["diverges"]["failures"][1]
     assert by_name["diverges"]["auroc"] is None and by_name["block 12"]["auroc"] is None
     assert by_name["narrow"]["difference"] is not None and len(by_name["narrow"]["seeds"]) == 2
     assert not any("block" in name for name in trained)
     rows = rows_of(found.folder / "table_test.csv")
-    assert [row["variant"] for row in rows] == list(variants) and "\n" not in rows[1]["failures"]
+    assert {row["variant"] for row in rows[:2]} == {"reference", "narrow"}  # the ranked ones first
+    assert [row["variant"] for row in rows[2:]] == ["block 12", "block 13", "diverges"]
+    assert "\n" not in rows[2]["failures"]
     alone = run_bench(write_list({"block 12": variants["block 12"]}, name="alone"))
-    assert not alone.complete and alone.document["random"] is None
+    assert not alone.complete and table_of(alone)["random"] is None
 
 
 def test_a_fault_of_the_program_costs_one_trial_only(
@@ -376,7 +439,7 @@ def test_a_fault_of_the_program_costs_one_trial_only(
 
     monkeypatch.setattr(one_trial, "train", faulty)
     found = run_bench(write_list({"reference": {}}, set=FRAMES))
-    (failed,) = [variant for variant in found.document["variants"] if variant["failures"]]
+    (failed,) = [variant for variant in table_of(found)["variants"] if variant["failures"]]
     assert failed["failures"] == ("seed 1: RuntimeError: out of memory (a fault of weldcache)",)
     assert failed["seeds"] == (0,) and failed["auroc"] is not None and not found.complete
 
@@ -384,8 +447,8 @@ def test_a_fault_of_the_program_costs_one_trial_only(
 def test_figures_are_of_the_welds_that_all_variants_scored(run_bench: RunBench, write_list: WriteList) -> None:
     """One weld of the split test has no audio: one variant scores it, the other leaves it out."""
     found = run_bench(write_list({"token": {}, "whole": {"set": {"recipe.missing": "leave_out"}}}), seeds=[0])
-    assert (found.document["num_normal"], found.document["num_defect"]) == (14, 15)
-    assert found.document["num_not_shared"] == 1
+    table = table_of(found)
+    assert (table["num_normal"], table["num_defect"], table["num_not_shared"]) == (14, 15, 1)
     assert len((found.folder / "token-seed0/scores_test.csv").read_text().splitlines()) == 31
 
 
@@ -402,7 +465,7 @@ def test_a_split_without_defects_is_said_before_anything_runs(
     monkeypatch.setattr(FeatureStore, "open", without_defects)
     found = run_bench(write_list(PLAIN))
     assert trained == [] and not found.complete
-    for variant in found.document["variants"]:
+    for variant in table_of(found)["variants"]:
         assert "30 normals and 0 defects of test" in variant["failures"][0]
 
 
@@ -443,7 +506,7 @@ def test_another_recipe_is_one_more_row(
     monkeypatch.setattr(reconstruction, "VideoAutoencoderRecipe", lambda settings: _DistanceRecipe())
     other = {"recipe.name": "video_ae", "train.lr": 0.3, "train.ema_decay": 0, "train.epochs": 20}
     found = run_bench(write_list({"film": {}, "distance": {"set": other}}), seeds=[0])
-    by_name = {variant["name"]: variant for variant in found.document["variants"]}
+    by_name = by_name_of(found)
     assert found.complete and by_name["distance"]["parameters"] == 8
     assert by_name["distance"]["difference"] is not None
     run = load_run(found.folder / "distance-seed0")
@@ -461,4 +524,4 @@ def test_a_shipped_list_runs(run_bench: RunBench, project: Path) -> None:
     """Augmentations, which any store can be asked for, at the toy's size."""
     found = run_bench(load_variant_list("augmentation"), seeds=[0])
     assert found.complete, found.document
-    assert len(found.document["variants"]) == len(load_variant_list("augmentation").variants)
+    assert len(table_of(found)["variants"]) == len(load_variant_list("augmentation").variants)

@@ -44,8 +44,10 @@ def test_two_probes_are_compared_by_accuracy(
     plain, balanced = (
         np.stack([right(found.folder / f"{name}-seed{seed}") for seed in (0, 1)]) for name in ("plain", "balanced")
     )
-    document = json.loads((found.folder / "table_test.json").read_text())
-    first, second = document["variants"]
+    (document,) = json.loads((found.folder / "table_test.json").read_text())["leaderboards"]
+    first, second = (each for name in PROBES for each in document["variants"] if each["name"] == name)
+    control = first["accuracy"]["value"] - document["majority_accuracy"]["value"]
+    assert document["rival"] == "majority" and first["beside_rival"]["difference"]["value"] == pytest.approx(control)
     day = ["day"] * plain.shape[1]  # all of the toy's samples are of one group
     assert first["accuracy"] == vars(mean_share(plain, groups=day)) and first["by_seed"] == plain.mean(axis=1).tolist()
     assert second["difference"] == vars(mean_share_difference(balanced, plain, groups=day))
@@ -55,7 +57,8 @@ def test_two_probes_are_compared_by_accuracy(
     assert "always answering good" in notes and "accuracies" in notes and "AUROC" not in document["method"]
     head = (found.folder / "table_test.md").read_text().split("\n")[2]
     assert "test accuracy" in head and "test macro F1" in head and "AUROC" not in head
-    row = next(csv.DictReader((found.folder / "table_test.csv").read_text().splitlines()))
+    rows = csv.DictReader((found.folder / "table_test.csv").read_text().splitlines())
+    (row,) = (row for row in rows if row["variant"] == first["name"])
     assert float(row["accuracy"]) == first["accuracy"]["value"] and float(row["macro_f1"]) == first["macro_f1"]
 
     # One is judged, and listed beside a detector with figures of its own.
@@ -96,4 +99,4 @@ def test_a_probe_that_is_trained_for_anomalies_is_not_tried(
     run_bench: Callable[..., Bench], write_list: Callable[..., VariantList]
 ) -> None:
     found = run_bench(write_list(PROBES, set={**SET, "train.task": "anomaly"}))
-    assert not found.complete and "train.task=classification" in " ".join(found.document["notes"])
+    assert not found.complete and "train.task=classification" in " ".join(found.document["leaderboards"][0]["notes"])

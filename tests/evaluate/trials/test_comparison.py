@@ -7,6 +7,7 @@ import pytest
 
 from weldcache.cache.index import Index
 from weldcache.errors import MetricError
+from weldcache.evaluate.tasks.anomaly.controls.nearest import nearest_train_distances
 from weldcache.evaluate.tasks.anomaly.judge import AnomalyJudge
 from weldcache.evaluate.trials.comparison import Comparison, TrialOutcome, VariantOutcome, compare
 from weldcache.evaluate.trials.measure import MediaFreeControl
@@ -69,7 +70,7 @@ def test_figures_are_those_of_the_metrics_on_welds_in_one_order(index: Index) ->
         train=index.select(np.array([0, 1])),
         seed=0,
     )
-    a, b = found.variants
+    a, b = (each for name in "ab" for each in found.variants if each.name == name)
     assert a.mean == mean_auroc(np.stack(first), LABELS) and b.mean == mean_auroc(np.stack(second), LABELS)
     assert a.by_seed == tuple(auroc(scores, LABELS) for scores in first)
     assert a.difference is None and b.difference == mean_auroc_difference(np.stack(second), np.stack(first), LABELS)
@@ -94,7 +95,7 @@ def test_differences_are_over_the_seeds_that_both_have(index: Index) -> None:
         train=index.select(np.empty(0, np.int64)),
         seed=0,
     )
-    _, b, c, d = found.variants
+    b, c, d = (each for name in "bcd" for each in found.variants if each.name == name)
     assert b.difference == mean_auroc_difference(scores[2][None], scores[1][None], LABELS)
     assert c.difference is None and c.mean is not None
     assert d.mean is None and d.seeds == () and d.failures == ("seed 0: no luck",)
@@ -102,10 +103,38 @@ def test_differences_are_over_the_seeds_that_both_have(index: Index) -> None:
     assert isinstance(media_free, MediaFreeControl) and media_free.auroc is None and media_free.reason
 
 
+def test_the_ranking_tells_ties_from_what_is_behind(index: Index) -> None:
+    """With Holm's correction over those that are held against the best, and over all that are against the control."""
+    generator = np.random.default_rng(7)
+    good = LABELS * 2.0 + generator.normal(size=len(LABELS))
+    like = good + 0.1 * generator.normal(size=len(LABELS))
+    blind = generator.normal(size=len(LABELS))
+    train = index.select(np.array([0, 1]))
+    found = compare(
+        [_variant(name, _outcome(0, each)) for name, each in (("blind", blind), ("like", like), ("good", good))],
+        judge=AnomalyJudge(),
+        index=index,
+        train=train,
+        seed=0,
+    )
+    first, second, last = found.variants
+    assert {first.name, second.name} == {"good", "like"} and last.name == "blind"
+    assert [each.rank for each in found.variants] == [1, 2, 3]
+    assert first.behind is None and second.ties_with_best and not last.ties_with_best
+    assert second.behind is not None and last.behind is not None
+    assert last.behind.p_holm == pytest.approx(min(1, 2 * last.behind.p_value))
+    assert second.behind.p_holm == pytest.approx(max(second.behind.p_value, last.behind.p_holm))
+    control = nearest_train_distances(index.select(np.arange(2, len(index))).attributes, train=train.attributes)
+    for each, scores in ((last, blind), (first, good if first.name == "good" else like)):
+        assert each.beside_rival is not None
+        assert each.beside_rival.value == mean_auroc_difference(scores[None], control[None], LABELS)
+
+
 def test_a_reference_that_failed_leaves_the_others_their_own_figures(index: Index) -> None:
     outcomes = [_variant("a", failures=("no",)), _variant("b", _outcome(0, _scores(0)))]
     found = compare(outcomes, judge=AnomalyJudge(), index=index, train=index.select(np.empty(0, np.int64)), seed=0)
-    assert found.variants[1].mean is not None and found.variants[1].difference is None
+    assert [each.name for each in found.variants] == ["b", "a"]  # who has no figure comes last
+    assert found.variants[0].mean is not None and found.variants[0].difference is None
 
 
 def test_welds_that_only_some_scored_are_in_no_figure(index: Index) -> None:
@@ -118,7 +147,8 @@ def test_welds_that_only_some_scored_are_in_no_figure(index: Index) -> None:
         seed=0,
     )
     assert (counts(found), found.num_not_shared) == ([12, 25], 3)
-    assert found.variants[0].by_seed == (auroc(scores[3:], LABELS[3:]),)
+    (a,) = (each for each in found.variants if each.name == "a")
+    assert a.by_seed == (auroc(scores[3:], LABELS[3:]),)
 
 
 def test_warnings_of_one_kind_are_one_and_say_of_whom_they_are(index: Index) -> None:

@@ -21,7 +21,9 @@ from weldcache.evaluate.trials.record import (
 from weldcache.train.runs.folder import RunFolder
 
 KEYS = ("b", "a, with comma")
-RECORD = TrialRecord("test", fingerprint(KEYS), 1, {"val_auroc": None, "val_own": 0.25}, 7, 3, 0.5, False)
+RECORD = TrialRecord(
+    "test", fingerprint(KEYS), 1, {"val_auroc": None, "val_own": 0.25}, 7, 3, 0.5, False, (), 0.25, None
+)
 
 
 @pytest.fixture
@@ -39,6 +41,14 @@ def test_a_record_and_its_scores_read_back(run: RunFolder) -> None:
     assert read_trial(run, "val") is None
     assert kept.scores.keys == KEYS and kept.scores.labels.tolist() == [0, 1]
     assert kept.scores.scores.tolist() == [0.1, 1e-3] and kept.scores.scores.dtype == np.float64
+
+
+def test_a_record_of_an_earlier_version_knows_no_costs(run: RunFolder) -> None:
+    path = record_path(run, "test")
+    told = json.loads(path.read_text())
+    run.write(path, {name: value for name, value in told.items() if name not in ("score_seconds", "peak_bytes")})
+    kept = read_trial(run, "test")
+    assert kept is not None and (kept.record.score_seconds, kept.record.peak_bytes) == (None, None)
 
 
 @pytest.mark.parametrize(("before", "after"), [("0.1", "0.9"), ("0.001", "0.1"), ('"b"', '"c"'), ("0.5", "0.6")])
@@ -69,6 +79,7 @@ def test_a_record_of_another_run_is_refused(
         ({"scores": [0.1, "high"]}, r"scores\.1"),
         ({"scores": None}, "scores"),
         ({"epochs": -1}, "epochs"),
+        ({"peak_bytes": -1}, "peak_bytes"),
     ],
 )
 def test_a_record_that_is_none_is_refused(run: RunFolder, changes: dict[str, object], message: str) -> None:

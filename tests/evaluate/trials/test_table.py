@@ -1,4 +1,4 @@
-"""The table in its four forms."""
+"""The table in its five forms."""
 
 import csv
 import io
@@ -13,15 +13,15 @@ from weldcache.documents import seal_holds
 from weldcache.evaluate.section import demo_sentence
 from weldcache.evaluate.tasks.anomaly.judge import AnomalyJudge
 from weldcache.evaluate.trials.comparison import Comparison, VariantResult
-from weldcache.evaluate.trials.measure import Ground, MediaFreeControl
+from weldcache.evaluate.trials.measure import Difference, Ground, MediaFreeControl
+from weldcache.evaluate.trials.page import bench_page
 from weldcache.evaluate.trials.table import (
     BenchHeader,
-    bench_document,
     bench_markdown,
     bench_summary,
     notes_below,
-    write_tables,
 )
+from weldcache.evaluate.trials.table_files import bench_document, write_tables
 from weldcache.evaluate.trials.variant_list import Recorded
 from weldcache.metrics.estimate import Estimate
 from weldcache.metrics.repeats import RepeatsEstimate
@@ -51,7 +51,10 @@ def comparison() -> Comparison:
         validation=0.85,
         parameters=13_508_864,
         seconds=8.25,
-        failures=(),
+        score_seconds=0.125,
+        peak_bytes=312_000_000,
+        rank=1,
+        beside_rival=Difference(RepeatsEstimate(0.33, low=0.2, high=0.45, method="delong"), 0.0001, 0.0002),
     )
     other = VariantResult(
         name="21",
@@ -65,10 +68,14 @@ def comparison() -> Comparison:
         parameters=10_170_208,
         seconds=7.0,
         failures=("seed 1: the loss is nan",),
+        rank=2,
+        behind=Difference(RepeatsEstimate(-0.05, low=-0.1, high=0.0125, method="newcombe"), 0.2, 0.2),
+        beside_rival=Difference(RepeatsEstimate(0.28, low=0.1, high=0.4, method="newcombe"), 0.01, 0.01),
     )
-    failed = VariantResult("20+28", Recorded(val=0.86), (), None, (), None, {}, None, None, None, ("no features",))
+    failed = VariantResult("20+28", Recorded(val=0.86), failures=("no features",))
     return Comparison(
         judge=AnomalyJudge(),
+        divided_by="official",
         reference=reference.name,
         variants=(reference, other, failed),
         ground=Ground(
@@ -79,6 +86,7 @@ def comparison() -> Comparison:
                 "media_free": MediaFreeControl(Estimate(0.47, low=0.38, high=0.56), None),
                 "random": Estimate(0.45, low=0.36, high=0.54),
             },
+            rival="media-free control",
         ),
         num_not_shared=2,
         caveats=(),
@@ -87,13 +95,14 @@ def comparison() -> Comparison:
 
 def test_eighty_columns_show_names_as_they_are_and_what_calls_for_care(comparison: Comparison) -> None:
     console = Console(width=80, file=io.StringIO())
-    console.print(bench_summary(comparison, header=HEADER))
+    console.print(bench_summary([comparison], header=HEADER))
     text = " ".join(console.file.getvalue().split())  # type: ignore[attr-defined]
     for part in (
         "blocks on test: Which?",
-        "10+21 [b]| 0.850 0.800 0.790 13.51M 8.2 2 seeds (0.874) 0.700 to 0.875 0.810",
-        "21 0.750 -0.050 10.17M 7.0 1 seed 0.600 to 0.850 -0.100 to +0.013",
+        "1 10+21 0.850 0.800 the best 13.51M [b]| (0.874) 0.700 to 0.875 +0.330 8.4 s 2 seeds 312 MB",
+        "2 21 0.750 -0.050 -0.050 tie 10.17M 1 seed 0.600 to 0.850 -0.100 to +0.013 +0.280 7.0 s",
         "20+28 (0.860) failed 0 seeds",
+        "It is not known whether 10+21 [b]| is ahead of 1 other: 21",
         "In brackets: AUROCs recorded elsewhere.",
         "21: seed 1: the loss is nan",
         "20+28: no features",
@@ -106,7 +115,7 @@ def test_eighty_columns_show_names_as_they_are_and_what_calls_for_care(compariso
 
 
 def test_markdown_is_a_table_whose_rows_have_one_length(comparison: Comparison) -> None:
-    lines = bench_markdown(comparison, header=HEADER).split("\n")
+    lines = bench_markdown([comparison], header=HEADER).split("\n")
     rows = [line.replace(r"\|", "") for line in lines if line.startswith("|")]
     assert len(rows) == 5 and len({row.count("|") for row in rows}) == 1
     assert r"10+21 [b]\|" in lines[4] and set(rows[1]) <= set("|-: ")
@@ -115,12 +124,14 @@ def test_markdown_is_a_table_whose_rows_have_one_length(comparison: Comparison) 
 def test_names_that_a_spreadsheet_or_a_terminal_would_run_are_text(comparison: Comparison, tmp_path: Path) -> None:
     hostile = replace(comparison.variants[0], name="=cmd|' /C calc'!A0\n\x1b]0;title\x07[/]")
     found = replace(comparison, variants=(hostile, *comparison.variants[1:]), reference=hostile.name)
-    write_tables(tmp_path, found, header=HEADER)
+    write_tables(tmp_path, [found], header=HEADER)
     first = next(csv.DictReader((tmp_path / "table_test.csv").read_text().splitlines()))
     assert first["variant"] == r"'=cmd|' /C calc'!A0\n\x1b]0;title\x07[/]"
     console = Console(width=200, file=io.StringIO())
-    console.print(bench_summary(found, header=HEADER))
+    console.print(bench_summary([found], header=HEADER))
     markdown = (tmp_path / "table_test.md").read_text()
+    page = (tmp_path / "table_test.html").read_text()
+    assert "\x1b" not in page and "|&#39; /C calc&#39;!A0" in page
     for text in (console.file.getvalue(), markdown):  # type: ignore[attr-defined]
         assert "\x1b" not in text and r"A0\n\x1b]0;title" in text and "[/]" in text
     assert len({line.replace(r"\|", "").count("|") for line in markdown.splitlines() if line.startswith("|")}) == 1
@@ -128,29 +139,36 @@ def test_names_that_a_spreadsheet_or_a_terminal_would_run_are_text(comparison: C
 
 def test_columns_that_nothing_fills_are_left_out(comparison: Comparison) -> None:
     alone = Comparison(**{**comparison.__dict__, "variants": comparison.variants[1:2]})
-    head = bench_markdown(alone, header=HEADER).split("\n")[2]
-    assert "recorded" not in head and "by seed" not in head and "seconds" in head
+    head = bench_markdown([alone], header=HEADER).split("\n")[2]
+    assert "less the media-free control" in head and "memory" not in head
+    assert "recorded" not in head and "by seed" not in head and "train s" in head
 
 
 def test_files_read_back(comparison: Comparison, tmp_path: Path) -> None:
-    write_tables(tmp_path, comparison, header=HEADER)
-    assert {path.name for path in tmp_path.iterdir()} == {"table_test.csv", "table_test.json", "table_test.md"}
+    write_tables(tmp_path, [comparison], header=HEADER)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        f"table_test.{suffix}" for suffix in ("csv", "html", "json", "md")
+    }
     first, second, third = csv.DictReader((tmp_path / "table_test.csv").read_text().splitlines())
     assert (first["variant"], first["seeds"], float(first["auroc_high"])) == ("10+21 [b]|", "0 1", 0.875)
     assert (float(second["difference"]), second["failures"]) == (-0.05, "seed 1: the loss is nan")
     assert (third["auroc"], third["recorded_val_auroc"]) == ("", "0.86")
     document = json.loads((tmp_path / "table_test.json").read_text())
-    assert seal_holds(document) and document["files"].keys() == {"table_test.csv", "table_test.md"}
-    assert json.loads(json.dumps(bench_document(comparison, header=HEADER))).items() <= document.items()
-    assert document["variants"][0]["recorded"] == {"val": 0.874, "test": None}
-    assert document["variants"][1]["difference"] == {
+    assert seal_holds(document) and document["files"].keys() == {
+        f"table_test.{suffix}" for suffix in ("csv", "html", "md")
+    }
+    assert json.loads(json.dumps(bench_document([comparison], header=HEADER))).items() <= document.items()
+    (table,) = document["leaderboards"]
+    assert document["schema_version"] == 2 and table["divided_by"] == "official"
+    assert table["variants"][0]["recorded"] == {"val": 0.874, "test": None}
+    assert table["variants"][1]["difference"] == {
         "value": -0.05,
         "low": -0.1,
         "high": 0.0125,
         "method": "newcombe",
     }
-    assert document["random"]["value"] == 0.45 and "DeLong" in document["method"]
-    assert document["notes"] == notes_below(comparison, header=HEADER)
+    assert table["random"]["value"] == 0.45 and "DeLong" in table["method"]
+    assert table["notes"] == notes_below(comparison, header=HEADER)
     assert (first["auroc_method"], first["difference_method"]) == ("delong", "")
     assert (second["auroc_method"], second["difference_method"]) == ("newcombe", "newcombe")
 
@@ -169,7 +187,8 @@ def test_what_calls_for_care_stands_below_the_table_in_all_forms(comparison: Com
     caution = "Warning of 21: All scores are equal."
     cautious = replace(comparison, caveats=(caution,))
     console = Console(width=200, file=io.StringIO())
-    console.print(bench_summary(cautious, header=HEADER))
+    console.print(bench_summary([cautious], header=HEADER))
     assert caution in console.file.getvalue()  # type: ignore[attr-defined]
-    assert caution in bench_markdown(cautious, header=HEADER)
-    assert caution in bench_document(cautious, header=HEADER)["notes"]
+    assert caution in bench_markdown([cautious], header=HEADER)
+    assert caution in bench_document([cautious], header=HEADER)["leaderboards"][0]["notes"]
+    assert "All scores are equal." in bench_page([cautious], header=HEADER)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from weldcache.errors import NotFoundError, SettingsError
-from weldcache.evaluate.trials.variant_list import Recorded, load_variant_list, parse_seeds, shipped_lists
+from weldcache.evaluate.trials.variant_list import Recorded, load_variant_list, parse_seeds, parse_splits, shipped_lists
 from weldcache.settings import DEFAULT_PRESET, preset_names
 
 
@@ -76,6 +76,7 @@ def test_later_settings_win(tmp_path: Path) -> None:
         ("variants: {a: {set: {train.seed: 1}}}\n", r"variant 'a': train.seed is not a variant's to set"),
         ("variants:\n  a: {}\n  b: {}\n  a: {set: {}}\n", r"mine.yaml, line 4: a stands twice"),
         ("variants: {a: {set: {recipe.gate: 1, recipe.gate: 0}}}\n", r"recipe.gate stands twice"),
+        ("splits: [a, a]\nvariants: {a: {}}\n", r"splits: a, a name one twice"),
         ("seeds: [1, 1]\nvariants: {a: {}}\n", r"seeds \[1, 1\] name one twice"),
         ("seeds: []\nvariants: {a: {}}\n", r"mine.yaml: seeds"),
         ("seeds: [-1]\nvariants: {a: {}}\n", r"seeds.0: Input should be greater than or equal to 0, got -1"),
@@ -142,6 +143,13 @@ def test_a_list_that_is_not_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("text", "seeds"), [("0", (0,)), ("0,1, 7", (0, 1, 7))])
 def test_seeds_on_the_command_line(text: str, seeds: tuple[int, ...]) -> None:
     assert parse_seeds(text) == seeds
+
+
+def test_splits_on_the_command_line() -> None:
+    assert parse_splits("official, mine") == ("official", "mine")
+    for text in ("", "a,", "a,a"):
+        with pytest.raises(SettingsError, match="--splits"):
+            parse_splits(text)
 
 
 @pytest.mark.parametrize("text", ["", "a", "1,1", "1,01", "-1", "1,,2", "0.5", "²", "9" * 5_000])
