@@ -37,6 +37,9 @@ def bench(
         typer.Option("--overwrite", help="Train every trial again; interrupted, the same command goes on."),
     ] = False,
     settings: Set = None,
+    show_list: Annotated[
+        bool, typer.Option("--list", help="Name the variants of LIST, or of every shipped list, and run nothing.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train every variant of a list with several seeds on one copy of the features, and rank them.
@@ -47,9 +50,12 @@ def bench(
     """
     from ..evaluate.trials.variant_list import load_variant_list, parse_seeds, parse_splits, shipped_lists
 
-    if variants is None:
-        for name, question in shipped_lists().items():
-            typer.echo(f"{name:14} {question}")
+    if show_list or variants is None:
+        lists = [load_variant_list(name) for name in (shipped_lists() if variants is None else [variants])]
+        if as_json:
+            typer.echo(json.dumps({each.name: each.as_json() for each in lists}, indent=2))
+        else:
+            typer.echo("\n".join(line for each in lists for line in each.told(with_variants=show_list)))
         return
     from ..evaluate.trials.bench import bench as run_bench
 

@@ -31,7 +31,7 @@ from ...configs.section import Section, Share
 from ...documents import fault_told
 from ...errors import NotFoundError, SettingsError
 from ...settings import Settings, load_settings, preset_names
-from ...wording import first_of, nearest_hint
+from ...wording import count_of, first_of, nearest_hint
 
 _SEED = "train.seed"
 _FAULTS_SHOWN = 10
@@ -72,10 +72,10 @@ class VariantList:
         origin: where it was read, for messages.
         folder: files that variants name are meant from here.
         seeds: each variant is trained once with each.
-        divisions: splits of the store that each is trained and judged by; none: each by its own setting.
-        passes_over_lacking: whether a variant whose features the store lacks is passed over, and is no failure.
         settings: of all variants, by dotted name.
         variants: by name; the first is what the others are compared with.
+        divisions: splits of the store that each is trained and judged by; none: each by its own setting.
+        passes_over_lacking: whether a variant whose features the store lacks is passed over, and is no failure.
     """
 
     name: str
@@ -83,10 +83,22 @@ class VariantList:
     origin: str
     folder: Path
     seeds: tuple[int, ...]
-    divisions: tuple[str, ...]
-    passes_over_lacking: bool
     settings: Mapping[str, Any]
     variants: Mapping[str, Variant]
+    divisions: tuple[str, ...] = ()
+    passes_over_lacking: bool = False
+
+    def told(self, *, with_variants: bool) -> list[str]:
+        """What it asks as a line for people, and the names of its variants below."""
+        line = f"{self.name:14} {self.question}"
+        if not with_variants:
+            return [line]
+        found = f"{count_of(len(self.variants), 'variant')}, seeds {', '.join(map(str, self.seeds))}"
+        return [f"{line} ({found})", *(f"  {name}" for name in self.variants)]
+
+    def as_json(self) -> dict[str, Any]:
+        """What it asks, of which variants, as JSON values."""
+        return {"question": self.question, "seeds": list(self.seeds), "variants": list(self.variants)}
 
     def shared(
         self, *, overrides: Sequence[str] = (), folder: Path | None = None, base: Settings | None = None
@@ -211,10 +223,10 @@ def _parsed(text: str, *, name: str, origin: str, folder: Path) -> VariantList:
         origin,
         folder,
         file.seeds,
-        file.splits,
-        file.pass_over_lacking,
         file.settings,
         file.variants,
+        file.splits,
+        file.pass_over_lacking,
     )
 
 

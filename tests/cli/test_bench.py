@@ -33,6 +33,17 @@ def test_without_a_list_the_shipped_ones_are_shown(weldcache: Run, tmp_path: Pat
     assert "Which blocks of the image backbone" in outcome.out
 
 
+def test_the_variants_of_lists_are_named(weldcache: Run, tmp_path: Path) -> None:
+    outcome = weldcache("bench", "--list", folder=tmp_path)
+    assert outcome.code == 0
+    lines = outcome.raw_out.splitlines()
+    assert "  nearest, photographs" in lines and "  no gate" in lines
+    told = json.loads(weldcache("bench", "field", "--list", "--json", folder=tmp_path).raw_out)
+    assert told.keys() == {"field"} and len(told["field"]["variants"]) >= 25
+    assert len({name.partition(",")[0] for name in told["field"]["variants"]}) >= 10  # recipes
+    assert weldcache("bench", "feild", "--list", folder=tmp_path).code == 2
+
+
 def test_a_table_and_the_same_again_as_json(weldcache: Run, project: Path) -> None:
     outcome = weldcache("bench", "gate.yaml", folder=project)
     assert outcome.code == 0, outcome.err

@@ -1,0 +1,87 @@
+"""The list `field`: it names every recipe that the demo's store can feed, and each of its variants is one of these."""
+
+from pathlib import Path
+
+import pytest
+
+from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
+from weldcache.cache.store import FeatureStore
+from weldcache.errors import NotFoundError, SettingsError
+from weldcache.evaluate.trials.variant_list import load_variant_list
+from weldcache.settings import Settings, load_settings
+from weldcache.tests.toy import index_of
+from weldcache.train.data.features import chosen_for, require_features
+from weldcache.train.recipes.recipe import Fitted, Trained, make_recipe
+from weldcache.train.settings import RECIPES
+from weldcache.train.tasks import task_for
+
+DEMO = {
+    "video": {"embedding": (16, 320)},
+    "image/block_7": {"patch_tokens": (5, 49, 320), "mean": (5, 320), "std": (5, 320)},
+    "sensor": {"values": (128, 6)},
+    "sound_statistics": {"values": (448,), "tokens": (80, 64)},
+    "pixels": {"values": (5, 384)},
+    "sensor_statistics": {"values": (43,)},
+}
+"""What `weldcache extract --config match` makes by the preset `demo`."""
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
+    path = tmp_path_factory.mktemp("demo") / "features.zarr"
+    index = index_of(keys=["a"], splits=["train"], class_names=["good"], groups=[""], labels=[0], attributes={})
+    store = FeatureStore.create(path, index=index)
+    for name, arrays in DEMO.items():
+        specs = [
+            ArraySpec(array, shape, tuple(f"axis_{place}" for place in range(len(shape))), "float32")
+            for array, shape in arrays.items()
+        ]
+        if name in ("image/block_7", "pixels"):
+            specs.append(ArraySpec("views_present", (5,), ("view",), "uint8"))
+        if name == "sound_statistics":
+            specs.append(ArraySpec("tokens_length", (), (), "int32"))
+        store.add_feature_set(FeatureSetSpec(name, specs, {}))
+    return store
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As `weldcache synth` leaves one."""
+    folder = tmp_path_factory.mktemp("demo")
+    (folder / "weldcache.yaml").write_text("preset: demo\n")
+    return folder
+
+
+def why_not(settings: Settings, store: FeatureStore) -> str:
+    """Why a recipe cannot learn what a usual sample is from this store; "" where it can."""
+    settings = chosen_for(store, settings)
+    recipe = make_recipe(settings.recipe)
+    if not isinstance(recipe, Trained | Fitted):
+        return "it does not learn itself"
+    try:
+        task_for(settings.train, settings.recipe.name, recipe.needs())
+        require_features(store, recipe)
+    except (NotFoundError, SettingsError) as error:
+        return str(error)
+    return ""
+
+
+def test_every_variant_runs_on_the_store_of_the_demo(store: FeatureStore, folder: Path) -> None:
+    field = load_variant_list("field")
+    assert len(field.variants) >= 25 and field.passes_over_lacking
+    for name in field.variants:
+        settings = field.resolve(name, folder=folder)
+        assert why_not(settings, store) == "", name
+        assert name.partition(",")[0] == settings.recipe.name
+
+
+def test_every_recipe_that_the_demo_can_feed_is_in_it(store: FeatureStore, folder: Path) -> None:
+    field = load_variant_list("field")
+    named = {field.resolve(name, folder=folder).recipe.name for name in field.variants}
+    for name in sorted(set(RECIPES.names) - named):
+        try:
+            settings = load_settings("demo", overrides=[f"recipe.name={name}", "train.task=anomaly"])
+            reason = why_not(settings, store)
+        except SettingsError as error:  # one that cannot be had without more settings, such as members
+            reason = str(error)
+        assert reason, f"{name} is not in field.yaml"
