@@ -96,7 +96,7 @@ def judge_winner(request: SweepRequest, settings: Settings, best: Tried, *, obje
         )
     except WeldcacheError as error:
         return _refused(best, variants.seeds, figure=judge.label, reason=one_line(error))
-    told = next(each for each in found.document["variants"] if each["name"] == best.run)
+    told = next(each for each in found.document["leaderboards"][0]["variants"] if each["name"] == best.run)
     test, validation = _estimate(told[judge.name]), told[f"val_{judge.name}"]
     if test is None:
         return _refused(best, variants.seeds, figure=judge.label, reason="; ".join(told["failures"]))

@@ -1,6 +1,9 @@
 """The list `field`: it names every recipe that the demo's store can feed, and each of its variants is one of these."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,6 +12,7 @@ from weldcache.cache.store import FeatureStore
 from weldcache.errors import NotFoundError, SettingsError
 from weldcache.evaluate.trials.variant_list import load_variant_list
 from weldcache.settings import Settings, load_settings
+from weldcache.tests.test_docs import ROOT, blocks, command_lines, words_of
 from weldcache.tests.toy import index_of
 from weldcache.train.data.features import chosen_for, require_features
 from weldcache.train.recipes.recipe import Fitted, Trained, make_recipe
@@ -73,6 +77,37 @@ def test_every_variant_runs_on_the_store_of_the_demo(store: FeatureStore, folder
         settings = field.resolve(name, folder=folder)
         assert why_not(settings, store) == "", name
         assert name.partition(",")[0] == settings.recipe.name
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_page_run(
+    extracted: Path, copy_of: Callable[[Path], Path], weldcache: Callable[..., Any]
+) -> None:
+    """Word for word, for an epoch of one seed; the store has no statistics, so half of the field is passed over."""
+    project = copy_of(extracted)
+    text = (ROOT / "docs" / "benches.md").read_text(encoding="utf-8")
+    done = []
+    for line in command_lines(text):
+        for program, *arguments in words_of(line):
+            assert program == "weldcache"
+            smaller = ["--set", "train.epochs=1", "--seeds", "0"] if arguments[:2] == ["bench", "field"] else []
+            outcome = weldcache(*arguments, *smaller, folder=project)
+            assert outcome.code == 0, outcome.err
+            done.append(arguments[0])
+    assert done == ["bench", "split", "bench"]
+    document = json.loads((project / "runs/field/table_test.json").read_text())
+    assert [table["divided_by"] for table in document["leaderboards"]] == ["official", "session_disjoint"]
+    for table in document["leaderboards"]:
+        assert len(table["variants"]) >= 6 and all(variant["rank"] for variant in table["variants"])
+        assert "gaussian, sensors" in table["passed_over"]
+
+
+def test_the_list_that_the_page_shows_is_one(folder: Path) -> None:
+    (shown,) = blocks((ROOT / "docs" / "benches.md").read_text(encoding="utf-8"), "yaml")
+    (folder / "half.yaml").write_text(shown)
+    variants = load_variant_list(str(folder / "half.yaml"))
+    assert variants.divisions == ("official", "session_disjoint")
+    assert [variants.resolve(name, folder=folder).train.epochs for name in variants.variants] == [40] * 3
 
 
 def test_every_recipe_that_the_demo_can_feed_is_in_it(store: FeatureStore, folder: Path) -> None:
