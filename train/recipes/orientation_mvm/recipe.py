@@ -29,13 +29,14 @@ class OrientationNet(nn.Module):
     group: Tensor
     offset: Tensor
 
-    def __init__(self, width: int, *, folds: Sequence[int], max_kappa: float) -> None:
+    def __init__(self, width: int, *, folds: Sequence[int], kappas: tuple[float, float]) -> None:
+        """`kappas` are the least and the largest concentration of a peak."""
         super().__init__()
         self.body = PointNetPlusPlus(width)
         self.angles = nn.Linear(4 * width, 2 * len(folds))
         self.kappas = nn.Linear(4 * width, len(folds))
         self.shares = nn.Linear(4 * width, len(folds))
-        self.max_kappa = max_kappa
+        self.min_kappa, self.max_kappa = kappas
         group = [group for group, fold in enumerate(folds) for _ in range(max(1, fold))]
         offset = [2 * math.pi * place / max(1, fold) for fold in folds for place in range(max(1, fold))]
         for name, values in (("folds", list(folds)), ("group", group), ("offset", offset)):
@@ -58,7 +59,8 @@ class OrientationNet(nn.Module):
         across, along = self.angles(vector).float().unflatten(1, (-1, 2)).unbind(dim=2)
         # Of a vector of length 0 the angle is 0, and so is its gradient: from there it never moves.
         angle = torch.atan2(along, across) / self.folds.clamp(min=1)
-        kappa = nn.functional.softplus(self.kappas(vector).float()).clamp(max=self.max_kappa) * (self.folds > 0)
+        kappa = self.min_kappa + nn.functional.softplus(self.kappas(vector).float())
+        kappa = kappa.clamp(max=self.max_kappa) * (self.folds > 0)
         log_share = self.shares(vector).float().log_softmax(dim=1) - self.folds.clamp(min=1).log()
         return Peaks(angle[:, self.group] + self.offset, kappa[:, self.group], log_share[:, self.group])
 
@@ -97,8 +99,12 @@ class OrientationMvmRecipe:
         if shapes[self._points.name][-1] < 3:
             raise SettingsError(f"{self._points.name} has no three channels x, y and z.")
         settings = self._settings
-        folds = [1] * settings.num_peaks if settings.peaks == "free" else settings.symmetries
-        net = OrientationNet(settings.width, folds=folds, max_kappa=settings.max_kappa)
+        free = settings.peaks == "free"
+        net = OrientationNet(
+            settings.width,
+            folds=[1] * settings.num_peaks if free else settings.symmetries,
+            kappas=(0.0 if free else settings.min_kappa, settings.max_kappa),  # free ones are all there is to be flat
+        )
         net.begin(settings.init)
         return net
 

@@ -26,6 +26,13 @@ class OrientationMvmSettings(RecipeSettings):
         "known, that one alone.",
     )
     num_peaks: Annotated[int, Field(ge=1, le=32)] = Field(4, description="Peaks of a mixture (peaks = free only).")
+    min_kappa: float = Field(
+        0.0,
+        ge=0,
+        le=500,
+        description="Least concentration of a peak (peaks = by_symmetry only). As long as its angle is not known, a "
+        "peak is best flat, and a flat one's angle has no gradient.",
+    )
     max_kappa: float = Field(80.0, gt=0, le=500, description="Largest concentration of a peak.")
     loss: Literal["mixture_kl", "symmetry_kl", "matched_kl", "original"] = Field(
         "mixture_kl",
@@ -45,7 +52,9 @@ class OrientationMvmSettings(RecipeSettings):
     vertical: Literal["x", "y", "z"] = Field("z", description="Axis that clouds are turned about; z of shapes.")
 
     @model_validator(mode="after")
-    def _check_loss(self) -> Self:
+    def _check(self) -> Self:
+        if self.min_kappa > self.max_kappa:
+            raise ValueError(f"min_kappa={self.min_kappa} is above max_kappa={self.max_kappa}")
         if self.loss == "symmetry_kl" and self.peaks != "by_symmetry":
             raise ValueError("loss=symmetry_kl is of peaks=by_symmetry; free peaks are learned by mixture_kl")
         return self

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from weldcache.metrics.von_mises import WEIGHT, circle, log_density
+from weldcache.metrics.von_mises import KAPPA, WEIGHT, circle, log_density
 from weldcache.testing.recipes import RecipeContract
 from weldcache.testing.tasks import TaskContract
 from weldcache.train.nn.point_sets import PointNetPlusPlus
@@ -117,11 +117,12 @@ def test_angles_that_begin_at_a_vector_of_no_length_have_no_gradient_at_all(init
 
 @pytest.mark.parametrize("symmetry", [0, 1, 2, 4])
 def test_peaks_of_a_known_symmetry_look_the_same_after_each_of_its_turns(symmetry: Literal[0, 1, 2, 4]) -> None:
-    settings = OrientationMvmSettings(width=8, peaks="by_symmetry", symmetries=(symmetry,), loss="symmetry_kl")
+    settings = OrientationMvmSettings(width=8, peaks="by_symmetry", symmetries=(symmetry,), min_kappa=3)
     recipe, rows = OrientationMvmRecipe(settings), clouds(3, seed=0)
     model = recipe.build(SHAPES).eval()
     mixture = recipe.predict(model, recipe.encode(model, rows, None)).outputs[MIXTURE].detach().double().numpy()
     assert mixture.shape == (3, max(1, symmetry), 3)
+    assert (mixture[..., KAPPA] >= 3).all() if symmetry else (mixture[..., KAPPA] == 0).all()
     density = log_density(mixture, circle())
     np.testing.assert_allclose(density, np.roll(density, 360 // max(1, symmetry), axis=1), atol=1e-5)
     assert (np.ptp(density, axis=1) < 1e-6).all() == (symmetry == 0)
@@ -145,9 +146,11 @@ def test_the_number_of_peaks_is_learned_from_clouds_of_several_symmetries() -> N
     assert np.array_equal(single > 0.9, rows.targets[SYMMETRY].numpy() == 1)
 
 
-def test_a_loss_of_true_symmetries_is_not_for_free_peaks() -> None:
+def test_settings_that_contradict_one_another_are_refused() -> None:
     with pytest.raises(ValueError, match="by_symmetry"):
         OrientationMvmSettings(loss="symmetry_kl")
+    with pytest.raises(ValueError, match="max_kappa=80"):
+        OrientationMvmSettings(min_kappa=100)
 
 
 def test_turning_a_cloud_in_training_turns_its_truth_with_it() -> None:
