@@ -5,7 +5,7 @@ What is padding, or of an array that a sample lacks, is not known: it is zeros, 
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from math import prod
+from math import isqrt, prod
 from typing import Literal
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 from ...errors import SettingsError
 from ..nn.standardise import ChannelStatistics, Standardise
 from ..types import Batch, Needs, Shapes
+from .blocks import resized
 from .vectors import VectorRecipe, VectorSettings
 
 
@@ -119,7 +120,10 @@ class JoinedArrays(_Joined):
 
 
 class JoinedPlaces(_Joined):
-    """A vector of each place of a sample, of arrays with the same places: patches in several blocks of a network."""
+    """A vector of each place of a sample, of arrays with the same places: patches in several blocks of a network.
+
+    Square maps of the same photographs that have more places, or fewer, are brought to the grid of the first array.
+    """
 
     def __init__(self, arrays: Sequence[str], *, recipe: str, setting: str, measured: bool) -> None:
         super().__init__(arrays, recipe=recipe, setting=setting, pooled=False, measured=measured)
@@ -130,19 +134,20 @@ class JoinedPlaces(_Joined):
         Raises:
             SettingsError: if one has no places, or others than the first.
         """
-        names = [array.array for array in self._arrays]
+        names, setting = [array.array for array in self._arrays], self._arrays[0].setting
         first = shapes[names[0]]
         for name in names:
             if len(shapes[name]) < 2:
                 raise SettingsError(
                     f"{name} is one vector a sample, which has no places; choose patches, tokens or steps with --set "
-                    f"{self._arrays[0].setting}=..."
+                    f"{setting}=..."
                 )
-            if shapes[name][:-1] != first[:-1]:
+            same_grid = len(first) == len(shapes[name]) == 3 and all(map(_is_square, (first[1], shapes[name][1])))
+            if shapes[name][:-1] != first[:-1] and not (same_grid and shapes[name][0] == first[0]):
                 raise SettingsError(
                     f"{names[0]} and {name} do not have the same places ({list(first[:-1])} and "
-                    f"{list(shapes[name][:-1])} a sample); choose blocks of one network whose maps are of one size, "
-                    f"with --set {self._arrays[0].setting}=..."
+                    f"{list(shapes[name][:-1])} a sample); choose blocks of one network, or arrays with as many, with "
+                    f"--set {setting}=..."
                 )
         return [shapes[name][-1] for name in names]
 
@@ -150,9 +155,14 @@ class JoinedPlaces(_Joined):
         self, batch: Batch
     ) -> tuple[Float[Tensor, "batch *axes places width"], Bool[Tensor, "batch *axes places"]]:
         """The vectors, zeros where there is padding in some array, and where there is none in any."""
-        found = [array.vectors(batch) for array in self._arrays]
-        real = torch.stack([each for _, each in found]).all(dim=0)
-        joined = torch.cat([values.float() for values, _ in found], dim=-1)
+        values, masks = zip(*(array.vectors(batch) for array in self._arrays), strict=True)
+        places = values[0].shape[-2]
+        if all(each.shape[-2] == places for each in values):
+            real = torch.stack(masks).all(dim=0)
+        else:  # of maps, whose padding are whole pictures
+            real = torch.stack([mask.any(dim=-1) for mask in masks]).all(dim=0).unsqueeze(-1).expand(masks[0].shape)
+            values = tuple(resized(each, side=isqrt(places)) for each in values)
+        joined = torch.cat([each.float() for each in values], dim=-1)
         return torch.where(real.unsqueeze(-1), joined, 0.0), real
 
     def measure(self, standardise: Standardise, train: Iterable[Batch]) -> None:
@@ -168,3 +178,7 @@ class JoinedPlaces(_Joined):
             self._arrays[0].require_finite(learned)
             statistics.add(learned)
         standardise.use(statistics)
+
+
+def _is_square(number: int) -> bool:
+    return isqrt(number) ** 2 == number

@@ -13,8 +13,9 @@ from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from ...configs.section import StoreName, Width
+from ...configs.section import Fraction, StoreName, Width
 from ...errors import SettingsError
+from ..nn.augmentation import drop_modalities
 from ..nn.standardise import Standardise
 from ..settings import NamedArray, RecipeSettings, of_last_block
 from ..types import Batch, Encodings, Losses, Needs, Prediction, Shapes
@@ -43,6 +44,11 @@ class ReconstructionSettings(VectorSettings):
     hidden: Width = Field(128, description="Width of the outer hidden layers.")
     bottleneck: Width = Field(64, description="Width of the code.")
     standardise: bool = Field(True, description="Take each number in units of its spread over the training samples.")
+    modality_dropout: Fraction = Field(
+        0.0,
+        description="Share of samples of which each array is hidden at each step, never all of them, and rebuilt from "
+        "the others (where several are looked at).",
+    )
 
     def for_store(self, arrays: Collection[str]) -> Self:
         beside = tuple(of_last_block(array, arrays) for array in self.beside)
@@ -84,10 +90,15 @@ class Autoencoder(nn.Module):
         self.encoder = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, bottleneck), nn.ReLU())
         self.decoder = nn.Sequential(nn.Linear(bottleneck, hidden), nn.ReLU(), nn.Linear(hidden, width))
 
-    def forward(self, vectors: Float[Tensor, "batch width"], known: Bool[Tensor, "batch width"]) -> AutoencoderOutput:
-        """Encode and rebuild; what is not known is as the mean of the training samples."""
+    def forward(
+        self,
+        vectors: Float[Tensor, "batch width"],
+        known: Bool[Tensor, "batch width"],
+        shown: Bool[Tensor, "batch width"] | None = None,
+    ) -> AutoencoderOutput:
+        """Encode and rebuild; what is not known, or is not `shown`, is as the mean of the training samples."""
         target = torch.where(known, self.standardise(vectors), 0.0)
-        code = self.encoder(target)
+        code = self.encoder(target if shown is None else torch.where(shown, target, 0.0))
         return AutoencoderOutput(target=target, code=code, rebuilt=self.decoder(code))
 
 
@@ -103,7 +114,12 @@ def reconstruction_error(
 
 
 class ReconstructionRecipe:
-    """Settings of the autoencoder turned into a module, a loss and a score."""
+    """Settings of the autoencoder turned into a module, a loss and a score.
+
+    `setting` is the one that names the array, for messages.
+    """
+
+    setting = "recipe.array"
 
     def __init__(self, settings: ReconstructionSettings) -> None:
         # Of an array that is still to be chosen, the usual one: a recipe is asked for its task before there is a store.
@@ -111,7 +127,7 @@ class ReconstructionRecipe:
         self._joined = JoinedArrays(
             (self._settings.array, *settings.beside),
             recipe=settings.name,
-            setting="recipe.array",
+            setting=self.setting,
             vectors=settings.vectors,
             measured=settings.standardise,
             optional=True,
@@ -123,7 +139,8 @@ class ReconstructionRecipe:
         return published(_PUBLISHED[feature]) if feature in _PUBLISHED and not self._settings.beside else ()
 
     def needs(self) -> Needs:
-        return self._joined.needs()
+        needs = self._joined.needs()
+        return replace(needs, hidden=tuple(needs.dispensable) if self._settings.modality_dropout > 0 else ())
 
     def advice(self, missing: Sequence[str], *, held: Sequence[str]) -> str:
         return (
@@ -143,10 +160,14 @@ class ReconstructionRecipe:
             self._joined.measure(model.standardise, train)
 
     def encode(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> Encodings:
-        """The codes and the error of what is rebuilt from them; nothing is drawn from the generator."""
+        """The codes and the error of what is rebuilt from them; a generator, as in training, draws what is hidden."""
         assert isinstance(model, Autoencoder)
         vectors, known = self._joined.read(batch)
-        output: AutoencoderOutput = model(vectors, known)
+        shown, dropout = None, self._settings.modality_dropout
+        if generator is not None and dropout > 0 and batch.present:
+            present = drop_modalities(batch.present, probability=dropout, generator=generator)
+            shown = self._joined.read(replace(batch, present=present))[1]
+        output: AutoencoderOutput = model(vectors, known, shown)
         return {"code": output.code.float(), "error": reconstruction_error(output, known, widths=model.widths)}
 
     def loss(self, model: nn.Module, encodings: Encodings, targets: Mapping[str, Tensor]) -> Losses:
@@ -159,6 +180,8 @@ class ReconstructionRecipe:
 
 class VideoAutoencoderRecipe(ReconstructionRecipe):
     """Of a film's mean frame embedding, as it was published."""
+
+    setting = "recipe.frames"
 
     def __init__(self, settings: VideoAutoencoderSettings) -> None:
         super().__init__(

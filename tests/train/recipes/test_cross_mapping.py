@@ -155,9 +155,25 @@ def test_the_shallowest_block_is_found_and_one_alone_is_refused() -> None:
         alone.build(PATCHES)
 
 
+def test_a_finer_map_is_brought_to_the_grid_of_the_first() -> None:
+    """A known answer: pictures that are the same all over look alike on any grid."""
+    rows = two_blocks(5, seed=1)
+    plain = rows.features[DEEP][:, :, :1]
+    recipe, found = l2bt(standardise=False), []
+    torch.manual_seed(0)
+    model = recipe.build({**PATCHES, DEEP: (2, 36, 4)})
+    for places in (9, 36):
+        features = {**rows.features, DEEP: plain.expand(5, 2, places, 4)}
+        found.append(recipe.encode(model, Batch(features), None))
+    assert torch.equal(found[0]["real"], found[1]["real"]) and found[1]["forth"].shape == (5, 2, 9)
+    for way in ("forth", "back"):
+        real = found[0]["real"]
+        torch.testing.assert_close(found[0][way][real], found[1][way][real], rtol=1e-4, atol=1e-5)
+
+
 def test_sides_without_the_same_places_are_refused() -> None:
     with pytest.raises(SettingsError, match=r"same places.*recipe\.shallow"):
-        l2bt().build({**PATCHES, SHALLOW: (2, 16, 6)})
+        l2bt().build({**PATCHES, SHALLOW: (2, 15, 6)})
     with pytest.raises(SettingsError, match=r"no places.*recipe\.process"):
         cfm(process=(FILM,), result=(SOUND,), vectors="each").build(POOLED)
     with pytest.raises(SettingsError, match="one array on each side"):

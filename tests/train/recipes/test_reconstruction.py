@@ -254,6 +254,24 @@ def test_what_padding_and_lacked_arrays_hold_says_nothing() -> None:
         recipe.measure(model, [rows], {})
 
 
+def test_what_is_hidden_in_training_is_rebuilt_from_the_others() -> None:
+    recipe, rows = several(modality_dropout=0.5), one_cause(40, seed=0)
+    assert recipe.needs().hidden == ("film", "sound", "steps") and several().needs().hidden == ()
+    torch.manual_seed(0)
+    model = recipe.build(SEVERAL)
+    recipe.measure(model, [rows], {})
+    whole = recipe.encode(model, rows, None)
+    drawn = recipe.encode(model, rows, torch.Generator().manual_seed(0))
+    assert torch.equal(several().encode(model, rows, torch.Generator())["error"], whole["error"])
+    changed = (drawn["code"] != whole["code"]).any(dim=1)
+    assert 0.4 < changed.float().mean() < 1  # but for rows of which nothing is hidden
+    with torch.no_grad():  # what rebuilds nothing has the error of all that is known, hidden or not
+        for parameter in model.decoder.parameters():
+            parameter.zero_()
+    errors = [recipe.encode(model, rows, generator)["error"] for generator in (None, torch.Generator())]
+    assert torch.equal(*errors)
+
+
 def test_the_audio_autoencoder_is_the_video_one_on_sound() -> None:
     audio, video = load_settings("audio_ae"), load_settings("video_ae")
     assert audio.train == video.train and audio.extract.features == ("audio",)
