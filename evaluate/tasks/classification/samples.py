@@ -16,8 +16,8 @@ _COLUMNS = (
     SampleColumn("predicted", "predicted", choice=True),
     SampleColumn("confidence", "confidence", style=".3f"),
     SampleColumn("outcome", "outcome", choice=True),
-    SampleColumn("group", "group", choice=True),
 )
+_GROUP = SampleColumn("group", "group", choice=True)
 
 
 def sample_sections(
@@ -34,16 +34,18 @@ def sample_sections(
         Shelf("Right, and least sure of it", right[::-1][:_MOST].tolist()),
         Shelf("Right, and surest of it", right[: _MOST // 2].tolist()),
     )
-    rows = zip(
+    columns = [
         table.keys,
         table.class_names,
         [names[code] for code in predicted.tolist()],
         confidence.tolist(),
         ["wrong" if each else "right" for each in wrong.tolist()],
-        table.groups,
-        strict=True,
-    )
+    ]
+    # Where each sample is a group of its own, it says nothing that the key does not.
+    has_groups = len(set(table.groups)) < len(table)
+    rows = list(zip(*columns, *([table.groups] if has_groups else []), strict=True))
+    shown = (*_COLUMNS, _GROUP) if has_groups else _COLUMNS
     return (
         Section("gallery", "Samples worth seeing", exhibits=[Gallery(shelves)]),
-        Section("samples", "Every sample", exhibits=[SampleTable(_COLUMNS, list(rows))]),
+        Section("samples", "Every sample", exhibits=[SampleTable(shown, rows)]),
     )

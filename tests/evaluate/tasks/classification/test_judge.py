@@ -14,9 +14,12 @@ from weldcache.cache.row_tables import replace_tables
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.targets import Target
 from weldcache.errors import MetricError
+from weldcache.evaluate.exhibits import SampleTable
+from weldcache.evaluate.scores import ScoreTable
 from weldcache.evaluate.section import Section
 from weldcache.evaluate.tasks.classification.figures import assess_classes
 from weldcache.evaluate.tasks.classification.judge import ClassificationJudge
+from weldcache.evaluate.tasks.classification.samples import sample_sections
 from weldcache.evaluate.tasks.classification.sections import class_sections
 from weldcache.metrics.estimate import Estimate
 from weldcache.testing.judges import JudgeContract
@@ -63,6 +66,26 @@ def test_of_many_classes_people_see_what_is_worth_a_look_and_programs_all() -> N
     few = assess_classes(true[:200], predicted[:200], train=true, names=names, groups=[""] * 200)
     (table,) = next(part for part in class_sections(few, warnings=(), training=TRAINING) if part.id == "confusion").rows
     assert table.shown
+
+
+def test_the_table_of_samples_tells_groups_where_samples_share_some() -> None:
+    true, shares, score = np.array([0, 1, 1]), np.eye(3)[[0, 1, 0]], np.zeros(3)
+    for groups, told in ((("a", "a", "b"), True), (("a", "b", "c"), False)):
+        table = ScoreTable(
+            keys=("x", "y", "z"),
+            parts=("test",) * 3,
+            class_names=("crack", "good", "good"),
+            groups=groups,
+            labels=true,
+            scores=score,
+            raw_scores=None,
+            lacks=("",) * 3,
+            scales=("whole",) * 3,
+            attributes={},
+        )
+        (samples,) = sample_sections(table, true, shares, NAMES)[1].exhibits
+        assert isinstance(samples, SampleTable) and samples.column("outcome") == ["right", "right", "wrong"]
+        assert ([column.id for column in samples.columns][-1] == "group") == told
 
 
 def test_no_samples() -> None:
