@@ -51,6 +51,7 @@ from .extract.verification.verify import verify as verify_store
 from .settings import Settings
 from .train.combination import parse_weighting
 from .train.fit import require_read
+from .train.nn.joined_scores import FusedBy
 from .train.runs.catalogue import list_runs
 from .train.runs.names import find_run
 from .train.runs.trained_run import TrainedRun
@@ -244,9 +245,11 @@ def fuse(
     settings: Settings | None = None,
     run: str | None = None,
     weights: Literal["equal", "fit"] | Sequence[float] = "equal",
+    combine: FusedBy = "mean",
     overwrite: bool = False,
 ) -> TrainedRun:
     """`weldcache fuse`: one run from the scores of others; `weights` alike, as separates validation best, or given.
+    `combine`: their mean, their min or max, their product, or a one-class support vector machine around normals.
 
     Raises:
         NotFoundError: if a member is not there or not finished.
@@ -258,6 +261,7 @@ def fuse(
         settings or load_settings(),
         members=members,
         weighting=weighting,
+        combine=combine,
         run_name=run,
         overwrite=overwrite,
         command="weldcache.api.fuse()",

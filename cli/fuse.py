@@ -1,6 +1,6 @@
 """`weldcache fuse`: late fusion of trained runs."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -22,12 +22,21 @@ def fuse(
             help="How much each run counts: alike; as separates validation best; or as given, such as 0.37,0.63.",
         ),
     ] = "equal",
+    combine: Annotated[
+        Literal["mean", "min", "max", "product", "svm"],
+        typer.Option(
+            "--combine",
+            help="How scores become one: their weighted mean; min: all have to find a sample strange; max: one alone; "
+            "product: of distances, each over its mean on normals; svm: how far outside a one-class support vector "
+            "machine around normals' scores.",
+        ),
+    ] = "mean",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run of that name.")] = False,
     settings: Set = None,
 ) -> None:
     """Fuse the scores of trained runs into one run.
 
-    Each run's scores are put in units of their spread on the validation normals, and averaged. The result is a run
+    Each run's scores are put in units of their spread on the validation normals, and become one. The result is a run
     like any other, with all weights in it: judge it with `weldcache eval`.
     """
     from ..evaluate.pipeline import fuse_and_calibrate
@@ -39,6 +48,7 @@ def fuse(
         load_settings(config, overrides=overrides(settings, cache_path=cache)),
         members=members,
         weighting=parse_weighting(weights),
+        combine=combine,
         run_name=run,
         overwrite=overwrite,
         command=command_line(),

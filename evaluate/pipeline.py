@@ -21,6 +21,7 @@ from ..settings import Settings
 from ..train.combination import Weighting
 from ..train.data.samples import split_rows
 from ..train.fusion import FusionSummary, fuse
+from ..train.nn.joined_scores import FusedBy
 from ..train.pipeline import TrainingSummary, train
 from ..train.runs.documents import shareable
 from ..train.runs.folder import RunFolder
@@ -139,6 +140,7 @@ def fuse_and_calibrate(
     *,
     members: Sequence[str],
     weighting: Weighting,
+    combine: FusedBy = "mean",
     run_name: str | None,
     overwrite: bool,
     command: str,
@@ -148,7 +150,13 @@ def fuse_and_calibrate(
     Raises what `fuse` raises.
     """
     fused = fuse(
-        settings, members=members, weighting=weighting, run_name=run_name, overwrite=overwrite, command=command
+        settings,
+        members=members,
+        weighting=weighting,
+        combine=combine,
+        run_name=run_name,
+        overwrite=overwrite,
+        command=command,
     )
     _calibrate(fused.run)
     return fused

@@ -18,7 +18,7 @@ from ..configs.device import resolve_device
 from ..errors import NotFoundError, OutputExistsError, SettingsError, TrainingError
 from ..settings import Settings
 from ..wording import count_of, format_seconds
-from .combination import Combination, Labels, Weighting, require_convex, weigh
+from .combination import Combination, Labels, Scores, Weighting, require_convex, weigh
 from .data.batches import BatchSource
 from .data.features import FeatureReader, require_features, shapes_for, targets_of
 from .data.resident import load_rows
@@ -26,6 +26,7 @@ from .data.samples import ChosenSamples, choose_samples
 from .display import figures_found
 from .fit import finish_run
 from .loggers.logger import require_loggers
+from .nn.joined_scores import FusedBy
 from .pipeline import validator_of
 from .recipes.late_fusion import LateFusion, LateFusionRecipe, LateFusionSettings
 from .recipes.recipe import MEMBERS, make_recipe
@@ -49,6 +50,7 @@ class FusionSummary:
     run: RunFolder
     members: tuple[str, ...]
     combination: Combination
+    combine: FusedBy
     num_normals: int
     metrics: MetricRow
 
@@ -58,6 +60,7 @@ def fuse(
     *,
     members: Sequence[str],
     weighting: Weighting,
+    combine: FusedBy = "mean",
     run_name: str | None,
     overwrite: bool,
     command: str,
@@ -65,17 +68,22 @@ def fuse(
     """Fuse finished runs into a new one, which needs them no longer.
 
     Each member's scores are standardised by its scores on the validation normals of the cache and averaged, with equal
-    weights, given ones, or those that separate validation best. Samples take part that every member can score.
+    weights, given ones, or those that separate validation best; or they become one as `combine` says. Samples take part
+    that every member can score.
 
     Raises:
-        SettingsError: if there are fewer than two members, one is named twice, or the weights are not for them.
+        SettingsError: if there are fewer than two members, one is named twice, or the weights are not for them or
+            for no mean.
         NotFoundError: if a member is not there or not finished, or the cache lacks what it looks at.
         FingerprintError: if the cache holds other features than a member was trained on.
         OutputExistsError: if the run's name is taken.
-        TrainingError: if members were validated on other samples, or validation tells nothing of one's scores.
+        TrainingError: if members were validated on other samples, or validation tells nothing of one's scores; or if
+            scores are not above 0 of which a product is asked for.
     """
     started = time.monotonic()
     require_loggers(settings.train.loggers)
+    if combine != "mean" and weighting != "equal":
+        raise SettingsError(f"Weights are for a mean, and scores are combined by {combine}; leave --weights out.")
     runs = _finished_runs(settings, members)
     if isinstance(weighting, tuple):
         require_convex(weighting, num_members=len(runs))
@@ -83,7 +91,7 @@ def fuse(
         raise OutputExistsError(f"{run_name} is one of the runs that are fused; choose another --run.")
     task = next(iter(runs.values())).task
     store = _divided(FeatureStore.open(settings.cache.path), runs)
-    chosen = _recipe_of(runs)
+    chosen = _recipe_of(runs, combine=combine)
     recipe = make_recipe(chosen)
     assert isinstance(recipe, LateFusionRecipe)
     require_features(store, recipe)
@@ -92,7 +100,9 @@ def fuse(
     train = _training_of(runs, settings=settings.train, store=store, task=task, validation=targets)
     settings = settings.model_copy(update={"recipe": chosen, "train": train})
     device = resolve_device(train.device, setting="train.device")
-    models = {each: _side_by_side(runs, each, store=store).to(device).eval() for each in weights_of(recipe)}
+    models = {
+        each: _side_by_side(runs, each, store=store, combine=combine).to(device).eval() for each in weights_of(recipe)
+    }
     manifest = make_manifest(
         recipe,
         settings=settings,
@@ -116,7 +126,8 @@ def fuse(
         validator_of(recipe, validation, samples, store=store, task=task, settings=train),
         start=start,
         settings=settings,
-        manifest=manifest | _described(combinations, names=list(runs), weighting=weighting, num_normals=num_normals),
+        manifest=manifest
+        | _described(combinations, names=list(runs), weighting=weighting, combine=combine, num_normals=num_normals),
         stopped="fused",
         began=started,
     )
@@ -124,6 +135,7 @@ def fuse(
         run=run,
         members=tuple(runs),
         combination=combinations["averaged"],
+        combine=combine,
         num_normals=num_normals,
         metrics=best.metrics,
     )
@@ -158,12 +170,13 @@ def _require_one(what: str, of_each: Mapping[str, str]) -> None:
         raise SettingsError(f"Only runs of one {what} can be fused: these were trained on several ({told}).")
 
 
-def _recipe_of(runs: Mapping[str, TrainedRun]) -> LateFusionSettings:
+def _recipe_of(runs: Mapping[str, TrainedRun], *, combine: FusedBy) -> LateFusionSettings:
     """The fused run's recipe, which holds the members' recipes."""
     return LateFusionSettings(
         members={name: run.settings.recipe for name, run in runs.items()},
         precision={name: run.precision for name, run in runs.items()},
         untrained={name: tuple(sorted(run.untrained)) for name, run in runs.items()},
+        combine=combine,
     )
 
 
@@ -186,12 +199,15 @@ def _divided(store: FeatureStore, runs: Mapping[str, TrainedRun]) -> FeatureStor
     return next(iter(divided.values()))
 
 
-def _side_by_side(runs: Mapping[str, TrainedRun], weights: Weights, *, store: FeatureStore) -> LateFusion:
+def _side_by_side(
+    runs: Mapping[str, TrainedRun], weights: Weights, *, store: FeatureStore, combine: FusedBy
+) -> LateFusion:
     """The members' models with these weights, or with the only ones that they have."""
     cpu = torch.device("cpu")
     for run in runs.values():
         run.require_same_features(store)
-    return LateFusion(run.model(weights, device=cpu, shapes=run.shapes(store)) for run in runs.values())
+    members = (run.model(weights, device=cpu, shapes=run.shapes(store)) for run in runs.values())
+    return LateFusion(members, combine=combine)
 
 
 def _samples(
@@ -245,11 +261,34 @@ def _weigh_members(
         scores = found[MEMBERS].astype(np.float64)
         weighed = combinations[weights] = weigh(scores, labels, names=names, weighting=weighting)
         model.use(mean=weighed.mean, std=weighed.std, weight=weighed.weight)
+        normals = scores[labels == NORMAL]
+        if model.combine == "product":
+            _require_ratios(normals, names=names)
+        model.bound(torch.from_numpy(normals).float())
     return combinations
 
 
+def _require_ratios(normals: Scores, *, names: Sequence[str]) -> None:
+    """Refuse a product of scores that are not all above 0, such as those that count from a boundary.
+
+    Raises:
+        TrainingError: names the run.
+    """
+    for name, lowest in zip(names, normals.min(axis=0).tolist(), strict=True):
+        if not lowest > 0:
+            raise TrainingError(
+                f"A product is for scores above 0, such as distances, and the run {name} gives a validation normal "
+                f"{lowest:.4g}; combine scores otherwise, or leave that run out."
+            )
+
+
 def _described(
-    combinations: Mapping[Weights, Combination], *, names: Sequence[str], weighting: Weighting, num_normals: int
+    combinations: Mapping[Weights, Combination],
+    *,
+    names: Sequence[str],
+    weighting: Weighting,
+    combine: FusedBy,
+    num_normals: int,
 ) -> dict[str, Any]:
     """What the manifest says beyond that of other runs, for people."""
     scores = {
@@ -260,6 +299,7 @@ def _described(
         for place, name in enumerate(names)
     }
     fusion = {
+        "combine": combine,
         "weighting": weighting if isinstance(weighting, str) else "given",
         "step": combinations["averaged"].step,
         "measured_on": "validation",
@@ -276,8 +316,9 @@ def describe_fusion(summary: FusionSummary) -> str:
     """The end of a fusion in a few lines: the run, the members' units and weights, what validation finds."""
     combination, seconds = summary.combination, summary.metrics["seconds"]
     assert seconds is not None
+    weighted = summary.combine == "mean"
     members = [
-        f"  {name}: weight {weight:.3g}; normals score {mean:.4g} +- {std:.3g}"
+        f"  {name}: {f'weight {weight:.3g}; ' if weighted else ''}normals score {mean:.4g} +- {std:.3g}"
         for name, weight, mean, std in zip(
             summary.members, combination.weight, combination.mean, combination.std, strict=True
         )
@@ -286,8 +327,8 @@ def describe_fusion(summary: FusionSummary) -> str:
     flattered = f"; weights were fitted to it, in steps of {combination.step:g}" if combination.step is not None else ""
     return "\n".join(
         [
-            f"Run {summary.run.path}: {len(members)} runs fused in {format_seconds(seconds)}, scores in units of their "
-            f"spread on {count_of(summary.num_normals, 'validation normal')}.",
+            f"Run {summary.run.path}: {len(members)} runs fused in {format_seconds(seconds)} by {summary.combine}, "
+            f"scores in units of their spread on {count_of(summary.num_normals, 'validation normal')}.",
             *members,
             f"Validation: {found}{flattered}. Judge it with `weldcache eval --run {summary.run.name}`.",
         ]

@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
+from sklearn.svm import OneClassSVM
 
 from weldcache import atomic
 from weldcache.atomic import write_json
@@ -28,6 +29,7 @@ from weldcache.train.data.features import FeatureReader
 from weldcache.train.data.samples import split_rows
 from weldcache.train.data.streamed import StreamedFeatures
 from weldcache.train.fusion import FusionSummary, describe_fusion, fuse
+from weldcache.train.nn.joined_scores import FusedBy
 from weldcache.train.pipeline import train
 from weldcache.train.recipes.late_fusion import LateFusionRecipe, LateFusionSettings
 from weldcache.train.runs import checkpointer
@@ -123,6 +125,7 @@ def fused(
     project: Path,
     *members: str,
     weighting: Weighting = "equal",
+    combine: FusedBy = "mean",
     run_name: str | None = None,
     overwrite: bool = False,
     **changes: Any,
@@ -131,6 +134,7 @@ def fused(
         settings_in(project, **changes),
         members=members or SETS,
         weighting=weighting,
+        combine=combine,
         run_name=run_name,
         overwrite=overwrite,
         command="test",
@@ -163,6 +167,39 @@ def test_a_fused_score_is_the_members_combined_by_hand(project: Path, weighting:
             np.testing.assert_allclose(scores_of(run, store, rows)[weights], expected, rtol=1e-4, atol=1e-5)
     averaged, raw = (scores_of(run, store, test)[weights] for weights in WEIGHTS)
     assert np.abs(averaged - raw).max() > 1e-3
+
+
+@pytest.mark.parametrize("combine", ["min", "max", "product", "svm"])
+def test_scores_may_be_combined_otherwise_than_by_a_mean(project: Path, combine: FusedBy) -> None:
+    """By hand from the members' scores; the boundary is scikit-learn's around those of validation normals."""
+    run = load_run(fused(project, combine=combine).run.path)
+    store = FeatureStore.open(project / "toy.zarr")
+    normals, rows = np.arange(24, 36), np.arange(48, 60)
+    members = [load_run(project / "runs" / name) for name in SETS]
+    units, scores = [], []
+    for member in members:
+        of_normals = scores_of(member, store, normals)["averaged"].astype(np.float64)
+        units.append((of_normals - of_normals.mean()) / of_normals.std())
+        found = scores_of(member, store, rows)["averaged"]
+        scores.append(
+            found / of_normals.mean() if combine == "product" else (found - of_normals.mean()) / of_normals.std()
+        )
+    joined, known = np.stack(scores, axis=1), np.stack(units, axis=1)
+    expected = {
+        "min": joined.min(axis=1),
+        "max": joined.max(axis=1),
+        "product": np.sqrt(np.abs(joined.prod(axis=1))),
+        "svm": -OneClassSVM(nu=0.1).fit(known).decision_function(joined),
+    }[combine]
+    # What finds support vectors stops once it is within a thousandth.
+    tolerance = 2e-3 if combine == "svm" else 1e-4
+    np.testing.assert_allclose(scores_of(run, store, rows)["averaged"], expected, rtol=1e-3, atol=tolerance)
+    assert run.manifest["fusion"]["combine"] == combine
+
+
+def test_weights_are_for_a_mean(project: Path) -> None:
+    with pytest.raises(SettingsError, match="max"):
+        fused(project, combine="max", weighting="fit")
 
 
 def test_the_test_split_has_no_part_in_it(project: Path, tmp_path: Path) -> None:

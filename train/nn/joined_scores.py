@@ -6,7 +6,15 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-Combine = Literal["excess", "sum"]
+from .one_class_svm import OneClassBoundary
+
+FusedBy = Literal["mean", "min", "max", "product", "svm"]
+"""How the scores of any models become one."""
+Combine = Literal["excess", "sum", "mean", "min", "max", "product", "svm"]
+"""How the scores of detectors become one that are fitted together."""
+
+NU = 0.1  # share of normals that may lie outside a boundary around their scores
+_LEAST_RATIO = 1e-12  # of a score to the mean of normals
 
 
 class ScoreMoments:
@@ -17,6 +25,7 @@ class ScoreMoments:
         self._count = torch.zeros(num_members, num_members, dtype=torch.float64)
         self._sum = torch.zeros(num_members, num_members, dtype=torch.float64)  # of a row's member, where a column's is
         self._products = torch.zeros(num_members, num_members, dtype=torch.float64)
+        self.lowest = torch.full((num_members,), torch.inf, dtype=torch.float64)
 
     def add(self, scores: Float[Tensor, "rows members"]) -> None:
         """Take more rows in."""
@@ -28,6 +37,7 @@ class ScoreMoments:
         self._count += there.T @ there
         self._sum += moved.T @ there
         self._products += moved.T @ moved
+        self.lowest = torch.minimum(self.lowest, exact.nan_to_num(nan=torch.inf).amin(dim=0))
 
     @property
     def count(self) -> Tensor:
@@ -56,13 +66,44 @@ class ScoreMoments:
         return correlation.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).clamp(0, 1).fill_diagonal_(1.0)
 
 
+def combined(
+    standard: Float[Tensor, "batch members"],
+    by: FusedBy,
+    *,
+    mean: Float[Tensor, " members"],
+    std: Float[Tensor, " members"],
+    boundary: OneClassBoundary | None = None,
+) -> Float[Tensor, " batch"]:
+    """Standard scores as one, of those that a row has; NaN where it has none.
+
+    `mean` and `std` are those that made them standard. By `min` all members have to find a row strange, by `max` one
+    alone. By `product` it is the geometric mean of the scores, each in units of its mean on normals, which is for
+    scores above 0. By `svm` it is how far outside the `boundary` around those of normals a row lies; a score that it
+    has not is taken for the mean of normals.
+    """
+    there = ~standard.isnan()
+    if by == "min":
+        scores = standard.masked_fill(~there, torch.inf).amin(dim=1)
+    elif by == "max":
+        scores = standard.masked_fill(~there, -torch.inf).amax(dim=1)
+    elif by == "mean":
+        scores = standard.nan_to_num().sum(dim=1) / there.sum(dim=1)
+    elif by == "product":
+        logarithms = (1 + standard * std / mean).clamp(min=_LEAST_RATIO).log()
+        scores = (torch.where(there, logarithms, 0.0).sum(dim=1) / there.sum(dim=1)).exp()
+    else:
+        assert boundary is not None
+        scores = boundary(standard.nan_to_num())
+    return scores.masked_fill(~there.any(dim=1), torch.nan)
+
+
 class JoinedScores(nn.Module):
     """Detectors side by side, whose standard scores become one; members whose spread is not known are left out.
 
     By `excess` it is the root of the mean square of what is above the mean of normals: one member that finds a sample
     strange is heard although all others take it for usual. By `sum` it is their sum in units of its own spread, which
     follows from how the scores correlate on normals. Either way, the score from those that a row has is on one scale
-    with the score from all.
+    with the score from all. Of the other ways `combined` tells.
     """
 
     mean: Tensor
@@ -76,6 +117,7 @@ class JoinedScores(nn.Module):
         self.register_buffer("mean", torch.zeros(len(members)))
         self.register_buffer("std", torch.zeros(len(members)))
         self.register_buffer("correlation", torch.eye(len(members)))
+        self.boundary = OneClassBoundary(len(members)) if combine == "svm" else None
 
     @property
     def known(self) -> Bool[Tensor, " members"]:
@@ -89,6 +131,11 @@ class JoinedScores(nn.Module):
         if self.combine == "sum":
             self.correlation.copy_(moments.correlation)
 
+    def bound(self, scores: Float[Tensor, "rows members"]) -> None:
+        """Find the boundary of a `svm` around scores of normals, once their units are known."""
+        if self.boundary is not None:
+            self.boundary.learn(self.standard(scores.to(self.mean.device)).nan_to_num(), nu=NU)
+
     def standard(self, scores: Float[Tensor, "batch members"]) -> Float[Tensor, "batch members"]:
         """Each score in standard deviations from the mean of normals; NaN where there is none."""
         return torch.where(self.known, (scores - self.mean) / self.std, torch.nan)
@@ -99,6 +146,8 @@ class JoinedScores(nn.Module):
         if self.combine == "excess":
             mean_square: Tensor = standard.nan_to_num().clamp(min=0).square().sum(dim=1) / there.sum(dim=1)
             return mean_square.sqrt()
+        if self.combine != "sum":
+            return combined(standard, self.combine, mean=self.mean, std=self.std, boundary=self.boundary)
         # Sums and not matrix products, whose rounding may depend on how many rows there are.
         both = there.unsqueeze(1) * there.unsqueeze(2) * self.correlation
         total: Tensor = standard.nan_to_num().sum(dim=1)

@@ -169,6 +169,12 @@ class NearestNeighbours(nn.Module):
             squared, places = (torch.cat(part) for part in zip(*found, strict=True))
             return self.distances(squared), places
 
+    def left_out(self) -> Float[Tensor, " bank"]:
+        """Distance of each vector of the bank from the others; not in units of density, in which it has a part."""
+        assert not self.density_neighbours
+        squared, _ = nearest_others(self.bank, num=self.num_neighbours)
+        return self.distances(squared).mean(dim=1)
+
     def weights(self, vectors: Float[Tensor, "queries width"], *, num: int) -> Float[Tensor, " queries"]:
         """How much the distance of each vector says: 1 less the share that it has, as exponentials, of its distances
         from the nearest of the bank and those around that one, `num` in all.

@@ -12,6 +12,8 @@ from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from ..nn.joined_scores import NU, FusedBy, combined
+from ..nn.one_class_svm import OneClassBoundary
 from ..scoring import arithmetic
 from ..settings import AnyRecipe, Precision, RecipeSettings
 from ..types import Batch, Encodings, Losses, Needs, Prediction, Shapes
@@ -19,7 +21,7 @@ from .recipe import MEMBERS, Measured, Recipe, make_recipe
 
 
 class LateFusionSettings(RecipeSettings):
-    """Scores of several recipes, averaged: what `weldcache fuse` makes of finished runs, by the names of these."""
+    """Scores of several recipes as one: what `weldcache fuse` makes of finished runs, by the names of these."""
 
     name: Literal["late_fusion"] = Field("late_fusion", description="What is learned, and how it predicts.")
     # Defaults, so that who asks for a fusion by settings is told how one is made, and not which fields are missing.
@@ -28,6 +30,8 @@ class LateFusionSettings(RecipeSettings):
     untrained: Mapping[str, tuple[str, ...]] = Field(
         {}, description="Modalities of each run that none of its training samples had; it is shown them of no sample."
     )
+
+    combine: FusedBy = Field("mean", description="How their scores become one; see `weldcache fuse --help`.")
 
     @model_validator(mode="after")
     def _all_is_known_of_each(self) -> "LateFusionSettings":
@@ -39,37 +43,46 @@ class LateFusionSettings(RecipeSettings):
 
 
 class LateFusion(nn.Module):
-    """Models side by side, whose scores are averaged, each in units of its own spread on normal samples.
+    """Models side by side, whose scores become one, each in units of its own spread on normal samples.
 
-    Weights are equal and nothing is scaled until it is told.
+    Weights, by which a mean is taken, are equal and nothing is scaled until it is told.
     """
 
     mean: Tensor
     std: Tensor
     weight: Tensor
 
-    def __init__(self, members: Iterable[nn.Module]) -> None:
+    def __init__(self, members: Iterable[nn.Module], *, combine: FusedBy = "mean") -> None:
         super().__init__()
+        self.combine: FusedBy = combine
         self.members = nn.ModuleList(members)
         count = len(self.members)
         self.register_buffer("mean", torch.zeros(count))
         self.register_buffer("std", torch.ones(count))
         self.register_buffer("weight", torch.full((count,), 1 / count))
+        self.boundary = OneClassBoundary(count) if combine == "svm" else None
 
     def use(self, *, mean: Sequence[float], std: Sequence[float], weight: Sequence[float]) -> None:
         """Combine scores by these from now on, one number a member; weights are convex."""
         for buffer, values in ((self.mean, mean), (self.std, std), (self.weight, weight)):
             buffer.copy_(torch.tensor(values))
 
+    def bound(self, scores: Float[Tensor, "normals members"]) -> None:
+        """Find the boundary of a `svm` around scores of normals, once their units are known."""
+        if self.boundary is not None:
+            self.boundary.learn(self.standard(scores.to(self.mean.device)), nu=NU)
+
     def standard(self, scores: Float[Tensor, "batch members"]) -> Float[Tensor, "batch members"]:
         """Each score in standard deviations from the mean of normals."""
         return (scores - self.mean) / self.std
 
     def forward(self, standard: Float[Tensor, "batch members"]) -> Float[Tensor, " batch"]:
-        """The members' standard scores as one: their weighted mean."""
+        """The members' standard scores as one: their weighted mean, or as `combined` says."""
+        if self.combine != "mean":
+            return combined(standard, self.combine, mean=self.mean, std=self.std, boundary=self.boundary)
         # A sum and not a matrix product, whose rounding may depend on how many rows there are.
-        combined: Tensor = (standard * self.weight).sum(dim=1)
-        return combined
+        weighted: Tensor = (standard * self.weight).sum(dim=1)
+        return weighted
 
 
 @dataclass(frozen=True)
@@ -100,7 +113,8 @@ class LateFusionRecipe:
     Of members some of which have a loss it is a `MeasuredLateFusion`: see `fused_recipe`.
     """
 
-    def __init__(self, members: Sequence[FusionMember]) -> None:
+    def __init__(self, members: Sequence[FusionMember], *, combine: FusedBy = "mean") -> None:
+        self._combine: FusedBy = combine
         assert len({member.name for member in members}) == len(members) > 1
         self.members = tuple(members)
         self._optional = _optional_sets(members)
@@ -135,7 +149,8 @@ class LateFusionRecipe:
 
     def build(self, shapes: Shapes) -> LateFusion:
         """The members' modules, each built from the shapes of what it asks for itself."""
-        return LateFusion(member.recipe.build(_shapes_of(member.recipe, shapes)) for member in self.members)
+        modules = (member.recipe.build(_shapes_of(member.recipe, shapes)) for member in self.members)
+        return LateFusion(modules, combine=self._combine)
 
     def encode(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> Encodings:
         """The members' encodings, each in the arithmetic that the member was trained in, whichever is on outside."""
@@ -149,7 +164,7 @@ class LateFusionRecipe:
         return encodings
 
     def predict(self, model: nn.Module, encodings: Encodings) -> Prediction:
-        """The members' scores, each in units of its spread on normals, averaged by their weights; and each of these."""
+        """The members' scores, each in units of its spread on normals, as one; and each of these."""
         assert isinstance(model, LateFusion)
         each = [member.recipe.predict(module, own).score for member, module, own in self._each(model, encodings)]
         standard = model.standard(torch.stack(each, dim=1))
@@ -195,10 +210,10 @@ class MeasuredLateFusion(LateFusionRecipe):
         )
 
 
-def fused_recipe(members: Sequence[FusionMember]) -> LateFusionRecipe:
+def fused_recipe(members: Sequence[FusionMember], *, combine: FusedBy = "mean") -> LateFusionRecipe:
     """The members' recipes side by side, with a loss where some of them have one."""
     has_loss = any(isinstance(member.recipe, Measured) for member in members)
-    return MeasuredLateFusion(members) if has_loss else LateFusionRecipe(members)
+    return (MeasuredLateFusion if has_loss else LateFusionRecipe)(members, combine=combine)
 
 
 def late_fusion(settings: LateFusionSettings) -> LateFusionRecipe:
@@ -207,7 +222,8 @@ def late_fusion(settings: LateFusionSettings) -> LateFusionRecipe:
         [
             FusionMember(name, make_recipe(member), settings.precision[name], frozenset(settings.untrained[name]))
             for name, member in settings.members.items()
-        ]
+        ],
+        combine=settings.combine,
     )
 
 

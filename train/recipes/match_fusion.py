@@ -27,10 +27,14 @@ from ...errors import SettingsError, TrainingError
 from ...progress import say
 from ...wording import count_of, listed
 from ..nn.joined_scores import Combine, JoinedScores, ScoreMoments
+from ..nn.nearest_neighbours import Reservoir
 from ..settings import AnyRecipe, RecipeSettings
 from ..types import Batch, Encodings, Needs, Prediction, Shapes, mapped
 from .folds import Folds
-from .recipe import MEMBERS, Fitted, figures_of, kept, make_recipe, only
+from .recipe import MEMBERS, Fitted, LeavesOneOut, figures_of, kept, make_recipe, only
+
+_SCORES = 5_000  # rows whose scores a boundary is drawn around, at most
+_JOINT: tuple[Combine, ...] = ("sum", "svm")  # for which scores of the same rows are asked
 
 
 class MatchFusionSettings(RecipeSettings):
@@ -42,12 +46,21 @@ class MatchFusionSettings(RecipeSettings):
     combine: Combine = Field(
         "excess",
         description="excess: root of the mean square of what is above the mean of normals, so that one member alone "
-        "can raise an alarm; sum: of all standard scores.",
+        "can raise an alarm; sum: of all standard scores, in units of their own spread; mean: of them; min: all "
+        "members have to find a sample strange; max: one alone does; product: geometric mean of the scores over their "
+        "means on normals, for scores above 0; svm: how far outside a one-class support vector machine around those of "
+        "normals.",
     )
     folds: Annotated[int, Field(ge=2, le=100)] = Field(
         10,
         description="Parts of the normal samples, each scored by members fitted to the others, to measure the units of "
         "scores.",
+    )
+    units: Literal["folds", "leave_one_out"] = Field(
+        "folds",
+        description="How the units of scores are measured. folds: as recipe.folds says; leave_one_out: members that "
+        "keep all normal samples, such as nearest with one vector a sample, score each by the others, and are fitted "
+        "once.",
     )
 
     def for_store(self, arrays: Collection[str]) -> Self:
@@ -131,10 +144,10 @@ class _Shown:
 class MatchFusionRecipe:
     """The members' recipes side by side. A row that lacks what a member looks at is scored by the others."""
 
-    def __init__(self, members: Sequence[JoinedMember], *, combine: Combine, folds: int) -> None:
+    def __init__(self, members: Sequence[JoinedMember], settings: MatchFusionSettings) -> None:
         self.members = tuple(members)
-        self._combine: Combine = combine
-        self._num_folds = folds
+        self._settings = settings
+        self._num_folds = settings.folds
         # Whoever has one of these has a score, whatever else is missing: a member asks for nothing beside it.
         self._optional = {member.required[0] for member in members if len(member.required) == 1}
 
@@ -162,7 +175,7 @@ class MatchFusionRecipe:
         for member in self.members:
             with _as_member(member.name):
                 modules.append(member.recipe.build(shapes))
-        return JoinedScores(modules, combine=self._combine)
+        return JoinedScores(modules, combine=self._settings.combine)
 
     def fit(self, model: nn.Module, batches: Iterable[Batch], generator: torch.Generator) -> None:
         """Fit every member, and measure the units of its scores on rows that it was not fitted to; what is drawn are
@@ -176,17 +189,65 @@ class MatchFusionRecipe:
         batches = kept(batches)
         folds = Folds(self._num_folds, generator=generator)
         known = self._with_rows(model, batches, generator=generator)
-        blank = [copy.deepcopy(module) for module in model.members]
         moments = ScoreMoments(len(self.members))
+        scores = Reservoir(len(self.members), limit=_SCORES, generator=generator)
+        if self._settings.units == "folds":
+            for found in self._held_out(model, batches, folds=folds, known=known, generator=generator):
+                moments.add(found)
+                if model.boundary is not None:
+                    scores.add(found)
+        self._fit_members(list(model.members), batches, folds=folds, known=known, without=None, generator=generator)
+        if self._settings.units == "leave_one_out":
+            for found in self._left_out(model, known=known):
+                moments.add(found)
+        self._require_ratios(moments, known=known)
+        model.use(moments, known=torch.tensor(known))
+        model.bound(scores.vectors)
+
+    def _held_out(
+        self,
+        model: JoinedScores,
+        batches: Iterable[Batch],
+        *,
+        folds: Folds,
+        known: Sequence[bool],
+        generator: torch.Generator,
+    ) -> Iterator[Float[Tensor, "rows members"]]:
+        """Scores of all rows, each by members that were fitted to the other folds."""
+        blank = [copy.deepcopy(module) for module in model.members]
         for fold in range(folds.number):
             fitted = [copy.deepcopy(module) for module in blank]
             self._fit_members(fitted, batches, folds=folds, known=known, without=fold, generator=generator)
             for batch, dealt in folds.deal(batches):
                 rows = mapped(lambda values, of=dealt == fold: values[of], batch.inputs())
                 if len(rows):
-                    moments.add(self._scores(fitted, rows, known=known))
-        self._fit_members(list(model.members), batches, folds=folds, known=known, without=None, generator=generator)
-        model.use(moments, known=torch.tensor(known))
+                    yield self._scores(fitted, rows, known=known)
+
+    def _left_out(self, model: JoinedScores, *, known: Sequence[bool]) -> Iterator[Float[Tensor, "rows members"]]:
+        """Each member's scores of the rows that it keeps, each by the others: NaN of the other members, as nobody says
+        which rows these are."""
+        for place, (member, module) in enumerate(zip(self.members, model.members, strict=True)):
+            if known[place]:
+                assert isinstance(member.recipe, LeavesOneOut)
+                with _as_member(member.name):
+                    left_out = member.recipe.left_out(module)
+                found = torch.full((len(left_out), len(self.members)), torch.nan, device=left_out.device)
+                found[:, place] = left_out
+                yield found
+
+    def _require_ratios(self, moments: ScoreMoments, *, known: Sequence[bool]) -> None:
+        """Refuse a product of scores that are not all above 0, such as those that count from a boundary.
+
+        Raises:
+            TrainingError: names the member.
+        """
+        for member, lowest, takes_part in zip(self.members, moments.lowest.tolist(), known, strict=True):
+            if self._settings.combine == "product" and takes_part and not lowest > 0:
+                raise TrainingError(
+                    f"recipe.combine=product is for scores above 0, such as distances, and {member.name} gives a "
+                    f"normal sample {lowest:.4g}. Combine otherwise, or leave it out with --set "
+                    f"recipe.members.{member.name}=null."
+                )
 
     def _with_rows(self, model: JoinedScores, batches: Iterable[Batch], *, generator: torch.Generator) -> list[bool]:
         """Which members have training rows enough for the folds."""
@@ -291,10 +352,20 @@ def match_fusion(settings: MatchFusionSettings) -> MatchFusionRecipe:
     for name, section in settings.members.items():
         with _as_member(name):
             recipe = make_recipe(section)
+        if settings.units == "leave_one_out" and not isinstance(recipe, LeavesOneOut):
+            raise SettingsError(
+                f"recipe.members.{name} is {section.name}, which keeps no normal samples to score each by the others; "
+                "take recipe.units=folds."
+            )
         if not isinstance(recipe, Fitted):
             raise SettingsError(
                 f"recipe.members.{name} is {section.name}, which is not fitted in passes through the samples; late "
                 "fusion is for runs of any recipe: see `weldcache fuse --help`."
             )
         members.append(JoinedMember(name, recipe))
-    return MatchFusionRecipe(members, combine=settings.combine, folds=settings.folds)
+    if settings.units == "leave_one_out" and settings.combine in _JOINT:
+        raise SettingsError(
+            f"recipe.combine={settings.combine} asks for all members' scores of the same rows, which "
+            "recipe.units=leave_one_out does not have; take recipe.units=folds."
+        )
+    return MatchFusionRecipe(members, settings)

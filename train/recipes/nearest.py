@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
 from ...configs.section import Positive
 from ...errors import SettingsError, TrainingError
@@ -48,6 +48,25 @@ class NearestRecipe(VectorDetector):
         return NearestNeighbours(
             width, num_neighbours=settings.k, metric=settings.metric, density_neighbours=settings.density_neighbours
         )
+
+    def left_out(self, model: nn.Module) -> Tensor:
+        assert isinstance(model, NearestNeighbours)
+        if self._settings.density_neighbours:
+            raise SettingsError(
+                "recipe.density_neighbours has units of distance in which the sample that is left out has a part; take "
+                "0, or measure units of scores otherwise."
+            )
+        if not self.pooled:
+            raise SettingsError(
+                "recipe.vectors=each keeps vectors, of which nobody says whose they are, so no sample can be scored by "
+                "the others; take recipe.vectors=mean, or measure units of scores otherwise."
+            )
+        if len(model.bank) <= self._settings.k:
+            raise SettingsError(
+                f"The bank holds {len(model.bank):,} vectors, each of which has fewer others than "
+                f"recipe.k = {self._settings.k}; lower it."
+            )
+        return model.left_out()
 
     def fit(self, model: nn.Module, batches: Iterable[Batch], generator: torch.Generator) -> None:
         """Fill the bank.

@@ -136,6 +136,18 @@ def figures_of(recipe: Recipe, model: nn.Module) -> Mapping[str, float]:
     return recipe.figures(model) if isinstance(recipe, TellsFigures) else {}
 
 
+@runtime_checkable
+class LeavesOneOut(Protocol):
+    """What a recipe has beside the others that keeps the training rows, and can score each by the others."""
+
+    def left_out(self, model: nn.Module) -> Tensor:
+        """The scores of the training rows that a fitted module keeps, each as if it were not among them.
+
+        Raises:
+            SettingsError: if what it keeps are not rows.
+        """
+
+
 MEMBERS = "members"
 """The output of a recipe's predictions that holds a score of each of several members, (row, member), as their joint
 score puts them together: in standard deviations from the mean of normals."""

@@ -10,7 +10,7 @@ from torch import nn
 from weldcache.errors import SettingsError, TrainingError
 from weldcache.testing.recipes import RecipeContract
 from weldcache.tests.train.recipes.test_match import FILM, PICTURES, SHAPES, SOUND, VIEWS, welds
-from weldcache.train.nn.joined_scores import JoinedScores, ScoreMoments
+from weldcache.train.nn.joined_scores import NU, FusedBy, JoinedScores, ScoreMoments, combined
 from weldcache.train.recipes.match_fusion import MatchFusionRecipe, MatchFusionSettings, match_fusion
 from weldcache.train.types import Batch, Shapes
 
@@ -20,6 +20,12 @@ MEMBERS = {
     "sound": {"name": "nearest", "array": SOUND, "metric": "l2"},
     "pictures": {"name": "gaussian", "array": PICTURES},
     "match": MATCH,
+}
+
+
+TWO = {
+    "wide": {"name": "gaussian", "array": FILM},
+    "narrow": {"name": "nearest", "array": SOUND, "metric": "l2"},
 }
 
 
@@ -53,6 +59,11 @@ class TestExcess(RecipeContract):
 class TestSum(TestExcess):
     def recipe(self) -> MatchFusionRecipe:
         return recipe(combine="sum")
+
+
+class TestBoundary(TestExcess):
+    def recipe(self) -> MatchFusionRecipe:
+        return recipe(combine="svm")
 
 
 def _fitted(chosen: MatchFusionRecipe, rows: Batch, *, shapes: Shapes = SHAPES) -> JoinedScores:
@@ -227,3 +238,71 @@ def test_moments_are_those_of_numpy_over_the_rows_that_have_both() -> None:
     np.testing.assert_allclose(moments.correlation[0, 2], expected, rtol=1e-6)
     partly = np.cov(scores[10:, :2].T, bias=True)[0, 1] / np.prod(np.nanstd(scores[:, :2], axis=0))
     np.testing.assert_allclose(moments.correlation[0, 1], partly, rtol=1e-6)
+
+
+def test_ways_to_combine_take_the_scores_that_a_row_has() -> None:
+    nan = torch.nan
+    standard = torch.tensor([[4.0, -1.0, 0.0], [1.0, nan, 3.0], [nan, nan, nan]])
+    mean, std = torch.tensor([2.0, 5.0, 1.0]), torch.tensor([1.0, 2.0, 0.5])
+    expected: dict[FusedBy, list[float]] = {
+        "mean": [1.0, 2.0],
+        "min": [-1.0, 1.0],
+        "max": [4.0, 3.0],
+        "product": [(3.0 * 0.6 * 1.0) ** (1 / 3), (1.5 * 2.5) ** 0.5],  # of 6, 3, 1 over the means, and of 3 and 2.5
+    }
+    for by, scores in expected.items():
+        found = combined(standard, by, mean=mean, std=std)
+        torch.testing.assert_close(found[:2], torch.tensor(scores))
+        assert found[2].isnan()
+
+
+def test_a_boundary_leaves_as_many_new_normals_outside_as_of_held_out_ones() -> None:
+    chosen = recipe(TWO, combine="svm")
+    model = _fitted(chosen, _gaussians(200, seed=0), shapes={FILM: (40,), SOUND: (5,)})
+    score = chosen.predict(model, chosen.encode(model, _gaussians(2000, seed=1), None)).score
+    assert float((score > 0).double().mean()) == pytest.approx(NU, abs=0.06)
+
+
+def test_a_product_of_scores_that_count_from_a_boundary_is_refused() -> None:
+    members = {**TWO, "svm": {"name": "one_class_svm", "array": SOUND}}
+    with pytest.raises(TrainingError, match=r"recipe\.members\.svm=null"):
+        _fitted(recipe(members, combine="product"), _gaussians(60, seed=0), shapes={FILM: (40,), SOUND: (5,)})
+
+
+BANKS = {
+    "film": {"name": "nearest", "array": FILM, "metric": "l2", "k": 2},
+    "sound": {"name": "nearest", "array": SOUND},
+}
+
+
+def test_by_leave_one_out_units_are_those_of_each_sample_among_the_others() -> None:
+    rows, shapes = _gaussians(40, seed=0), {FILM: (40,), SOUND: (5,)}
+    model = _fitted(recipe(BANKS, units="leave_one_out"), rows, shapes=shapes)
+    film = rows.features[FILM]
+    apart = torch.cdist(film, film).fill_diagonal_(torch.inf).sort(dim=1).values[:, :2].mean(dim=1)
+    torch.testing.assert_close(model.mean[0], apart.mean(), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(model.std[0], apart.std(correction=0), rtol=1e-3, atol=1e-4)
+    assert model.known.all()
+    # New normals have one neighbour more to be near to, which is as good as nothing.
+    chosen = recipe(BANKS, units="leave_one_out", combine="min")
+    fitted = _fitted(chosen, _gaussians(200, seed=0), shapes=shapes)
+    each = chosen.predict(fitted, chosen.encode(fitted, _gaussians(1000, seed=1), None)).outputs["members"]
+    assert each.mean(dim=0).abs().max() < 0.3 and (each.std(dim=0) - 1).abs().max() < 0.3
+
+
+@pytest.mark.parametrize(
+    ("members", "settings", "message"),
+    [
+        (MEMBERS, {}, r"recipe\.members\.film is gaussian"),
+        (BANKS, {"combine": "sum"}, r"recipe\.combine=sum"),
+        (BANKS, {"combine": "svm"}, r"recipe\.combine=svm"),
+        ({**BANKS, "sound": {**BANKS["sound"], "vectors": "each"}}, {}, r"recipe\.members\.sound\.vectors"),
+        ({**BANKS, "sound": {**BANKS["sound"], "density_neighbours": 2}}, {}, r"members\.sound\.density_neighbours"),
+    ],
+)
+def test_leave_one_out_is_for_members_that_keep_samples(
+    members: dict[str, object], settings: dict[str, object], message: str
+) -> None:
+    with pytest.raises(SettingsError, match=message):
+        chosen = recipe(members, units="leave_one_out", **settings)
+        _fitted(chosen, _gaussians(40, seed=0), shapes={FILM: (40,), SOUND: (5,)})
