@@ -43,6 +43,8 @@ from .evaluate.pipeline import evaluate as judge
 from .evaluate.sweeps.space import load_request, require_optuna
 from .evaluate.trials.bench import Bench
 from .evaluate.trials.bench import bench as run_bench
+from .evaluate.trials.recommend import recommend as run_recommend
+from .evaluate.trials.recommendation import Recommendation
 from .evaluate.trials.variant_list import load_variant_list
 from .extract.estimation.estimate import Estimate, estimate
 from .extract.pipeline import ExtractSummary
@@ -65,6 +67,7 @@ __all__ = [
     "Estimate",
     "Evaluation",
     "ExtractSummary",
+    "Recommendation",
     "Settings",
     "Split",
     "Store",
@@ -83,6 +86,7 @@ __all__ = [
     "load_settings",
     "open_store",
     "plan",
+    "recommend",
     "runs",
     "score",
     "scores",
@@ -338,6 +342,18 @@ def sweep(
         request, base, jobs=jobs, keep_weights=keep_weights, command="weldcache.api.sweep()", overrides=overrides
     )
     return found.document
+
+
+def recommend(settings: Settings | None = None, *, validation_defects: bool = False) -> Recommendation:
+    """`weldcache recommend`: rank the detectors that the store can feed, without a label of test.
+
+    `train(found.chosen.settings)` fits the first; `validation_defects`: by validation's defects, which are known.
+
+    Raises:
+        NotFoundError: if there is no store, or too little of it to compare by.
+        MetricError: if validation has no defects, and they are asked for.
+    """
+    return run_recommend(settings or load_settings(), validation_defects=validation_defects)
 
 
 def runs(settings: Settings | None = None, *, nested: bool = False) -> pd.DataFrame:

@@ -23,6 +23,7 @@ from . import (
     fuse,
     info,
     plan,
+    recommend,
     runs,
     score,
     split,
@@ -54,6 +55,7 @@ app.command("eval")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("score")(score.score)
 app.command("bench")(bench.bench)
+app.command("recommend")(recommend.recommend)
 app.command("sweep")(sweep.sweep)
 app.command("fuse")(fuse.fuse)
 app.add_typer(runs.app, name="runs")

@@ -18,7 +18,7 @@ from ...cache.index import Index
 from ...metrics.repeats import RepeatsEstimate
 from ...train.runs.reports import Headline
 from ..judge import Judge
-from .measure import Difference, Ground, RepeatedAnswers, Truth, measured_difference, with_holm
+from .measure import Difference, Ground, Measure, RepeatedAnswers, Truth, measured_difference, with_holm
 from .record import TrialRecord, TrialScores
 from .variant_list import Recorded
 
@@ -194,22 +194,31 @@ def _ranked(
         ((each.mean.value, each) for each in results if each.mean is not None), key=lambda found: sign * found[0]
     )
     order = [each for _, each in scored]
-    behind: dict[str, Difference] = {}
+    behind = behind_best([each.name for each in order], aligned, judge.measure, truth=truth, groups=groups)
     beside: dict[str, Difference] = {}
-    for each in order:
-        mine = aligned[each.name]
-        if each is not order[0] and (sides := _of_both(mine, aligned[order[0].name])):
-            behind[each.name] = measured_difference(judge.measure, *sides, truth, groups=groups)
-        if rival is not None:
-            answers = np.stack(list(mine.values()))
+    if rival is not None:
+        for each in order:
+            answers = np.stack(list(aligned[each.name].values()))
             theirs = np.broadcast_to(rival, answers.shape)
             beside[each.name] = measured_difference(judge.measure, answers, theirs, truth, groups=groups)
-    behind, beside = (dict(zip(found, with_holm([*found.values()]), strict=True)) for found in (behind, beside))
+        beside = dict(zip(beside, with_holm([*beside.values()]), strict=True))
     ranked = [
         replace(each, rank=rank, behind=behind.get(each.name), beside_rival=beside.get(each.name))
         for rank, each in enumerate(order, start=1)
     ]
     return (*ranked, *(each for each in results if each.mean is None))
+
+
+def behind_best(
+    order: Sequence[str], aligned: Mapping[str, Aligned], measure: Measure, *, truth: Truth, groups: Sequence[str]
+) -> dict[str, Difference]:
+    """How far each is behind the first of `order`, with Holm's correction over all that have a seed in common with
+    it."""
+    found: dict[str, Difference] = {}
+    for name in order[1:]:
+        if sides := _of_both(aligned[name], aligned[order[0]]):
+            found[name] = measured_difference(measure, *sides, truth, groups=groups)
+    return dict(zip(found, with_holm([*found.values()]), strict=True))
 
 
 def _of_both(mine: Aligned, theirs: Aligned) -> tuple[RepeatedAnswers, RepeatedAnswers] | None:

@@ -24,7 +24,7 @@ from ..settings import AUTO, RecipeSettings, StoredArray, of_last_block
 from ..types import Batch, Encodings, FeatureRequest, Needs, Prediction, Shapes
 
 _USUAL = "video/embedding"
-_FIRST_OF = ("embedding", "mean", "values")  # arrays whose vectors stand for a sample, a view or a step
+POOLED = ("embedding", "mean", "values")  # arrays whose vectors stand for a sample, a view or a step
 
 
 class VectorSettings(RecipeSettings):
@@ -43,7 +43,7 @@ class VectorSettings(RecipeSettings):
         if self.array != AUTO:
             return self.model_copy(update={"array": of_last_block(self.array, arrays)})
         known = [array for array in arrays if array not in oracles_among(arrays)]
-        found = [array for name in _FIRST_OF for array in known if array.rpartition("/")[2] == name]
+        found = [array for name in POOLED for array in known if array.rpartition("/")[2] == name]
         chosen = _USUAL if _USUAL in arrays or not found else found[0]
         return self.model_copy(update={"array": chosen})
 

@@ -94,7 +94,7 @@ def test_the_commands_of_the_page_run(
             outcome = weldcache(*arguments, *smaller, folder=project)
             assert outcome.code == 0, outcome.err
             done.append(arguments[0])
-    assert done == ["bench", "split", "bench"]
+    assert done == ["bench", "split", "bench", "recommend", "train", "recommend"]
     document = json.loads((project / "runs/field/table_test.json").read_text())
     assert [table["divided_by"] for table in document["leaderboards"]] == ["official", "session_disjoint"]
     for table in document["leaderboards"]:
