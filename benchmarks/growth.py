@@ -12,7 +12,7 @@ they copy the numbers of a file to two small arrays. Measured for each size, in 
 
 Printed are seconds, milliseconds a row and files a row; and between a size and the next the exponent e of growth, cost
 ~ rows^e: 1 where a row costs the same in a large store as in a small one. What is done once makes it smaller, what is
-done for every pair of rows makes it 2.
+done for every pair of rows makes it 2. What is done on a store, fits, scores and benches, is growth_of_heads.py's.
 """
 
 import argparse

@@ -42,3 +42,8 @@ def test_metrics(child_environment: dict[str, str], tmp_path: Path) -> None:
     told = told_by("metrics", "--small", environment=child_environment, folder=tmp_path)
     assert told["ratios"].keys() == told["targets"].keys()
     assert told["ratios"]["allowed_over_largest_difference"] > 1
+
+
+def test_growth_of_heads(child_environment: dict[str, str], tmp_path: Path) -> None:
+    told = told_by("growth_of_heads", "--sizes", "150", "300", environment=child_environment, folder=tmp_path)
+    assert {f"exponent_{step}" for step in ("fit", "score", "judge", "bench")} == told["ratios"].keys()

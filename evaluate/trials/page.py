@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from ...metrics.p_value import p_told
 from ...metrics.repeats import RepeatsEstimate
 from ...wording import count_of
 from ..report.html import provenance_section, render_page
@@ -82,10 +83,10 @@ def _ranking(comparison: Comparison, *, split: str) -> Rows:
         Column("variant", "variant", of_text=True),
         Column(comparison.figure.name, f"{split} {label} (95%)"),
         Column("behind", "less the best (95%)", "+.3f"),
-        Column("behind_p", "p", ".3f"),
+        Column("behind_p", "p"),
         Column("tie", "", of_text=True),
         Column("beside_rival", f"less the {rival} (95%)" if rival else None, "+.3f"),
-        Column("beside_rival_p", "p" if rival else None, ".3f"),
+        Column("beside_rival_p", "p" if rival else None),
         Column("difference", f"less {comparison.reference} (95%)", "+.3f"),
         *(Column(figure.name, figure.label) for figure in comparison.others),
     ]
@@ -105,8 +106,8 @@ def _ranking(comparison: Comparison, *, split: str) -> Rows:
     return Rows("ranking", columns, values)
 
 
-def _told(found: Difference | None) -> tuple[RepeatsEstimate | None, float | None]:
-    return (None, None) if found is None else (found.value, found.p_holm)
+def _told(found: Difference | None) -> tuple[RepeatsEstimate | None, str | None]:
+    return (None, None) if found is None else (found.value, p_told(found.p_holm))
 
 
 def _costs(comparison: Comparison) -> Rows:
