@@ -104,6 +104,8 @@ class JudgeContract(ABC):
         ground = judge.measure.ground(samples, train=index.select(background.seen.train), seed=0)
         controls = {figure.control: facts[figure.control] for figure in judge.headline if figure.control}
         assert controls.items() <= ground.controls.items()
+        if ground.rival_answers is not None:  # to be held against what a variant answers
+            assert ground.rival and ground.rival_answers.shape == judgement.answers.shape
 
     def test_its_measure_reads_what_was_written_and_looks_at_classes(
         self, scorer: Scorer, background: Background
