@@ -177,8 +177,8 @@ class CrossMappingRecipe:
         first, second = self._sides
         if self._by_place and (len(first) != 1 or len(second) != 1 or first == second):
             raise SettingsError(
-                f"{listed([*first, *second])}: to map places takes one array on each side, such as patch tokens "
-                f"of two blocks. Name them with --set {self._setting}=..., or extract another block."
+                f"{listed(dict.fromkeys([*first, *second]))}: to map places takes one array on each side, such as "
+                f"patch tokens of two blocks. Name them with --set {self._setting}=..., or extract another block."
             )
         widths = self._joined.widths(shapes)
         return CrossMapping(widths[: len(first)], widths[len(first) :])

@@ -102,7 +102,7 @@ def test_it_learns_what_normal_is() -> None:
     train = Batch({ARRAY: welds(64, seed=3)})
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0)
     losses = []
-    for _ in range(200):
+    for _ in range(120):
         loss = recipe.loss(model, recipe.encode(model, train, None), {}).total
         optimizer.zero_grad()
         loss.backward()
@@ -206,7 +206,7 @@ class TestReconstruction(RecipeContract):
     """Of several arrays, one of them a series of steps."""
 
     shapes: ClassVar[Shapes] = SEVERAL
-    steps = 300
+    steps = 150
 
     def recipe(self) -> ReconstructionRecipe:
         return several()

@@ -64,6 +64,8 @@ class TestInpFormer(TestDinomaly):
 
 
 class TestOneBlock(TestDinomaly):
+    steps = 30
+
     def recipe(self) -> TokenDecoderRecipe:
         return dinomaly(beside=(), **_EASY)
 
