@@ -47,3 +47,11 @@ def test_metrics(child_environment: dict[str, str], tmp_path: Path) -> None:
 def test_growth_of_heads(child_environment: dict[str, str], tmp_path: Path) -> None:
     told = told_by("growth_of_heads", "--sizes", "150", "300", environment=child_environment, folder=tmp_path)
     assert {f"exponent_{step}" for step in ("fit", "score", "judge", "bench")} == told["ratios"].keys()
+
+
+def test_banks(child_environment: dict[str, str], tmp_path: Path) -> None:
+    """So small, it tells only that all sides find the same neighbours, and coresets that cover as well."""
+    sizes = ("--candidates", "600", "--bank", "60", "--searched", "300", "--queries", "100", "--rounds", "1")
+    told = told_by("banks", *sizes, environment=child_environment, folder=tmp_path)
+    assert told["targets"].keys() < told["ratios"].keys()
+    assert told["ratios"]["furthest_ours_over_plain"] < 1.5

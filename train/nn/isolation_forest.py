@@ -11,6 +11,8 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from .nearest_neighbours import require_as_many
+
 _VALUES_AT_ONCE = 2**22  # places of vectors in trees in memory at a time
 
 
@@ -36,15 +38,17 @@ class IsolatingTrees(nn.Module):
     depth: Tensor
     usual_depth: Tensor
 
-    def __init__(self, *, num_samples: int) -> None:
+    def __init__(self, width: int, *, num_samples: int) -> None:
         """`num_samples`: vectors that each tree is grown on, at most."""
         super().__init__()
+        self.width = width
         self.num_samples = num_samples
         for name in ("root", "cut", "left", "right"):
             self.register_buffer(name, torch.zeros(0, 1, dtype=torch.int64))
         self.register_buffer("threshold", torch.zeros(0, 1))
         self.register_buffer("depth", torch.zeros(0, 1))
         self.register_buffer("usual_depth", torch.ones(()))
+        self.register_load_state_dict_post_hook(_require_trees)  # type: ignore[no-untyped-call]
 
     def grow(self, vectors: Float[Tensor, "vectors width"], *, num_trees: int, seed: int) -> None:
         """Isolate these from one another."""
@@ -72,6 +76,18 @@ class IsolatingTrees(nn.Module):
             to_the_left = vectors.gather(1, self.cut[nodes, 0]) <= self.threshold[nodes, 0]
             nodes = torch.where(to_the_left, self.left[nodes, 0], self.right[nodes, 0])
         return torch.exp2(-self.depth[nodes, 0].mean(dim=1) / self.usual_depth)
+
+
+def _require_trees(module: nn.Module, keys: object) -> None:
+    """A file may lead anywhere, and on a GPU that is no error which could be caught."""
+    assert isinstance(module, IsolatingTrees)
+    names = ("threshold", "left", "right", "depth")
+    require_as_many(module.cut, {name: module.get_buffer(name) for name in names})
+    limits = {"root": len(module.cut), "left": len(module.cut), "right": len(module.cut), "cut": module.width}
+    for name, limit in limits.items():
+        numbers = module.get_buffer(name)
+        if ((numbers < 0) | (numbers >= limit)).any():
+            raise ValueError(f"{name} leads beyond the {limit:,} that there are")
 
 
 def _nodes(tree: Any, *, root: int) -> dict[str, NDArray[np.generic]]:

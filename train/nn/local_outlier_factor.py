@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .nearest_neighbours import NearestNeighbours, nearest_others
+from .nearest_neighbours import NearestNeighbours, nearest_others, require_as_many
 
 _LEAST_REACH = 1e-10  # as scikit-learn: of vectors that are there many times the mean distance is 0
 
@@ -29,6 +29,7 @@ class LocalOutlierFactor(nn.Module):
         self.neighbours = NearestNeighbours(width, num_neighbours=num_neighbours, metric="l2")
         self.register_buffer("reach", torch.zeros(0, 1))
         self.register_buffer("density", torch.zeros(0, 1))
+        self.register_load_state_dict_post_hook(_require_all)  # type: ignore[no-untyped-call]
 
     def fill(self, vectors: Float[Tensor, "bank width"]) -> None:
         """Compare with these from now on, of which there are more than neighbours."""
@@ -48,3 +49,8 @@ class LocalOutlierFactor(nn.Module):
     ) -> Float[Tensor, " vectors"]:
         """By the distances from the neighbours, none of which is nearer than it reaches itself."""
         return 1 / (torch.maximum(distances, reach).mean(dim=1) + _LEAST_REACH)
+
+
+def _require_all(module: nn.Module, keys: object) -> None:
+    assert isinstance(module, LocalOutlierFactor)
+    require_as_many(module.neighbours.bank, {"reach": module.reach, "density": module.density})

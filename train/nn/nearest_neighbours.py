@@ -1,6 +1,6 @@
 """Nearest neighbours in a bank of vectors, searched in blocks: the memory that it takes grows with neither."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -238,3 +238,16 @@ def _require_neighbours(module: nn.Module, keys: object) -> None:
     assert isinstance(module, NearestNeighbours)
     if len(module.bank) < module.num_neighbours:
         raise ValueError(f"of {module.num_neighbours:,} neighbours that it asks for, its bank has {len(module.bank):,}")
+    if module.density_neighbours:
+        require_as_many(module.bank, {"unit": module.unit})
+
+
+def require_as_many(rows: Tensor, others: Mapping[str, Tensor]) -> None:
+    """Refuse tensors that a file gives other numbers of rows than what they say something of has.
+
+    Raises:
+        ValueError: names one.
+    """
+    for name, other in others.items():
+        if len(other) != len(rows):
+            raise ValueError(f"there are {len(rows):,} vectors, and {name} is of {len(other):,}")

@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from .nearest_neighbours import require_as_many
+
 _VALUES_AT_ONCE = 2**24  # similarities in memory at a time: 64 MB of float32
 
 
@@ -35,6 +37,7 @@ class OneClassBoundary(nn.Module):
         self.register_buffer("weight", torch.zeros(0, 1))
         self.register_buffer("offset", torch.zeros(()))
         self.register_buffer("gamma", torch.ones(()))
+        self.register_load_state_dict_post_hook(_require_all)  # type: ignore[no-untyped-call]
 
     def learn(self, vectors: Float[Tensor, "vectors width"], *, nu: float) -> None:
         """Find the boundary that leaves about a share `nu` of these, which are not all equal, outside.
@@ -65,3 +68,8 @@ class OneClassBoundary(nn.Module):
         norms = vectors.square().sum(dim=1, keepdim=True) + self.support.square().sum(dim=1)
         squared = (norms - 2 * vectors @ self.support.T).clamp(min=0)
         return ((-self.gamma * squared).exp() * self.weight[:, 0]).sum(dim=1)
+
+
+def _require_all(module: nn.Module, keys: object) -> None:
+    assert isinstance(module, OneClassBoundary)
+    require_as_many(module.support, {"weight": module.weight})

@@ -70,6 +70,7 @@ class PlaceGaussians(nn.Module):
         self.register_buffer("mean", torch.zeros(places, dims))
         self.register_buffer("whitening", torch.eye(dims).repeat(places, 1, 1))
         self.register_buffer("known", torch.zeros(places, dtype=torch.bool))
+        self.register_load_state_dict_post_hook(_require_numbers)  # type: ignore[no-untyped-call]
 
     def choose(self, numbers: Int64[Tensor, " dims"]) -> None:
         """Look at these numbers of each vector."""
@@ -95,3 +96,10 @@ class PlaceGaussians(nn.Module):
             whitened = torch.bmm(moved, self.whitening.transpose(1, 2)).transpose(0, 1)
             distances: Tensor = torch.linalg.vector_norm(whitened, dim=-1)
             return distances.masked_fill(~self.known, torch.nan)
+
+
+def _require_numbers(module: nn.Module, keys: object) -> None:
+    """A file may name any, and on a GPU that is no error which could be caught."""
+    assert isinstance(module, PlaceGaussians)
+    if ((module.chosen < 0) | (module.chosen >= module.width)).any():
+        raise ValueError(f"it looks at numbers that vectors of {module.width:,} do not have")

@@ -35,7 +35,7 @@ class IsolationForestRecipe(SampledDetector):
         self._settings = settings
 
     def detector(self, width: int) -> IsolatingTrees:
-        return IsolatingTrees(num_samples=self._settings.tree_samples)
+        return IsolatingTrees(width, num_samples=self._settings.tree_samples)
 
     def learn(self, detector: nn.Module, vectors: Float[Tensor, "vectors width"], generator: torch.Generator) -> None:
         assert isinstance(detector, IsolatingTrees)

@@ -9,7 +9,7 @@ from sklearn.decomposition import PCA
 
 from weldcache.errors import SettingsError, TrainingError
 from weldcache.testing.recipes import RecipeContract
-from weldcache.tests.train.recipes.vectors import ARRAY, VIEWS, patches
+from weldcache.tests.train.recipes.vectors import ARRAY, SHAPES, VIEWS, patches
 from weldcache.train.recipes.blocks import BlockDetector, averaged_patches, averaged_steps
 from weldcache.train.recipes.recipe import make_recipe
 from weldcache.train.settings import RECIPES
@@ -215,6 +215,15 @@ def test_padim_looks_at_as_many_numbers_as_are_drawn_and_not_at_places_that_it_n
     test = Batch({"audio/tokens": torch.randn(2, 6, 8), "audio/tokens_length": torch.tensor([6, 2], dtype=torch.int32)})
     prediction = recipe.predict(model, recipe.encode(model, test, None))
     assert prediction.maps["distance"].isfinite().sum(dim=1).tolist() == [4, 2] and prediction.score.isfinite().all()
+
+
+def test_padim_refuses_numbers_that_vectors_do_not_have() -> None:
+    recipe = _recipe("padim", dims=3)
+    model = recipe.build(SHAPES)
+    recipe.fit(model, [patches(9, seed=0)], torch.Generator().manual_seed(0))
+    tensors = {**model.state_dict(), "chosen": torch.tensor([0, 1, 8])}
+    with pytest.raises(ValueError, match="8"):
+        model.load_state_dict(tensors)
 
 
 def test_mh_patchcore_whitens_by_the_shrunk_spread_of_the_components() -> None:

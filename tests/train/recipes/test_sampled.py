@@ -1,5 +1,6 @@
 """Detectors that scikit-learn has too: their scores are its own, from tensors alone."""
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import numpy as np
@@ -102,7 +103,7 @@ def test_a_cut_between_single_and_double_precision_is_where_scikit_learn_has_it(
     """Few values that lie close, so that thresholds between them are no numbers of single precision."""
     steps = np.float32(1) + np.arange(4, dtype=np.float32) * np.float32(2.0**-23)
     vectors = steps[np.random.default_rng(0).integers(0, 4, size=(200, 3))]
-    trees = IsolatingTrees(num_samples=64)
+    trees = IsolatingTrees(3, num_samples=64)
     trees.grow(torch.from_numpy(vectors), num_trees=20, seed=5)
     theirs = IsolationForest(n_estimators=20, max_samples=64, random_state=5).fit(vectors)
     np.testing.assert_allclose(trees(torch.from_numpy(vectors)), -theirs.score_samples(vectors), rtol=1e-5)
@@ -123,3 +124,27 @@ def test_a_bank_is_bounded_and_samples_that_are_all_alike_are_refused(
 def test_more_neighbours_than_other_vectors_are_refused() -> None:
     with pytest.raises(SettingsError, match=r"recipe\.k = 20"):
         _scores(_recipe("local_outlier_factor"), patches(20, seed=0), patches(2, seed=1))
+
+
+@pytest.mark.parametrize(
+    ("name", "buffer", "change"),
+    [
+        ("local_outlier_factor", "reach", lambda rows: rows[:-1]),
+        ("one_class_svm", "weight", lambda rows: rows[:-1]),
+        ("isolation_forest", "depth", lambda rows: rows[:-1]),
+        ("isolation_forest", "left", lambda rows: rows + 1),
+        ("isolation_forest", "root", lambda rows: rows - 1),
+        ("isolation_forest", "cut", lambda rows: rows + 8),
+    ],
+)
+def test_what_a_file_gives_that_leads_nowhere_is_refused(
+    name: str, buffer: str, change: Callable[[torch.Tensor], torch.Tensor]
+) -> None:
+    recipe = _recipe(name)
+    model = recipe.build(SHAPES)
+    recipe.fit(model, [patches(40, seed=0)], torch.Generator().manual_seed(0))
+    tensors = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    tensors[f"detector.{buffer}"] = change(tensors[f"detector.{buffer}"])
+    setattr(model.get_submodule("detector"), buffer, torch.empty_like(tensors[f"detector.{buffer}"]))
+    with pytest.raises(ValueError, match=buffer):
+        model.load_state_dict(tensors)
