@@ -155,10 +155,10 @@ def memory_of(name: str) -> int:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--candidates", type=int, default=20_000, help="Vectors that a coreset is chosen from.")
-    parser.add_argument("--bank", type=int, default=500, help="Vectors of the coreset.")
+    parser.add_argument("--candidates", type=int, default=10_000, help="Vectors that a coreset is chosen from.")
+    parser.add_argument("--bank", type=int, default=300, help="Vectors of the coreset.")
     parser.add_argument("--searched", type=int, default=10_000, help="Vectors of the bank that is searched.")
-    parser.add_argument("--queries", type=int, default=5_000, help="Vectors that are searched for.")
+    parser.add_argument("--queries", type=int, default=2_000, help="Vectors that are searched for.")
     parser.add_argument("--width", type=int, default=384, help="Numbers of a vector.")
     parser.add_argument(
         "--rounds", type=int, default=3, help="Times that each side runs, after one that is not counted."
@@ -177,7 +177,7 @@ def main() -> None:
     furthest = {}
     for name, choose in (("ours", ours_coreset), ("plain", plain_coreset), ("anomalib", anomalib_coreset)):
         chosen = vectors[choose(vectors, arguments.bank)]
-        furthest[name] = max(float(torch.cdist(part, chosen).amin(dim=1).max()) for part in vectors.split(1000))
+        furthest[name] = max(float(torch.cdist(part, chosen).amin(dim=1).max()) for part in torch.split(vectors, 1000))
     seconds = measure_in_turns(sides, num_rounds=arguments.rounds, num_warm_ups=0)  # all have run once
     memory = {name: memory_of(name) for name in sides}
     for name, number in memory.items():
