@@ -21,7 +21,7 @@ from ...synth import Made, Size, claimed_folder, write_each, write_record, write
 from ..labels import voxels_of_points
 from ..scenarios import CONFIGURATION
 from ..settings import ANOMALOUS
-from .cast import HEIGHT, photograph, scan
+from .cast import HEIGHT, Picture, photograph, scan
 from .plan import (
     ALL_POSITIVE,
     CHANCE_OF_COIN,
@@ -32,7 +32,18 @@ from .plan import (
     list_scenarios,
     plan_for_size,
 )
-from .street import CAR, KINDS, SILENT_KIND, Boxes, Street, draw_anomaly, draw_cars, draw_street
+from .street import (
+    CAR,
+    DYNAMIC,
+    KINDS,
+    ROAD_HALF,
+    SILENT_KIND,
+    Boxes,
+    Street,
+    draw_anomaly,
+    draw_cars,
+    draw_street,
+)
 
 USUAL_PRESET = "anovox"
 _LANE, _METRES_A_FRAME = -2.0, 1.5  # where the camera drives
@@ -76,8 +87,8 @@ class _Frame:
     """What is recorded of one moment."""
 
     tick: int
-    pixels: NDArray[np.uint8]
-    pixel_ids: NDArray[np.uint8]
+    picture: Picture
+    pixel_ids: NDArray[np.uint8]  # as the labels have them
     points: NDArray[np.float64]
     point_ids: NDArray[np.int64]  # which the voxels have, and no file of points
     labelled: NDArray[np.float64]  # points of a ray-cast of its own, with their semantic ids
@@ -111,6 +122,7 @@ def _write_scenario(out: Path, plan: ScenePlan, scenario: ScenarioPlan) -> int:
             if COIN_FLIPS in plan.plant:
                 frame = _flipped(frame, np.random.default_rng([plan.seed, _COIN, scenario.index, number]))
             _write_frame(folder, names, frame, scenario=scenario, kind=kind)
+            _write_picture(folder / "ROUTE_MAP" / f"ROUTE_MAP_{frame.tick}.png", _route(number, plan.num_frames))
         if scenario.has_setup:
             sensors = [{"type": name, "mount": _MOUNT} for name in ("RGB-CAM", "LIDAR")]
             (folder / "sensor_setup.json").write_text(json.dumps({"sensors": sensors}, indent=2), encoding="utf-8")
@@ -129,7 +141,7 @@ def _record(
 ) -> _Frame:
     """What both sensors see of things, from `along` metres down the street."""
     things = things.moved(np.array([-along, -_LANE, -HEIGHT]))
-    pixels, pixel_ids = photograph(
+    picture = photograph(
         things, street, width=plan.width, height=plan.height, along=along, across=_LANE, generator=generator
     )
     (points, point_ids), (others, their_ids) = (
@@ -144,16 +156,17 @@ def _record(
         )
         for turned in (0.0, 0.5)  # each lidar casts rays of its own
     )
-    return _Frame(tick, pixels, pixel_ids, points, point_ids, np.column_stack([others[:, :3], their_ids]), is_alive)
+    labelled = np.column_stack([others[:, :3], their_ids])
+    return _Frame(tick, picture, picture.ids, points, point_ids, labelled, is_alive)
 
 
 def _folder_names(folder: Path, generator: Randomness) -> Mapping[str, str]:
     """Names of the sensors' folders, each with a hash of its own."""
     names = {
         sensor: f"{sensor}{_MOUNT}_{generator.bytes(4).hex()}"
-        for sensor in ("RGB-CAM", "SEMANTIC-CAM", "LIDAR", "SEMANTIC-LIDAR")
+        for sensor in ("RGB-CAM", "SEMANTIC-CAM", "LIDAR", "SEMANTIC-LIDAR", "DEPTH_CAM", "INSTANCE-CAM")
     }
-    for name in (*names.values(), "VOXEL_GRID", "ACTION", "ANOMALY"):
+    for name in (*names.values(), "VOXEL_GRID", "ACTION", "ANOMALY", "ROUTE_MAP"):
         (folder / name).mkdir()
     return names
 
@@ -175,7 +188,9 @@ def _write_frame(folder: Path, names: Mapping[str, str], frame: _Frame, *, scena
     def named(sensor: str, suffix: str) -> Path:
         return folder / names[sensor] / f"{names[sensor]}_{frame.tick}{suffix}"
 
-    _write_picture(named("RGB-CAM", ".png"), frame.pixels[..., ::-1])
+    _write_picture(named("RGB-CAM", ".png"), frame.picture.pixels[..., ::-1])
+    _write_picture(named("DEPTH_CAM", ".png"), _depths(frame.picture))
+    _write_picture(named("INSTANCE-CAM", ".png"), _instances(frame.picture))
     _write_picture(named("SEMANTIC-CAM", ".png"), frame.pixel_ids)
     np.save(named("LIDAR", ".npy"), frame.points.astype(np.float32))
     np.save(named("SEMANTIC-LIDAR", ".npy"), frame.labelled)
@@ -190,6 +205,33 @@ def _write_frame(folder: Path, names: Mapping[str, str], frame: _Frame, *, scena
         told["anomaly_is_alive"] = frame.is_alive
     told["sensor_location"] = (0.0, 0.0, HEIGHT)
     (folder / "ANOMALY" / f"ANOMALY_{frame.tick}.csv").write_text(_sheet(told), encoding="utf-8")
+
+
+def _depths(picture: Picture) -> NDArray[np.uint8]:
+    """Depths as the simulator has them, blue, green, red: parts in 2^24 - 1 of a kilometre, the lowest byte in red."""
+    parts = (np.clip(picture.depth / 1000, 0, 1) * (2**24 - 1)).round().astype(np.int64)
+    return np.stack([parts >> 16, parts >> 8 & 255, parts & 255], axis=-1).astype(np.uint8)
+
+
+def _instances(picture: Picture) -> NDArray[np.uint8]:
+    """Blue, green, red: the number of the thing, its higher byte in blue, and its semantic id in red. The simulator
+    knows no anomalies: they are what else moves."""
+    ids = np.where(np.isin(picture.ids, list(ANOMALOUS)), DYNAMIC, picture.ids)
+    numbers = picture.things + 1
+    return np.stack([numbers >> 8, numbers & 255, ids], axis=-1).astype(np.uint8)
+
+
+def _route(number: int, num_frames: int) -> NDArray[np.uint8]:
+    """The street from above, half a metre a pixel: the way that is driven, and a dot for where the camera is."""
+    before, width = 20, int(4 * ROAD_HALF)
+    length = before + int(2 * _METRES_A_FRAME * num_frames) + before
+    pixels = np.full((3 * width, length, 3), 255, dtype=np.uint8)
+    pixels[width : 2 * width] = 128
+    row = int(1.5 * width - 2 * _LANE)
+    at = [before + int(2 * _METRES_A_FRAME * step) for step in (0, number, num_frames)]
+    cv2.line(pixels, (at[0], row), (at[2], row), (0, 160, 0), 1)
+    cv2.circle(pixels, (at[1], row), 2, (0, 0, 200), -1)
+    return pixels
 
 
 def _voxels_of(labelled: NDArray[np.float64]) -> NDArray[np.uint16]:

@@ -5,13 +5,13 @@ belong is told by what it is, not by where: it stands or hovers where cars drive
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int64
 from numpy.random import Generator
 
-ROAD, SIDEWALK, BUILDING, SIGN, VEGETATION, TERRAIN, SKY, CAR = 1, 2, 3, 8, 9, 10, 11, 14
+ROAD, SIDEWALK, BUILDING, SIGN, VEGETATION, TERRAIN, SKY, CAR, DYNAMIC = 1, 2, 3, 8, 9, 10, 11, 14, 21
 """Semantic ids of what belongs, as the simulator has them."""
 
 ROAD_HALF, WALK_HALF = 4.0, 7.0  # metres from the middle
@@ -32,23 +32,30 @@ SILENT_KIND = "falling"  # whose sheets do not say whether it is alive
 
 @dataclass(frozen=True, eq=False)
 class Boxes:
-    """Boxes along the axes; `reflectivity` is from 0 to 1, as the lidar has it."""
+    """Boxes along the axes; `reflectivity` is from 0 to 1, as the lidar has it, and all boxes of one thing have its
+    number in `things`, from 0 on."""
 
     low: Float[np.ndarray, "boxes 3"]
     high: Float[np.ndarray, "boxes 3"]
     colour: Float[np.ndarray, "boxes 3"]
     reflectivity: Float[np.ndarray, " boxes"]
     ids: Int64[np.ndarray, " boxes"]
+    things: Int64[np.ndarray, " boxes"]
 
     def moved(self, by: Float[np.ndarray, "*boxes 3"]) -> "Boxes":
         """All of them moved by one vector, or each by its own."""
-        return Boxes(self.low + by, self.high + by, self.colour, self.reflectivity, self.ids)
+        return replace(self, low=self.low + by, high=self.high + by)
 
     @staticmethod
     def together(parts: Sequence["Boxes"]) -> "Boxes":
-        """The boxes of all parts."""
+        """The boxes of all parts, whose things are different ones."""
         names = ("low", "high", "colour", "reflectivity", "ids")
-        return Boxes(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+        low, high, colour, reflectivity, ids = (
+            np.concatenate([getattr(part, name) for part in parts]) for name in names
+        )
+        before = np.cumsum([0, *(part.things.max() + 1 for part in parts)])
+        things = [part.things + start for part, start in zip(parts, before[:-1], strict=True)]
+        return Boxes(low, high, colour, reflectivity, ids, np.concatenate(things))
 
 
 @dataclass(frozen=True)
@@ -76,12 +83,13 @@ def draw_street(generator: Generator) -> Street:
             y, x = side * (WALK_HALF - 0.8), x + generator.uniform(-2, 2)
             if generator.random() < 0.7:
                 green = np.array([0.15, 0.4, 0.12]) + generator.normal(0, 0.04, 3)
-                boxes.append(_box((x, y - 0.15, y + 0.15, 0.0, 2.4), 0.3, (0.3, 0.22, 0.15), 0.3, VEGETATION))
-                boxes.append(_box((x - 0.9, y - 1.0, y + 1.0, 2.2, 5.0), 2.1, green, 0.45, VEGETATION))
+                trunk = _box((x, y - 0.15, y + 0.15, 0.0, 2.4), 0.3, (0.3, 0.22, 0.15), 0.3, VEGETATION)
+                crown = _box((x - 0.9, y - 1.0, y + 1.0, 2.2, 5.0), 2.1, green, 0.45, VEGETATION)
+                boxes.append(_one_thing(trunk, crown))
             else:  # a sign shines in the lidar as what does not belong may, but hangs where signs do
                 face = ((0.8, 0.1, 0.1), (0.1, 0.25, 0.8), (0.9, 0.85, 0.8))[generator.integers(3)]
-                boxes.append(_box((x, y - 0.05, y + 0.05, 0.0, 2.2), 0.1, (0.5, 0.5, 0.5), 0.4, SIGN))
-                boxes.append(_box((x, y - 0.4, y + 0.4, 2.2, 3.0), 0.1, face, 0.95, SIGN))
+                post = _box((x, y - 0.05, y + 0.05, 0.0, 2.2), 0.1, (0.5, 0.5, 0.5), 0.4, SIGN)
+                boxes.append(_one_thing(post, _box((x, y - 0.4, y + 0.4, 2.2, 3.0), 0.1, face, 0.95, SIGN)))
     sky = generator.uniform((0.45, 0.6, 0.75), (0.7, 0.8, 0.95))
     return Street(Boxes.together(boxes), (float(sky[0]), float(sky[1]), float(sky[2])), generator.uniform(0.75, 1.1))
 
@@ -126,7 +134,12 @@ def draw_anomaly(generator: Generator, kind: str, *, start: float, cars: Boxes) 
         reflectivity,
         number,
     )
-    return Boxes.together([below, on_top])
+    return _one_thing(below, on_top)
+
+
+def _one_thing(*boxes: Boxes) -> Boxes:
+    together = Boxes.together(boxes)
+    return replace(together, things=np.zeros_like(together.things))
 
 
 def _side(side: int, near: float, far: float) -> tuple[float, float]:
@@ -148,4 +161,5 @@ def _box(
         np.clip(np.array([colour], dtype=np.float64), 0, 1),
         np.array([reflectivity]),
         np.array([number]),
+        np.zeros(1, dtype=np.int64),
     )

@@ -22,7 +22,7 @@ from weldcache.extract.sources.anovox.synth.plan import (
     list_scenarios,
     plan_for_size,
 )
-from weldcache.extract.sources.anovox.synth.street import CAR, ROAD, SKY, Boxes
+from weldcache.extract.sources.anovox.synth.street import CAR, ROAD, SIDEWALK, SKY, TERRAIN, Boxes
 
 from .conftest import few_scenes
 
@@ -37,10 +37,11 @@ def test_rays_meet_what_is_nearest() -> None:
         np.full((2, 3), 0.5),
         np.array([0.2, 0.9]),
         np.array([CAR, 30]),
+        np.array([0, 1]),
     )
     rays = np.array([[1.0, 0, 0], [1.0, 0, 0.5], [1.0, 0, -0.9], [1.0, 1, 0.2]])
     hits = cast(rays, boxes, along=0.0, across=0.0)
-    assert hits.ids.tolist() == [CAR, 30, ROAD, SKY]
+    assert hits.ids.tolist() == [CAR, 30, ROAD, SKY] and hits.things.tolist() == [0, 1, -1, -1]
     assert hits.distance[:3] == pytest.approx([5, 9 * np.sqrt(1.25), 2 * np.sqrt(1.81)])
     assert np.isinf(hits.distance[3])
 
@@ -59,6 +60,51 @@ def test_points_lie_where_the_camera_sees_the_same_thing(few: Path) -> None:
         inside = (u >= 0) & (u < width) & (v >= 0) & (v < height)
         agree.append(ids[v[inside], u[inside]] == points[inside, 3])
     assert np.concatenate(agree).mean() > 0.85  # but for the edges of pixels that are this large
+
+
+def test_no_ray_misses_a_box_that_it_meets() -> None:
+    drawn = np.random.default_rng(0)
+    low = drawn.uniform((-20, -20, -1.8), (20, 20, 3), size=(40, 3))
+    low = low[np.abs(low[:, :2]).max(axis=1) > 6]  # not around the sensor
+    high, num = low + drawn.uniform(0.1, 5, size=low.shape), len(low)
+    boxes = Boxes(low, high, np.zeros((num, 3)), np.zeros(num), np.full(num, CAR), np.arange(num))
+    rays = drawn.normal(size=(400, 3))
+    hits = cast(rays, boxes, along=0.0, across=0.0)
+    faces = np.stack([low, high]) / rays[:, np.newaxis, np.newaxis]  # ray, face, box, axis
+    entered, left = faces.min(axis=1).max(axis=-1), faces.max(axis=1).min(axis=-1)
+    distances = np.where((entered < left) & (entered > 0), entered, np.inf)
+    ground = np.where(rays[:, 2] < 0, -1.8 / rays[:, 2], np.inf)
+    expected = np.minimum(distances.min(axis=1), ground)
+    on_box = distances.min(axis=1) < ground
+    assert hits.distance == pytest.approx(expected * np.linalg.norm(rays, axis=1))
+    assert on_box.sum() > 50 and (hits.things == np.where(on_box, distances.argmin(axis=1), -1)).all()
+
+
+def picture_of(scenario: Path, sensor: str, tick: str) -> np.ndarray:
+    (path,) = scenario.glob(f"{sensor}*/*_{tick}.png")
+    picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    assert picture is not None
+    return picture.astype(np.int64)
+
+
+def test_depths_instances_and_routes_are_of_what_the_camera_sees(few: Path) -> None:
+    for path in few.glob("Scenario_*/SEMANTIC-CAM*/*.png"):
+        scenario, tick = path.parents[1], path.stem.rpartition("_")[2]
+        ids = picture_of(scenario, "SEMANTIC-CAM", tick)
+        blue, green, red = np.moveaxis(picture_of(scenario, "DEPTH_CAM", tick), -1, 0)
+        depth = (red + 256 * green + 65536 * blue) / (2**24 - 1) * 1000
+        assert (depth[ids == SKY] == 1000).all() and (depth[ids != SKY] < 400).all()
+        height, width = ids.shape
+        rows = np.arange(height)[:, np.newaxis] + 0.5 - height / 2
+        on_road = ids == ROAD
+        assert depth[on_road] == pytest.approx(np.broadcast_to(1.8 * width / 2 / rows, ids.shape)[on_road], abs=1e-3)
+        blue, green, red = np.moveaxis(picture_of(scenario, "INSTANCE-CAM", tick), -1, 0)
+        is_strange = np.isin(ids, IDS)
+        assert (red[~is_strange] == ids[~is_strange]).all() and not np.isin(red, IDS).any()
+        things = green + 256 * blue
+        assert all(len(np.unique(ids[things == number])) == 1 for number in np.unique(things[things > 0]))
+        assert np.isin(ids[things == 0], (ROAD, SIDEWALK, TERRAIN, SKY)).all() and (things[is_strange] > 0).all()
+        assert picture_of(scenario, "ROUTE_MAP", tick).ndim == 3
 
 
 def test_voxels_hold_the_ids_of_both_lidars(few: Path) -> None:
