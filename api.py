@@ -316,6 +316,7 @@ def sweep(
     changes: Mapping[str, Any] | None = None,
     trials: int | None = None,
     jobs: int = 1,
+    together: int = 1,
     name: str | None = None,
     keep_weights: bool = False,
 ) -> Mapping[str, Any]:
@@ -339,7 +340,13 @@ def sweep(
     overrides = [f"{key}={json.dumps(value)}" for key, value in _plain(changes).items()]
     request, base = begun_with(request, quick=quick, overrides=overrides, base=settings)
     found = run_sweep(
-        request, base, jobs=jobs, keep_weights=keep_weights, command="weldcache.api.sweep()", overrides=overrides
+        request,
+        base,
+        jobs=jobs,
+        together=together,
+        keep_weights=keep_weights,
+        command="weldcache.api.sweep()",
+        overrides=overrides,
     )
     return found.document
 

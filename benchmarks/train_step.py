@@ -133,7 +133,7 @@ def module_parts(
         return [film.decoder(film.process_encoder(video, audio=audio, audio_padding=inputs.audio_padding))]
 
     def modulate_tokens() -> list[Tensor]:
-        augmented = augment(inputs, settings=settings, spreads=model.spreads(), generator=noise)
+        augmented = augment(inputs, settings=settings, numbers=model.numbers, spreads=model.spreads(), generator=noise)
         filled, _ = absent.fill_audio(audio, padding=inputs.audio_padding, present=inputs.present["audio"])
         seen = absent.fill_video(video, present=inputs.present["video"])
         tokens = [modulate(seen, modulation), modulate(filled, modulation)]

@@ -27,6 +27,10 @@ def sweep(
         int | None, typer.Option("--trials", min=1, help="How many are tried in all.", show_default="the file's, or 30")
     ] = None,
     jobs: Annotated[int, typer.Option("--jobs", min=1, max=256, help="Processes that try them.")] = 1,
+    together: Annotated[
+        int,
+        typer.Option("--together", min=1, max=256, help="Trials that a process trains as one, where they can be."),
+    ] = 1,
     name: Annotated[
         str | None, typer.Option("--name", help="Folder in that of the runs.", show_default="the file's, or sweep")
     ] = None,
@@ -52,7 +56,9 @@ def sweep(
     asked = overrides(settings, cache_path=cache)
     request = load_request(file, name=name, trials=trials)
     request, base = begun_with(request, config, quick=quick or (), overrides=asked)
-    found = run_sweep(request, base, jobs=jobs, keep_weights=keep_weights, command=command_line(), overrides=asked)
+    found = run_sweep(
+        request, base, jobs=jobs, together=together, keep_weights=keep_weights, command=command_line(), overrides=asked
+    )
     if as_json:
         typer.echo(json.dumps(found.document, indent=2))
     else:

@@ -14,7 +14,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from ..errors import TrainingError
-from .data.batches import BatchSource, balanced_batches, shuffled_batches
+from .data.batches import BatchSource, Order, balanced_batches, shuffled_batches
 from .randomness import Purpose, derived_generator, derived_seed, seeded_global_rng
 from .recipes.recipe import Trained
 from .runs.log import MetricRow
@@ -25,7 +25,7 @@ from .tasks import LOSS, make_task, monitor_of
 from .types import Batch
 from .validation import Validate, ValidationResult
 
-_GRADIENT_NORM = "gradient_norm"
+GRADIENT_NORM = "gradient_norm"
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ def train_epochs(
     """
     schedule = schedule_for(settings, num_samples=len(samples))
     while stop_reason(state, settings=settings) is None:
-        started, epoch = time.monotonic(), state.epoch + 1
-        with seeded_global_rng(derived_seed(settings.seed, Purpose.DROPOUT, epoch=epoch), device=samples.device):
+        started, seed = time.monotonic(), derived_seed(settings.seed, Purpose.DROPOUT, epoch=state.epoch + 1)
+        with seeded_global_rng(seed, device=samples.device):
             steps = _train_epoch(
                 recipe,
                 state=state,
@@ -78,18 +78,17 @@ def train_epochs(
                 on_batch=on_batch,
                 balance=balance,
             )
-        means = _means(steps, state=state, epoch=epoch, first_step=state.step - len(steps) + 1)
-        trained, result = time.monotonic() - started, validate(state.averaged)
-        loss = result.figures[LOSS]
-        if loss is None or not math.isfinite(loss):
-            raise TrainingError(f"The validation loss is {loss} after epoch {epoch}; lower train.lr.")
-        state.epoch = epoch
-        metrics = {
-            **_row(state, means=means, result=result, lr=schedule.at(state.step - 1)),
-            "seconds": time.monotonic() - started,
-            "samples_per_second": len(samples) / trained,
-        }
-        yield EpochResult(metrics, improved=_note_best(state, metrics, settings=settings))
+        means = means_of(steps, state=state)  # which waits for the device
+        trained = time.monotonic() - started
+        yield epoch_done(
+            state,
+            means,
+            validate(state.averaged),
+            settings=settings,
+            lr=schedule.at(state.step - 1),
+            seconds=time.monotonic() - started,
+            samples_per_second=len(samples) / trained,
+        )
 
 
 def _train_epoch(
@@ -103,16 +102,11 @@ def _train_epoch(
     balance: Int64[Tensor, " samples"] | None,
 ) -> list[Mapping[str, Tensor]]:
     """One pass over the samples; the losses stay on the device, so that no step waits for them."""
-    epoch, cpu = state.epoch + 1, torch.device("cpu")
-    order = derived_generator(settings.seed, Purpose.ORDER, epoch=epoch, device=cpu)
+    epoch = state.epoch + 1
     noise = derived_generator(settings.seed, Purpose.LOSS, epoch=epoch, device=samples.device)
     steps = []
     state.model.train()
-    batches = (
-        shuffled_batches(len(samples), batch_size=settings.batch_size, generator=order)
-        if balance is None
-        else balanced_batches(balance, batch_size=settings.batch_size, generator=order)
-    )
+    batches = order_of_epoch(len(samples), epoch=epoch, settings=settings, balance=balance)
     for chosen, batch in zip(batches, samples.batches(batches), strict=True):
         for group in state.optimizer.param_groups:
             group["lr"] = schedule.at(state.step)
@@ -124,6 +118,16 @@ def _train_epoch(
         state.step += 1
         on_batch(len(chosen))
     return steps
+
+
+def order_of_epoch(
+    num_samples: int, *, epoch: int, settings: TrainSettings, balance: Int64[Tensor, " samples"] | None
+) -> Order:
+    """The batches of an epoch, which follow from the seed and its number."""
+    generator = derived_generator(settings.seed, Purpose.ORDER, epoch=epoch, device=torch.device("cpu"))
+    if balance is None:
+        return shuffled_batches(num_samples, batch_size=settings.batch_size, generator=generator)
+    return balanced_batches(balance, batch_size=settings.batch_size, generator=generator)
 
 
 def _train_step(
@@ -139,18 +143,21 @@ def _train_step(
     state.scaler.step(state.optimizer)
     state.scaler.update()
     terms = {"total": losses.total, **losses.terms}
-    return {name: loss.detach() for name, loss in terms.items()} | {_GRADIENT_NORM: norm}
+    return {name: loss.detach() for name, loss in terms.items()} | {GRADIENT_NORM: norm}
 
 
-def _means(
-    steps: Sequence[Mapping[str, Tensor]], *, state: TrainingState, epoch: int, first_step: int
-) -> dict[str, float]:
-    """Mean of each loss over the steps of an epoch."""
+def means_of(steps: Sequence[Mapping[str, Tensor]], *, state: TrainingState) -> dict[str, float]:
+    """Mean of each loss over the steps of the epoch that `state` has just gone through.
+
+    Raises:
+        TrainingError: if one is not finite; the message names the epoch and the step.
+    """
+    epoch, first_step = state.epoch + 1, state.step - len(steps) + 1
     history = {name: torch.stack([step[name] for step in steps]).cpu().double() for name in steps[0]}
-    norms = history[_GRADIENT_NORM]
+    norms = history[GRADIENT_NORM]
     if state.scaler.is_enabled() and norms.isfinite().any():
         # Steps whose gradients overflow are left out, and the scale is lowered until they do not.
-        history[_GRADIENT_NORM] = norms.where(norms.isfinite(), norms[norms.isfinite()].mean())
+        history[GRADIENT_NORM] = norms.where(norms.isfinite(), norms[norms.isfinite()].mean())
     for position in range(len(steps)):
         broken = [
             f"{name} is {values[position]}" for name, values in history.items() if not values[position].isfinite()
@@ -163,10 +170,34 @@ def _means(
     return {name: float(values.mean()) for name, values in history.items()}
 
 
+def epoch_done(
+    state: TrainingState,
+    means: Mapping[str, float],
+    result: ValidationResult,
+    *,
+    settings: TrainSettings,
+    lr: float,
+    seconds: float,
+    samples_per_second: float,
+) -> EpochResult:
+    """Count an epoch, and note it if it is the best so far.
+
+    Raises:
+        TrainingError: if the validation loss is not finite.
+    """
+    loss = result.figures[LOSS]
+    if loss is None or not math.isfinite(loss):
+        raise TrainingError(f"The validation loss is {loss} after epoch {state.epoch + 1}; lower train.lr.")
+    state.epoch += 1
+    row = _row(state, means=means, result=result, lr=lr)
+    metrics = {**row, "seconds": seconds, "samples_per_second": samples_per_second}
+    return EpochResult(metrics, improved=_note_best(state, metrics, settings=settings))
+
+
 def _row(
     state: TrainingState, *, means: Mapping[str, float], result: ValidationResult, lr: float
 ) -> dict[str, float | int | None]:
-    terms = {f"loss_{name}": value for name, value in means.items() if name not in ("total", _GRADIENT_NORM)}
+    terms = {f"loss_{name}": value for name, value in means.items() if name not in ("total", GRADIENT_NORM)}
     return {
         "epoch": state.epoch,
         "step": state.step,
@@ -174,7 +205,7 @@ def _row(
         **terms,
         **result.figures,
         "lr": lr,
-        _GRADIENT_NORM: means[_GRADIENT_NORM],
+        GRADIENT_NORM: means[GRADIENT_NORM],
         **result.spread,
     }
 

@@ -1,9 +1,9 @@
 """Stage two as a story: choose samples, load their features, train on them, keep the best epoch."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -21,16 +21,16 @@ from .data.batches import BatchSource, parts_in_order
 from .data.features import FeatureReader, chosen_for, load_constants, require_features, shapes_for, targets_of
 from .data.resident import FeaturePool, load_features
 from .data.samples import ChosenSamples, choose_samples
-from .display import ShowTraining, describe_epoch, figures_found, training_display
+from .display import ShowTraining, TrainingDisplay, describe_epoch, figures_found, training_display
 from .fit import FITTED, fit_run
-from .loggers.logger import LoggedRun, open_loggers, require_loggers
-from .loop import stop_reason, train_epochs
+from .loggers.logger import LoggedRun, Loggers, open_loggers, require_loggers
+from .loop import EpochResult, stop_reason, train_epochs
 from .randomness import Purpose, derived_seed, seeded_global_rng
 from .recipes.recipe import Fitted, Recipe, Trained, make_recipe
 from .runs.checkpointer import Checkpointer, resume
 from .runs.folder import RunFolder
 from .runs.log import append_row
-from .runs.start import decide_start, held_run, make_manifest
+from .runs.start import RunStart, decide_start, held_run, make_manifest
 from .settings import TrainSettings
 from .state import Best, StopReason, TrainingState, new_state
 from .taking_part import say_who_takes_part
@@ -61,33 +61,36 @@ class TrainingSummary:
     seconds: float
 
 
-def train(
-    settings: Settings,
-    *,
-    run_name: str | None,
-    overwrite: bool,
-    command: str,
-    pool: FeaturePool | None = None,
-    show: ShowTraining = training_display,
-) -> TrainingSummary:
-    """Train on the rows of the cache that the task takes until the epochs are over or validation stops getting better.
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A training before its first step.
 
-    Features come from `pool` where one is given, which several trainings may share, and from the cache otherwise.
-    `show` says how the training is shown on the terminal.
-
-    An unfinished run of the same name and the same settings is continued from its last checkpoint, and ends as if it
-    had never been interrupted: on a CPU to the last bit, if the number of threads is the same. Progress goes to stderr.
-
-    Raises:
-        NotFoundError: if there is no cache, or it lacks a split or features; names the command that makes it.
-        SettingsError: if settings ask for what the cache or the machine does not have.
-        OutputExistsError: if the run's name is taken.
-        TrainingError: if a loss is not finite, the features do not fit the memory, or the disk refuses a write.
-        KeyboardInterrupt: on Ctrl-C, after saying how to go on.
+    Attributes:
+        settings: with what they left open chosen for the store.
+        model: new, on the CPU.
+        start: what is to become of the run's folder; nothing is written yet.
+        samples: to train on.
+        balance: the label or class of each of them, where all are to be as frequent.
     """
-    started = time.monotonic()
+
+    recipe: Trained | Fitted
+    settings: Settings
+    store: FeatureStore
+    model: nn.Module
+    manifest: dict[str, Any]
+    start: RunStart
+    samples: BatchSource
+    validator: Validator
+    balance: Tensor | None
+
+
+def prepare(
+    settings: Settings, *, run_name: str | None, overwrite: bool, command: str, pool: FeaturePool | None
+) -> Prepared:
+    """Choose samples, build the model and load the features of a training; raises what `train` raises."""
     require_loggers(settings.train.loggers)
-    name, device = settings.recipe.name, resolve_device(settings.train.device, setting="train.device")
+    name = settings.recipe.name
+    resolve_device(settings.train.device, setting="train.device")
     recipe, monitor = _learner(settings), monitor_of(settings.train)
     task = task_for(settings.train, name, recipe.needs())
     split = settings.train.split
@@ -117,36 +120,70 @@ def train(
         say_who_takes_part(samples, store, recipe=recipe, task=task)
     train_samples, validation_samples = _features(recipe, samples, store=store, pool=pool, settings=settings.train)
     validator = validator_of(recipe, validation_samples, samples, store=store, task=task, settings=settings.train)
+    learns = isinstance(recipe, Trained)
+    balance = _to_balance(store, samples, task=task, settings=settings.train) if learns else None
+    return Prepared(recipe, settings, store, model, manifest, start, train_samples, validator, balance)
+
+
+def train(
+    settings: Settings,
+    *,
+    run_name: str | None,
+    overwrite: bool,
+    command: str,
+    pool: FeaturePool | None = None,
+    show: ShowTraining = training_display,
+) -> TrainingSummary:
+    """Train on the rows of the cache that the task takes until the epochs are over or validation stops getting better.
+
+    Features come from `pool` where one is given, which several trainings may share, and from the cache otherwise.
+    `show` says how the training is shown on the terminal.
+
+    An unfinished run of the same name and the same settings is continued from its last checkpoint, and ends as if it
+    had never been interrupted: on a CPU to the last bit, if the number of threads is the same. Progress goes to stderr.
+
+    Raises:
+        NotFoundError: if there is no cache, or it lacks a split or features; names the command that makes it.
+        SettingsError: if settings ask for what the cache or the machine does not have.
+        OutputExistsError: if the run's name is taken.
+        TrainingError: if a loss is not finite, the features do not fit the memory, or the disk refuses a write.
+        KeyboardInterrupt: on Ctrl-C, after saying how to go on.
+    """
+    started = time.monotonic()
+    ready = prepare(settings, run_name=run_name, overwrite=overwrite, command=command, pool=pool)
+    recipe, model, settings, store, manifest = ready.recipe, ready.model, ready.settings, ready.store, ready.manifest
+    device = resolve_device(settings.train.device, setting="train.device")
     if isinstance(recipe, Fitted):
         model.to(device)
         run, best = fit_run(
             recipe,
             model,
-            train_samples,
-            validator,
-            start=start,
+            ready.samples,
+            ready.validator,
+            start=ready.start,
             settings=settings,
             manifest=manifest,
             noun=store.noun,
         )
         seconds = time.monotonic() - started
         return TrainingSummary(run, 0, 1, FITTED, best, manifest["counts"], seconds)
-    measure(recipe, model, train_samples, store=store)
+    measure(recipe, model, ready.samples, store=store)
     state = new_state(model.to(device), settings=settings.train)
-    with held_run(start, settings=settings, manifest=manifest) as run:
+    with held_run(ready.start, settings=settings, manifest=manifest) as run:
         resume(state, run=run)
         resumed_from = state.epoch
         try:
-            _train_and_keep(
-                recipe,
-                state,
-                train_samples,
-                validator,
-                run=run,
-                settings=settings,
-                show=partial(show, noun=store.noun),
-                balance=_to_balance(store, samples, task=task, settings=settings.train),
-            )
+            with keeping(run, state, ready, show=show) as kept:
+                for epoch in train_epochs(
+                    recipe,
+                    state=state,
+                    samples=ready.samples,
+                    validate=ready.validator,
+                    settings=settings.train,
+                    on_batch=kept.display.advance,
+                    balance=ready.balance,
+                ):
+                    kept.epoch_done(epoch)
         except (TrainingError, SettingsError):
             if not run.last_path.exists():
                 run.remove()  # nothing to go on with, and the name is wanted for the next attempt
@@ -242,36 +279,41 @@ def measure(recipe: Trained, model: nn.Module, train: BatchSource, *, store: Fea
     recipe.measure(model, parts, load_constants(store, recipe))
 
 
-def _train_and_keep(
-    recipe: Trained,
-    state: TrainingState,
-    samples: BatchSource,
-    validator: Validator,
-    *,
-    run: RunFolder,
-    settings: Settings,
-    show: ShowTraining,
-    balance: Tensor | None,
-) -> None:
-    """Epochs go to the log and the loggers, weights to the checkpoints, both to the terminal."""
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """Where what the epochs give goes: the log and the loggers, the checkpoints, the terminal."""
+
+    run: RunFolder
+    state: TrainingState
+    checkpointer: Checkpointer
+    loggers: Loggers
+    display: TrainingDisplay
+
+    def epoch_done(self, epoch: EpochResult) -> None:
+        append_row(self.run.metrics_path, epoch.metrics)
+        self.checkpointer.epoch_done(self.state, improved=epoch.improved)
+        self.loggers.epoch_done(epoch.metrics, improved=epoch.improved)
+        self.display.epoch_done(epoch.metrics, improved=epoch.improved)
+
+
+@contextmanager
+def keeping(run: RunFolder, state: TrainingState, ready: Prepared, *, show: ShowTraining) -> Iterator[Kept]:
+    """Keep the epochs of a run within the block, and mark it as finished where the block ends well."""
+    settings = ready.settings
     checkpointer = Checkpointer(run, seconds=settings.train.checkpoint_seconds)
     history, best = run.log(), None if state.best is None else state.best.metrics
     logged = LoggedRun(folder=run, settings=settings, manifest=run.manifest(), history=history, best=best)
+    shown = show(
+        run.name,
+        settings=settings.train,
+        num_samples=len(ready.samples),
+        noun=ready.store.noun,
+        history=history,
+        best=best,
+    )
     with open_loggers(settings.train.loggers, logged) as loggers:
-        with show(run.name, settings=settings.train, num_samples=len(samples), history=history, best=best) as display:
-            for epoch in train_epochs(
-                recipe,
-                state=state,
-                samples=samples,
-                validate=validator,
-                settings=settings.train,
-                on_batch=display.advance,
-                balance=balance,
-            ):
-                append_row(run.metrics_path, epoch.metrics)
-                checkpointer.epoch_done(state, improved=epoch.improved)
-                loggers.epoch_done(epoch.metrics, improved=epoch.improved)
-                display.epoch_done(epoch.metrics, improved=epoch.improved)
+        with shown as display:
+            yield Kept(run, state, checkpointer, loggers, display)
         checkpointer.write(state, stopped=stop_reason(state, settings=settings.train))
 
 

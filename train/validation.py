@@ -1,6 +1,6 @@
 """Validation of a model: the loss, what the task measures, and signs that a representation collapses."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from .data.batches import BatchSource
 from .recipes.recipe import Measured, Recipe
-from .scoring import encode_all
+from .scoring import encode_all, passes
 from .settings import Precision
 from .tasks import LOSS, Targets, Task
-from .types import Encodings
+from .types import Batch, Encodings
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,16 @@ class Validator:
             precision=self._precision,
             without=self._without,
         )
+        return self.judge(model, encodings, targets)
+
+    def passes(self) -> Iterator[Batch]:
+        """All samples as a model is to see them, in their order."""
+        for batch in passes(self._samples, batch_size=self._batch_size):
+            yield batch.without(self._without)
+
+    @torch.no_grad()
+    def judge(self, model: nn.Module, encodings: Encodings, targets: Mapping[str, Tensor]) -> ValidationResult:
+        """Judge `model` by what it makes of all samples, in their order."""
         figures: dict[str, float | None] = {}
         watched: Mapping[str, Tensor] = {}
         if isinstance(self._recipe, Measured):

@@ -200,11 +200,12 @@ class SweepStudy:
         self._mine.discard(claim.trial.number)
 
     def give_back(self, claim: Claim) -> None:
-        """Leave a trial to whoever comes next, as an interruption does."""
+        """Leave a trial, unless it has ended, to whoever comes next, as an interruption does."""
         with self._alone():
             self._mine.discard(claim.trial.number)
             frozen = next(trial for trial in self._frozen() if trial.number == claim.trial.number)
-            self._put_back(frozen, attempts=frozen.user_attrs.get("attempts", 1))
+            if frozen.state == TrialState.RUNNING:
+                self._put_back(frozen, attempts=frozen.user_attrs.get("attempts", 1))
 
     def tried(self) -> list[Tried]:
         """Every trial that counts, in order."""

@@ -85,6 +85,7 @@ def sweep(
     settings: Settings,
     *,
     jobs: int,
+    together: int,
     keep_weights: bool,
     command: str,
     overrides: Sequence[str] = (),
@@ -99,6 +100,7 @@ def sweep(
         request: what is tried.
         settings: that it begins with, what the request sets for all trials included.
         jobs: processes that try trials; 1: this one alone.
+        together: trials that each of them trains as one, where they differ in numbers alone.
         keep_weights: of all trials, and not of the best alone.
         command: that the runs note.
         overrides: that made the settings, none of which may be drawn.
@@ -117,7 +119,7 @@ def sweep(
     asked = _asked_of_store(request, settings, store)
     make_folder_of_runs(folder)
     trials = settings.model_copy(update={"runs": settings.runs.model_copy(update={"folder": folder})})
-    whole = Sweep(request, trials, folder, keep_weights, command)
+    whole = Sweep(request, trials, folder, together, keep_weights, command)
     study = whole.open_study()
     study.require_same({**asked, "objective": whole.objective, "space": _described(request)})
     _run(whole, study, jobs=jobs)

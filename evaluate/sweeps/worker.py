@@ -4,17 +4,17 @@ A trial sees the splits train and val alone: what it is judged by is the best ep
 """
 
 import signal
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from ...cache.store import FeatureStore
 from ...configs.device import resolve_device
-from ...errors import OutputExistsError, TrainingError
+from ...errors import OutputExistsError, TrainingError, WeldcacheError
 from ...extract.pool.workers import start_worker
 from ...progress import say
 from ...settings import Settings
@@ -22,14 +22,16 @@ from ...train.data.features import chosen_for, require_features
 from ...train.data.resident import FeaturePool, fits_memory
 from ...train.data.samples import TRAIN_SPLIT, VALIDATION_SPLIT
 from ...train.display import ShowTraining, TrainingDisplay
-from ...train.pipeline import train
+from ...train.pipeline import train as train_run
 from ...train.recipes.recipe import make_recipe
 from ...train.runs.checkpoint import deciding_settings
 from ...train.runs.folder import RunFolder
 from ...train.runs.log import MetricRow, seconds_of
 from ...train.settings import TrainSettings
+from ...train.stacked import StackingError
 from ...train.tasks import Direction, make_task, monitor_of
-from ...wording import brief, in_words
+from ...train.together import Together, groups, train_together
+from ...wording import brief, in_words, listed
 from ..trials.plan import one_line
 from .space import SweepRequest, settings_of
 from .study import Claim, SweepStudy
@@ -41,12 +43,14 @@ class Sweep:
 
     Attributes:
         settings: of all trials but for what is drawn; runs go to `folder`.
+        together: trials that are trained as one, where they differ in numbers alone.
         keep_weights: of all trials; else those of the best alone are kept.
     """
 
     request: SweepRequest
     settings: Settings
     folder: Path
+    together: int
     keep_weights: bool
     command: str
 
@@ -146,21 +150,29 @@ def _watching(study: SweepStudy, claim: Claim, *, objective: str) -> ShowTrainin
 
 
 def work(sweep: Sweep, *, told: Callable[[], None]) -> None:
-    """Try trials until none is left; `told` is called after each.
+    """Try trials until none is left; `told` is called after each round of them.
 
     Raises:
-        KeyboardInterrupt: on Ctrl-C; the trial is left to whoever comes next.
+        KeyboardInterrupt: on Ctrl-C; the trials are left to whoever comes next.
     """
     study, shared = sweep.open_study(), SharedFeatures(sweep)
-    while (claim := study.claim()) is not None:
+    while claims := _claimed(study, most=sweep.together):
         try:
-            _try(sweep, claim, study, shared)
+            _try(sweep, claims, study, shared)
         except BaseException:
-            study.give_back(claim)
+            for claim in claims:
+                study.give_back(claim)
             raise
         if not sweep.keep_weights:
             spare_weights(sweep.folder, study)
         told()
+
+
+def _claimed(study: SweepStudy, *, most: int) -> list[Claim]:
+    claims: list[Claim] = []
+    while len(claims) < most and (claim := study.claim()) is not None:
+        claims.append(claim)
+    return claims
 
 
 def work_apart(sweep: Sweep) -> None:
@@ -171,41 +183,87 @@ def work_apart(sweep: Sweep) -> None:
         work(sweep, told=lambda: None)
 
 
-def _try(sweep: Sweep, claim: Claim, study: SweepStudy, shared: SharedFeatures) -> None:
-    """Train a trial and tell its value; one that fails says why, and costs the sweep no other."""
-    run, started = RunFolder(sweep.folder / claim.run), time.monotonic()
-    told = ", ".join(f"{key} {brief(value)}" for key, value in claim.values.items())
+@dataclass(frozen=True, eq=False)
+class _Trial:
+    """A claim with its settings, and what watches its epochs."""
+
+    claim: Claim
+    settings: Settings
+    run: RunFolder
+    show: ShowTraining
+
+
+def _try(sweep: Sweep, claims: Sequence[Claim], study: SweepStudy, shared: SharedFeatures) -> None:
+    """Train trials and tell their values: together those that can be, the others one by one."""
+    trials = []
+    for claim in claims:
+        try:
+            settings = chosen_for(shared.store, settings_of(sweep.settings, claim.values, origin=sweep.request.origin))
+        except WeldcacheError as error:
+            _tell(sweep, claim, study, error)
+            continue
+        show = _watching(study, claim, objective=sweep.objective)
+        trials.append(_Trial(claim, settings, RunFolder(sweep.folder / claim.run), show))
+    known = [_value_of(trial.run, trial.settings, objective=sweep.objective) is not None for trial in trials]
+    fresh = [trial for trial, done in zip(trials, known, strict=True) if not done]
+    for trial in [trial for trial, done in zip(trials, known, strict=True) if done]:
+        _tell(sweep, trial.claim, study, None)  # whoever trained it died before it told
+    for places in groups([trial.settings for trial in fresh]):
+        group = [fresh[place] for place in places]
+        outcomes = _train_group(group, shared, command=sweep.command) if len(group) > 1 else None
+        if outcomes is None:
+            for trial in group:
+                _tell(sweep, trial.claim, study, _train_alone(trial, shared, command=sweep.command))
+        else:
+            for trial, outcome in zip(group, outcomes, strict=True):
+                _tell(sweep, trial.claim, study, outcome)
+
+
+def _train_group(group: Sequence[_Trial], shared: SharedFeatures, *, command: str) -> Sequence[Exception | None] | None:
+    """What ended each training; None where they have to be trained one by one, which tells what is wrong with each."""
+    trainings = [Together(trial.settings, trial.run.name, trial.show) for trial in group]
     try:
-        settings = settings_of(sweep.settings, claim.values, origin=sweep.request.origin)
-        settings = chosen_for(shared.store, settings)
-        value = _value_of(run, settings, objective=sweep.objective)
-        if value is None:
-            _train(
-                run, settings, shared, command=sweep.command, show=_watching(study, claim, objective=sweep.objective)
-            )
-            value = _value_of(run, settings, objective=sweep.objective)
-        if value is None:
-            raise TrainingError(f"validation says nothing of {sweep.objective}")
-    except _Pruned:
-        run.remove()
+        return train_together(trainings, command=command, pool=shared.for_trial(group[0].settings))
+    except StackingError as error:
+        say(f"{listed(trial.run.name for trial in group)} are trained one by one: {one_line(error)}")
+    except WeldcacheError:
+        pass
+    return None
+
+
+def _train_alone(trial: _Trial, shared: SharedFeatures, *, command: str) -> Exception | None:
+    """What ended the training; None where nothing did."""
+    try:
+        pool = shared.for_trial(trial.settings)
+        train = partial(train_run, trial.settings, run_name=trial.run.name, command=command, pool=pool, show=trial.show)
+        try:
+            train(overwrite=False)
+        except OutputExistsError:  # left by something else that asked for other settings or features
+            train(overwrite=True)
+    except Exception as error:  # whatever it is, it costs the sweep no other trial
+        return error
+    return None
+
+
+def _tell(sweep: Sweep, claim: Claim, study: SweepStudy, error: Exception | None) -> None:
+    """Tell the study what became of a trial, and who looks on."""
+    run = RunFolder(sweep.folder / claim.run)
+    told = ", ".join(f"{key} {brief(value)}" for key, value in claim.values.items())
+    state = run.state() if error is None else None
+    value = None if state is None or state["best"] is None else state["best"].get(sweep.objective)
+    if isinstance(error, _Pruned):
+        if run.exists:
+            run.remove()
         study.prune(claim)
         say(f"{claim.run}: ended early; {told}")
-    except Exception as error:  # whatever it is, it costs the sweep no other trial
-        study.fail(claim, reason=one_line(error))
-        say(f"{claim.run}: {one_line(error)}; {told}")
+    elif value is None:
+        reason = one_line(error or TrainingError(f"Validation says nothing of {sweep.objective}."))
+        study.fail(claim, reason=reason)
+        say(f"{claim.run}: {reason}; {told}")
     else:
         rows = run.log()
-        seconds = seconds_of(rows) or time.monotonic() - started
-        study.complete(claim, value=value, seconds=seconds, epochs=len(rows))
+        study.complete(claim, value=float(value), seconds=seconds_of(rows), epochs=len(rows))
         say(f"{claim.run}: {in_words(sweep.objective)} {value:.4g}; {told}")
-
-
-def _train(run: RunFolder, settings: Settings, shared: SharedFeatures, *, command: str, show: ShowTraining) -> None:
-    pool = shared.for_trial(settings)
-    try:
-        train(settings, run_name=run.name, overwrite=False, command=command, pool=pool, show=show)
-    except OutputExistsError:  # left by something else that asked for other settings or features
-        train(settings, run_name=run.name, overwrite=True, command=command, pool=pool, show=show)
 
 
 def _value_of(run: RunFolder, settings: Settings, *, objective: str) -> float | None:

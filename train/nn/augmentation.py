@@ -41,7 +41,7 @@ def mix_rows(
 def add_noise(
     tokens: Float[Tensor, "batch time width"],
     *,
-    share: float,
+    share: float | Float[Tensor, ""],
     spread: Float[Tensor, " #width"],
     generator: torch.Generator,
 ) -> Float[Tensor, "batch time width"]:
@@ -54,7 +54,7 @@ def add_noise(
 
 
 def mask_tokens(
-    tokens: Float[Tensor, "batch time width"], *, probability: float, generator: torch.Generator
+    tokens: Float[Tensor, "batch time width"], *, probability: float | Float[Tensor, ""], generator: torch.Generator
 ) -> Float[Tensor, "batch time width"]:
     """Zero each token with `probability`, all its features at once, so that no single token carries the decision.
 
@@ -66,7 +66,7 @@ def mask_tokens(
 
 
 def drop_modalities(
-    present: Mapping[str, Bool[Tensor, " batch"]], *, probability: float, generator: torch.Generator
+    present: Mapping[str, Bool[Tensor, " batch"]], *, probability: float | Float[Tensor, ""], generator: torch.Generator
 ) -> dict[str, Bool[Tensor, " batch"]]:
     """Whole modalities of a row hidden, so that none is leant on alone: each with `probability`, but never all of them.
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .kernels.selective_scan import selective_scan
-from .kernels.shared import has_kernel
+from .kernels.shared import each_alone, has_kernel
 
 _SMALLEST_STEP, _LARGEST_STEP = 1e-3, 1e-1  # step sizes at the start are log-uniform between these
 
@@ -134,3 +134,10 @@ def _backward(ctx: Any, output_gradient: Tensor) -> tuple[Tensor, Tensor, Tensor
 
 
 _convolve.register_autograd(_backward, setup_context=_keep_for_backward)
+
+
+@_convolve.register_vmap
+def _convolve_stacked(info: Any, in_dims: tuple[int | None, ...], *arguments: Tensor) -> tuple[Tensor, int]:
+    """Of stacked models each by itself."""
+    outputs, _ = each_alone(lambda *one: (_convolve(*one),), info, in_dims, *arguments)
+    return outputs[0], 0

@@ -11,7 +11,7 @@ from jaxtyping import Float, Float32
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from .kernels.shared import SMALLEST_POOLED, has_kernel
+from .kernels.shared import SMALLEST_POOLED, each_alone, has_kernel
 
 _KERNEL_DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 
@@ -58,6 +58,12 @@ def _describe_power_mean(tokens: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
     return _describe_mean(tokens), _describe_mean(tokens)
 
 
+@token_mean.register_vmap
+def _means_of_stacked(info: Any, in_dims: tuple[int | None, ...], tokens: Tensor) -> tuple[Tensor, int]:
+    """Rows may have any axes, so the stacked ones are one more."""
+    return token_mean(tokens.movedim(in_dims[0] or 0, 0)), 0
+
+
 class MaxPooling(nn.Module):
     """Maximum over the last axis but one, exact in any precision."""
 
@@ -78,7 +84,7 @@ class GeM(nn.Module):
 
     def forward(self, tokens: Float[Tensor, "*rows tokens width"]) -> Float[Tensor, "*rows width"]:
         """Pool the last axis but one, in float32 at least."""
-        pooled: Tensor = _GeneralisedMean.apply(tokens, self.p)  # type: ignore[no-untyped-call]
+        pooled: Tensor = _GeneralisedMean.apply(tokens, self.p)[0]  # type: ignore[no-untyped-call]
         return pooled
 
 
@@ -91,15 +97,26 @@ class _GeneralisedMean(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, tokens: Tensor, p: Tensor) -> Tensor:
+    def forward(tokens: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
         pool = token_power_mean if has_kernel(tokens, dtypes=_KERNEL_DTYPES, on_cuda=True) else _pool
-        pooled, mean_logs = pool(tokens, p)
-        ctx.save_for_backward(tokens, p, pooled, mean_logs)
+        pooled: tuple[Tensor, Tensor] = pool(tokens, p)
         return pooled
 
     @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: tuple[Tensor, Tensor]) -> None:
+        ctx.mark_non_differentiable(output[1])
+        ctx.save_for_backward(*inputs, *output)
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[int | None, ...], *arguments: Tensor
+    ) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+        """Of stacked models each exponent by itself: tokens that all of them share are not copied."""
+        return each_alone(_GeneralisedMean.apply, info, in_dims, *arguments)
+
+    @staticmethod
     @once_differentiable
-    def backward(ctx: Any, pooled_gradient: Tensor) -> tuple[Tensor | None, Tensor]:
+    def backward(ctx: Any, pooled_gradient: Tensor, _: Tensor) -> tuple[Tensor | None, Tensor]:
         tokens, p, pooled, mean_logs = ctx.saved_tensors
         p_gradient = (pooled_gradient * pooled * (mean_logs - pooled.log()) / p).sum().to(p.dtype)
         if not ctx.needs_input_grad[0]:
@@ -140,11 +157,16 @@ class MeanPooling(nn.Module):
 class _FusedMean(torch.autograd.Function):
     """The kernel with its gradient, which each token has an equal share of."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, tokens: Tensor) -> Tensor:
-        ctx.tokens_shape, ctx.tokens_dtype = tokens.shape, tokens.dtype
+    def forward(tokens: Tensor) -> Tensor:
         pooled: Tensor = token_mean(tokens)
         return pooled
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.tokens_shape, ctx.tokens_dtype = inputs[0].shape, inputs[0].dtype
 
     @staticmethod
     @once_differentiable

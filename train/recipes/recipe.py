@@ -59,6 +59,20 @@ class Trained(Measured, Protocol):
 
 
 @runtime_checkable
+class Stackable(Trained, Protocol):
+    """A trained recipe several of whose modules can be trained as one, by torch.vmap.
+
+    What it draws while it encodes comes from the generator that it is given, by torch.rand or torch.randn, or is
+    dropout. It neither asks a tensor for its value nor changes one in place.
+    """
+
+    @property
+    def varied(self) -> Collection[str] | None:
+        """Settings of its section in which those modules may differ, by dotted name: probabilities of dropout, and what
+        the module holds as `Numbers`. None where it cannot be stacked as it is set."""
+
+
+@runtime_checkable
 class Fitted(Recipe, Protocol):
     """A recipe that goes through the training rows once or a few times, and has learned."""
 

@@ -174,6 +174,10 @@ class ReconstructionRecipe:
         """Mean squared error, the only term; the code is watched."""
         return Losses(encodings["error"].mean(), watched={"code": encodings["code"]})
 
+    @property
+    def varied(self) -> Collection[str] | None:
+        return ()
+
     def predict(self, model: nn.Module, encodings: Encodings) -> Prediction:
         return Prediction(encodings["error"])
 

@@ -40,11 +40,22 @@ def run_sweep() -> RunSweep:
     """Run a sweep; keywords as of `sweep`."""
 
     def run(
-        request: SweepRequest, *, overrides: tuple[str, ...] = (), jobs: int = 1, keep_weights: bool = False
+        request: SweepRequest,
+        *,
+        overrides: tuple[str, ...] = (),
+        jobs: int = 1,
+        together: int = 1,
+        keep_weights: bool = False,
     ) -> Swept:
         request, settings = begun_with(request, overrides=overrides)
         return sweep(
-            request, settings, jobs=jobs, keep_weights=keep_weights, command="weldcache sweep", overrides=overrides
+            request,
+            settings,
+            jobs=jobs,
+            together=together,
+            keep_weights=keep_weights,
+            command="weldcache sweep",
+            overrides=overrides,
         )
 
     return run

@@ -33,13 +33,13 @@ Trained = list[str]
 def trained(monkeypatch: pytest.MonkeyPatch) -> Trained:
     """Names of the runs that trials train from here on."""
     names: Trained = []
-    train = worker.train
+    train = worker.train_run
 
     def counting(settings: Any, **keywords: Any) -> Any:
         names.append(keywords["run_name"])
         return train(settings, **keywords)
 
-    monkeypatch.setattr(worker, "train", counting)
+    monkeypatch.setattr(worker, "train_run", counting)
     return names
 
 
@@ -257,3 +257,20 @@ def _await(done: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
     while not done():
         assert process.poll() is None and time.monotonic() < deadline, process.stderr and process.stderr.read()
         time.sleep(0.02)
+
+
+def test_trials_that_are_trained_together_are_what_they_are_one_by_one(
+    run_sweep: RunSweep, write_request: WriteRequest, trained: Trained
+) -> None:
+    drawn = {
+        "train.lr": {"kind": "choice", "values": [0.001, 0.01]},
+        "train.seed": {"kind": "choice", "values": [0, 1]},
+        "recipe.bottleneck": {"kind": "choice", "values": [2, 3]},
+    }
+    apart = run_sweep(write_request(drawn, name="apart", sampler="grid", trials=8))
+    assert len(trained) == 8
+    trained.clear()
+    together = run_sweep(write_request(drawn, name="together", sampler="grid", trials=8), together=8)
+    assert trained == []  # two groups of four, by their width
+    assert _drawn(together) == _drawn(apart)
+    assert values_of(together) == pytest.approx(values_of(apart), abs=1e-3)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import Tensor
+from torch.func import functional_call, stack_module_state, vmap
 from transformers import MambaConfig
 from transformers.models.mamba.modeling_mamba import MambaMixer
 
@@ -89,3 +90,20 @@ def test_exported_program_computes_the_same(generator: torch.Generator) -> None:
     sequence = torch.randn(2, 21, 8, generator=generator)
     program = torch.export.export(layer, (sequence,))
     torch.testing.assert_close(program.module()(sequence), layer(sequence), rtol=1e-5, atol=1e-6)
+
+
+def test_stacked_layers_compute_what_each_computes(generator: torch.Generator) -> None:
+    """With sequences that all share, and with one each; gradients, too."""
+    layers = [Mamba(8) for _ in range(3)]
+    parameters, _ = stack_module_state(layers)
+    sequences = torch.randn(3, 2, 19, 8, generator=generator)
+    for inputs, axis in ((sequences, 0), (sequences[0], None)):
+        stacked = vmap(lambda state, one: functional_call(layers[0], state, (one,)), in_dims=(0, axis))
+        outputs = stacked(parameters, inputs)
+        gradients = torch.autograd.grad(outputs.square().sum(), list(parameters.values()))
+        for place, layer in enumerate(layers):
+            alone = layer(inputs if axis is None else inputs[place])
+            torch.testing.assert_close(outputs[place], alone)
+            expected = torch.autograd.grad(alone.square().sum(), list(layer.parameters()))
+            for mine, theirs in zip(gradients, expected, strict=True):
+                torch.testing.assert_close(mine[place], theirs, rtol=1e-4, atol=1e-5)

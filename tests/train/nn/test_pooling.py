@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.func import functional_call, vmap
 
 from weldcache.train.nn.pooling import GeM, MeanPooling
 
@@ -132,3 +133,22 @@ def test_a_mean_hides_nothing_that_is_not_finite(dtype: torch.dtype, value: floa
 def test_half_precision_does_not_lose_digits() -> None:
     tokens = torch.full((1, 5000, 3), 1.001, dtype=torch.float16)
     torch.testing.assert_close(MeanPooling()(tokens), tokens[:, 0].float(), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_stacked_poolings_compute_what_each_computes(shared: bool, generator: torch.Generator) -> None:
+    pools = [GeM(exponent=exponent) for exponent in (1.5, 3.0)]
+    exponents = torch.stack([pool.p.detach() for pool in pools]).requires_grad_()
+    tokens = torch.rand(2, 3, 4, 6, 5, generator=generator)
+    given = tokens[0] if shared else tokens
+
+    def pooled(p: torch.Tensor, one: torch.Tensor) -> torch.Tensor:
+        return functional_call(pools[0], {"p": p}, (one,)) + MeanPooling()(one)
+
+    outputs = vmap(pooled, in_dims=(0, None if shared else 0))(exponents, given)
+    (gradient,) = torch.autograd.grad(outputs.sum(), exponents)
+    for place, pool in enumerate(pools):
+        one = given if shared else given[place]
+        torch.testing.assert_close(outputs[place], pool(one) + MeanPooling()(one))
+        (expected,) = torch.autograd.grad(pool(one).sum(), pool.p)
+        torch.testing.assert_close(gradient[place], expected)

@@ -5,6 +5,7 @@ instead of looking into them.
 """
 
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -14,7 +15,7 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 from torch.nn import functional
 
-from .shared import CHECKPOINT_INTERVAL, is_installed
+from .shared import CHECKPOINT_INTERVAL, each_alone, is_installed
 
 _ARGUMENTS = (
     "Tensor inputs, Tensor step_logits, Tensor state_decay, Tensor input_weights, Tensor output_weights, "
@@ -134,6 +135,7 @@ def _backward(ctx: Any, output_gradient: Tensor, *unused: None) -> tuple[Tensor,
 
 
 _scan.register_autograd(_backward, setup_context=_keep_for_backward)
+_scan.register_vmap(partial(each_alone, _scan))
 
 
 def selective_scan_torch(

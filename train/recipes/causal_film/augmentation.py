@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...nn.augmentation import add_noise, drop_modalities, mask_tokens, mix_rows, symmetric_beta
+from ...nn.stack import Numbers
 from .network import FilmInputs
 from .settings import CausalFilmSettings
 
@@ -15,10 +16,13 @@ def augment(
     inputs: FilmInputs,
     *,
     settings: CausalFilmSettings,
+    numbers: Numbers,
     spreads: tuple[Float[Tensor, " video_width"], Float[Tensor, " audio_width"]],
     generator: torch.Generator,
 ) -> FilmInputs:
     """Mixup, then noise, then hidden tokens, then hidden modalities; what a setting turns off draws no numbers.
+
+    How much of each is in `numbers`.
 
     Tokens are hidden after standardisation, where zero is the mean and so says least, and after noise, so that nothing
     of them is left.
@@ -28,15 +32,15 @@ def augment(
         inputs = mix(inputs, shares=shares)
     if settings.noise > 0:
         of_video, of_audio = spreads
-        video = add_noise(inputs.video, share=settings.noise, spread=of_video, generator=generator)
-        audio = add_noise(inputs.audio, share=settings.noise, spread=of_audio, generator=generator)
+        video = add_noise(inputs.video, share=numbers["noise"], spread=of_video, generator=generator)
+        audio = add_noise(inputs.audio, share=numbers["noise"], spread=of_audio, generator=generator)
         inputs = replace(inputs, video=video, audio=audio)
     if settings.feature_mask > 0:
-        video = mask_tokens(inputs.video, probability=settings.feature_mask, generator=generator)
-        audio = mask_tokens(inputs.audio, probability=settings.feature_mask, generator=generator)
+        video = mask_tokens(inputs.video, probability=numbers["feature_mask"], generator=generator)
+        audio = mask_tokens(inputs.audio, probability=numbers["feature_mask"], generator=generator)
         inputs = replace(inputs, video=video, audio=audio)
     if settings.modality_dropout > 0:
-        left = drop_modalities(inputs.present, probability=settings.modality_dropout, generator=generator)
+        left = drop_modalities(inputs.present, probability=numbers["modality_dropout"], generator=generator)
         inputs = replace(inputs, present=left)
     return inputs
 

@@ -36,15 +36,15 @@ def film_losses(encodings: Encodings, *, model: StandardisedCausalFilm, settings
     Rows without photographs do not enter the terms that look at results. Where there are absent tokens, the term
     `absent` draws the one that stands for a result to all predictions, and nothing else.
     """
-    terms = _prediction_terms(encodings, settings=settings)
+    numbers, terms = model.numbers, _prediction_terms(encodings, settings=settings)
     if settings.text > 0:
         predicted = model.film.text_head(encodings["z_pred"])
         terms["text"] = cosine_loss(predicted, model.text_anchor.unsqueeze(0))
     if settings.variance > 0:
         terms["variance"] = variance_loss(
-            encodings["z_result"], floor=settings.variance_std, weights=encodings.get("result_present")
+            encodings["z_result"], floor=numbers["loss.variance_std"], weights=encodings.get("result_present")
         )
-    weighted = [getattr(settings, name) * term for name, term in terms.items()]
+    weighted = [numbers[f"loss.{name}"] * term for name, term in terms.items()]
     if model.film.absent is not None:
         # No cosine distance here: its gradient is so steep near zero that Adam would hardly move the token afterwards.
         terms["absent"] = l1_loss(encodings["z_pred"].detach(), model.film.absent.z_result().unsqueeze(0))
@@ -176,7 +176,10 @@ def feature_gram_loss(
 
 
 def variance_loss(
-    encodings: Float[Tensor, "batch width"], *, floor: float, weights: Float[Tensor, " batch"] | None = None
+    encodings: Float[Tensor, "batch width"],
+    *,
+    floor: float | Float[Tensor, ""],
+    weights: Float[Tensor, " batch"] | None = None,
 ) -> Float[Tensor, ""]:
     """How far the standard deviations of the dimensions over the batch are below `floor`, mean over dimensions.
 

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from ...nn.stack import Numbers
 from ...nn.standardise import ChannelStatistics, Standardise, standardise_each
 from ...types import Batch, FeatureRequest, Shapes
 from .network import CausalFilm, CausalFilmOutput, FilmInputs
@@ -78,6 +79,15 @@ class FilmFeatures:
         return sorted(int(number) for number in numbers)
 
 
+def numbers_of(settings: CausalFilmSettings) -> dict[str, float]:
+    """Settings that the loss and the augmentation take from the module, in which stacked modules may differ."""
+    weights = ("cosine", "l1", "gram", "text", "variance", "variance_std")
+    return {
+        **{name: getattr(settings, name) for name in ("feature_mask", "noise", "modality_dropout")},
+        **{f"loss.{name}": getattr(settings.loss, name) for name in weights},
+    }
+
+
 def film_features(settings: CausalFilmSettings) -> FilmFeatures:
     """The features that the model looks at."""
     sets = [f"{settings.image}/block_{block}" for block in settings.blocks]
@@ -131,6 +141,7 @@ class StandardisedCausalFilm(nn.Module):
         if features.sensor is not None and features.sensor in measured:
             self.sensor = Standardise(shapes[features.sensor.name][-1])
         self.register_buffer("text_anchor", torch.zeros(shapes.get(features.text, (0,))))
+        self.numbers = Numbers(numbers_of(settings))
         self._features = features
         self._measured = measured
         self._standardises_tokens = settings.standardise

@@ -11,7 +11,7 @@ from ...types import Batch, Encodings, Losses, Needs, Prediction, Shapes
 from ..published import Reference, published
 from .augmentation import augment
 from .loss import anomaly_score, film_losses
-from .module import StandardisedCausalFilm, film_features
+from .module import StandardisedCausalFilm, film_features, numbers_of
 from .network import CausalFilm, CausalFilmDims, CausalFilmOutput
 from .settings import CausalFilmSettings
 
@@ -88,7 +88,9 @@ class CausalFilmRecipe:
         assert isinstance(model, StandardisedCausalFilm)
         inputs = model.inputs(batch)
         if generator is not None:
-            inputs = augment(inputs, settings=self._settings, spreads=model.spreads(), generator=generator)
+            inputs = augment(
+                inputs, settings=self._settings, numbers=model.numbers, spreads=model.spreads(), generator=generator
+            )
             if self._settings.loss.target == "ema":
                 model.film.move_target(decay=self._settings.loss.target_decay)
         output: CausalFilmOutput = model(inputs)
@@ -104,6 +106,12 @@ class CausalFilmRecipe:
         constant."""
         assert isinstance(model, StandardisedCausalFilm)
         return film_losses(encodings, model=model, settings=self._settings.loss)
+
+    @property
+    def varied(self) -> Collection[str] | None:
+        if self._settings.loss.target == "ema":  # its target moves in place, step by step
+            return None
+        return (*numbers_of(self._settings), "dropout", "decoder_dropout")
 
     def predict(self, model: nn.Module, encodings: Encodings) -> Prediction:
         """How badly the process predicts the result; without photographs, how unusual the prediction is."""
