@@ -27,7 +27,7 @@ import torch
 import yaml
 from harness import describe_machine, print_json
 
-from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
+from weldcache.cache.arrays import ArraySpec, FeatureSetSpec, StorageType
 from weldcache.cache.index import class_and_label, index_with
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.tensors import to_storage
@@ -38,7 +38,7 @@ RATES = (1e-4, 3e-4, 1e-3, 3e-3)
 JOBS = 2
 WAYS = ("apart", "shared", "together")
 TARGETS = {"shared_over_apart": 4.0, "together_over_apart": 4.0}
-ARRAYS: Mapping[str, Mapping[str, tuple[tuple[int, ...], str]]] = {
+ARRAYS: Mapping[str, Mapping[str, tuple[tuple[int, ...], StorageType]]] = {
     "frames": {"embedding": ((8, 64), "float16")},
     "video": {"tokens": ((16, 48), "float16")},
     "audio": {"tokens": ((40, 48), "float16"), "tokens_length": ((), "int32")},
@@ -153,7 +153,7 @@ def run_all(folder: Path, commands: Sequence[Sequence[str]]) -> float:
             )
         time.sleep(0.02)
         for done in [process for process in running if process.poll() is not None]:
-            assert done.returncode == 0, f"{done.args} failed"
+            assert done.returncode == 0, f"{done.args!r} failed"
             running.remove(done)
     return time.perf_counter() - started
 

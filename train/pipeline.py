@@ -173,17 +173,17 @@ def train(
         resume(state, run=run)
         resumed_from = state.epoch
         try:
-            with keeping(run, state, ready, show=show) as kept:
+            with keeping(run, state, ready, show=show) as keeper:
                 for epoch in train_epochs(
                     recipe,
                     state=state,
                     samples=ready.samples,
                     validate=ready.validator,
                     settings=settings.train,
-                    on_batch=kept.display.advance,
+                    on_batch=keeper.display.advance,
                     balance=ready.balance,
                 ):
-                    kept.epoch_done(epoch)
+                    keeper.epoch_done(epoch)
         except (TrainingError, SettingsError):
             if not run.last_path.exists():
                 run.remove()  # nothing to go on with, and the name is wanted for the next attempt

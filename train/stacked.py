@@ -17,7 +17,7 @@ from torch import Tensor
 from ..errors import TrainingError
 from .data.batches import BatchSource, Order
 from .loop import GRADIENT_NORM, EpochResult, epoch_done, means_of, order_of_epoch, stop_reason
-from .nn.stack import Chance, Stack, flattened
+from .nn.stack import AxisOrders, Chance, Stack, flattened
 from .randomness import Purpose, derived_generator
 from .recipes.recipe import Stackable
 from .settings import TrainSettings
@@ -134,7 +134,7 @@ class _Stepper:
         self._moments = {name: torch.stack([_moment(state, name) for state in states]) for name in _MOMENTS}
         # 1 for what has had a gradient: AdamW leaves alone, undecayed, what never had one.
         self._learns = torch.stack([_moment(state, "step") for state in states]).sign()
-        self._seen: set[int] = set()  # sizes of batches whose draws were watched
+        self._orders: dict[int, AxisOrders] = {}  # by size of the batch
 
     def train_epoch(
         self, samples: BatchSource, *, balance: Int64[Tensor, " samples"] | None
@@ -165,8 +165,7 @@ class _Stepper:
         inputs = (dict(batch.features), dict(batch.present), dict(batch.targets))
         leaves = self._stack.leaves(self._stack.flat)
         try:
-            self._watch(inputs, shared=shared)
-            with self._stack.drawing(chances) as stand_in:
+            with self._stack.drawing(chances, self._orders_of(inputs, shared=shared)) as stand_in:
                 losses = self._stack(partial(self._losses, stand_in), leaves, *inputs, shared=shared, training=True)
         except (RuntimeError, NotImplementedError, TypeError) as error:
             if any(member.state.step for member in self._members):
@@ -177,13 +176,14 @@ class _Stepper:
         norm = self._update(dict(zip(trained, found, strict=True)), schedules)
         return {name: value.detach() for name, value in losses.items()} | {GRADIENT_NORM: norm}
 
-    def _watch(self, inputs: Sequence[Mapping[str, Tensor]], *, shared: bool) -> None:
-        """By one member alone, for each size of batch once."""
-        size = len(next(iter(inputs[0].values())))
-        if size not in self._seen:
-            self._seen = {size}
-            one = [each if shared else {name: tensor[0] for name, tensor in each.items()} for each in inputs]
-            self._stack.watch(partial(self._losses, torch.Generator(self._stack.flat.device)), *one)
+    def _orders_of(self, inputs: Sequence[Mapping[str, Tensor]], *, shared: bool) -> AxisOrders:
+        """What one member alone shows of a batch of this size."""
+        one = [each if shared else {name: tensor[0] for name, tensor in each.items()} for each in inputs]
+        size = len(next(iter(one[0].values())))
+        if size not in self._orders:
+            alone = partial(self._losses, torch.Generator(self._stack.flat.device))
+            self._orders[size] = self._stack.watch(alone, *one)
+        return self._orders[size]
 
     def _losses(
         self,
@@ -209,7 +209,7 @@ class _Stepper:
         def each(values: Sequence[float]) -> Float[Tensor, "stacked 1"]:
             return torch.tensor(values, dtype=torch.float64).to(flat).unsqueeze(1)
 
-        norm = torch.linalg.vector_norm(gradients, dim=1)
+        norm: Tensor = torch.linalg.vector_norm(gradients, dim=1)
         clipping = (each([one.gradient_clip for one in settings]) / (norm.unsqueeze(1) + _CLIPPING_EPSILON)).clamp(
             max=1
         )
@@ -237,10 +237,12 @@ class _Stepper:
         for row, member in enumerate(self._members):
             state = member.state
             for flat, model in ((self._stack.flat, state.model), (self._averaged, state.averaged)):
-                for part, parameter in zip(flat[row].split(self._stack.sizes), model.parameters(), strict=True):
+                for part, parameter in zip(torch.split(flat[row], self._stack.sizes), model.parameters(), strict=True):
                     parameter.copy_(part.view_as(parameter))
             parts = [self._learns[row], *(self._moments[name][row] for name in _MOMENTS)]
-            split = zip(*(part.split(self._stack.sizes) for part in parts), state.model.parameters(), strict=True)
+            split = zip(
+                *(torch.split(part, self._stack.sizes) for part in parts), state.model.parameters(), strict=True
+            )
             for learns, first, second, parameter in split:
                 if parameter.requires_grad and learns[0] > 0:
                     values = (

@@ -117,7 +117,11 @@ def test_each_training_is_what_it_is_alone(recipe: str, project: Path, tmp_path:
 def test_who_breaks_or_is_given_up_leaves_the_others(project: Path, tmp_path: Path) -> None:
     huge = {"train.lr": 1e30, "train.gradient_clip": 1e30, "train.warmup_epochs": 0}
     settings = settings_in(
-        tmp_path / "t", {"train.patience": 9}, {**huge, "train.patience": 9}, {"train.seed": 2, "train.patience": 9}
+        tmp_path / "t",
+        {"train.patience": 9},
+        {**huge, "train.patience": 9},
+        {"train.seed": 2, "train.patience": 9},
+        recipe="video_ae",
     )
 
     class GivenUp(Exception):
@@ -142,7 +146,7 @@ def test_who_breaks_or_is_given_up_leaves_the_others(project: Path, tmp_path: Pa
     runs = [RunFolder(tmp_path / "t" / f"r{place}") for place in range(3)]
     assert runs[0].finished and len(rows_of(runs[0])) == 5
     assert not runs[1].path.exists() and not runs[2].finished and len(rows_of(runs[2])) == 2
-    (alone,) = settings_in(tmp_path / "a", {"train.patience": 9})
+    (alone,) = settings_in(tmp_path / "a", {"train.patience": 9}, recipe="video_ae")
     train(alone, run_name="r0", overwrite=False, command="weldcache train", show=silent)
     assert_same_run(runs[0], RunFolder(tmp_path / "a/r0"))
 
@@ -150,7 +154,10 @@ def test_who_breaks_or_is_given_up_leaves_the_others(project: Path, tmp_path: Pa
 def test_interrupted_trainings_go_on_together_from_where_each_was(project: Path, tmp_path: Path) -> None:
     often = {"train.checkpoint_seconds": 0, "train.patience": 9}
     both = [{**often, "train.seed": 0}, {**often, "train.seed": 3}]
-    settings, whole = settings_in(tmp_path / "t", *both), settings_in(tmp_path / "w", *both)
+    settings, whole = (
+        settings_in(tmp_path / "t", *both, recipe="video_ae"),
+        settings_in(tmp_path / "w", *both, recipe="video_ae"),
+    )
 
     class Interrupted(_Silent):
         def epoch_done(self, metrics: Mapping[str, Any], *, improved: bool) -> None:

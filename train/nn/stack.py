@@ -46,6 +46,10 @@ class Chance:
     own: torch.Generator
 
 
+AxisOrders = Sequence[tuple[int, ...]]
+"""For each draw of dropout in a pass its axes, the slowest in memory first."""
+
+
 class Stack:
     """Modules of one shape, (stacked, ...) each of their tensors.
 
@@ -62,7 +66,6 @@ class Stack:
         buffers = [dict(module.named_buffers()) for module in modules]
         self.buffers = {name: torch.stack([each[name] for each in buffers]) for name in buffers[0]}
         self._dropouts = _marked(self._template, modules)
-        self._orders: list[tuple[int, ...]] = []
 
     @property
     def sizes(self) -> list[int]:
@@ -73,7 +76,9 @@ class Stack:
         """Parameters by name, in the memory of `flat`; those that a module trains take a gradient."""
         return {
             name: part.view(len(part), *shape).requires_grad_(self._takes[name])
-            for part, (name, shape) in zip(flat.detach().split(self.sizes, dim=1), self._shapes.items(), strict=True)
+            for part, (name, shape) in zip(
+                torch.split(flat.detach(), self.sizes, dim=1), self._shapes.items(), strict=True
+            )
         }
 
     def flattened(self, found: Mapping[str, Tensor | None]) -> Float[Tensor, "stacked parameters"]:
@@ -93,16 +98,17 @@ class Stack:
         ]
         return torch.cat(parts)
 
-    def watch(self, run: Callable[..., Any], *inputs: Mapping[str, Tensor]) -> None:
-        """See by one module alone how what is dropped out lies in memory, which is the order in which it is drawn."""
-        with torch.random.fork_rng(), _Watched(self._orders):
+    def watch(self, run: Callable[..., Any], *inputs: Mapping[str, Tensor]) -> AxisOrders:
+        """How what one module alone drops out lies in memory, which is the order in which it is drawn."""
+        with torch.random.fork_rng(), _Watched() as watched:
             run(self._template.train(), *inputs)
+        return watched.orders
 
     @contextmanager
-    def drawing(self, chances: Sequence[Chance]) -> Iterator[torch.Generator]:
-        """Within the block, which is one pass, each module draws from its own chance; the generator that is yielded
-        stands for the given ones."""
-        with _DrawsOfEach(chances, self._dropouts, self._orders):
+    def drawing(self, chances: Sequence[Chance], orders: AxisOrders) -> Iterator[torch.Generator]:
+        """Within the block, which is one pass, each module draws from its own chance, in the orders that `watch` saw;
+        the generator that is yielded stands for the given ones."""
+        with _DrawsOfEach(chances, self._dropouts, orders):
             yield torch.Generator(self.flat.device)
 
     def __call__(
@@ -168,33 +174,32 @@ def _marked(template: nn.Module, modules: Sequence[nn.Module]) -> dict[float, tu
     return found
 
 
-class _Watched(TorchDispatchMode):
+class _Watched(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes for each draw of dropout the order of its axes in memory, the slowest first."""
 
-    def __init__(self, orders: list[tuple[int, ...]]) -> None:
-        super().__init__()
-        self._orders = orders
-        orders.clear()
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.orders: list[tuple[int, ...]] = []
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         if func in _DROPOUTS:
             strides = args[0].stride()
-            self._orders.append(tuple(sorted(range(len(strides)), key=lambda axis: -strides[axis])))
+            self.orders.append(tuple(sorted(range(len(strides)), key=lambda axis: -strides[axis])))
         return func(*args, **(kwargs or {}))
 
 
-class _DrawsOfEach(TorchDispatchMode):
+class _DrawsOfEach(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Draws of stacked modules, each from its own generators; below vmap, where the first axis is that of the stack."""
 
     def __init__(
         self,
         chances: Sequence[Chance],
         dropouts: Mapping[float, tuple[float, ...]],
-        orders: Sequence[tuple[int, ...]],
+        orders: AxisOrders,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._chances = chances
         self._kept = {1 - mark: (mark, probabilities) for mark, probabilities in dropouts.items()}
         self._orders = iter(orders)
