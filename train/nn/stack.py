@@ -100,7 +100,8 @@ class Stack:
 
     def watch(self, run: Callable[..., Any], *inputs: Mapping[str, Tensor]) -> AxisOrders:
         """How what one module alone drops out lies in memory, which is the order in which it is drawn."""
-        with torch.random.fork_rng(), _Watched() as watched:
+        watched = _Watched()
+        with torch.random.fork_rng(), watched:
             run(self._template.train(), *inputs)
         return watched.orders
 
