@@ -4,9 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from weldcache.tests.test_docs import ROOT, blocks, command_lines, words_of
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_page_run(weldcache: Callable[..., Any], project: Path) -> None:
     text = (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8")
     (space,) = blocks(text, "yaml")
