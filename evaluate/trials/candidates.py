@@ -32,7 +32,7 @@ def candidates(store: FeatureStore, base: Settings) -> dict[str, Settings]:
     """Complete settings by the candidate's name: of each modality by itself, and of all together in one score."""
     vectors, patches = _evidence(store, POOLED), _evidence(store, (_PATCHES,))
     told: dict[str, Mapping[str, Any]] = {
-        f"{kind}, {array}": {**recipe, "array": array}
+        f"{kind} on {array}": {**recipe, "array": array}
         for arrays, recipes in ((vectors, _OF_VECTORS), (patches, _OF_PATCHES))
         for array in arrays
         for kind, recipe in recipes.items()
@@ -49,7 +49,7 @@ def _joint(vectors: Sequence[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
         members = {array.replace("/", "_"): {**_OF_VECTORS[kind], "array": array} for array in vectors}
         yield f"{kind} of each modality", {"name": "match_fusion", "members": members}
         matched = {**members, "match": {"name": "match"}}
-        yield f"{kind} of each modality, and their match", {"name": "match_fusion", "members": matched}
+        yield f"{kind} of each modality and their match", {"name": "match_fusion", "members": matched}
 
 
 def _evidence(store: FeatureStore, names: Sequence[str]) -> list[str]:

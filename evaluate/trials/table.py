@@ -13,10 +13,12 @@ from ...cache.splits import OFFICIAL
 from ...metrics.estimate import span
 from ...metrics.p_value import RAREST_CHANCE, p_told
 from ...metrics.repeats import Method, RepeatsEstimate
-from ...wording import count_of, format_size, from_to, listed, visible
+from ...wording import count_of, format_size, from_to, listed, shortened, visible
 from .comparison import Comparison, VariantResult
 from .measure import Difference
 from .variant_list import Recorded
+
+_NAMED = 8  # variants in a sentence
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def ranking_note(comparison: Comparison) -> str:
         return ""
     best, tied = scored[0], [variant.name for variant in scored if variant.ties_with_best]
     if tied:
-        told = f"It is not known whether {best.name} is ahead of {count_of(len(tied), 'other')}: {listed(tied)}"
+        told = f"It is not known whether {best.name} is ahead of {count_of(len(tied), 'other')}: {shortened(tied, most=_NAMED)}"
     else:
         told = f"{best.name} is ahead of all others"
     lucky = "found to be first on these very samples, the best of several is partly the luckiest"

@@ -37,10 +37,10 @@ def test_the_variants_of_lists_are_named(weldcache: Run, tmp_path: Path) -> None
     outcome = weldcache("bench", "--list", folder=tmp_path)
     assert outcome.code == 0
     lines = outcome.raw_out.splitlines()
-    assert "  nearest, photographs" in lines and "  no gate" in lines
+    assert "  nearest on photographs" in lines and "  no gate" in lines
     told = json.loads(weldcache("bench", "field", "--list", "--json", folder=tmp_path).raw_out)
     assert told.keys() == {"field"} and len(told["field"]["variants"]) >= 25
-    assert len({name.partition(",")[0] for name in told["field"]["variants"]}) >= 10  # recipes
+    assert len({name.partition(" ")[0] for name in told["field"]["variants"]}) >= 10  # recipes
     assert weldcache("bench", "feild", "--list", folder=tmp_path).code == 2
 
 

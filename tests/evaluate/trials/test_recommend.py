@@ -69,7 +69,7 @@ def test_all_modalities_together_find_what_each_may_show(project: Path, few: Non
     assert figures == sorted(figures, reverse=True) and figures[0] > figures[-1] + 0.1
     assert sum(each.first_in for each in found.ranking) == pytest.approx(1)
     assert (found.num_normals, found.num_groups) == (10, 1) and "pseudo-defects" in found.sentences()[1]
-    assert {each.name.partition(", ")[2] for each in found.ranking} >= {"frames/embedding", "sensor/values"}
+    assert {each.name.partition(" on ")[2] for each in found.ranking} >= {"frames/embedding", "sensor/values"}
     print_tables([recommendation_table(found)])
 
 
@@ -100,7 +100,7 @@ def test_nothing_of_test_can_change_what_is_recommended(
 
 def test_declared_defects_of_validation_stand_in_the_place_of_pseudo_defects(project: Path, few: None) -> None:
     found = recommend(load_settings(folder=project), validation_defects=True)
-    (nearest,) = (each for each in found.ranking if each.name == "nearest, frames/embedding")
+    (nearest,) = (each for each in found.ranking if each.name == "nearest on frames/embedding")
     path = project / "found.yaml"
     write_settings(replace(found, ranking=(nearest,)), path, overwrite=False)
     with pytest.raises(OutputExistsError):
