@@ -1,6 +1,6 @@
 """Detectors that a store can feed and that are fitted within seconds: what a new data set is first tried with."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from ...cache.arrays import oracles_among
@@ -14,12 +14,14 @@ from ...train.settings import of_last_block
 from .pseudo_defects import modality_of
 
 ANOMALY = "anomaly"
+_NEAREST, _GAUSSIAN = "nearest", "gaussian"
 _PATCHES = "patch_tokens"
+_WIDEST = 2_048  # numbers of a vector: a covariance of more takes minutes, for every fold of a joint score
 _BANK = 2_000  # patches: a hundredth of the distances that the usual bank takes
 
 _OF_VECTORS: Mapping[str, Mapping[str, Any]] = {
-    "nearest": {"name": "nearest"},
-    "gaussian": {"name": "gaussian", "standardise": True},
+    _NEAREST: {"name": "nearest"},
+    _GAUSSIAN: {"name": "gaussian", "standardise": True},
     "local_outlier_factor": {"name": "local_outlier_factor", "standardise": True},
 }
 _OF_PATCHES: Mapping[str, Mapping[str, Any]] = {
@@ -31,22 +33,28 @@ _OF_PATCHES: Mapping[str, Mapping[str, Any]] = {
 def candidates(store: FeatureStore, base: Settings) -> dict[str, Settings]:
     """Complete settings by the candidate's name: of each modality by itself, and of all together in one score."""
     vectors, patches = _evidence(store, POOLED), _evidence(store, (_PATCHES,))
+    wide = {array for array in vectors if store.array_spec(array).shape[-1] > _WIDEST}
     told: dict[str, Mapping[str, Any]] = {
         f"{kind} on {array}": {**recipe, "array": array}
         for arrays, recipes in ((vectors, _OF_VECTORS), (patches, _OF_PATCHES))
         for array in arrays
         for kind, recipe in recipes.items()
+        if kind != _GAUSSIAN or array not in wide
     }
     if len(vectors) > 1:
-        told |= dict(_joint(vectors))
+        told |= dict(_joint(vectors, wide=wide))
     found = {name: _with_recipe(base, recipe) for name, recipe in told.items()}
     return {name: chosen for name, settings in found.items() if (chosen := _fed(settings, store)) is not None}
 
 
-def _joint(vectors: Sequence[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """All modalities in one score; and the same beside how far they match."""
-    for kind in ("nearest", "gaussian"):
-        members = {array.replace("/", "_"): {**_OF_VECTORS[kind], "array": array} for array in vectors}
+def _joint(vectors: Sequence[str], *, wide: Collection[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """All modalities in one score; and the same beside how far they match. What is too wide for a Gaussian has its
+    nearest neighbours."""
+    for kind in (_NEAREST, _GAUSSIAN):
+        members = {
+            array.replace("/", "_"): {**_OF_VECTORS[_NEAREST if array in wide else kind], "array": array}
+            for array in vectors
+        }
         yield f"{kind} of each modality", {"name": "match_fusion", "members": members}
         matched = {**members, "match": {"name": "match"}}
         yield f"{kind} of each modality and their match", {"name": "match_fusion", "members": matched}

@@ -77,7 +77,8 @@ def ranking_note(comparison: Comparison) -> str:
         return ""
     best, tied = scored[0], [variant.name for variant in scored if variant.ties_with_best]
     if tied:
-        told = f"It is not known whether {best.name} is ahead of {count_of(len(tied), 'other')}: {shortened(tied, most=_NAMED)}"
+        others = f"{count_of(len(tied), 'other')}: {shortened(tied, most=_NAMED)}"
+        told = f"It is not known whether {best.name} is ahead of {others}"
     else:
         told = f"{best.name} is ahead of all others"
     lucky = "found to be first on these very samples, the best of several is partly the luckiest"

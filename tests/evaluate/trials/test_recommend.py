@@ -73,6 +73,19 @@ def test_all_modalities_together_find_what_each_may_show(project: Path, few: Non
     print_tables([recommendation_table(found)])
 
 
+def test_what_is_too_wide_for_a_gaussian_has_its_nearest_neighbours(
+    project: Path, few: None, toy_store_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(candidates_of, "_WIDEST", 6)  # frames have 8 numbers, sensors 6
+    found = candidates_of.candidates(FeatureStore.open(toy_store_path), load_settings(folder=project))
+    assert "gaussian on sensor/values" in found and "gaussian on frames/embedding" not in found
+    members = found["gaussian of each modality"].recipe.model_dump()["members"]
+    assert {name: member["name"] for name, member in members.items()} == {
+        "frames_embedding": "nearest",
+        "sensor_values": "gaussian",
+    }
+
+
 def test_nothing_of_test_can_change_what_is_recommended(
     project: Path, few: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
