@@ -105,6 +105,7 @@ def recommend(settings: Settings, *, validation_defects: bool = False) -> Recomm
     return Recommendation(
         ranking=_ranked(tried, answers, ground, seconds=seconds),
         against="pseudo-defects made of them" if declared is None else count_of(len(declared), "defect") + " of it",
+        of_defects=declared is not None,
         num_normals=len(ground.normals),
         num_groups=len(set(store.index.groups[ground.normals].tolist())),
         failures=failures,

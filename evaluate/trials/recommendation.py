@@ -52,12 +52,14 @@ class Recommendation:
     Attributes:
         ranking: the best first.
         against: what the candidates were to tell from validation's normals, in words.
+        of_defects: whether that were defects, and not what stands for them.
         num_normals, num_groups: of validation.
         failures: candidates that could not be fitted, with the reason.
     """
 
     ranking: tuple[RankedCandidate, ...]
     against: str
+    of_defects: bool
     num_normals: int
     num_groups: int
     failures: Mapping[str, str]
@@ -83,10 +85,16 @@ class Recommendation:
             sure, told = "open", f"{first.name} is as good a beginning as some others"
         tied = f" and ties with {count_of(len(ties), 'other')} ({shortened(ties, most=_NAMED)})" if ties else ""
         sides = f"{count_of(self.num_normals, 'normal sample')} of validation from {count_of(self.num_groups, 'group')}"
-        return [
+        said = [
             f"How sure: {sure}. {told}: it is first in {first.first_in:.0%} of the draws{tied}.",
             f"It rests on {sides} and {self.against}; nothing of test was looked at.",
         ]
+        if not self.of_defects:
+            said.append(
+                "So it is sure, or not, of who is ahead against these, and not of what will go wrong: on data whose "
+                "defects no candidate saw, the pick was no better than guessing. Judge it on samples with labels."
+            )
+        return said
 
     def as_json(self) -> dict[str, Any]:
         """As JSON values."""

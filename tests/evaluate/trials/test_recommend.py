@@ -69,6 +69,7 @@ def test_all_modalities_together_find_what_each_may_show(project: Path, few: Non
     assert figures == sorted(figures, reverse=True) and figures[0] > figures[-1] + 0.1
     assert sum(each.first_in for each in found.ranking) == pytest.approx(1)
     assert (found.num_normals, found.num_groups) == (10, 1) and "pseudo-defects" in found.sentences()[1]
+    assert "no better than guessing" in found.sentences()[2]
     assert {each.name.partition(" on ")[2] for each in found.ranking} >= {"frames/embedding", "sensor/values"}
     print_tables([recommendation_table(found)])
 
@@ -123,7 +124,7 @@ def test_declared_defects_of_validation_stand_in_the_place_of_pseudo_defects(pro
     trained = train(settings, run_name="found", overwrite=False, command="weldcache train")
     # All rows of train and val have sound, so that the run knows the same samples.
     assert nearest.figure.value == pytest.approx(trained.best.metrics["val_auroc"])
-    assert found.against == "10 defects of it"
+    assert found.against == "10 defects of it" and len(found.sentences()) == 2
 
 
 def test_what_cannot_be_compared_is_refused(project: Path, few: None, monkeypatch: pytest.MonkeyPatch) -> None:
