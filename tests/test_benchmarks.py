@@ -55,3 +55,9 @@ def test_banks(child_environment: dict[str, str], tmp_path: Path) -> None:
     told = told_by("banks", *sizes, environment=child_environment, folder=tmp_path)
     assert told["targets"].keys() < told["ratios"].keys()
     assert told["ratios"]["furthest_ours_over_plain"] < 1.5
+
+
+def test_sweep(child_environment: dict[str, str], tmp_path: Path) -> None:
+    smallest = ("--trials", "2", "--epochs", "1", "--rounds", "1", "--recipes", "video_ae")
+    told = told_by("sweep", *smallest, environment=child_environment, folder=tmp_path)
+    assert told["ratios"].keys() == told["targets"].keys() == {"shared_over_apart", "together_over_apart"}
