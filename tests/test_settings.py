@@ -39,7 +39,7 @@ from weldcache.settings import load_settings, preset_names
 heavy = {"torch", "transformers", "zarr", "cv2", "soundfile", "librosa", "pandas", "sklearn"}
 # The sections of their recipes stand in the file of the code.
 own_file = {"video_ae", "audio_ae", "cfm", "l2bt", "simplenet", "dinomaly"}
-own_file |= {"pictures", "match", "cub", "cub-demo", "cub-pixels"}
+own_file |= {"pictures", "match", "causal_film_plus", "cub", "cub-demo", "cub-pixels"}
 for name in [*(set(preset_names()) - own_file), *own_file]:
     load_settings(name)
     assert not heavy & set(sys.modules) - ({"torch"} if name in own_file else set()), name
