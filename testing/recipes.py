@@ -20,7 +20,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ..train.recipes.recipe import Fitted, Recipe, Trained
+from ..train.recipes.recipe import Fitted, Recipe, Remembers, Trained
 from ..train.runs.checkpoint import (
     AVERAGED,
     Checkpoint,
@@ -67,7 +67,10 @@ class RecipeContract(ABC):
                 optimizer.zero_grad()
                 loss.total.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
-            return model.eval()
+            model.eval()
+            if isinstance(recipe, Remembers):
+                recipe.remember(model, _encoded(recipe, model, rows), rows.targets)
+            return model
 
     @pytest.fixture(scope="class")
     @classmethod

@@ -14,11 +14,11 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from ..errors import TrainingError
-from .data.batches import BatchSource, Order, balanced_batches, shuffled_batches
+from .data.batches import BatchSource, Order, balanced_batches, paired_batches, shuffled_batches
 from .randomness import Purpose, derived_generator, derived_seed, seeded_global_rng
-from .recipes.recipe import Trained
+from .recipes.recipe import Remembers, Trained
 from .runs.log import MetricRow
-from .scoring import arithmetic
+from .scoring import arithmetic, encode_all
 from .settings import TrainSettings
 from .state import Best, Schedule, StopReason, TrainingState, decay_at, schedule_for, update_average
 from .tasks import LOSS, make_task, monitor_of
@@ -80,6 +80,8 @@ def train_epochs(
             )
         means = means_of(steps, state=state)  # which waits for the device
         trained = time.monotonic() - started
+        if isinstance(recipe, Remembers):
+            _remember(recipe, state, samples=samples, settings=settings)
         yield epoch_done(
             state,
             means,
@@ -127,7 +129,17 @@ def order_of_epoch(
     generator = derived_generator(settings.seed, Purpose.ORDER, epoch=epoch, device=torch.device("cpu"))
     if balance is None:
         return shuffled_batches(num_samples, batch_size=settings.batch_size, generator=generator)
-    return balanced_batches(balance, batch_size=settings.batch_size, generator=generator)
+    batches = paired_batches if settings.sampling == "paired" else balanced_batches
+    return batches(balance, batch_size=settings.batch_size, generator=generator)
+
+
+def _remember(recipe: Remembers, state: TrainingState, *, samples: BatchSource, settings: TrainSettings) -> None:
+    """Show the recipe all samples as both models encode them now: a checkpoint holds both."""
+    for model in (state.model.eval(), state.averaged):
+        encodings, targets = encode_all(
+            recipe, model, samples, batch_size=settings.batch_size, precision=settings.precision
+        )
+        recipe.remember(model, encodings, targets)
 
 
 def _train_step(

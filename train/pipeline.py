@@ -263,12 +263,13 @@ def _to_balance(store: FeatureStore, samples: ChosenSamples, *, task: Task, sett
     Raises:
         SettingsError: if what the task asks for has no few values that could be.
     """
-    if settings.sampling != "balanced":
+    if settings.sampling == "each_once":
         return None
     values = targets_of(store)[task.target][samples.train]
     if values.ndim != 1 or values.dtype.kind != "i":
         raise SettingsError(
-            f"train.sampling = balanced needs labels or classes, and {task.target} is none; leave it at each_once."
+            f"train.sampling = {settings.sampling} needs labels or classes, and {task.target} is none; leave it at "
+            "each_once."
         )
     return torch.from_numpy(values.astype("int64"))
 

@@ -120,6 +120,7 @@ RECIPES = Registry(
         "linear_probe": Registered(
             f"{_RECIPES}.linear_probe:LinearProbeSettings", f"{_RECIPES}.linear_probe:LinearProbeRecipe"
         ),
+        "supcon": Registered(f"{_RECIPES}.supcon.settings:SupConSettings", f"{_RECIPES}.supcon.recipe:SupConRecipe"),
         "anovox_scene": Registered(
             f"{_RECIPES}.anovox.settings:AnoVoxSceneSettings", f"{_RECIPES}.anovox.scene:AnoVoxSceneRecipe"
         ),
@@ -175,10 +176,11 @@ class TrainSettings(Section):
     )
     epochs: Positive = Field(100, description="Epochs at most.")
     batch_size: Annotated[int, Field(gt=1)] = Field(32, description="Samples a step.")
-    sampling: Literal["each_once", "balanced"] = Field(
+    sampling: Literal["each_once", "balanced", "paired"] = Field(
         "each_once",
         description="Which samples an epoch takes. each_once: all, in random order; balanced: as many, drawn so that "
-        "each label or class is as frequent as any other.",
+        "each label or class is as frequent as any other; paired: the same, each label or class that a batch has twice "
+        "at least, as losses need that compare samples.",
     )
     lr: float = Field(2e-5, gt=0, description="Peak learning rate of AdamW.")
     betas: tuple[Fraction, Fraction] = Field((0.9, 0.999), description="Betas of AdamW.")

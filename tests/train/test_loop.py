@@ -292,3 +292,32 @@ def test_half_precision_learns_too_and_comes_back_to_the_same_bits(precision: st
     for mine, theirs, float32 in zip(*(each.model.parameters() for each in (state, again, exact)), strict=True):
         assert torch.equal(mine, theirs)
         assert not torch.equal(mine, float32)
+
+
+class Remembering(LineRecipe):
+    """Keeps what both models make of all points, after each epoch."""
+
+    def __init__(self) -> None:
+        self.kept: list[tuple[nn.Module, Tensor, Tensor]] = []
+
+    def remember(self, model: nn.Module, encodings: Encodings, targets: Mapping[str, Tensor]) -> None:
+        assert not model.training and not encodings["y"].requires_grad
+        self.kept.append((model, encodings["y"], targets["y"]))
+
+
+def test_a_recipe_that_remembers_is_shown_all_rows_by_both_models_before_validation() -> None:
+    recipe, points, chosen = Remembering(), Points(), settings(epochs=2)
+    state, seen = fresh_state(chosen, recipe=recipe), []
+
+    def validate(model: nn.Module) -> ValidationResult:
+        seen.append(len(recipe.kept))
+        return ValidationResult({"val_loss": 1.0, "val_auroc": 0.5}, spread={})
+
+    found = train_epochs(
+        recipe, state=state, samples=points, validate=validate, settings=chosen, on_batch=lambda size: None
+    )
+    assert len(list(found)) == 2 and seen == [2, 4]
+    assert [model for model, *_ in recipe.kept] == [state.model, state.averaged] * 2
+    model, made, targets = recipe.kept[-1]
+    assert torch.equal(targets, 3 * points.x)
+    torch.testing.assert_close(made, model(points.x))

@@ -48,6 +48,42 @@ def balanced_batches(labels: Int64[Tensor, " samples"], *, batch_size: int, gene
     return [batch for batch in torch.split(drawn, batch_size) if len(batch) >= _SMALLEST_BATCH]
 
 
+def paired_batches(labels: Int64[Tensor, " samples"], *, batch_size: int, generator: torch.Generator) -> Order:
+    """Batches as many and as large as those of `shuffled_batches`, in which each label that is there is there twice at
+    least, and about as often as the others.
+
+    Labels take turns, and so do the samples of each; a label of one sample has it twice.
+    """
+    values = torch.unique(labels)
+    samples = [_Turns(torch.nonzero(labels == value).squeeze(1), generator) for value in values]
+    labels_in_turn = _Turns(torch.arange(len(values)), generator)
+    batches = []
+    for size in map(len, torch.split(labels, batch_size)):
+        if size < _SMALLEST_BATCH:
+            continue
+        chosen = labels_in_turn.take(min(len(values), size // 2)).tolist()
+        each, rest = divmod(size, len(chosen))
+        batch = torch.cat([samples[label].take(each + (place < rest)) for place, label in enumerate(chosen)])
+        batches.append(batch[torch.randperm(size, generator=generator)])
+    return batches
+
+
+class _Turns:
+    """Entries in random order, each once before any comes again."""
+
+    def __init__(self, entries: Int64[Tensor, " _"], generator: torch.Generator) -> None:
+        self._entries = entries
+        self._generator = generator
+        self._deck = entries[:0]
+
+    def take(self, num: int) -> Int64[Tensor, " num"]:
+        while len(self._deck) < num:
+            shuffled = self._entries[torch.randperm(len(self._entries), generator=self._generator)]
+            self._deck = torch.cat([self._deck, shuffled])
+        taken, self._deck = self._deck[:num], self._deck[num:]
+        return taken
+
+
 def num_shuffled_batches(num_samples: int, *, batch_size: int) -> int:
     """How many batches `shuffled_batches` gives."""
     full, rest = divmod(num_samples, batch_size)

@@ -82,7 +82,7 @@ class JoinedArrays(_Joined):
         """The vector of each row, zeros where it is not known, and where it is."""
         values, known = [], []
         for array in self._arrays:
-            found, real = self._real(array, batch)
+            found, real = array.vectors_there(batch)
             real = real.unsqueeze(-1).expand(found.shape)
             # Not a product with the mask: what padding holds may be infinite.
             values.append(torch.where(real, found.float(), 0.0).flatten(1))
@@ -99,7 +99,7 @@ class JoinedArrays(_Joined):
         copies: dict[str, int] = {}
         for batch in train:
             for array in self._arrays:
-                found, real = self._real(array, batch)
+                found, real = array.vectors_there(batch)
                 learned = found[real]
                 array.require_finite(learned)
                 statistics.setdefault(array.array, ChannelStatistics(found.shape[-1])).add(learned)
@@ -107,16 +107,6 @@ class JoinedArrays(_Joined):
         each = [(statistics[name], copies[name]) for name in statistics]
         standardise.mean.copy_(torch.cat([of.mean.repeat(count) for of, count in each]))
         standardise.std.copy_(torch.cat([of.std.repeat(count) for of, count in each]))
-
-    def _real(
-        self, array: VectorRecipe, batch: Batch
-    ) -> tuple[Float[Tensor, "batch *axes width"], Bool[Tensor, " batch *axes"]]:
-        """Vectors of an array, and which of them there are."""
-        found, real = array.vectors(batch)
-        present = batch.present.get(array.array.rpartition("/")[0])
-        if present is not None:
-            real = real & present.reshape(-1, *[1] * (real.ndim - 1))
-        return found, real
 
 
 class JoinedPlaces(_Joined):

@@ -63,13 +63,22 @@ class Stackable(Trained, Protocol):
     """A trained recipe several of whose modules can be trained as one, by torch.vmap.
 
     What it draws while it encodes comes from the generator that it is given, by torch.rand or torch.randn, or is
-    dropout. It neither asks a tensor for its value nor changes one in place.
+    dropout. It neither asks a tensor for its value nor changes one in place. It is not one that `Remembers`.
     """
 
     @property
     def varied(self) -> Collection[str] | None:
         """Settings of its section in which those modules may differ, by dotted name: probabilities of dropout, and what
         the module holds as `Numbers`. None where it cannot be stacked as it is set."""
+
+
+@runtime_checkable
+class Remembers(Trained, Protocol):
+    """A recipe that learns by gradient, and predicts by what it keeps of the training rows beside."""
+
+    def remember(self, model: nn.Module, encodings: Encodings, targets: Mapping[str, Tensor]) -> None:
+        """Fill the module's buffers, which may have no rows before, from the encodings without augmentation of all
+        training rows, as the module makes them after an epoch, and their targets."""
 
 
 @runtime_checkable

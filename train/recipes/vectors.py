@@ -154,6 +154,12 @@ class VectorRecipe:
         mean = torch.where(kept, values.flatten(1, -2).float(), 0).sum(dim=1) / kept.sum(dim=1)
         return mean, real.new_ones(len(real))
 
+    def vectors_there(self, batch: Batch) -> tuple[Float[Tensor, "batch *axes width"], Bool[Tensor, " batch *axes"]]:
+        """As `vectors`; a row that lacks the array has none that is no padding."""
+        found, real = self.vectors(batch)
+        present = batch.present.get(self._array.feature_set)
+        return found, real if present is None else real & present.reshape(-1, *[1] * (real.ndim - 1))
+
     def _real(self, batch: Batch, values: Float[Tensor, "batch *axes width"]) -> Bool[Tensor, " batch *axes"]:
         """Where there is no padding, along the first axis of a row."""
         real = torch.ones(values.shape[:-1], dtype=torch.bool, device=values.device)
