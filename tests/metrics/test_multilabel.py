@@ -43,7 +43,8 @@ def test_each_value_has_the_figures_that_it_has_alone() -> None:
         assert found.ap[place] == pytest.approx(average_precision(told, true), abs=1e-12)
         assert found.f1[place] == pytest.approx(class_figures(true, (told >= 0.5).astype(int))[1].f1)
         assert found.accuracy[place] == pytest.approx(np.mean((told >= 0.5) == true))
-        assert found.usual[place] == pytest.approx(1 - found.prevalence[place]) == pytest.approx(np.mean(true == 0))
+        assert found.usual_accuracy[place] == pytest.approx(1 - found.prevalence[place])
+        assert found.usual_accuracy[place] == pytest.approx(np.mean(true == 0))
         assert found.num_known[place] == known.sum()
     assert found.means["auroc"].value == pytest.approx(found.auroc.mean())
 

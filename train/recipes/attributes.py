@@ -52,7 +52,7 @@ class Prevalence:
     def begin(self, layer: nn.Linear) -> None:
         """Make a layer's first logits say of each attribute how frequent it is, whatever it is shown; of one that is
         never known, that it may be there or not."""
-        share = (self._present + 1) / (self._known + 2)  # as no logarithm is of 0
+        share = (self._present + 1) / (self._known + 2)  # never 0 or 1, whose logits are infinite
         with torch.no_grad():
             layer.weight.zero_()
             layer.bias.copy_(share.logit())

@@ -96,7 +96,7 @@ class CubBottleneckRecipe(VectorRecipe):
         assert isinstance(model, Bottleneck)
         statistics = ChannelStatistics(len(model.standardise.mean))
         prevalence = Prevalence(model.attributes.out_features)
-        for batch in train:
+        for batch in train:  # once, for both
             for vectors in self.training_vectors([batch]):
                 statistics.add(vectors)
             prevalence.add(batch.targets[self._settings.target])

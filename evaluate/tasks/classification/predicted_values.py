@@ -35,7 +35,7 @@ class PredictedValues:
     @property
     def no_better(self) -> NDArray[np.bool_]:
         """Which values are told right no more often than by always giving the answer that is usual in training."""
-        return self.figures.ranked & (self.figures.accuracy <= self.figures.usual)
+        return self.figures.ranked & (self.figures.accuracy <= self.figures.usual_accuracy)
 
 
 def targets_predicted(outputs: Sequence[str], index: Index) -> list[str]:
@@ -152,7 +152,7 @@ def _facts(each: PredictedValues) -> list[Fact]:
     prevalence = figures.prevalence[figures.ranked]
     chance = float(prevalence.mean())
     present_f1 = float((2 * prevalence / (1 + prevalence)).mean())
-    usual = float(figures.usual[figures.ranked].mean())
+    usual = float(figures.usual_accuracy[figures.ranked].mean())
     num = len(prevalence)
     return [
         Fact("mean_auroc", "Mean AUROC", means["auroc"], note=f"{count_of(num, 'value')}; chance is 0.5"),
@@ -174,7 +174,7 @@ def _facts(each: PredictedValues) -> list[Fact]:
 
 def _row(each: PredictedValues, place: int) -> tuple[str | float | int | None, ...]:
     figures = each.figures
-    shares = (figures.prevalence, figures.auroc, figures.ap, figures.f1, figures.accuracy, figures.usual)
+    shares = (figures.prevalence, figures.auroc, figures.ap, figures.f1, figures.accuracy, figures.usual_accuracy)
     told = [float(share[place]) for share in shares]
     return (
         each.names[place],

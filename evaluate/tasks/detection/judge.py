@@ -21,7 +21,7 @@ from ..anomaly.controls.control import Control, Controls, Found, Rival
 from ..anomaly.controls.probes import array_to_probe, pixels_of
 from ..anomaly.judge import AnomalyJudge
 
-SURROUNDINGS = Rival("background-only control", "one sample of each group, which shows nothing where one does")
+SURROUNDINGS = Rival("surroundings-only control", "one sample of each group, without a defect if it has such a one")
 
 _FEWEST = 2  # groups of a kind to learn from
 _STRENGTH = 0.1  # of the logistic regression's freedom: groups are few, and vectors long

@@ -58,7 +58,7 @@ def semantic_points(path: Path) -> Float64[np.ndarray, "rows 4"]:
     # The former release's .pcd names its columns.
     label = columns.index("label") if "label" in columns else len(columns) - 1
     rows = found.values[:, [0, 1, 2, label]]
-    # Of an id that is none, a frame would be called normal.
+    # NaN or half an id equals no anomalous one: the frame would be called normal without a word.
     if not ((rows[:, 3] >= 0) & (rows[:, 3] <= _LARGEST_ID) & (rows[:, 3] == np.floor(rows[:, 3]))).all():
         raise DecodeError(f"{path}: a semantic id is no whole number from 0 to {_LARGEST_ID:,}.")
     return rows

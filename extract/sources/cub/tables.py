@@ -44,7 +44,7 @@ _FIELDS = 5  # of a line of image attributes
 _WIDEST = 24  # fields of one that is read at all
 _MOST_BYTES = 1 << 30
 _SHOWN = 3  # names in a message
-_ID = re.compile("[0-9]{1,9}")
+_ID = re.compile("[0-9]{1,9}")  # int() refuses numbers of thousands of digits with an error of its own
 _FETCH = "Unpack the whole archive CUB_200_2011.tgz once more."
 
 

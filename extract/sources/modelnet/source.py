@@ -40,7 +40,7 @@ _SHOWN = 5  # names in a message
 _SPLITS: tuple[Split, ...] = ("train", "test")
 _NUM_CLASSES, _NUM_OBJECTS = 40, {"train": 9_843, "test": 2_468}  # of the whole release
 _LISTS = "modelnet40_{}.txt"
-_SHORT = 0.8  # of the usual size of a file: signs and digits alone make a twentieth
+_SHORT = 0.8  # of the median size: files of as many points differ by signs and digits alone, a twentieth
 _CAVEAT = (
     "The orientation is the angle by which a file was turned: objects of a class are taken to stand alike in their "
     "files, and to be as symmetric as data.symmetry says."
@@ -222,13 +222,17 @@ def _find(root: Path, classes: Sequence[str] | None) -> Iterator[_Object]:
 
 
 def _meshes(listing: Listing, class_name: str) -> Iterator[_Object]:
-    """The objects in train/ and test/ of a folder, which a run of the name train may be, too; of a class with one of
-    the two alone the copy is cut."""
+    """The objects in train/ and test/ of a folder that may be a class's, or none at all.
+
+    Raises:
+        SourceError: if one of the two holds all there is, or both are empty: the copy is cut.
+    """
     parts = {split: _listing(listing.folder / split) for split in _SPLITS if split in listing.folders}
     found = {
         split: list(_objects(inner, of_formats(inner.files, (".off",)), class_name, split))
         for split, inner in parts.items()
     }
+    # Other folders beside the classes, such as runs, may have a train/ too: files that are no meshes say so.
     are_empty = len(parts) == len(_SPLITS) and not any(
         inner.files or inner.folders or inner.others for inner in parts.values()
     )

@@ -103,7 +103,7 @@ class OrientationMvmRecipe:
         net = OrientationNet(
             settings.width,
             folds=[1] * settings.num_peaks if free else settings.symmetries,
-            kappas=(0.0 if free else settings.min_kappa, settings.max_kappa),  # free ones are all there is to be flat
+            kappas=(0.0 if free else settings.min_kappa, settings.max_kappa),  # a uniform answer takes flat ones
         )
         net.begin(settings.init)
         return net
