@@ -1,8 +1,8 @@
 """The figures of a detector that scores points, counted sample by sample: memory holds bins and one sample's points."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import compress
+from itertools import compress, islice
 
 import numpy as np
 from jaxtyping import Float64
@@ -102,12 +102,30 @@ def auroc_of_sample(scores: NDArray[np.float32], labels: NDArray[np.int64]) -> f
     return auroc(scores[known].astype(np.float64), labels[known]) if has_both else float("nan")
 
 
-@dataclass(frozen=True)
-class PointControl:
-    """What can be had of the points without the model; `difference` is the model's figure less this one."""
+@dataclass(frozen=True, eq=False)
+class ControlAnswers:
+    """What can be had of the points without the model.
+
+    Attributes:
+        name: of the control.
+        sees: all that it sees.
+        sample_auroc: of each sample's points by it.
+        oracle: whether it was told what the model was not, so that a model need not reach as much.
+    """
 
     name: str
     sees: str
+    sample_auroc: Float64[np.ndarray, " samples"]
+    oracle: bool = False
+
+
+@dataclass(frozen=True)
+class PointControl:
+    """What a control comes to; `difference` is the model's figure less this one."""
+
+    name: str
+    sees: str
+    oracle: bool
     sample_auroc: RepeatsEstimate
     difference: RepeatsEstimate
 
@@ -157,9 +175,9 @@ def assess_points(
     groups: Sequence[str],
     target_fpr: float,
     threshold: float | None,
-    controls: Mapping[tuple[str, str], Float64[np.ndarray, " samples"]],
+    controls: Sequence[ControlAnswers],
 ) -> PointAssessment:
-    """Judge what was counted; `controls` give by name, and by what they see, the AUROC of each sample's points.
+    """Judge what was counted, beside what controls make of the same samples.
 
     Raises:
         MetricError: if no sample has both defective and normal points.
@@ -180,12 +198,13 @@ def assess_points(
         detectable=_ranked(found.detectable, target_fpr),
         controls=[
             PointControl(
-                name,
-                sees,
-                mean_share(values[there][np.newaxis], groups=named),
-                mean_share_difference(own, values[there][np.newaxis], groups=named),
+                each.name,
+                each.sees,
+                each.oracle,
+                mean_share(each.sample_auroc[there][np.newaxis], groups=named),
+                mean_share_difference(own, each.sample_auroc[there][np.newaxis], groups=named),
             )
-            for (name, sees), values in controls.items()
+            for each in controls
         ],
         num_samples=len(groups),
         num_detectable=int((found.num_defective > 0).sum()),
@@ -205,16 +224,21 @@ def _ranked(by_group: Mapping[str, ScoreCounts], target_fpr: float) -> Ranked:
     return Ranked(figures, micro, num_groups, macro)
 
 
+LabelledPoints = Iterable[tuple[NDArray[np.float32], NDArray[np.int64]]]
+"""The points of one sample after another, and a label of each: 1 defective, 0 normal, -1 not known."""
+
+
 class PlaceControl:
     """How often points were defective in training where a point lies: in one of 8 x 8 x 8 cells, cut so that the points
-    of training are spread evenly along each axis. It sees neither shape nor any other channel."""
+    of the first samples are spread evenly along each axis. It sees neither shape nor any other channel."""
 
-    def __init__(self, store: FeatureStore, arrays: PointArrays, rows: Rows) -> None:
-        some = [points[:, :3] for points, _ in arrays.read(store, rows[:_ROWS_AT_ONCE])]
+    def __init__(self, training: Callable[[], LabelledPoints]) -> None:
+        """Learn from `training`, which is gone through twice."""
+        some = [points[:, :3] for points, _ in islice(training(), _ROWS_AT_ONCE)]
         shares = np.linspace(0, 1, _CELLS + 1)[1:-1]
         self._cuts = np.quantile(np.concatenate(some), shares, axis=0).T
         counts = np.zeros((2, _CELLS**3))
-        for points, labels in arrays.read(store, rows):
+        for points, labels in training():
             cells = self._cells(points)
             for label in (0, 1):
                 counts[label] += np.bincount(cells[labels == label], minlength=_CELLS**3)

@@ -1,10 +1,9 @@
 """The judge of detectors that score points: how well the points of a sample are told apart, and over all samples."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float64
 from numpy.typing import NDArray
 
 from ....metrics.streamed import together
@@ -15,7 +14,16 @@ from ...scores import sample_columns
 from ...scoring import Scored
 from ...trials.measure import Measure
 from ..alike import warnings_and_training
-from .figures import PlaceControl, PointArrays, SplitCounts, assess_points, auroc_of_sample, count_points
+from .figures import (
+    ControlAnswers,
+    LabelledPoints,
+    PlaceControl,
+    PointArrays,
+    SplitCounts,
+    assess_points,
+    auroc_of_sample,
+    count_points,
+)
 from .measure import NO_AUROC, PointsMeasure
 from .sections import caveats, point_sections
 
@@ -126,10 +134,27 @@ def _real(scores: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
         yield each[: int(np.isfinite(each).sum())]
 
 
-def _controls(test: Scored, background: Background) -> Mapping[tuple[str, str], Float64[np.ndarray, " samples"]]:
-    """The AUROC of each sample's points by controls, by name and by what they see."""
-    store = background.store
-    arrays = PointArrays.of(store, background.run.recipe)
-    place = PlaceControl(store, arrays, background.seen.train)
-    found = [auroc_of_sample(place(points), labels) for points, labels in arrays.read(store, test.rows.usable)]
-    return {("place control", "where a point lies"): np.array(found)}
+def _controls(test: Scored, background: Background) -> Sequence[ControlAnswers]:
+    """Where a point lies, learned from the labels that the model learned from.
+
+    Where those are of whole samples, a second one is told the labels of points, which makes an oracle of it.
+    """
+    store, recipe, train = background.store, background.run.recipe, background.seen.train
+    arrays = PointArrays.of(store, recipe)
+
+    def points_labelled() -> LabelledPoints:
+        return arrays.read(store, train)
+
+    def samples_labelled() -> LabelledPoints:
+        for (points, labels), label in zip(points_labelled(), store.index.labels[train], strict=True):
+            yield points, np.full_like(labels, label)
+
+    def answers(name: str, training: Callable[[], LabelledPoints], *, oracle: bool = False) -> ControlAnswers:
+        place = PlaceControl(training)
+        found = [auroc_of_sample(place(points), labels) for points, labels in arrays.read(store, test.rows.usable)]
+        return ControlAnswers(name, "where a point lies", np.array(found), oracle)
+
+    if arrays.labels in recipe.needs().targets:
+        return [answers("place control", points_labelled)]
+    told = answers("place control told labels of points", points_labelled, oracle=True)
+    return [answers("place control", samples_labelled), told]

@@ -21,7 +21,7 @@ def verdict(found: PointAssessment) -> tuple[Standing, str]:
     if model.low <= 0.5:
         return "bad", "The model is not shown to tell points apart better than chance"
     for control in found.controls:
-        if control.sample_auroc.value >= model.value:
+        if not control.oracle and control.sample_auroc.value >= model.value:
             return "bad", f"The model does not beat the {control.name}"
     if close := _close(found.controls):
         return "doubtful", f"The model beats chance, but not clearly the {close[0].name}"
@@ -33,7 +33,7 @@ def verdict(found: PointAssessment) -> tuple[Standing, str]:
 
 
 def _close(controls: Sequence[PointControl]) -> list[PointControl]:
-    return [each for each in controls if each.difference.low <= 0]
+    return [each for each in controls if not each.oracle and each.difference.low <= 0]
 
 
 def caveats(found: PointAssessment) -> Iterator[str]:
@@ -177,11 +177,17 @@ def _controls(found: PointAssessment) -> Section:
         Column("difference", "model less control", style="+.3f"),
     )
     values = [(each.name, each.sees, each.sample_auroc, each.difference) for each in found.controls]
+    note = ["What a control reaches can be had without this model; it is the mean over the same samples."]
+    note += [
+        f"The {each.name} is an oracle: the model learned from labels of samples, so it need not reach as much."
+        for each in found.controls
+        if each.oracle
+    ]
     return Section(
         "controls",
         "The model beside its controls",
         rows=[Rows("by_control", columns, values)],
-        note=["What a control reaches can be had without this model; it is the mean over the same samples."],
+        note=note,
         brief=True,
     )
 
