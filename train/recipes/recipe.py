@@ -183,3 +183,8 @@ class Joined(Protocol):
     @property
     def member_names(self) -> Sequence[str]:
         """Names of the members, in the order of the output `MEMBERS`."""
+
+
+MODALITY_SHARES = "modality_shares"
+"""The output of a recipe's predictions that holds how much each of its modalities has a part in them, (row, modality),
+in the order of its needs; 0 of one that a row lacks."""

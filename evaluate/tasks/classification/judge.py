@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from ....cache.arrays import oracles_among
+from ....cache.targets import NORMAL
 from ....errors import MetricError
 from ....train.data.features import targets_of
+from ....train.recipes.recipe import MODALITY_SHARES
 from ....train.runs.documents import Line
 from ....train.runs.reports import Headline
 from ....train.runs.trained_run import TrainedRun
@@ -18,15 +20,18 @@ from ...judge import Background, Calibration, Judgement, Told
 from ...judging import kept_calibration
 from ...scores import sample_columns, spreadsheet_cells
 from ...scoring import Scored
+from ...section import Section
 from ...trials.measure import Measure
 from ..alike import warnings_and_training
 from ..anomaly.controls.files import file_metadata_of_parts
 from ..probabilities import section_of_logits, temperature_of
+from .attention import attention_section
 from .caveats import caveats
 from .controls import ClassControl, Classes, class_controls, permuted_classes
-from .figures import assess_classes
+from .figures import ClassAssessment, assess_classes
 from .measure import ClassificationMeasure
 from .modalities import dealt_modalities
+from .normal_or_not import normal_or_not, normal_or_not_section
 from .oracles import oracle_controls
 from .predicted_values import PredictedValues, predicted_values, targets_predicted
 from .samples import sample_sections
@@ -109,7 +114,12 @@ class ClassificationJudge:
         probabilities = section_of_logits(logits, true, temperature=temperature)
         return Judgement(
             sections=class_sections(
-                found, warnings=warnings, training=training, samples=samples, probabilities=[probabilities]
+                found,
+                warnings=warnings,
+                training=training,
+                further=[*_normal_or_not(shares, test, background), *_attention(true, found, names, test, background)],
+                samples=samples,
+                probabilities=[probabilities],
             ),
             warnings=warnings,
             table=test.table,
@@ -187,6 +197,27 @@ def _predicted(test: Scored, background: Background) -> Iterator[PredictedValues
         train=index.select(background.seen.train),
         seed=background.settings.seed,
     )
+
+
+def _normal_or_not(shares: NDArray[np.floating], test: Scored, background: Background) -> Iterator[Section]:
+    """No section where there are no two kinds to tell apart."""
+    classes, labels = _codes(background), background.store.index.labels
+    normal = np.isin(np.arange(shares.shape[1]), classes[labels == NORMAL])
+    found = normal_or_not(
+        shares, labels[test.rows.usable].astype(np.int64), normal=normal, groups=list(test.table.groups)
+    )
+    if found is not None:
+        yield normal_or_not_section(found)
+
+
+def _attention(
+    true: Classes, found: ClassAssessment, names: Sequence[str], test: Scored, background: Background
+) -> Iterator[Section]:
+    """No section of a model that does not tell how much each modality has a part in what it predicts."""
+    needs = background.run.recipe.needs()
+    if MODALITY_SHARES in needs.outputs:
+        shares = test.further([MODALITY_SHARES])[MODALITY_SHARES]
+        yield attention_section(shares, true, modalities=list(needs.modalities), by_class=found.by_class, names=names)
 
 
 def _require_as_many(logits: NDArray[np.floating], *, num_classes: int) -> None:

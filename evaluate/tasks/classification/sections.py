@@ -24,11 +24,13 @@ def class_sections(
     *,
     warnings: Sequence[str],
     training: Section,
+    further: Sequence[Section] = (),
     samples: Sequence[Section] = (),
     probabilities: Sequence[Section] = (),
 ) -> tuple[Section, ...]:
-    """Every section of a report on a classifier, in the order in which they are read; `samples` are of single ones,
-    `probabilities` how far confidences can be taken at their word."""
+    """Every section of a report on a classifier, in the order in which they are read; `further` are what is told of
+    some classifiers alone, `samples` are of single ones, `probabilities` how far confidences can be taken at their
+    word."""
     standing, title = verdict(found)
     explanation = (
         f"Of 100 samples it gives about {100 * found.accuracy.value:.0f} their class; always answering "
@@ -39,6 +41,7 @@ def class_sections(
         Verdict(standing, title, explanation).section(warnings),
         *_beside_controls(found),
         *([modalities_section(found.modalities)] if found.modalities else []),
+        *further,
         *map(predicted_section, found.predicted),
         by_class_section(found.by_class, chance=found.majority.value),
         confusion_section(list(found.by_class), found.confusion),

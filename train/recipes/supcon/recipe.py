@@ -14,12 +14,11 @@ from ...nn.augmentation import drop_modalities, mix_rows, symmetric_beta
 from ...nn.standardise import ChannelStatistics, Standardise
 from ...types import Batch, Encodings, Losses, Needs, Prediction, Shapes
 from ..linear_probe import TARGET, classes_predicted, num_classes_of
+from ..recipe import MODALITY_SHARES
 from ..vectors import VectorRecipe, VectorSettings
 from .loss import supervised_contrast
 from .network import CrossAttentionFusion, SeriesEncoder, SupConNetwork, TokenHead, Tokens
 from .settings import SupConSettings
-
-SHARES = "modality_shares"
 
 
 class SupConRecipe:
@@ -47,7 +46,7 @@ class SupConRecipe:
             hidden=tuple(modalities) if self._settings.modality_dropout > 0 else (),
             measures=(*(request.name for request in needs.features), TARGET),
             targets=(TARGET,),
-            outputs=("logits", SHARES),
+            outputs=("logits", MODALITY_SHARES),
         )
 
     def advice(self, missing: Sequence[str], *, held: Sequence[str]) -> str:
@@ -170,7 +169,7 @@ class SupConRecipe:
         assert isinstance(model, SupConNetwork)
         by_head = self._settings.answer == "head"
         logits = encodings["logits"] if by_head else model.votes(encodings["embedding"])
-        return classes_predicted(logits, {SHARES: encodings["moved"]})
+        return classes_predicted(logits, {MODALITY_SHARES: encodings["moved"]})
 
     def _joins(self, modality: str) -> bool:
         """Whether all vectors of a row are looked at as one, one behind the other."""

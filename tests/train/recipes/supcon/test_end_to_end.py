@@ -38,3 +38,6 @@ def test_the_commands_of_the_page(
     assert {"by_class", "confusion", "modalities"} <= report["sections"].keys()
     dealt = {row["modality"] for row in report["sections"]["modalities"]["rows"]["by_modality"]}
     assert dealt == {"video", "image", "audio", "sensor"}
+    shares = {row["modality"]: row["mean"] for row in report["sections"]["attention"]["rows"]["by_modality"]}
+    assert shares.keys() == dealt and sum(shares.values()) == pytest.approx(1, abs=1e-5)
+    assert report["sections"]["normal_or_not"]["facts"].keys() >= {"auroc", "ap"}

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from weldcache.errors import SettingsError
 from weldcache.testing.recipes import RecipeContract
-from weldcache.train.recipes.supcon.recipe import SHARES, SupConRecipe
+from weldcache.train.recipes.recipe import MODALITY_SHARES
+from weldcache.train.recipes.supcon.recipe import SupConRecipe
 from weldcache.train.recipes.supcon.settings import SupConSettings
 from weldcache.train.runs.checkpointer import restore, resumable_checkpoint
 from weldcache.train.settings import TrainSettings
@@ -190,7 +191,7 @@ def test_shares_of_modalities_are_told_of_each_row() -> None:
     with torch.no_grad():
         encodings = recipe.encode(model, rows.inputs(), None)
         recipe.remember(model, encodings, rows.targets)
-        shares = recipe.predict(model, encodings).outputs[SHARES]
+        shares = recipe.predict(model, encodings).outputs[MODALITY_SHARES]
     torch.testing.assert_close(shares.sum(dim=1), torch.ones(10))
     assert ((shares[:, 2] == 0) == ~rows.present["audio"]).all()
 
