@@ -64,7 +64,7 @@ def test_an_unfinished_run_does_not_go_on_by_another_split(settings: Settings, m
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("weldcache.train.pipeline._train_and_keep", interrupted)
+        patch.setattr("weldcache.train.pipeline.keeping", interrupted)
         with pytest.raises(KeyboardInterrupt):
             train(settings, run_name="run", overwrite=False, command="")
     store = FeatureStore.open(settings.cache.path, split="mine")
