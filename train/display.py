@@ -44,7 +44,26 @@ class TrainingDisplay(Protocol):
 
 
 ShowTraining = Callable[..., AbstractContextManager[TrainingDisplay]]
-"""`training_display` or `training_line`."""
+"""`training_display`, `training_line`, or what `shown_as` makes."""
+
+
+def shown_as(display: Callable[[Sequence[MetricRow]], TrainingDisplay]) -> ShowTraining:
+    """Trainings as part of something else that is shown: `display`, given the rows of epochs that are done already, is
+    told how one gets on."""
+
+    @contextmanager
+    def show(
+        name: str,
+        *,
+        settings: TrainSettings,
+        num_samples: int,
+        noun: str,
+        history: Sequence[MetricRow],
+        best: MetricRow | None,
+    ) -> Iterator[TrainingDisplay]:
+        yield display(history)
+
+    return show
 
 
 @contextmanager

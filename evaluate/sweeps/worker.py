@@ -4,8 +4,8 @@ A trial sees the splits train and val alone: what it is judged by is the best ep
 """
 
 import signal
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,13 +21,12 @@ from ...settings import Settings
 from ...train.data.features import chosen_for, require_features
 from ...train.data.resident import FeaturePool, fits_memory
 from ...train.data.samples import TRAIN_SPLIT, VALIDATION_SPLIT
-from ...train.display import ShowTraining, TrainingDisplay
+from ...train.display import ShowTraining, shown_as
 from ...train.pipeline import train as train_run
 from ...train.recipes.recipe import make_recipe
 from ...train.runs.checkpoint import deciding_settings
 from ...train.runs.folder import RunFolder
 from ...train.runs.log import MetricRow, seconds_of
-from ...train.settings import TrainSettings
 from ...train.stacked import StackingError
 from ...train.tasks import Direction, make_task, monitor_of
 from ...train.together import Together, groups, train_together
@@ -131,22 +130,13 @@ class _Watched:
 
 
 def _watching(study: SweepStudy, claim: Claim, *, objective: str) -> ShowTraining:
-    @contextmanager
-    def show(
-        name: str,
-        *,
-        settings: TrainSettings,
-        num_samples: int,
-        noun: str,
-        history: Sequence[MetricRow],
-        best: MetricRow | None,
-    ) -> Iterator[TrainingDisplay]:
-        watched = _Watched(study, claim, objective)
+    def watched(history: Sequence[MetricRow]) -> _Watched:
+        watch = _Watched(study, claim, objective)
         for row in history:  # of a trial that is gone on with
-            watched.epoch_done(row, improved=False)
-        yield watched
+            watch.epoch_done(row, improved=False)
+        return watch
 
-    return show
+    return shown_as(watched)
 
 
 def work(sweep: Sweep, *, told: Callable[[], None]) -> None:

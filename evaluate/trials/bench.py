@@ -1,8 +1,7 @@
 """The bench as a story: plan the trials, load the features once, do what is left of each trial, compare."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,11 +16,10 @@ from ...progress import Progress, say
 from ...settings import Settings
 from ...train.data.features import chosen_for
 from ...train.data.resident import FeaturePool
-from ...train.display import ShowTraining, TrainingDisplay, describe_epoch
+from ...train.display import ShowTraining, describe_epoch, shown_as
 from ...train.runs.folder import refuse_links
 from ...train.runs.log import MetricRow
 from ...train.runs.start import make_folder_of_runs
-from ...train.settings import TrainSettings
 from ...wording import format_seconds, visible
 from ..judge import Judge
 from ..section import demo_sentence
@@ -184,7 +182,7 @@ def _run_all(
                     split=split,
                     keep_weights=keep_weights,
                     command=command,
-                    show=shown_on(progress, trial),
+                    show=_shown_on(progress, trial),
                 )
                 outcome = TrialOutcome(trial.seed, kept.record, kept.scores)
             except Exception as error:  # whatever it is, it costs the list no other trial
@@ -251,19 +249,7 @@ def trial_title(trial: Trial) -> str:
     return f"{entry_title(trial.entry)}, seed {trial.seed}"
 
 
-def shown_on(progress: Progress, trial: Trial) -> ShowTraining:
+def _shown_on(progress: Progress, trial: Trial) -> ShowTraining:
     """What `train` shows a trial with, given the progress of all trials."""
-
-    @contextmanager
-    def show(
-        name: str,
-        *,
-        settings: TrainSettings,
-        num_samples: int,
-        noun: str,
-        history: Sequence[MetricRow],
-        best: MetricRow | None,
-    ) -> Iterator[TrainingDisplay]:
-        yield _Note(progress, trial_title(trial))
-
-    return show
+    note = _Note(progress, trial_title(trial))
+    return shown_as(lambda history: note)

@@ -45,6 +45,13 @@ class _Joined:
         needs = Needs.of_all(each, optional=sets if self._optional else ())
         return replace(needs, measures=tuple(request.name for request in needs.features) if self._measured else ())
 
+    def advice(self) -> str:
+        """What to do where a store lacks some of them."""
+        return (
+            "Choose features that are there with --set recipe.array=<feature set>/<array> and recipe.beside, or run "
+            "`weldcache extract` with these among extract.features."
+        )
+
 
 class JoinedArrays(_Joined):
     """A vector of each sample: of each array its mean vector, or all of its vectors, one after another.

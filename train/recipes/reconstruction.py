@@ -143,10 +143,7 @@ class ReconstructionRecipe:
         return replace(needs, hidden=tuple(needs.dispensable) if self._settings.modality_dropout > 0 else ())
 
     def advice(self, missing: Sequence[str], *, held: Sequence[str]) -> str:
-        return (
-            "Choose features that are there with --set recipe.array=<feature set>/<array> and recipe.beside, or run "
-            "`weldcache extract` with these among extract.features."
-        )
+        return self._joined.advice()
 
     def build(self, shapes: Shapes) -> Autoencoder:
         """An autoencoder as wide as all arrays together."""

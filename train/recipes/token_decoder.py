@@ -79,10 +79,7 @@ class TokenDecoderRecipe:
         return self._joined.needs()
 
     def advice(self, missing: Sequence[str], *, held: Sequence[str]) -> str:
-        return (
-            "Choose features that are there with --set recipe.array=<feature set>/<array> and recipe.beside, or run "
-            "`weldcache extract` with these among extract.features."
-        )
+        return self._joined.advice()
 
     def build(self, shapes: Shapes) -> TokenDecoder:
         """As wide as the tokens.
