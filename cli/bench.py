@@ -5,9 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from .options import AsJson, Cache, Set, command_line, overrides
-
-_NARROWEST = 80  # the table is laid out for so many columns
+from .options import AsJson, Cache, Set, command_line, overrides, print_found
 
 
 def bench(
@@ -69,11 +67,5 @@ def bench(
         keep_weights=keep_weights,
         command=command_line(),
     )
-    if as_json:
-        typer.echo(json.dumps(found.document, indent=2))
-    else:
-        from ..tables import print_tables
-
-        print_tables([found.summary], narrowest=_NARROWEST)
-        typer.echo(f"Table and trials: {found.folder}")
+    print_found(found.document, found.summary, as_json=as_json, closing=f"Table and trials: {found.folder}")
     raise typer.Exit(0 if found.complete else 1)

@@ -1,14 +1,20 @@
-"""Options that several commands share, so that they read the same everywhere."""
+"""What several commands share, so that they read the same everywhere: options, and how what they found is printed."""
 
 import json
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from ..wording import homes_hidden
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+_NARROWEST = 80  # tables of trials are laid out for so many columns
 
 Config = Annotated[
     str | None,
@@ -64,3 +70,14 @@ def overrides(settings: list[str] | None, **paths: Path | None) -> list[str]:
 def command_line() -> str:
     """The command as it was given, for a shell to read back, with `~` for the user's home, which is not for others."""
     return homes_hidden(shlex.join(["weldcache", *sys.argv[1:]]))
+
+
+def print_found(document: Mapping[str, Any], summary: "RenderableType", *, as_json: bool, closing: str) -> None:
+    """A table of trials with a line under it, or all of it as JSON."""
+    if as_json:
+        typer.echo(json.dumps(document, indent=2))
+        return
+    from ..tables import print_tables
+
+    print_tables([summary], narrowest=_NARROWEST)
+    typer.echo(closing)

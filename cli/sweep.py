@@ -1,13 +1,10 @@
 """`weldcache sweep`: settings drawn from a space, trained on one cache, and the best of them judged."""
 
-import json
 from typing import Annotated
 
 import typer
 
-from .options import AsJson, Cache, Config, Set, command_line, overrides
-
-_NARROWEST = 80  # the table is laid out for so many columns
+from .options import AsJson, Cache, Config, Set, command_line, overrides, print_found
 
 
 def sweep(
@@ -59,11 +56,5 @@ def sweep(
     found = run_sweep(
         request, base, jobs=jobs, together=together, keep_weights=keep_weights, command=command_line(), overrides=asked
     )
-    if as_json:
-        typer.echo(json.dumps(found.document, indent=2))
-    else:
-        from ..tables import print_tables
-
-        print_tables([found.summary], narrowest=_NARROWEST)
-        typer.echo(f"Page and trials: {found.folder}")
+    print_found(found.document, found.summary, as_json=as_json, closing=f"Page and trials: {found.folder}")
     raise typer.Exit(0 if found.complete else 1)
