@@ -12,15 +12,18 @@ class TestMyRecipe(RecipeContract):
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from ..train.recipes.recipe import Fitted, Recipe, Remembers, Trained
+from ..train.data.resident import ResidentFeatures
+from ..train.loop import train_epochs
+from ..train.recipes.recipe import Fitted, Recipe, Remembers, Stackable, Trained
 from ..train.runs.checkpoint import (
     AVERAGED,
     Checkpoint,
@@ -29,9 +32,15 @@ from ..train.runs.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
+from ..train.settings import TrainSettings
+from ..train.stacked import Member, StackedTraining
+from ..train.state import new_state
+from ..train.tasks import AnomalyTask
 from ..train.types import Batch, Encodings, Prediction, Shapes
+from ..train.validation import Validator
 
 _NUM_TRAIN, _NUM_TEST = 64, 24
+_STACKED = 1e-3  # the relative difference of trainings as one that docs/sweeps.md states
 
 
 class RecipeContract(ABC):
@@ -50,17 +59,21 @@ class RecipeContract(ABC):
     def rows(self, num: int, *, seed: int, unusual: bool = False) -> Batch:
         """Normal rows, or `unusual` ones that the recipe can tell from them, in the types of a store."""
 
+    def stacked(self) -> Sequence[Recipe]:
+        """Two recipes that are trained as one, if any are: with what is `varied` apart, where that is anything."""
+        return self.recipe(), self.recipe()
+
     def learned(self, recipe: Recipe) -> nn.Module:
         """A new module that has learned from normal rows, in evaluation mode."""
         rows, generator = self.rows(_NUM_TRAIN, seed=0), torch.Generator().manual_seed(0)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            model = recipe.build(self.shapes)
             if isinstance(recipe, Fitted):
+                model = recipe.build(self.shapes)
                 recipe.fit(model, list(_parts(rows)), generator)
                 return model.eval()
             assert isinstance(recipe, Trained)
-            recipe.measure(model, (part.only(recipe.needs().measures) for part in _parts(rows)), self.constants)
+            model = self._measured(recipe, rows)
             optimizer = torch.optim.AdamW(model.train().parameters(), lr=self.lr)
             for _ in range(self.steps):
                 loss = recipe.loss(model, recipe.encode(model, rows.inputs(), generator), rows.targets)
@@ -71,6 +84,12 @@ class RecipeContract(ABC):
             if isinstance(recipe, Remembers):
                 recipe.remember(model, _encoded(recipe, model, rows), rows.targets)
             return model
+
+    def _measured(self, recipe: Trained, rows: Batch) -> nn.Module:
+        """A new module that has learned nothing yet."""
+        model = recipe.build(self.shapes)
+        recipe.measure(model, (part.only(recipe.needs().measures) for part in _parts(rows)), self.constants)
+        return model
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -151,6 +170,52 @@ class RecipeContract(ABC):
         with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
             encodings = recipe.encode(model, rows, None)
         assert recipe.predict(model, encodings).score.dtype == torch.float32
+
+    def test_several_trained_as_one_are_what_each_is_alone(self) -> None:
+        """Of a recipe that says so: two with rates and seeds of their own, one of which stops before the other."""
+        recipes = [recipe for recipe in self.stacked() if isinstance(recipe, Stackable) and recipe.varied is not None]
+        if not recipes:
+            pytest.skip("this recipe is trained by itself")
+        assert len(recipes) == 2
+        alone, as_one = ([self._member(recipe, place) for place, recipe in enumerate(recipes)] for _ in range(2))
+        samples, rows = ResidentFeatures(self.rows(_NUM_TRAIN, seed=0)), self.rows(_NUM_TEST, seed=2)
+        logs: list[list[Mapping[str, Any]]] = [[], []]
+        for done in StackedTraining(recipes[0], as_one, samples, balance=None).epochs():
+            assert not isinstance(done.epoch, Exception)
+            logs[done.place].append(done.epoch.metrics)
+        for recipe, log, one, other in zip(recipes, logs, as_one, alone, strict=True):
+            epochs = train_epochs(
+                recipe,
+                state=other.state,
+                samples=samples,
+                validate=other.validate,
+                settings=other.settings,
+                on_batch=lambda _: None,
+            )
+            for mine, theirs in zip(log, (epoch.metrics for epoch in epochs), strict=True):
+                for name in theirs.keys() - {"seconds", "samples_per_second", "val_auroc"}:  # there are no defects
+                    assert mine[name] == pytest.approx(theirs[name], rel=_STACKED, abs=1e-6), name
+            scores = (_predicted(recipe, member.state.averaged, rows).score for member in (one, other))
+            torch.testing.assert_close(*scores, rtol=_STACKED, atol=1e-6)
+
+    def _member(self, recipe: Trained, place: int) -> Member:
+        """A training that has not begun, the longer the later its place."""
+        settings = TrainSettings(
+            lr=self.lr / (1 + place), seed=place, epochs=2 + place, batch_size=32, warmup_epochs=0, monitor="val_loss"
+        )
+        rows = self.rows(_NUM_TRAIN, seed=0)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            state = new_state(self._measured(recipe, rows), settings=settings)
+        validator = Validator(
+            recipe,
+            ResidentFeatures(rows),
+            task=AnomalyTask(),
+            targets={"label": np.zeros(len(rows), dtype=np.int64)},
+            batch_size=settings.batch_size,
+            precision="float32",
+        )
+        return Member(settings, state, validator)
 
 
 def _parts(rows: Batch) -> Iterator[Batch]:

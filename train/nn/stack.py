@@ -129,7 +129,9 @@ class Stack:
 
         in_dims = (0, 0, *(None if shared else 0 for _ in inputs))
         with _plain_attention():
-            return vmap(one, in_dims=in_dims, randomness="different")(dict(leaves), self.buffers, *inputs)
+            # What is drawn without training comes from a seed of the recipe's own, and is the same of each module.
+            randomness = "different" if training else "same"
+            return vmap(one, in_dims=in_dims, randomness=randomness)(dict(leaves), self.buffers, *inputs)
 
 
 class _Run(nn.Module):

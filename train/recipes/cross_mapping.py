@@ -206,6 +206,10 @@ class CrossMappingRecipe:
         terms = {way: mean_of_real(encodings[way], encodings["real"]) for way in ("forth", "back")}
         return Losses(terms["forth"] + terms["back"], terms=terms)
 
+    @property
+    def varied(self) -> Collection[str] | None:
+        return ()
+
     def predict(self, model: nn.Module, encodings: Encodings) -> Prediction:
         """The product of both errors as Euclid's distances: of vectors of length 1, half the squared one is
         1 - cosine."""

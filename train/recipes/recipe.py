@@ -63,7 +63,8 @@ class Stackable(Trained, Protocol):
     """A trained recipe several of whose modules can be trained as one, by torch.vmap.
 
     What it draws while it encodes comes from the generator that it is given, by torch.rand or torch.randn, or is
-    dropout. It neither asks a tensor for its value nor changes one in place. It is not one that `Remembers`.
+    dropout; without a generator, from one of a fixed seed. It neither asks a tensor for its value nor changes one in
+    place. It is not one that `Remembers`.
     """
 
     @property

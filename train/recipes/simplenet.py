@@ -18,6 +18,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ...configs.section import Positive, Width
+from ..nn.stack import Numbers
 from ..nn.standardise import Standardise
 from ..settings import NamedArray, of_last_block
 from ..types import Batch, Encodings, Losses, Needs, Prediction, Shapes
@@ -52,10 +53,12 @@ class SimpleNetSettings(PlaceSettings):
 
 
 class SimpleNet(nn.Module):
-    """A linear adaptor, and a discriminator that gives a feature a number, higher for what is more usual."""
+    """A linear adaptor, and a discriminator that gives a feature a number, higher for what is more usual; `noise` is
+    the standard deviation of what is added to what the adaptor makes."""
 
-    def __init__(self, width: int, *, hidden: int) -> None:
+    def __init__(self, width: int, *, hidden: int, noise: float) -> None:
         super().__init__()
+        self.numbers = Numbers({"noise": noise})
         self.standardise = Standardise(width)
         self.adaptor = nn.Linear(width, width)
         self.discriminator = nn.Sequential(
@@ -68,9 +71,9 @@ class SimpleNet(nn.Module):
     def forward(
         self, vectors: Float[Tensor, "*batch width"], noise: Float[Tensor, "*batch width"]
     ) -> tuple[Float[Tensor, " *batch"], Float[Tensor, " *batch"]]:
-        """How usual each feature is, and the same with noise; in float32."""
+        """How usual each feature is, and the same with noise, which is given in units of its deviation; in float32."""
         adapted = self.adaptor(self.standardise(vectors))
-        usual, noisy = self.discriminator(adapted), self.discriminator(adapted + noise)
+        usual, noisy = self.discriminator(adapted), self.discriminator(adapted + self.numbers["noise"] * noise)
         return usual.squeeze(-1).float(), noisy.squeeze(-1).float()
 
 
@@ -101,7 +104,8 @@ class SimpleNetRecipe:
         return self._joined.advice()
 
     def build(self, shapes: Shapes) -> SimpleNet:
-        return SimpleNet(sum(self._joined.widths(shapes)), hidden=self._settings.hidden)
+        settings = self._settings
+        return SimpleNet(sum(self._joined.widths(shapes)), hidden=settings.hidden, noise=settings.noise)
 
     def measure(self, model: nn.Module, train: Iterable[Batch], constants: Mapping[str, Tensor]) -> None:
         """Spread of each number over all training rows."""
@@ -118,7 +122,7 @@ class SimpleNetRecipe:
         elif generator is not None:
             drawn = drawn_places(real, most=self._settings.places, generator=generator)
             vectors, real = at_places(vectors, drawn, width=True), at_places(real, drawn, width=False)
-        usual, noisy = model(vectors, self._settings.noise * _noise(vectors, generator))
+        usual, noisy = model(vectors, _noise(vectors, generator))
         return {"usual": usual, "noisy": noisy, "real": real}
 
     def loss(self, model: nn.Module, encodings: Encodings, targets: Mapping[str, Tensor]) -> Losses:
@@ -129,6 +133,10 @@ class SimpleNetRecipe:
             "noise": mean_of_real(torch.relu(_MARGIN + encodings["noisy"]), real),
         }
         return Losses(terms["normal"] + terms["noise"], terms=terms)
+
+    @property
+    def varied(self) -> Collection[str] | None:
+        return ("noise",)
 
     def predict(self, model: nn.Module, encodings: Encodings) -> Prediction:
         distances, real = -encodings["usual"], encodings["real"]

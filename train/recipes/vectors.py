@@ -168,9 +168,9 @@ class VectorRecipe:
         axis = (len(values), values.shape[1], *[1] * (values.ndim - 3))
         if self._length.name in batch.features:
             lengths = batch.features[self._length.name].unsqueeze(1)
-            real &= (torch.arange(values.shape[1], device=lengths.device) < lengths).reshape(axis)
+            real = real & (torch.arange(values.shape[1], device=lengths.device) < lengths).reshape(axis)
         if self._views.name in batch.features:
-            real &= batch.features[self._views.name].bool().reshape(axis)
+            real = real & batch.features[self._views.name].bool().reshape(axis)
         return real
 
 

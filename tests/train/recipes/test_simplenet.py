@@ -17,17 +17,20 @@ def _recipe(**settings: object) -> SimpleNetRecipe:
 class TestSimpleNet(RecipeContract):
     shapes = SHAPES
     steps = 150
+    vectors = "each"
 
     def recipe(self) -> SimpleNetRecipe:
-        return _recipe()
+        return _recipe(vectors=self.vectors)
+
+    def stacked(self) -> tuple[SimpleNetRecipe, SimpleNetRecipe]:
+        return self.recipe(), _recipe(vectors=self.vectors, noise=0.1)
 
     def rows(self, num: int, *, seed: int, unusual: bool = False) -> Batch:
         return patches(num, seed=seed, unusual=unusual)
 
 
 class TestPooled(TestSimpleNet):
-    def recipe(self) -> SimpleNetRecipe:
-        return _recipe(vectors="mean")
+    vectors = "mean"
 
 
 def _measured(recipe: SimpleNetRecipe, rows: Batch) -> SimpleNet:
@@ -45,15 +48,17 @@ def test_the_loss_is_what_both_miss_of_the_margin_where_there_are_patches() -> N
     usual = [max(0.0, 0.5 - value) for value in encodings["usual"][real].tolist()]
     noisy = [max(0.0, 0.5 + value) for value in encodings["noisy"][real].tolist()]
     expected = sum(usual) / len(usual) + sum(noisy) / len(noisy)
-    assert recipe.loss(SimpleNet(8, hidden=2), encodings, {}).total.item() == pytest.approx(expected, rel=1e-5)
+    assert recipe.loss(SimpleNet(8, hidden=2, noise=0.5), encodings, {}).total.item() == pytest.approx(
+        expected, rel=1e-5
+    )
 
 
 def test_layers_by_hand() -> None:
     torch.manual_seed(0)
-    model, vectors, noise = SimpleNet(4, hidden=3), torch.randn(5, 4), torch.randn(5, 4)
+    model, vectors, noise = SimpleNet(4, hidden=3, noise=0.5), torch.randn(5, 4), torch.randn(5, 4)
     adapted = vectors @ model.adaptor.weight.T + model.adaptor.bias
     first, norm, _, last = model.discriminator
-    for values, found in zip((adapted, adapted + noise), model(vectors, noise), strict=True):
+    for values, found in zip((adapted, adapted + 0.5 * noise), model(vectors, noise), strict=True):
         hidden = torch.nn.functional.layer_norm(values @ first.weight.T + first.bias, (3,), norm.weight, norm.bias)
         expected = torch.where(hidden > 0, hidden, 0.2 * hidden) @ last.weight[0]
         torch.testing.assert_close(found, expected)
