@@ -24,7 +24,6 @@ from weldcache.configs.explain import explain
 from weldcache.errors import SettingsError
 from weldcache.evaluate.trials.variant_list import load_variant_list
 from weldcache.settings import load_settings, preset_names
-from weldcache.train.recipes.recipe import Fitted, Measured, Recipe, Trained
 from weldcache.train.runs.folder import RunFolder
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -149,11 +148,20 @@ def test_every_documented_script_exists(words: list[str]) -> None:
     assert [word for word in words if word.endswith(".py") and not (ROOT / word).is_file()] == []
 
 
+def anchors(document: Path) -> set[str]:
+    """What links name the headings of a page by."""
+    headings = re.findall(r"^#+ (.+)$", _BLOCK.sub("", document.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
-def test_every_link_to_a_file_leads_somewhere(document: Path) -> None:
-    targets = re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text(encoding="utf-8"))
-    local = [target for target in targets if "://" not in target]
-    assert [target for target in local if not (document.parent / target).exists()] == []
+def test_every_link_to_a_file_or_a_heading_leads_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\(([^)#]*)(?:#([^)]*))?\)", document.read_text(encoding="utf-8"))
+    for target, heading in links:
+        if "://" not in target:
+            page = document.parent / target if target else document
+            assert page.exists(), target
+            assert not heading or heading in anchors(page), f"{target}#{heading}"
 
 
 def test_every_path_in_the_architecture_exists() -> None:
@@ -185,12 +193,6 @@ def test_the_layers_are_those_that_are_enforced() -> None:
 def test_the_status_values_are_those_of_the_code() -> None:
     (table,) = blocks(section(ARCHITECTURE.read_text(encoding="utf-8"), "### Status"), "text")
     assert [tuple(line.split()[:2]) for line in table.splitlines()] == [(str(int(s)), s.name) for s in Status]
-
-
-def test_the_recipe_interface_is_that_of_the_code() -> None:
-    (table,) = blocks(section(ARCHITECTURE.read_text(encoding="utf-8"), "## Recipes"), "text")
-    offered = [name for kind in (Recipe, Measured, Trained, Fitted) for name in vars(kind) if not name.startswith("_")]
-    assert [name.partition("(")[0] for name in first_words(table)] == offered
 
 
 def test_the_files_of_a_run_are_those_of_the_code(tmp_path: Path) -> None:

@@ -263,8 +263,8 @@ def test_a_task_whose_judge_is_not_there_or_not_the_only_one_is_told(tmp_path: P
         TASKS.checked("gaap")
 
 
-def test_the_page_on_extending_shows_the_example_as_it_is() -> None:
-    page = (ROOT / "docs" / "extending.md").read_text()
+def test_the_pages_on_extending_and_recipes_show_the_example_as_it_is() -> None:
+    page = "".join((ROOT / "docs" / name).read_text() for name in ("extending.md", "recipes.md"))
     folder = ROOT / "examples" / "weldcache_example"
     for path in ("pyproject.toml", *(f"weldcache_example/{name}.py" for name in ("source", "kind", "recipe", "judge"))):
         assert f"\n{(folder / path).read_text()}```\n" in page, path
