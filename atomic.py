@@ -22,6 +22,7 @@ from typing import Any
 from .errors import BusyError, OutputExistsError, disk_named
 from .progress import say
 
+WRITERS_LOCK = "writers.lock"  # file in a `joint_folder`, which all who write together hold
 _LONGEST_STEM = 24  # characters of the target's name in a temporary one
 _LONGEST_SUFFIX = 16
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp(\..*)?", re.DOTALL)
@@ -141,10 +142,41 @@ def read_locked_folder(folder: Path) -> Iterator[None]:
     """Keep writers from an existing `folder`; others may do the same meanwhile.
 
     Raises:
+        BusyError: as `locked_folder`; also if several processes write to it together.
+    """
+    with _locked(folder, LOCK_SH, "writing to it", told_as=folder):
+        if is_locked(joint_folder(folder) / WRITERS_LOCK):
+            raise BusyError(f"{folder} is busy: several processes are writing to it. Wait for them to end.")
+        yield
+
+
+@contextlib.contextmanager
+def shared_folder(folder: Path) -> Iterator[None]:
+    """Hold an existing `folder` for writing together with others, who say where in `joint_folder` that they do.
+
+    Raises:
         BusyError: as `locked_folder`.
     """
     with _locked(folder, LOCK_SH, "writing to it", told_as=folder):
         yield
+
+
+def joint_folder(folder: Path) -> Path:
+    """Where processes that write to `folder` together have their locks and tell each other what they do: beside it."""
+    target = _followed(folder)
+    return target.with_name(f".{target.name}.joint")
+
+
+def is_locked(path: Path) -> bool:
+    """Whether somebody holds the file at `path`, if there is one, by a lock of his."""
+    try:
+        with path.open("r+b") as file:
+            flock(file, LOCK_EX | LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 def is_empty_folder(path: Path) -> bool:

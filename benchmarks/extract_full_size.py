@@ -18,7 +18,7 @@ from weldcache.cache.store import FeatureStore
 from weldcache.extract.backbones.random_backbone import save_random_backbone
 from weldcache.extract.backbones.spec import Family
 from weldcache.extract.estimation.estimate import plan_and_estimate
-from weldcache.extract.pipeline import run_plan
+from weldcache.extract.group_runner import run_plan
 from weldcache.extract.reconcile import reconcile
 from weldcache.extract.request import make_request
 from weldcache.extract.sources.welds.synth.pipeline import generate

@@ -23,8 +23,8 @@ from weldcache.cache.store import FeatureStore
 from weldcache.extract.backbones.random_backbone import save_random_backbone
 from weldcache.extract.batching import AdaptiveEncoder, Encoded, encode_group
 from weldcache.extract.features.kind import Prepared
+from weldcache.extract.group_runner import run_plan
 from weldcache.extract.group_writer import GroupWriter
-from weldcache.extract.pipeline import run_plan
 from weldcache.extract.plan import ExtractPlan
 from weldcache.extract.pool.decode_pool import DecodePool
 from weldcache.extract.pool.read_job import ReadJob

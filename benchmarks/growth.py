@@ -35,7 +35,7 @@ from weldcache.cache.store import FeatureStore
 from weldcache.cache.targets import LABEL, TargetSpec
 from weldcache.cache.verification.verify import verify_store
 from weldcache.extract.features.kind import Features, Prepared
-from weldcache.extract.pipeline import run_plan
+from weldcache.extract.group_runner import run_plan
 from weldcache.extract.pool.decoder import Limits
 from weldcache.extract.reconcile import reconcile
 from weldcache.extract.request import Request

@@ -1,6 +1,7 @@
 """Writing rows: data first and synced, then the status that makes them exist."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +15,17 @@ from .store import FeatureStore
 
 
 class StoreWriter:
-    """Writes rows of a store. Records of many rows share a file, so one writer is at work at a time."""
+    """Writes rows of a store.
 
-    def __init__(self, store: FeatureStore) -> None:
+    Records of many rows share a file, which is read, changed and replaced. So one writer is at work at a time; or each
+    has rows of its own and holds what `recording` makes, a lock that all of them share, while it changes records.
+    """
+
+    def __init__(
+        self, store: FeatureStore, *, recording: Callable[[], AbstractContextManager[None]] = nullcontext
+    ) -> None:
         self._store = store
+        self._recording = recording
 
     def write_features(
         self,
@@ -42,7 +50,8 @@ class StoreWriter:
             inside(self._store.path, f"{folder}/{name}"): features[name] for name in self._store.arrays(feature_set)
         }
         with disk_errors(self._store.path):
-            self._store.records.withdraw(feature_set, rows)  # those that were absent or unreadable before
+            with self._recording():
+                self._store.records.withdraw(feature_set, rows)  # those that were absent or unreadable before
             checksums = write_arrays(arrays, rows)
         return [
             Record(
@@ -62,7 +71,7 @@ class StoreWriter:
         Raises:
             StoreError: if the disk is full or refuses the write, or records of the same rows are damaged.
         """
-        with disk_errors(self._store.path):
+        with disk_errors(self._store.path), self._recording():
             self._store.records.write(records)
 
     def write(

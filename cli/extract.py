@@ -1,6 +1,6 @@
 """`weldcache extract`: stage one."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -17,6 +17,17 @@ def extract(
         bool,
         typer.Option("--relabel", help="Take over what the data set says now of a sample's split, class or group."),
     ] = False,
+    engine: Annotated[
+        Literal["local", "rank"],
+        typer.Option(
+            "--engine",
+            help="Who works on it: this process; or this one as a rank among others (torchrun, Slurm, Kubernetes).",
+        ),
+    ] = "local",
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", metavar="N", help="How many ranks, where nothing else says it.", show_default=False),
+    ] = None,
     settings: Set = None,
 ) -> None:
     """Put every sample through the frozen backbones once, into the feature store.
@@ -27,15 +38,19 @@ def extract(
     nothing is computed. A sample that the data set lists no more is left out of everything until it does. A file that
     is missing or cannot be decoded is reported at the end with its sample; it never becomes a silent zero. `weldcache
     plan` tells beforehand what a run will cost.
+
+    Several ranks share a data set, on one machine or many, and the store ends up as if one had done it. One that is
+    killed costs what it was at, and any later run completes it.
     """
     from ..errors import WeldcacheError
+    from ..extract.engines.engine import Engine
     from ..extract.pipeline import describe_summary
     from ..extract.pipeline import extract as run_extract
     from ..settings import load_settings
     from ..wording import count_of, listed
 
     resolved = load_settings(config, overrides=overrides(settings, data_root=data, cache_path=cache))
-    summary = run_extract(resolved, split=split, refresh=refresh, relabel=relabel)
+    summary = run_extract(resolved, split=split, refresh=refresh, relabel=relabel, engine=Engine(engine, workers))
     typer.echo(describe_summary(summary))
     if summary.num_failed:
         raise WeldcacheError(

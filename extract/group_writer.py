@@ -6,6 +6,7 @@ there for takes no time to encode, and a sync of every group's records would the
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,17 +25,23 @@ _PATIENCE = 1.0  # seconds of work that a kill may cost beside the group under w
 
 
 class GroupWriter:
-    """Writes groups to `store`; `set_names` are the feature sets that each feature makes. Use as a context manager:
-    what waits to be recorded is, at its end.
+    """Writes groups to `store`; `set_names` are the feature sets that each feature makes, `recording` is as of
+    `StoreWriter`. Use as a context manager: what waits to be recorded is, at its end.
 
     Attributes:
         encoding_seconds: that the backbones were at work, for what was written so far.
         writing_seconds: that this was at work on the disk.
     """
 
-    def __init__(self, store: FeatureStore, set_names: Mapping[str, Sequence[str]]) -> None:
+    def __init__(
+        self,
+        store: FeatureStore,
+        set_names: Mapping[str, Sequence[str]],
+        *,
+        recording: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
         self._store = store
-        self._writer = StoreWriter(store)
+        self._writer = StoreWriter(store, recording=recording)
         self._feature_of = {name: feature for feature, names in set_names.items() for name in names}
         self.encoding_seconds = 0.0
         self.writing_seconds = 0.0
@@ -45,7 +52,7 @@ class GroupWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._flush()
+        self.flush()
 
     def write(self, group: Sequence[ReadJob], encoded: Mapping[str, Encoded], seconds: Callable[[], float]) -> None:
         """Write what every row of the group lacks; `seconds` tells how long the backbones were at work on it.
@@ -63,7 +70,7 @@ class GroupWriter:
         for item in group:
             self._report_failures(item, encoded)
         if time.monotonic() - self._last_flush > _PATIENCE:
-            self._flush()
+            self.flush()
         self.encoding_seconds += seconds()
 
     def _write_set(self, name: str, made: Encoded, by_row: Mapping[int, ReadJob]) -> None:
@@ -126,7 +133,8 @@ class GroupWriter:
             elif failed is not None:
                 self._waiting.append(Record(name, row, Status.MISSING, failed, sources))
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Record what waits to be recorded."""
         started = time.perf_counter()
         self._writer.record(self._waiting)
         self._waiting = []

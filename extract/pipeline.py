@@ -5,16 +5,11 @@
 Kill it at any point: what is complete stays, and the next run does the rest.
 """
 
-import signal
-import threading
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,26 +18,26 @@ from ..atomic import locked_folder, remove_partial
 from ..cache.notes import Note, grouped, notes_of
 from ..cache.status import Status
 from ..cache.store import FeatureStore
-from ..configs.device import resolve_device
+from ..documents import fingerprint
 from ..errors import OutputExistsError, disk_errors
-from ..progress import Progress, say
+from ..progress import say
 from ..settings import Settings
 from ..wording import count_of, first_of, format_seconds, listed
-from .batching import AdaptiveEncoder, Encoded, encode_group
+from .engines.engine import ALONE, Engine, Place, place_here, placed
+from .engines.joining import Job, joined
+from .engines.rank import work_as_rank
+from .engines.spans import cut_spans
 from .estimation.estimate import plan_and_estimate, require_disk_space
 from .estimation.told import describe
-from .features.kind import Encoder, Prepared
-from .group_writer import GroupWriter
+from .group_runner import run_plan
 from .plan import ExtractPlan
-from .pool.decode_pool import DecodePool
-from .pool.read_job import ReadJob
 from .reconcile import reconcile
 from .request import Request, make_request
-from .sides import bottleneck, cores_left_to, describe_busy, device_clock, num_workers
+from .sides import bottleneck, describe_busy
+from .sources.source import Sample
 
 _WORTH_MEASURING = 4  # groups to do; the speeds are measured in the time that one or two take
 _KINDS_SHOWN = 20  # of notes, at the end
-_WRITES_AHEAD = 2  # groups that may wait for the disk before the device waits too
 
 
 @dataclass(frozen=True)
@@ -58,48 +53,132 @@ class ExtractSummary:
     seconds: float
     busy: Mapping[str, float]  # share of the run that each side was at work; empty where there was nothing to do
     random_backbones: bool
+    is_all: bool  # whether these are all rows that were asked for, and not the part of one rank
 
     @property
     def unusable(self) -> list[str]:
-        """Feature sets of which no row is complete, although files are there."""
+        """Feature sets of which no row is complete, although files are there; of a part that is not known."""
         return [
             name
             for name, counts in self.counts.items()
-            if not counts.get("complete") and (counts.get("unreadable") or counts.get("missing"))
+            if self.is_all and not counts.get("complete") and (counts.get("unreadable") or counts.get("missing"))
         ]
 
 
-def extract(settings: Settings, *, split: str = "all", refresh: bool = False, relabel: bool = False) -> ExtractSummary:
+def extract(
+    settings: Settings, *, split: str = "all", refresh: bool = False, relabel: bool = False, engine: Engine = ALONE
+) -> ExtractSummary:
     """Bring the rows of `split` (train, val, test or all) into the store that `settings` name.
 
     With `refresh`, rows whose files have changed and feature sets that something else made are computed again. With
-    `relabel`, what the data set says now of a row (its split, class, label, group) is taken over.
+    `relabel`, what the data set says now of a row (its split, class, label, group) is taken over. `engine` says who
+    works on it: whoever it is, the store ends up the same.
 
     Raises:
         NotFoundError: if there is no data set, it has no such split, or nothing of it is there.
         FingerprintError: if the store was made from something else; the message names each difference.
         StoreError: if the disk is too small, which is seen before anything is computed, or refuses a write.
+        BusyError: if others write to the store.
+        SettingsError: if the engine cannot be had as it is asked for.
     """
     started = time.monotonic()
-    request = make_request(settings, split=split, needs_files=True)
-    path = settings.cache.path
-    if not (path / "zarr.json").exists():
-        _create_store(path, request)
-    with locked_folder(path):
-        remove_partial(path / "zarr.json")  # of one that was killed while it replaced the store's description
+    place = place_here(workers=engine.workers) if engine.name == "rank" else None
+    if place is not None:
+        settings = placed(settings, place)
+    asked = _Asked(settings, make_request(settings, split=split, needs_files=True), refresh=refresh, relabel=relabel)
+    done = _alone(asked) if place is None else _as_rank(asked, engine, place)
+    return _summarise(done, seconds=time.monotonic() - started)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is asked of an extraction, whoever works on it."""
+
+    settings: Settings
+    request: Request
+    refresh: bool
+    relabel: bool
+
+    @property
+    def store_path(self) -> Path:
+        return self.settings.cache.path
+
+
+@dataclass(frozen=True)
+class _Done:
+    """What this process was to do, and whether that is all that was asked for."""
+
+    store: FeatureStore
+    request: Request
+    samples: Sequence[Sample]
+    num_tried: int
+    busy: Mapping[str, float] = field(default_factory=dict)
+    is_all: bool = True
+
+
+def _alone(asked: _Asked) -> _Done:
+    """This process does everything, and nobody else writes to the store meanwhile."""
+    _require_store(asked)
+    with locked_folder(asked.store_path):
+        store, request, plan = _prepare(asked)
+        busy = run_plan(plan, store, request, asked.settings) if plan.jobs else {}
+    return _Done(store, request, request.asked_samples, num_tried=plan.num_todo, busy=busy)
+
+
+def _as_rank(asked: _Asked, engine: Engine, place: Place) -> _Done:
+    """This process does its part, together with others who do theirs; the first of them prepares the store."""
+    identity = fingerprint(
+        {
+            "workers": place.world,
+            "made": asked.request.manifest(),
+            "keys": asked.request.index.keys.tolist(),
+            "splits": list(asked.request.splits),
+        }
+    )
+    path = asked.store_path
+    with joined(path, identity=identity, prepare=lambda: _prepare_job(asked, engine, place.world, identity)):
         store = FeatureStore.open(path)
-        request = request.as_held(store.index)
-        with disk_errors(path):
-            reconcile(store, request, refresh=refresh, relabel=relabel)
-        plan = _plan(store, request, settings)
-        busy = run_plan(plan, store, request, settings) if plan.jobs else {}
-    return _summarise(store, request, plan, busy=busy, seconds=time.monotonic() - started)
+        request = asked.request.as_held(store.index)
+        samples, outcomes = work_as_rank(place, store, request, asked.settings)
+    return _Done(store, request, samples, sum(outcome.num_tried for outcome in outcomes), is_all=place.world == 1)
 
 
-def _create_store(path: Path, request: Request) -> None:
+def _prepare(asked: _Asked) -> tuple[FeatureStore, Request, ExtractPlan]:
+    """Bring the store, which this process holds, and the request together; tell what is to be done."""
+    path = asked.store_path
+    remove_partial(path / "zarr.json")  # of one that was killed while it replaced the store's description
+    store = FeatureStore.open(path)
+    request = asked.request.as_held(store.index)
+    with disk_errors(path):
+        reconcile(store, request, refresh=asked.refresh, relabel=asked.relabel)
+    return store, request, _plan(store, request, asked.settings)
+
+
+def _prepare_job(asked: _Asked, engine: Engine, workers: int, identity: str) -> Job:
+    """As `_prepare`, for several processes."""
+    _require_store(asked)
+    with locked_folder(asked.store_path):
+        store, request, plan = _prepare(asked)
+    return Job(
+        identity=identity,
+        engine=engine.name,
+        workers=workers,
+        noun=request.noun,
+        num_rows=plan.num_rows,
+        num_done=plan.num_rows - plan.num_todo,
+        num_spans=len(cut_spans(len(request.cut(store.batching["group_size"])), workers=workers)),
+        started=time.time(),
+    )
+
+
+def _require_store(asked: _Asked) -> None:
+    """Make the store, empty, unless it is there."""
+    path = asked.store_path
+    if (path / "zarr.json").exists():
+        return
     try:
         with disk_errors(path):
-            FeatureStore.create(path, index=request.index)
+            FeatureStore.create(path, index=asked.request.index)
     except OutputExistsError:
         # Another process may have made it meanwhile: then the lock on it says who goes on.
         if not (path / "zarr.json").exists():
@@ -127,118 +206,23 @@ def _plan(store: FeatureStore, request: Request, settings: Settings) -> ExtractP
     return plan
 
 
-def run_plan(plan: ExtractPlan, store: FeatureStore, request: Request, settings: Settings) -> dict[str, float]:
-    """Overlap decoding, backbones and disk; return the share of the time that each was at work.
-
-    The store must have the rows and feature sets of the plan, and nobody else may write to it.
-    """
-    workers, device = num_workers(settings.extract), resolve_device(settings.extract.device, setting="extract.device")
-    at_once = store.batching["group_size"]
-    encoders = {name: AdaptiveEncoder(encoder, name, at_once) for name, encoder in request.encoders.items()}
-    readers = {name: encoder.reader for name, encoder in request.encoders.items()}
-    set_names = {name: tuple(spec.name for spec in encoder.specs) for name, encoder in request.encoders.items()}
-    pending: deque[Future[None]] = deque()
-    written = frozenset(name for job in plan.jobs for name in job.write)
-    for name, encoder in request.encoders.items():
-        if written & set(set_names[name]):
-            encoder.load()
-    with (
-        cores_left_to(workers),
-        Progress(
-            "extract", total=plan.num_rows, unit=f"{request.noun}s", done=plan.num_rows - plan.num_todo
-        ) as progress,
-        GroupWriter(store, set_names) as writer,
-        ThreadPoolExecutor(1, thread_name_prefix="writer") as disk,
-        kept_interrupt() as raise_if_interrupted,
-        DecodePool(readers, workers=workers, root=request.root, limits=request.limits) as pool,
-    ):
-        started = time.monotonic()
-
-        def shares() -> dict[str, float]:
-            elapsed = max(time.monotonic() - started, 1e-9)
-            decoding = pool.busy_seconds / max(workers, 1)
-            return {
-                "decode": decoding / elapsed,
-                "backbones": writer.encoding_seconds / elapsed,
-                "disk": writer.writing_seconds / elapsed,
-            }
-
-        for group in pool.read(plan.groups):
-            with device_clock(device) as seconds:
-                encoded = {name: _encode(encoder, name, group) for name, encoder in encoders.items()}
-            pending.append(disk.submit(writer.write, group, encoded, seconds))
-            while len(pending) > _WRITES_AHEAD or (pending and pending[0].done()):
-                pending.popleft().result()
-            progress.advance(sum(bool(item.job.write) for item in group), note=f"busy: {describe_busy(shares())}")
-            raise_if_interrupted()
-        while pending:
-            pending.popleft().result()
-        progress.advance(0, note=f"busy: {describe_busy(shares())}")
-        return shares()
-
-
-@contextmanager
-def kept_interrupt() -> Iterator[Callable[[], None]]:
-    """Keep Ctrl-C from getting lost: Python drops an exception that is raised inside a destructor or callback.
-
-    Yields a function that raises KeyboardInterrupt if Ctrl-C came since; Ctrl-C itself raises it at once, as always.
-
-    In another thread than the main one, which gets no signals, the function does nothing.
-    """
-    came = threading.Event()
-
-    def raise_if_it_came() -> None:
-        if came.is_set():
-            raise KeyboardInterrupt
-
-    def on_signal(_: int, __: FrameType | None) -> None:
-        came.set()
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield raise_if_it_came
-        return
-    before = signal.signal(signal.SIGINT, on_signal)
-    try:
-        yield raise_if_it_came
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _wanted(encoder: Encoder, group: Sequence[ReadJob]) -> frozenset[str]:
-    """Feature sets of the encoder that some row of the group lacks."""
-    asked = frozenset(name for item in group for name in item.job.write)
-    return asked & {spec.name for spec in encoder.specs}
-
-
-def _readable(group: Sequence[ReadJob], feature: str) -> dict[int, Prepared]:
-    """What could be read of a feature, by row."""
-    found = {item.job.row: item.prepared.get(feature) for item in group}
-    return {row: prepared for row, prepared in found.items() if isinstance(prepared, Prepared)}
-
-
-def _encode(encoder: AdaptiveEncoder, feature: str, group: Sequence[ReadJob]) -> Encoded:
-    readable, wanted = _readable(group, feature), _wanted(encoder.encoder, group)
-    return encode_group(encoder, readable, feature_sets=wanted) if readable and wanted else Encoded([], {})
-
-
-def _summarise(
-    store: FeatureStore, request: Request, plan: ExtractPlan, *, busy: Mapping[str, float], seconds: float
-) -> ExtractSummary:
-    keys = {sample.key for sample in request.samples if sample.split in request.splits}
+def _summarise(done: _Done, *, seconds: float) -> ExtractSummary:
+    store, request = done.store, done.request
+    keys = {sample.key for sample in done.samples}
     asked = np.isin(store.index.keys, list(keys))
     statuses = {name: store.status(name)[asked] for name in request.feature_sets}
     notes = notes_of(store, feature_sets=request.feature_sets)
     return ExtractSummary(
         noun=request.noun,
-        num_rows=plan.num_rows,
-        num_tried=plan.num_todo,
+        num_rows=len(done.samples),
+        num_tried=done.num_tried,
         counts={name: _count(status) for name, status in statuses.items()},
         notes=[note for note in notes if note.key in keys],
         num_failed=int(np.any([status == Status.MISSING for status in statuses.values()], axis=0).sum()),
         seconds=seconds,
-        busy=busy,
+        busy=done.busy,
         random_backbones=store.random_backbones,
+        is_all=done.is_all,
     )
 
 

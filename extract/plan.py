@@ -49,35 +49,34 @@ class ExtractPlan:
         return len(self.jobs)
 
 
+def cut_groups(samples: Sequence[Sample], *, splits: Sequence[str], group_size: int) -> list[Sequence[Sample]]:
+    """All groups of the samples of `splits`, done or not: the same list for everybody who asks for the same."""
+    groups: list[Sequence[Sample]] = []
+    for split in splits:
+        chosen = [sample for sample in samples if sample.split == split]
+        groups += [chosen[start : start + group_size] for start in range(0, len(chosen), group_size)]
+    return groups
+
+
 def plan_extraction(
-    samples: Sequence[Sample],
+    groups: Sequence[Sequence[Sample]],
     *,
     row_of: Mapping[str, int],
     statuses: Statuses,
     feature_sets: Mapping[str, Sequence[FeatureSetSpec]],
-    splits: Sequence[str],
-    group_size: int,
 ) -> ExtractPlan:
-    """Plan the rows of `splits`; `feature_sets` are those asked for, by the feature that they are made from.
+    """Plan what is missing of `groups`; `feature_sets` are those asked for, by the feature that they are made from.
 
     A row that was absent or unreadable is tried again: its file may have been mended since.
     """
     names = {feature: [spec.name for spec in specs] for feature, specs in feature_sets.items()}
-    groups: list[list[Job]] = []
-    num_rows = 0
-    for split in splits:
-        chosen = [sample for sample in samples if sample.split == split]
-        num_rows += len(chosen)
-        for start in range(0, len(chosen), group_size):
-            members = chosen[start : start + group_size]
-            jobs = _group_jobs(members, [row_of[sample.key] for sample in members], statuses, names)
-            if jobs:
-                groups.append(jobs)
+    of_groups = [_group_jobs(group, [row_of[sample.key] for sample in group], statuses, names) for group in groups]
+    todo = [jobs for jobs in of_groups if jobs]
     specs = [spec for of_feature in feature_sets.values() for spec in of_feature]
     return ExtractPlan(
-        groups=groups,
-        num_rows=num_rows,
-        rows_todo={spec.name: _count(groups, spec.name) for spec in specs},
+        groups=todo,
+        num_rows=sum(map(len, groups)),
+        rows_todo={spec.name: _count(todo, spec.name) for spec in specs},
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..cache.arrays import FeatureSetSpec
 from ..cache.description import USUAL_NOUN
 from ..cache.following import following
 from ..cache.index import Index, index_with
@@ -25,7 +26,7 @@ from .backbones.load import BackboneLoader
 from .backbones.spec import Placement
 from .features.kind import Constant, Encoder, Tools
 from .features.settings import StreamSettings
-from .plan import ExtractPlan, plan_extraction
+from .plan import ExtractPlan, cut_groups, plan_extraction
 from .pool.decoder import Limits
 from .settings import KINDS
 from .sources.open import open_source
@@ -80,6 +81,11 @@ class Request:
         return {name: encoder.reader.stream for name, encoder in self.encoders.items()}
 
     @property
+    def specs(self) -> dict[str, Sequence[FeatureSetSpec]]:
+        """The feature sets asked for, by the feature that they are made from."""
+        return {name: encoder.specs for name, encoder in self.encoders.items()}
+
+    @property
     def feature_sets(self) -> tuple[str, ...]:
         """Names of the feature sets asked for."""
         return tuple(spec.name for encoder in self.encoders.values() for spec in encoder.specs)
@@ -126,13 +132,20 @@ class Request:
                 statuses[name][: len(store.index)] = store.status(name)
                 statuses[name][list(self.stale.get(name, ()))] = Status.MISSING
         return plan_extraction(
-            self.samples,
+            self.cut(group_size),
             row_of=index.row_of(),
             statuses=statuses,
-            feature_sets={name: encoder.specs for name, encoder in self.encoders.items()},
-            splits=self.splits,
-            group_size=group_size,
+            feature_sets=self.specs,
         )
+
+    @property
+    def asked_samples(self) -> list[Sample]:
+        """Those of the splits to extract."""
+        return [sample for sample in self.samples if sample.split in self.splits]
+
+    def cut(self, group_size: int) -> list[Sequence[Sample]]:
+        """All groups of the samples asked for, whatever of them is done."""
+        return cut_groups(self.samples, splits=self.splits, group_size=group_size)
 
 
 def make_request(settings: Settings, *, split: str, needs_files: bool = False) -> Request:

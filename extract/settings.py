@@ -140,4 +140,10 @@ class ExtractSettings(Section):
         description="Most memory that a decode process may take for one feature of a sample; then the same. The main "
         "process (workers = 0) cannot be held to it.",
     )
+    span_seconds: float = Field(
+        3600.0,
+        gt=0,
+        description="Longest that one of several workers may be at a span of at most 8 batches; then it is ended, and "
+        "the span tried again.",
+    )
     demo_seed: int = Field(0, ge=0, description="Seed of the weights of `demo` backbones.")

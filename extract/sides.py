@@ -59,9 +59,13 @@ def num_workers(settings: ExtractSettings) -> int:
     """Decode processes: as set, or by the cores that this process may use."""
     if settings.workers != "auto":
         return settings.workers
-    cores = num_cores()
     beside_gpu = resolve_device(settings.device, setting="extract.device").type == "cuda"
-    return max(1, min(_MOST_WORKERS, cores - 1 if beside_gpu else cores // 2))
+    return max(1, decoders_of(num_cores(), beside_gpu=beside_gpu))
+
+
+def decoders_of(cores: int, *, beside_gpu: bool) -> int:
+    """Decode processes for so many cores; none for one alone."""
+    return min(_MOST_WORKERS, max(0, cores - 1 if beside_gpu else cores // 2))
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from time import sleep
 
 from ...atomic import new_folder, replaced_file
 from ...errors import NotFoundError, OutputExistsError, SettingsError, StoppedError, WeldcacheError, disk_named
-from ...extract.pipeline import kept_interrupt
+from ...extract.group_runner import kept_interrupt
 from ...progress import Progress, say
 from ...settings import Settings
 from ...train.runs.trained_run import TrainedRun

@@ -9,7 +9,7 @@ from pathlib import Path
 from ...atomic import write_text
 from ...documents import fingerprint, parse_json, read_regular_file
 from ...errors import NotFoundError, SettingsError, SourceError, WeldcacheError, disk_named, reason_of
-from ...extract.pipeline import kept_interrupt
+from ...extract.group_runner import kept_interrupt
 from ...extract.sources.new import NewSamples
 from ...extract.sources.source import Sample
 from ...progress import say

@@ -21,49 +21,7 @@ from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.verification.verify import verify_store
 from weldcache.findings import Finding
-
-# Imports once, then runs `weldcache` with each line of its stdin in a process of its own, which can be killed.
-_SERVER = """
-import json, os, sys, torch
-torch.set_num_threads(1)
-import weldcache.extract.group_writer
-import weldcache.extract.pipeline
-from weldcache.extract.backbones import audio_spectrogram, clip_text, random_backbone, vision_transformer, vjepa2
-from weldcache.cli.main import run
-weldcache.extract.group_writer._PATIENCE = 0.0  # records are written after every group, so that kills often meet it
-print("ready", flush=True)
-for line in sys.stdin:
-    child = os.fork()
-    if child == 0:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        os.dup2(os.open("said.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
-        os._exit(run(json.loads(line)))
-    print(child, flush=True)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
-_GENEROUS = 120.0  # seconds until a test gives up waiting; nothing here takes a tenth of it
-
-
-class Processes:
-    """Starts `weldcache` in processes that share their imports, one at a time."""
-
-    def __init__(self, server: "subprocess.Popen[str]") -> None:
-        self._server = server
-        self._read()
-
-    def start(self, *arguments: str) -> int:
-        assert self._server.stdin is not None
-        self._server.stdin.write(json.dumps(arguments) + "\n")
-        self._server.stdin.flush()
-        return int(self._read())
-
-    def wait(self) -> int:
-        """Exit code; the negative number of the signal where one ended it."""
-        return int(self._read())
-
-    def _read(self) -> str:
-        assert self._server.stdout is not None
-        return self._server.stdout.readline().strip()
+from weldcache.tests.children import Children, differing, wait_for
 
 
 @pytest.fixture
@@ -76,44 +34,9 @@ def project(copy_of: Callable[[Path], Path], synthetic: Path) -> Path:
 
 
 @pytest.fixture
-def processes(project: Path, child_environment: dict[str, str]) -> Iterator[Processes]:
-    server = subprocess.Popen(
-        [sys.executable, "-c", _SERVER],
-        cwd=project,
-        env=child_environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    with server:
-        yield Processes(server)
-
-
-def whole(store: Path) -> dict[str, bytes]:
-    """Every file that is not a temporary one, less when the store was made."""
-    files = {}
-    for path in store.rglob("*"):
-        if path.is_file() and not path.name.startswith(".") and not path.name.endswith(".partial"):
-            files[str(path.relative_to(store))] = path.read_bytes()
-    root = json.loads(files["zarr.json"])
-    for name in ("created", "checksum"):  # a checksum over the other things, the time among them
-        root["attributes"]["weldcache"].pop(name)
-    files["zarr.json"] = json.dumps(root).encode()
-    return files
-
-
-def differing(store: Path, reference: Path) -> list[str]:
-    """Files that only one of two stores has, or that are not the same in both."""
-    one, other = whole(store), whole(reference)
-    return sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _GENEROUS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
+def children(project: Path, child_environment: dict[str, str]) -> Iterator[Children]:
+    with Children(project, child_environment) as children:
+        yield children
 
 
 def runs(process: psutil.Process) -> bool:
@@ -140,7 +63,7 @@ def faults_of(store: Path) -> list[Finding]:
 
 
 @pytest.mark.slow
-def test_thirty_kills_at_any_moment_cost_time_and_nothing_else(project: Path, processes: Processes) -> None:
+def test_thirty_kills_at_any_moment_cost_time_and_nothing_else(project: Path, children: Children) -> None:
     """Whenever the store is complete in spite of them, it is compared and begun anew. Without films, half of whose time
     is spent where nothing is written; a recording is broken instead."""
     reference_path, store = project / "reference.zarr", project / "features.zarr"
@@ -148,8 +71,7 @@ def test_thirty_kills_at_any_moment_cost_time_and_nothing_else(project: Path, pr
     recording.write_bytes(recording.read_bytes()[:100])
     command = ("extract", "--set", "extract.features=[audio,image,sensor]")
     started = time.monotonic()
-    processes.start(*command, "--cache", str(reference_path))
-    assert processes.wait() == 0
+    assert children.wait(children.start(*command, "--cache", str(reference_path))) == 0
     lifetime = time.monotonic() - started
     reference, generator = FeatureStore.open(reference_path), np.random.default_rng(0)
     moments: list[Callable[[], bool]] = [
@@ -163,14 +85,14 @@ def test_thirty_kills_at_any_moment_cost_time_and_nothing_else(project: Path, pr
     ]
     kills = 0
     while kills < 30:
-        child = processes.start(*command)
+        child = children.start(*command)
         if kills < len(moments):
             wait_for(lambda: moments[kills]() or not psutil.pid_exists(child))  # noqa: B023
         else:
             time.sleep(float(generator.uniform(0, lifetime)))
         with contextlib.suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)
-        ended = processes.wait()
+        ended = children.wait(child)
         if store.exists():
             complete_rows_are_right(store, reference)
             if kills < len(moments):
@@ -181,8 +103,7 @@ def test_thirty_kills_at_any_moment_cost_time_and_nothing_else(project: Path, pr
         else:
             assert ended == -signal.SIGKILL, (project / "said.txt").read_text()
             kills += 1
-    processes.start(*command)
-    assert processes.wait() == 0
+    assert children.wait(children.start(*command)) == 0
     assert not differing(store, reference_path)
 
 
@@ -232,7 +153,7 @@ def test_a_killed_decode_worker_costs_nothing(project: Path, weldcache: Callable
     killed: list[int] = []
 
     def kill_a_worker() -> None:
-        me, deadline = psutil.Process(), time.monotonic() + _GENEROUS
+        me, deadline = psutil.Process(), time.monotonic() + 120.0
         known = {process.pid for process in me.children(recursive=True)}
         while not killed and time.monotonic() < deadline:
             with contextlib.suppress(psutil.NoSuchProcess):

@@ -25,7 +25,8 @@ from weldcache.extract.backbones.random_backbone import save_random_backbone
 from weldcache.extract.decode.sensor import read_sensor_table
 from weldcache.extract.estimation import estimate
 from weldcache.extract.features.kind import Encoder, Features, Prepared, Reader
-from weldcache.extract.pipeline import describe_summary, extract, kept_interrupt
+from weldcache.extract.group_runner import kept_interrupt
+from weldcache.extract.pipeline import describe_summary, extract
 from weldcache.extract.request import LoadedFeatures, load_features
 from weldcache.extract.sources.open import open_source
 from weldcache.extract.sources.source import Source

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
 from weldcache.cache.status import Status
-from weldcache.extract.plan import ExtractPlan, Statuses, plan_extraction
+from weldcache.extract.plan import ExtractPlan, Statuses, cut_groups, plan_extraction
 from weldcache.extract.sources.source import Sample, Split
 
 SPLIT_OF = ("train", "val", "train", "train", "test", "train", "train")  # by row
@@ -50,12 +50,10 @@ def plan(
     samples: list[Sample] = SAMPLES,
 ) -> ExtractPlan:
     return plan_extraction(
-        samples,
+        cut_groups(samples, splits=splits, group_size=group_size),
         row_of={sample.key: row for row, sample in enumerate(SAMPLES)},
         statuses=statuses_of(states),
         feature_sets=FEATURE_SETS,
-        splits=splits,
-        group_size=group_size,
     )
 
 

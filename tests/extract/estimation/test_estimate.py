@@ -20,7 +20,7 @@ from weldcache.extract.estimation.estimate import Estimate, estimate_plan, requi
 from weldcache.extract.estimation.speeds import Cost, Speeds
 from weldcache.extract.estimation.told import describe, to_json
 from weldcache.extract.features.kind import Features, Prepared, Reader
-from weldcache.extract.plan import ExtractPlan, plan_extraction
+from weldcache.extract.plan import ExtractPlan, cut_groups, plan_extraction
 from weldcache.extract.pool.decoder import Limits
 from weldcache.extract.request import Request
 from weldcache.extract.sources.source import Sample
@@ -80,9 +80,8 @@ def plan_for(samples: Sequence[Sample]) -> ExtractPlan:
     statuses = {spec.name: np.zeros(len(samples), dtype=np.uint8) for specs in SPECS.values() for spec in specs}
     statuses["audio"][0] = 1
     row_of = {sample.key: row for row, sample in enumerate(samples)}
-    return plan_extraction(
-        samples, row_of=row_of, statuses=statuses, feature_sets=SPECS, splits=["train", "val"], group_size=4
-    )
+    groups = cut_groups(samples, splits=["train", "val"], group_size=4)
+    return plan_extraction(groups, row_of=row_of, statuses=statuses, feature_sets=SPECS)
 
 
 def estimated(path: Path, measured: Speeds | None = None, *, num_welds: int = 10, without_images: int = 3) -> Estimate:

@@ -15,7 +15,7 @@ from weldcache.errors import DecodeError, StoreError
 from weldcache.extract.estimation import speeds
 from weldcache.extract.estimation.speeds import Speeds, measure_speeds
 from weldcache.extract.features.kind import Features, Prepared
-from weldcache.extract.plan import ExtractPlan, plan_extraction
+from weldcache.extract.plan import ExtractPlan, cut_groups, plan_extraction
 from weldcache.extract.pool.decoder import Limits
 from weldcache.extract.request import Request
 from weldcache.extract.sources.source import Sample
@@ -102,9 +102,8 @@ class Bench:
             for spec in specs
         }
         row_of = {sample.key: row for row, sample in enumerate(samples)}
-        return plan_extraction(
-            samples, row_of=row_of, statuses=statuses, feature_sets=sets, splits=["train"], group_size=GROUP_SIZE
-        )
+        groups = cut_groups(samples, splits=["train"], group_size=GROUP_SIZE)
+        return plan_extraction(groups, row_of=row_of, statuses=statuses, feature_sets=sets)
 
     def measure(self, plan: ExtractPlan | None = None) -> Speeds:
         return measure_speeds(

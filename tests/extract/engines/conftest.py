@@ -1,0 +1,36 @@
+"""A data set that takes a second to extract, extracted by one process, and processes to do the same with."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from weldcache.tests.children import Children
+from weldcache.tests.conftest import linked_copy
+
+COMMAND = ("extract", "--set", "extract.features=[image,sensor]", "--set", "extract.batch_size=2")
+
+
+@pytest.fixture(scope="session")
+def by_one(synthetic: Path, made_once: Callable[..., Path], weldcache: Callable[..., Any]) -> Path:
+    """The data set with its store, features.zarr, as one process makes it. Not to be changed."""
+
+    def fill(folder: Path) -> None:
+        linked_copy(synthetic, folder)
+        outcome = weldcache(*COMMAND, folder=folder)
+        assert outcome.code == 0, outcome.err
+
+    return made_once("by_one", fill)
+
+
+@pytest.fixture
+def project(synthetic: Path, linked_copy_of: Callable[[Path], Path]) -> Path:
+    """The data set without a store."""
+    return linked_copy_of(synthetic)
+
+
+@pytest.fixture(scope="module")
+def children(tmp_path_factory: pytest.TempPathFactory, child_environment: dict[str, str]) -> Iterator[Children]:
+    with Children(tmp_path_factory.mktemp("children"), child_environment) as children:
+        yield children

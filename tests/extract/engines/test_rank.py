@@ -1,0 +1,148 @@
+"""Ranks on one store: the same bytes as by one process, whoever is killed; and nobody else writes meanwhile."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from weldcache.atomic import is_locked, joint_folder, locked_folder, read_locked_folder
+from weldcache.cache.records import Record
+from weldcache.cache.status import Status
+from weldcache.cache.store import FeatureStore
+from weldcache.cache.writer import StoreWriter
+from weldcache.errors import BusyError
+from weldcache.extract.engines import joining
+from weldcache.extract.engines.joining import Job, joined, recording_lock
+from weldcache.extract.engines.marks import read_marks
+from weldcache.tests.children import Children, differing, wait_for
+from weldcache.tests.extract.engines.conftest import COMMAND
+
+pytestmark = pytest.mark.distributed
+RANK = (*COMMAND, "--engine", "rank")
+JOB = Job(identity="ours", engine="rank", workers=2, noun="sample", num_rows=1, num_done=0, num_spans=1, started=0.0)
+
+
+def rank(number: int, world: int) -> dict[str, str]:
+    return {"RANK": str(number), "WORLD_SIZE": str(world)}
+
+
+def test_three_ranks_make_what_one_process_makes(project: Path, by_one: Path, children: Children) -> None:
+    started = [
+        children.start(*RANK, folder=project, environment=rank(number, 3), said=f"{number}.txt") for number in range(3)
+    ]
+    said = [(project / f"{number}.txt") for number in range(3)]
+    assert [children.wait(child) for child in started] == [0, 0, 0], [path.read_text() for path in said]
+    assert not differing(project / "features.zarr", by_one / "features.zarr")
+    # One of them has prepared the store and told what it costs.
+    assert sum("to do" in path.read_text() for path in said) == 1
+    states = read_marks(project / "features.zarr")
+    assert [state.ended for state in states] == ["finished"] * 3
+    assert sum(state.num_rows for state in states) == 38
+
+
+def test_a_rank_that_is_killed_costs_its_spans_alone(project: Path, by_one: Path, children: Children) -> None:
+    store = project / "features.zarr"
+    ranks = [
+        children.start(*RANK, folder=project, environment=rank(number, 2), said=f"{number}.txt") for number in (0, 1)
+    ]
+    wait_for(lambda: any(state.worker == "rank 1 of 2" and state.finished for state in read_marks(store)))
+    os.kill(ranks[1], signal.SIGKILL)
+    assert children.wait(ranks[1]) == -signal.SIGKILL
+    assert children.wait(ranks[0]) == 0, (project / "0.txt").read_text()
+    complete = FeatureStore.open(store).status("sensor") == Status.COMPLETE
+    assert 18 < complete.sum() < 38
+    # Any other number of ranks does the rest, and nothing else.
+    again = children.start(*RANK, folder=project, environment=rank(0, 1))
+    assert children.wait(again) == 0
+    assert not differing(store, by_one / "features.zarr")
+    (state,) = read_marks(store)
+    assert state.num_tried < 38
+
+
+@pytest.mark.slow  # torch is imported by three processes that share nothing
+def test_torchrun_starts_ranks(project: Path, by_one: Path, child_environment: dict[str, str]) -> None:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [*torchrun, "-m", "weldcache", *RANK]
+    ran = subprocess.run(command, cwd=project, env=child_environment, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert "rank 0 of 2" in ran.stderr and "rank 1 of 2" in ran.stderr
+    assert not differing(project / "features.zarr", by_one / "features.zarr")
+
+
+def test_while_ranks_write_nobody_else_does(linked_copy_of: Callable[[Path], Path], by_one: Path) -> None:
+    store = linked_copy_of(by_one) / "features.zarr"
+    with ExitStack() as held:
+        held.enter_context(joined(store, identity="ours", prepare=lambda: JOB))
+        held.enter_context(joined(store, identity="ours", prepare=lambda: pytest.fail("it was prepared twice")))
+        with pytest.raises(BusyError), locked_folder(store):
+            pass
+        with pytest.raises(BusyError), read_locked_folder(store):
+            pass
+        with pytest.raises(BusyError, match="--engine rank"), joined(store, identity="theirs", prepare=lambda: JOB):
+            pass
+    with locked_folder(store), read_locked_folder(store.parent):
+        assert not is_locked(joint_folder(store) / "writers.lock")
+
+
+def test_ranks_wait_for_who_writes_alone_and_say_so(
+    linked_copy_of: Callable[[Path], Path], by_one: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = linked_copy_of(by_one) / "features.zarr"
+    monkeypatch.setattr(joining, "SETUP_SECONDS", 0.3)
+
+    def prepare() -> Job:
+        with locked_folder(store):
+            return JOB
+
+    with locked_folder(store), pytest.raises(BusyError, match="in use"), joined(store, identity="a", prepare=prepare):
+        pass
+    with joined(store, identity="a", prepare=prepare):
+        assert joining.read_job(store) == JOB
+    with pytest.raises(BusyError, match="not there any more"), joined(store, identity="a", prepare=None):
+        pass
+
+
+def test_two_writers_of_records_that_share_a_file_lose_none(
+    linked_copy_of: Callable[[Path], Path], by_one: Path
+) -> None:
+    store_path = linked_copy_of(by_one) / "features.zarr"
+    joint_folder(store_path).mkdir()
+    told = {row: f"told by {row % 2}" for row in range(38)}
+
+    def write(part: int) -> None:
+        writer = StoreWriter(FeatureStore.open(store_path), recording=recording_lock(store_path))
+        for row in range(part, 38, 2):
+            writer.record([Record("sensor", row, Status.UNREADABLE, told[row], ())])
+
+    threads = [threading.Thread(target=write, args=(part,)) for part in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    store = FeatureStore.open(store_path)
+    assert store.records.notes("sensor") == told
+    assert np.all(store.status("sensor") == Status.UNREADABLE)
+
+
+def test_a_worker_that_is_at_a_span_for_too_long_is_ended(project: Path, children: Children) -> None:
+    limit = ("--set", "extract.span_seconds=0.05")
+    child = children.start(*RANK, *limit, folder=project, environment=rank(0, 1))
+    assert children.wait(child) == 1
+    assert "extract.span_seconds" in (project / "said.txt").read_text()
+    (state,) = read_marks(project / "features.zarr")
+    assert state.ended.startswith("given up")
+
+
+def test_a_rank_is_refused_before_anything_is_made(project: Path, weldcache: Any, monkeypatch: Any) -> None:
+    monkeypatch.delenv("RANK", raising=False)
+    outcome = weldcache(*RANK, folder=project)
+    assert outcome.code == 2 and "torchrun" in outcome.err
+    assert not (project / "features.zarr").exists()
