@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from ..errors import SettingsError
 from ..wording import listed, nearest_hint
 from .moved import moved_to
@@ -41,17 +43,22 @@ def explain(key: str, *, settings: Section) -> str:
     return "\n\n".join(_paragraph(setting) for setting in chosen)
 
 
+def allowed(section: type[Section], name: str) -> str:
+    """What the field `name` of a section may be, in words."""
+    return _told(TypeAdapter(section.model_fields[name].rebuild_annotation()).json_schema())
+
+
 def _paragraph(setting: Setting) -> str:
     registry, name = setting.registry, setting.name
     if registry is not None and name == registry.key:
-        allowed = listed(registry.names, last="or")  # the section itself knows its own name alone
+        may_be = listed(registry.names, last="or")  # the section itself knows its own name alone
     else:
-        allowed = _told(setting.section.model_json_schema()["properties"][name])
+        may_be = allowed(type(setting.section), name)
     return "\n".join(
         [
             setting.key,
             f"  {setting.field.description}",
-            f"  may be:  {allowed}",
+            f"  may be:  {may_be}",
             f"  default: {json.dumps(setting.field.default, default=str, ensure_ascii=False)}",
             f"  here:    {json.dumps(setting.told, ensure_ascii=False)}",
         ]
@@ -63,7 +70,7 @@ def _told(schema: Mapping[str, Any]) -> str:
     if "anyOf" in schema:
         return "; or ".join(_told(choice) for choice in schema["anyOf"])
     if "enum" in schema:
-        return listed(schema["enum"], last="or")
+        return listed([str(choice) for choice in schema["enum"]], last="or")
     if "const" in schema:
         return str(schema["const"])
     if schema["type"] == "array":
