@@ -8,7 +8,7 @@ two parts of `independent` and `sequential` learn one after the other; here in t
 the classifier moves nothing of the predictor.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -120,6 +120,10 @@ class CubBottleneckRecipe(VectorRecipe):
         # The two parts share nothing unless they learn together, so that no weight decides between them.
         weight = settings.attribute_weight if settings.training == "joint" else 1.0
         return Losses(of_class + weight * of_attributes, {"class": of_class, "attributes": of_attributes})
+
+    @property
+    def varied(self) -> Collection[str] | None:
+        return ()
 
     def predict(self, model: nn.Module, encodings: Encodings) -> Prediction:
         """Classes by the predicted attributes, whatever the classifier learned from."""
