@@ -3,8 +3,8 @@
 A store of random features is made (no backbone runs). The same settings, a grid of learning rates and seeds, are
 trained in three ways, one after another and as often as asked for, each as somebody would run it:
 
-- apart: a `weldcache train` for each trial, two at a time, each importing, opening and loading for itself;
-- shared: `weldcache sweep --jobs 2`, two processes with one copy of the features each;
+- apart: a `weldcache train` for each trial, as many at a time as `--jobs` says, each importing, opening and loading for itself;
+- shared: `weldcache sweep --jobs`, as many processes with one copy of the features each;
 - together: the same with `--together`, each process training its trials as one stacked model.
 
 For two recipes: the autoencoder of frames, whose step is a handful of small operations, and Causal-FiLM at the demo's
@@ -35,7 +35,6 @@ from weldcache.cache.writer import StoreWriter
 
 GROUPS = {("train", 0): 160, ("val", 0): 60, ("val", 1): 66, ("test", 0): 10, ("test", 1): 10}
 RATES = (1e-4, 3e-4, 1e-3, 3e-3)
-JOBS = 2
 WAYS = ("apart", "shared", "together")
 TARGETS = {"shared_over_apart": 4.0, "together_over_apart": 4.0}
 ARRAYS: Mapping[str, Mapping[str, tuple[tuple[int, ...], StorageType]]] = {
@@ -60,6 +59,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=16, help="settings that are tried")
     parser.add_argument("--epochs", type=int, default=20, help="of each trial")
     parser.add_argument("--rounds", type=int, default=3, help="how often each way is measured")
+    parser.add_argument("--jobs", type=int, default=2, help="processes at a time")
     parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
     arguments = parser.parse_args()
     print(describe_machine())
@@ -67,7 +67,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="sweep-") as folder:
         make_store(Path(folder) / "features.zarr")
         for recipe in arguments.recipes:
-            found = measure(Path(folder), recipe, arguments.trials, arguments.epochs, arguments.rounds)
+            found = measure(Path(folder), recipe, arguments)
             ratios |= {name if recipe == "video_ae" else f"{name}_{recipe}": value for name, value in found.items()}
     print_json("sweep", ratios=ratios, targets=TARGETS)
 
@@ -100,8 +100,9 @@ def drawn(spec: ArraySpec, count: int, generator: np.random.Generator) -> np.nda
     return np.ones(shape) if spec.name == "views_present" else generator.normal(size=shape)
 
 
-def measure(folder: Path, recipe: str, trials: int, epochs: int, rounds: int) -> dict[str, float]:
+def measure(folder: Path, recipe: str, asked: argparse.Namespace) -> dict[str, float]:
     """Seconds of each way, in turns; the ratios of their medians."""
+    trials, epochs, jobs = asked.trials, asked.epochs, asked.jobs
     train = {"device": "cpu", "epochs": epochs, "patience": epochs, "warmup_epochs": 0}
     settings = {"cache": {"path": "features.zarr"}, **RECIPES[recipe], "train": train}
     (folder / "weldcache.yaml").write_text(yaml.safe_dump(settings))
@@ -117,13 +118,13 @@ def measure(folder: Path, recipe: str, trials: int, epochs: int, rounds: int) ->
             ["train", "--set", f"train.lr={lr}", "--set", f"train.seed={seed}", "--run", f"{name}-{place}"]
             for place, (lr, seed) in enumerate(points)
         ],
-        "shared": lambda name: [sweep_command(name, together=1)],
-        "together": lambda name: [sweep_command(name, together=-(-trials // JOBS))],
+        "shared": lambda name: [sweep_command(name, jobs=jobs, together=1)],
+        "together": lambda name: [sweep_command(name, jobs=jobs, together=-(-trials // jobs))],
     }
     clock: dict[str, list[float]] = {way: [] for way in WAYS}
-    for turn in range(rounds):
+    for turn in range(asked.rounds):
         for way in WAYS:
-            clock[way].append(run_all(folder, commands[way](f"{recipe}-{way}-{turn}")))
+            clock[way].append(run_all(folder, commands[way](f"{recipe}-{way}-{turn}"), jobs=jobs))
     for way in WAYS:
         rate = 60 * trials / median(clock[way])
         print(
@@ -133,18 +134,18 @@ def measure(folder: Path, recipe: str, trials: int, epochs: int, rounds: int) ->
     return {f"{way}_over_apart": median(clock["apart"]) / median(clock[way]) for way in WAYS[1:]}
 
 
-def sweep_command(name: str, *, together: int) -> list[str]:
+def sweep_command(name: str, *, jobs: int, together: int) -> list[str]:
     """A sweep over the grid."""
-    return ["sweep", "grid.yaml", "--name", name, "--jobs", str(JOBS), "--together", str(together)]
+    return ["sweep", "grid.yaml", "--name", name, "--jobs", str(jobs), "--together", str(together)]
 
 
-def run_all(folder: Path, commands: Sequence[Sequence[str]]) -> float:
-    """Run commands, as many at a time as a sweep has processes; seconds on the clock."""
+def run_all(folder: Path, commands: Sequence[Sequence[str]], *, jobs: int) -> float:
+    """Run commands, so many at a time; seconds on the clock."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     started = time.perf_counter()
     waiting, running = list(commands), list[subprocess.Popen[bytes]]()
     while waiting or running:
-        while waiting and len(running) < JOBS:
+        while waiting and len(running) < jobs:
             command = [sys.executable, "-m", "weldcache", *waiting.pop(0)]
             running.append(
                 subprocess.Popen(

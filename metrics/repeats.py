@@ -139,7 +139,6 @@ def mean_auroc_difference(
         MetricError: a score is not finite, or a class is empty.
     """
     assert scores.shape == reference.shape, (scores.shape, reference.shape)
-    first, second = (mean_auroc(side, labels, groups=groups, confidence=confidence) for side in (scores, reference))
     samples = _SamplesPart.of(np.concatenate([scores, reference]), labels, groups=groups)
     if samples.enough_for_equal and _place_alike(scores, reference, labels):
         return RepeatsEstimate(0.0, low=0.0, high=0.0, method="equal")
@@ -156,6 +155,7 @@ def mean_auroc_difference(
             reach = float(t.ppf(0.5 + confidence / 2, degrees) * np.sqrt(variance))
             low, high = max(-1.0, value - reach), min(1.0, value + reach)
             return RepeatsEstimate(value, low=low, high=high, method=samples.method)
+    first, second = (mean_auroc(side, labels, groups=groups, confidence=confidence) for side in (scores, reference))
     return _as_if_independent(value, first, second, method="newcombe")
 
 
@@ -241,7 +241,6 @@ def mean_share_difference(
     """Mean share of `right` less that of `reference`, with a two-sided interval inside [-1, 1], paired by sample and
     by repeat; where it cannot be had from pairs, as `mean_auroc_difference` of independent means."""
     assert right.shape == reference.shape, (right.shape, reference.shape)
-    first, second = (mean_share(side, groups=groups, confidence=confidence) for side in (right, reference))
     enough = right.shape[1] >= SMALLEST_FOR_PAIRS
     if enough and np.array_equal(right, reference):
         return RepeatsEstimate(0.0, low=0.0, high=0.0, method="equal")
@@ -254,6 +253,7 @@ def mean_share_difference(
             reach = float(t.ppf(0.5 + confidence / 2, degrees) * np.sqrt(variance))
             low, high = max(-1.0, value - reach), min(1.0, value + reach)
             return RepeatsEstimate(value, low=low, high=high, method="pairs" if np.isinf(of_samples) else "clustered")
+    first, second = (mean_share(side, groups=groups, confidence=confidence) for side in (right, reference))
     return _as_if_independent(value, first, second, method="clopper_pearson")
 
 

@@ -58,6 +58,7 @@ def test_banks(child_environment: dict[str, str], tmp_path: Path) -> None:
 
 
 def test_sweep(child_environment: dict[str, str], tmp_path: Path) -> None:
-    smallest = ("--trials", "2", "--epochs", "1", "--rounds", "1", "--recipes", "video_ae")
+    """With one process at a time, as others start and kill the processes of a sweep."""
+    smallest = ("--trials", "2", "--epochs", "1", "--rounds", "1", "--jobs", "1", "--recipes", "video_ae")
     told = told_by("sweep", *smallest, environment=child_environment, folder=tmp_path)
     assert told["ratios"].keys() == told["targets"].keys() == {"shared_over_apart", "together_over_apart"}

@@ -232,13 +232,14 @@ def quick_start() -> list[list[str]]:
 
 
 @pytest.mark.slow
-def test_the_quick_start_runs(tmp_path: Path, weldcache: Callable[..., Any]) -> None:
-    """Word for word, but on the smallest data and for two epochs of one seed; `info` by a process of its own."""
+def test_the_quick_start_runs(tmp_path: Path, weldcache: Callable[..., Any], undrawn: None) -> None:
+    """Word for word, but on the smallest data and for an epoch of one seed; `info` by a process of its own."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT / ".import")}
     smaller = {
+        "synth": ["--workers", "1"],
         "extract": ["--set", "extract.workers=0"],
-        "train": ["--set", "train.epochs=2"],
-        "bench": ["--set", "train.epochs=2", "--seeds", "0"],
+        "train": ["--set", "train.epochs=1"],
+        "bench": ["--set", "train.epochs=1", "--seeds", "0"],
     }
     folder, done = tmp_path, []
     for program, *arguments in quick_start():

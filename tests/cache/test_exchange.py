@@ -509,19 +509,20 @@ import numpy as np
 import weldcache.cache.hdf5_arrays as hdf5_arrays
 from weldcache.cache.arrays import ArraySpec, FeatureSetSpec
 from weldcache.cache.exchange import export_hdf5, import_hdf5
-from weldcache.tests.toy import index_of
+from weldcache.cache.index import class_and_label, index_with
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
 hdf5_arrays._BLOCK_BYTES = 1 << 20
 folder, num_rows = Path(sys.argv[1]), int(sys.argv[2])
 same = ["x"] * num_rows
-index = index_of(keys=[str(row) for row in range(num_rows)], splits=same, class_names=same, groups=same,
-                 labels=[0] * num_rows, attributes={})
+targets = class_and_label(np.array(same), np.zeros(num_rows, np.int64))
+index = index_with(keys=[str(row) for row in range(num_rows)], parts=same, groups=same, targets=targets, attributes={})
 store = FeatureStore.create(folder / "a.zarr", index=index)
 store.add_feature_set(FeatureSetSpec("image", [ArraySpec("tokens", (256, 256), ("patch", "dim"), "float32")], {}))
-for row in range(num_rows):
-    values = np.full((1, 256, 256), row, np.float32)
-    StoreWriter(store).write("image", [row], {"tokens": values}, sources=[[]], notes=[""])
+for first in range(0, num_rows, 16):
+    rows = list(range(first, first + 16))
+    values = np.tile(np.array(rows, np.float32)[:, None, None], (1, 256, 256))
+    StoreWriter(store).write("image", rows, {"tokens": values}, sources=[[]] * 16, notes=[""] * 16)
 export_hdf5(store, folder / "a.h5")
 import_hdf5(folder / "a.h5", folder / "b.zarr")
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)

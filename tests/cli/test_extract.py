@@ -411,7 +411,7 @@ def test_refresh_computes_what_has_changed_and_the_message_says_so(
 def test_before_it_starts_it_says_what_it_will_cost_in_three_lines(
     weldcache: Run, synthetic: Path, copy_of: Callable[[Path], Path]
 ) -> None:
-    outcome = weldcache("extract", "--split", "test", folder=copy_of(synthetic))
+    outcome = weldcache("extract", "--split", "test", folder=copy_of(synthetic), forecast=True)
     assert outcome.code == 0
     assert "15 of 15 welds to do" in outcome.err and "to write" in outcome.err and "free" in outcome.err
     assert (

@@ -236,7 +236,7 @@ def test_killed_for_real_again_and_again(
 
     With one thread: a child of a process that computed with more waits for threads that it has not inherited.
     """
-    settings = toy_settings(epochs=30, patience=30)
+    settings = toy_settings(epochs=30, patience=30, batch_size=16)
     config = tmp_path / "settings.yaml"
     config.write_text(to_yaml(settings))
     delays = np.random.default_rng(0).uniform(0, 0.05, size=5)  # an epoch takes about as long

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from dataclasses import fields as dataclass_fields
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -245,7 +245,7 @@ def describe_run_folder(run: RunFolder, *, folder: Path, headlines: Headlines = 
     manifest = tried(run.manifest, None, faults=faults)
     settings = tried(run.settings, None, faults=faults)
     found = {split: tried(partial(read_report, run, split=split), None, faults=faults) for split in REPORTS}
-    preset, changed = ("", {}) if settings is None else _nearest_preset(settings, run=run)
+    preset, changed = ("", {}) if settings is None else _nearest_preset(settings)
     facts: Mapping[str, Any] = {} if manifest is None else manifest
     told = {} if settings is None else _told(settings)
     return RunDetails(
@@ -269,11 +269,17 @@ def _told(settings: Settings) -> dict[str, Json]:
     return {setting.key: setting.told for setting in fields(settings) if setting.field.annotation is not Path}
 
 
-def _nearest_preset(settings: Settings, *, run: RunFolder) -> tuple[str, dict[str, Json]]:
+@cache
+def _told_by(preset: str) -> Mapping[str, Json]:
+    """The same of a preset, read once a process: a list of runs asks for all presets of each of them."""
+    return _told(load_settings(preset, folder=Path(__file__).parent))  # where no weldcache.yaml changes a preset
+
+
+def _nearest_preset(settings: Settings) -> tuple[str, dict[str, Json]]:
     """The preset from which the fewest settings differ, and its value of each that does."""
     here, differing = _told(settings), {}
     for preset in preset_names():
-        there = _told(load_settings(preset, folder=run.path))  # in which no weldcache.yaml changes a preset
+        there = _told_by(preset)
         differing[preset] = {name: there.get(name) for name, value in here.items() if there.get(name) != value}
     nearest = min(differing, key=lambda preset: (len(differing[preset]), preset != DEFAULT_PRESET))
     return nearest, differing[nearest]

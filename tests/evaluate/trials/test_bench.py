@@ -258,7 +258,7 @@ bench(load_variant_list(sys.argv[1]), overrides=[], seeds=None, split="test", ov
 def test_killed_in_the_middle_it_goes_on_and_ends_with_the_same_table(
     run_bench: RunBench, write_list: WriteList, trained: Trained, project: Path, child_environment: Mapping[str, str]
 ) -> None:
-    often = {"train.epochs": 30, "train.patience": 30, "train.checkpoint_seconds": 0}
+    often = {"train.epochs": 12, "train.patience": 12, "train.checkpoint_seconds": 0}
     variants, seldom = write_list(PLAIN, seeds=[0], set=often), "train.checkpoint_seconds=60"
     whole = run_bench(variants, seeds=None, overrides=[f"runs.folder={project / 'others'}", seldom])
     paths = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
@@ -522,6 +522,6 @@ def test_one_list_runs_once_at_a_time(run_bench: RunBench, write_list: WriteList
 @pytest.mark.slow
 def test_a_shipped_list_runs(run_bench: RunBench, project: Path) -> None:
     """Augmentations, which any store can be asked for, at the toy's size."""
-    found = run_bench(load_variant_list("augmentation"), seeds=[0])
+    found = run_bench(load_variant_list("augmentation"), seeds=[0], overrides=["train.epochs=1"])
     assert found.complete, found.document
     assert len(table_of(found)["variants"]) == len(load_variant_list("augmentation").variants)
