@@ -23,6 +23,7 @@ _SERVER = """
 import json, os, sys, torch
 torch.set_num_threads(1)
 import weldcache.extract.pipeline, weldcache.train.pipeline, weldcache.evaluate.pipeline, weldcache.cache.exchange
+from weldcache.extract.backbones import audio_spectrogram, clip_text, random_backbone, vision_transformer, vjepa2
 from weldcache.cli.main import run
 print("ready", flush=True)
 for line in sys.stdin:

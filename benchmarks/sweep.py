@@ -3,7 +3,8 @@
 A store of random features is made (no backbone runs). The same settings, a grid of learning rates and seeds, are
 trained in three ways, one after another and as often as asked for, each as somebody would run it:
 
-- apart: a `weldcache train` for each trial, as many at a time as `--jobs` says, each importing, opening and loading for itself;
+- apart: a `weldcache train` for each trial, as many at a time as `--jobs` says, each importing, opening and loading for
+  itself;
 - shared: `weldcache sweep --jobs`, as many processes with one copy of the features each;
 - together: the same with `--together`, each process training its trials as one stacked model.
 

@@ -17,8 +17,14 @@ from weldcache.tests.toy import undraw
 
 Run = Callable[..., Any]
 
-# Decoding in this process, as in the fixtures; what is drawn and learned is not what is tried here.
-SETTINGS = "preset: demo\ndata: {root: .}\nextract: {device: cpu, workers: 0}\ntrain: {device: cpu, epochs: 2}\n"
+# Decoding in this process, as in the fixtures, and little of films; what is drawn and learned is not tried here.
+SETTINGS = """
+preset: demo
+data: {root: .}
+features: {video: {num_frames: 4}}
+extract: {device: cpu, workers: 0}
+train: {device: cpu, epochs: 2}
+"""
 
 FEWER_FOLDS = ["--set", "recipe.folds=2", "--set", "recipe.members.match.folds=2"]  # for eight normals
 

@@ -146,7 +146,8 @@ def test_the_wheel_works_from_another_folder(wheel: Path, tmp_path: Path) -> Non
     dependencies = [path for path in sys.path if path.endswith("site-packages")]
     (site / "dependencies.pth").write_text("\n".join(dependencies))
     code = "import weldcache.cli.main as m; print(m.__file__); m.run(['config', 'list']); m.run(['bench'])"
-    python, alone = environment / "bin/python", {name: told for name, told in os.environ.items() if name != "PYTHONPATH"}
+    alone = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    python = environment / "bin/python"
     done = subprocess.run([python, "-c", code], cwd=tmp_path, env=alone, capture_output=True, text=True, check=True)
     where, *listed = done.stdout.splitlines()
     assert where.startswith(str(site))

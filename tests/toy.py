@@ -1,4 +1,4 @@
-"""Small things that many tests are made of."""
+"""Small things that many tests are made of; what is slow to import is imported by what uses it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,8 +12,6 @@ from weldcache.cache.records import Record
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
-from weldcache.evaluate.localise.masks import MaskFiles
-from weldcache.evaluate.shown import Shown
 from weldcache.extract.decode.image import decode_photographs
 
 
@@ -47,6 +45,9 @@ def lose(store: FeatureStore, feature_sets: Iterable[str], rows: Iterable[int]) 
 def undraw(patch: pytest.MonkeyPatch) -> None:
     """Leave a report's pictures out, and how maps agree with masks, which take most of an evaluation's time; the run
     `judged`, report/ and localise/ have them."""
+    from weldcache.evaluate.localise.masks import MaskFiles
+    from weldcache.evaluate.shown import Shown
+
     patch.setattr("weldcache.evaluate.report.html.draw", lambda figure: "data:,")
     patch.setattr("weldcache.evaluate.pipeline.shown_of", lambda _, judgement, **__: Shown(judgement.sections))
     patch.setattr("weldcache.evaluate.localise.judged.find_masks", lambda _, **__: MaskFiles({}, "not looked for"))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from weldcache.extract.sources.welds.synth.pipeline import generate
-from weldcache.extract.sources.welds.synth.plan import DEFECTS_ALIKE, class_counts, plan_for_size
+from weldcache.extract.sources.welds.synth.plan import DEFECTS_ALIKE, MediaSize, class_counts, plan_for_size
 
 SETTINGS = """
 extract: {device: cpu, workers: 0, features: [sensor]}
@@ -25,6 +25,7 @@ def _judged(folder: Path, weldcache: Callable[..., Any], *, confounded: bool) ->
         train=class_counts(good=30, defects=0, mix=DEFECTS_ALIKE),
         val=class_counts(good=24, defects=22, mix=DEFECTS_ALIKE),
         test=class_counts(good=24, defects=33, mix=DEFECTS_ALIKE),
+        media=MediaSize(64, 40, 120, 54, 1.0, 1.3),  # of which the sensors alone are read
     )
     generate(folder, plan=plan, workers=1, preset="demo-random")
     with (folder / "weldcache.yaml").open("a") as file:

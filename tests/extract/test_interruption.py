@@ -23,6 +23,9 @@ from weldcache.cache.verification.verify import verify_store
 from weldcache.findings import Finding
 from weldcache.tests.children import Children, differing, wait_for
 
+_GENEROUS = 120.0  # seconds until a test gives up waiting; nothing here takes a tenth of it
+_QUICK = "extract.features=[image,sensor]"  # where the others would only take longer
+
 
 @pytest.fixture
 def project(copy_of: Callable[[Path], Path], synthetic: Path) -> Path:
@@ -111,7 +114,7 @@ def test_thirty_kills_at_any_moment_cost_time_and_nothing_else(project: Path, ch
 @pytest.fixture
 def start(project: Path, child_environment: dict[str, str]) -> Callable[[], "subprocess.Popen[str]"]:
     """Start `weldcache extract` with decode workers, as a terminal does: in a group of its own."""
-    command = [sys.executable, "-m", "weldcache", "extract", "--set", "extract.workers=2"]
+    command = [sys.executable, "-m", "weldcache", "extract", "--set", "extract.workers=2", "--set", _QUICK]
 
     def start_it() -> "subprocess.Popen[str]":
         return subprocess.Popen(
@@ -182,7 +185,7 @@ _FULL_DISK = """
 import json, signal, subprocess, sys, time
 from pathlib import Path
 disk, junk = Path("disk"), Path("disk/junk")
-command = [sys.executable, "-m", "weldcache", "extract", "--cache", "disk/features.zarr"]
+command = [sys.executable, "-m", "weldcache", "extract", "--cache", "disk/features.zarr", *sys.argv[1:]]
 first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 while not any(disk.glob("features.zarr/features/*/*/c.*")):
     assert first.poll() is None
@@ -213,7 +216,7 @@ def test_a_disk_that_fills_up_is_a_sentence_and_loses_nothing(
     if subprocess.run([*namespace, mount], cwd=project, capture_output=True, check=False).returncode:
         pytest.skip("this system lets nobody mount a file system of their own")
     ran = subprocess.run(
-        [*namespace, f'{mount} && exec "$0" -c "$1"', sys.executable, _FULL_DISK],
+        [*namespace, f'{mount} && exec "$0" -c "$1" --set "$2"', sys.executable, _FULL_DISK, _QUICK],
         cwd=project,
         env=child_environment,
         stdout=subprocess.PIPE,
@@ -224,5 +227,5 @@ def test_a_disk_that_fills_up_is_a_sentence_and_loses_nothing(
     assert (code, code_after) == (1, 0), said + said_after
     assert "No space left on device. Complete rows are safe; make room and run the same command again" in said
     assert "Traceback" not in said
-    weldcache("extract", "--cache", "undisturbed.zarr", folder=project)
+    weldcache("extract", "--cache", "undisturbed.zarr", "--set", _QUICK, folder=project)
     assert not differing(project / "features.zarr", project / "undisturbed.zarr")

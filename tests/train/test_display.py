@@ -180,18 +180,18 @@ from weldcache.train.settings import TrainSettings
 from weldcache.progress import say
 from weldcache.train.display import describe_epoch, training_display
 
-settings = TrainSettings(epochs=50)
+settings = TrainSettings(epochs=20)
 with training_display("toy-001", settings=settings, num_samples=8, noun="sample", history=[], best=None) as display:
-    for epoch in range(1, 51):
+    for epoch in range(1, 21):
         time.sleep(0.02)
         display.advance(8)
         metrics = {"epoch": epoch, "loss": 1 / epoch, "val_loss": 1.0, "val_auroc": 0.5, "lr": 1.0}
         display.epoch_done(metrics, improved=epoch == 1)
-        if epoch == 10:
+        if epoch == 4:
             say("a word from elsewhere")
-        if epoch == 40 and sys.argv[1] == "error":
+        if epoch == 16 and sys.argv[1] == "error":
             raise SystemExit("broken")
-        if epoch == 40 and sys.argv[1] == "wait":
+        if epoch == 16 and sys.argv[1] == "wait":
             time.sleep(60)
 print("afterwards")
 """
@@ -209,7 +209,7 @@ def test_on_a_real_terminal_nothing_is_left_broken(end: str, child_environment: 
         stdin=theirs, stdout=theirs, stderr=theirs, env={**environment, "TERM": "xterm-256color"},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a suite in the background may ignore it
     )  # fmt: skip
-    written = _read_until(ours, child, stop=lambda text: end == "wait" and "epoch 40/50" in CODES.sub("", text))
+    written = _read_until(ours, child, stop=lambda text: end == "wait" and "epoch 16/20" in CODES.sub("", text))
     assert termios.tcgetattr(theirs) == before
     os.close(ours)
     os.close(theirs)
@@ -219,7 +219,7 @@ def test_on_a_real_terminal_nothing_is_left_broken(end: str, child_environment: 
     assert written.count("\x1b[?25l") == written.count("\x1b[?25h") == 1  # the cursor is hidden, then shown again
     assert "\x1b[?1049h" not in written  # the panel stays in the terminal's history
     last = text.rpartition("╭─ train toy-001")[2]
-    assert ("epoch 50/50" if end == "finish" else "epoch 40/50") in last
+    assert ("epoch 20/20" if end == "finish" else "epoch 16/20") in last
     assert ("afterwards" if end == "finish" else "broken" if end == "error" else "KeyboardInterrupt") in last
 
 

@@ -40,9 +40,11 @@ def test_without_mistakes_nothing_is_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("mistakes", "checks"),
     [
-        (("duplicate", "group-in-two-parts"), {"files": "error", "groups": "error"}),
+        (
+            ("duplicate", "group-in-two-parts", "label-in-attribute"),
+            {"files": "error", "groups": "error", "attributes": "error"},
+        ),
         (("val-is-test", "code-in-picture"), {"files": "error", "codes": "warning"}),
-        (("label-in-attribute",), {"attributes": "error"}),
         (("one-class-test",), {"kinds": "error"}),
     ],
 )

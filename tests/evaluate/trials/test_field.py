@@ -84,9 +84,10 @@ def test_every_variant_runs_on_the_store_of_the_demo(store: FeatureStore, folder
 def test_the_commands_of_the_page_run(
     extracted: Path, copy_of: Callable[[Path], Path], weldcache: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Word for word, for an epoch of one seed; the store has no statistics, so half of the field is passed over, and
-    so few welds that a variant may have too few neighbours, which costs it alone."""
+    """Word for word, for an epoch of one seed and of two draws; the store has no statistics, so half of the field is
+    passed over, and so few welds that a variant may have too few neighbours, which costs it alone."""
     monkeypatch.setattr(recommend, "_FEWEST", 2)
+    monkeypatch.setattr(recommend, "_DRAWS", 2)
     project = copy_of(extracted)
     text = (ROOT / "docs" / "benches.md").read_text(encoding="utf-8")
     done = []

@@ -231,18 +231,11 @@ def run_python(code: str) -> None:
 
 
 @pytest.mark.slow
-def test_numba_is_imported_at_the_first_scan_only() -> None:
+def test_numba_is_imported_at_the_first_scan_only_and_a_forked_child_scans_with_threads_of_its_own() -> None:
     run_python(
-        "import sys, torch; from weldcache.train.recipes.causal_film.network import CausalFilm\n"
+        "import os, sys, torch; from weldcache.train.recipes.causal_film.network import CausalFilm\n"
         "assert 'numba' not in sys.modules\n"
-        "from weldcache.train.nn.mamba import Mamba; Mamba(4)(torch.ones(1, 3, 4)); assert 'numba' in sys.modules"
-    )
-
-
-@pytest.mark.slow
-def test_forked_child_scans_with_threads_of_its_own() -> None:
-    run_python(
-        "import os, torch\n"
+        "from weldcache.train.nn.mamba import Mamba; Mamba(4)(torch.ones(1, 3, 4)); assert 'numba' in sys.modules\n"
         "from weldcache.train.nn.kernels.selective_scan import selective_scan\n"
         "torch.set_num_threads(2)\n"
         "def scan():\n"
