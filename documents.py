@@ -127,6 +127,8 @@ def read_document(path: Path, *, most_bytes: int = MOST_BYTES) -> Any:
 def fault_told(fault: ErrorDetails, *, where: str) -> str:
     """What is wrong with a value that was checked against its type, and what it is if that is short."""
     what = str(fault["msg"]).removeprefix("Value error, ")
+    if fault["type"] in ("tuple_type", "list_type"):  # a library's array is a list to people
+        what = "Input should be a list in square brackets, such as [a, b]"
     got = "" if isinstance(fault["input"], dict | BaseModel) else f", got {brief(fault['input'])}"
     return f"{where}: {what}{got}" if where else f"{what}{got}"
 

@@ -3,7 +3,7 @@
 Those of our own are classes; what the machine refuses (the system, memory, the depth of what is nested) gets its
 sentence here too. Each class also inherits the built-in error that a caller of the Python API would expect. A message
 says what is wrong, where (file, row, sample, setting), and what to do. The command line prints the message alone and
-turns `exit_code` into its exit status: 2 for bad input, 1 for a run that failed.
+turns `exit_code` into its exit status: 2 for bad input, 1 for a run that failed, 3 for one that is not good enough.
 """
 
 import contextlib
@@ -103,6 +103,12 @@ class MetricError(BadInputError, ValueError):
 
 class TrainingError(WeldcacheError, RuntimeError):
     """Training cannot go on, for example because the loss is not finite."""
+
+
+class BoundError(WeldcacheError):
+    """A run was judged, and is not as good as the user demands."""
+
+    exit_code = 3
 
 
 class StoppedError(WeldcacheError):

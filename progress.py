@@ -30,7 +30,7 @@ class Progress:
         self._done_before = done
         self._done = done
         self._note = ""
-        self._console = console or Console(stderr=True)
+        self._console = console or error_console()
         self._started = self._last_line = self._last_done = time.monotonic()
         self._bar = RichProgress(
             # Names of runs and samples stand in title and note: a bracket in them is no markup.
@@ -126,6 +126,24 @@ class ByteProgress:
         self._num_shown = num_megabytes
 
 
+_quiet: ContextVar[bool] = ContextVar("_quiet", default=False)
+
+
+@contextmanager
+def quieted() -> Iterator[None]:
+    """Within the block nothing is said of what is under way: no bar, no line, no sentence."""
+    token = _quiet.set(True)
+    try:
+        yield
+    finally:
+        _quiet.reset(token)
+
+
+def error_console() -> Console:
+    """Where what is under way is told: stderr."""
+    return Console(stderr=True, quiet=_quiet.get())
+
+
 _said: ContextVar[set[str] | None] = ContextVar("_said", default=None)
 
 
@@ -145,4 +163,4 @@ def say(text: str) -> None:
         if text in said:
             return
         said.add(text)
-    Console(stderr=True).print(visible(text, keep="\n"), markup=False, highlight=False, soft_wrap=True)
+    error_console().print(visible(text, keep="\n"), markup=False, highlight=False, soft_wrap=True)

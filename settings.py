@@ -140,10 +140,18 @@ def settings_from_record(told: Mapping[str, Any]) -> Settings:
     return Settings.model_validate(upgraded(told))
 
 
+def defaults_told(folder: Path | None = None) -> str:
+    """That a folder (default: here) says no settings, so that the usual ones hold; empty where it does."""
+    if os.path.lexists((folder or Path()) / FOLDER_FILE):
+        return ""
+    return f"There is no {FOLDER_FILE} in this folder, so the defaults hold (preset {DEFAULT_PRESET})."
+
+
 def checked_preset(name: Any) -> str:
     """The name, if it is that of a preset; raises SettingsError, which lists those there are."""
     if name not in preset_names():
-        raise SettingsError(f"There is no preset {brief(name)}; there are {', '.join(preset_names())}.")
+        hint = nearest_hint(str(name), preset_names())
+        raise SettingsError(f"There is no preset {brief(name)}.{hint} There are {', '.join(preset_names())}.")
     return str(name)
 
 
@@ -181,7 +189,8 @@ def _file_layers(config: str | None, folder: Path | None) -> list[Layer]:
         path = user_path(config, origin="--config")
         if not path.exists() or path.is_dir():
             raise NotFoundError(
-                f"--config {config} is neither a file nor a preset; the presets are {', '.join(preset_names())}."
+                f"--config {config} is neither a file nor a preset.{nearest_hint(config, preset_names())} "
+                f"The presets are {', '.join(preset_names())}."
             )
         paths += [] if paths and os.path.realpath(path) == os.path.realpath(paths[0]) else [path]
     return [

@@ -146,6 +146,11 @@ def homes_restored(text: str) -> str:
     return re.sub(r"(?<![\w.~/-])~(?=/|$|[\s'\",:;])", lambda _: str(Path.home()), text)
 
 
+def with_extra(name: str) -> str:
+    """How an extra of weldcache is installed: from the clone, as the name on a public index may be a stranger's."""
+    return f"`pip install -e '.[{name}]'` in the folder of weldcache's clone"
+
+
 def nearest_hint(name: str, known: Iterable[str]) -> str:
     """A question after the known name that `name` may be a slip of; empty where none is like it."""
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from .options import AsJson, Cache, Set, command_line, overrides, print_found
+from .options import AsJson, Cache, Device, Epochs, Set, command_line, overrides, print_found
 
 
 def bench(
@@ -34,6 +34,8 @@ def bench(
         bool,
         typer.Option("--overwrite", help="Train every trial again; interrupted, the same command goes on."),
     ] = False,
+    epochs: Epochs = None,
+    device: Device = None,
     settings: Set = None,
     show_list: Annotated[
         bool, typer.Option("--list", help="Name the variants of LIST, or of every shipped list, and run nothing.")
@@ -59,7 +61,7 @@ def bench(
 
     found = run_bench(
         load_variant_list(variants),
-        overrides=overrides(settings, cache_path=cache),
+        overrides=overrides(settings, cache_path=cache, train_epochs=epochs, train_device=device),
         seeds=None if seeds is None else parse_seeds(seeds),
         divisions=None if splits is None else parse_splits(splits),
         split=split,

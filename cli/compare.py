@@ -5,11 +5,12 @@ from typing import Annotated, Literal
 
 import typer
 
+from .completion import runs
 from .options import AsJson, Config, Set
 
 
 def compare(
-    names: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help="Two or more runs.")],
+    names: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help="Two or more runs.", autocompletion=runs)],
     split: Annotated[Literal["val", "test"], typer.Option(help="Samples on which they are compared.")] = "test",
     config: Config = None,
     settings: Set = None,

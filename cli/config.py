@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from .completion import settings as known_settings
 from .options import Config, Set
 
 app = typer.Typer(no_args_is_help=True, help="List presets, show the resolved settings, explain one.")
@@ -21,19 +22,34 @@ def list_presets() -> None:
 @app.command()
 def show(config: Config = None, settings: Set = None) -> None:
     """Print the settings as a command would use them here, as YAML that --config takes."""
-    from ..settings import load_settings, to_yaml
+    from ..progress import say
+    from ..settings import defaults_told, load_settings, to_yaml
+
+    if told := defaults_told():
+        say(told)
 
     typer.echo(to_yaml(load_settings(config, overrides=settings or [])), nl=False)
 
 
 @app.command()
 def explain(
-    key: Annotated[str, typer.Argument(metavar="KEY", help="A setting such as train.lr, or a section such as train.")],
+    key: Annotated[
+        str,
+        typer.Argument(
+            metavar="KEY",
+            help="A setting such as train.lr, its last word alone, or a section such as train.",
+            autocompletion=known_settings,
+        ),
+    ],
     config: Config = None,
     settings: Set = None,
 ) -> None:
     """Say what a setting means, what it may be, and what it is here."""
     from ..configs.explain import explain as explain_setting
-    from ..settings import load_settings
+    from ..progress import say
+    from ..settings import defaults_told, load_settings
+
+    if told := defaults_told():
+        say(told)
 
     typer.echo(explain_setting(key, settings=load_settings(config, overrides=settings or [])))

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from .options import Cache, Config, Data, Refresh, Set, Split, overrides
+from .options import Cache, Config, Data, Device, Refresh, Set, Split, overrides
 
 
 def extract(
@@ -28,6 +28,7 @@ def extract(
         int | None,
         typer.Option("--workers", metavar="N", help="How many ranks, where nothing else says it.", show_default=False),
     ] = None,
+    device: Device = None,
     settings: Set = None,
 ) -> None:
     """Put every sample through the frozen backbones once, into the feature store.
@@ -49,7 +50,9 @@ def extract(
     from ..settings import load_settings
     from ..wording import count_of, listed
 
-    resolved = load_settings(config, overrides=overrides(settings, data_root=data, cache_path=cache))
+    resolved = load_settings(
+        config, overrides=overrides(settings, data_root=data, cache_path=cache, extract_device=device)
+    )
     summary = run_extract(resolved, split=split, refresh=refresh, relabel=relabel, engine=Engine(engine, workers))
     typer.echo(describe_summary(summary))
     if summary.num_failed:

@@ -4,11 +4,14 @@ from typing import Annotated, Literal
 
 import typer
 
+from .completion import runs
 from .options import Cache, Config, Set, command_line, overrides
 
 
 def fuse(
-    members: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help="Names of two or more finished runs.")],
+    members: Annotated[
+        list[str], typer.Argument(metavar="RUN RUN...", help="Names of two or more finished runs.", autocompletion=runs)
+    ],
     config: Config = None,
     cache: Cache = None,
     run: Annotated[

@@ -1,5 +1,6 @@
 """The program `weldcache`: its commands, and the one place where errors become messages and exit codes."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ from typing import Annotated
 import typer
 
 from ..errors import Refusal, WeldcacheError, refusal_of
+from ..progress import quieted
 from ..wording import visible
 from . import (
     audit,
@@ -22,6 +24,7 @@ from . import (
     extract,
     fuse,
     info,
+    mistakes,
     plan,
     recommend,
     runs,
@@ -37,7 +40,7 @@ from . import (
 app = typer.Typer(
     name="weldcache",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
@@ -63,9 +66,26 @@ app.add_typer(config.app, name="config")
 app.add_typer(weights.app, name="weights")
 
 
+_ANYWHERE = {"--debug": "debug", "--quiet": "quiet", "-q": "quiet"}  # options that no command needs to know of
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"weldcache {version('weldcache')}")
+        raise typer.Exit
+
+
 @app.callback()
 def weldcache(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error; works anywhere.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Say nothing on the way but errors; works anywhere.")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say which version this is.")
+    ] = False,
 ) -> None:
     """Cache frozen foundation-model features of any samples once; train and evaluate on them in seconds.
 
@@ -80,29 +100,31 @@ def weldcache(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command; return its exit status: 0 done, 1 failed, 2 bad input, 130 interrupted."""
-    debug = "--debug" in arguments
+    """Run one command; return its exit status: 0 done, 1 failed, 2 bad input, 3 not good enough, 130 interrupted."""
+    anywhere = {_ANYWHERE[argument] for argument in arguments if argument in _ANYWHERE}
+    debug, rest = "debug" in anywhere, [argument for argument in arguments if argument not in _ANYWHERE]
     command = typer.main.get_command(app)
     try:
-        result = command.main(
-            [argument for argument in arguments if argument != "--debug"], prog_name="weldcache", standalone_mode=False
-        )
+        with quieted() if "quiet" in anywhere else contextlib.nullcontext():
+            result = command.main(rest, prog_name="weldcache", standalone_mode=False)
         if result == 130:  # what typer makes of Ctrl-C, without a word
             raise typer.Abort
         return result if isinstance(result, int) else 0
     except typer.TyperException as error:
-        if message := error.format_message():  # none where it has shown the help instead
-            _complain(f"{message.rstrip('.')}. See `weldcache COMMAND --help`.", debug=debug)
+        if sentence := mistakes.sentence_of(error):
+            _complain(sentence, debug=debug)
         return error.exit_code
     except (typer.Abort, KeyboardInterrupt):
         _complain("Interrupted. What was complete is kept; run the same command again to go on.", debug=debug)
         return 130
     except WeldcacheError as error:
-        _complain(str(error), debug=debug)
+        _complain(f"{error}{mistakes.unsaid(error, arguments)}", debug=debug)
         return error.exit_code
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
+    except SystemExit as end:  # what shell completion ends with
+        return end.code if isinstance(end.code, int) else 1
     except Exception as error:
         fault = f"{type(error).__name__}: {error}\nThis is a fault of weldcache; --debug shows where."
         refusal = refusal_of(error) or Refusal(fault, exit_code=1)

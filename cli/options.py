@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from ..errors import SettingsError
 from ..wording import homes_hidden
+from .completion import assignments, presets, runs
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -23,6 +25,7 @@ Config = Annotated[
         metavar="PRESET|FILE",
         help="A preset (`weldcache config list`) or a YAML file; ./weldcache.yaml is read where there is one.",
         show_default=False,
+        autocompletion=presets,
     ),
 ]
 Data = Annotated[
@@ -42,8 +45,27 @@ Set = Annotated[
         metavar="SECTION.KEY=VALUE",
         help="Override one setting; repeat for more. `weldcache config show` lists all.",
         show_default=False,
+        autocompletion=assignments,
     ),
 ]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, help="The same as --set train.seed=N.", show_default=False)]
+Epochs = Annotated[
+    int | None, typer.Option("--epochs", min=1, help="The same as --set train.epochs=N.", show_default=False)
+]
+Device = Annotated[
+    str | None,
+    typer.Option("--device", help="auto, cpu, mps, cuda or cuda:N; as --set STAGE.device=...", show_default=False),
+]
+RunName = Annotated[
+    str | None,
+    typer.Option(
+        "--run",
+        help="Name of the run; latest: the newest finished one.",
+        show_default="latest",
+        autocompletion=runs,
+    ),
+]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Tell all of it, and not the first of it alone.")]
 Maps = Annotated[
     Path | None,
     typer.Option(
@@ -56,15 +78,25 @@ Maps = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 
 
-def overrides(settings: list[str] | None, **paths: Path | None) -> list[str]:
+def overrides(settings: list[str] | None, **options: Path | str | int | None) -> list[str]:
     """Overrides in the order in which they win: `--set` first, then dedicated options such as `--cache`.
 
     The keyword `cache_path` stands for the setting `cache.path`.
     """
     # Overrides are YAML, in which a folder called 2024 would be a number: quoted, every path is text.
-    quoted = {name: json.dumps(str(path), ensure_ascii=False) for name, path in paths.items() if path is not None}
-    named = [f"{name.replace('_', '.', 1)}={path}" for name, path in quoted.items()]
-    return [*(settings or []), *named]
+    written = {
+        name: str(value) if isinstance(value, int) else json.dumps(str(value), ensure_ascii=False)
+        for name, value in options.items()
+        if value is not None
+    }
+    return [*(settings or []), *(f"{name.replace('_', '.', 1)}={value}" for name, value in written.items())]
+
+
+def one_run(name: str | None, option: str | None) -> str | None:
+    """The run that is named in place or by --run; raises SettingsError where both name one."""
+    if name is not None and option is not None:
+        raise SettingsError(f"The run is named twice, {name} and --run {option}; name it once.")
+    return name or option
 
 
 def command_line() -> str:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from .completion import runs as run_names
 from .options import AsJson, Config, Set
 
 app = typer.Typer(
@@ -35,7 +36,9 @@ def list_runs(nested: Nested = False, config: Config = None, settings: Set = Non
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A run; latest: the newest finished one.")] = "latest",
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A run; latest: the newest finished one.", autocompletion=run_names)
+    ] = "latest",
     config: Config = None,
     settings: Set = None,
     as_json: AsJson = False,
@@ -60,7 +63,8 @@ def show(
 @app.command()
 def verify(
     name: Annotated[
-        str | None, typer.Argument(metavar="RUN", help="A run.", show_default="all, those of lists too")
+        str | None,
+        typer.Argument(metavar="RUN", help="A run.", show_default="all, those of lists too", autocompletion=run_names),
     ] = None,
     config: Config = None,
     settings: Set = None,

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from .options import Config, Maps, Set, overrides
+from .options import Config, Device, Maps, RunName, Set, overrides
 
 _ALARMED = 3  # the exit status
 
@@ -17,10 +17,7 @@ def score(
             metavar="PATH...", help="Files, folders or a table of new samples, as the run's data set has them."
         ),
     ],
-    run: Annotated[
-        str | None,
-        typer.Option("--run", help="Name of the run; latest: the newest finished one.", show_default="latest"),
-    ] = None,
+    run: RunName = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="File for the scores; else they go to stdout.", show_default=False)
     ] = None,
@@ -49,6 +46,7 @@ def score(
             show_default=".scored_by_RUN.jsonl in the folder",
         ),
     ] = None,
+    device: Device = None,
     config: Config = None,
     settings: Set = None,
 ) -> None:
@@ -66,7 +64,7 @@ def score(
     from ..train.runs.trained_run import load_run
     from ..wording import count_of
 
-    changes = overrides(settings)
+    changes = overrides(settings, train_device=device, extract_device=device)
     trained = load_run(find_run(load_settings(config, overrides=changes).runs.folder, run).path)
     asked = load_settings(config, overrides=changes, base=trained.settings)
     watching = Watching(every, patience, state) if watch else None

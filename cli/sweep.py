@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from .options import AsJson, Cache, Config, Set, command_line, overrides, print_found
+from .options import AsJson, Cache, Config, Device, Epochs, Seed, Set, command_line, overrides, print_found
 
 
 def sweep(
@@ -36,6 +36,9 @@ def sweep(
     keep_weights: Annotated[
         bool, typer.Option("--keep-weights", help="Keep the weights of every trial, and not of the best alone.")
     ] = False,
+    seed: Seed = None,
+    epochs: Epochs = None,
+    device: Device = None,
     settings: Set = None,
     as_json: AsJson = False,
 ) -> None:
@@ -50,7 +53,7 @@ def sweep(
     from ..evaluate.sweeps.sweep import begun_with
     from ..evaluate.sweeps.sweep import sweep as run_sweep
 
-    asked = overrides(settings, cache_path=cache)
+    asked = overrides(settings, cache_path=cache, train_seed=seed, train_epochs=epochs, train_device=device)
     request = load_request(file, name=name, trials=trials)
     request, base = begun_with(request, config, quick=quick or (), overrides=asked)
     found = run_sweep(

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Cache, Config, Set, command_line, overrides
+from .options import Cache, Config, Device, Epochs, Seed, Set, command_line, overrides
 
 
 def train(
@@ -19,6 +19,9 @@ def train(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a run of that name, finished or not.")
     ] = False,
+    seed: Seed = None,
+    epochs: Epochs = None,
+    device: Device = None,
     settings: Set = None,
 ) -> None:
     """Train the recipe on cached features: of normal samples alone, unless the task is classification.
@@ -32,7 +35,8 @@ def train(
     from ..train.fit import require_read
     from ..train.pipeline import describe_run
 
-    resolved = load_settings(config, overrides=overrides(settings, cache_path=cache))
-    require_read(resolved, override_layer(settings or []).keys)
+    asked = overrides(settings, cache_path=cache, train_seed=seed, train_epochs=epochs, train_device=device)
+    resolved = load_settings(config, overrides=asked)
+    require_read(resolved, override_layer(asked).keys)
     trained = train_and_calibrate(resolved, run_name=run, overwrite=overwrite, command=command_line())
     typer.echo(describe_run(trained))

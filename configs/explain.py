@@ -1,7 +1,8 @@
 """What a setting means: its help, what it may be, its default and its value here."""
 
+import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -30,17 +31,31 @@ _LIMITS = {
 
 
 def explain(key: str, *, settings: Section) -> str:
-    """Explain a setting by its dotted name, or every setting of a section.
+    """Explain a setting by its dotted name, every setting of a section, or all settings whose last words `key` is.
 
     Raises:
         SettingsError: if there is no such setting; the message names the nearest.
     """
     known = {setting.key: setting for setting in fields(settings)}
-    chosen = [setting for name, setting in known.items() if name == key or name.startswith(f"{key}.")]
-    if not chosen:
-        hint = moved_to(key) or f"There is no setting {key}.{nearest_hint(key, known)}"
+    names = [name for name in known if name == key or name.startswith(f"{key}.")] or keys_ending(key, settings=settings)
+    if not names:
+        hint = moved_to(key) or f"There is no setting {key}.{_nearest(key, list(known))}"
         raise SettingsError(f"{hint} `weldcache config show` lists all.")
-    return "\n\n".join(_paragraph(setting) for setting in chosen)
+    return "\n\n".join(_paragraph(known[name]) for name in names)
+
+
+def keys_ending(words: str, *, settings: Section) -> list[str]:
+    """The dotted names of all settings that end with `words`, such as train.lr with lr."""
+    return [setting.key for setting in fields(settings) if f".{setting.key}".endswith(f".{words}")]
+
+
+def _nearest(key: str, known: Sequence[str]) -> str:
+    """A question after the setting whose dotted name is like `key`, or else whose last word is."""
+    if hint := nearest_hint(key, known):
+        return hint
+    by_last_word = {name.rpartition(".")[2]: name for name in reversed(known)}
+    nearest = difflib.get_close_matches(key, by_last_word, n=1)
+    return f" Did you mean {by_last_word[nearest[0]]}?" if nearest else ""
 
 
 def allowed(section: type[Section], name: str) -> str:

@@ -79,7 +79,10 @@ def override_layer(overrides: Sequence[str]) -> Layer:
         if text != text.encode(errors="replace").decode():
             raise SettingsError(f"--set {text!a}: it is not UTF-8, which settings are kept in.")
         if not separator or "." not in key or not all(key.split(".")):
-            raise SettingsError(f"--set {text}: expected section.key=value, for example --set train.lr=1e-4.")
+            raise SettingsError(
+                f"--set {text}: expected section.key=value, for example --set train.lr=1e-4. "
+                "`weldcache config explain lr` says where lr belongs."
+            )
         written[key] = _Written(value, origin=f"--set {text}")
     return Layer.of_keys(written, origin="--set", folder=Path().absolute())
 

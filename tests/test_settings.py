@@ -239,7 +239,7 @@ def test_bad_overrides_are_refused_in_words(overrides: list[str], message: str) 
         ("train: 3\n", r"weldcache.yaml: train is a section"),
         ("- train\n", r"weldcache.yaml must hold"),
         ("train: [\n", r"weldcache.yaml is not valid YAML"),
-        ("preset: deno\n", r"no preset 'deno'; there are .*demo, .*v5"),
+        ("preset: deno\n", r"no preset 'deno'. Did you mean demo.? There are .*demo, .*v5"),
         ("train: {epochs: 0}\n", r"weldcache.yaml: train.epochs: Input should be greater than 0"),
         ("train: {lr: 1}\ndata: {}\ntrain: {seed: 1}\n", r"weldcache.yaml, line 3: train stands twice"),
         ("preset: demo-random\npreset: v5\n", r"line 2: preset stands twice"),
@@ -260,7 +260,9 @@ def test_bad_files_are_refused_in_words(tmp_path: Path, text: str, message: str)
 
 
 def test_a_config_that_is_neither_file_nor_preset(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match=r"--config demos is neither a file nor a preset; .* demo, .*v5"):
+    with pytest.raises(
+        NotFoundError, match=r"--config demos is neither a file nor a preset.* Did you mean demo.? The .* demo, .*v5"
+    ):
         load_settings("demos", folder=tmp_path)
 
 

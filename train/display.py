@@ -16,7 +16,7 @@ from rich.progress import Progress as RichProgress
 from rich.table import Table
 from rich.text import Text
 
-from ..progress import Progress
+from ..progress import Progress, error_console
 from ..wording import in_words
 from .runs.log import MetricRow
 from .settings import TrainSettings
@@ -88,7 +88,7 @@ def training_display(
         best: the row of the best of them.
         console: where to; by default stderr.
     """
-    console = console or Console(stderr=True)
+    console = console or error_console()
     if not console.is_terminal or console.is_dumb_terminal or console.options.ascii_only:
         with training_line(
             name, settings=settings, num_samples=num_samples, noun=noun, history=history, best=best, console=console

@@ -16,7 +16,7 @@ from ..configs.device import resolve_device
 from ..errors import SettingsError, TrainingError, WeldcacheError
 from ..progress import say
 from ..settings import Settings
-from ..wording import format_seconds
+from ..wording import count_of, format_seconds
 from .data.batches import BatchSource, parts_in_order
 from .data.features import FeatureReader, chosen_for, load_constants, require_features, shapes_for, targets_of
 from .data.resident import FeaturePool, load_features
@@ -326,7 +326,7 @@ def describe_run(summary: TrainingSummary) -> str:
         return f"Run {summary.run.path}: {', '.join(found)}.\nJudge it with `weldcache eval --run {summary.run.name}`."
     gone_on = f", gone on with after epoch {summary.resumed_from}" if summary.resumed_from else ""
     return (
-        f"Run {summary.run.path}: {summary.epochs} epochs in {format_seconds(summary.seconds)}{gone_on}; "
+        f"Run {summary.run.path}: {count_of(summary.epochs, 'epoch')} in {format_seconds(summary.seconds)}{gone_on}; "
         f"{ended[summary.stopped]}.\nBest is {describe_epoch(best.metrics)} (averaged weights). "
         f"Judge it with `weldcache eval --run {summary.run.name}`."
     )

@@ -219,6 +219,6 @@ class TrainSettings(Section):
         "off", description="Mode of torch.compile; reduce-overhead uses CUDA graphs where there is CUDA."
     )
     loggers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = Field(
-        (), description="Where metrics go beside metrics.jsonl; each is an extra, such as pip install weldcache[wandb]."
+        (), description="Where metrics go beside metrics.jsonl; each is an extra: pip install -e '.[wandb]'."
     )
     device: Device = Field("auto", description="auto, cpu, mps, cuda or cuda:N.")

@@ -33,7 +33,7 @@ from ...documents import fault_told
 from ...errors import NotFoundError, SettingsError
 from ...settings import Settings, load_settings
 from ...train.fit import require_read
-from ...wording import brief, count_of, first_of
+from ...wording import brief, count_of, first_of, with_extra
 
 Sampler = Literal["tpe", "random", "grid"]
 Pruner = Literal["median", "hyperband", "none"]
@@ -164,7 +164,7 @@ def require_optuna() -> None:
         SettingsError: names the extra.
     """
     if find_spec("optuna") is None:
-        raise SettingsError("A sweep draws with Optuna, which is not installed: pip install 'weldcache[sweep]'.")
+        raise SettingsError(f"A sweep draws with Optuna, which is not installed: {with_extra('sweep')}.")
 
 
 def load_request(path: str | None, *, name: str | None = None, trials: int | None = None) -> SweepRequest:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ...documents import Json
 from ...errors import BackboneError, reason_of
-from ...wording import written_path
+from ...wording import with_extra, written_path
 from ..weights.onnx_file import check_stands_alone
 from .checkpoint import LOCAL_REVISION, hash_file
 from .preprocessing import PixelPreprocessing
@@ -145,7 +145,7 @@ def load_onnx(asked: Asked, *, models: Models) -> TokenMapBackbone:
         import onnxruntime
     except ImportError as error:
         raise BackboneError(
-            f"{asked.setting} = onnx:{path.name}: needs onnxruntime ({error}): pip install 'weldcache[onnx]'."
+            f"{asked.setting} = onnx:{path.name}: needs onnxruntime ({error}): {with_extra('onnx')}."
         ) from error
     source = models.once((OnnxSource, path.resolve()), lambda: OnnxSource(path, runtime=onnxruntime))
     pixels = PixelPreprocessing(asked.size, *asked.normalisation)

@@ -1,6 +1,6 @@
 """`timm:NAME`: a model of timm, by the folder that the hub has of it: config.json as timm writes it, and safetensors.
 
-timm is an extra (`weldcache[timm]`): it brings torchvision along, which has to fit the torch that is installed.
+timm is the extra `timm`: it brings torchvision along, which has to fit the torch that is installed.
 """
 
 import inspect
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ...documents import Json
 from ...errors import BackboneError
+from ...wording import with_extra
 from .checkpoint import find_folder, read_json_object, read_marker, weight_files
 from .preprocessing import Triple
 from .pretrained import Models
@@ -40,8 +41,8 @@ def _timm(asked: Asked) -> Any:
         import timm
     except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision that is not for this torch
         raise BackboneError(
-            f"{asked.setting} = timm:{asked.name}: timm cannot be imported ({error}). pip install 'weldcache[timm]', "
-            "with the torchvision that belongs to the torch that is installed."
+            f"{asked.setting} = timm:{asked.name}: timm cannot be imported ({error}). Install it by "
+            f"{with_extra('timm')}, with the torchvision that belongs to the torch that is installed."
         ) from error
     return timm
 

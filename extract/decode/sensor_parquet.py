@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from ...errors import DecodeError, SourceError
+from ...wording import with_extra
 from ..features.settings import TimeUnit
 from ..sources.source import SeriesFormat
 from .media import read_content
@@ -60,9 +61,7 @@ def _open(path: Path) -> Any:
     try:
         from pyarrow.parquet import ParquetFile
     except ImportError as error:
-        raise SourceError(
-            f"{path} is read by pyarrow, which is not installed: pip install weldcache[parquet]."
-        ) from error
+        raise SourceError(f"{path} is read by pyarrow, which is not installed: {with_extra('parquet')}.") from error
     content = read_content(path, what="sensor file", most_bytes=MOST_BYTES)
     try:
         return ParquetFile(io.BytesIO(content))

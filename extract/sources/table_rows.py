@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ...documents import decoded, read_regular_file
 from ...errors import NotFoundError, SourceError, reason_of
-from ...wording import brief
+from ...wording import brief, with_extra
 
 _SEPARATORS = (",", ";", "\t", "|")
 
@@ -69,9 +69,7 @@ def _read_parquet(path: Path) -> Iterator[TableRow]:
         # Whole numbers stay whole beside missing ones: as floats, key 7 would be another than in a CSV of the same.
         frame = pd.read_parquet(path, dtype_backend="numpy_nullable")
     except ImportError as error:
-        raise SourceError(
-            f"{path} is read by pyarrow, which is not installed: pip install weldcache[parquet]."
-        ) from error
+        raise SourceError(f"{path} is read by pyarrow, which is not installed: {with_extra('parquet')}.") from error
     except (OSError, ValueError) as error:  # those of pyarrow are of these kinds
         raise SourceError(f"{path} cannot be read: {error}.") from error
     columns = tuple(map(str, frame.columns))

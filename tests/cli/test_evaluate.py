@@ -91,3 +91,22 @@ def test_a_moved_project_is_judged_all_the_same(weldcache: Run, judged: Path, tm
     assert outcome.code == 0, outcome.err
     mine, reference = (path / "runs/first/scores_test.csv" for path in (project, judged))
     assert mine.read_bytes() == reference.read_bytes()
+
+
+def test_a_run_that_is_not_good_enough_ends_with_its_own_status(
+    weldcache: Run, judged: Path, runs_of: RunsOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, opened = runs_of(judged), list[str]()
+    monkeypatch.setattr("typer.launch", opened.append)
+    good = weldcache("eval", "first", "--open", "--fail-under", "0", "--fail-over", "1", folder=project)
+    assert good.code == 0 and good.err == ""
+    assert opened == [(project / "runs/first/report.html").as_uri()]
+    facts = {name: fact for each in _sections(project) for name, fact in each.get("facts", {}).items()}
+    auroc = facts["auroc"]["value"]
+    bad = weldcache("eval", "first", "--fail-under", f"{auroc + 0.01}", "--json", folder=project)
+    assert bad.code == 3 and json.loads(bad.raw_out)["run"] == "first"
+    assert f"first on test is not good enough: the AUROC is {auroc:.3f} (" in bad.err
+
+
+def _sections(project: Path) -> list[dict[str, Any]]:
+    return list(json.loads((project / "runs/first/report.json").read_text())["sections"].values())

@@ -201,7 +201,7 @@ def test_a_misspelt_setting_in_the_folders_file_is_refused(weldcache: Run, tmp_p
         (("--set", "train.lr"), "expected section.key=value"),
         (
             ("--config", "v6"),
-            "--config v6 is neither a file nor a preset; the presets are ",
+            "--config v6 is neither a file nor a preset. Did you mean v5? The presets are ",
         ),
         (("--config", "broken.yaml"), "is not valid YAML"),
     ],

@@ -135,6 +135,6 @@ def test_the_console_script_exits_with_the_code(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_pipe_that_closes_is_no_fault(child_environment: dict[str, str]) -> None:
-    command = f"{sys.executable} -m weldcache config show | head -c 1"
+    command = f"{sys.executable} -m weldcache -q config show | head -c 1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=child_environment, check=False)
     assert done.stderr == ""

@@ -16,6 +16,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 from ...errors import SettingsError, WeldcacheError
 from ...progress import say
 from ...settings import Settings
+from ...wording import with_extra
 from ..runs.folder import RunFolder
 from ..runs.log import MetricRow
 
@@ -115,8 +116,8 @@ def require_loggers(names: Sequence[str]) -> None:
         missing = [library for library in _LIBRARIES[name] if find_spec(library) is None]
         if missing:
             raise SettingsError(
-                f"train.loggers names {name}, but {' and '.join(missing)} cannot be found. Install what it needs with "
-                f"`pip install 'weldcache[{name}]'`, or take {name} out of train.loggers."
+                f"train.loggers names {name}, but {' and '.join(missing)} cannot be found. Install what it needs by "
+                f"{with_extra(name)}, or take {name} out of train.loggers."
             )
 
 

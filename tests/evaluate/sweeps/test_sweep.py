@@ -214,7 +214,7 @@ def test_the_command_prints_what_it_found_and_names_the_extra_where_it_lacks(
     assert other.code == 2 and "--name" in other.err
     monkeypatch.setattr(space, "find_spec", lambda name: None)
     lacking = weldcache(*quick, folder=project)
-    assert lacking.code == 2 and "weldcache[sweep]" in lacking.err
+    assert lacking.code == 2 and "pip install -e '.[sweep]'" in lacking.err
 
 
 _SWEEP = "set: {recipe.name: video_ae, train.epochs: 60, train.patience: 60, train.checkpoint_seconds: 0.05}\n"

@@ -1,0 +1,100 @@
+"""What is typed wrong gets the nearest that is right; what is short gets a long form; what Tab offers."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from weldcache.cli.completion import assignments, presets, runs, settings
+
+Run = Callable[..., Any]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["exctract"], "Did you mean 'extract'? See `weldcache --help`."),
+        (["eval", "--split", "tset"], "'tset' is not one of 'val', 'test'. Did you mean test? See `weldcache eval"),
+        (["train", "--overwrit"], "No such option: --overwrit. Did you mean --overwrite?"),
+        (["train", "--lr", "1e-4"], "No such option: --lr. Settings are given by --set: --set train.lr=VALUE. See"),
+        (["bench", "--weight-decay", "1"], "--set train.weight_decay=VALUE"),
+        (["train", "--config", "stge1"], "Did you mean stage1?"),
+        (["config", "explain", "lrr"], "There is no setting lrr. Did you mean train.lr?"),
+        (["config", "show", "--set", "lr=1"], "weldcache config explain lr"),
+        (
+            ["config", "show", "--set", "train.loggers=wandb"],
+            "train.loggers: Input should be a list in square",
+        ),
+        (["eval", "first", "--run", "second"], "named twice, first and --run second"),
+    ],
+)
+def test_what_is_nearest_is_offered(weldcache: Run, tmp_path: Path, arguments: list[str], said: str) -> None:
+    outcome = weldcache(*arguments, folder=tmp_path)
+    assert outcome.code == 2 and said in outcome.err and ".." not in outcome.err.replace("...", "")
+
+
+def test_a_setting_is_explained_by_its_last_word(weldcache: Run, tmp_path: Path) -> None:
+    outcome = weldcache("config", "explain", "lr", folder=tmp_path)
+    assert outcome.code == 0 and outcome.out.startswith("train.lr Peak learning rate")
+    every = weldcache("config", "explain", "revision", folder=tmp_path)
+    assert "features.audio.revision" in every.out and "features.video.revision" in every.out
+
+
+def test_where_no_file_says_settings_that_is_said(weldcache: Run, tmp_path: Path) -> None:
+    told = "There is no weldcache.yaml in this folder, so the defaults hold (preset v5)."
+    for arguments in (["info"], ["runs", "show"], ["config", "explain", "lr"], ["config", "show"]):
+        assert told in weldcache(*arguments, folder=tmp_path).err, arguments
+    assert told not in weldcache("info", "--config", "demo", folder=tmp_path).err
+    (tmp_path / "weldcache.yaml").write_text("preset: demo\n")
+    assert told not in weldcache("info", folder=tmp_path).err
+
+
+@pytest.mark.parametrize("asked", [["--version"], ["train", "--version"]])
+def test_the_version(weldcache: Run, tmp_path: Path, asked: list[str]) -> None:
+    outcome = weldcache(*asked, folder=tmp_path)
+    assert (outcome.code, outcome.out) == ((0, "weldcache 0.1.0") if len(asked) == 1 else (2, ""))
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["runs", "list"]])
+def test_short_help(weldcache: Run, tmp_path: Path, command: list[str]) -> None:
+    assert weldcache(*command, "-h", folder=tmp_path).raw_out == weldcache(*command, "--help", folder=tmp_path).raw_out
+
+
+def test_quiet_says_nothing_but_errors(weldcache: Run, tmp_path: Path) -> None:
+    assert weldcache("config", "show", folder=tmp_path).err
+    for place in (["-q", "config", "show"], ["config", "show", "--quiet"]):
+        outcome = weldcache(*place, folder=tmp_path)
+        assert outcome.err == "" and outcome.out
+    assert weldcache("-q", "info", folder=tmp_path).err.startswith("weldcache: There is no feature store")
+
+
+def test_common_settings_have_options(weldcache: Run, extracted: Path, runs_of: Callable[[Path], Path]) -> None:
+    project = runs_of(extracted)
+    asked = ["--seed", "7", "--epochs", "1", "--device", "cpu", "--set", "train.epochs=5"]
+    outcome = weldcache("train", "--run", "short", *asked, "--set", "train.device=cuda", folder=project)
+    assert outcome.code == 0, outcome.err
+    manifest = json.loads((project / "runs/short/manifest.json").read_text())
+    assert manifest["seed"] == 7 and "1 epochs" not in outcome.out and "1 epoch in" in outcome.out
+    refused = weldcache("train", "--epochs", "2", "--set", "recipe.name=nearest", folder=project)
+    assert refused.code == 2 and "does not read train.epochs" in refused.err
+
+
+def test_tab_offers_what_there_is(judged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(judged)
+    assert runs("fi") == ["first"] and runs("x") == []
+    assert presets("demo") == ["demo", "demo-dinov2", "demo-random"]
+    assert settings("train.l") == ["train.lr", "train.loading", "train.loggers"]
+    assert assignments("train.lr") == ["train.lr="]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "weldcache.yaml").write_text("nonsense: [")
+    assert settings("train") == runs("") == []
+
+
+def test_the_shell_is_told_how_to_complete(weldcache: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_WELDCACHE_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "weldcache eval --split t")
+    monkeypatch.setenv("COMP_CWORD", "3")
+    outcome = weldcache(folder=tmp_path)
+    assert (outcome.code, outcome.out) == (0, "test")
