@@ -13,7 +13,7 @@ from ..wording import listed, nearest_hint
 def sentence_of(error: typer.TyperException) -> str:
     """What cannot be parsed, the nearest that can, and where the help is; empty where the help was shown instead."""
     # What the parser's own errors hold beside their message differs by kind, and their classes are not public.
-    context = getattr(error, "ctx", None)
+    context: Any = getattr(error, "ctx", None)
     option = getattr(error, "option_name", None)
     if option is not None and hasattr(error, "possibilities"):
         message = f"No such option: {option}.{_instead_of(option, context.command.params)}"
