@@ -34,7 +34,11 @@ class RecipeSettings(Section):
 
     def for_store(self, arrays: Collection[str]) -> Self:
         """The same, with what was left open chosen for a store that holds these arrays, `<feature set>/<array>`: a run
-        is of these settings, and keeps them."""
+        is of these settings, and keeps them.
+
+        Raises:
+            NotFoundError: if they hold nothing that could be chosen.
+        """
         return self
 
 

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ from ...cache.provenance import library_versions
 from ...cache.store import FeatureStore
 from ...progress import Progress, say
 from ...settings import Settings
-from ...train.data.features import chosen_for
 from ...train.data.resident import FeaturePool
 from ...train.display import ShowTraining, describe_epoch, shown_as
 from ...train.runs.folder import refuse_links
@@ -97,7 +96,6 @@ def bench(
     judge, store = judge_of_all(trials), FeatureStore.open(shared.cache.path)
     for division in dict.fromkeys(trial.division for trial in trials if trial.division):
         store.divided_by(division)  # or else every variant would fail for the same reason
-    trials = [replace(trial, settings=chosen_for(store, trial.settings)) for trial in trials]
     plan = make_plan(
         trials,
         store,

@@ -83,8 +83,8 @@ def _with_recipe(base: Settings, recipe: Mapping[str, Any]) -> Settings:
 
 def _fed(settings: Settings, store: FeatureStore) -> Settings | None:
     """The settings with what they leave open chosen for the store; None where it lacks what they need."""
-    chosen = chosen_for(store, settings)
     try:
+        chosen = chosen_for(store, settings)
         require_features(store, make_recipe(chosen.recipe))
     except NotFoundError:
         return None

@@ -20,7 +20,7 @@ from ...configs.layers import override_layer
 from ...errors import NotFoundError, OutputExistsError, SettingsError, WeldcacheError
 from ...progress import say
 from ...settings import Settings
-from ...train.data.features import Rows, require_features
+from ...train.data.features import Rows, chosen_for, require_features
 from ...train.data.resident import FeaturePool, fits_memory
 from ...train.fit import require_read, unread
 from ...train.recipes.recipe import make_recipe
@@ -244,14 +244,14 @@ def make_plan(
             if pass_over_lacking and (why := _why_lacking(settings, store)):
                 passed_over[entry] = why
             else:
-                requests[entry] = request_of(settings, store, split=split, measure=measure)
+                requests[entry] = request_of(chosen_for(store, settings), store, split=split, measure=measure)
         except WeldcacheError as error:
             failures[entry] = one_line(error)
     steps: list[tuple[Trial, Step]] = []
     refusals = []
     for trial in trials:
         if trial.entry in requests:
-            request = requests[trial.entry]
+            trial, request = replace(trial, settings=chosen_for(store, trial.settings)), requests[trial.entry]
             try:
                 steps.append((trial, _step(trial, request, store, split=split, overwrite=overwrite)))
             except OutputExistsError as error:
@@ -268,7 +268,7 @@ def make_plan(
 def _why_lacking(settings: Settings, store: FeatureStore) -> str:
     """What the store lacks of what a recipe needs, in one line; "" where it lacks nothing."""
     try:
-        require_features(store, make_recipe(settings.recipe))
+        require_features(store, make_recipe(chosen_for(store, settings).recipe))
     except NotFoundError as error:
         return one_line(error)
     return ""

@@ -29,7 +29,11 @@ _ARRAYS_SHOWN = 8  # in a message
 
 
 def chosen_for(store: FeatureStore, settings: Settings) -> Settings:
-    """The settings with what their recipe leaves open chosen for this store."""
+    """The settings with what their recipe leaves open chosen for this store.
+
+    Raises:
+        NotFoundError: if it holds nothing that could be chosen.
+    """
     arrays = [f"{name}/{array}" for name in store.feature_sets for array in store.arrays(name)]
     return settings.model_copy(update={"recipe": settings.recipe.for_store(arrays)})
 

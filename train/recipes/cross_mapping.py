@@ -19,7 +19,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ...configs.section import Positive
-from ...errors import SettingsError
+from ...errors import NotFoundError, SettingsError
 from ...wording import listed
 from ..nn.standardise import Standardise
 from ..settings import AUTO, NamedArray, StoredArray, of_last_block
@@ -87,13 +87,23 @@ class L2btSettings(PlaceSettings, MappingSettings):
 
 
 def _shallow(array: str, *, deep: str, arrays: Collection[str]) -> str:
-    """In place of `auto` the shallowest block of the deep array's feature, which may be that one itself."""
+    """In place of `auto` the shallowest block of the deep array's feature; with no arrays to choose from, that itself.
+
+    Raises:
+        NotFoundError: if there are arrays, and none is of another block.
+    """
     named = re.fullmatch(r"(.+/block_)\d+(/.+)", deep)
     if array != AUTO or named is None:
         return deep if array == AUTO else array
     before, after = named.groups()
     blocks = [re.fullmatch(rf"{re.escape(before)}(\d+){re.escape(after)}", held) for held in (*arrays, deep)]
-    return f"{before}{min(int(block[1]) for block in blocks if block)}{after}"
+    shallowest = f"{before}{min(int(block[1]) for block in blocks if block)}{after}"
+    if deep in arrays and shallowest == deep:
+        raise NotFoundError(
+            f"The store holds {deep} and no shallower block of it, and l2bt maps patches of one block to those of "
+            "another: name two among the blocks of the feature, and run `weldcache extract`."
+        )
+    return shallowest
 
 
 class CrossMapping(nn.Module):

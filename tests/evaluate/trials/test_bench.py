@@ -197,11 +197,17 @@ def test_a_list_is_gone_through_split_by_split(
 def test_a_variant_is_passed_over_where_the_store_lacks_its_features(
     run_bench: RunBench, write_list: WriteList, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    variants = {"frames": {"set": FRAMES}, "block 12": {"set": {"recipe.blocks": [2, 12]}}}
+    shallowest = {"recipe.name": "l2bt", "recipe.array": "image/block_2/patch_tokens"}
+    variants = {
+        "frames": {"set": FRAMES},
+        "block 12": {"set": {"recipe.blocks": [2, 12]}},
+        "no shallower block": {"set": shallowest},
+    }
     found = run_bench(write_list(variants, pass_over_lacking=True), seeds=[0])
     table = table_of(found)
     assert found.complete and [variant["name"] for variant in table["variants"]] == ["frames"]
     assert "image/block_12" in table["passed_over"]["block 12"] and "block 12" not in capfd.readouterr().err
+    assert "image/block_2/patch_tokens" in table["passed_over"]["no shallower block"]
     assert any(note.startswith("Passed over") and "block 12" in note for note in table["notes"])
 
 

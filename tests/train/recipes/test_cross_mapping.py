@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from weldcache.errors import SettingsError
+from weldcache.errors import NotFoundError, SettingsError
 from weldcache.testing.recipes import RecipeContract
 from weldcache.train.recipes.cross_mapping import (
     CfmSettings,
@@ -149,10 +149,10 @@ def test_the_shallowest_block_is_found_and_one_alone_is_refused() -> None:
     settings = L2btSettings().for_store(arrays)
     assert (settings.shallow, settings.array) == (SHALLOW, "image/block_21/patch_tokens")
     assert settings.for_store(arrays) == settings
-    alone = CrossMappingRecipe(L2btSettings().for_store([DEEP]))
-    assert alone.needs().feature_sets == ("image/block_4",)
+    with pytest.raises(NotFoundError, match="no shallower block"):
+        L2btSettings().for_store([DEEP])
     with pytest.raises(SettingsError, match=r"recipe\.shallow"):
-        alone.build(PATCHES)
+        l2bt(shallow=DEEP).build(PATCHES)
 
 
 def test_a_finer_map_is_brought_to_the_grid_of_the_first() -> None:
