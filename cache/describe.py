@@ -15,6 +15,7 @@ from ..documents import fingerprint
 from ..errors import StoreError
 from .arrays import ACTIVE
 from .description import RENEWABLE_VERSION, SCHEMA_VERSION, has_random_backbones
+from .index import Index
 from .notes import Note, notes_of
 from .splits import LEFT_OUT, parts_in
 from .splitting import torn_groups
@@ -44,9 +45,9 @@ def describe_store(store: FeatureStore) -> dict[str, Any]:
         "random_backbones": store.random_backbones,
         "num_rows": len(store.index),
         "num_left_out": int(np.sum(store.index.parts == LEFT_OUT)),
-        "classes": _class_counts(store),
+        "classes": class_counts(store.index),
         "normal_classes": sorted(set(store.index.class_names[store.index.labels == NORMAL].tolist())),
-        "labels": _describe_labels(store),
+        "labels": label_counts(store.index),
         "targets": {
             name: {
                 "dtype": spec.dtype,
@@ -77,24 +78,25 @@ def describe_store(store: FeatureStore) -> dict[str, Any]:
     }
 
 
-def _class_counts(store: FeatureStore) -> dict[str, dict[str, int]]:
-    counted = Counter(zip(store.index.parts.tolist(), store.index.class_names.tolist(), strict=True))
-    listed = store.index.select(np.flatnonzero(store.index.parts != LEFT_OUT))
+def class_counts(index: Index) -> dict[str, dict[str, int]]:
+    """Rows by class and part, without those that are left out."""
+    counted = Counter(zip(index.parts.tolist(), index.class_names.tolist(), strict=True))
+    listed = index.select(np.flatnonzero(index.parts != LEFT_OUT))
     # Normal classes first, unknown ones (-1) last, each by name, so that equal stores print equal tables.
     order = sorted(set(zip(listed.labels.astype(np.uint8).tolist(), listed.class_names.tolist(), strict=True)))
-    parts = parts_in(store.index.parts)
+    parts = parts_in(index.parts)
     return {name: {part: counted[part, name] for part in parts} for _, name in order}
 
 
-def _describe_labels(store: FeatureStore) -> dict[str, Any]:
+def label_counts(index: Index) -> dict[str, Any]:
     """How many rows are normal, defects, or neither is known, and of which classes; nothing where there is no label."""
-    if LABEL.name not in store.index.targets:
+    if LABEL.name not in index.targets:
         return {}
-    listed = store.index.parts != LEFT_OUT
+    listed = index.parts != LEFT_OUT
     described = {}
     for name, label in (("normal", NORMAL), ("defects", DEFECT), ("unknown", UNKNOWN)):
-        chosen = listed & (store.index.labels == label)
-        classes = sorted(set(store.index.class_names[chosen].tolist()))
+        chosen = listed & (index.labels == label)
+        classes = sorted(set(index.class_names[chosen].tolist()))
         described[name] = {"rows": int(chosen.sum()), "classes": classes}
     return described
 

@@ -29,7 +29,8 @@ def store_tables(description: Mapping[str, Any]) -> Iterator[RenderableType]:
     """From who made the store over what is in it to whether it is whole."""
     yield from _heading(description)
     if description["classes"]:
-        yield _class_table(description["classes"], labels=description["labels"], noun=description["noun"])
+        classes = description["classes"]
+        yield class_table(classes, labels=description["labels"], noun=description["noun"], all_of=classes)
     if further := [name for name in description["targets"] if name not in (LABEL.name, CLASS)]:
         yield Text(f"targets beside label and class: {', '.join(further)}\n")
     if len(description["splits"]) > 1:
@@ -71,15 +72,22 @@ def _heading(description: Mapping[str, Any]) -> Iterator[Text]:
         yield Text(told, style="yellow")
 
 
-def _class_table(classes: Mapping[str, Mapping[str, int]], *, labels: Mapping[str, Any], noun: str) -> Table:
+def class_table(
+    classes: Mapping[str, Mapping[str, int]],
+    *,
+    labels: Mapping[str, Any],
+    noun: str,
+    all_of: Mapping[str, Mapping[str, int]],
+) -> Table:
+    """Rows by class and part, as `class_counts` has them: those of `classes`, and the sum over `all_of`."""
     parts = list(next(iter(classes.values())))
-    total = count_of(sum(sum(counts.values()) for counts in classes.values()), noun)
+    total = count_of(sum(sum(counts.values()) for counts in all_of.values()), noun)
     title = Text(f"{total}: {_labels_told(labels)}" if labels else total, style="table.title")
     table = make_table(title, left=["class"], right=parts, whole=True)
     for name, counts in classes.items():
         table.add_row(Text(visible(name)), *(_count(counts[part]) for part in parts))
     table.add_section()
-    table.add_row("all", *(f"{sum(counts[part] for counts in classes.values()):,}" for part in parts), style="bold")
+    table.add_row("all", *(f"{sum(counts[part] for counts in all_of.values()):,}" for part in parts), style="bold")
     return table
 
 

@@ -19,6 +19,7 @@ from . import (
     bench,
     compare,
     config,
+    data,
     evaluate,
     exchange,
     extract,
@@ -63,6 +64,7 @@ app.command("sweep")(sweep.sweep)
 app.command("fuse")(fuse.fuse)
 app.add_typer(runs.app, name="runs")
 app.add_typer(config.app, name="config")
+app.add_typer(data.app, name="data")
 app.add_typer(weights.app, name="weights")
 
 

@@ -104,10 +104,15 @@ def command_line() -> str:
     return homes_hidden(shlex.join(["weldcache", *sys.argv[1:]]))
 
 
+def print_json(document: Mapping[str, Any]) -> None:
+    """One JSON object, which says the version of its shape: 1 unless it has one of its own."""
+    typer.echo(json.dumps({"schema_version": 1, **document}, indent=2))
+
+
 def print_found(document: Mapping[str, Any], summary: "RenderableType", *, as_json: bool, closing: str) -> None:
     """A table of trials with a line under it, or all of it as JSON."""
     if as_json:
-        typer.echo(json.dumps(document, indent=2))
+        print_json(document)
         return
     from ..tables import print_tables
 

@@ -26,7 +26,7 @@ from .epochs import Epochs, epochs_of_run
 from .features import STORE_CHECKS, Stored
 from .giveaways import GIVEAWAY_CHECKS
 from .judgement import RESULT_CHECKS, Result
-from .listing import Listing, listing_of_data, listing_of_store
+from .listing import Listing, listed, listing_of_data, listing_of_store
 from .outcome import Audit
 from .parts import PART_CHECKS
 from .weights import TRAINING_CHECKS, Training
@@ -126,7 +126,7 @@ def audit_log(epochs: Epochs) -> Audit:
 
 def _data(settings: Settings, missing: list[str]) -> Listing | None:
     try:
-        return listing_of_data(settings)
+        return listing_of_data(settings, listed(settings))
     except NotFoundError as error:
         missing.append(f"No data set: {error}")
         return None

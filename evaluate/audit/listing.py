@@ -103,15 +103,8 @@ def listing_of_store(store: FeatureStore) -> Listing:
     return Listing(f"{store.path}", store.noun, store.index.select(rows), read, read_numbers)
 
 
-def listing_of_data(settings: Settings) -> Listing:
-    """The samples of the data set that the settings name, as its source lists them; no backbone is looked at.
-
-    Raises:
-        NotFoundError: if there is no data set.
-        SourceError: if it cannot be listed.
-    """
-    request = _listed(settings)
-
+def listing_of_data(settings: Settings, request: "Request") -> Listing:
+    """The samples of a data set as they were `listed` by these settings; no backbone is looked at."""
     return Listing(
         where=str(request.root),
         noun=request.noun,
@@ -121,13 +114,18 @@ def listing_of_data(settings: Settings) -> Listing:
             frozenset(file.sha256 for stream in sample.vectors for file in sample.numbers(stream))
             for sample in request.samples
         ],
-        readings=lambda: (_listed(settings).index, _listed(settings).index),
+        readings=lambda: (request.index, listed(settings).index),
         pictures=[sample.files.get("image", ()) for sample in request.samples],
     )
 
 
-def _listed(settings: Settings) -> "Request":
-    """A request for nothing: of a data set's listing it knows all."""
+def listed(settings: Settings) -> "Request":
+    """A request for nothing: of a data set's listing it knows all.
+
+    Raises:
+        NotFoundError: if there is no data set.
+        SourceError: if it cannot be listed.
+    """
     # Not at the top: it brings the library of backbones along, seconds that a report on a store's listing can spare.
     from ...extract.pool.decoder import Limits
     from ...extract.request import DEMO_FOLDER, Request
