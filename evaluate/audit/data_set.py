@@ -3,6 +3,7 @@
 listing -> samples by part, class and group -> files by stream -> the checks of an audit that need no store
 """
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -112,14 +113,18 @@ def _num_groups(listing: Listing, part: str) -> int:
 def _absent(data: DataSet, tell: Tell) -> str:
     """What is not there is known before extraction, and the same reason is told once, with its samples."""
     noun, num = data.listing.noun, len(data.samples)
-    keys_of: dict[tuple[str, str, bool], list[str]] = defaultdict(list)
+    alike: dict[tuple[str, str, bool], list[tuple[str, str]]] = defaultdict(list)
     for sample in data.samples:
         for stream, why in sample.absent.items():
-            keys_of[stream, why.replace(sample.key, f"<{noun}>"), stream in sample.unreadable].append(sample.key)
-    for (stream, why, unreadable), keys in sorted(keys_of.items()):
+            # Reasons name the sample, and the row of a table: without these they are the same.
+            shape = re.sub(r"\d+", "#", why.replace(sample.key, "key"))
+            alike[stream, shape, stream in sample.unreadable].append((sample.key, why))
+    for (stream, _, unreadable), found in sorted(alike.items()):
+        keys, reasons = zip(*found, strict=True)
         severity: Severity = "note" if len(keys) == num and not unreadable else "warning"
         state = "cannot be read" if unreadable else "not there"
-        tell(severity, f"{stream} {state} of {_of(keys, num, noun)}: {why}", _MEND_FILES, part=stream)
+        others = ", and so on" if len(set(reasons)) > 1 else ""
+        tell(severity, f"{stream} {state} of {_of(keys, num, noun)}: {reasons[0]}{others}", _MEND_FILES, part=stream)
     return f"{count_of(len(data.streams), 'stream')} of {count_of(num, noun)}"
 
 
