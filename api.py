@@ -46,9 +46,10 @@ from .evaluate.trials.bench import bench as run_bench
 from .evaluate.trials.recommend import recommend as run_recommend
 from .evaluate.trials.recommendation import Recommendation
 from .evaluate.trials.variant_list import load_variant_list
+from .extract.engines.engine import ALONE, Engine
 from .extract.estimation.estimate import Estimate, estimate
-from .extract.pipeline import ExtractSummary
 from .extract.pipeline import extract as fill_store
+from .extract.summary import ExtractSummary
 from .extract.verification.verify import verify as verify_store
 from .settings import Settings
 from .train.combination import parse_weighting
@@ -64,6 +65,7 @@ __all__ = [
     "Bench",
     "ComparedRuns",
     "Dealing",
+    "Engine",
     "Estimate",
     "Evaluation",
     "ExtractSummary",
@@ -143,8 +145,9 @@ def extract(
     split: Literal["train", "val", "test", "all"] = "all",
     refresh: bool = False,
     relabel: bool = False,
+    engine: Engine = ALONE,
 ) -> ExtractSummary:
-    """`weldcache extract`: bring the samples into the store that the settings name.
+    """`weldcache extract`: bring the samples into the store that the settings name; `engine` is who works on it.
 
     What could not be read is in the summary's notes, and raises nothing.
 
@@ -153,7 +156,7 @@ def extract(
         FingerprintError: if the store was made from something else; the message names each difference.
         StoreError: if the disk is too small, or refuses a write.
     """
-    return fill_store(settings or load_settings(), split=split, refresh=refresh, relabel=relabel)
+    return fill_store(settings or load_settings(), split=split, refresh=refresh, relabel=relabel, engine=engine)
 
 
 def verify(

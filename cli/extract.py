@@ -18,15 +18,34 @@ def extract(
         typer.Option("--relabel", help="Take over what the data set says now of a sample's split, class or group."),
     ] = False,
     engine: Annotated[
-        Literal["local", "rank"],
+        Literal["local", "rank", "ray"],
         typer.Option(
             "--engine",
-            help="Who works on it: this process; or this one as a rank among others (torchrun, Slurm, Kubernetes).",
+            help="Who works on it: processes of this machine; this one as a rank among others (torchrun, Slurm, "
+            "Kubernetes); actors of a Ray cluster.",
         ),
     ] = "local",
     workers: Annotated[
         int | None,
-        typer.Option("--workers", metavar="N", help="How many ranks, where nothing else says it.", show_default=False),
+        typer.Option(
+            "--workers",
+            metavar="N",
+            help="How many, each with backbones of its own.",
+            show_default="1, of ray one a GPU, of ranks what started them says",
+        ),
+    ] = None,
+    gpus: Annotated[
+        int | None,
+        typer.Option("--gpus", metavar="N", help="GPUs that the workers share.", show_default="all"),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address",
+            metavar="HOST:PORT|auto",
+            help="Ray cluster to join, with --engine ray.",
+            show_default="one on this machine",
+        ),
     ] = None,
     device: Device = None,
     settings: Set = None,
@@ -40,20 +59,21 @@ def extract(
     is missing or cannot be decoded is reported at the end with its sample; it never becomes a silent zero. `weldcache
     plan` tells beforehand what a run will cost.
 
-    Several ranks share a data set, on one machine or many, and the store ends up as if one had done it. One that is
-    killed costs what it was at, and any later run completes it.
+    Several workers share a data set, on one machine or many, and the store ends up as if one had done it. One that is
+    killed costs what it was at: another one goes on with it, or any later run.
     """
     from ..errors import WeldcacheError
     from ..extract.engines.engine import Engine
-    from ..extract.pipeline import describe_summary
     from ..extract.pipeline import extract as run_extract
+    from ..extract.summary import describe_summary
     from ..settings import load_settings
     from ..wording import count_of, listed
 
     resolved = load_settings(
         config, overrides=overrides(settings, data_root=data, cache_path=cache, extract_device=device)
     )
-    summary = run_extract(resolved, split=split, refresh=refresh, relabel=relabel, engine=Engine(engine, workers))
+    who = Engine(engine, workers, gpus, address)
+    summary = run_extract(resolved, split=split, refresh=refresh, relabel=relabel, engine=who)
     typer.echo(describe_summary(summary))
     if summary.num_failed:
         raise WeldcacheError(

@@ -11,7 +11,7 @@ from ...errors import SettingsError
 from ...settings import Settings
 from ..sides import decoders_of, num_cores
 
-EngineName = Literal["local", "rank"]
+EngineName = Literal["local", "rank", "ray"]
 
 
 @dataclass(frozen=True)
@@ -19,17 +19,32 @@ class Engine:
     """What works on an extraction.
 
     Attributes:
-        name: local: this process; rank: this process is one of several that were started elsewhere (by torchrun, Slurm,
-            Kubernetes).
-        workers: how many ranks there are; None: as many as the environment says.
+        name: local: processes of this machine; rank: this process is one of several that were started elsewhere (by
+            torchrun, Slurm, Kubernetes); ray: actors of a Ray cluster.
+        workers: how many; None: as many as GPUs are given, or else one (local), as many ranks as the environment says,
+            one for each GPU of the cluster, or else for each of its machines (ray).
+        gpus: that the workers share, of this machine or of the cluster; None: all.
+        address: of a Ray cluster to join; None: one is started on this machine, and ended with the extraction.
     """
 
     name: EngineName = "local"
     workers: int | None = None
+    gpus: int | None = None
+    address: str | None = None
 
     def __post_init__(self) -> None:
-        if self.workers is not None and (self.workers < 1 or self.name == "local"):
-            raise SettingsError(f"--workers {self.workers} is the number of ranks: 1 or more, with --engine rank.")
+        for option, number in (("--workers", self.workers), ("--gpus", self.gpus)):
+            if number is not None and number < 1:
+                raise SettingsError(f"{option} {number} is no number of anything to work with; give 1 or more.")
+        if self.gpus is not None and self.name == "rank":
+            raise SettingsError("--gpus is not for ranks: each takes the GPU of its place on its machine.")
+        if self.address is not None and self.name != "ray":
+            raise SettingsError(f"--address is of a Ray cluster, and the engine is {self.name}: add --engine ray.")
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether this process does everything itself."""
+        return self.name == "local" and (self.workers or self.gpus or 1) == 1
 
 
 ALONE = Engine()
@@ -37,12 +52,16 @@ ALONE = Engine()
 
 @dataclass(frozen=True)
 class Place:
-    """Which of several processes one is: `rank` of `world`, and `local_rank` of `local_world` on its machine."""
+    """Which of several workers one is: `rank` of `world`, and `local_rank` of `local_world` on its machine.
+
+    `cores` are those that it may use, None where they have to be shared out.
+    """
 
     rank: int
     world: int
     local_rank: int = 0
     local_world: int = 1
+    cores: int | None = None
 
 
 def place_of(environment: Mapping[str, str], *, workers: int | None) -> Place:
@@ -83,7 +102,7 @@ def placed(settings: Settings, place: Place) -> Settings:
         changes["device"] = f"cuda:{place.local_rank % torch.cuda.device_count()}"
     if settings.extract.workers == "auto":
         # A batch system that has bound the process to its share of the cores has divided them already.
-        share = num_cores() // (place.local_world if num_cores() == os.cpu_count() else 1)
+        share = place.cores or num_cores() // (place.local_world if num_cores() == os.cpu_count() else 1)
         changes["workers"] = decoders_of(share, beside_gpu="device" in changes)
     return settings.model_copy(update={"extract": settings.extract.model_copy(update=changes)})
 

@@ -31,7 +31,7 @@ from ...wording import format_seconds
 JOB_FILE = "job.json"
 SETUP_SECONDS = 900.0  # that others may prepare a store: listing, checking and hashing a large data set takes minutes
 _LOOK_SECONDS = 0.1
-_SILENT_SECONDS = 2.0
+_SILENT_SECONDS = 20.0
 _REFUSALS = 3  # of the lock in a row, after which others are at work: who only looks has it for microseconds
 _RECORDS_LOCK = "records.lock"
 

@@ -14,13 +14,13 @@ from ..request import Request
 from ..sources.source import Sample
 from .engine import Place
 from .marks import Marks
-from .spans import SpanOutcome, SpanWorker, cut_spans
+from .spans import SpanWorker, cut_spans
 
 
 def work_as_rank(
     place: Place, store: FeatureStore, request: Request, settings: Settings
-) -> tuple[Sequence[Sample], list[SpanOutcome]]:
-    """Bring this rank's samples into the store, which was prepared for it; return them, and what became of its spans.
+) -> tuple[Sequence[Sample], int]:
+    """Bring this rank's samples into the store, which was prepared for it; return them, and how many were worked on.
 
     Raises:
         BackboneError: if a backbone cannot be loaded.
@@ -48,4 +48,4 @@ def work_as_rank(
                 outcomes.append(work(span, on_group=on_group))
                 marks.finish(outcomes[-1])
         samples = [sample for span in spans for group in work.groups[span.first : span.last] for sample in group]
-        return samples, outcomes
+        return samples, sum(outcome.num_tried for outcome in outcomes)

@@ -26,11 +26,12 @@ from weldcache.extract.decode.sensor import read_sensor_table
 from weldcache.extract.estimation import estimate
 from weldcache.extract.features.kind import Encoder, Features, Prepared, Reader
 from weldcache.extract.group_runner import kept_interrupt
-from weldcache.extract.pipeline import describe_summary, extract
+from weldcache.extract.pipeline import extract
 from weldcache.extract.request import LoadedFeatures, load_features
 from weldcache.extract.sources.open import open_source
 from weldcache.extract.sources.source import Source
 from weldcache.extract.sources.welds.run_folder import WELDING_MACHINE
+from weldcache.extract.summary import describe_summary
 from weldcache.settings import Settings, load_settings
 
 ARRAYS = (

@@ -1,0 +1,174 @@
+"""A worker of a crew, wherever it is: it is told once what is asked for, and then what to do, span after span.
+
+The first one prepares the store while the others wait, as among ranks: whoever hands out the spans needs neither
+backbones nor a GPU.
+"""
+
+import os
+import socket
+import traceback
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ... import errors
+from ...atomic import joint_folder, write_text
+from ...cache.records import Record
+from ...cache.status import Status
+from ...cache.store import FeatureStore
+from ...cache.writer import StoreWriter
+from ...errors import NotFoundError, WeldcacheError, refusal_of
+from ...settings import Settings
+from ..pool.decode_process import WorkerTraceback
+from ..prepare import ask, prepare_job
+from ..summary import ExtractSummary, summarise
+from .engine import EngineName, Place, placed
+from .joining import joined, read_job, recording_lock
+from .marks import Marks
+from .spans import Span, SpanOutcome, SpanWorker
+
+_ORDER_FILE = "order"  # beside the store: shows a worker that it sees the same folder as who sent it
+
+
+@dataclass(frozen=True)
+class Order:
+    """What all workers of a crew are told: what is asked for, and from where.
+
+    Attributes:
+        settings: as JSON values; they hold no credentials.
+        folder: in which paths of the settings are meant.
+        identity: of this extraction, no other has it.
+    """
+
+    settings: Mapping[str, Any]
+    split: str
+    refresh: bool
+    relabel: bool
+    folder: str
+    engine: EngineName
+    workers: int
+    identity: str
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A worker can take spans; what there is to do."""
+
+    num_groups: int
+    num_rows: int
+    num_done: int
+    noun: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An error that ended what a worker was at, in a form that any process can read."""
+
+    kind: str
+    message: str
+    trace: str
+
+    def raised(self) -> None:
+        """Raise the same of what is meant for the user, and a fault of the program for all else."""
+        kind = getattr(errors, self.kind, None)
+        if isinstance(kind, type) and issubclass(kind, WeldcacheError):
+            raise kind(self.message)
+        raise RuntimeError(f"{self.kind}: {self.message}") from WorkerTraceback(f"in a worker:\n{self.trace}")
+
+
+def failure_of(error: Exception) -> Failure:
+    """An error as a worker tells it."""
+    refusal = None if isinstance(error, WeldcacheError) else refusal_of(error)
+    if refusal is not None:
+        kind = "BadInputError" if refusal.exit_code == 2 else "WeldcacheError"
+        return Failure(kind, refusal.sentence, traceback.format_exc())
+    return Failure(type(error).__name__, str(error), traceback.format_exc())
+
+
+def place_order(order: Order) -> None:
+    """Leave beside the store what workers look for there."""
+    folder = joint_folder(_store_path(order))
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / _ORDER_FILE, order.identity)
+
+
+class Member:
+    """One worker. Its methods are called by name with what `place_order` was given."""
+
+    def __init__(self, order: Order, *, number: int, place: Place, threads: int) -> None:
+        """Join the others, as `place` says; raises as `pipeline.extract`."""
+        _require_same_folder(order)
+        torch.set_num_threads(threads)
+        settings = placed(Settings.model_validate(order.settings), place)
+        asked = ask(settings, split=order.split, refresh=order.refresh, relabel=order.relabel)
+        path, identity = asked.store_path, order.identity
+        with ExitStack() as stack:
+            job = partial(prepare_job, asked, engine=order.engine, workers=order.workers, identity=identity)
+            stack.enter_context(joined(path, identity=identity, prepare=job))
+            self._store = FeatureStore.open(path)
+            self._request = asked.request.as_held(self._store.index)
+            self._work = stack.enter_context(SpanWorker(self._store, self._request, settings))
+            seconds = settings.extract.span_seconds
+            marks = Marks(path, worker=f"worker {number}", num_spans=None, span_seconds=seconds)
+            self._marks = stack.enter_context(marks)
+            self._held = stack.pop_all()
+
+    def ready(self) -> Ready:
+        """What there is to do."""
+        job = read_job(self._store.path)
+        return Ready(len(self._work.groups), job.num_rows, job.num_done, job.noun)
+
+    def work(self, span: Span) -> SpanOutcome:
+        """Bring what is missing of a span into the store."""
+        self._marks.begin(span)
+        outcome = self._work(span, on_group=lambda _: None)
+        self._marks.finish(outcome)
+        return outcome
+
+    def give_up(self, span: Span, reason: str) -> SpanOutcome:
+        """Record of every row of a span that still lacks something why it does; a later run tries it again."""
+        jobs = self._work.plan([span]).jobs
+        writer = StoreWriter(self._store, recording=recording_lock(self._store.path))
+        writer.record([Record(name, job.row, Status.MISSING, reason, ()) for job in jobs for name in sorted(job.write)])
+        outcome = SpanOutcome(span, len(jobs), len(jobs), len(jobs), 0.0)
+        self._marks.finish(outcome)
+        return outcome
+
+    def summarise(self, num_tried: int) -> ExtractSummary:
+        """What the store holds now."""
+        samples = self._request.asked_samples
+        return summarise(self._store, self._request, samples, num_tried=num_tried, seconds=0.0)
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self._held.close()
+
+
+def _store_path(order: Order) -> Path:
+    return Path(order.folder) / Settings.model_validate(order.settings).cache.path
+
+
+def _require_same_folder(order: Order) -> None:
+    """Refuse to work where other files have the names that are meant: every machine would fill a store of its own."""
+    where = f"{socket.gethostname()}, where a worker runs,"
+    try:
+        os.chdir(order.folder)
+    except OSError:
+        raise NotFoundError(
+            f"{where} has no {order.folder}. Start the extraction in a folder that all machines see by the same name."
+        ) from None
+    path = _store_path(order)
+    try:
+        seen = (joint_folder(path) / _ORDER_FILE).read_text()
+    except OSError:
+        seen = ""
+    if seen != order.identity:
+        raise NotFoundError(
+            f"{where} does not see the {path.parent} in which the store is to be. Put store and data set on a drive "
+            "that all machines see by the same name."
+        )
