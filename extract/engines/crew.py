@@ -21,20 +21,13 @@ from ..group_runner import kept_interrupt
 from ..summary import ExtractSummary
 from .engine import Engine
 from .joining import SETUP_SECONDS
-from .member import Failure, Order, Ready, place_order
+from .member import Death, Failure, Order, Ready, place_order
 from .spans import Span, SpanOutcome, cut_spans
 
 _CHANCES = 2  # deaths that a span may be near before it is tried alone
 _MOST_DEATHS = 10  # in a row, without a span that was finished, and the machines are at fault
 _GRACE_SECONDS = 30.0  # beyond the limit of a span, at which a worker that can still act ends itself
 _LOOK_SECONDS = 0.5
-
-
-@dataclass(frozen=True)
-class Death:
-    """A worker ended; `how` in words."""
-
-    how: str
 
 
 class Crew(Protocol):

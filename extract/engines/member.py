@@ -81,6 +81,13 @@ class Failure:
         raise RuntimeError(f"{self.kind}: {self.message}") from WorkerTraceback(f"in a worker:\n{self.trace}")
 
 
+@dataclass(frozen=True)
+class Death:
+    """A worker ended; `how` in words."""
+
+    how: str
+
+
 def failure_of(error: Exception) -> Failure:
     """An error as a worker tells it."""
     refusal = None if isinstance(error, WeldcacheError) else refusal_of(error)

@@ -13,9 +13,8 @@ import torch
 from ...errors import SettingsError
 from ..pool.workers import start_worker, worker_context
 from ..sides import num_cores
-from .crew import Death
 from .engine import Engine, Place
-from .member import Member, Order, failure_of
+from .member import Death, Member, Order, failure_of
 
 _DYING_SECONDS = 10.0  # that a process may take to end once its connection is closed
 

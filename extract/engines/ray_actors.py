@@ -13,9 +13,8 @@ from typing import Any
 from ...errors import SettingsError, WeldcacheError
 from ...progress import say
 from ...wording import count_of
-from .crew import Death
 from .engine import Engine, Place
-from .member import Member, Order, failure_of
+from .member import Death, Member, Order, failure_of
 
 # Of the environment of who hands out the spans, what workers need too: Ray gives them none of it. Secrets are left
 # out, since Ray shows what it was given to whoever can reach it; workers have theirs from their machine.
