@@ -16,10 +16,10 @@ demo: .venv/installed  ## synthetic welds -> features -> training -> report, on 
 	@sh examples/demo.sh $(BIN) demo
 
 test: .venv/installed-test  ## the test suite but for what is slow
-	TMPDIR="$${TMPDIR:-$(MEMORY)}" $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	TMPDIR="$${TMPDIR:-$(MEMORY)}" $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-all: .venv/installed-test  ## the whole test suite: real kills, full disks, the wheel, a browser, too
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: .venv/installed-test  ## linter, types, layers, then the whole test suite
 	$(BIN)/ruff check .

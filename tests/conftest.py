@@ -31,6 +31,13 @@ settings.load_profile("any machine")
 _SETTINGS = "\nextract:\n  device: cpu\n  workers: 0\ntrain:\n  device: cpu\n  epochs: 3\n"
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first, so that no worker begins a long one when the others are about to end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a command did: its exit code, and what it printed, with runs of white space made one space."""

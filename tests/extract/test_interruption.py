@@ -23,7 +23,6 @@ from weldcache.cache.verification.verify import verify_store
 from weldcache.findings import Finding
 from weldcache.tests.children import Children, differing, wait_for
 
-_GENEROUS = 120.0  # seconds until a test gives up waiting; nothing here takes a tenth of it
 _QUICK = "extract.features=[image,sensor]"  # where the others would only take longer
 
 
