@@ -26,6 +26,7 @@ from . import (
     fuse,
     info,
     mistakes,
+    new,
     plan,
     recommend,
     runs,
@@ -62,6 +63,7 @@ app.command("bench")(bench.bench)
 app.command("recommend")(recommend.recommend)
 app.command("sweep")(sweep.sweep)
 app.command("fuse")(fuse.fuse)
+app.command("new")(new.new)
 app.add_typer(runs.app, name="runs")
 app.add_typer(config.app, name="config")
 app.add_typer(data.app, name="data")
