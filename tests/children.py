@@ -13,10 +13,11 @@ import json, os, sys, torch
 torch.set_num_threads(1)
 import weldcache.extract.group_writer
 import weldcache.extract.pipeline
+import weldcache.extract.prepare
 from weldcache.extract.backbones import audio_spectrogram, clip_text, random_backbone, vision_transformer, vjepa2
 from weldcache.cli.main import run
 weldcache.extract.group_writer._PATIENCE = 0.0  # records are written after every group, so that kills often meet it
-weldcache.extract.pipeline._WORTH_MEASURING = 10**6  # no time goes into a forecast, during which nothing is written
+weldcache.extract.prepare._WORTH_MEASURING = 10**6  # no time goes into a forecast, during which nothing is written
 print("ready", flush=True)
 for line in sys.stdin:
     asked = json.loads(line)

@@ -107,7 +107,7 @@ def weldcache() -> Callable[..., Outcome]:
         ):
             patch.setattr(sys, "argv", ["weldcache", *arguments])
             if arguments[:1] == ("extract",) and not forecast:
-                patch.setattr("weldcache.extract.pipeline._WORTH_MEASURING", sys.maxsize)
+                patch.setattr("weldcache.extract.prepare._WORTH_MEASURING", sys.maxsize)
             code = run(arguments)
         texts = out.getvalue(), err.getvalue()
         return Outcome(code, *(" ".join(text.split()) for text in texts), raw_out=texts[0])

@@ -17,11 +17,11 @@ from weldcache.tests.toy import undraw
 
 Run = Callable[..., Any]
 
-# Decoding in this process, as in the fixtures, and little of films; what is drawn and learned is not tried here.
+# Decoding in this process, as in the fixtures, and few and small pictures; what is drawn and learned is not tried here.
 SETTINGS = """
 preset: demo
 data: {root: .}
-features: {video: {num_frames: 4}}
+features: {video: {num_frames: 4, size: 64}, image: {size: 96}}
 extract: {device: cpu, workers: 0}
 train: {device: cpu, epochs: 2}
 """
