@@ -30,6 +30,7 @@ from .cache.splitting import Dealing, split_store
 from .cache.store import FeatureStore
 from .cache.verification.outcome import Verification
 from .configs.layers import Layer
+from .configs.place import place_of
 from .errors import WeldcacheError
 from .evaluate.audit.audit import Request as AuditRequest
 from .evaluate.audit.audit import audit as run_audit
@@ -405,7 +406,7 @@ def evaluate(
         FingerprintError: if the store holds other features than the run was trained on.
         MetricError: if the split cannot be judged.
     """
-    store = None if cache is None else Path(cache)
+    store = None if cache is None else place_of(os.fspath(cache))
     return judge(
         settings or load_settings(),
         run_name=run,
@@ -442,7 +443,7 @@ def scores(
         NotFoundError: if there is no such store or split, or it has no sample that can be scored.
         FingerprintError: if the store holds other features than the run was trained on.
     """
-    return score_samples(run, split=split, cache=None if cache is None else Path(cache), device=device)
+    return score_samples(run, split=split, cache=None if cache is None else place_of(os.fspath(cache)), device=device)
 
 
 def score(
@@ -480,14 +481,16 @@ def score(
 
 
 def open_store(path: str | os.PathLike[str] | None = None, *, split: str = OFFICIAL) -> "Store":
-    """The feature store at `path`, or that of the folder here; its samples are divided as in `split`.
+    """The feature store at `path`, a folder or a URL of a bucket, or that of the folder here.
+
+    Its samples are divided as in `split`.
 
     Raises:
         NotFoundError: if there is none, or it has no such split.
         FingerprintError: if it has another version of the schema.
         StoreError: if it is damaged.
     """
-    where = load_settings().cache.path if path is None else Path(path)
+    where = load_settings().cache.path if path is None else place_of(os.fspath(path))
     return Store(FeatureStore.open(where, split=split))
 
 

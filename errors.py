@@ -77,6 +77,14 @@ class StoreError(WeldcacheError, ValueError):
     """A feature store is damaged, or is asked for rows or arrays that it does not hold."""
 
 
+class BucketError(WeldcacheError, RuntimeError):
+    """The service that keeps a bucket fails."""
+
+
+class BucketAccessError(BadInputError, RuntimeError):
+    """A bucket cannot be had as it was asked for: its service, its region or the credentials for it are not right."""
+
+
 class OutputExistsError(BadInputError, FileExistsError):
     """Writing here would replace earlier work."""
 

@@ -1,5 +1,6 @@
 """Progress of long jobs: a live bar with rate and ETA on a terminal, now and then one readable line elsewhere."""
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -98,12 +99,14 @@ class Progress:
 
 
 class ByteProgress:
-    """As `Progress`, of about `num_bytes`, shown as megabytes; full where the block ends well."""
+    """As `Progress`, of about `num_bytes`, shown as megabytes; full where the block ends well. Several threads may
+    advance it."""
 
     def __init__(self, title: str, *, num_bytes: int) -> None:
         self._num_megabytes = max(1, round(num_bytes / 1e6))
         self._bar = Progress(title, total=self._num_megabytes, unit="MB")
         self._num_bytes = self._num_shown = 0
+        self._lock = threading.Lock()
 
     def __enter__(self) -> "ByteProgress":
         self._bar.__enter__()
@@ -118,8 +121,9 @@ class ByteProgress:
 
     def advance(self, num_bytes: int) -> None:
         """Say that so many more bytes are done."""
-        self._num_bytes += num_bytes
-        self._show(min(self._num_bytes // 10**6, self._num_megabytes))
+        with self._lock:
+            self._num_bytes += num_bytes
+            self._show(min(self._num_bytes // 10**6, self._num_megabytes))
 
     def _show(self, num_megabytes: int) -> None:
         self._bar.advance(num_megabytes - self._num_shown)

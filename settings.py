@@ -28,6 +28,7 @@ from pydantic import Field, ValidationError, model_validator
 from . import configs
 from .configs.layers import Layer, described_faults, laid_over, override_layer, user_path, validated
 from .configs.moved import upgraded
+from .configs.place import BucketUrl, StorePlace
 from .configs.plain_yaml import dump_yaml, parse_yaml, read_text, text_of
 from .configs.section import Section, with_paths
 from .errors import NotFoundError, SettingsError
@@ -43,7 +44,9 @@ DEFAULT_PRESET = "v5"
 class CacheSettings(Section):
     """The feature store."""
 
-    path: Path = Field(Path("features.zarr"), description="Folder of the feature store.")
+    path: StorePlace = Field(
+        Path("features.zarr"), description="Folder of the feature store; one in a bucket (s3://, gs://, az://) is read."
+    )
     dtype: Literal["float16", "bfloat16", "float32"] = Field(
         "float16", description="Storage type of backbone features; every cast is checked, an overflow is an error."
     )
@@ -74,6 +77,12 @@ class Settings(Section):
                 hint = nearest_hint(name, self.features)
                 raise ValueError(f"extract.features names {name}, and there is no features.{name}.{hint}")
         return self
+
+    @property
+    def project(self) -> Path:
+        """The folder in which the store lies, and demo backbones beside it; that of the data, if the store is in a
+        bucket."""
+        return self.data.root if isinstance(self.cache.path, BucketUrl) else self.cache.path.parent
 
     @property
     def asked_features(self) -> tuple[str, ...]:

@@ -6,8 +6,9 @@ checked there, and they are written from where they lie. What is read and writte
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import google_crc32c
 import numpy as np
@@ -27,6 +28,54 @@ from .chunk_files import (
 )
 
 Rows: TypeAlias = Sequence[int] | NDArray[np.int64]
+
+
+@runtime_checkable
+class RowChunks(Protocol):
+    """The chunks of one array of features, a row each, wherever they lie."""
+
+    def read(self, rows: Rows, *, out: NDArray[np.generic] | None = None) -> NDArray[np.generic]:
+        """Read `rows`, all of them complete, in this order into `out` (whole and C-contiguous) or a new array; return
+        it. After an error `out` holds a mixture.
+
+        Raises:
+            StoreError: if a chunk is missing, has the wrong length, or fails its checksum.
+        """
+
+    def checksums(self, rows: Rows) -> list[int | None]:
+        """The checksum that stands at the end of each row's chunk, whatever the chunk holds; None where there is
+        none."""
+
+    def name_of(self, row: int) -> str:
+        """What in the store holds the chunk: the name of a file or an object."""
+
+    def size_of(self, row: int) -> int:
+        """Bytes of the chunk as it is, its checksum included; raises OSError where it cannot be had."""
+
+
+@dataclass(frozen=True)
+class FolderChunks:
+    """The chunks of the array in the folder `path`, which is part of a store at `root`; see `RowChunks`."""
+
+    root: Path
+    path: Path
+    shape: tuple[int, ...]
+    dtype: np.dtype[np.generic]
+
+    def read(self, rows: Rows, *, out: NDArray[np.generic] | None = None) -> NDArray[np.generic]:
+        return read_rows(self.path, rows, shape=self.shape, dtype=self.dtype, out=out)
+
+    def checksums(self, rows: Rows) -> list[int | None]:
+        return read_checksums(self.path, rows, num_axes=len(self.shape) + 1)
+
+    def name_of(self, row: int) -> str:
+        return self._file(row).relative_to(self.root).as_posix()
+
+    def size_of(self, row: int) -> int:
+        return self._file(row).stat().st_size
+
+    def _file(self, row: int) -> Path:
+        return chunk_path(self.path, row, num_axes=len(self.shape) + 1)
 
 
 def chunk_path(array_path: Path, row: int, *, num_axes: int) -> Path:

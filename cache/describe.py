@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -73,7 +72,7 @@ def describe_store(store: FeatureStore) -> dict[str, Any]:
             for name, entry in store.manifest["constants"].items()
         },
         "bytes": sum(entry["bytes"] for entry in feature_sets.values()),
-        "disk": _disk_usage(store.path),
+        "disk": _disk_usage(store),
         "health": _describe_health(store, statuses),
     }
 
@@ -132,10 +131,13 @@ def _describe_set(store: FeatureStore, name: str, status: UInt8[np.ndarray, " ro
     }
 
 
-def _disk_usage(folder: Path) -> dict[str, int]:
-    """Room that the files below `folder` take on the disk, in whole blocks of it, and how many they are."""
+def _disk_usage(store: FeatureStore) -> dict[str, int]:
+    """Room that a store's files take on the disk, in whole blocks of it, and how many they are; or those of the objects
+    in a bucket."""
+    if store.bucket is not None:
+        return {"bytes": store.bucket.num_bytes, "files": store.bucket.num_objects}
     num_bytes = num_files = 0
-    waiting = [str(folder)]
+    waiting = [str(store.folder)]
     while waiting:
         with os.scandir(waiting.pop()) as entries:
             for entry in entries:
@@ -169,7 +171,7 @@ def _describe_health(store: FeatureStore, statuses: Statuses) -> dict[str, Any]:
 def _describe_verification(store: FeatureStore, statuses: Statuses, damage: list[str]) -> dict[str, Any] | None:
     """The last verification's record, and how many rows it does not speak of, as they are now."""
     try:
-        record = read_record(store.path)
+        record = read_record(store.folder)
     except StoreError as error:
         damage.append(str(error))
         return None

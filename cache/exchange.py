@@ -20,17 +20,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 from io import FileIO
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy as np
-from numpy.typing import NDArray
 
 from ..atomic import new_folder, read_locked_folder, remove_abandoned_files, replaced_file
-from ..errors import BadInputError, BusyError, NotFoundError, OutputExistsError, StoreError, WeldcacheError, disk_errors
+from ..configs.place import StorePlace, require_folder
+from ..errors import BadInputError, BusyError, NotFoundError, OutputExistsError, WeldcacheError, disk_errors
 from ..progress import ByteProgress
-from .arrays import ArraySpec
+from .contents import complete_rows, feature_arrays, nodes_of, read_node
 from .description import ATTRIBUTE
 from .hdf5_arrays import (
     NOTHING_KEPT,
@@ -45,16 +44,12 @@ from .hdf5_arrays import (
     write_text,
 )
 from .hdf5_border import Contents, checked_contents, read_text
-from .nodes import METADATA_FILE, inside, read_array_metadata, read_group_metadata
+from .nodes import METADATA_FILE, inside
 from .record_arrays import RecordArray
 from .records import LAYOUTS, TYPES
-from .row_tables import TABLES, has_former_tables, table_arrays
-from .status import Status
 from .store import FeatureStore
-from .verification.outcome import VERIFICATION
 
 _DIGEST = "sha256"
-_GROUPS = ("index/attributes", "constants", "features")  # there even where they hold nothing, as those of records are
 # What the system refuses while a file is read, and is no fault of the file.
 _NO_DAMAGE = frozenset(
     {errno.EIO, errno.EACCES, errno.EPERM, errno.ESTALE, errno.ETIMEDOUT, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
@@ -69,6 +64,7 @@ def export_hdf5(store: FeatureStore, path: Path, *, overwrite: bool = False) -> 
 
     Raises:
         OutputExistsError: if `path` exists and is not to be overwritten.
+        SettingsError: if the store is in a bucket.
         BusyError: if somebody writes to the store.
         StoreError: if a chunk of the store is missing or damaged, or the disk refuses the write.
     """
@@ -76,8 +72,9 @@ def export_hdf5(store: FeatureStore, path: Path, *, overwrite: bool = False) -> 
         raise OutputExistsError(f"{path} is a folder. Name the file to write, such as {path / 'features.h5'}.")
     if path.exists() and not overwrite:
         raise OutputExistsError(f"{path} exists already. Choose another name, or replace it with --overwrite.")
-    with read_locked_folder(store.path):
-        held = FeatureStore.open(store.path)  # as it is now that nobody writes to it
+    folder = require_folder(store.path, what="exports from")
+    with read_locked_folder(folder):
+        held = FeatureStore.open(folder)  # as it is now that nobody writes to it
         remove_abandoned_files(path)
         with (
             disk_errors(path, kept=NOTHING_KEPT, kinds=(OSError, RuntimeError)),
@@ -90,7 +87,7 @@ def export_hdf5(store: FeatureStore, path: Path, *, overwrite: bool = False) -> 
             sink.raise_refusal()
 
 
-def import_hdf5(path: Path, destination: Path) -> FeatureStore:
+def import_hdf5(path: Path, destination: StorePlace) -> FeatureStore:
     """Make the store that was exported to `path` again at `destination`, where it appears whole or not at all.
 
     The file may come from anybody: see `hdf5_border` for what of it is used. What killed imports to `destination` left
@@ -100,10 +97,12 @@ def import_hdf5(path: Path, destination: Path) -> FeatureStore:
         NotFoundError: if there is no file at `path`.
         BusyError: if somebody writes to it.
         OutputExistsError: if there is something at `destination`.
+        SettingsError: if `destination` is in a bucket.
         BadInputError: if `path` is not an export of a store, or has changed since it was written.
         FingerprintError: if its store has another version of the schema.
         StoreError: if the disk refuses the write.
     """
+    destination = require_folder(destination, what="imports into")
     with _opened_export(path) as file:
         with _damage_told(path):
             contents = checked_contents(file)
@@ -153,17 +152,18 @@ class _Sink(FileIO):
 
 
 def _export(store: FeatureStore, file: h5py.File, *, check: Callable[[], None]) -> None:
-    rows = _complete_rows(store)
+    rows = complete_rows(store)
     records = {
         f"{group}/{name}": store.records.array(group, name)
         for group in store.records.layout.groups
         for name in store.feature_sets
     }
-    num_bytes = sum(spec.row_bytes * len(rows[f"features/{name}"]) for name, spec in _specs(store).items())
-    with ByteProgress(f"Exporting {store.path.name}", num_bytes=num_bytes) as progress:
+    num_bytes = sum(spec.row_bytes * len(rows[name]) for name, spec in feature_arrays(store).items())
+    with ByteProgress(f"Exporting {store.folder.name}", num_bytes=num_bytes) as progress:
         tally = Tally(progress, check=check)
-        for name, is_array in _nodes(store).items():
-            source, metadata = _read_node(store.path, name, is_array=is_array)
+        for name, is_array in nodes_of(store).items():
+            source, text = read_node(store.folder, name, is_array=is_array)
+            metadata = text.decode()
             tally.add_text(f"{name} {metadata}")
             if name in rows:
                 export_rows(source, file, name, rows=rows[name], tally=tally)
@@ -202,41 +202,6 @@ def _import(file: h5py.File, contents: Contents, target: Path) -> None:
         tally.add_text(read_text(file, ATTRIBUTE))
         if tally.digest() != read_text(file, _DIGEST):
             raise ValueError("what it holds is not what was exported")
-
-
-def _specs(store: FeatureStore) -> dict[str, ArraySpec]:
-    return {f"{group}/{name}": spec for group in store.feature_sets for name, spec in store.arrays(group).items()}
-
-
-def _nodes(store: FeatureStore) -> dict[str, bool]:
-    """Every group and array that is a store's, in the order in which they are copied, and whether it is an array."""
-    arrays = [*table_arrays(store.path), *(f"constants/{name}" for name in store.constants)]
-    arrays += [f"{group}/{name}" for group in store.records.layout.groups for name in store.feature_sets]
-    arrays += [f"features/{name}" for name in _specs(store)]
-    above = {str(folder) for name in arrays for folder in PurePosixPath(name).parents}
-    verified = [VERIFICATION] if (store.path / VERIFICATION).is_dir() else []
-    tables = () if has_former_tables(store.path) else TABLES
-    groups = (*_GROUPS, *tables, *store.records.layout.groups)
-    return {name: name in arrays for name in sorted({".", *groups, *above, *arrays, *verified})}
-
-
-def _complete_rows(store: FeatureStore) -> dict[str, NDArray[np.int64]]:
-    """The complete rows, by array of features."""
-    rows: dict[str, NDArray[np.int64]] = {}
-    for feature_set in store.feature_sets:
-        complete = np.flatnonzero(store.status(feature_set) == Status.COMPLETE)
-        rows |= {f"features/{feature_set}/{name}": complete for name in store.arrays(feature_set)}
-    return rows
-
-
-def _read_node(root: Path, name: str, *, is_array: bool) -> tuple[Path, str]:
-    """The folder of a group or an array, and its metadata word for word."""
-    path = root if name == "." else inside(root, name)
-    try:
-        (read_array_metadata if is_array else read_group_metadata)(path)
-        return path, (path / METADATA_FILE).read_bytes().decode()
-    except FileNotFoundError:
-        raise StoreError(f"{path / METADATA_FILE} is gone: the store is damaged and was not exported.") from None
 
 
 def _write_file(path: Path, text: str) -> None:

@@ -8,13 +8,13 @@ set says no split, its source draws one before there are rows (`extract/sources/
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float64, Int64
 from numpy.typing import NDArray
 
 from ..atomic import locked_folder
+from ..configs.place import StorePlace, require_folder
 from ..errors import OutputExistsError, SettingsError, disk_errors
 from ..wording import count_of, listed, shortened
 from .index import Column, Index
@@ -176,14 +176,16 @@ def dealt(
     return part_of
 
 
-def split_store(path: Path, name: str, dealing: Dealing, *, overwrite: bool) -> tuple[FeatureStore, list[Split]]:
+def split_store(path: StorePlace, name: str, dealing: Dealing, *, overwrite: bool) -> tuple[FeatureStore, list[Split]]:
     """Make splits in the store at `path`; no feature is touched.
 
     Raises:
         OutputExistsError: if one of that name is there and is not to be overwritten.
         BusyError: if somebody writes to the store.
-        SettingsError: as `make_splits`; StoreError: if the store can only be read, or the disk refuses the write.
+        SettingsError: as `make_splits`, and if the store is in a bucket.
+        StoreError: if the store can only be read, or the disk refuses the write.
     """
+    path = require_folder(path, what="deals splits in")
     store = FeatureStore.open(path)
     with locked_folder(path), disk_errors(path):
         store = FeatureStore.open(path)  # as it is now that nobody else writes to it

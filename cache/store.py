@@ -28,11 +28,13 @@ from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 
 from ..atomic import fsync_path, fsync_tree, new_folder, write_json
+from ..configs.place import BucketUrl, StorePlace, require_folder
 from ..documents import Json, fingerprint, read_document
 from ..errors import NotFoundError, StoreError
 from .arrays import NUMPY_TYPES, ArraySpec, FeatureSetSpec
+from .buckets.opened import OpenedBucket
 from .chunk_files import HOW_TO_MEND
-from .chunks import Rows, read_rows
+from .chunks import FolderChunks, RowChunks, Rows
 from .description import (
     ATTRIBUTE,
     RENEWABLE_VERSION,
@@ -63,31 +65,47 @@ _MUCH = 1 << 30  # bytes of features that are read together
 
 
 class FeatureStore:
-    """An open store. Reading returns rows whose status is COMPLETE and refuses all others."""
+    """An open store. Reading returns rows whose status is COMPLETE and refuses all others.
 
-    def __init__(self, path: Path, description: Description, *, split: str) -> None:
+    Attributes:
+        path: where it is, for people: a folder, or a URL of a bucket.
+        folder: where its files are; of one in a bucket all but the features, in a folder that is gone with it.
+        bucket: what reads the features of one in a bucket.
+        split: the name of the split that `index.parts` tells.
+    """
+
+    def __init__(
+        self, path: StorePlace, folder: Path, description: Description, *, split: str, bucket: OpenedBucket | None
+    ) -> None:
         self.path = path
-        self.split = split  # the name of the split that `index.parts` tells
+        self.folder = folder
+        self.bucket = bucket
+        self.split = split
         self._description = description
-        self.index = read_index(path, num_rows=description.num_rows, split=split)
-        self.records = Records(path, self.index.keys, LAYOUTS[description.schema_version])
+        self.index = read_index(folder, num_rows=description.num_rows, split=split)
+        self.records = Records(folder, self.index.keys, LAYOUTS[description.schema_version])
         self._seen_complete: dict[
             str, NDArray[np.bool_]
         ] = {}  # by feature set; rows whose status need not be read again
 
     @classmethod
-    def open(cls, path: Path, *, split: str = OFFICIAL) -> "FeatureStore":
-        """Open an existing store, its rows divided as in one of its splits.
+    def open(cls, path: StorePlace, *, split: str = OFFICIAL) -> "FeatureStore":
+        """Open an existing store, its rows divided as in one of its splits. One in a bucket can only be read.
 
         Raises:
             NotFoundError: if there is none at `path`, or something else, or it has no such split.
             FingerprintError: if it has another version of the schema.
             StoreError: if its description or its index is damaged, or is of something that no store can hold.
+            BucketAccessError, BucketError: if the bucket cannot be had.
         """
+        if isinstance(path, BucketUrl):
+            bucket = OpenedBucket(path)
+            description = read_description(inside(bucket.folder, METADATA_FILE))
+            return cls(path, bucket.folder, description, split=split, bucket=bucket)
         metadata_path = inside(path, METADATA_FILE)
         if not metadata_path.is_file():
             raise NotFoundError(f"There is no feature store at {path}. Make it with `weldcache extract`.")
-        return cls(path, read_description(metadata_path), split=split)
+        return cls(path, path, read_description(metadata_path), split=split, bucket=None)
 
     @classmethod
     def create(cls, path: Path, *, index: Index, schema_version: int = SCHEMA_VERSION) -> "FeatureStore":
@@ -244,11 +262,24 @@ class FeatureStore:
         spec = self.array_spec(array)
         numbers = np.asarray(rows, dtype=np.int64)
         self._refuse_incomplete(array.rpartition("/")[0], numbers)
-        path, dtype = inside(self.path, f"features/{array}"), NUMPY_TYPES[spec.dtype]
+        chunks = self.chunks(array)
         if out is None and len(numbers) * spec.row_bytes > _MUCH:
             # Before room is made for all of it: are there rows as large as the store says they are?
-            read_rows(path, numbers[:1], shape=spec.shape, dtype=dtype)
-        return read_rows(path, numbers, shape=spec.shape, dtype=dtype, out=out)
+            chunks.read(numbers[:1])
+        return chunks.read(numbers, out=out)
+
+    def chunks(self, array: str) -> RowChunks:
+        """The chunks of `<set>/<name>`, whatever the status of their rows.
+
+        Raises:
+            StoreError: if the store has no such array, or the bucket lacks some of it.
+        """
+        spec = self.array_spec(array)
+        if self.bucket is None:
+            path = inside(self.folder, f"features/{array}")
+            return FolderChunks(self.folder, path, spec.shape, NUMPY_TYPES[spec.dtype])
+        complete = self.status(array.rpartition("/")[0]) == Status.COMPLETE
+        return self.bucket.chunks(array, spec, complete=complete)
 
     def constant(self, name: str) -> Float32[np.ndarray, " dim"]:
         """A vector that belongs to no row, such as `text/prompt`.
@@ -259,7 +290,7 @@ class FeatureStore:
         if name not in self.constants:
             raise StoreError(f"{self.path} has no constant {name}; `weldcache extract` makes it.")
         try:
-            return np.asarray(read_whole(inside(self.path, f"constants/{name}")), dtype=np.float32)
+            return np.asarray(read_whole(inside(self.folder, f"constants/{name}")), dtype=np.float32)
         except (ValueError, RuntimeError, OSError, KeyError, TypeError) as error:
             raise StoreError(f"{self.path}: the constant {name} is damaged ({error}). {HOW_TO_MEND}") from None
 
@@ -269,11 +300,13 @@ class FeatureStore:
         Raises:
             StoreError: if one is damaged, or was changed by hand.
         """
-        return read_splits(self.path, num_rows=len(self.index))
+        return read_splits(self.folder, num_rows=len(self.index))
 
     def divided_by(self, split: str) -> "FeatureStore":
         """This store, its rows divided as in another of its splits; raises as `open`."""
-        return self if split == self.split else FeatureStore.open(self.path, split=split)
+        if split == self.split:
+            return self
+        return FeatureStore(self.path, self.folder, self._description, split=split, bucket=self.bucket)
 
     @property
     def split_hash(self) -> str:
@@ -289,14 +322,16 @@ class FeatureStore:
         if self.schema_version < SCHEMA_VERSION:
             self.follow(self.index)
         kept = self.splits() | {split.name: split for split in splits}
-        replace_splits(self.path, kept.values(), keys=self.index.keys)
+        replace_splits(self.folder, kept.values(), keys=self.index.keys)
 
     def require_writable(self) -> None:
         """Refuse a store of a schema that can only be read.
 
         Raises:
+            SettingsError: if it is in a bucket.
             StoreError: with what to do.
         """
+        require_folder(self.path, what="writes to")
         if self.schema_version < RENEWABLE_VERSION:
             raise StoreError(
                 f"{self.path} is of schema version {self.schema_version}, which this weldcache reads, and does not "
@@ -323,10 +358,10 @@ class FeatureStore:
                     resize_rows(path, num_rows=len(followed))
                     fsync_path(path / "zarr.json")
         made = [split.extended(len(followed)) for name, split in self.splits().items() if name != OFFICIAL]
-        replace_tables(self.path, followed, made)
+        replace_tables(self.folder, followed, made)
         self._describe(num_rows=len(followed), schema_version=SCHEMA_VERSION)
         self.index = followed
-        self.records = Records(self.path, followed.keys, self.records.layout)
+        self.records = Records(self.folder, followed.keys, self.records.layout)
         self._seen_complete.clear()
 
     def add_feature_set(self, spec: FeatureSetSpec) -> None:
@@ -340,10 +375,10 @@ class FeatureStore:
         """
         self.require_room_for(spec.name)
         layout, num_rows = self.records.layout, len(self.index)
-        folders = [room_for(self.path, f"{group}/{spec.name}") for group in (*layout.groups, "features")]
+        folders = [room_for(self.folder, f"{group}/{spec.name}") for group in (*layout.groups, "features")]
         for folder in folders:
             rmtree(folder, ignore_errors=True)
-        root = open_root(self.path)
+        root = open_root(self.folder)
         for array in spec.arrays:
             create_array(root, f"features/{spec.name}/{array.name}", array, num_rows=num_rows)
         for group in layout.groups:
@@ -351,8 +386,8 @@ class FeatureStore:
             create_record_array(root, path, TYPES[group], num_rows=num_rows, rows_a_chunk=layout.rows_a_chunk)
         for folder in folders:
             fsync_tree(folder)
-            for above in PurePosixPath(folder.relative_to(self.path)).parents:
-                fsync_path(self.path / above)
+            for above in PurePosixPath(folder.relative_to(self.folder)).parents:
+                fsync_path(self.folder / above)
         self._describe(manifest=self._manifest_with("features", spec.name, spec.to_manifest()))
 
     def require_room_for(self, feature_set: str) -> None:
@@ -391,19 +426,19 @@ class FeatureStore:
         """Keep a vector that belongs to no row; one that is there already is dropped first."""
         if name in self.constants:
             self.drop_constant(name)
-        room_for(self.path, f"constants/{name}")
-        write_constant(open_root(self.path), f"constants/{name}", values)
-        fsync_tree(self.path / "constants")
+        room_for(self.folder, f"constants/{name}")
+        write_constant(open_root(self.folder), f"constants/{name}", values)
+        fsync_tree(self.folder / "constants")
         self._describe(manifest=self._manifest_with("constants", name, {"made_by": dict(made_by)}))
 
     def drop_constant(self, name: str) -> None:
         """Forget a vector that belongs to no row, so that it is made again."""
         self._describe(manifest=self._manifest_without("constants", name))
-        rmtree(inside(self.path, f"constants/{name}"), ignore_errors=True)
+        rmtree(inside(self.folder, f"constants/{name}"), ignore_errors=True)
 
     def _array_paths(self, feature_set: str) -> list[Path]:
-        features = [inside(self.path, f"features/{feature_set}/{name}") for name in self.arrays(feature_set)]
-        return features + [inside(self.path, f"{group}/{feature_set}") for group in self.records.layout.groups]
+        features = [inside(self.folder, f"features/{feature_set}/{name}") for name in self.arrays(feature_set)]
+        return features + [inside(self.folder, f"{group}/{feature_set}") for group in self.records.layout.groups]
 
     def _manifest_with(self, kind: str, name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
         return {**self.manifest, kind: {**self.manifest[kind], name: entry}}
@@ -429,7 +464,7 @@ class FeatureStore:
     def _describe(self, **changes: Any) -> None:
         """Rewrite the description; what it speaks of must be on the disk by now."""
         changed = self._description.changed(**changes)
-        path = inside(self.path, METADATA_FILE)
+        path = inside(self.folder, METADATA_FILE)
         metadata = read_document(path)
         metadata["attributes"][ATTRIBUTE] = changed.model_dump(mode="json")
         write_json(path, metadata)

@@ -8,6 +8,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ..configs.place import is_url
 from ..tables import make_table
 from ..wording import count_of, first_of, format_size, listed, shortened, visible
 from .description import made_with_random_weights
@@ -48,10 +49,12 @@ def store_tables(description: Mapping[str, Any]) -> Iterator[RenderableType]:
 
 def _heading(description: Mapping[str, Any]) -> Iterator[Text]:
     disk = description["disk"]
+    of_bucket = is_url(description["path"])
+    lies = f"in the bucket in {disk['files']:,} objects" if of_bucket else f"on the disk in {disk['files']:,} files"
     yield Text(description["path"], style="bold")
     yield Text(
         f"{count_of(description['num_rows'], description['noun'])}, {format_size(description['bytes'])} of features; "
-        f"{format_size(disk['bytes'])} on the disk in {disk['files']:,} files"
+        f"{format_size(disk['bytes'])} {lies}"
     )
     if description["num_left_out"]:
         left_out = count_of(description["num_left_out"], "of them is", "of them are")

@@ -47,9 +47,9 @@ class StoreWriter:
         """
         folder = f"features/{feature_set}"
         arrays = {
-            inside(self._store.path, f"{folder}/{name}"): features[name] for name in self._store.arrays(feature_set)
+            inside(self._store.folder, f"{folder}/{name}"): features[name] for name in self._store.arrays(feature_set)
         }
-        with disk_errors(self._store.path):
+        with disk_errors(self._store.folder):
             with self._recording():
                 self._store.records.withdraw(feature_set, rows)  # those that were absent or unreadable before
             checksums = write_arrays(arrays, rows)
@@ -71,7 +71,7 @@ class StoreWriter:
         Raises:
             StoreError: if the disk is full or refuses the write, or records of the same rows are damaged.
         """
-        with disk_errors(self._store.path), self._recording():
+        with disk_errors(self._store.folder), self._recording():
             self._store.records.write(records)
 
     def write(
@@ -95,5 +95,5 @@ class StoreWriter:
 
     def renew_sources(self, feature_set: str, sources: Mapping[int, Sequence[SourceFile]]) -> None:
         """Record, by row, that files have other times and the same bytes."""
-        with disk_errors(self._store.path):
+        with disk_errors(self._store.folder):
             self._store.records.write_sources(feature_set, sources)

@@ -25,6 +25,7 @@ from . import (
     extract,
     fuse,
     info,
+    mirror,
     mistakes,
     new,
     plan,
@@ -55,6 +56,7 @@ app.command("verify")(verify.verify)
 app.command("audit")(audit.audit)
 app.command("export")(exchange.export_store)
 app.command("import")(exchange.import_store)
+app.command("mirror")(mirror.mirror)
 app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)
 app.command("compare")(compare.compare)

@@ -32,7 +32,13 @@ Data = Annotated[
     Path | None, typer.Option("--data", help="Data set; the same as --set data.root=PATH.", show_default=False)
 ]
 Cache = Annotated[
-    Path | None, typer.Option("--cache", help="Feature store; the same as --set cache.path=PATH.", show_default=False)
+    str | None,
+    typer.Option(
+        "--cache",
+        metavar="FOLDER|URL",
+        help="Feature store; the same as --set cache.path=...; URLs begin with s3://, gs:// or az://.",
+        show_default=False,
+    ),
 ]
 Split = Annotated[Literal["train", "val", "test", "all"], typer.Option("--split", help="Samples to work on.")]
 Refresh = Annotated[

@@ -13,10 +13,12 @@ from ..documents import fault_told
 from ..errors import SettingsError
 from ..wording import brief, first_of, listed, nearest_hint, written_path
 from .moved import moved_to
+from .place import BucketUrl, is_url, place_of
 from .plain_yaml import parse_value
 from .section import MODEL_WAY, Registry, Section, choices, entry_choices, inner_section
 
 _FAULTS_SHOWN = 10
+_PATH_TYPES = (Path, Path | BucketUrl)
 _PATH_STARTS = ("/", "./", "../", "~", "$")
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -158,14 +160,16 @@ class _Merge:
     def _located(self, value: Any, field: FieldInfo, *, key: str) -> Any:
         """A path, and a model that is a folder, made absolute; any other value as it is."""
         is_model = key.rpartition(".")[2] == "model"
-        if self.layer.folder is None or not isinstance(value, str) or not (field.annotation is Path or is_model):
+        is_path = field.annotation in _PATH_TYPES
+        if is_path and field.annotation is not Path and isinstance(value, str) and is_url(value):
+            return str(place_of(value))  # refused here, before any message could quote a secret in it
+        if self.layer.folder is None or not isinstance(value, str) or not (is_path or is_model):
             return value
         # A model's name may begin with the way that it is read: hf:FOLDER is a folder, too.
         way = MODEL_WAY.match(value) if is_model and not value.startswith("torch:") else None
         name = value.removeprefix(way[0]) if way else value
         where = self.layer.folder / user_path(name, origin=f"{self.layer.origin}: {key}")
-        is_path = field.annotation is Path or _is_path(name, where)
-        return f"{way[0] if way else ''}{where}" if is_path else value
+        return f"{way[0] if way else ''}{where}" if is_path or _is_path(name, where) else value
 
     def _unknown(self, key: str, value: Any, known: Sequence[str]) -> SettingsError:
         if (told := moved_to(_first_key(key, value))) is not None:
@@ -212,7 +216,7 @@ def _parsed(value: Any, field: FieldInfo) -> Any:
     if not isinstance(value, _Written):
         return value
     nothing = field.annotation == (str | None) and _is_nothing(value)
-    is_text = field.annotation in (str, Path, str | None) and not nothing
+    is_text = field.annotation in (str, *_PATH_TYPES, str | None) and not nothing
     return _parsed_text(value) if is_text else parse_value(value.text, origin=value.origin)
 
 

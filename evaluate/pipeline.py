@@ -14,6 +14,7 @@ from ..cache.description import made_with_random_weights
 from ..cache.provenance import library_versions
 from ..cache.sample_table import Store
 from ..cache.store import FeatureStore
+from ..configs.place import StorePlace
 from ..errors import MetricError, NotFoundError
 from ..extract.settings import DataSettings
 from ..progress import say
@@ -55,7 +56,7 @@ def evaluate(
     *,
     run_name: str | None,
     split: str,
-    cache: Path | None,
+    cache: StorePlace | None,
     command: str,
     figures: FigureFormat | None = None,
     maps: Path | None = None,
@@ -101,7 +102,7 @@ def _localisation(
     scorer: Scorer, localised: tuple[Localiser, DataSettings] | None, judgement: Judgement, *, settings: Settings
 ) -> Section:
     localiser, data = (None, settings.data) if localised is None else localised
-    written = (scorer.store.path, scorer.run.folder.path.parent)
+    written = (scorer.store.folder, scorer.run.folder.path.parent)
     return localisation_section(localiser, judgement.table, data=data, written=written, seed=settings.evaluate.seed)
 
 
@@ -172,7 +173,7 @@ def _calibrate(folder: RunFolder) -> None:
         say(f"Not calibrated, so that scores of {folder.name} come without a threshold: {error}")
 
 
-def score_samples(run: TrainedRun, *, split: str, cache: Path | None, device: str) -> pd.DataFrame:
+def score_samples(run: TrainedRun, *, split: str, cache: StorePlace | None, device: str) -> pd.DataFrame:
     """The scores of every sample of a split that a run can score, beside what is known of the sample, by its key.
 
     Raises:

@@ -16,6 +16,7 @@ from torch import nn
 from ..cache.status import Status
 from ..cache.store import FeatureStore
 from ..configs.device import resolve_device
+from ..configs.place import BucketUrl, StorePlace
 from ..train.data.batches import BatchSource, Order
 from ..train.data.features import FeatureReader, Rows
 from ..train.data.resident import FeaturePool
@@ -234,7 +235,7 @@ def load_models(run: TrainedRun, *, store: FeatureStore, device: torch.device) -
     return {weights: run.model(weights, device=device, shapes=run.shapes(store)) for weights in run.weights}
 
 
-def scorer_of(run: TrainedRun, *, cache: Path | None, device: str) -> Scorer:
+def scorer_of(run: TrainedRun, *, cache: StorePlace | None, device: str) -> Scorer:
     """Scores by the run's models what lies in `cache`, or else in the store that it was trained on; `device` is the
     setting train.device.
 
@@ -248,8 +249,10 @@ def scorer_of(run: TrainedRun, *, cache: Path | None, device: str) -> Scorer:
     return Scorer(run, store, models=models)
 
 
-def _cache_of(run: TrainedRun) -> Path:
+def _cache_of(run: TrainedRun) -> StorePlace:
     recorded = run.settings.cache.path
+    if isinstance(recorded, BucketUrl):
+        return recorded
     from_run = os.path.relpath(recorded, run.settings.runs.folder / run.folder.name)
     moved_along = Path(os.path.normpath(run.folder.path / from_run))
     return moved_along if moved_along.exists() else recorded

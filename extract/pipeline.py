@@ -11,6 +11,7 @@ from functools import partial
 
 from ..atomic import locked_folder
 from ..cache.store import FeatureStore
+from ..configs.place import require_folder
 from ..documents import fingerprint
 from ..settings import Settings
 from .engines.crew import drive
@@ -36,9 +37,10 @@ def extract(
         FingerprintError: if the store was made from something else; the message names each difference.
         StoreError: if the disk is too small, which is seen before anything is computed, or refuses a write.
         BusyError: if others write to the store.
-        SettingsError: if the engine cannot be had as it is asked for.
+        SettingsError: if the engine cannot be had as it is asked for, or the store is to be in a bucket.
     """
     started = time.monotonic()
+    require_folder(settings.cache.path, what="extracts into")
     if engine.name == "rank":
         return _as_rank(settings, split, refresh=refresh, relabel=relabel, workers=engine.workers, started=started)
     if engine.is_alone:

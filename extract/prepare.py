@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..atomic import locked_folder, remove_partial
 from ..cache.store import FeatureStore
+from ..configs.place import require_folder
 from ..errors import OutputExistsError, disk_errors
 from ..progress import say
 from ..settings import Settings
@@ -34,7 +35,7 @@ class Asked:
     @property
     def store_path(self) -> Path:
         """Where the store is or will be."""
-        return self.settings.cache.path
+        return require_folder(self.settings.cache.path, what="extracts into")
 
 
 def ask(settings: Settings, *, split: str, refresh: bool, relabel: bool) -> Asked:

@@ -46,8 +46,8 @@ def stale_rows(store: FeatureStore, request: Request, *, refresh: bool) -> dict[
     if refresh:
         _refuse_part_of_a_set(request, worth_keeping)
     else:
-        _refuse_other_making(store.path, worth_keeping)
-        _refuse_changes(store.path, changes)
+        _refuse_other_making(store.folder, worth_keeping)
+        _refuse_changes(store.folder, changes)
     stale: dict[str, Collection[int]] = {}
     for change in _asked_for(changes, store, request):
         stale[change.feature_set] = {*stale.get(change.feature_set, ()), change.row}
@@ -78,8 +78,8 @@ def reconcile(store: FeatureStore, request: Request, *, refresh: bool, relabel: 
         store.require_room_for(name)
     worth_keeping = _of_worth(store, otherwise)
     if not refresh:
-        _refuse_other_making(store.path, worth_keeping)
-        _refuse_changes(store.path, changes)
+        _refuse_other_making(store.folder, worth_keeping)
+        _refuse_changes(store.folder, changes)
     # Before anything is given up: a model that cannot be had is an error that costs nothing.
     vectors = {
         name: constant.vector()
@@ -137,7 +137,7 @@ def _require_makers(store: FeatureStore, request: Request, otherwise: Mapping[st
                 encoder.load()
                 held = sum(array.row_bytes for array in store.arrays(spec.name).values())
                 needed += int(np.sum(store.status(spec.name) == Status.COMPLETE)) * (spec.row_bytes - held)
-    free = shutil.disk_usage(store.path).free
+    free = shutil.disk_usage(store.folder).free
     if needed > free:
         raise StoreError(
             f"The disk is too small to make {', '.join(gone)} anew: {format_size(needed)} more are needed and "

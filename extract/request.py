@@ -17,6 +17,7 @@ from ..cache.status import Status
 from ..cache.store import FeatureStore
 from ..cache.targets import LABEL, NORMAL, TargetSpec, target_of
 from ..configs.device import resolve_device
+from ..configs.place import BucketUrl
 from ..documents import Json
 from ..errors import NotFoundError
 from ..progress import say
@@ -158,8 +159,7 @@ def make_request(settings: Settings, *, split: str, needs_files: bool = False) -
         NotFoundError: if there is no data set, it has no such split, or not one file of it is there.
         BackboneError: if a backbone cannot be had, or does not offer what is asked.
     """
-    cache = settings.cache.path
-    source = open_source(settings.data, written=(cache, cache.parent / DEMO_FOLDER, settings.runs.folder))
+    source = open_source(settings.data, written=own_folders(settings))
     samples = source.samples()
     splits = SPLITS if split == "all" else (split,)
     asked = [sample for sample in samples if sample.split in splits]
@@ -183,6 +183,12 @@ def make_request(settings: Settings, *, split: str, needs_files: bool = False) -
         targets=source.targets(),
         noun=source.noun,
     )
+
+
+def own_folders(settings: Settings) -> tuple[Path, ...]:
+    """The folders that weldcache fills itself, which may lie in the data set's."""
+    store = () if isinstance(settings.cache.path, BucketUrl) else (settings.cache.path,)
+    return (*store, settings.project / DEMO_FOLDER, settings.runs.folder)
 
 
 def _worth_making(settings: Settings, samples: Sequence[Sample], streams: Mapping[str, str]) -> list[str]:
@@ -236,6 +242,6 @@ def _backbone_loader(settings: Settings) -> BackboneLoader:
     automatic = torch.bfloat16 if device.type == "cuda" else torch.float32
     return BackboneLoader(
         placement=Placement(device=device, dtype=_PRECISIONS.get(settings.extract.precision, automatic)),
-        demo_folder=settings.cache.path.parent / DEMO_FOLDER,
+        demo_folder=settings.project / DEMO_FOLDER,
         demo_seed=settings.extract.demo_seed,
     )

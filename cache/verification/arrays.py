@@ -1,7 +1,6 @@
 """The arrays of a feature set: chunks whole, values possible, no two samples alike, and something to learn from."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int64, UInt8
@@ -10,8 +9,9 @@ from numpy.typing import NDArray
 from ...errors import StoreError
 from ...findings import Severity
 from ...wording import count_of
-from .. import chunk_files, chunks
 from ..arrays import ArraySpec
+from ..chunk_files import CHECKSUM
+from ..chunks import RowChunks
 from ..splits import LEFT_OUT
 from ..status import Status
 from .chunk_scan import ArrayScan, chunk_is_whole, equal_rows, least_spread, scan_array
@@ -42,7 +42,8 @@ def verify_arrays(
         _tell_leftovers(findings, name, spec, status)
         ragged = f"{name}_length" in arrays
         lengths = _lengths(findings, name, spec, complete) if ragged else None
-        scan = scan_array(findings.array_folder(name), spec, complete, lengths=lengths, advance=advance)
+        chunks = findings.chunks(name)
+        scan = scan_array(chunks, spec, complete, lengths=lengths, advance=advance)
         findings.num_files += len(complete)
         findings.num_bytes += scan.num_bytes
         _tell_broken(findings, name, spec, scan)
@@ -52,7 +53,7 @@ def verify_arrays(
             looked_at = ~np.isin(complete, scan.broken) & (findings.store.index.parts[complete] != LEFT_OUT)
             compared[name] = int(looked_at.sum())
             rows, signatures = complete[looked_at], scan.signatures[looked_at]
-            for pair in equal_rows(findings.array_folder(name), spec, rows=rows, signatures=signatures):
+            for pair in equal_rows(chunks, rows=rows, signatures=signatures):
                 twins.setdefault(pair, []).append(name)
     _tell_twins(findings, twins)
     return compared
@@ -75,10 +76,10 @@ def _lengths(
 ) -> NDArray[np.int32]:
     """How much of each row is real; all of it where its length cannot be, so that none of it is taken for padding."""
     length_name, capacity = f"{name}_length", spec.shape[0]
-    path, length_spec = findings.array_folder(length_name), findings.store.arrays(findings.feature_set)[length_name]
+    chunks = findings.chunks(length_name)
     lengths = np.full(len(complete), capacity, dtype=np.int32)
     for position, row in enumerate(complete.tolist()):
-        whole = chunk_is_whole(path, length_spec, row, out=lengths[position : position + 1])
+        whole = chunk_is_whole(chunks, row, out=lengths[position : position + 1])
         if not whole or not 1 <= lengths[position] <= capacity:
             if whole:
                 evidence = f"a length of {lengths[position]}, where 1 to {capacity} are possible"
@@ -88,18 +89,17 @@ def _lengths(
 
 
 def _tell_broken(findings: SetFindings, name: str, spec: ArraySpec, scan: ArrayScan) -> None:
-    path = findings.array_folder(name)
+    chunks = findings.chunks(name)
     for row in scan.broken:
         # A second look: the row may have been forgotten or made anew since.
-        if findings.still_complete(row) and not chunk_is_whole(path, spec, row) and findings.still_complete(row):
-            file = chunks.chunk_path(path, row, num_axes=len(spec.shape) + 1)
-            check, evidence = _what_is_broken(file, num_bytes=spec.row_bytes + chunk_files.CHECKSUM.size)
-            findings.tell_row(check, "error", evidence, MEND, row=row, array=name, file=file)
+        if findings.still_complete(row) and not chunk_is_whole(chunks, row) and findings.still_complete(row):
+            check, evidence = _what_is_broken(chunks, row, num_bytes=spec.row_bytes + CHECKSUM.size)
+            findings.tell_row(check, "error", evidence, MEND, row=row, array=name, file=chunks.name_of(row))
 
 
-def _what_is_broken(file: Path, *, num_bytes: int) -> tuple[str, str]:
+def _what_is_broken(chunks: RowChunks, row: int, *, num_bytes: int) -> tuple[str, str]:
     try:
-        size = file.stat().st_size
+        size = chunks.size_of(row)
     except OSError as error:
         return "status", f"the row is marked complete and its chunk cannot be had ({error.strerror})"
     if size != num_bytes:

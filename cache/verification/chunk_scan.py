@@ -5,7 +5,6 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import google_crc32c
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from ...errors import StoreError
 from ..arrays import NUMPY_TYPES, ArraySpec, StorageType
-from ..chunks import read_rows
+from ..chunks import RowChunks
 
 # Values whose spread is below what storing or recomputing them does to them: nothing that a model could use.
 _LEAST_SPREAD: dict[StorageType, float] = {"float16": 2**-11, "bfloat16": 2**-8, "float32": 1e-6, "float64": 1e-12}
@@ -91,7 +90,7 @@ def least_spread(spec: ArraySpec) -> float:
 
 
 def scan_array(
-    path: Path,
+    chunks: RowChunks,
     spec: ArraySpec,
     rows: Int64[np.ndarray, " row"],
     *,
@@ -103,7 +102,7 @@ def scan_array(
     `lengths` says, for a ragged array, how much of the first axis of each of `rows` is real. `advance` is told bytes.
     """
     scan = ArrayScan(rows=rows, signatures=np.zeros(len(rows), dtype=np.uint32))
-    judge = _Judge(path, spec)
+    judge = _Judge(chunks, spec)
     if judge.spreads_over_rows:
         scan.spread = Spread(len(judge.positions))
     for start, looked in _in_threads(judge, rows, lengths):
@@ -135,8 +134,8 @@ class _Looked:
 class _Judge:
     """Reads and judges batches of one array; used by several threads at once."""
 
-    def __init__(self, path: Path, spec: ArraySpec) -> None:
-        self._path = path
+    def __init__(self, chunks: RowChunks, spec: ArraySpec) -> None:
+        self._chunks = chunks
         self._spec = spec
         self._dtype = NUMPY_TYPES[spec.dtype]
         self._size = spec.row_bytes // self._dtype.itemsize
@@ -172,12 +171,10 @@ class _Judge:
         values: NDArray[np.generic] = self._own.values[: len(rows)]
         read = np.ones(len(rows), dtype=bool)
         try:
-            read_rows(self._path, rows, shape=self._spec.shape, dtype=self._dtype, out=values)
+            self._chunks.read(rows, out=values)
         except (StoreError, OSError):
             for position in range(len(rows)):
-                read[position] = chunk_is_whole(
-                    self._path, self._spec, int(rows[position]), out=values[position : position + 1]
-                )
+                read[position] = chunk_is_whole(self._chunks, int(rows[position]), out=values[position : position + 1])
             values[~read] = 0
         return values.reshape(len(rows), -1), read
 
@@ -218,10 +215,10 @@ class _Judge:
                     looked.even.append(int(rows[position]))
 
 
-def chunk_is_whole(path: Path, spec: ArraySpec, row: int, *, out: NDArray[np.generic] | None = None) -> bool:
+def chunk_is_whole(chunks: RowChunks, row: int, *, out: NDArray[np.generic] | None = None) -> bool:
     """Whether the chunk of `row` can be read and is what its checksum says; `out` (1, *shape) takes its values."""
     try:
-        read_rows(path, [row], shape=spec.shape, dtype=NUMPY_TYPES[spec.dtype], out=out)
+        chunks.read([row], out=out)
     except (StoreError, OSError):
         return False
     return True
@@ -265,7 +262,7 @@ def _in_threads(
 
 
 def equal_rows(
-    path: Path, spec: ArraySpec, *, rows: Int64[np.ndarray, " row"], signatures: UInt32[np.ndarray, " row"]
+    chunks: RowChunks, *, rows: Int64[np.ndarray, " row"], signatures: UInt32[np.ndarray, " row"]
 ) -> Iterator[tuple[int, int]]:
     """Pairs of rows whose bytes are equal: each such row with the first one like it.
 
@@ -276,7 +273,7 @@ def equal_rows(
     firsts: list[int] = []
     for position in np.flatnonzero(same_as_next | np.roll(same_as_next, 1)):
         row = int(rows[order[position]])
-        twin = next((first for first in firsts if _are_equal(path, spec, first, row)), None)
+        twin = next((first for first in firsts if _are_equal(chunks, first, row)), None)
         if twin is None:
             firsts.append(row)
         else:
@@ -285,9 +282,9 @@ def equal_rows(
             firsts = []
 
 
-def _are_equal(path: Path, spec: ArraySpec, first: int, second: int) -> bool:
+def _are_equal(chunks: RowChunks, first: int, second: int) -> bool:
     try:
-        pair = read_rows(path, [first, second], shape=spec.shape, dtype=NUMPY_TYPES[spec.dtype])
+        pair = chunks.read([first, second])
     except (StoreError, OSError):
         return False  # they were whole when they were scanned, so they are being made anew
     return bool(pair[0].tobytes() == pair[1].tobytes())

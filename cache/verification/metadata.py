@@ -15,6 +15,7 @@ from ...errors import StoreError
 from ...findings import Finding, Severity
 from ...wording import count_of
 from ..arrays import FeatureSetSpec
+from ..buckets.inventory import MIRROR
 from ..chunk_files import HOW_TO_MEND
 from ..description import read_description
 from ..layout import open_array
@@ -52,9 +53,11 @@ def _expected_metadata(store: FeatureStore) -> dict[str, dict[str, Any]]:
             made_by = store.manifest["features"][name]["made_by"]
             twin.add_feature_set(FeatureSetSpec(name, list(store.arrays(name).values()), made_by))
         for name in store.constants:
-            twin.add_constant(name, np.zeros(_length(inside(store.path, f"constants/{name}")), np.float32), made_by={})
-        told = [name for name in _nodes(twin.path) if not name.startswith(_SELF_TOLD)]
-        expected = {name: _read_metadata(twin.path / name) for name in told}
+            twin.add_constant(
+                name, np.zeros(_length(inside(store.folder, f"constants/{name}")), np.float32), made_by={}
+            )
+        told = [name for name in _nodes(twin.folder) if not name.startswith(_SELF_TOLD)]
+        expected = {name: _read_metadata(twin.folder / name) for name in told}
     num_rows = _described_rows(store)
     for name, metadata in expected.items():
         if metadata["node_type"] == "array" and name.split("/")[0] in _BY_ROW:
@@ -67,17 +70,17 @@ def verify_metadata(store: FeatureStore) -> tuple[list[Finding], int]:
     expected = _expected_metadata(store)
     findings = []
     for name, metadata in expected.items():
-        findings += _compare(store.path / name, name, metadata)
+        findings += _compare(store.folder / name, name, metadata)
     arrays = {name for name, metadata in expected.items() if metadata["node_type"] == "array"}
-    known = {*expected, VERIFICATION, NEXT_TABLES}
-    held = list(_nodes(store.path, stop_at=arrays))
+    known = {*expected, VERIFICATION, MIRROR, NEXT_TABLES}
+    held = list(_nodes(store.folder, stop_at=arrays))
     self_told = [name for name in held if name.startswith(_SELF_TOLD)]
     unknown = [name for name in held if name not in known and name not in self_told]
     if unknown:  # unless somebody gave the store more since it was opened
         added = _expected_metadata(FeatureStore.open(store.path))
-        findings += [_unknown(store.path / name, name) for name in unknown if name not in added]
+        findings += [_unknown(store.folder / name, name) for name in unknown if name not in added]
     for name in (".", *expected, *self_told, VERIFICATION):
-        findings += _foreign(store.path, name)
+        findings += _foreign(store.folder, name)
     findings += _verify_index(store)
     for name in store.constants:
         findings += _verify_constant(store, name)
@@ -88,7 +91,7 @@ def restore_metadata(store: FeatureStore, names: list[str]) -> None:
     """Write the `zarr.json` of these folders as it should be, but for what the manifest does not name any more."""
     expected = _expected_metadata(store) if names else {}
     for name in (name for name in names if name in expected):
-        write_json(inside(store.path, f"{name}/{METADATA_FILE}"), expected[name])
+        write_json(inside(store.folder, f"{name}/{METADATA_FILE}"), expected[name])
 
 
 def _foreign(root: Path, name: str) -> Iterator[Finding]:
@@ -127,7 +130,7 @@ def _compare(path: Path, name: str, expected: Metadata) -> list[Finding]:
 
 def _described_rows(store: FeatureStore) -> int:
     """Number of rows that the root's description names."""
-    return read_description(inside(store.path, METADATA_FILE)).num_rows
+    return read_description(inside(store.folder, METADATA_FILE)).num_rows
 
 
 def _num_rows(name: str, metadata: Metadata) -> int | None:

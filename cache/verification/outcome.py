@@ -18,6 +18,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from ...atomic import write_json
+from ...configs.place import StorePlace, require_folder
 from ...documents import SEAL, Json, read_document, seal_holds, sealed
 from ...errors import StoreError
 from ...findings import Check, Finding, Severity, check_table, finding_texts
@@ -62,7 +63,7 @@ class Verification:
         row_digests: what the rows were when they were looked at; for the record alone.
     """
 
-    path: Path
+    path: StorePlace
     fingerprint: str
     num_rows: int
     checks: Sequence[Check]
@@ -94,12 +95,13 @@ class Verification:
         }
 
     def write_record(self) -> None:
-        """Leave the outcome in the store, for `weldcache info`; raises OSError where the store cannot be written to."""
+        """Leave the outcome in the store, which is in a folder, for `weldcache info`; raises OSError where it cannot be
+        written to."""
         live = None if self.live is None else {name: self.live[name] for name in ("samples", "seed", "passed")}
         record = {**self._summary(), "findings": len(self.findings), "live": live}
         record[ROW_DIGESTS] = dict(self.row_digests)
         node = {"zarr_format": 3, "node_type": "group", "attributes": sealed(record)}
-        write_json(inside(self.path, f"{VERIFICATION}/{METADATA_FILE}"), node)
+        write_json(inside(require_folder(self.path, what="writes to"), f"{VERIFICATION}/{METADATA_FILE}"), node)
 
     def _summary(self) -> dict[str, Any]:
         return {

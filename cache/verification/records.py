@@ -13,8 +13,6 @@ import numpy as np
 from jaxtyping import Int64
 
 from ...wording import count_of
-from .. import chunks
-from ..nodes import inside
 from ..record_arrays import Values
 from ..records import Record, digest_of
 from ..status import SourceFile, Status, decode_sources
@@ -243,9 +241,8 @@ def _records(store: FeatureStore, feature_set: str, rows: Sequence[int], statuse
 def _checksums(store: FeatureStore, feature_set: str, rows: Sequence[int]) -> list[dict[str, int]]:
     """The checksum at the end of each of a row's chunks, by array; nothing for a chunk that is gone."""
     found: list[dict[str, int]] = [{} for _ in rows]
-    for name, spec in store.arrays(feature_set).items():
-        path = inside(store.path, f"features/{feature_set}/{name}")
-        ends = chunks.read_checksums(path, rows, num_axes=len(spec.shape) + 1)
+    for name in store.arrays(feature_set):
+        ends = store.chunks(f"{feature_set}/{name}").checksums(rows)
         for of_row, end in zip(found, ends, strict=True):
             if end is not None:
                 of_row[name] = end

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Int64, UInt8
 
 from ...findings import Severity
 from ...wording import count_of
+from ..chunks import RowChunks
 from ..nodes import inside
 from ..record_arrays import Values
 from ..status import Status
@@ -44,11 +45,15 @@ class SetFindings:
 
     def folder(self, group: str) -> Path:
         """Folder of one of the set's arrays of records, such as its statuses."""
-        return inside(self.store.path, f"{group}/{self.feature_set}")
+        return inside(self.store.folder, f"{group}/{self.feature_set}")
 
     def array_folder(self, name: str) -> Path:
         """Folder of one of the set's arrays."""
-        return inside(self.store.path, f"features/{self.feature_set}/{name}")
+        return inside(self.store.folder, f"features/{self.feature_set}/{name}")
+
+    def chunks(self, name: str) -> RowChunks:
+        """The chunks of one of the set's arrays."""
+        return self.store.chunks(f"{self.feature_set}/{name}")
 
     def tell(self, check: str, severity: Severity, evidence: str, remedy: str, *, array: str = "") -> None:
         """Add a finding about an array, or about the set as a whole."""
@@ -64,7 +69,7 @@ class SetFindings:
         *,
         row: int,
         array: str = "",
-        file: Path | None = None,
+        file: str = "",
         mend: Mend = "forget",
     ) -> None:
         """Add a finding about a row; computing it again helps unless `mend` says otherwise."""
@@ -76,7 +81,7 @@ class SetFindings:
                 remedy,
                 key=str(self.store.index.keys[row]),
                 part=f"{self.feature_set}/{array}" if array else self.feature_set,
-                file=file.relative_to(self.store.path).as_posix() if file else "",
+                file=file,
                 mend=mend,
                 feature_set=self.feature_set,
                 row=row,
@@ -96,7 +101,7 @@ class SetFindings:
                 remedy,
                 key=str(self.store.index.keys[row]) if rows_a_chunk == 1 else "",
                 part=self.feature_set,
-                file=file.relative_to(self.store.path).as_posix(),
+                file=file.relative_to(self.store.folder).as_posix(),
                 mend="salvage",
                 feature_set=self.feature_set,
                 row=row,
@@ -152,7 +157,7 @@ class SetFindings:
                 present[number] = True
             else:
                 largest_beyond = max(number * rows_a_chunk, largest_beyond)
-        where = folder.relative_to(self.store.path).as_posix()
+        where = folder.relative_to(self.store.folder).as_posix()
         if num_temporary:
             evidence = f"{count_of(num_temporary, 'temporary file')}, of an interruption or of a writer at work"
             self._tell_folder("note", evidence, _REMEDY_OF_TEMPORARY, where=where)

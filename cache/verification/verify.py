@@ -6,7 +6,7 @@ seems wrong is looked at again before it is told.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -37,7 +37,9 @@ def verify_store(store: FeatureStore) -> list[Check]:
     statuses = {name: store.status(name) for name in store.feature_sets}
     num_compared = num_complete = 0
     has_digests = store.records.layout.has_digests
-    with ByteProgress(f"Verifying {store.path.name}", num_bytes=_num_bytes(store, statuses)) as progress:
+    with ByteProgress(
+        f"Verifying {PurePosixPath(str(store.path)).name}", num_bytes=_num_bytes(store, statuses)
+    ) as progress:
         for name in store.feature_sets:
             findings = SetFindings(store, name)
             verify_records(findings)
@@ -88,7 +90,7 @@ def mend_store(store: FeatureStore, findings: Sequence[Finding]) -> int:
         if finding.mend == "forget" and finding.row is not None:
             forgotten.setdefault(finding.feature_set, []).append(finding.row)
         elif finding.mend == "sweep":
-            folder = inside(store.path, finding.file)
+            folder = inside(store.folder, finding.file)
             for path in [path for path in folder.iterdir() if is_unfinished(path.name) and not path.is_dir()]:
                 path.unlink()
     for name, rows in forgotten.items():

@@ -128,10 +128,9 @@ def listed(settings: Settings) -> "Request":
     """
     # Not at the top: it brings the library of backbones along, seconds that a report on a store's listing can spare.
     from ...extract.pool.decoder import Limits
-    from ...extract.request import DEMO_FOLDER, Request
+    from ...extract.request import Request, own_folders
 
-    cache = settings.cache.path
-    source = open_source(settings.data, written=(cache, cache.parent / DEMO_FOLDER, settings.runs.folder))
+    source = open_source(settings.data, written=own_folders(settings))
     return Request(
         root=settings.data.root,
         samples=source.samples(),

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...cache.provenance import differences, differences_told
+from ...configs.place import BucketUrl
 from ...documents import Json
 from ...errors import FingerprintError, NotFoundError
 from ...extract.features.kind import Encoder
@@ -49,12 +50,12 @@ def settings_here(run: TrainedRun, settings: Settings) -> Settings:
     extract = settings.extract
     if extract.precision == "auto" and len(arithmetic) == 1:
         extract = extract.model_validate(extract.model_dump() | {"precision": arithmetic.pop()})
-    recorded = run.settings.cache.path
-    from_run = os.path.relpath(recorded, run.settings.runs.folder / run.folder.name)
-    moved = Path(os.path.normpath(run.folder.path / from_run))
-    cache = settings.cache
-    if cache.path == recorded and moved.parent.is_dir():
-        cache = cache.model_copy(update={"path": moved})
+    recorded, cache = run.settings.cache.path, settings.cache
+    if cache.path == recorded and not isinstance(recorded, BucketUrl):
+        from_run = os.path.relpath(recorded, run.settings.runs.folder / run.folder.name)
+        moved = Path(os.path.normpath(run.folder.path / from_run))
+        if moved.parent.is_dir():
+            cache = cache.model_copy(update={"path": moved})
     return settings.model_copy(update={"extract": extract, "cache": cache})
 
 

@@ -157,7 +157,8 @@ class Member:
 
 
 def _store_path(order: Order) -> Path:
-    return Path(order.folder) / Settings.model_validate(order.settings).cache.path
+    place = Settings.model_validate(order.settings).cache.path
+    return Path(order.folder) / require_folder(place, what="extracts into")
 
 
 def _require_same_folder(order: Order) -> None:

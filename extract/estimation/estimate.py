@@ -15,6 +15,7 @@ from ...cache.splits import OFFICIAL, Split
 from ...cache.splitting import torn_groups
 from ...cache.store import FeatureStore
 from ...configs.device import resolve_device
+from ...configs.place import require_folder
 from ...errors import OutputExistsError, StoreError
 from ...progress import say
 from ...settings import Settings
@@ -92,8 +93,9 @@ def estimate(settings: Settings, *, split: str = "all", measure: bool = True, re
         FingerprintError: if the store was made from something else, as `extract` would.
         OutputExistsError: if something else is where the store would be.
     """
+    path = require_folder(settings.cache.path, what="extracts into")
     request = make_request(settings, split=split, needs_files=True)
-    store = _existing_store(settings.cache.path)
+    store = _existing_store(path)
     if store is not None:
         request = request.as_held(store.index)
         request = replace(request, stale=stale_rows(store, request, refresh=refresh))
@@ -125,15 +127,12 @@ def plan_and_estimate(
         group_size = known_group_size(store, settings) or CPU_GROUP_SIZE
     plan = request.plan(store, group_size=group_size)
     workers = num_workers(settings.extract)
+    path = require_folder(settings.cache.path, what="extracts into")
     measured = None
     if measure and len(plan.groups) >= least_groups:
         device = resolve_device(settings.extract.device, setting="extract.device")
-        measured = measure_speeds(
-            request, plan, group_size=group_size, workers=workers, device=device, store_path=settings.cache.path
-        )
-    expected = estimate_plan(
-        request, plan, measured, group_size=group_size, workers=workers, store_path=settings.cache.path
-    )
+        measured = measure_speeds(request, plan, group_size=group_size, workers=workers, device=device, store_path=path)
+    expected = estimate_plan(request, plan, measured, group_size=group_size, workers=workers, store_path=path)
     return plan, expected
 
 

@@ -20,6 +20,7 @@ from ...cache.status import Status
 from ...cache.store import FeatureStore
 from ...cache.verification.outcome import MEND, Verification, row_digests
 from ...cache.verification.verify import mend_store, verify_store
+from ...configs.place import BucketUrl, require_folder
 from ...documents import Json
 from ...errors import BackboneError, NotFoundError, StoreError
 from ...findings import Check, Finding
@@ -62,7 +63,9 @@ def verify(
         BackboneError: if `live` needs a backbone that cannot be had.
         BusyError: if `mend` is asked for while somebody writes to the store.
     """
-    path = settings.cache.path
+    if isinstance(settings.cache.path, BucketUrl) and not mend:
+        return verification_of(FeatureStore.open(settings.cache.path), settings, live=live, seed=seed, sources=sources)
+    path = require_folder(settings.cache.path, what="mends")
     if not (path / "zarr.json").is_file() and not _has_features(path):
         FeatureStore.open(path)  # says what is wrong
     with locked_folder(path) if mend else nullcontext():

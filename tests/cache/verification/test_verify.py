@@ -19,7 +19,7 @@ from rich.console import Console
 
 from weldcache.cache.arrays import NUMPY_TYPES, ArraySpec, FeatureSetSpec
 from weldcache.cache.chunk_files import replace_files
-from weldcache.cache.chunks import chunk_path, write_rows
+from weldcache.cache.chunks import FolderChunks, chunk_path, write_rows
 from weldcache.cache.describe import describe_store
 from weldcache.cache.index import Index
 from weldcache.cache.status import SourceFile, Status
@@ -651,7 +651,8 @@ def test_one_value_that_is_not_finite_is_found_wherever_it_is(
     stored = (values.view(np.uint32) >> 16).astype(np.uint16) if dtype == "bfloat16" else values
     path = tmp_path_factory.mktemp("array")
     write_rows(path, [0, 1, 2], stored)
-    scan = scan_array(path, spec, np.arange(3), lengths=None, advance=lambda _: None)
+    chunks = FolderChunks(path, path, shape, NUMPY_TYPES[spec.dtype])
+    scan = scan_array(chunks, spec, np.arange(3), lengths=None, advance=lambda _: None)
     assert scan.not_finite == [row] and not scan.broken and scan.num_bytes == stored.nbytes
 
 

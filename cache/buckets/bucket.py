@@ -1,0 +1,153 @@
+"""Objects below a prefix in a bucket, through obstore, with what services refuse turned into sentences.
+
+Credentials are obstore's own affair: it takes them from the environment or from the machine, and none of them is ever
+in here. What a service answers may hold some (a signed request, a key), so messages repeat its code alone.
+
+After a fork obstore hangs: processes that read from a bucket are started by a fork server, as all of weldcache's are.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from ...configs.place import BucketUrl
+from ...errors import BucketAccessError, BucketError, NotFoundError, SettingsError, StoreError
+
+_CLIENT = {"connect_timeout": "10s", "timeout": "180s", "allow_http": True}  # http where the environment says so
+_RETRY = {"max_retries": 5, "retry_timeout": timedelta(seconds=60)}
+_CODE = re.compile(r"<Code>(\w{1,60})</Code>")
+_STATUS = re.compile(r"non-2xx status code: (\d{3})")
+_NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "InvalidBucketName")
+_REGION = ("AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocationConstraintException")
+_KEYS = {"s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", "gs": "GOOGLE_APPLICATION_CREDENTIALS"}
+_KEYS["az"] = "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY"
+_ENDPOINTS = {"s3": "AWS_ENDPOINT_URL", "gs": "GOOGLE_BASE_URL", "az": "AZURE_STORAGE_ENDPOINT"}
+_NO_MACHINE = ("169.254.169.254", "metadata.google.internal", "MissingAccount", "Account must be specified")
+
+
+@dataclass(frozen=True)
+class Held:
+    """An object that lies in a bucket: its size in bytes, and what its service knows this version of it by."""
+
+    size: int
+    e_tag: str | None
+
+
+class Bucket:
+    """The objects below `url`; its methods are called by several threads at once.
+
+    `objects` is an object store of obstore that stands for the service, for tests and benchmarks.
+
+    Raises:
+        SettingsError: if obstore is not installed.
+        BucketAccessError, NotFoundError, BucketError: as every method, where the service cannot be had, the bucket is
+            not there, or the service fails.
+    """
+
+    def __init__(self, url: BucketUrl, *, objects: Any = None) -> None:
+        self.url = url
+        self._obstore = _obstore()
+        if objects is None:
+            with self._told("opening it"):
+                objects = self._obstore.store.from_url(str(url), client_options=_CLIENT, retry_config=_RETRY)
+        self._objects = objects
+
+    def __reduce__(self) -> tuple[type["Bucket"], tuple[BucketUrl]]:
+        """Another process finds its own credentials."""
+        return Bucket, (self.url,)
+
+    def listed(self) -> dict[str, Held]:
+        """Every object, by its name below the prefix. A bucket that is not there is an error, not an empty one."""
+        with self._told("listing it"):
+            return {
+                found["path"]: Held(found["size"], found["e_tag"])
+                for block in self._obstore.list(self._objects)
+                for found in block
+            }
+
+    def read(self, name: str, *, version: str | None = None, start: int = 0, stop: int | None = None) -> memoryview:
+        """The bytes of an object, or those from `start` to `stop`.
+
+        Raises:
+            StoreError: if it is gone, or another version than the one whose `e_tag` is `version`.
+        """
+        options: dict[str, Any] = {} if version is None else {"if_match": version}
+        if stop is not None:
+            options["range"] = (start, stop)
+        with self._told("reading from it", name=name):
+            return memoryview(self._obstore.get(self._objects, name, options=options).bytes())
+
+    def write(self, name: str, content: bytes) -> Held:
+        """Put an object in the place of any of its name, whole or not at all."""
+        with self._told("writing to it"):
+            put = self._obstore.put(self._objects, name, content, use_multipart=False)
+        return Held(len(content), put["e_tag"])
+
+    def remove(self, names: list[str]) -> None:
+        """Remove objects, which may be gone already."""
+        with self._told("removing from it"):
+            self._obstore.delete(self._objects, names)
+
+    @contextmanager
+    def _told(self, doing: str, *, name: str = "") -> Iterator[None]:
+        exceptions = self._obstore.exceptions
+        try:
+            yield
+        except exceptions.PreconditionError:
+            raise StoreError(
+                f"{self.url} was changed while it was read: {name} is another by now. Run the same command again."
+            ) from None
+        except (exceptions.BaseError, OSError, ValueError) as error:
+            # Without its cause, which a traceback would show whole.
+            raise self._refusal(error, doing, name=name) from None
+
+    def _refusal(self, error: Exception, doing: str, *, name: str) -> Exception:
+        """The error for the user behind one of obstore's."""
+        text, scheme = str(error), self.url.scheme
+        code, status = ((match[1] if match else "") for match in (_CODE.search(text), _STATUS.search(text)))
+        service = f" ({' '.join(part for part in (status, code) if part)})" if code or status else ""
+        if code in _NO_BUCKET:
+            return NotFoundError(
+                f"There is no bucket {self.url.bucket}{service}. Check its name, and {_ENDPOINTS[scheme]} if the "
+                "service is not the provider's own."
+            )
+        if code in _REGION or status in ("301", "307"):
+            return BucketAccessError(
+                f"{self.url}: the bucket is in another region{service}. Set AWS_REGION to the one that it is in."
+            )
+        if any(sign in text for sign in _NO_MACHINE):
+            return BucketAccessError(
+                f"{self.url}: no credentials were found. Set {_KEYS[scheme]}, or work on a machine that has a role."
+            )
+        if status in ("401", "403"):
+            return BucketAccessError(
+                f"{self.url}: the service refused {doing}{service}. Check the credentials ({_KEYS[scheme]}) and what "
+                "they may do."
+            )
+        if isinstance(error, FileNotFoundError):
+            return StoreError(f"{self.url} was changed or is damaged: it has no {name}. Run the same command again.")
+        if not status:
+            return BucketAccessError(
+                f"{self.url}: the service cannot be reached, or does not speak as it should. Check the network, and "
+                f"{_ENDPOINTS[scheme]} if the service is not the provider's own."
+            )
+        return BucketError(f"{self.url}: {doing} failed{service}. Run the same command again; what is done is kept.")
+
+
+def _obstore() -> Any:
+    try:
+        import obstore
+        import obstore.exceptions
+        import obstore.store
+    except ModuleNotFoundError:
+        raise SettingsError(
+            "A store in a bucket needs the package obstore: install it with `pip install 'weldcache[s3]'`, or name a "
+            "folder."
+        ) from None
+    return obstore
+
+
+Listing = Mapping[str, Held]

@@ -1,0 +1,149 @@
+"""A store in a bucket brought into a folder: whole, or gone on with, or brought up to date; bit for bit as it was.
+
+The folder's description is there only when all else is: it is removed before anything changes and written last, so that
+nobody takes half a store for one. What has arrived is written down beside it, for the next attempt to go on from.
+"""
+
+import shutil
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ...atomic import fsync_path, is_empty_folder, locked_folder, write_bytes
+from ...errors import OutputExistsError, disk_errors
+from ...progress import ByteProgress
+from ..chunk_files import CHECKSUM, replace_files
+from ..nodes import METADATA_FILE, inside, room_for
+from ..store import FeatureStore
+from ..verification.outcome import VERIFICATION
+from .bucket import Bucket
+from .inventory import INVENTORY, Entry, Inventory, Mirrored, Progressing, parse_inventory, sha256_of
+from .opened import FEATURES, Snapshot
+from .rows import work_together
+from .upload import planned_objects
+
+_NUM_THREADS = 8  # each has an object in memory
+_KEPT = "What has arrived is kept"
+
+
+def download(bucket: Bucket, folder: Path) -> Mirrored:
+    """Make the store in a bucket again in `folder`; run again, it goes on where it was interrupted, or brings up to
+    date what has changed there.
+
+    Every object is checked against its SHA-256.
+
+    Raises:
+        NotFoundError: if there is no complete mirror in the bucket.
+        OutputExistsError: if something else is in the folder, or its store was changed since it came from there.
+        BusyError: if somebody writes to the folder.
+        StoreError: if an object is damaged or replaced meanwhile, or the disk refuses the write.
+    """
+    snapshot = Snapshot(bucket)
+    with disk_errors(folder, kept=_KEPT):
+        if not folder.exists():
+            folder.mkdir(parents=True)
+        with locked_folder(folder):
+            before = _mirror_here(folder, snapshot.inventory)
+            wanted = snapshot.inventory.objects
+            here = before.objects
+            done = {
+                name: entry for name, entry in wanted.items() if name in here and here[name].content == entry.content
+            }
+            description = folder / METADATA_FILE
+            if before.complete and done.keys() == wanted.keys() == here.keys() and description.exists():
+                return Mirrored(len(wanted), 0, 0)
+            description.unlink(missing_ok=True)
+            fsync_path(folder)
+            inventory_file = room_for(folder, INVENTORY)
+            inventory_file.parent.mkdir(exist_ok=True)
+            begun = replace(snapshot.inventory, objects=done, complete=False)
+            progressing = Progressing(begun, lambda content: write_bytes(inventory_file, content))
+            progressing.begin()
+            _remove_others(folder, before, snapshot)
+            fetched = _fetch(snapshot, folder, done, progressing)
+            write_bytes(description, snapshot.metadata[METADATA_FILE])
+            progressing.finish()
+    FeatureStore.open(folder)
+    return Mirrored(len(wanted), len(fetched), sum(entry.size for entry in fetched))
+
+
+def _mirror_here(folder: Path, wanted: Inventory) -> Inventory:
+    """What is in the folder already of this mirror."""
+    file = inside(folder, INVENTORY)
+    if not file.exists():
+        if not is_empty_folder(folder):
+            raise OutputExistsError(f"{folder} holds something that is no mirror of {wanted.url}: name a new folder.")
+        return Inventory(wanted.url, wanted.store, complete=False)
+    found = parse_inventory(file.read_bytes(), where=str(file))
+    if (found.url, found.store) != (wanted.url, wanted.store):
+        raise OutputExistsError(f"{folder} is a mirror of something else than {wanted.url}: name a new folder.")
+    if found.complete and (folder / METADATA_FILE).exists() and (changed := _changed_since(folder, found)):
+        raise OutputExistsError(
+            f"The store in {folder} was changed since it came from {wanted.url} ({changed}), which would be lost. Put "
+            f"it there with `weldcache mirror {folder} {wanted.url}`, or name a new folder."
+        )
+    return found
+
+
+def _changed_since(folder: Path, found: Inventory) -> str:
+    """What of a store differs from what arrived; of features, their statuses and digests tell."""
+    for planned in planned_objects(FeatureStore.open(folder)):
+        if planned.name.startswith((FEATURES, f"{VERIFICATION}/")):
+            continue
+        content = planned.make()
+        entry = found.objects.get(planned.name)
+        if entry is None or entry.content != (len(content), sha256_of(content)):
+            return planned.name
+    return ""
+
+
+def _fetch(snapshot: Snapshot, folder: Path, done: Mapping[str, Entry], progressing: Progressing) -> list[Entry]:
+    """Bring what is not there yet; return it."""
+    wanted = snapshot.inventory.objects
+    missing = [name for name in wanted if name not in done]
+    num_bytes = sum(wanted[name].size for name in missing)
+    with ByteProgress(f"Mirroring {snapshot.bucket.url}", num_bytes=num_bytes) as progress:
+
+        def fetch(name: str) -> None:
+            if name in snapshot.shards:
+                _place(snapshot, name, folder)
+            elif name != METADATA_FILE:
+                file = room_for(folder, name)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                write_bytes(file, snapshot.metadata[name])
+            progressing.done(name, wanted[name])
+            progress.advance(wanted[name].size)
+
+        late = [name for name in missing if name.startswith("status/")]
+        early = [name for name in missing if not name.startswith("status/")]
+        with ThreadPoolExecutor(_NUM_THREADS, thread_name_prefix="mirror") as pool:
+            for together in (early, late):
+                work_together(pool, fetch, together)
+    return [wanted[name] for name in missing]
+
+
+def _place(snapshot: Snapshot, key: str, folder: Path) -> None:
+    """Write the files of an object, and remove those that are not in it any more."""
+    files: dict[Path, dict[str, np.ndarray | None]] = {}
+    for path, chunk in snapshot.files(key).items():
+        file = inside(folder, path.as_posix())
+        content = None if chunk is None else np.frombuffer(chunk[: -CHECKSUM.size], dtype=np.uint8)
+        files.setdefault(file.parent, {})[file.name] = content
+    for above in files:
+        above.mkdir(parents=True, exist_ok=True)
+    replace_files(files)
+
+
+def _remove_others(folder: Path, before: Inventory, snapshot: Snapshot) -> None:
+    """Remove what an earlier state had and the store has not any more: arrays and groups, and chunks of arrays."""
+    for name in before.objects.keys() - snapshot.inventory.objects.keys():
+        above, _, last = name.rpartition("/")
+        if last == METADATA_FILE and above:
+            shutil.rmtree(inside(folder, above), ignore_errors=True)
+        elif shard := snapshot.shard_at(name):
+            sharding, number = shard
+            for chunk in sharding.chunks_of(number):
+                inside(folder, sharding.key(chunk)).unlink(missing_ok=True)

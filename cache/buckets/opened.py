@@ -1,0 +1,190 @@
+"""A store in a bucket as readers see it: its features stay there, and all else, which is small, is in a folder.
+
+The folder is temporary and laid out as a store is, so that what reads a store's index, statuses and records reads this
+one's. It is a picture of one moment: an object that is replaced later is refused when it is read, and never mixed in.
+"""
+
+import re
+import shutil
+import tempfile
+import weakref
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool
+
+from ...configs.place import BucketUrl
+from ...documents import parse_json
+from ...errors import NotFoundError, StoreError
+from ..arrays import NUMPY_TYPES, ArraySpec
+from ..chunks import RowChunks
+from ..nodes import METADATA_FILE, inside, parse_array_metadata, read_array_metadata, room_for
+from .bucket import Bucket
+from .inventory import INVENTORY, parse_inventory, sha256_of
+from .rows import BucketChunks, in_requests
+from .shards import Sharding, files_of, folder_metadata, sharding_of
+
+FEATURES = "features/"  # what the names begin with of the objects that hold features
+_SHARD = re.compile(r"(.+)/c[./](0|[1-9]\d{0,9})(?:[./]0)*")
+
+
+class Snapshot:
+    """A mirror in a bucket as it is at one moment.
+
+    Attributes:
+        inventory: of all that belongs to it.
+        held: what the bucket holds, that and other objects.
+
+    Raises:
+        NotFoundError: if there is no mirror, or it is not complete.
+        StoreError: if it is damaged, or is being replaced.
+    """
+
+    def __init__(self, bucket: Bucket) -> None:
+        self.bucket = bucket
+        # In this order: who replaces a mirror says so in the inventory before anything else changes.
+        first = bucket.listed().get(INVENTORY)
+        if first is None:
+            raise NotFoundError(
+                f"There is no feature store at {bucket.url}. `weldcache mirror FOLDER {bucket.url}` puts one there."
+            )
+        content = bytes(bucket.read(INVENTORY, version=first.e_tag))
+        self.inventory = parse_inventory(content, where=f"{bucket.url}/{INVENTORY}")
+        if not self.inventory.complete:
+            raise NotFoundError(
+                f"The store at {bucket.url} is not complete: it is being put there, or that was interrupted. Run "
+                f"`weldcache mirror FOLDER {bucket.url}` to go on."
+            )
+        self.held = bucket.listed()
+        if self.held.get(INVENTORY) != first:
+            raise StoreError(f"{bucket.url} is being replaced. Run the same command again when that is done.")
+
+    def content(self, name: str) -> memoryview:
+        """An object, checked against the inventory.
+
+        Raises:
+            StoreError: if it is gone, another one by now, or damaged.
+        """
+        entry, held = self.inventory.objects[name], self.held.get(name)
+        content = self.bucket.read(name, version=None if held is None else held.e_tag)
+        if (len(content), sha256_of(content)) != entry.content:
+            raise StoreError(
+                f"{self.bucket.url}: the object {name} is damaged, or is not the one that was put there. Put it there "
+                f"again with `weldcache mirror FOLDER {self.bucket.url}`."
+            )
+        return content
+
+    @cached_property
+    def metadata(self) -> Mapping[str, bytes]:
+        """The `zarr.json` of every group and array as a folder has it, by its name in the store."""
+        names = [name for name in self.inventory.objects if name.rpartition("/")[2] == METADATA_FILE]
+        read: dict[str, bytes] = {}
+
+        def fetch(name: str) -> None:
+            content = bytes(self.content(name))
+            is_array = b'"sharding_indexed"' in content
+            try:
+                read[name] = folder_metadata(content) if is_array else content
+            except ValueError as error:
+                raise StoreError(f"{self.bucket.url}: {name} is damaged: {error}.") from None
+
+        in_requests(fetch, names)
+        return read
+
+    @cached_property
+    def shards(self) -> Mapping[str, tuple[Sharding, int]]:
+        """Every object that holds chunks, with the array that they are of and the number of the shard.
+
+        Raises:
+            StoreError: if one belongs to no array.
+        """
+        found = {}
+        for key in self.inventory.objects.keys() - self.metadata.keys():
+            if (shard := self.shard_at(key)) is None:
+                raise StoreError(f"{self.bucket.url} holds {key}, which belongs to no array of the store.")
+            found[key] = shard
+        return found
+
+    def shard_at(self, key: str) -> tuple[Sharding, int] | None:
+        """The array whose chunks an object of this name has, whether it is there or not, and the number of the shard;
+        None if there is no such array."""
+        parts = _SHARD.fullmatch(key)
+        sharding, number = (self._shardings.get(parts[1]), int(parts[2])) if parts else (None, 0)
+        known = sharding is not None and sharding.key(number) == key and number < sharding.num_shards
+        return (sharding, number) if sharding is not None and known else None
+
+    @cached_property
+    def _shardings(self) -> Mapping[str, Sharding]:
+        """How each array lies in objects, by its name."""
+        found = {}
+        for key, text in self.metadata.items():
+            document = parse_json(text)
+            if isinstance(document, dict) and document.get("node_type") == "array":
+                name = key.rpartition("/")[0]
+                found[name] = sharding_of(name, parse_array_metadata(document, path=Path(name)))
+        return found
+
+    def files(self, key: str) -> dict[Path, memoryview | None]:
+        """What one of the `shards` is in a folder; see `files_of`.
+
+        Raises:
+            StoreError: as `content`.
+        """
+        try:
+            return files_of(self.content(key), *self.shards[key])
+        except ValueError as error:
+            raise StoreError(f"{self.bucket.url}: the object {key} is damaged: {error}.") from None
+
+
+class OpenedBucket:
+    """A store in a bucket that is being read.
+
+    Attributes:
+        folder: all of it but the features; gone with this object.
+    """
+
+    def __init__(self, url: BucketUrl) -> None:
+        self._snapshot = snapshot = Snapshot(Bucket(url))
+        self.folder = Path(tempfile.mkdtemp(prefix="weldcache-"))
+        weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+        for name, text in snapshot.metadata.items():
+            _write(room_for(self.folder, name), text)
+        self._chunks: dict[str, BucketChunks] = {}
+        in_requests(self._fetch, [key for key in snapshot.shards if not key.startswith(FEATURES)])
+
+    @property
+    def num_objects(self) -> int:
+        """Objects of which it consists."""
+        return len(self._snapshot.inventory.objects)
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of all objects."""
+        return sum(entry.size for entry in self._snapshot.inventory.objects.values())
+
+    def chunks(self, array: str, spec: ArraySpec, *, complete: Bool[np.ndarray, " row"]) -> RowChunks:
+        """The chunks of `<set>/<name>`, of which the rows `complete` have one."""
+        if array not in self._chunks:
+            name = f"{FEATURES}{array}"
+            sharding = sharding_of(name, read_array_metadata(inside(self.folder, name)))
+            self._chunks[array] = BucketChunks(
+                self._snapshot.bucket,
+                sharding,
+                self._snapshot.held,
+                shape=spec.shape,
+                dtype=NUMPY_TYPES[spec.dtype],
+                complete=complete,
+            )
+        return self._chunks[array]
+
+    def _fetch(self, key: str) -> None:
+        for path, chunk in self._snapshot.files(key).items():
+            if chunk is not None:
+                _write(inside(self.folder, path.as_posix()), chunk)
+
+
+def _write(path: Path, content: bytes | memoryview) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)

@@ -1,0 +1,184 @@
+"""Chunks of rows read out of the objects that hold them: as few requests as the rows allow, many at a time.
+
+Where a chunk is in its object follows from which rows are complete, since only these are packed and all of an array are
+equally long. So no index is asked for, and a single row is one request; rows that lie near each other share one.
+"""
+
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
+
+import google_crc32c
+import numpy as np
+from jaxtyping import Bool, Int64
+from numpy.typing import NDArray
+
+from ...errors import StoreError
+from ..chunk_files import CHECKSUM
+from ..chunks import Rows
+from .bucket import Bucket, Held
+from .shards import Sharding
+
+_NUM_REQUESTS = 32  # under way together
+_MOST_BYTES = 8 << 20  # of a request, so that a large read is shared by several
+_GAP_BYTES = 512 << 10  # that nobody wants and that come sooner than another request would
+
+_Item = TypeVar("_Item")
+_Place: TypeAlias = tuple[
+    int, int
+]  # where in its object a chunk begins, and which of the rows that are asked for it is
+
+
+@dataclass(frozen=True)
+class _Span:
+    """Chunks of one object that are read by one request."""
+
+    shard: int
+    start: int
+    stop: int
+    places: list[_Place]
+
+
+class BucketChunks:
+    """The chunks of one array of features; see `RowChunks`.
+
+    `complete` are the rows that have one; `objects` is what the bucket holds.
+
+    Raises:
+        StoreError: if an object is not there, or has not the length of the chunks that should be in it.
+    """
+
+    def __init__(
+        self,
+        bucket: Bucket,
+        sharding: Sharding,
+        objects: Mapping[str, Held],
+        *,
+        shape: tuple[int, ...],
+        dtype: np.dtype[np.generic],
+        complete: Bool[np.ndarray, " row"],
+    ) -> None:
+        self._bucket = bucket
+        self._sharding = sharding
+        self._objects = objects
+        self._shape = shape
+        self._dtype = dtype
+        self._chunk_bytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize + CHECKSUM.size
+        # How many chunks lie before a row's, in the array; and in its objects before the first of each.
+        before = np.concatenate([[0], np.cumsum(complete, dtype=np.int64)])
+        self._before = before[:-1]
+        self._firsts = before[np.minimum(np.arange(sharding.num_shards + 1) * sharding.chunks_a_shard, len(complete))]
+        self._complete = complete
+        self._checksums = np.zeros(len(complete), dtype=np.uint32)
+        self._read = np.zeros(len(complete), dtype=bool)  # whose checksum is known
+        self._require_objects()
+
+    def read(self, rows: Rows, *, out: NDArray[np.generic] | None = None) -> NDArray[np.generic]:
+        """As `RowChunks.read`."""
+        numbers = np.asarray(rows, dtype=np.int64)
+        values = np.empty((len(numbers), *self._shape), dtype=self._dtype) if out is None else out
+        assert values.shape == (len(numbers), *self._shape) and values.dtype == self._dtype
+        targets = values.reshape(-1).view(np.uint8).reshape(len(numbers), -1)
+
+        def fetch(span: _Span) -> None:
+            content = self._content(span)
+            for start, place in span.places:
+                chunk = content[start - span.start :][: self._chunk_bytes]
+                targets[place] = np.frombuffer(chunk[: -CHECKSUM.size], dtype=np.uint8)
+                if google_crc32c.value(targets[place]) != self._keep_checksum(int(numbers[place]), chunk):
+                    raise StoreError(
+                        f"{self._sharding.name}: the chunk of row {numbers[place]} does not match its checksum: the "
+                        f"object {self._sharding.key(span.shard)} in {self._bucket.url} is damaged. Put it there again "
+                        f"with `weldcache mirror FOLDER {self._bucket.url}`."
+                    )
+
+        in_requests(fetch, list(self._spans(numbers)))
+        return values
+
+    def checksums(self, rows: Rows) -> list[int | None]:
+        """As `RowChunks.checksums`; those of rows that were read are known, whether they held or not."""
+        numbers = np.asarray(rows, dtype=np.int64)
+        unknown = numbers[self._complete[numbers] & ~self._read[numbers]]
+
+        def fetch(span: _Span) -> None:
+            content = self._content(span)
+            for start, place in span.places:
+                self._keep_checksum(int(unknown[place]), content[start - span.start :][: self._chunk_bytes])
+
+        in_requests(fetch, list(self._spans(unknown)))
+        return [int(self._checksums[row]) if self._read[row] else None for row in numbers.tolist()]
+
+    def name_of(self, row: int) -> str:
+        """The object that holds the chunk."""
+        return self._sharding.key(row // self._sharding.chunks_a_shard)
+
+    def size_of(self, row: int) -> int:
+        """As `RowChunks.size_of`: objects of other lengths are refused from the first."""
+        return self._chunk_bytes
+
+    def _keep_checksum(self, row: int, chunk: memoryview) -> int:
+        (checksum,) = CHECKSUM.unpack(chunk[-CHECKSUM.size :])
+        self._checksums[row], self._read[row] = checksum, True
+        return int(checksum)
+
+    def _spans(self, rows: Int64[np.ndarray, " row"]) -> Iterator[_Span]:
+        shards = rows // self._sharding.chunks_a_shard
+        starts = (self._before[rows] - self._firsts[shards]) * self._chunk_bytes
+        span: _Span | None = None
+        for place in np.lexsort((starts, shards)).tolist():
+            shard, start = int(shards[place]), int(starts[place])
+            stop = start + self._chunk_bytes
+            near = span is not None and span.shard == shard and start - span.stop <= _GAP_BYTES
+            if span is not None and near and stop - span.start <= _MOST_BYTES:
+                span.places.append((start, place))
+                span = _Span(shard, span.start, max(stop, span.stop), span.places)
+                continue
+            if span is not None:
+                yield span
+            span = _Span(shard, start, stop, [(start, place)])
+        if span is not None:
+            yield span
+
+    def _content(self, span: _Span) -> memoryview:
+        name = self._sharding.key(span.shard)
+        return self._bucket.read(name, version=self._objects[name].e_tag, start=span.start, stop=span.stop)
+
+    def _require_objects(self) -> None:
+        for shard, num_chunks in enumerate(np.diff(self._firsts).tolist()):
+            name = self._sharding.key(shard)
+            held = self._objects.get(name)
+            expected = num_chunks * self._chunk_bytes + self._sharding.index_bytes
+            if num_chunks and (held is None or held.size != expected):
+                found = "is gone" if held is None else f"has {held.size:,} bytes, where {expected:,} belong"
+                raise StoreError(
+                    f"{self._bucket.url}: the object {name} {found}. Put it there again with `weldcache mirror FOLDER "
+                    f"{self._bucket.url}`."
+                )
+
+
+def in_requests(work: Callable[[_Item], None], items: Sequence[_Item]) -> None:
+    """Call `work`, which waits for a service and calls nothing of this kind, on every item, many at a time."""
+    if len(items) == 1:
+        work(items[0])
+    else:
+        work_together(_requests(), work, items)
+
+
+def work_together(pool: ThreadPoolExecutor, work: Callable[[_Item], None], items: Sequence[_Item]) -> None:
+    """Call `work` on every item in the threads of a pool; the first error stops the others, and is raised when none is
+    at work any more."""
+    pending = [pool.submit(work, item) for item in items]
+    try:
+        for future in pending:
+            future.result()
+    finally:
+        for future in pending:
+            future.cancel()
+        wait(pending)
+
+
+@functools.cache
+def _requests() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=_NUM_REQUESTS, thread_name_prefix="weldcache-requests")

@@ -1,0 +1,173 @@
+"""A store in a folder put into a bucket: whole, or gone on with, or brought up to date.
+
+Nobody writes to the store meanwhile. Before anything in the bucket changes, the inventory there says that the mirror is
+not complete, and it says that it is when all else is there: readers see the former store, none, or the new one. Objects
+that are there already stay; statuses and the store's description follow when features have arrived.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from ...atomic import read_locked_folder
+from ...errors import OutputExistsError, StoreError
+from ...progress import ByteProgress
+from ...wording import count_of
+from ..chunk_files import CHECKSUM, HOW_TO_MEND, checksum, read_files
+from ..contents import complete_rows, nodes_of, read_node
+from ..nodes import METADATA_FILE, read_array_metadata
+from ..store import FeatureStore
+from .bucket import Bucket, Held, Listing
+from .inventory import INVENTORY, Entry, Inventory, Mirrored, Progressing, parse_inventory, sha256_of
+from .rows import work_together
+from .shards import Sharding, bucket_metadata, metadata_key, packed, sharding_of
+
+_NUM_THREADS = 8  # each has an object in memory
+
+
+@dataclass(frozen=True)
+class Planned:
+    """An object that a store makes in a bucket: its name, what reads its content, and its size, roughly."""
+
+    name: str
+    make: Callable[[], bytes]
+    num_bytes: int
+
+
+def upload(folder: Path, bucket: Bucket) -> Mirrored:
+    """Make a mirror of the store in `folder` in a bucket; run again, it goes on where it was interrupted.
+
+    Every chunk is checked against its checksum before it is sent.
+
+    Raises:
+        NotFoundError: if there is no store in `folder`, or not the bucket.
+        OutputExistsError: if something else is there, such as the mirror of another store.
+        BusyError: if somebody writes to the store.
+        StoreError: if a chunk of it is missing or damaged, or somebody else writes to the bucket.
+    """
+    FeatureStore.open(folder)  # says what is wrong, where there is none
+    with read_locked_folder(folder):
+        store = FeatureStore.open(folder)
+        planned = list(planned_objects(store))
+        held = bucket.listed()
+        before = _mirror_there(bucket, held, store)
+        done = {
+            name: entry
+            for name, entry in before.objects.items()
+            if entry.e_tag is not None and held.get(name) == Held(entry.size, entry.e_tag)
+        }
+        unneeded = sorted(held.keys() - {each.name for each in planned} - {INVENTORY})
+        objects = {each.name: done[each.name] for each in planned if each.name in done}
+        begun = Inventory(str(bucket.url), identity_of(store), False, objects)
+        progressing = Progressing(begun, lambda content: bucket.write(INVENTORY, content))
+        sent = _send(bucket, planned, done, progressing)
+        if sent.num_copied or unneeded or not before.complete or before.objects.keys() != objects.keys():
+            progressing.begin()
+            bucket.remove(unneeded)
+            _require_alone(bucket, progressing.finish())
+    return sent
+
+
+def identity_of(store: FeatureStore) -> str:
+    """What tells a store from others, however it grows: when it was made, and its first sample."""
+    return f"{store.created} {store.index.keys[0] if len(store.index) else ''}"
+
+
+def planned_objects(store: FeatureStore) -> Iterator[Planned]:
+    """Every object that the store, which is in a folder, makes in a bucket; features first.
+
+    Making one raises StoreError if a chunk that it is to hold is missing or damaged.
+    """
+    complete, nodes = complete_rows(store), nodes_of(store)
+    for name in sorted(nodes, key=lambda name: (not name.startswith("features/"), name)):
+        path, text = read_node(store.folder, name, is_array=nodes[name])
+        if not nodes[name]:
+            yield Planned(metadata_key(name), partial(bytes, text), len(text))
+            continue
+        metadata = read_array_metadata(path)
+        sharding, rows = sharding_of(name, metadata), complete.get(name)
+        yield Planned(metadata_key(name), partial(bucket_metadata, text, sharding), len(text))
+        for shard in range(sharding.num_shards):
+            numbers = np.asarray(sharding.chunks_of(shard))
+            # Chunks of features that belong to no complete row are what interruptions left.
+            if rows is None:
+                wanted = [number for number in numbers.tolist() if (path / sharding.file(number)).exists()]
+            else:
+                wanted = numbers[np.isin(numbers, rows)].tolist()
+            if wanted:
+                make = partial(_packed_files, path, sharding, shard, wanted)
+                yield Planned(sharding.key(shard), make, len(wanted) * metadata.chunk_bytes)
+
+
+def _packed_files(path: Path, sharding: Sharding, shard: int, wanted: Sequence[int]) -> bytes:
+    """The object that holds the chunks `wanted` of the array in the folder `path`."""
+    files = [sharding.file(number) for number in wanted]
+    chunks: dict[int, bytes] = {}
+    for number, name, content in zip(wanted, files, read_files(path, files), strict=True):
+        if content is None or checksum(content[: -CHECKSUM.size]) != content[-CHECKSUM.size :]:
+            fault = "is gone" if content is None else "is damaged"
+            raise StoreError(f"The chunk {path / name} {fault}, and nothing damaged is copied. {HOW_TO_MEND}")
+        chunks[number] = content
+    return packed([chunks.get(number) for number in sharding.chunks_of(shard)], chunks_a_shard=sharding.chunks_a_shard)
+
+
+def _mirror_there(bucket: Bucket, held: Listing, store: FeatureStore) -> Inventory:
+    """What there is at the URL already of a mirror of this store."""
+    if INVENTORY not in held:
+        if held:
+            raise OutputExistsError(
+                f"{bucket.url} holds {count_of(len(held), 'object')} that no mirror put there, such as {min(held)}. "
+                "Choose another prefix."
+            )
+        return Inventory(str(bucket.url), identity_of(store), complete=False)
+    found = parse_inventory(bytes(bucket.read(INVENTORY)), where=f"{bucket.url}/{INVENTORY}")
+    if found.store != identity_of(store):
+        raise OutputExistsError(
+            f"{bucket.url} holds a mirror of another store than {store.path}. Choose another prefix, or remove what is "
+            "there."
+        )
+    return found
+
+
+def _send(bucket: Bucket, planned: Sequence[Planned], done: Mapping[str, Entry], progressing: Progressing) -> Mirrored:
+    """Put what is not there already into the bucket."""
+    sent: list[int] = []
+    num_bytes = sum(each.num_bytes for each in planned)
+    with ByteProgress(f"Mirroring to {bucket.url}", num_bytes=num_bytes) as progress:
+
+        def send(each: Planned) -> None:
+            content = each.make()
+            sha256 = sha256_of(content)
+            if each.name not in done or done[each.name].content != (len(content), sha256):
+                progressing.begin()
+                e_tag = bucket.write(each.name, content).e_tag
+                progressing.done(each.name, Entry(size=len(content), sha256=sha256, e_tag=e_tag))
+                sent.append(len(content))
+            progress.advance(each.num_bytes)
+
+        late = [each for each in planned if each.name.startswith("status/") or each.name == METADATA_FILE]
+        early = [each for each in planned if each not in late]
+        with ThreadPoolExecutor(_NUM_THREADS, thread_name_prefix="mirror") as pool:
+            for together in (early, late):
+                work_together(pool, send, together)
+    return Mirrored(len(planned), len(sent), sum(sent))
+
+
+def _require_alone(bucket: Bucket, made: Inventory) -> None:
+    """See that all is in the bucket as it was put there.
+
+    Raises:
+        StoreError: if somebody else has written there meanwhile; the mirror is said not to be complete then.
+    """
+    held = bucket.listed()
+    others = [name for name, entry in made.objects.items() if held.get(name) != Held(entry.size, entry.e_tag)]
+    if others:
+        bucket.write(INVENTORY, replace(made, complete=False).encoded())
+        raise StoreError(
+            f"Somebody else has written to {bucket.url} meanwhile, such as {others[0]}. See that nobody does, and run "
+            "the same command again."
+        )
