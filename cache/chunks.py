@@ -103,7 +103,7 @@ def read_rows(
     result = np.empty((len(rows), *shape), dtype=dtype) if out is None else out
     assert result.shape == (len(rows), *shape), f"{result.shape} is not {len(rows)} rows of {shape}"
     assert result.dtype == dtype, f"{result.dtype} is not {dtype}"
-    names, targets = _chunk_names(rows, num_axes=result.ndim), _bytes_of_rows(result)
+    names, targets = _chunk_names(rows, num_axes=result.ndim), bytes_of_rows(result)
 
     def read(position: int) -> None:
         name, target = names[position], targets[position]
@@ -139,7 +139,7 @@ def write_arrays(arrays: Mapping[Path, NDArray[np.generic]], rows: Rows) -> dict
         OSError: if the disk is full or fails. Each of the chunks is then the old one or the new one.
     """
     names = {path: _chunk_names(rows, num_axes=values.ndim) for path, values in arrays.items()}
-    contents = {path: dict(zip(names[path], _bytes_of_rows(arrays[path]), strict=True)) for path in arrays}
+    contents = {path: dict(zip(names[path], bytes_of_rows(arrays[path]), strict=True)) for path in arrays}
     assert all(len(files) == len(rows) for files in contents.values()), "a row stands twice in one write"
     checksums = replace_files(contents)
     return {
@@ -163,7 +163,7 @@ def _chunk_names(rows: Rows, *, num_axes: int) -> list[str]:
     return [_chunk_name(row, num_axes=num_axes) for row in np.asarray(rows, dtype=np.int64).tolist()]
 
 
-def _bytes_of_rows(values: NDArray[np.generic]) -> UInt8[np.ndarray, "row byte"]:
+def bytes_of_rows(values: NDArray[np.generic]) -> UInt8[np.ndarray, "row byte"]:
     """The same memory as the bytes of each row."""
     assert values.flags.c_contiguous
     num_bytes = values.dtype.itemsize * int(np.prod(values.shape[1:], dtype=np.int64))

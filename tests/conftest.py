@@ -115,6 +115,62 @@ def weldcache() -> Callable[..., Outcome]:
     return call
 
 
+@dataclass(frozen=True)
+class Service:
+    """A mock of S3 in this process.
+
+    Attributes:
+        url: of its one bucket.
+        secret: the key that everybody here has in the environment, to be found nowhere else.
+        checks_keys: called with whether it looks at who asks; it knows nobody.
+    """
+
+    url: str
+    secret: str
+    checks_keys: Callable[[bool], None]
+
+
+@pytest.fixture(scope="session")
+def s3_service() -> Iterator[tuple[Service, dict[str, str]]]:
+    """The mock, and the environment in which it is found."""
+    secret = "Nobody/May/Ever/Write/This/Down/0123456789"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("INITIAL_NO_AUTH_ACTION_COUNT", "1000000000")
+        import logging
+
+        import requests
+        from moto.server import ThreadedMotoServer
+
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)
+        server = ThreadedMotoServer(port=0, verbose=False)
+        server.start()
+        endpoint = "http://{}:{}".format(*server.get_host_and_port())
+
+        def checks_keys(looks: bool) -> None:
+            requests.post(f"{endpoint}/moto-api/reset-auth", data="0" if looks else "1000000000", timeout=10)
+
+        requests.put(f"{endpoint}/team", timeout=10)
+        yield (
+            Service("s3://team", secret, checks_keys),
+            {
+                "AWS_ACCESS_KEY_ID": "tester",
+                "AWS_SECRET_ACCESS_KEY": secret,
+                "AWS_REGION": "us-east-1",
+                "AWS_ENDPOINT_URL": endpoint,
+            },
+        )
+        server.stop()
+
+
+@pytest.fixture
+def s3(s3_service: tuple[Service, dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> Service:
+    """The mock of S3, which this process and its children find in their environment."""
+    service, environment = s3_service
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return service
+
+
 @pytest.fixture(scope="session")
 def made_once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Callable[..., Path]]:
     """Make a folder once for all workers of the session: whoever asks first makes it, the others wait for it.

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ...errors import StoreError
 from ..chunk_files import CHECKSUM
-from ..chunks import Rows
+from ..chunks import Rows, bytes_of_rows
 from .bucket import Bucket, Held
 from .shards import Sharding
 
@@ -79,8 +79,8 @@ class BucketChunks:
         """As `RowChunks.read`."""
         numbers = np.asarray(rows, dtype=np.int64)
         values = np.empty((len(numbers), *self._shape), dtype=self._dtype) if out is None else out
-        assert values.shape == (len(numbers), *self._shape) and values.dtype == self._dtype
-        targets = values.reshape(-1).view(np.uint8).reshape(len(numbers), -1)
+        assert (values.shape, values.dtype) == ((len(numbers), *self._shape), self._dtype)
+        targets = bytes_of_rows(values)
 
         def fetch(span: _Span) -> None:
             content = self._content(span)

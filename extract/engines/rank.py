@@ -34,7 +34,7 @@ def work_as_rank(
         seconds = settings.extract.span_seconds
         outcomes = []
         with (
-            Marks(store.path, worker=name, num_spans=len(spans), span_seconds=seconds) as marks,
+            Marks(store.folder, worker=name, num_spans=len(spans), span_seconds=seconds) as marks,
             Progress(f"extract, {name}", total=plan.num_rows, unit=unit, done=done) as progress,
             kept_interrupt() as raise_if_interrupted,
         ):

@@ -75,7 +75,7 @@ class SpanWorker:
         self._store = store
         self._request = request
         self._row_of = store.index.row_of()
-        self._runner = GroupRunner(store, request, settings, recording=recording_lock(store.path))
+        self._runner = GroupRunner(store, request, settings, recording=recording_lock(store.folder))
 
     def __enter__(self) -> "SpanWorker":
         self._runner.__enter__()

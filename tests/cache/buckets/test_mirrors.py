@@ -1,0 +1,315 @@
+"""A store that goes into a bucket comes back bit for bit, however often that is interrupted, and reads there alike."""
+
+import json
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+from zarr.storage import ObjectStore
+
+from weldcache.cache.buckets import upload as uploads
+from weldcache.cache.buckets.bucket import Bucket
+from weldcache.cache.buckets.download import download
+from weldcache.cache.buckets.inventory import INVENTORY
+from weldcache.cache.buckets.mirror import mirror
+from weldcache.cache.buckets.upload import upload
+from weldcache.cache.chunks import FolderChunks, RowChunks
+from weldcache.cache.describe import describe_store
+from weldcache.cache.index import Index
+from weldcache.cache.splitting import Dealing, split_store
+from weldcache.cache.status import Status
+from weldcache.cache.store import FeatureStore
+from weldcache.cache.verification.verify import verify_store
+from weldcache.configs.place import BucketUrl, place_of
+from weldcache.errors import NotFoundError, OutputExistsError, SettingsError, StoreError
+from weldcache.tests.cache.buckets.conftest import NUM_ROWS, SPEC, URL, tokens_of, write
+
+TOKENS = f"features/{SPEC.name}/tokens"
+COMPLETE = [row for row in range(NUM_ROWS) if row % 5]
+
+
+def stored(folder: Path) -> dict[str, bytes]:
+    """All files of a store but what says that it is a mirror."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in files
+        if path.relative_to(folder).parts[0] != "mirror"
+    }
+
+
+def replaced(bucket: Bucket, name: str, position: int) -> None:
+    """Flip a bit of an object."""
+    content = bytearray(bucket.read(name))
+    content[position] ^= 1
+    bucket.write(name, bytes(content))
+
+
+class Killed(Exception):
+    """Ends a mirroring where a signal would."""
+
+
+def killing(monkeypatch: pytest.MonkeyPatch, bucket: Bucket, method: str, *, after: int) -> None:
+    """Let the bucket's method fail from its call number `after` on."""
+    works, calls = getattr(bucket, method), []
+
+    def call(*arguments: Any, **named: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) > after:
+            raise Killed
+        return works(*arguments, **named)
+
+    monkeypatch.setattr(bucket, method, call)
+
+
+def test_a_mirror_of_a_mirror_is_the_store(filled: FeatureStore, bucket: Bucket, tmp_path: Path) -> None:
+    sent = upload(filled.folder, bucket)
+    assert sent.num_copied == sent.num_objects == len(bucket.listed()) - 1
+    assert upload(filled.folder, bucket).num_copied == 0
+    came = download(bucket, tmp_path / "copy.zarr")
+    assert came == sent and stored(tmp_path / "copy.zarr") == stored(filled.folder)
+    assert download(bucket, tmp_path / "copy.zarr").num_copied == 0
+
+
+def test_few_objects_hold_many_rows_and_other_readers_know_them(filled: FeatureStore, bucket: Bucket) -> None:
+    upload(filled.folder, bucket)
+    names = [name for name in bucket.listed() if name.startswith(f"{TOKENS}/c")]
+    assert len(names) == 4  # eight rows each
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # for an object that is no part of a hierarchy
+        root = zarr.open_group(ObjectStore(bucket._objects, read_only=True), mode="r")
+        assert dict(root.members()).keys() >= {"features", "index", "status"}
+        np.testing.assert_array_equal(root[TOKENS][7], tokens_of(7))
+        assert np.isnan(root[TOKENS][5]).all()
+        assert root["index/keys"][3] == "day/003"
+        assert root[f"problem/{SPEC.name}"][5] == "no film"
+
+
+@pytest.mark.parametrize("after", [0, 3, 12, 25])
+def test_an_interrupted_upload_is_no_store_and_goes_on(
+    filled: FeatureStore, bucket: Bucket, opens: BucketUrl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    monkeypatch.setattr("weldcache.cache.buckets.inventory._INTERVAL", 0.0)
+    with monkeypatch.context() as patch:
+        killing(patch, bucket, "write", after=after)
+        with pytest.raises(Killed):
+            upload(filled.folder, bucket)
+    with pytest.raises(NotFoundError, match="mirror"):
+        FeatureStore.open(opens)
+    again = upload(filled.folder, bucket)
+    assert again.num_copied <= again.num_objects - (after - 1) // 2 + uploads._NUM_THREADS
+    download(bucket, tmp_path / "copy.zarr")
+    assert stored(tmp_path / "copy.zarr") == stored(filled.folder)
+
+
+@pytest.mark.parametrize("after", [2, 15, 30])
+def test_an_interrupted_download_is_no_store_and_goes_on(
+    filled: FeatureStore, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    monkeypatch.setattr("weldcache.cache.buckets.inventory._INTERVAL", 0.0)
+    upload(filled.folder, bucket)
+    copy = tmp_path / "copy.zarr"
+    with monkeypatch.context() as patch:
+        killing(patch, bucket, "read", after=after)
+        with pytest.raises(Killed):
+            download(bucket, copy)
+    with pytest.raises(NotFoundError):
+        FeatureStore.open(copy)
+    download(bucket, copy)
+    assert stored(copy) == stored(filled.folder)
+
+
+def test_what_changed_at_the_source_is_brought_up_to_date(
+    filled: FeatureStore, bucket: Bucket, make_index: Callable[..., Index], tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.zarr"
+    upload(filled.folder, bucket)
+    download(bucket, copy)
+    filled.follow(make_index(NUM_ROWS + 3))
+    write(filled, [5, NUM_ROWS + 1])
+    filled.forget(SPEC.name, range(16, 24))  # of which one object has nothing left
+    split_store(filled.path, "other", Dealing(by="CURRENT_A"), overwrite=False)
+    sent = upload(filled.folder, bucket)
+    assert 0 < sent.num_copied < sent.num_objects
+    came = download(bucket, copy)
+    assert 0 < came.num_copied < came.num_objects
+    fresh = tmp_path / "fresh.zarr"
+    download(bucket, fresh)
+    assert stored(copy) == stored(fresh)
+    opened = FeatureStore.open(copy)
+    assert opened.read(f"{SPEC.name}/tokens", [NUM_ROWS + 1]).tobytes() == tokens_of(NUM_ROWS + 1).tobytes()
+    assert opened.status(SPEC.name)[17] == Status.MISSING and "other" in opened.splits()
+
+
+def test_nothing_of_another_is_overwritten(
+    filled: FeatureStore, bucket: Bucket, make_index: Callable[..., Index], tmp_path: Path
+) -> None:
+    upload(filled.folder, bucket)
+    other = FeatureStore.create(tmp_path / "other.zarr", index=make_index(3, start=100))
+    with pytest.raises(OutputExistsError, match="another store"):
+        upload(other.folder, bucket)
+    with pytest.raises(OutputExistsError, match="no mirror"):
+        download(bucket, other.folder)
+    copy = tmp_path / "copy.zarr"
+    download(bucket, copy)
+    write(FeatureStore.open(copy), [5])
+    with pytest.raises(OutputExistsError, match="would be lost"):
+        download(bucket, copy)
+    bucket.remove([INVENTORY])
+    with pytest.raises(OutputExistsError, match="no mirror put there"):
+        upload(filled.folder, bucket)
+
+
+def test_a_damaged_chunk_is_not_sent_and_a_damaged_object_not_taken(
+    filled: FeatureStore, bucket: Bucket, tmp_path: Path
+) -> None:
+    path = filled.folder / TOKENS / "c.7.0.0"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:3] + b"x" + whole[4:])
+    with pytest.raises(StoreError, match=r"c\.7\.0\.0 is damaged"):
+        upload(filled.folder, bucket)
+    path.write_bytes(whole)
+    upload(filled.folder, bucket)
+    replaced(bucket, f"{TOKENS}/c.0.0.0", 10)
+    with pytest.raises(StoreError, match=r"tokens/c\.0\.0\.0 is damaged"):
+        download(bucket, tmp_path / "copy.zarr")
+    assert upload(filled.folder, bucket).num_copied == 1
+    download(bucket, tmp_path / "copy.zarr")
+    assert stored(tmp_path / "copy.zarr") == stored(filled.folder)
+
+
+class RowChunksContract:
+    @pytest.fixture
+    def chunks(self, filled: FeatureStore) -> RowChunks:
+        raise NotImplementedError
+
+    def test_rows_are_read_in_any_order_and_more_than_once(self, chunks: RowChunks) -> None:
+        rows = [29, 1, 8, 7, 29, 16]
+        expected = np.stack([tokens_of(row) for row in rows])
+        np.testing.assert_array_equal(chunks.read(rows), expected)
+        out = np.zeros_like(expected)
+        assert chunks.read(rows, out=out) is out
+        np.testing.assert_array_equal(out, expected)
+        assert chunks.read([]).shape == (0, 6, 8)
+
+    def test_checksums_are_those_of_the_chunks(self, chunks: RowChunks, filled: FeatureStore) -> None:
+        ends = [(filled.folder / TOKENS / f"c.{row}.0.0").read_bytes()[-4:] for row in (4, 9)]
+        assert chunks.checksums([4, 9, 10]) == [*(int.from_bytes(end, "little") for end in ends), None]
+
+    def test_a_chunk_has_a_name_and_a_size(self, chunks: RowChunks) -> None:
+        assert chunks.name_of(9).startswith(f"{TOKENS}/c.") and chunks.size_of(9) == 100
+
+
+class TestFolderChunks(RowChunksContract):
+    @pytest.fixture
+    def chunks(self, filled: FeatureStore) -> RowChunks:
+        return FolderChunks(filled.folder, filled.folder / TOKENS, (6, 8), np.dtype("<f2"))
+
+
+class TestBucketChunks(RowChunksContract):
+    @pytest.fixture
+    def chunks(self, filled: FeatureStore, bucket: Bucket, opens: BucketUrl) -> RowChunks:
+        upload(filled.folder, bucket)
+        self.store = FeatureStore.open(opens)
+        return self.store.chunks(f"{SPEC.name}/tokens")
+
+    def test_neighbours_share_a_request(
+        self, chunks: RowChunks, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[str] = []
+        reads = bucket.read
+        monkeypatch.setattr(bucket, "read", lambda name, **named: asked.append(name) or reads(name, **named))
+        chunks.read(COMPLETE)
+        assert sorted(asked) == [f"{TOKENS}/c.{shard}.0.0" for shard in range(4)]
+
+
+def test_a_store_in_a_bucket_is_read_as_one_in_a_folder(filled: FeatureStore, bucket: Bucket, opens: BucketUrl) -> None:
+    upload(filled.folder, bucket)
+    there = FeatureStore.open(opens)
+    assert there.fingerprint == filled.fingerprint and there.index.keys.tolist() == filled.index.keys.tolist()
+    for name in SPEC.arrays:
+        array = f"{SPEC.name}/{name.name}"
+        np.testing.assert_array_equal(there.read(array, COMPLETE), filled.read(array, COMPLETE))
+    np.testing.assert_array_equal(there.constant("text/prompt"), filled.constant("text/prompt"))
+    with pytest.raises(StoreError, match="first is day/005"):
+        there.read(f"{SPEC.name}/tokens", [4, 5])
+    here, told = describe_store(filled), describe_store(there)
+    assert told.pop("path") == str(URL) and told.pop("disk")["files"] == len(bucket.listed()) - 1
+    assert told == {name: value for name, value in here.items() if name not in ("path", "disk")}
+
+
+def test_verification_finds_a_flipped_byte_in_the_bucket(
+    filled: FeatureStore, bucket: Bucket, opens: BucketUrl
+) -> None:
+    upload(filled.folder, bucket)
+    assert [check.findings for check in verify_store(FeatureStore.open(opens))] == [
+        check.findings for check in verify_store(filled)
+    ]
+    replaced(bucket, f"{TOKENS}/c.1.0.0", 10)
+    damaged = FeatureStore.open(opens)
+    (found,) = [finding for check in verify_store(damaged) for finding in check.findings if finding.severity == "error"]
+    assert (found.check, found.key, found.file) == ("checksums", "day/008", f"{TOKENS}/c.1.0.0")
+    with pytest.raises(StoreError, match="row 8 does not match its checksum"):
+        damaged.read(f"{SPEC.name}/tokens", [8])
+
+
+def test_a_store_that_is_replaced_while_it_is_read_is_not_mixed(
+    filled: FeatureStore, bucket: Bucket, opens: BucketUrl
+) -> None:
+    upload(filled.folder, bucket)
+    there = FeatureStore.open(opens)
+    write(filled, [5])
+    upload(filled.folder, bucket)
+    with pytest.raises(StoreError, match="was changed while it was read"):
+        there.read(f"{SPEC.name}/tokens", [4])
+
+
+def test_an_object_that_is_cut_short_or_gone_is_noticed_before_a_row_is_read(
+    filled: FeatureStore, bucket: Bucket, opens: BucketUrl
+) -> None:
+    upload(filled.folder, bucket)
+    name = f"{TOKENS}/c.2.0.0"
+    bucket.write(name, bytes(bucket.read(name))[:-1])
+    with pytest.raises(StoreError, match="bytes, where"):
+        FeatureStore.open(opens).read(f"{SPEC.name}/tokens", [1])
+    bucket.remove([name])
+    with pytest.raises(StoreError, match="is gone"):
+        FeatureStore.open(opens).read(f"{SPEC.name}/tokens", [1])
+
+
+def test_an_inventory_that_was_edited_is_refused(filled: FeatureStore, bucket: Bucket, opens: BucketUrl) -> None:
+    upload(filled.folder, bucket)
+    document = json.loads(bytes(bucket.read(INVENTORY)))
+    del document["attributes"]["objects"][f"{TOKENS}/c.2.0.0"]
+    bucket.write(INVENTORY, json.dumps(document).encode())
+    with pytest.raises(StoreError, match="checksum"):
+        FeatureStore.open(opens)
+
+
+@pytest.mark.parametrize("text", ["s3://key:SECRET@team/x", "s3://team/x?X-Amz-Signature=SECRET", "s3://team/x#SECRET"])
+def test_a_url_that_may_hold_a_secret_is_refused_without_saying_it(text: str) -> None:
+    with pytest.raises(SettingsError, match="credentials") as caught:
+        place_of(text)
+    assert "SECRET" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["https://team/x", "s3://team", "s3://team/../x", "s3://team/a b", "file://host/x"])
+def test_what_is_no_place_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError):
+        place_of(text)
+
+
+def test_places_are_written_as_they_are_read(tmp_path: Path) -> None:
+    assert place_of("s3://team/a/b/") == BucketUrl("s3", "team", "a/b")
+    assert str(place_of("gs://team/a/b")) == "gs://team/a/b"
+    assert place_of(f"file://{tmp_path}") == place_of(str(tmp_path)) == tmp_path
+
+
+def test_one_side_of_a_mirror_is_a_folder(tmp_path: Path) -> None:
+    for places in ((tmp_path, tmp_path / "b"), (URL, URL)):
+        with pytest.raises(SettingsError, match="one of them"):
+            mirror(*places)
