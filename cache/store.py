@@ -186,6 +186,11 @@ class FeatureStore:
             self._describe(noun=noun)
 
     @property
+    def waits_for_requests(self) -> bool:
+        """Whether reading is mostly waiting, so that several readings are worth having under way together."""
+        return self.bucket is not None
+
+    @property
     def feature_sets(self) -> tuple[str, ...]:
         """Names of the feature sets that have arrays, extracted or not."""
         return tuple(self._description.manifest.features)

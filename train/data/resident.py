@@ -5,6 +5,7 @@ Several trainings share a pool: each array is on the device once, however many r
 
 from collections import deque
 from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,8 @@ from .streamed import StreamedFeatures
 Loading = Literal["auto", "resident", "streamed"]
 
 _BLOCK_ROWS = 64  # rows read at a time
+_WAITING_BLOCK_ROWS = 1024  # where a request takes as long as sending a thousand rows
+_WAITING_BLOCKS = 8  # that are waited for together
 _USABLE_SHARE = 0.8  # of the free memory; the rest is for the model, gradients and activations
 _SHOWN_BYTES = 1_000_000_000  # as much takes seconds, so loading it shows how far it is
 
@@ -141,12 +144,20 @@ def _is_a_run(samples: Int64[Tensor, " _"]) -> bool:
 
 def _filled(memory: Batch, reader: FeatureReader, rows: Rows, *, device: torch.device) -> Iterator[int]:
     """Fill the memory block by block; yields the number of rows of each block that is done."""
-    order = batches_in_order(len(rows), batch_size=_BLOCK_ROWS)
+    waits = reader.store.waits_for_requests
+    order = batches_in_order(len(rows), batch_size=_WAITING_BLOCK_ROWS if waits else _BLOCK_ROWS)
     blocks = [(int(samples[0]), int(samples[-1]) + 1) for samples in order]
     if device.type == "cpu":  # straight to where they stay
-        for start, stop in blocks:
-            reader.read(rows[start:stop], out=_slice(memory, start, stop))
-            yield stop - start
+        with ThreadPoolExecutor(_WAITING_BLOCKS if waits else 1, thread_name_prefix="load") as pool:
+            reading = [
+                pool.submit(reader.read, rows[start:stop], out=_slice(memory, start, stop)) for start, stop in blocks
+            ]
+            try:
+                for (start, stop), read in zip(blocks, reading, strict=True):
+                    read.result()
+                    yield stop - start
+            finally:
+                pool.shutdown(cancel_futures=True)
         return
     streamed = StreamedFeatures(reader, rows, device)
     for (start, stop), batch in zip(blocks, streamed.batches(order), strict=True):
