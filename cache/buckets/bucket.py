@@ -144,7 +144,7 @@ def _obstore() -> Any:
         import obstore.store
     except ModuleNotFoundError:
         raise SettingsError(
-            "A store in a bucket needs the package obstore: install it with `pip install 'weldcache[s3]'`, or name a "
+            f"A store in a bucket needs the package obstore, the extra weldcache[s3]: {install_extra('s3')}; or name a "
             "folder."
         ) from None
     return obstore
