@@ -29,6 +29,7 @@ def project(linked_copy_of: Callable[[Path], Path], extracted: Path) -> Path:
     return linked_copy_of(extracted)
 
 
+@pytest.mark.slow  # five trainings and judgements
 def test_every_command_says_the_same_of_a_bucket(
     project: Path, s3: Any, weldcache: Callable[..., Any], contents: Callable[[Path], dict[str, bytes]], tmp_path: Path
 ) -> None:

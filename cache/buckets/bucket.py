@@ -15,6 +15,7 @@ from typing import Any
 
 from ...configs.place import BucketUrl
 from ...errors import BucketAccessError, BucketError, NotFoundError, SettingsError, StoreError
+from ...wording import with_extra
 
 _CLIENT = {"connect_timeout": "10s", "timeout": "180s", "allow_http": True}  # http where the environment says so
 _RETRY = {"max_retries": 5, "retry_timeout": timedelta(seconds=60)}
@@ -144,7 +145,7 @@ def _obstore() -> Any:
         import obstore.store
     except ModuleNotFoundError:
         raise SettingsError(
-            f"A store in a bucket needs the package obstore, the extra weldcache[s3]: {install_extra('s3')}; or name a "
+            f"A store in a bucket needs the package obstore, the extra weldcache[s3]: {with_extra('s3')}; or name a "
             "folder."
         ) from None
     return obstore
