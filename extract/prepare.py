@@ -93,7 +93,7 @@ def require_store(asked: Asked) -> None:
 def _plan(store: FeatureStore, request: Request, settings: Settings) -> ExtractPlan:
     """Cut what is missing into groups, and say what it will cost."""
     plan, expected = plan_and_estimate(store, request, settings, least_groups=_WORTH_MEASURING)
-    with disk_errors(store.path):
+    with disk_errors(store.folder):
         store.set_noun(request.noun)
         store.set_batching({"group_size": expected.group_size})
     if store.random_backbones:

@@ -22,6 +22,7 @@ from ...cache.records import Record
 from ...cache.status import Status
 from ...cache.store import FeatureStore
 from ...cache.writer import StoreWriter
+from ...configs.place import require_folder
 from ...errors import NotFoundError, WeldcacheError, refusal_of
 from ...settings import Settings
 from ..pool.decode_process import WorkerTraceback
@@ -127,7 +128,7 @@ class Member:
 
     def ready(self) -> Ready:
         """What there is to do."""
-        job = read_job(self._store.path)
+        job = read_job(self._store.folder)
         return Ready(len(self._work.groups), job.num_rows, job.num_done, job.noun)
 
     def work(self, span: Span) -> SpanOutcome:
@@ -140,7 +141,7 @@ class Member:
     def give_up(self, span: Span, reason: str) -> SpanOutcome:
         """Record of every row of a span that still lacks something why it does; a later run tries it again."""
         jobs = self._work.plan([span]).jobs
-        writer = StoreWriter(self._store, recording=recording_lock(self._store.path))
+        writer = StoreWriter(self._store, recording=recording_lock(self._store.folder))
         writer.record([Record(name, job.row, Status.MISSING, reason, ()) for job in jobs for name in sorted(job.write)])
         outcome = SpanOutcome(span, len(jobs), len(jobs), len(jobs), 0.0)
         self._marks.finish(outcome)
