@@ -7,7 +7,7 @@ BIN := .venv/bin
 MEMORY = $(shell [ "$$(df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 {print $$4}')" -gt 4194304 ] 2>/dev/null \
   && ! grep -q '^[^ ]* /dev/shm .*noexec' /proc/mounts && echo /dev/shm || echo /tmp)
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check clean
+.PHONY: help demo test test-all check docs clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -29,8 +29,12 @@ check: .venv/installed-test  ## linter, types, layers, then the whole test suite
 	PYTHONPATH=.import $(BIN)/lint-imports
 	$(MAKE) test-all
 
+docs: .venv/installed-docs  ## the documentation as a site, in build/docs; warnings are errors
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -c docs -d build/doctrees . build/docs
+	@echo "Open build/docs/index.html"
+
 clean:  ## remove the environment and what the demo made
-	rm -rf .venv demo demo-random
+	rm -rf .venv demo demo-random build
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "weldcache needs Python 3.11 or newer, and no python3 is on the PATH."; exit 2; }
@@ -49,4 +53,8 @@ clean:  ## remove the environment and what the demo made
 
 .venv/installed-test: .venv/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test]"
+	@touch $@
+
+.venv/installed-docs: .venv/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
 	@touch $@

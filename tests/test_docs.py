@@ -28,7 +28,9 @@ from weldcache.train.runs.folder import RunFolder
 
 ROOT = Path(__file__).resolve().parents[1]
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
-DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")])
+DOCUMENTS = sorted(
+    [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")]
+)
 
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _IN_LINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
@@ -204,9 +206,9 @@ def test_the_files_of_a_run_are_those_of_the_code(tmp_path: Path) -> None:
     assert written <= set(first_words(listed))
 
 
-def test_the_list_of_variants_that_the_readme_shows_is_one(tmp_path: Path) -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (shown,) = blocks(section(readme, "## Experiments on the same features"), "yaml")
+def test_the_list_of_variants_that_experiments_show_is_one(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "experiments.md").read_text(encoding="utf-8")
+    (shown,) = blocks(section(page, "## Experiments on the same features"), "yaml")
     (tmp_path / "half.yaml").write_text(shown)
     variants = load_variant_list(str(tmp_path / "half.yaml"))
     assert list(variants.variants) == ["v5", "half"]
@@ -220,14 +222,9 @@ def test_every_fault_has_a_test_that_would_catch_it() -> None:
 
 
 def quick_start() -> list[list[str]]:
-    """The README's commands for the start with welds, for a store that grows and for experiments, as their words."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    headings = (
-        "### Recorded welds",
-        "## A store that grows with your questions",
-        "## Experiments on the same features",
-    )
-    shell = [block for heading in headings for block in blocks(section(readme, heading), "sh")]
+    """The commands of the start with synthetic welds, and of experiments in its folder, as their words."""
+    start = section((ROOT / "docs" / "quick-start.md").read_text(encoding="utf-8"), "## Synthetic welds")
+    shell = blocks(start + (ROOT / "docs" / "experiments.md").read_text(encoding="utf-8"), "sh")
     return [words for block in shell for line in block.splitlines() for words in words_of(line)]
 
 

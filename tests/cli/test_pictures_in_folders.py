@@ -1,18 +1,29 @@
-"""Pictures in the folders of MVTec AD: the README's four commands lead from files to a report without a word about any
-other field."""
+"""Pictures in the folders of MVTec AD: the commands of docs/own-data.md lead from files to a verdict and to scores of
+new pictures without a word about any other field, and those of other pages are among them."""
 
+import contextlib
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 
-README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
-START = README.partition("### Pictures in folders")[2].partition("\n### ")[0]
-(SETTINGS,) = re.findall(r"```yaml\n(.*?)```", START, re.DOTALL)
-(COMMANDS,) = re.findall(r"```sh\n(.*?)```", START, re.DOTALL)
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def start_of(page: str, heading: str) -> tuple[str, list[str]]:
+    """The settings and the commands below a heading of a page."""
+    text = (ROOT / page).read_text(encoding="utf-8").partition(f"\n{heading}\n")[2].partition("\n## ")[0]
+    (settings,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    (commands,) = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    return settings, commands.splitlines()
+
+
+SETTINGS, COMMANDS = start_of("docs/own-data.md", "## Pictures in folders")
 SMALLEST = """\
 features: {image: {model: demo, blocks: [2], size: 64}}
 extract: {device: cpu, workers: 0}
@@ -24,14 +35,14 @@ FOREIGN = re.compile(r"(?<![/\w])weld(?!cache)|\b(arc|seam)\b", re.IGNORECASE)
 
 @pytest.fixture
 def parts(tmp_path: Path) -> Path:
-    """Thirty pictures of stripes, six of them with a stain, in a folder with settings."""
+    """Thirty pictures of stripes, six of them with a scratch, in a folder with settings."""
     generator = np.random.default_rng(0)
     stripes = 120 + 40 * np.sin(np.arange(64) / 5)[:, None, None]
-    for folder, number in (("train/good", 16), ("test/good", 8), ("test/stain", 6)):
+    for folder, number in (("train/good", 16), ("test/good", 8), ("test/scratch", 6)):
         (tmp_path / "parts" / folder).mkdir(parents=True)
         for index in range(number):
             picture = stripes + generator.normal(0, 6, (64, 64, 3))
-            if folder == "test/stain":
+            if folder == "test/scratch":
                 row, column = generator.integers(8, 40, 2)
                 picture[row : row + 16, column : column + 16] = 20
             name = str(tmp_path / "parts" / folder / f"{index:03d}.png")
@@ -40,16 +51,38 @@ def parts(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_four_commands_lead_from_files_to_a_report(parts: Path, weldcache: Callable[..., object]) -> None:
+def test_commands_lead_from_files_to_a_report(parts: Path, weldcache: Callable[..., Any]) -> None:
     printed = ""
-    for line in COMMANDS.splitlines():
+    for line in COMMANDS:
         outcome = weldcache(*line.split()[1:], folder=parts)
-        assert outcome.code == 0, outcome.err
+        assert outcome.code == 0, (line, outcome.err)
         printed += outcome.out + outcome.err
     outcome = weldcache("train", "--set", "recipe.array=auto", "--run", "means", folder=parts)
     assert outcome.code == 0 and "recipe.array = image/block_2/mean" in outcome.err, outcome.err
     assert "data.source is folder" in printed and "30 of 30 pictures to do" in printed
-    assert "30 pictures: 24 normal (good), 6 defects (stain)" in printed
+    assert "30 pictures: 24 normal (good), 6 defects (scratch)" in printed
     (report,) = parts.glob("runs/*/report.html")
     for text in (printed, report.read_text(), (report.parent / "report.json").read_text()):
         assert FOREIGN.findall(text) == []
+    scores = pd.read_csv(parts / "scores.csv")
+    assert len(scores) == 6 and scores["score"].notna().all()
+    (shown,) = re.findall(r"```python\n(import pandas.*?)```", (ROOT / "docs/scoring.md").read_text(), re.DOTALL)
+    names: dict[str, Any] = {}
+    with contextlib.chdir(parts):
+        exec(compile(shown, "scoring.md", "exec"), names)
+    assert names["odd"] == (scores["p_value"] <= 0.05).mean()
+
+
+def test_two_recipes_are_compared_on_the_same_features(parts: Path, weldcache: Callable[..., Any]) -> None:
+    settings, commands = start_of("docs/coming-from-anomalib.md", "## A first hour")
+    assert settings == SETTINGS
+    for line in commands:
+        outcome = weldcache(*line.split()[1:], folder=parts)
+        assert outcome.code == 0, (line, outcome.err)
+    assert "patchcore" in outcome.out and "neighbours" in outcome.out
+
+
+@pytest.mark.parametrize("page", ["docs/quick-start.md"])
+def test_a_shorter_start_is_part_of_it(page: str) -> None:
+    settings, commands = start_of(page, "## Pictures in folders")
+    assert settings == SETTINGS and set(commands) <= set(COMMANDS)
