@@ -31,7 +31,7 @@ def test_the_latest_run_is_judged_and_named(weldcache: Run, judged: Path, runs_o
     project = runs_of(judged)
     fitted = ["--set", "recipe.name=nearest", "--set", "recipe.array=sensor/values"]
     assert weldcache("train", *fitted, folder=project).code == 0
-    outcome = weldcache("eval", "--split", "val", folder=project)
+    outcome = weldcache("eval", "--split", "val", "-v", folder=project)
     assert outcome.code == 0
     assert "nearest-001 on val" in outcome.out
     assert (project / "runs/nearest-001/scores_val.csv").is_file()

@@ -150,7 +150,7 @@ def test_train_and_eval_leave_incomplete_welds_out_where_asked_and_say_so(
     assert "7 normals to train on" in trained.err and "14 welds to validate on" in trained.err
     assert "Left out of train: 1 weld without video" in trained.err
     assert "Left out of validation: 1 weld without image" in trained.err
-    judged = weldcache("eval", folder=quirky.project)
+    judged = weldcache("eval", "-v", folder=quirky.project)
     assert judged.code == 0
     assert "3 samples of test without features that this model needs" in judged.out
     assert "Without one modality" not in judged.out

@@ -68,7 +68,7 @@ def test_the_fused_run_is_judged_by_the_members_scores(
             expected[column] = expected[column] + share * (test[column] - normals.mean()) / normals.std()
     for name in ("first", "ae"):
         shutil.rmtree(runs / name)
-    outcome = weldcache("eval", folder=project)
+    outcome = weldcache("eval", "-v", folder=project)
     assert outcome.code == 0, outcome.err
     assert "by their spread over 4 validation normals alone" in outcome.out
     fused = scores_in(runs / "late_fusion-001", "test")

@@ -61,7 +61,7 @@ def test_detectors_that_are_fitted_together_are_shown_one_by_one(weldcache: Run,
     (tmp_path / "joined.yaml").write_text(JOINED)
     outcome = weldcache("train", "--config", str(tmp_path / "joined.yaml"), "--run", "joined", folder=fitted)
     assert outcome.code == 0, outcome.err
-    outcome = weldcache("eval", "--run", "joined", folder=fitted)
+    outcome = weldcache("eval", "--run", "joined", "-v", folder=fitted)
     assert outcome.code == 0, outcome.err
     assert "Each member by itself" in outcome.out and "modality_dropout" not in outcome.out
     report = json.loads((fitted / "runs/joined/report.json").read_text())

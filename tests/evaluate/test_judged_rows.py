@@ -148,7 +148,7 @@ def test_what_training_never_had_makes_no_score(
     unphotographed: Path, weldcache: Run, tmp_path: Path, undrawn: None
 ) -> None:
     """The same scores to the last bit as where the defects have no photographs either; one scale, and nobody blamed."""
-    outcome = weldcache("eval", "--run", "first", folder=unphotographed)
+    outcome = weldcache("eval", "--run", "first", "-v", folder=unphotographed)
     assert outcome.code == 0, outcome.err
     assert "All 8 samples to train on lack image" in outcome.out
     report, scores = report_of(unphotographed), (unphotographed / "runs/first/scores_test.csv").read_bytes()

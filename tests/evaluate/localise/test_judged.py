@@ -114,7 +114,7 @@ def test_eval_writes_the_section_and_maps_that_lie_on_the_pictures(
 ) -> None:
     planted = make_planted()
     project = runs_of(planted.folder)
-    outcome = weldcache("eval", "--run", "first", "--maps", "maps", folder=project)
+    outcome = weldcache("eval", "--run", "first", "--maps", "maps", "-v", folder=project)
     assert outcome.code == 0, outcome.err
     assert "Pixel AUROC" in outcome.out and "12 maps" in outcome.err
     report = json.loads((project / "runs/first/report.json").read_text())

@@ -15,7 +15,7 @@ MakeAssessment = Callable[..., Assessment]
 MakeReport = Callable[..., Report]
 
 
-def _printed(report: Report, *, details: bool = False) -> str:
+def _printed(report: Report, *, details: bool = True) -> str:
     console = Console(file=io.StringIO(), width=140)
     console.print(render_terminal(report, details=details))
     assert isinstance(console.file, io.StringIO)
@@ -52,7 +52,20 @@ def test_tables_of_detail_are_shown_to_who_asks(
 ) -> None:
     report = make_report(make_assessment(table), table)
     title = "Where the normals of each group lie"
-    assert title not in _printed(report) and title in _printed(report, details=True)
+    assert title not in _printed(report, details=False) and title in _printed(report)
+
+
+def test_the_verdict_and_its_gravest_points_come_first_and_the_rest_is_named(
+    table: ScoreTable, make_assessment: MakeAssessment, make_report: MakeReport
+) -> None:
+    report = make_report(make_assessment(table), table)
+    lines = _printed(report, details=False).splitlines()
+    (verdict,) = [section for section in report.sections if section.look == "verdict"]
+    assert lines[1].startswith(verdict.title) and len(lines) <= 20
+    assert sum(line.startswith("- ") for line in lines) == min(3, len(verdict.points))
+    (further,) = [line for line in lines if line.startswith("Further: ")]
+    assert "at the alarm threshold" in further and "by defect class" in further
+    assert "Further: " not in _printed(report)
 
 
 def test_the_model_without_each_modality(

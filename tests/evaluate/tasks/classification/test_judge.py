@@ -171,7 +171,7 @@ def test_a_split_with_all_classes_in_train_is_made_trained_on_and_judged(
     for command in (
         ["split", "classes", "--stratify", "class"],
         ["train", "--run", "probe", *options],
-        ["eval", "--run", "probe"],
+        ["eval", "--run", "probe", "-v"],
     ):
         outcome = weldcache(*command, folder=project)
         assert outcome.code == 0, outcome.err
