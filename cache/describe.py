@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import combinations
 from typing import Any
@@ -16,7 +16,7 @@ from .arrays import ACTIVE
 from .description import RENEWABLE_VERSION, SCHEMA_VERSION, has_random_backbones
 from .index import Index
 from .notes import Note, notes_of
-from .splits import LEFT_OUT, parts_in
+from .splits import LEFT_OUT, Split, parts_in
 from .splitting import torn_groups
 from .status import Status
 from .store import FeatureStore
@@ -57,15 +57,7 @@ def describe_store(store: FeatureStore) -> dict[str, Any]:
             for name, target in store.index.targets.items()
             for spec in [target.spec]
         },
-        "splits": {
-            split.name: {
-                "rows": split.counts(),
-                "hash": split.hash_of(store.index.keys),
-                "made_by": dict(split.made_by),
-                "torn_groups": torn_groups(store.index, split, noun=store.noun),
-            }
-            for split in store.splits().values()
-        },
+        "splits": splits_json(store, list(store.splits().values())),
         "feature_sets": feature_sets,
         "constants": {
             name: {"made_by": entry["made_by"], "fingerprint": store.fingerprint_of([name])}
@@ -74,6 +66,19 @@ def describe_store(store: FeatureStore) -> dict[str, Any]:
         "bytes": sum(entry["bytes"] for entry in feature_sets.values()),
         "disk": _disk_usage(store),
         "health": _describe_health(store, statuses),
+    }
+
+
+def splits_json(store: FeatureStore, splits: Sequence[Split]) -> dict[str, Any]:
+    """Splits of a store by name: rows by part, hash, what each was made by, and what is to be known of its groups."""
+    return {
+        split.name: {
+            "rows": split.counts(),
+            "hash": split.hash_of(store.index.keys),
+            "made_by": dict(split.made_by),
+            "torn_groups": torn_groups(store.index, split, noun=store.noun),
+        }
+        for split in splits
     }
 
 

@@ -1,12 +1,11 @@
 """`weldcache audit`: mistakes that software can catch."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from .options import AsJson, Cache, Config, Data, Set, overrides
+from .options import AsJson, Cache, Config, Data, Set, overrides, print_json
 
 
 def audit(
@@ -71,7 +70,7 @@ def audit(
         resolved = load_settings(config, overrides=overrides(settings, data_root=data, cache_path=cache))
         audited = run_audit(resolved, request)
     if as_json:
-        typer.echo(json.dumps(audited.to_json(), indent=2))
+        print_json(audited.to_json())
     else:
         print_tables(audit_tables(audited, details=verbose))
     raise typer.Exit(0 if audited.trustworthy else 1)

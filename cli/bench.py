@@ -1,11 +1,10 @@
 """`weldcache bench`: a list of variants in one table."""
 
-import json
 from typing import Annotated, Literal
 
 import typer
 
-from .options import AsJson, Cache, Device, Epochs, Set, command_line, overrides, print_found
+from .options import AsJson, Cache, Device, Epochs, Set, command_line, overrides, print_found, print_json
 
 
 def bench(
@@ -53,7 +52,7 @@ def bench(
     if show_list or variants is None:
         lists = [load_variant_list(name) for name in (shipped_lists() if variants is None else [variants])]
         if as_json:
-            typer.echo(json.dumps({each.name: each.as_json() for each in lists}, indent=2))
+            print_json({"lists": {each.name: each.as_json() for each in lists}})
         else:
             typer.echo("\n".join(line for each in lists for line in each.told(with_variants=show_list)))
         return

@@ -1,12 +1,11 @@
 """`weldcache compare`: runs beside each other, paired on the same samples."""
 
-import json
 from typing import Annotated, Literal
 
 import typer
 
 from .completion import runs
-from .options import AsJson, Config, Set
+from .options import AsJson, Config, Set, print_json
 
 
 def compare(
@@ -27,7 +26,7 @@ def compare(
 
     compared = compare_runs(load_settings(config, overrides=settings or []), names, split=split)
     if as_json:
-        typer.echo(json.dumps(compared.as_json(), indent=2))
+        print_json(compared.as_json())
     else:
         from ..evaluate.comparison.tables import compared_tables
         from ..tables import print_tables

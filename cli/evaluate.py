@@ -1,12 +1,24 @@
 """`weldcache eval`: stage three."""
 
-import json
 from typing import Annotated, Literal
 
 import typer
 
 from .completion import runs
-from .options import AsJson, Cache, Config, Device, Maps, RunName, Set, Verbose, command_line, one_run, overrides
+from .options import (
+    AsJson,
+    Cache,
+    Config,
+    Device,
+    Maps,
+    RunName,
+    Set,
+    Verbose,
+    command_line,
+    one_run,
+    overrides,
+    print_json,
+)
 
 
 def evaluate(
@@ -84,7 +96,7 @@ def evaluate(
         details=verbose,
     )
     if as_json:
-        typer.echo(json.dumps(evaluation.report, indent=2))
+        print_json(evaluation.report)
     else:
         from ..tables import print_tables
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from .options import Cache, Config, Data, Device, Refresh, Set, Split, overrides
+from .options import AsJson, Cache, Config, Data, Device, Refresh, Set, Split, overrides, print_json
 
 
 def extract(
@@ -49,6 +49,7 @@ def extract(
     ] = None,
     device: Device = None,
     settings: Set = None,
+    as_json: AsJson = False,
 ) -> None:
     """Put every sample through the frozen backbones once, into the feature store.
 
@@ -74,7 +75,10 @@ def extract(
     )
     who = Engine(engine, workers, gpus, address)
     summary = run_extract(resolved, split=split, refresh=refresh, relabel=relabel, engine=who)
-    typer.echo(describe_summary(summary))
+    if as_json:
+        print_json(summary.as_json())
+    else:
+        typer.echo(describe_summary(summary))
     if summary.num_failed:
         raise WeldcacheError(
             f"{count_of(summary.num_failed, summary.noun)} could not be finished: a backbone failed, or memory ran "

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import typer
 
 from .completion import runs
-from .options import Cache, Config, Set, command_line, overrides
+from .options import AsJson, Cache, Config, Set, command_line, overrides, print_json
 
 
 def fuse(
@@ -36,13 +36,14 @@ def fuse(
     ] = "mean",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run of that name.")] = False,
     settings: Set = None,
+    as_json: AsJson = False,
 ) -> None:
     """Fuse the scores of trained runs into one run.
 
     Each run's scores are put in units of their spread on the validation normals, and become one. The result is a run
     like any other, with all weights in it: judge it with `weldcache eval`.
     """
-    from ..evaluate.pipeline import fuse_and_calibrate
+    from ..evaluate.pipeline import fuse_and_calibrate, run_document
     from ..settings import load_settings
     from ..train.combination import parse_weighting
     from ..train.fusion import describe_fusion
@@ -56,4 +57,7 @@ def fuse(
         overwrite=overwrite,
         command=command_line(),
     )
-    typer.echo(describe_fusion(fused))
+    if as_json:
+        print_json(run_document(fused.run))
+    else:
+        typer.echo(describe_fusion(fused))

@@ -1,10 +1,6 @@
 """`weldcache info`: what a store holds."""
 
-import json
-
-import typer
-
-from .options import AsJson, Cache, Config, overrides
+from .options import AsJson, Cache, Config, overrides, print_json
 
 
 def info(config: Config = None, cache: Cache = None, as_json: AsJson = False) -> None:
@@ -20,7 +16,7 @@ def info(config: Config = None, cache: Cache = None, as_json: AsJson = False) ->
     settings = load_settings(config, overrides=overrides(None, cache_path=cache))
     description = describe_store(FeatureStore.open(settings.cache.path))
     if as_json:
-        typer.echo(json.dumps(description, indent=2))
+        print_json(description)
         return
     from ..cache.store_tables import store_tables
     from ..tables import print_tables

@@ -1,11 +1,10 @@
 """`weldcache plan`: what stage one would cost."""
 
-import json
 from typing import Annotated
 
 import typer
 
-from .options import AsJson, Cache, Config, Data, Refresh, Set, Split, overrides
+from .options import AsJson, Cache, Config, Data, Refresh, Set, Split, overrides, print_json
 
 
 def plan(
@@ -40,6 +39,6 @@ def plan(
     resolved = load_settings(config, overrides=overrides(settings, data_root=data, cache_path=cache))
     expected = estimate(resolved, split=split, measure=not no_probe, refresh=refresh)
     if as_json:
-        typer.echo(json.dumps(to_json(expected), indent=2))
+        print_json(to_json(expected))
         return
     print_tables(estimate_tables(expected))

@@ -1,12 +1,11 @@
 """`weldcache recommend`: what to begin with on a data set whose test nobody has labelled."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .options import AsJson, Cache, Config, Set, overrides
+from .options import AsJson, Cache, Config, Set, overrides, print_json
 
 
 def recommend(
@@ -39,7 +38,7 @@ def recommend(
     )
     write_settings(found, to, overwrite=overwrite)
     if as_json:
-        typer.echo(json.dumps(found.as_json(), indent=2))
+        print_json(found.as_json())
     else:
         from ..tables import print_tables
 

@@ -1,12 +1,11 @@
 """`weldcache runs`: what was trained, with what, how well, and what of it can be spared."""
 
-import json
 from typing import Annotated
 
 import typer
 
 from .completion import runs as run_names
-from .options import AsJson, Config, Set
+from .options import AsJson, Config, Set, print_json
 
 app = typer.Typer(
     no_args_is_help=True, help="List, show, verify and prune runs; `weldcache compare` holds some against each other."
@@ -26,7 +25,7 @@ def list_runs(nested: Nested = False, config: Config = None, settings: Set = Non
     entries = list_entries(folder, nested=nested, headlines=headline_of)
     if as_json:
         document = {"folder": str(folder), "runs": [entry.as_json() for entry in entries]}
-        typer.echo(json.dumps(document, indent=2))
+        print_json(document)
         return
     from ..tables import print_tables
     from ..train.runs.tables import run_list
@@ -52,7 +51,7 @@ def show(
     folder = load_settings(config, overrides=settings or []).runs.folder
     details = describe_run_folder(find_run(folder, name), folder=folder, headlines=headline_of)
     if as_json:
-        typer.echo(json.dumps(details.as_json(), indent=2))
+        print_json(details.as_json())
         return
     from ..tables import print_tables
     from ..train.runs.tables import run_page
@@ -84,7 +83,7 @@ def verify(
     found = list(verify_runs(folder)) if name is None else [verify_run(find_run(folder, name), folder=folder)]
     if as_json:
         document = {"folder": str(folder), "runs": [json_of(check) for check in found]}
-        typer.echo(json.dumps(document, indent=2))
+        print_json(document)
     else:
         for line in (line for check in found for line in verification_lines(check)):
             typer.echo(visible(line))
@@ -121,7 +120,7 @@ def prune(
     plan = plan_pruning(folder, nested=nested, keep_best=keep_best, unfinished=unfinished)
     outcome = carry_out(plan) if yes else plan
     if as_json:
-        typer.echo(json.dumps(pruning_document(outcome, done=yes), indent=2))
+        print_json(pruning_document(outcome, done=yes))
         return
     from ..tables import print_tables
     from ..train.runs.tables import removal_tables

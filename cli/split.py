@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ..errors import SettingsError
-from .options import Cache, Config, Set, overrides
+from .options import AsJson, Cache, Config, Set, overrides, print_json
 
 
 def split(
@@ -55,12 +55,14 @@ def split(
     config: Config = None,
     cache: Cache = None,
     settings: Set = None,
+    as_json: AsJson = False,
 ) -> None:
     """Divide the rows of a feature store anew; nothing is extracted again.
 
     Groups stay whole. `weldcache train --set train.split=NAME` trains by it, `weldcache eval` judges a run by the split
     that it was trained with, and `weldcache info` lists all.
     """
+    from ..cache.describe import splits_json
     from ..cache.splitting import Dealing, split_store
     from ..cache.store_tables import split_tables
     from ..settings import load_settings
@@ -78,7 +80,11 @@ def split(
         seed=seed,
         only=_values_by_name(only or ()),
     )
-    print_tables(split_tables(*split_store(path, name, dealing, overwrite=overwrite)))
+    store, splits = split_store(path, name, dealing, overwrite=overwrite)
+    if as_json:
+        print_json({"splits": splits_json(store, splits)})
+    else:
+        print_tables(split_tables(store, splits))
 
 
 def _values_by_name(told: Sequence[str]) -> dict[str, str]:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Cache, Config, Device, Epochs, Seed, Set, command_line, overrides
+from .options import AsJson, Cache, Config, Device, Epochs, Seed, Set, command_line, overrides, print_json
 
 
 def train(
@@ -23,6 +23,7 @@ def train(
     epochs: Epochs = None,
     device: Device = None,
     settings: Set = None,
+    as_json: AsJson = False,
 ) -> None:
     """Train the recipe on cached features: of normal samples alone, unless the task is classification.
 
@@ -30,7 +31,7 @@ def train(
     `weldcache eval`.
     """
     from ..configs.layers import override_layer
-    from ..evaluate.pipeline import train_and_calibrate
+    from ..evaluate.pipeline import run_document, train_and_calibrate
     from ..settings import load_settings
     from ..train.fit import require_read
     from ..train.pipeline import describe_run
@@ -39,4 +40,7 @@ def train(
     resolved = load_settings(config, overrides=asked)
     require_read(resolved, override_layer(asked).keys)
     trained = train_and_calibrate(resolved, run_name=run, overwrite=overwrite, command=command_line())
-    typer.echo(describe_run(trained))
+    if as_json:
+        print_json(run_document(trained.run))
+    else:
+        typer.echo(describe_run(trained))

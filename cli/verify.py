@@ -1,12 +1,11 @@
 """`weldcache verify`: whether a store can be trusted."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .options import AsJson, Cache, Config, Set, overrides
+from .options import AsJson, Cache, Config, Set, overrides, print_json
 
 
 def verify(
@@ -41,7 +40,7 @@ def verify(
     resolved = load_settings(config, overrides=overrides(settings, cache_path=cache))
     verification = run_verify(resolved, live=live, seed=seed, sources=not no_sources, mend=mend)
     if as_json:
-        typer.echo(json.dumps(verification.to_json(), indent=2))
+        print_json(verification.to_json())
     else:
         print_tables(verification_tables(verification))
     _say_of_runs(resolved.runs.folder)

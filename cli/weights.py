@@ -1,12 +1,11 @@
 """`weldcache weights`: trained weights of open models, fetched once and checked."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .options import AsJson
+from .options import AsJson, print_json
 
 app = typer.Typer(no_args_is_help=True, help="List, add and verify trained weights of open models.")
 
@@ -17,7 +16,7 @@ def list_weights(as_json: AsJson = False) -> None:
     from ..extract.weights.installation import catalogue_json, catalogue_table
 
     if as_json:
-        typer.echo(json.dumps({"weights": catalogue_json()}, indent=2))
+        print_json({"weights": catalogue_json()})
         return
     from ..tables import print_tables
 
@@ -54,12 +53,16 @@ def verify(
     name: Annotated[
         str | None, typer.Argument(metavar="NAME", help="Weights.", show_default="all on this machine")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Compute the hashes of weights on this machine again. Exit status 1 if anything is wrong."""
     from ..extract.weights.catalogue import entry_named
     from ..extract.weights.installation import check, check_all, check_lines
 
     found = check_all() if name is None else [check(entry_named(name))]
-    for line in check_lines(found) if found else ["There are no weights on this machine: weldcache weights list."]:
-        typer.echo(line)
+    if as_json:
+        print_json({"weights": [{"name": each.entry.name, "state": each.state, "fault": each.fault} for each in found]})
+    else:
+        for line in check_lines(found) if found else ["There are no weights on this machine: weldcache weights list."]:
+            typer.echo(line)
     raise typer.Exit(0 if all(each.state == "here" for each in found) else 1)

@@ -30,8 +30,9 @@ _LIMITS = {
 }
 
 
-def explain(key: str, *, settings: Section) -> str:
-    """Explain a setting by its dotted name, every setting of a section, or all settings whose last words `key` is.
+def explained(key: str, *, settings: Section) -> list[dict[str, Any]]:
+    """A setting by its dotted name, every setting of a section, or all settings whose last words `key` is: what each
+    means, what it may be in words, its default and what it is here, as JSON values.
 
     Raises:
         SettingsError: if there is no such setting; the message names the nearest.
@@ -41,7 +42,23 @@ def explain(key: str, *, settings: Section) -> str:
     if not names:
         hint = moved_to(key) or f"There is no setting {key}.{_nearest(key, list(known))}"
         raise SettingsError(f"{hint} `weldcache config show` lists all.")
-    return "\n\n".join(_paragraph(known[name]) for name in names)
+    return [_explained(known[name]) for name in names]
+
+
+def explain(key: str, *, settings: Section) -> str:
+    """What `explained` says as text, a paragraph a setting; raises as that."""
+    return "\n\n".join(
+        "\n".join(
+            [
+                told["key"],
+                f"  {told['description']}",
+                f"  may be:  {told['may_be']}",
+                f"  default: {json.dumps(told['default'], ensure_ascii=False)}",
+                f"  here:    {json.dumps(told['here'], ensure_ascii=False)}",
+            ]
+        )
+        for told in explained(key, settings=settings)
+    )
 
 
 def keys_ending(words: str, *, settings: Section) -> list[str]:
@@ -63,21 +80,20 @@ def allowed(section: type[Section], name: str) -> str:
     return _told(TypeAdapter(section.model_fields[name].rebuild_annotation()).json_schema())
 
 
-def _paragraph(setting: Setting) -> str:
+def _explained(setting: Setting) -> dict[str, Any]:
     registry, name = setting.registry, setting.name
     if registry is not None and name == registry.key:
         may_be = listed(registry.names, last="or")  # the section itself knows its own name alone
     else:
         may_be = allowed(type(setting.section), name)
-    return "\n".join(
-        [
-            setting.key,
-            f"  {setting.field.description}",
-            f"  may be:  {may_be}",
-            f"  default: {json.dumps(setting.field.default, default=str, ensure_ascii=False)}",
-            f"  here:    {json.dumps(setting.told, ensure_ascii=False)}",
-        ]
-    )
+    default = json.loads(json.dumps(setting.field.default, default=str))
+    return {
+        "key": setting.key,
+        "description": setting.field.description,
+        "may_be": may_be,
+        "default": default,
+        "here": setting.told,
+    }
 
 
 def _told(schema: Mapping[str, Any]) -> str:

@@ -24,12 +24,13 @@ from ..train.data.samples import split_rows
 from ..train.fusion import FusionSummary, fuse
 from ..train.nn.joined_scores import FusedBy
 from ..train.pipeline import TrainingSummary, train
+from ..train.runs.catalogue import describe_run_folder
 from ..train.runs.documents import shareable
 from ..train.runs.folder import RunFolder
 from ..train.runs.names import find_run
 from ..train.runs.trained_run import TrainedRun, load_run
 from ..wording import count_of
-from .judge import Judgement, judge_of
+from .judge import Judgement, headline_of, judge_of
 from .judging import background_of, judge_split, keep_calibration
 from .localise.export import export_maps
 from .localise.judged import localisation_section
@@ -161,6 +162,11 @@ def fuse_and_calibrate(
     )
     _calibrate(fused.run)
     return fused
+
+
+def run_document(run: RunFolder) -> dict[str, Any]:
+    """All that is known of a run, as JSON values."""
+    return describe_run_folder(run, folder=run.path.parent, headlines=headline_of).as_json()
 
 
 def _calibrate(folder: RunFolder) -> None:

@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,18 @@ class ExtractSummary:
     busy: Mapping[str, float]  # share of the run that each side was at work; empty where there was nothing to do
     random_backbones: bool
     is_all: bool  # whether these are all rows that were asked for, and not the part of one rank
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON values, each note with the statuses that it explains."""
+        notes = [
+            {
+                "key": note.key,
+                "reason": note.reason,
+                "statuses": {name: status.name.lower() for name, status in note.statuses.items()},
+            }
+            for note in self.notes
+        ]
+        return {**asdict(replace(self, notes=())), "notes": notes}
 
     @property
     def unusable(self) -> list[str]:

@@ -3,7 +3,6 @@
 listing -> samples by part, class and group -> files by stream -> the checks of an audit that need no store
 """
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,13 +12,15 @@ import numpy as np
 from rich.console import RenderableType
 
 from ...cache.describe import class_counts, label_counts
+from ...cache.notes import Note, grouped
+from ...cache.status import Status
 from ...cache.store_tables import class_table
 from ...extract.sources.source import Sample
 from ...findings import Severity
 from ...progress import said_once
 from ...settings import Settings
 from ...tables import literal, make_table
-from ...wording import count_of, shortened
+from ...wording import count_of
 from .check import AuditCheck, Tell, answers, few
 from .giveaways import GIVEAWAY_CHECKS
 from .listing import Listing, listed, listing_of_data
@@ -113,18 +114,14 @@ def _num_groups(listing: Listing, part: str) -> int:
 def _absent(data: DataSet, tell: Tell) -> str:
     """What is not there is known before extraction, and the same reason is told once, with its samples."""
     noun, num = data.listing.noun, len(data.samples)
-    alike: dict[tuple[str, str, bool], list[tuple[str, str]]] = defaultdict(list)
-    for sample in data.samples:
-        for stream, why in sample.absent.items():
-            # Reasons name the sample, and the row of a table: without these they are the same.
-            shape = re.sub(r"\d+", "#", why.replace(sample.key, "key"))
-            alike[stream, shape, stream in sample.unreadable].append((sample.key, why))
-    for (stream, _, unreadable), found in sorted(alike.items()):
-        keys, reasons = zip(*found, strict=True)
-        severity: Severity = "note" if len(keys) == num and not unreadable else "warning"
-        state = "cannot be read" if unreadable else "not there"
-        others = ", and so on" if len(set(reasons)) > 1 else ""
-        tell(severity, f"{stream} {state} of {_of(keys, num, noun)}: {reasons[0]}{others}", _MEND_FILES, part=stream)
+    notes = [
+        Note(sample.key, why, {stream: Status.UNREADABLE if stream in sample.unreadable else Status.ABSENT})
+        for sample in data.samples
+        for stream, why in sample.absent.items()
+    ]
+    for group in grouped(notes):
+        of_all = len(group.keys) == num and group.status is Status.ABSENT
+        tell("note" if of_all else "warning", group.told(noun), _MEND_FILES)
     return f"{count_of(len(data.streams), 'stream')} of {count_of(num, noun)}"
 
 
@@ -168,12 +165,6 @@ def _large_groups(data: DataSet, tell: Tell) -> str:
             severity: Severity = "note" if part == "train" else "warning"
             tell(severity, f"all of {part} is one group, {names[largest]}", _MORE_GROUPS, part=part)
     return count_of(len(data.listing.parts), "part")
-
-
-def _of(keys: Sequence[str], num: int, noun: str) -> str:
-    if len(keys) == num:
-        return f"all {count_of(num, noun)}"
-    return f"{len(keys):,} of {count_of(num, noun)} ({shortened(keys, most=3)})"
 
 
 _MEND_FILES = "Bring the files, or leave it: `weldcache extract` reports these, and goes on with what is there."

@@ -38,7 +38,7 @@ def test_the_variants_of_lists_are_named(weldcache: Run, tmp_path: Path) -> None
     assert outcome.code == 0
     lines = outcome.raw_out.splitlines()
     assert "  nearest on photographs" in lines and "  no gate" in lines
-    told = json.loads(weldcache("bench", "field", "--list", "--json", folder=tmp_path).raw_out)
+    told = json.loads(weldcache("bench", "field", "--list", "--json", folder=tmp_path).raw_out)["lists"]
     assert told.keys() == {"field"} and len(told["field"]["variants"]) >= 25
     assert len({name.partition(" ")[0] for name in told["field"]["variants"]}) >= 10  # recipes
     assert weldcache("bench", "feild", "--list", folder=tmp_path).code == 2

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 from weldcache.cli.completion import assignments, presets, runs, settings
+from weldcache.cli.main import app
 
 Run = Callable[..., Any]
 
@@ -42,6 +44,29 @@ def test_a_setting_is_explained_by_its_last_word(weldcache: Run, tmp_path: Path)
     assert "features.audio.revision" in every.out and "features.video.revision" in every.out
 
 
+@pytest.mark.parametrize(
+    ("command", "key"), [(["list"], "presets"), (["show"], "settings"), (["explain", "train.lr"], "settings")]
+)
+def test_settings_are_told_as_json_too(weldcache: Run, tmp_path: Path, command: list[str], key: str) -> None:
+    outcome = weldcache("config", *command, "--json", folder=tmp_path)
+    told = json.loads(outcome.raw_out)
+    assert outcome.code == 0 and told["schema_version"] == 1 and told.keys() == {"schema_version", key}
+    if command[0] == "explain":
+        assert [each["key"] for each in told[key]] == ["train.lr"] and told[key][0]["may_be"] == "number above 0"
+
+
+def test_every_table_is_json_too() -> None:
+    """But for what begins, fetches, copies or streams: these print a sentence, or lines of JSON by another option."""
+    commands = dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    groups = {name: group.commands for name, group in commands.items() if hasattr(group, "commands")}
+    leaves = {name: command for name, command in commands.items() if name not in groups}
+    leaves |= {f"{name} {inner}": each for name, group in groups.items() for inner, each in group.items()}
+    without = {
+        name for name, each in leaves.items() if not any("--json" in parameter.opts for parameter in each.params)
+    }
+    assert without == {"synth", "export", "import", "score", "new", "weights add"}
+
+
 def test_where_no_file_says_settings_that_is_said(weldcache: Run, tmp_path: Path) -> None:
     told = "There is no weldcache.yaml in this folder, so the defaults hold (preset v5)."
     for arguments in (["info"], ["runs", "show"], ["config", "explain", "lr"], ["config", "show"]):
@@ -73,10 +98,11 @@ def test_quiet_says_nothing_but_errors(weldcache: Run, tmp_path: Path) -> None:
 def test_common_settings_have_options(weldcache: Run, extracted: Path, runs_of: Callable[[Path], Path]) -> None:
     project = runs_of(extracted)
     asked = ["--seed", "7", "--epochs", "1", "--device", "cpu", "--set", "train.epochs=5"]
-    outcome = weldcache("train", "--run", "short", *asked, "--set", "train.device=cuda", folder=project)
+    outcome = weldcache("train", "--run", "short", *asked, "--set", "train.device=cuda", "--json", folder=project)
     assert outcome.code == 0, outcome.err
+    told = json.loads(outcome.raw_out)
     manifest = json.loads((project / "runs/short/manifest.json").read_text())
-    assert manifest["seed"] == 7 and "1 epochs" not in outcome.out and "1 epoch in" in outcome.out
+    assert manifest["seed"] == 7 and (told["name"], told["epochs"]) == ("short", 1) and told["schema_version"] == 1
     refused = weldcache("train", "--epochs", "2", "--set", "recipe.name=nearest", folder=project)
     assert refused.code == 2 and "does not read train.epochs" in refused.err
 
