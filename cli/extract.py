@@ -1,5 +1,6 @@
 """`weldcache extract`: stage one."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -47,6 +48,10 @@ def extract(
             show_default="one on this machine",
         ),
     ] = None,
+    status: Annotated[
+        bool,
+        typer.Option("--status", help="Tell how far an extraction by several workers is, and who is at what."),
+    ] = False,
     device: Device = None,
     settings: Set = None,
     as_json: AsJson = False,
@@ -63,6 +68,7 @@ def extract(
     Several workers share a data set, on one machine or many, and the store ends up as if one had done it. One that is
     killed costs what it was at: another one goes on with it, or any later run.
     """
+    from ..configs.place import require_folder
     from ..errors import WeldcacheError
     from ..extract.engines.engine import Engine
     from ..extract.pipeline import extract as run_extract
@@ -73,6 +79,9 @@ def extract(
     resolved = load_settings(
         config, overrides=overrides(settings, data_root=data, cache_path=cache, extract_device=device)
     )
+    if status:
+        _show_status(require_folder(resolved.cache.path, what="extracts into"), as_json=as_json)
+        return
     who = Engine(engine, workers, gpus, address)
     summary = run_extract(resolved, split=split, refresh=refresh, relabel=relabel, engine=who)
     if as_json:
@@ -89,3 +98,14 @@ def extract(
             f"Not one {summary.noun} has {listed(summary.unusable)}, although files are there: see above why. "
             "Training would go on without it. What is complete is safe; mend the reason and run the same command again."
         )
+
+
+def _show_status(store_path: Path, *, as_json: bool) -> None:
+    from ..extract.engines.status import extraction_status, status_document, status_tables
+    from ..tables import print_tables
+
+    status = extraction_status(store_path)
+    if as_json:
+        print_json(status_document(status))
+    else:
+        print_tables(status_tables(status))

@@ -67,7 +67,7 @@ def prepare_job(asked: Asked, *, engine: EngineName, workers: int, identity: str
     return Job(
         identity=identity,
         engine=engine,
-        workers=workers,
+        num_workers=workers,
         noun=request.noun,
         num_rows=plan.num_rows,
         num_done=plan.num_rows - plan.num_todo,

@@ -29,6 +29,13 @@ def test_extract_overlap(child_environment: dict[str, str], tmp_path: Path) -> N
     assert told["ratios"].keys() == told["targets"].keys() == {"demo_over_slowest_side"}
 
 
+def test_engines(child_environment: dict[str, str], tmp_path: Path) -> None:
+    """Without Ray, whose actors import everything anew."""
+    smallest = ("--spans", "4", "--seconds", "0.2", "--rounds", "1", "--engines", "rank")
+    told = told_by("engines", *smallest, environment=child_environment, folder=tmp_path)
+    assert told["ratios"].keys() == told["targets"].keys() == {"overhead_rank"}
+
+
 def test_growth(child_environment: dict[str, str], tmp_path: Path) -> None:
     """A row costs no more files than it has arrays."""
     told = told_by("growth", "--sizes", "40", "400", environment=child_environment, folder=tmp_path)

@@ -136,6 +136,8 @@ class _Driver:
                 raise_if_interrupted()
         summary = self._answer_of(self._any_idle(), "summarise", self._num_tried)
         assert isinstance(summary, ExtractSummary), summary
+        for number in list(self._idle):
+            self._answer_of(number, "close")
         return summary
 
     @property

@@ -49,7 +49,7 @@ class Job(Told):
 
     identity: _Text
     engine: _Text
-    workers: _Count
+    num_workers: _Count
     noun: _Text
     num_rows: _Count
     num_done: _Count
@@ -147,8 +147,8 @@ def _joins(store_path: Path, writers: int, held: ExitStack, identity: str) -> bo
         return False
     if job.identity != identity:
         raise BusyError(
-            f"{store_path} is busy: {job.workers} workers of another extraction (--engine {job.engine}) are writing to "
-            "it. Wait for them to end; all who work together need the same settings and the same number of workers."
+            f"{store_path} is busy: {job.num_workers} workers of another extraction (--engine {job.engine}) write to "
+            "it. Wait for them to end; all who work together need the same settings and number of workers."
         )
     held.enter_context(shared_folder(store_path))
     return True

@@ -40,7 +40,6 @@ class Marks:
         self._ended = threading.Event()
 
     def __enter__(self) -> "Marks":
-        self._path.unlink(missing_ok=True)
         self._write(worker=self._worker, host=socket.gethostname(), pid=os.getpid(), spans=self._num_spans)
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
         return self
@@ -95,13 +94,22 @@ def _reason(error: BaseException) -> str:
     return (refusal.sentence if refusal else str(error) or type(error).__name__)[:_LONGEST_REASON]
 
 
+@dataclass(frozen=True)
+class FinishedSpan:
+    """How many rows a span had, were tried, and are missing still."""
+
+    num_rows: int
+    num_tried: int
+    num_failed: int
+
+
 @dataclass
 class WorkerState:
     """What a worker has said of itself.
 
     Attributes:
         num_spans: it is to do; None where it takes what comes.
-        finished: its spans, each with its rows, the rows tried and the rows that failed.
+        finished: its spans, also those of a worker that it took the place of.
         span: it is at, since `since` (seconds of the epoch, as all times here).
         ended: how it ended, by its own word; empty while it has not.
         beat: when it was last seen alive.
@@ -113,7 +121,8 @@ class WorkerState:
     num_spans: int | None
     started: float
     beat: float
-    finished: dict[Span, tuple[int, int, int]] = field(default_factory=dict)
+    finished: dict[Span, "FinishedSpan"] = field(default_factory=dict)
+    last_finished: float = 0.0
     span: Span | None = None
     since: float = 0.0
     ended: str = ""
@@ -121,17 +130,17 @@ class WorkerState:
     @property
     def num_rows(self) -> int:
         """Rows of the spans that it has finished."""
-        return sum(rows for rows, _, _ in self.finished.values())
+        return sum(span.num_rows for span in self.finished.values())
 
     @property
     def num_tried(self) -> int:
         """Rows of these that had something to write."""
-        return sum(tried for _, tried, _ in self.finished.values())
+        return sum(span.num_tried for span in self.finished.values())
 
     @property
     def num_failed(self) -> int:
         """Rows of these that are missing still."""
-        return sum(failed for _, _, failed in self.finished.values())
+        return sum(span.num_failed for span in self.finished.values())
 
 
 def read_marks(store_path: Path) -> list[WorkerState]:
@@ -152,22 +161,21 @@ def read_marks(store_path: Path) -> list[WorkerState]:
 def _after(state: WorkerState | None, event: Any, *, beat: float) -> WorkerState:
     """A worker's state after another of its lines; raises what Python raises of a line that is none."""
     at = float(event["at"])
-    if state is None:
+    if "worker" in event:
         spans = event["spans"]
-        return WorkerState(
-            visible(str(event["worker"])),
-            visible(str(event["host"])),
-            int(event["pid"]),
-            None if spans is None else int(spans),
-            at,
-            beat,
-        )
+        worker, host = visible(str(event["worker"])), visible(str(event["host"]))
+        begun = WorkerState(worker, host, int(event["pid"]), None if spans is None else int(spans), at, beat)
+        if state is not None:  # one that has died, whose place it took
+            begun.finished, begun.last_finished = state.finished, state.last_finished
+        return begun
+    if state is None:
+        raise ValueError("the file does not begin with its worker")
     if "began" in event:
         state.span, state.since = Span(*map(int, event["began"])), at
     elif "finished" in event:
-        span = Span(*map(int, event["finished"]))
-        state.finished[span] = (int(event["rows"]), int(event["tried"]), int(event["failed"]))
-        state.span, state.since = None, at
+        counts = (int(event[name]) for name in ("rows", "tried", "failed"))
+        state.finished[Span(*map(int, event["finished"]))] = FinishedSpan(*counts)
+        state.span, state.last_finished = None, at
     elif "ended" in event:
         state.ended = visible(str(event["ended"]))
     return state

@@ -87,13 +87,10 @@ class RayCrew:
             self._ray.shutdown()
 
     def _join(self, address: str | None) -> None:
+        # By itself Ray lets whatever else runs on the machine go first.
+        own = {"address": "local", "include_dashboard": False, "_system_config": {"worker_niceness": 0}}
         try:
-            self._ray.init(
-                address=address or "local",
-                include_dashboard=None if address else False,
-                log_to_driver=True,
-                logging_level="ERROR",
-            )
+            self._ray.init(**({"address": address} if address else own), logging_level="ERROR")
         except (ConnectionError, RuntimeError, ValueError) as error:
             where = f"the Ray cluster at {address}" if address else "a Ray cluster on this machine"
             raise WeldcacheError(f"Cannot reach {where}: {error}. See `ray status` there.") from error

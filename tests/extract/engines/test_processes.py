@@ -15,7 +15,8 @@ from weldcache.extract.engines.marks import read_marks
 from weldcache.tests.children import Children, differing, wait_for
 from weldcache.tests.extract.engines.conftest import COMMAND, MORTAL
 
-pytestmark = pytest.mark.distributed
+# Slow: each extraction forks its workers from a process of its own that imports everything anew.
+pytestmark = [pytest.mark.distributed, pytest.mark.slow]
 TWO = ("--workers", "2")
 
 

@@ -1,6 +1,8 @@
 """Ranks on one store: the same bytes as by one process, whoever is killed; and nobody else writes meanwhile."""
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -22,19 +24,24 @@ from weldcache.errors import BusyError
 from weldcache.extract.engines import joining
 from weldcache.extract.engines.joining import Job, joined, recording_lock
 from weldcache.extract.engines.marks import read_marks
+from weldcache.extract.engines.status import extraction_status, state_of
 from weldcache.tests.children import Children, differing, wait_for
 from weldcache.tests.extract.engines.conftest import COMMAND
 
 pytestmark = pytest.mark.distributed
 RANK = (*COMMAND, "--engine", "rank")
-JOB = Job(identity="ours", engine="rank", workers=2, noun="sample", num_rows=1, num_done=0, num_spans=1, started=0.0)
+JOB = Job(
+    identity="ours", engine="rank", num_workers=2, noun="sample", num_rows=1, num_done=0, num_spans=1, started=0.0
+)
 
 
 def rank(number: int, world: int) -> dict[str, str]:
     return {"RANK": str(number), "WORLD_SIZE": str(world)}
 
 
-def test_three_ranks_make_what_one_process_makes(project: Path, by_one: Path, children: Children) -> None:
+def test_three_ranks_make_what_one_process_makes(
+    project: Path, by_one: Path, children: Children, weldcache: Callable[..., Any]
+) -> None:
     started = [
         children.start(*RANK, folder=project, environment=rank(number, 3), said=f"{number}.txt") for number in range(3)
     ]
@@ -43,9 +50,12 @@ def test_three_ranks_make_what_one_process_makes(project: Path, by_one: Path, ch
     assert not differing(project / "features.zarr", by_one / "features.zarr")
     # One of them has prepared the store and told what it costs.
     assert sum("to do" in path.read_text() for path in said) == 1
-    states = read_marks(project / "features.zarr")
-    assert [state.ended for state in states] == ["finished"] * 3
-    assert sum(state.num_rows for state in states) == 38
+    told = json.loads(weldcache("extract", "--status", "--json", folder=project).raw_out)
+    assert (told["num_rows"], told["num_done"], told["num_failed"], told["runs"]) == (38, 38, 0, False)
+    assert told["num_spans_done"] == told["num_spans"] == sum(len(worker["spans"]) for worker in told["workers"])
+    assert [worker["state"] for worker in told["workers"]] == ["finished"] * 3
+    table = weldcache("extract", "--status", folder=project).out
+    assert "38 of 38 welds done" in table and "rank 2 of 3" in table and "nobody is at work" in table
 
 
 def test_a_rank_that_is_killed_costs_its_spans_alone(project: Path, by_one: Path, children: Children) -> None:
@@ -54,11 +64,15 @@ def test_a_rank_that_is_killed_costs_its_spans_alone(project: Path, by_one: Path
         children.start(*RANK, folder=project, environment=rank(number, 2), said=f"{number}.txt") for number in (0, 1)
     ]
     wait_for(lambda: any(state.worker == "rank 1 of 2" and state.finished for state in read_marks(store)))
+    told = extraction_status(store)
+    assert told.runs and 0 < told.num_done < 38
     os.kill(ranks[1], signal.SIGKILL)
     assert children.wait(ranks[1]) == -signal.SIGKILL
     assert children.wait(ranks[0]) == 0, (project / "0.txt").read_text()
     complete = FeatureStore.open(store).status("sensor") == Status.COMPLETE
     assert 18 < complete.sum() < 38
+    killed = next(state for state in read_marks(store) if not state.ended)
+    assert state_of(killed, now=killed.beat + 60).startswith("silent for 1 min 00 s, last at span")
     # Any other number of ranks does the rest, and nothing else.
     again = children.start(*RANK, folder=project, environment=rank(0, 1))
     assert children.wait(again) == 0
@@ -75,6 +89,39 @@ def test_torchrun_starts_ranks(project: Path, by_one: Path, child_environment: d
     assert ran.returncode == 0, ran.stderr
     assert "rank 0 of 2" in ran.stderr and "rank 1 of 2" in ran.stderr
     assert not differing(project / "features.zarr", by_one / "features.zarr")
+
+
+@pytest.mark.slow  # workers of --workers are forked from a process that imports everything anew
+def test_the_commands_that_the_docs_show_run(project: Path, by_one: Path, children: Children) -> None:
+    """Those for ranks and processes; the tasks of the Slurm array are started as Slurm would."""
+    text = (Path(__file__).parents[3] / "docs" / "scale.md").read_text()
+    lines = [
+        line.removesuffix(" &") for line in text.splitlines() if re.match(r"(RANK=\d \S+ )?weldcache extract", line)
+    ]
+    by_slurm = [line for line in lines if line == "weldcache extract --engine rank"]
+    (array,) = re.findall(r"--array=0-(\d+)", text)
+    of_task = {
+        "SLURM_ARRAY_TASK_MIN": "0",
+        "SLURM_ARRAY_TASK_MAX": array,
+        "SLURM_ARRAY_TASK_COUNT": str(int(array) + 1),
+    }
+    tasks = [of_task | {"SLURM_ARRAY_TASK_ID": str(task)} for task in range(int(array) + 1)]
+    by_hand = [line for line in lines if line.startswith("RANK")]
+    here = [line for line in lines if line.startswith("weldcache") and "--engine" not in line]
+    assert len(by_slurm) == 1 and len(by_hand) == 2 and len(here) == 2
+    for cache, commands in (
+        ("slurm.zarr", [(by_slurm[0], environment) for environment in tasks]),
+        ("hand.zarr", [(line, {}) for line in by_hand]),
+        *(("here.zarr", [(line, {})]) for line in here),
+    ):
+        started = []
+        for line, environment in commands:
+            words = line.split()
+            given = dict(word.split("=") for word in words if "=" in word)
+            options = [*words[words.index("extract") :], *COMMAND[1:], "--cache", cache]
+            started.append(children.start(*options, folder=project, environment=environment | given))
+        assert [children.wait(child) for child in started] == [0] * len(started), (project / "said.txt").read_text()
+        assert not differing(project / cache, by_one / "features.zarr")
 
 
 def test_while_ranks_write_nobody_else_does(linked_copy_of: Callable[[Path], Path], by_one: Path) -> None:
@@ -146,3 +193,5 @@ def test_a_rank_is_refused_before_anything_is_made(project: Path, weldcache: Any
     outcome = weldcache(*RANK, folder=project)
     assert outcome.code == 2 and "torchrun" in outcome.err
     assert not (project / "features.zarr").exists()
+    told = weldcache("extract", "--status", folder=project)
+    assert told.code == 2 and "--workers N" in told.err

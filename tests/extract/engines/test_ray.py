@@ -1,0 +1,122 @@
+"""Actors of a Ray cluster that share an extraction, on machines of which one is lost."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from weldcache.errors import NotFoundError, SettingsError
+from weldcache.extract.engines import ray_actors
+from weldcache.extract.engines.engine import Engine, Place
+from weldcache.extract.engines.marks import read_marks
+from weldcache.extract.engines.member import Member, Order
+from weldcache.extract.engines.ray_actors import RayCrew, passed_on
+from weldcache.settings import load_settings
+from weldcache.tests.children import differing, wait_for
+from weldcache.tests.extract.engines.conftest import MORTAL
+
+pytestmark = pytest.mark.distributed
+ORDER = Order({}, "all", False, False, "/", "ray", 1, "identity")
+
+# Two machines in one, each with a core; then the command that follows on each line, and the loss of the second machine.
+_CLUSTER = """
+import json, os, sys
+os.environ["RAY_worker_niceness"] = "0"
+from ray.cluster_utils import Cluster
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+second = cluster.add_node(num_cpus=1)
+print(cluster.address, flush=True)
+for line in sys.stdin:
+    cluster.remove_node(second, allow_graceful=False)
+    print("lost", flush=True)
+"""
+
+
+class Machines:
+    """A Ray cluster of two machines, of which the second can be lost."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _CLUSTER],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self.address = self._line()
+
+    def lose_one(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        assert self._line() == "lost"
+
+    def close(self) -> None:
+        self._process.communicate()
+
+    def _line(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+
+@pytest.fixture
+def machines(with_mortal: dict[str, str]) -> Iterator[Machines]:
+    machines = Machines(with_mortal)
+    yield machines
+    machines.close()
+
+
+@pytest.mark.slow  # each actor imports everything anew
+def test_actors_make_what_one_process_makes_though_a_worker_and_a_machine_are_lost(
+    project: Path, machines: Machines, with_mortal: dict[str, str]
+) -> None:
+    """The first to be killed is a process; then a machine goes with what it is at. Another run does nothing more."""
+    store = project / "features.zarr"
+    options = [*MORTAL, "--set", "extract.batch_size=2", "--set", "features.mortal.seconds=0.2"]
+    command = [sys.executable, "-m", "weldcache", *options, "--engine", "ray", "--address", machines.address]
+    with subprocess.Popen(command, cwd=project, env=with_mortal, stderr=subprocess.PIPE, text=True) as ran:
+        wait_for(lambda: sum(bool(state.finished) for state in read_marks(store)) == 2)
+        victim = next(state for state in read_marks(store) if state.span is not None)
+        os.kill(victim.pid, signal.SIGKILL)
+        wait_for(lambda: sum(len(state.finished) for state in read_marks(store)) > 4)
+        machines.lose_one()
+        assert ran.stderr is not None
+        said = ran.stderr.read()
+    assert ran.returncode == 0, said
+    assert said.count("Another one goes on") >= 2, said
+    again = subprocess.run(
+        [sys.executable, "-m", "weldcache", *options, "--cache", "by_one.zarr"],
+        cwd=project,
+        env=with_mortal,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert again.returncode == 0, again.stderr
+    assert not differing(store, project / "by_one.zarr")
+
+
+def test_without_ray_a_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_actors, "find_spec", lambda name: None)
+    with pytest.raises(SettingsError, match=r"weldcache\[ray\]"):
+        RayCrew(ORDER, Engine("ray"))
+
+
+def test_workers_elsewhere_get_what_they_need_and_no_secret() -> None:
+    given = {"WELDCACHE_WEIGHTS": "/w", "HF_HOME": "/h", "HF_TOKEN": "s", "AWS_SECRET_ACCESS_KEY": "s", "EDITOR": "vi"}
+    assert passed_on(given) == {"WELDCACHE_WEIGHTS": "/w", "HF_HOME": "/h"}
+
+
+def test_a_machine_that_does_not_see_the_folder_is_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)
+    order = replace(ORDER, settings=load_settings(folder=project).model_dump(mode="json"), folder=str(project))
+    with pytest.raises(NotFoundError, match="does not see"):  # nobody has placed the order there
+        Member(order, number=0, place=Place(0, 1), threads=1)
+    with pytest.raises(NotFoundError, match="nowhere"):
+        Member(replace(order, folder="/nowhere"), number=0, place=Place(0, 1), threads=1)
