@@ -227,7 +227,7 @@ def deal(kind: str, seed: int, *, out: Path) -> str:
     """The name of a split of the cells of this kind, which is made unless it is there."""
     name = f"{kind}_{seed}"
     settings = api.load_settings(folder=out)
-    if name not in api.open_store(settings.cache.path).held.splits():
+    if name not in api.open_store(str(settings.cache.path)).held.splits():
         api.split(name, api.Dealing(val=VAL, test=TEST, seed=seed, only=KINDS[kind]), settings=settings)
     return name
 

@@ -89,7 +89,7 @@ def bare_loop(settings: Settings) -> float:
     require_store(asked)
     with locked_folder(asked.store_path):
         store, request, _ = prepare(asked)
-        joint_folder(store.path).mkdir()
+        joint_folder(asked.store_path).mkdir()
         with SpanWorker(store, request, settings) as work:
             started = time.perf_counter()
             for span in cut_spans(len(work.groups), workers=WORKERS):
