@@ -23,6 +23,8 @@ from typing import Any, Literal
 import pandas as pd
 
 from . import settings as settings_files
+from .cache.buckets.inventory import Mirrored
+from .cache.buckets.mirror import mirror as carry
 from .cache.exchange import export_hdf5, import_hdf5
 from .cache.sample_table import Store
 from .cache.splits import OFFICIAL, Split
@@ -30,7 +32,7 @@ from .cache.splitting import Dealing, split_store
 from .cache.store import FeatureStore
 from .cache.verification.outcome import Verification
 from .configs.layers import Layer
-from .configs.place import place_of
+from .configs.place import BucketUrl, place_of
 from .errors import WeldcacheError
 from .evaluate.audit.audit import Request as AuditRequest
 from .evaluate.audit.audit import audit as run_audit
@@ -70,6 +72,7 @@ __all__ = [
     "Estimate",
     "Evaluation",
     "ExtractSummary",
+    "Mirrored",
     "Recommendation",
     "Settings",
     "Split",
@@ -87,6 +90,7 @@ __all__ = [
     "import_store",
     "load_run",
     "load_settings",
+    "mirror",
     "open_store",
     "plan",
     "recommend",
@@ -230,6 +234,18 @@ def import_store(file: str | os.PathLike[str], *, settings: Settings | None = No
         StoreError: if the file is damaged or cut short; nothing is left behind then.
     """
     return Store(import_hdf5(Path(file), (settings or load_settings()).cache.path))
+
+
+def mirror(source: str | os.PathLike[str], destination: str | os.PathLike[str]) -> Mirrored:
+    """`weldcache mirror`: carry a store from a folder into a bucket, such as `s3://team/features.zarr`, or out of one.
+
+    Raises:
+        SettingsError: if not exactly one of the two is a URL of a bucket.
+        NotFoundError: if there is no store at `source`, or no such bucket.
+        OutputExistsError: if something else is at `destination`.
+        BucketAccessError: if the bucket cannot be had.
+    """
+    return carry(_place(source), _place(destination))
 
 
 def train(settings: Settings | None = None, *, run: str | None = None, overwrite: bool = False) -> TrainedRun:
@@ -406,7 +422,7 @@ def evaluate(
         FingerprintError: if the store holds other features than the run was trained on.
         MetricError: if the split cannot be judged.
     """
-    store = None if cache is None else place_of(os.fspath(cache))
+    store = None if cache is None else _place(cache)
     return judge(
         settings or load_settings(),
         run_name=run,
@@ -443,7 +459,7 @@ def scores(
         NotFoundError: if there is no such store or split, or it has no sample that can be scored.
         FingerprintError: if the store holds other features than the run was trained on.
     """
-    return score_samples(run, split=split, cache=None if cache is None else place_of(os.fspath(cache)), device=device)
+    return score_samples(run, split=split, cache=None if cache is None else _place(cache), device=device)
 
 
 def score(
@@ -480,7 +496,7 @@ def score(
     return pd.DataFrame(told, index=pd.Index([each.sample.key for each in scored], name="key"))
 
 
-def open_store(path: str | os.PathLike[str] | None = None, *, split: str = OFFICIAL) -> "Store":
+def open_store(path: str | os.PathLike[str] | BucketUrl | None = None, *, split: str = OFFICIAL) -> "Store":
     """The feature store at `path`, a folder or a URL of a bucket, or that of the folder here.
 
     Its samples are divided as in `split`.
@@ -490,8 +506,13 @@ def open_store(path: str | os.PathLike[str] | None = None, *, split: str = OFFIC
         FingerprintError: if it has another version of the schema.
         StoreError: if it is damaged.
     """
-    where = load_settings().cache.path if path is None else place_of(os.fspath(path))
+    where = load_settings().cache.path if path is None else _place(path)
     return Store(FeatureStore.open(where, split=split))
+
+
+def _place(told: str | os.PathLike[str] | BucketUrl) -> Path | BucketUrl:
+    """The place that a caller names; settings have one already."""
+    return told if isinstance(told, BucketUrl) else place_of(os.fspath(told))
 
 
 def _plain(changes: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -64,6 +64,12 @@ def test_banks(child_environment: dict[str, str], tmp_path: Path) -> None:
     assert told["ratios"]["furthest_ours_over_plain"] < 1.5
 
 
+def test_object_store(child_environment: dict[str, str], tmp_path: Path) -> None:
+    """So small, it tells only that what a bucket gives is what the folder gives."""
+    told = told_by("object_store", "--small", environment=child_environment, folder=tmp_path)
+    assert {f"{question}_bucket_over_folder" for question in ("batch", "load", "upload")} < told["ratios"].keys()
+
+
 def test_sweep(child_environment: dict[str, str], tmp_path: Path) -> None:
     """With one process at a time, as others start and kill the processes of a sweep."""
     smallest = ("--trials", "2", "--epochs", "1", "--rounds", "1", "--jobs", "1", "--recipes", "video_ae")

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import pandas as pd
 import pytest
 
 from weldcache import api
@@ -18,8 +18,11 @@ from weldcache.cache.buckets.bucket import Bucket
 from weldcache.cache.buckets.inventory import INVENTORY, parse_inventory
 from weldcache.configs.place import place_of
 from weldcache.errors import StoreError
+from weldcache.tests.test_docs import blocks, section, words_of
 
 pytestmark = pytest.mark.distributed
+
+ROOT = Path(__file__).resolve().parents[1]
 
 EPOCHS = ("--set", "train.epochs=2")
 
@@ -29,43 +32,43 @@ def project(linked_copy_of: Callable[[Path], Path], extracted: Path) -> Path:
     return linked_copy_of(extracted)
 
 
-@pytest.mark.slow  # five trainings and judgements
-def test_every_command_says_the_same_of_a_bucket(
-    project: Path, s3: Any, weldcache: Callable[..., Any], contents: Callable[[Path], dict[str, bytes]], tmp_path: Path
+def documented() -> list[list[str]]:
+    """The commands of docs/scale.md on buckets, as their words."""
+    text = section((ROOT / "docs" / "scale.md").read_text(encoding="utf-8"), "## Stores in buckets")
+    return [words[1:] for line in "".join(blocks(text, "sh")).splitlines() for words in words_of(line)]
+
+
+@pytest.mark.slow  # three trainings
+def test_what_the_docs_do_in_a_bucket_gives_what_a_folder_gives(
+    project: Path, s3: Any, weldcache: Callable[..., Any], contents: Callable[[Path], dict[str, bytes]]
 ) -> None:
-    url = f"{s3.url}/{tmp_path.name}/features.zarr"
-    told = []
+    said = []
 
-    def both(*command: str, run: str = "") -> None:
-        """The command on the folder and on the bucket."""
-        for name, place in (("here", ()), ("there", ("--cache", url))):
-            named = ("--run", name) if run else ()
-            outcome = weldcache(*command, *place, *named, folder=project)
-            assert outcome.code == 0, outcome.err
-            told.append(outcome.out + outcome.err)
+    def run(*command: str) -> str:
+        outcome = weldcache(*command, folder=project)
+        assert outcome.code == 0, outcome.err
+        said.append(outcome.out + outcome.err)
+        return str(said[-1])
 
-    sent = weldcache("mirror", "features.zarr", url, folder=project)
-    assert sent.code == 0, sent.err
-    assert " 0 copied" in weldcache("mirror", "features.zarr", url, folder=project).out
-    both("info")
-    both("verify", "--no-sources")
-    both("train", *EPOCHS, run="yes")
-    both("eval", run="yes")
-    streamed = ("--set", "train.loading=streamed", "--cache", url, "--run", "streamed")
-    outcome = weldcache("train", *EPOCHS, *streamed, folder=project)
-    assert outcome.code == 0 and f"stream from {url}" in outcome.err, outcome.err
+    commands = documented()
+    assert [command[0] for command in commands] == ["mirror", "info", "verify", "train", "eval", "mirror"]
+    for command in commands:
+        run(*command, *(("--run", "there", *EPOCHS) if command[0] == "train" else ()))
+    (url,) = {word for command in commands for word in command if word.startswith("s3://")}
+    run("train", "--run", "here", *EPOCHS)
+    assert f"stream from {url}" in run(
+        "train", "--run", "streamed", *EPOCHS, "--cache", url, "--set", "train.loading=streamed"
+    )
     settings = api.load_settings(folder=project)
-    by_run = [
-        api.scores(api.load_run(name, settings=settings))["score"].to_numpy() for name in ("here", "there", "streamed")
+    here, *others = [
+        api.scores(api.load_run(name, settings=settings))["score"] for name in ("here", "there", "streamed")
     ]
-    for scores in by_run[1:]:
-        np.testing.assert_array_equal(scores, by_run[0])
-    came = weldcache("mirror", url, "copy.zarr", folder=project)
-    assert came.code == 0, came.err
-    copy = {name: data for name, data in contents(project / "copy.zarr").items() if not name.startswith("mirror/")}
-    kept = {name: data for name, data in contents(project / "features.zarr").items() if not name.startswith("verif")}
-    assert {name: data for name, data in copy.items() if not name.startswith("verif")} == kept
-    written = [*contents(project / "runs").values(), *contents(project / "copy.zarr").values(), "".join(told).encode()]
+    for scores in others:
+        pd.testing.assert_series_equal(scores, here, check_exact=True)
+    copy, kept = contents(project / "here.zarr"), contents(project / "features.zarr")
+    assert {name: data for name, data in copy.items() if not name.startswith("mirror/")} == kept
+    assert api.mirror(url, project / "here.zarr").num_copied == 0
+    written = [*contents(project / "runs").values(), *copy.values(), "".join(said).encode()]
     assert not any(s3.secret.encode() in data for data in written)
     assert any(url.encode() in data for data in written)
 
