@@ -17,11 +17,13 @@ from ..cache.store import FeatureStore
 from ..configs.place import StorePlace
 from ..errors import MetricError, NotFoundError
 from ..extract.settings import DataSettings
+from ..metrics.estimate import Estimate
 from ..progress import say
 from ..settings import Settings
 from ..train.combination import Weighting
 from ..train.data.samples import split_rows
 from ..train.fusion import FusionSummary, fuse
+from ..train.loggers.logger import LoggedEvaluation, LoggedRun, LoggedTable, log_evaluation
 from ..train.nn.joined_scores import FusedBy
 from ..train.pipeline import TrainingSummary, train
 from ..train.runs.catalogue import describe_run_folder
@@ -92,6 +94,7 @@ def evaluate(
         sections = _behind_classes(sections, _localisation(scorer, localised, judgement, settings=settings))
     report = Report(judge.task, provenance, sections, shown.book)
     path = write_report(run.folder, judgement, report, samples=shown.frame, figures=figures)
+    _log(run, report, path, settings=settings)
     if maps is not None:
         _export(localised, judgement, maps, run_name=run.folder.name)
     return Evaluation(
@@ -112,6 +115,28 @@ def _behind_classes(sections: Sequence[Section], localisation: Section) -> tuple
     places = [place for place, section in enumerate(sections, start=1) if section.id == "by_class"]
     place = places[0] if places else len(sections)
     return (*sections[:place], localisation, *sections[place:])
+
+
+def _log(run: TrainedRun, report: Report, page: Path, *, settings: Settings) -> None:
+    """Tell the loggers of the run what was found: the first figure of a name, and the tables of a terminal."""
+    names = run.settings.train.loggers
+    if not names:
+        return
+    figures: dict[str, float] = {}
+    for fact in (fact for section in report.sections for fact in section.facts):
+        value = fact.value.value if isinstance(fact.value, Estimate) else fact.value
+        if isinstance(value, int | float):
+            figures.setdefault(fact.id, float(value))
+    tables = [
+        LoggedTable(f"{section.id}.{rows.id}", [column.id for column in rows.shown], rows.cells)
+        for section in report.sections
+        for rows in section.rows
+        if section.brief and rows.shown and rows.values
+    ]
+    best = run.best()
+    here = run.settings.model_copy(update={"runs": settings.runs})  # where the run's folder lies now
+    logged = LoggedRun(folder=run.folder, settings=here, manifest=run.manifest, history=(), best=best.metrics)
+    log_evaluation(names, logged, LoggedEvaluation(report.provenance.split, figures, tables, page))
 
 
 def _export(

@@ -64,7 +64,7 @@ def test_every_table_is_json_too() -> None:
     without = {
         name for name, each in leaves.items() if not any("--json" in parameter.opts for parameter in each.params)
     }
-    assert without == {"synth", "export", "import", "score", "new", "weights add"}
+    assert without == {"synth", "export", "import", "mirror", "score", "new", "weights add"}
 
 
 def test_where_no_file_says_settings_that_is_said(weldcache: Run, tmp_path: Path) -> None:

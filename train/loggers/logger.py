@@ -1,4 +1,4 @@
-"""What a logger is and what it is told of a run; the loggers of a run, asked for by name and closed however it ends.
+"""What a logger is and what it is told of a run; a run's loggers, asked for by name and closed however it ends.
 
 Each logger's module imports its library, which is an extra of weldcache: such a module is imported here alone, and
 only for who asks for it.
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
 from ...errors import SettingsError, WeldcacheError
@@ -57,6 +58,31 @@ class LoggedRun:
     manifest: Mapping[str, Any]
     history: Sequence[MetricRow]
     best: MetricRow | None
+
+
+@dataclass(frozen=True)
+class LoggedTable:
+    """A table of a report: a name for files, its headings, and what people read in its cells."""
+
+    name: str
+    headings: Sequence[str]
+    cells: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class LoggedEvaluation:
+    """What an evaluation found, as the loggers of its run are told.
+
+    Attributes:
+        split: what was judged.
+        figures: by name, such as auroc.
+        report: the page that was written.
+    """
+
+    split: str
+    figures: Mapping[str, float]
+    tables: Sequence[LoggedTable]
+    report: Path
 
 
 @runtime_checkable
@@ -130,8 +156,7 @@ def open_loggers(names: Sequence[str], run: LoggedRun) -> Iterator[Loggers]:
     """
     require_loggers(names)
     if names:
-        for variable, value in _ENVIRONMENT.items():
-            os.environ.setdefault(variable, value)
+        _set_environment()
     loggers, finished = Loggers(), False
     try:
         for name in names:
@@ -140,6 +165,24 @@ def open_loggers(names: Sequence[str], run: LoggedRun) -> Iterator[Loggers]:
         finished = True
     finally:
         loggers.close(finished=finished)
+
+
+def log_evaluation(names: Sequence[str], run: LoggedRun, found: LoggedEvaluation) -> None:
+    """Add an evaluation to the run as these loggers know it; what fails is told, and ends nothing."""
+    if names:
+        _set_environment()
+    for name in names:
+        _succeeds(name, partial(_add_evaluation, name, run, found), kept=f"{found.report} has all of it.")
+
+
+def _add_evaluation(name: str, run: LoggedRun, found: LoggedEvaluation) -> None:
+    require_loggers([name])
+    import_module(f"{__package__}.{name}_logger").add_evaluation(run, found)
+
+
+def _set_environment() -> None:
+    for variable, value in _ENVIRONMENT.items():
+        os.environ.setdefault(variable, value)
 
 
 def _open(name: str, run: LoggedRun) -> Logger:
@@ -153,11 +196,11 @@ def _open(name: str, run: LoggedRun) -> Logger:
         ) from error
 
 
-def _succeeds(name: str, work: Callable[[], None]) -> bool:
+def _succeeds(name: str, work: Callable[[], None], *, kept: str = "metrics.jsonl has every epoch.") -> bool:
     # Whatever a third-party library raises, its disk and its network are not worth the training.
     try:
         work()
     except Exception as error:
-        say(f"Logging to {name} failed and is left out from here on ({error}). metrics.jsonl has every epoch.")
+        say(f"Logging to {name} failed and is left out from here on ({error}). {kept}")
         return False
     return True

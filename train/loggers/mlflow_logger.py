@@ -15,7 +15,7 @@ from ...progress import say
 from ..runs.documents import shareable
 from ..runs.log import MetricRow
 from ..tasks import monitor_of
-from .logger import LoggedRun, epoch_of, values_of
+from .logger import LoggedEvaluation, LoggedRun, epoch_of, values_of
 
 MEMORY = "mlflow.json"
 FOLDER = "mlflow"  # in the runs' folder; MLflow no longer writes its older store of plain files, hence a database
@@ -61,18 +61,36 @@ def open_logger(run: LoggedRun) -> MlflowLogger:
     Without `MLFLOW_TRACKING_URI` everything goes to `<runs>/mlflow/mlflow.db`; the experiment is that of
     `MLFLOW_EXPERIMENT_NAME`.
     """
+    client, identity, where = _opened(run)
+    logger = MlflowLogger(client, identity=identity, monitor=monitor_of(run.settings.train))
+    for row in run.history:
+        logger.epoch_done(row, improved=row == run.best)
+    say(f"MLflow: run {run.folder.name} in {where}.")
+    return logger
+
+
+def add_evaluation(run: LoggedRun, found: LoggedEvaluation) -> None:
+    """Figures as metrics of the run, tables and the report as artifacts in a folder of the split."""
+    client, identity, _ = _opened(run)
+    now, epoch = int(time.time() * 1000), epoch_of(run.best) if run.best is not None else 0
+    metrics = [Metric(f"{found.split}_{name}", value, now, epoch) for name, value in found.figures.items()]
+    client.log_batch(identity, metrics=metrics)
+    for table in found.tables:
+        columns = dict(zip(table.headings, map(list, zip(*table.cells, strict=True)), strict=True))
+        client.log_dict(identity, columns, f"{found.split}/{table.name}.json")
+    client.log_artifact(identity, str(found.report), found.split)
+    client.set_terminated(identity, status="FINISHED")
+
+
+def _opened(run: LoggedRun) -> tuple[MlflowClient, str, str]:
+    """Who talks to the store, the run's id there, and where that is in words: a tracking URI may hold a password."""
     elsewhere = os.environ.get("MLFLOW_TRACKING_URI")
     local = run.settings.runs.folder.resolve() / FOLDER
     if not elsewhere:
         local.mkdir(parents=True, exist_ok=True)
     client = MlflowClient(elsewhere or f"sqlite:///{local / 'mlflow.db'}")
     identity = _identity(client, run, artifacts=None if elsewhere else (local / "artifacts").as_uri())
-    logger = MlflowLogger(client, identity=identity, monitor=monitor_of(run.settings.train))
-    for row in run.history:
-        logger.epoch_done(row, improved=row == run.best)
-    # A tracking URI may hold a password, so it is not repeated.
-    say(f"MLflow: run {run.folder.name} in {'the store of MLFLOW_TRACKING_URI' if elsewhere else local / 'mlflow.db'}.")
-    return logger
+    return client, identity, "the store of MLFLOW_TRACKING_URI" if elsewhere else str(local / "mlflow.db")
 
 
 def _identity(client: MlflowClient, run: LoggedRun, *, artifacts: str | None) -> str:

@@ -8,7 +8,7 @@ from torch.utils.tensorboard.writer import SummaryWriter
 from ...settings import to_yaml
 from ..runs.documents import shareable
 from ..runs.log import MetricRow
-from .logger import LoggedRun, epoch_of, values_of
+from .logger import LoggedEvaluation, LoggedRun, LoggedTable, epoch_of, values_of
 
 FOLDER = "tensorboard"
 
@@ -51,3 +51,19 @@ def open_logger(run: LoggedRun) -> TensorBoardLogger:
         logger.write(row, ended=ended)
     writer.flush()
     return logger
+
+
+def add_evaluation(run: LoggedRun, found: LoggedEvaluation) -> None:
+    """Figures as scalars at the best epoch, tables as text, and where the report is, in a further event file."""
+    epoch = epoch_of(run.best) if run.best is not None else 0
+    with SummaryWriter(str(run.folder.path / FOLDER), filename_suffix=f".{found.split}") as writer:
+        for name, value in found.figures.items():
+            writer.add_scalar(f"{found.split}/{name}", value, global_step=epoch)
+        for table in found.tables:
+            writer.add_text(f"{found.split}/{table.name}", _markdown(table), global_step=epoch)
+        writer.add_text(f"{found.split}/report", found.report.name, global_step=epoch)
+
+
+def _markdown(table: LoggedTable) -> str:
+    lines = [table.headings, ["---"] * len(table.headings), *table.cells]
+    return "\n".join(f"| {' | '.join(text.replace('|', '&#124;') for text in line)} |" for line in lines)

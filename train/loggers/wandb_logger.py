@@ -1,6 +1,7 @@
 """Weights & Biases: online with a key, else offline in the run's folder; the same run again after an interruption."""
 
 import json
+import re
 import shutil
 import uuid
 from pathlib import Path
@@ -12,7 +13,7 @@ from ...errors import SettingsError
 from ...progress import say
 from ..runs.documents import shareable
 from ..runs.log import MetricRow
-from .logger import LoggedRun, epoch_of, values_of
+from .logger import LoggedEvaluation, LoggedRun, epoch_of, values_of
 
 FOLDER = "wandb"  # W&B's own name for it, in the folder that it is given
 MEMORY = "wandb.json"
@@ -49,10 +50,7 @@ def open_logger(run: LoggedRun) -> WandbLogger:
     Raises:
         SettingsError: if W&B refuses the key.
     """
-    memory = run.folder.path / MEMORY
-    known = json.loads(memory.read_text(encoding="utf-8"))["id"] if memory.is_file() else None
-    started = _start(run, identity=known or uuid.uuid4().hex[:12])
-    write_json(memory, {"id": started.id})
+    started = _started(run)
     logged = started.starting_step - 1
     if started.offline:
         say(f"W&B is offline; `wandb sync {run.folder.path / FOLDER}` uploads the run.")
@@ -65,6 +63,29 @@ def open_logger(run: LoggedRun) -> WandbLogger:
     for row in run.history:
         logger.epoch_done(row, improved=False)
     return logger
+
+
+def add_evaluation(run: LoggedRun, found: LoggedEvaluation) -> None:
+    """Figures in the run's summary; the report and the tables as an artifact."""
+    started = _started(run)
+    for name, value in found.figures.items():
+        started.summary[f"{found.split}/{name}"] = value
+    artifact = wandb.Artifact(re.sub(r"[^\w.-]", "-", f"{run.folder.name}-{found.split}"), type="evaluation")
+    artifact.add_file(str(found.report))
+    for table in found.tables:
+        rows = [list(cells) for cells in table.cells]
+        artifact.add(wandb.Table(columns=list(table.headings), data=rows), table.name)
+    started.log_artifact(artifact)
+    started.finish()
+
+
+def _started(run: LoggedRun) -> wandb.Run:
+    """The run whose id is kept, or a new one, whose id is kept from now on; raises SettingsError as `open_logger`."""
+    memory = run.folder.path / MEMORY
+    known = json.loads(memory.read_text(encoding="utf-8"))["id"] if memory.is_file() else None
+    started = _start(run, identity=known or uuid.uuid4().hex[:12])
+    write_json(memory, {"id": started.id})
+    return started
 
 
 def _start(run: LoggedRun, *, identity: str) -> wandb.Run:

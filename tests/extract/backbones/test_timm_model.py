@@ -96,5 +96,5 @@ def test_a_config_that_does_not_say_is_refused(timm: Any, loader: BackboneLoader
 
 def test_what_cannot_be_imported_is_told(loader: BackboneLoader, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "timm", None)
-    with pytest.raises(BackboneError, match=r"features\.image\.model = timm:resnet18: .*weldcache\[timm\]"):
+    with pytest.raises(BackboneError, match=r"features\.image\.model = timm:resnet18: .*\.\[timm\]"):
         backbone_of(loader, "timm:resnet18")

@@ -186,7 +186,7 @@ def test_a_list_in_parquet_is_no_value_and_no_missing_one(tmp_path: Path, column
 
 def test_parquet_without_its_library_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pd, "read_parquet", Mock(side_effect=ImportError("no engine")))
-    with pytest.raises(SourceError, match=r"weldcache\[parquet\]"):
+    with pytest.raises(SourceError, match=r"\.\[parquet\]"):
         source(tmp_path, table="table.parquet").samples()
 
 

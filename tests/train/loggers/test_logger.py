@@ -54,7 +54,7 @@ def recorders(monkeypatch: pytest.MonkeyPatch) -> dict[str, Recorder]:
 def test_a_missing_library_is_named_with_its_remedy(name: str, library: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found = opening.find_spec
     monkeypatch.setattr(opening, "find_spec", lambda asked: None if asked == library else found(asked))
-    with pytest.raises(SettingsError, match=rf"{library} cannot be found.*pip install 'weldcache\[{name}\]'"):
+    with pytest.raises(SettingsError, match=rf"{library} cannot be found.*pip install -e '\.\[{name}\]'"):
         require_loggers(["mlflow", "tensorboard", "wandb"])
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from weldcache.errors import SettingsError
-from weldcache.train.loggers.logger import LoggedRun, open_loggers
+from weldcache.train.loggers.logger import LoggedEvaluation, LoggedRun, LoggedTable, log_evaluation, open_loggers
 from weldcache.train.runs.log import MetricRow
 
 MakeRun = Callable[..., LoggedRun]
@@ -66,9 +66,38 @@ class LoggerContract:
             loggers.epoch_done(row(7), improved=False)
         assert [step for step, _ in self.curves(run)["loss"]] == list(range(1, 8))
 
+    def test_an_evaluation_goes_into_the_same_run_beside_its_epochs(
+        self, logged_run: MakeRun, row: MakeRow, evaluation: LoggedEvaluation
+    ) -> None:
+        run = logged_run(after=3)
+        with open_loggers([self.name], run):
+            pass
+        log_evaluation([self.name], run, evaluation)
+        assert [step for step, _ in self.curves(run)["loss"]] == [1, 2, 3]
+        assert len(self.identities(run)) == 1 and self.told_of(run) == pytest.approx({"auroc": 0.875})
+
+    def told_of(self, run: LoggedRun) -> dict[str, float]:
+        """The figures of the evaluation as the library has them, once its table and its report are seen to be there."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def evaluation(self, tmp_path: Path) -> LoggedEvaluation:
+        report = tmp_path / "report.html"
+        report.write_text("<p>verdict</p>")
+        table = LoggedTable("by_class", ["class", "auroc"], [["crack | hole", "0.875"], ["burr", "0.5"]])
+        return LoggedEvaluation("test", {"auroc": 0.875}, [table], report)
+
 
 class TestTensorBoard(LoggerContract):
     name = "tensorboard"
+
+    def told_of(self, run: LoggedRun) -> dict[str, float]:
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+        shown = EventAccumulator(str(run.folder.path / "tensorboard")).Reload()
+        table = shown.Tensors("test/by_class/text_summary")[0].tensor_proto.string_val[0].decode()
+        assert "| burr | 0.5 |" in table and shown.Tensors("test/report/text_summary")
+        return {"auroc": shown.Scalars("test/auroc")[0].value}
 
     def curves(self, run: LoggedRun) -> Curves:
         from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
@@ -82,7 +111,7 @@ class TestTensorBoard(LoggerContract):
         return curves
 
     def identities(self, run: LoggedRun) -> set[str]:
-        return {path.name for path in (run.folder.path / "tensorboard").iterdir()}
+        return {path.name for path in (run.folder.path / "tensorboard").iterdir() if path.suffix != ".test"}
 
     def test_tensorboard_itself_shows_curves_times_and_settings(self, logged_run: MakeRun, row: MakeRow) -> None:
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -114,6 +143,13 @@ class TestWandb(LoggerContract):
         told = {record["run_id"] for record in _wandb_records(run, "run")}
         assert told == {json.loads((run.folder.path / "wandb.json").read_text())["id"]}
         return told
+
+    def told_of(self, run: LoggedRun) -> dict[str, float]:
+        summaries = [told["update"] for told in _wandb_records(run, "summary")]
+        (artifact,) = _wandb_records(run, "artifact")
+        assert {entry["path"] for entry in artifact["manifest"]["contents"]} == {"report.html", "by_class.table.json"}
+        (figures,) = [told for told in summaries if "test/auroc" in told]
+        return {"auroc": figures["test/auroc"]}
 
     def test_config_and_summary_say_what_was_trained_and_how_well(self, logged_run: MakeRun, row: MakeRow) -> None:
         run = logged_run(after=2)
@@ -216,6 +252,16 @@ class TestMlflow(LoggerContract):
         client = _mlflow(run)
         (experiment,) = client.search_experiments(filter_string="name = 'weldcache'")
         return {found.info.run_id for found in client.search_runs([experiment.experiment_id])}
+
+    def told_of(self, run: LoggedRun) -> dict[str, float]:
+        client, (identity,) = _mlflow(run), self.identities(run)
+        assert {file.path for file in client.list_artifacts(identity, "test")} == {
+            "test/report.html",
+            "test/by_class.json",
+        }
+        found = client.get_run(identity)
+        assert found.info.status == "FINISHED"
+        return {"auroc": found.data.metrics["test_auroc"]}
 
     def test_params_tags_and_the_end_are_told(self, logged_run: MakeRun, row: MakeRow) -> None:
         run = logged_run()

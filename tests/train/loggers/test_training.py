@@ -55,6 +55,6 @@ def test_a_missing_library_is_found_out_before_anything_is_written(
 ) -> None:
     monkeypatch.setattr(opening, "find_spec", lambda library: None)
     settings = toy_settings(loggers=["wandb"])
-    with pytest.raises(SettingsError, match=r"pip install 'weldcache\[wandb\]'"):
+    with pytest.raises(SettingsError, match=r"pip install -e '\.\[wandb\]'"):
         pipeline.train(settings, run_name="toy", overwrite=False, command="")
     assert not settings.runs.folder.exists()
