@@ -4,7 +4,9 @@ import json
 import re
 import shutil
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import wandb
 
@@ -73,7 +75,7 @@ def add_evaluation(run: LoggedRun, found: LoggedEvaluation) -> None:
     artifact = wandb.Artifact(re.sub(r"[^\w.-]", "-", f"{run.folder.name}-{found.split}"), type="evaluation")
     artifact.add_file(str(found.report))
     for table in found.tables:
-        rows = [list(cells) for cells in table.cells]
+        rows: list[Iterable[Any]] = [list(cells) for cells in table.cells]
         artifact.add(wandb.Table(columns=list(table.headings), data=rows), table.name)
     started.log_artifact(artifact)
     started.finish()
