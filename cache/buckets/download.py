@@ -13,14 +13,24 @@ from pathlib import Path
 import numpy as np
 
 from ...atomic import fsync_path, is_empty_folder, locked_folder, write_bytes
-from ...errors import OutputExistsError, disk_errors
+from ...documents import read_regular_file
+from ...errors import OutputExistsError, StoreError, disk_errors
 from ...progress import ByteProgress
 from ..chunk_files import CHECKSUM, replace_files
 from ..nodes import METADATA_FILE, inside, room_for
 from ..store import FeatureStore
 from ..verification.outcome import VERIFICATION
 from .bucket import Bucket
-from .inventory import INVENTORY, Entry, Inventory, Mirrored, Progressing, parse_inventory, sha256_of
+from .inventory import (
+    INVENTORY,
+    MOST_INVENTORY_BYTES,
+    Entry,
+    Inventory,
+    Mirrored,
+    Progressing,
+    parse_inventory,
+    sha256_of,
+)
 from .opened import FEATURES, Snapshot
 from .rows import work_together
 from .upload import planned_objects
@@ -77,7 +87,11 @@ def _mirror_here(folder: Path, wanted: Inventory) -> Inventory:
         if not is_empty_folder(folder):
             raise OutputExistsError(f"{folder} holds something that is no mirror of {wanted.url}: name a new folder.")
         return Inventory(wanted.url, wanted.store, complete=False)
-    found = parse_inventory(file.read_bytes(), where=str(file))
+    try:
+        content = read_regular_file(file, most_bytes=MOST_INVENTORY_BYTES)
+    except ValueError as error:
+        raise StoreError(f"{file} is no inventory of a mirror: {error}.") from None
+    found = parse_inventory(content, where=str(file))
     if (found.url, found.store) != (wanted.url, wanted.store):
         raise OutputExistsError(f"{folder} is a mirror of something else than {wanted.url}: name a new folder.")
     if found.complete and (folder / METADATA_FILE).exists() and (changed := _changed_since(folder, found)):

@@ -17,11 +17,12 @@ from pydantic import Field, ValidationError
 
 from ...documents import faults_told, parse_json, seal_holds, sealed
 from ...errors import StoreError
-from ..nodes import MOST_DOCUMENT_BYTES, Text, Told
+from ..nodes import Text, Told
 from .shards import metadata_key
 
 MIRROR = "mirror"  # the group
 INVENTORY = metadata_key(MIRROR)
+MOST_INVENTORY_BYTES = 256 << 20  # with some 200 for each object
 _INTERVAL = 5.0  # seconds of work that a kill may cost
 
 
@@ -85,8 +86,6 @@ def parse_inventory(content: bytes, *, where: str) -> Inventory:
         StoreError: if it is damaged, or was edited.
     """
     try:
-        if len(content) > 16 * MOST_DOCUMENT_BYTES:
-            raise ValueError("it is too long")
         attributes = parse_json(content)["attributes"]
         if not seal_holds(attributes):
             raise ValueError("it does not agree with its own checksum")

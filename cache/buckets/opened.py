@@ -22,7 +22,7 @@ from ..arrays import NUMPY_TYPES, ArraySpec
 from ..chunks import RowChunks
 from ..nodes import METADATA_FILE, inside, parse_array_metadata, read_array_metadata, room_for
 from .bucket import Bucket
-from .inventory import INVENTORY, parse_inventory, sha256_of
+from .inventory import INVENTORY, MOST_INVENTORY_BYTES, parse_inventory, sha256_of
 from .rows import BucketChunks, in_requests
 from .shards import Sharding, files_of, folder_metadata, sharding_of
 
@@ -50,6 +50,8 @@ class Snapshot:
             raise NotFoundError(
                 f"There is no feature store at {bucket.url}. `weldcache mirror FOLDER {bucket.url}` puts one there."
             )
+        if first.size > MOST_INVENTORY_BYTES:
+            raise StoreError(f"{bucket.url}/{INVENTORY} is no inventory of a mirror: it is too long.")
         content = bytes(bucket.read(INVENTORY, version=first.e_tag))
         self.inventory = parse_inventory(content, where=f"{bucket.url}/{INVENTORY}")
         if not self.inventory.complete:
@@ -68,13 +70,14 @@ class Snapshot:
             StoreError: if it is gone, another one by now, or damaged.
         """
         entry, held = self.inventory.objects[name], self.held.get(name)
-        content = self.bucket.read(name, version=None if held is None else held.e_tag)
-        if (len(content), sha256_of(content)) != entry.content:
-            raise StoreError(
-                f"{self.bucket.url}: the object {name} is damaged, or is not the one that was put there. Put it there "
-                f"again with `weldcache mirror FOLDER {self.bucket.url}`."
-            )
-        return content
+        if held is not None and held.size == entry.size:
+            content = self.bucket.read(name, version=held.e_tag)
+            if sha256_of(content) == entry.sha256:
+                return content
+        raise StoreError(
+            f"{self.bucket.url}: the object {name} is gone or damaged, or is not the one that was put there. Put it "
+            f"there again with `weldcache mirror FOLDER {self.bucket.url}`."
+        )
 
     @cached_property
     def metadata(self) -> Mapping[str, bytes]:

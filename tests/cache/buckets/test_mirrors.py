@@ -25,7 +25,6 @@ from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.verification.verify import verify_store
 from weldcache.configs.place import BucketUrl
-from weldcache.documents import sealed
 from weldcache.errors import NotFoundError, OutputExistsError, SettingsError, StoreError
 from weldcache.tests.cache.buckets.conftest import NUM_ROWS, SPEC, URL, tokens_of, write
 
@@ -176,7 +175,7 @@ def test_a_damaged_chunk_is_not_sent_and_a_damaged_object_not_taken(
     path.write_bytes(whole)
     upload(filled.folder, bucket)
     replaced(bucket, f"{TOKENS}/c.0.0.0", 10)
-    with pytest.raises(StoreError, match=r"tokens/c\.0\.0\.0 is damaged"):
+    with pytest.raises(StoreError, match=r"tokens/c\.0\.0\.0 is gone or damaged"):
         download(bucket, tmp_path / "copy.zarr")
     assert upload(filled.folder, bucket).num_copied == 1
     download(bucket, tmp_path / "copy.zarr")
@@ -295,27 +294,6 @@ def test_one_side_of_a_mirror_is_a_folder(tmp_path: Path) -> None:
     for places in ((tmp_path, tmp_path / "b"), (URL, URL)):
         with pytest.raises(SettingsError, match="one of them"):
             mirror(*places)
-
-
-@pytest.mark.parametrize("name", ["../outside/zarr.json", "index/../../outside/zarr.json", "/outside/zarr.json"])
-def test_names_that_lead_out_of_a_store_are_refused(
-    filled: FeatureStore, bucket: Bucket, opens: BucketUrl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    upload(filled.folder, bucket)
-    told = json.loads(bytes(bucket.read(INVENTORY)))
-    objects = told["attributes"]["objects"]
-    objects[name] = objects["index/zarr.json"]
-    inventory = json.dumps({**told, "attributes": sealed(told["attributes"])}).encode()
-    content, reads = bytes(bucket.read("index/zarr.json")), bucket.read
-
-    def read(key: str, **named: Any) -> memoryview:
-        return memoryview({INVENTORY: inventory, name: content}.get(key) or reads(key, **named))
-
-    monkeypatch.setattr(bucket, "read", read)
-    for reading in (lambda: FeatureStore.open(opens), lambda: download(bucket, tmp_path / "in" / "copy.zarr")):
-        with pytest.raises(StoreError, match="is no name of anything in a store"):
-            reading()
-    assert not list(tmp_path.rglob("outside"))
 
 
 def test_another_process_finds_its_own_credentials(bucket: Bucket) -> None:
