@@ -199,7 +199,7 @@ def is_temporary(name: str) -> bool:
 
 def remove_partial(path: Path) -> None:
     """Remove what killed processes had written of a file that the caller alone writes."""
-    for temporary in _temporaries_of(path):
+    for temporary in temporaries_of(path):
         if not temporary.is_dir():
             temporary.unlink(missing_ok=True)
 
@@ -217,7 +217,7 @@ def _remove_abandoned(path: Path) -> None:
 
 def remove_abandoned_files(path: Path) -> None:
     """As `_remove_abandoned`, of a file that several may write at once, each with a lock on the one that is his."""
-    for file in _temporaries_of(path):
+    for file in temporaries_of(path):
         if file.is_file() and not file.is_symlink():
             with contextlib.suppress(OSError), file.open("rb") as opened:
                 flock(opened, LOCK_EX | LOCK_NB)  # else the process that writes it lives
@@ -251,7 +251,7 @@ def _temporary_beside(path: Path) -> Path:
     return path.with_name(f"{start}{uuid.uuid4().hex[:8]}{end}")
 
 
-def _temporaries_of(path: Path) -> list[Path]:
+def temporaries_of(path: Path) -> list[Path]:
     """What has a temporary name for `path`, of processes that are at work or were killed; nothing of the user's."""
     target = _followed(path)
     start, end = map(glob.escape, _around(target))

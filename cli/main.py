@@ -24,6 +24,7 @@ from . import (
     exchange,
     extract,
     fuse,
+    gc,
     info,
     mirror,
     mistakes,
@@ -65,6 +66,7 @@ app.command("bench")(bench.bench)
 app.command("recommend")(recommend.recommend)
 app.command("sweep")(sweep.sweep)
 app.command("fuse")(fuse.fuse)
+app.command("gc")(gc.gc)
 app.command("new")(new.new)
 app.add_typer(runs.app, name="runs")
 app.add_typer(config.app, name="config")

@@ -94,6 +94,8 @@ def joined(store_path: Path, *, identity: str, prepare: Callable[[], Job] | None
         writers = held.enter_context(_opened(folder / WRITERS_LOCK))
         waited_since, told, refused = time.monotonic(), False, 0
         while True:
+            if not (folder / WRITERS_LOCK).exists():
+                raise BusyError(f"{folder} has just been removed; run the same command again.")
             if _try_lock(writers, LOCK_EX):
                 if _is_first(store_path, writers, held, prepare):
                     break

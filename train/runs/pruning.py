@@ -7,11 +7,13 @@ is found by the next plan.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from ...atomic import is_temporary, locked_folder, remove_folder
 from ...errors import BusyError
+from ...wording import count_of
 from ..tasks import monitors_of
 from .catalogue import UNSEALED, RunEntry, Status, file_sizes, list_runs, read_entry
 from .folder import RunFolder
@@ -57,12 +59,15 @@ class PruningPlan:
     left: Sequence[LeftAlone]
 
 
-def plan_pruning(folder: Path, *, nested: bool, keep_best: int | None, unfinished: bool) -> PruningPlan:
+def plan_pruning(
+    folder: Path, *, nested: bool, keep_best: int | None, unfinished: bool, older_than: int | None = None
+) -> PruningPlan:
     """What can be spared: runs that are asked for, and of the others what is of use to training alone.
 
     `keep_best`: of the finished runs that can be compared, on the same features and validation samples and for the
-    same task, all but so many of the best by validation go. `unfinished`: runs go that were not trained to their end. A
-    run whose figures cannot be trusted, because it is damaged or has no checksums, is left to its owner.
+    same task, all but so many of the best by validation go. `unfinished`: runs go that were not trained to their end.
+    `older_than`: finished runs go that were begun more than so many days ago. A run whose figures cannot be trusted,
+    because it is damaged or has no checksums, is left to its owner.
     """
     everyone = list_runs(folder, nested=nested)
     entries = [entry for entry in everyone if _distrust(entry) is None]
@@ -70,6 +75,11 @@ def plan_pruning(folder: Path, *, nested: bool, keep_best: int | None, unfinishe
     if unfinished:
         left = [entry for entry in entries if entry.status == "unfinished"]
         removals += [_whole(entry, folder=folder, reason="not finished") for entry in left]
+    if older_than is not None:
+        before, named = datetime.now(UTC) - timedelta(days=older_than), {removal.name for removal in removals}
+        old = [entry for entry in entries if entry.finished and datetime.fromisoformat(entry.created) < before]
+        age = f"more than {count_of(older_than, 'day')} old"
+        removals += [_whole(entry, folder=folder, reason=age) for entry in old if entry.name not in named]
     gone = {removal.name for removal in removals}
     kept = (_spared(entry, folder=folder) for entry in entries if entry.name not in gone)
     return PruningPlan(

@@ -233,3 +233,12 @@ def test_the_best_of_a_task_are_those_by_its_own_monitor() -> None:
     small, large = entry("anomaly", val_auroc=None, val_loss=1.0), entry("anomaly", val_loss=2.0)
     assert _best_first([large, small]) == [small, large]
     assert _best_first([entry("of another version", val_loss=1.0)]) == []
+
+
+def test_old_runs_go_when_they_are_asked_for(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run(tmp_path / "old")
+    make_run(tmp_path / "half", stopped=None)
+    planned = plan_pruning(tmp_path, nested=False, keep_best=None, unfinished=False, older_than=1)
+    assert whole_runs(planned) == {"old"}
+    far = plan_pruning(tmp_path, nested=False, keep_best=None, unfinished=False, older_than=100_000)
+    assert whole_runs(far) == set()
