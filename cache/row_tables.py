@@ -36,7 +36,7 @@ FORMER_COLUMNS = ("keys", "splits", "class_names", "sessions", "labels")  # of t
 
 _CHUNK_ROWS = 65_536
 _CHUNK_BYTES = 1 << 20  # of a chunk of targets with many values a row
-_MOST_TEXT_BYTES = 1 << 30  # of a column in memory, where every text takes up as much as the longest
+_MOST_PADDING = 1 << 30  # bytes of a column in memory beyond its own texts: each takes up as much as the longest
 
 
 def write_tables(root: zarr.Group, index: Index, splits: Iterable[Split] = ()) -> None:
@@ -247,7 +247,7 @@ def _read(path: Path) -> NDArray[Any]:
         return values
     texts = values.tolist()
     longest = max(map(len, texts), default=0)
-    if 4 * longest * len(texts) > _MOST_TEXT_BYTES:
+    if 4 * (longest * len(texts) - sum(map(len, texts))) > _MOST_PADDING:
         raise StoreError(
             f"{path} has {len(texts):,} texts of which one has {longest:,} characters: that is no index of samples."
         )

@@ -5,12 +5,13 @@ vector that are none cost that row its vector alone.
 """
 
 import math
+import ntpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -46,6 +47,7 @@ _LABELS: Mapping[str, int | None] = {
     **dict.fromkeys(("", "-1", "-1.0", "nan", "none", "null", "unknown"), None),
 }
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?")
+_NO_FAULTS: frozenset[str] = frozenset()  # one for all rows: each of its own takes up as much as ten numbers
 _PATTERN = re.compile(r"[*?\[]")
 
 
@@ -128,24 +130,20 @@ class TableSource(ClassSource):
         targets = _targets(settings, rows)
         tell_if_none_is_normal(self._path, targets)
         missing: list[SourceError] = []
+        vectors = {stream: _columns_of(patterns, rows[0].columns) for stream, patterns in settings.vectors.items()}
         samples = [
             Sample(
-                key=composed(row.values[settings.key]),
+                key=composed(row[settings.key]),
                 split=split or "train",
-                group=(row.values[settings.group] if settings.group else "") or row.values[settings.key],
+                group=(row[settings.group] if settings.group else "") or row[settings.key],
                 files=self._files(row, missing),
                 targets=known,
                 attributes=attributes,
-                absent={
-                    stream: f"{row.place}: {column} is empty"
-                    for stream, column in settings.streams.items()
-                    if not row.values[column]
-                }
-                | (faults := _faults(settings, row)),
-                unreadable=frozenset(faults),
+                absent=_absent(settings, row) | (faults := _faults(vectors, row)),
+                unreadable=frozenset(faults) if faults else _NO_FAULTS,
                 vectors={
-                    stream: tuple(float(row.values[column]) for column in _columns_of(patterns, row.columns))
-                    for stream, patterns in settings.vectors.items()
+                    stream: tuple(float(row[column]) for column in columns)
+                    for stream, columns in vectors.items()
                     if stream not in faults
                 },
             )
@@ -160,12 +158,13 @@ class TableSource(ClassSource):
         """The files of each stream; those that are not there go to `missing`."""
         root, found = self.settings.root, dict[str, tuple[Path, ...]]()
         for stream, column in self.settings.streams.items():
-            name = row.values[column]
-            parts = PurePosixPath(name).parts
-            if PureWindowsPath(name).anchor or "\\" in name or "\0" in name or ".." in parts or "/" in parts:
+            name = row[column]
+            # As text: paths of every row would take most of the time that a table of a million takes.
+            leads_out = name.startswith("/") or ntpath.splitdrive(name)[0] or ".." in name.split("/")
+            if leads_out or "\\" in name or "\0" in name:
                 raise row.refused(column, f"write a path below {root}, such as 'images/1.png'")
-            if (root / name).is_file():
-                found[stream] = (root / name,)
+            if (path := root / name).is_file():
+                found[stream] = (path,)
             elif name and _PATTERN.search(name):
                 found[stream] = tuple(sorted(path for path in root.glob(name) if path.is_file()))
             if name and not found.get(stream):
@@ -239,7 +238,7 @@ def _check_columns(settings: TableSettings, rows: Sequence[TableRow], *, path: P
 def _check_keys(settings: TableSettings, rows: Sequence[TableRow]) -> None:
     seen: dict[str, TableRow] = {}
     for row in rows:
-        key = composed(row.values[settings.key])
+        key = composed(row[settings.key])
         if not key.isprintable() or not key:
             raise row.refused(settings.key, "a key is a printable name")
         if seen.setdefault(key, row) is not row:
@@ -249,7 +248,7 @@ def _check_keys(settings: TableSettings, rows: Sequence[TableRow]) -> None:
 def _split(settings: TableSettings, row: TableRow) -> Split | Literal["leave_out"] | None:
     if settings.split is None:
         return None
-    word = row.values[settings.split]
+    word = row[settings.split]
     found = settings.splits.get(word) or SPLIT_WORDS.get(word.lower())
     if found is None:
         raise row.refused(settings.split, "write train, val or test, or say in data.splits which of them it means")
@@ -257,15 +256,15 @@ def _split(settings: TableSettings, row: TableRow) -> Split | Literal["leave_out
 
 
 def _targets(settings: TableSettings, rows: Sequence[TableRow]) -> list[dict[str, TargetValue]]:
-    names = [row.values[settings.class_name] if settings.class_name else "" for row in rows]
+    names = [row[settings.class_name] if settings.class_name else "" for row in rows]
     targets = targets_of_classes(names, normal=settings.normal_classes)
     for name, column in settings.targets.items():
-        for known, value in zip(targets, classes_as_written([row.values[column] for row in rows]), strict=True):
+        for known, value in zip(targets, classes_as_written([row[column] for row in rows]), strict=True):
             known[name] = value
     if settings.label is None:
         return targets
     for row, known in zip(rows, targets, strict=True):
-        word = row.values[settings.label].lower()
+        word = row[settings.label].lower()
         if word not in _LABELS and not is_unlabelled(word):
             raise row.refused(settings.label, "write 0 for normal, 1 for a defect, or nothing where it is not known")
         label = _LABELS.get(word)
@@ -281,23 +280,25 @@ def _targets(settings: TableSettings, rows: Sequence[TableRow]) -> list[dict[str
 
 def _attributes(settings: TableSettings, rows: Sequence[TableRow]) -> Iterator[dict[str, float | str]]:
     """What is known of each row without media: numbers where a column holds nothing else, and NaN for none."""
-    numeric = {
-        name: all(_is_number(row.values[name]) for row in rows if row.values[name]) for name in settings.attributes
-    }
+    numeric = {name: all(_is_number(row[name]) for row in rows if row[name]) for name in settings.attributes}
     for row in rows:
         yield {
-            name: (float(row.values[name]) if row.values[name] else math.nan) if numeric[name] else row.values[name]
+            name: (float(row[name]) if row[name] else math.nan) if numeric[name] else row[name]
             for name in settings.attributes
         }
 
 
-def _faults(settings: TableSettings, row: TableRow) -> dict[str, str]:
+def _absent(settings: TableSettings, row: TableRow) -> dict[str, str]:
+    """For each stream whose column names no file, which that is."""
+    return {stream: f"{row.place}: {column} is empty" for stream, column in settings.streams.items() if not row[column]}
+
+
+def _faults(vectors: Mapping[str, Sequence[str]], row: TableRow) -> dict[str, str]:
     """For each vector that cannot be read, its first column that holds no number; the other rows go on."""
     faults = {}
-    for stream, patterns in settings.vectors.items():
-        columns = [column for column in _columns_of(patterns, row.columns) if not _is_number(row.values[column])]
-        if columns:
-            faults[stream] = str(row.refused(columns[0], "write a number such as 7 or 12.5"))
+    for stream, columns in vectors.items():
+        if (strange := next((column for column in columns if not _is_number(row[column])), None)) is not None:
+            faults[stream] = str(row.refused(strange, "write a number such as 7 or 12.5"))
     return faults
 
 

@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Iterator, Mapping, Sized
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import compress
 from pathlib import Path
 
@@ -14,17 +15,44 @@ from ...wording import brief, with_extra
 _SEPARATORS = (",", ";", "\t", "|")
 
 
-@dataclass(frozen=True, eq=False)
-class TableRow:
-    """A row's values by column, as text, with its place for messages."""
+_NO_LISTS: frozenset[str] = frozenset()
 
-    values: Mapping[str, str]
-    place: str
-    columns: tuple[str, ...]  # as in the header, of which two may have one name
-    lists: frozenset[str] = frozenset()  # columns that hold several values or none here, as those of Parquet may
+
+@dataclass(frozen=True, eq=False)
+class Header:
+    """What all rows of a table share."""
+
+    path: Path
+    columns: tuple[str, ...]  # as they are written, of which two may have one name
+
+    @cached_property
+    def place_of(self) -> Mapping[str, int]:
+        """Where in a row a column stands; of two of one name the last."""
+        return {column: place for place, column in enumerate(self.columns)}
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class TableRow:
+    """A row's values as text, `row[column]`, with its place for messages. A million of them are in memory together."""
+
+    header: Header
+    number: int
+    values: tuple[str, ...]  # in the order of the columns
+    lists: frozenset[str] = _NO_LISTS  # columns that hold several values or none here, as those of Parquet may
+
+    def __getitem__(self, column: str) -> str:
+        return self.values[self.header.place_of[column]]
+
+    @property
+    def place(self) -> str:
+        return f"{self.header.path}, row {self.number}"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self.header.columns
 
     def refused(self, column: str, why: str) -> SourceError:
-        return SourceError(f"{self.place}: {column} is {brief(self.values[column])}; {why}.")
+        return SourceError(f"{self.place}: {column} is {brief(self[column])}; {why}.")
 
 
 def read_rows(path: Path) -> Iterator[TableRow]:
@@ -43,19 +71,20 @@ def read_rows(path: Path) -> Iterator[TableRow]:
         raise NotFoundError(f"There is no {path}: name the table in data.table.") from error
     except (OSError, ValueError) as error:
         raise SourceError(f"{path} cannot be read: {reason_of(error)}.") from error
-    header = text.partition("\n")[0]
-    separator = max(_SEPARATORS, key=header.count)
+    first_line = text.partition("\n")[0]
+    separator = max(_SEPARATORS, key=first_line.count)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
     try:
-        columns = [name.strip() for name in next(reader, [])]
+        header = Header(path, tuple(name.strip() for name in next(reader, [])))
+        num_columns = len(header.columns)
         for number, fields in enumerate((fields for fields in reader if any(map(str.strip, fields))), start=1):
-            place = f"{path}, row {number}"
-            if len(fields) != len(columns):
+            row = TableRow(header, number, tuple(map(str.strip, fields)))
+            if len(fields) != num_columns:
                 raise SourceError(
-                    f"{place}: {len(fields)} values for {len(columns)} columns; give each column one value, and put a "
-                    f"value that holds {separator!r} in quotation marks."
+                    f"{row.place}: {len(fields)} values for {num_columns} columns; give each column one value, and put "
+                    f"a value that holds {separator!r} in quotation marks."
                 )
-            yield TableRow(dict(zip(columns, map(str.strip, fields), strict=True)), place, columns=tuple(columns))
+            yield row
     except csv.Error as error:
         raise SourceError(f"{path}, line {reader.line_num}: {error}; check the quotation marks.") from error
 
@@ -72,14 +101,10 @@ def _read_parquet(path: Path) -> Iterator[TableRow]:
         raise SourceError(f"{path} is read by pyarrow, which is not installed: {with_extra('parquet')}.") from error
     except (OSError, ValueError) as error:  # those of pyarrow are of these kinds
         raise SourceError(f"{path} cannot be read: {error}.") from error
-    columns = tuple(map(str, frame.columns))
+    header = Header(path, tuple(map(str, frame.columns)))
     empty = frame.isna().to_numpy()
     for number, values in enumerate(frame.itertuples(index=False, name=None)):
-        told = ["" if none else str(value).strip() for value, none in zip(values, empty[number], strict=True)]
-        several = (isinstance(value, Sized) and not isinstance(value, str) for value in values)
-        yield TableRow(
-            dict(zip(columns, told, strict=True)),
-            f"{path}, row {number + 1}",
-            columns=columns,
-            lists=frozenset(compress(columns, several)),
-        )
+        told = ("" if none else str(value).strip() for value, none in zip(values, empty[number], strict=True))
+        several = [isinstance(value, Sized) and not isinstance(value, str) for value in values]
+        lists = frozenset(compress(header.columns, several)) if any(several) else _NO_LISTS
+        yield TableRow(header, number + 1, tuple(told), lists)

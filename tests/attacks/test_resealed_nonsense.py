@@ -5,10 +5,12 @@ import resource
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import google_crc32c
+import numpy as np
 import pytest
 
 from weldcache.cache import row_tables
@@ -154,10 +156,12 @@ def test_a_record_of_a_verification_that_is_none_is_ignored(
 def test_one_endless_text_does_not_make_all_others_as_long(
     store: FeatureStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In memory, each text of a column takes up as much as the longest."""
-    longest = max(len(text) for column in store.index.columns().values() if column.dtype.kind == "U" for text in column)
-    monkeypatch.setattr(row_tables, "_MOST_TEXT_BYTES", 4 * longest * 3)
-    assert len(FeatureStore.open(store.path).index) == 3
-    monkeypatch.setattr(row_tables, "_MOST_TEXT_BYTES", 4 * longest * 3 - 1)
-    with pytest.raises(StoreError, match=rf"3 texts .* {longest} characters"):
-        FeatureStore.open(store.path)
+    """In memory, each text of a column takes up as much as the longest; what counts is room that no text needs."""
+    index = replace(store.index, keys=np.array(["a", "b", "c" * 100]), groups=np.array(["g"] * 3))
+    path = FeatureStore.create(store.path.parent / "uneven.zarr", index=index).path
+    padding = 4 * 2 * 99  # bytes behind the two short keys
+    monkeypatch.setattr(row_tables, "_MOST_PADDING", padding)
+    assert len(FeatureStore.open(path).index) == 3
+    monkeypatch.setattr(row_tables, "_MOST_PADDING", padding - 1)
+    with pytest.raises(StoreError, match=r"3 texts .* 100 characters"):
+        FeatureStore.open(path)
