@@ -338,11 +338,13 @@ def sweep(
     jobs: int = 1,
     together: int = 1,
     name: str | None = None,
+    storage: str | None = None,
     keep_weights: bool = False,
 ) -> Mapping[str, Any]:
     """`weldcache sweep`: search settings by validation, and judge the best on the split test, which no trial saw.
 
-    `space` is a file; `ranges` are what `--sweep` takes, such as {"train.lr": "1e-5..1e-2"}. What is returned is what
+    `space` is a file; `ranges` are what `--sweep` takes, such as {"train.lr": "1e-5..1e-2"}; `storage` is the URL of a
+    database that several machines share. What is returned is what
     sweep.json says: `pd.DataFrame(found["trials"])` is its table.
 
     Raises:
@@ -350,12 +352,13 @@ def sweep(
         NotFoundError: if there is no such file or no store.
         OutputExistsError: if the folder holds trials of another sweep.
         TrainingError: if every trial failed.
+        StudyUnreachableError: if the database does not answer.
     """
     require_optuna()
     from .evaluate.sweeps.sweep import begun_with
     from .evaluate.sweeps.sweep import sweep as run_sweep
 
-    request = load_request(None if space is None else os.fspath(space), name=name, trials=trials)
+    request = load_request(None if space is None else os.fspath(space), name=name, trials=trials, storage=storage)
     quick = [f"{key}={text}" for key, text in (ranges or {}).items()]
     overrides = [f"{key}={json.dumps(value)}" for key, value in _plain(changes).items()]
     request, base = begun_with(request, quick=quick, overrides=overrides, base=settings)

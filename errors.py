@@ -119,6 +119,10 @@ class BoundError(WeldcacheError):
     exit_code = 3
 
 
+class StudyUnreachableError(WeldcacheError, ConnectionError):
+    """The database that keeps the trials of a sweep does not answer."""
+
+
 class StoppedError(WeldcacheError):
     """Ctrl-C ended what does not go on where it was."""
 

@@ -36,6 +36,7 @@ from weldcache.cache.records import Record
 from weldcache.cache.status import SourceFile, Status, source_file
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
+from weldcache.configs.place import require_folder
 from weldcache.evaluate.trials.peak_memory import PeakMemory
 from weldcache.extract.estimation.estimate import estimate
 from weldcache.extract.pipeline import extract
@@ -108,14 +109,18 @@ def write_table(folder: Path, *, num_rows: int) -> None:
 def write_store(settings: Settings) -> None:
     """A store of the table with everything recorded of its rows, but of the last."""
     request = make_request(settings, split="all")
-    FeatureStore.create(settings.cache.path, index=request.index)
-    store = FeatureStore.open(settings.cache.path)
+    store = FeatureStore.create(folder_of(settings), index=request.index)
     reconcile(store, request, refresh=False, relabel=False)
     store.set_batching({"group_size": 64})
     writer, files = StoreWriter(store), dict[Path, SourceFile]()
     for start in range(0, len(request.samples) - MISSING, _BLOCK):
         rows = range(start, min(start + _BLOCK, len(request.samples) - MISSING))
         writer.record([record for row in rows for record in records_of(row, request, files)])
+
+
+def folder_of(settings: Settings) -> Path:
+    """That of the store."""
+    return require_folder(settings.cache.path, what="measures in")
 
 
 def records_of(row: int, request: Request, files: dict[Path, SourceFile]) -> list[Record]:
@@ -140,7 +145,7 @@ def measured_apart(step: str, folder: Path) -> tuple[float, float]:
 
 def measure(step: str, settings: Settings) -> tuple[float, float]:
     """Seconds and megabytes of a step, here."""
-    path = settings.cache.path
+    path = folder_of(settings)
     both = ("sensor", "spectrum")
     steps: Mapping[str, Callable[[], object]] = {
         "open": lambda: [FeatureStore.open(path).status(name) for name in both],
@@ -164,7 +169,7 @@ def tell(measured: Mapping[int, Mapping[str, tuple[float, float]]]) -> None:
         print(f"{num_rows:10,}  " + "  ".join(f"{cell:>20}" for cell in cells))
     ratios: dict[str, float] = {}
     for few, many in pairwise(measured):
-        cells = []
+        exponents = []
         for step in STEPS:
             of_time, of_memory = (
                 math.log(after / max(before, 1e-9)) / math.log(many / few)
@@ -172,8 +177,8 @@ def tell(measured: Mapping[int, Mapping[str, tuple[float, float]]]) -> None:
             )
             # Of the largest in the end.
             ratios |= {f"exponent_{step}": of_time, f"exponent_megabytes_{step}": of_memory}
-            cells.append(f"{of_time:8.2f} s {of_memory:6.2f} MB")
-        print(f"{'exponent':>10}  " + "  ".join(f"{cell:>20}" for cell in cells))
+            exponents.append(f"{of_time:8.2f} s {of_memory:6.2f} MB")
+        print(f"{'exponent':>10}  " + "  ".join(f"{cell:>20}" for cell in exponents))
     largest = measured[max(measured)]
     ratios |= {f"seconds_{step}": seconds for step, (seconds, _) in largest.items()}
     print_json("million_rows", ratios=ratios, targets=TARGETS)

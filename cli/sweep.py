@@ -1,6 +1,6 @@
 """`weldcache sweep`: settings drawn from a space, trained on one cache, and the best of them judged."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -28,6 +28,31 @@ def sweep(
         int,
         typer.Option("--together", min=1, max=256, help="Trials that a process trains as one, where they can be."),
     ] = 1,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            "--storage",
+            metavar="URL",
+            help="A database that several machines share, such as postgresql://USER@HOST/DATABASE.",
+            show_default="the file's, or a journal",
+        ),
+    ] = None,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option("--engine", help="Who places the processes: this machine, or Ray.")
+    ] = "local",
+    gpus: Annotated[
+        int | None,
+        typer.Option("--gpus", metavar="N", help="GPUs that they share, with --engine ray.", show_default="all"),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address",
+            metavar="HOST:PORT|auto",
+            help="Ray cluster to join, with --engine ray.",
+            show_default="one on this machine",
+        ),
+    ] = None,
     name: Annotated[
         str | None, typer.Option("--name", help="Folder in that of the runs.", show_default="the file's, or sweep")
     ] = None,
@@ -45,19 +70,29 @@ def sweep(
     """Search settings by validation, and judge the best on the split test, which no trial saw.
 
     Interrupt it, kill it, run it again: what was tried is kept. More --trials add to it. Trials, the page sweep.html
-    and sweep.json are in `runs/<name>`. Exit status 1 if the best could not be judged.
+    and sweep.json are in `runs/<name>`. Several commands may share a sweep, on several machines too. Exit status 1 if
+    the best could not be judged.
     """
     from ..evaluate.sweeps.space import load_request, require_optuna
 
     require_optuna()
+    from ..evaluate.sweeps.ray_workers import cluster_of
     from ..evaluate.sweeps.sweep import begun_with
     from ..evaluate.sweeps.sweep import sweep as run_sweep
 
+    cluster = cluster_of(engine, address=address, gpus=gpus)
     asked = overrides(settings, cache_path=cache, train_seed=seed, train_epochs=epochs, train_device=device)
-    request = load_request(file, name=name, trials=trials)
+    request = load_request(file, name=name, trials=trials, storage=storage)
     request, base = begun_with(request, config, quick=quick or (), overrides=asked)
     found = run_sweep(
-        request, base, jobs=jobs, together=together, keep_weights=keep_weights, command=command_line(), overrides=asked
+        request,
+        base,
+        jobs=jobs,
+        together=together,
+        keep_weights=keep_weights,
+        command=command_line(),
+        overrides=asked,
+        cluster=cluster,
     )
     print_found(found.document, found.summary, as_json=as_json, closing=f"Page and trials: {found.folder}")
     raise typer.Exit(0 if found.complete else 1)

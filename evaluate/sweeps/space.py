@@ -4,6 +4,7 @@
     trials: 40                  # how many settings are tried
     sampler: tpe                # tpe learns from former trials; random; grid tries every combination
     pruner: median              # what ends a trial early: median, hyperband or none
+    storage: postgresql://me@host/sweeps   # a database that several machines share; a journal in its folder without
     seeds: 3                    # seeds that the best trial is retrained with, to be judged on test; 0: it is not
     set: {train.epochs: 30}     # settings of all trials
     space:
@@ -127,6 +128,7 @@ class _File(Section):
     sampler: Sampler = "tpe"
     pruner: Pruner = "median"
     seeds: int = Field(3, ge=0, le=100)
+    storage: str | None = None
     settings: dict[str, Any] = Field({}, alias="set")
     space: dict[str, Annotated[Parameter, Field(discriminator="kind")]] = Field({})
 
@@ -141,6 +143,7 @@ class SweepRequest:
         origin: where it was read, for messages.
         folder: files that its settings name are meant from here.
         seeds: how many the best trial is retrained with.
+        storage: URL of the database that keeps the trials; None: a journal in the sweep's folder does.
         settings: of all trials, by dotted name.
         space: what is drawn, by the setting's dotted name, in the order in which it is drawn.
     """
@@ -153,6 +156,7 @@ class SweepRequest:
     sampler: Sampler
     pruner: Pruner
     seeds: int
+    storage: str | None
     settings: Mapping[str, Any]
     space: Mapping[str, Parameter]
 
@@ -167,8 +171,10 @@ def require_optuna() -> None:
         raise SettingsError(f"A sweep draws with Optuna, which is not installed: {with_extra('sweep')}.")
 
 
-def load_request(path: str | None, *, name: str | None = None, trials: int | None = None) -> SweepRequest:
-    """Read a sweep's file; without one there is no space yet. `name` and `trials` win over what it says.
+def load_request(
+    path: str | None, *, name: str | None = None, trials: int | None = None, storage: str | None = None
+) -> SweepRequest:
+    """Read a sweep's file; without one there is no space yet. `name`, `trials`, `storage` win over what it says.
 
     Raises:
         NotFoundError: if there is no such file.
@@ -187,7 +193,12 @@ def load_request(path: str | None, *, name: str | None = None, trials: int | Non
         first = text.partition("\n")[0]
         question = first.lstrip("# ") if first.startswith("#") else ""
         request = _parsed(values, name=file.stem, question=question, origin=origin, folder=file.absolute().parent)
-    return replace(request, name=name or request.name, trials=trials or request.trials)
+    return replace(
+        request,
+        name=name or request.name,
+        trials=trials or request.trials,
+        storage=storage or request.storage,
+    )
 
 
 def _parsed(values: Mapping[str, Any], *, name: str, question: str, origin: str, folder: Path) -> SweepRequest:
@@ -205,6 +216,7 @@ def _parsed(values: Mapping[str, Any], *, name: str, question: str, origin: str,
         sampler=file.sampler,
         pruner=file.pruner,
         seeds=file.seeds,
+        storage=file.storage,
         settings=file.settings,
         space=file.space,
     )

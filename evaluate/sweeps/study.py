@@ -1,15 +1,14 @@
-"""The trials of a sweep on the disk: which were tried, who tries which, what is next. Only here Optuna is known.
+"""The trials of a sweep: which were tried, who tries which, what is next.
 
-Optuna's journal is one file of lines that only grows, and several processes share it. It has no sign of life: so each
-trial carries its owner, and one whose owner has died is put back, to be tried by whoever comes next, in the same run
-and from its last checkpoint. A trial counts once, however often it was put back.
+Optuna is known here and in `storage.py` alone. Several processes share the trials, on one machine or many. Each carries
+its owner, and one whose owner has died is put back, to be tried by whoever comes next, in the same run and from its
+last checkpoint. A trial counts once, however often it was put back: an owner that was taken for dead and comes back
+finds that its trial is another's.
 """
 
-import fcntl
 import json
-import os
-import socket
-from collections.abc import Iterator, Mapping, Sequence
+import uuid
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,23 +17,22 @@ from typing import Any, Literal
 
 import numpy as np
 import optuna
-import psutil
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.importance import get_param_importances
-from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.trial import FrozenTrial, TrialState
-from typing_extensions import TypedDict
 
 from ...cache.provenance import differences, differences_told
 from ...documents import Json
-from ...errors import OutputExistsError, StoreError
+from ...errors import OutputExistsError
 from ...train.tasks import Direction
 from ...wording import lined_up
+from .owners import Heart, Onlooker, Owner, this_process
 from .space import Choice, FloatRange, IntRange, Parameter, SweepRequest, drawn, grid
+from .storage import TrialStorage
 
-JOURNAL = "journal.log"
 _MOST_ATTEMPTS = 5  # owners that may die of a trial before it is what they die of
-_STUDY = "sweep"
 _ASKS = "asks_for"
+_FOLDER = "folder"  # of the runs: what a file in it says, too
 
 State = Literal["complete", "pruned", "failed", "running", "waiting"]
 _STATES: Mapping[TrialState, State] = {
@@ -46,17 +44,9 @@ _STATES: Mapping[TrialState, State] = {
 }
 
 
-class Owner(TypedDict):
-    """A process: numbers of processes are used again, but not with the same time of birth."""
-
-    host: str
-    pid: int
-    born: float
-
-
 @dataclass(frozen=True)
 class Tried:
-    """A trial as the journal knows it.
+    """A trial as it is kept.
 
     Attributes:
         run: the name of its run; "" where nobody has taken it on yet.
@@ -86,57 +76,58 @@ class Claim:
     trial: optuna.Trial
 
 
-class _Lock:
-    """One process at a time; the lock ends with the process, so that a kill leaves none behind."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: int | None = None
-
-    def acquire(self) -> bool:
-        self._file = os.open(self._path, os.O_CREAT | os.O_RDWR, 0o644)
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-        return True
-
-    def release(self) -> None:
-        assert self._file is not None
-        os.close(self._file)
-        self._file = None
-
-
 class SweepStudy:
     """The trials of one sweep, shared with other processes."""
 
     def __init__(
         self, folder: Path, request: SweepRequest, *, direction: Direction, warmup: int, epochs: int, seed: int
     ) -> None:
-        """Open the journal in `folder`, or begin one.
+        """Open the trials of the sweep whose runs are in `folder`, or begin them.
 
         Args:
             folder: of the sweep, which has to be there.
-            request: what is tried.
+            request: what is tried, and where that is kept.
             direction: which values are better.
             warmup: epochs before which no trial is ended.
             epochs: that a trial has at most.
             seed: of what is drawn.
+
+        Raises:
+            SettingsError, StoreError, StudyUnreachableError: as `TrialStorage`.
+            OutputExistsError: if the database knows a sweep of that name whose runs are in another folder.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._request = request
         self._sign = 1 if direction == "max" else -1
         self._seed = seed
-        self._mine: set[int] = set()
-        self._claims = _Lock(folder / ".claims.lock")
-        self._journal = folder / JOURNAL
+        self._folder = folder
+        self._claims: dict[int, Claim] = {}  # of this process, by number
+        self._lost: set[int] = set()  # of these, that others have taken over
+        self._heart, self._onlooker = Heart(self._beat), Onlooker()
+        self._storage = TrialStorage(folder, request.storage, name=request.name)
         with self._alone():
-            _drop_half_a_line(self._journal)
-            lock: Any = _Lock(folder / ".journal.lock")  # what the backend asks of a lock has no public name
-            self._storage = JournalStorage(JournalFileBackend(str(self._journal), lock_obj=lock))
             self._study = optuna.create_study(
-                storage=self._storage,
-                study_name=_STUDY,
+                storage=self._storage.kept,
+                study_name=self._storage.study,
                 direction="maximize" if direction == "max" else "minimize",
                 pruner=_pruner(request, warmup=warmup, epochs=epochs),
                 load_if_exists=True,
+            )
+            if request.storage is not None:
+                self._require_folder()
+
+    def _require_folder(self) -> None:
+        """Runs are looked for in one folder, whoever trains them: every machine has to see the same."""
+        path, known = self._folder / ".study", self._study.user_attrs.get(_FOLDER)
+        if known is None:
+            known = uuid.uuid4().hex
+            path.write_text(known)
+            self._study.set_user_attr(_FOLDER, known)
+        elif not path.is_file() or path.read_text() != known:
+            raise OutputExistsError(
+                f"{self._storage.place} keeps a sweep {self._request.name} whose runs are in another folder than "
+                f"{self._folder}. All machines of a sweep share the folder of runs (runs.folder); if this is another "
+                "sweep, give it another --name."
             )
 
     def require_same(self, asks_for: Mapping[str, Json]) -> None:
@@ -145,14 +136,15 @@ class SweepStudy:
         Raises:
             OutputExistsError: if they do not; the message names the differences.
         """
-        before = self._study.user_attrs.get(_ASKS)
-        if before is None:
-            self._study.set_user_attr(_ASKS, json.loads(json.dumps(asks_for)))
-            return
+        with self._alone():
+            before = self._study.user_attrs.get(_ASKS)
+            if before is None:
+                self._study.set_user_attr(_ASKS, json.loads(json.dumps(asks_for)))
+                return
         if found := differences(before, json.loads(json.dumps(asks_for))):
             told = lined_up(differences_told(found, mine="there", theirs="now"))
             raise OutputExistsError(
-                f"{self._journal.parent} holds trials of another sweep:\n{told}\nGive this one another name with "
+                f"{self._folder} holds trials of another sweep:\n{told}\nGive this one another name with "
                 "--name, or move that folder away."
             )
 
@@ -170,51 +162,88 @@ class SweepStudy:
             state = np.random.SeedSequence([self._seed, len(counted)]).generate_state(1)
             self._study.sampler = _sampler(self._request, seed=int(state[0]))
             trial = self._study.ask()
-            trial.set_user_attr("owner", dict(_this_process()))
+            trial.set_user_attr("owner", dict(this_process()))
             run = trial.user_attrs.get("run") or _new_name(counted)
             trial.set_user_attr("run", run)
             values = drawn(self._request.space, partial(_suggested, trial))
-            self._mine.add(trial.number)
-            return Claim(run, values, trial)
+            claim = self._claims[trial.number] = Claim(run, values, trial)
+            self._heart.start(trial.number)
+            return claim
 
     def report(self, claim: Claim, *, epoch: int, value: float) -> bool:
         """Note a figure after an epoch; true if the trial is not worth going on with."""
         if self._request.pruner == "none":
             return False
-        claim.trial.report(value, epoch)
-        return claim.trial.should_prune()
+        with self._storage.reached():
+            try:
+                claim.trial.report(value, epoch)
+            except UpdateFinishedTrialError:
+                self._lost.add(claim.trial.number)
+                return False
+            return claim.trial.should_prune()
 
-    def complete(self, claim: Claim, *, value: float, seconds: float, epochs: int) -> None:
-        claim.trial.set_user_attr("seconds", seconds)
-        claim.trial.set_user_attr("epochs", epochs)
-        self._study.tell(claim.trial, value)
-        self._mine.discard(claim.trial.number)
+    def is_lost(self, claim: Claim) -> bool:
+        """Whether this process was taken for dead, as far as it knows, and another one has the trial by now."""
+        return claim.trial.number in self._lost
 
-    def prune(self, claim: Claim) -> None:
-        self._study.tell(claim.trial, state=TrialState.PRUNED)
-        self._mine.discard(claim.trial.number)
+    def complete(self, claim: Claim, *, value: float, seconds: float, epochs: int) -> bool:
+        """End a trial with its value; false, as of the others, if it is another's by now, and nothing counts."""
+        return self._end(claim, TrialState.COMPLETE, value=value, seconds=seconds, epochs=epochs)
 
-    def fail(self, claim: Claim, *, reason: str) -> None:
-        claim.trial.set_user_attr("reason", reason)
-        self._study.tell(claim.trial, state=TrialState.FAIL)
-        self._mine.discard(claim.trial.number)
+    def prune(self, claim: Claim) -> bool:
+        return self._end(claim, TrialState.PRUNED)
+
+    def fail(self, claim: Claim, *, reason: str) -> bool:
+        return self._end(claim, TrialState.FAIL, reason=reason)
+
+    def _end(self, claim: Claim, state: TrialState, *, value: float | None = None, **told: Json) -> bool:
+        with self._alone():
+            is_ours = self._now(claim).state == TrialState.RUNNING
+            if is_ours:
+                for name, each in told.items():
+                    claim.trial.set_user_attr(name, each)
+                self._study.tell(claim.trial, values=value, state=state)
+        self._let_go(claim)
+        return is_ours
 
     def give_back(self, claim: Claim) -> None:
         """Leave a trial, unless it has ended, to whoever comes next, as an interruption does."""
+        self._let_go(claim)
         with self._alone():
-            self._mine.discard(claim.trial.number)
-            frozen = next(trial for trial in self._frozen() if trial.number == claim.trial.number)
-            if frozen.state == TrialState.RUNNING:
+            if (frozen := self._now(claim)).state == TrialState.RUNNING:
                 self._put_back(frozen, attempts=frozen.user_attrs.get("attempts", 1))
+
+    def give_back_of(self, owners: Collection[Owner]) -> None:
+        """The same of all trials of processes that were ended on purpose."""
+        with self._alone():
+            for frozen in self._frozen():
+                if frozen.state == TrialState.RUNNING and frozen.user_attrs.get("owner") in owners:
+                    self._put_back(frozen, attempts=frozen.user_attrs.get("attempts", 1))
+
+    def _let_go(self, claim: Claim) -> None:
+        self._heart.stop(claim.trial.number)
+        self._claims.pop(claim.trial.number, None)
+        self._lost.discard(claim.trial.number)
+
+    def _now(self, claim: Claim) -> FrozenTrial:
+        return next(trial for trial in self._frozen() if trial.number == claim.trial.number)
+
+    def _beat(self, number: int, count: int) -> None:
+        """Note a sign of life of a trial; runs in a thread of its own."""
+        if (claim := self._claims.get(number)) is not None:
+            try:
+                claim.trial.set_user_attr("beats", count)
+            except UpdateFinishedTrialError:
+                self._lost.add(number)
 
     def tried(self) -> list[Tried]:
         """Every trial that counts, in order."""
         return [_told(trial, self._request) for trial in _counted(self._frozen())]
 
     def others(self) -> list[Owner]:
-        """Who else is at work on trials of this sweep."""
+        """Who else has taken on trials that have not ended, dead or alive."""
         owners = [trial.user_attrs.get("owner") for trial in self._frozen() if trial.state == TrialState.RUNNING]
-        return [owner for owner in owners if owner is not None and owner != _this_process() and _lives(owner)]
+        return [owner for owner in owners if owner is not None and owner != this_process()]
 
     def best(self) -> Tried | None:
         """The best of the complete trials, the first of equals."""
@@ -231,16 +260,20 @@ class SweepStudy:
         except (ValueError, RuntimeError):  # it asks for more than some spaces have, such as parameters with a range
             return {}
 
+    @contextmanager
+    def judging_alone(self) -> Iterator[None]:
+        """Of several commands that have seen the last trial end, one judges the best, and the others find it judged."""
+        with self._storage.alone("judging"):
+            yield
+
     def _frozen(self) -> Sequence[FrozenTrial]:
-        return self._study.get_trials(deepcopy=False)
+        with self._storage.reached():
+            return self._study.get_trials(deepcopy=False)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        self._claims.acquire()
-        try:
+        with self._storage.alone("claims"), self._storage.reached():
             yield
-        finally:
-            self._claims.release()
 
     def _enqueue_grid(self) -> None:
         """As many points of the grid as trials are asked for, each once."""
@@ -253,10 +286,10 @@ class SweepStudy:
         trials = self._frozen()
         followed = {trial.user_attrs.get("instead_of") for trial in trials}
         for trial in trials:
-            if trial.state != TrialState.RUNNING or trial.number in self._mine:
+            if trial.state != TrialState.RUNNING or trial.number in self._claims:
                 continue
-            owner = trial.user_attrs.get("owner")
-            if owner is not None and owner != _this_process() and _lives(owner):
+            owner, beats = trial.user_attrs.get("owner"), trial.user_attrs.get("beats", 0)
+            if owner not in (None, this_process()) and self._onlooker.lives(owner, trial=trial.number, beats=beats):
                 continue
             attempts = trial.user_attrs.get("attempts", 1)
             if attempts >= _MOST_ATTEMPTS:
@@ -274,26 +307,8 @@ class SweepStudy:
         self._study.tell(trial.number, state=TrialState.FAIL)
 
     def _note(self, trial: FrozenTrial, **told: Json) -> None:
-        study = self._storage.get_study_id_from_name(_STUDY)
-        trial_id = self._storage.get_trial_id_from_study_id_trial_number(study, trial.number)
         for name, value in told.items():
-            self._storage.set_trial_user_attr(trial_id, name, value)
-
-
-def _drop_half_a_line(journal: Path) -> None:
-    """What a machine wrote last when its power went; a line that is not whole makes the journal unreadable."""
-    if not journal.exists():
-        return
-    content = journal.read_bytes()
-    if content and not content.endswith(b"\n"):
-        os.truncate(journal, content.rfind(b"\n") + 1)
-    try:
-        for line in content.split(b"\n")[:-1]:
-            json.loads(line)
-    except ValueError:
-        raise StoreError(
-            f"{journal} is damaged: a line of it is no JSON. Restore it from a copy, or give the sweep another --name."
-        ) from None
+            self._storage.kept.set_trial_user_attr(trial._trial_id, name, value)
 
 
 def _counted(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
@@ -321,21 +336,6 @@ def _told(trial: FrozenTrial, request: SweepRequest) -> Tried:
         epochs=told.get("epochs"),
         reason=told.get("reason", ""),
     )
-
-
-def _this_process() -> Owner:
-    return Owner(host=socket.gethostname(), pid=os.getpid(), born=psutil.Process().create_time())
-
-
-def _lives(owner: Owner) -> bool:
-    """Whether a process is there; of another machine's it is not known, and taken for granted."""
-    if owner["host"] != socket.gethostname():
-        return True
-    try:
-        process = psutil.Process(owner["pid"])
-        return process.create_time() == owner["born"] and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def _encoded(parameter: Parameter, value: Any) -> Any:

@@ -29,10 +29,12 @@ from ...train.runs.checkpoint import deciding_settings
 from ...train.runs.names import named_run
 from ...train.runs.start import make_folder_of_runs
 from ...train.tasks import LOSS, monitor_of, task_for
-from ...wording import count_of, format_seconds, in_words, listed
+from ...wording import count_of, format_seconds, in_words
 from ..section import demo_sentence
 from .page import render_page, shown
+from .ray_workers import Cluster, run_on_ray
 from .space import SweepRequest, least, require_sense, with_quick
+from .storage import require_storage
 from .study import SweepStudy, Tried
 from .winner import Winner, judge_winner, told_of
 from .worker import Sweep, work, work_apart
@@ -50,7 +52,7 @@ class Swept:
         document: all of it as JSON values.
         summary: as something that `rich` prints.
         folder: where the trials, the journal, sweep.json and sweep.html are.
-        complete: whether every trial was tried and the best judged, if it was to be.
+        complete: whether the best was judged, if it was to be.
     """
 
     document: Mapping[str, Any]
@@ -89,12 +91,13 @@ def sweep(
     keep_weights: bool,
     command: str,
     overrides: Sequence[str] = (),
+    cluster: Cluster | None = None,
 ) -> Swept:
     """Try settings drawn from a space until there are as many trials as asked for, and judge the best of them.
 
     Trials go to `<runs.folder>/<name>`, a run each; the best is retrained in `<name>-winner`. What was tried is not
     repeated: the same command goes on after an interruption, and one with more trials adds some. Several commands may
-    work on one sweep.
+    work on one sweep, on several machines too; each ends when all trials have, and the best is judged once.
 
     Args:
         request: what is tried.
@@ -104,14 +107,17 @@ def sweep(
         keep_weights: of all trials, and not of the best alone.
         command: that the runs note.
         overrides: that made the settings, none of which may be drawn.
+        cluster: of Ray, which places the processes; None: they are this machine's.
 
     Raises:
         NotFoundError: if there is no store, or it lacks what the settings need.
         SettingsError: if the space holds no settings, or validation cannot tell them apart.
         OutputExistsError: if the folder holds trials of another sweep.
         TrainingError: if every trial failed.
+        StudyUnreachableError: if the database that keeps the trials does not answer.
         KeyboardInterrupt: on Ctrl-C; what is done is kept, and the same command goes on.
     """
+    require_storage(request.storage)
     require_sense(request, settings, overrides=overrides)
     _require_comparable(request, settings)
     folder = named_run(settings.runs.folder, request.name).path
@@ -122,20 +128,15 @@ def sweep(
     whole = Sweep(request, trials, folder, together, keep_weights, command)
     study = whole.open_study()
     study.require_same({**asked, "objective": whole.objective, "space": _described(request)})
-    _run(whole, study, jobs=jobs)
+    _run(whole, study, jobs=jobs, cluster=cluster)
     best, tried = study.best(), study.tried()
     if best is None:
         reasons = [f"{trial.run}: {trial.reason}" for trial in tried if trial.reason]
         raise TrainingError(f"No trial of {request.name} came to its end. {' '.join(reasons[:_SHOWN])}")
-    busy = sum(trial.state in ("running", "waiting") for trial in tried)
-    if busy:
-        others = listed(
-            dict.fromkeys(f"process {each['pid']} on {each['host']}" for each in study.others()) or ["none"]
-        )
-        say(f"Others ({others}) are at work on {count_of(busy, 'trial')}; the same command judges the best of all.")
     winner = None
-    if request.seeds and not busy:
-        winner = judge_winner(request, settings, best, objective=whole.objective, command=command)
+    if request.seeds:
+        with study.judging_alone():
+            winner = judge_winner(request, settings, best, objective=whole.objective, command=command)
     document = _document(whole, study, best, winner, store=store)
     write_text(folder / "sweep.html", render_page(document))
     write_sealed(folder / "sweep.json", document)
@@ -143,7 +144,7 @@ def sweep(
         document=document,
         summary=_summary(whole, study, best, winner),
         folder=folder,
-        complete=not busy and (winner is None or not winner.refused),
+        complete=winner is None or not winner.refused,
     )
 
 
@@ -186,8 +187,8 @@ def _described(request: SweepRequest) -> dict[str, Json]:
     return {key: parameter.model_dump(mode="json") for key, parameter in request.space.items()}
 
 
-def _run(whole: Sweep, study: SweepStudy, *, jobs: int) -> None:
-    """Until no trial is left that somebody who lives is not at work on."""
+def _run(whole: Sweep, study: SweepStudy, *, jobs: int, cluster: Cluster | None) -> None:
+    """Until all trials have ended, those of others too."""
     title, total = f"sweep {whole.request.name}", whole.request.trials
     with Progress(title, total=total, unit="trials", done=_num_done(study)) as progress:
         shown = _num_done(study)
@@ -199,7 +200,9 @@ def _run(whole: Sweep, study: SweepStudy, *, jobs: int) -> None:
             progress.advance(done - shown, note=note)
             shown = done
 
-        if jobs == 1:
+        if cluster is not None:
+            run_on_ray(whole, study, cluster, jobs=jobs, most_deaths=_MOST_DEATHS, show=show)
+        elif jobs == 1:
             work(whole, told=show)
         else:
             _run_apart(whole, study, jobs=jobs, show=show)

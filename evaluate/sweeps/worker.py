@@ -4,6 +4,7 @@ A trial sees the splits train and val alone: what it is judged by is the best ep
 """
 
 import signal
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ import numpy as np
 
 from ...cache.store import FeatureStore
 from ...configs.device import resolve_device
-from ...errors import OutputExistsError, TrainingError, WeldcacheError
+from ...errors import BusyError, OutputExistsError, StudyUnreachableError, TrainingError, WeldcacheError
 from ...extract.pool.workers import start_worker
 from ...progress import say
 from ...settings import Settings
@@ -32,8 +33,12 @@ from ...train.tasks import Direction, make_task, monitor_of
 from ...train.together import Together, groups, train_together
 from ...wording import brief, in_words, listed
 from ..trials.plan import one_line
+from .owners import called
 from .space import SweepRequest, settings_of
 from .study import Claim, SweepStudy
+
+_LOOK_SECONDS = 1.0  # between two looks at trials of others
+_HELD_SECONDS = 10.0  # between two tries of a trial whose run somebody holds
 
 
 @dataclass(frozen=True)
@@ -112,6 +117,10 @@ class _Pruned(Exception):
     """The trial is not worth going on with."""
 
 
+class _Lost(Exception):
+    """The trial is another process's by now, to which this one was dead."""
+
+
 @dataclass(eq=False)
 class _Watched:
     """Tells the study of each epoch, and ends a trial that is not worth its time."""
@@ -127,6 +136,8 @@ class _Watched:
         value, epoch = metrics[self.objective], int(metrics["epoch"] or 0)
         if value is not None and self.study.report(self.claim, epoch=epoch, value=float(value)):
             raise _Pruned
+        if self.study.is_lost(self.claim):
+            raise _Lost
 
 
 def _watching(study: SweepStudy, claim: Claim, *, objective: str) -> ShowTraining:
@@ -140,22 +151,36 @@ def _watching(study: SweepStudy, claim: Claim, *, objective: str) -> ShowTrainin
 
 
 def work(sweep: Sweep, *, told: Callable[[], None]) -> None:
-    """Try trials until none is left; `told` is called after each round of them.
+    """Try trials until all have ended, those of others too: what these leave by dying is gone on with here. `told` is
+    called after each round of trials, and while others are waited for.
 
     Raises:
         KeyboardInterrupt: on Ctrl-C; the trials are left to whoever comes next.
+        StudyUnreachableError: if the database that keeps them does not answer.
     """
     study, shared = sweep.open_study(), SharedFeatures(sweep)
-    while claims := _claimed(study, most=sweep.together):
-        try:
-            _try(sweep, claims, study, shared)
-        except BaseException:
+    waits = False
+    while (claims := _claimed(study, most=sweep.together)) or (others := study.others()):
+        if claims:
+            _try_claimed(sweep, claims, study, shared)
+        else:
+            if not waits:
+                say(f"No trial is left; those of {listed(dict.fromkeys(map(called, others)))} are waited for.")
+            waits = True
+            time.sleep(_LOOK_SECONDS)
+        told()
+
+
+def _try_claimed(sweep: Sweep, claims: Sequence[Claim], study: SweepStudy, shared: SharedFeatures) -> None:
+    try:
+        _try(sweep, claims, study, shared)
+    except BaseException:
+        with suppress(StudyUnreachableError):  # then its owner is found dead
             for claim in claims:
                 study.give_back(claim)
-            raise
-        if not sweep.keep_weights:
-            spare_weights(sweep.folder, study)
-        told()
+        raise
+    if not sweep.keep_weights:
+        spare_weights(sweep.folder, study)
 
 
 def _claimed(study: SweepStudy, *, most: int) -> list[Claim]:
@@ -216,6 +241,8 @@ def _train_group(group: Sequence[_Trial], shared: SharedFeatures, *, command: st
         return train_together(trainings, command=command, pool=shared.for_trial(group[0].settings))
     except StackingError as error:
         say(f"{listed(trial.run.name for trial in group)} are trained one by one: {one_line(error)}")
+    except StudyUnreachableError:
+        raise
     except WeldcacheError:
         pass
     return None
@@ -230,6 +257,8 @@ def _train_alone(trial: _Trial, shared: SharedFeatures, *, command: str) -> Exce
             train(overwrite=False)
         except OutputExistsError:  # left by something else that asked for other settings or features
             train(overwrite=True)
+    except StudyUnreachableError:
+        raise
     except Exception as error:  # whatever it is, it costs the sweep no other trial
         return error
     return None
@@ -241,19 +270,23 @@ def _tell(sweep: Sweep, claim: Claim, study: SweepStudy, error: Exception | None
     told = ", ".join(f"{key} {brief(value)}" for key, value in claim.values.items())
     state = run.state() if error is None else None
     value = None if state is None or state["best"] is None else state["best"].get(sweep.objective)
+    if isinstance(error, _Lost | BusyError):
+        # Of two that have one trial, a process that sees whose it is leaves it, and one that finds the run held waits.
+        study.give_back(claim)
+        time.sleep(_HELD_SECONDS)
+        return
     if isinstance(error, _Pruned):
-        if run.exists:
+        counts, what = study.prune(claim), f"ended early; {told}"
+        if counts and run.exists:
             run.remove()
-        study.prune(claim)
-        say(f"{claim.run}: ended early; {told}")
     elif value is None:
         reason = one_line(error or TrainingError(f"Validation says nothing of {sweep.objective}."))
-        study.fail(claim, reason=reason)
-        say(f"{claim.run}: {reason}; {told}")
+        counts, what = study.fail(claim, reason=reason), f"{reason}; {told}"
     else:
         rows = run.log()
-        study.complete(claim, value=float(value), seconds=seconds_of(rows), epochs=len(rows))
-        say(f"{claim.run}: {in_words(sweep.objective)} {value:.4g}; {told}")
+        counts = study.complete(claim, value=float(value), seconds=seconds_of(rows), epochs=len(rows))
+        what = f"{in_words(sweep.objective)} {value:.4g}; {told}"
+    say(f"{claim.run}: {what if counts else 'another process has it by now, and what that finds counts'}")
 
 
 def _value_of(run: RunFolder, settings: Settings, *, objective: str) -> float | None:

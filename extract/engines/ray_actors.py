@@ -32,14 +32,7 @@ class RayCrew:
             SettingsError: if Ray is not installed, or the cluster has fewer GPUs than are asked for.
             WeldcacheError: if the cluster cannot be reached.
         """
-        if find_spec("ray") is None:
-            raise SettingsError("--engine ray needs Ray, which is not installed: pip install 'weldcache[ray]'.")
-        import ray
-
-        self._ray: Any = ray
-        self._joined = not ray.is_initialized()
-        if self._joined:
-            self._join(engine.address)
+        self._ray, self._joined = joined(engine.address)
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         cores = [int(node.get("CPU", 0)) for node in nodes if node.get("CPU")]
         there = int(sum(node.get("GPU", 0) for node in nodes))
@@ -86,15 +79,6 @@ class RayCrew:
         if self._joined:
             self._ray.shutdown()
 
-    def _join(self, address: str | None) -> None:
-        # By itself Ray lets whatever else runs on the machine go first.
-        own = {"address": "local", "include_dashboard": False, "_system_config": {"worker_niceness": 0}}
-        try:
-            self._ray.init(**({"address": address} if address else own), logging_level="ERROR")
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            where = f"the Ray cluster at {address}" if address else "a Ray cluster on this machine"
-            raise WeldcacheError(f"Cannot reach {where}: {error}. See `ray status` there.") from error
-
     def _answer(self, reference: Any) -> Any:
         try:
             return self._ray.get(reference)
@@ -122,6 +106,39 @@ class _Actor:
             return getattr(self._member, method)(*arguments)
         except Exception as error:
             return failure_of(error)
+
+
+def require_ray() -> None:
+    """Refuse to go on where Ray is not installed.
+
+    Raises:
+        SettingsError: names the extra.
+    """
+    if find_spec("ray") is None:
+        raise SettingsError("--engine ray needs Ray, which is not installed: pip install 'weldcache[ray]'.")
+
+
+def joined(address: str | None) -> tuple[Any, bool]:
+    """Ray itself, connected to the cluster at `address` or to one on this machine alone, and whether it was connected
+    here: else somebody else ends that.
+
+    Raises:
+        SettingsError: if Ray is not installed.
+        WeldcacheError: if the cluster cannot be reached.
+    """
+    require_ray()
+    import ray
+
+    if ray.is_initialized():
+        return ray, False
+    # By itself Ray lets whatever else runs on the machine go first.
+    own = {"address": "local", "include_dashboard": False, "_system_config": {"worker_niceness": 0}}
+    try:
+        ray.init(**({"address": address} if address else own), logging_level="ERROR")
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        where = f"the Ray cluster at {address}" if address else "a Ray cluster on this machine"
+        raise WeldcacheError(f"Cannot reach {where}: {error}. See `ray status` there.") from error
+    return ray, True
 
 
 def passed_on(environment: Mapping[str, str]) -> dict[str, str]:

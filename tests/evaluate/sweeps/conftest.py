@@ -1,5 +1,9 @@
 """Sweeps on the toy store of the trials, which train within a second."""
 
+import json
+import re
+import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +24,39 @@ WriteRequest = Callable[..., SweepRequest]
 # The smallest recipe does.
 FRAMES = {"recipe.name": "video_ae", "recipe.hidden": 4, "train.patience": 5}
 SPACE = {"train.lr": {"kind": "float", "low": 1e-4, "high": 1e-1, "log": True}}
+
+
+# Trials that go on long enough to be killed in, with checkpoints to go on from.
+LONG_SWEEP = """
+trials: 4
+seeds: 0
+pruner: none
+sampler: random
+set: {recipe.name: video_ae, train.epochs: 60, train.patience: 60, train.checkpoint_seconds: 0.05}
+space: {train.lr: {kind: float, low: 1.0e-4, high: 1.0e-2, log: true}}
+"""
+
+
+def require_each_once(told: Path) -> None:
+    """See in sweep.json that every trial of `LONG_SWEEP` was tried, whole, and counts once."""
+    trials = json.loads(told.read_text())["trials"]
+    assert [trial["state"] for trial in trials] == ["complete"] * 4
+    assert len({trial["run"] for trial in trials}) == len({trial["values"]["train.lr"] for trial in trials}) == 4
+    assert all(trial["epochs"] == 60 for trial in trials)
+
+
+def owners_in(journal: Path) -> list[int]:
+    """Numbers of the processes that have taken on trials, in the order in which they came."""
+    found = re.findall(r'"owner":\{[^}]*"pid":(\d+)', journal.read_text() if journal.exists() else "")
+    return list(dict.fromkeys(map(int, found)))
+
+
+def wait_for(done: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
+    """Wait until something is so; `process` has to live that long."""
+    deadline = time.monotonic() + 240
+    while not done():
+        assert process.poll() is None and time.monotonic() < deadline, process.stderr and process.stderr.read()
+        time.sleep(0.02)
 
 
 @pytest.fixture

@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,10 @@ from typing import Any
 import pytest
 
 from weldcache.errors import OutputExistsError, StoreError
-from weldcache.evaluate.sweeps import study as journal
+from weldcache.evaluate.sweeps import owners
+from weldcache.evaluate.sweeps import study as trials
 from weldcache.evaluate.sweeps.space import FloatRange, SweepRequest, load_request
+from weldcache.evaluate.sweeps.storage import JOURNAL
 from weldcache.evaluate.sweeps.study import SweepStudy
 
 Open = Callable[..., SweepStudy]
@@ -65,7 +69,7 @@ def test_two_processes_never_try_the_same_and_never_too_many(open_study: Open) -
     one, other = open_study(), open_study()
     claims = []
     for study in (one, other, one, other, one, other):
-        other._mine = one._mine = one._mine | other._mine  # else they would take each other for a former self
+        other._claims = one._claims = one._claims | other._claims  # else each takes the other for a former self
         claims.append(study.claim())
     runs = [claim.run for claim in claims if claim is not None]
     assert len(runs) == len(set(runs)) == 4 and claims[4:] == [None, None]
@@ -107,7 +111,7 @@ def test_an_interruption_leaves_its_trial_however_often(open_study: Open) -> Non
 
 
 def test_a_trial_that_kills_who_tries_it_is_given_up(open_study: Open) -> None:
-    for _ in range(journal._MOST_ATTEMPTS):
+    for _ in range(trials._MOST_ATTEMPTS):
         assert open_study().claim() is not None  # and nobody hears of it again
     done = finish(open_study())
     assert [run for run, _ in done] == ["trial-0001", "trial-0002", "trial-0003"]
@@ -116,13 +120,81 @@ def test_a_trial_that_kills_who_tries_it_is_given_up(open_study: Open) -> None:
     assert "5 processes died" in tried[0].reason
 
 
-def test_another_machine_is_taken_to_be_at_work(open_study: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(journal.socket, "gethostname", lambda: "elsewhere")
-        assert open_study().claim() is not None
-    study = open_study()
-    assert len(finish(study)) == 3 and study.others()[0]["host"] == "elsewhere"
-    assert [trial.state for trial in study.tried()].count("running") == 1
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Callable[[], AbstractContextManager[None]]:
+    """Be a process of another machine for a while."""
+
+    @contextmanager
+    def be() -> Iterator[None]:
+        with monkeypatch.context() as patch:
+            patch.setattr(owners, "_machine", lambda: "another start of another machine")
+            patch.setattr(owners.socket, "gethostname", lambda: "elsewhere")
+            yield
+
+    return be
+
+
+def test_another_machine_is_at_work_as_long_as_it_gives_signs_of_life(
+    open_study: Open, elsewhere: Callable[[], AbstractContextManager[None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with elsewhere():
+        far = open_study()
+        claim = far.claim()
+    assert claim is not None
+    near = open_study()
+    assert len(finish(near)) == 3 and near.others()[0]["host"] == "elsewhere"
+    monkeypatch.setattr(owners, "GRACE_SECONDS", 0.0)
+    far._beat(claim.trial.number, 7)
+    assert near.claim() is None  # the count has changed since it was last looked at
+    taken = near.claim()
+    assert taken is not None and (taken.run, taken.values) == (claim.run, claim.values)
+
+
+def test_an_owner_that_was_taken_for_dead_finds_its_trial_another_s_and_nothing_counts_twice(
+    open_study: Open, elsewhere: Callable[[], AbstractContextManager[None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with elsewhere():
+        far = open_study(pruner="median")
+        claim = far.claim()
+    assert claim is not None and not far.is_lost(claim)
+    monkeypatch.setattr(owners, "GRACE_SECONDS", 0.0)
+    near = open_study()
+    near.claim()  # looks for the first time
+    assert len(finish(near)) == 4 - len(near._claims)
+    for claimed in list(near._claims.values()):
+        near.complete(claimed, value=0.5, seconds=1.0, epochs=2)
+    far._beat(claim.trial.number, 1)
+    assert far.is_lost(claim) and not far.report(claim, epoch=1, value=0.1)
+    assert not far.complete(claim, value=99.0, seconds=1.0, epochs=2)
+    tried = open_study().tried()
+    assert [trial.state for trial in tried] == ["complete"] * 4 and 99.0 not in {trial.value for trial in tried}
+
+
+def test_trials_of_processes_that_were_ended_on_purpose_have_not_killed_them(
+    open_study: Open, elsewhere: Callable[[], AbstractContextManager[None]]
+) -> None:
+    for _ in range(trials._MOST_ATTEMPTS + 1):
+        with elsewhere():
+            assert open_study().claim() is not None
+            (owner,) = [owners.this_process()]
+        open_study().give_back_of([owner])
+    assert len(finish(open_study())) == 4
+
+
+def test_signs_of_life_are_given_while_a_trial_goes_on(open_study: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(owners, "BEAT_SECONDS", 0.01)
+    study, onlooker = open_study(), open_study()
+
+    def beats() -> int:
+        return max((trial.user_attrs.get("beats", 0) for trial in onlooker._frozen()), default=0)
+
+    claim = study.claim()
+    assert claim is not None
+    deadline = time.monotonic() + 60
+    while beats() < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    study.complete(claim, value=1.0, seconds=1.0, epochs=1)
 
 
 def test_trials_of_another_sweep_are_refused(open_study: Open) -> None:
@@ -134,7 +206,7 @@ def test_trials_of_another_sweep_are_refused(open_study: Open) -> None:
 
 def test_half_a_line_is_dropped_and_damage_is_named(open_study: Open, tmp_path: Path) -> None:
     finish(open_study(trials=2))
-    path = tmp_path / journal.JOURNAL
+    path = tmp_path / JOURNAL
     whole = path.read_bytes()
     path.write_bytes(whole + b'{"op_code": 4, "wor')
     assert len(finish(open_study())) == 2

@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from weldcache.evaluate.sweeps import space, worker
 from weldcache.evaluate.sweeps.page import render_page
 from weldcache.evaluate.sweeps.study import SweepStudy
 from weldcache.evaluate.sweeps.sweep import Swept
+from weldcache.tests.evaluate.sweeps.conftest import LONG_SWEEP, owners_in, require_each_once, wait_for
 from weldcache.train.data import resident
 from weldcache.train.runs.folder import RunFolder
 
@@ -217,46 +217,25 @@ def test_the_command_prints_what_it_found_and_names_the_extra_where_it_lacks(
     assert lacking.code == 2 and "pip install -e '.[sweep]'" in lacking.err
 
 
-_SWEEP = "set: {recipe.name: video_ae, train.epochs: 60, train.patience: 60, train.checkpoint_seconds: 0.05}\n"
-
-
 @pytest.mark.slow
 def test_with_a_process_and_then_all_of_them_killed_it_goes_on_and_no_trial_counts_twice(
     project: Path, child_environment: dict[str, str], run_sweep: RunSweep
 ) -> None:
-    (project / "kill.yaml").write_text(
-        f"trials: 6\nseeds: 0\npruner: none\nsampler: random\n{_SWEEP}"
-        "space: {train.lr: {kind: float, low: 1.0e-4, high: 1.0e-2, log: true}}\n"
-    )
+    (project / "kill.yaml").write_text(LONG_SWEEP)
     paths = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     command = [sys.executable, "-m", "weldcache", "sweep", "kill.yaml", "--jobs", "2"]
     environment = {**child_environment, **paths}
     parent = subprocess.Popen(command, cwd=project, env=environment, stderr=subprocess.PIPE, text=True)
     journal = project / "runs/kill/journal.log"
-    _await(lambda: len(_owners(journal)) >= 2, parent)
-    victims = _owners(journal)
+    wait_for(lambda: len(owners_in(journal)) >= 2, parent)
+    victims = owners_in(journal)
     os.kill(victims[0], signal.SIGKILL)
-    _await(lambda: len(set(_owners(journal)) - set(victims)) >= 1, parent)  # another one took its place
+    wait_for(lambda: len(set(owners_in(journal)) - set(victims)) >= 1, parent)  # another one took its place
     parent.kill()
     parent.communicate()
     done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    trials = json.loads((project / "runs/kill/sweep.json").read_text())["trials"]
-    assert [trial["state"] for trial in trials] == ["complete"] * 6
-    assert len({trial["run"] for trial in trials}) == len({trial["values"]["train.lr"] for trial in trials}) == 6
-    assert all(trial["epochs"] == 60 for trial in trials)
-
-
-def _owners(journal: Path) -> list[int]:
-    found = re.findall(r'"owner":\{[^}]*"pid":(\d+)', journal.read_text() if journal.exists() else "")
-    return list(dict.fromkeys(map(int, found)))
-
-
-def _await(done: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
-    deadline = time.monotonic() + 240
-    while not done():
-        assert process.poll() is None and time.monotonic() < deadline, process.stderr and process.stderr.read()
-        time.sleep(0.02)
+    require_each_once(project / "runs/kill/sweep.json")
 
 
 def test_trials_that_are_trained_together_are_what_they_are_one_by_one(

@@ -1,0 +1,198 @@
+"""Sweeps that several machines share: PostgreSQL, Ray, deaths of workers and drivers, and credentials that stay out."""
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from weldcache.errors import OutputExistsError, SettingsError, StudyUnreachableError
+from weldcache.evaluate.sweeps import ray_workers, storage
+from weldcache.evaluate.sweeps.space import FloatRange, SweepRequest, load_request
+from weldcache.evaluate.sweeps.study import SweepStudy
+from weldcache.extract.engines import ray_actors
+from weldcache.tests.evaluate.sweeps.conftest import LONG_SWEEP, owners_in, require_each_once, wait_for
+
+pytestmark = pytest.mark.distributed
+
+SECRET = "correct-horse-battery-staple"
+# A process that takes itself for a machine, and others for dead after seconds instead of minutes.
+_MACHINE = """
+import sys
+from weldcache.evaluate.sweeps import owners
+owners.BEAT_SECONDS, owners.GRACE_SECONDS, name = 0.2, 4.0, sys.argv[1]
+owners._machine = lambda: name
+from weldcache.cli.main import run
+sys.exit(run(sys.argv[2:]))
+"""
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """URL of a database on a PostgreSQL server that asks for `SECRET`."""
+    if not (shutil.which("initdb") and shutil.which("postgres")):
+        pytest.skip("PostgreSQL is not installed here")
+    user = "postgres" if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name  # it refuses to run as root
+    with tempfile.TemporaryDirectory() as name, socket.socket() as found:
+        folder = Path(name, "data")
+        Path(name, "password").write_text(SECRET)
+        for path in (name, f"{name}/password"):
+            shutil.chown(path, user)
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+        initdb = ["initdb", "-D", str(folder), "-U", "welder", "--auth=scram-sha-256", "--no-sync"]
+        options: Mapping[str, Any] = {"user": user, "cwd": name, "stdout": subprocess.DEVNULL}
+        subprocess.run([*initdb, f"--pwfile={name}/password"], check=True, stderr=subprocess.DEVNULL, **options)
+        found.close()
+        command = ["postgres", "-D", str(folder), "-p", str(port), "-k", name, "-h", "127.0.0.1", "-F"]
+        command += ["-c", "log_min_messages=log"]  # nobody reads on once it has started, and a full pipe would stop it
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **options) as process:
+            assert process.stderr is not None
+            while "ready to accept connections" not in (line := process.stderr.readline()):
+                assert line, "PostgreSQL has not started"
+            yield f"postgresql://welder@127.0.0.1:{port}/postgres"
+            process.send_signal(signal.SIGQUIT)
+            process.communicate()
+
+
+@pytest.fixture
+def password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGPASSWORD", SECRET)
+
+
+def asked(url: str, *, trials: int = 4, name: str = "pace") -> SweepRequest:
+    request = load_request(None, name=name, trials=trials, storage=url)
+    space = {"train.lr": FloatRange(low=0.1, high=0.9)}
+    return SweepRequest(**{**vars(request), "sampler": "random", "pruner": "none", "space": space})
+
+
+def opened(folder: Path, request: SweepRequest) -> SweepStudy:
+    return SweepStudy(folder, request, direction="max", warmup=0, epochs=10, seed=0)
+
+
+def test_a_database_keeps_trials_as_a_journal_does(server: str, password: None, tmp_path: Path) -> None:
+    drawn: dict[str, list[float]] = {}
+    for url in (server, f"sqlite:///{tmp_path}/trials.db", None):
+        folder = tmp_path / str(len(drawn))
+        folder.mkdir()
+        request = asked(url) if url else asked(server)
+        request = request if url else SweepRequest(**{**vars(request), "storage": None})
+        one, other = opened(folder, request), opened(folder, request)
+        claims = []
+        for study in (one, other, one, other, one, other):
+            other._claims = one._claims = one._claims | other._claims  # else each takes the other for a former self
+            claims.append(study.claim())
+        assert claims[4:] == [None, None]
+        for study, claim in zip((one, other, one, other), claims, strict=False):
+            assert claim is not None and study.complete(claim, value=claim.values["train.lr"], seconds=1.0, epochs=2)
+        tried = opened(folder, request).tried()
+        assert [trial.state for trial in tried] == ["complete"] * 4
+        drawn[str(url)] = [trial.values["train.lr"] for trial in tried]
+    first, *others = drawn.values()
+    assert all(values == first for values in others)
+
+
+def test_what_cannot_be_shared_is_refused_without_a_word_of_a_password(
+    server: str, password: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for url in (server.replace("@", f":{SECRET}@"), f"{server}?password={SECRET}"):
+        with pytest.raises(SettingsError, match="PGPASSWORD") as refused:
+            storage.require_storage(url)
+        assert SECRET not in str(refused.value)
+    with pytest.raises(SettingsError, match="postgresql://"):
+        storage.require_storage("mongodb://host/sweeps")
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+    opened(tmp_path / "here", asked(server, name="folders"))
+    opened(tmp_path / "here", asked(server, name="folders"))
+    with pytest.raises(OutputExistsError, match=r"runs\.folder"):
+        opened(tmp_path / "there", asked(server, name="folders"))
+    monkeypatch.setenv("PGPASSWORD", "wrong")
+    with pytest.raises(StudyUnreachableError, match="password authentication failed"):
+        opened(tmp_path / "here", asked(server, name="folders"))
+    monkeypatch.setattr(storage, "find_spec", lambda name: None)
+    with pytest.raises(SettingsError, match=r"weldcache\[postgresql\]"):
+        storage.require_storage(server)
+
+
+def test_a_journal_on_nfs_is_said_to_take_one_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(storage, "_file_system", lambda folder: "nfs4")
+    opened(tmp_path, SweepRequest(**{**vars(asked("sqlite:///unused")), "storage": None}))
+    assert "NFS" in capsys.readouterr().err
+
+
+@contextmanager
+def killed_at_the_end(command: list[str], **options: Any) -> Iterator["subprocess.Popen[str]"]:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **options) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_machine_that_dies_costs_no_trial_and_no_credential_is_written(
+    server: str, password: None, project: Path, child_environment: Mapping[str, str]
+) -> None:
+    (project / "far.yaml").write_text(f"storage: {server}\n{LONG_SWEEP}")
+    paths = os.pathsep.join(path for path in sys.path if path)
+    environment = {**child_environment, "PYTHONPATH": paths, "PGPASSWORD": SECRET}
+    options: Mapping[str, Any] = {"cwd": project, "env": environment}
+
+    def command(machine: str) -> list[str]:
+        return [sys.executable, "-c", _MACHINE, machine, "sweep", "far.yaml"]
+
+    def num_owners() -> int:
+        asked = "SELECT count(DISTINCT value_json) FROM trial_user_attributes WHERE key = 'owner'"
+        time.sleep(0.1)
+        with suppress(psycopg.errors.UndefinedTable), psycopg.connect(server) as connection:
+            return int((connection.execute(asked).fetchone() or [0])[0])
+        return 0  # it has not begun yet
+
+    before = num_owners()
+    with killed_at_the_end(command("first"), **options) as first:
+        wait_for(lambda: num_owners() == before + 1, first)
+        with killed_at_the_end(command("second"), **options) as second:
+            wait_for(lambda: num_owners() == before + 2, second)
+            first.kill()
+            _, said = second.communicate()
+            assert second.returncode == 0, said
+    require_each_once(project / "runs/far/sweep.json")
+    written = [path for path in project.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
+    assert not written and SECRET not in said
+
+
+def test_a_worker_of_ray_and_then_its_driver_may_die(project: Path, child_environment: Mapping[str, str]) -> None:
+    (project / "cluster.yaml").write_text(LONG_SWEEP)
+    paths = os.pathsep.join(path for path in sys.path if path)
+    options: Mapping[str, Any] = {"cwd": project, "env": {**child_environment, "PYTHONPATH": paths}}
+    command = [sys.executable, "-m", "weldcache", "sweep", "cluster.yaml", "--engine", "ray", "--jobs", "2"]
+    journal = project / "runs/cluster/journal.log"
+    with killed_at_the_end(command, **options) as driver:
+        wait_for(lambda: len(owners_in(journal)) >= 2, driver)
+        os.kill(owners_in(journal)[0], signal.SIGKILL)
+        assert driver.stderr is not None
+        assert any("another one takes its place" in line for line in driver.stderr)
+    done = subprocess.run(command[:5], capture_output=True, text=True, check=False, **options)
+    assert done.returncode == 0, done.stderr
+    require_each_once(project / "runs/cluster/sweep.json")
+
+
+def test_what_ray_is_asked_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError, match="--engine ray"):
+        ray_workers.cluster_of("local", address="auto", gpus=None)
+    monkeypatch.setattr(ray_actors, "find_spec", lambda name: None)
+    with pytest.raises(SettingsError, match=r"weldcache\[ray\]"):
+        ray_workers.cluster_of("ray", address=None, gpus=None)
