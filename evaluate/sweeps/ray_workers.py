@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from ...errors import SettingsError, StoreError, TrainingError, WeldcacheError
@@ -60,7 +61,7 @@ class _Worker:
     def work(self, sweep: Sweep) -> None:
         """As `worker.work`, where store and runs can be seen."""
         for path in (sweep.settings.cache.path, sweep.folder):
-            if not path.is_dir():
+            if isinstance(path, Path) and not path.is_dir():  # a bucket is seen from everywhere, or says why not
                 raise StoreError(
                     f"A worker on {this_process()['host']} does not see {path}. Put the store and the runs on a disk "
                     "that all machines of the cluster have at the same path, and name them with --cache and --set "

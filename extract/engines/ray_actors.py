@@ -4,6 +4,7 @@ Ray places actors and says when one has died; what is done then is for `crew.py`
 Nothing but spans and counts goes through Ray; features are written where they are made. Used with the extra `ray`.
 """
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -134,7 +135,7 @@ def joined(address: str | None) -> tuple[Any, bool]:
     # By itself Ray lets whatever else runs on the machine go first.
     own = {"address": "local", "include_dashboard": False, "_system_config": {"worker_niceness": 0}}
     try:
-        ray.init(**({"address": address} if address else own), logging_level="ERROR")
+        ray.init(**({"address": address} if address else own), logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
         where = f"the Ray cluster at {address}" if address else "a Ray cluster on this machine"
         raise WeldcacheError(f"Cannot reach {where}: {error}. See `ray status` there.") from error
