@@ -69,7 +69,7 @@ class FeatureStore:
 
     Attributes:
         path: where it is, for people: a folder, or a URL of a bucket.
-        folder: where its files are; of one in a bucket all but the features, in a folder that is gone with it.
+        folder: where its files are; of one in a bucket all but the features, until the process ends.
         bucket: what reads the features of one in a bucket.
         split: the name of the split that `index.parts` tells.
     """

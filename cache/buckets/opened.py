@@ -7,9 +7,9 @@ one's. It is a picture of one moment: an object that is replaced later is refuse
 import re
 import shutil
 import tempfile
-import weakref
 from collections.abc import Mapping
 from functools import cached_property
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 import numpy as np
@@ -145,13 +145,15 @@ class OpenedBucket:
     """A store in a bucket that is being read.
 
     Attributes:
-        folder: all of it but the features; gone with this object.
+        folder: all of it but the features; gone with the process.
     """
 
     def __init__(self, url: BucketUrl) -> None:
         self._snapshot = snapshot = Snapshot(Bucket(url))
         self.folder = Path(tempfile.mkdtemp(prefix="weldcache-"))
-        weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+        # With the process, and not with this object: a target with many values is read when it is asked for, which may
+        # be later. Processes that a fork server started call nothing else at their end.
+        Finalize(None, shutil.rmtree, args=(self.folder, True), exitpriority=0)
         for name, text in snapshot.metadata.items():
             _write(room_for(self.folder, name), text)
         self._chunks: dict[str, BucketChunks] = {}

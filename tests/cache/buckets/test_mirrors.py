@@ -1,8 +1,10 @@
 """A store that goes into a bucket comes back bit for bit, however often that is interrupted, and reads there alike."""
 
+import gc
 import json
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from weldcache.cache.index import Index
 from weldcache.cache.splitting import Dealing, split_store
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
+from weldcache.cache.targets import TargetSpec, target_of
 from weldcache.cache.verification.verify import verify_store
 from weldcache.configs.place import BucketUrl
 from weldcache.errors import NotFoundError, OutputExistsError, SettingsError, StoreError
@@ -294,6 +297,16 @@ def test_one_side_of_a_mirror_is_a_folder(tmp_path: Path) -> None:
     for places in ((tmp_path, tmp_path / "b"), (URL, URL)):
         with pytest.raises(SettingsError, match="one of them"):
             mirror(*places)
+
+
+def test_what_is_read_late_is_there_without_the_store(filled: FeatureStore, bucket: Bucket, opens: BucketUrl) -> None:
+    points = TargetSpec("points", "float32", shape=(3,))
+    told = target_of(points, [[1, 2, 3]] * NUM_ROWS, keys=filled.index.keys.tolist())
+    filled.follow(replace(filled.index, targets={**filled.index.targets, "points": told}))
+    upload(filled.folder, bucket)
+    late = FeatureStore.open(opens).index.targets["points"]
+    gc.collect()
+    assert late.values.tolist() == [[1, 2, 3]] * NUM_ROWS
 
 
 def test_another_process_finds_its_own_credentials(bucket: Bucket) -> None:
