@@ -22,6 +22,25 @@ from reference import GENERATED  # noqa: E402
 _HEADING = re.compile(r"^## (.+)$")
 _PAGE = re.compile(r"^- \[([^\]]+)\]\(([^)]+)\.md\)")
 
+# What Furo calls the colours of reports: evaluate/report/report.css has them, the light ones first.
+_CALLED = {
+    "color-background-primary": "card",
+    "color-background-secondary": "paper",
+    "color-foreground-primary": "ink",
+    "color-foreground-secondary": "soft",
+    "color-background-border": "line",
+    "color-brand-primary": "accent",
+    "color-brand-content": "accent",
+}
+
+
+def _colours(place: int) -> dict[str, str]:
+    """The colours of the report's style sheet by Furo's names: the light ones (0) or the dark ones (1)."""
+    sheet = (ROOT / "evaluate" / "report" / "report.css").read_text(encoding="utf-8")
+    told = dict(re.findall(r"--(\w+): (#\w+);", re.findall(r":root \{(.*?)\}", sheet, re.DOTALL)[place]))
+    return {name: told[colour] for name, colour in _CALLED.items()}
+
+
 project = "weldcache"
 project_copyright = "the authors of weldcache"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
@@ -36,6 +55,7 @@ default_role = "code"  # docstrings mark code as Markdown does
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 html_theme = "furo"
+html_theme_options = {"light_css_variables": _colours(0), "dark_css_variables": _colours(1)}
 html_title = "weldcache"
 html_copy_source = False
 html_show_sphinx = False

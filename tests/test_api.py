@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from weldcache import api
 from weldcache.cache.splits import LEFT_OUT
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.tensors import read_tensor
+from weldcache.configs.section import installed
 from weldcache.errors import NotFoundError, OutputExistsError, SettingsError, StoreError
 
 Keys = Callable[..., list[str]]
@@ -211,15 +213,47 @@ def test_runs_are_a_table_and_become_one(extracted: Path, runs_of: Callable[[Pat
     assert [each["auroc"] for each in again.document["leaderboards"][0]["variants"]] == list(table["auroc"])
 
 
-def test_the_example_notebook_runs(extracted: Path, copy_of: Callable[[Path], Path], undrawn: None) -> None:
-    path = Path(__file__).resolve().parents[1] / "examples" / "first_look.ipynb"
-    cells = ["".join(cell["source"]) for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
+def run_notebook(name: str, *, folder: Path) -> dict[str, Any]:
+    """The names that a notebook of examples/ leaves, run cell by cell in `folder`."""
+    told = json.loads((Path(__file__).resolve().parents[1] / "examples" / name).read_text())
+    cells = [cell for cell in told["cells"] if cell["cell_type"] == "code"]
+    assert not any(cell["outputs"] or cell["execution_count"] for cell in cells)
     names: dict[str, Any] = {}
-    with contextlib.chdir(copy_of(extracted)):
+    with contextlib.chdir(folder):
         for cell in cells:
-            exec(compile(cell, path.name, "exec"), names)
+            exec(compile("".join(cell["source"]), name, "exec"), names)
+    return names
+
+
+def test_the_first_look_runs(extracted: Path, copy_of: Callable[[Path], Path], undrawn: None) -> None:
+    names = run_notebook("first_look.ipynb", folder=copy_of(extracted))
     assert names["run"].folder.finished and len(names["scores"]) == 15
     assert names["scores"]["score"].is_monotonic_decreasing
+
+
+def test_a_run_is_explained(extracted: Path, copy_of: Callable[[Path], Path], undrawn: None) -> None:
+    names = run_notebook("train_judge_explain.ipynb", folder=copy_of(extracted))
+    assert {each.run for each in names["compared"].paired.ranking} == {"nearest-video", "nearest-audio", "both"}
+    (told,) = names["again"].to_dict("records")
+    assert told["score"] == pytest.approx(names["scores"].loc[names["hardest"], "score"], rel=1e-4)
+    assert {"member_nearest-video", "member_nearest-audio"} <= set(told), list(told)
+
+
+@pytest.mark.slow  # two processes: one writes a package, one installs it
+def test_a_recipe_of_ones_own_is_written_installed_and_compared(
+    extracted: Path, copy_of: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch, undrawn: None
+) -> None:
+    root = Path(__file__).resolve().parents[1]
+    monkeypatch.setenv("PYTHONPATH", str(root / ".import"))
+    monkeypatch.setattr("sys.path", sys.path.copy())  # the notebook puts a folder before the others
+    installed.cache_clear()
+    try:
+        names = run_notebook("own_recipe.ipynb", folder=copy_of(extracted))
+    finally:
+        installed.cache_clear()
+        sys.modules.pop("farthest.recipe", None)
+        sys.modules.pop("farthest", None)
+    assert {each.run for each in names["compared"].paired.ranking} == {"farthest", "nearest"}
 
 
 def test_the_package_offers_its_api_alone() -> None:

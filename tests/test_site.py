@@ -23,6 +23,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from weldcache.cli.main import app
 from weldcache.extract.sources.welds.manifest import SETTINGS
+from weldcache.tests.evaluate.report.test_browser import BROWSER, FLAGS
 
 ROOT = Path(__file__).resolve().parents[1]
 _LOADED = {"audio", "iframe", "img", "link", "script", "source", "video"}
@@ -106,6 +107,31 @@ def test_what_is_generated_is_there(page: str, words: list[str], site: Path) -> 
     assert "generated:" not in parsed.text
 
 
+@pytest.mark.slow  # a browser, and of the same site
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome on the PATH")
+def test_no_page_is_wider_than_a_telephone_or_a_desk(site: Path, tmp_path: Path) -> None:
+    """Each page in a frame of 390 and of 1280 pixels: what is too wide for it scrolls within the page."""
+    assert BROWSER is not None
+    frames = "".join(
+        f'<iframe src="{path.as_uri()}" style="width:{width}px;height:900px"></iframe>'
+        for path in sorted(site.glob("docs/*.html"))
+        for width in (390, 1280)
+    )
+    script = """addEventListener("load", () => {
+      document.body.dataset.wide = [...document.querySelectorAll("iframe")].filter((frame) =>
+        frame.contentDocument.documentElement.scrollWidth > frame.clientWidth).map((frame) => frame.src);
+      document.body.dataset.read = [...document.querySelectorAll("iframe")].filter((frame) =>
+        frame.contentDocument.querySelector("h1")).length;
+    })"""
+    harness = tmp_path / "harness.html"
+    harness.write_text(f"<!doctype html><body>{frames}<script>{script}</script></body>")
+    flags = ("--allow-file-access-from-files", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom")
+    command = [BROWSER, *FLAGS, *flags, harness.as_uri()]
+    page = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True).stdout
+    assert int(re.search(r'data-read="(\d+)"', page)[1]) == frames.count("<iframe") > 60
+    assert re.search(r'data-wide="([^"]*)"', page)[1] == ""
+
+
 def blocks(page: str, language: str, *, below: str = "") -> list[str]:
     """Contents of a page's fenced blocks in a language, of all or of those below a heading of the second level."""
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
@@ -140,6 +166,13 @@ def test_a_table_leads_to_a_verdict_as_shown(tmp_path: Path, weldcache: Callable
     assert "AUROC" in outcome.out
 
 
+def test_pictures_of_the_readme_are_small_and_load_nothing() -> None:
+    shown = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert shown and all((ROOT / name).stat().st_size < 150_000 for name in shown)
+    drawn = (ROOT / "docs" / "training.svg").read_text(encoding="utf-8")
+    assert "url(http" not in drawn and "href=" not in drawn and "<script" not in drawn
+
+
 def test_the_columns_that_welds_need_are_told() -> None:
     text = (ROOT / "docs" / "own-data.md").read_text(encoding="utf-8").partition("\n## Recorded welds\n")[2]
     assert [
@@ -169,7 +202,7 @@ def test_answers_to_questions_run(
 def test_what_json_holds_is_told(judged: Path, weldcache: Callable[..., Any]) -> None:
     """Of the commands that take no time: what the page says that their objects hold is there."""
     told = dict(re.findall(r"^\| `([\w ]+)` \| (.*) \|$", json_section(), re.MULTILINE))
-    for command in ("info", "runs list", "runs show", "runs prune"):
+    for command in ("info", "runs list", "runs show", "runs prune", "config list", "config show"):
         outcome = weldcache(*command.split(), "--json", folder=judged)
         missing = set(re.findall(r"`(\w+)`", told[command])) - set(json.loads(outcome.raw_out))
         assert outcome.code == 0 and not missing, (command, missing)

@@ -82,7 +82,10 @@ def test_two_recipes_are_compared_on_the_same_features(parts: Path, weldcache: C
     assert "patchcore" in outcome.out and "neighbours" in outcome.out
 
 
-@pytest.mark.parametrize("page", ["docs/quick-start.md"])
-def test_a_shorter_start_is_part_of_it(page: str) -> None:
-    settings, commands = start_of(page, "## Pictures in folders")
+@pytest.mark.parametrize(
+    ("page", "heading"),
+    [("README.md", "## Your own data in fifteen lines"), ("docs/quick-start.md", "## Pictures in folders")],
+)
+def test_a_shorter_start_is_part_of_it(page: str, heading: str) -> None:
+    settings, commands = start_of(page, heading)
     assert settings == SETTINGS and set(commands) <= set(COMMANDS)
