@@ -53,11 +53,10 @@ def draw_training(run: api.TrainedRun, to: Path) -> None:
     console = Console(
         record=True, file=io.StringIO(), force_terminal=True, color_system="truecolor", width=96, height=24
     )
-    epochs = run.settings.train.model_copy(update={"epochs": len(run.metrics)})
     best = max(rows, key=lambda row: row.get("val_auroc") or 0)
     with training_display(
         run.folder.path.name,
-        settings=epochs,
+        settings=run.settings.train,
         num_samples=run.manifest["counts"]["train"],
         noun="weld",
         history=rows,
