@@ -17,14 +17,14 @@ _WIDEST = 10_000  # columns of what is no terminal
 def make_table(title: str | Text, *, left: Sequence[str], right: Sequence[str] = (), whole: bool = False) -> Table:
     """A table without rows: columns of text at the left, then columns of numbers, by their headings.
 
-    Where it is too wide for the terminal, cells are broken into lines, or with `whole` cut short.
+    Where it is too wide for the terminal, cells are broken into lines; with `whole` only where nothing else helps.
     """
     # Every column of padding is one that a table of eighty columns has not for its cells.
     table = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for heading in left:
-        table.add_column(literal(heading), no_wrap=whole)
+        table.add_column(literal(heading), no_wrap=whole, overflow="fold")
     for heading in right:
-        table.add_column(literal(heading), justify="right", no_wrap=whole)
+        table.add_column(literal(heading), justify="right", no_wrap=whole, overflow="fold")
     return table
 
 
@@ -43,7 +43,21 @@ def print_tables(parts: Iterable[RenderableType], *, narrowest: int = 0) -> None
     if not fits:
         console.width = _WIDEST
     for part in parts:
+        if isinstance(part, Table) and _width(part, console) > console.width:
+            _let_break(part)
         console.print(_Visible(part), soft_wrap=not fits)
+
+
+def _width(table: Table, console: Console) -> int:
+    """Columns of the terminal that a table takes of which no cell is broken."""
+    return console.measure(table, options=console.options.update(width=_WIDEST)).maximum
+
+
+def _let_break(table: Table) -> None:
+    """Let cells take several lines, where none may: what stands in two lines is still there, and what is cut is not."""
+    may_not = all(column.no_wrap for column in table.columns)
+    for column in table.columns:
+        column.overflow, column.no_wrap = "fold", column.no_wrap and not may_not
 
 
 @dataclass(frozen=True)

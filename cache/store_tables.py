@@ -26,8 +26,8 @@ _CLASSES_SHOWN = 4
 _LIBRARIES = ("torch", "transformers", "numpy", "zarr")  # whose versions are worth a line
 
 
-def store_tables(description: Mapping[str, Any]) -> Iterator[RenderableType]:
-    """From who made the store over what is in it to whether it is whole."""
+def store_tables(description: Mapping[str, Any], *, details: bool) -> Iterator[RenderableType]:
+    """From who made the store over what is in it to whether it is whole; with `details` also how it was made."""
     yield from _heading(description)
     if description["classes"]:
         classes = description["classes"]
@@ -41,10 +41,15 @@ def store_tables(description: Mapping[str, Any]) -> Iterator[RenderableType]:
             yield Text(f"{split['torn_groups']}\n", style="yellow")
     if description["feature_sets"]:
         yield _set_table(description["feature_sets"], num_rows=description["num_rows"])
-        yield _backbone_table({**description["feature_sets"], **description["constants"]})
-        yield _decoding_table({**description["feature_sets"], **description["constants"]})
-        yield _array_table(description["feature_sets"])
+        if details:
+            yield _backbone_table({**description["feature_sets"], **description["constants"]})
+            yield _decoding_table({**description["feature_sets"], **description["constants"]})
+            yield _array_table(description["feature_sets"])
     yield from _health(description)
+    if details and (offsets := description["health"]["onset_offsets"]):
+        yield _onset_table(offsets, noun=description["noun"])
+    if description["feature_sets"] and not details:
+        yield Text("--verbose shows backbones, sampling, arrays and how far clocks are apart.", style="dim")
 
 
 def _heading(description: Mapping[str, Any]) -> Iterator[Text]:
@@ -155,7 +160,7 @@ def _backbone_table(entries: Mapping[str, Any]) -> Table:
         backbone = entry["made_by"].get("backbone")
         model, weights = Text("none", style="dim"), Text("")
         if backbone:
-            model = Text(backbone.get("model", "unknown").rstrip("/").rpartition("/")[2], overflow="ellipsis")
+            model = Text(backbone.get("model", "unknown").rstrip("/").rpartition("/")[2])
             weights = Text("random", style="yellow") if backbone.get("random_weights") else Text("trained")
         block = str(entry["made_by"].get("block", ""))
         table.add_row(name, model, block, weights, entry["fingerprint"][:_FINGERPRINT_SHOWN])
@@ -219,8 +224,6 @@ def _health(description: Mapping[str, Any]) -> Iterator[RenderableType]:
     for message in health["damage"]:
         yield Text(f"  {message}", style="red")
     yield from _notes(health["problems"], noun=noun)
-    if health["onset_offsets"]:
-        yield _onset_table(health["onset_offsets"], noun=noun)
 
 
 def _verification(record: Mapping[str, Any] | None, *, fingerprint: str) -> Text:

@@ -18,8 +18,9 @@ def list_presets(as_json: AsJson = False) -> None:
     if as_json:
         print_json({"presets": {name: preset_summary(name) for name in preset_names()}})
         return
-    for name in preset_names():
-        typer.echo(f"{name:8} {preset_summary(name)}")
+    from ..tables import literal, print_tables
+
+    print_tables(literal(f"{name:16} {preset_summary(name)}") for name in preset_names())
 
 
 @app.command()

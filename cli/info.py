@@ -1,13 +1,13 @@
 """`weldcache info`: what a store holds."""
 
-from .options import AsJson, Cache, Config, overrides, print_json
+from .options import AsJson, Cache, Config, Verbose, overrides, print_json
 
 
-def info(config: Config = None, cache: Cache = None, as_json: AsJson = False) -> None:
+def info(config: Config = None, cache: Cache = None, verbose: Verbose = False, as_json: AsJson = False) -> None:
     """Show what a feature store holds, what made it and whether it is whole.
 
-    Samples by split and class, feature sets and their arrays, backbones, sampling, fingerprints; what is missing and
-    why, how far the modalities' clocks are apart, the last verification.
+    Samples by split and class, feature sets, fingerprint; what is missing and why, the last verification. With
+    `--verbose` arrays, backbones, sampling, and how far the modalities' clocks are apart.
     """
     from ..cache.describe import describe_store
     from ..cache.store import FeatureStore
@@ -21,4 +21,4 @@ def info(config: Config = None, cache: Cache = None, as_json: AsJson = False) ->
     from ..cache.store_tables import store_tables
     from ..tables import print_tables
 
-    print_tables(store_tables(description))
+    print_tables(store_tables(description, details=verbose))

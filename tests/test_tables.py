@@ -1,5 +1,7 @@
 """Tables for people and for pipes."""
 
+import re
+
 import pytest
 from rich.table import Table
 from rich.text import Text
@@ -37,3 +39,18 @@ def test_no_name_acts_on_a_terminal(
     out = capsys.readouterr().out
     assert "\x1b" not in out and "\u202e" not in out
     assert r"one\x1b]0;owned" in out and r"two\x1b[2J\u202e" in out and "three\nlines" in out
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_a_wide_table_of_names_and_numbers_is_whole(
+    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr(tables.Console, "is_terminal", True)
+    table = tables.make_table("sets", left=["name"], right=[f"heading{number}" for number in range(7)], whole=True)
+    table.add_row("a_name_that_is_long", *[f"{number}23,456" for number in range(7)])
+    tables.print_tables([table])
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
+    assert max(map(len, lines)) <= columns and len(lines) > 4
+    digits = [character for line in lines for character in line if character.isdigit()]
+    assert len(digits) == 7 * 6 + 7 and "…" not in "".join(lines)  # of the numbers and of the headings

@@ -124,7 +124,7 @@ def test_a_store_without_labels_speaks_of_its_classes_alone(tmp_path: Path) -> N
     told = describe_store(FeatureStore.create(tmp_path / "birds.zarr", index=index))
     assert told["labels"] == {} and told["classes"] == {"blue": {"train": 1}, "red": {"train": 2}}
     console = Console(file=io.StringIO(), width=80)
-    console.print(*store_tables(told))
+    console.print(*store_tables(told, details=True))
     printed = console.file.getvalue()
     assert "3 samples" in printed and "normal" not in printed and "defect" not in printed
 
@@ -312,6 +312,6 @@ def test_a_store_without_anything_is_described(tmp_path: Path, make_index: Calla
 
 def _shown(store: FeatureStore, *, width: int) -> str:
     console = Console(file=io.StringIO(), width=width)
-    for part in store_tables(describe_store(store)):
+    for part in store_tables(describe_store(store), details=True):
         console.print(part)
     return console.file.getvalue()  # type: ignore[attr-defined]

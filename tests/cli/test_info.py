@@ -58,8 +58,10 @@ def test_json_says_everything_by_fixed_names(weldcache: Callable[..., Any], extr
 
 def test_tables_say_the_same(weldcache: Callable[..., Any], extracted: Path) -> None:
     told = json.loads(weldcache("info", "--json", folder=extracted).raw_out)
-    outcome = weldcache("info", folder=extracted)
+    outcome = weldcache("info", "--verbose", folder=extracted)
     assert outcome.code == 0
+    brief = weldcache("info", folder=extracted)
+    assert "video/tokens" not in brief.out and "--verbose" in brief.out and len(brief.out) < len(outcome.out) / 2
     assert told["fingerprint"] in outcome.out
     assert "38 welds: 16 normal (good), 22 defects (burnthrough, " in outcome.out
     assert "random-weight demo backbones" in outcome.out
