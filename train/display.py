@@ -113,7 +113,8 @@ def training_line(
 ) -> Iterator[TrainingDisplay]:
     """The same in one line, as every long job has it: for many trainings in a row, and where there is no terminal."""
     total, done = settings.epochs * num_samples, len(history) * num_samples
-    with Progress(f"train {name}", total=total, unit=f"{noun}s", done=done, console=console) as progress:
+    # Each sample counts once an epoch.
+    with Progress(f"train {name}", total=total, unit=f"{noun} passes", done=done, console=console) as progress:
         yield _Line(progress)
 
 

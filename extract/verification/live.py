@@ -61,7 +61,7 @@ def compare_live(
         comparer = _Comparer(store, request, feature_sets, pool)
         rows = comparer.choose(num_samples, seed=seed)
         total = len(rows) * len(request.encoders)
-        with Progress("Comparing with live features", total=total, unit=f"{request.noun}s") as progress:
+        with Progress("Comparing with live features", total=total, unit="rows") as progress:
             for feature, encoder in request.encoders.items():
                 comparer.compare_feature(feature, encoder, rows, progress)
     for constant in request.constants.values():

@@ -205,7 +205,7 @@ def _check_files(store: FeatureStore, request: Request) -> Check:
     files, others = CurrentFiles(request.root, rehash=True), sets_of_others(store, request.encoders)
     made = [[spec.name for spec in encoder.specs] for encoder in request.encoders.values()]
     total = sum(_num_complete(store, request, names) for names in [*made, *([name] for name in others)])
-    with Progress("Hashing source files", total=total, unit=f"{request.noun}s") as progress:
+    with Progress("Hashing source files", total=total, unit="rows") as progress:
         for name, encoder in request.encoders.items():
             changes = changes_of_feature(store, request.samples, encoder, files=files, progress=progress)
             findings += _told(changes, part=name)

@@ -158,7 +158,7 @@ def test_without_a_terminal_the_lines_of_every_long_job() -> None:
         display.epoch_done(row(2), improved=True)
     line = console.file.getvalue()
     assert re.fullmatch(
-        r"train toy-001: 64/128 samples, [\d.]+ samples/s, took [\d.]+ s, "
+        r"train toy-001: 64/128 sample passes, [\d.]+ sample passes/s, took [\d.]+ s, "
         r"epoch 2, loss 7.55, val loss 8.569, val AUROC 0.5725\n",
         line,
     )
