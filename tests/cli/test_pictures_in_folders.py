@@ -51,6 +51,7 @@ def parts(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow  # nine commands, each as a reader has it: six seconds of processor time
 def test_commands_lead_from_files_to_a_report(parts: Path, weldcache: Callable[..., Any]) -> None:
     printed = ""
     for line in COMMANDS:
