@@ -44,6 +44,11 @@ def test_growth(child_environment: dict[str, str], tmp_path: Path) -> None:
     assert 3.8 <= told["ratios"]["files_a_row"] < 4.1
 
 
+def test_million_rows(child_environment: dict[str, str], tmp_path: Path) -> None:
+    told = told_by("million_rows", "--sizes", "300", "600", environment=child_environment, folder=tmp_path)
+    assert told["targets"].keys() < told["ratios"].keys()
+
+
 def test_metrics(child_environment: dict[str, str], tmp_path: Path) -> None:
     """So small, it tells only that the figures are those of a sort."""
     told = told_by("metrics", "--small", environment=child_environment, folder=tmp_path)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from weldcache.evaluate.sweeps.space import FloatRange, SweepRequest, load_reque
 from weldcache.evaluate.sweeps.study import SweepStudy
 from weldcache.extract.engines import ray_actors
 from weldcache.tests.evaluate.sweeps.conftest import LONG_SWEEP, owners_in, require_each_once, wait_for
+from weldcache.tests.test_docs import ROOT, command_lines, section, words_of
 
 pytestmark = pytest.mark.distributed
 
@@ -86,7 +87,7 @@ def test_a_database_keeps_trials_as_a_journal_does(server: str, password: None, 
     for url in (server, f"sqlite:///{tmp_path}/trials.db", None):
         folder = tmp_path / str(len(drawn))
         folder.mkdir()
-        request = asked(url) if url else asked(server)
+        request = asked(url or server, name="kept")
         request = request if url else SweepRequest(**{**vars(request), "storage": None})
         one, other = opened(folder, request), opened(folder, request)
         claims = []
@@ -124,6 +125,39 @@ def test_what_cannot_be_shared_is_refused_without_a_word_of_a_password(
     monkeypatch.setattr(storage, "find_spec", lambda name: None)
     with pytest.raises(SettingsError, match=r"weldcache\[postgresql\]"):
         storage.require_storage(server)
+
+
+def test_a_database_that_no_longer_answers_ends_the_command_and_not_the_trial(
+    server: str, password: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = opened(tmp_path, asked(server, name="away"))
+    claim = study.claim()
+    assert claim is not None
+    monkeypatch.setenv("PGPASSWORD", "wrong")  # each call connects anew
+    for call in (study.claim, study.tried, lambda: study.fail(claim, reason="?"), lambda: study.give_back(claim)):
+        with pytest.raises(StudyUnreachableError, match="does not answer"):
+            call()
+    monkeypatch.setenv("PGPASSWORD", SECRET)
+    again = opened(tmp_path, asked(server, name="away")).claim()
+    assert again is not None and (again.run, again.values) == (claim.run, claim.values)
+
+
+def test_the_commands_of_the_page_run_on_several_machines(
+    server: str, password: None, project: Path, weldcache: Callable[..., Any]
+) -> None:
+    """Those that take a database; what places the processes is left out."""
+    text = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
+    (project / "pace.yaml").write_text(LONG_SWEEP.replace("epochs: 60", "epochs: 1"))
+    lines = [line for line in command_lines(section(text, "## Sweeps on several machines")) if "--engine" not in line]
+    assert len(lines) == 3
+    for number, line in enumerate(lines, start=1):
+        (words,) = words_of(line.replace("postgresql://welder@db.plant/sweeps", server))
+        arguments = words[words.index("weldcache") + 1 :]
+        if "--jobs" in arguments:  # which are tried elsewhere
+            place = arguments.index("--jobs")
+            del arguments[place : place + 2]
+        outcome = weldcache(*arguments, "--trials", str(number), folder=project)
+        assert outcome.code == 0 and f"the best of {number}" in outcome.out, outcome.err
 
 
 def test_a_journal_on_nfs_is_said_to_take_one_machine(
