@@ -154,12 +154,15 @@ class SweepStudy:
             self._put_back_abandoned()
             if self._request.sampler == "grid":
                 self._enqueue_grid()
-            counted = _counted(self._frozen())
-            waiting = any(trial.state == TrialState.WAITING for trial in counted)
-            if not waiting and (len(counted) >= self._request.trials or self._request.sampler == "grid"):
+            trials = self._frozen()
+            counted = _counted(trials)
+            waiting = next((trial for trial in trials if trial.state == TrialState.WAITING), None)
+            if waiting is None and (len(counted) >= self._request.trials or self._request.sampler == "grid"):
                 return None
-            # What is drawn follows from the seed and from how many trials there are, and not from who draws.
-            state = np.random.SeedSequence([self._seed, len(counted)]).generate_state(1)
+            # What is drawn follows from the seed and from which trial it is, and not from who draws, or how often: one
+            # that was put back before all was drawn gets what it would have had.
+            place = len(counted) if waiting is None else _place(trials, waiting)
+            state = np.random.SeedSequence([self._seed, place]).generate_state(1)
             self._study.sampler = _sampler(self._request, seed=int(state[0]))
             trial = self._study.ask()
             trial.set_user_attr("owner", dict(this_process()))
@@ -315,6 +318,14 @@ def _counted(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     """Those that no other one was put in place of."""
     followed = {trial.user_attrs.get("instead_of") for trial in trials}
     return [trial for trial in trials if trial.number not in followed]
+
+
+def _place(trials: Sequence[FrozenTrial], trial: FrozenTrial) -> int:
+    """Of how many trials one was begun before, those that were put in place of others left out."""
+    by_number = {each.number: each for each in trials}
+    while (before := trial.user_attrs.get("instead_of")) is not None:
+        trial = by_number[before]
+    return sum("instead_of" not in each.user_attrs and each.number < trial.number for each in trials)
 
 
 def _new_name(counted: Sequence[FrozenTrial]) -> str:

@@ -100,6 +100,17 @@ def test_the_trial_of_a_dead_process_is_tried_by_the_next_and_counts_once(open_s
     assert [trial.state for trial in open_study().tried()] == ["complete"] * 4
 
 
+def test_a_death_before_anything_was_drawn_changes_nothing_of_what_is_drawn(open_study: Open, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    whole = finish(open_study(tmp_path / "other"))
+    study = open_study()
+    finish(open_study(trials=1))
+    study._study.ask()  # and nobody hears of it again
+    finish(study)
+    drawn = sorted(trial.values["train.lr"] for trial in open_study().tried())
+    assert drawn == sorted(value for _, value in whole)
+
+
 def test_an_interruption_leaves_its_trial_however_often(open_study: Open) -> None:
     study, runs = open_study(), set()
     for _ in range(8):
