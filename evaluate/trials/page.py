@@ -46,8 +46,8 @@ def _sections(comparison: Comparison, *, header: BenchHeader) -> Iterator[Sectio
         figures=[_picture(comparison, scored)] if scored else [],
     )
     yield Section(id=f"costs{of}", title="Seeds, validation and costs", rows=[_costs(comparison)], look="folded")
-    notes = [note for note in notes_below(comparison, header=header) if note not in comparison.caveats]
-    yield Section(id=f"notes{of}", title="How to read it", points=notes)
+    notes = notes_below(comparison, header=header)  # of many variants longer than the table, so behind it
+    yield Section(id=f"notes{of}", title="What to know before relying on it", points=notes)
 
 
 def _verdict(comparison: Comparison, scored: Sequence[VariantResult], *, id: str) -> Section:
@@ -63,7 +63,6 @@ def _verdict(comparison: Comparison, scored: Sequence[VariantResult], *, id: str
         id=id,
         title=f"{best.name} is first of {count_of(len(scored), 'variant')}{divided}",
         note=note,
-        points=comparison.caveats,
         look="verdict",
         standing=standing,
     )
