@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import psutil
 import sqlalchemy
@@ -26,9 +25,12 @@ from optuna.storages.journal import JournalFileBackend, JournalStorage
 
 from ...errors import SettingsError, StoreError, StudyUnreachableError
 from ...progress import say
+from ...wording import listed
 
 JOURNAL = "journal.log"
 _SCHEMES = ("postgresql", "sqlite")
+# What the query of a URL may say, none of which is a secret.
+_QUERY = ("application_name", "connect_timeout", "host", "port", "sslcert", "sslkey", "sslmode", "sslrootcert")
 # How long PostgreSQL waits for a machine that has gone without a word, before it gives its locks to others: 25 seconds.
 _KEEPALIVES = "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
 _LOST = (sqlalchemy.exc.DBAPIError, StorageInternalError)  # what libraries say where a database does not answer
@@ -38,20 +40,25 @@ def require_storage(url: str | None) -> None:
     """Refuse a URL of a database before anything notes it.
 
     Raises:
-        SettingsError: if it holds a password, is of another kind, or its driver is not installed.
+        SettingsError: if it holds a password or what may be one, is of another kind, or its driver is not installed.
     """
     if url is None:
         return
     scheme, _, rest = url.partition("://")
-    if scheme not in _SCHEMES or not rest:
+    try:
+        # As what connects reads it: where two readings differ, a password could hide.
+        parts = sqlalchemy.make_url(url) if scheme in _SCHEMES and rest else None
+    except (sqlalchemy.exc.ArgumentError, ValueError):
+        parts = None
+    if parts is None:
         raise SettingsError(
             "--storage takes postgresql://USER@HOST/DATABASE, or sqlite:///FILE for the processes of one machine."
         )
-    parts = urlsplit(url)
-    if parts.password is not None or {"password", "passfile"} & parse_qs(parts.query).keys():
+    if parts.password is not None or not parts.query.keys() <= {*_QUERY}:
         raise SettingsError(
-            "The URL of --storage holds a password, which would stand in every run and page. Leave it out, and give it "
-            "in the environment (PGPASSWORD) or in ~/.pgpass of each machine."
+            "The URL of --storage stands in every run and page, so it holds no password, and behind a question mark "
+            f"only {listed(_QUERY)}. Leave the rest out, and give a password in the environment (PGPASSWORD) or in "
+            "~/.pgpass of each machine."
         )
     if scheme == "postgresql" and find_spec("psycopg") is None:
         raise SettingsError(

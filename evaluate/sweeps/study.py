@@ -250,7 +250,11 @@ class SweepStudy:
 
     def best(self) -> Tried | None:
         """The best of the complete trials, the first of equals."""
-        complete = [trial for trial in self.tried() if trial.value is not None]
+        return self.best_of(self.tried())
+
+    def best_of(self, tried: Sequence[Tried]) -> Tried | None:
+        """As `best`, of trials that were read before: another reading may know of better ones."""
+        complete = [trial for trial in tried if trial.value is not None]
         return max(complete, key=lambda trial: (self._sign * (trial.value or 0.0), -trial.number), default=None)
 
     def importances(self) -> Mapping[str, float]:

@@ -104,6 +104,26 @@ def test_a_database_keeps_trials_as_a_journal_does(server: str, password: None, 
     assert all(values == first for values in others)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"postgresql://welder@host/sweeps?sslpassword={SECRET}",
+        f"postgresql://welder@host/sweeps?sslmode=require&passfile={SECRET}",
+        f"postgresql://welder@host/sweeps?options={SECRET}",
+        f"postgresql://welder@host/sweeps?sslmode=#&password={SECRET}",
+        f"sqlite:///trials.db?key={SECRET}",
+    ],
+)
+def test_of_a_query_only_what_is_known_to_be_no_secret_is_taken(url: str) -> None:
+    with pytest.raises(SettingsError, match="PGPASSWORD") as refused:
+        storage.require_storage(url)
+    assert SECRET not in str(refused.value)
+
+
+def test_a_query_says_how_a_database_is_reached() -> None:
+    storage.require_storage("postgresql:///sweeps?host=/run/postgresql&port=5433&sslmode=require")
+
+
 def test_what_cannot_be_shared_is_refused_without_a_word_of_a_password(
     server: str, password: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,9 @@ from weldcache.evaluate.sweeps import owners
 from weldcache.evaluate.sweeps import study as trials
 from weldcache.evaluate.sweeps.space import FloatRange, SweepRequest, load_request
 from weldcache.evaluate.sweeps.storage import JOURNAL
-from weldcache.evaluate.sweeps.study import SweepStudy
+from weldcache.evaluate.sweeps.study import SweepStudy, Tried
+from weldcache.evaluate.sweeps.worker import spare_weights
+from weldcache.train.runs.folder import RunFolder
 
 Open = Callable[..., SweepStudy]
 
@@ -56,6 +58,32 @@ def test_there_are_as_many_trials_as_asked_for_and_more_add_to_them(open_study: 
     assert len(tried) == 6 and all(trial.state == "complete" for trial in tried)
     best = open_study().best()
     assert best is not None and best.value == max(trial.value or 0.0 for trial in tried)
+
+
+def test_a_better_trial_that_ends_meanwhile_keeps_its_weights(
+    open_study: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, tried = open_study(), SweepStudy.tried
+    worse, better = study.claim(), study.claim()
+    assert worse is not None and better is not None
+    weights = [RunFolder(tmp_path / claim.run).best_path for claim in (worse, better)]
+    for path in weights:
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"weights")
+    study.complete(worse, value=0.2, seconds=1.0, epochs=2)
+
+    def read_before_it_ends(self: SweepStudy) -> list[Tried]:
+        read = tried(self)
+        if len([trial for trial in read if trial.state == "complete"]) == 1:
+            study.complete(better, value=0.9, seconds=1.0, epochs=2)
+        return read
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SweepStudy, "tried", read_before_it_ends)
+        spare_weights(tmp_path, study)
+    assert [path.exists() for path in weights] == [True, True]
+    spare_weights(tmp_path, study)
+    assert [path.exists() for path in weights] == [False, True]
 
 
 def test_what_is_drawn_does_not_depend_on_interruptions(open_study: Open, tmp_path: Path) -> None:
