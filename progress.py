@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from dataclasses import dataclass
 from types import TracebackType
 
 from rich.console import Console
@@ -130,41 +130,51 @@ class ByteProgress:
         self._num_shown = num_megabytes
 
 
-_quiet: ContextVar[bool] = ContextVar("_quiet", default=False)
+@dataclass
+class _Telling:
+    """How this process tells of its work, all its threads; processes that it starts are told what holds for them."""
+
+    quiet: bool = False
+    said: set[str] | None = None  # sentences that are not said again; None: every sentence is said
+
+
+_telling = _Telling()
 
 
 @contextmanager
-def quieted() -> Iterator[None]:
-    """Within the block nothing is said of what is under way: no bar, no line, no sentence."""
-    token = _quiet.set(True)
+def quieted(quiet: bool = True) -> Iterator[None]:
+    """Within the block nothing is said of what is under way, if `quiet`: no bar, no line, no sentence."""
+    before, _telling.quiet = _telling.quiet, quiet
     try:
         yield
     finally:
-        _quiet.reset(token)
+        _telling.quiet = before
+
+
+def is_quiet() -> bool:
+    """Whether nothing is said of what is under way; for those who start processes."""
+    return _telling.quiet
 
 
 def error_console() -> Console:
     """Where what is under way is told: stderr."""
-    return Console(stderr=True, quiet=_quiet.get())
-
-
-_said: ContextVar[set[str] | None] = ContextVar("_said", default=None)
+    return Console(stderr=True, quiet=_telling.quiet)
 
 
 @contextmanager
 def said_once() -> Iterator[None]:
     """Within the block no sentence is said twice: a job that lists its data set several times tells once what it is."""
-    token = _said.set(set())
+    before, _telling.said = _telling.said, set()
     try:
         yield
     finally:
-        _said.reset(token)
+        _telling.said = before
 
 
 def say(text: str) -> None:
     """Print a sentence about the job to stderr; control characters, as in odd names, are shown as escapes."""
-    if (said := _said.get()) is not None:
-        if text in said:
+    if _telling.said is not None:
+        if text in _telling.said:
             return
-        said.add(text)
+        _telling.said.add(text)
     error_console().print(visible(text, keep="\n"), markup=False, highlight=False, soft_wrap=True)

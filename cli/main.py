@@ -1,6 +1,5 @@
 """The program `weldcache`: its commands, and the one place where errors become messages and exit codes."""
 
-import contextlib
 import os
 import signal
 import sys
@@ -113,7 +112,7 @@ def run(arguments: Sequence[str]) -> int:
     debug, rest = "debug" in anywhere, [argument for argument in arguments if argument not in _ANYWHERE]
     command = typer.main.get_command(app)
     try:
-        with quieted() if "quiet" in anywhere else contextlib.nullcontext():
+        with quieted("quiet" in anywhere):
             result = command.main(rest, prog_name="weldcache", standalone_mode=False)
         if result == 130:  # what typer makes of Ctrl-C, without a word
             raise typer.Abort

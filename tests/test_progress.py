@@ -2,12 +2,13 @@
 
 import io
 import types
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from rich.console import Console
 
 from weldcache import progress
-from weldcache.progress import ByteProgress, Progress, said_once, say
+from weldcache.progress import ByteProgress, Progress, quieted, said_once, say
 
 
 class Clock:
@@ -131,6 +132,15 @@ def test_bytes_of_what_fails_are_not_said_to_be_done(capsys: pytest.CaptureFixtu
     with pytest.raises(OSError), ByteProgress("copy", num_bytes=2_600_000):
         raise OSError
     assert "3/3" not in capsys.readouterr().err
+
+
+def test_what_is_quieted_is_so_in_all_threads(capsys: pytest.CaptureFixture[str]) -> None:
+    with ThreadPoolExecutor(1) as pool, quieted():
+        pool.submit(say, "one").result()
+        with said_once(), quieted(False):
+            say("two")
+            pool.submit(say, "two").result()
+    assert capsys.readouterr().err == "two\n"
 
 
 def test_within_a_block_nothing_is_said_twice(capsys: pytest.CaptureFixture[str]) -> None:

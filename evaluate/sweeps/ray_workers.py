@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from ...errors import SettingsError, StoreError, TrainingError, WeldcacheError
 from ...extract.engines.ray_actors import joined, passed_on, require_ray
-from ...progress import say
+from ...progress import quieted, say
 from .owners import Owner, this_process
 from .study import SweepStudy
 from .worker import Sweep, work
@@ -67,7 +67,8 @@ class _Worker:
                     "that all machines of the cluster have at the same path, and name them with --cache and --set "
                     "runs.folder=PATH."
                 )
-        work(sweep, told=lambda: None)
+        with quieted(sweep.quiet):
+            work(sweep, told=lambda: None)
 
 
 def run_on_ray(

@@ -18,7 +18,7 @@ from ...configs.layers import Layer, override_layer
 from ...documents import Json, fingerprint, write_sealed
 from ...errors import SettingsError, TrainingError
 from ...extract.pool.workers import worker_context
-from ...progress import Progress, say
+from ...progress import Progress, is_quiet, say
 from ...settings import Settings, load_settings
 from ...tables import literal, make_table
 from ...train.data.features import chosen_for, require_features, targets_of
@@ -125,11 +125,12 @@ def sweep(
     asked = _asked_of_store(request, settings, store)
     make_folder_of_runs(folder)
     trials = settings.model_copy(update={"runs": settings.runs.model_copy(update={"folder": folder})})
-    whole = Sweep(request, trials, folder, together, keep_weights, command)
+    whole = Sweep(request, trials, folder, together, keep_weights, command, is_quiet())
     study = whole.open_study()
     study.require_same({**asked, "objective": whole.objective, "space": _described(request)})
     _run(whole, study, jobs=jobs, cluster=cluster)
-    best, tried = study.best(), study.tried()
+    tried = study.tried()
+    best = study.best_of(tried)
     if best is None:
         reasons = [f"{trial.run}: {trial.reason}" for trial in tried if trial.reason]
         raise TrainingError(f"No trial of {request.name} came to its end. {' '.join(reasons[:_SHOWN])}")

@@ -17,7 +17,7 @@ from ...cache.store import FeatureStore
 from ...configs.device import resolve_device
 from ...errors import BusyError, OutputExistsError, StudyUnreachableError, TrainingError, WeldcacheError
 from ...extract.pool.workers import start_worker
-from ...progress import say
+from ...progress import quieted, say
 from ...settings import Settings
 from ...train.data.features import chosen_for, require_features
 from ...train.data.resident import FeaturePool, fits_memory
@@ -49,6 +49,7 @@ class Sweep:
         settings: of all trials but for what is drawn; runs go to `folder`.
         together: trials that are trained as one, where they differ in numbers alone.
         keep_weights: of all trials; else those of the best alone are kept.
+        quiet: nothing is said on the way.
     """
 
     request: SweepRequest
@@ -57,6 +58,7 @@ class Sweep:
     together: int
     keep_weights: bool
     command: str
+    quiet: bool
 
     @property
     def objective(self) -> str:
@@ -194,7 +196,7 @@ def work_apart(sweep: Sweep) -> None:
     """The same as a process of its own, which ends with the main process."""
     start_worker()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with suppress(KeyboardInterrupt):
+    with quieted(sweep.quiet), suppress(KeyboardInterrupt):
         work(sweep, told=lambda: None)
 
 
@@ -302,8 +304,9 @@ def _value_of(run: RunFolder, settings: Settings, *, objective: str) -> float | 
 
 def spare_weights(folder: Path, study: SweepStudy) -> None:
     """Delete the weights of all complete trials but the best, which are of use to nobody."""
-    best = study.best()
-    for trial in study.tried():
+    tried = study.tried()
+    best = study.best_of(tried)  # of one reading: a better trial that another process completes now keeps its weights
+    for trial in tried:
         if trial.state == "complete" and best is not None and trial.run != best.run:
             for path in (RunFolder(folder / trial.run).best_path, RunFolder(folder / trial.run).last_path):
                 path.unlink(missing_ok=True)

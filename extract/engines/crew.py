@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ...errors import WeldcacheError
-from ...progress import Progress, say
+from ...progress import Progress, is_quiet, say
 from ...settings import Settings
 from ...wording import count_of, format_seconds
 from ..group_runner import kept_interrupt
@@ -71,6 +71,7 @@ def drive(engine: Engine, settings: Settings, *, split: str, refresh: bool, rela
         engine=engine.name,
         workers=0,
         identity=uuid.uuid4().hex,
+        quiet=is_quiet(),
     )
     place_order(order)
     with opened_crew(engine, order) as crew, kept_interrupt() as raise_if_interrupted:

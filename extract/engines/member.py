@@ -24,6 +24,7 @@ from ...cache.store import FeatureStore
 from ...cache.writer import StoreWriter
 from ...configs.place import require_folder
 from ...errors import NotFoundError, WeldcacheError, refusal_of
+from ...progress import quieted
 from ...settings import Settings
 from ..pool.decode_process import WorkerTraceback
 from ..prepare import ask, prepare_job
@@ -44,6 +45,7 @@ class Order:
         settings: as JSON values; they hold no credentials.
         folder: in which paths of the settings are meant.
         identity: of this extraction, no other has it.
+        quiet: nothing is said on the way.
     """
 
     settings: Mapping[str, Any]
@@ -54,6 +56,7 @@ class Order:
     engine: EngineName
     workers: int
     identity: str
+    quiet: bool
 
 
 @dataclass(frozen=True)
@@ -113,9 +116,10 @@ class Member:
         _require_same_folder(order)
         torch.set_num_threads(threads)
         settings = placed(Settings.model_validate(order.settings), place)
-        asked = ask(settings, split=order.split, refresh=order.refresh, relabel=order.relabel)
-        path, identity = asked.store_path, order.identity
         with ExitStack() as stack:
+            stack.enter_context(quieted(order.quiet))
+            asked = ask(settings, split=order.split, refresh=order.refresh, relabel=order.relabel)
+            path, identity = asked.store_path, order.identity
             job = partial(prepare_job, asked, engine=order.engine, workers=order.workers, identity=identity)
             stack.enter_context(joined(path, identity=identity, prepare=job))
             self._store = FeatureStore.open(path)

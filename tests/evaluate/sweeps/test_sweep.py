@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,9 +19,11 @@ from weldcache import api
 from weldcache.cache.store import FeatureStore
 from weldcache.errors import SettingsError, TrainingError
 from weldcache.evaluate.sweeps import space, worker
+from weldcache.evaluate.sweeps import sweep as sweeps
 from weldcache.evaluate.sweeps.page import render_page
 from weldcache.evaluate.sweeps.study import SweepStudy
 from weldcache.evaluate.sweeps.sweep import Swept
+from weldcache.progress import quieted, say
 from weldcache.tests.evaluate.sweeps.conftest import LONG_SWEEP, owners_in, require_each_once, wait_for
 from weldcache.train.data import resident
 from weldcache.train.runs.folder import RunFolder
@@ -164,6 +168,39 @@ def test_an_interrupted_trial_goes_on_from_its_checkpoint_and_ends_the_same(
             run_sweep(request)
     found = run_sweep(request)
     assert values_of(found) == values_of(whole) and _drawn(found) == _drawn(whole)
+
+
+def test_the_processes_of_a_quiet_sweep_are_quiet(
+    run_sweep: RunSweep,
+    write_request: WriteRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Here:
+        """A process that is none, and works at once; of what its parent is told it has inherited nothing."""
+
+        exitcode = 0
+
+        def __init__(self, *, target: Callable[..., None], args: tuple[worker.Sweep], daemon: bool) -> None:
+            self._call = partial(target, *args)
+
+        def start(self) -> None:
+            with quieted(False):
+                self._call()
+
+        def terminate(self) -> None:
+            """It has ended."""
+
+        join = terminate
+
+    monkeypatch.setattr(sweeps, "worker_context", lambda *, preload: SimpleNamespace(Process=Here))
+    monkeypatch.setattr(worker, "start_worker", lambda: None)
+    monkeypatch.setattr(worker, "work", lambda sweep, *, told: say("at work"))
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    for quiet, times in ((False, 2), (True, 0)):
+        with pytest.raises(TrainingError), quieted(quiet):  # as nothing was tried
+            run_sweep(write_request(), jobs=2)
+        assert capsys.readouterr().err.count("at work") == times
 
 
 def test_what_cannot_be_compared_is_refused(run_sweep: RunSweep, write_request: WriteRequest, project: Path) -> None:

@@ -8,22 +8,25 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+import torch
 
-from weldcache.errors import NotFoundError, SettingsError
-from weldcache.extract.engines import ray_actors
+from weldcache.errors import NotFoundError, SettingsError, WeldcacheError
+from weldcache.extract.engines import member, ray_actors
 from weldcache.extract.engines.engine import Engine, Place
 from weldcache.extract.engines.marks import read_marks
 from weldcache.extract.engines.member import Member, Order
 from weldcache.extract.engines.ray_actors import RayCrew, passed_on
+from weldcache.progress import say
 from weldcache.settings import load_settings
 from weldcache.tests.children import Children, differing, wait_for
 from weldcache.tests.extract.engines.conftest import MORTAL
 
 pytestmark = pytest.mark.distributed
-ORDER = Order({}, "all", False, False, "/", "ray", 1, "identity")
+ORDER = Order({}, "all", False, False, "/", "ray", 1, "identity", False)
 
 # Two machines in one, each with a core; then the command that follows on each line, and the loss of the second machine.
 _CLUSTER = """
@@ -116,6 +119,21 @@ def test_without_ray_a_sentence_says_what_to_install(monkeypatch: pytest.MonkeyP
 def test_workers_elsewhere_get_what_they_need_and_no_secret() -> None:
     given = {"WELDCACHE_WEIGHTS": "/w", "HF_HOME": "/h", "HF_TOKEN": "s", "AWS_SECRET_ACCESS_KEY": "s", "EDITOR": "vi"}
     assert passed_on(given) == {"WELDCACHE_WEIGHTS": "/w", "HF_HOME": "/h"}
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_workers_are_as_quiet_as_who_ordered_them(
+    quiet: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def ask(*_: Any, **__: Any) -> None:
+        say("the data set is listed")
+        raise WeldcacheError
+
+    monkeypatch.setattr(member, "_require_same_folder", lambda order: None)
+    monkeypatch.setattr(member, "ask", ask)
+    with pytest.raises(WeldcacheError):
+        Member(replace(ORDER, quiet=quiet), number=0, place=Place(0, 1, cores=1), threads=torch.get_num_threads())
+    assert ("listed" in capsys.readouterr().err) is not quiet
 
 
 def test_a_machine_that_does_not_see_the_folder_is_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
