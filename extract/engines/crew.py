@@ -21,7 +21,7 @@ from ..group_runner import kept_interrupt
 from ..summary import ExtractSummary
 from .engine import Engine
 from .joining import SETUP_SECONDS
-from .member import Death, Failure, Order, Ready, place_order
+from .member import Death, Failure, Order, Ready, placed_order
 from .spans import Span, SpanOutcome, cut_spans
 
 _CHANCES = 2  # deaths that a span may be near before it is tried alone
@@ -73,8 +73,11 @@ def drive(engine: Engine, settings: Settings, *, split: str, refresh: bool, rela
         identity=uuid.uuid4().hex,
         quiet=is_quiet(),
     )
-    place_order(order)
-    with opened_crew(engine, order) as crew, kept_interrupt() as raise_if_interrupted:
+    with (
+        placed_order(order),
+        opened_crew(engine, order) as crew,
+        kept_interrupt() as raise_if_interrupted,
+    ):
         driver = _Driver(crew, span_seconds=settings.extract.span_seconds)
         return driver.run(raise_if_interrupted)
 
@@ -152,11 +155,12 @@ class _Driver:
     def _first_ready(self, raise_if_interrupted: Callable[[], None]) -> Ready:
         since = time.monotonic()
         while True:
+            ready = []
             for number, answer in self._crew.answers(seconds=_LOOK_SECONDS):
-                if isinstance(answer, Ready):
-                    self._take(number, answer)
-                    return answer
                 self._take(number, answer)
+                ready += [answer] if isinstance(answer, Ready) else []
+            if ready:
+                return ready[0]
             raise_if_interrupted()
             if time.monotonic() - since > SETUP_SECONDS:
                 raise WeldcacheError(
@@ -181,7 +185,7 @@ class _Driver:
             self._take(number, answer)
 
     def _take(self, number: int, answer: object) -> None:
-        task = self._tasks.pop(number)
+        task = self._tasks.pop(number, None)  # none where an idle one dies
         if isinstance(answer, Failure):
             answer.raised()
         if isinstance(answer, Death):
@@ -192,9 +196,14 @@ class _Driver:
             self._deaths_in_a_row = 0
             self._num_tried += answer.num_tried
 
-    def _go_on_without(self, number: int, task: _Task, death: Death) -> None:
+    def _go_on_without(self, number: int, task: _Task | None, death: Death) -> None:
         self._deaths_in_a_row += 1
-        where = "before it was ready" if task.span is None else f"at span {task.span}"
+        span = task.span if task else None
+        if task is None:
+            self._idle.remove(number)
+            where = "while it had nothing to do"
+        else:
+            where = f"at span {span}" if span else "before it was ready"
         if self._deaths_in_a_row >= _MOST_DEATHS:
             raise WeldcacheError(
                 f"{self._deaths_in_a_row} workers in a row have ended without finishing anything, the last {where} "
@@ -202,12 +211,12 @@ class _Driver:
                 "command again."
             )
         say(f"Worker {number} ended {where} ({death.how}). Another one goes on.")
-        if task.span is not None:
-            self._deaths[task.span] += 1
-            if self._deaths[task.span] < _CHANCES:
-                self._queue.append(task.span)
+        if span is not None:
+            self._deaths[span] += 1
+            if self._deaths[span] < _CHANCES:
+                self._queue.append(span)
             else:
-                self._suspects.append(task.span)
+                self._suspects.append(span)
         self._start(number)
 
     def _do_alone(self, group: Span) -> SpanOutcome:

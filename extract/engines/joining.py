@@ -133,8 +133,10 @@ def _is_first(store_path: Path, writers: int, held: ExitStack, prepare: Callable
     except BusyError:
         flock(writers, LOCK_UN)
         return False
+    # Not atomic: another may get the lock for himself in between. He removes what says whom to join, finds the folder
+    # in use and gives the lock back, so that it is written only when nobody can do so any more.
+    flock(writers, LOCK_SH)
     write_json(folder / JOB_FILE, job.model_dump(mode="json"))
-    flock(writers, LOCK_SH)  # waits for one who has tried to be the first in between, and found the folder in use
     return True
 
 

@@ -7,8 +7,8 @@ backbones nor a GPU.
 import os
 import socket
 import traceback
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,8 +33,6 @@ from .engine import EngineName, Place, placed
 from .joining import joined, read_job, recording_lock
 from .marks import Marks
 from .spans import Span, SpanOutcome, SpanWorker
-
-_ORDER_FILE = "order"  # beside the store: shows a worker that it sees the same folder as who sent it
 
 
 @dataclass(frozen=True)
@@ -101,15 +99,20 @@ def failure_of(error: Exception) -> Failure:
     return Failure(type(error).__name__, str(error), traceback.format_exc())
 
 
-def place_order(order: Order) -> None:
-    """Leave beside the store what workers look for there."""
-    folder = joint_folder(_store_path(order))
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / _ORDER_FILE, order.identity)
+@contextmanager
+def placed_order(order: Order) -> Iterator[None]:
+    """Have a file beside the store, until the end, which shows workers that they see the folder of who sent them."""
+    path = _order_path(order)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, "")
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
 
 
 class Member:
-    """One worker. Its methods are called by name with what `place_order` was given."""
+    """One worker. Its methods are called by name with the arguments that a `Crew` was given."""
 
     def __init__(self, order: Order, *, number: int, place: Place, threads: int) -> None:
         """Join the others, as `place` says; raises as `pipeline.extract`."""
@@ -166,6 +169,11 @@ def _store_path(order: Order) -> Path:
     return Path(order.folder) / require_folder(place, what="extracts into")
 
 
+def _order_path(order: Order) -> Path:
+    """Named by the extraction: another one that is begun meanwhile, and refused, leaves it alone."""
+    return joint_folder(_store_path(order)) / f"order-{order.identity}"
+
+
 def _require_same_folder(order: Order) -> None:
     """Refuse to work where other files have the names that are meant: every machine would fill a store of its own."""
     where = f"{socket.gethostname()}, where a worker runs,"
@@ -175,13 +183,8 @@ def _require_same_folder(order: Order) -> None:
         raise NotFoundError(
             f"{where} has no {order.folder}. Start the extraction in a folder that all machines see by the same name."
         ) from None
-    path = _store_path(order)
-    try:
-        seen = (joint_folder(path) / _ORDER_FILE).read_text()
-    except OSError:
-        seen = ""
-    if seen != order.identity:
+    if not _order_path(order).exists():
         raise NotFoundError(
-            f"{where} does not see the {path.parent} in which the store is to be. Put store and data set on a drive "
-            "that all machines see by the same name."
+            f"{where} does not see the {_store_path(order).parent} in which the store is to be. Put store and data set "
+            "on a drive that all machines see by the same name."
         )

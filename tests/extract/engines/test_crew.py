@@ -8,7 +8,7 @@ import pytest
 from weldcache.errors import BackboneError, WeldcacheError
 from weldcache.extract.engines.crew import _Driver
 from weldcache.extract.engines.member import Death, Failure, Ready
-from weldcache.extract.engines.spans import Span, SpanOutcome
+from weldcache.extract.engines.spans import Span, SpanOutcome, cut_spans
 from weldcache.extract.summary import ExtractSummary
 
 pytestmark = pytest.mark.distributed
@@ -79,6 +79,22 @@ def test_what_a_worker_raises_ends_it_at_once() -> None:
     with pytest.raises(RuntimeError, match="ZeroDivisionError") as raised:
         drive(Told(lambda _, span: Failure("ZeroDivisionError", "division by zero", "line 7")))
     assert "line 7" in str(raised.value.__cause__)
+
+
+def test_a_worker_that_dies_while_it_has_nothing_to_do_is_replaced_and_costs_nothing() -> None:
+    crew = Told(lambda number, span: outcome(span))
+    answers = crew.answers
+
+    def with_a_death(*, seconds: float) -> Sequence[tuple[int, Any]]:
+        # Both are ready then, and neither has been given a span.
+        return [*answers(seconds=seconds), *([(0, Death("signal SIGKILL"))] if not crew.asked else [])]
+
+    crew.answers = with_a_death  # type: ignore[method-assign]
+    assert drive(crew) == SUMMARY
+    assert crew.num_started == 3
+    worked = [span for method, span in crew.asked if method == "work"]
+    assert sorted(worked, key=lambda span: span.first) == cut_spans(16, workers=2)
+    assert [method for method, _ in crew.asked].count("close") == 2
 
 
 def test_workers_that_keep_dying_end_it() -> None:

@@ -18,7 +18,7 @@ from weldcache.errors import NotFoundError, SettingsError, WeldcacheError
 from weldcache.extract.engines import member, ray_actors
 from weldcache.extract.engines.engine import Engine, Place
 from weldcache.extract.engines.marks import read_marks
-from weldcache.extract.engines.member import Member, Order
+from weldcache.extract.engines.member import Member, Order, placed_order
 from weldcache.extract.engines.ray_actors import RayCrew, passed_on
 from weldcache.progress import say
 from weldcache.settings import load_settings
@@ -136,10 +136,16 @@ def test_workers_are_as_quiet_as_who_ordered_them(
     assert ("listed" in capsys.readouterr().err) is not quiet
 
 
-def test_a_machine_that_does_not_see_the_folder_is_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(project)
-    order = replace(ORDER, settings=load_settings(folder=project).model_dump(mode="json"), folder=str(project))
+def test_a_machine_that_does_not_see_the_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    order = replace(ORDER, settings=load_settings(folder=tmp_path).model_dump(mode="json"), folder=str(tmp_path))
     with pytest.raises(NotFoundError, match="does not see"):  # nobody has placed the order there
         Member(order, number=0, place=Place(0, 1), threads=1)
+    # Another extraction that is begun meanwhile takes the place of none.
+    with placed_order(order), placed_order(replace(order, identity="another")):
+        with pytest.raises(NotFoundError, match="does not see"):
+            Member(replace(order, identity="a third"), number=0, place=Place(0, 1), threads=1)
+        with pytest.raises(NotFoundError, match=r"data\.root"):  # it has come as far as to miss the data set
+            Member(order, number=0, place=Place(0, 1), threads=torch.get_num_threads())
     with pytest.raises(NotFoundError, match="nowhere"):
         Member(replace(order, folder="/nowhere"), number=0, place=Place(0, 1), threads=1)
