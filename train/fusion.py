@@ -325,10 +325,11 @@ def describe_fusion(summary: FusionSummary) -> str:
     ]
     found = ", ".join(figures_found(summary.metrics)) or "nothing to measure"
     flattered = f"; weights were fitted to it, in steps of {combination.step:g}" if combination.step is not None else ""
+    units = "over their means" if summary.combine == "product" else "in units of their spread"
     return "\n".join(
         [
             f"Run {summary.run.path}: {len(members)} runs fused in {format_seconds(seconds)} by {summary.combine}, "
-            f"scores in units of their spread on {count_of(summary.num_normals, 'validation normal')}.",
+            f"scores {units} on {count_of(summary.num_normals, 'validation normal')}.",
             *members,
             f"Validation: {found}{flattered}. Judge it with `weldcache eval --run {summary.run.name}`.",
         ]

@@ -74,6 +74,10 @@ class FloatRange(_Parameter):
         count = int((self.high - self.low) / self.step + 1e-9) + 1
         return [self.low + place * self.step for place in range(count)]
 
+    def holds(self, value: Any) -> bool:
+        """Whether it may be drawn. Fractions are hardly ever drawn twice, but for those of steps."""
+        return self.step is not None and value in self.points()
+
 
 class IntRange(_Parameter):
     """A whole number from `low` to `high`; by powers, or in steps."""
@@ -92,6 +96,10 @@ class IntRange(_Parameter):
     def points(self) -> list[Any]:
         return list(range(self.low, self.high + 1, self.step))
 
+    def holds(self, value: Any) -> bool:
+        """Whether it may be drawn."""
+        return value in range(self.low, self.high + 1, self.step)
+
 
 class Choice(_Parameter):
     """One of several values, of any type that a setting has."""
@@ -107,6 +115,10 @@ class Choice(_Parameter):
 
     def points(self) -> list[Any]:
         return self.values
+
+    def holds(self, value: Any) -> bool:
+        """Whether it may be drawn."""
+        return value in self.values
 
 
 Parameter = FloatRange | IntRange | Choice
@@ -233,10 +245,14 @@ def with_quick(request: SweepRequest, quick: Sequence[str], *, settings: Setting
     """
     now = {setting.key: setting.told for setting in fields(settings)}
     space = dict(request.space)
+    named: set[str] = set()
     for text in quick:
         key, separator, values = (part.strip() for part in text.partition("="))
         if not (separator and key and values):
             raise SettingsError(f"--sweep {text}: expected KEY=low..high or KEY=a,b,c, such as train.lr=1e-5..1e-2.")
+        if key in named:
+            raise SettingsError(f"--sweep {text}: {key} is given twice; leave out one of the two.")
+        named.add(key)
         try:
             space[key] = _quick(values, now.get(key), origin=f"--sweep {text}")
         except ValidationError as error:
@@ -331,13 +347,12 @@ def require_sense(request: SweepRequest, base: Settings, *, overrides: Sequence[
         raise SettingsError(f"{request.origin}: there is no setting to draw. Name some under `space`, or with --sweep.")
     if request.sampler == "grid":
         grid(request)
-    above: set[str] = set()
+    above: dict[str, Parameter] = {}
     for key, parameter in request.space.items():
         where = f"{request.origin}: {key}"
         _require_swept(key, request, overrides=overrides, where=where)
-        if strange := [other for other in parameter.when if other not in above]:
-            raise SettingsError(f"{where}: `when` asks for {strange[0]}, which does not stand above it in the space.")
-        above.add(key)
+        _require_met(parameter, above, where=where)
+        above[key] = parameter
         for value in _ends(parameter):
             _resolve(request.space, {key: value}, base, origin=where)
 
@@ -351,6 +366,20 @@ def _require_swept(key: str, request: SweepRequest, *, overrides: Sequence[str],
         )
     if key in request.settings or any(text.partition("=")[0].strip() == key for text in overrides):
         raise SettingsError(f"{where} is drawn, and set for all trials too; leave out one of the two.")
+
+
+def _require_met(parameter: Parameter, above: Mapping[str, Parameter], *, where: str) -> None:
+    """Each value that `when` asks for has to be one that can be drawn, or the setting would stay as it is unnoticed."""
+    for other, allowed in parameter.when.items():
+        if other not in above:
+            raise SettingsError(f"{where}: `when` asks for {other}, which does not stand above it in the space.")
+        if not allowed:
+            raise SettingsError(f"{where}: `when` names no value of {other}; list some, or leave {other} out of it.")
+        if strange := [value for value in allowed if not above[other].holds(value)]:
+            raise SettingsError(
+                f"{where}: `when` asks for {other} = {brief(strange[0])}, which is never drawn; take a value that the "
+                "space holds."
+            )
 
 
 def least(request: SweepRequest, base: Settings) -> Settings:

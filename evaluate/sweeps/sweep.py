@@ -26,6 +26,7 @@ from ...train.data.samples import choose_samples
 from ...train.fit import require_read
 from ...train.recipes.recipe import make_recipe
 from ...train.runs.checkpoint import deciding_settings
+from ...train.runs.folder import RunFolder
 from ...train.runs.names import named_run
 from ...train.runs.start import make_folder_of_runs
 from ...train.tasks import LOSS, monitor_of, task_for
@@ -138,12 +139,13 @@ def sweep(
     if request.seeds:
         with study.judging_alone():
             winner = judge_winner(request, settings, best, objective=whole.objective, command=command)
-    document = _document(whole, study, best, winner, store=store)
+    told = _not_alike(folder, tried) + ([] if winner is None else told_of(winner, objective=whole.objective))
+    document = _document(whole, study, best, winner, store=store, told=told)
     write_text(folder / "sweep.html", render_page(document))
     write_sealed(folder / "sweep.json", document)
     return Swept(
         document=document,
-        summary=_summary(whole, study, best, winner),
+        summary=_summary(whole, study, best, told=told),
         folder=folder,
         complete=winner is None or not winner.refused,
     )
@@ -244,10 +246,25 @@ def _run_apart(whole: Sweep, study: SweepStudy, *, jobs: int, show: Callable[[],
             process.join()
 
 
+def _not_alike(folder: Path, tried: Sequence[Tried]) -> list[str]:
+    """A warning where trials were validated on unlike samples, as each leaves out those without what it looks at."""
+    runs = [RunFolder(folder / trial.run) for trial in tried if trial.state == "complete"]
+    samples = {run.name: run.manifest()["samples"]["validation"] for run in runs if run.exists}
+    if len({tuple(keys) for keys in samples.values()}) < 2:
+        return []
+    numbers = [len(keys) for keys in samples.values()]
+    shared = len(set.intersection(*map(set, samples.values())))
+    return [
+        f"Warning: These trials were validated on unlike samples ({min(numbers)} to {max(numbers)}, of which all share "
+        f"{shared}), as some lack what a trial looks at. Their figures do not compare, and the best may be so by its "
+        "samples alone. `weldcache bench` ranks such on the samples that all have."
+    ]
+
+
 def _document(
-    whole: Sweep, study: SweepStudy, best: Tried, winner: Winner | None, *, store: FeatureStore
+    whole: Sweep, study: SweepStudy, best: Tried, winner: Winner | None, *, store: FeatureStore, told: Sequence[str]
 ) -> dict[str, Any]:
-    """All that was found as JSON values, which the page is made of too."""
+    """All that was found as JSON values, which the page is made of too; `told` are its sentences."""
     request = whole.request
     return {
         "name": request.name,
@@ -269,11 +286,11 @@ def _document(
             for trial in study.tried()
         ],
         "winner": None if winner is None else asdict(winner),
-        "sentences": [] if winner is None else told_of(winner, objective=whole.objective),
+        "sentences": list(told),
     }
 
 
-def _summary(whole: Sweep, study: SweepStudy, best: Tried, winner: Winner | None) -> RenderableType:
+def _summary(whole: Sweep, study: SweepStudy, best: Tried, *, told: Sequence[str]) -> RenderableType:
     tried, objective = study.tried(), in_words(whole.objective)
     ended = Counter(trial.state for trial in tried)
     counts = ", ".join(f"{number} {state}" for state, number in ended.items())
@@ -286,9 +303,8 @@ def _summary(whole: Sweep, study: SweepStudy, best: Tried, winner: Winner | None
         seconds = "" if trial.seconds is None else format_seconds(trial.seconds)
         table.add_row(*map(literal, (trial.run, f"{trial.value:.4f}", *values, seconds)))
     shares = study.importances()
-    told = [f"Trials: {counts}. The best is {best.run}, a run like any other."]
+    lines = [f"Trials: {counts}. The best is {best.run}, a run like any other."]
     if shares:
         ordered = ", ".join(f"{key} {share:.0%}" for key, share in sorted(shares.items(), key=lambda each: -each[1]))
-        told.append(f"Shares in how far trials differ: {ordered}.")
-    told += [] if winner is None else told_of(winner, objective=whole.objective)
-    return Group(table, *map(literal, told))
+        lines.append(f"Shares in how far trials differ: {ordered}.")
+    return Group(table, *map(literal, [*lines, *told]))

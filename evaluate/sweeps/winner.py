@@ -35,6 +35,7 @@ class Winner:
         validation: mean over the retrainings, on validation.
         test: mean over the retrainings, with its interval.
         gain: of that over the settings that the sweep began with, with its interval.
+        gained: whether it is better than these beyond chance, whichever direction is better.
         optimism: selected, or else validation, less test; of an error the other way round, so that above 0 always
             means that validation flatters.
         luck: the part of it that is gone once the best trial is trained with other seeds.
@@ -49,6 +50,7 @@ class Winner:
     validation: float | None
     test: Estimate | None
     gain: Estimate | None
+    gained: bool
     optimism: float | None
     luck: float | None
     looks: int
@@ -103,6 +105,7 @@ def judge_winner(request: SweepRequest, settings: Settings, best: Tried, *, obje
     selected = best.value if objective == f"val_{judge.name}" else None
     sign = -1 if judge.lower_is_better else 1
     flattered = validation if selected is None else selected
+    gain = _estimate(told["difference"])
     return Winner(
         run=best.run,
         seeds=variants.seeds,
@@ -110,7 +113,8 @@ def judge_winner(request: SweepRequest, settings: Settings, best: Tried, *, obje
         selected=selected,
         validation=validation,
         test=test,
-        gain=_estimate(told["difference"]),
+        gain=gain,
+        gained=gain is not None and min(sign * gain.low, sign * gain.high) > 0,
         optimism=None if flattered is None else sign * (flattered - test.value),
         luck=None if selected is None or validation is None else sign * (selected - validation),
         looks=_looks(found.folder),
@@ -127,7 +131,7 @@ def _estimate(told: Mapping[str, Any] | None) -> Estimate | None:
 
 
 def _refused(best: Tried, seeds: Sequence[int], *, figure: str, reason: str) -> Winner:
-    return Winner(best.run, tuple(seeds), figure, None, None, None, None, None, None, 0, reason)
+    return Winner(best.run, tuple(seeds), figure, None, None, None, None, False, None, None, 0, reason)
 
 
 def told_of(winner: Winner, *, objective: str) -> list[str]:

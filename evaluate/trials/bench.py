@@ -19,7 +19,7 @@ from ...train.display import ShowTraining, describe_epoch, shown_as
 from ...train.runs.folder import refuse_links
 from ...train.runs.log import MetricRow
 from ...train.runs.start import make_folder_of_runs
-from ...wording import format_seconds, visible
+from ...wording import count_of, format_seconds, visible
 from ..judge import Judge
 from ..section import demo_sentence
 from .comparison import Comparison, TrialOutcome, VariantOutcome, compare
@@ -205,7 +205,8 @@ def _run_all(
 def _found(outcome: TrialOutcome, judge: Judge[Any], *, split: str) -> str:
     value = judge.measure.value(outcome.scores.scores, outcome.scores.labels)
     label = judge.headline[0].label
-    return f"{split} {label} {value:.3f}, {outcome.record.epochs} epochs in {format_seconds(outcome.record.seconds)}"
+    epochs = count_of(outcome.record.epochs, "epoch")
+    return f"{split} {label} {value:.3f}, {epochs} in {format_seconds(outcome.record.seconds)}"
 
 
 def _header(variants: VariantList, store: FeatureStore, *, split: str, command: str) -> BenchHeader:

@@ -86,6 +86,11 @@ def test_what_is_no_range_is_refused(text: str, base: Settings) -> None:
         with_quick(load_request(None), [text], settings=base)
 
 
+def test_two_quick_ranges_of_one_setting_are_refused(base: Settings) -> None:
+    with pytest.raises(SettingsError, match=r"train\.lr is given twice"):
+        with_quick(load_request(None), ["train.lr=1..2", "train.lr=3..4"], settings=base)
+
+
 @pytest.mark.parametrize(
     ("line", "named"),
     [
@@ -101,6 +106,21 @@ def test_what_is_no_range_is_refused(text: str, base: Settings) -> None:
         ("evaluate.target_fpr: {kind: float, low: 0.1, high: 0.2}", "cannot be drawn"),
         ("recipe.name: {kind: choice, values: [causal_flim]}", "causal_film"),
         ("recipe.dropout: {kind: float, low: 0, high: 0.1, when: {recipe.gate: [true]}}", "recipe.gate"),
+        (
+            "recipe.num_layers: {kind: int, low: 1, high: 3}\n"
+            "  recipe.dropout: {kind: float, low: 0, high: 0.1, when: {recipe.num_layers: [2, 4]}}",
+            r"recipe\.dropout: .*num_layers = 4, which is never drawn",
+        ),
+        (
+            "recipe.dropout: {kind: float, low: 0, high: 0.4, step: 0.2}\n"
+            "  recipe.num_layers: {kind: int, low: 1, high: 3, when: {recipe.dropout: [0.2, 0.3]}}",
+            r"recipe\.dropout = 0\.3, which is never drawn",
+        ),
+        (
+            "recipe.gate: {kind: choice, values: [true, false]}\n"
+            "  recipe.num_layers: {kind: int, low: 1, high: 3, when: {recipe.gate: []}}",
+            "names no value of recipe.gate",
+        ),
     ],
 )
 def test_a_space_without_sense_is_refused_by_name(line: str, named: str, tmp_path: Path, base: Settings) -> None:

@@ -1,8 +1,10 @@
 """Sweeps that really train, on the toy store: what is tried, what is kept, what is judged, and what no trial sees."""
 
+import html
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +18,9 @@ import numpy as np
 import pytest
 
 from weldcache import api
+from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
+from weldcache.cache.writer import StoreWriter
 from weldcache.errors import SettingsError, TrainingError
 from weldcache.evaluate.sweeps import space, worker
 from weldcache.evaluate.sweeps import sweep as sweeps
@@ -73,6 +77,7 @@ def test_the_best_trial_is_a_run_that_is_judged_on_what_no_trial_saw(
     assert winner["optimism"] == pytest.approx(values[best] - judged[best]["auroc"]["value"])
     assert winner["luck"] == pytest.approx(values[best] - judged[best]["val_auroc"])
     assert winner["gain"]["value"] == pytest.approx(judged[best]["difference"]["value"])
+    assert winner["gained"] == (winner["gain"]["low"] > 0)
     settings = api.load_run(f"pace-winner/{best}-seed1").settings
     assert settings.train.lr == dict(_drawn(found))[best]["train.lr"]
     assert any("Optimism" in sentence for sentence in found.document["sentences"])
@@ -208,6 +213,31 @@ def test_what_cannot_be_compared_is_refused(run_sweep: RunSweep, write_request: 
     with pytest.raises(SettingsError, match=r"recipe\.loss\.l1.*val_loss"):
         run_sweep(write_request(weight, set={"train.monitor": "val_loss"}))
     assert not (project / "runs/pace").exists()
+
+
+def test_trials_on_unlike_samples_are_told(
+    run_sweep: RunSweep, write_request: WriteRequest, toy_store_path: Path, tmp_path: Path
+) -> None:
+    arrays = {"recipe.array": {"kind": "choice", "values": ["video/tokens", "audio/tokens"]}}
+    of_fitted = {"set": {"recipe.name": "nearest"}, "sampler": "grid", "trials": 2}
+    assert run_sweep(write_request(arrays, **of_fitted)).document["sentences"] == []
+    path = shutil.copytree(toy_store_path, tmp_path / "deaf.zarr")
+    store = FeatureStore.open(path)
+    row = int(np.flatnonzero(store.index.parts == "val")[0])
+    StoreWriter(store).report("audio", row, Status.ABSENT, reason="no file")
+    found = run_sweep(write_request(arrays, name="deaf", **of_fitted), overrides=(f"cache.path={path}",))
+    (told,) = found.document["sentences"]
+    assert "unlike samples (19 to 20" in told and "share 19" in told
+    assert told.partition(". ")[2] in html.unescape((found.folder / "sweep.html").read_text())
+
+
+def test_the_page_praises_only_what_gained_on_test(run_sweep: RunSweep, write_request: WriteRequest) -> None:
+    found = run_sweep(write_request(trials=1))
+    page = (found.folder / "sweep.html").read_text()
+    assert 'class="verdict doubtful"' in page and "Nothing else has judged it" in page
+    for gained, standing in ((True, "good"), (False, "doubtful")):
+        judged = render_page({**found.document, "winner": {"gained": gained}})
+        assert f'class="verdict {standing}"' in judged and "Nothing else has judged it" not in judged
 
 
 def test_the_page_needs_no_network_and_shows_every_trial(run_sweep: RunSweep, write_request: WriteRequest) -> None:
