@@ -274,7 +274,8 @@ class FeatureStore:
         return chunks.read(numbers, out=out)
 
     def chunks(self, array: str) -> RowChunks:
-        """The chunks of `<set>/<name>`, whatever the status of their rows.
+        """The chunks of `<set>/<name>`: of a store in a bucket those of complete rows, of one in a folder all that are
+        there.
 
         Raises:
             StoreError: if the store has no such array, or the bucket lacks some of it.
@@ -283,8 +284,8 @@ class FeatureStore:
         if self.bucket is None:
             path = inside(self.folder, f"features/{array}")
             return FolderChunks(self.folder, path, spec.shape, NUMPY_TYPES[spec.dtype])
-        complete = self.status(array.rpartition("/")[0]) == Status.COMPLETE
-        return self.bucket.chunks(array, spec, complete=complete)
+        feature_set = array.rpartition("/")[0]
+        return self.bucket.chunks(array, spec, complete=lambda: self.status(feature_set) == Status.COMPLETE)
 
     def constant(self, name: str) -> Float32[np.ndarray, " dim"]:
         """A vector that belongs to no row, such as `text/prompt`.

@@ -15,9 +15,9 @@ def mirror(
 ) -> None:
     """Carry a feature store from a folder into a bucket (s3://, gs://, az://), or from a bucket into a folder.
 
-    Every byte is checked. What was interrupted goes on where it was; what has changed at the source since is brought up
-    to date. In a bucket, objects of some megabytes hold many samples each. Credentials are taken from the environment
-    or the machine, and from nowhere else.
+    Every byte that is carried is checked. What was interrupted goes on where it was; what has changed at the source
+    since is brought up to date. In a bucket, objects of some megabytes hold many samples each. Credentials are taken
+    from the environment or the machine, and from nowhere else.
     """
     from ..cache.buckets.mirror import mirror as carry
     from ..configs.place import place_of

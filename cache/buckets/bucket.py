@@ -60,6 +60,11 @@ class Bucket:
         """Another process finds its own credentials."""
         return Bucket, (self.url,)
 
+    @property
+    def how_to_mend(self) -> str:
+        """What to do about a mirror here that is damaged."""
+        return f"Put it there again with `weldcache mirror FOLDER {self.url}`."
+
     def listed(self) -> dict[str, Held]:
         """Every object, by its name below the prefix. A bucket that is not there is an error, not an empty one."""
         with self._told("listing it"):

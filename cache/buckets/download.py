@@ -1,9 +1,11 @@
 """A store in a bucket brought into a folder: whole, or gone on with, or brought up to date; bit for bit as it was.
 
 The folder's description is there only when all else is: it is removed before anything changes and written last, so that
-nobody takes half a store for one. What has arrived is written down beside it, for the next attempt to go on from.
+nobody takes half a store for one, and what was changed here since is known by it. What has arrived is written down
+beside it, for the next attempt to go on from.
 """
 
+import os
 import shutil
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +19,8 @@ from ...documents import read_regular_file
 from ...errors import OutputExistsError, StoreError, disk_errors
 from ...progress import ByteProgress
 from ..chunk_files import CHECKSUM, replace_files
-from ..nodes import METADATA_FILE, inside, room_for
+from ..contents import complete_rows
+from ..nodes import METADATA_FILE, inside, read_array_metadata, room_for
 from ..store import FeatureStore
 from ..verification.outcome import VERIFICATION
 from .bucket import Bucket
@@ -31,8 +34,9 @@ from .inventory import (
     parse_inventory,
     sha256_of,
 )
-from .opened import FEATURES, Snapshot
+from .opened import Snapshot
 from .rows import work_together
+from .shards import FEATURES, sharding_of
 from .upload import planned_objects
 
 _NUM_THREADS = 8  # each has an object in memory
@@ -43,7 +47,8 @@ def download(bucket: Bucket, folder: Path) -> Mirrored:
     """Make the store in a bucket again in `folder`; run again, it goes on where it was interrupted, or brings up to
     date what has changed there.
 
-    Every object is checked against its SHA-256.
+    Every object that is brought is checked against its SHA-256. Of what is in the folder already, all but features is
+    read, and a chunk of features that is gone or has another length is brought anew.
 
     Raises:
         NotFoundError: if there is no complete mirror in the bucket.
@@ -56,7 +61,7 @@ def download(bucket: Bucket, folder: Path) -> Mirrored:
         if not folder.exists():
             folder.mkdir(parents=True)
         with locked_folder(folder):
-            before = _mirror_here(folder, snapshot.inventory)
+            before = _mirror_here(folder, snapshot)
             wanted = snapshot.inventory.objects
             here = before.objects
             done = {
@@ -74,14 +79,15 @@ def download(bucket: Bucket, folder: Path) -> Mirrored:
             progressing.begin()
             _remove_others(folder, before, snapshot)
             fetched = _fetch(snapshot, folder, done, progressing)
-            write_bytes(description, snapshot.metadata[METADATA_FILE])
             progressing.finish()
+            write_bytes(description, snapshot.metadata[METADATA_FILE])
     FeatureStore.open(folder)
     return Mirrored(len(wanted), len(fetched), sum(entry.size for entry in fetched))
 
 
-def _mirror_here(folder: Path, wanted: Inventory) -> Inventory:
+def _mirror_here(folder: Path, snapshot: Snapshot) -> Inventory:
     """What is in the folder already of this mirror."""
+    wanted = snapshot.inventory
     file = inside(folder, INVENTORY)
     if not file.exists():
         if not is_empty_folder(folder):
@@ -94,17 +100,30 @@ def _mirror_here(folder: Path, wanted: Inventory) -> Inventory:
     found = parse_inventory(content, where=str(file))
     if (found.url, found.store) != (wanted.url, wanted.store):
         raise OutputExistsError(f"{folder} is a mirror of something else than {wanted.url}: name a new folder.")
-    if found.complete and (folder / METADATA_FILE).exists() and (changed := _changed_since(folder, found)):
-        raise OutputExistsError(
-            f"The store in {folder} was changed since it came from {wanted.url} ({changed}), which would be lost. Put "
-            f"it there with `weldcache mirror {folder} {wanted.url}`, or name a new folder."
-        )
-    return found
+    if not (folder / METADATA_FILE).exists():
+        return found
+    # Objects had room for as many chunks as those there now, or for as many as they would have if they were made here.
+    there = {name: sharding.chunks_a_shard for name, sharding in snapshot.shardings.items()}
+    try:
+        store = FeatureStore.open(folder)
+        for chunks_a_shard in (there, {}):
+            if not (changed := _changed_since(store, found, chunks_a_shard)):
+                lost = _lost(store, chunks_a_shard) & wanted.objects.keys()
+                return replace(found, objects={name: found.objects[name] for name in found.objects.keys() - lost})
+    except StoreError as error:
+        raise StoreError(
+            f"{error} Whether the mirror in {folder} was changed since it came cannot be told: name a new folder, or "
+            "remove this one if nothing was added to it."
+        ) from None
+    raise OutputExistsError(
+        f"The store in {folder} was changed since it came from {wanted.url} ({changed}), which would be lost. Put it "
+        f"there with `weldcache mirror {folder} {wanted.url}`, or name a new folder."
+    )
 
 
-def _changed_since(folder: Path, found: Inventory) -> str:
+def _changed_since(store: FeatureStore, found: Inventory, chunks_a_shard: Mapping[str, int]) -> str:
     """What of a store differs from what arrived; of features, their statuses and digests tell."""
-    for planned in planned_objects(FeatureStore.open(folder)):
+    for planned in planned_objects(store, chunks_a_shard=chunks_a_shard):
         if planned.name.startswith((FEATURES, f"{VERIFICATION}/")):
             continue
         content = planned.make()
@@ -112,6 +131,20 @@ def _changed_since(folder: Path, found: Inventory) -> str:
         if entry is None or entry.content != (len(content), sha256_of(content)):
             return planned.name
     return ""
+
+
+def _lost(store: FeatureStore, chunks_a_shard: Mapping[str, int]) -> set[str]:
+    """Names of the objects of features of which a chunk is gone here, or has another length."""
+    lost: set[str] = set()
+    for name, rows in complete_rows(store).items():
+        path = inside(store.folder, name)
+        metadata = read_array_metadata(path)
+        sharding = sharding_of(name, metadata, chunks_a_shard=chunks_a_shard.get(name))
+        with os.scandir(path) as entries:
+            sizes = {entry.name: entry.stat().st_size for entry in entries}
+        absent = [row for row in rows.tolist() if sizes.get(sharding.file(row)) != metadata.chunk_bytes]
+        lost |= {sharding.key(row // sharding.chunks_a_shard) for row in absent}
+    return lost
 
 
 def _fetch(snapshot: Snapshot, folder: Path, done: Mapping[str, Entry], progressing: Progressing) -> list[Entry]:

@@ -127,12 +127,15 @@ class Progressing:
             if time.monotonic() - self._last > _INTERVAL:
                 self._save(complete=False)
 
-    def finish(self) -> Inventory:
-        """Say that all is there."""
-        return self._save(complete=True)
+    @property
+    def objects(self) -> Mapping[str, Entry]:
+        """Those that are where they belong."""
+        return self._objects
 
-    def _save(self, *, complete: bool) -> Inventory:
-        inventory = replace(self._inventory, complete=complete, objects=dict(self._objects))
-        self._write(inventory.encoded())
+    def finish(self) -> None:
+        """Say that all is there."""
+        self._save(complete=True)
+
+    def _save(self, *, complete: bool) -> None:
+        self._write(replace(self._inventory, complete=complete, objects=dict(self._objects)).encoded())
         self._last = time.monotonic()
-        return inventory

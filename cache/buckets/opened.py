@@ -7,7 +7,7 @@ one's. It is a picture of one moment: an object that is replaced later is refuse
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from multiprocessing.util import Finalize
 from pathlib import Path
@@ -20,13 +20,12 @@ from ...documents import parse_json
 from ...errors import NotFoundError, StoreError
 from ..arrays import NUMPY_TYPES, ArraySpec
 from ..chunks import RowChunks
-from ..nodes import METADATA_FILE, inside, parse_array_metadata, read_array_metadata, room_for
+from ..nodes import METADATA_FILE, inside, parse_array_metadata, room_for
 from .bucket import Bucket
 from .inventory import INVENTORY, MOST_INVENTORY_BYTES, parse_inventory, sha256_of
 from .rows import BucketChunks, in_requests
-from .shards import Sharding, files_of, folder_metadata, sharding_of
+from .shards import FEATURES, Sharding, files_of, folder_metadata, sharding_of
 
-FEATURES = "features/"  # what the names begin with of the objects that hold features
 _SHARD = re.compile(r"(.+)/c[./](0|[1-9]\d{0,9})(?:[./]0)*")
 
 
@@ -39,7 +38,7 @@ class Snapshot:
 
     Raises:
         NotFoundError: if there is no mirror, or it is not complete.
-        StoreError: if it is damaged, or is being replaced.
+        StoreError: if it is damaged, is being replaced, or somebody else has written objects of it.
     """
 
     def __init__(self, bucket: Bucket) -> None:
@@ -62,6 +61,14 @@ class Snapshot:
         self.held = bucket.listed()
         if self.held.get(INVENTORY) != first:
             raise StoreError(f"{bucket.url} is being replaced. Run the same command again when that is done.")
+        self._chunks_a_shard: dict[str, int] = {}  # by the name of the array; known when `metadata` is
+        # A copy of a mirror has versions of its own. Here another version is of somebody who mirrored at the same time,
+        # and his features would be taken for those of the rows that our statuses call complete.
+        if self.inventory.url == str(bucket.url):
+            for name, entry in self.inventory.objects.items():
+                held = self.held.get(name)
+                if held is not None and held.size == entry.size and held.e_tag != entry.e_tag:
+                    raise self._not_as_put(name)
 
     def content(self, name: str) -> memoryview:
         """An object, checked against the inventory.
@@ -74,9 +81,12 @@ class Snapshot:
             content = self.bucket.read(name, version=held.e_tag)
             if sha256_of(content) == entry.sha256:
                 return content
-        raise StoreError(
-            f"{self.bucket.url}: the object {name} is gone or damaged, or is not the one that was put there. Put it "
-            f"there again with `weldcache mirror FOLDER {self.bucket.url}`."
+        raise self._not_as_put(name)
+
+    def _not_as_put(self, name: str) -> StoreError:
+        return StoreError(
+            f"{self.bucket.url}: the object {name} is gone or damaged, or is not the one that was put there. "
+            f"{self.bucket.how_to_mend}"
         )
 
     @cached_property
@@ -89,7 +99,10 @@ class Snapshot:
             content = bytes(self.content(name))
             is_array = b'"sharding_indexed"' in content
             try:
-                read[name] = folder_metadata(content) if is_array else content
+                if is_array:
+                    read[name], self._chunks_a_shard[name.rpartition("/")[0]] = folder_metadata(content)
+                else:
+                    read[name] = content
             except ValueError as error:
                 raise StoreError(f"{self.bucket.url}: {name} is damaged: {error}.") from None
 
@@ -114,19 +127,22 @@ class Snapshot:
         """The array whose chunks an object of this name has, whether it is there or not, and the number of the shard;
         None if there is no such array."""
         parts = _SHARD.fullmatch(key)
-        sharding, number = (self._shardings.get(parts[1]), int(parts[2])) if parts else (None, 0)
+        sharding, number = (self.shardings.get(parts[1]), int(parts[2])) if parts else (None, 0)
         known = sharding is not None and sharding.key(number) == key and number < sharding.num_shards
         return (sharding, number) if sharding is not None and known else None
 
     @cached_property
-    def _shardings(self) -> Mapping[str, Sharding]:
+    def shardings(self) -> Mapping[str, Sharding]:
         """How each array lies in objects, by its name."""
         found = {}
         for key, text in self.metadata.items():
             document = parse_json(text)
             if isinstance(document, dict) and document.get("node_type") == "array":
                 name = key.rpartition("/")[0]
-                found[name] = sharding_of(name, parse_array_metadata(document, path=Path(name)))
+                if name not in self._chunks_a_shard:
+                    raise StoreError(f"{self.bucket.url}: {key} is damaged: it is no array in shards.")
+                metadata = parse_array_metadata(document, path=Path(name))
+                found[name] = sharding_of(name, metadata, chunks_a_shard=self._chunks_a_shard[name])
         return found
 
     def files(self, key: str) -> dict[Path, memoryview | None]:
@@ -169,18 +185,19 @@ class OpenedBucket:
         """Bytes of all objects."""
         return sum(entry.size for entry in self._snapshot.inventory.objects.values())
 
-    def chunks(self, array: str, spec: ArraySpec, *, complete: Bool[np.ndarray, " row"]) -> RowChunks:
-        """The chunks of `<set>/<name>`, of which the rows `complete` have one."""
+    def chunks(self, array: str, spec: ArraySpec, *, complete: Callable[[], Bool[np.ndarray, " row"]]) -> RowChunks:
+        """The chunks of `<set>/<name>`, of which the rows `complete` have one; asked for once."""
         if array not in self._chunks:
-            name = f"{FEATURES}{array}"
-            sharding = sharding_of(name, read_array_metadata(inside(self.folder, name)))
+            sharding = self._snapshot.shardings.get(f"{FEATURES}{array}")
+            if sharding is None:
+                raise StoreError(f"{self._snapshot.bucket.url} is damaged: it has no array {FEATURES}{array}.")
             self._chunks[array] = BucketChunks(
                 self._snapshot.bucket,
                 sharding,
                 self._snapshot.held,
                 shape=spec.shape,
                 dtype=NUMPY_TYPES[spec.dtype],
-                complete=complete,
+                complete=complete(),
             )
         return self._chunks[array]
 

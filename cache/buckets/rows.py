@@ -80,6 +80,8 @@ class BucketChunks:
         numbers = np.asarray(rows, dtype=np.int64)
         values = np.empty((len(numbers), *self._shape), dtype=self._dtype) if out is None else out
         assert (values.shape, values.dtype) == ((len(numbers), *self._shape), self._dtype)
+        if not self._complete[numbers].all():  # another row's chunk lies where theirs would
+            raise StoreError(f"{self._sharding.name}: rows that are not complete have no chunk in {self._bucket.url}.")
         targets = bytes_of_rows(values)
 
         def fetch(span: _Span) -> None:
@@ -90,8 +92,8 @@ class BucketChunks:
                 if google_crc32c.value(targets[place]) != self._keep_checksum(int(numbers[place]), chunk):
                     raise StoreError(
                         f"{self._sharding.name}: the chunk of row {numbers[place]} does not match its checksum: the "
-                        f"object {self._sharding.key(span.shard)} in {self._bucket.url} is damaged. Put it there again "
-                        f"with `weldcache mirror FOLDER {self._bucket.url}`."
+                        f"object {self._sharding.key(span.shard)} in {self._bucket.url} is damaged. "
+                        f"{self._bucket.how_to_mend}"
                     )
 
         in_requests(fetch, list(self._spans(numbers)))
@@ -152,10 +154,7 @@ class BucketChunks:
             expected = num_chunks * self._chunk_bytes + self._sharding.index_bytes
             if num_chunks and (held is None or held.size != expected):
                 found = "is gone" if held is None else f"has {held.size:,} bytes, where {expected:,} belong"
-                raise StoreError(
-                    f"{self._bucket.url}: the object {name} {found}. Put it there again with `weldcache mirror FOLDER "
-                    f"{self._bucket.url}`."
-                )
+                raise StoreError(f"{self._bucket.url}: the object {name} {found}. {self._bucket.how_to_mend}")
 
 
 def in_requests(work: Callable[[_Item], None], items: Sequence[_Item]) -> None:

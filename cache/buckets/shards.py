@@ -17,6 +17,7 @@ from ...documents import parse_json
 from ..chunk_files import CHECKSUM, checksum
 from ..nodes import METADATA_FILE, ArrayMetadata
 
+FEATURES = "features/"  # what the names begin with of the arrays of features
 _SHARD_BYTES = 16 << 20  # of an object, roughly: many times what could be sent while its first byte is waited for
 _MOST_CHUNKS = 65_536  # in an object, whose index has 16 bytes for each
 _TEXT_BYTES = 256  # of a text, roughly
@@ -63,15 +64,19 @@ class Sharding:
         return range(shard * self.chunks_a_shard, min((shard + 1) * self.chunks_a_shard, self.num_chunks))
 
 
-def sharding_of(name: str, metadata: ArrayMetadata) -> Sharding:
-    """How the array `name` with this metadata, which is that of a folder, lies in a bucket."""
+def sharding_of(name: str, metadata: ArrayMetadata, *, chunks_a_shard: int | None = None) -> Sharding:
+    """How the array `name` with this metadata, which is that of a folder, lies in a bucket.
+
+    `chunks_a_shard` is what an array that is there already says; None: what one is to have that is put there now.
+    """
     separator = metadata.chunk_key_encoding.configuration.separator
     rows_a_chunk = metadata.chunk_shape[0]
     num_chunks = -(-metadata.shape[0] // rows_a_chunk)
     chunk_bytes = _TEXT_BYTES * rows_a_chunk if metadata.is_text else metadata.chunk_bytes
-    most = max(1, min(_SHARD_BYTES // chunk_bytes, _MOST_CHUNKS))
+    if chunks_a_shard is None:
+        chunks_a_shard = max(1, min(_SHARD_BYTES // chunk_bytes, _MOST_CHUNKS, num_chunks))
     ending = f"{separator}0" * (len(metadata.shape) - 1)
-    return Sharding(name, separator, ending, num_chunks, max(1, min(most, num_chunks)))
+    return Sharding(name, separator, ending, num_chunks, chunks_a_shard)
 
 
 def packed(chunks: Sequence[bytes | None], *, chunks_a_shard: int) -> bytes:
@@ -119,8 +124,9 @@ def bucket_metadata(text: bytes, sharding: Sharding) -> bytes:
     return _written(document)
 
 
-def folder_metadata(text: bytes) -> bytes:
-    """The `zarr.json` that an array has in a folder, from the one that `bucket_metadata` made.
+def folder_metadata(text: bytes) -> tuple[bytes, int]:
+    """The `zarr.json` that an array has in a folder, from the one that `bucket_metadata` made, and how many of its
+    chunks an object has room for.
 
     Raises:
         ValueError: if it did not make it.
@@ -128,10 +134,14 @@ def folder_metadata(text: bytes) -> bytes:
     try:
         document: dict[str, Any] = parse_json(text)
         (codec,) = document["codecs"]
-        document["chunk_grid"]["configuration"]["chunk_shape"] = codec["configuration"]["chunk_shape"]
+        grid, inner = document["chunk_grid"]["configuration"], codec["configuration"]["chunk_shape"]
+        chunks_a_shard = grid["chunk_shape"][0] // inner[0]
+        if grid["chunk_shape"] != [inner[0] * chunks_a_shard, *inner[1:]] or not 1 <= chunks_a_shard <= _MOST_CHUNKS:
+            raise ValueError("its shards are not made of whole chunks, or of too many")
+        grid["chunk_shape"] = inner
         document["codecs"] = codec["configuration"]["codecs"]
-        return _written(document)
-    except (LookupError, TypeError) as error:
+        return _written(document), chunks_a_shard
+    except (LookupError, TypeError, ArithmeticError) as error:
         raise ValueError("it is no array in shards") from error
 
 

@@ -7,7 +7,7 @@ that are there already stay; statuses and the store's description follow when fe
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from ..store import FeatureStore
 from .bucket import Bucket, Held, Listing
 from .inventory import INVENTORY, Entry, Inventory, Mirrored, Progressing, parse_inventory, sha256_of
 from .rows import work_together
-from .shards import Sharding, bucket_metadata, metadata_key, packed, sharding_of
+from .shards import FEATURES, Sharding, bucket_metadata, metadata_key, packed, sharding_of
 
 _NUM_THREADS = 8  # each has an object in memory
 
@@ -52,7 +52,7 @@ def upload(folder: Path, bucket: Bucket) -> Mirrored:
     FeatureStore.open(folder)  # says what is wrong, where there is none
     with read_locked_folder(folder):
         store = FeatureStore.open(folder)
-        planned = list(planned_objects(store))
+        planned = list(planned_objects(store, chunks_a_shard={}))
         held = bucket.listed()
         before = _mirror_there(bucket, held, store)
         done = {
@@ -68,7 +68,8 @@ def upload(folder: Path, bucket: Bucket) -> Mirrored:
         if sent.num_copied or unneeded or not before.complete or before.objects.keys() != objects.keys():
             progressing.begin()
             bucket.remove(unneeded)
-            _require_alone(bucket, progressing.finish())
+            _require_alone(bucket, progressing.objects)
+            progressing.finish()
     return sent
 
 
@@ -77,19 +78,22 @@ def identity_of(store: FeatureStore) -> str:
     return f"{store.created} {store.index.keys[0] if len(store.index) else ''}"
 
 
-def planned_objects(store: FeatureStore) -> Iterator[Planned]:
+def planned_objects(store: FeatureStore, *, chunks_a_shard: Mapping[str, int]) -> Iterator[Planned]:
     """Every object that the store, which is in a folder, makes in a bucket; features first.
+
+    `chunks_a_shard` are those of arrays that are there already, by name; of others it is chosen.
 
     Making one raises StoreError if a chunk that it is to hold is missing or damaged.
     """
     complete, nodes = complete_rows(store), nodes_of(store)
-    for name in sorted(nodes, key=lambda name: (not name.startswith("features/"), name)):
+    for name in sorted(nodes, key=lambda name: (not name.startswith(FEATURES), name)):
         path, text = read_node(store.folder, name, is_array=nodes[name])
         if not nodes[name]:
             yield Planned(metadata_key(name), partial(bytes, text), len(text))
             continue
         metadata = read_array_metadata(path)
-        sharding, rows = sharding_of(name, metadata), complete.get(name)
+        sharding = sharding_of(name, metadata, chunks_a_shard=chunks_a_shard.get(name))
+        rows = complete.get(name)
         yield Planned(metadata_key(name), partial(bucket_metadata, text, sharding), len(text))
         for shard in range(sharding.num_shards):
             numbers = np.asarray(sharding.chunks_of(shard))
@@ -157,16 +161,15 @@ def _send(bucket: Bucket, planned: Sequence[Planned], done: Mapping[str, Entry],
     return Mirrored(len(planned), len(sent), sum(sent))
 
 
-def _require_alone(bucket: Bucket, made: Inventory) -> None:
-    """See that all is in the bucket as it was put there.
+def _require_alone(bucket: Bucket, put: Mapping[str, Entry]) -> None:
+    """See that all is in the bucket as it was put there, before readers are told so.
 
     Raises:
-        StoreError: if somebody else has written there meanwhile; the mirror is said not to be complete then.
+        StoreError: if somebody else has written there meanwhile.
     """
     held = bucket.listed()
-    others = [name for name, entry in made.objects.items() if held.get(name) != Held(entry.size, entry.e_tag)]
+    others = [name for name, entry in put.items() if held.get(name) != Held(entry.size, entry.e_tag)]
     if others:
-        bucket.write(INVENTORY, replace(made, complete=False).encoded())
         raise StoreError(
             f"Somebody else has written to {bucket.url} meanwhile, such as {others[0]}. See that nobody does, and run "
             "the same command again."

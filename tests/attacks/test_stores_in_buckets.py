@@ -67,11 +67,23 @@ def test_an_index_that_leads_out_of_its_object_is_refused(bucket: Bucket, tmp_pa
     content[-20:-12] = (1 << 40).to_bytes(8, "little")  # where the only chunk begins
 
     def change(objects: dict[str, Any]) -> None:
-        objects[name]["sha256"] = sha256_of(bytes(content))
+        objects[name] |= {"sha256": sha256_of(bytes(content)), "e_tag": bucket.listed()[name].e_tag}
 
     bucket.write(name, bytes(content))
     forge(bucket, change)
     refused(bucket, tmp_path, "index")
+
+
+@pytest.mark.parametrize("size", [0, 7, 1 << 40])
+def test_shards_that_hold_no_whole_number_of_chunks_are_refused(bucket: Bucket, tmp_path: Path, size: int) -> None:
+    name = "status/sensor/zarr.json"
+    told = json.loads(bytes(bucket.read(name)))
+    told["chunk_grid"]["configuration"]["chunk_shape"] = [size]
+    content = json.dumps(told).encode()
+    held = bucket.write(name, content)
+    entry = {"size": held.size, "sha256": sha256_of(content), "e_tag": held.e_tag}
+    forge(bucket, lambda objects: objects.update({name: entry}))
+    refused(bucket, tmp_path, "shards are not made of whole chunks")
 
 
 def test_objects_that_belong_to_no_array_are_refused(bucket: Bucket, tmp_path: Path) -> None:

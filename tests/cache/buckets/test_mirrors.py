@@ -11,12 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
+from obstore.store import MemoryStore
 from zarr.storage import ObjectStore
 
+from weldcache.cache.buckets import download as downloads
+from weldcache.cache.buckets import shards
 from weldcache.cache.buckets import upload as uploads
 from weldcache.cache.buckets.bucket import Bucket
 from weldcache.cache.buckets.download import download
-from weldcache.cache.buckets.inventory import INVENTORY
+from weldcache.cache.buckets.inventory import INVENTORY, parse_inventory
 from weldcache.cache.buckets.mirror import mirror
 from weldcache.cache.buckets.upload import upload
 from weldcache.cache.chunks import FolderChunks, RowChunks
@@ -50,6 +53,14 @@ def replaced(bucket: Bucket, name: str, position: int) -> None:
     content = bytearray(bucket.read(name))
     content[position] ^= 1
     bucket.write(name, bytes(content))
+
+
+def decayed(bucket: Bucket, name: str, position: int) -> None:
+    """Flip a bit of an object, as a disk does it: its service knows it by the same version."""
+    replaced(bucket, name, position)
+    inventory = parse_inventory(bytes(bucket.read(INVENTORY)), where="")
+    entry = inventory.objects[name].model_copy(update={"e_tag": bucket.listed()[name].e_tag})
+    bucket.write(INVENTORY, replace(inventory, objects={**inventory.objects, name: entry}).encoded())
 
 
 class Killed(Exception):
@@ -148,6 +159,95 @@ def test_what_changed_at_the_source_is_brought_up_to_date(
     assert opened.status(SPEC.name)[17] == Status.MISSING and "other" in opened.splits()
 
 
+def test_a_mirror_outlives_a_change_of_how_many_chunks_share_an_object(
+    filled: FeatureStore, bucket: Bucket, opens: BucketUrl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload(filled.folder, bucket)
+    download(bucket, tmp_path / "former.zarr")
+    monkeypatch.setattr(shards, "_SHARD_BYTES", 5 * 100)
+    array = f"{SPEC.name}/tokens"
+    np.testing.assert_array_equal(FeatureStore.open(opens).read(array, COMPLETE), filled.read(array, COMPLETE))
+    download(bucket, tmp_path / "fresh.zarr")
+    assert stored(tmp_path / "fresh.zarr") == stored(filled.folder)
+    assert download(bucket, tmp_path / "former.zarr").num_copied == 0
+    assert upload(filled.folder, bucket).num_copied > 0
+    assert len([name for name in bucket.listed() if name.startswith(f"{TOKENS}/c")]) == 6
+    assert FeatureStore.open(opens).read(array, [7]).tobytes() == tokens_of(7).tobytes()
+
+
+def test_what_another_puts_there_meanwhile_is_not_taken_for_ours(
+    filled: FeatureStore, bucket: Bucket, opens: BucketUrl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"{TOKENS}/c.0.0.0"
+    with monkeypatch.context() as patch:
+        said: list[bool] = []
+        writes, removes = bucket.write, bucket.remove
+
+        def write_and_tell(key: str, content: bytes) -> Any:
+            if key == INVENTORY:
+                said.append(parse_inventory(content, where="").complete)
+            return writes(key, content)
+
+        patch.setattr(bucket, "write", write_and_tell)
+        patch.setattr(bucket, "remove", lambda names: removes(names) or replaced(bucket, name, 10))
+        with pytest.raises(StoreError, match="Somebody else"):
+            upload(filled.folder, bucket)
+    assert said and not any(said)
+    upload(filled.folder, bucket)
+    bucket.write(name, bytes(bucket.read(name)))  # as whoever began before we ended does it, and maybe with other rows
+    for read in (lambda: FeatureStore.open(opens), lambda: download(bucket, tmp_path / "copy.zarr")):
+        with pytest.raises(StoreError, match="not the one that was put there"):
+            read()
+
+
+def test_a_copy_of_a_mirror_at_another_url_is_read(filled: FeatureStore, bucket: Bucket, tmp_path: Path) -> None:
+    upload(filled.folder, bucket)
+    copy = Bucket(BucketUrl("s3", "team", "copy.zarr"), objects=MemoryStore())
+    for name in sorted(bucket.listed(), reverse=True):
+        copy.write(name, bytes(bucket.read(name)))
+    download(copy, tmp_path / "copy.zarr")
+    assert stored(tmp_path / "copy.zarr") == stored(filled.folder)
+
+
+def test_what_was_added_after_a_kill_at_the_very_end_is_not_overwritten(
+    filled: FeatureStore, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload(filled.folder, bucket)
+    copy, writes = tmp_path / "copy.zarr", downloads.write_bytes
+
+    def killed_after_it(path: Path, content: bytes) -> None:
+        writes(path, content)
+        if path == copy / "zarr.json":
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(downloads, "write_bytes", killed_after_it)
+        with pytest.raises(Killed):
+            download(bucket, copy)
+    assert download(bucket, copy).num_copied == 0
+    write(FeatureStore.open(copy), [5])
+    before = stored(copy)
+    with pytest.raises(OutputExistsError, match="would be lost"):
+        download(bucket, copy)
+    assert stored(copy) == before
+
+
+def test_what_is_lost_of_the_features_here_is_brought_again(
+    filled: FeatureStore, bucket: Bucket, tmp_path: Path
+) -> None:
+    upload(filled.folder, bucket)
+    copy = tmp_path / "copy.zarr"
+    download(bucket, copy)
+    (copy / TOKENS / "c.7.0.0").unlink()
+    (copy / TOKENS / "c.9.0.0").write_bytes(b"cut")
+    (copy / TOKENS / "c.11.0.0").unlink()
+    assert download(bucket, copy).num_copied == 2  # objects
+    assert stored(copy) == stored(filled.folder)
+    (copy / "index/keys/c/0").write_bytes(b"damaged")
+    with pytest.raises(StoreError, match="name a new folder"):
+        download(bucket, copy)
+
+
 def test_nothing_of_another_is_overwritten(
     filled: FeatureStore, bucket: Bucket, make_index: Callable[..., Index], tmp_path: Path
 ) -> None:
@@ -220,6 +320,12 @@ class TestBucketChunks(RowChunksContract):
         self.store = FeatureStore.open(opens)
         return self.store.chunks(f"{SPEC.name}/tokens")
 
+    def test_rows_that_are_not_complete_are_refused(self, chunks: RowChunks, monkeypatch: pytest.MonkeyPatch) -> None:
+        with pytest.raises(StoreError, match="not complete"):
+            chunks.read([4, 5])
+        monkeypatch.setattr(self.store, "status", None)  # which is read once for an array, and not with each read
+        assert self.store.chunks(f"{SPEC.name}/tokens") is chunks
+
     def test_neighbours_share_a_request(
         self, chunks: RowChunks, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -252,7 +358,7 @@ def test_verification_finds_a_flipped_byte_in_the_bucket(
     assert [check.findings for check in verify_store(FeatureStore.open(opens))] == [
         check.findings for check in verify_store(filled)
     ]
-    replaced(bucket, f"{TOKENS}/c.1.0.0", 10)
+    decayed(bucket, f"{TOKENS}/c.1.0.0", 10)
     damaged = FeatureStore.open(opens)
     (found,) = [finding for check in verify_store(damaged) for finding in check.findings if finding.severity == "error"]
     assert (found.check, found.key, found.file) == ("checksums", "day/008", f"{TOKENS}/c.1.0.0")
