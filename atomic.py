@@ -17,9 +17,9 @@ import uuid
 from collections.abc import Iterator
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from .errors import BusyError, OutputExistsError, disk_named
+from .errors import BusyError, NoLocksError, OutputExistsError, disk_named
 from .progress import say
 
 WRITERS_LOCK = "writers.lock"  # file in a `joint_folder`, which all who write together hold
@@ -103,7 +103,7 @@ def scratch_folder(path: Path) -> Iterator[Path]:
     out before anything stands at `path`, and leaves nothing there.
 
     Raises:
-        BusyError: if the drive does not lock folders.
+        NoLocksError: if the drive does not lock folders.
     """
     target = _followed(path)
     made = [folder for folder in target.parents if not folder.exists()]
@@ -131,7 +131,8 @@ def locked_folder(folder: Path, *, told_as: Path | None = None) -> Iterator[None
     `told_as` is what messages call a folder that has a temporary name.
 
     Raises:
-        BusyError: if another process holds it or has just replaced it, or the drive that it is on has no locks.
+        BusyError: if another process holds it or has just replaced it.
+        NoLocksError: if the drive that it is on has no locks.
     """
     with _locked(folder, LOCK_EX, "writing to it or copying it", told_as=told_as or folder):
         yield
@@ -170,13 +171,23 @@ def joint_folder(folder: Path) -> Path:
 def is_locked(path: Path) -> bool:
     """Whether somebody holds the file at `path`, if there is one, by a lock of his."""
     try:
-        with path.open("r+b") as file:
+        with _opened_to_lock(path) as file:
             flock(file, LOCK_EX | LOCK_NB)
     except FileNotFoundError:
         return False
     except BlockingIOError:
         return True
     return False
+
+
+def _opened_to_lock(path: Path) -> BinaryIO:
+    """For writing, without which a network drive refuses the lock; for reading where that is all that is allowed."""
+    try:
+        return path.open("r+b")
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        return path.open("rb")
 
 
 def is_empty_folder(path: Path) -> bool:
@@ -283,7 +294,7 @@ def _locked(folder: Path, how: int, others: str, *, told_as: Path) -> Iterator[N
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise
-            raise BusyError(
+            raise NoLocksError(
                 f"The drive of {told_as} does not lock folders ({error.strerror}), so two writers could not be kept "
                 "apart. Put what is written on a local disk, and copy it there when it is done."
             ) from error

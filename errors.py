@@ -93,6 +93,10 @@ class BusyError(WeldcacheError, RuntimeError):
     """Another process writes to the same folder."""
 
 
+class NoLocksError(BusyError):
+    """The drive does not lock files or folders, so that writers cannot be kept apart: waiting for others is no use."""
+
+
 class DecodeError(WeldcacheError, ValueError):
     """A media file cannot be decoded. `extract` records it for its sample and goes on."""
 

@@ -16,7 +16,7 @@ from ..documents import fingerprint
 from ..settings import Settings
 from .engines.crew import drive
 from .engines.engine import ALONE, Engine, place_here, placed
-from .engines.joining import joined
+from .engines.joining import held_rank, joined
 from .engines.rank import work_as_rank
 from .group_runner import run_plan
 from .prepare import Asked, ask, prepare, prepare_job, require_store
@@ -36,7 +36,7 @@ def extract(
         NotFoundError: if there is no data set, it has no such split, or nothing of it is there.
         FingerprintError: if the store was made from something else; the message names each difference.
         StoreError: if the disk is too small, which is seen before anything is computed, or refuses a write.
-        BusyError: if others write to the store.
+        BusyError: if others write to the store, or another process is the same rank.
         SettingsError: if the engine cannot be had as it is asked for, or the store is to be in a bucket.
     """
     started = time.monotonic()
@@ -65,16 +65,10 @@ def _as_rank(
     """This process does its part, together with others who do theirs; the first of them prepares the store."""
     place = place_here(workers=workers)
     asked = ask(placed(settings, place), split=split, refresh=refresh, relabel=relabel)
-    identity = fingerprint(
-        {
-            "workers": place.world,
-            "made": asked.request.manifest(),
-            "keys": asked.request.index.keys.tolist(),
-            "splits": list(asked.request.splits),
-        }
-    )
+    made, splits, listing = asked.request.manifest(), list(asked.request.splits), asked.listing
+    identity = fingerprint({"workers": place.world, "made": made, "splits": splits})
     path, job = asked.store_path, partial(prepare_job, asked, engine="rank", workers=place.world, identity=identity)
-    with joined(path, identity=identity, prepare=job):
+    with joined(path, identity=identity, listing=listing, prepare=job), held_rank(path, place.rank):
         store = FeatureStore.open(path)
         request = asked.request.as_held(store.index)
         samples, num_tried = work_as_rank(place, store, request, asked.settings)

@@ -7,6 +7,7 @@ from pathlib import Path
 from ..atomic import locked_folder, remove_partial
 from ..cache.store import FeatureStore
 from ..configs.place import require_folder
+from ..documents import fingerprint
 from ..errors import OutputExistsError, disk_errors
 from ..progress import say
 from ..settings import Settings
@@ -37,6 +38,19 @@ class Asked:
         """Where the store is or will be."""
         return require_folder(self.settings.cache.path, what="extracts into")
 
+    @property
+    def listing(self) -> str:
+        """What is made of which samples, as a fingerprint: equal for all who cut the same groups."""
+        index = self.request.index
+        return fingerprint(
+            {
+                "made": self.request.manifest(),
+                "keys": index.keys.tolist(),
+                "parts": index.parts.tolist(),
+                "splits": list(self.request.splits),
+            }
+        )
+
 
 def ask(settings: Settings, *, split: str, refresh: bool, relabel: bool) -> Asked:
     """Look at the data set and at the backbones' descriptions; raises as `make_request`."""
@@ -66,6 +80,7 @@ def prepare_job(asked: Asked, *, engine: EngineName, workers: int, identity: str
         store, request, plan = prepare(asked)
     return Job(
         identity=identity,
+        listing=asked.listing,
         engine=engine,
         num_workers=workers,
         noun=request.noun,

@@ -1,6 +1,7 @@
 """A file is whole or absent, whatever interrupts its writing."""
 
 import errno
+import fcntl
 import json
 import os
 import re
@@ -8,10 +9,20 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from weldcache.atomic import fsync_tree, locked_folder, new_folder, replaced_file, write_bytes, write_json, write_text
+from weldcache.atomic import (
+    fsync_tree,
+    is_locked,
+    locked_folder,
+    new_folder,
+    replaced_file,
+    write_bytes,
+    write_json,
+    write_text,
+)
 from weldcache.errors import BusyError, OutputExistsError
 
 
@@ -236,6 +247,23 @@ def test_a_second_writer_is_refused_until_the_first_is_done(tmp_path: Path) -> N
         pass
     with locked_folder(tmp_path):
         pass
+
+
+def test_a_lock_on_a_file_that_may_only_be_read_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "writers.lock"
+    path.touch()
+    opened = Path.open
+
+    def as_another_user(path: Path, mode: str) -> Any:
+        if "+" in mode:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return opened(path, mode)
+
+    monkeypatch.setattr(Path, "open", as_another_user)
+    assert not is_locked(path)
+    with path.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_SH)
+        assert is_locked(path)
 
 
 def test_the_lock_ends_with_an_error(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ alone.
 
 import errno
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -24,7 +25,7 @@ from pydantic import Field, ValidationError
 from ...atomic import WRITERS_LOCK, joint_folder, shared_folder, write_json
 from ...cache.nodes import Told
 from ...documents import faults_told, read_document
-from ...errors import BusyError, NotFoundError, StoreError
+from ...errors import BusyError, NoLocksError, NotFoundError, StoreError
 from ...progress import say
 from ...wording import format_seconds
 
@@ -44,10 +45,12 @@ class Job(Told):
 
     Attributes:
         identity: equal for all who may work on it together.
+        listing: fingerprint of what is made of which samples; spans mean the same where it is equal.
         num_done: rows that had nothing to write then, of `num_rows`.
     """
 
     identity: _Text
+    listing: _Text
     engine: _Text
     num_workers: _Count
     noun: _Text
@@ -79,13 +82,14 @@ def read_job(store_path: Path) -> Job:
 
 
 @contextmanager
-def joined(store_path: Path, *, identity: str, prepare: Callable[[], Job] | None) -> Iterator[None]:
-    """Be one of those who write to a store, after one of them has prepared it.
+def joined(store_path: Path, *, identity: str, listing: str, prepare: Callable[[], Job] | None) -> Iterator[None]:
+    """Be one of those who write to a store, after one has prepared it; `identity` and `listing` are as in `Job`.
 
     Without `prepare` somebody else must be at work.
 
     Raises:
         BusyError: if others write to it who are about something else, or it is not ready in time.
+        NoLocksError: if the drive has no locks.
         Exception: what `prepare` raised, where it was called.
     """
     folder = joint_folder(store_path)
@@ -100,7 +104,7 @@ def joined(store_path: Path, *, identity: str, prepare: Callable[[], Job] | None
                 if _is_first(store_path, writers, held, prepare):
                     break
                 refused = 0
-            elif (refused := refused + 1) > _REFUSALS and _joins(store_path, writers, held, identity):
+            elif (refused := refused + 1) > _REFUSALS and _joins(store_path, writers, held, identity, listing):
                 break
             waited = time.monotonic() - waited_since
             if waited > SETUP_SECONDS:
@@ -112,6 +116,22 @@ def joined(store_path: Path, *, identity: str, prepare: Callable[[], Job] | None
                 told = True
                 say(f"Waiting for {store_path}: another process prepares it, reads it or writes to it alone.")
             time.sleep(_LOOK_SECONDS)
+        yield
+
+
+@contextmanager
+def held_rank(store_path: Path, rank: int) -> Iterator[None]:
+    """Be the only process that is this rank; for those who have joined.
+
+    Raises:
+        BusyError: if another one is: both would write the same rows.
+    """
+    with _opened(joint_folder(store_path) / f"rank-{rank}.lock") as descriptor:
+        if not _try_lock(descriptor, LOCK_EX):
+            raise BusyError(
+                f"Rank {rank} of the extraction into {store_path} is at work already (`weldcache extract --status` "
+                "says where). Give each process a rank of its own; start one again when its former process is gone."
+            )
         yield
 
 
@@ -130,6 +150,8 @@ def _is_first(store_path: Path, writers: int, held: ExitStack, prepare: Callable
     try:
         job = prepare()
         held.enter_context(shared_folder(store_path))
+    except NoLocksError:
+        raise
     except BusyError:
         flock(writers, LOCK_UN)
         return False
@@ -140,7 +162,7 @@ def _is_first(store_path: Path, writers: int, held: ExitStack, prepare: Callable
     return True
 
 
-def _joins(store_path: Path, writers: int, held: ExitStack, identity: str) -> bool:
+def _joins(store_path: Path, writers: int, held: ExitStack, identity: str, listing: str) -> bool:
     """Join those who are at work; False where the first of them is not ready."""
     if not _try_lock(writers, LOCK_SH):
         return False
@@ -153,6 +175,12 @@ def _joins(store_path: Path, writers: int, held: ExitStack, identity: str) -> bo
         raise BusyError(
             f"{store_path} is busy: {job.num_workers} workers of another extraction (--engine {job.engine}) write to "
             "it. Wait for them to end; all who work together need the same settings and number of workers."
+        )
+    if job.listing != listing:
+        raise BusyError(
+            f"{store_path} is busy: its workers list other samples of the data set than {socket.gethostname()} does "
+            "now, or make other features of them. Either files came or went since they began, or not all machines see "
+            "the same. Complete rows are safe; run the same command again when the workers have ended."
         )
     held.enter_context(shared_folder(store_path))
     return True
@@ -179,7 +207,7 @@ def _try_lock(descriptor: int, how: int) -> bool:
         flock(descriptor, how | LOCK_NB)
     except OSError as error:
         if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-            raise BusyError(
+            raise NoLocksError(
                 f"The drive that the store is on does not lock files ({error.strerror}), so several writers could not "
                 "be kept apart. Put the store on one that does, or extract with one process."
             ) from error

@@ -173,8 +173,11 @@ def _after(state: WorkerState | None, event: Any, *, beat: float) -> WorkerState
     if "began" in event:
         state.span, state.since = Span(*map(int, event["began"])), at
     elif "finished" in event:
-        counts = (int(event[name]) for name in ("rows", "tried", "failed"))
-        state.finished[Span(*map(int, event["finished"]))] = FinishedSpan(*counts)
+        span = Span(*map(int, event["finished"]))
+        rows, tried, failed = (int(event[name]) for name in ("rows", "tried", "failed"))
+        # A rank that is started again finds its former spans done, and tries nothing of them.
+        before = state.finished.get(span, FinishedSpan(rows, 0, 0)).num_tried
+        state.finished[span] = FinishedSpan(rows, max(tried, before), failed)
         state.span, state.last_finished = None, at
     elif "ended" in event:
         state.ended = visible(str(event["ended"]))

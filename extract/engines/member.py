@@ -124,7 +124,7 @@ class Member:
             asked = ask(settings, split=order.split, refresh=order.refresh, relabel=order.relabel)
             path, identity = asked.store_path, order.identity
             job = partial(prepare_job, asked, engine=order.engine, workers=order.workers, identity=identity)
-            stack.enter_context(joined(path, identity=identity, prepare=job))
+            stack.enter_context(joined(path, identity=identity, listing=asked.listing, prepare=job))
             self._store = FeatureStore.open(path)
             self._request = asked.request.as_held(self._store.index)
             self._work = stack.enter_context(SpanWorker(self._store, self._request, settings))

@@ -83,7 +83,7 @@ def status_document(status: ExtractionStatus) -> dict[str, Any]:
     """The same as JSON values, with every span and by whom it was done."""
     return {
         "store": str(status.store_path),
-        **status.job.model_dump(mode="json", exclude={"identity"}),
+        **status.job.model_dump(mode="json", exclude={"identity", "listing"}),
         "runs": status.runs,
         "num_done": status.num_done,
         "num_spans_done": status.num_spans_done,

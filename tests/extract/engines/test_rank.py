@@ -8,21 +8,18 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from weldcache.atomic import is_locked, joint_folder, locked_folder, read_locked_folder
+from weldcache.atomic import joint_folder
 from weldcache.cache.records import Record
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
-from weldcache.errors import BusyError
-from weldcache.extract.engines import joining
-from weldcache.extract.engines.joining import Job, joined, recording_lock
+from weldcache.extract.engines.joining import recording_lock
 from weldcache.extract.engines.marks import read_marks
 from weldcache.extract.engines.status import extraction_status, state_of
 from weldcache.tests.children import Children, differing, wait_for
@@ -30,9 +27,6 @@ from weldcache.tests.extract.engines.conftest import COMMAND
 
 pytestmark = pytest.mark.distributed
 RANK = (*COMMAND, "--engine", "rank")
-JOB = Job(
-    identity="ours", engine="rank", num_workers=2, noun="sample", num_rows=1, num_done=0, num_spans=1, started=0.0
-)
 
 
 def rank(number: int, world: int) -> dict[str, str]:
@@ -121,39 +115,6 @@ def test_the_commands_that_the_docs_show_run(project: Path, by_one: Path, childr
             started.append(children.start(*options, folder=project, environment=environment | given))
         assert [children.wait(child) for child in started] == [0] * len(started), (project / "said.txt").read_text()
         assert not differing(project / cache, by_one / "features.zarr")
-
-
-def test_while_ranks_write_nobody_else_does(linked_copy_of: Callable[[Path], Path], by_one: Path) -> None:
-    store = linked_copy_of(by_one) / "features.zarr"
-    with ExitStack() as held:
-        held.enter_context(joined(store, identity="ours", prepare=lambda: JOB))
-        held.enter_context(joined(store, identity="ours", prepare=lambda: pytest.fail("it was prepared twice")))
-        with pytest.raises(BusyError), locked_folder(store):
-            pass
-        with pytest.raises(BusyError), read_locked_folder(store):
-            pass
-        with pytest.raises(BusyError, match="--engine rank"), joined(store, identity="theirs", prepare=lambda: JOB):
-            pass
-    with locked_folder(store), read_locked_folder(store.parent):
-        assert not is_locked(joint_folder(store) / "writers.lock")
-
-
-def test_ranks_wait_for_who_writes_alone_and_say_so(
-    linked_copy_of: Callable[[Path], Path], by_one: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = linked_copy_of(by_one) / "features.zarr"
-    monkeypatch.setattr(joining, "SETUP_SECONDS", 0.3)
-
-    def prepare() -> Job:
-        with locked_folder(store):
-            return JOB
-
-    with locked_folder(store), pytest.raises(BusyError, match="in use"), joined(store, identity="a", prepare=prepare):
-        pass
-    with joined(store, identity="a", prepare=prepare):
-        assert joining.read_job(store) == JOB
-    with pytest.raises(BusyError, match="not there any more"), joined(store, identity="a", prepare=None):
-        pass
 
 
 def test_two_writers_of_records_that_share_a_file_lose_none(
