@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ...errors import SettingsError, StoreError, TrainingError, WeldcacheError
-from ...extract.engines.ray_actors import joined, passed_on, require_ray
+from ...extract.engines.ray_cluster import joined, machines_of, num_gpus, passed_on, require_ray, share_of
 from ...progress import quieted, say
 from .owners import Owner, this_process
 from .study import SweepStudy
@@ -143,11 +143,9 @@ def _end(ray: Any, study: SweepStudy, at_work: dict[Any, Any], owners: dict[Any,
 
 def _share(ray: Any, whole: Sweep, cluster: Cluster, *, jobs: int) -> float:
     """What each process takes of a GPU."""
-    there = int(sum(node["Resources"].get("GPU", 0) for node in ray.nodes() if node["Alive"]))
-    if cluster.gpus is not None and cluster.gpus > there:
-        raise SettingsError(f"--gpus {cluster.gpus}, and the Ray cluster has {there}.")
-    gpus = there if cluster.gpus is None else cluster.gpus
-    return 0.0 if whole.settings.train.device == "cpu" else min(1.0, gpus / jobs)
+    machines = machines_of(ray)
+    gpus = num_gpus(machines, asked=cluster.gpus)
+    return 0.0 if whole.settings.train.device == "cpu" else share_of(machines, workers=jobs, gpus=gpus).gpus
 
 
 @contextmanager

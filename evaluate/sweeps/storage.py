@@ -25,7 +25,7 @@ from optuna.storages.journal import JournalFileBackend, JournalStorage
 
 from ...errors import SettingsError, StoreError, StudyUnreachableError
 from ...progress import say
-from ...wording import listed
+from ...wording import listed, with_extra
 
 JOURNAL = "journal.log"
 _SCHEMES = ("postgresql", "sqlite")
@@ -61,9 +61,7 @@ def require_storage(url: str | None) -> None:
             "~/.pgpass of each machine."
         )
     if scheme == "postgresql" and find_spec("psycopg") is None:
-        raise SettingsError(
-            "PostgreSQL is reached by psycopg, which is not installed: pip install 'weldcache[postgresql]'."
-        )
+        raise SettingsError(f"PostgreSQL is reached by psycopg, which is not installed: {with_extra('postgresql')}.")
 
 
 class TrialStorage:

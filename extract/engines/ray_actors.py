@@ -1,26 +1,20 @@
 """A crew of Ray actors, on one machine or many: one worker each, with its share of GPUs and cores.
 
 Ray places actors and says when one has died; what is done then is for `crew.py`: Ray itself would try again for ever.
-Nothing but spans and counts goes through Ray; features are written where they are made. Used with the extra `ray`.
+Settings, spans, counts and reasons go through Ray, and no features: these are written where they are made. Used with
+the extra `ray`.
 """
 
-import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from importlib.util import find_spec
 from typing import Any
 
-from ...errors import SettingsError, WeldcacheError
 from ...progress import say
 from ...wording import count_of
 from .engine import Engine, Place
 from .member import Death, Member, Order, failure_of
-
-# Of the environment of who hands out the spans, what workers need too: Ray gives them none of it. Secrets are left
-# out, since Ray shows what it was given to whoever can reach it; workers have theirs from their machine.
-_PASSED_ON = ("WELDCACHE_", "HF_", "TRANSFORMERS_", "OMP_", "MKL_", "TORCH_", "PYTHONPATH", "XDG_CACHE_HOME")
-_SECRET = ("TOKEN", "SECRET", "PASSWORD", "KEY")
+from .ray_cluster import joined, machines_of, num_gpus, passed_on, share_of
 
 
 class RayCrew:
@@ -34,34 +28,29 @@ class RayCrew:
             WeldcacheError: if the cluster cannot be reached.
         """
         self._ray, self._joined = joined(engine.address)
-        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        cores = [int(node.get("CPU", 0)) for node in nodes if node.get("CPU")]
-        there = int(sum(node.get("GPU", 0) for node in nodes))
-        if engine.gpus is not None and engine.gpus > there:
-            raise SettingsError(f"--gpus {engine.gpus}, and the Ray cluster has {there}.")
-        gpus = engine.gpus or there
-        self.num_workers = engine.workers or gpus or len(nodes)
-        # An actor must fit on one machine.
-        self._cores = max(1, min(sum(cores) // self.num_workers, *cores))
-        self._gpus = gpus / self.num_workers
+        machines = machines_of(self._ray)
+        gpus = num_gpus(machines, asked=engine.gpus)
+        self.num_workers = engine.workers or gpus or len(machines)
+        self._share = share_of(machines, workers=self.num_workers, gpus=gpus)
         self._order = replace(order, workers=self.num_workers)
         self._actors: dict[int, Any] = {}
         self._pending: dict[Any, int] = {}
         say(
-            f"Ray: {count_of(self.num_workers, 'worker')} with {count_of(self._cores, 'core')} and {self._gpus:g} GPUs "
-            f"each, on {count_of(len(nodes), 'machine')}."
+            f"Ray: {count_of(self.num_workers, 'worker')} with {count_of(self._share.cores, 'core')} and "
+            f"{self._share.gpus:g} GPUs each, on {count_of(len(machines), 'machine')}."
         )
 
     def start(self, number: int) -> None:
         options = {
-            "num_cpus": self._cores,
-            "num_gpus": self._gpus,
+            "num_cpus": self._share.cores,
+            "num_gpus": self._share.gpus,
             "max_restarts": 0,
             "max_task_retries": 0,
             "scheduling_strategy": "SPREAD",
             "runtime_env": {"env_vars": passed_on(os.environ)},
         }
-        self._actors[number] = self._ray.remote(_Actor).options(**options).remote(self._order, number, self._cores)
+        make = self._ray.remote(_Actor).options(**options)
+        self._actors[number] = make.remote(self._order, number, self._share.cores)
         self.ask(number, "ready")
 
     def ask(self, number: int, method: str, *arguments: object) -> None:
@@ -107,45 +96,3 @@ class _Actor:
             return getattr(self._member, method)(*arguments)
         except Exception as error:
             return failure_of(error)
-
-
-def require_ray() -> None:
-    """Refuse to go on where Ray is not installed.
-
-    Raises:
-        SettingsError: names the extra.
-    """
-    if find_spec("ray") is None:
-        raise SettingsError("--engine ray needs Ray, which is not installed: pip install 'weldcache[ray]'.")
-
-
-def joined(address: str | None) -> tuple[Any, bool]:
-    """Ray itself, connected to the cluster at `address` or to one on this machine alone, and whether it was connected
-    here: else somebody else ends that.
-
-    Raises:
-        SettingsError: if Ray is not installed.
-        WeldcacheError: if the cluster cannot be reached.
-    """
-    require_ray()
-    import ray
-
-    if ray.is_initialized():
-        return ray, False
-    # By itself Ray lets whatever else runs on the machine go first.
-    own = {"address": "local", "include_dashboard": False, "_system_config": {"worker_niceness": 0}}
-    try:
-        ray.init(**({"address": address} if address else own), logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        where = f"the Ray cluster at {address}" if address else "a Ray cluster on this machine"
-        raise WeldcacheError(f"Cannot reach {where}: {error}. See `ray status` there.") from error
-    return ray, True
-
-
-def passed_on(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables that workers elsewhere are given, none of which is a secret."""
-    return {
-        name: value
-        for name, value in environment.items()
-        if name.startswith(_PASSED_ON) and not any(word in name for word in _SECRET)
-    }

@@ -21,7 +21,7 @@ from weldcache.errors import OutputExistsError, SettingsError, StudyUnreachableE
 from weldcache.evaluate.sweeps import ray_workers, storage
 from weldcache.evaluate.sweeps.space import FloatRange, SweepRequest, load_request
 from weldcache.evaluate.sweeps.study import SweepStudy
-from weldcache.extract.engines import ray_actors
+from weldcache.extract.engines import ray_cluster
 from weldcache.tests.evaluate.sweeps.conftest import LONG_SWEEP, owners_in, require_each_once, wait_for
 from weldcache.tests.test_docs import ROOT, command_lines, section, words_of
 
@@ -143,7 +143,7 @@ def test_what_cannot_be_shared_is_refused_without_a_word_of_a_password(
     with pytest.raises(StudyUnreachableError, match="password authentication failed"):
         opened(tmp_path / "here", asked(server, name="folders"))
     monkeypatch.setattr(storage, "find_spec", lambda name: None)
-    with pytest.raises(SettingsError, match=r"weldcache\[postgresql\]"):
+    with pytest.raises(SettingsError, match=r"-e '\.\[postgresql\]'"):
         storage.require_storage(server)
 
 
@@ -246,6 +246,6 @@ def test_a_worker_of_ray_and_then_its_driver_may_die(project: Path, child_enviro
 def test_what_ray_is_asked_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsError, match="--engine ray"):
         ray_workers.cluster_of("local", address="auto", gpus=None)
-    monkeypatch.setattr(ray_actors, "find_spec", lambda name: None)
-    with pytest.raises(SettingsError, match=r"weldcache\[ray\]"):
+    monkeypatch.setattr(ray_cluster, "find_spec", lambda name: None)
+    with pytest.raises(SettingsError, match=r"-e '\.\[ray\]'"):
         ray_workers.cluster_of("ray", address=None, gpus=None)

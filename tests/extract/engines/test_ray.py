@@ -15,11 +15,12 @@ import pytest
 import torch
 
 from weldcache.errors import NotFoundError, SettingsError, WeldcacheError
-from weldcache.extract.engines import member, ray_actors
+from weldcache.extract.engines import member, ray_cluster
 from weldcache.extract.engines.engine import Engine, Place
 from weldcache.extract.engines.marks import read_marks
 from weldcache.extract.engines.member import Member, Order, placed_order
-from weldcache.extract.engines.ray_actors import RayCrew, passed_on
+from weldcache.extract.engines.ray_actors import RayCrew
+from weldcache.extract.engines.ray_cluster import Share, num_gpus, passed_on, share_of
 from weldcache.progress import say
 from weldcache.settings import load_settings
 from weldcache.tests.children import Children, differing, wait_for
@@ -111,14 +112,45 @@ def test_actors_make_what_one_process_makes_though_a_worker_and_a_machine_are_lo
 
 
 def test_without_ray_a_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_actors, "find_spec", lambda name: None)
-    with pytest.raises(SettingsError, match=r"weldcache\[ray\]"):
+    monkeypatch.setattr(ray_cluster, "find_spec", lambda name: None)
+    with pytest.raises(SettingsError, match=r"-e '\.\[ray\]'"):
         RayCrew(ORDER, Engine("ray"))
 
 
 def test_workers_elsewhere_get_what_they_need_and_no_secret() -> None:
     given = {"WELDCACHE_WEIGHTS": "/w", "HF_HOME": "/h", "HF_TOKEN": "s", "AWS_SECRET_ACCESS_KEY": "s", "EDITOR": "vi"}
+    given["HF_ENDPOINT"] = "https://user:word@mirror.plant/hub"
     assert passed_on(given) == {"WELDCACHE_WEIGHTS": "/w", "HF_HOME": "/h"}
+
+
+ONE = [{"CPU": 16, "GPU": 2}]
+UNEVEN = [{"CPU": 16}, {"CPU": 8, "GPU": 4}, {"CPU": 12, "GPU": 1}]
+
+
+@pytest.mark.parametrize(
+    ("machines", "workers", "gpus", "share"),
+    [
+        (ONE, 2, 2, Share(8, 1.0)),
+        (ONE, 1, 2, Share(16, 1.0)),
+        (ONE, 3, 2, Share(5, 0.5)),  # and not 2/3, of which no GPU has room for two
+        (ONE, 12, 2, Share(1, 0.1666)),
+        (ONE, 4, 0, Share(4, 0.0)),
+        (UNEVEN, 5, 5, Share(2, 1.0)),
+        (UNEVEN, 4, 0, Share(4, 0.0)),
+        ([{}, {"CPU": 8}], 2, 0, Share(4, 0.0)),  # the first hands out work alone
+        ([{"GPU": 1}], 1, 1, Share(1, 1.0)),
+    ],
+)
+def test_workers_get_shares_for_which_there_is_room(
+    machines: list[dict[str, float]], workers: int, gpus: int, share: Share
+) -> None:
+    assert share_of(machines, workers=workers, gpus=gpus) == share
+
+
+def test_more_gpus_than_the_cluster_has_are_refused() -> None:
+    assert num_gpus(UNEVEN, asked=None) == 5
+    with pytest.raises(SettingsError, match="--gpus 6"):
+        num_gpus(UNEVEN, asked=6)
 
 
 @pytest.mark.parametrize("quiet", [False, True])
