@@ -24,23 +24,31 @@ def gc(
 
     Of a store that is what nothing reads: files that were not finished, chunks of rows that are not complete, feature
     sets that it does not name any more, and notes of workers. Without `--yes` nothing is changed. What somebody writes
-    to is left alone. `weldcache runs prune` chooses among runs alone.
+    to is left alone, and so is a store in a bucket. `weldcache runs prune` chooses among runs alone.
     """
     from ..cache.leftovers import find_leftovers, leftover_tables, leftovers_document, remove_leftovers
-    from ..configs.place import require_folder
+    from ..configs.place import BucketUrl
+    from ..progress import say
     from ..settings import load_settings
     from ..train.runs.pruning import carry_out, plan_pruning, pruning_document
 
     resolved = load_settings(config, overrides=overrides(settings, cache_path=cache))
-    store_path = require_folder(resolved.cache.path, what="removes leftovers from")
-    leftovers = remove_leftovers(store_path) if yes else find_leftovers(store_path)
+    place = resolved.cache.path
+    if isinstance(place, BucketUrl):
+        say(f"{place} is in a bucket, where `weldcache mirror` removes what is left over: only runs are looked at.")
+        leftovers = None
+    else:
+        leftovers = remove_leftovers(place) if yes else find_leftovers(place)
     plan = plan_pruning(resolved.runs.folder, nested=True, keep_best=None, unfinished=True, older_than=older_than)
     outcome = carry_out(plan) if yes else plan
     if as_json:
-        print_json({"done": yes, "store": leftovers_document(leftovers), "runs": pruning_document(outcome, done=yes)})
+        print_json(
+            {"done": yes, "store": leftovers_document(leftovers or []), "runs": pruning_document(outcome, done=yes)}
+        )
         return
     from ..tables import print_tables
     from ..train.runs.tables import removal_tables
 
-    print_tables(leftover_tables(leftovers, done=yes))
+    if leftovers is not None:
+        print_tables(leftover_tables(leftovers, done=yes))
     print_tables(removal_tables(outcome, done=yes))

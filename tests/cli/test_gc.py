@@ -54,6 +54,16 @@ def test_gc_shows_then_removes_what_nothing_reads(
     assert "left nothing" in weldcache("gc", folder=project).out
 
 
+def test_gc_cleans_the_runs_where_the_store_is_in_a_bucket(tmp_path: Path, weldcache: Callable[..., Any]) -> None:
+    half_removed = tmp_path / "runs/.killed.01234567.tmp"
+    half_removed.mkdir(parents=True)
+    in_bucket = ("gc", "--yes", "--cache", "s3://team/welds/features.zarr")
+    outcome = weldcache(*in_bucket, folder=tmp_path)
+    assert outcome.code == 0 and "is in a bucket" in outcome.err, outcome.err
+    assert "killed" in outcome.out and "nothing of the store" not in outcome.out and not half_removed.exists()
+    assert json.loads(weldcache(*in_bucket, "--json", folder=tmp_path).raw_out)["store"] == []
+
+
 def test_gc_leaves_a_store_alone_that_is_written_to(
     littered: tuple[Path, set[str]], weldcache: Callable[..., Any]
 ) -> None:
