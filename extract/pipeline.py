@@ -15,7 +15,7 @@ from ..configs.place import require_folder
 from ..documents import fingerprint
 from ..settings import Settings
 from .engines.crew import drive
-from .engines.engine import ALONE, Engine, place_here, placed
+from .engines.engine import ALONE, Engine, place_here, placed, require_gpus
 from .engines.joining import held_rank, joined
 from .engines.rank import work_as_rank
 from .group_runner import run_plan
@@ -43,6 +43,8 @@ def extract(
     require_folder(settings.cache.path, what="extracts into")
     if engine.name == "rank":
         return _as_rank(settings, split, refresh=refresh, relabel=relabel, workers=engine.workers, started=started)
+    if engine.name == "local":
+        require_gpus(engine)
     if engine.is_alone:
         return _alone(ask(settings, split=split, refresh=refresh, relabel=relabel), started=started)
     summary = drive(engine, settings, split=split, refresh=refresh, relabel=relabel)

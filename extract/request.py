@@ -82,6 +82,11 @@ class Request:
         return {name: encoder.reader.stream for name, encoder in self.encoders.items()}
 
     @property
+    def stream_of(self) -> dict[str, str]:
+        """What of a sample each feature set is made from."""
+        return {spec.name: encoder.reader.stream for encoder in self.encoders.values() for spec in encoder.specs}
+
+    @property
     def specs(self) -> dict[str, Sequence[FeatureSetSpec]]:
         """The feature sets asked for, by the feature that they are made from."""
         return {name: encoder.specs for name, encoder in self.encoders.items()}

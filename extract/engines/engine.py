@@ -38,6 +38,11 @@ class Engine:
                 raise SettingsError(f"{option} {number} is no number of anything to work with; give 1 or more.")
         if self.gpus is not None and self.name == "rank":
             raise SettingsError("--gpus is not for ranks: each takes the GPU of its place on its machine.")
+        if self.gpus is not None and self.workers is not None and self.gpus > self.workers:
+            raise SettingsError(
+                f"--gpus {self.gpus} and --workers {self.workers}: a worker has one GPU at most. Give as many workers, "
+                "or leave one of the two out."
+            )
         if self.address is not None and self.name != "ray":
             raise SettingsError(f"--address is of a Ray cluster, and the engine is {self.name}: add --engine ray.")
 
@@ -62,6 +67,17 @@ class Place:
     local_rank: int = 0
     local_world: int = 1
     cores: int | None = None
+
+
+def require_gpus(engine: Engine) -> None:
+    """Refuse to work on this machine with more GPUs than it has.
+
+    Raises:
+        SettingsError: says how many there are.
+    """
+    there = torch.cuda.device_count()
+    if engine.gpus is not None and engine.gpus > there:
+        raise SettingsError(f"--gpus {engine.gpus}, and this machine has {there}.")
 
 
 def place_of(environment: Mapping[str, str], *, workers: int | None) -> Place:

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from ...errors import SettingsError
 from ..pool.workers import start_worker, worker_context
 from ..sides import num_cores
 from .engine import Engine, Place
@@ -23,12 +22,8 @@ class LocalCrew:
     """A `Crew` of processes; those with a GPU share out the machine's."""
 
     def __init__(self, order: Order, engine: Engine) -> None:
-        """Raises SettingsError if there are fewer GPUs than are asked for."""
-        there = torch.cuda.device_count()
-        if engine.gpus is not None and engine.gpus > there:
-            raise SettingsError(f"--gpus {engine.gpus}, and this machine has {there}.")
         self.num_workers = engine.workers or engine.gpus or 1
-        self._gpus = engine.gpus or max(there, 1)
+        self._gpus = engine.gpus or max(torch.cuda.device_count(), 1)
         self._order = replace(order, workers=self.num_workers)
         self._threads = max(1, torch.get_num_threads() // self.num_workers)
         self._context = worker_context(preload=["weldcache.extract.engines.member"])

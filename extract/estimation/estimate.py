@@ -222,7 +222,7 @@ def require_disk_space(expected: Estimate) -> None:
 
 
 def _rows_without_files(request: Request, plan: ExtractPlan) -> dict[str, int]:
-    stream_of = {spec.name: encoder.reader.stream for encoder in request.encoders.values() for spec in encoder.specs}
+    stream_of = request.stream_of
     counted = Counter(
         name for job in plan.jobs for name in job.write if job.sample.why_absent(stream_of[name]) is not None
     )

@@ -116,11 +116,16 @@ def _size_and_time(path: Path) -> tuple[int, int]:
     return stat.st_size, stat.st_mtime_ns
 
 
+def why_nothing(sample: Sample, *, stream: str) -> Failure | None:
+    """Why a sample has nothing to read of a stream, where the data set itself says so."""
+    why = sample.why_absent(stream)
+    return None if why is None else Failure(Status.UNREADABLE if stream in sample.unreadable else Status.ABSENT, why)
+
+
 def _read(sample: Sample, *, reader: Reader, files: SampleFiles) -> tuple[Prepared | Failure, tuple[SourceFile, ...]]:
     stream = reader.stream
-    missing = sample.why_absent(stream)
-    if missing is not None:
-        return Failure(Status.UNREADABLE if stream in sample.unreadable else Status.ABSENT, missing), ()
+    if (missing := why_nothing(sample, stream=stream)) is not None:
+        return missing, ()
     sources = files.of(sample, reader=reader)
     if isinstance(sources, Failure):
         return sources, ()

@@ -1,10 +1,15 @@
 """Which rank a process is, by what starts it."""
 
+from pathlib import Path
+
 import pytest
+import torch
 
 from weldcache.errors import SettingsError
 from weldcache.extract.engines.engine import Engine, Place, place_of
 from weldcache.extract.engines.spans import cut_spans
+from weldcache.extract.pipeline import extract
+from weldcache.settings import load_settings
 
 ARRAY = {
     "SLURM_ARRAY_TASK_ID": "14",
@@ -55,6 +60,19 @@ def test_an_engine_refuses_what_it_does_not_read() -> None:
         Engine("rank", gpus=1)
     with pytest.raises(SettingsError, match="--workers 0"):
         Engine("local", workers=0)
+    for name in ("local", "ray"):
+        with pytest.raises(SettingsError, match="--gpus 2 and --workers 1"):
+            Engine(name, workers=1, gpus=2)
+
+
+@pytest.mark.parametrize("engine", [Engine(gpus=1), Engine(workers=1, gpus=1), Engine(workers=3, gpus=2)])
+def test_gpus_that_are_not_there_are_refused_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: Engine
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(SettingsError, match=f"--gpus {engine.gpus}, and this machine has 0"):
+        extract(load_settings(folder=tmp_path), engine=engine)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("num_groups", [0, 1, 7, 100, 1001])
