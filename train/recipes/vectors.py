@@ -192,10 +192,14 @@ class VectorDetector(VectorRecipe, ABC):
     def fit(self, model: nn.Module, batches: Iterable[Batch], generator: torch.Generator) -> None: ...
 
     def encode(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> Encodings:
-        """The distances, and which are of vectors that there are; nothing is drawn."""
+        """The distances, and which are of vectors that there are; nothing is drawn.
+
+        What is not finite has none: cuts of trees and boundaries would give it one like any other's.
+        """
         vectors, real = self.vectors(batch)
         distances = torch.full(real.shape, torch.nan, device=real.device)
-        distances[real] = model(vectors[real])
+        there = vectors[real]
+        distances[real] = model(there).where(there.isfinite().all(dim=-1), torch.nan)
         return {"distance": distances, "real": real}
 
     def predict(self, model: nn.Module, encodings: Encodings) -> Prediction:

@@ -148,3 +148,11 @@ def test_what_a_file_gives_that_leads_nowhere_is_refused(
     setattr(model.get_submodule("detector"), buffer, torch.empty_like(tensors[f"detector.{buffer}"]))
     with pytest.raises(ValueError, match=buffer):
         model.load_state_dict(tensors)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("value", [torch.inf, -torch.inf, torch.nan])
+def test_what_is_not_finite_has_no_score(name: str, value: float) -> None:
+    test = patches(3, seed=1)
+    test.features[ARRAY][1, 0, 0, 0] = value
+    assert np.isfinite(_scores(_recipe(name), patches(30, seed=0), test)).tolist() == [True, False, True]
