@@ -138,11 +138,19 @@ class _Driver:
             for group in [group for span in self._suspects for group in span.groups]:
                 progress.advance(self._do_alone(group).num_tried)
                 raise_if_interrupted()
-        summary = self._answer_of(self._any_idle(), "summarise", self._num_tried)
-        assert isinstance(summary, ExtractSummary), summary
+        summary = self._summary()
         for number in list(self._idle):
             self._answer_of(number, "close")
         return summary
+
+    def _summary(self) -> ExtractSummary:
+        while True:
+            number = self._any_idle()
+            answer = self._answer_of(number, "summarise", self._num_tried)
+            if not isinstance(answer, Death):
+                assert isinstance(answer, ExtractSummary), answer
+                return answer
+            self._go_on_without(number, None, answer)
 
     @property
     def _at_work(self) -> int:
@@ -189,6 +197,8 @@ class _Driver:
         if isinstance(answer, Failure):
             answer.raised()
         if isinstance(answer, Death):
+            if task is None:
+                self._idle.remove(number)
             self._go_on_without(number, task, answer)
             return
         self._idle.append(number)
@@ -199,11 +209,7 @@ class _Driver:
     def _go_on_without(self, number: int, task: _Task | None, death: Death) -> None:
         self._deaths_in_a_row += 1
         span = task.span if task else None
-        if task is None:
-            self._idle.remove(number)
-            where = "while it had nothing to do"
-        else:
-            where = f"at span {span}" if span else "before it was ready"
+        where = "between spans" if task is None else f"at span {span}" if span else "before it was ready"
         if self._deaths_in_a_row >= _MOST_DEATHS:
             raise WeldcacheError(
                 f"{self._deaths_in_a_row} workers in a row have ended without finishing anything, the last {where} "
@@ -245,12 +251,13 @@ class _Driver:
         self._crew.ask(number, method, *arguments)
         since = time.monotonic()
         while True:
-            for other, answer in self._crew.answers(seconds=_LOOK_SECONDS):
-                if other != number:
-                    self._take(other, answer)
-                    continue
-                if isinstance(answer, Failure):
-                    answer.raised()
+            answers = dict(self._crew.answers(seconds=_LOOK_SECONDS))
+            answered, answer = number in answers, answers.pop(number, None)
+            for other, told in answers.items():
+                self._take(other, told)
+            if isinstance(answer, Failure):
+                answer.raised()
+            if answered:
                 if not isinstance(answer, Death):
                     self._idle.append(number)
                 return answer

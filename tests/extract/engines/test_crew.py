@@ -97,6 +97,22 @@ def test_a_worker_that_dies_while_it_has_nothing_to_do_is_replaced_and_costs_not
     assert [method for method, _ in crew.asked].count("close") == 2
 
 
+def test_workers_that_die_at_the_same_moment_while_one_sums_up_are_both_replaced() -> None:
+    crew = Told(lambda number, span: outcome(span))
+    answers = crew.answers
+
+    def with_two_deaths(*, seconds: float) -> Sequence[tuple[int, Any]]:
+        told = answers(seconds=seconds)
+        if crew.asked and crew.asked[-1][0] == "summarise" and crew.num_started == 2:
+            return [(number, Death("signal SIGKILL")) for number in (told[0][0], 1 - told[0][0])]
+        return told
+
+    crew.answers = with_two_deaths  # type: ignore[method-assign]
+    assert drive(crew) == SUMMARY
+    assert crew.num_started == 2 + 2
+    assert [method for method, _ in crew.asked].count("summarise") == 2
+
+
 def test_workers_that_keep_dying_end_it() -> None:
     with pytest.raises(WeldcacheError, match="before it was ready"):
         drive(Told(lambda _, span: outcome(span), starts=lambda _: Death("exit status 1")))
