@@ -13,12 +13,11 @@ from ..documents import fault_told
 from ..errors import SettingsError
 from ..wording import brief, first_of, listed, nearest_hint, written_path
 from .moved import moved_to
-from .place import BucketUrl, is_url, place_of
+from .place import PATH_TYPES, is_url, place_of
 from .plain_yaml import parse_value
 from .section import MODEL_WAY, Registry, Section, choices, entry_choices, inner_section
 
 _FAULTS_SHOWN = 10
-_PATH_TYPES = (Path, Path | BucketUrl)
 _PATH_STARTS = ("/", "./", "../", "~", "$")
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -160,7 +159,7 @@ class _Merge:
     def _located(self, value: Any, field: FieldInfo, *, key: str) -> Any:
         """A path, and a model that is a folder, made absolute; any other value as it is."""
         is_model = key.rpartition(".")[2] == "model"
-        is_path = field.annotation in _PATH_TYPES
+        is_path = field.annotation in PATH_TYPES
         if is_path and field.annotation is not Path and isinstance(value, str) and is_url(value):
             return str(place_of(value))  # refused here, before any message could quote a secret in it
         if self.layer.folder is None or not isinstance(value, str) or not (is_path or is_model):
@@ -216,7 +215,7 @@ def _parsed(value: Any, field: FieldInfo) -> Any:
     if not isinstance(value, _Written):
         return value
     nothing = field.annotation == (str | None) and _is_nothing(value)
-    is_text = field.annotation in (str, *_PATH_TYPES, str | None) and not nothing
+    is_text = field.annotation in (str, *PATH_TYPES, str | None) and not nothing
     return _parsed_text(value) if is_text else parse_value(value.text, origin=value.origin)
 
 

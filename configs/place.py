@@ -115,3 +115,5 @@ class _Place:
 
 
 StorePlace = Annotated[Path | BucketUrl, _Place()]
+PATH_TYPES = (Path, Path | BucketUrl)
+"""What settings that say where something is are annotated with, as pydantic tells it."""

@@ -342,7 +342,7 @@ def test_two_first_extractions_at_once_are_one_and_a_sentence(
 
         def lock(path: Path) -> FeatureStore:
             held.enter_context(locked_folder(path))
-            return FeatureStore(path, read_description(path / "zarr.json"), split="official")
+            return FeatureStore(path, path, read_description(path / "zarr.json"), split="official", bucket=None)
 
         monkeypatch.setattr(FeatureStore, "open", lock)
         outcome = weldcache("extract", folder=project)

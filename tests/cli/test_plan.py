@@ -13,6 +13,7 @@ from weldcache.cache.store import FeatureStore
 Run = Callable[..., Any]
 Contents = Callable[[Path], dict[str, bytes]]
 KEYS = {
+    "schema_version",
     "store",
     "samples",
     "rows",

@@ -80,7 +80,7 @@ def test_rows_that_training_saw_are_in_no_figure(project: Path, weldcache: Run) 
     assert set(store.index.keys[judged.usable]) == {*tested, *defects} - {defects[0]}
     assert validation.trained_on == (normals[2],)
 
-    outcome = weldcache("eval", "--run", "first", folder=project)
+    outcome = weldcache("eval", "--run", "first", "-v", folder=project)
     assert outcome.code == 0, outcome.err
     report = report_of(project)
     headline = report["headline"]["facts"]
@@ -109,7 +109,7 @@ def test_where_no_normal_is_left_there_is_no_judgement(project: Path, weldcache:
     with pytest.raises(MetricError, match="No normal sample is left of the split test") as refused:
         chosen(project, "test")
     assert normals[0] in str(refused.value)
-    outcome = weldcache("eval", "--run", "first", folder=project)
+    outcome = weldcache("eval", "--run", "first", "-v", folder=project)
     assert outcome.code == 2 and "3 samples that this run was trained on" in outcome.err
 
 
@@ -158,7 +158,7 @@ def test_what_training_never_had_makes_no_score(
     project = Path(shutil.copytree(unphotographed, tmp_path / "project"))
     store = FeatureStore.open(project / "features.zarr")
     lose(store, PHOTOGRAPHS, range(len(store.index)))
-    outcome = weldcache("eval", "--run", "first", folder=project)
+    outcome = weldcache("eval", "--run", "first", "-v", folder=project)
     assert outcome.code == 0, outcome.err
     assert (project / "runs/first/scores_test.csv").read_bytes() == scores
     found = report_of(project)

@@ -68,7 +68,7 @@ def lacking(
     lose(store, store.feature_sets, [row_of[defects[1]]])
     outcome = weldcache("train", "--run", "first", folder=project)
     assert outcome.code == 0, outcome.err
-    judged = weldcache("eval", "--run", "latest", folder=project)
+    judged = weldcache("eval", "--run", "latest", "-v", folder=project)
     run = load_run(project / "runs/first")
     return Lacking(project, keys, judged, run, store, load_models(run, store=store, device=CPU))
 

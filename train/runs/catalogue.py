@@ -8,6 +8,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from ...configs.place import PATH_TYPES
 from ...configs.section import fields
 from ...documents import Json, fingerprint, is_sealed
 from ...errors import WeldcacheError
@@ -266,7 +267,7 @@ def describe_run_folder(run: RunFolder, *, folder: Path, headlines: Headlines = 
 
 def _told(settings: Settings) -> dict[str, Json]:
     """All settings by dotted name but the paths, which say where things are and not what is done with them."""
-    return {setting.key: setting.told for setting in fields(settings) if setting.field.annotation is not Path}
+    return {setting.key: setting.told for setting in fields(settings) if setting.field.annotation not in PATH_TYPES}
 
 
 @cache
