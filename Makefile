@@ -6,6 +6,7 @@ BIN := .venv/bin
 # Where tests put their files unless TMPDIR says so: into memory, where a sync costs nothing, if 4 GiB of it are to spare.
 MEMORY = $(shell [ "$$(df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 {print $$4}')" -gt 4194304 ] 2>/dev/null \
   && ! grep -q '^[^ ]* /dev/shm .*noexec' /proc/mounts && echo /dev/shm || echo /tmp)
+PYTEST = TMPDIR="$${TMPDIR:-$(MEMORY)}" $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all check docs clean
 
@@ -16,10 +17,10 @@ demo: .venv/installed  ## synthetic welds -> features -> training -> report, on 
 	@sh examples/demo.sh $(BIN) demo
 
 test: .venv/installed-test  ## the test suite but for what is slow
-	TMPDIR="$${TMPDIR:-$(MEMORY)}" $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: .venv/installed-test  ## the whole test suite: real kills, full disks, the wheel, a browser, too
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(PYTEST)
 
 check: .venv/installed-test  ## linter, types, layers, then the whole test suite
 	$(BIN)/ruff check .
