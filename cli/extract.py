@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from .options import AsJson, Cache, Config, Data, Device, Refresh, Set, Split, overrides, print_json
+from .options import Address, AsJson, Cache, Config, Data, Device, Refresh, Set, Split, overrides, print_json
 
 
 def extract(
@@ -39,15 +39,7 @@ def extract(
         int | None,
         typer.Option("--gpus", metavar="N", help="GPUs that the workers share.", show_default="all"),
     ] = None,
-    address: Annotated[
-        str | None,
-        typer.Option(
-            "--address",
-            metavar="HOST:PORT|auto",
-            help="Ray cluster to join, with --engine ray.",
-            show_default="one on this machine",
-        ),
-    ] = None,
+    address: Address = None,
     status: Annotated[
         bool,
         typer.Option("--status", help="Tell how far an extraction by several workers is, and who is at what."),

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from .options import AsJson, Cache, Config, Device, Epochs, Seed, Set, command_line, overrides, print_found
+from .options import Address, AsJson, Cache, Config, Device, Epochs, Seed, Set, command_line, overrides, print_found
 
 
 def sweep(
@@ -44,15 +44,7 @@ def sweep(
         int | None,
         typer.Option("--gpus", metavar="N", help="GPUs that they share, with --engine ray.", show_default="all"),
     ] = None,
-    address: Annotated[
-        str | None,
-        typer.Option(
-            "--address",
-            metavar="HOST:PORT|auto",
-            help="Ray cluster to join, with --engine ray.",
-            show_default="one on this machine",
-        ),
-    ] = None,
+    address: Address = None,
     name: Annotated[
         str | None, typer.Option("--name", help="Folder in that of the runs.", show_default="the file's, or sweep")
     ] = None,
