@@ -43,7 +43,7 @@ from .evaluate.new.score import score_paths
 from .evaluate.new.scorer import ScoredSample
 from .evaluate.pipeline import Evaluation, fuse_and_calibrate, score_samples, train_and_calibrate
 from .evaluate.pipeline import evaluate as judge
-from .evaluate.sweeps.space import load_request, require_optuna
+from .evaluate.sweeps.request import load_request, require_optuna
 from .evaluate.trials.bench import Bench
 from .evaluate.trials.bench import bench as run_bench
 from .evaluate.trials.recommend import recommend as run_recommend

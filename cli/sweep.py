@@ -65,7 +65,7 @@ def sweep(
     and sweep.json are in `runs/<name>`. Several commands may share a sweep, on several machines too. Exit status 1 if
     the best could not be judged.
     """
-    from ..evaluate.sweeps.space import load_request, require_optuna
+    from ..evaluate.sweeps.request import load_request, require_optuna
 
     require_optuna()
     from ..evaluate.sweeps.ray_workers import cluster_of

@@ -27,7 +27,8 @@ from ...errors import OutputExistsError
 from ...train.tasks import Direction
 from ...wording import lined_up
 from .owners import Heart, Onlooker, Owner, this_process
-from .space import Choice, FloatRange, IntRange, Parameter, SweepRequest, drawn, grid
+from .request import SweepRequest
+from .space import Choice, FloatRange, IntRange, Parameter, drawn, grid
 from .storage import TrialStorage
 
 _MOST_ATTEMPTS = 5  # owners that may die of a trial before it is what they die of
@@ -284,7 +285,7 @@ class SweepStudy:
 
     def _enqueue_grid(self) -> None:
         """As many points of the grid as trials are asked for, each once."""
-        points = grid(self._request)[: self._request.trials]
+        points = grid(self._request.space, origin=self._request.origin)[: self._request.trials]
         for values in points[len(_counted(self._frozen())) :]:
             self._study.enqueue_trial({key: _encoded(self._request.space[key], each) for key, each in values.items()})
 

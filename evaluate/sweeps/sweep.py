@@ -34,7 +34,7 @@ from ...wording import count_of, format_seconds, in_words
 from ..section import demo_sentence
 from .page import render_page, shown
 from .ray_workers import Cluster, run_on_ray
-from .space import SweepRequest, least, require_sense, with_quick
+from .request import SweepRequest, least, require_sense, with_quick
 from .storage import require_storage
 from .study import SweepStudy, Tried
 from .winner import Winner, judge_winner, told_of

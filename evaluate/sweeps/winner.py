@@ -17,7 +17,8 @@ from ..judge import judge_named
 from ..trials.bench import bench
 from ..trials.plan import one_line
 from ..trials.variant_list import Variant, VariantList
-from .space import Choice, SweepRequest
+from .request import SweepRequest
+from .space import Choice
 from .study import Tried
 
 _SEED = "train.seed"

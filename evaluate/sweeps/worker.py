@@ -34,7 +34,7 @@ from ...train.together import Together, groups, train_together
 from ...wording import brief, in_words, listed
 from ..trials.plan import one_line
 from .owners import called
-from .space import SweepRequest, settings_of
+from .request import SweepRequest, settings_of
 from .study import Claim, SweepStudy
 
 _LOOK_SECONDS = 1.0  # between two looks at trials of others

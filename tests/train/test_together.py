@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from weldcache.errors import TrainingError
-from weldcache.evaluate.sweeps.space import settings_of
+from weldcache.evaluate.sweeps.request import settings_of
 from weldcache.settings import Settings, load_settings
 from weldcache.tests.evaluate.trials import conftest as trials
 from weldcache.train.pipeline import train

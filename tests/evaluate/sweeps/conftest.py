@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from weldcache.evaluate.sweeps.space import SweepRequest, load_request
+from weldcache.evaluate.sweeps.request import SweepRequest, load_request
 from weldcache.evaluate.sweeps.sweep import Swept, begun_with, sweep
 from weldcache.tests.evaluate.trials import conftest as trials
 

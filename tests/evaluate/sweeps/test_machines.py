@@ -19,7 +19,8 @@ import pytest
 
 from weldcache.errors import OutputExistsError, SettingsError, StudyUnreachableError
 from weldcache.evaluate.sweeps import ray_workers, storage
-from weldcache.evaluate.sweeps.space import FloatRange, SweepRequest, load_request
+from weldcache.evaluate.sweeps.request import SweepRequest, load_request
+from weldcache.evaluate.sweeps.space import FloatRange
 from weldcache.evaluate.sweeps.study import SweepStudy
 from weldcache.extract.engines import ray_cluster
 from weldcache.tests.evaluate.sweeps.conftest import LONG_SWEEP, owners_in, require_each_once, wait_for

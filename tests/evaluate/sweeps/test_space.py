@@ -7,21 +7,12 @@ from typing import Any
 import pytest
 
 from weldcache.errors import NotFoundError, SettingsError
-from weldcache.evaluate.sweeps import space
-from weldcache.evaluate.sweeps.space import (
-    Choice,
-    FloatRange,
-    IntRange,
-    drawn,
-    grid,
-    load_request,
-    require_sense,
-    settings_of,
-    with_quick,
-)
+from weldcache.evaluate.sweeps import request as sweep_request
+from weldcache.evaluate.sweeps.request import SweepRequest, load_request, require_sense, settings_of, with_quick
+from weldcache.evaluate.sweeps.space import Choice, FloatRange, IntRange, drawn, grid
 from weldcache.settings import Settings, load_settings
 
-SHOWN = space.__doc__ or ""
+SHOWN = sweep_request.__doc__ or ""
 
 
 @pytest.fixture
@@ -29,7 +20,7 @@ def base(tmp_path: Path) -> Settings:
     return load_settings(folder=tmp_path)
 
 
-def request_of(folder: Path, text: str) -> space.SweepRequest:
+def request_of(folder: Path, text: str) -> SweepRequest:
     (folder / "mine.yaml").write_text(text)
     return load_request(str(folder / "mine.yaml"))
 
@@ -57,7 +48,7 @@ def test_a_grid_is_every_combination_that_there_is(tmp_path: Path) -> None:
         "  recipe.sensor_hidden: {kind: int, low: 16, high: 48, step: 16, when: {recipe.film: [shared]}}\n"
         "  recipe.dropout: {kind: float, low: 0.0, high: 0.2, step: 0.1}\n",
     )
-    points = grid(request)
+    points = grid(request.space, origin=request.origin)
     assert len(points) == 3 * 3 + 3 and len({str(point) for point in points}) == 12
     assert points[0] == {"recipe.film": "shared", "recipe.sensor_hidden": 16, "recipe.dropout": 0.0}
     assert [point["recipe.dropout"] for point in points[-3:]] == pytest.approx([0, 0.1, 0.2])
@@ -140,12 +131,11 @@ def test_what_is_set_for_all_is_not_drawn(tmp_path: Path, base: Settings) -> Non
         load_request("nowhere.yaml")
 
 
-def test_a_grid_of_a_range_without_steps_is_refused(tmp_path: Path) -> None:
+def test_a_grid_of_a_range_without_steps_is_refused() -> None:
     with pytest.raises(SettingsError, match=r"train\.lr.*step"):
-        grid(request_of(tmp_path, "space: {train.lr: {kind: float, low: 0.1, high: 0.2}}\n"))
-    many = "".join(f"  recipe.{name}: {{kind: int, low: 1, high: 30}}\n" for name in ("a", "b", "c"))
+        grid({"train.lr": FloatRange(low=0.1, high=0.2)}, origin="mine.yaml")
     with pytest.raises(SettingsError, match="10,000"):
-        grid(request_of(tmp_path, f"space:\n{many}"))
+        grid({name: IntRange(low=1, high=30) for name in ("a", "b", "c")}, origin="mine.yaml")
 
 
 def test_a_trial_of_another_recipe_has_its_settings_alone(base: Settings) -> None:

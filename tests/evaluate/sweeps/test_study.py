@@ -16,7 +16,8 @@ import pytest
 from weldcache.errors import OutputExistsError, StoreError
 from weldcache.evaluate.sweeps import owners
 from weldcache.evaluate.sweeps import study as trials
-from weldcache.evaluate.sweeps.space import FloatRange, SweepRequest, load_request
+from weldcache.evaluate.sweeps.request import SweepRequest, load_request
+from weldcache.evaluate.sweeps.space import FloatRange
 from weldcache.evaluate.sweeps.storage import JOURNAL
 from weldcache.evaluate.sweeps.study import SweepStudy, Tried
 from weldcache.evaluate.sweeps.worker import spare_weights
@@ -107,7 +108,8 @@ _CHILD = """
 import os, sys
 from dataclasses import replace
 from pathlib import Path
-from weldcache.evaluate.sweeps.space import FloatRange, load_request
+from weldcache.evaluate.sweeps.request import load_request
+from weldcache.evaluate.sweeps.space import FloatRange
 from weldcache.evaluate.sweeps.study import SweepStudy
 request = replace(load_request(None), trials=4, sampler="random", pruner="none",
                   space={"train.lr": FloatRange(low=0.1, high=0.9)})
