@@ -22,12 +22,13 @@ from ..errors import StoreError
 from .arrays import NUMPY_TYPES
 from .description import SCHEMA_VERSION, Description, description_in
 from .hdf5_arrays import whole_chunks
+from .index import ATTRIBUTE_NAME
 from .nodes import METADATA_FILE, MOST_DOCUMENT_BYTES, ArrayMetadata, parse_array_metadata, parse_group_metadata
 from .records import LAYOUTS
 from .row_tables import COLUMNS, FORMER_COLUMNS, TABLES
 from .verification.outcome import VERIFICATION
 
-_NAMED_BY_DATA = re.compile(r"index/attributes/[A-Za-z0-9_]{1,100}|(targets|splits)/[a-z][a-z0-9_]{0,106}")
+_NAMED_BY_DATA = re.compile(rf"index/attributes/{ATTRIBUTE_NAME}|(targets|splits)/[a-z][a-z0-9_]{{0,106}}")
 _WHOLE = ("index/", "constants/", "targets/", "splits/")  # arrays that are there to their last value
 _MOST_CHUNK_BYTES = 1 << 30
 _MOST_DEFLATED = 1032  # times that deflate can make zeros smaller

@@ -1,5 +1,6 @@
 """Who each row of a store is: key, group, attributes, targets, and its part in a split."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -9,6 +10,9 @@ from numpy.typing import NDArray
 
 from ..errors import SourceError, StoreError
 from .targets import CLASS, LABEL, NORMAL, UNKNOWN, UNKNOWN_CLASS, Target, TargetSpec, check_spec
+
+ATTRIBUTE_NAME = r"[A-Za-z0-9_]{1,100}"
+"""What an attribute is called in a store, where it is an array of its own."""
 
 Column = Shaped[np.ndarray, " row"]  # text or float64
 
@@ -90,8 +94,12 @@ def index_with(
     """Build an index from plain columns; a column of numbers becomes float64, any other text.
 
     Raises:
-        StoreError: if a key occurs twice.
+        StoreError: if a key occurs twice, or an attribute's name is none of an array.
     """
+    if strange := [name for name in attributes if not re.fullmatch(ATTRIBUTE_NAME, name)]:
+        raise StoreError(
+            f"The attribute {strange[0]!r} cannot be stored: its source must call it by letters, digits and underscores."
+        )
     unique, counts = np.unique(np.asarray(keys, dtype=np.str_), return_counts=True)
     if (counts > 1).any():
         raise StoreError(f"The key {unique[counts > 1][0]} occurs {counts[counts > 1][0]} times; keys must be unique.")

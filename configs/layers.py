@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -192,9 +193,28 @@ def validated(model: type[Model], values: Mapping[str, Any]) -> Model:
 
 
 def described_faults(error: ValidationError, layers: Sequence[Layer]) -> str:
-    """One line a fault: where the value was written, which setting, what is wrong with it."""
-    lines = [fault_told(fault, where=_where([str(part) for part in fault["loc"]], layers)) for fault in error.errors()]
+    """One line a fault: where the value was written, which setting, what is wrong with it.
+
+    Of a setting that may be a list or a mapping both kinds are tried, and what is told is of the kind that was written.
+    """
+    faults = [([str(part) for part in fault["loc"]], fault) for fault in error.errors()]
+    meant = {_setting(place) for place, _ in faults if not _is_kind(place[-1:])}
+    lines = [
+        fault_told(fault, where=_where([part for part in place if not _is_kind([part])], layers))
+        for place, fault in faults
+        if not (_is_kind(place[-1:]) and _setting(place) in meant)
+    ]
     return "\n".join(first_of(lines, most=_FAULTS_SHOWN))
+
+
+def _is_kind(place: Sequence[str]) -> bool:
+    """Whether a place in a value is none, but how pydantic calls one of the kinds that the value may be of."""
+    return any(part.startswith(("tuple[", "dict[")) for part in place)
+
+
+def _setting(place: Sequence[str]) -> tuple[str, ...]:
+    """What lies above the kind of a value, of a setting that may be of several."""
+    return tuple(takewhile(lambda part: not _is_kind([part]), place))
 
 
 def user_path(text: str, *, origin: str) -> Path:

@@ -15,6 +15,7 @@ from ...cache.describe import class_counts, label_counts
 from ...cache.notes import Note, grouped
 from ...cache.status import Status
 from ...cache.store_tables import class_table
+from ...cache.targets import LABEL, NORMAL
 from ...extract.sources.source import Sample
 from ...findings import Severity
 from ...progress import said_once
@@ -28,6 +29,7 @@ from .outcome import Audit, audit_tables
 from .parts import PART_CHECKS
 
 _LARGE = 2 / 3  # of a part: a group that holds more of it decides what is found there
+_FEWEST_NORMALS = 10  # of a part that judges: one false alarm among fewer is more than a tenth
 _CLASSES_SHOWN = 12
 
 
@@ -167,12 +169,30 @@ def _large_groups(data: DataSet, tell: Tell) -> str:
     return count_of(len(data.listing.parts), "part")
 
 
+def _few_normals(data: DataSet, tell: Tell) -> str:
+    """Thresholds rest on the normals of validation, and false alarms are counted on those of test."""
+    index = data.listing.index
+    if LABEL.name not in index.targets:
+        return "no labels"
+    for part in sorted({"val", "test"} & set(data.listing.parts)):
+        num_normal = int((index.labels[data.listing.rows(part)] == NORMAL).sum())
+        if 0 < num_normal < _FEWEST_NORMALS:  # of none the check of kinds tells
+            evidence = f"{part} has no more than {count_of(num_normal, f'normal {data.listing.noun}')}"
+            tell("warning", evidence, _MORE_NORMALS, part=part)
+    return f"{count_of(int((index.labels == NORMAL).sum()), f'normal {data.listing.noun}')}"
+
+
 _MEND_FILES = "Bring the files, or leave it: `weldcache extract` reports these, and goes on with what is there."
 _MORE_GROUPS = "Judge on several groups of like size: deal them with `weldcache split NAME`, or record more."
+_MORE_NORMALS = (
+    "Record more, or take more of those that there are: where splits are drawn, with data.val_fraction and "
+    "data.test_fraction, and else with `weldcache split NAME`."
+)
 
 _FILE_CHECKS: Sequence[AuditCheck[DataSet]] = (
     AuditCheck("absent", "data", _absent, "never"),
     AuditCheck("empty files", "data", _empty, "never"),
     AuditCheck("passed over", "data", _passed_over, "never"),
     AuditCheck("large groups", "data", _large_groups, "never"),
+    AuditCheck("few normals", "data", _few_normals, "never"),
 )

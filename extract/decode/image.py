@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 
 from ...configs.section import Rectangle
 from ...errors import DecodeError
-from ...wording import count_of
+from ...wording import count_of, listed
 from ..features.settings import PhotographsSettings
 from .decoded import Photographs
 from .media import check_memory, complaints_unheard, memory_told, read_content
@@ -75,9 +75,8 @@ def decode_photographs(
         notes.extend(f"{path}: {what}" for what in (*_depth_told(deep), *_shows_nothing(whole)))
         picture = paint_over(whole, masks=masks)
         views[view] = picture if crop is None else crop_to(picture, crop=crop)
-    notes.extend(
-        f"there is no photograph of view {view + 1}" for view in range(num_views) if view not in placed.values()
-    )
+    if lacking := [str(view + 1) for view in range(num_views) if view not in placed.values()]:
+        notes.append(f"there is no photograph of view{'s' * (len(lacking) > 1)} {listed(lacking)}")
     if all(view is None for view in views):
         raise DecodeError(f"None of {count_of(len(paths), 'photograph')} can be read: {'; '.join(notes)}")
     return Photographs(views=tuple(views), notes=tuple(notes), extents=extents)

@@ -16,6 +16,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from ...cache.index import ATTRIBUTE_NAME
 from ...cache.targets import DEFECT, NORMAL, TargetSpec, TargetValue
 from ...configs.section import Like, PlainName
 from ...errors import SourceError
@@ -36,17 +37,17 @@ from .group_split import SPLIT_WORDS, SplitSettings, draw_splits
 from .listing import composed
 from .new import NewSamples
 from .source import Sample, Split
-from .table_rows import TableRow, read_rows
+from .table_rows import Decimal, TableRow, is_number, number_in, read_rows
 
 Column = Annotated[str, Field(min_length=1)]
 TargetName = Annotated[str, Like(r"(?!(label|class)$)[a-z][a-z0-9_]{0,99}", "colour, in lower-case letters")]
+AttributeName = Annotated[str, Like(ATTRIBUTE_NAME, "thickness_mm; {thickness_mm: COLUMN} names a column otherwise")]
 
 _LABELS: Mapping[str, int | None] = {
     **dict.fromkeys(("0", "0.0", "false", "no"), NORMAL),
     **dict.fromkeys(("1", "1.0", "true", "yes"), DEFECT),
     **dict.fromkeys(("", "-1", "-1.0", "nan", "none", "null", "unknown"), None),
 }
-_NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?")
 _NO_FAULTS: frozenset[str] = frozenset()  # one for all rows: each of its own takes up as much as ten numbers
 _PATTERN = re.compile(r"[*?\[]")
 
@@ -78,13 +79,25 @@ class TableSettings(SplitSettings, ClassSettings):
     targets: dict[TargetName, Column] = Field(
         {}, description="For each further target the column with its classes, by name; nothing where it is not known."
     )
-    attributes: tuple[Column, ...] = Field((), description="Columns of what is known without media.")
+    attributes: tuple[AttributeName, ...] | dict[AttributeName, Column] = Field(
+        (),
+        description="Columns of what is known without media, or names for them and the column of each, such as "
+        "{thickness: 'Dicke [mm]'}.",
+    )
     streams: dict[PlainName, Column] = Field(
         {}, description="For each stream the column with its file, or a pattern of files, below data.root."
     )
     vectors: dict[PlainName, tuple[Column, ...]] = Field(
         {}, description="For each stream of numbers its columns, in order; * stands for any characters."
     )
+    decimal: Decimal = Field(
+        "point", description="What stands before the fraction of a number in the columns of attributes and vectors."
+    )
+
+    @property
+    def column_of(self) -> Mapping[str, Column]:
+        """The column of each attribute."""
+        return self.attributes if isinstance(self.attributes, dict) else dict(zip(*[self.attributes] * 2, strict=True))
 
 
 @dataclass(frozen=True)
@@ -139,10 +152,10 @@ class TableSource(ClassSource):
                 files=self._files(row, missing),
                 targets=known,
                 attributes=attributes,
-                absent=_absent(settings, row) | (faults := _faults(vectors, row)),
+                absent=_absent(settings, row) | (faults := _faults(vectors, row, settings.decimal)),
                 unreadable=frozenset(faults) if faults else _NO_FAULTS,
                 vectors={
-                    stream: tuple(float(row[column]) for column in columns)
+                    stream: tuple(number_in(row[column], settings.decimal) for column in columns)
                     for stream, columns in vectors.items()
                     if stream not in faults
                 },
@@ -158,10 +171,10 @@ class TableSource(ClassSource):
         """The files of each stream; those that are not there go to `missing`."""
         root, found = self.settings.root, dict[str, tuple[Path, ...]]()
         for stream, column in self.settings.streams.items():
-            name = row[column]
+            name = row[column].replace("\\", "/")  # as Windows writes them
             # As text: paths of every row would take most of the time that a table of a million takes.
             leads_out = name.startswith("/") or ntpath.splitdrive(name)[0] or ".." in name.split("/")
-            if leads_out or "\\" in name or "\0" in name:
+            if leads_out or "\0" in name:
                 raise row.refused(column, f"write a path below {root}, such as 'images/1.png'")
             if (path := root / name).is_file():
                 found[stream] = (path,)
@@ -210,7 +223,7 @@ def _check_columns(settings: TableSettings, rows: Sequence[TableRow], *, path: P
     columns = rows[0].columns
     named = {f"data.{name}": getattr(settings, name) for name in ("key", "split", "group", "label", "class_name")}
     asked = [(setting, column) for setting, column in named.items() if column is not None]
-    asked += [("data.attributes", column) for column in settings.attributes]
+    asked += [("data.attributes", column) for column in settings.column_of.values()]
     asked += [(f"data.streams.{stream}", column) for stream, column in settings.streams.items()]
     asked += [(f"data.targets.{target}", column) for target, column in settings.targets.items()]
     for setting, column in asked:
@@ -280,12 +293,24 @@ def _targets(settings: TableSettings, rows: Sequence[TableRow]) -> list[dict[str
 
 def _attributes(settings: TableSettings, rows: Sequence[TableRow]) -> Iterator[dict[str, float | str]]:
     """What is known of each row without media: numbers where a column holds nothing else, and NaN for none."""
-    numeric = {name: all(_is_number(row[name]) for row in rows if row[name]) for name in settings.attributes}
+    numeric = {name: _holds_numbers(rows, column, settings.decimal) for name, column in settings.column_of.items()}
     for row in rows:
         yield {
-            name: (float(row[name]) if row[name] else math.nan) if numeric[name] else row[name]
-            for name in settings.attributes
+            name: (number_in(row[column], settings.decimal) if row[column] else math.nan)
+            if numeric[name]
+            else row[column]
+            for name, column in settings.column_of.items()
         }
+
+
+def _holds_numbers(rows: Sequence[TableRow], column: str, decimal: Decimal) -> bool:
+    """Whether a column holds nothing but numbers; numbers of the other writing would pass for words, and are refused."""
+    told = [row for row in rows if row[column]]
+    strange = next((row for row in told if not is_number(row[column], decimal)), None)
+    other: Decimal = "comma" if decimal == "point" else "point"
+    if strange is not None and all(is_number(row[column], other) for row in told):
+        raise strange.refused(column, f"if a {other} stands before the fraction there, set data.decimal={other}")
+    return strange is None
 
 
 def _absent(settings: TableSettings, row: TableRow) -> dict[str, str]:
@@ -293,17 +318,15 @@ def _absent(settings: TableSettings, row: TableRow) -> dict[str, str]:
     return {stream: f"{row.place}: {column} is empty" for stream, column in settings.streams.items() if not row[column]}
 
 
-def _faults(vectors: Mapping[str, Sequence[str]], row: TableRow) -> dict[str, str]:
+def _faults(vectors: Mapping[str, Sequence[str]], row: TableRow, decimal: Decimal) -> dict[str, str]:
     """For each vector that cannot be read, its first column that holds no number; the other rows go on."""
     faults = {}
     for stream, columns in vectors.items():
-        if (strange := next((column for column in columns if not _is_number(row[column])), None)) is not None:
-            faults[stream] = str(row.refused(strange, "write a number such as 7 or 12.5"))
+        strange = next((column for column in columns if not is_number(row[column], decimal)), None)
+        if strange is not None:
+            example = "12.5" if decimal == "point" else "12,5"
+            faults[stream] = str(row.refused(strange, f"write a number such as 7 or {example}, or see data.decimal"))
     return faults
-
-
-def _is_number(text: str) -> bool:
-    return _NUMBER.fullmatch(text) is not None and math.isfinite(float(text))
 
 
 def _columns_of(patterns: Sequence[str], columns: Sequence[str]) -> list[str]:

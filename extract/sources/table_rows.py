@@ -2,18 +2,27 @@
 
 import csv
 import io
+import math
+import re
 from collections.abc import Iterator, Mapping, Sized
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import compress
 from pathlib import Path
+from typing import Literal
 
 from ...documents import decoded, read_regular_file
 from ...errors import NotFoundError, SourceError, reason_of
 from ...wording import brief, with_extra
 
-_SEPARATORS = (",", ";", "\t", "|")
+Decimal = Literal["point", "comma"]
 
+_SEPARATORS = (",", ";", "\t", "|")
+_MARKS: Mapping[Decimal, str] = {"point": r"\.", "comma": ","}
+_NUMBER: Mapping[Decimal, re.Pattern[str]] = {
+    decimal: re.compile(rf"[-+]?(?:[0-9]+(?:{mark}[0-9]*)?|{mark}[0-9]+)(?:[eE][-+]?[0-9]{{1,3}})?")
+    for decimal, mark in _MARKS.items()
+}
 
 _NO_LISTS: frozenset[str] = frozenset()
 
@@ -87,6 +96,16 @@ def read_rows(path: Path) -> Iterator[TableRow]:
             yield row
     except csv.Error as error:
         raise SourceError(f"{path}, line {reader.line_num}: {error}; check the quotation marks.") from error
+
+
+def is_number(text: str, decimal: Decimal) -> bool:
+    """Whether a text is one finite number, with this before its fraction; thousands are never parted."""
+    return _NUMBER[decimal].fullmatch(text) is not None and math.isfinite(number_in(text, decimal))
+
+
+def number_in(text: str, decimal: Decimal) -> float:
+    """The number that a text is, of which `is_number` holds."""
+    return float(text.replace(",", ".") if decimal == "comma" else text)
 
 
 def _read_parquet(path: Path) -> Iterator[TableRow]:

@@ -198,15 +198,19 @@ def test_an_index_is_replaced_as_a_whole_wherever_it_is_interrupted(
     assert not list(store.path.glob("index.*"))
 
 
-def test_a_key_that_occurs_twice_is_refused() -> None:
-    with pytest.raises(StoreError, match="a occurs 2 times"):
+@pytest.mark.parametrize(
+    ("keys", "attribute", "message"),
+    [("aa", "thickness", "a occurs 2 times"), ("ab", "Stärke mm", "Stärke mm"), ("ab", "../splits", "splits")],
+)
+def test_an_index_that_cannot_be_stored_is_refused(keys: str, attribute: str, message: str) -> None:
+    with pytest.raises(StoreError, match=message):
         index_of(
-            keys=["a", "a"],
+            keys=list(keys),
             splits=["train"] * 2,
             class_names=["x"] * 2,
             groups=["s"] * 2,
             labels=[0, 0],
-            attributes={},
+            attributes={attribute: [1.0, 2.0]},
         )
 
 

@@ -11,7 +11,7 @@ import pytest
 
 Run = Callable[..., Any]
 
-_PICTURES = {"train/good": 6, "val/good": 2, "val/crack": 2, "test/good": 3, "test/crack": 3}
+_PICTURES = {"train/good": 6, "val/good": 10, "val/crack": 2, "test/good": 10, "test/crack": 3}
 
 
 @pytest.fixture
@@ -30,9 +30,9 @@ def plates(tmp_path: Path) -> Path:
 def test_samples_are_counted_by_class_and_part(weldcache: Run, plates: Path) -> None:
     outcome = weldcache("data", "check", "--json", folder=plates)
     told = json.loads(outcome.raw_out)
-    assert outcome.code == 0 and told["schema_version"] == 1 and told["samples"] == 16
-    assert told["classes"] == {"good": {"train": 6, "val": 2, "test": 3}, "crack": {"train": 0, "val": 2, "test": 3}}
-    assert told["streams"] == {"image": 16} and told["findings"] == []
+    assert outcome.code == 0 and told["schema_version"] == 1 and told["samples"] == 31
+    assert told["classes"] == {"good": {"train": 6, "val": 10, "test": 10}, "crack": {"train": 0, "val": 2, "test": 3}}
+    assert told["streams"] == {"image": 31} and told["findings"] == []
     assert not (plates / "features.zarr").exists()
 
 
@@ -44,7 +44,15 @@ def test_twins_and_empty_files_are_told_with_the_verdict_first(weldcache: Run, p
     assert outcome.code == 1
     assert outcome.out.startswith("Not to be believed as it is: 1 error, 1 warning in")
     assert "2 files of image without a byte: 1.png, 2.png" in outcome.out and "train/good/0.png" in outcome.out
-    assert "16 pictures: 11 normal (good), 5 defects (crack)" in outcome.out
+    assert "31 pictures: 26 normal (good), 5 defects (crack)" in outcome.out
+
+
+def test_normals_that_are_too_few_to_judge_by_are_told(weldcache: Run, plates: Path) -> None:
+    for number in range(2, 10):
+        (plates / f"test/good/{number}.png").unlink()
+    outcome = weldcache("data", "check", "--json", folder=plates)
+    (found,) = json.loads(outcome.raw_out)["findings"]
+    assert (found["check"], found["severity"]) == ("few normals", "warning") and "2 normal pictures" in found["evidence"]
 
 
 def test_a_reason_is_told_once_with_its_samples(weldcache: Run, tmp_path: Path) -> None:

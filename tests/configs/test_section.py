@@ -164,6 +164,17 @@ def test_an_installed_package_adds_a_choice(monkeypatch: pytest.MonkeyPatch) -> 
     assert KINDS.code("foreign") is Foreign
 
 
+def test_of_a_setting_of_two_kinds_what_is_told_is_of_the_kind_that_was_written() -> None:
+    class Named(Section):
+        columns: tuple[int, ...] | dict[str, int] = Field((), description="Columns, or names for them.")
+
+    for wrong, places in (([1, "b"], ["columns.1"]), ({"a": "b"}, ["columns.a"]), (7, ["columns", "columns"])):
+        with pytest.raises(ValidationError) as fault:
+            validated(Named, {"columns": wrong})
+        told = described_faults(fault.value, [Layer("a file", {"columns": wrong})]).splitlines()
+        assert [line.split(": ")[1] for line in told] == places
+
+
 def test_a_text_that_is_not_like_what_it_should_be_is_told_in_words_and_not_as_a_pattern() -> None:
     class Placed(Section):
         array: Annotated[str, Like(r"[a-z]+/[a-z]+", "<set>/<array>")] = Field("set/array", description="Where it is.")

@@ -57,6 +57,7 @@ def test_a_missing_picture_leaves_its_own_view_empty(write_jpeg: WriteJpeg, stem
     paths = [write_jpeg(f"{stem}{view}.jpg", grey=40 * view) for view in (1, 2, 4, 5)]
     assert greys(paths) == [40, 80, None, 160, 200]
     assert decode_photographs(paths, num_views=5).notes == ("there is no photograph of view 3",)
+    assert decode_photographs(paths[:2], num_views=5).notes == ("there is no photograph of views 3, 4 and 5",)
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,9 @@ def test_other_separators_are_known_by_the_header(tmp_path: Path, separator: str
         ("pictures/c.png", "pictures/x_*.png", r"row 3: photo is .*; there is no such file"),
         ("pictures/c.png", "../c.png", r"row 3: photo .*write a path below"),
         ("pictures/c.png", "/etc/passwd", r"row 3: photo .*write a path below"),
-        ("pictures/c.png", "C:\\\\c.png", r"row 3: photo .*write a path below"),
+        ("pictures/c.png", "C:\\c.png", r"row 3: photo .*write a path below"),
+        ("pictures/c.png", "..\\c.png", r"row 3: photo .*write a path below"),
+        ("20.5", "20,5", r"row 1: 10 values for 9 columns"),
         ("Bob,5,6", "Bob,5,6,7", r"row 3: 10 values for 9 columns"),
         ("Bob,5,6", "Bob,5", r"row 3: 8 values for 9 columns"),
         ("Bob,5,6", 'Bob,"5,6', r"line \d: .*quotation"),
@@ -105,6 +107,29 @@ def test_what_cannot_be_followed_is_refused_with_its_place(
     assert before in TABLE
     with pytest.raises(SourceError, match=rf"table\.csv.*{message}"):
         source(tmp_path, TABLE.replace(before, after, 1)).samples()
+
+
+def test_a_list_as_a_plant_keeps_it_is_read(tmp_path: Path) -> None:
+    """Paths as Windows writes them, decimal commas, and a column whose name is none of an array."""
+    text = TABLE.replace(",", ";").replace("20.5", "20,5").replace("/", "\\").replace("temperature", "Wärme [°C]")
+    read = source(tmp_path, text, decimal="comma", attributes={"heat": "Wärme [°C]", "operator": "operator"})
+    samples = by_key(list(read.samples()))
+    assert [samples[key].attributes["heat"] for key in "abd"] == [20.5, 21.0, 19.0]
+    assert samples["a"].attributes["operator"] == "Ann" and samples["b"].vectors["spectrum"] == (3.0, 0.4)
+    assert [path.name for path in samples["b"].files["image"]] == ["b_1.png", "b_2.png"]
+
+
+def test_numbers_of_the_other_writing_are_no_words(tmp_path: Path) -> None:
+    text = TABLE.replace(",", ";").replace("20.5", "20,5")
+    with pytest.raises(SourceError, match=r"row 1: temperature is '20,5'.*data\.decimal=comma"):
+        source(tmp_path, text).samples()
+    with pytest.raises(SourceError, match=r"row 1: temperature is '20\.5'.*data\.decimal=point"):
+        source(tmp_path, decimal="comma").samples()
+
+
+def test_a_column_that_is_no_name_in_a_store_is_given_one(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="thickness_mm: COLUMN"):
+        source(tmp_path, attributes=("Stärke mm",))
 
 
 @pytest.mark.parametrize("word", ["five", "", "nan"])
