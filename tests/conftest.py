@@ -14,6 +14,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -75,21 +76,25 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def fork_server() -> None:
+def fork_server() -> Iterator[None]:
     """A process has one fork server, which keeps the modules that it was started with: started by a test that needs few
-    of them, it would let each decode process of later ones import the rest, for seconds."""
-    from weldcache.extract.pool.workers import worker_context
-
+    of them, it would let each decode process of later ones import the rest, for seconds. Whoever starts it, it has all;
+    most runs of tests start none."""
+    set_preload = forkserver.set_forkserver_preload
     kinds = ("film", "frames", "photographs", "pixels", "series", "sound", "sound_statistics")
-    readers = [f"weldcache.extract.features.{kind}" for kind in kinds]
-    worker_context(
-        preload=[
-            "weldcache.extract.pool.decode_process",
-            "weldcache.extract.backbones.audio_spectrogram",
-            "weldcache.extract.sources.welds.synth.pipeline",
-            *readers,
-        ]
-    )
+    everything = [
+        "weldcache.extract.pool.decode_process",
+        "weldcache.extract.backbones.audio_spectrogram",
+        "weldcache.extract.sources.welds.synth.pipeline",
+        *(f"weldcache.extract.features.{kind}" for kind in kinds),
+    ]
+
+    def preload_all(modules: list[str]) -> None:
+        set_preload([*modules, *everything])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(forkserver, "set_forkserver_preload", preload_all)
+        yield
 
 
 @pytest.fixture(scope="session")

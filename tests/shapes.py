@@ -1,12 +1,17 @@
 """A pytest plugin: what a function of weldcache says of its arrays is checked by beartype whenever a test calls it.
 
 jaxtyping's own plugin wraps every function, whether it says anything of an array or not, which doubles what the suite
-costs; the types of all others are mypy's. Here only what names a shape is wrapped: functions, methods and dataclasses.
+costs; the types of all others are mypy's. Here only what names a shape is wrapped: functions, methods and dataclasses,
+and of a function's calls in one test only the first hundred are checked: what a loop calls more often took a quarter of
+the suite's time, and said the same each time. Hypothesis tries no more examples in a test.
 """
 
 import ast
 import sys
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import is_dataclass
+from functools import cache, wraps
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import ModuleType
@@ -20,10 +25,40 @@ _LEFT_ALONE = (f"{_PACKAGE}.tests", f"{_PACKAGE}.testing")  # tests: pytest has 
 _DECORATOR = "_with_its_shapes_checked"
 
 
+_CHECKED_CALLS = 100  # of a function in each test
+_calls: Counter[Callable[..., Any]] = Counter()  # in this test
+
+
+def pytest_runtest_setup() -> None:
+    _calls.clear()
+
+
 def with_its_shapes_checked(thing: Any) -> Any:
     """The function or class, checked at run time if an annotation of its own holds the shape of an array."""
     annotations = vars(thing).get("__annotations__", {}) if isinstance(thing, type) else thing.__annotations__
-    return jaxtyped(thing, typechecker=beartype) if any(map(_has_shape, annotations.values())) else thing
+    if not any(map(_has_shape, annotations.values())):
+        return thing
+    if not isinstance(thing, type):
+        return _checked(thing)
+    if is_dataclass(thing):
+        thing.__init__ = _checked(thing.__init__)  # type: ignore[method-assign]
+    return thing
+
+
+def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
+    @cache
+    def strict() -> Callable[..., Any]:
+        """Made at the first call: most of what a test imports it never calls."""
+        return jaxtyped(function, typechecker=beartype)
+
+    @wraps(function)
+    def call(*arguments: Any, **named: Any) -> Any:
+        if _calls[function] >= _CHECKED_CALLS:
+            return function(*arguments, **named)
+        _calls[function] += 1
+        return strict()(*arguments, **named)
+
+    return call
 
 
 def _has_shape(annotation: Any) -> bool:

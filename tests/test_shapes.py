@@ -29,3 +29,10 @@ def test_of_a_dataclass() -> None:
 
 def test_what_names_no_shape_is_left_as_it_is() -> None:
     assert not hasattr(brief, "__wrapped__")
+
+
+def test_of_the_calls_in_each_test_the_first_hundred_are_checked() -> None:
+    for _ in range(200):
+        MeanPooling()(torch.zeros(1, 4, 3))
+    with pytest.raises(TypeCheckError, match="scores"):  # what was called that often is another
+        auroc(np.zeros((2, 2)), np.array([0, 1]))

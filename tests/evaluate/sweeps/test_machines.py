@@ -198,6 +198,7 @@ def killed_at_the_end(command: list[str], **options: Any) -> Iterator["subproces
             process.kill()
 
 
+@pytest.mark.slow  # processes that import everything anew
 def test_a_machine_that_dies_costs_no_trial_and_no_credential_is_written(
     server: str, password: None, project: Path, child_environment: Mapping[str, str]
 ) -> None:
@@ -228,6 +229,7 @@ def test_a_machine_that_dies_costs_no_trial_and_no_credential_is_written(
     assert not written and SECRET not in said
 
 
+@pytest.mark.slow  # processes that import everything anew
 def test_a_worker_of_ray_and_then_its_driver_may_die(project: Path, child_environment: Mapping[str, str]) -> None:
     (project / "cluster.yaml").write_text(LONG_SWEEP)
     paths = os.pathsep.join(path for path in sys.path if path)
