@@ -151,66 +151,75 @@ def train(
     """
     started = time.monotonic()
     ready = prepare(settings, run_name=run_name, overwrite=overwrite, command=command, pool=pool)
-    recipe, model, settings, store, manifest = ready.recipe, ready.model, ready.settings, ready.store, ready.manifest
-    device = resolve_device(settings.train.device, setting="train.device")
-    if isinstance(recipe, Fitted):
-        model.to(device)
+    ready.model.to(resolve_device(ready.settings.train.device, setting="train.device"))
+    counts = ready.manifest["counts"]
+    if isinstance(ready.recipe, Fitted):
         run, best = fit_run(
-            recipe,
-            model,
+            ready.recipe,
+            ready.model,
             ready.samples,
             ready.validator,
             start=ready.start,
-            settings=settings,
-            manifest=manifest,
-            noun=store.noun,
+            settings=ready.settings,
+            manifest=ready.manifest,
+            noun=ready.store.noun,
         )
-        seconds = time.monotonic() - started
-        return TrainingSummary(run, 0, 1, FITTED, best, manifest["counts"], seconds)
-    measure(recipe, model, ready.samples, store=store)
-    state = new_state(model.to(device), settings=settings.train)
-    with held_run(ready.start, settings=settings, manifest=manifest) as run:
+        return TrainingSummary(run, 0, 1, FITTED, best, counts, time.monotonic() - started)
+    run, state, resumed_from = _train_epochs(ready, ready.recipe, show=show, says_how_to_go_on=pool is None)
+    stopped = stop_reason(state, settings=ready.settings.train)
+    assert stopped is not None and state.best is not None
+    seconds = time.monotonic() - started
+    return TrainingSummary(run, resumed_from, state.epoch, stopped, state.best, counts, seconds)
+
+
+def _train_epochs(
+    ready: Prepared, recipe: Trained, *, show: ShowTraining, says_how_to_go_on: bool
+) -> tuple[RunFolder, TrainingState, int]:
+    """The run once its epochs are over, its state, and the epoch that an earlier command had reached."""
+    settings = ready.settings.train
+    measure(recipe, ready.model, ready.samples, store=ready.store)
+    state = new_state(ready.model, settings=settings)
+    with held_run(ready.start, settings=ready.settings, manifest=ready.manifest) as run:
         resume(state, run=run)
         resumed_from = state.epoch
-        try:
-            with keeping(run, state, ready, show=show) as keeper:
-                for epoch in train_epochs(
-                    recipe,
-                    state=state,
-                    samples=ready.samples,
-                    validate=ready.validator,
-                    settings=settings.train,
-                    on_batch=keeper.display.advance,
-                    balance=ready.balance,
-                ):
-                    keeper.epoch_done(epoch)
-        except (TrainingError, SettingsError):
-            if not run.last_path.exists():
-                run.remove()  # nothing to go on with, and the name is wanted for the next attempt
-            raise
-        except WeldcacheError:
-            raise  # some of which are OSErrors too, and have their own words
-        except (OSError, SafetensorError) as error:
-            raise TrainingError(
-                f"{run.path} cannot be written to ({error}). Make room there; {run.how_to_go_on()}"
-            ) from error
-        except KeyboardInterrupt:
-            if pool is None:
-                saved = run.state()
-                kept = f"after epoch {saved['epoch']}, the last that was saved" if saved else "from the beginning"
-                say(f"Interrupted in epoch {state.epoch + 1}. {run.how_to_go_on().rstrip('.')}, {kept}.")
-            raise
-    stopped = stop_reason(state, settings=settings.train)
-    assert stopped is not None and state.best is not None
-    return TrainingSummary(
-        run=run,
-        resumed_from=resumed_from,
-        epochs=state.epoch,
-        stopped=stopped,
-        best=state.best,
-        counts=manifest["counts"],
-        seconds=time.monotonic() - started,
-    )
+        with (
+            _ending_told(run, state, says_how_to_go_on=says_how_to_go_on),
+            keeping(run, state, ready, show=show) as keeper,
+        ):
+            for epoch in train_epochs(
+                recipe,
+                state=state,
+                samples=ready.samples,
+                validate=ready.validator,
+                settings=settings,
+                on_batch=keeper.display.advance,
+                balance=ready.balance,
+            ):
+                keeper.epoch_done(epoch)
+    return run, state, resumed_from
+
+
+@contextmanager
+def _ending_told(run: RunFolder, state: TrainingState, *, says_how_to_go_on: bool) -> Iterator[None]:
+    """What ends the epochs of the block too early says what is left of the run, and how to go on with it."""
+    try:
+        yield
+    except (TrainingError, SettingsError):
+        if not run.last_path.exists():
+            run.remove()  # nothing to go on with, and the name is wanted for the next attempt
+        raise
+    except WeldcacheError:
+        raise  # some of which are OSErrors too, and have their own words
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(
+            f"{run.path} cannot be written to ({error}). Make room there; {run.how_to_go_on()}"
+        ) from error
+    except KeyboardInterrupt:
+        if says_how_to_go_on:
+            saved = run.state()
+            kept = f"after epoch {saved['epoch']}, the last that was saved" if saved else "from the beginning"
+            say(f"Interrupted in epoch {state.epoch + 1}. {run.how_to_go_on().rstrip('.')}, {kept}.")
+        raise
 
 
 def _learner(settings: Settings) -> Trained | Fitted:
