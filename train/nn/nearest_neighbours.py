@@ -24,31 +24,40 @@ class Reservoir:
         self.seen = 0
         self._limit = limit
         self._generator = generator
-        self._kept = torch.empty(0, width)
-        self._draws = torch.empty(0, dtype=torch.float64)  # in which no two of a billion are equal
+        # In parts while there is room: put together with each of them, all that is kept would be copied each time.
+        self._kept = [torch.empty(0, width)]
+        self._draws = [torch.empty(0, dtype=torch.float64)]  # in which no two of a billion are equal
 
     @property
     def vectors(self) -> Float[Tensor, "kept width"]:
         """The sample; all that was seen where this is within the limit."""
-        return self._kept
+        return self._whole()[0]
+
+    def _whole(self) -> tuple[Float[Tensor, "kept width"], Float[Tensor, " kept"]]:
+        """What is kept, and what it drew, in one part each."""
+        if len(self._kept) > 1:
+            self._kept, self._draws = [torch.cat(self._kept)], [torch.cat(self._draws)]
+        return self._kept[0], self._draws[0]
 
     def add(self, vectors: Float[Tensor, "more width"]) -> None:
         """Take more of the stream in."""
-        self.seen += len(vectors)
         draws = torch.rand(len(vectors), dtype=torch.float64, generator=self._generator)
-        room = self._limit - len(self._kept)
-        self._kept = torch.cat([self._kept, vectors[:room].float().cpu()])
-        self._draws = torch.cat([self._draws, draws[:room]])
+        room = max(0, self._limit - self.seen)
+        self.seen += len(vectors)
+        if room:  # a copy, as nobody says that the stream does not use its memory again
+            self._kept.append(vectors[:room].to("cpu", torch.float32, copy=True))
+            self._draws.append(draws[:room])
         if len(vectors) > room:
             self._exchange(vectors[room:], draws[room:])
 
     def _exchange(self, vectors: Float[Tensor, "more width"], draws: Tensor) -> None:
         """Put those that drew less into the places of those that drew most: in place, as the sample may be large."""
+        kept, drawn = self._whole()
         stay = torch.zeros(self._limit + len(draws), dtype=torch.bool)
-        stay[torch.cat([self._draws, draws]).topk(self._limit, largest=False).indices] = True
+        stay[torch.cat([drawn, draws]).topk(self._limit, largest=False).indices] = True
         places, chosen = torch.nonzero(~stay[: self._limit]).squeeze(1), stay[self._limit :]
-        self._kept[places] = vectors[chosen.to(vectors.device)].float().cpu()
-        self._draws[places] = draws[chosen]
+        kept[places] = vectors[chosen.to(vectors.device)].float().cpu()
+        drawn[places] = draws[chosen]
 
 
 def nearest(

@@ -97,6 +97,14 @@ def test_a_reservoir_keeps_distinct_vectors_and_no_more_than_its_limit() -> None
     assert reservoir.seen == 100
 
 
+def test_a_reservoir_holds_copies_as_a_stream_may_use_its_memory_again() -> None:
+    reservoir, memory = Reservoir(1, limit=6, generator=torch.Generator()), torch.empty(2, 1)
+    for start in (0.0, 2.0, 4.0):
+        torch.arange(start, start + 2, out=memory.squeeze(1))
+        reservoir.add(memory)
+    assert reservoir.vectors.squeeze(1).tolist() == [0, 1, 2, 3, 4, 5]
+
+
 def test_every_vector_of_the_stream_has_the_same_chance() -> None:
     generator, counts = torch.Generator().manual_seed(0), torch.zeros(20)
     for _ in range(2000):
