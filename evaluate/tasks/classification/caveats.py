@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from ....metrics.estimate import span, with_span
 from ....metrics.p_value import RAREST_CHANCE
 from ....wording import listed, shortened
-from ...section import Standing
+from ..alike import Verdict
 from .controls import ClassControl, close_controls
 from .figures import ClassAssessment
 from .modalities import modality_caveats
@@ -15,29 +15,34 @@ _FEW = 5
 _NAMED = 3
 
 
-def verdict(found: ClassAssessment) -> tuple[Standing, str]:
+def verdict(found: ClassAssessment) -> Verdict:
     """The model against the majority, then against chance and the other controls, in the order in which an anomaly
-    detector is held against them: how far to rely on it, and the headline."""
+    detector is held against them."""
+    told = (
+        f"Of 100 samples it gives about {100 * found.accuracy.value:.0f} their class; always answering "
+        f"{found.majority_class}, the most frequent class in training, gets {100 * found.majority.value:.0f}."
+    )
     if found.accuracy.value <= found.majority.value:
-        return "bad", "The model does not beat always giving the most frequent class"
+        return Verdict("bad", "The model does not beat always giving the most frequent class", told)
     by_chance = found.permutation is not None and found.permutation.p_value > RAREST_CHANCE
     if found.accuracy.low <= found.majority.high:
         if by_chance:
-            return "bad", "The model is not shown to be better than chance"
-        return "doubtful", "The model is not clearly better than always giving the most frequent class"
+            return Verdict("bad", "The model is not shown to be better than chance", told)
+        return Verdict("doubtful", "The model is not clearly better than always giving the most frequent class", told)
     if found.oracles:
-        return "doubtful", f"An oracle's result: the model is told {listed(found.oracles)}"
+        return Verdict("doubtful", f"An oracle's result: the model is told {listed(found.oracles)}", told)
     close = close_controls(found.controls)
     if close and close[0].beats(found.accuracy):
-        return "bad", f"The model does not beat the {close[0].name}"
+        return Verdict("bad", f"The model does not beat the {close[0].name}", told)
     # Few groups can be dealt in few ways, so that chance explains much: no reason to pass over a control that is ahead.
     if by_chance:
-        return "doubtful", "The model may be no better than chance"
+        return Verdict("doubtful", "The model may be no better than chance", told)
     if close:
-        return "doubtful", f"The model is not clearly better than the {close[0].name}"
+        return Verdict("doubtful", f"The model is not clearly better than the {close[0].name}", told)
+    beaten = "The model beats always giving the most frequent class"
     if any(each.is_missed for each in found.controls):
-        return "doubtful", "The model beats always giving the most frequent class, but a control is missing"
-    return "good", "The model beats always giving the most frequent class"
+        return Verdict("doubtful", f"{beaten}, but a control is missing", told)
+    return Verdict("good", beaten, told)
 
 
 def caveats(found: ClassAssessment) -> Iterator[str]:

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 
 from ....wording import count_of
 from ...section import Column, Fact, Rows, Section
-from ..alike import Verdict
 from .by_class import by_class_section, confusion_section
 from .caveats import verdict
 from .figures import ClassAssessment
@@ -31,14 +30,9 @@ def class_sections(
     """Every section of a report on a classifier, in the order in which they are read; `further` are what is told of
     some classifiers alone, `samples` are of single ones, `probabilities` how far confidences can be taken at their
     word."""
-    standing, title = verdict(found)
-    explanation = (
-        f"Of 100 samples it gives about {100 * found.accuracy.value:.0f} their class; always answering "
-        f"{found.majority_class}, the most frequent class in training, gets {100 * found.majority.value:.0f}."
-    )
     return (
         _headline(found),
-        Verdict(standing, title, explanation).section(warnings),
+        verdict(found).section(warnings),
         *_beside_controls(found),
         *([modalities_section(found.modalities)] if found.modalities else []),
         *further,

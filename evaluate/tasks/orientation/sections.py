@@ -12,7 +12,7 @@ from ....train.orientation import true_mixtures
 from ....wording import count_of, listed
 from ...exhibits import Circle, Gallery, SampleColumn, SampleTable, Shelf
 from ...scores import ScoreTable
-from ...section import Circles, Column, Fact, Rows, Section, Standing, Value
+from ...section import Circles, Column, Fact, Rows, Section, Value
 from ..alike import Verdict
 from .figures import Mixtures, OfKind, OrientationAssessment, OrientationControl
 
@@ -28,18 +28,22 @@ _HOW = (
 )
 
 
-def verdict(found: OrientationAssessment) -> tuple[Standing, str]:
-    """How far to rely on the result, and the headline."""
+def verdict(found: OrientationAssessment) -> Verdict:
+    """The model against the uniform distribution, then against its controls, then its peaks against each other."""
+    told = (
+        f"On average the true angles are {found.kl.value:.3f} nats away from what is predicted, and "
+        f"{found.uniform.value:.3f} from an answer that knows nothing."
+    )
     if found.kl.value >= found.uniform.value:
-        return "bad", "The model does not beat the uniform distribution"
+        return Verdict("bad", "The model does not beat the uniform distribution", told)
     beaten = [each for each in found.controls if each.ahead is not None and each.ahead.value <= 0]
     if beaten:
-        return "bad", f"The model does not beat the {beaten[0].name}"
+        return Verdict("bad", f"The model does not beat the {beaten[0].name}", told)
     if close := _close(found):
-        return "doubtful", f"The model is not clearly better than the {close[0].name}"
+        return Verdict("doubtful", f"The model is not clearly better than the {close[0].name}", told)
     if found.is_collapsed:
-        return "doubtful", "The model beats its controls, but gives one peak all the weight"
-    return "good", "The model beats every control"
+        return Verdict("doubtful", "The model beats its controls, but gives one peak all the weight", told)
+    return Verdict("good", "The model beats every control", told)
 
 
 def _close(found: OrientationAssessment) -> list[OrientationControl]:
@@ -84,7 +88,6 @@ def orientation_sections(
     training: Section,
 ) -> tuple[Section, ...]:
     """Every section of the report."""
-    standing, title = verdict(found)
     num_groups = len(set(table.groups))
     few = "" if num_groups >= FEWEST_GROUPS else f"; of {count_of(num_groups, 'group')} alone, which says little"
     headline = (
@@ -100,13 +103,9 @@ def orientation_sections(
         ),
         Fact("num_samples", None, len(table)),
     )
-    explanation = (
-        f"On average the true angles are {found.kl.value:.3f} nats away from what is predicted, and "
-        f"{found.uniform.value:.3f} from an answer that knows nothing."
-    )
     return (
         Section("headline", "The result", facts=headline, look="headline", brief=True),
-        Verdict(standing, title, explanation).section(warnings),
+        verdict(found).section(warnings),
         _beside_controls(found),
         _by_kind("by_symmetry", "By true symmetry", found.by_symmetry),
         _peaks(found),

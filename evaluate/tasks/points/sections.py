@@ -6,7 +6,7 @@ import numpy as np
 
 from ....metrics.estimate import Estimate, span, with_span
 from ....wording import count_of
-from ...section import Column, Curve, Curves, Fact, Intervals, Panel, Rows, Section, Standing
+from ...section import Column, Curve, Curves, Fact, Intervals, Panel, Rows, Section
 from ..alike import Verdict
 from .figures import PointAssessment, PointControl
 
@@ -15,21 +15,26 @@ _TIMES_TARGET = 2.0  # a chosen limit: a threshold whose false alarms are more t
 _NAMES = {"auroc": "AUROC", "ap": "AP", "fpr_at_95_tpr": "FPR at 95% TPR", "recall": "recall at the budget"}
 
 
-def verdict(found: PointAssessment) -> tuple[Standing, str]:
+def verdict(found: PointAssessment) -> Verdict:
     """The model against chance, then against its controls, then its threshold against what that promised."""
     model = found.sample_auroc
+    told = (
+        "Of 100 pairs of a defective and a normal point of one sample it gives the defective one the higher score in "
+        f"about {100 * model.value:.0f}; guessing gives 50."
+    )
     if model.low <= 0.5:
-        return "bad", "The model is not shown to tell points apart better than chance"
+        return Verdict("bad", "The model is not shown to tell points apart better than chance", told)
     for control in found.controls:
         if not control.oracle and control.sample_auroc.value >= model.value:
-            return "bad", f"The model does not beat the {control.name}"
+            return Verdict("bad", f"The model does not beat the {control.name}", told)
     if close := _close(found.controls):
-        return "doubtful", f"The model beats chance, but not clearly the {close[0].name}"
+        return Verdict("doubtful", f"The model beats chance, but not clearly the {close[0].name}", told)
+    beaten = "The model beats its controls"
     if found.recall is not None and found.recall == 0:
-        return "doubtful", "The model beats its controls, and its threshold finds no point"
+        return Verdict("doubtful", f"{beaten}, and its threshold finds no point", told)
     if found.fpr is not None and found.fpr > _TIMES_TARGET * found.target_fpr:
-        return "doubtful", "The model beats its controls, but its threshold misses the false-alarm target"
-    return "good", "The model beats chance and every control"
+        return Verdict("doubtful", f"{beaten}, but its threshold misses the false-alarm target", told)
+    return Verdict("good", "The model beats chance and every control", told)
 
 
 def _close(controls: Sequence[PointControl]) -> list[PointControl]:
@@ -68,14 +73,9 @@ def caveats(found: PointAssessment) -> Iterator[str]:
 
 def point_sections(found: PointAssessment, *, warnings: Sequence[str], training: Section) -> tuple[Section, ...]:
     """Every section of a report on a detector of points, in the order in which they are read."""
-    standing, title = verdict(found)
-    explanation = (
-        "Of 100 pairs of a defective and a normal point of one sample it gives the defective one the higher score in "
-        f"about {100 * found.sample_auroc.value:.0f}; guessing gives 50."
-    )
     return (
         _headline(found),
-        Verdict(standing, title, explanation).section(warnings),
+        verdict(found).section(warnings),
         _figures(found),
         _controls(found),
         _threshold(found),

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from weldcache.cache.index import Index, index_with
 from weldcache.evaluate.section import Section
+from weldcache.evaluate.tasks.alike import Verdict
 from weldcache.evaluate.tasks.classification.caveats import caveats, verdict
 from weldcache.evaluate.tasks.classification.controls import ClassControl, class_controls, permuted_classes
 from weldcache.evaluate.tasks.classification.figures import assess_classes
@@ -102,9 +103,7 @@ def test_the_verdict_knows_them(told_by_group: bool, standing: str) -> None:
     ]
 
 
-def _beside(
-    *controls: ClassControl, p_value: float = 0.001, predicted: NDArray[np.int64] | None = None
-) -> tuple[str, str]:
+def _beside(*controls: ClassControl, p_value: float = 0.001, predicted: NDArray[np.int64] | None = None) -> Verdict:
     true = np.tile([0, 1], 30)
     told = true if predicted is None else predicted
     found = assess_classes(true, told, train=_codes(1), names=NAMES, groups=[""] * 60)
@@ -116,14 +115,16 @@ def test_the_verdict_asks_chance_and_misses_the_media_free_control() -> None:
     weak = ClassControl("media-free control", "the settings", Estimate(0.4, 0.3, 0.5), needed=True)
     strong = replace(weak, accuracy=Estimate(1.0, 0.9, 1.0), difference=RepeatsEstimate(0.0, 0.0, 0.0, method="equal"))
     missed = replace(weak, accuracy=None, reason="the data set records no attributes")
-    assert _beside(weak)[0] == "good"
-    assert _beside(weak, p_value=0.2) == ("doubtful", "The model may be no better than chance")
+    assert _beside(weak).standing == "good"
+    doubted = _beside(weak, p_value=0.2)
+    assert doubted.standing == "doubtful" and "chance" in doubted.headline
     hardly = np.where(np.arange(60) < 34, np.tile([0, 1], 30), np.tile([1, 0], 30))
-    assert _beside(weak, p_value=0.2, predicted=hardly) == ("bad", "The model is not shown to be better than chance")
-    assert _beside(weak, p_value=0.01, predicted=hardly)[0] == "doubtful"
-    standing, title = _beside(missed)
-    assert standing == "doubtful" and "missing" in title
-    assert _beside(replace(missed, needed=False))[0] == "good"
+    refused = _beside(weak, p_value=0.2, predicted=hardly)
+    assert refused.standing == "bad" and "chance" in refused.headline
+    assert _beside(weak, p_value=0.01, predicted=hardly).standing == "doubtful"
+    without = _beside(missed)
+    assert without.standing == "doubtful" and "missing" in without.headline
+    assert _beside(replace(missed, needed=False)).standing == "good"
     # A control that is ahead is told before chance, which explains much where groups are few.
-    standing, title = _beside(strong, p_value=0.2)
-    assert standing == "bad" and "media-free control" in title
+    beaten = _beside(strong, p_value=0.2)
+    assert beaten.standing == "bad" and "media-free control" in beaten.headline

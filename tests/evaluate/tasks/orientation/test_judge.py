@@ -50,7 +50,7 @@ def test_the_truth_itself_is_found_and_beats_every_control() -> None:
     found = assessed(TRUTH)
     assert found.kl.value == pytest.approx(0, abs=1e-12) and found.share_right == 1
     assert found.angle_error is not None and found.angle_error.value < 0.5  # modes are found in steps of half a degree
-    assert verdict(found)[0] == "good" and list(caveats(found)) == []
+    assert verdict(found).standing == "good" and list(caveats(found)) == []
     assert {each.name for each in found.by_symmetry} == {"0", "1", "2", "4"}
     four = next(each for each in found.by_symmetry if each.name == "4")
     assert four.uniform.value == pytest.approx(0.1306, abs=5e-5) and four.num == NUM // 4
@@ -64,7 +64,7 @@ def test_one_peak_with_all_the_weight_is_told_and_worse_than_nothing() -> None:
     assert four.kl.value == pytest.approx(6.19, abs=5e-3)
     assert found.is_collapsed and found.largest_weight == 1
     assert found.counts[4] == {1: NUM // 4} and found.counts[2] == {1: NUM // 4}
-    assert verdict(found)[0] == "bad" and "uniform" in verdict(found)[1]
+    assert verdict(found).standing == "bad" and "uniform" in verdict(found).headline
     told = " ".join(caveats(found))
     assert "recipe.loss = original" in told and "uniform" in told
 
@@ -72,7 +72,7 @@ def test_one_peak_with_all_the_weight_is_told_and_worse_than_nothing() -> None:
 def test_what_knows_nothing_is_no_better_than_its_controls() -> None:
     found = assessed(UNIFORM)
     assert found.kl.value == pytest.approx(found.uniform.value) and found.angle_error is None
-    assert verdict(found)[0] == "bad" and not found.is_collapsed  # one flat peak with all the weight is no peak
+    assert verdict(found).standing == "bad" and not found.is_collapsed  # one flat peak with all the weight is no peak
     assert found.counts == {symmetry: {0: NUM // 4} for symmetry in (0, 1, 2, 4)}
 
 

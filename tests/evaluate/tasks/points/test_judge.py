@@ -86,13 +86,13 @@ def test_the_verdict_is_against_chance_then_controls_then_the_threshold(
     gap: float, control: float, threshold: float, standing: str
 ) -> None:
     counts, groups = drawn(40, gap=gap)
-    assert verdict(assessed(counts, groups, control=control, threshold=threshold))[0] == standing
+    assert verdict(assessed(counts, groups, control=control, threshold=threshold)).standing == standing
 
 
 def test_an_oracle_is_shown_and_does_not_decide() -> None:
     counts, groups = drawn(40, gap=2.0)
     found = assessed(counts, groups, control=0.99, oracle=True)
-    assert verdict(found)[0] == "good" and not list(caveats(found))
+    assert verdict(found).standing == "good" and not list(caveats(found))
     shown = {each.id: each for each in point_sections(found, warnings=[], training=Section("training", "Training"))}
     assert "oracle" in shown["controls"].note[-1]
 
