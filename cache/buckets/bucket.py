@@ -6,9 +6,10 @@ in here. What a service answers may hold some (a signed request, a key), so mess
 After a fork obstore hangs: processes that read from a bucket are started by a fork server, as all of weldcache's are.
 """
 
+import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -21,12 +22,15 @@ _CLIENT = {"connect_timeout": "10s", "timeout": "180s", "allow_http": True}  # h
 _RETRY = {"max_retries": 5, "retry_timeout": timedelta(seconds=60)}
 _CODE = re.compile(r"<Code>(\w{1,60})</Code>")
 _STATUS = re.compile(r"non-2xx status code: (\d{3})")
-_NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "InvalidBucketName")
+_NO_BUCKET = ("NoSuchBucket", "InvalidBucketName", "ContainerNotFound", "InvalidResourceName", "ResourceNotFound")
 _REGION = ("AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocationConstraintException")
 _KEYS = {"s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", "gs": "GOOGLE_APPLICATION_CREDENTIALS"}
 _KEYS["az"] = "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY"
 _ENDPOINTS = {"s3": "AWS_ENDPOINT_URL", "gs": "GOOGLE_BASE_URL", "az": "AZURE_STORAGE_ENDPOINT"}
-_NO_MACHINE = ("169.254.169.254", "metadata.google.internal", "MissingAccount", "Account must be specified")
+_ENDPOINT = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+(/[A-Za-z0-9._/-]*)?")
+_NO_MACHINE = ("169.254.169.254", "metadata.google.internal", "MissingAccount")
+_SOURCE = re.compile(r"source: (\w+)")  # obstore's name of what went wrong
+_BAD_KEY = ("InvalidAccessKey", "OpenCredentials", "DecodeCredentials", "ReadPem", "InvalidKey")
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class Bucket:
         self.url = url
         self._obstore = _obstore()
         if objects is None:
+            self._require_endpoint()
             with self._told("opening it"):
                 objects = self._obstore.store.from_url(str(url), client_options=_CLIENT, retry_config=_RETRY)
         self._objects = objects
@@ -69,7 +74,7 @@ class Bucket:
         """Every object, by its name below the prefix. A bucket that is not there is an error, not an empty one."""
         with self._told("listing it"):
             return {
-                found["path"]: Held(found["size"], found["e_tag"])
+                found["path"]: Held(found["size"], self._version(found["e_tag"]))
                 for block in self._obstore.list(self._objects)
                 for found in block
             }
@@ -90,12 +95,32 @@ class Bucket:
         """Put an object in the place of any of its name, whole or not at all."""
         with self._told("writing to it"):
             put = self._obstore.put(self._objects, name, content, use_multipart=False)
-        return Held(len(content), put["e_tag"])
+        return Held(len(content), self._version(put["e_tag"]))
 
     def remove(self, names: list[str]) -> None:
         """Remove objects, which may be gone already."""
         with self._told("removing from it"):
-            self._obstore.delete(self._objects, names)
+            try:
+                self._obstore.delete(self._objects, names)
+            except FileNotFoundError:
+                # Google and Azure refuse what is gone, and may not have come to the others.
+                for name in names:
+                    with suppress(FileNotFoundError):
+                        self._obstore.delete(self._objects, [name])
+
+    def _version(self, e_tag: str | None) -> str | None:
+        """A version as requests name it: Azure leaves the quotation marks out when it lists."""
+        is_bare = self.url.scheme == "az" and e_tag is not None and not e_tag.endswith('"')
+        return f'"{e_tag}"' if is_bare else e_tag
+
+    def _require_endpoint(self) -> None:
+        """Refuse an address of a service that is none, of which obstore would die."""
+        name = _ENDPOINTS[self.url.scheme]
+        if (told := os.environ.get(name)) and not _ENDPOINT.fullmatch(told):
+            raise BucketAccessError(
+                f"{self.url}: {name} is no address of a service. Write it as https://host or http://host:port, "
+                "or unset it if the service is the provider's own."
+            )
 
     @contextmanager
     def _told(self, doing: str, *, name: str = "") -> Iterator[None]:
@@ -116,17 +141,23 @@ class Bucket:
         code, status = ((match[1] if match else "") for match in (_CODE.search(text), _STATUS.search(text)))
         service = f" ({' '.join(part for part in (status, code) if part)})" if code or status else ""
         if code in _NO_BUCKET:
+            kind = "container" if scheme == "az" else "bucket"
             return NotFoundError(
-                f"There is no bucket {self.url.bucket}{service}. Check its name, and {_ENDPOINTS[scheme]} if the "
+                f"There is no {kind} {self.url.bucket}{service}. Check its name, and {_ENDPOINTS[scheme]} if the "
                 "service is not the provider's own."
             )
-        if code in _REGION or status in ("301", "307"):
+        if code in _REGION or (scheme == "s3" and status in ("301", "307")):
             return BucketAccessError(
                 f"{self.url}: the bucket is in another region{service}. Set AWS_REGION to the one that it is in."
             )
         if any(sign in text for sign in _NO_MACHINE):
             return BucketAccessError(
                 f"{self.url}: no credentials were found. Set {_KEYS[scheme]}, or work on a machine that has a role."
+            )
+        source = match[1] if (match := _SOURCE.search(text)) else ""
+        if source in _BAD_KEY or (source == "TokenRequest" and status):
+            return BucketAccessError(
+                f"{self.url}: the credentials are none that can be used{service}. Check {_KEYS[scheme]}."
             )
         if status in ("401", "403"):
             return BucketAccessError(

@@ -41,6 +41,16 @@ def write(store: FeatureStore, rows: list[int]) -> None:
     StoreWriter(store).write(SPEC.name, rows, features, sources=sources, notes=[""] * len(rows))
 
 
+def stored(folder: Path) -> dict[str, bytes]:
+    """All files of a store but what says that it is a mirror."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in files
+        if path.relative_to(folder).parts[0] != "mirror"
+    }
+
+
 @pytest.fixture
 def filled(tmp_path: Path, make_index: Callable[..., Index], monkeypatch: pytest.MonkeyPatch) -> FeatureStore:
     """Thirty rows, of which every fifth is absent, with a constant; eight rows of tokens share an object."""

@@ -32,20 +32,10 @@ from weldcache.cache.targets import TargetSpec, target_of
 from weldcache.cache.verification.verify import verify_store
 from weldcache.configs.place import BucketUrl
 from weldcache.errors import NotFoundError, OutputExistsError, SettingsError, StoreError
-from weldcache.tests.cache.buckets.conftest import NUM_ROWS, SPEC, URL, tokens_of, write
+from weldcache.tests.cache.buckets.conftest import NUM_ROWS, SPEC, URL, stored, tokens_of, write
 
 TOKENS = f"features/{SPEC.name}/tokens"
 COMPLETE = [row for row in range(NUM_ROWS) if row % 5]
-
-
-def stored(folder: Path) -> dict[str, bytes]:
-    """All files of a store but what says that it is a mirror."""
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in files
-        if path.relative_to(folder).parts[0] != "mirror"
-    }
 
 
 def replaced(bucket: Bucket, name: str, position: int) -> None:
