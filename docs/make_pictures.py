@@ -16,7 +16,7 @@ from PIL import Image
 from rich.console import Console
 
 from weldcache import api
-from weldcache.train.display import training_display
+from weldcache.train.display import ShownTraining, training_display
 
 FOLDER = Path(__file__).parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -54,15 +54,9 @@ def draw_training(run: api.TrainedRun, to: Path) -> None:
         record=True, file=io.StringIO(), force_terminal=True, color_system="truecolor", width=96, height=24
     )
     best = max(rows, key=lambda row: row.get("val_auroc") or 0)
-    with training_display(
-        run.folder.path.name,
-        settings=run.settings.train,
-        num_samples=run.manifest["counts"]["train"],
-        noun="weld",
-        history=rows,
-        best=best,
-        console=console,
-    ):
+    num_samples = run.manifest["counts"]["train"]
+    shown = ShownTraining(run.folder.path.name, run.settings.train, num_samples, "weld", history=rows, best=best)
+    with training_display(shown, console=console):
         console.export_text()  # drops what was recorded so far: the picture that stays is drawn last
     # Rich names a font that a browser would fetch; the viewer's own is as good.
     drawn = re.sub(r"@font-face \{.*?\}", "", console.export_svg(title="weldcache train"), flags=re.DOTALL)

@@ -6,6 +6,7 @@ The courses are one line high. Curves to read figures from are what the loggers 
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType
@@ -36,14 +37,43 @@ class TrainingDisplay(Protocol):
 
     def advance(self, num_samples: int) -> None:
         """So many more samples have been trained on."""
-        ...
 
     def epoch_done(self, metrics: MetricRow, *, improved: bool) -> None:
         """An epoch is over; `improved` says that it is the best so far."""
-        ...
 
 
-ShowTraining = Callable[..., AbstractContextManager[TrainingDisplay]]
+@dataclass(frozen=True)
+class ShownTraining:
+    """A training as it is when it begins to be shown.
+
+    Attributes:
+        name: what the run is called.
+        settings: how it trains.
+        num_samples: samples of an epoch.
+        noun: what one of them is called.
+        history: rows of the epochs that are done already, where the run is gone on with.
+        best: the row of the best of them.
+    """
+
+    name: str
+    settings: TrainSettings
+    num_samples: int
+    noun: str
+    history: Sequence[MetricRow]
+    best: MetricRow | None
+
+    @property
+    def total(self) -> int:
+        """Samples of all epochs: each counts once an epoch."""
+        return self.settings.epochs * self.num_samples
+
+    @property
+    def done(self) -> int:
+        """As many of them as `history` has gone through."""
+        return len(self.history) * self.num_samples
+
+
+ShowTraining = Callable[[ShownTraining], AbstractContextManager[TrainingDisplay]]
 """`training_display`, `training_line`, or what `shown_as` makes."""
 
 
@@ -52,69 +82,30 @@ def shown_as(display: Callable[[Sequence[MetricRow]], TrainingDisplay]) -> ShowT
     told how one gets on."""
 
     @contextmanager
-    def show(
-        name: str,
-        *,
-        settings: TrainSettings,
-        num_samples: int,
-        noun: str,
-        history: Sequence[MetricRow],
-        best: MetricRow | None,
-    ) -> Iterator[TrainingDisplay]:
-        yield display(history)
+    def show(training: ShownTraining) -> Iterator[TrainingDisplay]:
+        yield display(training.history)
 
     return show
 
 
 @contextmanager
-def training_display(
-    name: str,
-    *,
-    settings: TrainSettings,
-    num_samples: int,
-    noun: str,
-    history: Sequence[MetricRow],
-    best: MetricRow | None,
-    console: Console | None = None,
-) -> Iterator[TrainingDisplay]:
-    """Show the training of the run `name` on stderr for as long as the context lasts.
-
-    Args:
-        name: what the run is called.
-        settings: how it trains.
-        num_samples: samples of an epoch.
-        noun: what one of them is called.
-        history: rows of the epochs that are done already, where the run is gone on with.
-        best: the row of the best of them.
-        console: where to; by default stderr.
-    """
+def training_display(training: ShownTraining, *, console: Console | None = None) -> Iterator[TrainingDisplay]:
+    """Show a training on `console`, by default stderr, for as long as the context lasts."""
     console = console or error_console()
     if not console.is_terminal or console.is_dumb_terminal or console.options.ascii_only:
-        with training_line(
-            name, settings=settings, num_samples=num_samples, noun=noun, history=history, best=best, console=console
-        ) as line:
+        with training_line(training, console=console) as line:
             yield line
         return
-    panel = _LivePanel(name, settings=settings, num_samples=num_samples, noun=noun, history=history, best=best)
+    panel = _LivePanel(training)
     with Live(panel, console=console, refresh_per_second=_REFRESHES, vertical_overflow="crop"):
         yield panel
 
 
 @contextmanager
-def training_line(
-    name: str,
-    *,
-    settings: TrainSettings,
-    num_samples: int,
-    noun: str,
-    history: Sequence[MetricRow],
-    best: MetricRow | None,
-    console: Console | None = None,
-) -> Iterator[TrainingDisplay]:
+def training_line(training: ShownTraining, *, console: Console | None = None) -> Iterator[TrainingDisplay]:
     """The same in one line, as every long job has it: for many trainings in a row, and where there is no terminal."""
-    total, done = settings.epochs * num_samples, len(history) * num_samples
-    # Each sample counts once an epoch.
-    with Progress(f"train {name}", total=total, unit=f"{noun} passes", done=done, console=console) as progress:
+    title, unit = f"train {training.name}", f"{training.noun} passes"
+    with Progress(title, total=training.total, unit=unit, done=training.done, console=console) as progress:
         yield _Line(progress)
 
 
@@ -158,26 +149,17 @@ class _Rate(ProgressColumn):
 class _LivePanel:
     """A picture of the training, drawn whenever rich asks for it from its own thread."""
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        settings: TrainSettings,
-        num_samples: int,
-        noun: str,
-        history: Sequence[MetricRow],
-        best: MetricRow | None,
-    ) -> None:
-        self._name = name
-        self._settings = settings
-        self._rows = list(history)
-        self._best = best
-        columns = (TextColumn("{task.description}", style="bold"), BarColumn(None), MofNCompleteColumn(), _Rate(noun))
+    def __init__(self, training: ShownTraining) -> None:
+        self._name = training.name
+        self._settings = training.settings
+        self._rows = list(training.history)
+        self._best = training.best
+        rate = _Rate(training.noun)
+        columns = (TextColumn("{task.description}", style="bold"), BarColumn(None), MofNCompleteColumn(), rate)
         self._bar = RichProgress(
             *columns, TextColumn("ETA"), TimeRemainingColumn(), expand=True, speed_estimate_period=_RATE_PERIOD
         )
-        total, done = settings.epochs * num_samples, len(history) * num_samples
-        self._task = self._bar.add_task(self._epoch(), total=total, completed=done)
+        self._task = self._bar.add_task(self._epoch(), total=training.total, completed=training.done)
 
     def advance(self, num_samples: int) -> None:
         self._bar.advance(self._task, num_samples)

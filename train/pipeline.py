@@ -21,7 +21,7 @@ from .data.batches import BatchSource, parts_in_order
 from .data.features import FeatureReader, chosen_for, load_constants, require_features, shapes_for, targets_of
 from .data.resident import FeaturePool, load_features
 from .data.samples import ChosenSamples, choose_samples
-from .display import ShowTraining, TrainingDisplay, describe_epoch, figures_found, training_display
+from .display import ShownTraining, ShowTraining, TrainingDisplay, describe_epoch, figures_found, training_display
 from .fit import FITTED, fit_run
 from .loggers.logger import LoggedRun, Loggers, open_loggers, require_loggers
 from .loop import EpochResult, stop_reason, train_epochs
@@ -313,16 +313,9 @@ def keeping(run: RunFolder, state: TrainingState, ready: Prepared, *, show: Show
     checkpointer = Checkpointer(run, seconds=settings.train.checkpoint_seconds)
     history, best = run.log(), None if state.best is None else state.best.metrics
     logged = LoggedRun(folder=run, settings=settings, manifest=run.manifest(), history=history, best=best)
-    shown = show(
-        run.name,
-        settings=settings.train,
-        num_samples=len(ready.samples),
-        noun=ready.store.noun,
-        history=history,
-        best=best,
-    )
+    shown = ShownTraining(run.name, settings.train, len(ready.samples), ready.store.noun, history, best)
     with open_loggers(settings.train.loggers, logged) as loggers:
-        with shown as display:
+        with show(shown) as display:
             yield Kept(run, state, checkpointer, loggers, display)
         checkpointer.write(state, stopped=stop_reason(state, settings=settings.train))
 

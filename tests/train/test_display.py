@@ -18,7 +18,7 @@ import pytest
 from rich.console import Console
 
 from weldcache.train import display
-from weldcache.train.display import describe_epoch, training_display
+from weldcache.train.display import ShownTraining, describe_epoch, training_display
 from weldcache.train.runs.log import MetricRow
 from weldcache.train.settings import TrainSettings
 
@@ -40,9 +40,7 @@ def shown(rows: list[MetricRow], *, width: int, height: int, **settings: object)
     console = Console(file=io.StringIO(), force_terminal=True, color_system=None, width=width, height=height)
     train = TrainSettings.model_validate({"epochs": 100, **settings})
     best = max(rows, key=lambda row: row["val_auroc"] or 0, default=None)
-    with training_display(
-        "toy-001", settings=train, num_samples=32, noun="sample", history=rows, best=best, console=console
-    ):
+    with training_display(ShownTraining("toy-001", train, 32, "sample", rows, best), console=console):
         pass
     picture = console.file.getvalue().rpartition("\x1b[2K")[2]
     return CODES.sub("", picture).rstrip("\n").split("\n")
@@ -122,9 +120,7 @@ def test_the_best_is_marked_where_it_is_and_patience_runs_down() -> None:
     assert cells_of(lines)["val AUROC"] == ["▁▃█▆▃▅", "0.75", "0.9"]
     console = Console(file=io.StringIO(), force_terminal=True, width=80, height=14)
     train = TrainSettings(epochs=100)
-    with training_display(
-        "toy", settings=train, num_samples=1, noun="sample", history=rows, best=rows[2], console=console
-    ):
+    with training_display(ShownTraining("toy", train, 1, "sample", rows, rows[2]), console=console):
         pass
     assert "\x1b[1;33m█\x1b" in console.file.getvalue()  # type: ignore[attr-defined]
 
@@ -134,7 +130,7 @@ def test_gone_on_with_the_rate_is_of_this_run_alone() -> None:
     console = Console(file=io.StringIO(), force_terminal=True, color_system=None, width=120, height=30)
     clock = iter([1000.0, 1000.0, *[1010.0] * 99])
     panel = display._LivePanel(
-        "toy-001", settings=TrainSettings(epochs=10), num_samples=50, noun="part", history=[row(1), row(2)], best=row(2)
+        ShownTraining("toy-001", TrainSettings(epochs=10), 50, "part", history=[row(1), row(2)], best=row(2))
     )
     panel._bar.get_time = lambda: next(clock)
     panel._bar.reset(panel._task, completed=100)
@@ -152,7 +148,7 @@ def test_without_a_terminal_the_lines_of_every_long_job() -> None:
     console = Console(file=io.StringIO(), force_terminal=False, width=40)
     settings = TrainSettings(epochs=4)
     with training_display(
-        "toy-001", settings=settings, num_samples=32, noun="sample", history=[row(1)], best=row(1), console=console
+        ShownTraining("toy-001", settings, 32, "sample", history=[row(1)], best=row(1)), console=console
     ) as display:
         display.advance(32)
         display.epoch_done(row(2), improved=True)
@@ -167,9 +163,7 @@ def test_without_a_terminal_the_lines_of_every_long_job() -> None:
 def test_a_dumb_terminal_gets_no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "dumb")
     console = Console(file=io.StringIO(), force_terminal=True, width=100)
-    with training_display(
-        "toy-001", settings=TrainSettings(), num_samples=32, noun="sample", history=[], best=None, console=console
-    ):
+    with training_display(ShownTraining("toy-001", TrainSettings(), 32, "sample", [], None), console=console):
         pass
     assert "╭" not in console.file.getvalue()
 
@@ -178,10 +172,9 @@ _TRAINING = """
 import sys, time
 from weldcache.train.settings import TrainSettings
 from weldcache.progress import say
-from weldcache.train.display import describe_epoch, training_display
+from weldcache.train.display import ShownTraining, training_display
 
-settings = TrainSettings(epochs=20)
-with training_display("toy-001", settings=settings, num_samples=8, noun="sample", history=[], best=None) as display:
+with training_display(ShownTraining("toy-001", TrainSettings(epochs=20), 8, "sample", [], None)) as display:
     for epoch in range(1, 21):
         time.sleep(0.02)
         display.advance(8)

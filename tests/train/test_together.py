@@ -14,6 +14,7 @@ from weldcache.errors import TrainingError
 from weldcache.evaluate.sweeps.request import settings_of
 from weldcache.settings import Settings, load_settings
 from weldcache.tests.evaluate.trials import conftest as trials
+from weldcache.train.display import ShownTraining
 from weldcache.train.pipeline import train
 from weldcache.train.runs.checkpoint import read_checkpoint
 from weldcache.train.runs.folder import RunFolder
@@ -49,7 +50,7 @@ class _Silent:
 
 
 @contextmanager
-def silent(name: str, **_: Any) -> Iterator[_Silent]:
+def silent(training: ShownTraining) -> Iterator[_Silent]:
     yield _Silent()
 
 
