@@ -25,7 +25,7 @@ from ..nn.standardise import Standardise
 from ..settings import AUTO, NamedArray, StoredArray, of_last_block
 from ..types import Batch, Encodings, Losses, Needs, Prediction, Shapes
 from .joined_arrays import JoinedArrays, JoinedPlaces
-from .places import PlaceSettings, StrangestSettings, at_places, drawn_places, mean_of_real, scored_places
+from .places import PlaceSettings, StrangestSettings, TopPercent, mean_of_real, scored_places
 
 _SIDES = ("process", "result")
 
@@ -74,12 +74,7 @@ class L2btSettings(PlaceSettings, MappingSettings):
         description="The same places in a shallower block than recipe.array; auto: the shallowest of the same feature "
         "that the store holds.",
     )
-    top_percent: float = Field(
-        0.1,
-        gt=0,
-        le=100,
-        description="Part of a picture's patches, the strangest, over which the distance is averaged; one at least.",
-    )
+    top_percent: TopPercent = 0.1
 
     def for_store(self, arrays: Collection[str]) -> Self:
         chosen = super().for_store(arrays)
@@ -202,12 +197,7 @@ class CrossMappingRecipe:
     def encode(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> Encodings:
         """The errors of both directions, and which of them are of no padding; with a generator, as in training, of
         places that it draws."""
-        vectors, real = self._joined.read(batch)
-        if not self._by_place:
-            real = real.any(dim=1)
-        elif generator is not None:
-            drawn = drawn_places(real, most=self._settings.places, generator=generator)
-            vectors, real = at_places(vectors, drawn, width=True), at_places(real, drawn, width=False)
+        vectors, real = self._joined.learned_from(batch, most=self._settings.places, generator=generator)
         forth, back = model(vectors)
         return {"forth": forth, "back": back, "real": real}
 

@@ -16,6 +16,7 @@ from ...errors import SettingsError
 from ..nn.standardise import ChannelStatistics, Standardise
 from ..types import Batch, Needs, Shapes
 from .blocks import resized
+from .places import at_places, drawn_places
 from .vectors import VectorRecipe, VectorSettings
 
 
@@ -96,6 +97,13 @@ class JoinedArrays(_Joined):
             known.append(real.flatten(1))
         return torch.cat(values, dim=1), torch.cat(known, dim=1)
 
+    def learned_from(
+        self, batch: Batch, *, most: int | None, generator: torch.Generator | None
+    ) -> tuple[Float[Tensor, "batch width"], Bool[Tensor, " batch"]]:
+        """The vector of each row, and whether anything of it is known; there are no places to be drawn."""
+        vectors, known = self.read(batch)
+        return vectors, known.any(dim=1)
+
     def measure(self, standardise: Standardise, train: Iterable[Batch]) -> None:
         """Let `standardise` take each channel in units of its spread over all vectors of the training rows.
 
@@ -161,6 +169,16 @@ class JoinedPlaces(_Joined):
             values = tuple(resized(each, side=isqrt(places)) for each in values)
         joined = torch.cat([each.float() for each in values], dim=-1)
         return torch.where(real.unsqueeze(-1), joined, 0.0), real
+
+    def learned_from(
+        self, batch: Batch, *, most: int | None, generator: torch.Generator | None
+    ) -> tuple[Float[Tensor, "*places width"], Bool[Tensor, " *places"]]:
+        """As `read`; with a generator, as in training, of `most` places of each row that it draws."""
+        vectors, real = self.read(batch)
+        if generator is None:
+            return vectors, real
+        drawn = drawn_places(real, most=most, generator=generator)
+        return at_places(vectors, drawn, width=True), at_places(real, drawn, width=False)
 
     def measure(self, standardise: Standardise, train: Iterable[Batch]) -> None:
         """Let `standardise` take each channel in units of its spread over all places of the training rows.

@@ -20,6 +20,7 @@ from ..nn.gaussian import ShrunkCovariance
 from ..nn.whitening import WhitenedNeighbours
 from ..types import Batch, Shapes
 from .blocks import BlockDetector, BlockSettings
+from .places import TopPercent
 
 
 class MhPatchCoreSettings(BlockSettings):
@@ -36,12 +37,7 @@ class MhPatchCoreSettings(BlockSettings):
         0.07, description="Share of each component's variance that is replaced by the mean of all."
     )
     bank: Positive = Field(1000, description="Patches of normal samples that are kept, chosen as a coreset.")
-    top_percent: float = Field(
-        1e-3,
-        gt=0,
-        le=100,
-        description="Part of a picture's patches, the strangest, over which the distance is averaged; one at least.",
-    )
+    top_percent: TopPercent = 1e-3
 
 
 class MhPatchCoreRecipe(BlockDetector):

@@ -19,6 +19,7 @@ from ...progress import say
 from ..nn.place_gaussians import PlaceGaussians, PlaceStatistics
 from ..types import Batch, Encodings, Shapes
 from .blocks import BlockDetector, BlockSettings
+from .places import TopPercent
 
 
 class PadimSettings(BlockSettings):
@@ -36,12 +37,7 @@ class PadimSettings(BlockSettings):
         description="Of samples with several pictures: by_view: each picture has places of its own, as those of "
         "cameras that stand still; shared: all pictures have the same.",
     )
-    top_percent: float = Field(
-        1e-3,
-        gt=0,
-        le=100,
-        description="Part of a picture's patches, the strangest, over which the distance is averaged; one at least.",
-    )
+    top_percent: TopPercent = 1e-3
 
 
 class PadimRecipe(BlockDetector):

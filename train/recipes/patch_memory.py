@@ -24,7 +24,7 @@ from ..nn.nearest_neighbours import NearestNeighbours, NeighboursOfParts, Reserv
 from ..settings import NamedArray
 from ..types import Batch, Encodings, Prediction, Shapes
 from .blocks import BlockDetector, BlockSettings
-from .places import scored_places
+from .places import TopPercent, scored_places
 from .vectors import DetectorSettings
 
 
@@ -59,12 +59,7 @@ class PatchMemorySettings(MemorySettings, DetectorSettings):
         "audio/tokens. Samples without it are neither learned from nor scored.",
     )
     vectors: Literal["each"] = Field("each", description="Each vector is compared; their mean has no place.")
-    top_percent: float = Field(
-        2.0,
-        gt=0,
-        le=100,
-        description="Part of a picture's patches, the strangest, over which the distance is averaged; one at least.",
-    )
+    top_percent: TopPercent = 2.0
 
 
 class PatchCoreSettings(MemorySettings):
@@ -85,12 +80,7 @@ class PatchCoreSettings(MemorySettings):
         ge=0,
         description="Neighbours of the nearest normal patch by which a picture's distance is counted; 0: it is not.",
     )
-    top_percent: float = Field(
-        1e-3,
-        gt=0,
-        le=100,
-        description="Part of a picture's patches, the strangest, over which the distance is averaged; one at least.",
-    )
+    top_percent: TopPercent = 1e-3
 
 
 class PatchMemoryRecipe(BlockDetector):

@@ -4,7 +4,7 @@ Each place has a distance; the mean over the strangest ones is that of a picture
 or the mean of all, decides of a sample that has several.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int64, Shaped
@@ -16,16 +16,20 @@ from ..settings import NamedArray, RecipeSettings
 from ..types import Prediction, Shapes
 from .vectors import VectorSettings
 
+TopPercent = Annotated[
+    float,
+    Field(
+        gt=0,
+        le=100,
+        description="Part of a picture's patches, the strangest, over which the distance is averaged; one at least.",
+    ),
+]
+
 
 class StrangestSettings(RecipeSettings):
     """How the distances of places become one score."""
 
-    top_percent: float = Field(
-        1.0,
-        gt=0,
-        le=100,
-        description="Part of a picture's patches, the strangest, over which the distance is averaged; one at least.",
-    )
+    top_percent: TopPercent = 1.0
     views: Literal["max", "mean"] = Field(
         "max", description="Of a sample with several pictures: the strangest counts, or the mean of all."
     )

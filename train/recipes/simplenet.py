@@ -23,7 +23,7 @@ from ..nn.standardise import Standardise
 from ..settings import NamedArray, of_last_block
 from ..types import Batch, Encodings, Losses, Needs, Prediction, Shapes
 from .joined_arrays import JoinedArrays, JoinedPlaces
-from .places import PlaceSettings, at_places, drawn_places, mean_of_real, scored_places
+from .places import PlaceSettings, mean_of_real, scored_places
 
 _MARGIN = 0.5
 _SLOPE = 0.2  # of LeakyReLU
@@ -116,12 +116,7 @@ class SimpleNetRecipe:
     def encode(self, model: nn.Module, batch: Batch, generator: torch.Generator | None) -> Encodings:
         """How usual each feature is, with noise and without; with a generator, as in training, of places that it draws
         and with noise of its own."""
-        vectors, real = self._joined.read(batch)
-        if not self._by_place:
-            real = real.any(dim=1)
-        elif generator is not None:
-            drawn = drawn_places(real, most=self._settings.places, generator=generator)
-            vectors, real = at_places(vectors, drawn, width=True), at_places(real, drawn, width=False)
+        vectors, real = self._joined.learned_from(batch, most=self._settings.places, generator=generator)
         usual, noisy = model(vectors, _noise(vectors, generator))
         return {"usual": usual, "noisy": noisy, "real": real}
 

@@ -19,6 +19,7 @@ from ..nn.coreset import even_sample
 from ..nn.nearest_neighbours import NearestNeighbours, Reservoir
 from ..types import Batch, Shapes
 from .blocks import BlockDetector, BlockSettings
+from .places import TopPercent
 
 
 class SuperAddSettings(BlockSettings):
@@ -29,12 +30,7 @@ class SuperAddSettings(BlockSettings):
     candidates: Positive = Field(
         50_000, description="Most patches that banks are chosen from, drawn with train.seed; 4 bytes a number."
     )
-    top_percent: float = Field(
-        0.1,
-        gt=0,
-        le=100,
-        description="Part of a picture's patches, the strangest, over which the distance is averaged; one at least.",
-    )
+    top_percent: TopPercent = 0.1
 
 
 class NeighboursByBlock(nn.Module):
