@@ -26,7 +26,7 @@ from ..scoring import Scorer, hidden_from
 from .maps import PictureMap, SampleMaps, TimeMap
 from .places import PictureGrid, TimeAxis
 
-Place = PictureGrid | TimeAxis
+Places = PictureGrid | TimeAxis
 _Scores = Float32[np.ndarray, "*places"]
 _ROWS_LOOKED_FOR = 8  # of whose files one is enough: some may have been taken away
 
@@ -44,7 +44,7 @@ class Held(Protocol):
         """The array `<set>/<name>` of the sample, which has it."""
 
 
-def places_of(run: TrainedRun) -> Mapping[str, Place]:
+def places_of(run: TrainedRun) -> Mapping[str, Places]:
     """The arrays that a run's model looks at of which it is known where they lie; those that it is never shown are not
     among them.
 
@@ -52,7 +52,7 @@ def places_of(run: TrainedRun) -> Mapping[str, Place]:
         TrainingError: as `TrainedRun.feature_sets`.
     """
     sets, hidden = run.feature_sets, hidden_from(run)
-    found: dict[str, Place] = {}
+    found: dict[str, Places] = {}
     for request in run.recipe.needs().features:
         told = sets.get(request.feature_set)
         spec = None if told is None or request.feature_set in hidden else told.specs.get(request.array)
@@ -70,7 +70,7 @@ def sample_maps(
     model: nn.Module,
     samples: BatchSource,
     *,
-    places: Mapping[str, Place],
+    places: Mapping[str, Places],
     held: Held,
     root: Path,
 ) -> Iterator[SampleMaps]:
@@ -103,7 +103,7 @@ class _OfSample:
     place: int
     root: Path
 
-    def maps(self, scores: Mapping[str, tuple[Place, _Scores]]) -> SampleMaps:
+    def maps(self, scores: Mapping[str, tuple[Places, _Scores]]) -> SampleMaps:
         """By array its places and their scores. Blocks of one feature have one grid, and what they add to a score adds
         up."""
         pictures: dict[tuple[str, int, PictureGrid], list[_Scores]] = defaultdict(list)
@@ -162,7 +162,7 @@ class Localiser:
     over_time: bool = True
 
     @cached_property
-    def places(self) -> Mapping[str, Place]:
+    def places(self) -> Mapping[str, Places]:
         """Those of `places_of` its run that it makes maps of."""
         found = places_of(self.scorer.run)
         return {name: place for name, place in found.items() if self.over_time or isinstance(place, PictureGrid)}

@@ -42,7 +42,7 @@ _DRAWS = 8
 
 
 @dataclass(frozen=True, eq=False)
-class _Ground:
+class _Shown:
     """What every candidate is shown: rows that have all features that some candidate looks at.
 
     Attributes:
@@ -85,7 +85,7 @@ def recommend(settings: Settings, *, validation_defects: bool = False) -> Recomm
         raise NotFoundError(
             f"{store.path} has no vectors or patches that a detector could look at: run `weldcache extract` first."
         )
-    ground = _ground(store, tried, settings, validation_defects=validation_defects)
+    shown = _shown(store, tried, settings, validation_defects=validation_defects)
     answers: dict[str, Aligned] = {}
     seconds: dict[str, float] = {}
     failures: dict[str, str] = {}
@@ -93,7 +93,7 @@ def recommend(settings: Settings, *, validation_defects: bool = False) -> Recomm
         for name, chosen in tried.items():
             started = time.monotonic()
             try:
-                answers[name] = _answers(chosen, ground)
+                answers[name] = _answers(chosen, shown)
             except WeldcacheError as error:
                 failures[name] = one_line(error)
                 say(f"Not tried: {name}: {failures[name]}")
@@ -101,20 +101,20 @@ def recommend(settings: Settings, *, validation_defects: bool = False) -> Recomm
             progress.advance(note=name)
     if not answers:
         raise NotFoundError(f"No candidate could be fitted: {'; '.join(failures.values())}")
-    declared = ground.defects
+    declared = shown.defects
     return Recommendation(
-        ranking=_ranked(tried, answers, ground, seconds=seconds),
+        ranking=_ranked(tried, answers, shown, seconds=seconds),
         against="pseudo-defects made of them" if declared is None else count_of(len(declared), "defect") + " of it",
         of_defects=declared is not None,
-        num_normals=len(ground.normals),
-        num_groups=len(set(store.index.groups[ground.normals].tolist())),
+        num_normals=len(shown.normals),
+        num_groups=len(set(store.index.groups[shown.normals].tolist())),
         failures=failures,
     )
 
 
-def _ground(
+def _shown(
     store: FeatureStore, tried: Mapping[str, Settings], settings: Settings, *, validation_defects: bool
-) -> _Ground:
+) -> _Shown:
     names = sorted({name for chosen in tried.values() for name in make_recipe(chosen.recipe).needs().feature_sets})
     whole = np.all([store.status(name) == Status.COMPLETE for name in names], axis=0)
     labels, parts = store.index.labels, store.index.parts
@@ -131,24 +131,24 @@ def _ground(
             f"The split {VALIDATION_SPLIT} of {store.path} has no defects with all features: leave out "
             "--validation-defects, and pseudo-defects stand for them."
         )
-    shown = [train, normals, *([defects] if validation_defects else [])]
+    every = [train, normals, *([defects] if validation_defects else [])]
     pool = FeaturePool(
-        store, np.concatenate(shown), device=resolve_device(settings.train.device, setting="train.device")
+        store, np.concatenate(every), device=resolve_device(settings.train.device, setting="train.device")
     )
     generator, groups = np.random.default_rng(settings.train.seed), store.index.groups[normals].tolist()
     modalities = list(dict.fromkeys(map(modality_of, names)))
     dealt = [Dealt.drawn(groups, modalities, generator=generator) for _ in range(_DRAWS)]
-    return _Ground(pool, train, normals, defects if validation_defects else None, dealt)
+    return _Shown(pool, train, normals, defects if validation_defects else None, dealt)
 
 
-def _answers(settings: Settings, ground: _Ground) -> dict[int, NDArray[np.float64]]:
+def _answers(settings: Settings, shown: _Shown) -> dict[int, NDArray[np.float64]]:
     """Scores of the normals and of what is to be told from them, a line a draw."""
     recipe, seed = make_recipe(settings.recipe), settings.train.seed
     assert isinstance(recipe, Fitted)
-    pool, needs = ground.pool, recipe.needs()
+    pool, needs = shown.pool, recipe.needs()
     with seeded_global_rng(derived_seed(seed, Purpose.WEIGHTS), device=torch.device("cpu")):
         model = recipe.build(shapes_for(pool.store, recipe)).to(pool.device)
-    fit(recipe, model, pool.source(ground.train, needs), seed=seed, title=f"fit {settings.recipe.name}", noun="row")
+    fit(recipe, model, pool.source(shown.train, needs), seed=seed, title=f"fit {settings.recipe.name}", noun="row")
     model.eval()
 
     def scores(samples: BatchSource) -> NDArray[np.float64]:
@@ -158,18 +158,18 @@ def _answers(settings: Settings, ground: _Ground) -> dict[int, NDArray[np.float6
             raise TrainingError("some scores are not finite")
         return found.astype(np.float64)
 
-    samples = pool.source(ground.normals, needs)
+    samples = pool.source(shown.normals, needs)
     normals = scores(samples)
-    if ground.defects is not None:
-        return {0: np.concatenate([normals, scores(pool.source(ground.defects, needs))])}
-    made = (scores(PseudoDefects(samples, dealt)) for dealt in ground.dealt)
+    if shown.defects is not None:
+        return {0: np.concatenate([normals, scores(pool.source(shown.defects, needs))])}
+    made = (scores(PseudoDefects(samples, dealt)) for dealt in shown.dealt)
     return {draw: np.concatenate([normals, found]) for draw, found in enumerate(made)}
 
 
 def _ranked(
-    tried: Mapping[str, Settings], answers: Mapping[str, Aligned], ground: _Ground, *, seconds: Mapping[str, float]
+    tried: Mapping[str, Settings], answers: Mapping[str, Aligned], shown: _Shown, *, seconds: Mapping[str, float]
 ) -> tuple[RankedCandidate, ...]:
-    measure, truth, groups = AnomalyMeasure(), ground.truth, ground.groups
+    measure, truth, groups = AnomalyMeasure(), shown.truth, shown.groups
     figures = {
         name: measure.mean(np.stack(list(each.values())), truth, groups=groups) for name, each in answers.items()
     }

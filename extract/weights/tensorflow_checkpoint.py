@@ -23,7 +23,7 @@ _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # behind the name of each variable
 
 
 @dataclass(frozen=True)
-class _Place:
+class _ArrayEntry:
     """Of one array: its type, its shape, and where it begins and how long it is, in bytes."""
 
     data_type: int
@@ -43,9 +43,9 @@ def read_checkpoint(index: bytes, data: bytes) -> dict[str, np.ndarray]:
         if key == _HEADER:
             _check_header(value)
             continue
-        place = _place(value)
-        if place.data_type in _DTYPES:
-            arrays[key.decode().removesuffix(_VALUE)] = _array(place, data)
+        entry = _array_entry(value)
+        if entry.data_type in _DTYPES:
+            arrays[key.decode().removesuffix(_VALUE)] = _array(entry, data)
     return arrays
 
 
@@ -97,7 +97,7 @@ def _check_header(header: memoryview) -> None:
         raise ValueError("its numbers are in several files, or the highest byte is first")
 
 
-def _place(entry: memoryview) -> _Place:
+def _array_entry(entry: memoryview) -> _ArrayEntry:
     data_type, shape, numbers = 0, [], {3: 0, 4: 0, 5: 0}  # shard, offset, size
     for number, value in fields(entry):
         if number == 1:
@@ -111,12 +111,12 @@ def _place(entry: memoryview) -> _Place:
             raise ValueError("an array is stored in slices, which are not read")
     if numbers[3] != 0:
         raise ValueError("its numbers are in several files")
-    return _Place(data_type, shape, offset=numbers[4], size=numbers[5])
+    return _ArrayEntry(data_type, shape, offset=numbers[4], size=numbers[5])
 
 
-def _array(place: _Place, data: bytes) -> np.ndarray:
-    dtype = np.dtype(_DTYPES[place.data_type])
-    if prod(place.shape) * dtype.itemsize != place.size or place.offset + place.size > len(data):
-        raise ValueError(f"an array of {place.size:,} bytes at {place.offset:,} has the shape {place.shape[:8]}")
-    stored = memoryview(data)[place.offset : place.offset + place.size]
-    return np.frombuffer(stored, dtype).reshape(place.shape)
+def _array(entry: _ArrayEntry, data: bytes) -> np.ndarray:
+    dtype = np.dtype(_DTYPES[entry.data_type])
+    if prod(entry.shape) * dtype.itemsize != entry.size or entry.offset + entry.size > len(data):
+        raise ValueError(f"an array of {entry.size:,} bytes at {entry.offset:,} has the shape {entry.shape[:8]}")
+    stored = memoryview(data)[entry.offset : entry.offset + entry.size]
+    return np.frombuffer(stored, dtype).reshape(entry.shape)

@@ -24,9 +24,9 @@ from .reports import (
     REPORTS,
     Headline,
     Headlines,
-    Place,
     ReportedFigure,
     RunReport,
+    ToldIn,
     as_plain,
     no_headlines,
     read_report,
@@ -100,7 +100,7 @@ class RunEntry:
             row |= {f"test_{figure.name}{'' if end == 'value' else f'_{end}'}": each for end, each in ends.items()}
         return row
 
-    def reached(self, place: Place, report: RunReport | None = None) -> dict[Headline, ReportedFigure]:
+    def reached(self, place: ToldIn, report: RunReport | None = None) -> dict[Headline, ReportedFigure]:
         """The headline figures of a report, or else of that on the test split, that are told in a place."""
         report = report or self.test
         return {

@@ -16,7 +16,7 @@ _FORMER_FACT = ("session_disjoint", "group_disjoint")  # what reports of former 
 ReportedFigure = Estimate | float | int | None
 """A figure, with its interval where it has one; None where it is not there, undefined or out of order."""
 
-Place = Literal["list", "page", "comparison"]
+ToldIn = Literal["list", "page", "comparison"]
 """Where runs are told: all in one list, one on a page of its own, or some beside each other."""
 
 
@@ -35,7 +35,7 @@ class Headline:
     name: str
     label: str
     control: str = ""
-    told_in: tuple[Place, ...] = ("list", "page", "comparison")
+    told_in: tuple[ToldIn, ...] = ("list", "page", "comparison")
     lower_is_better: bool = False
 
 
