@@ -320,7 +320,7 @@ def bench(
         overrides=[f"{name}={json.dumps(value)}" for name, value in _plain(changes).items()],
         base=settings,
         seeds=seeds,
-        divisions=splits,
+        store_splits=splits,
         split=split,
         overwrite=overwrite,
         keep_weights=keep_weights,

@@ -62,7 +62,7 @@ def bench(
         load_variant_list(variants),
         overrides=overrides(settings, cache_path=cache, train_epochs=epochs, train_device=device),
         seeds=None if seeds is None else parse_seeds(seeds),
-        divisions=None if splits is None else parse_splits(splits),
+        store_splits=None if splits is None else parse_splits(splits),
         split=split,
         overwrite=overwrite,
         keep_weights=keep_weights,

@@ -33,7 +33,7 @@ class Said:
     Attributes:
         name: of the run, as it was asked for.
         judge: who judged.
-        division: by which split of the store its rows were divided, with the hash of one that was made.
+        store_split: by which split of the store its rows were divided, with the hash of one that was made.
         features: what made each feature set that it was trained on.
         columns: of `scores_<split>.csv`: by heading one text a sample.
         scored_now: whether no evaluation had written them, so that the samples were scored for this comparison.
@@ -41,7 +41,7 @@ class Said:
 
     name: str
     judge: Judge[Any]
-    division: str
+    store_split: str
     features: Mapping[str, Json]
     columns: Columns
     scored_now: bool
@@ -75,14 +75,14 @@ def what_was_said(run: RunFolder, *, name: str, split: str, device: str) -> Said
     return Said(
         name=name,
         judge=judge,
-        division=_division_of(trained),
+        store_split=_store_split_of(trained),
         features=trained.manifest["cache"].get("features", {}),
         columns=_scored(trained, judge, name=name, split=split, device=device) if written is None else written,
         scored_now=written is None,
     )
 
 
-def _division_of(trained: TrainedRun) -> str:
+def _store_split_of(trained: TrainedRun) -> str:
     told = trained.manifest.get("split", {"name": "official", "hash": ""})
     return told["name"] if told["name"] == "official" else f"{told['name']} ({told['hash'][:8]})"
 
@@ -129,8 +129,9 @@ def _against(first: Said, other: Said) -> Iterator[str]:
     if first.judge.task != other.judge.task:
         yield f"{first.name} is judged for {first.judge.task}, and {other.name} for {other.judge.task}."
         return
-    if first.division != other.division:
-        yield f"{first.name} is judged on the split {first.division}, and {other.name} on the split {other.division}."
+    if first.store_split != other.store_split:
+        own, others = first.store_split, other.store_split
+        yield f"{first.name} is judged on the split {own}, and {other.name} on the split {others}."
     for one, two in ((first, other), (other, first)):
         known = set(two.keys)
         if only := [key for key in one.keys if key not in known]:

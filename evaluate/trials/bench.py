@@ -62,7 +62,7 @@ def bench(
     overrides: Sequence[str],
     base: Settings | None = None,
     seeds: Sequence[int] | None,
-    divisions: Sequence[str] | None = None,
+    store_splits: Sequence[str] | None = None,
     split: str,
     overwrite: bool,
     keep_weights: bool,
@@ -90,12 +90,12 @@ def bench(
         variants,
         overrides=overrides,
         seeds=variants.seeds if seeds is None else seeds,
-        divisions=variants.divisions if divisions is None else divisions,
+        store_splits=variants.store_splits if store_splits is None else store_splits,
         base=base,
     )
     judge, store = judge_of_all(trials), FeatureStore.open(shared.cache.path)
-    for division in dict.fromkeys(trial.division for trial in trials if trial.division):
-        store.divided_by(division)  # or else every variant would fail for the same reason
+    for store_split in dict.fromkeys(trial.store_split for trial in trials if trial.store_split):
+        store.divided_by(store_split)  # or else every variant would fail for the same reason
     plan = make_plan(
         trials,
         store,
@@ -117,8 +117,8 @@ def bench(
             plan, variants, store, judge, pool=pool, split=split, keep_weights=keep_weights, command=command
         )
         comparisons = [
-            _compared(outcomes[division], division, plan, trials, store=store, judge=judge, seed=shared.evaluate.seed)
-            for division in outcomes
+            _compared(of_split, store_split, plan, trials, store=store, judge=judge, seed=shared.evaluate.seed)
+            for store_split, of_split in outcomes.items()
         ]
         header = _header(variants, store, split=split, command=command)
         write_tables(folder, comparisons, header=header)
@@ -133,7 +133,7 @@ def bench(
 
 def _compared(
     outcomes: Sequence[VariantOutcome],
-    division: str,
+    store_split: str,
     plan: BenchPlan,
     trials: Sequence[Trial],
     *,
@@ -142,15 +142,15 @@ def _compared(
     seed: int,
 ) -> Comparison:
     """The table of one split of the store."""
-    splits = {trial.settings.train.split for trial in trials if trial.division == division}
+    splits = {trial.settings.train.split for trial in trials if trial.store_split == store_split}
     return compare(
         outcomes,
         judge=judge,
         index=store.index,
-        train=store.index.select(plan.train_rows(division)),
+        train=store.index.select(plan.train_rows(store_split)),
         seed=seed,
         divided_by=splits.pop() if len(splits) == 1 else "",
-        passed_over={variant: why for (asked, variant), why in plan.passed_over.items() if asked == division},
+        passed_over={variant: why for (asked, variant), why in plan.passed_over.items() if asked == store_split},
     )
 
 
@@ -193,12 +193,12 @@ def _run_all(
                 say(f"{trial_title(trial)}: {note}")
                 progress.advance(note="")
     return {
-        division: [
-            VariantOutcome(name, variant.recorded, tuple(done[division, name]), tuple(failures[division, name]))
+        store_split: [
+            VariantOutcome(name, variant.recorded, tuple(done[store_split, name]), tuple(failures[store_split, name]))
             for name, variant in variants.variants.items()
-            if (division, name) not in plan.passed_over
+            if (store_split, name) not in plan.passed_over
         ]
-        for division in dict.fromkeys(division for division, _ in plan.entries)
+        for store_split in dict.fromkeys(store_split for store_split, _ in plan.entries)
     }
 
 
@@ -239,8 +239,8 @@ class _Note:
 
 def entry_title(entry: Entry) -> str:
     """The name of a variant by a split wherever a person reads it."""
-    division, variant = entry
-    return visible(f"{variant}, {division}" if division else variant)
+    store_split, variant = entry
+    return visible(f"{variant}, {store_split}" if store_split else variant)
 
 
 def trial_title(trial: Trial) -> str:

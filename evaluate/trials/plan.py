@@ -68,9 +68,9 @@ class BenchPlan:
         """Trials of which nothing is left."""
         return sum(step == "done" for _, step in self.steps)
 
-    def train_rows(self, division: str) -> Rows:
+    def train_rows(self, store_split: str) -> Rows:
         """Rows that some variant trains on by this split."""
-        return _union([request.train for (asked, _), request in self.requests.items() if asked == division])
+        return _union([request.train for (asked, _), request in self.requests.items() if asked == store_split])
 
 
 def plan_trials(
@@ -78,13 +78,13 @@ def plan_trials(
     *,
     overrides: Sequence[str],
     seeds: Sequence[int],
-    divisions: Sequence[str] = (),
+    store_splits: Sequence[str] = (),
     base: Settings | None = None,
 ) -> tuple[Settings, list[Trial]]:
     """The settings that all variants share, and every trial, the first seed of all variants by all splits first.
 
-    `divisions` are the splits of the store; none: each variant goes by its own. `base` is what the list is laid over;
-    None: what the folder says.
+    Without `store_splits` each variant goes by its own. `base` is what the list is laid over; None: what the folder
+    says.
 
     Nothing is written. In that order an interrupted list has figures of every variant early.
 
@@ -105,14 +105,14 @@ def plan_trials(
         _require_shared(settings, shared, where=f"{variants.origin}, variant {name!r}")
     keys = override_layer(overrides).keys
     _require_read(variants, resolved, overrides=keys)
-    if divisions:
+    if store_splits:
         _require_no_split(variants, overrides=keys)
-    asked = list(divisions) or [""]
+    asked = list(store_splits) or [""]
     folders = _run_folders(names, asked, origin=variants.origin)
     trials = [
-        _trial(name, seed, settings, division=division, path=folder / f"{folders[division, name]}-seed{seed}")
+        _trial(name, seed, settings, store_split=store_split, path=folder / f"{folders[store_split, name]}-seed{seed}")
         for seed in seeds
-        for division in asked
+        for store_split in asked
         for name, settings in resolved.items()
     ]
     return _with(shared, "runs", folder=folder), trials
@@ -147,12 +147,12 @@ def _folder_names(variants: VariantList) -> dict[str, str]:
     return names
 
 
-def _run_folders(names: Mapping[str, str], divisions: Sequence[str], *, origin: str) -> dict[Entry, str]:
+def _run_folders(names: Mapping[str, str], store_splits: Sequence[str], *, origin: str) -> dict[Entry, str]:
     """Folders without their seeds: the split stands behind the variant's name, but for the data set's own."""
     found: dict[Entry, str] = {}
-    for division in divisions:
+    for store_split in store_splits:
         for name, plain in names.items():
-            found[division, name] = plain if division in ("", OFFICIAL) else f"{plain}-{division}"
+            found[store_split, name] = plain if store_split in ("", OFFICIAL) else f"{plain}-{store_split}"
     if len({folder.casefold() for folder in found.values()}) < len(found):
         raise SettingsError(f"{origin}: a variant has the name of another one by one of the splits; rename it.")
     return found
@@ -189,10 +189,10 @@ def _require_read(variants: VariantList, resolved: Mapping[str, Settings], *, ov
             raise SettingsError(f"{variants.origin}, variant {name!r}: {error}") from None
 
 
-def _trial(variant: str, seed: int, settings: Settings, *, division: str, path: Path) -> Trial:
-    split = division or settings.train.split
+def _trial(variant: str, seed: int, settings: Settings, *, store_split: str, path: Path) -> Trial:
+    split = store_split or settings.train.split
     settings = _with(_with(settings, "train", seed=seed, split=split), "runs", folder=path.parent)
-    return Trial(variant, seed, settings, RunFolder(path), division)
+    return Trial(variant, seed, settings, RunFolder(path), store_split)
 
 
 def _with(settings: Settings, section: str, **values: object) -> Settings:

@@ -55,19 +55,19 @@ class Trial:
     """One variant with one seed; `settings` are complete, seed and folder of runs included.
 
     Attributes:
-        division: the split of the store that the list was asked for; "" where each variant goes by its own setting.
+        store_split: the split of the store that the list was asked for; "" where each variant goes by its own setting.
     """
 
     variant: str
     seed: int
     settings: Settings
     run: RunFolder
-    division: str = ""
+    store_split: str = ""
 
     @property
     def entry(self) -> Entry:
         """What the trials of other seeds have in common with it."""
-        return self.division, self.variant
+        return self.store_split, self.variant
 
 
 @dataclass(frozen=True, eq=False)

@@ -74,7 +74,7 @@ class VariantList:
         seeds: each variant is trained once with each.
         settings: of all variants, by dotted name.
         variants: by name; the first is what the others are compared with.
-        divisions: splits of the store that each is trained and judged by; none: each by its own setting.
+        store_splits: splits of the store that each is trained and judged by; none: each by its own setting.
         passes_over_lacking: whether a variant whose features the store lacks is passed over, and is no failure.
     """
 
@@ -85,7 +85,7 @@ class VariantList:
     seeds: tuple[int, ...]
     settings: Mapping[str, Any]
     variants: Mapping[str, Variant]
-    divisions: tuple[str, ...] = ()
+    store_splits: tuple[str, ...] = ()
     passes_over_lacking: bool = False
 
     def told(self, *, with_variants: bool) -> list[str]:

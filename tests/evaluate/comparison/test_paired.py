@@ -35,7 +35,7 @@ def said(name: str, scores: Sequence[float], **changes: Any) -> Said:
     made: dict[str, Any] = {
         "name": name,
         "judge": AnomalyJudge(),
-        "division": "official",
+        "store_split": "official",
         "features": {"image": {"made_by": {"model": "lite0"}}},
         "columns": {**columns, **changes.pop("columns", {})},
         "scored_now": False,
@@ -157,7 +157,7 @@ KEYS = [f"part/{row:03d}" for row in range(120)]
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"division": "mine (0123abcd)"}, ("official", "mine (0123abcd)")),
+        ({"store_split": "mine (0123abcd)"}, ("official", "mine (0123abcd)")),
         ({"columns": {"key": [*KEYS[:-2], "new", "newer"]}}, ("2 samples", "part/118", "new")),
         ({"columns": {"class_name": ["good"] * 59 + ["fine"] + CLASSES[60:]}}, ("class_name", "part/059", "fine")),
         ({"columns": {"label": ["1"] * 120}}, ("label", "60 samples")),

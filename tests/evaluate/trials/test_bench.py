@@ -191,7 +191,7 @@ def test_a_list_is_gone_through_split_by_split(
     alone = run_bench(write_list({"a": {}, "b": {"set": NARROW}}, set=FRAMES), seeds=[0])  # what is there is taken over
     assert trained == [] and alone.document["leaderboards"][0]["variants"] == official["variants"]
     with pytest.raises(NotFoundError, match="nowhere"):
-        run_bench(write_list({"a": {}}, set=FRAMES), seeds=[0], divisions=["official", "nowhere"])
+        run_bench(write_list({"a": {}}, set=FRAMES), seeds=[0], store_splits=["official", "nowhere"])
 
 
 def test_a_variant_is_passed_over_where_the_store_lacks_its_features(

@@ -113,7 +113,7 @@ def test_the_list_that_the_page_shows_is_one(folder: Path) -> None:
     (shown,) = blocks((ROOT / "docs" / "benches.md").read_text(encoding="utf-8"), "yaml")
     (folder / "half.yaml").write_text(shown)
     variants = load_variant_list(str(folder / "half.yaml"))
-    assert variants.divisions == ("official", "session_disjoint")
+    assert variants.store_splits == ("official", "session_disjoint")
     assert [variants.resolve(name, folder=folder).train.epochs for name in variants.variants] == [40] * 3
 
 

@@ -32,13 +32,13 @@ def test_every_variant_comes_with_the_first_seed_before_any_with_the_second(
 
 def test_a_list_is_gone_through_split_by_split(write_list: WriteList, project: Path) -> None:
     variants = write_list({"a": {}, "b": {}})
-    _, trials = plan_trials(variants, overrides=[], seeds=[0], divisions=["official", "mine"])
+    _, trials = plan_trials(variants, overrides=[], seeds=[0], store_splits=["official", "mine"])
     assert [trial.run.name for trial in trials] == ["a-seed0", "b-seed0", "a-mine-seed0", "b-mine-seed0"]
     assert [trial.settings.train.split for trial in trials] == ["official", "official", "mine", "mine"]
     with pytest.raises(SettingsError, match="has the name of another"):
-        plan_trials(write_list({"a": {}, "a-mine": {}}), overrides=[], seeds=[0], divisions=["official", "mine"])
+        plan_trials(write_list({"a": {}, "a-mine": {}}), overrides=[], seeds=[0], store_splits=["official", "mine"])
     with pytest.raises(SettingsError, match=r"train.split is set"):
-        plan_trials(variants, overrides=["train.split=mine"], seeds=[0], divisions=["official"])
+        plan_trials(variants, overrides=["train.split=mine"], seeds=[0], store_splits=["official"])
 
 
 @pytest.mark.parametrize(
