@@ -48,7 +48,7 @@ def undraw(patch: pytest.MonkeyPatch) -> None:
     from weldcache.evaluate.localise.masks import MaskFiles
     from weldcache.evaluate.shown import Shown
 
-    patch.setattr("weldcache.evaluate.report.html.draw", lambda figure: "data:,")
+    patch.setattr("weldcache.evaluate.report.drawing._drawn", lambda figure, form: b"")
     patch.setattr("weldcache.evaluate.pipeline.shown_of", lambda _, judgement, **__: Shown(judgement.sections))
     patch.setattr("weldcache.evaluate.localise.judged.find_masks", lambda _, **__: MaskFiles({}, "not looked for"))
 

@@ -9,6 +9,7 @@ reads from top to bottom.
 import base64
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from importlib.resources import files
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
@@ -49,15 +50,12 @@ def render_page(
 
     `banner` is what has to be kept in mind throughout; "" where there is nothing.
     """
-    environment = Environment(
-        loader=FunctionLoader(part), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(draw=draw, number=number, interval=interval, cell=cell, **FILTERS)
     book, script = book or SampleBook(), part("report.js")
     exhibits = [exhibit for section in sections for exhibit in section.exhibits]
     table = next((exhibit for exhibit in exhibits if isinstance(exhibit, SampleTable)), None)
     media = [medium for panel in book.panels.values() for each in panel.media.values() for medium in each]
-    page = environment.get_template("report.html").render(
+    template = _environment().get_template("report.html")
+    page = template.render(
         title=title,
         on=on,
         kind=kind,
@@ -75,6 +73,16 @@ def render_page(
     )
     # Names come from data sets, and a page that is opened in a terminal acts on them as a listing would.
     return "\n".join(map(visible, page.split("\n")))
+
+
+@cache
+def _environment() -> Environment:
+    """One for all pages of a process: it keeps its templates compiled, which takes longer than to fill them in."""
+    environment = Environment(
+        loader=FunctionLoader(part), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(draw=draw, number=number, interval=interval, cell=cell, **FILTERS)
+    return environment
 
 
 def part(name: str) -> str:

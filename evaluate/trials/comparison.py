@@ -273,7 +273,7 @@ def _result(
         seeds=tuple(scores),
         mean=None if answers is None else measure.mean(answers, truth, groups=groups),
         by_seed=tuple(measure.value(values, truth) for values in scores.values()),
-        difference=None if sides is None else measure.difference(*sides, truth, groups=groups),
+        difference=None if sides is None else measure.difference(*sides, truth, groups=groups)(0.95),
         others={} if answers is None else measure.others(answers, truth),
         validation=float(np.mean(known)) if known else None,
         parameters=records[0].parameters if records else None,

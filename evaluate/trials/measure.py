@@ -15,7 +15,7 @@ from ...cache.index import Index
 from ...metrics.conformal import holm
 from ...metrics.estimate import Estimate
 from ...metrics.p_value import RAREST_CHANCE, p_value_of
-from ...metrics.repeats import Method, RepeatsEstimate
+from ...metrics.repeats import ByConfidence, Method, RepeatsEstimate
 
 Truth = Int64[ndarray, " samples"]
 Answers = Float64[ndarray, " samples"]
@@ -121,9 +121,8 @@ class Measure(Protocol):
         truth: Truth,
         *,
         groups: Sequence[str] | None = None,
-        confidence: float = 0.95,
-    ) -> RepeatsEstimate:
-        """The mean less that of a reference; the same row of both has the same seed."""
+    ) -> ByConfidence:
+        """The mean less that of a reference, by the confidence; the same row of both has the same seed."""
 
     def others(self, answers: RepeatedAnswers, truth: Truth) -> Mapping[str, float]:
         """Means of the judge's other figures that are told in lists, by their names."""
@@ -152,10 +151,7 @@ def measured_difference(
     groups: Sequence[str] | None,
 ) -> Difference:
     """The difference by this measure, whose p value is by itself; raises as `Measure.difference`."""
-
-    def found(confidence: float) -> RepeatsEstimate:
-        return measure.difference(answers, reference, truth, groups=groups, confidence=confidence)
-
+    found = measure.difference(answers, reference, truth, groups=groups)
     p_value = p_value_of(found)
     return Difference(found(0.95), p_value, p_value)
 

@@ -8,7 +8,7 @@ from scipy.stats import norm, ttest_rel
 
 from weldcache.metrics.estimate import Estimate
 from weldcache.metrics.p_value import SMALLEST_P, p_value_of
-from weldcache.metrics.repeats import mean_auroc_difference, mean_share_difference
+from weldcache.metrics.repeats import mean_auroc_difference, mean_auroc_difference_by_confidence, mean_share_difference
 
 
 def normal(value: float, error: float = 1.0) -> float:
@@ -42,11 +42,7 @@ def test_it_is_below_a_twentieth_just_where_the_interval_leaves_out_nothing(seed
     groups = [f"{row // 5}" for row in range(70)]
     for held in (None, groups):
         interval = mean_auroc_difference(better, worse, labels, groups=held)
-        p = p_value_of(
-            lambda confidence, held=held: mean_auroc_difference(
-                better, worse, labels, groups=held, confidence=confidence
-            )
-        )
+        p = p_value_of(mean_auroc_difference_by_confidence(better, worse, labels, groups=held))
         assert (p < 0.05) == (not interval.contains(0.0))
 
 

@@ -10,7 +10,7 @@ from ....cache.targets import NORMAL
 from ....errors import MetricError
 from ....metrics.estimate import with_span
 from ....metrics.ranking import SMALLEST_CLASS_FOR_DELONG, auroc
-from ....metrics.repeats import Method, RepeatsEstimate, mean_auroc, mean_auroc_difference
+from ....metrics.repeats import ByConfidence, Method, RepeatsEstimate, mean_auroc, mean_auroc_difference_by_confidence
 from ...scores import score_table
 from ...trials.measure import Answers, Columns, Ground, MediaFreeControl, RepeatedAnswers, Truth
 from .controls.chance import random_control
@@ -60,9 +60,8 @@ class AnomalyMeasure:
         truth: Truth,
         *,
         groups: Sequence[str] | None = None,
-        confidence: float = 0.95,
-    ) -> RepeatsEstimate:
-        return mean_auroc_difference(answers, reference, truth, groups=groups, confidence=confidence)
+    ) -> ByConfidence:
+        return mean_auroc_difference_by_confidence(answers, reference, truth, groups=groups)
 
     def others(self, answers: RepeatedAnswers, truth: Truth) -> Mapping[str, float]:
         return {}

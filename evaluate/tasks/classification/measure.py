@@ -10,7 +10,14 @@ from ....errors import MetricError
 from ....metrics.classes import class_figures, macro_f1
 from ....metrics.clustered import grouped_share
 from ....metrics.estimate import with_span
-from ....metrics.repeats import SMALLEST_FOR_PAIRS, Method, RepeatsEstimate, mean_share, mean_share_difference
+from ....metrics.repeats import (
+    SMALLEST_FOR_PAIRS,
+    ByConfidence,
+    Method,
+    RepeatsEstimate,
+    mean_share,
+    mean_share_difference,
+)
 from ....wording import count_of
 from ...trials.measure import Answers, Columns, Control, Ground, RepeatedAnswers, Truth
 
@@ -53,10 +60,10 @@ class ClassificationMeasure:
         truth: Truth,
         *,
         groups: Sequence[str] | None = None,
-        confidence: float = 0.95,
-    ) -> RepeatsEstimate:
+    ) -> ByConfidence:
         _require_samples(truth)
-        return mean_share_difference(answers == truth, reference == truth, groups=groups, confidence=confidence)
+        right = answers == truth, reference == truth
+        return lambda confidence: mean_share_difference(*right, groups=groups, confidence=confidence)
 
     def others(self, answers: RepeatedAnswers, truth: Truth) -> Mapping[str, float]:
         return {"macro_f1": float(np.mean([_macro_f1(truth, each.astype(np.int64)) for each in answers]))}

@@ -9,7 +9,7 @@ from jaxtyping import Bool
 from ....cache.index import Index
 from ....errors import MetricError
 from ....metrics.estimate import with_span
-from ....metrics.repeats import Method, RepeatsEstimate, mean_value
+from ....metrics.repeats import ByConfidence, Method, RepeatsEstimate, mean_value
 from ....train.orientation import SYMMETRY, known_orientations
 from ....wording import count_of
 from ...trials.measure import Answers, Columns, Ground, RepeatedAnswers, Truth
@@ -55,9 +55,8 @@ class OrientationMeasure:
         truth: Truth,
         *,
         groups: Sequence[str] | None = None,
-        confidence: float = 0.95,
-    ) -> RepeatsEstimate:
-        return mean_value(answers - reference, groups=groups, confidence=confidence)
+    ) -> ByConfidence:
+        return lambda confidence: mean_value(answers - reference, groups=groups, confidence=confidence)
 
     def others(self, answers: RepeatedAnswers, truth: Truth) -> Mapping[str, float]:
         return {}

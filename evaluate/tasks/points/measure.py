@@ -8,7 +8,14 @@ from jaxtyping import Bool
 
 from ....cache.index import Index
 from ....errors import MetricError
-from ....metrics.repeats import SMALLEST_FOR_PAIRS, Method, RepeatsEstimate, mean_share, mean_share_difference
+from ....metrics.repeats import (
+    SMALLEST_FOR_PAIRS,
+    ByConfidence,
+    Method,
+    RepeatsEstimate,
+    mean_share,
+    mean_share_difference,
+)
 from ....wording import count_of
 from ...trials.measure import Answers, Columns, Ground, RepeatedAnswers, Truth
 
@@ -52,12 +59,10 @@ class PointsMeasure:
         truth: Truth,
         *,
         groups: Sequence[str] | None = None,
-        confidence: float = 0.95,
-    ) -> RepeatsEstimate:
+    ) -> ByConfidence:
         there = _there(np.concatenate([answers, reference]))
-        return mean_share_difference(
-            answers[:, there], reference[:, there], groups=_some(groups, there), confidence=confidence
-        )
+        sides, groups = (answers[:, there], reference[:, there]), _some(groups, there)
+        return lambda confidence: mean_share_difference(*sides, groups=groups, confidence=confidence)
 
     def others(self, answers: RepeatedAnswers, truth: Truth) -> Mapping[str, float]:
         return {}
