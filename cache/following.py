@@ -31,8 +31,9 @@ def following(held: Index, data_set: Index, *, relabel: bool = False) -> Index:
             be trained on that was held back before. So are attributes and targets that it does not have any more.
     """
     row_of = held.row_of()
-    known = np.array([str(key) in row_of for key in data_set.keys], dtype=bool)
-    rows = np.array([row_of[str(key)] for key in data_set.keys[known]], dtype=np.int64)
+    places = np.array([row_of.get(key, -1) for key in data_set.keys.tolist()], dtype=np.int64)
+    known = places >= 0
+    rows = places[known]
     mine, theirs = held.select(rows), data_set.select(np.flatnonzero(known))
     if not relabel:
         told = disagreements(mine, theirs)

@@ -1,6 +1,7 @@
 """Who each row of a store is: key, group, attributes, targets, and its part in a split."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -49,10 +50,12 @@ class Index:
 
     def row_of(self) -> dict[str, int]:
         """The row of each sample, by its key."""
-        return {str(key): row for row, key in enumerate(self.keys)}
+        return {key: row for row, key in enumerate(self.keys.tolist())}
 
     def select(self, rows: NDArray[np.int64]) -> "Index":
         """The entries of `rows`, in that order."""
+        if np.array_equal(rows, np.arange(len(self))):
+            return self  # and no second one of a million rows
         return Index(
             keys=self.keys[rows],
             groups=self.groups[rows],
@@ -100,9 +103,9 @@ def index_with(
         raise StoreError(
             f"The attribute {strange[0]!r} cannot be stored: its source must call it by letters, digits and underscores."
         )
-    unique, counts = np.unique(np.asarray(keys, dtype=np.str_), return_counts=True)
-    if (counts > 1).any():
-        raise StoreError(f"The key {unique[counts > 1][0]} occurs {counts[counts > 1][0]} times; keys must be unique.")
+    if len(set(keys)) < len(keys):
+        key, times = max(Counter(keys).items(), key=lambda counted: counted[1])
+        raise StoreError(f"The key {key} occurs {times} times; keys must be unique.")
     return Index(
         keys=np.asarray(keys, dtype=np.str_),
         groups=np.asarray(groups, dtype=np.str_),

@@ -148,12 +148,20 @@ class Records:
         Raises:
             StoreError: if a chunk is damaged, or holds something else.
         """
-        array = self.array("source", feature_set)
-        texts = array.read(rows)
+        return [self.sources_told(feature_set, text) for text in self.source_texts(feature_set, rows)]
+
+    def source_texts(self, feature_set: str, rows: Rows) -> list[str]:
+        """What `encode_sources` made of the files of each of `rows`; raises StoreError if a chunk is damaged."""
+        texts: list[str] = self.array("source", feature_set).read(rows).tolist()
+        return texts
+
+    def sources_told(self, feature_set: str, text: str) -> tuple[SourceFile, ...]:
+        """The files in a text of `source_texts`; raises StoreError if it holds something else."""
         try:
-            return [decode_sources(text) for text in texts]
+            return decode_sources(text)
         except ValueError as error:
-            raise StoreError(f"{array.path} does not say what rows were made from ({error}). {HOW_TO_MEND}") from None
+            path = self.array("source", feature_set).path
+            raise StoreError(f"{path} does not say what rows were made from ({error}). {HOW_TO_MEND}") from None
 
     def digests(self, feature_set: str, rows: Rows) -> UInt64[np.ndarray, " row"]:
         """`digest_of` of `rows` as it was when they were recorded; 0 where nothing was, or its record is damaged."""

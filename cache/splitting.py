@@ -202,17 +202,18 @@ def split_store(path: StorePlace, name: str, dealing: Dealing, *, overwrite: boo
 
 def torn_groups(index: Index, split: Split, *, noun: str) -> str | None:
     """The index's own groups that stand in several parts of a split, as a sentence; None where each is whole."""
-    parts_of: dict[str, Counter[str]] = {}
-    for group, part in zip(index.groups.tolist(), split.parts.tolist(), strict=True):
-        if part != LEFT_OUT:
-            parts_of.setdefault(group, Counter())[part] += 1
+    rows = zip(index.groups.tolist(), split.parts.tolist(), strict=True)
+    counted = Counter(row for row in rows if row[1] != LEFT_OUT)
+    parts_of: dict[str, dict[str, int]] = {}
+    for (group, part), number in counted.items():
+        parts_of.setdefault(group, {})[part] = number
     torn = {group: parts for group, parts in sorted(parts_of.items()) if len(parts) > 1}
     if not torn:
         return None
     several = count_of(len(torn), "group stands", "groups stand")
-    rows = count_of(sum(parts.total() for parts in torn.values()), noun)
+    affected = count_of(sum(sum(parts.values()) for parts in torn.values()), noun)
     examples = [f"{group} in {listed(parts_in(np.array(list(parts))))}" for group, parts in torn.items()]
-    return f"{several} in several parts of the split {split.name}, with {rows}: {shortened(examples, most=_SHOWN)}."
+    return f"{several} in several parts of the split {split.name}, with {affected}: {shortened(examples, most=_SHOWN)}."
 
 
 def _shares(val: float, test: float) -> Float64[np.ndarray, " part"]:

@@ -7,17 +7,17 @@ that it has changed.
 import hashlib
 import json
 import os
+import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-
 from ..documents import open_regular, parse_json
 
 _MOST_EXTENT = 1e15  # of a file, in any unit; a store may come from anybody
 _NUMBERS = "numbers://"  # begins no path below a data set's root: such a path never has two slashes in a row
+_ENCODER = json.JSONEncoder(separators=(",", ":"))  # one for all: `json.dumps` would make one for each row
 
 
 class Status(IntEnum):
@@ -81,7 +81,7 @@ def source_file(path: Path, *, root: Path) -> SourceFile:
 def source_numbers(stream: str, numbers: Sequence[float]) -> SourceFile:
     """Describe the numbers that a data set gives as `stream` of one sample, whatever file they stand in: other columns
     of a table may be corrected, and these are the same."""
-    told = np.asarray(numbers, dtype="<f8").tobytes()
+    told = struct.pack(f"<{len(numbers)}d", *numbers)
     return SourceFile(f"{_NUMBERS}{stream}", len(told), 0, hashlib.sha256(told).hexdigest())
 
 
@@ -91,7 +91,7 @@ def encode_sources(files: Iterable[SourceFile]) -> str:
         [file.path, file.size, file.mtime_ns, file.sha256, *([dict(file.extent)] if file.extent else [])]
         for file in files
     ]
-    return json.dumps(listed, separators=(",", ":")) if listed else ""
+    return _ENCODER.encode(listed) if listed else ""
 
 
 def decode_sources(text: str) -> tuple[SourceFile, ...]:

@@ -187,7 +187,14 @@ def target_of(spec: TargetSpec, values: Sequence[TargetValue], *, keys: Sequence
         SourceError: if the source says what the target cannot hold; the message names the sample.
     """
     check_spec(spec)
-    rows = [_row(spec, value, key=key) for value, key in zip(values, keys, strict=True)]
+    row_of: dict[object, NDArray[Any] | None] = {}
+    rows = []
+    for value, key in zip(values, keys, strict=True):
+        # A class is looked at once, however many have it.
+        seen = (type(value), value) if isinstance(value, int | str | None) else key
+        if seen not in row_of:
+            row_of[seen] = _row(spec, value, key=key)
+        rows.append(row_of[seen])
     if not spec.is_ragged:
         shape = cast(tuple[int, ...], spec.shape)
         blank = np.full(shape, spec.unknown, dtype=spec.dtype)

@@ -5,9 +5,12 @@ Numbers that the data set itself gives, such as columns of a table, are compared
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
-from ..cache.status import SourceFile, Status, source_file, stays_below
+import numpy as np
+
+from ..cache.status import SourceFile, Status, encode_sources, source_file, stays_below
 from ..cache.store import FeatureStore
 from ..cache.writer import StoreWriter
 from ..progress import Progress
@@ -19,6 +22,9 @@ _TABLE_RECORDED = (
     "table for one `weldcache extract`, which records the numbers alone, or read them again with --refresh"
 )
 _ROWS_AT_ONCE = 1024  # whose sources are in memory together
+
+Comparison = tuple[str, Sequence[SourceFile]]
+"""What has changed, "" for nothing; and the files as they are now where only their times differ, else none."""
 
 
 @dataclass(frozen=True)
@@ -71,14 +77,22 @@ def changes_of_feature(
     progress: Progress | None = None,
 ) -> Iterator[Change]:
     """As `find_changes`, in the feature sets of one encoder. `progress` counts the rows."""
-    names = [spec.name for spec in encoder.specs if spec.name in store.feature_sets]
-    renewals: dict[str, dict[int, tuple[SourceFile, ...]]] = {name: {} for name in names}
+    names, stream = [spec.name for spec in encoder.specs if spec.name in store.feature_sets], encoder.reader.stream
+
+    # Rows of one session often have the same files; bounded, for those of a large data set name a million.
+    @lru_cache(maxsize=_ROWS_AT_ONCE)
+    def compared(name: str, text: str, paths: Sequence[Path], numbers: Sequence[SourceFile]) -> Comparison:
+        present = {files.name_of(path): path for path in paths}
+        return files.compare(store.records.sources_told(name, text), present=present, numbers=numbers)
+
+    renewals: dict[str, dict[int, Sequence[SourceFile]]] = {name: {} for name in names}
     for sample, row, recorded in _complete_rows(store, samples, names, progress):
-        stream = encoder.reader.stream
         paths = encoder.reader.files(sample) if sample.why_absent(stream) is None else ()
-        present = frozenset(path.relative_to(files.root).as_posix() for path in paths)
-        for name, held in recorded.items():
-            what, renewed = files.compare(held, present=present, numbers=sample.numbers(stream))
+        numbers = sample.numbers(stream)
+        for name, text in recorded.items():
+            if numbers and not paths and text == encode_sources(numbers):
+                continue
+            what, renewed = compared(name, text, paths, numbers)
             if what:
                 yield Change(name, row, sample.key, what)
             elif renewed:
@@ -98,10 +112,10 @@ def changes_of_record(
     progress: Progress | None = None,
 ) -> Iterator[Change]:
     """As `find_changes`, in one feature set, by the files that are recorded alone. `progress` counts the rows."""
-    renewals: dict[int, tuple[SourceFile, ...]] = {}
+    renewals: dict[int, Sequence[SourceFile]] = {}
     for sample, row, recorded in _complete_rows(store, samples, [feature_set], progress):
-        held = recorded[feature_set]
-        present = frozenset(file.path for file in held if files.holds(file.path))
+        held = store.records.sources_told(feature_set, recorded[feature_set])
+        present = {file.path: files.root / file.path for file in held if files.holds(file.path)}
         numbers = [one for file in held if file.is_numbers for one in sample.numbers(file.name)]
         what, renewed = files.compare(held, present=present, numbers=numbers)
         if what:
@@ -123,59 +137,73 @@ class CurrentFiles:
         self._rehash = rehash
         self._hashed: dict[str, SourceFile] = {}
 
+    def name_of(self, path: Path) -> str:
+        """What a store calls a file below the root: the path from there, with forward slashes."""
+        text, prefix = str(path), f"{self.root}/"
+        # `relative_to` takes ten times as long, and tells of a path elsewhere that it is one.
+        return text[len(prefix) :] if text.startswith(prefix) else path.relative_to(self.root).as_posix()
+
     def holds(self, name: str) -> bool:
         """Whether `name` is a file below the root."""
         return stays_below(name) and (self.root / name).is_file()
 
     def compare(
-        self, recorded: Sequence[SourceFile], *, present: frozenset[str], numbers: Sequence[SourceFile] = ()
-    ) -> tuple[str, tuple[SourceFile, ...]]:
-        """What has changed ("" for nothing), and the files as they are now where only their times differ.
-
-        `present` are the names of the files that would be read now, `numbers` what the data set itself gives.
-        """
+        self, recorded: Sequence[SourceFile], *, present: Mapping[str, Path], numbers: Sequence[SourceFile] = ()
+    ) -> Comparison:
+        """What a row was made from, against the files that would be read now, by name, and the `numbers` that the data
+        set itself gives."""
         if numbers and not any(file.is_numbers for file in recorded):
             # From when the table that numbers stand in was recorded. With its bytes, the numbers are the same as well.
             kept = tuple(file for file in recorded if file.path in present)
-            what, _ = self.compare(recorded, present=present | {file.path for file in recorded})
+            there = {file.path: self.root / file.path for file in recorded}
+            what, _ = self.compare(recorded, present={**there, **present})
             return (f"{what} ({_TABLE_RECORDED})", ()) if what else ("", (*kept, *numbers))
         before, given = {file.path: file for file in recorded}, {file.path: file for file in numbers}
         if gone := sorted(before.keys() - present - given.keys()):
             return f"{before[gone[0]].name} is gone", ()
-        if new := sorted(present - before.keys()):
+        if new := sorted(present.keys() - before.keys()):
             return f"{new[0]} is new", ()
-        current = []
+        now = []
         for name, held in before.items():
             try:
-                seen = given[name] if held.is_numbers else self._look(name, held)
+                seen = given[name] if held.is_numbers else self._now(present[name], held)
             except OSError as error:
                 return f"{name} cannot be read any more ({error.strerror})", ()
             if not seen.same_content(held):
                 return f"{held.name} has other {'numbers' if held.is_numbers else 'bytes'}", ()
-            current.append(replace(seen, extent=held.extent))  # which were told by decoding these very bytes
-        return "", tuple(current) if current != list(recorded) else ()
+            # How much is in it was told by decoding these very bytes.
+            now.append(seen if seen is held else replace(seen, extent=held.extent))
+        return "", () if now == list(recorded) else now
 
-    def _look(self, name: str, held: SourceFile) -> SourceFile:
-        stat = (self.root / name).stat()
+    def _now(self, path: Path, held: SourceFile) -> SourceFile:
+        stat = path.stat()
         if (stat.st_size, stat.st_mtime_ns) == (held.size, held.mtime_ns) and not self._rehash:
             return held
-        if name not in self._hashed:
-            self._hashed[name] = source_file(self.root / name, root=self.root)
-        return self._hashed[name]
+        if held.path not in self._hashed:
+            self._hashed[held.path] = source_file(path, root=self.root)
+        return self._hashed[held.path]
 
 
 def _complete_rows(
     store: FeatureStore, samples: Sequence[Sample], names: Sequence[str], progress: Progress | None
-) -> Iterator[tuple[Sample, int, dict[str, tuple[SourceFile, ...]]]]:
-    """The samples that are complete in any of `names`, in the order of rows, with what is recorded for each of them."""
+) -> Iterator[tuple[Sample, int, dict[str, str]]]:
+    """The samples that are complete in any of `names`, in the order of rows, with the text that is recorded of the
+    sources of each of these sets."""
     row_of = store.index.row_of()
-    by_row = {row_of[sample.key]: sample for sample in samples if sample.key in row_of}
+    sample_of: list[Sample | None] = [None] * len(store.index)
+    for listed in samples:
+        if (row := row_of.get(listed.key)) is not None:
+            sample_of[row] = listed
     complete = {name: store.status(name) == Status.COMPLETE for name in names}
-    rows = [row for row in sorted(by_row) if any(complete[name][row] for name in names)]
+    in_any = np.any([*complete.values(), np.zeros(len(store.index), dtype=bool)], axis=0)
+    rows = [row for row in np.flatnonzero(in_any).tolist() if sample_of[row] is not None]
     for start in range(0, len(rows), _ROWS_AT_ONCE):
         block = rows[start : start + _ROWS_AT_ONCE]
-        recorded = {name: store.sources(name, block) for name in names}
+        recorded = {name: store.records.source_texts(name, block) for name in names}
+        told = {name: complete[name][block].tolist() for name in names}
         for place, row in enumerate(block):
-            yield by_row[row], row, {name: recorded[name][place] for name in names if complete[name][row]}
+            sample = sample_of[row]
+            assert sample is not None  # as `rows` are chosen
+            yield sample, row, {name: recorded[name][place] for name in names if told[name][place]}
             if progress is not None:
                 progress.advance()

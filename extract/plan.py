@@ -70,9 +70,16 @@ def plan_extraction(
     A row that was absent or unreadable is tried again: its file may have been mended since.
     """
     names = {feature: [spec.name for spec in specs] for feature, specs in feature_sets.items()}
-    of_groups = [_group_jobs(group, [row_of[sample.key] for sample in group], statuses, names) for group in groups]
-    todo = [jobs for jobs in of_groups if jobs]
     specs = [spec for of_feature in feature_sets.values() for spec in of_feature]
+    # Of a large store nearly all groups are done; what a row of them lacks need not be asked.
+    lacking = np.zeros(len(row_of), dtype=bool)
+    for spec in specs:
+        lacking |= statuses[spec.name] != Status.COMPLETE
+    todo = []
+    for group in groups:
+        rows = [row_of[sample.key] for sample in group]
+        if lacking[rows].any():
+            todo.append(_group_jobs(group, rows, statuses, names))
     return ExtractPlan(
         groups=todo,
         num_rows=sum(map(len, groups)),
@@ -83,6 +90,7 @@ def plan_extraction(
 def _group_jobs(
     samples: Sequence[Sample], rows: Sequence[int], statuses: Statuses, names: Mapping[str, Sequence[str]]
 ) -> list[Job]:
+    """What there is to do in a group of which something is."""
     interrupted = {
         feature
         for feature, sets in names.items()
@@ -102,7 +110,7 @@ def _group_jobs(
                 write=frozenset(name for sets in write.values() for name in sets),
             )
         )
-    return [job for job in jobs if job.decode] if any(job.write for job in jobs) else []
+    return [job for job in jobs if job.decode]
 
 
 def _count(groups: Sequence[Sequence[Job]], feature_set: str) -> dict[str, int]:
