@@ -101,7 +101,8 @@ def index_with(
     """
     if strange := [name for name in attributes if not re.fullmatch(ATTRIBUTE_NAME, name)]:
         raise StoreError(
-            f"The attribute {strange[0]!r} cannot be stored: its source must call it by letters, digits and underscores."
+            f"The attribute {strange[0]!r} cannot be stored: its source must call it by letters, digits and "
+            "underscores."
         )
     if len(set(keys)) < len(keys):
         key, times = max(Counter(keys).items(), key=lambda counted: counted[1])

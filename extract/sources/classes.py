@@ -83,10 +83,11 @@ def classes_as_written(written: Sequence[str]) -> list[str | None]:
     """The class of each sample as somebody wrote it: a class has its first writing throughout. None where there is
     nothing, or a word for not knowing."""
     spelling: dict[tuple[str, ...], str] = {}
-    return [
-        spelling.setdefault(words_of(name), name.strip()) if words_of(name) and not is_unlabelled(name) else None
-        for name in written
-    ]
+    class_of = {
+        name: spelling.setdefault(words_of(name), name.strip()) if words_of(name) and not is_unlabelled(name) else None
+        for name in dict.fromkeys(written)  # each writing once, the first one first
+    }
+    return [class_of[name] for name in written]
 
 
 def targets_of_classes(written: Sequence[str], *, normal: Collection[str]) -> list[dict[str, TargetValue]]:

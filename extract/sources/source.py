@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,13 @@ from ..features.settings import Delimiter, TimeUnit
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+NOTHING: Mapping[Any, Any] = {}
+"""What most samples have of most things: one for all, for a million of their own are much memory."""
+
+
+def _nothing() -> Mapping[Any, Any]:
+    return NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +35,17 @@ class Sample:
     split: Split
     group: str  # samples of one group share machine, light and day, and should not cross splits
     files: Mapping[str, tuple[Path, ...]]  # by stream, such as video, audio, image, sensor
-    targets: Mapping[str, TargetValue] = field(default_factory=dict)  # a class by its name; left out: unknown
-    attributes: Mapping[str, float | str] = field(default_factory=dict)  # known without any media
-    absent: Mapping[str, str] = field(default_factory=dict)  # stream -> what is missing
+    targets: Mapping[str, TargetValue] = field(default_factory=_nothing)  # a class by its name; left out: unknown
+    attributes: Mapping[str, float | str] = field(default_factory=_nothing)  # known without any media
+    absent: Mapping[str, str] = field(default_factory=_nothing)  # stream -> what is missing
     unreadable: frozenset[str] = frozenset()  # streams of `absent` for which something is there that cannot be read
-    notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # stream -> what was passed over there
+    notes: Mapping[str, tuple[str, ...]] = field(default_factory=_nothing)  # stream -> what was passed over there
     vectors: Mapping[str, tuple[float, ...]] = field(
-        default_factory=dict
+        default_factory=_nothing
     )  # stream -> numbers, of no file alone; beside files of points: the rotation by which they are turned
     drawn_from: frozenset[Split] = frozenset()  # among which its split was drawn; none: the data set says it
     masks: Mapping[Path, Path] = field(
-        default_factory=dict
+        default_factory=_nothing
     )  # picture -> where it is defective, as a picture; `plan` counts them
 
     def why_absent(self, stream: str) -> str | None:

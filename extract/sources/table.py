@@ -7,12 +7,12 @@ vector that are none cost that row its vector alone.
 import math
 import ntpath
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, cast
 
 from pydantic import Field
 
@@ -36,8 +36,8 @@ from .classes import (
 from .group_split import SPLIT_WORDS, SplitSettings, draw_splits
 from .listing import composed
 from .new import NewSamples
-from .source import Sample, Split
-from .table_rows import Decimal, TableRow, is_number, number_in, read_rows
+from .source import NOTHING, Sample, Split
+from .table_columns import Decimal, Table, numbers_in, read_table
 
 Column = Annotated[str, Field(min_length=1)]
 TargetName = Annotated[str, Like(r"(?!(label|class)$)[a-z][a-z0-9_]{0,99}", "colour, in lower-case letters")]
@@ -48,7 +48,7 @@ _LABELS: Mapping[str, int | None] = {
     **dict.fromkeys(("1", "1.0", "true", "yes"), DEFECT),
     **dict.fromkeys(("", "-1", "-1.0", "nan", "none", "null", "unknown"), None),
 }
-_NO_FAULTS: frozenset[str] = frozenset()  # one for all rows: each of its own takes up as much as ten numbers
+_NO_STREAMS: frozenset[str] = frozenset()  # one for all rows: each of its own takes up as much as ten numbers
 _PATTERN = re.compile(r"[*?\[]")
 
 
@@ -120,69 +120,48 @@ class TableSource(ClassSource):
         return (*super().targets(), *(TargetSpec(name, "int16", classes=each) for name, each in classes.items()))
 
     def list_samples(self) -> Sequence[Sample]:
-        settings, samples = self.settings, self.listed_rows()
+        settings, samples = self.settings, samples_of(self.settings, read_table(self._path))
         if settings.split is not None:
             return samples
         seed = settings.split_seed
         say(f"{self._path}: data.split names no column: splits are drawn, with data.split_seed = {seed}.")
         return draw_splits(samples, settings)
 
-    def listed_rows(self) -> Sequence[Sample]:
-        """A sample a row, all of them in train where no column says their splits."""
-        settings = self.settings
-        rows = list(read_rows(self._path))
-        if not rows:
-            raise SourceError(f"{self._path} has no row below its header.")
-        _check_columns(settings, rows, path=self._path)
-        _check_keys(settings, rows)
-        splits = [_split(settings, row) for row in rows]
-        if left_out := splits.count("leave_out"):
-            say(f"{self._path}: {count_of(left_out, 'row')} left out, as data.splits says.")
-        kept = [(row, split) for row, split in zip(rows, splits, strict=True) if split != "leave_out"]
-        rows = [row for row, _ in kept]
-        targets = _targets(settings, rows)
-        tell_if_none_is_normal(self._path, targets)
-        missing: list[SourceError] = []
-        vectors = {stream: _columns_of(patterns, rows[0].columns) for stream, patterns in settings.vectors.items()}
-        samples = [
-            Sample(
-                key=composed(row[settings.key]),
-                split=split or "train",
-                group=(row[settings.group] if settings.group else "") or row[settings.key],
-                files=self._files(row, missing),
-                targets=known,
-                attributes=attributes,
-                absent=_absent(settings, row) | (faults := _faults(vectors, row, settings.decimal)),
-                unreadable=frozenset(faults) if faults else _NO_FAULTS,
-                vectors={
-                    stream: tuple(number_in(row[column], settings.decimal) for column in columns)
-                    for stream, columns in vectors.items()
-                    if stream not in faults
-                },
-            )
-            for (row, split), known, attributes in zip(kept, targets, _attributes(settings, rows), strict=True)
-        ]
-        if missing:
-            more = f" ({len(missing) - 1:,} more like that)" if len(missing) > 1 else ""
-            raise SourceError(f"{str(missing[0]).rstrip('.')}{more}.")
-        return samples
 
-    def _files(self, row: TableRow, missing: list[SourceError]) -> dict[str, tuple[Path, ...]]:
-        """The files of each stream; those that are not there go to `missing`."""
-        root, found = self.settings.root, dict[str, tuple[Path, ...]]()
-        for stream, column in self.settings.streams.items():
-            name = row[column].replace("\\", "/")  # as Windows writes them
-            # As text: paths of every row would take most of the time that a table of a million takes.
-            leads_out = name.startswith("/") or ntpath.splitdrive(name)[0] or ".." in name.split("/")
-            if leads_out or "\0" in name:
-                raise row.refused(column, f"write a path below {root}, such as 'images/1.png'")
-            if (path := root / name).is_file():
-                found[stream] = (path,)
-            elif name and _PATTERN.search(name):
-                found[stream] = tuple(sorted(path for path in root.glob(name) if path.is_file()))
-            if name and not found.get(stream):
-                missing.append(row.refused(column, f"there is no such file below {root}"))
-        return found
+def samples_of(settings: TableSettings, table: Table) -> list[Sample]:
+    """A sample a row, all of them in train where no column says their splits; raises as `Source.samples`."""
+    if not len(table):
+        raise SourceError(f"{table.path} has no row below its header.")
+    _check_columns(settings, table)
+    _check_keys(settings, table)
+    splits = _splits(settings, table)
+    kept = [row for row, split in enumerate(splits) if split != "leave_out"]
+    if left_out := len(table) - len(kept):
+        say(f"{table.path}: {count_of(left_out, 'row')} left out, as data.splits says.")
+        table, splits = table.of_rows(kept), [splits[row] for row in kept]
+    targets = _targets(settings, table)
+    tell_if_none_is_normal(table.path, targets)
+    absent = _absent(settings, table)
+    vectors, unreadable = _vectors(settings, table)
+    for row, why in unreadable.items():
+        absent.setdefault(row, {}).update(why)
+    keys, groups = table[settings.key], table[settings.group or settings.key]
+    shared: dict[str, str] = {}  # what rows have in common is once in memory
+    columns = (splits, keys, groups, _files(settings, table), targets, _attributes(settings, table), vectors)
+    return [
+        Sample(
+            key=composed(key),
+            split=cast(Split, split),
+            group=shared.setdefault(group, group) or key,
+            files=files,
+            targets=known,
+            attributes=attributes,
+            absent=absent.get(row, NOTHING),
+            unreadable=frozenset(unreadable[row]) if row in unreadable else _NO_STREAMS,
+            vectors=numbers,
+        )
+        for row, (split, key, group, files, known, attributes, numbers) in enumerate(zip(*columns, strict=True))
+    ]
 
 
 def new_rows(settings: TableSettings, path: Path, *, num_views: int) -> NewSamples:
@@ -210,17 +189,17 @@ def new_rows(settings: TableSettings, path: Path, *, num_views: int) -> NewSampl
             **dict.fromkeys(("split", "group", "label", "class_name")),
         }
     )
-    samples = [replace(sample, split="test") for sample in TableSource(plain).listed_rows()]
-    columns = next(read_rows(file)).columns
-    there = [name for name in dict.fromkeys(known) if name in columns]
+    table = read_table(file)
+    samples = [replace(sample, split="test") for sample in samples_of(plain, table)]
+    there = [name for name in dict.fromkeys(known) if name in table.columns]
     told = [f"{file}: not looked at: {listed(map(str, there))}"] if there else []
     return NewSamples(settings.noun, root, samples, told=told)
 
 
-def _check_columns(settings: TableSettings, rows: Sequence[TableRow], *, path: Path) -> None:
+def _check_columns(settings: TableSettings, table: Table) -> None:
     """Refuse columns that are named in the settings and not in the table, or hold lists, and names that several columns
     have."""
-    columns = rows[0].columns
+    path, columns = table.path, table.columns
     named = {f"data.{name}": getattr(settings, name) for name in ("key", "split", "group", "label", "class_name")}
     asked = [(setting, column) for setting, column in named.items() if column is not None]
     asked += [("data.attributes", column) for column in settings.column_of.values()]
@@ -238,95 +217,170 @@ def _check_columns(settings: TableSettings, rows: Sequence[TableRow], *, path: P
                 raise SourceError(f"{path} has no column {pattern!r}, which data.vectors.{stream} names.")
         asked += [(f"data.vectors.{stream}", column) for column in _columns_of(patterns, columns)]
     # As text, a list would be a class or an attribute of its own, and an empty one would not be told from no value.
-    for row in (row for row in rows if row.lists):
-        for setting, column in asked:
-            if column in row.lists:
-                raise row.refused(column, f"{setting} takes one value a row, so give each its own column")
+    for setting, column in asked:
+        if rows := table.lists.get(column):
+            raise table.refused(rows[0], column, f"{setting} takes one value a row, so give each its own column")
     if repeated := [name for name in dict.fromkeys(columns) if columns.count(name) > 1]:
         raise SourceError(f"{path}: several columns are called {listed(repeated)}; keep one of each.")
     if not (settings.streams or settings.vectors):
         raise SourceError(f"{path}: name the columns of files in data.streams, such as data.streams.image=photo.")
 
 
-def _check_keys(settings: TableSettings, rows: Sequence[TableRow]) -> None:
-    seen: dict[str, TableRow] = {}
-    for row in rows:
-        key = composed(row[settings.key])
+def _check_keys(settings: TableSettings, table: Table) -> None:
+    first_row: dict[str, int] = {}
+    for row, key in enumerate(map(composed, table[settings.key])):
         if not key.isprintable() or not key:
-            raise row.refused(settings.key, "a key is a printable name")
-        if seen.setdefault(key, row) is not row:
-            raise row.refused(settings.key, f"as in {seen[key].place}; give each row a key of its own")
+            raise table.refused(row, settings.key, "a key is a printable name")
+        if (first := first_row.setdefault(key, row)) != row:
+            raise table.refused(row, settings.key, f"as in {table.place(first)}; give each row a key of its own")
 
 
-def _split(settings: TableSettings, row: TableRow) -> Split | Literal["leave_out"] | None:
+def _splits(settings: TableSettings, table: Table) -> list[Split | Literal["leave_out"]]:
     if settings.split is None:
-        return None
-    word = row[settings.split]
-    found = settings.splits.get(word) or SPLIT_WORDS.get(word.lower())
-    if found is None:
-        raise row.refused(settings.split, "write train, val or test, or say in data.splits which of them it means")
-    return found
+        return ["train"] * len(table)
+    meant: dict[str, Split | Literal["leave_out"]] = {}
+    for row, word in enumerate(table[settings.split]):
+        if word not in meant:
+            found = settings.splits.get(word) or SPLIT_WORDS.get(word.lower())
+            if found is None:
+                why = "write train, val or test, or say in data.splits which of them it means"
+                raise table.refused(row, settings.split, why)
+            meant[word] = found
+    return [meant[word] for word in table[settings.split]]
 
 
-def _targets(settings: TableSettings, rows: Sequence[TableRow]) -> list[dict[str, TargetValue]]:
-    names = [row[settings.class_name] if settings.class_name else "" for row in rows]
-    targets = targets_of_classes(names, normal=settings.normal_classes)
-    for name, column in settings.targets.items():
-        for known, value in zip(targets, classes_as_written([row[column] for row in rows]), strict=True):
-            known[name] = value
-    if settings.label is None:
-        return targets
-    for row, known in zip(rows, targets, strict=True):
-        word = row[settings.label].lower()
-        if word not in _LABELS and not is_unlabelled(word):
-            raise row.refused(settings.label, "write 0 for normal, 1 for a defect, or nothing where it is not known")
-        label = _LABELS.get(word)
-        if label is None:
-            continue
-        if label == DEFECT and is_one_of(str(known.get("class", "")), (GOOD, *settings.normal_classes)):
-            raise row.refused(settings.label, f"and its class, {known['class']}, is normal; correct one of the two")
-        known["label"] = label
-        if settings.class_name is None:
-            known["class"] = GOOD if label == NORMAL else "defect"
-    return targets
+def _files(settings: TableSettings, table: Table) -> list[dict[str, tuple[Path, ...]]]:
+    """The files of each stream of each row; rows that name the same ones share what is found."""
+    streams = settings.streams
+    if not streams:
+        return [{}] * len(table)
+    found: dict[tuple[str, ...], dict[str, tuple[Path, ...]]] = {}
+    missing: list[SourceError] = []
+    rows = list(zip(*(table[column] for column in streams.values()), strict=True))
+    for row, names in enumerate(rows):
+        if names not in found:
+            of_stream = {
+                stream: _paths(settings.root, table, row, column)
+                for stream, column in streams.items()
+                if table[column][row]
+            }
+            found[names] = {stream: paths for stream, paths in of_stream.items() if paths}
+        if len(found[names]) < len(names):
+            missing += [
+                table.refused(row, column, f"there is no such file below {settings.root}")
+                for (stream, column), name in zip(streams.items(), names, strict=True)
+                if name and stream not in found[names]
+            ]
+    if missing:
+        more = f" ({len(missing) - 1:,} more like that)" if len(missing) > 1 else ""
+        raise SourceError(f"{str(missing[0]).rstrip('.')}{more}.")
+    return [found[names] for names in rows]
 
 
-def _attributes(settings: TableSettings, rows: Sequence[TableRow]) -> Iterator[dict[str, float | str]]:
+def _paths(root: Path, table: Table, row: int, column: str) -> tuple[Path, ...]:
+    """The file that stands in a column, or those that a pattern there names; none where there is none."""
+    name = table[column][row].replace("\\", "/")  # as Windows writes them
+    leads_out = name.startswith("/") or ntpath.splitdrive(name)[0] or ".." in name.split("/")
+    if leads_out or "\0" in name:
+        raise table.refused(row, column, f"write a path below {root}, such as 'images/1.png'")
+    if (path := root / name).is_file():
+        return (path,)
+    return tuple(sorted(path for path in root.glob(name) if path.is_file())) if _PATTERN.search(name) else ()
+
+
+def _targets(settings: TableSettings, table: Table) -> list[dict[str, TargetValue]]:
+    """Class, label and further targets of each row; rows of which the same is known share what is told."""
+    names = table[settings.class_name] if settings.class_name else [""] * len(table)
+    words = table[settings.label] if settings.label else [""] * len(table)
+    further = [classes_as_written(table[column]) for column in settings.targets.values()]
+    by_class = targets_of_classes(names, normal=settings.normal_classes)
+    told: dict[tuple[str | None, ...], dict[str, TargetValue]] = {}
+    rows = list(zip(names, words, *further, strict=True))
+    for row, known in enumerate(rows):
+        if known not in told:
+            classes = by_class[row] | dict(zip(settings.targets, known[2:], strict=True))
+            told[known] = _with_label(settings, table, row, classes) if settings.label else classes
+    return [told[known] for known in rows]
+
+
+def _with_label(
+    settings: TableSettings, table: Table, row: int, known: dict[str, TargetValue]
+) -> dict[str, TargetValue]:
+    """What is known of a row by its class and so on, and by what stands in the column of labels."""
+    assert settings.label is not None
+    word = table[settings.label][row].lower()
+    if word not in _LABELS and not is_unlabelled(word):
+        why = "write 0 for normal, 1 for a defect, or nothing where it is not known"
+        raise table.refused(row, settings.label, why)
+    label = _LABELS.get(word)
+    if label is None:
+        return known
+    if label == DEFECT and is_one_of(str(known.get("class", "")), (GOOD, *settings.normal_classes)):
+        why = f"and its class, {known['class']}, is normal; correct one of the two"
+        raise table.refused(row, settings.label, why)
+    told: dict[str, TargetValue] = {"label": label}
+    return known | told | ({} if settings.class_name else {"class": GOOD if label == NORMAL else "defect"})
+
+
+def _attributes(settings: TableSettings, table: Table) -> list[dict[str, float | str]]:
     """What is known of each row without media: numbers where a column holds nothing else, and NaN for none."""
-    numeric = {name: _holds_numbers(rows, column, settings.decimal) for name, column in settings.column_of.items()}
-    for row in rows:
-        yield {
-            name: (number_in(row[column], settings.decimal) if row[column] else math.nan)
-            if numeric[name]
-            else row[column]
-            for name, column in settings.column_of.items()
-        }
+    columns = {name: _attribute(table, column, settings.decimal) for name, column in settings.column_of.items()}
+    if not columns:
+        return [{}] * len(table)
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
-def _holds_numbers(rows: Sequence[TableRow], column: str, decimal: Decimal) -> bool:
-    """Whether a column holds nothing but numbers; numbers of the other writing would pass for words, and are refused."""
-    told = [row for row in rows if row[column]]
-    strange = next((row for row in told if not is_number(row[column], decimal)), None)
+def _attribute(table: Table, column: str, decimal: Decimal) -> Sequence[float | str]:
+    """A column as numbers, if it holds nothing else; numbers of the other writing would pass for words, and are
+    refused."""
+    texts = table[column]
+    numbers = numbers_in(texts, decimal)
+    strange = _rows_of_words(texts, numbers)
+    if not strange:
+        return [math.nan if number is None else number for number in numbers]
     other: Decimal = "comma" if decimal == "point" else "point"
-    if strange is not None and all(is_number(row[column], other) for row in told):
-        raise strange.refused(column, f"if a {other} stands before the fraction there, set data.decimal={other}")
-    return strange is None
+    if not _rows_of_words(texts, numbers_in(texts, other)):
+        why = f"if a {other} stands before the fraction there, set data.decimal={other}"
+        raise table.refused(strange[0], column, why)
+    return texts
 
 
-def _absent(settings: TableSettings, row: TableRow) -> dict[str, str]:
-    """For each stream whose column names no file, which that is."""
-    return {stream: f"{row.place}: {column} is empty" for stream, column in settings.streams.items() if not row[column]}
+def _rows_of_words(texts: Sequence[str], numbers: Sequence[float | None]) -> list[int]:
+    """The rows of a column in which something stands that is no number."""
+    return [row for row, (text, number) in enumerate(zip(texts, numbers, strict=True)) if text and number is None]
 
 
-def _faults(vectors: Mapping[str, Sequence[str]], row: TableRow, decimal: Decimal) -> dict[str, str]:
-    """For each vector that cannot be read, its first column that holds no number; the other rows go on."""
-    faults = {}
-    for stream, columns in vectors.items():
-        strange = next((column for column in columns if not is_number(row[column], decimal)), None)
-        if strange is not None:
-            example = "12.5" if decimal == "point" else "12,5"
-            faults[stream] = str(row.refused(strange, f"write a number such as 7 or {example}, or see data.decimal"))
-    return faults
+def _absent(settings: TableSettings, table: Table) -> dict[int, dict[str, str]]:
+    """By row and stream, which column names no file."""
+    absent: dict[int, dict[str, str]] = {}
+    for stream, column in settings.streams.items():
+        for row, name in enumerate(table[column]):
+            if not name:
+                absent.setdefault(row, {})[stream] = f"{table.place(row)}: {column} is empty"
+    return absent
+
+
+def _vectors(
+    settings: TableSettings, table: Table
+) -> tuple[list[dict[str, tuple[float, ...]]], dict[int, dict[str, str]]]:
+    """The vectors of each row; and by row and stream those that cannot be read, with the first column that holds no
+    number: the other rows go on."""
+    if not settings.vectors:
+        return [{}] * len(table), {}
+    vectors: list[dict[str, tuple[float, ...]]] = [{} for _ in range(len(table))]
+    unreadable: dict[int, dict[str, str]] = {}
+    for stream, patterns in settings.vectors.items():
+        columns = _columns_of(patterns, table.columns)
+        read = [numbers_in(table[column], settings.decimal) for column in columns]
+        for row, numbers in enumerate(zip(*read, strict=True)):
+            if None in numbers:
+                example = "12.5" if settings.decimal == "point" else "12,5"
+                asked = f"write a number such as 7 or {example}, or see data.decimal"
+                why = table.refused(row, columns[numbers.index(None)], asked)
+                unreadable.setdefault(row, {})[stream] = str(why)
+            else:
+                vectors[row][stream] = cast(tuple[float, ...], numbers)
+    return vectors, unreadable
 
 
 def _columns_of(patterns: Sequence[str], columns: Sequence[str]) -> list[str]:

@@ -1,13 +1,11 @@
-"""The rows of a table in a file, CSV, TSV or Parquet, as text by column. They are counted from 1 below the header."""
+"""A table in a file, CSV, TSV or Parquet, as text by column. Its rows are counted from 1 below the header."""
 
 import csv
 import io
 import math
 import re
-from collections.abc import Iterator, Mapping, Sized
-from dataclasses import dataclass
-from functools import cached_property
-from itertools import compress
+from collections.abc import Mapping, Sequence, Sized
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -24,91 +22,96 @@ _NUMBER: Mapping[Decimal, re.Pattern[str]] = {
     for decimal, mark in _MARKS.items()
 }
 
-_NO_LISTS: frozenset[str] = frozenset()
-
 
 @dataclass(frozen=True, eq=False)
-class Header:
-    """What all rows of a table share."""
+class Table:
+    """The rows that are not empty, `table[column][row]` for each value, and how messages speak of them. Columns, not
+    rows, are kept: an object for each of a million rows would take more room than its values.
+
+    Attributes:
+        columns: as they are written, of which two may have one name.
+        values: by column; of two of one name the last.
+        numbers: how the rows are counted.
+        lists: the rows that hold several values or none in a column, as those of Parquet may.
+    """
 
     path: Path
-    columns: tuple[str, ...]  # as they are written, of which two may have one name
+    columns: tuple[str, ...]
+    values: Mapping[str, Sequence[str]]
+    numbers: Sequence[int]
+    lists: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
-    @cached_property
-    def place_of(self) -> Mapping[str, int]:
-        """Where in a row a column stands; of two of one name the last."""
-        return {column: place for place, column in enumerate(self.columns)}
+    def __len__(self) -> int:
+        return len(self.numbers)
 
+    def __getitem__(self, column: str) -> Sequence[str]:
+        return self.values[column]
 
-@dataclass(frozen=True, eq=False, slots=True)
-class TableRow:
-    """A row's values as text, `row[column]`, with its place for messages. A million of them are in memory together."""
+    def place(self, row: int) -> str:
+        return f"{self.path}, row {self.numbers[row]}"
 
-    header: Header
-    number: int
-    values: tuple[str, ...]  # in the order of the columns
-    lists: frozenset[str] = _NO_LISTS  # columns that hold several values or none here, as those of Parquet may
+    def refused(self, row: int, column: str, why: str) -> SourceError:
+        return SourceError(f"{self.place(row)}: {column} is {brief(self[column][row])}; {why}.")
 
-    def __getitem__(self, column: str) -> str:
-        return self.values[self.header.place_of[column]]
-
-    @property
-    def place(self) -> str:
-        return f"{self.header.path}, row {self.number}"
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return self.header.columns
-
-    def refused(self, column: str, why: str) -> SourceError:
-        return SourceError(f"{self.place}: {column} is {brief(self[column])}; {why}.")
+    def of_rows(self, rows: Sequence[int]) -> "Table":
+        """The same of some rows, none of which holds a list, counted as before."""
+        values = {column: [told[row] for row in rows] for column, told in self.values.items()}
+        return replace(self, values=values, numbers=[self.numbers[row] for row in rows], lists={})
 
 
-def read_rows(path: Path) -> Iterator[TableRow]:
-    """Every row that is not empty.
+def read_table(path: Path) -> Table:
+    """All of a table.
 
     Raises:
         NotFoundError: if there is no such file.
         SourceError: if it cannot be read, or a row has not as many values as there are columns.
     """
-    if path.suffix.lower() == ".parquet":
-        yield from _read_parquet(path)
-        return
+    return _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_text(path)
+
+
+def _read_text(path: Path) -> Table:
     try:
-        text = decoded(read_regular_file(path), encoding="utf-8-sig")
+        content = read_regular_file(path)
+        first_line = decoded(content, encoding="utf-8-sig").partition("\n")[0]
     except FileNotFoundError as error:
         raise NotFoundError(f"There is no {path}: name the table in data.table.") from error
     except (OSError, ValueError) as error:
         raise SourceError(f"{path} cannot be read: {reason_of(error)}.") from error
-    first_line = text.partition("\n")[0]
     separator = max(_SEPARATORS, key=first_line.count)
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
+    # Decoded again line by line: `io.StringIO` would take four bytes of memory for each letter of the table.
+    lines = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="")
+    reader = csv.reader(lines, strict=True, delimiter=separator)
+    num_rows = 0
     try:
-        header = Header(path, tuple(name.strip() for name in next(reader, [])))
-        num_columns = len(header.columns)
-        for number, fields in enumerate((fields for fields in reader if any(map(str.strip, fields))), start=1):
-            row = TableRow(header, number, tuple(map(str.strip, fields)))
-            if len(fields) != num_columns:
+        columns = tuple(name.strip() for name in next(reader, []))
+        values: list[list[str]] = [[] for _ in columns]
+        for fields in reader:
+            if not any(map(str.strip, fields)):
+                continue
+            num_rows += 1
+            if len(fields) != len(columns):
                 raise SourceError(
-                    f"{row.place}: {len(fields)} values for {num_columns} columns; give each column one value, and put "
-                    f"a value that holds {separator!r} in quotation marks."
+                    f"{path}, row {num_rows}: {len(fields)} values for {len(columns)} columns; give each column one "
+                    f"value, and put a value that holds {separator!r} in quotation marks."
                 )
-            yield row
+            for of_column, value in zip(values, fields, strict=True):
+                of_column.append(value.strip())
     except csv.Error as error:
         raise SourceError(f"{path}, line {reader.line_num}: {error}; check the quotation marks.") from error
+    return Table(path, columns, dict(zip(columns, values, strict=True)), range(1, num_rows + 1))
 
 
-def is_number(text: str, decimal: Decimal) -> bool:
-    """Whether a text is one finite number, with this before its fraction; thousands are never parted."""
-    return _NUMBER[decimal].fullmatch(text) is not None and math.isfinite(number_in(text, decimal))
+def numbers_in(texts: Sequence[str], decimal: Decimal) -> list[float | None]:
+    """What each text is, with this before its fraction; None where it is not one finite number. Thousands are never
+    parted."""
+    is_written_so = _NUMBER[decimal].fullmatch
+    return [
+        number if is_written_so(text) and math.isfinite(number := float(text.replace(",", "."))) else None
+        for text in texts
+    ]
 
 
-def number_in(text: str, decimal: Decimal) -> float:
-    """The number that a text is, of which `is_number` holds."""
-    return float(text.replace(",", ".") if decimal == "comma" else text)
-
-
-def _read_parquet(path: Path) -> Iterator[TableRow]:
+def _read_parquet(path: Path) -> Table:
     import pandas as pd
 
     if not path.is_file():
@@ -120,10 +123,13 @@ def _read_parquet(path: Path) -> Iterator[TableRow]:
         raise SourceError(f"{path} is read by pyarrow, which is not installed: {with_extra('parquet')}.") from error
     except (OSError, ValueError) as error:  # those of pyarrow are of these kinds
         raise SourceError(f"{path} cannot be read: {error}.") from error
-    header = Header(path, tuple(map(str, frame.columns)))
-    empty = frame.isna().to_numpy()
-    for number, values in enumerate(frame.itertuples(index=False, name=None)):
-        told = ("" if none else str(value).strip() for value, none in zip(values, empty[number], strict=True))
-        several = [isinstance(value, Sized) and not isinstance(value, str) for value in values]
-        lists = frozenset(compress(header.columns, several)) if any(several) else _NO_LISTS
-        yield TableRow(header, number + 1, tuple(told), lists)
+    columns = tuple(map(str, frame.columns))
+    values, lists = {}, {}
+    for place, column in enumerate(columns):
+        of_column = frame.iloc[:, place]
+        empty = of_column.isna().tolist()
+        values[column] = ["" if none else str(value).strip() for value, none in zip(of_column, empty, strict=True)]
+        lists[column] = [
+            row for row, value in enumerate(of_column) if isinstance(value, Sized) and not isinstance(value, str)
+        ]
+    return Table(path, columns, values, range(1, len(frame) + 1), lists)

@@ -52,7 +52,9 @@ def test_normals_that_are_too_few_to_judge_by_are_told(weldcache: Run, plates: P
         (plates / f"test/good/{number}.png").unlink()
     outcome = weldcache("data", "check", "--json", folder=plates)
     (found,) = json.loads(outcome.raw_out)["findings"]
-    assert (found["check"], found["severity"]) == ("few normals", "warning") and "2 normal pictures" in found["evidence"]
+    assert (found["check"], found["severity"]) == ("few normals", "warning") and "2 normal pictures" in found[
+        "evidence"
+    ]
 
 
 def test_a_reason_is_told_once_with_its_samples(weldcache: Run, tmp_path: Path) -> None:
