@@ -26,6 +26,7 @@ Json = None | bool | int | float | str | Sequence[Any] | Mapping[str, Any]
 
 MOST_BYTES = 256 << 20  # of one document; the largest honest one lists a store's keys
 _MOST_LEVELS = 64
+_FAULTS_TOLD = 3
 _STARTS = {
     b"\xff\xfe": "text in UTF-16",
     b"\xfe\xff": "text in UTF-16",
@@ -137,13 +138,13 @@ def fault_told(fault: ErrorDetails, *, where: str) -> str:
     return f"{where}: {what}{got}" if where else f"{what}{got}"
 
 
-def faults_told(error: ValidationError, *, most: int = 3) -> str:
+def faults_told(error: ValidationError) -> str:
     """Where a document is not what it should be and how, for the first few places."""
     lines = [
         fault_told(fault, where=".".join(str(part)[:100] for part in fault["loc"]))
         for fault in error.errors(include_url=False)
     ]
-    return "; ".join(first_of(lines, most=most))
+    return "; ".join(first_of(lines, most=_FAULTS_TOLD))
 
 
 def fingerprint(value: Json) -> str:

@@ -105,7 +105,6 @@ def score_table(
     scores: NDArray[np.float64],
     raw_scores: NDArray[np.float64] | None,
     lacks: Sequence[str] | None = None,
-    scales: Sequence[ScoreScale] | None = None,
 ) -> ScoreTable:
     """The table of an index's samples, in their order, with these scores; where not told, none lacks anything."""
     return ScoreTable(
@@ -117,7 +116,7 @@ def score_table(
         scores=scores,
         raw_scores=raw_scores,
         lacks=("",) * len(entries) if lacks is None else tuple(lacks),
-        scales=tuple(scales or ["whole"] * len(entries)),
+        scales=("whole",) * len(entries),
         attributes=entries.attributes,
     )
 

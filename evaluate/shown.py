@@ -86,7 +86,7 @@ def _maps(scorer: Scorer, rows: Rows, *, root: Path) -> Mapping[int, SampleMaps]
 
 
 def _plain_table(table: ScoreTable) -> SampleTable:
-    """Of a judge that makes none: who the samples are."""
+    """Who the samples are, for a judge that makes no table of them."""
     columns = (
         SampleColumn("key", "sample"),
         SampleColumn("class_name", "class", choice=True),

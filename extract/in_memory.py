@@ -163,7 +163,7 @@ def _stored(
 
 
 def _row(item: ReadJob, made: Mapping[str, _Made]) -> MemoryRow:
-    """Of what was made of each feature."""
+    """The row of a sample, of what was made of each of its features."""
     lost = [each for each in made.values() if each.arrays is None]
     return MemoryRow(
         sample=item.job.sample,

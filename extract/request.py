@@ -146,7 +146,7 @@ class Request:
 
     @property
     def asked_samples(self) -> list[Sample]:
-        """Those of the splits to extract."""
+        """The samples of the splits to extract."""
         return [sample for sample in self.samples if sample.split in self.splits]
 
     def cut(self, group_size: int) -> list[Sequence[Sample]]:

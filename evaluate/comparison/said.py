@@ -48,7 +48,7 @@ class Said:
 
     @property
     def keys(self) -> Sequence[str]:
-        """Of the samples, in the order of the columns."""
+        """Keys of the samples, in the order of the columns."""
         return self.columns["key"]
 
     def in_order_of(self, keys: Sequence[str]) -> Columns:

@@ -163,13 +163,13 @@ class Localiser:
 
     @cached_property
     def places(self) -> Mapping[str, Places]:
-        """Those of `places_of` its run that it makes maps of."""
+        """Where the scores of its run lie, by array, as `places_of` says: of the arrays that it makes maps of."""
         found = places_of(self.scorer.run)
         return {name: place for name, place in found.items() if self.over_time or isinstance(place, PictureGrid)}
 
     @property
     def grids(self) -> Mapping[str, PictureGrid]:
-        """Those of the places that are patches of pictures."""
+        """The patches of pictures among its `places`, by array."""
         return {name: place for name, place in self.places.items() if isinstance(place, PictureGrid)}
 
     def __call__(self, rows: Rows) -> Iterator[SampleMaps]:

@@ -31,6 +31,7 @@ class Owner(TypedDict):
 
 
 def this_process() -> Owner:
+    """The process that asks, as others know it."""
     return Owner(host=socket.gethostname(), machine=_machine(), pid=os.getpid(), born=psutil.Process().create_time())
 
 

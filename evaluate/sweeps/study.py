@@ -320,7 +320,7 @@ class SweepStudy:
 
 
 def _counted(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """Those that no other one was put in place of."""
+    """The trials that no other one was put in place of."""
     followed = {trial.user_attrs.get("instead_of") for trial in trials}
     return [trial for trial in trials if trial.number not in followed]
 

@@ -208,14 +208,14 @@ def _run(whole: Sweep, study: SweepStudy, *, jobs: int, cluster: Cluster | None)
         elif jobs == 1:
             work(whole, told=show)
         else:
-            _run_apart(whole, study, jobs=jobs, show=show)
+            _run_apart(whole, jobs=jobs, show=show)
 
 
 def _num_done(study: SweepStudy) -> int:
     return sum(trial.state not in ("running", "waiting") for trial in study.tried())
 
 
-def _run_apart(whole: Sweep, study: SweepStudy, *, jobs: int, show: Callable[[], None]) -> None:
+def _run_apart(whole: Sweep, *, jobs: int, show: Callable[[], None]) -> None:
     """Keep `jobs` processes at work; one that dies is replaced, and its trial put back."""
     context = worker_context(preload=[work.__module__])
     deaths = 0

@@ -285,6 +285,6 @@ def _result(
 
 
 def _if_any(of: Callable[[list[float]], float], values: Sequence[float | None]) -> float | None:
-    """Of the values that are known."""
+    """A mean, or the like, of the values that are known; None where none is."""
     known = [value for value in values if value is not None]
     return float(of(known)) if known else None

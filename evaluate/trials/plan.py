@@ -333,7 +333,7 @@ def begin_overwriting(folder: Path) -> None:
 
 
 def end_overwriting(folder: Path) -> None:
-    """Take the mark away."""
+    """Remove the mark of a list's folder."""
     _mark(folder).unlink(missing_ok=True)
 
 

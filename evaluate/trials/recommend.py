@@ -60,13 +60,13 @@ class _Shown:
 
     @property
     def truth(self) -> NDArray[np.int64]:
-        """Normals first."""
+        """0 of each normal, then 1 of each defect, or of each pseudo-defect."""
         num_defects = len(self.normals) if self.defects is None else len(self.defects)
         return np.repeat([0, 1], [len(self.normals), num_defects])
 
     @property
     def groups(self) -> list[str]:
-        """Of the same; a pseudo-defect belongs to the group of the sample that it was made of."""
+        """The groups of these samples; a pseudo-defect belongs to that of the sample that it was made of."""
         rows = np.concatenate([self.normals, self.normals if self.defects is None else self.defects])
         return [str(group) for group in self.pool.store.index.groups[rows]]
 

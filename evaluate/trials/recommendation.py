@@ -66,12 +66,12 @@ class Recommendation:
 
     @property
     def chosen(self) -> RankedCandidate:
-        """The first."""
+        """The candidate that is ranked first."""
         return self.ranking[0]
 
     @property
     def ties(self) -> tuple[str, ...]:
-        """Those of which it is not known whether the first is ahead."""
+        """Candidates of which it is not known whether the first is ahead."""
         return tuple(each.name for each in self.ranking if each.behind is not None and each.behind.is_tie)
 
     def sentences(self) -> list[str]:

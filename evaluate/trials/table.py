@@ -132,7 +132,7 @@ def _markdown(comparison: Comparison, *, header: BenchHeader) -> str:
 
 
 def headings(comparison: Comparison, *, split: str) -> list[str]:
-    """Of the columns of `cells`."""
+    """Headings of the columns of `cells`."""
     label, interval, rival = comparison.figure.label, "95% interval", comparison.ground.rival or "control"
     others = [f"{split} {figure.label}" for figure in comparison.others]
     return [

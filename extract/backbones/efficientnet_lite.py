@@ -164,7 +164,7 @@ class StagesOfEfficientNet:
         self._pixels = preparation.pixels
 
     def shapes(self, block: int) -> Mapping[str, tuple[int, ...]]:
-        """Of a stage's arrays, without the axis of pictures."""
+        """Shapes of a stage's arrays, without the axis of pictures."""
         side = -(-self._pixels.size // 2)  # the stem strides, too
         for _, stride, _ in _STAGES[:block]:
             side = -(-side // stride)

@@ -129,7 +129,7 @@ def _operations(node: Mapping[str, Any]) -> int:
 
 
 def _shapes(told: Sequence[Mapping[str, Sequence[int]]]) -> list[tuple[int, ...]]:
-    """Of arrays, each of which is told by its type."""
+    """Shapes of arrays, each of which is told by its type."""
     return [tuple(shape) for each in told for shape in each.values()]
 
 

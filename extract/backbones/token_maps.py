@@ -75,7 +75,7 @@ class Outline:
 
     @property
     def names(self) -> list[str]:
-        """Of the blocks, the first first."""
+        """Names of the blocks, the first first."""
         return list(self.shapes)
 
 

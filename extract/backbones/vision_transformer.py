@@ -96,7 +96,7 @@ class VisionTransformer:
         self._pixels = pixels
 
     def shapes(self, block: int) -> Mapping[str, tuple[int, ...]]:
-        """Of a block's arrays, without the axis of pictures: the same for every block."""
+        """Shapes of a block's arrays, without the axis of pictures: the same for every block."""
         return {"patch_tokens": (self.num_patches, self.dim), "mean": (self.dim,), "cls": (self.dim,)}
 
     def load(self) -> None:

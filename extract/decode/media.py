@@ -117,7 +117,7 @@ def check_memory(num_pixels: int) -> None:
 
 
 class Complaints:
-    """Those of one film, as far as they can be heard."""
+    """What FFmpeg complains of while it decodes one film, as far as it can be heard."""
 
     def __init__(self, *, held: int | None = None, stderr: int | None = None) -> None:
         """`held` is the file that stands in for the process's stderr, if one does, and `stderr` that itself."""

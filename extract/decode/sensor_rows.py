@@ -156,6 +156,11 @@ def _split(text: str, *, series: SeriesFormat, path: Path) -> list[_Line]:
 
 
 def find_column(header: list[str], *, name: str, path: Path) -> int:
+    """The place of the column `name` in a header.
+
+    Raises:
+        DecodeError: if it is not there exactly once.
+    """
     if header.count(name) != 1:
         found = "is missing" if name not in header else "occurs more than once"
         if _NOT_UTF8 in "".join(header):

@@ -52,7 +52,7 @@ class CloudReader(StreamReader):
     labeller: PointLabeller | None = None  # reads labels that are no list of one for each point
 
     def files(self, sample: Sample) -> tuple[Path, ...]:
-        """Those of the cloud, and those of its labels."""
+        """The files of the cloud, and those of its labels."""
         labels = self.settings.labels
         return (
             *sample.files[self.stream],

@@ -34,7 +34,7 @@ class Limits:
 
     @classmethod
     def of(cls, settings: ExtractSettings) -> "Limits":
-        """As the settings say."""
+        """The limits that the settings set."""
         return cls(seconds=settings.decode_seconds, memory=round(settings.decode_gigabytes * 1e9))
 
 

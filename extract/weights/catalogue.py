@@ -29,7 +29,7 @@ class File:
 
     @property
     def name(self) -> str:
-        """Without its folders."""
+        """Its name without its folders."""
         return self.path.rpartition("/")[2]
 
 

@@ -82,6 +82,7 @@ _LITE0_REPEATS = (1, 2, 2, 3, 3, 4, 1)
 
 
 def lite0(files: Mapping[str, bytes]) -> Tensors:
+    """EfficientNet-Lite0 from a state dict of its conversion to PyTorch, by the names that our network has."""
     (data,) = files.values()
     places = [f"{stage}.{index}" for stage, repeats in enumerate(_LITE0_REPEATS) for index in range(repeats)]
 

@@ -78,7 +78,7 @@ def check(entry: Entry) -> Check:
 
 
 def check_all() -> list[Check]:
-    """Those of the catalogue that are on this machine."""
+    """What is found of the weights of the catalogue that are on this machine."""
     checks = [check(entry) for entry in ENTRIES.values()]
     return [found for found in checks if found.state != "absent"]
 
@@ -112,7 +112,7 @@ def catalogue_table() -> Table:
 
 
 def catalogue_json() -> list[dict[str, Json]]:
-    """The same for a machine."""
+    """The catalogue as JSON values."""
     told = []
     for entry in ENTRIES.values():
         fields = {name: value for name, value in asdict(entry).items() if name != "convert"}

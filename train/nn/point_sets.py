@@ -26,7 +26,7 @@ class SharedLayers(nn.Module):
         self.norm = nn.ModuleList(nn.BatchNorm1d(after) for _, after in pairs)
 
     def forward(self, values: Float[Tensor, "batch *axes width"]) -> Tensor:
-        """Of the same axes, and of the last width."""
+        """(batch, *axes, last of the widths)."""
         found = values.flatten(0, -2)
         for linear, norm in zip(self.linear, self.norm, strict=True):
             found = torch.relu(norm(linear(found)))

@@ -27,12 +27,12 @@ class TwoPassCovariance:
         return self._products / self._seen
 
     def add_to_mean(self, vectors: Float[Tensor, "more width"]) -> None:
-        """The first pass."""
+        """Take more vectors in, on the first pass."""
         self.count += len(vectors)
         self._sum += vectors.double().sum(dim=0).cpu()
 
     def add_to_covariance(self, vectors: Float[Tensor, "more width"]) -> None:
-        """The second pass."""
+        """Take the same vectors in again, on the second pass, once all have been in the first."""
         moved = vectors.double() - self.mean.to(vectors.device)
         self._seen += len(vectors)
         self._products += (moved.T @ moved).cpu()

@@ -105,7 +105,7 @@ class BlockDetector(VectorRecipe, ABC):
         return [averaged_steps(first, real, size=size)], real
 
     def vectors(self, batch: Batch) -> tuple[Float[Tensor, "batch *axes width"], Bool[Tensor, " batch *axes"]]:
-        """Those of all blocks joined."""
+        """The vectors of each place, those of all blocks one after another, and which places are real."""
         blocks, real = self.blocks(batch)
         return (torch.cat(blocks, dim=-1) if len(blocks) > 1 else blocks[0]), real
 

@@ -141,7 +141,7 @@ def _cosine_distance(found: Float[Tensor, "*batch width"], wanted: Tensor) -> Fl
 
 
 def _sides(settings: CfmSettings | L2btSettings) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The arrays of each."""
+    """The arrays of each side."""
     if isinstance(settings, L2btSettings):
         return (settings.shallow,), (settings.array,)
     return settings.process, settings.result

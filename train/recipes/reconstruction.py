@@ -180,7 +180,7 @@ class ReconstructionRecipe:
 
 
 class VideoAutoencoderRecipe(ReconstructionRecipe):
-    """Of a film's mean frame embedding, as it was published."""
+    """An autoencoder of a film's mean frame embedding, as it was published."""
 
     setting = "recipe.frames"
 

@@ -121,14 +121,14 @@ class VectorRecipe:
             yield learned
 
     def sampled_vectors(
-        self, batches: Iterable[Batch], *, width: int, limit: int, generator: torch.Generator, what: str = "vectors"
+        self, batches: Iterable[Batch], *, width: int, limit: int, generator: torch.Generator
     ) -> Float[Tensor, "vectors width"]:
         """The vectors of all batches, on the CPU: of more than `limit` as many are drawn, and that is said."""
         kept = Reservoir(width, limit=limit, generator=generator)
         for vectors in self.training_vectors(batches):
             kept.add(vectors)
         if kept.seen > len(kept.vectors):
-            say(f"The bank holds {len(kept.vectors):,} of {kept.seen:,} {what}, drawn at random (recipe.bank).")
+            say(f"The bank holds {len(kept.vectors):,} of {kept.seen:,} vectors, drawn at random (recipe.bank).")
         return kept.vectors
 
     def require_finite(self, vectors: Float[Tensor, "vectors width"]) -> None:

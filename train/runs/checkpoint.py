@@ -69,7 +69,7 @@ class Checkpoint:
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Replace `path`."""
+    """Write a checkpoint to `path`, whole or not at all; what was there is replaced."""
     tensors = {name: tensor.cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
     text = json.dumps({"record": checkpoint.record, "origin": checkpoint.origin}, allow_nan=False)
     with replaced_file(path) as temporary:

@@ -80,7 +80,7 @@ class Scenario:
 
     @property
     def ticks(self) -> Sequence[int]:
-        """Those of camera and lidar, in order."""
+        """Ticks of camera and lidar, in order."""
         return sorted({tick for stream in ("image", "points") for tick in self.files.get(stream, {})})
 
 
