@@ -107,6 +107,7 @@ def score_table(
     lacks: Sequence[str] | None = None,
 ) -> ScoreTable:
     """The table of an index's samples, in their order, with these scores; where not told, none lacks anything."""
+    whole: ScoreScale = "whole"
     return ScoreTable(
         keys=tuple(entries.keys.tolist()),
         parts=tuple(entries.parts.tolist()),
@@ -116,7 +117,7 @@ def score_table(
         scores=scores,
         raw_scores=raw_scores,
         lacks=("",) * len(entries) if lacks is None else tuple(lacks),
-        scales=("whole",) * len(entries),
+        scales=(whole,) * len(entries),
         attributes=entries.attributes,
     )
 

@@ -69,7 +69,6 @@ class AudioSpectrogramTransformer:
         self._model = model
 
     def load(self) -> None:
-        """Bring the weights into memory, unless they are there; raises BackboneError where that cannot be done."""
         self._model.get()
 
     def __call__(self, batch: Float32[Tensor, "windows time mel"]) -> dict[str, Tensor]:
@@ -92,7 +91,6 @@ class AudioSpectrogramTransformer:
         return {"tokens": by_time.mean(dim=1, dtype=torch.float32), "embedding": output.pooler_output}
 
     def num_valid_tokens(self, num_valid: int) -> int:
-        """How many of a window's tokens see any of its first `num_valid` samples."""
         frames = 0 if num_valid <= 0 else 1 + max(0, num_valid - FRAME_SAMPLES) // HOP_SAMPLES
         return min(ceil(frames / self._time_stride), self.num_tokens)
 

@@ -95,7 +95,6 @@ class Preparation(Protocol[Decoded]):
 
     def __call__(self, decoded: Decoded) -> Tensor:
         """Decoded arrays to the model's input for one sample, on the CPU: pixels in uint8, sound in float32."""
-        ...
 
 
 @runtime_checkable
@@ -109,12 +108,10 @@ class Backbone(Protocol[Decoded]):
     @property
     def spec(self) -> BackboneSpec:
         """What the store keeps of it."""
-        ...
 
     @property
     def preparation(self) -> Preparation[Decoded]:
         """Its preprocessing up to the transport."""
-        ...
 
     def load(self) -> None:
         """Bring the weights into memory, unless they are there.
@@ -122,11 +119,9 @@ class Backbone(Protocol[Decoded]):
         Raises:
             BackboneError: if they are another model's, not whole, or have changed since they were described.
         """
-        ...
 
     def flops(self) -> int:
         """Floating-point operations of one clip, window or picture, a multiply-add being two; takes no weights."""
-        ...
 
 
 @runtime_checkable
@@ -136,16 +131,13 @@ class VideoBackbone(Backbone[VideoClip], Protocol):
     @property
     def dim(self) -> int:
         """Width of a token."""
-        ...
 
     @property
     def num_tokens(self) -> int:
         """Tokens a clip."""
-        ...
 
     def __call__(self, batch: UInt8[Tensor, "clips time 3 size size"]) -> dict[str, Tensor]:
         """`tokens` (clips, num_tokens, dim) and `embedding` (clips, dim), both float32."""
-        ...
 
 
 @runtime_checkable
@@ -155,20 +147,16 @@ class AudioBackbone(Backbone[AudioWindows], Protocol):
     @property
     def dim(self) -> int:
         """Width of a token."""
-        ...
 
     @property
     def num_tokens(self) -> int:
         """Tokens a window."""
-        ...
 
     def num_valid_tokens(self, num_valid: int) -> int:
         """How many of a window's tokens see any of its first `num_valid` samples."""
-        ...
 
     def __call__(self, batch: Float32[Tensor, "windows time mel"]) -> dict[str, Tensor]:
         """`tokens` (windows, num_tokens, dim), float32, and `embedding` (windows, dim)."""
-        ...
 
 
 @runtime_checkable
@@ -178,14 +166,12 @@ class ImageBackbone(Backbone[Photographs], Protocol):
     @property
     def blocks(self) -> tuple[int, ...]:
         """The blocks whose outputs it gives, from 1; of a convolutional network, its stages."""
-        ...
 
     def shapes(self, block: int) -> Mapping[str, tuple[int, ...]]:
         """Of each array that it gives of a block, without the axis of pictures.
 
         `patch_tokens` (patches, dim) and `mean` (dim,) are always among them; a transformer has `cls` (dim,).
         """
-        ...
 
     def __call__(
         self, batch: UInt8[Tensor, "pictures 3 size size"], *, blocks: Sequence[int] | None = None
@@ -194,11 +180,9 @@ class ImageBackbone(Backbone[Photographs], Protocol):
 
         Arrays of `shapes`, pictures first: `patch_tokens` in the model's arithmetic, what is pooled in float32.
         """
-        ...
 
     def flops(self, *, blocks: Sequence[int] | None = None) -> int:
         """Floating-point operations of one picture up to the deepest of `blocks`, or of all of its own."""
-        ...
 
 
 def checked_blocks(

@@ -86,12 +86,10 @@ class MapSource(Protocol):
 
     def load(self) -> None:
         """Bring the weights into memory, unless they are there; raises BackboneError where that cannot be done."""
-        ...
 
     def maps(self, pictures: Float[Tensor, "pictures 3 size size"]) -> Mapping[str, TokenMap]:
         """All maps of normalised pictures, which are on the device and in the arithmetic of `placement`, by the name
         of their block, the first first."""
-        ...
 
     def outline(self, size: int) -> Outline:
         """What it gives of pictures of `size` pixels.
@@ -99,7 +97,6 @@ class MapSource(Protocol):
         Raises:
             BackboneError: if it cannot take them, or gives what is no map.
         """
-        ...
 
 
 class TokenMapBackbone:

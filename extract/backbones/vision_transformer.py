@@ -100,7 +100,6 @@ class VisionTransformer:
         return {"patch_tokens": (self.num_patches, self.dim), "mean": (self.dim,), "cls": (self.dim,)}
 
     def load(self) -> None:
-        """Bring the weights into memory, unless they are there; raises BackboneError where that cannot be done."""
         self._trunk.get()
 
     def __call__(

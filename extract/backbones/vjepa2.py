@@ -41,7 +41,6 @@ class VJepa2:
         self._pixels = pixels
 
     def load(self) -> None:
-        """Bring the weights into memory, unless they are there; raises BackboneError where that cannot be done."""
         self._encoder.get()
 
     def __call__(self, batch: UInt8[Tensor, "clips time 3 size size"]) -> dict[str, Tensor]:

@@ -37,23 +37,18 @@ class Crew(Protocol):
 
     def start(self, number: int) -> None:
         """Begin to start a worker, in the place of one of that number that has ended; it answers when it is ready."""
-        ...
 
     def ask(self, number: int, method: str, *arguments: object) -> None:
         """Have a worker call a method of `Member`."""
-        ...
 
     def answers(self, *, seconds: float) -> Sequence[tuple[int, Any]]:
         """What workers answered, or their `Failure` or `Death`, once there is anything or the seconds are over."""
-        ...
 
     def kill(self, number: int) -> None:
         """End a worker at once; its death is an answer."""
-        ...
 
     def close(self) -> None:
         """End all workers."""
-        ...
 
 
 def drive(engine: Engine, settings: Settings, *, split: str, refresh: bool, relabel: bool) -> ExtractSummary:

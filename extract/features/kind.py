@@ -62,11 +62,9 @@ class Reader(Protocol):
     @property
     def stream(self) -> str:
         """What of a sample it needs: where the source says that this is absent, nothing is read."""
-        ...
 
     def files(self, sample: Sample) -> tuple[Path, ...]:
         """Every file whose bytes can change what is prepared."""
-        ...
 
     def __call__(self, sample: Sample) -> Prepared:
         """Decode and prepare one sample.
@@ -74,7 +72,6 @@ class Reader(Protocol):
         Raises:
             DecodeError: if a file cannot be decoded.
         """
-        ...
 
 
 @dataclass(frozen=True)
@@ -98,12 +95,10 @@ class Encoder(Protocol):
     @property
     def specs(self) -> Sequence[FeatureSetSpec]:
         """The feature sets and what makes them."""
-        ...
 
     @property
     def reader(self) -> Reader:
         """The half that is sent to the workers."""
-        ...
 
     def load(self) -> None:
         """Bring the weights to the device; until then an encoder is its description alone.
@@ -111,18 +106,15 @@ class Encoder(Protocol):
         Raises:
             BackboneError: if they are not those of the description, or not whole.
         """
-        ...
 
     def encode(self, prepared: Sequence[Prepared], *, feature_sets: frozenset[str]) -> Features:
         """Features of several samples, which go through the backbone as one batch; only what `feature_sets` need runs.
 
         Work may still be under way on the device when this returns.
         """
-        ...
 
     def flops(self, prepared: Prepared, *, feature_sets: frozenset[str]) -> int:
         """Floating-point operations that one sample takes; a multiply-add counts as two."""
-        ...
 
 
 class StoredAsRead:
@@ -162,21 +154,17 @@ class Constant(Protocol):
     @property
     def name(self) -> str:
         """Its name in the store."""
-        ...
 
     @property
     def made_by(self) -> dict[str, Json]:
         """All that changes its numbers."""
-        ...
 
     @property
     def arithmetic(self) -> str:
         """The type that it is computed in: float32, bfloat16 or float16."""
-        ...
 
     def vector(self) -> Float32[np.ndarray, " dim"]:
         """Compute it; raises BackboneError where that cannot be done."""
-        ...
 
 
 def active_array() -> ArraySpec:

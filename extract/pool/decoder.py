@@ -107,7 +107,6 @@ class Decoder(Protocol):
 
     def wait_until_ready(self) -> None:
         """Return when it can take a job; raises `DecoderDiedError`."""
-        ...
 
     def read(self, job: Job) -> ReadJob:
         """Hash and decode the job's files, see `read_job`.
@@ -117,15 +116,12 @@ class Decoder(Protocol):
             TooMuchError: if a feature went beyond a limit; the decoder is of no use any more.
             Exception: what a reader raised, other than `DecodeError`.
         """
-        ...
 
     def kill(self) -> None:
         """Let go of it at once, whatever it does."""
-        ...
 
     def close(self) -> None:
         """Wait for the end of a decoder that has ended, or was killed."""
-        ...
 
 
 class DecodeThread:

@@ -79,7 +79,6 @@ class Generator(Protocol[Plan]):
         Raises:
             SettingsError: if there is no such size or mistake.
         """
-        ...
 
     def generate(self, out: Path, *, plan: Plan, workers: int, preset: str | None) -> Made:
         """Write the data set of `plan`, or what is missing of it, and the settings beside it, into the folder `out`.
@@ -89,7 +88,6 @@ class Generator(Protocol[Plan]):
         Raises:
             OutputExistsError: as `claimed_folder`.
         """
-        ...
 
 
 @contextmanager

@@ -91,11 +91,9 @@ class Logger(Protocol):
 
     def epoch_done(self, metrics: MetricRow, *, improved: bool) -> None:
         """Take a row; `improved` says that it is the best so far. May raise: the training then goes on without."""
-        ...
 
     def close(self, *, finished: bool) -> None:
         """Write what is still held back; `finished` says whether training reached its end."""
-        ...
 
 
 def values_of(metrics: MetricRow) -> dict[str, float]:
