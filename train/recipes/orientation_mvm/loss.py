@@ -46,14 +46,16 @@ def true_peaks(
     return Peaks(angle.float(), kappas.float(), log_weight)
 
 
-def of_symmetry(predicted: Peaks, symmetry: Shaped[Tensor, " batch"], *, folds: Shaped[Tensor, " peaks"]) -> Peaks:
-    """The peaks of the fold that a row truly has, with the weights that they have; the others lose theirs, and with it
-    density, so that the divergence from what is left is an upper bound. Where no peak is of that fold all are left.
+def of_symmetry(predicted: Peaks, symmetry: Shaped[Tensor, " batch"], *, of_peaks: Shaped[Tensor, " peaks"]) -> Peaks:
+    """The peaks of the symmetry that a row truly has, with the weights that they have; the others lose theirs, and with
+    it density, so that the divergence from what is left is an upper bound. Where no peak is of that symmetry all are
+    left. `of_peaks` is the symmetry that each peak belongs to.
 
-    While a network does not know yet which fold is right, its peaks of the right one have little weight in the mixture
-    and hardly a gradient; here they have the whole, and what their weight lacks is the cross-entropy of the folds.
+    While a network does not know yet which symmetry is right, its peaks of the right one have little weight in the
+    mixture and hardly a gradient; here they have the whole, and what their weight lacks is the cross-entropy of the
+    symmetries.
     """
-    own = folds == symmetry.unsqueeze(1)
+    own = of_peaks == symmetry.unsqueeze(1)
     lost = own.any(dim=1, keepdim=True) & ~own
     return replace(predicted, log_weight=predicted.log_weight.masked_fill(lost, -torch.inf))
 

@@ -21,25 +21,25 @@ _AXES = {"x": 0, "y": 1, "z": 2}
 class OrientationNet(nn.Module):
     """The network, and heads for groups of peaks: of each group an angle, a concentration and a share.
 
-    A group of fold n is n peaks evenly around the circle, of one concentration, which share what the group has; its
-    vector stands for n times their angle. Fold 0 is the uniform distribution.
+    A group of symmetry n is n peaks evenly around the circle, of one concentration, which share what the group has; its
+    vector stands for n times their angle. Symmetry 0 is the uniform distribution.
     """
 
-    folds: Tensor
+    symmetries: Tensor
     group: Tensor
     offset: Tensor
 
-    def __init__(self, width: int, *, folds: Sequence[int], kappas: tuple[float, float]) -> None:
+    def __init__(self, width: int, *, symmetries: Sequence[int], kappas: tuple[float, float]) -> None:
         """`kappas` are the least and the largest concentration of a peak."""
         super().__init__()
         self.body = PointNetPlusPlus(width)
-        self.angles = nn.Linear(4 * width, 2 * len(folds))
-        self.kappas = nn.Linear(4 * width, len(folds))
-        self.shares = nn.Linear(4 * width, len(folds))
+        self.angles = nn.Linear(4 * width, 2 * len(symmetries))
+        self.kappas = nn.Linear(4 * width, len(symmetries))
+        self.shares = nn.Linear(4 * width, len(symmetries))
         self.min_kappa, self.max_kappa = kappas
-        group = [group for group, fold in enumerate(folds) for _ in range(max(1, fold))]
-        offset = [2 * math.pi * place / max(1, fold) for fold in folds for place in range(max(1, fold))]
-        for name, values in (("folds", list(folds)), ("group", group), ("offset", offset)):
+        group = [group for group, order in enumerate(symmetries) for _ in range(max(1, order))]
+        offset = [2 * math.pi * place / max(1, order) for order in symmetries for place in range(max(1, order))]
+        for name, values in (("symmetries", list(symmetries)), ("group", group), ("offset", offset)):
             self.register_buffer(name, torch.tensor(values), persistent=False)  # settings say these, not weights
 
     def begin(self, init: Literal["preset", "random", "zeros"]) -> None:
@@ -51,17 +51,17 @@ class OrientationNet(nn.Module):
                 self.angles.weight.zero_()
                 self.angles.bias.zero_()
                 return
-            start = 2 * math.pi * torch.arange(len(self.folds)) / len(self.folds)
+            start = 2 * math.pi * torch.arange(len(self.symmetries)) / len(self.symmetries)
             self.angles.bias.copy_(torch.stack([start.cos(), start.sin()], dim=1).flatten())
 
     def forward(self, vector: Float[Tensor, "batch width"]) -> Peaks:
         """The peaks, in float32 whatever the arithmetic."""
         across, along = self.angles(vector).float().unflatten(1, (-1, 2)).unbind(dim=2)
         # Of a vector of length 0 the angle is 0, and so is its gradient: from there it never moves.
-        angle = torch.atan2(along, across) / self.folds.clamp(min=1)
+        angle = torch.atan2(along, across) / self.symmetries.clamp(min=1)
         kappa = self.min_kappa + nn.functional.softplus(self.kappas(vector).float())
-        kappa = kappa.clamp(max=self.max_kappa) * (self.folds > 0)
-        log_share = self.shares(vector).float().log_softmax(dim=1) - self.folds.clamp(min=1).log()
+        kappa = kappa.clamp(max=self.max_kappa) * (self.symmetries > 0)
+        log_share = self.shares(vector).float().log_softmax(dim=1) - self.symmetries.clamp(min=1).log()
         return Peaks(angle[:, self.group] + self.offset, kappa[:, self.group], log_share[:, self.group])
 
 
@@ -102,7 +102,7 @@ class OrientationMvmRecipe:
         free = settings.peaks == "free"
         net = OrientationNet(
             settings.width,
-            folds=[1] * settings.num_peaks if free else settings.symmetries,
+            symmetries=[1] * settings.num_peaks if free else settings.symmetries,
             kappas=(0.0 if free else settings.min_kappa, settings.max_kappa),  # a uniform answer takes flat ones
         )
         net.begin(settings.init)
@@ -136,7 +136,7 @@ class OrientationMvmRecipe:
         predicted = _peaks(encodings)
         if self._settings.loss == "symmetry_kl":
             assert isinstance(model, OrientationNet)
-            predicted = of_symmetry(predicted, targets[SYMMETRY], folds=model.folds[model.group])
+            predicted = of_symmetry(predicted, targets[SYMMETRY], of_peaks=model.symmetries[model.group])
         found = LOSSES[self._settings.loss](truth, predicted)
         return Losses(found.mean(), watched={"vector": encodings["vector"]})
 

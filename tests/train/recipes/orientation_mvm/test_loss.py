@@ -71,12 +71,12 @@ def test_the_truth_itself_costs_nothing(loss: Callable[[Peaks, Peaks], Tensor]) 
 
 
 def test_the_peaks_of_the_true_symmetry_alone_bound_the_divergence_by_what_their_weight_lacks() -> None:
-    folds = torch.tensor([0, 1, 2, 2, 4, 4, 4, 4])
+    of_peaks = torch.tensor([0, 1, 2, 2, 4, 4, 4, 4])
     angle = torch.deg2rad(torch.tensor([[0.0, 70, 340, 160, 12, 102, 192, 282]])).expand(4, -1)
     shares = torch.tensor([0.1, 0.2, 0.3, 0.4])
     weights = (shares / torch.tensor([1, 1, 2, 4]))[[0, 1, 2, 2, 3, 3, 3, 3]].log().expand(4, -1)
     predicted = Peaks(angle, torch.tensor([0.0] + 7 * [6]).expand(4, -1), weights)
-    left = of_symmetry(predicted, SYMMETRY, folds=folds)
+    left = of_symmetry(predicted, SYMMETRY, of_peaks=of_peaks)
     assert [int(row.isfinite().sum()) for row in left.log_weight] == [4, 2, 1, 1]
     found = mixture_kl(TRUTH, left)
     assert (found > mixture_kl(TRUTH, predicted)).all()
@@ -88,8 +88,8 @@ def test_the_peaks_of_the_true_symmetry_alone_bound_the_divergence_by_what_their
             weights[which : which + 1, there] - math.log(share),
         )
         assert float(found[which]) == pytest.approx(float(mixture_kl(row(which), alone)) - math.log(share), abs=1e-5)
-    # Where no peak has the true fold, nothing is taken away: the loss stays finite.
-    assert torch.equal(of_symmetry(predicted, torch.tensor([3] * 4), folds=folds).log_weight, weights)
+    # Where no peak has the true symmetry, nothing is taken away: the loss stays finite.
+    assert torch.equal(of_symmetry(predicted, torch.tensor([3] * 4), of_peaks=of_peaks).log_weight, weights)
 
 
 def test_by_the_original_loss_one_peak_with_all_the_weight_costs_nothing() -> None:
