@@ -5,7 +5,6 @@ nobody takes half a store for one, and what was changed here since is known by i
 beside it, for the next attempt to go on from.
 """
 
-import os
 import shutil
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -19,10 +18,9 @@ from ...documents import read_regular_file
 from ...errors import OutputExistsError, StoreError, disk_errors
 from ...progress import ByteProgress
 from ..chunk_files import CHECKSUM, replace_files
-from ..contents import complete_rows
-from ..nodes import METADATA_FILE, inside, read_array_metadata, room_for
+from ..nodes import METADATA_FILE, inside, room_for
 from ..store import FeatureStore
-from ..verification.outcome import VERIFICATION
+from .arrived import kept_objects
 from .bucket import Bucket
 from .inventory import (
     INVENTORY,
@@ -32,12 +30,9 @@ from .inventory import (
     Mirrored,
     Progressing,
     parse_inventory,
-    sha256_of,
 )
 from .opened import Snapshot
 from .rows import work_together
-from .shards import FEATURES, sharding_of
-from .upload import planned_objects
 
 _NUM_THREADS = 8  # each has an object in memory
 _KEPT = "What has arrived is kept"
@@ -47,8 +42,8 @@ def download(bucket: Bucket, folder: Path) -> Mirrored:
     """Make the store in a bucket again in `folder`; run again, it goes on where it was interrupted, or brings up to
     date what has changed there.
 
-    Every object that is brought is checked against its SHA-256. Of what is in the folder already, all but features is
-    read, and a chunk of features that is gone or has another length is brought anew.
+    Every object that is brought is checked against its SHA-256. What is damaged or gone in the folder is brought again,
+    as far as `kept_objects` sees it.
 
     Raises:
         NotFoundError: if there is no complete mirror in the bucket.
@@ -61,14 +56,14 @@ def download(bucket: Bucket, folder: Path) -> Mirrored:
         if not folder.exists():
             folder.mkdir(parents=True)
         with locked_folder(folder):
-            before = _mirror_here(folder, snapshot)
-            wanted = snapshot.inventory.objects
-            here = before.objects
+            before, description = _mirror_here(folder, snapshot), folder / METADATA_FILE
+            wanted, arrived = snapshot.inventory.objects, before.objects
+            # Without it nobody has had the folder for a store since.
+            kept = kept_objects(folder, before, snapshot.shardings) if description.exists() else arrived.keys()
             done = {
-                name: entry for name, entry in wanted.items() if name in here and here[name].content == entry.content
+                name: wanted[name] for name in kept & wanted.keys() if arrived[name].content == wanted[name].content
             }
-            description = folder / METADATA_FILE
-            if before.complete and done.keys() == wanted.keys() == here.keys() and description.exists():
+            if before.complete and done.keys() == wanted.keys() == arrived.keys() and description.exists():
                 return Mirrored(len(wanted), 0, 0)
             description.unlink(missing_ok=True)
             fsync_path(folder)
@@ -86,7 +81,7 @@ def download(bucket: Bucket, folder: Path) -> Mirrored:
 
 
 def _mirror_here(folder: Path, snapshot: Snapshot) -> Inventory:
-    """What is in the folder already of this mirror."""
+    """What came into the folder already of this mirror."""
     wanted = snapshot.inventory
     file = inside(folder, INVENTORY)
     if not file.exists():
@@ -100,51 +95,7 @@ def _mirror_here(folder: Path, snapshot: Snapshot) -> Inventory:
     found = parse_inventory(content, where=str(file))
     if (found.url, found.store) != (wanted.url, wanted.store):
         raise OutputExistsError(f"{folder} is a mirror of something else than {wanted.url}: name a new folder.")
-    if not (folder / METADATA_FILE).exists():
-        return found
-    # Objects had room for as many chunks as those there now, or for as many as they would have if they were made here.
-    there = {name: sharding.chunks_a_shard for name, sharding in snapshot.shardings.items()}
-    try:
-        store = FeatureStore.open(folder)
-        for chunks_a_shard in (there, {}):
-            if not (changed := _changed_since(store, found, chunks_a_shard)):
-                lost = _lost(store, chunks_a_shard) & wanted.objects.keys()
-                return replace(found, objects={name: found.objects[name] for name in found.objects.keys() - lost})
-    except StoreError as error:
-        raise StoreError(
-            f"{error} Whether the mirror in {folder} was changed since it came cannot be told: name a new folder, or "
-            "remove this one if nothing was added to it."
-        ) from None
-    raise OutputExistsError(
-        f"The store in {folder} was changed since it came from {wanted.url} ({changed}), which would be lost. Put it "
-        f"there with `weldcache mirror {folder} {wanted.url}`, or name a new folder."
-    )
-
-
-def _changed_since(store: FeatureStore, found: Inventory, chunks_a_shard: Mapping[str, int]) -> str:
-    """What of a store differs from what arrived; of features, their statuses and digests tell."""
-    for planned in planned_objects(store, chunks_a_shard=chunks_a_shard):
-        if planned.name.startswith((FEATURES, f"{VERIFICATION}/")):
-            continue
-        content = planned.make()
-        entry = found.objects.get(planned.name)
-        if entry is None or entry.content != (len(content), sha256_of(content)):
-            return planned.name
-    return ""
-
-
-def _lost(store: FeatureStore, chunks_a_shard: Mapping[str, int]) -> set[str]:
-    """Names of the objects of features of which a chunk is gone here, or has another length."""
-    lost: set[str] = set()
-    for name, rows in complete_rows(store).items():
-        path = inside(store.folder, name)
-        metadata = read_array_metadata(path)
-        sharding = sharding_of(name, metadata, chunks_a_shard=chunks_a_shard.get(name))
-        with os.scandir(path) as entries:
-            sizes = {entry.name: entry.stat().st_size for entry in entries}
-        absent = [row for row in rows.tolist() if sizes.get(sharding.file(row)) != metadata.chunk_bytes]
-        lost |= {sharding.key(row // sharding.chunks_a_shard) for row in absent}
-    return lost
+    return found
 
 
 def _fetch(snapshot: Snapshot, folder: Path, done: Mapping[str, Entry], progressing: Progressing) -> list[Entry]:

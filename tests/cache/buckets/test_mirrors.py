@@ -233,9 +233,48 @@ def test_what_is_lost_of_the_features_here_is_brought_again(
     (copy / TOKENS / "c.11.0.0").unlink()
     assert download(bucket, copy).num_copied == 2  # objects
     assert stored(copy) == stored(filled.folder)
-    (copy / "index/keys/c/0").write_bytes(b"damaged")
-    with pytest.raises(StoreError, match="name a new folder"):
+
+
+def damaged(path: Path) -> None:
+    """Flip a bit of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil"),
+    [
+        ("index/keys/c/0", damaged),
+        (f"status/{SPEC.name}/c.0", damaged),
+        (f"status/{SPEC.name}/c.0", Path.unlink),
+        (f"{TOKENS}/zarr.json", Path.unlink),
+        ("splits/zarr.json", lambda path: path.write_bytes(b"")),
+        ("zarr.json", damaged),
+    ],
+)
+def test_what_is_damaged_or_gone_in_the_folder_is_brought_again(
+    filled: FeatureStore, bucket: Bucket, tmp_path: Path, name: str, spoil: Callable[[Path], object]
+) -> None:
+    upload(filled.folder, bucket)
+    copy = tmp_path / "copy.zarr"
+    download(bucket, copy)
+    spoil(copy / name)
+    damaged(copy / TOKENS / "c.7.0.0")  # which is looked for where anything else is damaged
+    assert 0 < download(bucket, copy).num_copied < 10
+    assert stored(copy) == stored(filled.folder)
+
+
+def test_damage_does_not_hide_a_change(filled: FeatureStore, bucket: Bucket, tmp_path: Path) -> None:
+    upload(filled.folder, bucket)
+    copy = tmp_path / "copy.zarr"
+    download(bucket, copy)
+    write(FeatureStore.open(copy), [5])
+    damaged(copy / "index/keys/c/0")
+    before = stored(copy)
+    with pytest.raises(OutputExistsError, match="would be lost"):
         download(bucket, copy)
+    assert stored(copy) == before
 
 
 def test_nothing_of_another_is_overwritten(
