@@ -197,7 +197,11 @@ def parse_splits(text: str) -> tuple[str, ...]:
 
 
 def require_different(names: Sequence[str], *, origin: str) -> None:
-    """Refuse a name that stands twice."""
+    """Refuse a name that stands twice.
+
+    Raises:
+        SettingsError: names all of them.
+    """
     if len(set(names)) < len(names):
         raise SettingsError(f"{origin}: {', '.join(names)} name one twice.")
 

@@ -67,7 +67,11 @@ def open_checkpoint(model: str, *, revision: str | None, setting: str) -> Checkp
 
 
 def find_folder(model: str, *, revision: str | None, setting: str) -> tuple[Path, str, str]:
-    """The folder of a model's files, which is a local one or the hub's; its name and revision, for the store."""
+    """The folder of a model's files, which is a local one or the hub's; its name and revision, for the store.
+
+    Raises:
+        BackboneError: if the model is neither, or cannot be had; names the setting.
+    """
     try:
         folder = written_path(model)
     except ValueError as error:
@@ -84,7 +88,11 @@ def find_folder(model: str, *, revision: str | None, setting: str) -> tuple[Path
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files that transformers loads from `folder`: one file, or the shards that an index names."""
+    """The safetensors files that transformers loads from `folder`: one file, or the shards that an index names.
+
+    Raises:
+        BackboneError: if there are none, or the index is none.
+    """
     single = folder / "model.safetensors"
     if single.is_file():
         return [single]

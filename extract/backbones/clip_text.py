@@ -50,7 +50,11 @@ class TextEncoder:
 
 
 def load_clip_text(checkpoint: Checkpoint, *, models: Models) -> TextEncoder:
-    """The text tower in `checkpoint`, a whole CLIP model or its text half with the projection."""
+    """The text tower in `checkpoint`, a whole CLIP model or its text half with the projection.
+
+    Raises:
+        BackboneError: if it is another model, or not whole.
+    """
     config = load_config(CLIPTextConfig, checkpoint=checkpoint)
     if config.projection_dim is None:
         raise BackboneError(f"{checkpoint.model}: its configuration has no projection_dim; choose a CLIP text tower.")

@@ -54,14 +54,22 @@ class BackboneLoader:
         return Models(self._placement)
 
     def clips(self, settings: BackboneSettings, *, key: str, num_frames: int, size: int | None) -> "VJepa2":
-        """A backbone for clips of `num_frames` pictures of `size` pixels; None: the model's own size."""
+        """A backbone for clips of `num_frames` pictures of `size` pixels; None: the model's own size.
+
+        Raises:
+            BackboneError: if the model cannot be had, or takes no such clips.
+        """
         from .vjepa2 import load_vjepa2
 
         checkpoint = self._find(settings, key=key, families=("vjepa2",))
         return load_vjepa2(checkpoint, num_frames=num_frames, size=size, models=self._models)
 
     def sound(self, settings: BackboneSettings, *, key: str, block: int | None = None) -> AudioBackbone:
-        """A backbone for windows of sound, with the output of `block`; None: the last, which alone AST offers."""
+        """A backbone for windows of sound, with the output of `block`; None: the last, which alone AST offers.
+
+        Raises:
+            BackboneError: if the model cannot be had, or has no such block.
+        """
         checkpoint = self._find(settings, key=key, families=("ast", "yamnet"))
         if FAMILY_OF_MODEL_TYPE[checkpoint.model_type] == "yamnet":
             from .yamnet import load_yamnet
@@ -88,6 +96,9 @@ class BackboneLoader:
         """A backbone for pictures of `size` pixels, with the outputs of `blocks`; None: the last, the model's own.
 
         `normalisation` is for a model that does not say its own.
+
+        Raises:
+            BackboneError: if the model cannot be had, has no such blocks, or says its normalisation itself.
         """
         way = MODEL_WAY.match(settings.model)
         if way is not None:

@@ -137,6 +137,9 @@ def stated_pixel_preprocessing(
     """As `read_pixel_preprocessing`, for a model of which nothing is known that neither its files nor settings say.
 
     `normalisation` is the mean and standard deviation that the settings at `key` state, and overrides the files'.
+
+    Raises:
+        BackboneError: as `read_pixel_preprocessing`; or if neither says what pixels the model takes.
     """
     path = next((folder / name for name in files if (folder / name).is_file()), None)
     values = {} if path is None else read_json_object(path)

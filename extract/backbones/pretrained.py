@@ -198,6 +198,9 @@ def load_pretrained(
     names that start with one of `may_miss`: parts that are never looked at. It also passes over what it has no place
     for, such as a classifier; with `all_blocks`, further blocks than `config` asks for are an error: a model that is
     cut short is then not what the checkpoint is.
+
+    Raises:
+        BackboneError: for these, and if the files cannot be read.
     """
     try:
         with quiet_transformers():
@@ -271,7 +274,11 @@ def _own(model: nn.Module, *, device: torch.device) -> None:
 
 
 def patch_side(patch_size: int | Sequence[int]) -> int:
-    """Side of a model's square patches in pixels; transformers' configurations hold one number or two."""
+    """Side of a model's square patches in pixels; transformers' configurations hold one number or two.
+
+    Raises:
+        BackboneError: if the patches are not square.
+    """
     sides = {patch_size} if isinstance(patch_size, int) else set(patch_size)
     if len(sides) != 1:
         raise BackboneError(f"patch_size = {patch_size}: only square patches are known; choose another model.")

@@ -47,7 +47,11 @@ def open_source(settings: DataSettings, *, written: Collection[Path] = ()) -> So
 
 
 def open_auto(settings: AutoSettings) -> Source:
-    """The data set whose layout the names in its folder tell; says which it is, unless it is of welds."""
+    """The data set whose layout the names in its folder tell; says which it is, unless it is of welds.
+
+    Raises:
+        NotFoundError: if they tell none.
+    """
     names = names_in(settings.root)
     if (welds := find_welds(settings, names)) is not None:
         return welds

@@ -55,14 +55,22 @@ def varint(message: memoryview, position: int) -> tuple[int, int]:
 
 
 def number_in(value: Value) -> int:
-    """A field's value that must be a number."""
+    """A field's value that must be a number.
+
+    Raises:
+        ValueError: if it is bytes.
+    """
     if not isinstance(value, int):
         raise ValueError("bytes stand where a number belongs")
     return value
 
 
 def bytes_in(value: Value) -> memoryview:
-    """A field's value that must be bytes."""
+    """A field's value that must be bytes.
+
+    Raises:
+        ValueError: if it is a number.
+    """
     if isinstance(value, int):
         raise ValueError("a number stands where bytes belong")
     return value

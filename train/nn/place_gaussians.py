@@ -35,7 +35,11 @@ class PlaceStatistics:
     def gaussians(
         self, *, regularisation: float
     ) -> tuple[Float64[Tensor, "places width"], Float64[Tensor, "places width width"]]:
-        """Mean and covariance of each place (sample form), to whose diagonal a share of the mean variance is added."""
+        """Mean and covariance of each place (sample form), to whose diagonal a share of the mean variance is added.
+
+        Raises:
+            ValueError: if all vectors are equal.
+        """
         assert self._origin is not None
         count = self.count.clamp(min=_FEWEST).reshape(-1, 1, 1)
         mean = self._sum / count[..., 0]

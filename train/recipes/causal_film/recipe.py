@@ -50,7 +50,11 @@ class CausalFilmRecipe:
         return self._features.advice(missing, held=held)
 
     def limits(self, modalities: Collection[str]) -> str:
-        """It predicts photographs from the rest, so it needs two modalities at least, and photographs to have sense."""
+        """It predicts photographs from the rest, so it needs two modalities at least, and photographs to have sense.
+
+        Raises:
+            NotFoundError: if there are fewer than two.
+        """
         if len(modalities) < 2:
             raise NotFoundError(
                 f"All samples to train on have {' and '.join(modalities) or 'nothing'} alone: Causal-FiLM predicts "
