@@ -29,13 +29,13 @@ def greedy_coreset(
     squares = compared.square().sum(dim=1)
     chosen = torch.empty(size, dtype=torch.int64)
     chosen[0] = torch.randint(len(vectors), (), generator=generator)
-    nearest = torch.full((len(vectors),), torch.inf, device=vectors.device)
+    distance = torch.full((len(vectors),), torch.inf, device=vectors.device)  # squared, from the nearest chosen one
     for place in range(1, size):
         last = chosen[place - 1]
         # |a - b|^2 = |a|^2 - 2 a.b + |b|^2
-        nearest = torch.minimum(nearest, squares - 2 * (compared @ compared[last]) + squares[last])
-        nearest[last] = -torch.inf  # rounding must not choose it twice
-        chosen[place] = nearest.argmax()
+        distance = torch.minimum(distance, squares - 2 * (compared @ compared[last]) + squares[last])
+        distance[last] = -torch.inf  # rounding must not choose it twice
+        chosen[place] = distance.argmax()
     return chosen
 
 
