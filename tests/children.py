@@ -16,6 +16,8 @@ import weldcache.extract.pipeline
 import weldcache.extract.prepare
 from weldcache.extract.backbones import audio_spectrogram, clip_text, random_backbone, vision_transformer, vjepa2
 from weldcache.cli.main import run
+from transformers.conversion_mapping import get_checkpoint_conversion_mapping
+get_checkpoint_conversion_mapping("dinov3_vit")  # compiles a thousand patterns, which children share
 weldcache.extract.group_writer._PATIENCE = 0.0  # records are written after every group, so that kills often meet it
 weldcache.extract.prepare._WORTH_MEASURING = 10**6  # no time goes into a forecast, during which nothing is written
 print("ready", flush=True)
@@ -26,6 +28,7 @@ for line in sys.stdin:
         continue
     child = os.fork()
     if child == 0:
+        os.setsid()
         os.chdir(asked["folder"])
         os.environ.update(asked["environment"])
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -65,7 +68,10 @@ class Children:
         environment: Mapping[str, str] | None = None,
         said: str = "said.txt",
     ) -> int:
-        """The process of a command in `folder`, where it writes what it says to the file `said`."""
+        """The process of a command in `folder`, where it writes what it says to the file `said`.
+
+        It is in a group of its own, as a terminal starts it.
+        """
         return self._ask(
             {
                 "start": arguments,

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +33,6 @@ def project(copy_of: Callable[[Path], Path], synthetic: Path) -> Path:
     film = sorted(project.glob("*/*/*.avi"))[10]
     film.write_bytes(film.read_bytes()[:100])
     return project
-
-
-@pytest.fixture
-def children(project: Path, child_environment: dict[str, str]) -> Iterator[Children]:
-    with Children(project, child_environment) as children:
-        yield children
 
 
 def runs(process: psutil.Process) -> bool:
@@ -65,16 +59,21 @@ def faults_of(store: Path) -> list[Finding]:
 
 
 @pytest.mark.slow
-def test_thirty_kills_at_any_moment_cost_time_and_nothing_else(project: Path, children: Children) -> None:
+def test_thirty_kills_at_any_moment_cost_time_and_nothing_else(
+    project: Path, children: Children, manifest_rows: Callable[..., Any], write_rows: Callable[..., None]
+) -> None:
     """Whenever the store is complete in spite of them, it is compared and begun anew. With one backbone, and sound
-    without any, as most of the others' time is spent where nothing is written; a recording is broken."""
+    without any, as most of the others' time is spent where nothing is written; a recording is broken. Of the welds
+    sixteen, in pairs: as many groups are written as of all in fours."""
     reference_path, store = project / "reference.zarr", project / "features.zarr"
-    recording = sorted(project.glob("*/*/*.flac"))[5]
+    rows = manifest_rows(project)[:16]
+    write_rows(project, rows)
+    (recording,) = (project / rows[5]["SUBDIRS"]).glob("*.flac")
     recording.write_bytes(recording.read_bytes()[:100])
     sound = ("--set", "features.sound_statistics.kind=sound_statistics")
-    command = ("extract", *sound, "--set", "extract.features=[sound_statistics,image,sensor]")
-    started = time.monotonic()
-    assert children.wait(children.start(*command, "--cache", str(reference_path))) == 0
+    chosen = ("--set", "extract.features=[sound_statistics,image,sensor]", "--set", "extract.batch_size=2")
+    command, started = ("extract", *sound, *chosen), time.monotonic()
+    assert children.wait(children.start(*command, "--cache", str(reference_path), folder=project)) == 0
     lifetime = time.monotonic() - started
     reference, generator = FeatureStore.open(reference_path), np.random.default_rng(0)
     moments: list[Callable[[], bool]] = [
@@ -88,7 +87,7 @@ def test_thirty_kills_at_any_moment_cost_time_and_nothing_else(project: Path, ch
     ]
     kills = 0
     while kills < 30:
-        child = children.start(*command)
+        child = children.start(*command, folder=project)
         if kills < len(moments):
             wait_for(lambda: moments[kills]() or not psutil.pid_exists(child))  # noqa: B023
         else:
@@ -106,29 +105,20 @@ def test_thirty_kills_at_any_moment_cost_time_and_nothing_else(project: Path, ch
         else:
             assert ended == -signal.SIGKILL, (project / "said.txt").read_text()
             kills += 1
-    assert children.wait(children.start(*command)) == 0
+    assert children.wait(children.start(*command, folder=project)) == 0
     assert not differing(store, reference_path)
 
 
-@pytest.fixture
-def start(project: Path, child_environment: dict[str, str]) -> Callable[[], "subprocess.Popen[str]"]:
-    """Start `weldcache extract` with decode workers, as a terminal does: in a group of its own."""
-    command = [sys.executable, "-m", "weldcache", "extract", "--set", "extract.workers=2", "--set", _QUICK]
-
-    def start_it() -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            command, cwd=project, env=child_environment, stderr=subprocess.PIPE, text=True, start_new_session=True
-        )
-
-    return start_it
+WITH_WORKERS = ("extract", "--set", "extract.workers=2", "--set", _QUICK)
 
 
 @pytest.mark.slow
-def test_a_killed_run_leaves_nothing_running(start: Callable[[], "subprocess.Popen[str]"], project: Path) -> None:
-    with start() as killed:
-        wait_for(lambda: any((project / "features.zarr").glob("status/**/c.*")))
-        family = psutil.Process(killed.pid).children(recursive=True)
-        killed.kill()
+def test_a_killed_run_leaves_nothing_running(project: Path, children: Children) -> None:
+    killed = children.start(*WITH_WORKERS, folder=project)
+    wait_for(lambda: any((project / "features.zarr").glob("status/**/c.*")))
+    family = psutil.Process(killed).children(recursive=True)
+    os.kill(killed, signal.SIGKILL)
+    children.wait(killed)
     assert len(family) >= 3  # the fork server and two workers
     deadline = time.monotonic() + 15
     while (alive := [process for process in family if runs(process)]) and time.monotonic() < deadline:
@@ -139,14 +129,13 @@ def test_a_killed_run_leaves_nothing_running(start: Callable[[], "subprocess.Pop
 
 
 @pytest.mark.slow
-def test_ctrl_c_is_a_sentence(start: Callable[[], "subprocess.Popen[str]"], project: Path) -> None:
+def test_ctrl_c_is_a_sentence(project: Path, children: Children) -> None:
     """The keys reach every process of the group, the decode workers too."""
-    with start() as interrupted:
-        wait_for(lambda: any((project / "features.zarr").glob("status/**/c.*")))
-        os.killpg(interrupted.pid, signal.SIGINT)
-        assert interrupted.stderr is not None
-        said = interrupted.stderr.read()
-    assert interrupted.returncode == 130
+    interrupted = children.start(*WITH_WORKERS, folder=project)
+    wait_for(lambda: any((project / "features.zarr").glob("status/**/c.*")))
+    os.killpg(interrupted, signal.SIGINT)
+    assert children.wait(interrupted) == 130
+    said = (project / "said.txt").read_text()
     assert said.splitlines()[-1].startswith("weldcache: Interrupted. What was complete is kept")
     assert "Traceback" not in said
 
@@ -181,27 +170,27 @@ def test_a_killed_decode_worker_costs_nothing(project: Path, weldcache: Callable
 
 # In a file system of its own: extracts, has the disk filled in the middle, and extracts again with room.
 _FULL_DISK = """
-import json, signal, subprocess, sys, time
+import json, os, signal, subprocess, sys
 from pathlib import Path
-disk, junk = Path("disk"), Path("disk/junk")
-command = [sys.executable, "-m", "weldcache", "extract", "--cache", "disk/features.zarr", *sys.argv[1:]]
-first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-while not any(disk.glob("features.zarr/features/*/*/c.*")):
-    assert first.poll() is None
-    time.sleep(0.002)
-first.send_signal(signal.SIGSTOP)  # or a quick machine may end the extraction before the disk is full
-try:
-    with junk.open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(4096))
-except OSError:
-    pass
-first.send_signal(signal.SIGCONT)
-said = first.communicate()[1]
-junk.unlink()
-second = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+from weldcache.tests.children import Children, wait_for
+disk, junk, said = Path("disk"), Path("disk/junk"), Path("said.txt")
+command = ["extract", "--cache", "disk/features.zarr", *sys.argv[1:]]
+with Children(Path.cwd(), os.environ) as children:
+    first = children.start(*command)
+    wait_for(lambda: any(disk.glob("features.zarr/features/*/*/c.*")))
+    os.kill(first, signal.SIGSTOP)  # or a quick machine may end the extraction before the disk is full
+    try:
+        with junk.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+    except OSError:
+        pass
+    os.kill(first, signal.SIGCONT)
+    told = [children.wait(first), said.read_text()]
+    junk.unlink()
+    told += [children.wait(children.start(*command)), said.read_text()]
 subprocess.run(["cp", "-r", "disk/features.zarr", "features.zarr"], check=True)
-print(json.dumps([first.returncode, said, second.returncode, second.stderr]))
+print(json.dumps(told))
 """
 
 
