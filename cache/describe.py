@@ -28,6 +28,11 @@ _BLOCK_ROWS = 4096  # of onsets that are read together
 Statuses = Mapping[str, UInt8[np.ndarray, " row"]]
 
 
+def identity_json(store: FeatureStore) -> dict[str, Any]:
+    """Which store it is."""
+    return {"store": str(store.path), "fingerprint": store.fingerprint, "num_rows": len(store.index)}
+
+
 def describe_store(store: FeatureStore) -> dict[str, Any]:
     """Everything that `weldcache info` tells. Chunks of features are not read, but for the onsets."""
     statuses = {name: store.status(name) for name in store.feature_sets}
@@ -35,7 +40,7 @@ def describe_store(store: FeatureStore) -> dict[str, Any]:
     return {
         "path": str(store.path),
         "fingerprint": store.fingerprint,
-        "schema_version": store.schema_version,
+        "store_schema_version": store.schema_version,
         "schema_note": _schema_note(store),
         "created": store.created,
         "noun": store.noun,

@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from .options import AsJson, print_json
+
 
 def mirror(
     source: Annotated[
@@ -12,6 +14,7 @@ def mirror(
     destination: Annotated[
         str, typer.Argument(metavar="DESTINATION", help="Where it is to be: a URL, or a folder, the other of the two.")
     ],
+    as_json: AsJson = False,
 ) -> None:
     """Carry a feature store from a folder into a bucket (s3://, gs://, az://), or from a bucket into a folder.
 
@@ -24,5 +27,8 @@ def mirror(
     from ..wording import count_of, format_size
 
     mirrored = carry(place_of(source), place_of(destination))
+    if as_json:
+        print_json({"source": source, "destination": destination, **vars(mirrored)})
+        return
     copied = f"{mirrored.num_copied:,} copied with {format_size(mirrored.num_bytes)}"
     typer.echo(f"{destination}: {count_of(mirrored.num_objects, 'object')}, {copied}")

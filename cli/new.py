@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from .options import AsJson, print_json
+
 
 def new(
     kind: Annotated[Literal["source", "recipe", "judge"], typer.Argument(help="What is begun.")],
@@ -14,6 +16,7 @@ def new(
     to: Annotated[
         Path, typer.Option("--to", metavar="FOLDER", help="Where the package's folder is made.", show_default="here")
     ] = Path(),
+    as_json: AsJson = False,
 ) -> None:
     """Write a small package with a source, a recipe or a judge that works, and with a test that inherits the contract.
 
@@ -22,4 +25,8 @@ def new(
     from ..configs.layers import user_path
     from ..skeletons.write import write_skeleton
 
-    typer.echo(write_skeleton(kind, name, parent=user_path(str(to), origin="--to")).told)
+    skeleton = write_skeleton(kind, name, parent=user_path(str(to), origin="--to"))
+    if as_json:
+        print_json({**vars(skeleton), "folder": str(skeleton.folder.resolve())})
+    else:
+        typer.echo(skeleton.told)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from .options import Config, Device, Maps, RunName, Set, overrides
+from .options import AsJson, Config, Device, Maps, RunName, Set, overrides, print_json
 
 _ALARMED = 3  # the exit status
 
@@ -49,6 +49,7 @@ def score(
     device: Device = None,
     config: Config = None,
     settings: Set = None,
+    as_json: AsJson = False,
 ) -> None:
     """Score samples that are in no store and have no label, by a run and its backbones alone.
 
@@ -57,19 +58,24 @@ def score(
     Preprocessing and backbones are the run's; what would make other features here is refused. Exit status: 0 all were
     scored, 1 some could not be, 2 what was named cannot be used, 3 an alarm, with --fail-on-alarm.
     """
-    from ..errors import WeldcacheError
+    from ..errors import SettingsError, WeldcacheError
+    from ..evaluate.new.lines import sample_document
     from ..evaluate.new.score import Watching, score_to
+    from ..evaluate.new.scorer import ScoredSample
     from ..settings import load_settings
     from ..train.runs.names import find_run
     from ..train.runs.trained_run import load_run
     from ..wording import count_of
 
+    if as_json and out is None and (watch or form):
+        raise SettingsError("--json prints one object in the end: with --watch or --format, name a file by --out.")
+    samples: list[ScoredSample] = []
     changes = overrides(settings, train_device=device, extract_device=device)
     trained = load_run(find_run(load_settings(config, overrides=changes).runs.folder, run).path)
     asked = load_settings(config, overrides=changes, base=trained.settings)
     watching = Watching(every, patience, state) if watch else None
     tally = score_to(
-        out,
+        samples.append if as_json and out is None else out,
         trained,
         paths,
         settings=asked,
@@ -79,6 +85,12 @@ def score(
         watching=watching,
         fail_on_alarm=fail_on_alarm,
     )
+    if as_json:
+        where = {
+            "out": None if out is None else str(out),
+            "samples": [sample_document(each) for each in samples] if out is None else None,
+        }
+        print_json({"run": trained.folder.name, **tally.document(), **where})
     if fail_on_alarm and tally.num_alarms:
         raise typer.Exit(_ALARMED)
     if tally.num_failed and not watch:

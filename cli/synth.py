@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from .options import AsJson, print_json
+
 _SEVERITY = (0.3, 1.0)
 
 
@@ -72,6 +74,7 @@ def synth(
         ),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+    as_json: AsJson = False,
 ) -> None:
     """Write synthetic data in the real files' formats: of welds AVI, FLAC, CSV, JPEG and manifest.csv.
 
@@ -84,7 +87,7 @@ def synth(
 
     from ..configs.layers import user_path
     from ..errors import SettingsError
-    from ..extract.sources.synth import GENERATORS, Made
+    from ..extract.sources.synth import GENERATORS, Made, synth_document
     from ..extract.sources.welds.synth.plan import DEFECTS_ALIKE, parse_mix, plan_for_size
     from ..settings import checked_preset
     from ..tables import print_tables
@@ -114,6 +117,10 @@ def synth(
     else:
         plan = generator.plan_for_size(size, seed=seed, plant=planted)
     chosen = None if preset is None else checked_preset(preset)
-    made: Made = generator.generate(user_path(str(out), origin="OUT"), plan=plan, workers=workers, preset=chosen)
+    folder = user_path(str(out), origin="OUT")
+    made: Made = generator.generate(folder, plan=plan, workers=workers, preset=chosen)
+    if as_json:
+        print_json(synth_document(folder))
+        return
     typer.echo(made.told)
     print_tables(made.tables)

@@ -35,6 +35,7 @@ def add(
             show_default=False,
         ),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Fetch weights, check their hashes, and keep them as safetensors with a note of source and licence.
 
@@ -43,9 +44,12 @@ def add(
     """
     from ..configs.layers import user_path
     from ..extract.weights.catalogue import entry_named
-    from ..extract.weights.installation import add_weights
+    from ..extract.weights.installation import add_weights, entry_json
 
-    add_weights(entry_named(name), source=None if source is None else user_path(str(source), origin="--from"))
+    entry = entry_named(name)
+    add_weights(entry, source=None if source is None else user_path(str(source), origin="--from"))
+    if as_json:
+        print_json(entry_json(entry))
 
 
 @app.command()

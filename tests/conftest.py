@@ -23,6 +23,7 @@ from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
 from weldcache.cli.main import run
+from weldcache.tests.json_shapes import check_shape
 
 # How long an example takes says something of the machine alone; the same commit is tried on the same examples.
 settings.register_profile("any machine", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -100,7 +101,7 @@ def fork_server() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def weldcache() -> Callable[..., Outcome]:
     """Run `weldcache` with some arguments in `folder`, within this process; `extract` without its `forecast`, for which
-    it would measure for about as long as it takes for so few samples."""
+    it would measure for about as long as it takes for so few samples. What --json prints is as the page on it says."""
 
     def call(*arguments: str, folder: Path, forecast: bool = False) -> Outcome:
         out, err = io.StringIO(), io.StringIO()
@@ -115,6 +116,8 @@ def weldcache() -> Callable[..., Outcome]:
                 patch.setattr("weldcache.extract.prepare._WORTH_MEASURING", sys.maxsize)
             code = run(arguments)
         texts = out.getvalue(), err.getvalue()
+        if "--json" in arguments and texts[0]:
+            check_shape(arguments, texts[0])
         return Outcome(code, *(" ".join(text.split()) for text in texts), raw_out=texts[0])
 
     return call

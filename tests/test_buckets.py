@@ -1,5 +1,6 @@
 """The commands on a store in a bucket of a mock S3: the numbers that a folder gives, and no secret written anywhere."""
 
+import json
 import os
 import re
 import signal
@@ -138,7 +139,8 @@ def test_a_killed_mirror_goes_on(
     num_objects, num_copied = map(int, re.findall(r"(\d+) (?:objects|copied)", again.out))
     assert 0 < num_copied < num_objects - 4
     if upwards:
-        assert weldcache("mirror", url, "copy.zarr", folder=project).code == 0
+        brought = json.loads(weldcache("mirror", url, "copy.zarr", "--json", folder=project).raw_out)
+        assert brought["num_copied"] == brought["num_objects"] and brought["num_bytes"] > 0
     copy = contents(project / "copy.zarr")
     assert {name: data for name, data in copy.items() if not name.startswith("mirror/")} == contents(
         project / "features.zarr"

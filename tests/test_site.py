@@ -4,12 +4,11 @@ What pages show of tables, of the API and of frequent questions runs as it stand
 """
 
 import contextlib
-import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,7 @@ from urllib.parse import unquote, urlsplit
 import cv2
 import numpy as np
 import pytest
-import typer
-from typer.core import TyperCommand, TyperGroup
 
-from weldcache.cli.main import app
 from weldcache.extract.sources.welds.manifest import SETTINGS
 from weldcache.tests.evaluate.report.test_browser import BROWSER, FLAGS
 
@@ -197,29 +193,3 @@ def test_answers_to_questions_run(
         shorter = ["--set", "train.epochs=1"] if "monitor" in line else []
         outcome = weldcache(*line.split()[1:], *shorter, folder=project)
         assert outcome.code == 0, (line, outcome.err)
-
-
-def test_what_json_holds_is_told(judged: Path, weldcache: Callable[..., Any]) -> None:
-    """Of the commands that take no time: what the page says that their objects hold is there."""
-    told = dict(re.findall(r"^\| `([\w ]+)` \| (.*) \|$", json_section(), re.MULTILINE))
-    for command in ("info", "runs list", "runs show", "runs prune", "config list", "config show"):
-        outcome = weldcache(*command.split(), "--json", folder=judged)
-        missing = set(re.findall(r"`(\w+)`", told[command])) - set(json.loads(outcome.raw_out))
-        assert outcome.code == 0 and not missing, (command, missing)
-
-
-def test_every_command_with_json_is_told() -> None:
-    def with_json(command: TyperCommand | TyperGroup, name: str) -> Iterator[str]:
-        if any("--json" in parameter.opts for parameter in command.params):
-            yield name
-        for word, below in command.commands.items() if isinstance(command, TyperGroup) else ():
-            yield from with_json(below, f"{name} {word}".strip())
-
-    told = set(re.findall(r"^\| `([\w ]+)` \|", json_section(), re.MULTILINE))
-    assert told == set(with_json(typer.main.get_command(app), ""))
-
-
-def json_section() -> str:
-    """The part of the page on the command line that tells what `--json` prints."""
-    text = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
-    return text.partition("\n## JSON\n")[2].partition("\n## ")[0]

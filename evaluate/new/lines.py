@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Literal, TextIO
+from typing import Any, Literal, TextIO
 
 import numpy as np
 
@@ -60,6 +60,15 @@ class Tally:
         parts += [f"{count_of(self.num_failed, self.noun)} could not be scored"] if self.num_failed else []
         return listed(parts)
 
+    def document(self) -> dict[str, Any]:
+        """The same as JSON values; no number of alarms where no threshold would raise one."""
+        return {
+            "noun": self.noun,
+            "num_scored": self.num_scored,
+            "num_failed": self.num_failed,
+            "num_alarms": self.num_alarms if self.num_held_against_threshold else None,
+        }
+
     def told(self) -> str:
         """How many there were, and how long it took."""
         took = f"It took {format_seconds(time.monotonic() - self.started)}"
@@ -104,6 +113,11 @@ def _with_adjusted(scored: ScoredSample, value: float | None) -> ScoredSample:
         if name == _P_VALUE:
             columns[_ADJUSTED] = value
     return replace(scored, columns=columns)
+
+
+def sample_document(scored: ScoredSample) -> dict[str, Any]:
+    """What is told of a sample, as JSON values."""
+    return {"key": scored.sample.key, **scored.columns, "problem": scored.problem, "notes": scored.notes}
 
 
 class ScoreLines:
@@ -178,8 +192,7 @@ class ScoreLines:
         key, notes = scored.sample.key, "; ".join(scored.notes)
         headings = tuple(map(spreadsheet_cell, scored.columns))
         if self._form == "jsonl":
-            told = {"key": key, **scored.columns, "problem": scored.problem, "notes": scored.notes}
-            self._file.write(json.dumps(told) + "\n")
+            self._file.write(json.dumps(sample_document(scored)) + "\n")
         elif not headings and self._columns is None:
             self._bare.append([key, scored.problem, notes])
             if self._is_added_to:

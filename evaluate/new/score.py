@@ -37,7 +37,7 @@ class Watching:
 
 
 def score_to(
-    out: Path | None,
+    out: Path | Emit | None,
     run: TrainedRun,
     paths: Sequence[Path],
     *,
@@ -49,7 +49,8 @@ def score_to(
     fail_on_alarm: bool = False,
 ) -> Tally:
     """Score the samples at `paths`, or those that come to the one folder that is watched, and write a line for each to
-    `out` (None: stdout), which is whole or absent; a folder that is watched adds to it. `maps` as in `score_paths`.
+    `out` (None: stdout), which is whole or absent; a folder that is watched adds to it. An `out` that is no path takes
+    the samples themselves. `maps` as in `score_paths`.
     `fail_on_alarm`: an alarm is what this is done for, so that a run by which none can be raised is refused.
 
     Raises:
@@ -61,9 +62,9 @@ def score_to(
     """
     if fail_on_alarm and calibration_for(judge_of(run, run.settings.evaluate), run) is None:
         raise SettingsError("Without a calibration no sample raises an alarm, so that --fail-on-alarm would find none.")
-    written = form or ("jsonl" if out is not None and out.suffix in (".jsonl", ".ndjson", ".json") else "csv")
+    written = form or ("jsonl" if isinstance(out, Path) and out.suffix in (".jsonl", ".ndjson", ".json") else "csv")
     if watching is None:
-        if maps is not None and out is not None and out.resolve().is_relative_to(maps.resolve()):
+        if maps is not None and isinstance(out, Path) and out.resolve().is_relative_to(maps.resolve()):
             raise SettingsError(f"--maps makes the folder {maps}, which holds nothing else: write {out} elsewhere.")
         try:
             return score_paths(
@@ -93,11 +94,11 @@ def score_to(
 
 
 @contextmanager
-def _replaced(out: Path | None, form: Form, *, overwrite: bool) -> Iterator[Emit]:
+def _replaced(out: Path | Emit | None, form: Form, *, overwrite: bool) -> Iterator[Emit]:
     """Lines of a set; what Ctrl-C left of them stands beside `out`."""
-    if out is None:
-        with closing(ScoreLines(sys.stdout, form)) as lines:
-            yield lines
+    if not isinstance(out, Path):
+        with _passed_on(out, form) as emit:
+            yield emit
         return
     if out.exists() and not out.is_file():  # a device would be replaced too
         raise OutputExistsError(f"{out} is no file, but a folder, a pipe or a device; name a file for the scores.")
@@ -116,10 +117,19 @@ def _replaced(out: Path | None, form: Form, *, overwrite: bool) -> Iterator[Emit
 
 
 @contextmanager
-def _added_to(out: Path | None, form: Form) -> Iterator[Emit]:
-    if out is None:
-        with closing(ScoreLines(sys.stdout, form)) as lines:
-            yield lines
+def _passed_on(out: Emit | None, form: Form) -> Iterator[Emit]:
+    if out is not None:
+        yield out
+        return
+    with closing(ScoreLines(sys.stdout, form)) as lines:
+        yield lines
+
+
+@contextmanager
+def _added_to(out: Path | Emit | None, form: Form) -> Iterator[Emit]:
+    if not isinstance(out, Path):
+        with _passed_on(out, form) as emit:
+            yield emit
         return
     out.parent.mkdir(parents=True, exist_ok=True)
     with (

@@ -11,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from rich.table import Table
 
@@ -112,6 +112,11 @@ def claimed_folder(out: Path, *, plan: Mapping[str, object]) -> Iterator[None]:
 def write_record(out: Path, record: Mapping[str, object]) -> None:
     """Say, last of all, that the folder holds what its plan says; `record` tells how much that is."""
     write_json(out / DONE_FILE, {"generator": "weldcache synth", **record})
+
+
+def synth_document(out: Path) -> dict[str, Any]:
+    """What the record of a folder that is complete says of it."""
+    return {"folder": str(out.resolve()), **read_document(out / DONE_FILE)}
 
 
 def settings_text(preset: str, *, further: str = "") -> str:

@@ -113,14 +113,14 @@ def catalogue_table() -> Table:
 
 def catalogue_json() -> list[dict[str, Json]]:
     """The catalogue as JSON values."""
-    told = []
-    for entry in ENTRIES.values():
-        fields = {name: value for name, value in asdict(entry).items() if name != "convert"}
-        found = check(entry)
-        told.append(
-            {**fields, "folder": str(entry.folder), "is_here": found.state == "here", "fault": found.fault or None}
-        )
-    return told
+    return [entry_json(entry) for entry in ENTRIES.values()]
+
+
+def entry_json(entry: Entry) -> dict[str, Json]:
+    """An entry of the catalogue, and whether it is here and whole, as JSON values."""
+    fields = {name: value for name, value in asdict(entry).items() if name != "convert"}
+    found = check(entry)
+    return {**fields, "folder": str(entry.folder), "is_here": found.state == "here", "fault": found.fault or None}
 
 
 def _write(entry: Entry, source: Path) -> None:

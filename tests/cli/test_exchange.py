@@ -19,10 +19,11 @@ def test_a_real_store_comes_back_byte_for_byte(
     assert "Exporting features.zarr" in outcome.err
     with h5py.File(file) as opened:
         assert opened["features/video/tokens"].shape[0] == 38
-    outcome = weldcache("import", str(file), "--cache", "back.zarr", folder=tmp_path)
+    outcome = weldcache("import", str(file), "--cache", "back.zarr", "--json", folder=tmp_path)
     assert outcome.code == 0, outcome.err
-    fingerprint = json.loads(weldcache("info", "--json", folder=extracted).raw_out)["fingerprint"]
-    assert outcome.out == f"{tmp_path / 'back.zarr'}: 38 welds, fingerprint {fingerprint}"
+    told = json.loads(outcome.raw_out)
+    assert (told["store"], told["num_rows"]) == (str(tmp_path / "back.zarr"), 38)
+    assert told["fingerprint"] == json.loads(weldcache("info", "--json", folder=extracted).raw_out)["fingerprint"]
     assert contents(tmp_path / "back.zarr") == contents(extracted / "features.zarr")
 
 
@@ -35,7 +36,8 @@ def test_neither_overwrites_unasked(
     refused = weldcache("export", "--to=~/features.h5", folder=extracted)
     assert (refused.code, refused.out, file.read_text()) == (2, "", "mine")
     assert "exists already" in refused.err and "--overwrite" in refused.err
-    assert weldcache("export", "--to", str(file), "--overwrite", folder=extracted).code == 0
+    written = weldcache("export", "--to", str(file), "--overwrite", "--json", folder=extracted)
+    assert written.code == 0 and json.loads(written.raw_out)["num_bytes"] == file.stat().st_size
     refused = weldcache("import", str(file), folder=extracted)
     assert refused.code == 2 and "features.zarr exists already" in refused.err
 

@@ -90,9 +90,9 @@ def test_the_fused_run_is_judged_by_the_members_scores(
 
 def test_fitted_weights_and_a_name(weldcache: Run, two_runs: Path, runs_of: Callable[[Path], Path]) -> None:
     project = runs_of(two_runs)
-    outcome = weldcache("fuse", "first", "ae", "--weights", "fit", "--run", "both", folder=project)
+    outcome = weldcache("fuse", "first", "ae", "--weights", "fit", "--run", "both", "--json", folder=project)
     assert outcome.code == 0, outcome.err
-    assert "weights were fitted to it" in outcome.out and (project / "runs" / "both" / "manifest.json").is_file()
+    assert json.loads(outcome.raw_out)["name"] == "both" and (project / "runs" / "both" / "manifest.json").is_file()
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def test_reading_commands_survive_a_damaged_run(
     folder = runs_of(project)
     (folder / "runs/second/manifest.json").write_text("{")
     before = contents(folder)
-    for command in (["list"], ["list", "--json"], ["show", "second"], ["prune"]):
+    for command in (["list"], ["list", "--json"], ["show", "second"], ["show", "second", "--json"], ["prune"]):
         outcome = weldcache("runs", *command, folder=folder)
         assert outcome.code == 0, outcome.err
         assert "manifest.json is damaged" in outcome.out

@@ -1,6 +1,7 @@
 """`weldcache split` makes splits of a store, prints what was dealt where, and refuses what cannot be dealt."""
 
 import csv
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,8 @@ def test_a_split_is_made_and_told(weldcache: Callable[..., Any], project: Path) 
     assert "mine" in weldcache("info", folder=project).out
 
     assert weldcache("split", "mine", folder=project).code == 2
-    assert weldcache("split", "mine", "--overwrite", folder=project).code == 0
+    replaced = weldcache("split", "mine", "--overwrite", "--json", folder=project)
+    assert replaced.code == 0 and list(json.loads(replaced.raw_out)["splits"]) == ["mine"]
     assert weldcache("split", "fold", "--folds", "3", folder=project).code == 0
     assert list(FeatureStore.open(store.path).splits()) == ["official", "fold_1", "fold_2", "fold_3", "mine"]
 

@@ -1,5 +1,6 @@
 """`weldcache synth`: never writes over what it did not make."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,8 @@ def test_another_preset_is_written_only_where_nobody_changed_the_settings(
     assert weldcache(*synth, "--preset", "demo", folder=project).code == 0 and written.read_text() == own
     written.unlink()
     assert weldcache(*synth, folder=project).code == 0 and "preset: demo\n" in written.read_text()
-    assert weldcache(*synth, "--preset", "demo-random", folder=project).code == 0
+    told = json.loads(weldcache(*synth, "--preset", "demo-random", "--json", folder=project).raw_out)
+    assert (told["folder"], told["welds"]["train"]) == (str(project), {"good": 8})
     assert weldcache(*synth, folder=project).code == 0 and "preset: demo-random\n" in written.read_text()
     outcome = weldcache(*synth, "--preset", "demo-rundom", folder=project)
     assert outcome.code == 2 and "demo-random" in outcome.err

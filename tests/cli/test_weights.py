@@ -44,6 +44,8 @@ def test_verify_says_what_is_here_and_fails_where_it_is_damaged(
     (folder / "efficientnet-lite0" / "config.json").write_text("{}")
     outcome = weldcache("weights", "verify", folder=tmp_path)
     assert outcome.code == 1 and "DAMAGED" in outcome.out
+    (found,) = json.loads(weldcache("weights", "verify", "--json", folder=tmp_path).raw_out)["weights"]
+    assert (found["name"], found["state"]) == ("efficientnet-lite0", "damaged")
     assert weldcache("weights", "list", folder=tmp_path).out.count("DAMAGED") == 1
     told = json.loads(weldcache("weights", "list", "--json", folder=tmp_path).raw_out)["weights"]
     assert not any(entry["is_here"] for entry in told) and [bool(entry["fault"]) for entry in told].count(True) == 1

@@ -1,5 +1,6 @@
 """`weldcache new`: what is written works at once, keeps to its contract, and takes no name that is taken."""
 
+import json
 import os
 import subprocess
 import sys
@@ -27,6 +28,8 @@ def test_a_package_names_what_it_brings(weldcache: Run, tmp_path: Path, kind: st
     assert package["project"]["entry-points"] == {
         f"weldcache.{kind}s": {"my_own": f"my_own.{kind}:MyOwn{kind.capitalize()}"}
     }
+    again = weldcache("new", kind, "my_second", "--json", folder=tmp_path)
+    assert json.loads(again.raw_out)["folder"] == str(tmp_path / "my_second")
     assert "dependencies" not in package["project"]  # weldcache is on no index
     for path in (tmp_path / "my_own").rglob("*.py"):
         compile(path.read_text(), str(path), "exec")

