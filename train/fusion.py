@@ -331,6 +331,6 @@ def describe_fusion(summary: FusionSummary) -> str:
             f"Run {summary.run.path}: {len(members)} runs fused in {format_seconds(seconds)} by {summary.combine}, "
             f"scores {units} on {count_of(summary.num_normals, 'validation normal')}.",
             *members,
-            f"Validation: {found}{flattered}. Judge it with `weldcache eval --run {summary.run.name}`.",
+            f"Validation: {found}{flattered}. Judge it with `weldcache eval {summary.run.name}`.",
         ]
     )

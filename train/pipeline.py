@@ -325,10 +325,10 @@ def describe_run(summary: TrainingSummary) -> str:
     best, ended = summary.best, {"epochs": "all epochs done", "patience": "validation no longer got better"}
     if summary.stopped == FITTED:
         found = [f"fitted in {format_seconds(summary.seconds)}", *figures_found(best.metrics)]
-        return f"Run {summary.run.path}: {', '.join(found)}.\nJudge it with `weldcache eval --run {summary.run.name}`."
+        return f"Run {summary.run.path}: {', '.join(found)}.\nJudge it with `weldcache eval {summary.run.name}`."
     gone_on = f", gone on with after epoch {summary.resumed_from}" if summary.resumed_from else ""
     return (
         f"Run {summary.run.path}: {count_of(summary.epochs, 'epoch')} in {format_seconds(summary.seconds)}{gone_on}; "
         f"{ended[summary.stopped]}.\nBest is {describe_epoch(best.metrics)} (averaged weights). "
-        f"Judge it with `weldcache eval --run {summary.run.name}`."
+        f"Judge it with `weldcache eval {summary.run.name}`."
     )

@@ -106,7 +106,7 @@ def written_columns(run: RunFolder, *, split: str) -> Columns | None:
     hashes = {run.read(each, WithFiles).get("files", {}).get(path.name) for each in documents} - {None}
     if not hashes:
         return None
-    mend = f"Make it again with `weldcache eval --run {run.name} --split {split}`."
+    mend = f"Make it again with `weldcache eval {run.name} --split {split}`."
     if not path.is_file():
         raise TrainingError(f"{path} is missing, and a report was made with it. {mend}")
     content = read_regular_file(path)

@@ -274,7 +274,7 @@ def calibration_for(judge: Judge[Any], run: TrainedRun) -> Calibration | None:
     if run.folder.calibration_path.exists():
         told = f"keeps a calibration of {'another version of weldcache' if kept is None else 'other weights'}"
     say(
-        f"{run.folder.path} {told}, so that nothing is known of what its scores mean; `weldcache eval --run "
+        f"{run.folder.path} {told}, so that nothing is known of what its scores mean; `weldcache eval "
         f"{run.folder.name}` makes one where validation allows it."
     )
     return None

@@ -224,7 +224,7 @@ def require_sense(request: SweepRequest, base: Settings, *, overrides: Sequence[
         _require_met(parameter, above, where=where)
         above[key] = parameter
         for value in ends(parameter):
-            _resolve(request.space, {key: value}, base, origin=where)
+            _require_settings(request, key, value, base)
 
 
 def _require_swept(key: str, request: SweepRequest, *, overrides: Sequence[str], where: str) -> None:
@@ -258,15 +258,30 @@ def least(request: SweepRequest, base: Settings) -> Settings:
     return settings_of(base, values, origin=request.origin)
 
 
-def _resolve(space: Mapping[str, Parameter], fixed: Mapping[str, Any], base: Settings, *, origin: str) -> None:
-    """Draw the least of everything but what is fixed, and what that takes to be asked for."""
-    wanted = dict(fixed)
-    for key in reversed(list(space)):
-        if key in wanted:
-            wanted |= {other: allowed[0] for other, allowed in space[key].when.items() if allowed}
-    values = drawn(space, lambda key, parameter: wanted.get(key, ends(parameter)[0]))
-    told = ", ".join(f"{key} = {brief(value)}" for key, value in fixed.items())
+def _require_settings(request: SweepRequest, key: str, value: Any, base: Settings) -> None:
+    """Refuse a value with which, and with the least of everything else, there are no settings.
+
+    Raises:
+        SettingsError: names the parameter, unless the others are at fault without it just so.
+    """
+    wanted = {key: value}  # and what that takes to be asked for
+    for other in reversed(list(request.space)):
+        if other in wanted:
+            wanted |= {above: allowed[0] for above, allowed in request.space[other].when.items() if allowed}
+    values = drawn(request.space, lambda name, parameter: wanted.get(name, ends(parameter)[0]))
+    fault = _fault_of(values, base, origin=request.origin)
+    if fault and fault == _fault_of(
+        {name: values[name] for name in values if name != key}, base, origin=request.origin
+    ):
+        raise SettingsError(fault)
+    if fault:
+        raise SettingsError(f"{request.origin}: {key}: with {key} = {brief(value)} there are no settings: {fault}")
+
+
+def _fault_of(values: Mapping[str, Any], base: Settings, *, origin: str) -> str:
+    """What is wrong with the settings of a trial; "" where they are in order."""
     try:
         settings_of(base, values, origin=origin)
     except SettingsError as error:
-        raise SettingsError(f"{origin}: with {told} there are no settings: {error}") from None
+        return str(error)
+    return ""

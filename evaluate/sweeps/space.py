@@ -21,7 +21,7 @@ class _Parameter(Section):
     when: dict[str, list[Any]] = Field({})
 
     @abstractmethod
-    def points(self) -> list[Any]:
+    def points(self) -> Iterator[Any]:
         """Every value that may be drawn, in order.
 
         Raises:
@@ -47,15 +47,19 @@ class FloatRange(_Parameter):
         _require_range(self.low, self.high, log=self.log, stepped=self.step is not None)
         return self
 
-    def points(self) -> list[Any]:
+    def points(self) -> Iterator[Any]:
         if self.step is None:
             raise ValueError("a grid takes steps: give `step`, or list the values with `kind: choice`")
-        count = int((self.high - self.low) / self.step + 1e-9) + 1
-        return [self.low + place * self.step for place in range(count)]
+        low, step = self.low, self.step
+        count = int((self.high - low) / step + 1e-9) + 1
+        return (low + place * step for place in range(count))  # one by one, as there may be billions
 
     def holds(self, value: Any) -> bool:
         # Fractions are hardly ever drawn twice, but for those of steps.
-        return self.step is not None and value in self.points()
+        if self.step is None or isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        in_range = self.low <= value <= self.high + 1e-9 * self.step
+        return in_range and value == self.low + round((value - self.low) / self.step) * self.step
 
 
 class IntRange(_Parameter):
@@ -72,8 +76,8 @@ class IntRange(_Parameter):
         _require_range(self.low, self.high, log=self.log, stepped=self.step != 1)
         return self
 
-    def points(self) -> list[Any]:
-        return list(range(self.low, self.high + 1, self.step))
+    def points(self) -> Iterator[Any]:
+        return iter(range(self.low, self.high + 1, self.step))
 
     def holds(self, value: Any) -> bool:
         return value in range(self.low, self.high + 1, self.step)
@@ -91,8 +95,8 @@ class Choice(_Parameter):
             raise ValueError("a value stands there twice")
         return self
 
-    def points(self) -> list[Any]:
-        return self.values
+    def points(self) -> Iterator[Any]:
+        return iter(self.values)
 
     def holds(self, value: Any) -> bool:
         return value in self.values
@@ -131,15 +135,14 @@ def grid(space: Mapping[str, Parameter], *, origin: str) -> list[dict[str, Any]]
     """
 
     def combined(before: Iterator[dict[str, Any]], key: str, parameter: Parameter) -> Iterator[dict[str, Any]]:
-        try:
-            points = parameter.points()
-        except ValueError as error:
-            raise SettingsError(f"{origin}: {key}: {error}.") from None
         for values in before:
-            if _is_asked(parameter, values):
-                yield from ({**values, key: point} for point in points)
-            else:
+            if not _is_asked(parameter, values):
                 yield values
+                continue
+            try:
+                yield from ({**values, key: point} for point in parameter.points())
+            except ValueError as error:
+                raise SettingsError(f"{origin}: {key}: {error}.") from None
 
     found: Iterator[dict[str, Any]] = iter([{}])
     for key, parameter in space.items():

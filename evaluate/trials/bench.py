@@ -74,8 +74,8 @@ def bench(
     All trials share one copy of the features, where it fits the device. A trial that is done already, with the same
     settings on the same features and samples, is not repeated; an interrupted one goes on. With `overwrite` only those
     count as done that were trained since the overwriting began, if it was interrupted. A variant that fails is
-    reported, and the others go on. The table goes to `<runs.folder>/<list>/table_<split>.{csv,html,json,md}`,
-    progress to stderr. The list is laid over `base`, or over what the folder says.
+    reported, and the others go on. The table goes to `<runs.folder>/<list>/table_<split>.{csv,html,json,md}`, that of
+    other splits of the store than the list's own to files that name these; progress to stderr. The list is laid over `base`, or over what the folder says.
 
     Raises:
         NotFoundError: if there is no cache, or no such split of it.
@@ -86,11 +86,12 @@ def bench(
         BusyError: if the same list is running already.
         KeyboardInterrupt: on Ctrl-C; what is done is kept, and the same command goes on.
     """
+    asked = variants.store_splits if store_splits is None else tuple(store_splits)
     shared, trials = plan_trials(
         variants,
         overrides=overrides,
         seeds=variants.seeds if seeds is None else seeds,
-        store_splits=variants.store_splits if store_splits is None else store_splits,
+        store_splits=asked,
         base=base,
     )
     judge, store = judge_of_all(trials), FeatureStore.open(shared.cache.path)
@@ -121,7 +122,7 @@ def bench(
             for store_split, of_split in outcomes.items()
         ]
         header = _header(variants, store, split=split, command=command)
-        write_tables(folder, comparisons, header=header)
+        write_tables(folder, comparisons, header=header, store_splits=() if asked == variants.store_splits else asked)
         end_overwriting(folder)
     return Bench(
         document=bench_document(comparisons, header=header),

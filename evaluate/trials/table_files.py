@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,17 @@ from .table import BenchHeader, bench_markdown, method_notes, notes_below
 SCHEMA_VERSION = 2
 """Version of the JSON. In version 1, which did not say so, there was one table, whose parts stood at the top."""
 
+_LONGEST_STEM = 100  # characters of a file's name
 
-def write_tables(folder: Path, comparisons: Sequence[Comparison], *, header: BenchHeader) -> None:
-    """Write `table_<split>.csv`, `.md`, `.html` and, last, `.json` into `folder`."""
-    stem = f"table_{header.split}"
+
+def write_tables(
+    folder: Path, comparisons: Sequence[Comparison], *, header: BenchHeader, store_splits: Sequence[str] = ()
+) -> None:
+    """Write `table_<split>.csv`, `.md`, `.html` and, last, `.json` into `folder`; with `store_splits`, which are other
+    splits of the store than the list's own, `table_<split>_by_<store_splits>`, beside which the list's table stays."""
+    stem = "_".join([f"table_{header.split}", *(["by", *store_splits] if store_splits else [])])
+    if len(stem) > _LONGEST_STEM:  # folds may be many
+        stem = f"{stem[:_LONGEST_STEM]}_{sha256(stem.encode()).hexdigest()[:8]}"
     texts = {
         "csv": _as_csv(comparisons),
         "md": bench_markdown(comparisons, header=header),

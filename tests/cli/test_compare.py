@@ -68,7 +68,7 @@ def test_edited_scores_are_not_compared(
     scores.write_text(scores.read_text().replace(",0.", ",1.", 1) + "\n")
     before = contents(folder / "runs/first")
     outcome = weldcache("compare", "first", "near", folder=folder)
-    assert outcome.code == 1 and "scores_test.csv" in outcome.err and "weldcache eval --run first" in outcome.err
+    assert outcome.code == 1 and "scores_test.csv" in outcome.err and "weldcache eval first" in outcome.err
     assert "recipe.name" in outcome.out and "by class" not in outcome.out
     assert contents(folder / "runs/first") == before
 

@@ -58,7 +58,7 @@ def test_the_fused_run_is_judged_by_the_members_scores(
     project = runs_of(two_runs)
     outcome = weldcache("fuse", "first", "ae", "--weights", "0.37,0.63", folder=project)
     assert outcome.code == 0, outcome.err
-    assert "first: weight 0.37" in outcome.out and "weldcache eval --run late_fusion-001" in outcome.out
+    assert "first: weight 0.37" in outcome.out and "weldcache eval late_fusion-001" in outcome.out
     runs = project / "runs"
     expected = {"score": 0.0, "raw_weights_score": 0.0}
     for name, share in (("first", 0.37), ("ae", 0.63)):

@@ -65,7 +65,7 @@ def test_a_fitted_run_is_finished_and_says_what_made_it(toy_settings: MakeSettin
     assert row["val_auroc"] == summary.best.value and "val_loss" not in row and "loss" not in row
     assert load_run(folder.path).best() == summary.best
     assert folder.manifest()["recipe"] == "gaussian"
-    assert "fitted in" in describe_run(summary) and "weldcache eval --run gaussian-001" in describe_run(summary)
+    assert "fitted in" in describe_run(summary) and "weldcache eval gaussian-001" in describe_run(summary)
     assert verify_run(folder, folder=folder.path.parent).passed
     entry = read_entry(folder, folder=folder.path.parent)
     assert entry.status == "finished" and entry.epochs == 1

@@ -260,7 +260,7 @@ def test_it_is_a_run_like_any_other(project: Path) -> None:
     assert {"near/code_effective_rank", "far/code_std_min"} <= summary.metrics.keys()
     json.dumps(run.manifest, allow_nan=False)
     text = describe_fusion(summary)
-    assert "2 runs fused" in text and "12 validation normals" in text and "eval --run late_fusion-001" in text
+    assert "2 runs fused" in text and "12 validation normals" in text and "eval late_fusion-001" in text
 
 
 def test_what_validation_recorded_comes_out_again(project: Path) -> None:

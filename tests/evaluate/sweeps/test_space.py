@@ -138,6 +138,28 @@ def test_a_grid_of_a_range_without_steps_is_refused() -> None:
         grid({name: IntRange(low=1, high=30) for name in ("a", "b", "c")}, origin="mine.yaml")
 
 
+def test_a_grid_is_counted_before_it_is_listed() -> None:
+    for wide in (IntRange(low=1, high=10**12), FloatRange(low=0, high=1, step=1e-12)):
+        with pytest.raises(SettingsError, match=r"more than 10,000 points"):
+            grid({"train.warmup": wide}, origin="mine.yaml")
+
+
+@pytest.mark.parametrize(("value", "holds"), [(0.1, True), (0.2, True), (0.25, False), (0.4, False), ("a", False)])
+def test_a_range_in_steps_holds_its_points(value: object, holds: bool) -> None:
+    stepped = FloatRange(low=0.1, high=0.3, step=0.1)
+    assert stepped.holds(value) == holds and all(map(stepped.holds, stepped.points()))
+
+
+def test_a_misspelt_setting_is_blamed_alone(tmp_path: Path, base: Settings) -> None:
+    request = request_of(
+        tmp_path,
+        "space:\n  train.lr: {kind: float, low: 0.1, high: 0.2}\n  recipe.num_layerz: {kind: int, low: 1, high: 2}\n",
+    )
+    with pytest.raises(SettingsError, match=r"num_layerz.*Did you mean") as refused:
+        require_sense(request, base, overrides=())
+    assert "train.lr" not in str(refused.value)
+
+
 def test_a_trial_of_another_recipe_has_its_settings_alone(base: Settings) -> None:
     settings = settings_of(base, {"recipe.name": "nearest", "recipe.k": 7}, origin="here")
     assert settings.recipe.model_dump(include={"name", "k"}) == {"name": "nearest", "k": 7}

@@ -183,6 +183,14 @@ def test_the_notes_tell_what_made_the_intervals(comparison: Comparison) -> None:
     assert "other seeds: Newcombe's" in few and "DeLong" not in few and "logit" not in few
 
 
+def test_the_table_of_other_splits_stands_beside_the_list_s_own(comparison: Comparison, tmp_path: Path) -> None:
+    folds = [f"fold_{number}" for number in range(20)]
+    for store_splits in ([], ["mine"], folds, folds[:-1]):
+        write_tables(tmp_path, [comparison], header=HEADER, store_splits=store_splits)
+    written = {path.name for path in tmp_path.glob("table_test*.json")}
+    assert len(written) == 4 and {"table_test.json", "table_test_by_mine.json"} < written
+
+
 def test_what_calls_for_care_stands_below_the_table_in_all_forms(comparison: Comparison) -> None:
     caution = "Warning of 21: All scores are equal."
     cautious = replace(comparison, caveats=(caution,))
