@@ -75,7 +75,8 @@ def bench(
     settings on the same features and samples, is not repeated; an interrupted one goes on. With `overwrite` only those
     count as done that were trained since the overwriting began, if it was interrupted. A variant that fails is
     reported, and the others go on. The table goes to `<runs.folder>/<list>/table_<split>.{csv,html,json,md}`, that of
-    other splits of the store than the list's own to files that name these; progress to stderr. The list is laid over `base`, or over what the folder says.
+    other splits of the store than the list's own to files that name these; progress to stderr. The list is laid over
+    `base`, or over what the folder says.
 
     Raises:
         NotFoundError: if there is no cache, or no such split of it.
