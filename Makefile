@@ -1,4 +1,4 @@
-# `make demo` and `make test` build their own environment in .venv; nothing but Python 3.11 or newer and make is needed.
+# `make install` builds an environment in .venv, and whatever needs it does so too; nothing but Python 3.11 or newer and make is needed.
 # constraints.txt pins every library, torch to the release that the figures in benchmarks/RESULTS.md were measured with.
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do command -v $$p && break; done)
@@ -8,10 +8,13 @@ MEMORY = $(shell [ "$$(df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 {print $$4}')"
   && ! grep -q '^[^ ]* /dev/shm .*noexec' /proc/mounts && echo /dev/shm || echo /tmp)
 PYTEST = TMPDIR="$${TMPDIR:-$(MEMORY)}" $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check docs clean
+.PHONY: help install demo test test-all check docs clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+install: .venv/installed  ## weldcache in .venv, with the pinned versions
+	@echo "Activate it: . .venv/bin/activate"
 
 demo: .venv/installed  ## synthetic welds -> features -> training -> report, on the CPU, in a few minutes
 	@sh examples/demo.sh $(BIN) demo

